@@ -1,0 +1,52 @@
+# Everything one does with a checkout. `make` alone lists it.
+.DEFAULT_GOAL := help
+PYTHON_FILES := config.py wsgi.py registry_ui migrations tests deploy
+VENV := sh deploy/venv.sh
+
+.PHONY: help run demo screenshots test check format audit requirements
+
+help: ## Show this list
+	@sed -n 's/^\([a-z]*\): *## /\1 /p' $(MAKEFILE_LIST) | \
+		while read -r name text; do printf '%-14s%s\n' "$$name" "$$text"; done
+
+run: ## Start the registry, the pages and the worker; Ctrl-C stops all
+	@$(VENV) requirements.txt
+	@exec .venv/bin/python -m registry_ui.launch --end-with-parent
+
+demo: ## While `make run` runs: fill it with samples through the public doors
+	@$(VENV) requirements.txt
+	@exec .venv/bin/python -m registry_ui.demo
+
+screenshots: ## After `make demo`: take the pictures of the documents
+	@$(VENV) requirements.txt requirements-dev.txt
+	@exec .venv/bin/python -m registry_ui.demo.screenshots
+
+test: ## Run every test, on both storage pairs
+	@$(VENV) requirements.txt requirements-dev.txt
+	.venv/bin/python -m pytest --numprocesses 2 --dist loadfile
+
+check: ## Lint, types, import rules, templates
+	@$(VENV) requirements.txt requirements-dev.txt
+	.venv/bin/ruff check $(PYTHON_FILES)
+	.venv/bin/ruff format --check $(PYTHON_FILES)
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	.venv/bin/djlint --check --lint --quiet templates
+
+format: ## Write the format that `check` wants
+	@$(VENV) requirements.txt requirements-dev.txt
+	.venv/bin/ruff check --fix $(PYTHON_FILES)
+	.venv/bin/ruff format $(PYTHON_FILES)
+	.venv/bin/djlint --reformat --quiet templates
+
+audit: ## Ask the public advisories about what is pinned
+	@$(VENV) requirements.txt requirements-dev.txt
+	.venv/bin/pip-audit --require-hashes --requirement requirements.txt
+
+requirements: ## Pin requirements*.in anew, with hashes
+	@$(VENV) requirements-dev.txt
+	for file in requirements requirements-dev; do \
+		CUSTOM_COMPILE_COMMAND="make requirements" .venv/bin/pip-compile --quiet --upgrade \
+			--strip-extras --generate-hashes --allow-unsafe --no-emit-index-url \
+			--no-emit-find-links --no-emit-trusted-host --output-file $$file.txt $$file.in || exit 1; \
+	done

@@ -1,0 +1,201 @@
+"""Settings, read once from the environment. No secret has a default.
+
+Precedence: the environment, then ``<var>/settings.env`` (which ``make run``
+writes so that ``flask`` commands need no settings), then the defaults below.
+Every name is documented in docs/configuration.md.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import SplitResult, urlsplit
+
+ROOT = Path(__file__).resolve().parent
+PREFIX = "REGISTRY_UI_"
+
+
+class ConfigError(RuntimeError):
+    """A setting is missing or unusable. The message says which, and the remedy."""
+
+
+def read_env_file(path: Path) -> dict[str, str]:
+    """Return the ``NAME=value`` lines of a file, or nothing if there is no such file."""
+    if not path.is_file():
+        return {}
+    lines = (line.strip() for line in path.read_text().splitlines())
+    pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All settings of one process.
+
+    Durations are seconds, sizes bytes. Secrets are kept out of ``repr``.
+    """
+
+    var: Path
+    secret_key: str = field(repr=False)
+    token_key_file: Path
+    token_certificate_file: Path
+    database_url: str = field(repr=False)
+    redis_url: str | None = field(repr=False)
+    port: int
+    registry_port: int
+    registry_url: str
+    registry_host: str
+    public_url: str
+    admin_username: str
+    token_issuer: str
+    token_service: str
+    token_lifetime: int
+    registry_timeout: float
+    reconcile_interval: int
+    max_body: int
+    trusted_proxies: int
+    testing: bool = False
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str] | None = None) -> Config:
+        """Read every setting; raise ConfigError for the first that cannot be used."""
+        outer = os.environ if environ is None else environ
+        var = Path(outer.get(PREFIX + "VAR") or ROOT / "var")
+        if not var.is_absolute():
+            var = ROOT / var
+        read = _Reader({**read_env_file(var / "settings.env"), **outer})
+        port = read.port("PORT", 8080)
+        registry_port = read.port("REGISTRY_PORT", 5050)
+        registry_url = read.url("REGISTRY_URL", f"http://localhost:{registry_port}")
+        lifetime = read.integer("TOKEN_LIFETIME", 300)
+        if lifetime < 60:
+            raise ConfigError(f"{PREFIX}TOKEN_LIFETIME is {lifetime}: clients need 60 or more")
+        return cls(
+            var=var,
+            secret_key=_secret(read, var),
+            token_key_file=read.path("TOKEN_KEY_FILE", var / "token" / "key.pem"),
+            token_certificate_file=read.path(
+                "TOKEN_CERTIFICATE_FILE", var / "token" / "certificate.pem"
+            ),
+            database_url=normalised_database_url(
+                read.database("DATABASE_URL", f"sqlite:///{var / 'registry_ui.sqlite'}")
+            ),
+            redis_url=read.queue("REDIS_URL"),
+            port=port,
+            registry_port=registry_port,
+            registry_url=registry_url,
+            registry_host=read.text("REGISTRY_HOST", urlsplit(registry_url).netloc),
+            public_url=read.url("PUBLIC_URL", f"http://localhost:{port}"),
+            admin_username=read.text("ADMIN_USERNAME", "admin"),
+            token_issuer=read.text("TOKEN_ISSUER", "registry_ui"),
+            token_service=read.text("TOKEN_SERVICE", "registry"),
+            token_lifetime=lifetime,
+            registry_timeout=read.number("REGISTRY_TIMEOUT", 2.0),
+            reconcile_interval=read.integer("RECONCILE_INTERVAL", 3600),
+            max_body=read.integer("MAX_BODY", 1024 * 1024),
+            trusted_proxies=read.integer("TRUSTED_PROXIES", 0),
+        )
+
+    @property
+    def events_url(self) -> str:
+        """Where the registry posts its notifications."""
+        return f"{self.public_url}/api/v4/registry_events"
+
+    @property
+    def realm(self) -> str:
+        """The registry's ``auth.token.realm``."""
+        return f"{self.public_url}/jwt/auth"
+
+    @property
+    def huey_file(self) -> Path:
+        """The embedded job queue, used where no Redis is configured."""
+        return self.var / "jobs.sqlite"
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Typed access to the environment, with the setting's name in every complaint."""
+
+    environ: Mapping[str, str]
+
+    def text(self, name: str, default: str) -> str:
+        return self.environ.get(PREFIX + name, "").strip() or default
+
+    def path(self, name: str, default: Path) -> Path:
+        path = Path(self.text(name, str(default)))
+        return path if path.is_absolute() else ROOT / path
+
+    def number(self, name: str, default: float) -> float:
+        text = self.text(name, str(default))
+        try:
+            value = float(text)
+        except ValueError:
+            raise ConfigError(f"{PREFIX}{name} is {text!r}: a number is needed") from None
+        if not 0 < value < 1e9:
+            raise ConfigError(f"{PREFIX}{name} is {text!r}: a positive number is needed")
+        return value
+
+    def integer(self, name: str, default: int) -> int:
+        text = self.text(name, str(default))
+        if not text.isascii() or not text.isdigit():
+            raise ConfigError(f"{PREFIX}{name} is {text!r}: a whole number is needed")
+        return int(text)
+
+    def port(self, name: str, default: int) -> int:
+        value = self.integer(name, default)
+        if not 0 < value < 65536:
+            raise ConfigError(f"{PREFIX}{name} is {value}: a port is between 1 and 65535")
+        return value
+
+    def database(self, name: str, default: str) -> str:
+        text = self.text(name, default)
+        if not text.startswith(("sqlite:///", "postgres://", "postgresql")) or "://" not in text:
+            raise ConfigError(f"{PREFIX}{name} is no address of SQLite or PostgreSQL")
+        return text
+
+    def queue(self, name: str) -> str | None:
+        text = self.text(name, "")
+        known = text.startswith("unix://") or _address(text, "redis", "rediss")
+        if text and not known:
+            raise ConfigError(f"{PREFIX}{name} is no address of Redis: redis://host:6379/0")
+        return text or None
+
+    def url(self, name: str, default: str) -> str:
+        text = self.text(name, default).rstrip("/")
+        if _address(text, "http", "https") is None:
+            raise ConfigError(f"{PREFIX}{name} is {text!r}: an http or https address is needed")
+        return text
+
+
+def _address(text: str, *schemes: str) -> SplitResult | None:
+    """Return the parts of an address of one of these schemes; None for what is none."""
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in schemes and parts.hostname and (parts.port or 1) > 0
+    except ValueError:
+        return None
+    return parts if usable else None
+
+
+def _secret(read: _Reader, var: Path) -> str:
+    """Return the secret key from the environment or from ``<var>/secret_key``."""
+    value = read.text("SECRET_KEY", "")
+    file = var / "secret_key"
+    if not value and file.is_file():
+        value = file.read_text().strip()
+    if len(value) < 32:
+        raise ConfigError(
+            f"no secret key of 32 characters or more: set {PREFIX}SECRET_KEY, "
+            f"or let `make run` write {file}"
+        )
+    return value
+
+
+def normalised_database_url(url: str) -> str:
+    """Name the psycopg 3 driver in PostgreSQL addresses as other tools write them."""
+    for scheme in ("postgres://", "postgresql://"):
+        if url.startswith(scheme):
+            return "postgresql+psycopg://" + url.removeprefix(scheme)
+    return url

@@ -1,0 +1,37 @@
+"""Gunicorn's settings: gunicorn --config deploy/gunicorn.conf.py wsgi:app (from the checkout)."""
+
+from gunicorn.glogging import Logger
+
+from config import Config
+from registry_ui.launch.supervise import end_with_parent
+
+# A reverse proxy stands in front of it where others than this machine may come in.
+bind = f"127.0.0.1:{Config.from_environ().port}"
+worker_class = "gthread"
+workers = 2
+threads = 4
+keepalive = 15
+timeout = 60
+graceful_timeout = 8
+
+
+class PlainLogger(Logger):
+    """An access log in which a path cannot pretend to be a line or a colour of its own."""
+
+    def atoms(self, resp, req, environ, request_time):
+        """Return what a line may show, with the path in plain ASCII."""
+        atoms = super().atoms(resp, req, environ, request_time)
+        return atoms | {"U": atoms["U"].encode("unicode_escape").decode("ascii")}
+
+
+# Neither %(r)s nor headers: query strings and Authorization may hold secrets.
+accesslog = "-"
+access_log_format = '%(t)s %(h)s "%(m)s %(U)s" %(s)s %(B)s %(M)sms'
+logger_class = PlainLogger
+loglevel = "warning"
+control_socket_disable = True
+
+
+def post_fork(_server, worker):
+    """Let no worker outlive its master, however that ends."""
+    end_with_parent(worker.ppid)
