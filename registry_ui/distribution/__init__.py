@@ -1,0 +1,1 @@
+"""The registry, spoken to: HTTP, manifests, notifications, its configuration. Flask-free."""

@@ -1,0 +1,225 @@
+"""The registry's HTTP API, as far as a companion needs it.
+
+One fixed base URL; no redirect is followed but that of a blob, and then without
+credentials; every read is limited, has a deadline, and is checked against its digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+import requests
+
+from ..names import Digest, NameInvalid, RepositoryName, TagName
+from .errors import RegistryNonsense
+from .media_types import ACCEPT, IMAGE_TYPES, INDEX_TYPES, OLD_TYPES
+from .wire import TokenSource, Wire, json_object
+
+#: The registry's own limit on a manifest; the same for configs (PROTOCOLS 4.2).
+MAX_DOCUMENT = 4 * 1024 * 1024
+#: 5,000 tags of 128 characters take 0.7 MB; ten times a large repository.
+MAX_LISTING = 64 * 1024 * 1024
+MAX_PAGES = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedManifest:
+    """A manifest's bytes as the registry holds them, verified against the digest."""
+
+    digest: str
+    media_type: str
+    body: bytes
+
+
+class RegistryClient:
+    """Talks to one registry. Safe to share between threads: each has its own connections.
+
+    Args:
+        base_url: where the registry answers, from the operator's settings only.
+        token_source: mints the bearer token of each call, cut down to that call.
+        timeout: seconds for a connection and between two reads; a whole read may take
+            five times that.
+    """
+
+    def __init__(self, base_url: str, token_source: TokenSource, timeout: float = 2.0) -> None:
+        self._wire = Wire(base_url, token_source, timeout)
+
+    # -- reading ---------------------------------------------------------------
+
+    def ping(self) -> str:
+        """Return the registry's API version header; raise RegistryError if it can't be asked."""
+        response = self._wire.send("GET", "/v2/", None, ())
+        version: str | None = response.headers.get("Docker-Distribution-Api-Version")
+        if version is None:  # both majors send it; a page in their place does not
+            raise RegistryNonsense("what answers is no registry")
+        return version
+
+    def tags(self, repository: RepositoryName) -> list[str]:
+        """Return all tags, sorted by bytes; [] for an emptied repository.
+
+        Asked without ``n``, both majors answer with everything at once; where a registry
+        pages all the same, its links are followed (PROTOCOLS 4.1). Tags that break the
+        grammar are left out: no client could have pushed or could pull them.
+
+        Raises:
+            RegistryNotFound: the registry does not know the repository.
+        """
+        found: set[str] = set()
+        for page in self._pages(f"/v2/{repository}/tags/list", str(repository), ("pull",)):
+            if "tags" not in page:  # null for an emptied repository, but never absent
+                raise RegistryNonsense("the registry answered JSON of another shape")
+            names = page["tags"] or []
+            if not isinstance(names, list):
+                raise RegistryNonsense("the list of tags is no list")
+            found.update(name for name in names if _is_tag(name))
+        return sorted(found)
+
+    def catalog(self) -> Iterator[RepositoryName]:
+        """Yield every repository of the registry. Slow: the registry walks its storage."""
+        for page in self._pages("/v2/_catalog?n=100", None, ("*",)):
+            listed = page.get("repositories") or []
+            if not isinstance(listed, list):
+                raise RegistryNonsense("the catalog is no list")
+            for name in listed:
+                try:
+                    yield RepositoryName(name)
+                except (NameInvalid, TypeError):
+                    continue
+
+    def manifest(self, repository: RepositoryName, reference: TagName | Digest) -> FetchedManifest:
+        """Return a manifest of any of the four types.
+
+        Raises:
+            RegistryNotFound: no such manifest.
+            RegistryNonsense: the body is not what its digest says.
+        """
+        response = self._wire.send(
+            "GET", f"/v2/{repository}/manifests/{reference}", repository, ("pull",), accept=ACCEPT
+        )
+        media_type = _media_type(response)
+        if media_type not in IMAGE_TYPES | INDEX_TYPES | OLD_TYPES:
+            response.close()
+            raise RegistryNonsense("the registry answered something that is no manifest")
+        body = self._wire.read(response, MAX_DOCUMENT)
+        digest = _digest_header(response) or "sha256:" + hashlib.sha256(body).hexdigest()
+        if isinstance(reference, Digest) and digest != str(reference):
+            raise RegistryNonsense(f"asked for {reference}, the registry answered {digest}")
+        _verify(digest, body)
+        return FetchedManifest(digest, media_type, body)
+
+    def head(self, repository: RepositoryName, reference: TagName | Digest) -> str:
+        """Return the digest that a reference stands for now; raise RegistryNotFound for none."""
+        response = self._wire.send(
+            "HEAD", f"/v2/{repository}/manifests/{reference}", repository, ("pull",), accept=ACCEPT
+        )
+        digest = _digest_header(response)
+        if digest is None:
+            raise RegistryNonsense("the registry gave no digest for a manifest")
+        return digest
+
+    def blob(self, repository: RepositoryName, digest: Digest) -> bytes:
+        """Return a small blob (a config), at most 4 MiB, verified."""
+        target = f"/v2/{repository}/blobs/{digest}"
+        response = self._wire.send("GET", target, repository, ("pull",), may_redirect=True)
+        if response.status_code >= 300:
+            # Object storage: its address carries its own signature; our token stays here.
+            response = self._wire.get_elsewhere(response.headers.get("Location", ""))
+        body = self._wire.read(response, MAX_DOCUMENT)
+        _verify(str(digest), body)
+        return body
+
+    # -- writing ---------------------------------------------------------------
+
+    def put_blob(self, repository: RepositoryName, body: bytes) -> str:
+        """Upload a small blob and return its digest."""
+        digest = "sha256:" + hashlib.sha256(body).hexdigest()
+        rights = ("pull", "push")
+        start = self._wire.send("POST", f"/v2/{repository}/blobs/uploads/", repository, rights)
+        place = self._wire.own_place(start.headers.get("Location", ""))
+        query = urlencode([*parse_qsl(place.query), ("digest", digest)])
+        self._wire.send(
+            "PUT",
+            f"{place.path}?{query}",
+            repository,
+            rights,
+            body=body,
+            content_type="application/octet-stream",
+        )
+        return digest
+
+    def put_manifest(
+        self, repository: RepositoryName, tag: TagName, body: bytes, media_type: str
+    ) -> str:
+        """Push a manifest under a tag and return its digest."""
+        self._wire.send(
+            "PUT",
+            f"/v2/{repository}/manifests/{tag}",
+            repository,
+            ("pull", "push"),
+            body=body,
+            content_type=media_type,
+        )
+        return "sha256:" + hashlib.sha256(body).hexdigest()
+
+    def delete_manifest(self, repository: RepositoryName, reference: TagName | Digest) -> None:
+        """Delete by digest (with every tag that points to it), or by tag on 3.x.
+
+        Raises:
+            RegistryNotFound: it is gone already.
+            DeletionDisabled: the registry's configuration forbids it.
+            DeletionByTagUnsupported: a tag was given and this is 2.8.
+        """
+        target = f"/v2/{repository}/manifests/{reference}"
+        self._wire.send("DELETE", target, repository, ("delete",))
+
+    def _pages(
+        self, path: str, repository: str | None, actions: tuple[str, ...]
+    ) -> Iterator[dict[str, Any]]:
+        target, seen = path, set[str]()
+        name = None if repository is None else RepositoryName(repository)
+        for _ in range(MAX_PAGES):
+            seen.add(target)
+            response = self._wire.send("GET", target, name, actions)
+            page = json_object(self._wire.read(response, MAX_LISTING))
+            yield page
+            # Only path and query of the Link count; a page that does not advance ends it.
+            link = response.links.get("next", {}).get("url")
+            if not link:
+                return
+            parts = self._wire.own_place(link)
+            target = f"{path.partition('?')[0]}?{parts.query}"
+            if target in seen:
+                return
+        raise RegistryNonsense("the listing has no end")
+
+
+def _is_tag(name: Any) -> bool:
+    try:
+        TagName(name)
+    except (NameInvalid, TypeError):
+        return False
+    return True
+
+
+def _digest_header(response: requests.Response) -> str | None:
+    value = response.headers.get("Docker-Content-Digest")
+    if value is None:
+        return None
+    try:
+        return str(Digest(value))
+    except NameInvalid:
+        raise RegistryNonsense("the registry gave a digest that is none") from None
+
+
+def _media_type(response: requests.Response) -> str:
+    return response.headers.get("Content-Type", "").partition(";")[0].strip()[:255]
+
+
+def _verify(digest: str, body: bytes) -> None:
+    algorithm, _, expected = digest.partition(":")
+    if hashlib.new(algorithm, body).hexdigest() != expected:
+        raise RegistryNonsense(f"the content is not what its digest {digest[:19]}… says")

@@ -1,0 +1,27 @@
+"""The media types of manifests, as the registry and its clients name them."""
+
+from __future__ import annotations
+
+INDEX_TYPES = frozenset(
+    {
+        "application/vnd.oci.image.index.v1+json",
+        "application/vnd.docker.distribution.manifest.list.v2+json",
+    }
+)
+IMAGE_TYPES = frozenset(
+    {
+        "application/vnd.oci.image.manifest.v1+json",
+        "application/vnd.docker.distribution.manifest.v2+json",
+    }
+)
+#: All four: without the lists the registry silently serves a child in place of a
+#: manifest list, with the child's digest (PROTOCOLS 4.2).
+ACCEPT = ", ".join(sorted(INDEX_TYPES | IMAGE_TYPES))
+
+#: Schema 1, which 2.8 may still hold.
+OLD_TYPES = frozenset(
+    {
+        "application/vnd.docker.distribution.manifest.v1+json",
+        "application/vnd.docker.distribution.manifest.v1+prettyjws",
+    }
+)
