@@ -1,0 +1,84 @@
+"""What the registry told us, and the token with which it proves that it is the registry."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, String, Text, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from .base import Base, UTCDateTime, bytewise, utc_now
+
+
+class RegistryEvent(Base):
+    """One notification, stored before it is answered; applied to the index afterwards.
+
+    Numbered by arrival. ``event_id`` is the registry's own (opaque: UUIDv4 of 2.8,
+    UUIDv7 of 3.x), or made from the body where an event came without one.
+    """
+
+    __tablename__ = "registry_events"
+    __table_args__ = (
+        CheckConstraint("status IN ('pending', 'applied', 'dropped', 'rejected')", name="status"),
+        Index("ix_registry_events_status_id", "status", "id"),
+        Index("ix_registry_events_image_id_id", "image_id", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    event_id: Mapped[str] = mapped_column(String(255), unique=True)
+    received_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now, index=True)
+    occurred_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    action: Mapped[str] = mapped_column(String(50), default="")
+    repository: Mapped[str] = mapped_column(bytewise(512), default="")
+    tag: Mapped[str] = mapped_column(bytewise(255), default="")
+    digest: Mapped[str] = mapped_column(String(255), default="")
+    actor: Mapped[str] = mapped_column(String(255), default="")
+    raw: Mapped[bytes] = mapped_column(LargeBinary)
+    status: Mapped[str] = mapped_column(String(10), default="pending")
+    reason: Mapped[str] = mapped_column(Text, default="")
+    image_id: Mapped[int | None] = mapped_column(
+        ForeignKey("container_images.id", ondelete="SET NULL")
+    )
+
+
+class RegistryToken(Base):
+    """A secret with which the registry authorises its notifications.
+
+    At most one is ``current``. After a reset the one before is ``previous`` until
+    the first event arrives with the new one, at most 24 hours. Encrypted, since an
+    administrator may have to see it again.
+    """
+
+    __tablename__ = "registry_tokens"
+    __table_args__ = (
+        CheckConstraint("state IN ('current', 'previous', 'revoked')", name="state"),
+        Index(
+            "uq_registry_tokens_current",
+            "state",
+            unique=True,
+            sqlite_where=text("state = 'current'"),
+            postgresql_where=text("state = 'current'"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    secret_encrypted: Mapped[bytes] = mapped_column(LargeBinary)
+    secret_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    state: Mapped[str] = mapped_column(String(10))
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
+    created_by: Mapped[str] = mapped_column(String(255))
+    #: The end of a previous token's grace.
+    valid_until: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    first_used_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    last_used_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+
+
+class RefusedDelivery(Base):
+    """How often an address brought events without the right registry token."""
+
+    __tablename__ = "refused_deliveries"
+
+    address: Mapped[str] = mapped_column(String(64), primary_key=True)
+    count: Mapped[int] = mapped_column(default=0)
+    first_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
+    last_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now, index=True)

@@ -1,0 +1,24 @@
+"""Signs of life and other facts of one row each."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from .base import Base, UTCDateTime
+
+#: When the whole registry was last compared with the index.
+REGISTRY_READ = "registry_read"
+#: When that included what every tag stands for.
+DIGESTS_READ = "digests_read"
+
+
+class Heartbeat(Base):
+    """When something last ran: the worker, the reconcile of the whole registry."""
+
+    __tablename__ = "heartbeats"
+
+    name: Mapped[str] = mapped_column(String(50), primary_key=True)
+    at: Mapped[datetime] = mapped_column(UTCDateTime)

@@ -1,0 +1,128 @@
+"""The index: container images, their tags, and facts of manifests by digest."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    String,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from .base import Base, UTCDateTime, bytewise, utc_now
+from .place import Project
+
+
+class ContainerImage(Base):
+    """A repository of the registry that belongs to a project.
+
+    ``name`` is what follows the project's path, ``""`` for the root image;
+    ``path`` is the whole repository name.
+    """
+
+    __tablename__ = "container_images"
+    __table_args__ = (
+        UniqueConstraint("project_id", "name"),
+        Index("ix_container_images_project_id_last_push_at", "project_id", "last_push_at"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    project_id: Mapped[int] = mapped_column(ForeignKey("places.id", ondelete="RESTRICT"))
+    name: Mapped[str] = mapped_column(bytewise(255))
+    path: Mapped[str] = mapped_column(bytewise(255), unique=True)
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
+    tag_count: Mapped[int] = mapped_column(default=0)
+    pull_count: Mapped[int] = mapped_column(default=0)
+    last_pulled_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    last_push_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    last_pushed_by: Mapped[str | None] = mapped_column(String(255))
+    #: When the registry's own answer was last compared with the index.
+    reconciled_at: Mapped[datetime | None] = mapped_column(UTCDateTime, index=True)
+    reconcile_error: Mapped[str | None] = mapped_column(Text)
+    #: An event spoke of a deletion: the worker asks the registry whether it is so.
+    reconcile_wanted: Mapped[bool] = mapped_column(default=False, index=True)
+
+    project: Mapped[Project] = relationship(lazy="raise")
+
+
+class Tag(Base):
+    """A tag of an image as last heard from the registry."""
+
+    __tablename__ = "tags"
+    __table_args__ = (
+        UniqueConstraint("image_id", "name"),
+        Index("ix_tags_image_id_digest", "image_id", "digest"),
+        Index("ix_tags_pushed_at", "pushed_at"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    image_id: Mapped[int] = mapped_column(ForeignKey("container_images.id", ondelete="CASCADE"))
+    name: Mapped[str] = mapped_column(bytewise(128))
+    #: None until an event or a read tells it.
+    digest: Mapped[str | None] = mapped_column(String(150))
+    #: Only where an event told us; a build date is a fact of the image, not of the tag.
+    pushed_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    pushed_by: Mapped[str | None] = mapped_column(String(255))
+    pull_count: Mapped[int] = mapped_column(default=0)
+    last_pulled_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    seen_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
+
+    image: Mapped[ContainerImage] = relationship(lazy="raise")
+
+
+class Manifest(Base):
+    """Facts by digest: immutable, verified against the digest, kept for ever.
+
+    ``facts`` is what registry_ui.distribution.manifest read from body and config.
+    Whoever shows them has first found the digest in a repository that the reader may see.
+    """
+
+    __tablename__ = "manifests"
+
+    digest: Mapped[str] = mapped_column(String(150), primary_key=True)
+    media_type: Mapped[str] = mapped_column(String(255))
+    kind: Mapped[str] = mapped_column(String(20))
+    #: Bytes of config and layers together; for an index, of its platforms together.
+    size: Mapped[int | None] = mapped_column(BigInteger)
+    built_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    has_config: Mapped[bool] = mapped_column(default=False)
+    #: Up to 4 MiB each, and read only by the page of one tag.
+    body: Mapped[bytes] = mapped_column(LargeBinary, deferred=True)
+    config: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
+    facts: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+    fetched_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
+
+
+class HeldManifest(Base):
+    """Proof that an image's repository holds a manifest: it was read from there.
+
+    A tag's own digest needs none. A child of an index does: whoever writes an index may
+    name any digest, also one of a repository that they may not see.
+    """
+
+    __tablename__ = "held_manifests"
+
+    image_id: Mapped[int] = mapped_column(
+        ForeignKey("container_images.id", ondelete="CASCADE"), primary_key=True
+    )
+    digest: Mapped[str] = mapped_column(String(150), primary_key=True, index=True)
+
+
+class UnassignedRepository(Base):
+    """A repository of the registry that no project owns."""
+
+    __tablename__ = "unassigned_repositories"
+
+    path: Mapped[str] = mapped_column(bytewise(255), primary_key=True)
+    first_seen_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
+    last_push_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    pushed_by: Mapped[str | None] = mapped_column(String(255))
+    tag_count: Mapped[int | None]

@@ -1,0 +1,91 @@
+"""Namespaces and projects: one path space, one table.
+
+One table gives the one unique constraint that both must share, and the owner
+of any repository name by one query over its prefixes.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from .base import Base, UTCDateTime, bytewise, utc_now
+from .user import User
+
+
+class Place(Base):
+    """What a path names: a namespace or a project."""
+
+    __tablename__ = "places"
+    __table_args__ = (
+        CheckConstraint("kind IN ('namespace', 'project')", name="kind"),
+        CheckConstraint(
+            "(kind = 'project') = (visibility IS NOT NULL)", name="visibility_of_project"
+        ),
+        CheckConstraint(
+            "visibility IS NULL OR visibility IN ('private', 'internal', 'public')",
+            name="visibility",
+        ),
+        CheckConstraint("owner_id IS NULL OR kind = 'namespace'", name="owner_of_namespace"),
+        Index("ix_places_visibility_path", "visibility", "path"),
+    )
+    __mapper_args__: ClassVar[dict[str, Any]] = {"polymorphic_on": "kind"}
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(String(10))
+    path: Mapped[str] = mapped_column(bytewise(255), unique=True)
+    parent_id: Mapped[int | None] = mapped_column(
+        ForeignKey("places.id", ondelete="RESTRICT"), index=True
+    )
+    description: Mapped[str] = mapped_column(Text, default="")
+    visibility: Mapped[str | None] = mapped_column(String(10))
+    #: The user whose personal namespace this is.
+    owner_id: Mapped[int | None] = mapped_column(
+        ForeignKey("users.id", ondelete="RESTRICT"), unique=True
+    )
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
+
+    @property
+    def name(self) -> str:
+        """The last segment of the path."""
+        return self.path.rpartition("/")[2]
+
+
+class Namespace(Place):
+    """A group, or a user's own; may hold namespaces and projects."""
+
+    __mapper_args__: ClassVar[dict[str, Any]] = {"polymorphic_identity": "namespace"}
+
+    @property
+    def is_personal(self) -> bool:
+        """Whether it belongs to one user."""
+        return self.owner_id is not None
+
+
+class Project(Place):
+    """Owns images: its own path and everything below it. Holds no namespace and no project."""
+
+    __mapper_args__: ClassVar[dict[str, Any]] = {"polymorphic_identity": "project"}
+
+
+class Membership(Base):
+    """A role of a user in a namespace or project; inherited by everything below."""
+
+    __tablename__ = "memberships"
+    __table_args__ = (
+        UniqueConstraint("user_id", "place_id"),
+        CheckConstraint("role IN (10, 20, 30, 40, 50)", name="role"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    place_id: Mapped[int] = mapped_column(ForeignKey("places.id", ondelete="CASCADE"), index=True)
+    #: A value of access.Role: 10 Guest, 20 Reporter, 30 Developer, 40 Maintainer, 50 Owner.
+    role: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
+
+    user: Mapped[User] = relationship(lazy="raise")
+    place: Mapped[Place] = relationship(lazy="raise")
