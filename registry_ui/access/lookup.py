@@ -1,0 +1,136 @@
+"""The facts that decisions need, each by one query."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, false, or_, select, true
+from sqlalchemy.orm import Session, aliased
+
+from ..models import Membership, Place
+from .decisions import Principal, Standing
+from .roles import Role, Visibility
+
+MAX_RANGES = 50
+
+
+def prefixes(path: str) -> list[str]:
+    """Return ``path`` and everything above it, shortest first."""
+    parts = path.split("/")
+    return ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
+
+
+def standings(session: Session, principal: Principal, paths: Iterable[str]) -> dict[str, Standing]:
+    """Return the standing of every path, by one query for all of them together."""
+    wanted = {path: prefixes(path) for path in paths}
+    every = {prefix for above in wanted.values() for prefix in above}
+    if not every:
+        return {}
+    query = select(
+        Place.id, Place.path, Place.kind, Place.visibility, Place.owner_id, Membership.role
+    ).outerjoin(
+        Membership,
+        and_(Membership.place_id == Place.id, Membership.user_id == (principal.user_id or 0)),
+    )
+    rows = {row.path: row for row in session.execute(query.where(Place.path.in_(every)))}
+    return {path: _standing(principal, path, above, rows) for path, above in wanted.items()}
+
+
+def standing(session: Session, principal: Principal, path: str) -> Standing:
+    """Return the standing of one path, by one query."""
+    return standings(session, principal, [path])[path]
+
+
+def _standing(principal: Principal, path: str, above: list[str], rows: dict[str, Any]) -> Standing:
+    found = [rows[prefix] for prefix in above if prefix in rows]
+    if not found:
+        return Standing(path)
+    role, role_at = None, None
+    for row in found:
+        own = principal.user_id is not None and row.owner_id == principal.user_id
+        here = Role.OWNER if own else Role(row.role) if row.role else None
+        if here is not None and (role is None or here > role):
+            role, role_at = here, row.path
+    place = found[-1]
+    return Standing(path, place.path, place.id, place.kind, place.visibility, role, role_at)
+
+
+def below(column: Any, path: str) -> ColumnElement[bool]:
+    """Match what lies below ``path``, from an index: ``0`` is the character after ``/``."""
+    return and_(column >= path + "/", column < path + "0")
+
+
+def at_or_below(column: Any, path: str) -> ColumnElement[bool]:
+    """Match ``path`` and what lies below it."""
+    return or_(column == path, below(column, path))
+
+
+def own_places(principal: Principal) -> Select[Any]:
+    """Select the paths where the principal is a member or which are theirs."""
+    return (
+        select(Place.path)
+        .outerjoin(
+            Membership,
+            and_(Membership.place_id == Place.id, Membership.user_id == principal.user_id),
+        )
+        .where(or_(Membership.id.is_not(None), Place.owner_id == principal.user_id))
+        .order_by(Place.path)
+    )
+
+
+def visible_places(
+    session: Session,
+    principal: Principal,
+    place: Any = Place,
+    *,
+    members_only: bool = False,
+) -> ColumnElement[bool]:
+    """Return the condition for what the principal may see, at the price of one query.
+
+    It holds for everything at and below the places where they are a member, and,
+    unless ``members_only``, for every project that its visibility opens to them.
+
+    Args:
+        place: the entity that the condition speaks of: Place, a subclass, or an alias.
+    """
+    if principal.is_admin and not members_only:
+        return true()
+    conditions: list[ColumnElement[bool]] = []
+    if not principal.is_anonymous:
+        conditions.append(_below_own(session, principal, place))
+    if not members_only:
+        open_to = [Visibility.PUBLIC]
+        if not principal.is_anonymous:
+            open_to.append(Visibility.INTERNAL)
+        conditions.append(place.visibility.in_(open_to))
+    return or_(false(), *conditions)
+
+
+def _below_own(session: Session, principal: Principal, place: Any) -> ColumnElement[bool]:
+    """Match what lies at or below the principal's own places.
+
+    Few of them become ranges of an index; many, a join: SQLite allows an expression
+    only so many parts, and anybody can be made a member of anything.
+    """
+    tops: list[str] = []
+    for path in session.scalars(own_places(principal)):
+        if not tops or not path.startswith(tops[-1] + "/"):
+            tops.append(path)
+    if len(tops) <= MAX_RANGES:
+        return or_(false(), *(at_or_below(place.path, path) for path in tops))
+    own = aliased(Place)
+    above = (place.path >= own.path + "/") & (place.path < own.path + "0")
+    return (
+        select(own.id)
+        .where(own.path.in_(tops), (own.path == place.path) | above)
+        .correlate(place)
+        .exists()
+    )
+
+
+def can_see_namespace(session: Session, principal: Principal, path: str) -> bool:
+    """Whether something below a namespace is open to the principal: then its name is no secret."""
+    condition = visible_places(session, principal)
+    query = select(Place.id).where(below(Place.path, path), condition).limit(1)
+    return session.execute(query).first() is not None

@@ -1,0 +1,75 @@
+"""Who may do what: the one table that decides, and that docs and the help page print."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+
+class Role(IntEnum):
+    """A member's role. Each may all that the ones before it may."""
+
+    GUEST = 10
+    REPORTER = 20
+    DEVELOPER = 30
+    MAINTAINER = 40
+    OWNER = 50
+
+    @property
+    def label(self) -> str:
+        """The word that people read."""
+        return self.name.capitalize()
+
+    @classmethod
+    def parse(cls, text: str) -> Role:
+        """Return the role of that name in any case; raise ValueError for another word."""
+        try:
+            return cls[text.strip().upper()]
+        except KeyError:
+            choices = ", ".join(role.name.lower() for role in cls)
+            raise ValueError(f"“{text}” is no role. Choose one of {choices}.") from None
+
+
+class Visibility(StrEnum):
+    """Who may see and pull a project without being a member."""
+
+    PRIVATE = "private"
+    INTERNAL = "internal"
+    PUBLIC = "public"
+
+
+class Right(StrEnum):
+    """Something that can be done to a namespace, a project or an image."""
+
+    SEE = "see"
+    PULL = "pull"
+    PUSH = "push"
+    CREATE = "create"
+    DELETE = "delete"
+    CONFIGURE = "configure"
+    ADMINISTER = "administer"
+    REMOVE = "remove"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """The least role for a right, and whether visibility grants it to others too."""
+
+    right: Right
+    minimum: Role
+    by_visibility: bool
+    description: str
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(Right.SEE, Role.GUEST, True, "See the namespace or project, its images and tags"),
+    Rule(Right.PULL, Role.REPORTER, True, "Pull images"),
+    Rule(Right.PUSH, Role.DEVELOPER, False, "Push images"),
+    Rule(Right.CREATE, Role.MAINTAINER, False, "Create namespaces and projects in a namespace"),
+    Rule(Right.DELETE, Role.MAINTAINER, False, "Delete tags and images"),
+    Rule(Right.CONFIGURE, Role.MAINTAINER, False, "Change description and visibility"),
+    Rule(Right.ADMINISTER, Role.OWNER, False, "Add, change and remove members"),
+    Rule(Right.REMOVE, Role.OWNER, False, "Delete the namespace or project itself"),
+)
+
+RULE_OF: dict[Right, Rule] = {rule.right: rule for rule in RULES}
