@@ -1,0 +1,69 @@
+"""Passwords and access tokens. Pure: no Flask, no database."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import string
+import zlib
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+TOKEN_PREFIX = "rui_"  # noqa: S105 - the public part, for secret scanners
+MIN_PASSWORD = 8
+MAX_PASSWORD = 1024
+
+_ALPHABET = string.digits + string.ascii_letters
+_BODY = 40
+_CHECK = 6
+_hasher = PasswordHasher()
+#: Verified for users that do not exist, so that they take as long as those that do.
+_DUMMY = _hasher.hash(secrets.token_hex(16))
+
+
+def hash_password(password: str) -> str:
+    """Return an argon2id hash."""
+    return _hasher.hash(password)
+
+
+def verify_password(password_hash: str | None, password: str) -> bool:
+    """Compare, with the same work where there is no user (``password_hash`` None)."""
+    try:
+        return _hasher.verify(password_hash or _DUMMY, password) and password_hash is not None
+    except (VerificationError, InvalidHashError):
+        return False
+
+
+def new_password() -> str:
+    """Return a random password of 120 bits that can be typed."""
+    return "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(20))
+
+
+def new_access_token() -> str:
+    """Return a secret: prefix, 238 random bits, and a checksum for secret scanners."""
+    body = "".join(secrets.choice(_ALPHABET) for _ in range(_BODY))
+    return TOKEN_PREFIX + body + _checksum(body)
+
+
+def looks_like_access_token(text: str) -> bool:
+    """Whether prefix, length and checksum fit: then no password hash is ever computed for it."""
+    body = text.removeprefix(TOKEN_PREFIX)
+    return (
+        text.startswith(TOKEN_PREFIX)
+        and len(body) == _BODY + _CHECK
+        and _checksum(body[:_BODY]) == body[_BODY:]
+    )
+
+
+def secret_hash(secret: str) -> str:
+    """Return the SHA-256 under which a random secret is stored and found."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _checksum(body: str) -> str:
+    number, digits = zlib.crc32(body.encode()), ""
+    for _ in range(_CHECK):
+        number, rest = divmod(number, len(_ALPHABET))
+        digits = _ALPHABET[rest] + digits
+    return digits

@@ -1,0 +1,228 @@
+"""Accounts and access tokens: every change with its audit entry, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from ..access import SCOPES
+from ..audit import CONSOLE, Actor, record
+from ..errors import Clash, Invalid, NotFound
+from ..extensions import db, writing
+from ..models import AccessToken, Namespace, User, utc_now
+from ..names import NameInvalid, Path
+from . import sessions
+from .authentication import verify_account
+from .secrets import (
+    MAX_PASSWORD,
+    MIN_PASSWORD,
+    hash_password,
+    new_access_token,
+    new_password,
+    secret_hash,
+)
+
+MAX_USERNAME = 100
+
+
+def checked_username(username: str) -> str:
+    """Return a user name that can be a path: it becomes the personal namespace."""
+    try:
+        path = Path(username)
+    except NameInvalid as error:
+        raise Invalid("The user name can't be used.", {"username": str(error)}) from None
+    if path.parent is not None or len(username) > MAX_USERNAME:
+        message = f"A user name is one part of a path, of at most {MAX_USERNAME} characters."
+        raise Invalid("The user name can't be used.", {"username": message})
+    return username
+
+
+def checked_password(password: str, field: str = "password") -> str:
+    """Return a password of a length that can be used; raise Invalid otherwise."""
+    if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
+        message = f"A password has {MIN_PASSWORD} to {MAX_PASSWORD} characters."
+        raise Invalid("The password can't be used.", {field: message})
+    return password
+
+
+def create_user(actor: Actor, username: str, password: str, *, is_admin: bool = False) -> User:
+    """Create an account and its personal namespace.
+
+    Raises:
+        Invalid: the name or the password can't be used.
+        Clash: the name is taken, by an account or by a namespace or project.
+    """
+    checked_username(username)
+    hashed = hash_password(checked_password(password))
+    try:
+        with writing() as session:
+            return _add_user(session, actor, username, hashed, is_admin=is_admin)
+    except IntegrityError:
+        raise Clash(
+            "The user name is taken.", {"username": f"“{username}” is taken. Choose another."}
+        ) from None
+
+
+def _add_user(
+    session: Session, actor: Actor, username: str, hashed: str, *, is_admin: bool
+) -> User:
+    user = User(username=username, password_hash=hashed, is_admin=is_admin)
+    session.add(user)
+    session.flush()
+    session.add(Namespace(path=username, owner_id=user.id))
+    record(session, actor, "user.create", username, is_admin=is_admin)
+    session.flush()
+    return user
+
+
+def ensure_first_administrator(username: str, password: str | None) -> str | None:
+    """Create the first administrator where there is none.
+
+    Returns:
+        The password, to be shown once; None where an administrator exists already.
+    """
+    hashed_for = password or new_password()
+    if db.session.scalar(select(User.id).where(User.is_admin.is_(True)).limit(1)):
+        return None
+    create_user(CONSOLE, username, hashed_for, is_admin=True)
+    return hashed_for
+
+
+def user_named(username: str) -> User:
+    """Return the account of that name; raise NotFound."""
+    user = db.session.scalar(select(User).where(User.username == username))
+    if user is None:
+        raise NotFound(f"There is no user “{username[:MAX_USERNAME]}”.")
+    return user
+
+
+def change_password(actor: Actor, user: User, current: str, new: str) -> sessions.SignedIn:
+    """Set a new password and end every browser session; return a new one for this browser.
+
+    Raises:
+        Invalid: the current password is wrong, or the new one can't be used.
+    """
+    if verify_account(user.username, current, actor.address) is None:
+        raise Invalid("The password was not changed.", {"current_password": "This is not it."})
+    hashed = hash_password(checked_password(new, "new_password"))
+    with writing() as session:
+        user.password_hash = hashed
+        session.add(user)
+        sessions.end_all(session, user)
+        record(session, actor, "user.password", user.username)
+        return sessions.begin(session, user)
+
+
+def set_password(actor: Actor, username: str, new: str) -> None:
+    """Set a user's password without the old one, and end all their sessions."""
+    hashed = hash_password(checked_password(new))
+    with writing() as session:
+        user = user_named(username)
+        user.password_hash = hashed
+        sessions.end_all(session, user)
+        record(session, actor, "user.password", user.username)
+
+
+def sign_in(actor: Actor, user: User) -> sessions.SignedIn:
+    """Begin a browser session, and note it."""
+    with writing() as session:
+        user.last_sign_in_at = utc_now()
+        session.add(user)
+        record(session, actor, "user.sign_in", user.username)
+        return sessions.begin(session, user)
+
+
+def sign_out(key: str) -> None:
+    """End a browser session for good, copies of its cookie included."""
+    with writing() as session:
+        sessions.end(session, key)
+
+
+def set_blocked(actor: Actor, username: str, *, on: bool) -> None:
+    """Block an account, which ends its sessions, or let it in again."""
+    _change(actor, username, "user.block" if on else "user.unblock", is_blocked=on)
+
+
+def set_admin(actor: Actor, username: str, *, on: bool) -> None:
+    """Make an administrator of a user, or a user of an administrator."""
+    _change(actor, username, "user.promote" if on else "user.demote", is_admin=on)
+
+
+def _change(actor: Actor, username: str, action: str, **values: bool) -> None:
+    with writing() as session:
+        # All administrators are held, so that two can't demote each other at once.
+        held = (User.username == username) | User.is_admin.is_(True)
+        rows = session.scalars(select(User).where(held).order_by(User.id).with_for_update())
+        user = next((row for row in rows.all() if row.username == username), None)
+        if user is None:
+            raise NotFound(f"There is no user “{username[:MAX_USERNAME]}”.")
+        for name, value in values.items():
+            setattr(user, name, value)
+        if values.get("is_blocked"):
+            sessions.end_all(session, user)
+        record(session, actor, action, username)
+        session.flush()
+        admins = (
+            select(func.count())
+            .select_from(User)
+            .where(User.is_admin.is_(True), User.is_blocked.is_(False))
+        )
+        if session.scalar(admins) == 0:
+            raise Clash("The last administrator can be neither blocked nor demoted.")
+
+
+def create_access_token(
+    actor: Actor, user: User, name: str, scopes: Iterable[str], expires_at: datetime | None = None
+) -> str:
+    """Make an access token and return its secret, which is stored nowhere.
+
+    Raises:
+        Invalid: no name, no or unknown scopes, or an expiry that has passed.
+    """
+    chosen, errors = list(dict.fromkeys(scopes)), {}
+    name = name.strip()
+    if not 1 <= len(name) <= 100:
+        errors["name"] = "Name the token after what uses it, in at most 100 characters."
+    unknown = [scope for scope in chosen if scope not in SCOPES]
+    if unknown or not chosen:
+        errors["scopes"] = f"Choose at least one of {', '.join(SCOPES)}."
+    if expires_at is not None and expires_at <= utc_now():
+        errors["expires_on"] = "Choose a day to come."
+    if errors:
+        raise Invalid("The token was not made.", errors)
+    secret = new_access_token()
+    with writing() as session:
+        session.add(
+            AccessToken(
+                user_id=user.id,
+                name=name,
+                secret_hash=secret_hash(secret),
+                scopes=" ".join(chosen),
+                expires_at=expires_at,
+            )
+        )
+        record(session, actor, "access_token.create", user.username, name=name, scopes=chosen)
+    return secret
+
+
+def revoke_access_token(actor: Actor, user: User, token_id: int) -> None:
+    """Revoke one of the user's own tokens; raise NotFound for anyone else's."""
+    with writing() as session:
+        token = session.get(AccessToken, token_id)
+        if token is None or token.user_id != user.id:
+            raise NotFound
+        if token.revoked_at is None:
+            token.revoked_at = utc_now()
+            record(session, actor, "access_token.revoke", user.username, name=token.name)
+
+
+def access_tokens(user: User) -> list[AccessToken]:
+    """Return the user's tokens, newest first."""
+    query = (
+        select(AccessToken).where(AccessToken.user_id == user.id).order_by(AccessToken.id.desc())
+    )
+    return list(db.session.scalars(query))

@@ -1,0 +1,1 @@
+"""The token endpoint: parse scopes, decide, sign."""
