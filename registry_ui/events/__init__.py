@@ -1,0 +1,1 @@
+"""Receives the registry's notifications and applies them to the index."""

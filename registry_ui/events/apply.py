@@ -1,0 +1,195 @@
+"""Stored events change the index, each in one transaction: exactly once, in any order.
+
+A push makes images and tags. A deletion is a hint only: an event about a manifest
+looks like one about a blob (PROTOCOLS 3.2), so the image is marked, and the worker
+asks the registry.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import or_, select, update
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from ..catalog.index import count_tags, ensure_image, owning_project
+from ..distribution.notifications import Notification, parse_event
+from ..extensions import db, writing
+from ..models import ContainerImage, RegistryEvent, Tag, UnassignedRepository, utc_now
+from ..storage import insert_new
+from ..token_auth.signer import OWN_SUBJECT
+
+logger = logging.getLogger(__name__)
+
+BATCH = 500
+
+
+@dataclass(slots=True)
+class Applied:
+    """What a run changed, for the jobs that follow.
+
+    ``pushed`` holds (repository, digest) of manifests whose facts are worth fetching;
+    ``doubts`` whether some image must be compared with the registry.
+    """
+
+    count: int = 0
+    pushed: set[tuple[str, str]] = field(default_factory=set)
+    doubts: bool = False
+
+
+def apply_pending() -> Applied:
+    """Apply every stored event that waits, oldest first. Safe to run from several processes."""
+    done = Applied()
+    last = 0
+    while True:
+        query = (
+            select(RegistryEvent.id)
+            .where(RegistryEvent.status == "pending", RegistryEvent.id > last)
+            .order_by(RegistryEvent.id)
+            .limit(BATCH)
+        )
+        ids = list(db.session.scalars(query))
+        if not ids:
+            return done
+        for event_id in ids:
+            last = event_id
+            try:
+                _apply_one(event_id, done)
+            except DBAPIError:
+                raise  # the database's trouble, not the event's: it waits
+            except Exception as error:
+                logger.exception("event %s can't be applied", event_id)
+                _set_aside(event_id, f"can't be applied: {type(error).__name__}")
+
+
+def _set_aside(row_id: int, reason: str) -> None:
+    """Keep an event that breaks us, so that it does not hold back the others."""
+    with writing() as session:
+        session.execute(
+            update(RegistryEvent)
+            .where(RegistryEvent.id == row_id)
+            .values(status="rejected", reason=reason)
+        )
+
+
+def _apply_one(row_id: int, done: Applied) -> None:
+    """Claim and apply one event in one transaction: whoever comes second finds it taken."""
+    with writing() as session:
+        claimed = session.execute(
+            update(RegistryEvent)
+            .where(RegistryEvent.id == row_id, RegistryEvent.status == "pending")
+            .values(status="applied")
+        )
+        if claimed.rowcount == 0:  # type: ignore[attr-defined]
+            return
+        row = session.get_one(RegistryEvent, row_id, populate_existing=True)
+        event = parse_event(json.loads(row.raw))
+        # The registry's clock may be ahead; a time to come would outlive every later event.
+        at = min(event.occurred_at or row.received_at, utc_now())
+        row.status, row.reason, row.image_id = _effect(session, event, at, done)
+        done.count += 1
+
+
+def _effect(
+    session: Session, event: Notification, at: datetime, done: Applied
+) -> tuple[str, str, int | None]:
+    """Change the index. Returns the event's new status, the reason, and the image."""
+    own = event.actor == OWN_SUBJECT
+    if event.action == "delete":
+        return _delete(session, event, done)
+    if own:
+        return "dropped", "our own call to the registry", None
+    if not event.is_manifest:
+        return "dropped", "about a blob", None
+    if event.action == "push":
+        return _push(session, event, at, done)
+    if event.action == "pull":
+        return _pull(session, event, at)
+    return "dropped", "nothing to index", None
+
+
+def _push(
+    session: Session, event: Notification, at: datetime, done: Applied
+) -> tuple[str, str, int | None]:
+    project = owning_project(session, event.repository)
+    if project is None:
+        _note_unassigned(session, event, at)
+        return "applied", "no project owns it: unassigned", None
+    image = ensure_image(session, project, event.repository)
+    if image.last_push_at is None or image.last_push_at <= at:
+        image.last_push_at, image.last_pushed_by = at, event.actor or None
+    if event.tag and event.digest:
+        _tag(session, image, event, at)
+        done.pushed.add((event.repository, event.digest))
+    if image.reconciled_at is None:
+        image.reconcile_wanted = True
+        done.doubts = True
+    return "applied", "", image.id
+
+
+def _tag(session: Session, image: ContainerImage, event: Notification, at: datetime) -> None:
+    insert_new(session, Tag, image_id=image.id, name=event.tag, pull_count=0, seen_at=utc_now())
+    tag = session.scalars(select(Tag).where(Tag.image_id == image.id, Tag.name == event.tag)).one()
+    if tag.pushed_at is None or tag.pushed_at <= at:
+        tag.digest, tag.pushed_at, tag.pushed_by = event.digest, at, event.actor or None
+        tag.seen_at = utc_now()
+    session.flush()
+    count_tags(session, image)
+
+
+def _note_unassigned(session: Session, event: Notification, at: datetime) -> None:
+    insert_new(session, UnassignedRepository, path=event.repository, first_seen_at=utc_now())
+    session.execute(
+        update(UnassignedRepository)
+        .where(
+            UnassignedRepository.path == event.repository,
+            or_(
+                UnassignedRepository.last_push_at.is_(None),
+                UnassignedRepository.last_push_at <= at,
+            ),
+        )
+        .values(last_push_at=at, pushed_by=event.actor or None)
+    )
+
+
+def _pull(session: Session, event: Notification, at: datetime) -> tuple[str, str, int | None]:
+    """Count a GET. Clients ask by tag, or (containerd) HEAD by tag and then GET by digest.
+
+    A digest counts for the image if a tag stands for it, and for the tag if only one
+    does. A digest that no tag stands for is one platform of an index that was counted.
+    """
+    if event.method != "GET":
+        return "dropped", "only looked, did not pull", None
+    image = session.scalar(select(ContainerImage).where(ContainerImage.path == event.repository))
+    if image is None:
+        return "dropped", "an image that the index does not have", None
+    by = Tag.name == event.tag if event.tag else Tag.digest == event.digest
+    tags = list(session.scalars(select(Tag).where(Tag.image_id == image.id, by).limit(2)))
+    if not tags:
+        return "dropped", "a part of an image", image.id
+    _count(session, ContainerImage, image.id, at)
+    if len(tags) == 1:
+        _count(session, Tag, tags[0].id, at)
+    return "applied", "", image.id
+
+
+def _count(session: Session, model: type[ContainerImage | Tag], row_id: int, at: datetime) -> None:
+    session.execute(update(model).where(model.id == row_id).values(pull_count=model.pull_count + 1))
+    session.execute(
+        update(model)
+        .where(model.id == row_id, or_(model.last_pulled_at.is_(None), model.last_pulled_at < at))
+        .values(last_pulled_at=at)
+    )
+
+
+def _delete(session: Session, event: Notification, done: Applied) -> tuple[str, str, int | None]:
+    image = session.scalar(select(ContainerImage).where(ContainerImage.path == event.repository))
+    if image is None:
+        return "dropped", "an image that the index does not have", None
+    image.reconcile_wanted = True
+    done.doubts = True
+    return "applied", "the registry is asked what is left", image.id

@@ -1,0 +1,41 @@
+"""The receiver of the registry's notifications."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, current_app, request
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from ..distribution.notifications import Notification, oversized, parse_envelope
+from ..extensions import csrf
+from ..jobs import enqueue
+from .service import receive
+
+blueprint = Blueprint("events", __name__)
+csrf.exempt(blueprint)
+
+
+@blueprint.post("/api/v4/registry_events")
+def registry_events() -> Response:
+    """Store what the registry tells, and answer at once; the worker applies it.
+
+    Everything authentic is answered 2xx, also what can't be used: the registry would
+    repeat it for ever, and hold back all that follows (PROTOCOLS 3.3).
+    """
+    rotated = receive(
+        request.headers.get("Authorization", ""),
+        request.remote_addr or "unknown",
+        _events,
+    )
+    enqueue("apply_events")
+    if rotated:
+        current_app.logger.info("the registry uses the new registry token")
+        enqueue("reconcile_all")
+    return Response(status=202)
+
+
+def _events() -> list[Notification]:
+    try:
+        return parse_envelope(request.get_data(cache=False))
+    except RequestEntityTooLarge:
+        # Refused, it would come again for ever; unread, it can't be kept.
+        return [oversized(request.content_length)]
