@@ -1,0 +1,1 @@
+"""The index and the live tree: images, tags, facts, reconcile, removal."""

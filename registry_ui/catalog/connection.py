@@ -1,0 +1,53 @@
+"""The one connection to the registry, with bearer tokens that we sign ourselves."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+from flask import Flask, current_app
+
+from config import Config
+
+from ..distribution.client import RegistryClient
+from ..token_auth.signer import OWN_SUBJECT, Signer
+
+#: Never more calls at a time, for one page or for all of them together.
+PARALLEL = 8
+#: Seconds that a bearer token of our own lives; it is signed anew for each call.
+OWN_LIFETIME = 60
+
+
+def init_app(app: Flask, config: Config) -> None:
+    """Make signer, client and the threads that ask in parallel."""
+    signer = Signer.from_files(
+        config.token_key_file,
+        config.token_certificate_file,
+        config.token_issuer,
+        config.token_service,
+        config.token_lifetime,
+    )
+
+    def bearer(repository: str | None, actions: tuple[str, ...]) -> str:
+        if repository is not None:
+            access = {"type": "repository", "name": repository, "actions": list(actions)}
+        else:
+            access = {"type": "registry", "name": "catalog", "actions": list(actions)}
+        return signer.sign(OWN_SUBJECT, [access] if actions else [], OWN_LIFETIME).token
+
+    app.extensions["signer"] = signer
+    app.extensions["registry"] = RegistryClient(
+        config.registry_url, bearer, config.registry_timeout
+    )
+    app.extensions["registry_threads"] = ThreadPoolExecutor(PARALLEL, "registry")
+
+
+def registry() -> RegistryClient:
+    """Return the application's client."""
+    client: RegistryClient = current_app.extensions["registry"]
+    return client
+
+
+def threads() -> ThreadPoolExecutor:
+    """Return the application's threads for parallel calls."""
+    pool: ThreadPoolExecutor = current_app.extensions["registry_threads"]
+    return pool

@@ -1,0 +1,45 @@
+"""The rows of the index: whose a repository is, its image, its tags."""
+
+from __future__ import annotations
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from ..access.lookup import prefixes
+from ..models import ContainerImage, Project, Tag, utc_now
+from ..storage import insert_new
+
+
+def owning_project(session: Session, repository: str) -> Project | None:
+    """Return the project that owns a repository name, by its longest prefix, with one query."""
+    return session.scalar(
+        select(Project)
+        .where(Project.path.in_(prefixes(repository)))
+        .order_by(func.length(Project.path).desc())
+        .limit(1)
+    )
+
+
+def ensure_image(session: Session, project: Project, repository: str) -> ContainerImage:
+    """Return the image of a repository that belongs to ``project``, made if need be."""
+    name = repository[len(project.path) + 1 :]
+    insert_new(
+        session,
+        ContainerImage,
+        project_id=project.id,
+        name=name,
+        path=repository,
+        created_at=utc_now(),
+        tag_count=0,
+        pull_count=0,
+        reconcile_wanted=False,
+    )
+    query = select(ContainerImage).where(ContainerImage.path == repository).with_for_update()
+    return session.scalars(query).one()
+
+
+def count_tags(session: Session, image: ContainerImage) -> None:
+    """Set an image's ``tag_count`` from its rows; signatures and the like are none to people."""
+    attached = Tag.name.startswith("sha256-") & (func.length(Tag.name) >= len("sha256-") + 64)
+    query = select(func.count()).select_from(Tag).where(Tag.image_id == image.id, ~attached)
+    image.tag_count = session.scalar(query) or 0

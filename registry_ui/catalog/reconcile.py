@@ -1,0 +1,223 @@
+"""Compare one repository of the registry with the index, and mend the index.
+
+The registry's answer decides. An error leaves everything as it was; so does a
+missing entry of the catalog, which loses names on some storages (PROTOCOLS 4.1).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from ..access import at_or_below
+from ..distribution.errors import RegistryError, RegistryNotFound
+from ..extensions import db, release, writing
+from ..models import (
+    DIGESTS_READ,
+    REGISTRY_READ,
+    ContainerImage,
+    Heartbeat,
+    Tag,
+    UnassignedRepository,
+    utc_now,
+)
+from ..names import NameInvalid, RepositoryName, TagName
+from ..storage import insert_new
+from .connection import registry, threads
+from .index import count_tags, ensure_image, owning_project
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a reconcile found. ``owned`` is False for an unassigned repository."""
+
+    repository: str
+    owned: bool = True
+    tags: int = 0
+    added: int = 0
+    changed: int = 0
+    removed: int = 0
+    error: str | None = None
+
+    def __str__(self) -> str:
+        """Say in a line what was found."""
+        noun = "tag" if self.tags == 1 else "tags"
+        found = f"{self.tags} {noun}"
+        if not self.owned:
+            return f"{found}, unassigned"
+        return f"{found}; {self.added} new, {self.changed} changed, {self.removed} gone"
+
+
+def reconcile(repository: RepositoryName, *, digests: bool = True) -> Outcome:
+    """Ask the registry for all tags of a repository and their digests; mend the index.
+
+    Without ``digests`` only for the list of tags, by one call: enough to see what is new or
+    gone. An image that the index does not have yet is always asked for both.
+
+    Never raises for trouble with the registry: the outcome and the image's row say
+    what it was, and nothing else changes.
+    """
+    started = utc_now()
+    release()
+    try:
+        names = _tags_or_none(repository)
+        wanted = digests or _image_id(db.session(), repository) is None
+        release()
+        found = digests_of(repository, names) if wanted else {}
+    except RegistryError as error:
+        _note_error(repository, str(error))
+        return Outcome(str(repository), error=str(error))
+    with writing() as session:
+        project = owning_project(session, str(repository))
+        if project is None:
+            return _mend_unassigned(session, repository, names)
+        if not names and not _image_id(session, repository):
+            return Outcome(str(repository))
+        image = ensure_image(session, project, str(repository))
+        if session.get(UnassignedRepository, str(repository)):
+            session.execute(
+                delete(UnassignedRepository).where(UnassignedRepository.path == str(repository))
+            )
+        return mend(session, image, names, found, started)
+
+
+def mend(
+    session: Session,
+    image: ContainerImage,
+    names: Iterable[str],
+    digests: Mapping[str, str],
+    started: datetime,
+) -> Outcome:
+    """Make an image's rows say what the registry said.
+
+    Args:
+        names: every tag that the registry listed.
+        digests: what tags stand for, as far as it was asked.
+        started: when the registry was asked; what an event told since then stays.
+    """
+    listed = set(names)
+    rows = {tag.name: tag for tag in session.scalars(select(Tag).where(Tag.image_id == image.id))}
+    outcome = Outcome(image.path, tags=len(listed))
+    for name in listed - rows.keys():
+        outcome.added += insert_new(
+            session,
+            Tag,
+            image_id=image.id,
+            name=name,
+            digest=digests.get(name),
+            pull_count=0,
+            seen_at=started,
+        )
+    for name in listed & rows.keys():
+        row, digest = rows[name], digests.get(name)
+        if digest and digest != row.digest and row.seen_at < started:
+            # An event was missed: who pushed this, and when, nobody told us.
+            if row.digest is not None:
+                row.pushed_at = row.pushed_by = None
+            row.digest = digest
+            outcome.changed += 1
+    gone = [rows[name].id for name in rows.keys() - listed if rows[name].seen_at < started]
+    if gone:
+        session.execute(delete(Tag).where(Tag.id.in_(gone)))
+        outcome.removed = len(gone)
+    session.flush()
+    count_tags(session, image)
+    image.reconciled_at, image.reconcile_error = started, None
+    image.reconcile_wanted = False
+    if not listed and not _pushed_since(image, started):
+        session.delete(image)
+    return outcome
+
+
+def _pushed_since(image: ContainerImage, moment: datetime) -> bool:
+    return image.last_push_at is not None and image.last_push_at >= moment
+
+
+def _tags_or_none(repository: RepositoryName) -> list[str]:
+    """Return the tags; a repository that the registry does not know has none."""
+    try:
+        return registry().tags(repository)
+    except RegistryNotFound:
+        return []
+
+
+def digests_of(repository: RepositoryName, names: Iterable[str]) -> dict[str, str]:
+    """Ask what each tag stands for, eight at a time. A tag that goes meanwhile is left out."""
+    client = registry()
+    asked: dict[str, Future[str]] = {
+        name: threads().submit(client.head, repository, TagName(name)) for name in names
+    }
+    found = {}
+    for name, future in asked.items():
+        try:
+            found[name] = future.result()
+        except RegistryNotFound:
+            continue
+    return found
+
+
+def _image_id(session: Session, repository: RepositoryName) -> int | None:
+    return session.scalar(select(ContainerImage.id).where(ContainerImage.path == str(repository)))
+
+
+def _mend_unassigned(session: Session, repository: RepositoryName, names: list[str]) -> Outcome:
+    path = str(repository)
+    if names:
+        insert_new(session, UnassignedRepository, path=path, first_seen_at=utc_now())
+        session.get_one(UnassignedRepository, path).tag_count = len(names)
+    else:
+        session.execute(delete(UnassignedRepository).where(UnassignedRepository.path == path))
+    return Outcome(path, owned=False, tags=len(names))
+
+
+def _note_error(repository: RepositoryName, error: str) -> None:
+    with writing() as session:
+        image = session.scalar(select(ContainerImage).where(ContainerImage.path == str(repository)))
+        if image is not None:
+            image.reconcile_error = error
+
+
+def reconcile_wanted() -> list[Outcome]:
+    """Reconcile every image of which an event told a deletion."""
+    query = select(ContainerImage.path).where(ContainerImage.reconcile_wanted.is_(True))
+    paths = db.session.scalars(query).all()
+    return [reconcile(RepositoryName(path), digests=False) for path in paths]
+
+
+def reconcile_all(*, digests: bool = True) -> list[Outcome]:
+    """Reconcile what the catalog lists and what the index has, each repository once.
+
+    Asking for digests costs one call a tag, and each makes the registry send an event.
+
+    Raises:
+        RegistryError: the catalog can't be read; nothing was changed.
+    """
+    release()
+    listed = set(map(str, registry().catalog()))
+    indexed = set(db.session.scalars(select(ContainerImage.path)))
+    indexed |= set(db.session.scalars(select(UnassignedRepository.path)))
+    outcomes = []
+    for path in sorted(listed | indexed):
+        try:
+            outcomes.append(reconcile(RepositoryName(path), digests=digests))
+        except NameInvalid:
+            logger.warning("a repository has a name that breaks the grammar: %r", path)
+    with writing() as session:
+        session.merge(Heartbeat(name=REGISTRY_READ, at=utc_now()))
+        if digests:
+            session.merge(Heartbeat(name=DIGESTS_READ, at=utc_now()))
+    return outcomes
+
+
+def adopt_below(path: str) -> list[Outcome]:
+    """Index what a new project finds in the registry under its path."""
+    query = select(UnassignedRepository.path).where(at_or_below(UnassignedRepository.path, path))
+    return [reconcile(RepositoryName(name)) for name in db.session.scalars(query).all()]

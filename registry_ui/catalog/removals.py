@@ -1,0 +1,295 @@
+"""Carries out stored removals, step by step; goes on where a dead worker stopped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from sqlalchemy import delete, or_, select, update
+from sqlalchemy.orm import Session
+
+from ..audit import Actor, record
+from ..distribution.client import FetchedManifest
+from ..distribution.errors import (
+    DeletionByTagUnsupported,
+    DeletionDisabled,
+    RegistryError,
+    RegistryNotFound,
+)
+from ..distribution.manifest import PLACEHOLDER_ANNOTATION, every_child, every_digest
+from ..distribution.media_types import INDEX_TYPES
+from ..extensions import db, release, writing
+from ..models import ContainerImage, Project, Removal, utc_now
+from ..names import Digest, RepositoryName, TagName
+from .connection import registry
+from .reconcile import reconcile
+
+T = TypeVar("T")
+
+#: A worker holds a removal so long from its last step; then another may go on.
+LEASE = timedelta(seconds=30)
+#: More parts of one index than this are no image, but a trap.
+MAX_PARTS = 2000
+OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+OCI_EMPTY = "application/vnd.oci.empty.v1+json"
+SWITCHED_OFF = (
+    "Deletion is switched off in the registry. Set storage.delete.enabled: true in its "
+    "configuration, restart it, and try again."
+)
+
+
+class StepFailed(Exception):
+    """A step could not be carried out; the message is for the report."""
+
+
+def run(removal_id: int) -> Removal | None:
+    """Carry out a removal, or what is left of it. Returns None where another worker has it."""
+    if not _claim(removal_id):
+        return None
+    removal = db.session.get_one(Removal, removal_id, populate_existing=True)
+    try:
+        for number in range(len(removal.report), len(removal.plan)):
+            step = removal.plan[number]
+            outcome, detail = _STEPS[step["do"]](removal, number, step)
+            _note(removal, step, outcome, detail)
+        return _finish(removal, "done")
+    except StepFailed as failure:
+        _note(removal, removal.plan[len(removal.report)], "failed", str(failure))
+        return _finish(removal, "failed")
+    finally:
+        for repository in sorted({step["repository"] for step in removal.plan}):
+            reconcile(RepositoryName(repository), digests=False)
+
+
+def waiting() -> list[int]:
+    """Return the removals that no living worker holds."""
+    now = utc_now()
+    query = (
+        select(Removal.id)
+        .where(
+            Removal.state.in_(["waiting", "running"]),
+            or_(Removal.lease_until.is_(None), Removal.lease_until < now),
+        )
+        .order_by(Removal.id)
+    )
+    return list(db.session.scalars(query))
+
+
+def _claim(removal_id: int) -> bool:
+    now = utc_now()
+    with writing() as session:
+        claimed = session.execute(
+            update(Removal)
+            .where(
+                Removal.id == removal_id,
+                Removal.state.in_(["waiting", "running"]),
+                or_(Removal.lease_until.is_(None), Removal.lease_until < now),
+            )
+            .values(state="running", lease_until=now + LEASE)
+        )
+        return bool(claimed.rowcount)  # type: ignore[attr-defined]
+
+
+def _note(removal: Removal, step: dict[str, Any], outcome: str, detail: str) -> None:
+    """Keep a step's outcome, and hold the removal for another while."""
+    tag = step.get("tag")
+    reference = f"{step['repository']}:{tag}" if tag else step["repository"]
+    with writing() as session:
+        removal.report = [
+            *removal.report,
+            {"reference": reference, "outcome": outcome, "detail": detail},
+        ]
+        removal.lease_until = utc_now() + LEASE
+        session.add(removal)
+
+
+def _hold(removal: Removal) -> None:
+    with writing() as session:
+        removal.lease_until = utc_now() + LEASE
+        session.add(removal)
+
+
+def _finish(removal: Removal, state: str) -> Removal:
+    with writing() as session:
+        removal.state, removal.finished_at, removal.lease_until = state, utc_now(), None
+        session.add(removal)
+        actor = Actor(removal.requested_by)
+        record(session, actor, f"{removal.kind}.delete.{state}", removal.target)
+    return removal
+
+
+# -- steps ---------------------------------------------------------------------
+
+
+def _tag_step(removal: Removal, number: int, step: dict[str, Any]) -> tuple[str, str]:
+    """Remove one tag and no other: by tag on 3.x, by a placeholder on 2.8 (PROTOCOLS 4.3)."""
+    repository, tag = RepositoryName(step["repository"]), TagName(step["tag"])
+    release()
+    now = _ask(lambda: registry().head(repository, tag))
+    if now is None:
+        return "gone already", ""
+    if now == step.get("placeholder"):
+        _ask(lambda: registry().delete_manifest(repository, Digest(now)))
+        return "deleted", ""
+    if now != step["digest"]:
+        return "kept", "it points to another image since the preview"
+    try:
+        _ask(lambda: registry().delete_manifest(repository, tag))
+    except DeletionByTagUnsupported:
+        # So deletion is on (it would say 405), and this is 2.8.
+        _by_placeholder(removal, number, repository, tag)
+    return "deleted", ""
+
+
+def _by_placeholder(
+    removal: Removal, number: int, repository: RepositoryName, tag: TagName
+) -> None:
+    """Point the tag to a manifest that nothing else points to, and delete that by digest.
+
+    The placeholder's digest is stored first: a worker that dies in between leaves a
+    tag that the next one knows as its own.
+    """
+    config = b"{}"
+    body = json.dumps(
+        {
+            "schemaVersion": 2,
+            "mediaType": OCI_MANIFEST,
+            "config": {
+                "mediaType": OCI_EMPTY,
+                "digest": _ask(lambda: registry().put_blob(repository, config)),
+                "size": len(config),
+            },
+            "layers": [],
+            "annotations": {
+                PLACEHOLDER_ANNOTATION: f"{removal.id}/{number} {utc_now().isoformat()}"
+            },
+        }
+    ).encode()
+    digest = Digest.of(body)
+    with writing() as session:
+        plan = [dict(step) for step in removal.plan]
+        plan[number]["placeholder"] = str(digest)
+        removal.plan = plan
+        session.add(removal)
+    _ask(lambda: registry().put_manifest(repository, tag, body, OCI_MANIFEST))
+    _ask(lambda: registry().delete_manifest(repository, digest))
+
+
+def _image_step(removal: Removal, _number: int, step: dict[str, Any]) -> tuple[str, str]:
+    """Remove every manifest that the previewed tags stand for, indexes before their children.
+
+    What a tag outside the preview stands for stays, with everything that it may need.
+    """
+    repository = RepositoryName(step["repository"])
+    release()
+    planned: dict[str, str] = step["tags"]
+    doomed: dict[str, None] = {}
+    safe: set[str] = set()
+    kept = []
+    for count, tag in enumerate(_ask(lambda: registry().tags(repository)) or []):
+        if count % 20 == 0:
+            _hold(removal)
+        now = _ask(lambda tag=tag: registry().manifest(repository, TagName(tag)))
+        if now is None:
+            continue
+        if planned.get(tag) == now.digest:
+            doomed |= dict.fromkeys(_with_parts(repository, now, every_child))
+        else:
+            safe |= set(_with_parts(repository, now, every_digest))
+            kept.append(tag)
+    deleted = 0
+    for count, digest in enumerate(digest for digest in doomed if digest not in safe):
+        deleted += _delete(repository, digest)
+        if count % 20 == 0:
+            _hold(removal)
+    detail = f"{deleted} manifests"
+    if kept:
+        detail += f"; pushed since the preview, and kept: {', '.join(kept[:10])}"
+    return "deleted", detail
+
+
+def _with_parts(
+    repository: RepositoryName,
+    top: FetchedManifest,
+    named: Callable[[bytes], list[str]],
+) -> list[str]:
+    """Return a manifest's digest and, of an index, those of all below it, at any depth.
+
+    Args:
+        named: tells which digests an index names.
+
+    Raises:
+        StepFailed: there are too many to be sure.
+    """
+    found = {top.digest: None}
+    indexes = [top]
+    while indexes:
+        index = indexes.pop()
+        if index.media_type not in INDEX_TYPES:
+            continue
+        for digest in named(index.body):
+            if digest in found:
+                continue
+            if len(found) >= MAX_PARTS:
+                raise StepFailed(f"{top.digest[:19]}… has more than {MAX_PARTS} parts")
+            part = _ask(lambda d=digest: registry().manifest(repository, Digest(d)))
+            if part is not None:
+                found[digest] = None
+                indexes.append(part)
+    return list(found)
+
+
+def _delete(repository: RepositoryName, digest: str) -> bool:
+    """Delete a manifest; return whether there was one."""
+
+    def call() -> bool:
+        registry().delete_manifest(repository, Digest(digest))
+        return True
+
+    return _ask(call) or False
+
+
+def _project_step(_removal: Removal, _number: int, step: dict[str, Any]) -> tuple[str, str]:
+    """Remove the project itself, if the registry has let go of every image."""
+    images = (
+        select(ContainerImage.path)
+        .join(Project, Project.id == ContainerImage.project_id)
+        .where(Project.path == step["repository"])
+    )
+    for path in db.session.scalars(images).all():
+        reconcile(RepositoryName(path), digests=False)
+    left = list(db.session.scalars(images))
+    if left:
+        raise StepFailed(f"images were pushed meanwhile, and stay: {', '.join(left[:5])}")
+    with writing() as session:
+        _remove_place(session, step["repository"])
+    return "deleted", ""
+
+
+def _remove_place(session: Session, path: str) -> None:
+    session.execute(
+        delete(Project).where(Project.path == path).execution_options(synchronize_session=False)
+    )
+
+
+def _ask(call: Callable[[], T]) -> T | None:
+    """Make one call; None where the thing is gone; StepFailed for trouble."""
+    try:
+        return call()
+    except RegistryNotFound:
+        return None
+    except DeletionByTagUnsupported:
+        raise
+    except DeletionDisabled:
+        raise StepFailed(SWITCHED_OFF) from None
+    except RegistryError as error:
+        raise StepFailed(f"{error}. Nothing else was changed; delete again to go on.") from None
+
+
+_STEPS: dict[str, Callable[[Removal, int, dict[str, Any]], tuple[str, str]]] = {
+    "tag": _tag_step,
+    "image": _image_step,
+    "project": _project_step,
+}

@@ -1,0 +1,240 @@
+"""Work for the worker: every task calls one service function.
+
+Arguments are plain values. Queued work is signed with the secret key, so that
+whoever can write to the queue can't make the worker run something else.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from flask import Flask, current_app
+from huey import Huey, RedisHuey, SqliteHuey, crontab
+from huey.serializer import SignedSerializer
+from sqlalchemy import delete, func, select
+
+from .accounts.sessions import SESSION_LIFETIME
+from .catalog import facts, reconcile, removals
+from .catalog.connection import registry
+from .distribution.errors import RegistryError
+from .events.apply import apply_pending
+from .extensions import db, writing
+from .models import (
+    DIGESTS_READ,
+    REGISTRY_READ,
+    BrowserSession,
+    Heartbeat,
+    HeldManifest,
+    Manifest,
+    RegistryEvent,
+    Tag,
+    utc_now,
+)
+from .names import RepositoryName
+
+logger = logging.getLogger(__name__)
+
+WORKER = "worker"
+HEARTBEAT_SECONDS = 5
+#: How long raw events are kept once they are done with.
+EVENTS_KEPT = timedelta(days=90)
+#: How long facts are kept that no tag leads to any more.
+FACTS_KEPT = timedelta(days=7)
+LEARN_DEADLINE = 30.0
+DIGESTS_INTERVAL = timedelta(days=1)
+#: Seconds that the worker waits, when it starts, for a registry that starts with it.
+REGISTRY_PATIENCE = 20.0
+CATCH_UP_TAGS = 5000
+
+
+def init_app(app: Flask) -> None:
+    """Make the queue and register the tasks."""
+    settings = app.config["SETTINGS"]
+    serializer = SignedSerializer(secret=settings.secret_key, salt="registry_ui jobs")
+    huey: Huey
+    if settings.redis_url:
+        huey = RedisHuey("registry_ui", url=settings.redis_url, serializer=serializer)
+    else:
+        settings.huey_file.parent.mkdir(parents=True, exist_ok=True)
+        huey = SqliteHuey(
+            "registry_ui", filename=str(settings.huey_file), serializer=serializer, fsync=False
+        )
+    huey.immediate = settings.testing
+    app.extensions["huey"] = huey
+    app.extensions["tasks"] = {
+        name: huey.task(name=name)(_in_app(app, work)) for name, work in TASKS.items()
+    }
+    for name, (work, schedule) in _periodic(settings.reconcile_interval).items():
+        huey.periodic_task(schedule, name=f"periodic_{name}")(_in_app(app, work))
+    huey.on_startup(name="heartbeat")(lambda: _start_heart(app))
+
+
+def enqueue(name: str, *args: Any) -> None:
+    """Queue a task by name. A queue that is down loses nothing: the schedule finds the work."""
+    try:
+        current_app.extensions["tasks"][name](*args)
+    except Exception:
+        if current_app.testing:
+            raise
+        logger.exception("the job queue does not take %s; the schedule will find it", name)
+
+
+def _in_app(app: Flask, work: Callable[..., Any]) -> Callable[..., None]:
+    def run(*args: Any) -> None:
+        with app.app_context():
+            work(*args)
+
+    return run
+
+
+# -- tasks ---------------------------------------------------------------------
+
+
+def apply_events() -> None:
+    """Apply stored events; fetch the facts of what was pushed; look into deletions."""
+    applied = apply_pending()
+    for repository, digest in sorted(applied.pushed):
+        enqueue("learn", repository, digest)
+    if applied.doubts:
+        enqueue("reconcile_wanted")
+
+
+def learn(repository: str, digest: str) -> None:
+    """Fetch a pushed image's facts, so that its first visitor finds the page ready."""
+    facts.gather(RepositoryName(repository), {digest: digest}, LEARN_DEADLINE)
+
+
+def reconcile_one(repository: str) -> None:
+    """Compare one repository with the registry."""
+    reconcile.reconcile(RepositoryName(repository))
+
+
+def reconcile_all(*, digests: bool = True) -> None:
+    """Compare every repository with the registry; a registry that is down changes nothing."""
+    try:
+        reconcile.reconcile_all(digests=digests)
+    except RegistryError as error:
+        logger.warning("reconcile: %s", error)
+
+
+def run_removal(removal_id: int) -> None:
+    """Carry out one removal."""
+    removals.run(removal_id)
+
+
+def resume() -> None:
+    """Find what a dead worker, a lost job or a queue that was down left behind."""
+    apply_events()
+    for removal_id in removals.waiting():
+        removals.run(removal_id)
+    reconcile.reconcile_wanted()
+
+
+def prune() -> None:
+    """Forget raw events that are old and done with, ended sessions, and facts of nothing."""
+    with writing() as session:
+        used = select(Tag.digest).where(Tag.digest == Manifest.digest).exists()
+        held = select(HeldManifest.digest).where(HeldManifest.digest == Manifest.digest).exists()
+        session.execute(
+            delete(Manifest)
+            .where(Manifest.fetched_at < utc_now() - FACTS_KEPT, ~used, ~held)
+            .execution_options(synchronize_session=False)
+        )
+        session.execute(
+            delete(BrowserSession).where(BrowserSession.created_at < utc_now() - SESSION_LIFETIME)
+        )
+        session.execute(
+            delete(RegistryEvent).where(
+                RegistryEvent.received_at < utc_now() - EVENTS_KEPT,
+                RegistryEvent.status != "pending",
+            )
+        )
+
+
+def reconcile_when_due(interval: int) -> None:
+    """Compare everything if the last time is longer ago than ``interval`` seconds.
+
+    The lists of tags each time, what the tags stand for once a day: events tell that,
+    and a call for each tag would hold back the events of people.
+    """
+    query = select(Heartbeat.name, Heartbeat.at)
+    last = dict(db.session.execute(query).all())
+    long_ago = datetime.min.replace(tzinfo=UTC)
+    now = utc_now()
+    if now - last.get(REGISTRY_READ, long_ago) >= timedelta(seconds=interval):
+        reconcile_all(digests=now - last.get(DIGESTS_READ, long_ago) >= DIGESTS_INTERVAL)
+
+
+def catch_up() -> None:
+    """Compare the registry with the index once the worker starts.
+
+    Events that were under way when something died are lost: the registry keeps them in
+    memory. Where tags are too many to ask what each stands for, only their lists.
+    """
+    deadline = time.monotonic() + REGISTRY_PATIENCE
+    while time.monotonic() < deadline and not _registry_answers():
+        time.sleep(0.5)
+    tags = db.session.scalar(select(func.count()).select_from(Tag)) or 0
+    reconcile_all(digests=tags <= CATCH_UP_TAGS)
+
+
+def _registry_answers() -> bool:
+    try:
+        registry().ping()
+    except RegistryError:
+        return False
+    return True
+
+
+TASKS: dict[str, Callable[..., Any]] = {
+    "apply_events": apply_events,
+    "learn": learn,
+    "reconcile_one": reconcile_one,
+    "reconcile_wanted": reconcile.reconcile_wanted,
+    "reconcile_all": reconcile_all,
+    "catch_up": catch_up,
+    "adopt_below": reconcile.adopt_below,
+    "resume": resume,
+    "run_removal": run_removal,
+}
+
+
+def _periodic(interval: int) -> dict[str, tuple[Callable[[], None], Callable[..., bool]]]:
+    return {
+        "resume": (resume, crontab(minute="*")),
+        "reconcile": (lambda: reconcile_when_due(interval), crontab(minute="*/5")),
+        "prune": (prune, crontab(minute="17", hour="3")),
+    }
+
+
+# -- signs of life -------------------------------------------------------------
+
+_heart = threading.Lock()
+
+
+def beat(app: Flask) -> None:
+    """Write the worker's sign of life."""
+    with app.app_context(), writing() as session:
+        session.merge(Heartbeat(name=WORKER, at=utc_now()))
+
+
+def _start_heart(app: Flask) -> None:
+    """Start one heart for the process; huey calls this in each of its threads."""
+    if not _heart.acquire(blocking=False):
+        return
+
+    def live() -> None:
+        pause = threading.Event()
+        while True:
+            try:
+                beat(app)
+            except Exception:
+                logger.exception("no sign of life could be written")
+            pause.wait(HEARTBEAT_SECONDS)
+
+    threading.Thread(target=live, name="heartbeat", daemon=True).start()

@@ -1,0 +1,36 @@
+"""The worker: ``python -m registry_ui.worker``."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+
+from . import create_app
+from .jobs import enqueue
+
+#: Several at a time, so that a long removal does not hold back events.
+THREADS = 4
+#: Seconds between two looks at an embedded queue; an event waits no longer than this.
+POLL = 0.2
+
+
+def main() -> None:
+    """Run until a signal stops it; tasks in progress are finished first."""
+    argparse.ArgumentParser(
+        prog="python -m registry_ui.worker",
+        description="Applies events, reconciles, and carries out removals.",
+    ).parse_args()
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    app = create_app()
+    with app.app_context():
+        enqueue("resume")
+        enqueue("catch_up")
+    huey = app.extensions["huey"]
+    consumer = huey.create_consumer(
+        workers=THREADS, periodic=True, initial_delay=POLL, max_delay=POLL, backoff=1.0
+    )
+    consumer.run()
+
+
+if __name__ == "__main__":
+    main()
