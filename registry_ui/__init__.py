@@ -1,0 +1,66 @@
+"""A companion for a stock registry: projects, rights, tokens, pages."""
+
+from __future__ import annotations
+
+from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from config import ROOT, Config
+
+__version__ = "0.1.0"
+
+
+def create_app(config: Config | None = None) -> Flask:
+    """Build the application.
+
+    Args:
+        config: the settings; read from the environment where None.
+
+    Raises:
+        config.ConfigError: a setting is missing or unusable.
+    """
+    # Not at the top: the rooms without Flask can be imported without all the others.
+    from . import (  # noqa: PLC0415
+        blueprints,
+        cli,
+        errors,
+        extensions,
+        jobs,
+        presentation,
+        security,
+    )
+
+    config = config or Config.from_environ()
+    app = Flask(
+        __name__,
+        template_folder=str(ROOT / "templates"),
+        static_folder=str(ROOT / "static"),
+    )
+    app.config.update(
+        SETTINGS=config,
+        SECRET_KEY=config.secret_key,
+        SQLALCHEMY_DATABASE_URI=config.database_url,
+        SQLALCHEMY_ENGINE_OPTIONS={"pool_pre_ping": not config.database_url.startswith("sqlite")},
+        MAX_CONTENT_LENGTH=config.max_body,
+        MAX_FORM_MEMORY_SIZE=config.max_body,
+        SESSION_COOKIE_NAME="registry_ui",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_SECURE=config.public_url.startswith("https://"),
+        PERMANENT_SESSION_LIFETIME=14 * 24 * 3600,
+        WTF_CSRF_TIME_LIMIT=None,
+        TESTING=config.testing,
+    )
+    app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False
+    if config.trusted_proxies:
+        count = config.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
+    extensions.init_app(app)
+    security.init_app(app)
+    errors.init_app(app)
+    presentation.init_app(app)
+    jobs.init_app(app)
+    blueprints.init_app(app)
+    cli.init_app(app)
+    return app

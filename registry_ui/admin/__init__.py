@@ -1,0 +1,1 @@
+"""The admin area: registry token, users, health, unassigned repositories, audit."""

@@ -1,0 +1,118 @@
+"""What the admin area lists. Every list is paged, every page a constant number of queries."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Select, func, select
+
+from ..catalog.deletion import deletion_method
+from ..errors import RegistryTrouble
+from ..extensions import db
+from ..models import (
+    REGISTRY_READ,
+    AuditEntry,
+    ContainerImage,
+    Heartbeat,
+    Namespace,
+    Project,
+    RegistryEvent,
+    Tag,
+    UnassignedRepository,
+    User,
+    utc_now,
+)
+from ..names import RepositoryName
+from ..pages import PER_PAGE, Page
+
+STALE = timedelta(days=2)
+STATUSES = ("pending", "applied", "dropped", "rejected")
+
+
+def _paged(query: Select[Any], number: int) -> tuple[list[Any], Page]:
+    counted = select(func.count()).select_from(query.order_by(None).subquery())
+    page = Page.of(number, db.session.scalar(counted) or 0)
+    return list(db.session.scalars(query.limit(PER_PAGE).offset(page.offset))), page
+
+
+def counts() -> list[tuple[str, int]]:
+    """Return how many there are of each thing."""
+    models = {
+        "Users": User,
+        "Namespaces": Namespace,
+        "Projects": Project,
+        "Images": ContainerImage,
+        "Tags": Tag,
+        "Unassigned repositories": UnassignedRepository,
+    }
+    queries = (
+        select(func.count()).select_from(model).scalar_subquery() for model in models.values()
+    )
+    return list(zip(models, db.session.execute(select(*queries)).one(), strict=True))
+
+
+def last_event_at() -> datetime | None:
+    """Return when the last event came."""
+    return db.session.scalar(select(func.max(RegistryEvent.received_at)))
+
+
+def waiting_events() -> int:
+    """Count the events that the worker has not applied yet."""
+    query = select(func.count()).select_from(RegistryEvent).where(RegistryEvent.status == "pending")
+    return db.session.scalar(query) or 0
+
+
+def reconciled_at() -> datetime | None:
+    """Return when the whole registry was last compared with the index."""
+    return db.session.scalar(select(Heartbeat.at).where(Heartbeat.name == REGISTRY_READ))
+
+
+def deletes_by_tag() -> bool | None:
+    """Ask the registry whether it deletes by tag (3.x); None where that can't be told."""
+    path = db.session.scalar(select(ContainerImage.path).limit(1))
+    if path is None:
+        return None
+    try:
+        return deletion_method(RepositoryName(path)) == "tag"
+    except RegistryTrouble:
+        return None
+
+
+def stale_images() -> int:
+    """Count the images that were not compared with the registry for two days, or in vain."""
+    query = (
+        select(func.count())
+        .select_from(ContainerImage)
+        .where(
+            (ContainerImage.reconciled_at < utc_now() - STALE)
+            | ContainerImage.reconcile_error.is_not(None)
+        )
+    )
+    return db.session.scalar(query) or 0
+
+
+def users(q: str, number: int) -> tuple[list[User], Page]:
+    """Return a page of users whose name contains ``q``."""
+    query = select(User).order_by(User.username)
+    if q:
+        query = query.where(User.username.contains(q.lower(), autoescape=True))
+    return _paged(query, number)
+
+
+def unassigned(number: int) -> tuple[list[UnassignedRepository], Page]:
+    """Return a page of the repositories that no project owns."""
+    return _paged(select(UnassignedRepository).order_by(UnassignedRepository.path), number)
+
+
+def events(status: str, number: int) -> tuple[list[RegistryEvent], Page]:
+    """Return a page of events, newest first, of one status or of any."""
+    query = select(RegistryEvent).order_by(RegistryEvent.id.desc())
+    if status in STATUSES:
+        query = query.where(RegistryEvent.status == status)
+    return _paged(query, number)
+
+
+def audit(number: int) -> tuple[list[AuditEntry], Page]:
+    """Return a page of the audit, newest first."""
+    return _paged(select(AuditEntry).order_by(AuditEntry.id.desc()), number)

@@ -1,0 +1,178 @@
+"""The admin area. One check stands before every page: to anyone else it does not exist."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, current_app, flash, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
+
+from ..accounts import service as accounts
+from ..distribution.configuration import notifications_snippet
+from ..errors import Invalid, NotFound
+from ..events.service import refusals
+from ..jobs import enqueue
+from ..pages import page_number
+from ..security import actor, principal, sign_in_first
+from ..site import health
+from . import registry_token as tokens
+from . import reports
+
+blueprint = Blueprint("admin", __name__, url_prefix="/-/admin")
+
+
+@blueprint.before_request
+def administrators_only() -> Response | None:
+    """Send visitors to the sign-in page; tell everyone else that there is nothing."""
+    if (away := sign_in_first()) is not None:
+        return away
+    if not principal().is_admin:
+        raise NotFound
+    return None
+
+
+@blueprint.get("", strict_slashes=False)
+def overview() -> str:
+    """Show whether everything works, and how much there is."""
+    counts = reports.counts()
+    urls = {
+        "Users": url_for("admin.users"),
+        "Unassigned repositories": url_for("admin.unassigned"),
+        "Projects": url_for("projects.home"),
+    }
+    checks = health()
+    version = next((detail for name, ok, detail in checks if name == "registry" and ok), None)
+    return render_template(
+        "admin_overview.html",
+        health=checks,
+        counts=[(label, number, urls.get(label)) for label, number in counts],
+        last_event_at=reports.last_event_at(),
+        waiting_events=reports.waiting_events(),
+        registry={
+            "version": version,
+            "url": current_app.config["SETTINGS"].registry_url,
+            "delete_by_tag": reports.deletes_by_tag() if version else None,
+        },
+        fresh_at=reports.reconciled_at(),
+        old_repositories=reports.stale_images(),
+    )
+
+
+@blueprint.post("/reconcile")
+def reconcile_all() -> Response:
+    """Ask the worker to compare the whole registry with the index."""
+    enqueue("reconcile_all")
+    flash("The worker compares every repository with the index now.", "info")
+    return redirect(url_for("admin.overview"))
+
+
+@blueprint.get("/registry-token")
+def registry_token() -> str:
+    """Show the registry token, masked, and how events arrive."""
+    return _registry_token(None)
+
+
+@blueprint.post("/registry-token/reveal")
+def reveal_registry_token() -> str:
+    """Show the registry token this once."""
+    return _registry_token(tokens.reveal(actor()))
+
+
+@blueprint.post("/registry-token/reset")
+def reset_registry_token() -> str:
+    """Make a new registry token; the old one stays valid until the new one is in use."""
+    return _registry_token(tokens.reset(actor()))
+
+
+@blueprint.post("/registry-token/revoke-previous")
+def revoke_previous_registry_token() -> Response:
+    """End the previous token's grace now."""
+    tokens.revoke_previous(actor())
+    flash("The previous registry token was revoked.", "success")
+    return redirect(url_for("admin.registry_token"))
+
+
+def _registry_token(revealed: str | None) -> str:
+    current, previous = tokens.views()
+    refused, total = refusals()
+    events_url = current_app.config["SETTINGS"].events_url
+    return render_template(
+        "admin_registry_token.html",
+        current=current,
+        previous=previous,
+        revealed=revealed,
+        last_event_at=reports.last_event_at(),
+        refused=[(row.address, row.count, row.first_at, row.last_at) for row in refused],
+        refused_total=total,
+        snippet=notifications_snippet(events_url, revealed or "REGISTRY_TOKEN"),
+        events_url=events_url,
+    )
+
+
+@blueprint.route("/users", methods=["GET", "POST"])
+def users() -> Response | tuple[str, int]:
+    """List the users, and create one."""
+    form, errors, status = request.form, dict[str, str](), 200
+    if request.method == "POST":
+        try:
+            user = accounts.create_user(
+                actor(),
+                form.get("username", "").strip(),
+                form.get("password", ""),
+                is_admin=form.get("is_admin") == "1",
+            )
+        except Invalid as error:
+            errors, status = error.errors, error.status
+        else:
+            flash(f"The user “{user.username}” was created.", "success")
+            return redirect(url_for("admin.users"))
+    q = request.args.get("q", "").strip()[:100]
+    rows, page = reports.users(q, page_number())
+    values = {"username": form.get("username", ""), "is_admin": form.get("is_admin") == "1"}
+    shown = render_template(
+        "admin_users.html", users=rows, page=page, q=q, errors=errors, values=values
+    )
+    return shown, status
+
+
+#: What the buttons in the list of users do, and what is said afterwards.
+ACTIONS: dict[str, tuple[Any, bool, str]] = {
+    "block": (accounts.set_blocked, True, "was blocked and signed out."),
+    "unblock": (accounts.set_blocked, False, "may sign in again."),
+    "promote": (accounts.set_admin, True, "is an administrator now."),
+    "demote": (accounts.set_admin, False, "is no administrator any more."),
+}
+
+
+@blueprint.post("/users/<name:username>")
+def change_user(username: str) -> Response:
+    """Block or unblock a user, make or unmake an administrator."""
+    action = request.form.get("action", "")
+    if action not in ACTIONS:
+        raise Invalid("There is no such action.", hint=f"Choose one of {', '.join(ACTIONS)}.")
+    change, on, words = ACTIONS[action]
+    change(actor(), username, on=on)
+    flash(f"{username} {words}", "success")
+    return redirect(url_for("admin.users"))
+
+
+@blueprint.get("/unassigned")
+def unassigned() -> str:
+    """List what is in the registry but in no project."""
+    rows, page = reports.unassigned(page_number())
+    return render_template("admin_unassigned.html", rows=rows, page=page)
+
+
+@blueprint.get("/events")
+def events() -> str:
+    """List the events, newest first."""
+    status = request.args.get("status", "")
+    rows, page = reports.events(status, page_number())
+    return render_template("admin_events.html", events=rows, page=page, status=status)
+
+
+@blueprint.get("/audit")
+def audit() -> str:
+    """List who did what, newest first."""
+    entries, page = reports.audit(page_number())
+    return render_template("admin_audit.html", entries=entries, page=page)

@@ -1,0 +1,36 @@
+"""Who did what: written in the transaction of the deed itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from .models import AuditEntry
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Whoever acts: a user's name, or a part of the system; and from which address."""
+
+    name: str
+    address: str = ""
+
+
+#: Commands on the machine itself.
+CONSOLE = Actor("console")
+#: The worker, on its own account.
+WORKER = Actor("worker")
+
+
+def record(session: Session, actor: Actor, action: str, subject: str, **detail: Any) -> None:
+    """Add an entry to the session; it is stored if and only if the deed is.
+
+    ``detail`` holds no secrets.
+    """
+    session.add(
+        AuditEntry(
+            actor=actor.name, address=actor.address, action=action, subject=subject, detail=detail
+        )
+    )

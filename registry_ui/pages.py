@@ -1,0 +1,41 @@
+"""What every page of a list needs: which page of how many, and the way back up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flask import request
+
+PER_PAGE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Which page of how many."""
+
+    number: int
+    pages: int
+    total: int
+
+    @classmethod
+    def of(cls, number: int, total: int, size: int = PER_PAGE) -> Page:
+        """Return the page, within the pages that there are."""
+        pages = max(1, -(-total // size))
+        return cls(min(max(1, number), pages), pages, total)
+
+    @property
+    def offset(self) -> int:
+        """How many rows come before it."""
+        return (self.number - 1) * PER_PAGE
+
+
+def crumbs(path: str) -> list[tuple[str, str]]:
+    """Return a link for each segment of a path."""
+    parts = path.split("/")
+    return [(part, "/".join(parts[: depth + 1])) for depth, part in enumerate(parts)]
+
+
+def page_number() -> int:
+    """Return the page that the URL asks for; 1 for anything that is none."""
+    text = request.args.get("page", "1")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 8 else 1

@@ -1,0 +1,1 @@
+"""Namespaces, projects, members, settings."""

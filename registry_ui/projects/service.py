@@ -1,0 +1,255 @@
+"""Namespaces, projects and members: every change with its audit entry, in one transaction."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from ..access import Role, Visibility, at_or_below
+from ..audit import Actor, record
+from ..errors import Clash, Denied, Invalid, NotFound
+from ..extensions import db, writing
+from ..models import (
+    REGISTRY_READ,
+    Heartbeat,
+    Membership,
+    Namespace,
+    Place,
+    Project,
+    Removal,
+    UnassignedRepository,
+    User,
+)
+from ..names import NameInvalid, Path, path_component
+
+MAX_DESCRIPTION = 2000
+
+
+def checked_path(text: str, field: str = "name") -> Path:
+    """Return a path that a namespace or project can have; raise Invalid otherwise."""
+    try:
+        return Path(text)
+    except NameInvalid as error:
+        raise Invalid("The name can't be used.", {field: str(error)}) from None
+
+
+def path_below(parent: str, name: str) -> str:
+    """Join a path from the place that holds it and one segment.
+
+    Raises Invalid for a name that is more than one segment: the right to create was
+    checked at ``parent``, and holds nowhere else.
+    """
+    try:
+        path_component(name)
+    except NameInvalid as error:
+        raise Invalid("The name can't be used.", {"name": str(error)}) from None
+    return str(checked_path(f"{parent}/{name}" if parent else name))
+
+
+def checked_visibility(text: str) -> str:
+    """Return a visibility; raise Invalid for another word."""
+    if text not in set(Visibility):
+        message = f"Choose one of {', '.join(Visibility)}."
+        raise Invalid("The visibility can't be used.", {"visibility": message})
+    return text
+
+
+def checked_role(text: str) -> Role:
+    """Return a role by name; raise Invalid for another word."""
+    try:
+        return Role.parse(text)
+    except ValueError as error:
+        raise Invalid("The role can't be used.", {"role": str(error)}) from None
+
+
+def checked_description(text: str) -> str:
+    """Return a description of a length that can be stored."""
+    text = text.strip().replace("\x00", "")
+    if len(text) > MAX_DESCRIPTION:
+        message = f"A description has at most {MAX_DESCRIPTION} characters."
+        raise Invalid("The description is too long.", {"description": message})
+    return text
+
+
+def create_namespace(
+    actor: Actor, path: str, description: str = "", owner: User | None = None
+) -> Namespace:
+    """Create a group.
+
+    Args:
+        owner: becomes its Owner, where the new group is at the top.
+
+    Raises:
+        Invalid: the path can't be used.
+        NotFound: the namespace above it does not exist.
+        Clash: the path is taken, or lies below a project.
+    """
+    namespace = Namespace(
+        path=str(checked_path(path)), description=checked_description(description)
+    )
+    _create(actor, namespace, owner)
+    return namespace
+
+
+def create_project(
+    actor: Actor,
+    path: str,
+    visibility: str = Visibility.PRIVATE,
+    description: str = "",
+    owner: User | None = None,
+) -> Project:
+    """Create a project in an existing namespace. Errors are those of create_namespace."""
+    project = Project(
+        path=str(checked_path(path)),
+        visibility=checked_visibility(visibility),
+        description=checked_description(description),
+    )
+    if Path(project.path).parent is None:
+        raise Invalid(
+            "A project lies in a namespace.",
+            {"parent": "Choose the namespace that holds it, or create one first."},
+        )
+    _create(actor, project, owner)
+    return project
+
+
+def require_unclaimed(path: str) -> None:
+    """Refuse a user a top-level path under which the registry may hold somebody's images.
+
+    Whoever creates a group owns what is adopted below it: taking a name that an
+    existing registry uses is for administrators.
+
+    Raises:
+        Denied: something unassigned lies there, or the registry was never read as a whole.
+    """
+    session = db.session
+    unassigned = select(UnassignedRepository.path).where(
+        at_or_below(UnassignedRepository.path, path)
+    )
+    if session.scalar(unassigned.limit(1)):
+        raise Denied("This name is in use in the registry. Ask an administrator to create it.")
+    # Its blobs stay in the registry until garbage collection, and can be pulled by digest.
+    removed = select(Removal.id).where(
+        Removal.kind == "project", at_or_below(Removal.project_path, path)
+    )
+    if session.scalar(removed.limit(1)):
+        raise Denied("This name was in use before. Ask an administrator to create it again.")
+    if session.get(Heartbeat, REGISTRY_READ) is None:
+        raise Denied("The registry has not been read yet. Try again in a minute.")
+
+
+def _create(actor: Actor, place: Place, owner: User | None) -> None:
+    try:
+        with writing() as session:
+            parent = _parent(session, place.path)
+            place.parent_id = parent.id if parent else None
+            session.add(place)
+            session.flush()
+            if owner is not None and parent is None:
+                session.add(Membership(user_id=owner.id, place_id=place.id, role=Role.OWNER))
+            record(session, actor, f"{place.kind}.create", place.path, visibility=place.visibility)
+    except IntegrityError:
+        raise Clash(
+            "The path is taken.", {"name": f"“{place.path}” is taken. Choose another name."}
+        ) from None
+
+
+def _parent(session: Session, path: str) -> Place | None:
+    above = Path(path).parent
+    if above is None:
+        return None
+    parent = session.scalar(select(Place).where(Place.path == above).with_for_update())
+    if parent is None:
+        raise NotFound(f"There is no namespace “{above}”.", hint="Create it first.")
+    if parent.kind == "project":
+        raise Clash(
+            f"“{above}” is a project.",
+            {"parent": "A project holds images, no namespaces and no projects."},
+        )
+    return parent
+
+
+def change_settings(
+    actor: Actor, path: str, description: str, visibility: str | None = None
+) -> Place:
+    """Change description and, of a project, visibility."""
+    with writing() as session:
+        place = _locked(session, path)
+        before = {"description": place.description, "visibility": place.visibility}
+        place.description = checked_description(description)
+        if isinstance(place, Project) and visibility is not None:
+            place.visibility = checked_visibility(visibility)
+        after = {"description": place.description, "visibility": place.visibility}
+        changed = {key: [before[key], after[key]] for key in after if before[key] != after[key]}
+        if changed:
+            record(session, actor, f"{place.kind}.settings", place.path, **changed)
+        return place
+
+
+def add_member(actor: Actor, path: str, username: str, role: Role) -> None:
+    """Give a user a role in a namespace or project.
+
+    Raises:
+        Invalid: there is no such user.
+        Clash: they are a member there already.
+    """
+    with writing() as session:
+        place = _locked(session, path)
+        user = session.scalar(select(User).where(User.username == username.strip().lower()))
+        if user is None:
+            message = f"There is no user “{username[:100]}”."
+            raise Invalid("The member was not added.", {"username": message})
+        if _membership(session, place, user.username) is not None:
+            message = f"{user.username} is a member already. Change the role in the list."
+            raise Clash("The member was not added.", {"username": message})
+        session.add(Membership(user_id=user.id, place_id=place.id, role=int(role)))
+        record(session, actor, "member.add", path, user=user.username, role=role.label)
+
+
+def change_member(actor: Actor, path: str, username: str, role: Role | None) -> None:
+    """Change a member's role, or remove the member (``role`` None)."""
+    with writing() as session:
+        place = _locked(session, path)
+        membership = _membership(session, place, username)
+        if membership is None:
+            raise NotFound(f"{username[:100]} is no direct member here.")
+        old = Role(membership.role)
+        if role is None:
+            session.delete(membership)
+            record(session, actor, "member.remove", path, user=username, role=old.label)
+        elif role != old:
+            membership.role = int(role)
+            roles = [old.label, role.label]
+            record(session, actor, "member.change", path, user=username, role=roles)
+
+
+def remove_namespace(actor: Actor, path: str) -> None:
+    """Remove an empty group. Raises Clash for one that holds something, or is personal."""
+    with writing() as session:
+        place = _locked(session, path)
+        if not isinstance(place, Namespace):
+            raise NotFound
+        if place.is_personal:
+            raise Clash("A personal namespace goes with its account.")
+        if session.scalar(select(Place.id).where(Place.parent_id == place.id).limit(1)):
+            raise Clash(
+                "The namespace is not empty.", hint="Delete its projects and namespaces first."
+            )
+        session.delete(place)
+        record(session, actor, "namespace.delete", path)
+
+
+def _locked(session: Session, path: str) -> Place:
+    place = session.scalar(select(Place).where(Place.path == path).with_for_update())
+    if place is None:
+        raise NotFound
+    return place
+
+
+def _membership(session: Session, place: Place, username: str) -> Membership | None:
+    return session.scalar(
+        select(Membership)
+        .join(User, User.id == Membership.user_id)
+        .where(Membership.place_id == place.id, User.username == username)
+    )

@@ -1,0 +1,1 @@
+"""Registry views: images, tags, removal."""

@@ -1,0 +1,204 @@
+"""What holds for every request: who asks, strict headers, and the one loader."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Flask, Request, Response, current_app, g, redirect, request, url_for
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
+from flask_login import current_user
+from flask_wtf.csrf import CSRFError
+from sqlalchemy import select
+from werkzeug.wrappers import Response as BaseResponse
+
+from .access import (
+    ANONYMOUS,
+    Decision,
+    Principal,
+    Right,
+    Standing,
+    can_see_namespace,
+    decide,
+    rights,
+    standing,
+)
+from .accounts import sessions
+from .accounts.authentication import principal_of
+from .audit import Actor
+from .errors import Denied, NotFound, error_response
+from .extensions import db, login_manager
+from .models import ContainerImage, Namespace, Place, Project, User
+
+POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
+    "font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'"
+)
+
+
+#: For machines: no cookie is read or written there.
+MACHINE_PREFIXES = ("/jwt/", "/auth/", "/api/", "/static/")
+MACHINE_PATHS = ("/healthz", "/readyz")
+
+
+def _for_machines(path: str) -> bool:
+    return path in MACHINE_PATHS or path.startswith(MACHINE_PREFIXES)
+
+
+class PageSessions(SecureCookieSessionInterface):
+    """Browser sessions for pages; an empty one for machines, which is never stored."""
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        """Read the session of a page's cookie; nothing else's."""
+        if _for_machines(request.path):
+            return SecureCookieSession()
+        return super().open_session(app, request)
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        """Write the session back where one was read."""
+        if not _for_machines(request.path):
+            super().save_session(app, session, response)
+
+
+def init_app(app: Flask) -> None:
+    """Register the session loader, the headers and the answer to a bad CSRF token."""
+    app.session_interface = PageSessions()
+    login_manager.login_view = "accounts.sign_in"
+    login_manager.session_protection = None  # the cookie is signed; addresses change
+
+    @login_manager.user_loader
+    def load_user(identity: str) -> User | None:
+        return sessions.find(identity)
+
+    @app.errorhandler(CSRFError)
+    def on_csrf(_error: CSRFError) -> Response:
+        return error_response(
+            400,
+            "DENIED",
+            "The form was too old, or did not come from this site.",
+            "Go back, reload the page, and send it again.",
+        )
+
+    @app.after_request
+    def harden(response: Response) -> Response:
+        headers = response.headers
+        headers.setdefault("Content-Security-Policy", POLICY)
+        headers.setdefault("X-Content-Type-Options", "nosniff")
+        headers.setdefault("Referrer-Policy", "same-origin")
+        headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
+        if request.endpoint != "static":
+            headers.setdefault("Cache-Control", "no-store")
+        elif "v" in request.args and response.status_code == 200:
+            # The address holds the content's hash: it is never another.
+            headers["Cache-Control"] = "public, max-age=31536000, immutable"
+        return response
+
+    @app.context_processor
+    def shared() -> dict[str, Any]:
+        settings = current_app.config["SETTINGS"]
+        return {"registry_host": settings.registry_host, "public_url": settings.public_url}
+
+
+def principal() -> Principal:
+    """Return who looks at a page: the signed-in user, or nobody.
+
+    The API puts its own principal, from the credentials of the request, into ``g``.
+    """
+    if "principal" in g:
+        found: Principal = g.principal
+        return found
+    if not current_user.is_authenticated:
+        return ANONYMOUS
+    return principal_of(current_user)
+
+
+def actor() -> Actor:
+    """Return who acts, for the audit."""
+    return Actor(principal().username, request.remote_addr or "")
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A place that the caller may see, and what they may do there."""
+
+    place: Place
+    standing: Standing
+    can: set[str]
+
+    @property
+    def role(self) -> str | None:
+        """The caller's own role, in words."""
+        return self.standing.role.label if self.standing.role else None
+
+    @property
+    def project(self) -> Project:
+        """The place, which must be a project; NotFound otherwise."""
+        if not isinstance(self.place, Project):
+            raise NotFound
+        return self.place
+
+    @property
+    def namespace(self) -> Namespace:
+        """The place, which must be a namespace; NotFound otherwise."""
+        if not isinstance(self.place, Namespace):
+            raise NotFound
+        return self.place
+
+
+def load(path: str, right: Right = Right.SEE) -> Loaded:
+    """Resolve a path for the caller and check a right: the one door to every place.
+
+    Raises:
+        NotFound: there is no such place, or the caller may not see it: no difference.
+        Denied: they may see it, but have not the right.
+    """
+    who = principal()
+    here = standing(db.session(), who, path)
+    if not here.exact:
+        raise NotFound
+    if not _visible(who, here):
+        raise NotFound
+    decision = decide(who, here, right)
+    if right is not Right.SEE and not decision.allowed:
+        raise Denied(f"Not allowed: {decision.rule}.", hint=_hint(who, decision))
+    place = db.session.get_one(Place, here.place_id)
+    return Loaded(place, here, rights(who, here))
+
+
+def load_image(path: str, name: str, right: Right = Right.SEE) -> tuple[Loaded, ContainerImage]:
+    """Resolve a project and one of its images; NotFound where the index has no such image."""
+    loaded = load(path, right)
+    image = db.session.scalar(
+        select(ContainerImage).where(
+            ContainerImage.project_id == loaded.project.id, ContainerImage.name == name
+        )
+    )
+    if image is None:
+        raise NotFound
+    return loaded, image
+
+
+def _visible(who: Principal, here: Standing) -> bool:
+    if decide(who, here, Right.SEE).allowed:
+        return True
+    # A namespace is no secret to whoever may see something in it.
+    return here.kind == "namespace" and can_see_namespace(db.session(), who, here.path)
+
+
+def _hint(who: Principal, _decision: Decision) -> str:
+    return "Sign in with an account that may." if who.is_anonymous else "Ask an owner for the role."
+
+
+def sign_in_first() -> BaseResponse | None:
+    """Send a visitor without a session to the sign-in page; None for everyone else."""
+    if current_user.is_authenticated:
+        return None
+    target = request.full_path if request.method == "GET" else "/"
+    return redirect(url_for("accounts.sign_in", next=target.rstrip("?")))
+
+
+def registry_host() -> str:
+    """Return the registry's name in commands, as clients reach it."""
+    host: str = current_app.config["SETTINGS"].registry_host
+    return host

@@ -1,0 +1,102 @@
+"""Pages about the site itself: alive, ready, and who may do what."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, render_template
+from sqlalchemy import select, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from .access import RULE_OF, RULES, Role
+from .catalog.connection import registry
+from .distribution.errors import RegistryError
+from .extensions import db, release
+from .jobs import HEARTBEAT_SECONDS, WORKER
+from .models import Heartbeat, utc_now
+
+blueprint = Blueprint("site", __name__)
+
+
+@blueprint.get("/healthz")
+def healthz() -> Response:
+    """Say that this process answers."""
+    return jsonify(status="alive")
+
+
+@blueprint.get("/readyz")
+def readyz() -> tuple[Response, int]:
+    """Say whether database, registry and worker answer; 503 where one does not."""
+    checks = {name: ok for name, ok, _ in health()}
+    ready = all(checks.values())
+    return jsonify(status="ready" if ready else "not ready", **checks), 200 if ready else 503
+
+
+def health() -> list[tuple[str, bool, str]]:
+    """Return (name, whether it answers, detail) of database, registry and worker."""
+    return [
+        ("database", *_database()),
+        ("registry", *_registry()),
+        ("worker", *_worker()),
+    ]
+
+
+def _database() -> tuple[bool, str]:
+    try:
+        db.session.execute(text("SELECT 1"))
+    except SQLAlchemyError as error:
+        db.session.rollback()
+        return False, type(error).__name__
+    return True, db.engine.dialect.name
+
+
+def _registry() -> tuple[bool, str]:
+    release_quietly()
+    try:
+        version = registry().ping()
+    except RegistryError as error:
+        return False, str(error)
+    return True, version
+
+
+def _worker() -> tuple[bool, str]:
+    try:
+        at = db.session.scalar(select(Heartbeat.at).where(Heartbeat.name == WORKER))
+    except SQLAlchemyError:
+        db.session.rollback()
+        return False, "unknown: the database does not answer"
+    if at is None:
+        return False, "has never run"
+    age = utc_now() - at
+    if age > timedelta(seconds=4 * HEARTBEAT_SECONDS):
+        return False, f"gave no sign of life for {int(age.total_seconds())} seconds"
+    return True, "works"
+
+
+def release_quietly() -> None:
+    """End the reading transaction, if the database answers at all."""
+    try:
+        release()
+    except SQLAlchemyError:
+        db.session.rollback()
+
+
+@blueprint.get("/-/help/roles")
+def roles() -> str:
+    """Print the table that decides."""
+    rights: list[dict[str, Any]] = [
+        {
+            "label": str(rule.right).capitalize(),
+            "description": rule.description,
+            "role": rule.minimum.label,
+            "minimum": rule.minimum.label,
+            "value": int(rule.minimum),
+            "note": "Anyone, in a public project; any signed-in user, in an internal one"
+            if rule.by_visibility
+            else "",
+        }
+        for rule in RULES
+    ]
+    choices = [(int(role), role.label) for role in Role]
+    return render_template("roles.html", roles=choices, rights=rights, rule_of=RULE_OF)
