@@ -1,0 +1,148 @@
+"""`make demo`: fill a running system with samples, through the public doors only."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import os
+import sys
+import time
+from functools import partial
+
+import requests
+
+from config import Config, ConfigError
+
+from .content import ACCOUNTS, SAMPLES
+from .fill import Filling, Secrets, SecretsError
+from .push import RegistryError
+from .site import SiteError, image_page
+from .verify import verify
+
+EPILOG = """\
+`make run` must be running. The administrator's password, which `make run` printed once,
+is taken from REGISTRY_UI_ADMIN_PASSWORD, from standard input with --password-stdin, or
+asked for. A second run goes on where the first one ended; what is there is left alone.
+Passwords of the accounts that it makes are printed, and kept in demo.json in the
+directory of REGISTRY_UI_VAR. Exit status: 0 all is there, 1 something was refused or
+is not as it should be, 2 nothing could be tried.
+"""
+
+
+class NotRunning(Exception):
+    """The system is not there to be filled. The message says what to do."""
+
+
+def arguments(argv: list[str] | None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m registry_ui.demo",
+        description="Fill a running system with sample users, groups, projects and images.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--password-stdin",
+        action="store_true",
+        help="read the administrator's password from standard input",
+    )
+    parser.add_argument(
+        "--wait",
+        type=float,
+        default=30,
+        metavar="SECONDS",
+        help="how long to wait for the last event to be shown (default: 30)",
+    )
+    return parser.parse_args(argv)
+
+
+def admin_password(config: Config, *, from_stdin: bool) -> str:
+    """Return the administrator's password; raise NotRunning where there is none to be had."""
+    if from_stdin:
+        found = sys.stdin.readline().rstrip("\r\n")
+    elif given := os.environ.get("REGISTRY_UI_ADMIN_PASSWORD"):
+        found = given
+    elif sys.stdin.isatty():
+        found = getpass.getpass(f"Password of {config.admin_username} (`make run` printed it): ")
+    else:
+        found = ""
+    if not found:
+        raise NotRunning(
+            f"The password of {config.admin_username} is needed: set REGISTRY_UI_ADMIN_PASSWORD, "
+            "or pipe it in with --password-stdin."
+        )
+    return found
+
+
+def wait_until_ready(config: Config, seconds: float) -> None:
+    """Wait until the site says that all its parts are ready; raise NotRunning otherwise."""
+    deadline = time.monotonic() + seconds
+    with requests.Session() as session:
+        session.trust_env = False
+        while True:
+            try:
+                answer = session.get(config.public_url + "/readyz", timeout=5)
+                problem = f"It answers, but is not ready: {answer.text.strip()[:500]}"
+                if answer.status_code == 200:
+                    return
+            except requests.RequestException:
+                raise NotRunning(
+                    f"Nothing answers at {config.public_url}. "
+                    "Start `make run` in another terminal, then try again."
+                ) from None
+            if time.monotonic() > deadline:
+                raise NotRunning(f"{config.public_url}: {problem}")
+            time.sleep(0.3)
+
+
+def summary(filling: Filling) -> str:
+    """Return what is where, and the accounts with the passwords that are known."""
+    site = filling.config.public_url
+    lines = ["", "What is where"]
+    width = max(len(sample.what) for sample in SAMPLES)
+    for sample in SAMPLES:
+        tag = list(sample.tags())[-1]
+        address = image_page(sample.project, sample.name, tag)
+        lines.append(f"  {sample.what:{width}}  {site}{address}")
+    lines += ["", f"Accounts, at {site}/-/sign-in"]
+    for username, about in ACCOUNTS.items():
+        password = filling.secrets.passwords.get(username, "not known here")
+        lines.append(f"  {username:10}  {password:16}  {about}")
+    lines.append(f"  The passwords are kept in {filling.secrets.file}.")
+    return "\n".join(lines)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the demonstration and return the exit status."""
+    options = arguments(argv)
+    try:
+        config = Config.from_environ()
+        wait_until_ready(config, 15)
+        known = Secrets.load(config.var / "demo.json")
+        password = admin_password(config, from_stdin=options.password_stdin)
+    except (ConfigError, NotRunning, SecretsError) as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 2
+    filling = Filling(config, password, known, partial(print, flush=True))
+    try:
+        filling.run()
+        print("Looking at it as different people")
+        problems = verify(filling, options.wait)
+    except (SiteError, RegistryError, SecretsError) as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
+    print(summary(filling))
+    for problem in problems:
+        print(f"demo: not as it should be: {problem}", file=sys.stderr)
+    if not problems:
+        print("\nEverything is at its place.")
+    if unknown := [name for name in ACCOUNTS if not filling.knows(name)]:
+        print(f"Not looked at as {', '.join(unknown)}: their passwords are not known here.")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,192 @@
+"""What lies beside images: attestations, signatures, helm charts.
+
+Like `images`: the same arguments give the same digests. Shapes are those of
+buildkit's docs/attestations/attestation-storage.md, cosign's
+specs/SIGNATURE_SPEC.md and helm's pkg/registry (PROTOCOLS.md 4.4)::
+
+    amd, arm = image(layers), image(layers, platform="linux/arm64")
+    both = index([amd, arm, attestation(amd), attestation(arm)])
+    proof = signature(both, "example.test/group/project")   # its tag: signature_tag(both)
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from .images import (
+    BUILT,
+    OCI,
+    UNKNOWN,
+    Blob,
+    Image,
+    Manifest,
+    encode,
+    gzipped,
+    manifest_body,
+    rfc3339,
+    tar,
+)
+
+IN_TOTO = "application/vnd.in-toto+json"
+SPDX = "https://spdx.dev/Document"
+SLSA = "https://slsa.dev/provenance/v0.2"
+SIMPLE_SIGNING = "application/vnd.dev.cosign.simplesigning.v1+json"
+HELM_CONFIG = "application/vnd.cncf.helm.config.v1+json"
+HELM_CHART = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
+EMPTY = "application/vnd.oci.empty.v1+json"
+ATTESTATION_ARTIFACT = "application/vnd.docker.attestation.manifest.v1+json"
+
+
+def attestation(of: Image, *, artifact: bool = False) -> Manifest:
+    """Return the attestation manifest of one image, as buildx puts it into the index beside it.
+
+    It holds an SPDX SBOM and SLSA provenance. ``artifact`` gives the newer form:
+    artifactType, ``subject`` and the empty config in place of an image config.
+    """
+    statements = [
+        _statement(SPDX, of, _bill_of_materials(of)),
+        _statement(SLSA, of, _provenance(of)),
+    ]
+    more: dict[str, object] = {}
+    if artifact:
+        config = Blob(EMPTY, b"{}")
+        subject = {"mediaType": of.media_type, "digest": of.digest, "size": len(of.data)}
+        more = {"artifactType": ATTESTATION_ARTIFACT, "subject": subject}
+    else:
+        diff_ids = [blob.digest for blob in statements]
+        rootfs = {"type": "layers", "diff_ids": diff_ids}
+        config = Blob(OCI.config, encode({**UNKNOWN.json, "config": {}, "rootfs": rootfs}))
+    blobs = (config, *statements)
+    return Manifest(
+        OCI.manifest,
+        encode(manifest_body(OCI.manifest, blobs, more=more)),
+        annotations={
+            "vnd.docker.reference.digest": of.digest,
+            "vnd.docker.reference.type": "attestation-manifest",
+        },
+        blobs=blobs,
+        platform=UNKNOWN,
+    )
+
+
+def _statement(predicate_type: str, of: Image, predicate: object) -> Blob:
+    statement = {
+        "_type": "https://in-toto.io/Statement/v0.1",
+        "predicateType": predicate_type,
+        "subject": [{"name": "_", "digest": {"sha256": of.digest.partition(":")[2]}}],
+        "predicate": predicate,
+    }
+    return Blob(IN_TOTO, encode(statement), {"in-toto.io/predicate-type": predicate_type})
+
+
+def _bill_of_materials(of: Image) -> object:
+    """Return an SPDX 2.3 document with one package for each layer."""
+    packages = [
+        {
+            "SPDXID": f"SPDXRef-Package-{place}",
+            "name": f"layer-{place}",
+            "downloadLocation": "NOASSERTION",
+            "filesAnalyzed": False,
+            "checksums": [{"algorithm": "SHA256", "checksumValue": each.diff_id.split(":")[1]}],
+            "licenseConcluded": "NOASSERTION",
+        }
+        for place, each in enumerate(of.layers, start=1)
+    ]
+    return {
+        "SPDXID": "SPDXRef-DOCUMENT",
+        "spdxVersion": "SPDX-2.3",
+        "dataLicense": "CC0-1.0",
+        "name": "sbom",
+        "documentNamespace": f"https://example.test/spdx/{of.digest.partition(':')[2]}",
+        "creationInfo": {"created": rfc3339(BUILT), "creators": ["Tool: registry_ui-demo"]},
+        "packages": packages,
+    }
+
+
+def _provenance(of: Image) -> object:
+    """Return SLSA 0.2 provenance in the shape that buildkit writes in its "min" mode."""
+    return {
+        "builder": {"id": ""},
+        "buildType": "https://mobyproject.org/buildkit@v1",
+        "materials": [],
+        "invocation": {
+            "configSource": {"entryPoint": "Dockerfile"},
+            "parameters": {"frontend": "dockerfile.v0"},
+            "environment": {"platform": str(of.platform)},
+        },
+        "metadata": {
+            "buildStartedOn": rfc3339(BUILT - timedelta(minutes=1)),
+            "buildFinishedOn": rfc3339(BUILT),
+            "completeness": {"parameters": True, "environment": True, "materials": False},
+            "reproducible": True,
+        },
+    }
+
+
+def signature_tag(of: Manifest) -> str:
+    """Return the tag below which cosign keeps the signature: ``sha256-<hex>.sig``."""
+    return of.digest.replace(":", "-") + ".sig"
+
+
+def signing_key() -> Ed25519PrivateKey:
+    """Return the key of `signature`. It is no secret and proves nothing: it only fits the form."""
+    return Ed25519PrivateKey.from_private_bytes(hashlib.sha256(b"registry_ui demo").digest())
+
+
+def signature(of: Manifest, reference: str) -> Manifest:
+    """Return a cosign signature of a manifest, for the tag `signature_tag`.
+
+    ``reference`` is the repository with its host, as the signer named it. The
+    signature is a real one, made with `signing_key`.
+    """
+    claim = {
+        "critical": {
+            "identity": {"docker-reference": reference},
+            "image": {"docker-manifest-digest": of.digest},
+            "type": "cosign container image signature",
+        },
+        "optional": None,
+    }
+    payload = json.dumps(claim, separators=(",", ":")).encode()
+    proof = base64.b64encode(signing_key().sign(payload)).decode()
+    signed = Blob(SIMPLE_SIGNING, payload, {"dev.cosignproject.cosign/signature": proof})
+    # cosign leaves the times at zero: pages must read them as "not recorded".
+    zero = "0001-01-01T00:00:00Z"
+    config = {
+        "architecture": "",
+        "created": zero,
+        "history": [{"created": zero}],
+        "os": "",
+        "rootfs": {"type": "layers", "diff_ids": [signed.digest]},
+        "config": {},
+    }
+    blobs = (Blob(OCI.config, encode(config)), signed)
+    return Manifest(OCI.manifest, encode(manifest_body(OCI.manifest, blobs)), blobs=blobs)
+
+
+def chart(metadata: Mapping[str, str], files: Mapping[str, str]) -> Manifest:
+    """Return a helm chart as ``helm push`` writes it.
+
+    ``metadata`` is Chart.yaml (apiVersion, name, version, description …, plain
+    strings only); ``files`` are the chart's other files below its folder.
+    """
+    name = metadata["name"]
+    # A JSON string is a YAML string too.
+    chart_yaml = "".join(f"{key}: {json.dumps(text)}\n" for key, text in metadata.items())
+    content = {"Chart.yaml": chart_yaml, **files}
+    archive = gzipped(tar({f"{name}/{path}": text for path, text in content.items()}))
+    blobs = (Blob(HELM_CONFIG, json.dumps(dict(metadata)).encode()), Blob(HELM_CHART, archive))
+    annotations = {
+        "org.opencontainers.image.created": rfc3339(BUILT),
+        "org.opencontainers.image.description": metadata.get("description", ""),
+        "org.opencontainers.image.title": name,
+        "org.opencontainers.image.version": metadata["version"],
+    }
+    body = manifest_body(OCI.manifest, blobs, annotations)
+    return Manifest(OCI.manifest, encode(body), blobs=blobs)

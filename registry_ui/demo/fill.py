@@ -1,0 +1,212 @@
+"""Does what `content` lists, each step as the person that it names, and remembers secrets.
+
+Everything can be there already: a second run finds it and goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from config import Config
+
+from .content import (
+    ACCOUNTS,
+    ADMIN,
+    SAMPLES,
+    STEPS,
+    TOKEN_BY,
+    TOKEN_NAME,
+    TOKEN_SCOPES,
+    Place,
+)
+from .push import RegistryClient, RegistryError
+from .site import Site, SiteError
+
+TOKEN_PREFIX = "rui_"  # noqa: S105 - how every access token begins
+
+
+class SecretsError(Exception):
+    """The file of the accounts' secrets can't be used. The message says what to do."""
+
+
+@dataclass(slots=True)
+class Secrets:
+    """Passwords and access tokens of the demonstration's accounts, in a file of mode 0600.
+
+    Without it a second run could not act as the people that the first one made.
+    """
+
+    file: Path
+    passwords: dict[str, str] = field(default_factory=dict)
+    tokens: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, file: Path) -> Secrets:
+        """Read the file, or start with none; raise SecretsError for one that can't be read."""
+        try:
+            known = json.loads(file.read_text()) if file.exists() else {}
+            return cls(file, dict(known.get("passwords", {})), dict(known.get("tokens", {})))
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            raise SecretsError(
+                f"{file} can't be read ({error}). Delete it, and try again."
+            ) from None
+
+    def save(self) -> None:
+        """Write the file, readable by its owner only; raise SecretsError where that fails."""
+        known = {"passwords": self.passwords, "tokens": self.tokens}
+        draft = self.file.with_suffix(".new")
+        try:
+            draft.unlink(missing_ok=True)
+            draft.touch(mode=0o600)
+            draft.write_text(json.dumps(known, indent=2) + "\n")
+            draft.replace(self.file)
+        except OSError as error:
+            raise SecretsError(f"{self.file} can't be written ({error}).") from error
+
+
+@dataclass(slots=True)
+class Filling:
+    """One run: the administrator's browser, everyone else's, and what to say about it."""
+
+    config: Config
+    admin_password: str = field(repr=False)
+    secrets: Secrets
+    say: Callable[[str], None]
+    _sites: dict[str, Site] = field(default_factory=dict)
+
+    def run(self) -> None:
+        """Create and push everything.
+
+        Raises:
+            SiteError: a page refused.
+            RegistryError: the registry or the token endpoint refused.
+        """
+        self.say(f"Signing in as {self.config.admin_username} at {self.config.public_url}")
+        self._sites[ADMIN] = self._signed_in(self.config.admin_username, self.admin_password)
+        self._accounts()
+        self._places()
+        self._samples()
+
+    def site(self, username: str) -> Site:
+        """Return the browser of an account; the administrator's where its password is not known.
+
+        ``""`` is someone who has not signed in.
+        """
+        if username not in self._sites:
+            if username:
+                return self._sites[ADMIN]
+            self._sites[""] = Site(self.config.public_url)
+        return self._sites[username]
+
+    def knows(self, username: str) -> bool:
+        """Tell whether this run can act as that account."""
+        return username in self._sites
+
+    def registry(self, username: str) -> RegistryClient:
+        """Return the registry as an account: with its access token, else with its password."""
+        if not username:
+            name, password = "", ""
+        elif username == ADMIN or not self.knows(username):
+            name, password = self.config.admin_username, self.admin_password
+        else:
+            name = username
+            password = self.secrets.tokens.get(username) or self.secrets.passwords[username]
+        return RegistryClient(
+            self.config.registry_url, name, password, trusted=self.config.public_url
+        )
+
+    def access_token(self, username: str) -> str:
+        """Return an access token of an account: the one of an earlier run, else a new one."""
+        known = self.secrets.tokens.get(username)
+        if not known or not self._is_good(username, known):
+            # An access token that is no good must not stand in the password's way.
+            self.secrets.tokens.pop(username, None)
+            known = self.site(username).create_access_token(TOKEN_NAME, TOKEN_SCOPES, TOKEN_PREFIX)
+            self.secrets.tokens[username] = known
+            self.secrets.save()
+        return known
+
+    def _signed_in(self, username: str, password: str) -> Site:
+        site = Site(self.config.public_url)
+        site.sign_in(username, password)
+        return site
+
+    def _is_good(self, username: str, token: str) -> bool:
+        client = RegistryClient(
+            self.config.registry_url, username, token, trusted=self.config.public_url
+        )
+        challenge = client.challenge()
+        try:
+            return challenge is not None and bool(client.token(challenge, ""))
+        except RegistryError as error:
+            if error.status == 401:
+                return False
+            raise
+
+    def _accounts(self) -> None:
+        self.say("Accounts")
+        for username in ACCOUNTS:
+            self.say(f"  {username}: {self._account(username)}")
+        if self.knows(TOKEN_BY):
+            self.access_token(TOKEN_BY)
+
+    def _account(self, username: str) -> str:
+        """Make an account or find it, sign in, and say how that went."""
+        password = self.secrets.passwords.get(username)
+        fresh = password or secrets.token_urlsafe(12)
+        # Kept before it is used: a run that breaks off between the two loses no account.
+        self._keep(username, fresh)
+        made = self.site(ADMIN).create_user(username, fresh)
+        if made:
+            password = fresh
+        elif not password:
+            self._keep(username, None)
+        try:
+            if password:
+                self._sites[username] = self._signed_in(username, password)
+                return "made" if made else "already there"
+        except SiteError as error:
+            if made or error.status != 401:
+                raise
+            self._keep(username, None)
+        return "already there, with a password not known here: the administrator stands in"
+
+    def _keep(self, username: str, password: str | None) -> None:
+        self.secrets.passwords.pop(username, None)
+        if password:
+            self.secrets.passwords[username] = password
+        self.secrets.save()
+
+    def _places(self) -> None:
+        self.say("Groups, projects and members")
+        for step in STEPS:
+            site = self.site(step.by)
+            if not isinstance(step, Place):
+                made = site.add_member(step.path, step.username, step.role)
+                what = f"{step.username} as {step.role.capitalize()} of {step.path}"
+            elif step.visibility:
+                made = site.create_project(step.path, step.description, step.visibility)
+                what = f"{step.visibility} project {step.path}"
+            else:
+                made = site.create_namespace(step.path, step.description)
+                what = f"group {step.path}"
+            self.say(f"  {what}: {f'made by {site.username}' if made else 'already there'}")
+
+    def _samples(self) -> None:
+        if self.registry("").challenge() is None:
+            raise RegistryError(
+                f"The registry at {self.config.registry_url} asks nobody for a token: "
+                "it is not connected to this site, so its rights would mean nothing."
+            )
+        self.say("Images")
+        clients: dict[str, RegistryClient] = {}
+        for sample in SAMPLES:
+            client = clients.setdefault(sample.by, self.registry(sample.by))
+            tags = sample.tags()
+            new = client.push(sample.repository, tags)
+            note = f"pushed by {client.username}" if new else "already there"
+            self.say(f"  {sample.repository}, {sample.what}: {note}")

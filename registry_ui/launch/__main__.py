@@ -1,0 +1,142 @@
+"""``make run``: prepares what is missing, starts all, says where, and stops all."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Mapping
+from functools import partial
+
+from honcho.environ import parse_procfile
+
+from config import PREFIX, ROOT, Config
+
+from . import LaunchError
+from .application import forget_first_start, prepare
+from .binary import Registry, find_registry
+from .files import private_directory
+from .keys import ensure_signing_key
+from .lock import RunLock
+from .ports import require_free_ports
+from .ready import registry_trouble, unready
+from .registry import connecting_snippet, write_registry_files
+from .settings import note_settings, read_settings
+from .summary import other_registry, summary
+from .supervise import Supervisor, end_with_parent
+
+DEADLINE = 60.0
+say = partial(print, flush=True)
+
+
+def main() -> int:
+    """Run until Ctrl-C; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m registry_ui.launch", description=__doc__)
+    parser.add_argument(
+        "--end-with-parent", action="store_true", help="stop when the caller (make) is gone"
+    )
+    if parser.parse_args().end_with_parent:
+        end_with_parent(os.getppid())
+    os.umask(0o077)
+    try:
+        run(os.environ)
+    except (LaunchError, OSError) as error:
+        sys.stdout.flush()
+        print(f"\nmake run: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def run(environ: Mapping[str, str]) -> None:
+    """Start everything and stay until a signal comes.
+
+    Raises:
+        LaunchError: it cannot start, or one of the processes ended.
+    """
+    config = read_settings(environ)
+    lock = RunLock(config.var / "run.lock")
+    lock.acquire()
+    ensure_signing_key(config.token_key_file, config.token_certificate_file)
+    registry = None
+    if not environ.get(PREFIX + "REGISTRY_URL"):
+        registry = find_registry(config.var, (config.token_certificate_file,), say)
+    require_free_ports(wanted_ports(config, registry))
+    note_settings(config, environ)
+    prepared = prepare(config, environ.get(PREFIX + "ADMIN_PASSWORD"))
+    if registry:
+        write_registry_files(config, registry, prepared.registry_token)
+
+    supervisor = Supervisor(private_directory(config.var / "log"), lock.descriptor)
+    try:
+        supervisor.start(commands(config, environ, registry))
+        if not wait_until_ready(config, supervisor, registry):
+            return
+        if not registry and (trouble := registry_trouble(config)):
+            snippet = connecting_snippet(config, prepared.registry_token)
+            say(other_registry(trouble, config, snippet))
+        say(summary(config, prepared, registry.description if registry else None))
+        forget_first_start(config)
+        while not supervisor.stop_wanted(wait=60):
+            require_all_alive(supervisor)
+    finally:
+        say("Stopping")
+        lock.note_ending()
+        supervisor.stop()
+        if registry:
+            registry.remove_container()
+
+
+def wanted_ports(config: Config, registry: Registry | None) -> dict[str, int]:
+    """Return the ports to listen on, by setting."""
+    ports = {PREFIX + "PORT": config.port}
+    return ports | {PREFIX + "REGISTRY_PORT": config.registry_port} if registry else ports
+
+
+def commands(
+    config: Config, environ: Mapping[str, str], registry: Registry | None
+) -> dict[str, tuple[str, dict[str, str]]]:
+    """Return the lines of the Procfile, each with its environment.
+
+    The registry gets no setting of ours: it takes what begins with REGISTRY_ for its own.
+    """
+    procfile = parse_procfile((ROOT / "Procfile").read_text()).processes
+    if registry is None:
+        del procfile["registry"]
+    var = {PREFIX + "VAR": str(config.var)}
+    ours = {k: v for k, v in environ.items() if k != PREFIX + "ADMIN_PASSWORD"}
+    ours |= var | {"PYTHONUNBUFFERED": "1"}
+    foreign = {k: v for k, v in environ.items() if not k.startswith(PREFIX)} | var
+    return {
+        name: (command, foreign if name == "registry" else ours)
+        for name, command in procfile.items()
+    }
+
+
+def wait_until_ready(config: Config, supervisor: Supervisor, registry: Registry | None) -> bool:
+    """Wait until all answer; return False if a signal to stop came first.
+
+    Raises:
+        LaunchError: one ended, or did not answer in time.
+    """
+    say("Starting", *(["the registry,"] if registry else []), "the pages and the worker")
+    deadline = time.monotonic() + DEADLINE
+    while missing := unready(config, own_registry=registry is not None):
+        require_all_alive(supervisor)
+        if time.monotonic() > deadline:
+            raise LaunchError("\n".join([*missing, supervisor.last_words()]))
+        if supervisor.stop_wanted(wait=0.1):
+            return False
+    return True
+
+
+def require_all_alive(supervisor: Supervisor) -> None:
+    """Raise LaunchError, with the end of its log, if a process has ended by itself."""
+    if child := supervisor.ended():
+        raise LaunchError(f"{child.name} {child.end}. {child.last_words}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,111 @@
+"""What the application needs before it can start: tables, somebody, a token, a project."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from flask_migrate import upgrade
+from sqlalchemy import delete, make_url, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from config import Config
+from registry_ui import create_app
+from registry_ui.accounts import service as accounts
+from registry_ui.admin import registry_token
+from registry_ui.audit import CONSOLE
+from registry_ui.errors import AppError, Clash, Invalid
+from registry_ui.extensions import db, writing
+from registry_ui.jobs import WORKER
+from registry_ui.models import Heartbeat, Project, User
+from registry_ui.projects import service as projects
+
+from . import LaunchError
+from .files import write_private
+
+FIRST_PROJECT = "hello"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The outcome.
+
+    Attributes:
+        registry_token: the current one.
+        administrator: whose sign-in to show.
+        password: the administrator's if it was made up and not shown yet, else None.
+        project: the path to push a first image to.
+        project_exists: whether it is still there; its owner may have removed it.
+    """
+
+    registry_token: str = field(repr=False)
+    administrator: str
+    password: str | None = field(repr=False)
+    project: str
+    project_exists: bool
+
+
+def prepare(config: Config, password: str | None) -> Prepared:
+    """Bring the database up to date and make what the first start needs.
+
+    Args:
+        password: the first administrator's, if the user chose it.
+
+    Raises:
+        LaunchError: the database, the name or the password can't be used.
+    """
+    try:
+        app = create_app(config)
+        with app.app_context():
+            upgrade(directory=app.extensions["migrate"].directory)
+            prepared = _prepare(config, password)
+            db.session.remove()
+            db.engine.dispose()
+    except AppError as error:
+        reasons = error.errors.values() if isinstance(error, Invalid) else ()
+        raise LaunchError(" ".join((error.message, *reasons))) from None
+    except SQLAlchemyError as error:
+        address = make_url(config.database_url).render_as_string(hide_password=True)
+        reason = str(getattr(error, "orig", None) or error).strip()
+        raise LaunchError(f"the database {address} cannot be used: {reason}") from error
+    return prepared
+
+
+def forget_first_start(config: Config) -> None:
+    """Note that the first start is over: its password was shown, and is kept no longer."""
+    _first_start(config).unlink(missing_ok=True)
+
+
+def _prepare(config: Config, password: str | None) -> Prepared:
+    # Until the sign-in was shown, a start is the first: one that was cut short loses nothing.
+    first_start = _first_start(config)
+    if created := accounts.ensure_first_administrator(config.admin_username, password):
+        write_private(first_start, "" if password else created)
+    administrator = _administrator(config.admin_username)
+    project = f"{administrator}/{FIRST_PROJECT}"
+    if first_start.exists():
+        with suppress(Clash):
+            projects.create_project(CONSOLE, project, visibility="private")
+    with writing() as session:
+        # A sign of life from the last run says nothing of the worker of this one.
+        session.execute(delete(Heartbeat).where(Heartbeat.name == WORKER))
+        exists = session.scalar(select(Project.id).where(Project.path == project)) is not None
+    return Prepared(
+        registry_token=registry_token.ensure(),
+        administrator=administrator,
+        password=(first_start.read_text() or None) if first_start.exists() else None,
+        project=project,
+        project_exists=exists,
+    )
+
+
+def _first_start(config: Config) -> Path:
+    return config.var / "first_start"
+
+
+def _administrator(preferred: str) -> str:
+    """Return the preferred administrator if there is one of that name, else the first of all."""
+    query = select(User.username).where(User.is_admin, ~User.is_blocked).order_by(User.id)
+    names = list(db.session.scalars(query))
+    return preferred if preferred in names or not names else names[0]

@@ -1,0 +1,147 @@
+"""Finds a Distribution registry on this machine, or brings one."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from config import ROOT
+
+from . import LaunchError
+
+NAMES = ("registry", "docker-registry")
+ENGINES = ("docker", "podman")
+IMAGE = "registry:3"
+VERSION = re.compile(r"github\.com/(?:docker|distribution)/distribution\S*\s+v?(\S+)")
+NOTHING_FOUND = (
+    "there is no registry on this machine, and none could be fetched. Do one of these and try "
+    "again: apt install docker-registry; put Distribution's `registry` on PATH; start docker; "
+    "or set REGISTRY_UI_REGISTRY_URL to a registry that you already run"
+)
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """A registry that can be started.
+
+    Attributes:
+        description: what it is, in words.
+        command: what runs it, without its configuration.
+        removal: what removes a container whose client was killed.
+    """
+
+    description: str
+    command: tuple[str, ...]
+    removal: tuple[str, ...] = ()
+
+    def remove_container(self) -> None:
+        """Leave no container behind; there is none where a program runs."""
+        if self.removal:
+            _output(list(self.removal))
+
+
+def find_registry(var: Path, readable: tuple[Path, ...], say: Say) -> Registry:
+    """Return the first that is there: on PATH, Debian's package under ``var``, a container.
+
+    Args:
+        var: the directory that holds what is fetched.
+        readable: what a container must see besides ``var/registry``.
+        say: told of each step that takes time.
+
+    Raises:
+        LaunchError: there is none; the message says what to install.
+    """
+    found = _on_path() or _debian_package(var, say) or _container(var, readable, say)
+    if found is None:
+        raise LaunchError(NOTHING_FOUND)
+    return found
+
+
+def version_of(program: Path | str) -> str | None:
+    """Return the version if the program is a Distribution registry, else None."""
+    output = _output([str(program), "--version"])
+    match = VERSION.search(output or "")
+    return match[1] if match else None
+
+
+def _on_path() -> Registry | None:
+    candidates = (path for name in NAMES if (path := shutil.which(name)))
+    return next((found for path in candidates if (found := _program(path))), None)
+
+
+def _program(path: Path | str) -> Registry | None:
+    version = version_of(path)
+    return Registry(f"{path} {version}", (str(path), "serve")) if version else None
+
+
+def _debian_package(var: Path, say: Say) -> Registry | None:
+    directory = var / "debian" / "docker-registry"
+    if not directory.exists():
+        if not shutil.which("apt-get"):
+            return None
+        say("There is no registry on PATH: fetching Debian's docker-registry")
+        unpack = ["sh", str(ROOT / "deploy" / "debian-package.sh"), directory.name, str(directory)]
+        unpacked = subprocess.run(
+            unpack,
+            env=os.environ | {"REGISTRY_UI_VAR": str(var)},
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        if unpacked.returncode:
+            say(f"That did not work: {unpacked.stderr.strip()}")
+            return None
+    return _program(directory / "usr" / "bin" / "docker-registry")
+
+
+def _container(var: Path, readable: tuple[Path, ...], say: Say) -> Registry | None:
+    for engine in ENGINES:
+        # An engine in rootless mode of docker has a network of its own; podman's has not.
+        about = _output([engine, "info", "--format", "{{.SecurityOptions}}"])
+        if engine == "docker" and (about is None or "rootless" in about):
+            continue
+        if about is None and _output([engine, "info"]) is None:
+            continue
+        if _output([engine, "image", "inspect", IMAGE]) is None:
+            say(f"There is no registry on PATH: {engine} pulls {IMAGE}")
+            if _output([engine, "pull", "--quiet", IMAGE], timeout=600) is None:
+                say(f"{engine} could not pull {IMAGE}")
+                continue
+        name = f"registry_ui-{sha256(bytes(var)).hexdigest()[:12]}"
+        command = _run_command(engine, name, var, readable)
+        found = Registry(f"{IMAGE} by {engine}", command, (engine, "rm", "--force", name))
+        found.remove_container()
+        return found
+    return None
+
+
+def _run_command(engine: str, name: str, var: Path, readable: tuple[Path, ...]) -> tuple[str, ...]:
+    """On the host's network: it listens on loopback, and reaches the pages there."""
+    command = [engine, "run", "--rm", "--name", name, "--network", "host"]
+    command += ["--user", f"{os.getuid()}:{os.getgid()}"]
+    if engine == "podman" and os.getuid():
+        command += ["--userns", "keep-id"]
+    command += ["--env", "OTEL_TRACES_EXPORTER=none"]
+    command += ["--volume", f"{var / 'registry'}:{var / 'registry'}"]
+    for path in readable:
+        command += ["--volume", f"{path}:{path}:ro"]
+    return (*command, IMAGE, "serve")
+
+
+def _output(command: list[str], timeout: float = 20) -> str | None:
+    """Return what a command printed, or None if it is not there, fails or hangs."""
+    try:
+        result = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=timeout, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return result.stdout + result.stderr

@@ -1,0 +1,38 @@
+"""Files that only we may read, whole or not there at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+
+def private_directory(path: Path) -> Path:
+    """Make the directory if needed and close it to others (mode 0700); return it."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.chmod(0o700)
+    return path
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write or replace a file of mode 0600."""
+    temporary = _temporary(path, text)
+    temporary.replace(path)
+
+
+def write_private_once(path: Path, text: str) -> None:
+    """Write a file of mode 0600 unless one is there: what exists is never overwritten."""
+    temporary = _temporary(path, text)
+    with suppress(FileExistsError):
+        os.link(temporary, path)
+    temporary.unlink()
+
+
+def _temporary(path: Path, text: str) -> Path:
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    return Path(name)

@@ -1,0 +1,48 @@
+"""Whether a port is free, asked before anything starts."""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+from . import LaunchError
+
+#: Clients say ``localhost``, which may be either.
+LOOPBACKS = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
+NO_SUCH_ADDRESS = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+
+
+def require_free_ports(wanted: dict[str, int]) -> None:
+    """Check that all of these ports can be listened on.
+
+    Args:
+        wanted: the ports, by the name of the setting that chooses them.
+
+    Raises:
+        LaunchError: one of them is taken, not allowed, or wanted twice.
+    """
+    seen: dict[int, str] = {}
+    for setting, port in wanted.items():
+        if port in seen:
+            raise LaunchError(f"{seen[port]} and {setting} are both {port}: change one of them")
+        seen[port] = setting
+        for family, address in LOOPBACKS:
+            _require_free(family, address, port, setting)
+
+
+def _require_free(family: socket.AddressFamily, address: str, port: int, setting: str) -> None:
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            # As the servers do: connections that linger after a stop are not in the way.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((address, port))
+    except OSError as error:
+        if error.errno in NO_SUCH_ADDRESS:
+            return
+        if error.errno == errno.EADDRINUSE:
+            what = f"port {port} is taken by another program"
+        else:
+            what = f"port {port} cannot be used ({error.strerror})"
+        raise LaunchError(
+            f"{what}. Free it, or choose another: {setting}={port + 1} make run"
+        ) from None

@@ -1,0 +1,50 @@
+"""Whether what was started answers."""
+
+from __future__ import annotations
+
+import requests
+
+from config import Config
+
+TIMEOUT = 5.0
+
+
+def unready(config: Config, *, own_registry: bool) -> list[str]:
+    """Return what does not answer yet, in words; nothing when all do.
+
+    Args:
+        own_registry: whether we started the registry. Another one may still have to be
+            told of us: nothing waits for it.
+    """
+    missing = [trouble] if own_registry and (trouble := registry_trouble(config)) else []
+    return missing + _pages_trouble(config, own_registry=own_registry)
+
+
+def registry_trouble(config: Config) -> str | None:
+    """Return why the registry can't be used with us, in words; None if it can."""
+    url = f"{config.registry_url}/v2/"
+    try:
+        answer = _get(url)
+    except requests.RequestException:
+        return f"the registry does not answer at {url}"
+    if f'realm="{config.realm}"' in answer.headers.get("WWW-Authenticate", ""):
+        return None
+    return f"the registry at {config.registry_url} does not send its clients here to sign in"
+
+
+def _pages_trouble(config: Config, *, own_registry: bool) -> list[str]:
+    url = f"http://localhost:{config.port}/readyz"
+    try:
+        parts = _get(url).json()
+    except (requests.RequestException, ValueError):
+        return [f"the pages do not answer at {url}"]
+    if not own_registry:
+        parts.pop("registry", None)
+    return [f"the {name} is not ready, says {url}" for name, ok in parts.items() if ok is False]
+
+
+def _get(url: str) -> requests.Response:
+    """Ask without proxies: they do not stand between us and what we have just started."""
+    with requests.Session() as session:
+        session.trust_env = False
+        return session.get(url, timeout=TIMEOUT, allow_redirects=False)

@@ -1,0 +1,65 @@
+"""The registry of this run: its configuration and the script that runs it, under ``var``."""
+
+from __future__ import annotations
+
+import shlex
+
+from config import Config
+from registry_ui.distribution.configuration import (
+    RegistrySettings,
+    TokenAuth,
+    auth_snippet,
+    notifications_snippet,
+    registry_config,
+)
+
+from .binary import Registry
+from .files import private_directory, write_private
+from .keys import derived_secret
+
+
+def write_registry_files(config: Config, registry: Registry, registry_token: str) -> None:
+    """Write ``var/registry/config.yml`` with the current registry token, and ``run`` beside it.
+
+    Written at every start, so that a reset of the registry token is taken up.
+    """
+    directory = private_directory(config.var / "registry")
+    settings = RegistrySettings(
+        address=f"127.0.0.1:{config.registry_port}",
+        data=private_directory(directory / "data"),
+        http_secret=derived_secret(config.secret_key, "registry http secret"),
+        auth=token_auth(config),
+        # Not the public address: that may lead over a proxy, and this is the same machine.
+        events_url=f"http://localhost:{config.port}{config.events_url.removeprefix(config.public_url)}",
+        registry_token=registry_token,
+    )
+    write_private(directory / "config.yml", registry_config(settings))
+    command = shlex.join((*registry.command, str(directory / "config.yml")))
+    write_private(directory / "run", RUN.format(command=command))
+
+
+def connecting_snippet(config: Config, registry_token: str) -> str:
+    """Return what an administrator adds to a registry that we did not start."""
+    snippet = auth_snippet(token_auth(config))
+    return snippet + notifications_snippet(config.events_url, registry_token)
+
+
+def token_auth(config: Config) -> TokenAuth:
+    """Return how a registry checks our bearer tokens."""
+    return TokenAuth(
+        realm=config.realm,
+        service=config.token_service,
+        issuer=config.token_issuer,
+        certificate=config.token_certificate_file,
+    )
+
+
+RUN = """\
+#!/bin/sh
+# Runs the registry. Written at each start of `make run`.
+# It takes REGISTRY_* for settings of its own, and it is for its log alone: it calls
+# everything an error that a client asked in vain, and so it is not shown.
+unset REGISTRY_UI_VAR
+export OTEL_TRACES_EXPORTER=none
+exec {command} 2>&1
+"""

@@ -1,0 +1,51 @@
+"""What the terminal shows when all answer."""
+
+from __future__ import annotations
+
+from config import Config
+
+from .application import Prepared
+
+
+def summary(config: Config, prepared: Prepared, registry: str | None) -> str:
+    """Return the address, the sign-in, and the lines to try.
+
+    Args:
+        registry: the registry that we started, in words; None for another one.
+    """
+    host = config.registry_host
+    image = f"{host}/{prepared.project}/app:1.0"
+    sign_in = prepared.administrator
+    if prepared.password:
+        sign_in += f", password {prepared.password} (shown only now)"
+    lines = [
+        f"docker login {host} -u {prepared.administrator}",
+        "docker pull busybox     # or take any image that you have",
+        f"docker tag busybox {image}",
+        f"docker push {image}",
+    ]
+    if not prepared.project_exists:
+        lines.insert(0, f".venv/bin/flask project create {prepared.project}")
+    commands = "\n".join(f"  {line}" for line in lines)
+    return f"""
+  Address    {config.public_url}
+  Sign in    {sign_in}
+  Registry   {host} ({registry or "not started here"})
+  Logs       {config.var / "log"}
+
+Push a first image:
+
+{commands}
+
+Ctrl-C stops all; `make run` goes on with the same data.
+"""
+
+
+def other_registry(trouble: str, config: Config, snippet: str) -> str:
+    """Return what an administrator does with a registry that does not know us yet."""
+    return f"""
+Note: {trouble}.
+Copy {config.token_certificate_file} to its machine, add this to its
+configuration with the place of the copy as rootcertbundle, and restart it:
+
+{snippet}"""
