@@ -1,0 +1,128 @@
+"""What all tests share: settings, storage pairs, the application, a real registry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from config import Config, normalised_database_url
+from registry_ui import create_app
+from registry_ui.accounts import service as accounts
+from registry_ui.audit import Actor
+from registry_ui.extensions import db, writing
+from registry_ui.launch import keys
+from registry_ui.models import REGISTRY_READ, Heartbeat, User, utc_now
+from tests.support import registry as registries
+from tests.support import storage as storages
+from tests.support.processes import free_port
+
+ACTOR = Actor("test")
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture(scope="session")
+def base_config(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    """Settings with real keys, made once; no server behind the addresses."""
+    var = tmp_path_factory.mktemp("var")
+    keys.ensure_secret_key(var / "secret_key")
+    keys.ensure_signing_key(var / "token" / "key.pem", var / "token" / "certificate.pem")
+    settings = Config.from_environ(
+        {
+            "REGISTRY_UI_VAR": str(var),
+            "REGISTRY_UI_PORT": str(free_port()),
+            "REGISTRY_UI_REGISTRY_PORT": str(free_port()),
+        }
+    )
+    return replace(settings, testing=True)
+
+
+@pytest.fixture(scope="session", params=storages.PAIRS)
+def storage(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, base_config: Config
+) -> Iterator[storages.Storage]:
+    """One of the two storage pairs, its servers running."""
+    with storages.prepared(
+        request.param, tmp_path_factory.mktemp(request.param), base_config
+    ) as made:
+        yield made
+
+
+@pytest.fixture(scope="session", params=registries.VERSIONS)
+def live_registry(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, base_config: Config
+) -> Iterator[registries.Registry]:
+    """A real registry that trusts our key. Its events go nowhere: tests apply their own."""
+    home = tmp_path_factory.mktemp(f"registry{request.param}")
+    made = registries.new_registry(request.param, home, base_config)
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def make_app(
+    storage: storages.Storage, tmp_path: Path, base_config: Config
+) -> Iterator[Callable[..., Flask]]:
+    """Return a function that makes an application on an empty database of its own."""
+    made: list[Flask] = []
+
+    def make(**changes: object) -> Flask:
+        url, redis = storage.new_database(tmp_path)
+        config = replace(
+            base_config,
+            database_url=normalised_database_url(url),
+            redis_url=redis,
+            **changes,  # type: ignore[arg-type]
+        )
+        app = create_app(config)
+        made.append(app)
+        with app.app_context(), writing() as session:
+            session.add(Heartbeat(name=REGISTRY_READ, at=utc_now()))
+        return app
+
+    yield make
+    for app in made:
+        with app.app_context():
+            db.session.remove()
+            db.engine.dispose()
+        app.extensions["registry_threads"].shutdown(wait=False)
+        storages.drop(storage.admin_url, app.config["SQLALCHEMY_DATABASE_URI"])
+
+
+@pytest.fixture
+def app(make_app: Callable[..., Flask]) -> Iterator[Flask]:
+    """An application whose registry does not answer; jobs run at once."""
+    made = make_app()
+    with made.app_context():
+        yield made
+
+
+@pytest.fixture
+def registry_app(
+    make_app: Callable[..., Flask], live_registry: registries.Registry
+) -> Iterator[Flask]:
+    """An application with a real registry behind it."""
+    made = make_app(registry_url=live_registry.url, registry_host=f"localhost:{live_registry.port}")
+    with made.app_context():
+        yield made
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    """A browser that nobody has signed in with. CSRF is on, as everywhere."""
+    return app.test_client()
+
+
+@pytest.fixture
+def make_user(app: Flask) -> Callable[..., User]:
+    """Return a function that makes an account with the tests' password."""
+
+    def make(username: str, *, is_admin: bool = False) -> User:
+        return accounts.create_user(ACTOR, username, PASSWORD, is_admin=is_admin)
+
+    return make

@@ -1,0 +1,93 @@
+"""What the contract tests share: sites whose registry is real."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+from config import Config
+from registry_ui.distribution.client import RegistryClient
+from tests.support import registry as registries
+from tests.support.live import LiveSite, Pusher, signer_of
+from tests.support.templates import COMPILED
+
+#: Many times what a call takes: a busy machine is not what these tests are about.
+PATIENCE = 20.0
+
+
+def app_of(make_app: Callable[..., Flask], registry: registries.Registry) -> Flask:
+    """Return an application with this registry behind it."""
+    app = make_app(
+        registry_url=registry.url,
+        registry_host=f"localhost:{registry.port}",
+        registry_timeout=PATIENCE,
+    )
+    app.jinja_env.bytecode_cache = COMPILED
+    return app
+
+
+@pytest.fixture
+def registry_app(make_app: Callable[..., Flask], live_registry: registries.Registry) -> Flask:
+    """An application with the shared registry. No context is open: each request has its own."""
+    return app_of(make_app, live_registry)
+
+
+@pytest.fixture
+def site(registry_app: Flask, live_registry: registries.Registry) -> LiveSite:
+    """A site without anything, and the shared registry."""
+    return LiveSite(registry_app, live_registry)
+
+
+@pytest.fixture
+def shop(site: LiveSite) -> LiveSite:
+    """A site with one private project and its maintainer."""
+    site.open_shop()
+    return site
+
+
+@pytest.fixture(params=registries.VERSIONS)
+def own_registry(
+    request: pytest.FixtureRequest, tmp_path: Path, base_config: Config
+) -> Iterator[registries.Registry]:
+    """A registry that the test may stop, empty or configure anew."""
+    made = registries.new_registry(request.param, tmp_path / "registry", base_config)
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def own_site(make_app: Callable[..., Flask], own_registry: registries.Registry) -> LiveSite:
+    """A site with one project and a registry of its own."""
+    made = LiveSite(app_of(make_app, own_registry), own_registry)
+    made.open_shop()
+    return made
+
+
+@pytest.fixture
+def pusher(live_registry: registries.Registry, base_config: Config) -> Pusher:
+    """Someone who may push anywhere in the shared registry."""
+    return Pusher(live_registry.url, signer_of(base_config))
+
+
+def client_of(
+    registry: registries.Registry, config: Config, timeout: float = PATIENCE
+) -> RegistryClient:
+    """Return the application's own client, without the application."""
+    signer = signer_of(config)
+
+    def bearer(repository: str | None, actions: tuple[str, ...]) -> str:
+        kind, name = ("repository", repository) if repository else ("registry", "catalog")
+        access = [{"type": kind, "name": name, "actions": list(actions)}] if actions else []
+        return signer.sign("-/registry_ui", access).token
+
+    return RegistryClient(registry.url, bearer, timeout)
+
+
+@pytest.fixture
+def registry_client(live_registry: registries.Registry, base_config: Config) -> RegistryClient:
+    """The client, with the shared registry."""
+    return client_of(live_registry, base_config)

@@ -1,0 +1,39 @@
+"""A worker that dies like one: ``python -m tests.contract.removal_process ID before|after``."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from registry_ui import create_app
+from registry_ui.catalog import removals
+
+
+def dying(delete: Callable[..., Any], when: str) -> Callable[..., Any]:
+    """Return a deletion that ends this process before or after the registry has done it.
+
+    2.8 refuses the first one, by tag, with an error: the placeholder follows.
+    """
+
+    def delete_and_die(repository: Any, reference: Any) -> None:
+        if when == "before" and ":" in str(reference):
+            os.kill(os.getpid(), signal.SIGKILL)
+        delete(repository, reference)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    return delete_and_die
+
+
+def main() -> None:
+    app = create_app()
+    client = app.extensions["registry"]
+    client.delete_manifest = dying(client.delete_manifest, sys.argv[2])
+    with app.app_context():
+        removals.run(int(sys.argv[1]))
+
+
+if __name__ == "__main__":
+    main()

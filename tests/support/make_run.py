@@ -1,0 +1,201 @@
+"""`make run` as a test drives it: from a copy of the checkout, as a user would."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import threading
+from pathlib import Path
+
+import requests
+
+from config import ROOT
+from tests.support.processes import free_port, until
+
+READY = "Ctrl-C stops all"
+START_DEADLINE = 90.0
+STOP_DEADLINE = 40.0
+
+
+def alive(process: int) -> bool:
+    """Return whether a process runs; one that only waits to be reaped does not."""
+    try:
+        stat = Path(f"/proc/{process}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+class Run:
+    """One `make run`. Its processes are those that work in the checkout."""
+
+    def __init__(self, checkout: Path, ports: tuple[int, int], **settings: str) -> None:
+        self.checkout = checkout
+        self.port, self.registry_port = ports
+        self.lines: list[str] = []
+        environ = {k: v for k, v in os.environ.items() if not k.startswith("REGISTRY_UI_")}
+        settings = {"PORT": str(ports[0]), "REGISTRY_PORT": str(ports[1])} | settings
+        environ |= {f"REGISTRY_UI_{name}": value for name, value in settings.items()}
+        self.process = subprocess.Popen(
+            ["make", "run"],
+            cwd=checkout,
+            env=environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        with self.process.stdout as stream:
+            self.lines.extend(iter(stream.readline, ""))
+
+    @property
+    def output(self) -> str:
+        return "".join(self.lines)
+
+    def ready(self) -> Run:
+        until(lambda: READY in self.output or self.process.poll() is not None, START_DEADLINE)
+        assert READY in self.output, self.output
+        return self
+
+    def wait(self) -> int:
+        status = self.process.wait(STOP_DEADLINE)
+        self._reader.join(STOP_DEADLINE)
+        until(lambda: not self.pids(), STOP_DEADLINE)
+        return status
+
+    def stop(self, signum: int = signal.SIGINT) -> int:
+        """Press Ctrl-C: the whole foreground group gets the signal."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signum)
+        return self.wait()
+
+    def pids(self, word: str = "") -> list[int]:
+        """Return processes whose command holds the word, the parents first."""
+        found = []
+        for cwd in Path("/proc").glob("[0-9]*/cwd"):
+            try:
+                command = (cwd.parent / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                ours = cwd.readlink() == self.checkout
+            except OSError:
+                continue
+            if ours and word in command and alive(int(cwd.parent.name)):
+                found.append(int(cwd.parent.name))
+        return sorted(found)
+
+    def get(self, path: str, password: str = "") -> requests.Response:
+        auth = ("admin", password) if password else None
+        return requests.get(f"http://localhost:{self.port}{path}", auth=auth, timeout=10)
+
+    def bearer(self, password: str, scope: str = "") -> requests.Response:
+        return self.get(f"/jwt/auth?service=registry&scope={scope}", password)
+
+    def push(self, repository: str, tag: str, password: str) -> str:
+        """Push an image without layers; return its digest."""
+        token = self.bearer(password, f"repository:{repository}:pull,push").json()["token"]
+        session = requests.Session()
+        session.headers["Authorization"] = f"Bearer {token}"
+        base = f"http://localhost:{self.registry_port}/v2/{repository}"
+        config = b'{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}'
+        digest = f"sha256:{hashlib.sha256(config).hexdigest()}"
+        with session:
+            upload = session.post(f"{base}/blobs/uploads/", timeout=10)
+            assert upload.status_code == 202, upload.text
+            place = upload.headers["Location"]
+            done = session.put(place, params={"digest": digest}, data=config, timeout=10)
+            assert done.status_code == 201, done.text
+            oci = "application/vnd.oci.image"
+            described = {"mediaType": f"{oci}.config.v1+json", "digest": digest}
+            manifest = {
+                "schemaVersion": 2,
+                "mediaType": f"{oci}.manifest.v1+json",
+                "config": described | {"size": len(config)},
+                "layers": [],
+            }
+            answer = session.put(
+                f"{base}/manifests/{tag}",
+                data=json.dumps(manifest),
+                headers={"Content-Type": manifest["mediaType"]},
+                timeout=10,
+            )
+        assert answer.status_code == 201, answer.text
+        return answer.headers["Docker-Content-Digest"]
+
+    def shows(self, repository: str, password: str) -> bool:
+        """Return whether the index knows the image, from an event of the registry."""
+        answer = self.get("/api/v4/projects/admin/hello/-/images", password)
+        return answer.ok and f'"{repository}"' in answer.text
+
+
+def free_ports() -> tuple[int, int]:
+    """Return a port for the pages and one for the registry."""
+    return free_port(), free_port()
+
+
+def copy_checkout(target: Path) -> Path:
+    """Copy what a clone would hold, and what is not committed yet."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name)
+    return target
+
+
+class Place:
+    """A checkout in which runs follow each other, with what the first one printed."""
+
+    def __init__(self, checkout: Path) -> None:
+        self.checkout = checkout
+        self.ports = free_ports()
+        self.runs: list[Run] = []
+        self.password = ""
+
+    @property
+    def var(self) -> Path:
+        return self.checkout / "var"
+
+    def run(self, **settings: str) -> Run:
+        """Return the run that goes on, or a new one that answers."""
+        if self.runs and self.runs[-1].process.poll() is None:
+            return self.runs[-1]
+        return self.run_anew(**settings)
+
+    def run_anew(self, **settings: str) -> Run:
+        """Return a new run that answers, whatever an earlier one left."""
+        run = Run(self.checkout, self.ports, **settings)
+        self.runs.append(run)
+        run.ready()
+        if found := re.search(r"password (\S+) \(shown only now\)", run.output):
+            self.password = found[1]
+        return run
+
+    def flask(self, *command: str) -> str:
+        """Run a command from the clone, without settings."""
+        environ = {k: v for k, v in os.environ.items() if not k.startswith("REGISTRY_UI_")}
+        done = subprocess.run(
+            [".venv/bin/flask", *command],
+            cwd=self.checkout,
+            env=environ,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        return done.stdout.strip()
+
+    def registry_config(self) -> str:
+        return (self.var / "registry" / "config.yml").read_text()

@@ -1,0 +1,132 @@
+"""Throw-away servers for the tests: each on a free port, ended by its own process handle."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+
+def free_port() -> int:
+    """Return a port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def until(condition: Callable[[], object], seconds: float = 15, what: str = "") -> object:
+    """Poll until ``condition`` returns something true, and return it; fail after a deadline."""
+    end = time.monotonic() + seconds
+    while True:
+        found = condition()
+        if found:
+            return found
+        if time.monotonic() > end:
+            pytest.fail(f"not within {seconds} s: {what or condition}")
+        time.sleep(0.05)
+
+
+def required(*names: str) -> str:
+    """Return the first of these programs that there is. Missing in CI is a failure, not a skip."""
+    places = [
+        "/usr/lib/postgresql/15/bin",
+        "/usr/lib/postgresql/16/bin",
+        "/usr/lib/postgresql/17/bin",
+    ]
+    path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", *places])
+    for name in names:
+        if found := shutil.which(name, path=path):
+            return found
+    message = f"{' or '.join(names)} is not installed"
+    if os.environ.get("CI"):
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+class Server:
+    """A child process with a log; ``stop`` ends it and what it started."""
+
+    def __init__(self, command: list[str], log: Path, **options: object) -> None:
+        self.log = log
+        with log.open("ab") as out:
+            self.process = subprocess.Popen(
+                command, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, **options
+            )
+
+    def wait_for_port(self, port: int, seconds: float = 60) -> None:
+        """Wait until it listens; fail with the end of its log."""
+
+        def listens() -> bool:
+            if self.process.poll() is not None:
+                pytest.fail(f"{self.process.args} ended: {self.log.read_text()[-2000:]}")
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", port)) == 0
+
+        until(listens, seconds, f"port {port} of {self.process.args}")
+
+    def stop(self) -> None:
+        """Ask it to end, then make it."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait(10)
+
+
+def start_postgres(home: Path) -> tuple[Server, str]:
+    """Start a PostgreSQL of its own; return it and the URL of its first database."""
+    initdb, postgres = required("initdb"), required("postgres")
+    data, port = home / "data", free_port()
+    user: dict[str, object] = {}
+    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+        shutil.chown(home, "postgres")
+        user = {"user": "postgres"}
+    subprocess.run(
+        [initdb, "-D", data, "-U", "test", "--auth=trust", "-E", "UTF8", "--no-sync"],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        cwd=home,
+        **user,
+    )
+    server = Server(
+        [
+            postgres,
+            "-D",
+            str(data),
+            "-p",
+            str(port),
+            "-k",
+            str(home),
+            "-c",
+            "fsync=off",
+            "-c",
+            "listen_addresses=127.0.0.1",
+            "-c",
+            "max_connections=200",
+        ],
+        home / "postgres.log",
+        cwd=home,
+        **user,
+    )
+    server.wait_for_port(port)
+    return server, f"postgresql://test@127.0.0.1:{port}/postgres"
+
+
+def start_redis(home: Path) -> tuple[Server, str]:
+    """Start a Redis of its own; return it and its URL."""
+    program, port = required("redis-server"), free_port()
+    home.mkdir(parents=True, exist_ok=True)
+    server = Server(
+        [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(home)],
+        home / "redis.log",
+    )
+    server.wait_for_port(port)
+    return server, f"redis://127.0.0.1:{port}/0"

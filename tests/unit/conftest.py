@@ -1,0 +1,47 @@
+"""What the unit tests share: a registry that lies, and our client for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from registry_ui.distribution.client import RegistryClient
+from tests.unit.hostile_registry import (
+    BEARER,
+    TIMEOUT,
+    HostileRegistry,
+    always,
+    hostile_registry,
+)
+
+
+@pytest.fixture(scope="module")
+def _server() -> Iterator[HostileRegistry]:
+    with hostile_registry() as made:
+        yield made
+
+
+@pytest.fixture
+def hostile(_server: HostileRegistry) -> HostileRegistry:
+    """The server, forgetting what it was asked and told before."""
+    _server.asked.clear()
+    _server.answer = always(404, {"errors": [{"code": "NAME_UNKNOWN"}]})
+    return _server
+
+
+@pytest.fixture
+def minted() -> list[tuple[str | None, tuple[str, ...]]]:
+    """What bearer tokens were minted for."""
+    return []
+
+
+@pytest.fixture
+def asker(hostile: HostileRegistry, minted: list[object]) -> RegistryClient:
+    """Our client, with the hostile registry as its own."""
+
+    def mint(repository: str | None, actions: tuple[str, ...]) -> str:
+        minted.append((repository, actions))
+        return BEARER
+
+    return RegistryClient(hostile.url, mint, TIMEOUT)

@@ -1,0 +1,226 @@
+"""Manifests as the registry holds them, honest and hostile (PROTOCOLS 4.2, 4.4, 6.14)."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from registry_ui.demo import artifacts, images
+from registry_ui.distribution.manifest import (
+    MAX_CHILDREN,
+    MAX_LAYERS,
+    MAX_SIZE,
+    ManifestFacts,
+    read_config,
+    read_manifest,
+)
+
+OCI = "application/vnd.oci.image.manifest.v1+json"
+INDEX = "application/vnd.oci.image.index.v1+json"
+CONFIG = "application/vnd.oci.image.config.v1+json"
+SHA = "sha256:" + "c3" * 32
+
+
+def descriptor(**changes):
+    return {"mediaType": "application/x", "digest": SHA, "size": 10, **changes}
+
+
+def read(document, media_type=OCI):
+    return read_manifest(media_type, json.dumps(document).encode())
+
+
+def image(**changes):
+    return {"schemaVersion": 2, "config": descriptor(mediaType=CONFIG), "layers": [], **changes}
+
+
+@pytest.fixture(scope="module")
+def built():
+    return images.image([images.layer({"etc/motd": "hello"}, "COPY motd /etc/")])
+
+
+def test_an_image_has_the_size_of_config_and_layers_together(built):
+    facts = read_manifest(built.media_type, built.data)
+    assert facts.kind == "image"
+    assert facts.wants_config
+    assert facts.size == facts.config.size + sum(layer.size for layer in facts.layers)
+    assert facts.problems == ()
+
+
+def test_an_index_of_buildx_has_platforms_and_attestations_apart(built):
+    index = images.index([built, artifacts.attestation(built)])
+    facts = read_manifest(index.media_type, index.data)
+    assert facts.kind == "index"
+    assert facts.size is None
+    assert [child.is_attestation for child in facts.children] == [False, True]
+    assert facts.children[1].attests == built.digest
+    assert facts.children[0].platform.startswith("linux/")
+
+
+def test_charts_signatures_and_attestations_are_known_by_their_kind(built):
+    chart = artifacts.chart({"name": "shop", "version": "0.1.0", "apiVersion": "v2"}, {})
+    signature = artifacts.signature(built, "a/b")
+    attestation = artifacts.attestation(built)
+    kinds = [read_manifest(m.media_type, m.data).kind for m in (chart, signature, attestation)]
+    assert kinds == ["chart", "signature", "attestation"]
+
+
+def test_another_config_makes_an_artifact_and_its_type_is_told():
+    facts = read(image(config=descriptor(mediaType="application/vnd.some.thing")))
+    assert (facts.kind, facts.artifact_type) == ("artifact", "application/vnd.some.thing")
+    assert not facts.wants_config
+
+
+def test_schema_1_is_shown_as_unknown_and_not_as_an_image():
+    schema1 = {"schemaVersion": 1, "name": "a/b", "fsLayers": [{"blobSum": SHA}]}
+    media_type = "application/vnd.docker.distribution.manifest.v1+prettyjws"
+    assert read(schema1, media_type).kind == "unknown"
+
+
+@pytest.mark.parametrize("body", [b"", b"not json", b"[]", b"null", b"7", b"[" * 100_000])
+def test_a_body_that_is_no_object_is_named_as_a_problem(body):
+    facts = read_manifest(OCI, body)
+    assert facts.kind == "unknown"
+    assert facts.problems
+
+
+@pytest.mark.parametrize("size", [-1, 2**63, 2**200, "10", 1.5, None, True])
+def test_a_size_that_lies_counts_nothing_and_is_named(size):
+    facts = read(image(layers=[descriptor(size=size)]))
+    assert facts.layers[0].size == 0
+    assert any("can't be true" in problem for problem in facts.problems)
+
+
+def test_the_total_stays_within_what_a_database_holds():
+    facts = read(image(layers=[descriptor(size=MAX_SIZE)] * 100))
+    assert facts.size == MAX_SIZE
+
+
+def test_more_layers_or_children_than_sane_are_cut_and_named():
+    layers = read(image(layers=[descriptor()] * (MAX_LAYERS + 1)))
+    assert len(layers.layers) == MAX_LAYERS
+    assert layers.problems
+    children = read({"manifests": [descriptor()] * (MAX_CHILDREN + 5)}, INDEX)
+    assert len(children.children) == MAX_CHILDREN
+    assert children.problems
+
+
+@pytest.mark.parametrize("digest", ["", "sha256:1", "../../etc", SHA + "\n", None, 7, "SHA256:A"])
+def test_a_pointer_without_a_usable_digest_is_left_out_and_named(digest):
+    facts = read(image(layers=[descriptor(digest=digest)]))
+    assert facts.layers == ()
+    assert facts.problems
+
+
+def test_a_body_that_claims_to_be_both_is_named():
+    facts = read({**image(), "manifests": []})
+    assert any("both" in problem for problem in facts.problems)
+
+
+def test_a_media_type_that_contradicts_the_registry_is_named():
+    assert any(INDEX in problem for problem in read({**image(), "mediaType": INDEX}).problems)
+
+
+def test_only_text_is_an_annotation_and_no_nul_gets_through():
+    facts = read(image(annotations={"a": "b", "n": 1, "o": {}, "z": "x\x00y", "s": "\ud800"}))
+    assert facts.annotations["a"] == "b"
+    assert set(facts.annotations) == {"a", "z", "s"}
+    assert "\x00" not in facts.annotations["z"]
+    facts.annotations["s"].encode()
+
+
+def test_an_annotation_date_says_when_an_artifact_was_made():
+    facts = read(image(annotations={"org.opencontainers.image.created": "2026-01-02T03:04:05Z"}))
+    assert facts.created_at.isoformat() == "2026-01-02T03:04:05+00:00"
+
+
+def test_a_subject_is_kept_only_as_a_digest():
+    assert read(image(subject=descriptor())).subject == SHA
+    assert read(image(subject={"digest": "x"})).subject == ""
+    assert read(image(subject="x")).subject == ""
+
+
+def test_facts_come_back_from_the_store_as_they_were(built):
+    facts = read_manifest(built.media_type, built.data)
+    assert ManifestFacts.from_json(json.loads(json.dumps(facts.to_json()))) == facts
+
+
+def test_each_layer_has_the_line_of_history_that_made_it(built):
+    config = read_config(json.dumps(built.config).encode())
+    made = [line.created_by for line in config.history if not line.empty]
+    assert made == ["COPY motd /etc/"]
+
+
+def test_a_configuration_in_full():
+    config = read_config(
+        json.dumps(
+            {
+                "os": "linux",
+                "architecture": "arm",
+                "variant": "v7",
+                "created": "2026-01-02T03:04:05.123456789Z",
+                "config": {
+                    "User": "app",
+                    "WorkingDir": "/srv",
+                    "Entrypoint": ["/start"],
+                    "Cmd": ["--port", "80"],
+                    "Env": ["A=1", "B=x=y", "C"],
+                    "ExposedPorts": {"80/tcp": {}},
+                    "Volumes": {"/data": {}},
+                    "Labels": {"b": "2", "a": "1", "n": 3},
+                },
+                "history": [{"created_by": "RUN x"}, {"empty_layer": True}, "nonsense"],
+            }
+        ).encode()
+    )
+    assert config.platform == "linux/arm/v7"
+    assert config.env == (("A", "1"), ("B", "x=y"), ("C", ""))
+    assert config.labels == (("a", "1"), ("b", "2"))
+    assert (config.entrypoint, config.cmd) == (("/start",), ("--port", "80"))
+    assert (config.ports, config.volumes) == (("80/tcp",), ("/data",))
+    assert [line.empty for line in config.history] == [False, True]
+
+
+@pytest.mark.parametrize("created", ["1970-01-01T00:00:00Z", "0001-01-01T00:00:00Z", "x", 7, None])
+def test_a_date_that_cannot_be_true_is_not_recorded(created):
+    assert read_config(json.dumps({"created": created}).encode()).built_at is None
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=10),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "config",
+                    "layers",
+                    "manifests",
+                    "digest",
+                    "size",
+                    "platform",
+                    "annotations",
+                    "subject",
+                    "mediaType",
+                    "os",
+                    "history",
+                    "Env",
+                    "Labels",
+                    "created",
+                    "artifactType",
+                ]
+            ),
+            inner,
+            max_size=5,
+        )
+    ),
+    max_leaves=20,
+)
+
+
+@given(values, st.sampled_from([OCI, INDEX, "", "x/y"]))
+def test_no_json_whatsoever_makes_the_readers_fail(value, media_type):
+    body = json.dumps(value).encode()
+    facts = read_manifest(media_type, body)
+    assert ManifestFacts.from_json(json.loads(json.dumps(facts.to_json()))) == facts
+    read_config(body)

@@ -1,0 +1,121 @@
+"""Passwords and access tokens."""
+
+from __future__ import annotations
+
+import argon2
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from registry_ui.accounts.secrets import (
+    hash_password,
+    looks_like_access_token,
+    new_access_token,
+    new_password,
+    secret_hash,
+    verify_password,
+)
+
+
+@pytest.fixture(scope="module")
+def hashed():
+    return hash_password("correct horse")
+
+
+def test_a_password_is_kept_as_argon2id_with_a_salt_of_its_own(hashed):
+    assert hashed.startswith("$argon2id$")
+    assert hash_password("correct horse") != hashed
+    assert len(hashed) <= 255
+
+
+@pytest.mark.parametrize(
+    ("password", "right"),
+    [
+        ("correct horse", True),
+        ("Correct horse", False),
+        ("correct horse ", False),
+        ("correct horse\0", False),
+        ("", False),
+        ("x" * 100_000, False),
+        ("пароль", False),
+    ],
+)
+def test_only_the_password_itself_is_right(hashed, password, right):
+    assert verify_password(hashed, password) is right
+
+
+def test_for_an_unknown_user_nothing_is_right_and_the_work_is_the_same(monkeypatch):
+    worked = []
+    verify = argon2.PasswordHasher.verify
+
+    def noting(self, password_hash, password):
+        worked.append(argon2.extract_parameters(password_hash))
+        return verify(self, password_hash, password)
+
+    monkeypatch.setattr(argon2.PasswordHasher, "verify", noting)
+    assert verify_password(None, "anything") is False
+    assert verify_password(None, "") is False
+    assert verify_password(hash_password("x"), "anything") is False
+    assert len(worked) == 3
+    assert worked[0] == worked[1] == worked[2]
+
+
+@pytest.mark.parametrize("broken", ["", "plain", "$argon2id$broken", "$2b$12$abc", "\0"])
+def test_a_hash_that_is_none_is_matched_by_nothing(broken):
+    assert verify_password(broken, "plain") is False
+    assert verify_password(broken, broken) is False
+
+
+def test_a_made_up_password_can_be_typed_and_is_never_the_same():
+    made = {new_password() for _ in range(100)}
+    assert len(made) == 100
+    assert all(len(text) >= 20 and text.isascii() and text.isalnum() for text in made)
+
+
+def test_an_access_token_is_known_by_its_form():
+    made = {new_access_token() for _ in range(200)}
+    assert len(made) == 200
+    for token in made:
+        assert looks_like_access_token(token)
+        assert token.startswith("rui_")
+        assert len(token) == 50
+        assert token[4:].isalnum()
+        assert token.isascii()
+
+
+@given(st.integers(0, 49), st.characters(codec="ascii"))
+def test_a_token_with_another_letter_in_it_is_none(position, letter):
+    token = new_access_token()
+    changed = token[:position] + letter + token[position + 1 :]
+    assert looks_like_access_token(changed) is (changed == token)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda t: t[:-1],
+        lambda t: t + "x",
+        lambda t: t[4:],
+        lambda t: t.upper(),
+        lambda t: t + "\n",
+        lambda t: " " + t,
+        lambda t: "rui_" + t,
+        lambda t: t.replace("rui_", "glpat-"),
+        lambda _t: "",
+        lambda _t: "rui_",
+        lambda _t: "rui_" + "0" * 46,
+    ],
+)
+def test_what_only_resembles_a_token_is_none(change):
+    assert not looks_like_access_token(change(new_access_token()))
+
+
+@settings(max_examples=300)
+@given(st.text())
+def test_any_text_can_be_asked_about(text):
+    assert looks_like_access_token(text) is False
+
+
+def test_a_secret_is_found_by_its_sha256():
+    assert secret_hash("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert secret_hash("rui_x") != secret_hash("rui_y")

@@ -1,0 +1,132 @@
+"""Multi-level names as folders, and tags that speak of other tags folded away."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from registry_ui.catalog.tags import fold, subject_of
+from registry_ui.catalog.trees import ImageRow, build_tree
+from registry_ui.models import Tag
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+def row(name, tags=1, pushed=None):
+    return ImageRow(name, f"acme/app/{name}".rstrip("/"), tags, pushed, None, 0)
+
+
+def drawn(folder, depth=0):
+    """A tree as text: ``*`` marks an image."""
+    mark = "*" if folder.image else ""
+    lines = [f"{'  ' * depth}{folder.segment}{mark}"]
+    for inner in folder.folders:
+        lines += drawn(inner, depth + 1)
+    return lines
+
+
+def test_names_become_folders_and_a_folder_may_be_an_image_too():
+    tree = build_tree(map(row, ["web/api", "web", "tools/a/b/c", "", "db"]))
+    assert drawn(tree) == [
+        "*",
+        "  db*",
+        "  tools",
+        "    a",
+        "      b",
+        "        c*",
+        "  web*",
+        "    api*",
+    ]
+
+
+def test_each_level_is_sorted_by_its_segments_and_not_by_the_whole_text():
+    tree = build_tree(map(row, ["a-b", "a/c", "a", "a.b", "a0", "B"]))
+    assert [folder.segment for folder in tree.folders] == ["B", "a", "a-b", "a.b", "a0"]
+
+
+def test_an_empty_project_is_an_empty_tree():
+    tree = build_tree([])
+    assert (tree.image, tree.folders, tree.image_count, tree.tag_count) == (None, [], 0, 0)
+    assert tree.last_push_at is None
+
+
+def test_counts_and_the_last_push_hold_for_everything_below():
+    images = [row("", 1, NOW), row("a", 2), row("a/b", 4, NOW + timedelta(days=1)), row("c/d", 8)]
+    tree = build_tree(images)
+    a, c = tree.find("a"), tree.find("c")
+    assert (tree.image_count, tree.tag_count) == (4, 15)
+    assert tree.last_push_at == NOW + timedelta(days=1)
+    assert (a.image_count, a.tag_count, a.last_push_at) == (2, 6, NOW + timedelta(days=1))
+    assert (c.image_count, c.tag_count, c.last_push_at) == (1, 8, None)
+    assert c.image is None
+
+
+@pytest.mark.parametrize(("name", "found"), [("", ""), ("a", "a"), ("a/b", "b"), ("a/b/c", "c")])
+def test_a_folder_is_found_by_its_whole_name(name, found):
+    assert build_tree([row("a/b/c")]).find(name).segment == found
+
+
+@pytest.mark.parametrize("name", ["b", "a/c", "a/b/c/d", "ab", "a/bc", "c"])
+def test_what_is_not_there_is_not_found(name):
+    assert build_tree([row("a/b/c")]).find(name) is None
+
+
+segments = st.text("ab", min_size=1, max_size=2)
+image_names = st.lists(segments, max_size=4).map("/".join)
+
+
+@given(st.lists(image_names, unique=True, max_size=10), st.randoms())
+def test_every_image_is_in_the_tree_once_at_its_name(names, random):
+    tree = build_tree(map(row, names))
+    assert tree.image_count == len(names)
+    for name in names:
+        folder = tree.find(name)
+        assert folder.name == name
+        assert folder.image.name == name
+    shuffled = random.sample(names, len(names))
+    assert drawn(build_tree(map(row, shuffled))) == drawn(tree)
+
+
+# -- tags that speak of others -----------------------------------------------------
+
+A, B = "a" * 64, "b" * 64
+
+
+@pytest.mark.parametrize(
+    ("tag", "subject"),
+    [
+        (f"sha256-{A}.sig", f"sha256:{A}"),
+        (f"sha256-{A}.att", f"sha256:{A}"),
+        (f"sha256-{A}.sbom", f"sha256:{A}"),
+        (f"sha256-{A}", f"sha256:{A}"),
+        (f"sha512-{A}{A}", f"sha512:{A}{A}"),
+        (f"sha256-{A}.other", None),
+        (f"sha256-{A[:-1]}.sig", None),
+        (f"sha256-{A.upper()}.sig", None),
+        (f"x-sha256-{A}.sig", None),
+        (f"sha256:{A}", None),
+        ("sha256-v1.sig", None),
+        ("latest", None),
+    ],
+)
+def test_the_digest_that_a_tag_speaks_of(tag, subject):
+    assert subject_of(tag) == subject
+
+
+def test_signatures_are_folded_under_what_they_sign_and_orphans_are_shown():
+    tags = [
+        Tag(name="v1", digest=f"sha256:{A}"),
+        Tag(name="v2", digest=f"sha256:{A}"),
+        Tag(name=f"sha256-{A}.sig", digest=f"sha256:{B}"),
+        Tag(name=f"sha256-{A}", digest=f"sha256:{B}"),
+        Tag(name=f"sha256-{'c' * 64}.sig", digest=None),
+        Tag(name="unknown", digest=None),
+    ]
+    folded, shown = fold(tags)
+    assert {subject: sorted(names) for subject, names in folded.items()} == {
+        f"sha256:{A}": [f"sha256-{A}", f"sha256-{A}.sig"]
+    }
+    assert [tag.name for tag in shown] == ["v1", "v2", f"sha256-{'c' * 64}.sig", "unknown"]

@@ -1,0 +1,107 @@
+"""What the web tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+from flask import Flask
+
+from config import Config, normalised_database_url
+from registry_ui import create_app
+from registry_ui.extensions import db
+from tests.support.storage import Storage
+from tests.unit.hostile_registry import TIMEOUT, HostileRegistry, hostile_registry
+from tests.web.support import ROLES, VISIBILITIES, Site
+
+
+@pytest.fixture
+def app(make_app: Callable[..., Flask]) -> Flask:
+    """An application without an open context: every request has its own, as when served.
+
+    In a context that outlives the request, ``g`` would hand the signed-in user of one
+    browser to the next.
+    """
+    return make_app()
+
+
+@pytest.fixture
+def site(app: Flask) -> Site:
+    """The site, empty, with a registry that does not answer."""
+    return Site(app)
+
+
+@contextmanager
+def site_on(
+    storage: Storage, factory: pytest.TempPathFactory, config: Config, name: str
+) -> Iterator[Site]:
+    """A site that outlives one test."""
+    url, redis = storage.new_database(factory.mktemp(name))
+    url = normalised_database_url(url)
+    app = create_app(replace(config, database_url=url, redis_url=redis))
+    yield Site(app)
+    with app.app_context():
+        db.session.remove()
+        db.engine.dispose()
+    app.extensions["registry_threads"].shutdown(wait=False)
+
+
+@pytest.fixture(scope="module")
+def shared_site(
+    storage: Storage, tmp_path_factory: pytest.TempPathFactory, base_config: Config
+) -> Iterator[Site]:
+    """One site for all tests of a module that do not get into each other's way."""
+    with site_on(storage, tmp_path_factory, base_config, "shared") as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def _served(
+    storage: Storage, tmp_path_factory: pytest.TempPathFactory, base_config: Config
+) -> Iterator[tuple[Site, HostileRegistry]]:
+    with hostile_registry() as registry:
+        config = replace(base_config, registry_url=registry.url, registry_timeout=TIMEOUT)
+        with site_on(storage, tmp_path_factory, config, "served") as made:
+            yield made, registry
+
+
+@pytest.fixture
+def registry(_served: tuple[Site, HostileRegistry]) -> HostileRegistry:
+    """A registry that answers what the test says; asked nothing yet."""
+    found = _served[1]
+    found.asked.clear()
+    found.released.clear()
+    return found
+
+
+@pytest.fixture
+def served(_served: tuple[Site, HostileRegistry], registry: HostileRegistry) -> Site:
+    """The site, empty, in front of that registry."""
+    assert registry is _served[1]
+    empty(_served[0].app)
+    return _served[0]
+
+
+@pytest.fixture(scope="module")
+def world(
+    storage: Storage, tmp_path_factory: pytest.TempPathFactory, base_config: Config
+) -> Iterator[Site]:
+    """A site for tables: acme with a user of each role and a project of each visibility.
+
+    Each project has a root image and ``web/api``. In ``veiled`` is what only
+    administrators see.
+    """
+    with site_on(storage, tmp_path_factory, base_config, "world") as made:
+        made.user("admin", admin=True)
+        made.users("stranger", *ROLES)
+        for path in (*(f"acme/{visibility}" for visibility in VISIBILITIES), "veiled/private"):
+            made.project(path, path.rpartition("/")[2])
+            made.image(path, "v1")
+            made.image(f"{path}/web/api", "v1", "v2", digests="ab")
+        for role in ROLES:
+            made.member("acme", role, role)
+        for visibility in VISIBILITIES:
+            made.member(f"acme/{visibility}", "guest", "guest")
+        yield made

@@ -1,0 +1,139 @@
+"""However much there is to show, a page costs the same number of queries."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import insert
+
+from registry_ui.models import (
+    AuditEntry,
+    ContainerImage,
+    Membership,
+    Namespace,
+    Project,
+    RegistryEvent,
+    Tag,
+    UnassignedRepository,
+    User,
+    utc_now,
+)
+from tests.web.support import digest
+
+FEW, MANY = 3, 60
+PEOPLE = ("anonymous", "member", "admin")
+
+
+def fill(site, start, stop):
+    """Make so many of everything that pages list, in acme and at the top."""
+    numbers = range(start, stop)
+    with site.session() as session:
+        acme = session.query(Namespace).filter_by(path="acme").one()
+        app = session.query(Project).filter_by(path="acme/app").one()
+        member = session.query(User).filter_by(username="member").one()
+        for n in numbers:
+            session.add(Namespace(path=f"top{n}"))
+            inner = Namespace(path=f"acme/n{n}", parent_id=acme.id)
+            session.add(inner)
+            session.flush()
+            for parent, name in ((acme.id, f"acme/p{n}"), (inner.id, f"acme/n{n}/p")):
+                project = Project(path=name, parent_id=parent, visibility="public")
+                session.add(project)
+                session.flush()
+                session.add(Membership(user_id=member.id, place_id=project.id, role=20))
+                add_image(session, project.id, "", project.path)
+            user = User(username=f"user{n}", password_hash="x")
+            session.add(user)
+            session.flush()
+            session.add(Membership(user_id=user.id, place_id=app.id, role=10))
+            add_image(session, app.id, f"deep/i{n}", f"acme/app/deep/i{n}")
+            session.add(UnassignedRepository(path=f"free/r{n}"))
+            session.add(AuditEntry(actor="x", action="y", subject="z"))
+            session.add(RegistryEvent(event_id=f"e{n}", raw=b"{}", status="dropped"))
+        image = session.query(ContainerImage).filter_by(path="acme/app/many").one()
+        rows = [
+            {"image_id": image.id, "name": f"t{n}", "digest": digest("a"), "pushed_at": utc_now()}
+            for n in numbers
+        ]
+        session.execute(insert(Tag), rows)
+        session.commit()
+
+
+def add_image(session, project_id, name, path):
+    image = ContainerImage(project_id=project_id, name=name, path=path, last_push_at=utc_now())
+    session.add(image)
+    session.flush()
+    session.add(Tag(image_id=image.id, name="v1", digest=digest("a"), pushed_at=utc_now()))
+
+
+PAGES = {
+    "/": PEOPLE,
+    "/?show=all": PEOPLE,
+    "/?q=p": PEOPLE,
+    "/acme": PEOPLE,
+    "/acme/app": PEOPLE,
+    "/acme/app/-/members": ("member", "admin"),
+    "/acme/app/-/images/deep": PEOPLE,
+    "/acme/app/-/images/many": PEOPLE,
+    "/-/new/project": ("member", "admin"),
+    "/-/admin": ("admin",),
+    "/-/admin/users": ("admin",),
+    "/-/admin/unassigned": ("admin",),
+    "/-/admin/events": ("admin",),
+    "/-/admin/audit": ("admin",),
+    "/api/v4/projects": ("anonymous",),
+    "/api/v4/projects/acme/app/-/images": ("anonymous",),
+}
+
+
+def counted(site):
+    """The number of statements that each page costs each kind of visitor."""
+    found = {}
+    for url, people in PAGES.items():
+        for who in people:
+            browser = site.browser(None if who == "anonymous" else who)
+            with site.statements() as noted:
+                answer = browser.get(url)
+            assert answer.status_code == 200, (url, who)
+            found[url, who] = len(noted)
+    return found
+
+
+@pytest.mark.slow
+def test_pages_cost_the_same_with_3_and_with_60_of_everything(site):
+    site.user("admin", admin=True)
+    site.user("member")
+    site.project("acme/app", "public")
+    site.member("acme/app", "member", "reporter")
+    site.image("acme/app/many", "latest")
+    site.change(ContainerImage, {"reconciled_at": utc_now()})
+    fill(site, 0, FEW)
+    few = counted(site)
+    fill(site, FEW, MANY)
+    assert counted(site) == few
+    assert max(few.values()) <= 20, few
+
+
+def test_a_member_of_hundreds_of_places_sees_them(site):
+    """SQLite allows an expression only so many parts."""
+    site.users("member", "other")
+    site.namespace("acme")
+    with site.session() as session:
+        acme = session.query(Namespace).filter_by(path="acme").one()
+        member = session.query(User).filter_by(username="member").one()
+        for n in range(400):
+            project = Project(path=f"acme/p{n}", parent_id=acme.id, visibility="private")
+            session.add(project)
+            session.flush()
+            if n % 4:
+                session.add(Membership(user_id=member.id, place_id=project.id, role=10))
+        session.commit()
+    secret = site.access_token("member", "read_registry")
+    headers = {"Authorization": f"Bearer {secret}"}
+    answer = site.app.test_client().get("/api/v4/projects", headers=headers)
+    assert answer.json["total"] == 300
+    browser = site.browser("member")
+    assert browser.get("/").status_code == 200
+    assert browser.get("/acme").status_code == 200
+    assert browser.get("/acme/p1").status_code == 200
+    assert browser.get("/acme/p4").status_code == 404
+    assert site.browser("other").get("/acme").status_code == 404

@@ -1,0 +1,336 @@
+"""Removal where manifests are shared, nested and moved meanwhile: what stays must stay whole."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from registry_ui.models import ContainerImage, Project, Removal, Tag
+from tests.web.graph import OCI_INDEX, Graph
+
+IMAGE = "acme/app/web"
+PAGE = "/acme/app/-/images/web"
+
+
+BOTH = pytest.mark.parametrize("graph", [False, True], ids=["2.8", "3.x"], indirect=True)
+
+
+@pytest.fixture
+def graph(request, registry):
+    """A registry that deletes as 2.8 does, by digest only, where a test does not ask for both."""
+    made = Graph(by_tag=getattr(request, "param", False))
+    registry.answer = made
+    return made
+
+
+@pytest.fixture
+def site(served):
+    """acme/app with an owner, who is signed in as ``site.owner``."""
+    served.users("owner")
+    served.project("acme/app")
+    served.member("acme", "owner", "owner")
+    served.owner = served.browser("owner")
+    return served
+
+
+def adopt(site):
+    """Let the index learn what the registry has."""
+    runner = site.app.test_cli_runner()
+    result = runner.invoke(args=["reconcile"])
+    assert result.exit_code == 0, result.output
+
+
+def names(site):
+    return sorted(tag.name for tag in site.rows(Tag))
+
+
+def delete_tag(site, tag, digest):
+    return site.owner.post(f"{PAGE}/-/tags/{tag}/-/delete", {"digest": digest})
+
+
+def delete_image(site):
+    return site.owner.post(f"{PAGE}/-/delete", {"confirm": IMAGE})
+
+
+def whole(graph, digest):
+    """Whether a manifest and everything below it is still there."""
+    if digest not in graph.manifests:
+        return False
+    document = json.loads(graph.manifests[digest][1])
+    return all(whole(graph, child["digest"]) for child in document.get("manifests", []))
+
+
+# -- one tag -----------------------------------------------------------------------
+
+
+@BOTH
+def test_one_tag_goes_and_its_siblings_on_the_same_digest_stay(site, graph):
+    one, two = graph.image("one"), graph.image("two")
+    graph.tag(IMAGE, v1=one, latest=one, v2=two)
+    adopt(site)
+    text = site.owner.get(f"{PAGE}/-/tags/v1/-/delete").text
+    assert "latest" in text
+    assert delete_tag(site, "v1", one).status_code == 302
+    assert graph.tags[IMAGE] == {"latest": one, "v2": two}
+    assert names(site) == ["latest", "v2"]
+    assert one in graph.manifests
+    assert ("owner", "tag.delete", f"{IMAGE}:v1") in site.audit()
+
+
+@BOTH
+def test_a_preview_changes_nothing(site, graph, registry):
+    one = graph.image("one")
+    graph.tag(IMAGE, v1=one)
+    adopt(site)
+    before, manifests = dict(graph.tags[IMAGE]), dict(graph.manifests)
+    for url in (f"{PAGE}/-/tags/v1/-/delete", f"{PAGE}/-/delete", "/acme/app/-/delete"):
+        assert site.owner.get(url).status_code == 200
+    assert (graph.tags[IMAGE], graph.manifests) == (before, manifests)
+    assert site.rows(Removal) == []
+    assert {asked.method for asked in registry.asked} <= {"GET", "HEAD", "DELETE"}
+
+
+@BOTH
+def test_a_tag_that_moved_since_the_preview_is_not_deleted(site, graph):
+    one, two = graph.image("one"), graph.image("two")
+    graph.tag(IMAGE, v1=one)
+    adopt(site)
+    graph.tag(IMAGE, v1=two)
+    answer = delete_tag(site, "v1", one)
+    assert answer.status_code == 422
+    assert "Look again" in answer.text
+    assert graph.tags[IMAGE] == {"v1": two}
+
+
+@BOTH
+def test_a_tag_that_moves_at_the_last_moment_is_kept_and_that_is_said(site, graph):
+    one, two = graph.image("one"), graph.image("two")
+    graph.tag(IMAGE, v1=one)
+    adopt(site)
+
+    def move(asked):
+        if asked.method == "HEAD":
+            graph.tag(IMAGE, v1=two)
+
+    graph.before = move
+    answer = site.owner.post(f"{PAGE}/-/tags/v1/-/delete", {"digest": one}, follow_redirects=True)
+    assert graph.tags[IMAGE] == {"v1": two}
+    assert two in graph.manifests
+    assert "another image" in answer.text or "kept" in answer.text
+
+
+@BOTH
+def test_the_last_tag_takes_the_image_with_it_from_the_index(site, graph):
+    one = graph.image("one")
+    graph.tag(IMAGE, v1=one)
+    adopt(site)
+    delete_tag(site, "v1", one)
+    assert not graph.tags[IMAGE]
+    assert site.rows(ContainerImage) == []
+
+
+@BOTH
+def test_a_tag_that_is_gone_already_is_no_error(site, graph):
+    one = graph.image("one")
+    graph.tag(IMAGE, v1=one, v2=one)
+    adopt(site)
+
+    def gone(asked):
+        if asked.method == "HEAD":
+            graph.tags[IMAGE].pop("v1", None)
+
+    graph.before = gone
+    assert delete_tag(site, "v1", one).status_code == 302
+    assert names(site) == ["v2"]
+    assert graph.tags[IMAGE] == {"v2": one}
+
+
+@BOTH
+def test_an_index_that_loses_one_of_its_tags_stays_whole(site, graph):
+    both = graph.index(graph.image("amd64"), graph.image("arm64"))
+    graph.tag(IMAGE, v1=both, latest=both)
+    adopt(site)
+    delete_tag(site, "v1", both)
+    assert whole(graph, both)
+
+
+# -- a whole image -----------------------------------------------------------------
+
+
+def test_an_image_goes_with_all_its_tags_and_children(site, graph):
+    amd, arm, other = graph.image("amd64"), graph.image("arm64"), graph.image("other")
+    both = graph.index(amd, arm)
+    graph.tag(IMAGE, v1=both, latest=both, v2=other)
+    adopt(site)
+    assert delete_image(site).status_code == 302
+    assert graph.tags[IMAGE] == {}
+    assert graph.manifests == {}
+    assert site.rows(ContainerImage) == []
+    assert site.row(Removal).state == "done"
+
+
+@pytest.mark.parametrize("confirm", ["", "web", "acme/app/web ", "ACME/APP/WEB"])
+def test_an_image_goes_only_when_its_name_is_typed(site, graph, confirm):
+    graph.tag(IMAGE, v1=graph.image("one"))
+    adopt(site)
+    assert site.owner.post(f"{PAGE}/-/delete", {"confirm": confirm}).status_code == 422
+    assert site.rows(Removal) == []
+    assert len(graph.tags[IMAGE]) == 1
+
+
+def pushed_meanwhile(site, graph, **tags):
+    """Have somebody push between the preview and the deed."""
+
+    def push(asked):
+        if asked.method == "GET" and asked.path.endswith("/tags/list") and site.rows(Removal):
+            graph.tag(IMAGE, **tags)
+
+    graph.before = push
+
+
+def test_what_is_pushed_meanwhile_stays_and_that_is_said(site, graph):
+    old, new = graph.image("old"), graph.image("new")
+    graph.tag(IMAGE, v1=old)
+    adopt(site)
+    pushed_meanwhile(site, graph, v2=new)
+    answer = site.owner.post(f"{PAGE}/-/delete", {"confirm": IMAGE}, follow_redirects=True)
+    assert graph.tags[IMAGE] == {"v2": new}
+    assert new in graph.manifests
+    assert names(site) == ["v2"]
+    assert "v2" in answer.text
+
+
+def test_children_that_a_kept_index_shares_stay(site, graph):
+    shared, old, new = graph.image("shared"), graph.image("old"), graph.image("new")
+    kept = graph.index(shared, new)
+    graph.tag(IMAGE, v1=graph.index(shared, old))
+    adopt(site)
+    pushed_meanwhile(site, graph, v2=kept)
+    delete_image(site)
+    assert whole(graph, kept)
+    assert old not in graph.manifests
+
+
+def test_children_of_a_kept_index_of_very_many_stay(site, graph):
+    children = [graph.image(f"platform{n}") for n in range(80)]
+    kept = graph.index(*children)
+    graph.tag(IMAGE, v1=graph.index(*children[-3:]), v0=children[-1])
+    adopt(site)
+    pushed_meanwhile(site, graph, v2=kept)
+    delete_image(site)
+    assert whole(graph, kept)
+
+
+def test_children_of_an_index_inside_a_kept_index_stay(site, graph):
+    inner_child = graph.image("inner")
+    kept = graph.index(graph.index(inner_child))
+    graph.tag(IMAGE, v1=inner_child)
+    adopt(site)
+    pushed_meanwhile(site, graph, v2=kept)
+    delete_image(site)
+    assert whole(graph, kept)
+
+
+def test_children_of_a_kept_index_that_can_not_be_shown_stay(site, graph):
+    """Its JSON names a key twice: clients read it all the same."""
+    child = graph.image("child")
+    pointer = json.dumps({"mediaType": OCI_INDEX, "digest": child, "size": 1})
+    body = b'{"schemaVersion": 2, "x": 1, "x": 2, "manifests": [' + pointer.encode() + b"]}"
+    graph.tag(IMAGE, v1=child)
+    adopt(site)
+    pushed_meanwhile(site, graph, v2=graph.store(OCI_INDEX, body))
+    delete_image(site)
+    assert child in graph.manifests
+
+
+def test_an_index_that_names_itself_or_what_is_not_there_is_no_trouble(site, graph):
+    missing = "sha256:" + "0" * 64
+    pointers = [{"mediaType": OCI_INDEX, "digest": missing, "size": 1}] * 3
+    graph.tag(IMAGE, v1=graph.store(OCI_INDEX, {"manifests": pointers}))
+    adopt(site)
+    delete_image(site)
+    assert graph.manifests == {}
+
+
+def test_a_manifest_that_is_no_json_goes_too(site, graph):
+    graph.tag(IMAGE, v1=graph.store(OCI_INDEX, b"no json"))
+    adopt(site)
+    delete_image(site)
+    assert graph.manifests == {}
+
+
+# -- a whole project ---------------------------------------------------------------
+
+
+def test_a_project_goes_when_the_registry_has_let_go_of_all_its_images(site, graph):
+    graph.tag(IMAGE, v1=graph.image("one"))
+    graph.tag("acme/app", v1=graph.image("root"))
+    graph.tag("acme/other", v1=graph.image("other"))
+    adopt(site)
+    assert site.owner.post("/acme/app/-/delete", {"confirm": "acme/app"}).status_code == 302
+    assert site.rows(Project) == []
+    assert {name: tags for name, tags in graph.tags.items() if tags} == {
+        "acme/other": graph.tags["acme/other"]
+    }
+    assert len(graph.manifests) == 1
+
+
+def test_a_project_into_which_somebody_pushes_meanwhile_stays(site, graph):
+    graph.tag(IMAGE, v1=graph.image("one"))
+    adopt(site)
+    pushed_meanwhile(site, graph, v2=graph.image("two"))
+    site.owner.post("/acme/app/-/delete", {"confirm": "acme/app"})
+    assert site.row(Project).path == "acme/app"
+    assert site.row(Removal).state == "failed"
+    assert names(site) == ["v2"]
+
+
+def test_a_removal_that_broke_off_can_be_done_again(site, graph):
+    one, two = graph.image("one"), graph.image("two")
+    graph.tag(IMAGE, v1=one, v2=two)
+    adopt(site)
+    deletions = []
+
+    def breaks(asked):
+        if asked.method == "DELETE" and "/manifests/sha256" in asked.path:
+            deletions.append(asked.path)
+            if len(deletions) == 2:
+                raise ConnectionError
+
+    graph.before = breaks
+    delete_image(site)
+    assert site.row(Removal).state == "failed"
+    assert len(names(site)) == 1
+    assert delete_image(site).status_code == 302
+    assert site.rows(Removal)[-1].state == "done"
+    assert site.rows(ContainerImage) == []
+
+
+def test_while_one_removal_waits_another_of_the_same_is_refused(site, graph):
+    graph.tag(IMAGE, v1=graph.image("one"))
+    adopt(site)
+    project = site.row(Project)
+    with site.session() as session:
+        session.add(
+            Removal(
+                kind="image",
+                target=IMAGE,
+                project_id=project.id,
+                project_path=project.path,
+                requested_by="somebody",
+                state="waiting",
+                plan=[],
+                report=[],
+            )
+        )
+        session.commit()
+    digest = graph.tags[IMAGE]["v1"]
+    for answer in (
+        delete_image(site),
+        delete_tag(site, "v1", digest),
+        site.owner.post("/acme/app/-/delete", {"confirm": "acme/app"}),
+    ):
+        assert answer.status_code == 409
+        assert "deleted already" in answer.text
+    assert graph.tags[IMAGE]
