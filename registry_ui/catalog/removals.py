@@ -33,7 +33,7 @@ LEASE = timedelta(seconds=30)
 #: More parts of one index than this are no image, but a trap.
 MAX_PARTS = 2000
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-OCI_EMPTY = "application/vnd.oci.empty.v1+json"
+PLACEHOLDER_CONFIG = "application/vnd.registry-ui.placeholder.v1+json"
 SWITCHED_OFF = (
     "Deletion is switched off in the registry. Set storage.delete.enabled: true in its "
     "configuration, restart it, and try again."
@@ -151,20 +151,21 @@ def _by_placeholder(
     The placeholder's digest is stored first: a worker that dies in between leaves a
     tag that the next one knows as its own.
     """
-    config = b"{}"
+    mark = f"{removal.id}/{number} {utc_now().isoformat()}"
+    # A config that nobody else pushes at this moment: 2.8 may refuse a manifest while
+    # one of its blobs is written again.
+    config = json.dumps({PLACEHOLDER_ANNOTATION: mark}).encode()
     body = json.dumps(
         {
             "schemaVersion": 2,
             "mediaType": OCI_MANIFEST,
             "config": {
-                "mediaType": OCI_EMPTY,
+                "mediaType": PLACEHOLDER_CONFIG,
                 "digest": _ask(lambda: registry().put_blob(repository, config)),
                 "size": len(config),
             },
             "layers": [],
-            "annotations": {
-                PLACEHOLDER_ANNOTATION: f"{removal.id}/{number} {utc_now().isoformat()}"
-            },
+            "annotations": {PLACEHOLDER_ANNOTATION: mark},
         }
     ).encode()
     digest = Digest.of(body)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from .images import DOCKER, OCI, Blob, Manifest, sha256
 
 WORKERS = 4
 MANIFEST_ATTEMPTS = 3
+#: Seconds after each attempt that the registry answered with 500.
+PAUSES = (0.02, 0.1, 0.5)
 ACCEPT = f"{OCI.index}, {OCI.manifest}, {DOCKER.index}, {DOCKER.manifest}"
 _PARAMETER = re.compile(r'(\w+)="([^"]*)"')
 
@@ -215,12 +218,18 @@ class RegistryClient:
     def _send(self, method: str, url: str, **more: Any) -> requests.Response:
         more.setdefault("headers", {})
         try:
-            return self._session.request(
-                method, url, timeout=self.timeout, allow_redirects=False, **more
-            )
+            for pause in PAUSES:
+                answer = self._session.request(
+                    method, url, timeout=self.timeout, allow_redirects=False, **more
+                )
+                # 2.8 stumbles over a link that a push beside this one writes again.
+                if answer.status_code != 500 or "/blobs/uploads/" in url:
+                    break
+                time.sleep(pause)
         except requests.RequestException as error:
             at = "://".join(urlsplit(url)[:2])
             raise RegistryError(f"{at} does not answer ({type(error).__name__}).") from error
+        return answer
 
 
 def _refusal(answer: requests.Response, what: str, username: str, scope: str = "") -> RegistryError:

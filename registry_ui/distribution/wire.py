@@ -27,6 +27,9 @@ from .errors import (
 TokenSource = Callable[[str | None, tuple[str, ...]], str]
 #: What a 404 of the registry itself says. A proxy's 404 says nothing about images.
 NOT_THERE = frozenset({"NAME_UNKNOWN", "MANIFEST_UNKNOWN", "BLOB_UNKNOWN", "NOT_FOUND"})
+#: 2.8 answers 500 to whoever reads a link while a push beside it writes that link again
+#: (docs/protocols.md, "Found since"). Seconds before each further attempt.
+PAUSES = (0.02, 0.1, 0.3)
 
 
 class Wire:
@@ -75,8 +78,30 @@ class Wire:
         headers = {"Accept": accept, "Authorization": f"Bearer {self._token_source(name, actions)}"}
         if content_type:
             headers["Content-Type"] = content_type
+        response = self._exchange(method, target, headers, body)
+        for pause in PAUSES:
+            # An upload can't be sent twice; everything else says the same again.
+            if response.status_code != 500 or "/blobs/uploads/" in target:
+                break
+            response.close()
+            time.sleep(pause)
+            response = self._exchange(method, target, headers, body)
+        if response.status_code >= 400:
+            self._raise(method, response)
+        elif response.status_code >= 300 and not may_redirect:
+            # A proxy's way to its sign-in page. Taken for success, it would be believed.
+            response.close()
+            raise RegistryNonsense(f"the registry redirects ({response.status_code})")
+        elif method != "GET":
+            response.close()
+        return response
+
+    def _exchange(
+        self, method: str, target: str, headers: dict[str, str], body: bytes | None
+    ) -> requests.Response:
+        """Send one request and return the answer, whatever it says."""
         try:
-            response = self._session.request(
+            return self._session.request(
                 method,
                 self.base_url + target,
                 headers=headers,
@@ -90,15 +115,6 @@ class Wire:
         except ValueError:
             # requests looks at a Location even where it does not follow it.
             raise RegistryNonsense("the registry gave an address that is none") from None
-        if response.status_code >= 400:
-            self._raise(method, response)
-        elif response.status_code >= 300 and not may_redirect:
-            # A proxy's way to its sign-in page. Taken for success, it would be believed.
-            response.close()
-            raise RegistryNonsense(f"the registry redirects ({response.status_code})")
-        elif method != "GET":
-            response.close()
-        return response
 
     def own_place(self, address: str) -> SplitResult:
         """Return path and query of an address that the registry gave; its host is its guess."""

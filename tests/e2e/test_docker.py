@@ -102,16 +102,21 @@ def test_the_root_image_of_a_project_is_pushed_and_pulled(stack, daemon, host, s
 
 
 def test_a_pull_is_counted_once_for_image_and_tag(stack, daemon, host, sign_in):
+    # Two images: a daemon that still holds a manifest only looks (HEAD) whether it is current.
     project = stack.place()
-    name = made(daemon, f"{host}/{project}/app:1.0")
     client = sign_in(stack.developer(project))
-    client.works("push", name)
-    stack.wait_for_tags(project, "app", {"1.0"})
-    for _ in range(2):
-        pull_afresh(client, name)
-    stack.until(lambda: stack.tags(project, "app")["1.0"]["pull_count"] >= 2)
+    for tag in ("1.0", "2.0"):
+        client.works("push", made(daemon, f"{host}/{project}/app:{tag}"))
+    stack.wait_for_tags(project, "app", {"1.0", "2.0"})
+    for tag in ("1.0", "2.0"):
+        pull_afresh(client, f"{host}/{project}/app:{tag}")
+
+    def counts() -> list[int]:
+        return [tag["pull_count"] for tag in stack.tags(project, "app").values()]
+
+    stack.until(lambda: min(counts()) >= 1)
     (image,) = stack.api(f"projects/{project}/-/images").json()["images"]
-    assert (image["pull_count"], stack.tags(project, "app")["1.0"]["pull_count"]) == (2, 2)
+    assert (image["pull_count"], counts()) == (2, [1, 1])
 
 
 @pytest.mark.parametrize("role", ["guest", "reporter", ""])

@@ -132,3 +132,32 @@ def test_after_trouble_the_next_call_is_answered(asker, hostile):
         asker.tags(APP)
     hostile.answer = always(200, {"tags": ["v1"]})
     assert asker.tags(APP) == ["v1"]
+
+
+@pytest.mark.parametrize("stumbles", [1, 3])
+def test_a_registry_that_stumbles_over_a_push_is_asked_again(asker, hostile, stumbles):
+    """2.8 answers 500 while a push beside us writes a link that it reads."""
+
+    def answer(_asked):
+        if len(hostile.asked) <= stumbles:
+            return Answer(500, error("UNKNOWN"))
+        return Answer(200, {"name": "acme/app", "tags": ["v1"]})
+
+    hostile.answer = answer
+    assert asker.tags(APP) == ["v1"]
+    assert len(hostile.asked) == stumbles + 1
+
+
+@pytest.mark.parametrize("status", [404, 429, 502, 503])
+def test_what_is_no_stumble_is_asked_once(asker, hostile, status):
+    hostile.answer = always(status, error("UNKNOWN"))
+    with pytest.raises(RegistryError):
+        asker.tags(APP)
+    assert len(hostile.asked) == 1
+
+
+def test_an_upload_is_never_sent_twice(asker, hostile):
+    hostile.answer = always(500, error("UNKNOWN"))
+    with pytest.raises(RegistryUnavailable):
+        asker.put_blob(APP, b"{}")
+    assert len(hostile.asked) == 1

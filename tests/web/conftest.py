@@ -80,7 +80,7 @@ def registry(_served: tuple[Site, HostileRegistry]) -> HostileRegistry:
 def served(_served: tuple[Site, HostileRegistry], registry: HostileRegistry) -> Site:
     """The site, empty, in front of that registry."""
     assert registry is _served[1]
-    empty(_served[0].app)
+    _served[0].empty()
     return _served[0]
 
 

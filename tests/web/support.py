@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 from flask import Flask
 from flask.testing import FlaskClient
 from itsdangerous import URLSafeTimedSerializer
-from sqlalchemy import event, select
+from sqlalchemy import event, select, update
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
@@ -173,6 +173,14 @@ class Site:
             session.add(row)
             session.commit()
             return row.id
+
+    def empty(self) -> None:
+        """Forget everything that was filled in: a site for the next test."""
+        with self.session() as session:
+            session.execute(update(Place).values(parent_id=None))  # each holds the one above it
+            for table in reversed(Base.metadata.sorted_tables):
+                session.execute(table.delete())
+            session.commit()
 
     # -- asking ------------------------------------------------------------------
 
