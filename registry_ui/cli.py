@@ -189,6 +189,7 @@ def registry_token_reset() -> None:
     events_url = current_app.config["SETTINGS"].events_url
     click.echo("The old token stays valid until the new one is used, at most 24 hours.", err=True)
     click.echo(notifications_snippet(events_url, "REGISTRY_TOKEN"), err=True)
+    click.echo("Where `make run` started the registry, start that again: it writes it.", err=True)
     click.echo(secret)
 
 

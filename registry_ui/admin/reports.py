@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Select, func, select
 
+from ..access.lookup import prefixes
 from ..catalog.deletion import deletion_method
 from ..errors import RegistryTrouble
 from ..extensions import db
@@ -16,6 +18,7 @@ from ..models import (
     ContainerImage,
     Heartbeat,
     Namespace,
+    Place,
     Project,
     RegistryEvent,
     Tag,
@@ -100,9 +103,55 @@ def users(q: str, number: int) -> tuple[list[User], Page]:
     return _paged(query, number)
 
 
-def unassigned(number: int) -> tuple[list[UnassignedRepository], Page]:
+@dataclass(frozen=True, slots=True)
+class UnassignedRow:
+    """A repository that no project owns, and where a project would adopt it.
+
+    ``parent`` is the deepest namespace above it, "" for none; ``name`` what follows
+    there, "" where no project can own the repository: its name has one part, or is a
+    namespace's own.
+    """
+
+    path: str
+    first_seen_at: datetime
+    last_push_at: datetime | None
+    pushed_by: str | None
+    tag_count: int | None
+    parent: str
+    name: str
+
+
+def unassigned(number: int) -> tuple[list[UnassignedRow], Page]:
     """Return a page of the repositories that no project owns."""
-    return _paged(select(UnassignedRepository).order_by(UnassignedRepository.path), number)
+    rows, page = _paged(select(UnassignedRepository).order_by(UnassignedRepository.path), number)
+    above = {row.path: prefixes(row.path) for row in rows}
+    every = {path for paths in above.values() for path in paths}
+    there = set(db.session.scalars(select(Place.path).where(Place.path.in_(every))))
+    found = [
+        _unassigned_row(row, [path for path in above[row.path] if path in there]) for row in rows
+    ]
+    return found, page
+
+
+def _unassigned_row(row: UnassignedRepository, namespaces: list[str]) -> UnassignedRow:
+    parent = namespaces[-1] if namespaces else ""
+    rest = row.path[len(parent) :].strip("/").split("/")
+    # A project lies in a namespace: at the top, the first part becomes one.
+    possible = parent != row.path and (parent or len(rest) > 1)
+    return UnassignedRow(
+        path=row.path,
+        first_seen_at=row.first_seen_at,
+        last_push_at=row.last_push_at,
+        pushed_by=row.pushed_by,
+        tag_count=row.tag_count,
+        parent=parent,
+        name=rest[0] if possible else "",
+    )
+
+
+def unassigned_count() -> int:
+    """Count the repositories that no project owns."""
+    return db.session.scalar(select(func.count()).select_from(UnassignedRepository)) or 0
 
 
 def events(status: str, number: int) -> tuple[list[RegistryEvent], Page]:

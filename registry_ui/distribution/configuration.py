@@ -69,6 +69,10 @@ def registry_config(settings: RegistrySettings) -> str:
     )
 
 
+#: What the registry needs for deletion; it is off by default.
+DELETION_SNIPPET = "storage:\n  delete:\n    enabled: true\n"
+
+
 def auth_snippet(auth: TokenAuth) -> str:
     """Return the ``auth`` section: clients are sent to our token endpoint.
 

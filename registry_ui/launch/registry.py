@@ -6,6 +6,7 @@ import shlex
 
 from config import Config
 from registry_ui.distribution.configuration import (
+    DELETION_SNIPPET,
     RegistrySettings,
     TokenAuth,
     auth_snippet,
@@ -40,7 +41,7 @@ def write_registry_files(config: Config, registry: Registry, registry_token: str
 
 def connecting_snippet(config: Config, registry_token: str) -> str:
     """Return what an administrator adds to a registry that we did not start."""
-    snippet = auth_snippet(token_auth(config))
+    snippet = auth_snippet(token_auth(config)) + DELETION_SNIPPET
     return snippet + notifications_snippet(config.events_url, registry_token)
 
 

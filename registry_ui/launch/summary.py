@@ -18,6 +18,8 @@ def summary(config: Config, prepared: Prepared, registry: str | None) -> str:
     sign_in = prepared.administrator
     if prepared.password:
         sign_in += f", password {prepared.password} (shown only now)"
+    else:
+        sign_in += f" (forgotten? .venv/bin/flask user password {prepared.administrator})"
     lines = [
         f"docker login {host} -u {prepared.administrator}",
         "docker pull busybox     # or take any image that you have",

@@ -8,6 +8,7 @@ from sqlalchemy import func, select, true
 from werkzeug.wrappers import Response
 
 from ..access import Right, Role, Visibility, rights, standing, visible_places
+from ..admin.reports import unassigned_count
 from ..catalog.deletion import plan_namespace, plan_project, start
 from ..catalog.trees import build_tree
 from ..errors import Denied, Invalid, NotFound
@@ -43,6 +44,7 @@ def home() -> str:
         pushes=listing.recent_pushes(db.session(), who, which),
         show=show,
         can_create=not who.is_anonymous,
+        unassigned=unassigned_count() if who.is_admin else 0,
     )
 
 
@@ -123,7 +125,7 @@ def _new(kind: str) -> Answer:
     if request.method == "POST":
         try:
             path = _create(kind, parent, form.get("name", "").strip())
-        except (Invalid, NotFound, Denied) as error:
+        except (Invalid, Denied) as error:
             errors = dict(getattr(error, "errors", {})) or {"parent": error.message}
             status = error.status if isinstance(error, Invalid) else 422
         else:
@@ -134,7 +136,7 @@ def _new(kind: str) -> Answer:
         parent=parent,
         parents=listing.creatable_parents(db.session(), principal()),
         values={
-            "name": form.get("name", ""),
+            "name": request.values.get("name", ""),
             "description": form.get("description", ""),
             "visibility": form.get("visibility", Visibility.PRIVATE),
         },
@@ -149,7 +151,11 @@ def _create(kind: str, parent: str, name: str) -> str:
         raise Invalid("A name is needed.", {"name": "Give it a name."})
     path = service.path_below(parent, name)
     if parent:
-        load(parent, Right.CREATE)
+        try:
+            load(parent, Right.CREATE)
+        except NotFound:
+            message = f"There is no namespace “{parent[:255]}”. Create it first."
+            raise Invalid(f"The {kind} was not created.", {"parent": message}) from None
     elif not principal().is_admin:
         service.require_unclaimed(path)
     description = request.form.get("description", "")

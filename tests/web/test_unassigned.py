@@ -1,0 +1,62 @@
+"""What is in the registry but in no project: how an administrator adopts it."""
+
+from __future__ import annotations
+
+import pytest
+
+from registry_ui.models import UnassignedRepository
+from tests.support.html import Page
+
+
+@pytest.fixture
+def acme(site):
+    site.user("admin", admin=True)
+    site.users("alice")
+    site.project("acme/app")
+    return site
+
+
+def leave(site, *paths):
+    with site.session() as session:
+        session.add_all(UnassignedRepository(path=path) for path in paths)
+        session.commit()
+
+
+@pytest.mark.parametrize(
+    ("path", "offered"),
+    [
+        ("acme/other", "/-/new/project?parent=acme&name=other"),
+        ("acme/other/deep/er", "/-/new/project?parent=acme&name=other"),
+        ("legacy/app", "/-/new/namespace?name=legacy"),
+        ("alice/tool", "/-/new/project?parent=alice&name=tool"),
+        ("nginx", None),
+        ("acme", None),
+    ],
+)
+def test_each_repository_has_the_next_step_or_says_that_there_is_none(acme, path, offered):
+    leave(acme, path)
+    page = Page(acme.browser("admin").get("/-/admin/unassigned").text)
+    links = [a.attrs["href"] for a in page.all("a") if a.attrs["href"].startswith("/-/new/")]
+    assert links == ([offered] if offered else [])
+    assert ("no project can own this name" in page.text) is (offered is None)
+
+
+def test_the_step_opens_a_form_that_is_filled_in(acme):
+    page = acme.browser("admin").get("/-/new/project?parent=acme&name=other").text
+    assert 'value="other"' in page
+    page = acme.browser("admin").get("/-/new/namespace?name=legacy").text
+    assert 'value="legacy"' in page
+
+
+def test_a_namespace_that_is_not_there_is_named(acme):
+    answer = acme.browser("admin").post("/-/new/project", {"parent": "nowhere", "name": "app"})
+    assert answer.status_code == 422
+    assert "There is no namespace “nowhere”. Create it first." in answer.text
+
+
+def test_an_administrator_is_told_on_the_first_page_and_nobody_else(acme):
+    leave(acme, "nobody", "legacy/app")
+    words = "2 repositories of the registry in no project."
+    assert words in acme.browser("admin").get("/").text
+    assert words not in acme.browser("alice").get("/").text
+    assert words not in acme.browser().get("/").text
