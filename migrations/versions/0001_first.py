@@ -67,6 +67,7 @@ def upgrade() -> None:
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.Column("config", sa.LargeBinary(), nullable=True),
         sa.Column("facts", sa.JSON(), nullable=False),
+        sa.Column("config_facts", sa.JSON(), nullable=True),
         sa.Column("fetched_at", MOMENT, nullable=False),
         sa.PrimaryKeyConstraint("digest", name="pk_manifests"),
     )

@@ -11,6 +11,7 @@ from registry_ui.distribution.manifest import (
     MAX_CHILDREN,
     MAX_LAYERS,
     MAX_SIZE,
+    ImageConfig,
     ManifestFacts,
     read_config,
     read_manifest,
@@ -179,6 +180,7 @@ def test_a_configuration_in_full():
     assert (config.entrypoint, config.cmd) == (("/start",), ("--port", "80"))
     assert (config.ports, config.volumes) == (("80/tcp",), ("/data",))
     assert [line.empty for line in config.history] == [False, True]
+    assert ImageConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
 
 
 @pytest.mark.parametrize("created", ["1970-01-01T00:00:00Z", "0001-01-01T00:00:00Z", "x", 7, None])
@@ -223,4 +225,5 @@ def test_no_json_whatsoever_makes_the_readers_fail(value, media_type):
     body = json.dumps(value).encode()
     facts = read_manifest(media_type, body)
     assert ManifestFacts.from_json(json.loads(json.dumps(facts.to_json()))) == facts
-    read_config(body)
+    config = read_config(body)
+    assert ImageConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
