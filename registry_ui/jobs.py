@@ -134,11 +134,6 @@ def learn(repository: str, digest: str) -> None:
     facts.gather(RepositoryName(repository), {digest: digest}, LEARN_DEADLINE)
 
 
-def reconcile_one(repository: str) -> None:
-    """Compare one repository with the registry."""
-    reconcile.reconcile(RepositoryName(repository))
-
-
 def reconcile_all(*, digests: bool = True) -> None:
     """Compare every repository with the registry; a registry that is down changes nothing."""
     _one_at_a_time("reconcile_all", _reconcile_all, digests)
@@ -235,7 +230,6 @@ def _registry_answers() -> bool:
 TASKS: dict[str, Callable[..., Any]] = {
     "apply_events": apply_events,
     "learn": learn,
-    "reconcile_one": reconcile_one,
     "reconcile_wanted": reconcile_wanted,
     "reconcile_all": reconcile_all,
     "catch_up": catch_up,

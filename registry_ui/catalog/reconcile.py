@@ -10,9 +10,9 @@ import logging
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from ..access import at_or_below
@@ -36,6 +36,8 @@ from .index import count_tags, ensure_image, owning_project
 
 logger = logging.getLogger(__name__)
 
+#: An image that was compared longer ago than this is compared again when its page is opened.
+STALE = timedelta(hours=1)
 #: So many repositories that nobody owns are noted in one transaction.
 BATCH = 500
 
@@ -204,11 +206,44 @@ def _note_error(repository: RepositoryName, error: str) -> None:
             image.reconcile_error = error
 
 
+def want_if_stale(image: ContainerImage) -> bool:
+    """Mark an image that was compared long ago; return whether nobody had marked it yet.
+
+    However often its page is opened, it is one job: the mark goes with the next answer of
+    the registry.
+    """
+    if image.reconcile_wanted or not _is_stale(image.reconciled_at):
+        return False
+    with writing() as session:
+        marked = session.execute(
+            update(ContainerImage)
+            .where(ContainerImage.id == image.id, ContainerImage.reconcile_wanted.is_(False))
+            .values(reconcile_wanted=True)
+            .execution_options(synchronize_session=False)
+        )
+        return bool(marked.rowcount)  # type: ignore[attr-defined]
+
+
+def _is_stale(moment: datetime | None) -> bool:
+    return moment is None or utc_now() - moment > STALE
+
+
 def reconcile_wanted() -> list[Outcome]:
-    """Reconcile every image of which an event told a deletion."""
-    query = select(ContainerImage.path).where(ContainerImage.reconcile_wanted.is_(True))
-    paths = db.session.scalars(query).all()
-    return [reconcile(RepositoryName(path), digests=False) for path in paths]
+    """Reconcile every image of which an event told a deletion, or whose page was opened late.
+
+    What was compared long ago is asked for digests too; not again after an error, because
+    this is tried every minute until the registry answers.
+    """
+    query = select(
+        ContainerImage.path, ContainerImage.reconciled_at, ContainerImage.reconcile_error
+    ).where(ContainerImage.reconcile_wanted.is_(True))
+    return [
+        reconcile(
+            RepositoryName(row.path),
+            digests=_is_stale(row.reconciled_at) and row.reconcile_error is None,
+        )
+        for row in db.session.execute(query).all()
+    ]
 
 
 def reconcile_all(*, digests: bool = True) -> list[Outcome]:
