@@ -48,6 +48,9 @@ SWITCHED_OFF = (
 )
 
 
+MOVED = "it points to another image since the preview"
+
+
 class StepFailed(Exception):
     """A step could not be carried out; the message is for the report."""
 
@@ -187,16 +190,18 @@ def _tag_step(lease: Lease, number: int, step: dict[str, Any]) -> tuple[str, str
         _ask(lambda: registry().delete_manifest(repository, Digest(now)))
         return "deleted", ""
     if now != step["digest"]:
-        return "kept", "it points to another image since the preview"
+        return "kept", MOVED
     try:
         _ask(lambda: registry().delete_manifest(repository, tag))
     except DeletionByTagUnsupported:
         # So deletion is on (it would say 405), and this is 2.8.
-        _by_placeholder(lease, number, repository, tag)
+        return _by_placeholder(lease, number, repository, tag)
     return "deleted", ""
 
 
-def _by_placeholder(lease: Lease, number: int, repository: RepositoryName, tag: TagName) -> None:
+def _by_placeholder(
+    lease: Lease, number: int, repository: RepositoryName, tag: TagName
+) -> tuple[str, str]:
     """Point the tag to a manifest that nothing else points to, and delete that by digest.
 
     The placeholder's digest is stored first: a worker that dies in between leaves a
@@ -223,8 +228,15 @@ def _by_placeholder(lease: Lease, number: int, repository: RepositoryName, tag: 
     plan = [dict(step) for step in lease.removal.plan]
     plan[number]["placeholder"] = str(digest)
     lease.write(plan=plan)
+    # Preparing took some calls: whoever pushed meanwhile was told that it worked.
+    now = _ask(lambda: registry().head(repository, tag))
+    if now is None:
+        return "gone already", ""
+    if now != plan[number]["digest"]:
+        return "kept", MOVED
     _ask(lambda: registry().put_manifest(repository, tag, body, OCI_MANIFEST))
     _ask(lambda: registry().delete_manifest(repository, digest))
+    return "deleted", ""
 
 
 def _image_step(lease: Lease, _number: int, step: dict[str, Any]) -> tuple[str, str]:
