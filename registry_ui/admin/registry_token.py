@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from ..accounts.secrets import secret_hash
-from ..audit import CONSOLE, Actor, record
+from ..audit import CONSOLE, REGISTRY, Actor, record
 from ..errors import Clash
 from ..extensions import db, writing
 from ..models import RegistryToken, utc_now
@@ -149,7 +149,7 @@ def accept(session: Session, presented: str) -> tuple[bool, bool]:
     found.first_used_at = now
     if found.state != "current" or not _revoke_previous(session):
         return True, False
-    record(session, Actor("registry"), "registry_token.in_use", "registry token")
+    record(session, REGISTRY, "registry_token.in_use", "registry token")
     return True, True
 
 
