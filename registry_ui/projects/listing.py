@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, aliased
 
 from ..access import Principal, Role, below, standings, visible_places
 from ..access.lookup import below_own, prefixes
+from ..catalog.index import attached
 from ..catalog.trees import ImageRow
 from ..models import ContainerImage, Membership, Namespace, Place, Project, Tag, User
 from ..pages import PER_PAGE, Page
@@ -202,7 +203,7 @@ def recent_pushes(
         .join(Project, Project.id == ContainerImage.project_id)
         .where(Tag.pushed_at.is_not(None), visible_places(session, principal), condition)
         # Signatures and the like are tags too, but not what people look for.
-        .where(~Tag.name.startswith("sha256-"))
+        .where(~attached())
         .order_by(Tag.pushed_at.desc(), Tag.id.desc())
         .limit(RECENT)
     )
