@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ..names import Digest, NameInvalid
@@ -23,6 +23,7 @@ MAX_ANNOTATIONS = 100
 MAX_ANNOTATIONS_TEXT = 32 * 1024
 MAX_TEXT = 4096
 MAX_SIZE = 2**53
+TOMORROW = timedelta(days=1)
 #: Members and objects of a body, about. 4 MiB of brackets take seconds to read; ten
 #: thousand layers have fewer of them.
 MAX_PARTS = 50_000
@@ -415,12 +416,16 @@ def _history(steps: list[Any]) -> list[HistoryLine]:
 
 
 def _moment(value: Any) -> datetime | None:
-    """Return a date that can be true: reproducible builds set the epoch or before."""
+    """Return a date that can be true: reproducible builds set the epoch or before.
+
+    Nothing was built later than tomorrow, where a clock may be; far dates are also more
+    than every database and time zone can hold.
+    """
     try:
         moment = datetime.fromisoformat(value).astimezone(UTC)
     except (TypeError, ValueError, OverflowError):
         return None
-    return moment if moment.year > 1980 else None
+    return moment if moment.year > 1980 and moment < datetime.now(UTC) + TOMORROW else None
 
 
 def _written(moment: datetime | None) -> str | None:

@@ -19,6 +19,8 @@ from .media_types import IMAGE_TYPES, INDEX_TYPES, OLD_TYPES
 MAX_EVENTS = 1000
 #: Of what can't be used so much is kept, for whoever looks for the reason.
 MAX_REJECTED = 8 * 1024
+#: At the ends of time, another zone is a year that databases do not have.
+MIN_YEAR, MAX_YEAR = 1, 9999
 OVERSIZED = "the body is larger than allowed"
 ACTIONS = frozenset({"push", "pull", "mount", "delete"})
 MANIFEST_TYPES = INDEX_TYPES | IMAGE_TYPES | OLD_TYPES
@@ -167,7 +169,10 @@ def _timestamp(text: str) -> datetime | None:
         moment = datetime.fromisoformat(text)
     except ValueError:
         return None
+    if moment.tzinfo is None:
+        return None
     try:
-        return None if moment.tzinfo is None else moment.astimezone(UTC)
+        moment = moment.astimezone(UTC)
     except OverflowError:
         return None
+    return moment if MIN_YEAR < moment.year < MAX_YEAR else None

@@ -1,6 +1,7 @@
 """Manifests as the registry holds them, honest and hostile (PROTOCOLS 4.2, 4.4, 6.14)."""
 
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -186,6 +187,15 @@ def test_a_configuration_in_full():
 @pytest.mark.parametrize("created", ["1970-01-01T00:00:00Z", "0001-01-01T00:00:00Z", "x", 7, None])
 def test_a_date_that_cannot_be_true_is_not_recorded(created):
     assert read_config(json.dumps({"created": created}).encode()).built_at is None
+
+
+def test_nothing_was_built_later_than_tomorrow():
+    now = datetime.now(UTC)
+    for days, true in ((0, True), (0.9, True), (1.1, False), (400, False)):
+        created = (now + timedelta(days=days)).isoformat()
+        assert bool(read_config(json.dumps({"created": created}).encode()).built_at) is true
+    far = {"org.opencontainers.image.created": "9999-12-31T23:00:00Z"}
+    assert read(image(annotations=far)).created_at is None
 
 
 values = st.recursive(
