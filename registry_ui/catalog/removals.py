@@ -46,8 +46,6 @@ SWITCHED_OFF = (
     "Deletion is switched off in the registry. Set storage.delete.enabled: true in its "
     "configuration, restart it, and try again."
 )
-
-
 MOVED = "it points to another image since the preview"
 
 
