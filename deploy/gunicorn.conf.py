@@ -1,5 +1,8 @@
 """Gunicorn's settings: gunicorn --config deploy/gunicorn.conf.py wsgi:app (from the checkout)."""
 
+import socket
+import struct
+
 from gunicorn.glogging import Logger
 
 from config import Config
@@ -13,6 +16,9 @@ threads = 4
 keepalive = 15
 timeout = 60
 graceful_timeout = 8
+#: Seconds that a thread waits for a client that has gone silent in the middle of a request.
+#: One that sends a byte now and then still holds a thread: see docs/administrators.md.
+SILENCE = 10
 
 
 class PlainLogger(Logger):
@@ -35,3 +41,11 @@ control_socket_disable = True
 def post_fork(_server, worker):
     """Let no worker outlive its master, however that ends."""
     end_with_parent(worker.ppid)
+
+
+def when_ready(server):
+    """Let accepted connections inherit the patience of the socket that they come in by."""
+    patience = struct.pack("@ll", SILENCE, 0)
+    for listener in server.LISTENERS:
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            listener.setsockopt(socket.SOL_SOCKET, option, patience)

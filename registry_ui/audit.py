@@ -18,10 +18,13 @@ class Actor:
     address: str = ""
 
 
+# Names that no user can have: ``-`` is no part of a path.
 #: Commands on the machine itself.
-CONSOLE = Actor("console")
+CONSOLE = Actor("-/console")
 #: The worker, on its own account.
-WORKER = Actor("worker")
+WORKER = Actor("-/worker")
+#: The registry, by what it sends.
+REGISTRY = Actor("-/registry")
 
 
 def record(session: Session, actor: Actor, action: str, subject: str, **detail: Any) -> None:

@@ -37,6 +37,8 @@ def init_app(app: Flask) -> None:
     with app.app_context():
         if db.engine.dialect.name == "sqlite":
             _prepare_sqlite(db.engine)
+        else:
+            _prepare_postgresql(db.engine)
 
 
 def release() -> None:
@@ -92,3 +94,15 @@ def _prepare_sqlite(engine: Engine) -> None:
     @event.listens_for(engine, "begin")
     def on_begin(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if _in_writing.get() else "BEGIN")
+
+
+def _prepare_postgresql(engine: Engine) -> None:
+    """Speak UTC, whatever the server, the role or the environment say.
+
+    Elsewhere the last hours of the year 9999 are a date that Python does not have.
+    """
+
+    @event.listens_for(engine, "connect")
+    def on_connect(connection: Any, _record: Any) -> None:
+        connection.execute("SET TIME ZONE 'UTC'")
+        connection.commit()

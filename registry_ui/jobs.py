@@ -50,10 +50,35 @@ DIGESTS_INTERVAL = timedelta(days=1)
 #: Seconds that the worker waits, when it starts, for a registry that starts with it.
 REGISTRY_PATIENCE = 20.0
 CATCH_UP_TAGS = 5000
+#: Kinds of work that may take minutes.
+LONG_WORK = ("removal", "reconcile_all", "reconcile_wanted")
+
+
+class OneAtATime:
+    """Lets one thread of a process do a kind of work; who comes meanwhile leaves it the rest.
+
+    Long work must not take all the threads: events wait for one.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._wanted: set[tuple[Any, ...]] = set()
+
+    def do(self, work: Callable[..., Any], *args: Any) -> None:
+        """Do the work here and now, or soon in the thread that is at it."""
+        self._wanted.add(args)
+        # Looked at again after letting go: somebody may have come in between.
+        while self._wanted and self._lock.acquire(blocking=False):
+            try:
+                while self._wanted:
+                    work(*self._wanted.pop())
+            finally:
+                self._lock.release()
 
 
 def init_app(app: Flask) -> None:
     """Make the queue and register the tasks."""
+    app.extensions["one_at_a_time"] = {name: OneAtATime() for name in LONG_WORK}
     settings = app.config["SETTINGS"]
     serializer = SignedSerializer(secret=settings.secret_key, salt="registry_ui jobs")
     huey: Huey
@@ -109,30 +134,41 @@ def learn(repository: str, digest: str) -> None:
     facts.gather(RepositoryName(repository), {digest: digest}, LEARN_DEADLINE)
 
 
-def reconcile_one(repository: str) -> None:
-    """Compare one repository with the registry."""
-    reconcile.reconcile(RepositoryName(repository))
-
-
 def reconcile_all(*, digests: bool = True) -> None:
     """Compare every repository with the registry; a registry that is down changes nothing."""
+    _one_at_a_time("reconcile_all", _reconcile_all, digests)
+
+
+def _reconcile_all(digests: bool) -> None:  # noqa: FBT001 - an argument of OneAtATime
     try:
         reconcile.reconcile_all(digests=digests)
     except RegistryError as error:
         logger.warning("reconcile: %s", error)
 
 
+def reconcile_wanted() -> None:
+    """Compare the images of which an event told a deletion."""
+    _one_at_a_time("reconcile_wanted", reconcile.reconcile_wanted)
+
+
 def run_removal(removal_id: int) -> None:
-    """Carry out one removal."""
-    removals.run(removal_id)
+    """Carry out one removal, after those that are under way in this process."""
+    _one_at_a_time("removal", removals.run, removal_id)
 
 
 def resume() -> None:
     """Find what a dead worker, a lost job or a queue that was down left behind."""
     apply_events()
     for removal_id in removals.waiting():
-        removals.run(removal_id)
-    reconcile.reconcile_wanted()
+        try:
+            run_removal(removal_id)
+        except Exception:
+            logger.exception("removal %s broke off", removal_id)
+    reconcile_wanted()
+
+
+def _one_at_a_time(kind: str, work: Callable[..., Any], *args: Any) -> None:
+    current_app.extensions["one_at_a_time"][kind].do(work, *args)
 
 
 def prune() -> None:
@@ -194,8 +230,7 @@ def _registry_answers() -> bool:
 TASKS: dict[str, Callable[..., Any]] = {
     "apply_events": apply_events,
     "learn": learn,
-    "reconcile_one": reconcile_one,
-    "reconcile_wanted": reconcile.reconcile_wanted,
+    "reconcile_wanted": reconcile_wanted,
     "reconcile_all": reconcile_all,
     "catch_up": catch_up,
     "adopt_below": reconcile.adopt_below,

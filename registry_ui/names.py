@@ -16,6 +16,8 @@ COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 NAME = rf"{COMPONENT}(?:/{COMPONENT})*"
 TAG = r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}"
 DIGEST = r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}"
+#: A tag that signs or describes a digest (PROTOCOLS 4.4): the digest, and of what kind it is.
+DIGEST_TAG = r"(sha256-[0-9a-f]{64}|sha512-[0-9a-f]{128})(\.(?:sig|att|sbom))?"
 MAX_NAME = 255
 
 _COMPONENT = re.compile(COMPONENT)

@@ -35,7 +35,7 @@ def crumbs(path: str) -> list[tuple[str, str]]:
     return [(part, "/".join(parts[: depth + 1])) for depth, part in enumerate(parts)]
 
 
-def page_number() -> int:
+def page_number(name: str = "page") -> int:
     """Return the page that the URL asks for; 1 for anything that is none."""
-    text = request.args.get("page", "1")
+    text = request.args.get(name, "1")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 8 else 1

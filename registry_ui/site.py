@@ -14,9 +14,12 @@ from .catalog.connection import registry
 from .distribution.errors import RegistryError
 from .extensions import db, release
 from .jobs import HEARTBEAT_SECONDS, WORKER
-from .models import Heartbeat, utc_now
+from .models import Heartbeat, RegistryEvent, utc_now
 
 blueprint = Blueprint("site", __name__)
+
+#: An event that waits longer than this waits for a worker that does not come.
+EVENTS_WAIT = timedelta(seconds=60)
 
 
 @blueprint.get("/healthz")
@@ -63,6 +66,12 @@ def _registry() -> tuple[bool, str]:
 def _worker() -> tuple[bool, str]:
     try:
         at = db.session.scalar(select(Heartbeat.at).where(Heartbeat.name == WORKER))
+        oldest = db.session.scalar(
+            select(RegistryEvent.received_at)
+            .where(RegistryEvent.status == "pending")
+            .order_by(RegistryEvent.id)
+            .limit(1)
+        )
     except SQLAlchemyError:
         db.session.rollback()
         return False, "unknown: the database does not answer"
@@ -71,6 +80,9 @@ def _worker() -> tuple[bool, str]:
     age = utc_now() - at
     if age > timedelta(seconds=4 * HEARTBEAT_SECONDS):
         return False, f"gave no sign of life for {int(age.total_seconds())} seconds"
+    if oldest is not None and utc_now() - oldest > EVENTS_WAIT:
+        waits = int((utc_now() - oldest).total_seconds())
+        return False, f"lives, but an event has waited for {waits} seconds"
     return True, "works"
 
 

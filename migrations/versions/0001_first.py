@@ -67,6 +67,7 @@ def upgrade() -> None:
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.Column("config", sa.LargeBinary(), nullable=True),
         sa.Column("facts", sa.JSON(), nullable=False),
+        sa.Column("config_facts", sa.JSON(), nullable=True),
         sa.Column("fetched_at", MOMENT, nullable=False),
         sa.PrimaryKeyConstraint("digest", name="pk_manifests"),
     )
@@ -246,6 +247,7 @@ def upgrade() -> None:
         sa.Column("plan", sa.JSON(), nullable=False),
         sa.Column("report", sa.JSON(), nullable=False),
         sa.Column("lease_until", MOMENT, nullable=True),
+        sa.Column("lease_owner", sa.String(length=32), nullable=True),
         sa.Column("created_at", MOMENT, nullable=False),
         sa.Column("finished_at", MOMENT, nullable=True),
         sa.CheckConstraint("kind IN ('tag', 'image', 'project')", name="ck_removals_kind"),

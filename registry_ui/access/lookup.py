@@ -66,13 +66,17 @@ def at_or_below(column: Any, path: str) -> ColumnElement[bool]:
     return or_(column == path, below(column, path))
 
 
-def own_places(principal: Principal) -> Select[Any]:
-    """Select the paths where the principal is a member or which are theirs."""
+def own_places(principal: Principal, minimum: Role = Role.GUEST) -> Select[Any]:
+    """Select the paths where the principal has at least a role, or which are theirs."""
     return (
         select(Place.path)
         .outerjoin(
             Membership,
-            and_(Membership.place_id == Place.id, Membership.user_id == principal.user_id),
+            and_(
+                Membership.place_id == Place.id,
+                Membership.user_id == principal.user_id,
+                Membership.role >= minimum,
+            ),
         )
         .where(or_(Membership.id.is_not(None), Place.owner_id == principal.user_id))
         .order_by(Place.path)
@@ -98,7 +102,7 @@ def visible_places(
         return true()
     conditions: list[ColumnElement[bool]] = []
     if not principal.is_anonymous:
-        conditions.append(_below_own(session, principal, place))
+        conditions.append(below_own(session, principal, place))
     if not members_only:
         open_to = [Visibility.PUBLIC]
         if not principal.is_anonymous:
@@ -107,14 +111,16 @@ def visible_places(
     return or_(false(), *conditions)
 
 
-def _below_own(session: Session, principal: Principal, place: Any) -> ColumnElement[bool]:
-    """Match what lies at or below the principal's own places.
+def below_own(
+    session: Session, principal: Principal, place: Any, minimum: Role = Role.GUEST
+) -> ColumnElement[bool]:
+    """Match what lies at or below the principal's own places, with a role of at least ``minimum``.
 
     Few of them become ranges of an index; many, a join: SQLite allows an expression
     only so many parts, and anybody can be made a member of anything.
     """
     tops: list[str] = []
-    for path in session.scalars(own_places(principal)):
+    for path in session.scalars(own_places(principal, minimum)):
         if not tops or not path.startswith(tops[-1] + "/"):
             tops.append(path)
     if len(tops) <= MAX_RANGES:
@@ -123,7 +129,7 @@ def _below_own(session: Session, principal: Principal, place: Any) -> ColumnElem
     above = (place.path >= own.path + "/") & (place.path < own.path + "0")
     return (
         select(own.id)
-        .where(own.path.in_(tops), (own.path == place.path) | above)
+        .where(own.path.in_(own_places(principal, minimum)), (own.path == place.path) | above)
         .correlate(place)
         .exists()
     )

@@ -75,10 +75,12 @@ def verify_account(username: str, password: str, address: str) -> User | None:
     # The hash takes a tenth of a second: no transaction stays open meanwhile.
     release()
     with throttle.one_of_few():
+        throttle.check(username, address)  # those before us may have failed meanwhile
+        release()
         right = verify_password(user.password_hash if user else None, password)
-    if right and user is not None and user.is_active:
-        return user
-    throttle.failed(username, address)
+        if right and user is not None and user.is_active:
+            return user
+        throttle.failed(username, address)
     return None
 
 

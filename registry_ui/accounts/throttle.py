@@ -20,9 +20,10 @@ from ..models import FailedSignIn, utc_now
 WINDOW = timedelta(minutes=10)
 #: Failures of one user name from one address within the window.
 LIMIT = 10
-#: Password hashes that one process computes at a time, and seconds to wait for a place.
+#: Password hashes that one process computes at a time, and seconds to wait for a place:
+#: who waits holds a thread that others need.
 PLACES = 2
-PATIENCE = 3.0
+PATIENCE = 0.3
 
 _places = threading.BoundedSemaphore(PLACES)
 

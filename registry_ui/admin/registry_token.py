@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from ..accounts.secrets import secret_hash
-from ..audit import CONSOLE, Actor, record
+from ..audit import CONSOLE, REGISTRY, Actor, record
 from ..errors import Clash
 from ..extensions import db, writing
 from ..models import RegistryToken, utc_now
@@ -118,6 +118,11 @@ def revoke_previous(actor: Actor) -> None:
         record(session, actor, "registry_token.revoke_previous", "registry token")
 
 
+def recognises(session: Session, presented: str) -> bool:
+    """Whether what an event brought is valid; notes nothing."""
+    return _match(session, _given(presented)) is not None
+
+
 def accept(session: Session, presented: str) -> tuple[bool, bool]:
     """Check what an event brought, in constant time, and note its use.
 
@@ -129,9 +134,7 @@ def accept(session: Session, presented: str) -> tuple[bool, bool]:
         that had a predecessor: then the registry was restarted, and may have lost
         events on the way.
     """
-    scheme, _, rest = presented.partition(" ")
-    bare = rest.strip() if scheme.lower() == "bearer" else presented.strip()
-    given = secret_hash(bare)
+    given = _given(presented)
     found = _match(session, given)
     if found is not None and found.first_used_at is None:
         _lock(session)  # a reset at this very moment must see that it is in use
@@ -146,8 +149,14 @@ def accept(session: Session, presented: str) -> tuple[bool, bool]:
     found.first_used_at = now
     if found.state != "current" or not _revoke_previous(session):
         return True, False
-    record(session, Actor("registry"), "registry_token.in_use", "registry token")
+    record(session, REGISTRY, "registry_token.in_use", "registry token")
     return True, True
+
+
+def _given(presented: str) -> str:
+    """Return the hash of the token in an Authorization header."""
+    scheme, _, rest = presented.partition(" ")
+    return secret_hash(rest.strip() if scheme.lower() == "bearer" else presented.strip())
 
 
 def _match(session: Session, given: str) -> RegistryToken | None:

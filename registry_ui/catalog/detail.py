@@ -12,7 +12,6 @@ from ..distribution.manifest import (
     HistoryLine,
     ImageConfig,
     ManifestFacts,
-    read_config,
 )
 from ..errors import NotFound
 from ..extensions import db, writing
@@ -201,11 +200,14 @@ def _choose(
 def _show(view: TagView, manifest: Manifest) -> None:
     """Add layers, history and configuration of one image manifest."""
     facts = facts_of(manifest)
-    config = read_config(manifest.config) if manifest.config else ImageConfig()
+    stored = manifest.config_facts
+    config = ImageConfig.from_json(stored) if stored else ImageConfig()
     if manifest.digest != view.digest:
         view.annotations = sorted(facts.annotations.items()) or view.annotations
         view.problems += facts.problems
         view.raw_manifest = _printable(manifest.body)
+    if config.problem:
+        view.problems.append(f"its configuration: {config.problem}")
     view.history = list(config.history)
     made_by = [line.created_by for line in config.history if not line.empty]
     total = sum(layer.size for layer in facts.layers)

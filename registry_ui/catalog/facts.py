@@ -166,11 +166,16 @@ def _ask(
 
 
 def _store(fetched: Mapping[str, FetchedManifest]) -> None:
+    """Read and keep manifests by digest; one that the store has was read before."""
+    stored = set(db.session.scalars(select(Manifest.digest).where(Manifest.digest.in_(fetched))))
+    fetched = {digest: found for digest, found in fetched.items() if digest not in stored}
     if not fetched:
         return
+    # What others wrote is read before the transaction that everybody waits for.
+    read = {m.digest: read_manifest(m.media_type, m.body) for m in fetched.values()}
     with writing() as session:
         for manifest in fetched.values():
-            facts = read_manifest(manifest.media_type, manifest.body)
+            facts = read[manifest.digest]
             insert_new(
                 session,
                 Manifest,
@@ -203,9 +208,11 @@ def _store_configs(configs: Mapping[str, str], bodies: Mapping[str, bytes]) -> N
     """Keep each config with its manifests. ``configs`` maps manifest to config digest."""
     if not bodies:
         return
+    read = {digest: read_config(body) for digest, body in bodies.items()}
     with writing() as session:
         for row in session.scalars(select(Manifest).where(Manifest.digest.in_(configs))):
-            body = bodies.get(configs[row.digest])
-            if body is not None:
-                row.config, row.has_config = body, True
-                row.built_at = read_config(body).built_at or row.built_at
+            digest = configs[row.digest]
+            if digest in read:
+                row.config, row.has_config = bodies[digest], True
+                row.config_facts = read[digest].to_json()
+                row.built_at = read[digest].built_at or row.built_at

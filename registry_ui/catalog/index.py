@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from ..access.lookup import prefixes
 from ..models import ContainerImage, Project, Tag, utc_now
+from ..names import DIGEST_TAG
 from ..storage import insert_new
 
 
@@ -38,8 +39,12 @@ def ensure_image(session: Session, project: Project, repository: str) -> Contain
     return session.scalars(query).one()
 
 
+def attached() -> ColumnElement[bool]:
+    """Match the tags that sign or describe a digest, by the letter: ``sha256-x`` is none."""
+    return Tag.name.regexp_match(f"^{DIGEST_TAG}$")
+
+
 def count_tags(session: Session, image: ContainerImage) -> None:
     """Set an image's ``tag_count`` from its rows; signatures and the like are none to people."""
-    attached = Tag.name.startswith("sha256-") & (func.length(Tag.name) >= len("sha256-") + 64)
-    query = select(func.count()).select_from(Tag).where(Tag.image_id == image.id, ~attached)
+    query = select(func.count()).select_from(Tag).where(Tag.image_id == image.id, ~attached())
     image.tag_count = session.scalar(query) or 0

@@ -10,12 +10,13 @@ import logging
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from ..access import at_or_below
+from ..access.lookup import prefixes
 from ..distribution.errors import RegistryError, RegistryNotFound
 from ..extensions import db, release, writing
 from ..models import (
@@ -23,6 +24,7 @@ from ..models import (
     REGISTRY_READ,
     ContainerImage,
     Heartbeat,
+    Project,
     Tag,
     UnassignedRepository,
     utc_now,
@@ -34,13 +36,23 @@ from .index import count_tags, ensure_image, owning_project
 
 logger = logging.getLogger(__name__)
 
+#: An image that was compared longer ago than this is compared again when its page is opened.
+STALE = timedelta(hours=1)
+#: So many repositories that nobody owns are noted in one transaction.
+BATCH = 500
+
 
 @dataclass(slots=True)
 class Outcome:
-    """What a reconcile found. ``owned`` is False for an unassigned repository."""
+    """What a reconcile found.
+
+    ``owned`` is False for an unassigned repository, ``known`` for one that the registry
+    does not have.
+    """
 
     repository: str
     owned: bool = True
+    known: bool = True
     tags: int = 0
     added: int = 0
     changed: int = 0
@@ -68,7 +80,8 @@ def reconcile(repository: RepositoryName, *, digests: bool = True) -> Outcome:
     started = utc_now()
     release()
     try:
-        names = _tags_or_none(repository)
+        answer = _tags_or_none(repository)
+        names = answer or []
         wanted = digests or _image_id(db.session(), repository) is None
         release()
         found = digests_of(repository, names) if wanted else {}
@@ -78,14 +91,15 @@ def reconcile(repository: RepositoryName, *, digests: bool = True) -> Outcome:
     with writing() as session:
         project = owning_project(session, str(repository))
         if project is None:
-            return _mend_unassigned(session, repository, names)
-        if not names and not _image_id(session, repository):
-            return Outcome(str(repository))
-        image = ensure_image(session, project, str(repository))
+            known = answer is not None
+            return _mend_unassigned(session, repository, names, known=known)
         if session.get(UnassignedRepository, str(repository)):
             session.execute(
                 delete(UnassignedRepository).where(UnassignedRepository.path == str(repository))
             )
+        if not names and not _image_id(session, repository):
+            return Outcome(str(repository))
+        image = ensure_image(session, project, str(repository))
         return mend(session, image, names, found, started)
 
 
@@ -141,12 +155,12 @@ def _pushed_since(image: ContainerImage, moment: datetime) -> bool:
     return image.last_push_at is not None and image.last_push_at >= moment
 
 
-def _tags_or_none(repository: RepositoryName) -> list[str]:
-    """Return the tags; a repository that the registry does not know has none."""
+def _tags_or_none(repository: RepositoryName) -> list[str] | None:
+    """Return the tags; None of a repository that the registry does not know."""
     try:
         return registry().tags(repository)
     except RegistryNotFound:
-        return []
+        return None
 
 
 def digests_of(repository: RepositoryName, names: Iterable[str]) -> dict[str, str]:
@@ -168,14 +182,21 @@ def _image_id(session: Session, repository: RepositoryName) -> int | None:
     return session.scalar(select(ContainerImage.id).where(ContainerImage.path == str(repository)))
 
 
-def _mend_unassigned(session: Session, repository: RepositoryName, names: list[str]) -> Outcome:
+def _mend_unassigned(
+    session: Session, repository: RepositoryName, names: list[str], *, known: bool
+) -> Outcome:
+    """Note what a repository holds that nobody owns.
+
+    Without tags it stays noted: its manifests can still be pulled by digest, and whoever
+    gets the name gets them. Only the catalog and the list together tell that it is gone.
+    """
     path = str(repository)
     if names:
         insert_new(session, UnassignedRepository, path=path, first_seen_at=utc_now())
-        session.get_one(UnassignedRepository, path).tag_count = len(names)
-    else:
-        session.execute(delete(UnassignedRepository).where(UnassignedRepository.path == path))
-    return Outcome(path, owned=False, tags=len(names))
+    row = session.get(UnassignedRepository, path)
+    if row is not None:
+        row.tag_count = len(names)
+    return Outcome(path, owned=False, known=known, tags=len(names))
 
 
 def _note_error(repository: RepositoryName, error: str) -> None:
@@ -185,11 +206,44 @@ def _note_error(repository: RepositoryName, error: str) -> None:
             image.reconcile_error = error
 
 
+def want_if_stale(image: ContainerImage) -> bool:
+    """Mark an image that was compared long ago; return whether nobody had marked it yet.
+
+    However often its page is opened, it is one job: the mark goes with the next answer of
+    the registry.
+    """
+    if image.reconcile_wanted or not _is_stale(image.reconciled_at):
+        return False
+    with writing() as session:
+        marked = session.execute(
+            update(ContainerImage)
+            .where(ContainerImage.id == image.id, ContainerImage.reconcile_wanted.is_(False))
+            .values(reconcile_wanted=True)
+            .execution_options(synchronize_session=False)
+        )
+        return bool(marked.rowcount)  # type: ignore[attr-defined]
+
+
+def _is_stale(moment: datetime | None) -> bool:
+    return moment is None or utc_now() - moment > STALE
+
+
 def reconcile_wanted() -> list[Outcome]:
-    """Reconcile every image of which an event told a deletion."""
-    query = select(ContainerImage.path).where(ContainerImage.reconcile_wanted.is_(True))
-    paths = db.session.scalars(query).all()
-    return [reconcile(RepositoryName(path), digests=False) for path in paths]
+    """Reconcile every image of which an event told a deletion, or whose page was opened late.
+
+    What was compared long ago is asked for digests too; not again after an error, because
+    this is tried every minute until the registry answers.
+    """
+    query = select(
+        ContainerImage.path, ContainerImage.reconciled_at, ContainerImage.reconcile_error
+    ).where(ContainerImage.reconcile_wanted.is_(True))
+    return [
+        reconcile(
+            RepositoryName(row.path),
+            digests=_is_stale(row.reconciled_at) and row.reconcile_error is None,
+        )
+        for row in db.session.execute(query).all()
+    ]
 
 
 def reconcile_all(*, digests: bool = True) -> list[Outcome]:
@@ -197,24 +251,61 @@ def reconcile_all(*, digests: bool = True) -> list[Outcome]:
 
     Asking for digests costs one call a tag, and each makes the registry send an event.
 
+    What nobody owns is noted before it is asked for its tags: a name that is in use is
+    not free because the registry stumbled over it. The registry counts as read when no
+    such repository failed.
+
     Raises:
         RegistryError: the catalog can't be read; nothing was changed.
     """
+    started = utc_now()
     release()
     listed = set(map(str, registry().catalog()))
-    indexed = set(db.session.scalars(select(ContainerImage.path)))
-    indexed |= set(db.session.scalars(select(UnassignedRepository.path)))
+    noted = set(db.session.scalars(select(UnassignedRepository.path)))
+    strays = _not_owned(listed)
+    _note_unassigned(sorted(strays - noted))
+    indexed = set(db.session.scalars(select(ContainerImage.path))) | noted
     outcomes = []
     for path in sorted(listed | indexed):
         try:
             outcomes.append(reconcile(RepositoryName(path), digests=digests))
         except NameInvalid:
             logger.warning("a repository has a name that breaks the grammar: %r", path)
+    _forget({o.repository for o in outcomes if not o.owned and not o.known} - listed, started)
+    failed = {o.repository for o in outcomes if o.error}
     with writing() as session:
-        session.merge(Heartbeat(name=REGISTRY_READ, at=utc_now()))
+        if not failed & (strays | noted):
+            session.merge(Heartbeat(name=REGISTRY_READ, at=utc_now()))
         if digests:
             session.merge(Heartbeat(name=DIGESTS_READ, at=utc_now()))
     return outcomes
+
+
+def _not_owned(repositories: set[str]) -> set[str]:
+    """Return those that no project owns, by one query."""
+    projects = set(db.session.scalars(select(Project.path)))
+    return {name for name in repositories if projects.isdisjoint(prefixes(name))}
+
+
+def _note_unassigned(paths: list[str]) -> None:
+    for start in range(0, len(paths), BATCH):
+        with writing() as session:
+            for path in paths[start : start + BATCH]:
+                insert_new(session, UnassignedRepository, path=path, first_seen_at=utc_now())
+
+
+def _forget(paths: set[str], started: datetime) -> None:
+    """Forget repositories that the registry does not have any more, unless somebody pushed."""
+    if not paths:
+        return
+    told = func.coalesce(UnassignedRepository.last_push_at, UnassignedRepository.first_seen_at)
+    with writing() as session:
+        for path in sorted(paths):
+            session.execute(
+                delete(UnassignedRepository).where(
+                    UnassignedRepository.path == path, told < started
+                )
+            )
 
 
 def adopt_below(path: str) -> list[Outcome]:

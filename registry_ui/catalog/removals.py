@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
+import secrets
+import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -28,9 +32,13 @@ from .reconcile import reconcile
 
 T = TypeVar("T")
 
-#: A worker holds a removal so long from its last step; then another may go on.
+logger = logging.getLogger(__name__)
+
+#: A worker holds a removal so long from its last sign; then another may go on.
 LEASE = timedelta(seconds=30)
-#: More parts of one index than this are no image, but a trap.
+#: Seconds between two signs that the worker is still at it.
+SIGN_SECONDS = 5.0
+#: More parts of one index than this are no image, but a trap; those that are not there count too.
 MAX_PARTS = 2000
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 PLACEHOLDER_CONFIG = "application/vnd.registry-ui.placeholder.v1+json"
@@ -38,29 +46,100 @@ SWITCHED_OFF = (
     "Deletion is switched off in the registry. Set storage.delete.enabled: true in its "
     "configuration, restart it, and try again."
 )
+MOVED = "it points to another image since the preview"
 
 
 class StepFailed(Exception):
     """A step could not be carried out; the message is for the report."""
 
 
+class LeaseLost(Exception):
+    """Another worker has the removal by now; this one must not write any more."""
+
+
+@dataclass(slots=True)
+class Lease:
+    """A removal in the hands of one worker, until it is silent for too long."""
+
+    removal: Removal
+    owner: str
+    _last_sign: float = field(default_factory=time.monotonic)
+
+    def hold(self) -> None:
+        """Give a sign, at most one in a few seconds: it can be called before every call."""
+        if time.monotonic() - self._last_sign >= SIGN_SECONDS:
+            self.write()
+
+    def write(self, **values: Any) -> None:
+        """Change the removal, and hold it for another while.
+
+        Raises:
+            LeaseLost: it is somebody else's by now; nothing was changed.
+        """
+        with writing() as session:
+            self._write(session, {"lease_until": utc_now() + LEASE, **values})
+        self._last_sign = time.monotonic()
+
+    def note(self, step: dict[str, Any], outcome: str, detail: str) -> None:
+        """Keep a step's outcome."""
+        tag = step.get("tag")
+        reference = f"{step['repository']}:{tag}" if tag else step["repository"]
+        line = {"reference": reference, "outcome": outcome, "detail": detail}
+        self.write(report=[*self.removal.report, line])
+
+    def finish(self, state: str) -> None:
+        """Say how it ended, and let go of it."""
+        done = {"state": state, "finished_at": utc_now(), "lease_until": None, "lease_owner": None}
+        with writing() as session:
+            self._write(session, done)
+            actor = Actor(self.removal.requested_by)
+            record(session, actor, f"{self.removal.kind}.delete.{state}", self.removal.target)
+
+    def _write(self, session: Session, values: dict[str, Any]) -> None:
+        written = session.execute(
+            update(Removal)
+            .where(Removal.id == self.removal.id, Removal.lease_owner == self.owner)
+            .values(values)
+            .execution_options(synchronize_session=False)
+        )
+        if not written.rowcount:  # type: ignore[attr-defined]
+            raise LeaseLost
+        session.refresh(self.removal)
+
+
 def run(removal_id: int) -> Removal | None:
     """Carry out a removal, or what is left of it. Returns None where another worker has it."""
-    if not _claim(removal_id):
+    lease = _claim(removal_id)
+    if lease is None:
         return None
-    removal = db.session.get_one(Removal, removal_id, populate_existing=True)
+    try:
+        _carry_out(lease)
+    except LeaseLost:
+        logger.warning("removal %s: another worker has taken it over", removal_id)
+        return None
+    except BaseException:
+        _reconcile(lease.removal)
+        raise
+    _reconcile(lease.removal)
+    return lease.removal
+
+
+def _carry_out(lease: Lease) -> None:
+    removal = lease.removal
     try:
         for number in range(len(removal.report), len(removal.plan)):
             step = removal.plan[number]
-            outcome, detail = _STEPS[step["do"]](removal, number, step)
-            _note(removal, step, outcome, detail)
-        return _finish(removal, "done")
+            outcome, detail = _STEPS[step["do"]](lease, number, step)
+            lease.note(step, outcome, detail)
+        lease.finish("done")
     except StepFailed as failure:
-        _note(removal, removal.plan[len(removal.report)], "failed", str(failure))
-        return _finish(removal, "failed")
-    finally:
-        for repository in sorted({step["repository"] for step in removal.plan}):
-            reconcile(RepositoryName(repository), digests=False)
+        lease.note(removal.plan[len(removal.report)], "failed", str(failure))
+        lease.finish("failed")
+
+
+def _reconcile(removal: Removal) -> None:
+    for repository in sorted({step["repository"] for step in removal.plan}):
+        reconcile(RepositoryName(repository), digests=False)
 
 
 def waiting() -> list[int]:
@@ -77,8 +156,8 @@ def waiting() -> list[int]:
     return list(db.session.scalars(query))
 
 
-def _claim(removal_id: int) -> bool:
-    now = utc_now()
+def _claim(removal_id: int) -> Lease | None:
+    now, owner = utc_now(), secrets.token_hex(16)
     with writing() as session:
         claimed = session.execute(
             update(Removal)
@@ -87,43 +166,18 @@ def _claim(removal_id: int) -> bool:
                 Removal.state.in_(["waiting", "running"]),
                 or_(Removal.lease_until.is_(None), Removal.lease_until < now),
             )
-            .values(state="running", lease_until=now + LEASE)
+            .values(state="running", lease_until=now + LEASE, lease_owner=owner)
+            .execution_options(synchronize_session=False)
         )
-        return bool(claimed.rowcount)  # type: ignore[attr-defined]
-
-
-def _note(removal: Removal, step: dict[str, Any], outcome: str, detail: str) -> None:
-    """Keep a step's outcome, and hold the removal for another while."""
-    tag = step.get("tag")
-    reference = f"{step['repository']}:{tag}" if tag else step["repository"]
-    with writing() as session:
-        removal.report = [
-            *removal.report,
-            {"reference": reference, "outcome": outcome, "detail": detail},
-        ]
-        removal.lease_until = utc_now() + LEASE
-        session.add(removal)
-
-
-def _hold(removal: Removal) -> None:
-    with writing() as session:
-        removal.lease_until = utc_now() + LEASE
-        session.add(removal)
-
-
-def _finish(removal: Removal, state: str) -> Removal:
-    with writing() as session:
-        removal.state, removal.finished_at, removal.lease_until = state, utc_now(), None
-        session.add(removal)
-        actor = Actor(removal.requested_by)
-        record(session, actor, f"{removal.kind}.delete.{state}", removal.target)
-    return removal
+        if not claimed.rowcount:  # type: ignore[attr-defined]
+            return None
+        return Lease(session.get_one(Removal, removal_id, populate_existing=True), owner)
 
 
 # -- steps ---------------------------------------------------------------------
 
 
-def _tag_step(removal: Removal, number: int, step: dict[str, Any]) -> tuple[str, str]:
+def _tag_step(lease: Lease, number: int, step: dict[str, Any]) -> tuple[str, str]:
     """Remove one tag and no other: by tag on 3.x, by a placeholder on 2.8 (PROTOCOLS 4.3)."""
     repository, tag = RepositoryName(step["repository"]), TagName(step["tag"])
     release()
@@ -134,24 +188,24 @@ def _tag_step(removal: Removal, number: int, step: dict[str, Any]) -> tuple[str,
         _ask(lambda: registry().delete_manifest(repository, Digest(now)))
         return "deleted", ""
     if now != step["digest"]:
-        return "kept", "it points to another image since the preview"
+        return "kept", MOVED
     try:
         _ask(lambda: registry().delete_manifest(repository, tag))
     except DeletionByTagUnsupported:
         # So deletion is on (it would say 405), and this is 2.8.
-        _by_placeholder(removal, number, repository, tag)
+        return _by_placeholder(lease, number, repository, tag)
     return "deleted", ""
 
 
 def _by_placeholder(
-    removal: Removal, number: int, repository: RepositoryName, tag: TagName
-) -> None:
+    lease: Lease, number: int, repository: RepositoryName, tag: TagName
+) -> tuple[str, str]:
     """Point the tag to a manifest that nothing else points to, and delete that by digest.
 
     The placeholder's digest is stored first: a worker that dies in between leaves a
     tag that the next one knows as its own.
     """
-    mark = f"{removal.id}/{number} {utc_now().isoformat()}"
+    mark = f"{lease.removal.id}/{number} {utc_now().isoformat()}"
     # A config that nobody else pushes at this moment: 2.8 may refuse a manifest while
     # one of its blobs is written again.
     config = json.dumps({PLACEHOLDER_ANNOTATION: mark}).encode()
@@ -169,16 +223,21 @@ def _by_placeholder(
         }
     ).encode()
     digest = Digest.of(body)
-    with writing() as session:
-        plan = [dict(step) for step in removal.plan]
-        plan[number]["placeholder"] = str(digest)
-        removal.plan = plan
-        session.add(removal)
+    plan = [dict(step) for step in lease.removal.plan]
+    plan[number]["placeholder"] = str(digest)
+    lease.write(plan=plan)
+    # Preparing took some calls: whoever pushed meanwhile was told that it worked.
+    now = _ask(lambda: registry().head(repository, tag))
+    if now is None:
+        return "gone already", ""
+    if now != plan[number]["digest"]:
+        return "kept", MOVED
     _ask(lambda: registry().put_manifest(repository, tag, body, OCI_MANIFEST))
     _ask(lambda: registry().delete_manifest(repository, digest))
+    return "deleted", ""
 
 
-def _image_step(removal: Removal, _number: int, step: dict[str, Any]) -> tuple[str, str]:
+def _image_step(lease: Lease, _number: int, step: dict[str, Any]) -> tuple[str, str]:
     """Remove every manifest that the previewed tags stand for, indexes before their children.
 
     What a tag outside the preview stands for stays, with everything that it may need.
@@ -189,22 +248,21 @@ def _image_step(removal: Removal, _number: int, step: dict[str, Any]) -> tuple[s
     doomed: dict[str, None] = {}
     safe: set[str] = set()
     kept = []
-    for count, tag in enumerate(_ask(lambda: registry().tags(repository)) or []):
-        if count % 20 == 0:
-            _hold(removal)
+    for tag in _ask(lambda: registry().tags(repository)) or []:
+        lease.hold()
         now = _ask(lambda tag=tag: registry().manifest(repository, TagName(tag)))
         if now is None:
             continue
         if planned.get(tag) == now.digest:
-            doomed |= dict.fromkeys(_with_parts(repository, now, every_child))
+            doomed |= dict.fromkeys(_with_parts(lease, repository, now, every_child))
         else:
-            safe |= set(_with_parts(repository, now, every_digest))
+            safe |= set(_with_parts(lease, repository, now, every_digest))
             kept.append(tag)
     deleted = 0
-    for count, digest in enumerate(digest for digest in doomed if digest not in safe):
-        deleted += _delete(repository, digest)
-        if count % 20 == 0:
-            _hold(removal)
+    for digest in doomed:
+        if digest not in safe:
+            lease.hold()
+            deleted += _delete(repository, digest)
     detail = f"{deleted} manifests"
     if kept:
         detail += f"; pushed since the preview, and kept: {', '.join(kept[:10])}"
@@ -212,6 +270,7 @@ def _image_step(removal: Removal, _number: int, step: dict[str, Any]) -> tuple[s
 
 
 def _with_parts(
+    lease: Lease,
     repository: RepositoryName,
     top: FetchedManifest,
     named: Callable[[bytes], list[str]],
@@ -225,16 +284,19 @@ def _with_parts(
         StepFailed: there are too many to be sure.
     """
     found = {top.digest: None}
+    asked = {top.digest}
     indexes = [top]
     while indexes:
         index = indexes.pop()
         if index.media_type not in INDEX_TYPES:
             continue
         for digest in named(index.body):
-            if digest in found:
+            if digest in asked:
                 continue
-            if len(found) >= MAX_PARTS:
+            if len(asked) >= MAX_PARTS:
                 raise StepFailed(f"{top.digest[:19]}… has more than {MAX_PARTS} parts")
+            asked.add(digest)
+            lease.hold()
             part = _ask(lambda d=digest: registry().manifest(repository, Digest(d)))
             if part is not None:
                 found[digest] = None
@@ -252,7 +314,7 @@ def _delete(repository: RepositoryName, digest: str) -> bool:
     return _ask(call) or False
 
 
-def _project_step(_removal: Removal, _number: int, step: dict[str, Any]) -> tuple[str, str]:
+def _project_step(lease: Lease, _number: int, step: dict[str, Any]) -> tuple[str, str]:
     """Remove the project itself, if the registry has let go of every image."""
     images = (
         select(ContainerImage.path)
@@ -260,6 +322,7 @@ def _project_step(_removal: Removal, _number: int, step: dict[str, Any]) -> tupl
         .where(Project.path == step["repository"])
     )
     for path in db.session.scalars(images).all():
+        lease.hold()
         reconcile(RepositoryName(path), digests=False)
     left = list(db.session.scalars(images))
     if left:
@@ -289,7 +352,7 @@ def _ask(call: Callable[[], T]) -> T | None:
         raise StepFailed(f"{error}. Nothing else was changed; delete again to go on.") from None
 
 
-_STEPS: dict[str, Callable[[Removal, int, dict[str, Any]], tuple[str, str]]] = {
+_STEPS: dict[str, Callable[[Lease, int, dict[str, Any]], tuple[str, str]]] = {
     "tag": _tag_step,
     "image": _image_step,
     "project": _project_step,

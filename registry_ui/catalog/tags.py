@@ -14,7 +14,7 @@ from sqlalchemy import select
 from ..distribution.errors import RegistryError, RegistryNotFound
 from ..extensions import db, release, writing
 from ..models import ContainerImage, Manifest, Tag, utc_now
-from ..names import RepositoryName
+from ..names import DIGEST_TAG, RepositoryName
 from .connection import registry
 from .facts import children_of, facts_of, gather, held, known
 from .ordering import version_key
@@ -23,7 +23,7 @@ from .reconcile import mend
 PER_PAGE = 50
 SORTS = ("name", "pushed", "size", "pulled")
 
-_FOLDED = re.compile(r"(sha256|sha512)-([0-9a-f]{64,128})(?:\.(sig|att|sbom))?")
+_FOLDED = re.compile(DIGEST_TAG)
 
 
 @dataclass(slots=True)
@@ -145,7 +145,7 @@ def fold(tags: Iterable[Tag]) -> tuple[dict[str, list[str]], list[Tag]]:
 def subject_of(tag: str) -> str | None:
     """Return the digest that a ``sha256-<hex>[.sig|.att|.sbom]`` tag speaks of."""
     matched = _FOLDED.fullmatch(tag)
-    return f"{matched[1]}:{matched[2]}" if matched else None
+    return matched[1].replace("-", ":") if matched else None
 
 
 def _sort(tags: list[Tag], query: Query, repository: str) -> None:

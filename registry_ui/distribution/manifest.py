@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ..names import Digest, NameInvalid
@@ -23,6 +23,11 @@ MAX_ANNOTATIONS = 100
 MAX_ANNOTATIONS_TEXT = 32 * 1024
 MAX_TEXT = 4096
 MAX_SIZE = 2**53
+TOMORROW = timedelta(days=1)
+#: Members and objects of a body, about. 4 MiB of brackets take seconds to read; ten
+#: thousand layers have fewer of them.
+MAX_PARTS = 50_000
+TOO_MANY = "it has too many parts to show"
 
 IMAGE_CONFIG_TYPES = frozenset(
     {
@@ -125,7 +130,9 @@ class ManifestFacts:
 def read_manifest(media_type: str, body: bytes) -> ManifestFacts:
     """Return the facts of a manifest of any type. Never raises for what the body holds."""
     try:
-        document = parse_json(body)
+        document = _parsed(body)
+    except TooManyParts:
+        return ManifestFacts("unknown", media_type, problems=(TOO_MANY,))
     except RegistryNonsense:
         return ManifestFacts("unknown", media_type, problems=("the manifest is not JSON",))
     if not isinstance(document, dict):
@@ -164,7 +171,7 @@ def read_manifest(media_type: str, body: bytes) -> ManifestFacts:
 def every_child(body: bytes) -> list[str]:
     """Return the digests under ``manifests``, all of them, for whoever removes an index."""
     try:
-        document = parse_json(body)
+        document = _parsed(body)
     except RegistryNonsense:
         return []
     listed = document.get("manifests") if isinstance(document, dict) else None
@@ -180,6 +187,17 @@ def every_digest(body: bytes) -> list[str]:
     """
     text = body.decode("utf-8", "replace").replace("\\u003a", ":").replace("\\u003A", ":")
     return list(dict.fromkeys(_ANY_DIGEST.findall(text)))
+
+
+class TooManyParts(RegistryNonsense):
+    """A body that is small, and takes long to read."""
+
+
+def _parsed(body: bytes) -> Any:
+    """Parse a body that anyone may have pushed, unless its parts are too many: that is counted."""
+    if body.count(b",") + body.count(b"[") + body.count(b"{") > MAX_PARTS:
+        raise TooManyParts(TOO_MANY)
+    return parse_json(body)
 
 
 def _ambiguous(body: bytes, document: dict[str, Any]) -> bool:
@@ -309,7 +327,7 @@ class HistoryLine:
 
 @dataclass(frozen=True, slots=True)
 class ImageConfig:
-    """An image configuration, as far as people ask for it."""
+    """An image configuration, as far as people ask for it. ``problem`` says why it is empty."""
 
     os: str = ""
     architecture: str = ""
@@ -325,6 +343,26 @@ class ImageConfig:
     volumes: tuple[str, ...] = ()
     labels: tuple[tuple[str, str], ...] = ()
     history: tuple[HistoryLine, ...] = ()
+    problem: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what from_json() reads back."""
+        lines = [{**asdict(line), "created_at": _written(line.created_at)} for line in self.history]
+        return {**asdict(self), "built_at": _written(self.built_at), "history": lines}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> ImageConfig:
+        """Rebuild a configuration from the store."""
+        texts = {name: tuple(data[name]) for name in ("entrypoint", "cmd", "ports", "volumes")}
+        pairs = {
+            name: tuple((key, value) for key, value in data[name]) for name in ("env", "labels")
+        }
+        lines = tuple(
+            HistoryLine(**{**line, "created_at": _moment(line["created_at"])})
+            for line in data["history"]
+        )
+        built_at = _moment(data["built_at"])
+        return cls(**{**data, **texts, **pairs, "built_at": built_at, "history": lines})
 
     @property
     def platform(self) -> str:
@@ -335,7 +373,9 @@ class ImageConfig:
 def read_config(body: bytes) -> ImageConfig:
     """Return what an image configuration says; an empty one where it says nothing usable."""
     try:
-        document = parse_json(body)
+        document = _parsed(body)
+    except TooManyParts:
+        return ImageConfig(problem=TOO_MANY)
     except RegistryNonsense:
         return ImageConfig()
     if not isinstance(document, dict) or _ambiguous(body, document):
@@ -376,12 +416,20 @@ def _history(steps: list[Any]) -> list[HistoryLine]:
 
 
 def _moment(value: Any) -> datetime | None:
-    """Return a date that can be true: reproducible builds set the epoch or before."""
+    """Return a date that can be true: reproducible builds set the epoch or before.
+
+    Nothing was built later than tomorrow, where a clock may be; far dates are also more
+    than every database and time zone can hold.
+    """
     try:
         moment = datetime.fromisoformat(value).astimezone(UTC)
     except (TypeError, ValueError, OverflowError):
         return None
-    return moment if moment.year > 1980 else None
+    return moment if moment.year > 1980 and moment < datetime.now(UTC) + TOMORROW else None
+
+
+def _written(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
 
 
 def _list(value: Any) -> list[str]:

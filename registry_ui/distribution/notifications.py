@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +17,11 @@ from .media_types import IMAGE_TYPES, INDEX_TYPES, OLD_TYPES
 
 #: A registry sends one event at a time (PROTOCOLS 3.1); the envelope allows more.
 MAX_EVENTS = 1000
+#: Of what can't be used so much is kept, for whoever looks for the reason.
+MAX_REJECTED = 8 * 1024
+#: At the ends of time, another zone is a year that databases do not have.
+MIN_YEAR, MAX_YEAR = 1, 9999
+OVERSIZED = "the body is larger than allowed"
 ACTIONS = frozenset({"push", "pull", "mount", "delete"})
 MANIFEST_TYPES = INDEX_TYPES | IMAGE_TYPES | OLD_TYPES
 
@@ -25,6 +30,8 @@ MANIFEST_TYPES = INDEX_TYPES | IMAGE_TYPES | OLD_TYPES
 class Notification:
     """One event. Empty and absent fields are the same: ``""`` (3.x sends them empty).
 
+    ``raw`` is what is kept: of a usable event the fields below and nothing else, in the
+    shape in which it came. A client can fill a user agent with a megabyte of text.
     ``rejected`` says why an authentic event can't be used; it is None for usable ones.
     """
 
@@ -65,14 +72,13 @@ def parse_envelope(body: bytes) -> list[Notification]:
 
 def parse_event(event: Any) -> Notification:
     """Return one event of an envelope, marked rejected where it can't be used."""
-    raw = json.dumps(event, separators=(",", ":")).encode()
     if not isinstance(event, dict):
-        return _rejected(raw, "an event is no object")
+        return _rejected(_dumped(event), "an event is no object")
     target, actor = _object(event, "target"), _object(event, "actor")
     event_id = _text(event, "id")
     found = Notification(
-        event_id=event_id if 0 < len(event_id) <= 255 else _made_up_id(raw),
-        raw=raw,
+        event_id=event_id if 0 < len(event_id) <= 255 else _made_up_id(_dumped(event)),
+        raw=b"",
         occurred_at=_timestamp(_text(event, "timestamp")),
         action=_text(event, "action")[:50],
         repository=_text(target, "repository")[:512],
@@ -84,9 +90,34 @@ def parse_event(event: Any) -> Notification:
     )
     reason = _unusable(found)
     if reason is None:
-        return found
-    values = {name: getattr(found, name) for name in Notification.__slots__}
-    return Notification(**{**values, "rejected": reason})
+        return replace(found, raw=_believed(found))
+    return replace(found, raw=_dumped(event)[:MAX_REJECTED], rejected=reason)
+
+
+def _dumped(event: Any) -> bytes:
+    try:
+        return json.dumps(event, separators=(",", ":")).encode()
+    except RecursionError:  # what could just be read need not bear being written
+        return b"nested too deeply"
+
+
+def _believed(event: Notification) -> bytes:
+    """Return what is believed of an event, as parse_event() reads it again."""
+    return _dumped(
+        {
+            "id": event.event_id,
+            "timestamp": event.occurred_at.isoformat() if event.occurred_at else "",
+            "action": event.action,
+            "target": {
+                "mediaType": event.media_type,
+                "repository": event.repository,
+                "tag": event.tag,
+                "digest": event.digest,
+            },
+            "request": {"method": event.method},
+            "actor": {"name": event.actor},
+        }
+    )
 
 
 def _unusable(event: Notification) -> str | None:
@@ -107,11 +138,11 @@ def _unusable(event: Notification) -> str | None:
 
 def oversized(length: int | None) -> Notification:
     """Return what is kept of an authentic body that is larger than allowed."""
-    return _rejected(f"{length or 'unknown'} bytes".encode(), "the body is larger than allowed")
+    return _rejected(f"{length or 'unknown'} bytes".encode(), OVERSIZED)
 
 
 def _rejected(raw: bytes, reason: str) -> Notification:
-    return Notification(event_id=_made_up_id(raw), raw=raw, rejected=reason)
+    return Notification(event_id=_made_up_id(raw), raw=raw[:MAX_REJECTED], rejected=reason)
 
 
 def _made_up_id(raw: bytes) -> str:
@@ -138,7 +169,10 @@ def _timestamp(text: str) -> datetime | None:
         moment = datetime.fromisoformat(text)
     except ValueError:
         return None
+    if moment.tzinfo is None:
+        return None
     try:
-        return None if moment.tzinfo is None else moment.astimezone(UTC)
+        moment = moment.astimezone(UTC)
     except OverflowError:
         return None
+    return moment if MIN_YEAR < moment.year < MAX_YEAR else None

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import or_, select, update
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError
 from sqlalchemy.orm import Session
 
 from ..catalog.index import count_tags, ensure_image, owning_project
@@ -59,6 +59,10 @@ def apply_pending() -> Applied:
             last = event_id
             try:
                 _apply_one(event_id, done)
+            except DataError:
+                # A value that the database can't hold or give back: it never will.
+                logger.exception("event %s can't be stored", event_id)
+                _set_aside(event_id, "holds a value that can't be stored")
             except DBAPIError:
                 raise  # the database's trouble, not the event's: it waits
             except Exception as error:

@@ -6,14 +6,15 @@ Nothing here calls the registry: it waits for our answer, serially (PROTOCOLS 3.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from ..admin import registry_token
-from ..distribution.notifications import Notification
+from ..distribution.notifications import OVERSIZED, Notification
 from ..errors import Unauthorized
-from ..extensions import db, writing
+from ..extensions import db, release, writing
 from ..models import RefusedDelivery, RegistryEvent, utc_now
 from ..storage import insert_new
 from ..token_auth.signer import OWN_SUBJECT
@@ -23,24 +24,37 @@ MAX_REFUSED_ADDRESSES = 1000
 OTHER_ADDRESSES = "other addresses"
 
 
-def receive(authorization: str, address: str, read: Callable[[], list[Notification]]) -> bool:
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What a delivery means beyond its events.
+
+    ``rotated``: it was the first to bring a new registry token. ``lost``: what it told
+    could not be read, so the registry must be asked.
+    """
+
+    rotated: bool
+    lost: bool
+
+
+def receive(authorization: str, address: str, read: Callable[[], list[Notification]]) -> Received:
     """Store the events of one delivery; every event once, however often it comes.
 
     Args:
-        read: reads and parses the body; called only for the registry itself.
-
-    Returns:
-        Whether it was the first to bring a new registry token.
+        read: reads and parses the body; called only for the registry itself, and before
+            the transaction, which others wait for.
 
     Raises:
         Unauthorized: the registry token is missing or wrong; counted by address.
     """
-    with writing() as session:
-        valid, rotated = registry_token.accept(session, authorization)
-        if valid:
-            for event in read():
-                if not is_own_look(event):
-                    _store(session, event)
+    valid, rotated, events = registry_token.recognises(db.session(), authorization), False, []
+    release()
+    if valid:
+        events = read()
+        with writing() as session:
+            # It may have been revoked meanwhile.
+            valid, rotated = registry_token.accept(session, authorization)
+            for event in filter(is_worth_keeping, events) if valid else ():
+                _store(session, event)
     if not valid:
         _count_refusal(address)
         raise Unauthorized(
@@ -48,12 +62,20 @@ def receive(authorization: str, address: str, read: Callable[[], list[Notificati
             hint="Compare notifications.endpoints.headers in the registry's configuration "
             "with the registry token in the admin area.",
         )
-    return rotated
+    return Received(rotated, any(event.rejected == OVERSIZED for event in events))
 
 
-def is_own_look(event: Notification) -> bool:
-    """Whether it tells of our own reading: hundreds of rows for a page, and nothing to learn."""
-    return event.action == "pull" and event.actor == OWN_SUBJECT
+def is_worth_keeping(event: Notification) -> bool:
+    """Whether anything can be learnt of it.
+
+    Not of our own reading, of looks (HEAD) and of pulled blobs: they count nothing, and
+    are most of what a registry sends.
+    """
+    if event.action != "pull":
+        return True
+    if event.actor == OWN_SUBJECT:
+        return False
+    return event.rejected is not None or (event.method == "GET" and event.is_manifest)
 
 
 def _store(session: Session, event: Notification) -> None:

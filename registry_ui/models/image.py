@@ -98,6 +98,8 @@ class Manifest(Base):
     body: Mapped[bytes] = mapped_column(LargeBinary, deferred=True)
     config: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
     facts: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+    #: What was read from the config, once; long lists as well, so not with every row of a table.
+    config_facts: Mapped[dict[str, Any] | None] = mapped_column(JSON, deferred=True)
     fetched_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
 
 

@@ -38,5 +38,7 @@ class Removal(Base):
     report: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list)
     #: Until then the worker that carries it out holds it; a dead one's lease runs out.
     lease_until: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    #: A random word of that worker: one that comes back late finds another's, and stops.
+    lease_owner: Mapped[str | None] = mapped_column(String(32))
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
     finished_at: Mapped[datetime | None] = mapped_column(UTCDateTime)

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, false, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from ..access import Principal, Role, at_or_below, below, standings, visible_places
-from ..access.lookup import prefixes
+from ..access import Principal, Role, below, standings, visible_places
+from ..access.lookup import below_own, prefixes
+from ..catalog.index import attached
 from ..catalog.trees import ImageRow
 from ..models import ContainerImage, Membership, Namespace, Place, Project, Tag, User
 from ..pages import PER_PAGE, Page
 
 RECENT = 10
-NAMESPACES = 500
+#: So many namespaces are offered for a choice; any other can be named in the address.
+PARENTS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,20 @@ class NamespaceRow:
     description: str
     is_personal: bool
     project_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class NamespacePage:
+    """A page of namespaces."""
+
+    rows: list[NamespaceRow]
+    page: Page
+
+    def __iter__(self) -> Iterator[NamespaceRow]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +150,14 @@ def _roles(session: Session, principal: Principal, paths: list[str]) -> dict[str
     return {path: s.role.label if s.role else None for path, s in found.items()}
 
 
-def namespaces(session: Session, principal: Principal, parent: Place | None) -> list[NamespaceRow]:
-    """Return the namespaces in ``parent`` (at the top for None) that the principal may see."""
+def namespaces(
+    session: Session, principal: Principal, parent: Place | None, number: int = 1
+) -> NamespacePage:
+    """Return a page of the namespaces in ``parent`` (at the top for None) that may be seen.
+
+    The principal's own comes first. The rest is paged, not cut: whoever makes hundreds of
+    groups and members of them must not push anyone's out of view.
+    """
     inside = aliased(Project)
     visible_inside = visible_places(session, principal, inside)
     below_it = (inside.path >= Namespace.path + "/") & (inside.path < Namespace.path + "0")
@@ -144,16 +166,21 @@ def namespaces(session: Session, principal: Principal, parent: Place | None) -> 
     )
     own = visible_places(session, principal, Namespace, members_only=True)
     everything = Namespace.owner_id.is_(None) if principal.is_admin else false()
+    where = (
+        Namespace.parent_id == parent.id if parent else Namespace.parent_id.is_(None),
+        (count > 0) | own | everything,
+    )
+    total = session.scalar(select(func.count()).select_from(Namespace).where(*where)) or 0
+    page = Page.of(number, total)
+    personal = func.coalesce(Namespace.owner_id == (principal.user_id or 0), false())
     query = (
         select(Namespace, count.label("count"))
-        .where(
-            Namespace.parent_id == parent.id if parent else Namespace.parent_id.is_(None),
-            (count > 0) | own | everything,
-        )
-        .order_by(Namespace.path)
-        .limit(NAMESPACES)
+        .where(*where)
+        .order_by(personal.desc(), Namespace.path)
+        .limit(PER_PAGE)
+        .offset(page.offset)
     )
-    return [
+    rows = [
         NamespaceRow(
             path=row.Namespace.path,
             name=row.Namespace.name,
@@ -163,6 +190,7 @@ def namespaces(session: Session, principal: Principal, parent: Place | None) -> 
         )
         for row in session.execute(query)
     ]
+    return NamespacePage(rows, page)
 
 
 def recent_pushes(
@@ -175,7 +203,7 @@ def recent_pushes(
         .join(Project, Project.id == ContainerImage.project_id)
         .where(Tag.pushed_at.is_not(None), visible_places(session, principal), condition)
         # Signatures and the like are tags too, but not what people look for.
-        .where(~Tag.name.startswith("sha256-"))
+        .where(~attached())
         .order_by(Tag.pushed_at.desc(), Tag.id.desc())
         .limit(RECENT)
     )
@@ -241,20 +269,9 @@ def members(session: Session, place: Place) -> list[MemberRow]:
 
 
 def creatable_parents(session: Session, principal: Principal) -> list[str]:
-    """Return the namespaces in which the principal may create something."""
-    roles = select(Membership.place_id).where(
-        Membership.user_id == (principal.user_id or 0), Membership.role >= Role.MAINTAINER
-    )
-    tops = session.scalars(
-        select(Namespace.path).where(
-            Namespace.id.in_(roles) | (Namespace.owner_id == principal.user_id)
-        )
-    ).all()
-    query = select(Namespace.path).order_by(Namespace.path).limit(1000)
+    """Return the namespaces in which the principal may create something, their own first."""
+    personal = func.coalesce(Namespace.owner_id == (principal.user_id or 0), false())
+    query = select(Namespace.path).order_by(personal.desc(), Namespace.path).limit(PARENTS)
     if not principal.is_admin:
-        query = query.where(_at_or_below_any(tops))
+        query = query.where(below_own(session, principal, Namespace, Role.MAINTAINER))
     return list(session.scalars(query))
-
-
-def _at_or_below_any(paths: Iterable[str]) -> ColumnElement[bool]:
-    return or_(false(), *(at_or_below(Namespace.path, p) for p in paths))

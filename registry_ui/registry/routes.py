@@ -12,12 +12,13 @@ from ..catalog import removals
 from ..catalog.deletion import RemovalPlan, plan_image, plan_tag, start
 from ..catalog.detail import tag_view
 from ..catalog.reconcile import reconcile as reconcile_repository
+from ..catalog.reconcile import want_if_stale
 from ..catalog.tags import PER_PAGE, SORTS, Query, TagTable, tag_table
 from ..catalog.trees import build_tree
 from ..errors import NotFound
 from ..extensions import db
 from ..jobs import enqueue
-from ..models import ContainerImage, Removal, utc_now
+from ..models import ContainerImage, Removal
 from ..names import RepositoryName, TagName
 from ..pages import Page, crumbs, page_number
 from ..projects import listing
@@ -27,8 +28,6 @@ blueprint = Blueprint("registry", __name__)
 
 Answer = str | Response | tuple[str, int]
 
-#: A page that was reconciled longer ago than this asks the worker to do it again.
-STALE_SECONDS = 3600
 CHANGED = "Something was pushed since you saw the preview. Look again."
 #: Rows that a tree shows of one image; the image's page has the rest.
 TREE_ROWS = 20
@@ -49,7 +48,8 @@ def image(path: str, name: str) -> str:
         _, row = load_image(path, name)
         table = tag_table(row, query, registry_host())
         page = Page.of(query.page, table.total, PER_PAGE)
-        _reconcile_if_stale(row)
+        if want_if_stale(row):
+            enqueue("reconcile_wanted")
     return render_template(
         "image.html",
         project=loaded.project,
@@ -238,12 +238,6 @@ def reconcile(path: str, name: str) -> Response:
     if db.session.get(ContainerImage, row.id, populate_existing=True) is None:
         return redirect(url_for("projects.show", path=path))
     return redirect(url_for("registry.image", path=path, name=name))
-
-
-def _reconcile_if_stale(row: ContainerImage) -> None:
-    at = row.reconciled_at
-    if at is None or (utc_now() - at).total_seconds() > STALE_SECONDS:
-        enqueue("reconcile_one", row.path)
 
 
 def _query() -> Query:

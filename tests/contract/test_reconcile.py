@@ -59,13 +59,23 @@ def test_what_no_project_owns_is_unassigned(shop):
     assert shop.rows(ContainerImage) == []
 
 
-def test_an_unassigned_repository_that_was_emptied_is_forgotten(shop):
+def test_an_unassigned_repository_that_was_emptied_stays_while_the_registry_lists_it(shop):
     stray = f"{shop.root}/stray"
     shop.push(stray, {"1.0": ONE})
     shop.reconcile_all()
     shop.pusher.delete(stray, ONE.digest)
     shop.reconcile_all()
-    assert shop.rows(UnassignedRepository, path=stray) == []
+    assert shop.row(UnassignedRepository, path=stray).tag_count == 0
+
+
+def test_an_unassigned_repository_removed_from_the_registrys_disk_is_forgotten(own_site):
+    stray = f"{own_site.root}/stray"
+    own_site.push(stray, {"1.0": ONE})
+    own_site.reconcile_all()
+    below = own_site.registry.home / "data" / "docker" / "registry" / "v2" / "repositories"
+    shutil.rmtree(below / stray)
+    own_site.reconcile_all()
+    assert own_site.rows(UnassignedRepository, path=stray) == []
 
 
 def test_a_project_created_over_unassigned_repositories_adopts_them(site):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from unittest import mock
 
 import pytest
 from hypothesis import given
@@ -15,8 +17,10 @@ from registry_ui.distribution.manifest import (
     MAX_LAYERS,
     MAX_SIZE,
     MAX_TEXT,
+    TOO_MANY,
     ImageConfig,
     ManifestFacts,
+    every_child,
     read_config,
     read_manifest,
 )
@@ -50,7 +54,26 @@ NO_JSON += [b'{"layers": [' + b"9" * 100_000 + b"]}", b"{'a': 1}", b"{}x"]
 def test_what_is_no_json_is_unknown_and_says_so(body):
     facts = read(body)
     assert (facts.kind, facts.layers, len(facts.problems)) == ("unknown", (), 1)
-    assert read_config(body) == ImageConfig()
+    assert replace(read_config(body), problem="") == ImageConfig()
+
+
+BOMBS = {
+    "empty lists": b'{"x": [' + b"[]," * 1_000_000 + b"[]]}",
+    "numbers": b'{"x": [' + b"1," * 2_000_000 + b"1]}",
+    "objects": b'{"x": [' + b'{"a":{}},' * 400_000 + b"{}]}",
+    "nested objects": b'{"x":' * 800_000 + b"1" + b"}" * 800_000,
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_small_body_that_takes_long_to_read_is_not_read(name, monkeypatch):
+    parsing = mock.Mock(side_effect=AssertionError)
+    monkeypatch.setattr(json, "loads", parsing)
+    for media_type in (OCI, OCI_INDEX):
+        assert read(BOMBS[name], media_type).problems == (TOO_MANY,)
+    assert read_config(BOMBS[name]) == ImageConfig(problem=TOO_MANY)
+    assert every_child(BOMBS[name]) == []
+    assert not parsing.called
 
 
 @pytest.mark.parametrize("body", [b"[]", b"7", b"null", b'"x"', b"true", b"NaN"])

@@ -1,6 +1,7 @@
 """Manifests as the registry holds them, honest and hostile (PROTOCOLS 4.2, 4.4, 6.14)."""
 
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from registry_ui.distribution.manifest import (
     MAX_CHILDREN,
     MAX_LAYERS,
     MAX_SIZE,
+    ImageConfig,
     ManifestFacts,
     read_config,
     read_manifest,
@@ -179,11 +181,21 @@ def test_a_configuration_in_full():
     assert (config.entrypoint, config.cmd) == (("/start",), ("--port", "80"))
     assert (config.ports, config.volumes) == (("80/tcp",), ("/data",))
     assert [line.empty for line in config.history] == [False, True]
+    assert ImageConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
 
 
 @pytest.mark.parametrize("created", ["1970-01-01T00:00:00Z", "0001-01-01T00:00:00Z", "x", 7, None])
 def test_a_date_that_cannot_be_true_is_not_recorded(created):
     assert read_config(json.dumps({"created": created}).encode()).built_at is None
+
+
+def test_nothing_was_built_later_than_tomorrow():
+    now = datetime.now(UTC)
+    for days, true in ((0, True), (0.9, True), (1.1, False), (400, False)):
+        created = (now + timedelta(days=days)).isoformat()
+        assert bool(read_config(json.dumps({"created": created}).encode()).built_at) is true
+    far = {"org.opencontainers.image.created": "9999-12-31T23:00:00Z"}
+    assert read(image(annotations=far)).created_at is None
 
 
 values = st.recursive(
@@ -223,4 +235,5 @@ def test_no_json_whatsoever_makes_the_readers_fail(value, media_type):
     body = json.dumps(value).encode()
     facts = read_manifest(media_type, body)
     assert ManifestFacts.from_json(json.loads(json.dumps(facts.to_json()))) == facts
-    read_config(body)
+    config = read_config(body)
+    assert ImageConfig.from_json(json.loads(json.dumps(config.to_json()))) == config

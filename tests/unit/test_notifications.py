@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from registry_ui.distribution.notifications import (
     MAX_EVENTS,
+    MAX_REJECTED,
     Notification,
     oversized,
     parse_envelope,
@@ -99,7 +100,31 @@ def test_a_push_as_2x_sends_it():
     assert (event.action, event.repository, event.tag) == ("push", "acme/app/web", "v1")
     assert (event.digest, event.actor, event.method) == (DIGEST, "alice", "PUT")
     assert event.is_manifest
-    assert json.loads(event.raw) == PUSH_2
+
+
+@pytest.mark.parametrize("event", [PUSH_2, PUSH_3, DELETE_BY_TAG_3])
+def test_what_is_kept_of_an_event_is_what_is_believed_and_reads_the_same_again(event):
+    found = only(envelope(event))
+    kept = json.loads(found.raw)
+    assert parse_event(kept) == found
+    assert set(kept) == {"id", "timestamp", "action", "target", "request", "actor"}
+    assert set(kept["target"]) == {"mediaType", "repository", "tag", "digest"}
+    assert (set(kept["request"]), set(kept["actor"])) == ({"method"}, {"name"})
+
+
+def test_what_was_kept_whole_is_still_read():
+    assert parse_event(json.loads(json.dumps(PUSH_2))).tag == "v1"
+
+
+@pytest.mark.parametrize("usable", [True, False])
+def test_a_megabyte_of_somebodys_text_is_not_kept(usable):
+    event = json.loads(json.dumps(PUSH_2))
+    event["request"]["useragent"] = event["extra"] = "<" * 1_000_000
+    event["action"] = "push" if usable else "explode"
+    found = only(envelope(event))
+    assert (found.rejected is None) is usable
+    assert len(found.raw) <= (2000 if usable else MAX_REJECTED)
+    assert len(only(b"x" * 1_000_000).raw) <= MAX_REJECTED
 
 
 def test_a_push_by_digest_as_3x_sends_it():
@@ -196,6 +221,9 @@ NO_TIMES = ["", "now", "2026-11-23T16:06:41", "2026-11-23", "1700000000", "2026-
 NO_TIMES += [
     "9999-12-31T23:59:59-23:59",
     "0001-01-01T00:00:00+23:59",
+    "9999-12-31T23:00:00Z",
+    "9999-01-01T00:00:00Z",
+    "0001-06-01T00:00:00Z",
     "²Z",
     "2026-11-23T16:06:41Z ",
 ]
@@ -217,7 +245,7 @@ NO_ENVELOPE += [b"[" * 100_000, b'{"events":' * 50_000, b"9" * 100_000, b'{"even
 def test_a_body_that_holds_no_events_is_one_rejected_event(body):
     event = only(body)
     assert event.rejected
-    assert event.raw == body
+    assert event.raw == body[:MAX_REJECTED]
     assert only(body).event_id == event.event_id, "a repeat is a repeat"
     assert only(body + b" ").event_id != event.event_id
 

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from registry_ui.audit import CONSOLE, REGISTRY, WORKER
 from registry_ui.models import AccessToken, Membership, Namespace, Project, RegistryToken, Tag, User
 from tests.unit.hostile_registry import Answer, always, hostile_registry
 from tests.web.support import PASSWORD, Site, digest, event_of
@@ -62,7 +63,7 @@ def test_a_user_is_created_and_a_password_made_up_and_printed_alone(site):
     assert site.browser().sign_in("carol", password).status_code == 302
     assert not site.row(User).is_admin
     assert site.row(Namespace).path == "carol"
-    assert site.audit()[0] == ("console", "user.create", "carol")
+    assert site.audit()[0] == ("-/console", "user.create", "carol")
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", ""])
@@ -95,7 +96,7 @@ def test_namespaces_and_projects_are_created(site, visibility):
     options = ["--visibility", visibility] if visibility else []
     assert run(site, "project", "create", "acme/sub/app", *options).exit_code == 0
     assert site.row(Project).visibility == (visibility or "private")
-    assert ("console", "project.create", "acme/sub/app") in site.audit()
+    assert ("-/console", "project.create", "acme/sub/app") in site.audit()
 
 
 def test_a_new_project_adopts_what_was_unassigned_below_it(make_app):
@@ -116,7 +117,7 @@ def test_a_new_project_adopts_what_was_unassigned_below_it(make_app):
 def test_a_member_is_added_with_a_role_in_any_letters(acme, role):
     assert run(acme, "member", "add", "acme/app", "alice", role).exit_code == 0
     assert acme.row(Membership).role in {10, 20, 30, 40, 50}
-    assert acme.audit()[-1] == ("console", "member.add", "acme/app")
+    assert acme.audit()[-1] == ("-/console", "member.add", "acme/app")
 
 
 # -- tokens --------------------------------------------------------------------
@@ -137,7 +138,7 @@ def test_the_registry_token_is_printed_alone_and_that_is_noted(site):
     result = run(site, "registry-token", "show")
     assert result.exit_code == 0
     assert result.stdout == site.registry_token() + "\n"
-    assert ("console", "registry_token.reveal", "registry token") in site.audit()
+    assert ("-/console", "registry_token.reveal", "registry token") in site.audit()
 
 
 def test_the_registry_token_is_reset_and_the_new_one_printed_alone(site):
@@ -293,3 +294,10 @@ def test_a_comparison_prints_what_it_found_for_each_repository(tagged):
     assert "free/one: 2 tags, unassigned" in result.stdout
     assert "bad/one" in result.stderr
     assert [tag.name for tag in site.rows(Tag)] == ["v1", "v3"]
+
+
+@pytest.mark.parametrize("actor", [CONSOLE, WORKER, REGISTRY], ids=lambda actor: actor.name)
+def test_no_user_can_be_called_as_the_system_is_in_the_audit(site, actor):
+    done = site.app.test_cli_runner().invoke(args=["user", "create", "--", actor.name])
+    assert done.exit_code == 1
+    assert site.rows(User) == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from sqlalchemy import insert
 
@@ -17,6 +19,7 @@ from registry_ui.models import (
     User,
     utc_now,
 )
+from tests.support.html import Page
 from tests.web.support import digest
 
 FEW, MANY = 3, 60
@@ -137,3 +140,45 @@ def test_a_member_of_hundreds_of_places_sees_them(site):
     assert browser.get("/acme/p1").status_code == 200
     assert browser.get("/acme/p4").status_code == 404
     assert site.browser("other").get("/acme").status_code == 404
+
+
+@pytest.fixture
+def flooded(site):
+    """A site where somebody made alice a Maintainer of 520 groups that she never asked for."""
+    site.user("alice")
+    site.namespace("team/inner")
+    site.member("team", "alice", "guest")
+    site.project("zoo/app")
+    site.member("zoo", "alice", "owner")
+    with site.session() as session:
+        alice = session.query(User).filter_by(username="alice").one()
+        for n in range(520):
+            group = Namespace(path=f"aa{n:03}")
+            session.add(group)
+            session.flush()
+            session.add(Membership(user_id=alice.id, place_id=group.id, role=40))
+        session.commit()
+    return site
+
+
+def test_who_is_maintainer_of_hundreds_of_groups_may_still_create(flooded):
+    answer = flooded.browser("alice").get("/-/new/project")
+    assert answer.status_code == 200
+    offered = re.findall(r'<option value="([^"]*)"', answer.text)
+    offered = [path for path in offered if path in {"alice", "zoo", "team"} or path[:2] == "aa"]
+    assert len(offered) == 522
+    assert offered[0] == "alice"
+    assert "zoo" in offered
+    assert "team" not in offered
+
+
+def test_nobody_can_push_a_group_out_of_view(flooded):
+    browser, seen = flooded.browser("alice"), []
+    address = "/"
+    while address:
+        page = Page(browser.get(address).text)
+        seen += [link for link in page.links.values() if re.fullmatch("/[a-z0-9]+", link)]
+        if address == "/":
+            assert "/alice" in seen
+        address = page.links.get("Next")
+    assert {"/zoo", "/team", "/aa000", "/aa519"} <= set(seen)

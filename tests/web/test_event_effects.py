@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy.exc import DataError, OperationalError
 
 from registry_ui.models import ContainerImage, RegistryEvent, Tag, UnassignedRepository
 from registry_ui.token_auth.signer import OWN_SUBJECT
+from tests.support.html import Page
 from tests.web.support import OCI_INDEX, digest, event_of
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -311,6 +313,52 @@ def test_an_event_that_breaks_us_is_set_aside_and_the_others_go_on(acme, monkeyp
     by_id = {row.event_id: row for row in acme.rows(RegistryEvent)}
     assert (by_id["poison"].status, by_id["good"].status) == ("rejected", "applied")
     assert acme.row(Tag).name == "v2"
+
+
+def test_an_event_that_the_database_can_not_hold_is_set_aside_and_others_wait_for_it(
+    acme, monkeypatch
+):
+    from registry_ui.events import apply  # noqa: PLC0415 - what is patched
+
+    right = apply.parse_event
+
+    def breaks(event):
+        if event["id"] in errors:
+            raise errors[event["id"]]("statement", {}, Exception("words"))
+        return right(event)
+
+    errors = {"poison": DataError, "early": OperationalError}
+    monkeypatch.setattr(apply, "parse_event", breaks)
+    with monkeypatch.context() as patched:
+        patched.setattr("registry_ui.events.routes.enqueue", lambda *_job: None)
+        acme.deliver(
+            event_of("push", "acme/app", "v1", id="poison"),
+            event_of("push", "acme/app", "v2", id="early"),
+        )
+    with acme.app.app_context(), pytest.raises(OperationalError):
+        apply.apply_pending()
+    by_id = {row.event_id: row.status for row in acme.rows(RegistryEvent)}
+    assert by_id == {"poison": "rejected", "early": "pending"}
+    del errors["early"]
+    with acme.app.app_context():
+        apply.apply_pending()
+    assert acme.row(Tag).name == "v2"
+
+
+def test_signatures_are_told_from_tags_that_are_only_called_alike(acme):
+    hexes = "a" * 64
+    signatures = [f"sha256-{hexes}{end}" for end in ("", ".sig", ".att", ".sbom")]
+    signatures.append(f"sha512-{hexes}{hexes}.sig")
+    others = ["sha256-release", f"SHA256-{hexes}.sig", f"sha256-{hexes}.other"]
+    others += [f"sha256-{hexes.upper()}.sig", f"sha256-{hexes}a", f"x-sha256-{hexes}"]
+    acme.user("reader", admin=True)
+    seen = set()
+    for number, tag in enumerate([*signatures, *others]):
+        acme.deliver(event_of("push", "acme/app", tag, at=NOW + timedelta(seconds=number)))
+        page = Page(acme.browser("reader").get("/").text)
+        seen |= {link.rpartition("/")[2] for link in page.links.values() if "/-/tags/" in link}
+    assert acme.row(ContainerImage).tag_count == len(others)
+    assert seen == set(others)
 
 
 def test_events_that_waited_are_applied_in_the_end(acme, monkeypatch):

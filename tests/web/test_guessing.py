@@ -152,3 +152,39 @@ def test_few_password_hashes_are_computed_at_a_time(alice, monkeypatch):
         thread.join(20)
     assert answer.status_code == 429
     assert int(answer.headers["Retry-After"]) > 0
+
+
+def test_guesses_that_come_all_at_once_are_no_more_than_those_one_by_one(alice, monkeypatch):
+    monkeypatch.setattr(throttle, "PATIENCE", 20)
+    guesses, checks, all_in, statuses = 20, [], threading.Event(), []
+    check = throttle.check
+
+    def counted(*arguments):
+        check(*arguments)
+        checks.append(arguments)
+        if len(checks) >= guesses:
+            all_in.set()
+
+    def verify(_hash, _password):
+        assert all_in.wait(20)  # everybody has been let in before the first has failed
+        return False
+
+    monkeypatch.setattr(throttle, "check", counted)
+    monkeypatch.setattr(VERIFY, verify)
+
+    def guess():
+        statuses.append(by_token(alice, "alice", "guess", "192.0.2.1").status_code)
+
+    threads = [threading.Thread(target=guess) for _ in range(guesses)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    # As many more as there are places: those were at it already.
+    assert LIMIT <= statuses.count(401) < LIMIT + throttle.PLACES
+    assert statuses.count(429) == guesses - statuses.count(401)
+
+
+def test_nobody_waits_long_for_a_place():
+    """Who waits holds a thread of the site."""
+    assert throttle.PATIENCE < 0.5

@@ -153,7 +153,7 @@ def test_a_reset_is_noted_with_who_did_it_and_so_is_its_first_use(site, admin):
     new = reset(admin)
     assert ("admin", "registry_token.reset", "registry token") in site.audit()
     works(site, new)
-    assert ("registry", "registry_token.in_use", "registry token") in site.audit()
+    assert ("-/registry", "registry_token.in_use", "registry token") in site.audit()
     assert new not in str(site.dump()["audit_entries"])
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from registry_ui.models import ContainerImage, Manifest, Removal, Tag
+from registry_ui.jobs import beat
+from registry_ui.models import ContainerImage, Manifest, RegistryEvent, Removal, Tag
 from tests.unit.hostile_registry import Answer, always
 from tests.web.support import event_of
 
@@ -171,6 +173,25 @@ def test_readiness_tells_of_the_registry_and_liveness_does_not(troubled, registr
     found = answer.json
     assert (found["database"], found["worker"]) == (True, False)
     assert found["registry"] is (trouble is None)
+
+
+@pytest.mark.parametrize(("seconds", "ready"), [(10, True), (90, False)])
+def test_readiness_tells_of_events_that_wait_for_a_worker_that_beats(
+    troubled, registry, monkeypatch, seconds, ready
+):
+    registry.answer = always(200, {}, V2)
+    monkeypatch.setattr("registry_ui.events.routes.enqueue", lambda *_job: None)
+    troubled.deliver(event_of("push", "acme/app/new", "v9"))
+    since = datetime.now(UTC) - timedelta(seconds=seconds)
+    troubled.change(RegistryEvent, {"received_at": since})
+    beat(troubled.app)
+    answer = troubled.app.test_client().get("/readyz")
+    assert (answer.status_code, answer.json["worker"]) == (200 if ready else 503, ready)
+    page = troubled.browser("admin").get("/-/admin").text
+    assert ("an event has waited for" in page) is not ready
+    monkeypatch.undo()
+    troubled.deliver()
+    assert troubled.app.test_client().get("/readyz").json["worker"] is True
 
 
 V2 = {"Docker-Distribution-Api-Version": "registry/2.0"}

@@ -120,6 +120,22 @@ def test_a_tag_that_moves_at_the_last_moment_is_kept_and_that_is_said(site, grap
     assert "another image" in answer.text or "kept" in answer.text
 
 
+def test_a_push_while_the_placeholder_is_prepared_is_not_swallowed(site, graph):
+    """Whoever pushed was told that it worked."""
+    one, two = graph.image("one"), graph.image("two")
+    graph.tag(IMAGE, v1=one, latest=one)
+    adopt(site)
+
+    def push(asked):
+        if asked.method == "PUT" and "/blobs/uploads/" in asked.path:
+            graph.tag(IMAGE, v1=two)
+
+    graph.before = push
+    delete_tag(site, "v1", one)
+    assert site.row(Removal).report[-1]["outcome"] == "kept"
+    assert graph.tags[IMAGE] == {"v1": two, "latest": one}
+
+
 @BOTH
 def test_the_last_tag_takes_the_image_with_it_from_the_index(site, graph):
     one = graph.image("one")

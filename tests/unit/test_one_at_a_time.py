@@ -1,0 +1,57 @@
+"""Long work of a kind is done by one thread of a process; the others go back to the queue."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from registry_ui.jobs import OneAtATime
+
+
+def test_who_comes_meanwhile_does_not_wait_and_the_work_is_done_all_the_same():
+    turn, done = OneAtATime(), []
+    inside, go_on = threading.Event(), threading.Event()
+
+    def work(name):
+        inside.set()
+        assert go_on.wait(20)
+        done.append((name, threading.current_thread().name))
+
+    thread = threading.Thread(target=turn.do, args=(work, "first"), name="worker")
+    thread.start()
+    assert inside.wait(20)
+    for _ in range(3):
+        turn.do(work, "second")
+    assert done == []
+    go_on.set()
+    thread.join(20)
+    assert done == [("first", "worker"), ("second", "worker")]
+
+
+def test_work_that_breaks_off_does_not_keep_the_next_from_its_turn():
+    turn, done = OneAtATime(), []
+
+    def breaks():
+        raise ValueError
+
+    with pytest.raises(ValueError):  # noqa: PT011 - our own, without words
+        turn.do(breaks)
+    turn.do(done.append, "next")
+    assert done == ["next"]
+
+
+def test_of_many_threads_never_two_are_at_it():
+    turn, lock, done = OneAtATime(), threading.Lock(), []
+
+    def work(number):
+        assert lock.acquire(blocking=False)
+        done.append(number)
+        lock.release()
+
+    threads = [threading.Thread(target=turn.do, args=(work, n)) for n in range(50)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert sorted(done) == list(range(50))

@@ -1,0 +1,140 @@
+"""A removal is in one worker's hands, in one thread of it, however long it takes."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from registry_ui.catalog import removals
+from registry_ui.catalog.deletion import plan_image, start
+from registry_ui.jobs import run_removal
+from registry_ui.models import ContainerImage, Project, Removal
+from tests.web.graph import OCI_INDEX, Graph
+from tests.web.support import ACTOR
+
+PATH = "acme/app"
+PAST = datetime.now(UTC) - timedelta(hours=1)
+FUTURE = datetime.now(UTC) + timedelta(hours=1)
+
+
+def missing(count):
+    """Pointers to manifests that the registry does not have."""
+    return [{"mediaType": OCI_INDEX, "digest": f"sha256:{n:064x}", "size": 1} for n in range(count)]
+
+
+@pytest.fixture
+def graph(registry):
+    made = Graph(by_tag=True)
+    registry.answer = made
+    return made
+
+
+@pytest.fixture
+def site(served, graph, monkeypatch):
+    served.project(PATH)
+    monkeypatch.setattr(removals, "SIGN_SECONDS", 0.0)
+    return served
+
+
+def removal_of(site, graph, path, digest):
+    """Push an image and start its removal; nobody carries it out yet."""
+    graph.tag(path, v1=digest)
+    site.app.test_cli_runner().invoke(args=["reconcile", path])
+    with site.session() as session:
+        image = session.query(ContainerImage).filter_by(path=path).one()
+        return start(ACTOR, plan_image(image), session.query(Project).one()).id
+
+
+def parts_asked(registry):
+    return [asked.path for asked in registry.asked if "/manifests/sha256:0000" in asked.path]
+
+
+def run(site, removal_id):
+    with site.app.app_context():
+        return removals.run(removal_id)
+
+
+def test_parts_that_are_not_there_count_as_parts(site, graph, registry, monkeypatch):
+    monkeypatch.setattr(removals, "MAX_PARTS", 20)
+    trap = graph.store(OCI_INDEX, {"manifests": missing(100)})
+    removal_id = removal_of(site, graph, PATH, trap)
+    registry.asked.clear()
+    run(site, removal_id)
+    removal = site.row(Removal)
+    assert removal.state == "failed"
+    assert "more than 20 parts" in removal.report[-1]["detail"]
+    assert 0 < len(parts_asked(registry)) < 20
+
+
+def test_the_lease_is_renewed_while_parts_are_asked_for(site, graph):
+    trap = graph.store(OCI_INDEX, {"manifests": missing(10)})
+    removal_id = removal_of(site, graph, PATH, trap)
+    held = []
+
+    def look(asked):
+        if "/manifests/sha256:0000" in asked.path:
+            held.append(site.row(Removal).lease_until > datetime.now(UTC))
+            site.change(Removal, {"lease_until": PAST})
+
+    graph.before = look
+    run(site, removal_id)
+    assert held == [True] * 10
+    assert site.row(Removal).state == "done"
+
+
+def test_a_worker_whose_lease_is_anothers_stops_and_writes_nothing(site, graph, registry):
+    trap = graph.store(OCI_INDEX, {"manifests": missing(10)})
+    removal_id = removal_of(site, graph, PATH, trap)
+    registry.asked.clear()
+
+    def take_over(asked):
+        if "/manifests/sha256:0000" in asked.path:
+            site.change(Removal, {"lease_owner": "another", "lease_until": FUTURE})
+
+    graph.before = take_over
+    assert run(site, removal_id) is None
+    removal = site.row(Removal)
+    assert (removal.state, removal.report, removal.lease_until) == ("running", [], FUTURE)
+    assert removal.finished_at is None
+    assert len(parts_asked(registry)) == 1
+    assert graph.tags[PATH] == {"v1": trap}
+
+
+def test_a_worker_that_was_overtaken_at_the_last_step_does_not_say_that_it_is_done(site, graph):
+    removal_id = removal_of(site, graph, PATH, graph.image("one"))
+
+    def take_over(asked):
+        if asked.method == "DELETE":
+            site.change(Removal, {"lease_owner": "another", "lease_until": FUTURE})
+
+    graph.before = take_over
+    assert run(site, removal_id) is None
+    assert site.row(Removal).state == "running"
+    assert not [entry for entry in site.audit() if entry[1] == "image.delete.done"]
+
+
+def test_a_second_removal_waits_for_the_first_without_a_thread_of_its_own(site, graph):
+    ids = [removal_of(site, graph, f"{PATH}/{name}", graph.image(name)) for name in ("a", "b")]
+    inside, go_on = threading.Event(), threading.Event()
+
+    def block(asked):
+        if asked.path == f"/v2/{PATH}/a/manifests/v1":
+            inside.set()
+            assert go_on.wait(20)
+
+    graph.before = block
+
+    def work(removal_id):
+        with site.app.app_context():
+            run_removal(removal_id)
+
+    thread = threading.Thread(target=work, args=(ids[0],))
+    thread.start()
+    assert inside.wait(20)
+    work(ids[1])  # comes back at once
+    assert [row.state for row in site.rows(Removal)] == ["running", "waiting"]
+    go_on.set()
+    thread.join(20)
+    assert [row.state for row in site.rows(Removal)] == ["done", "done"]

@@ -1,0 +1,98 @@
+"""Whoever opens the page of an image that was compared long ago starts one job, not many."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from registry_ui.catalog.reconcile import reconcile_wanted
+from registry_ui.models import ContainerImage, Tag
+from tests.unit.hostile_registry import Answer
+from tests.web.graph import Graph
+
+IMAGE = "acme/app"
+LONG_AGO = datetime.now(UTC) - timedelta(hours=5)
+
+
+@pytest.fixture
+def graph(registry):
+    made = Graph()
+    registry.answer = made
+    return made
+
+
+@pytest.fixture
+def jobs(monkeypatch):
+    """What pages leave for the worker; nobody does it."""
+    found = []
+    monkeypatch.setattr("registry_ui.registry.routes.enqueue", lambda *job: found.append(job))
+    return found
+
+
+@pytest.fixture
+def site(served, graph):
+    """A site with a public image that was compared long ago; a push was missed since."""
+    served.project(IMAGE, "public")
+    graph.tag(IMAGE, v1=graph.image("one"))
+    assert served.app.test_cli_runner().invoke(args=["reconcile"]).exit_code == 0
+    served.change(ContainerImage, {"reconciled_at": LONG_AGO})
+    served.change(Tag, {"seen_at": LONG_AGO})
+    graph.tag(IMAGE, v1=graph.image("two"))
+    return served
+
+
+def look(site):
+    assert site.browser().get(f"/{IMAGE}/-/images").status_code == 200
+
+
+def work(site):
+    with site.app.app_context():
+        reconcile_wanted()
+
+
+def heads(registry):
+    return [asked for asked in registry.asked if asked.method == "HEAD"]
+
+
+def test_many_views_are_one_job_and_it_asks_what_the_tags_stand_for(site, graph, jobs):
+    for _ in range(5):
+        look(site)
+    assert jobs == [("reconcile_wanted",)]
+    work(site)
+    assert site.row(Tag).digest == graph.tags[IMAGE]["v1"]
+    assert not site.row(ContainerImage).reconcile_wanted
+    look(site)
+    assert len(jobs) == 1, "it was compared just now"
+
+
+def test_of_what_was_compared_lately_only_the_list_is_asked(site, registry):
+    site.change(ContainerImage, {"reconciled_at": datetime.now(UTC), "reconcile_wanted": True})
+    registry.asked.clear()
+    work(site)
+    assert [asked.path for asked in registry.asked] == [f"/v2/{IMAGE}/tags/list"]
+
+
+def test_a_registry_that_fails_is_not_asked_for_everything_again_and_again(
+    site, graph, registry, jobs
+):
+    def answer(asked):
+        return Answer(503) if asked.method == "HEAD" or down else graph(asked)
+
+    registry.answer, down = answer, False
+    look(site)
+    registry.asked.clear()
+    work(site)
+    assert len(heads(registry)) == 1
+    assert site.row(ContainerImage).reconcile_error
+    registry.asked.clear()
+    down = True
+    for _ in range(3):
+        look(site)
+        work(site)
+    assert len(jobs) == 1
+    assert heads(registry) == []
+    down = False
+    work(site)
+    image = site.row(ContainerImage)
+    assert (image.reconcile_wanted, image.reconcile_error) == (False, None)
