@@ -52,6 +52,9 @@ class Config:
     token_issuer: str
     token_service: str
     token_lifetime: int
+    tokens_only: bool
+    docker_sessions: bool
+    decisions_kept_days: int
     registry_timeout: float
     reconcile_interval: int
     max_body: int
@@ -92,6 +95,9 @@ class Config:
             token_issuer=read.text("TOKEN_ISSUER", "registry_ui"),
             token_service=read.text("TOKEN_SERVICE", "registry"),
             token_lifetime=lifetime,
+            tokens_only=read.flag("TOKENS_ONLY", default=False),
+            docker_sessions=read.flag("DOCKER_SESSIONS", default=True),
+            decisions_kept_days=read.integer("DECISIONS_KEPT_DAYS", 14),
             registry_timeout=read.number("REGISTRY_TIMEOUT", 2.0),
             reconcile_interval=read.integer("RECONCILE_INTERVAL", 3600),
             max_body=read.integer("MAX_BODY", 1024 * 1024),
@@ -142,6 +148,12 @@ class _Reader:
         if not text.isascii() or not text.isdigit():
             raise ConfigError(f"{PREFIX}{name} is {text!r}: a whole number is needed")
         return int(text)
+
+    def flag(self, name: str, *, default: bool) -> bool:
+        text = self.text(name, "yes" if default else "no").lower()
+        if text not in {"yes", "no"}:
+            raise ConfigError(f"{PREFIX}{name} is {text!r}: yes or no is needed")
+        return text == "yes"
 
     def port(self, name: str, default: int) -> int:
         value = self.integer(name, default)

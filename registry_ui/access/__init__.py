@@ -1,25 +1,44 @@
 """Who may do what. Deny by default; every answer names its rule."""
 
 from .decisions import (
+    ACCESS_TOKEN,
     ANONYMOUS,
+    DEPLOY_TOKEN,
+    NO_CREDENTIAL,
+    PASSWORD,
     SCOPES,
     Decision,
     Principal,
+    Reach,
     Standing,
     decide,
     decide_repository,
     rights,
+    unowned,
 )
-from .lookup import at_or_below, below, can_see_namespace, standing, standings, visible_places
+from .lookup import (
+    at_or_below,
+    below,
+    can_see_namespace,
+    standing,
+    standings,
+    standings_quickly,
+    visible_places,
+)
 from .roles import RULE_OF, RULES, Right, Role, Rule, Visibility
 
 __all__ = [
+    "ACCESS_TOKEN",
     "ANONYMOUS",
+    "DEPLOY_TOKEN",
+    "NO_CREDENTIAL",
+    "PASSWORD",
     "RULES",
     "RULE_OF",
     "SCOPES",
     "Decision",
     "Principal",
+    "Reach",
     "Right",
     "Role",
     "Rule",
@@ -33,5 +52,7 @@ __all__ = [
     "rights",
     "standing",
     "standings",
+    "standings_quickly",
+    "unowned",
     "visible_places",
 ]

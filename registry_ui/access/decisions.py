@@ -12,33 +12,70 @@ SCOPES: dict[str, frozenset[Right]] = {
     "read_registry": frozenset({Right.SEE, Right.PULL}),
     "write_registry": frozenset({Right.SEE, Right.PULL, Right.PUSH}),
     "delete_registry": frozenset({Right.SEE, Right.DELETE}),
+    "api": frozenset({Right.SEE, Right.CREATE, Right.CONFIGURE, Right.ADMINISTER, Right.REMOVE}),
 }
+
+#: The kinds of credential, in the words of pages and records.
+PASSWORD, ACCESS_TOKEN, DEPLOY_TOKEN = "password", "access token", "deploy token"
+NO_CREDENTIAL = "no credentials"
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Where a credential holds: at ``path``, and unless ``exact`` at everything below it."""
+
+    path: str
+    exact: bool = False
+
+    def covers(self, path: str) -> bool:
+        """Whether a path lies within; segments are compared whole."""
+        return path == self.path or (not self.exact and path.startswith(self.path + "/"))
+
+    def __str__(self) -> str:
+        return self.path if self.exact else f"{self.path} and what is below it"
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who asks. ``user_id`` is None for anyone without credentials.
+    """Who asks, and by what.
 
-    ``scopes`` is None for a person who signed in with a password, and the scopes of
-    the access token otherwise.
+    A person has a ``user_id``; a deploy token has a ``home``, the place that it belongs
+    to; anyone without credentials has neither. ``scopes`` is None for a person who showed
+    a password, and the scopes of the token otherwise. ``reach`` is where a token holds,
+    None for everywhere that its owner may go. ``credential`` says what was shown, in
+    words: a kind, and the name that its owner gave it; ``token_id`` which access token.
     """
 
     user_id: int | None = None
     username: str = ""
     is_admin: bool = False
     scopes: frozenset[str] | None = None
+    reach: Reach | None = None
+    home: str | None = None
+    credential: str = PASSWORD
+    token_id: int | None = None
 
     @property
     def is_anonymous(self) -> bool:
         """Whether no credentials were shown."""
-        return self.user_id is None
+        return self.user_id is None and self.home is None
+
+    @property
+    def is_person(self) -> bool:
+        """Whether somebody with an account asks."""
+        return self.user_id is not None
+
+    @property
+    def kind(self) -> str:
+        """The kind of the credential, without its name."""
+        return self.credential.partition(" “")[0]
 
     def lets_through(self, right: Right) -> bool:
         """Whether the credential, not the person, covers the right."""
         return self.scopes is None or any(right in SCOPES[s] for s in self.scopes if s in SCOPES)
 
 
-ANONYMOUS = Principal()
+ANONYMOUS = Principal(credential=NO_CREDENTIAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,34 +114,56 @@ class Decision:
     rule: str
 
 
-def decide(  # noqa: PLR0911 - a table of answers, each with its words
-    principal: Principal, standing: Standing, right: Right
-) -> Decision:
+def decide(principal: Principal, standing: Standing, right: Right) -> Decision:
     """Decide whether ``principal`` has ``right`` at the place of ``standing``.
 
     The order matters only for the words: what is allowed is the same in any.
     """
-    if not principal.lets_through(right):
-        return Decision(False, f"the access token has no scope for {right}")
+    if (short := _shortcoming(principal, standing, right)) is not None:
+        return Decision(False, short)
     if principal.is_admin:
         return Decision(True, "administrators may all")
     if standing.place is None:
         return Decision(False, f"nothing owns {standing.path}")
-    rule, place = RULE_OF[right], standing.place
+    rule = RULE_OF[right]
     if standing.role is not None and standing.role >= rule.minimum:
-        return Decision(True, f"{standing.role.label} in {standing.role_at}")
-    if rule.by_visibility and standing.visibility == Visibility.PUBLIC:
-        return Decision(True, f"{place} is public")
-    if rule.by_visibility and standing.visibility == Visibility.INTERNAL:
-        if not principal.is_anonymous:
-            return Decision(True, f"{place} is internal, and you are signed in")
-        return Decision(False, f"{place} is internal: sign in to {right}")
-    needs = f"{right} needs {rule.minimum.label}"
+        who = "deploy token of" if principal.home else f"{standing.role.label} in"
+        return Decision(True, f"{who} {standing.role_at}")
+    opened = _by_visibility(principal, standing, right) if rule.by_visibility else None
+    return opened or Decision(False, _missing_role(principal, standing, rule.minimum, right))
+
+
+def _shortcoming(principal: Principal, standing: Standing, right: Right) -> str | None:
+    """Return why the credential does not do, whoever shows it; None where it does."""
+    if not principal.lets_through(right):
+        return f"the {principal.kind} has no scope for {right}"
+    if principal.reach is not None and not principal.reach.covers(standing.path):
+        return f"the {principal.kind} is only for {principal.reach}"
+    return None
+
+
+def _by_visibility(principal: Principal, standing: Standing, right: Right) -> Decision | None:
+    """Return what the visibility of a project says to those without a role in it."""
+    if standing.visibility == Visibility.PUBLIC:
+        return Decision(True, f"{standing.place} is public")
+    if standing.visibility != Visibility.INTERNAL:
+        return None
+    if principal.is_person:
+        return Decision(True, f"{standing.place} is internal, and you are signed in")
+    if principal.home is not None:
+        return None
+    return Decision(False, f"{standing.place} is internal: sign in to {right}")
+
+
+def _missing_role(principal: Principal, standing: Standing, minimum: Role, right: Right) -> str:
+    place, needs = standing.place, f"{right} needs {minimum.label}"
     if principal.is_anonymous:
-        return Decision(False, f"you are not signed in; {needs} in {place}")
+        return f"you are not signed in; {needs} in {place}"
+    if principal.home is not None and standing.role is None:
+        return f"the deploy token is for {principal.home}, not for {place}"
     if standing.role is None:
-        return Decision(False, f"you have no role in {place}; {needs}")
-    return Decision(False, f"you are {standing.role.label} in {standing.role_at}; {needs}")
+        return f"you have no role in {place}; {needs}"
+    return f"you are {standing.role.label} in {standing.role_at}; {needs}"
 
 
 def decide_repository(principal: Principal, standing: Standing, right: Right) -> Decision:
@@ -113,8 +172,13 @@ def decide_repository(principal: Principal, standing: Standing, right: Right) ->
     An administrator may touch unassigned repositories too.
     """
     if standing.project is None and not principal.is_admin:
-        return Decision(False, f"no project owns {standing.path}")
+        return Decision(False, unowned(standing.path))
     return decide(principal, standing, right)
+
+
+def unowned(path: str) -> str:
+    """Return the rule about a repository of no project: also for what must look like one."""
+    return f"no project owns {path}"
 
 
 def rights(principal: Principal, standing: Standing) -> set[str]:

@@ -1,89 +1,294 @@
-"""Who shows these credentials: an account password or an access token."""
+"""Who shows these credentials: a password, an access token, a deploy token, a docker session."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 
-from ..access import Principal
+from ..access import ACCESS_TOKEN, DEPLOY_TOKEN, Principal, Reach
+from ..errors import Unauthorized
 from ..extensions import db, release, writing
-from ..models import AccessToken, User, utc_now
+from ..models import AccessToken, DeployToken, DockerSession, Place, User, utc_now
+from ..storage import Prepared
 from . import throttle
-from .secrets import looks_like_access_token, secret_hash, verify_password
+from .remembered import remembered
+from .secrets import (
+    ACCESS_PREFIX,
+    DEPLOY_PREFIX,
+    SESSION_PREFIX,
+    prefix_of,
+    secret_hash,
+    verify_password,
+)
 
-#: ``last_used_at`` is coarse: at most one write for a token in this time.
+#: ``last_used_at`` is coarse: at most one write for a credential in this time.
 LAST_USED_STEP = timedelta(minutes=10)
+WRONG = "The user name, password or access token is wrong."
+SESSION_ENDED = "This docker session has ended. Sign in again."
+NO_PASSWORDS = "Account passwords are not accepted here: use an access token."
 
 
-def authenticate(username: str, password: str, address: str) -> Principal | None:
-    """Return the principal of right credentials, None for any that are wrong.
+class BadCredentials(Unauthorized):
+    """They are wrong. Why is said only to those who have the secret itself.
 
-    Raises throttle.TooManyAttempts for a password after many wrong ones from ``address``.
-
-    An access token must come with its owner's user name. On its path there is no
-    password hash, and no write but the coarse ``last_used_at``.
+    ``username`` is whose secret it was, where that is known and was not shown.
     """
-    if looks_like_access_token(password):
-        return authenticate_token(password, username)
-    user = verify_account(username, password, address)
-    return principal_of(user) if user else None
+
+    def __init__(self, message: str = WRONG, hint: str = "", username: str = "") -> None:
+        super().__init__(message, hint)
+        self.username = username
 
 
-def authenticate_token(secret: str, username: str | None = None) -> Principal | None:
-    """Return the principal of an access token, if it is valid and, where given, the user's own."""
-    now = utc_now()
-    query = (
-        select(
-            AccessToken.id,
-            AccessToken.scopes,
-            AccessToken.last_used_at,
-            User.id.label("user_id"),
-            User.username,
-            User.is_admin,
-        )
-        .join(User, User.id == AccessToken.user_id)
-        .where(
-            AccessToken.secret_hash == secret_hash(secret),
-            AccessToken.revoked_at.is_(None),
-            (AccessToken.expires_at.is_(None)) | (AccessToken.expires_at > now),
-            User.is_blocked.is_(False),
-        )
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Credentials as a client shows them, and how."""
+
+    username: str
+    password: str
+    address: str
+    by_post: bool = False
+
+
+def authenticate(attempt: Attempt, *, passwords: bool = True) -> Principal:
+    """Return the principal of right credentials.
+
+    A token must come with its owner's user name. On its path there is no password
+    hash, and no write but the coarse ``last_used_at``.
+
+    Args:
+        passwords: whether account passwords are accepted, from those who may use them so.
+
+    Raises:
+        BadCredentials: they are wrong, or not accepted here.
+        throttle.TooManyAttempts: a password, after many wrong ones from this address.
+    """
+    prefix = prefix_of(attempt.password)
+    if prefix in {ACCESS_PREFIX, DEPLOY_PREFIX}:
+        return authenticate_token(attempt.password, attempt.username)
+    user = _verified(attempt)
+    if not passwords or user.tokens_only:
+        raise BadCredentials(NO_PASSWORDS, hint="Make one on your profile page.")
+    return principal_of(user)
+
+
+def authenticate_token(secret: str, username: str | None = None) -> Principal:
+    """Return the principal of an access or deploy token, shown with this user name, if any.
+
+    Raises BadCredentials.
+    """
+    prefix = prefix_of(secret)
+    if prefix == ACCESS_PREFIX:
+        return _access_token(secret, username)
+    if prefix == DEPLOY_PREFIX:
+        return _deploy_token(secret, username)
+    raise BadCredentials
+
+
+#: What every look-up of an access token, also behind a docker session, brings.
+_TOKEN_COLUMNS: tuple[Any, ...] = (
+    AccessToken.id.label("token_id"),
+    AccessToken.name,
+    AccessToken.scopes,
+    AccessToken.reach_path,
+    AccessToken.reach_exact,
+    AccessToken.expires_at,
+    AccessToken.revoked_at,
+    AccessToken.last_used_at,
+    User.id.label("user_id"),
+    User.username,
+    User.is_admin,
+    User.is_blocked,
+)
+
+
+_HASH = bindparam("hash", type_=AccessToken.secret_hash.type)
+_BY_ACCESS_TOKEN = Prepared(
+    select(*_TOKEN_COLUMNS)
+    .join(User, User.id == AccessToken.user_id)
+    .where(AccessToken.secret_hash == _HASH)
+)
+_BY_DEPLOY_TOKEN = Prepared(
+    select(
+        DeployToken.id,
+        DeployToken.name,
+        DeployToken.username,
+        DeployToken.scopes,
+        DeployToken.expires_at,
+        DeployToken.revoked_at,
+        DeployToken.last_used_at,
+        Place.path,
     )
-    row = db.session.execute(query).first()
-    if row is None or (username is not None and username.lower() != row.username):
-        return None
-    if row.last_used_at is None or now - row.last_used_at > LAST_USED_STEP:
+    .join(Place, Place.id == DeployToken.place_id)
+    .where(DeployToken.secret_hash == _HASH)
+)
+_BY_SESSION = Prepared(
+    select(
+        DockerSession.id,
+        DockerSession.service,
+        DockerSession.client,
+        DockerSession.last_used_at.label("session_used_at"),
+        User.tokens_only,
+        *_TOKEN_COLUMNS,
+    )
+    .join(User, User.id == DockerSession.user_id)
+    .outerjoin(AccessToken, AccessToken.id == DockerSession.access_token_id)
+    .where(DockerSession.secret_hash == _HASH)
+)
+_BY_NAME = Prepared(
+    select(
+        User.id,
+        User.username,
+        User.is_admin,
+        User.is_blocked,
+        User.tokens_only,
+        User.password_hash,
+    ).where(User.username == bindparam("username", type_=User.username.type))
+)
+
+
+def _by_hash(query: Prepared, secret: str) -> Any:
+    return query.first(db.engine, hash=secret_hash(secret))
+
+
+def _access_token(secret: str, username: str | None) -> Principal:
+    row = _by_hash(_BY_ACCESS_TOKEN, secret)
+    if row is None or row.is_blocked:
+        raise BadCredentials
+    if username is not None and username.lower() != row.username:
+        raise BadCredentials
+    _require_active(ACCESS_TOKEN, row)
+    _note_use(AccessToken, row.token_id, row.last_used_at)
+    return _principal_of_token(row, f"{ACCESS_TOKEN} “{row.name}”")
+
+
+def _principal_of_token(row: Any, credential: str) -> Principal:
+    return Principal(
+        user_id=row.user_id,
+        username=row.username,
+        is_admin=row.is_admin,
+        scopes=frozenset(row.scopes.split()),
+        reach=Reach(row.reach_path, row.reach_exact) if row.reach_path else None,
+        credential=credential,
+        token_id=row.token_id,
+    )
+
+
+def _deploy_token(secret: str, username: str | None) -> Principal:
+    row = _by_hash(_BY_DEPLOY_TOKEN, secret)
+    if row is None or (username is not None and username != row.username):
+        raise BadCredentials
+    _require_active(DEPLOY_TOKEN, row)
+    _note_use(DeployToken, row.id, row.last_used_at)
+    return Principal(
+        username=row.username,
+        scopes=frozenset(row.scopes.split()),
+        home=row.path,
+        credential=f"{DEPLOY_TOKEN} “{row.name}”",
+    )
+
+
+def authenticate_session(secret: str, service: str, *, passwords: bool = True) -> Principal:
+    """Return the principal of a docker session: its user, as they are now.
+
+    Args:
+        passwords: whether what was got with an account password is accepted.
+
+    Raises BadCredentials for one that has ended, is of another service, or whose user is
+    blocked or access token is no longer good.
+    """
+    if prefix_of(secret) != SESSION_PREFIX:
+        raise BadCredentials("The refresh token is wrong. Sign in again.")
+    row = _by_hash(_BY_SESSION, secret)
+    if row is None:
+        raise BadCredentials(SESSION_ENDED)
+    if row.is_blocked or row.service != service:
+        raise BadCredentials(SESSION_ENDED, username=row.username)
+    credential = f"docker session “{row.client}”"
+    if row.token_id is None and (row.tokens_only or not passwords):
+        raise BadCredentials(NO_PASSWORDS, "Make one on your profile page.", row.username)
+    if row.token_id is not None:
+        _require_active(ACCESS_TOKEN, row)
+    _note_use(DockerSession, row.id, row.session_used_at)
+    if row.token_id is not None:
+        return _principal_of_token(row, credential)
+    return Principal(row.user_id, row.username, row.is_admin, credential=credential)
+
+
+def _require_active(kind: str, row: Any) -> None:
+    """Refuse a token that was revoked or has expired, in words: the caller has the secret."""
+    if row.revoked_at is not None:
+        words = f"The {kind} “{row.name}” was revoked."
+        raise BadCredentials(words, username=row.username)
+    if row.expires_at is not None and row.expires_at <= utc_now():
+        day = row.expires_at.date().isoformat()
+        words = f"The {kind} “{row.name}” expired on {day}."
+        raise BadCredentials(words, username=row.username)
+
+
+def _note_use(model: Any, row_id: int, last: datetime | None) -> None:
+    now = utc_now()
+    if last is None or now - last > LAST_USED_STEP:
         with writing() as session:
-            session.execute(
-                update(AccessToken).where(AccessToken.id == row.id).values(last_used_at=now)
-            )
-    return Principal(row.user_id, row.username, row.is_admin, frozenset(row.scopes.split()))
+            session.execute(update(model).where(model.id == row_id).values(last_used_at=now))
 
 
-def verify_account(username: str, password: str, address: str) -> User | None:
+def _verified(attempt: Attempt) -> Any:
+    """Return the user of a right password; one that was right minutes ago costs no hash."""
+    user = _BY_NAME.first(db.engine, username=_possible_name(attempt.username))
+    if (
+        user is not None
+        and not user.is_blocked
+        and remembered().is_right(user.username, attempt.password, user.password_hash)
+    ):
+        return user
+    verified = verify_account(attempt)
+    if verified is None:
+        raise BadCredentials
+    return verified
+
+
+def verify_account(attempt: Attempt) -> User | None:
     """Return the user of a right password, unless blocked. Unknown users cost as much.
 
     A wrong password is counted and noted in the audit.
 
     Raises throttle.TooManyAttempts.
     """
-    throttle.check(username, address)
-    # What can't be a name is not asked for: PostgreSQL refuses a NUL.
-    known = username.lower() if username.isprintable() else ""
-    user = db.session.scalar(select(User).where(User.username == known))
+    throttle.check(attempt.username, attempt.address)
+    name = _possible_name(attempt.username)
+    user = db.session.scalar(select(User).where(User.username == name))
     # The hash takes a tenth of a second: no transaction stays open meanwhile.
     release()
     with throttle.one_of_few():
-        throttle.check(username, address)  # those before us may have failed meanwhile
+        # While this one waited, others may have failed, or shown the same right password.
+        throttle.check(attempt.username, attempt.address)
         release()
-        right = verify_password(user.password_hash if user else None, password)
-        if right and user is not None and user.is_active:
+        if _is_right(user, attempt.password):
             return user
-        throttle.failed(username, address)
+        throttle.failed(attempt.username, attempt.address, by_post=attempt.by_post)
     return None
 
 
-def principal_of(user: User) -> Principal:
-    """Return the principal of a person who proved who they are without an access token."""
+def _is_right(user: User | None, password: str) -> bool:
+    """Compare, with the same work for unknown users, and remember what was right."""
+    known = remembered()
+    if user is not None and known.is_right(user.username, password, user.password_hash):
+        return user.is_active
+    right = verify_password(user.password_hash if user else None, password)
+    if not right or user is None or not user.is_active:
+        return False
+    known.keep(user.username, password, user.password_hash)
+    return True
+
+
+def _possible_name(username: str) -> str:
+    """Return what can be asked for: PostgreSQL refuses a NUL."""
+    return username.lower() if username.isprintable() else ""
+
+
+def principal_of(user: Any) -> Principal:
+    """Return the principal of a person (a User, or its row) who proved it without a token."""
     return Principal(user.id, user.username, user.is_admin)

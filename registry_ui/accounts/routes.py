@@ -1,11 +1,19 @@
-"""Sign in and out; the profile with its access tokens."""
+"""Sign in and out; the profile with its access tokens and docker sessions."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, time
 
-from flask import Blueprint, flash, redirect, render_template, request, session, url_for
+from flask import (
+    Blueprint,
+    current_app,
+    flash,
+    redirect,
+    render_template,
+    request,
+    session,
+    url_for,
+)
 from flask_login import current_user, login_required, login_user, logout_user
 from werkzeug.wrappers import Response
 
@@ -13,9 +21,10 @@ from ..audit import Actor
 from ..errors import Invalid
 from ..models import User
 from ..security import actor
-from . import service
-from .authentication import verify_account
+from . import docker_sessions, service
+from .authentication import Attempt, verify_account
 from .secrets import MAX_PASSWORD
+from .tokens import TokenRequest, end_of_day
 
 blueprint = Blueprint("accounts", __name__)
 
@@ -33,7 +42,7 @@ def sign_in() -> Response | str | tuple[str, int]:
     username = request.form.get("username", "").strip()
     password = request.form.get("password", "")[: MAX_PASSWORD + 1]
     address = request.remote_addr or ""
-    user = verify_account(username, password, address)
+    user = verify_account(Attempt(username, password, address))
     if user is None:
         page = render_template(
             "sign_in.html", username=username, next=target, errors={"password": WRONG}
@@ -58,7 +67,7 @@ def sign_out() -> Response:
 @blueprint.get("/-/profile")
 @login_required
 def profile() -> str:
-    """Show the account and its access tokens."""
+    """Show the account, its access tokens and its docker sessions."""
     return _profile()
 
 
@@ -90,15 +99,21 @@ def create_token() -> str | tuple[str, int]:
         secret = service.create_access_token(
             actor(),
             _me(),
-            form.get("name", ""),
-            form.getlist("scopes"),
-            _end_of(form.get("expires_on", "")),
+            TokenRequest(
+                form.get("name", ""),
+                form.getlist("scopes"),
+                end_of_day(form.get("expires_on", "")),
+                form.get("reach", ""),
+                reach_exact=form.get("reach_exact") == "1",
+            ),
         )
     except Invalid as error:
         values = {
             "name": form.get("name", ""),
             "scopes": form.getlist("scopes"),
             "expires_on": form.get("expires_on", ""),
+            "reach": form.get("reach", ""),
+            "reach_exact": form.get("reach_exact") == "1",
         }
         return _profile(errors=error.errors, values=values), error.status
     return _profile(new_token=secret)
@@ -113,6 +128,24 @@ def revoke_token(token_id: int) -> Response:
     return redirect(url_for("accounts.profile"))
 
 
+@blueprint.post("/-/profile/docker-sessions/<int(max=2147483647):session_id>/revoke")
+@login_required
+def revoke_docker_session(session_id: int) -> Response:
+    """End one of one's own docker sessions."""
+    docker_sessions.revoke(actor(), _me(), session_id)
+    flash("The docker session was revoked. That client has to sign in again.", "success")
+    return redirect(url_for("accounts.profile"))
+
+
+@blueprint.post("/-/profile/docker-sessions/revoke")
+@login_required
+def revoke_all_docker_sessions() -> Response:
+    """End all of one's own docker sessions."""
+    docker_sessions.revoke_all(actor(), _me())
+    flash("Every docker session was revoked. Clients have to sign in again.", "success")
+    return redirect(url_for("accounts.profile"))
+
+
 def _me() -> User:
     user: User = current_user._get_current_object()  # noqa: SLF001 - the session wants the row
     return user
@@ -123,38 +156,21 @@ def _profile(
     values: Mapping[str, object] | None = None,
     new_token: str | None = None,
 ) -> str:
-    user = _me()
+    user, settings = _me(), current_app.config["SETTINGS"]
+    tokens = service.access_tokens(user)
+    refused_by = "everyone" if settings.tokens_only else "user" if user.tokens_only else None
     return render_template(
         "profile.html",
         user=user,
-        tokens=[
-            {
-                "id": token.id,
-                "name": token.name,
-                "scopes": token.scope_names,
-                "created_at": token.created_at,
-                "expires_at": token.expires_at,
-                "last_used_at": token.last_used_at,
-                "revoked_at": token.revoked_at,
-                "is_active": token.is_active,
-            }
-            for token in service.access_tokens(user)
-        ],
+        tokens=tokens,
+        token_names={token.id: token.name for token in tokens},
+        sessions=docker_sessions.sessions_of(user),
+        sessions_off=not settings.docker_sessions,
+        passwords_refused=refused_by,
         new_token=new_token,
         errors=errors or {},
         values=values or {},
     )
-
-
-def _end_of(day: str) -> datetime | None:
-    """Return the end of a day (``2027-01-31``) in UTC; None for none."""
-    if not day.strip():
-        return None
-    try:
-        return datetime.combine(datetime.fromisoformat(day.strip()).date(), time.max, UTC)
-    except ValueError:
-        message = "Write the day as 2027-01-31."
-        raise Invalid("The token was not made.", {"expires_on": message}) from None
 
 
 def _own_address(target: str) -> str:

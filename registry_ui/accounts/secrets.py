@@ -1,4 +1,4 @@
-"""Passwords and access tokens. Pure: no Flask, no database."""
+"""Passwords and random secrets. Pure: no Flask, no database."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import zlib
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-TOKEN_PREFIX = "rui_"  # noqa: S105 - the public part, for secret scanners
+#: The public part of each kind of secret, for secret scanners and for us.
+ACCESS_PREFIX, DEPLOY_PREFIX, SESSION_PREFIX = "rui_", "ruid_", "ruis_"
+PREFIXES = (ACCESS_PREFIX, DEPLOY_PREFIX, SESSION_PREFIX)
 MIN_PASSWORD = 8
 MAX_PASSWORD = 1024
 
@@ -40,20 +42,22 @@ def new_password() -> str:
     return "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(20))
 
 
-def new_access_token() -> str:
+def new_secret(prefix: str) -> str:
     """Return a secret: prefix, 238 random bits, and a checksum for secret scanners."""
     body = "".join(secrets.choice(_ALPHABET) for _ in range(_BODY))
-    return TOKEN_PREFIX + body + _checksum(body)
+    return prefix + body + _checksum(body)
 
 
-def looks_like_access_token(text: str) -> bool:
-    """Whether prefix, length and checksum fit: then no password hash is ever computed for it."""
-    body = text.removeprefix(TOKEN_PREFIX)
-    return (
-        text.startswith(TOKEN_PREFIX)
-        and len(body) == _BODY + _CHECK
-        and _checksum(body[:_BODY]) == body[_BODY:]
-    )
+def prefix_of(text: str) -> str | None:
+    """Return the prefix of one of our secrets; None where length or checksum do not fit.
+
+    What has one is looked up, and no password hash is ever computed for it.
+    """
+    prefix, _, body = text.partition("_")
+    prefix += "_"
+    if prefix not in PREFIXES or len(body) != _BODY + _CHECK:
+        return None
+    return prefix if _checksum(body[:_BODY]) == body[_BODY:] else None
 
 
 def secret_hash(secret: str) -> str:

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import datetime
-
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from ..access import SCOPES
 from ..audit import CONSOLE, Actor, record
 from ..errors import Clash, Invalid, NotFound
 from ..extensions import db, writing
 from ..models import AccessToken, Namespace, User, utc_now
 from ..names import NameInvalid, Path
-from . import sessions
-from .authentication import verify_account
+from . import docker_sessions, sessions
+from .authentication import Attempt, verify_account
 from .secrets import (
+    ACCESS_PREFIX,
     MAX_PASSWORD,
     MIN_PASSWORD,
     hash_password,
-    new_access_token,
     new_password,
+    new_secret,
     secret_hash,
 )
+from .tokens import TokenRequest, checked
 
 MAX_USERNAME = 100
 
@@ -106,13 +104,13 @@ def change_password(actor: Actor, user: User, current: str, new: str) -> session
     Raises:
         Invalid: the current password is wrong, or the new one can't be used.
     """
-    if verify_account(user.username, current, actor.address) is None:
+    if verify_account(Attempt(user.username, current, actor.address)) is None:
         raise Invalid("The password was not changed.", {"current_password": "This is not it."})
     hashed = hash_password(checked_password(new, "new_password"))
     with writing() as session:
         user.password_hash = hashed
         session.add(user)
-        sessions.end_all(session, user)
+        _end_all(session, user)
         record(session, actor, "user.password", user.username)
         return sessions.begin(session, user)
 
@@ -123,8 +121,14 @@ def set_password(actor: Actor, username: str, new: str) -> None:
     with writing() as session:
         user = user_named(username)
         user.password_hash = hashed
-        sessions.end_all(session, user)
+        _end_all(session, user)
         record(session, actor, "user.password", user.username)
+
+
+def _end_all(session: Session, user: User) -> None:
+    """End whatever a user has signed in with, in browsers and in clients of the registry."""
+    sessions.end_all(session, user)
+    docker_sessions.end_all(session, user)
 
 
 def sign_in(actor: Actor, user: User) -> sessions.SignedIn:
@@ -147,6 +151,11 @@ def set_blocked(actor: Actor, username: str, *, on: bool) -> None:
     _change(actor, username, "user.block" if on else "user.unblock", is_blocked=on)
 
 
+def set_tokens_only(actor: Actor, username: str, *, on: bool) -> None:
+    """Have clients of the registry show a token, or accept the account password again."""
+    _change(actor, username, "user.tokens_only" if on else "user.passwords", tokens_only=on)
+
+
 def set_admin(actor: Actor, username: str, *, on: bool) -> None:
     """Make an administrator of a user, or a user of an administrator."""
     _change(actor, username, "user.promote" if on else "user.demote", is_admin=on)
@@ -163,7 +172,7 @@ def _change(actor: Actor, username: str, action: str, **values: bool) -> None:
         for name, value in values.items():
             setattr(user, name, value)
         if values.get("is_blocked"):
-            sessions.end_all(session, user)
+            _end_all(session, user)
         record(session, actor, action, username)
         session.flush()
         admins = (
@@ -175,37 +184,30 @@ def _change(actor: Actor, username: str, action: str, **values: bool) -> None:
             raise Clash("The last administrator can be neither blocked nor demoted.")
 
 
-def create_access_token(
-    actor: Actor, user: User, name: str, scopes: Iterable[str], expires_at: datetime | None = None
-) -> str:
+def create_access_token(actor: Actor, user: User, request: TokenRequest) -> str:
     """Make an access token and return its secret, which is stored nowhere.
 
     Raises:
-        Invalid: no name, no or unknown scopes, or an expiry that has passed.
+        Invalid: name, scopes, expiry or reach can't be used.
     """
-    chosen, errors = list(dict.fromkeys(scopes)), {}
-    name = name.strip()
-    if not 1 <= len(name) <= 100:
-        errors["name"] = "Name the token after what uses it, in at most 100 characters."
-    unknown = [scope for scope in chosen if scope not in SCOPES]
-    if unknown or not chosen:
-        errors["scopes"] = f"Choose at least one of {', '.join(SCOPES)}."
-    if expires_at is not None and expires_at <= utc_now():
-        errors["expires_on"] = "Choose a day to come."
-    if errors:
-        raise Invalid("The token was not made.", errors)
-    secret = new_access_token()
+    wanted = checked(request)
+    secret = new_secret(ACCESS_PREFIX)
     with writing() as session:
         session.add(
             AccessToken(
                 user_id=user.id,
-                name=name,
+                name=wanted.name,
                 secret_hash=secret_hash(secret),
-                scopes=" ".join(chosen),
-                expires_at=expires_at,
+                scopes=wanted.scopes,
+                expires_at=wanted.expires_at,
+                reach_path=wanted.reach.path if wanted.reach else None,
+                reach_exact=bool(wanted.reach and wanted.reach.exact),
             )
         )
-        record(session, actor, "access_token.create", user.username, name=name, scopes=chosen)
+        detail = {"name": wanted.name, "scopes": wanted.scopes.split()}
+        if wanted.reach:
+            detail["reach"] = str(wanted.reach)
+        record(session, actor, "access_token.create", user.username, **detail)
     return secret
 
 

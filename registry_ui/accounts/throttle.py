@@ -1,6 +1,8 @@
 """Slows down guessing: failures of a user name from an address, shared by all processes.
 
-No account is ever locked: whoever knows the password gets in from elsewhere.
+No account is ever locked: whoever knows the password gets in from elsewhere. Clients
+that try a password by POST and, refused, by GET again (PROTOCOLS 1.6) are counted once:
+the two ways are counted apart, and the larger count is the one that matters.
 """
 
 from __future__ import annotations
@@ -23,34 +25,41 @@ LIMIT = 10
 #: Password hashes that one process computes at a time, and seconds to wait for a place:
 #: who waits holds a thread that others need.
 PLACES = 2
-PATIENCE = 0.3
+PATIENCE = 1.5
 
 _places = threading.BoundedSemaphore(PLACES)
 
 
 class TooManyAttempts(AppError):
-    """Come back later."""
+    """Come back later: in ``retry_after`` seconds."""
 
     status = 429
     code = "TOOMANYREQUESTS"
 
+    def __init__(self, message: str, hint: str = "", retry_after: int = 5) -> None:
+        super().__init__(message, hint)
+        self.retry_after = retry_after
+
 
 def check(username: str, address: str) -> None:
     """Raise TooManyAttempts where this name failed too often from this address."""
-    since = utc_now() - WINDOW
-    count = db.session.scalar(
-        select(func.count())
-        .select_from(FailedSignIn)
+    now = utc_now()
+    query = (
+        select(func.count(), func.min(FailedSignIn.at))
         .where(
             FailedSignIn.username == username[:100].replace("\x00", "").lower(),
             FailedSignIn.address == address,
-            FailedSignIn.at > since,
+            FailedSignIn.at > now - WINDOW,
         )
+        .group_by(FailedSignIn.by_post)
     )
-    if (count or 0) >= LIMIT:
-        minutes = int(WINDOW.total_seconds() // 60)
+    counts = [(count, oldest) for count, oldest in db.session.execute(query) if count >= LIMIT]
+    if counts:
+        seconds = max(1, int((max(at for _, at in counts) + WINDOW - now).total_seconds()))
         raise TooManyAttempts(
-            "Too many failed attempts.", hint=f"Wait {minutes} minutes, then try again."
+            "Too many failed attempts.",
+            hint=f"Wait {-(-seconds // 60)} minutes, then try again.",
+            retry_after=seconds,
         )
 
 
@@ -71,11 +80,11 @@ def one_of_few() -> Iterator[None]:
         _places.release()
 
 
-def failed(username: str, address: str) -> None:
+def failed(username: str, address: str, *, by_post: bool = False) -> None:
     """Note a failure, for the count and in the audit; forget old ones."""
     now = utc_now()
     name = username[:100].replace("\x00", "")
     with writing() as session:
         record(session, Actor(name, address), "user.sign_in_failed", "sign in")
         session.execute(delete(FailedSignIn).where(FailedSignIn.at < now - WINDOW))
-        session.add(FailedSignIn(username=name.lower(), address=address, at=now))
+        session.add(FailedSignIn(username=name.lower(), address=address, by_post=by_post, at=now))

@@ -2,11 +2,13 @@
 
 from .audit import AuditEntry
 from .base import Base, UTCDateTime, utc_now
+from .credential import DeployToken, DockerSession
 from .event import RefusedDelivery, RegistryEvent, RegistryToken
 from .heartbeat import DIGESTS_READ, REGISTRY_READ, Heartbeat
 from .image import ContainerImage, HeldManifest, Manifest, Tag, UnassignedRepository
 from .place import Membership, Namespace, Place, Project
 from .removal import Removal
+from .token_decision import TokenDecision
 from .user import AccessToken, BrowserSession, FailedSignIn, User
 
 __all__ = [
@@ -17,6 +19,8 @@ __all__ = [
     "Base",
     "BrowserSession",
     "ContainerImage",
+    "DeployToken",
+    "DockerSession",
     "FailedSignIn",
     "Heartbeat",
     "HeldManifest",
@@ -30,6 +34,7 @@ __all__ = [
     "RegistryToken",
     "Removal",
     "Tag",
+    "TokenDecision",
     "UTCDateTime",
     "UnassignedRepository",
     "User",

@@ -20,6 +20,8 @@ class User(Base):
     password_hash: Mapped[str] = mapped_column(String(255))
     is_admin: Mapped[bool] = mapped_column(default=False)
     is_blocked: Mapped[bool] = mapped_column(default=False)
+    #: Clients of the registry must show a token; the password is for the pages alone.
+    tokens_only: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
     last_sign_in_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
 
@@ -55,8 +57,12 @@ class AccessToken(Base):
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
     name: Mapped[str] = mapped_column(String(100))
     secret_hash: Mapped[str] = mapped_column(String(64), unique=True)
-    #: Space-separated: read_registry, write_registry, delete_registry.
+    #: Space-separated names of access.SCOPES.
     scopes: Mapped[str] = mapped_column(String(200))
+    #: Where it holds; None for everywhere that its owner may go.
+    reach_path: Mapped[str | None] = mapped_column(bytewise(255))
+    #: Only at that path, and not below it.
+    reach_exact: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
     expires_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     revoked_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
@@ -76,7 +82,10 @@ class AccessToken(Base):
 
 
 class FailedSignIn(Base):
-    """A wrong password, kept for some minutes, to slow down guessing."""
+    """A wrong password, kept for some minutes, to slow down guessing.
+
+    ``by_post`` tells the two ways in which clients try one and the same password.
+    """
 
     __tablename__ = "failed_sign_ins"
     __table_args__ = (Index("ix_failed_sign_ins_username_address", "username", "address", "at"),)
@@ -84,4 +93,5 @@ class FailedSignIn(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     username: Mapped[str] = mapped_column(String(100))
     address: Mapped[str] = mapped_column(String(64))
+    by_post: Mapped[bool] = mapped_column(default=False)
     at: Mapped[datetime] = mapped_column(UTCDateTime, index=True)

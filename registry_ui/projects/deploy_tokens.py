@@ -1,0 +1,121 @@
+"""Deploy tokens of projects and namespaces: made and revoked by their Maintainers."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from dataclasses import dataclass, field
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from ..access.lookup import prefixes
+from ..accounts.secrets import DEPLOY_PREFIX, new_secret, secret_hash
+from ..accounts.tokens import TokenRequest, checked
+from ..audit import Actor, record
+from ..errors import NotFound
+from ..extensions import db, writing
+from ..models import DeployToken, Place, utc_now
+
+
+@dataclass(frozen=True, slots=True)
+class NewDeployToken:
+    """A deploy token as it is shown once."""
+
+    username: str
+    secret: str = field(repr=False)
+
+
+def create(actor: Actor, path: str, request: TokenRequest) -> NewDeployToken:
+    """Make a deploy token of the namespace or project at ``path``.
+
+    Raises:
+        NotFound: there is no such place.
+        Invalid: name, scopes or expiry can't be used.
+    """
+    wanted = checked(request)
+    made = NewDeployToken(_username(wanted.name), new_secret(DEPLOY_PREFIX))
+    with writing() as session:
+        place = session.scalar(select(Place).where(Place.path == path))
+        if place is None:
+            raise NotFound
+        session.add(
+            DeployToken(
+                place_id=place.id,
+                name=wanted.name,
+                username=made.username,
+                secret_hash=secret_hash(made.secret),
+                scopes=wanted.scopes,
+                created_by=actor.name,
+                expires_at=wanted.expires_at,
+            )
+        )
+        record(
+            session,
+            actor,
+            "deploy_token.create",
+            path,
+            name=wanted.name,
+            username=made.username,
+            scopes=wanted.scopes.split(),
+        )
+    return made
+
+
+def revoke(actor: Actor, path: str, token_id: int) -> str:
+    """Revoke a deploy token of this very place and return its name.
+
+    Raises NotFound for one of another place: the object is checked, not the address.
+    """
+    with writing() as session:
+        token = session.scalar(
+            select(DeployToken)
+            .join(Place, Place.id == DeployToken.place_id)
+            .where(DeployToken.id == token_id, Place.path == path)
+        )
+        if token is None:
+            raise NotFound
+        _revoke(session, actor, token, path)
+        return token.name
+
+
+def revoke_named(actor: Actor, username: str) -> str:
+    """Revoke the deploy token with this user name and return the path that it belongs to.
+
+    Raises NotFound where there is none.
+    """
+    query = select(DeployToken, Place.path).join(Place, Place.id == DeployToken.place_id)
+    with writing() as session:
+        found = session.execute(query.where(DeployToken.username == username)).first()
+        if found is None:
+            raise NotFound(f"There is no deploy token “{username[:150]}”.")
+        token, path = found
+        _revoke(session, actor, token, path)
+        return str(path)
+
+
+def _revoke(session: Session, actor: Actor, token: DeployToken, path: str) -> None:
+    if token.revoked_at is None:
+        token.revoked_at = utc_now()
+        details = {"name": token.name, "username": token.username}
+        record(session, actor, "deploy_token.revoke", path, **details)
+
+
+def tokens_of(path: str) -> list[tuple[DeployToken, str]]:
+    """Return the deploy tokens that hold at a place, each with the path it belongs to.
+
+    Those of the place itself first, newest first, then those of what is above it.
+    """
+    query = (
+        select(DeployToken, Place.path)
+        .join(Place, Place.id == DeployToken.place_id)
+        .where(Place.path.in_(prefixes(path)))
+    )
+    found = [(token, at) for token, at in db.session.execute(query)]
+    return sorted(found, key=lambda entry: (-len(entry[1]), -entry[0].id))
+
+
+def _username(name: str) -> str:
+    """Return a user name that needs no quotes in a shell, and that no person can have."""
+    readable = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40].strip("-")
+    return f"deploy+{readable or 'token'}-{secrets.token_hex(4)}"
