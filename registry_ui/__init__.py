@@ -28,7 +28,11 @@ def create_app(config: Config | None = None) -> Flask:
         jobs,
         presentation,
         security,
+        storage,
     )
+    from .accounts import remembered  # noqa: PLC0415
+    from .token_auth import journal  # noqa: PLC0415
+    from .token_auth.door import TokenDoor  # noqa: PLC0415
 
     config = config or Config.from_environ()
     app = Flask(
@@ -53,14 +57,19 @@ def create_app(config: Config | None = None) -> Flask:
     )
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
+    headers = {**security.HEADERS, "Cache-Control": "no-store"}
+    app.wsgi_app = TokenDoor(app, app.wsgi_app, headers.items())  # type: ignore[method-assign]
     if config.trusted_proxies:
         count = config.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
     extensions.init_app(app)
+    storage.init_app(app)
     security.init_app(app)
     errors.init_app(app)
     presentation.init_app(app)
     jobs.init_app(app)
+    journal.init_app(app)
+    remembered.init_app(app)
     blueprints.init_app(app)
     cli.init_app(app)
     return app

@@ -8,6 +8,7 @@ own error JSON, ``/api/`` speaks API JSON, everything else gets a page.
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from flask import Flask, Response, jsonify, make_response, render_template, request
 from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
@@ -87,11 +88,52 @@ class RegistryTrouble(AppError):
     code = "UNAVAILABLE"
 
 
+class TooLarge(AppError):
+    """More than is read here."""
+
+    status = 413
+    code = "SIZE_INVALID"
+
+    def __init__(self) -> None:
+        super().__init__("The request is larger than allowed.")
+
+
+class DatabaseDown(AppError):
+    """It can't be reached, or is too busy."""
+
+    status = 503
+    code = "UNAVAILABLE"
+
+    def __init__(self) -> None:
+        super().__init__("The database does not answer.", "Try again in a moment.")
+
+
+class ImpossibleValue(AppError):
+    """The database refuses to keep or compare it."""
+
+    def __init__(self) -> None:
+        super().__init__("A value holds characters that can't be stored.")
+
+
+class Unexpected(AppError):
+    """Our own mistake. What it is stays in the log."""
+
+    status = 500
+    code = "UNKNOWN"
+
+    def __init__(self) -> None:
+        super().__init__("Something broke on our side.", "Try again; the log says more.")
+
+
+def oci_error(code: str, message: str, hint: str = "") -> dict[str, Any]:
+    """Return an error as the registry writes it: docker prints ``errors[0].message``."""
+    return {"errors": [{"code": code, "message": message, "detail": hint or None}]}
+
+
 def error_response(status: int, code: str, message: str, hint: str = "") -> Response:
     """Answer in the form that the caller of this path expects."""
     if request.path.startswith(OCI_PREFIXES):
-        # docker prints errors[0].message; skopeo and podman know 401 and 429 by status.
-        body = jsonify(errors=[{"code": code, "message": message, "detail": hint or None}])
+        body = jsonify(oci_error(code, message, hint))
     elif request.path.startswith(JSON_PREFIXES):
         body = jsonify(error={"code": code, "message": message, "hint": hint or None})
     else:
@@ -119,7 +161,7 @@ def init_app(app: Flask) -> None:
     def on_app_error(error: AppError) -> Response:
         response = error_response(error.status, error.code, error.message, error.hint)
         if error.status == 429:
-            response.headers["Retry-After"] = "60"
+            response.headers["Retry-After"] = str(getattr(error, "retry_after", 60))
         if error.status == 401 and not request.path.startswith("/-/"):
             # A Bearer challenge here would be merged by docker as a second error (PROTOCOLS 1.5).
             response.headers["WWW-Authenticate"] = 'Basic realm="registry_ui"'
@@ -140,9 +182,11 @@ def init_app(app: Flask) -> None:
     @app.errorhandler(Exception)
     def on_unexpected(error: Exception) -> Response:
         logger.error("unexpected error on %s %s", request.method, request.path, exc_info=error)
-        return error_response(
-            500, "UNKNOWN", "Something broke on our side.", "Try again; the log says more."
-        )
+        return _answer_with(Unexpected())
+
+
+def _answer_with(error: AppError) -> Response:
+    return error_response(error.status, error.code, error.message, error.hint)
 
 
 def _on_database(app: Flask) -> None:
@@ -152,19 +196,17 @@ def _on_database(app: Flask) -> None:
     @app.errorhandler(InterfaceError)
     def on_database_down(error: DBAPIError) -> Response:
         logger.error("the database does not answer: %s", type(error.orig).__name__)
-        return error_response(
-            503, "UNAVAILABLE", "The database does not answer.", "Try again in a moment."
-        )
+        return _answer_with(DatabaseDown())
 
     @app.errorhandler(DataError)
     def on_impossible_value(_error: DataError) -> Response:
         db.session.rollback()
-        return error_response(400, "UNSUPPORTED", "A value holds characters that can't be stored.")
+        return _answer_with(ImpossibleValue())
 
 
 _HTTP_CODES = {404: "NAME_UNKNOWN", 405: "UNSUPPORTED", 413: "SIZE_INVALID", 429: "TOOMANYREQUESTS"}
 _HTTP_WORDS = {
     404: ("There is nothing here.", ""),
     405: ("This address does not take that method.", ""),
-    413: ("The request is larger than allowed.", ""),
+    413: (TooLarge().message, ""),
 }

@@ -17,7 +17,9 @@ from flask import Flask, current_app
 from huey import Huey, RedisHuey, SqliteHuey, crontab
 from huey.serializer import SignedSerializer
 from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
 
+from .accounts import docker_sessions
 from .accounts.sessions import SESSION_LIFETIME
 from .catalog import facts, reconcile, removals
 from .catalog.connection import registry
@@ -33,6 +35,7 @@ from .models import (
     Manifest,
     RegistryEvent,
     Tag,
+    TokenDecision,
     utc_now,
 )
 from .names import RepositoryName
@@ -45,6 +48,8 @@ HEARTBEAT_SECONDS = 5
 EVENTS_KEPT = timedelta(days=90)
 #: How long facts are kept that no tag leads to any more.
 FACTS_KEPT = timedelta(days=7)
+#: How many decisions of the token endpoint are kept, however young they are.
+DECISIONS_KEPT = 1_000_000
 LEARN_DEADLINE = 30.0
 DIGESTS_INTERVAL = timedelta(days=1)
 #: Seconds that the worker waits, when it starts, for a registry that starts with it.
@@ -172,8 +177,10 @@ def _one_at_a_time(kind: str, work: Callable[..., Any], *args: Any) -> None:
 
 
 def prune() -> None:
-    """Forget raw events that are old and done with, ended sessions, and facts of nothing."""
+    """Forget what is old: events done with, ended sessions, facts of nothing, decisions."""
     with writing() as session:
+        docker_sessions.forget_unused(session)
+        _forget_decisions(session, current_app.config["SETTINGS"].decisions_kept_days)
         used = select(Tag.digest).where(Tag.digest == Manifest.digest).exists()
         held = select(HeldManifest.digest).where(HeldManifest.digest == Manifest.digest).exists()
         session.execute(
@@ -190,6 +197,16 @@ def prune() -> None:
                 RegistryEvent.status != "pending",
             )
         )
+
+
+def _forget_decisions(session: Session, days: int) -> None:
+    """Forget decisions that are older than so many days, and those beyond the newest million."""
+    old = TokenDecision.at < utc_now() - timedelta(days=days)
+    session.execute(delete(TokenDecision).where(old))
+    query = select(TokenDecision.id).order_by(TokenDecision.id.desc())
+    beyond = session.scalar(query.offset(DECISIONS_KEPT).limit(1))
+    if beyond is not None:
+        session.execute(delete(TokenDecision).where(TokenDecision.id <= beyond))
 
 
 def reconcile_when_due(interval: int) -> None:

@@ -36,6 +36,13 @@ POLICY = (
     "frame-ancestors 'none'"
 )
 
+#: What every answer carries.
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
 
 #: For machines: no cookie is read or written there.
 MACHINE_PREFIXES = ("/jwt/", "/auth/", "/api/", "/static/")
@@ -83,10 +90,8 @@ def init_app(app: Flask) -> None:
     @app.after_request
     def harden(response: Response) -> Response:
         headers = response.headers
-        headers.setdefault("Content-Security-Policy", POLICY)
-        headers.setdefault("X-Content-Type-Options", "nosniff")
-        headers.setdefault("Referrer-Policy", "same-origin")
-        headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
+        for name, value in HEADERS.items():
+            headers.setdefault(name, value)
         if request.endpoint != "static":
             headers.setdefault("Cache-Control", "no-store")
         elif "v" in request.args and response.status_code == 200:
@@ -97,7 +102,11 @@ def init_app(app: Flask) -> None:
     @app.context_processor
     def shared() -> dict[str, Any]:
         settings = current_app.config["SETTINGS"]
-        return {"registry_host": settings.registry_host, "public_url": settings.public_url}
+        return {
+            "registry_host": settings.registry_host,
+            "public_url": settings.public_url,
+            "all_tokens_only": settings.tokens_only,
+        }
 
 
 def principal() -> Principal:

@@ -9,7 +9,8 @@ from flask import Flask, current_app
 from config import Config
 
 from ..distribution.client import RegistryClient
-from ..token_auth.signer import OWN_SUBJECT, Signer
+from ..token_auth.keyring import KeyRing, RotatingSigner
+from ..token_auth.signer import OWN_SUBJECT
 
 #: Never more calls at a time, for one page or for all of them together.
 PARALLEL = 8
@@ -19,9 +20,8 @@ OWN_LIFETIME = 60
 
 def init_app(app: Flask, config: Config) -> None:
     """Make signer, client and the threads that ask in parallel."""
-    signer = Signer.from_files(
-        config.token_key_file,
-        config.token_certificate_file,
+    signer = RotatingSigner(
+        KeyRing(config.token_key_file, config.token_certificate_file),
         config.token_issuer,
         config.token_service,
         config.token_lifetime,

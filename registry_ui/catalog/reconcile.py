@@ -252,8 +252,8 @@ def reconcile_all(*, digests: bool = True) -> list[Outcome]:
     Asking for digests costs one call a tag, and each makes the registry send an event.
 
     What nobody owns is noted before it is asked for its tags: a name that is in use is
-    not free because the registry stumbled over it. The registry counts as read when no
-    such repository failed.
+    not free because the registry stumbled over it. So the registry counts as read once its
+    catalog was, and one broken repository keeps nobody from creating groups.
 
     Raises:
         RegistryError: the catalog can't be read; nothing was changed.
@@ -262,8 +262,7 @@ def reconcile_all(*, digests: bool = True) -> list[Outcome]:
     release()
     listed = set(map(str, registry().catalog()))
     noted = set(db.session.scalars(select(UnassignedRepository.path)))
-    strays = _not_owned(listed)
-    _note_unassigned(sorted(strays - noted))
+    _note_unassigned(sorted(_not_owned(listed) - noted))
     indexed = set(db.session.scalars(select(ContainerImage.path))) | noted
     outcomes = []
     for path in sorted(listed | indexed):
@@ -272,10 +271,8 @@ def reconcile_all(*, digests: bool = True) -> list[Outcome]:
         except NameInvalid:
             logger.warning("a repository has a name that breaks the grammar: %r", path)
     _forget({o.repository for o in outcomes if not o.owned and not o.known} - listed, started)
-    failed = {o.repository for o in outcomes if o.error}
     with writing() as session:
-        if not failed & (strays | noted):
-            session.merge(Heartbeat(name=REGISTRY_READ, at=utc_now()))
+        session.merge(Heartbeat(name=REGISTRY_READ, at=utc_now()))
         if digests:
             session.merge(Heartbeat(name=DIGESTS_READ, at=utc_now()))
     return outcomes

@@ -13,15 +13,15 @@ from honcho.environ import parse_procfile
 
 from config import PREFIX, ROOT, Config
 
+from ..files import private_directory
 from . import LaunchError
 from .application import forget_first_start, prepare
 from .binary import Registry, find_registry
-from .files import private_directory
 from .keys import ensure_signing_key
 from .lock import RunLock
 from .ports import require_free_ports
 from .ready import registry_trouble, unready
-from .registry import connecting_snippet, write_registry_files
+from .registry import connecting_snippet, token_auth, write_registry_files
 from .settings import note_settings, read_settings
 from .summary import other_registry, summary
 from .supervise import Supervisor, end_with_parent
@@ -62,7 +62,7 @@ def run(environ: Mapping[str, str]) -> None:
     ensure_signing_key(config.token_key_file, config.token_certificate_file)
     registry = None
     if not environ.get(PREFIX + "REGISTRY_URL"):
-        registry = find_registry(config.var, (config.token_certificate_file,), say)
+        registry = find_registry(config.var, (token_auth(config).certificate,), say)
     require_free_ports(wanted_ports(config, registry))
     note_settings(config, environ)
     prepared = prepare(config, environ.get(PREFIX + "ADMIN_PASSWORD"))

@@ -21,8 +21,8 @@ from registry_ui.jobs import WORKER
 from registry_ui.models import Heartbeat, Project, User
 from registry_ui.projects import service as projects
 
+from ..files import write_private
 from . import LaunchError
-from .files import write_private
 
 FIRST_PROJECT = "hello"
 

@@ -13,9 +13,10 @@ from registry_ui.distribution.configuration import (
     notifications_snippet,
     registry_config,
 )
+from registry_ui.token_auth.keyring import KeyRing
 
+from ..files import private_directory, write_private
 from .binary import Registry
-from .files import private_directory, write_private
 from .keys import derived_secret
 
 
@@ -51,7 +52,7 @@ def token_auth(config: Config) -> TokenAuth:
         realm=config.realm,
         service=config.token_service,
         issuer=config.token_issuer,
-        certificate=config.token_certificate_file,
+        certificate=KeyRing(config.token_key_file, config.token_certificate_file).trusted_file,
     )
 
 

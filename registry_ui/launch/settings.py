@@ -7,8 +7,8 @@ from pathlib import Path
 
 from config import PREFIX, ROOT, Config, ConfigError, read_env_file
 
+from ..files import private_directory, write_private
 from . import LaunchError
-from .files import private_directory, write_private
 from .keys import ensure_secret_key
 
 #: Where ``VAR`` points to is how the file is found; the password is for the first start only.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from config import Config
 
 from .application import Prepared
+from .registry import token_auth
 
 
 def summary(config: Config, prepared: Prepared, registry: str | None) -> str:
@@ -47,7 +48,7 @@ def other_registry(trouble: str, config: Config, snippet: str) -> str:
     """Return what an administrator does with a registry that does not know us yet."""
     return f"""
 Note: {trouble}.
-Copy {config.token_certificate_file} to its machine, add this to its
+Copy {token_auth(config).certificate} to its machine, add this to its
 configuration with the place of the copy as rootcertbundle, and restart it:
 
 {snippet}"""

@@ -1,72 +1,102 @@
-"""From credentials and scopes to a signed token: authenticate, decide, sign."""
+"""From a principal and scopes to a signed token: decide, record, sign."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy.orm import Session
+from sqlalchemy import Engine
 
-from ..access import Principal, Right, Standing, decide_repository, standings
+from ..access import Principal, Right, Standing, decide_repository, standings_quickly
+from .journal import Journal, Noted
+from .keyring import RotatingSigner
 from .scope import ACTIONS, Scope
-from .signer import SignedToken, Signer
+
+CATALOG_RULE = "the catalog of the registry is for administrators"
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
-    """A part of a scope that was not granted, and the rule that refused it."""
+class Grant:
+    """What was decided about one resource.
 
-    name: str
-    action: str
+    ``rule`` says what refused whatever was asked and not granted; "" where nothing was.
+    """
+
+    scope: Scope
+    place: str
+    granted: tuple[str, ...]
     rule: str
 
+    @property
+    def access(self) -> dict[str, Any]:
+        """The entry of the ``access`` claim."""
+        return {
+            "type": self.scope.kind,
+            "name": self.scope.name,
+            "actions": list(self.granted),
+        }
 
-def grant(
-    session: Session, principal: Principal, scopes: list[Scope]
-) -> tuple[list[dict[str, Any]], list[Refusal]]:
+    @property
+    def resource(self) -> str:
+        """The name of the resource, as records and pages have it."""
+        scope = self.scope
+        return scope.name if scope.kind == "repository" else f"{scope.kind}:{scope.name}"
+
+
+def decide_all(engine: Engine, principal: Principal, scopes: list[Scope]) -> list[Grant]:
     """Cut the scopes down to what the principal may do, by one query for all of them.
 
-    A subset, or nothing at all, is no error (PROTOCOLS 1.8). Returns the ``access``
-    claim and every refusal.
+    A subset, or nothing at all, is no error (PROTOCOLS 1.8).
     """
-    found = standings(session, principal, [s.name for s in scopes if s.kind == "repository"])
-    access: list[dict[str, Any]] = []
-    refusals: list[Refusal] = []
-    for scope in scopes:
-        if scope.kind == "registry":
-            if principal.is_admin and principal.lets_through(Right.PULL):
-                access.append({"type": "registry", "name": scope.name, "actions": ["*"]})
-            else:
-                refusals.append(Refusal(scope.name, "*", "the catalog is for administrators"))
-            continue
-        actions = _allowed(principal, scope, found[scope.name], refusals)
-        if actions:
-            access.append({"type": "repository", "name": scope.name, "actions": actions})
-    return access, refusals
+    found = standings_quickly(engine, principal, [s.name for s in scopes if s.kind == "repository"])
+    return [
+        _decide_catalog(principal, scope)
+        if scope.kind == "registry"
+        else _decide(principal, scope, found[scope.name])
+        for scope in scopes
+    ]
 
 
-def _allowed(
-    principal: Principal, scope: Scope, standing: Standing, refusals: list[Refusal]
-) -> list[str]:
-    actions = []
+def _decide_catalog(principal: Principal, scope: Scope) -> Grant:
+    unbound = principal.reach is None and principal.lets_through(Right.PULL)
+    allowed = principal.is_admin and unbound
+    return Grant(scope, "", ("*",) if allowed else (), "" if allowed else CATALOG_RULE)
+
+
+def _decide(principal: Principal, scope: Scope, standing: Standing) -> Grant:
+    granted, rules = [], dict[str, None]()
     for action in ACTIONS:
         if action not in scope.actions:
             continue
         decision = decide_repository(principal, standing, Right(action))
         if decision.allowed:
-            actions.append(action)
+            granted.append(action)
         else:
-            refusals.append(Refusal(scope.name, action, decision.rule))
-    return actions
+            rules[decision.rule] = None
+    return Grant(scope, standing.place or "", tuple(granted), "; ".join(rules))
 
 
-def answer(signer: Signer, principal: Principal, access: list[dict[str, Any]]) -> dict[str, Any]:
+def note(
+    journal: Journal, principal: Principal, grants: list[Grant], address: str, client: str
+) -> None:
+    """Record what was decided; a sign-in without scopes is recorded as such."""
+    who = (principal.username, principal.credential[:150], address, client)
+    if not grants:
+        journal.note(Noted(*who, "", "", "", "", ""))
+    for grant in grants:
+        asked = ",".join(sorted(grant.scope.actions))
+        granted = ",".join(grant.granted)
+        journal.note(Noted(*who, grant.resource, grant.place, asked, granted, grant.rule))
+
+
+def answer(signer: RotatingSigner, principal: Principal, grants: list[Grant]) -> dict[str, Any]:
     """Sign, and return the answer's JSON.
 
     ``token`` and ``access_token`` are the same; ``issued_at`` has a zone and whole
     seconds, ``expires_in`` is an integer: clients fail on anything else (PROTOCOLS 1.4).
     """
-    signed: SignedToken = signer.sign(principal.username, access)
+    access = [grant.access for grant in grants if grant.granted]
+    signed = signer.sign(principal.username, access)
     scope = " ".join(f"{a['type']}:{a['name']}:{','.join(a['actions'])}" for a in access)
     return {
         "token": signed.token,

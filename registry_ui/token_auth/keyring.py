@@ -1,0 +1,285 @@
+"""The keys that sign bearer tokens, as files; and how one follows another.
+
+Beside the active key lie, of its successor, key and certificate, and of its predecessor
+the certificate. ``bundle.pem`` holds the certificates of all of them: it is the
+registry's ``rootcertbundle``. Where the registry knows the successor before it signs,
+no pull fails when it begins to.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from cryptography.x509.oid import NameOID
+
+from ..files import write_private
+from .signer import KeyUnusable, SignedToken, Signer, public_jwk
+
+CERTIFICATE_LIFETIME = timedelta(days=3653)
+CLOCK_SKEW = timedelta(days=1)
+#: From so long before a certificate ends, everyone who may do something about it is told.
+WARN_BEFORE = timedelta(days=60)
+#: Seconds between two looks at whether the files have changed.
+LOOK_EVERY = 2.0
+#: The registry's leeway: a token works so long after its end (PROTOCOLS 2.3).
+LEEWAY = 60
+
+
+class RotationRefused(RuntimeError):
+    """A step of the rotation would break pulls. The message says why, and what comes first."""
+
+
+def new_key() -> str:
+    """Return a new EC P-256 key as PEM: the one kind that 2.8 and 3.x both take."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
+def self_signed(key: ec.EllipticCurvePrivateKey) -> str:
+    """Return a certificate of ten years for a key, as PEM."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "registry_ui bearer tokens")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - CLOCK_SKEW)
+        .not_valid_after(now + CERTIFICATE_LIFETIME)
+        .sign(key, hashes.SHA256())
+    )
+    return certificate.public_bytes(Encoding.PEM).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class KeyView:
+    """One key of the ring, for people: its part, its id, and when its certificate ends."""
+
+    part: str
+    key_id: str
+    expires_at: datetime
+
+    @property
+    def ends_soon(self) -> bool:
+        """Whether its certificate ends within the time of warning."""
+        return self.expires_at - datetime.now(UTC) < WARN_BEFORE
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRing:
+    """The files of one installation.
+
+    Args:
+        key_file, certificate_file: of the active key; the others lie beside them.
+    """
+
+    key_file: Path
+    certificate_file: Path
+
+    @property
+    def next_key_file(self) -> Path:
+        """The key that was staged."""
+        return self.key_file.with_name(f"next-{self.key_file.name}")
+
+    @property
+    def next_certificate_file(self) -> Path:
+        """Its certificate."""
+        return self.certificate_file.with_name(f"next-{self.certificate_file.name}")
+
+    @property
+    def previous_certificate_file(self) -> Path:
+        """The certificate of the key before the active one."""
+        return self.certificate_file.with_name(f"previous-{self.certificate_file.name}")
+
+    @property
+    def bundle_file(self) -> Path:
+        """Every certificate that the registry must know."""
+        return self.certificate_file.with_name("bundle.pem")
+
+    @property
+    def trusted_file(self) -> Path:
+        """What the registry is told to trust: the bundle, where one could be written."""
+        return self.bundle_file if self.bundle_file.exists() else self.certificate_file
+
+    # -- reading -----------------------------------------------------------------
+
+    def signer(self, issuer: str, service: str, lifetime: int) -> Signer:
+        """Return what signs with the active key; raise KeyUnusable where there is none."""
+        try:
+            key = self.key_file.read_bytes()
+            return Signer(key, self._certificate_of(key), issuer, service, lifetime)
+        except (OSError, ValueError) as error:
+            raise KeyUnusable(f"no usable signing key at {self.key_file}: {error}") from error
+
+    def next_signer(self, issuer: str, service: str, lifetime: int) -> Signer:
+        """Return what signs with the staged key; raise RotationRefused where there is none."""
+        if not self.is_staged:
+            raise RotationRefused("no key is staged: stage one first")
+        key, certificate = self.next_key_file, self.next_certificate_file
+        return Signer(key.read_bytes(), certificate.read_bytes(), issuer, service, lifetime)
+
+    @property
+    def is_staged(self) -> bool:
+        """Whether a successor is there."""
+        return self.next_key_file.exists() and self.next_certificate_file.exists()
+
+    def views(self) -> list[KeyView]:
+        """Return every key of the ring, the active one first."""
+        return [
+            KeyView(part, _key_id(certificate), certificate.not_valid_after_utc)
+            for part, certificate in self._certificates()
+        ]
+
+    def jwks(self) -> dict[str, Any]:
+        """Return every public key as a JWK Set (RFC 7517), the active one first."""
+        keys = [c.public_key() for _, c in self._certificates()]
+        return {"keys": [public_jwk(k) for k in keys if isinstance(k, ec.EllipticCurvePublicKey)]}
+
+    def fingerprint(self) -> tuple[int, ...]:
+        """Return what changes whenever a file does."""
+        files = (self.key_file, self.certificate_file)
+        others = (self.next_certificate_file, self.previous_certificate_file)
+        return tuple(_changed_at(file) for file in files + others)
+
+    def _certificate_of(self, key_pem: bytes) -> bytes:
+        """Return the certificate of a key: while it becomes active, it may still be the next."""
+        key = load_pem_private_key(key_pem, password=None).public_key()
+        for file in (self.certificate_file, self.next_certificate_file):
+            if file.exists():
+                text = file.read_bytes()
+                if x509.load_pem_x509_certificate(text).public_key() == key:
+                    return text
+        raise KeyUnusable(f"the certificate {self.certificate_file} belongs to another key")
+
+    def _certificates(self) -> list[tuple[str, x509.Certificate]]:
+        parts = (
+            ("active", self.certificate_file),
+            ("next", self.next_certificate_file),
+            ("previous", self.previous_certificate_file),
+        )
+        found: dict[bytes, tuple[str, x509.Certificate]] = {}
+        for part, file in parts:
+            try:
+                text = file.read_bytes()
+            except FileNotFoundError:
+                continue
+            found.setdefault(text, (part, x509.load_pem_x509_certificate(text)))
+        return list(found.values())
+
+    # -- rotating ----------------------------------------------------------------
+
+    def stage(self) -> None:
+        """Make the successor, publish it, and put its certificate into the bundle."""
+        if self.is_staged:
+            raise RotationRefused("a key is staged already: activate it")
+        pem = new_key()
+        key = load_pem_private_key(pem.encode(), password=None)
+        assert isinstance(key, ec.EllipticCurvePrivateKey)  # noqa: S101 - narrows the type
+        write_private(self.next_key_file, pem)
+        write_private(self.next_certificate_file, self_signed(key))
+        self.write_bundle()
+
+    def activate(self) -> None:
+        """Let the staged key sign from now on. Its predecessor stays known until it is retired.
+
+        A process that dies in between leaves a key whose certificate is still called next.
+        """
+        if not self.is_staged:
+            raise RotationRefused("no key is staged: stage one first")
+        write_private(self.previous_certificate_file, self.certificate_file.read_text())
+        self.next_key_file.replace(self.key_file)
+        self.next_certificate_file.replace(self.certificate_file)
+        self.write_bundle()
+
+    def retire(self, lifetime: int, *, force: bool = False) -> None:
+        """Forget the key before the active one, once no token of it can be in use any more."""
+        file = self.previous_certificate_file
+        if not file.exists():
+            raise RotationRefused("there is no previous key to retire")
+        wait = file.stat().st_mtime + lifetime + LEEWAY - time.time()
+        if wait > 0 and not force:
+            raise RotationRefused(
+                f"tokens of the previous key are in use for another {int(wait) + 1} seconds"
+            )
+        file.unlink()
+        self.write_bundle()
+
+    def write_bundle(self) -> None:
+        """Write all certificates into one file, the active one first."""
+        pems = [c.public_bytes(Encoding.PEM).decode() for _, c in self._certificates()]
+        write_private(self.bundle_file, "".join(pems))
+
+
+class RotatingSigner:
+    """Signs with the key that is active now: a rotation by command reaches every process.
+
+    A ring that can't be read at a moment changes nothing: the key before goes on.
+    """
+
+    def __init__(
+        self,
+        ring: KeyRing,
+        issuer: str,
+        service: str,
+        lifetime: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.ring, self.issuer, self.service, self.lifetime = ring, issuer, service, lifetime
+        self._clock, self._lock = clock, threading.Lock()
+        self._seen = ring.fingerprint()
+        self._signer = ring.signer(issuer, service, lifetime)
+        self._look_at = clock() + LOOK_EVERY
+
+    def sign(
+        self, subject: str, access: list[dict[str, Any]], lifetime: int | None = None
+    ) -> SignedToken:
+        """Sign a token, as Signer.sign() does, with the active key."""
+        return self.current().sign(subject, access, lifetime)
+
+    def current(self) -> Signer:
+        """Return what signs now."""
+        if self._clock() >= self._look_at and self._lock.acquire(blocking=False):
+            try:
+                self._look()
+            finally:
+                self._lock.release()
+        return self._signer
+
+    def _look(self) -> None:
+        self._look_at = self._clock() + LOOK_EVERY
+        seen = self.ring.fingerprint()
+        if seen == self._seen:
+            return
+        try:
+            self._signer = self.ring.signer(self.issuer, self.service, self.lifetime)
+        except KeyUnusable:
+            return
+        self._seen = seen
+
+
+def _key_id(certificate: x509.Certificate) -> str:
+    key = certificate.public_key()
+    return public_jwk(key)["kid"] if isinstance(key, ec.EllipticCurvePublicKey) else ""
+
+
+def _changed_at(file: Path) -> int:
+    try:
+        return file.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0

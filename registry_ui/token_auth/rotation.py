@@ -1,0 +1,77 @@
+"""The steps of a key's rotation, each with its audit entry."""
+
+from __future__ import annotations
+
+from ..audit import Actor, record
+from ..distribution.client import RegistryClient
+from ..distribution.errors import RegistryError, RegistryRefused
+from ..extensions import writing
+from .keyring import KeyRing, RotatingSigner, RotationRefused
+from .signer import OWN_SUBJECT, Signer
+
+SUBJECT = "signing key"
+PROBE_LIFETIME = 60
+
+
+def stage(actor: Actor, ring: KeyRing) -> None:
+    """Make the next key, and publish it.
+
+    Raises:
+        RotationRefused: one is staged already.
+    """
+    with writing() as session:
+        ring.stage()
+        record(session, actor, "signing_key.stage", SUBJECT, key=_id(ring, "next"))
+
+
+def activate(
+    actor: Actor, signer: RotatingSigner, registry_url: str, timeout: float, *, force: bool = False
+) -> None:
+    """Let the staged key sign, after the registry has accepted a token of it.
+
+    Args:
+        force: without asking the registry.
+
+    Raises:
+        RotationRefused: no key is staged, or the registry does not accept it.
+    """
+    ring = signer.ring
+    staged = ring.next_signer(signer.issuer, signer.service, signer.lifetime)
+    if not force:
+        _require_accepted(staged, registry_url, timeout)
+    with writing() as session:
+        ring.activate()
+        record(session, actor, "signing_key.activate", SUBJECT, key=staged.key_id, force=force)
+
+
+def _require_accepted(staged: Signer, registry_url: str, timeout: float) -> None:
+    def probe(_repository: str | None, _actions: tuple[str, ...]) -> str:
+        return staged.sign(OWN_SUBJECT, [], PROBE_LIFETIME).token
+
+    try:
+        RegistryClient(registry_url, probe, timeout).ping()
+    except RegistryRefused:
+        raise RotationRefused(
+            "the registry does not know the staged key yet, and every pull would fail: "
+            "restart it with a rootcertbundle that holds the certificate, then try again"
+        ) from None
+    except RegistryError as error:
+        raise RotationRefused(
+            f"whether the registry knows the key can't be told: {error}"
+        ) from None
+
+
+def retire(actor: Actor, signer: RotatingSigner, *, force: bool = False) -> None:
+    """Forget the previous key.
+
+    Raises:
+        RotationRefused: there is none, or its tokens may still be in use.
+    """
+    key = _id(signer.ring, "previous")
+    with writing() as session:
+        signer.ring.retire(signer.lifetime, force=force)
+        record(session, actor, "signing_key.retire", SUBJECT, key=key, force=force)
+
+
+def _id(ring: KeyRing, part: str) -> str:
+    return next((view.key_id for view in ring.views() if view.part == part), "")
