@@ -11,9 +11,11 @@ from .admin.routes import blueprint as admin
 from .api.routes import blueprint as api
 from .catalog import connection
 from .events.routes import blueprint as events
+from .projects.deploy_token_routes import blueprint as deploy_tokens
 from .projects.routes import blueprint as projects
 from .registry.routes import blueprint as registry
 from .site import blueprint as site
+from .token_auth.pages import blueprint as decisions
 from .token_auth.routes import blueprint as token_auth
 
 
@@ -49,5 +51,6 @@ def init_app(app: Flask) -> None:
     app.url_map.converters["name"] = NameConverter
     app.url_map.converters["tag"] = TagConverter
     connection.init_app(app, app.config["SETTINGS"])
-    for blueprint in (site, token_auth, events, api, accounts, admin, registry, projects):
+    pages = (site, accounts, admin, decisions, deploy_tokens, registry, projects)
+    for blueprint in (token_auth, events, api, *pages):
         app.register_blueprint(blueprint)

@@ -11,10 +11,13 @@ from ..accounts import service as accounts
 from ..distribution.configuration import notifications_snippet
 from ..errors import Invalid, NotFound
 from ..events.service import refusals
+from ..extensions import db
 from ..jobs import enqueue
 from ..pages import page_number
 from ..security import actor, principal, sign_in_first
 from ..site import health
+from ..token_auth import recorded
+from ..token_auth.decisions_page import asked_filters, decisions_page, write_down
 from . import registry_token as tokens
 from . import reports
 
@@ -55,6 +58,7 @@ def overview() -> str:
         },
         fresh_at=reports.reconciled_at(),
         old_repositories=reports.stale_images(),
+        keys=current_app.extensions["signer"].ring.views(),
     )
 
 
@@ -130,7 +134,12 @@ def users() -> Response | tuple[str, int]:
     rows, page = reports.users(q, page_number())
     values = {"username": form.get("username", ""), "is_admin": form.get("is_admin") == "1"}
     shown = render_template(
-        "admin_users.html", users=rows, page=page, q=q, errors=errors, values=values
+        "admin_users.html",
+        users=rows,
+        page=page,
+        q=q,
+        errors=errors,
+        values=values,
     )
     return shown, status
 
@@ -141,12 +150,14 @@ ACTIONS: dict[str, tuple[Any, bool, str]] = {
     "unblock": (accounts.set_blocked, False, "may sign in again."),
     "promote": (accounts.set_admin, True, "is an administrator now."),
     "demote": (accounts.set_admin, False, "is no administrator any more."),
+    "tokens_only": (accounts.set_tokens_only, True, "needs a token for docker login now."),
+    "passwords": (accounts.set_tokens_only, False, "may use the password for docker login again."),
 }
 
 
 @blueprint.post("/users/<name:username>")
 def change_user(username: str) -> Response:
-    """Block or unblock a user, make or unmake an administrator."""
+    """Block or unblock a user, make or unmake an administrator, ask for tokens or not."""
     action = request.form.get("action", "")
     if action not in ACTIONS:
         raise Invalid("There is no such action.", hint=f"Choose one of {', '.join(ACTIONS)}.")
@@ -176,3 +187,11 @@ def audit() -> str:
     """List who did what, newest first."""
     entries, page = reports.audit(page_number())
     return render_template("admin_audit.html", entries=entries, page=page)
+
+
+@blueprint.get("/decisions")
+def decisions() -> str:
+    """List what the token endpoint decided, newest first."""
+    write_down()
+    filters = asked_filters()
+    return decisions_page("all", recorded.everything(db.session(), principal(), filters), filters)

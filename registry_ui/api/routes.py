@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, Response, g, jsonify, request
+from flask import Blueprint, Response, g, jsonify, request, url_for
 from sqlalchemy import select, true
 
 from ..access import ANONYMOUS, Principal, Right
-from ..accounts.authentication import authenticate, authenticate_token
+from ..accounts.authentication import Attempt, authenticate, authenticate_token
 from ..errors import Denied, Unauthorized
 from ..extensions import csrf, db
 from ..models import ContainerImage, Tag
@@ -18,6 +18,9 @@ from ..security import load, load_image
 
 blueprint = Blueprint("api", __name__, url_prefix="/api/v4")
 csrf.exempt(blueprint)
+
+#: Repositories in one answer of the catalog.
+MAX_CATALOG = 1000
 
 
 @blueprint.before_request
@@ -31,14 +34,12 @@ def identify() -> None:
 def _principal() -> Principal:
     if "Authorization" not in request.headers:
         return ANONYMOUS
-    given, found = request.authorization, None
+    given, address = request.authorization, request.remote_addr or ""
     if given is not None and given.type == "basic":
-        found = authenticate(given.username or "", given.password or "", request.remote_addr or "")
-    elif given is not None and given.type == "bearer":
-        found = authenticate_token(given.token or "")
-    if found is None:
-        raise Unauthorized("The credentials are wrong.")
-    return found
+        return authenticate(Attempt(given.username or "", given.password or "", address))
+    if given is not None and given.type == "bearer":
+        return authenticate_token(given.token or "")
+    raise Unauthorized("The credentials are wrong.")
 
 
 @blueprint.get("/projects")
@@ -81,6 +82,25 @@ def tags(path: str, name: str) -> Response:
     _, image = load_image(path, name)
     rows = db.session.scalars(select(Tag).where(Tag.image_id == image.id).order_by(Tag.name))
     return jsonify(image=image.path, tags=[_tag(image, row) for row in rows])
+
+
+@blueprint.get("/registry/catalog")
+def catalog() -> Response:
+    """List the repositories that the caller may pull: everybody's own ``_catalog``.
+
+    Paged as the registry's is: ``n`` at a time, after ``last``, with a Link to what follows.
+    """
+    if not g.principal.lets_through(Right.PULL):
+        raise Denied("The token has no scope that pulls.", hint="It needs read_registry.")
+    asked = request.args.get("n", "")
+    n = min(int(asked), MAX_CATALOG) if asked.isascii() and asked.isdigit() else MAX_CATALOG
+    last = request.args.get("last", "")[:255].replace("\x00", "")
+    found = listing.repositories(db.session(), g.principal, last, n + 1)
+    response = jsonify(repositories=found[:n])
+    if n and len(found) > n:
+        following = url_for("api.catalog", n=n, last=found[n - 1])
+        response.headers["Link"] = f'<{following}>; rel="next"'
+    return response
 
 
 def _project(row: listing.ProjectRow) -> dict[str, Any]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, false, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from ..access import Principal, Role, below, standings, visible_places
+from ..access import Principal, Role, at_or_below, below, standings, visible_places
 from ..access.lookup import below_own, prefixes
 from ..catalog.index import attached
 from ..catalog.trees import ImageRow
@@ -230,6 +230,24 @@ def images(session: Session, project: Place) -> list[ImageRow]:
     """Return every image of a project."""
     query = select(ContainerImage).where(ContainerImage.project_id == project.id)
     return [image_row(image) for image in session.scalars(query)]
+
+
+def repositories(session: Session, principal: Principal, last: str, limit: int) -> list[str]:
+    """Return the repositories that the principal may pull, in byte order, after ``last``."""
+    # A token may be bound to one image: that is asked of the image, not of its project.
+    anywhere = replace(principal, reach=None)
+    may_pull = visible_places(session, anywhere, Project, minimum=Role.REPORTER)
+    query = (
+        select(ContainerImage.path)
+        .join(Project, Project.id == ContainerImage.project_id)
+        .where(may_pull, ContainerImage.path > last)
+        .order_by(ContainerImage.path)
+        .limit(limit)
+    )
+    if (reach := principal.reach) is not None:
+        path = ContainerImage.path
+        query = query.where(path == reach.path if reach.exact else at_or_below(path, reach.path))
+    return list(session.scalars(query))
 
 
 def image_row(image: ContainerImage) -> ImageRow:

@@ -1,0 +1,71 @@
+"""Tags, and the comparison of the registry with the index."""
+
+from __future__ import annotations
+
+import click
+from flask.cli import AppGroup, with_appcontext
+from sqlalchemy import select
+
+from ..audit import CONSOLE
+from ..catalog import reconcile as reconciling
+from ..catalog import removals
+from ..catalog.deletion import plan_tag, start
+from ..catalog.index import owning_project
+from ..extensions import db
+from ..models import ContainerImage, Project
+from ..names import Reference, RepositoryName
+from .errors import clear_errors
+
+tag = AppGroup("tag", help="Tags.")
+
+
+@tag.command("delete")
+@click.argument("reference")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@clear_errors
+def tag_delete(reference: str, *, yes: bool) -> None:
+    """Delete the tag REFERENCE (group/project/image:tag), and no other."""
+    parsed = Reference.parse(reference)
+    if parsed.tag is None or parsed.digest is not None:
+        raise click.UsageError("REFERENCE is group/project/image:tag")
+    image, owner = _image(parsed.name)
+    plan = plan_tag(image, parsed.tag)
+    for name in plan.keeps:
+        click.echo(f"keeps    {image.path}:{name} (the same digest)", err=True)
+    click.echo(f"deletes  {plan.target} ({plan.digest})", err=True)
+    if not yes:
+        click.confirm("Go on?", abort=True, err=True)
+    removal = removals.run(start(CONSOLE, plan, owner).id)
+    if removal is None:
+        raise click.ClickException("A worker is at it already.")
+    last = removal.report[-1]
+    if removal.state != "done":
+        raise click.ClickException(last["detail"])
+    click.echo(f"{last['outcome']}: {plan.target} {last['detail']}".strip(), err=True)
+
+
+def _image(name: RepositoryName) -> tuple[ContainerImage, Project]:
+    owner = owning_project(db.session(), str(name))
+    image = db.session.scalar(select(ContainerImage).where(ContainerImage.path == str(name)))
+    if owner is None or image is None:
+        raise click.ClickException(f"There is no image {name}. Is it indexed? Try reconcile.")
+    return image, owner
+
+
+@click.command("reconcile")
+@click.argument("repository", required=False)
+@with_appcontext
+@clear_errors
+def reconcile(repository: str | None) -> None:
+    """Compare REPOSITORY, or the whole registry, with the index, and mend the index."""
+    if repository:
+        outcomes = [reconciling.reconcile(RepositoryName(repository))]
+    else:
+        outcomes = reconciling.reconcile_all()
+    for outcome in outcomes:
+        if outcome.error:
+            click.echo(f"{outcome.repository}: {outcome.error}", err=True)
+            continue
+        click.echo(f"{outcome.repository}: {outcome}")
+    if any(outcome.error for outcome in outcomes):
+        raise click.ClickException("Not everything could be compared; nothing was removed for it.")
