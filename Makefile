@@ -3,10 +3,10 @@
 PYTHON_FILES := config.py wsgi.py registry_ui migrations tests deploy
 VENV := sh deploy/venv.sh
 
-.PHONY: help run demo screenshots test check format audit requirements
+.PHONY: help run demo screenshots test bench-token check format audit requirements
 
 help: ## Show this list
-	@sed -n 's/^\([a-z]*\): *## /\1 /p' $(MAKEFILE_LIST) | \
+	@sed -n 's/^\([a-z-]*\): *## /\1 /p' $(MAKEFILE_LIST) | \
 		while read -r name text; do printf '%-14s%s\n' "$$name" "$$text"; done
 
 run: ## Start the registry, the pages and the worker; Ctrl-C stops all
@@ -24,6 +24,10 @@ screenshots: ## After `make demo`: take the pictures of the documents
 test: ## Run every test, on both storage pairs
 	@$(VENV) requirements.txt requirements-dev.txt
 	.venv/bin/python -m pytest --numprocesses 2 --dist loadfile
+
+bench-token: ## Measure the token endpoint beside a view that only signs (needs wrk)
+	@$(VENV) requirements.txt requirements-dev.txt
+	.venv/bin/python -m tests.benchmarks.token_endpoint
 
 check: ## Lint, types, import rules, templates
 	@$(VENV) requirements.txt requirements-dev.txt

@@ -10,6 +10,7 @@ from registry_ui.demo.images import Step, image, index
 from tests.support.browser import Window, chromium, window
 from tests.support.live import tiny
 from tests.support.stack import ADMIN
+from tests.web.support import PASSWORD
 
 pytestmark = [
     pytest.mark.e2e,
@@ -45,7 +46,22 @@ def project(stack):
     stack.wait_for_tags(project, "many", {"1.59"})
     stack.fill.namespace(f"{project.partition('/')[0]}/empty")
     stack.fill.project(f"{project.partition('/')[0]}/nothing/{LONG}")
+    fill_credentials(stack, project)
     return project
+
+
+def fill_credentials(stack, project: str) -> None:
+    """Make tokens of every kind, a docker session, and refusals, in long names too."""
+    fill = stack.fill
+    fill.access_token(ADMIN, "read_registry", "api", name=LONG, reach=f"{project}/{LONG}/{LONG}")
+    fill.deploy_token(project.partition("/")[0], "read_registry", name="above")
+    username, secret = fill.deploy_token(project, "read_registry", "write_registry", name=LONG)
+    auth = (ADMIN, PASSWORD)
+    assert fill.ask_token(auth=auth, offline_token="true", client_id="docker").status_code == 200
+    scopes = (f"repository:{project}/{LONG}/{LONG}:delete", f"repository:{LONG}/{LONG}:pull")
+    for credentials in (auth, (username, secret), None):
+        assert fill.ask_token(*scopes, auth=credentials).status_code == 200
+    fill.app.extensions["journal"].flush()
 
 
 def pages(project: str) -> dict[str, str]:
@@ -57,6 +73,10 @@ def pages(project: str) -> dict[str, str]:
         "search": "/?q=shop",
         "search without result": "/?q=nothing-like-this",
         "profile": "/-/profile",
+        "decisions": "/-/decisions",
+        "no decisions": "/-/decisions?repository=nothing/like/this",
+        "access check": f"/-/access-check?repository={project}/{LONG}/{LONG}",
+        "access check of a visitor": f"/-/access-check?user=&repository={LONG}/{LONG}",
         "roles": "/-/help/roles",
         "new namespace": "/-/new/namespace",
         "new project": f"/-/new/project?parent={root}",
@@ -67,6 +87,11 @@ def pages(project: str) -> dict[str, str]:
         "empty project": f"/{root}/nothing/{LONG}",
         "members": f"/{project}/-/members",
         "settings": f"/{project}/-/settings",
+        "deploy tokens": f"/{project}/-/deploy-tokens",
+        "deploy tokens of a namespace": f"/{root}/-/deploy-tokens",
+        "no deploy tokens": f"/{root}/nothing/{LONG}/-/deploy-tokens",
+        "access log": f"/{project}/-/decisions",
+        "access log of a namespace": f"/{root}/-/decisions?refused=1",
         "delete project": f"/{project}/-/delete",
         "image": app,
         "folder": f"/{project}/-/images/{LONG}",
@@ -84,6 +109,7 @@ def pages(project: str) -> dict[str, str]:
         "users": "/-/admin/users",
         "unassigned": "/-/admin/unassigned",
         "events": "/-/admin/events",
+        "access log of all": "/-/admin/decisions",
         "audit": "/-/admin/audit",
     }
 

@@ -1,4 +1,4 @@
-"""Real clients as people run them: docker with a daemon of its own, skopeo, podman."""
+"""Real clients as people run them: docker and containerd with daemons of their own, and others."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -61,6 +62,15 @@ class Command:
         return done.stderr + done.stdout
 
 
+def need_root(program: str) -> None:
+    """Skip where we are not root. In CI that is a failure."""
+    if os.geteuid() != 0:
+        message = f"{program} needs root"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+
+
 # -- docker ----------------------------------------------------------------------
 
 
@@ -78,10 +88,7 @@ class Docker:
 
     def start(self) -> None:
         """Start the daemon without network and with the plainest storage."""
-        if os.geteuid() != 0:
-            if os.environ.get("CI"):
-                pytest.fail("dockerd needs root")
-            pytest.skip("dockerd needs root")
+        need_root("dockerd")
         log = self.home / "dockerd.log"
         options = ["--iptables=false", "--ip6tables=false", "--bridge=none"]
         options += ["--storage-driver=vfs", f"--data-root={self.home / 'data'}"]
@@ -132,7 +139,44 @@ def docker() -> Iterator[Docker]:
         shutil.rmtree(home, ignore_errors=True)
 
 
-# -- skopeo and podman -----------------------------------------------------------
+# -- containerd ------------------------------------------------------------------
+
+CONTAINERD = """\
+version = 2
+root = "{home}/root"
+state = "{home}/state"
+disabled_plugins = ["io.containerd.grpc.v1.cri"]
+[grpc]
+  address = "{home}/grpc"
+[ttrpc]
+  address = "{home}/ttrpc"
+"""
+
+
+@contextmanager
+def containerd() -> Iterator[Path]:
+    """A running containerd for its ``ctr``; yields its socket. It runs no containers."""
+    program = required("containerd")
+    need_root("containerd")
+    home = Path(tempfile.mkdtemp(prefix="rui-ctr-"))
+    (home / "config.toml").write_text(CONTAINERD.format(home=home))
+    log = home / "containerd.log"
+    server = Server([program, "--config", str(home / "config.toml")], log)
+    check = Command([required("ctr"), f"--address={home / 'grpc'}"], home)
+
+    def answers() -> bool:
+        assert server.process.poll() is None, log.read_text()[-3000:]
+        return check("version").returncode == 0
+
+    try:
+        until(answers, 60, "containerd")
+        yield home / "grpc"
+    finally:
+        server.stop()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+# -- skopeo, podman and buildah --------------------------------------------------
 
 
 def skopeo(home: Path) -> Command:
@@ -150,6 +194,31 @@ def podman(home: Path) -> Command:
     options += ["--cgroup-manager=cgroupfs", "--events-backend=none"]
     files = {"REGISTRY_AUTH_FILE": str(home / "auth.json"), "XDG_RUNTIME_DIR": str(home)}
     return Command([required("podman"), *options], home, files)
+
+
+def buildah(home: Path) -> Command:
+    """A buildah whose images and credentials are its own."""
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "auth.json").write_text("{}")
+    options = [f"--root={home / 'root'}", f"--runroot={home / 'run'}", "--storage-driver=vfs"]
+    files = {"REGISTRY_AUTH_FILE": str(home / "auth.json"), "XDG_RUNTIME_DIR": str(home)}
+    return Command([required("buildah"), *options], home, files)
+
+
+def oras(home: Path) -> Command:
+    """oras with credentials of its own."""
+    home.mkdir(parents=True, exist_ok=True)
+    return Command([sys.executable, str(Path(__file__).with_name("oras_client.py"))], home)
+
+
+def oci_archive(home: Path, name: str, manifest: Manifest) -> str:
+    """Write an image as an archive that says the image's full name; return its address."""
+    layout, archive = home / "layout", home / "image.tar"
+    shutil.rmtree(layout, ignore_errors=True)
+    oci_layout(layout, {name: manifest})
+    with tarfile.open(archive, "w") as file:
+        file.add(layout, arcname=".")
+    return f"oci-archive:{archive}"
 
 
 def oci_layout(home: Path, tags: Mapping[str, Manifest]) -> str:

@@ -21,6 +21,7 @@ from registry_ui.extensions import db
 from registry_ui.jobs import resume
 from registry_ui.models import ContainerImage, Project, Removal, Tag
 from registry_ui.names import RepositoryName
+from registry_ui.token_auth.keyring import KeyRing
 from registry_ui.token_auth.signer import Signer
 from tests.web.support import ACTOR, Site, event_of
 
@@ -30,13 +31,8 @@ from .registry import Registry
 
 def signer_of(config: Config) -> Signer:
     """Return the signer that the registries of the tests trust."""
-    return Signer.from_files(
-        config.token_key_file,
-        config.token_certificate_file,
-        config.token_issuer,
-        config.token_service,
-        config.token_lifetime,
-    )
+    ring = KeyRing(config.token_key_file, config.token_certificate_file)
+    return ring.signer(config.token_issuer, config.token_service, config.token_lifetime)
 
 
 def tiny(name: str, **more: Any) -> Manifest:

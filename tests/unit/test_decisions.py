@@ -132,9 +132,13 @@ def test_an_unknown_scope_lets_nothing_through():
     assert rights(principal, project("public", "owner")) == set()
 
 
-def test_no_scope_lets_through_what_only_pages_do():
-    through = set().union(*SCOPES.values())
+def test_no_scope_of_the_registry_lets_through_what_pages_and_the_api_do():
+    through = set().union(*(rights for scope, rights in SCOPES.items() if scope != "api"))
     assert through == {Right.SEE, Right.PULL, Right.PUSH, Right.DELETE}
+
+
+def test_the_scope_of_the_api_lets_nothing_through_to_the_registry():
+    assert SCOPES["api"].isdisjoint({Right.PULL, Right.PUSH, Right.DELETE})
 
 
 # -- repositories --------------------------------------------------------------

@@ -153,3 +153,143 @@ def test_what_is_understood_says_the_same_when_it_is_written_again(value):
     for (kind, name), actions in parsed(value).items():
         assert re.fullmatch("[a-z]+", kind)
         assert parsed(f"{kind}:{name}:{actions}") == {(kind, name): actions}
+
+
+# -- what the public suites try (PROTOCOLS 7) ------------------------------------
+
+READ, WRITE, ALL = "pull", "pull,push", "delete,pull,push"
+CATALOG = {("registry", "catalog"): "*"}
+
+#: By suite: the ``scope`` parameters of one request, and what is understood. The cases are those
+#: of the suites, the values ours.
+SUITES = {
+    # scope.md: its grammar. Hosts with a port are in it, and in no registry on a file system.
+    "distribution": [
+        (["repository:lab/rust/nightly/x86:pull"], repository(lab_rust_nightly_x86=READ)),
+        (["repository:0/1:pull"], repository(**{"0_1": READ})),
+        (["repository:a-b/c--d/e---f:pull"], {("repository", "a-b/c--d/e---f"): READ}),
+        (["repository:a_b/c__d/e.f:pull"], {("repository", "a_b/c__d/e.f"): READ}),
+        (["repository:my.lab.example/rust:push"], {("repository", "my.lab.example/rust"): "push"}),
+        (["repository(image2):lab/rust:pull"], repository(lab_rust=READ)),
+        (["repository:lab:pull repository(plugin):lab:push"], repository(lab=WRITE)),
+        (["repository:lab/rust:delete"], repository(lab_rust="delete")),
+        (["repository:pull:pull"], repository(pull=READ)),
+        (["repository:repository:push"], repository(repository="push")),
+        (["repository:catalog:*"], repository(catalog=ALL)),
+        (["repository:a___b:pull", "repository:a..b:pull", "repository:a_-b:pull"], {}),
+        (["repository:_a:pull", "repository:a_:pull", "repository:a/-b:pull"], {}),
+        (["repository:my.lab.example:8443/rust:pull"], {}),
+        (["repository:MY.lab.example/rust:pull"], {}),
+        (["repository:[::1]:5000/lab:pull"], {}),
+        (["repository:lab:pull, push"], repository(lab=READ)),
+        (["repository:lab:pull;push", "repository:lab:Pull,PUSH"], {}),
+        (["repository(a)(b):lab:pull", "re-pository:lab:pull", "repository :lab:pull"], {}),
+    ],
+    # scope_test: what its contexts gather for one request; repeated scopes are left to us.
+    "containerd": [
+        ([], {}),
+        (["repository:lab/rust:pull,push"], repository(lab_rust=WRITE)),
+        (["repository:lab/rust:pull"] * 2, repository(lab_rust=READ)),
+        (["repository:lab/rust:pull", "repository:lab/rust:pull,push"], repository(lab_rust=WRITE)),
+        (["repository:lab/rust:pull,push", "repository:lab/rust:pull"], repository(lab_rust=WRITE)),
+        (["repository:lab/rust:pull", "whatever:lab/rust:pull"], repository(lab_rust=READ)),
+        (["repository:lab/rust:ignored"], {}),
+    ],
+    # TestParseScopes: apart, and combined by spaces.
+    "buildkit": [
+        ([""], {}),
+        (
+            ["repository:lab/base:pull", "repository:lab/rust:pull,push"],
+            repository(lab_base=READ, lab_rust=WRITE),
+        ),
+        (
+            ["repository:lab/base:pull repository:lab/rust:pull,push"],
+            repository(lab_base=READ, lab_rust=WRITE),
+        ),
+        (
+            ["repository:lab/base:pull repository:lab/rust:pull", "repository:lab/rust:push"],
+            repository(lab_base=READ, lab_rust=WRITE),
+        ),
+    ],
+    # CleanScopes and cleanActions: sorted, merged, the asterisk swallows the rest.
+    "oras-go": [
+        (["repository:lab:push,pull,delete"], repository(lab=ALL)),
+        (["repository:lab:push,pull,pull,push,pull"], repository(lab=WRITE)),
+        (["repository:lab:*"], repository(lab=ALL)),
+        (["repository:lab:*,push"], repository(lab=ALL)),
+        (["repository:lab:push,*,pull"], repository(lab=ALL)),
+        (["repository:lab:push,pull,*"], repository(lab=ALL)),
+        (["repository:lab:,"], {}),
+        (["repository:lab:,", "repository:rust:,,"], {}),
+        (["repository:lab:,pull,,push,"], repository(lab=WRITE)),
+        (["repository:rust:push", "repository:lab:pull"], repository(rust="push", lab=READ)),
+        (
+            [
+                "repository:rust:pull",
+                "repository:lab:push",
+                "registry:catalog:pull",
+                "repository:rust:delete,push",
+                "repository:lab:push",
+                "registry:catalog:*",
+            ],
+            {**repository(rust=ALL, lab="push"), **CATALOG},
+        ),
+        (["strange"], {}),
+        (
+            ["repository:lab:pull", "strange", "half:scope", "none:here:", "repository:lab:push"],
+            repository(lab=WRITE),
+        ),
+    ],
+    # Its challenges hold scopes joined by a space; they are passed on as they came.
+    "go-containerregistry": [
+        (["repository:lab/rust:push,pull"], repository(lab_rust=WRITE)),
+        (["repository:lab/rust:push,pull,delete"], repository(lab_rust=ALL)),
+        (["registry:catalog:*"], CATALOG),
+        (
+            ["repository:lab/rust:pull", "repository:lab/rust:push,pull repository:lab/base:pull"],
+            repository(lab_rust=WRITE, lab_base=READ),
+        ),
+        (
+            ["repository:lab/rust:pull", "registry:catalog:*"],
+            {**repository(lab_rust=READ), **CATALOG},
+        ),
+    ],
+    # It asks for more with each refusal, and repeats what it had.
+    "regclient": [
+        (["repository:lab:pull"], repository(lab=READ)),
+        (["repository:lab:pull", "repository:lab:pull,push"], repository(lab=WRITE)),
+        (
+            ["repository:lab:pull", "repository:lab:pull,push", "repository:lab:pull,push,delete"],
+            repository(lab=ALL),
+        ),
+        (
+            ["repository:lab:pull,push,delete", "repository:rust:pull"],
+            repository(lab=ALL, rust=READ),
+        ),
+    ],
+    # Three parts or four; types that an expression without anchors lets through; names that
+    # mean something to a glob or an expression stand for themselves, or for nothing.
+    "docker_auth": [
+        (["repository:lab/rust:pull"], repository(lab_rust=READ)),
+        (["repository:localhost:5000/lab/rust:pull"], {}),
+        (["repository:localhost:5000:lab/rust:pull"], {}),
+        (["!repository:lab:pull", "repository!:lab:pull", "a repository(:lab:pull"], {}),
+        (["repository:lab/*:pull", "repository:*:pull", "repository:**:*"], {}),
+        (["repository:lab/rus?:pull", "repository:lab/[a-z]:pull", "repository:/lab.*/:pull"], {}),
+        (["repository:${account}/lab:pull", "repository:lab/${labels:team}:pull"], {}),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("values", "understood"),
+    [
+        pytest.param(*case, id=f"{suite}-{number}")
+        for suite, cases in SUITES.items()
+        for number, case in enumerate(cases, 1)
+    ],
+)
+def test_the_cases_of_the_public_suites(values, understood):
+    assert parsed(*values) == understood
+    assert parsed(*reversed(values)) == understood
+    assert parsed(" ".join(values)) == understood

@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from registry_ui.accounts.secrets import (
+    ACCESS_PREFIX,
     hash_password,
-    looks_like_access_token,
-    new_access_token,
     new_password,
+    new_secret,
+    prefix_of,
     secret_hash,
     verify_password,
 )
@@ -73,10 +74,10 @@ def test_a_made_up_password_can_be_typed_and_is_never_the_same():
 
 
 def test_an_access_token_is_known_by_its_form():
-    made = {new_access_token() for _ in range(200)}
+    made = {new_secret(ACCESS_PREFIX) for _ in range(200)}
     assert len(made) == 200
     for token in made:
-        assert looks_like_access_token(token)
+        assert prefix_of(token) == ACCESS_PREFIX
         assert token.startswith("rui_")
         assert len(token) == 50
         assert token[4:].isalnum()
@@ -85,9 +86,9 @@ def test_an_access_token_is_known_by_its_form():
 
 @given(st.integers(0, 49), st.characters(codec="ascii"))
 def test_a_token_with_another_letter_in_it_is_none(position, letter):
-    token = new_access_token()
+    token = new_secret(ACCESS_PREFIX)
     changed = token[:position] + letter + token[position + 1 :]
-    assert looks_like_access_token(changed) is (changed == token)
+    assert (prefix_of(changed) == ACCESS_PREFIX) is (changed == token)
 
 
 @pytest.mark.parametrize(
@@ -107,13 +108,13 @@ def test_a_token_with_another_letter_in_it_is_none(position, letter):
     ],
 )
 def test_what_only_resembles_a_token_is_none(change):
-    assert not looks_like_access_token(change(new_access_token()))
+    assert prefix_of(change(new_secret(ACCESS_PREFIX))) is None
 
 
 @settings(max_examples=300)
 @given(st.text())
 def test_any_text_can_be_asked_about(text):
-    assert looks_like_access_token(text) is False
+    assert prefix_of(text) is None
 
 
 def test_a_secret_is_found_by_its_sha256():

@@ -38,6 +38,8 @@ def test_without_settings_everything_but_the_secret_has_a_value(read, tmp_path):
     assert config.token_certificate_file == tmp_path / "token" / "certificate.pem"
     assert (config.token_issuer, config.token_service) == ("registry_ui", "registry")
     assert (config.token_lifetime, config.registry_timeout) == (300, 2.0)
+    assert (config.tokens_only, config.docker_sessions) == (False, True)
+    assert config.decisions_kept_days == 14
     assert (config.reconcile_interval, config.max_body) == (3600, 1024 * 1024)
     assert (config.trusted_proxies, config.admin_username) == (0, "admin")
     assert config.testing is False
@@ -56,6 +58,9 @@ VALUES = {
     "TOKEN_ISSUER": ("me", "token_issuer", "me"),
     "TOKEN_SERVICE": ("r.example", "token_service", "r.example"),
     "TOKEN_LIFETIME": ("60", "token_lifetime", 60),
+    "TOKENS_ONLY": ("yes", "tokens_only", True),
+    "DOCKER_SESSIONS": ("No", "docker_sessions", False),
+    "DECISIONS_KEPT_DAYS": ("3", "decisions_kept_days", 3),
     "REGISTRY_TIMEOUT": ("0.5", "registry_timeout", 0.5),
     "RECONCILE_INTERVAL": ("60", "reconcile_interval", 60),
     "MAX_BODY": ("1000", "max_body", 1000),

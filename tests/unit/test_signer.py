@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import NameOID
 
 from registry_ui.names import NameInvalid, Path
+from registry_ui.token_auth.keyring import KeyRing
 from registry_ui.token_auth.signer import OWN_SUBJECT, KeyUnusable, Signer, libtrust_key_id
 from tests.unit.bearer import header_of, key_of, unpadded, verified
 
@@ -68,7 +69,7 @@ def test_the_signature_is_that_of_the_key_and_of_no_other(signer, key):
 
 
 def test_the_published_keys_verify_a_token(signer):
-    (jwk,) = signer.jwks()["keys"]
+    jwk = signer.jwk()
     assert verified(signer.sign("alice", ACCESS).token, key_of(jwk))
     assert jwk["kid"] == header_of(signer.sign("", []).token)["kid"]
     assert "d" not in jwk
@@ -178,7 +179,7 @@ def test_files_that_hold_no_key_are_named_in_the_complaint(tmp_path, key, broken
     if broken in contents:
         place.write_bytes(contents[broken])
     with pytest.raises(KeyUnusable, match=re.escape(str(place))):
-        Signer.from_files(place, certificate, "i", "s", 300)
+        KeyRing(place, certificate).signer("i", "s", 300)
 
 
 def test_a_certificate_that_is_none_is_refused(tmp_path, key):
@@ -188,7 +189,7 @@ def test_a_certificate_that_is_none_is_refused(tmp_path, key):
         if content is not None:
             certificate.write_bytes(content)
         with pytest.raises(KeyUnusable):
-            Signer.from_files(place, certificate, "i", "s", 300)
+            KeyRing(place, certificate).signer("i", "s", 300)
 
 
 def test_no_user_can_have_our_own_subject():

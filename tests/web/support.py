@@ -22,13 +22,16 @@ from sqlalchemy import event, select, update
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
+from registry_ui import storage
 from registry_ui.access import Role
 from registry_ui.accounts import secrets, sessions
 from registry_ui.accounts import service as accounts
+from registry_ui.accounts.tokens import TokenRequest
 from registry_ui.admin import registry_token
 from registry_ui.audit import Actor
 from registry_ui.extensions import db, writing
 from registry_ui.models import AuditEntry, Base, ContainerImage, Place, Project, Removal, Tag, User
+from registry_ui.projects import deploy_tokens
 from registry_ui.projects import service as projects
 from tests.unit.bearer import key_of, verified
 
@@ -134,12 +137,19 @@ class Site:
         with self.app.app_context():
             projects.add_member(ACTOR, path, username, Role.parse(role))
 
-    def access_token(
-        self, username: str, *scopes: str, name: str = "ci", expires_at: datetime | None = None
-    ) -> str:
+    def access_token(self, username: str, *scopes: str, name: str = "ci", **more: Any) -> str:
+        """Make an access token; more: expires_at, reach, reach_exact."""
         with self.app.app_context():
             owner = accounts.user_named(username)
-            return accounts.create_access_token(ACTOR, owner, name, scopes, expires_at)
+            return accounts.create_access_token(ACTOR, owner, TokenRequest(name, scopes, **more))
+
+    def deploy_token(
+        self, path: str, *scopes: str, name: str = "ci", **more: Any
+    ) -> tuple[str, str]:
+        """Make a deploy token of a place; return user name and secret."""
+        with self.app.app_context():
+            made = deploy_tokens.create(ACTOR, path, TokenRequest(name, scopes, **more))
+            return made.username, made.secret
 
     def image(self, path: str, *tags: str, digests: str = "") -> None:
         """Put an image and its tags into the index, as if pushed; digests by letter."""
@@ -233,9 +243,16 @@ class Site:
 
         with self.app.app_context():
             engine = db.engine
+        run = storage._run
+
+        def note_prepared(engine: Any, text: str, parameters: Any) -> Any:
+            noted.append(text)
+            return run(engine, text, parameters)
+
         event.listen(engine, "before_cursor_execute", note)
         try:
-            yield noted
+            with mock.patch.object(storage, "_run", note_prepared):
+                yield noted
         finally:
             event.remove(engine, "before_cursor_execute", note)
 
@@ -271,7 +288,7 @@ class Site:
 
     def claims(self, token: str) -> dict[str, Any]:
         """The claims of a token that verifies with the published keys."""
-        (key,) = self.app.test_client().get("/jwt/jwks.json").json["keys"]
+        key = self.app.test_client().get("/jwt/jwks.json").json["keys"][0]
         claims = verified(token, key_of(key))
         assert claims is not None, "the signature is not that of the published key"
         return claims

@@ -68,6 +68,8 @@ DEEDS = {
     "unblock": {"is_blocked": False},
     "promote": {"is_admin": True},
     "demote": {"is_admin": False},
+    "tokens_only": {"tokens_only": True},
+    "passwords": {"tokens_only": False},
 }
 
 

@@ -8,13 +8,17 @@ import pytest
 from sqlalchemy import insert
 
 from registry_ui.models import (
+    AccessToken,
     AuditEntry,
     ContainerImage,
+    DeployToken,
+    DockerSession,
     Membership,
     Namespace,
     Project,
     RegistryEvent,
     Tag,
+    TokenDecision,
     UnassignedRepository,
     User,
     utc_now,
@@ -51,6 +55,10 @@ def fill(site, start, stop):
             add_image(session, app.id, f"deep/i{n}", f"acme/app/deep/i{n}")
             session.add(UnassignedRepository(path=f"free/r{n}"))
             session.add(AuditEntry(actor="x", action="y", subject="z"))
+            session.add(decision("member", f"acme/p{n}"))
+            session.add(decision("member", f"absent/p{n}", place=""))
+            session.add(decision(f"user{n}", f"acme/app/i{n}", place="acme/app"))
+            add_secrets(session, n, member.id, app.id)
             session.add(RegistryEvent(event_id=f"e{n}", raw=b"{}", status="dropped"))
         image = session.query(ContainerImage).filter_by(path="acme/app/many").one()
         rows = [
@@ -68,6 +76,22 @@ def add_image(session, project_id, name, path):
     session.add(Tag(image_id=image.id, name="v1", digest=digest("a"), pushed_at=utc_now()))
 
 
+def decision(username, repository, **more):
+    values = {"place": repository, "credential": "password", "address": "", "client": "docker"}
+    values |= {"asked": "push", "granted": "", "rule": f"nobody pushes to {repository}", **more}
+    return TokenDecision(username=username, repository=repository, **values)
+
+
+def add_secrets(session, n, user_id, place_id):
+    hashed = {"secret_hash": f"hash {n}"}
+    names = {"name": f"n{n}", "scopes": "read_registry", **hashed}
+    session.add(AccessToken(user_id=user_id, **names))
+    made = {"place_id": place_id, "username": f"deploy+n{n}", "created_by": "x"}
+    session.add(DeployToken(**made, **names))
+    more = {"service": "registry", "client": "docker/1", "address": "::1"}
+    session.add(DockerSession(user_id=user_id, **more, **hashed))
+
+
 PAGES = {
     "/": PEOPLE,
     "/?show=all": PEOPLE,
@@ -77,12 +101,20 @@ PAGES = {
     "/acme/app/-/members": ("member", "admin"),
     "/acme/app/-/images/deep": PEOPLE,
     "/acme/app/-/images/many": PEOPLE,
+    "/acme/app/-/deploy-tokens": ("member", "admin"),
+    "/acme/app/-/decisions": ("member", "admin"),
+    "/acme/-/decisions?refused=1": ("admin",),
+    "/-/decisions": ("member", "admin"),
+    "/-/decisions?repository=acme&refused=1": ("member",),
+    "/-/access-check?repository=acme/app": ("member", "admin"),
+    "/-/profile": ("member", "admin"),
     "/-/new/project": ("member", "admin"),
     "/-/admin": ("admin",),
     "/-/admin/users": ("admin",),
     "/-/admin/unassigned": ("admin",),
     "/-/admin/events": ("admin",),
     "/-/admin/audit": ("admin",),
+    "/-/admin/decisions": ("admin",),
     "/api/v4/projects": ("anonymous",),
     "/api/v4/projects/acme/app/-/images": ("anonymous",),
 }
@@ -106,7 +138,7 @@ def test_pages_cost_the_same_with_3_and_with_60_of_everything(site):
     site.user("admin", admin=True)
     site.user("member")
     site.project("acme/app", "public")
-    site.member("acme/app", "member", "reporter")
+    site.member("acme/app", "member", "maintainer")
     site.image("acme/app/many", "latest")
     site.change(ContainerImage, {"reconciled_at": utc_now()})
     fill(site, 0, FEW)

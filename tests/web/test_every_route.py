@@ -16,16 +16,18 @@ VALUES = {
     "tag": "v1",
     "username": "guest",
     "token_id": 1,
+    "session_id": 1,
     "removal_id": 1,
     "filename": "app.css",
 }
 #: The only address that is posted to without a form of ours: it has the registry token.
 WITHOUT_FORM = {"events.registry_events"}
 #: What anybody may post to.
-FOR_VISITORS = {"accounts.sign_in", "accounts.sign_out", "events.registry_events"}
+FOR_VISITORS = {"accounts.sign_in", "accounts.sign_out", *WITHOUT_FORM}
 #: What anybody may look at, whatever is in the store.
 OPEN = {
     "static",
+    "api.catalog",
     "site.healthz",
     "site.readyz",
     "site.roles",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from registry_ui.catalog.reconcile import reconcile, reconcile_all
-from registry_ui.models import REGISTRY_READ, Heartbeat, UnassignedRepository, utc_now
+from registry_ui.distribution.errors import RegistryError
+from registry_ui.models import REGISTRY_READ, Heartbeat, UnassignedRepository
 from registry_ui.names import RepositoryName
 from tests.unit.hostile_registry import Answer
 from tests.web.graph import Graph, refusal
@@ -57,31 +58,27 @@ def test_what_the_registry_stumbles_over_is_in_use_all_the_same(site, graph, reg
     read(site)
     counts = {row.path: row.tag_count for row in site.rows(UnassignedRepository)}
     assert counts == {"legacy/app": None, "zoo/app": 1}
-    with site.session() as session:  # it was read once, before that
-        session.add(Heartbeat(name=REGISTRY_READ, at=utc_now()))
-        session.commit()
     assert not take(site, "legacy")
     assert not take(site, "zoo")
 
 
-def test_the_registry_counts_as_read_when_nothing_unowned_failed(site, graph, registry):
-    graph.tag("legacy/app", v1=graph.image("one"))
-    stumbles(graph, registry, "legacy/app")
-    read(site)
+def test_a_registry_whose_catalog_cannot_be_read_gives_no_name_away(site, graph, registry):
+    registry.answer = lambda _asked: Answer(503)
+    with pytest.raises(RegistryError):
+        read(site)
     assert site.rows(Heartbeat, name=REGISTRY_READ) == []
     assert not take(site, "other")
     registry.answer = graph
     read(site)
-    assert site.rows(Heartbeat, name=REGISTRY_READ)
     assert take(site, "other")
 
 
-def test_an_owned_repository_that_fails_keeps_nobody_waiting(site, graph, registry):
-    graph.tag("acme/app/web", v1=graph.image("one"))
-    stumbles(graph, registry, "acme/app/web")
+@pytest.mark.parametrize("broken", ["legacy/app", "acme/app/web"], ids=["unowned", "owned"])
+def test_one_repository_that_fails_keeps_nobody_waiting(site, graph, registry, broken):
+    graph.tag(broken, v1=graph.image("one"))
+    stumbles(graph, registry, broken)
     read(site)
     assert site.rows(Heartbeat, name=REGISTRY_READ)
-    assert site.rows(UnassignedRepository) == []
     assert take(site, "other")
 
 

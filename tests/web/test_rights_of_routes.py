@@ -12,6 +12,7 @@ from urllib.parse import quote
 import pytest
 from werkzeug.test import TestResponse
 
+from registry_ui.models import DeployToken
 from tests.web.support import PEOPLE, VISIBILITIES, Site, digest
 
 PROJECT = """
@@ -26,6 +27,8 @@ GET  /-/tags/v1               -- -- ok ok ok ok ok ok
 GET  /-/images/web/api/-/tags/v1 -- -- ok ok ok ok ok ok
 GET  /-/members               in -- ok ok ok ok ok ok
 GET  /-/settings              in -- no no no ok ok ok
+GET  /-/deploy-tokens         in -- no no no ok ok ok
+GET  /-/decisions             in -- no no no ok ok ok
 GET  /-/delete                in -- no no no no rg rg
 GET  /-/tags/v1/-/delete      in -- no no no rg rg rg
 GET  /-/images/-/delete       in -- no no no rg rg rg
@@ -33,6 +36,8 @@ GET  /-/images/web/api/-/delete in -- no no no rg rg rg
 GET  /-/images/web/api/-/tags/v1/-/delete in -- no no no rg rg rg
 GET  /-/removals/{removal}    in -- no no no ok ok ok
 POST /-/settings              in -- no no no ok ok ok
+POST /-/deploy-tokens         in -- no no no ok ok ok
+POST /-/deploy-tokens/{token}/revoke in -- no no no ok ok ok
 POST /-/members               in -- no no no no ok ok
 POST /-/members/guest         in -- no no no no ok ok
 POST /-/delete                in -- no no no no rg rg
@@ -49,10 +54,14 @@ NAMESPACE = """
 GET  /                        ok ok ok ok ok ok ok ok
 GET  /-/members               in -- ok ok ok ok ok ok
 GET  /-/settings              in no no no no ok ok ok
+GET  /-/deploy-tokens         in no no no no ok ok ok
+GET  /-/decisions             in no no no no ok ok ok
 GET  /-/delete                in no no no no no ok ok
 GET  /-/images                -- -- -- -- -- -- -- --
 GET  /-/tags/v1               -- -- -- -- -- -- -- --
 POST /-/settings              in no no no no ok ok ok
+POST /-/deploy-tokens         in no no no no ok ok ok
+POST /-/deploy-tokens/{token}/revoke in no no no no ok ok ok
 POST /-/members               in -- no no no no ok ok
 POST /-/members/guest         in no no no no no ok ok
 """
@@ -62,8 +71,11 @@ HIDDEN = """
 GET  /                        -- -- -- -- -- -- -- ok
 GET  /-/members               in -- -- -- -- -- -- ok
 GET  /-/settings              in -- -- -- -- -- -- ok
+GET  /-/deploy-tokens         in -- -- -- -- -- -- ok
+GET  /-/decisions             in -- -- -- -- -- -- ok
 GET  /-/delete                in -- -- -- -- -- -- ok
 POST /-/settings              in -- -- -- -- -- -- ok
+POST /-/deploy-tokens         in -- -- -- -- -- -- ok
 POST /-/members               in -- -- -- -- -- -- ok
 POST /-/delete                in -- -- -- -- -- -- ok
 """
@@ -88,6 +100,8 @@ def form(path: str, rest: str, who: str) -> dict[str, str]:
     """What a form of this address sends when everything in it is right."""
     if rest == "/-/settings":
         return {"description": "", "visibility": path.rpartition("/")[2]}
+    if rest == "/-/deploy-tokens":
+        return {"name": f"of {who}", "scopes": "read_registry"}
     if rest == "/-/members":
         return {"username": f"new-{who}", "role": "guest"}
     if rest.startswith("/-/members/"):
@@ -113,6 +127,16 @@ def removals(world):
     return {path: world.removal(path, by="somebody") for path in paths}
 
 
+@pytest.fixture(scope="module")
+def tokens(world):
+    """The number of a deploy token of each place."""
+    paths = ["acme", *(f"acme/{visibility}" for visibility in VISIBILITIES), "veiled/private"]
+    for path in paths:
+        world.deploy_token(path, "read_registry", name=f"of {path}")
+    made = {token.name: token.id for token in world.rows(DeployToken)}
+    return {path: made[f"of {path}"] for path in paths}
+
+
 def assert_table(site, table, path, adapt=lambda _rest, cells: cells, **values):
     wrong = []
     for method, rest, cells in rows(table):
@@ -134,14 +158,14 @@ def public(rest, cells):
 
 
 @pytest.mark.parametrize("adapt", [None, internal, public], ids=VISIBILITIES)
-def test_who_may_do_what_in_a_project(world, removals, adapt):
+def test_who_may_do_what_in_a_project(world, removals, tokens, adapt):
     path = f"acme/{adapt.__name__ if adapt else 'private'}"
     adapt = adapt or (lambda _rest, cells: cells)
-    assert_table(world, PROJECT, path, adapt, removal=removals[path])
+    assert_table(world, PROJECT, path, adapt, removal=removals[path], token=tokens[path])
 
 
-def test_who_may_do_what_in_a_namespace(world):
-    assert_table(world, NAMESPACE, "acme")
+def test_who_may_do_what_in_a_namespace(world, tokens):
+    assert_table(world, NAMESPACE, "acme", token=tokens["acme"])
 
 
 def test_a_namespace_in_which_nobody_may_see_anything_is_not_there(world):
@@ -152,7 +176,7 @@ def test_what_is_not_there_is_nothing_to_anybody(world):
     every = {(method, rest) for table in (PROJECT, NAMESPACE) for method, rest, _ in rows(table)}
     for method, rest in sorted(every):
         for path in ("acme/none", "acme/private/web/api"):
-            found = outcomes(world, method, path, rest.format(removal=1))
+            found = outcomes(world, method, path, rest.format(removal=1, token=1))
             assert set(found[1:]) == {"--"}, (method, path, rest)
             assert found[0] in {"in", "--"}, (method, path, rest)
 
@@ -192,13 +216,14 @@ def told(answer: TestResponse, path: str) -> tuple[object, ...]:
 
 
 @pytest.mark.parametrize("who", ["anonymous", "stranger", "guest"])
-def test_a_page_that_may_not_be_seen_is_byte_for_byte_one_that_is_not_there(world, who):
+def test_a_page_that_may_not_be_seen_is_byte_for_byte_one_that_is_not_there(world, tokens, who):
+    values = {"token": tokens["veiled/private"]}
     number = world.removal("veiled/private")
     for method, rest, _ in rows(PROJECT):
         answers = []
         for path in ("veiled/private", "absent/nothing"):
             browser = world.browser(None if who == "anonymous" else who)
-            url = f"/{path}{rest.format(removal=number)}"
+            url = f"/{path}{rest.format(removal=number, **values)}"
             data = {**form(path, rest, who), "digest": digest("a")}
             answer = browser.get(url) if method == "GET" else browser.post(url, data)
             answers.append(told(answer, path))
@@ -207,12 +232,13 @@ def test_a_page_that_may_not_be_seen_is_byte_for_byte_one_that_is_not_there(worl
 
 
 @pytest.mark.parametrize("who", ["stranger", "guest"])
-def test_nothing_is_changed_by_those_who_may_not(world, who):
+def test_nothing_is_changed_by_those_who_may_not(world, tokens, who):
     before = world.dump()
     for method, rest, cells in rows(PROJECT):
         if method == "POST" and cells[PEOPLE.index(who)] != "ok":
             data = {**form("acme/private", rest, who), "digest": digest("a")}
-            world.browser(who).post(f"/acme/private{rest}", data)
+            url = f"/acme/private{rest.format(token=tokens['acme/private'])}"
+            world.browser(who).post(url, data)
     assert world.dump() == before
 
 

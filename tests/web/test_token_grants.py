@@ -236,10 +236,3 @@ def test_rights_that_were_taken_away_are_gone_from_the_next_token_on(acme):
     acme.change(Project, {"visibility": "private"})
     assert granted(acme, "stranger", "acme/internal") == ""
     assert granted(acme, "anonymous", "acme/public") == ""
-
-
-def test_what_was_refused_is_logged_with_the_rule(acme, caplog):
-    with caplog.at_level("INFO", logger="registry_ui"):
-        granted(acme, "reporter", "acme/private", "push")
-    assert "refused push on acme/private to 'reporter'" in caplog.text
-    assert "push needs Developer" in caplog.text

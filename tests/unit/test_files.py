@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from config import read_env_file
+from registry_ui.files import private_directory, write_private, write_private_once
 from registry_ui.launch import LaunchError
-from registry_ui.launch.files import private_directory, write_private, write_private_once
 from registry_ui.launch.keys import derived_secret, ensure_secret_key, ensure_signing_key
 from registry_ui.launch.settings import note_settings, read_settings, settings_file
 
