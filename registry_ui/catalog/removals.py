@@ -41,6 +41,8 @@ SIGN_SECONDS = 5.0
 #: More parts of one index than this are no image, but a trap; those that are not there count too.
 MAX_PARTS = 2000
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+#: So often a placeholder is tried for one tag.
+ATTEMPTS = 3
 PLACEHOLDER_CONFIG = "application/vnd.registry-ui.placeholder.v1+json"
 SWITCHED_OFF = (
     "Deletion is switched off in the registry. Set storage.delete.enabled: true in its "
@@ -182,12 +184,13 @@ def _tag_step(lease: Lease, number: int, step: dict[str, Any]) -> tuple[str, str
     repository, tag = RepositoryName(step["repository"]), TagName(step["tag"])
     release()
     now = _ask(lambda: registry().head(repository, tag))
-    if now is None:
+    if now is None and not _is_listed(repository, tag):
         return "gone already", ""
-    if now == step.get("placeholder"):
+    if now is not None and now == step.get("placeholder"):
         _ask(lambda: registry().delete_manifest(repository, Digest(now)))
-        return "deleted", ""
-    if now != step["digest"]:
+        if not _dangles(repository, tag):
+            return "deleted", ""
+    elif now is not None and now != step["digest"]:
         return "kept", MOVED
     try:
         _ask(lambda: registry().delete_manifest(repository, tag))
@@ -197,13 +200,47 @@ def _tag_step(lease: Lease, number: int, step: dict[str, Any]) -> tuple[str, str
     return "deleted", ""
 
 
+def _is_listed(repository: RepositoryName, tag: TagName) -> bool:
+    return str(tag) in (_ask(lambda: registry().tags(repository)) or [])
+
+
+def _dangles(repository: RepositoryName, tag: TagName) -> bool:
+    """Whether a tag is listed and stands for nothing.
+
+    2.8 deletes a manifest first and looks for its tags afterwards: where it stumbles over
+    a tag that is written beside, the tags stay (docs/protocols.md, "Found since").
+    """
+    gone = _ask(lambda: registry().head(repository, tag)) is None
+    return gone and _is_listed(repository, tag)
+
+
 def _by_placeholder(
     lease: Lease, number: int, repository: RepositoryName, tag: TagName
 ) -> tuple[str, str]:
-    """Point the tag to a manifest that nothing else points to, and delete that by digest.
+    """Point the tag to a manifest that nothing else points to, and delete that by digest."""
+    ours = {lease.removal.plan[number].get("digest")}
+    for _ in range(ATTEMPTS):
+        body = _prepare_placeholder(lease, number, repository)
+        # Preparing took some calls: whoever pushed meanwhile was told that it worked.
+        now = _ask(lambda: registry().head(repository, tag))
+        if now is None and not _is_listed(repository, tag):
+            return "gone already", ""
+        if now is not None and now not in ours:
+            return "kept", MOVED
+        digest = Digest.of(body)
+        ours.add(str(digest))
+        _ask(lambda body=body: registry().put_manifest(repository, tag, body, OCI_MANIFEST))
+        _ask(lambda digest=digest: registry().delete_manifest(repository, digest))
+        if not _dangles(repository, tag):
+            return "deleted", ""
+    raise StepFailed(f"the registry still lists {tag}, which stands for nothing. Delete it again.")
 
-    The placeholder's digest is stored first: a worker that dies in between leaves a
-    tag that the next one knows as its own.
+
+def _prepare_placeholder(lease: Lease, number: int, repository: RepositoryName) -> bytes:
+    """Push what a placeholder needs and return the manifest, which is not pushed yet.
+
+    Its digest is stored first: a worker that dies in between leaves a tag that the next
+    one knows as its own.
     """
     mark = f"{lease.removal.id}/{number} {utc_now().isoformat()}"
     # A config that nobody else pushes at this moment: 2.8 may refuse a manifest while
@@ -222,22 +259,13 @@ def _by_placeholder(
             "annotations": {PLACEHOLDER_ANNOTATION: mark},
         }
     ).encode()
-    digest = Digest.of(body)
     plan = [dict(step) for step in lease.removal.plan]
-    plan[number]["placeholder"] = str(digest)
+    plan[number]["placeholder"] = str(Digest.of(body))
     lease.write(plan=plan)
-    # Preparing took some calls: whoever pushed meanwhile was told that it worked.
-    now = _ask(lambda: registry().head(repository, tag))
-    if now is None:
-        return "gone already", ""
-    if now != plan[number]["digest"]:
-        return "kept", MOVED
-    _ask(lambda: registry().put_manifest(repository, tag, body, OCI_MANIFEST))
-    _ask(lambda: registry().delete_manifest(repository, digest))
-    return "deleted", ""
+    return body
 
 
-def _image_step(lease: Lease, _number: int, step: dict[str, Any]) -> tuple[str, str]:
+def _image_step(lease: Lease, number: int, step: dict[str, Any]) -> tuple[str, str]:
     """Remove every manifest that the previewed tags stand for, indexes before their children.
 
     What a tag outside the preview stands for stays, with everything that it may need.
@@ -263,6 +291,10 @@ def _image_step(lease: Lease, _number: int, step: dict[str, Any]) -> tuple[str, 
         if digest not in safe:
             lease.hold()
             deleted += _delete(repository, digest)
+    for tag in _ask(lambda: registry().tags(repository)) or []:
+        lease.hold()
+        if tag in planned and _dangles(repository, TagName(tag)):
+            _by_placeholder(lease, number, repository, TagName(tag))
     detail = f"{deleted} manifests"
     if kept:
         detail += f"; pushed since the preview, and kept: {', '.join(kept[:10])}"

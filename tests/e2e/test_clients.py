@@ -237,10 +237,10 @@ def test_access_token_that_has_ended(case, end):
     with case.stack.app.app_context():
         rule = f"The access token “{name}” {end(user)}"
     assert (rule in refused(client.pull(case.image))) == client.repeats[1]
-    assert case.decision(rule=rule).granted == ""
+    assert case.decision(rule=rule, username=user).granted == ""
     if client.asks_at_login:
         assert (rule in refused(client.login(user, secret))) == client.repeats[0]
-        assert case.decision(rule=rule, username=user).credential == "sign-in"
+        case.decision(rule=rule, username=user, credential="sign-in")
 
 
 # -- what is refused inside ------------------------------------------------------

@@ -247,7 +247,7 @@ def test_a_registry_of_ones_own_is_used_and_told_how_to_join(other, tmp_path):
 
 def test_a_chosen_password_is_taken_and_not_printed(other):
     run = other(ADMIN_USERNAME="root", ADMIN_PASSWORD="correct horse battery").ready()
-    assert "Sign in    root\n" in run.output
+    assert "Sign in    root (forgotten? .venv/bin/flask user password root)\n" in run.output
     assert "correct horse" not in run.output
     answer = requests.get(
         f"http://localhost:{run.port}/jwt/auth?service=registry",

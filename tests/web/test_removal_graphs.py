@@ -136,6 +136,42 @@ def test_a_push_while_the_placeholder_is_prepared_is_not_swallowed(site, graph):
     assert graph.tags[IMAGE] == {"v1": two, "latest": one}
 
 
+@pytest.mark.parametrize("stumbles", [1, 2])
+def test_a_tag_that_the_registry_lists_and_that_stands_for_nothing_is_cleared_away(
+    site, graph, stumbles
+):
+    """2.8 deletes the manifest, stumbles over a tag that is written beside, and leaves the tag."""
+    one = graph.image("one")
+    graph.tag(IMAGE, v1=one, latest=one)
+    adopt(site)
+    graph.stumbles = stumbles
+    delete_tag(site, "v1", one)
+    assert site.row(Removal).report[-1]["outcome"] == "deleted"
+    assert graph.tags[IMAGE] == {"latest": one}
+
+
+def test_a_tag_that_cannot_be_cleared_away_is_not_said_to_be(site, graph):
+    one = graph.image("one")
+    graph.tag(IMAGE, v1=one, latest=one)
+    adopt(site)
+    graph.stumbles = 100
+    delete_tag(site, "v1", one)
+    assert site.row(Removal).state == "failed"
+    assert "still lists v1" in site.row(Removal).report[-1]["detail"]
+    graph.stumbles = 0
+    assert graph.tags[IMAGE]["latest"] == one
+
+
+def test_an_image_leaves_no_tag_that_stands_for_nothing(site, graph):
+    one, two = graph.image("one"), graph.image("two")
+    graph.tag(IMAGE, v1=one, v2=two, v3=two)
+    adopt(site)
+    graph.stumbles = 1
+    delete_image(site)
+    assert graph.tags[IMAGE] == {}
+    assert site.rows(ContainerImage) == []
+
+
 @BOTH
 def test_the_last_tag_takes_the_image_with_it_from_the_index(site, graph):
     one = graph.image("one")

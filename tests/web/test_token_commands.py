@@ -54,7 +54,7 @@ def test_a_deploy_token_is_printed_as_two_lines_that_work(acme):
     assert re.fullmatch(r"deploy\+ci-[0-9a-f]{8}", username)
     assert acme.granted("repository:acme/app:pull", auth=(username, secret))
     assert acme.row(DeployToken).expires_at is None
-    assert ("console", "deploy_token.create", "acme/app") in acme.audit()
+    assert ("-/console", "deploy_token.create", "acme/app") in acme.audit()
 
 
 def test_a_deploy_token_is_revoked_by_its_user_name(acme):
@@ -64,7 +64,7 @@ def test_a_deploy_token_is_revoked_by_its_user_name(acme):
         assert (result.exit_code, result.stdout) == (0, "")
         assert "of acme was revoked" in result.stderr
     assert acme.ask_token(auth=(username, secret)).status_code == 401
-    assert acme.audit()[-1] == ("console", "deploy_token.revoke", "acme")
+    assert acme.audit()[-1] == ("-/console", "deploy_token.revoke", "acme")
 
 
 REFUSED = {
@@ -194,7 +194,7 @@ def test_a_key_is_staged_tried_activated_and_the_old_one_retired(keyed):
     assert run(site, "signing-key", "retire", "--force").exit_code == 0
     assert parts(site) == {"active": second}
     deeds = [(actor, action) for actor, action, _ in site.audit()]
-    assert deeds == [("console", f"signing_key.{d}") for d in ("stage", "activate", "retire")]
+    assert deeds == [("-/console", f"signing_key.{d}") for d in ("stage", "activate", "retire")]
 
 
 def test_a_key_that_the_registry_does_not_know_yet_is_not_activated(keyed):
