@@ -14,7 +14,6 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from .access import (
     ANONYMOUS,
-    Decision,
     Principal,
     Right,
     Standing,
@@ -170,7 +169,7 @@ def load(path: str, right: Right = Right.SEE) -> Loaded:
         raise NotFound
     decision = decide(who, here, right)
     if right is not Right.SEE and not decision.allowed:
-        raise Denied(f"Not allowed: {decision.rule}.", hint=_hint(who, decision))
+        raise Denied(f"Not allowed: {decision.rule}.", hint=_hint(who))
     place = db.session.get_one(Place, here.place_id)
     return Loaded(place, here, rights(who, here))
 
@@ -195,7 +194,7 @@ def _visible(who: Principal, here: Standing) -> bool:
     return here.kind == "namespace" and can_see_namespace(db.session(), who, here.path)
 
 
-def _hint(who: Principal, _decision: Decision) -> str:
+def _hint(who: Principal) -> str:
     return "Sign in with an account that may." if who.is_anonymous else "Ask an owner for the role."
 
 

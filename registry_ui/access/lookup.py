@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, aliased
 
 from ..models import Membership, Place
 from ..storage import Prepared
-from .decisions import Principal, Standing
+from .decisions import Principal, Reach, Standing
 from .roles import Role, Visibility
 
 MAX_RANGES = 50
@@ -105,6 +105,11 @@ def at_or_below(column: Any, path: str) -> ColumnElement[bool]:
     return or_(column == path, below(column, path))
 
 
+def reached(column: Any, reach: Reach) -> ColumnElement[bool]:
+    """Match what ``reach`` covers: Reach.covers(), as a condition."""
+    return column == reach.path if reach.exact else at_or_below(column, reach.path)
+
+
 def own_places(principal: Principal, minimum: Role = Role.GUEST) -> Select[Any]:
     """Select the paths where the principal has at least that role, or which are theirs."""
     return (
@@ -141,8 +146,7 @@ def visible_places(
     """
     within: ColumnElement[bool] = true()
     if principal.reach is not None:
-        exact, path = principal.reach.exact, principal.reach.path
-        within = place.path == path if exact else at_or_below(place.path, path)
+        within = reached(place.path, principal.reach)
     if principal.is_admin and not members_only:
         return within
     conditions: list[ColumnElement[bool]] = []

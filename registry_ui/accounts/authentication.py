@@ -207,14 +207,15 @@ def authenticate_session(secret: str, service: str, *, passwords: bool = True) -
     if row.is_blocked or row.service != service:
         raise BadCredentials(SESSION_ENDED, username=row.username)
     credential = f"docker session “{row.client}”"
-    if row.token_id is None and (row.tokens_only or not passwords):
-        raise BadCredentials(NO_PASSWORDS, "Make one on your profile page.", row.username)
     if row.token_id is not None:
         _require_active(ACCESS_TOKEN, row)
+        principal = _principal_of_token(row, credential)
+    elif row.tokens_only or not passwords:
+        raise BadCredentials(NO_PASSWORDS, "Make one on your profile page.", row.username)
+    else:
+        principal = Principal(row.user_id, row.username, row.is_admin, credential=credential)
     _note_use(DockerSession, row.id, row.session_used_at)
-    if row.token_id is not None:
-        return _principal_of_token(row, credential)
-    return Principal(row.user_id, row.username, row.is_admin, credential=credential)
+    return principal
 
 
 def _require_active(kind: str, row: Any) -> None:

@@ -9,8 +9,8 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, false, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from ..access import Principal, Role, at_or_below, below, standings, visible_places
-from ..access.lookup import below_own, prefixes
+from ..access import Principal, Role, below, standings, visible_places
+from ..access.lookup import below_own, prefixes, reached
 from ..catalog.index import attached
 from ..catalog.trees import ImageRow
 from ..models import ContainerImage, Membership, Namespace, Place, Project, Tag, User
@@ -244,9 +244,8 @@ def repositories(session: Session, principal: Principal, last: str, limit: int) 
         .order_by(ContainerImage.path)
         .limit(limit)
     )
-    if (reach := principal.reach) is not None:
-        path = ContainerImage.path
-        query = query.where(path == reach.path if reach.exact else at_or_below(path, reach.path))
+    if principal.reach is not None:
+        query = query.where(reached(ContainerImage.path, principal.reach))
     return list(session.scalars(query))
 
 
