@@ -28,7 +28,6 @@ def create_app(config: Config | None = None) -> Flask:
         jobs,
         presentation,
         security,
-        storage,
     )
     from .accounts import remembered  # noqa: PLC0415
     from .token_auth import journal  # noqa: PLC0415
@@ -63,7 +62,6 @@ def create_app(config: Config | None = None) -> Flask:
         count = config.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
     extensions.init_app(app)
-    storage.init_app(app)
     security.init_app(app)
     errors.init_app(app)
     presentation.init_app(app)

@@ -17,7 +17,6 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.orm import Session
 
 from .models import Base
-from .storage import give_back
 
 # Objects stay readable after a commit: services commit early, because no
 # transaction may be open while the registry is asked.
@@ -51,7 +50,6 @@ def release() -> None:
     if session.new or session.dirty or session.deleted:
         raise RuntimeError("changes were made outside of writing()")
     session.commit()
-    give_back()
 
 
 @contextmanager

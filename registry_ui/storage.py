@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import namedtuple
+from collections import deque, namedtuple
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
-from flask import Flask, g
-from sqlalchemy import CursorResult, Engine, Select
+from sqlalchemy import CursorResult, Engine, Select, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
@@ -28,25 +29,13 @@ def insert_new(session: Session, model: type[Base], **values: Any) -> bool:
     return result.rowcount > 0
 
 
-def init_app(app: Flask) -> None:
-    """Give back, at the end of an application context, the connection that it read by."""
-    app.teardown_appcontext(give_back)
-
-
-def give_back(_error: BaseException | None = None) -> None:
-    """Return the connection of prepared queries, and with it what it may hold."""
-    connection = g.pop("reading", None)
-    if connection is not None:
-        connection.close()
-
-
 class Prepared:
     """A query that is compiled once and then run by the driver itself.
 
     For the token endpoint, which every docker command waits for: putting a query together
     and taking its rows apart costs SQLAlchemy twenty times what SQLite needs to answer it
-    (``make bench-token``). It reads only, outside of any session, what is committed; all
-    of them within one application context share a connection.
+    (``make bench-token``). It reads only, outside of any session, what is committed, by
+    connections that are kept for it.
 
     Args:
         statement: its parameters are given by name, as text or numbers.
@@ -111,18 +100,77 @@ class _Compiled:
         return values
 
 
+class _Readers:
+    """The connections of one engine that prepared queries read by.
+
+    The engine's own pool would do, at a tenth of the token endpoint's time. A statement
+    is a transaction of its own here, so that nothing is held or ended between two.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._idle: deque[Any] = deque()
+        event.listen(engine, "engine_disposed", self._close)
+
+    def rows(self, engine: Engine, text: str, parameters: Any) -> Sequence[Sequence[Any]]:
+        """Run a statement and return its rows."""
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            return self._read(engine, self._connected(engine), text, parameters)
+        try:
+            return self._read(engine, connection, text, parameters)
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+        # It was lost while idle, and so were the others, as when the server starts anew.
+        self._close(engine)
+        return self._read(engine, self._connected(engine), text, parameters)
+
+    def _read(
+        self, engine: Engine, connection: Any, text: str, parameters: Any
+    ) -> Sequence[Sequence[Any]]:
+        try:
+            cursor = connection.cursor()
+            cursor.execute(text, parameters)
+            rows: Sequence[Sequence[Any]] = cursor.fetchall()
+            cursor.close()
+        except engine.dialect.loaded_dbapi.Error as error:
+            lost = engine.dialect.is_disconnect(error, connection, None)
+            connection.close()
+            raise _as_sqlalchemy_has_it(engine, error, text, lost=lost) from error
+        self._idle.append(connection)
+        return rows
+
+    def _connected(self, engine: Engine) -> Any:
+        try:
+            fairy = engine.raw_connection()
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise _as_sqlalchemy_has_it(engine, error, "", lost=True) from error
+        connection = fairy.dbapi_connection
+        fairy.detach()
+        engine.dialect.set_isolation_level(connection, "AUTOCOMMIT")
+        return connection
+
+    def _close(self, _engine: Engine) -> None:
+        while self._idle:
+            with suppress(IndexError):
+                self._idle.pop().close()
+
+
+def _as_sqlalchemy_has_it(
+    engine: Engine, error: Exception, text: str, *, lost: bool
+) -> BaseException:
+    base = engine.dialect.loaded_dbapi.Error
+    return DBAPIError.instance(
+        text, None, error, base, connection_invalidated=lost, dialect=engine.dialect
+    )
+
+
+_readers: WeakKeyDictionary[Engine, _Readers] = WeakKeyDictionary()
+
+
 def _run(engine: Engine, text: str, parameters: Any) -> Sequence[Sequence[Any]]:
-    if "reading" not in g:
-        g.reading = engine.raw_connection()
-    connection = g.reading
-    try:
-        cursor = connection.cursor()
-        cursor.execute(text, parameters)
-        rows: Sequence[Sequence[Any]] = cursor.fetchall()
-        cursor.close()
-    except engine.dialect.loaded_dbapi.Error as error:
-        del g.reading
-        connection.invalidate(error)  # it may be broken, or in a transaction that failed
-        base = engine.dialect.loaded_dbapi.Error
-        raise DBAPIError.instance(text, None, error, base, dialect=engine.dialect) from error
-    return rows
+    readers = _readers.get(engine)
+    if readers is None:
+        readers = _readers.setdefault(engine, _Readers(engine))
+    return readers.rows(engine, text, parameters)

@@ -17,12 +17,13 @@ from .decisions import (
     unowned,
 )
 from .lookup import (
+    LookUp,
+    Places,
     at_or_below,
     below,
     can_see_namespace,
     standing,
     standings,
-    standings_quickly,
     visible_places,
 )
 from .roles import RULE_OF, RULES, Right, Role, Rule, Visibility
@@ -37,6 +38,8 @@ __all__ = [
     "RULE_OF",
     "SCOPES",
     "Decision",
+    "LookUp",
+    "Places",
     "Principal",
     "Reach",
     "Right",
@@ -52,7 +55,6 @@ __all__ = [
     "rights",
     "standing",
     "standings",
-    "standings_quickly",
     "unowned",
     "visible_places",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -25,58 +25,113 @@ def prefixes(path: str) -> list[str]:
     return ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
 
 
-def _query() -> Any:
-    return select(
-        Place.id, Place.path, Place.kind, Place.visibility, Place.owner_id, Membership.role
-    ).outerjoin(
-        Membership,
-        and_(Membership.place_id == Place.id, Membership.user_id == bindparam("user_id")),
+def _columns(place: Any) -> tuple[Any, ...]:
+    return (
+        place.id.label("place_id"),
+        place.path.label("place"),
+        place.kind,
+        place.visibility,
+        place.owner_id,
+        Membership.role,
     )
+
+
+def _roles_of(place: Any, user_id: Any) -> ColumnElement[bool]:
+    return and_(Membership.place_id == place.id, Membership.user_id == user_id)
+
+
+_ALONE = select(*_columns(Place)).outerjoin(Membership, _roles_of(Place, bindparam("user_id")))
 
 
 def standings(session: Session, principal: Principal, paths: Iterable[str]) -> dict[str, Standing]:
     """Return the standing of every path, by one query for all of them together."""
-
-    def read(every: list[str], user_id: int) -> Iterable[Any]:
-        return session.execute(_query().where(Place.path.in_(every)), {"user_id": user_id})
-
-    return _standings(read, principal, paths)
-
-
-def standings_quickly(
-    engine: Engine, principal: Principal, paths: Iterable[str]
-) -> dict[str, Standing]:
-    """Return what standings() does, by a query that is compiled already."""
-
-    def read(every: list[str], user_id: int) -> Iterable[Any]:
-        # Compiled for 4, 8, 16 … paths; the places left over ask for the last path again.
-        room = max(4, 1 << (len(every) - 1).bit_length())
-        values = {f"p{n}": every[min(n, len(every) - 1)] for n in range(room)}
-        return _prepared(room).all(engine, user_id=user_id, **values)
-
-    return _standings(read, principal, paths)
-
-
-@lru_cache
-def _prepared(room: int) -> Prepared:
-    paths = [bindparam(f"p{n}", type_=Place.path.type) for n in range(room)]
-    return Prepared(_query().where(Place.path.in_(paths)))
-
-
-def _standings(
-    read: Callable[[list[str], int], Iterable[Any]], principal: Principal, paths: Iterable[str]
-) -> dict[str, Standing]:
-    wanted = {path: prefixes(path) for path in paths}
-    every = list({prefix: None for above in wanted.values() for prefix in above})
+    above = {path: prefixes(path) for path in paths}
+    every = {prefix for found in above.values() for prefix in found}
     if not every:
         return {}
-    rows = {row.path: row for row in read(every, principal.user_id or 0)}
-    return {path: _standing(principal, path, above, rows) for path, above in wanted.items()}
+    query = _ALONE.where(Place.path.in_(every))
+    rows = session.execute(query, {"user_id": principal.user_id or 0})
+    return _standings(principal, above, rows)
 
 
 def standing(session: Session, principal: Principal, path: str) -> Standing:
     """Return the standing of one path, by one query."""
     return standings(session, principal, [path])[path]
+
+
+class LookUp:
+    """A query for a credential, prepared, which can bring places along.
+
+    Args:
+        query: finds one row, or none.
+        user_id: the column of that row which says whose roles to bring; None for nobody's.
+    """
+
+    def __init__(self, query: Select[Any], user_id: Any = None) -> None:
+        self._query, self._user_id = query, user_id
+        self._prepared: dict[int, Prepared] = {}
+
+    def with_room(self, room: int) -> Prepared:
+        """Return the query with room for so many paths, the parameters p0, p1 and so on."""
+        found = self._prepared.get(room)
+        if found is None:
+            found = self._prepared[room] = Prepared(self._beside(room) if room else self._query)
+        return found
+
+    def _beside(self, room: int) -> Select[Any]:
+        place = aliased(Place)
+        own = false() if self._user_id is None else _roles_of(place, self._user_id)
+        query = self._query.outerjoin(place, place.path.in_(_paths(room)))
+        return query.outerjoin(Membership, own).add_columns(*_columns(place))
+
+
+def _paths(room: int) -> list[Any]:
+    return [bindparam(f"p{number}", type_=Place.path.type) for number in range(room)]
+
+
+@lru_cache
+def _alone(room: int) -> Prepared:
+    return Prepared(_ALONE.where(Place.path.in_(_paths(room))))
+
+
+class Places:
+    """What stands at some paths, for the token endpoint: one query for it and for who asks.
+
+    Two would be two thirds of its work, most of it spent on waking threads
+    (``make bench-token``).
+    """
+
+    def __init__(self, paths: Iterable[str] = ()) -> None:
+        self._above = {path: prefixes(path) for path in paths}
+        every = list({prefix: None for found in self._above.values() for prefix in found})
+        # Compiled for 4, 8, 16 … paths; what is left over asks for the last path again.
+        self._room = max(4, 1 << (len(every) - 1).bit_length()) if every else 0
+        self._values: dict[str, Any] = {
+            f"p{n}": every[min(n, len(every) - 1)] for n in range(self._room)
+        }
+        self._rows: list[Any] | None = None
+
+    def first(self, engine: Engine, look_up: LookUp, **values: str) -> Any:
+        """Return the row of a credential, or None, and read these places along with it."""
+        rows = look_up.with_room(self._room).all(engine, **values, **self._values)
+        self._rows = rows
+        return rows[0] if rows else None
+
+    def standings(self, engine: Engine, principal: Principal) -> dict[str, Standing]:
+        """Return the standing of every path for whoever the credential was of, or nobody."""
+        if not self._room:
+            return {}
+        if self._rows is None:
+            values = self._values | {"user_id": principal.user_id or 0}
+            self._rows = _alone(self._room).all(engine, **values)
+        return _standings(principal, self._above, self._rows)
+
+
+def _standings(
+    principal: Principal, wanted: dict[str, list[str]], rows: Iterable[Any]
+) -> dict[str, Standing]:
+    found = {row.place: row for row in rows}
+    return {path: _standing(principal, path, above, found) for path, above in wanted.items()}
 
 
 def _standing(principal: Principal, path: str, above: list[str], rows: dict[str, Any]) -> Standing:
@@ -87,12 +142,12 @@ def _standing(principal: Principal, path: str, above: list[str], rows: dict[str,
     for row in found:
         own = principal.user_id is not None and row.owner_id == principal.user_id
         here = Role.OWNER if own else Role(row.role) if row.role else None
-        if row.path == principal.home:
+        if row.place == principal.home:
             here = DEPLOY_ROLE
         if here is not None and (role is None or here > role):
-            role, role_at = here, row.path
+            role, role_at = here, row.place
     place = found[-1]
-    return Standing(path, place.path, place.id, place.kind, place.visibility, role, role_at)
+    return Standing(path, place.place, place.place_id, place.kind, place.visibility, role, role_at)
 
 
 def below(column: Any, path: str) -> ColumnElement[bool]:

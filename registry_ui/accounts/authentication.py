@@ -8,11 +8,10 @@ from typing import Any
 
 from sqlalchemy import bindparam, select, update
 
-from ..access import ACCESS_TOKEN, DEPLOY_TOKEN, Principal, Reach
+from ..access import ACCESS_TOKEN, DEPLOY_TOKEN, LookUp, Places, Principal, Reach
 from ..errors import Unauthorized
 from ..extensions import db, release, writing
 from ..models import AccessToken, DeployToken, DockerSession, Place, User, utc_now
-from ..storage import Prepared
 from . import throttle
 from .remembered import remembered
 from .secrets import (
@@ -52,23 +51,27 @@ class Attempt:
     by_post: bool = False
 
 
-def authenticate(attempt: Attempt, *, passwords: bool = True) -> Principal:
+def authenticate(
+    attempt: Attempt, places: Places | None = None, *, passwords: bool = True
+) -> Principal:
     """Return the principal of right credentials.
 
     A token must come with its owner's user name. On its path there is no password
     hash, and no write but the coarse ``last_used_at``.
 
     Args:
+        places: are looked up with the credentials.
         passwords: whether account passwords are accepted, from those who may use them so.
 
     Raises:
         BadCredentials: they are wrong, or not accepted here.
         throttle.TooManyAttempts: a password, after many wrong ones from this address.
     """
-    prefix = prefix_of(attempt.password)
-    if prefix in {ACCESS_PREFIX, DEPLOY_PREFIX}:
-        return authenticate_token(attempt.password, attempt.username)
-    user = _verified(attempt)
+    places = places or Places()
+    by_token = _BY_PREFIX.get(prefix_of(attempt.password))
+    if by_token is not None:
+        return by_token(attempt.password, attempt.username, places)
+    user = _verified(attempt, places)
     if not passwords or user.tokens_only:
         raise BadCredentials(NO_PASSWORDS, hint="Make one on your profile page.")
     return principal_of(user)
@@ -79,12 +82,10 @@ def authenticate_token(secret: str, username: str | None = None) -> Principal:
 
     Raises BadCredentials.
     """
-    prefix = prefix_of(secret)
-    if prefix == ACCESS_PREFIX:
-        return _access_token(secret, username)
-    if prefix == DEPLOY_PREFIX:
-        return _deploy_token(secret, username)
-    raise BadCredentials
+    by_token = _BY_PREFIX.get(prefix_of(secret))
+    if by_token is None:
+        raise BadCredentials
+    return by_token(secret, username, Places())
 
 
 #: What every look-up of an access token, also behind a docker session, brings.
@@ -105,12 +106,13 @@ _TOKEN_COLUMNS: tuple[Any, ...] = (
 
 
 _HASH = bindparam("hash", type_=AccessToken.secret_hash.type)
-_BY_ACCESS_TOKEN = Prepared(
+_BY_ACCESS_TOKEN = LookUp(
     select(*_TOKEN_COLUMNS)
     .join(User, User.id == AccessToken.user_id)
-    .where(AccessToken.secret_hash == _HASH)
+    .where(AccessToken.secret_hash == _HASH),
+    User.id,
 )
-_BY_DEPLOY_TOKEN = Prepared(
+_BY_DEPLOY_TOKEN = LookUp(
     select(
         DeployToken.id,
         DeployToken.name,
@@ -119,12 +121,12 @@ _BY_DEPLOY_TOKEN = Prepared(
         DeployToken.expires_at,
         DeployToken.revoked_at,
         DeployToken.last_used_at,
-        Place.path,
+        Place.path.label("home"),
     )
     .join(Place, Place.id == DeployToken.place_id)
     .where(DeployToken.secret_hash == _HASH)
 )
-_BY_SESSION = Prepared(
+_BY_SESSION = LookUp(
     select(
         DockerSession.id,
         DockerSession.service,
@@ -135,9 +137,10 @@ _BY_SESSION = Prepared(
     )
     .join(User, User.id == DockerSession.user_id)
     .outerjoin(AccessToken, AccessToken.id == DockerSession.access_token_id)
-    .where(DockerSession.secret_hash == _HASH)
+    .where(DockerSession.secret_hash == _HASH),
+    User.id,
 )
-_BY_NAME = Prepared(
+_BY_NAME = LookUp(
     select(
         User.id,
         User.username,
@@ -145,16 +148,19 @@ _BY_NAME = Prepared(
         User.is_blocked,
         User.tokens_only,
         User.password_hash,
-    ).where(User.username == bindparam("username", type_=User.username.type))
+    )
+    .select_from(User)
+    .where(User.username == bindparam("username", type_=User.username.type)),
+    User.id,
 )
 
 
-def _by_hash(query: Prepared, secret: str) -> Any:
-    return query.first(db.engine, hash=secret_hash(secret))
+def _by_hash(look_up: LookUp, secret: str, places: Places) -> Any:
+    return places.first(db.engine, look_up, hash=secret_hash(secret))
 
 
-def _access_token(secret: str, username: str | None) -> Principal:
-    row = _by_hash(_BY_ACCESS_TOKEN, secret)
+def _access_token(secret: str, username: str | None, places: Places) -> Principal:
+    row = _by_hash(_BY_ACCESS_TOKEN, secret, places)
     if row is None or row.is_blocked:
         raise BadCredentials
     if username is not None and username.lower() != row.username:
@@ -176,8 +182,8 @@ def _principal_of_token(row: Any, credential: str) -> Principal:
     )
 
 
-def _deploy_token(secret: str, username: str | None) -> Principal:
-    row = _by_hash(_BY_DEPLOY_TOKEN, secret)
+def _deploy_token(secret: str, username: str | None, places: Places) -> Principal:
+    row = _by_hash(_BY_DEPLOY_TOKEN, secret, places)
     if row is None or (username is not None and username != row.username):
         raise BadCredentials
     _require_active(DEPLOY_TOKEN, row)
@@ -185,15 +191,18 @@ def _deploy_token(secret: str, username: str | None) -> Principal:
     return Principal(
         username=row.username,
         scopes=frozenset(row.scopes.split()),
-        home=row.path,
+        home=row.home,
         credential=f"{DEPLOY_TOKEN} “{row.name}”",
     )
 
 
-def authenticate_session(secret: str, service: str, *, passwords: bool = True) -> Principal:
+def authenticate_session(
+    secret: str, service: str, places: Places | None = None, *, passwords: bool = True
+) -> Principal:
     """Return the principal of a docker session: its user, as they are now.
 
     Args:
+        places: are looked up with the session.
         passwords: whether what was got with an account password is accepted.
 
     Raises BadCredentials for one that has ended, is of another service, or whose user is
@@ -201,7 +210,7 @@ def authenticate_session(secret: str, service: str, *, passwords: bool = True) -
     """
     if prefix_of(secret) != SESSION_PREFIX:
         raise BadCredentials("The refresh token is wrong. Sign in again.")
-    row = _by_hash(_BY_SESSION, secret)
+    row = _by_hash(_BY_SESSION, secret, places or Places())
     if row is None:
         raise BadCredentials(SESSION_ENDED)
     if row.is_blocked or row.service != service:
@@ -216,6 +225,10 @@ def authenticate_session(secret: str, service: str, *, passwords: bool = True) -
         principal = Principal(row.user_id, row.username, row.is_admin, credential=credential)
     _note_use(DockerSession, row.id, row.session_used_at)
     return principal
+
+
+#: Those of clients' secrets that go with a user name, by how they begin.
+_BY_PREFIX = {ACCESS_PREFIX: _access_token, DEPLOY_PREFIX: _deploy_token}
 
 
 def _require_active(kind: str, row: Any) -> None:
@@ -236,9 +249,9 @@ def _note_use(model: Any, row_id: int, last: datetime | None) -> None:
             session.execute(update(model).where(model.id == row_id).values(last_used_at=now))
 
 
-def _verified(attempt: Attempt) -> Any:
+def _verified(attempt: Attempt, places: Places) -> Any:
     """Return the user of a right password; one that was right minutes ago costs no hash."""
-    user = _BY_NAME.first(db.engine, username=_possible_name(attempt.username))
+    user = places.first(db.engine, _BY_NAME, username=_possible_name(attempt.username))
     if (
         user is not None
         and not user.is_blocked

@@ -8,7 +8,7 @@ from typing import Any
 from flask import current_app
 from werkzeug.datastructures import Authorization
 
-from ..access import ANONYMOUS, Principal
+from ..access import ANONYMOUS, Places, Principal
 from ..accounts import docker_sessions
 from ..accounts.authentication import Attempt, BadCredentials, authenticate, authenticate_session
 from ..audit import Actor
@@ -16,8 +16,8 @@ from ..errors import AppError, Unauthorized
 from ..extensions import db
 from .journal import Noted, journal
 from .keyring import RotatingSigner
-from .scope import parse_scopes
-from .service import answer, decide_all, note
+from .scope import Scope, parse_scopes
+from .service import answer, decide_all, note, places_of
 
 #: What Go's ParseBool takes for true: clients of the registry are written in it.
 TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
@@ -52,11 +52,12 @@ def answer_query(
     """
     fields = dict(reversed(pairs))  # the first of each name
     service = _checked_service(fields.get("service", ""))
-    principal = _by_header(asked, header, given)
+    scopes, places = _wanted(pairs)
+    principal = _by_header(asked, header, given, places)
     extra = {}
     if fields.get("offline_token") in TRUE:
         extra = _refresh_token(asked, principal, service, fields.get("client_id", ""))
-    return _answer(asked, principal, pairs, extra)
+    return _answer(asked, principal, scopes, places) | extra
 
 
 def answer_form(asked: Asked, pairs: Pairs) -> dict[str, Any]:
@@ -68,20 +69,21 @@ def answer_form(asked: Asked, pairs: Pairs) -> dict[str, Any]:
         raise AppError("The form needs a client_id.")
     if access_type not in {"online", "offline"}:
         raise AppError("The access_type is online or offline.")
+    scopes, places = _wanted(pairs)
     if grant_type == "refresh_token":
         secret = fields.get("refresh_token", "")
-        principal = _by_refresh_token(asked, secret, service)
-        return _answer(asked, principal, pairs, {"refresh_token": secret})
+        principal = _by_refresh_token(asked, secret, service, places)
+        return _answer(asked, principal, scopes, places) | {"refresh_token": secret}
     if grant_type != "password":
         raise AppError("The grant_type is password or refresh_token.")
     attempt = Attempt(
         fields.get("username", ""), fields.get("password", ""), asked.address, by_post=True
     )
-    principal = _authenticated(asked, attempt)
+    principal = _authenticated(asked, attempt, places)
     extra = {}
     if access_type == "offline":
         extra = _refresh_token(asked, principal, service, fields["client_id"])
-    return _answer(asked, principal, pairs, extra)
+    return _answer(asked, principal, scopes, places) | extra
 
 
 def _signer() -> RotatingSigner:
@@ -95,16 +97,22 @@ def _checked_service(service: str) -> str:
     return service
 
 
-def _answer(
-    asked: Asked, principal: Principal, pairs: Pairs, extra: dict[str, str]
-) -> dict[str, Any]:
+def _wanted(pairs: Pairs) -> tuple[list[Scope], Places]:
     scopes = parse_scopes([value for name, value in pairs if name == "scope"])
-    grants = decide_all(db.engine, principal, scopes)
+    return scopes, places_of(scopes)
+
+
+def _answer(
+    asked: Asked, principal: Principal, scopes: list[Scope], places: Places
+) -> dict[str, Any]:
+    grants = decide_all(db.engine, principal, scopes, places)
     note(journal(), principal, grants, asked.address, asked.client)
-    return answer(_signer(), principal, grants) | extra
+    return answer(_signer(), principal, grants)
 
 
-def _by_header(asked: Asked, header: str | None, given: Authorization | None) -> Principal:
+def _by_header(
+    asked: Asked, header: str | None, given: Authorization | None, places: Places
+) -> Principal:
     """Return who asks. Wrong credentials are never taken for none (PROTOCOLS 1.8)."""
     if header is None:
         return ANONYMOUS
@@ -113,24 +121,24 @@ def _by_header(asked: Asked, header: str | None, given: Authorization | None) ->
     username, password = given.username or "", given.password or ""
     if not username and not password:
         return ANONYMOUS  # the OCI conformance suite always sends ``Basic Og==``
-    return _authenticated(asked, Attempt(username, password, asked.address))
+    return _authenticated(asked, Attempt(username, password, asked.address), places)
 
 
-def _authenticated(asked: Asked, attempt: Attempt) -> Principal:
+def _authenticated(asked: Asked, attempt: Attempt, places: Places) -> Principal:
     settings = current_app.config["SETTINGS"]
     try:
-        return authenticate(attempt, passwords=not settings.tokens_only)
+        return authenticate(attempt, places, passwords=not settings.tokens_only)
     except AppError as error:
         _note_refusal(asked, attempt.username, "sign-in", error)
         raise
 
 
-def _by_refresh_token(asked: Asked, secret: str, service: str) -> Principal:
+def _by_refresh_token(asked: Asked, secret: str, service: str, places: Places) -> Principal:
     settings = current_app.config["SETTINGS"]
     try:
         if not settings.docker_sessions:
             raise BadCredentials("Docker sessions are switched off. Sign in again.")
-        return authenticate_session(secret, service, passwords=not settings.tokens_only)
+        return authenticate_session(secret, service, places, passwords=not settings.tokens_only)
     except AppError as error:
         username = error.username if isinstance(error, BadCredentials) else ""
         _note_refusal(asked, username, "docker session", error)

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from ..access import Principal, Right, Standing, decide_repository, standings_quickly
+from ..access import Places, Principal, Right, Standing, decide_repository
 from .journal import Journal, Noted
 from .keyring import RotatingSigner
 from .scope import ACTIONS, Scope
@@ -43,18 +43,28 @@ class Grant:
         return scope.name if scope.kind == "repository" else f"{scope.kind}:{scope.name}"
 
 
-def decide_all(engine: Engine, principal: Principal, scopes: list[Scope]) -> list[Grant]:
-    """Cut the scopes down to what the principal may do, by one query for all of them.
+def decide_all(
+    engine: Engine, principal: Principal, scopes: list[Scope], places: Places
+) -> list[Grant]:
+    """Cut the scopes down to what the principal may do.
 
     A subset, or nothing at all, is no error (PROTOCOLS 1.8).
+
+    Args:
+        places: those of the scopes, as places_of() has them; read with the credential, or now.
     """
-    found = standings_quickly(engine, principal, [s.name for s in scopes if s.kind == "repository"])
+    found = places.standings(engine, principal)
     return [
         _decide_catalog(principal, scope)
         if scope.kind == "registry"
         else _decide(principal, scope, found[scope.name])
         for scope in scopes
     ]
+
+
+def places_of(scopes: list[Scope]) -> Places:
+    """Return what has to be looked up for these scopes."""
+    return Places(scope.name for scope in scopes if scope.kind == "repository")
 
 
 def _decide_catalog(principal: Principal, scope: Scope) -> Grant:

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import secrets
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import orjson
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -29,8 +29,6 @@ OWN_SUBJECT = "-/registry_ui"
 
 #: The registry allows 60 s of leeway; a clock ahead of the registry's needs less than that.
 NOT_BEFORE_SLACK = 10
-
-_compact = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class KeyUnusable(RuntimeError):
@@ -80,7 +78,7 @@ class Signer:
             "kid": self.key_id,
             "x5c": [base64.b64encode(der).decode()],
         }
-        self._header = _base64url(_compact(header).encode()) + b"."
+        self._header = _base64url(orjson.dumps(header)) + b"."
         self._algorithm = ec.ECDSA(hashes.SHA256())
         self.issuer, self.service, self.lifetime = issuer, service, lifetime
 
@@ -104,7 +102,7 @@ class Signer:
             "jti": secrets.token_urlsafe(16),
             "access": access,
         }
-        text = self._header + _base64url(_compact(claims).encode())
+        text = self._header + _base64url(orjson.dumps(claims))
         # A JWS holds r and s as 32 bytes each, not DER (RFC 7518, 3.4).
         r, s = decode_dss_signature(self._key.sign(text, self._algorithm))
         signature = r.to_bytes(32, "big") + s.to_bytes(32, "big")
