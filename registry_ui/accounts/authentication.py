@@ -218,7 +218,8 @@ def authenticate_session(
     credential = f"docker session “{row.client}”"
     if row.token_id is not None:
         _require_active(ACCESS_TOKEN, row)
-        principal = _principal_of_token(row, credential)
+        # What is missing is the token's: the session is as good as whatever began it.
+        principal = _principal_of_token(row, f"{ACCESS_TOKEN} of the {credential}")
     elif row.tokens_only or not passwords:
         raise BadCredentials(NO_PASSWORDS, "Make one on your profile page.", row.username)
     else:

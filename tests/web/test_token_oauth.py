@@ -6,7 +6,8 @@ import io
 
 import pytest
 
-from registry_ui.models import DockerSession, Membership
+from registry_ui.models import DockerSession, Membership, TokenDecision
+from registry_ui.token_auth import journal as journals
 from tests.web.support import PASSWORD, Site, basic
 
 URLS = ("/jwt/auth", "/auth/token")
@@ -230,6 +231,15 @@ def test_it_ends_with(acme, login, refresh, end):
     assert answer.status_code == 401
     assert "Sign in again" in answer.json["errors"][0]["message"]
     assert acme.rows(DockerSession) == []
+
+
+def test_what_its_access_token_lacks_is_said_of_the_token(acme, login, refresh):
+    secret = login(acme.access_token("alice", "read_registry"))
+    assert refresh(secret, scope="repository:acme/app:push").json["scope"] == ""
+    with acme.app.app_context():
+        journals.journal().flush()
+    (row,) = acme.rows(TokenDecision, asked="push")
+    assert row.rule == "the access token of the docker session has no scope for push"
 
 
 def test_one_that_was_got_with_an_access_token_is_as_narrow_and_ends_with_it(acme, login, refresh):
