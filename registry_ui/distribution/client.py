@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-import requests
+from requests.utils import parse_header_links
+from urllib3.response import BaseHTTPResponse
 
 from ..names import Digest, NameInvalid, RepositoryName, TagName
 from .errors import RegistryNonsense
@@ -125,7 +126,7 @@ class RegistryClient:
         """Return a small blob (a config), at most 4 MiB, verified."""
         target = f"/v2/{repository}/blobs/{digest}"
         response = self._wire.send("GET", target, repository, ("pull",), may_redirect=True)
-        if response.status_code >= 300:
+        if response.status >= 300:
             # Object storage: its address carries its own signature; our token stays here.
             response = self._wire.get_elsewhere(response.headers.get("Location", ""))
         body = self._wire.read(response, MAX_DOCUMENT)
@@ -187,7 +188,7 @@ class RegistryClient:
             page = json_object(self._wire.read(response, MAX_LISTING))
             yield page
             # Only path and query of the Link count; a page that does not advance ends it.
-            link = response.links.get("next", {}).get("url")
+            link = _next(response.headers.get("Link", ""))
             if not link:
                 return
             parts = self._wire.own_place(link)
@@ -195,6 +196,12 @@ class RegistryClient:
             if target in seen:
                 return
         raise RegistryNonsense("the listing has no end")
+
+
+def _next(links: str) -> str | None:
+    """Return where a Link header says that the next page is."""
+    found = (link["url"] for link in parse_header_links(links) if link.get("rel") == "next")
+    return next(found, None)
 
 
 def _is_tag(name: Any) -> bool:
@@ -205,7 +212,7 @@ def _is_tag(name: Any) -> bool:
     return True
 
 
-def _digest_header(response: requests.Response) -> str | None:
+def _digest_header(response: BaseHTTPResponse) -> str | None:
     value = response.headers.get("Docker-Content-Digest")
     if value is None:
         return None
@@ -215,7 +222,7 @@ def _digest_header(response: requests.Response) -> str | None:
         raise RegistryNonsense("the registry gave a digest that is none") from None
 
 
-def _media_type(response: requests.Response) -> str:
+def _media_type(response: BaseHTTPResponse) -> str:
     return response.headers.get("Content-Type", "").partition(";")[0].strip()[:255]
 
 
