@@ -15,11 +15,9 @@ from registry_ui import create_app
 from registry_ui.accounts import service as accounts
 from registry_ui.audit import Actor
 from registry_ui.extensions import db, writing
-from registry_ui.launch import keys
 from registry_ui.models import REGISTRY_READ, Heartbeat, User, utc_now
 from tests.support import registry as registries
 from tests.support import storage as storages
-from tests.support.processes import free_port
 
 ACTOR = Actor("test")
 PASSWORD = "correct horse battery"
@@ -28,17 +26,7 @@ PASSWORD = "correct horse battery"
 @pytest.fixture(scope="session")
 def base_config(tmp_path_factory: pytest.TempPathFactory) -> Config:
     """Settings with real keys, made once; no server behind the addresses."""
-    var = tmp_path_factory.mktemp("var")
-    keys.ensure_secret_key(var / "secret_key")
-    keys.ensure_signing_key(var / "token" / "key.pem", var / "token" / "certificate.pem")
-    settings = Config.from_environ(
-        {
-            "REGISTRY_UI_VAR": str(var),
-            "REGISTRY_UI_PORT": str(free_port()),
-            "REGISTRY_UI_REGISTRY_PORT": str(free_port()),
-        }
-    )
-    return replace(settings, testing=True)
+    return storages.template(tmp_path_factory.mktemp("var"))
 
 
 @pytest.fixture(scope="session", params=storages.PAIRS)

@@ -16,8 +16,9 @@ import psycopg
 from config import ROOT, Config, normalised_database_url
 from registry_ui import create_app
 from registry_ui.extensions import db
+from registry_ui.launch import keys
 
-from .processes import start_postgres, start_redis
+from .processes import free_port, start_postgres, start_redis
 
 PAIRS = ("sqlite", "postgresql")
 
@@ -52,6 +53,20 @@ def drop(admin_url: str, url: str) -> None:
     if admin_url:
         with psycopg.connect(admin_url, autocommit=True) as connection:
             connection.execute(f"DROP DATABASE {url.rpartition('/')[2]} WITH (FORCE)")
+
+
+def template(var: Path) -> Config:
+    """Return settings with real keys under ``var``; no server behind the addresses."""
+    keys.ensure_secret_key(var / "secret_key")
+    keys.ensure_signing_key(var / "token" / "key.pem", var / "token" / "certificate.pem")
+    settings = Config.from_environ(
+        {
+            "REGISTRY_UI_VAR": str(var),
+            "REGISTRY_UI_PORT": str(free_port()),
+            "REGISTRY_UI_REGISTRY_PORT": str(free_port()),
+        }
+    )
+    return replace(settings, testing=True)
 
 
 @contextmanager
