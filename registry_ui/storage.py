@@ -29,6 +29,12 @@ def insert_new(session: Session, model: type[Base], **values: Any) -> bool:
     return result.rowcount > 0
 
 
+def insert_all_new(session: Session, model: type[Base], rows: list[dict[str, Any]]) -> None:
+    """Insert the rows that no unique constraint says are there, by one statement."""
+    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    session.execute(insert(model).on_conflict_do_nothing(), rows)
+
+
 class Prepared:
     """A query that is compiled once and then run by the driver itself.
 

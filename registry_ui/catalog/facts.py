@@ -1,8 +1,8 @@
 """Facts by digest: fetched once, verified, kept for ever.
 
-Fetching goes in waves: the manifests asked for, then the children of indexes and the
-configs, then the configs of children. In each wave what the store has is not asked
-for. No transaction is open while the registry is asked.
+Fetching goes in waves: the manifests asked for, then the children of indexes, each with
+its config. In each wave what the store has is not asked for, and what was found is kept
+in one transaction. None is open while the registry is asked.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, wait
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
@@ -21,13 +23,22 @@ from ..distribution.manifest import ManifestFacts, read_config, read_manifest
 from ..extensions import db, release, writing
 from ..models import ContainerImage, HeldManifest, Manifest, utc_now
 from ..names import Digest, RepositoryName, TagName
-from ..storage import insert_new
+from ..storage import insert_all_new
 from .connection import registry, threads
 
 #: Seconds that a page waits for facts; what is missing then gets a dash and a Retry.
 PAGE_DEADLINE = 2.0
 #: Children of children are no image that a client would run.
 MAX_DEPTH = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A manifest as it was fetched and understood, and its config where it has one."""
+
+    manifest: FetchedManifest
+    facts: ManifestFacts
+    config: bytes | None
 
 
 @dataclass(slots=True)
@@ -86,26 +97,33 @@ def gather(
         Digests and problems by name. Never raises for trouble with the registry.
     """
     end = time.monotonic() + deadline
-    found = Gathered({name: digest for name, digest in names.items() if digest and not fresh})
+    found = Gathered()
+    if fresh:
+        heads = {name: _head_call(repository, name) for name in names}
+        names = _ask(heads, end, found.problems)
+    found.digests = {name: digest for name, digest in names.items() if digest}
     stored = known(found.digests.values())
+    # Names that are known to stand for the same digest are one call.
     missing = {
         name: found.digests.get(name, name)
         for name in names
         if found.digests.get(name) not in stored
     }
-    answers = _ask(
-        {name: _manifest_call(repository, reference) for name, reference in missing.items()},
-        end,
-        found.problems,
-    )
-    found.digests.update({name: answer.digest for name, answer in answers.items()})
-    _store({answer.digest: answer for answer in answers.values()})
+    calls = {reference: _call(repository, reference) for reference in missing.values()}
+    problems: dict[str, RegistryError] = {}
+    answers = _ask(calls, end, problems)
+    for name, reference in missing.items():
+        if reference in answers:
+            found.digests[name] = answers[reference].manifest.digest
+        elif reference in problems:
+            found.problems[name] = problems[reference]
+    _store(answers.values())
     _complete(repository, set(found.digests.values()), end)
     return found
 
 
 def _complete(repository: RepositoryName, digests: set[str], end: float) -> None:
-    """Fetch what manifests point to and a page shows: children, and image configs."""
+    """Fetch what manifests point to and a page shows: children, and configs left out before."""
     level = digests
     for _ in range(MAX_DEPTH):
         rows = known(level)
@@ -116,25 +134,45 @@ def _complete(repository: RepositoryName, digests: set[str], end: float) -> None
             for digest, f in facts.items()
             if f.wants_config and f.config and not rows[digest].has_config
         }
-        new_children = children - held(str(repository), children)
         calls: dict[str, Callable[[], Any]] = {
-            child: _manifest_call(repository, child) for child in new_children
+            child: _call(repository, child) for child in children - held(str(repository), children)
         }
         blobs = {digest: _blob_call(repository, digest) for digest in configs.values()}
         problems: dict[str, RegistryError] = {}
-        answers = _ask(calls, end, problems)
-        _store(answers)
-        _store_held(repository, answers)
-        _store_configs(configs, _ask(blobs, end, problems))
+        if calls or blobs:
+            answers = _ask(calls | blobs, end, problems)
+            found = {name: answer for name, answer in answers.items() if name in calls}
+            _store(found.values(), repository)
+            _store_configs(configs, {n: body for n, body in answers.items() if n in blobs})
         if not children:
             return
         level = held(str(repository), children)
 
 
-def _manifest_call(repository: RepositoryName, reference: str) -> Callable[[], FetchedManifest]:
-    client = registry()
-    parsed = Digest(reference) if ":" in reference else TagName(reference)
-    return lambda: client.manifest(repository, parsed)
+def _call(repository: RepositoryName, reference: str) -> Callable[[], Read]:
+    """Return what fetches a manifest and at once its config: no thread waits for the others."""
+    client, asked = registry(), _parsed(reference)
+
+    def call() -> Read:
+        manifest = client.manifest(repository, asked)
+        facts = read_manifest(manifest.media_type, manifest.body)
+        config = None
+        if facts.wants_config and facts.config:
+            # What is missing gets a dash on the page, and is asked for again next time.
+            with suppress(RegistryError):
+                config = client.blob(repository, Digest(facts.config.digest))
+        return Read(manifest, facts, config)
+
+    return call
+
+
+def _head_call(repository: RepositoryName, reference: str) -> Callable[[], str]:
+    client, asked = registry(), _parsed(reference)
+    return lambda: client.head(repository, asked)
+
+
+def _parsed(reference: str) -> TagName | Digest:
+    return Digest(reference) if ":" in reference else TagName(reference)
 
 
 def _blob_call(repository: RepositoryName, digest: str) -> Callable[[], bytes]:
@@ -165,54 +203,62 @@ def _ask(
     return answers
 
 
-def _store(fetched: Mapping[str, FetchedManifest]) -> None:
-    """Read and keep manifests by digest; one that the store has was read before."""
-    stored = set(db.session.scalars(select(Manifest.digest).where(Manifest.digest.in_(fetched))))
-    fetched = {digest: found for digest, found in fetched.items() if digest not in stored}
-    if not fetched:
+def _store(fetched: Iterable[Read], holder: RepositoryName | None = None) -> None:
+    """Keep manifests by digest, with their configs.
+
+    Args:
+        holder: the repository that is noted as holding them, for parts of indexes.
+    """
+    every = {read.manifest.digest: read for read in fetched}
+    if not every:
         return
-    # What others wrote is read before the transaction that everybody waits for.
-    read = {m.digest: read_manifest(m.media_type, m.body) for m in fetched.values()}
+    rows = [_row(read) for read in every.values()]
     with writing() as session:
-        for manifest in fetched.values():
-            facts = read[manifest.digest]
-            insert_new(
-                session,
-                Manifest,
-                digest=manifest.digest,
-                media_type=manifest.media_type,
-                kind=facts.kind,
-                size=facts.size,
-                body=manifest.body,
-                has_config=False,
-                fetched_at=utc_now(),
-                facts=facts.to_json(),
-                built_at=facts.created_at,
-            )
+        insert_all_new(session, Manifest, rows)
+        if holder is None:
+            return
+        query = select(ContainerImage.id).where(ContainerImage.path == str(holder))
+        image_id = session.scalar(query)
+        if image_id is not None:
+            held_rows = [{"image_id": image_id, "digest": digest} for digest in every]
+            insert_all_new(session, HeldManifest, held_rows)
 
 
-def _store_held(repository: RepositoryName, digests: Iterable[str]) -> None:
-    """Note that these manifests were read from this repository."""
-    found = list(digests)
-    if not found:
-        return
-    with writing() as session:
-        image_id = session.scalar(
-            select(ContainerImage.id).where(ContainerImage.path == str(repository))
-        )
-        for digest in found if image_id is not None else ():
-            insert_new(session, HeldManifest, image_id=image_id, digest=digest)
+def _row(read: Read) -> dict[str, Any]:
+    manifest, facts = read.manifest, read.facts
+    row: dict[str, Any] = {
+        "digest": manifest.digest,
+        "media_type": manifest.media_type,
+        "kind": facts.kind,
+        "size": facts.size,
+        "body": manifest.body,
+        "fetched_at": utc_now(),
+        "facts": facts.to_json(),
+        "built_at": facts.created_at,
+    }
+    return row | _of_config(read.config, facts.created_at)
+
+
+def _of_config(body: bytes | None, built_at: datetime | None) -> dict[str, Any]:
+    """Return the columns that a config fills."""
+    if body is None:
+        return {"has_config": False, "config": None, "config_facts": None}
+    config = read_config(body)
+    return {
+        "has_config": True,
+        "config": body,
+        "config_facts": config.to_json(),
+        "built_at": config.built_at or built_at,
+    }
 
 
 def _store_configs(configs: Mapping[str, str], bodies: Mapping[str, bytes]) -> None:
-    """Keep each config with its manifests. ``configs`` maps manifest to config digest."""
+    """Keep configs that were missing. ``configs`` maps manifest to config digest."""
     if not bodies:
         return
-    read = {digest: read_config(body) for digest, body in bodies.items()}
     with writing() as session:
         for row in session.scalars(select(Manifest).where(Manifest.digest.in_(configs))):
-            digest = configs[row.digest]
-            if digest in read:
-                row.config, row.has_config = bodies[digest], True
-                row.config_facts = read[digest].to_json()
-                row.built_at = read[digest].built_at or row.built_at
+            body = bodies.get(configs[row.digest])
+            if body is not None:
+                for name, value in _of_config(body, row.built_at).items():
+                    setattr(row, name, value)

