@@ -23,6 +23,7 @@ def create_app(config: Config | None = None) -> Flask:
     from . import (  # noqa: PLC0415
         blueprints,
         cli,
+        compression,
         errors,
         extensions,
         jobs,
@@ -65,6 +66,7 @@ def create_app(config: Config | None = None) -> Flask:
     security.init_app(app)
     errors.init_app(app)
     presentation.init_app(app)
+    compression.init_app(app)
     jobs.init_app(app)
     journal.init_app(app)
     remembered.init_app(app)

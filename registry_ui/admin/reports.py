@@ -47,7 +47,7 @@ def counts() -> list[tuple[str, int]]:
         "Projects": Project,
         "Images": ContainerImage,
         "Tags": Tag,
-        "Unassigned repositories": UnassignedRepository,
+        "Unassigned": UnassignedRepository,
     }
     queries = (
         select(func.count()).select_from(model).scalar_subquery() for model in models.values()

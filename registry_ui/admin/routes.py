@@ -40,7 +40,7 @@ def overview() -> str:
     counts = reports.counts()
     urls = {
         "Users": url_for("admin.users"),
-        "Unassigned repositories": url_for("admin.unassigned"),
+        "Unassigned": url_for("admin.unassigned"),
         "Projects": url_for("projects.home"),
     }
     checks = health()

@@ -1,5 +1,7 @@
 """Takes the pictures of the documents: ``make screenshots``, after ``make run`` and ``make demo``.
 
+Each is taken light and dark. To add one, add a line to PICTURES.
+
 Needs the test requirements (Playwright) and a Chromium.
 """
 
@@ -9,7 +11,8 @@ import argparse
 import os
 import shutil
 import sys
-from pathlib import Path
+from dataclasses import dataclass
+from typing import Literal
 
 from playwright.sync_api import Page, sync_playwright
 
@@ -17,15 +20,27 @@ from config import ROOT, Config
 
 FOLDER = ROOT / "docs" / "screenshots"
 FLAGS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update"]
-#: File, address, and the image of a tree to open before the picture is taken.
-PICTURES = (
-    ("project", "/orchard/shop", "worker"),
-    ("image", "/orchard/shop/-/images/backend", ""),
-    ("tag", "/orchard/shop/-/images/backend/-/tags/2.4.1", ""),
-    ("platforms", "/orchard/platform/runtime/-/images/base/-/tags/2026.11", ""),
-    ("delete", "/orchard/shop/-/images/worker/-/tags/latest/-/delete", ""),
-    ("registry-token", "/-/admin/registry-token", ""),
-)
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What to look at; ``opened`` is the image of a tree to open first."""
+
+    address: str
+    opened: str = ""
+
+
+#: File name of each picture. The dark one has ``-dark`` behind it.
+PICTURES = {
+    "project": Picture("/orchard/shop", opened="worker"),
+    "image": Picture("/orchard/platform/runtime/-/images/agent?q=1.2"),
+    "tag": Picture("/orchard/shop/-/images/backend/-/tags/2.4.1"),
+    "platforms": Picture("/orchard/platform/runtime/-/images/base/-/tags/2026.11"),
+    "delete": Picture("/orchard/shop/-/images/worker/-/tags/latest/-/delete"),
+    "access-log": Picture("/orchard/-/decisions"),
+    "registry-token": Picture("/-/admin/registry-token"),
+}
+THEMES: dict[Literal["light", "dark"], str] = {"light": "", "dark": "-dark"}
 
 
 def main() -> int:
@@ -39,25 +54,31 @@ def main() -> int:
         return 1
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1180, "height": 760})
+        page = browser.new_page(viewport={"width": 1180, "height": 760}, reduced_motion="reduce")
         page.goto(f"{config.public_url}/-/sign-in")
         page.get_by_label("User name").fill(config.admin_username)
         page.get_by_label("Password").fill(password)
-        page.get_by_role("button", name="Sign in").click()
-        for name, address, opened in PICTURES:
-            take(page, config.public_url + address, opened, FOLDER / f"{name}.png")
+        page.get_by_role("main").get_by_role("button", name="Sign in").click()
+        page.get_by_role("button", name="Sign out").wait_for()
+        for name, picture in PICTURES.items():
+            show(page, config.public_url, picture)
+            for theme, suffix in THEMES.items():
+                page.emulate_media(color_scheme=theme)
+                file = FOLDER / f"{name}{suffix}.png"
+                page.screenshot(path=file)
+                print(file.relative_to(ROOT))
         browser.close()
     return 0
 
 
-def take(page: Page, address: str, opened: str, file: Path) -> None:
-    """Go to an address, open an image of the tree, and keep what the window shows."""
-    page.goto(address)
-    if opened:
-        page.locator("summary", has_text=opened).first.click()
+def show(page: Page, site: str, picture: Picture) -> None:
+    """Go to what a picture is of; raise RuntimeError where there is no such page."""
+    answer = page.goto(site + picture.address)
+    if answer is None or not answer.ok:
+        raise RuntimeError(f"{picture.address} is not there: has `make demo` been run?")
+    if picture.opened:
+        page.locator("summary", has_text=picture.opened).first.click()
     page.wait_for_load_state("networkidle")
-    page.screenshot(path=file)
-    print(file.relative_to(ROOT))
 
 
 if __name__ == "__main__":

@@ -80,6 +80,12 @@ def test_what_every_page_loads_is_light() -> None:
     assert weight < 50_000
 
 
+def test_no_template_asks_for_more_than_our_one_stylesheet_and_one_script() -> None:
+    text = "".join(template.read_text() for template in TEMPLATES)
+    names = set(re.findall(r"asset\(['\"]([^'\"]+\.(?:css|js))['\"]\)", text))
+    assert names == {"app.css", "app.js", "vendor/pico.min.css", "vendor/htmx.min.js"}
+
+
 def test_hostile_text_stays_text() -> None:
     app = Flask(
         "pages",

@@ -1,0 +1,39 @@
+"""What is wrong with a page is found: without this, no complaint would mean nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.accessibility import COLOURS, small_targets, violations
+from tests.support.browser import chromium
+
+pytestmark = pytest.mark.e2e
+BAD = """
+<h3>Too deep</h3>
+<button></button>
+<p style="color: #777; background: #888">Pale</p>
+<a href="/" style="display: inline-block; width: 20px; height: 30px">x</a>
+"""
+
+
+@pytest.fixture
+def page():
+    with chromium() as browser:
+        yield browser.new_page()
+
+
+def rules(found: list[str]) -> set[str]:
+    """The names of the rules that were broken."""
+    return {violation.partition(":")[0] for violation in found}
+
+
+def test_axe_finds_what_is_wrong_with_a_page(page):
+    page.set_content(BAD)
+    bad = {"document-title", "html-has-lang", "page-has-heading-one", "button-name"}
+    assert bad | {"landmark-one-main", "color-contrast"} <= rules(violations(page))
+    assert rules(violations(page, *COLOURS)) == {"color-contrast"}
+
+
+def test_targets_of_less_than_24_pixels_are_found(page):
+    page.set_content(BAD)
+    assert [found.partition(":")[0] for found in small_targets(page)][1:] == ["too small, 20 x 30"]

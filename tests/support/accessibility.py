@@ -1,0 +1,44 @@
+"""What axe-core finds on a page, and targets too small for a finger."""
+
+from __future__ import annotations
+
+from axe_playwright_python.base import AXE_SCRIPT
+from playwright.sync_api import Page
+
+#: WCAG 2.2 at level AA, and what axe calls best practice.
+TAGS = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
+#: The rules whose outcome depends on the theme; the others see the same in both.
+COLOURS = ("color-contrast", "link-in-text-block")
+
+#: Nothing that takes time and that nobody reads: no paths of elements, no style sheets twice.
+QUICK = {"resultTypes": ["violations"], "selectors": False, "preload": False}
+
+
+def violations(page: Page, *rules: str) -> list[str]:
+    """Return what breaks these rules of axe, or any of TAGS: rule, element, reason."""
+    # Evaluated, not added as a script: the policy of the pages refuses those of others.
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE_SCRIPT)
+    chosen = {"type": "rule", "values": rules} if rules else {"type": "tag", "values": TAGS}
+    found: list[str] = page.evaluate(RUN, {"runOnly": chosen, **QUICK})
+    return found
+
+
+def small_targets(page: Page) -> list[str]:
+    """Return controls of less than 24 by 24 px. A link within a text may be as high as its line."""
+    found: list[str] = page.evaluate(SMALL)
+    return found
+
+
+RUN = """async (options) => {
+  const { violations } = await axe.run(document, options);
+  return violations.flatMap((rule) => rule.nodes.map((node) =>
+    `${rule.id}: ${node.html.slice(0, 160)} ${node.any.map((check) => check.message).join(", ")}`));
+}"""
+#: A checkbox is as large as its label. What is hidden, or shown on focus only, has no size.
+SMALL = """() => [...document.querySelectorAll("a, button, input, select, summary")]
+  .map((e) => [e, (e.matches("[type=checkbox], [type=radio]") && e.labels[0] || e)])
+  .filter(([e]) => e.checkVisibility() && getComputedStyle(e).display !== "inline")
+  .map(([e, target]) => [e, target.getBoundingClientRect()])
+  .filter(([e, box]) => box.right > 0 && (box.width < 24 || box.height < 24))
+  .map(([e, box]) => `too small, ${box.width} x ${box.height}: ${e.outerHTML.slice(0, 160)}`)"""
