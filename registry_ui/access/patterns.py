@@ -65,7 +65,7 @@ class Pattern:
         return bool(states & self._end)
 
     def _skipping_stars(self, states: int) -> int:
-        """Add the states behind a star, which may stand for nothing; two never follow each other."""
+        """Add the states behind stars, which may stand for nothing; no two are neighbours."""
         return states | (states & self._stars) << 1
 
     def __str__(self) -> str:

@@ -71,6 +71,8 @@ class TokenVerifier:
             aud={"essential": True, "value": service},
             exp={"essential": True},
         )
+        self._seen: tuple[int, ...] = ()
+        self._keys: dict[str, ECKey] = {}
         self._look()
 
     def verify(self, token: str) -> Proven:
@@ -91,7 +93,7 @@ class TokenVerifier:
                 raise TokenInvalid("aud is a list")
             access = _access(claims.get("access"))
             return Proven(claims.get("sub", ""), claims.get("jti", ""), access)
-        except (JoseError, ValueError, TypeError, RecursionError) as error:
+        except (JoseError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise TokenInvalid(str(error)) from None
 
     def _key_of(self, signed: Any) -> ECKey:
@@ -104,9 +106,14 @@ class TokenVerifier:
         """Read the keys again where a file has changed; one that breaks off changes nothing."""
         self._look_at = self._clock() + LOOK_EVERY
         seen = self._ring.fingerprint()
-        if seen != getattr(self, "_seen", None):
-            self._keys = {jwk["kid"]: ECKey.import_key(jwk) for jwk in self._ring.jwks()["keys"]}
-            self._seen = seen
+        if seen == self._seen:
+            return
+        try:
+            keys = self._ring.jwks()["keys"]
+        except ValueError:
+            return
+        self._keys = {key["kid"]: ECKey.import_key(key) for key in keys}
+        self._seen = seen
 
 
 def _access(claim: Any) -> dict[str, frozenset[str]]:
