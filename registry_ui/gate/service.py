@@ -12,7 +12,7 @@ import time
 from flask import Flask, current_app
 from sqlalchemy import select
 
-from ..access import Right, Role, protections, standing
+from ..access import Right, Role, protections
 from ..access.protection import Protection, is_immutable, refusal
 from ..catalog.connection import registry
 from ..catalog.facts import facts_of, known
@@ -22,7 +22,7 @@ from ..errors import AppError, Denied, Unauthorized
 from ..extensions import db, release, writing
 from ..models import GATE_ASKED, ContainerImage, Heartbeat, Tag, utc_now
 from ..names import Digest, RepositoryName, TagName
-from ..token_auth.explain import subject_named
+from ..token_auth.explain import role_of
 from ..token_auth.proof import Proven, TokenInvalid, verifier
 from ..token_auth.signer import OWN_SUBJECT
 from . import claims
@@ -186,24 +186,14 @@ def _indexed_digests(repository: RepositoryName) -> dict[str, str | None]:
         .join(ContainerImage, ContainerImage.id == Tag.image_id)
         .where(ContainerImage.path == str(repository))
     )
-    return dict(db.session.execute(query))
+    return dict(db.session.execute(query).all())
 
 
 def _role_for(rules: list[Protection], who: Proven, repository: RepositoryName) -> Role | None:
     """Return the role of whoever sent the token, as it is now; not asked for without need."""
     if all(rule.minimum is None for rule in rules):
         return None
-    return role_of(who.subject, repository)
-
-
-def role_of(username: str, repository: RepositoryName) -> Role | None:
-    """Return somebody's role for a repository; an administrator's is Owner."""
-    subject = subject_named(db.session(), username)
-    if subject.problem:
-        return None
-    if subject.principal.is_admin:
-        return Role.OWNER
-    return standing(db.session(), subject.principal, str(repository)).role
+    return role_of(db.session(), who.subject, str(repository))
 
 
 def _refuse(words: str | None) -> None:

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import socket
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
-import requests
 
-from registry_ui.demo.images import index, sha256
-from registry_ui.models import AuditEntry, DeployToken, TagClaim
 from tests.support.clients import DockerClient, Skopeo, refused, works, workshop
-from tests.support.live import Pusher, signer_of, tiny
-from tests.support.stack import ADMIN, running
+from tests.support.stack import running
 
 pytestmark = [
     pytest.mark.e2e,
