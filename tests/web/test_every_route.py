@@ -34,6 +34,7 @@ OPEN = {
     "site.roles",
     "token_auth.token",
     "token_auth.jwks",
+    "gate.manifest",
     "api.projects",
     "projects.home",
     "accounts.sign_in",
