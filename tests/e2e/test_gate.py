@@ -116,8 +116,11 @@ def test_a_deploy_token_pushes_what_a_maintainer_may(gated, shop, project):
         assert (done.returncode == 0) is again, done.stdout + done.stderr
 
 
-def test_the_same_image_again_is_refused_too_as_the_gate_sees_no_content(gated, shop, project):
-    client = signed_in(gated, shop, DockerClient, developer(project))
+@CLIENTS
+def test_the_same_image_again_is_refused_too_as_the_gate_sees_no_content(
+    gated, shop, project, kind
+):
+    client = signed_in(gated, shop, kind, developer(project))
     name = f"{gated.config.registry_host}/{project}:v7"
     client.make(name)
     works(client.push(name))
@@ -262,6 +265,18 @@ def test_no_header_of_a_client_changes_what_the_gate_is_told(gated, pushed):
         answer = direct.put("v1", second, **spoof)
         assert direct.said(answer) == (403, f"tag v1 is immutable in {direct.repository}"), spoof
     assert direct.head("v1") == first.digest
+
+
+def test_an_image_may_be_called_as_the_addresses_of_blobs_are(gated, project):
+    client = gated.client(developer(project))
+    for name in ("blobs/uploads", "blobs", "manifests", "manifests/v1/blobs/uploads"):
+        image, other = tiny(f"{name} 1"), tiny(f"{name} 2")
+        client.push(f"{project}/{name}", {"v1": image, "main": other})
+        direct = Direct(gated, developer(project), f"{project}/{name}")
+        words = f"tag v1 is immutable in {project}/{name}"
+        assert direct.said(direct.put("v1", other)) == (403, words)
+        assert direct.delete(image.digest) == (403, words)
+        assert direct.head("v1") == image.digest
 
 
 TRICKS = [
