@@ -3,7 +3,7 @@
 PYTHON_FILES := config.py wsgi.py registry_ui migrations tests deploy
 VENV := sh deploy/venv.sh
 
-.PHONY: help run demo screenshots test bench-token bench-browse check format audit requirements
+.PHONY: help run run-gate demo screenshots test bench-token bench-browse check format audit requirements
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\): *## /\1 /p' $(MAKEFILE_LIST) | \
@@ -12,6 +12,10 @@ help: ## Show this list
 run: ## Start the registry, the pages and the worker; Ctrl-C stops all
 	@$(VENV) requirements.txt
 	@exec .venv/bin/python -m registry_ui.launch --end-with-parent
+
+run-gate: ## The same with nginx and the gate for protected tags in front of the registry
+	@$(VENV) requirements.txt
+	@REGISTRY_UI_GATE=yes exec .venv/bin/python -m registry_ui.launch --end-with-parent
 
 demo: ## While `make run` runs: fill it with samples through the public doors
 	@$(VENV) requirements.txt

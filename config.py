@@ -45,6 +45,8 @@ class Config:
     redis_url: str | None = field(repr=False)
     port: int
     registry_port: int
+    gate: bool
+    registry_backend_port: int
     registry_url: str
     registry_host: str
     public_url: str
@@ -71,7 +73,13 @@ class Config:
         read = _Reader({**read_env_file(var / "settings.env"), **outer})
         port = read.port("PORT", 8080)
         registry_port = read.port("REGISTRY_PORT", 5050)
-        registry_url = read.url("REGISTRY_URL", f"http://localhost:{registry_port}")
+        gate = read.flag("GATE", default=False)
+        backend_port = read.port("REGISTRY_BACKEND_PORT", 5051)
+        # Our own calls go past the gate: it would ask us while we wait for it.
+        own_port = backend_port if gate else registry_port
+        registry_url = read.url("REGISTRY_URL", f"http://localhost:{own_port}")
+        given = read.text("REGISTRY_URL", "")
+        host = urlsplit(registry_url).netloc if given else f"localhost:{registry_port}"
         lifetime = read.integer("TOKEN_LIFETIME", 300)
         if lifetime < 60:
             raise ConfigError(f"{PREFIX}TOKEN_LIFETIME is {lifetime}: clients need 60 or more")
@@ -88,8 +96,10 @@ class Config:
             redis_url=read.queue("REDIS_URL"),
             port=port,
             registry_port=registry_port,
+            gate=gate,
+            registry_backend_port=backend_port,
             registry_url=registry_url,
-            registry_host=read.text("REGISTRY_HOST", urlsplit(registry_url).netloc),
+            registry_host=read.text("REGISTRY_HOST", host),
             public_url=read.url("PUBLIC_URL", f"http://localhost:{port}"),
             admin_username=read.text("ADMIN_USERNAME", "admin"),
             token_issuer=read.text("TOKEN_ISSUER", "registry_ui"),

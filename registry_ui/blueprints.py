@@ -11,10 +11,14 @@ from .admin.routes import blueprint as admin
 from .api.routes import blueprint as api
 from .catalog import connection
 from .events.routes import blueprint as events
+from .gate import service as gate_service
+from .gate.routes import blueprint as gate
 from .projects.deploy_token_routes import blueprint as deploy_tokens
+from .projects.protection_routes import blueprint as protection
 from .projects.routes import blueprint as projects
 from .registry.routes import blueprint as registry
 from .site import blueprint as site
+from .token_auth import proof
 from .token_auth.pages import blueprint as decisions
 from .token_auth.routes import blueprint as token_auth
 
@@ -51,6 +55,8 @@ def init_app(app: Flask) -> None:
     app.url_map.converters["name"] = NameConverter
     app.url_map.converters["tag"] = TagConverter
     connection.init_app(app, app.config["SETTINGS"])
-    pages = (site, accounts, admin, decisions, deploy_tokens, registry, projects)
-    for blueprint in (token_auth, events, api, *pages):
+    proof.init_app(app)
+    gate_service.init_app(app)
+    pages = (site, accounts, admin, decisions, deploy_tokens, protection, registry, projects)
+    for blueprint in (token_auth, events, gate, api, *pages):
         app.register_blueprint(blueprint)

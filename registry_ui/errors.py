@@ -18,7 +18,7 @@ from .extensions import db
 
 logger = logging.getLogger(__name__)
 
-OCI_PREFIXES = ("/jwt/", "/auth/")
+OCI_PREFIXES = ("/jwt/", "/auth/", "/gate/")
 JSON_PREFIXES = ("/api/",)
 
 

@@ -26,6 +26,7 @@ from .catalog.connection import registry
 from .distribution.errors import RegistryError
 from .events.apply import apply_pending
 from .extensions import db, writing
+from .gate import claims
 from .models import (
     DIGESTS_READ,
     REGISTRY_READ,
@@ -33,6 +34,7 @@ from .models import (
     Heartbeat,
     HeldManifest,
     Manifest,
+    ProtectionViolation,
     RegistryEvent,
     Tag,
     TokenDecision,
@@ -50,6 +52,8 @@ EVENTS_KEPT = timedelta(days=90)
 FACTS_KEPT = timedelta(days=7)
 #: How many decisions of the token endpoint are kept, however young they are.
 DECISIONS_KEPT = 1_000_000
+#: How long what was done against protection rules is kept; the audit keeps it for ever.
+VIOLATIONS_KEPT = timedelta(days=90)
 LEARN_DEADLINE = 30.0
 DIGESTS_INTERVAL = timedelta(days=1)
 #: Seconds that the worker waits, when it starts, for a registry that starts with it.
@@ -177,9 +181,15 @@ def _one_at_a_time(kind: str, work: Callable[..., Any], *args: Any) -> None:
 
 
 def prune() -> None:
-    """Forget what is old: events done with, ended sessions, facts of nothing, decisions."""
+    """Forget what is old: events done with, sessions, claims, facts of nothing, decisions."""
     with writing() as session:
         docker_sessions.forget_unused(session)
+        claims.forget_ended(session)
+        session.execute(
+            delete(ProtectionViolation)
+            .where(ProtectionViolation.at < utc_now() - VIOLATIONS_KEPT)
+            .execution_options(synchronize_session=False)
+        )
         _forget_decisions(session, current_app.config["SETTINGS"].decisions_kept_days)
         used = select(Tag.digest).where(Tag.digest == Manifest.digest).exists()
         held = select(HeldManifest.digest).where(HeldManifest.digest == Manifest.digest).exists()

@@ -44,7 +44,7 @@ HEADERS = {
 }
 
 #: For machines: no cookie is read or written there.
-MACHINE_PREFIXES = ("/jwt/", "/auth/", "/api/", "/static/")
+MACHINE_PREFIXES = ("/jwt/", "/auth/", "/gate/", "/api/", "/static/")
 MACHINE_PATHS = ("/healthz", "/readyz")
 
 

@@ -9,9 +9,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, Engine, Select, and_, bindparam, false, or_, select, true
 from sqlalchemy.orm import Session, aliased
 
-from ..models import Membership, Place
+from ..models import Membership, Place, Project, ProtectionRule
 from ..storage import Prepared
 from .decisions import Principal, Reach, Standing
+from .patterns import Pattern
+from .protection import Kind, Protection
 from .roles import Role, Visibility
 
 MAX_RANGES = 50
@@ -148,6 +150,28 @@ def _standing(principal: Principal, path: str, above: list[str], rows: dict[str,
             role, role_at = here, row.place
     place = found[-1]
     return Standing(path, place.place, place.place_id, place.kind, place.visibility, role, role_at)
+
+
+def protections(session: Session, repository: str) -> list[Protection]:
+    """Return the rules of the project that owns a repository, by one query."""
+    query = (
+        select(ProtectionRule, Project.path)
+        .join(Project, Project.id == ProtectionRule.place_id)
+        .where(Project.path.in_(prefixes(repository)))
+        .order_by(ProtectionRule.id)
+    )
+    return [protection(rule, path) for rule, path in session.execute(query)]
+
+
+def protection(rule: ProtectionRule, project: str) -> Protection:
+    """Return what a stored rule of a project says."""
+    return Protection(
+        project,
+        Pattern(rule.image_pattern),
+        Pattern(rule.tag_pattern),
+        Kind(rule.kind),
+        None if rule.minimum_role is None else Role(rule.minimum_role),
+    )
 
 
 def below(column: Any, path: str) -> ColumnElement[bool]:

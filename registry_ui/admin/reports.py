@@ -13,6 +13,7 @@ from ..catalog.deletion import deletion_method
 from ..errors import RegistryTrouble
 from ..extensions import db
 from ..models import (
+    GATE_ASKED,
     REGISTRY_READ,
     AuditEntry,
     ContainerImage,
@@ -69,6 +70,11 @@ def waiting_events() -> int:
 def reconciled_at() -> datetime | None:
     """Return when the whole registry was last compared with the index."""
     return db.session.scalar(select(Heartbeat.at).where(Heartbeat.name == REGISTRY_READ))
+
+
+def gate_asked_at() -> datetime | None:
+    """Return when the gate was last asked about a push or a deletion."""
+    return db.session.scalar(select(Heartbeat.at).where(Heartbeat.name == GATE_ASKED))
 
 
 def deletes_by_tag() -> bool | None:

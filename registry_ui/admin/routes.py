@@ -56,6 +56,10 @@ def overview() -> str:
             "url": current_app.config["SETTINGS"].registry_url,
             "delete_by_tag": reports.deletes_by_tag() if version else None,
         },
+        gate={
+            "expected": current_app.config["SETTINGS"].gate,
+            "asked_at": reports.gate_asked_at(),
+        },
         fresh_at=reports.reconciled_at(),
         old_repositories=reports.stale_images(),
         keys=current_app.extensions["signer"].ring.views(),

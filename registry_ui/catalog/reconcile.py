@@ -33,6 +33,7 @@ from ..names import NameInvalid, RepositoryName, TagName
 from ..storage import insert_new
 from .connection import registry, threads
 from .index import count_tags, ensure_image, owning_project
+from .violations import note_unseen
 
 logger = logging.getLogger(__name__)
 
@@ -130,17 +131,21 @@ def mend(
             pull_count=0,
             seen_at=started,
         )
+    moved = []
     for name in listed & rows.keys():
         row, digest = rows[name], digests.get(name)
         if digest and digest != row.digest and row.seen_at < started:
             # An event was missed: who pushed this, and when, nobody told us.
             if row.digest is not None:
+                moved.append(name)
                 row.pushed_at = row.pushed_by = None
             row.digest = digest
             outcome.changed += 1
-    gone = [rows[name].id for name in rows.keys() - listed if rows[name].seen_at < started]
+    gone = {name: rows[name].id for name in rows.keys() - listed if rows[name].seen_at < started}
+    note_unseen(session, image, moved, "overwritten", started)
+    note_unseen(session, image, gone, "deleted", started)
     if gone:
-        session.execute(delete(Tag).where(Tag.id.in_(gone)))
+        session.execute(delete(Tag).where(Tag.id.in_(gone.values())))
         outcome.removed = len(gone)
     session.flush()
     count_tags(session, image)

@@ -17,8 +17,10 @@ from sqlalchemy.exc import DataError, DBAPIError
 from sqlalchemy.orm import Session
 
 from ..catalog.index import count_tags, ensure_image, owning_project
+from ..catalog.violations import note_push
 from ..distribution.notifications import Notification, parse_event
 from ..extensions import db, writing
+from ..gate import claims
 from ..models import ContainerImage, RegistryEvent, Tag, UnassignedRepository, utc_now
 from ..storage import insert_new
 from ..token_auth.signer import OWN_SUBJECT
@@ -128,6 +130,7 @@ def _push(
         image.last_push_at, image.last_pushed_by = at, event.actor or None
     if event.tag and event.digest:
         _tag(session, image, event, at)
+        claims.settle(session, event.repository, event.tag)
         done.pushed.add((event.repository, event.digest))
     if image.reconciled_at is None:
         image.reconcile_wanted = True
@@ -138,6 +141,7 @@ def _push(
 def _tag(session: Session, image: ContainerImage, event: Notification, at: datetime) -> None:
     insert_new(session, Tag, image_id=image.id, name=event.tag, pull_count=0, seen_at=utc_now())
     tag = session.scalars(select(Tag).where(Tag.image_id == image.id, Tag.name == event.tag)).one()
+    note_push(session, image, tag, event.digest, event.actor, at)
     if tag.pushed_at is None or tag.pushed_at <= at:
         tag.digest, tag.pushed_at, tag.pushed_by = event.digest, at, event.actor or None
         tag.seen_at = utc_now()

@@ -17,6 +17,7 @@ from ..files import private_directory
 from . import LaunchError
 from .application import forget_first_start, prepare
 from .binary import Registry, find_registry
+from .gate import find_nginx, write_gate_files
 from .keys import ensure_signing_key
 from .lock import RunLock
 from .ports import require_free_ports
@@ -27,6 +28,7 @@ from .summary import other_registry, summary
 from .supervise import Supervisor, end_with_parent
 
 DEADLINE = 60.0
+FOREIGN = frozenset({"registry", "gate"})
 say = partial(print, flush=True)
 
 
@@ -63,11 +65,14 @@ def run(environ: Mapping[str, str]) -> None:
     registry = None
     if not environ.get(PREFIX + "REGISTRY_URL"):
         registry = find_registry(config.var, (token_auth(config).certificate,), say)
+    nginx = find_nginx() if registry and config.gate else None
     require_free_ports(wanted_ports(config, registry))
     note_settings(config, environ)
     prepared = prepare(config, environ.get(PREFIX + "ADMIN_PASSWORD"))
     if registry:
         write_registry_files(config, registry, prepared.registry_token)
+    if nginx:
+        write_gate_files(config, nginx)
 
     supervisor = Supervisor(private_directory(config.var / "log"), lock.descriptor)
     try:
@@ -92,7 +97,11 @@ def run(environ: Mapping[str, str]) -> None:
 def wanted_ports(config: Config, registry: Registry | None) -> dict[str, int]:
     """Return the ports to listen on, by setting."""
     ports = {PREFIX + "PORT": config.port}
-    return ports | {PREFIX + "REGISTRY_PORT": config.registry_port} if registry else ports
+    if registry:
+        ports[PREFIX + "REGISTRY_PORT"] = config.registry_port
+        if config.gate:
+            ports[PREFIX + "REGISTRY_BACKEND_PORT"] = config.registry_backend_port
+    return ports
 
 
 def commands(
@@ -101,17 +110,19 @@ def commands(
     """Return the lines of the Procfile, each with its environment.
 
     The registry gets no setting of ours: it takes what begins with REGISTRY_ for its own.
+    The gate needs none.
     """
     procfile = parse_procfile((ROOT / "Procfile").read_text()).processes
     if registry is None:
         del procfile["registry"]
+    if registry is None or not config.gate:
+        del procfile["gate"]
     var = {PREFIX + "VAR": str(config.var)}
     ours = {k: v for k, v in environ.items() if k != PREFIX + "ADMIN_PASSWORD"}
     ours |= var | {"PYTHONUNBUFFERED": "1"}
     foreign = {k: v for k, v in environ.items() if not k.startswith(PREFIX)} | var
     return {
-        name: (command, foreign if name == "registry" else ours)
-        for name, command in procfile.items()
+        name: (command, foreign if name in FOREIGN else ours) for name, command in procfile.items()
     }
 
 

@@ -17,6 +17,8 @@ def unready(config: Config, *, own_registry: bool) -> list[str]:
             told of us: nothing waits for it.
     """
     missing = [trouble] if own_registry and (trouble := registry_trouble(config)) else []
+    if own_registry and config.gate and (trouble := _gate_trouble(config)):
+        missing.append(trouble)
     return missing + _pages_trouble(config, own_registry=own_registry)
 
 
@@ -30,6 +32,15 @@ def registry_trouble(config: Config) -> str | None:
     if f'realm="{config.realm}"' in answer.headers.get("WWW-Authenticate", ""):
         return None
     return f"the registry at {config.registry_url} does not send its clients here to sign in"
+
+
+def _gate_trouble(config: Config) -> str | None:
+    url = f"http://localhost:{config.registry_port}/v2/"
+    try:
+        answer = _get(url)
+    except requests.RequestException:
+        return f"the gate does not answer at {url}"
+    return None if answer.status_code == 401 else f"the gate does not let {url} through"
 
 
 def _pages_trouble(config: Config, *, own_registry: bool) -> list[str]:

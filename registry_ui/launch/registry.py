@@ -27,7 +27,7 @@ def write_registry_files(config: Config, registry: Registry, registry_token: str
     """
     directory = private_directory(config.var / "registry")
     settings = RegistrySettings(
-        address=f"127.0.0.1:{config.registry_port}",
+        address=f"127.0.0.1:{listening_port(config)}",
         data=private_directory(directory / "data"),
         http_secret=derived_secret(config.secret_key, "registry http secret"),
         auth=token_auth(config),
@@ -38,6 +38,11 @@ def write_registry_files(config: Config, registry: Registry, registry_token: str
     write_private(directory / "config.yml", registry_config(settings))
     command = shlex.join((*registry.command, str(directory / "config.yml")))
     write_private(directory / "run", RUN.format(command=command))
+
+
+def listening_port(config: Config) -> int:
+    """Return where the registry listens: behind the gate, or where clients come."""
+    return config.registry_backend_port if config.gate else config.registry_port
 
 
 def connecting_snippet(config: Config, registry_token: str) -> str:

@@ -4,15 +4,17 @@ from .audit import AuditEntry
 from .base import Base, UTCDateTime, utc_now
 from .credential import DeployToken, DockerSession
 from .event import RefusedDelivery, RegistryEvent, RegistryToken
-from .heartbeat import DIGESTS_READ, REGISTRY_READ, Heartbeat
+from .heartbeat import DIGESTS_READ, GATE_ASKED, REGISTRY_READ, Heartbeat
 from .image import ContainerImage, HeldManifest, Manifest, Tag, UnassignedRepository
 from .place import Membership, Namespace, Place, Project
+from .protection import ProtectionRule, ProtectionViolation, TagClaim
 from .removal import Removal
 from .token_decision import TokenDecision
 from .user import AccessToken, BrowserSession, FailedSignIn, User
 
 __all__ = [
     "DIGESTS_READ",
+    "GATE_ASKED",
     "REGISTRY_READ",
     "AccessToken",
     "AuditEntry",
@@ -29,11 +31,14 @@ __all__ = [
     "Namespace",
     "Place",
     "Project",
+    "ProtectionRule",
+    "ProtectionViolation",
     "RefusedDelivery",
     "RegistryEvent",
     "RegistryToken",
     "Removal",
     "Tag",
+    "TagClaim",
     "TokenDecision",
     "UTCDateTime",
     "UnassignedRepository",

@@ -13,6 +13,8 @@ from .base import Base, UTCDateTime
 REGISTRY_READ = "registry_read"
 #: When that included what every tag stands for.
 DIGESTS_READ = "digests_read"
+#: When the gate was last asked about a push or a deletion.
+GATE_ASKED = "gate_asked"
 
 
 class Heartbeat(Base):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask import Blueprint, current_app, flash, redirect, render_template, request, url_for
 from flask_login import login_required
 from sqlalchemy import func, select, true
 from werkzeug.wrappers import Response
@@ -17,7 +17,7 @@ from ..jobs import enqueue
 from ..models import ContainerImage, Project, User
 from ..pages import crumbs, page_number
 from ..security import Loaded, actor, load, principal
-from . import listing, service
+from . import listing, protection, service
 
 blueprint = Blueprint("projects", __name__)
 
@@ -100,7 +100,16 @@ def _project(loaded: Loaded) -> str:
             db.session(), principal(), ContainerImage.project_id == project.id
         ),
         fresh_at=oldest,
+        violations=protection.violations_of(project) if "push" in loaded.can else [],
+        only_watched=_only_watched(loaded),
     )
+
+
+def _only_watched(loaded: Loaded) -> bool:
+    """Whether to say that rules are there and nothing enforces them, to those who push."""
+    if current_app.config["SETTINGS"].gate or "push" not in loaded.can:
+        return False
+    return protection.has_rules(loaded.project)
 
 
 @blueprint.route("/-/new/namespace", methods=["GET", "POST"])

@@ -15,6 +15,7 @@ from ..access import (
     Principal,
     Reach,
     Right,
+    Role,
     decide,
     decide_repository,
     standing,
@@ -102,6 +103,19 @@ def subject_named(session: Session, username: str, *, passwords: bool = True) ->
     principal = Principal(user.id, user.username, user.is_admin)
     problem = "the account is blocked" if user.is_blocked else ""
     return Subject(principal, problem, "" if passwords and not user.tokens_only else TOKENS_ONLY)
+
+
+def role_of(session: Session, username: str, repository: str) -> Role | None:
+    """Return the role of a user or deploy token for a repository, as it is now.
+
+    An administrator's is Owner; None of whoever has none, or may do nothing any more.
+    """
+    subject = subject_named(session, username)
+    if subject.problem:
+        return None
+    if subject.principal.is_admin:
+        return Role.OWNER
+    return standing(session, subject.principal, repository).role
 
 
 def _nobody(username: str) -> Subject:

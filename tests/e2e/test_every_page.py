@@ -7,6 +7,7 @@ import pytest
 from registry_ui.demo import samples
 from registry_ui.demo.artifacts import attestation, signature, signature_tag
 from registry_ui.demo.images import Step, image, index
+from registry_ui.models import ContainerImage, ProtectionViolation
 from tests.support.accessibility import COLOURS, small_targets, violations
 from tests.support.browser import Window, chromium, window
 from tests.support.live import tiny
@@ -48,7 +49,20 @@ def project(stack):
     stack.fill.namespace(f"{project.partition('/')[0]}/empty")
     stack.fill.project(f"{project.partition('/')[0]}/nothing/{LONG}")
     fill_credentials(stack, project)
+    fill_protection(stack, project)
     return project
+
+
+def fill_protection(stack, project: str) -> None:
+    """Make rules of every kind, in long patterns too, and a violation."""
+    stack.fill.rule(project, "1.*")
+    stack.fill.rule(project, "latest", "maintainer", "")
+    stack.fill.rule(project, "t" * 128, "owner", f"{LONG}/{LONG}/**")
+    app = stack.fill.row(ContainerImage, path=f"{project}/app")
+    with stack.fill.session() as session:
+        more = {"repository": app.path, "tag": "t" * 128, "what": "overwritten", "actor": LONG}
+        session.add(ProtectionViolation(place_id=app.project_id, **more))
+        session.commit()
 
 
 def fill_credentials(stack, project: str) -> None:
@@ -91,6 +105,8 @@ def pages(project: str) -> dict[str, str]:
         "deploy tokens": f"/{project}/-/deploy-tokens",
         "deploy tokens of a namespace": f"/{root}/-/deploy-tokens",
         "no deploy tokens": f"/{root}/nothing/{LONG}/-/deploy-tokens",
+        "protection": f"/{project}/-/protection",
+        "no protection": f"/{root}/nothing/{LONG}/-/protection",
         "access log": f"/{project}/-/decisions",
         "access log of a namespace": f"/{root}/-/decisions?refused=1",
         "delete project": f"/{project}/-/delete",

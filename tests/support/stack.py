@@ -22,16 +22,16 @@ from registry_ui.launch import keys, settings
 from registry_ui.launch.__main__ import commands
 from registry_ui.launch.application import prepare
 from registry_ui.launch.binary import Registry
+from registry_ui.launch.gate import write_gate_files
 from registry_ui.launch.ready import unready
-from registry_ui.launch.registry import write_registry_files
+from registry_ui.launch.registry import listening_port, write_registry_files
 from tests.web.support import PASSWORD
 from tests.web.support import Site as Filler
 
-from .processes import Server, free_port
+from .processes import Server, free_port, required
 from .registry import binary
 from .storage import Storage
 
-PARTS = ("registry", "web", "worker")
 ADMIN = "admin"
 _numbers = itertools.count(1)
 
@@ -57,7 +57,7 @@ class Client(push.RegistryClient):
 class Stack:
     """Three processes and their settings. Each can be stopped, killed and started again."""
 
-    def __init__(self, home: Path, storage: Storage, version: str) -> None:
+    def __init__(self, home: Path, storage: Storage, version: str, *, gate: bool = False) -> None:
         home.mkdir(parents=True, exist_ok=True)
         database, redis = storage.new_database(home)
         chosen = {
@@ -67,6 +67,8 @@ class Stack:
             "DATABASE_URL": database,
             "REDIS_URL": redis or "",
         }
+        if gate:
+            chosen |= {"GATE": "yes", "REGISTRY_BACKEND_PORT": free_port()}
         environ = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
         environ |= {PREFIX + name: str(value) for name, value in chosen.items()}
         self.version = version
@@ -79,12 +81,19 @@ class Stack:
         self.app = create_app(self.config)
         self.fill = Filler(self.app)
         self.write_registry_files(self.registry_token)
+        if gate:
+            write_gate_files(self.config, required("nginx"))
 
     # -- processes ---------------------------------------------------------------
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The processes, in the order in which they are started and stopped."""
+        return tuple(self._lines)
+
     def start(self, *parts: str) -> None:
         """Start parts, by default all, and wait until they answer."""
-        for part in parts or PARTS:
+        for part in parts or self.parts:
             command, environ = self._lines[part]
             log = self.config.var / f"{part}.log"
             server = Server(["/bin/sh", "-c", command], log, env=environ, cwd=ROOT)
@@ -93,10 +102,10 @@ class Stack:
 
     def wait_until_ready(self) -> None:
         """Wait until everything that runs answers."""
-        for part, port in (("registry", self.config.registry_port), ("web", self.config.port)):
+        for part, port in (("registry", listening_port(self.config)), ("web", self.config.port)):
             if part in self._running:
                 self._running[part].wait_for_port(port, 60)
-        if set(PARTS) == set(self._running):
+        if set(self.parts) == set(self._running):
             self.until(lambda: not unready(self.config, own_registry=True), 60)
 
     def stop(self, part: str) -> None:
@@ -111,7 +120,7 @@ class Stack:
 
     def close(self) -> None:
         """Stop everything, the registry first."""
-        for part in PARTS:
+        for part in self.parts:
             if part in self._running:
                 self.stop(part)
         with self.app.app_context():
@@ -155,7 +164,8 @@ class Stack:
         token = ""
         if username:
             token = self.fill.access_token(username, *(scopes or ("write_registry",)))
-        return Client(self.config.registry_url, username, token, self.config.public_url)
+        url = f"http://localhost:{self.config.registry_port}"
+        return Client(url, username, token, self.config.public_url)
 
     def site(self, username: str = "", password: str = PASSWORD) -> Person:
         """A browser that this person has signed in with, or a stranger's."""
@@ -201,9 +211,9 @@ class Person(Site):
 
 
 @contextmanager
-def running(home: Path, storage: Storage, version: str) -> Iterator[Stack]:
-    """A stack that runs, and is stopped at the end."""
-    stack = Stack(home, storage, version)
+def running(home: Path, storage: Storage, version: str, *, gate: bool = False) -> Iterator[Stack]:
+    """A stack that runs, and is stopped at the end; with the gate in front, if it shall be."""
+    stack = Stack(home, storage, version, gate=gate)
     try:
         stack.start()
         yield stack

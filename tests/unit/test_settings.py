@@ -40,6 +40,7 @@ def test_without_settings_everything_but_the_secret_has_a_value(read, tmp_path):
     assert (config.token_lifetime, config.registry_timeout) == (300, 2.0)
     assert (config.tokens_only, config.docker_sessions) == (False, True)
     assert config.decisions_kept_days == 14
+    assert config.gate is False
     assert (config.reconcile_interval, config.max_body) == (3600, 1024 * 1024)
     assert (config.trusted_proxies, config.admin_username) == (0, "admin")
     assert config.testing is False
@@ -48,6 +49,8 @@ def test_without_settings_everything_but_the_secret_has_a_value(read, tmp_path):
 VALUES = {
     "PORT": ("81", "port", 81),
     "REGISTRY_PORT": ("5051", "registry_port", 5051),
+    "GATE": ("yes", "gate", True),
+    "REGISTRY_BACKEND_PORT": ("5052", "registry_backend_port", 5052),
     "REGISTRY_URL": ("https://r.example/", "registry_url", "https://r.example"),
     "REGISTRY_HOST": ("r.example:5000", "registry_host", "r.example:5000"),
     "PUBLIC_URL": ("https://ui.example/", "public_url", "https://ui.example"),
@@ -88,7 +91,17 @@ def test_each_setting_is_in_the_documents(name):
     assert f"REGISTRY_UI_{name}" in (ROOT / "docs" / "configuration.md").read_text()
 
 
+def test_behind_the_gate_we_reach_the_registry_past_it_and_clients_do_not(read):
+    config = read(GATE="yes", REGISTRY_PORT="5050", REGISTRY_BACKEND_PORT="5099")
+    assert config.registry_url == "http://localhost:5099"
+    assert config.registry_host == "localhost:5050"
+    config = read(GATE="yes", REGISTRY_URL="http://inside:5000", REGISTRY_HOST="r.example")
+    assert (config.registry_url, config.registry_host) == ("http://inside:5000", "r.example")
+
+
 BAD = {
+    "GATE": ["1", "on"],
+    "REGISTRY_BACKEND_PORT": ["0", "x"],
     "PORT": ["0", "65536", "-1", "http", "80.0", "²", "8 0"],
     "REGISTRY_PORT": ["0", "x"],
     "REGISTRY_URL": ["localhost:5050", "ftp://h", "http://", "//h", "http:///x", "http://["],

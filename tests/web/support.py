@@ -31,7 +31,7 @@ from registry_ui.admin import registry_token
 from registry_ui.audit import Actor
 from registry_ui.extensions import db, writing
 from registry_ui.models import AuditEntry, Base, ContainerImage, Place, Project, Removal, Tag, User
-from registry_ui.projects import deploy_tokens
+from registry_ui.projects import deploy_tokens, protection
 from registry_ui.projects import service as projects
 from tests.unit.bearer import key_of, verified
 
@@ -150,6 +150,12 @@ class Site:
         with self.app.app_context():
             made = deploy_tokens.create(ACTOR, path, TokenRequest(name, scopes, **more))
             return made.username, made.secret
+
+    def rule(self, path: str, tags: str, choice: str = "immutable", images: str = "**") -> None:
+        """Add a protection rule to a project, as an Owner does."""
+        with self.app.app_context():
+            wanted = protection.RuleRequest(images, tags, choice)
+            protection.add(ACTOR, Role.OWNER, path, wanted)
 
     def image(self, path: str, *tags: str, digests: str = "") -> None:
         """Put an image and its tags into the index, as if pushed; digests by letter."""

@@ -16,6 +16,8 @@ from registry_ui.models import (
     Membership,
     Namespace,
     Project,
+    ProtectionRule,
+    ProtectionViolation,
     RegistryEvent,
     Tag,
     TokenDecision,
@@ -59,6 +61,7 @@ def fill(site, start, stop):
             session.add(decision("member", f"absent/p{n}", place=""))
             session.add(decision(f"user{n}", f"acme/app/i{n}", place="acme/app"))
             add_secrets(session, n, member.id, app.id)
+            add_protection(session, n, app.id)
             session.add(RegistryEvent(event_id=f"e{n}", raw=b"{}", status="dropped"))
         image = session.query(ContainerImage).filter_by(path="acme/app/many").one()
         rows = [
@@ -92,6 +95,13 @@ def add_secrets(session, n, user_id, place_id):
     session.add(DockerSession(user_id=user_id, **more, **hashed))
 
 
+def add_protection(session, n, place_id):
+    covers = {"image_pattern": "**", "tag_pattern": f"t{n}*"}
+    session.add(ProtectionRule(place_id=place_id, kind="immutable", created_by="x", **covers))
+    named = {"repository": "acme/app/many", "tag": f"t{n}"}
+    session.add(ProtectionViolation(place_id=place_id, what="deleted", actor="x", **named))
+
+
 PAGES = {
     "/": PEOPLE,
     "/?show=all": PEOPLE,
@@ -102,6 +112,7 @@ PAGES = {
     "/acme/app/-/images/deep": PEOPLE,
     "/acme/app/-/images/many": PEOPLE,
     "/acme/app/-/deploy-tokens": ("member", "admin"),
+    "/acme/app/-/protection": ("member", "admin"),
     "/acme/app/-/decisions": ("member", "admin"),
     "/acme/-/decisions?refused=1": ("admin",),
     "/-/decisions": ("member", "admin"),

@@ -18,10 +18,11 @@ VALUES = {
     "token_id": 1,
     "session_id": 1,
     "removal_id": 1,
+    "rule_id": 1,
     "filename": "app.css",
 }
-#: The only address that is posted to without a form of ours: it has the registry token.
-WITHOUT_FORM = {"events.registry_events"}
+#: What is posted to without a form of ours: it has the registry token, or a bearer token.
+WITHOUT_FORM = {"events.registry_events", "gate.manifest"}
 #: What anybody may post to.
 FOR_VISITORS = {"accounts.sign_in", "accounts.sign_out", *WITHOUT_FORM}
 #: What anybody may look at, whatever is in the store.
@@ -33,6 +34,7 @@ OPEN = {
     "site.roles",
     "token_auth.token",
     "token_auth.jwks",
+    "gate.manifest",
     "api.projects",
     "projects.home",
     "accounts.sign_in",

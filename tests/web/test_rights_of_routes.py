@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 from werkzeug.test import TestResponse
 
-from registry_ui.models import DeployToken
+from registry_ui.models import DeployToken, ProtectionRule
 from tests.web.support import PEOPLE, VISIBILITIES, Site, digest
 
 PROJECT = """
@@ -28,6 +28,7 @@ GET  /-/images/web/api/-/tags/v1 -- -- ok ok ok ok ok ok
 GET  /-/members               in -- ok ok ok ok ok ok
 GET  /-/settings              in -- no no no ok ok ok
 GET  /-/deploy-tokens         in -- no no no ok ok ok
+GET  /-/protection            in -- no no no ok ok ok
 GET  /-/decisions             in -- no no no ok ok ok
 GET  /-/delete                in -- no no no no rg rg
 GET  /-/tags/v1/-/delete      in -- no no no rg rg rg
@@ -38,6 +39,8 @@ GET  /-/removals/{removal}    in -- no no no ok ok ok
 POST /-/settings              in -- no no no ok ok ok
 POST /-/deploy-tokens         in -- no no no ok ok ok
 POST /-/deploy-tokens/{token}/revoke in -- no no no ok ok ok
+POST /-/protection            in -- no no no ok ok ok
+POST /-/protection/{rule}/delete in -- no no no ok -- --
 POST /-/members               in -- no no no no ok ok
 POST /-/members/guest         in -- no no no no ok ok
 POST /-/delete                in -- no no no no rg rg
@@ -57,6 +60,7 @@ GET  /-/settings              in no no no no ok ok ok
 GET  /-/deploy-tokens         in no no no no ok ok ok
 GET  /-/decisions             in no no no no ok ok ok
 GET  /-/delete                in no no no no no ok ok
+GET  /-/protection            in no no no no -- -- --
 GET  /-/images                -- -- -- -- -- -- -- --
 GET  /-/tags/v1               -- -- -- -- -- -- -- --
 POST /-/settings              in no no no no ok ok ok
@@ -102,6 +106,8 @@ def form(path: str, rest: str, who: str) -> dict[str, str]:
         return {"description": "", "visibility": path.rpartition("/")[2]}
     if rest == "/-/deploy-tokens":
         return {"name": f"of {who}", "scopes": "read_registry"}
+    if rest == "/-/protection":
+        return {"tags": f"of-{who}", "images": "**", "choice": "immutable"}
     if rest == "/-/members":
         return {"username": f"new-{who}", "role": "guest"}
     if rest.startswith("/-/members/"):
@@ -137,6 +143,15 @@ def tokens(world):
     return {path: made[f"of {path}"] for path in paths}
 
 
+@pytest.fixture(scope="module")
+def protection_rules(world):
+    """The number of a protection rule in each project."""
+    paths = [*(f"acme/{visibility}" for visibility in VISIBILITIES), "veiled/private"]
+    for path in paths:
+        world.rule(path, "v*")
+    return dict(zip(paths, (rule.id for rule in world.rows(ProtectionRule)), strict=True))
+
+
 def assert_table(site, table, path, adapt=lambda _rest, cells: cells, **values):
     wrong = []
     for method, rest, cells in rows(table):
@@ -158,10 +173,11 @@ def public(rest, cells):
 
 
 @pytest.mark.parametrize("adapt", [None, internal, public], ids=VISIBILITIES)
-def test_who_may_do_what_in_a_project(world, removals, tokens, adapt):
+def test_who_may_do_what_in_a_project(world, removals, tokens, protection_rules, adapt):
     path = f"acme/{adapt.__name__ if adapt else 'private'}"
     adapt = adapt or (lambda _rest, cells: cells)
-    assert_table(world, PROJECT, path, adapt, removal=removals[path], token=tokens[path])
+    numbers = {"removal": removals[path], "token": tokens[path], "rule": protection_rules[path]}
+    assert_table(world, PROJECT, path, adapt, **numbers)
 
 
 def test_who_may_do_what_in_a_namespace(world, tokens):
@@ -176,7 +192,7 @@ def test_what_is_not_there_is_nothing_to_anybody(world):
     every = {(method, rest) for table in (PROJECT, NAMESPACE) for method, rest, _ in rows(table)}
     for method, rest in sorted(every):
         for path in ("acme/none", "acme/private/web/api"):
-            found = outcomes(world, method, path, rest.format(removal=1, token=1))
+            found = outcomes(world, method, path, rest.format(removal=1, token=1, rule=1))
             assert set(found[1:]) == {"--"}, (method, path, rest)
             assert found[0] in {"in", "--"}, (method, path, rest)
 
@@ -216,8 +232,10 @@ def told(answer: TestResponse, path: str) -> tuple[object, ...]:
 
 
 @pytest.mark.parametrize("who", ["anonymous", "stranger", "guest"])
-def test_a_page_that_may_not_be_seen_is_byte_for_byte_one_that_is_not_there(world, tokens, who):
-    values = {"token": tokens["veiled/private"]}
+def test_a_page_that_may_not_be_seen_is_byte_for_byte_one_that_is_not_there(
+    world, tokens, protection_rules, who
+):
+    values = {"token": tokens["veiled/private"], "rule": protection_rules["veiled/private"]}
     number = world.removal("veiled/private")
     for method, rest, _ in rows(PROJECT):
         answers = []
@@ -237,7 +255,7 @@ def test_nothing_is_changed_by_those_who_may_not(world, tokens, who):
     for method, rest, cells in rows(PROJECT):
         if method == "POST" and cells[PEOPLE.index(who)] != "ok":
             data = {**form("acme/private", rest, who), "digest": digest("a")}
-            url = f"/acme/private{rest.format(token=tokens['acme/private'])}"
+            url = f"/acme/private{rest.format(token=tokens['acme/private'], rule=1)}"
             world.browser(who).post(url, data)
     assert world.dump() == before
 

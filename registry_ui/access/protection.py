@@ -1,0 +1,82 @@
+"""What the protection rules of a project say of one tag. Pure.
+
+The gate asks this before a push or a deletion reaches the registry, and whatever plans
+removals asks it before it plans.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from .patterns import Pattern
+from .roles import Right, Role
+
+
+class Kind(StrEnum):
+    """What a rule does with the tags that it covers."""
+
+    IMMUTABLE = "immutable"
+    PROTECTED = "protected"
+
+
+@dataclass(frozen=True, slots=True)
+class Protection:
+    """A rule of one project.
+
+    Attributes:
+        project: the path of the project.
+        images: covers names below the project; ``""`` is its root image.
+        tags: covers tags.
+        minimum: of a protected tag, the least role that may push or delete it.
+    """
+
+    project: str
+    images: Pattern
+    tags: Pattern
+    kind: Kind
+    minimum: Role | None = None
+
+    def covers(self, image_name: str, tag: str) -> bool:
+        """Whether the rule holds for this tag of this image."""
+        return self.tags.covers(tag) and self.images.covers(image_name)
+
+
+def covering(rules: Iterable[Protection], image_name: str, tag: str) -> list[Protection]:
+    """Return the rules that hold for a tag."""
+    return [rule for rule in rules if rule.covers(image_name, tag)]
+
+
+def is_immutable(rules: Iterable[Protection], image_name: str, tag: str) -> bool:
+    """Whether a rule lets this tag be created, and then stay as it is."""
+    return any(r.kind is Kind.IMMUTABLE and r.covers(image_name, tag) for r in rules)
+
+
+def refusal(
+    rules: Iterable[Protection],
+    image_name: str,
+    tag: str,
+    role: Role | None,
+    action: Right,
+    exists: bool,  # noqa: FBT001 - the last of the facts, not a switch
+) -> str | None:
+    """Return why the rules refuse an action on a tag, in words; None where they do not.
+
+    The words are made of names, tags and roles alone: they fit into JSON as they are.
+
+    Args:
+        rules: those of the project that owns the image.
+        image_name: what follows the project's path; ``""`` for its root image.
+        role: of whoever acts, in the project; an administrator's is Owner.
+        action: Right.PUSH or Right.DELETE.
+        exists: whether the registry has the tag now.
+    """
+    for rule in covering(rules, image_name, tag):
+        image = f"{rule.project}/{image_name}" if image_name else rule.project
+        if rule.kind is Kind.IMMUTABLE:
+            if exists:
+                return f"tag {tag} is immutable in {image}"
+        elif rule.minimum is not None and (role is None or role < rule.minimum):
+            return f"tag {tag} is protected in {image}: {action} needs {rule.minimum.label}"
+    return None

@@ -1,0 +1,83 @@
+"""What was changed against protection rules: seen afterwards, shown and audited.
+
+Behind the gate nothing should ever be found here. Without it, this is all that rules do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from ..access import Right
+from ..access.lookup import protection
+from ..access.protection import Protection, is_immutable, refusal
+from ..audit import REGISTRY, Actor, record
+from ..models import ContainerImage, Place, ProtectionRule, ProtectionViolation, Tag
+from ..token_auth.explain import role_of
+
+
+def note_push(
+    session: Session, image: ContainerImage, tag: Tag, digest: str, actor: str, at: datetime
+) -> None:
+    """Note a push that a rule refuses. To be called before the tag's row changes.
+
+    Args:
+        tag: the row as it was; its digest is None where nothing is known of it yet.
+        digest: what was pushed.
+        actor: whose push it was; "" where nobody told.
+        at: when; rules that are younger do not count.
+    """
+    rules = _rules(session, image, at)
+    if not rules:
+        return
+    role = role_of(session, actor, image.path) if any(r.minimum for r in rules) else None
+    moved = tag.digest not in {None, digest}
+    if refusal(rules, image.name, tag.name, role, Right.PUSH, moved):
+        _note(session, image, tag.name, "overwritten" if moved else "pushed", actor, at)
+
+
+def note_unseen(
+    session: Session, image: ContainerImage, names: Iterable[str], what: str, at: datetime
+) -> None:
+    """Note changes that no event told of. Who made them is not known: only immutable tags count.
+
+    Args:
+        what: ``overwritten`` or ``deleted``.
+        at: when the registry was asked.
+    """
+    names = sorted(names)
+    if not names:
+        return
+    rules = _rules(session, image, at)
+    for name in names:
+        if is_immutable(rules, image.name, name):
+            _note(session, image, name, what, "", at)
+
+
+def _rules(session: Session, image: ContainerImage, at: datetime) -> list[Protection]:
+    query = (
+        select(ProtectionRule, Place.path)
+        .join(Place, Place.id == ProtectionRule.place_id)
+        .where(ProtectionRule.place_id == image.project_id, ProtectionRule.created_at <= at)
+    )
+    return [protection(rule, path) for rule, path in session.execute(query)]
+
+
+def _note(
+    session: Session, image: ContainerImage, tag: str, what: str, actor: str, at: datetime
+) -> None:
+    session.add(
+        ProtectionViolation(
+            place_id=image.project_id,
+            repository=image.path,
+            tag=tag,
+            what=what,
+            actor=actor,
+            at=at,
+        )
+    )
+    who = Actor(actor) if actor else REGISTRY
+    record(session, who, "tag.protection_violated", f"{image.path}:{tag}", what=what)

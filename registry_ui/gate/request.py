@@ -1,0 +1,73 @@
+"""What the reverse proxy asks about: a method and an address of the registry, read strictly.
+
+The registry, written in Go, decodes an address once and redirects what is not plain. Here
+nothing is mended: what is not plain is refused, so that gate and registry never read one
+address as two.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
+
+from werkzeug.datastructures import Headers
+
+from ..access import Right
+from ..errors import Denied
+from ..names import DIGEST, NAME, TAG, Digest, NameInvalid, RepositoryName, TagName
+
+#: nginx is told to send the first two, Traefik and Caddy send the others by themselves.
+HEADERS = (
+    ("X-Original-Method", "X-Original-URI"),
+    ("X-Forwarded-Method", "X-Forwarded-Uri"),
+)
+#: These change no manifest.
+PASSING = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PATCH"})
+ACTIONS = {"PUT": Right.PUSH, "DELETE": Right.DELETE}
+_MANIFEST = re.compile(rf"/v2/({NAME})/manifests/({DIGEST}|{TAG})")
+_BLOB = re.compile(rf"/v2/{NAME}/blobs/(?:uploads/[A-Za-z0-9_=-]+|[a-z0-9]+:[0-9a-f]+)")
+
+NOT_TOLD = "the gate was not told, or was told twice, what is asked of the registry"
+NOT_PLAIN = "the gate takes plain addresses of manifests only"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A manifest that somebody wants to push or to delete."""
+
+    action: Right
+    repository: RepositoryName
+    reference: TagName | Digest
+
+
+def read(headers: Headers) -> Asked | None:
+    """Return what is asked for; None for what changes no manifest.
+
+    Raises:
+        Denied: the proxy did not say what it is, or a client said it too; or the address
+            is none that the registry would take as it stands.
+    """
+    told = [pair for pair in HEADERS if any(name in headers for name in pair)]
+    if len(told) != 1 or not all(name in headers for name in told[0]):
+        raise Denied(NOT_TOLD)
+    method, uri = (headers[name] for name in told[0])
+    if method in PASSING:
+        return None
+    path = uri.partition("?")[0]
+    if _BLOB.fullmatch(path):
+        return None
+    return _manifest(method, path)
+
+
+def _manifest(method: str, path: str) -> Asked:
+    found = _MANIFEST.fullmatch(unquote_to_bytes(path).decode("ascii", "replace"))
+    if found is None or method not in ACTIONS:
+        raise Denied(NOT_PLAIN)
+    name, reference = found.groups()
+    try:
+        repository = RepositoryName(name)
+    except NameInvalid:
+        raise Denied(NOT_PLAIN) from None
+    is_digest = ":" in reference
+    return Asked(ACTIONS[method], repository, (Digest if is_digest else TagName)(reference))

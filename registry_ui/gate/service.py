@@ -1,0 +1,223 @@
+"""Whether a push or a deletion may go on to the registry: by the token, then by the rules.
+
+Everyone's pushes wait for this. Without a rule about the tag it costs one query and no
+call to the registry. Where a rule applies and something can't be known, nothing passes.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from flask import Flask, current_app
+from sqlalchemy import select
+
+from ..access import Right, Role, protections
+from ..access.protection import Protection, is_immutable, refusal
+from ..catalog.connection import registry
+from ..catalog.facts import facts_of, known
+from ..catalog.reconcile import digests_of
+from ..distribution.errors import RegistryError, RegistryNotFound
+from ..errors import AppError, Denied, Unauthorized
+from ..extensions import db, release, writing
+from ..models import GATE_ASKED, ContainerImage, Heartbeat, Tag, utc_now
+from ..names import Digest, RepositoryName, TagName
+from ..token_auth.explain import role_of
+from ..token_auth.proof import Proven, TokenInvalid, verifier
+from ..token_auth.signer import OWN_SUBJECT
+from . import claims
+from .request import Asked
+
+#: What the registry asks of a token (PROTOCOLS 1.1).
+NEEDED = {Right.PUSH: ("pull", "push"), Right.DELETE: ("delete",)}
+#: Seconds between two notes that the gate is in use.
+NOTE_EVERY = 60.0
+
+
+class ProofNeeded(Unauthorized):
+    """No bearer token, one that proves nothing, or one for something else.
+
+    Attributes:
+        scope: what the token must grant, for the challenge.
+        problem: the challenge's ``error``; "" where no token came at all.
+    """
+
+    def __init__(self, scope: str, problem: str = "") -> None:
+        super().__init__("authentication required")
+        self.scope, self.problem = scope, problem
+
+
+class RegistrySilent(AppError):
+    """A rule applies, and the registry does not say what it has: nothing passes."""
+
+    status = 503
+    code = "UNAVAILABLE"
+
+    def __init__(self) -> None:
+        super().__init__("the registry does not tell the gate whether the tag exists: try again")
+
+
+def judge(asked: Asked, authorization: str) -> None:
+    """Let a push or a deletion pass, by returning.
+
+    Args:
+        authorization: the client's header, as it was sent.
+
+    Raises:
+        ProofNeeded: the token does not cover this; the registry would say the same.
+        Denied: a rule of the project refuses it; the message is for the client's terminal.
+        RegistrySilent: a rule applies, and the registry can't be asked.
+    """
+    if asked.action is Right.PUSH and isinstance(asked.reference, Digest):
+        return  # parts of an image, and what refers to one: no tag changes
+    who = _proven(asked, authorization)
+    current_app.extensions["gate_in_use"].note()
+    if who.subject == OWN_SUBJECT:
+        return  # whoever planned it has asked the rules
+    repository = asked.repository
+    rules = protections(db.session(), str(repository))
+    if not rules:
+        release()
+        return
+    image_name = repository.below(rules[0].project)
+    if isinstance(asked.reference, Digest):
+        _judge_digest(asked.reference, repository, image_name, rules, who)
+    else:
+        _judge_tag(asked.action, asked.reference, repository, image_name, rules, who)
+
+
+def _proven(asked: Asked, authorization: str) -> Proven:
+    needed = NEEDED[asked.action]
+    scope = f"repository:{asked.repository}:{','.join(needed)}"
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() != "bearer":
+        raise ProofNeeded(scope)
+    try:
+        who = verifier().verify(token.strip())
+    except TokenInvalid:
+        raise ProofNeeded(scope, "invalid_token") from None
+    if not who.grants(str(asked.repository), needed):
+        raise ProofNeeded(scope, "insufficient_scope")
+    return who
+
+
+def _judge_tag(
+    action: Right,
+    tag: TagName,
+    repository: RepositoryName,
+    image_name: str,
+    rules: list[Protection],
+    who: Proven,
+) -> None:
+    role = _role_for(rules, who, repository)
+    _refuse(refusal(rules, image_name, str(tag), role, action, exists=False))
+    release()
+    if not is_immutable(rules, image_name, str(tag)):
+        return
+    claimed = action is Right.DELETE or claims.take(repository, tag, who)
+    try:
+        exists = _exists(repository, tag)
+        _refuse(refusal(rules, image_name, str(tag), role, action, exists=exists))
+    except AppError:
+        if claimed and action is Right.PUSH:
+            claims.let_go(repository, tag, who)
+        raise
+    if not claimed:
+        raise Denied(f"tag {tag} is being pushed by somebody else: try again in a minute")
+
+
+def _exists(repository: RepositoryName, tag: TagName) -> bool:
+    try:
+        registry().head(repository, tag)
+    except RegistryNotFound:
+        return False
+    except RegistryError:
+        raise RegistrySilent from None
+    return True
+
+
+def _judge_digest(
+    digest: Digest,
+    repository: RepositoryName,
+    image_name: str,
+    rules: list[Protection],
+    who: Proven,
+) -> None:
+    """Refuse to delete a manifest with which a tag would go, or break, that must stay.
+
+    The registry deletes every tag that points to the digest, and leaves indexes that name
+    it. What the index has for a tag is asked again, unless it is something else: such a
+    tag does not move.
+    """
+    role = _role_for(rules, who, repository)
+    indexed = _indexed_digests(repository)
+    release()
+    refused = {
+        tag: words
+        for tag in _tags(repository)
+        if (words := refusal(rules, image_name, tag, role, Right.DELETE, exists=True))
+    }
+    doubtful = [tag for tag in refused if indexed.get(tag) in {None, str(digest)}]
+    try:
+        found = digests_of(repository, doubtful)
+    except RegistryError:
+        raise RegistrySilent from None
+    indexes = known(filter(None, (indexed.get(tag) for tag in refused)))
+    for tag, words in refused.items():
+        index = indexes.get(indexed.get(tag) or "")
+        parts = [child.digest for child in facts_of(index).children] if index else []
+        if found.get(tag) == str(digest) or str(digest) in parts:
+            _refuse(words)
+    release()
+
+
+def _tags(repository: RepositoryName) -> list[str]:
+    try:
+        return registry().tags(repository)
+    except RegistryNotFound:
+        return []
+    except RegistryError:
+        raise RegistrySilent from None
+
+
+def _indexed_digests(repository: RepositoryName) -> dict[str, str | None]:
+    query = (
+        select(Tag.name, Tag.digest)
+        .join(ContainerImage, ContainerImage.id == Tag.image_id)
+        .where(ContainerImage.path == str(repository))
+    )
+    return dict(db.session.execute(query).all())
+
+
+def _role_for(rules: list[Protection], who: Proven, repository: RepositoryName) -> Role | None:
+    """Return the role of whoever sent the token, as it is now; not asked for without need."""
+    if all(rule.minimum is None for rule in rules):
+        return None
+    return role_of(db.session(), who.subject, str(repository))
+
+
+def _refuse(words: str | None) -> None:
+    if words is not None:
+        release()
+        raise Denied(words)
+
+
+class InUse:
+    """Notes once a minute that the gate is asked, so that administrators see it."""
+
+    def __init__(self) -> None:
+        self._next, self._lock = 0.0, threading.Lock()
+
+    def note(self) -> None:
+        """Write it down, if it is time."""
+        with self._lock:
+            if time.monotonic() < self._next:
+                return
+            self._next = time.monotonic() + NOTE_EVERY
+        with writing() as session:
+            session.merge(Heartbeat(name=GATE_ASKED, at=utc_now()))
+
+
+def init_app(app: Flask) -> None:
+    """Make what notes that the gate is in use."""
+    app.extensions["gate_in_use"] = InUse()

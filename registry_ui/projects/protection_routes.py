@@ -1,0 +1,78 @@
+"""The protection rules of a project: list, add, delete. For its Maintainers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flask import Blueprint, current_app, flash, redirect, render_template, request, url_for
+from flask_login import login_required
+from werkzeug.wrappers import Response
+
+from ..access import Right, Role
+from ..errors import Invalid
+from ..pages import crumbs
+from ..security import Loaded, actor, load, principal
+from . import protection
+
+blueprint = Blueprint("protection", __name__)
+
+EVERYTHING = {"images": "**", "tags": "", "choice": "immutable"}
+
+
+@blueprint.get("/<name:path>/-/protection")
+@login_required
+def show(path: str) -> str:
+    """List the rules, and what each covers now."""
+    return _page(load(path, Right.CONFIGURE), EVERYTHING)
+
+
+@blueprint.post("/<name:path>/-/protection")
+@login_required
+def create(path: str) -> Response | tuple[str, int]:
+    """Add a rule."""
+    loaded = load(path, Right.CONFIGURE)
+    values = {name: request.form.get(name, "").strip() for name in EVERYTHING}
+    wanted = protection.RuleRequest(values["images"], values["tags"], values["choice"])
+    try:
+        rule = protection.add(actor(), _role(loaded), loaded.project.path, wanted)
+    except Invalid as error:
+        return _page(loaded, values, error.errors), error.status
+    flash(f"From now on: {protection.sentence(rule)}", "success")
+    return redirect(url_for("protection.show", path=path))
+
+
+@blueprint.post("/<name:path>/-/protection/<int(max=2147483647):rule_id>/delete")
+@login_required
+def delete(path: str, rule_id: int) -> Response:
+    """Delete a rule of this very project."""
+    loaded = load(path, Right.CONFIGURE)
+    protection.remove(actor(), _role(loaded), loaded.project.path, rule_id)
+    flash("The rule was deleted. It holds no longer.", "success")
+    return redirect(url_for("protection.show", path=path))
+
+
+def _role(loaded: Loaded) -> Role:
+    if principal().is_admin or loaded.standing.role is None:
+        return Role.OWNER  # nobody but an administrator comes here without a role
+    return loaded.standing.role
+
+
+def _page(
+    loaded: Loaded, values: Mapping[str, str], errors: Mapping[str, str] | None = None
+) -> str:
+    project, role = loaded.project, _role(loaded)
+    rules, all_counted = protection.rules_of(project)
+    return render_template(
+        "protection.html",
+        node=project,
+        crumbs=crumbs(project.path),
+        can=loaded.can,
+        rules=rules,
+        all_counted=all_counted,
+        counted=protection.COUNTED,
+        own_role=int(role),
+        enforced=current_app.config["SETTINGS"].gate,
+        violations=protection.violations_of(project),
+        values=values,
+        errors=errors or {},
+    )

@@ -1,0 +1,418 @@
+"""Protected tags behind the gate: nginx, the registry and clients, all for real."""
+
+from __future__ import annotations
+
+import os
+import socket
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import requests
+
+from registry_ui.demo.images import index
+from registry_ui.demo.push import ACCEPT
+from registry_ui.models import ProtectionViolation
+from tests.support.clients import DockerClient, Skopeo, refused, works, workshop
+from tests.support.forge import Forge, Key
+from tests.support.live import signer_of, tiny
+from tests.support.stack import running
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.timeout(300),
+    pytest.mark.parametrize("storage", ["sqlite"], indirect=True),
+]
+
+
+@pytest.fixture(scope="module")
+def gated(storage, registry_version, tmp_path_factory):
+    """The whole product with the gate in front of the registry."""
+    with running(tmp_path_factory.mktemp("gated"), storage, registry_version, gate=True) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def shop():
+    with workshop() as made:
+        yield made
+
+
+@pytest.fixture
+def project(gated):
+    """A project with a Developer and a Maintainer, and v* immutable, latest for Maintainers."""
+    path = gated.place()
+    root = path.partition("/")[0]
+    gated.fill.user(f"{root}-maintainer")
+    gated.fill.member(path, f"{root}-maintainer", "maintainer")
+    gated.fill.rule(path, "v*")
+    gated.fill.rule(path, "latest", "maintainer")
+    return path
+
+
+def signed_in(gated, shop, kind, username, *scopes):
+    """A client of this kind in which somebody has signed in."""
+    client = kind(shop, gated.config.registry_host)
+    token = gated.fill.access_token(username, *(scopes or ("write_registry", "delete_registry")))
+    works(client.login(username, token))
+    return client
+
+
+def developer(project):
+    return project.partition("/")[0] + "-developer"
+
+
+def maintainer(project):
+    return project.partition("/")[0] + "-maintainer"
+
+
+CLIENTS = pytest.mark.parametrize("kind", [DockerClient, Skopeo], ids=lambda kind: kind.name)
+
+
+@CLIENTS
+def test_an_immutable_tag_is_pushed_once_and_the_client_says_why_not_again(
+    gated, shop, project, kind
+):
+    client = signed_in(gated, shop, kind, developer(project))
+    name = f"{gated.config.registry_host}/{project}/web:v1.2"
+    client.make(name)
+    works(client.push(name))
+    client.make(name)
+    complaint = refused(client.push(name))
+    assert f"denied: tag v1.2 is immutable in {project}/web" in complaint, complaint
+
+
+@CLIENTS
+def test_a_protected_tag_is_pushed_by_a_maintainer_and_not_by_a_developer(
+    gated, shop, project, kind
+):
+    name = f"{gated.config.registry_host}/{project}:latest"
+    client = signed_in(gated, shop, kind, developer(project))
+    client.make(name)
+    words = f"denied: tag latest is protected in {project}: push needs Maintainer"
+    assert words in refused(client.push(name))
+    client = signed_in(gated, shop, kind, maintainer(project))
+    client.make(name)
+    for _ in range(2):
+        works(client.push(name))
+    # Everything else is as free as it was.
+    client = signed_in(gated, shop, kind, developer(project))
+    name = f"{gated.config.registry_host}/{project}/deep/er:main"
+    for _ in range(2):
+        client.make(name)
+        works(client.push(name))
+    works(client.pull(name))
+
+
+def test_a_deploy_token_pushes_what_a_maintainer_may(gated, shop, project):
+    username, secret = gated.fill.deploy_token(project, "write_registry")
+    client = DockerClient(shop, gated.config.registry_host)
+    works(client.login(username, secret))
+    for tag, again in (("latest", True), ("v1", False)):
+        name = f"{gated.config.registry_host}/{project}/by/token:{tag}"
+        client.make(name)
+        works(client.push(name))
+        client.make(name)
+        done = client.push(name)
+        assert (done.returncode == 0) is again, done.stdout + done.stderr
+
+
+@CLIENTS
+def test_the_same_image_again_is_refused_too_as_the_gate_sees_no_content(
+    gated, shop, project, kind
+):
+    client = signed_in(gated, shop, kind, developer(project))
+    name = f"{gated.config.registry_host}/{project}:v7"
+    client.make(name)
+    works(client.push(name))
+    assert f"tag v7 is immutable in {project}" in refused(client.push(name))
+    works(client.pull(name))
+
+
+def test_an_image_for_several_platforms_is_pushed_whole_and_stays_whole(gated, project):
+    client = gated.client(developer(project), "write_registry", "delete_registry")
+    parts = [tiny(f"{project} amd"), tiny(f"{project} arm", platform="linux/arm64/v8")]
+    both = index(parts)
+    client.push(f"{project}/multi", {"v1": both})
+    gated.wait_for_tags(project, "multi", {"v1"})
+    pusher = Direct(gated, maintainer(project), f"{project}/multi")
+    words = f"tag v1 is immutable in {project}/multi"
+    assert pusher.delete(both.digest) == (403, words)
+    gated.until(lambda: pusher.delete(parts[0].digest) == (403, words))
+    assert pusher.head("v1") == both.digest
+
+
+# -- over the wire ---------------------------------------------------------------
+
+
+class Direct:
+    """Sends single requests to the gate's nginx, with bearer tokens of its own making."""
+
+    def __init__(self, gated, subject, repository):
+        self.gated, self.subject, self.repository = gated, subject, repository
+        self.session = requests.Session()
+        self.session.trust_env = False
+        self.base = f"http://localhost:{gated.config.registry_port}"
+
+    def token(self, repository=""):
+        actions = ["pull", "push", "delete"]
+        access = {"type": "repository", "name": repository or self.repository, "actions": actions}
+        return signer_of(self.gated.config).sign(self.subject, [access]).token
+
+    def send(self, method, path, body=None, token=None, **headers):
+        headers = {"Authorization": f"Bearer {token or self.token()}", **headers}
+        return self.session.request(
+            method, self.base + path, data=body, headers=headers, timeout=20, allow_redirects=False
+        )
+
+    def said(self, answer):
+        """The status and the first message of an answer of the registry's form."""
+        found = answer.json()["errors"] if answer.text else [{"message": ""}]
+        return answer.status_code, found[0]["message"]
+
+    def put(self, tag, image, **headers):
+        path = f"/v2/{self.repository}/manifests/{tag}"
+        headers = {"Content-Type": image.media_type, **headers}
+        return self.send("PUT", path, image.data, **headers)
+
+    def delete(self, reference):
+        return self.said(self.send("DELETE", f"/v2/{self.repository}/manifests/{reference}"))
+
+    def head(self, tag):
+        accept = {"Accept": ACCEPT}
+        answer = self.send("HEAD", f"/v2/{self.repository}/manifests/{tag}", **accept)
+        return answer.headers.get("Docker-Content-Digest")
+
+
+@pytest.fixture
+def pushed(gated, project):
+    """A repository whose v1 was pushed, with the parts of another image; and who may push."""
+    client = gated.client(developer(project))
+    first, second = tiny(f"{project} 1"), tiny(f"{project} 2")
+    client.push(f"{project}/web", {"v1": first, "main": second})
+    direct = Direct(gated, developer(project), f"{project}/web")
+    return direct, first, second
+
+
+def test_an_immutable_digest_is_not_deleted_and_another_is(gated, pushed):
+    direct, first, second = pushed
+    words = f"tag v1 is immutable in {direct.repository}"
+    assert direct.delete(first.digest) == (403, words)
+    assert direct.delete("v1") == (403, words)
+    assert direct.head("v1") == first.digest
+    assert direct.delete(second.digest)[0] == 202
+    assert direct.head("main") is None
+
+
+def test_reading_needs_no_word_of_the_gate(gated, pushed):
+    direct, first, _ = pushed
+    gated.stop("web")
+    try:
+        assert direct.head("v1") == first.digest
+        answer = direct.put("main", first)
+        assert direct.said(answer)[0] == 503
+        assert "the gate does not answer" in direct.said(answer)[1]
+    finally:
+        gated.start("web")
+
+
+def test_a_token_that_proves_nothing_is_answered_as_the_registry_does(gated, pushed):
+    direct, first, _ = pushed
+    forge = Forge(
+        Key.of(gated.config),
+        {
+            "iss": gated.config.token_issuer,
+            "aud": gated.config.token_service,
+            "sub": direct.subject,
+            "access": [
+                {"type": "repository", "name": direct.repository, "actions": ["pull", "push"]}
+            ],
+        },
+    )
+    header = {"kid": forge.key.libtrust_id}
+    good = forge.token(header=header)
+    path = f"/v2/{direct.repository}/manifests/other"
+    kind = {"Content-Type": first.media_type}
+    assert direct.send("PUT", path, first.data, good, **kind).status_code == 201
+    wrong = {
+        "of another service": forge.token({"aud": "elsewhere"}, header),
+        "expired": forge.token({"exp": 1}, header),
+        "forged": forge.token(header=header, signed_by=Key.new()),
+        "of another repository": direct.token("else/where"),
+        "none": "x",
+    }
+    for name, token in wrong.items():
+        answer = direct.send("PUT", path, first.data, token, **kind)
+        assert answer.status_code == 401, name
+        (challenge,) = answer.raw.headers.getlist("WWW-Authenticate")
+        assert challenge.startswith(f'Bearer realm="{gated.config.realm}",service="registry",')
+        assert f'scope="repository:{direct.repository}:pull,push"' in challenge
+        assert answer.headers["Content-Type"] == "application/json"
+        assert answer.json()["errors"][0]["code"] == "UNAUTHORIZED"
+
+
+def test_no_header_of_a_client_changes_what_the_gate_is_told(gated, pushed):
+    direct, first, second = pushed
+    harmless = f"/v2/{direct.repository}/manifests/main"
+    spoofs = [
+        {"X-Original-Method": "GET", "X-Original-URI": harmless},
+        {"X-Forwarded-Method": "GET", "X-Forwarded-Uri": harmless},
+        {"X-Original-URI": harmless},
+        {"X_Original_Method": "GET", "X_Original_URI": harmless},
+        {"X-HTTP-Method-Override": "GET"},
+        {"Connection": "X-Original-Method, X-Original-URI, Authorization"},
+    ]
+    for spoof in spoofs:
+        answer = direct.put("v1", second, **spoof)
+        assert direct.said(answer) == (403, f"tag v1 is immutable in {direct.repository}"), spoof
+    assert direct.head("v1") == first.digest
+
+
+def test_an_image_may_be_called_as_the_addresses_of_blobs_are(gated, project):
+    client = gated.client(developer(project))
+    for name in ("blobs/uploads", "blobs", "manifests", "manifests/v1/blobs/uploads"):
+        image, other = tiny(f"{name} 1"), tiny(f"{name} 2")
+        client.push(f"{project}/{name}", {"v1": image, "main": other})
+        direct = Direct(gated, developer(project), f"{project}/{name}")
+        words = f"tag v1 is immutable in {project}/{name}"
+        assert direct.said(direct.put("v1", other)) == (403, words)
+        assert direct.delete(image.digest) == (403, words)
+        assert direct.head("v1") == image.digest
+
+
+TRICKS = [
+    "/v2/{0}//manifests/v1",
+    "/v2//{0}/manifests/v1",
+    "//v2/{0}/manifests/v1",
+    "/v2/{0}/../web/manifests/v1",
+    "/v2/{0}/%2e%2e/web/manifests/v1",
+    "/v2/{0}/blobs/uploads/../../manifests/v1",
+    "/v2/{0}/blobs/uploads/..%2f..%2fmanifests/v1",
+    "/v2/{0}/./manifests/v1",
+    "/v2/{0}/manifests/v1/",
+    "/v2/{0}/manifests//v1",
+    "/v2/{0}/manifests/%761",
+    "/v2/{0}/%6danifests/v1",
+    "/v2/{1}/manifests/v1",
+    "/v2/{0}/manifests/v1?x=/blobs/uploads/1",
+    "/v2/{0}/manifests/v1?/v2/a/blobs/uploads/1",
+    "/v2/{0}/manifests/v1#/blobs/uploads/1",
+    "/V2/{0}/manifests/v1",
+    "/v2/{0}/Manifests/v1",
+    "/v2/{0}/manifests/v1%00",
+    "/v2/{0}/manifests/v1%0a",
+    "/v2/{0}/manifests/v1;x",
+    "/%76%32/{0}/manifests/v1",
+    "http://localhost/v2/{0}/manifests/v1",
+]
+
+
+@pytest.mark.parametrize("method", ["PUT", "put", "DELETE"])
+def test_no_trick_with_the_address_moves_an_immutable_tag(gated, pushed, method):
+    direct, first, second = pushed
+    wrong = []
+    for trick in TRICKS:
+        target = trick.format(direct.repository, direct.repository.replace("/", "%2f"))
+        status = raw(gated, method, target, direct.token(), second)
+        if status < 400 and status not in {301, 308}:
+            wrong.append((target, status))
+        assert direct.head("v1") == first.digest, target
+    assert wrong == []
+
+
+def raw(gated, method, target, token, image):
+    """Send a request line as it stands; return the status."""
+    head = f"{method} {target} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n"
+    head += f"Content-Type: {image.media_type}\r\nContent-Length: {len(image.data)}\r\n"
+    with socket.create_connection(("127.0.0.1", gated.config.registry_port), 20) as connection:
+        connection.sendall(head.encode() + b"Connection: close\r\n\r\n" + image.data)
+        answer = b""
+        while chunk := connection.recv(4096):
+            answer += chunk
+    return int(answer.split(b" ", 2)[1])
+
+
+def test_large_blobs_go_through_in_pieces_and_come_back(gated, shop, project):
+    client = signed_in(gated, shop, DockerClient, developer(project))
+    name = f"{gated.config.registry_host}/{project}/large:v1"
+    shop.docker.make_image(name, os.urandom(4 * 1024 * 1024).hex())
+    works(client.push(name))
+    works(client.pull(name))
+
+
+# -- many at a time --------------------------------------------------------------
+
+
+def test_of_200_pushes_all_that_may_succeed_and_no_other_does(gated, shop, project):
+    clients = [
+        signed_in(gated, shop, kind, developer(project))
+        for kind in (DockerClient, Skopeo)
+        for _ in range(4)
+    ]
+    host = gated.config.registry_host
+    target = f"{host}/{project}/busy"
+    first = clients[0]
+    first.make(f"{target}:v1")
+    works(first.push(f"{target}:v1"))
+    direct = Direct(gated, developer(project), f"{project}/busy")
+    before = direct.head("v1")
+
+    def work(number):
+        """One client pushes 25 times in turn: over the immutable tag, and new ones."""
+        client, done = clients[number], []
+        client.make(f"{target}:v1")
+        if isinstance(client, DockerClient):
+            for count in range(5):
+                works(client.run("tag", f"{target}:v1", f"{target}:free-{number}-{count}"))
+        for count in range(25):
+            allowed = count % 5 == 0
+            tag = f"free-{number}-{count // 5}" if allowed else "v1"
+            done.append((allowed, client.push(f"{target}:{tag}")))
+        return done
+
+    with ThreadPoolExecutor(8) as pool:
+        results = [entry for done in pool.map(work, range(8)) for entry in done]
+    assert len(results) == 200
+    for allowed, done in results:
+        output = done.stdout + done.stderr
+        assert (done.returncode == 0) is allowed, output
+        assert allowed or f"denied: tag v1 is immutable in {project}/busy" in output, output
+    assert direct.head("v1") == before
+    free = {f"free-{number}-{count}" for number in range(8) for count in range(5)}
+    gated.wait_for_tags(project, "busy", free | {"v1"})
+
+
+def test_of_two_first_pushes_at_the_same_moment_one_wins(gated, project):
+    repository = f"{project}/race"
+    images = [tiny(f"{project} {number}") for number in range(8)]
+    client = gated.client(developer(project))
+    client.push(repository, {f"part-{number}": image for number, image in enumerate(images)})
+    people = [Direct(gated, developer(project), repository) for _ in images]
+    for round_number in range(5):
+        tag = f"v{round_number}"
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(lambda w, i, t=tag: w.put(t, i), people, images))
+        winners = [i for i, answer in enumerate(answers) if answer.status_code == 201]
+        assert len(winners) == 1, [answer.text for answer in answers]
+        assert people[0].head(tag) == images[winners[0]].digest
+        assert all(a.status_code in {201, 403} for a in answers)
+    gated.until(lambda: not violations(gated, repository))
+
+
+def violations(gated, repository):
+    return gated.fill.rows(ProtectionViolation, repository=repository)
+
+
+# -- seen afterwards -------------------------------------------------------------
+
+
+def test_a_push_past_the_gate_is_shown_on_the_page_of_the_project(gated, pushed, project):
+    direct, _first, second = pushed
+    gated.wait_for_tags(project, "web", {"v1"})
+    direct.base = gated.config.registry_url
+    assert direct.put("v1", second).status_code == 201
+    gated.until(lambda: violations(gated, direct.repository))
+    person = gated.site(maintainer(project))
+    text = person.get(f"/{project}").body
+    assert "Tags were changed against the protection rules" in text
+    assert f"{direct.repository}:v1" in text
+    assert "only watched" not in text
