@@ -39,3 +39,16 @@ def page_number(name: str = "page") -> int:
     """Return the page that the URL asks for; 1 for anything that is none."""
     text = request.args.get(name, "1")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 8 else 1
+
+
+def search_text() -> str:
+    """Return what the URL searches for, no longer than a name can be."""
+    return request.args.get("q", "").strip()[:255]
+
+
+def ordering(sorts: tuple[str, ...], first: str) -> tuple[str, str]:
+    """Return by what the URL sorts, ``first`` for anything that is none, and which way."""
+    sort = request.args.get("sort", first)
+    return sort if sort in sorts else first, "desc" if request.args.get(
+        "order"
+    ) == "desc" else "asc"

@@ -1,4 +1,5 @@
-// Theme, copy buttons, and words for requests that fail. Every page works without it.
+// Theme, copy buttons, the keys of the tree, and words for requests that fail. Every page
+// works without it.
 (() => {
   "use strict";
 
@@ -109,6 +110,14 @@
     link.parentElement.classList.add("failed");
   }
 
+  // A row that was tried again takes the place of the link that had the focus.
+  document.addEventListener("htmx:afterSwap", (event) => {
+    const row = event.detail.elt;
+    if (row.matches("tr") && document.activeElement === document.body) {
+      row.querySelector("a").focus();
+    }
+  });
+
   document.addEventListener("htmx:responseError", (event) =>
     explain(event, "The tags could not be fetched."),
   );
@@ -116,7 +125,112 @@
     explain(event, "This site does not answer."),
   );
 
+  // --- the tree: what was open stays open, in this tab ---
+
+  function remembered(tree) {
+    try {
+      return JSON.parse(sessionStorage.getItem(`tree:${tree.dataset.remember}`)) || {};
+    } catch {
+      return {}; // storage is switched off, or holds something else
+    }
+  }
+
+  function remember(node) {
+    const tree = node.closest("[data-remember]");
+    if (!tree || remembered(tree)[node.dataset.node] === node.open) return;
+    const nodes = { ...remembered(tree), [node.dataset.node]: node.open };
+    try {
+      sessionStorage.setItem(`tree:${tree.dataset.remember}`, JSON.stringify(nodes));
+    } catch {
+      // It is then forgotten with the page.
+    }
+  }
+
+  function openRemembered() {
+    document.querySelectorAll("[data-remember]").forEach((tree) => {
+      const nodes = remembered(tree);
+      tree.querySelectorAll("details[data-node]").forEach((node) => {
+        if (Object.hasOwn(nodes, node.dataset.node)) node.open = nodes[node.dataset.node];
+      });
+    });
+  }
+
+  // Only what a person opens is kept: a page opens folders by itself, too.
+  document.addEventListener("click", (event) => {
+    const summary = event.target.closest(".tree details[data-node] > summary");
+    if (summary) setTimeout(() => remember(summary.parentElement));
+  });
+  document.addEventListener("htmx:load", openRemembered);
+
+  // --- keys: arrows in the tree, and a slash for the search ---
+
+  const LINE = ".tree li > .line";
+
+  function lineLink(item) {
+    return item.querySelector(":scope > .line a:last-of-type");
+  }
+
+  function visibleLinks(tree) {
+    return [...tree.querySelectorAll("li")]
+      .filter((item) => item.querySelector(":scope > .line") && item.checkVisibility())
+      .map(lineLink);
+  }
+
+  function setOpen(node, open) {
+    node.open = open;
+    remember(node);
+  }
+
+  const TREE_KEYS = {
+    ArrowDown: (links, at) => links[at + 1],
+    ArrowUp: (links, at) => links[at - 1],
+    Home: (links) => links[0],
+    End: (links) => links[links.length - 1],
+    ArrowRight(links, at, item) {
+      const node = item.querySelector(":scope > details");
+      if (node.open) return links.slice(at + 1).find((link) => item.contains(link));
+      setOpen(node, true);
+      return links[at];
+    },
+    ArrowLeft(links, at, item) {
+      const node = item.querySelector(":scope > details");
+      if (!node.open) return lineLink(item.parentElement.closest("li") || item);
+      setOpen(node, false);
+      return links[at];
+    },
+  };
+
+  function moveInTree(event) {
+    const part = event.target.closest(`${LINE}, .tree li > details > summary`);
+    if (!part || event.target.closest(".slot")) return false;
+    const item = part.closest("li");
+    const links = visibleLinks(item.closest(".tree"));
+    const target = TREE_KEYS[event.key](links, links.indexOf(lineLink(item)), item);
+    if (target) target.focus();
+    return true;
+  }
+
+  function focusSearch() {
+    const field =
+      document.querySelector("main input[type=search]") ||
+      document.querySelector("input[type=search]");
+    if (!field) return false;
+    field.focus();
+    field.select();
+    return true;
+  }
+
+  document.addEventListener("keydown", (event) => {
+    if (event.altKey || event.ctrlKey || event.metaKey) return;
+    const typing = event.target.closest("input, select, textarea");
+    let done = false;
+    if (event.key === "/" && !typing) done = focusSearch();
+    if (Object.hasOwn(TREE_KEYS, event.key) && !event.shiftKey) done = moveInTree(event);
+    if (done) event.preventDefault();
+  });
+
   applyTheme(storedTheme());
+  document.addEventListener("DOMContentLoaded", openRemembered);
   document.addEventListener("DOMContentLoaded", () => applyTheme(storedTheme()));
   window.addEventListener("storage", () => applyTheme(storedTheme()));
 })();

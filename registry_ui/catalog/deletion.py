@@ -30,7 +30,8 @@ from ..names import Digest, RepositoryName, TagName
 from .connection import registry
 from .facts import Gathered, facts_of, gather, known
 from .reconcile import digests_of
-from .tags import fold, refresh
+from .tag_table import refresh
+from .tags import fold
 
 #: So many references are named in a preview; the rest is counted.
 NAMED = 50

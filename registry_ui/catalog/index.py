@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, and_, func, select
 from sqlalchemy.orm import Session
 
 from ..access.lookup import prefixes
@@ -40,8 +40,12 @@ def ensure_image(session: Session, project: Project, repository: str) -> Contain
 
 
 def attached() -> ColumnElement[bool]:
-    """Match the tags that sign or describe a digest, by the letter: ``sha256-x`` is none."""
-    return Tag.name.regexp_match(f"^{DIGEST_TAG}$")
+    """Match the tags that sign or describe a digest, by the letter: ``sha256-x`` is none.
+
+    A look at the beginning comes first: on SQLite a regular expression is asked of Python.
+    """
+    may_be = Tag.name.between("sha256-", "sha512-~")
+    return and_(may_be, Tag.name.regexp_match(f"^{DIGEST_TAG}$"))
 
 
 def count_tags(session: Session, image: ContainerImage) -> None:

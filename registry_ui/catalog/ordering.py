@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 _PARTS = re.compile(r"(\d+)|([a-zA-Z]+)")
+_WITH_V = re.compile(r"[vV]\d")
 #: After these words a version is not yet itself: 2.0-rc1 comes before 2.0.
 _EARLY = {"dev": 0, "snapshot": 1, "nightly": 1, "alpha": 2, "a": 2, "beta": 3, "b": 3}
 _EARLY |= {"pre": 4, "preview": 4, "rc": 5}
-_END = (1, 0, 0, "")
+# The kinds of parts, in their order. A word ends with what is less than any letter.
+_EARLY_WORD, _END, _WORD, _NUMBER = "0", "1", "2", "3"
+#: As many keys as the largest images have tags, several times over; 200 bytes each.
+_KEPT = 32_768
 
 
-def version_key(tag: str) -> tuple[object, ...]:
+@lru_cache(maxsize=_KEPT)
+def version_key(tag: str) -> str:
     """Return a sort key: 1.9 before 1.10, 2.0-rc1 before 2.0, words before numbers.
+
+    It is text, so that thousands of tags are compared at the speed of text.
 
     >>> sorted(["1.10", "1.9", "2.0", "2.0-rc1"], key=version_key)
     ['1.9', '1.10', '2.0-rc1', '2.0']
     """
-    bare = tag[1:] if re.fullmatch(r"[vV]\d.*", tag) else tag
-    parts: list[tuple[int, int, int, str]] = []
-    for number, word in _PARTS.findall(bare):
-        if number:
-            parts.append((2, 0, int(number), ""))
-        elif word.lower() in _EARLY and parts:
-            parts.append((0, _EARLY[word.lower()], 0, ""))
+    parts: list[str] = []
+    for digits, word in _PARTS.findall(tag[1:] if _WITH_V.match(tag) else tag):
+        if digits:
+            significant = digits.lstrip("0")
+            parts.append(f"{_NUMBER}{len(significant):03}{significant}")
+        elif parts and word.lower() in _EARLY:
+            parts.append(f"{_EARLY_WORD}{_EARLY[word.lower()]}")
         else:
-            parts.append((1, 1, 0, word.lower()))
-    is_version = bool(parts) and parts[0][0] == 2
-    return (is_version, (*parts, _END), tag)
+            parts.append(f"{_WORD}{word.lower()}\0")
+    is_version = bool(parts) and parts[0].startswith(_NUMBER)
+    return f"{int(is_version)}{''.join(parts)}{_END}{tag}"

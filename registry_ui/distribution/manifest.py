@@ -57,13 +57,18 @@ PLACEHOLDER_ANNOTATION = "io.registry-ui.placeholder"
 
 @dataclass(frozen=True, slots=True)
 class Descriptor:
-    """A pointer to content. ``platform`` is a label such as ``linux/arm64``, or ``""``."""
+    """A pointer to content; "" where it does not say.
+
+    ``platform`` is a label such as ``linux/arm64``, ``attests`` the digest of what an
+    attestation speaks of, ``predicate_type`` what an attestation's layer states.
+    """
 
     digest: str
     media_type: str
     size: int
     platform: str = ""
     attests: str = ""
+    predicate_type: str = ""
 
     @property
     def is_attestation(self) -> bool:
@@ -279,7 +284,14 @@ def _descriptor(value: Any, problems: list[str]) -> Descriptor | None:
         attests=annotations.get("vnd.docker.reference.digest", "")
         if annotations.get("vnd.docker.reference.type") == "attestation-manifest"
         else "",
+        predicate_type=_predicate_type(annotations),
     )
+
+
+def _predicate_type(annotations: dict[str, str]) -> str:
+    """Buildx names it by the first of these, cosign by the second."""
+    named = (annotations.get(name, "") for name in ("in-toto.io/predicate-type", "predicateType"))
+    return next(filter(None, named), "")[:255]
 
 
 def _platform(value: Any) -> str:

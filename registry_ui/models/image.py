@@ -60,6 +60,7 @@ class Tag(Base):
     __table_args__ = (
         UniqueConstraint("image_id", "name"),
         Index("ix_tags_image_id_digest", "image_id", "digest"),
+        Index("ix_tags_image_id_pushed_at", "image_id", "pushed_at"),
         Index("ix_tags_pushed_at", "pushed_at"),
     )
 

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, false, func, or_, select
+from sqlalchemy import ColumnElement, and_, false, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from ..access import Principal, Role, below, standings, visible_places
+from ..access import Principal, Role, at_or_below, below, standings, visible_places
 from ..access.lookup import below_own, prefixes, reached
 from ..catalog.index import attached
+from ..catalog.sizes import newest_sizes
 from ..catalog.trees import ImageRow
 from ..models import ContainerImage, Membership, Namespace, Place, Project, Tag, User
 from ..pages import PER_PAGE, Page
@@ -227,9 +228,33 @@ def within(path: str) -> ColumnElement[bool]:
 
 
 def images(session: Session, project: Place) -> list[ImageRow]:
-    """Return every image of a project."""
+    """Return every image of a project, without sizes."""
     query = select(ContainerImage).where(ContainerImage.project_id == project.id)
     return [image_row(image) for image in session.scalars(query)]
+
+
+def sized_images(session: Session, project: Place, name: str | None = None) -> list[ImageRow]:
+    """Return the images of a project with their sizes; those at and below a name, if given.
+
+    Below the empty name is nothing: that is the root image alone.
+    """
+    which = ContainerImage.project_id == project.id
+    if name is not None:
+        which = and_(which, at_or_below(ContainerImage.name, name))
+    columns = (
+        ContainerImage.id,
+        ContainerImage.name,
+        ContainerImage.path,
+        ContainerImage.tag_count,
+        ContainerImage.last_push_at,
+        ContainerImage.last_pushed_by,
+        ContainerImage.pull_count,
+    )
+    sizes = newest_sizes(session, which)
+    return [
+        ImageRow(*values, size=sizes.get(image_id))
+        for image_id, *values in session.execute(select(*columns).where(which))
+    ]
 
 
 def repositories(session: Session, principal: Principal, last: str, limit: int) -> list[str]:

@@ -10,12 +10,12 @@ from werkzeug.wrappers import Response
 from ..access import Right, Role, Visibility, rights, standing, visible_places
 from ..admin.reports import unassigned_count
 from ..catalog.deletion import plan_namespace, plan_project, start
-from ..catalog.trees import build_tree
+from ..catalog.trees import SORTS, tree_view
 from ..errors import Denied, Invalid, NotFound
 from ..extensions import db
 from ..jobs import enqueue
 from ..models import ContainerImage, Project, User
-from ..pages import crumbs, page_number
+from ..pages import crumbs, ordering, page_number, search_text
 from ..security import Loaded, actor, load, principal
 from . import listing, protection, service
 
@@ -27,7 +27,7 @@ Answer = str | Response | tuple[str, int]
 @blueprint.get("/")
 def home() -> str:
     """Show a user's own projects, or all that the visitor may see, and the latest pushes."""
-    who, q = principal(), request.args.get("q", "").strip()[:255]
+    who, q = principal(), search_text()
     own = visible_places(db.session(), who, members_only=True)
     show = "all" if who.is_anonymous else request.args.get("show", "")
     if show not in {"yours", "all"}:
@@ -84,6 +84,7 @@ def _namespace(loaded: Loaded) -> str:
 
 def _project(loaded: Loaded) -> str:
     project = loaded.project
+    images = listing.sized_images(db.session(), project)
     oldest = db.session.scalar(
         select(func.min(ContainerImage.reconciled_at)).where(
             ContainerImage.project_id == project.id
@@ -95,7 +96,7 @@ def _project(loaded: Loaded) -> str:
         crumbs=crumbs(project.path),
         role=loaded.role,
         can=loaded.can,
-        tree=build_tree(listing.images(db.session(), project)),
+        tree=tree_view(images, "", search_text(), *ordering(SORTS, "name")),
         pushes=listing.recent_pushes(
             db.session(), principal(), ContainerImage.project_id == project.id
         ),

@@ -8,19 +8,19 @@ from sqlalchemy import select
 from werkzeug.wrappers import Response
 
 from ..access import Right
-from ..catalog import removals
+from ..catalog import removals, trees
 from ..catalog.deletion import RemovalPlan, plan_image, plan_tag, start
 from ..catalog.detail import tag_view
 from ..catalog.reconcile import reconcile as reconcile_repository
 from ..catalog.reconcile import want_if_stale
-from ..catalog.tags import PER_PAGE, SORTS, Query, TagTable, tag_table
-from ..catalog.trees import build_tree
+from ..catalog.tag_table import PER_PAGE, SORTS, Query, tag_row, tag_table
+from ..catalog.trees import ImageRow, build_tree, tree_view
 from ..errors import NotFound
 from ..extensions import db
 from ..jobs import enqueue
 from ..models import ContainerImage, Removal
 from ..names import RepositoryName, TagName
-from ..pages import Page, crumbs, page_number
+from ..pages import Page, crumbs, ordering, page_number, search_text
 from ..projects import listing
 from ..security import Loaded, actor, load, load_image, principal, registry_host
 
@@ -38,28 +38,28 @@ TREE_ROWS = 20
 def image(path: str, name: str) -> str:
     """Show an image or a folder of images: its children and its tags together."""
     loaded = load(path)
-    tree = build_tree(listing.images(db.session(), loaded.project))
-    folder = tree.find(name)
-    if folder is None or (not name and folder.image is None):
+    images = listing.sized_images(db.session(), loaded.project, name)
+    if not images:
         raise NotFound
-    query = _query()
-    table, page = TagTable([], 0, None, None), Page(1, 1, 0)
-    if folder.image is not None:
-        _, row = load_image(path, name)
-        table = tag_table(row, query, registry_host())
-        page = Page.of(query.page, table.total, PER_PAGE)
-        if want_if_stale(row):
-            enqueue("reconcile_wanted")
+    own = next((image for image in images if image.name == name), None)
+    if own is None:
+        return _folder(loaded, name, images)
+    _, row = load_image(path, name)
+    sort, order = ordering(SORTS, "name")
+    query = Query(search_text(), sort, order, page_number())
+    table = tag_table(row, query, registry_host())
+    if want_if_stale(row):
+        enqueue("reconcile_wanted")
     return render_template(
         "image.html",
         project=loaded.project,
         crumbs=crumbs(path),
-        folder=folder,
-        image=folder.image,
+        folder=build_tree(images).find(name),
+        image=own,
         rows=table.rows,
         error=table.error,
         fresh_at=table.fresh_at,
-        page=page,
+        page=Page.of(query.page, table.total, PER_PAGE),
         q=query.q,
         sort=query.sort,
         order=query.order,
@@ -67,19 +67,44 @@ def image(path: str, name: str) -> str:
     )
 
 
+def _folder(loaded: Loaded, name: str, images: list[ImageRow]) -> str:
+    return render_template(
+        "folder.html",
+        project=loaded.project,
+        crumbs=crumbs(loaded.place.path),
+        name=name,
+        tree=tree_view(images, name, search_text(), *ordering(trees.SORTS, "name")),
+    )
+
+
 @blueprint.get("/<name:path>/-/images/-/rows", defaults={"name": ""})
 @blueprint.get("/<name:path>/-/images/<name:name>/-/rows")
 def tag_rows(path: str, name: str) -> str:
-    """Return the first tags of an image, for the tree to open in place."""
+    """Return the newest tags of an image, for the tree to open in place."""
     loaded, row = load_image(path, name)
-    table = tag_table(row, Query(), registry_host())
+    newest = Query(sort="pushed", order="desc", per_page=TREE_ROWS)
+    table = tag_table(row, newest, registry_host())
     return render_template(
         "_tag_rows.html",
         project=loaded.project,
         image=listing.image_row(row),
-        rows=table.rows[:TREE_ROWS],
+        rows=table.rows,
         error=table.error,
         more=max(0, table.total - TREE_ROWS),
+        can=loaded.can,
+    )
+
+
+@blueprint.get("/<name:path>/-/images/-/rows/<tag:tag>", defaults={"name": ""})
+@blueprint.get("/<name:path>/-/images/<name:name>/-/rows/<tag:tag>")
+def one_row(path: str, name: str, tag: str) -> str:
+    """Return one row of a list of tags, tried again."""
+    loaded, row = load_image(path, name)
+    return render_template(
+        "_tag_row.html",
+        project=loaded.project,
+        image=listing.image_row(row),
+        row=tag_row(row, TagName(tag), registry_host()),
         can=loaded.can,
     )
 
@@ -238,13 +263,3 @@ def reconcile(path: str, name: str) -> Response:
     if db.session.get(ContainerImage, row.id, populate_existing=True) is None:
         return redirect(url_for("projects.show", path=path))
     return redirect(url_for("registry.image", path=path, name=name))
-
-
-def _query() -> Query:
-    sort = request.args.get("sort", "name")
-    return Query(
-        q=request.args.get("q", "").strip()[:128],
-        sort=sort if sort in SORTS else "name",
-        order="desc" if request.args.get("order") == "desc" else "asc",
-        page=page_number(),
-    )

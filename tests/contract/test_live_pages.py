@@ -49,6 +49,27 @@ def test_the_rows_say_what_each_tag_is(varied):
     assert {"by pusher"} == {row["Pushed"][-9:] for row in found.values()}
 
 
+def test_the_rows_say_which_tags_have_an_sbom_wherever_it_is_kept(shop):
+    """Buildx puts it into the index, cosign beside it, others into an index of referrers."""
+    spdx = attestation(TWO)
+    referrers = index([spdx])
+    shop.push_and_tell(
+        f"{shop.shop}/app",
+        {
+            "buildx": index([AMD, attestation(AMD)]),
+            "cosign": ONE,
+            f"sha256-{ONE.digest[7:]}.att": spdx,
+            "referrers": TWO,
+            f"sha256-{TWO.digest[7:]}": referrers,
+            "none": ARM,
+        },
+    )
+    found = rows(shop.page(f"/{shop.shop}/-/images/app"))
+    marked = {tag for tag, row in found.items() if "SBOM" in row["Tag"]}
+    assert marked == {"buildx", "cosign", "referrers"}
+    assert "signature" not in " ".join(row["Tag"] for row in found.values())
+
+
 def test_the_size_of_an_image_is_what_a_pull_brings(varied):
     found = rows(varied.page(f"/{varied.shop}/-/images/app"))
     assert found["1.0"]["Platforms and size"] == f"{sum(len(b.data) for b in ONE.blobs)} B"
@@ -70,11 +91,11 @@ def test_each_tag_has_the_command_that_pulls_it(varied):
     assert helm in found["0.3.0_build.7"]["Pull command"]
 
 
-def test_the_tree_gets_the_first_twenty_rows_and_the_number_of_the_rest(shop):
+def test_the_tree_gets_the_twenty_newest_versions_and_the_number_of_the_rest(shop):
     tags = {f"1.{minor}": ONE for minor in range(25)}
     shop.push_and_index(f"{shop.shop}/app", tags)
     page = shop.page(f"/{shop.shop}/-/images/app/-/rows")
-    assert list(rows(page)) == [f"1.{minor}" for minor in range(20)]
+    assert list(rows(page)) == [f"1.{minor}" for minor in reversed(range(5, 25))]
     assert "5 more tags" in page.text
     assert page.all("html") == []
 

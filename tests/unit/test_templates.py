@@ -96,6 +96,7 @@ def test_hostile_text_stays_text() -> None:
     for rule, endpoint in {
         "/<path:path>/-/images/<path:name>": "registry.image",
         "/<path:path>/-/images/<path:name>/-/rows": "registry.tag_rows",
+        "/<path:path>/-/images/<path:name>/-/rows/<tag>": "registry.one_row",
         "/<path:path>/-/images/<path:name>/-/tags/<tag>": "registry.tag",
     }.items():
         app.add_url_rule(rule, endpoint)

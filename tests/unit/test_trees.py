@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry_ui.catalog.tags import fold, subject_of
-from registry_ui.catalog.trees import ImageRow, build_tree
+from registry_ui.catalog.trees import SORTS, ImageRow, build_tree, tree_view
 from registry_ui.models import Tag
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -72,6 +72,65 @@ def test_a_folder_is_found_by_its_whole_name(name, found):
 @pytest.mark.parametrize("name", ["b", "a/c", "a/b/c/d", "ab", "a/bc", "c"])
 def test_what_is_not_there_is_not_found(name):
     assert build_tree([row("a/b/c")]).find(name) is None
+
+
+# -- sorted and filtered -----------------------------------------------------------
+
+DAY = timedelta(days=1)
+SIZED = [
+    ImageRow("big", "acme/app/big", 1, NOW, None, 5, 900),
+    ImageRow("many/one", "acme/app/many/one", 1, NOW + DAY, None, 1, 500),
+    ImageRow("many/two", "acme/app/many/two", 1, None, None, 2, 600),
+    ImageRow("unknown", "acme/app/unknown", 1, None, None, 9, None),
+    ImageRow("", "acme/app", 1, None, None, 0, None),
+]
+
+
+@pytest.mark.parametrize(
+    ("sort", "order", "expected"),
+    [
+        ("name", "asc", "big many unknown"),
+        ("name", "desc", "unknown many big"),
+        ("size", "asc", "big many unknown"),
+        ("size", "desc", "many big unknown"),
+        ("pulls", "asc", "many big unknown"),
+        ("pulls", "desc", "unknown big many"),
+        ("pushed", "asc", "big many unknown"),
+        ("pushed", "desc", "many big unknown"),
+    ],
+)
+def test_folders_are_sorted_by_all_that_is_below_and_the_unknown_comes_last(sort, order, expected):
+    view = tree_view(SIZED, "", "", sort, order)
+    assert [folder.segment for folder in view.folder.folders] == expected.split()
+
+
+def test_every_level_is_sorted():
+    (many,) = tree_view(SIZED, "", "many", "size", "desc").folder.folders
+    assert [folder.segment for folder in many.folders] == ["two", "one"]
+    assert (many.size, many.pull_count) == (1100, 3)
+
+
+def test_a_filter_keeps_what_matches_and_the_folders_that_lead_there():
+    view = tree_view(SIZED, "", "*/T*", "name", "asc")
+    assert drawn(view.folder) == ["", "  many", "    two*"]
+    assert (view.folder.image_count, view.total) == (1, 5)
+
+
+def test_the_root_image_goes_by_the_name_of_its_project():
+    assert tree_view(SIZED, "", "app", "name", "asc").folder.image is SIZED[-1]
+
+
+def test_a_folder_is_filtered_below_its_name_and_may_be_left_empty():
+    below = SIZED[1:3]
+    view = tree_view(below, "many", "one", "name", "asc")
+    assert [folder.segment for folder in view.folder.folders] == ["one"]
+    empty = tree_view(below, "many", "nothing", "name", "asc")
+    assert (empty.folder.name, empty.folder.image_count, empty.total) == ("many", 0, 2)
+
+
+@pytest.mark.parametrize("sort", SORTS)
+def test_an_empty_tree_can_be_sorted(sort):
+    assert tree_view([], "", "", sort, "desc").folder.folders == []
 
 
 segments = st.text("ab", min_size=1, max_size=2)
