@@ -5,7 +5,15 @@ from .base import Base, UTCDateTime, utc_now
 from .credential import DeployToken, DockerSession
 from .event import RefusedDelivery, RegistryEvent, RegistryToken
 from .heartbeat import DIGESTS_READ, REGISTRY_READ, Heartbeat
-from .image import ContainerImage, HeldManifest, Manifest, Tag, UnassignedRepository
+from .image import (
+    AttachedDocument,
+    ContainerImage,
+    HeldManifest,
+    Manifest,
+    Tag,
+    TagMoment,
+    UnassignedRepository,
+)
 from .place import Membership, Namespace, Place, Project
 from .removal import Removal
 from .token_decision import TokenDecision
@@ -15,6 +23,7 @@ __all__ = [
     "DIGESTS_READ",
     "REGISTRY_READ",
     "AccessToken",
+    "AttachedDocument",
     "AuditEntry",
     "Base",
     "BrowserSession",
@@ -34,6 +43,7 @@ __all__ = [
     "RegistryToken",
     "Removal",
     "Tag",
+    "TagMoment",
     "TokenDecision",
     "UTCDateTime",
     "UnassignedRepository",
