@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from ..distribution.chart import read_chart
 from ..distribution.client import FetchedManifest
 from ..distribution.errors import RegistryError, RegistryUnavailable
 from ..distribution.manifest import ManifestFacts, read_config, read_manifest
@@ -93,7 +94,7 @@ def gather(
         for name in names
         if found.digests.get(name) not in stored
     }
-    answers = _ask(
+    answers = ask(
         {name: _manifest_call(repository, reference) for name, reference in missing.items()},
         end,
         found.problems,
@@ -120,12 +121,12 @@ def _complete(repository: RepositoryName, digests: set[str], end: float) -> None
         calls: dict[str, Callable[[], Any]] = {
             child: _manifest_call(repository, child) for child in new_children
         }
-        blobs = {digest: _blob_call(repository, digest) for digest in configs.values()}
+        blobs = {digest: blob_call(repository, digest) for digest in configs.values()}
         problems: dict[str, RegistryError] = {}
-        answers = _ask(calls, end, problems)
+        answers = ask(calls, end, problems)
         _store(answers)
         _store_held(repository, answers)
-        _store_configs(configs, _ask(blobs, end, problems))
+        _store_configs(configs, ask(blobs, end, problems))
         if not children:
             return
         level = held(str(repository), children)
@@ -137,15 +138,19 @@ def _manifest_call(repository: RepositoryName, reference: str) -> Callable[[], F
     return lambda: client.manifest(repository, parsed)
 
 
-def _blob_call(repository: RepositoryName, digest: str) -> Callable[[], bytes]:
+def blob_call(repository: RepositoryName, digest: str) -> Callable[[], bytes]:
+    """Return the call that fetches a small blob, for ask()."""
     client = registry()
     return lambda: client.blob(repository, Digest(digest))
 
 
-def _ask(
+def ask(
     calls: Mapping[str, Callable[[], Any]], end: float, problems: dict[str, RegistryError]
 ) -> Any:
-    """Make all calls, eight at a time, until the deadline; return the answers by name."""
+    """Make all calls, eight at a time, until the deadline; return the answers by name.
+
+    What went wrong is put into ``problems``; nothing is raised for trouble with the registry.
+    """
     release()
     pending: dict[Future[Any], str] = {threads().submit(call): n for n, call in calls.items()}
     wait(pending, timeout=max(0.0, end - time.monotonic()))
@@ -208,11 +213,16 @@ def _store_configs(configs: Mapping[str, str], bodies: Mapping[str, bytes]) -> N
     """Keep each config with its manifests. ``configs`` maps manifest to config digest."""
     if not bodies:
         return
-    read = {digest: read_config(body) for digest, body in bodies.items()}
+    images = {digest: read_config(body) for digest, body in bodies.items()}
+    charts = {digest: read_chart(body) for digest, body in bodies.items()}
     with writing() as session:
         for row in session.scalars(select(Manifest).where(Manifest.digest.in_(configs))):
             digest = configs[row.digest]
-            if digest in read:
-                row.config, row.has_config = bodies[digest], True
-                row.config_facts = read[digest].to_json()
-                row.built_at = read[digest].built_at or row.built_at
+            if digest not in bodies:
+                continue
+            row.config, row.has_config = bodies[digest], True
+            if row.kind == "chart":
+                row.config_facts = charts[digest].to_json()
+            else:
+                row.config_facts = images[digest].to_json()
+                row.built_at = images[digest].built_at or row.built_at

@@ -94,7 +94,7 @@ def tag_table(image: ContainerImage, query: Query, host: str) -> TagTable:
     _sort(shown, query, image.path)
     start = (query.page - 1) * PER_PAGE
     visible = shown[start : start + PER_PAGE]
-    problems = {} if error else _learn(image, visible)
+    problems = {} if error else learn(image, visible)
     rows = _rows(image, visible, tags, folded, host)
     for row in rows:
         row.problem = problems.get(row.name)
@@ -186,7 +186,7 @@ def known_sizes(repository: str, digests: Iterable[str]) -> dict[str, float | No
     }
 
 
-def _learn(image: ContainerImage, tags: list[Tag]) -> dict[str, str]:
+def learn(image: ContainerImage, tags: list[Tag]) -> dict[str, str]:
     """Fetch what the store lacks of these tags; note digests that were not known."""
     found = gather(RepositoryName(image.path), {tag.name: tag.digest for tag in tags})
     unknown = [tag for tag in tags if tag.digest is None and tag.name in found.digests]
