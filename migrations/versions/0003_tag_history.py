@@ -33,7 +33,9 @@ def upgrade() -> None:
         sa.Column("digest", sa.String(length=150), nullable=False),
         sa.Column("actor", sa.String(length=255), nullable=False),
         sa.Column("at", MOMENT, nullable=False),
-        sa.CheckConstraint("action IN ('pushed', 'removed')", name="ck_tag_moments_action"),
+        sa.CheckConstraint(
+            "action IN ('pushed', 'found', 'removed')", name="ck_tag_moments_action"
+        ),
         sa.ForeignKeyConstraint(
             ["image_id"],
             ["container_images.id"],

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from ..distribution.sbom import Package
 from ..extensions import db
-from ..models import AttachedDocument, ContainerImage, Manifest
+from ..models import ContainerImage, Manifest
 from .attachments import attachments, index_around
 from .documents import documents
 from .facts import facts_of
 
-__all__ = ["Package", "PackageTable", "package_table", "packages_of"]
+__all__ = ["Package", "PackageTable", "package_table", "packages_of", "sbom_of"]
 
 PER_PAGE = 100
 
@@ -37,20 +37,44 @@ def packages_of(image: ContainerImage, digest: str) -> list[Package] | None:
         image: where the SBOM is looked for. The caller has asked for the pull right.
         digest: of the image's manifest, or of an index, whose first platform then counts.
     """
-    for document in _documents_of(image, digest):
-        if document.kind == "sbom":
-            return [Package(*values) for values in document.packages or ()]
-    return None
+    row = db.session.get(Manifest, digest)
+    if row is not None and facts_of(row).kind == "index":
+        platforms = (c.digest for c in facts_of(row).children if not c.is_attestation)
+        return sbom_of(image, row, next(platforms, ""))[0]
+    around = index_around(image, digest)
+    if around is not None:
+        return sbom_of(image, around, digest)[0]
+    return sbom_of(image, row, "")[0] if row is not None else None
+
+
+def sbom_of(
+    image: ContainerImage, manifest: Manifest, platform: str
+) -> tuple[list[Package] | None, str]:
+    """Return the packages of a tag's manifest, or None, and what was in the way, or "".
+
+    Args:
+        platform: digest of the child of an index; "" for a manifest that is none.
+    """
+    subjects = [digest for digest in (platform, manifest.digest) if digest]
+    index = manifest if platform else None
+    found = [a.facts for a in attachments(image, subjects, index) if a.facts is not None]
+    layers = [layer for facts in found for layer in facts.layers]
+    read, problems = documents(image, layers)
+    for layer in layers:
+        document = read.get(layer.digest)
+        if document is not None and document.kind == "sbom":
+            return [Package(*values) for values in document.packages or ()], ""
+    return None, next(iter(problems.values()), "")
 
 
 def package_table(
-    packages: Iterable[Package], q: str = "", kind: str = "", page: int = 1
+    packages: Iterable[Package], q: str = "", kind: str | None = None, page: int = 1
 ) -> PackageTable:
     """Return one page of the packages that match.
 
     Args:
         q: part of the name, the version or the licence, in whatever case.
-        kind: the type that is shown; "" for all.
+        kind: the type that is shown, "" for those of no type; None for all.
     """
     every = list(packages)
     types = sorted(Counter(package.type for package in every).items(), key=lambda t: (-t[1], t[0]))
@@ -58,23 +82,9 @@ def package_table(
     found = [
         package
         for package in every
-        if (not kind or package.type == kind)
+        if kind in (None, package.type)
         and any(wanted in t.casefold() for t in (package.name, package.version, package.licence))
     ]
-    start = (page - 1) * PER_PAGE
+    pages = max(1, -(-len(found) // PER_PAGE))
+    start = (min(page, pages) - 1) * PER_PAGE
     return PackageTable(found[start : start + PER_PAGE], len(found), types)
-
-
-def _documents_of(image: ContainerImage, digest: str) -> list[AttachedDocument]:
-    row = db.session.get(Manifest, digest)
-    facts = facts_of(row) if row is not None else None
-    subjects, index = [digest], row
-    if facts is not None and facts.kind == "index":
-        platforms = (child.digest for child in facts.children if not child.is_attestation)
-        subjects += list(platforms)[:1]
-    else:
-        index = index_around(image, digest)
-    found = [a.facts for a in attachments(image, subjects, index) if a.facts is not None]
-    layers = [layer for each in found for layer in each.layers]
-    read, _ = documents(image, layers)
-    return [read[layer.digest] for layer in layers if layer.digest in read]

@@ -17,6 +17,7 @@ from sqlalchemy.exc import DataError, DBAPIError
 from sqlalchemy.orm import Session
 
 from ..catalog.index import count_tags, ensure_image, owning_project
+from ..catalog.moments import note_push
 from ..distribution.notifications import Notification, parse_event
 from ..extensions import db, writing
 from ..models import ContainerImage, RegistryEvent, Tag, UnassignedRepository, utc_now
@@ -138,6 +139,7 @@ def _push(
 def _tag(session: Session, image: ContainerImage, event: Notification, at: datetime) -> None:
     insert_new(session, Tag, image_id=image.id, name=event.tag, pull_count=0, seen_at=utc_now())
     tag = session.scalars(select(Tag).where(Tag.image_id == image.id, Tag.name == event.tag)).one()
+    note_push(session, tag, event.digest, at, event.actor)
     if tag.pushed_at is None or tag.pushed_at <= at:
         tag.digest, tag.pushed_at, tag.pushed_by = event.digest, at, event.actor or None
         tag.seen_at = utc_now()

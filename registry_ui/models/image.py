@@ -120,14 +120,15 @@ class HeldManifest(Base):
 
 
 class TagMoment(Base):
-    """A tag was pushed or removed: what it stood for from then on, or until then.
+    """A tag was pushed, found to stand for something, or removed: since or until when.
 
-    Kept as long as the image, since events are not. ``actor`` is "" where nobody told.
+    Kept as long as the image, since events are not. ``found`` is what no push told;
+    ``actor`` is "" where nobody said who it was.
     """
 
     __tablename__ = "tag_moments"
     __table_args__ = (
-        CheckConstraint("action IN ('pushed', 'removed')", name="action"),
+        CheckConstraint("action IN ('pushed', 'found', 'removed')", name="action"),
         Index("ix_tag_moments_image_id_tag_at", "image_id", "tag", "at"),
     )
 

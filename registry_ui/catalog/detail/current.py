@@ -13,6 +13,8 @@ from ...models import ContainerImage, Tag, utc_now
 from ...names import RepositoryName, TagName
 from ...storage import insert_new
 from ..facts import gather
+from ..moments import note_before, note_removed
+from ..reconcile import move
 
 
 def current(image: ContainerImage, name: TagName) -> tuple[Tag, datetime | None, str | None]:
@@ -31,6 +33,7 @@ def current(image: ContainerImage, name: TagName) -> tuple[Tag, datetime | None,
         with writing() as session:
             gone = session.scalar(query)
             if gone is not None and gone.seen_at < started:
+                note_removed(session, [gone], started)
                 session.delete(gone)
         raise NotFound("The registry has no such tag.")
     digest = found.digests.get(str(name))
@@ -47,6 +50,7 @@ def current(image: ContainerImage, name: TagName) -> tuple[Tag, datetime | None,
             )
             tag = session.scalars(query).one()
             if tag.digest not in (None, digest) and tag.seen_at < started:
-                tag.pushed_at = tag.pushed_by = None
+                note_before(session, [tag])
+                move(session, tag, digest, started)
             tag.digest = digest
     return tag, started, None

@@ -2,71 +2,101 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import select
 
 from ...extensions import db
-from ...models import ContainerImage, Manifest, Tag
+from ...models import ContainerImage, Manifest, Tag, TagMoment
 from ...names import TagName
 from ..facts import children_of, facts_of
-from ..tags import describe, fold, pull_command, subject_of
+from ..moments import moments_of
+from ..ordering import version_key
+from ..tags import describe
+from .commands import commands
 from .current import current
-from .shown import choose, printable, show
-from .view import TagView
+from .printed import printed
+from .referrers import referrers
+from .shown import choose, show
+from .view import MomentView, TagView
+from .words import labelled
+
+#: So many moments of a tag's history are shown, unless all are asked for.
+MOMENTS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What of a tag is shown.
+
+    ``platform`` is the digest of the child of an index, "" for the first; ``content`` whether
+    the reader may pull; ``all_moments`` whether the history is shown to its beginning.
+    """
+
+    platform: str = ""
+    content: bool = False
+    all_moments: bool = False
 
 
 def tag_view(
-    image: ContainerImage, name: TagName, platform: str, host: str
+    image: ContainerImage, name: TagName, wanted: Wanted, host: str
 ) -> tuple[TagView, datetime | None, str | None]:
     """Return a tag as the registry has it now, when that was, and the trouble if any.
-
-    Args:
-        platform: digest of the child of an index that is shown; "" for the first.
 
     Raises:
         NotFound: neither the registry nor, with the registry down, the index has it.
     """
     tag, fresh_at, error = current(image, name)
     view = _base(image, tag, host)
+    _add_moments(view, image, f"{host}/{image.path}", None if wanted.all_moments else MOMENTS)
     manifest = db.session.get(Manifest, tag.digest) if tag.digest else None
     if manifest is None:
         return view, fresh_at, error
-    facts = facts_of(manifest)
-    children = children_of(image.path, [manifest])
-    describe(view, manifest, children)
-    repository = f"{host}/{image.path}"
-    view.pull_command = pull_command(view.kind, repository, tag.name)
-    if view.kind in {"image", "index"}:
-        view.pull_by_digest = f"docker pull {repository}@{tag.digest}"
-    view.media_type, view.artifact_type = facts.media_type, facts.artifact_type
-    view.problems = list(facts.problems)
-    view.raw_manifest = printable(manifest.body)
-    view.annotations = sorted(facts.annotations.items())
-    shown: Manifest | None = manifest
-    if facts.kind == "index":
-        shown = choose(view, facts, children, platform)
-    if shown is not None:
-        show(view, shown)
+    _describe(view, image, manifest, wanted)
+    view.commands = commands(view.kind, f"{host}/{image.path}", tag.name, tag.digest)
     return view, fresh_at, error
 
 
 def _base(image: ContainerImage, tag: Tag, host: str) -> TagView:
-    name = f"{host}/{image.path}"
     view = TagView.of(tag)
-    view.pull_command = pull_command("image", name, tag.name)
+    view.commands = commands("image", f"{host}/{image.path}", tag.name, tag.digest)
     if tag.digest:
-        siblings = list(db.session.scalars(select(Tag).where(Tag.image_id == image.id)))
-        folded, _ = fold(siblings)
-        view.same_as = sorted(
-            s.name for s in siblings if s.digest == tag.digest and s.name != tag.name
+        query = select(Tag.name).where(
+            Tag.image_id == image.id, Tag.digest == tag.digest, Tag.name != tag.name
         )
-        view.folded = sorted(folded.get(tag.digest, []))
-        view.signed = any(name.endswith(".sig") for name in view.folded)
-        view.referrers = [(name, _referrer_kind(name)) for name in view.folded]
+        view.same_as = sorted(db.session.scalars(query), key=version_key)
     return view
 
 
-def _referrer_kind(tag: str) -> str:
-    kinds = {"sig": "signature", "att": "attestation", "sbom": "SBOM"}
-    return kinds.get(tag.rpartition(".")[2], "referrers") if subject_of(tag) else "tag"
+def _describe(view: TagView, image: ContainerImage, manifest: Manifest, wanted: Wanted) -> None:
+    """Add what the store knows of the manifest and of the platform that is chosen."""
+    facts = facts_of(manifest)
+    children = children_of(image.path, [manifest])
+    describe(view, manifest, children)
+    view.media_type, view.artifact_type = facts.media_type, facts.artifact_type
+    view.problems = list(facts.problems)
+    view.annotations = labelled(facts.annotations.items())
+    view.raw_manifest = printed(manifest.body)
+    shown: Manifest | None = manifest
+    if facts.kind == "index":
+        shown = choose(view, facts, children, wanted.platform)
+    if shown is not None:
+        show(view, shown)
+    # An attestation is shown with what it speaks of.
+    attested = {c.attests for c in facts.children if c.digest == view.selected_digest}
+    subjects = {manifest.digest, view.selected_digest, *attested} - {""}
+    index = manifest if facts.kind == "index" else None
+    view.referrers = referrers(image, subjects, index, content=wanted.content)
+    if not wanted.content:
+        view.leave_out_content()
+
+
+def _add_moments(view: TagView, image: ContainerImage, repository: str, limit: int | None) -> None:
+    moments, view.moments_total = moments_of(db.session(), image, view.name, limit)
+    view.moments = [_moment(moment, repository) for moment in moments]
+
+
+def _moment(moment: TagMoment, repository: str) -> MomentView:
+    command = f"docker pull {repository}@{moment.digest}" if moment.digest else ""
+    return MomentView(moment.action, moment.digest, command, moment.at, moment.actor)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from ...distribution.chart import Chart
 from ...distribution.manifest import ImageConfig, ManifestFacts
 from ...models import Manifest
 from ..facts import facts_of
-from .view import ConfigView, LayerView, PlatformView, TagView
-
-MAX_RAW = 256 * 1024
+from .dockerfile import reconstruct
+from .printed import printed
+from .view import ConfigView, FileView, LayerView, PlatformView, TagView
+from .words import labelled
 
 
 def choose(
@@ -35,16 +37,37 @@ def choose(
 
 
 def show(view: TagView, manifest: Manifest) -> None:
-    """Add layers, history and configuration of one image manifest."""
+    """Add what one manifest holds: the layers and config of an image, a chart, or files."""
     facts = facts_of(manifest)
-    stored = manifest.config_facts
-    config = ImageConfig.from_json(stored) if stored else ImageConfig()
     if manifest.digest != view.digest:
-        view.annotations = sorted(facts.annotations.items()) or view.annotations
+        view.annotations = labelled(facts.annotations.items()) or view.annotations
         view.problems += facts.problems
-        view.raw_manifest = printable(manifest.body)
-    if config.problem:
-        view.problems.append(f"its configuration: {config.problem}")
+        view.raw_manifest = printed(manifest.body)
+    if manifest.config:
+        view.raw_config = printed(manifest.config)
+    if facts.kind == "chart":
+        _show_chart(view, manifest)
+    config = ImageConfig()
+    if facts.kind != "chart" and manifest.config_facts:
+        config = ImageConfig.from_json(manifest.config_facts)
+        _show_config(view, config)
+    if facts.kind == "image":
+        _show_layers(view, facts, config)
+        view.dockerfile = reconstruct(config)
+    else:
+        view.files = [FileView(f.title, f.media_type, f.digest, f.size) for f in facts.layers]
+
+
+def _show_chart(view: TagView, manifest: Manifest) -> None:
+    if manifest.config_facts is None:
+        return
+    view.chart = Chart.from_json(manifest.config_facts)
+    if view.chart.problem:
+        view.problems.append(f"its configuration: {view.chart.problem}")
+
+
+def _show_layers(view: TagView, facts: ManifestFacts, config: ImageConfig) -> None:
+    """Put each layer beside the step of the history that made it, where the numbers agree."""
     view.history = list(config.history)
     made_by = [line.created_by for line in config.history if not line.empty]
     total = sum(layer.size for layer in facts.layers)
@@ -59,23 +82,20 @@ def show(view: TagView, manifest: Manifest) -> None:
         )
         for number, layer in enumerate(facts.layers)
     ]
-    if manifest.config:
-        view.raw_config = printable(manifest.config)
-        view.config = ConfigView(
-            os=config.os,
-            architecture=config.platform.partition("/")[2],
-            user=config.user,
-            workdir=config.workdir,
-            entrypoint=list(config.entrypoint),
-            cmd=list(config.cmd),
-            env=list(config.env),
-            ports=list(config.ports),
-            volumes=list(config.volumes),
-            labels=list(config.labels),
-        )
 
 
-def printable(body: bytes) -> str:
-    """Return a document as it is stored, byte for byte, as far as a page can show it."""
-    text = body[:MAX_RAW].decode("utf-8", "replace")
-    return text + ("\n… cut off here" if len(body) > MAX_RAW else "")
+def _show_config(view: TagView, config: ImageConfig) -> None:
+    if config.problem:
+        view.problems.append(f"its configuration: {config.problem}")
+    view.config = ConfigView(
+        os=config.os,
+        architecture=config.platform.partition("/")[2],
+        user=config.user,
+        workdir=config.workdir,
+        entrypoint=list(config.entrypoint),
+        cmd=list(config.cmd),
+        env=list(config.env),
+        ports=list(config.ports),
+        volumes=list(config.volumes),
+        labels=labelled(config.labels),
+    )
