@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import select
+from sqlalchemy.orm import undefer
 
 from ..distribution.chart import read_chart
 from ..distribution.client import FetchedManifest
@@ -62,6 +63,17 @@ def held(repository: str, digests: Iterable[str]) -> set[str]:
         .where(ContainerImage.path == repository, HeldManifest.digest.in_(set(digests)))
     )
     return set(db.session.scalars(query))
+
+
+def in_full(digest: str) -> Manifest | None:
+    """Return a stored manifest with its documents, which lists leave aside, by one query."""
+    documents = (Manifest.body, Manifest.config, Manifest.config_facts)
+    return db.session.scalar(
+        select(Manifest)
+        .where(Manifest.digest == digest)
+        .options(*(undefer(column) for column in documents))
+        .execution_options(populate_existing=True)
+    )
 
 
 def facts_of(row: Manifest) -> ManifestFacts:

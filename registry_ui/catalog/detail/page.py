@@ -10,7 +10,7 @@ from sqlalchemy import select
 from ...extensions import db
 from ...models import ContainerImage, Manifest, Tag, TagMoment
 from ...names import TagName
-from ..facts import children_of, facts_of
+from ..facts import children_of, facts_of, in_full
 from ..moments import moments_of
 from ..ordering import version_key
 from ..tags import describe
@@ -50,7 +50,7 @@ def tag_view(
     tag, fresh_at, error = current(image, name)
     view = _base(image, tag, host)
     _add_moments(view, image, f"{host}/{image.path}", None if wanted.all_moments else MOMENTS)
-    manifest = db.session.get(Manifest, tag.digest) if tag.digest else None
+    manifest = in_full(tag.digest) if tag.digest else None
     if manifest is None:
         return view, fresh_at, error
     _describe(view, image, manifest, wanted)
@@ -80,7 +80,8 @@ def _describe(view: TagView, image: ContainerImage, manifest: Manifest, wanted: 
     view.raw_manifest = printed(manifest.body)
     shown: Manifest | None = manifest
     if facts.kind == "index":
-        shown = choose(view, facts, children, wanted.platform)
+        chosen = choose(view, facts, children, wanted.platform)
+        shown = in_full(chosen.digest) if chosen is not None else None
     if shown is not None:
         show(view, shown)
     # An attestation is shown with what it speaks of.
