@@ -18,8 +18,8 @@ def commands(kind: str, repository: str, tag: str, digest: str | None) -> list[P
     usual = pull_command(kind, repository, tag)
     if kind == "chart":
         install = usual.replace("helm pull", "helm install my-release", 1)
-        return [PullCommand("helm", usual), PullCommand("helm, to install", install)]
-    if kind in {"artifact", "signature", "attestation"}:
+        return [PullCommand("helm", usual), PullCommand("helm install", install)]
+    if is_for_oras(kind):
         return [PullCommand("oras", usual, by_digest and f"oras pull {by_digest}")]
     lines = {
         "docker": "docker pull {}",
@@ -31,3 +31,8 @@ def commands(kind: str, repository: str, tag: str, digest: str | None) -> list[P
         PullCommand(client, line.format(by_tag), by_digest and line.format(by_digest))
         for client, line in lines.items()
     ]
+
+
+def is_for_oras(kind: str) -> bool:
+    """Whether only a client for artifacts can pull it."""
+    return kind in {"artifact", "signature", "attestation"}

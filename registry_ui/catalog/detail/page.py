@@ -8,19 +8,19 @@ from datetime import datetime
 from sqlalchemy import select
 
 from ...extensions import db
-from ...models import ContainerImage, Manifest, Tag, TagMoment
+from ...models import ContainerImage, Manifest, Tag
 from ...names import TagName
 from ..facts import children_of, facts_of, in_full
 from ..moments import moments_of
 from ..ordering import version_key
 from ..tags import describe
-from .commands import commands
+from .commands import commands, is_for_oras
 from .current import current
 from .printed import printed
 from .referrers import referrers
 from .shown import choose, show
 from .view import MomentView, TagView
-from .words import labelled
+from .words import artifact, labelled
 
 #: So many moments of a tag's history are shown, unless all are asked for.
 MOMENTS = 20
@@ -48,19 +48,18 @@ def tag_view(
         NotFound: neither the registry nor, with the registry down, the index has it.
     """
     tag, fresh_at, error = current(image, name)
-    view = _base(image, tag, host)
-    _add_moments(view, image, f"{host}/{image.path}", None if wanted.all_moments else MOMENTS)
+    view = _base(image, tag)
     manifest = in_full(tag.digest) if tag.digest else None
-    if manifest is None:
-        return view, fresh_at, error
-    _describe(view, image, manifest, wanted)
-    view.commands = commands(view.kind, f"{host}/{image.path}", tag.name, tag.digest)
+    if manifest is not None:
+        _describe(view, image, manifest, wanted)
+    repository = f"{host}/{image.path}"
+    view.commands = commands(view.kind, repository, tag.name, tag.digest)
+    _add_moments(view, image, repository, None if wanted.all_moments else MOMENTS)
     return view, fresh_at, error
 
 
-def _base(image: ContainerImage, tag: Tag, host: str) -> TagView:
+def _base(image: ContainerImage, tag: Tag) -> TagView:
     view = TagView.of(tag)
-    view.commands = commands("image", f"{host}/{image.path}", tag.name, tag.digest)
     if tag.digest:
         query = select(Tag.name).where(
             Tag.image_id == image.id, Tag.digest == tag.digest, Tag.name != tag.name
@@ -75,6 +74,7 @@ def _describe(view: TagView, image: ContainerImage, manifest: Manifest, wanted: 
     children = children_of(image.path, [manifest])
     describe(view, manifest, children)
     view.media_type, view.artifact_type = facts.media_type, facts.artifact_type
+    view.artifact_words = artifact(facts.artifact_type)
     view.problems = list(facts.problems)
     view.annotations = labelled(facts.annotations.items())
     view.raw_manifest = printed(manifest.body)
@@ -95,9 +95,14 @@ def _describe(view: TagView, image: ContainerImage, manifest: Manifest, wanted: 
 
 def _add_moments(view: TagView, image: ContainerImage, repository: str, limit: int | None) -> None:
     moments, view.moments_total = moments_of(db.session(), image, view.name, limit)
-    view.moments = [_moment(moment, repository) for moment in moments]
-
-
-def _moment(moment: TagMoment, repository: str) -> MomentView:
-    command = f"docker pull {repository}@{moment.digest}" if moment.digest else ""
-    return MomentView(moment.action, moment.digest, command, moment.at, moment.actor)
+    client = "oras" if is_for_oras(view.kind) or view.kind == "chart" else "docker"
+    view.moments = [
+        MomentView(
+            moment.action,
+            moment.digest,
+            f"{client} pull {repository}@{moment.digest}" if moment.digest else "",
+            moment.at,
+            moment.actor,
+        )
+        for moment in moments
+    ]

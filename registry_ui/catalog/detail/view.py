@@ -126,6 +126,7 @@ class TagView(TagRow):
 
     media_type: str = ""
     artifact_type: str = ""
+    artifact_words: str = ""
     commands: list[PullCommand] = field(default_factory=list)
     views: list[PlatformView] = field(default_factory=list)
     selected_digest: str = ""
