@@ -12,6 +12,7 @@ from registry_ui.extensions import db
 from registry_ui.models import AttachedDocument, ContainerImage
 from registry_ui.presentation import DASH
 from tests.support.html import Page
+from tests.unit.hostile_registry import Answer
 from tests.web.graph import OCI, OCI_CONFIG, OCI_INDEX, Graph, sha256
 
 IMAGE = "acme/app"
@@ -194,6 +195,19 @@ def test_documents_are_fetched_once_and_then_known(attested, registry):
     registry.asked.clear()
     page(attested, f"{PAGE}/-/sbom")
     assert [asked.path for asked in registry.asked] == [f"/v2/{IMAGE}/manifests/v1"]
+
+
+def test_while_the_registry_is_down_everything_is_shown_as_last_known(attested, registry):
+    page(attested)
+    registry.answer = lambda _asked: Answer(503)
+    shown = page(attested)
+    assert "Retry" in shown.links
+    assert shown.facts["Revision"] == "c0ffee"
+    packages = page(attested, f"{PAGE}/-/sbom")
+    assert "Retry" in packages.links
+    assert len(packages.table("Packages")) == 3
+    answer = attested.browser("reader").get(f"{PAGE}/-/manifest")
+    assert answer.status_code == 200
 
 
 def test_who_may_not_pull_sees_what_is_attached_but_nothing_of_what_it_says(attested):
