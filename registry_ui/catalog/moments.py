@@ -96,13 +96,9 @@ def _removed_by(session: Session, gone: list[Tag]) -> dict[str, str]:
 
 
 def moments_of(
-    session: Session, image: ContainerImage, tag: str, limit: int | None
+    session: Session, image: ContainerImage, tag: str, limit: int
 ) -> tuple[ScalarResult[TagMoment], int]:
-    """Return what a tag stood for, the newest first, and how many moments there are.
-
-    Args:
-        limit: so many at most; None for all.
-    """
+    """Return what a tag stood for, the newest first, and how many moments there are in all."""
     here = (TagMoment.image_id == image.id, TagMoment.tag == tag)
     total = session.scalar(select(func.count()).select_from(TagMoment).where(*here)) or 0
     query = select(TagMoment).where(*here).order_by(TagMoment.at.desc(), TagMoment.id.desc())

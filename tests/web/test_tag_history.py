@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from registry_ui.catalog.detail import page as detail
 from registry_ui.jobs import prune
 from registry_ui.models import RegistryEvent, TagMoment
 from registry_ui.token_auth.signer import OWN_SUBJECT
@@ -133,7 +134,7 @@ def test_the_history_of_one_tag_is_not_that_of_another(site, graph):
     assert len(history(site)) == 1
 
 
-def test_a_long_history_is_cut_until_all_of_it_is_asked_for(site, graph):
+def test_a_long_history_is_cut_until_all_of_it_is_asked_for(site, graph, monkeypatch):
     push(site, graph, "one")
     with site.session() as session:
         row = session.query(TagMoment).one()
@@ -146,6 +147,10 @@ def test_a_long_history_is_cut_until_all_of_it_is_asked_for(site, graph):
     page = Page(site.browser("reader").get(PAGE).text)
     assert len(history(site, "?history=all")) == 31
     assert page.links["Show all 31 changes"] == f"{PAGE}?history=all"
+    monkeypatch.setattr(detail, "ALL_MOMENTS", 25)
+    assert len(history(site, "?history=all")) == 25
+    text = Page(site.browser("reader").get(f"{PAGE}?history=all").text).text
+    assert "The newest 25 of 31 changes are shown" in text
 
 
 def test_a_tag_of_which_nothing_was_told_says_so(site, graph):

@@ -22,8 +22,8 @@ from .shown import choose, show
 from .view import MomentView, TagView
 from .words import artifact, labelled
 
-#: So many moments of a tag's history are shown, unless all are asked for.
-MOMENTS = 20
+#: So many moments of a tag's history are shown, and so many when all are asked for.
+MOMENTS, ALL_MOMENTS = 20, 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def tag_view(
         _describe(view, image, manifest, wanted)
     repository = f"{host}/{image.path}"
     view.commands = commands(view.kind, repository, tag.name, tag.digest)
-    _add_moments(view, image, repository, None if wanted.all_moments else MOMENTS)
+    _add_moments(view, image, repository, ALL_MOMENTS if wanted.all_moments else MOMENTS)
     return view, fresh_at, error
 
 
@@ -93,7 +93,7 @@ def _describe(view: TagView, image: ContainerImage, manifest: Manifest, wanted: 
         view.leave_out_content()
 
 
-def _add_moments(view: TagView, image: ContainerImage, repository: str, limit: int | None) -> None:
+def _add_moments(view: TagView, image: ContainerImage, repository: str, limit: int) -> None:
     moments, view.moments_total = moments_of(db.session(), image, view.name, limit)
     client = "oras" if is_for_oras(view.kind) or view.kind == "chart" else "docker"
     view.moments = [
