@@ -16,6 +16,7 @@ from .gate.routes import blueprint as gate
 from .projects.deploy_token_routes import blueprint as deploy_tokens
 from .projects.protection_routes import blueprint as protection
 from .projects.routes import blueprint as projects
+from .registry.content_routes import blueprint as content
 from .registry.routes import blueprint as registry
 from .site import blueprint as site
 from .token_auth import proof
@@ -57,6 +58,16 @@ def init_app(app: Flask) -> None:
     connection.init_app(app, app.config["SETTINGS"])
     proof.init_app(app)
     gate_service.init_app(app)
-    pages = (site, accounts, admin, decisions, deploy_tokens, protection, registry, projects)
+    pages = (
+        site,
+        accounts,
+        admin,
+        decisions,
+        deploy_tokens,
+        protection,
+        registry,
+        content,
+        projects,
+    )
     for blueprint in (token_auth, events, gate, api, *pages):
         app.register_blueprint(blueprint)

@@ -16,7 +16,9 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
+from sqlalchemy.orm import undefer
 
+from ..distribution.chart import read_chart
 from ..distribution.client import FetchedManifest
 from ..distribution.errors import RegistryError, RegistryUnavailable
 from ..distribution.manifest import ManifestFacts, read_config, read_manifest
@@ -74,6 +76,17 @@ def held(repository: str, digests: Iterable[str]) -> set[str]:
     return set(db.session.scalars(query))
 
 
+def in_full(digest: str) -> Manifest | None:
+    """Return a stored manifest with its documents, which lists leave aside, by one query."""
+    documents = (Manifest.body, Manifest.config, Manifest.config_facts)
+    return db.session.scalar(
+        select(Manifest)
+        .where(Manifest.digest == digest)
+        .options(*(undefer(column) for column in documents))
+        .execution_options(populate_existing=True)
+    )
+
+
 def facts_of(row: Manifest) -> ManifestFacts:
     """Return a stored manifest's facts."""
     return ManifestFacts.from_json(row.facts)
@@ -100,7 +113,7 @@ def gather(
     found = Gathered()
     if fresh:
         heads = {name: _head_call(repository, name) for name in names}
-        names = _ask(heads, end, found.problems)
+        names = ask(heads, end, found.problems)
     found.digests = {name: digest for name, digest in names.items() if digest}
     stored = known(found.digests.values())
     # Names that are known to stand for the same digest are one call.
@@ -111,7 +124,7 @@ def gather(
     }
     calls = {reference: _call(repository, reference) for reference in missing.values()}
     problems: dict[str, RegistryError] = {}
-    answers = _ask(calls, end, problems)
+    answers = ask(calls, end, problems)
     for name, reference in missing.items():
         if reference in answers:
             found.digests[name] = answers[reference].manifest.digest
@@ -137,10 +150,10 @@ def _complete(repository: RepositoryName, digests: set[str], end: float) -> None
         calls: dict[str, Callable[[], Any]] = {
             child: _call(repository, child) for child in children - held(str(repository), children)
         }
-        blobs = {digest: _blob_call(repository, digest) for digest in configs.values()}
+        blobs = {digest: blob_call(repository, digest) for digest in configs.values()}
         problems: dict[str, RegistryError] = {}
         if calls or blobs:
-            answers = _ask(calls | blobs, end, problems)
+            answers = ask(calls | blobs, end, problems)
             found = {name: answer for name, answer in answers.items() if name in calls}
             _store(found.values(), repository)
             _store_configs(configs, {n: body for n, body in answers.items() if n in blobs})
@@ -175,15 +188,19 @@ def _parsed(reference: str) -> TagName | Digest:
     return Digest(reference) if ":" in reference else TagName(reference)
 
 
-def _blob_call(repository: RepositoryName, digest: str) -> Callable[[], bytes]:
+def blob_call(repository: RepositoryName, digest: str) -> Callable[[], bytes]:
+    """Return the call that fetches a small blob, for ask()."""
     client = registry()
     return lambda: client.blob(repository, Digest(digest))
 
 
-def _ask(
+def ask(
     calls: Mapping[str, Callable[[], Any]], end: float, problems: dict[str, RegistryError]
 ) -> Any:
-    """Make all calls, eight at a time, until the deadline; return the answers by name."""
+    """Make all calls, eight at a time, until the deadline; return the answers by name.
+
+    What went wrong is put into ``problems``; nothing is raised for trouble with the registry.
+    """
     release()
     pending: dict[Future[Any], str] = {threads().submit(call): n for n, call in calls.items()}
     wait(pending, timeout=max(0.0, end - time.monotonic()))
@@ -236,13 +253,15 @@ def _row(read: Read) -> dict[str, Any]:
         "facts": facts.to_json(),
         "built_at": facts.created_at,
     }
-    return row | _of_config(read.config, facts.created_at)
+    return row | _of_config(read.config, facts.kind, facts.created_at)
 
 
-def _of_config(body: bytes | None, built_at: datetime | None) -> dict[str, Any]:
-    """Return the columns that a config fills."""
+def _of_config(body: bytes | None, kind: str, built_at: datetime | None) -> dict[str, Any]:
+    """Return the columns that a config fills: that of an image, or of a chart."""
     if body is None:
         return {"has_config": False, "config": None, "config_facts": None}
+    if kind == "chart":
+        return {"has_config": True, "config": body, "config_facts": read_chart(body).to_json()}
     config = read_config(body)
     return {
         "has_config": True,
@@ -260,5 +279,5 @@ def _store_configs(configs: Mapping[str, str], bodies: Mapping[str, bytes]) -> N
         for row in session.scalars(select(Manifest).where(Manifest.digest.in_(configs))):
             body = bodies.get(configs[row.digest])
             if body is not None:
-                for name, value in _of_config(body, row.built_at).items():
+                for name, value in _of_config(body, row.kind, row.built_at).items():
                     setattr(row, name, value)

@@ -33,6 +33,7 @@ from ..names import NameInvalid, RepositoryName, TagName
 from ..storage import insert_new
 from .connection import registry, threads
 from .index import count_tags, ensure_image, owning_project
+from .moments import note_before, note_found, note_removed
 from .violations import note_unseen
 
 logger = logging.getLogger(__name__)
@@ -69,11 +70,12 @@ class Outcome:
         return f"{found}; {self.added} new, {self.changed} changed, {self.removed} gone"
 
 
-def reconcile(repository: RepositoryName, *, digests: bool = True) -> Outcome:
+def reconcile(repository: RepositoryName, *, digests: bool = True, removed_by: str = "") -> Outcome:
     """Ask the registry for all tags of a repository and their digests; mend the index.
 
     Without ``digests`` only for the list of tags, by one call: enough to see what is new or
-    gone. An image that the index does not have yet is always asked for both.
+    gone. An image that the index does not have yet is always asked for both. ``removed_by``
+    is who had tags removed just now.
 
     Never raises for trouble with the registry: the outcome and the image's row say
     what it was, and nothing else changes.
@@ -101,7 +103,7 @@ def reconcile(repository: RepositoryName, *, digests: bool = True) -> Outcome:
         if not names and not _image_id(session, repository):
             return Outcome(str(repository))
         image = ensure_image(session, project, str(repository))
-        return mend(session, image, names, found, started)
+        return mend(session, image, names, found, started, removed_by)
 
 
 def mend(
@@ -110,6 +112,7 @@ def mend(
     names: Iterable[str],
     digests: Mapping[str, str],
     started: datetime,
+    removed_by: str = "",
 ) -> Outcome:
     """Make an image's rows say what the registry said.
 
@@ -117,6 +120,7 @@ def mend(
         names: every tag that the registry listed.
         digests: what tags stand for, as far as it was asked.
         started: when the registry was asked; what an event told since then stays.
+        removed_by: who had tags removed; "" leaves it to what events told.
     """
     listed = set(names)
     rows = {tag.name: tag for tag in session.scalars(select(Tag).where(Tag.image_id == image.id))}
@@ -131,21 +135,23 @@ def mend(
             pull_count=0,
             seen_at=started,
         )
-    moved = []
-    for name in listed & rows.keys():
-        row, digest = rows[name], digests.get(name)
-        if digest and digest != row.digest and row.seen_at < started:
-            # An event was missed: who pushed this, and when, nobody told us.
-            if row.digest is not None:
-                moved.append(name)
-                row.pushed_at = row.pushed_by = None
-            row.digest = digest
-            outcome.changed += 1
-    gone = {name: rows[name].id for name in rows.keys() - listed if rows[name].seen_at < started}
-    note_unseen(session, image, moved, "overwritten", started)
-    note_unseen(session, image, gone, "deleted", started)
+    moved = [
+        rows[name]
+        for name in listed & rows.keys()
+        if digests.get(name, rows[name].digest) != rows[name].digest
+        and rows[name].seen_at < started
+    ]
+    overwritten = [row.name for row in moved if row.digest is not None]
+    note_before(session, moved)
+    for row in moved:
+        move(session, row, digests[row.name], started)
+    outcome.changed = len(moved)
+    gone = [rows[name] for name in rows.keys() - listed if rows[name].seen_at < started]
+    note_unseen(session, image, overwritten, "overwritten", started)
+    note_unseen(session, image, [row.name for row in gone], "deleted", started)
     if gone:
-        session.execute(delete(Tag).where(Tag.id.in_(gone.values())))
+        note_removed(session, gone, started, removed_by)
+        session.execute(delete(Tag).where(Tag.id.in_([tag.id for tag in gone])))
         outcome.removed = len(gone)
     session.flush()
     count_tags(session, image)
@@ -154,6 +160,16 @@ def mend(
     if not listed and not _pushed_since(image, started):
         session.delete(image)
     return outcome
+
+
+def move(session: Session, tag: Tag, digest: str, at: datetime) -> None:
+    """Make a tag stand for what the registry says, and of which no event told."""
+    stood_for_another = tag.digest is not None
+    tag.digest = digest
+    if stood_for_another:
+        # Who pushed this, and when, nobody told us.
+        tag.pushed_at = tag.pushed_by = None
+        note_found(session, tag, at)
 
 
 def _pushed_since(image: ContainerImage, moment: datetime) -> bool:

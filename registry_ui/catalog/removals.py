@@ -141,7 +141,7 @@ def _carry_out(lease: Lease) -> None:
 
 def _reconcile(removal: Removal) -> None:
     for repository in sorted({step["repository"] for step in removal.plan}):
-        reconcile(RepositoryName(repository), digests=False)
+        reconcile(RepositoryName(repository), digests=False, removed_by=removal.requested_by)
 
 
 def waiting() -> list[int]:

@@ -182,7 +182,7 @@ def _rows(
     names = [tag.name for tag in visible]
     query = select(Tag).where(Tag.image_id == image.id, Tag.name.in_([*names, *telling]))
     tags = {tag.name: tag for tag in db.session.scalars(query)}
-    problems = _learn(image, tags.values()) if ask else {}
+    problems = learn(image, tags.values()) if ask else {}
     digests = {tag.name: tag.digest for tag in (*every.tags, *tags.values())}
     manifests = known(tag.digest for tag in tags.values() if tag.digest)
     children = children_of(image.path, manifests.values())
@@ -211,7 +211,7 @@ def _same(
     return {digest: sorted(names, key=version_key) for digest, names in found.items()}
 
 
-def _learn(image: ContainerImage, tags: Iterable[Tag]) -> dict[str, str]:
+def learn(image: ContainerImage, tags: Iterable[Tag]) -> dict[str, str]:
     """Fetch what the store lacks of these tags; note digests that were not known.
 
     Returns what went wrong, by tag.

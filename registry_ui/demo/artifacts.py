@@ -1,4 +1,4 @@
-"""What lies beside images: attestations, signatures, helm charts.
+"""What lies beside images: attestations, signatures, helm charts, files.
 
 Like `images`: the same arguments give the same digests. Shapes are those of
 buildkit's docs/attestations/attestation-storage.md, cosign's
@@ -40,6 +40,15 @@ SIMPLE_SIGNING = "application/vnd.dev.cosign.simplesigning.v1+json"
 HELM_CONFIG = "application/vnd.cncf.helm.config.v1+json"
 HELM_CHART = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
 EMPTY = "application/vnd.oci.empty.v1+json"
+#: What the samples "hold": a package URL's type to the names of packages, and their licence.
+FRUIT = ("apple", "cherry", "damson", "elder", "fig", "grape", "lime", "medlar", "pear", "plum")
+FRUIT += ("quince", "rowan", "sloe")
+KINDS = {
+    "deb": (("lib{}", "lib{}-common", "{}-utils", "{}-data"), "GPL-2.0-or-later"),
+    "pypi": (("py{}", "{}-client"), "MIT"),
+    "npm": (("{}-pad", "@orchard/{}"), "ISC"),
+    "golang": (("git.example.test/orchard/{}",), "Apache-2.0"),
+}
 ATTESTATION_ARTIFACT = "application/vnd.docker.attestation.manifest.v1+json"
 
 
@@ -85,19 +94,37 @@ def _statement(predicate_type: str, of: Image, predicate: object) -> Blob:
     return Blob(IN_TOTO, encode(statement), {"in-toto.io/predicate-type": predicate_type})
 
 
+def _packages() -> list[dict[str, object]]:
+    """Return the invented packages of every sample: more than fit on a page, of several types."""
+    found: list[dict[str, object]] = []
+    for place, fruit in enumerate(FRUIT):
+        for kind, (names, licence) in KINDS.items():
+            for name in names:
+                version = f"{place % 4 + 1}.{place}.{len(found) % 7}"
+                package = name.format(fruit)
+                found.append(
+                    {
+                        "SPDXID": f"SPDXRef-Package-{kind}-{package}",
+                        "name": package,
+                        "versionInfo": version,
+                        "downloadLocation": "NOASSERTION",
+                        "filesAnalyzed": False,
+                        "licenseConcluded": "NOASSERTION",
+                        "licenseDeclared": licence,
+                        "externalRefs": [
+                            {
+                                "referenceCategory": "PACKAGE-MANAGER",
+                                "referenceType": "purl",
+                                "referenceLocator": f"pkg:{kind}/{package}@{version}",
+                            }
+                        ],
+                    }
+                )
+    return found
+
+
 def _bill_of_materials(of: Image) -> object:
-    """Return an SPDX 2.3 document with one package for each layer."""
-    packages = [
-        {
-            "SPDXID": f"SPDXRef-Package-{place}",
-            "name": f"layer-{place}",
-            "downloadLocation": "NOASSERTION",
-            "filesAnalyzed": False,
-            "checksums": [{"algorithm": "SHA256", "checksumValue": each.diff_id.split(":")[1]}],
-            "licenseConcluded": "NOASSERTION",
-        }
-        for place, each in enumerate(of.layers, start=1)
-    ]
+    """Return an SPDX 2.3 document, as a scanner of buildkit writes it."""
     return {
         "SPDXID": "SPDXRef-DOCUMENT",
         "spdxVersion": "SPDX-2.3",
@@ -105,19 +132,27 @@ def _bill_of_materials(of: Image) -> object:
         "name": "sbom",
         "documentNamespace": f"https://example.test/spdx/{of.digest.partition(':')[2]}",
         "creationInfo": {"created": rfc3339(BUILT), "creators": ["Tool: registry_ui-demo"]},
-        "packages": packages,
+        "packages": _packages(),
     }
 
 
 def _provenance(of: Image) -> object:
-    """Return SLSA 0.2 provenance in the shape that buildkit writes in its "min" mode."""
+    """Return SLSA 0.2 provenance in the shape that buildkit writes."""
     return {
-        "builder": {"id": ""},
+        "builder": {"id": "https://ci.example.test/orchard/runs/2026"},
         "buildType": "https://mobyproject.org/buildkit@v1",
-        "materials": [],
+        "materials": [
+            {
+                "uri": f"pkg:docker/orchard@12?platform={of.platform}",
+                "digest": {"sha256": of.layers[0].diff_id.partition(":")[2]},
+            }
+        ],
         "invocation": {
             "configSource": {"entryPoint": "Dockerfile"},
-            "parameters": {"frontend": "dockerfile.v0"},
+            "parameters": {
+                "frontend": "dockerfile.v0",
+                "args": {"build-arg:ORCHARD_VERSION": "12", "target": "runtime"},
+            },
             "environment": {"platform": str(of.platform)},
         },
         "metadata": {
@@ -125,6 +160,12 @@ def _provenance(of: Image) -> object:
             "buildFinishedOn": rfc3339(BUILT),
             "completeness": {"parameters": True, "environment": True, "materials": False},
             "reproducible": True,
+            "https://mobyproject.org/buildkit@v1#metadata": {
+                "vcs": {
+                    "source": "https://git.example.test/orchard/base",
+                    "revision": "9b1d64e2f5a7c8133f9a1c27b6e04d5588f2c7a9",
+                }
+            },
         },
     }
 
@@ -170,23 +211,38 @@ def signature(of: Manifest, reference: str) -> Manifest:
     return Manifest(OCI.manifest, encode(manifest_body(OCI.manifest, blobs)), blobs=blobs)
 
 
-def chart(metadata: Mapping[str, str], files: Mapping[str, str]) -> Manifest:
+def chart(metadata: Mapping[str, object], files: Mapping[str, str]) -> Manifest:
     """Return a helm chart as ``helm push`` writes it.
 
-    ``metadata`` is Chart.yaml (apiVersion, name, version, description …, plain
-    strings only); ``files`` are the chart's other files below its folder.
+    ``metadata`` is Chart.yaml (apiVersion, name, version, description …); ``files`` are the
+    chart's other files below its folder.
     """
-    name = metadata["name"]
-    # A JSON string is a YAML string too.
+    name, version = str(metadata["name"]), str(metadata["version"])
+    # JSON is YAML too.
     chart_yaml = "".join(f"{key}: {json.dumps(text)}\n" for key, text in metadata.items())
     content = {"Chart.yaml": chart_yaml, **files}
     archive = gzipped(tar({f"{name}/{path}": text for path, text in content.items()}))
     blobs = (Blob(HELM_CONFIG, json.dumps(dict(metadata)).encode()), Blob(HELM_CHART, archive))
     annotations = {
         "org.opencontainers.image.created": rfc3339(BUILT),
-        "org.opencontainers.image.description": metadata.get("description", ""),
+        "org.opencontainers.image.description": str(metadata.get("description", "")),
         "org.opencontainers.image.title": name,
-        "org.opencontainers.image.version": metadata["version"],
+        "org.opencontainers.image.version": version,
     }
     body = manifest_body(OCI.manifest, blobs, annotations)
+    return Manifest(OCI.manifest, encode(body), blobs=blobs)
+
+
+def artifact(
+    files: Mapping[str, bytes], artifact_type: str = "application/vnd.example.notes"
+) -> Manifest:
+    """Return files as ORAS pushes them: a layer for each, with its name as title."""
+    layers = [
+        Blob("application/octet-stream", data, {"org.opencontainers.image.title": name})
+        for name, data in files.items()
+    ]
+    blobs = (Blob(EMPTY, b"{}"), *layers)
+    annotations = {"org.opencontainers.image.created": rfc3339(BUILT)}
+    more = {"artifactType": artifact_type}
+    body = manifest_body(OCI.manifest, blobs, annotations, more)
     return Manifest(OCI.manifest, encode(body), blobs=blobs)

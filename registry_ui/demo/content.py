@@ -100,6 +100,7 @@ SAMPLES: tuple[Sample, ...] = (
     Sample("three platforms, attested", INTERNAL, "base", samples.base, "maintainer"),
     Sample("cosign signature", PUBLIC, "backend", samples.backend_signature, "maintainer"),
     Sample("helm chart", PUBLIC, "charts/shop", samples.shop_chart, "maintainer"),
+    Sample("files that are no image", PUBLIC, "labels", samples.labels, "developer"),
     Sample("image of a private project", PRIVATE, "api", samples.ledger, "owner"),
     Sample("image of a personal project", PERSONAL, "try/out", samples.scratch, "developer"),
 )

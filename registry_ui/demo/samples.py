@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import timedelta
 from functools import cache
 
-from .artifacts import attestation, chart, signature, signature_tag
+from .artifacts import artifact, attestation, chart, signature, signature_tag
 from .images import (
     BUILT,
     DOCKER,
@@ -217,13 +217,21 @@ def base() -> Tags:
 
 def shop_chart() -> Tags:
     """Return a helm chart that deploys the shop; helm stores the ``+`` of a version as ``_``."""
+    version = "0.3.0+build.7"
     metadata = {
         "apiVersion": "v2",
         "name": "shop",
-        "version": "0.3.0+build.7",
+        "version": version,
         "appVersion": "2.4.1",
         "description": "The shop on Kubernetes",
         "type": "application",
+        "home": "https://shop.example.test",
+        "sources": [f"{SOURCE}/charts"],
+        "keywords": ["shop", "fruit"],
+        "maintainers": [{"name": "The orchard team", "email": "team@example.test"}],
+        "dependencies": [
+            {"name": "cellar", "version": "4.x", "repository": "https://charts.example.test"}
+        ],
     }
     deployment = (
         "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: {{ .Release.Name }}\nspec:\n"
@@ -236,7 +244,16 @@ def shop_chart() -> Tags:
         "templates/deployment.yaml": deployment,
         "README.md": "# shop\n\nDeploys the shop. Invented for a demonstration.\n",
     }
-    return {metadata["version"].replace("+", "_"): chart(metadata, files)}
+    return {version.replace("+", "_"): chart(metadata, files)}
+
+
+def labels() -> Tags:
+    """Return files that are no image: what ORAS pushes."""
+    files = {
+        "labels.csv": b"fruit,price\napple,2\nplum,3\n",
+        "harvest.txt": b"Invented for a demonstration.\n",
+    }
+    return {"2026": artifact(files)}
 
 
 @cache

@@ -9,25 +9,23 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from ..names import Digest, NameInvalid
 from .errors import RegistryNonsense
 from .media_types import INDEX_TYPES
+from .untrusted import TOO_MANY, TooManyParts, count_parts, moment, plain_text, written
 from .wire import parse_json
 
 MAX_LAYERS = 512
 MAX_CHILDREN = 64
 MAX_ANNOTATIONS = 100
 MAX_ANNOTATIONS_TEXT = 32 * 1024
-MAX_TEXT = 4096
 MAX_SIZE = 2**53
-TOMORROW = timedelta(days=1)
 #: Members and objects of a body, about. 4 MiB of brackets take seconds to read; ten
 #: thousand layers have fewer of them.
 MAX_PARTS = 50_000
-TOO_MANY = "it has too many parts to show"
 
 IMAGE_CONFIG_TYPES = frozenset(
     {
@@ -36,8 +34,11 @@ IMAGE_CONFIG_TYPES = frozenset(
     }
 )
 HELM_CONFIG = "application/vnd.cncf.helm.config.v1+json"
+READ_CONFIG_TYPES = IMAGE_CONFIG_TYPES | {HELM_CONFIG}
 COSIGN_LAYER = "application/vnd.dev.cosign.simplesigning.v1+json"
 IN_TOTO = "application/vnd.in-toto+json"
+#: How cosign wraps what it signs: the envelope of an in-toto statement.
+DSSE = "application/vnd.dsse.envelope.v1+json"
 AMBIGUOUS = "its JSON means one thing to us and another to clients; nothing of it is shown"
 #: The fields that the registry's and the clients' code gives a meaning, by what their
 #: JSON would take for the same.
@@ -60,7 +61,8 @@ class Descriptor:
     """A pointer to content; "" where it does not say.
 
     ``platform`` is a label such as ``linux/arm64``, ``attests`` the digest of what an
-    attestation speaks of, ``predicate_type`` what an attestation's layer states.
+    attestation speaks of, ``title`` the name of a file, ``predicate_type`` what an
+    attestation's layer states.
     """
 
     digest: str
@@ -68,6 +70,7 @@ class Descriptor:
     size: int
     platform: str = ""
     attests: str = ""
+    title: str = ""
     predicate_type: str = ""
 
     @property
@@ -106,12 +109,12 @@ class ManifestFacts:
     @property
     def created_at(self) -> datetime | None:
         """When it says that it was made; an image's config says it better."""
-        return _moment(self.annotations.get("org.opencontainers.image.created"))
+        return moment(self.annotations.get("org.opencontainers.image.created"))
 
     @property
     def wants_config(self) -> bool:
-        """Whether the config is an image configuration, and so worth reading."""
-        return self.config is not None and self.config.media_type in IMAGE_CONFIG_TYPES
+        """Whether the config is that of an image or of a chart, and so worth reading."""
+        return self.config is not None and self.config.media_type in READ_CONFIG_TYPES
 
     def to_json(self) -> dict[str, Any]:
         """Return what from_json() reads back."""
@@ -145,7 +148,7 @@ def read_manifest(media_type: str, body: bytes) -> ManifestFacts:
     if _ambiguous(body, document):
         return ManifestFacts("unknown", media_type, problems=(AMBIGUOUS,))
     problems: list[str] = []
-    declared = _text(document.get("mediaType"))
+    declared = plain_text(document.get("mediaType"))
     if declared and declared != media_type:
         problems.append(f"its mediaType says {declared}, the registry {media_type}")
     if "layers" in document and "manifests" in document:
@@ -155,7 +158,7 @@ def read_manifest(media_type: str, body: bytes) -> ManifestFacts:
     limit = MAX_CHILDREN if is_index else MAX_LAYERS
     pointers = _descriptors(listed, limit, problems)
     config = None if is_index else _descriptor(document.get("config"), problems)
-    artifact_type = _text(document.get("artifactType")) or (
+    artifact_type = plain_text(document.get("artifactType")) or (
         config.media_type if config and config.media_type not in IMAGE_CONFIG_TYPES else ""
     )
     layers = () if is_index else pointers
@@ -194,14 +197,9 @@ def every_digest(body: bytes) -> list[str]:
     return list(dict.fromkeys(_ANY_DIGEST.findall(text)))
 
 
-class TooManyParts(RegistryNonsense):
-    """A body that is small, and takes long to read."""
-
-
 def _parsed(body: bytes) -> Any:
     """Parse a body that anyone may have pushed, unless its parts are too many: that is counted."""
-    if body.count(b",") + body.count(b"[") + body.count(b"{") > MAX_PARTS:
-        raise TooManyParts(TOO_MANY)
+    count_parts(body, MAX_PARTS)
     return parse_json(body)
 
 
@@ -248,9 +246,9 @@ def _kind(
     types = {layer.media_type for layer in layers}
     if config.media_type == HELM_CONFIG:
         return "chart"
-    if COSIGN_LAYER in types or "sigstore.bundle" in _text(document.get("artifactType")):
+    if COSIGN_LAYER in types or "sigstore.bundle" in plain_text(document.get("artifactType")):
         return "signature"
-    if IN_TOTO in types:
+    if types & {IN_TOTO, DSSE}:
         return "attestation"
     return "image" if config.media_type in IMAGE_CONFIG_TYPES else "artifact"
 
@@ -278,12 +276,13 @@ def _descriptor(value: Any, problems: list[str]) -> Descriptor | None:
     annotations = _strings(value.get("annotations"))
     return Descriptor(
         digest=digest,
-        media_type=_text(value.get("mediaType"))[:255],
+        media_type=plain_text(value.get("mediaType"))[:255],
         size=size,
         platform=_platform(value.get("platform")),
         attests=annotations.get("vnd.docker.reference.digest", "")
         if annotations.get("vnd.docker.reference.type") == "attestation-manifest"
         else "",
+        title=annotations.get("org.opencontainers.image.title", "")[:255],
         predicate_type=_predicate_type(annotations),
     )
 
@@ -297,7 +296,7 @@ def _predicate_type(annotations: dict[str, str]) -> str:
 def _platform(value: Any) -> str:
     if not isinstance(value, dict):
         return ""
-    parts = (_text(value.get(key))[:50] for key in ("os", "architecture", "variant"))
+    parts = (plain_text(value.get(key))[:50] for key in ("os", "architecture", "variant"))
     return "/".join(part for part in parts if part)
 
 
@@ -308,13 +307,6 @@ def _digest(value: Any) -> str:
         return ""
 
 
-def _text(value: Any) -> str:
-    """Return text that every database can hold: no NUL, no lone surrogate, not endless."""
-    if not isinstance(value, str):
-        return ""
-    return value[:MAX_TEXT].replace("\x00", "�").encode("utf-8", "replace").decode()
-
-
 def _strings(value: Any) -> dict[str, str]:
     if not isinstance(value, dict):
         return {}
@@ -322,7 +314,7 @@ def _strings(value: Any) -> dict[str, str]:
     room = MAX_ANNOTATIONS_TEXT
     for key, item in list(value.items())[:MAX_ANNOTATIONS]:
         if isinstance(item, str) and len(item) <= room:
-            found[_text(key)[:255]] = _text(item)
+            found[plain_text(key)[:255]] = plain_text(item)
             room -= len(item)
     return found
 
@@ -359,8 +351,8 @@ class ImageConfig:
 
     def to_json(self) -> dict[str, Any]:
         """Return what from_json() reads back."""
-        lines = [{**asdict(line), "created_at": _written(line.created_at)} for line in self.history]
-        return {**asdict(self), "built_at": _written(self.built_at), "history": lines}
+        lines = [{**asdict(line), "created_at": written(line.created_at)} for line in self.history]
+        return {**asdict(self), "built_at": written(self.built_at), "history": lines}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> ImageConfig:
@@ -370,10 +362,10 @@ class ImageConfig:
             name: tuple((key, value) for key, value in data[name]) for name in ("env", "labels")
         }
         lines = tuple(
-            HistoryLine(**{**line, "created_at": _moment(line["created_at"])})
+            HistoryLine(**{**line, "created_at": moment(line["created_at"])})
             for line in data["history"]
         )
-        built_at = _moment(data["built_at"])
+        built_at = moment(data["built_at"])
         return cls(**{**data, **texts, **pairs, "built_at": built_at, "history": lines})
 
     @property
@@ -397,13 +389,13 @@ def read_config(body: bytes) -> ImageConfig:
     env = (entry.partition("=") for entry in _list(config.get("Env")))
     steps = document.get("history")
     return ImageConfig(
-        os=_text(document.get("os"))[:50],
-        architecture=_text(document.get("architecture"))[:50],
-        variant=_text(document.get("variant"))[:50],
-        author=_text(document.get("author")),
-        built_at=_moment(document.get("created")),
-        user=_text(config.get("User")),
-        workdir=_text(config.get("WorkingDir")),
+        os=plain_text(document.get("os"))[:50],
+        architecture=plain_text(document.get("architecture"))[:50],
+        variant=plain_text(document.get("variant"))[:50],
+        author=plain_text(document.get("author")),
+        built_at=moment(document.get("created")),
+        user=plain_text(config.get("User")),
+        workdir=plain_text(config.get("WorkingDir")),
         entrypoint=tuple(_list(config.get("Entrypoint"))),
         cmd=tuple(_list(config.get("Cmd"))),
         env=tuple((name, value) for name, _, value in env),
@@ -417,9 +409,9 @@ def read_config(body: bytes) -> ImageConfig:
 def _history(steps: list[Any]) -> list[HistoryLine]:
     return [
         HistoryLine(
-            created_at=_moment(step.get("created")),
-            created_by=_text(step.get("created_by")),
-            comment=_text(step.get("comment")),
+            created_at=moment(step.get("created")),
+            created_by=plain_text(step.get("created_by")),
+            comment=plain_text(step.get("comment")),
             empty=step.get("empty_layer") is True,
         )
         for step in steps[:MAX_LAYERS]
@@ -427,27 +419,14 @@ def _history(steps: list[Any]) -> list[HistoryLine]:
     ]
 
 
-def _moment(value: Any) -> datetime | None:
-    """Return a date that can be true: reproducible builds set the epoch or before.
-
-    Nothing was built later than tomorrow, where a clock may be; far dates are also more
-    than every database and time zone can hold.
-    """
-    try:
-        moment = datetime.fromisoformat(value).astimezone(UTC)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return moment if moment.year > 1980 and moment < datetime.now(UTC) + TOMORROW else None
-
-
-def _written(moment: datetime | None) -> str | None:
-    return moment.isoformat() if moment else None
-
-
 def _list(value: Any) -> list[str]:
     items = value if isinstance(value, list) else []
-    return [_text(item) for item in items[:MAX_LAYERS] if isinstance(item, str)]
+    return [plain_text(item) for item in items[:MAX_LAYERS] if isinstance(item, str)]
 
 
 def _keys(value: Any) -> list[str]:
-    return sorted(_text(key) for key in list(value)[:MAX_LAYERS]) if isinstance(value, dict) else []
+    return (
+        sorted(plain_text(key) for key in list(value)[:MAX_LAYERS])
+        if isinstance(value, dict)
+        else []
+    )

@@ -16,8 +16,8 @@ from sqlalchemy import or_, select, update
 from sqlalchemy.exc import DataError, DBAPIError
 from sqlalchemy.orm import Session
 
+from ..catalog import moments, violations
 from ..catalog.index import count_tags, ensure_image, owning_project
-from ..catalog.violations import note_push
 from ..distribution.notifications import Notification, parse_event
 from ..extensions import db, writing
 from ..gate import claims
@@ -141,7 +141,8 @@ def _push(
 def _tag(session: Session, image: ContainerImage, event: Notification, at: datetime) -> None:
     insert_new(session, Tag, image_id=image.id, name=event.tag, pull_count=0, seen_at=utc_now())
     tag = session.scalars(select(Tag).where(Tag.image_id == image.id, Tag.name == event.tag)).one()
-    note_push(session, image, tag, event.digest, event.actor, at)
+    violations.note_push(session, image, tag, event.digest, event.actor, at)
+    moments.note_push(session, tag, event.digest, at, event.actor)
     if tag.pushed_at is None or tag.pushed_at <= at:
         tag.digest, tag.pushed_at, tag.pushed_by = event.digest, at, event.actor or None
         tag.seen_at = utc_now()

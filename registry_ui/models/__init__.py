@@ -5,7 +5,15 @@ from .base import Base, UTCDateTime, utc_now
 from .credential import DeployToken, DockerSession
 from .event import RefusedDelivery, RegistryEvent, RegistryToken
 from .heartbeat import DIGESTS_READ, GATE_ASKED, REGISTRY_READ, Heartbeat
-from .image import ContainerImage, HeldManifest, Manifest, Tag, UnassignedRepository
+from .image import (
+    AttachedDocument,
+    ContainerImage,
+    HeldManifest,
+    Manifest,
+    Tag,
+    TagMoment,
+    UnassignedRepository,
+)
 from .place import Membership, Namespace, Place, Project
 from .protection import ProtectionRule, ProtectionViolation, TagClaim
 from .removal import Removal
@@ -17,6 +25,7 @@ __all__ = [
     "GATE_ASKED",
     "REGISTRY_READ",
     "AccessToken",
+    "AttachedDocument",
     "AuditEntry",
     "Base",
     "BrowserSession",
@@ -39,6 +48,7 @@ __all__ = [
     "Removal",
     "Tag",
     "TagClaim",
+    "TagMoment",
     "TokenDecision",
     "UTCDateTime",
     "UnassignedRepository",

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import (
     JSON,
     BigInteger,
+    CheckConstraint,
     ForeignKey,
     Index,
     LargeBinary,
@@ -117,6 +118,48 @@ class HeldManifest(Base):
         ForeignKey("container_images.id", ondelete="CASCADE"), primary_key=True
     )
     digest: Mapped[str] = mapped_column(String(150), primary_key=True, index=True)
+
+
+class TagMoment(Base):
+    """A tag was pushed, found to stand for something, or removed: since or until when.
+
+    Kept as long as the image, since events are not. ``found`` is what no push told;
+    ``actor`` is "" where nobody said who it was.
+    """
+
+    __tablename__ = "tag_moments"
+    __table_args__ = (
+        CheckConstraint("action IN ('pushed', 'found', 'removed')", name="action"),
+        Index("ix_tag_moments_image_id_tag_at", "image_id", "tag", "at"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    image_id: Mapped[int] = mapped_column(ForeignKey("container_images.id", ondelete="CASCADE"))
+    tag: Mapped[str] = mapped_column(bytewise(128))
+    action: Mapped[str] = mapped_column(String(10))
+    digest: Mapped[str] = mapped_column(String(150), default="")
+    actor: Mapped[str] = mapped_column(String(255), default="")
+    at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
+
+
+class AttachedDocument(Base):
+    """What an SBOM or an attestation says: read once from the image's repository, verified.
+
+    One row for each repository that it was read from: whoever names its digest elsewhere
+    learns nothing of it. ``kind`` is sbom, provenance, statement or unreadable.
+    """
+
+    __tablename__ = "attached_documents"
+
+    image_id: Mapped[int] = mapped_column(
+        ForeignKey("container_images.id", ondelete="CASCADE"), primary_key=True
+    )
+    digest: Mapped[str] = mapped_column(String(150), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(20))
+    summary: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+    #: Of an SBOM: name, version, type and licence of each. Thousands: only their own page asks.
+    packages: Mapped[list[list[str]] | None] = mapped_column(JSON, deferred=True)
+    read_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
 
 
 class UnassignedRepository(Base):

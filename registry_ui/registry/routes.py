@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response
 from ..access import Right
 from ..catalog import removals, trees
 from ..catalog.deletion import RemovalPlan, plan_image, plan_tag, start
-from ..catalog.detail import tag_view
+from ..catalog.detail import Wanted, tag_view
 from ..catalog.reconcile import reconcile as reconcile_repository
 from ..catalog.reconcile import want_if_stale
 from ..catalog.tag_table import PER_PAGE, SORTS, Query, tag_row, tag_table
@@ -114,10 +114,12 @@ def one_row(path: str, name: str, tag: str) -> str:
 def tag(path: str, name: str, tag: str) -> str:
     """Show one tag as the registry has it now."""
     loaded, row = load_image(path, name)
-    platform = request.args.get("platform", "")
-    view, fresh_at, error = tag_view(row, TagName(tag), platform, registry_host())
-    if str(Right.PULL) not in loaded.can:
-        view.leave_out_content()
+    wanted = Wanted(
+        platform=request.args.get("platform", ""),
+        content=str(Right.PULL) in loaded.can,
+        all_moments=request.args.get("history") == "all",
+    )
+    view, fresh_at, error = tag_view(row, TagName(tag), wanted, registry_host())
     return render_template(
         "tag.html",
         project=loaded.project,
@@ -200,10 +202,13 @@ def _preview(
     back: str,
     errors: dict[str, str],
 ) -> Answer:
+    shown = request.view_args or {}
     page = render_template(
         "removal_preview.html",
         project=loaded.project,
         crumbs=crumbs(loaded.place.path),
+        image_name=shown.get("name", ""),
+        tag=shown.get("tag", ""),
         plan=plan,
         confirm_text=confirm_text,
         action=action,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from registry_ui.demo import samples
-from registry_ui.demo.artifacts import attestation, signature, signature_tag
+from registry_ui.demo.artifacts import artifact, attestation, signature, signature_tag
 from registry_ui.demo.images import Step, image, index
 from registry_ui.models import ContainerImage, ProtectionViolation
 from tests.support.accessibility import COLOURS, small_targets, violations
@@ -42,6 +42,8 @@ def project(stack):
     client.push(f"{project}/app", {signature_tag(ONE): signature(ONE, "example.test/app")})
     client.push(f"{project}/backend", samples.backend_tags())
     client.push(f"{project}/frontend", samples.frontend())
+    client.push(f"{project}/chart", samples.shop_chart())
+    client.push(f"{project}/files", {"1.0": artifact({f"{LONG}.txt": b"x", "b.txt": b"y"})})
     client.push(f"{project}/{LONG}/{LONG}", {"1.0": ONE})
     client.push(f"{project}/many", {f"1.{minor}": ONE for minor in range(60)})
     stack.client(ADMIN).push("unassigned/app", {"1.0": ONE})
@@ -118,6 +120,13 @@ def pages(project: str) -> dict[str, str]:
         "paged image": f"/{project}/-/images/many?page=2&sort=pushed&order=desc",
         "tag": f"{app}/-/tags/1.0",
         "tag of an index": f"{app}/-/tags/both",
+        "attestation": f"{app}/-/tags/both?platform={attestation(AMD).digest}",
+        "SBOM": f"{app}/-/tags/both/-/sbom",
+        "SBOM without result": f"{app}/-/tags/both/-/sbom?q=nothing-like-this",
+        "no SBOM": f"{app}/-/tags/1.0/-/sbom",
+        "chart": f"/{project}/-/images/chart/-/tags/0.3.0_build.7",
+        "files": f"/{project}/-/images/files/-/tags/1.0",
+        "history of a tag": f"{app}/-/tags/1.0?history=all",
         "long tag": f"{app}/-/tags/{'t' * 128}",
         "schema 2 tag": f"/{project}/-/images/backend/-/tags/2.4.1",
         "annotated tag": f"/{project}/-/images/frontend/-/tags/5.0.0",

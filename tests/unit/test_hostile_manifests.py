@@ -16,7 +16,6 @@ from registry_ui.distribution.manifest import (
     MAX_CHILDREN,
     MAX_LAYERS,
     MAX_SIZE,
-    MAX_TEXT,
     TOO_MANY,
     ImageConfig,
     ManifestFacts,
@@ -24,6 +23,7 @@ from registry_ui.distribution.manifest import (
     read_config,
     read_manifest,
 )
+from registry_ui.distribution.untrusted import MAX_TEXT
 
 OCI = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
 from sqlalchemy import insert
 
+from registry_ui.distribution.manifest import read_manifest
 from registry_ui.models import (
     AccessToken,
+    AttachedDocument,
     AuditEntry,
     ContainerImage,
     DeployToken,
     DockerSession,
+    HeldManifest,
+    Manifest,
     Membership,
     Namespace,
     Project,
@@ -20,13 +25,14 @@ from registry_ui.models import (
     ProtectionViolation,
     RegistryEvent,
     Tag,
+    TagMoment,
     TokenDecision,
     UnassignedRepository,
     User,
     utc_now,
 )
 from tests.support.html import Page
-from tests.web.support import digest
+from tests.web.support import OCI_INDEX, OCI_MANIFEST, digest
 
 FEW, MANY = 3, 60
 PEOPLE = ("anonymous", "member", "admin")
@@ -69,6 +75,7 @@ def fill(site, start, stop):
             for n in numbers
         ]
         session.execute(insert(Tag), rows)
+        add_attached(session, image.id, numbers)
         session.commit()
 
 
@@ -77,6 +84,50 @@ def add_image(session, project_id, name, path):
     session.add(image)
     session.flush()
     session.add(Tag(image_id=image.id, name="v1", digest=digest("a"), pushed_at=utc_now()))
+
+
+def add_attached(session, image_id, numbers):
+    """Give the image of `latest` a history, and so many layers, platforms, attestations, packages.
+
+    All of it is in the store already: the registry of these tests is down.
+    """
+    here = {"image_id": image_id, "action": "pushed", "tag": "latest", "digest": digest("a")}
+    session.execute(insert(TagMoment), [{**here, "at": utc_now()} for _ in numbers])
+    inner = [
+        (digest("b"), digest("c")),
+        *((f"sha256:{n:064x}", f"sha512:{n:0128x}") for n in numbers),
+    ]
+    platform, unknown = ({"os": os, "architecture": "x"} for os in ("linux", "unknown"))
+    children = []
+    for image, proof in inner:
+        children.append(
+            {"digest": image, "size": 1, "mediaType": OCI_MANIFEST, "platform": platform}
+        )
+        note = {"type": "attestation-manifest", "digest": image}
+        annotations = {f"vnd.docker.reference.{key}": value for key, value in note.items()}
+        pointer = {"digest": proof, "size": 1, "mediaType": OCI_MANIFEST, "platform": unknown}
+        children.append({**pointer, "annotations": annotations})
+    add_manifest(session, image_id, digest("a"), OCI_INDEX, {"manifests": children})
+    layers = [
+        {"digest": f"sha256:{n:064x}", "size": 1, "mediaType": "application/vnd.in-toto+json"}
+        for n in numbers
+    ]
+    for image, proof in inner:
+        add_manifest(session, image_id, image, OCI_MANIFEST, {"layers": layers})
+        add_manifest(session, image_id, proof, OCI_MANIFEST, {"layers": layers})
+    for layer in layers:
+        packages = [["bash", str(n), "deb", ""] for n in numbers]
+        values = {"kind": "sbom", "summary": {"types": [["deb", 1]]}, "packages": packages}
+        session.merge(AttachedDocument(image_id=image_id, digest=layer["digest"], **values))
+
+
+def add_manifest(session, image_id, name, media_type, document):
+    body = json.dumps(document).encode()
+    facts = read_manifest(media_type, body)
+    values = {"media_type": media_type, "kind": facts.kind, "size": facts.size, "body": body}
+    row = Manifest(digest=name, has_config=False, facts=facts.to_json(), **values)
+    session.merge(row)
+    session.merge(HeldManifest(image_id=image_id, digest=name))
 
 
 def decision(username, repository, **more):
@@ -117,6 +168,9 @@ PAGES = {
     "/acme/app/-/images/many?sort=size": PEOPLE,
     "/acme/app/-/images/many/-/rows": PEOPLE,
     "/acme/app/-/images/many/-/rows/latest": PEOPLE,
+    "/acme/app/-/images/many/-/tags/latest": PEOPLE,
+    "/acme/app/-/images/many/-/tags/latest?history=all": PEOPLE,
+    "/acme/app/-/images/many/-/tags/latest/-/sbom": PEOPLE,
     "/acme/app/-/deploy-tokens": ("member", "admin"),
     "/acme/app/-/protection": ("member", "admin"),
     "/acme/app/-/decisions": ("member", "admin"),

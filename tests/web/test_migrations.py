@@ -9,7 +9,7 @@ from alembic.migration import MigrationContext
 
 from config import ROOT
 from registry_ui.extensions import db
-from registry_ui.models import AccessToken, Membership, User
+from registry_ui.models import AccessToken, Membership, TagMoment, User
 
 MIGRATIONS = str(ROOT / "migrations")
 
@@ -65,3 +65,44 @@ def test_what_was_there_is_there_after_the_upgrade_and_after_the_way_back(old):
         assert connection.exec_driver_sql(count).scalar() == 1
         db.session.remove()
         flask_migrate.upgrade(MIGRATIONS)
+
+
+#: Of these, one says what a tag stood for.
+OLD_EVENTS = [
+    ("push", "v1", "applied"),
+    ("push", "", "applied"),
+    ("push", "v2", "rejected"),
+    ("pull", "v1", "applied"),
+]
+
+
+def test_pushes_that_events_still_tell_are_the_beginning_of_the_history(site):
+    digest = "sha256:" + "a" * 64
+    with site.app.app_context():
+        flask_migrate.downgrade(MIGRATIONS, revision="0002")
+        connection = db.session.connection()
+        place = "(id, kind, path, description, visibility, created_at)"
+        connection.exec_driver_sql(
+            f"INSERT INTO places {place}"
+            " VALUES (3, 'project', 'app', '', 'private', '2026-01-01 00:00:00')"
+        )
+        image = "(id, project_id, name, path, created_at, tag_count, pull_count, reconcile_wanted)"
+        connection.exec_driver_sql(
+            f"INSERT INTO container_images {image}"
+            " VALUES (5, 3, '', 'app', '2026-01-01 00:00:00', 1, 0, false)"
+        )
+        event = "(event_id, received_at, action, repository, tag, digest, actor, raw, status,"
+        for number, (action, tag, status) in enumerate(OLD_EVENTS):
+            connection.exec_driver_sql(
+                f"INSERT INTO registry_events {event} reason, image_id) VALUES"
+                f" ('e{number}', '2026-01-02 00:00:00', '{action}', 'app', '{tag}', '{digest}',"
+                f" 'alice', '', '{status}', '', 5)"
+            )
+        db.session.commit()
+        db.session.remove()
+        flask_migrate.upgrade(MIGRATIONS)
+        db.session.remove()
+    moment = site.row(TagMoment)
+    found = (moment.image_id, moment.tag, moment.action, moment.digest, moment.actor)
+    assert found == (5, "v1", "pushed", digest, "alice")
+    assert moment.at.isoformat() == "2026-01-02T00:00:00+00:00"

@@ -25,6 +25,12 @@ GET  /-/images/-/rows         -- -- ok ok ok ok ok ok
 GET  /-/images/web/api/-/rows -- -- ok ok ok ok ok ok
 GET  /-/tags/v1               -- -- ok ok ok ok ok ok
 GET  /-/images/web/api/-/tags/v1 -- -- ok ok ok ok ok ok
+GET  /-/tags/v1/-/manifest    -- -- no rg rg rg rg rg
+GET  /-/tags/v1/-/config      -- -- no rg rg rg rg rg
+GET  /-/tags/v1/-/sbom        -- -- no ok ok ok ok ok
+GET  /-/images/web/api/-/tags/v1/-/manifest -- -- no rg rg rg rg rg
+GET  /-/images/web/api/-/tags/v1/-/config -- -- no rg rg rg rg rg
+GET  /-/images/web/api/-/tags/v1/-/sbom -- -- no ok ok ok ok ok
 GET  /-/members               in -- ok ok ok ok ok ok
 GET  /-/settings              in -- no no no ok ok ok
 GET  /-/deploy-tokens         in -- no no no ok ok ok
@@ -162,13 +168,21 @@ def assert_table(site, table, path, adapt=lambda _rest, cells: cells, **values):
     assert not wrong, "\n".join(wrong)
 
 
+def is_content(rest):
+    return rest.endswith(("/-/manifest", "/-/config", "/-/sbom"))
+
+
 def internal(rest, cells):
-    """Any signed-in user sees it as a Guest does; who the members are is for members."""
+    """Any signed-in user sees it as a Guest does, and pulls; who the members are is for members."""
+    if is_content(rest):
+        return [cells[0], *[cells[3]] * 7]
     return [cells[0], "--" if rest == "/-/members" else cells[2], *cells[2:]]
 
 
 def public(rest, cells):
-    """Visitors see it too."""
+    """Visitors see it too, and pull."""
+    if is_content(rest):
+        return [cells[3]] * 8
     return ["ok" if cells[0] == "--" else cells[0], *internal(rest, cells)[1:]]
 
 
@@ -199,6 +213,7 @@ def test_what_is_not_there_is_nothing_to_anybody(world):
 
 PLACES_OF_OTHERS = ["/-/images/none", "/-/images/we", "/-/images/web/api/x", "/-/images/v1"]
 PLACES_OF_OTHERS += ["/-/images/web/-/rows", "/-/images/none/-/rows", "/-/images/none/-/tags/v1"]
+PLACES_OF_OTHERS += ["/-/tags/none/-/manifest", "/-/tags/none/-/sbom"]
 PLACES_OF_OTHERS += ["/-/images/web/-/tags/v1", "/-/tags/none", "/-/removals/999999"]
 
 

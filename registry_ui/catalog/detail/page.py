@@ -1,0 +1,108 @@
+"""One tag in full: what it points to, how it was made, what it will run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+
+from ...extensions import db
+from ...models import ContainerImage, Manifest, Tag
+from ...names import TagName
+from ..facts import children_of, facts_of, in_full
+from ..moments import moments_of
+from ..ordering import version_key
+from ..tags import describe
+from .commands import commands, is_for_oras
+from .current import current
+from .printed import printed
+from .referrers import referrers
+from .shown import choose, show
+from .view import MomentView, TagView
+from .words import artifact, labelled
+
+#: So many moments of a tag's history are shown, and so many when all are asked for.
+MOMENTS, ALL_MOMENTS = 20, 500
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What of a tag is shown.
+
+    ``platform`` is the digest of the child of an index, "" for the first; ``content`` whether
+    the reader may pull; ``all_moments`` whether the history is shown to its beginning.
+    """
+
+    platform: str = ""
+    content: bool = False
+    all_moments: bool = False
+
+
+def tag_view(
+    image: ContainerImage, name: TagName, wanted: Wanted, host: str
+) -> tuple[TagView, datetime | None, str | None]:
+    """Return a tag as the registry has it now, when that was, and the trouble if any.
+
+    Raises:
+        NotFound: neither the registry nor, with the registry down, the index has it.
+    """
+    tag, fresh_at, error = current(image, name)
+    view = _base(image, tag)
+    manifest = in_full(tag.digest) if tag.digest else None
+    if manifest is not None:
+        _describe(view, image, manifest, wanted)
+    repository = f"{host}/{image.path}"
+    view.commands = commands(view.kind, repository, tag.name, tag.digest)
+    _add_moments(view, image, repository, ALL_MOMENTS if wanted.all_moments else MOMENTS)
+    return view, fresh_at, error
+
+
+def _base(image: ContainerImage, tag: Tag) -> TagView:
+    view = TagView.of(tag)
+    if tag.digest:
+        query = select(Tag.name).where(
+            Tag.image_id == image.id, Tag.digest == tag.digest, Tag.name != tag.name
+        )
+        view.same_as = sorted(db.session.scalars(query), key=version_key)
+    return view
+
+
+def _describe(view: TagView, image: ContainerImage, manifest: Manifest, wanted: Wanted) -> None:
+    """Add what the store knows of the manifest and of the platform that is chosen."""
+    facts = facts_of(manifest)
+    children = children_of(image.path, [manifest])
+    describe(view, manifest, children)
+    view.media_type, view.artifact_type = facts.media_type, facts.artifact_type
+    view.artifact_words = artifact(facts.artifact_type)
+    view.problems = list(facts.problems)
+    view.annotations = labelled(facts.annotations.items())
+    view.raw_manifest = printed(manifest.body)
+    shown: Manifest | None = manifest
+    if facts.kind == "index":
+        chosen = choose(view, facts, children, wanted.platform)
+        shown = in_full(chosen.digest) if chosen is not None else None
+    if shown is not None:
+        show(view, shown)
+    # An attestation is shown with what it speaks of.
+    attested = {c.attests for c in facts.children if c.digest == view.selected_digest}
+    subjects = {manifest.digest, view.selected_digest, *attested} - {""}
+    index = manifest if facts.kind == "index" else None
+    view.referrers = referrers(image, subjects, index, content=wanted.content)
+    if not wanted.content:
+        view.leave_out_content()
+
+
+def _add_moments(view: TagView, image: ContainerImage, repository: str, limit: int) -> None:
+    moments, view.moments_total = moments_of(db.session(), image, view.name, limit)
+    client = "oras" if is_for_oras(view.kind) or view.kind == "chart" else "docker"
+    view.moments = [
+        MomentView(
+            moment.action,
+            moment.digest,
+            f"{client} pull {repository}@{moment.digest}" if moment.digest else "",
+            moment.at,
+            moment.actor,
+        )
+        for moment in moments
+    ]

@@ -1,0 +1,101 @@
+"""One manifest of a tag, as the page shows it: which platform, its layers and its config."""
+
+from __future__ import annotations
+
+from ...distribution.chart import Chart
+from ...distribution.manifest import ImageConfig, ManifestFacts
+from ...models import Manifest
+from ..facts import facts_of
+from .dockerfile import reconstruct
+from .printed import printed
+from .view import ConfigView, FileView, LayerView, PlatformView, TagView
+from .words import labelled
+
+
+def choose(
+    view: TagView, facts: ManifestFacts, children: dict[str, Manifest], platform: str
+) -> Manifest | None:
+    """List the children of an index; return the one that is shown."""
+    runnable = [child.digest for child in facts.children if not child.is_attestation]
+    offered = {child.digest for child in facts.children}
+    chosen = platform if platform in offered else next(iter(runnable), "")
+    view.selected_digest = chosen
+    for child in facts.children:
+        row = children.get(child.digest)
+        view.views.append(
+            PlatformView(
+                digest=child.digest,
+                label=child.platform or "no platform named",
+                size=row.size if row else None,
+                selected=child.digest == chosen,
+                is_attestation=child.is_attestation,
+            )
+        )
+        if row is None:
+            view.problems.append(f"{child.digest[:19]}… is missing or could not be read")
+    return children.get(chosen)
+
+
+def show(view: TagView, manifest: Manifest) -> None:
+    """Add what one manifest holds: the layers and config of an image, a chart, or files."""
+    facts = facts_of(manifest)
+    if manifest.digest != view.digest:
+        view.annotations = labelled(facts.annotations.items()) or view.annotations
+        view.problems += facts.problems
+        view.raw_manifest = printed(manifest.body)
+    if manifest.config:
+        view.raw_config = printed(manifest.config)
+    if facts.kind == "chart":
+        _show_chart(view, manifest)
+    config = ImageConfig()
+    if facts.kind != "chart" and manifest.config_facts:
+        config = ImageConfig.from_json(manifest.config_facts)
+        _show_config(view, config)
+    if facts.kind == "image":
+        _show_layers(view, facts, config)
+        view.dockerfile = reconstruct(config)
+    else:
+        view.files = [FileView(f.title, f.media_type, f.digest, f.size) for f in facts.layers]
+
+
+def _show_chart(view: TagView, manifest: Manifest) -> None:
+    if manifest.config_facts is None:
+        return
+    view.chart = Chart.from_json(manifest.config_facts)
+    if view.chart.problem:
+        view.problems.append(f"its configuration: {view.chart.problem}")
+
+
+def _show_layers(view: TagView, facts: ManifestFacts, config: ImageConfig) -> None:
+    """Put each layer beside the step of the history that made it, where the numbers agree."""
+    view.history = list(config.history)
+    made_by = [line.created_by for line in config.history if not line.empty]
+    total = sum(layer.size for layer in facts.layers)
+    aligned = len(made_by) == len(facts.layers)
+    view.layers = [
+        LayerView(
+            digest=layer.digest,
+            size=layer.size,
+            media_type=layer.media_type,
+            created_by=made_by[number] if aligned else "",
+            share=layer.size / total if total else 1 / len(facts.layers),
+        )
+        for number, layer in enumerate(facts.layers)
+    ]
+
+
+def _show_config(view: TagView, config: ImageConfig) -> None:
+    if config.problem:
+        view.problems.append(f"its configuration: {config.problem}")
+    view.config = ConfigView(
+        os=config.os,
+        architecture=config.platform.partition("/")[2],
+        user=config.user,
+        workdir=config.workdir,
+        entrypoint=list(config.entrypoint),
+        cmd=list(config.cmd),
+        env=list(config.env),
+        ports=list(config.ports),
+        volumes=list(config.volumes),
+        labels=labelled(config.labels),
+    )

@@ -1,0 +1,105 @@
+"""What a tag stood for, and when: written with every change of a tag, and kept with its image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from sqlalchemy import ScalarResult, func, insert, or_, select
+from sqlalchemy.orm import Session
+
+from ..models import ContainerImage, RegistryEvent, Tag, TagMoment
+from ..token_auth.signer import OWN_SUBJECT
+
+
+def note_push(session: Session, tag: Tag, digest: str, at: datetime, actor: str) -> None:
+    """Note a push that an event told."""
+    if tag.digest != digest:
+        note_before(session, [tag])
+    session.add(
+        TagMoment(
+            image_id=tag.image_id,
+            tag=tag.name,
+            action="pushed",
+            digest=digest,
+            actor=actor,
+            at=at,
+        )
+    )
+
+
+def note_before(session: Session, tags: Iterable[Tag]) -> None:
+    """Note what tags stand for that are about to change, where nothing was ever told of them."""
+    known = [tag for tag in tags if tag.digest is not None]
+    if not known:
+        return
+    query = select(TagMoment.tag).where(
+        TagMoment.image_id == known[0].image_id, TagMoment.tag.in_({tag.name for tag in known})
+    )
+    told = set(session.scalars(query))
+    for tag in known:
+        if tag.name not in told:
+            note_found(session, tag, tag.seen_at)
+
+
+def note_found(session: Session, tag: Tag, at: datetime) -> None:
+    """Note what the registry says that a tag stands for, and of which no push told."""
+    session.add(
+        TagMoment(
+            image_id=tag.image_id, tag=tag.name, action="found", digest=tag.digest or "", at=at
+        )
+    )
+
+
+def note_removed(session: Session, tags: Iterable[Tag], at: datetime, actor: str = "") -> None:
+    """Note that the registry has these tags of one image no more.
+
+    Args:
+        actor: who had tags removed here, for those of which the registry named nobody.
+    """
+    gone = list(tags)
+    if not gone:
+        return
+    told = _removed_by(session, gone)
+    rows = [
+        {
+            "image_id": tag.image_id,
+            "tag": tag.name,
+            "action": "removed",
+            "digest": tag.digest or "",
+            "actor": told.get(tag.name) or told.get(tag.digest or "") or actor,
+            "at": at,
+        }
+        for tag in gone
+    ]
+    session.execute(insert(TagMoment), rows)
+
+
+def _removed_by(session: Session, gone: list[Tag]) -> dict[str, str]:
+    """Return who deleted, by tag and by digest, as events told it; our own calls aside."""
+    events = session.execute(
+        select(RegistryEvent.tag, RegistryEvent.digest, RegistryEvent.actor)
+        .where(
+            RegistryEvent.image_id == gone[0].image_id,
+            RegistryEvent.action == "delete",
+            RegistryEvent.actor.not_in(("", OWN_SUBJECT)),
+            # A deletion before the last push was that of an earlier tag of this name.
+            RegistryEvent.received_at >= min(tag.seen_at for tag in gone),
+            or_(
+                RegistryEvent.tag.in_({tag.name for tag in gone}),
+                RegistryEvent.digest.in_({tag.digest for tag in gone if tag.digest}),
+            ),
+        )
+        .order_by(RegistryEvent.id)
+    ).all()
+    return {event.tag or event.digest: event.actor for event in events}
+
+
+def moments_of(
+    session: Session, image: ContainerImage, tag: str, limit: int
+) -> tuple[ScalarResult[TagMoment], int]:
+    """Return what a tag stood for, the newest first, and how many moments there are in all."""
+    here = (TagMoment.image_id == image.id, TagMoment.tag == tag)
+    total = session.scalar(select(func.count()).select_from(TagMoment).where(*here)) or 0
+    query = select(TagMoment).where(*here).order_by(TagMoment.at.desc(), TagMoment.id.desc())
+    return session.scalars(query.limit(limit)), total

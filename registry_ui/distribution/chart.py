@@ -1,0 +1,88 @@
+"""A helm chart, as its config says: Chart.yaml in JSON, read without trust."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from .errors import RegistryNonsense
+from .manifest import MAX_PARTS
+from .untrusted import TOO_MANY, TooManyParts, count_parts, member, plain_text
+from .wire import parse_json
+
+MAX_ITEMS = 50
+_TEXTS = {
+    "name": "name",
+    "version": "version",
+    "app_version": "appVersion",
+    "description": "description",
+    "type": "type",
+    "kube_version": "kubeVersion",
+    "home": "home",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """What Chart.yaml says; "" where it says nothing.
+
+    ``maintainers`` are (name, e-mail, address), ``dependencies`` (name, version, repository).
+    """
+
+    name: str = ""
+    version: str = ""
+    app_version: str = ""
+    description: str = ""
+    type: str = ""
+    kube_version: str = ""
+    home: str = ""
+    sources: tuple[str, ...] = ()
+    keywords: tuple[str, ...] = ()
+    maintainers: tuple[tuple[str, str, str], ...] = ()
+    dependencies: tuple[tuple[str, str, str], ...] = ()
+    deprecated: bool = False
+    problem: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what from_json() reads back."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Chart:
+        """Rebuild it from the store."""
+        lists = {name: tuple(data[name]) for name in ("sources", "keywords")}
+        triples = {
+            name: tuple((a, b, c) for a, b, c in data[name])
+            for name in ("maintainers", "dependencies")
+        }
+        return cls(**{**data, **lists, **triples})
+
+
+def read_chart(body: bytes) -> Chart:
+    """Return what a chart's config says; an empty one, with the problem, where nothing usable."""
+    try:
+        count_parts(body, MAX_PARTS)
+        document = parse_json(body)
+    except TooManyParts:
+        return Chart(problem=TOO_MANY)
+    except RegistryNonsense:
+        return Chart(problem="it is not JSON")
+    return Chart(
+        **{ours: plain_text(member(document, theirs)) for ours, theirs in _TEXTS.items()},
+        sources=_texts(member(document, "sources")),
+        keywords=_texts(member(document, "keywords")),
+        maintainers=_triples(member(document, "maintainers"), "name", "email", "url"),
+        dependencies=_triples(member(document, "dependencies"), "name", "version", "repository"),
+        deprecated=member(document, "deprecated") is True,
+    )
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    items = value[:MAX_ITEMS] if isinstance(value, list) else []
+    return tuple(plain_text(item) for item in items if isinstance(item, str))
+
+
+def _triples(value: Any, *names: str) -> tuple[tuple[str, str, str], ...]:
+    items = value[:MAX_ITEMS] if isinstance(value, list) else []
+    found = [tuple(plain_text(member(item, name)) for name in names) for item in items]
+    return tuple((a, b, c) for a, b, c in found if a)

@@ -1,0 +1,100 @@
+"""What an SBOM lists: packages, read without trust from SPDX and CycloneDX JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+from .untrusted import member, plain_text
+
+MAX_PACKAGES = 20_000
+#: CycloneDX nests components; what lies deeper is left out.
+MAX_DEPTH = 8
+NO_LICENCE = frozenset({"", "NOASSERTION", "NONE"})
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A package of an image. ``type`` is that of its purl (deb, npm, golang …); "" if unknown."""
+
+    name: str
+    version: str
+    type: str
+    licence: str
+
+
+def read_packages(document: Any) -> list[Package] | None:
+    """Return the packages of an SPDX or CycloneDX document, by name; None for any other."""
+    if not isinstance(document, dict):
+        return None
+    if isinstance(document.get("spdxVersion"), str):
+        listed = _spdx(document)
+    elif document.get("bomFormat") == "CycloneDX":
+        listed = _cyclonedx(document.get("components"))
+    else:
+        return None
+    found = [package for package, _ in zip(listed, range(MAX_PACKAGES), strict=False)]
+    return sorted(found, key=lambda package: (package.name.lower(), package.version))
+
+
+def _spdx(document: dict[str, Any]) -> Iterator[Package]:
+    packages = document.get("packages")
+    for item in packages if isinstance(packages, list) else []:
+        # The image itself is listed too, as what contains the rest.
+        if not isinstance(item, dict) or item.get("primaryPackagePurpose") == "CONTAINER":
+            continue
+        name = plain_text(item.get("name"), 255)
+        if name:
+            yield Package(
+                name=name,
+                version=plain_text(item.get("versionInfo"), 255),
+                type=_purl_type(_spdx_purl(item.get("externalRefs"))),
+                licence=_first_licence(item.get("licenseDeclared"), item.get("licenseConcluded")),
+            )
+
+
+def _spdx_purl(references: Any) -> Any:
+    for reference in references if isinstance(references, list) else []:
+        if member(reference, "referenceType") == "purl":
+            return member(reference, "referenceLocator")
+    return None
+
+
+def _cyclonedx(components: Any, depth: int = 0) -> Iterator[Package]:
+    for item in components if isinstance(components, list) else []:
+        if not isinstance(item, dict):
+            continue
+        name, group = (plain_text(item.get(key), 255) for key in ("name", "group"))
+        if name and item.get("type") != "file":
+            yield Package(
+                name=f"{group}/{name}" if group else name,
+                version=plain_text(item.get("version"), 255),
+                type=_purl_type(item.get("purl")),
+                licence=_cyclonedx_licence(item.get("licenses")),
+            )
+        if depth < MAX_DEPTH:
+            yield from _cyclonedx(item.get("components"), depth + 1)
+
+
+def _cyclonedx_licence(licences: Any) -> str:
+    found = []
+    for item in licences[:20] if isinstance(licences, list) else []:
+        named = (member(item, "license", "id"), member(item, "license", "name"))
+        found.append(_first_licence(member(item, "expression"), *named))
+    return ", ".join(filter(None, found))[:255]
+
+
+def _first_licence(*values: Any) -> str:
+    texts = (plain_text(value, 255) for value in values)
+    return next((text for text in texts if text not in NO_LICENCE), "")
+
+
+def _purl_type(purl: Any) -> str:
+    """Return the type of a package URL: ``deb`` of ``pkg:deb/debian/bash@5.2``."""
+    text = plain_text(purl, 1024)
+    if not text.startswith("pkg:"):
+        return ""
+    found = unquote(text[4:].lstrip("/").partition("/")[0]).lower()
+    return found if found.isascii() and len(found) <= 40 and found.isprintable() else ""

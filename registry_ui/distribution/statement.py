@@ -1,0 +1,100 @@
+"""What is attached to an image: SBOMs, provenance, other statements, read without trust.
+
+An SBOM comes as such, or inside of an in-toto statement; a statement comes as such, or
+in the envelope in which it was signed. No signature is verified here.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from .errors import RegistryNonsense
+from .manifest import DSSE, IN_TOTO, Descriptor
+from .provenance import read_provenance
+from .sbom import Package, read_packages
+from .untrusted import TOO_MANY, TooManyParts, count_parts, member, plain_text
+from .wire import parse_json
+
+#: SBOMs list files and relations too: eight times what a manifest may have. Reading so
+#: many takes a fifth of a second.
+MAX_PARTS = 400_000
+MAX_SUBJECTS = 16
+SIGSTORE = "application/vnd.dev.sigstore.bundle"
+SBOM_TYPES = frozenset(
+    {"application/spdx+json", "text/spdx+json", "application/vnd.cyclonedx+json"}
+)
+SBOM_PREDICATES = ("https://spdx.dev/Document", "https://cyclonedx.org/")
+PROVENANCE_PREDICATES = ("https://slsa.dev/provenance/",)
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What a document says. ``kind`` is sbom, provenance, statement or unreadable.
+
+    ``summary`` holds what a page shows of it; ``packages`` are None but for an SBOM.
+    """
+
+    kind: str
+    summary: dict[str, Any] = field(default_factory=dict)
+    packages: list[Package] | None = None
+
+
+def may_be_read(layer: Descriptor) -> bool:
+    """Whether a layer is an SBOM or provenance by its types; nothing else is fetched."""
+    wrapped = layer.media_type in {IN_TOTO, DSSE} or layer.media_type.startswith(SIGSTORE)
+    if layer.media_type in SBOM_TYPES:
+        return True
+    known = (*SBOM_PREDICATES, *PROVENANCE_PREDICATES)
+    return wrapped and (not layer.predicate_type or layer.predicate_type.startswith(known))
+
+
+def read_statement(body: bytes) -> Statement:
+    """Return what an attached document says; never raises for what it holds."""
+    try:
+        document = _unwrapped(_parsed(body))
+    except TooManyParts:
+        return Statement("unreadable", {"problem": TOO_MANY})
+    except RegistryNonsense:
+        return Statement("unreadable", {"problem": "it is not JSON"})
+    predicate_type = plain_text(member(document, "predicateType"), 255)
+    summary: dict[str, Any] = {"predicate_type": predicate_type, "subjects": _subjects(document)}
+    inner = member(document, "predicate") if predicate_type else document
+    if predicate_type.startswith(PROVENANCE_PREDICATES):
+        return Statement("provenance", {**summary, "provenance": read_provenance(inner).to_json()})
+    packages = read_packages(inner)
+    if packages is None and predicate_type.startswith(SBOM_PREDICATES):
+        packages = read_packages(member(inner, "Data"))  # cosign wraps it once more
+    if packages is None:
+        return Statement("statement" if predicate_type else "unreadable", summary)
+    types = Counter(package.type for package in packages)
+    return Statement("sbom", {**summary, "types": types.most_common()}, packages)
+
+
+def _parsed(body: bytes) -> Any:
+    count_parts(body, MAX_PARTS)
+    return parse_json(body)
+
+
+def _unwrapped(document: Any) -> Any:
+    """Return the statement in an envelope, or what is no envelope as it is."""
+    payload = member(document, "payload") or member(document, "dsseEnvelope", "payload")
+    if not isinstance(payload, str):
+        return document
+    try:
+        return _parsed(base64.b64decode(payload, validate=True))
+    except (binascii.Error, ValueError):
+        raise RegistryNonsense("the envelope holds no base64") from None
+
+
+def _subjects(document: Any) -> list[str]:
+    """Return the digests of which a statement says that it speaks."""
+    listed = member(document, "subject")
+    found = [
+        member(item, "digest", "sha256")
+        for item in (listed[:MAX_SUBJECTS] if isinstance(listed, list) else [])
+    ]
+    return ["sha256:" + plain_text(digest, 64) for digest in found if isinstance(digest, str)]

@@ -1,0 +1,86 @@
+"""Dockerfiles made again of histories as both builders write them."""
+
+from __future__ import annotations
+
+import pytest
+
+from registry_ui.catalog.detail.dockerfile import HEADER, reconstruct
+from registry_ui.distribution.manifest import HistoryLine, ImageConfig
+
+#: What a history says, and what one would have written.
+STEPS = {
+    "/bin/sh -c #(nop) ADD file:1234567890abcdef1234567890abcdef in / ": (
+        "# From the build context, file:1234567890ab…\nADD … /"
+    ),
+    '/bin/sh -c #(nop)  CMD ["bash" "-l"]': 'CMD ["bash", "-l"]',
+    '/bin/sh -c #(nop)  ENTRYPOINT ["start.sh"]': 'ENTRYPOINT ["start.sh"]',
+    "/bin/sh -c apt-get update && apt-get install -y curl": (
+        "RUN apt-get update \\\n    && apt-get install -y curl"
+    ),
+    "RUN /bin/sh -c make # buildkit": "RUN make",
+    "RUN |2 A=1 B=two /bin/sh -c make all # buildkit": (
+        "# With the build arguments A=1 B=two\nRUN make all"
+    ),
+    "|1 A=1 /bin/sh -c make all": "# With the build arguments A=1\nRUN make all",
+    "RUN |0 /bin/sh -c make # buildkit": "RUN make",
+    "COPY --chown=app . /srv # buildkit": "COPY --chown=app . /srv",
+    "ENV PATH=/usr/bin:/bin": "ENV PATH=/usr/bin:/bin",
+    "ENV GREETING=good day": 'ENV GREETING="good day"',
+    "ENV A=1 B=2": "ENV A=1 B=2",
+    "EXPOSE map[80/tcp:{} 443/tcp:{}]": "EXPOSE 80/tcp 443/tcp",
+    "EXPOSE [8080/tcp]": "EXPOSE 8080/tcp",
+    "VOLUME [/data /logs]": 'VOLUME ["/data", "/logs"]',
+    "WORKDIR /srv": "WORKDIR /srv",
+    "USER app": "USER app",
+    'HEALTHCHECK &{["CMD" "start.sh" "--check"] "30s" "3s" "0s" "0s" \'\\x03\'}': (
+        'HEALTHCHECK --interval=30s --timeout=3s CMD ["start.sh", "--check"]'
+    ),
+    'HEALTHCHECK &{["CMD-SHELL" "curl -f localhost"] "0s" "0s" "0s" "0s" \'\\x00\'}': (
+        "HEALTHCHECK CMD curl -f localhost"
+    ),
+    "RUN /bin/sh -c set -e\necho one\necho two # buildkit": (
+        "RUN set -e \\\necho one \\\necho two"
+    ),
+    "debootstrap --variant=minbase": "# debootstrap --variant=minbase",
+    "": "# A step that made a layer, of which nothing is recorded.",
+}
+
+
+def written(*steps, comment=""):
+    lines = tuple(HistoryLine(None, step, comment, empty=False) for step in steps)
+    text = reconstruct(ImageConfig(history=lines))
+    return text.partition("FROM scratch\n")
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_step_is_written_as_one_writes_it(step):
+    assert written(step)[2] == STEPS[step] + "\n"
+
+
+def test_it_says_what_it_is_before_anything_else():
+    before, start, _ = written("# syntax=evil.example/frontend\nRUN x")
+    assert before.startswith(HEADER)
+    assert start == "FROM scratch\n"
+    assert "base image is not known" in before
+
+
+def test_a_comment_stays_a_comment_however_many_lines_it_has():
+    text = written("no instruction\nRUN rm -rf /\n\n# escape=`")[2]
+    assert all(line.startswith("#") for line in text.splitlines())
+
+
+def test_an_image_without_a_history_has_none():
+    assert reconstruct(ImageConfig()) == ""
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        "HEALTHCHECK &{[" + '"a" ' * 1000,
+        "RUN |1 " + "a" * 4000,
+        'CMD ["' + '" "' * 1300,
+        "VOLUME [" + "[" * 4000,
+    ],
+)
+def test_a_step_that_is_made_to_be_slow_is_written_at_once(step):
+    assert written(step)[2]

@@ -1,0 +1,514 @@
+"""The page of one tag: what is attached to the image, what it was before, what one may download."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+
+from registry_ui.catalog.sbom import Package, packages_of
+from registry_ui.extensions import db
+from registry_ui.models import AttachedDocument, ContainerImage
+from registry_ui.presentation import DASH
+from tests.support.html import Page
+from tests.unit.hostile_registry import Answer
+from tests.web.graph import OCI, OCI_CONFIG, OCI_INDEX, Graph, sha256
+
+IMAGE = "acme/app"
+PAGE = f"/{IMAGE}/-/tags/v1"
+IN_TOTO = "application/vnd.in-toto+json"
+SPDX, SLSA = "https://spdx.dev/Document", "https://slsa.dev/provenance/v1"
+EMPTY = "application/vnd.oci.empty.v1+json"
+PACKAGES = [
+    {
+        "name": name,
+        "versionInfo": version,
+        "licenseDeclared": licence,
+        "externalRefs": [{"referenceType": "purl", "referenceLocator": f"pkg:{kind}/{name}"}],
+    }
+    for name, version, licence, kind in (
+        ("zlib", "1.3", "Zlib", "deb"),
+        ("bash", "5.2", "GPL-3.0", "deb"),
+        ("left-pad", "1.0.0", "NOASSERTION", "npm"),
+    )
+]
+PROVENANCE = {
+    "buildDefinition": {
+        "buildType": "https://builds.example/v1",
+        "externalParameters": {
+            "request": {"frontend": "dockerfile.v0", "args": {"target": "prod"}}
+        },
+        "resolvedDependencies": [
+            {
+                "uri": "git+https://git.example/a/b@refs/heads/main",
+                "digest": {"gitCommit": "c0ffee"},
+            }
+        ],
+    },
+    "runDetails": {
+        "builder": {"id": "https://builder.example/run/1"},
+        "metadata": {"startedOn": "2026-11-02T09:00:00Z", "finishedOn": "2026-11-02T09:05:00Z"},
+    },
+}
+
+
+class Attaching(Graph):
+    """A registry whose images have attestations, as buildx writes them."""
+
+    def blob(self, body, media_type=IN_TOTO, **annotations):
+        """Store a blob; return its descriptor."""
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.blobs[sha256(data)] = data
+        pointer = {"mediaType": media_type, "digest": sha256(data), "size": len(data)}
+        return {**pointer, "annotations": annotations} if annotations else pointer
+
+    def statement(self, kind, predicate, about):
+        subject = [{"name": "_", "digest": {"sha256": about.partition(":")[2]}}]
+        body = {"predicateType": kind, "subject": subject, "predicate": predicate}
+        return self.blob(body, **{"in-toto.io/predicate-type": kind})
+
+    def artifact(self, *layers, config=EMPTY, **more):
+        pointer = self.blob({}, config)
+        document = {"schemaVersion": 2, "config": pointer, "layers": list(layers), **more}
+        return self.store(OCI, document)
+
+    def attested(self, *layers, seed="one"):
+        """Store an index of an image and the attestation of it; return both digests."""
+        image = self.image(seed)
+        layers = [layer(image) if callable(layer) else layer for layer in layers]
+        proof = self.artifact(*layers)
+        children = [
+            {"mediaType": OCI, "digest": image, "size": 1, "platform": PLATFORM},
+            {
+                "mediaType": OCI,
+                "digest": proof,
+                "size": 1,
+                "platform": {"os": "unknown", "architecture": "unknown"},
+                "annotations": {
+                    "vnd.docker.reference.type": "attestation-manifest",
+                    "vnd.docker.reference.digest": image,
+                },
+            },
+        ]
+        return self.store(OCI_INDEX, {"schemaVersion": 2, "manifests": children}), image
+
+    def sbom(self, packages, about):
+        return self.statement(SPDX, {"spdxVersion": "SPDX-2.3", "packages": packages}, about)
+
+
+PLATFORM = {"os": "linux", "architecture": "amd64"}
+
+
+@pytest.fixture
+def graph(registry):
+    registry.answer = made = Attaching()
+    return made
+
+
+@pytest.fixture
+def site(served, graph):
+    served.users("reader", "visitor")
+    served.project(IMAGE)
+    served.member("acme", "reader", "reporter")
+    served.member("acme", "visitor", "guest")
+    return served
+
+
+def adopt(site):
+    assert site.app.test_cli_runner().invoke(args=["reconcile"]).exit_code == 0
+
+
+def page(site, url=PAGE, who="reader"):
+    answer = site.browser(who).get(url)
+    assert answer.status_code == 200, answer.text
+    return Page(answer.text)
+
+
+@pytest.fixture
+def attested(site, graph):
+    whole, _ = graph.attested(
+        lambda about: graph.sbom(PACKAGES, about),
+        lambda about: graph.statement(SLSA, PROVENANCE, about),
+    )
+    graph.tag(IMAGE, v1=whole)
+    adopt(site)
+    return site
+
+
+# -- what is attached ------------------------------------------------------------
+
+
+def test_the_provenance_says_who_built_what_and_when(attested):
+    shown = page(attested)
+    assert shown.facts["Builder"] == "https://builder.example/run/1"
+    assert shown.links["https://git.example/a/b"] == "https://git.example/a/b"
+    assert shown.facts["Revision"] == "c0ffee"
+    assert shown.facts["Build type"] == "https://builds.example/v1"
+    (started,) = [t for t in shown.all("time") if "2026-11-02 09:00:00" in t.attrs["title"]]
+    assert started.attrs["datetime"] == "2026-11-02T09:00:00Z"
+    rows = {row["Parameter"]: row["Value"] for row in shown.table("Parameters of the build")}
+    assert rows == {"frontend": "dockerfile.v0", "target": "prod"}
+
+
+def test_the_sbom_is_counted_by_type_and_each_type_leads_to_its_packages(attested):
+    shown = page(attested)
+    assert "3 packages: 2 deb, 1 npm" in shown.text
+    assert [r["Package"] for r in page(attested, shown.links["npm"]).table("Packages")] == [
+        "left-pad"
+    ]
+
+
+def test_the_packages_are_searched_and_filtered_and_paged(site, graph):
+    many = [{**PACKAGES[0], "name": f"lib{n:03}"} for n in range(230)]
+    whole, _ = graph.attested(lambda about: graph.sbom([*many, *PACKAGES], about))
+    graph.tag(IMAGE, v1=whole)
+    adopt(site)
+    first = page(site, f"{PAGE}/-/sbom")
+    rows = first.table("Packages")
+    assert len(rows) == 100
+    assert rows[0] == {"Package": "bash", "Version": "5.2", "Type": "deb", "Licence": "GPL-3.0"}
+    assert "Page 1 of 3, 233 packages" in first.text
+    assert len(page(site, f"{PAGE}/-/sbom?page=3").table("Packages")) == 33
+    assert len(page(site, f"{PAGE}/-/sbom?page=99").table("Packages")) == 33
+    found = page(site, f"{PAGE}/-/sbom?q=GPL").table("Packages")
+    assert [row["Package"] for row in found] == ["bash"]
+    found = page(site, f"{PAGE}/-/sbom?q=lib22&type=deb").table("Packages")
+    assert len(found) == 10
+    assert "No package matches" in page(site, f"{PAGE}/-/sbom?type=cargo").text
+
+
+def test_an_image_without_an_sbom_says_how_to_attach_one(site, graph):
+    graph.tag(IMAGE, v1=graph.image("one"))
+    adopt(site)
+    text = page(site, f"{PAGE}/-/sbom").text
+    assert "No SBOM is attached" in text
+    assert "docker buildx build --sbom=true" in text
+    assert "/-/sbom" not in "".join(page(site).links.values())
+
+
+def test_documents_are_fetched_once_and_then_known(attested, registry):
+    first = page(attested)
+    registry.asked.clear()
+    assert page(attested).text == first.text
+    assert [asked.path for asked in registry.asked] == [f"/v2/{IMAGE}/manifests/v1"]
+    registry.asked.clear()
+    page(attested, f"{PAGE}/-/sbom")
+    assert [asked.path for asked in registry.asked] == [f"/v2/{IMAGE}/manifests/v1"]
+
+
+def test_while_the_registry_is_down_everything_is_shown_as_last_known(attested, registry):
+    page(attested)
+    registry.answer = lambda _asked: Answer(503)
+    shown = page(attested)
+    assert "Retry" in shown.links
+    assert shown.facts["Revision"] == "c0ffee"
+    packages = page(attested, f"{PAGE}/-/sbom")
+    assert "Retry" in packages.links
+    assert len(packages.table("Packages")) == 3
+    answer = attested.browser("reader").get(f"{PAGE}/-/manifest")
+    assert answer.status_code == 200
+
+
+def test_who_may_not_pull_sees_what_is_attached_but_nothing_of_what_it_says(attested):
+    page(attested)
+    shown = page(attested, who="visitor")
+    assert "Attestation" in shown.section("Attached to this image")
+    for words in ("builder.example", "packages", "c0ffee", "dockerfile"):
+        assert words not in shown.text
+    for rest in ("sbom", "manifest", "config"):
+        assert attested.browser("visitor").get(f"{PAGE}/-/{rest}").status_code == 403
+
+
+def test_the_packages_are_there_for_a_platform_and_for_its_index(attested, graph):
+    whole = graph.tags[IMAGE]["v1"]
+    page(attested)
+    (platform,) = [
+        child["digest"]
+        for child in json.loads(graph.manifests[whole][1])["manifests"]
+        if child["platform"] == PLATFORM
+    ]
+    with attested.app.app_context():
+        image = db.session.query(ContainerImage).one()
+        found = packages_of(image, whole)
+        assert found[0] == Package("bash", "5.2", "deb", "GPL-3.0")
+        assert [package.licence for package in found] == ["GPL-3.0", "", "Zlib"]
+        assert packages_of(image, platform) == found
+        assert packages_of(image, "sha256:" + "0" * 64) is None
+
+
+CYCLONEDX = {
+    "bomFormat": "CycloneDX",
+    "components": [
+        {
+            "type": "library",
+            "group": "org.acme",
+            "name": "tool",
+            "version": "2",
+            "purl": "pkg:maven/org.acme/tool@2",
+            "licenses": [{"license": {"id": "MIT"}}, {"expression": "Apache-2.0"}],
+            "components": [{"type": "library", "name": "inner", "purl": "pkg:npm/inner"}],
+        },
+        {"type": "file", "name": "/etc/passwd"},
+    ],
+}
+
+
+def envelope(body):
+    payload = base64.b64encode(json.dumps(body).encode()).decode()
+    return {"payloadType": IN_TOTO, "payload": payload, "signatures": []}
+
+
+#: Where clients put an SBOM beside an image: media type and body of the layer, and the tag.
+PLACES = {
+    "attested by cosign": (
+        "application/vnd.dsse.envelope.v1+json",
+        envelope({"predicateType": "https://cyclonedx.org/bom", "predicate": CYCLONEDX}),
+        ".att",
+    ),
+    "attached by cosign": ("application/vnd.cyclonedx+json", CYCLONEDX, ".sbom"),
+    "a referrer": ("application/vnd.cyclonedx+json", CYCLONEDX, ""),
+}
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_an_sbom_is_found_wherever_clients_put_it(site, graph, name):
+    media_type, body, suffix = PLACES[name]
+    image = graph.image("one")
+    holder = graph.artifact(graph.blob(body, media_type), artifactType=media_type)
+    if not suffix:
+        holder = graph.index(holder)
+    graph.tag(IMAGE, v1=image, **{image.replace(":", "-") + suffix: holder})
+    adopt(site)
+    rows = page(site, f"{PAGE}/-/sbom").table("Packages")
+    assert rows == [
+        {"Package": "inner", "Version": DASH, "Type": "npm", "Licence": DASH},
+        {"Package": "org.acme/tool", "Version": "2", "Type": "maven", "Licence": "MIT, Apache-2.0"},
+    ]
+    assert "2 packages" in page(site).section("Attached to this image")
+
+
+# -- what nobody should trust ----------------------------------------------------
+
+HOSTILE = {
+    "brackets": b"[" * 4_000_000,
+    "many parts": b'{"spdxVersion": "SPDX-2.3", "packages": [' + b"{}," * 1_000_000 + b"{}]}",
+    "no JSON": b"<script>alert(1)</script>",
+    "deep": b'{"predicateType": "https://spdx.dev/Document", "predicate": ' + b"[" * 90_000,
+    "other shapes": json.dumps(
+        {"predicateType": SPDX, "subject": 7, "predicate": {"spdxVersion": "x", "packages": {}}}
+    ).encode(),
+    "packages of nothing": json.dumps(
+        {"spdxVersion": "SPDX-2.3", "packages": [7, None, {"name": 5}, {"name": "\0"}]}
+    ).encode(),
+    "an envelope of noise": b'{"payload": "%%%%"}',
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_document_that_cannot_be_read_leaves_a_page_that_can(site, graph, name):
+    whole, _ = graph.attested(
+        graph.blob(HOSTILE[name]), lambda about: graph.statement(SLSA, PROVENANCE, about)
+    )
+    graph.tag(IMAGE, v1=whole)
+    adopt(site)
+    for _ in range(2):
+        assert page(site).facts["Revision"] == "c0ffee"
+    assert page(site, f"{PAGE}/-/sbom").all("script") == page(site, "/").all("script")
+
+
+def test_a_document_that_is_not_what_its_digest_says_is_not_believed(site, graph):
+    whole, _ = graph.attested(lambda about: graph.sbom(PACKAGES, about))
+    graph.tag(IMAGE, v1=whole)
+    digest = next(d for d, body in graph.blobs.items() if b"spdxVersion" in body)
+    graph.blobs[digest] = graph.blobs[digest].replace(b"bash", b"evil")
+    adopt(site)
+    shown = page(site)
+    assert "is not what its digest" in shown.text
+    assert "evil" not in page(site, f"{PAGE}/-/sbom").text
+    assert site.rows(AttachedDocument) == []
+
+
+def test_a_document_that_is_too_large_is_named_and_not_fetched(site, graph, registry):
+    layer = {**graph.blob({}), "size": 5_000_000}
+    whole, _ = graph.attested(layer)
+    graph.tag(IMAGE, v1=whole)
+    adopt(site)
+    registry.asked.clear()
+    assert "too large to be read" in page(site).text
+    assert not [a for a in registry.asked if layer["digest"] in a.path]
+
+
+def test_provenance_with_scripts_and_dates_that_cannot_be_is_text(site, graph):
+    hostile = {
+        "builder": {"id": "javascript:alert(1)"},
+        "buildType": "<script>alert(2)</script>",
+        "invocation": {
+            "configSource": {"uri": "git+javascript:alert(3)", "digest": {"sha1": "<b>x</b>"}},
+            "parameters": {"args": {f"<i>{n}": ["x"] for n in range(1000)}, "a": "<img src=x>"},
+        },
+        "metadata": {
+            "buildStartedOn": "9999-12-31T23:59:59-14:00",
+            "buildFinishedOn": {"a": "b"},
+        },
+        "materials": "none",
+    }
+    whole, _ = graph.attested(
+        lambda about: graph.statement("https://slsa.dev/provenance/v0.2", hostile, about)
+    )
+    graph.tag(IMAGE, v1=whole)
+    adopt(site)
+    shown = page(site)
+    assert shown.facts["Builder"] == "javascript:alert(1)"
+    assert shown.facts["Source"] == "javascript:alert(3)"
+    assert shown.facts["Build started"] == "not recorded"
+    assert shown.facts["Build type"] == "<script>alert(2)</script>"
+    assert not [url for url in shown.links.values() if "javascript" in url]
+
+
+def test_a_statement_about_another_image_is_called_so(site, graph):
+    other = "sha256:" + "0" * 64
+    whole, _ = graph.attested(lambda _about: graph.sbom(PACKAGES, other))
+    graph.tag(IMAGE, v1=whole)
+    adopt(site)
+    assert "speaks of another image" in page(site).text
+
+
+def test_a_document_read_elsewhere_opens_nothing_here(attested, graph):
+    """Whoever names the digest of another project's SBOM learns nothing that it holds."""
+    page(attested)
+    sbom = next(d for d, body in graph.blobs.items() if b"spdxVersion" in body)
+    body = graph.blobs.pop(sbom)
+    pointer = {"mediaType": IN_TOTO, "digest": sbom, "size": len(body)}
+    attested.users("thief")
+    attested.project("thief/loot")
+    attested.member("thief/loot", "thief", "owner")
+    whole, _ = graph.attested(pointer, seed="two")
+    graph.tag("thief/loot", v1=whole)
+    adopt(attested)
+    assert "bash" not in page(attested, "/thief/loot/-/tags/v1/-/sbom", "thief").text
+
+
+# -- charts and other artifacts --------------------------------------------------
+
+
+def with_chart(graph, metadata):
+    config = graph.blob(metadata, "application/vnd.cncf.helm.config.v1+json")
+    layer = graph.blob(b"tar", "application/vnd.cncf.helm.chart.content.v1.tar+gzip")
+    return graph.store(OCI, {"schemaVersion": 2, "config": config, "layers": [layer]})
+
+
+def test_a_chart_is_shown_as_what_its_chart_yaml_says(site, graph):
+    metadata = {
+        "name": "shop",
+        "version": "1.2.3",
+        "appVersion": "9",
+        "description": "Sells <b>fruit</b>",
+        "home": "https://shop.example/",
+        "sources": ["javascript:alert(1)", "https://git.example/shop"],
+        "maintainers": [{"name": "Alice", "email": "alice@shop.example", "url": "javascript:x"}, 7],
+        "dependencies": [{"name": "redis", "version": "1.x", "repository": "oci://charts.example"}],
+        "deprecated": True,
+    }
+    graph.tag(IMAGE, v1=with_chart(graph, metadata))
+    adopt(site)
+    shown = page(site)
+    assert (shown.facts["Name"], shown.facts["Version"]) == ("shop", "1.2.3")
+    assert shown.facts["Version of the application"] == "9"
+    assert "Sells <b>fruit</b>" in shown.text
+    assert "Alice" in shown.facts["Maintainers"]
+    assert shown.table("Dependencies") == [
+        {"Chart": "redis", "Version": "1.x", "Repository": "oci://charts.example"}
+    ]
+    assert "deprecated" in shown.text
+    links = set(shown.links.values())
+    assert {"https://shop.example/", "https://git.example/shop"} <= links
+    assert not [url for url in links if url.startswith("javascript")]
+    assert "helm install my-release oci://" in shown.text
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b'{"maintainers": 7}', b"{" * 100_000])
+def test_a_chart_whose_config_is_no_chart_is_shown_all_the_same(site, graph, body):
+    graph.tag(IMAGE, v1=with_chart(graph, body))
+    adopt(site)
+    assert page(site).facts["Digest"].startswith("sha256:")
+
+
+def test_the_files_of_an_artifact_are_listed_by_their_titles(site, graph):
+    layer = graph.blob(b"hello", "text/plain", **{"org.opencontainers.image.title": "notes.txt"})
+    graph.tag(IMAGE, v1=graph.artifact(layer, artifactType="application/vnd.acme.notes"))
+    adopt(site)
+    (row,) = page(site).table("Files")
+    assert (row["File"], row["Media type"], row["Size"]) == ("notes.txt", "text/plain", "5 B")
+    assert page(site).facts["Artifact type"] == "application/vnd.acme.notes"
+    assert "oras pull" in page(site).text
+
+
+# -- downloads -------------------------------------------------------------------
+
+
+def test_manifests_and_configs_are_downloaded_byte_for_byte_and_harmless(attested, graph):
+    whole = graph.tags[IMAGE]["v1"]
+    index = json.loads(graph.manifests[whole][1])
+    platform = index["manifests"][0]["digest"]
+    inner = graph.manifests[platform][1]
+    browser = attested.browser("reader")
+    wanted = {
+        "manifest": graph.manifests[whole][1],
+        f"manifest?platform={platform}": inner,
+        "config": graph.blobs[json.loads(inner)["config"]["digest"]],
+    }
+    for rest, body in wanted.items():
+        answer = browser.get(f"{PAGE}/-/{rest}")
+        assert answer.data == body
+        kind = rest.partition("?")[0]
+        disposition = f'attachment; filename="app-v1-{kind}.json"'
+        assert answer.headers["Content-Disposition"] == disposition
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.mimetype == "application/json"
+
+
+@pytest.mark.parametrize("platform", ["x", "sha256:" + "0" * 64, "\0", "../..", "a" * 5000])
+def test_what_the_index_does_not_have_is_not_there_to_download(attested, platform):
+    for rest in ("manifest", "config", "sbom"):
+        answer = attested.browser("reader").get(
+            f"{PAGE}/-/{rest}", query_string={"platform": platform}
+        )
+        assert answer.status_code == 404, rest
+
+
+def test_a_tag_that_is_not_there_has_nothing_to_download(attested):
+    for rest in ("manifest", "config", "sbom"):
+        answer = attested.browser("reader").get(f"/{IMAGE}/-/tags/none/-/{rest}")
+        assert answer.status_code == 404, rest
+
+
+# -- how to pull -----------------------------------------------------------------
+
+
+def test_there_is_a_line_for_every_client_by_tag_and_by_digest(attested, graph):
+    text = page(attested).text
+    host = attested.app.config["SETTINGS"].registry_host
+    whole = graph.tags[IMAGE]["v1"]
+    for start in ("docker pull", "podman pull", "image:", "FROM"):
+        for reference in (f"{host}/{IMAGE}:v1", f"{host}/{IMAGE}@{whole}"):
+            assert f"{start} {reference}" in text
+
+
+def test_labels_of_the_specification_have_words(site, graph):
+    labels = {"org.opencontainers.image.licenses": "MIT", "org.opencontainers.image.x": "y"}
+    graph.tag(IMAGE, v1=graph.image("one", config={"Labels": labels}))
+    adopt(site)
+    found = {row["Label"]: row["Value"] for row in page(site).table("Labels")}
+    assert found == {
+        "Licences org.opencontainers.image.licenses": "MIT",
+        "org.opencontainers.image.x": "y",
+    }
+
+
+def test_a_manifest_is_printed_for_reading(site, graph):
+    body = json.dumps({"seed": 1, "config": {"mediaType": OCI_CONFIG}}).encode()
+    graph.tag(IMAGE, v1=graph.store(OCI, body))
+    adopt(site)
+    (text,) = [e.parts for e in page(site).all("pre") if e.attrs.get("aria-label") == "Manifest"]
+    assert '"seed": 1,\n' in text[0].parts[0]
