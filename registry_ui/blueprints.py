@@ -15,6 +15,7 @@ from .projects.deploy_token_routes import blueprint as deploy_tokens
 from .projects.routes import blueprint as projects
 from .registry.compare_routes import blueprint as compare
 from .registry.routes import blueprint as registry
+from .search.routes import blueprint as search
 from .site import blueprint as site
 from .token_auth.pages import blueprint as decisions
 from .token_auth.routes import blueprint as token_auth
@@ -52,6 +53,6 @@ def init_app(app: Flask) -> None:
     app.url_map.converters["name"] = NameConverter
     app.url_map.converters["tag"] = TagConverter
     connection.init_app(app, app.config["SETTINGS"])
-    pages = (site, accounts, admin, compare, decisions, deploy_tokens, registry, projects)
+    pages = (site, accounts, admin, compare, decisions, deploy_tokens, registry, search, projects)
     for blueprint in (token_auth, events, api, *pages):
         app.register_blueprint(blueprint)
