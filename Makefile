@@ -3,7 +3,8 @@
 PYTHON_FILES := config.py wsgi.py registry_ui migrations tests deploy
 VENV := sh deploy/venv.sh
 
-.PHONY: help run run-gate demo screenshots test bench-token bench-browse check format audit requirements
+.PHONY: help run run-gate demo screenshots test bench-token bench-browse bench-search check format \
+	audit requirements
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\): *## /\1 /p' $(MAKEFILE_LIST) | \
@@ -36,6 +37,10 @@ bench-token: ## Measure the token endpoint beside a view that only signs (needs 
 bench-browse: ## Measure the pages beside the registry's own answers
 	@$(VENV) requirements.txt requirements-dev.txt
 	.venv/bin/python -m tests.benchmarks.browsing
+
+bench-search: ## Measure the search with 100,000 tags in 20,000 images
+	@$(VENV) requirements.txt requirements-dev.txt
+	.venv/bin/python -m tests.benchmarks.search
 
 check: ## Lint, types, import rules, templates
 	@$(VENV) requirements.txt requirements-dev.txt

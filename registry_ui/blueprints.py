@@ -16,8 +16,10 @@ from .gate.routes import blueprint as gate
 from .projects.deploy_token_routes import blueprint as deploy_tokens
 from .projects.protection_routes import blueprint as protection
 from .projects.routes import blueprint as projects
+from .registry.compare_routes import blueprint as compare
 from .registry.content_routes import blueprint as content
 from .registry.routes import blueprint as registry
+from .search.routes import blueprint as search
 from .site import blueprint as site
 from .token_auth import proof
 from .token_auth.pages import blueprint as decisions
@@ -62,11 +64,13 @@ def init_app(app: Flask) -> None:
         site,
         accounts,
         admin,
+        compare,
         decisions,
         deploy_tokens,
         protection,
         registry,
         content,
+        search,
         projects,
     )
     for blueprint in (token_auth, events, gate, api, *pages):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from flask import request
+
+T = TypeVar("T")
 
 PER_PAGE = 50
 
@@ -27,6 +31,10 @@ class Page:
     def offset(self) -> int:
         """How many rows come before it."""
         return (self.number - 1) * PER_PAGE
+
+    def cut(self, rows: Sequence[T]) -> Sequence[T]:
+        """Return the rows of this page, of all that there are."""
+        return rows[self.offset : self.offset + PER_PAGE]
 
 
 def crumbs(path: str) -> list[tuple[str, str]]:

@@ -21,6 +21,7 @@ from flask import Flask, current_app, request, url_for
 from markupsafe import Markup
 
 DASH = "\N{EN DASH}"
+MINUS = "\N{MINUS SIGN}"
 
 #: Builds that want to be reproducible write one of these: the epoch, or the first day
 #: that a zip archive can hold.
@@ -53,6 +54,13 @@ def size(value: int | None) -> str:
     while round(amount, 1) >= 1000 and unit < len(_UNITS) - 1:
         amount, unit = amount / 1000, unit + 1
     return f"{amount:.1f} {_UNITS[unit]}" if unit else f"{value} B"
+
+
+def difference(value: int | None) -> str:
+    """Return by how many bytes something grew or shrank (``+12.3 MB``), or a dash for None."""
+    if not value:
+        return DASH if value is None else "no change"
+    return f"{'+' if value > 0 else MINUS}{size(abs(value))}"
 
 
 def number(value: int | None) -> str:
@@ -319,12 +327,26 @@ def chain(folder: Any) -> list[Any]:
     return found
 
 
+FILTERS = (
+    size,
+    difference,
+    number,
+    counted,
+    percent,
+    short_digest,
+    short_tag,
+    ago,
+    plain,
+    records,
+)
+
+
 def init_app(app: Flask) -> None:
     """Register filters, tests and globals of the templates."""
     environment = app.jinja_env
     environment.trim_blocks = True
     environment.lstrip_blocks = True
-    for function in (size, number, counted, percent, short_digest, short_tag, ago, plain, records):
+    for function in FILTERS:
         environment.filters[function.__name__] = function
     for helper in (image_url, reference_url, trail, here, asset, bar, chain, choices):
         environment.globals[helper.__name__] = helper

@@ -14,13 +14,17 @@ from ..extensions import csrf, db
 from ..models import ContainerImage, Tag
 from ..pages import page_number
 from ..projects import listing
-from ..security import load, load_image
+from ..search.query import parse
+from ..search.service import Finder, ImageHit, TagHit
+from ..security import load, load_image, registry_host
 
 blueprint = Blueprint("api", __name__, url_prefix="/api/v4")
 csrf.exempt(blueprint)
 
 #: Repositories in one answer of the catalog.
 MAX_CATALOG = 1000
+#: Of each kind in one answer of the search.
+DEFAULT_FOUND, MAX_FOUND = 20, 100
 
 
 @blueprint.before_request
@@ -101,6 +105,49 @@ def catalog() -> Response:
         following = url_for("api.catalog", n=n, last=found[n - 1])
         response.headers["Link"] = f'<{following}>; rel="next"'
     return response
+
+
+@blueprint.get("/registry/search")
+def search() -> Response:
+    """Find namespaces, projects, images and tags; ``n`` of each kind at most."""
+    query = parse(request.args.get("q", ""), registry_host())
+    asked = request.args.get("n", "")
+    is_number = asked.isascii() and asked.isdigit() and len(asked) < 8
+    n = min(int(asked), MAX_FOUND) if is_number else DEFAULT_FOUND
+    found = Finder(db.session(), g.principal).find(query, n)
+    return jsonify(
+        query=query.text,
+        namespaces=[{"path": hit.path, "description": hit.description} for hit in found.namespaces],
+        projects=[
+            {"path": hit.path, "description": hit.description, "visibility": hit.visibility}
+            for hit in found.projects
+        ],
+        images=[_image_hit(hit) for hit in found.images],
+        tags=[_tag_hit(hit) for hit in found.tags],
+        more=[kind for kind, hits in found.kinds.items() if hits.more],
+    )
+
+
+def _image_hit(hit: ImageHit) -> dict[str, Any]:
+    return {
+        "project": hit.project_path,
+        "name": hit.name,
+        "repository": hit.path,
+        "tag_count": hit.tag_count,
+        "last_push_at": _moment(hit.last_push_at),
+    }
+
+
+def _tag_hit(hit: TagHit) -> dict[str, Any]:
+    return {
+        "project": hit.project_path,
+        "image": hit.image_name,
+        "name": hit.name,
+        "reference": f"{hit.repository}:{hit.name}",
+        "digest": hit.digest,
+        "pushed_at": _moment(hit.pushed_at),
+        "pushed_by": hit.pushed_by,
+    }
 
 
 def _project(row: listing.ProjectRow) -> dict[str, Any]:

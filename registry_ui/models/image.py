@@ -62,14 +62,15 @@ class Tag(Base):
         UniqueConstraint("image_id", "name"),
         Index("ix_tags_image_id_digest", "image_id", "digest"),
         Index("ix_tags_image_id_pushed_at", "image_id", "pushed_at"),
+        Index("ix_tags_name", "name"),
         Index("ix_tags_pushed_at", "pushed_at"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     image_id: Mapped[int] = mapped_column(ForeignKey("container_images.id", ondelete="CASCADE"))
     name: Mapped[str] = mapped_column(bytewise(128))
-    #: None until an event or a read tells it.
-    digest: Mapped[str | None] = mapped_column(String(150))
+    #: None until an event or a read tells it. Searched for by its beginning.
+    digest: Mapped[str | None] = mapped_column(bytewise(150), index=True)
     #: Only where an event told us; a build date is a fact of the image, not of the tag.
     pushed_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     pushed_by: Mapped[str | None] = mapped_column(String(255))

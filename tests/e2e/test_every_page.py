@@ -85,10 +85,22 @@ def pages(project: str) -> dict[str, str]:
     """Every page of the site, by what it is."""
     root = project.partition("/")[0]
     app = f"/{project}/-/images/app"
+    old, long = f"/-/compare?from={project}/app:1.0", f"{project}/{LONG}/{LONG}:1.0"
     return {
         "home": "/",
         "search": "/?q=shop",
         "search without result": "/?q=nothing-like-this",
+        "what can be searched": "/-/search",
+        "search everywhere": "/-/search?q=1.",
+        "search everywhere for long names": f"/-/search?q={LONG[:20]}",
+        "search everywhere without result": f"/-/search?q={LONG}-nothing",
+        "search for tags": f"/-/search?q={'t' * 20}&kind=tags",
+        "what can be compared": "/-/compare",
+        "what a tag is compared with": old,
+        "compared": f"/-/compare?from={project}/backend:2.4.1&to={project}/frontend:5.0.0",
+        "compared, of platforms": f"/-/compare?from={project}/app:both&to={project}/app:1.0",
+        "compared, long": f"/-/compare?from={project}/app:{'t' * 128}&to={long}",
+        "compared, identical": f"{old}&to={project}/app:latest",
         "profile": "/-/profile",
         "decisions": "/-/decisions",
         "no decisions": "/-/decisions?repository=nothing/like/this",

@@ -178,6 +178,9 @@ PAGES = {
     "/-/decisions": ("member", "admin"),
     "/-/decisions?repository=acme&refused=1": ("member",),
     "/-/access-check?repository=acme/app": ("member", "admin"),
+    "/-/search?q=p": PEOPLE,
+    "/-/search?q=many:t": PEOPLE,
+    "/-/compare?from=acme/app/many:t1": PEOPLE,
     "/-/profile": ("member", "admin"),
     "/-/new/project": ("member", "admin"),
     "/-/admin": ("admin",),
@@ -187,6 +190,7 @@ PAGES = {
     "/-/admin/audit": ("admin",),
     "/-/admin/decisions": ("admin",),
     "/api/v4/projects": ("anonymous",),
+    "/api/v4/registry/search?q=p": ("anonymous",),
     "/api/v4/projects/acme/app/-/images": ("anonymous",),
 }
 

@@ -29,6 +29,9 @@ FOR_VISITORS = {"accounts.sign_in", "accounts.sign_out", *WITHOUT_FORM}
 OPEN = {
     "static",
     "api.catalog",
+    "api.search",
+    "compare.show",
+    "search.show",
     "site.healthz",
     "site.readyz",
     "site.roles",

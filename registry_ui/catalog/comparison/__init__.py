@@ -1,0 +1,1 @@
+"""Two manifests side by side, of any two images: what they share and what differs."""

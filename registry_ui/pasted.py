@@ -1,0 +1,80 @@
+"""What people paste from a terminal, a pipeline or a page, read as a reference. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from .names import NameInvalid, Reference, TagName
+
+#: A name, a tag and a digest are shorter, with the command around them.
+MAX_PASTED = 1024
+
+_SCHEME = re.compile(r"(?:oci|docker|docker-daemon|https?)://", re.IGNORECASE)
+_VERSION = re.compile(r"--version[= ]\s*['\"]?([^\s'\"]+)")
+#: What stands before a reference in commands and files; options aside.
+_WORDS = re.compile(
+    r"(?:docker|podman|nerdctl|ctr|crictl|buildah|skopeo|crane|regctl|oras|helm|images?|image:"
+    r"|pull|push|run|copy|inspect|manifest|digest|from)",
+    re.IGNORECASE,
+)
+
+
+class AnotherRegistry(NameInvalid):
+    """A reference that begins with the host of some other registry."""
+
+    def __init__(self, host: str, own: str) -> None:
+        super().__init__(f"That is a reference of {host}; this is {own}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Pasted:
+    """The reference in a text. ``whole`` where it says more than a name: a tag or a digest."""
+
+    reference: Reference
+
+    @property
+    def whole(self) -> bool:
+        """Whether it names one tag or one manifest."""
+        return self.reference.tag is not None or self.reference.digest is not None
+
+
+def pasted(text: str, own_host: str) -> Pasted:
+    """Read a reference as people have it: bare, with the host, or in the command that pulls it.
+
+    >>> str(pasted("docker pull registry.example/group/app:1.0", "registry.example").reference)
+    'group/app:1.0'
+
+    Args:
+        own_host: the registry's name in commands, which is left out.
+
+    Raises:
+        AnotherRegistry: it begins with another host.
+        NameInvalid: it is no reference.
+    """
+    if len(text) > MAX_PASTED:
+        raise NameInvalid("That is too long for a reference.")
+    word = _reference_word(text)
+    host, slash, rest = _SCHEME.sub("", word).partition("/")
+    if slash and host.lower() == own_host.lower():
+        word = rest
+    elif slash and ("." in host or ":" in host or host == "localhost"):
+        raise AnotherRegistry(host, own_host)
+    else:
+        word = host + slash + rest
+    reference = Reference.parse(word)
+    version = _VERSION.search(text)
+    if version and reference.tag is None:
+        # Helm writes the + of a version as _ in the tag (PROTOCOLS 4.4).
+        tag = TagName(version[1].replace("+", "_"))
+        reference = Reference(reference.name, tag, reference.digest)
+    return Pasted(reference)
+
+
+def _reference_word(text: str) -> str:
+    """Return the first word that can be a reference: no option, no verb, no quotes."""
+    words = [word.strip("\"'`,;()") for word in text.split()]
+    rest = [word for word in words if word and word[0] not in "-$#" and word != ">"]
+    if len(rest) > 1:
+        rest = [word for word in rest if not _WORDS.fullmatch(word)] or rest
+    return rest[0] if rest else ""

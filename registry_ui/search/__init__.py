@@ -1,0 +1,1 @@
+"""Search everywhere: namespaces, projects, images, tags, digests, whole references."""

@@ -1,0 +1,100 @@
+"""What somebody typed or pasted into the search field. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ..errors import Invalid
+from ..names import NameInvalid, Reference
+from ..pasted import AnotherRegistry, pasted
+
+MAX_LENGTH = 255
+#: More words than these narrow nothing down any more.
+MAX_WORDS = 6
+#: Fewer digits of a digest would find too much.
+LEAST_DIGITS = 7
+
+_DIGEST = re.compile(rf"@?(?:(sha256|sha512):)?([0-9a-f]{{{LEAST_DIGITS},128}})")
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A text, by what it may mean.
+
+    ``words`` are looked for in paths and descriptions, all of them; ``tag`` in the names of
+    tags, of images that have ``image_words`` in their path. ``digest`` is the beginning of
+    one, with its algorithm. ``reference`` is set where the text is one that names a project,
+    an image, a tag or a digest and nothing else; ``another`` says that it is of another
+    registry.
+    """
+
+    text: str
+    words: tuple[str, ...] = ()
+    tag: str = ""
+    image_words: tuple[str, ...] = ()
+    digest: str = ""
+    reference: Reference | None = None
+    another: str = ""
+
+    @property
+    def name(self) -> str:
+        """What may be the whole last part of a path."""
+        return " ".join(self.words)
+
+
+def parse(text: str, host: str) -> Query:
+    """Read what was typed.
+
+    Args:
+        host: the registry's name in commands.
+
+    Raises:
+        Invalid: it is too long.
+    """
+    text = " ".join(text.replace("\x00", " ").split())
+    if len(text) > MAX_LENGTH:
+        message = f"Search for {MAX_LENGTH} characters at most."
+        raise Invalid(message, {"q": message})
+    if not text:
+        return Query("")
+    if found := _DIGEST.fullmatch(text.lower()):
+        digest = f"{found[1] or 'sha256'}:{found[2]}"
+        tag = "" if found[1] else text
+        return Query(text, words=() if found[1] else (text.lower(),), tag=tag, digest=digest)
+    try:
+        reference = pasted(text, host).reference
+    except AnotherRegistry as error:
+        return Query(text, another=str(error))
+    except NameInvalid:
+        return _free(text)
+    name = str(reference.name)
+    whole = "/" in name or reference.tag is not None or reference.digest is not None
+    if not whole:
+        return _free(text) if " " in text else Query(text, words=(name,), tag=name)
+    return _of_reference(text, reference)
+
+
+def _of_reference(text: str, reference: Reference) -> Query:
+    name = str(reference.name)
+    return Query(
+        text,
+        words=() if reference.digest else (name,),
+        tag=str(reference.tag or ""),
+        image_words=(name,),
+        digest=str(reference.digest or ""),
+        reference=reference if "/" in name else None,
+    )
+
+
+def _free(text: str) -> Query:
+    """Read words that are no reference: such as ``App``, ``shop api`` or ``:1.0``."""
+    image, colon, tag = text.partition(":")
+    if colon and " " not in tag:
+        words = _words(image)
+        return Query(text, words=words, tag=tag, image_words=words)
+    return Query(text, words=_words(text), tag="" if " " in text else text)
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.lower().split()[:MAX_WORDS])

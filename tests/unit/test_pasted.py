@@ -1,0 +1,58 @@
+"""What people paste, and what of it is a reference."""
+
+from __future__ import annotations
+
+import pytest
+
+from registry_ui.names import NameInvalid
+from registry_ui.pasted import MAX_PASTED, AnotherRegistry, pasted
+
+HOST = "registry.example:5000"
+DIGEST = "sha256:" + "a" * 64
+
+
+@pytest.mark.parametrize(
+    ("text", "reference"),
+    [
+        ("group/app:1.0", "group/app:1.0"),
+        ("  group/app  ", "group/app"),
+        (f"{HOST}/group/app:1.0", "group/app:1.0"),
+        (f"REGISTRY.example:5000/group/app@{DIGEST}", f"group/app@{DIGEST}"),
+        (f"group/app:1.0@{DIGEST}", f"group/app:1.0@{DIGEST}"),
+        (f"docker pull {HOST}/group/app:1.0", "group/app:1.0"),
+        (f"$ docker pull --quiet {HOST}/group/app:1.0", "group/app:1.0"),
+        (f"podman push group/app:1.0 {HOST}/other", "group/app:1.0"),
+        (f"FROM {HOST}/group/app:1.0 AS build", "group/app:1.0"),
+        (f'image: "{HOST}/group/app:1.0"', "group/app:1.0"),
+        (f"docker://{HOST}/group/app:1.0", "group/app:1.0"),
+        (f"skopeo inspect docker://{HOST}/group/app:1.0", "group/app:1.0"),
+        (f"https://{HOST}/group/app:1.0", "group/app:1.0"),
+        (f"helm pull oci://{HOST}/group/chart --version 1.2.3+4", "group/chart:1.2.3_4"),
+        ("oci://group/chart", "group/chart"),
+        ("docker", "docker"),
+    ],
+)
+def test_a_reference_is_found_in_what_people_have_in_hand(text, reference):
+    assert str(pasted(text, HOST).reference) == reference
+
+
+@pytest.mark.parametrize(
+    "text", ["docker.io/library/nginx:1", "localhost/x/y", "localhost:5001/a/b", "https://a.b/c"]
+)
+def test_a_reference_of_another_registry_is_named_as_such(text):
+    with pytest.raises(AnotherRegistry, match=r"this is registry\.example:5000"):
+        pasted(text, HOST)
+
+
+NONE = ["", " ", "--", "A/B", "a//b", "group/app:", "group/app@sha256:12", "a/b\0:1", "ä/ö"]
+NONE += ["docker pull A/B", "helm pull oci://a/b --version \N{SNOWMAN}", "a" * (MAX_PASTED + 1)]
+
+
+@pytest.mark.parametrize("text", NONE)
+def test_what_is_no_reference_is_refused(text):
+    with pytest.raises(NameInvalid):
+        pasted(text, HOST)
+
+
+def test_it_says_whether_one_tag_or_manifest_is_meant():
+    assert [pasted(t, HOST).whole for t in ("a/b", "a/b:c", f"a/b@{DIGEST}")] == [False, True, True]

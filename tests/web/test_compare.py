@@ -1,0 +1,428 @@
+"""Any two tags side by side: what is said of them, and to whom."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import NamedTuple
+
+import pytest
+
+from registry_ui.catalog.comparison import page as comparing
+from registry_ui.models import ContainerImage, Project, Tag
+from tests.support.html import Page
+from tests.unit.hostile_registry import Answer
+from tests.web.graph import OCI, Graph, sha256
+from tests.web.support import ROLES
+
+URL = "/-/compare"
+DASH, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
+HOSTILE = "<script>alert(1)</script>\"'><b>"
+
+
+def blob(name, size):
+    return {
+        "mediaType": "application/vnd.oci.image.layer.v1.tar+gzip",
+        "digest": sha256(name.encode()),
+        "size": size,
+    }
+
+
+def image(graph, *layers, annotations=None, platform="amd64", **config):
+    """An image of layers ``(name, size)``; config: Env, Cmd and so on. Returns its digest."""
+    bare = graph.image(
+        str(layers),
+        architecture=platform,
+        config=config,
+        history=[{"created_by": f"RUN {name}"} for name, _ in layers],
+    )
+    body = json.loads(graph.manifests.pop(bare)[1])
+    more = {"layers": [blob(*layer) for layer in layers], "annotations": annotations or {}}
+    return graph.store(OCI, body | more)
+
+
+@pytest.fixture
+def site(served, registry):
+    """acme/app with 1.0 and 2.0, and other/tool with 1.0; a user of each role in acme."""
+    graph = served.graph = registry.answer = Graph()
+    one = image(graph, ("base", 1000), ("old", 500), Env=["A=1", "B=2"], Cmd=["one"])
+    two = image(
+        graph,
+        ("base", 1000),
+        ("new", 700_000),
+        Env=["A=1", "C=3"],
+        Cmd=["two"],
+        ExposedPorts={"80/tcp": {}},
+    )
+    graph.tag("acme/app", **{"1.0": one, "2.0": two, "again": one})
+    graph.tag("other/tool", **{"1.0": image(graph, ("tool", 5))})
+    served.users("stranger", *ROLES)
+    served.user("admin", admin=True)
+    for path in ("acme/app", "other/tool"):
+        served.project(path)
+    for role in ROLES:
+        served.member("acme", role, role)
+    served.app.test_cli_runner().invoke(args=["reconcile"])
+    return served
+
+
+def compare(site, old, new, who="admin", status=200, **more):
+    query = {"from": old, "to": new, **more}
+    answer = site.browser(who).get(URL, query_string=query)
+    assert answer.status_code == status, answer.text
+    return Page(answer.text)
+
+
+# -- what it says ----------------------------------------------------------------
+
+
+def test_it_says_what_a_pull_costs_who_has_the_other(site):
+    page = compare(site, "acme/app:1.0", "acme/app:2.0")
+    assert "+699.5 kB, 1 new layer, 1 shared, 1 gone" in page.text
+    assert "someone who has :1.0 fetches 700." in page.text
+
+
+def test_every_layer_stands_once_and_says_where_it_is(site):
+    rows = compare(site, "acme/app:1.0", "acme/app:2.0").table("Layers of both")
+    assert [(row["In"], row["Made by"], row["Change"]) for row in rows] == [
+        ("both", "RUN base", DASH),
+        ("only from", "RUN old", f"{MINUS}500 B"),
+        ("only to", "RUN new", "+700.0 kB"),
+    ]
+
+
+def test_settings_and_environment_say_what_was_added_removed_and_changed(site):
+    page = compare(site, "acme/app:1.0", "acme/app:2.0")
+    assert page.table("Environment that differ") == [
+        {"Variable": "B", "From": "2", "To": DASH, "Change": "removed"},
+        {"Variable": "C", "From": DASH, "To": "3", "Change": "added"},
+    ]
+    assert page.table("Environment, unchanged") == [{"Variable": "A", "Value": "1"}]
+    settings = {row["Setting"]: row for row in page.table("Settings that differ")}
+    assert (settings["Command"]["From"], settings["Command"]["To"]) == ('["one"]', '["two"]')
+    assert settings["Port"]["To"] == "80/tcp"
+
+
+def test_the_history_is_shown_as_lines_that_came_and_went(site):
+    page = compare(site, "acme/app:1.0", "acme/app:2.0")
+    assert [e.text for e in page.all("del")] == ["removed: RUN old"]
+    assert [e.text for e in page.all("ins")] == ["added: RUN new"]
+
+
+def test_one_digest_under_two_tags_is_called_identical(site):
+    page = compare(site, "acme/app:1.0", "acme/app:again")
+    assert "Identical: both are the same digest" in page.text
+    assert "RUN base" not in page.text
+
+
+def test_images_of_two_projects_are_compared_and_the_sides_can_be_swapped(site):
+    page = compare(site, "acme/app:1.0", "other/tool:1.0")
+    assert "1 new layer, 0 shared, 2 gone" in page.text
+    swapped = Page(site.browser("admin").get(page.links["Swap sides"]).text)
+    assert "2 new layers, 0 shared, 1 gone" in swapped.text
+
+
+def test_references_are_taken_as_people_paste_them(site):
+    host = site.app.config["SETTINGS"].registry_host
+    digest = site.graph.tags["acme/app"]["2.0"]
+    wanted = compare(site, "acme/app:1.0", "acme/app:2.0").table("Layers of both")
+    for old, new in (
+        (f"docker pull {host}/acme/app:1.0", f"{host}/acme/app@{digest}"),
+        ("acme/app:1.0", "2.0"),
+        (":1.0", "acme/app:2.0"),
+        ("acme/app:1.0", digest),
+        ("acme/app:1.0", f"@{digest}"),
+    ):
+        assert compare(site, old, new).table("Layers of both") == wanted, (old, new)
+
+
+def test_a_name_without_a_tag_means_latest_as_for_docker(site):
+    site.graph.tag("acme/app", latest=site.graph.tags["acme/app"]["1.0"])
+    assert "Identical" in compare(site, "acme/app", "acme/app:1.0").text
+
+
+def test_the_one_tag_offers_the_others_of_its_image(site):
+    page = compare(site, "acme/app:1.0", "")
+    links = {words: link for words, link in page.links.items() if words.startswith("Compare with")}
+    assert set(links) == {"Compare with 2.0", "Compare with againsame image"}
+    target = Page(site.browser("admin").get(links["Compare with 2.0"]).text)
+    assert "1 new layer, 1 shared" in target.text
+    other = compare(site, "", "acme/app:2.0").links["Compare with 1.0"]
+    assert other == "/-/compare?from=acme/app:1.0&to=acme/app:2.0"
+
+
+def test_the_page_of_a_tag_and_every_row_lead_here(site):
+    page = Page(site.browser("developer").get("/acme/app/-/tags/1.0").text)
+    (form,) = [f for f in page.all("form") if f.attrs.get("action") == URL]
+    assert [i.attrs["value"] for i in form.all("input") if i.attrs.get("type") == "hidden"] == [
+        "acme/app:1.0"
+    ]
+    rows = Page(site.browser("developer").get("/acme/app/-/images").text)
+    assert rows.links["Compare 1.0"] == "/-/compare?from=acme/app:1.0"
+    for url in ("/acme/app/-/tags/1.0", "/acme/app/-/images"):
+        assert URL not in site.browser("guest").get(url).text
+
+
+# -- platforms and kinds ---------------------------------------------------------
+
+
+@pytest.fixture
+def several(site):
+    """acme/app:multi of two platforms, and acme/app:more of three, in another order."""
+    graph = site.graph
+    amd, arm = (image(graph, ("base", 10), (p, 5), platform=p) for p in ("amd64", "arm64"))
+    newer = image(graph, ("base", 10), ("arm64 2", 7), platform="arm64")
+    other = image(graph, ("s390x", 7), platform="s390x")
+    graph.tag("acme/app", multi=multi(graph, amd64=amd, arm64=arm))
+    graph.tag("acme/app", more=multi(graph, s390x=other, arm64=newer, amd64=amd))
+    return site
+
+
+def multi(graph, **children):
+    body = {
+        "schemaVersion": 2,
+        "manifests": [
+            {
+                "mediaType": OCI,
+                "digest": digest,
+                "size": 1,
+                "platform": {"os": "linux", "architecture": name},
+            }
+            for name, digest in children.items()
+        ],
+    }
+    return graph.store("application/vnd.oci.image.index.v1+json", body)
+
+
+def chosen(page):
+    return [o.text for s in page.all("select") for o in s.all("option") if "selected" in o.attrs]
+
+
+def test_the_same_platform_is_chosen_on_both_sides(several):
+    page = compare(several, "acme/app:multi", "acme/app:more")
+    assert chosen(page) == ["linux/amd64", "linux/amd64"]
+    assert "The image for linux/amd64 is identical. Only the indexes around it differ." in page.text
+    assert "added linux/s390x" in page.section("Platforms")
+    page = compare(several, "acme/app:multi", "acme/app:more", to_platform="linux/arm64")
+    assert chosen(page) == ["linux/arm64", "linux/arm64"]
+    assert "1 new layer, 1 shared, 1 gone" in page.text
+    swapped = Page(several.browser("admin").get(page.links["Swap sides"]).text)
+    assert chosen(swapped) == ["linux/arm64", "linux/arm64"]
+
+
+def test_two_platforms_may_be_compared_and_that_is_said(several):
+    more = {"from_platform": "linux/amd64", "to_platform": "linux/s390x"}
+    page = compare(several, "acme/app:multi", "acme/app:more", **more)
+    assert "Two different platforms are compared: linux/amd64 and linux/s390x." in page.text
+
+
+def test_an_image_is_compared_with_the_platform_of_an_index_that_it_is_of(several):
+    arm = compare(several, "acme/app:multi", "acme/app:more", from_platform="linux/arm64")
+    assert chosen(arm)[1] == "linux/arm64"
+    page = compare(several, "acme/app:1.0", "acme/app:more")
+    assert chosen(page) == ["linux/amd64"]
+
+
+def test_a_platform_that_is_not_there_is_ignored(several):
+    for platform in ("x", "\0", "sha256:" + "0" * 64, "a" * 5000):
+        page = compare(several, "acme/app:multi", "acme/app:more", from_platform=platform)
+        assert chosen(page) == ["linux/amd64", "linux/amd64"]
+
+
+def test_what_has_little_in_common_says_what_can_be_compared(site):
+    config = b'{"name": "chart"}'
+    site.graph.blobs[sha256(config)] = config
+    pointer = {"mediaType": "application/vnd.cncf.helm.config.v1+json", "size": 10}
+    body = {"schemaVersion": 2, "config": pointer | {"digest": sha256(config)}}
+    layers = [blob("chart", 44)]
+    chart = site.graph.store(OCI, body | {"layers": layers, "annotations": {"a": "1"}})
+    newer = site.graph.store(OCI, body | {"layers": layers, "annotations": {"a": "2"}})
+    site.graph.tag("other/tool", chart=chart, newer=newer)
+    page = compare(site, "acme/app:1.0", "other/tool:chart")
+    assert "An image and a chart: parts, sizes and annotations are compared" in page.text
+    assert "Environment" not in page.text
+    page = compare(site, "other/tool:chart", "other/tool:newer")
+    assert "Both are of the kind chart" in page.text
+    assert page.table("Annotations that differ") == [
+        {"Annotation": "a", "From": "1", "To": "2", "Change": "changed"}
+    ]
+
+
+# -- packages --------------------------------------------------------------------
+
+
+class Package(NamedTuple):
+    name: str
+    version: str
+    type: str = "deb"
+
+
+@pytest.fixture
+def listed(site, monkeypatch):
+    """The images have an SBOM each: what ``packages_of`` answers, by digest."""
+    tags = site.graph.tags["acme/app"]
+    lists = {
+        tags["1.0"]: [Package("openssl", "3.0"), Package("zlib", "1.2"), Package("gone", "1")],
+        tags["2.0"]: [Package("openssl", "3.1"), Package("zlib", "1.2")]
+        + [Package(f"new{n:02}", "1", "npm") for n in range(60)],
+    }
+    monkeypatch.setattr(comparing, "packages_of", lambda _image, digest: lists.get(digest))
+    return site
+
+
+def test_packages_say_which_came_went_and_changed_their_version(listed):
+    page = compare(listed, "acme/app:1.0", "acme/app:2.0")
+    assert "60 added, 1 removed, 1 upgraded, 1 unchanged" in page.text
+    assert len(page.table("Packages that differ")) == 50
+    page = compare(listed, "acme/app:1.0", "acme/app:2.0", page="2")
+    assert page.table("Packages that differ")[-1] == {
+        "Package": "openssl",
+        "Type": "deb",
+        "From": "3.0",
+        "To": "3.1",
+        "Change": "upgraded",
+    }
+
+
+def test_packages_are_searched_by_a_plain_form_that_keeps_the_rest(listed):
+    page = compare(listed, "acme/app:1.0", "acme/app:2.0", q="SSL")
+    assert [row["Package"] for row in page.table("Packages that differ")] == ["openssl"]
+    assert page.hidden["from"] == "acme/app:1.0"
+    page = compare(listed, "acme/app:1.0", "acme/app:2.0", q="nothing")
+    assert "No package that differs matches “nothing”" in page.text
+
+
+def test_without_two_sboms_it_says_where_they_come_from(listed):
+    page = compare(listed, "acme/app:1.0", "other/tool:1.0")
+    assert "where both images have an SBOM" in page.section("Packages")
+
+
+# -- who may, and what goes wrong ------------------------------------------------
+
+
+def test_each_side_needs_the_pull_right_in_its_own_project(site):
+    for who in (None, "stranger", *ROLES, "admin"):
+        browser = site.browser(who)
+        own = browser.get(URL, query_string={"from": "acme/app:1.0", "to": "acme/app:2.0"})
+        both = browser.get(URL, query_string={"from": "acme/app:1.0", "to": "other/tool:1.0"})
+        statuses = {None: (404, 404), "stranger": (404, 404), "guest": (403, 404)}
+        expected = (200, 200) if who == "admin" else statuses.get(who, (200, 404))
+        assert (own.status_code, both.status_code) == expected, who
+        for answer in (own, both):
+            assert (answer.status_code == 200) == ("RUN base" in answer.text), who
+    assert "pull needs Reporter" in compare(site, "acme/app:1.0", "2.0", "guest", 403).text
+
+
+def test_what_may_not_be_seen_looks_like_what_does_not_exist(site):
+    def told(reference):
+        answer = site.browser("developer").get(
+            URL, query_string={"from": reference, "to": "acme/app:1.0"}
+        )
+        text = re.sub(r'(name="csrf_token" value=)"[^"]*"', r"\1", answer.text)
+        return answer.status_code, text.replace(reference, "REFERENCE")
+
+    hidden = told("other/tool:1.0")
+    assert hidden[0] == 404
+    assert "There is no such tag here, or you may not see it." in hidden[1]
+    for reference in ("other/tool:9.9", "other/none:1.0", "acme/app/x:1"):
+        assert told(reference) == hidden, reference
+    offered = site.browser("developer").get(URL, query_string={"from": "other/tool:1.0"})
+    assert offered.status_code == 404
+    assert "Other tags" not in offered.text
+
+
+def test_the_digest_of_another_projects_image_opens_nothing(site):
+    """The store knows it already; the repository does not hold it."""
+    hidden = site.graph.tags["other/tool"]["1.0"]
+    assert compare(site, f"other/tool@{hidden}", "other/tool:1.0").text
+    kept = site.graph.manifests.pop(hidden)
+    page = compare(site, "acme/app:1.0", f"acme/app@{hidden}", "developer", 404)
+    assert "RUN tool" not in page.text
+    site.graph.manifests[hidden] = kept
+
+
+def test_a_tag_that_the_registry_does_not_have_is_not_found(site):
+    page = compare(site, "acme/app:1.0", "acme/app:9.9", status=404)
+    assert "There is no such tag here, or you may not see it." in page.text
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("acme/app:1 0", None),
+        ("docker.io/library/nginx:1", "That is a reference of docker.io"),
+        ("A/B", "A name has lower-case letters"),
+        ("acme/app:-x", "A tag has up to 128"),
+        ("acme/app@sha256:12", "A digest is sha256"),
+        ("a" * 5000, "A tag has up to 128"),
+        ("x/" + "a" * 5000, "too long"),
+        (HOSTILE, None),
+        ("acme/app\0", None),
+    ],
+)
+def test_what_is_no_reference_is_said_at_its_field(site, text, words):
+    answer = site.browser("admin").get(URL, query_string={"from": text, "to": "acme/app:1.0"})
+    assert answer.status_code in {404, 422}
+    page = Page(answer.text)
+    assert [e.attrs["id"] for e in page.all("p") if e.attrs.get("id", "").endswith("-error")]
+    if words:
+        assert words in page.text
+    assert not page.all("b") or HOSTILE not in answer.text
+
+
+def test_without_anything_asked_the_page_says_what_it_is_for(site):
+    answer = site.browser().get(URL)
+    assert answer.status_code == 200
+    assert "Any two tags, also of different images and projects" in answer.text
+
+
+def test_text_of_images_stays_text(site):
+    one = image(site.graph, (HOSTILE, 3), Env=[f"{HOSTILE}=1"], annotations={HOSTILE: HOSTILE})
+    two = image(site.graph, (HOSTILE + "2", 3), Labels={HOSTILE: "javascript:alert(1)"})
+    site.graph.tag("acme/app", evil=one, worse=two)
+    page = compare(site, "acme/app:evil", "acme/app:worse")
+    assert HOSTILE in page.text
+    assert [s.attrs["src"].partition("?")[0] for s in page.all("script")] == ["/static/app.js"]
+    assert not [a for a in page.all("a") if a.attrs["href"].startswith("javascript")]
+
+
+def test_sizes_that_lie_do_not_break_the_page(site):
+    site.graph.tag("acme/app", huge=image(site.graph, *((f"l{n}", 2**53) for n in range(500))))
+    site.graph.tag("acme/app", none=image(site.graph, ("a", 0), ("b", 0)))
+    assert "500 new layers" in compare(site, "acme/app:none", "acme/app:huge").text
+    assert "2 new layers" in compare(site, "acme/app:huge", "acme/app:none").text
+
+
+def test_with_the_registry_down_the_last_known_is_compared_and_marked(site, registry):
+    compare(site, "acme/app:1.0", "acme/app:2.0")
+    registry.answer = lambda _asked: Answer(503)
+    page = compare(site, "acme/app:1.0", "acme/app:2.0")
+    assert page.text.count("This is what was known last.") == 2
+    assert "1 new layer, 1 shared, 1 gone" in page.text
+    digest = site.graph.tags["acme/app"]["2.0"]
+    assert "1 new layer" in compare(site, "acme/app:1.0", f"acme/app@{digest}").text
+    hidden = site.graph.tags["other/tool"]["1.0"]
+    compare(site, "acme/app:1.0", f"acme/app@{hidden}", "developer", 404)
+
+
+def test_the_cost_is_the_same_for_many_layers_and_tags(site, registry):
+    """Two calls to the registry for what is known, and as many queries as for little."""
+
+    def cost(new):
+        compare(site, "acme/app:1.0", new)
+        registry.asked.clear()
+        with site.statements() as noted:
+            compare(site, "acme/app:1.0", new)
+        return len(noted), len(registry.asked)
+
+    few = cost("acme/app:2.0")
+    layers = [(f"layer {n}", n) for n in range(200)]
+    site.graph.tag("acme/app", many=image(site.graph, *layers, Env=[f"V{n}=" for n in range(200)]))
+    with site.session() as session:
+        row = session.query(ContainerImage).filter_by(path="acme/app").one()
+        session.add_all(Tag(image_id=row.id, name=f"t{n}") for n in range(300))
+        assert session.query(Project).count() == 2
+        session.commit()
+    assert cost("acme/app:many") == few
+    assert few[1] == 2
+    assert few[0] <= 25
