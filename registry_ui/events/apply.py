@@ -22,6 +22,7 @@ from ..extensions import db, writing
 from ..models import ContainerImage, RegistryEvent, Tag, UnassignedRepository, utc_now
 from ..storage import insert_new
 from ..token_auth.signer import OWN_SUBJECT
+from .records import note_pull, note_push
 
 logger = logging.getLogger(__name__)
 
@@ -128,6 +129,7 @@ def _push(
         image.last_push_at, image.last_pushed_by = at, event.actor or None
     if event.tag and event.digest:
         _tag(session, image, event, at)
+        note_push(session, image, event.tag, event.digest, event.actor, at)
         done.pushed.add((event.repository, event.digest))
     if image.reconciled_at is None:
         image.reconcile_wanted = True
@@ -176,6 +178,7 @@ def _pull(session: Session, event: Notification, at: datetime) -> tuple[str, str
     if not tags:
         return "dropped", "a part of an image", image.id
     _count(session, ContainerImage, image.id, at)
+    note_pull(session, image, at)
     if len(tags) == 1:
         _count(session, Tag, tags[0].id, at)
     return "applied", "", image.id

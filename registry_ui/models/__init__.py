@@ -1,5 +1,6 @@
 """The shared models. One noun a file."""
 
+from .activity import DailyCount, Push
 from .audit import AuditEntry
 from .base import Base, UTCDateTime, utc_now
 from .credential import DeployToken, DockerSession
@@ -19,6 +20,7 @@ __all__ = [
     "Base",
     "BrowserSession",
     "ContainerImage",
+    "DailyCount",
     "DeployToken",
     "DockerSession",
     "FailedSignIn",
@@ -29,6 +31,7 @@ __all__ = [
     "Namespace",
     "Place",
     "Project",
+    "Push",
     "RefusedDelivery",
     "RegistryEvent",
     "RegistryToken",

@@ -9,7 +9,7 @@ from alembic.migration import MigrationContext
 
 from config import ROOT
 from registry_ui.extensions import db
-from registry_ui.models import AccessToken, Membership, User
+from registry_ui.models import AccessToken, DailyCount, Membership, Push, User
 
 MIGRATIONS = str(ROOT / "migrations")
 
@@ -65,3 +65,64 @@ def test_what_was_there_is_there_after_the_upgrade_and_after_the_way_back(old):
         assert connection.exec_driver_sql(count).scalar() == 1
         db.session.remove()
         flask_migrate.upgrade(MIGRATIONS)
+
+
+EVENT = (
+    "INSERT INTO registry_events"
+    " (event_id, received_at, occurred_at, action, repository, tag, digest, actor, raw, status,"
+    " reason, image_id) VALUES ('{0}', '{2}', '{3}', '{1}', 'acme/app', '{4}', 'sha256:aa',"
+    " 'alice', '', '{5}', '', 5)"
+)
+
+
+def test_what_the_events_and_the_tags_still_tell_becomes_pushes_and_counts(site):
+    with site.app.app_context():
+        flask_migrate.downgrade(MIGRATIONS, revision="0002")
+        connection = db.session.connection()
+        for statement in (
+            (
+                "INSERT INTO places (id, kind, path, description, visibility, created_at)"
+                " VALUES (3, 'project', 'acme/app', '', 'private', '2026-01-01 00:00:00')"
+            ),
+            (
+                "INSERT INTO container_images (id, project_id, name, path, created_at, tag_count,"
+                " pull_count, reconcile_wanted)"
+                " VALUES (5, 3, '', 'acme/app', '2026-01-01 00:00:00', 1, 0, false)"
+            ),
+            (
+                "INSERT INTO tags (image_id, name, digest, pushed_at, pushed_by, pull_count,"
+                " seen_at) VALUES (5, 'old', 'sha256:bb', '2026-01-02 00:00:00', 'bob', 0,"
+                " '2026-01-02 00:00:00'), (5, 'v1', 'sha256:aa', '2026-03-01 10:00:00', 'alice',"
+                " 0, '2026-01-02 00:00:00')"
+            ),
+            *(
+                EVENT.format(number, *values)
+                for number, values in enumerate(
+                    [
+                        ("push", "2026-03-01 10:00:05", "2026-03-01 10:00:00", "v1", "applied"),
+                        ("push", "2026-03-01 23:00:00", "2027-03-01 10:00:00", "v2", "applied"),
+                        ("push", "2026-03-01 23:00:00", "2026-03-01 10:00:00", "v3", "dropped"),
+                        ("pull", "2026-03-01 23:00:00", "2026-03-01 10:00:00", "v1", "applied"),
+                        ("pull", "2026-03-02 23:00:00", "2026-03-02 10:00:00", "v1", "applied"),
+                        ("pull", "2026-03-02 23:00:00", "2026-03-02 10:00:00", "v1", "dropped"),
+                    ]
+                )
+            ),
+        ):
+            connection.exec_driver_sql(statement)
+        db.session.commit()
+        db.session.remove()
+        flask_migrate.upgrade(MIGRATIONS)
+        db.session.remove()
+    pushes = sorted((p.tag, f"{p.at:%Y-%m-%d %H}", p.actor) for p in site.rows(Push))
+    assert pushes == [
+        ("old", "2026-01-02 00", "bob"),
+        ("v1", "2026-03-01 10", "alice"),
+        ("v2", "2026-03-01 23", "alice"),
+    ]
+    counts = sorted((str(c.day), c.name, c.pushes, c.pulls) for c in site.rows(DailyCount))
+    assert counts == [
+        ("2026-01-02", "", 1, 0),
+        ("2026-03-01", "", 2, 1),
+        ("2026-03-02", "", 0, 1),
+    ]
