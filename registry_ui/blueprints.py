@@ -11,6 +11,7 @@ from .admin.routes import blueprint as admin
 from .api.routes import blueprint as api
 from .catalog import connection
 from .events.routes import blueprint as events
+from .projects.activity_routes import blueprint as activity
 from .projects.deploy_token_routes import blueprint as deploy_tokens
 from .projects.routes import blueprint as projects
 from .registry.routes import blueprint as registry
@@ -51,6 +52,6 @@ def init_app(app: Flask) -> None:
     app.url_map.converters["name"] = NameConverter
     app.url_map.converters["tag"] = TagConverter
     connection.init_app(app, app.config["SETTINGS"])
-    pages = (site, accounts, admin, decisions, deploy_tokens, registry, projects)
+    pages = (site, accounts, admin, decisions, deploy_tokens, activity, registry, projects)
     for blueprint in (token_auth, events, api, *pages):
         app.register_blueprint(blueprint)

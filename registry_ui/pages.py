@@ -39,3 +39,9 @@ def page_number(name: str = "page") -> int:
     """Return the page that the URL asks for; 1 for anything that is none."""
     text = request.args.get(name, "1")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 8 else 1
+
+
+def query_text(name: str) -> str:
+    """Return a value of the query that the database can compare with."""
+    value = request.args.get(name, "").strip()[:255]
+    return "".join(character for character in value if character.isprintable())

@@ -11,12 +11,15 @@ from registry_ui.models import (
     AccessToken,
     AuditEntry,
     ContainerImage,
+    DailyCount,
     DeployToken,
     DockerSession,
     Membership,
     Namespace,
     Project,
+    Push,
     RegistryEvent,
+    Removal,
     Tag,
     TokenDecision,
     UnassignedRepository,
@@ -55,6 +58,7 @@ def fill(site, start, stop):
             add_image(session, app.id, f"deep/i{n}", f"acme/app/deep/i{n}")
             session.add(UnassignedRepository(path=f"free/r{n}"))
             session.add(AuditEntry(actor="x", action="y", subject="z"))
+            add_activity(session, n, app.id)
             session.add(decision("member", f"acme/p{n}"))
             session.add(decision("member", f"absent/p{n}", place=""))
             session.add(decision(f"user{n}", f"acme/app/i{n}", place="acme/app"))
@@ -74,6 +78,18 @@ def add_image(session, project_id, name, path):
     session.add(image)
     session.flush()
     session.add(Tag(image_id=image.id, name="v1", digest=digest("a"), pushed_at=utc_now()))
+
+
+def add_activity(session, n, project_id):
+    today = utc_now()
+    moment = {"digest": digest("a"), "actor": "member", "at": today}
+    session.add(Push(project_id=project_id, name=f"i{n}", tag="v1", **moment))
+    session.add(
+        DailyCount(project_id=project_id, day=today.date(), name=f"i{n}", pushes=1, pulls=1)
+    )
+    session.add(AuditEntry(actor="member", action="member.add", subject="acme/app"))
+    values = {"kind": "tag", "target": f"acme/app:v{n}", "project_path": "acme/app", "plan": []}
+    session.add(Removal(project_id=project_id, requested_by="member", state="done", **values))
 
 
 def decision(username, repository, **more):
@@ -99,6 +115,10 @@ PAGES = {
     "/acme": PEOPLE,
     "/acme/app": PEOPLE,
     "/acme/app/-/members": ("member", "admin"),
+    "/acme/app/-/activity": PEOPLE,
+    "/acme/app/-/activity?image=i&by=member": PEOPLE,
+    "/acme/-/activity": PEOPLE,
+    "/-/users/member/activity": PEOPLE,
     "/acme/app/-/images/deep": PEOPLE,
     "/acme/app/-/images/many": PEOPLE,
     "/acme/app/-/deploy-tokens": ("member", "admin"),

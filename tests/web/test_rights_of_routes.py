@@ -25,6 +25,7 @@ GET  /-/images/-/rows         -- -- ok ok ok ok ok ok
 GET  /-/images/web/api/-/rows -- -- ok ok ok ok ok ok
 GET  /-/tags/v1               -- -- ok ok ok ok ok ok
 GET  /-/images/web/api/-/tags/v1 -- -- ok ok ok ok ok ok
+GET  /-/activity              -- -- ok ok ok ok ok ok
 GET  /-/members               in -- ok ok ok ok ok ok
 GET  /-/settings              in -- no no no ok ok ok
 GET  /-/deploy-tokens         in -- no no no ok ok ok
@@ -52,6 +53,7 @@ POST /-/images/web/api/-/reconcile in -- no no ok ok ok ok
 NAMESPACE = """
                               an st gu re de ma ow ad   a group with something public in it
 GET  /                        ok ok ok ok ok ok ok ok
+GET  /-/activity              ok ok ok ok ok ok ok ok
 GET  /-/members               in -- ok ok ok ok ok ok
 GET  /-/settings              in no no no no ok ok ok
 GET  /-/deploy-tokens         in no no no no ok ok ok
@@ -69,6 +71,7 @@ POST /-/members/guest         in no no no no no ok ok
 HIDDEN = """
                               an st gu re de ma ow ad   a group of others, all of it private
 GET  /                        -- -- -- -- -- -- -- ok
+GET  /-/activity              -- -- -- -- -- -- -- ok
 GET  /-/members               in -- -- -- -- -- -- ok
 GET  /-/settings              in -- -- -- -- -- -- ok
 GET  /-/deploy-tokens         in -- -- -- -- -- -- ok
