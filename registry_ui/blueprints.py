@@ -14,6 +14,7 @@ from .events.routes import blueprint as events
 from .projects.activity_routes import blueprint as activity
 from .projects.deploy_token_routes import blueprint as deploy_tokens
 from .projects.routes import blueprint as projects
+from .projects.storage_routes import blueprint as storage
 from .registry.routes import blueprint as registry
 from .site import blueprint as site
 from .token_auth.pages import blueprint as decisions
@@ -52,6 +53,6 @@ def init_app(app: Flask) -> None:
     app.url_map.converters["name"] = NameConverter
     app.url_map.converters["tag"] = TagConverter
     connection.init_app(app, app.config["SETTINGS"])
-    pages = (site, accounts, admin, decisions, deploy_tokens, activity, registry, projects)
+    pages = (site, accounts, admin, decisions, deploy_tokens, activity, storage, registry, projects)
     for blueprint in (token_auth, events, api, *pages):
         app.register_blueprint(blueprint)

@@ -23,6 +23,7 @@ from ..models import ContainerImage, HeldManifest, Manifest, utc_now
 from ..names import Digest, RepositoryName, TagName
 from ..storage import insert_new
 from .connection import registry, threads
+from .contents import note_contents
 
 #: Seconds that a page waits for facts; what is missing then gets a dash and a Retry.
 PAGE_DEADLINE = 2.0
@@ -189,6 +190,7 @@ def _store(fetched: Mapping[str, FetchedManifest]) -> None:
                 facts=facts.to_json(),
                 built_at=facts.created_at,
             )
+            note_contents(session, manifest.digest, facts)
 
 
 def _store_held(repository: RepositoryName, digests: Iterable[str]) -> None:

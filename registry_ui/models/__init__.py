@@ -3,6 +3,7 @@
 from .activity import DailyCount, Push
 from .audit import AuditEntry
 from .base import Base, UTCDateTime, utc_now
+from .contents import ManifestContents
 from .credential import DeployToken, DockerSession
 from .event import RefusedDelivery, RegistryEvent, RegistryToken
 from .heartbeat import DIGESTS_READ, REGISTRY_READ, Heartbeat
@@ -27,6 +28,7 @@ __all__ = [
     "Heartbeat",
     "HeldManifest",
     "Manifest",
+    "ManifestContents",
     "Membership",
     "Namespace",
     "Place",
