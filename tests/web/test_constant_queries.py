@@ -7,6 +7,8 @@ import re
 import pytest
 from sqlalchemy import insert
 
+from registry_ui.catalog.contents import pack
+from registry_ui.distribution.manifest import ManifestFacts
 from registry_ui.models import (
     AccessToken,
     AuditEntry,
@@ -14,6 +16,9 @@ from registry_ui.models import (
     DailyCount,
     DeployToken,
     DockerSession,
+    HeldManifest,
+    Manifest,
+    ManifestContents,
     Membership,
     Namespace,
     Project,
@@ -30,6 +35,7 @@ from tests.support.html import Page
 from tests.web.support import digest
 
 FEW, MANY = 3, 60
+NO_FACTS = ManifestFacts("image", "").to_json()
 PEOPLE = ("anonymous", "member", "admin")
 
 
@@ -65,6 +71,8 @@ def fill(site, start, stop):
             add_secrets(session, n, member.id, app.id)
             session.add(RegistryEvent(event_id=f"e{n}", raw=b"{}", status="dropped"))
         image = session.query(ContainerImage).filter_by(path="acme/app/many").one()
+        for n in numbers:
+            add_contents(session, n, image.id)
         rows = [
             {"image_id": image.id, "name": f"t{n}", "digest": digest("a"), "pushed_at": utc_now()}
             for n in numbers
@@ -78,6 +86,18 @@ def add_image(session, project_id, name, path):
     session.add(image)
     session.flush()
     session.add(Tag(image_id=image.id, name="v1", digest=digest("a"), pushed_at=utc_now()))
+
+
+def add_contents(session, n, image_id):
+    """A tag of an index whose platform the image was seen to hold."""
+    child, parent = f"sha256:{n:064x}", f"sha256:f{n:063x}"
+    blobs = {f"{n:032}".encode(): 10}
+    for name, packed, children in ((child, pack(blobs), ""), (parent, b"", child)):
+        session.add(Manifest(digest=name, media_type="", kind="image", body=b"", facts=NO_FACTS))
+        session.flush()
+        session.add(ManifestContents(digest=name, blobs=packed, children=children))
+    session.add(HeldManifest(image_id=image_id, digest=child))
+    session.add(Tag(image_id=image_id, name=f"index{n}", digest=parent))
 
 
 def add_activity(session, n, project_id):
@@ -119,6 +139,9 @@ PAGES = {
     "/acme/app/-/activity?image=i&by=member": PEOPLE,
     "/acme/-/activity": PEOPLE,
     "/-/users/member/activity": PEOPLE,
+    "/acme/app/-/storage": PEOPLE,
+    "/acme/app/-/storage?image=acme/app/many": PEOPLE,
+    "/acme/-/storage": PEOPLE,
     "/acme/app/-/images/deep": PEOPLE,
     "/acme/app/-/images/many": PEOPLE,
     "/acme/app/-/deploy-tokens": ("member", "admin"),

@@ -8,8 +8,18 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from config import ROOT
+from registry_ui.catalog.contents import note_contents
+from registry_ui.distribution.manifest import Descriptor, ManifestFacts
 from registry_ui.extensions import db
-from registry_ui.models import AccessToken, DailyCount, Membership, Push, User
+from registry_ui.models import (
+    AccessToken,
+    DailyCount,
+    Manifest,
+    ManifestContents,
+    Membership,
+    Push,
+    User,
+)
 
 MIGRATIONS = str(ROOT / "migrations")
 
@@ -126,3 +136,36 @@ def test_what_the_events_and_the_tags_still_tell_becomes_pushes_and_counts(site)
         ("2026-03-01", "", 2, 1),
         ("2026-03-02", "", 0, 1),
     ]
+
+
+def test_stored_facts_become_contents_as_the_application_makes_them(site):
+    layer = "application/vnd.oci.image.layer.v1.tar"
+    facts = {
+        f"sha256:{n:064x}": ManifestFacts(
+            "image",
+            "",
+            config=Descriptor("sha512:" + f"{n:0128x}", "config", 3),
+            layers=(
+                Descriptor(f"sha256:{n + 1:064x}", layer, 2**53),
+                Descriptor(f"sha256:{n + 1:064x}", layer, 2**53),
+                Descriptor("sha256:" + "e" * 64, "application/x.foreign.tar", 5),
+            ),
+            children=(Descriptor("sha256:" + "c" * 64, "", 1),) * 2,
+        )
+        for n in range(1203)
+    }
+    with site.session() as session:
+        for digest, found in facts.items():
+            values = {"media_type": "", "kind": "image", "body": b"", "facts": found.to_json()}
+            session.add(Manifest(digest=digest, **values))
+            session.flush()
+            note_contents(session, digest, found)
+        session.commit()
+    before = {c.digest: (c.blobs, c.children) for c in site.rows(ManifestContents)}
+    with site.app.app_context():
+        flask_migrate.downgrade(MIGRATIONS, revision="0006")
+        flask_migrate.upgrade(MIGRATIONS)
+        db.session.remove()
+    after = {c.digest: (c.blobs, c.children) for c in site.rows(ManifestContents)}
+    assert len(after) == 1203
+    assert after == before

@@ -26,6 +26,7 @@ GET  /-/images/web/api/-/rows -- -- ok ok ok ok ok ok
 GET  /-/tags/v1               -- -- ok ok ok ok ok ok
 GET  /-/images/web/api/-/tags/v1 -- -- ok ok ok ok ok ok
 GET  /-/activity              -- -- ok ok ok ok ok ok
+GET  /-/storage               -- -- ok ok ok ok ok ok
 GET  /-/members               in -- ok ok ok ok ok ok
 GET  /-/settings              in -- no no no ok ok ok
 GET  /-/deploy-tokens         in -- no no no ok ok ok
@@ -46,6 +47,7 @@ POST /-/tags/v1/-/delete      in -- no no no rg rg rg
 POST /-/images/-/delete       in -- no no no rg rg rg
 POST /-/images/web/api/-/delete in -- no no no rg rg rg
 POST /-/images/web/api/-/tags/v1/-/delete in -- no no no rg rg rg
+POST /-/storage/read          in -- no no ok ok ok ok
 POST /-/images/-/reconcile    in -- no no ok ok ok ok
 POST /-/images/web/api/-/reconcile in -- no no ok ok ok ok
 """
@@ -54,6 +56,7 @@ NAMESPACE = """
                               an st gu re de ma ow ad   a group with something public in it
 GET  /                        ok ok ok ok ok ok ok ok
 GET  /-/activity              ok ok ok ok ok ok ok ok
+GET  /-/storage               ok ok ok ok ok ok ok ok
 GET  /-/members               in -- ok ok ok ok ok ok
 GET  /-/settings              in no no no no ok ok ok
 GET  /-/deploy-tokens         in no no no no ok ok ok
@@ -61,6 +64,7 @@ GET  /-/decisions             in no no no no ok ok ok
 GET  /-/delete                in no no no no no ok ok
 GET  /-/images                -- -- -- -- -- -- -- --
 GET  /-/tags/v1               -- -- -- -- -- -- -- --
+POST /-/storage/read          in no no no ok ok ok ok
 POST /-/settings              in no no no no ok ok ok
 POST /-/deploy-tokens         in no no no no ok ok ok
 POST /-/deploy-tokens/{token}/revoke in no no no no ok ok ok
@@ -72,11 +76,13 @@ HIDDEN = """
                               an st gu re de ma ow ad   a group of others, all of it private
 GET  /                        -- -- -- -- -- -- -- ok
 GET  /-/activity              -- -- -- -- -- -- -- ok
+GET  /-/storage               -- -- -- -- -- -- -- ok
 GET  /-/members               in -- -- -- -- -- -- ok
 GET  /-/settings              in -- -- -- -- -- -- ok
 GET  /-/deploy-tokens         in -- -- -- -- -- -- ok
 GET  /-/decisions             in -- -- -- -- -- -- ok
 GET  /-/delete                in -- -- -- -- -- -- ok
+POST /-/storage/read          in -- -- -- -- -- -- ok
 POST /-/settings              in -- -- -- -- -- -- ok
 POST /-/deploy-tokens         in -- -- -- -- -- -- ok
 POST /-/members               in -- -- -- -- -- -- ok
