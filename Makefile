@@ -3,7 +3,7 @@
 PYTHON_FILES := config.py wsgi.py registry_ui migrations tests deploy
 VENV := sh deploy/venv.sh
 
-.PHONY: help run demo screenshots test bench-token check format audit requirements
+.PHONY: help run demo screenshots test bench-token bench-storage check format audit requirements
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\): *## /\1 /p' $(MAKEFILE_LIST) | \
@@ -28,6 +28,10 @@ test: ## Run every test, on both storage pairs
 bench-token: ## Measure the token endpoint beside a view that only signs (needs wrk)
 	@$(VENV) requirements.txt requirements-dev.txt
 	.venv/bin/python -m tests.benchmarks.token_endpoint
+
+bench-storage: ## Measure the pages of storage and activity at 50,000 tags
+	@$(VENV) requirements.txt requirements-dev.txt
+	.venv/bin/python -m tests.benchmarks.storage_page
 
 check: ## Lint, types, import rules, templates
 	@$(VENV) requirements.txt requirements-dev.txt
