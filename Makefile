@@ -3,8 +3,8 @@
 PYTHON_FILES := config.py wsgi.py registry_ui migrations tests deploy
 VENV := sh deploy/venv.sh
 
-.PHONY: help run run-gate demo screenshots test bench-token bench-browse bench-search check format \
-	audit requirements
+.PHONY: help run run-gate demo screenshots test bench-token bench-browse bench-search \
+	bench-storage check format audit requirements
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\): *## /\1 /p' $(MAKEFILE_LIST) | \
@@ -41,6 +41,10 @@ bench-browse: ## Measure the pages beside the registry's own answers
 bench-search: ## Measure the search with 100,000 tags in 20,000 images
 	@$(VENV) requirements.txt requirements-dev.txt
 	.venv/bin/python -m tests.benchmarks.search
+
+bench-storage: ## Measure the pages of storage and activity at 50,000 tags
+	@$(VENV) requirements.txt requirements-dev.txt
+	.venv/bin/python -m tests.benchmarks.storage_page
 
 check: ## Lint, types, import rules, templates
 	@$(VENV) requirements.txt requirements-dev.txt

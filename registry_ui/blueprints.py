@@ -13,9 +13,11 @@ from .catalog import connection
 from .events.routes import blueprint as events
 from .gate import service as gate_service
 from .gate.routes import blueprint as gate
+from .projects.activity_routes import blueprint as activity
 from .projects.deploy_token_routes import blueprint as deploy_tokens
 from .projects.protection_routes import blueprint as protection
 from .projects.routes import blueprint as projects
+from .projects.storage_routes import blueprint as storage
 from .registry.compare_routes import blueprint as compare
 from .registry.content_routes import blueprint as content
 from .registry.routes import blueprint as registry
@@ -68,6 +70,8 @@ def init_app(app: Flask) -> None:
         decisions,
         deploy_tokens,
         protection,
+        activity,
+        storage,
         registry,
         content,
         search,

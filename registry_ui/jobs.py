@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 
 from .accounts import docker_sessions
 from .accounts.sessions import SESSION_LIFETIME
-from .catalog import facts, reconcile, removals
+from .catalog import facts, reading, reconcile, removals
 from .catalog.connection import registry
 from .distribution.errors import RegistryError
 from .events.apply import apply_pending
@@ -60,7 +60,7 @@ DIGESTS_INTERVAL = timedelta(days=1)
 REGISTRY_PATIENCE = 20.0
 CATCH_UP_TAGS = 5000
 #: Kinds of work that may take minutes.
-LONG_WORK = ("removal", "reconcile_all", "reconcile_wanted")
+LONG_WORK = ("removal", "reconcile_all", "reconcile_wanted", "read_contents")
 
 
 class OneAtATime:
@@ -165,6 +165,11 @@ def run_removal(removal_id: int) -> None:
     _one_at_a_time("removal", removals.run, removal_id)
 
 
+def read_contents(path: str) -> None:
+    """Read what is not known of the tags at and below a place."""
+    _one_at_a_time("read_contents", reading.read_contents, path)
+
+
 def resume() -> None:
     """Find what a dead worker, a lost job or a queue that was down left behind."""
     apply_events()
@@ -261,6 +266,7 @@ TASKS: dict[str, Callable[..., Any]] = {
     "reconcile_all": reconcile_all,
     "catch_up": catch_up,
     "adopt_below": reconcile.adopt_below,
+    "read_contents": read_contents,
     "resume": resume,
     "run_removal": run_removal,
 }

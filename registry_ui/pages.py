@@ -60,3 +60,9 @@ def ordering(sorts: tuple[str, ...], first: str) -> tuple[str, str]:
     return sort if sort in sorts else first, "desc" if request.args.get(
         "order"
     ) == "desc" else "asc"
+
+
+def query_text(name: str) -> str:
+    """Return a value of the query that the database can compare with."""
+    value = request.args.get(name, "").strip()[:255]
+    return "".join(character for character in value if character.isprintable())

@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +19,8 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from flask import Flask, current_app, request, url_for
 from markupsafe import Markup
+
+from .names import NAME
 
 DASH = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
@@ -311,6 +313,43 @@ def bar(shares: Sequence[float | None]) -> list[Segment]:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a chart, in units of its viewBox."""
+
+    x: int
+    y: float
+    height: float
+
+
+def columns(values: Sequence[int], height: int = 40, step: int = 10) -> list[Column]:
+    """Lay numbers out as columns from the left, the greatest of them ``height`` high.
+
+    Args:
+        values: not negative. What is not nothing is seen, however little it is.
+        height: of the chart.
+        step: from one column to the next.
+    """
+    greatest = max(values, default=0)
+    tall = [max(value / greatest * height, 1.0) if value else 0.0 for value in values]
+    return [
+        Column(index * step, round(height - value, 2), round(value, 2))
+        for index, value in enumerate(tall)
+    ]
+
+
+def day_name(day: date, today: date | None = None) -> str:
+    """Return a day as people say it: ``Today``, ``Yesterday``, ``24 November 2026``."""
+    today = today or datetime.now(UTC).date()
+    near = {today: "Today", today - timedelta(days=1): "Yesterday"}
+    return near.get(day) or f"{day.day} {day:%B %Y}"
+
+
+def is_username(value: object) -> bool:
+    """Whether a name can be a person's: a deploy token's and the system's own can't."""
+    return isinstance(value, str) and re.fullmatch(NAME, value) is not None
+
+
 def chain(folder: Any) -> list[Any]:
     """Return the folder and those below it that can share its line in a tree.
 
@@ -338,6 +377,7 @@ FILTERS = (
     ago,
     plain,
     records,
+    day_name,
 )
 
 
@@ -348,6 +388,7 @@ def init_app(app: Flask) -> None:
     environment.lstrip_blocks = True
     for function in FILTERS:
         environment.filters[function.__name__] = function
-    for helper in (image_url, reference_url, trail, here, asset, bar, chain, choices):
+    for helper in (image_url, reference_url, trail, here, asset, bar, columns, chain, choices):
         environment.globals[helper.__name__] = helper
     environment.tests["web_link"] = is_web_link
+    environment.tests["username"] = is_username

@@ -1,7 +1,7 @@
 """The tag of an image that was pushed last is found by an index: its size is the image's.
 
 Revision ID: 0004
-Revises: 0002
+Revises: 0003
 Create Date: 2026-11-25
 
 """

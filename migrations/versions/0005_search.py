@@ -1,7 +1,7 @@
 """Search for tags by the beginning of their name or digest.
 
 Revision ID: 0005
-Revises: 0002
+Revises: 0004
 Create Date: 2026-11-25
 
 """

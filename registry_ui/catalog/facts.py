@@ -27,6 +27,7 @@ from ..models import ContainerImage, HeldManifest, Manifest, utc_now
 from ..names import Digest, RepositoryName, TagName
 from ..storage import insert_all_new
 from .connection import registry, threads
+from .contents import note_contents
 
 #: Seconds that a page waits for facts; what is missing then gets a dash and a Retry.
 PAGE_DEADLINE = 2.0
@@ -232,6 +233,7 @@ def _store(fetched: Iterable[Read], holder: RepositoryName | None = None) -> Non
     rows = [_row(read) for read in every.values()]
     with writing() as session:
         insert_all_new(session, Manifest, rows)
+        note_contents(session, {digest: read.facts for digest, read in every.items()})
         if holder is None:
             return
         query = select(ContainerImage.id).where(ContainerImage.path == str(holder))

@@ -24,6 +24,7 @@ from ..gate import claims
 from ..models import ContainerImage, RegistryEvent, Tag, UnassignedRepository, utc_now
 from ..storage import insert_new
 from ..token_auth.signer import OWN_SUBJECT
+from .records import note_pull, note_push
 
 logger = logging.getLogger(__name__)
 
@@ -131,6 +132,7 @@ def _push(
     if event.tag and event.digest:
         _tag(session, image, event, at)
         claims.settle(session, event.repository, event.tag)
+        note_push(session, image, event.tag, event.digest, event.actor, at)
         done.pushed.add((event.repository, event.digest))
     if image.reconciled_at is None:
         image.reconcile_wanted = True
@@ -181,6 +183,7 @@ def _pull(session: Session, event: Notification, at: datetime) -> tuple[str, str
     if not tags:
         return "dropped", "a part of an image", image.id
     _count(session, ContainerImage, image.id, at)
+    note_pull(session, image, at)
     if len(tags) == 1:
         _count(session, Tag, tags[0].id, at)
     return "applied", "", image.id

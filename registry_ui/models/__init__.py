@@ -1,7 +1,9 @@
 """The shared models. One noun a file."""
 
+from .activity import DailyCount, Push
 from .audit import AuditEntry
 from .base import Base, UTCDateTime, utc_now
+from .contents import ManifestContents
 from .credential import DeployToken, DockerSession
 from .event import RefusedDelivery, RegistryEvent, RegistryToken
 from .heartbeat import DIGESTS_READ, GATE_ASKED, REGISTRY_READ, Heartbeat
@@ -30,18 +32,21 @@ __all__ = [
     "Base",
     "BrowserSession",
     "ContainerImage",
+    "DailyCount",
     "DeployToken",
     "DockerSession",
     "FailedSignIn",
     "Heartbeat",
     "HeldManifest",
     "Manifest",
+    "ManifestContents",
     "Membership",
     "Namespace",
     "Place",
     "Project",
     "ProtectionRule",
     "ProtectionViolation",
+    "Push",
     "RefusedDelivery",
     "RegistryEvent",
     "RegistryToken",

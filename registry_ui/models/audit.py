@@ -15,7 +15,10 @@ class AuditEntry(Base):
     """One deed. The actor is kept by name, so that the entry outlives the account."""
 
     __tablename__ = "audit_entries"
-    __table_args__ = (Index("ix_audit_entries_subject_id", "subject", "id"),)
+    __table_args__ = (
+        Index("ix_audit_entries_subject_id", "subject", "id"),
+        Index("ix_audit_entries_actor_id", "actor", "id"),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)

@@ -7,6 +7,7 @@ from typing import Any
 from flask import current_app, render_template, request
 
 from ..extensions import release
+from ..pages import query_text
 from ..security import registry_host
 from .journal import journal
 from .recorded import MAX_ID, Filters, Listing
@@ -41,9 +42,3 @@ def asked_filters() -> Filters:
         refused=request.args.get("refused") == "1",
         before=min(int(before), MAX_ID) if is_number else None,
     )
-
-
-def query_text(name: str) -> str:
-    """Return a value of the query that the database can compare with."""
-    value = request.args.get(name, "").strip()[:255]
-    return "".join(character for character in value if character.isprintable())

@@ -10,10 +10,10 @@ from ..accounts import service as accounts
 from ..errors import Denied, Invalid, NotFound
 from ..extensions import db
 from ..models import AccessToken, User
-from ..pages import crumbs
+from ..pages import crumbs, query_text
 from ..security import load, principal, registry_host
 from . import recorded
-from .decisions_page import asked_filters, decisions_page, query_text, write_down
+from .decisions_page import asked_filters, decisions_page, write_down
 from .explain import Subject, explain_to, repository_named, subject_named, with_token
 
 blueprint = Blueprint("decisions", __name__)

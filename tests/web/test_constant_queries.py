@@ -8,22 +8,27 @@ import re
 import pytest
 from sqlalchemy import insert
 
-from registry_ui.distribution.manifest import read_manifest
+from registry_ui.catalog.contents import pack
+from registry_ui.distribution.manifest import ManifestFacts, read_manifest
 from registry_ui.models import (
     AccessToken,
     AttachedDocument,
     AuditEntry,
     ContainerImage,
+    DailyCount,
     DeployToken,
     DockerSession,
     HeldManifest,
     Manifest,
+    ManifestContents,
     Membership,
     Namespace,
     Project,
     ProtectionRule,
     ProtectionViolation,
+    Push,
     RegistryEvent,
+    Removal,
     Tag,
     TagMoment,
     TokenDecision,
@@ -35,6 +40,7 @@ from tests.support.html import Page
 from tests.web.support import OCI_INDEX, OCI_MANIFEST, digest
 
 FEW, MANY = 3, 60
+NO_FACTS = ManifestFacts("image", "").to_json()
 PEOPLE = ("anonymous", "member", "admin")
 
 
@@ -63,6 +69,7 @@ def fill(site, start, stop):
             add_image(session, app.id, f"deep/i{n}", f"acme/app/deep/i{n}")
             session.add(UnassignedRepository(path=f"free/r{n}"))
             session.add(AuditEntry(actor="x", action="y", subject="z"))
+            add_activity(session, n, app.id)
             session.add(decision("member", f"acme/p{n}"))
             session.add(decision("member", f"absent/p{n}", place=""))
             session.add(decision(f"user{n}", f"acme/app/i{n}", place="acme/app"))
@@ -70,6 +77,8 @@ def fill(site, start, stop):
             add_protection(session, n, app.id)
             session.add(RegistryEvent(event_id=f"e{n}", raw=b"{}", status="dropped"))
         image = session.query(ContainerImage).filter_by(path="acme/app/many").one()
+        for n in numbers:
+            add_contents(session, n, image.id)
         rows = [
             {"image_id": image.id, "name": f"t{n}", "digest": digest("a"), "pushed_at": utc_now()}
             for n in numbers
@@ -130,6 +139,30 @@ def add_manifest(session, image_id, name, media_type, document):
     session.merge(HeldManifest(image_id=image_id, digest=name))
 
 
+def add_contents(session, n, image_id):
+    """A tag of an index whose platform the image was seen to hold."""
+    child, parent = f"sha256:{n:064x}", f"sha256:f{n:063x}"
+    blobs = {f"{n:032}".encode(): 10}
+    for name, packed, children in ((child, pack(blobs), ""), (parent, b"", child)):
+        session.add(Manifest(digest=name, media_type="", kind="image", body=b"", facts=NO_FACTS))
+        session.flush()
+        session.add(ManifestContents(digest=name, blobs=packed, children=children))
+    session.add(HeldManifest(image_id=image_id, digest=child))
+    session.add(Tag(image_id=image_id, name=f"index{n}", digest=parent))
+
+
+def add_activity(session, n, project_id):
+    today = utc_now()
+    moment = {"digest": digest("a"), "actor": "member", "at": today}
+    session.add(Push(project_id=project_id, name=f"i{n}", tag="v1", **moment))
+    session.add(
+        DailyCount(project_id=project_id, day=today.date(), name=f"i{n}", pushes=1, pulls=1)
+    )
+    session.add(AuditEntry(actor="member", action="member.add", subject="acme/app"))
+    values = {"kind": "tag", "target": f"acme/app:v{n}", "project_path": "acme/app", "plan": []}
+    session.add(Removal(project_id=project_id, requested_by="member", state="done", **values))
+
+
 def decision(username, repository, **more):
     values = {"place": repository, "credential": "password", "address": "", "client": "docker"}
     values |= {"asked": "push", "granted": "", "rule": f"nobody pushes to {repository}", **more}
@@ -161,6 +194,13 @@ PAGES = {
     "/acme/app": PEOPLE,
     "/acme/app/-/members": ("member", "admin"),
     "/acme/app?q=i1&sort=size&order=desc": PEOPLE,
+    "/acme/app/-/activity": PEOPLE,
+    "/acme/app/-/activity?image=i&by=member": PEOPLE,
+    "/acme/-/activity": PEOPLE,
+    "/-/users/member/activity": PEOPLE,
+    "/acme/app/-/storage": PEOPLE,
+    "/acme/app/-/storage?image=acme/app/many": PEOPLE,
+    "/acme/-/storage": PEOPLE,
     "/acme/app/-/images/deep": PEOPLE,
     "/acme/app/-/images/deep?q=*1&sort=pushed": PEOPLE,
     "/acme/app/-/images/many": PEOPLE,

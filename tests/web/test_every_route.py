@@ -28,6 +28,7 @@ FOR_VISITORS = {"accounts.sign_in", "accounts.sign_out", *WITHOUT_FORM}
 #: What anybody may look at, whatever is in the store.
 OPEN = {
     "static",
+    "activity.of_person",  # of whom there is nothing to see, nothing is told
     "api.catalog",
     "api.search",
     "compare.show",

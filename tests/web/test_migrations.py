@@ -8,8 +8,19 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from config import ROOT
+from registry_ui.catalog.contents import note_contents
+from registry_ui.distribution.manifest import Descriptor, ManifestFacts
 from registry_ui.extensions import db
-from registry_ui.models import AccessToken, Membership, TagMoment, User
+from registry_ui.models import (
+    AccessToken,
+    DailyCount,
+    Manifest,
+    ManifestContents,
+    Membership,
+    Push,
+    TagMoment,
+    User,
+)
 
 MIGRATIONS = str(ROOT / "migrations")
 
@@ -106,3 +117,97 @@ def test_pushes_that_events_still_tell_are_the_beginning_of_the_history(site):
     found = (moment.image_id, moment.tag, moment.action, moment.digest, moment.actor)
     assert found == (5, "v1", "pushed", digest, "alice")
     assert moment.at.isoformat() == "2026-01-02T00:00:00+00:00"
+
+
+EVENT = (
+    "INSERT INTO registry_events"
+    " (event_id, received_at, occurred_at, action, repository, tag, digest, actor, raw, status,"
+    " reason, image_id) VALUES ('{0}', '{2}', '{3}', '{1}', 'acme/app', '{4}', 'sha256:aa',"
+    " 'alice', '', '{5}', '', 5)"
+)
+
+
+def test_what_the_events_and_the_tags_still_tell_becomes_pushes_and_counts(site):
+    with site.app.app_context():
+        flask_migrate.downgrade(MIGRATIONS, revision="0002")
+        connection = db.session.connection()
+        for statement in (
+            (
+                "INSERT INTO places (id, kind, path, description, visibility, created_at)"
+                " VALUES (3, 'project', 'acme/app', '', 'private', '2026-01-01 00:00:00')"
+            ),
+            (
+                "INSERT INTO container_images (id, project_id, name, path, created_at, tag_count,"
+                " pull_count, reconcile_wanted)"
+                " VALUES (5, 3, '', 'acme/app', '2026-01-01 00:00:00', 1, 0, false)"
+            ),
+            (
+                "INSERT INTO tags (image_id, name, digest, pushed_at, pushed_by, pull_count,"
+                " seen_at) VALUES (5, 'old', 'sha256:bb', '2026-01-02 00:00:00', 'bob', 0,"
+                " '2026-01-02 00:00:00'), (5, 'v1', 'sha256:aa', '2026-03-01 10:00:00', 'alice',"
+                " 0, '2026-01-02 00:00:00')"
+            ),
+            *(
+                EVENT.format(number, *values)
+                for number, values in enumerate(
+                    [
+                        ("push", "2026-03-01 10:00:05", "2026-03-01 10:00:00", "v1", "applied"),
+                        ("push", "2026-03-01 23:00:00", "2027-03-01 10:00:00", "v2", "applied"),
+                        ("push", "2026-03-01 23:00:00", "2026-03-01 10:00:00", "v3", "dropped"),
+                        ("pull", "2026-03-01 23:00:00", "2026-03-01 10:00:00", "v1", "applied"),
+                        ("pull", "2026-03-02 23:00:00", "2026-03-02 10:00:00", "v1", "applied"),
+                        ("pull", "2026-03-02 23:00:00", "2026-03-02 10:00:00", "v1", "dropped"),
+                    ]
+                )
+            ),
+        ):
+            connection.exec_driver_sql(statement)
+        db.session.commit()
+        db.session.remove()
+        flask_migrate.upgrade(MIGRATIONS)
+        db.session.remove()
+    pushes = sorted((p.tag, f"{p.at:%Y-%m-%d %H}", p.actor) for p in site.rows(Push))
+    assert pushes == [
+        ("old", "2026-01-02 00", "bob"),
+        ("v1", "2026-03-01 10", "alice"),
+        ("v2", "2026-03-01 23", "alice"),
+    ]
+    counts = sorted((str(c.day), c.name, c.pushes, c.pulls) for c in site.rows(DailyCount))
+    assert counts == [
+        ("2026-01-02", "", 1, 0),
+        ("2026-03-01", "", 2, 1),
+        ("2026-03-02", "", 0, 1),
+    ]
+
+
+def test_stored_facts_become_contents_as_the_application_makes_them(site):
+    layer = "application/vnd.oci.image.layer.v1.tar"
+    facts = {
+        f"sha256:{n:064x}": ManifestFacts(
+            "image",
+            "",
+            config=Descriptor("sha512:" + f"{n:0128x}", "config", 3),
+            layers=(
+                Descriptor(f"sha256:{n + 1:064x}", layer, 2**53),
+                Descriptor(f"sha256:{n + 1:064x}", layer, 2**53),
+                Descriptor("sha256:" + "e" * 64, "application/x.foreign.tar", 5),
+            ),
+            children=(Descriptor("sha256:" + "c" * 64, "", 1),) * 2,
+        )
+        for n in range(1203)
+    }
+    with site.session() as session:
+        for digest, found in facts.items():
+            values = {"media_type": "", "kind": "image", "body": b"", "facts": found.to_json()}
+            session.add(Manifest(digest=digest, **values))
+            session.flush()
+            note_contents(session, {digest: found})
+        session.commit()
+    before = {c.digest: (c.blobs, c.children) for c in site.rows(ManifestContents)}
+    with site.app.app_context():
+        flask_migrate.downgrade(MIGRATIONS, revision="0006")
+        flask_migrate.upgrade(MIGRATIONS)
+        db.session.remove()
+    after = {c.digest: (c.blobs, c.children) for c in site.rows(ManifestContents)}
+    assert len(after) == 1203
+    assert after == before

@@ -31,6 +31,8 @@ GET  /-/tags/v1/-/sbom        -- -- no ok ok ok ok ok
 GET  /-/images/web/api/-/tags/v1/-/manifest -- -- no rg rg rg rg rg
 GET  /-/images/web/api/-/tags/v1/-/config -- -- no rg rg rg rg rg
 GET  /-/images/web/api/-/tags/v1/-/sbom -- -- no ok ok ok ok ok
+GET  /-/activity              -- -- ok ok ok ok ok ok
+GET  /-/storage               -- -- ok ok ok ok ok ok
 GET  /-/members               in -- ok ok ok ok ok ok
 GET  /-/settings              in -- no no no ok ok ok
 GET  /-/deploy-tokens         in -- no no no ok ok ok
@@ -54,6 +56,7 @@ POST /-/tags/v1/-/delete      in -- no no no rg rg rg
 POST /-/images/-/delete       in -- no no no rg rg rg
 POST /-/images/web/api/-/delete in -- no no no rg rg rg
 POST /-/images/web/api/-/tags/v1/-/delete in -- no no no rg rg rg
+POST /-/storage/read          in -- no no ok ok ok ok
 POST /-/images/-/reconcile    in -- no no ok ok ok ok
 POST /-/images/web/api/-/reconcile in -- no no ok ok ok ok
 """
@@ -61,6 +64,8 @@ POST /-/images/web/api/-/reconcile in -- no no ok ok ok ok
 NAMESPACE = """
                               an st gu re de ma ow ad   a group with something public in it
 GET  /                        ok ok ok ok ok ok ok ok
+GET  /-/activity              ok ok ok ok ok ok ok ok
+GET  /-/storage               ok ok ok ok ok ok ok ok
 GET  /-/members               in -- ok ok ok ok ok ok
 GET  /-/settings              in no no no no ok ok ok
 GET  /-/deploy-tokens         in no no no no ok ok ok
@@ -69,6 +74,7 @@ GET  /-/delete                in no no no no no ok ok
 GET  /-/protection            in no no no no -- -- --
 GET  /-/images                -- -- -- -- -- -- -- --
 GET  /-/tags/v1               -- -- -- -- -- -- -- --
+POST /-/storage/read          in no no no ok ok ok ok
 POST /-/settings              in no no no no ok ok ok
 POST /-/deploy-tokens         in no no no no ok ok ok
 POST /-/deploy-tokens/{token}/revoke in no no no no ok ok ok
@@ -79,11 +85,14 @@ POST /-/members/guest         in no no no no no ok ok
 HIDDEN = """
                               an st gu re de ma ow ad   a group of others, all of it private
 GET  /                        -- -- -- -- -- -- -- ok
+GET  /-/activity              -- -- -- -- -- -- -- ok
+GET  /-/storage               -- -- -- -- -- -- -- ok
 GET  /-/members               in -- -- -- -- -- -- ok
 GET  /-/settings              in -- -- -- -- -- -- ok
 GET  /-/deploy-tokens         in -- -- -- -- -- -- ok
 GET  /-/decisions             in -- -- -- -- -- -- ok
 GET  /-/delete                in -- -- -- -- -- -- ok
+POST /-/storage/read          in -- -- -- -- -- -- ok
 POST /-/settings              in -- -- -- -- -- -- ok
 POST /-/deploy-tokens         in -- -- -- -- -- -- ok
 POST /-/members               in -- -- -- -- -- -- ok

@@ -1,0 +1,54 @@
+"""What an applied event leaves behind for people: the push itself, and the counts of its day.
+
+Written in the transaction that claims the event, so each counts once.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import update
+from sqlalchemy.orm import Session
+
+from ..models import ContainerImage, DailyCount, Push
+from ..names import DIGEST_TAG
+from ..storage import insert_new
+
+_ATTACHED = re.compile(DIGEST_TAG)
+
+
+def note_push(
+    session: Session, image: ContainerImage, tag: str, digest: str, actor: str, at: datetime
+) -> None:
+    """Keep a push of a tag. Signatures and the like are tags too, but no pushes to people."""
+    if _ATTACHED.fullmatch(tag):
+        return
+    session.add(
+        Push(
+            project_id=image.project_id,
+            name=image.name,
+            tag=tag,
+            digest=digest,
+            actor=actor,
+            at=at,
+        )
+    )
+    _count(session, image.project_id, image.name, at, pushes=DailyCount.pushes + 1)
+
+
+def note_pull(session: Session, image: ContainerImage, at: datetime) -> None:
+    """Count a pull of an image. Who pulled is not kept."""
+    _count(session, image.project_id, image.name, at, pulls=DailyCount.pulls + 1)
+
+
+def _count(session: Session, project_id: int, name: str, at: datetime, **added: Any) -> None:
+    key = {"project_id": project_id, "name": name, "day": at.astimezone(UTC).date()}
+    insert_new(session, DailyCount, **key, pushes=0, pulls=0)
+    session.execute(
+        update(DailyCount)
+        .filter_by(**key)
+        .values(**added)
+        .execution_options(synchronize_session=False)
+    )

@@ -1,0 +1,23 @@
+"""What manifests make the registry keep, apart from their facts."""
+
+from __future__ import annotations
+
+from sqlalchemy import ForeignKey, LargeBinary, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from .base import Base
+
+
+class ManifestContents(Base):
+    """The blobs of a manifest and the manifests that it names, small enough to read by thousands.
+
+    ``blobs`` is packed as catalog/contents.py says, ``children`` are digests apart by spaces.
+    """
+
+    __tablename__ = "manifest_contents"
+
+    digest: Mapped[str] = mapped_column(
+        String(150), ForeignKey("manifests.digest", ondelete="CASCADE"), primary_key=True
+    )
+    blobs: Mapped[bytes] = mapped_column(LargeBinary)
+    children: Mapped[str] = mapped_column(Text)
