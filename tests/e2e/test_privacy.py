@@ -50,6 +50,7 @@ BELOW = [
     "/-/images",
     "/-/images/app",
     "/-/images/app/-/rows",
+    "/-/images/app/-/rows/1.0",
     "/-/images/app/-/tags/1.0",
     "/-/images/app/-/tags/1.0/-/delete",
     "/-/images/app/-/delete",

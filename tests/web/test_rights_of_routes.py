@@ -23,6 +23,8 @@ GET  /-/images/web            -- -- ok ok ok ok ok ok
 GET  /-/images/web/api        -- -- ok ok ok ok ok ok
 GET  /-/images/-/rows         -- -- ok ok ok ok ok ok
 GET  /-/images/web/api/-/rows -- -- ok ok ok ok ok ok
+GET  /-/images/-/rows/v1      -- -- ok ok ok ok ok ok
+GET  /-/images/web/api/-/rows/v1 -- -- ok ok ok ok ok ok
 GET  /-/tags/v1               -- -- ok ok ok ok ok ok
 GET  /-/images/web/api/-/tags/v1 -- -- ok ok ok ok ok ok
 GET  /-/tags/v1/-/manifest    -- -- no rg rg rg rg rg
