@@ -23,6 +23,7 @@ from ..extensions import db, release, writing
 from ..models import GATE_ASKED, ContainerImage, Heartbeat, Tag, utc_now
 from ..names import Digest, RepositoryName, TagName
 from ..token_auth.explain import role_of
+from ..token_auth.journal import Noted, journal
 from ..token_auth.proof import Proven, TokenInvalid, verifier
 from ..token_auth.signer import OWN_SUBJECT
 from . import claims
@@ -74,16 +75,26 @@ def judge(asked: Asked, authorization: str) -> None:
     current_app.extensions["gate_in_use"].note()
     if who.subject == OWN_SUBJECT:
         return  # whoever planned it has asked the rules
-    repository = asked.repository
-    rules = protections(db.session(), str(repository))
-    if not rules:
-        release()
-        return
-    image_name = repository.below(rules[0].project)
-    if isinstance(asked.reference, Digest):
-        _judge_digest(asked.reference, repository, image_name, rules, who)
-    else:
-        _judge_tag(asked.action, asked.reference, repository, image_name, rules, who)
+    rules = protections(db.session(), str(asked.repository))
+    image_name = asked.repository.below(rules[0].project) if rules else ""
+    rules = [rule for rule in rules if rule.images.covers(image_name)]
+    try:
+        if not rules:
+            release()
+        elif isinstance(asked.reference, Digest):
+            _judge_digest(asked.reference, asked.repository, image_name, rules, who)
+        else:
+            _judge_tag(asked.action, asked.reference, asked.repository, image_name, rules, who)
+    except Denied as error:
+        _record(asked, who, rules[0].project, error.message)
+        raise
+
+
+def _record(asked: Asked, who: Proven, project: str, rule: str) -> None:
+    """Let whoever was refused find it where they look for why they were denied."""
+    action = str(asked.action)
+    what = (str(asked.repository), project, action, "", rule)
+    journal().note(Noted(who.subject, "bearer token", "", "", *what))
 
 
 def _proven(asked: Asked, authorization: str) -> Proven:

@@ -316,6 +316,28 @@ def test_claims_that_ended_are_forgotten_by_night(acme):
     assert [claim.tag for claim in acme.rows(TagClaim)] == ["v2"]
 
 
+# -- why? ------------------------------------------------------------------------
+
+
+def test_a_refusal_is_where_people_look_for_why_they_were_denied(acme):
+    assert ask(acme, "PUT", "latest", repository=f"{APP}/web").status_code == 403
+    acme.app.extensions["journal"].flush()
+    words = "tag latest is protected in acme/app/web: push needs Maintainer"
+    assert words in acme.browser("dev").get("/-/decisions").text
+    assert words in acme.browser("maintainer").get(f"/{APP}/-/decisions").text
+    assert words not in acme.browser("stranger").get("/-/decisions").text
+
+
+def test_a_rule_for_other_images_costs_the_registry_no_question(acme, registry):
+    acme.change(ProtectionRule, {"image_pattern": "web/*"})
+    holds(registry, {"v1": "a"})
+    for method, reference in (("PUT", "v1"), ("DELETE", "v1"), ("DELETE", digest("a"))):
+        assert_passes(ask(acme, method, reference))
+        assert_passes(ask(acme, method, reference, repository=f"{APP}/api"))
+    assert registry.asked == []
+    assert ask(acme, "PUT", "v1", repository=f"{APP}/web/api").status_code == 403
+
+
 # -- is it there? ----------------------------------------------------------------
 
 
