@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from .names import NameInvalid, Reference, TagName
 
@@ -27,22 +26,10 @@ class AnotherRegistry(NameInvalid):
         super().__init__(f"That is a reference of {host}; this is {own}.")
 
 
-@dataclass(frozen=True, slots=True)
-class Pasted:
-    """The reference in a text. ``whole`` where it says more than a name: a tag or a digest."""
-
-    reference: Reference
-
-    @property
-    def whole(self) -> bool:
-        """Whether it names one tag or one manifest."""
-        return self.reference.tag is not None or self.reference.digest is not None
-
-
-def pasted(text: str, own_host: str) -> Pasted:
+def pasted(text: str, own_host: str) -> Reference:
     """Read a reference as people have it: bare, with the host, or in the command that pulls it.
 
-    >>> str(pasted("docker pull registry.example/group/app:1.0", "registry.example").reference)
+    >>> str(pasted("docker pull registry.example/group/app:1.0", "registry.example"))
     'group/app:1.0'
 
     Args:
@@ -68,7 +55,7 @@ def pasted(text: str, own_host: str) -> Pasted:
         # Helm writes the + of a version as _ in the tag (PROTOCOLS 4.4).
         tag = TagName(version[1].replace("+", "_"))
         reference = Reference(reference.name, tag, reference.digest)
-    return Pasted(reference)
+    return reference
 
 
 def _reference_word(text: str) -> str:

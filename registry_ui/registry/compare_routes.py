@@ -80,7 +80,7 @@ def _read_references(asked: _Asked) -> None:
 
 def _read(asked: _Asked, side: str, text: str, image: RepositoryName | None) -> None:
     try:
-        reference = _of_image(image, text) if image else pasted(text, registry_host()).reference
+        reference = _of_image(image, text) if image else pasted(text, registry_host())
     except NameInvalid as error:
         asked.refuse(side, str(error), 422)
         return

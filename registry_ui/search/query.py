@@ -63,7 +63,7 @@ def parse(text: str, host: str) -> Query:
         tag = "" if found[1] else text
         return Query(text, words=() if found[1] else (text.lower(),), tag=tag, digest=digest)
     try:
-        reference = pasted(text, host).reference
+        reference = pasted(text, host)
     except AnotherRegistry as error:
         return Query(text, another=str(error))
     except NameInvalid:
