@@ -170,6 +170,7 @@ class Survey:
             .join(Project, Project.id == ContainerImage.project_id)
             .outerjoin(ManifestContents, ManifestContents.digest == Tag.digest)
             .where(scope)
+            .order_by(Tag.image_id, Tag.name)
         )
         for row in session.execute(query):
             image = self.images.get(row.image_id)
