@@ -13,6 +13,7 @@ from .catalog import connection
 from .events.routes import blueprint as events
 from .projects.deploy_token_routes import blueprint as deploy_tokens
 from .projects.routes import blueprint as projects
+from .registry.removal_routes import blueprint as removals
 from .registry.routes import blueprint as registry
 from .site import blueprint as site
 from .token_auth.pages import blueprint as decisions
@@ -51,6 +52,6 @@ def init_app(app: Flask) -> None:
     app.url_map.converters["name"] = NameConverter
     app.url_map.converters["tag"] = TagConverter
     connection.init_app(app, app.config["SETTINGS"])
-    pages = (site, accounts, admin, decisions, deploy_tokens, registry, projects)
+    pages = (site, accounts, admin, decisions, deploy_tokens, registry, removals, projects)
     for blueprint in (token_auth, events, api, *pages):
         app.register_blueprint(blueprint)

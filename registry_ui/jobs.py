@@ -56,7 +56,9 @@ DIGESTS_INTERVAL = timedelta(days=1)
 REGISTRY_PATIENCE = 20.0
 CATCH_UP_TAGS = 5000
 #: Kinds of work that may take minutes.
-LONG_WORK = ("removal", "reconcile_all", "reconcile_wanted")
+LONG_WORK = ("reconcile_all", "reconcile_wanted")
+#: Removals that a process carries out at a time, each in a thread of its own.
+REMOVALS = 4
 
 
 class OneAtATime:
@@ -81,9 +83,42 @@ class OneAtATime:
                 self._lock.release()
 
 
+class Aside:
+    """Does work in threads of its own, a few at a time; work that is under way is left alone.
+
+    The threads end with the process: what they do can be taken up again.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._busy: set[Any] = set()
+
+    def do(self, work: Callable[[Any], Any], key: Any) -> bool:
+        """Begin the work; return False where there is no room for it now."""
+        with self._lock:
+            if key in self._busy:
+                return True
+            if len(self._busy) >= self._most:
+                return False
+            self._busy.add(key)
+        threading.Thread(target=self._run, args=(work, key), daemon=True, name="aside").start()
+        return True
+
+    def _run(self, work: Callable[[Any], Any], key: Any) -> None:
+        try:
+            work(key)
+        except Exception:
+            logger.exception("work aside broke off: %s", key)
+        finally:
+            with self._lock:
+                self._busy.discard(key)
+
+
 def init_app(app: Flask) -> None:
     """Make the queue and register the tasks."""
     app.extensions["one_at_a_time"] = {name: OneAtATime() for name in LONG_WORK}
+    app.extensions["aside"] = Aside(REMOVALS)
     settings = app.config["SETTINGS"]
     serializer = SignedSerializer(secret=settings.secret_key, salt="registry_ui jobs")
     huey: Huey
@@ -157,8 +192,22 @@ def reconcile_wanted() -> None:
 
 
 def run_removal(removal_id: int) -> None:
-    """Carry out one removal, after those that are under way in this process."""
-    _one_at_a_time("removal", removals.run, removal_id)
+    """Carry out one removal in a thread of its own, so that it holds back nothing else.
+
+    Where too many are under way in this process, the schedule finds it later.
+    """
+    if current_app.testing:
+        removals.run(removal_id)
+        return
+    app = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001
+    current_app.extensions["aside"].do(_in_app(app, _removals), removal_id)
+
+
+def _removals(removal_id: int) -> None:
+    """Carry out a removal, and then what waits for a free thread."""
+    removals.run(removal_id)
+    for waiting in removals.waiting():
+        removals.run(waiting)
 
 
 def resume() -> None:

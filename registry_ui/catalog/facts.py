@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import select
 
 from ..distribution.client import FetchedManifest
-from ..distribution.errors import RegistryError, RegistryUnavailable
+from ..distribution.errors import RegistryError, RegistryNotFound, RegistryUnavailable
 from ..distribution.manifest import ManifestFacts, read_config, read_manifest
 from ..extensions import db, release, writing
 from ..models import ContainerImage, HeldManifest, Manifest, utc_now
@@ -102,6 +102,19 @@ def gather(
     _store({answer.digest: answer for answer in answers.values()})
     _complete(repository, set(found.digests.values()), end)
     return found
+
+
+def fetch(repository: RepositoryName, digests: Iterable[str], deadline: float) -> set[str]:
+    """Fetch and keep manifests by digest, without their configs.
+
+    Returns those that could not be read; what the registry does not have is none of them.
+    """
+    problems: dict[str, RegistryError] = {}
+    calls = {digest: _manifest_call(repository, digest) for digest in digests}
+    answers = _ask(calls, time.monotonic() + deadline, problems)
+    _store(answers)
+    _store_held(repository, answers)
+    return {d for d, problem in problems.items() if not isinstance(problem, RegistryNotFound)}
 
 
 def _complete(repository: RepositoryName, digests: set[str], end: float) -> None:

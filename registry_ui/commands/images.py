@@ -32,16 +32,16 @@ def tag_delete(reference: str, *, yes: bool) -> None:
     plan = plan_tag(image, parsed.tag)
     for name in plan.keeps:
         click.echo(f"keeps    {image.path}:{name} (the same digest)", err=True)
-    click.echo(f"deletes  {plan.target} ({plan.digest})", err=True)
+    click.echo(f"deletes  {plan.target} ({plan.steps[0]['digest']})", err=True)
     if not yes:
         click.confirm("Go on?", abort=True, err=True)
     removal = removals.run(start(CONSOLE, plan, owner).id)
     if removal is None:
         raise click.ClickException("A worker is at it already.")
-    last = removal.report[-1]
     if removal.state != "done":
-        raise click.ClickException(last["detail"])
-    click.echo(f"{last['outcome']}: {plan.target} {last['detail']}".strip(), err=True)
+        raise click.ClickException(removal.lines[-1].detail)
+    line = removal.lines[0]
+    click.echo(f"{line.outcome}: {plan.target} {line.detail}".strip(), err=True)
 
 
 def _image(name: RepositoryName) -> tuple[ContainerImage, Project]:

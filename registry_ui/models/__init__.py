@@ -7,7 +7,7 @@ from .event import RefusedDelivery, RegistryEvent, RegistryToken
 from .heartbeat import DIGESTS_READ, REGISTRY_READ, Heartbeat
 from .image import ContainerImage, HeldManifest, Manifest, Tag, UnassignedRepository
 from .place import Membership, Namespace, Place, Project
-from .removal import Removal
+from .removal import Removal, RemovalLine
 from .token_decision import TokenDecision
 from .user import AccessToken, BrowserSession, FailedSignIn, User
 
@@ -33,6 +33,7 @@ __all__ = [
     "RegistryEvent",
     "RegistryToken",
     "Removal",
+    "RemovalLine",
     "Tag",
     "TokenDecision",
     "UTCDateTime",

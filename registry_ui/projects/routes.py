@@ -265,7 +265,7 @@ def delete(path: str) -> Answer:
         elif is_project:
             removal = start(actor(), plan, loaded.project)
             enqueue("run_removal", removal.id)
-            return redirect(url_for("registry.removal", path=path, removal_id=removal.id))
+            return redirect(url_for("removals.show", path=path, removal_id=removal.id))
         else:
             service.remove_namespace(actor(), path)
             flash(f"The namespace “{path}” was deleted.", "success")

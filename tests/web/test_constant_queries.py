@@ -17,6 +17,8 @@ from registry_ui.models import (
     Namespace,
     Project,
     RegistryEvent,
+    Removal,
+    RemovalLine,
     Tag,
     TokenDecision,
     UnassignedRepository,
@@ -60,6 +62,11 @@ def fill(site, start, stop):
             session.add(decision(f"user{n}", f"acme/app/i{n}", place="acme/app"))
             add_secrets(session, n, member.id, app.id)
             session.add(RegistryEvent(event_id=f"e{n}", raw=b"{}", status="dropped"))
+        removal = session.query(Removal).one()
+        session.add_all(
+            RemovalLine(removal_id=removal.id, number=n, reference="x", outcome="kept")
+            for n in numbers
+        )
         image = session.query(ContainerImage).filter_by(path="acme/app/many").one()
         rows = [
             {"image_id": image.id, "name": f"t{n}", "digest": digest("a"), "pushed_at": utc_now()}
@@ -101,6 +108,8 @@ PAGES = {
     "/acme/app/-/members": ("member", "admin"),
     "/acme/app/-/images/deep": PEOPLE,
     "/acme/app/-/images/many": PEOPLE,
+    "/acme/app/-/images/many/-/delete-tags": ("member", "admin"),
+    "/acme/app/-/removals/1": ("member", "admin"),
     "/acme/app/-/deploy-tokens": ("member", "admin"),
     "/acme/app/-/decisions": ("member", "admin"),
     "/acme/-/decisions?refused=1": ("admin",),
@@ -141,6 +150,7 @@ def test_pages_cost_the_same_with_3_and_with_60_of_everything(site):
     site.member("acme/app", "member", "maintainer")
     site.image("acme/app/many", "latest")
     site.change(ContainerImage, {"reconciled_at": utc_now()})
+    assert site.removal("acme/app") == 1
     fill(site, 0, FEW)
     few = counted(site)
     fill(site, FEW, MANY)

@@ -34,7 +34,13 @@ GET  /-/tags/v1/-/delete      in -- no no no rg rg rg
 GET  /-/images/-/delete       in -- no no no rg rg rg
 GET  /-/images/web/api/-/delete in -- no no no rg rg rg
 GET  /-/images/web/api/-/tags/v1/-/delete in -- no no no rg rg rg
+GET  /-/images/-/delete-tags  in -- no no no ok ok ok
+GET  /-/images/web/api/-/delete-tags in -- no no no ok ok ok
 GET  /-/removals/{removal}    in -- no no no ok ok ok
+POST /-/removals/{removal}/confirm in -- no no no ok ok ok
+POST /-/removals/{removal}/cancel in -- no no no -- -- --
+POST /-/images/-/delete-tags  in -- no no no rg rg rg
+POST /-/images/web/api/-/delete-tags in -- no no no rg rg rg
 POST /-/settings              in -- no no no ok ok ok
 POST /-/deploy-tokens         in -- no no no ok ok ok
 POST /-/deploy-tokens/{token}/revoke in -- no no no ok ok ok
@@ -104,6 +110,8 @@ def form(path: str, rest: str, who: str) -> dict[str, str]:
         return {"name": f"of {who}", "scopes": "read_registry"}
     if rest == "/-/members":
         return {"username": f"new-{who}", "role": "guest"}
+    if rest.endswith("/delete-tags"):
+        return {"pattern": "v*"}
     if rest.startswith("/-/members/"):
         return {"role": "guest"}
     return {"confirm": path + rest.partition("/-/images/")[2].removesuffix("/-/delete")}
@@ -237,7 +245,7 @@ def test_nothing_is_changed_by_those_who_may_not(world, tokens, who):
     for method, rest, cells in rows(PROJECT):
         if method == "POST" and cells[PEOPLE.index(who)] != "ok":
             data = {**form("acme/private", rest, who), "digest": digest("a")}
-            url = f"/acme/private{rest.format(token=tokens['acme/private'])}"
+            url = f"/acme/private{rest.format(removal=1, token=tokens['acme/private'])}"
             world.browser(who).post(url, data)
     assert world.dump() == before
 
