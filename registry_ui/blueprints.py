@@ -11,6 +11,7 @@ from .admin.routes import blueprint as admin
 from .api.routes import blueprint as api
 from .catalog import connection
 from .events.routes import blueprint as events
+from .projects.bin_routes import blueprint as bin_of_tags
 from .projects.deploy_token_routes import blueprint as deploy_tokens
 from .projects.routes import blueprint as projects
 from .registry.removal_routes import blueprint as removals
@@ -52,6 +53,16 @@ def init_app(app: Flask) -> None:
     app.url_map.converters["name"] = NameConverter
     app.url_map.converters["tag"] = TagConverter
     connection.init_app(app, app.config["SETTINGS"])
-    pages = (site, accounts, admin, decisions, deploy_tokens, registry, removals, projects)
+    pages = (
+        site,
+        accounts,
+        admin,
+        decisions,
+        deploy_tokens,
+        bin_of_tags,
+        registry,
+        removals,
+        projects,
+    )
     for blueprint in (token_auth, events, api, *pages):
         app.register_blueprint(blueprint)

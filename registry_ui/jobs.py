@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 
 from .accounts import docker_sessions
 from .accounts.sessions import SESSION_LIFETIME
+from .catalog import bin as bin_of_tags
 from .catalog import facts, reconcile, removals
 from .catalog.connection import registry
 from .distribution.errors import RegistryError
@@ -237,6 +238,7 @@ def prune() -> None:
             .where(Manifest.fetched_at < utc_now() - FACTS_KEPT, ~used, ~held)
             .execution_options(synchronize_session=False)
         )
+        removals.forget_plans(session)
         session.execute(
             delete(BrowserSession).where(BrowserSession.created_at < utc_now() - SESSION_LIFETIME)
         )
@@ -293,6 +295,12 @@ def _registry_answers() -> bool:
     return True
 
 
+def purge_bin() -> None:
+    """Remove for good what was in the bin for long enough."""
+    for removal_id in bin_of_tags.purge_due():
+        enqueue("run_removal", removal_id)
+
+
 TASKS: dict[str, Callable[..., Any]] = {
     "apply_events": apply_events,
     "learn": learn,
@@ -302,6 +310,7 @@ TASKS: dict[str, Callable[..., Any]] = {
     "adopt_below": reconcile.adopt_below,
     "resume": resume,
     "run_removal": run_removal,
+    "purge_bin": purge_bin,
 }
 
 
@@ -309,6 +318,7 @@ def _periodic(interval: int) -> dict[str, tuple[Callable[[], None], Callable[...
     return {
         "resume": (resume, crontab(minute="*")),
         "reconcile": (lambda: reconcile_when_due(interval), crontab(minute="*/5")),
+        "purge_bin": (purge_bin, crontab(minute="11")),
         "prune": (prune, crontab(minute="17", hour="3")),
     }
 

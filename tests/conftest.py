@@ -36,6 +36,7 @@ def base_config(tmp_path_factory: pytest.TempPathFactory) -> Config:
             "REGISTRY_UI_VAR": str(var),
             "REGISTRY_UI_PORT": str(free_port()),
             "REGISTRY_UI_REGISTRY_PORT": str(free_port()),
+            "REGISTRY_UI_BIN_DAYS": "0",
         }
     )
     return replace(settings, testing=True)

@@ -15,11 +15,12 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
-KINDS = "kind IN ('tag', 'tags', 'image', 'project')"
+KINDS = "kind IN ('tag', 'tags', 'image', 'project', 'bin')"
 STATES = "state IN ('planned', 'waiting', 'running', 'done', 'failed', 'cancelled')"
 OLD_KINDS = "kind IN ('tag', 'image', 'project')"
 OLD_STATES = "state IN ('waiting', 'running', 'done', 'failed')"
 
+MOMENT = sa.DateTime(timezone=True)
 REMOVALS = sa.table(
     "removals",
     sa.column("id", sa.Integer),
@@ -84,6 +85,33 @@ def upgrade() -> None:
         "ix_removal_lines_removal_id_outcome", "removal_lines", ["removal_id", "outcome"]
     )
     reports_to_lines()
+    op.create_table(
+        "binned_tags",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("project_id", sa.Integer(), nullable=False),
+        sa.Column("repository", name(255), nullable=False),
+        sa.Column("tag", name(128), nullable=False),
+        sa.Column("bin_tag", name(128), nullable=False),
+        sa.Column("digest", sa.String(length=150), nullable=False),
+        sa.Column("pushed_at", MOMENT, nullable=True),
+        sa.Column("pushed_by", sa.String(length=255), nullable=True),
+        sa.Column("removed_at", MOMENT, nullable=False),
+        sa.Column("removed_by", sa.String(length=255), nullable=False),
+        sa.Column("purge_at", MOMENT, nullable=False),
+        sa.Column("leaving", sa.Boolean(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["project_id"],
+            ["places.id"],
+            name="fk_binned_tags_project_id_places",
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name="pk_binned_tags"),
+        sa.UniqueConstraint("repository", "bin_tag", name="uq_binned_tags_repository_bin_tag"),
+    )
+    op.create_index(
+        "ix_binned_tags_project_id_leaving_id", "binned_tags", ["project_id", "leaving", "id"]
+    )
+    op.create_index("ix_binned_tags_purge_at", "binned_tags", ["purge_at"])
     with op.batch_alter_table("removals") as batch:
         batch.drop_column("report")
 
@@ -132,6 +160,7 @@ def downgrade() -> None:
         connection.execute(
             sa.update(REMOVALS).where(REMOVALS.c.id == removal_id).values(report=report)
         )
+    op.drop_table("binned_tags")
     op.drop_table("removal_lines")
     op.execute("DELETE FROM removals WHERE kind NOT IN ('tag', 'image', 'project')")
     op.execute("DELETE FROM removals WHERE state NOT IN ('waiting', 'running', 'done', 'failed')")

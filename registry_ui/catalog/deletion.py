@@ -7,9 +7,10 @@ before it acts, and leaves alone what has changed since the preview.
 from __future__ import annotations
 
 import secrets
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from ..access import below
@@ -23,8 +24,8 @@ from ..distribution.errors import (
 )
 from ..errors import Clash, NotFound, RegistryTrouble
 from ..extensions import db, release, writing
-from ..models import ContainerImage, Place, Project, Removal, Tag
-from ..names import RepositoryName, TagName
+from ..models import BinnedTag, ContainerImage, Place, Project, Removal, Tag
+from ..names import RepositoryName, TagName, is_binned
 from .connection import registry
 from .facts import facts_of, gather, known
 from .parts import Parts, parts_of
@@ -49,19 +50,26 @@ def nothing_protected(_image: ContainerImage, _tag: str) -> str | None:
     return None
 
 
-def plan_tag(image: ContainerImage, name: TagName, *, attached: bool = False) -> RemovalPlan:
+def plan_tag(
+    image: ContainerImage, name: TagName, *, attached: bool = False, bin_days: int = 0
+) -> RemovalPlan:
     """Plan the removal of one tag, and of nothing else.
+
+    Args:
+        bin_days: for how many days it can be restored; 0 for good.
 
     Raises:
         NotFound: the registry has no such tag.
         RegistryTrouble: the registry can't be asked, so nothing can be promised.
     """
+    if is_binned(str(name)):
+        raise NotFound("The registry has no such tag.")
     repository = RepositoryName(image.path)
     found = gather(repository, {str(name): None}, fresh=True)
     problem = found.problems.get(str(name))
     if problem is not None:
         raise translate(problem)
-    plan = RemovalPlan("tag", f"{image.path}:{name}", [])
+    plan = RemovalPlan("tag", f"{image.path}:{name}", [], bin_days=bin_days)
     plan.method = deletion_method(repository)
     _add_image(plan, image, {str(name)}, attached=attached, refuse=nothing_protected)
     row = known([found.digests[str(name)]]).get(found.digests[str(name)])
@@ -76,6 +84,7 @@ def plan_tags(
     chosen: Iterable[tuple[ContainerImage, Collection[str]]],
     *,
     attached: bool,
+    bin_days: int = 0,
     refuse: Refusal = nothing_protected,
 ) -> RemovalPlan:
     """Plan the removal of some tags of some images, and of nothing else.
@@ -83,11 +92,12 @@ def plan_tags(
     Args:
         chosen: images, and the names of the tags that go. What is gone already is left out.
         attached: signatures and the like go with what they are attached to.
+        bin_days: for how many days they can be restored; 0 for good.
 
     Raises:
         RegistryTrouble: the registry can't be asked, so nothing can be promised.
     """
-    plan = RemovalPlan(kind, target, [], method="none")
+    plan = RemovalPlan(kind, target, [], method="none", bin_days=bin_days)
     for image, names in chosen:
         if plan.method == "none":
             plan.method = deletion_method(RepositoryName(image.path))
@@ -112,9 +122,10 @@ def _add_image(
         removed |= set(referrers)
     outcome = reach(tags, removed, parts.children, parts.named)
     _add_steps(plan, image, tags, removed, outcome, parts)
-    plan.name([_planned(image, name, rows.get(name)) for name in sorted(removed)])
+    plan.name([_planned(image.path, name, rows.get(name)) for name in sorted(removed)])
     gone = {tags[name] for name in removed}
-    plan.name_kept(sorted(n for n, d in tags.items() if d in gone and n not in removed))
+    stays = (n for n, d in tags.items() if d in gone and n not in removed and not is_binned(n))
+    plan.name_kept(sorted(stays))
 
 
 def _add_steps(
@@ -125,17 +136,30 @@ def _add_steps(
     outcome: Reach,
     parts: Parts,
 ) -> None:
+    more = {"days": plan.bin_days} if plan.bin_days else {}
     plan.steps += [
-        {"do": "tag", "repository": image.path, "tag": name, "digest": tags[name]}
+        {"do": "tag", "repository": image.path, "tag": name, "digest": tags[name], **more}
         for name in sorted(removed)
     ]
+    _add_manifests(plan, image.path, tags, removed, outcome, parts)
+
+
+def _add_manifests(
+    plan: RemovalPlan,
+    repository: str,
+    tags: dict[str, str],
+    removed: set[str],
+    outcome: Reach,
+    parts: Parts,
+) -> None:
     plan.shared += len(outcome.shared)
     if parts.unknown:
-        plan.notes.append(UNREAD.format(image.path))
+        plan.notes.append(UNREAD.format(repository))
     elif outcome.doomed:
-        plan.steps.append(
-            {"do": "manifests", "repository": image.path, "digests": list(outcome.doomed)}
-        )
+        if not plan.bin_days:
+            plan.steps.append(
+                {"do": "manifests", "repository": repository, "digests": list(outcome.doomed)}
+            )
         plan.manifests += len(outcome.doomed)
         plan.freed = (plan.freed or 0) + _freed(tags, removed, outcome, parts)
 
@@ -182,6 +206,8 @@ def _standing(
     asked = rows.keys() if len(rows) <= ASKED else rows.keys() & set(names)
     asked |= {name for name, tag in rows.items() if tag.digest is None}
     tags = {name: tag.digest for name, tag in rows.items() if tag.digest and name not in asked}
+    # What the bin holds keeps its manifests alive.
+    tags |= dict(db.session.execute(_binned(image.path)).all())
     release()
     try:
         return tags | digests_of(RepositoryName(image.path), sorted(asked)), rows
@@ -189,8 +215,12 @@ def _standing(
         raise translate(error) from None
 
 
-def _planned(image: ContainerImage, name: str, row: Tag | None) -> PlannedTag:
-    reference = f"{image.path}:{name}"
+def _binned(repository: str) -> Select[tuple[str, str]]:
+    return select(BinnedTag.bin_tag, BinnedTag.digest).where(BinnedTag.repository == repository)
+
+
+def _planned(repository: str, name: str, row: Tag | None) -> PlannedTag:
+    reference = f"{repository}:{name}"
     if row is None:
         return PlannedTag(reference)
     return PlannedTag(reference, row.pushed_at, row.pushed_by, row.last_pulled_at)
@@ -237,13 +267,49 @@ def plan_namespace(path: str) -> RemovalPlan:
     return RemovalPlan("namespace", path, [], method="none")
 
 
-def plan_image(image: ContainerImage) -> RemovalPlan:
+def plan_image(image: ContainerImage, *, bin_days: int = 0) -> RemovalPlan:
     """Plan the removal of all tags and manifests of one repository.
+
+    Args:
+        bin_days: for how many days its tags can be restored; 0 for good.
 
     Raises:
         RegistryTrouble: the registry can't be asked.
     """
-    return _plan_whole("image", image.path, [image])
+    if not bin_days:
+        return _plan_whole("image", image.path, [image.path])
+    _standing(image, ())  # the index learns what there is
+    names = set(db.session.scalars(select(Tag.name).where(Tag.image_id == image.id)))
+    plan = plan_tags("image", image.path, [(image, names)], attached=True, bin_days=bin_days)
+    plan.notes.append("Tags that are pushed after this preview stay.")
+    return plan
+
+
+def plan_purge(target: str, entries: Iterable[BinnedTag]) -> RemovalPlan:
+    """Plan to remove tags of the bin for good, with the manifests that only they need.
+
+    Raises:
+        RegistryTrouble: the registry can't be asked.
+    """
+    plan = RemovalPlan("bin", target, [], method="none")
+    by_repository: dict[str, list[BinnedTag]] = defaultdict(list)
+    for entry in entries:
+        by_repository[entry.repository].append(entry)
+    for path, rows in sorted(by_repository.items()):
+        repository = RepositoryName(path)
+        kept = dict(db.session.execute(_binned(path)).all())
+        plan.method = deletion_method(repository)
+        tags = kept | _live_digests(repository)
+        removed = {row.bin_tag for row in rows}
+        plan.steps += [
+            {"do": "purge", "repository": path, "tag": row.bin_tag, "digest": row.digest}
+            for row in rows
+        ]
+        parts = parts_of(repository, set(tags.values()), PLAN_DEADLINE)
+        outcome = reach(tags, removed, parts.children, parts.named)
+        _add_manifests(plan, path, tags, removed, outcome, parts)
+        plan.name([PlannedTag(f"{path}:{row.tag}", row.pushed_at, row.pushed_by) for row in rows])
+    return plan
 
 
 def plan_project(project: Project) -> RemovalPlan:
@@ -252,36 +318,47 @@ def plan_project(project: Project) -> RemovalPlan:
     Raises:
         RegistryTrouble: the registry can't be asked.
     """
-    query = (
-        select(ContainerImage)
-        .where(ContainerImage.project_id == project.id)
-        .order_by(ContainerImage.path)
-    )
-    plan = _plan_whole("project", project.path, list(db.session.scalars(query)))
+    plan = _plan_whole("project", project.path, _repositories(project), with_bin=True)
     plan.steps.append({"do": "project", "repository": project.path})
     plan.notes.insert(0, "The project goes when the registry has let go of all its images.")
     return plan
 
 
-def _plan_whole(kind: str, target: str, images: list[ContainerImage]) -> RemovalPlan:
+def _repositories(project: Project) -> list[str]:
+    """Return the repositories of a project, those of which only the bin has something too."""
+    images = select(ContainerImage.path).where(ContainerImage.project_id == project.id)
+    binned = select(BinnedTag.repository).where(BinnedTag.project_id == project.id)
+    return sorted(db.session.scalars(images.union(binned)))
+
+
+def _plan_whole(
+    kind: str, target: str, repositories: list[str], *, with_bin: bool = False
+) -> RemovalPlan:
     plan = RemovalPlan(
         kind, target, [], method="digest", notes=["Tags that are pushed after this preview stay."]
     )
-    if images:
-        deletion_method(RepositoryName(images[0].path))
-    query = select(Tag).where(Tag.image_id.in_([image.id for image in images]))
-    rows = {(tag.image_id, tag.name): tag for tag in db.session.scalars(query)}
-    for image in images:
+    if repositories:
+        deletion_method(RepositoryName(repositories[0]))
+    if with_bin:
+        plan.notes.append("Nothing of this can be restored. What the bin holds goes too.")
+    query = (
+        select(ContainerImage.path, Tag)
+        .join(Tag, Tag.image_id == ContainerImage.id)
+        .where(ContainerImage.path.in_(repositories))
+    )
+    rows = {(path, tag.name): tag for path, tag in db.session.execute(query)}
+    for path in repositories:
         # What each tag stands for now: one that moves before the deed is kept.
-        tags = _live_digests(image)
-        plan.steps.append({"do": "image", "repository": image.path, "tags": tags})
-        plan.name([_planned(image, name, rows.get((image.id, name))) for name in tags])
+        tags = _live_digests(RepositoryName(path))
+        planned = {name: d for name, d in tags.items() if with_bin or not is_binned(name)}
+        plan.steps.append({"do": "image", "repository": path, "tags": planned})
+        visible = [name for name in planned if not is_binned(name)]
+        plan.name([_planned(path, name, rows.get((path, name))) for name in visible])
     return plan
 
 
-def _live_digests(image: ContainerImage) -> dict[str, str]:
-    """Return the registry's tags and what each stands for at this moment."""
-    repository = RepositoryName(image.path)
+def _live_digests(repository: RepositoryName) -> dict[str, str]:
+    """Return the registry's tags, the bin's too, and what each stands for at this moment."""
     release()
     try:
         return digests_of(repository, registry().tags(repository))
@@ -335,13 +412,18 @@ def start_planned(actor: Actor, removal_id: int, place: Place) -> Removal:
 
 
 def _stored(plan: RemovalPlan, place: Place, actor: Actor) -> Removal:
+    # The bin's names are drawn once the plan is kept: a preview is the same each time.
+    steps = [
+        {**step, "bin": f"_bin.{secrets.token_hex(8)}"} if "days" in step else step
+        for step in plan.steps
+    ]
     return Removal(
         kind=plan.kind,
         target=plan.target,
         project_id=place.id,
         project_path=place.path,
         requested_by=actor.name,
-        plan=plan.steps,
+        plan=steps,
         preview=plan.preview(),
         total=len(plan.steps),
     )

@@ -16,7 +16,7 @@ from ..distribution.manifest import (
 from ..errors import NotFound
 from ..extensions import db, writing
 from ..models import ContainerImage, Manifest, Tag, utc_now
-from ..names import RepositoryName, TagName
+from ..names import RepositoryName, TagName, is_binned
 from ..storage import insert_new
 from .facts import children_of, facts_of, gather
 from .tags import TagRow, describe, fold, pull_command, subject_of
@@ -123,6 +123,8 @@ def tag_view(
 
 def _current(image: ContainerImage, name: TagName) -> tuple[Tag, datetime | None, str | None]:
     """Ask the registry what the tag is now, and make the index say the same."""
+    if is_binned(str(name)):
+        raise NotFound("The registry has no such tag.")
     started = utc_now()
     found = gather(RepositoryName(image.path), {str(name): None}, fresh=True)
     query = select(Tag).where(Tag.image_id == image.id, Tag.name == str(name))

@@ -50,7 +50,8 @@ class RemovalPlan:
 
     ``removes`` and ``keeps`` name the first fifty and count the rest. ``manifests`` counts
     those that no tag leads to afterwards, ``shared`` those that kept tags lead to as well;
-    ``freed`` is what garbage collection will probably bring back.
+    ``freed`` is what garbage collection will probably bring back. For ``bin_days`` days the
+    tags can be restored; manifests go after that.
     """
 
     kind: str
@@ -67,6 +68,7 @@ class RemovalPlan:
     manifests: int = 0
     shared: int = 0
     freed: int | None = None
+    bin_days: int = 0
     method: str = "unknown"
     notes: list[str] = field(default_factory=list)
 

@@ -17,12 +17,14 @@ from ..distribution.errors import (
     DeletionDisabled,
     RegistryError,
     RegistryNotFound,
+    RegistryUnavailable,
 )
 from ..distribution.manifest import PLACEHOLDER_ANNOTATION, every_child, every_digest
 from ..distribution.media_types import INDEX_TYPES
 from ..extensions import db, release, writing
 from ..models import ContainerImage, Project, utc_now
-from ..names import Digest, RepositoryName, TagName
+from ..names import Digest, RepositoryName, TagName, is_binned
+from .binning import forget, put_into_bin, take_back
 from .connection import registry
 from .lease import Lease
 from .parts import parts_of
@@ -53,6 +55,32 @@ class StepFailed(Exception):
 
 
 def _tag_step(lease: Lease, number: int, step: dict[str, Any]) -> tuple[str, str]:
+    """Remove one tag and no other, by way of the bin where the step says so."""
+    if "bin" not in step:
+        return _remove_tag(lease, number, step)
+    repository, tag = RepositoryName(step["repository"]), TagName(step["tag"])
+    release()
+    if _ask(lambda: registry().head(repository, tag)) == step["digest"]:
+        try:
+            put_into_bin(lease.removal, step)
+        except RegistryUnavailable as error:
+            raise StepFailed(f"{error}. {tag} was not touched; delete again to go on.") from None
+        except RegistryError as error:
+            return "kept", f"the bin can't keep it ({error}); delete it for good"
+    outcome, detail = _remove_tag(lease, number, step)
+    if outcome == "kept":
+        take_back(step)
+    return ("in the bin", "") if outcome == "deleted" else (outcome, detail)
+
+
+def _purge_step(lease: Lease, number: int, step: dict[str, Any]) -> tuple[str, str]:
+    """Remove a tag of the bin, and forget it there."""
+    outcome, detail = _remove_tag(lease, number, step)
+    forget(step)
+    return outcome, detail
+
+
+def _remove_tag(lease: Lease, number: int, step: dict[str, Any]) -> tuple[str, str]:
     """Remove one tag and no other: by tag on 3.x, by a placeholder on 2.8 (PROTOCOLS 4.3)."""
     repository, tag = RepositoryName(step["repository"]), TagName(step["tag"])
     release()
@@ -158,7 +186,7 @@ def _image_step(lease: Lease, number: int, step: dict[str, Any]) -> tuple[str, s
             doomed |= dict.fromkeys(_with_parts(lease, repository, now, every_child))
         else:
             safe |= set(_with_parts(lease, repository, now, every_digest))
-            kept.append(tag)
+            kept += [] if is_binned(tag) else [tag]
     deleted, _ = _delete_all(lease, repository, [d for d in doomed if d not in safe], planned)
     for tag in _ask(lambda: registry().tags(repository)) or []:
         lease.hold()
@@ -308,6 +336,7 @@ def _ask(call: Callable[[], T]) -> T | None:
 
 STEPS: dict[str, Callable[[Lease, int, dict[str, Any]], tuple[str, str]]] = {
     "tag": _tag_step,
+    "purge": _purge_step,
     "manifests": _manifests_step,
     "image": _image_step,
     "project": _project_step,

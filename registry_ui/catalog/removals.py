@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy.orm import Session
 
 from ..audit import Actor, record
 from ..errors import NotFound
@@ -18,6 +19,9 @@ from ..names import RepositoryName
 from .lease import LEASE, Cancelled, Lease, LeaseLost
 from .reconcile import reconcile
 from .removal_steps import STEPS, StepFailed
+
+#: How long a plan waits to be confirmed.
+PLANNED_KEPT = timedelta(days=1)
 
 logger = logging.getLogger(__name__)
 
@@ -137,5 +141,11 @@ def outcomes_of(removal: Removal) -> dict[str, int]:
     return dict(db.session.execute(query).all())
 
 
-#: How long a plan waits to be confirmed.
-PLANNED_KEPT = timedelta(days=1)
+def forget_plans(session: Session) -> None:
+    """Forget plans that nobody confirmed in time."""
+    old = Removal.created_at < utc_now() - PLANNED_KEPT
+    session.execute(
+        delete(Removal)
+        .where(Removal.state == "planned", old)
+        .execution_options(synchronize_session=False)
+    )

@@ -15,10 +15,9 @@ from ..distribution.errors import RegistryError, RegistryNotFound
 from ..extensions import db, release, writing
 from ..models import ContainerImage, Manifest, Tag, utc_now
 from ..names import DIGEST_TAG, RepositoryName
-from .connection import registry
 from .facts import children_of, facts_of, gather, held, known
 from .ordering import version_key
-from .reconcile import mend
+from .reconcile import mend, visible_tags
 
 PER_PAGE = 50
 SORTS = ("name", "pushed", "size", "pulled")
@@ -109,7 +108,7 @@ def refresh(image: ContainerImage) -> tuple[str | None, datetime | None]:
     started = utc_now()
     release()
     try:
-        names = registry().tags(RepositoryName(image.path))
+        names = visible_tags(RepositoryName(image.path))
     except RegistryNotFound:
         names = []
     except RegistryError as error:

@@ -2,6 +2,7 @@
 
 from .audit import AuditEntry
 from .base import Base, UTCDateTime, utc_now
+from .bin import BinnedTag
 from .credential import DeployToken, DockerSession
 from .event import RefusedDelivery, RegistryEvent, RegistryToken
 from .heartbeat import DIGESTS_READ, REGISTRY_READ, Heartbeat
@@ -17,6 +18,7 @@ __all__ = [
     "AccessToken",
     "AuditEntry",
     "Base",
+    "BinnedTag",
     "BrowserSession",
     "ContainerImage",
     "DeployToken",

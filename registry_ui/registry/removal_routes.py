@@ -8,6 +8,7 @@ from sqlalchemy import select
 from werkzeug.wrappers import Response
 
 from ..access import Right
+from ..catalog import bin as bin_of_tags
 from ..catalog import removals
 from ..catalog.choosing import Criteria, choose, days
 from ..catalog.deletion import (
@@ -48,7 +49,8 @@ LINES = 200
 def delete_tag(path: str, name: str, tag: str) -> Answer:
     """Delete one tag, and no other, after a preview."""
     loaded, row = load_image(path, name, Right.DELETE)
-    plan = plan_tag(row, TagName(tag), attached=bool(request.values.get("attached")))
+    attached, bin_days = bool(request.values.get("attached")), _bin_days()
+    plan = plan_tag(row, TagName(tag), attached=attached, bin_days=bin_days)
     place = {"path": path, "name": name}
     errors: dict[str, str] = {}
     if request.method == "POST":
@@ -79,7 +81,7 @@ def delete_tag(path: str, name: str, tag: str) -> Answer:
 def delete_image(path: str, name: str) -> Answer:
     """Delete an image with all its tags, after a preview and a typed confirmation."""
     loaded, row = load_image(path, name, Right.DELETE)
-    plan = plan_image(row)
+    plan = plan_image(row, bin_days=_bin_days())
     errors: dict[str, str] = {}
     if request.method == "POST":
         if request.form.get("confirm") != row.path:
@@ -129,6 +131,8 @@ def delete_tags(path: str, name: str) -> Answer:
         everything=bool(values.get("all")),
         values={field: values.get(field, "") for field in ("q", "pattern", "kind", "days")},
         attached=bool(values.get("attached")),
+        bin_days=bin_of_tags.days(),
+        for_good=bool(values.get("for_good")),
         errors=errors,
     )
     return page, 422 if errors else 200
@@ -154,9 +158,19 @@ def _plan_chosen(loaded: Loaded, image: ContainerImage) -> Removal:
     names = choose(image, criteria)
     if not names:
         raise Invalid("No tag fits. Nothing was planned.")
-    attached = bool(form.get("attached"))
-    plan = plan_tags("tags", image.path, [(image, names)], attached=attached)
+    plan = plan_tags(
+        "tags",
+        image.path,
+        [(image, names)],
+        attached=bool(form.get("attached")),
+        bin_days=_bin_days(),
+    )
     return keep_plan(actor(), plan, loaded.project)
+
+
+def _bin_days() -> int:
+    """For how many days what is deleted can be restored: not at all, where that is wished."""
+    return 0 if request.values.get("for_good") else bin_of_tags.days()
 
 
 def _preview(
@@ -175,6 +189,9 @@ def _preview(
         confirm_text=confirm_text,
         action=action,
         back=back,
+        bin_days=bin_of_tags.days(),
+        for_good=bool(request.values.get("for_good")),
+        attached=bool(request.values.get("attached")),
         errors=errors,
         can=loaded.can,
     )

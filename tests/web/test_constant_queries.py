@@ -10,6 +10,7 @@ from sqlalchemy import insert
 from registry_ui.models import (
     AccessToken,
     AuditEntry,
+    BinnedTag,
     ContainerImage,
     DeployToken,
     DockerSession,
@@ -67,6 +68,11 @@ def fill(site, start, stop):
             RemovalLine(removal_id=removal.id, number=n, reference="x", outcome="kept")
             for n in numbers
         )
+        many = {"repository": "acme/app/many", "tag": "t", "digest": digest("a")}
+        session.add_all(
+            BinnedTag(project_id=app.id, bin_tag=f"{n}", removed_by="x", purge_at=utc_now(), **many)
+            for n in numbers
+        )
         image = session.query(ContainerImage).filter_by(path="acme/app/many").one()
         rows = [
             {"image_id": image.id, "name": f"t{n}", "digest": digest("a"), "pushed_at": utc_now()}
@@ -109,6 +115,7 @@ PAGES = {
     "/acme/app/-/images/deep": PEOPLE,
     "/acme/app/-/images/many": PEOPLE,
     "/acme/app/-/images/many/-/delete-tags": ("member", "admin"),
+    "/acme/app/-/bin": ("member", "admin"),
     "/acme/app/-/removals/1": ("member", "admin"),
     "/acme/app/-/deploy-tokens": ("member", "admin"),
     "/acme/app/-/decisions": ("member", "admin"),

@@ -18,6 +18,7 @@ VALUES = {
     "token_id": 1,
     "session_id": 1,
     "removal_id": 1,
+    "entry_id": 1,
     "filename": "app.css",
 }
 #: The only address that is posted to without a form of ours: it has the registry token.

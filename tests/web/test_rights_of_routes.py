@@ -36,6 +36,9 @@ GET  /-/images/web/api/-/delete in -- no no no rg rg rg
 GET  /-/images/web/api/-/tags/v1/-/delete in -- no no no rg rg rg
 GET  /-/images/-/delete-tags  in -- no no no ok ok ok
 GET  /-/images/web/api/-/delete-tags in -- no no no ok ok ok
+GET  /-/bin                   in -- no no no ok ok ok
+POST /-/bin/1/restore         in -- no no no -- -- --
+POST /-/bin/1/remove          in -- no no no -- -- --
 GET  /-/removals/{removal}    in -- no no no ok ok ok
 POST /-/removals/{removal}/confirm in -- no no no ok ok ok
 POST /-/removals/{removal}/cancel in -- no no no -- -- --
