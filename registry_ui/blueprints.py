@@ -8,11 +8,12 @@ from werkzeug.routing import BaseConverter, ValidationError
 from . import names
 from .accounts.routes import blueprint as accounts
 from .admin.routes import blueprint as admin
-from .api.routes import blueprint as api
+from .api.removals import blueprint as api
 from .catalog import connection
 from .events.routes import blueprint as events
 from .projects.bin_routes import blueprint as bin_of_tags
 from .projects.deploy_token_routes import blueprint as deploy_tokens
+from .projects.retention_routes import blueprint as retention
 from .projects.routes import blueprint as projects
 from .registry.removal_routes import blueprint as removals
 from .registry.routes import blueprint as registry
@@ -60,6 +61,7 @@ def init_app(app: Flask) -> None:
         decisions,
         deploy_tokens,
         bin_of_tags,
+        retention,
         registry,
         removals,
         projects,

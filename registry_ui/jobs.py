@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 from .accounts import docker_sessions
 from .accounts.sessions import SESSION_LIFETIME
 from .catalog import bin as bin_of_tags
-from .catalog import facts, reconcile, removals
+from .catalog import facts, reconcile, removals, retention
 from .catalog.connection import registry
 from .distribution.errors import RegistryError
 from .events.apply import apply_pending
@@ -301,6 +301,12 @@ def purge_bin() -> None:
         enqueue("run_removal", removal_id)
 
 
+def run_retention() -> None:
+    """Start what the retention policies ask for today."""
+    for removal_id in retention.run_due():
+        enqueue("run_removal", removal_id)
+
+
 TASKS: dict[str, Callable[..., Any]] = {
     "apply_events": apply_events,
     "learn": learn,
@@ -319,6 +325,10 @@ def _periodic(interval: int) -> dict[str, tuple[Callable[[], None], Callable[...
         "resume": (resume, crontab(minute="*")),
         "reconcile": (lambda: reconcile_when_due(interval), crontab(minute="*/5")),
         "purge_bin": (purge_bin, crontab(minute="11")),
+        "retention": (
+            run_retention,
+            crontab(minute=str(retention.MINUTE), hour=str(retention.HOUR)),
+        ),
         "prune": (prune, crontab(minute="17", hour="3")),
     }
 

@@ -15,7 +15,7 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
-KINDS = "kind IN ('tag', 'tags', 'image', 'project', 'bin')"
+KINDS = "kind IN ('tag', 'tags', 'image', 'project', 'bin', 'retention', 'namespace')"
 STATES = "state IN ('planned', 'waiting', 'running', 'done', 'failed', 'cancelled')"
 OLD_KINDS = "kind IN ('tag', 'image', 'project')"
 OLD_STATES = "state IN ('waiting', 'running', 'done', 'failed')"
@@ -112,6 +112,40 @@ def upgrade() -> None:
         "ix_binned_tags_project_id_leaving_id", "binned_tags", ["project_id", "leaving", "id"]
     )
     op.create_index("ix_binned_tags_purge_at", "binned_tags", ["purge_at"])
+    op.create_table(
+        "retention_policies",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("place_id", sa.Integer(), nullable=False),
+        sa.Column("images", sa.String(length=200), nullable=False),
+        sa.Column("keep_matching", sa.String(length=200), nullable=False),
+        sa.Column("pattern_kind", sa.String(length=10), nullable=False),
+        sa.Column("keep_last", sa.Integer(), nullable=True),
+        sa.Column("keep_pulled_days", sa.Integer(), nullable=True),
+        sa.Column("older_than_days", sa.Integer(), nullable=True),
+        sa.Column("is_enabled", sa.Boolean(), nullable=False),
+        sa.Column("seen", sa.String(length=71), nullable=False),
+        sa.Column("created_by", sa.String(length=255), nullable=False),
+        sa.Column("created_at", MOMENT, nullable=False),
+        sa.Column("last_run_at", MOMENT, nullable=True),
+        sa.Column("last_removal", sa.Integer(), nullable=True),
+        sa.Column("last_problem", sa.Text(), nullable=False),
+        sa.CheckConstraint(
+            "pattern_kind IN ('glob', 'regex')", name="ck_retention_policies_pattern_kind"
+        ),
+        sa.ForeignKeyConstraint(
+            ["place_id"],
+            ["places.id"],
+            name="fk_retention_policies_place_id_places",
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name="pk_retention_policies"),
+    )
+    op.create_index("ix_retention_policies_place_id_id", "retention_policies", ["place_id", "id"])
+    op.create_index(
+        "ix_retention_policies_is_enabled_last_run_at",
+        "retention_policies",
+        ["is_enabled", "last_run_at"],
+    )
     with op.batch_alter_table("removals") as batch:
         batch.drop_column("report")
 
@@ -160,6 +194,7 @@ def downgrade() -> None:
         connection.execute(
             sa.update(REMOVALS).where(REMOVALS.c.id == removal_id).values(report=report)
         )
+    op.drop_table("retention_policies")
     op.drop_table("binned_tags")
     op.drop_table("removal_lines")
     op.execute("DELETE FROM removals WHERE kind NOT IN ('tag', 'image', 'project')")

@@ -263,8 +263,33 @@ def deletion_method(repository: RepositoryName) -> str:
 
 
 def plan_namespace(path: str) -> RemovalPlan:
-    """Plan the removal of an empty namespace: nothing of it is in the registry."""
-    return RemovalPlan("namespace", path, [], method="none")
+    """Plan the removal of a namespace with all that lies below it; no steps where that is nothing.
+
+    Raises:
+        RegistryTrouble: there is something, and the registry can't be asked.
+    """
+    query = select(Place).where(below(Place.path, path)).order_by(Place.path)
+    inner = list(db.session.scalars(query))
+    if not inner:
+        return RemovalPlan("namespace", path, [], method="none")
+    projects = [place for place in inner if isinstance(place, Project)]
+    repositories = [name for project in projects for name in _repositories(project)]
+    plan = _plan_whole("namespace", path, repositories, with_bin=True)
+    plan.steps += [{"do": "project", "repository": project.path} for project in projects]
+    groups = [path, *(place.path for place in inner if place.kind == "namespace")]
+    # What lies deepest goes first.
+    plan.steps += [
+        {"do": "namespace", "repository": group} for group in sorted(groups, reverse=True)
+    ]
+    plan.notes.insert(0, _with_places(len(projects), len(groups) - 1))
+    return plan
+
+
+def _with_places(projects: int, namespaces: int) -> str:
+    count = f"{projects} project{'' if projects == 1 else 's'}"
+    if namespaces:
+        count += f" and {namespaces} namespace{'' if namespaces == 1 else 's'}"
+    return f"With it go {count} below it, and all their images."
 
 
 def plan_image(image: ContainerImage, *, bin_days: int = 0) -> RemovalPlan:

@@ -22,7 +22,7 @@ from ..distribution.errors import (
 from ..distribution.manifest import PLACEHOLDER_ANNOTATION, every_child, every_digest
 from ..distribution.media_types import INDEX_TYPES
 from ..extensions import db, release, writing
-from ..models import ContainerImage, Project, utc_now
+from ..models import ContainerImage, Place, Project, utc_now
 from ..names import Digest, RepositoryName, TagName, is_binned
 from .binning import forget, put_into_bin, take_back
 from .connection import registry
@@ -314,9 +314,22 @@ def _project_step(lease: Lease, _number: int, step: dict[str, Any]) -> tuple[str
     return "deleted", ""
 
 
+def _namespace_step(_lease: Lease, _number: int, step: dict[str, Any]) -> tuple[str, str]:
+    """Remove a namespace, if nothing is left in it."""
+    with writing() as session:
+        place = session.scalar(select(Place).where(Place.path == step["repository"]))
+        if place is None:
+            return "gone already", ""
+        left = session.scalar(select(Place.path).where(Place.parent_id == place.id).limit(1))
+        if left is not None:
+            raise StepFailed(f"{left} was created meanwhile, and stays")
+        _remove_place(session, step["repository"])
+    return "deleted", ""
+
+
 def _remove_place(session: Session, path: str) -> None:
     session.execute(
-        delete(Project).where(Project.path == path).execution_options(synchronize_session=False)
+        delete(Place).where(Place.path == path).execution_options(synchronize_session=False)
     )
 
 
@@ -340,4 +353,5 @@ STEPS: dict[str, Callable[[Lease, int, dict[str, Any]], tuple[str, str]]] = {
     "manifests": _manifests_step,
     "image": _image_step,
     "project": _project_step,
+    "namespace": _namespace_step,
 }

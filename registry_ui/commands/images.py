@@ -30,7 +30,7 @@ def tag_delete(reference: str, *, for_good: bool, yes: bool) -> None:
     parsed = Reference.parse(reference)
     if parsed.tag is None or parsed.digest is not None:
         raise click.UsageError("REFERENCE is group/project/image:tag")
-    image, owner = _image(parsed.name)
+    image, owner = image_named(parsed.name)
     plan = plan_tag(image, parsed.tag, bin_days=0 if for_good else bin_of_tags.days())
     for name in plan.keeps:
         click.echo(f"keeps    {image.path}:{name} (the same digest)", err=True)
@@ -46,7 +46,8 @@ def tag_delete(reference: str, *, for_good: bool, yes: bool) -> None:
     click.echo(f"{line.outcome}: {plan.target} {line.detail}".strip(), err=True)
 
 
-def _image(name: RepositoryName) -> tuple[ContainerImage, Project]:
+def image_named(name: RepositoryName) -> tuple[ContainerImage, Project]:
+    """Return an indexed image and its project; a ClickException where there is none."""
     owner = owning_project(db.session(), str(name))
     image = db.session.scalar(select(ContainerImage).where(ContainerImage.path == str(name)))
     if owner is None or image is None:

@@ -9,6 +9,7 @@ from .heartbeat import DIGESTS_READ, REGISTRY_READ, Heartbeat
 from .image import ContainerImage, HeldManifest, Manifest, Tag, UnassignedRepository
 from .place import Membership, Namespace, Place, Project
 from .removal import Removal, RemovalLine
+from .retention import RetentionPolicy
 from .token_decision import TokenDecision
 from .user import AccessToken, BrowserSession, FailedSignIn, User
 
@@ -36,6 +37,7 @@ __all__ = [
     "RegistryToken",
     "Removal",
     "RemovalLine",
+    "RetentionPolicy",
     "Tag",
     "TokenDecision",
     "UTCDateTime",

@@ -22,7 +22,7 @@ class Removal(Base):
     __tablename__ = "removals"
     __table_args__ = (
         CheckConstraint(
-            "kind IN ('tag', 'tags', 'image', 'project', 'bin')",
+            "kind IN ('tag', 'tags', 'image', 'project', 'bin', 'retention', 'namespace')",
             name="kind",
         ),
         CheckConstraint(

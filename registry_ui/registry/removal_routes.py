@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_login import login_required
-from sqlalchemy import select
 from werkzeug.wrappers import Response
 
 from ..access import Right
@@ -24,11 +23,11 @@ from ..catalog.plans import RemovalPlan
 from ..errors import Invalid, NotFound
 from ..extensions import db
 from ..jobs import enqueue
-from ..models import ContainerImage, Place, Removal
+from ..models import ContainerImage, Removal
 from ..names import TagName
 from ..pages import crumbs
 from ..projects import listing
-from ..security import Loaded, actor, load, load_image, principal
+from ..security import Loaded, actor, load_image, load_removal
 
 blueprint = Blueprint("removals", __name__)
 
@@ -202,7 +201,7 @@ def _preview(
 @login_required
 def show(path: str, removal_id: int) -> str:
     """Show a plan, how far its removal is, or its report. It outlives what it removed."""
-    row, place = _load_removal(path, removal_id)
+    row, place = load_removal(path, removal_id)
     return render_template(
         "removal.html",
         place=place,
@@ -219,7 +218,7 @@ def show(path: str, removal_id: int) -> str:
 @login_required
 def confirm(path: str, removal_id: int) -> Response:
     """Carry out a stored plan: that one, and nothing else."""
-    row, place = _load_removal(path, removal_id)
+    row, place = load_removal(path, removal_id)
     if place is None:
         raise NotFound
     enqueue("run_removal", start_planned(actor(), row.id, place).id)
@@ -230,27 +229,6 @@ def confirm(path: str, removal_id: int) -> Response:
 @login_required
 def cancel(path: str, removal_id: int) -> Response:
     """Stop a removal before its next step."""
-    row, _ = _load_removal(path, removal_id)
+    row, _ = load_removal(path, removal_id)
     removals.cancel(actor(), row.id)
     return redirect(url_for("removals.show", path=path, removal_id=removal_id))
-
-
-def _load_removal(path: str, removal_id: int) -> tuple[Removal, Place | None]:
-    """Return a removal and the place that it is of, or None where that is gone.
-
-    Raises:
-        NotFound: there is none, or it is not the caller's business.
-    """
-    row = db.session.scalar(
-        select(Removal).where(Removal.id == removal_id, Removal.project_path == path)
-    )
-    if row is None:
-        raise NotFound
-    if row.project_id is not None:
-        place = load(path, Right.DELETE).place
-        if place.id != row.project_id:
-            raise NotFound  # of an earlier place at this path
-        return row, place
-    if row.requested_by != actor().name and not principal().is_admin:
-        raise NotFound
-    return row, None

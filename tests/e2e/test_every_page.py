@@ -104,6 +104,8 @@ def pages(project: str) -> dict[str, str]:
         "long image": f"/{project}/-/images/{LONG}/{LONG}/-/tags/1.0",
         "delete tag": f"{app}/-/tags/1.0/-/delete",
         "delete image": f"{app}/-/delete",
+        "retention": f"/{project}/-/retention",
+        "retention of a namespace": f"/{root}/-/retention",
         "bin": f"/{project}/-/bin",
         "delete tags": f"{app}/-/delete-tags?chosen=1.0&chosen={'t' * 128}",
         "delete tags that match": f"{app}/-/delete-tags?all=1&q={'t' * 128}",

@@ -20,6 +20,7 @@ from registry_ui.models import (
     RegistryEvent,
     Removal,
     RemovalLine,
+    RetentionPolicy,
     Tag,
     TokenDecision,
     UnassignedRepository,
@@ -68,6 +69,9 @@ def fill(site, start, stop):
             RemovalLine(removal_id=removal.id, number=n, reference="x", outcome="kept")
             for n in numbers
         )
+        session.add_all(
+            RetentionPolicy(place_id=app.id, keep_last=n, created_by="x") for n in numbers
+        )
         many = {"repository": "acme/app/many", "tag": "t", "digest": digest("a")}
         session.add_all(
             BinnedTag(project_id=app.id, bin_tag=f"{n}", removed_by="x", purge_at=utc_now(), **many)
@@ -115,6 +119,7 @@ PAGES = {
     "/acme/app/-/images/deep": PEOPLE,
     "/acme/app/-/images/many": PEOPLE,
     "/acme/app/-/images/many/-/delete-tags": ("member", "admin"),
+    "/acme/app/-/retention": ("member", "admin"),
     "/acme/app/-/bin": ("member", "admin"),
     "/acme/app/-/removals/1": ("member", "admin"),
     "/acme/app/-/deploy-tokens": ("member", "admin"),
