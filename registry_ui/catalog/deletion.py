@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
@@ -40,13 +40,12 @@ ASKED = 500
 PLAN_DEADLINE = 10.0
 UNREAD = "Not every manifest of {} could be read: its tags go, and its manifests stay."
 
-#: Says why a tag may not be deleted, by the name of its image below the project and its own;
-#: None where no rule keeps it. Protection rules come in here.
-Refusal = Callable[[ContainerImage, str], str | None]
 
+def refusal(_repository: str, _tag: str) -> str | None:
+    """Return why a rule keeps a tag from being deleted; None where none does.
 
-def nothing_protected(_image: ContainerImage, _tag: str) -> str | None:
-    """Refuse nothing: what holds where a project has no protection rules."""
+    Every plan asks this for every tag: it is where protection rules come in.
+    """
     return None
 
 
@@ -71,7 +70,7 @@ def plan_tag(
         raise translate(problem)
     plan = RemovalPlan("tag", f"{image.path}:{name}", [], bin_days=bin_days)
     plan.method = deletion_method(repository)
-    _add_image(plan, image, {str(name)}, attached=attached, refuse=nothing_protected)
+    _add_image(plan, image, {str(name)}, attached=attached)
     row = known([found.digests[str(name)]]).get(found.digests[str(name)])
     children = facts_of(row).children if row else ()
     plan.platforms = [child.platform for child in children if not child.is_attestation]
@@ -85,7 +84,6 @@ def plan_tags(
     *,
     attached: bool,
     bin_days: int = 0,
-    refuse: Refusal = nothing_protected,
 ) -> RemovalPlan:
     """Plan the removal of some tags of some images, and of nothing else.
 
@@ -101,31 +99,35 @@ def plan_tags(
     for image, names in chosen:
         if plan.method == "none":
             plan.method = deletion_method(RepositoryName(image.path))
-        _add_image(plan, image, set(names), attached=attached, refuse=refuse)
+        _add_image(plan, image, set(names), attached=attached)
     return plan
 
 
 def _add_image(
-    plan: RemovalPlan, image: ContainerImage, names: set[str], *, attached: bool, refuse: Refusal
+    plan: RemovalPlan, image: ContainerImage, names: set[str], *, attached: bool
 ) -> None:
     """Add what the removal of some tags of one image does."""
     tags, rows = _standing(image, names)
-    removed = names & tags.keys()
-    refused = {name: why for name in sorted(removed) if (why := refuse(image, name))}
-    plan.refused += [(f"{image.path}:{name}", why) for name, why in refused.items()]
-    removed -= refused.keys()
+    removed = _allowed(plan, image.path, names & tags.keys())
     parts = parts_of(RepositoryName(image.path), set(tags.values()), PLAN_DEADLINE)
     referrers = _referrers(tags, removed, parts)
     plan.referrers += referrers
     if attached and referrers:
         plan.attached_goes = True
-        removed |= set(referrers)
+        removed |= _allowed(plan, image.path, referrers)
     outcome = reach(tags, removed, parts.children, parts.named)
     _add_steps(plan, image, tags, removed, outcome, parts)
     plan.name([_planned(image.path, name, rows.get(name)) for name in sorted(removed)])
     gone = {tags[name] for name in removed}
     stays = (n for n, d in tags.items() if d in gone and n not in removed and not is_binned(n))
     plan.name_kept(sorted(stays))
+
+
+def _allowed(plan: RemovalPlan, repository: str, names: Collection[str]) -> set[str]:
+    """Return the tags that no rule keeps; note why the others stay."""
+    refused = {name: why for name in names if (why := refusal(repository, name))}
+    plan.refused += [(f"{repository}:{name}", why) for name, why in sorted(refused.items())]
+    return set(names) - refused.keys()
 
 
 def _add_steps(
@@ -375,7 +377,8 @@ def _plan_whole(
     for path in repositories:
         # What each tag stands for now: one that moves before the deed is kept.
         tags = _live_digests(RepositoryName(path))
-        planned = {name: d for name, d in tags.items() if with_bin or not is_binned(name)}
+        wanted = [name for name in tags if with_bin or not is_binned(name)]
+        planned = {name: tags[name] for name in sorted(_allowed(plan, path, wanted))}
         plan.steps.append({"do": "image", "repository": path, "tags": planned})
         visible = [name for name in planned if not is_binned(name)]
         plan.name([_planned(path, name, rows.get((path, name))) for name in visible])

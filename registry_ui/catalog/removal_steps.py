@@ -43,6 +43,7 @@ SWITCHED_OFF = (
     "Deletion is switched off in the registry. Set storage.delete.enabled: true in its "
     "configuration, restart it, and try again."
 )
+IN_THE_BIN = "in the bin"
 MOVED = "it points to another image since the preview"
 #: Seconds that all parts of a repository's manifests may take to be read.
 LOOK_DEADLINE = 300.0
@@ -70,7 +71,7 @@ def _tag_step(lease: Lease, number: int, step: dict[str, Any]) -> tuple[str, str
     outcome, detail = _remove_tag(lease, number, step)
     if outcome == "kept":
         take_back(step)
-    return ("in the bin", "") if outcome == "deleted" else (outcome, detail)
+    return (IN_THE_BIN, "") if outcome == "deleted" else (outcome, detail)
 
 
 def _purge_step(lease: Lease, number: int, step: dict[str, Any]) -> tuple[str, str]:

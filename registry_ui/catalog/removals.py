@@ -18,7 +18,7 @@ from ..models import Removal, RemovalLine, utc_now
 from ..names import RepositoryName
 from .lease import LEASE, Cancelled, Lease, LeaseLost
 from .reconcile import reconcile
-from .removal_steps import STEPS, StepFailed
+from .removal_steps import IN_THE_BIN, STEPS, StepFailed
 
 #: How long a plan waits to be confirmed.
 PLANNED_KEPT = timedelta(days=1)
@@ -122,7 +122,7 @@ def lines_of(removal: Removal, limit: int) -> list[RemovalLine]:
         select(RemovalLine)
         .where(RemovalLine.removal_id == removal.id, RemovalLine.outcome.is_not(None))
         .order_by(
-            RemovalLine.outcome.in_(["deleted", "gone already", "in the bin"]),
+            RemovalLine.outcome.in_(["deleted", "gone already", IN_THE_BIN]),
             RemovalLine.number.desc(),
         )
         .limit(limit)

@@ -20,6 +20,7 @@ from ..catalog.deletion import (
 )
 from ..catalog.patterns import Pattern
 from ..catalog.plans import RemovalPlan
+from ..catalog.removal_steps import IN_THE_BIN
 from ..errors import Invalid, NotFound
 from ..extensions import db
 from ..jobs import enqueue
@@ -57,7 +58,10 @@ def delete_tag(path: str, name: str, tag: str) -> Answer:
             removal = start(actor(), plan, loaded.project)
             done = removals.run(removal.id)
             if done is not None and done.state == "done":
-                flash(f"{plan.target}: {done.lines[0].outcome}.", "success")
+                outcome = done.lines[0].outcome
+                if outcome == IN_THE_BIN:
+                    outcome = "deleted; it can be restored from the bin"
+                flash(f"{plan.target}: {outcome}.", "success")
                 left = db.session.get(ContainerImage, row.id, populate_existing=True)
                 if left is None:
                     return redirect(url_for("projects.show", path=path))

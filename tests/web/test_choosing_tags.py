@@ -6,8 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from registry_ui.catalog import tags
-from registry_ui.models import Removal, Tag, utc_now
+from registry_ui import jobs
+from registry_ui.catalog import deletion, tags
+from registry_ui.models import Manifest, Removal, Tag, utc_now
 from registry_ui.registry import routes
 from tests.support.html import Page
 from tests.web.graph import Graph
@@ -232,3 +233,57 @@ def test_a_plan_of_another_project_is_not_found(site, graph):
     site.project("acme/other")
     assert site.owner.post(f"/acme/other/-/removals/{number}/confirm").status_code == 404
     assert ACTOR.name not in {row.requested_by for row in site.rows(Removal)}
+
+
+def test_a_tag_that_a_rule_keeps_stays_and_the_plan_says_why(site, graph, monkeypatch):
+    def refusal(_repository, tag):
+        return "releases are kept" if tag == "v1" else None
+
+    monkeypatch.setattr(deletion, "refusal", refusal)
+    one, two = graph.image("one"), graph.image("two")
+    graph.tag(IMAGE, v1=graph.index(one), v2=one, v3=two)
+    adopt(site)
+    address = plan(site, pattern="*")
+    stays = Page(site.owner.get(address).text).section("What stays")
+    assert "releases are kept" in stays
+    assert f"{IMAGE}:v1" in stays
+    site.owner.post(f"{address}/confirm")
+    assert list(graph.tags[IMAGE]) == ["v1"]
+    assert whole(graph, graph.tags[IMAGE]["v1"])
+    site.owner.post(f"{LIST}/-/delete", {"confirm": IMAGE})
+    assert list(graph.tags[IMAGE]) == ["v1"]
+    assert whole(graph, graph.tags[IMAGE]["v1"])
+
+
+def test_a_plan_that_nobody_confirms_is_forgotten_after_a_day(site, graph):
+    graph.tag(IMAGE, v1=graph.image("one"))
+    adopt(site)
+    plan(site, chosen=["v1"])
+    with site.app.app_context():
+        jobs.prune()
+    assert len(site.rows(Removal)) == 1
+    site.change(Removal, {"created_at": utc_now() - timedelta(days=2)})
+    with site.app.app_context():
+        jobs.prune()
+    assert site.rows(Removal) == []
+
+
+def test_what_cannot_be_read_leaves_the_manifests_alone(site, graph):
+    """A kept index that the registry does not give may hold anything."""
+    one = graph.image("one")
+    graph.tag(IMAGE, v1=one, v2=graph.index(one), v3=graph.image("three"))
+    adopt(site)
+
+    def break_off(asked):
+        if asked.method == "GET" and asked.path.endswith(graph.tags[IMAGE].get("v2", "-")):
+            raise ConnectionError
+
+    graph.before = break_off
+    with site.session() as session:
+        session.query(Manifest).delete()
+        session.commit()
+    address = plan(site, chosen=["v3"])
+    assert "could be read" in site.owner.get(address).text
+    site.owner.post(f"{address}/confirm")
+    assert sorted(graph.tags[IMAGE]) == ["v1", "v2"]
+    assert len(graph.manifests) == 3
