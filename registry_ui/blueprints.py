@@ -8,18 +8,21 @@ from werkzeug.routing import BaseConverter, ValidationError
 from . import names
 from .accounts.routes import blueprint as accounts
 from .admin.routes import blueprint as admin
-from .api.routes import blueprint as api
+from .api.removals import blueprint as api
 from .catalog import connection
 from .events.routes import blueprint as events
 from .gate import service as gate_service
 from .gate.routes import blueprint as gate
 from .projects.activity_routes import blueprint as activity
+from .projects.bin_routes import blueprint as bin_of_tags
 from .projects.deploy_token_routes import blueprint as deploy_tokens
 from .projects.protection_routes import blueprint as protection
+from .projects.retention_routes import blueprint as retention
 from .projects.routes import blueprint as projects
 from .projects.storage_routes import blueprint as storage
 from .registry.compare_routes import blueprint as compare
 from .registry.content_routes import blueprint as content
+from .registry.removal_routes import blueprint as removals
 from .registry.routes import blueprint as registry
 from .search.routes import blueprint as search
 from .site import blueprint as site
@@ -70,10 +73,13 @@ def init_app(app: Flask) -> None:
         decisions,
         deploy_tokens,
         protection,
+        bin_of_tags,
+        retention,
         activity,
         storage,
         registry,
         content,
+        removals,
         search,
         projects,
     )

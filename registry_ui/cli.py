@@ -9,6 +9,7 @@ from .commands.accounts import token, user
 from .commands.images import reconcile, tag
 from .commands.places import deploy_token, member, namespace, project
 from .commands.registry_token import registry_token_group
+from .commands.removals import image, retention, tags
 from .commands.signing_key import signing_key
 
 COMMANDS = (
@@ -20,6 +21,9 @@ COMMANDS = (
     deploy_token,
     access_check,
     tag,
+    tags,
+    image,
+    retention,
     reconcile,
     registry_token_group,
     signing_key,

@@ -21,7 +21,8 @@ from sqlalchemy.orm import Session
 
 from .accounts import docker_sessions
 from .accounts.sessions import SESSION_LIFETIME
-from .catalog import facts, reading, reconcile, removals
+from .catalog import bin as bin_of_tags
+from .catalog import facts, reading, reconcile, removals, retention
 from .catalog.connection import registry
 from .distribution.errors import RegistryError
 from .events.apply import apply_pending
@@ -60,7 +61,9 @@ DIGESTS_INTERVAL = timedelta(days=1)
 REGISTRY_PATIENCE = 20.0
 CATCH_UP_TAGS = 5000
 #: Kinds of work that may take minutes.
-LONG_WORK = ("removal", "reconcile_all", "reconcile_wanted", "read_contents")
+LONG_WORK = ("reconcile_all", "reconcile_wanted", "read_contents")
+#: Removals that a process carries out at a time, each in a thread of its own.
+REMOVALS = 4
 
 
 class OneAtATime:
@@ -85,9 +88,42 @@ class OneAtATime:
                 self._lock.release()
 
 
+class Aside:
+    """Does work in threads of its own, a few at a time; work that is under way is left alone.
+
+    The threads end with the process: what they do can be taken up again.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._busy: set[Any] = set()
+
+    def do(self, work: Callable[[Any], Any], key: Any) -> bool:
+        """Begin the work; return False where there is no room for it now."""
+        with self._lock:
+            if key in self._busy:
+                return True
+            if len(self._busy) >= self._most:
+                return False
+            self._busy.add(key)
+        threading.Thread(target=self._run, args=(work, key), daemon=True, name="aside").start()
+        return True
+
+    def _run(self, work: Callable[[Any], Any], key: Any) -> None:
+        try:
+            work(key)
+        except Exception:
+            logger.exception("work aside broke off: %s", key)
+        finally:
+            with self._lock:
+                self._busy.discard(key)
+
+
 def init_app(app: Flask) -> None:
     """Make the queue and register the tasks."""
     app.extensions["one_at_a_time"] = {name: OneAtATime() for name in LONG_WORK}
+    app.extensions["aside"] = Aside(REMOVALS)
     settings = app.config["SETTINGS"]
     serializer = SignedSerializer(secret=settings.secret_key, salt="registry_ui jobs")
     huey: Huey
@@ -161,8 +197,22 @@ def reconcile_wanted() -> None:
 
 
 def run_removal(removal_id: int) -> None:
-    """Carry out one removal, after those that are under way in this process."""
-    _one_at_a_time("removal", removals.run, removal_id)
+    """Carry out one removal in a thread of its own, so that it holds back nothing else.
+
+    Where too many are under way in this process, the schedule finds it later.
+    """
+    if current_app.testing:
+        removals.run(removal_id)
+        return
+    app = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001
+    current_app.extensions["aside"].do(_in_app(app, _removals), removal_id)
+
+
+def _removals(removal_id: int) -> None:
+    """Carry out a removal, and then what waits for a free thread."""
+    removals.run(removal_id)
+    for waiting in removals.waiting():
+        removals.run(waiting)
 
 
 def read_contents(path: str) -> None:
@@ -203,6 +253,7 @@ def prune() -> None:
             .where(Manifest.fetched_at < utc_now() - FACTS_KEPT, ~used, ~held)
             .execution_options(synchronize_session=False)
         )
+        removals.forget_plans(session)
         session.execute(
             delete(BrowserSession).where(BrowserSession.created_at < utc_now() - SESSION_LIFETIME)
         )
@@ -259,6 +310,18 @@ def _registry_answers() -> bool:
     return True
 
 
+def purge_bin() -> None:
+    """Remove for good what was in the bin for long enough."""
+    for removal_id in bin_of_tags.purge_due():
+        enqueue("run_removal", removal_id)
+
+
+def run_retention() -> None:
+    """Start what the retention policies ask for today."""
+    for removal_id in retention.run_due():
+        enqueue("run_removal", removal_id)
+
+
 TASKS: dict[str, Callable[..., Any]] = {
     "apply_events": apply_events,
     "learn": learn,
@@ -269,6 +332,7 @@ TASKS: dict[str, Callable[..., Any]] = {
     "read_contents": read_contents,
     "resume": resume,
     "run_removal": run_removal,
+    "purge_bin": purge_bin,
 }
 
 
@@ -276,6 +340,11 @@ def _periodic(interval: int) -> dict[str, tuple[Callable[[], None], Callable[...
     return {
         "resume": (resume, crontab(minute="*")),
         "reconcile": (lambda: reconcile_when_due(interval), crontab(minute="*/5")),
+        "purge_bin": (purge_bin, crontab(minute="11")),
+        "retention": (
+            run_retention,
+            crontab(minute=str(retention.MINUTE), hour=str(retention.HOUR)),
+        ),
         "prune": (prune, crontab(minute="17", hour="3")),
     }
 

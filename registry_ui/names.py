@@ -18,12 +18,15 @@ TAG = r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}"
 DIGEST = r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}"
 #: A tag that signs or describes a digest (PROTOCOLS 4.4): the digest, and of what kind it is.
 DIGEST_TAG = r"(sha256-[0-9a-f]{64}|sha512-[0-9a-f]{128})(\.(?:sig|att|sbom))?"
+#: A tag under which the bin keeps a manifest; no list shows it.
+BIN_TAG = r"_bin\.[0-9a-f]{16}"
 MAX_NAME = 255
 
 _COMPONENT = re.compile(COMPONENT)
 _NAME = re.compile(NAME)
 _TAG = re.compile(TAG)
 _DIGEST = re.compile(DIGEST)
+_BIN_TAG = re.compile(BIN_TAG)
 
 #: First segments that no namespace may take: routes of ours and of the registry
 #: beside which a path would be ambiguous, and what docker reads as a host.
@@ -136,6 +139,11 @@ class Path:
     def prefixes(self) -> list[str]:
         """Return this path and all above it, shortest first."""
         return RepositoryName(self.value).prefixes()
+
+
+def is_binned(tag: str) -> bool:
+    """Whether a tag is one of the bin's."""
+    return _BIN_TAG.fullmatch(tag) is not None
 
 
 def path_component(text: str) -> str:

@@ -201,13 +201,14 @@ def image_url(project: str, name: str = "", endpoint: str = "image", **values: A
     Args:
         project: the path of the project.
         name: the name below the project; empty for the root image.
-        endpoint: ``image``, ``tag_rows``, ``tag``, ``delete_tag``, ``delete_image``
-            or ``reconcile``.
+        endpoint: ``image``, ``tag_rows``, ``tag`` or ``reconcile``, or one of a removal:
+            ``delete_tag``, ``delete_tags``, ``delete_image``.
         values: further parts of the address, such as ``tag``; None is left out.
     """
     if name:
         values["name"] = name
-    return url_for(f"registry.{endpoint}", path=project, **values)
+    room = "removals" if endpoint.startswith("delete_") else "registry"
+    return url_for(f"{room}.{endpoint}", path=project, **values)
 
 
 def reference_url(project: str, reference: str) -> str | None:

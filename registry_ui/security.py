@@ -16,6 +16,7 @@ from .access import (
     ANONYMOUS,
     Principal,
     Right,
+    Role,
     Standing,
     can_see_namespace,
     decide,
@@ -27,7 +28,7 @@ from .accounts.authentication import principal_of
 from .audit import Actor
 from .errors import Denied, NotFound, error_response
 from .extensions import db, login_manager
-from .models import ContainerImage, Namespace, Place, Project, User
+from .models import ContainerImage, Namespace, Place, Project, Removal, User
 
 POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
@@ -140,6 +141,11 @@ class Loaded:
         return self.standing.role.label if self.standing.role else None
 
     @property
+    def acting_role(self) -> Role | None:
+        """The role as protection rules count it: an administrator is an Owner everywhere."""
+        return Role.OWNER if principal().is_admin else self.standing.role
+
+    @property
     def project(self) -> Project:
         """The place, which must be a project; NotFound otherwise."""
         if not isinstance(self.place, Project):
@@ -185,6 +191,28 @@ def load_image(path: str, name: str, right: Right = Right.SEE) -> tuple[Loaded, 
     if image is None:
         raise NotFound
     return loaded, image
+
+
+def load_removal(path: str, removal_id: int) -> tuple[Removal, Place | None]:
+    """Return a removal and the place that it is of, or None where that is gone.
+
+    Raises:
+        NotFound: there is none, or it is not the caller's business.
+        Denied: they may see the place, but not delete in it.
+    """
+    row = db.session.scalar(
+        select(Removal).where(Removal.id == removal_id, Removal.project_path == path)
+    )
+    if row is None:
+        raise NotFound
+    if row.project_id is not None:
+        place = load(path, Right.DELETE).place
+        if place.id != row.project_id:
+            raise NotFound  # of an earlier place at this path
+        return row, place
+    if row.requested_by != principal().username and not principal().is_admin:
+        raise NotFound
+    return row, None
 
 
 def _visible(who: Principal, here: Standing) -> bool:

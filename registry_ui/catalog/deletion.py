@@ -1,4 +1,4 @@
-"""Removal: one planner for the preview and for the deed.
+"""Removal: one planner for the preview and for the deed, whoever asks for it.
 
 A plan is a list of steps, each small and safe to repeat. A step looks again just
 before it acts, and leaves alone what has changed since the preview.
@@ -6,16 +6,16 @@ before it acts, and leaves alone what has changed since the preview.
 
 from __future__ import annotations
 
-import json
 import secrets
-from dataclasses import dataclass, field
-from typing import Any
+from collections import defaultdict
+from collections.abc import Collection, Iterable
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
-from ..access import below
+from ..access import Right, Role, below, protections
 from ..access.lookup import prefixes
+from ..access.protection import refusal
 from ..audit import Actor, record
 from ..distribution.errors import (
     DeletionByTagUnsupported,
@@ -25,77 +25,221 @@ from ..distribution.errors import (
 )
 from ..errors import Clash, NotFound, RegistryTrouble
 from ..extensions import db, release, writing
-from ..models import ContainerImage, Project, Removal, Tag
-from ..names import Digest, RepositoryName, TagName
+from ..models import BinnedTag, ContainerImage, Place, Project, Removal, Tag
+from ..names import RepositoryName, TagName, is_binned
 from .connection import registry
-from .facts import Gathered, facts_of, gather, known
+from .facts import facts_of, gather, known
+from .parts import Parts, parts_of
+from .plans import PlannedTag, RemovalPlan
+from .reach import Reach, closure, reach
 from .reconcile import digests_of
 from .tag_table import refresh
-from .tags import fold
+from .tags import subject_of
 
-#: So many references are named in a preview; the rest is counted.
-NAMED = 50
-#: For a preview of one tag, so many others are asked what they stand for.
+#: Of an image with more tags, only those that go are asked what they stand for.
 ASKED = 500
+#: Seconds that a preview waits for what manifests consist of.
+PLAN_DEADLINE = 10.0
+UNREAD = "Not every manifest of {} could be read: its tags go, and its manifests stay."
 
 
-@dataclass(slots=True)
-class RemovalPlan:
-    """What a removal will do, for people (the lists) and for the worker (``steps``)."""
-
-    kind: str
-    target: str
-    steps: list[dict[str, Any]]
-    removes: list[str]
-    removes_more: int = 0
-    keeps: list[str] = field(default_factory=list)
-    referrers: list[str] = field(default_factory=list)
-    platforms: list[str] = field(default_factory=list)
-    method: str = "unknown"
-    notes: list[str] = field(default_factory=list)
-    digest: str | None = None
-
-
-def plan_tag(image: ContainerImage, name: TagName) -> RemovalPlan:
+def plan_tag(
+    image: ContainerImage,
+    name: TagName,
+    *,
+    attached: bool = False,
+    bin_days: int = 0,
+    role: Role | None = None,
+) -> RemovalPlan:
     """Plan the removal of one tag, and of nothing else.
+
+    Args:
+        role: of whoever asks; protection rules let nobody without one delete a protected tag.
+        bin_days: for how many days it can be restored; 0 for good.
 
     Raises:
         NotFound: the registry has no such tag.
         RegistryTrouble: the registry can't be asked, so nothing can be promised.
     """
+    if is_binned(str(name)):
+        raise NotFound("The registry has no such tag.")
     repository = RepositoryName(image.path)
     found = gather(repository, {str(name): None}, fresh=True)
-    digest = _digest(found, str(name))
-    refresh(image)
-    tags = list(db.session.scalars(select(Tag).where(Tag.image_id == image.id)))
-    stands_for = {tag.name: tag.digest for tag in tags}
-    if len(tags) <= ASKED:
-        stands_for |= _live_digests(image)
-    keeps = sorted(n for n, d in stands_for.items() if d == digest and n != str(name))
-    folded, _ = fold(tags)
-    row = known([digest]).get(digest)
+    problem = found.problems.get(str(name))
+    if problem is not None:
+        raise translate(problem)
+    plan = RemovalPlan("tag", f"{image.path}:{name}", [], bin_days=bin_days)
+    plan.method = deletion_method(repository)
+    _add_image(plan, image, {str(name)}, role, attached=attached)
+    row = known([found.digests[str(name)]]).get(found.digests[str(name)])
     children = facts_of(row).children if row else ()
-    plan = RemovalPlan(
-        kind="tag",
-        target=f"{image.path}:{name}",
-        steps=[{"do": "tag", "repository": image.path, "tag": str(name), "digest": digest}],
-        removes=[f"{image.path}:{name}"],
-        keeps=keeps,
-        referrers=sorted(folded.get(digest, [])),
-        platforms=[child.platform for child in children if not child.is_attestation],
-        method=deletion_method(RepositoryName(image.path)),
-        digest=digest,
-    )
-    if plan.referrers:
-        plan.notes.append("Signatures and attestations are tags of their own, and stay.")
+    plan.platforms = [child.platform for child in children if not child.is_attestation]
     return plan
 
 
-def _digest(found: Gathered, name: str) -> str:
-    problem = found.problems.get(name)
-    if problem is not None:
-        raise translate(problem)
-    return found.digests[name]
+def plan_tags(
+    kind: str,
+    target: str,
+    chosen: Iterable[tuple[ContainerImage, Collection[str]]],
+    *,
+    attached: bool,
+    bin_days: int = 0,
+    role: Role | None = None,
+) -> RemovalPlan:
+    """Plan the removal of some tags of some images, and of nothing else.
+
+    Args:
+        role: of whoever asks, for protection rules.
+        chosen: images, and the names of the tags that go. What is gone already is left out.
+        attached: signatures and the like go with what they are attached to.
+        bin_days: for how many days they can be restored; 0 for good.
+
+    Raises:
+        RegistryTrouble: the registry can't be asked, so nothing can be promised.
+    """
+    plan = RemovalPlan(kind, target, [], method="none", bin_days=bin_days)
+    for image, names in chosen:
+        if plan.method == "none":
+            plan.method = deletion_method(RepositoryName(image.path))
+        _add_image(plan, image, set(names), role, attached=attached)
+    return plan
+
+
+def _add_image(
+    plan: RemovalPlan, image: ContainerImage, names: set[str], role: Role | None, *, attached: bool
+) -> None:
+    """Add what the removal of some tags of one image does."""
+    tags, rows = _standing(image, names)
+    removed = _allowed(plan, image.path, names & tags.keys(), role)
+    parts = parts_of(RepositoryName(image.path), set(tags.values()), PLAN_DEADLINE)
+    referrers = _referrers(tags, removed, parts)
+    plan.referrers += referrers
+    if attached and referrers:
+        plan.attached_goes = True
+        removed |= _allowed(plan, image.path, referrers, role)
+    outcome = reach(tags, removed, parts.children, parts.named)
+    _add_steps(plan, image, tags, removed, outcome, parts)
+    plan.name([_planned(image.path, name, rows.get(name)) for name in sorted(removed)])
+    gone = {tags[name] for name in removed}
+    stays = (n for n, d in tags.items() if d in gone and n not in removed and not is_binned(n))
+    plan.name_kept(sorted(stays))
+
+
+def _allowed(
+    plan: RemovalPlan, repository: str, names: Collection[str], role: Role | None
+) -> set[str]:
+    """Return the tags that no protection rule keeps; note why the others stay."""
+    rules = protections(db.session(), repository)
+    if not rules:
+        return set(names)
+    image_name = RepositoryName(repository).below(rules[0].project)
+    refused = {
+        name: why
+        for name in names
+        # What the bin holds was deleted before, when the rules were asked.
+        if not is_binned(name)
+        and (why := refusal(rules, image_name, name, role, Right.DELETE, exists=True))
+    }
+    plan.refused += [(f"{repository}:{name}", why) for name, why in sorted(refused.items())]
+    return set(names) - refused.keys()
+
+
+def _add_steps(
+    plan: RemovalPlan,
+    image: ContainerImage,
+    tags: dict[str, str],
+    removed: set[str],
+    outcome: Reach,
+    parts: Parts,
+) -> None:
+    more = {"days": plan.bin_days} if plan.bin_days else {}
+    plan.steps += [
+        {"do": "tag", "repository": image.path, "tag": name, "digest": tags[name], **more}
+        for name in sorted(removed)
+    ]
+    _add_manifests(plan, image.path, tags, removed, outcome, parts)
+
+
+def _add_manifests(
+    plan: RemovalPlan,
+    repository: str,
+    tags: dict[str, str],
+    removed: set[str],
+    outcome: Reach,
+    parts: Parts,
+) -> None:
+    plan.shared += len(outcome.shared)
+    if parts.unknown:
+        plan.notes.append(UNREAD.format(repository))
+    elif outcome.doomed:
+        if not plan.bin_days:
+            plan.steps.append(
+                {"do": "manifests", "repository": repository, "digests": list(outcome.doomed)}
+            )
+        plan.manifests += len(outcome.doomed)
+        plan.freed = (plan.freed or 0) + _freed(tags, removed, outcome, parts)
+
+
+def _freed(tags: dict[str, str], removed: set[str], outcome: Reach, parts: Parts) -> int:
+    """Return the bytes that only doomed manifests hold, as far as this repository knows."""
+    kept = closure((d for tag, d in tags.items() if tag not in removed), parts.named)
+    held = {blob for digest in kept for blob in parts.blobs.get(digest, ())}
+    sizes: dict[str, int] = {}
+    for digest in outcome.doomed:
+        sizes |= parts.blobs.get(digest, {})
+    return sum(size for blob, size in sizes.items() if blob not in held)
+
+
+def _referrers(tags: dict[str, str], removed: set[str], parts: Parts) -> list[str]:
+    """Return the tags that sign or describe what goes with the removed ones, at any remove."""
+    found: set[str] = set()
+    while True:
+        doomed = set(reach(tags, removed | found, parts.children, parts.named).doomed)
+        more = {name for name in tags if subject_of(name) in doomed} - removed - found
+        if not more:
+            return sorted(found)
+        found |= more
+
+
+def _standing(
+    image: ContainerImage, names: Collection[str]
+) -> tuple[dict[str, str], dict[str, Tag]]:
+    """Return what every tag of an image stands for, and the rows of the index.
+
+    Those that go are asked of the registry; so are all others, where they are not too many.
+
+    Raises:
+        RegistryTrouble: it can't be asked.
+    """
+    error, _ = refresh(image)
+    if error is not None:
+        raise RegistryTrouble(
+            f"The registry could not be asked: {error}.",
+            hint="Nothing was changed. Try again later.",
+        )
+    query = select(Tag).where(Tag.image_id == image.id)
+    rows = {tag.name: tag for tag in db.session.scalars(query)}
+    asked = rows.keys() if len(rows) <= ASKED else rows.keys() & set(names)
+    asked |= {name for name, tag in rows.items() if tag.digest is None}
+    tags = {name: tag.digest for name, tag in rows.items() if tag.digest and name not in asked}
+    # What the bin holds keeps its manifests alive.
+    tags |= dict(db.session.execute(_binned(image.path)).all())
+    release()
+    try:
+        return tags | digests_of(RepositoryName(image.path), sorted(asked)), rows
+    except RegistryError as error:
+        raise translate(error) from None
+
+
+def _binned(repository: str) -> Select[tuple[str, str]]:
+    return select(BinnedTag.bin_tag, BinnedTag.digest).where(BinnedTag.repository == repository)
+
+
+def _planned(repository: str, name: str, row: Tag | None) -> PlannedTag:
+    reference = f"{repository}:{name}"
+    if row is None:
+        return PlannedTag(reference)
+    return PlannedTag(reference, row.pushed_at, row.pushed_by, row.last_pulled_at)
 
 
 def translate(error: RegistryError) -> Exception:
@@ -134,68 +278,138 @@ def deletion_method(repository: RepositoryName) -> str:
     return "tag"
 
 
-def plan_namespace(path: str) -> RemovalPlan:
-    """Plan the removal of an empty namespace: nothing of it is in the registry."""
-    return RemovalPlan("namespace", path, [], [], method="none")
+def plan_namespace(path: str, *, role: Role | None = None) -> RemovalPlan:
+    """Plan the removal of a namespace with all that lies below it; no steps where that is nothing.
+
+    Raises:
+        RegistryTrouble: there is something, and the registry can't be asked.
+    """
+    query = select(Place).where(below(Place.path, path)).order_by(Place.path)
+    inner = list(db.session.scalars(query))
+    if not inner:
+        return RemovalPlan("namespace", path, [], method="none")
+    projects = [place for place in inner if isinstance(place, Project)]
+    repositories = [name for project in projects for name in _repositories(project)]
+    plan = _plan_whole("namespace", path, repositories, role, with_bin=True)
+    plan.steps += [{"do": "project", "repository": project.path} for project in projects]
+    groups = [path, *(place.path for place in inner if place.kind == "namespace")]
+    # What lies deepest goes first.
+    plan.steps += [
+        {"do": "namespace", "repository": group} for group in sorted(groups, reverse=True)
+    ]
+    plan.notes.insert(0, _with_places(len(projects), len(groups) - 1))
+    return plan
 
 
-def plan_image(image: ContainerImage) -> RemovalPlan:
+def _with_places(projects: int, namespaces: int) -> str:
+    count = f"{projects} project{'' if projects == 1 else 's'}"
+    if namespaces:
+        count += f" and {namespaces} namespace{'' if namespaces == 1 else 's'}"
+    return f"With it go {count} below it, and all their images."
+
+
+def plan_image(
+    image: ContainerImage, *, bin_days: int = 0, role: Role | None = None
+) -> RemovalPlan:
     """Plan the removal of all tags and manifests of one repository.
+
+    Args:
+        bin_days: for how many days its tags can be restored; 0 for good.
 
     Raises:
         RegistryTrouble: the registry can't be asked.
     """
-    return _plan("image", image.path, [image])
+    if not bin_days:
+        return _plan_whole("image", image.path, [image.path], role)
+    _standing(image, ())  # the index learns what there is
+    names = set(db.session.scalars(select(Tag.name).where(Tag.image_id == image.id)))
+    plan = plan_tags(
+        "image", image.path, [(image, names)], attached=True, bin_days=bin_days, role=role
+    )
+    plan.notes.append("Tags that are pushed after this preview stay.")
+    return plan
 
 
-def plan_project(project: Project) -> RemovalPlan:
+def plan_purge(target: str, entries: Iterable[BinnedTag]) -> RemovalPlan:
+    """Plan to remove tags of the bin for good, with the manifests that only they need.
+
+    Raises:
+        RegistryTrouble: the registry can't be asked.
+    """
+    plan = RemovalPlan("bin", target, [], method="none")
+    by_repository: dict[str, list[BinnedTag]] = defaultdict(list)
+    for entry in entries:
+        by_repository[entry.repository].append(entry)
+    for path, rows in sorted(by_repository.items()):
+        repository = RepositoryName(path)
+        kept = dict(db.session.execute(_binned(path)).all())
+        plan.method = deletion_method(repository)
+        tags = kept | _live_digests(repository)
+        removed = {row.bin_tag for row in rows}
+        plan.steps += [
+            {"do": "purge", "repository": path, "tag": row.bin_tag, "digest": row.digest}
+            for row in rows
+        ]
+        parts = parts_of(repository, set(tags.values()), PLAN_DEADLINE)
+        outcome = reach(tags, removed, parts.children, parts.named)
+        _add_manifests(plan, path, tags, removed, outcome, parts)
+        plan.name([PlannedTag(f"{path}:{row.tag}", row.pushed_at, row.pushed_by) for row in rows])
+    return plan
+
+
+def plan_project(project: Project, *, role: Role | None = None) -> RemovalPlan:
     """Plan the removal of a project with all its images.
 
     Raises:
         RegistryTrouble: the registry can't be asked.
     """
-    query = (
-        select(ContainerImage)
-        .where(ContainerImage.project_id == project.id)
-        .order_by(ContainerImage.path)
-    )
-    plan = _plan("project", project.path, list(db.session.scalars(query)))
+    plan = _plan_whole("project", project.path, _repositories(project), role, with_bin=True)
     plan.steps.append({"do": "project", "repository": project.path})
     plan.notes.insert(0, "The project goes when the registry has let go of all its images.")
     return plan
 
 
-def _plan(kind: str, target: str, images: list[ContainerImage]) -> RemovalPlan:
-    steps: list[dict[str, Any]] = []
-    removes: list[str] = []
-    if images:
-        deletion_method(RepositoryName(images[0].path))
-    for image in images:
-        # What each tag stands for now: one that moves before the deed is kept.
-        planned = _live_digests(image)
-        names = list(planned)
-        steps.append({"do": "image", "repository": image.path, "tags": planned})
-        removes += [f"{image.path}:{name}" for name in names]
-    return RemovalPlan(
-        kind=kind,
-        target=target,
-        steps=steps,
-        removes=removes[:NAMED],
-        removes_more=max(0, len(removes) - NAMED),
-        method="digest",
-        notes=["Tags that are pushed after this preview stay."],
-        digest=_fingerprint(steps),
+def _repositories(project: Project) -> list[str]:
+    """Return the repositories of a project, those of which only the bin has something too."""
+    images = select(ContainerImage.path).where(ContainerImage.project_id == project.id)
+    binned = select(BinnedTag.repository).where(BinnedTag.project_id == project.id)
+    return sorted(db.session.scalars(images.union(binned)))
+
+
+def _plan_whole(
+    kind: str,
+    target: str,
+    repositories: list[str],
+    role: Role | None,
+    *,
+    with_bin: bool = False,
+) -> RemovalPlan:
+    plan = RemovalPlan(
+        kind, target, [], method="digest", notes=["Tags that are pushed after this preview stay."]
     )
+    if repositories:
+        deletion_method(RepositoryName(repositories[0]))
+    if with_bin:
+        plan.notes.append("Nothing of this can be restored. What the bin holds goes too.")
+    query = (
+        select(ContainerImage.path, Tag)
+        .join(Tag, Tag.image_id == ContainerImage.id)
+        .where(ContainerImage.path.in_(repositories))
+    )
+    rows = {(path, tag.name): tag for path, tag in db.session.execute(query)}
+    for path in repositories:
+        # What each tag stands for now: one that moves before the deed is kept.
+        tags = _live_digests(RepositoryName(path))
+        wanted = [name for name in tags if with_bin or not is_binned(name)]
+        planned = {name: tags[name] for name in sorted(_allowed(plan, path, wanted, role))}
+        plan.steps.append({"do": "image", "repository": path, "tags": planned})
+        visible = [name for name in planned if not is_binned(name)]
+        plan.name([_planned(path, name, rows.get((path, name))) for name in visible])
+    return plan
 
 
-def _fingerprint(steps: list[dict[str, Any]]) -> str:
-    """Name a plan by its content, so that the deed is the one that was previewed."""
-    return str(Digest.of(json.dumps(steps, sort_keys=True).encode()))
-
-
-def _live_digests(image: ContainerImage) -> dict[str, str]:
-    """Return the registry's tags and what each stands for at this moment."""
-    repository = RepositoryName(image.path)
+def _live_digests(repository: RepositoryName) -> dict[str, str]:
+    """Return the registry's tags, the bin's too, and what each stands for at this moment."""
     release()
     try:
         return digests_of(repository, registry().tags(repository))
@@ -205,30 +419,80 @@ def _live_digests(image: ContainerImage) -> dict[str, str]:
         raise translate(error) from None
 
 
-def start(actor: Actor, plan: RemovalPlan, project: Project) -> Removal:
+def start(actor: Actor, plan: RemovalPlan, place: Place) -> Removal:
     """Store a plan as a removal that waits for the worker.
 
     Raises:
         Clash: a removal of the same target is not finished yet.
     """
     with writing() as session:
-        # One at a time for a project: the second sees the first.
-        session.execute(select(Project.id).where(Project.id == project.id).with_for_update())
-        if unfinished(session, plan.target):
-            raise Clash("This is being deleted already.", hint="Its progress is on its page.")
-        removal = Removal(
-            kind=plan.kind,
-            target=plan.target,
-            project_id=project.id,
-            project_path=project.path,
-            requested_by=actor.name,
-            plan=plan.steps,
-            report=[],
-        )
+        _lock(session, place)
+        _alone(session, plan.target)
+        removal = _stored(plan, place, actor)
         session.add(removal)
-        record(session, actor, f"{plan.kind}.delete", plan.target, tags=len(plan.removes))
+        _record(session, actor, removal)
         session.flush()
         return removal
+
+
+def keep_plan(actor: Actor, plan: RemovalPlan, place: Place) -> Removal:
+    """Store a plan that somebody will look at, and perhaps confirm."""
+    with writing() as session:
+        removal = _stored(plan, place, actor)
+        removal.state = "planned"
+        session.add(removal)
+        session.flush()
+        return removal
+
+
+def start_planned(actor: Actor, removal_id: int, place: Place) -> Removal:
+    """Let the worker carry out a stored plan: that one, and nothing else.
+
+    Raises:
+        Clash: it is no plan any more, or something of its target is being deleted.
+    """
+    with writing() as session:
+        _lock(session, place)
+        removal = session.get(Removal, removal_id, with_for_update=True, populate_existing=True)
+        if removal is None or removal.state != "planned":
+            raise Clash("This plan was carried out or discarded already.")
+        _alone(session, removal.target)
+        removal.state, removal.requested_by = "waiting", actor.name
+        _record(session, actor, removal)
+        return removal
+
+
+def _stored(plan: RemovalPlan, place: Place, actor: Actor) -> Removal:
+    # The bin's names are drawn once the plan is kept: a preview is the same each time.
+    steps = [
+        {**step, "bin": f"_bin.{secrets.token_hex(8)}"} if "days" in step else step
+        for step in plan.steps
+    ]
+    return Removal(
+        kind=plan.kind,
+        target=plan.target,
+        project_id=place.id,
+        project_path=place.path,
+        requested_by=actor.name,
+        plan=steps,
+        preview=plan.preview(),
+        total=len(plan.steps),
+    )
+
+
+def _record(session: Session, actor: Actor, removal: Removal) -> None:
+    tags = len(removal.preview["removes"]) + removal.preview["removes_more"]
+    record(session, actor, f"{removal.kind}.delete", removal.target, tags=tags)
+
+
+def _lock(session: Session, place: Place) -> None:
+    """Let one at a time begin in a place: the second sees the first."""
+    session.execute(select(Place.id).where(Place.id == place.id).with_for_update())
+
+
+def _alone(session: Session, target: str) -> None:
+    if unfinished(session, target):
+        raise Clash("This is being deleted already.", hint="Its progress is on its page.")
 
 
 def unfinished(session: Session, target: str) -> Removal | None:

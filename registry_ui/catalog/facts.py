@@ -20,7 +20,7 @@ from sqlalchemy.orm import undefer
 
 from ..distribution.chart import read_chart
 from ..distribution.client import FetchedManifest
-from ..distribution.errors import RegistryError, RegistryUnavailable
+from ..distribution.errors import RegistryError, RegistryNotFound, RegistryUnavailable
 from ..distribution.manifest import ManifestFacts, read_config, read_manifest
 from ..extensions import db, release, writing
 from ..models import ContainerImage, HeldManifest, Manifest, utc_now
@@ -136,6 +136,18 @@ def gather(
     return found
 
 
+def fetch(repository: RepositoryName, digests: Iterable[str], deadline: float) -> set[str]:
+    """Fetch and keep manifests by digest, without their configs.
+
+    Returns those that could not be read; what the registry does not have is none of them.
+    """
+    problems: dict[str, RegistryError] = {}
+    calls = {digest: _call(repository, digest, config=False) for digest in digests}
+    answers = ask(calls, time.monotonic() + deadline, problems)
+    _store(answers.values(), repository)
+    return {d for d, problem in problems.items() if not isinstance(problem, RegistryNotFound)}
+
+
 def _complete(repository: RepositoryName, digests: set[str], end: float) -> None:
     """Fetch what manifests point to and a page shows: children, and configs left out before."""
     level = digests
@@ -163,19 +175,19 @@ def _complete(repository: RepositoryName, digests: set[str], end: float) -> None
         level = held(str(repository), children)
 
 
-def _call(repository: RepositoryName, reference: str) -> Callable[[], Read]:
+def _call(repository: RepositoryName, reference: str, *, config: bool = True) -> Callable[[], Read]:
     """Return what fetches a manifest and at once its config: no thread waits for the others."""
     client, asked = registry(), _parsed(reference)
 
     def call() -> Read:
         manifest = client.manifest(repository, asked)
         facts = read_manifest(manifest.media_type, manifest.body)
-        config = None
-        if facts.wants_config and facts.config:
+        body = None
+        if config and facts.wants_config and facts.config:
             # What is missing gets a dash on the page, and is asked for again next time.
             with suppress(RegistryError):
-                config = client.blob(repository, Digest(facts.config.digest))
-        return Read(manifest, facts, config)
+                body = client.blob(repository, Digest(facts.config.digest))
+        return Read(manifest, facts, body)
 
     return call
 

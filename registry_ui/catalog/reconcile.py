@@ -29,7 +29,7 @@ from ..models import (
     UnassignedRepository,
     utc_now,
 )
-from ..names import NameInvalid, RepositoryName, TagName
+from ..names import NameInvalid, RepositoryName, TagName, is_binned
 from ..storage import insert_new
 from .connection import registry, threads
 from .index import count_tags, ensure_image, owning_project
@@ -179,9 +179,14 @@ def _pushed_since(image: ContainerImage, moment: datetime) -> bool:
 def _tags_or_none(repository: RepositoryName) -> list[str] | None:
     """Return the tags; None of a repository that the registry does not know."""
     try:
-        return registry().tags(repository)
+        return visible_tags(repository)
     except RegistryNotFound:
         return None
+
+
+def visible_tags(repository: RepositoryName) -> list[str]:
+    """Ask the registry for the tags of a repository; those of the bin are left out."""
+    return [name for name in registry().tags(repository) if not is_binned(name)]
 
 
 def digests_of(repository: RepositoryName, names: Iterable[str]) -> dict[str, str]:

@@ -15,11 +15,10 @@ from ..errors import NotFound
 from ..extensions import db, release, writing
 from ..models import ContainerImage, Tag, utc_now
 from ..names import RepositoryName, TagName
-from .connection import registry
 from .facts import children_of, gather, known
 from .matching import matcher
 from .ordering import version_key
-from .reconcile import mend
+from .reconcile import mend, visible_tags
 from .sizes import sizes_of
 from .tags import TagRow, describe, fold, mark, pull_command
 
@@ -116,7 +115,7 @@ def _current(
     started = utc_now()
     release()
     try:
-        names = registry().tags(RepositoryName(image.path))
+        names = visible_tags(RepositoryName(image.path))
     except RegistryNotFound:
         names = []
     except RegistryError as error:

@@ -7,6 +7,7 @@ from flask.cli import AppGroup, with_appcontext
 from sqlalchemy import select
 
 from ..audit import CONSOLE
+from ..catalog import bin as bin_of_tags
 from ..catalog import reconcile as reconciling
 from ..catalog import removals
 from ..catalog.deletion import plan_tag, start
@@ -21,30 +22,32 @@ tag = AppGroup("tag", help="Tags.")
 
 @tag.command("delete")
 @click.argument("reference")
+@click.option("--for-good", is_flag=True, help="Without the bin.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @clear_errors
-def tag_delete(reference: str, *, yes: bool) -> None:
+def tag_delete(reference: str, *, for_good: bool, yes: bool) -> None:
     """Delete the tag REFERENCE (group/project/image:tag), and no other."""
     parsed = Reference.parse(reference)
     if parsed.tag is None or parsed.digest is not None:
         raise click.UsageError("REFERENCE is group/project/image:tag")
-    image, owner = _image(parsed.name)
-    plan = plan_tag(image, parsed.tag)
+    image, owner = image_named(parsed.name)
+    plan = plan_tag(image, parsed.tag, bin_days=0 if for_good else bin_of_tags.days())
     for name in plan.keeps:
         click.echo(f"keeps    {image.path}:{name} (the same digest)", err=True)
-    click.echo(f"deletes  {plan.target} ({plan.digest})", err=True)
+    click.echo(f"deletes  {plan.target} ({plan.steps[0]['digest']})", err=True)
     if not yes:
         click.confirm("Go on?", abort=True, err=True)
     removal = removals.run(start(CONSOLE, plan, owner).id)
     if removal is None:
         raise click.ClickException("A worker is at it already.")
-    last = removal.report[-1]
     if removal.state != "done":
-        raise click.ClickException(last["detail"])
-    click.echo(f"{last['outcome']}: {plan.target} {last['detail']}".strip(), err=True)
+        raise click.ClickException(removal.lines[-1].detail)
+    line = removal.lines[0]
+    click.echo(f"{line.outcome}: {plan.target} {line.detail}".strip(), err=True)
 
 
-def _image(name: RepositoryName) -> tuple[ContainerImage, Project]:
+def image_named(name: RepositoryName) -> tuple[ContainerImage, Project]:
+    """Return an indexed image and its project; a ClickException where there is none."""
     owner = owning_project(db.session(), str(name))
     image = db.session.scalar(select(ContainerImage).where(ContainerImage.path == str(name)))
     if owner is None or image is None:

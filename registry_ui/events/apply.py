@@ -22,6 +22,7 @@ from ..distribution.notifications import Notification, parse_event
 from ..extensions import db, writing
 from ..gate import claims
 from ..models import ContainerImage, RegistryEvent, Tag, UnassignedRepository, utc_now
+from ..names import is_binned
 from ..storage import insert_new
 from ..token_auth.signer import OWN_SUBJECT
 from .records import note_pull, note_push
@@ -122,6 +123,8 @@ def _effect(
 def _push(
     session: Session, event: Notification, at: datetime, done: Applied
 ) -> tuple[str, str, int | None]:
+    if is_binned(event.tag):
+        return "dropped", "a name of the bin", None
     project = owning_project(session, event.repository)
     if project is None:
         _note_unassigned(session, event, at)

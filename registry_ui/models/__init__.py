@@ -3,6 +3,7 @@
 from .activity import DailyCount, Push
 from .audit import AuditEntry
 from .base import Base, UTCDateTime, utc_now
+from .bin import BinnedTag
 from .contents import ManifestContents
 from .credential import DeployToken, DockerSession
 from .event import RefusedDelivery, RegistryEvent, RegistryToken
@@ -18,7 +19,8 @@ from .image import (
 )
 from .place import Membership, Namespace, Place, Project
 from .protection import ProtectionRule, ProtectionViolation, TagClaim
-from .removal import Removal
+from .removal import Removal, RemovalLine
+from .retention import RetentionPolicy
 from .token_decision import TokenDecision
 from .user import AccessToken, BrowserSession, FailedSignIn, User
 
@@ -30,6 +32,7 @@ __all__ = [
     "AttachedDocument",
     "AuditEntry",
     "Base",
+    "BinnedTag",
     "BrowserSession",
     "ContainerImage",
     "DailyCount",
@@ -51,6 +54,8 @@ __all__ = [
     "RegistryEvent",
     "RegistryToken",
     "Removal",
+    "RemovalLine",
+    "RetentionPolicy",
     "Tag",
     "TagClaim",
     "TagMoment",

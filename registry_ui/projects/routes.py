@@ -262,20 +262,24 @@ def change_member(path: str, username: str) -> Response:
 @blueprint.route("/<name:path>/-/delete", methods=["GET", "POST"])
 @login_required
 def delete(path: str) -> Answer:
-    """Delete a project with its images, or an empty namespace, after a preview."""
+    """Delete a project or a namespace with everything in it, after a preview."""
     loaded = load(path, Right.REMOVE)
     is_project = loaded.place.kind == "project"
-    plan = plan_project(loaded.project) if is_project else plan_namespace(path)
+    role = loaded.acting_role
+    plan = (
+        plan_project(loaded.project, role=role) if is_project else plan_namespace(path, role=role)
+    )
     errors: dict[str, str] = {}
     if request.method == "POST":
         if request.form.get("confirm", "") != path:
             errors["confirm"] = f"Type {path} to confirm."
-        elif is_project and request.form.get("digest", plan.digest) != plan.digest:
+        elif request.form.get("digest", plan.digest) != plan.digest:
             errors["digest"] = "Something was pushed since you saw the preview. Look again."
-        elif is_project:
-            removal = start(actor(), plan, loaded.project)
+        elif plan.steps:
+            service.require_not_personal(loaded.place)
+            removal = start(actor(), plan, loaded.place)
             enqueue("run_removal", removal.id)
-            return redirect(url_for("registry.removal", path=path, removal_id=removal.id))
+            return redirect(url_for("removals.show", path=path, removal_id=removal.id))
         else:
             service.remove_namespace(actor(), path)
             flash(f"The namespace “{path}” was deleted.", "success")

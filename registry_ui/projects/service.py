@@ -131,7 +131,7 @@ def require_unclaimed(path: str) -> None:
         raise Denied("This name is in use in the registry. Ask an administrator to create it.")
     # Its blobs stay in the registry until garbage collection, and can be pulled by digest.
     removed = select(Removal.id).where(
-        Removal.kind == "project", at_or_below(Removal.project_path, path)
+        Removal.kind.in_(["project", "namespace"]), at_or_below(Removal.project_path, path)
     )
     if session.scalar(removed.limit(1)):
         raise Denied("This name was in use before. Ask an administrator to create it again.")
@@ -230,14 +230,19 @@ def remove_namespace(actor: Actor, path: str) -> None:
         place = _locked(session, path)
         if not isinstance(place, Namespace):
             raise NotFound
-        if place.is_personal:
-            raise Clash("A personal namespace goes with its account.")
+        require_not_personal(place)
         if session.scalar(select(Place.id).where(Place.parent_id == place.id).limit(1)):
             raise Clash(
                 "The namespace is not empty.", hint="Delete its projects and namespaces first."
             )
         session.delete(place)
         record(session, actor, "namespace.delete", path)
+
+
+def require_not_personal(place: Place) -> None:
+    """Raise Clash for a user's own namespace."""
+    if isinstance(place, Namespace) and place.is_personal:
+        raise Clash("A personal namespace goes with its account.")
 
 
 def _locked(session: Session, path: str) -> Place:

@@ -1,15 +1,13 @@
-"""Registry views: images as folders, their tags live, one tag, removal, reconcile."""
+"""Registry views: images as folders, their tags live, one tag, reconcile."""
 
 from __future__ import annotations
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_login import login_required
-from sqlalchemy import select
 from werkzeug.wrappers import Response
 
 from ..access import Right
-from ..catalog import removals, trees
-from ..catalog.deletion import RemovalPlan, plan_image, plan_tag, start
+from ..catalog import trees
 from ..catalog.detail import Wanted, tag_view
 from ..catalog.reconcile import reconcile as reconcile_repository
 from ..catalog.reconcile import want_if_stale
@@ -18,19 +16,18 @@ from ..catalog.trees import ImageRow, build_tree, tree_view
 from ..errors import NotFound
 from ..extensions import db
 from ..jobs import enqueue
-from ..models import ContainerImage, Removal
+from ..models import ContainerImage
 from ..names import RepositoryName, TagName
 from ..pages import Page, crumbs, ordering, page_number, search_text
 from ..projects import listing
-from ..security import Loaded, actor, load, load_image, principal, registry_host
+from ..security import Loaded, load, load_image, registry_host
 
 blueprint = Blueprint("registry", __name__)
 
-Answer = str | Response | tuple[str, int]
-
-CHANGED = "Something was pushed since you saw the preview. Look again."
 #: Rows that a tree shows of one image; the image's page has the rest.
 TREE_ROWS = 20
+#: So many ticks of other pages are carried along in the URL.
+MAX_CHOSEN = 200
 
 
 @blueprint.get("/<name:path>/-/images", defaults={"name": ""})
@@ -63,6 +60,7 @@ def image(path: str, name: str) -> str:
         q=query.q,
         sort=query.sort,
         order=query.order,
+        chosen=request.args.getlist("chosen")[:MAX_CHOSEN],
         can=loaded.can,
     )
 
@@ -129,128 +127,6 @@ def tag(path: str, name: str, tag: str) -> str:
         can=loaded.can,
         fresh_at=fresh_at,
         error=error,
-    )
-
-
-@blueprint.route(
-    "/<name:path>/-/tags/<tag:tag>/-/delete", defaults={"name": ""}, methods=["GET", "POST"]
-)
-@blueprint.route(
-    "/<name:path>/-/images/<name:name>/-/tags/<tag:tag>/-/delete", methods=["GET", "POST"]
-)
-@login_required
-def delete_tag(path: str, name: str, tag: str) -> Answer:
-    """Delete one tag, and no other, after a preview."""
-    loaded, row = load_image(path, name, Right.DELETE)
-    plan = plan_tag(row, TagName(tag))
-    place = {"path": path, "name": name}
-    errors: dict[str, str] = {}
-    if request.method == "POST":
-        if request.form.get("digest") == plan.digest:
-            removal = start(actor(), plan, loaded.project)
-            done = removals.run(removal.id)
-            if done is not None and done.state == "done":
-                flash(f"{plan.target}: {done.report[-1]['outcome']}.", "success")
-                left = db.session.get(ContainerImage, row.id, populate_existing=True)
-                if left is None:
-                    return redirect(url_for("projects.show", path=path))
-                return redirect(url_for("registry.image", **place))
-            return redirect(url_for("registry.removal", path=path, removal_id=removal.id))
-        errors["digest"] = CHANGED
-    return _preview(
-        loaded,
-        plan,
-        None,
-        url_for("registry.delete_tag", **place, tag=tag),
-        url_for("registry.tag", **place, tag=tag),
-        errors,
-    )
-
-
-@blueprint.route("/<name:path>/-/images/-/delete", defaults={"name": ""}, methods=["GET", "POST"])
-@blueprint.route("/<name:path>/-/images/<name:name>/-/delete", methods=["GET", "POST"])
-@login_required
-def delete_image(path: str, name: str) -> Answer:
-    """Delete an image with all its tags, after a preview and a typed confirmation."""
-    loaded, row = load_image(path, name, Right.DELETE)
-    plan = plan_image(row)
-    errors: dict[str, str] = {}
-    if request.method == "POST":
-        if request.form.get("confirm") != row.path:
-            errors["confirm"] = f"Type {row.path} to confirm."
-        elif request.form.get("digest", plan.digest) != plan.digest:
-            errors["digest"] = CHANGED
-        else:
-            removal = start(actor(), plan, loaded.project)
-            enqueue("run_removal", removal.id)
-            return redirect(url_for("registry.removal", path=path, removal_id=removal.id))
-    return _preview(
-        loaded,
-        plan,
-        row.path,
-        url_for("registry.delete_image", path=path, name=name),
-        url_for("registry.image", path=path, name=name),
-        errors,
-    )
-
-
-def _preview(
-    loaded: Loaded,
-    plan: RemovalPlan,
-    confirm_text: str | None,
-    action: str,
-    back: str,
-    errors: dict[str, str],
-) -> Answer:
-    shown = request.view_args or {}
-    page = render_template(
-        "removal_preview.html",
-        project=loaded.project,
-        crumbs=crumbs(loaded.place.path),
-        image_name=shown.get("name", ""),
-        tag=shown.get("tag", ""),
-        plan=plan,
-        confirm_text=confirm_text,
-        action=action,
-        back=back,
-        errors=errors,
-        can=loaded.can,
-    )
-    return page, 422 if errors else 200
-
-
-@blueprint.get("/<name:path>/-/removals/<int(max=2147483647):removal_id>")
-@login_required
-def removal(path: str, removal_id: int) -> str:
-    """Show how far a removal is, and its report. It outlives the project that it removed."""
-    row = db.session.scalar(
-        select(Removal).where(Removal.id == removal_id, Removal.project_path == path)
-    )
-    if row is None:
-        raise NotFound
-    project = None
-    if row.project_id is not None:
-        project = load(path, Right.DELETE).project
-        if project.id != row.project_id:
-            raise NotFound  # of an earlier project at this path
-    elif row.requested_by != actor().name and not principal().is_admin:
-        raise NotFound
-    return render_template(
-        "removal.html",
-        project=project,
-        crumbs=crumbs(path),
-        removal={
-            "id": row.id,
-            "kind": row.kind,
-            "target": row.target,
-            "state": row.state,
-            "done": len(row.report),
-            "total": len(row.plan),
-            "requested_by": row.requested_by,
-            "created_at": row.created_at,
-            "finished_at": row.finished_at,
-            "report": [(r["reference"], r["outcome"], r["detail"]) for r in row.report],
-        },
     )
 
 

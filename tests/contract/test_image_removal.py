@@ -92,7 +92,7 @@ def test_a_tag_pushed_since_the_preview_stays_with_the_children_that_it_shares(s
     shop.push(image, {"2.0": fresh})
     done = shop.run(started)
     assert done.state == "done"
-    assert "2.0" in done.report[0]["detail"]
+    assert "2.0" in shop.report(done.id)[0]["detail"]
     assert shop.live(image) == {"2.0": fresh.digest}
     assert set(shop.index(image)) == {"2.0"}
     assert readable(shop, image, BOTH, ONE) == {AMD.digest}
@@ -104,7 +104,7 @@ def test_a_tag_that_moved_since_the_preview_stays(shop):
     started = shop.start(plan_image, image)
     shop.push(image, {"1.0": TWO})
     done = shop.run(started)
-    assert "1.0" in done.report[0]["detail"]
+    assert "1.0" in shop.report(done.id)[0]["detail"]
     assert shop.live(image) == {"1.0": TWO.digest}
     assert set(shop.index(image)) == {"1.0"}
 
@@ -172,7 +172,7 @@ def test_an_image_pushed_during_the_removal_keeps_the_project(owned):
     owned.push_and_index(fresh, {"1.0": TWO})
     done = owned.run(started)
     assert done.state == "failed"
-    assert fresh in done.report[-1]["detail"]
+    assert fresh in owned.report(done.id)[-1]["detail"]
     assert owned.live(image) == {}
     assert owned.live(fresh) == owned.index(fresh) == {"1.0": TWO.digest}
     assert owned.browser("owner").get(f"/{owned.shop}").status_code == 200

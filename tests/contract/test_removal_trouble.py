@@ -77,7 +77,7 @@ def test_switched_off_after_the_confirmation_no_tag_is_moved(own_site, image, ta
     started = own_site.start(plan_tag, image, TagName(tag))
     with_deletion(own_site, on=False)
     done = own_site.run(started)
-    (line,) = done.report
+    (line,) = own_site.report(done.id)
     assert (done.state, line["outcome"]) == ("failed", "failed")
     assert SWITCHED_OFF in line["detail"]
     assert unchanged(own_site, image)
@@ -88,7 +88,7 @@ def test_switched_off_after_the_confirmation_no_image_goes(own_site, image):
     with_deletion(own_site, on=False)
     done = own_site.run(started)
     assert done.state == "failed"
-    assert SWITCHED_OFF in done.report[-1]["detail"]
+    assert SWITCHED_OFF in own_site.report(done.id)[-1]["detail"]
     assert unchanged(own_site, image)
     page = own_site.browser("maintainer").get(f"/{own_site.shop}/-/removals/{started}")
     assert SWITCHED_OFF in Page(page.text).text
@@ -140,7 +140,7 @@ def test_the_registry_stops_in_the_middle_and_the_index_keeps_what_it_still_has(
     with own_site.patched("delete_manifest", then_stop):
         done = own_site.run(started)
     assert done.state == "failed"
-    assert "reached" in done.report[-1]["detail"]
+    assert "reached" in own_site.report(done.id)[-1]["detail"]
     assert own_site.index(image) == DIGESTS  # what it could not ask about, it did not touch
     own_site.registry.start()
     left = own_site.live(image)
@@ -249,6 +249,6 @@ def killed(site: LiveSite, started: int, when: str) -> None:
 def finished(site: LiveSite, started: int) -> list[str]:
     """The outcomes of a removal that is done."""
     removal = site.removal(started)
-    assert removal.state == "done", removal.report
+    assert removal.state == "done", site.report(started)
     assert site.rows(ContainerImage) == [] or site.rows(ContainerImage)[0].reconcile_error is None
-    return [line["outcome"] for line in removal.report]
+    return [line["outcome"] for line in site.report(started)]

@@ -38,9 +38,10 @@ def preview(site: LiveSite, image: str, tag: str) -> Page:
 
 
 def delete(site: LiveSite, image: str, tag: str, digest: str, **more: bool):
-    """Confirm the preview that showed this digest."""
+    """Confirm the preview, which is of this digest."""
+    assert site.live(image)[tag] == digest
     browser = site.browser("maintainer")
-    return browser.post(delete_page(image, tag), {"digest": digest}, **more)
+    return browser.post(delete_page(image, tag), preview(site, image, tag).hidden, **more)
 
 
 def test_one_of_several_tags_on_a_digest_goes_and_its_siblings_stay_readable(shop):
@@ -128,8 +129,9 @@ def test_the_preview_of_the_only_tag_of_an_index_names_the_platforms_that_go(sho
 def test_a_tag_pushed_again_between_preview_and_confirmation_is_not_deleted(shop):
     image = f"{shop.shop}/app"
     shop.push_and_index(image, {"1.0": ONE, "latest": ONE})
+    seen = preview(shop, image, "1.0").hidden
     shop.push(image, {"1.0": TWO})
-    answer = delete(shop, image, "1.0", ONE.digest)
+    answer = shop.browser("maintainer").post(delete_page(image, "1.0"), seen)
     assert answer.status_code == 422
     assert "pushed since you saw the preview. Look again." in Page(answer.text).text
     assert shop.live(image) == {"1.0": TWO.digest, "latest": ONE.digest}
@@ -142,7 +144,7 @@ def test_a_tag_pushed_again_between_confirmation_and_deed_is_kept(shop):
     started = shop.start(plan_tag, image, TagName("1.0"))
     shop.push(image, {"1.0": TWO})
     done = shop.run(started)
-    (line,) = done.report
+    (line,) = shop.report(done.id)
     assert (done.state, line["outcome"]) == ("done", "kept")
     assert shop.live(image) == {"1.0": TWO.digest, "latest": ONE.digest}
 
@@ -153,7 +155,7 @@ def test_a_tag_that_somebody_else_deleted_meanwhile_is_reported_as_gone(shop):
     started = shop.start(plan_tag, image, TagName("1.0"))
     shop.pusher.delete(image, ONE.digest)
     done = shop.run(started)
-    (line,) = done.report
+    line = shop.report(done.id)[0]
     assert (done.state, line["outcome"]) == ("done", "gone already")
     assert shop.live(image) == shop.index(image) == {"2.0": TWO.digest}
 

@@ -9,6 +9,7 @@ import requests
 from playwright.sync_api import expect
 
 from registry_ui.demo.images import Step, image
+from registry_ui.names import is_binned
 from tests.support.browser import Window, chromium, window
 from tests.support.stack import ADMIN
 
@@ -237,7 +238,8 @@ def test_a_tag_is_deleted_after_a_preview_and_its_sibling_stays(stack, filled, v
     expect(visitor.link("latest")).to_have_count(0)
     expect(visitor.link("1.0")).to_be_visible()
     client = stack.client(stack.developer(project))
-    assert sorted(client.tags(f"{project}/python/web/api")) == ["1.0", "2.0"]
+    left = client.tags(f"{project}/python/web/api")
+    assert sorted(tag for tag in left if not is_binned(tag)) == ["1.0", "2.0"]
 
 
 def test_a_deletion_can_be_left_without_harm(stack, filled, visitor):

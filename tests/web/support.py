@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 from flask import Flask
 from flask.testing import FlaskClient
 from itsdangerous import URLSafeTimedSerializer
-from sqlalchemy import event, select, update
+from sqlalchemy import event, func, select, update
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
@@ -30,7 +30,17 @@ from registry_ui.accounts.tokens import TokenRequest
 from registry_ui.admin import registry_token
 from registry_ui.audit import Actor
 from registry_ui.extensions import db, writing
-from registry_ui.models import AuditEntry, Base, ContainerImage, Place, Project, Removal, Tag, User
+from registry_ui.models import (
+    AuditEntry,
+    Base,
+    ContainerImage,
+    Place,
+    Project,
+    Removal,
+    RemovalLine,
+    Tag,
+    User,
+)
 from registry_ui.projects import deploy_tokens, protection
 from registry_ui.projects import service as projects
 from tests.unit.bearer import key_of, verified
@@ -216,6 +226,17 @@ class Site:
         """The one row of a model with these values."""
         (found,) = self.rows(model, **values)
         return found
+
+    def report(self, removal_id: int | None = None) -> list[dict[str, str]]:
+        """What came of each step of a removal, in order; of the newest, where None is named."""
+        with self.session() as session:
+            last = removal_id or session.scalar(select(func.max(Removal.id)))
+            query = select(RemovalLine).where(RemovalLine.removal_id == last)
+            return [
+                {"reference": line.reference, "outcome": line.outcome, "detail": line.detail}
+                for line in session.scalars(query.order_by(RemovalLine.number))
+                if line.outcome
+            ]
 
     def change(self, model: type[Any], values: dict[str, Any], **which: Any) -> None:
         """Change rows behind the services' back, to say what was yesterday."""

@@ -14,6 +14,7 @@ from registry_ui.models import (
     AccessToken,
     AttachedDocument,
     AuditEntry,
+    BinnedTag,
     ContainerImage,
     DailyCount,
     DeployToken,
@@ -29,6 +30,8 @@ from registry_ui.models import (
     Push,
     RegistryEvent,
     Removal,
+    RemovalLine,
+    RetentionPolicy,
     Tag,
     TagMoment,
     TokenDecision,
@@ -76,6 +79,19 @@ def fill(site, start, stop):
             add_secrets(session, n, member.id, app.id)
             add_protection(session, n, app.id)
             session.add(RegistryEvent(event_id=f"e{n}", raw=b"{}", status="dropped"))
+        removal = session.query(Removal).one()
+        session.add_all(
+            RemovalLine(removal_id=removal.id, number=n, reference="x", outcome="kept")
+            for n in numbers
+        )
+        session.add_all(
+            RetentionPolicy(place_id=app.id, keep_last=n, created_by="x") for n in numbers
+        )
+        many = {"repository": "acme/app/many", "tag": "t", "digest": digest("a")}
+        session.add_all(
+            BinnedTag(project_id=app.id, bin_tag=f"{n}", removed_by="x", purge_at=utc_now(), **many)
+            for n in numbers
+        )
         image = session.query(ContainerImage).filter_by(path="acme/app/many").one()
         for n in numbers:
             add_contents(session, n, image.id)
@@ -211,6 +227,10 @@ PAGES = {
     "/acme/app/-/images/many/-/tags/latest": PEOPLE,
     "/acme/app/-/images/many/-/tags/latest?history=all": PEOPLE,
     "/acme/app/-/images/many/-/tags/latest/-/sbom": PEOPLE,
+    "/acme/app/-/images/many/-/delete-tags": ("member", "admin"),
+    "/acme/app/-/retention": ("member", "admin"),
+    "/acme/app/-/bin": ("member", "admin"),
+    "/acme/app/-/removals/1": ("member", "admin"),
     "/acme/app/-/deploy-tokens": ("member", "admin"),
     "/acme/app/-/protection": ("member", "admin"),
     "/acme/app/-/decisions": ("member", "admin"),
@@ -256,6 +276,7 @@ def test_pages_cost_the_same_with_3_and_with_60_of_everything(site):
     site.member("acme/app", "member", "maintainer")
     site.image("acme/app/many", "latest")
     site.change(ContainerImage, {"reconciled_at": utc_now()})
+    assert site.removal("acme/app") == 1
     fill(site, 0, FEW)
     few = counted(site)
     fill(site, FEW, MANY)

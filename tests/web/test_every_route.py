@@ -19,10 +19,13 @@ VALUES = {
     "session_id": 1,
     "removal_id": 1,
     "rule_id": 1,
+    "entry_id": 1,
+    "policy_id": 1,
     "filename": "app.css",
 }
-#: What is posted to without a form of ours: it has the registry token, or a bearer token.
-WITHOUT_FORM = {"events.registry_events", "gate.manifest"}
+REMOVAL_API = {"api.plan_removal", "api.confirm_removal", "api.cancel_removal"}
+#: Posted to without a form of ours: they read credentials of the request alone, and no cookie.
+WITHOUT_FORM = {"events.registry_events", "gate.manifest", *REMOVAL_API}
 #: What anybody may post to.
 FOR_VISITORS = {"accounts.sign_in", "accounts.sign_out", *WITHOUT_FORM}
 #: What anybody may look at, whatever is in the store.

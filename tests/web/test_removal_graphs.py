@@ -7,6 +7,7 @@ import json
 import pytest
 
 from registry_ui.models import ContainerImage, Project, Removal, Tag
+from tests.support.html import Page
 from tests.web.graph import OCI_INDEX, Graph
 
 IMAGE = "acme/app/web"
@@ -37,7 +38,10 @@ def site(served):
 def adopt(site):
     """Let the index learn what the registry has."""
     runner = site.app.test_cli_runner()
-    result = runner.invoke(args=["reconcile"])
+    for _ in range(5):  # the client's patience is short here, and the machine may be busy
+        result = runner.invoke(args=["reconcile"])
+        if result.exit_code == 0:
+            return
     assert result.exit_code == 0, result.output
 
 
@@ -45,8 +49,13 @@ def names(site):
     return sorted(tag.name for tag in site.rows(Tag))
 
 
-def delete_tag(site, tag, digest):
-    return site.owner.post(f"{PAGE}/-/tags/{tag}/-/delete", {"digest": digest})
+def preview_of(site, tag):
+    """What the hidden fields of a preview say: which plan it is that was seen."""
+    return Page(site.owner.get(f"{PAGE}/-/tags/{tag}/-/delete").text).hidden
+
+
+def delete_tag(site, tag, seen=None, **more):
+    return site.owner.post(f"{PAGE}/-/tags/{tag}/-/delete", seen or preview_of(site, tag), **more)
 
 
 def delete_image(site):
@@ -71,7 +80,7 @@ def test_one_tag_goes_and_its_siblings_on_the_same_digest_stay(site, graph):
     adopt(site)
     text = site.owner.get(f"{PAGE}/-/tags/v1/-/delete").text
     assert "latest" in text
-    assert delete_tag(site, "v1", one).status_code == 302
+    assert delete_tag(site, "v1").status_code == 302
     assert graph.tags[IMAGE] == {"latest": one, "v2": two}
     assert names(site) == ["latest", "v2"]
     assert one in graph.manifests
@@ -96,8 +105,9 @@ def test_a_tag_that_moved_since_the_preview_is_not_deleted(site, graph):
     one, two = graph.image("one"), graph.image("two")
     graph.tag(IMAGE, v1=one)
     adopt(site)
+    seen = preview_of(site, "v1")
     graph.tag(IMAGE, v1=two)
-    answer = delete_tag(site, "v1", one)
+    answer = delete_tag(site, "v1", seen)
     assert answer.status_code == 422
     assert "Look again" in answer.text
     assert graph.tags[IMAGE] == {"v1": two}
@@ -110,11 +120,11 @@ def test_a_tag_that_moves_at_the_last_moment_is_kept_and_that_is_said(site, grap
     adopt(site)
 
     def move(asked):
-        if asked.method == "HEAD":
+        if asked.method == "HEAD" and site.rows(Removal):
             graph.tag(IMAGE, v1=two)
 
     graph.before = move
-    answer = site.owner.post(f"{PAGE}/-/tags/v1/-/delete", {"digest": one}, follow_redirects=True)
+    answer = delete_tag(site, "v1", follow_redirects=True)
     assert graph.tags[IMAGE] == {"v1": two}
     assert two in graph.manifests
     assert "another image" in answer.text or "kept" in answer.text
@@ -131,8 +141,8 @@ def test_a_push_while_the_placeholder_is_prepared_is_not_swallowed(site, graph):
             graph.tag(IMAGE, v1=two)
 
     graph.before = push
-    delete_tag(site, "v1", one)
-    assert site.row(Removal).report[-1]["outcome"] == "kept"
+    delete_tag(site, "v1")
+    assert site.report()[0]["outcome"] == "kept"
     assert graph.tags[IMAGE] == {"v1": two, "latest": one}
 
 
@@ -145,8 +155,8 @@ def test_a_tag_that_the_registry_lists_and_that_stands_for_nothing_is_cleared_aw
     graph.tag(IMAGE, v1=one, latest=one)
     adopt(site)
     graph.stumbles = stumbles
-    delete_tag(site, "v1", one)
-    assert site.row(Removal).report[-1]["outcome"] == "deleted"
+    delete_tag(site, "v1")
+    assert site.report()[0]["outcome"] == "deleted"
     assert graph.tags[IMAGE] == {"latest": one}
 
 
@@ -155,9 +165,9 @@ def test_a_tag_that_cannot_be_cleared_away_is_not_said_to_be(site, graph):
     graph.tag(IMAGE, v1=one, latest=one)
     adopt(site)
     graph.stumbles = 100
-    delete_tag(site, "v1", one)
+    delete_tag(site, "v1")
     assert site.row(Removal).state == "failed"
-    assert "still lists v1" in site.row(Removal).report[-1]["detail"]
+    assert "still lists v1" in site.report()[0]["detail"]
     graph.stumbles = 0
     assert graph.tags[IMAGE]["latest"] == one
 
@@ -177,7 +187,7 @@ def test_the_last_tag_takes_the_image_with_it_from_the_index(site, graph):
     one = graph.image("one")
     graph.tag(IMAGE, v1=one)
     adopt(site)
-    delete_tag(site, "v1", one)
+    delete_tag(site, "v1")
     assert not graph.tags[IMAGE]
     assert site.rows(ContainerImage) == []
 
@@ -189,11 +199,11 @@ def test_a_tag_that_is_gone_already_is_no_error(site, graph):
     adopt(site)
 
     def gone(asked):
-        if asked.method == "HEAD":
+        if asked.method == "HEAD" and site.rows(Removal):
             graph.tags[IMAGE].pop("v1", None)
 
     graph.before = gone
-    assert delete_tag(site, "v1", one).status_code == 302
+    assert delete_tag(site, "v1").status_code == 302
     assert names(site) == ["v2"]
     assert graph.tags[IMAGE] == {"v2": one}
 
@@ -203,7 +213,7 @@ def test_an_index_that_loses_one_of_its_tags_stays_whole(site, graph):
     both = graph.index(graph.image("amd64"), graph.image("arm64"))
     graph.tag(IMAGE, v1=both, latest=both)
     adopt(site)
-    delete_tag(site, "v1", both)
+    delete_tag(site, "v1")
     assert whole(graph, both)
 
 
@@ -373,14 +383,12 @@ def test_while_one_removal_waits_another_of_the_same_is_refused(site, graph):
                 requested_by="somebody",
                 state="waiting",
                 plan=[],
-                report=[],
             )
         )
         session.commit()
-    digest = graph.tags[IMAGE]["v1"]
     for answer in (
         delete_image(site),
-        delete_tag(site, "v1", digest),
+        delete_tag(site, "v1"),
         site.owner.post("/acme/app/-/delete", {"confirm": "acme/app"}),
     ):
         assert answer.status_code == 409

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 from werkzeug.test import TestResponse
 
-from registry_ui.models import DeployToken, ProtectionRule
+from registry_ui.models import DeployToken, Place, ProtectionRule, RetentionPolicy
 from tests.web.support import PEOPLE, VISIBILITIES, Site, digest
 
 PROJECT = """
@@ -45,7 +45,22 @@ GET  /-/tags/v1/-/delete      in -- no no no rg rg rg
 GET  /-/images/-/delete       in -- no no no rg rg rg
 GET  /-/images/web/api/-/delete in -- no no no rg rg rg
 GET  /-/images/web/api/-/tags/v1/-/delete in -- no no no rg rg rg
+GET  /-/images/-/delete-tags  in -- no no no ok ok ok
+GET  /-/images/web/api/-/delete-tags in -- no no no ok ok ok
+GET  /-/bin                   in -- no no no ok ok ok
+GET  /-/retention             in -- no no no ok ok ok
+GET  /-/retention/{policy}    in -- no no no ok ok ok
+POST /-/retention/{policy}    in -- no no no ok ok ok
+POST /-/retention/{policy}/dry-run in -- no no no ok ok ok
+POST /-/retention/{policy}/switch in -- no no no ok ok ok
+POST /-/retention/999999/delete in -- no no no -- -- --
+POST /-/bin/1/restore         in -- no no no -- -- --
+POST /-/bin/1/remove          in -- no no no -- -- --
 GET  /-/removals/{removal}    in -- no no no ok ok ok
+POST /-/removals/{removal}/confirm in -- no no no ok ok ok
+POST /-/removals/{removal}/cancel in -- no no no -- -- --
+POST /-/images/-/delete-tags  in -- no no no rg rg rg
+POST /-/images/web/api/-/delete-tags in -- no no no rg rg rg
 POST /-/settings              in -- no no no ok ok ok
 POST /-/deploy-tokens         in -- no no no ok ok ok
 POST /-/deploy-tokens/{token}/revoke in -- no no no ok ok ok
@@ -74,6 +89,12 @@ GET  /-/deploy-tokens         in no no no no ok ok ok
 GET  /-/decisions             in no no no no ok ok ok
 GET  /-/delete                in no no no no no ok ok
 GET  /-/protection            in no no no no -- -- --
+GET  /-/retention             in no no no no ok ok ok
+GET  /-/retention/{policy}    in no no no no ok ok ok
+POST /-/retention/{policy}    in no no no no ok ok ok
+POST /-/retention/{policy}/dry-run in no no no no ok ok ok
+POST /-/retention/{policy}/switch in no no no no ok ok ok
+GET  /-/bin                   in no no no no -- -- --
 GET  /-/images                -- -- -- -- -- -- -- --
 GET  /-/tags/v1               -- -- -- -- -- -- -- --
 POST /-/storage/read          in no no no ok ok ok ok
@@ -119,14 +140,18 @@ def outcome(answer: TestResponse) -> str:
 
 def form(path: str, rest: str, who: str) -> dict[str, str]:
     """What a form of this address sends when everything in it is right."""
-    if rest == "/-/settings":
-        return {"description": "", "visibility": path.rpartition("/")[2]}
-    if rest == "/-/deploy-tokens":
-        return {"name": f"of {who}", "scopes": "read_registry"}
-    if rest == "/-/protection":
-        return {"tags": f"of-{who}", "images": "**", "choice": "immutable"}
-    if rest == "/-/members":
-        return {"username": f"new-{who}", "role": "guest"}
+    known = {
+        "/-/settings": {"description": "", "visibility": path.rpartition("/")[2]},
+        "/-/deploy-tokens": {"name": f"of {who}", "scopes": "read_registry"},
+        "/-/protection": {"tags": f"of-{who}", "images": "**", "choice": "immutable"},
+        "/-/members": {"username": f"new-{who}", "role": "guest"},
+    }
+    if rest in known:
+        return known[rest]
+    if "/-/retention" in rest:
+        return {"older_than_days": "100"}
+    if rest.endswith("/delete-tags"):
+        return {"pattern": "v*"}
     if rest.startswith("/-/members/"):
         return {"role": "guest"}
     return {"confirm": path + rest.partition("/-/images/")[2].removesuffix("/-/delete")}
@@ -148,6 +173,21 @@ def removals(world):
     """The number of a removal in each project, which somebody else asked for."""
     paths = [f"acme/{visibility}" for visibility in VISIBILITIES]
     return {path: world.removal(path, by="somebody") for path in paths}
+
+
+@pytest.fixture(scope="module")
+def policies(world):
+    """The number of a retention policy of each project, by which nothing is old enough to go."""
+    found = {}
+    with world.session() as session:
+        for path in ("acme", *(f"acme/{visibility}" for visibility in VISIBILITIES)):
+            place = session.query(Place).filter_by(path=path).one()
+            row = RetentionPolicy(place_id=place.id, older_than_days=100, created_by="x")
+            session.add(row)
+            session.flush()
+            found[path] = row.id
+        session.commit()
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -198,15 +238,15 @@ def public(rest, cells):
 
 
 @pytest.mark.parametrize("adapt", [None, internal, public], ids=VISIBILITIES)
-def test_who_may_do_what_in_a_project(world, removals, tokens, protection_rules, adapt):
+def test_who_may_do_what_in_a_project(world, removals, tokens, policies, protection_rules, adapt):
     path = f"acme/{adapt.__name__ if adapt else 'private'}"
     adapt = adapt or (lambda _rest, cells: cells)
-    numbers = {"removal": removals[path], "token": tokens[path], "rule": protection_rules[path]}
-    assert_table(world, PROJECT, path, adapt, **numbers)
+    values = {"removal": removals[path], "token": tokens[path], "policy": policies[path]}
+    assert_table(world, PROJECT, path, adapt, rule=protection_rules[path], **values)
 
 
-def test_who_may_do_what_in_a_namespace(world, tokens):
-    assert_table(world, NAMESPACE, "acme", token=tokens["acme"])
+def test_who_may_do_what_in_a_namespace(world, tokens, policies):
+    assert_table(world, NAMESPACE, "acme", token=tokens["acme"], policy=policies["acme"])
 
 
 def test_a_namespace_in_which_nobody_may_see_anything_is_not_there(world):
@@ -217,7 +257,8 @@ def test_what_is_not_there_is_nothing_to_anybody(world):
     every = {(method, rest) for table in (PROJECT, NAMESPACE) for method, rest, _ in rows(table)}
     for method, rest in sorted(every):
         for path in ("acme/none", "acme/private/web/api"):
-            found = outcomes(world, method, path, rest.format(removal=1, token=1, rule=1))
+            address = rest.format(removal=1, token=1, policy=1, rule=1)
+            found = outcomes(world, method, path, address)
             assert set(found[1:]) == {"--"}, (method, path, rest)
             assert found[0] in {"in", "--"}, (method, path, rest)
 
@@ -267,7 +308,7 @@ def test_a_page_that_may_not_be_seen_is_byte_for_byte_one_that_is_not_there(
         answers = []
         for path in ("veiled/private", "absent/nothing"):
             browser = world.browser(None if who == "anonymous" else who)
-            url = f"/{path}{rest.format(removal=number, **values)}"
+            url = f"/{path}{rest.format(removal=number, policy=1, **values)}"
             data = {**form(path, rest, who), "digest": digest("a")}
             answer = browser.get(url) if method == "GET" else browser.post(url, data)
             answers.append(told(answer, path))
@@ -281,7 +322,8 @@ def test_nothing_is_changed_by_those_who_may_not(world, tokens, who):
     for method, rest, cells in rows(PROJECT):
         if method == "POST" and cells[PEOPLE.index(who)] != "ok":
             data = {**form("acme/private", rest, who), "digest": digest("a")}
-            url = f"/acme/private{rest.format(token=tokens['acme/private'], rule=1)}"
+            numbers = {"removal": 1, "policy": 1, "rule": 1, "token": tokens["acme/private"]}
+            url = f"/acme/private{rest.format(**numbers)}"
             world.browser(who).post(url, data)
     assert world.dump() == before
 

@@ -10,7 +10,7 @@ from ...distribution.errors import RegistryNotFound
 from ...errors import NotFound
 from ...extensions import db, writing
 from ...models import ContainerImage, Tag, utc_now
-from ...names import RepositoryName, TagName
+from ...names import RepositoryName, TagName, is_binned
 from ...storage import insert_new
 from ..facts import gather
 from ..moments import note_before, note_removed
@@ -25,6 +25,8 @@ def current(image: ContainerImage, name: TagName) -> tuple[Tag, datetime | None,
     Raises:
         NotFound: neither the registry nor, with the registry down, the index has it.
     """
+    if is_binned(str(name)):
+        raise NotFound("The registry has no such tag.")
     started = utc_now()
     found = gather(RepositoryName(image.path), {str(name): None}, fresh=True)
     query = select(Tag).where(Tag.image_id == image.id, Tag.name == str(name))

@@ -1,0 +1,122 @@
+"""The bin: removed tags whose manifests stay for some days under a tag that no list shows."""
+
+from __future__ import annotations
+
+from flask import current_app
+from sqlalchemy import func, select, update
+
+from ..audit import WORKER, Actor, record
+from ..distribution.errors import RegistryError, RegistryNotFound
+from ..errors import Clash, NotFound
+from ..extensions import db, release, writing
+from ..models import BinnedTag, ContainerImage, Project, Tag, utc_now
+from ..names import Digest, RepositoryName, TagName
+from ..pages import PER_PAGE, Page
+from .connection import registry
+from .deletion import plan_purge, start, translate
+from .reconcile import reconcile
+
+#: So many tags of one project are purged by one removal.
+BATCH = 1000
+
+
+def page_of(project: Project, number: int) -> tuple[list[BinnedTag], Page]:
+    """Return a page of what the bin holds of a project, the latest first."""
+    here = (BinnedTag.project_id == project.id, BinnedTag.leaving.is_(False))
+    total = db.session.scalar(select(func.count()).select_from(BinnedTag).where(*here)) or 0
+    page = Page.of(number, total)
+    query = select(BinnedTag).where(*here).order_by(BinnedTag.id.desc())
+    return list(db.session.scalars(query.limit(PER_PAGE).offset(page.offset))), page
+
+
+def entry(project: Project, entry_id: int) -> BinnedTag:
+    """Return what the bin holds; NotFound for what it does not, or not of this project."""
+    found = db.session.get(BinnedTag, entry_id)
+    if found is None or found.project_id != project.id or found.leaving:
+        raise NotFound("The bin does not hold this any more.")
+    return found
+
+
+def restore(actor: Actor, row: BinnedTag, name: TagName) -> None:
+    """Give a manifest of the bin a tag again, its own or another; its digest is the same.
+
+    Raises:
+        Clash: the tag exists.
+        NotFound: the registry does not have the manifest any more.
+        RegistryTrouble: the registry can't be asked.
+    """
+    repository = RepositoryName(row.repository)
+    release()
+    try:
+        if _exists(repository, name):
+            message = f"The tag {name} exists. Give another name."
+            raise Clash("Nothing was restored.", {"name": message})
+        manifest = registry().manifest(repository, Digest(row.digest))
+        registry().put_manifest(repository, name, manifest.body, manifest.media_type)
+    except RegistryNotFound:
+        raise NotFound("The registry does not have this manifest any more.") from None
+    except RegistryError as error:
+        raise translate(error) from None
+    with writing() as session:
+        session.execute(
+            update(BinnedTag)
+            .where(BinnedTag.id == row.id)
+            .values(leaving=True, purge_at=utc_now())
+            .execution_options(synchronize_session=False)
+        )
+        record(session, actor, "tag.restore", f"{repository}:{name}", digest=row.digest)
+    reconcile(repository)
+    _remember_push(row, name)
+
+
+def _exists(repository: RepositoryName, name: TagName) -> bool:
+    try:
+        registry().head(repository, name)
+    except RegistryNotFound:
+        return False
+    return True
+
+
+def _remember_push(row: BinnedTag, name: TagName) -> None:
+    """Say of the tag who pushed it, and when, as before."""
+    image = select(ContainerImage.id).where(ContainerImage.path == row.repository)
+    with writing() as session:
+        session.execute(
+            update(Tag)
+            .where(
+                Tag.image_id == image.scalar_subquery(),
+                Tag.name == str(name),
+                Tag.digest == row.digest,
+            )
+            .values(pushed_at=row.pushed_at, pushed_by=row.pushed_by)
+            .execution_options(synchronize_session=False)
+        )
+
+
+def purge_due() -> list[int]:
+    """Plan and start the removal of all whose time is over; return the removals.
+
+    A project in which something is being deleted has its turn later.
+    """
+    query = select(BinnedTag.project_id).where(BinnedTag.purge_at <= utc_now()).distinct()
+    started = []
+    for project_id in db.session.scalars(query).all():
+        project = db.session.get_one(Project, project_id)
+        due = (
+            select(BinnedTag)
+            .where(BinnedTag.project_id == project_id, BinnedTag.purge_at <= utc_now())
+            .order_by(BinnedTag.id)
+            .limit(BATCH)
+        )
+        try:
+            plan = plan_purge(project.path, list(db.session.scalars(due)))
+            started.append(start(WORKER, plan, project).id)
+        except Clash:
+            continue
+    return started
+
+
+def days() -> int:
+    """Return for how many days a removed tag can be restored; 0 where there is no bin."""
+    found: int = current_app.config["SETTINGS"].bin_days
+    return found

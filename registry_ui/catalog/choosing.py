@@ -1,0 +1,88 @@
+"""Which tags of an image are meant: by name, by what they match, by their age."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, select
+
+from ..errors import Invalid
+from ..extensions import db
+from ..models import ContainerImage, Manifest, Tag, utc_now
+from .matching import matcher
+from .patterns import Pattern
+from .tags import subject_of
+
+MAX_DAYS = 36500
+
+
+@dataclass(frozen=True, slots=True)
+class DatedTag:
+    """A tag of the index. ``at`` is when it was pushed or, where nobody told us, built."""
+
+    name: str
+    at: datetime | None
+    last_pulled_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Criteria:
+    """What the tags that are meant have in common; what is empty asks for nothing."""
+
+    names: Collection[str] = ()
+    q: str = ""
+    pattern: Pattern | None = None
+    older_than: timedelta | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.names or self.q or self.pattern or self.older_than)
+
+
+def days(text: str, field: str) -> timedelta | None:
+    """Return a number of days as a form has it; None for nothing.
+
+    Raises:
+        Invalid: it is no whole number of days, or too many.
+    """
+    text = text.strip()
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_DAYS and len(text) < 9):
+        message = f"A whole number of days is needed, from 1 to {MAX_DAYS}."
+        raise Invalid("The number of days can't be used.", {field: message})
+    return timedelta(days=int(text))
+
+
+def choose(image: ContainerImage, criteria: Criteria) -> set[str]:
+    """Return the tags of the index that fit everything that is asked; all, where nothing is.
+
+    Signatures and the like are meant only by name. A tag of unknown age is not old.
+    """
+    wanted = set(criteria.names)
+    searched = matcher(criteria.q)
+    before = utc_now() - criteria.older_than if criteria.older_than else None
+    return {
+        tag.name
+        for tag in dated_tags(image)
+        if (tag.name in wanted if wanted else subject_of(tag.name) is None)
+        and searched(tag.name)
+        and (criteria.pattern is None or criteria.pattern.matches(tag.name))
+        and (before is None or (tag.at is not None and tag.at < before))
+    }
+
+
+def dated_tags(image: ContainerImage) -> list[DatedTag]:
+    """Return the tags of an image with their age, by one query."""
+    query = (
+        select(
+            Tag.name,
+            func.coalesce(Tag.pushed_at, Manifest.built_at, type_=Tag.pushed_at.type).label("at"),
+            Tag.last_pulled_at,
+        )
+        .outerjoin(Manifest, Manifest.digest == Tag.digest)
+        .where(Tag.image_id == image.id)
+        .order_by(Tag.name)
+    )
+    return [DatedTag(*row) for row in db.session.execute(query)]

@@ -1,0 +1,106 @@
+"""A removal in the hands of one worker: held, written to, heeded when it is cancelled."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import update
+from sqlalchemy.orm import Session
+
+from ..audit import Actor, record
+from ..extensions import writing
+from ..models import Removal, RemovalLine, utc_now
+
+#: A worker holds a removal so long from its last sign; then another may go on.
+LEASE = timedelta(seconds=30)
+#: Seconds between two signs that the worker is still at it.
+SIGN_SECONDS = 5.0
+
+
+class LeaseLost(Exception):
+    """Another worker has the removal by now; this one must not write any more."""
+
+
+class Cancelled(Exception):
+    """Somebody cancelled the removal: nothing more is to be done."""
+
+
+@dataclass(slots=True)
+class Lease:
+    """A removal in the hands of one worker, until it is silent for too long."""
+
+    removal: Removal
+    owner: str
+    _last_sign: float = field(default_factory=time.monotonic)
+
+    def hold(self) -> None:
+        """Give a sign, at most one in a few seconds: it can be called before every call.
+
+        Raises:
+            LeaseLost: it is somebody else's by now.
+            Cancelled: somebody cancelled it.
+        """
+        if time.monotonic() - self._last_sign >= SIGN_SECONDS:
+            with writing() as session:
+                self._write(session)
+            self._last_sign = time.monotonic()
+            self.heed()
+
+    def heed(self) -> None:
+        """Raise Cancelled if somebody wished that before the last sign."""
+        if self.removal.cancel_wanted:
+            raise Cancelled
+
+    def prepare(self, number: int, step: dict[str, Any], placeholder: str) -> None:
+        """Keep what is about to be pushed for a step: whoever finds it knows it as ours."""
+        with writing() as session:
+            self._write(session)
+            self._line(session, number, step).placeholder = placeholder
+
+    def prepared(self, session: Session, number: int) -> str | None:
+        """Return what was last prepared for a step."""
+        line = session.get(RemovalLine, (self.removal.id, number))
+        return line.placeholder if line else None
+
+    def note(self, number: int, step: dict[str, Any], outcome: str, detail: str) -> None:
+        """Keep a step's outcome."""
+        with writing() as session:
+            self._write(session, done=number + 1)
+            line = self._line(session, number, step)
+            line.outcome, line.detail = outcome, detail
+        self._last_sign = time.monotonic()
+
+    def finish(self, state: str) -> None:
+        """Say how it ended, and let go of it."""
+        with writing() as session:
+            self._write(
+                session, state=state, finished_at=utc_now(), lease_until=None, lease_owner=None
+            )
+            actor = Actor(self.removal.requested_by)
+            record(session, actor, f"{self.removal.kind}.delete.{state}", self.removal.target)
+
+    def _line(self, session: Session, number: int, step: dict[str, Any]) -> RemovalLine:
+        line = session.get(RemovalLine, (self.removal.id, number))
+        if line is None:
+            tag = step.get("tag")
+            reference = f"{step['repository']}:{tag}" if tag else step["repository"]
+            line = RemovalLine(
+                removal_id=self.removal.id, number=number, reference=reference, detail=""
+            )
+            session.add(line)
+        return line
+
+    def _write(self, session: Session, **values: Any) -> None:
+        """Change the removal, and hold it for another while; LeaseLost changes nothing."""
+        written = session.execute(
+            update(Removal)
+            .where(Removal.id == self.removal.id, Removal.lease_owner == self.owner)
+            .values({"lease_until": utc_now() + LEASE, **values})
+            .execution_options(synchronize_session=False)
+        )
+        if not written.rowcount:  # type: ignore[attr-defined]
+            raise LeaseLost
+        session.refresh(self.removal, ["state", "done", "cancel_wanted", "finished_at"])

@@ -1,0 +1,358 @@
+"""The steps of a removal: each looks again just before it acts, and is safe to repeat."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from ..distribution.client import FetchedManifest
+from ..distribution.errors import (
+    DeletionByTagUnsupported,
+    DeletionDisabled,
+    RegistryError,
+    RegistryNotFound,
+    RegistryUnavailable,
+)
+from ..distribution.manifest import PLACEHOLDER_ANNOTATION, every_child, every_digest
+from ..distribution.media_types import INDEX_TYPES
+from ..extensions import db, release, writing
+from ..models import ContainerImage, Place, Project, utc_now
+from ..names import Digest, RepositoryName, TagName, is_binned
+from .binning import forget, put_into_bin, take_back
+from .connection import registry
+from .lease import Lease
+from .parts import parts_of
+from .reach import closure
+from .reconcile import digests_of, reconcile
+
+T = TypeVar("T")
+
+#: More parts of one index than this are no image, but a trap; those that are not there count too.
+MAX_PARTS = 2000
+OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+#: So often a placeholder is tried for one tag.
+ATTEMPTS = 3
+PLACEHOLDER_CONFIG = "application/vnd.registry-ui.placeholder.v1+json"
+SWITCHED_OFF = (
+    "Deletion is switched off in the registry. Set storage.delete.enabled: true in its "
+    "configuration, restart it, and try again."
+)
+IN_THE_BIN = "in the bin"
+MOVED = "it points to another image since the preview"
+#: Seconds that all parts of a repository's manifests may take to be read.
+LOOK_DEADLINE = 300.0
+#: A look at what tags need holds for so many seconds, or twice as long as it took.
+LOOK_SECONDS = 1.0
+
+
+class StepFailed(Exception):
+    """A step could not be carried out; the message is for the report."""
+
+
+def _tag_step(lease: Lease, number: int, step: dict[str, Any]) -> tuple[str, str]:
+    """Remove one tag and no other, by way of the bin where the step says so."""
+    if "bin" not in step:
+        return _remove_tag(lease, number, step)
+    repository, tag = RepositoryName(step["repository"]), TagName(step["tag"])
+    release()
+    if _ask(lambda: registry().head(repository, tag)) == step["digest"]:
+        try:
+            put_into_bin(lease.removal, step)
+        except RegistryUnavailable as error:
+            raise StepFailed(f"{error}. {tag} was not touched; delete again to go on.") from None
+        except RegistryError as error:
+            return "kept", f"the bin can't keep it ({error}); delete it for good"
+    outcome, detail = _remove_tag(lease, number, step)
+    if outcome == "kept":
+        take_back(step)
+    return (IN_THE_BIN, "") if outcome == "deleted" else (outcome, detail)
+
+
+def _purge_step(lease: Lease, number: int, step: dict[str, Any]) -> tuple[str, str]:
+    """Remove a tag of the bin, and forget it there."""
+    outcome, detail = _remove_tag(lease, number, step)
+    forget(step)
+    return outcome, detail
+
+
+def _remove_tag(lease: Lease, number: int, step: dict[str, Any]) -> tuple[str, str]:
+    """Remove one tag and no other: by tag on 3.x, by a placeholder on 2.8 (PROTOCOLS 4.3)."""
+    repository, tag = RepositoryName(step["repository"]), TagName(step["tag"])
+    release()
+    now = _ask(lambda: registry().head(repository, tag))
+    if now is None and not _is_listed(repository, tag):
+        return "gone already", ""
+    if now is not None and now == lease.prepared(db.session(), number):
+        _ask(lambda: registry().delete_manifest(repository, Digest(now)))
+        if not _dangles(repository, tag):
+            return "deleted", ""
+    elif now is not None and now != step["digest"]:
+        return "kept", MOVED
+    try:
+        _ask(lambda: registry().delete_manifest(repository, tag))
+    except DeletionByTagUnsupported:
+        # So deletion is on (it would say 405), and this is 2.8.
+        return _by_placeholder(lease, number, step, tag)
+    return "deleted", ""
+
+
+def _is_listed(repository: RepositoryName, tag: TagName) -> bool:
+    return str(tag) in (_ask(lambda: registry().tags(repository)) or [])
+
+
+def _dangles(repository: RepositoryName, tag: TagName) -> bool:
+    """Whether a tag is listed and stands for nothing.
+
+    2.8 deletes a manifest first and looks for its tags afterwards: where it stumbles over
+    a tag that is written beside, the tags stay (docs/protocols.md, "Found since").
+    """
+    gone = _ask(lambda: registry().head(repository, tag)) is None
+    return gone and _is_listed(repository, tag)
+
+
+def _by_placeholder(
+    lease: Lease, number: int, step: dict[str, Any], tag: TagName
+) -> tuple[str, str]:
+    """Point the tag to a manifest that nothing else points to, and delete that by digest."""
+    repository = RepositoryName(step["repository"])
+    ours = {step.get("digest")}
+    for _ in range(ATTEMPTS):
+        body = _prepare_placeholder(lease, number, step)
+        # Preparing took some calls: whoever pushed meanwhile was told that it worked.
+        now = _ask(lambda: registry().head(repository, tag))
+        if now is None and not _is_listed(repository, tag):
+            return "gone already", ""
+        if now is not None and now not in ours:
+            return "kept", MOVED
+        digest = Digest.of(body)
+        ours.add(str(digest))
+        _ask(lambda body=body: registry().put_manifest(repository, tag, body, OCI_MANIFEST))
+        _ask(lambda digest=digest: registry().delete_manifest(repository, digest))
+        if not _dangles(repository, tag):
+            return "deleted", ""
+    raise StepFailed(f"the registry still lists {tag}, which stands for nothing. Delete it again.")
+
+
+def _prepare_placeholder(lease: Lease, number: int, step: dict[str, Any]) -> bytes:
+    """Push what a placeholder needs and return the manifest, which is not pushed yet.
+
+    Its digest is stored first: a worker that dies in between leaves a tag that the next
+    one knows as its own.
+    """
+    repository = RepositoryName(step["repository"])
+    mark = f"{lease.removal.id}/{number} {utc_now().isoformat()}"
+    # A config that nobody else pushes at this moment: 2.8 may refuse a manifest while
+    # one of its blobs is written again.
+    config = json.dumps({PLACEHOLDER_ANNOTATION: mark}).encode()
+    body = json.dumps(
+        {
+            "schemaVersion": 2,
+            "mediaType": OCI_MANIFEST,
+            "config": {
+                "mediaType": PLACEHOLDER_CONFIG,
+                "digest": _ask(lambda: registry().put_blob(repository, config)),
+                "size": len(config),
+            },
+            "layers": [],
+            "annotations": {PLACEHOLDER_ANNOTATION: mark},
+        }
+    ).encode()
+    lease.prepare(number, step, str(Digest.of(body)))
+    return body
+
+
+def _image_step(lease: Lease, number: int, step: dict[str, Any]) -> tuple[str, str]:
+    """Remove every manifest that the previewed tags stand for, indexes before their children.
+
+    What a tag outside the preview stands for stays, with everything that it may need.
+    """
+    repository = RepositoryName(step["repository"])
+    release()
+    planned: dict[str, str] = step["tags"]
+    doomed: dict[str, None] = {}
+    safe: set[str] = set()
+    kept = []
+    for tag in _ask(lambda: registry().tags(repository)) or []:
+        lease.hold()
+        now = _ask(lambda tag=tag: registry().manifest(repository, TagName(tag)))
+        if now is None:
+            continue
+        if planned.get(tag) == now.digest:
+            doomed |= dict.fromkeys(_with_parts(lease, repository, now, every_child))
+        else:
+            safe |= set(_with_parts(lease, repository, now, every_digest))
+            kept += [] if is_binned(tag) else [tag]
+    deleted, _ = _delete_all(lease, repository, [d for d in doomed if d not in safe], planned)
+    for tag in _ask(lambda: registry().tags(repository)) or []:
+        lease.hold()
+        if tag in planned and _dangles(repository, TagName(tag)):
+            _by_placeholder(lease, number, step, TagName(tag))
+    detail = f"{deleted} manifests"
+    if kept:
+        detail += f"; pushed since the preview, and kept: {', '.join(kept[:10])}"
+    return "deleted", detail
+
+
+def _manifests_step(lease: Lease, _number: int, step: dict[str, Any]) -> tuple[str, str]:
+    """Remove manifests to which no tag leads any more: what a tag needs by now, stays."""
+    repository = RepositoryName(step["repository"])
+    deleted, kept = _delete_all(lease, repository, step["digests"], {})
+    detail = f"{deleted} manifests"
+    if kept:
+        detail += f"; {kept} are in use, and stay"
+    return "deleted" if deleted or not kept else "kept", detail
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What the tags of a repository needed a moment ago."""
+
+    safe: frozenset[str]
+    good_until: float
+
+
+def _delete_all(
+    lease: Lease, repository: RepositoryName, digests: list[str], planned: dict[str, str]
+) -> tuple[int, int]:
+    """Delete those manifests that no tag needs; return how many went and how many stayed.
+
+    Args:
+        planned: tags that go themselves, as long as they stand for these digests.
+    """
+    look, deleted, kept = None, 0, 0
+    for digest in digests:
+        lease.hold()
+        # Deletion by digest takes every tag on it, also one that was pushed a moment ago.
+        if look is None or time.monotonic() > look.good_until:
+            look = _look(lease, repository, planned)
+        if digest in look.safe:
+            kept += 1
+        else:
+            deleted += _delete(repository, digest)
+    return deleted, kept
+
+
+def _look(lease: Lease, repository: RepositoryName, planned: dict[str, str]) -> _Look:
+    began = time.monotonic()
+    release()
+    tags = _ask(lambda: digests_of(repository, registry().tags(repository))) or {}
+    lease.hold()
+    tops = [digest for tag, digest in tags.items() if planned.get(tag) != digest]
+    parts = parts_of(repository, tops, LOOK_DEADLINE)
+    safe = closure(tops, parts.named)
+    if parts.unknown.intersection(safe):
+        raise StepFailed("what other tags need could not be read, so no manifest was deleted")
+    took = time.monotonic() - began
+    return _Look(frozenset(safe), began + took + max(LOOK_SECONDS, 2 * took))
+
+
+def _with_parts(
+    lease: Lease,
+    repository: RepositoryName,
+    top: FetchedManifest,
+    named: Callable[[bytes], list[str]],
+) -> list[str]:
+    """Return a manifest's digest and, of an index, those of all below it, at any depth.
+
+    Args:
+        named: tells which digests an index names.
+
+    Raises:
+        StepFailed: there are too many to be sure.
+    """
+    found = {top.digest: None}
+    asked = {top.digest}
+    indexes = [top]
+    while indexes:
+        index = indexes.pop()
+        if index.media_type not in INDEX_TYPES:
+            continue
+        for digest in named(index.body):
+            if digest in asked:
+                continue
+            if len(asked) >= MAX_PARTS:
+                raise StepFailed(f"{top.digest[:19]}… has more than {MAX_PARTS} parts")
+            asked.add(digest)
+            lease.hold()
+            part = _ask(lambda d=digest: registry().manifest(repository, Digest(d)))
+            if part is not None:
+                found[digest] = None
+                indexes.append(part)
+    return list(found)
+
+
+def _delete(repository: RepositoryName, digest: str) -> bool:
+    """Delete a manifest; return whether there was one."""
+
+    def call() -> bool:
+        registry().delete_manifest(repository, Digest(digest))
+        return True
+
+    return _ask(call) or False
+
+
+def _project_step(lease: Lease, _number: int, step: dict[str, Any]) -> tuple[str, str]:
+    """Remove the project itself, if the registry has let go of every image."""
+    images = (
+        select(ContainerImage.path)
+        .join(Project, Project.id == ContainerImage.project_id)
+        .where(Project.path == step["repository"])
+    )
+    for path in db.session.scalars(images).all():
+        lease.hold()
+        reconcile(RepositoryName(path), digests=False)
+    left = list(db.session.scalars(images))
+    if left:
+        raise StepFailed(f"images were pushed meanwhile, and stay: {', '.join(left[:5])}")
+    with writing() as session:
+        _remove_place(session, step["repository"])
+    return "deleted", ""
+
+
+def _namespace_step(_lease: Lease, _number: int, step: dict[str, Any]) -> tuple[str, str]:
+    """Remove a namespace, if nothing is left in it."""
+    with writing() as session:
+        place = session.scalar(select(Place).where(Place.path == step["repository"]))
+        if place is None:
+            return "gone already", ""
+        left = session.scalar(select(Place.path).where(Place.parent_id == place.id).limit(1))
+        if left is not None:
+            raise StepFailed(f"{left} was created meanwhile, and stays")
+        _remove_place(session, step["repository"])
+    return "deleted", ""
+
+
+def _remove_place(session: Session, path: str) -> None:
+    session.execute(
+        delete(Place).where(Place.path == path).execution_options(synchronize_session=False)
+    )
+
+
+def _ask(call: Callable[[], T]) -> T | None:
+    """Make one call; None where the thing is gone; StepFailed for trouble."""
+    try:
+        return call()
+    except RegistryNotFound:
+        return None
+    except DeletionByTagUnsupported:
+        raise
+    except DeletionDisabled:
+        raise StepFailed(SWITCHED_OFF) from None
+    except RegistryError as error:
+        raise StepFailed(f"{error}. Nothing else was changed; delete again to go on.") from None
+
+
+STEPS: dict[str, Callable[[Lease, int, dict[str, Any]], tuple[str, str]]] = {
+    "tag": _tag_step,
+    "purge": _purge_step,
+    "manifests": _manifests_step,
+    "image": _image_step,
+    "project": _project_step,
+    "namespace": _namespace_step,
+}

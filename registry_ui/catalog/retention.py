@@ -1,0 +1,181 @@
+"""Retention policies: kept, tried, switched on and carried out once a day."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict
+from datetime import datetime, timedelta
+
+from sqlalchemy import or_, select, update
+
+from ..access import at_or_below
+from ..audit import WORKER, Actor, record
+from ..errors import AppError, Clash, Invalid, NotFound
+from ..extensions import db, writing
+from ..models import ContainerImage, Place, Removal, RetentionPolicy, utc_now
+from . import bin as bin_of_tags
+from .choosing import dated_tags
+from .deletion import keep_plan, plan_tags, start
+from .patterns import Pattern
+from .plans import RemovalPlan
+from .retention_rules import Rules, removable
+
+logger = logging.getLogger(__name__)
+
+#: When policies run, in UTC.
+HOUR, MINUTE = 3, 40
+#: A policy that ran less than this ago has had its turn today.
+BETWEEN_RUNS = timedelta(hours=20)
+MAX_POLICIES = 50
+
+
+def policies_of(place: Place) -> list[RetentionPolicy]:
+    """Return the policies of a place, oldest first."""
+    query = select(RetentionPolicy).where(RetentionPolicy.place_id == place.id)
+    return list(db.session.scalars(query.order_by(RetentionPolicy.id)))
+
+
+def policy(place: Place, policy_id: int) -> RetentionPolicy:
+    """Return a policy of this very place; NotFound for any other."""
+    found = db.session.get(RetentionPolicy, policy_id, populate_existing=True)
+    if found is None or found.place_id != place.id:
+        raise NotFound
+    return found
+
+
+def save(actor: Actor, place: Place, rules: Rules, policy_id: int | None = None) -> RetentionPolicy:
+    """Make a policy, or change one. What was not tried as it is now is switched off.
+
+    Raises:
+        NotFound: there is no such policy here.
+        Invalid: there are too many.
+    """
+    with writing() as session:
+        if policy_id is None:
+            if len(policies_of(place)) >= MAX_POLICIES:
+                raise Invalid("There are too many policies.", {"form": "Delete one first."})
+            row = RetentionPolicy(place_id=place.id, created_by=actor.name)
+            session.add(row)
+        else:
+            row = policy(place, policy_id)
+        for name, value in asdict(rules).items():
+            setattr(row, name, value)
+        if row.seen != rules.fingerprint:
+            row.is_enabled = False
+        session.flush()
+        record(session, actor, "retention.save", place.path, policy=row.id, **asdict(rules))
+        return row
+
+
+def remove(actor: Actor, place: Place, policy_id: int) -> None:
+    """Delete a policy; its removals stay."""
+    with writing() as session:
+        row = policy(place, policy_id)
+        record(session, actor, "retention.delete", place.path, policy=row.id)
+        session.delete(row)
+
+
+def try_out(actor: Actor, place: Place, policy_id: int) -> Removal:
+    """Store the plan of what a policy would remove now: its dry run, which may be confirmed.
+
+    Raises:
+        RegistryTrouble: the registry can't be asked.
+    """
+    row = policy(place, policy_id)
+    rules = Rules.of(row)
+    plan = plan_of(place, rules)
+    removal = keep_plan(actor, plan, place)
+    with writing() as session:
+        session.execute(
+            update(RetentionPolicy)
+            .where(RetentionPolicy.id == policy_id)
+            .values(seen=rules.fingerprint)
+        )
+    return removal
+
+
+def switch(actor: Actor, place: Place, policy_id: int, *, on: bool) -> None:
+    """Switch a policy on or off.
+
+    Raises:
+        Clash: nobody has seen a dry run of exactly these settings.
+    """
+    with writing() as session:
+        row = policy(place, policy_id)
+        if on and row.seen != Rules.of(row).fingerprint:
+            raise Clash("Make a dry run of these settings first, and look at what would go.")
+        row.is_enabled = on
+        record(session, actor, f"retention.{'on' if on else 'off'}", place.path, policy=row.id)
+
+
+def plan_of(place: Place, rules: Rules) -> RemovalPlan:
+    """Plan what these rules remove at this moment.
+
+    Raises:
+        RegistryTrouble: the registry can't be asked.
+    """
+    pattern, now = Pattern.parse(rules.pattern_kind, rules.images), utc_now()
+    query = select(ContainerImage).where(at_or_below(ContainerImage.path, place.path))
+    images = db.session.scalars(query.order_by(ContainerImage.path)).all()
+    chosen = []
+    for image in images:
+        if pattern.matches(image.path[len(place.path) + 1 :]):
+            names = removable(dated_tags(image), rules, now)
+            if names:
+                chosen.append((image, names))
+    return plan_tags("retention", place.path, chosen, attached=True, bin_days=bin_of_tags.days())
+
+
+def run(actor: Actor, policy_id: int) -> Removal | None:
+    """Start the removal that a policy asks for now; None where it can't begin, which is noted."""
+    row = db.session.get_one(RetentionPolicy, policy_id)
+    place = db.session.get_one(Place, row.place_id)
+    removal, problem = None, ""
+    try:
+        removal = start(actor, plan_of(place, Rules.of(row)), place)
+    except AppError as error:
+        problem = error.message
+        logger.warning("retention of %s: %s", place.path, problem)
+    with writing() as session:
+        session.execute(
+            update(RetentionPolicy)
+            .where(RetentionPolicy.id == policy_id)
+            .values(
+                last_run_at=utc_now(),
+                last_removal=removal.id if removal else None,
+                last_problem=problem,
+            )
+        )
+    return removal
+
+
+def run_due() -> list[int]:
+    """Start what the policies ask for that are on and have not had their turn; return removals."""
+    before = utc_now() - BETWEEN_RUNS
+    due = or_(RetentionPolicy.last_run_at.is_(None), RetentionPolicy.last_run_at < before)
+    query = select(RetentionPolicy.id).where(RetentionPolicy.is_enabled.is_(True), due)
+    started = []
+    for policy_id in db.session.scalars(query.order_by(RetentionPolicy.id)).all():
+        if _claim(policy_id, before):
+            removal = run(WORKER, policy_id)
+            started += [removal.id] if removal else []
+    return started
+
+
+def _claim(policy_id: int, before: datetime) -> bool:
+    """Take a policy's turn, if no other worker has."""
+    due = or_(RetentionPolicy.last_run_at.is_(None), RetentionPolicy.last_run_at < before)
+    with writing() as session:
+        claimed = session.execute(
+            update(RetentionPolicy)
+            .where(RetentionPolicy.id == policy_id, due)
+            .values(last_run_at=utc_now())
+            .execution_options(synchronize_session=False)
+        )
+        return bool(claimed.rowcount)  # type: ignore[attr-defined]
+
+
+def next_run(now: datetime) -> datetime:
+    """Return when policies run next."""
+    today = now.replace(hour=HOUR, minute=MINUTE, second=0, microsecond=0)
+    return today if today > now else today + timedelta(days=1)

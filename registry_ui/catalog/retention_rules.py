@@ -1,0 +1,103 @@
+"""Which tags a retention policy lets go. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Self
+
+from ..errors import Invalid
+from ..models import RetentionPolicy
+from ..names import Digest
+from .choosing import MAX_DAYS, DatedTag
+from .patterns import Pattern
+from .tags import subject_of
+
+MAX_KEPT = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The settings of a policy, as they are stored and compared."""
+
+    images: str = "*"
+    keep_matching: str = ""
+    pattern_kind: str = "glob"
+    keep_last: int | None = None
+    keep_pulled_days: int | None = None
+    older_than_days: int | None = None
+
+    @classmethod
+    def of(cls, policy: RetentionPolicy) -> Self:
+        """Return the settings of a stored policy."""
+        return cls(**{name: getattr(policy, name) for name in cls.__slots__})
+
+    @classmethod
+    def parse(cls, form: dict[str, str]) -> Self:
+        """Check the settings of a form, whose fields have the same names.
+
+        Raises:
+            Invalid: they can't be used, or nothing limits what would go.
+        """
+        errors: dict[str, str] = {}
+        kind = form.get("pattern_kind") or "glob"
+        texts = {name: form.get(name, "").strip() for name in ("images", "keep_matching")}
+        for name, text in texts.items():
+            try:
+                Pattern.parse(kind, text or "*", name)
+            except Invalid as error:
+                errors |= error.errors
+        most = {"keep_last": MAX_KEPT, "keep_pulled_days": MAX_DAYS, "older_than_days": MAX_DAYS}
+        numbers = {
+            name: _number(form.get(name, ""), name, top, errors) for name, top in most.items()
+        }
+        if not errors and numbers["keep_last"] is None and numbers["older_than_days"] is None:
+            message = "Say how many are kept, or from what age on they go: else everything would."
+            errors["keep_last"] = message
+        if errors:
+            raise Invalid("The policy can't be used.", errors)
+        any_image = "*" if kind == "glob" else ".*"
+        return cls(texts["images"] or any_image, texts["keep_matching"], kind, **numbers)
+
+    @property
+    def fingerprint(self) -> str:
+        """The settings' name by their content: what was tried is what is switched on."""
+        return str(Digest.of(json.dumps(asdict(self), sort_keys=True).encode()))
+
+
+def _number(text: str, name: str, top: int, errors: dict[str, str]) -> int | None:
+    text = text.strip()
+    if not text:
+        return None
+    if text.isascii() and text.isdigit() and len(text) < 9 and 1 <= int(text) <= top:
+        return int(text)
+    errors[name] = f"A whole number is needed, from 1 to {top}."
+    return None
+
+
+def removable(tags: Iterable[DatedTag], rules: Rules, now: datetime) -> set[str]:
+    """Return the tags of one image that no rule keeps.
+
+    Kept are the newest ``keep_last`` by push, what matches, what was pulled lately, what is
+    not old enough, and what nobody knows the age of. Signatures and the like are no tags here:
+    they go with what they are attached to.
+    """
+    dated = [tag for tag in tags if tag.at is not None and subject_of(tag.name) is None]
+    dated.sort(key=lambda tag: (tag.at or now, tag.name), reverse=True)
+    candidates = dated[rules.keep_last or 0 :]
+    keep = Pattern.parse(rules.pattern_kind, rules.keep_matching) if rules.keep_matching else None
+    pulled = _ago(now, rules.keep_pulled_days)
+    pushed = _ago(now, rules.older_than_days)
+    return {
+        tag.name
+        for tag in candidates
+        if not (keep and keep.matches(tag.name))
+        and not (pulled and tag.last_pulled_at and tag.last_pulled_at >= pulled)
+        and not (pushed and tag.at and tag.at >= pushed)
+    }
+
+
+def _ago(now: datetime, days: int | None) -> datetime | None:
+    return now - timedelta(days=days) if days else None

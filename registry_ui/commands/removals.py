@@ -1,0 +1,147 @@
+"""Removal of several tags, of images, and by retention policies."""
+
+from __future__ import annotations
+
+import click
+from flask.cli import AppGroup
+from sqlalchemy import select
+
+from ..access import Role
+from ..audit import CONSOLE
+from ..catalog import bin as bin_of_tags
+from ..catalog import removals
+from ..catalog import retention as policies
+from ..catalog.choosing import Criteria, choose, days
+from ..catalog.deletion import plan_image, plan_tags, start
+from ..catalog.patterns import Pattern
+from ..catalog.plans import RemovalPlan
+from ..catalog.retention_rules import Rules
+from ..errors import NotFound
+from ..extensions import db
+from ..models import Place, Removal
+from ..names import RepositoryName
+from .errors import clear_errors
+from .images import image_named
+
+tags = AppGroup("tags", help="Several tags at once.")
+image = AppGroup("image", help="Images.")
+retention = AppGroup("retention", help="Retention policies.")
+
+FOR_GOOD = click.option("--for-good", is_flag=True, help="Without the bin.")
+YES = click.option("--yes", is_flag=True, help="Do not ask.")
+DRY_RUN = click.option("--dry-run", is_flag=True, help="Print the plan, and do nothing.")
+
+
+@tags.command("delete")
+@click.argument("repository")
+@click.option("--matching", default="", metavar="GLOB", help="Tags that match as a whole.")
+@click.option("--regex", default="", metavar="RE2", help="The same, as a regular expression.")
+@click.option("--older-than", default="", metavar="DAYS", help="Pushed or built before.")
+@click.option("--attached", is_flag=True, help="Signatures and the like go too.")
+@FOR_GOOD
+@DRY_RUN
+@YES
+@clear_errors
+def tags_delete(repository: str, matching: str, regex: str, older_than: str, **how: bool) -> None:
+    """Delete the tags of REPOSITORY that fit everything that is asked."""
+    if matching and regex:
+        raise click.UsageError("--matching or --regex, not both")
+    kind = "regex" if regex else "glob"
+    text = matching or regex
+    criteria = Criteria(
+        pattern=Pattern.parse(kind, text) if text else None,
+        older_than=days(older_than, "older_than"),
+    )
+    if not criteria:
+        raise click.UsageError("--matching, --regex or --older-than")
+    found, owner = image_named(RepositoryName(repository))
+    names = choose(found, criteria)
+    if not names:
+        raise click.ClickException("No tag fits.")
+    plan = plan_tags(
+        "tags",
+        found.path,
+        [(found, names)],
+        attached=how["attached"],
+        bin_days=0 if how["for_good"] else bin_of_tags.days(),
+        role=Role.OWNER,
+    )
+    _carry_out(plan, owner, dry_run=how["dry_run"], yes=how["yes"])
+
+
+@image.command("delete")
+@click.argument("repository")
+@FOR_GOOD
+@DRY_RUN
+@YES
+@clear_errors
+def image_delete(repository: str, *, for_good: bool, dry_run: bool, yes: bool) -> None:
+    """Delete REPOSITORY with all its tags."""
+    found, owner = image_named(RepositoryName(repository))
+    plan = plan_image(found, bin_days=0 if for_good else bin_of_tags.days(), role=Role.OWNER)
+    _carry_out(plan, owner, dry_run=dry_run, yes=yes)
+
+
+@retention.command("plan")
+@click.argument("path")
+@clear_errors
+def retention_plan(path: str) -> None:
+    """Print what each policy of the namespace or project PATH would remove now."""
+    place = _place(path)
+    for policy in policies.policies_of(place):
+        state = "on" if policy.is_enabled else "off"
+        click.echo(f"policy {policy.id} ({state}), images {policy.images}:", err=True)
+        _print(policies.plan_of(place, Rules.of(policy)))
+
+
+@retention.command("run")
+@click.argument("path")
+@clear_errors
+def retention_run(path: str) -> None:
+    """Carry out the policies of the namespace or project PATH that are on, now."""
+    for policy in policies.policies_of(_place(path)):
+        if not policy.is_enabled:
+            continue
+        started = policies.run(CONSOLE, policy.id)
+        if started is None:
+            problem = policies.policy(_place(path), policy.id).last_problem
+            raise click.ClickException(problem)
+        _report(removals.run(started.id))
+
+
+def _place(path: str) -> Place:
+    place = db.session.scalar(select(Place).where(Place.path == path))
+    if place is None:
+        raise NotFound(f"There is no namespace and no project “{path[:255]}”.")
+    return place
+
+
+def _print(plan: RemovalPlan) -> None:
+    """Print the tags that go, one a line, and the rest for people on stderr."""
+    for step in plan.steps:
+        if step["do"] == "tag":
+            click.echo(f"{step['repository']}:{step['tag']}")
+        for tag in step.get("tags", ()):
+            click.echo(f"{step['repository']}:{tag}")
+    for name, why in plan.refused:
+        click.echo(f"keeps    {name}: {why}", err=True)
+    click.echo(f"{plan.tag_count} tags, {plan.manifests} manifests", err=True)
+
+
+def _carry_out(plan: RemovalPlan, place: Place, *, dry_run: bool, yes: bool) -> None:
+    _print(plan)
+    if dry_run:
+        return
+    if not yes:
+        click.confirm("Delete them?", abort=True, err=True)
+    _report(removals.run(start(CONSOLE, plan, place).id))
+
+
+def _report(removal: Removal | None) -> None:
+    if removal is None:
+        raise click.ClickException("A worker is at it already.")
+    for outcome, count in removals.outcomes_of(removal).items():
+        click.echo(f"{count} {outcome}", err=True)
+    if removal.state != "done":
+        last = removal.lines[-1]
+        raise click.ClickException(f"{last.reference}: {last.detail}")

@@ -1,0 +1,35 @@
+"""What was removed and can still be restored."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from .base import Base, UTCDateTime, bytewise, utc_now
+
+
+class BinnedTag(Base):
+    """A removed tag, whose manifest stays in the registry under ``bin_tag`` for some days."""
+
+    __tablename__ = "binned_tags"
+    __table_args__ = (
+        UniqueConstraint("repository", "bin_tag"),
+        Index("ix_binned_tags_project_id_leaving_id", "project_id", "leaving", "id"),
+        Index("ix_binned_tags_purge_at", "purge_at"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    project_id: Mapped[int] = mapped_column(ForeignKey("places.id", ondelete="CASCADE"))
+    repository: Mapped[str] = mapped_column(bytewise(255))
+    tag: Mapped[str] = mapped_column(bytewise(128))
+    bin_tag: Mapped[str] = mapped_column(bytewise(128))
+    digest: Mapped[str] = mapped_column(String(150))
+    pushed_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    pushed_by: Mapped[str | None] = mapped_column(String(255))
+    removed_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
+    removed_by: Mapped[str] = mapped_column(String(255))
+    purge_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    #: Restored, or never gone: only its bin tag is still to be cleared away.
+    leaving: Mapped[bool] = mapped_column(default=False)

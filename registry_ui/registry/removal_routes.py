@@ -1,0 +1,244 @@
+"""Removal: previews, confirmation, progress and report. For Maintainers."""
+
+from __future__ import annotations
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask_login import login_required
+from werkzeug.wrappers import Response
+
+from ..access import Right
+from ..catalog import bin as bin_of_tags
+from ..catalog import removals
+from ..catalog.choosing import Criteria, choose, days
+from ..catalog.deletion import (
+    keep_plan,
+    plan_image,
+    plan_tag,
+    plan_tags,
+    start,
+    start_planned,
+)
+from ..catalog.patterns import Pattern
+from ..catalog.plans import RemovalPlan
+from ..catalog.removal_steps import IN_THE_BIN
+from ..errors import Invalid, NotFound
+from ..extensions import db
+from ..jobs import enqueue
+from ..models import ContainerImage, Removal
+from ..names import TagName
+from ..pages import crumbs
+from ..projects import listing
+from ..security import Loaded, actor, load_image, load_removal
+
+blueprint = Blueprint("removals", __name__)
+
+Answer = str | Response | tuple[str, int]
+
+CHANGED = "Something was pushed since you saw the preview. Look again."
+#: So many lines of a report are shown.
+LINES = 200
+
+
+@blueprint.route(
+    "/<name:path>/-/tags/<tag:tag>/-/delete", defaults={"name": ""}, methods=["GET", "POST"]
+)
+@blueprint.route(
+    "/<name:path>/-/images/<name:name>/-/tags/<tag:tag>/-/delete", methods=["GET", "POST"]
+)
+@login_required
+def delete_tag(path: str, name: str, tag: str) -> Answer:
+    """Delete one tag, and no other, after a preview."""
+    loaded, row = load_image(path, name, Right.DELETE)
+    attached, bin_days = bool(request.values.get("attached")), _bin_days()
+    plan = plan_tag(
+        row, TagName(tag), attached=attached, bin_days=bin_days, role=loaded.acting_role
+    )
+    place = {"path": path, "name": name}
+    errors: dict[str, str] = {}
+    if request.method == "POST":
+        if request.form.get("digest") == plan.digest:
+            removal = start(actor(), plan, loaded.project)
+            done = removals.run(removal.id)
+            if done is not None and done.state == "done":
+                outcome = done.lines[0].outcome
+                if outcome == IN_THE_BIN:
+                    outcome = "deleted; it can be restored from the bin"
+                flash(f"{plan.target}: {outcome}.", "success")
+                left = db.session.get(ContainerImage, row.id, populate_existing=True)
+                if left is None:
+                    return redirect(url_for("projects.show", path=path))
+                return redirect(url_for("registry.image", **place))
+            return redirect(url_for("removals.show", path=path, removal_id=removal.id))
+        errors["digest"] = CHANGED
+    return _preview(
+        loaded,
+        plan,
+        None,
+        url_for("removals.delete_tag", **place, tag=tag),
+        url_for("registry.tag", **place, tag=tag),
+        errors,
+    )
+
+
+@blueprint.route("/<name:path>/-/images/-/delete", defaults={"name": ""}, methods=["GET", "POST"])
+@blueprint.route("/<name:path>/-/images/<name:name>/-/delete", methods=["GET", "POST"])
+@login_required
+def delete_image(path: str, name: str) -> Answer:
+    """Delete an image with all its tags, after a preview and a typed confirmation."""
+    loaded, row = load_image(path, name, Right.DELETE)
+    plan = plan_image(row, bin_days=_bin_days(), role=loaded.acting_role)
+    errors: dict[str, str] = {}
+    if request.method == "POST":
+        if request.form.get("confirm") != row.path:
+            errors["confirm"] = f"Type {row.path} to confirm."
+        elif request.form.get("digest", plan.digest) != plan.digest:
+            errors["digest"] = CHANGED
+        else:
+            removal = start(actor(), plan, loaded.project)
+            enqueue("run_removal", removal.id)
+            return redirect(url_for("removals.show", path=path, removal_id=removal.id))
+    return _preview(
+        loaded,
+        plan,
+        row.path,
+        url_for("removals.delete_image", path=path, name=name),
+        url_for("registry.image", path=path, name=name),
+        errors,
+    )
+
+
+@blueprint.route(
+    "/<name:path>/-/images/-/delete-tags", defaults={"name": ""}, methods=["GET", "POST"]
+)
+@blueprint.route("/<name:path>/-/images/<name:name>/-/delete-tags", methods=["GET", "POST"])
+@login_required
+def delete_tags(path: str, name: str) -> Answer:
+    """Choose tags of an image, one by one or by what they have in common, and plan their removal.
+
+    The plan is stored and shown; nothing is deleted before it is confirmed.
+    """
+    loaded, row = load_image(path, name, Right.DELETE)
+    errors: dict[str, str] = {}
+    values = request.values
+    if request.method == "POST":
+        try:
+            planned = _plan_chosen(loaded, row)
+        except Invalid as error:
+            errors = error.errors or {"form": error.message}
+        else:
+            return redirect(url_for("removals.show", path=path, removal_id=planned.id))
+    page = render_template(
+        "delete_tags.html",
+        project=loaded.project,
+        crumbs=crumbs(path),
+        image=listing.image_row(row),
+        chosen=values.getlist("chosen"),
+        everything=bool(values.get("all")),
+        values={field: values.get(field, "") for field in ("q", "pattern", "kind", "days")},
+        attached=bool(values.get("attached")),
+        bin_days=bin_of_tags.days(),
+        for_good=bool(values.get("for_good")),
+        errors=errors,
+    )
+    return page, 422 if errors else 200
+
+
+def _plan_chosen(loaded: Loaded, image: ContainerImage) -> Removal:
+    """Store the plan for what the form asks for.
+
+    Raises:
+        Invalid: the form asks for nothing, or for no tag that there is.
+    """
+    form = request.form
+    chosen = [] if form.get("all") else form.getlist("chosen")
+    text = form.get("pattern", "").strip()
+    criteria = Criteria(
+        names=chosen,
+        q="" if chosen else form.get("q", "").strip()[:128],
+        pattern=Pattern.parse(form.get("kind", "glob"), text) if text else None,
+        older_than=days(form.get("days", ""), "days"),
+    )
+    if not criteria and not form.get("all"):
+        raise Invalid("Say which tags: by a pattern, by their age, or choose them in the list.")
+    names = choose(image, criteria)
+    if not names:
+        raise Invalid("No tag fits. Nothing was planned.")
+    plan = plan_tags(
+        "tags",
+        image.path,
+        [(image, names)],
+        attached=bool(form.get("attached")),
+        bin_days=_bin_days(),
+        role=loaded.acting_role,
+    )
+    return keep_plan(actor(), plan, loaded.project)
+
+
+def _bin_days() -> int:
+    """For how many days what is deleted can be restored: not at all, where that is wished."""
+    return 0 if request.values.get("for_good") else bin_of_tags.days()
+
+
+def _preview(
+    loaded: Loaded,
+    plan: RemovalPlan,
+    confirm_text: str | None,
+    action: str,
+    back: str,
+    errors: dict[str, str],
+) -> Answer:
+    shown = request.view_args or {}
+    page = render_template(
+        "removal_preview.html",
+        project=loaded.project,
+        crumbs=crumbs(loaded.place.path),
+        image_name=shown.get("name", ""),
+        tag=shown.get("tag", ""),
+        plan=plan,
+        confirm_text=confirm_text,
+        action=action,
+        back=back,
+        bin_days=bin_of_tags.days(),
+        for_good=bool(request.values.get("for_good")),
+        attached=bool(request.values.get("attached")),
+        errors=errors,
+        can=loaded.can,
+    )
+    return page, 422 if errors else 200
+
+
+@blueprint.get("/<name:path>/-/removals/<int(max=2147483647):removal_id>")
+@login_required
+def show(path: str, removal_id: int) -> str:
+    """Show a plan, how far its removal is, or its report. It outlives what it removed."""
+    row, place = load_removal(path, removal_id)
+    return render_template(
+        "removal.html",
+        place=place,
+        crumbs=crumbs(path),
+        path=path,
+        removal=row,
+        plan=RemovalPlan.of_preview(row.preview) if row.preview else None,
+        outcomes=removals.outcomes_of(row),
+        report=removals.lines_of(row, LINES),
+    )
+
+
+@blueprint.post("/<name:path>/-/removals/<int(max=2147483647):removal_id>/confirm")
+@login_required
+def confirm(path: str, removal_id: int) -> Response:
+    """Carry out a stored plan: that one, and nothing else."""
+    row, place = load_removal(path, removal_id)
+    if place is None:
+        raise NotFound
+    enqueue("run_removal", start_planned(actor(), row.id, place).id)
+    return redirect(url_for("removals.show", path=path, removal_id=removal_id))
+
+
+@blueprint.post("/<name:path>/-/removals/<int(max=2147483647):removal_id>/cancel")
+@login_required
+def cancel(path: str, removal_id: int) -> Response:
+    """Stop a removal before its next step."""
+    row, _ = load_removal(path, removal_id)
+    removals.cancel(actor(), row.id)
+    return redirect(url_for("removals.show", path=path, removal_id=removal_id))

@@ -1,0 +1,74 @@
+"""Choosing tags over several pages, the plan, its job, and the bin: with and without JavaScript."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from registry_ui.demo.images import index
+from tests.support.browser import chromium, window
+from tests.support.live import tiny
+from tests.support.stack import ADMIN
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.timeout(180),
+    pytest.mark.parametrize("storage", ["sqlite"], indirect=True),
+]
+
+ONE, TWO = tiny("one"), tiny("two")
+BOTH = index([tiny("amd"), tiny("arm", platform="linux/arm64")])
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as made:
+        yield made
+
+
+@pytest.fixture
+def project(stack):
+    project = stack.place("private")
+    client = stack.client(stack.developer(project))
+    client.push(f"{project}/app", {f"1.{n}": ONE for n in range(60)} | {"both": BOTH, "two": TWO})
+    stack.wait_for_tags(project, "app", {"both", "two", "1.59"})
+    return project
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["script", "plain"])
+def test_tags_of_two_pages_are_deleted_by_one_plan_and_one_comes_back(
+    stack, browser, project, script
+):
+    with window(browser, stack.config.public_url, java_script_enabled=script) as made:
+        made.sign_in(ADMIN)
+        made.go(f"/{project}/-/images/app")
+        made.page.get_by_label("Choose both", exact=True).check()
+        made.button("Keep the choice for other pages").click()
+        made.link("Next").click()
+        made.says("1 tag chosen on other pages")
+        made.page.get_by_label("Choose 1.58", exact=True).check()
+        made.button("Delete chosen…").click()
+        made.says("2 chosen tags")
+        made.button("Show the plan").click()
+        made.says("Nothing has happened yet")
+        made.says("7 days")
+        made.button("Delete 2 tags").click()
+        until_it_says(made, "Done: the registry confirmed every step.")
+        made.says("2 in the bin")
+        made.go(f"/{project}/-/bin")
+        made.button(f"Restore {project}/app:both").click()
+        made.says(f"{project}/app:both was restored.")
+        made.go(f"/{project}/-/images/app/-/tags/both")
+        made.says(BOTH.digest[7:19])
+        assert made.go(f"/{project}/-/images/app/-/tags/1.58") == 404
+        assert [p for p in made.problems if "404" not in p] == []
+
+
+def until_it_says(made, text):
+    """Wait for a page that changes by itself, or, without script, by its Refresh."""
+    end = time.monotonic() + 60
+    while text not in made.page.get_by_role("main").inner_text():
+        assert time.monotonic() < end, made.page.get_by_role("main").inner_text()
+        if made.link("Refresh").count():
+            made.link("Refresh").click()

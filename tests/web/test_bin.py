@@ -1,0 +1,260 @@
+"""The bin: a removed tag can be restored for some days, its digest unchanged."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from registry_ui import jobs
+from registry_ui.models import BinnedTag, ContainerImage, Project, Removal, Tag, utc_now
+from tests.support.html import Page
+from tests.web.graph import Graph
+from tests.web.support import event_of
+from tests.web.test_removal_graphs import IMAGE, PAGE, adopt, names, whole
+
+BIN = "/acme/app/-/bin"
+PAST = utc_now() - timedelta(minutes=1)
+
+
+@pytest.fixture(params=[False, True], ids=["2.8", "3.x"])
+def graph(request, registry):
+    made = Graph(by_tag=request.param)
+    registry.answer = made
+    return made
+
+
+@pytest.fixture
+def site(served, monkeypatch):
+    """A project with its owner, on a site with a bin."""
+    settings = replace(served.app.config["SETTINGS"], bin_days=7)
+    monkeypatch.setitem(served.app.config, "SETTINGS", settings)
+    served.users("owner")
+    served.project("acme/app")
+    served.member("acme", "owner", "owner")
+    served.owner = served.browser("owner")
+    return served
+
+
+def delete_tag(site, tag, **more):
+    address = f"{PAGE}/-/tags/{tag}/-/delete"
+    return site.owner.post(address, {**Page(site.owner.get(address).text).hidden, **more})
+
+
+def visible(graph):
+    """The tags of the registry that are not the bin's."""
+    return {tag: d for tag, d in graph.tags[IMAGE].items() if not tag.startswith("_bin.")}
+
+
+def binned(graph):
+    return [digest for tag, digest in graph.tags[IMAGE].items() if tag.startswith("_bin.")]
+
+
+def purge(site):
+    with site.app.app_context():
+        jobs.purge_bin()
+
+
+def test_a_removed_tag_is_kept_whole_and_no_list_shows_it(site, graph):
+    both = graph.index(graph.image("amd"), graph.image("arm"))
+    graph.tag(IMAGE, v1=both, v2=graph.image("two"))
+    adopt(site)
+    text = Page(site.owner.get(f"{PAGE}/-/tags/v1/-/delete").text).section("What goes")
+    assert "7 days" in text
+    delete_tag(site, "v1")
+    assert list(visible(graph)) == names(site) == ["v2"]
+    assert binned(graph) == [both]
+    assert whole(graph, both)
+    assert site.report()[-1]["outcome"] == "in the bin"
+    assert site.row(ContainerImage).tag_count == 1
+    adopt(site)
+    assert names(site) == ["v2"]
+    bin_tag = site.row(BinnedTag).bin_tag
+    assert bin_tag not in site.owner.get(PAGE).text
+    assert bin_tag not in site.owner.get("/api/v4/projects/acme/app/-/images/web/-/tags").text
+    for page in ("", "/-/delete"):
+        assert site.owner.get(f"{PAGE}/-/tags/{bin_tag}{page}").status_code == 404
+
+
+def test_an_event_about_a_name_of_the_bin_makes_no_tag(site, graph):
+    graph.tag(IMAGE, v1=graph.image("one"))
+    adopt(site)
+    site.deliver(event_of("push", IMAGE, "_bin.0123456789abcdef", digest=graph.tags[IMAGE]["v1"]))
+    assert names(site) == ["v1"]
+
+
+def test_a_restored_tag_has_its_digest_and_its_pusher_again(site, graph):
+    one = graph.image("one")
+    graph.tag(IMAGE, v1=one)
+    adopt(site)
+    pushed = utc_now() - timedelta(days=3)
+    site.change(Tag, {"pushed_by": "alice", "pushed_at": pushed}, name="v1")
+    delete_tag(site, "v1")
+    assert site.rows(ContainerImage) == []
+    row = site.row(BinnedTag)
+    assert (row.tag, row.digest, row.pushed_by, row.removed_by) == ("v1", one, "alice", "owner")
+    answer = site.owner.post(f"{BIN}/{row.id}/restore")
+    assert answer.status_code == 302
+    assert graph.tags[IMAGE] == {"v1": one}
+    tag = site.row(Tag)
+    assert (tag.name, tag.digest, tag.pushed_by, tag.pushed_at) == ("v1", one, "alice", pushed)
+    assert site.rows(BinnedTag) == []
+    assert ("owner", "tag.restore", f"{IMAGE}:v1") in site.audit()
+
+
+def test_a_tag_that_exists_again_is_not_overwritten_and_another_name_is_asked_for(site, graph):
+    one, two = graph.image("one"), graph.image("two")
+    graph.tag(IMAGE, v1=one)
+    adopt(site)
+    delete_tag(site, "v1")
+    graph.tag(IMAGE, v1=two)
+    number = site.row(BinnedTag).id
+    answer = site.owner.post(f"{BIN}/{number}/restore")
+    assert answer.status_code == 409
+    assert "Give another name" in answer.text
+    assert site.owner.post(f"{BIN}/{number}/restore", {"name": "no name"}).status_code == 422
+    assert visible(graph) == {"v1": two}
+    site.owner.post(f"{BIN}/{number}/restore", {"name": "v1-old"})
+    assert visible(graph) == {"v1": two, "v1-old": one}
+
+
+def test_after_its_days_a_tag_goes_for_good_with_what_only_it_needed(site, graph):
+    one, shared = graph.image("one"), graph.image("shared")
+    both, kept = graph.index(one, shared), graph.index(shared)
+    graph.tag(IMAGE, v1=both, v2=kept)
+    adopt(site)
+    delete_tag(site, "v1")
+    purge(site)
+    assert binned(graph) == [both]
+    site.change(BinnedTag, {"purge_at": PAST})
+    purge(site)
+    assert graph.tags[IMAGE] == {"v2": kept}
+    assert whole(graph, kept)
+    assert both not in graph.manifests
+    assert one not in graph.manifests
+    assert site.rows(BinnedTag) == []
+    assert site.rows(Removal)[-1].requested_by == "-/worker"
+
+
+def test_what_was_tagged_again_meanwhile_outlives_the_bin(site, graph):
+    one = graph.image("one")
+    graph.tag(IMAGE, v1=one)
+    adopt(site)
+    delete_tag(site, "v1")
+    graph.tag(IMAGE, again=one)
+    site.change(BinnedTag, {"purge_at": PAST})
+    purge(site)
+    assert graph.tags[IMAGE] == {"again": one}
+    assert one in graph.manifests
+
+
+def test_removing_for_good_shows_its_plan_first(site, graph):
+    one = graph.image("one")
+    graph.tag(IMAGE, v1=one, v2=graph.image("two"))
+    adopt(site)
+    delete_tag(site, "v1")
+    address = site.owner.post(f"{BIN}/{site.row(BinnedTag).id}/remove").headers["Location"]
+    assert f"{IMAGE}:v1" in Page(site.owner.get(address).text).section("What goes")
+    assert binned(graph) == [one]
+    site.owner.post(f"{address}/confirm")
+    assert binned(graph) == []
+    assert one not in graph.manifests
+    assert "The bin is empty" in site.owner.get(BIN).text
+
+
+def test_a_tag_can_be_deleted_without_the_bin(site, graph):
+    one = graph.image("one")
+    graph.tag(IMAGE, v1=one, v2=graph.image("two"))
+    adopt(site)
+    address = f"{PAGE}/-/tags/v1/-/delete"
+    seen = Page(site.owner.get(f"{address}?for_good=1").text).hidden
+    site.owner.post(address, seen)
+    assert binned(graph) == []
+    assert one not in graph.manifests
+
+
+def test_the_tags_of_a_deleted_image_are_all_in_the_bin(site, graph):
+    one, two = graph.image("one"), graph.image("two")
+    graph.tag(IMAGE, v1=one, v2=two)
+    adopt(site)
+    site.owner.post(f"{PAGE}/-/delete", {"confirm": IMAGE})
+    assert visible(graph) == {}
+    assert sorted(binned(graph)) == sorted([one, two])
+    assert site.rows(ContainerImage) == []
+    text = site.owner.get(BIN).text
+    assert f"{IMAGE}:v1" in text
+    assert f"{IMAGE}:v2" in text
+
+
+def test_a_deleted_project_takes_its_bin_with_it_and_says_so(site, graph):
+    graph.tag(IMAGE, v1=graph.image("one"))
+    graph.tag("acme/app/other", v1=graph.image("other"))
+    adopt(site)
+    delete_tag(site, "v1")
+    assert "What the bin holds goes too" in site.owner.get("/acme/app/-/delete").text
+    site.owner.post("/acme/app/-/delete", {"confirm": "acme/app"})
+    assert site.rows(Project) == []
+    assert site.rows(BinnedTag) == []
+    assert graph.manifests == {}
+
+
+def test_a_tag_that_moves_at_the_last_moment_leaves_nothing_in_the_bin(site, graph):
+    one, two = graph.image("one"), graph.image("two")
+    graph.tag(IMAGE, v1=one)
+    adopt(site)
+
+    def move(asked):
+        if asked.method == "PUT" and "/manifests/_bin." in asked.path:
+            graph.tag(IMAGE, v1=two)
+
+    graph.before = move
+    delete_tag(site, "v1")
+    assert site.report()[0]["outcome"] == "kept"
+    assert visible(graph) == {"v1": two}
+    assert "The bin is empty" in site.owner.get(BIN).text
+    graph.before = lambda _asked: None
+    purge(site)
+    assert binned(graph) == []
+
+
+def test_what_the_bin_can_not_keep_is_not_deleted(site, graph):
+    graph.tag(IMAGE, v1=graph.image("one"))
+    adopt(site)
+
+    def break_off(asked):
+        if asked.method == "PUT" and "/manifests/_bin." in asked.path:
+            raise ConnectionError
+
+    graph.before = break_off
+    delete_tag(site, "v1")
+    assert visible(graph) == {"v1": graph.tags[IMAGE]["v1"]}
+    assert site.row(Removal).state == "failed"
+
+
+def test_a_cancelled_removal_stops_before_its_next_step(site, graph):
+    graph.tag(IMAGE, **{f"v{n}": graph.image(f"{n}") for n in range(4)})
+    adopt(site)
+    address = site.owner.post(f"{PAGE}/-/delete-tags", {"pattern": "*"}).headers["Location"]
+
+    def cancel(asked):
+        if asked.method == "DELETE" and len(site.report()) == 1:
+            graph.before = lambda _asked: None
+            site.browser("owner").post(f"{address}/cancel")
+
+    graph.before = cancel
+    site.owner.post(f"{address}/confirm")
+    assert [line["outcome"] for line in site.report()] == ["in the bin"] * 2 + ["cancelled"]
+    assert sorted(visible(graph)) == ["v2", "v3"]
+    assert site.row(Removal).state == "cancelled"
+    assert "the rest was not touched" in site.owner.get(address).text
+
+
+def test_a_removal_of_someone_elses_project_can_not_be_restored_from(site, graph):
+    graph.tag(IMAGE, v1=graph.image("one"))
+    adopt(site)
+    delete_tag(site, "v1")
+    site.project("acme/other")
+    number = site.row(BinnedTag).id
+    for what in ("restore", "remove"):
+        assert site.owner.post(f"/acme/other/-/bin/{number}/{what}").status_code == 404

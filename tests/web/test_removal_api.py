@@ -1,0 +1,206 @@
+"""Removal by programs: by the API with a token, and by commands; and of whole namespaces."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from registry_ui.models import (
+    ContainerImage,
+    Namespace,
+    Place,
+    Removal,
+    RetentionPolicy,
+    Tag,
+    utc_now,
+)
+from tests.web.graph import Graph
+from tests.web.test_removal_graphs import IMAGE, adopt
+
+URL = "/api/v4/projects/acme/app/-/removals"
+
+
+@pytest.fixture
+def graph(registry):
+    made = Graph(by_tag=True)
+    registry.answer = made
+    return made
+
+
+@pytest.fixture
+def site(served, graph):
+    served.users("owner", "developer")
+    served.project("acme/app")
+    served.member("acme", "owner", "owner")
+    served.member("acme", "developer", "developer")
+    served.owner = served.browser("owner")
+    graph.tag(IMAGE, **{tag: graph.image(tag) for tag in ("v1", "v2", "pr-1")})
+    adopt(served)
+    return served
+
+
+def client(site, user="owner", *scopes):
+    """Posts and gets JSON with an access token."""
+    secret = site.access_token(user, *(scopes or ("delete_registry",)))
+    headers = {"Authorization": f"Bearer {secret}"}
+    test_client = site.app.test_client()
+    return lambda url, body=None, method="POST": test_client.open(
+        url, method=method, json=body, headers=headers
+    )
+
+
+def test_a_plan_is_made_confirmed_and_followed(site, graph):
+    ask = client(site)
+    planned = ask(URL, {"image": "web", "pattern": "pr-*"})
+    assert planned.status_code == 201
+    assert planned.json["state"] == "planned"
+    assert [tag["reference"] for tag in planned.json["plan"]["removes"]] == [f"{IMAGE}:pr-1"]
+    assert "pr-1" in graph.tags[IMAGE]
+    one = f"{URL}/{planned.json['id']}"
+    assert ask(f"{one}/confirm").status_code == 202
+    found = ask(one, method="GET").json
+    assert (found["state"], found["done"], found["total"]) == ("done", 2, 2)
+    assert found["outcomes"] == {"deleted": 2}
+    assert sorted(graph.tags[IMAGE]) == ["v1", "v2"]
+    assert ask(f"{one}/confirm").status_code == 409
+    assert ask(f"{one}/cancel").status_code == 404
+
+
+def test_a_whole_image_goes_and_a_plan_is_discarded(site, graph):
+    ask = client(site)
+    number = ask(URL, {"image": "web", "all": True}).json["id"]
+    assert ask(f"{URL}/{number}/cancel").json["state"] == "cancelled"
+    assert len(graph.tags[IMAGE]) == 3
+    number = ask(URL, {"image": "web", "all": True}).json["id"]
+    ask(f"{URL}/{number}/confirm")
+    assert site.rows(ContainerImage) == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        None,
+        [],
+        {},
+        {"image": 3},
+        {"image": "web"},
+        {"image": "web", "tags": "v1"},
+        {"image": "web", "tags": [1]},
+        {"image": "web", "tags": ["absent"]},
+        {"image": "web", "pattern": ["*"]},
+        {"image": "web", "pattern": "(", "kind": "regex"},
+        {"image": "web", "older_than_days": -1},
+        {"image": "web", "older_than_days": {}},
+        {"image": "web", "all": "yes"},
+    ],
+)
+def test_a_body_that_asks_for_nothing_or_nonsense_plans_nothing(site, body):
+    answer = client(site)(URL, body)
+    assert answer.status_code in {404, 422}
+    assert answer.json["error"]["message"]
+    assert site.rows(Removal) == []
+
+
+@pytest.mark.parametrize(
+    ("user", "scopes", "status"),
+    [
+        ("developer", ("delete_registry",), 403),
+        ("owner", ("read_registry", "write_registry"), 403),
+        ("owner", ("api",), 403),
+    ],
+)
+def test_who_may_not_delete_plans_nothing(site, user, scopes, status):
+    answer = client(site, user, *scopes)(URL, {"image": "web", "tags": ["v1"]})
+    assert answer.status_code == status
+    assert site.rows(Removal) == []
+
+
+def test_without_credentials_a_private_project_is_not_there(site):
+    browser = site.owner  # a cookie opens nothing here
+    for url in (URL, f"{URL}/1/confirm", f"{URL}/1/cancel"):
+        assert browser.client.post(url, json={"image": "web", "tags": ["v1"]}).status_code == 404
+
+
+# -- commands ------------------------------------------------------------------------
+
+
+def flask(site, *args, status=0):
+    done = site.app.test_cli_runner().invoke(args=args)
+    assert done.exit_code == status, done.output
+    return done.output
+
+
+def test_the_command_prints_the_tags_and_deletes_them(site, graph):
+    assert f"{IMAGE}:pr-1\n" in flask(site, "tags", "delete", IMAGE, "--regex", "pr-.", "--dry-run")
+    assert len(graph.tags[IMAGE]) == 3
+    flask(site, "tags", "delete", IMAGE, "--matching", "pr-*", "--yes")
+    assert sorted(graph.tags[IMAGE]) == ["v1", "v2"]
+    flask(site, "tags", "delete", IMAGE, "--matching", "pr-*", "--yes", status=1)
+    flask(site, "tags", "delete", IMAGE, status=2)
+    flask(site, "image", "delete", IMAGE, "--yes")
+    assert graph.tags[IMAGE] == {}
+
+
+def test_policies_are_planned_and_run_by_command(site, graph):
+    site.owner.post("/acme/app/-/retention", {"keep_last": "1"})
+    number = site.row(RetentionPolicy).id
+    site.owner.post(f"/acme/app/-/retention/{number}/switch", {"on": "1"})
+    for days, name in enumerate(("v2", "v1", "pr-1")):
+        site.change(Tag, {"pushed_at": utc_now() - timedelta(days=days)}, name=name)
+    assert f"{IMAGE}:v1\n" in flask(site, "retention", "plan", "acme/app")
+    assert len(graph.tags[IMAGE]) == 3
+    flask(site, "retention", "run", "acme/app")
+    assert sorted(graph.tags[IMAGE]) == ["v2"]
+    flask(site, "retention", "plan", "acme/none", status=1)
+
+
+# -- namespaces ----------------------------------------------------------------------
+
+
+def test_a_namespace_goes_with_everything_in_it_and_nothing_beside_it(site, graph):
+    site.project("acme/deep/er/one")
+    site.project("acmes/app")
+    graph.tag("acme/deep/er/one/x", v1=graph.image("deep"))
+    graph.tag("acmes/app", v1=graph.image("beside"))
+    adopt(site)
+    text = site.owner.get("/acme/-/delete").text
+    assert "2 projects and 2 namespaces" in text
+    assert "acme/deep/er/one/x:v1" in text
+    assert site.owner.post("/acme/-/delete", {"confirm": "acm"}).status_code == 422
+    assert site.owner.post("/acme/-/delete", {"confirm": "acme"}).status_code == 302
+    assert {path: list(tags) for path, tags in graph.tags.items() if tags} == {"acmes/app": ["v1"]}
+    assert {place.path for place in site.rows(Place) if place.path.startswith("acme")} == {
+        "acmes",
+        "acmes/app",
+    }
+    assert site.row(Removal).state == "done"
+    number = site.row(Removal).id
+    assert site.owner.get(f"/acme/-/removals/{number}").status_code == 200
+
+
+def test_a_namespace_into_which_somebody_pushes_meanwhile_stays(site, graph):
+    def push(asked):
+        if asked.method == "DELETE" and "/manifests/sha256" in asked.path:
+            graph.tag(IMAGE, fresh=graph.image("fresh"))
+
+    graph.before = push
+    site.owner.post("/acme/-/delete", {"confirm": "acme"})
+    assert site.row(Removal).state == "failed"
+    assert "fresh" in graph.tags[IMAGE]
+    assert "acme/app" in {place.path for place in site.rows(Place)}
+
+
+def test_a_name_whose_namespace_was_removed_is_for_administrators(site):
+    site.owner.post("/acme/-/delete", {"confirm": "acme"})
+    assert "acme" not in {place.path for place in site.rows(Namespace)}
+    answer = site.browser("developer").post("/-/new/namespace", {"name": "acme"})
+    assert answer.status_code == 422
+    assert "was in use before" in answer.text
+
+
+def test_a_personal_namespace_with_something_in_it_does_not_go(site):
+    site.project("owner/app")
+    answer = site.owner.post("/owner/-/delete", {"confirm": "owner"})
+    assert answer.status_code == 409
+    assert "owner/app" in {place.path for place in site.rows(Place)}

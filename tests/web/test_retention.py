@@ -1,0 +1,225 @@
+"""Retention policies: what they keep, the dry run before, and the daily run."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from registry_ui import jobs
+from registry_ui.catalog.choosing import DatedTag
+from registry_ui.catalog.retention_rules import Rules, removable
+from registry_ui.models import Removal, RetentionPolicy, Tag, utc_now
+from tests.support.html import Page
+from tests.web.graph import Graph
+from tests.web.test_removal_graphs import IMAGE, adopt
+
+PAGE = "/acme/app/-/retention"
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+
+
+def ago(days):
+    return NOW - timedelta(days=days)
+
+
+#: A tag a day: v1 is one day old, v5 five; r2 is as old as v2, and lately pulled.
+TAGS = [
+    *(DatedTag(f"v{n}", ago(n), None) for n in range(1, 6)),
+    DatedTag("r2", ago(2), ago(0)),
+    DatedTag("unknown", None, None),
+    DatedTag("sha256-" + "a" * 64 + ".sig", ago(9), None),
+]
+
+
+@pytest.mark.parametrize(
+    ("rules", "gone"),
+    [
+        ({"keep_last": 1}, "r2 v2 v3 v4 v5"),
+        ({"keep_last": 4}, "v4 v5"),
+        ({"keep_last": 99}, ""),
+        ({"older_than_days": 4}, "v5"),
+        ({"older_than_days": 3}, "v4 v5"),
+        ({"keep_last": 5, "older_than_days": 2}, "v5"),
+        ({"keep_last": 1, "older_than_days": 3}, "v4 v5"),
+        ({"keep_last": 1, "keep_matching": "v?"}, "r2"),
+        ({"keep_last": 1, "keep_matching": "v[45]", "pattern_kind": "regex"}, "r2 v2 v3"),
+        ({"keep_last": 1, "keep_matching": "v"}, "r2 v2 v3 v4 v5"),
+        ({"keep_last": 1, "keep_pulled_days": 1}, "v2 v3 v4 v5"),
+        ({"older_than_days": 1, "keep_pulled_days": 1, "keep_matching": "v5"}, "v2 v3 v4"),
+    ],
+)
+def test_what_no_rule_keeps_goes(rules, gone):
+    assert sorted(removable(TAGS, Rules(**rules), NOW)) == gone.split()
+
+
+def test_of_tags_of_the_same_moment_always_the_same_ones_go():
+    tags = [DatedTag(name, ago(1), None) for name in "dbca"]
+    for order in (tags, tags[::-1]):
+        assert removable(order, Rules(keep_last=2), NOW) == {"a", "b"}
+
+
+@pytest.fixture
+def graph(registry):
+    made = Graph(by_tag=True)
+    registry.answer = made
+    return made
+
+
+@pytest.fixture
+def site(served, graph):
+    """A project with old and new tags, and its owner."""
+    served.users("owner")
+    served.project("acme/app")
+    served.member("acme", "owner", "owner")
+    served.owner = served.browser("owner")
+    for path in (IMAGE, "acme/app/other"):
+        graph.tag(path, **{f"v{n}": graph.image(f"{path} {n}") for n in range(1, 5)})
+    adopt(served)
+    for n in range(1, 5):
+        served.change(Tag, {"pushed_at": utc_now() - timedelta(days=n)}, name=f"v{n}")
+    return served
+
+
+def create(site, **form):
+    """Keep a policy; return the address of its dry run, and its number."""
+    answer = site.owner.post(PAGE, {"keep_last": "2", **form})
+    assert answer.status_code == 302, answer.text
+    return answer.headers["Location"], site.rows(RetentionPolicy)[-1].id
+
+
+def switch_on(site, number):
+    return site.owner.post(f"{PAGE}/{number}/switch", {"on": "1"}, follow_redirects=True)
+
+
+def run(site):
+    with site.app.app_context():
+        jobs.run_retention()
+
+
+def test_a_dry_run_shows_what_would_go_and_changes_nothing(site, graph):
+    before = {path: dict(tags) for path, tags in graph.tags.items()}
+    address, _ = create(site, images="web")
+    goes = Page(site.owner.get(address).text).section("What goes")
+    assert f"{IMAGE}:v3" in goes
+    assert f"{IMAGE}:v4" in goes
+    assert "v2" not in goes
+    assert "acme/app/other" not in goes
+    assert graph.tags == before
+    run(site)
+    assert graph.tags == before
+
+
+def test_a_policy_that_is_on_removes_each_day_what_its_dry_run_showed(site, graph):
+    _, number = create(site, images="web")
+    assert "The policy is on." in switch_on(site, number).text
+    run(site)
+    assert sorted(graph.tags[IMAGE]) == ["v1", "v2"]
+    assert len(graph.tags["acme/app/other"]) == 4
+    done = site.rows(Removal)[-1]
+    assert (done.kind, done.state, done.requested_by) == ("retention", "done", "-/worker")
+    row = site.row(RetentionPolicy)
+    assert row.last_removal == done.id
+    assert f"/-/removals/{done.id}" in site.owner.get(PAGE).text
+    count = len(site.rows(Removal))
+    run(site)  # it has had its turn today
+    assert len(site.rows(Removal)) == count
+    site.change(RetentionPolicy, {"last_run_at": utc_now() - timedelta(days=1)})
+    run(site)
+    assert site.rows(Removal)[-1].total == 0
+    assert site.rows(Removal)[-1].state == "done"
+
+
+def test_settings_of_which_nobody_saw_a_dry_run_can_not_be_switched_on(site, graph):
+    _, number = create(site)
+    switch_on(site, number)
+    site.change(RetentionPolicy, {"keep_last": 1, "is_enabled": False})
+    assert "Make a dry run of these settings first" in switch_on(site, number).text
+    assert not site.row(RetentionPolicy).is_enabled
+    site.owner.post(f"{PAGE}/{number}/dry-run")
+    switch_on(site, number)
+    assert site.row(RetentionPolicy).is_enabled
+
+
+def test_changed_settings_are_off_until_they_are_switched_on_again(site, graph):
+    _, number = create(site)
+    switch_on(site, number)
+    site.owner.post(f"{PAGE}/{number}", {"keep_last": "1"})
+    assert not site.row(RetentionPolicy).is_enabled
+    run(site)
+    assert len(graph.tags[IMAGE]) == 4
+
+
+def test_settings_that_are_saved_as_they_were_stay_on(site, graph):
+    _, number = create(site)
+    switch_on(site, number)
+    site.owner.post(f"{PAGE}/{number}", {"keep_last": "2"})
+    assert site.row(RetentionPolicy).is_enabled
+
+
+def test_a_policy_of_a_namespace_holds_for_every_image_below(site, graph):
+    site.owner.post("/acme/-/retention", {"keep_last": "1"})
+    number = site.row(RetentionPolicy).id
+    site.owner.post(f"/acme/-/retention/{number}/switch", {"on": "1"})
+    run(site)
+    assert {path: list(tags) for path, tags in graph.tags.items()} == {
+        IMAGE: ["v1"],
+        "acme/app/other": ["v1"],
+    }
+
+
+def test_signatures_go_with_their_image_and_stay_with_the_others(site, graph):
+    old, new = graph.tags[IMAGE]["v4"], graph.tags[IMAGE]["v1"]
+    proofs = [digest.replace(":", "-") + ".sig" for digest in (old, new)]
+    graph.tag(IMAGE, **{proof: graph.image(proof) for proof in proofs})
+    adopt(site)
+    _, number = create(site, images="web")
+    switch_on(site, number)
+    run(site)
+    assert sorted(graph.tags[IMAGE]) == sorted([proofs[1], "v1", "v2"])
+
+
+def test_a_registry_that_is_down_is_noted_and_the_policy_stays_on(site, graph):
+    _, number = create(site)
+    switch_on(site, number)
+
+    def down(_asked):
+        raise ConnectionError
+
+    graph.before = down
+    run(site)
+    row = site.row(RetentionPolicy)
+    assert "could not be asked" in row.last_problem
+    assert row.is_enabled
+    assert "could not be asked" in site.owner.get(PAGE).text
+
+
+@pytest.mark.parametrize(
+    ("form", "field"),
+    [
+        ({"keep_last": ""}, "keep_last"),
+        ({"keep_last": "", "keep_matching": "v*"}, "keep_last"),
+        ({"keep_last": "", "keep_pulled_days": "3"}, "keep_last"),
+        ({"keep_last": "0"}, "keep_last"),
+        ({"keep_last": "-1"}, "keep_last"),
+        ({"keep_last": "many"}, "keep_last"),
+        ({"older_than_days": "9" * 40}, "older_than_days"),
+        ({"keep_matching": "(", "pattern_kind": "regex"}, "keep_matching"),
+        ({"images": "x" * 201}, "images"),
+        ({"pattern_kind": "perl"}, "images"),
+    ],
+)
+def test_settings_that_can_not_be_used_or_limit_nothing_are_refused(site, form, field):
+    answer = site.owner.post(PAGE, {"keep_last": "2", **form})
+    assert answer.status_code == 422
+    assert f'id="{field}-error"' in answer.text
+    assert site.rows(RetentionPolicy) == []
+
+
+def test_a_policy_is_found_in_its_own_place_only(site):
+    _, number = create(site)
+    site.project("acme/other")
+    for what in ("dry-run", "switch", "delete"):
+        assert site.owner.post(f"/acme/other/-/retention/{number}/{what}").status_code == 404
+    assert site.owner.get(f"/acme/other/-/retention/{number}").status_code == 404
+    site.owner.post(f"{PAGE}/{number}/delete")
+    assert site.rows(RetentionPolicy) == []
