@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from registry_ui.catalog import lease, removal_steps, removals
-from registry_ui.catalog.deletion import plan_image, start
+from registry_ui.catalog.deletion import plan_image
+from registry_ui.catalog.starting import start
 from registry_ui.jobs import run_removal
 from registry_ui.models import ContainerImage, Project, Removal
 from tests.web.graph import OCI_INDEX, Graph
