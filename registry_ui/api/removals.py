@@ -11,8 +11,9 @@ from ..access import Right
 from ..catalog import bin as bin_of_tags
 from ..catalog import removals
 from ..catalog.choosing import Criteria, choose, days
-from ..catalog.deletion import keep_plan, plan_image, plan_tags, start_planned
+from ..catalog.deletion import plan_image, plan_tags
 from ..catalog.patterns import Pattern
+from ..catalog.starting import keep_plan, start_planned
 from ..errors import Invalid, NotFound
 from ..jobs import enqueue
 from ..models import ContainerImage, Removal

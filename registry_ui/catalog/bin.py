@@ -13,8 +13,9 @@ from ..models import BinnedTag, ContainerImage, Project, Tag, utc_now
 from ..names import Digest, RepositoryName, TagName
 from ..pages import PER_PAGE, Page
 from .connection import registry
-from .deletion import plan_purge, start, translate
+from .deletion import plan_purge, translate
 from .reconcile import reconcile
+from .starting import start
 
 #: So many tags of one project are purged by one removal.
 BATCH = 1000

@@ -11,21 +11,18 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable
 
 from sqlalchemy import Select, select
-from sqlalchemy.orm import Session
 
 from ..access import Right, Role, below, protections
-from ..access.lookup import prefixes
 from ..access.protection import refusal
-from ..audit import Actor, record
 from ..distribution.errors import (
     DeletionByTagUnsupported,
     DeletionDisabled,
     RegistryError,
     RegistryNotFound,
 )
-from ..errors import Clash, NotFound, RegistryTrouble
-from ..extensions import db, release, writing
-from ..models import BinnedTag, ContainerImage, Place, Project, Removal, Tag
+from ..errors import NotFound, RegistryTrouble
+from ..extensions import db, release
+from ..models import BinnedTag, ContainerImage, Place, Project, Tag
 from ..names import RepositoryName, TagName, is_binned
 from .connection import registry
 from .facts import facts_of, gather, known
@@ -417,94 +414,3 @@ def _live_digests(repository: RepositoryName) -> dict[str, str]:
         return {}
     except RegistryError as error:
         raise translate(error) from None
-
-
-def start(actor: Actor, plan: RemovalPlan, place: Place) -> Removal:
-    """Store a plan as a removal that waits for the worker.
-
-    Raises:
-        Clash: a removal of the same target is not finished yet.
-    """
-    with writing() as session:
-        _lock(session, place)
-        _alone(session, plan.target)
-        removal = _stored(plan, place, actor)
-        session.add(removal)
-        _record(session, actor, removal)
-        session.flush()
-        return removal
-
-
-def keep_plan(actor: Actor, plan: RemovalPlan, place: Place) -> Removal:
-    """Store a plan that somebody will look at, and perhaps confirm."""
-    with writing() as session:
-        removal = _stored(plan, place, actor)
-        removal.state = "planned"
-        session.add(removal)
-        session.flush()
-        return removal
-
-
-def start_planned(actor: Actor, removal_id: int, place: Place) -> Removal:
-    """Let the worker carry out a stored plan: that one, and nothing else.
-
-    Raises:
-        Clash: it is no plan any more, or something of its target is being deleted.
-    """
-    with writing() as session:
-        _lock(session, place)
-        removal = session.get(Removal, removal_id, with_for_update=True, populate_existing=True)
-        if removal is None or removal.state != "planned":
-            raise Clash("This plan was carried out or discarded already.")
-        _alone(session, removal.target)
-        removal.state, removal.requested_by = "waiting", actor.name
-        _record(session, actor, removal)
-        return removal
-
-
-def _stored(plan: RemovalPlan, place: Place, actor: Actor) -> Removal:
-    # The bin's names are drawn once the plan is kept: a preview is the same each time.
-    steps = [
-        {**step, "bin": f"_bin.{secrets.token_hex(8)}"} if "days" in step else step
-        for step in plan.steps
-    ]
-    return Removal(
-        kind=plan.kind,
-        target=plan.target,
-        project_id=place.id,
-        project_path=place.path,
-        requested_by=actor.name,
-        plan=steps,
-        preview=plan.preview(),
-        total=len(plan.steps),
-    )
-
-
-def _record(session: Session, actor: Actor, removal: Removal) -> None:
-    tags = len(removal.preview["removes"]) + removal.preview["removes_more"]
-    record(session, actor, f"{removal.kind}.delete", removal.target, tags=tags)
-
-
-def _lock(session: Session, place: Place) -> None:
-    """Let one at a time begin in a place: the second sees the first."""
-    session.execute(select(Place.id).where(Place.id == place.id).with_for_update())
-
-
-def _alone(session: Session, target: str) -> None:
-    if unfinished(session, target):
-        raise Clash("This is being deleted already.", hint="Its progress is on its page.")
-
-
-def unfinished(session: Session, target: str) -> Removal | None:
-    """Return a removal that waits or runs, of ``target``, of what holds it, or of a part of it."""
-    image, colon, _ = target.partition(":")
-    holders = prefixes(image) + ([target] if colon else [])
-    parts = below(Removal.target, target) | Removal.target.startswith(target + ":", autoescape=True)
-    return session.scalar(
-        select(Removal)
-        .where(
-            Removal.state.in_(["waiting", "running"]),
-            Removal.target.in_(holders) | parts,
-        )
-        .limit(1)
-    )

@@ -15,10 +15,11 @@ from ..extensions import db, writing
 from ..models import ContainerImage, Place, Removal, RetentionPolicy, utc_now
 from . import bin as bin_of_tags
 from .choosing import dated_tags
-from .deletion import keep_plan, plan_tags, start
+from .deletion import plan_tags
 from .patterns import Pattern
 from .plans import RemovalPlan
 from .retention_rules import Rules, removable
+from .starting import keep_plan, start
 
 logger = logging.getLogger(__name__)
 

@@ -10,8 +10,9 @@ from ..audit import CONSOLE
 from ..catalog import bin as bin_of_tags
 from ..catalog import reconcile as reconciling
 from ..catalog import removals
-from ..catalog.deletion import plan_tag, start
+from ..catalog.deletion import plan_tag
 from ..catalog.index import owning_project
+from ..catalog.starting import start
 from ..extensions import db
 from ..models import ContainerImage, Project
 from ..names import Reference, RepositoryName

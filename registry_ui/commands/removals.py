@@ -12,10 +12,11 @@ from ..catalog import bin as bin_of_tags
 from ..catalog import removals
 from ..catalog import retention as policies
 from ..catalog.choosing import Criteria, choose, days
-from ..catalog.deletion import plan_image, plan_tags, start
+from ..catalog.deletion import plan_image, plan_tags
 from ..catalog.patterns import Pattern
 from ..catalog.plans import RemovalPlan
 from ..catalog.retention_rules import Rules
+from ..catalog.starting import start
 from ..errors import NotFound
 from ..extensions import db
 from ..models import Place, Removal

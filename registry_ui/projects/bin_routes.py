@@ -8,7 +8,8 @@ from werkzeug.wrappers import Response
 
 from ..access import Right
 from ..catalog import bin as bin_of_tags
-from ..catalog.deletion import keep_plan, plan_purge
+from ..catalog.deletion import plan_purge
+from ..catalog.starting import keep_plan
 from ..errors import Clash
 from ..jobs import enqueue
 from ..names import NameInvalid, TagName

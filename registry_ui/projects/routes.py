@@ -9,7 +9,8 @@ from werkzeug.wrappers import Response
 
 from ..access import Right, Role, Visibility, rights, standing, visible_places
 from ..admin.reports import unassigned_count
-from ..catalog.deletion import plan_namespace, plan_project, start
+from ..catalog.deletion import plan_namespace, plan_project
+from ..catalog.starting import start
 from ..catalog.trees import SORTS, tree_view
 from ..errors import Denied, Invalid, NotFound
 from ..extensions import db

@@ -10,17 +10,11 @@ from ..access import Right
 from ..catalog import bin as bin_of_tags
 from ..catalog import removals
 from ..catalog.choosing import Criteria, choose, days
-from ..catalog.deletion import (
-    keep_plan,
-    plan_image,
-    plan_tag,
-    plan_tags,
-    start,
-    start_planned,
-)
+from ..catalog.deletion import plan_image, plan_tag, plan_tags
 from ..catalog.patterns import Pattern
 from ..catalog.plans import RemovalPlan
 from ..catalog.removal_steps import IN_THE_BIN
+from ..catalog.starting import keep_plan, start, start_planned
 from ..errors import Invalid, NotFound
 from ..extensions import db
 from ..jobs import enqueue

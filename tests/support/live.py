@@ -13,8 +13,8 @@ from flask import Flask
 from sqlalchemy import select, update
 
 from config import PREFIX, Config
-from registry_ui.catalog import deletion, removals
 from registry_ui.catalog import reconcile as reconciling
+from registry_ui.catalog import removals, starting
 from registry_ui.demo.images import Manifest, Step, image, layer, sha256
 from registry_ui.demo.push import ACCEPT, Challenge, RegistryClient, RegistryError
 from registry_ui.extensions import db
@@ -189,7 +189,7 @@ class LiveSite(Site):
             if isinstance(subject, str):
                 query = select(ContainerImage).where(ContainerImage.path == subject)
                 subject = db.session.scalars(query).one()
-            return deletion.start(ACTOR, plan(subject, *arguments[1:]), owner).id
+            return starting.start(ACTOR, plan(subject, *arguments[1:]), owner).id
 
     def run(self, removal_id: int) -> Removal | None:
         with self.app.app_context():

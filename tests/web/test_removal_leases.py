@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from registry_ui.catalog import lease, removal_steps, removals
-from registry_ui.catalog.deletion import plan_image, start
+from registry_ui.catalog.deletion import plan_image
+from registry_ui.catalog.starting import start
 from registry_ui.jobs import run_removal
 from registry_ui.models import ContainerImage, Project, Removal
 from tests.web.graph import OCI_INDEX, Graph
@@ -134,6 +135,7 @@ def test_a_slow_removal_does_not_hold_back_the_next(site, graph, monkeypatch):
     until(lambda: [row.state for row in site.rows(Removal)] == ["running", "done"])
     go_on.set()
     until(lambda: [row.state for row in site.rows(Removal)] == ["done", "done"])
+    until(lambda: all(thread.name != "aside" for thread in threading.enumerate()))
 
 
 def until(holds):

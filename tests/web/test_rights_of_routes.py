@@ -87,7 +87,7 @@ GET  /-/members               in -- ok ok ok ok ok ok
 GET  /-/settings              in no no no no ok ok ok
 GET  /-/deploy-tokens         in no no no no ok ok ok
 GET  /-/decisions             in no no no no ok ok ok
-GET  /-/delete                in no no no no no ok ok
+GET  /-/delete                in no no no no no rg rg
 GET  /-/protection            in no no no no -- -- --
 GET  /-/retention             in no no no no ok ok ok
 GET  /-/retention/{policy}    in no no no no ok ok ok
@@ -114,12 +114,13 @@ GET  /-/members               in -- -- -- -- -- -- ok
 GET  /-/settings              in -- -- -- -- -- -- ok
 GET  /-/deploy-tokens         in -- -- -- -- -- -- ok
 GET  /-/decisions             in -- -- -- -- -- -- ok
-GET  /-/delete                in -- -- -- -- -- -- ok
+GET  /-/delete                in -- -- -- -- -- -- rg
+GET  /-/retention             in -- -- -- -- -- -- ok
 POST /-/storage/read          in -- -- -- -- -- -- ok
 POST /-/settings              in -- -- -- -- -- -- ok
 POST /-/deploy-tokens         in -- -- -- -- -- -- ok
 POST /-/members               in -- -- -- -- -- -- ok
-POST /-/delete                in -- -- -- -- -- -- ok
+POST /-/delete                in -- -- -- -- -- -- rg
 """
 
 
