@@ -466,6 +466,10 @@ def test_manifests_and_configs_are_downloaded_byte_for_byte_and_harmless(atteste
         assert answer.headers["Content-Disposition"] == disposition
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert answer.mimetype == "application/json"
+    links = page(attested).links
+    assert links["Download the index"] == f"{PAGE}/-/manifest"
+    assert links["Download the manifest"] == f"{PAGE}/-/manifest?platform={platform}"
+    assert links["Download the config"] == f"{PAGE}/-/config?platform={platform}"
 
 
 @pytest.mark.parametrize("platform", ["x", "sha256:" + "0" * 64, "\0", "../..", "a" * 5000])
