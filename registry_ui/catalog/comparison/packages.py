@@ -5,29 +5,12 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
 
-from ...models import ContainerImage
+from ...distribution.sbom import Package
 from ..ordering import version_key
 from .changes import ADDED, CHANGED, REMOVED
 
 UPGRADED, DOWNGRADED = "upgraded", "downgraded"
-
-
-class Package(Protocol):
-    """A package as an SBOM lists it."""
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-
-    @property
-    def version(self) -> str:
-        """Its version, or ""."""
-
-    @property
-    def type(self) -> str:
-        """deb, apk, npm, pypi, golang … or ""."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +78,3 @@ def _versions(packages: Iterable[Package]) -> defaultdict[tuple[str, str], set[s
 
 def _sorted(versions: set[str]) -> tuple[str, ...]:
     return tuple(sorted(versions, key=version_key))
-
-
-def packages_of(image: ContainerImage, digest: str) -> list[Package] | None:
-    """Return the packages of an image's manifest; None where there is no SBOM to read."""
-    try:
-        from .. import sbom  # type: ignore[attr-defined] # noqa: PLC0415
-    except ImportError:
-        return None
-    found: list[Package] | None = sbom.packages_of(image, digest)
-    return found

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ...distribution.manifest import ImageConfig
+from ..sbom import packages_of
 from .changes import Change, Group, Run, of_lines, of_pairs, of_sets
 from .layers import LayerDiff, layer_diff
-from .packages import PackageDiff, package_diff, packages_of
+from .packages import PackageDiff, package_diff
 from .side import Side, choose_platforms
 
 
