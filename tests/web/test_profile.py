@@ -102,6 +102,15 @@ def test_a_form_that_can_not_be_used_is_shown_again_with_what_was_typed(alice, w
     assert alice.dump() == before
 
 
+def test_a_name_can_be_typed_as_long_as_it_may_be(alice):
+    page = alice.browser("alice").get("/-/profile").text
+    (field,) = re.findall(r'<input id="name".*?>', page, re.DOTALL)
+    (longest,) = re.findall(r'maxlength="(\d+)"', field)
+    assert make(alice, name="n" * int(longest))
+    answer = alice.browser("alice").post(TOKENS, {**GOOD, "name": "n" * (int(longest) + 1)})
+    assert shown(answer) == []
+
+
 def test_a_form_without_fields_is_no_breakdown(alice):
     assert alice.browser("alice").post(TOKENS).status_code == 422
 
