@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from urllib.parse import unquote_to_bytes
+from urllib.parse import parse_qsl, unquote_to_bytes
 
 from werkzeug.datastructures import Headers
 
@@ -54,9 +54,12 @@ def read(headers: Headers) -> Asked | None:
     method, uri = (headers[name] for name in told[0])
     if method in PASSING:
         return None
-    path = uri.partition("?")[0]
+    path, _, query = uri.partition("?")
     if _BLOB.fullmatch(path):
         return None
+    if any(name == "tag" for name, _ in parse_qsl(query, keep_blank_values=True)):
+        # A registry of tomorrow may take tags from there, and no rule would see them.
+        raise Denied(NOT_PLAIN)
     return _manifest(method, path)
 
 

@@ -21,7 +21,7 @@ from ..distribution.errors import RegistryError, RegistryNotFound
 from ..errors import AppError, Denied, Unauthorized
 from ..extensions import db, release, writing
 from ..models import GATE_ASKED, ContainerImage, Heartbeat, Tag, utc_now
-from ..names import Digest, RepositoryName, TagName
+from ..names import Digest, RepositoryName, TagName, is_binned
 from ..token_auth.explain import role_of
 from ..token_auth.journal import Noted, journal
 from ..token_auth.proof import Proven, TokenInvalid, verifier
@@ -31,6 +31,7 @@ from .request import Asked
 
 #: What the registry asks of a token (PROTOCOLS 1.1).
 NEEDED = {Right.PUSH: ("pull", "push"), Right.DELETE: ("delete",)}
+BIN = "tags of the bin are neither pushed nor deleted by clients"
 #: Seconds between two notes that the gate is in use.
 NOTE_EVERY = 60.0
 
@@ -75,6 +76,8 @@ def judge(asked: Asked, authorization: str) -> None:
     current_app.extensions["gate_in_use"].note()
     if who.subject == OWN_SUBJECT:
         return  # whoever planned it has asked the rules
+    if is_binned(str(asked.reference)):
+        raise Denied(BIN)
     rules = protections(db.session(), str(asked.repository))
     image_name = asked.repository.below(rules[0].project) if rules else ""
     rules = [rule for rule in rules if rule.images.covers(image_name)]

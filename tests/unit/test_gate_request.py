@@ -64,6 +64,8 @@ TRICKS = [
     "/v2/a/b/manifests/v1%00",
     "/v2/a/b/manifests/v1#x",
     "/v2/a/b/manifests/v1;x",
+    "/v2/a/b/manifests/v1?tag=v2",
+    f"/v2/a/b/manifests/sha256:{'a' * 64}?tag=v2",
     "/v2/A/b/manifests/v1",
     "/V2/a/b/manifests/v1",
     "/v2/a/b/Manifests/v1",

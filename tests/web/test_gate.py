@@ -231,6 +231,13 @@ def test_basic_credentials_and_cookies_prove_nothing(acme):
     assert "Set-Cookie" not in answer.headers
 
 
+def test_tags_of_the_bin_are_none_of_a_clients_business(acme):
+    for method in ("PUT", "DELETE"):
+        refused = ask(acme, method, "_bin.0123456789abcdef", "owner", "acme/free")
+        assert_refused(refused, "tags of the bin are neither pushed nor deleted by clients")
+    assert_passes(ask(acme, "PUT", "_bin.0123456789abcdef", OWN_SUBJECT, "acme/free"))
+
+
 def test_our_own_calls_pass_because_their_plan_was_checked(acme, registry):
     holds(registry, {"v1": "a"})
     assert_passes(ask(acme, "DELETE", digest("a"), OWN_SUBJECT))
