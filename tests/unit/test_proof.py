@@ -83,7 +83,7 @@ WRONG = {
     "of a list of services": {"claims": {"aud": [SERVICE]}},
     "of another issuer": {"claims": {"iss": "elsewhere"}},
     "expired": {"claims": {"exp": now(-120)}},
-    "not valid yet": {"claims": {"nbf": now(500)}},
+    "not valid yet": {"claims": {"nbf": now(50_000)}},
     "without an end": {"without": ("exp",)},
     "without a service": {"without": ("aud",)},
     "without an issuer": {"without": ("iss",)},

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
 from registry_ui import jobs
-from registry_ui.catalog import tags
+from registry_ui.catalog.tag_table import Query
 from registry_ui.models import Manifest, Removal, Tag, utc_now
 from registry_ui.registry import routes
 from tests.support.html import Page
@@ -202,7 +203,7 @@ def test_a_form_that_asks_for_nothing_or_nonsense_plans_nothing(site, graph, for
 
 
 def test_ticks_are_carried_from_page_to_page_in_the_address(site, graph, monkeypatch):
-    monkeypatch.setattr(tags, "PER_PAGE", 2)
+    monkeypatch.setattr(routes, "Query", partial(Query, per_page=2))
     monkeypatch.setattr(routes, "PER_PAGE", 2)
     image = graph.image("one")
     graph.tag(IMAGE, t0=image, t1=image, t2=image, t3=image, t4=image)
@@ -239,7 +240,7 @@ def test_a_tag_that_a_rule_keeps_stays_and_the_plan_says_why(site, graph):
     one, two = graph.image("one"), graph.image("two")
     graph.tag(IMAGE, v1=graph.index(one), v2=one, v3=two)
     adopt(site)
-    site.protect("acme", tags="v1")
+    site.rule("acme/app", "v1")
     address = plan(site, pattern="*")
     stays = Page(site.owner.get(address).text).section("What stays")
     assert "tag v1 is immutable in" in stays

@@ -79,7 +79,7 @@ def fill(site, start, stop):
             add_secrets(session, n, member.id, app.id)
             add_protection(session, n, app.id)
             session.add(RegistryEvent(event_id=f"e{n}", raw=b"{}", status="dropped"))
-        removal = session.query(Removal).one()
+        removal = session.query(Removal).order_by(Removal.id).first()
         session.add_all(
             RemovalLine(removal_id=removal.id, number=n, reference="x", outcome="kept")
             for n in numbers
@@ -164,7 +164,7 @@ def add_contents(session, n, image_id):
         session.flush()
         session.add(ManifestContents(digest=name, blobs=packed, children=children))
     session.add(HeldManifest(image_id=image_id, digest=child))
-    session.add(Tag(image_id=image_id, name=f"index{n}", digest=parent))
+    session.add(Tag(image_id=image_id, name=f"zz-index{n}", digest=parent))
 
 
 def add_activity(session, n, project_id):

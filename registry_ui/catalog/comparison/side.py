@@ -212,7 +212,7 @@ def _show(side: Side, manifest: Manifest) -> None:
     side.shown_digest = manifest.digest
     side.facts = facts_of(manifest)
     side.problems += side.facts.problems
-    if manifest.config_facts:
+    if manifest.config_facts and side.facts.wants_config and side.facts.kind != "chart":
         side.config = ImageConfig.from_json(manifest.config_facts)
         if side.config.problem:
             side.problems.append(f"its configuration: {side.config.problem}")
