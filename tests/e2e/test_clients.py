@@ -62,7 +62,7 @@ class Case:
     @property
     def credential(self) -> str:
         """The kind of what the client shows once somebody signed in with an access token."""
-        return "docker session" if self.client.keeps_session else "access token"
+        return "access token" + (" of the docker session" if self.client.keeps_session else "")
 
     def sign_in(self, role: str, *scopes: str) -> str:
         """Make a member, who signs in with an access token; return the name."""

@@ -74,16 +74,22 @@ def test_a_word_shows_what_there_is_and_the_word_stays(visitor, project):
 
 
 def test_a_stroke_goes_to_the_field_unless_something_is_typed(quick):
-    quick.go("/")
+    quick.go("/-/help/roles")
     quick.page.keyboard.press("/")
     field = quick.page.get_by_label(NAME).first
     expect(field).to_be_focused()
     field.fill("a")
     quick.page.keyboard.press("/")
     assert field.input_value() == "a/"
-    quick.page.get_by_label("Search projects").focus()
+
+
+def test_where_a_page_has_a_search_of_its_own_the_stroke_goes_there(quick):
+    quick.go("/")
     quick.page.keyboard.press("/")
-    expect(field).not_to_be_focused()
+    field = quick.page.get_by_label("Search projects")
+    expect(field).to_be_focused()
+    quick.page.keyboard.press("/")
+    assert field.input_value() == "/"
 
 
 def test_on_a_telephone_the_header_leads_to_the_search(browser, stack, project):

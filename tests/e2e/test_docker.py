@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from registry_ui.demo.images import sha256
@@ -205,7 +207,7 @@ def test_an_image_pulls_by_digest_as_the_page_says(stack, daemon, host, sign_in)
     client.works("push", name)
     stack.wait_for_tags(project, "app", {"1.0"})
     page = stack.site(stack.developer(project)).get(f"/{project}/-/images/app/-/tags/1.0")
-    (command,) = {text for text in page.texts["code"] if "@sha256:" in text and "pull" in text}
+    (command,) = {text for text in page.texts["code"] if re.match("docker pull .*@sha256:", text)}
     docker_word, pull_word, reference = command.split()
     assert (docker_word, pull_word) == ("docker", "pull")
     client("image", "rm", "--force", name)

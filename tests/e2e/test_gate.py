@@ -366,8 +366,16 @@ def test_of_200_pushes_all_that_may_succeed_and_no_other_does(gated, shop, proje
         for count in range(25):
             allowed = count % 5 == 0
             tag = f"free-{number}-{count // 5}" if allowed else "v1"
-            done.append((allowed, client.push(f"{target}:{tag}")))
+            done.append((allowed, pushed(client, f"{target}:{tag}")))
         return done
+
+    def pushed(client, name):
+        """Push, and again where 2.8 stumbled over a blob that another push writes anew."""
+        for _ in range(5):
+            result = client.push(name)
+            if "blob unknown" not in result.stderr:
+                break
+        return result
 
     with ThreadPoolExecutor(8) as pool:
         results = [entry for done in pool.map(work, range(8)) for entry in done]
