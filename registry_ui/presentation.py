@@ -128,10 +128,11 @@ def ago(value: datetime | None, missing: str = DASH) -> Markup:
     if moment < _FIRST_REAL_DATE:
         return Markup('<span class="muted">not recorded</span>')
     moment = moment.replace(microsecond=0)
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(
-        moment.isoformat().replace("+00:00", "Z"),
-        f"{moment:%Y-%m-%d %H:%M:%S} UTC",
-        relative(moment, datetime.now(UTC)),
+    # Figures and words of ours alone: there is nothing to escape, hundreds of times a page.
+    exact = moment.isoformat(" ").replace("+00:00", "")
+    return Markup(  # noqa: S704
+        f'<time datetime="{exact.replace(" ", "T")}Z" title="{exact} UTC">'
+        f"{relative(moment, datetime.now(UTC))}</time>"
     )
 
 

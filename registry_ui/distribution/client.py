@@ -7,6 +7,7 @@ credentials; every read is limited, has a deadline, and is checked against its d
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ from urllib.parse import parse_qsl, urlencode
 from requests.utils import parse_header_links
 from urllib3.response import BaseHTTPResponse
 
-from ..names import Digest, NameInvalid, RepositoryName, TagName
+from ..names import TAG, Digest, NameInvalid, RepositoryName, TagName
 from .errors import RegistryNonsense
 from .media_types import ACCEPT, IMAGE_TYPES, INDEX_TYPES, OLD_TYPES
 from .wire import TokenSource, Wire, json_object
@@ -25,6 +26,7 @@ MAX_DOCUMENT = 4 * 1024 * 1024
 #: 5,000 tags of 128 characters take 0.7 MB; ten times a large repository.
 MAX_LISTING = 64 * 1024 * 1024
 MAX_PAGES = 10_000
+_TAG = re.compile(TAG)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,11 +207,7 @@ def _next(links: str) -> str | None:
 
 
 def _is_tag(name: Any) -> bool:
-    try:
-        TagName(name)
-    except (NameInvalid, TypeError):
-        return False
-    return True
+    return isinstance(name, str) and _TAG.fullmatch(name) is not None
 
 
 def _digest_header(response: BaseHTTPResponse) -> str | None:
