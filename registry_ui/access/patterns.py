@@ -1,22 +1,23 @@
 """Patterns of names and tags: globs, never regular expressions.
 
 ``*`` stands for any characters but a slash, ``**`` for any at all; everything else for
-itself. A pattern covers a text as a whole. Matching takes one step a character, however
-many stars there are: no pattern can be made that is slow.
+itself. A pattern covers a text as a whole, and none can be made that is slow.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from typing import Any
 
+from ..globs import compiled, expression_of
 from ..names import MAX_NAME
 
 MAX_TAG = 128
 #: What may stand in a pattern beside the stars: the characters of names, and of tags.
 IMAGE_CHARACTERS = re.compile(r"[a-z0-9._/*-]*")
 TAG_CHARACTERS = re.compile(r"[A-Za-z0-9._*-]+")
-_PARTS = re.compile(r"\*+|[^*]")
+SIGNS = {"*": "[^/]*", "**": ".*"}
 
 
 class PatternInvalid(ValueError):
@@ -25,48 +26,17 @@ class PatternInvalid(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A glob, ready to match.
-
-    It runs as a machine whose states are the bits of one number: bit ``n`` is set where the
-    first ``n`` parts of the pattern cover what was read so far.
-    """
+    """A glob, ready to match."""
 
     text: str
-    _steps: dict[str, int] = field(init=False, repr=False, compare=False)
-    _stars: int = field(init=False, repr=False, compare=False)
-    _deep: int = field(init=False, repr=False, compare=False)
-    _end: int = field(init=False, repr=False, compare=False)
+    _compiled: Any = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        steps: dict[str, int] = {}
-        stars = deep = 0
-        parts = _PARTS.findall(self.text)
-        for number, part in enumerate(parts):
-            bit = 1 << number
-            if part[0] != "*":
-                steps[part] = steps.get(part, 0) | bit
-                continue
-            stars |= bit
-            if len(part) > 1:
-                deep |= bit
-        values = {"_steps": steps, "_stars": stars, "_deep": deep, "_end": 1 << len(parts)}
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
+        object.__setattr__(self, "_compiled", compiled(expression_of(self.text, SIGNS)))
 
     def covers(self, text: str) -> bool:
         """Whether the whole text is what the pattern stands for."""
-        states = self._skipping_stars(1)
-        for character in text:
-            staying = states & (self._deep if character == "/" else self._stars)
-            stepped = (states & self._steps.get(character, 0)) << 1
-            states = self._skipping_stars(staying | stepped)
-            if not states:
-                return False
-        return bool(states & self._end)
-
-    def _skipping_stars(self, states: int) -> int:
-        """Add the states behind stars, which may stand for nothing; no two are neighbours."""
-        return states | (states & self._stars) << 1
+        return self._compiled.fullmatch(text) is not None
 
     def __str__(self) -> str:
         return self.text

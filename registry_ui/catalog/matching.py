@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import fnmatch
-import re
 from collections.abc import Callable
+
+from ..globs import FLAT, compiled, expression_of
 
 
 def matcher(text: str) -> Callable[[str], bool]:
@@ -17,6 +17,5 @@ def matcher(text: str) -> Callable[[str], bool]:
     wanted = text.lower()
     if "*" not in wanted and "?" not in wanted:
         return lambda name: wanted in name.lower()
-    # A bracket would begin a choice of characters.
-    pattern = re.compile(fnmatch.translate(wanted.replace("[", "[[]")))
-    return lambda name: pattern.match(name.lower()) is not None
+    pattern = compiled(expression_of(wanted, FLAT))
+    return lambda name: pattern.fullmatch(name.lower()) is not None

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 import re2
 
 from ..errors import Invalid
+from ..globs import FLAT, compiled, expression_of
 
 MAX_PATTERN = 200
-MAX_MEMORY = 1 << 20
 KINDS = ("glob", "regex")
 
 
@@ -37,21 +36,13 @@ class Pattern:
         if kind not in KINDS or len(text) > MAX_PATTERN:
             message = f"A pattern is a glob or RE2, of at most {MAX_PATTERN} characters."
             raise Invalid("The pattern can't be used.", {name: message})
-        options = re2.Options()
-        options.max_mem = MAX_MEMORY
-        options.log_errors = False
         try:
-            compiled = re2.compile(_from_glob(text) if kind == "glob" else text, options=options)
+            expression = compiled(expression_of(text, FLAT) if kind == "glob" else text)
         except (re2.error, UnicodeError):
             message = "This is no pattern of RE2; it knows neither look-ahead nor back-references."
             raise Invalid("The pattern can't be used.", {name: message}) from None
-        return cls(kind, text, compiled)
+        return cls(kind, text, expression)
 
     def matches(self, name: str) -> bool:
         """Whether the whole name fits."""
         return self._compiled.fullmatch(name) is not None
-
-
-def _from_glob(text: str) -> str:
-    parts = {"*": ".*", "?": "."}
-    return "(?s)" + "".join(parts.get(char) or re.escape(char) for char in text)
