@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response
 from ..access import Right, Role
 from ..errors import Invalid
 from ..pages import crumbs
-from ..security import Loaded, actor, load, principal
+from ..security import Loaded, actor, load
 from . import protection
 
 blueprint = Blueprint("protection", __name__)
@@ -52,9 +52,7 @@ def delete(path: str, rule_id: int) -> Response:
 
 
 def _role(loaded: Loaded) -> Role:
-    if principal().is_admin or loaded.standing.role is None:
-        return Role.OWNER  # nobody but an administrator comes here without a role
-    return loaded.standing.role
+    return loaded.acting_role or Role.GUEST  # nobody comes here without one
 
 
 def _page(
