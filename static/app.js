@@ -92,20 +92,6 @@
     if (button.dataset.themeSwitch !== undefined) nextTheme();
   });
 
-  // --- search: / puts the cursor into the field, unless something is being typed ---
-
-  document.addEventListener("keydown", (event) => {
-    if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey) return;
-    const active = document.activeElement;
-    if (active && active.matches("input, textarea, select, [contenteditable]")) return;
-    const fields = [...document.querySelectorAll("[data-search]")];
-    const field = fields.find((one) => one.offsetParent !== null);
-    if (!field) return;
-    event.preventDefault();
-    field.focus();
-    field.select();
-  });
-
   // --- parts that are fetched into the page ---
 
   document.addEventListener("htmx:load", (event) => {
@@ -225,9 +211,9 @@
   }
 
   function focusSearch() {
-    const field =
-      document.querySelector("main input[type=search]") ||
-      document.querySelector("input[type=search]");
+    const own = [...document.querySelectorAll("main input[type=search]")];
+    const fields = [...own, ...document.querySelectorAll("input[type=search]")];
+    const field = fields.find((one) => one.offsetParent !== null);
     if (!field) return false;
     field.focus();
     field.select();
