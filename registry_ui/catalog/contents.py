@@ -35,8 +35,7 @@ def note_contents(session: Session, found: Mapping[str, ManifestFacts]) -> None:
 
 def stored_blobs(facts: ManifestFacts) -> list[Descriptor]:
     """Return the layers and the config, without what lies elsewhere."""
-    blobs = [*facts.layers, *([facts.config] if facts.config else [])]
-    return [b for b in blobs if not any(word in b.media_type for word in _ELSEWHERE)]
+    return [b for b in facts.blobs if not any(word in b.media_type for word in _ELSEWHERE)]
 
 
 def key_of(digest: str) -> bytes:

@@ -68,9 +68,8 @@ def plan_tag(
     plan = RemovalPlan("tag", f"{image.path}:{name}", [], bin_days=bin_days)
     plan.method = deletion_method(repository)
     _add_image(plan, image, {str(name)}, role, attached=attached)
-    row = known([found.digests[str(name)]]).get(found.digests[str(name)])
-    children = facts_of(row).children if row else ()
-    plan.platforms = [child.platform for child in children if not child.is_attestation]
+    for row in known([found.digests[str(name)]]).values():
+        plan.platforms = [child.platform for child in facts_of(row).platforms]
     return plan
 
 
@@ -208,12 +207,7 @@ def _standing(
     Raises:
         RegistryTrouble: it can't be asked.
     """
-    error, _ = refresh(image)
-    if error is not None:
-        raise RegistryTrouble(
-            f"The registry could not be asked: {error}.",
-            hint="Nothing was changed. Try again later.",
-        )
+    _refresh(image)
     query = select(Tag).where(Tag.image_id == image.id)
     rows = {tag.name: tag for tag in db.session.scalars(query)}
     asked = rows.keys() if len(rows) <= ASKED else rows.keys() & set(names)
@@ -226,6 +220,12 @@ def _standing(
         return tags | digests_of(RepositoryName(image.path), sorted(asked)), rows
     except RegistryError as error:
         raise translate(error) from None
+
+
+def _refresh(image: ContainerImage) -> None:
+    error, _ = refresh(image)
+    if error is not None:
+        raise _silent(error)
 
 
 def _binned(repository: str) -> Select[tuple[str, str]]:
@@ -243,6 +243,10 @@ def translate(error: RegistryError) -> Exception:
     """Return the error for the caller that fits the registry's."""
     if isinstance(error, RegistryNotFound):
         return NotFound("The registry has no such tag.")
+    return _silent(error)
+
+
+def _silent(error: object) -> RegistryTrouble:
     return RegistryTrouble(
         f"The registry could not be asked: {error}.", hint="Nothing was changed. Try again later."
     )
@@ -318,7 +322,7 @@ def plan_image(
     """
     if not bin_days:
         return _plan_whole("image", image.path, [image.path], role)
-    _standing(image, ())  # the index learns what there is
+    _refresh(image)  # the index learns what there is
     names = set(db.session.scalars(select(Tag.name).where(Tag.image_id == image.id)))
     plan = plan_tags(
         "image", image.path, [(image, names)], attached=True, bin_days=bin_days, role=role

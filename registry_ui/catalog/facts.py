@@ -21,7 +21,7 @@ from sqlalchemy.orm import undefer
 from ..distribution.chart import read_chart
 from ..distribution.client import FetchedManifest
 from ..distribution.errors import RegistryError, RegistryNotFound, RegistryUnavailable
-from ..distribution.manifest import ManifestFacts, read_config, read_manifest
+from ..distribution.manifest import ImageConfig, ManifestFacts, read_config, read_manifest
 from ..extensions import db, release, writing
 from ..models import ContainerImage, HeldManifest, Manifest, utc_now
 from ..names import Digest, RepositoryName, TagName
@@ -93,6 +93,13 @@ def facts_of(row: Manifest) -> ManifestFacts:
     return ManifestFacts.from_json(row.facts)
 
 
+def image_config(row: Manifest) -> ImageConfig | None:
+    """Return a stored image's configuration; None where it was not read, and of a chart."""
+    if row.kind == "chart" or not row.config_facts:
+        return None
+    return ImageConfig.from_json(row.config_facts)
+
+
 def gather(
     repository: RepositoryName,
     names: Mapping[str, str | None],
@@ -132,7 +139,8 @@ def gather(
         elif reference in problems:
             found.problems[name] = problems[reference]
     _store(answers.values())
-    _complete(repository, set(found.digests.values()), end)
+    rows = stored | known(found.digests.values() - stored.keys())
+    _complete(repository, rows, end)
     return found
 
 
@@ -148,11 +156,9 @@ def fetch(repository: RepositoryName, digests: Iterable[str], deadline: float) -
     return {d for d, problem in problems.items() if not isinstance(problem, RegistryNotFound)}
 
 
-def _complete(repository: RepositoryName, digests: set[str], end: float) -> None:
+def _complete(repository: RepositoryName, rows: dict[str, Manifest], end: float) -> None:
     """Fetch what manifests point to and a page shows: children, and configs left out before."""
-    level = digests
     for _ in range(MAX_DEPTH):
-        rows = known(level)
         facts = {digest: facts_of(row) for digest, row in rows.items()}
         children = {child.digest for f in facts.values() for child in f.children}
         configs = {
@@ -172,7 +178,7 @@ def _complete(repository: RepositoryName, digests: set[str], end: float) -> None
             _store_configs(configs, {n: body for n, body in answers.items() if n in blobs})
         if not children:
             return
-        level = held(str(repository), children)
+        rows = known(held(str(repository), children))
 
 
 def _call(repository: RepositoryName, reference: str, *, config: bool = True) -> Callable[[], Read]:

@@ -76,9 +76,8 @@ def _read(
         for row in rows:
             found.add(row.digest)
             if row.digest in here:
-                facts = facts_of(row)
-                pointers = (*facts.layers, *((facts.config,) if facts.config else ()))
-                parts.blobs[row.digest] = {p.digest: max(p.size, 0) for p in pointers}
+                blobs = facts_of(row).blobs
+                parts.blobs[row.digest] = {blob.digest: max(blob.size, 0) for blob in blobs}
         indexes = [row.digest for row in rows if row.media_type in INDEX_TYPES]
         query = select(Manifest.digest, Manifest.body).where(Manifest.digest.in_(indexes))
         for digest, body in db.session.execute(query):

@@ -6,7 +6,7 @@ import logging
 from dataclasses import asdict
 from datetime import datetime, timedelta
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import ColumnElement, or_, select, update
 
 from ..access import at_or_below
 from ..audit import WORKER, Actor, record
@@ -153,8 +153,7 @@ def run(actor: Actor, policy_id: int) -> Removal | None:
 def run_due() -> list[int]:
     """Start what the policies ask for that are on and have not had their turn; return removals."""
     before = utc_now() - BETWEEN_RUNS
-    due = or_(RetentionPolicy.last_run_at.is_(None), RetentionPolicy.last_run_at < before)
-    query = select(RetentionPolicy.id).where(RetentionPolicy.is_enabled.is_(True), due)
+    query = select(RetentionPolicy.id).where(RetentionPolicy.is_enabled.is_(True), _due(before))
     started = []
     for policy_id in db.session.scalars(query.order_by(RetentionPolicy.id)).all():
         if _claim(policy_id, before):
@@ -163,13 +162,16 @@ def run_due() -> list[int]:
     return started
 
 
+def _due(before: datetime) -> ColumnElement[bool]:
+    return or_(RetentionPolicy.last_run_at.is_(None), RetentionPolicy.last_run_at < before)
+
+
 def _claim(policy_id: int, before: datetime) -> bool:
     """Take a policy's turn, if no other worker has."""
-    due = or_(RetentionPolicy.last_run_at.is_(None), RetentionPolicy.last_run_at < before)
     with writing() as session:
         claimed = session.execute(
             update(RetentionPolicy)
-            .where(RetentionPolicy.id == policy_id, due)
+            .where(RetentionPolicy.id == policy_id, _due(before))
             .values(last_run_at=utc_now())
             .execution_options(synchronize_session=False)
         )

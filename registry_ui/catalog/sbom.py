@@ -39,8 +39,7 @@ def packages_of(image: ContainerImage, digest: str) -> list[Package] | None:
     """
     row = db.session.get(Manifest, digest)
     if row is not None and facts_of(row).kind == "index":
-        platforms = (c.digest for c in facts_of(row).children if not c.is_attestation)
-        return sbom_of(image, row, next(platforms, ""))[0]
+        return sbom_of(image, row, facts_of(row).first_platform)[0]
     around = index_around(image, digest)
     if around is not None:
         return sbom_of(image, around, digest)[0]

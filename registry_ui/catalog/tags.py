@@ -86,9 +86,14 @@ def pull_command(kind: str, repository: str, tag: str) -> str:
     if kind == "chart":
         # Helm writes the + of a version as _ in the tag (PROTOCOLS 4.4).
         return f"helm pull oci://{repository} --version {tag.replace('_', '+')}"
-    if kind in {"artifact", "signature", "attestation"}:
+    if is_for_oras(kind):
         return f"oras pull {repository}:{tag}"
     return f"docker pull {repository}:{tag}"
+
+
+def is_for_oras(kind: str) -> bool:
+    """Whether only a client for artifacts can pull it."""
+    return kind in {"artifact", "signature", "attestation"}
 
 
 def describe(row: TagRow, manifest: Manifest | None, children: dict[str, Manifest]) -> None:
@@ -99,9 +104,7 @@ def describe(row: TagRow, manifest: Manifest | None, children: dict[str, Manifes
     row.kind, row.size, row.built_at = facts.kind, facts.size, manifest.built_at
     if facts.kind != "index":
         return
-    for child in facts.children:
-        if child.is_attestation:
-            continue
+    for child in facts.platforms:
         known_child = children.get(child.digest)
         row.platforms.append((child.platform, known_child.size if known_child else None))
         if known_child and known_child.built_at and row.built_at is None:

@@ -102,9 +102,23 @@ class ManifestFacts:
         """Bytes to pull, compressed."""
         if self.kind == "index":
             return None
-        parts = (*self.layers, *((self.config,) if self.config else ()))
-        total: int = sum(part.size for part in parts)
+        total: int = sum(blob.size for blob in self.blobs)
         return min(total, MAX_SIZE)
+
+    @property
+    def blobs(self) -> tuple[Descriptor, ...]:
+        """The layers, and the config."""
+        return (*self.layers, *((self.config,) if self.config else ()))
+
+    @property
+    def platforms(self) -> tuple[Descriptor, ...]:
+        """The children that a client could run: attestations are none."""
+        return tuple(child for child in self.children if not child.is_attestation)
+
+    @property
+    def first_platform(self) -> str:
+        """The digest of the first of them, or ""."""
+        return next((child.digest for child in self.platforms), "")
 
     @property
     def created_at(self) -> datetime | None:
@@ -367,6 +381,11 @@ class ImageConfig:
         )
         built_at = moment(data["built_at"])
         return cls(**{**data, **texts, **pairs, "built_at": built_at, "history": lines})
+
+    def made_by(self, layers: int) -> list[str]:
+        """Return the step that made each of so many layers; "" where the history does not fit."""
+        steps = [line.created_by for line in self.history if not line.empty]
+        return steps if len(steps) == layers else [""] * layers
 
     @property
     def platform(self) -> str:

@@ -5,25 +5,22 @@ Written in the transaction that claims the event, so each counts once.
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
+from ..catalog.tags import subject_of
 from ..models import ContainerImage, DailyCount, Push
-from ..names import DIGEST_TAG
 from ..storage import insert_new
-
-_ATTACHED = re.compile(DIGEST_TAG)
 
 
 def note_push(
     session: Session, image: ContainerImage, tag: str, digest: str, actor: str, at: datetime
 ) -> None:
     """Keep a push of a tag. Signatures and the like are tags too, but no pushes to people."""
-    if _ATTACHED.fullmatch(tag):
+    if subject_of(tag) is not None:
         return
     session.add(
         Push(

@@ -16,7 +16,7 @@ from ..errors import Denied, NotFound
 from ..extensions import db
 from ..models import ContainerImage
 from ..names import Digest, NameInvalid, Reference, RepositoryName, TagName
-from ..pages import Page, page_number
+from ..pages import Page, page_number, search_text
 from ..pasted import pasted
 from ..security import load_image, registry_host
 
@@ -140,7 +140,7 @@ def _choice(asked: _Asked) -> dict[str, Any] | None:
 
 def _packages(comparison: Comparison | None) -> dict[str, Any]:
     """Return the page of packages that the address asks for."""
-    q = request.args.get("q", "").strip()[:255]
+    q = search_text()
     if comparison is None or comparison.packages is None:
         return {"q": q, "packages": [], "page": None}
     found = comparison.packages.matching(q)

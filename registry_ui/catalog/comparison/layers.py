@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ...distribution.manifest import Descriptor, ImageConfig, ManifestFacts
@@ -76,18 +76,11 @@ def layer_diff(
 
 
 def _layers(
-    layers: Iterable[Descriptor], config: ImageConfig | None, shared: set[str], where: str
+    layers: Sequence[Descriptor], config: ImageConfig | None, shared: set[str], where: str
 ) -> Iterator[Layer]:
-    listed = list(layers)
-    made_by = [line.created_by for line in config.history if not line.empty] if config else []
-    told = len(made_by) == len(listed)
-    for number, layer in enumerate(listed):
-        yield Layer(
-            layer.digest,
-            layer.size,
-            made_by[number] if told else "",
-            BOTH if layer.digest in shared else where,
-        )
+    made_by = (config or ImageConfig()).made_by(len(layers))
+    for layer, step in zip(layers, made_by, strict=True):
+        yield Layer(layer.digest, layer.size, step, BOTH if layer.digest in shared else where)
 
 
 def _merged(before: tuple[Layer, ...], after: tuple[Layer, ...]) -> Iterator[Layer]:
@@ -106,12 +99,6 @@ def _merged(before: tuple[Layer, ...], after: tuple[Layer, ...]) -> Iterator[Lay
 
 
 def _fetched(old: ManifestFacts, new: ManifestFacts) -> int:
-    there = {part.digest for part in _blobs(old)}
-    wanted = {part.digest: part.size for part in _blobs(new) if part.digest not in there}
+    there = {blob.digest for blob in old.blobs}
+    wanted = {blob.digest: blob.size for blob in new.blobs if blob.digest not in there}
     return sum(wanted.values())
-
-
-def _blobs(facts: ManifestFacts) -> Iterator[Descriptor]:
-    yield from facts.layers
-    if facts.config:
-        yield facts.config

@@ -11,7 +11,7 @@ from ..sbom import packages_of
 from .changes import Change, Group, Run, of_lines, of_pairs, of_sets
 from .layers import LayerDiff, layer_diff
 from .packages import PackageDiff, package_diff
-from .side import Side, choose_platforms
+from .side import Side, choose_platforms, same_platform
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ def _notes(before: Side, after: Side) -> Iterable[str]:
     elif before.facts and after.facts and kinds[0] != "image":
         yield f"Both are of the kind {kinds[0]}: parts, sizes and annotations are compared."
     one, other = before.platform, after.platform
-    if one and other and one.removesuffix("/v8") != other.removesuffix("/v8"):
+    if one and other and not same_platform(one, other):
         yield f"Two different platforms are compared: {one} and {other}."
 
 

@@ -14,7 +14,7 @@ from ...errors import NotFound
 from ...extensions import db
 from ...models import ContainerImage, Manifest, Tag
 from ...names import Reference
-from ..facts import children_of, facts_of, gather, held, known
+from ..facts import children_of, facts_of, gather, held, image_config, known
 
 UNNAMED = "no platform named"
 
@@ -159,7 +159,7 @@ def choose_platforms(sides: tuple[Side, Side], wanted: tuple[str, str]) -> None:
     first, second = sides
     first.chosen = _chosen(first, wanted[0] or second.platform)
     second.chosen = _chosen(second, wanted[1] or first.platform)
-    if not wanted[0] and not _same(first.platform, second.platform):
+    if not wanted[0] and not same_platform(first.platform, second.platform):
         # Neither was asked for: the first platform of one may be the third of the other.
         first.chosen = _chosen(first, second.platform)
     for side, found in zip(sides, children, strict=True):
@@ -168,10 +168,9 @@ def choose_platforms(sides: tuple[Side, Side], wanted: tuple[str, str]) -> None:
 
 
 def _platforms(facts: ManifestFacts, children: dict[str, Manifest]) -> list[Platform]:
-    runnable = [child for child in facts.children if not child.is_attestation]
-    count = Counter(child.platform for child in runnable)
+    count = Counter(child.platform for child in facts.platforms)
     found = []
-    for child in runnable:
+    for child in facts.platforms:
         row = children.get(child.digest)
         alone = child.platform and count[child.platform] == 1
         found.append(
@@ -190,12 +189,12 @@ def _chosen(side: Side, wanted: str) -> Platform | None:
         if wanted in {platform.key, platform.digest}:
             return platform
     for platform in side.platforms:
-        if _same(platform.label, wanted):
+        if same_platform(platform.label, wanted):
             return platform
     return next(iter(side.platforms), None)
 
 
-def _same(one: str, other: str) -> bool:
+def same_platform(one: str, other: str) -> bool:
     """Whether two labels mean one platform: ``linux/arm64`` is ``linux/arm64/v8``."""
     return one.removesuffix("/v8") == other.removesuffix("/v8")
 
@@ -212,7 +211,6 @@ def _show(side: Side, manifest: Manifest) -> None:
     side.shown_digest = manifest.digest
     side.facts = facts_of(manifest)
     side.problems += side.facts.problems
-    if manifest.config_facts and side.facts.wants_config and side.facts.kind != "chart":
-        side.config = ImageConfig.from_json(manifest.config_facts)
-        if side.config.problem:
-            side.problems.append(f"its configuration: {side.config.problem}")
+    side.config = image_config(manifest)
+    if side.config is not None and side.config.problem:
+        side.problems.append(f"its configuration: {side.config.problem}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..tags import pull_command
+from ..tags import is_for_oras, pull_command
 from .view import PullCommand
 
 
@@ -31,8 +31,3 @@ def commands(kind: str, repository: str, tag: str, digest: str | None) -> list[P
         PullCommand(client, line.format(by_tag), by_digest and line.format(by_digest))
         for client, line in lines.items()
     ]
-
-
-def is_for_oras(kind: str) -> bool:
-    """Whether only a client for artifacts can pull it."""
-    return kind in {"artifact", "signature", "attestation"}

@@ -47,7 +47,7 @@ def config_bytes(image: ContainerImage, name: TagName, platform: str) -> bytes:
         RegistryTrouble: it could not be read from the registry.
     """
     manifest = _whole(image, name)
-    digest = platform or _first_platform(manifest)
+    digest = platform or facts_of(manifest).first_platform
     chosen = _child(image, manifest, digest) if digest else manifest
     if chosen.config is None:
         if facts_of(chosen).wants_config:
@@ -66,7 +66,7 @@ def sbom_view(image: ContainerImage, name: TagName, platform: str) -> SbomView:
     manifest = db.session.get(Manifest, tag.digest) if tag.digest else None
     if manifest is None:
         return SbomView(None, "", fresh_at, error or "the manifest could not be read")
-    digest = platform or _first_platform(manifest)
+    digest = platform or facts_of(manifest).first_platform
     labels = {child.digest: child.platform for child in facts_of(manifest).children}
     if digest and digest not in labels:
         raise NotFound
@@ -81,11 +81,6 @@ def _whole(image: ContainerImage, name: TagName) -> Manifest:
         message = error or "it gave no manifest"
         raise RegistryTrouble(f"The registry could not be asked: {message}.", "Try again.")
     return manifest
-
-
-def _first_platform(manifest: Manifest) -> str:
-    children = facts_of(manifest).children
-    return next((child.digest for child in children if not child.is_attestation), "")
 
 
 def _child(image: ContainerImage, manifest: Manifest, digest: str) -> Manifest:

@@ -13,8 +13,8 @@ from ...names import TagName
 from ..facts import children_of, facts_of, in_full
 from ..moments import moments_of
 from ..ordering import version_key
-from ..tags import describe
-from .commands import commands, is_for_oras
+from ..tags import describe, is_for_oras
+from .commands import commands
 from .current import current
 from .printed import printed
 from .referrers import referrers

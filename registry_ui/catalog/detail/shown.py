@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...distribution.chart import Chart
 from ...distribution.manifest import ImageConfig, ManifestFacts
 from ...models import Manifest
-from ..facts import facts_of
+from ..facts import facts_of, image_config
 from .dockerfile import reconstruct
 from .printed import printed
 from .view import ConfigView, FileView, LayerView, PlatformView, TagView
@@ -16,9 +16,8 @@ def choose(
     view: TagView, facts: ManifestFacts, children: dict[str, Manifest], platform: str
 ) -> Manifest | None:
     """List the children of an index; return the one that is shown."""
-    runnable = [child.digest for child in facts.children if not child.is_attestation]
     offered = {child.digest for child in facts.children}
-    chosen = platform if platform in offered else next(iter(runnable), "")
+    chosen = platform if platform in offered else facts.first_platform
     view.selected_digest = chosen
     for child in facts.children:
         row = children.get(child.digest)
@@ -47,13 +46,12 @@ def show(view: TagView, manifest: Manifest) -> None:
         view.raw_config = printed(manifest.config)
     if facts.kind == "chart":
         _show_chart(view, manifest)
-    config = ImageConfig()
-    if facts.kind != "chart" and manifest.config_facts:
-        config = ImageConfig.from_json(manifest.config_facts)
+    config = image_config(manifest)
+    if config is not None:
         _show_config(view, config)
     if facts.kind == "image":
-        _show_layers(view, facts, config)
-        view.dockerfile = reconstruct(config)
+        _show_layers(view, facts, config or ImageConfig())
+        view.dockerfile = reconstruct(config or ImageConfig())
     else:
         view.files = [FileView(f.title, f.media_type, f.digest, f.size) for f in facts.layers]
 
@@ -69,18 +67,17 @@ def _show_chart(view: TagView, manifest: Manifest) -> None:
 def _show_layers(view: TagView, facts: ManifestFacts, config: ImageConfig) -> None:
     """Put each layer beside the step of the history that made it, where the numbers agree."""
     view.history = list(config.history)
-    made_by = [line.created_by for line in config.history if not line.empty]
+    made_by = config.made_by(len(facts.layers))
     total = sum(layer.size for layer in facts.layers)
-    aligned = len(made_by) == len(facts.layers)
     view.layers = [
         LayerView(
             digest=layer.digest,
             size=layer.size,
             media_type=layer.media_type,
-            created_by=made_by[number] if aligned else "",
+            created_by=step,
             share=layer.size / total if total else 1 / len(facts.layers),
         )
-        for number, layer in enumerate(facts.layers)
+        for layer, step in zip(facts.layers, made_by, strict=True)
     ]
 
 

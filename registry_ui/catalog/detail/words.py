@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ...distribution.statement import SIGSTORE
 from .view import Labelled
 
 PREFIX = "org.opencontainers.image."
@@ -40,7 +41,6 @@ ARTIFACTS = {
     "application/vnd.cncf.flux.config.v1+json": "Flux source",
     "application/vnd.unknown.artifact.v1": "Files without a type",
 }
-SIGSTORE = "application/vnd.dev.sigstore.bundle"
 KINDS = {"signature": "Signature", "attestation": "Attestation", "artifact": "Artifact"}
 #: What cosign puts under the tags that it names by digest.
 TAGS = {"sig": "Signature of cosign", "att": "Attestation of cosign", "sbom": "SBOM"}
