@@ -1,5 +1,6 @@
 """Gunicorn's settings: gunicorn --config deploy/gunicorn.conf.py wsgi:app (from the checkout)."""
 
+import gc
 import socket
 import struct
 import sys
@@ -23,6 +24,8 @@ SILENCE = 10
 #: Seconds after which a thread hands the interpreter on when others wait; Python's own 0.005
 #: leaves both cores idle at times, while requests of microseconds wait (`make bench-token`).
 TURN = 0.0002
+#: New objects before Python looks for rings among them; its own 700 is a few requests.
+LOOK_FOR_RINGS = 50_000
 
 
 class PlainLogger(Logger):
@@ -46,6 +49,13 @@ def post_fork(_server, worker):
     """Let no worker outlive its master, however that ends."""
     end_with_parent(worker.ppid)
     sys.setswitchinterval(TURN)
+
+
+def post_worker_init(_worker):
+    """Let Python's collector pass over what was there before the first request."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(LOOK_FOR_RINGS)
 
 
 def when_ready(server):

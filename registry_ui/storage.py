@@ -102,7 +102,8 @@ class _Compiled:
             return row
         values = list(row)
         for number, convert in self.converters:
-            values[number] = convert(values[number])
+            if values[number] is not None:
+                values[number] = convert(values[number])
         return values
 
 

@@ -15,6 +15,11 @@ SCOPES: dict[str, frozenset[Right]] = {
     "api": frozenset({Right.SEE, Right.CREATE, Right.CONFIGURE, Right.ADMINISTER, Right.REMOVE}),
 }
 
+_SCOPES_FOR = {
+    right: frozenset(scope for scope, rights in SCOPES.items() if right in rights)
+    for right in Right
+}
+
 #: The kinds of credential, in the words of pages and records.
 PASSWORD, ACCESS_TOKEN, DEPLOY_TOKEN = "password", "access token", "deploy token"
 NO_CREDENTIAL = "no credentials"
@@ -72,7 +77,7 @@ class Principal:
 
     def lets_through(self, right: Right) -> bool:
         """Whether the credential, not the person, covers the right."""
-        return self.scopes is None or any(right in SCOPES[s] for s in self.scopes if s in SCOPES)
+        return self.scopes is None or not self.scopes.isdisjoint(_SCOPES_FOR[right])
 
 
 ANONYMOUS = Principal(credential=NO_CREDENTIAL)

@@ -96,6 +96,17 @@ def _alone(room: int) -> Prepared:
     return Prepared(_ALONE.where(Place.path.in_(_paths(room))))
 
 
+# The same few repositories are asked for all day.
+@lru_cache(maxsize=512)
+def _parameters(paths: tuple[str, ...]) -> tuple[dict[str, list[str]], int, dict[str, str]]:
+    """Return what is above each path, and for how many paths a query has to be, with which."""
+    above = {path: prefixes(path) for path in paths}
+    every = list({prefix: None for found in above.values() for prefix in found})
+    # Compiled for 4, 8, 16 … paths; what is left over asks for the last path again.
+    room = max(4, 1 << (len(every) - 1).bit_length()) if every else 0
+    return above, room, {f"p{n}": every[min(n, len(every) - 1)] for n in range(room)}
+
+
 class Places:
     """What stands at some paths, for the token endpoint: one query for it and for who asks.
 
@@ -104,13 +115,7 @@ class Places:
     """
 
     def __init__(self, paths: Iterable[str] = ()) -> None:
-        self._above = {path: prefixes(path) for path in paths}
-        every = list({prefix: None for found in self._above.values() for prefix in found})
-        # Compiled for 4, 8, 16 … paths; what is left over asks for the last path again.
-        self._room = max(4, 1 << (len(every) - 1).bit_length()) if every else 0
-        self._values: dict[str, Any] = {
-            f"p{n}": every[min(n, len(every) - 1)] for n in range(self._room)
-        }
+        self._above, self._room, self._values = _parameters(tuple(paths))
         self._rows: list[Any] | None = None
 
     def first(self, engine: Engine, look_up: LookUp, **values: str) -> Any:
@@ -124,8 +129,8 @@ class Places:
         if not self._room:
             return {}
         if self._rows is None:
-            values = self._values | {"user_id": principal.user_id or 0}
-            self._rows = _alone(self._room).all(engine, **values)
+            user_id = principal.user_id or 0
+            self._rows = _alone(self._room).all(engine, user_id=user_id, **self._values)
         return _standings(principal, self._above, self._rows)
 
 

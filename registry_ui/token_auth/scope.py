@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ..names import NameInvalid, RepositoryName
 
@@ -49,6 +50,8 @@ def parse_scopes(values: Iterable[str]) -> list[Scope]:
     return [Scope(kind, name, actions) for (kind, name), actions in merged.items()]
 
 
+# Clients ask for the same few scopes all day.
+@lru_cache(maxsize=512)
 def _parse(word: str) -> Scope | None:
     """Split at the first and the last colon: a name may hold a port between them."""
     type_, first, rest = word.partition(":")

@@ -12,6 +12,7 @@ from .journal import Journal, Noted
 from .keyring import RotatingSigner
 from .scope import ACTIONS, Scope
 
+_RIGHTS = tuple((action, Right(action)) for action in ACTIONS)
 CATALOG_RULE = "the catalog of the registry is for administrators"
 
 
@@ -75,10 +76,10 @@ def _decide_catalog(principal: Principal, scope: Scope) -> Grant:
 
 def _decide(principal: Principal, scope: Scope, standing: Standing) -> Grant:
     granted, rules = [], dict[str, None]()
-    for action in ACTIONS:
+    for action, right in _RIGHTS:
         if action not in scope.actions:
             continue
-        decision = decide_repository(principal, standing, Right(action))
+        decision = decide_repository(principal, standing, right)
         if decision.allowed:
             granted.append(action)
         else:
@@ -112,6 +113,6 @@ def answer(signer: RotatingSigner, principal: Principal, grants: list[Grant]) ->
         "token": signed.token,
         "access_token": signed.token,
         "expires_in": signed.lifetime,
-        "issued_at": signed.issued_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "issued_at": signed.issued_at,
         "scope": scope,
     }

@@ -14,6 +14,7 @@ import secrets
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -40,7 +41,7 @@ class SignedToken:
     """A bearer token, and what the answer to a client says of it."""
 
     token: str
-    issued_at: datetime
+    issued_at: str
     lifetime: int
 
 
@@ -107,7 +108,7 @@ class Signer:
         r, s = decode_dss_signature(self._key.sign(text, self._algorithm))
         signature = r.to_bytes(32, "big") + s.to_bytes(32, "big")
         token = (text + b"." + _base64url(signature)).decode()
-        return SignedToken(token, datetime.fromtimestamp(now, UTC), seconds)
+        return SignedToken(token, _moment(now), seconds)
 
     def jwk(self) -> dict[str, Any]:
         """Return the public key as a JWK (RFC 7517)."""
@@ -121,6 +122,12 @@ def public_jwk(key: ec.EllipticCurvePublicKey) -> dict[str, Any]:
     )
     public = ECKey.import_key(pem).as_dict(private=False)
     return {**public, "kid": libtrust_key_id(key), "use": "sig", "alg": "ES256"}
+
+
+# The same for every token of a second.
+@lru_cache(maxsize=2)
+def _moment(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _base64url(data: bytes) -> bytes:

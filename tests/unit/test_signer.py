@@ -86,7 +86,7 @@ def test_the_claims_are_of_the_types_that_the_registry_reads(signer, key):
     assert claims["exp"] - claims["iat"] == signed.lifetime == 300
     assert before - 60 < claims["nbf"] < claims["iat"] <= int(time.time())
     assert claims["access"] == ACCESS
-    assert signed.issued_at == datetime.fromtimestamp(claims["iat"], UTC)
+    assert datetime.fromisoformat(signed.issued_at) == datetime.fromtimestamp(claims["iat"], UTC)
 
 
 def test_an_empty_grant_is_a_list_and_not_null(signer, key):
