@@ -72,8 +72,11 @@ def post_fork(_server, worker):
     sys.setswitchinterval(TURN)
 
 
-def post_worker_init(_worker):
-    """Let Python's collector pass over what was there before the first request."""
+def post_worker_init(worker):
+    """Have the templates ready, and let Python's collector pass over what is there by now."""
+    templates = worker.wsgi.jinja_env
+    for name in templates.list_templates():
+        templates.get_template(name)
     gc.collect()
     gc.freeze()
     gc.set_threshold(LOOK_FOR_RINGS)

@@ -19,7 +19,8 @@ DIGEST = r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}"
 #: A tag that signs or describes a digest (PROTOCOLS 4.4): the digest, and of what kind it is.
 DIGEST_TAG = r"(sha256-[0-9a-f]{64}|sha512-[0-9a-f]{128})(\.(?:sig|att|sbom))?"
 #: A tag under which the bin keeps a manifest; no list shows it.
-BIN_TAG = r"_bin\.[0-9a-f]{16}"
+BIN_PREFIX = "_bin."
+BIN_TAG = rf"{re.escape(BIN_PREFIX)}[0-9a-f]{{16}}"
 MAX_NAME = 255
 
 _COMPONENT = re.compile(COMPONENT)

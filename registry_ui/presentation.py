@@ -38,6 +38,9 @@ _SPANS = (
     (timedelta(days=365), timedelta.max, "year", "years"),
 )
 
+#: What url_for() leaves as it is in a query; none of it ends a part of a path but "?".
+_SAFE = "/:"
+
 _DIGEST_TAG = re.compile(r"(sha256-|sha512-)([0-9a-f]{64,128})(.*)")
 
 _BAR_WIDTH = 1000
@@ -209,7 +212,27 @@ def image_url(project: str, name: str = "", endpoint: str = "image", **values: A
     if name:
         values["name"] = name
     room = "removals" if endpoint.startswith("delete_") else "registry"
-    return url_for(f"{room}.{endpoint}", path=project, **values)
+    return page_url(f"{room}.{endpoint}", path=project, **values)
+
+
+def page_url(endpoint: str, **values: str | None) -> str:
+    """Return what url_for() returns for a page, for hundreds of them on one page.
+
+    Args:
+        endpoint: of a route whose parts may be any path.
+        values: text only; None is left out.
+    """
+    given = {name: quote(value, safe=_SAFE) for name, value in values.items() if value is not None}
+    return _pattern(request.script_root, endpoint, tuple(given)).format_map(given)
+
+
+@lru_cache(maxsize=256)
+def _pattern(_root: str, endpoint: str, names: tuple[str, ...]) -> str:
+    """Return an address with the names of its values in braces."""
+    marked = url_for(endpoint, **{name: f"value.{name}" for name in names})
+    for name in names:
+        marked = marked.replace(f"value.{name}", f"{{{name}}}")
+    return marked
 
 
 def reference_url(project: str, reference: str) -> str | None:
@@ -382,6 +405,19 @@ FILTERS = (
     day_name,
 )
 
+HELPERS = (
+    page_url,
+    image_url,
+    reference_url,
+    trail,
+    here,
+    asset,
+    bar,
+    columns,
+    chain,
+    choices,
+)
+
 
 def init_app(app: Flask) -> None:
     """Register filters, tests and globals of the templates."""
@@ -390,7 +426,7 @@ def init_app(app: Flask) -> None:
     environment.lstrip_blocks = True
     for function in FILTERS:
         environment.filters[function.__name__] = function
-    for helper in (image_url, reference_url, trail, here, asset, bar, columns, chain, choices):
+    for helper in HELPERS:
         environment.globals[helper.__name__] = helper
     environment.tests["web_link"] = is_web_link
     environment.tests["username"] = is_username

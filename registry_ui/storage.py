@@ -38,10 +38,10 @@ def insert_all_new(session: Session, model: type[Base], rows: list[dict[str, Any
 class Prepared:
     """A query that is compiled once and then run by the driver itself.
 
-    For the token endpoint, which every docker command waits for: putting a query together
-    and taking its rows apart costs SQLAlchemy twenty times what SQLite needs to answer it
-    (``make bench-token``). It reads only, outside of any session, what is committed, by
-    connections that are kept for it.
+    For the token endpoint, which every docker command waits for, and for lists of thousands
+    of tags: putting a query together and taking its rows apart costs SQLAlchemy twenty times
+    what SQLite needs to answer it (``make bench-token``). It reads
+    only, outside of any session, what is committed, by connections that are kept for it.
 
     Args:
         statement: its parameters are given by name, as text or numbers.
@@ -63,10 +63,17 @@ class Prepared:
         Raises:
             sqlalchemy.exc.DBAPIError: as for any other query.
         """
+        return list(map(self._row._make, self.tuples(engine, **values)))
+
+    def tuples(self, engine: Engine, **values: Any) -> Sequence[Sequence[Any]]:
+        """Return all rows as plain sequences: for thousands of them.
+
+        Raises:
+            sqlalchemy.exc.DBAPIError: as for any other query.
+        """
         compiled = self._compiled.get(engine.dialect.name) or self._compile(engine)
         rows = _run(engine, compiled.text, compiled.arrange(values))
-        make = self._row._make
-        return [make(compiled.converted(row)) for row in rows]
+        return list(map(compiled.converted, rows)) if compiled.converters else rows
 
     def _compile(self, engine: Engine) -> _Compiled:
         compiled = self.statement.compile(dialect=engine.dialect)
@@ -98,8 +105,6 @@ class _Compiled:
 
     def converted(self, row: Sequence[Any]) -> Sequence[Any]:
         """Return a row's values as Python has them."""
-        if not self.converters:
-            return row
         values = list(row)
         for number, convert in self.converters:
             if values[number] is not None:

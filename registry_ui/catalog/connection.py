@@ -39,6 +39,7 @@ def init_app(app: Flask, config: Config) -> None:
         config.registry_url, bearer, config.registry_timeout
     )
     app.extensions["registry_threads"] = ThreadPoolExecutor(PARALLEL, "registry")
+    app.extensions["registry_lists"] = ThreadPoolExecutor(PARALLEL, "registry-lists")
 
 
 def registry() -> RegistryClient:
@@ -50,4 +51,10 @@ def registry() -> RegistryClient:
 def threads() -> ThreadPoolExecutor:
     """Return the application's threads for parallel calls."""
     pool: ThreadPoolExecutor = current_app.extensions["registry_threads"]
+    return pool
+
+
+def list_threads() -> ThreadPoolExecutor:
+    """Return the threads for lists of tags: no page's list waits for another's rows."""
+    pool: ThreadPoolExecutor = current_app.extensions["registry_lists"]
     return pool

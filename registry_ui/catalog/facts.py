@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import select
 from sqlalchemy.orm import undefer
@@ -33,6 +34,10 @@ from .contents import note_contents
 PAGE_DEADLINE = 2.0
 #: Children of children are no image that a client would run.
 MAX_DEPTH = 2
+
+
+#: Facts of a manifest never change.
+_facts: WeakKeyDictionary[Manifest, ManifestFacts] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +69,7 @@ def known(digests: Iterable[str]) -> dict[str, Manifest]:
 def children_of(repository: str, manifests: Iterable[Manifest]) -> dict[str, Manifest]:
     """Return the stored children of indexes, as far as this repository was seen to hold them."""
     named = {child.digest for row in manifests for child in facts_of(row).children}
-    return known(held(repository, named))
+    return known(held(repository, named)) if named else {}
 
 
 def held(repository: str, digests: Iterable[str]) -> set[str]:
@@ -89,8 +94,36 @@ def in_full(digest: str) -> Manifest | None:
 
 
 def facts_of(row: Manifest) -> ManifestFacts:
-    """Return a stored manifest's facts."""
-    return ManifestFacts.from_json(row.facts)
+    """Return a stored manifest's facts; read once, however often a page asks."""
+    found = _facts.get(row)
+    if found is None:
+        found = _facts[row] = ManifestFacts.from_json(row.facts)
+    return found
+
+
+def is_complete(
+    manifests: Mapping[str, Manifest],
+    children: Mapping[str, Manifest],
+    digests: Iterable[str | None],
+) -> bool:
+    """Whether the store lacks nothing of these digests that gather() would ask for.
+
+    Args:
+        manifests: what is stored of the digests.
+        children: what is stored of their children; those of an index in an index are not
+            looked at, so that one never counts as complete.
+    """
+    if not all(digest in manifests for digest in digests):
+        return False
+    rows = (*manifests.values(), *children.values())
+    return all(
+        row.has_config or not (facts.wants_config and facts.config)
+        for row, facts in zip(rows, map(facts_of, rows), strict=True)
+    ) and all(
+        child.digest in children and not facts_of(children[child.digest]).children
+        for row in manifests.values()
+        for child in facts_of(row).children
+    )
 
 
 def image_config(row: Manifest) -> ImageConfig | None:

@@ -2,41 +2,29 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
 
 from sqlalchemy import select
 
-from ..distribution.errors import RegistryError, RegistryNotFound
 from ..errors import NotFound
-from ..extensions import db, release, writing
-from ..models import ContainerImage, Tag, utc_now
+from ..extensions import db, writing
+from ..models import ContainerImage, Manifest, Tag
 from ..names import RepositoryName, TagName
-from .facts import children_of, gather, known
+from .comparing import Comparison
+from .facts import children_of, gather, is_complete, known
 from .matching import matcher
 from .ordering import version_key
-from .reconcile import mend, visible_tags
 from .sizes import sizes_of
+from .tag_names import subjects, tag_digests, tag_names, tag_values, tags_of
 from .tags import TagRow, describe, fold, mark, pull_command
 
 PER_PAGE = 50
 SORTS = ("name", "size", "pushed", "pulled", "pulls")
 
-#: What the index says by a column of its own.
-_COLUMNS = {"pushed": Tag.pushed_at, "pulled": Tag.last_pulled_at, "pulls": Tag.pull_count}
 #: Attached tags whose names do not tell what they hold: they are looked into.
 _NAME_TELLS = (".sig", ".sbom")
-
-
-class _Tag(NamedTuple):
-    """As little of a tag as sorting needs: thousands of objects would cost more than the rest."""
-
-    name: str
-    digest: str | None
-    value: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +57,38 @@ def tag_table(image: ContainerImage, query: Query, host: str) -> TagTable:
     Args:
         host: the registry's name in pull commands.
     """
-    error, fresh_at, tags = _current(image, query.sort)
-    folded, shown = fold(tags)
-    matches = matcher(query.q)
-    shown = [tag for tag in shown if matches(tag.name)]
-    _sort(shown, query, image.id)
+    comparison = Comparison(image)
+    view = _view(image, query, host, ask=False)
+    if comparison.settle(view.names) or (view.lacking and comparison.error is None):
+        view = _view(image, query, host, ask=comparison.error is None)
+    return TagTable(view.rows, view.total, comparison.error, comparison.fresh_at)
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """What the index and the store say: all names, how many fit, the rows that are seen.
+
+    ``lacking`` says that the registry could tell more of those rows.
+    """
+
+    names: list[str]
+    total: int
+    rows: list[TagRow]
+    lacking: bool
+
+
+def _view(image: ContainerImage, query: Query, host: str, *, ask: bool) -> _View:
+    names = tag_names(image.id)
+    folded, shown = fold(names, subjects(image.id, names))
+    if query.q:
+        matches = matcher(query.q)
+        shown = [name for name in shown if matches(name)]
+    shown = _sorted(shown, query, image.id)
     last = max(1, -(-len(shown) // query.per_page))
     start = (min(query.page, last) - 1) * query.per_page
     visible = shown[start : start + query.per_page]
-    rows = _rows(image, host, visible, _Every(tags, folded), ask=error is None)
-    return TagTable(rows, len(shown), error, fresh_at)
+    rows, lacking = _rows(image, host, visible, folded, ask=ask)
+    return _View(names, len(shown), rows, lacking)
 
 
 def tag_row(image: ContainerImage, name: TagName, host: str) -> TagRow:
@@ -87,12 +97,11 @@ def tag_row(image: ContainerImage, name: TagName, host: str) -> TagRow:
     Raises:
         NotFound: the index has no such tag.
     """
-    tags = _all(image, "name")
-    wanted = [tag for tag in tags if tag.name == str(name)]
-    if not wanted:
+    names = tag_names(image.id)
+    if str(name) not in names:
         raise NotFound
-    folded, _ = fold(tags)
-    (row,) = _rows(image, host, wanted, _Every(tags, folded), ask=True)
+    folded, _ = fold(names, subjects(image.id, names))
+    (row,), _ = _rows(image, host, [str(name)], folded, ask=True)
     return row
 
 
@@ -101,113 +110,84 @@ def refresh(image: ContainerImage) -> tuple[str | None, datetime | None]:
 
     Returns the trouble, if there was any, and when the registry last answered.
     """
-    error, fresh_at, _ = _current(image, "name")
-    return error, fresh_at
+    comparison = Comparison(image)
+    comparison.settle(tag_names(image.id))
+    return comparison.error, comparison.fresh_at
 
 
-def _current(
-    image: ContainerImage, sort: str
-) -> tuple[str | None, datetime | None, Sequence[_Tag]]:
-    """Compare an image's tags with the registry's list, by one call.
-
-    Returns the trouble, if there was any; when the registry last answered; and all tags.
-    """
-    started = utc_now()
-    release()
-    try:
-        names = visible_tags(RepositoryName(image.path))
-    except RegistryNotFound:
-        names = []
-    except RegistryError as error:
-        return str(error), image.reconciled_at, _all(image, sort)
-    tags = _all(image, sort)
-    if {tag.name for tag in tags} != set(names):
-        with writing() as session:
-            current = session.get(ContainerImage, image.id)
-            if current is not None:
-                mend(session, current, names, {}, started)
-        tags = _all(image, sort)
-    return None, started, tags
-
-
-def _all(image: ContainerImage, sort: str) -> Sequence[_Tag]:
-    """Return every tag of an image, with the value that it is sorted by."""
-    value = _COLUMNS.get(sort, Tag.name).label("value")
-    query = select(Tag.name, Tag.digest, value).where(Tag.image_id == image.id)
-    return list(map(_Tag._make, db.session.execute(query)))
-
-
-def _sort(tags: list[_Tag], query: Query, image_id: int) -> None:
+def _sorted(names: Iterable[str], query: Query, image_id: int) -> list[str]:
     descending = query.order == "desc"
-    tags.sort(key=lambda tag: version_key(tag.name), reverse=descending)
+    by_version = sorted(names, key=version_key, reverse=descending)
     if query.sort == "name":
-        return
-    if query.sort == "size":
-        sizes = sizes_of(
-            db.session(), select(Tag.image_id, Tag.digest).where(Tag.image_id == image_id)
-        )
-        values = {tag.name: sizes.get((image_id, tag.digest)) for tag in tags}
-    else:
-        values = {tag.name: tag.value for tag in tags}
+        return by_version
+    values = _sizes(image_id) if query.sort == "size" else tag_values(image_id, query.sort)
     # What is not known comes last, whichever way the rest is sorted.
-    tags[:] = [
-        *sorted(
-            (tag for tag in tags if values[tag.name] is not None),
-            key=lambda tag: values[tag.name],
-            reverse=descending,
-        ),
-        *(tag for tag in tags if values[tag.name] is None),
-    ]
+    known_values = [name for name in by_version if values.get(name) is not None]
+    known_values.sort(key=values.__getitem__, reverse=descending)
+    return [*known_values, *(name for name in by_version if values.get(name) is None)]
 
 
-@dataclass(frozen=True, slots=True)
-class _Every:
-    """All tags of an image, and which of them speak of which digest."""
-
-    tags: Sequence[_Tag]
-    folded: dict[str, list[str]]
+def _sizes(image_id: int) -> dict[str, int | None]:
+    tags = select(Tag.image_id, Tag.digest).where(Tag.image_id == image_id)
+    sizes = sizes_of(db.session(), tags)
+    return {name: sizes.get((image_id, digest)) for name, digest in tag_digests(image_id).items()}
 
 
 def _rows(
-    image: ContainerImage, host: str, visible: Sequence[_Tag], every: _Every, *, ask: bool
-) -> list[TagRow]:
-    """Return rows of the visible tags, with what all tags of the image say of each other.
+    image: ContainerImage,
+    host: str,
+    names: Sequence[str],
+    folded: Mapping[str, Sequence[str]],
+    *,
+    ask: bool,
+) -> tuple[list[TagRow], bool]:
+    """Return rows of these tags, with what all tags of the image say of each other.
+
+    And whether the store lacks something of them that the registry was not asked for.
 
     Args:
+        folded: the tags that speak of a digest, by digest.
         ask: whether the registry is asked for what the store lacks of them.
     """
-    attached = {tag.digest: every.folded.get(tag.digest, []) for tag in visible}
-    telling = [n for names in attached.values() for n in names if not n.endswith(_NAME_TELLS)]
-    names = [tag.name for tag in visible]
-    query = select(Tag).where(Tag.image_id == image.id, Tag.name.in_([*names, *telling]))
-    tags = {tag.name: tag for tag in db.session.scalars(query)}
-    problems = learn(image, tags.values()) if ask else {}
-    digests = {tag.name: tag.digest for tag in (*every.tags, *tags.values())}
-    manifests = known(tag.digest for tag in tags.values() if tag.digest)
-    children = children_of(image.path, manifests.values())
-    same = _same(digests, {tag.digest for tag in tags.values()})
+    tags = _by_name(image, names)
+    attached = {tag.digest: folded.get(tag.digest or "", []) for tag in tags.values()}
+    speaking = _by_name(image, [name for found in attached.values() for name in found])
+    telling = [tag for name, tag in speaking.items() if not name.endswith(_NAME_TELLS)]
+    wanted = [*tags.values(), *telling]
+    manifests, children = _stored(image, wanted)
+    lacking = not is_complete(manifests, children, [tag.digest for tag in wanted])
+    problems: dict[str, str] = {}
+    if lacking and ask:
+        problems = learn(image, wanted)
+        manifests, children = _stored(image, wanted)
+    same = tags_of(image.id, {tag.digest for tag in tags.values() if tag.digest})
     rows = []
     for name in filter(tags.__contains__, names):
         row = TagRow.of(tags[name])
         row.folded = sorted(attached.get(row.digest, []))
-        row.same_as = [other for other in same.get(row.digest, []) if other != name]
+        others = (other for other in same.get(row.digest or "", []) if other != name)
+        row.same_as = sorted(others, key=version_key)
         describe(row, manifests.get(row.digest or ""), children)
-        mark(row, {other: digests[other] for other in row.folded}, {**children, **manifests})
+        digests = {other: speaking[other].digest for other in row.folded if other in speaking}
+        mark(row, digests, {**children, **manifests})
         row.pull_command = pull_command(row.kind, f"{host}/{image.path}", name)
         row.problem = problems.get(name)
         rows.append(row)
-    return rows
+    return rows, lacking
 
 
-def _same(
-    digests: Mapping[str, str | None], wanted: Collection[str | None]
-) -> dict[str, list[str]]:
-    """Return the tags of each of the wanted digests, in the order of versions."""
-    found: dict[str, list[str]] = defaultdict(list)
-    for name, digest in digests.items():
-        if digest is not None and digest in wanted:
-            found[digest].append(name)
-    return {digest: sorted(names, key=version_key) for digest, names in found.items()}
+def _by_name(image: ContainerImage, names: Collection[str]) -> dict[str, Tag]:
+    if not names:
+        return {}
+    query = select(Tag).where(Tag.image_id == image.id, Tag.name.in_(names))
+    return {tag.name: tag for tag in db.session.scalars(query)}
+
+
+def _stored(
+    image: ContainerImage, tags: Iterable[Tag]
+) -> tuple[dict[str, Manifest], dict[str, Manifest]]:
+    manifests = known(tag.digest for tag in tags if tag.digest)
+    return manifests, children_of(image.path, manifests.values())
 
 
 def learn(image: ContainerImage, tags: Iterable[Tag]) -> dict[str, str]:

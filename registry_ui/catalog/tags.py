@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Self, TypeVar
+from typing import Self
 
 from ..distribution.manifest import ManifestFacts
 from ..models import Manifest, Tag
@@ -15,11 +15,8 @@ from ..names import DIGEST_TAG
 from .facts import facts_of
 
 _FOLDED = re.compile(DIGEST_TAG)
+_ALGORITHMS = ("sha256-", "sha512-")
 _SBOM = re.compile(r"spdx|cyclonedx", re.IGNORECASE)
-
-
-#: A row of the index or a part of one: what has ``name`` and ``digest``.
-AnyTag = TypeVar("AnyTag", bound=Any)
 
 
 @dataclass(slots=True)
@@ -56,27 +53,33 @@ class TagRow:
         )
 
 
-def fold(tags: Iterable[AnyTag]) -> tuple[dict[str, list[str]], list[AnyTag]]:
+def fold(names: Iterable[str], digests: Collection[str]) -> tuple[dict[str, list[str]], list[str]]:
     """Part the tags that sign or describe a digest from those that people look for.
 
-    Returns names by the digest they speak of, and all other tags. A ``sha256-…`` tag
-    whose subject has no tag stays among the others (PROTOCOLS 4.4).
+    A ``sha256-…`` tag whose subject has no tag stays among the others (PROTOCOLS 4.4).
+
+    Args:
+        names: all tags of an image.
+        digests: what they stand for; none is needed where no tag speaks of one.
+
+    Returns:
+        Names by the digest they speak of, and all other tags.
     """
-    every = list(tags)
-    subjects = {tag.digest for tag in every}
     folded: dict[str, list[str]] = defaultdict(list)
     shown = []
-    for tag in every:
-        subject = subject_of(tag.name)
-        if subject is not None and subject in subjects:
-            folded[subject].append(tag.name)
+    for name in names:
+        subject = subject_of(name)
+        if subject is not None and subject in digests:
+            folded[subject].append(name)
         else:
-            shown.append(tag)
+            shown.append(name)
     return folded, shown
 
 
 def subject_of(tag: str) -> str | None:
     """Return the digest that a ``sha256-<hex>[.sig|.att|.sbom]`` tag speaks of."""
+    if not tag.startswith(_ALGORITHMS):  # of thousands, hardly any
+        return None
     matched = _FOLDED.fullmatch(tag)
     return matched[1].replace("-", ":") if matched else None
 

@@ -1,0 +1,53 @@
+"""Whether the index has the tags that the registry lists: one call, and work meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import Future
+from datetime import datetime
+
+from ..distribution.errors import RegistryError, RegistryNotFound
+from ..extensions import release, writing
+from ..models import ContainerImage, utc_now
+from ..names import RepositoryName
+from .connection import list_threads, registry
+from .reconcile import mend, without_bin
+
+
+class Comparison:
+    """The registry's list of an image's tags, asked for when this is made.
+
+    ``error`` says after settle() why there is none; ``fresh_at`` when the registry last
+    answered.
+    """
+
+    def __init__(self, image: ContainerImage) -> None:
+        release()
+        self.error: str | None = None
+        self.fresh_at: datetime | None = utc_now()
+        self._image, self._started = image, utc_now()
+        self._answer: Future[list[str]] = list_threads().submit(
+            registry().tags, RepositoryName(image.path)
+        )
+
+    def settle(self, names: Iterable[str]) -> bool:
+        """Wait for the list; mend the index where it says otherwise; return whether it did.
+
+        Args:
+            names: the tags that the index has of the image.
+        """
+        release()
+        try:
+            listed = without_bin(self._answer.result())
+        except RegistryNotFound:
+            listed = []
+        except RegistryError as error:
+            self.error, self.fresh_at = str(error), self._image.reconciled_at
+            return False
+        if set(names) == set(listed):
+            return False
+        with writing() as session:
+            current = session.get(ContainerImage, self._image.id)
+            if current is not None:
+                mend(session, current, listed, {}, self._started)
+        return True
