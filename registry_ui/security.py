@@ -183,6 +183,11 @@ def load(path: str, right: Right = Right.SEE) -> Loaded:
 def load_image(path: str, name: str, right: Right = Right.SEE) -> tuple[Loaded, ContainerImage]:
     """Resolve a project and one of its images; NotFound where the index has no such image."""
     loaded = load(path, right)
+    return loaded, image_in(loaded, name)
+
+
+def image_in(loaded: Loaded, name: str) -> ContainerImage:
+    """Return an image of a project that was loaded; NotFound where the index has none."""
     image = db.session.scalar(
         select(ContainerImage).where(
             ContainerImage.project_id == loaded.project.id, ContainerImage.name == name
@@ -190,7 +195,7 @@ def load_image(path: str, name: str, right: Right = Right.SEE) -> tuple[Loaded, 
     )
     if image is None:
         raise NotFound
-    return loaded, image
+    return image
 
 
 def load_removal(path: str, removal_id: int) -> tuple[Removal, Place | None]:

@@ -68,7 +68,8 @@ def known(digests: Iterable[str]) -> dict[str, Manifest]:
 
 def children_of(repository: str, manifests: Iterable[Manifest]) -> dict[str, Manifest]:
     """Return the stored children of indexes, as far as this repository was seen to hold them."""
-    named = {child.digest for row in manifests for child in facts_of(row).children}
+    indexes = (row for row in manifests if row.kind == "index")
+    named = {child.digest for row in indexes for child in facts_of(row).children}
     return known(held(repository, named)) if named else {}
 
 
@@ -115,15 +116,20 @@ def is_complete(
     """
     if not all(digest in manifests for digest in digests):
         return False
-    rows = (*manifests.values(), *children.values())
     return all(
-        row.has_config or not (facts.wants_config and facts.config)
-        for row, facts in zip(rows, map(facts_of, rows), strict=True)
+        row.has_config or not _wants_config(row)
+        for row in (*manifests.values(), *children.values())
     ) and all(
-        child.digest in children and not facts_of(children[child.digest]).children
+        child.digest in children and children[child.digest].kind != "index"
         for row in manifests.values()
+        if row.kind == "index"
         for child in facts_of(row).children
     )
+
+
+def _wants_config(row: Manifest) -> bool:
+    facts = facts_of(row)
+    return facts.wants_config and facts.config is not None
 
 
 def image_config(row: Manifest) -> ImageConfig | None:

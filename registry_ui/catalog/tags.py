@@ -103,11 +103,10 @@ def describe(row: TagRow, manifest: Manifest | None, children: dict[str, Manifes
     """Add what the store knows of a manifest to a row."""
     if manifest is None:
         return
-    facts = facts_of(manifest)
-    row.kind, row.size, row.built_at = facts.kind, facts.size, manifest.built_at
-    if facts.kind != "index":
+    row.kind, row.size, row.built_at = manifest.kind, manifest.size, manifest.built_at
+    if manifest.kind != "index":
         return
-    for child in facts.platforms:
+    for child in facts_of(manifest).platforms:
         known_child = children.get(child.digest)
         row.platforms.append((child.platform, known_child.size if known_child else None))
         if known_child and known_child.built_at and row.built_at is None:
@@ -140,7 +139,7 @@ def mark(
 
 def _children(indexes: Iterable[Manifest], manifests: Mapping[str, Manifest]) -> Iterator[Manifest]:
     for index in indexes:
-        for child in facts_of(index).children:
+        for child in facts_of(index).children if index.kind == "index" else ():
             if child.digest in manifests:
                 yield manifests[child.digest]
 

@@ -10,6 +10,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -27,6 +28,8 @@ MAX_DOCUMENT = 4 * 1024 * 1024
 MAX_LISTING = 64 * 1024 * 1024
 MAX_PAGES = 10_000
 _TAG = re.compile(TAG)
+#: Bytes of a list of tags that is kept for the next time: some ten thousand tags.
+MAX_REMEMBERED = 512 * 1024
 _TAGS = re.compile(rf"{TAG}(?:\n{TAG})*")
 
 
@@ -72,20 +75,16 @@ class RegistryClient:
         Raises:
             RegistryNotFound: the registry does not know the repository.
         """
-        found: set[str] = set()
-        for page in self._pages(f"/v2/{repository}/tags/list", str(repository), ("pull",)):
-            if "tags" not in page:  # null for an emptied repository, but never absent
-                raise RegistryNonsense("the registry answered JSON of another shape")
-            names = page["tags"] or []
-            if not isinstance(names, list):
-                raise RegistryNonsense("the list of tags is no list")
-            found.update(names if _are_tags(names) else filter(_is_tag, names))
-        return sorted(found)
+        pages = [
+            _tags_of(body) if len(body) > MAX_REMEMBERED else _remembered_tags_of(body)
+            for body in self._pages(f"/v2/{repository}/tags/list", str(repository), ("pull",))
+        ]
+        return list(pages[0]) if len(pages) == 1 else sorted(set().union(*pages))
 
     def catalog(self) -> Iterator[RepositoryName]:
         """Yield every repository of the registry. Slow: the registry walks its storage."""
-        for page in self._pages("/v2/_catalog?n=100", None, ("*",)):
-            listed = page.get("repositories") or []
+        for body in self._pages("/v2/_catalog?n=100", None, ("*",)):
+            listed = json_object(body).get("repositories") or []
             if not isinstance(listed, list):
                 raise RegistryNonsense("the catalog is no list")
             for name in listed:
@@ -182,14 +181,13 @@ class RegistryClient:
 
     def _pages(
         self, path: str, repository: str | None, actions: tuple[str, ...]
-    ) -> Iterator[dict[str, Any]]:
+    ) -> Iterator[bytes]:
         target, seen = path, set[str]()
         name = None if repository is None else RepositoryName(repository)
         for _ in range(MAX_PAGES):
             seen.add(target)
             response = self._wire.send("GET", target, name, actions)
-            page = json_object(self._wire.read(response, MAX_LISTING))
-            yield page
+            yield self._wire.read(response, MAX_LISTING)
             # Only path and query of the Link count; a page that does not advance ends it.
             link = _next(response.headers.get("Link", ""))
             if not link:
@@ -205,6 +203,21 @@ def _next(links: str) -> str | None:
     """Return where a Link header says that the next page is."""
     found = (link["url"] for link in parse_header_links(links) if link.get("rel") == "next")
     return next(found, None)
+
+
+def _tags_of(body: bytes) -> tuple[str, ...]:
+    """Return the tags of an answer of the registry, sorted."""
+    page = json_object(body)
+    if "tags" not in page:  # null for an emptied repository, but never absent
+        raise RegistryNonsense("the registry answered JSON of another shape")
+    names = page["tags"] or []
+    if not isinstance(names, list):
+        raise RegistryNonsense("the list of tags is no list")
+    return tuple(sorted(set(names if _are_tags(names) else filter(_is_tag, names))))
+
+
+#: A list that is the same as last time is not read again: that of thousands takes milliseconds.
+_remembered_tags_of = lru_cache(maxsize=16)(_tags_of)
 
 
 def _are_tags(names: list[Any]) -> bool:

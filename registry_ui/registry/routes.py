@@ -20,7 +20,7 @@ from ..models import ContainerImage
 from ..names import RepositoryName, TagName
 from ..pages import Page, crumbs, ordering, page_number, search_text
 from ..projects import listing
-from ..security import Loaded, load, load_image, registry_host
+from ..security import Loaded, image_in, load, load_image, registry_host
 
 blueprint = Blueprint("registry", __name__)
 
@@ -41,7 +41,7 @@ def image(path: str, name: str) -> str:
     own = next((image for image in images if image.name == name), None)
     if own is None:
         return _folder(loaded, name, images)
-    _, row = load_image(path, name)
+    row = image_in(loaded, name)
     sort, order = ordering(SORTS, "name")
     query = Query(search_text(), sort, order, page_number())
     table = tag_table(row, query, registry_host())
