@@ -127,12 +127,14 @@ def delete_tags(path: str, name: str) -> Answer:
             errors = error.errors or {"form": error.message}
         else:
             return redirect(url_for("removals.show", path=path, removal_id=planned.id))
+    chosen = values.getlist("chosen")
     page = render_template(
         "delete_tags.html",
         project=loaded.project,
         crumbs=crumbs(path),
         image=listing.image_row(row),
-        chosen=values.getlist("chosen"),
+        chosen=chosen,
+        none_ticked=bool(request.args.get("ticked")) and not chosen,
         everything=bool(values.get("all")),
         values={field: values.get(field, "") for field in ("q", "pattern", "kind", "days")},
         attached=bool(values.get("attached")),
