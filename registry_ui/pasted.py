@@ -29,7 +29,7 @@ class AnotherRegistry(NameInvalid):
 
 
 def pasted(text: str, own_host: str) -> Reference:
-    """Read a reference as people have it: bare, with the host, in a command, in what docker printed.
+    """Read a reference as people have it: bare, with the host, in a command, in a message.
 
     >>> str(pasted("docker pull registry.example/group/app:1.0", "registry.example"))
     'group/app:1.0'
