@@ -10,6 +10,8 @@ from .names import NameInvalid, Reference, TagName
 MAX_PASTED = 1024
 
 _SCHEME = re.compile(r"(?:oci|docker|docker-daemon|https?)://", re.IGNORECASE)
+#: The API's address of a manifest, as docker prints it when it was denied.
+_MANIFEST = re.compile(r"v2/(.+)/manifests/([^/?]+)")
 _VERSION = re.compile(r"--version[= ]\s*['\"]?([^\s'\"]+)")
 #: What stands before a reference in commands and files; options aside.
 _WORDS = re.compile(
@@ -27,7 +29,7 @@ class AnotherRegistry(NameInvalid):
 
 
 def pasted(text: str, own_host: str) -> Reference:
-    """Read a reference as people have it: bare, with the host, or in the command that pulls it.
+    """Read a reference as people have it: bare, with the host, in a command, in a message.
 
     >>> str(pasted("docker pull registry.example/group/app:1.0", "registry.example"))
     'group/app:1.0'
@@ -41,7 +43,7 @@ def pasted(text: str, own_host: str) -> Reference:
     """
     if len(text) > MAX_PASTED:
         raise NameInvalid("That is too long for a reference.")
-    word = _reference_word(text)
+    word = _of_host(text, own_host) or _reference_word(text)
     host, slash, rest = _SCHEME.sub("", word).partition("/")
     if slash and host.lower() == own_host.lower():
         word = rest
@@ -56,6 +58,20 @@ def pasted(text: str, own_host: str) -> Reference:
         tag = TagName(version[1].replace("+", "_"))
         reference = Reference(reference.name, tag, reference.digest)
     return reference
+
+
+def _of_host(text: str, host: str) -> str:
+    """Return the first reference that begins with the host, wherever in the text it stands."""
+    found = re.search(
+        rf"(?<![\w.:@-]){re.escape(host)}/([^\s\"'`,;()<>\[\]]+)", text, re.IGNORECASE
+    )
+    if found is None:
+        return ""
+    rest = found[1].rstrip(".:")
+    if manifest := _MANIFEST.fullmatch(rest):
+        name, which = manifest.groups()
+        rest = f"{name}{'@' if ':' in which else ':'}{which}"
+    return f"{host}/{rest}"
 
 
 def _reference_word(text: str) -> str:

@@ -180,6 +180,18 @@ def load(path: str, right: Right = Right.SEE) -> Loaded:
     return Loaded(place, here, rights(who, here))
 
 
+def load_owner(repository: str) -> Loaded:
+    """Resolve the project that owns the whole name of an image, as clients write it.
+
+    Raises:
+        NotFound: no project owns it, or the caller may not see that project.
+    """
+    here = standing(db.session(), principal(), repository)
+    if here.project is None:
+        raise NotFound
+    return load(here.project)
+
+
 def load_image(path: str, name: str, right: Right = Right.SEE) -> tuple[Loaded, ContainerImage]:
     """Resolve a project and one of its images; NotFound where the index has no such image."""
     loaded = load(path, right)

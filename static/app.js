@@ -110,11 +110,19 @@
     link.parentElement.classList.add("failed");
   }
 
-  // A row that was tried again takes the place of the link that had the focus.
+  // What had the focus may not be in what comes, such as "Next" or a row's "Retry": then what
+  // took its place has it, and Tab goes on from there.
+  let focusWasInside = false;
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    focusWasInside = event.detail.target.contains(document.activeElement);
+  });
   document.addEventListener("htmx:afterSwap", (event) => {
-    const row = event.detail.elt;
-    if (row.matches("tr") && document.activeElement === document.body) {
-      row.querySelector("a").focus();
+    const part = event.detail.elt;
+    if (!focusWasInside || document.activeElement !== document.body) return;
+    if (part.matches("tr")) part.querySelector("a").focus();
+    else {
+      part.tabIndex = -1;
+      part.focus({ preventScroll: true });
     }
   });
 

@@ -71,6 +71,14 @@ def profile() -> str:
     return _profile()
 
 
+@blueprint.get("/-/profile/password")
+@blueprint.get("/-/profile/tokens")
+@login_required
+def profile_form() -> Response:
+    """Lead back to the profile from where the answer to one of its forms was."""
+    return redirect(url_for("accounts.profile"))
+
+
 @blueprint.post("/-/profile/password")
 @login_required
 def change_password() -> Response | tuple[str, int]:

@@ -80,6 +80,13 @@ def registry_token() -> str:
     return _registry_token(None)
 
 
+@blueprint.get("/registry-token/reveal")
+@blueprint.get("/registry-token/reset")
+def registry_token_form() -> Response:
+    """Lead back from where a new or revealed token was shown: that was once."""
+    return redirect(url_for("admin.registry_token"))
+
+
 @blueprint.post("/registry-token/reveal")
 def reveal_registry_token() -> str:
     """Show the registry token this once."""

@@ -26,6 +26,7 @@ from ..models import BinnedTag, ContainerImage, Place, Project, Tag
 from ..names import RepositoryName, TagName, is_binned
 from .connection import registry
 from .facts import facts_of, gather, known
+from .ordering import version_key
 from .parts import Parts, parts_of
 from .plans import PlannedTag, RemovalPlan
 from .reach import Reach, closure, reach
@@ -115,10 +116,12 @@ def _add_image(
         removed |= _allowed(plan, image.path, referrers, role)
     outcome = reach(tags, removed, parts.children, parts.named)
     _add_steps(plan, image, tags, removed, outcome, parts)
-    plan.name([_planned(image.path, name, rows.get(name)) for name in sorted(removed)])
+    plan.name(
+        [_planned(image.path, name, rows.get(name)) for name in sorted(removed, key=version_key)]
+    )
     gone = {tags[name] for name in removed}
     stays = (n for n, d in tags.items() if d in gone and n not in removed and not is_binned(n))
-    plan.name_kept(sorted(stays))
+    plan.name_kept(sorted(stays, key=version_key))
 
 
 def _allowed(
@@ -404,7 +407,7 @@ def _plan_whole(
         wanted = [name for name in tags if with_bin or not is_binned(name)]
         planned = {name: tags[name] for name in sorted(_allowed(plan, path, wanted, role))}
         plan.steps.append({"do": "image", "repository": path, "tags": planned})
-        visible = [name for name in planned if not is_binned(name)]
+        visible = sorted((n for n in planned if not is_binned(n)), key=version_key)
         plan.name([_planned(path, name, rows.get((path, name))) for name in visible])
     return plan
 

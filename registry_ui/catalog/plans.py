@@ -82,6 +82,11 @@ class RemovalPlan:
         """How many tags go."""
         return len(self.removes) + self.removes_more
 
+    @property
+    def all_refused(self) -> bool:
+        """Whether rules keep every tag that was asked for, so that nothing goes."""
+        return bool(self.refused) and not self.removes and self.kind in {"tag", "image"}
+
     def name(self, tags: list[PlannedTag]) -> None:
         """Add tags that go: the first by name, the rest by number."""
         room = max(0, NAMED - len(self.removes))

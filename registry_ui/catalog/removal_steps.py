@@ -193,7 +193,7 @@ def _image_step(lease: Lease, number: int, step: dict[str, Any]) -> tuple[str, s
         lease.hold()
         if tag in planned and _dangles(repository, TagName(tag)):
             _by_placeholder(lease, number, step, TagName(tag))
-    detail = f"{deleted} manifests"
+    detail = f"{deleted} manifest{'' if deleted == 1 else 's'}"
     if kept:
         detail += f"; pushed since the preview, and kept: {', '.join(kept[:10])}"
     return "deleted", detail
@@ -203,7 +203,7 @@ def _manifests_step(lease: Lease, _number: int, step: dict[str, Any]) -> tuple[s
     """Remove manifests to which no tag leads any more: what a tag needs by now, stays."""
     repository = RepositoryName(step["repository"])
     deleted, kept = _delete_all(lease, repository, step["digests"], {})
-    detail = f"{deleted} manifests"
+    detail = f"{deleted} manifest{'' if deleted == 1 else 's'}"
     if kept:
         detail += f"; {kept} are in use, and stay"
     return "deleted" if deleted or not kept else "kept", detail

@@ -29,18 +29,22 @@ def summary(config: Config, prepared: Prepared, registry: str | None) -> str:
     ]
     if not prepared.project_exists:
         lines.insert(0, f".venv/bin/flask project create {prepared.project}")
+    command, gate = "make run", ""
+    if config.gate:
+        gate = "\n  Gate       asked by the proxy before a tag changes"
+        command = "make run-gate" if registry else command
     commands = "\n".join(f"  {line}" for line in lines)
     return f"""
   Address    {config.public_url}
   Sign in    {sign_in}
-  Registry   {host} ({registry or "not started here"})
+  Registry   {host} ({registry or "not started here"}){gate}
   Logs       {config.var / "log"}
 
 Push a first image:
 
 {commands}
 
-Ctrl-C stops all; `make run` goes on with the same data.
+Ctrl-C stops all; `{command}` goes on with the same data.
 """
 
 

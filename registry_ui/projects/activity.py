@@ -39,16 +39,16 @@ KINDS = ("push", "removal", "change", "pull")
 #: The entries of the audit that are changes of members and settings, in words.
 CHANGES = {
     "namespace.create": "created the namespace",
-    "namespace.settings": "changed the settings",
+    "namespace.settings": "changed the settings of",
     "namespace.delete": "deleted the namespace",
     "project.create": "created the project",
-    "project.settings": "changed the settings",
+    "project.settings": "changed the settings of",
     "project.delete": "deleted the project",
-    "member.add": "added a member",
-    "member.change": "changed a role",
-    "member.remove": "removed a member",
-    "deploy_token.create": "created a deploy token",
-    "deploy_token.revoke": "revoked a deploy token",
+    "member.add": "added a member to",
+    "member.change": "changed a role in",
+    "member.remove": "removed a member from",
+    "deploy_token.create": "created a deploy token of",
+    "deploy_token.revoke": "revoked a deploy token of",
 }
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -26,6 +26,14 @@ def show(path: str) -> str:
     return _page(load(path, Right.DELETE))
 
 
+@blueprint.get("/<name:path>/-/bin/<int(max=2147483647):entry_id>/restore")
+@login_required
+def restore_form(path: str, entry_id: int) -> Response:
+    """Lead back to the bin from where a name that can't be used was shown."""
+    load(path, Right.DELETE)
+    return redirect(url_for("bin.show", path=path, _anchor=f"name-{entry_id}"))
+
+
 @blueprint.post("/<name:path>/-/bin/<int(max=2147483647):entry_id>/restore")
 @login_required
 def restore(path: str, entry_id: int) -> Response | tuple[str, int]:

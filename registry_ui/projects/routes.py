@@ -16,8 +16,10 @@ from ..errors import Denied, Invalid, NotFound
 from ..extensions import db
 from ..jobs import enqueue
 from ..models import ContainerImage, Project, User
+from ..names import RepositoryName
 from ..pages import crumbs, ordering, page_number, search_text
-from ..security import Loaded, actor, load, principal
+from ..presentation import image_url
+from ..security import Loaded, actor, load, load_owner, principal
 from . import listing, protection, service
 
 blueprint = Blueprint("projects", __name__)
@@ -50,9 +52,13 @@ def home() -> str:
 
 
 @blueprint.get("/<name:path>")
-def show(path: str) -> str:
-    """Show a namespace or a project."""
-    loaded = load(path)
+def show(path: str) -> str | Response:
+    """Show a namespace or a project; the whole name of an image leads to its page."""
+    try:
+        loaded = load(path)
+    except NotFound:
+        owner = load_owner(path).place.path
+        return redirect(image_url(owner, RepositoryName(path).below(owner)))
     return _project(loaded) if loaded.place.kind == "project" else _namespace(loaded)
 
 

@@ -29,6 +29,7 @@ blueprint = Blueprint("removals", __name__)
 Answer = str | Response | tuple[str, int]
 
 CHANGED = "Something was pushed since you saw the preview. Look again."
+REFUSED = "Nothing was deleted: a protection rule keeps it."
 #: So many lines of a report are shown.
 LINES = 200
 
@@ -50,7 +51,9 @@ def delete_tag(path: str, name: str, tag: str) -> Answer:
     place = {"path": path, "name": name}
     errors: dict[str, str] = {}
     if request.method == "POST":
-        if request.form.get("digest") == plan.digest:
+        if plan.all_refused:
+            errors["form"] = REFUSED
+        elif request.form.get("digest") == plan.digest:
             removal = start(actor(), plan, loaded.project)
             done = removals.run(removal.id)
             if done is not None and done.state == "done":
@@ -63,7 +66,8 @@ def delete_tag(path: str, name: str, tag: str) -> Answer:
                     return redirect(url_for("projects.show", path=path))
                 return redirect(url_for("registry.image", **place))
             return redirect(url_for("removals.show", path=path, removal_id=removal.id))
-        errors["digest"] = CHANGED
+        else:
+            errors["digest"] = CHANGED
     return _preview(
         loaded,
         plan,
@@ -83,7 +87,9 @@ def delete_image(path: str, name: str) -> Answer:
     plan = plan_image(row, bin_days=_bin_days(), role=loaded.acting_role)
     errors: dict[str, str] = {}
     if request.method == "POST":
-        if request.form.get("confirm") != row.path:
+        if plan.all_refused:
+            errors["form"] = REFUSED
+        elif request.form.get("confirm") != row.path:
             errors["confirm"] = f"Type {row.path} to confirm."
         elif request.form.get("digest", plan.digest) != plan.digest:
             errors["digest"] = CHANGED
@@ -121,12 +127,14 @@ def delete_tags(path: str, name: str) -> Answer:
             errors = error.errors or {"form": error.message}
         else:
             return redirect(url_for("removals.show", path=path, removal_id=planned.id))
+    chosen = values.getlist("chosen")
     page = render_template(
         "delete_tags.html",
         project=loaded.project,
         crumbs=crumbs(path),
         image=listing.image_row(row),
-        chosen=values.getlist("chosen"),
+        chosen=chosen,
+        none_ticked=bool(request.args.get("ticked")) and not chosen,
         everything=bool(values.get("all")),
         values={field: values.get(field, "") for field in ("q", "pattern", "kind", "days")},
         attached=bool(values.get("attached")),

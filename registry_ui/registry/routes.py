@@ -19,8 +19,9 @@ from ..jobs import enqueue
 from ..models import ContainerImage
 from ..names import RepositoryName, TagName
 from ..pages import Page, crumbs, ordering, page_number, search_text
+from ..presentation import image_url
 from ..projects import listing
-from ..security import Loaded, image_in, load, load_image, registry_host
+from ..security import Loaded, image_in, load, load_image, load_owner, registry_host
 
 blueprint = Blueprint("registry", __name__)
 
@@ -105,6 +106,13 @@ def one_row(path: str, name: str, tag: str) -> str:
         row=tag_row(row, TagName(tag), registry_host()),
         can=loaded.can,
     )
+
+
+@blueprint.get("/<name:path>:<tag:tag>")
+def reference(path: str, tag: str) -> Response:
+    """Take a reference as people type it: image, colon, tag."""
+    owner = load_owner(path).place.path
+    return redirect(image_url(owner, RepositoryName(path).below(owner), "tag", tag=tag))
 
 
 @blueprint.get("/<name:path>/-/tags/<tag:tag>", defaults={"name": ""})

@@ -7,14 +7,17 @@ from dataclasses import dataclass
 
 from ..errors import Invalid
 from ..names import NameInvalid, Reference
-from ..pasted import AnotherRegistry, pasted
+from ..pasted import MAX_PASTED, AnotherRegistry, pasted
 
+#: Free words have no more characters; a reference, with the command around it, may have.
 MAX_LENGTH = 255
 #: More words than these narrow nothing down any more.
 MAX_WORDS = 6
 #: Fewer digits of a digest would find too much.
 LEAST_DIGITS = 7
 
+#: A whole digest among other words, as docker prints it after a push or a pull.
+_PRINTED = re.compile(r"\bsha256:[0-9a-f]{64}\b")
 _DIGEST = re.compile(rf"@?(?:(sha256|sha512):)?([0-9a-f]{{{LEAST_DIGITS},128}})")
 
 
@@ -53,9 +56,8 @@ def parse(text: str, host: str) -> Query:
         Invalid: it is too long.
     """
     text = " ".join(text.replace("\x00", " ").split())
-    if len(text) > MAX_LENGTH:
-        message = f"Search for {MAX_LENGTH} characters at most."
-        raise Invalid(message, {"q": message})
+    if len(text) > MAX_PASTED:
+        raise _too_long()
     if not text:
         return Query("")
     if found := _DIGEST.fullmatch(text.lower()):
@@ -67,7 +69,8 @@ def parse(text: str, host: str) -> Query:
     except AnotherRegistry as error:
         return Query(text, another=str(error))
     except NameInvalid:
-        return _free(text)
+        printed = _PRINTED.search(text.lower())
+        return Query(text, digest=printed[0]) if printed else _free(text)
     name = str(reference.name)
     whole = "/" in name or reference.tag is not None or reference.digest is not None
     if not whole:
@@ -89,11 +92,18 @@ def _of_reference(text: str, reference: Reference) -> Query:
 
 def _free(text: str) -> Query:
     """Read words that are no reference: such as ``App``, ``shop api`` or ``:1.0``."""
+    if len(text) > MAX_LENGTH:
+        raise _too_long()
     image, colon, tag = text.partition(":")
     if colon and " " not in tag:
         words = _words(image)
         return Query(text, words=words, tag=tag, image_words=words)
     return Query(text, words=_words(text), tag="" if " " in text else text)
+
+
+def _too_long() -> Invalid:
+    message = f"Search for {MAX_LENGTH} characters at most."
+    return Invalid(message, {"q": message})
 
 
 def _words(text: str) -> tuple[str, ...]:

@@ -103,7 +103,11 @@ def everything(session: Session, reader: Principal, filters: Filters) -> Listing
 def _page(
     session: Session, condition: ColumnElement[bool] | None, filters: Filters
 ) -> tuple[list[TokenDecision], int | None]:
-    """Return a page and where the next begins. Nothing is counted: there may be a million."""
+    """Return a page and where the next begins. Nothing is counted: there may be a million.
+
+    Pages follow the rows as they were written; each process writes its own once a second, so
+    that within a page the moments decide.
+    """
     query = select(TokenDecision).order_by(TokenDecision.id.desc()).limit(PER_PAGE + 1)
     if condition is not None:
         query = query.where(condition)
@@ -116,7 +120,8 @@ def _page(
     if filters.before is not None:
         query = query.where(TokenDecision.id < filters.before)
     found = list(session.scalars(query))
-    return found[:PER_PAGE], found[PER_PAGE - 1].id if len(found) > PER_PAGE else None
+    older = found[PER_PAGE - 1].id if len(found) > PER_PAGE else None
+    return sorted(found[:PER_PAGE], key=lambda row: row.at, reverse=True), older
 
 
 def _visible(session: Session, reader: Principal, found: list[TokenDecision]) -> set[str]:

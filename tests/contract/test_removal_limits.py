@@ -161,3 +161,21 @@ def test_platforms_of_an_index_are_named_even_if_they_are_the_same_image(shop):
     goes = Page(answer.text).section("What goes")
     assert "linux/amd64" in goes
     assert "linux/arm" in goes
+
+
+@pytest.mark.parametrize("bin_days", ["", "?for_good=1"], ids=["with the bin", "for good"])
+@pytest.mark.parametrize("what", ["app/-/tags/1.0", "app"], ids=["tag", "image"])
+def test_the_preview_of_what_a_rule_keeps_says_why_and_offers_no_deletion(shop, what, bin_days):
+    path, address = f"{shop.shop}/app", f"/{shop.shop}/-/images/{what}/-/delete{bin_days}"
+    shop.push_and_index(path, {"1.0": ONE})
+    shop.rule(shop.shop, "1.*")
+    page = shop.page(address)
+    assert f"{path}:1.0 tag 1.0 is immutable in {path}" in page.section("What stays")
+    assert "Protection rules" in page.text
+    assert "to confirm" not in page.text
+    assert "digest" not in page.hidden
+    answer = shop.browser("maintainer").post(address, {"confirm": path})
+    assert answer.status_code == 422
+    assert "a protection rule keeps it" in answer.text
+    assert shop.live(path) == {"1.0": ONE.digest}
+    assert shop.rows(Removal) == []

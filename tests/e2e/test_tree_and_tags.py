@@ -176,6 +176,17 @@ def test_tags_are_filtered_sorted_and_paged_in_place_and_the_way_back_is_right(p
     expect(names.first).to_contain_text("2.0")
 
 
+def test_after_next_the_keyboard_goes_on_with_the_new_page_of_tags(project, visitor):
+    visitor.go(f"/{project}/-/images/many")
+    visitor.link("Next").focus()
+    visitor.page.keyboard.press("Enter")
+    names = visitor.page.get_by_role("table", name="Tags of").get_by_role("rowheader")
+    expect(names).to_have_count(11)
+    expect(visitor.page.locator("#tags-part")).to_be_focused()
+    visitor.page.keyboard.press("Tab")
+    assert focused(visitor.page) == "Tag"
+
+
 def test_without_javascript_tags_are_filtered_and_sorted_by_links(project, plain):
     plain.go(f"/{project}/-/images/many")
     names = plain.page.get_by_role("table", name="Tags of").get_by_role("rowheader")

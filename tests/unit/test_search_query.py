@@ -68,6 +68,8 @@ def test_a_whole_reference_is_known_as_one(text, reference):
         (DIGEST.upper(), DIGEST),
         (f"@{DIGEST}", DIGEST),
         (HEX, DIGEST),
+        (f"1.0: digest: {DIGEST} size: 1234", DIGEST),
+        (f"Digest: {DIGEST}", DIGEST),
         ("0123456", "sha256:0123456"),
         ("sha512:abcdef0", "sha512:abcdef0"),
         ("ABCDEF0", "sha256:abcdef0"),
@@ -93,3 +95,10 @@ def test_nothing_is_looked_for_without_a_text_and_a_long_one_is_refused():
     assert parse("a" * MAX_LENGTH, HOST).words
     with pytest.raises(Invalid, match="255 characters at most"):
         parse("a" * (MAX_LENGTH + 1), HOST)
+
+
+def test_a_reference_may_be_longer_than_words():
+    """The longest that there are come from a page's own copy button."""
+    reference = f"{'a/' * 120}app:{'v' * 128}"
+    query = parse(f"docker pull {HOST}/{reference}", HOST)
+    assert str(query.reference) == reference

@@ -64,7 +64,7 @@ def test_pushes_pulls_removals_and_changes_are_told_newest_first_under_their_day
     assert found[1].startswith("alice pushed acme/open/web:v2")
     assert found[2].startswith("alice pushed acme/open/web:v1")
     assert found[3] == "2 pulls of acme/open/web"
-    assert found[4].startswith("test created the project in acme/open")
+    assert found[4].startswith("test created the project acme/open")
     assert headings(acme, url)[1:3] == ["Today", "Yesterday"]
 
 
@@ -111,6 +111,14 @@ def test_changes_are_for_maintainers(acme, who, sees):
         assert ("added a member" in acme.browser(who).get(url).text) is sees, (url, who)
 
 
+def test_a_change_reads_as_a_sentence(acme):
+    acme.browser("admin").post("/-/new/project", {"parent": "acme", "name": "new"})
+    acme.browser("admin").post("/acme/new/-/members", {"username": "alice", "role": "guest"})
+    text = Page(acme.browser("admin").get("/acme/new/-/activity").text).text
+    assert "admin created the project acme/new" in text
+    assert "admin added a member to acme/new" in text
+
+
 def test_a_guest_of_a_project_does_not_read_its_changes(acme):
     acme.member("acme/veiled", "alice", "developer")
     assert "added a member" not in acme.browser("guest").get("/acme/veiled/-/activity").text
@@ -125,8 +133,8 @@ def test_what_was_done_to_an_earlier_project_of_that_name_is_not_told(acme):
         session.delete(session.query(Project).filter_by(path="acme/veiled").one())
         session.commit()
     acme.project("acme/veiled", "public")
-    assert [line.partition(" in ")[0] for line in lines(acme, "/acme/veiled/-/activity")] == [
-        "test created the project"
+    assert lines(acme, "/acme/veiled/-/activity") == [
+        "test created the project acme/veiled visibility: public"
     ]
 
 

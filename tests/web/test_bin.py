@@ -77,6 +77,19 @@ def test_a_removed_tag_is_kept_whole_and_no_list_shows_it(site, graph):
         assert site.owner.get(f"{PAGE}/-/tags/{bin_tag}{page}").status_code == 404
 
 
+def test_the_list_of_tags_and_the_report_of_a_removal_lead_to_the_bin(site, graph):
+    graph.tag(IMAGE, v1=graph.image("one"), v2=graph.image("two"), v3=graph.image("three"))
+    adopt(site)
+    assert Page(site.owner.get(PAGE).text).links["Bin"] == BIN
+    for form, leads in ({"chosen": "v1"}, True), ({"chosen": "v2", "for_good": "1"}, False):
+        plan = site.owner.post(f"{PAGE}/-/delete-tags", form).headers["Location"]
+        site.owner.post(f"{plan}/confirm")
+        report = Page(site.owner.get(plan).text)
+        assert "Back to the project" in report.links
+        assert ("Bin" in report.links) is leads
+    assert "1 manifest " in report.text
+
+
 def test_an_event_about_a_name_of_the_bin_makes_no_tag(site, graph):
     graph.tag(IMAGE, v1=graph.image("one"))
     adopt(site)

@@ -140,6 +140,25 @@ def test_tags_go_by_what_they_match_as_a_whole(site, graph, form, left):
     assert sorted(graph.tags[IMAGE]) == left
 
 
+def test_a_plan_counts_the_tags_that_go_and_names_them_in_the_order_of_versions(site, graph):
+    graph.tag(IMAGE, **{tag: graph.image(tag) for tag in ("1.10", "1.9", "2.0", "2.0-rc1")})
+    adopt(site)
+    goes = Page(site.owner.get(plan(site, all="1")).text).section("What goes")
+    assert goes.startswith("4 tags")
+    named = [word.rpartition(":")[2] for word in goes.split() if word.startswith(IMAGE)]
+    assert named == ["1.9", "1.10", "2.0-rc1", "2.0"]
+
+
+def test_who_ticked_nothing_is_told_so(site, graph):
+    graph.tag(IMAGE, v1=graph.image("one"))
+    adopt(site)
+    words = "No tag was ticked"
+    assert words in site.owner.get(f"{PAGE}?ticked=1").text
+    assert words not in site.owner.get(f"{PAGE}?ticked=1&chosen=v1").text
+    assert words not in site.owner.get(PAGE).text
+    assert 'name="ticked"' in site.owner.get(LIST).text
+
+
 def test_tags_go_by_age_and_those_of_unknown_age_stay(site, graph):
     graph.tag(IMAGE, old=graph.image("old"), new=graph.image("new"), unknown=graph.image("x"))
     graph.tag(IMAGE, built=graph.image("built", created="2020-01-01T00:00:00Z"))

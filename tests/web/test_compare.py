@@ -84,10 +84,10 @@ def test_it_says_what_a_pull_costs_who_has_the_other(site):
 
 def test_every_layer_stands_once_and_says_where_it_is(site):
     rows = compare(site, "acme/app:1.0", "acme/app:2.0").table("Layers of both")
-    assert [(row["In"], row["Made by"], row["Change"]) for row in rows] == [
-        ("both", "RUN base", DASH),
-        ("only from", "RUN old", f"{MINUS}500 B"),
-        ("only to", "RUN new", "+700.0 kB"),
+    assert [(row["Layer"], row["Made by"], row["Change"]) for row in rows] == [
+        ("shared", "RUN base", DASH),
+        ("gone", "RUN old", f"{MINUS}500 B"),
+        ("new", "RUN new", "+700.0 kB"),
     ]
 
 

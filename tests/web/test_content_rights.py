@@ -36,6 +36,13 @@ def test_the_content_of_an_image_is_for_those_who_may_pull(site):
         assert [words in texts for words in CONTENT] == [who != "guest"] * len(CONTENT), who
 
 
+def test_who_may_see_and_not_pull_is_told_why_there_is_so_little(site):
+    words = "lets you see this tag, but not pull it"
+    for who in (*ROLES, "admin"):
+        text = site.browser(who).get("/acme/app/-/tags/v1").text
+        assert (words in text) is (who == "guest"), who
+
+
 def test_the_digest_of_another_projects_manifest_opens_nothing(site):
     """An index may name any digest; its children are shown as far as this repository has them."""
     hidden = site.graph.tags["other/app"]["v1"]

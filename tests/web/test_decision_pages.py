@@ -161,6 +161,13 @@ def test_the_list_is_paged_newest_first_and_every_row_is_on_one_page(acme):
     assert "oldest" in seen[2][0]
 
 
+def test_what_several_processes_wrote_is_in_the_order_of_its_moments(acme):
+    """Each writes its own once a second: the later moment may have the smaller number."""
+    fill(acme, 1, rule="later", granted="", at=utc_now())
+    fill(acme, 1, rule="earlier", granted="", at=utc_now() - timedelta(seconds=1))
+    assert ["later" in row for row in rows(acme, "bob")] == [True, False]
+
+
 def test_filters_are_in_the_url_and_act_on_everything(acme):
     fill(acme, 60)
     fill(acme, 1, repository="acme/app/web", granted="", rule="because")

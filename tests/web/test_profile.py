@@ -46,6 +46,13 @@ def test_a_token_is_shown_once_and_never_again(alice):
     }
 
 
+@pytest.mark.parametrize("form", ["tokens", "password"])
+def test_the_address_of_an_answer_leads_back_to_the_profile(alice, form):
+    """Somebody presses Enter in the address bar, or signs in again after a while."""
+    answer = alice.browser("alice").get(f"/-/profile/{form}")
+    assert answer.headers["Location"] == "/-/profile"
+
+
 def test_only_its_hash_is_stored(alice):
     secret = make(alice)
     assert secret not in str(alice.dump())

@@ -187,6 +187,34 @@ def test_an_image_without_an_sbom_says_how_to_attach_one(site, graph):
     assert "/-/sbom" not in "".join(page(site).links.values())
 
 
+COSIGN = "application/vnd.dev.cosign.simplesigning.v1+json"
+
+
+def test_a_signature_leads_to_what_it_signs_and_runs_nothing(site, graph):
+    """Cosign gives it the config of an image, in which nothing stands."""
+    image = graph.image("one")
+    proof = graph.artifact(graph.blob({"signed": True}, COSIGN), config=OCI_CONFIG)
+    tag = image.replace(":", "-") + ".sig"
+    graph.tag(IMAGE, **{"v1": image, "latest": image, tag: proof})
+    adopt(site)
+    shown = page(site, f"/{IMAGE}/-/tags/{tag}")
+    assert "signature" in shown.text
+    assert shown.facts["Attached to"].startswith("latest, v1")
+    assert shown.links["v1"] == PAGE
+    assert "Working directory" not in shown.facts
+    assert page(site).facts["Working directory"] == "/"
+    assert "Attached to" not in page(site).facts
+
+
+def test_an_artifact_with_a_subject_names_it_even_where_no_tag_stands_for_it(site, graph):
+    about = {"mediaType": OCI, "digest": sha256(b"gone"), "size": 1}
+    graph.tag(IMAGE, v1=graph.artifact(graph.blob({}), subject=about))
+    adopt(site)
+    fact = page(site).facts["Attached to"]
+    assert fact.startswith(sha256(b"gone").partition(":")[2][:12])
+    assert "no tag stands for" in fact
+
+
 def test_documents_are_fetched_once_and_then_known(attested, registry):
     first = page(attested)
     registry.asked.clear()

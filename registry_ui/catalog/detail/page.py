@@ -13,7 +13,7 @@ from ...names import TagName
 from ..facts import children_of, facts_of, in_full
 from ..moments import moments_of
 from ..ordering import version_key
-from ..tags import describe, is_for_oras
+from ..tags import describe, is_for_oras, subject_of
 from .commands import commands
 from .current import current
 from .printed import printed
@@ -52,6 +52,9 @@ def tag_view(
     manifest = in_full(tag.digest) if tag.digest else None
     if manifest is not None:
         _describe(view, image, manifest, wanted)
+        view.subject = view.subject or facts_of(manifest).subject
+    if view.subject:
+        view.subject_tags = _tags_of(image, view.subject)
     repository = f"{host}/{image.path}"
     view.commands = commands(view.kind, repository, tag.name, tag.digest)
     _add_moments(view, image, repository, ALL_MOMENTS if wanted.all_moments else MOMENTS)
@@ -60,12 +63,15 @@ def tag_view(
 
 def _base(image: ContainerImage, tag: Tag) -> TagView:
     view = TagView.of(tag)
+    view.subject = subject_of(tag.name) or ""
     if tag.digest:
-        query = select(Tag.name).where(
-            Tag.image_id == image.id, Tag.digest == tag.digest, Tag.name != tag.name
-        )
-        view.same_as = sorted(db.session.scalars(query), key=version_key)
+        view.same_as = [name for name in _tags_of(image, tag.digest) if name != tag.name]
     return view
+
+
+def _tags_of(image: ContainerImage, digest: str) -> list[str]:
+    query = select(Tag.name).where(Tag.image_id == image.id, Tag.digest == digest)
+    return sorted(db.session.scalars(query), key=version_key)
 
 
 def _describe(view: TagView, image: ContainerImage, manifest: Manifest, wanted: Wanted) -> None:

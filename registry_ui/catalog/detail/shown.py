@@ -47,12 +47,15 @@ def show(view: TagView, manifest: Manifest) -> None:
     if facts.kind == "chart":
         _show_chart(view, manifest)
     config = image_config(manifest)
-    if config is not None:
-        _show_config(view, config)
+    if config is not None and config.problem:
+        view.problems.append(f"its configuration: {config.problem}")
     if facts.kind == "image":
         _show_layers(view, facts, config or ImageConfig())
         view.dockerfile = reconstruct(config or ImageConfig())
+        if config is not None:
+            view.config = _config_view(config)
     else:
+        # A signature may have the config of an image as well, but nothing that runs.
         view.files = [FileView(f.title, f.media_type, f.digest, f.size) for f in facts.layers]
 
 
@@ -81,10 +84,8 @@ def _show_layers(view: TagView, facts: ManifestFacts, config: ImageConfig) -> No
     ]
 
 
-def _show_config(view: TagView, config: ImageConfig) -> None:
-    if config.problem:
-        view.problems.append(f"its configuration: {config.problem}")
-    view.config = ConfigView(
+def _config_view(config: ImageConfig) -> ConfigView:
+    return ConfigView(
         os=config.os,
         architecture=config.platform.partition("/")[2],
         user=config.user,

@@ -122,7 +122,10 @@ class ConfigView:
 
 @dataclass(slots=True)
 class TagView(TagRow):
-    """Everything that the page of one tag shows."""
+    """Everything that the page of one tag shows.
+
+    ``subject`` is the digest of what it signs or describes, with the tags of that.
+    """
 
     media_type: str = ""
     artifact_type: str = ""
@@ -141,6 +144,8 @@ class TagView(TagRow):
     raw_config: str | None = None
     problems: list[str] = field(default_factory=list)
     referrers: list[ReferrerView] = field(default_factory=list)
+    subject: str = ""
+    subject_tags: list[str] = field(default_factory=list)
     moments: list[MomentView] = field(default_factory=list)
     moments_total: int = 0
 
