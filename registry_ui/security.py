@@ -193,8 +193,8 @@ def load_image(path: str, name: str, right: Right = Right.SEE) -> tuple[Loaded, 
     return loaded, image
 
 
-def load_removal(path: str, removal_id: int) -> tuple[Removal, Place | None]:
-    """Return a removal and the place that it is of, or None where that is gone.
+def load_removal(path: str, removal_id: int) -> tuple[Removal, Loaded | None]:
+    """Return a removal and the place that it is of, loaded, or None where that is gone.
 
     Raises:
         NotFound: there is none, or it is not the caller's business.
@@ -206,10 +206,10 @@ def load_removal(path: str, removal_id: int) -> tuple[Removal, Place | None]:
     if row is None:
         raise NotFound
     if row.project_id is not None:
-        place = load(path, Right.DELETE).place
-        if place.id != row.project_id:
+        loaded = load(path, Right.DELETE)
+        if loaded.place.id != row.project_id:
             raise NotFound  # of an earlier place at this path
-        return row, place
+        return row, loaded
     if row.requested_by != principal().username and not principal().is_admin:
         raise NotFound
     return row, None

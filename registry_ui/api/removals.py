@@ -95,10 +95,10 @@ def removal(path: str, removal_id: int) -> Response:
 @blueprint.post(ONE + "/confirm")
 def confirm_removal(path: str, removal_id: int) -> tuple[Response, int]:
     """Carry out a plan: that one, and nothing else."""
-    row, place = load_removal(path, removal_id)
-    if place is None:
+    row, loaded = load_removal(path, removal_id)
+    if loaded is None:
         raise NotFound
-    started = start_planned(actor(), row.id, place)
+    started = start_planned(actor(), row.id, loaded.place, loaded.acting_role)
     enqueue("run_removal", started.id)
     return jsonify(_removal(started)), 202
 

@@ -67,6 +67,37 @@ def test_a_plan_is_made_confirmed_and_followed(site, graph):
     assert ask(f"{one}/cancel").status_code == 404
 
 
+@pytest.mark.parametrize("body", [{"pattern": "v*"}, {"all": True}], ids=["tags", "image"])
+def test_a_plan_is_confirmed_only_by_those_whom_the_rules_let_delete_it(site, graph, body):
+    site.users("maintainer")
+    site.member("acme", "maintainer", "maintainer")
+    site.rule("acme/app", "v*", "owner")
+    number = client(site)(URL, {"image": "web", **body}).json["id"]
+    page = f"/acme/app/-/removals/{number}/confirm"
+    for refused in (
+        client(site, "maintainer")(f"{URL}/{number}/confirm"),
+        site.browser("maintainer").post(page),
+    ):
+        assert refused.status_code == 403
+        assert "tag v1 is protected in acme/app/web: delete needs Owner" in refused.text
+    assert site.row(Removal).state == "planned"
+    assert len(graph.tags[IMAGE]) == 3
+    assert site.owner.post(page).status_code == 302
+    assert "v1" not in graph.tags[IMAGE]
+
+
+def test_a_rule_that_came_after_the_plan_holds_when_it_is_confirmed(site, graph):
+    ask = client(site)
+    number = ask(URL, {"image": "web", "pattern": "pr-*"}).json["id"]
+    site.rule("acme/app", "pr-*")
+    refused = ask(f"{URL}/{number}/confirm")
+    assert refused.status_code == 403
+    assert refused.json["error"]["message"] == (
+        "Not allowed: tag pr-1 is immutable in acme/app/web."
+    )
+    assert "pr-1" in graph.tags[IMAGE]
+
+
 def test_a_whole_image_goes_and_a_plan_is_discarded(site, graph):
     ask = client(site)
     number = ask(URL, {"image": "web", "all": True}).json["id"]
