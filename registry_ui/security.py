@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -183,6 +184,7 @@ def load(path: str, right: Right = Right.SEE) -> Loaded:
 def load_image(path: str, name: str, right: Right = Right.SEE) -> tuple[Loaded, ContainerImage]:
     """Resolve a project and one of its images; NotFound where the index has no such image."""
     loaded = load(path, right)
+    _require_reach([f"{path}/{name}" if name else path])
     image = db.session.scalar(
         select(ContainerImage).where(
             ContainerImage.project_id == loaded.project.id, ContainerImage.name == name
@@ -205,6 +207,8 @@ def load_removal(path: str, removal_id: int) -> tuple[Removal, Loaded | None]:
     )
     if row is None:
         raise NotFound
+    if principal().reach is not None:
+        _require_reach([row.target.partition(":")[0], *(s["repository"] for s in row.plan)])
     if row.project_id is not None:
         loaded = load(path, Right.DELETE)
         if loaded.place.id != row.project_id:
@@ -213,6 +217,16 @@ def load_removal(path: str, removal_id: int) -> tuple[Removal, Loaded | None]:
     if row.requested_by != principal().username and not principal().is_admin:
         raise NotFound
     return row, None
+
+
+def _require_reach(repositories: Iterable[str]) -> None:
+    """Hide what a bound token does not reach: one for a project's path alone opens its root image.
+
+    Raises NotFound.
+    """
+    reach = principal().reach
+    if reach is not None and not all(map(reach.covers, repositories)):
+        raise NotFound
 
 
 def _visible(who: Principal, here: Standing) -> bool:

@@ -73,9 +73,10 @@ def project(path: str) -> Response:
 
 @blueprint.get("/projects/<name:path>/-/images")
 def images(path: str) -> Response:
-    """List the images of a project."""
-    place = load(path).project
+    """List the images of a project, those that the caller's token reaches."""
+    place, reach = load(path).project, g.principal.reach
     rows = sorted(listing.images(db.session(), place), key=lambda row: row.name)
+    rows = [row for row in rows if reach is None or reach.covers(row.path)]
     return jsonify(images=[_image(row) for row in rows])
 
 

@@ -40,9 +40,9 @@ def site(served, graph):
     return served
 
 
-def client(site, user="owner", *scopes):
-    """Posts and gets JSON with an access token."""
-    secret = site.access_token(user, *(scopes or ("delete_registry",)))
+def client(site, user="owner", *scopes, **more):
+    """Posts and gets JSON with an access token; more: reach, reach_exact."""
+    secret = site.access_token(user, *(scopes or ("delete_registry",)), **more)
     headers = {"Authorization": f"Bearer {secret}"}
     test_client = site.app.test_client()
     return lambda url, body=None, method="POST": test_client.open(
@@ -65,6 +65,34 @@ def test_a_plan_is_made_confirmed_and_followed(site, graph):
     assert sorted(graph.tags[IMAGE]) == ["v1", "v2"]
     assert ask(f"{one}/confirm").status_code == 409
     assert ask(f"{one}/cancel").status_code == 404
+
+
+def test_a_token_for_one_repository_removes_nothing_of_the_others_of_its_project(site, graph):
+    graph.tag("acme/app", root=graph.image("root"))
+    adopt(site)
+    planned = client(site)(URL, {"image": "web", "all": True}).json["id"]
+    bound = {"reach": "acme/app", "reach_exact": True}
+    ask = client(site, "owner", "delete_registry", **bound)
+    assert ask(URL, {"image": "web", "tags": ["v1"]}).status_code == 404
+    one = f"{URL}/{planned}"
+    assert ask(one, method="GET").status_code == 404
+    assert ask(f"{one}/confirm").status_code == ask(f"{one}/cancel").status_code == 404
+    assert site.row(Removal).state == "planned"
+    assert len(graph.tags[IMAGE]) == 3
+    own = ask(URL, {"image": "", "all": True}).json["id"]
+    assert ask(f"{URL}/{own}/confirm").status_code == 202
+    assert graph.tags["acme/app"] == {}
+
+
+def test_a_token_for_one_repository_confirms_no_dry_run_of_its_whole_project(site):
+    site.change(Tag, {"pushed_at": utc_now() - timedelta(days=9)})
+    policy = {"images": "*", "keep_last": "1"}
+    assert site.owner.post("/acme/app/-/retention", policy).status_code == 302
+    number = site.row(Removal, kind="retention").id
+    bound = {"reach": "acme/app", "reach_exact": True}
+    ask = client(site, "owner", "delete_registry", **bound)
+    assert ask(f"{URL}/{number}/confirm").status_code == 404
+    assert site.row(Removal).state == "planned"
 
 
 @pytest.mark.parametrize("body", [{"pattern": "v*"}, {"all": True}], ids=["tags", "image"])
