@@ -97,8 +97,7 @@ def catalog() -> Response:
     """
     if not g.principal.lets_through(Right.PULL):
         raise Denied("The token has no scope that pulls.", hint="It needs read_registry.")
-    asked = request.args.get("n", "")
-    n = min(int(asked), MAX_CATALOG) if asked.isascii() and asked.isdigit() else MAX_CATALOG
+    n = _how_many(MAX_CATALOG, MAX_CATALOG)
     last = request.args.get("last", "")[:255].replace("\x00", "")
     found = listing.repositories(db.session(), g.principal, last, n + 1)
     response = jsonify(repositories=found[:n])
@@ -112,9 +111,7 @@ def catalog() -> Response:
 def search() -> Response:
     """Find namespaces, projects, images and tags; ``n`` of each kind at most."""
     query = parse(request.args.get("q", ""), registry_host())
-    asked = request.args.get("n", "")
-    is_number = asked.isascii() and asked.isdigit() and len(asked) < 8
-    n = min(int(asked), MAX_FOUND) if is_number else DEFAULT_FOUND
+    n = _how_many(DEFAULT_FOUND, MAX_FOUND)
     found = Finder(db.session(), g.principal).find(query, n)
     return jsonify(
         query=query.text,
@@ -127,6 +124,13 @@ def search() -> Response:
         tags=[_tag_hit(hit) for hit in found.tags],
         more=[kind for kind, hits in found.kinds.items() if hits.more],
     )
+
+
+def _how_many(usual: int, most: int) -> int:
+    """Return how many the URL asks for, ``usual`` for anything that is no number."""
+    asked = request.args.get("n", "")
+    is_number = asked.isascii() and asked.isdigit() and len(asked) < 8
+    return min(int(asked), most) if is_number else usual
 
 
 def _image_hit(hit: ImageHit) -> dict[str, Any]:

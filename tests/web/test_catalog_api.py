@@ -59,7 +59,7 @@ def test_it_is_paged_as_the_registrys_own(ask):
     assert [path for page in pages for path in page] == of(*VISIBILITIES)
 
 
-@pytest.mark.parametrize("query", ["?n=abc", "?n=-1", "?n=99999999999999", "?last=%00", "?n=²"])
+@pytest.mark.parametrize("query", ["?n=abc", "?n=-1", "?n=" + "9" * 5000, "?last=%00", "?n=²"])
 def test_a_page_that_is_none_is_the_first(ask, query):
     assert ask("reporter", query).json["repositories"] == of(*VISIBILITIES)
 

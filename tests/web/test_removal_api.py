@@ -162,6 +162,19 @@ def test_a_body_that_asks_for_nothing_or_nonsense_plans_nothing(site, body):
 
 
 @pytest.mark.parametrize(
+    "body",
+    [b"[" * 100_000, b'{"image": "\\ud800"}', b'{"image": "web\\u0000"}', b"{"],
+    ids=["deep", "half a character", "NUL", "broken"],
+)
+def test_a_body_that_python_or_the_database_stumbles_over_is_refused(site, body):
+    secret = site.access_token("owner", "delete_registry")
+    headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
+    answer = site.app.test_client().post(URL, data=body, headers=headers)
+    assert answer.status_code == 422
+    assert answer.json["error"]["message"]
+
+
+@pytest.mark.parametrize(
     ("user", "scopes", "status"),
     [
         ("developer", ("delete_registry",), 403),
