@@ -76,6 +76,10 @@ def test_an_image_without_a_history_has_none():
     assert reconstruct(ImageConfig()) == ""
 
 
+def test_half_a_character_is_written_as_what_every_page_can_hold():
+    assert written(r'CMD ["\ud800" "é"]')[2].encode() == 'CMD ["?", "é"]\n'.encode()
+
+
 #: Each is a step that takes long where the square of its length counts, or that goes too deep.
 HOSTILE = (
     "HEALTHCHECK &{[" + '"a" ' * 1000,

@@ -6,6 +6,7 @@ import json
 import re
 
 from ...distribution.manifest import HistoryLine, ImageConfig
+from ...distribution.untrusted import MAX_TEXT, plain_text
 
 HEADER = """\
 # Reconstructed from the history of the image: a reading aid, not the file it was built from.
@@ -118,7 +119,8 @@ def _list(value: str) -> str:
         words = json.loads(value.replace('" "', '", "'))
     except (ValueError, RecursionError):
         return _joined(value)
-    return json.dumps(words, ensure_ascii=False)
+    # Escapes that were read may be half a character, which no page can hold.
+    return plain_text(json.dumps(words, ensure_ascii=False), 2 * MAX_TEXT)
 
 
 def _health(value: str) -> str:
