@@ -170,8 +170,6 @@ def load(path: str, right: Right = Right.SEE) -> Loaded:
     """
     who = principal()
     here = standing(db.session(), who, path)
-    if not here.exact:
-        raise NotFound
     if not _visible(who, here):
         raise NotFound
     decision = decide(who, here, right)
@@ -230,10 +228,12 @@ def _require_reach(repositories: Iterable[str]) -> None:
 
 
 def _visible(who: Principal, here: Standing) -> bool:
-    if decide(who, here, Right.SEE).allowed:
+    if here.exact and decide(who, here, Right.SEE).allowed:
         return True
-    # A namespace is no secret to whoever may see something in it.
-    return here.kind == "namespace" and can_see_namespace(db.session(), who, here.path)
+    # A namespace is no secret to whoever may see something in it. That is asked of whatever
+    # they do not see, there or not: what is hidden must not take longer than what is absent.
+    opened = can_see_namespace(db.session(), who, here.path)
+    return opened and here.exact and here.kind == "namespace"
 
 
 def _hint(who: Principal) -> str:
