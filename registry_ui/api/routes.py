@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, Response, g, jsonify, request, url_for
+from flask import Blueprint, Response, current_app, g, jsonify, request, url_for
 from sqlalchemy import select, true
 
 from ..access import ANONYMOUS, Principal, Right
@@ -40,7 +40,9 @@ def _principal() -> Principal:
         return ANONYMOUS
     given, address = request.authorization, request.remote_addr or ""
     if given is not None and given.type == "basic":
-        return authenticate(Attempt(given.username or "", given.password or "", address))
+        attempt = Attempt(given.username or "", given.password or "", address)
+        # Where account passwords are for the pages alone, a program shows a token here too.
+        return authenticate(attempt, passwords=not current_app.config["SETTINGS"].tokens_only)
     if given is not None and given.type == "bearer":
         return authenticate_token(given.token or "")
     raise Unauthorized("The credentials are wrong.")
