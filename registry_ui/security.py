@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -169,8 +170,6 @@ def load(path: str, right: Right = Right.SEE) -> Loaded:
     """
     who = principal()
     here = standing(db.session(), who, path)
-    if not here.exact:
-        raise NotFound
     if not _visible(who, here):
         raise NotFound
     decision = decide(who, here, right)
@@ -200,6 +199,8 @@ def load_image(path: str, name: str, right: Right = Right.SEE) -> tuple[Loaded, 
 
 def image_in(loaded: Loaded, name: str) -> ContainerImage:
     """Return an image of a project that was loaded; NotFound where the index has none."""
+    path = loaded.place.path
+    _require_reach([f"{path}/{name}" if name else path])
     image = db.session.scalar(
         select(ContainerImage).where(
             ContainerImage.project_id == loaded.project.id, ContainerImage.name == name
@@ -210,8 +211,8 @@ def image_in(loaded: Loaded, name: str) -> ContainerImage:
     return image
 
 
-def load_removal(path: str, removal_id: int) -> tuple[Removal, Place | None]:
-    """Return a removal and the place that it is of, or None where that is gone.
+def load_removal(path: str, removal_id: int) -> tuple[Removal, Loaded | None]:
+    """Return a removal and the place that it is of, loaded, or None where that is gone.
 
     Raises:
         NotFound: there is none, or it is not the caller's business.
@@ -222,21 +223,35 @@ def load_removal(path: str, removal_id: int) -> tuple[Removal, Place | None]:
     )
     if row is None:
         raise NotFound
+    if principal().reach is not None:
+        _require_reach([row.target.partition(":")[0], *(s["repository"] for s in row.plan)])
     if row.project_id is not None:
-        place = load(path, Right.DELETE).place
-        if place.id != row.project_id:
+        loaded = load(path, Right.DELETE)
+        if loaded.place.id != row.project_id:
             raise NotFound  # of an earlier place at this path
-        return row, place
+        return row, loaded
     if row.requested_by != principal().username and not principal().is_admin:
         raise NotFound
     return row, None
 
 
+def _require_reach(repositories: Iterable[str]) -> None:
+    """Hide what a bound token does not reach: one for a project's path alone opens its root image.
+
+    Raises NotFound.
+    """
+    reach = principal().reach
+    if reach is not None and not all(map(reach.covers, repositories)):
+        raise NotFound
+
+
 def _visible(who: Principal, here: Standing) -> bool:
-    if decide(who, here, Right.SEE).allowed:
+    if here.exact and decide(who, here, Right.SEE).allowed:
         return True
-    # A namespace is no secret to whoever may see something in it.
-    return here.kind == "namespace" and can_see_namespace(db.session(), who, here.path)
+    # A namespace is no secret to whoever may see something in it. That is asked of whatever
+    # they do not see, there or not: what is hidden must not take longer than what is absent.
+    opened = can_see_namespace(db.session(), who, here.path)
+    return opened and here.exact and here.kind == "namespace"
 
 
 def _hint(who: Principal) -> str:

@@ -33,11 +33,9 @@ def plan_removal(path: str) -> tuple[Response, int]:
     (with ``kind``), ``older_than_days``, or ``all``; ``attached`` and ``for_good``.
     """
     load(path, Right.DELETE)
-    asked = request.get_json(silent=True)
-    if not isinstance(asked, dict):
-        raise Invalid("The body is no JSON object.")
+    asked = _body()
     name = asked.get("image", "")
-    if not isinstance(name, str):
+    if not isinstance(name, str) or not name.isprintable():  # half a character is none to ask for
         raise Invalid("“image” is the name of an image below the project.")
     loaded, image = load_image(path, name, Right.DELETE)
     bin_days = 0 if asked.get("for_good") is True else bin_of_tags.days()
@@ -56,6 +54,21 @@ def plan_removal(path: str) -> tuple[Response, int]:
         )
     removal = keep_plan(actor(), plan, loaded.project)
     return jsonify(_removal(removal)), 201
+
+
+def _body() -> dict[str, Any]:
+    """Return what was sent.
+
+    Raises:
+        Invalid: it is no JSON object.
+    """
+    try:
+        asked = request.get_json(silent=True)
+    except RecursionError:
+        asked = None
+    if not isinstance(asked, dict):
+        raise Invalid("The body is no JSON object.")
+    return asked
 
 
 def _names(image: ContainerImage, asked: dict[str, Any]) -> set[str]:
@@ -95,10 +108,10 @@ def removal(path: str, removal_id: int) -> Response:
 @blueprint.post(ONE + "/confirm")
 def confirm_removal(path: str, removal_id: int) -> tuple[Response, int]:
     """Carry out a plan: that one, and nothing else."""
-    row, place = load_removal(path, removal_id)
-    if place is None:
+    row, loaded = load_removal(path, removal_id)
+    if loaded is None:
         raise NotFound
-    started = start_planned(actor(), row.id, place)
+    started = start_planned(actor(), row.id, loaded.place, loaded.acting_role)
     enqueue("run_removal", started.id)
     return jsonify(_removal(started)), 202
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, Response, g, jsonify, request, url_for
+from flask import Blueprint, Response, current_app, g, jsonify, request, url_for
 from sqlalchemy import select, true
 
 from ..access import ANONYMOUS, Principal, Right
@@ -40,7 +40,9 @@ def _principal() -> Principal:
         return ANONYMOUS
     given, address = request.authorization, request.remote_addr or ""
     if given is not None and given.type == "basic":
-        return authenticate(Attempt(given.username or "", given.password or "", address))
+        attempt = Attempt(given.username or "", given.password or "", address)
+        # Where account passwords are for the pages alone, a program shows a token here too.
+        return authenticate(attempt, passwords=not current_app.config["SETTINGS"].tokens_only)
     if given is not None and given.type == "bearer":
         return authenticate_token(given.token or "")
     raise Unauthorized("The credentials are wrong.")
@@ -73,9 +75,10 @@ def project(path: str) -> Response:
 
 @blueprint.get("/projects/<name:path>/-/images")
 def images(path: str) -> Response:
-    """List the images of a project."""
-    place = load(path).project
+    """List the images of a project, those that the caller's token reaches."""
+    place, reach = load(path).project, g.principal.reach
     rows = sorted(listing.images(db.session(), place), key=lambda row: row.name)
+    rows = [row for row in rows if reach is None or reach.covers(row.path)]
     return jsonify(images=[_image(row) for row in rows])
 
 
@@ -96,8 +99,7 @@ def catalog() -> Response:
     """
     if not g.principal.lets_through(Right.PULL):
         raise Denied("The token has no scope that pulls.", hint="It needs read_registry.")
-    asked = request.args.get("n", "")
-    n = min(int(asked), MAX_CATALOG) if asked.isascii() and asked.isdigit() else MAX_CATALOG
+    n = _how_many(MAX_CATALOG, MAX_CATALOG)
     last = request.args.get("last", "")[:255].replace("\x00", "")
     found = listing.repositories(db.session(), g.principal, last, n + 1)
     response = jsonify(repositories=found[:n])
@@ -111,9 +113,7 @@ def catalog() -> Response:
 def search() -> Response:
     """Find namespaces, projects, images and tags; ``n`` of each kind at most."""
     query = parse(request.args.get("q", ""), registry_host())
-    asked = request.args.get("n", "")
-    is_number = asked.isascii() and asked.isdigit() and len(asked) < 8
-    n = min(int(asked), MAX_FOUND) if is_number else DEFAULT_FOUND
+    n = _how_many(DEFAULT_FOUND, MAX_FOUND)
     found = Finder(db.session(), g.principal).find(query, n)
     return jsonify(
         query=query.text,
@@ -126,6 +126,13 @@ def search() -> Response:
         tags=[_tag_hit(hit) for hit in found.tags],
         more=[kind for kind, hits in found.kinds.items() if hits.more],
     )
+
+
+def _how_many(usual: int, most: int) -> int:
+    """Return how many the URL asks for, ``usual`` for anything that is no number."""
+    asked = request.args.get("n", "")
+    is_number = asked.isascii() and asked.isdigit() and len(asked) < 8
+    return min(int(asked), most) if is_number else usual
 
 
 def _image_hit(hit: ImageHit) -> dict[str, Any]:

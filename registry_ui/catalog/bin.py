@@ -5,12 +5,14 @@ from __future__ import annotations
 from flask import current_app
 from sqlalchemy import func, select, update
 
+from ..access import Right, Role, protections
+from ..access.protection import refusal
 from ..audit import WORKER, Actor, record
 from ..distribution.errors import RegistryError, RegistryNotFound
-from ..errors import Clash, NotFound
+from ..errors import Clash, Invalid, NotFound
 from ..extensions import db, release, writing
 from ..models import BinnedTag, ContainerImage, Project, Tag, utc_now
-from ..names import Digest, RepositoryName, TagName
+from ..names import Digest, RepositoryName, TagName, is_binned
 from ..pages import PER_PAGE, Page
 from .connection import registry
 from .deletion import plan_purge, translate
@@ -38,15 +40,20 @@ def entry(project: Project, entry_id: int) -> BinnedTag:
     return found
 
 
-def restore(actor: Actor, row: BinnedTag, name: TagName) -> None:
+def restore(actor: Actor, row: BinnedTag, name: TagName, role: Role | None) -> None:
     """Give a manifest of the bin a tag again, its own or another; its digest is the same.
+
+    Args:
+        role: of whoever asks, for protection rules: our calls go past the gate.
 
     Raises:
         Clash: the tag exists.
+        Invalid: a protection rule lets them push no such tag, or it is a name of the bin's.
         NotFound: the registry does not have the manifest any more.
         RegistryTrouble: the registry can't be asked.
     """
     repository = RepositoryName(row.repository)
+    _require_allowed(repository, name, role)
     release()
     try:
         if _exists(repository, name):
@@ -68,6 +75,20 @@ def restore(actor: Actor, row: BinnedTag, name: TagName) -> None:
         record(session, actor, "tag.restore", f"{repository}:{name}", digest=row.digest)
     reconcile(repository)
     _remember_push(row, name)
+
+
+def _require_allowed(repository: RepositoryName, name: TagName, role: Role | None) -> None:
+    """Ask of a name what the gate asks of a push of it."""
+    if is_binned(str(name)):
+        message = "The bin keeps its own tags under such names. Give another name."
+        raise Invalid("Nothing was restored.", {"name": message})
+    rules = protections(db.session(), str(repository))
+    if not rules:
+        return
+    image_name = repository.below(rules[0].project)
+    words = refusal(rules, image_name, str(name), role, Right.PUSH, exists=False)
+    if words is not None:
+        raise Invalid("Nothing was restored.", {"name": f"Not allowed: {words}."})
 
 
 def _exists(repository: RepositoryName, name: TagName) -> bool:

@@ -36,9 +36,15 @@ def policies_of(place: Place) -> list[RetentionPolicy]:
     return list(db.session.scalars(query.order_by(RetentionPolicy.id)))
 
 
-def policy(place: Place, policy_id: int) -> RetentionPolicy:
-    """Return a policy of this very place; NotFound for any other."""
-    found = db.session.get(RetentionPolicy, policy_id, populate_existing=True)
+def policy(place: Place, policy_id: int, *, held: bool = False) -> RetentionPolicy:
+    """Return a policy of this very place; NotFound for any other.
+
+    Args:
+        held: nobody else changes it before the transaction ends.
+    """
+    found = db.session.get(
+        RetentionPolicy, policy_id, populate_existing=True, with_for_update=held or None
+    )
     if found is None or found.place_id != place.id:
         raise NotFound
     return found
@@ -58,7 +64,7 @@ def save(actor: Actor, place: Place, rules: Rules, policy_id: int | None = None)
             row = RetentionPolicy(place_id=place.id, created_by=actor.name)
             session.add(row)
         else:
-            row = policy(place, policy_id)
+            row = policy(place, policy_id, held=True)
         for name, value in asdict(rules).items():
             setattr(row, name, value)
         if row.seen != rules.fingerprint:
@@ -102,7 +108,7 @@ def switch(actor: Actor, place: Place, policy_id: int, *, on: bool) -> None:
         Clash: nobody has seen a dry run of exactly these settings.
     """
     with writing() as session:
-        row = policy(place, policy_id)
+        row = policy(place, policy_id, held=True)
         if on and row.seen != Rules.of(row).fingerprint:
             raise Clash("Make a dry run of these settings first, and look at what would go.")
         row.is_enabled = on
@@ -128,8 +134,13 @@ def plan_of(place: Place, rules: Rules) -> RemovalPlan:
 
 
 def run(actor: Actor, policy_id: int) -> Removal | None:
-    """Start the removal that a policy asks for now; None where it can't begin, which is noted."""
-    row = db.session.get_one(RetentionPolicy, policy_id)
+    """Start the removal that a policy asks for now; None where it can't begin, which is noted.
+
+    None as well where it was changed, switched off or deleted since somebody listed it.
+    """
+    row = db.session.get(RetentionPolicy, policy_id, populate_existing=True)
+    if row is None or not row.is_enabled or row.seen != Rules.of(row).fingerprint:
+        return None
     place = db.session.get_one(Place, row.place_id)
     removal, problem = None, ""
     try:

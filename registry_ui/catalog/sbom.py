@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,11 +17,16 @@ from .facts import facts_of
 __all__ = ["Package", "PackageTable", "package_table", "packages_of", "sbom_of"]
 
 PER_PAGE = 100
+#: So many types are offered for a choice: real images have a handful.
+MAX_TYPES = 40
 
 
 @dataclass(frozen=True, slots=True)
 class PackageTable:
-    """A page of the packages that match. ``types`` are those of all packages, with counts."""
+    """A page of the packages that match.
+
+    ``types`` are those of all packages with their counts, the most frequent and the one shown.
+    """
 
     rows: list[Package]
     total: int
@@ -76,7 +82,10 @@ def package_table(
         kind: the type that is shown, "" for those of no type; None for all.
     """
     every = list(packages)
-    types = sorted(Counter(package.type for package in every).items(), key=lambda t: (-t[1], t[0]))
+    counts = Counter(package.type for package in every)
+    types = heapq.nsmallest(MAX_TYPES, counts.items(), key=lambda t: (-t[1], t[0]))
+    if kind in counts and kind not in dict(types):
+        types.append((kind, counts[kind]))
     wanted = q.casefold()
     found = [
         package

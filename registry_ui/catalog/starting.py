@@ -7,12 +7,13 @@ import secrets
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ..access import below
+from ..access import Role, below
 from ..access.lookup import prefixes
 from ..audit import Actor, record
-from ..errors import Clash
+from ..errors import Clash, Denied
 from ..extensions import writing
 from ..models import Place, Removal
+from .confirming import first_refusal
 from .plans import RemovalPlan
 
 
@@ -42,11 +43,15 @@ def keep_plan(actor: Actor, plan: RemovalPlan, place: Place) -> Removal:
         return removal
 
 
-def start_planned(actor: Actor, removal_id: int, place: Place) -> Removal:
+def start_planned(actor: Actor, removal_id: int, place: Place, role: Role | None) -> Removal:
     """Let the worker carry out a stored plan: that one, and nothing else.
+
+    Args:
+        role: of whoever confirms, for the protection rules.
 
     Raises:
         Clash: it is no plan any more, or something of its target is being deleted.
+        Denied: a protection rule refuses a part of it by now, or to whoever confirms.
     """
     with writing() as session:
         _lock(session, place)
@@ -54,6 +59,9 @@ def start_planned(actor: Actor, removal_id: int, place: Place) -> Removal:
         if removal is None or removal.state != "planned":
             raise Clash("This plan was carried out or discarded already.")
         _alone(session, removal.target)
+        refused = first_refusal(session, place, removal.plan, role)
+        if refused is not None:
+            raise Denied(f"Not allowed: {refused}.", hint="Plan again: the plan leaves it out.")
         removal.state, removal.requested_by = "waiting", actor.name
         _record(session, actor, removal)
         return removal

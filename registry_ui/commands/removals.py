@@ -106,6 +106,7 @@ def retention_run(path: str) -> None:
         started = policies.run(CONSOLE, policy.id)
         if started is None:
             problem = policies.policy(_place(path), policy.id).last_problem
+            problem = problem or f"Policy {policy.id} is off by now."
             raise click.ClickException(problem)
         _report(removals.run(started.id))
 

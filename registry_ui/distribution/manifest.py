@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from ..names import Digest, NameInvalid
 from .errors import RegistryNonsense
 from .media_types import INDEX_TYPES
-from .untrusted import TOO_MANY, TooManyParts, count_parts, moment, plain_text, written
+from .untrusted import TOO_MANY, Room, TooManyParts, count_parts, moment, plain_text, written
 from .wire import parse_json
 
 MAX_LAYERS = 512
 MAX_CHILDREN = 64
 MAX_ANNOTATIONS = 100
 MAX_ANNOTATIONS_TEXT = 32 * 1024
+#: All texts of a configuration together: some say the same of themselves in three places.
+MAX_CONFIG_TEXT = 256 * 1024
 MAX_SIZE = 2**53
 #: Members and objects of a body, about. 4 MiB of brackets take seconds to read; ten
 #: thousand layers have fewer of them.
@@ -39,6 +41,7 @@ COSIGN_LAYER = "application/vnd.dev.cosign.simplesigning.v1+json"
 IN_TOTO = "application/vnd.in-toto+json"
 #: How cosign wraps what it signs: the envelope of an in-toto statement.
 DSSE = "application/vnd.dsse.envelope.v1+json"
+TOO_LONG = "it is longer than what is shown"
 AMBIGUOUS = "its JSON means one thing to us and another to clients; nothing of it is shown"
 #: The fields that the registry's and the clients' code gives a meaning, by what their
 #: JSON would take for the same.
@@ -345,7 +348,10 @@ class HistoryLine:
 
 @dataclass(frozen=True, slots=True)
 class ImageConfig:
-    """An image configuration, as far as people ask for it. ``problem`` says why it is empty."""
+    """An image configuration, as far as people ask for it.
+
+    ``problem`` says why it is empty, or cut.
+    """
 
     os: str = ""
     architecture: str = ""
@@ -405,9 +411,10 @@ def read_config(body: bytes) -> ImageConfig:
         return ImageConfig()
     inner = document.get("config")
     config: dict[str, Any] = inner if isinstance(inner, dict) else {}
-    env = (entry.partition("=") for entry in _list(config.get("Env")))
+    room = Room(MAX_CONFIG_TEXT)
+    env = (entry.partition("=") for entry in _list(config.get("Env"), room))
     steps = document.get("history")
-    return ImageConfig(
+    found = ImageConfig(
         os=plain_text(document.get("os"))[:50],
         architecture=plain_text(document.get("architecture"))[:50],
         variant=plain_text(document.get("variant"))[:50],
@@ -415,22 +422,23 @@ def read_config(body: bytes) -> ImageConfig:
         built_at=moment(document.get("created")),
         user=plain_text(config.get("User")),
         workdir=plain_text(config.get("WorkingDir")),
-        entrypoint=tuple(_list(config.get("Entrypoint"))),
-        cmd=tuple(_list(config.get("Cmd"))),
+        entrypoint=tuple(_list(config.get("Entrypoint"), room)),
+        cmd=tuple(_list(config.get("Cmd"), room)),
         env=tuple((name, value) for name, _, value in env),
-        ports=tuple(_keys(config.get("ExposedPorts"))),
-        volumes=tuple(_keys(config.get("Volumes"))),
+        ports=tuple(_keys(config.get("ExposedPorts"), room)),
+        volumes=tuple(_keys(config.get("Volumes"), room)),
         labels=tuple(sorted(_strings(config.get("Labels")).items())),
-        history=tuple(_history(steps)) if isinstance(steps, list) else (),
+        history=tuple(_history(steps, room)) if isinstance(steps, list) else (),
     )
+    return replace(found, problem=TOO_LONG) if room.is_full else found
 
 
-def _history(steps: list[Any]) -> list[HistoryLine]:
+def _history(steps: list[Any], room: Room) -> list[HistoryLine]:
     return [
         HistoryLine(
             created_at=moment(step.get("created")),
-            created_by=plain_text(step.get("created_by")),
-            comment=plain_text(step.get("comment")),
+            created_by=room.text(step.get("created_by")),
+            comment=room.text(step.get("comment")),
             empty=step.get("empty_layer") is True,
         )
         for step in steps[:MAX_LAYERS]
@@ -438,14 +446,14 @@ def _history(steps: list[Any]) -> list[HistoryLine]:
     ]
 
 
-def _list(value: Any) -> list[str]:
+def _list(value: Any, room: Room) -> list[str]:
     items = value if isinstance(value, list) else []
-    return [plain_text(item) for item in items[:MAX_LAYERS] if isinstance(item, str)]
+    return [room.text(item) for item in items[:MAX_LAYERS] if isinstance(item, str)]
 
 
-def _keys(value: Any) -> list[str]:
+def _keys(value: Any, room: Room) -> list[str]:
     return (
-        sorted(plain_text(key) for key in list(value)[:MAX_LAYERS])
+        sorted(room.text(key) for key in list(value)[:MAX_LAYERS])
         if isinstance(value, dict)
         else []
     )

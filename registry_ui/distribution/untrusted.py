@@ -29,6 +29,24 @@ def plain_text(value: Any, limit: int = MAX_TEXT) -> str:
     return value[:limit].replace("\x00", "�").encode("utf-8", "replace").decode()
 
 
+class Room:
+    """Room for the texts of one document: those that find too little of it are cut."""
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+
+    @property
+    def is_full(self) -> bool:
+        """Whether something may have been cut."""
+        return self._left == 0
+
+    def text(self, value: Any) -> str:
+        """Return a value as plain_text() does, or as much of it as there is room for."""
+        found = plain_text(value, min(MAX_TEXT, self._left))
+        self._left -= len(found)
+        return found
+
+
 def moment(value: Any) -> datetime | None:
     """Return a date that can be true: reproducible builds set the epoch or before.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterable
 
 from flask import Flask, current_app
 from sqlalchemy import select
@@ -15,7 +16,8 @@ from sqlalchemy import select
 from ..access import Right, Role, protections
 from ..access.protection import Protection, is_immutable, refusal
 from ..catalog.connection import registry
-from ..catalog.facts import facts_of, known
+from ..catalog.parts import parts_of
+from ..catalog.reach import closure
 from ..catalog.reconcile import digests_of
 from ..distribution.errors import RegistryError, RegistryNotFound
 from ..errors import AppError, Denied, Unauthorized
@@ -34,6 +36,8 @@ NEEDED = {Right.PUSH: ("pull", "push"), Right.DELETE: ("delete",)}
 BIN = "tags of the bin are neither pushed nor deleted by clients"
 #: Seconds between two notes that the gate is in use.
 NOTE_EVERY = 60.0
+#: Seconds in which what protected tags need is read; what is not by then, nobody deletes.
+PARTS_DEADLINE = 20.0
 
 
 class ProofNeeded(Unauthorized):
@@ -160,29 +164,56 @@ def _judge_digest(
     """Refuse to delete a manifest with which a tag would go, or break, that must stay.
 
     The registry deletes every tag that points to the digest, and leaves indexes that name
-    it. What the index has for a tag is asked again, unless it is something else: such a
-    tag does not move.
+    it, at whatever depth.
     """
     role = _role_for(rules, who, repository)
-    indexed = _indexed_digests(repository)
     release()
     refused = {
         tag: words
         for tag in _tags(repository)
         if (words := refusal(rules, image_name, tag, role, Right.DELETE, exists=True))
     }
-    doubtful = [tag for tag in refused if indexed.get(tag) in {None, str(digest)}]
+    stands = _standing_for(repository, digest, image_name, rules, refused)
+    tops = set(stands.values())
+    needed = parts_of(repository, tops, PARTS_DEADLINE)
+    below = closure(tops, needed.named)
+    if str(digest) in below:
+        _refuse(
+            next(
+                words
+                for tag, words in refused.items()
+                if tag in stands and str(digest) in closure([stands[tag]], needed.named)
+            )
+        )
+    if needed.unknown.intersection(below):
+        raise RegistrySilent
+    release()
+
+
+def _standing_for(
+    repository: RepositoryName,
+    digest: Digest,
+    image_name: str,
+    rules: list[Protection],
+    names: Iterable[str],
+) -> dict[str, str]:
+    """Return what tags stand for now; those that went meanwhile are left out.
+
+    What the index has is asked again, unless it is something else of an immutable tag: such
+    a tag does not move. A protected one does, and its event may come late or never.
+    """
+    indexed = _indexed_digests(repository)
+    release()
+    known = {
+        name: there
+        for name in names
+        if (there := indexed.get(name, str(digest))) != str(digest)
+        and is_immutable(rules, image_name, name)
+    }
     try:
-        found = digests_of(repository, doubtful)
+        return known | digests_of(repository, [name for name in names if name not in known])
     except RegistryError:
         raise RegistrySilent from None
-    indexes = known(filter(None, (indexed.get(tag) for tag in refused)))
-    for tag, words in refused.items():
-        index = indexes.get(indexed.get(tag) or "")
-        parts = [child.digest for child in facts_of(index).children] if index else []
-        if found.get(tag) == str(digest) or str(digest) in parts:
-            _refuse(words)
-    release()
 
 
 def _tags(repository: RepositoryName) -> list[str]:
@@ -194,11 +225,11 @@ def _tags(repository: RepositoryName) -> list[str]:
         raise RegistrySilent from None
 
 
-def _indexed_digests(repository: RepositoryName) -> dict[str, str | None]:
+def _indexed_digests(repository: RepositoryName) -> dict[str, str]:
     query = (
         select(Tag.name, Tag.digest)
         .join(ContainerImage, ContainerImage.id == Tag.image_id)
-        .where(ContainerImage.path == str(repository))
+        .where(ContainerImage.path == str(repository), Tag.digest.is_not(None))
     )
     return dict(db.session.execute(query).all())
 

@@ -10,7 +10,7 @@ from ..access import Right
 from ..catalog import bin as bin_of_tags
 from ..catalog.deletion import plan_purge
 from ..catalog.starting import keep_plan
-from ..errors import Clash
+from ..errors import Invalid
 from ..jobs import enqueue
 from ..names import NameInvalid, TagName
 from ..pages import crumbs, page_number
@@ -42,10 +42,10 @@ def restore(path: str, entry_id: int) -> Response | tuple[str, int]:
     row = bin_of_tags.entry(loaded.project, entry_id)
     text = request.form.get("name", "").strip() or row.tag
     try:
-        bin_of_tags.restore(actor(), row, TagName(text))
+        bin_of_tags.restore(actor(), row, TagName(text), loaded.acting_role)
     except NameInvalid as error:
         return _page(loaded, entry_id, text, str(error)), 422
-    except Clash as error:
+    except Invalid as error:
         return _page(loaded, entry_id, text, error.errors["name"]), error.status
     enqueue("purge_bin")
     flash(f"{row.repository}:{text} was restored.", "success")

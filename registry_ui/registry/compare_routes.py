@@ -117,9 +117,9 @@ def _image(name: RepositoryName) -> ContainerImage:
         Denied: they may see it, but not pull.
     """
     project = owning_project(db.session(), str(name))
-    if project is None:
-        raise NotFound
-    _, image = load_image(project.path, name.below(project.path), Right.PULL)
+    # Where nothing owns it, the loader finds nothing either, at the same expense.
+    path = project.path if project else str(name)
+    _, image = load_image(path, name.below(path), Right.PULL)
     return image
 
 

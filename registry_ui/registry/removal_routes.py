@@ -213,10 +213,10 @@ def _preview(
 @login_required
 def show(path: str, removal_id: int) -> str:
     """Show a plan, how far its removal is, or its report. It outlives what it removed."""
-    row, place = load_removal(path, removal_id)
+    row, loaded = load_removal(path, removal_id)
     return render_template(
         "removal.html",
-        place=place,
+        place=loaded.place if loaded else None,
         crumbs=crumbs(path),
         path=path,
         removal=row,
@@ -230,10 +230,11 @@ def show(path: str, removal_id: int) -> str:
 @login_required
 def confirm(path: str, removal_id: int) -> Response:
     """Carry out a stored plan: that one, and nothing else."""
-    row, place = load_removal(path, removal_id)
-    if place is None:
+    row, loaded = load_removal(path, removal_id)
+    if loaded is None:
         raise NotFound
-    enqueue("run_removal", start_planned(actor(), row.id, place).id)
+    started = start_planned(actor(), row.id, loaded.place, loaded.acting_role)
+    enqueue("run_removal", started.id)
     return redirect(url_for("removals.show", path=path, removal_id=removal_id))
 
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from registry_ui.catalog.sbom import MAX_TYPES, package_table
 from registry_ui.distribution.chart import Chart, read_chart
 from registry_ui.distribution.manifest import Descriptor
 from registry_ui.distribution.provenance import Provenance, read_provenance
@@ -153,3 +154,14 @@ def test_provenance_of_buildkit_names_what_version_control_told():
     )
     assert (found.source, found.revision) == (vcs["source"], vcs["revision"])
     assert found.parameters == (("build-arg:A", "1"),)
+
+
+def test_of_thousands_of_types_the_frequent_ones_are_offered_and_the_one_that_is_shown():
+    packages = [Package("p", "1", f"t{n:05}", "") for n in range(10_000)]
+    packages += [Package("p", "2", "deb", "")]
+    packages += [Package("p", "3", "deb", "")]
+    table = package_table(packages, kind="t09999")
+    assert table.types[0] == ("deb", 2)
+    assert table.types[-1] == ("t09999", 1)
+    assert len(table.types) == MAX_TYPES + 1
+    assert package_table(packages[-2:], kind="deb").types == [("deb", 2)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from registry_ui.catalog.detail.dockerfile import HEADER, reconstruct
@@ -23,6 +25,7 @@ STEPS = {
     ),
     "|1 A=1 /bin/sh -c make all": "# With the build arguments A=1\nRUN make all",
     "RUN |0 /bin/sh -c make # buildkit": "RUN make",
+    "RUN a  &&\tb && c&&d": "RUN a \\\n    && b \\\n    && c&&d",
     "COPY --chown=app . /srv # buildkit": "COPY --chown=app . /srv",
     "ENV PATH=/usr/bin:/bin": "ENV PATH=/usr/bin:/bin",
     "ENV GREETING=good day": 'ENV GREETING="good day"',
@@ -73,14 +76,26 @@ def test_an_image_without_a_history_has_none():
     assert reconstruct(ImageConfig()) == ""
 
 
-@pytest.mark.parametrize(
-    "step",
-    [
-        "HEALTHCHECK &{[" + '"a" ' * 1000,
-        "RUN |1 " + "a" * 4000,
-        'CMD ["' + '" "' * 1300,
-        "VOLUME [" + "[" * 4000,
-    ],
+def test_half_a_character_is_written_as_what_every_page_can_hold():
+    assert written(r'CMD ["\ud800" "é"]')[2].encode() == 'CMD ["?", "é"]\n'.encode()
+
+
+#: Each is a step that takes long where the square of its length counts, or that goes too deep.
+HOSTILE = (
+    "HEALTHCHECK &{[" + '"a" ' * 1000,
+    'HEALTHCHECK &{["' + '\\"' * 2000 + '] "a" "b" "c" }',
+    "HEALTHCHECK &{[" + '] "a" "b" "c" ' * 290 + "x",
+    "RUN |1 " + "a" * 4000,
+    "RUN a" + " " * 4080 + "b",
+    "RUN a" + "\t&&" * 1300,
+    'CMD ["' + '" "' * 1300,
+    'CMD ["a", ' + "[" * 4000,
+    "VOLUME [" + "[" * 4000,
 )
-def test_a_step_that_is_made_to_be_slow_is_written_at_once(step):
-    assert written(step)[2]
+
+
+@pytest.mark.parametrize("step", HOSTILE)
+def test_a_history_of_steps_that_are_made_to_be_slow_is_written_at_once(step):
+    began = time.thread_time()
+    assert written(*[step] * 100)[2]
+    assert time.thread_time() - began < 0.5

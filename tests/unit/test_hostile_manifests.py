@@ -14,8 +14,10 @@ from registry_ui.distribution.manifest import (
     MAX_ANNOTATIONS,
     MAX_ANNOTATIONS_TEXT,
     MAX_CHILDREN,
+    MAX_CONFIG_TEXT,
     MAX_LAYERS,
     MAX_SIZE,
+    TOO_LONG,
     TOO_MANY,
     ImageConfig,
     ManifestFacts,
@@ -201,6 +203,19 @@ def test_annotations_are_limited_in_number_and_length():
     facts = read(image(annotations={f"k{n}" * 1000: "x" * 1000 for n in range(1000)}))
     assert sum(map(len, facts.annotations.values())) <= MAX_ANNOTATIONS_TEXT
     assert max(map(len, facts.annotations), default=0) <= 255
+
+
+def test_the_texts_of_a_configuration_are_limited_together_and_it_says_so():
+    lines = ["x" * MAX_TEXT] * MAX_LAYERS
+    keys = {f"{n}{'x' * MAX_TEXT}": {} for n in range(MAX_LAYERS)}
+    inner = {"Env": lines, "Cmd": lines, "ExposedPorts": keys, "Volumes": keys}
+    steps = [{"created_by": line, "comment": line} for line in lines]
+    config = read_config(json.dumps({"config": inner, "history": steps}).encode())
+    assert len(json.dumps(config.to_json())) < 2 * MAX_CONFIG_TEXT
+    assert config.problem == TOO_LONG
+    assert len(config.history) == MAX_LAYERS  # each layer still has its step
+    history = [{"created_by": "x" * 1000}] * 100
+    assert read_config(json.dumps({"history": history}).encode()).problem == ""
 
 
 @pytest.mark.parametrize("text", ["a\0b", "\ud800", "x" * 100_000, "\u202e"])

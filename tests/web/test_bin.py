@@ -132,6 +132,35 @@ def test_a_tag_that_exists_again_is_not_overwritten_and_another_name_is_asked_fo
     assert visible(graph) == {"v1": two, "v1-old": one}
 
 
+def test_nobody_restores_under_a_name_that_a_rule_lets_them_not_push(site, graph):
+    one = graph.image("one")
+    graph.tag(IMAGE, v1=one)
+    adopt(site)
+    delete_tag(site, "v1")
+    site.users("maintainer")
+    site.member("acme", "maintainer", "maintainer")
+    site.rule("acme/app", "stable", "owner")
+    restore = f"{BIN}/{site.row(BinnedTag).id}/restore"
+    refused = site.browser("maintainer").post(restore, {"name": "stable"})
+    assert refused.status_code == 422
+    assert "tag stable is protected in acme/app/web: push needs Owner" in refused.text
+    assert visible(graph) == {}
+    assert site.owner.post(restore, {"name": "stable"}).status_code == 302
+    assert visible(graph) == {"stable": one}
+
+
+def test_nothing_is_restored_under_a_name_of_the_bin_where_no_list_would_show_it(site, graph):
+    graph.tag(IMAGE, v1=graph.image("one"))
+    adopt(site)
+    delete_tag(site, "v1")
+    before = dict(graph.tags[IMAGE])
+    restore = f"{BIN}/{site.row(BinnedTag).id}/restore"
+    refused = site.owner.post(restore, {"name": "_bin.0123456789abcdef"})
+    assert refused.status_code == 422
+    assert "Give another name" in refused.text
+    assert graph.tags[IMAGE] == before
+
+
 def test_after_its_days_a_tag_goes_for_good_with_what_only_it_needed(site, graph):
     one, shared = graph.image("one"), graph.image("shared")
     both, kept = graph.index(one, shared), graph.index(shared)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 
 from tests.web.support import PASSWORD, ROLES, VISIBILITIES, basic
@@ -57,7 +59,7 @@ def test_it_is_paged_as_the_registrys_own(ask):
     assert [path for page in pages for path in page] == of(*VISIBILITIES)
 
 
-@pytest.mark.parametrize("query", ["?n=abc", "?n=-1", "?n=99999999999999", "?last=%00", "?n=²"])
+@pytest.mark.parametrize("query", ["?n=abc", "?n=-1", "?n=" + "9" * 5000, "?last=%00", "?n=²"])
 def test_a_page_that_is_none_is_the_first(ask, query):
     assert ask("reporter", query).json["repositories"] == of(*VISIBILITIES)
 
@@ -81,6 +83,17 @@ def test_no_page_is_an_empty_page_without_an_end_to_follow(ask):
 def test_a_bound_token_lists_what_it_is_bound_to(world, ask, reach, exact, seen):
     secret = world.access_token("owner", "read_registry", reach=reach, reach_exact=exact)
     assert ask("owner", secret=secret).json == {"repositories": seen}
+
+
+@pytest.mark.parametrize(("exact", "seen"), [(False, ["", "web/api"]), (True, [""])])
+def test_a_bound_token_opens_the_images_of_a_project_that_it_is_bound_to(world, exact, seen):
+    more = {"reach": "acme/private", "reach_exact": exact}
+    secret = world.access_token("owner", "read_registry", **more)
+    client, project = world.app.test_client(), "/api/v4/projects/acme/private/-"
+    get = functools.partial(client.get, headers=basic("owner", secret))
+    assert [image["name"] for image in get(f"{project}/images").json["images"]] == seen
+    assert get(f"{project}/tags").status_code == 200
+    assert get(f"{project}/images/web/api/-/tags").status_code == (404 if exact else 200)
 
 
 def test_a_deploy_token_lists_its_place_and_what_is_public(world, ask):

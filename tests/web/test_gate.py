@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict
 from datetime import timedelta
 
 import pytest
 
 from registry_ui import jobs
-from registry_ui.distribution.manifest import Descriptor, ManifestFacts
 from registry_ui.gate.service import InUse
 from registry_ui.models import (
     GATE_ASKED,
     DeployToken,
     Heartbeat,
-    Manifest,
     ProtectionRule,
     TagClaim,
     User,
@@ -25,7 +22,8 @@ from registry_ui.models import (
 from registry_ui.token_auth.signer import OWN_SUBJECT
 from tests.support.live import signer_of
 from tests.unit.hostile_registry import Answer, always
-from tests.web.support import OCI_INDEX, OCI_MANIFEST, digest, event_of
+from tests.web.graph import Graph
+from tests.web.support import digest, event_of
 
 APP = "acme/app"
 JSON = {"Content-Type": "application/json", "Docker-Distribution-Api-Version": "registry/2.0"}
@@ -182,21 +180,40 @@ def test_what_the_index_believes_of_a_tag_is_asked_again(acme, registry):
     acme.image(APP, "v1", "v2", digests="ab")
     holds(registry, {"v1": "c", "v2": "b"})
     assert_passes(ask(acme, "DELETE", digest("a")))
-    assert [a.method for a in registry.asked] == ["GET", "HEAD"]
+    assert [a.path for a in registry.asked if a.method == "HEAD"] == [f"/v2/{APP}/manifests/v1"]
     assert ask(acme, "DELETE", digest("b")).status_code == 403
 
 
-def test_a_part_of_an_immutable_index_stays_with_it(acme, registry):
-    acme.image(APP, "v1", digests="a")
-    holds(registry, {"v1": "a"})
-    child = Descriptor(digest("c"), OCI_MANIFEST, 1, "linux/amd64")
-    facts = asdict(ManifestFacts("index", OCI_INDEX, children=(child,)))
-    with acme.session() as session:
-        named = {"digest": digest("a"), "media_type": OCI_INDEX, "kind": "index"}
-        session.add(Manifest(**named, body=b"{}", facts=facts))
-        session.commit()
-    assert_refused(ask(acme, "DELETE", digest("c")), "tag v1 is immutable in acme/app")
-    assert_passes(ask(acme, "DELETE", digest("d")))
+def test_what_moves_is_asked_even_where_the_index_believes_something_else(acme, registry):
+    acme.image(APP, "latest", digests="a")  # and the event of the next push was lost
+    holds(registry, {"latest": "b"})
+    words = "tag latest is protected in acme/app: delete needs Maintainer"
+    assert_refused(ask(acme, "DELETE", digest("b")), words)
+    assert_passes(ask(acme, "DELETE", digest("a")))
+
+
+def test_no_part_of_a_tag_that_must_stay_is_deleted_at_whatever_depth(acme, registry):
+    graph = Graph()
+    registry.answer = graph
+    parts = [graph.image(f"part {n}") for n in range(70)]  # more than a page shows
+    inner, other = graph.index(*parts), graph.image("other")
+    graph.tag(APP, v1=graph.index(inner), main=other)
+    for part in (inner, parts[0], parts[-1]):
+        assert_refused(ask(acme, "DELETE", part), "tag v1 is immutable in acme/app")
+    assert_passes(ask(acme, "DELETE", other))
+
+
+def test_where_what_a_tag_needs_can_not_be_read_nothing_passes(acme, registry):
+    graph = Graph()
+    top = graph.index(graph.image("part"))
+    graph.tag(APP, v1=top, main=graph.image("other"))
+
+    def answer(asked):
+        return Answer(500) if asked.path.endswith(top) else graph(asked)
+
+    registry.answer = answer
+    words = "the registry does not tell the gate whether the tag exists: try again"
+    assert_refused(ask(acme, "DELETE", graph.tags[APP]["main"]), words, 503)
 
 
 # -- who asks --------------------------------------------------------------------

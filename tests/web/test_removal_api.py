@@ -40,9 +40,9 @@ def site(served, graph):
     return served
 
 
-def client(site, user="owner", *scopes):
-    """Posts and gets JSON with an access token."""
-    secret = site.access_token(user, *(scopes or ("delete_registry",)))
+def client(site, user="owner", *scopes, **more):
+    """Posts and gets JSON with an access token; more: reach, reach_exact."""
+    secret = site.access_token(user, *(scopes or ("delete_registry",)), **more)
     headers = {"Authorization": f"Bearer {secret}"}
     test_client = site.app.test_client()
     return lambda url, body=None, method="POST": test_client.open(
@@ -65,6 +65,65 @@ def test_a_plan_is_made_confirmed_and_followed(site, graph):
     assert sorted(graph.tags[IMAGE]) == ["v1", "v2"]
     assert ask(f"{one}/confirm").status_code == 409
     assert ask(f"{one}/cancel").status_code == 404
+
+
+def test_a_token_for_one_repository_removes_nothing_of_the_others_of_its_project(site, graph):
+    graph.tag("acme/app", root=graph.image("root"))
+    adopt(site)
+    planned = client(site)(URL, {"image": "web", "all": True}).json["id"]
+    bound = {"reach": "acme/app", "reach_exact": True}
+    ask = client(site, "owner", "delete_registry", **bound)
+    assert ask(URL, {"image": "web", "tags": ["v1"]}).status_code == 404
+    one = f"{URL}/{planned}"
+    assert ask(one, method="GET").status_code == 404
+    assert ask(f"{one}/confirm").status_code == ask(f"{one}/cancel").status_code == 404
+    assert site.row(Removal).state == "planned"
+    assert len(graph.tags[IMAGE]) == 3
+    own = ask(URL, {"image": "", "all": True}).json["id"]
+    assert ask(f"{URL}/{own}/confirm").status_code == 202
+    assert graph.tags["acme/app"] == {}
+
+
+def test_a_token_for_one_repository_confirms_no_dry_run_of_its_whole_project(site):
+    site.change(Tag, {"pushed_at": utc_now() - timedelta(days=9)})
+    policy = {"images": "*", "keep_last": "1"}
+    assert site.owner.post("/acme/app/-/retention", policy).status_code == 302
+    number = site.row(Removal, kind="retention").id
+    bound = {"reach": "acme/app", "reach_exact": True}
+    ask = client(site, "owner", "delete_registry", **bound)
+    assert ask(f"{URL}/{number}/confirm").status_code == 404
+    assert site.row(Removal).state == "planned"
+
+
+@pytest.mark.parametrize("body", [{"pattern": "v*"}, {"all": True}], ids=["tags", "image"])
+def test_a_plan_is_confirmed_only_by_those_whom_the_rules_let_delete_it(site, graph, body):
+    site.users("maintainer")
+    site.member("acme", "maintainer", "maintainer")
+    site.rule("acme/app", "v*", "owner")
+    number = client(site)(URL, {"image": "web", **body}).json["id"]
+    page = f"/acme/app/-/removals/{number}/confirm"
+    for refused in (
+        client(site, "maintainer")(f"{URL}/{number}/confirm"),
+        site.browser("maintainer").post(page),
+    ):
+        assert refused.status_code == 403
+        assert "tag v1 is protected in acme/app/web: delete needs Owner" in refused.text
+    assert site.row(Removal).state == "planned"
+    assert len(graph.tags[IMAGE]) == 3
+    assert site.owner.post(page).status_code == 302
+    assert "v1" not in graph.tags[IMAGE]
+
+
+def test_a_rule_that_came_after_the_plan_holds_when_it_is_confirmed(site, graph):
+    ask = client(site)
+    number = ask(URL, {"image": "web", "pattern": "pr-*"}).json["id"]
+    site.rule("acme/app", "pr-*")
+    refused = ask(f"{URL}/{number}/confirm")
+    assert refused.status_code == 403
+    assert refused.json["error"]["message"] == (
+        "Not allowed: tag pr-1 is immutable in acme/app/web."
+    )
+    assert "pr-1" in graph.tags[IMAGE]
 
 
 def test_a_whole_image_goes_and_a_plan_is_discarded(site, graph):
@@ -100,6 +159,19 @@ def test_a_body_that_asks_for_nothing_or_nonsense_plans_nothing(site, body):
     assert answer.status_code in {404, 422}
     assert answer.json["error"]["message"]
     assert site.rows(Removal) == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"[" * 100_000, b'{"image": "\\ud800"}', b'{"image": "web\\u0000"}', b"{"],
+    ids=["deep", "half a character", "NUL", "broken"],
+)
+def test_a_body_that_python_or_the_database_stumbles_over_is_refused(site, body):
+    secret = site.access_token("owner", "delete_registry")
+    headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
+    answer = site.app.test_client().post(URL, data=body, headers=headers)
+    assert answer.status_code == 422
+    assert answer.json["error"]["message"]
 
 
 @pytest.mark.parametrize(

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import select
 
 from registry_ui import jobs
+from registry_ui.catalog import retention
 from registry_ui.catalog.choosing import DatedTag
 from registry_ui.catalog.retention_rules import Rules, removable
-from registry_ui.models import Removal, RetentionPolicy, Tag, utc_now
+from registry_ui.extensions import db
+from registry_ui.models import Place, Removal, RetentionPolicy, Tag, utc_now
 from tests.support.html import Page
 from tests.web.graph import Graph
+from tests.web.support import ACTOR
 from tests.web.test_removal_graphs import IMAGE, adopt
 
 PAGE = "/acme/app/-/retention"
@@ -147,6 +152,51 @@ def test_changed_settings_are_off_until_they_are_switched_on_again(site, graph):
     assert not site.row(RetentionPolicy).is_enabled
     run(site)
     assert len(graph.tags[IMAGE]) == 4
+
+
+@pytest.mark.parametrize("what", ["", "/delete", "/switch"], ids=["changed", "deleted", "off"])
+def test_a_policy_that_changes_while_others_have_their_turn_does_not_run(
+    site, graph, monkeypatch, what
+):
+    site.project("acme/another")
+    site.owner.post("/acme/another/-/retention", {"keep_last": "1"})
+    site.owner.post(f"/acme/another/-/retention/{site.row(RetentionPolicy).id}/switch", {"on": "1"})
+    _, number = create(site)
+    switch_on(site, number)
+    plan_of, planned = retention.plan_of, []
+
+    def plan_and_meddle(place, rules):
+        planned.append(place.path)
+        if len(planned) == 1:
+            site.owner.post(f"{PAGE}/{number}{what}", {"keep_last": "1"})
+        return plan_of(place, rules)
+
+    with site.app.app_context():
+        monkeypatch.setattr(retention, "plan_of", plan_and_meddle)
+        jobs.run_retention()
+    assert planned[0] == "acme/another"
+    assert len(graph.tags[IMAGE]) == 4
+
+
+def test_settings_that_change_while_somebody_switches_them_on_stay_off(site, monkeypatch):
+    _, number = create(site)
+    other, record, threads = site.browser("owner"), retention.record, []
+
+    def switch_meanwhile(session, actor, action, *args, **more):
+        if action == "retention.save":
+            switch = f"{PAGE}/{number}/switch"
+            threads.append(threading.Thread(target=other.post, args=(switch, {"on": "1"})))
+            threads[0].start()
+            threads[0].join(0.5)  # it can't end before this transaction does
+        record(session, actor, action, *args, **more)
+
+    with site.app.app_context():
+        place = db.session.scalars(select(Place).where(Place.path == "acme/app")).one()
+        monkeypatch.setattr(retention, "record", switch_meanwhile)
+        retention.save(ACTOR, place, Rules(keep_last=1), number)
+    threads[0].join(20)
+    row = site.row(RetentionPolicy)
+    assert (row.keep_last, row.is_enabled) == (1, False)
 
 
 def test_settings_that_are_saved_as_they_were_stay_on(site, graph):

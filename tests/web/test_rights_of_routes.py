@@ -254,6 +254,31 @@ def test_a_namespace_in_which_nobody_may_see_anything_is_not_there(world):
     assert_table(world, HIDDEN, "veiled")
 
 
+@pytest.mark.parametrize("who", [None, "stranger"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/{}",
+        "/{}/-/activity",
+        "/{}/-/tags/v1",
+        "/{}/-/images/web/api/-/tags/v1",
+        "/-/compare?from={}:v1",
+        "/-/compare?from={}:v1&to={}/web/api:v1",
+        "/-/search?q={}:v1",
+    ],
+)
+def test_what_is_hidden_costs_as_much_as_what_is_absent(world, address, who):
+    browser = world.browser(who)
+
+    def cost(path):
+        with world.statements() as noted:
+            browser.get(address.replace("{}", path))
+        return len(noted)
+
+    for below in ("", "/private"):
+        assert cost(f"veiled{below}") == cost(f"absent{below}"), below
+
+
 def test_what_is_not_there_is_nothing_to_anybody(world):
     every = {(method, rest) for table in (PROJECT, NAMESPACE) for method, rest, _ in rows(table)}
     for method, rest in sorted(every):

@@ -202,6 +202,16 @@ def test_and_to_one_user(acme):
     assert acme.ask_token(auth=("alice", PASSWORD)).status_code == 200
 
 
+def test_the_api_takes_no_account_password_either_where_those_are_for_pages_alone(make_app):
+    site = Site(make_app(tokens_only=True))
+    site.users("alice")
+    secret = site.access_token("alice", "read_registry")
+    for password, status in ((PASSWORD, 401), (secret, 200)):
+        headers = basic("alice", password)
+        answer = site.app.test_client().get("/api/v4/projects", headers=headers)
+        assert answer.status_code == status
+
+
 def test_a_docker_session_that_a_password_began_ends_with_passwords(acme):
     secret = acme.ask_token(auth=("alice", PASSWORD), offline_token="true").json["refresh_token"]
     acme.change(User, {"tokens_only": True}, username="alice")

@@ -6,6 +6,7 @@ import json
 import re
 
 from ...distribution.manifest import HistoryLine, ImageConfig
+from ...distribution.untrusted import MAX_TEXT, plain_text
 
 HEADER = """\
 # Reconstructed from the history of the image: a reading aid, not the file it was built from.
@@ -25,6 +26,10 @@ _PORTS = re.compile(r"(?:map)?\[(.*)\]")
 _VOLUMES = re.compile(r"\[([^\"\]]*)\]")
 _HEALTH = re.compile(r"&\{\[(.*?)\] \"([^\"\s]+)\" \"([^\"\s]+)\" \"([^\"\s]+)\" .*\}", re.DOTALL)
 _VARIABLE = re.compile(r"[^\s=]+=")
+#: A space on both sides, of however many: nothing here may take the square of a text's length.
+_AND = re.compile(r"(?<=\s)&&(?=\s)")
+#: What is never closed is one word, to the end.
+_WORDS = re.compile(r'"((?:[^"\\]|\\.)*+)(?:"|\\?\Z)', re.DOTALL)
 
 
 def reconstruct(config: ImageConfig) -> str:
@@ -83,7 +88,8 @@ def _run(value: str) -> str:
     """Give each command a line of its own, where all of them stand in one."""
     if "\n" in value:
         return _joined(value)
-    return re.sub(r"\s+&&\s+", " \\\n    && ", value)
+    first, *more = _AND.split(value)
+    return "".join((first.rstrip(), *(f" \\\n    && {command.strip()}" for command in more)))
 
 
 def _quoted(value: str) -> str:
@@ -111,9 +117,10 @@ def _list(value: str) -> str:
         return _joined(value)
     try:
         words = json.loads(value.replace('" "', '", "'))
-    except ValueError:
+    except (ValueError, RecursionError):
         return _joined(value)
-    return json.dumps(words, ensure_ascii=False)
+    # Escapes that were read may be half a character, which no page can hold.
+    return plain_text(json.dumps(words, ensure_ascii=False), 2 * MAX_TEXT)
 
 
 def _health(value: str) -> str:
@@ -123,7 +130,7 @@ def _health(value: str) -> str:
     found = _HEALTH.fullmatch(value)
     if found is None:
         return _joined(f"HEALTHCHECK {value}")
-    kind, *words = re.findall(r'"((?:[^"\\]|\\.)*)"', found[1]) or [""]
+    kind, *words = _WORDS.findall(found[1]) or [""]
     command = " ".join(words) if kind == "CMD-SHELL" else json.dumps(words, ensure_ascii=False)
     times = zip(("interval", "timeout", "start-period"), found.groups()[1:], strict=True)
     options = "".join(f"--{name}={time} " for name, time in times if time != "0s")
