@@ -58,6 +58,7 @@ class Config:
     docker_sessions: bool
     decisions_kept_days: int
     bin_days: int
+    move_grace_days: int
     registry_timeout: float
     reconcile_interval: int
     max_body: int
@@ -110,6 +111,7 @@ class Config:
             docker_sessions=read.flag("DOCKER_SESSIONS", default=True),
             decisions_kept_days=read.integer("DECISIONS_KEPT_DAYS", 14),
             bin_days=read.integer("BIN_DAYS", 7),
+            move_grace_days=read.integer("MOVE_GRACE_DAYS", 30),
             registry_timeout=read.number("REGISTRY_TIMEOUT", 2.0),
             reconcile_interval=read.integer("RECONCILE_INTERVAL", 3600),
             max_body=read.integer("MAX_BODY", 1024 * 1024),

@@ -8,6 +8,7 @@ from werkzeug.routing import BaseConverter, ValidationError
 from . import names
 from .accounts.routes import blueprint as accounts
 from .admin.routes import blueprint as admin
+from .api import moves as moves_by_api
 from .api.removals import blueprint as api
 from .catalog import connection
 from .events.routes import blueprint as events
@@ -16,6 +17,7 @@ from .gate.routes import blueprint as gate
 from .projects.activity_routes import blueprint as activity
 from .projects.bin_routes import blueprint as bin_of_tags
 from .projects.deploy_token_routes import blueprint as deploy_tokens
+from .projects.move_routes import blueprint as moves
 from .projects.protection_routes import blueprint as protection
 from .projects.retention_routes import blueprint as retention
 from .projects.routes import blueprint as projects
@@ -72,6 +74,7 @@ def init_app(app: Flask) -> None:
         compare,
         decisions,
         deploy_tokens,
+        moves,
         protection,
         bin_of_tags,
         retention,

@@ -7,6 +7,7 @@ from flask import Flask
 from .commands.access import access_check
 from .commands.accounts import token, user
 from .commands.images import reconcile, tag
+from .commands.moves import move
 from .commands.places import deploy_token, member, namespace, project
 from .commands.registry_token import registry_token_group
 from .commands.removals import image, retention, tags
@@ -24,6 +25,7 @@ COMMANDS = (
     tags,
     image,
     retention,
+    move,
     reconcile,
     registry_token_group,
     signing_key,

@@ -24,6 +24,7 @@ from .accounts.sessions import SESSION_LIFETIME
 from .catalog import bin as bin_of_tags
 from .catalog import facts, reading, reconcile, removals, retention
 from .catalog.connection import registry
+from .catalog.moving import hold, moves, work
 from .distribution.errors import RegistryError
 from .events.apply import apply_pending
 from .extensions import db, writing
@@ -215,6 +216,25 @@ def _removals(removal_id: int) -> None:
         removals.run(waiting)
 
 
+def run_move(move_id: int) -> None:
+    """Carry out a move in a thread of its own, as far as it can go now."""
+    if current_app.testing:
+        work.run(move_id)
+        return
+    app = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001
+    current_app.extensions["aside"].do(_in_app(app, _move), ("move", move_id))
+
+
+def _move(key: tuple[str, int]) -> None:
+    work.run(key[1])
+
+
+def retire_moved() -> None:
+    """Let the old paths go whose time is over."""
+    for move_id in moves.retire_due():
+        enqueue("run_move", move_id)
+
+
 def read_contents(path: str) -> None:
     """Read what is not known of the tags at and below a place."""
     _one_at_a_time("read_contents", reading.read_contents, path)
@@ -228,6 +248,11 @@ def resume() -> None:
             run_removal(removal_id)
         except Exception:
             logger.exception("removal %s broke off", removal_id)
+    for move_id in hold.waiting():
+        try:
+            run_move(move_id)
+        except Exception:
+            logger.exception("move %s broke off", move_id)
     reconcile_wanted()
 
 
@@ -254,6 +279,7 @@ def prune() -> None:
             .execution_options(synchronize_session=False)
         )
         removals.forget_plans(session)
+        moves.forget_plans(session)
         session.execute(
             delete(BrowserSession).where(BrowserSession.created_at < utc_now() - SESSION_LIFETIME)
         )
@@ -332,6 +358,7 @@ TASKS: dict[str, Callable[..., Any]] = {
     "read_contents": read_contents,
     "resume": resume,
     "run_removal": run_removal,
+    "run_move": run_move,
     "purge_bin": purge_bin,
 }
 
@@ -341,6 +368,7 @@ def _periodic(interval: int) -> dict[str, tuple[Callable[[], None], Callable[...
         "resume": (resume, crontab(minute="*")),
         "reconcile": (lambda: reconcile_when_due(interval), crontab(minute="*/5")),
         "purge_bin": (purge_bin, crontab(minute="11")),
+        "retire_moved": (retire_moved, crontab(minute="23")),
         "retention": (
             run_retention,
             crontab(minute=str(retention.MINUTE), hour=str(retention.HOUR)),

@@ -17,6 +17,7 @@ from .image import (
     TagMoment,
     UnassignedRepository,
 )
+from .move import FormerPath, Move, MovedRepository
 from .place import Membership, Namespace, Place, Project
 from .protection import ProtectionRule, ProtectionViolation, TagClaim
 from .removal import Removal, RemovalLine
@@ -39,11 +40,14 @@ __all__ = [
     "DeployToken",
     "DockerSession",
     "FailedSignIn",
+    "FormerPath",
     "Heartbeat",
     "HeldManifest",
     "Manifest",
     "ManifestContents",
     "Membership",
+    "Move",
+    "MovedRepository",
     "Namespace",
     "Place",
     "Project",
