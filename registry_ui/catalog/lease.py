@@ -88,7 +88,7 @@ class Lease:
             tag = step.get("tag")
             reference = f"{step['repository']}:{tag}" if tag else step["repository"]
             line = RemovalLine(
-                removal_id=self.removal.id, number=number, reference=reference, detail=""
+                work_id=self.removal.id, number=number, reference=reference, detail=""
             )
             session.add(line)
         return line

@@ -120,7 +120,7 @@ def lines_of(removal: Removal, limit: int) -> list[RemovalLine]:
     """Return the newest lines of a removal's report: what went wrong first, then the rest."""
     query = (
         select(RemovalLine)
-        .where(RemovalLine.removal_id == removal.id, RemovalLine.outcome.is_not(None))
+        .where(RemovalLine.work_id == removal.id, RemovalLine.outcome.is_not(None))
         .order_by(
             RemovalLine.outcome.in_(["deleted", "gone already", IN_THE_BIN]),
             RemovalLine.number.desc(),
@@ -134,7 +134,7 @@ def outcomes_of(removal: Removal) -> dict[str, int]:
     """Return how many steps ended how."""
     query = (
         select(RemovalLine.outcome, func.count())
-        .where(RemovalLine.removal_id == removal.id, RemovalLine.outcome.is_not(None))
+        .where(RemovalLine.work_id == removal.id, RemovalLine.outcome.is_not(None))
         .group_by(RemovalLine.outcome)
         .order_by(RemovalLine.outcome)
     )

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from ..catalog import moments, violations
 from ..catalog.index import count_tags, ensure_image, owning_project
+from ..catalog.records import note_pull, note_push
 from ..distribution.notifications import Notification, parse_event
 from ..extensions import db, writing
 from ..gate import claims
@@ -25,7 +26,6 @@ from ..models import ContainerImage, RegistryEvent, Tag, UnassignedRepository, u
 from ..names import is_binned
 from ..storage import insert_new
 from ..token_auth.signer import OWN_SUBJECT
-from .records import note_pull, note_push
 
 logger = logging.getLogger(__name__)
 

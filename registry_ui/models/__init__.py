@@ -5,6 +5,7 @@ from .audit import AuditEntry
 from .base import Base, UTCDateTime, utc_now
 from .bin import BinnedTag
 from .contents import ManifestContents
+from .copy import Copy, CopyLine
 from .credential import DeployToken, DockerSession
 from .event import RefusedDelivery, RegistryEvent, RegistryToken
 from .heartbeat import DIGESTS_READ, GATE_ASKED, REGISTRY_READ, Heartbeat
@@ -24,6 +25,7 @@ from .removal import Removal, RemovalLine
 from .retention import RetentionPolicy
 from .token_decision import TokenDecision
 from .user import AccessToken, BrowserSession, FailedSignIn, User
+from .work import Work, WorkLine
 
 __all__ = [
     "DIGESTS_READ",
@@ -36,6 +38,8 @@ __all__ = [
     "BinnedTag",
     "BrowserSession",
     "ContainerImage",
+    "Copy",
+    "CopyLine",
     "DailyCount",
     "DeployToken",
     "DockerSession",
@@ -67,5 +71,7 @@ __all__ = [
     "UTCDateTime",
     "UnassignedRepository",
     "User",
+    "Work",
+    "WorkLine",
     "utc_now",
 ]

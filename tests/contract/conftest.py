@@ -79,9 +79,13 @@ def client_of(
     """Return the application's own client, without the application."""
     signer = signer_of(config)
 
-    def bearer(repository: str | None, actions: tuple[str, ...]) -> str:
+    def bearer(
+        repository: str | None, actions: tuple[str, ...], mounted_from: str | None = None
+    ) -> str:
         kind, name = ("repository", repository) if repository else ("registry", "catalog")
         access = [{"type": kind, "name": name, "actions": list(actions)}] if actions else []
+        if mounted_from:
+            access.append({"type": "repository", "name": mounted_from, "actions": ["pull"]})
         return signer.sign("-/registry_ui", access).token
 
     return RegistryClient(registry.url, bearer, timeout)

@@ -231,7 +231,7 @@ class Site:
         """What came of each step of a removal, in order; of the newest, where None is named."""
         with self.session() as session:
             last = removal_id or session.scalar(select(func.max(Removal.id)))
-            query = select(RemovalLine).where(RemovalLine.removal_id == last)
+            query = select(RemovalLine).where(RemovalLine.work_id == last)
             return [
                 {"reference": line.reference, "outcome": line.outcome, "detail": line.detail}
                 for line in session.scalars(query.order_by(RemovalLine.number))

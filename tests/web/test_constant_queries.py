@@ -81,7 +81,7 @@ def fill(site, start, stop):
             session.add(RegistryEvent(event_id=f"e{n}", raw=b"{}", status="dropped"))
         removal = session.query(Removal).order_by(Removal.id).first()
         session.add_all(
-            RemovalLine(removal_id=removal.id, number=n, reference="x", outcome="kept")
+            RemovalLine(work_id=removal.id, number=n, reference="x", outcome="kept")
             for n in numbers
         )
         session.add_all(
