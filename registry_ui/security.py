@@ -20,6 +20,7 @@ from .access import (
     Standing,
     can_see_namespace,
     decide,
+    former_name,
     rights,
     standing,
 )
@@ -28,7 +29,7 @@ from .accounts.authentication import principal_of
 from .audit import Actor
 from .errors import Denied, NotFound, error_response
 from .extensions import db, login_manager
-from .models import ContainerImage, Namespace, Place, Project, Removal, User
+from .models import ContainerImage, Move, Namespace, Place, Project, Removal, User
 
 POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
@@ -86,6 +87,13 @@ def init_app(app: Flask) -> None:
             "The form was too old, or did not come from this site.",
             "Go back, reload the page, and send it again.",
         )
+
+    @app.errorhandler(NotFound)
+    def on_not_found(error: NotFound) -> BaseResponse:
+        address = _new_address()
+        if address is not None:
+            return redirect(address)
+        return error_response(error.status, error.code, error.message, error.hint)
 
     @app.after_request
     def harden(response: Response) -> Response:
@@ -213,6 +221,49 @@ def load_removal(path: str, removal_id: int) -> tuple[Removal, Place | None]:
     if row.requested_by != principal().username and not principal().is_admin:
         raise NotFound
     return row, None
+
+
+def load_move(path: str, move_id: int) -> tuple[Move, Loaded]:
+    """Return a move and the place that it is looked at from, for those who look after that.
+
+    That is what moves; of an image, the project that it leaves, and once it is there, the one
+    that it went to.
+
+    Raises:
+        NotFound: there is none, or it is not of this place.
+        Denied: they may see the place, but do not look after it.
+    """
+    loaded = load(path, Right.CONFIGURE)
+    move = db.session.get(Move, move_id)
+    if move is None:
+        raise NotFound
+    places = {move.place_id, move.new_project_id if move.switched_at else None}
+    if loaded.place.id not in places:
+        raise NotFound
+    return move, loaded
+
+
+def _new_address() -> str | None:
+    """Return where the page is now that was asked for by an old name, for who may see it."""
+    values = dict(request.view_args or {})
+    if request.method != "GET" or request.endpoint is None or "path" not in values:
+        return None
+    session, who = db.session(), principal()
+    whole = "/".join(filter(None, (values["path"], values.get("name"))))
+    former = former_name(session, whole)
+    if former is None:
+        return None
+    here = standing(session, who, former.now)
+    if here.place is None or not _visible(who, here):
+        return None
+    if "name" in values:
+        values |= {"path": here.place, "name": former.now[len(here.place) + 1 :]}
+    elif here.exact:
+        values["path"] = former.now
+    else:
+        return None
+    query = request.query_string.decode()
+    return url_for(request.endpoint, **values) + (f"?{query}" if query else "")
 
 
 def _visible(who: Principal, here: Standing) -> bool:

@@ -13,6 +13,7 @@ from ..audit import Actor, record
 from ..errors import Clash
 from ..extensions import writing
 from ..models import Place, Removal
+from .moving.names import moving, require_no_former
 from .plans import RemovalPlan
 
 
@@ -25,6 +26,8 @@ def start(actor: Actor, plan: RemovalPlan, place: Place) -> Removal:
     with writing() as session:
         _lock(session, place)
         _alone(session, plan.target)
+        if plan.kind in {"project", "namespace"}:
+            require_no_former(session, plan.target)
         removal = _stored(plan, place, actor)
         session.add(removal)
         _record(session, actor, removal)
@@ -88,6 +91,8 @@ def _lock(session: Session, place: Place) -> None:
 
 
 def _alone(session: Session, target: str) -> None:
+    if moving(session, target.partition(":")[0]):
+        raise Clash("This is being moved.", hint="Delete it when that is done.")
     if unfinished(session, target):
         raise Clash("This is being deleted already.", hint="Its progress is on its page.")
 

@@ -9,6 +9,7 @@ from werkzeug.wrappers import Response
 from ..access import Right
 from ..catalog import trees
 from ..catalog.detail import Wanted, tag_view
+from ..catalog.moving import moves
 from ..catalog.reconcile import reconcile as reconcile_repository
 from ..catalog.reconcile import want_if_stale
 from ..catalog.tag_table import PER_PAGE, SORTS, Query, tag_row, tag_table
@@ -60,6 +61,7 @@ def image(path: str, name: str) -> str:
         q=query.q,
         sort=query.sort,
         order=query.order,
+        former=moves.former_of_image(row) if "configure" in loaded.can else [],
         chosen=request.args.getlist("chosen")[:MAX_CHOSEN],
         can=loaded.can,
     )

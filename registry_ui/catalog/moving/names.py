@@ -58,6 +58,15 @@ def has_former(session: Session, path: str) -> bool:
     return session.scalar(query) is not None
 
 
+def require_no_former(session: Session, path: str) -> None:
+    """Raise Clash where old names of a place can still be pulled: what they hold would stay."""
+    if has_former(session, path):
+        raise Clash(
+            "An old name of this, or of a part of it, can still be pulled.",
+            hint="Retire the old name first, on the page of its move.",
+        )
+
+
 def fence_of(session: Session, path: str) -> Fence | None:
     """Return the fence that a move has raised at a path."""
     query = select(Fence).where(Fence.path == path, Fence.reason == "move")

@@ -15,6 +15,7 @@ from ...models import (
     AccessToken,
     BinnedTag,
     ContainerImage,
+    Copy,
     DailyCount,
     FormerPath,
     Move,
@@ -68,13 +69,11 @@ def _switch_place(session: Session, move: Move) -> None:
     if above and (parent is None or parent.kind == "project"):
         raise MoveFailed(f"There is no namespace {above} any more.")
     moved = select(Place.id).where(at_or_below(Place.path, move.source))
-    _discard_plans(session, Removal.project_id.in_(moved))
-    _set(
-        session,
-        Removal,
-        Removal.project_id.in_(moved) & at_or_below(Removal.project_path, move.source),
-        project_path=_renamed(Removal.project_path, move),
-    )
+    for model in (Removal, Copy):
+        _discard_plans(session, model, model.project_id.in_(moved))
+        here = model.project_id.in_(moved) & at_or_below(model.project_path, move.source)
+        _set(session, model, here, project_path=_renamed(model.project_path, move))
+    _discard_plans(session, Copy, at_or_below(Copy.source, move.source))
     _rename(session, move, Place.path, Place)
     _set(session, Place, Place.id == place.id, parent_id=parent.id if parent else None)
     _rename(session, move, ContainerImage.path, ContainerImage)
@@ -90,11 +89,9 @@ def _switch_image(session: Session, move: Move) -> None:
         raise MoveFailed(f"{move.source} or the project of {move.target} is not there any more.")
     old_project, old_name = image.project_id, image.name
     name = move.target[len(project.path) + 1 :]
-    _discard_plans(
-        session,
-        (Removal.target == move.source)
-        | Removal.target.startswith(move.source + ":", autoescape=True),
-    )
+    tag = Removal.target.startswith(move.source + ":", autoescape=True)
+    _discard_plans(session, Removal, (Removal.target == move.source) | tag)
+    _discard_plans(session, Copy, (Copy.source == move.source) | (Copy.target == move.source))
     _set(
         session,
         ContainerImage,
@@ -158,9 +155,11 @@ def _move_activity(session: Session, old: tuple[int, str], new: tuple[int, str])
     session.flush()
 
 
-def _discard_plans(session: Session, which: ColumnElement[bool]) -> None:
-    """Cancel plans of removals: they name repositories as they were."""
-    _set(session, Removal, (Removal.state == "planned") & which, state="cancelled")
+def _discard_plans(
+    session: Session, model: type[Removal | Copy], which: ColumnElement[bool]
+) -> None:
+    """Cancel plans: they name repositories as they were."""
+    _set(session, model, (model.state == "planned") & which, state="cancelled")
 
 
 def _keep_old(session: Session, move: Move, until: datetime) -> None:
