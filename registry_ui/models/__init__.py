@@ -7,6 +7,7 @@ from .bin import BinnedTag
 from .contents import ManifestContents
 from .credential import DeployToken, DockerSession
 from .event import RefusedDelivery, RegistryEvent, RegistryToken
+from .fence import Fence
 from .heartbeat import DIGESTS_READ, GATE_ASKED, REGISTRY_READ, Heartbeat
 from .image import (
     AttachedDocument,
@@ -39,6 +40,7 @@ __all__ = [
     "DeployToken",
     "DockerSession",
     "FailedSignIn",
+    "Fence",
     "Heartbeat",
     "HeldManifest",
     "Manifest",
