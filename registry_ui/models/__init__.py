@@ -8,6 +8,7 @@ from .contents import ManifestContents
 from .copy import Copy, CopyLine
 from .credential import DeployToken, DockerSession
 from .event import RefusedDelivery, RegistryEvent, RegistryToken
+from .fence import Fence
 from .heartbeat import DIGESTS_READ, GATE_ASKED, REGISTRY_READ, Heartbeat
 from .image import (
     AttachedDocument,
@@ -45,6 +46,7 @@ __all__ = [
     "DockerSession",
     "FailedSignIn",
     "FormerPath",
+    "Fence",
     "Heartbeat",
     "HeldManifest",
     "Manifest",

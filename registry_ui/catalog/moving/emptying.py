@@ -7,9 +7,9 @@ from typing import Any
 from ...extensions import db
 from ...models import MovedRepository, Place, Removal
 from .. import removals
-from ..lease import LeaseLost
 from ..plans import RemovalPlan
-from .hold import Hold, MoveFailed
+from .hold import HeldBack, Hold, MoveFailed
+from .names import fence_of
 
 
 def empty(hold: Hold, row: MovedRepository, repository: str, steps: list[dict[str, Any]]) -> None:
@@ -17,14 +17,15 @@ def empty(hold: Hold, row: MovedRepository, repository: str, steps: list[dict[st
 
     Raises:
         MoveFailed: not everything was removed.
-        LeaseLost: another worker is at it.
+        HeldBack: another worker is at it, or nothing may be written in the whole registry.
     """
     started = _unfinished(row)
     if started is None:
         started = _start(hold, row, repository, steps)
-    done = removals.run(started)
-    if done is None:
-        raise LeaseLost
+    fence = fence_of(db.session(), hold.move.target)
+    done = removals.run(started, but=fence.id if fence is not None else None)
+    if done is None or done.is_active:
+        raise HeldBack
     if done.state != "done":
         problem = removals.lines_of(done, 1)
         raise MoveFailed(f"{repository}: {problem[0].detail if problem else done.state}")

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
-from ...access import Right, Role, at_or_below, below, protections
+from ...access import Right, Role, at_or_below, below, guard
 from ...access.lookup import prefixes
 from ...access.protection import refusal
 from ...errors import Clash, Invalid
@@ -201,7 +201,7 @@ def _require_lengths(paths: list[str], source: str, target: str) -> None:
 
 def _require_unprotected(session: Session, image: ContainerImage, role: Role | None) -> None:
     """Refuse what would take tags away that a rule of their project keeps there."""
-    rules = protections(session, image.path)
+    rules = guard(session, image.path).rules
     if not rules:
         return
     for tag in session.scalars(select(Tag.name).where(Tag.image_id == image.id).order_by(Tag.name)):
