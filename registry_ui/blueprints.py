@@ -8,7 +8,6 @@ from werkzeug.routing import BaseConverter, ValidationError
 from . import names
 from .accounts.routes import blueprint as accounts
 from .admin.routes import blueprint as admin
-from .api import moves as moves_by_api
 from .api.removals import blueprint as api
 from .catalog import connection
 from .events.routes import blueprint as events

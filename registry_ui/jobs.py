@@ -24,7 +24,9 @@ from .accounts.sessions import SESSION_LIFETIME
 from .catalog import bin as bin_of_tags
 from .catalog import facts, reading, reconcile, removals, retention
 from .catalog.connection import registry
-from .catalog.moving import hold, moves, work
+from .catalog.moving import moves
+from .catalog.moving.hold import waiting as waiting_moves
+from .catalog.moving.work import run as carry_out_move
 from .distribution.errors import RegistryError
 from .events.apply import apply_pending
 from .extensions import db, writing
@@ -219,14 +221,14 @@ def _removals(removal_id: int) -> None:
 def run_move(move_id: int) -> None:
     """Carry out a move in a thread of its own, as far as it can go now."""
     if current_app.testing:
-        work.run(move_id)
+        carry_out_move(move_id)
         return
     app = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001
     current_app.extensions["aside"].do(_in_app(app, _move), ("move", move_id))
 
 
 def _move(key: tuple[str, int]) -> None:
-    work.run(key[1])
+    carry_out_move(key[1])
 
 
 def retire_moved() -> None:
@@ -248,7 +250,7 @@ def resume() -> None:
             run_removal(removal_id)
         except Exception:
             logger.exception("removal %s broke off", removal_id)
-    for move_id in hold.waiting():
+    for move_id in waiting_moves():
         try:
             run_move(move_id)
         except Exception:

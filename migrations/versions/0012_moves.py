@@ -20,9 +20,7 @@ STATES = (
     "state IN ('planned', 'waiting', 'copying', 'fenced', 'settling', 'verifying', "
     "'grace', 'retiring', 'undoing', 'done', 'failed', 'cancelled')"
 )
-STATES_OF_ONE = (
-    "state IN ('planned', 'copied', 'settled', 'verified', 'retired', 'kept', 'undone')"
-)
+STATES_OF_ONE = "state IN ('planned', 'copied', 'settled', 'verified', 'retired', 'kept', 'undone')"
 
 
 def name(length: int) -> sa.types.TypeEngine[str]:
@@ -51,9 +49,7 @@ def upgrade() -> None:
         sa.Column("switched_at", MOMENT, nullable=True),
         sa.Column("grace_until", MOMENT, nullable=True),
         sa.Column("finished_at", MOMENT, nullable=True),
-        sa.CheckConstraint(
-            "kind IN ('image', 'project', 'namespace')", name=op.f("ck_moves_kind")
-        ),
+        sa.CheckConstraint("kind IN ('image', 'project', 'namespace')", name=op.f("ck_moves_kind")),
         sa.CheckConstraint(STATES, name=op.f("ck_moves_state")),
         sa.ForeignKeyConstraint(
             ["place_id"], ["places.id"], name="fk_moves_place_id_places", ondelete="SET NULL"

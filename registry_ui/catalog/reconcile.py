@@ -33,8 +33,8 @@ from ..names import NameInvalid, RepositoryName, TagName, is_binned
 from ..storage import insert_new
 from .connection import registry, threads
 from .index import count_tags, ensure_image, owning_project
-from .moving.names import spoken_for
 from .moments import note_before, note_found, note_removed
+from .moving.names import spoken_for
 from .violations import note_unseen
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
 from ...extensions import db, writing
-from ...models import MovedRepository, Move, Removal, utc_now
+from ...models import Move, MovedRepository, Removal, utc_now
 from ...models.move import ACTIVE, CANCELLABLE
 from ..fences import EVERYWHERE, fenced
 from ..lease import LEASE, SIGN_SECONDS, Cancelled, LeaseLost

@@ -1,4 +1,4 @@
-"""Moves as people deal with them: planned, confirmed, called off, their old names kept or retired."""
+"""Moves as people deal with them: planned, confirmed, called off; old names kept or retired."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from ...audit import Actor, record
 from ...errors import Clash, NotFound
 from ...extensions import db, writing
-from ...models import ContainerImage, FormerPath, MovedRepository, Move, Place, utc_now
+from ...models import ContainerImage, FormerPath, Move, MovedRepository, Place, utc_now
 from ..fences import lift_fence
 from ..removals import PLANNED_KEPT
 from . import retire

@@ -187,7 +187,9 @@ def _require_free(session: Session, target: str) -> None:
 
 def _require_quiet(session: Session, source: str, target: str) -> None:
     if moving(session, source) or moving(session, target):
-        raise Clash("Something of this is being moved already.", hint="Its progress is on its page.")
+        raise Clash(
+            "Something of this is being moved already.", hint="Its progress is on its page."
+        )
     if unfinished(session, source):
         raise Clash("Something of this is being deleted.", hint="Move it when that is done.")
 

@@ -10,14 +10,16 @@ from sqlalchemy.orm import Session
 from ...audit import Actor, record
 from ...distribution.errors import RegistryNotFound
 from ...extensions import release, writing
-from ...models import FormerPath, MovedRepository, Move, utc_now
+from ...models import FormerPath, Move, MovedRepository, utc_now
 from ...names import Digest, RepositoryName
 from ..connection import registry
 from .emptying import empty
 from .hold import Hold
 from .transfer import live, named
 
-NOT_THERE = "The new path does not have everything that the old one has. Nothing of that was deleted."
+NOT_THERE = (
+    "The new path does not have everything that the old one has. Nothing of that was deleted."
+)
 
 
 def retire(hold: Hold, rows: Iterable[MovedRepository]) -> None:

@@ -122,10 +122,7 @@ def _switch_image(session: Session, move: Move) -> None:
 
 def _locked(session: Session, which: ColumnElement[bool]) -> Place | None:
     return session.scalar(
-        select(Place)
-        .where(which)
-        .with_for_update()
-        .execution_options(populate_existing=True)
+        select(Place).where(which).with_for_update().execution_options(populate_existing=True)
     )
 
 

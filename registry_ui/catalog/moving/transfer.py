@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 
 from sqlalchemy import select
@@ -123,7 +124,7 @@ def _bring(copier: Copier, tags: Mapping[str, str], there: Mapping[str, str]) ->
         copier.tag(TagName(tag), brought.top)
 
 
-def _bring_earlier(copier: Copier, present: Set[str]) -> None:
+def _bring_earlier(copier: Copier, present: AbstractSet[str]) -> None:
     """Copy what tags stood for before: somebody may pull it by its digest."""
     query = (
         select(TagMoment.digest)
@@ -140,6 +141,7 @@ def _bring_earlier(copier: Copier, present: Set[str]) -> None:
 
 
 def named(tags: Iterable[str]) -> str:
+    """Return the first of some tags, and how many more there are."""
     every = sorted(tags)
     more = f" and {len(every) - NAMED} more" if len(every) > NAMED else ""
     return ", ".join(every[:NAMED]) + more

@@ -20,7 +20,7 @@ from ...access import at_or_below
 from ...audit import Actor, record
 from ...distribution.errors import RegistryError
 from ...extensions import db, release, writing
-from ...models import ContainerImage, MovedRepository, Move, utc_now
+from ...models import ContainerImage, Move, MovedRepository, utc_now
 from ...names import RepositoryName
 from ..connection import registry
 from ..copying.content import CopyRefused
@@ -82,7 +82,9 @@ def _stop(hold: Hold, problem: str) -> None:
         _lift(session, move.source)
         if after == "grace":
             retire.keep(session, move)
-        record(session, Actor(move.requested_by), f"{move.kind}.move.stop", move.source, why=problem)
+        record(
+            session, Actor(move.requested_by), f"{move.kind}.move.stop", move.source, why=problem
+        )
     if after == "undoing":
         raise HeldBack
 
@@ -156,7 +158,7 @@ def _verify(hold: Hold) -> None:
         raise MoveFailed(f"{move.target} was taken meanwhile.") from None
     for row in rows:
         hold.hold()
-        reconcile(RepositoryName(row.target), digests=False)
+        reconcile(RepositoryName(row.target))
 
 
 def _undo(hold: Hold) -> None:
