@@ -21,6 +21,7 @@ from ...audit import Actor, record
 from ...distribution.errors import RegistryError
 from ...extensions import db, release, writing
 from ...models import ContainerImage, Move, MovedRepository, utc_now
+from ...models.move import CANCELLABLE
 from ...names import RepositoryName
 from ..connection import registry
 from ..copying.content import CopyRefused
@@ -66,25 +67,33 @@ def _carry_out(hold: Hold, phase: Callable[[Hold], None]) -> None:
         hold.heed()
         phase(hold)
     except Cancelled:
-        with writing() as session:
-            hold.write(session, state="undoing")
-            _lift(session, hold.move.source)
+        _take_back(hold)
     except (MoveFailed, CopyRefused, RegistryError) as error:
-        _stop(hold, f"{error}")
+        hold.change()
+        # Whoever calls it off lifts the fence, which may be what went wrong.
+        if hold.move.cancel_wanted and hold.move.state in CANCELLABLE:
+            _take_back(hold)
+        else:
+            _stop(hold, str(error))
+
+
+def _take_back(hold: Hold) -> None:
+    with writing() as session:
+        hold.write(session, state="undoing")
+        _lift(session, hold.move.source)
 
 
 def _stop(hold: Hold, problem: str) -> None:
-    """Let people write again, and wait until somebody decides."""
+    """Let people write again, and wait until somebody decides; what is taken back, is later."""
     move = hold.move
     after = {"retiring": "grace", "undoing": "undoing"}.get(move.state, "failed")
     with writing() as session:
-        hold.write(session, state=after, problem=problem, cancel_wanted=after == "undoing")
+        hold.write(session, state=after, problem=problem)
         _lift(session, move.source)
         if after == "grace":
             retire.keep(session, move)
-        record(
-            session, Actor(move.requested_by), f"{move.kind}.move.stop", move.source, why=problem
-        )
+        actor = Actor(move.requested_by)
+        record(session, actor, f"{move.kind}.move.stop", move.source, why=problem)
     if after == "undoing":
         raise HeldBack
 
