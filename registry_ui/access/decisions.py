@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from .roles import RULE_OF, Right, Role, Visibility
 
@@ -78,13 +79,33 @@ class Principal:
 ANONYMOUS = Principal(credential=NO_CREDENTIAL)
 
 
+#: What a fence stops, and what it says of its reason.
+FENCED_RIGHTS = frozenset({Right.PUSH, Right.DELETE})
+REASONS = {"collection": "the registry collects garbage", "move": "it is moved"}
+
+
+@dataclass(frozen=True, slots=True)
+class Fenced:
+    """A fence: pushes and deletions at a path and below it are stopped, since when and why."""
+
+    path: str
+    reason: str
+    since: datetime
+
+    def rule(self, repository: str) -> str:
+        """Return the rule that refuses a push or a deletion in a repository."""
+        why, since = REASONS[self.reason], f"{self.since:%H:%M} UTC"
+        return f"writes to {repository} are stopped while {why}, since {since}; try again later"
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     """What the database knows of one path for one principal.
 
     ``place`` is the deepest namespace or project at or above the path, ``exact``
     whether that is the path itself. ``role`` is the highest of all roles at or
-    above the place, ``role_at`` the path that it comes from.
+    above the place, ``role_at`` the path that it comes from. ``fence`` is what stops
+    writes to repositories there, if anything does.
     """
 
     path: str
@@ -94,6 +115,7 @@ class Standing:
     visibility: str | None = None
     role: Role | None = None
     role_at: str | None = None
+    fence: Fenced | None = None
 
     @property
     def exact(self) -> bool:
@@ -169,11 +191,15 @@ def _missing_role(principal: Principal, standing: Standing, minimum: Role, right
 def decide_repository(principal: Principal, standing: Standing, right: Right) -> Decision:
     """Decide about a repository of the registry: it must belong to a project.
 
-    An administrator may touch unassigned repositories too.
+    An administrator may touch unassigned repositories too. A fence comes last: whoever may
+    not write anyway learns nothing of it.
     """
     if standing.project is None and not principal.is_admin:
         return Decision(False, unowned(standing.path))
-    return decide(principal, standing, right)
+    decision = decide(principal, standing, right)
+    if decision.allowed and right in FENCED_RIGHTS and standing.fence is not None:
+        return Decision(False, standing.fence.rule(standing.path))
+    return decision
 
 
 def unowned(path: str) -> str:

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import lru_cache
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, Select, and_, bindparam, false, or_, select, true
+from sqlalchemy import (
+    ColumnElement,
+    Engine,
+    Select,
+    and_,
+    bindparam,
+    false,
+    literal_column,
+    or_,
+    select,
+    true,
+)
 from sqlalchemy.orm import Session, aliased
 
-from ..models import Membership, Place, Project, ProtectionRule
+from ..models import Fence, Membership, Place, Project, ProtectionRule
 from ..storage import Prepared
-from .decisions import Principal, Reach, Standing
+from .decisions import Fenced, Principal, Reach, Standing
 from .patterns import Pattern
 from .protection import Kind, Protection
 from .roles import Role, Visibility
@@ -27,6 +38,13 @@ def prefixes(path: str) -> list[str]:
     return ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
 
 
+_FENCE_COLUMNS: tuple[Any, ...] = (
+    Fence.path.label("fence"),
+    Fence.reason.label("fence_reason"),
+    Fence.set_at.label("fence_set_at"),
+)
+
+
 def _columns(place: Any) -> tuple[Any, ...]:
     return (
         place.id.label("place_id"),
@@ -35,6 +53,7 @@ def _columns(place: Any) -> tuple[Any, ...]:
         place.visibility,
         place.owner_id,
         Membership.role,
+        *_FENCE_COLUMNS,
     )
 
 
@@ -42,7 +61,26 @@ def _roles_of(place: Any, user_id: Any) -> ColumnElement[bool]:
     return and_(Membership.place_id == place.id, Membership.user_id == user_id)
 
 
-_ALONE = select(*_columns(Place)).outerjoin(Membership, _roles_of(Place, bindparam("user_id")))
+def fences_over(paths: Iterable[Any]) -> ColumnElement[bool]:
+    """Match the fences at any of these paths, and the one that stands everywhere."""
+    return Fence.path.in_([literal_column("''"), *paths])
+
+
+def _beside(query: Select[Any], user_id: Any, paths: list[Any]) -> Select[Any]:
+    """Let a query bring the places at some paths along, with someone's roles, and all fences.
+
+    Each of its rows comes once for each place and each fence. Mostly there is no fence, and
+    to find that out costs least where none is looked for by its path.
+    """
+    place = aliased(Place)
+    own = false() if user_id is None else _roles_of(place, user_id)
+    query = query.outerjoin(place, place.path.in_(paths)).outerjoin(Membership, own)
+    return query.outerjoin(Fence, true()).add_columns(*_columns(place))
+
+
+def _one_row() -> Select[Any]:
+    row = select(literal_column("1").label("asked")).subquery("asked")
+    return select(row.c.asked).select_from(row)
 
 
 def standings(session: Session, principal: Principal, paths: Iterable[str]) -> dict[str, Standing]:
@@ -51,8 +89,8 @@ def standings(session: Session, principal: Principal, paths: Iterable[str]) -> d
     every = {prefix for found in above.values() for prefix in found}
     if not every:
         return {}
-    query = _ALONE.where(Place.path.in_(every))
-    rows = session.execute(query, {"user_id": principal.user_id or 0})
+    query = _beside(_one_row(), bindparam("user_id"), sorted(every))
+    rows = session.execute(query, {"user_id": principal.user_id or 0}).all()
     return _standings(principal, above, rows)
 
 
@@ -77,23 +115,14 @@ class LookUp:
         """Return the query with room for so many paths, the parameters p0, p1 and so on."""
         found = self._prepared.get(room)
         if found is None:
-            found = self._prepared[room] = Prepared(self._beside(room) if room else self._query)
+            paths = [bindparam(f"p{number}", type_=Place.path.type) for number in range(room)]
+            query = _beside(self._query, self._user_id, paths) if room else self._query
+            found = self._prepared[room] = Prepared(query)
         return found
 
-    def _beside(self, room: int) -> Select[Any]:
-        place = aliased(Place)
-        own = false() if self._user_id is None else _roles_of(place, self._user_id)
-        query = self._query.outerjoin(place, place.path.in_(_paths(room)))
-        return query.outerjoin(Membership, own).add_columns(*_columns(place))
 
-
-def _paths(room: int) -> list[Any]:
-    return [bindparam(f"p{number}", type_=Place.path.type) for number in range(room)]
-
-
-@lru_cache
-def _alone(room: int) -> Prepared:
-    return Prepared(_ALONE.where(Place.path.in_(_paths(room))))
+#: For whoever shows no credential.
+_ANYONE = LookUp(_one_row(), bindparam("user_id"))
 
 
 class Places:
@@ -125,21 +154,31 @@ class Places:
             return {}
         if self._rows is None:
             values = self._values | {"user_id": principal.user_id or 0}
-            self._rows = _alone(self._room).all(engine, **values)
+            self._rows = _ANYONE.with_room(self._room).all(engine, **values)
         return _standings(principal, self._above, self._rows)
 
 
 def _standings(
-    principal: Principal, wanted: dict[str, list[str]], rows: Iterable[Any]
+    principal: Principal, wanted: dict[str, list[str]], rows: Sequence[Any]
 ) -> dict[str, Standing]:
-    found = {row.place: row for row in rows}
-    return {path: _standing(principal, path, above, found) for path, above in wanted.items()}
+    places = {row.place: row for row in rows}
+    fences = {row.fence: row for row in rows if row.fence is not None}
+    return {
+        path: _standing(principal, path, above, places, fences) for path, above in wanted.items()
+    }
 
 
-def _standing(principal: Principal, path: str, above: list[str], rows: dict[str, Any]) -> Standing:
-    found = [rows[prefix] for prefix in above if prefix in rows]
+def _standing(
+    principal: Principal,
+    path: str,
+    above: list[str],
+    places: dict[str, Any],
+    fences: dict[str, Any],
+) -> Standing:
+    found = [places[prefix] for prefix in above if prefix in places]
+    fence = _fence(above, fences) if fences else None
     if not found:
-        return Standing(path)
+        return Standing(path, fence=fence)
     role, role_at = None, None
     for row in found:
         own = principal.user_id is not None and row.owner_id == principal.user_id
@@ -148,19 +187,47 @@ def _standing(principal: Principal, path: str, above: list[str], rows: dict[str,
             here = DEPLOY_ROLE
         if here is not None and (role is None or here > role):
             role, role_at = here, row.place
-    place = found[-1]
-    return Standing(path, place.place, place.place_id, place.kind, place.visibility, role, role_at)
+    last = found[-1]
+    return Standing(
+        path, last.place, last.place_id, last.kind, last.visibility, role, role_at, fence
+    )
 
 
-def protections(session: Session, repository: str) -> list[Protection]:
-    """Return the rules of the project that owns a repository, by one query."""
+def _fence(above: list[str], fences: dict[str, Any]) -> Fenced | None:
+    """Return the widest fence over a path."""
+    row = next((fences[path] for path in ("", *above) if path in fences), None)
+    return Fenced(row.fence, row.fence_reason, row.fence_set_at) if row else None
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What stands between a push or a deletion and a repository, whoever asks.
+
+    ``project`` owns the repository, "" where none does; ``rules`` are that project's.
+    """
+
+    project: str
+    rules: list[Protection]
+    fence: Fenced | None
+
+
+def guard(session: Session, repository: str) -> Guard:
+    """Return the rules and the fence over a repository, by one query."""
+    above = prefixes(repository)
     query = (
-        select(ProtectionRule, Project.path)
-        .join(Project, Project.id == ProtectionRule.place_id)
-        .where(Project.path.in_(prefixes(repository)))
+        _one_row()
+        .outerjoin(Project, Project.path.in_(above))
+        .outerjoin(ProtectionRule, ProtectionRule.place_id == Project.id)
+        .outerjoin(Fence, fences_over(above))
+        .add_columns(Project.path.label("project"), ProtectionRule, *_FENCE_COLUMNS)
         .order_by(ProtectionRule.id)
     )
-    return [protection(rule, path) for rule, path in session.execute(query)]
+    rows = session.execute(query).all()
+    project = rows[0].project or ""
+    rules = {row.ProtectionRule.id: row.ProtectionRule for row in rows if row.ProtectionRule}
+    fences = {row.fence: row for row in rows if row.fence is not None}
+    found = [protection(rule, project) for rule in rules.values()]
+    return Guard(project, found, _fence(above, fences))
 
 
 def protection(rule: ProtectionRule, project: str) -> Protection:

@@ -14,6 +14,7 @@ from ..names import Digest, RepositoryName, TagName
 from ..pages import PER_PAGE, Page
 from .connection import registry
 from .deletion import plan_purge, translate
+from .fences import require_open
 from .reconcile import reconcile
 from .starting import start
 
@@ -42,11 +43,12 @@ def restore(actor: Actor, row: BinnedTag, name: TagName) -> None:
     """Give a manifest of the bin a tag again, its own or another; its digest is the same.
 
     Raises:
-        Clash: the tag exists.
+        Clash: the tag exists, or a fence stands.
         NotFound: the registry does not have the manifest any more.
         RegistryTrouble: the registry can't be asked.
     """
     repository = RepositoryName(row.repository)
+    require_open(db.session(), row.repository)
     release()
     try:
         if _exists(repository, name):

@@ -11,8 +11,9 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from ..audit import Actor, record
-from ..extensions import writing
+from ..extensions import db, release, writing
 from ..models import Removal, RemovalLine, utc_now
+from .fences import fenced
 
 #: A worker holds a removal so long from its last sign; then another may go on.
 LEASE = timedelta(seconds=30)
@@ -28,12 +29,17 @@ class Cancelled(Exception):
     """Somebody cancelled the removal: nothing more is to be done."""
 
 
+class Stopped(Exception):
+    """A fence stands: the removal goes on once it is lifted."""
+
+
 @dataclass(slots=True)
 class Lease:
     """A removal in the hands of one worker, until it is silent for too long."""
 
     removal: Removal
     owner: str
+    _at: str = ""
     _last_sign: float = field(default_factory=time.monotonic)
 
     def hold(self) -> None:
@@ -42,17 +48,28 @@ class Lease:
         Raises:
             LeaseLost: it is somebody else's by now.
             Cancelled: somebody cancelled it.
+            Stopped: a fence stands by now.
         """
         if time.monotonic() - self._last_sign >= SIGN_SECONDS:
             with writing() as session:
                 self._write(session)
             self._last_sign = time.monotonic()
-            self.heed()
+            self.heed(self._at)
 
-    def heed(self) -> None:
-        """Raise Cancelled if somebody wished that before the last sign."""
+    def heed(self, repository: str) -> None:
+        """Begin or go on with a step in a repository, unless something is against it.
+
+        Raises:
+            Cancelled: somebody wished that before the last sign.
+            Stopped: a fence stands over the repository.
+        """
         if self.removal.cancel_wanted:
             raise Cancelled
+        self._at = repository
+        fence = fenced(db.session(), repository)
+        release()
+        if fence is not None:
+            raise Stopped
 
     def prepare(self, number: int, step: dict[str, Any], placeholder: str) -> None:
         """Keep what is about to be pushed for a step: whoever finds it knows it as ours."""
@@ -72,6 +89,11 @@ class Lease:
             line = self._line(session, number, step)
             line.outcome, line.detail = outcome, detail
         self._last_sign = time.monotonic()
+
+    def wait(self) -> None:
+        """Let go of it, for whoever looks for work later."""
+        with writing() as session:
+            self._write(session, state="waiting", lease_until=None, lease_owner=None)
 
     def finish(self, state: str) -> None:
         """Say how it ended, and let go of it."""

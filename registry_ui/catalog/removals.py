@@ -11,17 +11,21 @@ from typing import Any
 from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
+from ..access import Fenced
 from ..audit import Actor, record
 from ..errors import NotFound
 from ..extensions import db, writing
 from ..models import Removal, RemovalLine, utc_now
 from ..names import RepositoryName
-from .lease import LEASE, Cancelled, Lease, LeaseLost
+from .fences import fenced
+from .lease import LEASE, Cancelled, Lease, LeaseLost, Stopped
 from .reconcile import reconcile
 from .removal_steps import IN_THE_BIN, STEPS, StepFailed
 
 #: How long a plan waits to be confirmed.
 PLANNED_KEPT = timedelta(days=1)
+
+ACTIVE = ("waiting", "running")
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +33,10 @@ CANCELLED = "it was cancelled; what was done before stays done"
 
 
 def run(removal_id: int) -> Removal | None:
-    """Carry out a removal, or what is left of it. Returns None where another worker has it."""
+    """Carry out a removal, or what is left of it.
+
+    Returns None where another worker has it, or a fence stands: then it waits.
+    """
     lease = _claim(removal_id)
     if lease is None:
         return None
@@ -50,7 +57,7 @@ def _carry_out(lease: Lease) -> None:
     plan = removal.plan
     try:
         for number in range(removal.done, len(plan)):
-            lease.heed()
+            lease.heed(plan[number]["repository"])
             outcome, detail = STEPS[plan[number]["do"]](lease, number, plan[number])
             lease.note(number, plan[number], outcome, detail)
         lease.finish("done")
@@ -60,6 +67,8 @@ def _carry_out(lease: Lease) -> None:
     except Cancelled:
         lease.note(removal.done, plan[removal.done], "cancelled", CANCELLED)
         lease.finish("cancelled")
+    except Stopped:
+        lease.wait()
 
 
 def _reconcile(removal: Removal) -> None:
@@ -73,11 +82,7 @@ def _repositories(plan: Iterable[dict[str, Any]]) -> list[str]:
 
 def waiting() -> list[int]:
     """Return the removals that no living worker holds."""
-    query = (
-        select(Removal.id)
-        .where(Removal.state.in_(["waiting", "running"]), _is_free())
-        .order_by(Removal.id)
-    )
+    query = select(Removal.id).where(Removal.state.in_(ACTIVE), _is_free()).order_by(Removal.id)
     return list(db.session.scalars(query))
 
 
@@ -88,15 +93,24 @@ def _is_free() -> Any:
 def _claim(removal_id: int) -> Lease | None:
     owner = secrets.token_hex(16)
     with writing() as session:
+        if stopped(session, removal_id) is not None:
+            return None
         claimed = session.execute(
             update(Removal)
-            .where(Removal.id == removal_id, Removal.state.in_(["waiting", "running"]), _is_free())
+            .where(Removal.id == removal_id, Removal.state.in_(ACTIVE), _is_free())
             .values(state="running", lease_until=utc_now() + LEASE, lease_owner=owner)
             .execution_options(synchronize_session=False)
         )
         if not claimed.rowcount:  # type: ignore[attr-defined]
             return None
         return Lease(session.get_one(Removal, removal_id, populate_existing=True), owner)
+
+
+def stopped(session: Session, removal_id: int) -> Fenced | None:
+    """Return the fence that a removal which has not ended waits for, if one does."""
+    query = select(Removal.target).where(Removal.id == removal_id, Removal.state.in_(ACTIVE))
+    target = session.scalar(query)
+    return None if target is None else fenced(session, target.partition(":")[0])
 
 
 def cancel(actor: Actor, removal_id: int) -> Removal:

@@ -22,7 +22,7 @@ from ..extensions import db
 from ..models import Place, Removal
 from ..names import RepositoryName
 from .errors import clear_errors
-from .images import image_named
+from .images import carried_out, image_named
 
 tags = AppGroup("tags", help="Several tags at once.")
 image = AppGroup("image", help="Images.")
@@ -107,7 +107,7 @@ def retention_run(path: str) -> None:
         if started is None:
             problem = policies.policy(_place(path), policy.id).last_problem
             raise click.ClickException(problem)
-        _report(removals.run(started.id))
+        _report(carried_out(started.id))
 
 
 def _place(path: str) -> Place:
@@ -135,12 +135,10 @@ def _carry_out(plan: RemovalPlan, place: Place, *, dry_run: bool, yes: bool) -> 
         return
     if not yes:
         click.confirm("Delete them?", abort=True, err=True)
-    _report(removals.run(start(CONSOLE, plan, place).id))
+    _report(carried_out(start(CONSOLE, plan, place).id))
 
 
-def _report(removal: Removal | None) -> None:
-    if removal is None:
-        raise click.ClickException("A worker is at it already.")
+def _report(removal: Removal) -> None:
     for outcome, count in removals.outcomes_of(removal).items():
         click.echo(f"{count} {outcome}", err=True)
     if removal.state != "done":

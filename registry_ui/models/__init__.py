@@ -8,6 +8,7 @@ from .contents import ManifestContents
 from .copy import Copy, CopyLine
 from .credential import DeployToken, DockerSession
 from .event import RefusedDelivery, RegistryEvent, RegistryToken
+from .fence import Fence
 from .heartbeat import DIGESTS_READ, GATE_ASKED, REGISTRY_READ, Heartbeat
 from .image import (
     AttachedDocument,
@@ -43,6 +44,7 @@ __all__ = [
     "DeployToken",
     "DockerSession",
     "FailedSignIn",
+    "Fence",
     "Heartbeat",
     "HeldManifest",
     "Manifest",

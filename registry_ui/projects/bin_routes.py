@@ -38,7 +38,7 @@ def restore(path: str, entry_id: int) -> Response | tuple[str, int]:
     except NameInvalid as error:
         return _page(loaded, entry_id, text, str(error)), 422
     except Clash as error:
-        return _page(loaded, entry_id, text, error.errors["name"]), error.status
+        return _page(loaded, entry_id, text, error.errors.get("name", error.message)), error.status
     enqueue("purge_bin")
     flash(f"{row.repository}:{text} was restored.", "success")
     return redirect(url_for("bin.show", path=path))

@@ -11,6 +11,7 @@ from ..catalog import bin as bin_of_tags
 from ..catalog import removals
 from ..catalog.choosing import Criteria, choose, days
 from ..catalog.deletion import plan_image, plan_tag, plan_tags
+from ..catalog.fences import WORDS
 from ..catalog.patterns import Pattern
 from ..catalog.plans import RemovalPlan
 from ..catalog.removal_steps import IN_THE_BIN
@@ -206,12 +207,14 @@ def _preview(
 def show(path: str, removal_id: int) -> str:
     """Show a plan, how far its removal is, or its report. It outlives what it removed."""
     row, place = load_removal(path, removal_id)
+    fence = removals.stopped(db.session(), row.id)
     return render_template(
         "removal.html",
         place=place,
         crumbs=crumbs(path),
         path=path,
         removal=row,
+        waits_until=WORDS[fence.reason] if fence else "",
         plan=RemovalPlan.of_preview(row.preview) if row.preview else None,
         outcomes=removals.outcomes_of(row),
         report=removals.lines_of(row, LINES),
