@@ -35,7 +35,7 @@ class Copy(Work, Base):
     @property
     def deed(self) -> str:
         """What the audit calls it."""
-        return f"{self.kind}.copy"
+        return "copy"
 
 
 class CopyLine(WorkLine, Base):

@@ -106,7 +106,7 @@ def _planned(
     rules, image_name, role = refuse
     now = there.get(tag, "")
     if now == digest:
-        return PlannedCopy(source_tag, tag, digest, SAME)
+        return PlannedCopy(source_tag, tag, digest, SAME, now)
     why = refusal(rules, image_name, tag, role, Right.PUSH, bool(now))
     if why is not None:
         return PlannedCopy(source_tag, tag, digest, REFUSED, now, why)

@@ -38,8 +38,8 @@ class Wish:
 class PlannedCopy:
     """A tag, its name at the target, and what is there under that name.
 
-    ``state`` is one of ORDER. ``there`` is the digest of what would be overwritten, ``why``
-    the rule that refuses it.
+    ``state`` is one of ORDER. ``there`` is the digest that the name stands for now, ``why``
+    the rule that refuses the copy.
     """
 
     source_tag: str

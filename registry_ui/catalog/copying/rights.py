@@ -1,15 +1,21 @@
-"""Who may copy: to pull at the source and to push at the target, asked when it is planned
-and again whenever the worker acts.
+"""Who may copy: who may pull at the source and push at the target.
+
+Asked when it is planned, when it is confirmed, and again whenever the worker acts.
 """
 
 from __future__ import annotations
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ...access import Principal, Right, Role, decide, standing
+from ...access import Principal, Right, Role, decide, standing, visible_places
 from ...audit import CONSOLE
 from ...errors import Denied
+from ...models import Project
 from ...token_auth.explain import role_of, subject_named
+
+#: So many projects are offered as the target of a copy; any other may be typed.
+OFFERED = 200
 
 
 def require(session: Session, who: Principal, source: str, target: str) -> None:
@@ -39,3 +45,10 @@ def acting_role(session: Session, requested_by: str, repository: str) -> Role | 
     if requested_by == CONSOLE.name:
         return Role.OWNER
     return role_of(session, requested_by, repository)
+
+
+def offered(session: Session, who: Principal) -> list[str]:
+    """Return the first projects by name to which someone may push, to be chosen from."""
+    mine = visible_places(session, who, Project, members_only=True, minimum=Role.DEVELOPER)
+    query = select(Project.path).where(mine).order_by(Project.path).limit(OFFERED)
+    return list(session.scalars(query))
