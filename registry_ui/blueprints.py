@@ -8,7 +8,7 @@ from werkzeug.routing import BaseConverter, ValidationError
 from . import names
 from .accounts.routes import blueprint as accounts
 from .admin.routes import blueprint as admin
-from .api.removals import blueprint as api
+from .api.copies import blueprint as api
 from .catalog import connection
 from .events.routes import blueprint as events
 from .gate import service as gate_service
@@ -23,6 +23,7 @@ from .projects.routes import blueprint as projects
 from .projects.storage_routes import blueprint as storage
 from .registry.compare_routes import blueprint as compare
 from .registry.content_routes import blueprint as content
+from .registry.copy_routes import blueprint as copies
 from .registry.removal_routes import blueprint as removals
 from .registry.routes import blueprint as registry
 from .search.routes import blueprint as search
@@ -81,6 +82,7 @@ def init_app(app: Flask) -> None:
         storage,
         registry,
         content,
+        copies,
         removals,
         search,
         projects,

@@ -29,7 +29,7 @@ from .accounts.authentication import principal_of
 from .audit import Actor
 from .errors import Denied, NotFound, error_response
 from .extensions import db, login_manager
-from .models import ContainerImage, Move, Namespace, Place, Project, Removal, User
+from .models import ContainerImage, Copy, Move, Namespace, Place, Project, Removal, User
 
 POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
@@ -264,6 +264,30 @@ def _new_address() -> str | None:
         return None
     query = request.query_string.decode()
     return url_for(request.endpoint, **values) + (f"?{query}" if query else "")
+
+
+def load_copy(path: str, copy_id: int) -> tuple[Copy, Project | None]:
+    """Return a copy and the project that it copies to, or None where that is gone.
+
+    Raises:
+        NotFound: there is none, or it is not the caller's business: they see not both ends.
+        Denied: they may see the project, but not push there.
+    """
+    row = db.session.scalar(select(Copy).where(Copy.id == copy_id, Copy.project_path == path))
+    if row is None:
+        raise NotFound
+    who = principal()
+    own = who.is_admin or row.requested_by == who.username
+    if row.project_id is None:
+        if own:
+            return row, None
+        raise NotFound
+    project = load(path, Right.PUSH).project
+    if project.id != row.project_id:
+        raise NotFound  # of an earlier project at this path
+    if not own and not decide(who, standing(db.session(), who, row.source), Right.PULL).allowed:
+        raise NotFound
+    return row, project
 
 
 def _visible(who: Principal, here: Standing) -> bool:

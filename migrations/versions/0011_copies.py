@@ -65,6 +65,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_copies_state_id", "copies", ["state", "id"])
     op.create_index("ix_copies_project_id_id", "copies", ["project_id", "id"])
+    op.create_index("ix_copies_source_id", "copies", ["source", "id"])
     op.create_table(
         "copy_lines",
         sa.Column("copy_id", sa.Integer(), nullable=False),

@@ -9,7 +9,6 @@ from sqlalchemy import select
 from ..access import Role
 from ..audit import CONSOLE
 from ..catalog import bin as bin_of_tags
-from ..catalog import removals
 from ..catalog import retention as policies
 from ..catalog.choosing import Criteria, choose, days
 from ..catalog.deletion import plan_image, plan_tags
@@ -17,6 +16,7 @@ from ..catalog.patterns import Pattern
 from ..catalog.plans import RemovalPlan
 from ..catalog.retention_rules import Rules
 from ..catalog.starting import start
+from ..catalog.work import outcomes_of
 from ..errors import NotFound
 from ..extensions import db
 from ..models import Place, Removal
@@ -139,7 +139,7 @@ def _carry_out(plan: RemovalPlan, place: Place, *, dry_run: bool, yes: bool) -> 
 
 
 def _report(removal: Removal) -> None:
-    for outcome, count in removals.outcomes_of(removal).items():
+    for outcome, count in outcomes_of(removal).items():
         click.echo(f"{count} {outcome}", err=True)
     if removal.state != "done":
         last = removal.lines[-1]

@@ -22,6 +22,7 @@ class Copy(Work, Base):
         CheckConstraint(STATES, name="state"),
         Index("ix_copies_state_id", "state", "id"),
         Index("ix_copies_project_id_id", "project_id", "id"),
+        Index("ix_copies_source_id", "source", "id"),
     )
 
     source: Mapped[str] = mapped_column(bytewise(255))
@@ -35,7 +36,7 @@ class Copy(Work, Base):
     @property
     def deed(self) -> str:
         """What the audit calls it."""
-        return f"{self.kind}.copy"
+        return "copy"
 
 
 class CopyLine(WorkLine, Base):

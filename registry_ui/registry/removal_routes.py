@@ -16,6 +16,7 @@ from ..catalog.patterns import Pattern
 from ..catalog.plans import RemovalPlan
 from ..catalog.removal_steps import IN_THE_BIN
 from ..catalog.starting import keep_plan, start, start_planned
+from ..catalog.work import outcomes_of
 from ..errors import Invalid, NotFound
 from ..extensions import db
 from ..jobs import enqueue
@@ -216,7 +217,7 @@ def show(path: str, removal_id: int) -> str:
         removal=row,
         waits_until=WORDS[fence.reason] if fence else "",
         plan=RemovalPlan.of_preview(row.preview) if row.preview else None,
-        outcomes=removals.outcomes_of(row),
+        outcomes=outcomes_of(row),
         report=removals.lines_of(row, LINES),
     )
 

@@ -21,7 +21,7 @@ from ..models import ContainerImage
 from ..names import RepositoryName, TagName
 from ..pages import Page, crumbs, ordering, page_number, search_text
 from ..projects import listing
-from ..security import Loaded, load, load_image, registry_host
+from ..security import Loaded, load, load_image, principal, registry_host
 
 blueprint = Blueprint("registry", __name__)
 
@@ -118,6 +118,7 @@ def tag(path: str, name: str, tag: str) -> str:
         platform=request.args.get("platform", ""),
         content=str(Right.PULL) in loaded.can,
         all_moments=request.args.get("history") == "all",
+        reader=principal(),
     )
     view, fresh_at, error = tag_view(row, TagName(tag), wanted, registry_host())
     return render_template(

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import select
 
+from registry_ui.audit import Actor
+from registry_ui.catalog.copying.copies import keep_plan
+from registry_ui.catalog.copying.plans import ORDER, CopyPlan, PlannedCopy, Wish
 from registry_ui.demo import samples
 from registry_ui.demo.artifacts import artifact, attestation, signature, signature_tag
 from registry_ui.demo.images import Step, image, index
-from registry_ui.models import ContainerImage, ProtectionViolation
+from registry_ui.extensions import db, writing
+from registry_ui.models import ContainerImage, Copy, CopyLine, Project, ProtectionViolation
+from registry_ui.names import RepositoryName
 from tests.support.accessibility import COLOURS, small_targets, violations
 from tests.support.browser import Window, chromium, window
 from tests.support.live import tiny
@@ -159,6 +165,9 @@ def pages(project: str) -> dict[str, str]:
         "delete tags": f"{app}/-/delete-tags?chosen=1.0&chosen={'t' * 128}",
         "delete tags that match": f"{app}/-/delete-tags?all=1&q={'t' * 128}",
         "delete tags by pattern": f"{app}/-/delete-tags",
+        "copy a tag": f"{app}/-/copy?chosen={'t' * 128}",
+        "copy tags": f"{app}/-/copy?chosen=1.0&chosen={'t' * 128}",
+        "copy an image": f"{app}/-/copy?all=1",
         "admin": "/-/admin",
         "registry token": "/-/admin/registry-token",
         "users": "/-/admin/users",
@@ -167,6 +176,35 @@ def pages(project: str) -> dict[str, str]:
         "access log of all": "/-/admin/decisions",
         "audit": "/-/admin/audit",
     }
+
+
+def copies(stack, project: str) -> dict[str, str]:
+    """A plan with everything that one can say, and a report, in long names too."""
+    source, target = f"{project}/app", f"{project}/{LONG}/{LONG}"
+    with stack.fill.app.app_context():
+        query = select(ContainerImage).where(ContainerImage.path == source)
+        image = db.session.scalars(query).one()
+        owner = db.session.get_one(Project, image.project_id)
+        wish = Wish("tags", image, owner, owner, RepositoryName(target), {})
+        plan = CopyPlan("tags", source, target, size=5000, new_size=300, new_image=True)
+        digests = (ONE.digest, AMD.digest)
+        plan.name(
+            [
+                PlannedCopy(f"{state}-{'t' * 100}", "t" * 128, digests[0], state, digests[1])
+                for state in ORDER
+            ]
+        )
+        plan.name_referrers([signature_tag(ONE)])
+        planned, reported = (keep_plan(Actor(ADMIN), wish, plan).id for _ in range(2))
+        with writing() as session:
+            session.get_one(Copy, reported).state = "done"
+            for number, outcome in enumerate(("copied", "kept", "refused")):
+                reference = f"{target}:{'t' * 128}"
+                session.add(
+                    CopyLine(work_id=reported, number=number, reference=reference, outcome=outcome)
+                )
+    address = f"/{project}/-/copies"
+    return {"plan of a copy": f"{address}/{planned}", "report of a copy": f"{address}/{reported}"}
 
 
 def test_every_page_fits_is_open_to_all_and_leaves_the_browser_quiet(stack, browser, project):
@@ -180,7 +218,7 @@ def test_every_page_fits_is_open_to_all_and_leaves_the_browser_quiet(stack, brow
         }.items():
             complaints += look(made, f"{name} of a visitor", address)
         made.sign_in(ADMIN)
-        for name, address in pages(project).items():
+        for name, address in (pages(project) | copies(stack, project)).items():
             complaints += look(made, name, address)
         assert made.problems == []
         complaints += look(made, "not found", "/nothing/like/this", status=404)

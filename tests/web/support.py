@@ -29,11 +29,13 @@ from registry_ui.accounts import service as accounts
 from registry_ui.accounts.tokens import TokenRequest
 from registry_ui.admin import registry_token
 from registry_ui.audit import Actor
+from registry_ui.catalog.copying.plans import CopyPlan
 from registry_ui.extensions import db, writing
 from registry_ui.models import (
     AuditEntry,
     Base,
     ContainerImage,
+    Copy,
     Place,
     Project,
     Removal,
@@ -195,6 +197,28 @@ class Site:
                 requested_by=by,
                 state="done",
                 plan=[],
+            )
+            session.add(row)
+            session.commit()
+            return row.id
+
+    def copying(
+        self, source: str, project: str | None, *, by: str = "somebody", path: str = ""
+    ) -> int:
+        """Put a finished copy into the store; to a project that is gone, where None."""
+        with self.session() as session:
+            place = session.scalar(select(Place.id).where(Place.path == project))
+            row = Copy(
+                kind="image",
+                source=source,
+                source_project=source,
+                target=f"{project or path}/copied",
+                project_id=place,
+                project_path=project or path,
+                requested_by=by,
+                state="done",
+                plan=[],
+                preview=CopyPlan("image", source, f"{project or path}/copied").preview(),
             )
             session.add(row)
             session.commit()

@@ -16,6 +16,8 @@ from registry_ui.models import (
     AuditEntry,
     BinnedTag,
     ContainerImage,
+    Copy,
+    CopyLine,
     DailyCount,
     DeployToken,
     DockerSession,
@@ -84,6 +86,10 @@ def fill(site, start, stop):
             RemovalLine(work_id=removal.id, number=n, reference="x", outcome="kept")
             for n in numbers
         )
+        copying = session.query(Copy).order_by(Copy.id).first()
+        session.add_all(
+            CopyLine(work_id=copying.id, number=n, reference="x", outcome="kept") for n in numbers
+        )
         session.add_all(
             RetentionPolicy(place_id=app.id, keep_last=n, created_by="x") for n in numbers
         )
@@ -117,7 +123,10 @@ def add_attached(session, image_id, numbers):
     All of it is in the store already: the registry of these tests is down.
     """
     here = {"image_id": image_id, "action": "pushed", "tag": "latest", "digest": digest("a")}
-    session.execute(insert(TagMoment), [{**here, "at": utc_now()} for _ in numbers])
+    for n in numbers:
+        copied = {"action": "copied", "source": f"acme/p{n}:v1", "at": utc_now()}
+        rows = [{**here, "at": utc_now(), "source": ""}, {**here, **copied}]
+        session.execute(insert(TagMoment), rows)
     inner = [
         (digest("b"), digest("c")),
         *((f"sha256:{n:064x}", f"sha512:{n:0128x}") for n in numbers),
@@ -171,6 +180,11 @@ def add_activity(session, n, project_id):
     today = utc_now()
     moment = {"digest": digest("a"), "actor": "member", "at": today}
     session.add(Push(project_id=project_id, name=f"i{n}", tag="v1", **moment))
+    copied = {"tag": "v2", "source": f"acme/p{n}:v1"}
+    session.add(Push(project_id=project_id, name=f"i{n}", **copied, **moment))
+    values = {"kind": "tag", "target": f"acme/app/i{n}", "project_path": "acme/app", "plan": []}
+    values |= {"source": "acme/app/many", "source_project": "acme/app", "requested_by": "member"}
+    session.add(Copy(project_id=project_id, state="done", **values))
     session.add(
         DailyCount(project_id=project_id, day=today.date(), name=f"i{n}", pushes=1, pulls=1)
     )
@@ -231,6 +245,8 @@ PAGES = {
     "/acme/app/-/retention": ("member", "admin"),
     "/acme/app/-/bin": ("member", "admin"),
     "/acme/app/-/removals/1": ("member", "admin"),
+    "/acme/app/-/images/many/-/copy?chosen=latest": ("member", "admin"),
+    "/acme/app/-/copies/1": ("member", "admin"),
     "/acme/app/-/deploy-tokens": ("member", "admin"),
     "/acme/app/-/protection": ("member", "admin"),
     "/acme/app/-/decisions": ("member", "admin"),
@@ -277,6 +293,7 @@ def test_pages_cost_the_same_with_3_and_with_60_of_everything(site):
     site.image("acme/app/many", "latest")
     site.change(ContainerImage, {"reconciled_at": utc_now()})
     assert site.removal("acme/app") == 1
+    assert site.copying("acme/app/many", "acme/app", by="member") == 1
     fill(site, 0, FEW)
     few = counted(site)
     fill(site, FEW, MANY)

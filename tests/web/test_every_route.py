@@ -18,14 +18,16 @@ VALUES = {
     "token_id": 1,
     "session_id": 1,
     "removal_id": 1,
+    "copy_id": 1,
     "rule_id": 1,
     "entry_id": 1,
     "policy_id": 1,
     "filename": "app.css",
 }
 REMOVAL_API = {"api.plan_removal", "api.confirm_removal", "api.cancel_removal"}
+COPY_API = {"api.plan_copy", "api.confirm_copy", "api.cancel_copy"}
 #: Posted to without a form of ours: they read credentials of the request alone, and no cookie.
-WITHOUT_FORM = {"events.registry_events", "gate.manifest", *REMOVAL_API}
+WITHOUT_FORM = {"events.registry_events", "gate.manifest", *REMOVAL_API, *COPY_API}
 #: What anybody may post to.
 FOR_VISITORS = {"accounts.sign_in", "accounts.sign_out", *WITHOUT_FORM}
 #: What anybody may look at, whatever is in the store.
@@ -60,6 +62,7 @@ def routes(site, method):
 @pytest.fixture(scope="module")
 def filled(world):
     world.removal("veiled/private")
+    world.copying("veiled/private", "veiled/private")
     world.access_token("admin", "read_registry")
     return world
 

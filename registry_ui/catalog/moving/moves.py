@@ -14,7 +14,7 @@ from ...errors import Clash, NotFound
 from ...extensions import db, writing
 from ...models import ContainerImage, FormerPath, Move, MovedRepository, Place, utc_now
 from ..fences import lift_fence
-from ..removals import PLANNED_KEPT
+from ..work import PLANNED_KEPT
 from . import retire
 from .hold import is_free
 from .names import fence_of
