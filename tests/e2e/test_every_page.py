@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from sqlalchemy import select
 
 from registry_ui.audit import Actor
 from registry_ui.catalog.copying.copies import keep_plan
 from registry_ui.catalog.copying.plans import ORDER, CopyPlan, PlannedCopy, Wish
+from registry_ui.catalog.moving.access import RoleChange
+from registry_ui.catalog.moving.plan import MovePlan
 from registry_ui.demo import samples
 from registry_ui.demo.artifacts import artifact, attestation, signature, signature_tag
 from registry_ui.demo.images import Step, image, index
 from registry_ui.extensions import db, writing
-from registry_ui.models import ContainerImage, Copy, CopyLine, Project, ProtectionViolation
+from registry_ui.models import (
+    ContainerImage,
+    Copy,
+    CopyLine,
+    Move,
+    MovedRepository,
+    Project,
+    ProtectionViolation,
+    utc_now,
+)
 from registry_ui.names import RepositoryName
 from tests.support.accessibility import COLOURS, small_targets, violations
 from tests.support.browser import Window, chromium, window
@@ -168,6 +181,9 @@ def pages(project: str) -> dict[str, str]:
         "copy a tag": f"{app}/-/copy?chosen={'t' * 128}",
         "copy tags": f"{app}/-/copy?chosen=1.0&chosen={'t' * 128}",
         "copy an image": f"{app}/-/copy?all=1",
+        "move a project": f"/{project}/-/move",
+        "move a namespace": f"/{root}/-/move?target={LONG}",
+        "move an image": f"{app}/-/move",
         "admin": "/-/admin",
         "registry token": "/-/admin/registry-token",
         "users": "/-/admin/users",
@@ -207,6 +223,32 @@ def copies(stack, project: str) -> dict[str, str]:
     return {"plan of a copy": f"{address}/{planned}", "report of a copy": f"{address}/{reported}"}
 
 
+def moves(stack, project: str) -> dict[str, str]:
+    """A plan with everything that one can say, and a move in every state, in long names too."""
+    root, target = project.partition("/")[0], f"{LONG}/{LONG}"
+    found = {}
+    for state in ("planned", "copying", "fenced", "failed", "undoing", "grace", "retiring", "done"):
+        names = {"source": project, "target": target, "requested_by": ADMIN}
+        number = stack.fill.move(project, state, parts=3, **names)
+        found[f"move, {state}"] = f"/{project}/-/moves/{number}"
+        values = {"problem": f"{LONG}/{LONG} is in use in the registry."}
+        if state == "planned":
+            plan = MovePlan("project", project, target, [(f"{project}/{LONG}", f"{target}/x", 3)])
+            plan.changes = [RoleChange("somebody", "Owner", ""), RoleChange(LONG, "", "Guest")]
+            plan.visibility = ("private", "public")
+            plan.notes = [f"Deploy tokens of {root} that hold here no more: 3."]
+            values = {"preview": plan.preview()}
+        # Its lease keeps the worker of the stack away.
+        values["lease_until"] = utc_now() + timedelta(days=1)
+        stack.fill.change(Move, values, id=number)
+        if state == "grace":
+            kept = {"state": "kept", "detail": f"kept: {'t' * 128}"}
+            stack.fill.change(MovedRepository, kept, move_id=number, number=0)
+            stack.fill.former(f"{root}/{LONG}/old", project, number)
+            stack.fill.former(f"{root}/{LONG}/app", f"{project}/app", number, exact=True)
+    return found
+
+
 def test_every_page_fits_is_open_to_all_and_leaves_the_browser_quiet(stack, browser, project):
     complaints = []
     # Without motion: colours that are still on their way to the other theme have no contrast.
@@ -218,7 +260,8 @@ def test_every_page_fits_is_open_to_all_and_leaves_the_browser_quiet(stack, brow
         }.items():
             complaints += look(made, f"{name} of a visitor", address)
         made.sign_in(ADMIN)
-        for name, address in (pages(project) | copies(stack, project)).items():
+        every = pages(project) | copies(stack, project) | moves(stack, project)
+        for name, address in every.items():
             complaints += look(made, name, address)
         assert made.problems == []
         complaints += look(made, "not found", "/nothing/like/this", status=404)

@@ -30,12 +30,16 @@ from registry_ui.accounts.tokens import TokenRequest
 from registry_ui.admin import registry_token
 from registry_ui.audit import Actor
 from registry_ui.catalog.copying.plans import CopyPlan
+from registry_ui.catalog.moving.plan import MovePlan
 from registry_ui.extensions import db, writing
 from registry_ui.models import (
     AuditEntry,
     Base,
     ContainerImage,
     Copy,
+    FormerPath,
+    Move,
+    MovedRepository,
     Place,
     Project,
     Removal,
@@ -223,6 +227,30 @@ class Site:
             session.add(row)
             session.commit()
             return row.id
+
+    def move(self, path: str, state: str = "done", *, parts: int = 1, **values: Any) -> int:
+        """Put a move of a place, with so many repositories, into the store; more: its columns."""
+        with self.session() as session:
+            place = session.scalars(select(Place).where(Place.path == path)).one()
+            values = {"source": path, "target": f"{path}-new", "requested_by": "somebody", **values}
+            plan = MovePlan(place.kind, values["source"], values["target"]).preview()
+            row = Move(kind=place.kind, place_id=place.id, state=state, preview=plan, **values)
+            row.problem = ""
+            session.add(row)
+            session.flush()
+            for number in range(parts):
+                source, target = f"{row.source}/i{number}", f"{row.target}/i{number}"
+                part = {"number": number, "source": source, "target": target}
+                session.add(MovedRepository(move_id=row.id, **part))
+            session.commit()
+            return row.id
+
+    def former(self, path: str, now: str, move_id: int, *, exact: bool = False) -> None:
+        """Let an old name be pulled."""
+        with self.session() as session:
+            until = datetime(2030, 12, 24, tzinfo=UTC)
+            session.add(FormerPath(path=path, now=now, exact=exact, until=until, move_id=move_id))
+            session.commit()
 
     def empty(self) -> None:
         """Forget everything that was filled in: a site for the next test."""

@@ -21,10 +21,12 @@ from registry_ui.models import (
     DailyCount,
     DeployToken,
     DockerSession,
+    FormerPath,
     HeldManifest,
     Manifest,
     ManifestContents,
     Membership,
+    MovedRepository,
     Namespace,
     Project,
     ProtectionRule,
@@ -54,6 +56,10 @@ def fill(site, start, stop):
     numbers = range(start, stop)
     with site.session() as session:
         acme = session.query(Namespace).filter_by(path="acme").one()
+        for n in numbers:
+            part = {"source": f"old/i{n}", "target": f"acme/app/i{n}", "number": n + 1}
+            session.add(MovedRepository(move_id=1, **part))
+            session.add(FormerPath(path=f"old{n}", now="acme/app", move_id=1))
         app = session.query(Project).filter_by(path="acme/app").one()
         member = session.query(User).filter_by(username="member").one()
         for n in numbers:
@@ -247,6 +253,7 @@ PAGES = {
     "/acme/app/-/removals/1": ("member", "admin"),
     "/acme/app/-/images/many/-/copy?chosen=latest": ("member", "admin"),
     "/acme/app/-/copies/1": ("member", "admin"),
+    "/acme/app/-/moves/1": ("member", "admin"),
     "/acme/app/-/deploy-tokens": ("member", "admin"),
     "/acme/app/-/protection": ("member", "admin"),
     "/acme/app/-/decisions": ("member", "admin"),
@@ -294,6 +301,7 @@ def test_pages_cost_the_same_with_3_and_with_60_of_everything(site):
     site.change(ContainerImage, {"reconciled_at": utc_now()})
     assert site.removal("acme/app") == 1
     assert site.copying("acme/app/many", "acme/app", by="member") == 1
+    assert site.move("acme/app", "grace") == 1
     fill(site, 0, FEW)
     few = counted(site)
     fill(site, FEW, MANY)

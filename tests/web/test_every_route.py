@@ -19,6 +19,8 @@ VALUES = {
     "session_id": 1,
     "removal_id": 1,
     "copy_id": 1,
+    "move_id": 1,
+    "deed": "confirm",
     "rule_id": 1,
     "entry_id": 1,
     "policy_id": 1,
@@ -26,8 +28,9 @@ VALUES = {
 }
 REMOVAL_API = {"api.plan_removal", "api.confirm_removal", "api.cancel_removal"}
 COPY_API = {"api.plan_copy", "api.confirm_copy", "api.cancel_copy"}
+MOVE_API = {"api.plan_move", "api.go_on", "api.cancel_move", "api.retire_move", "api.keep_move"}
 #: Posted to without a form of ours: they read credentials of the request alone, and no cookie.
-WITHOUT_FORM = {"events.registry_events", "gate.manifest", *REMOVAL_API, *COPY_API}
+WITHOUT_FORM = {"events.registry_events", "gate.manifest", *REMOVAL_API, *COPY_API, *MOVE_API}
 #: What anybody may post to.
 FOR_VISITORS = {"accounts.sign_in", "accounts.sign_out", *WITHOUT_FORM}
 #: What anybody may look at, whatever is in the store.
@@ -63,6 +66,7 @@ def routes(site, method):
 def filled(world):
     world.removal("veiled/private")
     world.copying("veiled/private", "veiled/private")
+    world.move("veiled/private")
     world.access_token("admin", "read_registry")
     return world
 

@@ -66,6 +66,18 @@ POST /-/images/web/api/-/copy in -- no ok ok ok ok ok
 GET  /-/copies/{copy}         in -- no no ok ok ok ok
 POST /-/copies/{copy}/confirm in -- no no ok ok ok ok
 POST /-/copies/{copy}/cancel  in -- no no -- -- -- --
+GET  /-/move                  in -- no no no no ok ok
+POST /-/move                  in -- no no no no ok ok
+GET  /-/images/-/move         in -- no no no ok ok ok
+GET  /-/images/web/api/-/move in -- no no no ok ok ok
+POST /-/images/-/move         in -- no no no ok ok ok
+POST /-/images/web/api/-/move in -- no no no ok ok ok
+GET  /-/moves/{move}          in -- no no no ok ok ok
+POST /-/moves/{move}/confirm  in -- no no no no ok ok
+POST /-/moves/{move}/retry    in -- no no no no ok ok
+POST /-/moves/{move}/cancel   in -- no no no ok ok ok
+POST /-/moves/{move}/retire   in -- no no no ok ok ok
+POST /-/moves/{move}/keep     in -- no no no ok ok ok
 POST /-/images/-/delete-tags  in -- no no no rg rg rg
 POST /-/images/web/api/-/delete-tags in -- no no no rg rg rg
 POST /-/settings              in -- no no no ok ok ok
@@ -95,6 +107,8 @@ GET  /-/settings              in no no no no ok ok ok
 GET  /-/deploy-tokens         in no no no no ok ok ok
 GET  /-/decisions             in no no no no ok ok ok
 GET  /-/delete                in no no no no no rg rg
+GET  /-/move                  in no no no no no ok ok
+POST /-/move                  in no no no no no ok ok
 GET  /-/protection            in no no no no -- -- --
 GET  /-/retention             in no no no no ok ok ok
 GET  /-/retention/{policy}    in no no no no ok ok ok
@@ -191,6 +205,12 @@ def copies(world):
 
 
 @pytest.fixture(scope="module")
+def moves(world):
+    """The number of a move of each project that is over."""
+    return {path: world.move(path) for path in (f"acme/{v}" for v in VISIBILITIES)}
+
+
+@pytest.fixture(scope="module")
 def policies(world):
     """The number of a retention policy of each project, by which nothing is old enough to go."""
     found = {}
@@ -262,10 +282,10 @@ def public(rest, cells):
 
 
 @pytest.fixture(scope="module")
-def stored(removals, copies, tokens, policies, protection_rules):
+def stored(removals, copies, moves, tokens, policies, protection_rules):
     """The numbers of everything that a project has, by its path."""
     kinds = {"removal": removals, "copy": copies, "token": tokens, "policy": policies}
-    kinds["rule"] = protection_rules
+    kinds |= {"rule": protection_rules, "move": moves}
     return lambda path: {kind: numbers[path] for kind, numbers in kinds.items()}
 
 
@@ -288,7 +308,7 @@ def test_what_is_not_there_is_nothing_to_anybody(world):
     every = {(method, rest) for table in (PROJECT, NAMESPACE) for method, rest, _ in rows(table)}
     for method, rest in sorted(every):
         for path in ("acme/none", "acme/private/web/api"):
-            address = rest.format(removal=1, copy=1, token=1, policy=1, rule=1)
+            address = rest.format(removal=1, copy=1, move=1, token=1, policy=1, rule=1)
             found = outcomes(world, method, path, address)
             assert set(found[1:]) == {"--"}, (method, path, rest)
             assert found[0] in {"in", "--"}, (method, path, rest)
@@ -302,6 +322,7 @@ PLACES_OF_OTHERS += [
     "/-/tags/none",
     "/-/removals/999999",
     "/-/copies/9999",
+    "/-/moves/9999",
 ]
 
 
@@ -360,6 +381,7 @@ def test_a_page_that_may_not_be_seen_is_byte_for_byte_one_that_is_not_there(
     values = {"token": tokens["veiled/private"], "rule": protection_rules["veiled/private"]}
     number = world.removal("veiled/private")
     values["copy"] = world.copying("veiled/private", "veiled/private")
+    values["move"] = world.move("veiled/private")
     for method, rest, _ in rows(PROJECT):
         answers = []
         for path in ("veiled/private", "absent/nothing"):
@@ -379,7 +401,7 @@ def test_nothing_is_changed_by_those_who_may_not(world, tokens, who):
         if method == "POST" and cells[PEOPLE.index(who)] != "ok":
             data = {**form("acme/private", rest, who), "digest": digest("a")}
             numbers = {"removal": 1, "policy": 1, "rule": 1, "token": tokens["acme/private"]}
-            numbers |= {"copy": 1}
+            numbers |= {"copy": 1, "move": 1}
             url = f"/acme/private{rest.format(**numbers)}"
             world.browser(who).post(url, data)
     assert world.dump() == before
