@@ -8,7 +8,7 @@ from werkzeug.routing import BaseConverter, ValidationError
 from . import names
 from .accounts.routes import blueprint as accounts
 from .admin.routes import blueprint as admin
-from .api.copies import blueprint as api
+from .api.moves import blueprint as api
 from .catalog import connection
 from .events.routes import blueprint as events
 from .gate import service as gate_service

@@ -13,7 +13,7 @@ from ..jobs import enqueue
 from ..models import Move
 from ..projects import moving
 from ..security import actor, load, load_image, load_move
-from .routes import blueprint
+from .copies import blueprint
 
 NUMBER = "<int(max=2147483647):move_id>"
 OF_PROJECT, OF_NAMESPACE = "/projects/<name:path>/-/moves", "/namespaces/<name:path>/-/moves"

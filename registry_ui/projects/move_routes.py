@@ -39,7 +39,7 @@ def move_image(path: str, name: str) -> Answer:
 
 
 def _form(loaded: Loaded, image: ContainerImage | None) -> Answer:
-    path, errors = loaded.place.path, dict[str, str]()
+    path, errors, status = loaded.place.path, dict[str, str](), 200
     source = image.path if image else path
     target = request.values.get("target", source).strip().strip("/")[:300]
     if request.method == "POST":
@@ -48,6 +48,7 @@ def _form(loaded: Loaded, image: ContainerImage | None) -> Answer:
             planned = moving.plan(actor(), principal(), loaded.place, image, target, role=role)
         except (Invalid, Denied) as error:
             errors = dict(getattr(error, "errors", {})) or {"target": error.message}
+            status = error.status if isinstance(error, Invalid) else 422
         else:
             return redirect(url_for("moves.show", path=path, move_id=planned.id))
     page = render_template(
@@ -62,7 +63,7 @@ def _form(loaded: Loaded, image: ContainerImage | None) -> Answer:
         errors=errors,
         can=loaded.can,
     )
-    return page, 422 if errors else 200
+    return page, status
 
 
 @blueprint.get(ONE)

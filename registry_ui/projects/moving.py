@@ -56,10 +56,11 @@ def require_rights(who: Principal, move: Move) -> None:
     decision = decide(who, standing(db.session(), who, move.source), wanted)
     if not decision.allowed:
         raise Denied(f"Not allowed: {decision.rule}.")
-    if move.kind == "image":
-        _require_push(who, move.target)
-    else:
-        _require_create(who, move.target)
+    require = _require_push if move.kind == "image" else _require_create
+    try:
+        require(who, move.target)
+    except Invalid as error:
+        raise Denied(" ".join(error.errors.values())) from None
 
 
 def _require_create(who: Principal, target: str) -> None:

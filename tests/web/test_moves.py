@@ -176,7 +176,7 @@ def test_whoever_lost_the_right_since_the_plan_begins_nothing(acme):
     acme.member("acme/app", "late", "owner")
     address = answer.headers["Location"]
     refused = acme.browser("late").post(f"{address}/confirm", {"confirm": "acme/app"})
-    assert refused.status_code == 422
+    assert refused.status_code == 403
     assert "in which you may create something" in Page(refused.text).text
 
 
