@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
+import threading
+from datetime import timedelta
 from unittest import mock
 
 import pytest
 
+from registry_ui.catalog import fences
 from registry_ui.catalog.moving import moves, work
 from registry_ui.distribution.errors import RegistryUnavailable
 from registry_ui.models import Move, Place
 from tests.contract.mover import ARM, BOTH, DIGESTS, ONE, TWO, repository
+from tests.support.live import Pusher, RegistryError, tiny
 from tests.web.support import ACTOR
 
 pytestmark = pytest.mark.contract
@@ -72,6 +77,61 @@ def test_an_earlier_digest_of_a_tag_can_be_pulled_under_the_new_name(mover):
     mover.push_and_tell(web, {"1.0": ARM, "latest": ARM})
     mover.moved(mover.market)
     assert mover.pusher.digest(f"{mover.market}/web", ONE.digest) == ONE.digest
+
+
+class Client(Pusher):
+    """A client with the bearer tokens that the endpoint gives a maintainer, and no others."""
+
+    def __init__(self, mover):
+        super().__init__(mover.registry.url, mover.app.extensions["signer"])
+        self.mover = mover
+        self.auth = ("maintainer", mover.access_token("maintainer", "write_registry"))
+
+    def token(self, _challenge, scope):
+        return self.mover.ask_token(*scope.split(), auth=self.auth).json["token"]
+
+
+def test_every_push_that_was_granted_arrives_and_every_pull_of_the_old_name_works(
+    mover, monkeypatch
+):
+    """Somebody pushes all the time, somebody else pulls all the time, until after the switch."""
+    # The registry takes a token for longer than it lives; no push takes so long.
+    monkeypatch.setattr(fences, "GRACE", timedelta(seconds=5))
+    web, over = f"{mover.shop}/web", threading.Event()
+    pushed, refused, pulled = {}, [], []
+
+    def push():
+        client = Client(mover)
+        for number in itertools.count():
+            if over.is_set():
+                return
+            manifest = tiny(f"number {number}")
+            try:
+                client.push(web, {f"n{number}": manifest})
+            except RegistryError:
+                refused.append(number)
+            else:
+                pushed[f"n{number}"] = manifest.digest
+
+    def pull():
+        client = Client(mover)
+        while not over.is_set():
+            pulled.append(client.digest(web, "1.0"))
+
+    threads = [threading.Thread(target=work) for work in (push, pull)]
+    for thread in threads:
+        thread.start()
+    try:
+        mover.moved(mover.market)
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join(30)
+    found = mover.live(f"{mover.market}/web")
+    assert pushed
+    assert refused
+    assert found == mover.index(f"{mover.market}/web") == DIGESTS | pushed
+    assert set(pulled) == {ONE.digest}
 
 
 #: Where the worker dies: at which call, for which time, and in which state the move is then.

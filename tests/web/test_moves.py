@@ -66,14 +66,20 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("path", "target", "words"), REFUSED)
-def test_a_path_that_cant_be_used_is_refused_in_words(acme, path, target, words):
-    with acme.session() as session:
+def reserve(site):
+    """Let one path be in use in the registry, one be an old name, one the new one of a move."""
+    with site.session() as session:
         used = {"path": "acme/in-use/image", "first_seen_at": utc_now(), "tag_count": 1}
         session.add(UnassignedRepository(**used))
         session.commit()
-    acme.former("acme/was", "acme/other", acme.move("acme/other", "grace", source="acme/was"))
-    acme.move("acme/other", "failed", target="acme/soon", source="acme/gone")
+    site.former("acme/was", "acme/other", site.move("acme/other", "grace", source="acme/was"))
+    site.move("acme/other", "failed", target="acme/soon", source="acme/gone")
+
+
+@pytest.mark.parametrize(("path", "target", "words"), REFUSED)
+def test_a_path_that_cant_be_used_is_refused_in_words(acme, path, target, words):
+    if path == "acme/app":
+        reserve(acme)
     answer, text = plan(acme, path, target)
     assert answer.status_code == 422
     assert words in text

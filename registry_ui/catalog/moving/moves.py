@@ -9,6 +9,7 @@ from flask import current_app
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from ...access.lookup import prefixes
 from ...audit import Actor, record
 from ...errors import Clash, NotFound
 from ...extensions import db, writing
@@ -60,6 +61,7 @@ def confirm(actor: Actor, move_id: int) -> Move:
     """
     with writing() as session:
         move = _locked(session, move_id, {"planned"})
+        _one_at_a_time(session, move)
         require_still_free(session, move)
         move.state, move.requested_by = "waiting", actor.name
         record(session, actor, f"{move.kind}.move.start", move.source, to=move.target)
@@ -203,6 +205,13 @@ def forget_plans(session: Session) -> None:
         .where(Move.state == "planned", old)
         .execution_options(synchronize_session=False)
     )
+
+
+def _one_at_a_time(session: Session, move: Move) -> None:
+    """Let one at a time begin near these paths: the second sees the first."""
+    paths = {*prefixes(move.source), *prefixes(move.target)}
+    near = select(Place.id).where(Place.path.in_(paths)).order_by(Place.path)
+    session.execute(near.with_for_update())
 
 
 def _locked(session: Session, move_id: int, states: set[str]) -> Move:

@@ -47,9 +47,13 @@ def require_free(session: Session, path: str, field: str = "name") -> None:
 
 
 def moving(session: Session, path: str) -> Move | None:
-    """Return a move under way of what lies at, above or below a path, or to there."""
+    """Return a move of what lies at, above or below a path, or to there, that has not ended.
+
+    One that has stopped counts: it goes on, or is given up, before anything else.
+    """
     either = or_(_near(Move.source, path), _near(Move.target, path))
-    return session.scalar(select(Move).where(Move.state.in_(ACTIVE), either).limit(1))
+    unfinished = Move.state.in_({*ACTIVE, *BEFORE_SWITCH})
+    return session.scalar(select(Move).where(unfinished, either).limit(1))
 
 
 def has_former(session: Session, path: str) -> bool:

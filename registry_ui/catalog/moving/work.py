@@ -73,8 +73,16 @@ def _carry_out(hold: Hold, phase: Callable[[Hold], None]) -> None:
         # Whoever calls it off lifts the fence, which may be what went wrong.
         if hold.move.cancel_wanted and hold.move.state in CANCELLABLE:
             _take_back(hold)
+        elif hold.move.state == "undoing" or _is_trouble(hold, error):
+            hold.change(problem=str(error))
+            raise HeldBack from None
         else:
             _stop(hold, str(error))
+
+
+def _is_trouble(hold: Hold, error: Exception) -> bool:
+    """Whether it need only be tried again, because the registry does not answer."""
+    return hold.move.state == "retiring" and isinstance(error, RegistryError)
 
 
 def _take_back(hold: Hold) -> None:
@@ -84,9 +92,9 @@ def _take_back(hold: Hold) -> None:
 
 
 def _stop(hold: Hold, problem: str) -> None:
-    """Let people write again, and wait until somebody decides; what is taken back, is later."""
+    """Let people write again, and wait until somebody decides."""
     move = hold.move
-    after = {"retiring": "grace", "undoing": "undoing"}.get(move.state, "failed")
+    after = "grace" if move.state == "retiring" else "failed"
     with writing() as session:
         hold.write(session, state=after, problem=problem)
         _lift(session, move.source)
@@ -94,8 +102,6 @@ def _stop(hold: Hold, problem: str) -> None:
             retire.keep(session, move)
         actor = Actor(move.requested_by)
         record(session, actor, f"{move.kind}.move.stop", move.source, why=problem)
-    if after == "undoing":
-        raise HeldBack
 
 
 # -- phases ----------------------------------------------------------------------
