@@ -115,7 +115,7 @@ def test_what_the_new_name_has_no_more_stays_under_the_old_one_until_somebody_ag
     assert filled.live(f"{filled.shop}/web") == left
     assert filled.pusher.tags(filled.shop) == []
     page = filled.page(f"/{filled.market}/-/moves/{move_id}", "owner").text
-    assert "kept: 1.0, latest" in page
+    assert "kept 1.0, latest" in page
     assert filled.grants(f"{filled.shop}/web") == "pull"
     assert retired(filled, move_id, everything="1").state == "done"
     assert filled.pusher.tags(f"{filled.shop}/web") == []

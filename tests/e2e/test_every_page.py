@@ -242,7 +242,7 @@ def moves(stack, project: str) -> dict[str, str]:
         values["lease_until"] = utc_now() + timedelta(days=1)
         stack.fill.change(Move, values, id=number)
         if state == "grace":
-            kept = {"state": "kept", "detail": f"kept: {'t' * 128}"}
+            kept = {"state": "kept", "detail": "t" * 128}
             stack.fill.change(MovedRepository, kept, move_id=number, number=0)
             stack.fill.former(f"{root}/{LONG}/old", project, number)
             stack.fill.former(f"{root}/{LONG}/app", f"{project}/app", number, exact=True)

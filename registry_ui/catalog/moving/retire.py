@@ -40,8 +40,7 @@ def retire(hold: Hold, rows: Iterable[MovedRepository]) -> None:
             step = {"do": "image", "repository": row.source, "tags": going}
             empty(hold, row, row.source, [step])
         left = live(hold, row.source)
-        detail = f"kept: {named(left)}" if left else ""
-        hold.note(row, state="kept" if left else "retired", detail=detail)
+        hold.note(row, state="kept" if left else "retired", detail=named(left))
         kept = kept or bool(left)
     move = hold.move
     with writing() as session:
