@@ -76,6 +76,7 @@ def upgrade() -> None:
         sa.Column("state", sa.String(length=10), nullable=False),
         sa.Column("begun", sa.Boolean(), nullable=False),
         sa.Column("tag_count", sa.Integer(), nullable=False),
+        sa.Column("done", sa.Integer(), nullable=False),
         sa.Column("copied", sa.JSON(), nullable=False),
         sa.Column("detail", sa.Text(), nullable=False),
         sa.Column("removal_id", sa.Integer(), nullable=True),

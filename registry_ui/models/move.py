@@ -94,6 +94,8 @@ class MovedRepository(Base):
     #: The new name was found empty: what is there since is ours.
     begun: Mapped[bool] = mapped_column(default=False)
     tag_count: Mapped[int] = mapped_column(default=0)
+    #: Tags that were gone through, of those.
+    done: Mapped[int] = mapped_column(default=0)
     #: What each tag stood for when it was copied last.
     copied: Mapped[dict[str, str]] = mapped_column(JSON, default=dict, deferred=True)
     detail: Mapped[str] = mapped_column(Text, default="")

@@ -84,6 +84,7 @@ def _page(move: Move, loaded: Loaded, errors: dict[str, str]) -> str:
         plan=move.preview,
         repositories=moves.repositories_of(move),
         states=moves.states_of(move),
+        progress=moves.progress_of(move),
         quiet_at=moving.quiet_at(move),
         minutes=moving.minutes(),
         days=moves.grace_days(),

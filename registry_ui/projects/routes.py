@@ -80,6 +80,7 @@ def _namespace(loaded: Loaded) -> str:
         page=page,
         pushes=listing.recent_pushes(db.session(), who, listing.within(place.path)),
         former=moves.former_of(place) if "configure" in loaded.can else [],
+        under_way=moves.under_way(place) if "configure" in loaded.can else [],
         role=loaded.role,
         can=loaded.can,
     )
@@ -100,6 +101,7 @@ def _project(loaded: Loaded) -> str:
         role=loaded.role,
         can=loaded.can,
         former=moves.former_of(project) if "configure" in loaded.can else [],
+        under_way=moves.under_way(project) if "configure" in loaded.can else [],
         tree=tree_view(images, "", search_text(), *ordering(SORTS, "name")),
         pushes=listing.recent_pushes(
             db.session(), principal(), ContainerImage.project_id == project.id

@@ -154,6 +154,14 @@ def test_the_plan_of_an_image_says_that_everyone_can_pull_it_then(acme):
     assert "anyone can pull it then, without signing in" in page
 
 
+def test_who_looks_after_a_project_finds_its_move_again(acme):
+    number = acme.move("acme/app", "copying")
+    address = f"/acme/app/-/moves/{number}"
+    assert address in acme.browser("owner").get("/acme/app").text
+    assert address not in acme.browser("worker").get("/acme/app").text
+    assert "0 of 0 tags" in Page(acme.browser("owner").get(address).text).text
+
+
 def test_nothing_begins_before_the_path_is_typed(acme):
     answer, _ = plan(acme, "acme/app", "acme/new")
     address = answer.headers["Location"]

@@ -6,7 +6,7 @@ from collections import Counter
 from datetime import timedelta
 
 from flask import current_app
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from ...access.lookup import prefixes
@@ -14,6 +14,7 @@ from ...audit import Actor, record
 from ...errors import Clash, NotFound
 from ...extensions import db, writing
 from ...models import ContainerImage, FormerPath, Move, MovedRepository, Place, utc_now
+from ...models.move import BEFORE_SWITCH
 from ..fences import lift_fence
 from ..work import PLANNED_KEPT
 from . import retire
@@ -167,6 +168,19 @@ def repositories_of(move: Move) -> list[MovedRepository]:
         .limit(LISTED)
     )
     return list(db.session.scalars(query))
+
+
+def progress_of(move: Move) -> tuple[int, int]:
+    """Return how many tags were gone through, and of how many."""
+    query = select(func.sum(MovedRepository.done), func.sum(MovedRepository.tag_count))
+    done, total = db.session.execute(query.where(MovedRepository.move_id == move.id)).one()
+    return done or 0, total or 0
+
+
+def under_way(place: Place) -> list[Move]:
+    """Return the moves of a place, and of images that leave it, that have not ended."""
+    query = select(Move).where(Move.place_id == place.id, Move.state.in_(BEFORE_SWITCH))
+    return list(db.session.scalars(query.order_by(Move.id)))
 
 
 def states_of(move: Move) -> Counter[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from sqlalchemy import delete, update
 from sqlalchemy.orm import Session
@@ -53,7 +54,7 @@ def retire(hold: Hold, rows: Iterable[MovedRepository]) -> None:
         record(session, Actor(move.requested_by), f"{move.kind}.move.retire", move.source)
 
 
-def keep(session: Session, move: Move, until: object = None) -> None:
+def keep(session: Session, move: Move, until: datetime | None = None) -> None:
     """Let the old path be pulled until then; None until somebody decides."""
     move.grace_until = until
     session.execute(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 
@@ -21,6 +21,8 @@ from .hold import Hold, MoveFailed
 
 #: So many tags are asked for between two signs of life.
 BATCH = 200
+#: After so many tags the page says how far it is.
+SHOWN = 20
 #: So many tags are named in a message.
 NAMED = 10
 #: So many earlier digests of an image are looked for.
@@ -36,14 +38,13 @@ def copy(hold: Hold, row: MovedRepository) -> None:
     """
     tags = live(hold, row.source)
     there = live(hold, row.target)
-    if not row.begun:
-        if there:
-            raise MoveFailed(f"{row.target} is in use in the registry: {named(there)}.")
-        hold.note(row, begun=True)
+    if not row.begun and there:
+        raise MoveFailed(f"{row.target} is in use in the registry: {named(there)}.")
+    hold.note(row, begun=True, tag_count=len(tags), done=0)
     copier = _copier(hold, row)
-    _bring(copier, tags, there)
+    _bring(copier, tags, there, lambda number: hold.note(row, done=number))
     _bring_earlier(copier, set(tags.values()))
-    hold.note(row, state="copied", tag_count=len(tags), copied=tags)
+    hold.note(row, state="copied", done=len(tags), copied=tags)
 
 
 def settle(hold: Hold, row: MovedRepository) -> None:
@@ -57,11 +58,13 @@ def settle(hold: Hold, row: MovedRepository) -> None:
     if not row.begun and there:
         raise MoveFailed(f"{row.target} is in use in the registry: {named(there)}.")
     gone = {tag: digest for tag, digest in there.items() if tag not in tags}
-    foreign = [tag for tag, digest in gone.items() if row.copied.get(tag) != digest]
+    foreign = [
+        tag for tag, digest in there.items() if digest not in {tags.get(tag), row.copied.get(tag)}
+    ]
     if foreign:
         raise MoveFailed(f"Somebody else has pushed to {row.target}: {named(foreign)}.")
     copier = _copier(hold, row)
-    _bring(copier, tags, there)
+    _bring(copier, tags, there, lambda number: hold.note(row, done=number))
     following = Following(copier, ())
     for digest in dict.fromkeys(tags.values()):
         following.bring([digest])
@@ -71,7 +74,7 @@ def settle(hold: Hold, row: MovedRepository) -> None:
             for tag, digest in sorted(gone.items())
         ]
         empty(hold, row, row.target, steps)
-    hold.note(row, state="settled", begun=True, tag_count=len(tags), copied=tags)
+    hold.note(row, state="settled", begun=True, tag_count=len(tags), done=len(tags), copied=tags)
 
 
 def verify(hold: Hold, row: MovedRepository) -> None:
@@ -109,11 +112,23 @@ def _copier(hold: Hold, row: MovedRepository) -> Copier:
     return Copier(RepositoryName(row.source), RepositoryName(row.target), hold.hold)
 
 
-def _bring(copier: Copier, tags: Mapping[str, str], there: Mapping[str, str]) -> None:
-    """Make the new name have these tags, with all that they consist of and that refers to it."""
+def _bring(
+    copier: Copier,
+    tags: Mapping[str, str],
+    there: Mapping[str, str],
+    note: Callable[[int], None],
+) -> None:
+    """Make the new name have these tags, with all that they consist of and that refers to it.
+
+    Args:
+        there: what the new name has already.
+        note: is told now and then how many were gone through.
+    """
     # Tags that sign or describe something are tags like others here.
     following = Following(copier, ())
-    for tag, digest in tags.items():
+    for number, (tag, digest) in enumerate(tags.items()):
+        if number and number % SHOWN == 0:
+            note(number)
         if there.get(tag) == digest:
             continue
         try:

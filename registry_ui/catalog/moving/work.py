@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from flask import current_app
-from sqlalchemy import Select, select
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -223,7 +223,7 @@ def _find_new(hold: Hold) -> None:
     session = db.session()
     known = {row.source for row in _rows(move)}
     inside = {name for name in listed if f"{name}/".startswith(f"{move.source}/")} - known
-    inside |= set(session.scalars(_indexed(move.source))) - known
+    inside |= _indexed(move.source) - known
     new = sorted(inside - spoken_for(session, inside))
     if new:
         with writing() as session:
@@ -235,8 +235,9 @@ def _find_new(hold: Hold) -> None:
                 )
 
 
-def _indexed(path: str) -> Select[tuple[str]]:
-    return select(ContainerImage.path).where(at_or_below(ContainerImage.path, path))
+def _indexed(path: str) -> set[str]:
+    query = select(ContainerImage.path).where(at_or_below(ContainerImage.path, path))
+    return set(db.session.scalars(query))
 
 
 def _quiet_at(move: Move) -> datetime | None:
