@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -62,7 +62,7 @@ def _columns(place: Any) -> tuple[Any, ...]:
         place.owner_id,
         Membership.role,
         *_FENCE_COLUMNS,
-        *_FORMER_COLUMNS,
+        FormerPath.path.label("former"),
     )
 
 
@@ -78,9 +78,9 @@ def fences_over(paths: Iterable[Any]) -> ColumnElement[bool]:
 def _beside(query: Select[Any], user_id: Any, paths: list[Any]) -> Select[Any]:
     """Let a query bring the places at some paths along, with someone's roles, and all fences.
 
-    Old names at these paths come too. Each of its rows comes once for each place, each fence
-    and each old name. Mostly there is no fence, and to find that out costs least where none is
-    looked for by its path.
+    Old names at these paths come too, by their paths alone. Each of its rows comes once for
+    each place, each fence and each old name. Mostly there is no fence, and to find that out
+    costs least where none is looked for by its path.
     """
     place = aliased(Place)
     own = false() if user_id is None else _roles_of(place, user_id)
@@ -112,11 +112,10 @@ def standing(session: Session, principal: Principal, path: str) -> Standing:
 
 def standing_by_any_name(session: Session, principal: Principal, repository: str) -> Standing:
     """Return the standing of a repository, by its name or an old one, as the endpoint does."""
-
-    def again(names: set[str]) -> dict[str, Standing]:
-        return {name: standing_by_any_name(session, principal, name) for name in names}
-
-    return _by_new_names(standings(session, principal, [repository]), again)[repository]
+    former = former_name(session, repository)
+    if former is None:
+        return standing(session, principal, repository)
+    return replace(standing(session, principal, former.now), former=former)
 
 
 def former_name(session: Session, name: str) -> Former | None:
@@ -151,6 +150,9 @@ class LookUp:
         return found
 
 
+_FORMER = Prepared(
+    select(*_FORMER_COLUMNS).where(FormerPath.path == bindparam("path", type_=FormerPath.path.type))
+)
 #: For whoever shows no credential.
 _ANYONE = LookUp(_one_row(), bindparam("user_id"))
 
@@ -186,7 +188,25 @@ class Places:
             values = self._values | {"user_id": principal.user_id or 0}
             self._rows = _ANYONE.with_room(self._room).all(engine, **values)
         found = _standings(principal, self._above, self._rows)
-        return _by_new_names(found, lambda names: Places(names).standings(engine, principal))
+        old = {row.former for row in self._rows} - {None}
+        return found | self._by_new_names(engine, principal, old) if old else found
+
+    def _by_new_names(
+        self, engine: Engine, principal: Principal, old: set[str]
+    ) -> dict[str, Standing]:
+        """Return the standings of those paths that are old names: those of the new ones."""
+        rows = {path: _FORMER.first(engine, path=path) for path in old}
+        named = {
+            path: former
+            for path, above in self._above.items()
+            if (former := _former(path, above, rows)) is not None
+        }
+        # One that moved more than once since is an old name there, too.
+        now = Places(former.now for former in named.values()).standings(engine, principal)
+        return {
+            path: replace(now[former.now], former=replace(former, now=now[former.now].path))
+            for path, former in named.items()
+        }
 
 
 def _standings(
@@ -194,15 +214,8 @@ def _standings(
 ) -> dict[str, Standing]:
     places = {row.place: row for row in rows}
     fences = {row.fence: row for row in rows if row.fence is not None}
-    found = {
-        path: _standing(principal, path, above, places, fences) for path, above in wanted.items()
-    }
-    former = {row.former: row for row in rows if row.former is not None}
-    if not former:
-        return found
     return {
-        path: replace(here, former=_former(path, wanted[path], former))
-        for path, here in found.items()
+        path: _standing(principal, path, above, places, fences) for path, above in wanted.items()
     }
 
 
@@ -213,24 +226,6 @@ def _former(name: str, above: list[str], rows: dict[str, Any]) -> Former | None:
         if row is not None and (path == name or not row.former_exact):
             return Former(name, row.former_now + name[len(path) :], row.former_until)
     return None
-
-
-def _by_new_names(
-    found: dict[str, Standing], again: Callable[[set[str]], dict[str, Standing]]
-) -> dict[str, Standing]:
-    """Put the standings of new names in the place of those of old ones.
-
-    Args:
-        again: returns the standings of other names; asked only where there are old ones.
-    """
-    old = {path: here.former for path, here in found.items() if here.former is not None}
-    if not old:
-        return found
-    now = again({former.now for former in old.values()})
-    return found | {
-        path: replace(now[former.now], former=replace(former, now=now[former.now].path))
-        for path, former in old.items()
-    }
 
 
 def _standing(

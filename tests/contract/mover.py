@@ -83,7 +83,8 @@ class Mover(LiveSite):
     def moved(self, target: str, **what: Any) -> int:
         """Move something until its old name can be pulled; return the number of the move."""
         move = self.confirmed(self.planned(target, **what))
-        assert (move.state, move.problem) == ("grace", "")
+        assert move.state == "grace", move.problem
+        assert move.problem == ""
         return move.id
 
     def begin(self, move_id: int) -> None:

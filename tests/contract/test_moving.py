@@ -82,10 +82,9 @@ def test_an_earlier_digest_of_a_tag_can_be_pulled_under_the_new_name(mover):
 class Client(Pusher):
     """A client with the bearer tokens that the endpoint gives a maintainer, and no others."""
 
-    def __init__(self, mover):
+    def __init__(self, mover, secret):
         super().__init__(mover.registry.url, mover.app.extensions["signer"])
-        self.mover = mover
-        self.auth = ("maintainer", mover.access_token("maintainer", "write_registry"))
+        self.mover, self.auth = mover, ("maintainer", secret)
 
     def token(self, _challenge, scope):
         return self.mover.ask_token(*scope.split(), auth=self.auth).json["token"]
@@ -95,28 +94,27 @@ def test_every_push_that_was_granted_arrives_and_every_pull_of_the_old_name_work
     mover, monkeypatch
 ):
     """Somebody pushes all the time, somebody else pulls all the time, until after the switch."""
-    # The registry takes a token for longer than it lives; no push takes so long.
+    # The registry takes a token for a minute longer than it lives: each is used at once here.
     monkeypatch.setattr(fences, "GRACE", timedelta(seconds=5))
     web, over = f"{mover.shop}/web", threading.Event()
     pushed, refused, pulled = {}, [], []
+    secret = mover.access_token("maintainer", "write_registry")
 
     def push():
-        client = Client(mover)
         for number in itertools.count():
             if over.is_set():
                 return
             manifest = tiny(f"number {number}")
             try:
-                client.push(web, {f"n{number}": manifest})
+                Client(mover, secret).push(web, {f"n{number}": manifest})
             except RegistryError:
                 refused.append(number)
             else:
                 pushed[f"n{number}"] = manifest.digest
 
     def pull():
-        client = Client(mover)
         while not over.is_set():
-            pulled.append(client.digest(web, "1.0"))
+            pulled.append(Client(mover, secret).digest(web, "1.0"))
 
     threads = [threading.Thread(target=work) for work in (push, pull)]
     for thread in threads:
