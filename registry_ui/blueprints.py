@@ -7,8 +7,9 @@ from werkzeug.routing import BaseConverter, ValidationError
 
 from . import names
 from .accounts.routes import blueprint as accounts
+from .admin.collection_routes import blueprint as collections
 from .admin.routes import blueprint as admin
-from .api.removals import blueprint as api
+from .api.collections import blueprint as api
 from .catalog import connection
 from .events.routes import blueprint as events
 from .gate import service as gate_service
@@ -69,6 +70,7 @@ def init_app(app: Flask) -> None:
         site,
         accounts,
         admin,
+        collections,
         compare,
         decisions,
         deploy_tokens,

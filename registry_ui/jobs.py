@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 from .accounts import docker_sessions
 from .accounts.sessions import SESSION_LIFETIME
 from .catalog import bin as bin_of_tags
-from .catalog import facts, reading, reconcile, removals, retention
+from .catalog import collecting, facts, reading, reconcile, removals, retention
 from .catalog.connection import registry
 from .distribution.errors import RegistryError
 from .events.apply import apply_pending
@@ -124,6 +124,7 @@ def init_app(app: Flask) -> None:
     """Make the queue and register the tasks."""
     app.extensions["one_at_a_time"] = {name: OneAtATime() for name in LONG_WORK}
     app.extensions["aside"] = Aside(REMOVALS)
+    app.extensions["collecting"] = Aside(1)
     settings = app.config["SETTINGS"]
     serializer = SignedSerializer(secret=settings.secret_key, salt="registry_ui jobs")
     huey: Huey
@@ -215,6 +216,29 @@ def _removals(removal_id: int) -> None:
         removals.run(waiting)
 
 
+def run_collection(collection_id: int) -> None:
+    """Carry out a garbage collection in a thread of its own; what waited for its end goes on."""
+    if current_app.testing:
+        _collection(collection_id)
+        return
+    app = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001
+    current_app.extensions["collecting"].do(_in_app(app, _collection), collection_id)
+
+
+def _collection(collection_id: int) -> None:
+    collecting.run(collection_id)
+    enqueue("resume_removals")
+
+
+def resume_removals() -> None:
+    """Carry out the removals that no worker has."""
+    for removal_id in removals.waiting():
+        try:
+            run_removal(removal_id)
+        except Exception:
+            logger.exception("removal %s broke off", removal_id)
+
+
 def read_contents(path: str) -> None:
     """Read what is not known of the tags at and below a place."""
     _one_at_a_time("read_contents", reading.read_contents, path)
@@ -223,11 +247,9 @@ def read_contents(path: str) -> None:
 def resume() -> None:
     """Find what a dead worker, a lost job or a queue that was down left behind."""
     apply_events()
-    for removal_id in removals.waiting():
-        try:
-            run_removal(removal_id)
-        except Exception:
-            logger.exception("removal %s broke off", removal_id)
+    resume_removals()
+    for collection_id in collecting.waiting():
+        run_collection(collection_id)
     reconcile_wanted()
 
 
@@ -332,6 +354,8 @@ TASKS: dict[str, Callable[..., Any]] = {
     "read_contents": read_contents,
     "resume": resume,
     "run_removal": run_removal,
+    "resume_removals": resume_removals,
+    "run_collection": run_collection,
     "purge_bin": purge_bin,
 }
 

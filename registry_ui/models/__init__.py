@@ -4,6 +4,7 @@ from .activity import DailyCount, Push
 from .audit import AuditEntry
 from .base import Base, UTCDateTime, utc_now
 from .bin import BinnedTag
+from .collection import Collection
 from .contents import ManifestContents
 from .credential import DeployToken, DockerSession
 from .event import RefusedDelivery, RegistryEvent, RegistryToken
@@ -35,6 +36,7 @@ __all__ = [
     "Base",
     "BinnedTag",
     "BrowserSession",
+    "Collection",
     "ContainerImage",
     "DailyCount",
     "DeployToken",
