@@ -58,5 +58,5 @@ def _progress(row: Collection) -> str:
 
 def _outcome(row: Collection) -> str:
     would = "would be freed" if row.dry_run else "freed"
-    unknown = f", and {row.unmeasured} of unknown size" if row.unmeasured else ""
+    unknown = f"; the size of {row.unmeasured} is not known" if row.unmeasured else ""
     return f"{row.blobs} blobs, {size(row.freed)} {would}{unknown}"

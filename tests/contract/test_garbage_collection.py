@@ -30,7 +30,10 @@ from tests.support.live import LiveSite, Pusher, environ_of, tiny
 from tests.support.processes import until
 from tests.web.support import ACTOR, PASSWORD
 
-pytestmark = pytest.mark.contract
+pytestmark = [
+    pytest.mark.contract,
+    pytest.mark.parametrize("storage", ["postgresql"], indirect=True),
+]
 
 ONE, DOOMED = tiny("one"), tiny("doomed", family=DOCKER)
 BOTH = index([tiny("amd"), tiny("arm", platform="linux/arm64")])
