@@ -7,6 +7,7 @@ from werkzeug.routing import BaseConverter, ValidationError
 
 from . import names
 from .accounts.routes import blueprint as accounts
+from .admin.collection_routes import blueprint as collections
 from .admin.routes import blueprint as admin
 from .api.moves import blueprint as api
 from .catalog import connection
@@ -71,6 +72,7 @@ def init_app(app: Flask) -> None:
         site,
         accounts,
         admin,
+        collections,
         compare,
         decisions,
         deploy_tokens,

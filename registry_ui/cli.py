@@ -6,6 +6,7 @@ from flask import Flask
 
 from .commands.access import access_check
 from .commands.accounts import token, user
+from .commands.collections import collect_garbage
 from .commands.copies import image, tag
 from .commands.images import reconcile
 from .commands.moves import move
@@ -28,6 +29,7 @@ COMMANDS = (
     retention,
     move,
     reconcile,
+    collect_garbage,
     registry_token_group,
     signing_key,
 )

@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 from .accounts import docker_sessions
 from .accounts.sessions import SESSION_LIFETIME
 from .catalog import bin as bin_of_tags
-from .catalog import facts, reading, reconcile, removals, retention
+from .catalog import collecting, facts, reading, reconcile, removals, retention
 from .catalog import work as long_work
 from .catalog.connection import registry
 from .catalog.copying import copies
@@ -137,6 +137,7 @@ def init_app(app: Flask) -> None:
     """Make the queue and register the tasks."""
     app.extensions["one_at_a_time"] = {name: OneAtATime() for name in LONG_WORK}
     app.extensions["aside"] = Aside(ASIDE)
+    app.extensions["collecting"] = Aside(1)
     settings = app.config["SETTINGS"]
     serializer = SignedSerializer(secret=settings.secret_key, salt="registry_ui jobs")
     huey: Huey
@@ -251,6 +252,30 @@ def retire_moved() -> None:
         enqueue("run_move", move_id)
 
 
+def run_collection(collection_id: int) -> None:
+    """Carry out a garbage collection in a thread of its own; what waited for its end goes on."""
+    if current_app.testing:
+        _collection(collection_id)
+        return
+    app = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001
+    current_app.extensions["collecting"].do(_in_app(app, _collection), collection_id)
+
+
+def _collection(collection_id: int) -> None:
+    collecting.run(collection_id)
+    enqueue("resume_stored_work")
+
+
+def resume_stored_work() -> None:
+    """Carry out the removals, copies and moves that no worker has."""
+    for kind, (_, waiting) in STORED_WORK.items():
+        for number in waiting():
+            try:
+                _run_stored(kind, number)
+            except Exception:
+                logger.exception("%s %s broke off", kind, number)
+
+
 def read_contents(path: str) -> None:
     """Read what is not known of the tags at and below a place."""
     _one_at_a_time("read_contents", reading.read_contents, path)
@@ -259,12 +284,9 @@ def read_contents(path: str) -> None:
 def resume() -> None:
     """Find what a dead worker, a lost job or a queue that was down left behind."""
     apply_events()
-    for kind, (_, waiting) in STORED_WORK.items():
-        for number in waiting():
-            try:
-                _run_stored(kind, number)
-            except Exception:
-                logger.exception("%s %s broke off", kind, number)
+    resume_stored_work()
+    for collection_id in collecting.waiting():
+        run_collection(collection_id)
     reconcile_wanted()
 
 
@@ -373,6 +395,8 @@ TASKS: dict[str, Callable[..., Any]] = {
     "run_removal": run_removal,
     "run_move": run_move,
     "run_copy": run_copy,
+    "resume_stored_work": resume_stored_work,
+    "run_collection": run_collection,
     "purge_bin": purge_bin,
 }
 

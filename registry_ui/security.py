@@ -114,6 +114,7 @@ def init_app(app: Flask) -> None:
             "registry_host": settings.registry_host,
             "public_url": settings.public_url,
             "all_tokens_only": settings.tokens_only,
+            "fence": g.get("fence"),
         }
 
 
@@ -184,6 +185,8 @@ def load(path: str, right: Right = Right.SEE) -> Loaded:
     decision = decide(who, here, right)
     if right is not Right.SEE and not decision.allowed:
         raise Denied(f"Not allowed: {decision.rule}.", hint=_hint(who))
+    if here.fence is not None and decide(who, here, Right.PUSH).allowed:
+        g.fence = here.fence  # told on the page, whatever it is about
     place = db.session.get_one(Place, here.place_id)
     return Loaded(place, here, rights(who, here))
 
@@ -307,6 +310,18 @@ def sign_in_first() -> BaseResponse | None:
         return None
     target = request.full_path if request.method == "GET" else "/"
     return redirect(url_for("accounts.sign_in", next=target.rstrip("?")))
+
+
+def administrators_only() -> BaseResponse | None:
+    """Send visitors to the sign-in page; tell everyone else that there is nothing.
+
+    Stands before every page of the admin area.
+    """
+    if (away := sign_in_first()) is not None:
+        return away
+    if not principal().is_admin:
+        raise NotFound
+    return None
 
 
 def registry_host() -> str:

@@ -92,10 +92,15 @@ class Fenced:
     reason: str
     since: datetime
 
+    @property
+    def why(self) -> str:
+        """What goes on meanwhile, in words."""
+        return REASONS[self.reason]
+
     def rule(self, repository: str) -> str:
         """Return the rule that refuses a push or a deletion in a repository."""
-        why, since = REASONS[self.reason], f"{self.since:%H:%M} UTC"
-        return f"writes to {repository} are stopped while {why}, since {since}; try again later"
+        stopped = f"writes to {repository} are stopped while {self.why}"
+        return f"{stopped}, since {self.since:%H:%M} UTC; try again later"
 
 
 @dataclass(frozen=True, slots=True)

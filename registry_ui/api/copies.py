@@ -16,7 +16,7 @@ from ..jobs import enqueue
 from ..models import Copy
 from ..registry.copy_wishes import Asked, plan_asked
 from ..security import actor, load, load_copy
-from .removals import blueprint
+from .collections import blueprint
 
 ONE = "/projects/<name:path>/-/copies/<int(max=2147483647):copy_id>"
 #: So many lines of a report are in one answer.

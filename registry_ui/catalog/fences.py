@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from ..access import Fenced, fences_over
 from ..access.lookup import prefixes
 from ..errors import Clash
-from ..models import Fence, Removal, utc_now
+from ..models import Copy, Fence, Move, Removal, utc_now
 from ..storage import insert_new
 from ..token_auth.keyring import LEEWAY
 
@@ -27,7 +27,7 @@ EVERYWHERE = ""
 GRACE = timedelta(seconds=LEEWAY + 30)
 #: The tables of our own work that writes to the registry. While a worker is at a row, its
 #: ``lease_until`` is in the future.
-WRITERS = (Removal,)
+WRITERS = (Removal, Copy, Move)
 #: What somebody is told whose wish has to wait.
 WORDS = {
     "collection": "the garbage collection is over",

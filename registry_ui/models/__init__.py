@@ -4,6 +4,7 @@ from .activity import DailyCount, Push
 from .audit import AuditEntry
 from .base import Base, UTCDateTime, utc_now
 from .bin import BinnedTag
+from .collection import Collection
 from .contents import ManifestContents
 from .copy import Copy, CopyLine
 from .credential import DeployToken, DockerSession
@@ -38,6 +39,7 @@ __all__ = [
     "Base",
     "BinnedTag",
     "BrowserSession",
+    "Collection",
     "ContainerImage",
     "Copy",
     "CopyLine",

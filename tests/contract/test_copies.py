@@ -10,6 +10,7 @@ import threading
 import pytest
 from sqlalchemy import update
 
+from registry_ui.catalog import fences
 from registry_ui.catalog.copying import copies
 from registry_ui.catalog.fences import EVERYWHERE, lift_fence, raise_fence
 from registry_ui.demo.artifacts import attestation, chart, signature, signature_tag
@@ -348,3 +349,22 @@ def test_it_can_be_cancelled_before_and_in_between(market):
     assert done.state == "cancelled"
     assert len(market.site.live(market.target)) < len(LIVE)
     assert browser.get(f"/{market.stall}/-/copies/{plan.id}").status_code == 200
+
+
+def test_a_collection_waits_for_a_copy_that_is_under_way(market):
+    plan = market.plan()
+    market.start(plan)
+    with market.site.session() as session:
+        assert fences.writers_until(session) is None
+    client = market.site.app.extensions["registry"]
+    put, seen = client.put_manifest, []
+
+    def look(*what):
+        with market.site.session() as session:
+            seen.append(fences.writers_until(session))
+        return put(*what)
+
+    with market.site.patched("put_manifest", look), market.site.app.app_context():
+        copies.run(plan.id)
+    assert seen
+    assert None not in seen

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from unittest import mock
 
 import pytest
 
-from registry_ui.catalog.copying.content import Copier, CopyRefused
+from registry_ui.catalog.copying import content
+from registry_ui.catalog.copying.content import MAX_DEPTH, Copier, CopyRefused
 from registry_ui.catalog.copying.referrers import Following
 from registry_ui.demo.artifacts import attestation, chart, signature, signature_tag
 from registry_ui.demo.images import DOCKER, OCI, Blob, Manifest, encode, index, layer, sha256
@@ -175,6 +177,33 @@ def test_a_layer_that_lies_elsewhere_is_not_asked_of_the_registry(two):
             brought = copier.bring(plain)
     assert brought.missing == ()
     assert put[0][2] == body
+
+
+def test_an_index_that_is_nested_too_deep_or_too_large_is_refused(two):
+    deep = AMD
+    for _ in range(MAX_DEPTH + 1):
+        deep = index([deep])
+    two.push({"deep": deep, "wide": index([AMD, ARM])})
+    with pytest.raises(CopyRefused, match="nested too deep"):
+        two.copy(deep, "deep")
+    with (
+        mock.patch.object(content, "MAX_MANIFESTS", 1),
+        pytest.raises(CopyRefused, match="more than"),
+    ):
+        two.copy(index([AMD, ARM]), "wide")
+    assert two.site.pusher.tags(two.target) == []
+
+
+def test_a_manifest_that_means_more_to_the_registry_than_to_us_is_refused_and_never_half(two):
+    """Go's JSON takes ``Layers`` for ``layers``: the registry holds a layer that we do not read."""
+    honest = tiny("one")
+    body = honest.data.replace(b'"layers"', b'"Layers"')
+    trap = Manifest(OCI.manifest, body, blobs=honest.blobs)
+    two.push({"1.0": trap})
+    with pytest.raises(CopyRefused, match="missing at the source"):
+        two.copy(trap, "1.0")
+    assert two.site.pusher.tags(two.target) == []
+    assert two.site.pusher.digest(two.target, trap.digest) is None
 
 
 def test_a_registry_that_does_not_mount_gets_no_bytes_from_us(two):

@@ -17,6 +17,7 @@ from registry_ui.demo.artifacts import artifact, attestation, signature, signatu
 from registry_ui.demo.images import Step, image, index
 from registry_ui.extensions import db, writing
 from registry_ui.models import (
+    Collection,
     ContainerImage,
     Copy,
     CopyLine,
@@ -71,7 +72,25 @@ def project(stack):
     stack.fill.project(f"{project.partition('/')[0]}/nothing/{LONG}")
     fill_credentials(stack, project)
     fill_protection(stack, project)
+    fill_collections(stack)
     return project
+
+
+def fill_collections(stack) -> None:
+    """Tell of a dry run, of one that failed, and of one that waits; no worker takes it yet."""
+    now = utc_now()
+    ended = {"slot": None, "requested_by": ADMIN, "finished_at": now}
+    said = "\n".join(f"blob eligible for deletion: {ONE.digest}" for _ in range(40))
+    counts = {"blobs": 40, "freed": 123_456_789, "unmeasured": 2, "output": said}
+    held = {"lease_until": now + timedelta(days=1), "lease_owner": "nobody"}
+    with stack.fill.session() as session:
+        session.add(Collection(dry_run=True, state="done", **ended, **counts))
+        session.flush()
+        session.add(Collection(dry_run=False, state="failed", problem=f"{LONG} broke.", **ended))
+        session.flush()
+        quiet = {"quiet_at": now + timedelta(minutes=6)}
+        session.add(Collection(dry_run=False, state="draining", requested_by=LONG, **quiet, **held))
+        session.commit()
 
 
 def fill_protection(stack, project: str) -> None:
@@ -191,6 +210,11 @@ def pages(project: str) -> dict[str, str]:
         "events": "/-/admin/events",
         "access log of all": "/-/admin/decisions",
         "audit": "/-/admin/audit",
+        "garbage collection": "/-/admin/garbage-collection",
+        "garbage collection, to be begun": "/-/admin/garbage-collection/begin",
+        "garbage collection, dry run": "/-/admin/garbage-collection/1",
+        "garbage collection, failed": "/-/admin/garbage-collection/2",
+        "garbage collection, under way": "/-/admin/garbage-collection/3",
     }
 
 

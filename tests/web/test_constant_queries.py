@@ -15,6 +15,7 @@ from registry_ui.models import (
     AttachedDocument,
     AuditEntry,
     BinnedTag,
+    Collection,
     ContainerImage,
     Copy,
     CopyLine,
@@ -184,6 +185,7 @@ def add_contents(session, n, image_id):
 
 def add_activity(session, n, project_id):
     today = utc_now()
+    session.add(Collection(dry_run=True, requested_by="member", state="done", slot=None))
     moment = {"digest": digest("a"), "actor": "member", "at": today}
     session.add(Push(project_id=project_id, name=f"i{n}", tag="v1", **moment))
     copied = {"tag": "v2", "source": f"acme/p{n}:v1"}
@@ -268,6 +270,9 @@ PAGES = {
     "/-/new/project": ("member", "admin"),
     "/-/admin": ("admin",),
     "/-/admin/users": ("admin",),
+    "/-/admin/garbage-collection": ("admin",),
+    "/-/admin/garbage-collection/begin": ("admin",),
+    "/-/admin/garbage-collection/1": ("admin",),
     "/-/admin/unassigned": ("admin",),
     "/-/admin/events": ("admin",),
     "/-/admin/audit": ("admin",),

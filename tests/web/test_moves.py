@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
+from registry_ui.catalog.fences import EVERYWHERE, lift_fence, raise_fence, writers_until
+from registry_ui.extensions import db, writing
 from registry_ui.jobs import run_move
 from registry_ui.models import (
     AuditEntry,
@@ -225,6 +229,22 @@ def test_whoever_loses_the_right_on_the_way_switches_nothing(acme, monkeypatch):
     assert move.state == "failed"
     assert "worker may not do this any more: you are Developer" in move.problem
     assert acme.rows(Place, path="acme/new") == []
+
+
+def test_a_move_waits_for_a_garbage_collection_and_a_collection_for_a_move(acme):
+    number = acme.move("acme/app", "waiting", target="acme/new", requested_by="owner")
+    with acme.app.app_context():
+        with writing() as session:
+            fence = raise_fence(session, EVERYWHERE, "collection").id
+        run_move(number)
+        assert writers_until(db.session()) is None
+        with writing() as session:
+            lift_fence(session, fence)
+    assert acme.row(Move).state == "waiting"
+    later = utc_now() + timedelta(seconds=30)
+    acme.change(Move, {"lease_until": later, "state": "copying"})
+    with acme.session() as session:
+        assert writers_until(session) == later
 
 
 # -- old names ------------------------------------------------------------------------

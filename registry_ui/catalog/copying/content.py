@@ -193,7 +193,7 @@ class Copier:
                 time.sleep(pause)
         else:
             raise CopyRefused(
-                "the registry does not take it, because parts of it are missing at the source"
+                "the registry does not take it: parts of it are missing at the source, or illegible"
             )
         if self.stands_for(self.target, reference) != manifest.digest:
             raise CopyRefused(f"the registry does not have {manifest.digest[:19]}… after the copy")
