@@ -41,9 +41,11 @@ KINDS = ("push", "removal", "change", "pull")
 CHANGES = {
     "namespace.create": "created the namespace",
     "namespace.settings": "changed the settings",
+    "namespace.move": "moved the namespace",
     "namespace.delete": "deleted the namespace",
     "project.create": "created the project",
     "project.settings": "changed the settings",
+    "project.move": "moved the project",
     "project.delete": "deleted the project",
     "member.add": "added a member",
     "member.change": "changed a role",
