@@ -1,7 +1,7 @@
 """A worker that dies like one in the middle of a move: ``… ID method number lifetime``.
 
-It ends itself, -9, at the start of the given call of a method: of the client of the registry,
-or of ``switched``, right after the switch.
+It ends itself, -9, at the start of the given call of a function: one of the client of the
+registry, of the phases (``work``), or of what they do with one repository (``transfer``).
 """
 
 from __future__ import annotations

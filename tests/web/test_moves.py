@@ -359,6 +359,11 @@ def test_what_has_an_old_name_is_not_deleted_before_that(renamed):
     answer = renamed.browser("owner").post("/acme/app2/-/delete", {"confirm": "acme/app2"})
     assert answer.status_code == 409
     assert "Retire the old name first" in Page(answer.text).text
+    renamed.former("gone", "acme", renamed.move("acme", "grace", source="gone"))
+    renamed.namespace("acme/empty")
+    browser = renamed.browser("owner")
+    assert browser.post("/acme/empty/-/delete", {"confirm": "acme/empty"}).status_code == 302
+    assert renamed.rows(Place, path="acme/empty") == []
 
 
 def test_the_token_endpoint_asks_once_and_more_only_for_an_old_name(renamed):

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.orm import Session
 
-from ...access import below
+from ...access import at_or_below, below
 from ...access.lookup import prefixes
 from ...errors import Clash
 from ...models import Fence, FormerPath, Move
@@ -63,8 +63,13 @@ def has_former(session: Session, path: str) -> bool:
 
 
 def require_no_former(session: Session, path: str) -> None:
-    """Raise Clash where old names of a place can still be pulled: what they hold would stay."""
-    if has_former(session, path):
+    """Raise Clash where old names of a place, or of something in it, can still be pulled.
+
+    What they hold would stay. Parts of something that has moved can go: whoever retires its
+    old name is shown what the new one has no more.
+    """
+    query = select(FormerPath.path).where(at_or_below(FormerPath.now, path)).limit(1)
+    if session.scalar(query) is not None:
         raise Clash(
             "An old name of this, or of a part of it, can still be pulled.",
             hint="Retire the old name first, on the page of its move.",
