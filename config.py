@@ -8,6 +8,8 @@ Every name is documented in docs/configuration.md.
 from __future__ import annotations
 
 import os
+import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,6 +60,8 @@ class Config:
     docker_sessions: bool
     decisions_kept_days: int
     bin_days: int
+    move_grace_days: int
+    gc_command: tuple[str, ...]
     registry_timeout: float
     reconcile_interval: int
     max_body: int
@@ -110,6 +114,8 @@ class Config:
             docker_sessions=read.flag("DOCKER_SESSIONS", default=True),
             decisions_kept_days=read.integer("DECISIONS_KEPT_DAYS", 14),
             bin_days=read.integer("BIN_DAYS", 7),
+            move_grace_days=read.integer("MOVE_GRACE_DAYS", 30),
+            gc_command=read.collector("GC_COMMAND"),
             registry_timeout=read.number("REGISTRY_TIMEOUT", 2.0),
             reconcile_interval=read.integer("RECONCILE_INTERVAL", 3600),
             max_body=read.integer("MAX_BODY", 1024 * 1024),
@@ -186,11 +192,30 @@ class _Reader:
             raise ConfigError(f"{PREFIX}{name} is no address of Redis: redis://host:6379/0")
         return text or None
 
+    def collector(self, name: str) -> tuple[str, ...]:
+        """Return the words of the command that collects garbage; none where it is not set."""
+        try:
+            words = tuple(shlex.split(self.text(name, "")))
+        except ValueError as error:
+            raise ConfigError(f"{PREFIX}{name} can't be read as a command: {error}") from None
+        said = [part for word in words for part in word.split()]
+        _, _, options = " ".join(said).partition(" garbage-collect ")
+        if "--delete-untagged" in " ".join(said) or _UNTAGGED.search(f" {options} "):
+            raise ConfigError(
+                f"{PREFIX}{name} has --delete-untagged: it breaks multi-platform images on 2.8, "
+                "and signatures on any version; leave it out"
+            )
+        return words
+
     def url(self, name: str, default: str) -> str:
         text = self.text(name, default).rstrip("/")
         if _address(text, "http", "https") is None:
             raise ConfigError(f"{PREFIX}{name} is {text!r}: an http or https address is needed")
         return text
+
+
+#: The option by its letter, alone or among others.
+_UNTAGGED = re.compile(r" -[a-z]*m[a-z]*[ =]")
 
 
 def _address(text: str, *schemes: str) -> SplitResult | None:

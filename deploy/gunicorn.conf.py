@@ -10,7 +10,7 @@ from gunicorn.glogging import Logger
 from gunicorn.workers.gthread import ThreadWorker
 
 from config import Config
-from registry_ui.launch.supervise import end_with_parent
+from registry_ui.processes import end_with_parent
 
 # A reverse proxy stands in front of it where others than this machine may come in.
 bind = f"127.0.0.1:{Config.from_environ().port}"

@@ -7,8 +7,9 @@ from werkzeug.routing import BaseConverter, ValidationError
 
 from . import names
 from .accounts.routes import blueprint as accounts
+from .admin.collection_routes import blueprint as collections
 from .admin.routes import blueprint as admin
-from .api.removals import blueprint as api
+from .api.moves import blueprint as api
 from .catalog import connection
 from .events.routes import blueprint as events
 from .gate import service as gate_service
@@ -16,12 +17,14 @@ from .gate.routes import blueprint as gate
 from .projects.activity_routes import blueprint as activity
 from .projects.bin_routes import blueprint as bin_of_tags
 from .projects.deploy_token_routes import blueprint as deploy_tokens
+from .projects.move_routes import blueprint as moves
 from .projects.protection_routes import blueprint as protection
 from .projects.retention_routes import blueprint as retention
 from .projects.routes import blueprint as projects
 from .projects.storage_routes import blueprint as storage
 from .registry.compare_routes import blueprint as compare
 from .registry.content_routes import blueprint as content
+from .registry.copy_routes import blueprint as copies
 from .registry.removal_routes import blueprint as removals
 from .registry.routes import blueprint as registry
 from .search.routes import blueprint as search
@@ -69,9 +72,11 @@ def init_app(app: Flask) -> None:
         site,
         accounts,
         admin,
+        collections,
         compare,
         decisions,
         deploy_tokens,
+        moves,
         protection,
         bin_of_tags,
         retention,
@@ -79,6 +84,7 @@ def init_app(app: Flask) -> None:
         storage,
         registry,
         content,
+        copies,
         removals,
         search,
         projects,

@@ -6,10 +6,13 @@ from flask import Flask
 
 from .commands.access import access_check
 from .commands.accounts import token, user
-from .commands.images import reconcile, tag
+from .commands.collections import collect_garbage
+from .commands.copies import image, tag
+from .commands.images import reconcile
+from .commands.moves import move
 from .commands.places import deploy_token, member, namespace, project
 from .commands.registry_token import registry_token_group
-from .commands.removals import image, retention, tags
+from .commands.removals import retention, tags
 from .commands.signing_key import signing_key
 
 COMMANDS = (
@@ -24,7 +27,9 @@ COMMANDS = (
     tags,
     image,
     retention,
+    move,
     reconcile,
+    collect_garbage,
     registry_token_group,
     signing_key,
 )

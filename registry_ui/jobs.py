@@ -22,8 +22,13 @@ from sqlalchemy.orm import Session
 from .accounts import docker_sessions
 from .accounts.sessions import SESSION_LIFETIME
 from .catalog import bin as bin_of_tags
-from .catalog import facts, reading, reconcile, removals, retention
+from .catalog import collecting, facts, reading, reconcile, removals, retention
+from .catalog import work as long_work
 from .catalog.connection import registry
+from .catalog.copying import copies
+from .catalog.moving import moves
+from .catalog.moving.hold import waiting as waiting_moves
+from .catalog.moving.work import run as carry_out_move
 from .distribution.errors import RegistryError
 from .events.apply import apply_pending
 from .extensions import db, writing
@@ -32,11 +37,13 @@ from .models import (
     DIGESTS_READ,
     REGISTRY_READ,
     BrowserSession,
+    Copy,
     Heartbeat,
     HeldManifest,
     Manifest,
     ProtectionViolation,
     RegistryEvent,
+    Removal,
     Tag,
     TokenDecision,
     utc_now,
@@ -62,8 +69,14 @@ REGISTRY_PATIENCE = 20.0
 CATCH_UP_TAGS = 5000
 #: Kinds of work that may take minutes.
 LONG_WORK = ("reconcile_all", "reconcile_wanted", "read_contents")
-#: Removals that a process carries out at a time, each in a thread of its own.
-REMOVALS = 4
+#: Removals and copies that a process carries out at a time, each in a thread of its own.
+ASIDE = 4
+#: Stored work that is carried out step by step: what does it, and what finds what waits.
+STORED_WORK: dict[str, tuple[Callable[[int], Any], Callable[[], list[int]]]] = {
+    "removal": (removals.run, removals.waiting),
+    "copy": (copies.run, copies.waiting),
+    "move": (carry_out_move, waiting_moves),
+}
 
 
 class OneAtATime:
@@ -123,7 +136,8 @@ class Aside:
 def init_app(app: Flask) -> None:
     """Make the queue and register the tasks."""
     app.extensions["one_at_a_time"] = {name: OneAtATime() for name in LONG_WORK}
-    app.extensions["aside"] = Aside(REMOVALS)
+    app.extensions["aside"] = Aside(ASIDE)
+    app.extensions["collecting"] = Aside(1)
     settings = app.config["SETTINGS"]
     serializer = SignedSerializer(secret=settings.secret_key, salt="registry_ui jobs")
     huey: Huey
@@ -197,22 +211,69 @@ def reconcile_wanted() -> None:
 
 
 def run_removal(removal_id: int) -> None:
-    """Carry out one removal in a thread of its own, so that it holds back nothing else.
+    """Carry out one removal."""
+    _run_stored("removal", removal_id)
 
-    Where too many are under way in this process, the schedule finds it later.
+
+def run_copy(copy_id: int) -> None:
+    """Carry out one copy."""
+    _run_stored("copy", copy_id)
+
+
+def _run_stored(kind: str, number: int) -> None:
+    """Carry out stored work in a thread of its own, so that it holds back nothing else.
+
+    Where too much is under way in this process, the schedule finds it later.
     """
     if current_app.testing:
-        removals.run(removal_id)
+        STORED_WORK[kind][0](number)
         return
     app = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001
-    current_app.extensions["aside"].do(_in_app(app, _removals), removal_id)
+    current_app.extensions["aside"].do(_in_app(app, _stored_work), (kind, number))
 
 
-def _removals(removal_id: int) -> None:
-    """Carry out a removal, and then what waits for a free thread."""
-    removals.run(removal_id)
-    for waiting in removals.waiting():
-        removals.run(waiting)
+def _stored_work(which: tuple[str, int]) -> None:
+    """Carry out stored work, and then what waits for a free thread."""
+    kind, number = which
+    STORED_WORK[kind][0](number)
+    for run, waiting in STORED_WORK.values():
+        for found in waiting():
+            run(found)
+
+
+def run_move(move_id: int) -> None:
+    """Carry out one move, as far as it can go now."""
+    _run_stored("move", move_id)
+
+
+def retire_moved() -> None:
+    """Let the old paths go whose time is over."""
+    for move_id in moves.retire_due():
+        enqueue("run_move", move_id)
+
+
+def run_collection(collection_id: int) -> None:
+    """Carry out a garbage collection in a thread of its own; what waited for its end goes on."""
+    if current_app.testing:
+        _collection(collection_id)
+        return
+    app = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001
+    current_app.extensions["collecting"].do(_in_app(app, _collection), collection_id)
+
+
+def _collection(collection_id: int) -> None:
+    collecting.run(collection_id)
+    enqueue("resume_stored_work")
+
+
+def resume_stored_work() -> None:
+    """Carry out the removals, copies and moves that no worker has."""
+    for kind, (_, waiting) in STORED_WORK.items():
+        for number in waiting():
+            try:
+                _run_stored(kind, number)
+            except Exception:
+                logger.exception("%s %s broke off", kind, number)
 
 
 def read_contents(path: str) -> None:
@@ -223,11 +284,9 @@ def read_contents(path: str) -> None:
 def resume() -> None:
     """Find what a dead worker, a lost job or a queue that was down left behind."""
     apply_events()
-    for removal_id in removals.waiting():
-        try:
-            run_removal(removal_id)
-        except Exception:
-            logger.exception("removal %s broke off", removal_id)
+    resume_stored_work()
+    for collection_id in collecting.waiting():
+        run_collection(collection_id)
     reconcile_wanted()
 
 
@@ -253,7 +312,9 @@ def prune() -> None:
             .where(Manifest.fetched_at < utc_now() - FACTS_KEPT, ~used, ~held)
             .execution_options(synchronize_session=False)
         )
-        removals.forget_plans(session)
+        long_work.forget_plans(session, Removal)
+        long_work.forget_plans(session, Copy)
+        moves.forget_plans(session)
         session.execute(
             delete(BrowserSession).where(BrowserSession.created_at < utc_now() - SESSION_LIFETIME)
         )
@@ -332,6 +393,10 @@ TASKS: dict[str, Callable[..., Any]] = {
     "read_contents": read_contents,
     "resume": resume,
     "run_removal": run_removal,
+    "run_move": run_move,
+    "run_copy": run_copy,
+    "resume_stored_work": resume_stored_work,
+    "run_collection": run_collection,
     "purge_bin": purge_bin,
 }
 
@@ -341,6 +406,7 @@ def _periodic(interval: int) -> dict[str, tuple[Callable[[], None], Callable[...
         "resume": (resume, crontab(minute="*")),
         "reconcile": (lambda: reconcile_when_due(interval), crontab(minute="*/5")),
         "purge_bin": (purge_bin, crontab(minute="11")),
+        "retire_moved": (retire_moved, crontab(minute="23")),
         "retention": (
             run_retention,
             crontab(minute=str(retention.MINUTE), hour=str(retention.HOUR)),

@@ -206,12 +206,13 @@ def image_url(project: str, name: str = "", endpoint: str = "image", **values: A
         project: the path of the project.
         name: the name below the project; empty for the root image.
         endpoint: ``image``, ``tag_rows``, ``tag`` or ``reconcile``, or one of a removal:
-            ``delete_tag``, ``delete_tags``, ``delete_image``.
+            ``delete_tag``, ``delete_tags``, ``delete_image``; or ``copy_tags``.
         values: further parts of the address, such as ``tag``; None is left out.
     """
     if name:
         values["name"] = name
-    room = "removals" if endpoint.startswith("delete_") else "registry"
+    rooms = {"delete": "removals", "copy": "copies"}
+    room = rooms.get(endpoint.partition("_")[0], "registry")
     return page_url(f"{room}.{endpoint}", path=project, **values)
 
 

@@ -21,6 +21,7 @@ from .access import (
     Standing,
     can_see_namespace,
     decide,
+    former_name,
     rights,
     standing,
 )
@@ -29,7 +30,7 @@ from .accounts.authentication import principal_of
 from .audit import Actor
 from .errors import Denied, NotFound, error_response
 from .extensions import db, login_manager
-from .models import ContainerImage, Namespace, Place, Project, Removal, User
+from .models import ContainerImage, Copy, Move, Namespace, Place, Project, Removal, User
 
 POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
@@ -88,6 +89,13 @@ def init_app(app: Flask) -> None:
             "Go back, reload the page, and send it again.",
         )
 
+    @app.errorhandler(NotFound)
+    def on_not_found(error: NotFound) -> BaseResponse:
+        address = _new_address()
+        if address is not None:
+            return redirect(address)
+        return error_response(error.status, error.code, error.message, error.hint)
+
     @app.after_request
     def harden(response: Response) -> Response:
         headers = response.headers
@@ -107,6 +115,7 @@ def init_app(app: Flask) -> None:
             "registry_host": settings.registry_host,
             "public_url": settings.public_url,
             "all_tokens_only": settings.tokens_only,
+            "fence": g.get("fence"),
         }
 
 
@@ -175,6 +184,8 @@ def load(path: str, right: Right = Right.SEE) -> Loaded:
     decision = decide(who, here, right)
     if right is not Right.SEE and not decision.allowed:
         raise Denied(f"Not allowed: {decision.rule}.", hint=_hint(who))
+    if here.fence is not None and decide(who, here, Right.PUSH).allowed:
+        g.fence = here.fence  # told on the page, whatever it is about
     place = db.session.get_one(Place, here.place_id)
     return Loaded(place, here, rights(who, here))
 
@@ -245,6 +256,73 @@ def _require_reach(repositories: Iterable[str]) -> None:
         raise NotFound
 
 
+def load_move(path: str, move_id: int) -> tuple[Move, Loaded]:
+    """Return a move and the place that it is looked at from, for those who look after that.
+
+    That is what moves; of an image, the project that it leaves, and once it is there, the one
+    that it went to.
+
+    Raises:
+        NotFound: there is none, or it is not of this place.
+        Denied: they may see the place, but do not look after it.
+    """
+    loaded = load(path, Right.CONFIGURE)
+    move = db.session.get(Move, move_id)
+    if move is None:
+        raise NotFound
+    places = {move.place_id, move.new_project_id if move.switched_at else None}
+    if loaded.place.id not in places:
+        raise NotFound
+    return move, loaded
+
+
+def _new_address() -> str | None:
+    """Return where the page is now that was asked for by an old name, for who may see it."""
+    values = dict(request.view_args or {})
+    if request.method != "GET" or request.endpoint is None or "path" not in values:
+        return None
+    session, who = db.session(), principal()
+    whole = "/".join(filter(None, (values["path"], values.get("name"))))
+    former = former_name(session, whole)
+    if former is None:
+        return None
+    here = standing(session, who, former.now)
+    if here.place is None or not _visible(who, here):
+        return None
+    if "name" in values:
+        values |= {"path": here.place, "name": former.now[len(here.place) + 1 :]}
+    elif here.exact:
+        values["path"] = former.now
+    else:
+        return None
+    query = request.query_string.decode()
+    return url_for(request.endpoint, **values) + (f"?{query}" if query else "")
+
+
+def load_copy(path: str, copy_id: int) -> tuple[Copy, Project | None]:
+    """Return a copy and the project that it copies to, or None where that is gone.
+
+    Raises:
+        NotFound: there is none, or it is not the caller's business: they see not both ends.
+        Denied: they may see the project, but not push there.
+    """
+    row = db.session.scalar(select(Copy).where(Copy.id == copy_id, Copy.project_path == path))
+    if row is None:
+        raise NotFound
+    who = principal()
+    own = who.is_admin or row.requested_by == who.username
+    if row.project_id is None:
+        if own:
+            return row, None
+        raise NotFound
+    project = load(path, Right.PUSH).project
+    if project.id != row.project_id:
+        raise NotFound  # of an earlier project at this path
+    if not own and not decide(who, standing(db.session(), who, row.source), Right.PULL).allowed:
+        raise NotFound
+    return row, project
+
+
 def _visible(who: Principal, here: Standing) -> bool:
     if here.exact and decide(who, here, Right.SEE).allowed:
         return True
@@ -264,6 +342,18 @@ def sign_in_first() -> BaseResponse | None:
         return None
     target = request.full_path if request.method == "GET" else "/"
     return redirect(url_for("accounts.sign_in", next=target.rstrip("?")))
+
+
+def administrators_only() -> BaseResponse | None:
+    """Send visitors to the sign-in page; tell everyone else that there is nothing.
+
+    Stands before every page of the admin area.
+    """
+    if (away := sign_in_first()) is not None:
+        return away
+    if not principal().is_admin:
+        raise NotFound
+    return None
 
 
 def registry_host() -> str:

@@ -18,7 +18,7 @@ def main() -> None:
     """Run until a signal stops it; tasks in progress are finished first."""
     argparse.ArgumentParser(
         prog="python -m registry_ui.worker",
-        description="Applies events, reconciles, and carries out removals.",
+        description="Applies events, reconciles, and carries out removals and copies.",
     ).parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     app = create_app()

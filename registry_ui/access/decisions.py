@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from .roles import RULE_OF, Right, Role, Visibility
 
@@ -83,13 +84,54 @@ class Principal:
 ANONYMOUS = Principal(credential=NO_CREDENTIAL)
 
 
+#: What a fence stops, and what it says of its reason.
+FENCED_RIGHTS = frozenset({Right.PUSH, Right.DELETE})
+REASONS = {"collection": "the registry collects garbage", "move": "it is moved"}
+
+
+@dataclass(frozen=True, slots=True)
+class Fenced:
+    """A fence: pushes and deletions at a path and below it are stopped, since when and why."""
+
+    path: str
+    reason: str
+    since: datetime
+
+    @property
+    def why(self) -> str:
+        """What goes on meanwhile, in words."""
+        return REASONS[self.reason]
+
+    def rule(self, repository: str) -> str:
+        """Return the rule that refuses a push or a deletion in a repository."""
+        stopped = f"writes to {repository} are stopped while {self.why}"
+        return f"{stopped}, since {self.since:%H:%M} UTC; try again later"
+
+
+@dataclass(frozen=True, slots=True)
+class Former:
+    """An old name of a repository, what it is called now, and until when the old one holds."""
+
+    name: str
+    now: str
+    until: datetime | None
+
+    @property
+    def refusal(self) -> str:
+        """The rule that refuses a push or a deletion by the old name."""
+        day = f"until {self.until.day} {self.until:%B %Y}" if self.until else "for now"
+        return f"{self.name} has moved to {self.now}; the old name can be pulled {day}"
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     """What the database knows of one path for one principal.
 
     ``place`` is the deepest namespace or project at or above the path, ``exact``
     whether that is the path itself. ``role`` is the highest of all roles at or
-    above the place, ``role_at`` the path that it comes from.
+    above the place, ``role_at`` the path that it comes from. ``fence`` is what stops
+    writes to repositories there, if anything does. ``former`` is the old name by which the
+    repository was asked for; the path is the new one then.
     """
 
     path: str
@@ -99,6 +141,8 @@ class Standing:
     visibility: str | None = None
     role: Role | None = None
     role_at: str | None = None
+    fence: Fenced | None = None
+    former: Former | None = None
 
     @property
     def exact(self) -> bool:
@@ -174,11 +218,21 @@ def _missing_role(principal: Principal, standing: Standing, minimum: Role, right
 def decide_repository(principal: Principal, standing: Standing, right: Right) -> Decision:
     """Decide about a repository of the registry: it must belong to a project.
 
-    An administrator may touch unassigned repositories too.
+    An administrator may touch unassigned repositories too. A fence comes last: whoever may
+    not write anyway learns nothing of it. By an old name, what may be pulled is the same as
+    by the new one, and nothing is written.
     """
-    if standing.project is None and not principal.is_admin:
-        return Decision(False, unowned(standing.path))
-    return decide(principal, standing, right)
+    former = standing.former
+    if standing.project is None and (former is not None or not principal.is_admin):
+        return Decision(False, unowned(former.name if former else standing.path))
+    decision = decide(principal, standing, right)
+    if former is not None:
+        if decision.allowed and right in FENCED_RIGHTS:
+            return Decision(False, former.refusal)
+        return Decision(decision.allowed, f"{decision.rule}; {former.name} is now {former.now}")
+    if decision.allowed and right in FENCED_RIGHTS and standing.fence is not None:
+        return Decision(False, standing.fence.rule(standing.path))
+    return decision
 
 
 def unowned(path: str) -> str:

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, Select, and_, bindparam, false, or_, select, true
+from sqlalchemy import (
+    ColumnElement,
+    Engine,
+    Select,
+    and_,
+    bindparam,
+    false,
+    literal_column,
+    or_,
+    select,
+    true,
+)
 from sqlalchemy.orm import Session, aliased
 
-from ..models import Membership, Place, Project, ProtectionRule
+from ..models import Fence, FormerPath, Membership, Place, Project, ProtectionRule
 from ..storage import Prepared
-from .decisions import Principal, Reach, Standing
+from .decisions import Fenced, Former, Principal, Reach, Standing
 from .patterns import Pattern
 from .protection import Kind, Protection
 from .roles import Role, Visibility
@@ -27,6 +39,21 @@ def prefixes(path: str) -> list[str]:
     return ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
 
 
+_FENCE_COLUMNS: tuple[Any, ...] = (
+    Fence.path.label("fence"),
+    Fence.reason.label("fence_reason"),
+    Fence.set_at.label("fence_set_at"),
+)
+
+
+_FORMER_COLUMNS: tuple[Any, ...] = (
+    FormerPath.path.label("former"),
+    FormerPath.exact.label("former_exact"),
+    FormerPath.now.label("former_now"),
+    FormerPath.until.label("former_until"),
+)
+
+
 def _columns(place: Any) -> tuple[Any, ...]:
     return (
         place.id.label("place_id"),
@@ -35,6 +62,8 @@ def _columns(place: Any) -> tuple[Any, ...]:
         place.visibility,
         place.owner_id,
         Membership.role,
+        *_FENCE_COLUMNS,
+        FormerPath.path.label("former"),
     )
 
 
@@ -42,7 +71,28 @@ def _roles_of(place: Any, user_id: Any) -> ColumnElement[bool]:
     return and_(Membership.place_id == place.id, Membership.user_id == user_id)
 
 
-_ALONE = select(*_columns(Place)).outerjoin(Membership, _roles_of(Place, bindparam("user_id")))
+def fences_over(paths: Iterable[Any]) -> ColumnElement[bool]:
+    """Match the fences at any of these paths, and the one that stands everywhere."""
+    return Fence.path.in_([literal_column("''"), *paths])
+
+
+def _beside(query: Select[Any], user_id: Any, paths: list[Any]) -> Select[Any]:
+    """Let a query bring the places at some paths along, with someone's roles, and all fences.
+
+    Old names at these paths come too, by their paths alone. Each of its rows comes once for
+    each place, each fence and each old name. Mostly there is no fence, and to find that out
+    costs least where none is looked for by its path.
+    """
+    place = aliased(Place)
+    own = false() if user_id is None else _roles_of(place, user_id)
+    query = query.outerjoin(place, place.path.in_(paths)).outerjoin(Membership, own)
+    query = query.outerjoin(Fence, true()).outerjoin(FormerPath, FormerPath.path.in_(paths))
+    return query.add_columns(*_columns(place))
+
+
+def _one_row() -> Select[Any]:
+    row = select(literal_column("1").label("asked")).subquery("asked")
+    return select(row.c.asked).select_from(row)
 
 
 def standings(session: Session, principal: Principal, paths: Iterable[str]) -> dict[str, Standing]:
@@ -51,14 +101,32 @@ def standings(session: Session, principal: Principal, paths: Iterable[str]) -> d
     every = {prefix for found in above.values() for prefix in found}
     if not every:
         return {}
-    query = _ALONE.where(Place.path.in_(every))
-    rows = session.execute(query, {"user_id": principal.user_id or 0})
+    query = _beside(_one_row(), bindparam("user_id"), sorted(every))
+    rows = session.execute(query, {"user_id": principal.user_id or 0}).all()
     return _standings(principal, above, rows)
 
 
 def standing(session: Session, principal: Principal, path: str) -> Standing:
     """Return the standing of one path, by one query."""
     return standings(session, principal, [path])[path]
+
+
+def standing_by_any_name(session: Session, principal: Principal, repository: str) -> Standing:
+    """Return the standing of a repository, by its name or an old one, as the endpoint does."""
+    former = former_name(session, repository)
+    if former is None:
+        return standing(session, principal, repository)
+    return replace(standing(session, principal, former.now), former=former)
+
+
+def former_name(session: Session, name: str) -> Former | None:
+    """Return what an old name of a repository or a place stands for; None for any other name."""
+    query = select(*_FORMER_COLUMNS).where(FormerPath.path.in_(above := prefixes(name)))
+    found = _former(name, above, {row.former: row for row in session.execute(query)})
+    if found is None:
+        return None
+    later = former_name(session, found.now)
+    return found if later is None else replace(found, now=later.now)
 
 
 class LookUp:
@@ -77,23 +145,17 @@ class LookUp:
         """Return the query with room for so many paths, the parameters p0, p1 and so on."""
         found = self._prepared.get(room)
         if found is None:
-            found = self._prepared[room] = Prepared(self._beside(room) if room else self._query)
+            paths = [bindparam(f"p{number}", type_=Place.path.type) for number in range(room)]
+            query = _beside(self._query, self._user_id, paths) if room else self._query
+            found = self._prepared[room] = Prepared(query)
         return found
 
-    def _beside(self, room: int) -> Select[Any]:
-        place = aliased(Place)
-        own = false() if self._user_id is None else _roles_of(place, self._user_id)
-        query = self._query.outerjoin(place, place.path.in_(_paths(room)))
-        return query.outerjoin(Membership, own).add_columns(*_columns(place))
 
-
-def _paths(room: int) -> list[Any]:
-    return [bindparam(f"p{number}", type_=Place.path.type) for number in range(room)]
-
-
-@lru_cache
-def _alone(room: int) -> Prepared:
-    return Prepared(_ALONE.where(Place.path.in_(_paths(room))))
+_FORMER = Prepared(
+    select(*_FORMER_COLUMNS).where(FormerPath.path == bindparam("path", type_=FormerPath.path.type))
+)
+#: For whoever shows no credential.
+_ANYONE = LookUp(_one_row(), bindparam("user_id"))
 
 
 # The same few repositories are asked for all day.
@@ -130,21 +192,60 @@ class Places:
             return {}
         if self._rows is None:
             user_id = principal.user_id or 0
-            self._rows = _alone(self._room).all(engine, user_id=user_id, **self._values)
-        return _standings(principal, self._above, self._rows)
+            anyone = _ANYONE.with_room(self._room)
+            self._rows = anyone.all(engine, user_id=user_id, **self._values)
+        found = _standings(principal, self._above, self._rows)
+        old = {row.former for row in self._rows} - {None}
+        return found | self._by_new_names(engine, principal, old) if old else found
+
+    def _by_new_names(
+        self, engine: Engine, principal: Principal, old: set[str]
+    ) -> dict[str, Standing]:
+        """Return the standings of those paths that are old names: those of the new ones."""
+        rows = {path: _FORMER.first(engine, path=path) for path in old}
+        named = {
+            path: former
+            for path, above in self._above.items()
+            if (former := _former(path, above, rows)) is not None
+        }
+        # One that moved more than once since is an old name there, too.
+        now = Places(former.now for former in named.values()).standings(engine, principal)
+        return {
+            path: replace(now[former.now], former=replace(former, now=now[former.now].path))
+            for path, former in named.items()
+        }
 
 
 def _standings(
-    principal: Principal, wanted: dict[str, list[str]], rows: Iterable[Any]
+    principal: Principal, wanted: dict[str, list[str]], rows: Sequence[Any]
 ) -> dict[str, Standing]:
-    found = {row.place: row for row in rows}
-    return {path: _standing(principal, path, above, found) for path, above in wanted.items()}
+    places = {row.place: row for row in rows}
+    fences = {row.fence: row for row in rows if row.fence is not None}
+    return {
+        path: _standing(principal, path, above, places, fences) for path, above in wanted.items()
+    }
 
 
-def _standing(principal: Principal, path: str, above: list[str], rows: dict[str, Any]) -> Standing:
-    found = [rows[prefix] for prefix in above if prefix in rows]
+def _former(name: str, above: list[str], rows: dict[str, Any]) -> Former | None:
+    """Return the nearest old name over a name."""
+    for path in reversed(above):
+        row = rows.get(path)
+        if row is not None and (path == name or not row.former_exact):
+            return Former(name, row.former_now + name[len(path) :], row.former_until)
+    return None
+
+
+def _standing(
+    principal: Principal,
+    path: str,
+    above: list[str],
+    places: dict[str, Any],
+    fences: dict[str, Any],
+) -> Standing:
+    found = [places[prefix] for prefix in above if prefix in places]
+    fence = _fence(above, fences) if fences else None
     if not found:
-        return Standing(path)
+        return Standing(path, fence=fence)
     role, role_at = None, None
     for row in found:
         own = principal.user_id is not None and row.owner_id == principal.user_id
@@ -153,19 +254,47 @@ def _standing(principal: Principal, path: str, above: list[str], rows: dict[str,
             here = DEPLOY_ROLE
         if here is not None and (role is None or here > role):
             role, role_at = here, row.place
-    place = found[-1]
-    return Standing(path, place.place, place.place_id, place.kind, place.visibility, role, role_at)
+    last = found[-1]
+    return Standing(
+        path, last.place, last.place_id, last.kind, last.visibility, role, role_at, fence
+    )
 
 
-def protections(session: Session, repository: str) -> list[Protection]:
-    """Return the rules of the project that owns a repository, by one query."""
+def _fence(above: list[str], fences: dict[str, Any]) -> Fenced | None:
+    """Return the widest fence over a path."""
+    row = next((fences[path] for path in ("", *above) if path in fences), None)
+    return Fenced(row.fence, row.fence_reason, row.fence_set_at) if row else None
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What stands between a push or a deletion and a repository, whoever asks.
+
+    ``project`` owns the repository, "" where none does; ``rules`` are that project's.
+    """
+
+    project: str
+    rules: list[Protection]
+    fence: Fenced | None
+
+
+def guard(session: Session, repository: str) -> Guard:
+    """Return the rules and the fence over a repository, by one query."""
+    above = prefixes(repository)
     query = (
-        select(ProtectionRule, Project.path)
-        .join(Project, Project.id == ProtectionRule.place_id)
-        .where(Project.path.in_(prefixes(repository)))
+        _one_row()
+        .outerjoin(Project, Project.path.in_(above))
+        .outerjoin(ProtectionRule, ProtectionRule.place_id == Project.id)
+        .outerjoin(Fence, fences_over(above))
+        .add_columns(Project.path.label("project"), ProtectionRule, *_FENCE_COLUMNS)
         .order_by(ProtectionRule.id)
     )
-    return [protection(rule, path) for rule, path in session.execute(query)]
+    rows = session.execute(query).all()
+    project = rows[0].project or ""
+    rules = {row.ProtectionRule.id: row.ProtectionRule for row in rows if row.ProtectionRule}
+    fences = {row.fence: row for row in rows if row.fence is not None}
+    found = [protection(rule, project) for rule in rules.values()]
+    return Guard(project, found, _fence(above, fences))
 
 
 def protection(rule: ProtectionRule, project: str) -> Protection:

@@ -66,10 +66,10 @@ RULES: tuple[Rule, ...] = (
     Rule(Right.PULL, Role.REPORTER, True, "Pull images"),
     Rule(Right.PUSH, Role.DEVELOPER, False, "Push images"),
     Rule(Right.CREATE, Role.MAINTAINER, False, "Create namespaces and projects in a namespace"),
-    Rule(Right.DELETE, Role.MAINTAINER, False, "Delete tags and images"),
+    Rule(Right.DELETE, Role.MAINTAINER, False, "Delete tags and images, rename or move images"),
     Rule(Right.CONFIGURE, Role.MAINTAINER, False, "Change description and visibility"),
     Rule(Right.ADMINISTER, Role.OWNER, False, "Add, change and remove members"),
-    Rule(Right.REMOVE, Role.OWNER, False, "Delete the namespace or project itself"),
+    Rule(Right.REMOVE, Role.OWNER, False, "Delete, rename or move the namespace or project"),
 )
 
 RULE_OF: dict[Right, Rule] = {rule.right: rule for rule in RULES}

@@ -7,6 +7,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from ..audit import CONSOLE, Actor, record
+from ..catalog.moving.names import require_free
 from ..errors import Clash, Invalid, NotFound
 from ..extensions import db, writing
 from ..models import AccessToken, Namespace, User, utc_now
@@ -71,6 +72,7 @@ def _add_user(
     user = User(username=username, password_hash=hashed, is_admin=is_admin)
     session.add(user)
     session.flush()
+    require_free(session, username, "username")
     session.add(Namespace(path=username, owner_id=user.id))
     record(session, actor, "user.create", username, is_admin=is_admin)
     session.flush()

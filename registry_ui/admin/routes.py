@@ -9,12 +9,12 @@ from werkzeug.wrappers import Response
 
 from ..accounts import service as accounts
 from ..distribution.configuration import notifications_snippet
-from ..errors import Invalid, NotFound
+from ..errors import Invalid
 from ..events.service import refusals
 from ..extensions import db
 from ..jobs import enqueue
 from ..pages import page_number
-from ..security import actor, principal, sign_in_first
+from ..security import actor, administrators_only, principal
 from ..site import health
 from ..token_auth import recorded
 from ..token_auth.decisions_page import asked_filters, decisions_page, write_down
@@ -24,14 +24,7 @@ from . import reports
 blueprint = Blueprint("admin", __name__, url_prefix="/-/admin")
 
 
-@blueprint.before_request
-def administrators_only() -> Response | None:
-    """Send visitors to the sign-in page; tell everyone else that there is nothing."""
-    if (away := sign_in_first()) is not None:
-        return away
-    if not principal().is_admin:
-        raise NotFound
-    return None
+blueprint.before_request(administrators_only)
 
 
 @blueprint.get("", strict_slashes=False)

@@ -14,6 +14,7 @@ from ..catalog.choosing import Criteria, choose, days
 from ..catalog.deletion import plan_image, plan_tags
 from ..catalog.patterns import Pattern
 from ..catalog.starting import keep_plan, start_planned
+from ..catalog.work import outcomes_of
 from ..errors import Invalid, NotFound
 from ..jobs import enqueue
 from ..models import ContainerImage, Removal
@@ -135,7 +136,7 @@ def _removal(row: Removal) -> dict[str, Any]:
         "done": row.done,
         "total": row.total,
         "plan": row.preview,
-        "outcomes": removals.outcomes_of(row),
+        "outcomes": outcomes_of(row),
         "report": [
             {"reference": line.reference, "outcome": line.outcome, "detail": line.detail}
             for line in removals.lines_of(row, LINES)

@@ -16,6 +16,7 @@ from ..names import Digest, RepositoryName, TagName, is_binned
 from ..pages import PER_PAGE, Page
 from .connection import registry
 from .deletion import plan_purge, translate
+from .fences import require_open
 from .reconcile import reconcile
 from .starting import start
 
@@ -47,13 +48,14 @@ def restore(actor: Actor, row: BinnedTag, name: TagName, role: Role | None) -> N
         role: of whoever asks, for protection rules: our calls go past the gate.
 
     Raises:
-        Clash: the tag exists.
+        Clash: the tag exists, or a fence stands.
         Invalid: a protection rule lets them push no such tag, or it is a name of the bin's.
         NotFound: the registry does not have the manifest any more.
         RegistryTrouble: the registry can't be asked.
     """
     repository = RepositoryName(row.repository)
     _require_allowed(repository, name, role)
+    require_open(db.session(), row.repository)
     release()
     try:
         if _exists(repository, name):

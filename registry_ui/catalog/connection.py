@@ -27,12 +27,16 @@ def init_app(app: Flask, config: Config) -> None:
         config.token_lifetime,
     )
 
-    def bearer(repository: str | None, actions: tuple[str, ...]) -> str:
+    def bearer(
+        repository: str | None, actions: tuple[str, ...], mounted_from: str | None = None
+    ) -> str:
         if repository is not None:
-            access = {"type": "repository", "name": repository, "actions": list(actions)}
+            access = [{"type": "repository", "name": repository, "actions": list(actions)}]
         else:
-            access = {"type": "registry", "name": "catalog", "actions": list(actions)}
-        return signer.sign(OWN_SUBJECT, [access] if actions else [], OWN_LIFETIME).token
+            access = [{"type": "registry", "name": "catalog", "actions": list(actions)}]
+        if mounted_from is not None:
+            access.append({"type": "repository", "name": mounted_from, "actions": ["pull"]})
+        return signer.sign(OWN_SUBJECT, access if actions else [], OWN_LIFETIME).token
 
     app.extensions["signer"] = signer
     app.extensions["registry"] = RegistryClient(

@@ -12,12 +12,11 @@ from collections.abc import Mapping
 from sqlalchemy.orm import Session
 
 from ..distribution.manifest import Descriptor, ManifestFacts
+from ..distribution.media_types import lies_elsewhere
 from ..models import ManifestContents
 from ..storage import insert_all_new
 
 _BLOB = struct.Struct("<32sq")
-#: Layers that clients fetch from elsewhere: the registry does not have them.
-_ELSEWHERE = (".foreign.", ".nondistributable.")
 
 
 def note_contents(session: Session, found: Mapping[str, ManifestFacts]) -> None:
@@ -35,7 +34,7 @@ def note_contents(session: Session, found: Mapping[str, ManifestFacts]) -> None:
 
 def stored_blobs(facts: ManifestFacts) -> list[Descriptor]:
     """Return the layers and the config, without what lies elsewhere."""
-    return [b for b in facts.blobs if not any(word in b.media_type for word in _ELSEWHERE)]
+    return [blob for blob in facts.blobs if not lies_elsewhere(blob.media_type)]
 
 
 def key_of(digest: str) -> bytes:

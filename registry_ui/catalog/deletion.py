@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable
 
 from sqlalchemy import Select, select
 
-from ..access import Right, Role, below, protections
+from ..access import Right, Role, below, guard
 from ..access.protection import refusal
 from ..distribution.errors import (
     DeletionByTagUnsupported,
@@ -128,7 +128,7 @@ def _allowed(
     plan: RemovalPlan, repository: str, names: Collection[str], role: Role | None
 ) -> set[str]:
     """Return the tags that no protection rule keeps; note why the others stay."""
-    rules = protections(db.session(), repository)
+    rules = guard(db.session(), repository).rules
     if not rules:
         return set(names)
     image_name = RepositoryName(repository).below(rules[0].project)

@@ -1,39 +1,52 @@
-"""A removal in the hands of one worker: held, written to, heeded when it is cancelled."""
+"""Long work in the hands of one worker: held, written to, heeded when it is cancelled."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from ..audit import Actor, record
-from ..extensions import writing
-from ..models import Removal, RemovalLine, utc_now
+from ..extensions import db, release, writing
+from ..models import Copy, CopyLine, Removal, RemovalLine, Work, utc_now
+from .fences import fenced
 
-#: A worker holds a removal so long from its last sign; then another may go on.
+AnyWork = TypeVar("AnyWork", bound=Work)
+#: The report of each kind of work.
+LINES: dict[type[Work], Any] = {Removal: RemovalLine, Copy: CopyLine}
+
+#: A worker holds its work so long from its last sign; then another may go on.
 LEASE = timedelta(seconds=30)
 #: Seconds between two signs that the worker is still at it.
 SIGN_SECONDS = 5.0
 
 
 class LeaseLost(Exception):
-    """Another worker has the removal by now; this one must not write any more."""
+    """Another worker has the work by now; this one must not write any more."""
 
 
 class Cancelled(Exception):
-    """Somebody cancelled the removal: nothing more is to be done."""
+    """Somebody cancelled the work: nothing more is to be done."""
+
+
+class Stopped(Exception):
+    """A fence stands: the work goes on once it is lifted."""
 
 
 @dataclass(slots=True)
-class Lease:
-    """A removal in the hands of one worker, until it is silent for too long."""
+class Lease(Generic[AnyWork]):
+    """Work in the hands of one worker, until it is silent for too long."""
 
-    removal: Removal
+    work: AnyWork
     owner: str
+    #: A fence that does not count: that of whoever needs the work.
+    but: int | None = None
+    _at: str = ""
     _last_sign: float = field(default_factory=time.monotonic)
 
     def hold(self) -> None:
@@ -42,28 +55,46 @@ class Lease:
         Raises:
             LeaseLost: it is somebody else's by now.
             Cancelled: somebody cancelled it.
+            Stopped: a fence stands by now.
         """
         if time.monotonic() - self._last_sign >= SIGN_SECONDS:
             with writing() as session:
                 self._write(session)
             self._last_sign = time.monotonic()
-            self.heed()
+            self.heed(self._at)
 
-    def heed(self) -> None:
-        """Raise Cancelled if somebody wished that before the last sign."""
-        if self.removal.cancel_wanted:
+    def heed(self, repository: str) -> None:
+        """Begin or go on with a step in a repository, unless something is against it.
+
+        Raises:
+            Cancelled: somebody wished that before the last sign.
+            Stopped: a fence stands over the repository.
+        """
+        if self.work.cancel_wanted:
             raise Cancelled
+        self._at = repository
+        fence = fenced(db.session(), repository, but=self.but)
+        release()
+        if fence is not None:
+            raise Stopped
 
     def prepare(self, number: int, step: dict[str, Any], placeholder: str) -> None:
-        """Keep what is about to be pushed for a step: whoever finds it knows it as ours."""
+        """Keep what is about to be pushed for a step of a removal: it is known as ours."""
         with writing() as session:
             self._write(session)
             self._line(session, number, step).placeholder = placeholder
 
     def prepared(self, session: Session, number: int) -> str | None:
         """Return what was last prepared for a step."""
-        line = session.get(RemovalLine, (self.removal.id, number))
+        line = session.get(RemovalLine, (self.work.id, number))
         return line.placeholder if line else None
+
+    def meanwhile(self, deed: Callable[[Session], None]) -> None:
+        """Write something that belongs to the present step; LeaseLost writes nothing."""
+        with writing() as session:
+            self._write(session)
+            deed(session)
+        self._last_sign = time.monotonic()
 
     def note(self, number: int, step: dict[str, Any], outcome: str, detail: str) -> None:
         """Keep a step's outcome."""
@@ -73,34 +104,39 @@ class Lease:
             line.outcome, line.detail = outcome, detail
         self._last_sign = time.monotonic()
 
+    def wait(self) -> None:
+        """Let go of it, for whoever looks for work later."""
+        with writing() as session:
+            self._write(session, state="waiting", lease_until=None, lease_owner=None)
+
     def finish(self, state: str) -> None:
         """Say how it ended, and let go of it."""
         with writing() as session:
             self._write(
                 session, state=state, finished_at=utc_now(), lease_until=None, lease_owner=None
             )
-            actor = Actor(self.removal.requested_by)
-            record(session, actor, f"{self.removal.kind}.delete.{state}", self.removal.target)
+            actor = Actor(self.work.requested_by)
+            record(session, actor, f"{self.work.deed}.{state}", self.work.target)
 
-    def _line(self, session: Session, number: int, step: dict[str, Any]) -> RemovalLine:
-        line = session.get(RemovalLine, (self.removal.id, number))
+    def _line(self, session: Session, number: int, step: dict[str, Any]) -> Any:
+        model = LINES[type(self.work)]
+        line = session.get(model, (self.work.id, number))
         if line is None:
             tag = step.get("tag")
             reference = f"{step['repository']}:{tag}" if tag else step["repository"]
-            line = RemovalLine(
-                removal_id=self.removal.id, number=number, reference=reference, detail=""
-            )
+            line = model(work_id=self.work.id, number=number, reference=reference, detail="")
             session.add(line)
         return line
 
     def _write(self, session: Session, **values: Any) -> None:
-        """Change the removal, and hold it for another while; LeaseLost changes nothing."""
+        """Change the work, and hold it for another while; LeaseLost changes nothing."""
+        model = type(self.work)
         written = session.execute(
-            update(Removal)
-            .where(Removal.id == self.removal.id, Removal.lease_owner == self.owner)
+            update(model)
+            .where(model.id == self.work.id, model.lease_owner == self.owner)
             .values({"lease_until": utc_now() + LEASE, **values})
             .execution_options(synchronize_session=False)
         )
         if not written.rowcount:  # type: ignore[attr-defined]
             raise LeaseLost
-        session.refresh(self.removal, ["state", "done", "cancel_wanted", "finished_at"])
+        session.refresh(self.work, ["state", "done", "cancel_wanted", "finished_at"])

@@ -12,18 +12,25 @@ from ..models import ContainerImage, RegistryEvent, Tag, TagMoment
 from ..token_auth.signer import OWN_SUBJECT
 
 
-def note_push(session: Session, tag: Tag, digest: str, at: datetime, actor: str) -> None:
-    """Note a push that an event told."""
+def note_push(
+    session: Session, tag: Tag, digest: str, at: datetime, actor: str, source: str = ""
+) -> None:
+    """Note a push that an event told, or a copy of our own.
+
+    Args:
+        source: the reference that the tag was copied from; "" for what a client pushed.
+    """
     if tag.digest != digest:
         note_before(session, [tag])
     session.add(
         TagMoment(
             image_id=tag.image_id,
             tag=tag.name,
-            action="pushed",
+            action="copied" if source else "pushed",
             digest=digest,
             actor=actor,
             at=at,
+            source=source,
         )
     )
 

@@ -34,6 +34,7 @@ from ..storage import insert_new
 from .connection import registry, threads
 from .index import count_tags, ensure_image, owning_project
 from .moments import note_before, note_found, note_removed
+from .moving.names import spoken_for
 from .violations import note_unseen
 
 logger = logging.getLogger(__name__)
@@ -92,6 +93,8 @@ def reconcile(repository: RepositoryName, *, digests: bool = True, removed_by: s
         _note_error(repository, str(error))
         return Outcome(str(repository), error=str(error))
     with writing() as session:
+        if spoken_for(session, [str(repository)]):
+            return Outcome(str(repository))
         project = owning_project(session, str(repository))
         if project is None:
             known = answer is not None
@@ -313,7 +316,8 @@ def reconcile_all(*, digests: bool = True) -> list[Outcome]:
 def _not_owned(repositories: set[str]) -> set[str]:
     """Return those that no project owns, by one query."""
     projects = set(db.session.scalars(select(Project.path)))
-    return {name for name in repositories if projects.isdisjoint(prefixes(name))}
+    not_owned = {name for name in repositories if projects.isdisjoint(prefixes(name))}
+    return not_owned - spoken_for(db.session(), not_owned)
 
 
 def _note_unassigned(paths: list[str]) -> None:

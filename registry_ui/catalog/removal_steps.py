@@ -22,7 +22,7 @@ from ..distribution.errors import (
 from ..distribution.manifest import PLACEHOLDER_ANNOTATION, every_child, every_digest
 from ..distribution.media_types import INDEX_TYPES
 from ..extensions import db, release, writing
-from ..models import ContainerImage, Place, Project, utc_now
+from ..models import ContainerImage, Place, Project, Removal, utc_now
 from ..names import Digest, RepositoryName, TagName, is_binned
 from .binning import forget, put_into_bin, take_back
 from .connection import registry
@@ -30,6 +30,7 @@ from .lease import Lease
 from .parts import parts_of
 from .reach import closure
 from .reconcile import digests_of, reconcile
+from .work import StepFailed
 
 T = TypeVar("T")
 
@@ -51,11 +52,7 @@ LOOK_DEADLINE = 300.0
 LOOK_SECONDS = 1.0
 
 
-class StepFailed(Exception):
-    """A step could not be carried out; the message is for the report."""
-
-
-def _tag_step(lease: Lease, number: int, step: dict[str, Any]) -> tuple[str, str]:
+def _tag_step(lease: Lease[Removal], number: int, step: dict[str, Any]) -> tuple[str, str]:
     """Remove one tag and no other, by way of the bin where the step says so."""
     if "bin" not in step:
         return _remove_tag(lease, number, step)
@@ -63,7 +60,7 @@ def _tag_step(lease: Lease, number: int, step: dict[str, Any]) -> tuple[str, str
     release()
     if _ask(lambda: registry().head(repository, tag)) == step["digest"]:
         try:
-            put_into_bin(lease.removal, step)
+            put_into_bin(lease.work, step)
         except RegistryUnavailable as error:
             raise StepFailed(f"{error}. {tag} was not touched; delete again to go on.") from None
         except RegistryError as error:
@@ -74,14 +71,14 @@ def _tag_step(lease: Lease, number: int, step: dict[str, Any]) -> tuple[str, str
     return (IN_THE_BIN, "") if outcome == "deleted" else (outcome, detail)
 
 
-def _purge_step(lease: Lease, number: int, step: dict[str, Any]) -> tuple[str, str]:
+def _purge_step(lease: Lease[Removal], number: int, step: dict[str, Any]) -> tuple[str, str]:
     """Remove a tag of the bin, and forget it there."""
     outcome, detail = _remove_tag(lease, number, step)
     forget(step)
     return outcome, detail
 
 
-def _remove_tag(lease: Lease, number: int, step: dict[str, Any]) -> tuple[str, str]:
+def _remove_tag(lease: Lease[Removal], number: int, step: dict[str, Any]) -> tuple[str, str]:
     """Remove one tag and no other: by tag on 3.x, by a placeholder on 2.8 (PROTOCOLS 4.3)."""
     repository, tag = RepositoryName(step["repository"]), TagName(step["tag"])
     release()
@@ -117,7 +114,7 @@ def _dangles(repository: RepositoryName, tag: TagName) -> bool:
 
 
 def _by_placeholder(
-    lease: Lease, number: int, step: dict[str, Any], tag: TagName
+    lease: Lease[Removal], number: int, step: dict[str, Any], tag: TagName
 ) -> tuple[str, str]:
     """Point the tag to a manifest that nothing else points to, and delete that by digest."""
     repository = RepositoryName(step["repository"])
@@ -139,14 +136,14 @@ def _by_placeholder(
     raise StepFailed(f"the registry still lists {tag}, which stands for nothing. Delete it again.")
 
 
-def _prepare_placeholder(lease: Lease, number: int, step: dict[str, Any]) -> bytes:
+def _prepare_placeholder(lease: Lease[Removal], number: int, step: dict[str, Any]) -> bytes:
     """Push what a placeholder needs and return the manifest, which is not pushed yet.
 
     Its digest is stored first: a worker that dies in between leaves a tag that the next
     one knows as its own.
     """
     repository = RepositoryName(step["repository"])
-    mark = f"{lease.removal.id}/{number} {utc_now().isoformat()}"
+    mark = f"{lease.work.id}/{number} {utc_now().isoformat()}"
     # A config that nobody else pushes at this moment: 2.8 may refuse a manifest while
     # one of its blobs is written again.
     config = json.dumps({PLACEHOLDER_ANNOTATION: mark}).encode()
@@ -167,7 +164,7 @@ def _prepare_placeholder(lease: Lease, number: int, step: dict[str, Any]) -> byt
     return body
 
 
-def _image_step(lease: Lease, number: int, step: dict[str, Any]) -> tuple[str, str]:
+def _image_step(lease: Lease[Removal], number: int, step: dict[str, Any]) -> tuple[str, str]:
     """Remove every manifest that the previewed tags stand for, indexes before their children.
 
     What a tag outside the preview stands for stays, with everything that it may need.
@@ -199,7 +196,7 @@ def _image_step(lease: Lease, number: int, step: dict[str, Any]) -> tuple[str, s
     return "deleted", detail
 
 
-def _manifests_step(lease: Lease, _number: int, step: dict[str, Any]) -> tuple[str, str]:
+def _manifests_step(lease: Lease[Removal], _number: int, step: dict[str, Any]) -> tuple[str, str]:
     """Remove manifests to which no tag leads any more: what a tag needs by now, stays."""
     repository = RepositoryName(step["repository"])
     deleted, kept = _delete_all(lease, repository, step["digests"], {})
@@ -218,7 +215,7 @@ class _Look:
 
 
 def _delete_all(
-    lease: Lease, repository: RepositoryName, digests: list[str], planned: dict[str, str]
+    lease: Lease[Removal], repository: RepositoryName, digests: list[str], planned: dict[str, str]
 ) -> tuple[int, int]:
     """Delete those manifests that no tag needs; return how many went and how many stayed.
 
@@ -238,7 +235,7 @@ def _delete_all(
     return deleted, kept
 
 
-def _look(lease: Lease, repository: RepositoryName, planned: dict[str, str]) -> _Look:
+def _look(lease: Lease[Removal], repository: RepositoryName, planned: dict[str, str]) -> _Look:
     began = time.monotonic()
     release()
     tags = _ask(lambda: digests_of(repository, registry().tags(repository))) or {}
@@ -253,7 +250,7 @@ def _look(lease: Lease, repository: RepositoryName, planned: dict[str, str]) -> 
 
 
 def _with_parts(
-    lease: Lease,
+    lease: Lease[Removal],
     repository: RepositoryName,
     top: FetchedManifest,
     named: Callable[[bytes], list[str]],
@@ -297,7 +294,7 @@ def _delete(repository: RepositoryName, digest: str) -> bool:
     return _ask(call) or False
 
 
-def _project_step(lease: Lease, _number: int, step: dict[str, Any]) -> tuple[str, str]:
+def _project_step(lease: Lease[Removal], _number: int, step: dict[str, Any]) -> tuple[str, str]:
     """Remove the project itself, if the registry has let go of every image."""
     images = (
         select(ContainerImage.path)
@@ -315,7 +312,7 @@ def _project_step(lease: Lease, _number: int, step: dict[str, Any]) -> tuple[str
     return "deleted", ""
 
 
-def _namespace_step(_lease: Lease, _number: int, step: dict[str, Any]) -> tuple[str, str]:
+def _namespace_step(_lease: Lease[Removal], _number: int, step: dict[str, Any]) -> tuple[str, str]:
     """Remove a namespace, if nothing is left in it."""
     with writing() as session:
         place = session.scalar(select(Place).where(Place.path == step["repository"]))
@@ -348,7 +345,7 @@ def _ask(call: Callable[[], T]) -> T | None:
         raise StepFailed(f"{error}. Nothing else was changed; delete again to go on.") from None
 
 
-STEPS: dict[str, Callable[[Lease, int, dict[str, Any]], tuple[str, str]]] = {
+STEPS: dict[str, Callable[[Lease[Removal], int, dict[str, Any]], tuple[str, str]]] = {
     "tag": _tag_step,
     "purge": _purge_step,
     "manifests": _manifests_step,

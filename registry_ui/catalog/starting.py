@@ -14,6 +14,7 @@ from ..errors import Clash, Denied
 from ..extensions import writing
 from ..models import Place, Removal
 from .confirming import first_refusal
+from .moving.names import moving, require_no_former
 from .plans import RemovalPlan
 
 
@@ -26,6 +27,8 @@ def start(actor: Actor, plan: RemovalPlan, place: Place) -> Removal:
     with writing() as session:
         _lock(session, place)
         _alone(session, plan.target)
+        if plan.kind in {"project", "namespace"}:
+            require_no_former(session, plan.target)
         removal = _stored(plan, place, actor)
         session.add(removal)
         _record(session, actor, removal)
@@ -96,6 +99,8 @@ def _lock(session: Session, place: Place) -> None:
 
 
 def _alone(session: Session, target: str) -> None:
+    if moving(session, target.partition(":")[0]):
+        raise Clash("This is being moved.", hint="Delete it when that is done.")
     if unfinished(session, target):
         raise Clash("This is being deleted already.", hint="Its progress is on its page.")
 

@@ -11,10 +11,11 @@ from ..catalog import bin as bin_of_tags
 from ..catalog import reconcile as reconciling
 from ..catalog import removals
 from ..catalog.deletion import plan_tag
+from ..catalog.fences import WORDS
 from ..catalog.index import owning_project
 from ..catalog.starting import start
 from ..extensions import db
-from ..models import ContainerImage, Project
+from ..models import ContainerImage, Project, Removal
 from ..names import Reference, RepositoryName
 from .errors import clear_errors
 
@@ -38,13 +39,23 @@ def tag_delete(reference: str, *, for_good: bool, yes: bool) -> None:
     click.echo(f"deletes  {plan.target} ({plan.steps[0]['digest']})", err=True)
     if not yes:
         click.confirm("Go on?", abort=True, err=True)
-    removal = removals.run(start(CONSOLE, plan, owner).id)
-    if removal is None:
-        raise click.ClickException("A worker is at it already.")
+    removal = carried_out(start(CONSOLE, plan, owner).id)
     if removal.state != "done":
         raise click.ClickException(removal.lines[-1].detail)
     line = removal.lines[0]
     click.echo(f"{line.outcome}: {plan.target} {line.detail}".strip(), err=True)
+
+
+def carried_out(removal_id: int) -> Removal:
+    """Carry out a removal and return it; a ClickException where it is left to a worker."""
+    removal = removals.run(removal_id)
+    fence = removals.stopped(db.session(), removal_id)
+    if fence is not None:
+        until = WORDS[fence.reason]
+        raise click.ClickException(f"It waits until {until}; a worker goes on then.")
+    if removal is None:
+        raise click.ClickException("A worker is at it already.")
+    return removal
 
 
 def image_named(name: RepositoryName) -> tuple[ContainerImage, Project]:

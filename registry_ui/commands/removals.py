@@ -9,7 +9,6 @@ from sqlalchemy import select
 from ..access import Role
 from ..audit import CONSOLE
 from ..catalog import bin as bin_of_tags
-from ..catalog import removals
 from ..catalog import retention as policies
 from ..catalog.choosing import Criteria, choose, days
 from ..catalog.deletion import plan_image, plan_tags
@@ -17,12 +16,13 @@ from ..catalog.patterns import Pattern
 from ..catalog.plans import RemovalPlan
 from ..catalog.retention_rules import Rules
 from ..catalog.starting import start
+from ..catalog.work import outcomes_of
 from ..errors import NotFound
 from ..extensions import db
 from ..models import Place, Removal
 from ..names import RepositoryName
 from .errors import clear_errors
-from .images import image_named
+from .images import carried_out, image_named
 
 tags = AppGroup("tags", help="Several tags at once.")
 image = AppGroup("image", help="Images.")
@@ -108,7 +108,7 @@ def retention_run(path: str) -> None:
             problem = policies.policy(_place(path), policy.id).last_problem
             problem = problem or f"Policy {policy.id} is off by now."
             raise click.ClickException(problem)
-        _report(removals.run(started.id))
+        _report(carried_out(started.id))
 
 
 def _place(path: str) -> Place:
@@ -136,13 +136,11 @@ def _carry_out(plan: RemovalPlan, place: Place, *, dry_run: bool, yes: bool) -> 
         return
     if not yes:
         click.confirm("Delete them?", abort=True, err=True)
-    _report(removals.run(start(CONSOLE, plan, place).id))
+    _report(carried_out(start(CONSOLE, plan, place).id))
 
 
-def _report(removal: Removal | None) -> None:
-    if removal is None:
-        raise click.ClickException("A worker is at it already.")
-    for outcome, count in removals.outcomes_of(removal).items():
+def _report(removal: Removal) -> None:
+    for outcome, count in outcomes_of(removal).items():
         click.echo(f"{count} {outcome}", err=True)
     if removal.state != "done":
         last = removal.lines[-1]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -18,8 +19,9 @@ from requests.utils import parse_header_links
 from urllib3.response import BaseHTTPResponse
 
 from ..names import TAG, Digest, NameInvalid, RepositoryName, TagName
-from .errors import RegistryNonsense
+from .errors import RegistryError, RegistryNonsense, RegistryNotFound
 from .media_types import ACCEPT, IMAGE_TYPES, INDEX_TYPES, OLD_TYPES
+from .references import digests_in
 from .wire import TokenSource, Wire, json_object
 
 #: The registry's own limit on a manifest; the same for configs (PROTOCOLS 4.2).
@@ -135,7 +137,58 @@ class RegistryClient:
         _verify(str(digest), body)
         return body
 
+    def has_blob(self, repository: RepositoryName, digest: Digest) -> bool:
+        """Whether a repository holds a blob."""
+        target = f"/v2/{repository}/blobs/{digest}"
+        try:
+            self._wire.send("HEAD", target, repository, ("pull",), may_redirect=True)
+        except RegistryNotFound:
+            return False
+        return True
+
+    def referrers(self, repository: RepositoryName, digest: Digest) -> list[str] | None:
+        """Return the digests of what refers to a manifest.
+
+        None where the registry has no referrers API, as Distribution has none (PROTOCOLS
+        4.4): there, clients keep the list under a tag.
+        """
+        target = f"/v2/{repository}/referrers/{digest}"
+        found: list[str] = []
+        try:
+            for page in self._pages(target, str(repository), ("pull",)):
+                found += digests_in(json_object(page).get("manifests"))
+        except (RegistryNotFound, RegistryNonsense):
+            return None
+        return found
+
     # -- writing ---------------------------------------------------------------
+
+    def mount_blob(
+        self, repository: RepositoryName, digest: Digest, source: RepositoryName
+    ) -> bool:
+        """Let a repository hold a blob of another one, without its bytes coming by here.
+
+        Returns False where the registry began an upload instead, which is given up:
+        the source does not hold the blob, or the registry does not mount.
+        """
+        query = urlencode({"mount": str(digest), "from": str(source)})
+        answer = self._wire.send(
+            "POST",
+            f"/v2/{repository}/blobs/uploads/?{query}",
+            repository,
+            ("pull", "push"),
+            mounted_from=source,
+        )
+        if answer.status == 201:
+            if _digest_header(answer) not in {None, str(digest)}:
+                raise RegistryNonsense(f"asked to mount {digest}, the registry mounted another")
+            return True
+        place = self._wire.own_place(answer.headers.get("Location", ""))
+        address = f"{place.path}?{place.query}" if place.query else place.path
+        # One that stays is forgotten by the registry itself, after a week.
+        with suppress(RegistryError):
+            self._wire.send("DELETE", address, repository, ("delete",))
+        return False
 
     def put_blob(self, repository: RepositoryName, body: bytes) -> str:
         """Upload a small blob and return its digest."""
@@ -155,18 +208,30 @@ class RegistryClient:
         return digest
 
     def put_manifest(
-        self, repository: RepositoryName, tag: TagName, body: bytes, media_type: str
+        self,
+        repository: RepositoryName,
+        reference: TagName | Digest,
+        body: bytes,
+        media_type: str,
     ) -> str:
-        """Push a manifest under a tag and return its digest."""
-        self._wire.send(
+        """Push a manifest under a tag, or by its digest alone, and return its digest.
+
+        Raises:
+            PartsMissing: the repository lacks something that the manifest names.
+            RegistryNonsense: the registry stored it by another digest.
+        """
+        digest = str(reference) if isinstance(reference, Digest) else str(Digest.of(body))
+        answer = self._wire.send(
             "PUT",
-            f"/v2/{repository}/manifests/{tag}",
+            f"/v2/{repository}/manifests/{reference}",
             repository,
             ("pull", "push"),
             body=body,
             content_type=media_type,
         )
-        return "sha256:" + hashlib.sha256(body).hexdigest()
+        if _digest_header(answer) not in {None, digest}:
+            raise RegistryNonsense(f"the registry stored {digest} by another digest")
+        return digest
 
     def delete_manifest(self, repository: RepositoryName, reference: TagName | Digest) -> None:
         """Delete by digest (with every tag that points to it), or by tag on 3.x.

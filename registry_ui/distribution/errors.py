@@ -23,6 +23,10 @@ class RegistryNotFound(RegistryError):
     """There is no such repository, manifest or blob."""
 
 
+class PartsMissing(RegistryError):
+    """A manifest was not taken, because the repository lacks something that it names."""
+
+
 class DeletionDisabled(RegistryError):
     """``storage.delete.enabled`` is off, or the registry is read-only or a cache."""
 

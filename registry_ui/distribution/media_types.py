@@ -25,3 +25,11 @@ OLD_TYPES = frozenset(
         "application/vnd.docker.distribution.manifest.v1+prettyjws",
     }
 )
+
+#: Layers that clients may fetch from elsewhere: the registry need not have them.
+_ELSEWHERE = (".foreign.", ".nondistributable.")
+
+
+def lies_elsewhere(media_type: str) -> bool:
+    """Whether a layer of this type need not be in the registry."""
+    return any(word in media_type for word in _ELSEWHERE)

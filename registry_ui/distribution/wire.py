@@ -6,9 +6,8 @@ import json
 import re
 import ssl
 import time
-from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 import certifi
@@ -21,6 +20,7 @@ from ..names import RepositoryName
 from .errors import (
     DeletionByTagUnsupported,
     DeletionDisabled,
+    PartsMissing,
     RegistryError,
     RegistryNonsense,
     RegistryNotFound,
@@ -28,13 +28,24 @@ from .errors import (
     RegistryUnavailable,
 )
 
-#: Returns a bearer token for (repository or None for the catalog, actions).
-TokenSource = Callable[[str | None, tuple[str, ...]], str]
 #: What a 404 of the registry itself says. A proxy's 404 says nothing about images.
 NOT_THERE = frozenset({"NAME_UNKNOWN", "MANIFEST_UNKNOWN", "BLOB_UNKNOWN", "NOT_FOUND"})
 #: 2.8 answers 500 to whoever reads a link while a push beside it writes that link again
 #: (docs/protocols.md, "Found since"). Seconds before each further attempt.
 PAUSES = (0.02, 0.1, 0.3)
+
+
+class TokenSource(Protocol):
+    """Mints the bearer token of one call, cut down to that call."""
+
+    def __call__(
+        self, repository: str | None, actions: tuple[str, ...], mounted_from: str | None = None
+    ) -> str:
+        """Return a token for these actions on a repository, or on the catalog for None.
+
+        Args:
+            mounted_from: another repository, from which a blob is mounted: pulled there.
+        """
 
 
 #: Connections that stay open: as many as a page asks at a time, and some for its neighbours.
@@ -78,19 +89,23 @@ class Wire:
         body: bytes | None = None,
         content_type: str | None = None,
         may_redirect: bool = False,
+        mounted_from: RepositoryName | None = None,
     ) -> BaseHTTPResponse:
         """Make one call with a bearer token for just that; raise RegistryError for a refusal.
 
         The body of a GET is left to read(); that of any other answer is let go.
         """
         name = None if repository is None else str(repository)
-        headers = {"Accept": accept, "Authorization": f"Bearer {self._token_source(name, actions)}"}
+        more = (str(mounted_from),) if mounted_from else ()
+        token = self._token_source(name, actions, *more)
+        headers = {"Accept": accept, "Authorization": f"Bearer {token}"}
         if content_type:
             headers["Content-Type"] = content_type
         response = self._exchange(method, target, headers, body)
         for pause in PAUSES:
             # An upload can't be sent twice; everything else says the same again.
-            if response.status != 500 or "/blobs/uploads/" in target:
+            upload = "/blobs/uploads/" in target and mounted_from is None
+            if response.status != 500 or upload:
                 break
             response.close()
             time.sleep(pause)
@@ -114,7 +129,7 @@ class Wire:
         self, method: str, target: str, headers: dict[str, str], body: bytes | None
     ) -> BaseHTTPResponse:
         """Send one request and return the answer, whatever it says."""
-        patience = max(self._timeout, 10.0) if body else self._timeout
+        patience = max(self._timeout, 10.0) if body or method == "POST" else self._timeout
         return self._request(
             "registry", method, self.base_url + target, headers=headers, body=body, read=patience
         )
@@ -197,6 +212,8 @@ class Wire:
             raise DeletionDisabled("deletion is switched off in the registry")
         if method == "DELETE" and status == 400 and "DIGEST_INVALID" in codes:
             raise DeletionByTagUnsupported("this registry deletes by digest only")
+        if method == "PUT" and "MANIFEST_BLOB_UNKNOWN" in codes:
+            raise PartsMissing("the registry misses parts of the manifest")
         ours = response.headers.get("Docker-Distribution-Api-Version") and method == "HEAD"
         if status == 404 and (ours or NOT_THERE.intersection(codes)):
             raise RegistryNotFound(f"the registry does not have it ({told})")

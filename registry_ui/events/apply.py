@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from sqlalchemy import or_, select, update
 from sqlalchemy.exc import DataError, DBAPIError
 from sqlalchemy.orm import Session
 
+from ..access import former_name
 from ..catalog import moments, violations
 from ..catalog.index import count_tags, ensure_image, owning_project
+from ..catalog.records import note_pull, note_push
 from ..distribution.notifications import Notification, parse_event
 from ..extensions import db, writing
 from ..gate import claims
@@ -25,7 +27,6 @@ from ..models import ContainerImage, RegistryEvent, Tag, UnassignedRepository, u
 from ..names import is_binned
 from ..storage import insert_new
 from ..token_auth.signer import OWN_SUBJECT
-from .records import note_pull, note_push
 
 logger = logging.getLogger(__name__)
 
@@ -95,11 +96,17 @@ def _apply_one(row_id: int, done: Applied) -> None:
         if claimed.rowcount == 0:  # type: ignore[attr-defined]
             return
         row = session.get_one(RegistryEvent, row_id, populate_existing=True)
-        event = parse_event(json.loads(row.raw))
+        event = _by_its_name(session, parse_event(json.loads(row.raw)))
         # The registry's clock may be ahead; a time to come would outlive every later event.
         at = min(event.occurred_at or row.received_at, utc_now())
         row.status, row.reason, row.image_id = _effect(session, event, at, done)
         done.count += 1
+
+
+def _by_its_name(session: Session, event: Notification) -> Notification:
+    """Return an event as it is about what an old name stands for now."""
+    former = former_name(session, event.repository)
+    return event if former is None else replace(event, repository=former.now)
 
 
 def _effect(

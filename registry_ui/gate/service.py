@@ -2,6 +2,7 @@
 
 Everyone's pushes wait for this. Without a rule about the tag it costs one query and no
 call to the registry. Where a rule applies and something can't be known, nothing passes.
+A fence stops at once what bearer tokens from before it would still let through.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Iterable
 from flask import Flask, current_app
 from sqlalchemy import select
 
-from ..access import Right, Role, protections
+from ..access import RULE_OF, Fenced, Right, Role, guard
 from ..access.protection import Protection, is_immutable, refusal
 from ..catalog.connection import registry
 from ..catalog.parts import parts_of
@@ -71,20 +72,28 @@ def judge(asked: Asked, authorization: str) -> None:
 
     Raises:
         ProofNeeded: the token does not cover this; the registry would say the same.
-        Denied: a rule of the project refuses it; the message is for the client's terminal.
+        Denied: a fence or a rule of the project refuses it; the message is for the client's
+            terminal.
         RegistrySilent: a rule applies, and the registry can't be asked.
     """
-    if asked.action is Right.PUSH and isinstance(asked.reference, Digest):
-        return  # parts of an image, and what refers to one: no tag changes
-    who = _proven(asked, authorization)
+    found = guard(db.session(), str(asked.repository))
+    no_tag_changes = asked.action is Right.PUSH and isinstance(asked.reference, Digest)
+    if no_tag_changes and found.fence is None:
+        release()
+        return  # parts of an image, and what refers to one
+    who = _identified(asked, authorization)
+    covered = who.grants(str(asked.repository), NEEDED[asked.action])
+    if found.fence is not None and who.subject != OWN_SUBJECT:
+        _stop(asked, who, found.project, found.fence, covered=covered)
+    if not covered:
+        raise ProofNeeded(_scope(asked), "insufficient_scope")
     current_app.extensions["gate_in_use"].note()
     if who.subject == OWN_SUBJECT:
         return  # whoever planned it has asked the rules
     if is_binned(str(asked.reference)):
         raise Denied(BIN)
-    rules = protections(db.session(), str(asked.repository))
-    image_name = asked.repository.below(rules[0].project) if rules else ""
-    rules = [rule for rule in rules if rule.images.covers(image_name)]
+    image_name = asked.repository.below(found.project) if found.rules else ""
+    rules = [rule for rule in found.rules if rule.images.covers(image_name)]
     try:
         if not rules:
             release()
@@ -93,7 +102,7 @@ def judge(asked: Asked, authorization: str) -> None:
         else:
             _judge_tag(asked.action, asked.reference, asked.repository, image_name, rules, who)
     except Denied as error:
-        _record(asked, who, rules[0].project, error.message)
+        _record(asked, who, found.project, error.message)
         raise
 
 
@@ -104,19 +113,32 @@ def _record(asked: Asked, who: Proven, project: str, rule: str) -> None:
     journal().note(Noted(who.subject, "bearer token", "", "", *what))
 
 
-def _proven(asked: Asked, authorization: str) -> Proven:
-    needed = NEEDED[asked.action]
-    scope = f"repository:{asked.repository}:{','.join(needed)}"
+def _identified(asked: Asked, authorization: str) -> Proven:
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer":
-        raise ProofNeeded(scope)
+        raise ProofNeeded(_scope(asked))
     try:
-        who = verifier().verify(token.strip())
+        return verifier().verify(token.strip())
     except TokenInvalid:
-        raise ProofNeeded(scope, "invalid_token") from None
-    if not who.grants(str(asked.repository), needed):
-        raise ProofNeeded(scope, "insufficient_scope")
-    return who
+        raise ProofNeeded(_scope(asked), "invalid_token") from None
+
+
+def _scope(asked: Asked) -> str:
+    return f"repository:{asked.repository}:{','.join(NEEDED[asked.action])}"
+
+
+def _stop(asked: Asked, who: Proven, project: str, fence: Fenced, *, covered: bool) -> None:
+    """Refuse, by the fence, whoever could do it without one; others learn nothing of it.
+
+    A token that was got behind the fence covers no push, and the registry would say no more
+    than that: so the role is asked for.
+    """
+    repository = str(asked.repository)
+    role = None if covered else role_of(db.session(), who.subject, repository)
+    if covered or (role is not None and role >= RULE_OF[asked.action].minimum):
+        rule = fence.rule(repository)
+        _record(asked, who, project, rule)
+        _refuse(rule)
 
 
 def _judge_tag(

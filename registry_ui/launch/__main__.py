@@ -14,6 +14,7 @@ from honcho.environ import parse_procfile
 from config import PREFIX, ROOT, Config
 
 from ..files import private_directory
+from ..processes import end_with_parent
 from . import LaunchError
 from .application import forget_first_start, prepare
 from .binary import Registry, find_registry
@@ -22,10 +23,10 @@ from .keys import ensure_signing_key
 from .lock import RunLock
 from .ports import require_free_ports
 from .ready import registry_trouble, unready
-from .registry import connecting_snippet, token_auth, write_registry_files
+from .registry import connecting_snippet, token_auth, with_collector, write_registry_files
 from .settings import note_settings, read_settings
 from .summary import other_registry, summary
-from .supervise import Supervisor, end_with_parent
+from .supervise import Supervisor
 
 DEADLINE = 60.0
 FOREIGN = frozenset({"registry", "gate"})
@@ -65,6 +66,8 @@ def run(environ: Mapping[str, str]) -> None:
     registry = None
     if not environ.get(PREFIX + "REGISTRY_URL"):
         registry = find_registry(config.var, (token_auth(config).certificate,), say)
+    if registry:
+        environ = with_collector(environ, config, registry)
     nginx = find_nginx() if registry and config.gate else None
     require_free_ports(wanted_ports(config, registry))
     note_settings(config, environ)

@@ -35,11 +35,13 @@ class Registry:
     Attributes:
         description: what it is, in words.
         command: what runs it, without its configuration.
+        collector: what runs its garbage collector, without its configuration.
         removal: what removes a container whose client was killed.
     """
 
     description: str
     command: tuple[str, ...]
+    collector: tuple[str, ...] = ()
     removal: tuple[str, ...] = ()
 
     def remove_container(self) -> None:
@@ -79,7 +81,9 @@ def _on_path() -> Registry | None:
 
 def _program(path: Path | str) -> Registry | None:
     version = version_of(path)
-    return Registry(f"{path} {version}", (str(path), "serve")) if version else None
+    if version is None:
+        return None
+    return Registry(f"{path} {version}", (str(path), "serve"), (str(path), "garbage-collect"))
 
 
 def _debian_package(var: Path, say: Say) -> Registry | None:
@@ -116,8 +120,13 @@ def _container(var: Path, readable: tuple[Path, ...], say: Say) -> Registry | No
                 say(f"{engine} could not pull {IMAGE}")
                 continue
         name = f"registry_ui-{sha256(bytes(var)).hexdigest()[:12]}"
-        command = _run_command(engine, name, var, readable)
-        found = Registry(f"{IMAGE} by {engine}", command, (engine, "rm", "--force", name))
+        # The name lets no second collector run beside the first.
+        found = Registry(
+            f"{IMAGE} by {engine}",
+            (*_run_command(engine, name, var, readable), "serve"),
+            (*_run_command(engine, f"{name}-collector", var, readable), "garbage-collect"),
+            (engine, "rm", "--force", name),
+        )
         found.remove_container()
         return found
     return None
@@ -133,7 +142,7 @@ def _run_command(engine: str, name: str, var: Path, readable: tuple[Path, ...]) 
     command += ["--volume", f"{var / 'registry'}:{var / 'registry'}"]
     for path in readable:
         command += ["--volume", f"{path}:{path}:ro"]
-    return (*command, IMAGE, "serve")
+    return (*command, IMAGE)
 
 
 def _output(command: list[str], timeout: float = 20) -> str | None:

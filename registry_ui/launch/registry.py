@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 
-from config import Config
+from config import PREFIX, Config
 from registry_ui.distribution.configuration import (
     DELETION_SNIPPET,
     RegistrySettings,
@@ -38,6 +39,17 @@ def write_registry_files(config: Config, registry: Registry, registry_token: str
     write_private(directory / "config.yml", registry_config(settings))
     command = shlex.join((*registry.command, str(directory / "config.yml")))
     write_private(directory / "run", RUN.format(command=command))
+
+
+def with_collector(
+    environ: Mapping[str, str], config: Config, registry: Registry
+) -> dict[str, str]:
+    """Return an environment that names the registry's collector, unless it names one already."""
+    name = PREFIX + "GC_COMMAND"
+    if environ.get(name) or not registry.collector:
+        return dict(environ)
+    words = (*registry.collector, str(config.var / "registry" / "config.yml"))
+    return {**environ, name: shlex.join(words)}
 
 
 def listening_port(config: Config) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 import signal
@@ -19,25 +18,14 @@ from typing import IO
 
 from config import ROOT
 
+from ..processes import end_with_parent
+
 LOG_SIZE = 10 * 1024 * 1024
 TAIL = 15
 PATIENCE = 10.0
-PR_SET_PDEATHSIG = 1
 STOP_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 #: Names and paths from strangers are in these lines: they get no hold of the terminal.
 PLAIN = dict.fromkeys([*range(9), *range(10, 32), *range(127, 160)], "\N{REPLACEMENT CHARACTER}")
-_libc = ctypes.CDLL(None)
-
-
-def end_with_parent(parent: int) -> None:
-    """Have this process told to end when its parent dies, however that dies.
-
-    Args:
-        parent: the parent's id. If it is gone already, this process ends at once.
-    """
-    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:
-        os.kill(os.getpid(), signal.SIGTERM)
 
 
 class Child:

@@ -4,9 +4,12 @@ from .activity import DailyCount, Push
 from .audit import AuditEntry
 from .base import Base, UTCDateTime, utc_now
 from .bin import BinnedTag
+from .collection import Collection
 from .contents import ManifestContents
+from .copy import Copy, CopyLine
 from .credential import DeployToken, DockerSession
 from .event import RefusedDelivery, RegistryEvent, RegistryToken
+from .fence import Fence
 from .heartbeat import DIGESTS_READ, GATE_ASKED, REGISTRY_READ, Heartbeat
 from .image import (
     AttachedDocument,
@@ -17,12 +20,14 @@ from .image import (
     TagMoment,
     UnassignedRepository,
 )
+from .move import FormerPath, Move, MovedRepository
 from .place import Membership, Namespace, Place, Project
 from .protection import ProtectionRule, ProtectionViolation, TagClaim
 from .removal import Removal, RemovalLine
 from .retention import RetentionPolicy
 from .token_decision import TokenDecision
 from .user import AccessToken, BrowserSession, FailedSignIn, User
+from .work import Work, WorkLine
 
 __all__ = [
     "DIGESTS_READ",
@@ -34,16 +39,23 @@ __all__ = [
     "Base",
     "BinnedTag",
     "BrowserSession",
+    "Collection",
     "ContainerImage",
+    "Copy",
+    "CopyLine",
     "DailyCount",
     "DeployToken",
     "DockerSession",
     "FailedSignIn",
+    "Fence",
+    "FormerPath",
     "Heartbeat",
     "HeldManifest",
     "Manifest",
     "ManifestContents",
     "Membership",
+    "Move",
+    "MovedRepository",
     "Namespace",
     "Place",
     "Project",
@@ -63,5 +75,7 @@ __all__ = [
     "UTCDateTime",
     "UnassignedRepository",
     "User",
+    "Work",
+    "WorkLine",
     "utc_now",
 ]

@@ -15,7 +15,7 @@ from .base import Base, UTCDateTime, bytewise
 
 
 class Push(Base):
-    """One push of a tag, kept for as long as its project; ``name`` is the image's."""
+    """One push or copy of a tag, kept for as long as its project; ``name`` is the image's."""
 
     __tablename__ = "pushes"
     __table_args__ = (
@@ -31,6 +31,8 @@ class Push(Base):
     #: Who pushed, by name, so that it outlives the account; "" where nobody was named.
     actor: Mapped[str] = mapped_column(bytewise(255))
     at: Mapped[datetime] = mapped_column(UTCDateTime)
+    #: The reference that it was copied from; "" for what a client pushed.
+    source: Mapped[str] = mapped_column(bytewise(400), default="")
 
 
 class DailyCount(Base):

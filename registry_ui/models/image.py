@@ -122,7 +122,7 @@ class HeldManifest(Base):
 
 
 class TagMoment(Base):
-    """A tag was pushed, found to stand for something, or removed: since or until when.
+    """A tag was pushed, copied, found to stand for something, or removed: since or until when.
 
     Kept as long as the image, since events are not. ``found`` is what no push told;
     ``actor`` is "" where nobody said who it was.
@@ -130,7 +130,7 @@ class TagMoment(Base):
 
     __tablename__ = "tag_moments"
     __table_args__ = (
-        CheckConstraint("action IN ('pushed', 'found', 'removed')", name="action"),
+        CheckConstraint("action IN ('pushed', 'copied', 'found', 'removed')", name="action"),
         Index("ix_tag_moments_image_id_tag_at", "image_id", "tag", "at"),
     )
 
@@ -141,6 +141,8 @@ class TagMoment(Base):
     digest: Mapped[str] = mapped_column(String(150), default="")
     actor: Mapped[str] = mapped_column(String(255), default="")
     at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
+    #: The reference that it was copied from; "" for everything else.
+    source: Mapped[str] = mapped_column(bytewise(400), default="")
 
 
 class AttachedDocument(Base):

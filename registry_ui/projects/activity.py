@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from ..access import Principal, Role, at_or_below, visible_places
 from ..access.lookup import below_own, own_places, prefixes
+from ..catalog.copying.sources import visible_sources
 from ..models import (
     AuditEntry,
     ContainerImage,
@@ -40,9 +41,11 @@ KINDS = ("push", "removal", "change", "pull")
 CHANGES = {
     "namespace.create": "created the namespace",
     "namespace.settings": "changed the settings of",
+    "namespace.move": "moved the namespace",
     "namespace.delete": "deleted the namespace",
     "project.create": "created the project",
     "project.settings": "changed the settings of",
+    "project.move": "moved the project",
     "project.delete": "deleted the project",
     "member.add": "added a member to",
     "member.change": "changed a role in",
@@ -103,7 +106,8 @@ class Entry:
     """One thing that happened. What its kind has nothing of is empty.
 
     ``project`` and ``name`` say which image, ``subject`` what a removal or a change was
-    about; ``count`` is the pulls of the day, ``state`` how far a removal is.
+    about; ``count`` is the pulls of the day, ``state`` how far a removal is. A pushed tag
+    that was ``copied`` has its ``source`` as far as the reader sees that.
     """
 
     kind: str
@@ -119,6 +123,8 @@ class Entry:
     count: int = 0
     state: str = ""
     removal_id: int = 0
+    copied: bool = False
+    source: str = ""
 
     @property
     def at(self) -> datetime:
@@ -167,14 +173,20 @@ class Activity:
     """What a reader may know of a scope: of a place, or of a person.
 
     Args:
+        reader: who reads it.
         projects: matches the projects whose images are spoken of.
         changes: matches what the reader may know of the audit, joined with places.
         person: only what they did; "" for everybody.
     """
 
     def __init__(
-        self, projects: ColumnElement[bool], changes: ColumnElement[bool], person: str = ""
+        self,
+        reader: Principal,
+        projects: ColumnElement[bool],
+        changes: ColumnElement[bool],
+        person: str = "",
     ) -> None:
+        self.reader = reader
         self.projects, self.changes, self.person = projects, changes, person
 
     def page(self, session: Session, filters: Filters) -> Listing:
@@ -216,7 +228,8 @@ class Activity:
         query = query.where(self.projects, *self._by(Push.actor, filters))
         if filters.image:
             query = query.where(_image(filters.image, Push.name))
-        rows = session.execute(_page(query, Push.at, Push.id, 0, filters.before))
+        rows = session.execute(_page(query, Push.at, Push.id, 0, filters.before)).all()
+        seen = visible_sources(session, self.reader, {row.source for row, _ in rows})
         return [
             Entry(
                 "push",
@@ -226,6 +239,8 @@ class Activity:
                 row.name,
                 tag=row.tag,
                 digest=row.digest,
+                copied=bool(row.source),
+                source=row.source if row.source in seen else "",
             )
             for row, path in rows
         ]
@@ -314,7 +329,7 @@ def of_place(session: Session, reader: Principal, place: Place, *, changes: bool
         projects = at_or_below(Project.path, place.path) & visible_places(session, reader, Project)
     # What was done before the place was made was done to another of its name.
     here = at_or_below(AuditEntry.subject, place.path) & (AuditEntry.at >= place.created_at)
-    return Activity(projects, here if changes else false())
+    return Activity(reader, projects, here if changes else false())
 
 
 def of_person(session: Session, reader: Principal, username: str) -> Activity:
@@ -323,6 +338,7 @@ def of_person(session: Session, reader: Principal, username: str) -> Activity:
     if not reader.is_admin:
         looked_after = below_own(session, reader, Place, Role.MAINTAINER)
     return Activity(
+        reader,
         visible_places(session, reader, Project),
         and_(Place.id.is_not(None), AuditEntry.at >= Place.created_at, looked_after),
         username,

@@ -10,7 +10,7 @@ from ..access import Right
 from ..catalog import bin as bin_of_tags
 from ..catalog.deletion import plan_purge
 from ..catalog.starting import keep_plan
-from ..errors import Invalid
+from ..errors import Clash, Invalid
 from ..jobs import enqueue
 from ..names import NameInvalid, TagName
 from ..pages import crumbs, page_number
@@ -45,8 +45,8 @@ def restore(path: str, entry_id: int) -> Response | tuple[str, int]:
         bin_of_tags.restore(actor(), row, TagName(text), loaded.acting_role)
     except NameInvalid as error:
         return _page(loaded, entry_id, text, str(error)), 422
-    except Invalid as error:
-        return _page(loaded, entry_id, text, error.errors["name"]), error.status
+    except (Clash, Invalid) as error:
+        return _page(loaded, entry_id, text, error.errors.get("name", error.message)), error.status
     enqueue("purge_bin")
     flash(f"{row.repository}:{text} was restored.", "success")
     return redirect(url_for("bin.show", path=path))

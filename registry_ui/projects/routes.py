@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response
 from ..access import Right, Role, Visibility, rights, standing, visible_places
 from ..admin.reports import unassigned_count
 from ..catalog.deletion import plan_namespace, plan_project
+from ..catalog.moving import moves
 from ..catalog.starting import start
 from ..catalog.trees import SORTS, tree_view
 from ..errors import Denied, Invalid, NotFound
@@ -84,6 +85,8 @@ def _namespace(loaded: Loaded) -> str:
         projects=rows,
         page=page,
         pushes=listing.recent_pushes(db.session(), who, listing.within(place.path)),
+        former=moves.former_of(place) if "configure" in loaded.can else [],
+        under_way=moves.under_way(place) if "configure" in loaded.can else [],
         role=loaded.role,
         can=loaded.can,
     )
@@ -103,6 +106,8 @@ def _project(loaded: Loaded) -> str:
         crumbs=crumbs(project.path),
         role=loaded.role,
         can=loaded.can,
+        former=moves.former_of(project) if "configure" in loaded.can else [],
+        under_way=moves.under_way(project) if "configure" in loaded.can else [],
         tree=tree_view(images, "", search_text(), *ordering(SORTS, "name")),
         pushes=listing.recent_pushes(
             db.session(), principal(), ContainerImage.project_id == project.id

@@ -8,12 +8,14 @@ from sqlalchemy.orm import Session
 
 from ..access import Role, Visibility, at_or_below
 from ..audit import Actor, record
+from ..catalog.moving.names import require_free, require_no_former
 from ..errors import Clash, Denied, Invalid, NotFound
 from ..extensions import db, writing
 from ..models import (
     REGISTRY_READ,
     Heartbeat,
     Membership,
+    Move,
     Namespace,
     Place,
     Project,
@@ -133,7 +135,8 @@ def require_unclaimed(path: str) -> None:
     removed = select(Removal.id).where(
         Removal.kind.in_(["project", "namespace"]), at_or_below(Removal.project_path, path)
     )
-    if session.scalar(removed.limit(1)):
+    moved = select(Move.id).where(Move.switched_at.is_not(None), at_or_below(Move.source, path))
+    if session.scalar(removed.limit(1)) or session.scalar(moved.limit(1)):
         raise Denied("This name was in use before. Ask an administrator to create it again.")
     if session.get(Heartbeat, REGISTRY_READ) is None:
         raise Denied("The registry has not been read yet. Try again in a minute.")
@@ -143,6 +146,7 @@ def _create(actor: Actor, place: Place, owner: User | None) -> None:
     try:
         with writing() as session:
             parent = _parent(session, place.path)
+            require_free(session, place.path)
             place.parent_id = parent.id if parent else None
             session.add(place)
             session.flush()
@@ -231,6 +235,7 @@ def remove_namespace(actor: Actor, path: str) -> None:
         if not isinstance(place, Namespace):
             raise NotFound
         require_not_personal(place)
+        require_no_former(session, path)
         if session.scalar(select(Place.id).where(Place.parent_id == place.id).limit(1)):
             raise Clash(
                 "The namespace is not empty.", hint="Delete its projects and namespaces first."

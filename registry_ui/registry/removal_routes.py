@@ -11,10 +11,12 @@ from ..catalog import bin as bin_of_tags
 from ..catalog import removals
 from ..catalog.choosing import Criteria, choose, days
 from ..catalog.deletion import plan_image, plan_tag, plan_tags
+from ..catalog.fences import WORDS
 from ..catalog.patterns import Pattern
 from ..catalog.plans import RemovalPlan
 from ..catalog.removal_steps import IN_THE_BIN
 from ..catalog.starting import keep_plan, start, start_planned
+from ..catalog.work import outcomes_of
 from ..errors import Invalid, NotFound
 from ..extensions import db
 from ..jobs import enqueue
@@ -214,14 +216,16 @@ def _preview(
 def show(path: str, removal_id: int) -> str:
     """Show a plan, how far its removal is, or its report. It outlives what it removed."""
     row, loaded = load_removal(path, removal_id)
+    fence = removals.stopped(db.session(), row.id)
     return render_template(
         "removal.html",
         place=loaded.place if loaded else None,
         crumbs=crumbs(path),
         path=path,
         removal=row,
+        waits_until=WORDS[fence.reason] if fence else "",
         plan=RemovalPlan.of_preview(row.preview) if row.preview else None,
-        outcomes=removals.outcomes_of(row),
+        outcomes=outcomes_of(row),
         report=removals.lines_of(row, LINES),
     )
 

@@ -9,6 +9,7 @@ from werkzeug.wrappers import Response
 from ..access import Right
 from ..catalog import trees
 from ..catalog.detail import Wanted, tag_view
+from ..catalog.moving import moves
 from ..catalog.reconcile import reconcile as reconcile_repository
 from ..catalog.reconcile import want_if_stale
 from ..catalog.tag_table import PER_PAGE, SORTS, Query, tag_row, tag_table
@@ -21,7 +22,15 @@ from ..names import RepositoryName, TagName
 from ..pages import Page, crumbs, ordering, page_number, search_text
 from ..presentation import image_url
 from ..projects import listing
-from ..security import Loaded, image_in, load, load_image, load_owner, registry_host
+from ..security import (
+    Loaded,
+    image_in,
+    load,
+    load_image,
+    load_owner,
+    principal,
+    registry_host,
+)
 
 blueprint = Blueprint("registry", __name__)
 
@@ -61,6 +70,7 @@ def image(path: str, name: str) -> str:
         q=query.q,
         sort=query.sort,
         order=query.order,
+        former=moves.former_of_image(row) if "configure" in loaded.can else [],
         chosen=request.args.getlist("chosen")[:MAX_CHOSEN],
         can=loaded.can,
     )
@@ -124,6 +134,7 @@ def tag(path: str, name: str, tag: str) -> str:
         platform=request.args.get("platform", ""),
         content=str(Right.PULL) in loaded.can,
         all_moments=request.args.get("history") == "all",
+        reader=principal(),
     )
     view, fresh_at, error = tag_view(row, TagName(tag), wanted, registry_host())
     return render_template(

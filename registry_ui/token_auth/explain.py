@@ -19,6 +19,7 @@ from ..access import (
     decide,
     decide_repository,
     standing,
+    standing_by_any_name,
     unowned,
     visible_places,
 )
@@ -174,7 +175,7 @@ def explain(
     if subject.problem:
         answers = [Answer(action, False, subject.problem) for action in actions]
     else:
-        here = standing(session, who, repository)
+        here = standing_by_any_name(session, who, repository)
         decisions = {action: decide_repository(who, here, Right(action)) for action in actions}
         answers = [Answer(action, d.allowed, d.rule) for action, d in decisions.items()]
     return Explanation(who.username, repository, answers, subject.note)
@@ -196,7 +197,7 @@ def explain_to(
     if asker.is_admin:
         found = explain(session, subject, repository)
         return found if who.user_id == asker.user_id else _about_other(found)
-    here = standing(session, asker, repository)
+    here = standing_by_any_name(session, asker, repository)
     if decide(asker, here, Right.CONFIGURE).allowed:
         if who.home and not _may_know(session, asker, who.home, repository):
             subject = _nobody(who.username)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from flask import Flask
 
 from config import Config
+from registry_ui.catalog import fences
 from registry_ui.distribution.client import RegistryClient
+from tests.contract.mover import LIFETIME, Mover
 from tests.support import registry as registries
 from tests.support.live import LiveSite, Pusher, signer_of
 from tests.support.templates import COMPILED
@@ -79,9 +82,13 @@ def client_of(
     """Return the application's own client, without the application."""
     signer = signer_of(config)
 
-    def bearer(repository: str | None, actions: tuple[str, ...]) -> str:
+    def bearer(
+        repository: str | None, actions: tuple[str, ...], mounted_from: str | None = None
+    ) -> str:
         kind, name = ("repository", repository) if repository else ("registry", "catalog")
         access = [{"type": kind, "name": name, "actions": list(actions)}] if actions else []
+        if mounted_from:
+            access.append({"type": "repository", "name": mounted_from, "actions": ["pull"]})
         return signer.sign("-/registry_ui", access).token
 
     return RegistryClient(registry.url, bearer, timeout)
@@ -91,3 +98,23 @@ def client_of(
 def registry_client(live_registry: registries.Registry, base_config: Config) -> RegistryClient:
     """The client, with the shared registry."""
     return client_of(live_registry, base_config)
+
+
+@pytest.fixture
+def mover(
+    make_app: Callable[..., Flask],
+    live_registry: registries.Registry,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Mover:
+    """A site with a project that can move: bearer tokens end soon there."""
+    monkeypatch.setattr(fences, "GRACE", timedelta(seconds=1))
+    app = make_app(
+        registry_url=live_registry.url,
+        registry_host=f"localhost:{live_registry.port}",
+        registry_timeout=PATIENCE,
+        token_lifetime=LIFETIME,
+    )
+    app.jinja_env.bytecode_cache = COMPILED
+    made = Mover(app, live_registry)
+    made.open()
+    return made

@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
-import pytest
+from datetime import timedelta
 
+import pytest
+from sqlalchemy import select
+
+from registry_ui.audit import Actor
+from registry_ui.catalog.copying.copies import keep_plan
+from registry_ui.catalog.copying.plans import ORDER, CopyPlan, PlannedCopy, Wish
+from registry_ui.catalog.moving.access import RoleChange
+from registry_ui.catalog.moving.plan import MovePlan
 from registry_ui.demo import samples
 from registry_ui.demo.artifacts import artifact, attestation, signature, signature_tag
 from registry_ui.demo.images import Step, image, index
-from registry_ui.models import ContainerImage, ProtectionViolation
+from registry_ui.extensions import db, writing
+from registry_ui.models import (
+    Collection,
+    ContainerImage,
+    Copy,
+    CopyLine,
+    Move,
+    MovedRepository,
+    Project,
+    ProtectionViolation,
+    utc_now,
+)
+from registry_ui.names import RepositoryName
 from tests.support.accessibility import COLOURS, small_targets, violations
 from tests.support.browser import Window, chromium, window
 from tests.support.live import tiny
@@ -52,7 +72,25 @@ def project(stack):
     stack.fill.project(f"{project.partition('/')[0]}/nothing/{LONG}")
     fill_credentials(stack, project)
     fill_protection(stack, project)
+    fill_collections(stack)
     return project
+
+
+def fill_collections(stack) -> None:
+    """Tell of a dry run, of one that failed, and of one that waits; no worker takes it yet."""
+    now = utc_now()
+    ended = {"slot": None, "requested_by": ADMIN, "finished_at": now}
+    said = "\n".join(f"blob eligible for deletion: {ONE.digest}" for _ in range(40))
+    counts = {"blobs": 40, "freed": 123_456_789, "unmeasured": 2, "output": said}
+    held = {"lease_until": now + timedelta(days=1), "lease_owner": "nobody"}
+    with stack.fill.session() as session:
+        session.add(Collection(dry_run=True, state="done", **ended, **counts))
+        session.flush()
+        session.add(Collection(dry_run=False, state="failed", problem=f"{LONG} broke.", **ended))
+        session.flush()
+        quiet = {"quiet_at": now + timedelta(minutes=6)}
+        session.add(Collection(dry_run=False, state="draining", requested_by=LONG, **quiet, **held))
+        session.commit()
 
 
 def fill_protection(stack, project: str) -> None:
@@ -159,6 +197,12 @@ def pages(project: str) -> dict[str, str]:
         "delete tags": f"{app}/-/delete-tags?chosen=1.0&chosen={'t' * 128}",
         "delete tags that match": f"{app}/-/delete-tags?all=1&q={'t' * 128}",
         "delete tags by pattern": f"{app}/-/delete-tags",
+        "copy a tag": f"{app}/-/copy?chosen={'t' * 128}",
+        "copy tags": f"{app}/-/copy?chosen=1.0&chosen={'t' * 128}",
+        "copy an image": f"{app}/-/copy?all=1",
+        "move a project": f"/{project}/-/move",
+        "move a namespace": f"/{root}/-/move?target={LONG}",
+        "move an image": f"{app}/-/move",
         "admin": "/-/admin",
         "registry token": "/-/admin/registry-token",
         "users": "/-/admin/users",
@@ -166,7 +210,67 @@ def pages(project: str) -> dict[str, str]:
         "events": "/-/admin/events",
         "access log of all": "/-/admin/decisions",
         "audit": "/-/admin/audit",
+        "garbage collection": "/-/admin/garbage-collection",
+        "garbage collection, to be begun": "/-/admin/garbage-collection/begin",
+        "garbage collection, dry run": "/-/admin/garbage-collection/1",
+        "garbage collection, failed": "/-/admin/garbage-collection/2",
+        "garbage collection, under way": "/-/admin/garbage-collection/3",
     }
+
+
+def copies(stack, project: str) -> dict[str, str]:
+    """A plan with everything that one can say, and a report, in long names too."""
+    source, target = f"{project}/app", f"{project}/{LONG}/{LONG}"
+    with stack.fill.app.app_context():
+        query = select(ContainerImage).where(ContainerImage.path == source)
+        image = db.session.scalars(query).one()
+        owner = db.session.get_one(Project, image.project_id)
+        wish = Wish("tags", image, owner, owner, RepositoryName(target), {})
+        plan = CopyPlan("tags", source, target, size=5000, new_size=300, new_image=True)
+        digests = (ONE.digest, AMD.digest)
+        plan.name(
+            [
+                PlannedCopy(f"{state}-{'t' * 100}", "t" * 128, digests[0], state, digests[1])
+                for state in ORDER
+            ]
+        )
+        plan.name_referrers([signature_tag(ONE)])
+        planned, reported = (keep_plan(Actor(ADMIN), wish, plan).id for _ in range(2))
+        with writing() as session:
+            session.get_one(Copy, reported).state = "done"
+            for number, outcome in enumerate(("copied", "kept", "refused")):
+                reference = f"{target}:{'t' * 128}"
+                session.add(
+                    CopyLine(work_id=reported, number=number, reference=reference, outcome=outcome)
+                )
+    address = f"/{project}/-/copies"
+    return {"plan of a copy": f"{address}/{planned}", "report of a copy": f"{address}/{reported}"}
+
+
+def moves(stack, project: str) -> dict[str, str]:
+    """A plan with everything that one can say, and a move in every state, in long names too."""
+    root, target = project.partition("/")[0], f"{LONG}/{LONG}"
+    found = {}
+    for state in ("planned", "copying", "fenced", "failed", "undoing", "grace", "retiring", "done"):
+        names = {"source": project, "target": target, "requested_by": ADMIN}
+        number = stack.fill.move(project, state, parts=3, **names)
+        found[f"move, {state}"] = f"/{project}/-/moves/{number}"
+        values = {"problem": f"{LONG}/{LONG} is in use in the registry."}
+        if state == "planned":
+            plan = MovePlan("project", project, target, [(f"{project}/{LONG}", f"{target}/x", 3)])
+            plan.changes = [RoleChange("somebody", "Owner", ""), RoleChange(LONG, "", "Guest")]
+            plan.visibility = ("private", "public")
+            plan.notes = [f"Deploy tokens of {root} that hold here no more: 3."]
+            values = {"preview": plan.preview()}
+        # Its lease keeps the worker of the stack away.
+        values["lease_until"] = utc_now() + timedelta(days=1)
+        stack.fill.change(Move, values, id=number)
+        if state == "grace":
+            kept = {"state": "kept", "detail": "t" * 128}
+            stack.fill.change(MovedRepository, kept, move_id=number, number=0)
+            stack.fill.former(f"{root}/{LONG}/old", project, number)
+            stack.fill.former(f"{root}/{LONG}/app", f"{project}/app", number, exact=True)
+    return found
 
 
 def test_every_page_fits_is_open_to_all_and_leaves_the_browser_quiet(stack, browser, project):
@@ -180,7 +284,8 @@ def test_every_page_fits_is_open_to_all_and_leaves_the_browser_quiet(stack, brow
         }.items():
             complaints += look(made, f"{name} of a visitor", address)
         made.sign_in(ADMIN)
-        for name, address in pages(project).items():
+        every = pages(project) | copies(stack, project) | moves(stack, project)
+        for name, address in every.items():
             complaints += look(made, name, address)
         assert made.problems == []
         complaints += look(made, "not found", "/nothing/like/this", status=404)

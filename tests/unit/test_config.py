@@ -86,3 +86,39 @@ def test_secrets_are_not_in_the_representation(tmp_path):
     config = read(tmp_path, DATABASE_URL="postgresql://u:hidden@h/d", REDIS_URL="redis://:hidden@h")
     assert SECRET not in repr(config)
     assert "hidden" not in repr(config)
+
+
+COLLECTOR = "registry garbage-collect /etc/config.yml"
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("", ()),
+        (COLLECTOR, ("registry", "garbage-collect", "/etc/config.yml")),
+        ("'/my scripts/collect' now", ("/my scripts/collect", "now")),
+        (
+            "docker run -m 512m registry:2 garbage-collect -q /c",
+            ("docker", "run", "-m", "512m", "registry:2", "garbage-collect", "-q", "/c"),
+        ),
+    ],
+)
+def test_the_collector_is_a_command_in_words_of_the_shell(tmp_path, command, words):
+    assert read(tmp_path, GC_COMMAND=command).gc_command == words
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        f"{COLLECTOR} --delete-untagged",
+        f"{COLLECTOR} --delete-untagged=true",
+        f"{COLLECTOR} -m",
+        "registry garbage-collect -dm /etc/config.yml",
+        f"sh -c '{COLLECTOR} -m'",
+        "my-script --delete-untagged",
+        "registry 'unfinished",
+    ],
+)
+def test_a_collector_that_breaks_images_is_refused(tmp_path, command):
+    with pytest.raises(ConfigError, match="REGISTRY_UI_GC_COMMAND"):
+        read(tmp_path, GC_COMMAND=command)

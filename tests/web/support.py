@@ -29,11 +29,17 @@ from registry_ui.accounts import service as accounts
 from registry_ui.accounts.tokens import TokenRequest
 from registry_ui.admin import registry_token
 from registry_ui.audit import Actor
+from registry_ui.catalog.copying.plans import CopyPlan
+from registry_ui.catalog.moving.plan import MovePlan
 from registry_ui.extensions import db, writing
 from registry_ui.models import (
     AuditEntry,
     Base,
     ContainerImage,
+    Copy,
+    FormerPath,
+    Move,
+    MovedRepository,
     Place,
     Project,
     Removal,
@@ -200,6 +206,52 @@ class Site:
             session.commit()
             return row.id
 
+    def copying(
+        self, source: str, project: str | None, *, by: str = "somebody", path: str = ""
+    ) -> int:
+        """Put a finished copy into the store; to a project that is gone, where None."""
+        with self.session() as session:
+            place = session.scalar(select(Place.id).where(Place.path == project))
+            row = Copy(
+                kind="image",
+                source=source,
+                source_project=source,
+                target=f"{project or path}/copied",
+                project_id=place,
+                project_path=project or path,
+                requested_by=by,
+                state="done",
+                plan=[],
+                preview=CopyPlan("image", source, f"{project or path}/copied").preview(),
+            )
+            session.add(row)
+            session.commit()
+            return row.id
+
+    def move(self, path: str, state: str = "done", *, parts: int = 1, **values: Any) -> int:
+        """Put a move of a place, with so many repositories, into the store; more: its columns."""
+        with self.session() as session:
+            place = session.scalars(select(Place).where(Place.path == path)).one()
+            values = {"source": path, "target": f"{path}-new", "requested_by": "somebody", **values}
+            plan = MovePlan(place.kind, values["source"], values["target"]).preview()
+            row = Move(kind=place.kind, place_id=place.id, state=state, preview=plan, **values)
+            row.problem = ""
+            session.add(row)
+            session.flush()
+            for number in range(parts):
+                source, target = f"{row.source}/i{number}", f"{row.target}/i{number}"
+                part = {"number": number, "source": source, "target": target}
+                session.add(MovedRepository(move_id=row.id, **part))
+            session.commit()
+            return row.id
+
+    def former(self, path: str, now: str, move_id: int, *, exact: bool = False) -> None:
+        """Let an old name be pulled."""
+        with self.session() as session:
+            until = datetime(2030, 12, 24, tzinfo=UTC)
+            session.add(FormerPath(path=path, now=now, exact=exact, until=until, move_id=move_id))
+            session.commit()
+
     def empty(self) -> None:
         """Forget everything that was filled in: a site for the next test."""
         with self.session() as session:
@@ -231,7 +283,7 @@ class Site:
         """What came of each step of a removal, in order; of the newest, where None is named."""
         with self.session() as session:
             last = removal_id or session.scalar(select(func.max(Removal.id)))
-            query = select(RemovalLine).where(RemovalLine.removal_id == last)
+            query = select(RemovalLine).where(RemovalLine.work_id == last)
             return [
                 {"reference": line.reference, "outcome": line.outcome, "detail": line.detail}
                 for line in session.scalars(query.order_by(RemovalLine.number))

@@ -15,14 +15,19 @@ from registry_ui.models import (
     AttachedDocument,
     AuditEntry,
     BinnedTag,
+    Collection,
     ContainerImage,
+    Copy,
+    CopyLine,
     DailyCount,
     DeployToken,
     DockerSession,
+    FormerPath,
     HeldManifest,
     Manifest,
     ManifestContents,
     Membership,
+    MovedRepository,
     Namespace,
     Project,
     ProtectionRule,
@@ -52,6 +57,10 @@ def fill(site, start, stop):
     numbers = range(start, stop)
     with site.session() as session:
         acme = session.query(Namespace).filter_by(path="acme").one()
+        for n in numbers:
+            part = {"source": f"old/i{n}", "target": f"acme/app/i{n}", "number": n + 1}
+            session.add(MovedRepository(move_id=1, **part))
+            session.add(FormerPath(path=f"old{n}", now="acme/app", move_id=1))
         app = session.query(Project).filter_by(path="acme/app").one()
         member = session.query(User).filter_by(username="member").one()
         for n in numbers:
@@ -81,8 +90,12 @@ def fill(site, start, stop):
             session.add(RegistryEvent(event_id=f"e{n}", raw=b"{}", status="dropped"))
         removal = session.query(Removal).order_by(Removal.id).first()
         session.add_all(
-            RemovalLine(removal_id=removal.id, number=n, reference="x", outcome="kept")
+            RemovalLine(work_id=removal.id, number=n, reference="x", outcome="kept")
             for n in numbers
+        )
+        copying = session.query(Copy).order_by(Copy.id).first()
+        session.add_all(
+            CopyLine(work_id=copying.id, number=n, reference="x", outcome="kept") for n in numbers
         )
         session.add_all(
             RetentionPolicy(place_id=app.id, keep_last=n, created_by="x") for n in numbers
@@ -117,7 +130,10 @@ def add_attached(session, image_id, numbers):
     All of it is in the store already: the registry of these tests is down.
     """
     here = {"image_id": image_id, "action": "pushed", "tag": "latest", "digest": digest("a")}
-    session.execute(insert(TagMoment), [{**here, "at": utc_now()} for _ in numbers])
+    for n in numbers:
+        copied = {"action": "copied", "source": f"acme/p{n}:v1", "at": utc_now()}
+        rows = [{**here, "at": utc_now(), "source": ""}, {**here, **copied}]
+        session.execute(insert(TagMoment), rows)
     inner = [
         (digest("b"), digest("c")),
         *((f"sha256:{n:064x}", f"sha512:{n:0128x}") for n in numbers),
@@ -169,8 +185,14 @@ def add_contents(session, n, image_id):
 
 def add_activity(session, n, project_id):
     today = utc_now()
+    session.add(Collection(dry_run=True, requested_by="member", state="done", slot=None))
     moment = {"digest": digest("a"), "actor": "member", "at": today}
     session.add(Push(project_id=project_id, name=f"i{n}", tag="v1", **moment))
+    copied = {"tag": "v2", "source": f"acme/p{n}:v1"}
+    session.add(Push(project_id=project_id, name=f"i{n}", **copied, **moment))
+    values = {"kind": "tag", "target": f"acme/app/i{n}", "project_path": "acme/app", "plan": []}
+    values |= {"source": "acme/app/many", "source_project": "acme/app", "requested_by": "member"}
+    session.add(Copy(project_id=project_id, state="done", **values))
     session.add(
         DailyCount(project_id=project_id, day=today.date(), name=f"i{n}", pushes=1, pulls=1)
     )
@@ -231,6 +253,9 @@ PAGES = {
     "/acme/app/-/retention": ("member", "admin"),
     "/acme/app/-/bin": ("member", "admin"),
     "/acme/app/-/removals/1": ("member", "admin"),
+    "/acme/app/-/images/many/-/copy?chosen=latest": ("member", "admin"),
+    "/acme/app/-/copies/1": ("member", "admin"),
+    "/acme/app/-/moves/1": ("member", "admin"),
     "/acme/app/-/deploy-tokens": ("member", "admin"),
     "/acme/app/-/protection": ("member", "admin"),
     "/acme/app/-/decisions": ("member", "admin"),
@@ -245,6 +270,9 @@ PAGES = {
     "/-/new/project": ("member", "admin"),
     "/-/admin": ("admin",),
     "/-/admin/users": ("admin",),
+    "/-/admin/garbage-collection": ("admin",),
+    "/-/admin/garbage-collection/begin": ("admin",),
+    "/-/admin/garbage-collection/1": ("admin",),
     "/-/admin/unassigned": ("admin",),
     "/-/admin/events": ("admin",),
     "/-/admin/audit": ("admin",),
@@ -277,6 +305,8 @@ def test_pages_cost_the_same_with_3_and_with_60_of_everything(site):
     site.image("acme/app/many", "latest")
     site.change(ContainerImage, {"reconciled_at": utc_now()})
     assert site.removal("acme/app") == 1
+    assert site.copying("acme/app/many", "acme/app", by="member") == 1
+    assert site.move("acme/app", "grace") == 1
     fill(site, 0, FEW)
     few = counted(site)
     fill(site, FEW, MANY)

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from registry_ui.models import Collection
 from tests.web.support import PASSWORD, Browser, basic
 
 #: What the places of an address are filled with. A new kind of place is to be added here.
@@ -18,14 +19,24 @@ VALUES = {
     "token_id": 1,
     "session_id": 1,
     "removal_id": 1,
+    "copy_id": 1,
+    "move_id": 1,
+    "deed": "confirm",
+    "collection_id": 1,
     "rule_id": 1,
     "entry_id": 1,
     "policy_id": 1,
     "filename": "app.css",
 }
 REMOVAL_API = {"api.plan_removal", "api.confirm_removal", "api.cancel_removal"}
+COPY_API = {"api.plan_copy", "api.confirm_copy", "api.cancel_copy"}
+MOVE_API = {"api.plan_move", "api.go_on", "api.cancel_move", "api.retire_move", "api.keep_move"}
+COLLECTION_API = {"api.begin_collection", "api.cancel_collection"}
+#: Not there for anyone but administrators: tests/web/test_garbage_collection.py.
+FOR_ADMINISTRATORS = {"api.list_collections", "api.show_collection"}
 #: Posted to without a form of ours: they read credentials of the request alone, and no cookie.
-WITHOUT_FORM = {"events.registry_events", "gate.manifest", *REMOVAL_API}
+WITHOUT_FORM = {"events.registry_events", "gate.manifest"}
+WITHOUT_FORM |= {*REMOVAL_API, *COPY_API, *COLLECTION_API, *MOVE_API}
 #: What anybody may post to.
 FOR_VISITORS = {"accounts.sign_in", "accounts.sign_out", *WITHOUT_FORM}
 #: What anybody may look at, whatever is in the store.
@@ -60,7 +71,12 @@ def routes(site, method):
 @pytest.fixture(scope="module")
 def filled(world):
     world.removal("veiled/private")
+    world.copying("veiled/private", "veiled/private")
+    world.move("veiled/private")
     world.access_token("admin", "read_registry")
+    with world.session() as session:
+        session.add(Collection(dry_run=True, requested_by="admin", state="done", slot=None))
+        session.commit()
     return world
 
 
@@ -128,7 +144,7 @@ def test_every_page_about_a_place_hides_it_from_those_who_may_not_see_it(filled,
 @pytest.mark.parametrize("who", [None, "stranger"])
 def test_every_other_page_is_known_to_be_open_or_sends_to_the_sign_in_page(filled, who):
     for endpoint, url in routes(filled, "GET"):
-        if VALUES["path"] in url or endpoint in OPEN or url.startswith("/-/admin"):
+        if VALUES["path"] in url or endpoint in OPEN | FOR_ADMINISTRATORS or is_admin_route(url):
             continue
         answer = filled.browser(who).get(url)
         if who is None:

@@ -102,6 +102,7 @@ PLACES += ["a%0a", "é", "%ff", "a/-/b", "-", "a:b", "a@b", "a?b", "_", "a..b"]
 
 ADDRESSES = ["/{}", "/{}/-/settings", "/acme/public/-/images/{}", "/acme/public/-/tags/{}"]
 ADDRESSES += ["/acme/public/-/members/{}", "/-/admin/users/{}", "/acme/public/-/removals/{}"]
+ADDRESSES += ["/acme/public/-/copies/{}"]
 ADDRESSES += ["/api/v4/projects/{}", "/api/v4/projects/acme/public/-/images/{}/-/tags"]
 
 

@@ -8,7 +8,7 @@ from unittest import mock
 from sqlalchemy import insert
 
 from registry_ui import jobs
-from registry_ui.models import DockerSession, TokenDecision, User, utc_now
+from registry_ui.models import Copy, DockerSession, TokenDecision, User, utc_now
 from tests.web.support import Site
 
 
@@ -58,3 +58,14 @@ def test_docker_sessions_that_nobody_uses_end(site):
         session.commit()
     prune(site)
     assert [row.client for row in site.rows(DockerSession)] == ["10"]
+
+
+def test_a_plan_to_copy_that_nobody_confirms_is_forgotten_after_a_day(site):
+    site.project("acme/app")
+    old, young, done = (site.copying("acme/app", "acme/app") for _ in range(3))
+    long_ago = {"created_at": utc_now() - timedelta(days=2)}
+    site.change(Copy, {"state": "planned", **long_ago}, id=old)
+    site.change(Copy, {"state": "planned"}, id=young)
+    site.change(Copy, long_ago, id=done)
+    prune(site)
+    assert [row.id for row in site.rows(Copy)] == [young, done]

@@ -59,6 +59,25 @@ POST /-/bin/1/remove          in -- no no no -- -- --
 GET  /-/removals/{removal}    in -- no no no ok ok ok
 POST /-/removals/{removal}/confirm in -- no no no ok ok ok
 POST /-/removals/{removal}/cancel in -- no no no -- -- --
+GET  /-/images/-/copy         in -- no ok ok ok ok ok
+GET  /-/images/web/api/-/copy in -- no ok ok ok ok ok
+POST /-/images/-/copy         in -- no ok ok ok ok ok
+POST /-/images/web/api/-/copy in -- no ok ok ok ok ok
+GET  /-/copies/{copy}         in -- no no ok ok ok ok
+POST /-/copies/{copy}/confirm in -- no no ok ok ok ok
+POST /-/copies/{copy}/cancel  in -- no no -- -- -- --
+GET  /-/move                  in -- no no no no ok ok
+POST /-/move                  in -- no no no no ok ok
+GET  /-/images/-/move         in -- no no no ok ok ok
+GET  /-/images/web/api/-/move in -- no no no ok ok ok
+POST /-/images/-/move         in -- no no no ok ok ok
+POST /-/images/web/api/-/move in -- no no no ok ok ok
+GET  /-/moves/{move}          in -- no no no ok ok ok
+POST /-/moves/{move}/confirm  in -- no no no no ok ok
+POST /-/moves/{move}/retry    in -- no no no no ok ok
+POST /-/moves/{move}/cancel   in -- no no no ok ok ok
+POST /-/moves/{move}/retire   in -- no no no ok ok ok
+POST /-/moves/{move}/keep     in -- no no no ok ok ok
 POST /-/images/-/delete-tags  in -- no no no rg rg rg
 POST /-/images/web/api/-/delete-tags in -- no no no rg rg rg
 POST /-/settings              in -- no no no ok ok ok
@@ -88,6 +107,8 @@ GET  /-/settings              in no no no no ok ok ok
 GET  /-/deploy-tokens         in no no no no ok ok ok
 GET  /-/decisions             in no no no no ok ok ok
 GET  /-/delete                in no no no no no rg rg
+GET  /-/move                  in no no no no no ok ok
+POST /-/move                  in no no no no no ok ok
 GET  /-/protection            in no no no no -- -- --
 GET  /-/retention             in no no no no ok ok ok
 GET  /-/retention/{policy}    in no no no no ok ok ok
@@ -177,6 +198,19 @@ def removals(world):
 
 
 @pytest.fixture(scope="module")
+def copies(world):
+    """The number of a copy within each project, which somebody else asked for."""
+    paths = [f"acme/{visibility}" for visibility in VISIBILITIES]
+    return {path: world.copying(path, path) for path in paths}
+
+
+@pytest.fixture(scope="module")
+def moves(world):
+    """The number of a move of each project that is over."""
+    return {path: world.move(path) for path in (f"acme/{v}" for v in VISIBILITIES)}
+
+
+@pytest.fixture(scope="module")
 def policies(world):
     """The number of a retention policy of each project, by which nothing is old enough to go."""
     found = {}
@@ -224,8 +258,15 @@ def is_content(rest):
     return rest.endswith(("/-/manifest", "/-/config", "/-/sbom"))
 
 
+def is_for_pullers(rest):
+    """Copying needs an account, and to pull: everyone with one pulls what is not private."""
+    return rest.endswith("/-/copy")
+
+
 def internal(rest, cells):
     """Any signed-in user sees it as a Guest does, and pulls; who the members are is for members."""
+    if is_for_pullers(rest):
+        return [cells[0], *[cells[3]] * 7]
     if is_content(rest):
         return [cells[0], *[cells[3]] * 7]
     return [cells[0], "--" if rest == "/-/members" else cells[2], *cells[2:]]
@@ -235,15 +276,24 @@ def public(rest, cells):
     """Visitors see it too, and pull."""
     if is_content(rest):
         return [cells[3]] * 8
+    if is_for_pullers(rest):
+        return internal(rest, cells)
     return ["ok" if cells[0] == "--" else cells[0], *internal(rest, cells)[1:]]
 
 
+@pytest.fixture(scope="module")
+def stored(removals, copies, moves, tokens, policies, protection_rules):
+    """The numbers of everything that a project has, by its path."""
+    kinds = {"removal": removals, "copy": copies, "token": tokens, "policy": policies}
+    kinds |= {"rule": protection_rules, "move": moves}
+    return lambda path: {kind: numbers[path] for kind, numbers in kinds.items()}
+
+
 @pytest.mark.parametrize("adapt", [None, internal, public], ids=VISIBILITIES)
-def test_who_may_do_what_in_a_project(world, removals, tokens, policies, protection_rules, adapt):
+def test_who_may_do_what_in_a_project(world, stored, adapt):
     path = f"acme/{adapt.__name__ if adapt else 'private'}"
     adapt = adapt or (lambda _rest, cells: cells)
-    values = {"removal": removals[path], "token": tokens[path], "policy": policies[path]}
-    assert_table(world, PROJECT, path, adapt, rule=protection_rules[path], **values)
+    assert_table(world, PROJECT, path, adapt, **stored(path))
 
 
 def test_who_may_do_what_in_a_namespace(world, tokens, policies):
@@ -283,7 +333,7 @@ def test_what_is_not_there_is_nothing_to_anybody(world):
     every = {(method, rest) for table in (PROJECT, NAMESPACE) for method, rest, _ in rows(table)}
     for method, rest in sorted(every):
         for path in ("acme/none", "acme/private/web/api"):
-            address = rest.format(removal=1, token=1, policy=1, rule=1)
+            address = rest.format(removal=1, copy=1, move=1, token=1, policy=1, rule=1)
             found = outcomes(world, method, path, address)
             if (method, path, rest) == ("GET", "acme/private/web/api", ""):
                 # The whole name of an image leads whoever sees the project to its page.
@@ -296,7 +346,13 @@ def test_what_is_not_there_is_nothing_to_anybody(world):
 PLACES_OF_OTHERS = ["/-/images/none", "/-/images/we", "/-/images/web/api/x", "/-/images/v1"]
 PLACES_OF_OTHERS += ["/-/images/web/-/rows", "/-/images/none/-/rows", "/-/images/none/-/tags/v1"]
 PLACES_OF_OTHERS += ["/-/tags/none/-/manifest", "/-/tags/none/-/sbom"]
-PLACES_OF_OTHERS += ["/-/images/web/-/tags/v1", "/-/tags/none", "/-/removals/999999"]
+PLACES_OF_OTHERS += [
+    "/-/images/web/-/tags/v1",
+    "/-/tags/none",
+    "/-/removals/999999",
+    "/-/copies/9999",
+    "/-/moves/9999",
+]
 
 
 @pytest.mark.parametrize("rest", PLACES_OF_OTHERS)
@@ -317,6 +373,25 @@ def test_a_removal_outlives_its_project_for_who_asked_and_administrators(world):
     assert found == ["in", "--", "--", "ok", "--", "--", "--", "ok"]
 
 
+def test_a_copy_is_found_in_the_project_that_it_copies_to_only(world, copies):
+    number = copies["acme/private"]
+    for other in ("acme/public", "acme/internal", "veiled/private"):
+        answer = world.browser("admin").get(f"/{other}/-/copies/{number}")
+        assert answer.status_code == 404, other
+
+
+def test_a_copy_from_where_one_may_not_look_is_for_who_asked_and_administrators(world):
+    number = world.copying("veiled/private", "acme/private", by="developer")
+    found = outcomes(world, "GET", "acme/private", f"/-/copies/{number}")
+    assert found == ["in", "--", "no", "no", "ok", "--", "--", "ok"]
+
+
+def test_a_copy_outlives_its_project_for_who_asked_and_administrators(world):
+    number = world.copying("acme/private", None, by="reporter", path="acme/gone")
+    found = outcomes(world, "GET", "acme/gone", f"/-/copies/{number}")
+    assert found == ["in", "--", "--", "ok", "--", "--", "--", "ok"]
+
+
 # -- what may not be seen is as what is not there ----------------------------------------
 
 
@@ -334,6 +409,8 @@ def test_a_page_that_may_not_be_seen_is_byte_for_byte_one_that_is_not_there(
 ):
     values = {"token": tokens["veiled/private"], "rule": protection_rules["veiled/private"]}
     number = world.removal("veiled/private")
+    values["copy"] = world.copying("veiled/private", "veiled/private")
+    values["move"] = world.move("veiled/private")
     for method, rest, _ in rows(PROJECT):
         answers = []
         for path in ("veiled/private", "absent/nothing"):
@@ -353,6 +430,7 @@ def test_nothing_is_changed_by_those_who_may_not(world, tokens, who):
         if method == "POST" and cells[PEOPLE.index(who)] != "ok":
             data = {**form("acme/private", rest, who), "digest": digest("a")}
             numbers = {"removal": 1, "policy": 1, "rule": 1, "token": tokens["acme/private"]}
+            numbers |= {"copy": 1, "move": 1}
             url = f"/acme/private{rest.format(**numbers)}"
             world.browser(who).post(url, data)
     assert world.dump() == before

@@ -7,9 +7,11 @@ from datetime import datetime
 
 from sqlalchemy import select
 
+from ...access import ANONYMOUS, Principal
 from ...extensions import db
 from ...models import ContainerImage, Manifest, Tag
 from ...names import TagName
+from ..copying.sources import visible_sources
 from ..facts import children_of, facts_of, in_full
 from ..moments import moments_of
 from ..ordering import version_key
@@ -32,11 +34,13 @@ class Wanted:
 
     ``platform`` is the digest of the child of an index, "" for the first; ``content`` whether
     the reader may pull; ``all_moments`` whether the history is shown to its beginning.
+    What a tag was copied from is told as far as the ``reader`` sees it.
     """
 
     platform: str = ""
     content: bool = False
     all_moments: bool = False
+    reader: Principal = ANONYMOUS
 
 
 def tag_view(
@@ -57,7 +61,7 @@ def tag_view(
         view.subject_tags = _tags_of(image, view.subject)
     repository = f"{host}/{image.path}"
     view.commands = commands(view.kind, repository, tag.name, tag.digest)
-    _add_moments(view, image, repository, ALL_MOMENTS if wanted.all_moments else MOMENTS)
+    _add_moments(view, image, repository, wanted)
     return view, fresh_at, error
 
 
@@ -99,8 +103,11 @@ def _describe(view: TagView, image: ContainerImage, manifest: Manifest, wanted: 
         view.leave_out_content()
 
 
-def _add_moments(view: TagView, image: ContainerImage, repository: str, limit: int) -> None:
-    moments, view.moments_total = moments_of(db.session(), image, view.name, limit)
+def _add_moments(view: TagView, image: ContainerImage, repository: str, wanted: Wanted) -> None:
+    session, limit = db.session(), ALL_MOMENTS if wanted.all_moments else MOMENTS
+    found, view.moments_total = moments_of(session, image, view.name, limit)
+    moments = list(found)
+    seen = visible_sources(session, wanted.reader, {moment.source for moment in moments})
     client = "oras" if is_for_oras(view.kind) or view.kind == "chart" else "docker"
     view.moments = [
         MomentView(
@@ -109,6 +116,7 @@ def _add_moments(view: TagView, image: ContainerImage, repository: str, limit: i
             f"{client} pull {repository}@{moment.digest}" if moment.digest else "",
             moment.at,
             moment.actor,
+            moment.source if moment.source in seen else "",
         )
         for moment in moments
     ]

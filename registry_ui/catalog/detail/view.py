@@ -95,13 +95,17 @@ class ReferrerView:
 
 @dataclass(frozen=True, slots=True)
 class MomentView:
-    """When a tag was pushed or removed, what it stood for, and who did it."""
+    """When a tag was pushed or removed, what it stood for, and who did it.
+
+    ``source`` is the reference that it was copied from, "" where there is none to tell.
+    """
 
     action: str
     digest: str
     pull_command: str
     at: datetime
     actor: str
+    source: str = ""
 
 
 @dataclass(slots=True)

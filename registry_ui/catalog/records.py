@@ -1,6 +1,7 @@
-"""What an applied event leaves behind for people: the push itself, and the counts of its day.
+"""What a push leaves behind for people: the push itself, and the counts of its day.
 
-Written in the transaction that claims the event, so each counts once.
+Written in the transaction that claims the event, or that notes a copied tag, so each
+counts once.
 """
 
 from __future__ import annotations
@@ -11,28 +12,26 @@ from typing import Any
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from ..catalog.tags import subject_of
 from ..models import ContainerImage, DailyCount, Push
 from ..storage import insert_new
+from .tags import subject_of
 
 
 def note_push(
     session: Session, image: ContainerImage, tag: str, digest: str, actor: str, at: datetime
-) -> None:
-    """Keep a push of a tag. Signatures and the like are tags too, but no pushes to people."""
+) -> Push | None:
+    """Keep a push of a tag, and return it.
+
+    Signatures and the like are tags too, but no pushes to people: of them nothing is kept.
+    """
     if subject_of(tag) is not None:
-        return
-    session.add(
-        Push(
-            project_id=image.project_id,
-            name=image.name,
-            tag=tag,
-            digest=digest,
-            actor=actor,
-            at=at,
-        )
+        return None
+    push = Push(
+        project_id=image.project_id, name=image.name, tag=tag, digest=digest, actor=actor, at=at
     )
+    session.add(push)
     _count(session, image.project_id, image.name, at, pushes=DailyCount.pushes + 1)
+    return push
 
 
 def note_pull(session: Session, image: ContainerImage, at: datetime) -> None:

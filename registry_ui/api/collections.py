@@ -1,0 +1,78 @@
+"""Garbage collection by programs, for administrators; to anyone else it does not exist."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, g, jsonify, request
+
+from ..access import Right
+from ..catalog import collections
+from ..errors import Invalid, NotFound
+from ..jobs import enqueue
+from ..models import Collection
+from ..security import actor
+from .removals import blueprint
+
+ALL = "/registry/garbage-collections"
+ONE = ALL + "/<int(max=2147483647):collection_id>"
+
+
+def _require_administrator() -> None:
+    """Raise NotFound for everyone else, and for tokens that are not for administration."""
+    who = g.principal
+    if not who.is_admin or who.reach is not None or not who.lets_through(Right.ADMINISTER):
+        raise NotFound
+
+
+@blueprint.get(ALL)
+def list_collections() -> Response:
+    """List the last garbage collections, the newest first."""
+    _require_administrator()
+    return jsonify(garbage_collections=[_collection(row) for row in collections.latest()])
+
+
+@blueprint.post(ALL)
+def begin_collection() -> tuple[Response, int]:
+    """Begin one. The body: ``dry_run``, true or false."""
+    _require_administrator()
+    asked = request.get_json(silent=True)
+    if not isinstance(asked, dict) or not isinstance(asked.get("dry_run"), bool):
+        raise Invalid("The body is a JSON object with “dry_run”, true or false.")
+    row = collections.begin(actor(), dry_run=asked["dry_run"])
+    enqueue("run_collection", row.id)
+    return jsonify(_collection(collections.one(row.id))), 201
+
+
+@blueprint.get(ONE)
+def show_collection(collection_id: int) -> Response:
+    """Return one, with what the collector said."""
+    _require_administrator()
+    row = collections.one(collection_id)
+    return jsonify({**_collection(row), "output": row.output})
+
+
+@blueprint.post(ONE + "/cancel")
+def cancel_collection(collection_id: int) -> Response:
+    """Stop one."""
+    _require_administrator()
+    row = collections.cancel(actor(), collection_id)
+    enqueue("resume_stored_work")
+    return jsonify(_collection(row))
+
+
+def _collection(row: Collection) -> dict[str, Any]:
+    moments = ("created_at", "quiet_at", "collector_started_at", "finished_at")
+    values = {name: getattr(row, name) for name in moments}
+    return {
+        "id": row.id,
+        "dry_run": row.dry_run,
+        "state": row.state,
+        "requested_by": row.requested_by,
+        **{name: at.isoformat() if at else None for name, at in values.items()},
+        "manifests_in_use": row.marked,
+        "blobs": row.blobs,
+        "bytes": row.freed,
+        "blobs_of_unknown_size": row.unmeasured,
+        "problem": row.problem,
+    }

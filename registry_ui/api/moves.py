@@ -1,0 +1,115 @@
+"""Renaming and moving by programs: a plan first, then its confirmation, then how far it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, g, jsonify, request
+
+from ..access import Right
+from ..catalog.moving import moves
+from ..errors import Invalid
+from ..jobs import enqueue
+from ..models import Move
+from ..projects import moving
+from ..security import actor, load, load_image, load_move
+from .copies import blueprint
+
+NUMBER = "<int(max=2147483647):move_id>"
+OF_PROJECT, OF_NAMESPACE = "/projects/<name:path>/-/moves", "/namespaces/<name:path>/-/moves"
+
+
+@blueprint.post(OF_PROJECT)
+@blueprint.post(OF_NAMESPACE)
+def plan_move(path: str) -> tuple[Response, int]:
+    """Plan that a namespace, a project or one of its images gets another path.
+
+    The body: ``to``, the whole new path; ``image`` where it is an image that moves, below
+    the project ("" for its root image). Nothing moves yet.
+    """
+    asked = request.get_json(silent=True)
+    if not isinstance(asked, dict):
+        raise Invalid("The body is no JSON object.")
+    target, name = asked.get("to", ""), asked.get("image")
+    if not isinstance(target, str) or not isinstance(name, str | None):
+        raise Invalid("“to” is the new path, “image” the name of an image below the project.")
+    if name is None:
+        loaded, image = load(path, Right.REMOVE), None
+    else:
+        loaded, image = load_image(path, name, Right.DELETE)
+    role = loaded.acting_role
+    move = moving.plan(actor(), g.principal, loaded.place, image, target.strip("/"), role=role)
+    return jsonify(_move(move)), 201
+
+
+@blueprint.get(f"{OF_PROJECT}/{NUMBER}")
+@blueprint.get(f"{OF_NAMESPACE}/{NUMBER}")
+def move(path: str, move_id: int) -> Response:
+    """Return a move: its plan, how far it is, and what becomes of the old name."""
+    return jsonify(_move(load_move(path, move_id)[0]))
+
+
+@blueprint.post(f"{OF_PROJECT}/{NUMBER}/<any(confirm, retry):deed>")
+@blueprint.post(f"{OF_NAMESPACE}/{NUMBER}/<any(confirm, retry):deed>")
+def go_on(path: str, move_id: int, deed: str) -> tuple[Response, int]:
+    """Begin a planned move, or let one go on that has stopped."""
+    row, _ = load_move(path, move_id)
+    moving.require_rights(g.principal, row)
+    changed = moves.confirm(actor(), row.id) if deed == "confirm" else moves.retry(actor(), row.id)
+    enqueue("run_move", changed.id)
+    return jsonify(_move(changed)), 202
+
+
+@blueprint.post(f"{OF_PROJECT}/{NUMBER}/cancel")
+@blueprint.post(f"{OF_NAMESPACE}/{NUMBER}/cancel")
+def cancel_move(path: str, move_id: int) -> Response:
+    """Call a move off before its switch, or discard a plan."""
+    row, _ = load_move(path, move_id)
+    changed = moves.cancel(actor(), row.id)
+    enqueue("run_move", changed.id)
+    return jsonify(_move(changed))
+
+
+@blueprint.post(f"{OF_PROJECT}/{NUMBER}/retire")
+@blueprint.post(f"{OF_NAMESPACE}/{NUMBER}/retire")
+def retire_move(path: str, move_id: int) -> tuple[Response, int]:
+    """Let the old path go now; with ``everything``, also what the new one has no more."""
+    row, _ = load_move(path, move_id)
+    asked = request.get_json(silent=True)
+    everything = isinstance(asked, dict) and asked.get("everything") is True
+    changed = moves.retire_now(actor(), row.id, everything=everything)
+    enqueue("run_move", changed.id)
+    return jsonify(_move(changed)), 202
+
+
+@blueprint.post(f"{OF_PROJECT}/{NUMBER}/keep")
+@blueprint.post(f"{OF_NAMESPACE}/{NUMBER}/keep")
+def keep_move(path: str, move_id: int) -> Response:
+    """Let the old path be pulled for longer."""
+    row, _ = load_move(path, move_id)
+    return jsonify(_move(moves.keep_longer(actor(), row.id)))
+
+
+def _move(row: Move) -> dict[str, Any]:
+    moments = ("created_at", "switched_at", "grace_until", "finished_at")
+    return {
+        "id": row.id,
+        "kind": row.kind,
+        "from": row.source,
+        "to": row.target,
+        "state": row.state,
+        "problem": row.problem,
+        "requested_by": row.requested_by,
+        **{name: at.isoformat() if (at := getattr(row, name)) else None for name in moments},
+        "plan": row.preview,
+        "images": [
+            {
+                "from": part.source,
+                "to": part.target,
+                "tags": part.tag_count,
+                "state": part.state,
+                "detail": part.detail,
+            }
+            for part in moves.repositories_of(row)
+        ],
+    }

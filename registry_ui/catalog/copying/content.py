@@ -1,0 +1,200 @@
+"""A manifest with all its parts, brought to another repository by mounts: no data through us.
+
+Everything is looked for at the target first. So it can be done again at any time, and
+changes nothing that is there; what broke off is gone on with.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from ...distribution.client import FetchedManifest
+from ...distribution.errors import PartsMissing, RegistryError, RegistryNotFound
+from ...distribution.references import References, references_of
+from ...names import Digest, RepositoryName, TagName
+from ..connection import registry
+from ..facts import ask
+
+#: So many blobs are asked for between two signs of life, and the seconds that they may take.
+BATCH, DEADLINE = 32, 20.0
+#: More manifests than this below one are no image, but a trap; so is a deeper nesting.
+MAX_MANIFESTS, MAX_DEPTH = 2000, 8
+#: 2.8 may miss a blob whose link a push beside this one writes again (docs/protocols.md,
+#: "Found since"): seconds before each further attempt.
+PAUSES = (0.1, 0.3, 0.0)
+NO_MOUNTS = "the registry does not mount blobs from one repository in another"
+
+
+class CopyRefused(Exception):
+    """Something can't be copied; the message says why, for the report."""
+
+
+class _Blob(Enum):
+    """What became of a blob."""
+
+    THERE, MOUNTED, ABSENT, REFUSED = auto(), auto(), auto(), auto()
+
+
+@dataclass(slots=True)
+class Brought:
+    """A manifest that is at the target now, checked by its digest.
+
+    ``manifests`` are the digests of it and of everything below it, children first;
+    ``missing`` what the source does not have; ``written`` how much was new at the target.
+    """
+
+    top: FetchedManifest
+    manifests: tuple[str, ...]
+    missing: tuple[str, ...]
+    written: int
+
+    @property
+    def digest(self) -> str:
+        """The digest of the manifest, the same at both ends."""
+        return self.top.digest
+
+
+@dataclass(slots=True)
+class _Under:
+    """What was found of a manifest so far."""
+
+    manifests: dict[str, None] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    written: int = 0
+
+
+class Copier:
+    """Copies manifests from one repository of the registry to another.
+
+    Whoever uses it has asked for the right to pull there and to push here.
+
+    Args:
+        source: where they are.
+        target: where they are wanted.
+        hold: called before every few calls to the registry; what it raises ends the copy.
+    """
+
+    def __init__(
+        self, source: RepositoryName, target: RepositoryName, hold: Callable[[], None]
+    ) -> None:
+        self.source, self.target, self.hold = source, target, hold
+        self._client = registry()
+        #: Blobs that the target was seen to hold.
+        self._there: set[str] = set()
+
+    def bring(self, digest: str) -> Brought:
+        """Make sure that the target has a manifest of the source with everything below it.
+
+        An index whose children are not all there is taken as far as the registry takes it.
+
+        Raises:
+            CopyRefused: it can't be copied, or the registry did not take it.
+            RegistryNotFound: the source does not have it.
+            RegistryError: the registry can't be asked.
+        """
+        under = _Under()
+        top = self._bring(Digest(digest), under, 0)
+        if top is None:
+            raise RegistryNotFound(f"{self.source} does not have {digest[:19]}…")
+        return Brought(top, tuple(under.manifests), tuple(under.missing), under.written)
+
+    def tag(self, name: TagName, manifest: FetchedManifest) -> bool:
+        """Point a tag of the target to a manifest; return whether it did not before.
+
+        Raises:
+            CopyRefused: the registry does not say afterwards that the tag stands for it.
+            RegistryError: the registry did not take it, or can't be asked.
+        """
+        return self._put(name, manifest)
+
+    def stands_for(self, repository: RepositoryName, reference: TagName | Digest) -> str | None:
+        """Return the digest that a reference stands for now; None where there is none."""
+        try:
+            return self._client.head(repository, reference)
+        except RegistryNotFound:
+            return None
+
+    def _bring(self, digest: Digest, under: _Under, depth: int) -> FetchedManifest | None:
+        """Bring a manifest after its parts; None where the source does not have it."""
+        if depth > MAX_DEPTH or len(under.manifests) >= MAX_MANIFESTS:
+            raise CopyRefused(f"it has more than {MAX_MANIFESTS} parts, or is nested too deep")
+        self.hold()
+        try:
+            manifest = self._client.manifest(self.source, digest)
+        except RegistryNotFound:
+            return None
+        references = references_of(manifest.media_type, manifest.body)
+        for child in references.children:
+            if child in under.manifests or child in under.missing:
+                continue
+            if self._bring(Digest(child), under, depth + 1) is None:
+                under.missing.append(child)
+        self._mount(references, under)
+        under.written += self._put(digest, manifest)
+        under.manifests[str(digest)] = None
+        return manifest
+
+    def _mount(self, references: References, under: _Under) -> None:
+        wanted = [blob for blob in references.blobs if blob not in self._there]
+        for start in range(0, len(wanted), BATCH):
+            self.hold()
+            calls = {
+                blob: self._mounting(Digest(blob), may_lack=blob in references.elsewhere)
+                for blob in wanted[start : start + BATCH]
+            }
+            problems: dict[str, RegistryError] = {}
+            outcomes: dict[str, _Blob] = ask(calls, time.monotonic() + DEADLINE, problems)
+            for problem in problems.values():
+                raise problem
+            self._note(outcomes, references.elsewhere, under)
+
+    def _note(self, outcomes: dict[str, _Blob], elsewhere: Iterable[str], under: _Under) -> None:
+        for blob, outcome in outcomes.items():
+            if outcome is _Blob.REFUSED:
+                raise CopyRefused(NO_MOUNTS)
+            if outcome is not _Blob.ABSENT:
+                self._there.add(blob)
+            elif blob not in elsewhere:
+                under.missing.append(blob)
+            under.written += outcome is _Blob.MOUNTED
+
+    def _mounting(self, blob: Digest, *, may_lack: bool) -> Callable[[], _Blob]:
+        """Return the calls that make the target hold a blob, to be made in a thread.
+
+        Args:
+            may_lack: it need not be in the registry, so the source is asked first.
+        """
+        client, source, target = self._client, self.source, self.target
+
+        def call() -> _Blob:
+            if client.has_blob(target, blob):
+                return _Blob.THERE
+            if may_lack and not client.has_blob(source, blob):
+                return _Blob.ABSENT
+            if client.mount_blob(target, blob, source):
+                return _Blob.MOUNTED
+            return _Blob.REFUSED if client.has_blob(source, blob) else _Blob.ABSENT
+
+        return call
+
+    def _put(self, reference: TagName | Digest, manifest: FetchedManifest) -> bool:
+        """Push a manifest where it is not yet; return whether it was not."""
+        if self.stands_for(self.target, reference) == manifest.digest:
+            return False
+        for pause in PAUSES:
+            try:
+                what = (manifest.body, manifest.media_type)
+                self._client.put_manifest(self.target, reference, *what)
+                break
+            except PartsMissing:
+                time.sleep(pause)
+        else:
+            raise CopyRefused(
+                "the registry does not take it: parts of it are missing at the source, or illegible"
+            )
+        if self.stands_for(self.target, reference) != manifest.digest:
+            raise CopyRefused(f"the registry does not have {manifest.digest[:19]}… after the copy")
+        return True

@@ -1,0 +1,134 @@
+"""Plan a copy: what is new at the target, what is there already, and what a rule refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from sqlalchemy import select
+
+from ...access import Right, Role, guard
+from ...access.protection import Protection, refusal
+from ...distribution.errors import RegistryError, RegistryNotFound
+from ...errors import Invalid, NotFound, RegistryTrouble
+from ...extensions import db, release
+from ...models import ContainerImage, Project, Tag
+from ...names import RepositoryName, is_binned
+from ..connection import registry
+from ..contents import key_of
+from ..footprint import Survey
+from ..parts import Parts, parts_of
+from ..reach import closure
+from ..reconcile import digests_of
+from .plans import NEW, OVERWRITES, REFUSED, SAME, CopyPlan, PlannedCopy, Wish
+from .referrers import followers_of
+
+#: Of more tags, the index says what they stand for: the worker asks before it acts.
+ASKED = 500
+#: Seconds that a preview waits for what manifests consist of.
+PLAN_DEADLINE = 10.0
+GUESSED = "There are many tags: what each stands for is asked of the registry when its turn comes."
+UNREAD = "Not everything could be read in time: sizes and attached tags may be more."
+NO_TAG = "The registry has no such tag."
+
+
+def plan_copy(wish: Wish, role: Role | None) -> CopyPlan:
+    """Plan a copy of tags; nothing is written.
+
+    Args:
+        role: of whoever asks, in the target's project, for protection rules.
+
+    Raises:
+        Invalid: a tag would be copied to itself.
+        NotFound: the registry has none of the tags.
+        RegistryTrouble: the registry can't be asked, so nothing can be promised.
+    """
+    source, target = wish.image.path, str(wish.target)
+    if any(source == target and name == tag for name, tag in wish.tags.items()):
+        message = "The target is the tag itself. Choose another project, image or tag."
+        raise Invalid("Nothing was planned.", {"tag": message})
+    plan = CopyPlan(wish.kind, source, target, attached=wish.attached)
+    release()
+    try:
+        every = _tags(RepositoryName(source))
+        digests = _digests(plan, source, wish.tags.keys() & set(every))
+        taken = _tags(wish.target)
+        there = _digests(plan, target, set(wish.tags.values()) & set(taken))
+    except RegistryError as error:
+        raise RegistryTrouble(
+            f"The registry could not be asked: {error}.", hint="Nothing was changed. Try again."
+        ) from None
+    if not digests:
+        raise NotFound(NO_TAG)
+    plan.new_image = not taken
+    rules = guard(db.session(), target).rules
+    name = wish.target.below(wish.target_project.path)
+    plan.name(
+        [
+            _planned(tag, wish.tags[tag], digest, there, refuse=(rules, name, role))
+            for tag, digest in sorted(digests.items())
+        ]
+    )
+    _weigh(plan, wish, every, set(digests.values()))
+    return plan
+
+
+def _tags(repository: RepositoryName) -> list[str]:
+    """Return the tags of a repository that people see; none of one that is not there yet."""
+    try:
+        return [tag for tag in registry().tags(repository) if not is_binned(tag)]
+    except RegistryNotFound:
+        return []
+
+
+def _digests(plan: CopyPlan, repository: str, names: Collection[str]) -> dict[str, str]:
+    """Return what tags stand for: asked of the registry, or of the index where they are many."""
+    if len(names) <= ASKED:
+        return digests_of(RepositoryName(repository), sorted(names))
+    if GUESSED not in plan.notes:
+        plan.notes.append(GUESSED)
+    query = (
+        select(Tag.name, Tag.digest)
+        .join(ContainerImage, ContainerImage.id == Tag.image_id)
+        .where(ContainerImage.path == repository, Tag.digest.is_not(None))
+    )
+    known = {name: digest for name, digest in db.session.execute(query) if name in names}
+    release()
+    return known | digests_of(RepositoryName(repository), sorted(set(names) - known.keys()))
+
+
+def _planned(
+    source_tag: str,
+    tag: str,
+    digest: str,
+    there: dict[str, str],
+    refuse: tuple[list[Protection], str, Role | None],
+) -> PlannedCopy:
+    rules, image_name, role = refuse
+    now = there.get(tag, "")
+    if now == digest:
+        return PlannedCopy(source_tag, tag, digest, SAME, now)
+    why = refusal(rules, image_name, tag, role, Right.PUSH, bool(now))
+    if why is not None:
+        return PlannedCopy(source_tag, tag, digest, REFUSED, now, why)
+    return PlannedCopy(source_tag, tag, digest, OVERWRITES if now else NEW, now)
+
+
+def _weigh(plan: CopyPlan, wish: Wish, every: list[str], digests: set[str]) -> None:
+    """Add what goes along, and how large it all is; of what can't be read in time, nothing."""
+    parts = parts_of(RepositoryName(plan.source), digests, PLAN_DEADLINE)
+    if parts.unknown:
+        plan.notes.append(UNREAD)
+    whole = closure(digests, parts.children)
+    if wish.attached:
+        plan.name_referrers(followers_of(every, whole))
+    sizes = _sizes(whole, parts)
+    survey = Survey(db.session(), Project.id == wish.target_project.id)
+    plan.size = sum(sizes.values())
+    plan.new_size = sum(size for blob, size in sizes.items() if key_of(blob) not in survey.sizes)
+
+
+def _sizes(digests: Collection[str], parts: Parts) -> dict[str, int]:
+    sizes: dict[str, int] = {}
+    for digest in digests:
+        sizes |= parts.blobs.get(digest, {})
+    return sizes

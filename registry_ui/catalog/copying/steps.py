@@ -1,0 +1,155 @@
+"""The steps of a copy: each tag is looked at again at both ends just before it is copied."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from ...access import Right, guard
+from ...access.protection import refusal
+from ...audit import Actor
+from ...distribution.errors import RegistryError, RegistryNotFound, RegistryUnavailable
+from ...extensions import db, release
+from ...models import ContainerImage, Copy, Tag
+from ...names import RepositoryName, TagName
+from ..connection import registry
+from ..lease import Lease
+from ..work import StepFailed
+from .content import Brought, Copier, CopyRefused
+from .noting import note_copied
+from .referrers import Followers, Following
+from .rights import acting_role, still_may
+
+COPIED, THERE, KEPT, REFUSED = "copied", "there already", "kept", "refused"
+#: Outcomes of what went as planned.
+GOOD = (COPIED, THERE)
+GONE = "the source has no such tag any more"
+MOVED = "it points to another image since the plan"
+TAKEN = "the tag at the target was pushed since the plan"
+EXISTS = "the target has another image under this tag, and overwriting was not ticked"
+
+
+class Steps:
+    """Carries out the steps of one copy, in the hands of one worker."""
+
+    def __init__(self, lease: Lease[Copy]) -> None:
+        self._lease, copy = lease, lease.work
+        self._source, self._target = RepositoryName(copy.source), RepositoryName(copy.target)
+        self._overwrite = copy.preview["overwrite"]
+        self._attached = copy.preview["attached"]
+        self._actor = Actor(copy.requested_by)
+        self._copier = Copier(self._source, self._target, lease.hold)
+        self._following: Following | None = None
+
+    def take(self, _number: int, step: dict[str, Any]) -> tuple[str, str]:
+        """Copy one tag; return the outcome, and what there is to say of it.
+
+        Raises:
+            StepFailed: whoever asked for it may not any more, or the registry does not answer.
+        """
+        why = still_may(db.session(), self._actor.name, *map(str, (self._source, self._target)))
+        if why is not None:
+            raise StepFailed(f"{self._actor.name} may not copy this any more: {why}")
+        release()
+        try:
+            return self._copy(step)
+        except CopyRefused as refused:
+            return REFUSED, str(refused)
+        except RegistryNotFound:
+            return KEPT, GONE
+        except RegistryUnavailable as error:
+            raise StepFailed(f"{error}. Copy again to go on.") from None
+        except RegistryError as error:
+            return REFUSED, str(error)
+
+    def _copy(self, step: dict[str, Any]) -> tuple[str, str]:
+        name, digest = TagName(step["tag"]), step["digest"]
+        there = self._copier.stands_for(self._target, name)
+        if (kept := self._against(step, there)) is not None:
+            return KEPT, kept
+        brought = self._copier.bring(digest)
+        # That took some calls: whoever pushed meanwhile was told that it worked.
+        if self._copier.stands_for(self._target, name) != there:
+            return KEPT, TAKEN
+        written = self._copier.tag(name, brought.top)
+        followers = self._follow(brought)
+        # A worker that died may have tagged it, and told nobody.
+        if written or (step["there"] != digest and not self._is_indexed(name, digest)):
+            self._lease.meanwhile(lambda session: self._note(session, step, followers))
+            return COPIED, _words(brought, followers)
+        self._lease.meanwhile(lambda session: self._note_followers(session, followers))
+        return THERE, _words(brought, followers)
+
+    def _against(self, step: dict[str, Any], there: str | None) -> str | None:
+        """Return why a tag is left alone, as both ends are now; None where nothing is."""
+        now = self._copier.stands_for(self._source, TagName(step["source_tag"]))
+        if now is None:
+            return GONE
+        if now != step["digest"]:
+            return MOVED
+        if there == now:
+            return None
+        if there is not None and there != step["there"]:
+            return TAKEN
+        if there is not None and not self._overwrite:
+            return EXISTS
+        return self._refusal(step["tag"], exists=there is not None)
+
+    def _refusal(self, tag: str, *, exists: bool) -> str | None:
+        session = db.session()
+        rules = guard(session, str(self._target)).rules
+        if not rules:
+            release()
+            return None
+        role = acting_role(session, self._actor.name, str(self._target))
+        name = self._target.below(rules[0].project)
+        release()
+        return refusal(rules, name, tag, role, Right.PUSH, exists)
+
+    def _follow(self, brought: Brought) -> Followers:
+        if not self._attached:
+            return Followers()
+        if self._following is None:
+            self._following = Following(self._copier, registry().tags(self._source))
+        return self._following.bring(brought.manifests)
+
+    def _is_indexed(self, name: TagName, digest: str) -> bool:
+        query = (
+            select(Tag.id)
+            .join(ContainerImage, ContainerImage.id == Tag.image_id)
+            .where(
+                ContainerImage.path == str(self._target),
+                Tag.name == str(name),
+                Tag.digest == digest,
+            )
+        )
+        found = db.session.scalar(query) is not None
+        release()
+        return found
+
+    def _note(self, session: Session, step: dict[str, Any], followers: Followers) -> None:
+        source = f"{self._source}:{step['source_tag']}"
+        what = (str(self._target), step["tag"], step["digest"], source)
+        note_copied(session, self._actor, *what)
+        self._note_followers(session, followers)
+
+    def _note_followers(self, session: Session, followers: Followers) -> None:
+        for tag in followers.written:
+            what = (str(self._target), tag, followers.tags[tag], f"{self._source}:{tag}")
+            note_copied(session, self._actor, *what)
+
+
+def _words(brought: Brought, followers: Followers) -> str:
+    """Say what else there is to know of a copied tag."""
+    said = []
+    if followers.tags:
+        count = len(followers.tags)
+        said.append(f"with {count} attached {'tag' if count == 1 else 'tags'}")
+    if followers.kept:
+        said.append(f"the target keeps its own {', '.join(followers.kept[:5])}")
+    missing = len({*brought.missing, *followers.missing})
+    if missing:
+        said.append(f"missing at the source, and so here: {missing} parts")
+    return "; ".join(said)

@@ -1,0 +1,1 @@
+"""Namespaces, projects and images that get another path, with everything in the registry."""

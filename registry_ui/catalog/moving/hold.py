@@ -1,0 +1,121 @@
+"""A move in the hands of one worker: held, written to, heeded when it is cancelled."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import or_, select, update
+from sqlalchemy.orm import Session
+
+from ...extensions import db, writing
+from ...models import Move, MovedRepository, Removal, utc_now
+from ...models.move import ACTIVE, CANCELLABLE
+from ..fences import EVERYWHERE, fenced
+from ..lease import LEASE, SIGN_SECONDS, Cancelled, LeaseLost
+
+
+class MoveFailed(Exception):
+    """A move can't go on; the message is for its page."""
+
+
+class HeldBack(Exception):
+    """A move has to wait for something else, and is left for later."""
+
+
+@dataclass(slots=True)
+class Hold:
+    """A move in the hands of one worker, until it is silent for too long."""
+
+    move: Move
+    owner: str
+    _last_sign: float = field(default_factory=time.monotonic)
+
+    def hold(self) -> None:
+        """Give a sign, at most one in a few seconds: it can be called before every call.
+
+        Raises:
+            LeaseLost: it is somebody else's by now.
+            Cancelled: somebody cancelled it.
+            HeldBack: nothing may be written in the whole registry.
+        """
+        if time.monotonic() - self._last_sign >= SIGN_SECONDS:
+            with writing() as session:
+                self.write(session)
+            self.heed()
+            self.require_open()
+
+    def require_open(self) -> None:
+        """Raise HeldBack while a fence stands around the whole registry."""
+        if fenced(db.session(), EVERYWHERE) is not None:
+            raise HeldBack
+
+    def heed(self) -> None:
+        """Raise Cancelled if somebody wished that, and it is not too late."""
+        if self.move.cancel_wanted and self.move.state in CANCELLABLE:
+            raise Cancelled
+
+    def change(self, **values: Any) -> None:
+        """Change the move, in a transaction of its own."""
+        with writing() as session:
+            self.write(session, **values)
+
+    def note(self, row: MovedRepository, **values: Any) -> None:
+        """Keep how far a repository is."""
+        with writing() as session:
+            self.write(session)
+            for name, value in values.items():
+                setattr(row, name, value)
+
+    def add_removal(self, row: MovedRepository, removal: Removal) -> None:
+        """Store a removal, and that it is this repository's: one is not without the other."""
+        with writing() as session:
+            self.write(session)
+            session.add(removal)
+            session.flush()
+            row.removal_id = removal.id
+
+    def let_go(self) -> None:
+        """Leave it to the next worker."""
+        self.change(lease_until=None, lease_owner=None)
+
+    def write(self, session: Session, **values: Any) -> None:
+        """Change the move, and hold it for another while; LeaseLost changes nothing."""
+        written = session.execute(
+            update(Move)
+            .where(Move.id == self.move.id, Move.lease_owner == self.owner)
+            .values({"lease_until": utc_now() + LEASE, **values})
+            .execution_options(synchronize_session=False)
+        )
+        if not written.rowcount:  # type: ignore[attr-defined]
+            raise LeaseLost
+        session.refresh(self.move)
+        self._last_sign = time.monotonic()
+
+
+def claim(move_id: int) -> Hold | None:
+    """Take a move that has work to do; None where there is none, or another worker has it."""
+    owner = secrets.token_hex(16)
+    with writing() as session:
+        claimed = session.execute(
+            update(Move)
+            .where(Move.id == move_id, Move.state.in_(ACTIVE), is_free())
+            .values(lease_until=utc_now() + LEASE, lease_owner=owner)
+            .execution_options(synchronize_session=False)
+        )
+        if not claimed.rowcount:  # type: ignore[attr-defined]
+            return None
+        return Hold(session.get_one(Move, move_id, populate_existing=True), owner)
+
+
+def waiting() -> list[int]:
+    """Return the moves with work to do that no living worker holds."""
+    query = select(Move.id).where(Move.state.in_(ACTIVE), is_free()).order_by(Move.id)
+    return list(db.session.scalars(query))
+
+
+def is_free() -> Any:
+    """Match the moves that no living worker holds."""
+    return or_(Move.lease_until.is_(None), Move.lease_until < utc_now())

@@ -1,0 +1,264 @@
+"""What a move will do, and whether it may: planned before anything happens."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from sqlalchemy import func, or_, select
+from sqlalchemy.orm import Session
+
+from ...access import Right, Role, at_or_below, below, guard
+from ...access.lookup import prefixes
+from ...access.protection import refusal
+from ...errors import Clash, Invalid
+from ...extensions import db
+from ...models import (
+    AccessToken,
+    BinnedTag,
+    ContainerImage,
+    DeployToken,
+    Move,
+    Namespace,
+    Place,
+    Project,
+    RetentionPolicy,
+    Tag,
+    UnassignedRepository,
+)
+from ...names import MAX_NAME, NameInvalid, Path, RepositoryName
+from ..index import owning_project
+from ..starting import unfinished
+from .access import RoleChange, role_changes
+from .names import has_former, is_taken, moving
+
+#: So many repositories and people are named in a preview; the rest is counted.
+NAMED = 50
+NOT_PLANNED = "Nothing was planned."
+TAKEN = "“{}” is taken. Choose another path."
+
+
+@dataclass(slots=True)
+class MovePlan:
+    """What moves where, and what that changes for whom.
+
+    ``repositories`` are (old name, new name, tags). ``changes`` are the roles that people
+    gain and lose by what lies above. ``visibility`` is that of an image before and after.
+    """
+
+    kind: str
+    source: str
+    target: str
+    repositories: list[tuple[str, str, int]] = field(default_factory=list)
+    places: int = 0
+    changes: list[RoleChange] = field(default_factory=list)
+    visibility: tuple[str, str] | None = None
+    new_project_id: int | None = None
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def tags(self) -> int:
+        """How many tags there are, signatures and the like too."""
+        return sum(count for _, _, count in self.repositories)
+
+    def preview(self) -> dict[str, Any]:
+        """Return what is stored for people."""
+        return {
+            "repositories": [list(row) for row in self.repositories[:NAMED]],
+            "repositories_more": len(self.repositories[NAMED:]),
+            "tags": self.tags,
+            "places": self.places,
+            "changes": [asdict(change) for change in self.changes[:NAMED]],
+            "changes_more": len(self.changes[NAMED:]),
+            "visibility": list(self.visibility) if self.visibility else None,
+            "notes": self.notes,
+        }
+
+
+def plan_place(place: Place, target: str) -> MovePlan:
+    """Plan that a namespace or project gets another path, with everything in it.
+
+    Raises:
+        Invalid: the new path can't be used, or is taken.
+        Clash: something of the place is being deleted or moved.
+    """
+    session, source = db.session(), place.path
+    try:
+        path = Path(target)
+    except NameInvalid as error:
+        raise _refused(str(error)) from None
+    if isinstance(place, Namespace) and place.is_personal:
+        raise _refused("A personal namespace has the name of its account.")
+    _require_elsewhere(source, target)
+    if target.startswith(source + "/"):
+        raise _refused(f"“{target}” lies in what is to be moved.")
+    _require_parent(session, place, path)
+    if session.scalar(select(Place.id).where(Place.path == target)) is not None:
+        raise _refused(TAKEN.format(target))
+    _require_free(session, target)
+    _require_quiet(session, source, target)
+    plan = MovePlan(place.kind, source, target, _repositories(session, source, target))
+    inner = list(session.scalars(select(Place.path).where(below(Place.path, source))))
+    plan.places = len(inner)
+    _require_lengths([source, *inner, *(old for old, _, _ in plan.repositories)], source, target)
+    above, new_above = prefixes(source)[:-1], prefixes(target)[:-1]
+    plan.changes = role_changes(session, above, new_above, source)
+    _note_credentials(session, plan, above, new_above)
+    return plan
+
+
+def plan_image(image: ContainerImage, project: Project, target: str, role: Role | None) -> MovePlan:
+    """Plan that an image gets another name, in its project or in another one.
+
+    Args:
+        role: of whoever asks, in the project that it leaves, for protection rules.
+
+    Raises:
+        Invalid: the new name can't be used, is taken, or lies in no project.
+        Clash: something of the image is being deleted or moved.
+    """
+    session, source = db.session(), image.path
+    try:
+        RepositoryName(target)
+    except NameInvalid as error:
+        raise _refused(str(error)) from None
+    _require_elsewhere(source, target)
+    owner = owning_project(session, target)
+    if owner is None:
+        raise _refused(f"No project owns “{target}”. Create one first.")
+    taken = select(ContainerImage.id).where(ContainerImage.path == target)
+    if session.scalar(taken) is not None:
+        raise _refused(f"There is an image “{target}”.")
+    _require_free(session, target)
+    _require_quiet(session, source, target)
+    _require_unprotected(session, image, role)
+    count = session.scalar(select(func.count()).where(Tag.image_id == image.id)) or 0
+    plan = MovePlan("image", source, target, [(source, target, count)])
+    plan.new_project_id = owner.id
+    if owner.id != project.id:
+        before, after = prefixes(project.path), prefixes(owner.path)
+        plan.changes = role_changes(session, before, after)
+        _note_credentials(session, plan, before, after)
+    if owner.visibility != project.visibility:
+        plan.visibility = (str(project.visibility), str(owner.visibility))
+    return plan
+
+
+def require_still_free(session: Session, move: Move) -> None:
+    """Raise Clash where a planned move can't begin any more."""
+    model = ContainerImage if move.kind == "image" else Place
+    taken = session.scalar(select(model.id).where(model.path == move.target))
+    if taken is not None or is_taken(session, move.target):
+        raise Clash(f"“{move.target}” is taken by now.", hint="Plan the move again.")
+    _require_quiet(session, move.source, move.target)
+
+
+def _refused(words: str) -> Invalid:
+    return Invalid(NOT_PLANNED, {"target": words})
+
+
+def _require_elsewhere(source: str, target: str) -> None:
+    if target == source:
+        raise _refused("That is where it is.")
+
+
+def _require_parent(session: Session, place: Place, path: Path) -> None:
+    if path.parent is None:
+        if isinstance(place, Project):
+            raise _refused("A project lies in a namespace: give a path such as group/project.")
+        return
+    parent = session.scalar(select(Place).where(Place.path == path.parent))
+    if parent is None:
+        raise _refused(f"There is no namespace “{path.parent}”. Create it first.")
+    if parent.kind == "project":
+        raise _refused(f"“{path.parent}” is a project, and holds only images.")
+
+
+def _require_free(session: Session, target: str) -> None:
+    in_use = select(UnassignedRepository.path).where(
+        at_or_below(UnassignedRepository.path, target),
+        # One without tags is what a removal or an earlier move left behind.
+        or_(UnassignedRepository.tag_count.is_(None), UnassignedRepository.tag_count > 0),
+    )
+    if session.scalar(in_use.limit(1)) is not None or is_taken(session, target):
+        raise _refused(TAKEN.format(target))
+
+
+def _require_quiet(session: Session, source: str, target: str) -> None:
+    if moving(session, source) or moving(session, target):
+        raise Clash(
+            "Something of this is being moved already.", hint="Its progress is on its page."
+        )
+    if unfinished(session, source):
+        raise Clash("Something of this is being deleted.", hint="Move it when that is done.")
+
+
+def _require_lengths(paths: list[str], source: str, target: str) -> None:
+    longest = max(paths, key=len)
+    if len(longest) - len(source) + len(target) > MAX_NAME:
+        new = target + longest[len(source) :]
+        raise _refused(f"“{new}” would be longer than {MAX_NAME} characters.")
+
+
+def _require_unprotected(session: Session, image: ContainerImage, role: Role | None) -> None:
+    """Refuse what would take tags away that a rule of their project keeps there."""
+    rules = guard(session, image.path).rules
+    if not rules:
+        return
+    for tag in session.scalars(select(Tag.name).where(Tag.image_id == image.id).order_by(Tag.name)):
+        why = refusal(rules, image.name, tag, role, Right.DELETE, exists=True)
+        if why:
+            raise _refused(f"{why[0].upper()}{why[1:]}.")
+
+
+def _repositories(session: Session, source: str, target: str) -> list[tuple[str, str, int]]:
+    """Return what the index and the bin have below a path: old name, new name, tags."""
+    images = (
+        select(ContainerImage.path, func.count(Tag.id))
+        .outerjoin(Tag, Tag.image_id == ContainerImage.id)
+        .where(at_or_below(ContainerImage.path, source))
+        .group_by(ContainerImage.path)
+    )
+    binned = (
+        select(BinnedTag.repository, func.count())
+        .where(at_or_below(BinnedTag.repository, source))
+        .group_by(BinnedTag.repository)
+    )
+    counts: Counter[str] = Counter()
+    for path, count in [*session.execute(images).all(), *session.execute(binned).all()]:
+        counts[path] += count
+    return [(path, target + path[len(source) :], count) for path, count in sorted(counts.items())]
+
+
+def _note_credentials(
+    session: Session, plan: MovePlan, before: list[str], after: list[str]
+) -> None:
+    """Say what tokens, rules of retention and earlier names the move concerns."""
+    lost = [path for path in before if path not in after]
+    gained = [path for path in after if path not in before]
+    tokens = select(func.count()).select_from(AccessToken)
+    active = AccessToken.revoked_at.is_(None)
+    reach = AccessToken.reach_path
+    within = session.scalar(tokens.where(active, at_or_below(reach, plan.source))) or 0
+    if within and plan.kind != "image":
+        plan.notes.append(f"Access tokens that are limited to this path follow it: {within}.")
+    without = session.scalar(tokens.where(active, reach.in_(lost))) or 0
+    if without:
+        words = "Access tokens that are limited to a path above, and hold here no more"
+        plan.notes.append(f"{words}: {without}.")
+    _note_rows(session, plan, DeployToken, "Deploy tokens", lost, gained)
+    _note_rows(session, plan, RetentionPolicy, "Retention policies", lost, gained)
+    if has_former(session, plan.source):
+        plan.notes.append("Earlier names of this can still be pulled, and lead to the new path.")
+
+
+def _note_rows(
+    session: Session, plan: MovePlan, model: Any, noun: str, lost: list[str], gained: list[str]
+) -> None:
+    counted = select(func.count()).select_from(model).join(Place, Place.id == model.place_id)
+    on = model.revoked_at.is_(None) if model is DeployToken else model.is_enabled.is_(True)
+    for paths, words in ((lost, "hold here no more"), (gained, "hold here too")):
+        count = session.scalar(counted.where(on, Place.path.in_(paths))) or 0
+        if count:
+            plan.notes.append(f"{noun} of {', '.join(paths)} that {words}: {count}.")

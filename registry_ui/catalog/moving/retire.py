@@ -1,0 +1,95 @@
+"""What is taken away at last: the old names after their time, or the copies of a cancelled move."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from sqlalchemy import delete, update
+from sqlalchemy.orm import Session
+
+from ...audit import Actor, record
+from ...distribution.errors import RegistryNotFound
+from ...extensions import release, writing
+from ...models import FormerPath, Move, MovedRepository, utc_now
+from ...names import Digest, RepositoryName
+from ..connection import registry
+from .emptying import empty
+from .hold import Hold
+from .transfer import live, named
+
+NOT_THERE = (
+    "The new path does not have everything that the old one has. Nothing of that was deleted."
+)
+
+
+def retire(hold: Hold, rows: Iterable[MovedRepository]) -> None:
+    """Empty the old repositories of what the new ones have, digest by digest.
+
+    What the new name has no more, stays under the old one, unless somebody has seen that
+    and wished otherwise.
+
+    Raises:
+        MoveFailed, RegistryError: not everything could be removed.
+    """
+    kept = False
+    for row in rows:
+        tags = live(hold, row.source)
+        lacking = set() if hold.move.retire_all else _lacking(hold, row, set(tags.values()))
+        going = {tag: digest for tag, digest in tags.items() if digest not in lacking}
+        if going:
+            step = {"do": "image", "repository": row.source, "tags": going}
+            empty(hold, row, row.source, [step])
+        left = live(hold, row.source)
+        hold.note(row, state="kept" if left else "retired", detail=named(left))
+        kept = kept or bool(left)
+    move = hold.move
+    with writing() as session:
+        if kept:
+            hold.write(session, state="grace", problem=NOT_THERE, retire_all=False)
+            keep(session, move)
+            return
+        hold.write(session, state="done", finished_at=utc_now(), problem="")
+        session.execute(delete(FormerPath).where(FormerPath.move_id == move.id))
+        record(session, Actor(move.requested_by), f"{move.kind}.move.retire", move.source)
+
+
+def keep(session: Session, move: Move, until: datetime | None = None) -> None:
+    """Let the old path be pulled until then; None until somebody decides."""
+    move.grace_until = until
+    session.execute(
+        update(FormerPath)
+        .where(FormerPath.move_id == move.id)
+        .values(until=until)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def undo(hold: Hold, rows: Iterable[MovedRepository]) -> None:
+    """Take away what was copied; the old names have everything.
+
+    Raises:
+        MoveFailed, RegistryError: not everything could be removed.
+    """
+    for row in rows:
+        if not row.begun or row.state == "undone":
+            continue
+        ours = set(row.copied.values()) | set(live(hold, row.source).values())
+        copies = {tag: d for tag, d in live(hold, row.target).items() if d in ours}
+        if copies:
+            step = {"do": "image", "repository": row.target, "tags": copies}
+            empty(hold, row, row.target, [step])
+        hold.note(row, state="undone")
+
+
+def _lacking(hold: Hold, row: MovedRepository, digests: set[str]) -> set[str]:
+    """Return those digests that the new name does not have."""
+    release()
+    target, lacking = RepositoryName(row.target), set()
+    for digest in sorted(digests):
+        hold.hold()
+        try:
+            registry().head(target, Digest(digest))
+        except RegistryNotFound:
+            lacking.add(digest)
+    return lacking

@@ -1,0 +1,150 @@
+"""Long work in the hands of workers: stored, claimed, carried out, cancelled, reported."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Collection
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy.orm import Session
+
+from ..access import Fenced
+from ..audit import Actor, record
+from ..errors import NotFound
+from ..extensions import db, writing
+from ..models import Work, WorkLine, utc_now
+from .fences import fenced
+from .lease import LEASE, LINES, AnyWork, Cancelled, Lease, Stopped
+
+#: How long a plan waits to be confirmed.
+PLANNED_KEPT = timedelta(days=1)
+ACTIVE = ("waiting", "running")
+CANCELLED = "it was cancelled; what was done before stays done"
+
+#: Carries out one step of a plan; returns its outcome, and what there is to say of it.
+Step = Callable[[int, dict[str, Any]], tuple[str, str]]
+
+
+class StepFailed(Exception):
+    """A step could not be carried out; the message is for the report."""
+
+
+def carry_out(lease: Lease[Any], step: Step, bad: Collection[str] = ()) -> None:
+    """Carry out a plan, or what is left of it.
+
+    Args:
+        bad: outcomes that are no reason to stop, but to say that it failed.
+    """
+    work = lease.work
+    plan = work.plan
+    try:
+        for number in range(work.done, len(plan)):
+            lease.heed(plan[number]["repository"])
+            outcome, detail = step(number, plan[number])
+            lease.note(number, plan[number], outcome, detail)
+        lease.finish("failed" if outcomes_of(work).keys() & set(bad) else "done")
+    except StepFailed as failure:
+        lease.note(work.done, plan[work.done], "failed", str(failure))
+        lease.finish("failed")
+    except Cancelled:
+        lease.note(work.done, plan[work.done], "cancelled", CANCELLED)
+        lease.finish("cancelled")
+    except Stopped:
+        lease.wait()
+
+
+def claim(model: type[AnyWork], work_id: int, *, but: int | None = None) -> Lease[AnyWork] | None:
+    """Take work into one's hands; None where another has it, or a fence stands.
+
+    Args:
+        but: a fence that does not count: that of whoever needs the work.
+    """
+    owner = secrets.token_hex(16)
+    with writing() as session:
+        if stopped(session, model, work_id, but=but) is not None:
+            return None
+        claimed = session.execute(
+            update(model)
+            .where(model.id == work_id, model.state.in_(ACTIVE), _is_free(model))
+            .values(state="running", lease_until=utc_now() + LEASE, lease_owner=owner)
+            .execution_options(synchronize_session=False)
+        )
+        if not claimed.rowcount:  # type: ignore[attr-defined]
+            return None
+        return Lease(session.get_one(model, work_id, populate_existing=True), owner, but)
+
+
+def waiting(model: type[Work]) -> list[int]:
+    """Return the work that no living worker holds."""
+    query = select(model.id).where(model.state.in_(ACTIVE), _is_free(model)).order_by(model.id)
+    return list(db.session.scalars(query))
+
+
+def _is_free(model: type[Work]) -> Any:
+    return or_(model.lease_until.is_(None), model.lease_until < utc_now())
+
+
+def stopped(
+    session: Session, model: type[Work], work_id: int, *, but: int | None = None
+) -> Fenced | None:
+    """Return the fence that work which has not ended waits for, if one does."""
+    query = select(model.target).where(model.id == work_id, model.state.in_(ACTIVE))
+    target = session.scalar(query)
+    return None if target is None else fenced(session, target.partition(":")[0], but=but)
+
+
+def cancel(actor: Actor, model: type[AnyWork], work_id: int) -> AnyWork:
+    """Stop work before its next step; what nobody has begun is cancelled at once.
+
+    Raises:
+        NotFound: there is none, or it has ended already.
+    """
+    with writing() as session:
+        work = session.get(model, work_id, with_for_update=True, populate_existing=True)
+        if work is None or work.state not in {"planned", *ACTIVE}:
+            raise NotFound("This has ended already.")
+        work.cancel_wanted = True
+        if work.state != "running":
+            work.state, work.finished_at = "cancelled", utc_now()
+        record(session, actor, f"{work.deed}.cancel", work.target)
+        return work
+
+
+def lines_of(work: Work, limit: int, good: Collection[str]) -> list[WorkLine]:
+    """Return the newest lines of a report: what went wrong first, then the rest.
+
+    Args:
+        good: the outcomes of what went as planned.
+    """
+    line = LINES[type(work)]
+    query = (
+        select(line)
+        .where(line.work_id == work.id, line.outcome.is_not(None))
+        .order_by(line.outcome.in_(good), line.number.desc())
+        .limit(limit)
+    )
+    return list(db.session.scalars(query))
+
+
+def outcomes_of(work: Work) -> dict[str, int]:
+    """Return how many steps ended how."""
+    line = LINES[type(work)]
+    query = (
+        select(line.outcome, func.count())
+        .where(line.work_id == work.id, line.outcome.is_not(None))
+        .group_by(line.outcome)
+        .order_by(line.outcome)
+    )
+    return dict(db.session.execute(query).all())
+
+
+def forget_plans(session: Session, model: type[Work]) -> None:
+    """Forget plans that nobody confirmed in time."""
+    old = model.created_at < utc_now() - PLANNED_KEPT
+    session.execute(
+        delete(model)
+        .where(model.state == "planned", old)
+        .execution_options(synchronize_session=False)
+    )

@@ -1,0 +1,65 @@
+"""What the registry's own garbage collector says, in the words of 2.8 and 3.x alike."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+
+from ..names import DIGEST
+
+#: So many digests are kept to be measured; of more, only the number is known.
+MAX_DIGESTS = 200_000
+#: Of what it says, apart from what it marks: the first lines and the last.
+FIRST, LAST = 150, 150
+LONGEST_LINE = 400
+_MARKED = re.compile(r"\S+: marking (?:manifest|blob) ")
+_MANIFEST = re.compile(r"\S+: marking manifest ")
+_BLOB = re.compile(rf"blob eligible for deletion: ({DIGEST})\s*")
+_SUM = re.compile(r"\d+ blobs marked, (\d+) blobs and \d+ manifests eligible for deletion\s*")
+
+
+class Collected:
+    """Reads the collector's output line by line, and keeps what people and pages need.
+
+    Attributes:
+        marked: manifests in use, so far.
+        digests: blobs that nothing needs, up to MAX_DIGESTS.
+    """
+
+    def __init__(self) -> None:
+        self.marked = 0
+        self.digests: set[str] = set()
+        self._said: int | None = None
+        self._first: list[str] = []
+        self._last: deque[str] = deque(maxlen=LAST)
+        self._left_out = 0
+
+    def read(self, line: str) -> None:
+        """Take one line of output or of errors."""
+        if _MARKED.match(line):
+            self.marked += bool(_MANIFEST.match(line))
+            return
+        if (blob := _BLOB.fullmatch(line)) and len(self.digests) < MAX_DIGESTS:
+            self.digests.add(blob[1])
+        if total := _SUM.fullmatch(line):
+            self._said = int(total[1])
+        if line.strip():
+            self._keep(line.rstrip()[:LONGEST_LINE].replace("\x00", ""))
+
+    def _keep(self, line: str) -> None:
+        if len(self._first) < FIRST:
+            self._first.append(line)
+            return
+        self._left_out += len(self._last) == LAST
+        self._last.append(line)
+
+    @property
+    def blobs(self) -> int:
+        """How many blobs nothing needs: as it says itself, or as it listed them."""
+        return len(self.digests) if self._said is None else self._said
+
+    @property
+    def text(self) -> str:
+        """What it said, but for what it marked; of much, the beginning and the end."""
+        left_out = [f"… {self._left_out} lines are left out …"] if self._left_out else []
+        return "\n".join([*self._first, *left_out, *self._last])

@@ -1,0 +1,66 @@
+"""A garbage collection of the registry: how far it is, and what came of it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from .base import Base, UTCDateTime, utc_now
+
+
+class Collection(Base):
+    """One run of the registry's collector, or a dry run of it, carried out by the worker.
+
+    It *waits* for a worker, *drains* behind its fence until no bearer token from before can
+    be used, and then the collector is *running*. A dry run needs no fence.
+    """
+
+    __tablename__ = "collections"
+    __table_args__ = (
+        CheckConstraint(
+            "state IN ('waiting', 'draining', 'running', 'done', 'failed', 'cancelled')",
+            name="state",
+        ),
+        CheckConstraint("slot = 1", name="slot"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    dry_run: Mapped[bool]
+    state: Mapped[str] = mapped_column(String(10), default="waiting")
+    #: 1 until it has ended: there is one such row at most.
+    slot: Mapped[int | None] = mapped_column(unique=True, default=1)
+    requested_by: Mapped[str] = mapped_column(String(255))
+    fence_id: Mapped[int | None] = mapped_column(ForeignKey("fences.id", ondelete="SET NULL"))
+    #: When the last bearer token from before the fence has ended.
+    quiet_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    cancel_wanted: Mapped[bool] = mapped_column(default=False)
+    #: As of a removal: who is at it, and until when that is believed.
+    lease_until: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    lease_owner: Mapped[str | None] = mapped_column(String(32))
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
+    collector_started_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    finished_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    #: Manifests that the collector has found in use so far.
+    marked: Mapped[int] = mapped_column(default=0)
+    #: Blobs that nothing needs; None until the collector said so.
+    blobs: Mapped[int | None]
+    #: Their bytes, as far as the index knows them; for ``unmeasured`` of them it does not.
+    freed: Mapped[int | None] = mapped_column(BigInteger)
+    unmeasured: Mapped[int] = mapped_column(default=0)
+    #: What the collector said, shortened.
+    output: Mapped[str] = mapped_column(Text, default="")
+    problem: Mapped[str] = mapped_column(Text, default="")
+
+    @property
+    def is_active(self) -> bool:
+        """Whether a worker has it, or will."""
+        return self.slot is not None
+
+    @property
+    def took(self) -> str:
+        """How long all of it took, as hours, minutes and seconds; "" until it has ended."""
+        if self.finished_at is None:
+            return ""
+        return str(self.finished_at - self.created_at).partition(".")[0]

@@ -1,0 +1,50 @@
+"""A copy of tags in another repository: its plan, how far it got, and what came of it."""
+
+from __future__ import annotations
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from .base import Base, bytewise
+from .work import STATES, Work, WorkLine
+
+
+class Copy(Work, Base):
+    """A planned copy of tags, carried out by the worker.
+
+    ``source`` and ``target`` are repositories. The project is that of the target: there is
+    where something changes.
+    """
+
+    __tablename__ = "copies"
+    __table_args__ = (
+        CheckConstraint("kind IN ('tag', 'tags', 'image')", name="kind"),
+        CheckConstraint(STATES, name="state"),
+        Index("ix_copies_state_id", "state", "id"),
+        Index("ix_copies_project_id_id", "project_id", "id"),
+        Index("ix_copies_source_id", "source", "id"),
+    )
+
+    source: Mapped[str] = mapped_column(bytewise(255))
+    #: Both by path as well: a project may go meanwhile, and what was done stays told.
+    source_project: Mapped[str] = mapped_column(bytewise(255))
+    project_path: Mapped[str] = mapped_column(bytewise(255))
+    project_id: Mapped[int | None] = mapped_column(ForeignKey("places.id", ondelete="SET NULL"))
+
+    lines: Mapped[list[CopyLine]] = relationship(order_by="CopyLine.number", viewonly=True)
+
+    @property
+    def deed(self) -> str:
+        """What the audit calls it."""
+        return "copy"
+
+
+class CopyLine(WorkLine, Base):
+    """One step of a copy: which tag, and what came of it."""
+
+    __tablename__ = "copy_lines"
+    __table_args__ = (Index("ix_copy_lines_copy_id_outcome", "copy_id", "outcome"),)
+
+    work_id: Mapped[int] = mapped_column(
+        "copy_id", ForeignKey("copies.id", ondelete="CASCADE"), primary_key=True
+    )

@@ -1,0 +1,119 @@
+"""A path on its way to another one: the move, its repositories, and the old name afterwards."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from .base import Base, UTCDateTime, bytewise, utc_now
+
+#: A worker has it, or will; in this order.
+ACTIVE = ("waiting", "copying", "fenced", "settling", "verifying", "undoing", "retiring")
+#: Nobody else may have the new path, and the old one is where it always was.
+BEFORE_SWITCH = ("waiting", "copying", "fenced", "settling", "verifying", "undoing", "failed")
+#: The move is under way to the switch, and can be called off.
+CANCELLABLE = ("planned", "waiting", "copying", "fenced", "settling", "verifying", "failed")
+
+
+class Move(Base):
+    """A namespace, a project or an image that gets another path, with all its repositories.
+
+    Before the switch (``switched_at``) it can be cancelled. In *grace* the old path can still
+    be pulled; ``grace_until`` is None where it stays until somebody decides. ``problem`` says
+    why it stopped, or what holds it back.
+    """
+
+    __tablename__ = "moves"
+    __table_args__ = (
+        CheckConstraint("kind IN ('image', 'project', 'namespace')", name="kind"),
+        CheckConstraint(
+            "state IN ('planned', 'waiting', 'copying', 'fenced', 'settling', 'verifying', "
+            "'grace', 'retiring', 'undoing', 'done', 'failed', 'cancelled')",
+            name="state",
+        ),
+        Index("ix_moves_state_id", "state", "id"),
+        Index("ix_moves_place_id_id", "place_id", "id"),
+        Index("ix_moves_new_project_id_id", "new_project_id", "id"),
+        Index("ix_moves_source", "source"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(String(10))
+    source: Mapped[str] = mapped_column(bytewise(255))
+    target: Mapped[str] = mapped_column(bytewise(255))
+    #: What moves; of an image, the project that it leaves.
+    place_id: Mapped[int | None] = mapped_column(ForeignKey("places.id", ondelete="SET NULL"))
+    #: Of an image, the project that it goes to.
+    new_project_id: Mapped[int | None] = mapped_column(ForeignKey("places.id", ondelete="SET NULL"))
+    requested_by: Mapped[str] = mapped_column(String(255))
+    state: Mapped[str] = mapped_column(String(10), default="planned")
+    problem: Mapped[str] = mapped_column(Text, default="")
+    preview: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+    cancel_wanted: Mapped[bool] = mapped_column(default=False)
+    #: What the new path has no more may go at the old one too: somebody saw the list.
+    retire_all: Mapped[bool] = mapped_column(default=False)
+    lease_until: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    lease_owner: Mapped[str | None] = mapped_column(String(32))
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
+    switched_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    grace_until: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    finished_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+
+    @property
+    def is_active(self) -> bool:
+        """Whether a worker has it, or will."""
+        return self.state in ACTIVE
+
+    @property
+    def is_cancellable(self) -> bool:
+        """Whether it can be called off: nothing was switched yet."""
+        return self.state in CANCELLABLE and not self.cancel_wanted
+
+
+class MovedRepository(Base):
+    """One repository of a move: where from, where to, and how far it is."""
+
+    __tablename__ = "moved_repositories"
+    __table_args__ = (
+        CheckConstraint(
+            "state IN ('planned', 'copied', 'settled', 'verified', 'retired', 'kept', 'undone')",
+            name="state",
+        ),
+    )
+
+    move_id: Mapped[int] = mapped_column(
+        ForeignKey("moves.id", ondelete="CASCADE"), primary_key=True
+    )
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    source: Mapped[str] = mapped_column(bytewise(255))
+    target: Mapped[str] = mapped_column(bytewise(255))
+    state: Mapped[str] = mapped_column(String(10), default="planned")
+    #: The new name was found empty: what is there since is ours.
+    begun: Mapped[bool] = mapped_column(default=False)
+    tag_count: Mapped[int] = mapped_column(default=0)
+    #: Tags that were gone through, of those.
+    done: Mapped[int] = mapped_column(default=0)
+    #: What each tag stood for when it was copied last.
+    copied: Mapped[dict[str, str]] = mapped_column(JSON, default=dict, deferred=True)
+    detail: Mapped[str] = mapped_column(Text, default="")
+    #: The removal that empties one of the two names.
+    removal_id: Mapped[int | None] = mapped_column(ForeignKey("removals.id", ondelete="SET NULL"))
+
+
+class FormerPath(Base):
+    """An old name that can still be pulled, and by which nobody pushes any more.
+
+    It covers everything below it too, unless ``exact``, as of an image. ``now`` follows
+    every later move.
+    """
+
+    __tablename__ = "former_paths"
+
+    path: Mapped[str] = mapped_column(bytewise(255), primary_key=True)
+    exact: Mapped[bool] = mapped_column(default=False)
+    now: Mapped[str] = mapped_column(bytewise(255), index=True)
+    until: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    move_id: Mapped[int] = mapped_column(ForeignKey("moves.id", ondelete="CASCADE"), index=True)

@@ -1,0 +1,100 @@
+"""Who may move what where; for pages, the API and whoever confirms a plan."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime, timedelta
+
+from flask import current_app
+
+from ..access import Principal, Right, Role, decide, standing
+from ..audit import Actor
+from ..catalog import fences
+from ..catalog.moving import moves
+from ..catalog.moving.names import fence_of
+from ..catalog.moving.plan import plan_image, plan_place
+from ..errors import Denied, Invalid
+from ..extensions import db
+from ..models import ContainerImage, Move, Place, Project
+from ..names import NameInvalid, Path
+from .service import require_unclaimed
+
+
+def plan(
+    actor: Actor,
+    who: Principal,
+    place: Place,
+    image: ContainerImage | None,
+    target: str,
+    *,
+    role: Role | None,
+) -> Move:
+    """Plan that a place, or one of its images, gets another path, and store the plan.
+
+    The caller has loaded place and image with the right to remove them there.
+
+    Args:
+        role: of whoever asks, in the place, for protection rules.
+
+    Raises:
+        Invalid, Clash: as plan_place() and plan_image().
+        Denied: they may create nothing where it is to go.
+    """
+    if image is None:
+        _require_create(who, target)
+        planned = plan_place(place, target)
+    else:
+        _require_push(who, target)
+        assert isinstance(place, Project)  # noqa: S101 - narrows the type
+        planned = plan_image(image, place, target, role)
+    return moves.keep_plan(actor, planned, place)
+
+
+def require_rights(who: Principal, move: Move) -> None:
+    """Raise Denied for whoever may not do what a plan says, here or where it goes."""
+    wanted = Right.DELETE if move.kind == "image" else Right.REMOVE
+    decision = decide(who, standing(db.session(), who, move.source), wanted)
+    if not decision.allowed:
+        raise Denied(f"Not allowed: {decision.rule}.")
+    require = _require_push if move.kind == "image" else _require_create
+    try:
+        require(who, move.target)
+    except Invalid as error:
+        raise Denied(" ".join(error.errors.values())) from None
+
+
+def _require_create(who: Principal, target: str) -> None:
+    """Refuse whoever may not create there. What they may not see is as what is not there."""
+    try:
+        above = Path(target).parent
+    except NameInvalid:
+        return  # said in the words of the grammar, by the plan
+    if above is None:
+        if not who.is_admin:
+            require_unclaimed(target)
+        return
+    here = standing(db.session(), who, above)
+    if not decide(who, here, Right.CREATE).allowed:
+        message = f"There is no namespace “{above}” in which you may create something."
+        raise Invalid("Nothing was planned.", {"target": message})
+
+
+def _require_push(who: Principal, target: str) -> None:
+    here = standing(db.session(), who, target)
+    if here.project is None or not decide(who, here, Right.PUSH).allowed:
+        message = f"There is no project that owns “{target}” and to which you may push."
+        raise Invalid("Nothing was planned.", {"target": message})
+
+
+def quiet_at(move: Move) -> datetime | None:
+    """Return when the last token from before has ended, while a move waits for that."""
+    if move.state != "fenced":
+        return None
+    fence = fence_of(db.session(), move.source)
+    return fences.quiet_from(fence) if fence is not None else None
+
+
+def minutes() -> int:
+    """Return for how many minutes nobody can push, about."""
+    lifetime = timedelta(seconds=current_app.config["SETTINGS"].token_lifetime)
+    return math.ceil((lifetime + fences.GRACE) / timedelta(minutes=1))

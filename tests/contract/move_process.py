@@ -1,0 +1,57 @@
+"""A worker that dies like one in the middle of a move: ``… ID method number lifetime``.
+
+It ends itself, -9, at the start of the given call of a function: one of the client of the
+registry, of the phases (``work``), or of what they do with one repository (``transfer``).
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from config import Config
+from registry_ui import create_app
+from registry_ui.catalog import fences
+from registry_ui.catalog.moving import work
+
+
+def dying(call: Callable[..., Any], number: int) -> Callable[..., Any]:
+    """Return a function that ends this process when it is called for that time."""
+    count = itertools.count(1)
+
+    def call_or_die(*args: Any, **kwargs: Any) -> Any:
+        if next(count) == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return call(*args, **kwargs)
+
+    return call_or_die
+
+
+def main() -> None:
+    move_id, where, number, lifetime = sys.argv[1:]
+    fences.GRACE = timedelta(seconds=1)
+    app = create_app(replace(Config.from_environ(), token_lifetime=int(lifetime)))
+    room, _, name = where.rpartition(".")
+    owner: Any = {
+        "client": app.extensions["registry"],
+        "work": work,
+        "transfer": work.transfer,
+    }[room]
+    setattr(owner, name, dying(getattr(owner, name), int(number)))
+    if room == "work":
+        # The phases were looked up by name when the module was read.
+        for state, phase in work.PHASES.items():
+            if phase.__name__ == name:
+                work.PHASES[state] = getattr(owner, name)
+    with app.app_context():
+        work.run(int(move_id))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,370 @@
+"""Copies that people ask for: planned, carried out, told; on every major version."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+from sqlalchemy import update
+
+from registry_ui.catalog import fences
+from registry_ui.catalog.copying import copies
+from registry_ui.catalog.fences import EVERYWHERE, lift_fence, raise_fence
+from registry_ui.demo.artifacts import attestation, chart, signature, signature_tag
+from registry_ui.demo.images import DOCKER, index
+from registry_ui.extensions import db, writing
+from registry_ui.jobs import resume
+from registry_ui.models import AuditEntry, Copy, CopyLine, Membership, Push, TagMoment
+from tests.support.html import Page
+from tests.support.live import LiveSite, environ_of, tiny
+
+pytestmark = pytest.mark.contract
+
+AMD, ARM = tiny("amd"), tiny("arm", platform="linux/arm64")
+BOTH = index([AMD, ARM, attestation(AMD), attestation(ARM, artifact=True)])
+CHART = chart({"name": "web", "version": "1.0.0"}, {"templates/a.yaml": "a"})
+PROOF = signature(BOTH, "somewhere")
+TAGS = {
+    "1.0": BOTH,
+    "latest": BOTH,
+    "docker": index([tiny("d1", family=DOCKER), tiny("d2", family=DOCKER)], family=DOCKER),
+    "plain": tiny("plain"),
+    "chart": CHART,
+    signature_tag(BOTH): PROOF,
+}
+LIVE = {tag: manifest.digest for tag, manifest in TAGS.items()}
+
+
+class Market:
+    """A shop to copy from, a stall to copy to, and alice, who may both."""
+
+    def __init__(self, site: LiveSite) -> None:
+        self.site = site
+        self.source = f"{site.shop}/web"
+        self.stall = f"{site.root}/deep/er/stall"
+        self.target = f"{self.stall}/a/b/web"
+        site.project(self.stall)
+        site.user("alice")
+        site.member(site.shop, "alice", "reporter")
+        site.member(self.stall, "alice", "developer")
+
+    def form(self, image: str = "web") -> str:
+        return f"/{self.site.shop}/-/images/{image}/-/copy"
+
+    def plan(self, *chosen: str, status: int = 302, by: str = "alice", **more: str):
+        """Send the form; return the row of the plan, or the page with the errors."""
+        data = {"project": self.stall, "image": "a/b/web", "attached": "1", **more}
+        data |= {"chosen": list(chosen)} if chosen else {"all": "1"}
+        answer = self.site.browser(by).post(self.form(), data)
+        assert answer.status_code == status, answer.text
+        if status != 302:
+            return Page(answer.text)
+        return self.copy(int(answer.location.rpartition("/")[2]))
+
+    def copy(self, number: int) -> Copy:
+        found: Copy = self.site.row(Copy, id=number)
+        return found
+
+    def confirm(self, plan: Copy, by: str = "alice", **more: str) -> Copy:
+        """Confirm a plan; in tests the worker is at it at once."""
+        address = f"/{self.stall}/-/copies/{plan.id}/confirm"
+        answer = self.site.browser(by).post(address, more)
+        assert answer.status_code == 302, answer.text
+        return self.copy(plan.id)
+
+    def start(self, plan: Copy) -> None:
+        """Confirm a plan, without a worker."""
+        with self.site.app.app_context():
+            copies.start_planned(copies.Actor("alice"), plan.id, overwrite=False)
+
+    def outcomes(self, copy: Copy) -> dict[str, str]:
+        """What came of each tag, by its name at the target."""
+        lines = self.site.rows(CopyLine, work_id=copy.id)
+        return {line.reference.rpartition(":")[2]: line.outcome for line in lines}
+
+    def details(self, copy: Copy) -> str:
+        return " ".join(line.detail for line in self.site.rows(CopyLine, work_id=copy.id))
+
+
+@pytest.fixture
+def market(shop: LiveSite) -> Market:
+    made = Market(shop)
+    shop.push_and_index(made.source, TAGS)
+    return made
+
+
+def test_an_image_is_copied_with_all_platforms_and_signatures_digest_by_digest(market):
+    plan = market.plan()
+    assert market.site.pusher.tags(market.target) == []
+    assert plan.state == "planned"
+    assert {tag["state"] for tag in plan.preview["tags"]} == {"new"}
+    assert plan.preview["referrers"] == [signature_tag(BOTH)]
+    assert plan.preview["new_size"] == plan.preview["size"] > 0
+    done = market.confirm(plan)
+    assert done.state == "done"
+    assert set(market.outcomes(done).values()) == {"copied"}
+    assert market.site.live(market.target) == LIVE
+    for manifest in TAGS.values():
+        for part in manifest.walk():
+            assert market.site.pusher.pull(market.target, part.digest) == part.data
+    assert market.site.live(market.source) == LIVE
+
+
+def test_the_index_knows_the_copied_tags_at_once(market):
+    plan = market.plan("1.0")
+    market.confirm(plan)
+    assert market.site.index(market.target) == {
+        "1.0": BOTH.digest,
+        signature_tag(BOTH): PROOF.digest,
+    }
+    moment = market.site.rows(TagMoment, tag="1.0", action="copied")[0]
+    assert (moment.actor, moment.digest) == ("alice", BOTH.digest)
+    assert moment.source == f"{market.source}:1.0"
+    (push,) = market.site.rows(Push)
+    assert (push.actor, push.tag, push.source) == ("alice", "1.0", f"{market.source}:1.0")
+    entries = [entry.action for entry in market.site.rows(AuditEntry, actor="alice")]
+    assert [a for a in entries if "copy" in a] == ["copy", "tag.copy", "tag.copy", "copy.done"]
+
+
+def test_a_second_copy_finds_everything_there_and_the_plan_says_so(market):
+    market.confirm(market.plan())
+    again = market.plan()
+    assert again.preview["counts"] == {"same": 5}
+    assert again.preview["new_size"] == 0
+    client = market.site.app.extensions["registry"]
+    put = client.put_manifest
+    written = []
+    with market.site.patched("put_manifest", lambda *what: written.append(what) or put(*what)):
+        done = market.confirm(again)
+    assert written == []
+    assert set(market.outcomes(done).values()) == {"there already"}
+    assert len(market.site.rows(Push)) == 5
+
+
+def test_a_tag_is_promoted_under_another_name_in_the_same_image(market):
+    market.site.user("dev")
+    market.site.member(market.site.shop, "dev", "developer")
+    where = {"project": market.site.shop, "image": "web", "tag": "2.0", "by": "dev"}
+    plan = market.plan("1.0", **where)
+    address = f"/{market.site.shop}/-/copies/{plan.id}/confirm"
+    assert market.site.browser("dev").post(address).status_code == 302
+    assert market.site.live(market.source) == {**LIVE, "2.0": BOTH.digest}
+    page = market.plan("1.0", **{**where, "tag": "1.0"}, status=422)
+    assert "the tag itself" in page.text
+
+
+def test_whoever_may_only_pull_can_not_promote_there(market):
+    page = market.plan("1.0", project=market.site.shop, image="web", tag="2.0", status=422)
+    assert "push needs Developer" in page.text
+
+
+def test_overwriting_needs_the_tick_and_is_named_in_the_plan(market):
+    market.site.push(market.target, {"plain": tiny("theirs"), "1.0": BOTH})
+    plan = market.plan("plain", "1.0", "chart")
+    assert plan.preview["counts"] == {"overwrites": 1, "new": 1, "same": 1}
+    page = market.site.page(f"/{market.stall}/-/copies/{plan.id}", "alice")
+    assert "would be overwritten" in page.text
+    done = market.confirm(plan)
+    assert market.outcomes(done) == {"plain": "kept", "1.0": "there already", "chart": "copied"}
+    assert market.site.live(market.target)["plain"] == tiny("theirs").digest
+    done = market.confirm(market.plan("plain"), overwrite="1")
+    assert market.outcomes(done) == {"plain": "copied"}
+    assert market.site.live(market.target)["plain"] == tiny("plain").digest
+
+
+def test_a_rule_at_the_target_refuses_in_the_plan_and_again_when_it_is_done(market):
+    market.site.push(market.target, {"1.0": tiny("theirs")})
+    market.site.rule(market.stall, "1.*")
+    market.site.rule(market.stall, "lat*", "maintainer")
+    plan = market.plan("1.0", "latest", "plain")
+    why = {tag["tag"]: tag["why"] for tag in plan.preview["tags"]}
+    assert why["1.0"] == f"tag 1.0 is immutable in {market.target}"
+    assert "needs Maintainer" in why["latest"]
+    market.site.rule(market.stall, "pla*", "maintainer")
+    done = market.confirm(plan, overwrite="1")
+    assert market.outcomes(done) == {"plain": "kept"}
+    assert "protected" in market.details(done)
+    assert market.site.live(market.target) == {"1.0": tiny("theirs").digest}
+
+
+def test_a_source_tag_that_was_pushed_since_the_plan_is_left_alone(market):
+    plan = market.plan("plain", "1.0")
+    market.site.push(market.source, {"plain": tiny("newer")})
+    done = market.confirm(plan)
+    assert market.outcomes(done) == {"plain": "kept", "1.0": "copied"}
+    assert "since the plan" in market.details(done)
+    assert "plain" not in market.site.live(market.target)
+
+
+def test_a_target_tag_that_was_pushed_since_the_plan_is_never_overwritten(market):
+    plan = market.plan("plain", "1.0")
+    market.site.push(market.target, {"plain": tiny("theirs")})
+    done = market.confirm(plan, overwrite="1")
+    assert market.outcomes(done)["plain"] == "kept"
+    assert market.site.live(market.target)["plain"] == tiny("theirs").digest
+
+
+def test_a_push_to_the_target_while_its_layers_are_mounted_wins(market):
+    plan = market.plan("plain")
+    client = market.site.app.extensions["registry"]
+    put = client.put_manifest
+
+    def push_first(repository, reference, *what):
+        if ":" in str(reference):
+            market.site.push(market.target, {"plain": tiny("theirs")})
+        return put(repository, reference, *what)
+
+    with market.site.patched("put_manifest", push_first):
+        done = market.confirm(plan)
+    assert market.outcomes(done) == {"plain": "kept"}
+    assert market.site.live(market.target)["plain"] == tiny("theirs").digest
+
+
+def test_pushes_of_the_source_meanwhile_lose_nothing(market):
+    """Somebody pushes a tag again and again: what is copied was at the source, and is whole."""
+    stop = threading.Event()
+    versions = [tiny(f"v{n}") for n in range(40)]
+
+    def push() -> None:
+        for manifest in versions:
+            if stop.is_set():
+                return
+            market.site.push(market.source, {"moving": manifest})
+
+    market.site.push_and_index(market.source, {"moving": tiny("first")})
+    pushing = threading.Thread(target=push)
+    pushing.start()
+    try:
+        for _ in range(4):
+            market.confirm(market.plan("moving"), overwrite="1")
+    finally:
+        stop.set()
+        pushing.join()
+    found = market.site.live(market.target).get("moving")
+    known = {manifest.digest for manifest in [*versions, tiny("first")]}
+    assert found is None or found in known
+
+
+@pytest.mark.parametrize(
+    ("method", "number"),
+    [("mount_blob", 1), ("put_manifest", 1), ("put_manifest", 5), ("put_manifest", 6), ("head", 9)],
+)
+def test_killed_in_the_middle_the_next_worker_goes_on(market, method, number):
+    plan = market.plan()
+    market.start(plan)
+    killed(market.site, plan.id, method, number)
+    assert market.copy(plan.id).state == "running"
+    with market.site.app.app_context():
+        db.session.execute(update(Copy).values(lease_until=None))
+        db.session.commit()
+        resume()
+    assert market.copy(plan.id).state == "done"
+    assert set(market.outcomes(plan).values()) == {"copied"}
+    assert market.site.live(market.target) == market.site.index(market.target) == LIVE
+    # Each was told once, also the one at which the first worker died.
+    assert sorted(push.tag for push in market.site.rows(Push)) == sorted(
+        tag for tag in TAGS if not tag.startswith("sha256-")
+    )
+
+
+def killed(site: LiveSite, started: int, method: str, number: int) -> None:
+    """Run a copy in a process that kills itself, -9, after some calls to the registry."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.contract.copy_process", str(started), method, str(number)],
+        env=environ_of(site.config),
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+
+
+def test_who_loses_the_right_in_between_stops_it(market):
+    plan = market.plan()
+    with market.site.app.app_context():
+        db.session.execute(update(Membership).values(role=20))
+        db.session.commit()
+        copies.start_planned(copies.Actor("alice"), plan.id, overwrite=False)
+        copies.run(plan.id)
+    assert market.copy(plan.id).state == "failed"
+    assert "may not copy this any more" in market.details(plan)
+    assert market.site.pusher.tags(market.target) == []
+
+
+def test_who_is_no_member_of_the_source_any_more_stops_it(market):
+    plan = market.plan()
+    market.start(plan)
+    with market.site.session() as session:
+        alice = market.site.row(Membership, role=20)
+        session.delete(session.get(Membership, alice.id))
+        session.commit()
+    with market.site.app.app_context():
+        copies.run(plan.id)
+    assert market.copy(plan.id).state == "failed"
+    assert market.site.pusher.tags(market.target) == []
+
+
+@pytest.mark.parametrize("where", ["everywhere", "target"])
+def test_it_waits_behind_a_fence_and_goes_on_by_itself(market, where):
+    with market.site.app.app_context(), writing() as session:
+        path = EVERYWHERE if where == "everywhere" else market.stall
+        fence = raise_fence(session, path, "collection").id
+    plan = market.plan("plain")
+    waiting = market.confirm(plan)
+    assert waiting.state == "waiting"
+    page = market.site.page(f"/{market.stall}/-/copies/{plan.id}", "alice")
+    assert "Waits until the garbage collection is over" in page.text
+    assert market.site.pusher.tags(market.target) == []
+    with market.site.app.app_context():
+        with writing() as session:
+            lift_fence(session, fence)
+        resume()
+    assert market.copy(plan.id).state == "done"
+
+
+def test_it_can_be_cancelled_before_and_in_between(market):
+    plan = market.plan()
+    assert (
+        market.site.browser("alice").post(f"/{market.stall}/-/copies/{plan.id}/cancel").status_code
+        == 302
+    )
+    assert market.copy(plan.id).state == "cancelled"
+    plan = market.plan()
+    client = market.site.app.extensions["registry"]
+    put = client.put_manifest
+    browser = market.site.browser("maintainer")
+    market.site.member(market.stall, "maintainer", "developer")
+
+    def cancel_first(*what):
+        with market.site.session() as session:
+            session.execute(update(Copy).where(Copy.id == plan.id).values(cancel_wanted=True))
+            session.commit()
+        return put(*what)
+
+    with market.site.patched("put_manifest", cancel_first):
+        done = market.confirm(plan)
+    assert done.state == "cancelled"
+    assert len(market.site.live(market.target)) < len(LIVE)
+    assert browser.get(f"/{market.stall}/-/copies/{plan.id}").status_code == 200
+
+
+def test_a_collection_waits_for_a_copy_that_is_under_way(market):
+    plan = market.plan()
+    market.start(plan)
+    with market.site.session() as session:
+        assert fences.writers_until(session) is None
+    client = market.site.app.extensions["registry"]
+    put, seen = client.put_manifest, []
+
+    def look(*what):
+        with market.site.session() as session:
+            seen.append(fences.writers_until(session))
+        return put(*what)
+
+    with market.site.patched("put_manifest", look), market.site.app.app_context():
+        copies.run(plan.id)
+    assert seen
+    assert None not in seen

@@ -1,0 +1,377 @@
+"""Garbage collection of a registry that runs: what goes, what stays, who waits, what a kill does.
+
+No client of these tests uses a bearer token from before a fence, so the time in which it could
+be used is cut short: one second of life, and no grace.
+"""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import subprocess
+import sys
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import update
+
+from config import ROOT
+from registry_ui.catalog import collecting, collections, fences
+from registry_ui.catalog.collector import is_gone
+from registry_ui.catalog.deletion import plan_tag
+from registry_ui.demo.images import DOCKER, index
+from registry_ui.extensions import db
+from registry_ui.jobs import resume
+from registry_ui.models import Collection, Fence, Removal
+from registry_ui.names import TagName
+from tests.contract.conftest import PATIENCE
+from tests.support import registry as registries
+from tests.support.live import LiveSite, Pusher, environ_of, tiny
+from tests.support.processes import until
+from tests.web.support import ACTOR, PASSWORD
+
+pytestmark = [
+    pytest.mark.contract,
+    pytest.mark.parametrize("storage", ["postgresql"], indirect=True),
+]
+
+ONE, DOOMED = tiny("one"), tiny("doomed", family=DOCKER)
+BOTH = index([tiny("amd"), tiny("arm", platform="linux/arm64")])
+TAGS = {"one": ONE, "doomed": DOOMED, "both": BOTH}
+#: Of the doomed image: its manifest, its config and its layer.
+GOES = {blob.digest: len(blob.data) for blob in (DOOMED, *DOOMED.blobs)}
+STAYS = {manifest.digest: manifest for manifest in (ONE, BOTH, *BOTH.children)}
+
+
+@pytest.fixture
+def site(make_app, own_registry, monkeypatch, tmp_path) -> LiveSite:
+    """A site whose registry runs, with an image of three tags; the collector is the real one.
+
+    It waits for a file, where the test wants to see it run.
+    """
+    monkeypatch.setattr(fences, "GRACE", timedelta(0))
+    (tmp_path / "go").touch()
+    script = tmp_path / "collector"
+    wait = f'while [ ! -e {tmp_path}/go ]; do sleep 0.05; done; echo started; exec "$@"'
+    script.write_text(f"#!/bin/sh\n{wait}\n")
+    script.chmod(0o700)
+    real = (registries.binary(own_registry.version), "garbage-collect")
+    app = make_app(
+        var=tmp_path,
+        registry_url=own_registry.url,
+        registry_host=f"localhost:{own_registry.port}",
+        registry_timeout=PATIENCE,
+        token_lifetime=1,
+        gc_command=(str(script), *real, str(own_registry.home / "config.yml")),
+    )
+    made = LiveSite(app, own_registry)
+    made.open_shop()
+    made.push_and_tell(f"{made.shop}/app", TAGS)
+    return made
+
+
+def app_of(site) -> str:
+    return f"{site.shop}/app"
+
+
+def on_disk(site) -> set[str]:
+    """The digests of all blobs that the registry keeps."""
+    blobs = site.registry.home / "data" / "docker" / "registry" / "v2" / "blobs"
+    return {f"sha256:{data.parent.name}" for data in blobs.glob("sha256/*/*/data")}
+
+
+def hold_back(site) -> None:
+    """Let the collector wait for go_on()."""
+    (site.config.var / "go").unlink()
+
+
+def go_on(site) -> None:
+    (site.config.var / "go").touch()
+
+
+def remove_doomed(site) -> None:
+    done = site.run(site.start(plan_tag, app_of(site), TagName("doomed")))
+    assert done.state == "done"
+
+
+def begin(site, *, dry_run=False) -> int:
+    with site.app.app_context():
+        return collections.begin(ACTOR, dry_run=dry_run).id
+
+
+def run(site, collection_id: int) -> Collection:
+    with site.app.app_context():
+        collecting.run(collection_id)
+    return site.row(Collection, id=collection_id)
+
+
+def collected(site, *, dry_run=False) -> Collection:
+    row = run(site, begin(site, dry_run=dry_run))
+    assert row.state == "done", (row.problem, row.output)
+    return row
+
+
+def assert_whole(site, repository: str) -> None:
+    """Everything that stays is there to the last blob, also below the index."""
+    pusher = Pusher(site.registry.url, site.pusher.signer)
+    for digest, manifest in STAYS.items():
+        assert pusher.digest(repository, digest) == digest
+        assert {blob.digest for blob in manifest.blobs} <= on_disk(site)
+    assert pusher.digests(repository) == {"one": ONE.digest, "both": BOTH.digest}
+
+
+# -- what goes and what stays ----------------------------------------------------
+
+
+def test_a_dry_run_counts_and_measures_what_would_go_and_touches_nothing(site):
+    remove_doomed(site)
+    before = on_disk(site)
+    row = collected(site, dry_run=True)
+    assert on_disk(site) == before
+    # A placeholder of 2.8 is two blobs more, of which the index knows nothing.
+    placeholder = 2 if site.registry.version == "2.8" else 0
+    assert (row.blobs, row.unmeasured) == (len(GOES) + placeholder, placeholder)
+    assert row.freed == sum(GOES.values())
+    assert row.marked >= len(STAYS)
+    assert site.rows(Fence) == []
+    for digest in GOES:
+        assert f"blob eligible for deletion: {digest}" in row.output
+    assert "marking" not in row.output
+
+
+def test_what_no_tag_leads_to_goes_and_all_else_stays_whole(site):
+    remove_doomed(site)
+    assert on_disk(site) >= GOES.keys()
+    row = collected(site)
+    assert GOES.keys() & on_disk(site) == set()
+    assert row.blobs >= len(GOES)
+    assert_whole(site, app_of(site))
+    assert site.rows(Fence) == []
+
+
+def test_what_was_collected_can_be_pushed_again_without_a_restart(site):
+    """The configuration that we write has no cache of what blobs there are."""
+    remove_doomed(site)
+    collected(site)
+    again = Pusher(site.registry.url, site.pusher.signer)
+    again.push(app_of(site), {"doomed": DOOMED})
+    assert again.digest(app_of(site), "doomed") == DOOMED.digest
+    assert on_disk(site) >= GOES.keys()
+
+
+def test_a_second_collection_finds_nothing_more(site):
+    remove_doomed(site)
+    collected(site)
+    row = collected(site)
+    assert (row.blobs, row.freed, row.unmeasured) == (0, 0, 0)
+
+
+# -- who waits -------------------------------------------------------------------
+
+
+class Worker:
+    """A worker of its own, which can be killed."""
+
+    def __init__(self, site, collection_id: int) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.contract.collection_process", str(collection_id)],
+            cwd=ROOT,
+            env={
+                **environ_of(site.config),
+                "REGISTRY_UI_GC_COMMAND": shlex.join(site.config.gc_command),
+            },
+        )
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(10)
+
+
+@pytest.fixture
+def started(site):
+    """Start a collection in a worker of its own; it is ended with the test."""
+    workers = []
+
+    def start(*, dry_run=False) -> tuple[int, Worker]:
+        collection_id = begin(site, dry_run=dry_run)
+        workers.append(Worker(site, collection_id))
+        return collection_id, workers[-1]
+
+    yield start
+    for worker in workers:
+        worker.kill()
+
+
+def state(site) -> str:
+    return site.rows(Collection)[-1].state
+
+
+def scope_of(site) -> str:
+    """What a Maintainer is granted who asks for everything."""
+    scope = f"repository:{app_of(site)}:*"
+    granted = site.granted(scope, auth=("maintainer", PASSWORD))
+    return granted.get(app_of(site), "")
+
+
+def resumed(site) -> None:
+    """Let the lease of a dead worker run out, and do what the schedule does."""
+    with site.app.app_context():
+        db.session.execute(update(Collection).values(lease_until=None))
+        db.session.commit()
+        resume()
+
+
+def test_while_it_runs_images_are_pulled_and_not_pushed_and_afterwards_all_is_as_before(
+    site, started
+):
+    remove_doomed(site)
+    hold_back(site)
+    _, worker = started()
+    until(lambda: state(site) == "running")
+    assert scope_of(site) == "pull"
+    assert site.live(app_of(site)) == {"one": ONE.digest, "both": BOTH.digest}
+    go_on(site)
+    until(lambda: state(site) == "done")
+    assert worker.process.wait(10) == 0
+    assert scope_of(site) == "pull,push,delete"
+    assert GOES.keys() & on_disk(site) == set()
+
+
+def test_the_collector_does_not_begin_before_the_last_token_has_ended(site):
+    collection_id = begin(site)
+    begun = []
+    with site.app.app_context():
+        fence_of = fences.raise_fence
+
+    def note(*arguments):
+        begun.append(fence_of(*arguments))
+        return begun[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fences, "raise_fence", note)
+        row = run(site, collection_id)
+    assert row.collector_started_at >= begun[0].quiet_at == row.quiet_at
+    assert row.quiet_at - begun[0].set_at == timedelta(seconds=1)
+
+
+def test_it_waits_for_a_removal_that_is_under_way_and_holds_up_the_next(site, started):
+    removal_id = site.start(plan_tag, app_of(site), TagName("doomed"))
+    busy = {"state": "running", "lease_until": fences.utc_now() + timedelta(minutes=1)}
+    site.change(Removal, busy, id=removal_id)
+    collection_id, worker = started()
+    until(lambda: state(site) == "draining")
+    until(lambda: fences.utc_now() > site.row(Collection, id=collection_id).quiet_at)
+    assert state(site) == "draining"
+    site.change(Removal, {"lease_until": None, "lease_owner": None}, id=removal_id)
+    assert site.run(removal_id) is None  # it lets a fence pass, and goes on later
+    until(lambda: state(site) == "done")
+    worker.process.wait(10)
+    assert DOOMED.digest in on_disk(site)
+    with site.app.app_context():
+        resume()
+    assert site.removal(removal_id).state == "done"
+
+
+# -- kill -9 ---------------------------------------------------------------------
+
+
+def test_killed_while_it_waits_another_worker_goes_on_behind_the_same_fence(site, started):
+    remove_doomed(site)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(collecting, "_is_quiet", dying)
+        collection_id = begin(site)
+        with site.app.app_context(), pytest.raises(Died):
+            collecting.run(collection_id)
+    assert state(site) == "draining"
+    fence = site.row(Fence)
+    assert scope_of(site) == "pull"
+    with site.app.app_context():
+        assert collecting.run(collection_id) is None  # as long as it may be alive
+    assert site.row(Fence).id == fence.id
+    resumed(site)
+    assert state(site) == "done"
+    assert site.rows(Fence) == []
+    assert GOES.keys() & on_disk(site) == set()
+
+
+class Died(BaseException):
+    """The worker ended here: nothing of it may handle this."""
+
+
+def dying(*_arguments):
+    raise Died
+
+
+def test_killed_while_the_collector_runs_that_ends_and_another_runs_once(site, started):
+    remove_doomed(site)
+    hold_back(site)
+    collection_id, worker = started()
+    lock = site.config.var / "collector.lock"
+    until(lambda: state(site) == "running" and not is_gone(lock))
+    worker.kill()
+    until(lambda: is_gone(lock), what="the collector's end")
+    assert (state(site), scope_of(site)) == ("running", "pull")
+    go_on(site)
+    resumed(site)
+    row = site.row(Collection, id=collection_id)
+    assert (row.state, row.problem, row.output.count("started")) == ("done", "", 1)
+    assert scope_of(site) == "pull,push,delete"
+    assert GOES.keys() & on_disk(site) == set()
+    assert_whole(site, app_of(site))
+
+
+def test_a_collector_that_outlived_its_worker_is_waited_for(site):
+    lock = site.config.var / "collector.lock"
+    left = subprocess.Popen(["flock", str(lock), "sleep", "2"])
+    until(lambda: not is_gone(lock))
+    row = collected(site, dry_run=True)
+    assert left.poll() == 0
+    assert row.output.count("started") == 1
+
+
+# -- cancelled -------------------------------------------------------------------
+
+
+def cancel(site, collection_id: int) -> None:
+    with site.app.app_context():
+        collections.cancel(ACTOR, collection_id)
+
+
+def test_cancelled_before_the_collector_began_the_fence_is_lifted_at_once(site, started):
+    remove_doomed(site)
+    before = on_disk(site)
+    site.change(Removal, {"state": "running", "lease_until": fences.utc_now() + timedelta(hours=1)})
+    collection_id, worker = started()
+    until(lambda: state(site) == "draining")
+    cancel(site, collection_id)
+    assert (state(site), site.rows(Fence), scope_of(site)) == ("cancelled", [], "pull,push,delete")
+    assert worker.process.wait(15) == 0
+    assert state(site) == "cancelled"
+    assert on_disk(site) == before
+
+
+def test_cancelled_while_the_collector_runs_it_is_ended_and_then_the_fence_lifted(site, started):
+    remove_doomed(site)
+    before = on_disk(site)
+    hold_back(site)
+    collection_id, worker = started()
+    lock = site.config.var / "collector.lock"
+    until(lambda: state(site) == "running" and not is_gone(lock))
+    cancel(site, collection_id)
+    until(lambda: state(site) == "cancelled")
+    assert is_gone(lock)
+    assert worker.process.wait(15) == 0
+    assert (site.rows(Fence), scope_of(site)) == ([], "pull,push,delete")
+    assert on_disk(site) == before
+
+
+def test_cancelled_with_its_worker_dead_it_ends_without_a_collector(site, started):
+    hold_back(site)
+    collection_id, worker = started()
+    until(lambda: state(site) == "running")
+    worker.kill()
+    cancel(site, collection_id)
+    assert site.rows(Fence) != []
+    resumed(site)
+    row = site.row(Collection, id=collection_id)
+    assert (row.state, row.output, site.rows(Fence)) == ("cancelled", "", [])

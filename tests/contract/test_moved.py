@@ -1,0 +1,241 @@
+"""After a move: old names, their end, what moved along; namespaces, and images between projects."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from registry_ui.jobs import retire_moved
+from registry_ui.models import (
+    AccessToken,
+    BinnedTag,
+    ContainerImage,
+    DailyCount,
+    FormerPath,
+    Move,
+    MovedRepository,
+    Push,
+    Tag,
+    UnassignedRepository,
+    utc_now,
+)
+from tests.contract.mover import ARM, DIGESTS, EVERYTHING, IMAGES, ONE, repository
+from tests.support.html import Page
+from tests.web.support import digest, event_of
+
+pytestmark = pytest.mark.contract
+
+
+@pytest.fixture
+def filled(mover):
+    mover.fill()
+    return mover
+
+
+# -- the old name ------------------------------------------------------------------
+
+
+def test_the_old_name_is_pulled_by_whom_the_new_one_is_and_pushed_by_nobody(filled):
+    web = f"{filled.shop}/web"
+    filled.moved(filled.market)
+    filled.user("stranger")
+    assert filled.grants(web, "maintainer") == "pull"
+    assert filled.grants(f"{filled.market}/web", "maintainer") == "pull,push,delete"
+    assert filled.grants(web, "stranger") == filled.grants(web, "") == ""
+    assert filled.live(web) == DIGESTS
+
+
+def test_pulls_of_the_old_name_count_for_the_image(filled):
+    web = f"{filled.shop}/web"
+    filled.moved(filled.market)
+    late = event_of("push", web, "late", digest=digest("b"), by="somebody")
+    filled.deliver(event_of("pull", web, "1.0", digest=ONE.digest, by="somebody"), late)
+    image = filled.row(ContainerImage, path=f"{filled.market}/web")
+    assert image.pull_count == 1
+    assert filled.row(Tag, image_id=image.id, name="late").digest == digest("b")
+    assert filled.rows(ContainerImage, path=web) == []
+
+
+def test_the_old_repositories_are_neither_unassigned_nor_new_images(filled):
+    filled.moved(filled.market)
+    filled.moved(f"{filled.market}/api", path=filled.market, name="web/api")
+    filled.reconcile_all()
+    noted = {row.path for row in filled.rows(UnassignedRepository)}
+    assert not [path for path in noted if path.startswith(filled.root)]
+    paths = {image.path for image in filled.rows(ContainerImage)}
+    assert paths == {filled.market, f"{filled.market}/web", f"{filled.market}/api"}
+
+
+def retired(mover, move_id, **data):
+    return mover.send(move_id, "retire", **data)
+
+
+def test_retired_the_old_images_are_gone_and_the_name_is_free(filled):
+    move_id = filled.moved(filled.market)
+    assert retired(filled, move_id).state == "done"
+    for name in IMAGES:
+        old, new = repository(filled.shop, name), repository(filled.market, name)
+        assert filled.pusher.tags(old) == []
+        assert filled.readable(old) == set()
+        assert filled.live(new) == filled.index(new) == DIGESTS
+        assert filled.readable(new) == EVERYTHING
+    assert filled.rows(FormerPath) == []
+    filled.project(filled.shop)
+    filled.push_and_tell(filled.shop, {"new": ARM})
+    assert filled.live(filled.shop) == {"new": ARM.digest}
+
+
+def test_after_its_time_the_old_name_goes_by_itself(filled):
+    move_id = filled.moved(filled.market)
+    with filled.app.app_context():
+        retire_moved()
+    assert filled.move(move_id).state == "grace"
+    filled.change(Move, {"grace_until": utc_now() - timedelta(seconds=1)}, id=move_id)
+    with filled.app.app_context():
+        retire_moved()
+    assert filled.move(move_id).state == "done"
+    assert filled.pusher.tags(f"{filled.shop}/web") == []
+
+
+def test_kept_longer_the_old_name_has_another_grace_time(filled):
+    move_id = filled.moved(filled.market)
+    before = filled.move(move_id).grace_until
+    assert filled.send(move_id, "keep", by="maintainer").grace_until == before + timedelta(days=30)
+    assert filled.row(FormerPath).until == before + timedelta(days=30)
+
+
+def test_what_the_new_name_has_no_more_stays_under_the_old_one_until_somebody_agrees(filled):
+    move_id = filled.moved(filled.market)
+    filled.pusher.delete(f"{filled.market}/web", ONE.digest)
+    kept = retired(filled, move_id)
+    assert (kept.state, kept.grace_until) == ("grace", None)
+    left = {tag: d for tag, d in DIGESTS.items() if d == ONE.digest}
+    assert filled.live(f"{filled.shop}/web") == left
+    assert filled.pusher.tags(filled.shop) == []
+    page = filled.page(f"/{filled.market}/-/moves/{move_id}", "owner").text
+    assert "kept 1.0, latest" in page
+    assert filled.grants(f"{filled.shop}/web") == "pull"
+    assert retired(filled, move_id, everything="1").state == "done"
+    assert filled.pusher.tags(f"{filled.shop}/web") == []
+
+
+def test_killed_while_old_images_go_the_next_worker_finishes(filled):
+    move_id = filled.moved(filled.market)
+    filled.change(Move, {"state": "retiring"}, id=move_id)
+    filled.killed(move_id, "client.delete_manifest", 4)
+    assert filled.move(move_id).state == "retiring"
+    assert filled.go_on(move_id).state == "done"
+    for name in IMAGES:
+        assert filled.pusher.tags(repository(filled.shop, name)) == []
+        assert filled.readable(repository(filled.market, name)) == EVERYTHING
+
+
+# -- what moves along --------------------------------------------------------------
+
+
+def test_bin_tokens_and_removals_follow_a_project(filled):
+    filled.access_token("owner", "read_registry", reach=f"{filled.shop}/web")
+    filled.app.config["SETTINGS"] = replace(filled.config, bin_days=7)
+    filled.confirm(f"/{filled.shop}/-/images/web/api/-/delete", f"{filled.shop}/web/api")
+    binned = filled.rows(BinnedTag)
+    assert len(binned) == len(DIGESTS)
+    filled.moved(filled.market)
+    new = f"{filled.market}/web/api"
+    assert {row.repository for row in filled.rows(BinnedTag)} == {new}
+    assert filled.row(AccessToken, reach_path=f"{filled.market}/web")
+    browser = filled.browser("maintainer")
+    for row in binned:
+        assert browser.post(f"/{filled.market}/-/bin/{row.id}/restore").status_code == 302
+    assert filled.live(new) == DIGESTS
+    answer = browser.get(f"/{filled.shop}/-/removals/1")
+    assert answer.headers["Location"] == f"/{filled.market}/-/removals/1"
+
+
+def test_an_image_moves_to_another_project_with_its_history(filled):
+    other = f"{filled.root}/other"
+    filled.project(other)
+    filled.moved(f"{other}/deep/web", name="web")
+    image = filled.row(ContainerImage, path=f"{other}/deep/web")
+    assert image.name == "deep/web"
+    assert filled.live(image.path) == filled.index(image.path) == DIGESTS
+    assert filled.index(f"{filled.shop}/web/api") == DIGESTS
+    for model in (Push, DailyCount):
+        assert {row.project_id for row in filled.rows(model, name="deep/web")} == {image.project_id}
+        assert filled.rows(model, name="web") == []
+    browser = filled.browser("owner")
+    answer = browser.get(f"/{filled.shop}/-/images/web/-/tags/1.0?platform=x")
+    assert answer.headers["Location"] == f"/{other}/-/images/deep/web/-/tags/1.0?platform=x"
+    assert filled.grants(f"{filled.shop}/web", "owner") == "pull"
+    assert filled.grants(f"{filled.shop}/web/api", "owner") == "pull,push,delete"
+    # The maintainer of the project that it has left is nobody in the other one.
+    assert filled.grants(f"{filled.shop}/web", "maintainer") == ""
+
+
+def test_the_root_image_gets_a_name_below_its_project(filled):
+    move_id = filled.moved(f"{filled.shop}/server", name="")
+    assert filled.index(f"{filled.shop}/server") == DIGESTS
+    answer = filled.browser("owner").get(f"/{filled.shop}/-/tags/1.0")
+    assert answer.headers["Location"] == f"/{filled.shop}/-/images/server/-/tags/1.0"
+    assert filled.grants(filled.shop) == "pull"
+    assert retired(filled, move_id).state == "done"
+    assert filled.pusher.tags(filled.shop) == []
+    assert filled.grants(filled.shop) == "pull,push,delete"
+
+
+def test_a_namespace_moves_with_everything_below_it_and_old_names_chain(mover):
+    """One project leaves the moved namespace again: by each of its names it can be pulled."""
+    group, deep = f"{mover.root}/group", f"{mover.root}/group/sub/deep"
+    mover.project(deep)
+    mover.project(f"{group}/flat")
+    for project in (deep, f"{group}/flat"):
+        mover.fill(project)
+    mover.moved(f"{mover.root}/team", path=group)
+    mover.assert_moved(deep, f"{mover.root}/team/sub/deep")
+    mover.assert_moved(f"{group}/flat", f"{mover.root}/team/flat")
+    second = mover.moved(f"{mover.root}/out", path=f"{mover.root}/team/sub/deep")
+    for old in (deep, f"{mover.root}/team/sub/deep"):
+        assert mover.grants(f"{old}/web", "owner") == "pull"
+        answer = mover.browser("owner").get(f"/{old}/-/images/web")
+        assert answer.headers["Location"] == f"/{mover.root}/out/-/images/web"
+    assert retired(mover, second).state == "done"
+    assert mover.grants(f"{deep}/web", "owner") == "pull"
+    first = mover.rows(Move)[0].id
+    assert retired(mover, first).state == "done"
+    for name in IMAGES:
+        assert mover.pusher.tags(repository(deep, name)) == []
+        assert mover.live(repository(f"{mover.root}/out", name)) == DIGESTS
+    assert mover.rows(FormerPath) == []
+
+
+def test_the_pages_say_what_happens_and_what_the_old_name_is_good_for(filled):
+    move_id = filled.planned(filled.market)
+    plan = filled.page(f"/{filled.shop}/-/moves/{move_id}", "owner")
+    assert f"docker pull localhost:{filled.registry.port}/{filled.market}" in plan.text
+    assert "3 images with 12 tags" in plan.text
+    assert filled.confirmed(move_id).state == "grace"
+    report = filled.page(f"/{filled.market}/-/moves/{move_id}", "owner")
+    assert "every tag was compared" in report.text
+    assert f"Moved from {filled.shop}" in filled.page(f"/{filled.market}", "owner").text
+    filled.user("guest")
+    filled.member(filled.market, "guest", "guest")
+    assert "Moved from" not in filled.page(f"/{filled.market}", "guest").text
+    check = f"/-/access-check?repository={filled.shop}/web"
+    text = Page(filled.browser("maintainer").get(check).text).text
+    assert f"{filled.shop}/web has moved to {filled.market}/web" in text
+    assert f"{filled.shop}/web is now {filled.market}/web" in text
+
+
+def test_the_command_moves_shows_and_retires(filled):
+    runner = filled.app.test_cli_runner()
+    planned = runner.invoke(args=["project", "move", filled.shop, filled.market, "--dry-run"])
+    assert f"{filled.shop}/web {filled.market}/web" in planned.output
+    assert filled.rows(Move) == []
+    done = runner.invoke(args=["project", "move", filled.shop, filled.market, "--yes"])
+    assert done.exit_code == 0, done.output
+    assert "The old name can be pulled until" in done.output
+    number = str(filled.row(Move).id)
+    assert runner.invoke(args=["move", "retire", number]).exit_code == 0
+    assert {row.state for row in filled.rows(MovedRepository)} == {"retired"}
+    assert runner.invoke(args=["move", "retire", number]).exit_code == 1

@@ -1,0 +1,93 @@
+"""What a manifest points to, read whole or not at all."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from registry_ui.distribution.errors import RegistryNonsense
+from registry_ui.distribution.manifest import MAX_CHILDREN, MAX_LAYERS
+from registry_ui.distribution.media_types import IMAGE_TYPES, INDEX_TYPES, OLD_TYPES
+from registry_ui.distribution.references import digests_in, merged_index, references_of
+
+IMAGE, INDEX = sorted(IMAGE_TYPES)[1], sorted(INDEX_TYPES)[1]
+FOREIGN = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
+APART = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
+
+
+def digest(number: int) -> str:
+    return f"sha256:{number:064x}"
+
+
+def part(number: int, media_type: str = "x") -> dict[str, object]:
+    return {"mediaType": media_type, "digest": digest(number), "size": 1}
+
+
+def body(**members: object) -> bytes:
+    return json.dumps({"schemaVersion": 2, **members}).encode()
+
+
+def test_an_image_points_to_its_config_and_to_every_layer_however_many():
+    count = MAX_LAYERS + 100
+    found = references_of(IMAGE, body(config=part(0), layers=[part(n + 1) for n in range(count)]))
+    assert found.blobs == tuple(digest(n) for n in range(count + 1))
+    assert found.children == ()
+
+
+def test_an_index_points_to_every_child_however_many():
+    count = MAX_CHILDREN + 100
+    found = references_of(INDEX, body(manifests=[part(n) for n in range(count)]))
+    assert found.children == tuple(digest(n) for n in range(count))
+    assert found.blobs == ()
+
+
+def test_what_stands_twice_is_one_part():
+    assert references_of(IMAGE, body(config=part(1), layers=[part(1), part(1)])).blobs == (
+        digest(1),
+    )
+
+
+@pytest.mark.parametrize("media_type", [FOREIGN, APART])
+def test_layers_that_clients_fetch_elsewhere_are_told_apart(media_type):
+    found = references_of(IMAGE, body(config=part(0), layers=[part(1, media_type), part(2)]))
+    assert found.elsewhere == {digest(1)}
+    assert found.blobs == (digest(0), digest(1), digest(2))
+
+
+HOSTILE = {
+    "no JSON": b"{",
+    "a list": b"[]",
+    "a digest of no form": body(config=part(0), layers=[{"digest": "sha256:abc"}]),
+    "a digest that is a list": body(config={"digest": [digest(1)]}, layers=[]),
+    "a layer that is a text": body(config=part(0), layers=["x"]),
+    "deep": b'{"layers": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    "many parts": b'{"layers": [' + b"{}," * 60_000 + b"{}]}",
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_what_can_not_be_read_whole_is_refused(what):
+    with pytest.raises(RegistryNonsense):
+        references_of(IMAGE, HOSTILE[what])
+
+
+@pytest.mark.parametrize("media_type", sorted(OLD_TYPES))
+def test_schema_1_is_refused_by_name(media_type):
+    with pytest.raises(RegistryNonsense, match="schema 1"):
+        references_of(media_type, body(fsLayers=[]))
+
+
+def test_lists_of_referrers_are_merged_and_keep_what_else_they_say():
+    ours = body(manifests=[part(1)], annotations={"a": "b"})
+    merged = merged_index(ours, body(manifests=[part(1), part(2), {"digest": "x"}, "y"]))
+    assert merged is not None
+    document = json.loads(merged)
+    assert [entry["digest"] for entry in document["manifests"]] == [digest(1), digest(2)]
+    assert document["annotations"] == {"a": "b"}
+    assert merged_index(merged, body(manifests=[part(2)])) is None
+
+
+def test_usable_digests_of_a_list():
+    assert digests_in([part(1), {"digest": 5}, None, part(2)]) == [digest(1), digest(2)]
+    assert digests_in({"digest": digest(1)}) == []
