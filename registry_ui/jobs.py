@@ -409,7 +409,8 @@ def _periodic(interval: int) -> dict[str, tuple[Callable[[], None], Callable[...
         "retire_moved": (retire_moved, crontab(minute="23")),
         "retention": (
             run_retention,
-            crontab(minute=str(retention.MINUTE), hour=str(retention.HOUR)),
+            # Again, for what had to wait for another policy of its place.
+            crontab(minute="*/10", hour=f"{retention.HOUR}-{retention.HOUR + 1}"),
         ),
         "prune": (prune, crontab(minute="17", hour="3")),
     }

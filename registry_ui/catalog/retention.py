@@ -19,12 +19,12 @@ from .deletion import plan_tags
 from .patterns import Pattern
 from .plans import RemovalPlan
 from .retention_rules import Rules, removable
-from .starting import keep_plan, start
+from .starting import busy, keep_plan, start
 
 logger = logging.getLogger(__name__)
 
 #: When policies run, in UTC.
-HOUR, MINUTE = 3, 40
+HOUR, MINUTE = 4, 0
 #: A policy that ran less than this ago has had its turn today.
 BETWEEN_RUNS = timedelta(hours=20)
 MAX_POLICIES = 50
@@ -162,12 +162,19 @@ def run(actor: Actor, policy_id: int) -> Removal | None:
 
 
 def run_due() -> list[int]:
-    """Start what the policies ask for that are on and have not had their turn; return removals."""
+    """Start what the policies ask for that are on and have not had their turn; return removals.
+
+    One whose place is busy, perhaps with another policy's removal, has its turn later.
+    """
     before = utc_now() - BETWEEN_RUNS
-    query = select(RetentionPolicy.id).where(RetentionPolicy.is_enabled.is_(True), _due(before))
+    query = (
+        select(RetentionPolicy.id, Place.path)
+        .join(Place, Place.id == RetentionPolicy.place_id)
+        .where(RetentionPolicy.is_enabled.is_(True), _due(before))
+    )
     started = []
-    for policy_id in db.session.scalars(query.order_by(RetentionPolicy.id)).all():
-        if _claim(policy_id, before):
+    for policy_id, path in db.session.execute(query.order_by(RetentionPolicy.id)).all():
+        if not busy(db.session(), path) and _claim(policy_id, before):
             removal = run(WORKER, policy_id)
             started += [removal.id] if removal else []
     return started

@@ -105,6 +105,11 @@ def _alone(session: Session, target: str) -> None:
         raise Clash("This is being deleted already.", hint="Its progress is on its page.")
 
 
+def busy(session: Session, target: str) -> bool:
+    """Whether a removal of a place, of what holds it or of a part of it, or a move is under way."""
+    return moving(session, target) is not None or unfinished(session, target) is not None
+
+
 def unfinished(session: Session, target: str) -> Removal | None:
     """Return a removal that waits or runs, of ``target``, of what holds it, or of a part of it."""
     image, colon, _ = target.partition(":")

@@ -206,6 +206,20 @@ def test_settings_that_are_saved_as_they_were_stay_on(site, graph):
     assert site.row(RetentionPolicy).is_enabled
 
 
+def test_of_two_policies_of_a_place_the_second_has_its_turn_after_the_first(site, graph):
+    for images in ("web", "other"):
+        _, number = create(site, images=images)
+        switch_on(site, number)
+    run(site)
+    assert [row.last_run_at is None for row in site.rows(RetentionPolicy)] == [False, True]
+    run(site)
+    assert [row.last_problem for row in site.rows(RetentionPolicy)] == ["", ""]
+    assert {path: sorted(tags) for path, tags in graph.tags.items()} == {
+        IMAGE: ["v1", "v2"],
+        "acme/app/other": ["v1", "v2"],
+    }
+
+
 def test_a_policy_of_a_namespace_holds_for_every_image_below(site, graph):
     site.owner.post("/acme/-/retention", {"keep_last": "1"})
     number = site.row(RetentionPolicy).id
