@@ -22,6 +22,7 @@ from ..extensions import db, release, writing
 from ..models import Collection, Manifest, ManifestContents, utc_now
 from ..warden import BUSY
 from . import fences
+from .canary import Canary
 from .collections import NOT_SET_UP, SUBJECT, close, command
 from .collector import Collector, is_gone
 from .contents import key_of, unpack
@@ -36,6 +37,10 @@ LOCK_PATIENCE = 120.0
 #: Manifests whose contents are read at a time.
 CHUNK = 500
 DRY_RUN = "--dry-run"
+RESTART = (
+    "Restart the registry now: it still believes in blobs that were collected. Until then, pushes "
+    "of what was collected seem to succeed, and can't be pulled."
+)
 BROKE_OFF = "It broke off. The log of the worker says more."
 
 logger = logging.getLogger(__name__)
@@ -69,7 +74,7 @@ def _outcome(hold: _Hold) -> tuple[str, str]:
     try:
         if not hold.row.dry_run:
             _drain(hold)
-        _collect(hold)
+        return "done", _collect(hold)
     except LeaseLost:
         raise
     except Cancelled:
@@ -79,7 +84,6 @@ def _outcome(hold: _Hold) -> tuple[str, str]:
     except Exception:
         logger.exception("garbage collection %s broke off", hold.row.id)
         return "failed", BROKE_OFF
-    return "done", ""
 
 
 def _is_free() -> Any:
@@ -181,8 +185,11 @@ def _is_quiet(row: Collection) -> bool:
     return still is None
 
 
-def _collect(hold: _Hold) -> None:
-    """Run the collector, and keep what it says; one that died with its worker runs again."""
+def _collect(hold: _Hold) -> str:
+    """Run the collector, and keep what it says; one that died with its worker runs again.
+
+    Returns what is to be done afterwards; "" for nothing.
+    """
     words = command()
     if not words:
         raise Failed(NOT_SET_UP)
@@ -193,7 +200,10 @@ def _collect(hold: _Hold) -> None:
         row.state, row.collector_started_at = "running", utc_now()
         action = f"collection.collector.{'dry_run' if row.dry_run else 'run'}"
         record(db.session(), WORKER, action, SUBJECT, run=row.id)
+    canary = None if hold.row.dry_run else Canary.pushed()
     status, collected = _carried_out(hold, words, lock)
+    if canary is not None:
+        collected.leave_out(canary.digest)
     freed, unmeasured = _measured(collected)
     with hold.changing() as row:
         row.output, row.marked = collected.text, collected.marked
@@ -201,6 +211,7 @@ def _collect(hold: _Hold) -> None:
         row.unmeasured = unmeasured
     if status:
         raise Failed(f"The collector ended with exit status {status}. What it said is below.")
+    return RESTART if canary is not None and canary.is_lost() else ""
 
 
 def _carried_out(hold: _Hold, words: tuple[str, ...], lock: Path) -> tuple[int, Collected]:

@@ -1,0 +1,61 @@
+"""Finds out whether the registry goes on believing in blobs that were collected.
+
+With a cache of blob descriptors it does until it is restarted: it takes a push of what is
+gone for one of what is there, stores nothing, and says that all went well
+(docs/protocols.md, "Found since"). So a blob that nothing needs is pushed before a
+collection, and again after it: then it must be there.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import Self
+
+from sqlalchemy import select
+
+from ..distribution.errors import RegistryError
+from ..extensions import db, release
+from ..models import ContainerImage
+from ..names import Digest, RepositoryName
+from .connection import registry
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """A blob that nothing needs, in a repository that there is."""
+
+    repository: RepositoryName
+    body: bytes
+
+    @classmethod
+    def pushed(cls) -> Self | None:
+        """Push one; return None where there is no image yet, or the registry does not take it."""
+        query = select(ContainerImage.path).where(ContainerImage.tag_count > 0)
+        path = db.session.scalar(query.order_by(ContainerImage.id).limit(1))
+        release()
+        if path is None:
+            return None
+        made = cls(RepositoryName(path), secrets.token_bytes(32))
+        try:
+            registry().put_blob(made.repository, made.body)
+        except RegistryError:
+            return None
+        return made
+
+    @property
+    def digest(self) -> str:
+        """Its digest."""
+        return str(Digest.of(self.body))
+
+    def is_lost(self) -> bool:
+        """Whether it can't be pushed again: the registry says so, but does not have it."""
+        try:
+            registry().put_blob(self.repository, self.body)
+        except RegistryError:
+            return False  # whoever pushes is told
+        try:
+            registry().blob(self.repository, Digest(self.digest))
+        except RegistryError:
+            return True
+        return False
