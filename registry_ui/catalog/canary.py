@@ -1,9 +1,9 @@
 """Finds out whether the registry goes on believing in blobs that were collected.
 
-With a cache of blob descriptors it does until it is restarted: it takes a push of what is
-gone for one of what is there, stores nothing, and says that all went well
-(docs/protocols.md, "Found since"). So a blob that nothing needs is pushed before a
-collection, and again after it: then it must be there.
+With a cache of blob descriptors it does until it is restarted: clients are told that a layer
+is there and do not push it, and a manifest is taken and not stored (docs/protocols.md,
+"Found since"). So a blob that nothing needs is pushed before a collection, and asked for
+after it.
 """
 
 from __future__ import annotations
@@ -48,14 +48,9 @@ class Canary:
         """Its digest."""
         return str(Digest.of(self.body))
 
-    def is_lost(self) -> bool:
-        """Whether it can't be pushed again: the registry says so, but does not have it."""
+    def is_believed_in(self) -> bool:
+        """Whether the registry says that it has it, now that it was collected."""
         try:
-            registry().put_blob(self.repository, self.body)
+            return registry().has_blob(self.repository, Digest(self.digest))
         except RegistryError:
-            return False  # whoever pushes is told
-        try:
-            registry().blob(self.repository, Digest(self.digest))
-        except RegistryError:
-            return True
-        return False
+            return False

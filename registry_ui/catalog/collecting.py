@@ -6,7 +6,7 @@ import logging
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -113,6 +113,20 @@ class _Hold:
     _last_sign: float = field(default_factory=time.monotonic)
 
     def look(self, **values: Any) -> None:
+        """Give a sign, and heed whoever wants to cancel.
+
+        Args:
+            values: what the page shall show.
+
+        Raises:
+            LeaseLost: as sign().
+            Cancelled: somebody wished that.
+        """
+        self.sign(**values)
+        if self._is_cancelled():
+            raise Cancelled
+
+    def sign(self, **values: Any) -> None:
         """Give a sign, at most one in a few seconds.
 
         Args:
@@ -120,22 +134,19 @@ class _Hold:
 
         Raises:
             LeaseLost: it is another worker's by now, or was cancelled before the collector ran.
-            Cancelled: somebody wished that.
         """
         if time.monotonic() - self._last_sign >= SIGN_SECONDS:
             with self.changing() as row:
                 for name, value in values.items():
                     setattr(row, name, value)
             self._last_sign = time.monotonic()
-        if self._is_cancelled():
-            raise Cancelled
 
     @contextmanager
     def changing(self) -> Iterator[Collection]:
         """Change the row in one transaction, and hold it for another while.
 
         Raises:
-            LeaseLost: as look(); nothing is changed then.
+            LeaseLost: as sign(); nothing is changed then.
         """
         with writing() as session:
             row = session.get_one(
@@ -204,14 +215,14 @@ def _collect(hold: _Hold) -> str:
     status, collected = _carried_out(hold, words, lock)
     if canary is not None:
         collected.leave_out(canary.digest)
-    freed, unmeasured = _measured(collected)
+    freed, unmeasured = _measured(hold, collected)
     with hold.changing() as row:
         row.output, row.marked = collected.text, collected.marked
         row.blobs, row.freed = collected.blobs, freed
         row.unmeasured = unmeasured
     if status:
         raise Failed(f"The collector ended with exit status {status}. What it said is below.")
-    return RESTART if canary is not None and canary.is_lost() else ""
+    return RESTART if canary is not None and canary.is_believed_in() else ""
 
 
 def _carried_out(hold: _Hold, words: tuple[str, ...], lock: Path) -> tuple[int, Collected]:
@@ -244,12 +255,11 @@ def _wait_until_gone(hold: _Hold, lock: Path) -> None:
             raise Failed(
                 f"Something that an earlier collector started still runs. It holds {lock}."
             )
-        with suppress(Cancelled):
-            hold.look()
+        hold.sign()
         time.sleep(LOOK_EVERY)
 
 
-def _measured(collected: Collected) -> tuple[int, int]:
+def _measured(hold: _Hold, collected: Collected) -> tuple[int, int]:
     """Return the bytes of what nothing needs, as the index knows them, and of how many it does not.
 
     The collector tells no sizes. The index knows those of what images consisted of.
@@ -266,6 +276,7 @@ def _measured(collected: Collected) -> tuple[int, int]:
         )
         rows = db.session.execute(query).all()
         release()
+        hold.sign()
         for row in rows:
             packed = unpack(row.blobs)
             sizes |= {key: packed[key] for key in wanted.keys() & packed.keys()}

@@ -17,7 +17,7 @@ from requests.utils import parse_header_links
 from urllib3.response import BaseHTTPResponse
 
 from ..names import TAG, Digest, NameInvalid, RepositoryName, TagName
-from .errors import RegistryNonsense
+from .errors import RegistryNonsense, RegistryNotFound
 from .media_types import ACCEPT, IMAGE_TYPES, INDEX_TYPES, OLD_TYPES
 from .wire import TokenSource, Wire, json_object
 
@@ -134,6 +134,15 @@ class RegistryClient:
         body = self._wire.read(response, MAX_DOCUMENT)
         _verify(str(digest), body)
         return body
+
+    def has_blob(self, repository: RepositoryName, digest: Digest) -> bool:
+        """Whether the registry says that a repository has a blob."""
+        target = f"/v2/{repository}/blobs/{digest}"
+        try:
+            self._wire.send("HEAD", target, repository, ("pull",), may_redirect=True)
+        except RegistryNotFound:
+            return False
+        return True
 
     # -- writing ---------------------------------------------------------------
 

@@ -178,7 +178,8 @@ def test_a_registry_with_a_cache_is_found_out_and_its_restart_asked_for(site, mo
     assert again.digest(app_of(site), "again") is None, "there is no need to ask for a restart"
     site.registry.stop()
     site.registry.start()
-    assert collected(site).problem == ""
+    again.push(app_of(site), {"fresh": DOOMED})
+    assert again.digest(app_of(site), "fresh") == DOOMED.digest
 
 
 def test_a_second_collection_finds_nothing_more(site):
