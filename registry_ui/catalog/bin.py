@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import current_app
 from sqlalchemy import func, select, update
 
-from ..access import Right, Role, protections
+from ..access import Right, Role, guard
 from ..access.protection import refusal
 from ..audit import WORKER, Actor, record
 from ..distribution.errors import RegistryError, RegistryNotFound
@@ -84,7 +84,7 @@ def _require_allowed(repository: RepositoryName, name: TagName, role: Role | Non
     if is_binned(str(name)):
         message = "The bin keeps its own tags under such names. Give another name."
         raise Invalid("Nothing was restored.", {"name": message})
-    rules = protections(db.session(), str(repository))
+    rules = guard(db.session(), str(repository)).rules
     if not rules:
         return
     image_name = repository.below(rules[0].project)
