@@ -105,6 +105,11 @@ class Forecast:
     collector: timedelta | None
 
     @property
+    def collector_minutes(self) -> int:
+        """How long the collector took, in whole minutes."""
+        return (self.collector or timedelta()) // timedelta(minutes=1)
+
+    @property
     def minutes(self) -> int:
         """Both together, in whole minutes."""
         return -int(-(self.tokens + (self.collector or timedelta())) // timedelta(minutes=1))
