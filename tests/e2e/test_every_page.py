@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import null, select
+from sqlalchemy import select
 
 from registry_ui.audit import Actor
 from registry_ui.catalog.copying.copies import keep_plan
@@ -75,7 +75,7 @@ def project(stack):
 def fill_collections(stack) -> None:
     """Tell of a dry run, of one that failed, and of one that waits; no worker takes it yet."""
     now = utc_now()
-    ended = {"slot": null(), "requested_by": ADMIN, "finished_at": now}
+    ended = {"slot": None, "requested_by": ADMIN, "finished_at": now}
     said = "\n".join(f"blob eligible for deletion: {ONE.digest}" for _ in range(40))
     counts = {"blobs": 40, "freed": 123_456_789, "unmeasured": 2, "output": said}
     held = {"lease_until": now + timedelta(days=1), "lease_owner": "nobody"}
