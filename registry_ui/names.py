@@ -20,6 +20,8 @@ DIGEST = r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}"
 DIGEST_TAG = r"(sha256-[0-9a-f]{64}|sha512-[0-9a-f]{128})(\.(?:sig|att|sbom))?"
 #: A tag under which the bin keeps a manifest; no list shows it.
 BIN_PREFIX = "_bin."
+#: What comes after all that begins so: ``/`` is the character after ``.``.
+BIN_PREFIX_END = "_bin/"
 BIN_TAG = rf"{re.escape(BIN_PREFIX)}[0-9a-f]{{16}}"
 MAX_NAME = 255
 

@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session, aliased
 
 from ..models import Fence, FormerPath, Membership, Place, Project, ProtectionRule
-from ..storage import Prepared
+from ..storage import Prepared, lines_of
 from .decisions import Fenced, Former, Principal, Reach, Standing
 from .patterns import Pattern
 from .protection import Kind, Protection
@@ -63,7 +63,6 @@ def _columns(place: Any) -> tuple[Any, ...]:
         place.owner_id,
         Membership.role,
         *_FENCE_COLUMNS,
-        FormerPath.path.label("former"),
     )
 
 
@@ -79,15 +78,16 @@ def fences_over(paths: Iterable[Any]) -> ColumnElement[bool]:
 def _beside(query: Select[Any], user_id: Any, paths: list[Any]) -> Select[Any]:
     """Let a query bring the places at some paths along, with someone's roles, and all fences.
 
-    Old names at these paths come too, by their paths alone. Each of its rows comes once for
-    each place, each fence and each old name. Mostly there is no fence, and to find that out
-    costs least where none is looked for by its path.
+    Each of its rows comes once for each place and each fence. Mostly there is no fence, and to
+    find that out costs least where none is looked for by its path. Old names at these paths
+    come too, by their paths alone, in each row all of them.
     """
     place = aliased(Place)
     own = false() if user_id is None else _roles_of(place, user_id)
     query = query.outerjoin(place, place.path.in_(paths)).outerjoin(Membership, own)
-    query = query.outerjoin(Fence, true()).outerjoin(FormerPath, FormerPath.path.in_(paths))
-    return query.add_columns(*_columns(place))
+    former = select(lines_of(FormerPath.path)).where(FormerPath.path.in_(paths))
+    query = query.outerjoin(Fence, true())
+    return query.add_columns(*_columns(place), former.scalar_subquery().label("former"))
 
 
 def _one_row() -> Select[Any]:
@@ -195,11 +195,11 @@ class Places:
             anyone = _ANYONE.with_room(self._room)
             self._rows = anyone.all(engine, user_id=user_id, **self._values)
         found = _standings(principal, self._above, self._rows)
-        old = {row.former for row in self._rows} - {None}
-        return found | self._by_new_names(engine, principal, old) if old else found
+        old = self._rows[0].former if self._rows else None
+        return found | self._by_new_names(engine, principal, old.split("\n")) if old else found
 
     def _by_new_names(
-        self, engine: Engine, principal: Principal, old: set[str]
+        self, engine: Engine, principal: Principal, old: list[str]
     ) -> dict[str, Standing]:
         """Return the standings of those paths that are old names: those of the new ones."""
         rows = {path: _FORMER.first(engine, path=path) for path in old}

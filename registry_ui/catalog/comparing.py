@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from concurrent.futures import Future
 from datetime import datetime
 
@@ -30,7 +29,7 @@ class Comparison:
             registry().tags, RepositoryName(image.path)
         )
 
-    def settle(self, names: Iterable[str]) -> bool:
+    def settle(self, names: list[str]) -> bool:
         """Wait for the list; mend the index where it says otherwise; return whether it did.
 
         Args:
@@ -44,7 +43,8 @@ class Comparison:
         except RegistryError as error:
             self.error, self.fresh_at = str(error), self._image.reconciled_at
             return False
-        if set(names) == set(listed):
+        # Both mostly come in the order of bytes, and then that is all there is to do.
+        if names == listed or set(names) == set(listed):
             return False
         with writing() as session:
             current = session.get(ContainerImage, self._image.id)

@@ -14,11 +14,11 @@ from sqlalchemy import bindparam, select
 
 from ..extensions import db
 from ..models import Tag
-from ..storage import Prepared
-from .tags import subject_of
+from ..storage import Prepared, lines_of
+from .tags import may_speak
 
 _OF_IMAGE = Tag.image_id == bindparam("image_id", type_=Tag.image_id.type)
-_NAMES = Prepared(select(Tag.name).where(_OF_IMAGE))
+_NAMES = Prepared(select(lines_of(Tag.name).label("names")).where(_OF_IMAGE))
 _DISTINCT = Prepared(select(Tag.digest).where(_OF_IMAGE, Tag.digest.is_not(None)).distinct())
 _DIGESTS = Prepared(select(Tag.name, Tag.digest).where(_OF_IMAGE))
 #: What the index says of a tag in a column of its own, by the word of the URL.
@@ -31,7 +31,8 @@ _VALUES = {
 
 def tag_names(image_id: int) -> list[str]:
     """Return the names of all tags of an image, in no order."""
-    return [name for (name,) in _NAMES.tuples(db.engine, image_id=image_id)]
+    ((lines,),) = _NAMES.tuples(db.engine, image_id=image_id)
+    return lines.split("\n") if lines else []
 
 
 def tag_digests(image_id: int) -> dict[str, str | None]:
@@ -46,7 +47,7 @@ def tag_values(image_id: int, sort: str) -> dict[str, Any]:
 
 def subjects(image_id: int, names: Iterable[str]) -> set[str]:
     """Return the digests of an image that a tag of these may speak of: none where none does."""
-    if not any(map(subject_of, names)):
+    if not may_speak(names):
         return set()
     return {digest for (digest,) in _DISTINCT.tuples(db.engine, image_id=image_id)}
 

@@ -66,6 +66,8 @@ def fold(names: Iterable[str], digests: Collection[str]) -> tuple[dict[str, list
         Names by the digest they speak of, and all other tags.
     """
     folded: dict[str, list[str]] = defaultdict(list)
+    if not digests:
+        return folded, list(names)
     shown = []
     for name in names:
         subject = subject_of(name)
@@ -74,6 +76,11 @@ def fold(names: Iterable[str], digests: Collection[str]) -> tuple[dict[str, list
         else:
             shown.append(name)
     return folded, shown
+
+
+def may_speak(names: Iterable[str]) -> bool:
+    """Whether any of these tags may speak of a digest, by how they begin."""
+    return any(name.startswith(_ALGORITHMS) for name in names)
 
 
 def subject_of(tag: str) -> str | None:
