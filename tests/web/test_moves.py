@@ -217,7 +217,7 @@ def test_an_empty_namespace_is_renamed_with_what_is_in_it(acme, monkeypatch):
     done = acme.row(AuditEntry, action="namespace.move")
     assert (done.subject, done.detail) == ("acme/full", {"source": "acme/empty"})
     told = Page(acme.browser("owner").get("/acme/full/-/activity").text).text
-    assert "owner moved the namespace in acme/full" in told
+    assert "owner moved the namespace acme/full" in told
 
 
 def test_whoever_loses_the_right_on_the_way_switches_nothing(acme, monkeypatch):
