@@ -196,8 +196,10 @@ def load_owner(repository: str) -> Loaded:
     Raises:
         NotFound: no project owns it, or the caller may not see that project.
     """
-    here = standing(db.session(), principal(), repository)
-    if here.project is None:
+    who = principal()
+    here = standing(db.session(), who, repository)
+    # Of a hidden project nothing more is asked than of none: it must not take longer.
+    if here.project is None or not decide(who, here, Right.SEE).allowed:
         raise NotFound
     return load(here.project)
 
@@ -287,7 +289,9 @@ def _new_address() -> str | None:
     if former is None:
         return None
     here = standing(session, who, former.now)
-    if here.place is None or not _visible(who, here):
+    if here.place is None:
+        return None
+    if not decide(who, here, Right.SEE).allowed and not _visible(who, here):
         return None
     if "name" in values:
         values |= {"path": here.place, "name": former.now[len(here.place) + 1 :]}

@@ -65,6 +65,7 @@ VALUES = {
     "DOCKER_SESSIONS": ("No", "docker_sessions", False),
     "DECISIONS_KEPT_DAYS": ("3", "decisions_kept_days", 3),
     "BIN_DAYS": ("0", "bin_days", 0),
+    "MOVE_GRACE_DAYS": ("0", "move_grace_days", 0),
     "GC_COMMAND": ("collect 'my registry'", "gc_command", ("collect", "my registry")),
     "REGISTRY_TIMEOUT": ("0.5", "registry_timeout", 0.5),
     "RECONCILE_INTERVAL": ("60", "reconcile_interval", 60),
