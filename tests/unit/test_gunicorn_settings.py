@@ -7,6 +7,8 @@ import socket
 from types import SimpleNamespace
 
 import pytest
+from flask import Flask
+from jinja2 import DictLoader
 
 from config import ROOT
 
@@ -38,3 +40,26 @@ def test_a_thread_that_reads_from_a_silent_client_is_free_again(settings):
 
 def test_the_silence_that_is_borne_is_shorter_than_the_life_of_a_worker(settings):
     assert 0 < settings["SILENCE"] < settings["timeout"]
+
+
+def test_a_worker_leaves_a_new_connection_to_those_that_have_fewer(settings, monkeypatch):
+    taken, waited = [], []
+    worker = settings["FairWorker"].__new__(settings["FairWorker"])
+    monkeypatch.setattr(
+        settings["ThreadWorker"], "accept", lambda _, listener: taken.append(listener)
+    )
+    monkeypatch.setattr(settings["time"], "sleep", waited.append)
+    for worker.nr_conns in (0, 1, 2, 1000):
+        worker.accept("socket")
+    assert taken == ["socket"] * 4
+    assert waited == [0, settings["HESITATION"], 2 * settings["HESITATION"], settings["LONGEST"]]
+
+
+def test_the_templates_are_ready_before_the_first_request(settings, monkeypatch):
+    monkeypatch.setattr(settings["gc"], "freeze", lambda: None)
+    monkeypatch.setattr(settings["gc"], "set_threshold", lambda _: None)
+    app = Flask("registry_ui", root_path=str(ROOT), template_folder="templates")
+    app.jinja_env.cache.clear()
+    app.jinja_loader = DictLoader({"one": "1", "two": "2"})
+    settings["post_worker_init"](SimpleNamespace(wsgi=app))
+    assert len(app.jinja_env.cache) == 2
