@@ -21,7 +21,11 @@ from registry_ui.models import AuditEntry, Copy, CopyLine, Membership, Push, Tag
 from tests.support.html import Page
 from tests.support.live import LiveSite, environ_of, tiny
 
-pytestmark = pytest.mark.contract
+# The web tests ask the same of both storage pairs; one of them does for the registry's part.
+pytestmark = [
+    pytest.mark.contract,
+    pytest.mark.parametrize("storage", ["postgresql"], indirect=True),
+]
 
 AMD, ARM = tiny("amd"), tiny("arm", platform="linux/arm64")
 BOTH = index([AMD, ARM, attestation(AMD), attestation(ARM, artifact=True)])

@@ -25,7 +25,11 @@ from tests.contract.mover import ARM, DIGESTS, EVERYTHING, IMAGES, ONE, reposito
 from tests.support.html import Page
 from tests.web.support import digest, event_of
 
-pytestmark = pytest.mark.contract
+# The web tests ask the same of both storage pairs; one of them does for the registry's part.
+pytestmark = [
+    pytest.mark.contract,
+    pytest.mark.parametrize("storage", ["sqlite"], indirect=True),
+]
 
 
 @pytest.fixture

@@ -17,7 +17,11 @@ from tests.contract.mover import ARM, BOTH, DIGESTS, ONE, TWO, repository
 from tests.support.live import Pusher, RegistryError, tiny
 from tests.web.support import ACTOR
 
-pytestmark = pytest.mark.contract
+# The web tests ask the same of both storage pairs; one of them does for the registry's part.
+pytestmark = [
+    pytest.mark.contract,
+    pytest.mark.parametrize("storage", ["postgresql"], indirect=True),
+]
 
 
 @pytest.fixture(autouse=True)
