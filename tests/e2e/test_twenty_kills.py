@@ -65,6 +65,8 @@ PAGES = 6
 KINDS = {"removal": Removal, "move": Move, "collection": Collection}
 #: The default storage with the one major version, the other with the other.
 TOGETHER = [("sqlite", "2.8"), ("postgresql", "3")]
+#: From so many seconds at work to so many: now and then long enough to bring something to its end.
+LIVES = ((0.0, 1.0), (0.0, 1.0), (0.5, 2.0), (3.0, 8.0))
 #: Seconds that a worker may need until it has something to do.
 STARTS = 5.0
 PLACE = "kills"
@@ -124,7 +126,7 @@ class Jobs:
         with stack.app.app_context():
             for project in projects:
                 place = db.session.scalars(select(Place).where(Place.path == project.path)).one()
-                rules = Rules(keep_matching="base", keep_last=12)
+                rules = Rules(keep_matching="base", keep_last=6)
                 policy = retention.save(Actor(ADMIN), place, rules)
                 self.policies[id(project)] = policy.id
 
@@ -315,7 +317,7 @@ def test_after_twenty_kills_everything_is_where_it_should_be_and_nothing_else(
         for one in crowd:
             one.join(30)
         finish(stack, jobs)
-        print(f"{jobs.rounds} rounds, {ledger.pushed} pushed, {len(ledger.refusals)} refused, {hit}")
+        print(f"{jobs.rounds} rounds, {ledger.pushed} pushed, {len(ledger.refusals)} refused, {hit}, {Counter(w[:60] for w in ledger.refusals if 'skopeo' not in w).most_common(5)} {[w[-300:] for w in ledger.refusals if 'skopeo' in w or 'level' in w][-3:]}")
         jobs.require_good()
         assert ledger.wrong == []
         assert ledger.refusals
@@ -344,13 +346,15 @@ def kill_all_the_time(stack, workers, jobs, random) -> Counter:
     kills, began = 0, time.monotonic()
     while kills < KILLS or not {what.partition(" ")[0] for what in hit} >= KINDS.keys():
         assert kills < KILLS + MORE_KILLS, f"no kill fell into some kind of job: {hit}"
+        print("begin", time.monotonic() - began)
         if jobs.due:
             jobs.begin()
+            print("begun", time.monotonic() - began)
         elif jobs.look():
             jobs.require_good()
             jobs.next_round()
             continue
-        wait(jobs, random.uniform(0.0, 2.0))
+        wait(jobs, random.uniform(*random.choice(LIVES)))
         kills += 1
         print(f"{time.monotonic() - began:.1f}", flush=True)
         if random.randrange(PAGES) == 0:
@@ -359,7 +363,10 @@ def kill_all_the_time(stack, workers, jobs, random) -> Counter:
             continue
         workers.kill()
         was = jobs.let_go() or ["idle"]
-        print(was)
+        with jobs.stack.app.app_context():
+            print(was, [(k, r.id, r.state, r.problem if k != "removal" else r.done) for k, m in KINDS.items() for r in db.session.scalars(select(m)) if r.state not in ("done",)],
+              len(jobs.ledger.refusals), jobs.ledger.pushed)
+            db.session.remove()
         hit.update(was)
         workers.follow()
     return hit
@@ -477,4 +484,4 @@ def assert_people_push(crowd, projects) -> None:
         for project in projects:
             number = len(project.names) - 1
             for tag, manifest in one.invent(project.path, "app"):
-                assert one.push(project, number, "app", tag, manifest)
+                assert one.push(project, number, "app", tag, manifest), one.ledger.refusals[-1]

@@ -10,10 +10,10 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, ClassVar
 
 from registry_ui.demo.artifacts import attestation, signature, signature_tag
-from registry_ui.demo.images import DOCKER, Image, Manifest, index
+from registry_ui.demo.images import DOCKER, OCI, Image, Manifest, index
 from registry_ui.demo.push import Challenge, RegistryClient, RegistryError
 
 from .engines import oci_layout, skopeo
@@ -72,7 +72,9 @@ class Hasty(RegistryClient):
 
 
 class Pushing(threading.Thread):
-    """Somebody who pushes until told to stop: to all projects, by names that are theirs alone."""
+    """Somebody who pushes until told to stop: to all projects, by tags that are theirs alone."""
+
+    family: ClassVar = DOCKER
 
     def __init__(self, name: str, seed: float, ledger: Ledger, projects: list[Renamed]) -> None:
         super().__init__(name=name)
@@ -84,7 +86,7 @@ class Pushing(threading.Thread):
         """Push one thing after another."""
         while not self.over.is_set():
             self.push_something()
-            self.over.wait(self.random.uniform(0.05, 0.4))
+            self.over.wait(self.random.uniform(0.1, 0.7))
 
     def push_something(self) -> None:
         """Push new content of some kind, sometimes by an old name, which must be refused."""
@@ -106,8 +108,8 @@ class Pushing(threading.Thread):
         if kind == "moving":
             return [(f"{self.name}-moving", plain)]
         if kind == "two":
-            docker = tiny(name, family=DOCKER)
-            return [(tag, docker), (f"{tag}-too", docker)]
+            again = tiny(name, family=self.family)
+            return [(tag, again), (f"{tag}-too", again)]
         if kind == "shared":
             return [(tag, index([plain, ARM]))]
         if kind == "whole":
@@ -162,6 +164,9 @@ class PushingHasty(Pushing):
 
 class PushingSkopeo(Pushing):
     """One that runs skopeo, which is ended where it takes too long."""
+
+    #: Layouts, from which it pushes, are of that family alone.
+    family: ClassVar = OCI
 
     def __init__(self, home: Path, host: str, credentials: str, *arguments: Any) -> None:
         super().__init__(*arguments)
