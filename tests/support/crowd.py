@@ -55,9 +55,7 @@ class Hasty(RegistryClient):
         self._local.asked = time.monotonic()
         return super().token(challenge, scope)
 
-    def _call(
-        self, method: str, path: str, repository: str, *expected: int, **more: Any
-    ) -> Any:
+    def _call(self, method: str, path: str, repository: str, *expected: int, **more: Any) -> Any:
         if time.monotonic() - getattr(self._local, "asked", 0.0) > TOKEN_AGE:
             self._tokens.clear()
         return super()._call(method, path, repository, *expected, **more)
@@ -118,9 +116,7 @@ class Pushing(threading.Thread):
             return [(tag, plain), (signature_tag(plain), signature(plain, f"{path}/{image}"))]
         return [(tag, plain)]
 
-    def push(
-        self, project: Renamed, number: int, image: str, tag: str, manifest: Manifest
-    ) -> bool:
+    def push(self, project: Renamed, number: int, image: str, tag: str, manifest: Manifest) -> bool:
         """Push, and write down what came of it; return whether it is there for sure."""
         try:
             self.send(f"{project.names[number]}/{image}", tag, manifest)

@@ -64,7 +64,7 @@ class Stack:
         version: str,
         *,
         gate: bool = False,
-        settings_too: Mapping[str, str] | None = None,
+        more: Mapping[str, str] | None = None,
     ) -> None:
         home.mkdir(parents=True, exist_ok=True)
         database, redis = storage.new_database(home)
@@ -78,7 +78,7 @@ class Stack:
         if gate:
             chosen |= {"GATE": "yes", "REGISTRY_BACKEND_PORT": free_port()}
         environ = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-        chosen |= settings_too or {}
+        chosen |= more or {}
         environ |= {PREFIX + name: str(value) for name, value in chosen.items()}
         self.version = version
         self.config: Config = settings.read_settings(environ)
