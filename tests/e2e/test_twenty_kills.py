@@ -23,7 +23,8 @@ from random import Random
 import pytest
 from sqlalchemy import select
 
-from registry_ui.demo.push import ACCEPT
+from registry_ui.demo.images import sha256
+from registry_ui.demo.push import RegistryClient
 from registry_ui.distribution.manifest import PLACEHOLDER_ANNOTATION
 from registry_ui.models import BinnedTag, ContainerImage, Fence, Tag
 from registry_ui.names import is_binned
@@ -41,9 +42,11 @@ MORE_KILLS = 40
 #: Of so many kills one is of the pages.
 PAGES = 6
 #: From so many seconds at work to so many: now and then long enough to bring something to its end.
-LIVES = ((0.0, 1.0), (0.0, 1.0), (0.5, 2.0), (3.0, 8.0))
+LIVES = ((0.0, 1.0), (0.0, 1.0), (0.5, 2.0), (2.0, 6.0))
 #: Seconds that a worker may need until it has something to do.
 STARTS = 5.0
+#: Seconds that the events of all that may take: each look at a tag is one.
+EVENTS = 60.0
 #: Of each image, before anybody is killed.
 PUSHED_BEFORE = 12
 #: The default storage with the one major version, the other with the other.
@@ -114,6 +117,21 @@ def crowd(stack, ledger, seed, projects, tmp_path):
     stop(people)
 
 
+class Reader(RegistryClient):
+    """A client that pulls blobs too."""
+
+    def blob(self, repository: str, digest: str) -> bytes:
+        return self._call("GET", f"{repository}/blobs/{digest}", repository, 200).content
+
+
+@pytest.fixture
+def reader(stack):
+    """Another client of the developer, that only pulls."""
+    secret = stack.fill.access_token(DEVELOPER, "read_registry")
+    url = f"http://{stack.config.registry_host}"
+    return Reader(url, DEVELOPER, secret, stack.config.public_url)
+
+
 def stop(crowd) -> None:
     for one in crowd:
         one.over.set()
@@ -128,7 +146,7 @@ def stop(crowd) -> None:
     indirect=True,
 )
 def test_after_twenty_kills_everything_is_where_it_should_be_and_nothing_else(
-    stack, workers, projects, crowd, ledger, seed
+    stack, workers, projects, crowd, reader, ledger, seed
 ):
     hit: Counter[str] = Counter()
     try:
@@ -143,14 +161,14 @@ def test_after_twenty_kills_everything_is_where_it_should_be_and_nothing_else(
         assert ledger.pushed > before + KILLS
         assert ledger.refusals, "no fence has stopped anybody"
         assert ledger.wrong == []
-        assert_all_is_as_written_down(stack, ledger, projects)
-        assert_nothing_of_ours_is_left(stack, projects)
+        assert_indexed(stack, jobs, ledger)
+        assert_all_can_be_pulled(reader, ledger, projects)
+        assert_nothing_of_ours_is_left(stack, reader, projects)
         assert_everybody_pushes(crowd, projects)
     except BaseException as error:
         words = f"{dict(hit)}; {ledger.pushed} pushes, {len(ledger.refusals)} refused"
         error.add_note(f"REGISTRY_UI_TEST_SEED={seed}\n{words}\n{stack.logs()}")
         raise
-    print(f"seed {seed}; {dict(hit)}; {ledger.pushed} {len(ledger.refusals)} {jobs.rounds}")
 
 
 def fill(stack, projects, client) -> None:
@@ -212,39 +230,48 @@ def finish(stack, jobs) -> None:
 # -- what should be --------------------------------------------------------------
 
 
-def assert_all_is_as_written_down(stack, ledger, projects) -> None:
+def assert_indexed(stack, jobs, ledger) -> None:
+    """Wait until the index has heard of everything: it has the names of now, and no others."""
+    for project in jobs.projects:
+        for number, path in enumerate(project.names):
+            for image in IMAGES:
+                wanted = ledger.wanted(project, number, image) if path == project.path else {}
+                repository, end = f"{path}/{image}", time.monotonic() + EVENTS
+                while differing := differences(wanted, index_of(stack, repository)):
+                    assert time.monotonic() < end, f"{repository} in the index: {differing}"
+                    jobs.look()
+                    time.sleep(0.5)
+
+
+def assert_all_can_be_pulled(reader, ledger, projects) -> None:
     """Pull everything, by every name that a project ever had, and compare."""
-    reader = stack.client(DEVELOPER, "read_registry")
     for project in projects:
         for number, path in enumerate(project.names):
             for image in IMAGES:
-                wanted = ledger.wanted(project, number, image)
                 found = pulled(reader, f"{path}/{image}", ledger)
-                differing = {
-                    tag: (wanted.get(tag, {None}), found.get(tag))
-                    for tag in wanted.keys() | found.keys()
-                    if found.get(tag) not in wanted.get(tag, {None})
-                }
+                differing = differences(ledger.wanted(project, number, image), found)
                 assert differing == {}, f"{path}/{image}: what may be, and what is"
-                if path == project.path:
-                    stack.until(lambda r=f"{path}/{image}", f=found: index_of(stack, r) == f)
-                else:
-                    assert index_of(stack, f"{path}/{image}") == {}
+
+
+def differences(wanted, found) -> dict[str, tuple[set[str | None], str | None]]:
+    """Return the tags that are not what they may be, with both."""
+    return {
+        tag: (wanted.get(tag, {None}), found.get(tag))
+        for tag in wanted.keys() | found.keys()
+        if found.get(tag) not in wanted.get(tag, {None})
+    }
 
 
 def pulled(reader, repository: str, ledger) -> dict[str, str]:
     """Pull every tag but the bin's, to the last blob; return what each stands for."""
 
     def pull(tag: str) -> tuple[str, str]:
-        answer = reader.get(f"{repository}/manifests/{tag}", Accept=ACCEPT)
-        assert answer.status_code == 200, f"{repository}:{tag}: {answer.text}"
-        digest = answer.headers["Docker-Content-Digest"]
-        assert digest in ledger.contents, f"{repository}:{tag}: {answer.text}"
+        digest = sha256(reader.pull(repository, tag))
+        assert digest in ledger.contents, f"{repository}:{tag} is something else"
         for part in ledger.contents[digest].walk():
             assert reader.pull(repository, part.digest) == part.data
             for blob in part.blobs:
-                content = reader.get(f"{repository}/blobs/{blob.digest}").content
-                assert content == blob.data, f"{repository}:{tag}: {blob.digest}"
+                assert reader.blob(repository, blob.digest) == blob.data
         return tag, digest
 
     tags = [tag for tag in reader.tags(repository) if not is_binned(tag)]
@@ -258,10 +285,9 @@ def index_of(stack, repository: str) -> dict[str, str]:
         return dict(session.execute(query.where(ContainerImage.path == repository)).all())
 
 
-def assert_nothing_of_ours_is_left(stack, projects) -> None:
+def assert_nothing_of_ours_is_left(stack, reader, projects) -> None:
     """No fence, no tag of the bin that is not in the bin, no placeholder of a removal."""
     assert stack.fill.rows(Fence) == []
-    reader = stack.client(DEVELOPER, "read_registry")
     for project in projects:
         for image in IMAGES:
             repository = f"{project.path}/{image}"
