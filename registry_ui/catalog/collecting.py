@@ -6,7 +6,7 @@ import logging
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -22,6 +22,7 @@ from ..extensions import db, release, writing
 from ..models import Collection, Manifest, ManifestContents, utc_now
 from ..warden import BUSY
 from . import fences
+from .canary import Canary
 from .collections import NOT_SET_UP, SUBJECT, close, command
 from .collector import Collector, is_gone
 from .contents import key_of, unpack
@@ -36,6 +37,10 @@ LOCK_PATIENCE = 120.0
 #: Manifests whose contents are read at a time.
 CHUNK = 500
 DRY_RUN = "--dry-run"
+RESTART = (
+    "Restart the registry now: it still believes in blobs that were collected. Until then, pushes "
+    "of what was collected seem to succeed, and can't be pulled."
+)
 BROKE_OFF = "It broke off. The log of the worker says more."
 
 logger = logging.getLogger(__name__)
@@ -69,7 +74,7 @@ def _outcome(hold: _Hold) -> tuple[str, str]:
     try:
         if not hold.row.dry_run:
             _drain(hold)
-        _collect(hold)
+        return "done", _collect(hold)
     except LeaseLost:
         raise
     except Cancelled:
@@ -79,7 +84,6 @@ def _outcome(hold: _Hold) -> tuple[str, str]:
     except Exception:
         logger.exception("garbage collection %s broke off", hold.row.id)
         return "failed", BROKE_OFF
-    return "done", ""
 
 
 def _is_free() -> Any:
@@ -109,6 +113,20 @@ class _Hold:
     _last_sign: float = field(default_factory=time.monotonic)
 
     def look(self, **values: Any) -> None:
+        """Give a sign, and heed whoever wants to cancel.
+
+        Args:
+            values: what the page shall show.
+
+        Raises:
+            LeaseLost: as sign().
+            Cancelled: somebody wished that.
+        """
+        self.sign(**values)
+        if self._is_cancelled():
+            raise Cancelled
+
+    def sign(self, **values: Any) -> None:
         """Give a sign, at most one in a few seconds.
 
         Args:
@@ -116,22 +134,19 @@ class _Hold:
 
         Raises:
             LeaseLost: it is another worker's by now, or was cancelled before the collector ran.
-            Cancelled: somebody wished that.
         """
         if time.monotonic() - self._last_sign >= SIGN_SECONDS:
             with self.changing() as row:
                 for name, value in values.items():
                     setattr(row, name, value)
             self._last_sign = time.monotonic()
-        if self._is_cancelled():
-            raise Cancelled
 
     @contextmanager
     def changing(self) -> Iterator[Collection]:
         """Change the row in one transaction, and hold it for another while.
 
         Raises:
-            LeaseLost: as look(); nothing is changed then.
+            LeaseLost: as sign(); nothing is changed then.
         """
         with writing() as session:
             row = session.get_one(
@@ -181,8 +196,11 @@ def _is_quiet(row: Collection) -> bool:
     return still is None
 
 
-def _collect(hold: _Hold) -> None:
-    """Run the collector, and keep what it says; one that died with its worker runs again."""
+def _collect(hold: _Hold) -> str:
+    """Run the collector, and keep what it says; one that died with its worker runs again.
+
+    Returns what is to be done afterwards; "" for nothing.
+    """
     words = command()
     if not words:
         raise Failed(NOT_SET_UP)
@@ -193,14 +211,18 @@ def _collect(hold: _Hold) -> None:
         row.state, row.collector_started_at = "running", utc_now()
         action = f"collection.collector.{'dry_run' if row.dry_run else 'run'}"
         record(db.session(), WORKER, action, SUBJECT, run=row.id)
+    canary = None if hold.row.dry_run else Canary.pushed()
     status, collected = _carried_out(hold, words, lock)
-    freed, unmeasured = _measured(collected)
+    if canary is not None:
+        collected.leave_out(canary.digest)
+    freed, unmeasured = _measured(hold, collected)
     with hold.changing() as row:
         row.output, row.marked = collected.text, collected.marked
         row.blobs, row.freed = collected.blobs, freed
         row.unmeasured = unmeasured
     if status:
         raise Failed(f"The collector ended with exit status {status}. What it said is below.")
+    return RESTART if canary is not None and canary.is_believed_in() else ""
 
 
 def _carried_out(hold: _Hold, words: tuple[str, ...], lock: Path) -> tuple[int, Collected]:
@@ -233,12 +255,11 @@ def _wait_until_gone(hold: _Hold, lock: Path) -> None:
             raise Failed(
                 f"Something that an earlier collector started still runs. It holds {lock}."
             )
-        with suppress(Cancelled):
-            hold.look()
+        hold.sign()
         time.sleep(LOOK_EVERY)
 
 
-def _measured(collected: Collected) -> tuple[int, int]:
+def _measured(hold: _Hold, collected: Collected) -> tuple[int, int]:
     """Return the bytes of what nothing needs, as the index knows them, and of how many it does not.
 
     The collector tells no sizes. The index knows those of what images consisted of.
@@ -255,6 +276,7 @@ def _measured(collected: Collected) -> tuple[int, int]:
         )
         rows = db.session.execute(query).all()
         release()
+        hold.sign()
         for row in rows:
             packed = unpack(row.blobs)
             sizes |= {key: packed[key] for key in wanted.keys() & packed.keys()}

@@ -39,7 +39,8 @@ def begin(actor: Actor, *, dry_run: bool) -> Collection:
     if not command():
         raise Clash(NOT_SET_UP, hint=SET_IT_UP)
     with writing() as session:
-        if not insert_new(session, Collection, dry_run=dry_run, requested_by=actor.name):
+        values = {"dry_run": dry_run, "requested_by": actor.name}
+        if not insert_new(session, Collection, slot=1, **values):
             raise Clash("A garbage collection is under way.", hint="Its progress is on its page.")
         row = session.scalars(select(Collection).where(Collection.slot == 1)).one()
         record(session, actor, _action(row, "start"), SUBJECT, run=row.id)
@@ -103,6 +104,11 @@ class Forecast:
 
     tokens: timedelta
     collector: timedelta | None
+
+    @property
+    def collector_minutes(self) -> int:
+        """How long the collector took, in whole minutes."""
+        return (self.collector or timedelta()) // timedelta(minutes=1)
 
     @property
     def minutes(self) -> int:

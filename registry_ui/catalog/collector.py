@@ -19,6 +19,8 @@ from ..distribution.collected import Collected
 
 #: Seconds that it has to end by itself.
 END_PATIENCE = 20.0
+#: Seconds that what it said may take to be read; something that it started may go on saying.
+READ_PATIENCE = 2.0
 #: No line of a collector is longer; what is, is read in pieces.
 READ_AT_ONCE = 8192
 
@@ -58,7 +60,7 @@ class Collector:
         """Its exit status, once it has ended and all that it said was read."""
         code = self._process.poll()
         if code is not None:
-            self._reader.join(END_PATIENCE)
+            self._reader.join(READ_PATIENCE)
         return code
 
     def end(self) -> None:
@@ -74,7 +76,7 @@ class Collector:
         # Whatever it started and left behind.
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        self._reader.join(END_PATIENCE)
+        self._reader.join(READ_PATIENCE)
 
 
 def is_gone(lock: Path) -> bool:

@@ -138,7 +138,7 @@ class RegistryClient:
         return body
 
     def has_blob(self, repository: RepositoryName, digest: Digest) -> bool:
-        """Whether a repository holds a blob."""
+        """Whether the registry says that a repository has a blob."""
         target = f"/v2/{repository}/blobs/{digest}"
         try:
             self._wire.send("HEAD", target, repository, ("pull",), may_redirect=True)

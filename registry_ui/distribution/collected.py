@@ -46,6 +46,12 @@ class Collected:
         if line.strip():
             self._keep(line.rstrip()[:LONGEST_LINE].replace("\x00", ""))
 
+    def leave_out(self, digest: str) -> None:
+        """Count one blob less, if it was among those that nothing needs."""
+        if digest in self.digests:
+            self.digests.discard(digest)
+            self._said = None if self._said is None else max(0, self._said - 1)
+
     def _keep(self, line: str) -> None:
         if len(self._first) < FIRST:
             self._first.append(line)

@@ -30,7 +30,7 @@ class Collection(Base):
     dry_run: Mapped[bool]
     state: Mapped[str] = mapped_column(String(10), default="waiting")
     #: 1 until it has ended: there is one such row at most.
-    slot: Mapped[int | None] = mapped_column(unique=True, default=1)
+    slot: Mapped[int | None] = mapped_column(unique=True)
     requested_by: Mapped[str] = mapped_column(String(255))
     fence_id: Mapped[int | None] = mapped_column(ForeignKey("fences.id", ondelete="SET NULL"))
     #: When the last bearer token from before the fence has ended.

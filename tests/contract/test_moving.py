@@ -216,6 +216,16 @@ def test_the_registry_stops_on_the_way_and_people_push_until_it_goes_on(mover):
     assert mover.live(f"{mover.market}/web") == {**DIGESTS, "between": ARM.digest}
 
 
+def test_a_mistake_of_ours_keeps_nobody_from_pushing(mover):
+    move_id = mover.planned(mover.market)
+    with mock.patch.object(work.transfer, "settle", side_effect=KeyError("x")):
+        move = mover.confirmed(move_id)
+    assert (move.state, move.problem) == ("failed", "Something broke on our side.")
+    assert "push" in mover.grants(f"{mover.shop}/web")
+    assert mover.send(move_id, "retry").state == "grace"
+    mover.assert_moved(mover.shop, mover.market)
+
+
 def test_what_somebody_else_pushed_to_the_new_name_is_never_overwritten(mover):
     """By a bearer token from before the name was taken."""
     move_id = mover.planned(mover.market)

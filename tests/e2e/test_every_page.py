@@ -79,7 +79,7 @@ def project(stack):
 def fill_collections(stack) -> None:
     """Tell of a dry run, of one that failed, and of one that waits; no worker takes it yet."""
     now = utc_now()
-    ended = {"slot": None, "requested_by": ADMIN, "finished_at": now}
+    ended = {"requested_by": ADMIN, "finished_at": now}
     said = "\n".join(f"blob eligible for deletion: {ONE.digest}" for _ in range(40))
     counts = {"blobs": 40, "freed": 123_456_789, "unmeasured": 2, "output": said}
     held = {"lease_until": now + timedelta(days=1), "lease_owner": "nobody"}
@@ -88,7 +88,7 @@ def fill_collections(stack) -> None:
         session.flush()
         session.add(Collection(dry_run=False, state="failed", problem=f"{LONG} broke.", **ended))
         session.flush()
-        quiet = {"quiet_at": now + timedelta(minutes=6)}
+        quiet = {"quiet_at": now + timedelta(minutes=6), "slot": 1}
         session.add(Collection(dry_run=False, state="draining", requested_by=LONG, **quiet, **held))
         session.commit()
 

@@ -34,6 +34,13 @@ def test_the_blobs_that_nothing_needs_are_counted_and_named(more):
     assert found.text.splitlines() == ["a/b", SUM, *ELIGIBLE, *more]
 
 
+def test_a_blob_of_our_own_is_not_counted():
+    found = read(SUM, *ELIGIBLE)
+    found.leave_out(A)
+    found.leave_out("sha256:" + "c" * 64)
+    assert (found.blobs, found.digests) == (1, {B})
+
+
 def test_a_collector_without_a_sum_is_counted_by_its_list():
     assert read(*MARKING, *ELIGIBLE).blobs == 2
     assert read().blobs == 0

@@ -40,7 +40,8 @@ def test_without_settings_everything_but_the_secret_has_a_value(read, tmp_path):
     assert (config.token_lifetime, config.registry_timeout) == (300, 2.0)
     assert (config.tokens_only, config.docker_sessions) == (False, True)
     assert (config.decisions_kept_days, config.bin_days) == (14, 7)
-    assert config.gate is False
+    assert config.move_grace_days == 30
+    assert (config.gate, config.gc_command) == (False, ())
     assert (config.reconcile_interval, config.max_body) == (3600, 1024 * 1024)
     assert (config.trusted_proxies, config.admin_username) == (0, "admin")
     assert config.testing is False
@@ -65,6 +66,8 @@ VALUES = {
     "DOCKER_SESSIONS": ("No", "docker_sessions", False),
     "DECISIONS_KEPT_DAYS": ("3", "decisions_kept_days", 3),
     "BIN_DAYS": ("0", "bin_days", 0),
+    "MOVE_GRACE_DAYS": ("5", "move_grace_days", 5),
+    "GC_COMMAND": ("collect 'my registry'", "gc_command", ("collect", "my registry")),
     "REGISTRY_TIMEOUT": ("0.5", "registry_timeout", 0.5),
     "RECONCILE_INTERVAL": ("60", "reconcile_interval", 60),
     "MAX_BODY": ("1000", "max_body", 1000),

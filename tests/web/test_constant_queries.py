@@ -185,7 +185,7 @@ def add_contents(session, n, image_id):
 
 def add_activity(session, n, project_id):
     today = utc_now()
-    session.add(Collection(dry_run=True, requested_by="member", state="done", slot=None))
+    session.add(Collection(dry_run=True, requested_by="member", state="done"))
     moment = {"digest": digest("a"), "actor": "member", "at": today}
     session.add(Push(project_id=project_id, name=f"i{n}", tag="v1", **moment))
     copied = {"tag": "v2", "source": f"acme/p{n}:v1"}

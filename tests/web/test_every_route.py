@@ -75,7 +75,7 @@ def filled(world):
     world.move("veiled/private")
     world.access_token("admin", "read_registry")
     with world.session() as session:
-        session.add(Collection(dry_run=True, requested_by="admin", state="done", slot=None))
+        session.add(Collection(dry_run=True, requested_by="admin", state="done"))
         session.commit()
     return world
 

@@ -155,7 +155,7 @@ def test_what_can_not_be_run_is_said(make_app, tmp_path, monkeypatch):
 
 
 def test_an_error_of_ours_lifts_the_fence_too(site, monkeypatch):
-    monkeypatch.setattr(collecting, "_measured", lambda _collected: 1 / 0)
+    monkeypatch.setattr(collecting, "_measured", lambda *_: 1 / 0)
     row = run(site, begun(site))
     assert (row.state, row.problem) == ("failed", collecting.BROKE_OFF)
     assert site.rows(Fence) == []

@@ -13,12 +13,13 @@ from datetime import datetime, timedelta
 
 from flask import current_app
 from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
 from ...access import at_or_below
 from ...audit import Actor, record
 from ...distribution.errors import RegistryError
+from ...errors import AppError, Unexpected
 from ...extensions import db, release, writing
 from ...models import ContainerImage, Move, MovedRepository, utc_now
 from ...models.move import CANCELLABLE
@@ -68,16 +69,26 @@ def _carry_out(hold: Hold, phase: Callable[[Hold], None]) -> None:
         phase(hold)
     except Cancelled:
         _take_back(hold)
-    except (MoveFailed, CopyRefused, RegistryError) as error:
-        hold.change()
-        # Whoever calls it off lifts the fence, which may be what went wrong.
-        if hold.move.cancel_wanted and hold.move.state in CANCELLABLE:
-            _take_back(hold)
-        elif hold.move.state == "undoing" or _is_trouble(hold, error):
-            hold.change(problem=str(error))
-            raise HeldBack from None
-        else:
-            _stop(hold, str(error))
+    except (MoveFailed, CopyRefused, RegistryError, AppError) as error:
+        _heed_trouble(hold, error)
+    except (HeldBack, LeaseLost, DBAPIError):
+        raise  # the database's trouble, too, is left to the next worker
+    except Exception:
+        # Nobody shall be kept from pushing by a mistake of ours.
+        logger.exception("move %s broke off", hold.move.id)
+        _heed_trouble(hold, Unexpected())
+
+
+def _heed_trouble(hold: Hold, error: Exception) -> None:
+    hold.change()
+    # Whoever calls it off lifts the fence, which may be what went wrong.
+    if hold.move.cancel_wanted and hold.move.state in CANCELLABLE:
+        _take_back(hold)
+    elif hold.move.state == "undoing" or _is_trouble(hold, error):
+        hold.change(problem=str(error))
+        raise HeldBack
+    else:
+        _stop(hold, str(error))
 
 
 def _is_trouble(hold: Hold, error: Exception) -> bool:
