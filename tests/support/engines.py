@@ -32,6 +32,8 @@ class Command:
     prefix: list[str]
     home: Path
     environ: Mapping[str, str] = field(default_factory=dict)
+    #: Seconds after which it is killed.
+    patience: float = PATIENCE
 
     def __call__(self, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
         """Run it; ``given`` is its standard input."""
@@ -45,7 +47,7 @@ class Command:
             input=given,
             capture_output=True,
             text=True,
-            timeout=PATIENCE,
+            timeout=self.patience,
             check=False,
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -57,10 +57,18 @@ class Client(push.RegistryClient):
 class Stack:
     """Three processes and their settings. Each can be stopped, killed and started again."""
 
-    def __init__(self, home: Path, storage: Storage, version: str, *, gate: bool = False) -> None:
+    def __init__(
+        self,
+        home: Path,
+        storage: Storage,
+        version: str,
+        *,
+        gate: bool = False,
+        more: Mapping[str, str] | None = None,
+    ) -> None:
         home.mkdir(parents=True, exist_ok=True)
         database, redis = storage.new_database(home)
-        chosen = {
+        chosen: dict[str, object] = {
             "VAR": home / "var",
             "PORT": free_port(),
             "REGISTRY_PORT": free_port(),
@@ -70,6 +78,7 @@ class Stack:
         if gate:
             chosen |= {"GATE": "yes", "REGISTRY_BACKEND_PORT": free_port()}
         environ = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+        chosen |= more or {}
         environ |= {PREFIX + name: str(value) for name, value in chosen.items()}
         self.version = version
         self.config: Config = settings.read_settings(environ)
@@ -90,6 +99,10 @@ class Stack:
     def parts(self) -> tuple[str, ...]:
         """The processes, in the order in which they are started and stopped."""
         return tuple(self._lines)
+
+    def environ(self, part: str) -> dict[str, str]:
+        """The environment in which a part runs."""
+        return self._lines[part][1]
 
     def start(self, *parts: str) -> None:
         """Start parts, by default all, and wait until they answer."""
@@ -117,6 +130,11 @@ class Stack:
         process = self._running.pop(part).process
         process.kill()
         process.wait(10)
+
+    def processes_of(self, part: str) -> list[int]:
+        """The numbers of the processes that a part has started."""
+        parent = self._running[part].process.pid
+        return [int(n) for n in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
 
     def close(self) -> None:
         """Stop everything, the registry first."""

@@ -40,6 +40,7 @@ def test_without_settings_everything_but_the_secret_has_a_value(read, tmp_path):
     assert (config.token_lifetime, config.registry_timeout) == (300, 2.0)
     assert (config.tokens_only, config.docker_sessions) == (False, True)
     assert (config.decisions_kept_days, config.bin_days) == (14, 7)
+    assert config.move_grace_days == 30
     assert (config.gate, config.gc_command) == (False, ())
     assert (config.reconcile_interval, config.max_body) == (3600, 1024 * 1024)
     assert (config.trusted_proxies, config.admin_username) == (0, "admin")
