@@ -19,7 +19,7 @@ from registry_ui.catalog.moving.plan import plan_place
 from registry_ui.catalog.retention_rules import Rules
 from registry_ui.extensions import db, writing
 from registry_ui.jobs import enqueue
-from registry_ui.models import Collection, Move, Place, Removal, utc_now
+from registry_ui.models import Collection, Move, Place, Removal, RetentionPolicy, utc_now
 from registry_ui.models.move import ACTIVE
 
 from .crowd import IMAGES, LONGEST
@@ -92,7 +92,7 @@ class Jobs:
         self.due: list[Callable[[], None]] = []
         with stack.app.app_context():
             rules = Rules(keep_matching="base", keep_last=6)
-            self.policies = [retention.save(BY, _place(one), rules).id for one in projects]
+            self.policies = [_policy(_place(one), rules) for one in projects]
 
     def next_round(self) -> None:
         """Think of the next three; the two projects change places."""
@@ -185,6 +185,15 @@ def collect() -> None:
 
 def _place(project: Renamed) -> Place:
     return db.session.scalars(select(Place).where(Place.path == project.path)).one()
+
+
+def _policy(place: Place, rules: Rules) -> int:
+    """Keep a policy that is on, as after a dry run; of itself it has no turn today."""
+    number = retention.save(BY, place, rules).id
+    with writing() as session:
+        policy = session.get_one(RetentionPolicy, number)
+        policy.seen, policy.is_enabled, policy.last_run_at = rules.fingerprint, True, utc_now()
+    return number
 
 
 def _problem(row: Any) -> str:
