@@ -32,9 +32,15 @@ def insert_new(session: Session, model: type[Base], **values: Any) -> bool:
 
 
 def insert_all_new(session: Session, model: type[Base], rows: list[dict[str, Any]]) -> None:
-    """Insert the rows that no unique constraint says are there, by one statement."""
+    """Insert the rows that no unique constraint says are there, by one statement.
+
+    In the order of their keys: two that insert the same rows at a time wait for one another,
+    and in two orders for ever.
+    """
     insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    session.execute(insert(model).on_conflict_do_nothing(), rows)
+    keys = [column.key for column in model.__table__.primary_key]
+    in_order = sorted(rows, key=lambda row: [row[key] for key in keys])
+    session.execute(insert(model).on_conflict_do_nothing(), in_order)
 
 
 class lines_of(FunctionElement[str]):  # noqa: N801 - a function of SQL
