@@ -13,6 +13,9 @@ from enum import StrEnum
 from .patterns import Pattern
 from .roles import Right, Role
 
+#: No role is let through by a rule of an immutable tag.
+_HIGHEST = max(Role) + 1
+
 
 class Kind(StrEnum):
     """What a rule does with the tags that it covers."""
@@ -42,10 +45,47 @@ class Protection:
         """Whether the rule holds for this tag of this image."""
         return self.tags.covers(tag) and self.images.covers(image_name)
 
+    @property
+    def mark(self) -> str:
+        """A word or two beside the name of a tag that it covers."""
+        return "immutable" if self.minimum is None else f"{self.minimum.label}s only"
+
+    @property
+    def promise(self) -> str:
+        """What it means for a tag that is there, as a sentence."""
+        if self.minimum is None:
+            return "Is never overwritten or deleted."
+        return f"Is pushed and deleted by {self._people} alone."
+
+    @property
+    def sentence(self) -> str:
+        """What it does, as a sentence."""
+        which = "All tags" if self.tags.text == "*" else f"Tags {self.tags}"
+        if self.images.text == "**":
+            where = "all images"
+        elif self.images.text:
+            where = f"images {self.images}"
+        else:
+            where = "the root image"
+        if self.minimum is None:
+            return f"{which} of {where} may be created, and are never overwritten or deleted."
+        return f"{which} of {where} are pushed and deleted by {self._people} alone."
+
+    @property
+    def _people(self) -> str:
+        is_owners = self.minimum is not None and self.minimum >= Role.OWNER
+        return "Owners" if is_owners else "Maintainers and Owners"
+
 
 def covering(rules: Iterable[Protection], image_name: str, tag: str) -> list[Protection]:
     """Return the rules that hold for a tag."""
     return [rule for rule in rules if rule.covers(image_name, tag)]
+
+
+def strictest(rules: Iterable[Protection], image_name: str, tag: str) -> Protection | None:
+    """Return the rule that keeps a tag most: an immutable one, or that for the highest role."""
+    found = covering(rules, image_name, tag)
+    return max(found, key=lambda rule: rule.minimum or _HIGHEST, default=None)
 
 
 def is_immutable(rules: Iterable[Protection], image_name: str, tag: str) -> bool:

@@ -8,6 +8,8 @@ from datetime import datetime
 
 from sqlalchemy import select
 
+from ..access.lookup import rules_of
+from ..access.protection import strictest
 from ..errors import NotFound
 from ..extensions import db, writing
 from ..models import ContainerImage, Manifest, Tag
@@ -161,6 +163,7 @@ def _rows(
         problems = learn(image, wanted)
         manifests, children = _stored(image, wanted)
     same = tags_of(image.id, {tag.digest for tag in tags.values() if tag.digest})
+    rules = rules_of(db.session(), image.project_id)
     rows = []
     for name in filter(tags.__contains__, names):
         row = TagRow.of(tags[name])
@@ -172,6 +175,7 @@ def _rows(
         mark(row, digests, {**children, **manifests})
         row.pull_command = pull_command(row.kind, f"{host}/{image.path}", name)
         row.problem = problems.get(name)
+        row.protection = strictest(rules, image.name, name)
         rows.append(row)
     return rows, lacking
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Self
 
+from ..access.protection import Protection
 from ..distribution.manifest import ManifestFacts
 from ..models import Manifest, Tag
 from ..names import DIGEST_TAG
@@ -39,6 +40,7 @@ class TagRow:
     folded: list[str] = field(default_factory=list)
     problem: str | None = None
     pull_command: str = ""
+    protection: Protection | None = None
 
     @classmethod
     def of(cls, tag: Tag) -> Self:

@@ -51,6 +51,8 @@ def access_check(
     for answer in found.answers:
         word = "allowed" if answer.allowed else "refused"
         click.echo(f"{answer.action:<7} {word}  {impersonal(answer.rule)}")
+    for says in found.kept:
+        click.echo(says, err=True)
     if found.note:
         click.echo(f"For docker login {found.note}.", err=True)
     context.exit(0 if found.allowed else 1)

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, func, select
 from ..access import Role
 from ..access.lookup import protection
 from ..access.patterns import PatternInvalid, image_pattern, tag_pattern
-from ..access.protection import Kind
+from ..access.protection import Kind, Protection
 from ..audit import Actor, record
 from ..errors import Denied, Invalid, NotFound
 from ..extensions import db, writing
@@ -57,8 +57,8 @@ class RuleView:
     tags: int
 
 
-def add(actor: Actor, role: Role, path: str, request: RuleRequest) -> ProtectionRule:
-    """Add a rule to the project at ``path``.
+def add(actor: Actor, role: Role, path: str, request: RuleRequest) -> Protection:
+    """Add a rule to the project at ``path``; return what it says.
 
     Args:
         role: the actor's own, there; an administrator's is Owner.
@@ -93,7 +93,7 @@ def add(actor: Actor, role: Role, path: str, request: RuleRequest) -> Protection
             raise Invalid("The rule was not added.", {"tags": "There is this very rule already."})
         session.add(rule)
         record(session, actor, "protection_rule.create", path, **_detail(rule))
-    return rule
+    return protection(rule, path)
 
 
 def remove(actor: Actor, role: Role, path: str, rule_id: int) -> None:
@@ -131,23 +131,9 @@ def rules_of(project: Project) -> tuple[list[RuleView], bool]:
     )
     rows = [(image, tag) for image, tag in db.session.execute(tags)]
     covered = _covered(rules, project.path, rows[:COUNTED])
-    views = [RuleView(rule, sentence(rule), covered[rule.id]) for rule in rules]
+    says = {rule.id: protection(rule, project.path).sentence for rule in rules}
+    views = [RuleView(rule, says[rule.id], covered[rule.id]) for rule in rules]
     return views, len(rows) <= COUNTED
-
-
-def sentence(rule: ProtectionRule) -> str:
-    """Say what a rule does."""
-    which = "All tags" if rule.tag_pattern == "*" else f"Tags {rule.tag_pattern}"
-    if rule.image_pattern == "**":
-        where = "all images"
-    elif rule.image_pattern:
-        where = f"images {rule.image_pattern}"
-    else:
-        where = "the root image"
-    if rule.minimum_role is None:
-        return f"{which} of {where} may be created, and are never overwritten or deleted."
-    who = "Owners" if rule.minimum_role >= Role.OWNER else "Maintainers and Owners"
-    return f"{which} of {where} are pushed and deleted by {who} alone."
 
 
 def has_rules(project: Project) -> bool:

@@ -37,7 +37,7 @@ def create(path: str) -> Response | tuple[str, int]:
         rule = protection.add(actor(), _role(loaded), loaded.project.path, wanted)
     except Invalid as error:
         return _page(loaded, values, error.errors), error.status
-    flash(f"From now on: {protection.sentence(rule)}", "success")
+    flash(f"From now on: {rule.sentence}", "success")
     return redirect(url_for("protection.show", path=path))
 
 

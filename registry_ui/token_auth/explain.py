@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -23,6 +23,7 @@ from ..access import (
     unowned,
     visible_places,
 )
+from ..access.lookup import guard
 from ..errors import Denied, Invalid, NotFound
 from ..models import AccessToken, DeployToken, Place, User
 from ..names import NameInvalid, Reference
@@ -66,6 +67,8 @@ class Explanation:
     repository: str
     answers: list[Answer]
     note: str = ""
+    #: What rules of the project say of tags, for whom may push or delete there.
+    kept: list[str] = field(default_factory=list)
 
     @property
     def allowed(self) -> bool:
@@ -178,7 +181,16 @@ def explain(
         here = standing_by_any_name(session, who, repository)
         decisions = {action: decide_repository(who, here, Right(action)) for action in actions}
         answers = [Answer(action, d.allowed, d.rule) for action, d in decisions.items()]
-    return Explanation(who.username, repository, answers, subject.note)
+    changes = any(a.allowed for a in answers if a.action != Right.PULL)
+    kept = _kept(session, repository) if changes else []
+    return Explanation(who.username, repository, answers, subject.note, kept)
+
+
+def _kept(session: Session, repository: str) -> list[str]:
+    """Return what protection rules say of tags of a repository: the gate's part of the answer."""
+    found = guard(session, repository)
+    name = repository.removeprefix(found.project).removeprefix("/")
+    return [rule.sentence for rule in found.rules if rule.images.covers(name)]
 
 
 def explain_to(
@@ -222,4 +234,4 @@ def _may_know(session: Session, asker: Principal, home: str, repository: str) ->
 
 def _about_other(found: Explanation) -> Explanation:
     answers = [Answer(a.action, a.allowed, impersonal(a.rule)) for a in found.answers]
-    return Explanation(found.username, found.repository, answers, found.note)
+    return replace(found, answers=answers)

@@ -81,6 +81,20 @@ def test_what_may_not_be_seen_is_answered_as_what_is_not_there(acme):
     assert pages[0] == pages[1]
 
 
+def test_whoever_may_push_reads_which_tags_rules_keep_there(acme):
+    acme.user("dev")
+    acme.member("acme/app", "dev", "developer")
+    acme.rule("acme/app", "v*")
+    acme.rule("acme/app", "latest", "maintainer", images="web")
+    acme.rule("acme/app", "edge", "owner", images="other")
+    text = words(ask(acme, "dev", "acme/app/web").text)
+    assert "Tags v* of all images may be created, and are never overwritten or deleted." in text
+    assert "Tags latest of images web are pushed and deleted by Maintainers and Owners" in text
+    assert "edge" not in text, "that is a rule of another image"
+    assert "Tags v*" not in words(ask(acme, "bob", "acme/app/web").text), "bob pushes nothing"
+    assert "Tags v*" not in words(ask(acme, "dev", "acme/open/web").text), "another project"
+
+
 @pytest.mark.parametrize("reach", ["", "secret/app"])
 def test_a_token_changes_nothing_about_that(acme, reach):
     acme.access_token("bob", "read_registry", reach=reach)

@@ -124,6 +124,22 @@ def test_tags_are_sorted_and_filtered_over_all_and_what_is_not_known_comes_last(
     assert names(site, query) == expected.split()
 
 
+def test_what_a_rule_keeps_is_marked_and_the_strictest_rule_marks_it(site, registry):
+    fill(site, {name: {"digest": digest("a")} for name in ("v1", "v2", "latest", "main")})
+    lists(registry, "v1", "v2", "latest", "main")
+    site.rule("acme/app", "v*", "owner")
+    site.rule("acme/app", "v1")
+    site.rule("acme/app", "latest", "maintainer")
+    site.rule("acme/app", "main", images="other")
+    page = Page(site.browser("admin").get(LIST).text)
+    marks = {"v1": "immutable", "v2": "Owners only", "latest": "Maintainers only", "main": ""}
+    for name, row in rows_of_tags(page).items():
+        found = [mark for mark in filter(None, marks.values()) if mark in row["Tag"]]
+        assert found == [marks[name]] * bool(marks[name]), name
+    tag = Page(site.browser("admin").get(f"{LIST}/-/tags/v1").text)
+    assert "Is never overwritten or deleted." in tag.first("main").text
+
+
 def test_the_header_says_by_what_and_which_way_it_is_sorted(site, registry):
     fill(site, SORTED)
     lists(registry, *SORTED)

@@ -8,6 +8,8 @@ from datetime import datetime
 from sqlalchemy import select
 
 from ...access import ANONYMOUS, Principal
+from ...access.lookup import rules_of
+from ...access.protection import strictest
 from ...extensions import db
 from ...models import ContainerImage, Manifest, Tag
 from ...names import TagName
@@ -68,6 +70,7 @@ def tag_view(
 def _base(image: ContainerImage, tag: Tag) -> TagView:
     view = TagView.of(tag)
     view.subject = subject_of(tag.name) or ""
+    view.protection = strictest(rules_of(db.session(), image.project_id), image.name, tag.name)
     if tag.digest:
         view.same_as = [name for name in _tags_of(image, tag.digest) if name != tag.name]
     return view
