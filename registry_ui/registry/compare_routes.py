@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from flask import Blueprint, render_template, request
 
 from ..access import Right
+from ..access.lookup import former_name
 from ..catalog.comparison.page import Comparison, compare
 from ..catalog.comparison.side import Side, locate
 from ..catalog.comparison.tags import offered
@@ -98,7 +99,7 @@ def _of_image(image: RepositoryName, text: str) -> Reference:
 
 def _load(asked: _Asked, side: str, *, live: bool) -> None:
     """Find a side's image by the one loader and, where it is compared, ask the registry."""
-    reference = asked.references[side]
+    reference = asked.references[side] = _by_name_now(asked.references[side])
     try:
         asked.images[side] = _image(reference.name)
         if live:
@@ -107,6 +108,12 @@ def _load(asked: _Asked, side: str, *, live: bool) -> None:
         asked.refuse(side, MISSING, NotFound.status)
     except Denied as error:
         asked.refuse(side, error.message, error.status)
+
+
+def _by_name_now(reference: Reference) -> Reference:
+    """Take an old name for the one that came after it; what may be seen is asked of that."""
+    former = former_name(db.session(), str(reference.name))
+    return replace(reference, name=RepositoryName(former.now)) if former else reference
 
 
 def _image(name: RepositoryName) -> ContainerImage:

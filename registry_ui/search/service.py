@@ -17,9 +17,10 @@ from sqlalchemy import ColumnElement, Select, and_, case, false, func, or_, sele
 from sqlalchemy.orm import Session, aliased
 
 from ..access import Principal, visible_places
-from ..access.lookup import reached
+from ..access.lookup import former_name, reached
 from ..catalog.index import attached
 from ..models import ContainerImage, Namespace, Place, Project, Tag
+from ..names import Reference
 from .query import Query
 
 T = TypeVar("T")
@@ -135,11 +136,20 @@ class Finder:
         )
 
     def meant(self, query: Query) -> Any:
-        """Return the one thing that a whole reference names; None for none, and for several."""
+        """Return the one thing that a whole reference names; None for none, and for several.
+
+        A name that was given up for another one in a move stands for that one.
+        """
         reference = query.reference
         if reference is None:
             return None
-        name = str(reference.name)
+        found = self._named(str(reference.name), reference)
+        if found is None:
+            former = former_name(self._session, str(reference.name))
+            found = self._named(former.now, reference) if former is not None else None
+        return found
+
+    def _named(self, name: str, reference: Reference) -> Any:
         if reference.tag is None and reference.digest is None:
             return self._at(name)
         where: list[ColumnElement[bool]] = [ContainerImage.path == name]

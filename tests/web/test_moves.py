@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from urllib.parse import quote
 
 import pytest
 
@@ -334,6 +335,26 @@ def test_pages_of_an_old_address_lead_to_the_new_one_for_those_who_may_see_it(re
             assert hidden.status_code == 404 or "/-/sign-in" in hidden.headers["Location"]
     assert renamed.browser("owner").post("/acme/old/-/settings", {}).status_code == 404
     assert renamed.browser("owner").get("/acme/old/-/images/none").status_code == 302
+
+
+def test_search_and_comparison_take_an_old_name_for_the_new_one(renamed):
+    search, host = "/-/search?q=", renamed.app.config["SETTINGS"].registry_host
+    found = {
+        "acme/old": "/acme/app",
+        "acme/old/web:v2": "/acme/app/-/images/web/-/tags/v2",
+        f"docker pull {host}/acme/app/front:v1": "/acme/app/-/images/web/-/tags/v1",
+    }
+    for text, page in found.items():
+        answer = renamed.browser("worker").get(search + quote(text))
+        assert (answer.status_code, answer.headers.get("Location")) == (302, page), text
+        hidden = renamed.browser("boss").get(search + quote(text))
+        assert hidden.status_code == 200
+        assert "Nothing" in Page(hidden.text).first("main").text, text
+    compare = "/-/compare?from=acme/old/web:v1"
+    offered = renamed.browser("worker").get(compare)
+    assert offered.status_code == 200
+    assert "acme/app/web:v1" in Page(offered.text).first("main").text
+    assert renamed.browser("boss").get(compare).status_code == 404
 
 
 def test_nobody_takes_an_old_name_or_one_that_is_on_its_way(renamed):
