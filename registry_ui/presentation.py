@@ -85,10 +85,15 @@ def counted(value: int | None, one: str, many: str = "") -> str:
 
 
 def percent(share: float | None) -> str:
-    """Return a share of 0..1 as ``23.2 %``; what would round to nothing reads ``< 0.1 %``."""
+    """Return a share of 0..1 as ``23.2 %``.
+
+    What would round to nothing reads ``< 0.1 %``, and what would round to all ``> 99.9 %``.
+    """
     if share is None:
         return DASH
-    return "< 0.1 %" if 0 < share < 0.0005 else f"{share * 100:.1f} %"
+    if 0 < share < 0.0005:
+        return "< 0.1 %"
+    return "> 99.9 %" if 0.9995 <= share < 1 else f"{share * 100:.1f} %"
 
 
 def short_digest(value: str | None) -> str:
@@ -105,15 +110,19 @@ def short_tag(name: str) -> str:
 
 
 def relative(moment: datetime, now: datetime) -> str:
-    """Return how far ``moment`` is from ``now``, in words: ``3 h ago``, ``in 2 days``."""
+    """Return how far ``moment`` is from ``now``, in words: ``3 h ago``, ``in 2 days``.
+
+    What is to come is rounded to the nearest: seven days, a second later, are still seven.
+    """
+    is_past = moment < now
     distance = abs(now - moment)
     for step, end, one, many in _SPANS:
         if distance < step:
             break
         if distance < end:
-            count = distance // step
+            count = (distance if is_past else distance + step / 2) // step
             words = f"{count} {one if count == 1 else many}"
-            return f"{words} ago" if moment < now else f"in {words}"
+            return f"{words} ago" if is_past else f"in {words}"
     return "just now"
 
 
@@ -172,9 +181,12 @@ def _record(item: Any, names: Sequence[str]) -> Any:
 
 
 def plain(detail: object) -> str:
-    """Return the detail of an audit entry as words: ``tags: 3, role: owner``."""
+    """Return the detail of an audit entry as words: ``tags: 3, dry run: yes``."""
     if isinstance(detail, Mapping):
-        detail = ", ".join(f"{name}: {plain(value)}" for name, value in detail.items())
+        words = ((str(name).replace("_", " "), plain(value)) for name, value in detail.items())
+        detail = ", ".join(f"{name}: {value}" for name, value in words)
+    elif isinstance(detail, bool):
+        detail = "yes" if detail else "no"
     elif isinstance(detail, (list, tuple)):
         detail = " ".join(str(item) for item in detail)
     return DASH if detail in (None, "") else str(detail)

@@ -103,9 +103,16 @@ def test_nouns_follow_their_number() -> None:
 
 @pytest.mark.parametrize(
     ("share", "text"),
-    [(None, DASH), (0, "0.0 %"), (0.0001, "< 0.1 %"), (0.2317, "23.2 %"), (1, "100.0 %")],
+    [
+        (None, DASH),
+        (0, "0.0 %"),
+        (0.0001, "< 0.1 %"),
+        (0.2317, "23.2 %"),
+        (0.9999, "> 99.9 %"),
+        (1, "100.0 %"),
+    ],
 )
-def test_a_share_never_rounds_to_nothing(share: float | None, text: str) -> None:
+def test_a_share_never_rounds_to_nothing_or_all(share: float | None, text: str) -> None:
     assert percent(share) == text
 
 
@@ -135,6 +142,7 @@ def test_only_digest_tags_are_cut() -> None:
         (timedelta(days=800), "2 years ago"),
         (timedelta(hours=-5), "in 5 h"),
         (timedelta(days=-3), "in 3 days"),
+        (timedelta(seconds=1, days=-7), "in 7 days"),
     ],
 )
 def test_relative_times(distance: timedelta, words: str) -> None:
@@ -209,6 +217,7 @@ def test_records_leave_objects_alone() -> None:
 def test_details_of_the_audit_read_as_words() -> None:
     assert plain({"tags": 3, "role": "owner"}) == "tags: 3, role: owner"
     assert plain({"scopes": ["a", "b"]}) == "scopes: a b"
+    assert plain({"is_admin": False, "dry_run": True}) == "is admin: no, dry run: yes"
     assert (plain({}), plain(None), plain("x")) == (DASH, DASH, "x")
 
 
