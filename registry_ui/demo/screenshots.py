@@ -24,10 +24,15 @@ FLAGS = ["--no-sandbox", "--disable-background-networking", "--disable-component
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What to look at; ``opened`` is the image of a tree to open first."""
+    """What to look at.
+
+    ``opened`` is the image of a tree to open first, ``pressed`` a button to press first; nothing
+    but plans that nobody confirms is made by one.
+    """
 
     address: str
     opened: str = ""
+    pressed: str = ""
 
 
 #: File name of each picture. The dark one has ``-dark`` behind it.
@@ -40,6 +45,11 @@ PICTURES = {
     "activity": Picture("/orchard/-/activity"),
     "storage": Picture("/orchard/-/storage"),
     "delete": Picture("/orchard/shop/-/images/worker/-/tags/latest/-/delete"),
+    "copy": Picture(
+        "/orchard/shop/-/images/frontend/-/copy?all=1&project=orchard/platform/runtime",
+        pressed="Show the plan",
+    ),
+    "move": Picture("/orchard/shop/-/move?target=orchard/store", pressed="Show the plan"),
     "access-log": Picture("/orchard/-/decisions"),
     "registry-token": Picture("/-/admin/registry-token"),
 }
@@ -81,6 +91,8 @@ def show(page: Page, site: str, picture: Picture) -> None:
         raise RuntimeError(f"{picture.address} is not there: has `make demo` been run?")
     if picture.opened:
         page.locator("summary", has_text=picture.opened).first.click()
+    if picture.pressed:
+        page.get_by_role("main").get_by_role("button", name=picture.pressed).click()
     page.wait_for_load_state("networkidle")
 
 
