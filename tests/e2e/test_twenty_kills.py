@@ -17,6 +17,7 @@ import signal
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 
@@ -52,6 +53,13 @@ PUSHED_BEFORE = 12
 #: The default storage with the one major version, the other with the other.
 TOGETHER = [("sqlite", "2.8"), ("postgresql", "3")]
 DEVELOPER = "developer"
+#: Takes its time, and writes down when it was at work.
+COLLECTOR = """#!/bin/sh
+date '+begin %s.%N' >>"$0.log"
+sleep 0.3; "$@"; code=$?; sleep 0.2
+date '+end %s.%N' >>"$0.log"
+exit $code
+"""
 
 
 @pytest.fixture
@@ -64,7 +72,7 @@ def seed():
 def stack(storage, registry_version, tmp_path):
     """The registry and the pages, running, with a collector that takes its time."""
     script = tmp_path / "collector"
-    script.write_text('#!/bin/sh\nsleep 0.3; "$@"; code=$?; sleep 0.2; exit $code\n')
+    script.write_text(COLLECTOR)
     script.chmod(0o700)
     home = tmp_path / "stack"
     real = (registries.binary(registry_version), "garbage-collect")
@@ -142,8 +150,9 @@ def stop(crowd) -> None:
     indirect=True,
 )
 def test_after_twenty_kills_everything_is_where_it_should_be_and_nothing_else(
-    stack, workers, projects, crowd, reader, seed
+    stack, workers, crowd, reader, seed, tmp_path
 ):
+    projects = crowd[0].projects
     ledger, hit = crowd[0].ledger, Counter[str]()
     try:
         fill(stack, projects, crowd[0])
@@ -157,6 +166,7 @@ def test_after_twenty_kills_everything_is_where_it_should_be_and_nothing_else(
         assert ledger.pushed > before, "nobody could push meanwhile"
         assert ledger.refusals, "no fence has stopped anybody"
         assert ledger.wrong == []
+        assert_no_push_met_a_collector(ledger, (tmp_path / "collector.log").read_text())
         assert_indexed(stack, jobs, ledger)
         assert_all_can_be_pulled(reader, ledger, projects)
         assert_nothing_of_ours_is_left(stack, reader, projects)
@@ -224,6 +234,17 @@ def finish(stack, jobs) -> None:
 
 
 # -- what should be --------------------------------------------------------------
+
+
+def assert_no_push_met_a_collector(ledger, log: str) -> None:
+    """No push was answered with 201 between the beginning of a collector and its end."""
+    lines = [line.split() for line in log.splitlines()]
+    times = [(word, float(at)) for word, at in lines]
+    # One that was killed has no end: the next line is the beginning of another.
+    runs = [(a, b) for (_, a), (word, b) in pairwise(times) if word == "end"]
+    assert runs, "no collector has come to its end"
+    met = [at for at in ledger.answered if any(begin < at < end for begin, end in runs)]
+    assert met == [], "pushed while a collector ran"
 
 
 def assert_indexed(stack, jobs, ledger) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -60,8 +61,8 @@ class Ledger:
         self._lock = threading.Lock()
         self._images: dict[tuple[int, str], dict[str, Story]] = {}
         self.contents: dict[str, Manifest] = {}
-        #: How many pushes were answered with 201, and what others were told.
-        self.pushed = 0
+        #: When pushes were answered with 201, and what others were told.
+        self.answered: list[float] = []
         self.refusals: list[str] = []
         #: What must not have happened.
         self.wrong: list[str] = []
@@ -74,7 +75,13 @@ class Ledger:
             self.contents[manifest.digest] = manifest
             push = Push(number, manifest.digest, sure)
             self._story(project, image, tag).pushes.append(push)
-            self.pushed += sure
+            if sure:
+                self.answered.append(time.time())
+
+    @property
+    def pushed(self) -> int:
+        """How many pushes were answered with 201."""
+        return len(self.answered)
 
     def refuse(self, words: str) -> None:
         """Note that a push was refused, which changes nothing, and in which words."""
