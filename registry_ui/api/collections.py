@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, g, jsonify, request
+from flask import Response, g, jsonify
 
 from ..access import Right
 from ..catalog import collections
@@ -12,6 +12,7 @@ from ..errors import Invalid, NotFound
 from ..jobs import enqueue
 from ..models import Collection
 from ..security import actor
+from .bodies import json_object
 from .removals import blueprint
 
 ALL = "/registry/garbage-collections"
@@ -36,10 +37,10 @@ def list_collections() -> Response:
 def begin_collection() -> tuple[Response, int]:
     """Begin one. The body: ``dry_run``, true or false."""
     _require_administrator()
-    asked = request.get_json(silent=True)
-    if not isinstance(asked, dict) or not isinstance(asked.get("dry_run"), bool):
-        raise Invalid("The body is a JSON object with “dry_run”, true or false.")
-    row = collections.begin(actor(), dry_run=asked["dry_run"])
+    dry_run = json_object().get("dry_run")
+    if not isinstance(dry_run, bool):
+        raise Invalid("“dry_run” is true or false.")
+    row = collections.begin(actor(), dry_run=dry_run)
     enqueue("run_collection", row.id)
     return jsonify(_collection(collections.one(row.id))), 201
 

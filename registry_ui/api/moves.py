@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, g, jsonify, request
+from flask import Response, g, jsonify
 
 from ..access import Right
 from ..catalog.moving import moves
-from ..errors import Invalid
 from ..jobs import enqueue
 from ..models import Move
 from ..projects import moving
 from ..security import actor, load, load_image, load_move
+from .bodies import is_set, json_object, text
 from .copies import blueprint
 
 NUMBER = "<int(max=2147483647):move_id>"
@@ -27,16 +27,12 @@ def plan_move(path: str) -> tuple[Response, int]:
     The body: ``to``, the whole new path; ``image`` where it is an image that moves, below
     the project ("" for its root image). Nothing moves yet.
     """
-    asked = request.get_json(silent=True)
-    if not isinstance(asked, dict):
-        raise Invalid("The body is no JSON object.")
-    target, name = asked.get("to", ""), asked.get("image")
-    if not isinstance(target, str) or not isinstance(name, str | None):
-        raise Invalid("“to” is the new path, “image” the name of an image below the project.")
-    if name is None:
+    asked = json_object()
+    target = text(asked, "to")
+    if asked.get("image") is None:
         loaded, image = load(path, Right.REMOVE), None
     else:
-        loaded, image = load_image(path, name, Right.DELETE)
+        loaded, image = load_image(path, text(asked, "image"), Right.DELETE)
     role = loaded.acting_role
     move = moving.plan(actor(), g.principal, loaded.place, image, target.strip("/"), role=role)
     return jsonify(_move(move)), 201
@@ -75,9 +71,7 @@ def cancel_move(path: str, move_id: int) -> Response:
 def retire_move(path: str, move_id: int) -> tuple[Response, int]:
     """Let the old path go now; with ``everything``, also what the new one has no more."""
     row, _ = load_move(path, move_id)
-    asked = request.get_json(silent=True)
-    everything = isinstance(asked, dict) and asked.get("everything") is True
-    changed = moves.retire_now(actor(), row.id, everything=everything)
+    changed = moves.retire_now(actor(), row.id, everything=is_set("everything"))
     enqueue("run_move", changed.id)
     return jsonify(_move(changed)), 202
 

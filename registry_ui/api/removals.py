@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from flask import Response, jsonify, request
+from flask import Response, jsonify
 
 from ..access import Right
 from ..catalog import bin as bin_of_tags
@@ -14,16 +14,14 @@ from ..catalog.choosing import Criteria, choose, days
 from ..catalog.deletion import plan_image, plan_tags
 from ..catalog.patterns import Pattern
 from ..catalog.starting import keep_plan, start_planned
-from ..catalog.work import outcomes_of
 from ..errors import Invalid, NotFound
 from ..jobs import enqueue
 from ..models import ContainerImage, Removal
 from ..security import actor, load, load_image, load_removal
+from .bodies import LINES, json_object, text, work_told
 from .routes import blueprint
 
 ONE = "/projects/<name:path>/-/removals/<int(max=2147483647):removal_id>"
-#: So many lines of a report are in one answer.
-LINES = 1000
 
 
 @blueprint.post("/projects/<name:path>/-/removals")
@@ -34,10 +32,8 @@ def plan_removal(path: str) -> tuple[Response, int]:
     (with ``kind``), ``older_than_days``, or ``all``; ``attached`` and ``for_good``.
     """
     load(path, Right.DELETE)
-    asked = _body()
-    name = asked.get("image", "")
-    if not isinstance(name, str) or not name.isprintable():  # half a character is none to ask for
-        raise Invalid("“image” is the name of an image below the project.")
+    asked = json_object()
+    name = text(asked, "image", "")
     loaded, image = load_image(path, name, Right.DELETE)
     bin_days = 0 if asked.get("for_good") is True else bin_of_tags.days()
     if asked.get("all") is True:
@@ -55,21 +51,6 @@ def plan_removal(path: str) -> tuple[Response, int]:
         )
     removal = keep_plan(actor(), plan, loaded.project)
     return jsonify(_removal(removal)), 201
-
-
-def _body() -> dict[str, Any]:
-    """Return what was sent.
-
-    Raises:
-        Invalid: it is no JSON object.
-    """
-    try:
-        asked = request.get_json(silent=True)
-    except RecursionError:
-        asked = None
-    if not isinstance(asked, dict):
-        raise Invalid("The body is no JSON object.")
-    return asked
 
 
 def _names(image: ContainerImage, asked: dict[str, Any]) -> set[str]:
@@ -125,20 +106,4 @@ def cancel_removal(path: str, removal_id: int) -> Response:
 
 
 def _removal(row: Removal) -> dict[str, Any]:
-    return {
-        "id": row.id,
-        "kind": row.kind,
-        "target": row.target,
-        "state": row.state,
-        "requested_by": row.requested_by,
-        "created_at": row.created_at.isoformat(),
-        "finished_at": row.finished_at.isoformat() if row.finished_at else None,
-        "done": row.done,
-        "total": row.total,
-        "plan": row.preview,
-        "outcomes": outcomes_of(row),
-        "report": [
-            {"reference": line.reference, "outcome": line.outcome, "detail": line.detail}
-            for line in removals.lines_of(row, LINES)
-        ],
-    }
+    return work_told(row, removals.lines_of(row, LINES))
