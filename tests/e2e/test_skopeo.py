@@ -87,9 +87,10 @@ def member(stack, project: str, role: str) -> str:
 
 def test_a_copy_into_the_registry_is_in_the_index(stack, filled):
     project, _ = filled
-    found = stack.tags(project, "app")
-    assert {tag["digest"] for tag in found.values()} == {ONE.digest}
-    assert {tag["pushed_by"] for tag in found.values()} == {stack.developer(project)}
+    assert {tag["digest"] for tag in stack.tags(project, "app").values()} == {ONE.digest}
+    # A check may find a tag before the event tells of whom it is.
+    told = {stack.developer(project)}
+    stack.until(lambda: {tag["pushed_by"] for tag in stack.tags(project, "app").values()} == told)
 
 
 def test_a_multi_platform_image_is_copied_with_all_its_parts(stack, host, person, layout):
