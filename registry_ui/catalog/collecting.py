@@ -41,6 +41,9 @@ RESTART = (
     "Restart the registry now: it still believes in blobs that were collected. Until then, pushes "
     "of what was collected seem to succeed, and can't be pulled."
 )
+STILL_RUNS = (
+    "Something that an earlier collector started still runs, and has to end first. It holds {}."
+)
 BROKE_OFF = "It broke off. The log of the worker says more."
 
 logger = logging.getLogger(__name__)
@@ -248,13 +251,19 @@ def _carried_out(hold: _Hold, words: tuple[str, ...], lock: Path) -> tuple[int, 
 
 
 def _wait_until_gone(hold: _Hold, lock: Path) -> None:
-    """Wait until nothing of an earlier collector lives, also of one whose worker was killed."""
-    deadline = time.monotonic() + LOCK_PATIENCE
+    """Wait until nothing of an earlier collector lives, also of one whose worker was killed.
+
+    As long as that takes: it may delete what is pushed behind its back, so the fence stands
+    while it lives. After a while the page says what is waited for.
+    """
+    deadline, said = time.monotonic() + LOCK_PATIENCE, False
     while not is_gone(lock):
-        if time.monotonic() > deadline:
-            raise Failed(
-                f"Something that an earlier collector started still runs. It holds {lock}."
-            )
+        if time.monotonic() > deadline and not said:
+            if hold.row.dry_run:
+                raise Failed(STILL_RUNS.format(lock))
+            with hold.changing() as row:
+                row.problem = STILL_RUNS.format(lock)
+            said = True
         hold.sign()
         time.sleep(LOOK_EVERY)
 

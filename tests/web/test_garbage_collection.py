@@ -161,6 +161,25 @@ def test_an_error_of_ours_lifts_the_fence_too(site, monkeypatch):
     assert site.rows(Fence) == []
 
 
+def test_an_earlier_collector_that_lives_for_long_keeps_the_fence(site, admin, monkeypatch):
+    """Its worker hung, and another went on: it may still delete what would be pushed now."""
+    seen = []
+
+    def is_gone(_lock):
+        row = site.row(Collection)
+        shown = Page(admin.get(f"{PAGE}/{row.id}").text).text
+        seen.append((len(site.rows(Fence)), shown))
+        return len(seen) > 3
+
+    monkeypatch.setattr(collecting, "is_gone", is_gone)
+    monkeypatch.setattr(collecting, "LOCK_PATIENCE", -1.0)
+    monkeypatch.setattr(collecting, "LOOK_EVERY", 0.0)
+    row = run(site, begun(site))
+    assert [fences for fences, _ in seen] == [1] * 4
+    assert "an earlier collector started still runs" in seen[1][1]
+    assert (row.state, row.problem, site.rows(Fence)) == ("done", "", [])
+
+
 def test_a_removal_that_never_lets_go_ends_it(site, monkeypatch):
     monkeypatch.setattr(collecting, "PATIENCE", timedelta(0))
     monkeypatch.setattr(fences, "writers_until", lambda _session: fences.utc_now())
