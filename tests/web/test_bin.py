@@ -8,7 +8,18 @@ from datetime import timedelta
 import pytest
 
 from registry_ui import jobs
-from registry_ui.models import BinnedTag, ContainerImage, Project, Removal, Tag, utc_now
+from registry_ui.catalog import claims
+from registry_ui.models import (
+    BinnedTag,
+    ContainerImage,
+    Project,
+    Removal,
+    Tag,
+    TagClaim,
+    utc_now,
+)
+from registry_ui.names import RepositoryName, TagName
+from registry_ui.token_auth.proof import Proven
 from tests.support.html import Page
 from tests.web.graph import Graph
 from tests.web.support import event_of
@@ -147,6 +158,25 @@ def test_nobody_restores_under_a_name_that_a_rule_lets_them_not_push(site, graph
     assert visible(graph) == {}
     assert site.owner.post(restore, {"name": "stable"}).status_code == 302
     assert visible(graph) == {"stable": one}
+
+
+def test_an_immutable_tag_that_somebody_is_pushing_is_not_restored_under_their_hands(site, graph):
+    one = graph.image("one")
+    graph.tag(IMAGE, v1=one)
+    adopt(site)
+    delete_tag(site, "v1")
+    site.rule("acme/app", "v*")
+    restore = f"{BIN}/{site.row(BinnedTag).id}/restore"
+    with site.app.app_context():
+        assert claims.take(RepositoryName(IMAGE), TagName("v1"), Proven("somebody", "token", {}))
+    refused = site.owner.post(restore)
+    assert refused.status_code == 409
+    assert "being pushed" in refused.text
+    assert visible(graph) == {}
+    site.change(TagClaim, {"until": PAST})
+    assert site.owner.post(restore).status_code == 302
+    assert visible(graph) == {"v1": one}
+    assert site.rows(TagClaim) == []
 
 
 def test_nothing_is_restored_under_a_name_of_the_bin_where_no_list_would_show_it(site, graph):
