@@ -377,7 +377,8 @@ def purge_bin() -> None:
 
 
 def run_retention() -> None:
-    """Start what the retention policies ask for today."""
+    """Start what the retention policies ask for today, by all that was told until now."""
+    apply_events()
     for removal_id in retention.run_due():
         enqueue("run_removal", removal_id)
 
