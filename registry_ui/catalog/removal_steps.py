@@ -7,9 +7,10 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from ..distribution.client import FetchedManifest
@@ -23,8 +24,9 @@ from ..distribution.errors import (
 from ..distribution.manifest import PLACEHOLDER_ANNOTATION, every_child, every_digest
 from ..distribution.media_types import INDEX_TYPES
 from ..extensions import db, release, writing
-from ..models import ContainerImage, Manifest, Place, Project, Removal, utc_now
+from ..models import ContainerImage, Manifest, Place, Project, RegistryEvent, Removal, utc_now
 from ..names import Digest, RepositoryName, TagName, is_binned
+from ..token_auth.signer import OWN_SUBJECT
 from .binning import forget, put_into_bin, take_back
 from .connection import registry
 from .facts import fetch, known
@@ -56,6 +58,8 @@ BATCH = 200
 LOOK_DEADLINE = 300.0
 #: A look at what tags need holds for so many seconds, or twice as long as it took.
 LOOK_SECONDS = 1.0
+#: The registry's clock may be so far behind ours.
+CLOCKS_DIFFER = timedelta(minutes=1)
 
 
 def _tag_step(lease: Lease[Removal], number: int, step: dict[str, Any]) -> tuple[str, str]:
@@ -220,6 +224,42 @@ class _Look:
     good_until: float
 
 
+class _Pushes:
+    """What people push to a repository from now on, as the registry tells it.
+
+    An event comes within moments, and costs no call: so a tag that is pushed between two
+    looks does not go with a manifest that was to go. Our own pushes are not among them: what
+    a move copied is taken back by a removal, at once, and its events may be late.
+    """
+
+    def __init__(self, repository: RepositoryName) -> None:
+        self._repository = repository
+        last = db.session.scalar(select(func.max(RegistryEvent.id))) or 0
+        told = func.coalesce(RegistryEvent.occurred_at, RegistryEvent.received_at)
+        self._query = select(RegistryEvent.digest).where(
+            RegistryEvent.id > last,
+            RegistryEvent.repository == str(repository),
+            RegistryEvent.action == "push",
+            RegistryEvent.tag != "",
+            RegistryEvent.status != "rejected",
+            RegistryEvent.actor != OWN_SUBJECT,
+            # What waited at the registry for long, is in what it lists.
+            told > utc_now() - CLOCKS_DIFFER,
+        )
+        self._tops: set[str] = set()
+        self._safe: set[str] = set()
+        release()
+
+    def safe(self) -> set[str]:
+        """Return what such tags need."""
+        tops = {digest for digest in db.session.scalars(self._query) if digest}
+        if tops != self._tops:
+            needed = closure(tops, parts_of(self._repository, tops, LOOK_DEADLINE).named)
+            self._tops, self._safe = tops, set(needed)
+        release()
+        return self._safe
+
+
 def _delete_all(
     lease: Lease[Removal], repository: RepositoryName, digests: list[str], planned: dict[str, str]
 ) -> tuple[int, int]:
@@ -231,15 +271,17 @@ def _delete_all(
     Args:
         planned: tags that go themselves, as long as they stand for these digests.
     """
+    pushes = _Pushes(repository)
     _keep_bodies(lease, repository, digests)
-    look, gone, is_last = None, set(), False
+    look, tried, gone, is_last = None, set(), set(), False
     for digest in digests:
         lease.hold()
         # Deletion by digest takes every tag on it, also one that was pushed a moment ago.
         if look is None or time.monotonic() > look.good_until:
             look, is_last = _look(lease, repository, planned), True
-        if digest not in look.safe:
+        if digest not in look.safe and digest not in pushes.safe():
             is_last = False
+            tried.add(digest)
             if _delete(repository, digest):
                 gone.add(digest)
     if not is_last and digests:
@@ -250,7 +292,7 @@ def _delete_all(
         if digest in safe:
             lease.hold()
             _put_back(repository, digest)
-    return len(gone - safe), len(safe.intersection(digests))
+    return len(gone - safe), len(set(digests) - (tried - safe))
 
 
 def _keep_bodies(lease: Lease[Removal], repository: RepositoryName, digests: list[str]) -> None:

@@ -13,7 +13,7 @@ from registry_ui.models import ContainerImage, Project, Removal, Tag
 from registry_ui.names import TagName
 from tests.support.html import Page
 from tests.web.graph import OCI_INDEX, Graph
-from tests.web.support import ACTOR
+from tests.web.support import ACTOR, event_of
 
 IMAGE = "acme/app/web"
 PAGE = "/acme/app/-/images/web"
@@ -335,6 +335,25 @@ def test_an_index_that_is_pushed_anew_while_its_children_go_gets_them_back(site,
     delete_image(site)
     assert graph.tags[IMAGE] == {"v1": top}
     assert whole(graph, top)
+
+
+@pytest.mark.parametrize("tag", ["v9", "v2"], ids=["another tag", "the same tag"])
+def test_a_tag_that_is_pushed_between_two_looks_does_not_go_with_its_manifest(site, graph, tag):
+    one, two = graph.image("one"), graph.image("two")
+    graph.tag(IMAGE, v1=one, v2=two)
+    adopt(site)
+
+    def push(asked):
+        if asked.method == "DELETE" and asked.path.endswith(one):
+            graph.before = lambda _asked: None
+            graph.tag(IMAGE, **{tag: two})
+            site.deliver(event_of("push", IMAGE, tag, digest=two, by="owner"))
+
+    graph.before = push
+    delete_image(site)
+    assert graph.tags[IMAGE][tag] == two
+    assert sorted(graph.manifests) == [two]
+    assert site.row(Removal).state == "done"
 
 
 def test_what_a_dead_worker_deleted_and_a_tag_needs_is_put_back_by_the_next(site, graph):
