@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from flask import current_app
 from sqlalchemy import func, select, update
 
@@ -10,7 +12,7 @@ from ..access.protection import is_immutable, refusal
 from ..audit import WORKER, Actor, record
 from ..distribution.client import FetchedManifest
 from ..distribution.errors import RegistryError, RegistryNotFound
-from ..errors import Clash, Invalid, NotFound
+from ..errors import Clash, Invalid, NotFound, RegistryTrouble
 from ..extensions import db, release, writing
 from ..models import BinnedTag, ContainerImage, Project, Tag, utc_now
 from ..names import Digest, RepositoryName, TagName, is_binned
@@ -21,6 +23,8 @@ from .deletion import plan_purge, translate
 from .fences import require_open
 from .reconcile import reconcile
 from .starting import start
+
+logger = logging.getLogger(__name__)
 
 #: So many tags of one project are purged by one removal.
 BATCH = 1000
@@ -143,7 +147,8 @@ def _remember_push(row: BinnedTag, name: TagName) -> None:
 def purge_due() -> list[int]:
     """Plan and start the removal of all whose time is over; return the removals.
 
-    A project in which something is being deleted has its turn later.
+    A project in which something is being deleted, or of which the registry does not answer,
+    has its turn later.
     """
     query = select(BinnedTag.project_id).where(BinnedTag.purge_at <= utc_now()).distinct()
     started = []
@@ -160,6 +165,8 @@ def purge_due() -> list[int]:
             started.append(start(WORKER, plan, project).id)
         except Clash:
             continue
+        except RegistryTrouble as error:
+            logger.warning("the bin of %s: %s", project.path, error.message)
     return started
 
 

@@ -8,7 +8,8 @@ from datetime import timedelta
 import pytest
 
 from registry_ui import jobs
-from registry_ui.catalog import claims
+from registry_ui.catalog import claims, deletion
+from registry_ui.errors import RegistryTrouble
 from registry_ui.models import (
     BinnedTag,
     ContainerImage,
@@ -177,6 +178,32 @@ def test_an_immutable_tag_that_somebody_is_pushing_is_not_restored_under_their_h
     assert site.owner.post(restore).status_code == 302
     assert visible(graph) == {"v1": one}
     assert site.rows(TagClaim) == []
+
+
+def test_a_broken_repository_does_not_keep_the_bins_of_other_projects_full(
+    site, graph, monkeypatch
+):
+    site.project("acme/other")
+    for path in (IMAGE, "acme/other/web"):
+        graph.tag(path, v1=graph.image(path))
+    adopt(site)
+    for page in (PAGE, "/acme/other/-/images/web"):
+        address = f"{page}/-/tags/v1/-/delete"
+        site.owner.post(address, Page(site.owner.get(address).text).hidden)
+    site.change(BinnedTag, {"purge_at": PAST})
+    asked = []
+
+    def plan_purge(target, entries):
+        asked.append(target)
+        if len(asked) == 1:
+            raise RegistryTrouble("it stumbles over this one")
+        return deletion.plan_purge(target, entries)
+
+    monkeypatch.setattr("registry_ui.catalog.bin.plan_purge", plan_purge)
+    purge(site)
+    assert sorted(asked) == ["acme/app", "acme/other"]
+    (left,) = site.rows(BinnedTag)
+    assert left.repository.startswith(asked[0])
 
 
 def test_nothing_is_restored_under_a_name_of_the_bin_where_no_list_would_show_it(site, graph):
