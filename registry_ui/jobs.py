@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 from .accounts import docker_sessions
 from .accounts.sessions import SESSION_LIFETIME
 from .catalog import bin as bin_of_tags
-from .catalog import collecting, facts, reading, reconcile, removals, retention
+from .catalog import claims, collecting, facts, reading, reconcile, removals, retention
 from .catalog import work as long_work
 from .catalog.connection import registry
 from .catalog.copying import copies
@@ -32,7 +32,6 @@ from .catalog.moving.work import run as carry_out_move
 from .distribution.errors import RegistryError
 from .events.apply import apply_pending
 from .extensions import db, writing
-from .gate import claims
 from .models import (
     DIGESTS_READ,
     REGISTRY_READ,
@@ -378,7 +377,8 @@ def purge_bin() -> None:
 
 
 def run_retention() -> None:
-    """Start what the retention policies ask for today."""
+    """Start what the retention policies ask for today, by all that was told until now."""
+    apply_events()
     for removal_id in retention.run_due():
         enqueue("run_removal", removal_id)
 

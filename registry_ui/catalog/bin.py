@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import logging
+
 from flask import current_app
 from sqlalchemy import func, select, update
 
 from ..access import Right, Role, guard
-from ..access.protection import refusal
+from ..access.protection import is_immutable, refusal
 from ..audit import WORKER, Actor, record
+from ..distribution.client import FetchedManifest
 from ..distribution.errors import RegistryError, RegistryNotFound
-from ..errors import Clash, Invalid, NotFound
+from ..errors import Clash, Invalid, NotFound, RegistryTrouble
 from ..extensions import db, release, writing
 from ..models import BinnedTag, ContainerImage, Project, Tag, utc_now
 from ..names import Digest, RepositoryName, TagName, is_binned
 from ..pages import PER_PAGE, Page
+from . import claims
 from .connection import registry
 from .deletion import plan_purge, translate
 from .fences import require_open
 from .reconcile import reconcile
 from .starting import start
+
+logger = logging.getLogger(__name__)
 
 #: So many tags of one project are purged by one removal.
 BATCH = 1000
@@ -48,21 +54,18 @@ def restore(actor: Actor, row: BinnedTag, name: TagName, role: Role | None) -> N
         role: of whoever asks, for protection rules: our calls go past the gate.
 
     Raises:
-        Clash: the tag exists, or a fence stands.
+        Clash: the tag exists or is being pushed, or a fence stands.
         Invalid: a protection rule lets them push no such tag, or it is a name of the bin's.
         NotFound: the registry does not have the manifest any more.
         RegistryTrouble: the registry can't be asked.
     """
     repository = RepositoryName(row.repository)
-    _require_allowed(repository, name, role)
+    is_claimed = _require_allowed(repository, name, role)
     require_open(db.session(), row.repository)
     release()
     try:
-        if _exists(repository, name):
-            message = f"The tag {name} exists. Give another name."
-            raise Clash("Nothing was restored.", {"name": message})
         manifest = registry().manifest(repository, Digest(row.digest))
-        registry().put_manifest(repository, name, manifest.body, manifest.media_type)
+        _push(repository, name, manifest, f"bin {row.id}" if is_claimed else "")
     except RegistryNotFound:
         raise NotFound("The registry does not have this manifest any more.") from None
     except RegistryError as error:
@@ -79,18 +82,42 @@ def restore(actor: Actor, row: BinnedTag, name: TagName, role: Role | None) -> N
     _remember_push(row, name)
 
 
-def _require_allowed(repository: RepositoryName, name: TagName, role: Role | None) -> None:
-    """Ask of a name what the gate asks of a push of it."""
+def _require_allowed(repository: RepositoryName, name: TagName, role: Role | None) -> bool:
+    """Ask of a name what the gate asks of a push of it; return whether it has to be claimed."""
     if is_binned(str(name)):
         message = "The bin keeps its own tags under such names. Give another name."
         raise Invalid("Nothing was restored.", {"name": message})
     rules = guard(db.session(), str(repository)).rules
     if not rules:
-        return
+        return False
     image_name = repository.below(rules[0].project)
     words = refusal(rules, image_name, str(name), role, Right.PUSH, exists=False)
     if words is not None:
         raise Invalid("Nothing was restored.", {"name": f"Not allowed: {words}."})
+    return is_immutable(rules, image_name, str(name))
+
+
+def _push(repository: RepositoryName, name: TagName, manifest: FetchedManifest, deed: str) -> None:
+    """Push a tag that is not there.
+
+    Args:
+        deed: for which it is claimed first, as by the gate; "" for a tag that can be overwritten.
+
+    Raises:
+        Clash: it is there, or somebody else is pushing it.
+    """
+    who = claims.ourselves(deed)
+    if deed and not claims.take(repository, name, who):
+        message = f"The tag {name} is being pushed. Try again in a minute."
+        raise Clash("Nothing was restored.", {"name": message})
+    exists = _exists(repository, name)
+    if not exists:
+        registry().put_manifest(repository, name, manifest.body, manifest.media_type)
+    if deed:
+        claims.let_go(repository, name, who)
+    if exists:
+        message = f"The tag {name} exists. Give another name."
+        raise Clash("Nothing was restored.", {"name": message})
 
 
 def _exists(repository: RepositoryName, name: TagName) -> bool:
@@ -120,7 +147,8 @@ def _remember_push(row: BinnedTag, name: TagName) -> None:
 def purge_due() -> list[int]:
     """Plan and start the removal of all whose time is over; return the removals.
 
-    A project in which something is being deleted has its turn later.
+    A project in which something is being deleted, or of which the registry does not answer,
+    has its turn later.
     """
     query = select(BinnedTag.project_id).where(BinnedTag.purge_at <= utc_now()).distinct()
     started = []
@@ -137,6 +165,8 @@ def purge_due() -> list[int]:
             started.append(start(WORKER, plan, project).id)
         except Clash:
             continue
+        except RegistryTrouble as error:
+            logger.warning("the bin of %s: %s", project.path, error.message)
     return started
 
 

@@ -41,6 +41,9 @@ RESTART = (
     "Restart the registry now: it still believes in blobs that were collected. Until then, pushes "
     "of what was collected seem to succeed, and can't be pulled."
 )
+STILL_RUNS = (
+    "Something that an earlier collector started still runs, and has to end first. It holds {}."
+)
 BROKE_OFF = "It broke off. The log of the worker says more."
 
 logger = logging.getLogger(__name__)
@@ -172,6 +175,7 @@ class _Hold:
 def _drain(hold: _Hold) -> None:
     """Raise the fence, and wait until nothing granted or begun before it can write any more."""
     if hold.row.state == "waiting":
+        _wait_until_gone(hold, _lock())
         with hold.changing() as row:
             session = db.session()
             try:
@@ -206,13 +210,12 @@ def _collect(hold: _Hold) -> str:
         raise Failed(NOT_SET_UP)
     if hold.row.dry_run:
         words += (DRY_RUN,)
-    lock = current_app.config["SETTINGS"].var / "collector.lock"
     with hold.changing() as row:
         row.state, row.collector_started_at = "running", utc_now()
         action = f"collection.collector.{'dry_run' if row.dry_run else 'run'}"
         record(db.session(), WORKER, action, SUBJECT, run=row.id)
     canary = None if hold.row.dry_run else Canary.pushed()
-    status, collected = _carried_out(hold, words, lock)
+    status, collected = _carried_out(hold, words, _lock())
     if canary is not None:
         collected.leave_out(canary.digest)
     freed, unmeasured = _measured(hold, collected)
@@ -223,6 +226,12 @@ def _collect(hold: _Hold) -> str:
     if status:
         raise Failed(f"The collector ended with exit status {status}. What it said is below.")
     return RESTART if canary is not None and canary.is_believed_in() else ""
+
+
+def _lock() -> Path:
+    """Return the file that is locked as long as anything of a collector lives."""
+    var: Path = current_app.config["SETTINGS"].var
+    return var / "collector.lock"
 
 
 def _carried_out(hold: _Hold, words: tuple[str, ...], lock: Path) -> tuple[int, Collected]:
@@ -248,13 +257,22 @@ def _carried_out(hold: _Hold, words: tuple[str, ...], lock: Path) -> tuple[int, 
 
 
 def _wait_until_gone(hold: _Hold, lock: Path) -> None:
-    """Wait until nothing of an earlier collector lives, also of one whose worker was killed."""
-    deadline = time.monotonic() + LOCK_PATIENCE
+    """Wait until nothing of an earlier collector lives, also of one whose worker was killed.
+
+    As long as that takes, once the fence stands: it may delete what is pushed behind its
+    back. After a while the page says what is waited for.
+
+    Raises:
+        Failed: it lives for long, and no fence stands.
+    """
+    deadline, said = time.monotonic() + LOCK_PATIENCE, False
     while not is_gone(lock):
-        if time.monotonic() > deadline:
-            raise Failed(
-                f"Something that an earlier collector started still runs. It holds {lock}."
-            )
+        if time.monotonic() > deadline and not said:
+            if hold.row.fence_id is None:
+                raise Failed(STILL_RUNS.format(lock))
+            with hold.changing() as row:
+                row.problem = STILL_RUNS.format(lock)
+            said = True
         hold.sign()
         time.sleep(LOOK_EVERY)
 

@@ -36,8 +36,11 @@ from .tags import subject_of
 
 #: Of an image with more tags, only those that go are asked what they stand for.
 ASKED = 500
+#: So many tags are named in a note.
+NAMED = 10
 #: Seconds that a preview waits for what manifests consist of.
 PLAN_DEADLINE = 10.0
+UNTOLD = "Of these it is not known since when they stand for what they do, so they stay: {}."
 UNREAD = "Not every manifest of {} could be read: its tags go, and its manifests stay."
 
 
@@ -107,6 +110,8 @@ def _add_image(
 ) -> None:
     """Add what the removal of some tags of one image does."""
     tags, rows = _standing(image, names)
+    if plan.kind == "retention":
+        names = _as_known(plan, image, names & tags.keys(), tags, rows)
     removed = _allowed(plan, image.path, names & tags.keys(), role)
     parts = parts_of(RepositoryName(image.path), set(tags.values()), PLAN_DEADLINE)
     referrers = _referrers(tags, removed, parts)
@@ -122,6 +127,26 @@ def _add_image(
     gone = {tags[name] for name in removed}
     stays = (n for n, d in tags.items() if d in gone and n not in removed and not is_binned(n))
     plan.name_kept(sorted(stays, key=version_key))
+
+
+def _as_known(
+    plan: RemovalPlan,
+    image: ContainerImage,
+    names: Collection[str],
+    tags: dict[str, str],
+    rows: dict[str, Tag],
+) -> set[str]:
+    """Return those tags that stand for what the index knows; note which do not.
+
+    A policy chose them by the age that the index knows: of what stands for something else
+    by now, it is the age of another image.
+    """
+    untold = {name for name in names if name not in rows or rows[name].digest != tags[name]}
+    if untold:
+        named = [f"{image.path}:{name}" for name in sorted(untold, key=version_key)]
+        more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
+        plan.notes.append(UNTOLD.format(", ".join(named[:NAMED]) + more))
+    return set(names) - untold
 
 
 def _allowed(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from ..distribution.client import FetchedManifest
@@ -22,10 +24,12 @@ from ..distribution.errors import (
 from ..distribution.manifest import PLACEHOLDER_ANNOTATION, every_child, every_digest
 from ..distribution.media_types import INDEX_TYPES
 from ..extensions import db, release, writing
-from ..models import ContainerImage, Place, Project, Removal, utc_now
+from ..models import ContainerImage, Manifest, Place, Project, RegistryEvent, Removal, utc_now
 from ..names import Digest, RepositoryName, TagName, is_binned
+from ..token_auth.signer import OWN_SUBJECT
 from .binning import forget, put_into_bin, take_back
 from .connection import registry
+from .facts import fetch, known
 from .lease import Lease
 from .parts import parts_of
 from .reach import closure
@@ -33,6 +37,8 @@ from .reconcile import digests_of, reconcile
 from .work import StepFailed
 
 T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 #: More parts of one index than this are no image, but a trap; those that are not there count too.
 MAX_PARTS = 2000
@@ -46,10 +52,14 @@ SWITCHED_OFF = (
 )
 IN_THE_BIN = "in the bin"
 MOVED = "it points to another image since the preview"
-#: Seconds that all parts of a repository's manifests may take to be read.
+#: So many tags or manifests are asked for between two signs of life.
+BATCH = 200
+#: Seconds that the parts of so many manifests may take to be read.
 LOOK_DEADLINE = 300.0
 #: A look at what tags need holds for so many seconds, or twice as long as it took.
 LOOK_SECONDS = 1.0
+#: The registry's clock may be so far behind ours.
+CLOCKS_DIFFER = timedelta(minutes=1)
 
 
 def _tag_step(lease: Lease[Removal], number: int, step: dict[str, Any]) -> tuple[str, str]:
@@ -214,37 +224,120 @@ class _Look:
     good_until: float
 
 
+class _Pushes:
+    """What people push to a repository from now on, as the registry tells it.
+
+    An event comes within moments, and costs no call: so a tag that is pushed between two
+    looks does not go with a manifest that was to go. Our own pushes are not among them: what
+    a move copied is taken back by a removal, at once, and its events may be late.
+    """
+
+    def __init__(self, repository: RepositoryName) -> None:
+        self._repository = repository
+        last = db.session.scalar(select(func.max(RegistryEvent.id))) or 0
+        told = func.coalesce(RegistryEvent.occurred_at, RegistryEvent.received_at)
+        self._query = select(RegistryEvent.digest).where(
+            RegistryEvent.id > last,
+            RegistryEvent.repository == str(repository),
+            RegistryEvent.action == "push",
+            RegistryEvent.tag != "",
+            RegistryEvent.status != "rejected",
+            RegistryEvent.actor != OWN_SUBJECT,
+            # What waited at the registry for long, is in what it lists.
+            told > utc_now() - CLOCKS_DIFFER,
+        )
+        self._tops: set[str] = set()
+        self._safe: set[str] = set()
+        release()
+
+    def safe(self) -> set[str]:
+        """Return what such tags need."""
+        tops = {digest for digest in db.session.scalars(self._query) if digest}
+        if tops != self._tops:
+            needed = closure(tops, parts_of(self._repository, tops, LOOK_DEADLINE).named)
+            self._tops, self._safe = tops, set(needed)
+        release()
+        return self._safe
+
+
 def _delete_all(
     lease: Lease[Removal], repository: RepositoryName, digests: list[str], planned: dict[str, str]
 ) -> tuple[int, int]:
     """Delete those manifests that no tag needs; return how many went and how many stayed.
 
+    A look is not the deed: whoever pushes an index in between is told that it worked, and its
+    parts go all the same. So there is a last look, and what is needed by then is put back.
+
     Args:
         planned: tags that go themselves, as long as they stand for these digests.
     """
-    look, deleted, kept = None, 0, 0
+    pushes = _Pushes(repository)
+    _keep_bodies(lease, repository, digests)
+    look, tried, gone, is_last = None, set(), set(), False
     for digest in digests:
         lease.hold()
         # Deletion by digest takes every tag on it, also one that was pushed a moment ago.
         if look is None or time.monotonic() > look.good_until:
-            look = _look(lease, repository, planned)
-        if digest in look.safe:
-            kept += 1
-        else:
-            deleted += _delete(repository, digest)
-    return deleted, kept
+            look, is_last = _look(lease, repository, planned), True
+        if digest not in look.safe and digest not in pushes.safe():
+            is_last = False
+            tried.add(digest)
+            if _delete(repository, digest):
+                gone.add(digest)
+    if not is_last and digests:
+        # A tag that was to go and is there now, was pushed anew.
+        look = _look(lease, repository, {})
+    safe = look.safe if look else frozenset()
+    for digest in reversed(digests):  # parts come before what names them
+        if digest in safe:
+            lease.hold()
+            _put_back(repository, digest)
+    return len(gone - safe), len(set(digests) - (tried - safe))
+
+
+def _keep_bodies(lease: Lease[Removal], repository: RepositoryName, digests: list[str]) -> None:
+    """Have in the store what may have to be put back, also by the next worker."""
+    for start in range(0, len(digests), BATCH):
+        lease.hold()
+        some = digests[start : start + BATCH]
+        fetch(repository, set(some) - known(some).keys(), LOOK_DEADLINE)
+    release()
+
+
+def _put_back(repository: RepositoryName, digest: str) -> None:
+    """Push a manifest again that a tag needs, where it went a moment ago."""
+    if _ask(lambda: registry().head(repository, Digest(digest))) is not None:
+        return
+    kept = db.session.get(Manifest, digest)
+    body = kept.body if kept else None
+    release()
+    if kept is None or body is None:
+        raise StepFailed(f"{digest[:19]}… went, and a tag that was pushed meanwhile needs it")
+    logger.warning("%s: %s is needed by a tag that was pushed meanwhile", repository, digest)
+    _ask(lambda: registry().put_manifest(repository, Digest(digest), body, kept.media_type))
 
 
 def _look(lease: Lease[Removal], repository: RepositoryName, planned: dict[str, str]) -> _Look:
     began = time.monotonic()
     release()
-    tags = _ask(lambda: digests_of(repository, registry().tags(repository))) or {}
-    lease.hold()
-    tops = [digest for tag, digest in tags.items() if planned.get(tag) != digest]
-    parts = parts_of(repository, tops, LOOK_DEADLINE)
-    safe = closure(tops, parts.named)
-    if parts.unknown.intersection(safe):
-        raise StepFailed("what other tags need could not be read, so no manifest was deleted")
+    names = _ask(lambda: registry().tags(repository)) or []
+    tops: set[str] = set()
+    for start in range(0, len(names), BATCH):
+        lease.hold()
+        some = names[start : start + BATCH]
+        tags = _ask(lambda some=some: digests_of(repository, some)) or {}
+        tops |= {digest for tag, digest in tags.items() if planned.get(tag) != digest}
+    safe: set[str] = set()
+    every = sorted(tops)
+    for start in range(0, len(every), BATCH):
+        lease.hold()
+        some = every[start : start + BATCH]
+        parts = parts_of(repository, some, LOOK_DEADLINE)
+        needed = closure(some, parts.named)
+        if parts.unknown.intersection(needed):
+            raise StepFailed("what other tags need could not be read, so no manifest was deleted")
+        safe |= set(needed)
+    release()
     took = time.monotonic() - began
     return _Look(frozenset(safe), began + took + max(LOOK_SECONDS, 2 * took))
 

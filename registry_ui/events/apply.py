@@ -17,12 +17,11 @@ from sqlalchemy.exc import DataError, DBAPIError
 from sqlalchemy.orm import Session
 
 from ..access import former_name
-from ..catalog import moments, violations
+from ..catalog import claims, moments, violations
 from ..catalog.index import count_tags, ensure_image, owning_project
 from ..catalog.records import note_pull, note_push
 from ..distribution.notifications import Notification, parse_event
 from ..extensions import db, writing
-from ..gate import claims
 from ..models import ContainerImage, RegistryEvent, Tag, UnassignedRepository, utc_now
 from ..names import is_binned
 from ..storage import insert_new

@@ -16,6 +16,7 @@ from sqlalchemy import select
 
 from ..access import RULE_OF, Fenced, Right, Role, guard
 from ..access.protection import Protection, is_immutable, refusal
+from ..catalog import claims
 from ..catalog.connection import registry
 from ..catalog.parts import parts_of
 from ..catalog.reach import closure
@@ -29,7 +30,6 @@ from ..token_auth.explain import role_of
 from ..token_auth.journal import Noted, journal
 from ..token_auth.proof import Proven, TokenInvalid, verifier
 from ..token_auth.signer import OWN_SUBJECT
-from . import claims
 from .request import Asked
 
 #: What the registry asks of a token (PROTOCOLS 1.1).

@@ -10,14 +10,16 @@ import threading
 import pytest
 from sqlalchemy import update
 
-from registry_ui.catalog import fences
+from registry_ui.catalog import claims, fences
 from registry_ui.catalog.copying import copies
 from registry_ui.catalog.fences import EVERYWHERE, lift_fence, raise_fence
 from registry_ui.demo.artifacts import attestation, chart, signature, signature_tag
 from registry_ui.demo.images import DOCKER, index
 from registry_ui.extensions import db, writing
 from registry_ui.jobs import resume
-from registry_ui.models import AuditEntry, Copy, CopyLine, Membership, Push, TagMoment
+from registry_ui.models import AuditEntry, Copy, CopyLine, Membership, Push, TagClaim, TagMoment
+from registry_ui.names import RepositoryName, TagName
+from registry_ui.token_auth.proof import Proven
 from tests.support.html import Page
 from tests.support.live import LiveSite, environ_of, tiny
 
@@ -225,6 +227,60 @@ def test_a_push_to_the_target_while_its_layers_are_mounted_wins(market):
         done = market.confirm(plan)
     assert market.outcomes(done) == {"plain": "kept"}
     assert market.site.live(market.target)["plain"] == tiny("theirs").digest
+
+
+def test_a_new_immutable_tag_that_somebody_is_pushing_is_theirs(market):
+    market.site.rule(market.stall, "**")
+    plan = market.plan("plain", "1.0")
+    name = RepositoryName(market.target)
+    with market.site.app.app_context():
+        assert claims.take(name, TagName("plain"), Proven("somebody", "their token", {}))
+    done = market.confirm(plan)
+    assert market.outcomes(done)["plain"] == "kept"
+    assert "pushing the tag" in market.details(done)
+    assert "plain" not in market.site.live(market.target)
+    assert market.outcomes(done)["1.0"] == "copied"
+
+
+def test_while_a_new_immutable_tag_is_copied_the_gate_lets_nobody_else_push_it(market):
+    market.site.rule(market.stall, "**")
+    plan, refused = market.plan("plain"), []
+    client, somebody = market.site.app.extensions["registry"], Proven("somebody", "token", {})
+    put = client.put_manifest
+
+    def push_too(repository, reference, *what):
+        if str(reference) == "plain":
+            refused.append(not claims.take(repository, reference, somebody))
+        return put(repository, reference, *what)
+
+    with market.site.patched("put_manifest", push_too):
+        done = market.confirm(plan)
+    assert refused == [True]
+    assert market.outcomes(done) == {"plain": "copied"}
+    assert market.site.rows(TagClaim) == []
+
+
+def test_with_the_claim_of_a_worker_that_died_the_next_one_goes_on(market):
+    market.site.rule(market.stall, "**")
+    plan = market.plan("plain")
+    mine = claims.ourselves(f"copy {plan.id}")
+    with market.site.app.app_context():
+        assert claims.take(RepositoryName(market.target), TagName("plain"), mine)
+    assert market.outcomes(market.confirm(plan)) == {"plain": "copied"}
+    assert market.site.rows(TagClaim) == []
+
+
+def test_what_is_attached_follows_only_where_the_rules_of_the_target_let_it(market):
+    signed, listed = signature_tag(BOTH), BOTH.digest.replace(":", "-")
+    market.site.push(market.source, {listed: index([tiny("our referrer")])})
+    market.site.push(market.target, {listed: index([tiny("their referrer")])})
+    market.site.push(market.target, {signed: tiny("their signature")})
+    theirs = market.site.live(market.target)
+    market.site.rule(market.stall, "sha256-*")
+    done = market.confirm(market.plan("1.0"))
+    assert market.outcomes(done) == {"1.0": "copied"}
+    assert market.site.live(market.target) == {**theirs, "1.0": BOTH.digest}
+    assert f"keeps its own {listed}" in market.details(done)
 
 
 def test_pushes_of_the_source_meanwhile_lose_nothing(market):

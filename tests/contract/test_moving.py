@@ -220,6 +220,33 @@ def test_the_registry_stops_on_the_way_and_people_push_until_it_goes_on(mover):
     assert mover.live(f"{mover.market}/web") == {**DIGESTS, "between": ARM.digest}
 
 
+def stopped_behind_the_copy(mover):
+    """Let the registry stop once the tags of an image are copied; then a tag goes from it."""
+
+    def unavailable(*_):
+        raise RegistryUnavailable("the registry could not be reached")
+
+    move_id = mover.planned(mover.market)
+    with mock.patch.object(work.transfer, "_bring_earlier", unavailable):
+        assert mover.confirmed(move_id).state == "failed"
+    assert mover.live(mover.market) == DIGESTS
+    mover.pusher.delete(mover.shop, TWO.digest)
+    return move_id, {tag: digest for tag, digest in DIGESTS.items() if digest != TWO.digest}
+
+
+def test_a_tag_that_goes_between_two_attempts_is_not_taken_for_somebody_else_s(mover):
+    move_id, left = stopped_behind_the_copy(mover)
+    assert (mover.send(move_id, "retry").state, mover.move(move_id).problem) == ("grace", "")
+    assert mover.live(mover.market) == mover.index(mover.market) == left
+
+
+def test_a_tag_that_goes_before_a_move_is_called_off_goes_from_the_new_name_too(mover):
+    move_id, left = stopped_behind_the_copy(mover)
+    assert mover.send(move_id, "cancel").state == "cancelled"
+    assert mover.live(mover.shop) == left
+    assert mover.pusher.tags(mover.market) == []
+
+
 def test_a_mistake_of_ours_keeps_nobody_from_pushing(mover):
     move_id = mover.planned(mover.market)
     with mock.patch.object(work.transfer, "settle", side_effect=KeyError("x")):

@@ -81,7 +81,9 @@ class Graph:
     def _manifest(self, asked: Asked, tags: dict[str, str], reference: str) -> Answer:
         digest = tags.get(reference, reference)
         if asked.method == "PUT":
-            tags[reference] = self.store(asked.headers["Content-Type"], asked.body)
+            digest = self.store(asked.headers["Content-Type"], asked.body)
+            if ":" not in reference:
+                tags[reference] = digest
             return Answer(201)
         if asked.method == "DELETE":
             return self._delete(tags, reference)

@@ -8,7 +8,19 @@ from datetime import timedelta
 import pytest
 
 from registry_ui import jobs
-from registry_ui.models import BinnedTag, ContainerImage, Project, Removal, Tag, utc_now
+from registry_ui.catalog import claims, deletion
+from registry_ui.errors import RegistryTrouble
+from registry_ui.models import (
+    BinnedTag,
+    ContainerImage,
+    Project,
+    Removal,
+    Tag,
+    TagClaim,
+    utc_now,
+)
+from registry_ui.names import RepositoryName, TagName
+from registry_ui.token_auth.proof import Proven
 from tests.support.html import Page
 from tests.web.graph import Graph
 from tests.web.support import event_of
@@ -147,6 +159,51 @@ def test_nobody_restores_under_a_name_that_a_rule_lets_them_not_push(site, graph
     assert visible(graph) == {}
     assert site.owner.post(restore, {"name": "stable"}).status_code == 302
     assert visible(graph) == {"stable": one}
+
+
+def test_an_immutable_tag_that_somebody_is_pushing_is_not_restored_under_their_hands(site, graph):
+    one = graph.image("one")
+    graph.tag(IMAGE, v1=one)
+    adopt(site)
+    delete_tag(site, "v1")
+    site.rule("acme/app", "v*")
+    restore = f"{BIN}/{site.row(BinnedTag).id}/restore"
+    with site.app.app_context():
+        assert claims.take(RepositoryName(IMAGE), TagName("v1"), Proven("somebody", "token", {}))
+    refused = site.owner.post(restore)
+    assert refused.status_code == 409
+    assert "being pushed" in refused.text
+    assert visible(graph) == {}
+    site.change(TagClaim, {"until": PAST})
+    assert site.owner.post(restore).status_code == 302
+    assert visible(graph) == {"v1": one}
+    assert site.rows(TagClaim) == []
+
+
+def test_a_broken_repository_does_not_keep_the_bins_of_other_projects_full(
+    site, graph, monkeypatch
+):
+    site.project("acme/other")
+    for path in (IMAGE, "acme/other/web"):
+        graph.tag(path, v1=graph.image(path))
+    adopt(site)
+    for page in (PAGE, "/acme/other/-/images/web"):
+        address = f"{page}/-/tags/v1/-/delete"
+        site.owner.post(address, Page(site.owner.get(address).text).hidden)
+    site.change(BinnedTag, {"purge_at": PAST})
+    asked = []
+
+    def plan_purge(target, entries):
+        asked.append(target)
+        if len(asked) == 1:
+            raise RegistryTrouble("it stumbles over this one")
+        return deletion.plan_purge(target, entries)
+
+    monkeypatch.setattr("registry_ui.catalog.bin.plan_purge", plan_purge)
+    purge(site)
+    assert sorted(asked) == ["acme/app", "acme/other"]
+    (left,) = site.rows(BinnedTag)
+    assert left.repository.startswith(asked[0])
 
 
 def test_nothing_is_restored_under_a_name_of_the_bin_where_no_list_would_show_it(site, graph):

@@ -161,6 +161,42 @@ def test_an_error_of_ours_lifts_the_fence_too(site, monkeypatch):
     assert site.rows(Fence) == []
 
 
+@pytest.fixture
+def impatient(monkeypatch):
+    """Nobody waits for an earlier collector without saying so."""
+    monkeypatch.setattr(collecting, "LOCK_PATIENCE", -1.0)
+    monkeypatch.setattr(collecting, "LOOK_EVERY", 0.0)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_an_earlier_collector_that_lives_for_long_keeps_the_fence(site, admin, monkeypatch):
+    """Its worker hung, and another goes on: it may still delete what would be pushed now."""
+    seen = []
+
+    def is_gone(_lock):
+        row = site.row(Collection)
+        if row.fence_id is None:
+            return True
+        seen.append((len(site.rows(Fence)), Page(admin.get(f"{PAGE}/{row.id}").text).text))
+        return len(seen) > 3
+
+    monkeypatch.setattr(collecting, "is_gone", is_gone)
+    row = run(site, begun(site))
+    assert [fences for fences, _ in seen] == [1] * 4
+    assert "an earlier collector started still runs" in seen[1][1]
+    assert (row.state, row.problem, site.rows(Fence)) == ("done", "", [])
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_behind_something_that_never_ends_no_fence_is_raised(site, monkeypatch, dry_run):
+    monkeypatch.setattr(collecting, "is_gone", lambda _lock: False)
+    row = run(site, begun(site, dry_run=dry_run))
+    assert row.state == "failed"
+    assert "an earlier collector started still runs" in row.problem
+    assert [action for _, action, _ in site.audit() if "fence" in action] == []
+
+
 def test_a_removal_that_never_lets_go_ends_it(site, monkeypatch):
     monkeypatch.setattr(collecting, "PATIENCE", timedelta(0))
     monkeypatch.setattr(fences, "writers_until", lambda _session: fences.utc_now())

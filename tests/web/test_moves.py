@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from types import SimpleNamespace
 from urllib.parse import quote
 
 import pytest
 
 from registry_ui.catalog.fences import EVERYWHERE, lift_fence, raise_fence, writers_until
+from registry_ui.catalog.lease import Cancelled
+from registry_ui.catalog.moving.hold import HeldBack, claim
 from registry_ui.extensions import db, writing
 from registry_ui.jobs import run_move
 from registry_ui.models import (
     AuditEntry,
     Fence,
     Move,
+    MovedRepository,
     Place,
     Push,
     TokenDecision,
@@ -248,6 +252,35 @@ def test_a_move_waits_for_a_garbage_collection_and_a_collection_for_a_move(acme)
     acme.change(Move, {"lease_until": later, "state": "copying"})
     with acme.session() as session:
         assert writers_until(session) == later
+
+
+def test_a_move_that_often_notes_how_far_it_is_heeds_a_fence_and_who_calls_it_off(
+    acme, monkeypatch
+):
+    clock = SimpleNamespace(now=0.0)
+    clock.monotonic = lambda: clock.now
+    number = acme.move("acme/app", "copying", target="acme/new", requested_by="owner")
+    row = acme.rows(MovedRepository, move_id=number)[0]
+
+    def work(hold):
+        for second in range(12):
+            clock.now += 1
+            hold.note(row, done=second)
+            hold.hold()
+
+    with acme.app.app_context():
+        held = claim(number)
+        monkeypatch.setattr("registry_ui.catalog.moving.hold.time", clock)
+        held._last_look = clock.now
+        with writing() as session:
+            fence = raise_fence(session, EVERYWHERE, "collection").id
+        with pytest.raises(HeldBack):
+            work(held)
+        with writing() as session:
+            lift_fence(session, fence)
+            session.get_one(Move, number).cancel_wanted = True
+        with pytest.raises(Cancelled):
+            work(held)
 
 
 # -- old names ------------------------------------------------------------------------

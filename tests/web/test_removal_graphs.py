@@ -6,9 +6,14 @@ import json
 
 import pytest
 
+from registry_ui.catalog import removals
+from registry_ui.catalog.deletion import plan_tag
+from registry_ui.catalog.starting import start
 from registry_ui.models import ContainerImage, Project, Removal, Tag
+from registry_ui.names import TagName
 from tests.support.html import Page
 from tests.web.graph import OCI_INDEX, Graph
+from tests.web.support import ACTOR, event_of
 
 IMAGE = "acme/app/web"
 PAGE = "/acme/app/-/images/web"
@@ -272,6 +277,99 @@ def test_children_that_a_kept_index_shares_stay(site, graph):
     delete_image(site)
     assert whole(graph, kept)
     assert old not in graph.manifests
+
+
+def pushed_before(graph, digest, **tags):
+    """Have somebody push in the last moment: the worker has looked, and deletes this."""
+
+    def push(asked):
+        if asked.method == "DELETE" and asked.path.endswith(digest):
+            graph.before = lambda _asked: None
+            graph.tag(IMAGE, **tags)
+
+    graph.before = push
+
+
+@pytest.mark.parametrize("deep", [False, True], ids=["child", "grandchild"])
+def test_a_child_that_an_index_needs_since_the_last_look_is_put_back(site, graph, deep):
+    shared, old = graph.image("shared"), graph.image("old")
+    inner = graph.index(shared)
+    kept = graph.index(inner if deep else shared, graph.image("new"))
+    graph.tag(IMAGE, v1=graph.index(inner, shared, old))
+    adopt(site)
+    pushed_before(graph, shared, v2=kept)
+    delete_image(site)
+    assert graph.tags[IMAGE] == {"v2": kept}
+    assert whole(graph, kept)
+    assert old not in graph.manifests
+    assert site.row(Removal).state == "done"
+
+
+def test_a_child_that_a_tag_needs_since_the_last_look_is_put_back_behind_a_tag_too(site, graph):
+    shared, old = graph.image("shared"), graph.image("old")
+    kept = graph.index(shared)
+    graph.tag(IMAGE, v1=graph.index(shared, old), other=graph.image("other"))
+    adopt(site)
+    pushed_before(graph, shared, v2=kept)
+    delete_tag(site, "v1")
+    assert sorted(graph.tags[IMAGE]) == ["other", "v2"]
+    assert whole(graph, kept)
+    assert old not in graph.manifests
+
+
+def test_an_index_that_is_pushed_anew_while_its_children_go_gets_them_back(site, graph):
+    """Its client was told that the children are there, and pushed none of them."""
+    children = [graph.image("one"), graph.image("two")]
+    top = graph.index(*children)
+    body = graph.manifests[top]
+    graph.tag(IMAGE, v1=top)
+    adopt(site)
+
+    def push(asked):
+        if asked.method == "DELETE" and asked.path.endswith(children[0]):
+            graph.before = lambda _asked: None
+            graph.manifests[top] = body
+            graph.tag(IMAGE, v1=top)
+
+    graph.before = push
+    delete_image(site)
+    assert graph.tags[IMAGE] == {"v1": top}
+    assert whole(graph, top)
+
+
+@pytest.mark.parametrize("tag", ["v9", "v2"], ids=["another tag", "the same tag"])
+def test_a_tag_that_is_pushed_between_two_looks_does_not_go_with_its_manifest(site, graph, tag):
+    one, two = graph.image("one"), graph.image("two")
+    graph.tag(IMAGE, v1=one, v2=two)
+    adopt(site)
+
+    def push(asked):
+        if asked.method == "DELETE" and asked.path.endswith(one):
+            graph.before = lambda _asked: None
+            graph.tag(IMAGE, **{tag: two})
+            site.deliver(event_of("push", IMAGE, tag, digest=two, by="owner"))
+
+    graph.before = push
+    delete_image(site)
+    assert graph.tags[IMAGE][tag] == two
+    assert sorted(graph.manifests) == [two]
+    assert site.row(Removal).state == "done"
+
+
+def test_what_a_dead_worker_deleted_and_a_tag_needs_is_put_back_by_the_next(site, graph):
+    shared, old = graph.image("shared"), graph.image("old")
+    kept = graph.index(shared)
+    graph.tag(IMAGE, v1=graph.index(shared, old), other=graph.image("other"))
+    adopt(site)
+    with site.app.app_context():
+        image, project = site.row(ContainerImage), site.row(Project)
+        started = start(ACTOR, plan_tag(image, TagName("v1")), project).id
+    del graph.manifests[shared]  # behind this the worker died
+    graph.tag(IMAGE, v2=kept)
+    with site.app.app_context():
+        assert removals.run(started).state == "done"
+    assert sorted(graph.tags[IMAGE]) == ["other", "v2"]
+    assert whole(graph, kept)
 
 
 def test_children_of_a_kept_index_of_very_many_stay(site, graph):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from datetime import UTC, datetime, timedelta
+from unittest import mock
 
 import pytest
 from sqlalchemy import select
@@ -16,7 +17,7 @@ from registry_ui.extensions import db
 from registry_ui.models import Place, Removal, RetentionPolicy, Tag, utc_now
 from tests.support.html import Page
 from tests.web.graph import Graph
-from tests.web.support import ACTOR
+from tests.web.support import ACTOR, event_of
 from tests.web.test_removal_graphs import IMAGE, adopt
 
 PAGE = "/acme/app/-/retention"
@@ -132,6 +133,28 @@ def test_a_policy_that_is_on_removes_each_day_what_its_dry_run_showed(site, grap
     run(site)
     assert site.rows(Removal)[-1].total == 0
     assert site.rows(Removal)[-1].state == "done"
+
+
+def test_a_tag_that_was_pushed_and_whose_event_was_lost_is_not_old(site, graph):
+    _, number = create(site, images="web")
+    switch_on(site, number)
+    new = graph.image("pushed an hour ago")
+    graph.tag(IMAGE, v4=new)
+    run(site)
+    assert graph.tags[IMAGE]["v4"] == new
+    assert sorted(graph.tags[IMAGE]) == ["v1", "v2", "v4"]
+    address, _ = create(site, images="web")
+    page = Page(site.owner.get(address).text)
+    assert f"so they stay: {IMAGE}:v4" in page.text
+
+
+def test_events_that_wait_are_heeded_first(site, graph):
+    _, number = create(site, images="web", keep_pulled_days="7")
+    switch_on(site, number)
+    with mock.patch("registry_ui.events.routes.enqueue"):
+        site.deliver(event_of("pull", IMAGE, "v4", digest=graph.tags[IMAGE]["v4"]))
+    run(site)
+    assert sorted(graph.tags[IMAGE]) == ["v1", "v2", "v4"]
 
 
 def test_settings_of_which_nobody_saw_a_dry_run_can_not_be_switched_on(site, graph):

@@ -32,6 +32,10 @@ class CopyRefused(Exception):
     """Something can't be copied; the message says why, for the report."""
 
 
+class Kept(Exception):
+    """A tag of the target stays as it is; the message says why, for the report."""
+
+
 class _Blob(Enum):
     """What became of a blob."""
 

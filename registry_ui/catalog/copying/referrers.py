@@ -7,7 +7,7 @@ instead: the list of referrers under ``sha256-<hex>``, and cosign's own beside i
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from ...distribution.client import FetchedManifest
@@ -17,7 +17,7 @@ from ...distribution.references import merged_index
 from ...names import Digest, TagName
 from ..connection import registry
 from ..tags import subject_of
-from .content import MAX_MANIFESTS, Copier, CopyRefused
+from .content import MAX_MANIFESTS, Copier, CopyRefused, Kept
 
 
 @dataclass(slots=True)
@@ -25,8 +25,8 @@ class Followers:
     """What went along with a manifest.
 
     ``tags`` are those that the target has now, with what they stand for; ``written``
-    those of them that it had not. ``kept`` have the same name and another content at the
-    target, and stay. ``missing`` are digests that the source does not have.
+    those of them that it had not. ``kept`` stay as the target has them, because of their
+    content, of a rule, or of a push. ``missing`` are digests that the source does not have.
     """
 
     tags: dict[str, str] = field(default_factory=dict)
@@ -47,10 +47,18 @@ class Following:
     Args:
         copier: between the two repositories.
         tags: every tag of the source.
+        point: points a tag of the target to a manifest, if it stands for what is given still;
+            returns whether it did not before, and raises Kept where it stays.
     """
 
-    def __init__(self, copier: Copier, tags: Iterable[str]) -> None:
+    def __init__(
+        self,
+        copier: Copier,
+        tags: Iterable[str],
+        point: Callable[[TagName, FetchedManifest, str | None], bool] | None = None,
+    ) -> None:
         self._copier = copier
+        self._point = point or (lambda name, manifest, _there: copier.tag(name, manifest))
         self._tags: dict[str, list[str]] = defaultdict(list)
         for tag in tags:
             if (subject := subject_of(tag)) is not None:
@@ -113,8 +121,12 @@ class Following:
                 found.kept.append(str(name))
                 return
             manifest = merged
-        if self._copier.tag(name, manifest):
-            found.written.append(str(name))
+        try:
+            if self._point(name, manifest, there):
+                found.written.append(str(name))
+        except Kept:
+            found.kept.append(str(name))
+            return
         found.tags[str(name)] = manifest.digest
 
     def _merged(self, there: Digest, manifest: FetchedManifest) -> FetchedManifest | None:

@@ -8,16 +8,18 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ...access import Right, guard
-from ...access.protection import refusal
+from ...access.protection import is_immutable, refusal
 from ...audit import Actor
+from ...distribution.client import FetchedManifest
 from ...distribution.errors import RegistryError, RegistryNotFound, RegistryUnavailable
 from ...extensions import db, release
 from ...models import ContainerImage, Copy, Tag
 from ...names import RepositoryName, TagName
+from .. import claims
 from ..connection import registry
 from ..lease import Lease
 from ..work import StepFailed
-from .content import Brought, Copier, CopyRefused
+from .content import Brought, Copier, CopyRefused, Kept
 from .noting import note_copied
 from .referrers import Followers, Following
 from .rights import acting_role, still_may
@@ -28,6 +30,7 @@ GOOD = (COPIED, THERE)
 GONE = "the source has no such tag any more"
 MOVED = "it points to another image since the plan"
 TAKEN = "the tag at the target was pushed since the plan"
+CLAIMED = "somebody else is pushing the tag at the target at this moment"
 EXISTS = "the target has another image under this tag, and overwriting was not ticked"
 
 
@@ -40,6 +43,7 @@ class Steps:
         self._overwrite = copy.preview["overwrite"]
         self._attached = copy.preview["attached"]
         self._actor = Actor(copy.requested_by)
+        self._claimant = claims.ourselves(f"copy {copy.id}")
         self._copier = Copier(self._source, self._target, lease.hold)
         self._following: Following | None = None
 
@@ -57,6 +61,8 @@ class Steps:
             return self._copy(step)
         except CopyRefused as refused:
             return REFUSED, str(refused)
+        except Kept as kept:
+            return KEPT, str(kept)
         except RegistryNotFound:
             return KEPT, GONE
         except RegistryUnavailable as error:
@@ -70,10 +76,7 @@ class Steps:
         if (kept := self._against(step, there)) is not None:
             return KEPT, kept
         brought = self._copier.bring(digest)
-        # That took some calls: whoever pushed meanwhile was told that it worked.
-        if self._copier.stands_for(self._target, name) != there:
-            return KEPT, TAKEN
-        written = self._copier.tag(name, brought.top)
+        written = self._point(name, brought.top, there)
         followers = self._follow(brought)
         # A worker that died may have tagged it, and told nobody.
         if written or (step["there"] != digest and not self._is_indexed(name, digest)):
@@ -81,6 +84,35 @@ class Steps:
             return COPIED, _words(brought, followers)
         self._lease.meanwhile(lambda session: self._note_followers(session, followers))
         return THERE, _words(brought, followers)
+
+    def _point(self, name: TagName, manifest: FetchedManifest, there: str | None) -> bool:
+        """Point a tag of the target to a manifest; return whether it did not before.
+
+        A new immutable tag is claimed, as by the gate: of two first pushes one wins. Where
+        it is not known what became of ours, the claim runs out by itself.
+
+        Args:
+            there: what it stood for when it was looked at.
+
+        Raises:
+            Kept: a rule keeps it, or somebody else has pushed it since, or is about to.
+        """
+        if there == manifest.digest:
+            claimed = False
+        else:
+            if (why := self._refusal(str(name), exists=there is not None)) is not None:
+                raise Kept(why)
+            claimed = there is None and self._is_immutable(str(name))
+        if claimed and not claims.take(self._target, name, self._claimant):
+            raise Kept(CLAIMED)
+        # What was brought took some calls: whoever pushed meanwhile was told that it worked.
+        free = self._copier.stands_for(self._target, name) == there
+        written = free and self._copier.tag(name, manifest)
+        if claimed:
+            claims.let_go(self._target, name, self._claimant)
+        if not free:
+            raise Kept(TAKEN)
+        return written
 
     def _against(self, step: dict[str, Any], there: str | None) -> str | None:
         """Return why a tag is left alone, as both ends are now; None where nothing is."""
@@ -108,11 +140,17 @@ class Steps:
         release()
         return refusal(rules, name, tag, role, Right.PUSH, exists)
 
+    def _is_immutable(self, tag: str) -> bool:
+        rules = guard(db.session(), str(self._target)).rules
+        release()
+        return bool(rules) and is_immutable(rules, self._target.below(rules[0].project), tag)
+
     def _follow(self, brought: Brought) -> Followers:
         if not self._attached:
             return Followers()
         if self._following is None:
-            self._following = Following(self._copier, registry().tags(self._source))
+            tags = registry().tags(self._source)
+            self._following = Following(self._copier, tags, self._point)
         return self._following.bring(brought.manifests)
 
     def _is_indexed(self, name: TagName, digest: str) -> bool:

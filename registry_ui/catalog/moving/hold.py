@@ -31,19 +31,20 @@ class Hold:
 
     move: Move
     owner: str
-    _last_sign: float = field(default_factory=time.monotonic)
+    _last_look: float = field(default_factory=time.monotonic)
 
     def hold(self) -> None:
-        """Give a sign, at most one in a few seconds: it can be called before every call.
+        """Give a sign and look, at most once in a few seconds: to be called before every call.
 
         Raises:
             LeaseLost: it is somebody else's by now.
             Cancelled: somebody cancelled it.
             HeldBack: nothing may be written in the whole registry.
         """
-        if time.monotonic() - self._last_sign >= SIGN_SECONDS:
+        if time.monotonic() - self._last_look >= SIGN_SECONDS:
             with writing() as session:
                 self.write(session)
+            self._last_look = time.monotonic()
             self.heed()
             self.require_open()
 
@@ -92,7 +93,6 @@ class Hold:
         if not written.rowcount:  # type: ignore[attr-defined]
             raise LeaseLost
         session.refresh(self.move)
-        self._last_sign = time.monotonic()
 
 
 def claim(move_id: int) -> Hold | None:

@@ -40,11 +40,11 @@ def copy(hold: Hold, row: MovedRepository) -> None:
     there = live(hold, row.target)
     if not row.begun and there:
         raise MoveFailed(f"{row.target} is in use in the registry: {named(there)}.")
-    hold.note(row, begun=True, tag_count=len(tags), done=0)
+    _note_ours(hold, row, tags)
     copier = _copier(hold, row)
     _bring(copier, tags, there, lambda number: hold.note(row, done=number))
     _bring_earlier(copier, set(tags.values()))
-    hold.note(row, state="copied", done=len(tags), copied=tags)
+    hold.note(row, state="copied", done=len(tags))
 
 
 def settle(hold: Hold, row: MovedRepository) -> None:
@@ -63,6 +63,7 @@ def settle(hold: Hold, row: MovedRepository) -> None:
     ]
     if foreign:
         raise MoveFailed(f"Somebody else has pushed to {row.target}: {named(foreign)}.")
+    _note_ours(hold, row, tags)
     copier = _copier(hold, row)
     _bring(copier, tags, there, lambda number: hold.note(row, done=number))
     following = Following(copier, ())
@@ -106,6 +107,15 @@ def live(hold: Hold, repository: str) -> dict[str, str]:
         hold.hold()
         found |= digests_of(name, names[start : start + BATCH])
     return found
+
+
+def _note_ours(hold: Hold, row: MovedRepository, tags: Mapping[str, str]) -> None:
+    """Keep what is about to be pushed: who goes on later knows it as ours, and takes it away.
+
+    Together with what was pushed before, of which the old name may have lost some since.
+    """
+    ours = {**row.copied, **tags}
+    hold.note(row, begun=True, tag_count=len(tags), done=0, copied=ours)
 
 
 def _copier(hold: Hold, row: MovedRepository) -> Copier:

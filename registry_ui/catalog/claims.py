@@ -1,7 +1,8 @@
 """Claims of new tags: of two pushes at the same moment, one wins.
 
 Between the question whether a tag is there and the registry's writing it lies the push
-itself. A claim holds the tag meanwhile, for the bearer token of one push.
+itself. A claim holds the tag meanwhile, for the bearer token of one push, or for a deed of
+our own, whose calls go past the gate.
 """
 
 from __future__ import annotations
@@ -16,11 +17,17 @@ from ..models import TagClaim, utc_now
 from ..names import RepositoryName, TagName
 from ..storage import insert_new
 from ..token_auth.proof import Proven
+from ..token_auth.signer import OWN_SUBJECT
 
 #: A push that takes longer between its question and its end has failed.
 HELD = timedelta(seconds=60)
 #: The event of a push comes a moment before the tag can be read (PROTOCOLS 3.2).
 SETTLING = timedelta(seconds=3)
+
+
+def ourselves(deed: str) -> Proven:
+    """Return who claims a tag for a deed of our own; done again, it goes on with its claim."""
+    return Proven(OWN_SUBJECT, deed, {})
 
 
 def take(repository: RepositoryName, tag: TagName, who: Proven) -> bool:
