@@ -194,6 +194,21 @@ def test_a_rule_at_the_target_refuses_in_the_plan_and_again_when_it_is_done(mark
     assert market.site.live(market.target) == {"1.0": tiny("theirs").digest}
 
 
+@pytest.mark.parametrize("choice", ["immutable", "maintainer"])
+def test_a_rule_at_the_target_holds_for_what_is_attached_too(market, choice):
+    """A signature beside a tag that is there already says as much as a new tag."""
+    site, name = market.site, signature_tag(BOTH)
+    listed = name.removesuffix(".sig")
+    site.push_and_index(market.source, {listed: index([PROOF])})
+    site.push(market.target, {"1.0": BOTH, listed: index([AMD])})
+    site.rule(market.stall, "sha256-*", choice)
+    done = market.confirm(market.plan("1.0"))
+    new = {} if choice == "maintainer" else {name: PROOF.digest}
+    assert site.live(market.target) == {"1.0": BOTH.digest, listed: index([AMD]).digest} | new
+    assert "a rule of the target refuses" in market.details(done)
+    assert listed in market.details(done)
+
+
 def test_a_source_tag_that_was_pushed_since_the_plan_is_left_alone(market):
     plan = market.plan("plain", "1.0")
     market.site.push(market.source, {"plain": tiny("newer")})

@@ -7,7 +7,7 @@ instead: the list of referrers under ``sha256-<hex>``, and cosign's own beside i
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from ...distribution.client import FetchedManifest
@@ -26,12 +26,14 @@ class Followers:
 
     ``tags`` are those that the target has now, with what they stand for; ``written``
     those of them that it had not. ``kept`` have the same name and another content at the
-    target, and stay. ``missing`` are digests that the source does not have.
+    target, and stay. ``refused`` are those that a rule of the target lets nobody write who
+    asked for this. ``missing`` are digests that the source does not have.
     """
 
     tags: dict[str, str] = field(default_factory=dict)
     written: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
 
 
@@ -47,10 +49,17 @@ class Following:
     Args:
         copier: between the two repositories.
         tags: every tag of the source.
+        refusal: tells why a tag may not be written at the target, given whether it is there:
+            these are tags as well, which the gate would ask the rules about.
     """
 
-    def __init__(self, copier: Copier, tags: Iterable[str]) -> None:
-        self._copier = copier
+    def __init__(
+        self,
+        copier: Copier,
+        tags: Iterable[str],
+        refusal: Callable[[str, bool], str | None] = lambda _tag, _exists: None,
+    ) -> None:
+        self._copier, self._refusal = copier, refusal
         self._tags: dict[str, list[str]] = defaultdict(list)
         for tag in tags:
             if (subject := subject_of(tag)) is not None:
@@ -113,6 +122,9 @@ class Following:
                 found.kept.append(str(name))
                 return
             manifest = merged
+        if there != manifest.digest and self._refusal(str(name), there is not None):
+            found.refused.append(str(name))
+            return
         if self._copier.tag(name, manifest):
             found.written.append(str(name))
         found.tags[str(name)] = manifest.digest

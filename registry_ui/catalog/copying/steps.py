@@ -95,9 +95,9 @@ class Steps:
             return TAKEN
         if there is not None and not self._overwrite:
             return EXISTS
-        return self._refusal(step["tag"], exists=there is not None)
+        return self._refusal(step["tag"], there is not None)
 
-    def _refusal(self, tag: str, *, exists: bool) -> str | None:
+    def _refusal(self, tag: str, exists: bool) -> str | None:  # noqa: FBT001 - as refusal()
         session = db.session()
         rules = guard(session, str(self._target)).rules
         if not rules:
@@ -112,7 +112,8 @@ class Steps:
         if not self._attached:
             return Followers()
         if self._following is None:
-            self._following = Following(self._copier, registry().tags(self._source))
+            tags = registry().tags(self._source)
+            self._following = Following(self._copier, tags, self._refusal)
         return self._following.bring(brought.manifests)
 
     def _is_indexed(self, name: TagName, digest: str) -> bool:
@@ -149,6 +150,8 @@ def _words(brought: Brought, followers: Followers) -> str:
         said.append(f"with {count} attached {'tag' if count == 1 else 'tags'}")
     if followers.kept:
         said.append(f"the target keeps its own {', '.join(followers.kept[:5])}")
+    if followers.refused:
+        said.append(f"a rule of the target refuses {', '.join(followers.refused[:5])}")
     missing = len({*brought.missing, *followers.missing})
     if missing:
         said.append(f"missing at the source, and so here: {missing} parts")
