@@ -11,8 +11,10 @@ from registry_ui.extensions import db, writing
 from registry_ui.jobs import run_move
 from registry_ui.models import (
     AuditEntry,
+    ContainerImage,
     Fence,
     Move,
+    MovedRepository,
     Place,
     Push,
     TokenDecision,
@@ -111,6 +113,33 @@ def test_a_tag_that_a_rule_keeps_keeps_its_image_where_it_is(acme):
     answer, text = plan(acme, "acme/app", "acme/other/web", image="web")
     assert answer.status_code == 422
     assert "Tag v2 is immutable in acme/app/web." in text
+
+
+def test_a_tag_that_a_rule_would_not_let_one_push_comes_by_no_move(acme):
+    acme.rule("acme/other", "v*", "maintainer")
+    acme.member("acme/app", "worker", "maintainer")
+    answer, text = plan(acme, "acme/app", "acme/other/web", "worker", image="web")
+    assert answer.status_code == 422
+    assert "Tag v1 is protected in acme/other/web: push needs Maintainer." in text
+    assert plan(acme, "acme/app", "acme/other/web", image="web")[0].status_code == 302
+
+
+@pytest.mark.parametrize("path", ["acme/app", "acme/other"])
+def test_a_rule_that_was_made_on_the_way_keeps_an_image_where_it_is(acme, monkeypatch, path):
+    monkeypatch.setattr("registry_ui.catalog.moving.work._quiet_at", lambda _move: utc_now())
+    monkeypatch.setattr("registry_ui.catalog.moving.transfer.verify", lambda *_: None)
+    acme.member("acme/app", "worker", "maintainer")
+    plan(acme, "acme/app", "acme/other/web", "worker", image="web")
+    acme.change(MovedRepository, {"state": "settled", "copied": {"v3": digest("c")}})
+    acme.change(Move, {"state": "verifying"})
+    acme.rule(path, "v3", "owner")
+    number = acme.row(Move).id
+    with acme.app.app_context():
+        run_move(number)
+    move = acme.row(Move, id=number)
+    assert move.state == "failed"
+    assert "A rule refuses this by now: tag v3 is protected in" in move.problem
+    assert acme.rows(ContainerImage, path="acme/app/web")
 
 
 def test_a_personal_namespace_keeps_the_name_of_its_account(acme):
