@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import datetime, timedelta
+from typing import Any
 
 from flask import current_app
 
@@ -18,6 +19,8 @@ from ..extensions import db
 from ..models import ContainerImage, Move, Place, Project
 from ..names import NameInvalid, Path
 from .service import require_unclaimed
+
+FOR_BOTH = "Whose role changes is told to members of both projects."
 
 
 def plan(
@@ -88,6 +91,22 @@ def _require_push(who: Principal, target: str) -> Standing:
         message = f"There is no project that owns “{target}” and to which you may push."
         raise Invalid("Nothing was planned.", {"target": message})
     return here
+
+
+def plan_for(who: Principal, move: Move) -> dict[str, Any]:
+    """Return what was planned, as far as someone who looks after one end may know it.
+
+    Whose role changes by the move of an image is told to members of both projects: who the
+    members are is for members.
+    """
+    plan = move.preview
+    if move.kind != "image" or who.is_admin:
+        return plan
+    session = db.session()
+    if all(standing(session, who, path).role for path in (move.source, move.target)):
+        return plan
+    notes = [FOR_BOTH] if plan["changes"] or plan["notes"] else []
+    return {**plan, "changes": [], "changes_more": 0, "notes": notes}
 
 
 def quiet_at(move: Move) -> datetime | None:

@@ -23,7 +23,7 @@ from registry_ui.models import (
 )
 from registry_ui.token_auth.journal import journal
 from tests.support.html import Page
-from tests.web.support import PASSWORD, digest, event_of
+from tests.web.support import PASSWORD, basic, digest, event_of
 
 
 @pytest.fixture
@@ -185,6 +185,32 @@ def test_the_plan_of_an_image_says_that_everyone_can_pull_it_then(acme):
     answer, _ = plan(acme, "acme/app", "acme/other/web", image="web")
     page = Page(acme.browser("owner").get(answer.headers["Location"]).text).text
     assert "anyone can pull it then, without signing in" in page
+
+
+def test_who_looks_after_one_end_only_is_not_told_who_is_a_member_of_the_other(acme):
+    acme.users("here", "there", "ninotchka", "vassilissa")
+    for path, lead, member in (
+        ("acme/app", "here", "ninotchka"),
+        ("elsewhere/app", "there", "vassilissa"),
+    ):
+        acme.member(path, lead, "maintainer")
+        acme.member(path, member, "guest")
+    acme.member("elsewhere/app", "owner", "developer")
+    address = plan(acme, "acme/app", "elsewhere/app/web", image="web")[0].headers["Location"]
+    number = acme.row(Move).id
+
+    def told(who, path):
+        page = acme.browser(who).get(f"/{path}/-/moves/{number}").text
+        auth = basic(who, acme.access_token(who, "api"))
+        address = f"/api/v4/projects/{path}/-/moves/{number}"
+        text = page + acme.browser().get(address, headers=auth).text
+        return {name for name in ("ninotchka", "vassilissa") if name in text}
+
+    assert address == f"/acme/app/-/moves/{number}"
+    assert told("here", "acme/app") == set()
+    acme.change(Move, {"switched_at": utc_now(), "state": "grace"})
+    assert told("there", "elsewhere/app") == set()
+    assert told("owner", "acme/app") == {"ninotchka", "vassilissa"}
 
 
 def test_who_looks_after_a_project_finds_its_move_again(acme):
