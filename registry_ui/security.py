@@ -275,6 +275,9 @@ def load_move(path: str, move_id: int) -> tuple[Move, Loaded]:
     places = {move.place_id, move.new_project_id if move.switched_at else None}
     if loaded.place.id not in places:
         raise NotFound
+    reach = principal().reach
+    if reach is not None and not any(map(reach.covers, (move.source, move.target))):
+        raise NotFound  # of another image than the token is for
     return move, loaded
 
 

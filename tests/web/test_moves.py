@@ -213,6 +213,18 @@ def test_who_looks_after_one_end_only_is_not_told_who_is_a_member_of_the_other(a
     assert told("owner", "acme/app") == {"ninotchka", "vassilissa"}
 
 
+def test_a_token_for_the_root_image_opens_no_move_of_another(acme):
+    plan(acme, "acme/app", "acme/other/web", image="web")
+    number = acme.row(Move).id
+    found = []
+    for exact in (True, False):
+        bound = {"reach": "acme/app", "reach_exact": exact, "name": str(exact)}
+        auth = basic("owner", acme.access_token("owner", "api", **bound))
+        address = f"/api/v4/projects/acme/app/-/moves/{number}"
+        found.append(acme.browser().get(address, headers=auth).status_code)
+    assert found == [404, 200]
+
+
 def test_who_looks_after_a_project_finds_its_move_again(acme):
     number = acme.move("acme/app", "copying")
     address = f"/acme/app/-/moves/{number}"
