@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from unittest import mock
 
 import pytest
 
 from registry_ui.catalog.copying import copies
+from registry_ui.catalog.moving.hold import MoveFailed
 from registry_ui.jobs import retire_moved
 from registry_ui.models import (
     AccessToken,
@@ -18,6 +20,7 @@ from registry_ui.models import (
     FormerPath,
     Move,
     MovedRepository,
+    Project,
     Push,
     Tag,
     UnassignedRepository,
@@ -157,6 +160,32 @@ def test_bin_tokens_and_removals_follow_a_project(filled):
     assert filled.live(new) == DIGESTS
     answer = browser.get(f"/{filled.shop}/-/removals/1")
     assert answer.headers["Location"] == f"/{filled.market}/-/removals/1"
+
+
+def test_activity_names_no_path_that_its_readers_may_not_know(filled):
+    """Neither the old name of a project, nor where something was to go, nor what was emptied."""
+    filled.namespace(f"{filled.root}/open")
+    filled.change(Project, {"visibility": "public"}, path=filled.shop)
+    filled.project(f"{filled.root}/other")
+    filled.user("stranger")
+    for target in (f"{filled.shop}/web:1.0", f"{filled.shop}:1.0"):
+        name = "/images/web/-" if "/web" in target else ""
+        filled.confirm(f"/{filled.shop}/-{name}/tags/1.0/-/delete", target)
+
+    def refuse(*_):
+        raise MoveFailed("not now")
+
+    with mock.patch("registry_ui.catalog.moving.transfer.verify", refuse):
+        target = f"{filled.root}/other/web"
+        stopped = filled.confirmed(filled.planned(target, name="web"))
+    assert filled.send(stopped.id, "cancel").state == "cancelled"
+    move_id = filled.moved(f"{filled.root}/open/shop")
+    assert retired(filled, move_id).state == "done"
+    told = filled.page(f"/{filled.root}/open/shop/-/activity", "stranger").text
+    assert f"{filled.root}/other" not in told
+    assert filled.shop not in told
+    assert f"removed {filled.root}/open/shop/web:1.0" in told
+    assert f"removed {filled.root}/open/shop:1.0" in told
 
 
 def test_an_image_moves_to_another_project_with_its_history(filled):

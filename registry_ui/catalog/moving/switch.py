@@ -74,6 +74,10 @@ def _switch_place(session: Session, move: Move) -> None:
         here = model.project_id.in_(moved) & at_or_below(model.project_path, move.source)
         _set(session, model, here, project_path=_renamed(model.project_path, move))
     _discard_plans(session, Copy, at_or_below(Copy.source, move.source))
+    # Activity tells what was removed, to more people than may know of the old name.
+    tagged = Removal.target.startswith(move.source + ":", autoescape=True)
+    removed = Removal.project_id.in_(moved) & (at_or_below(Removal.target, move.source) | tagged)
+    _set(session, Removal, removed, target=_renamed(Removal.target, move))
     _rename(session, move, Place.path, Place)
     _set(session, Place, Place.id == place.id, parent_id=parent.id if parent else None)
     _rename(session, move, ContainerImage.path, ContainerImage)
