@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import select
 
 from registry_ui.catalog.fences import EVERYWHERE, lift_fence, raise_fence, writers_until
+from registry_ui.catalog.moving.switch import switch
 from registry_ui.extensions import db, writing
 from registry_ui.jobs import run_move
 from registry_ui.models import (
@@ -15,6 +19,7 @@ from registry_ui.models import (
     Fence,
     Move,
     MovedRepository,
+    Namespace,
     Place,
     Push,
     TokenDecision,
@@ -298,6 +303,34 @@ def test_whoever_loses_the_right_on_the_way_switches_nothing(acme, monkeypatch):
     assert move.state == "failed"
     assert "worker may not do this any more: you are Developer" in move.problem
     assert acme.rows(Place, path="acme/new") == []
+
+
+def test_what_is_created_deep_below_at_the_moment_of_the_switch_moves_too(acme):
+    acme.namespace("acme/deep/er")
+    number = acme.move("acme/deep", "verifying", parts=0, target="acme/now", requested_by="owner")
+    created, switching = threading.Event(), threading.Event()
+
+    def create():
+        with acme.app.app_context(), writing() as session:
+            above = select(Place).where(Place.path == "acme/deep/er").with_for_update()
+            parent = session.scalars(above).one()
+            session.add(Namespace(path="acme/deep/er/new", parent_id=parent.id))
+            session.flush()
+            created.set()
+            switching.wait(10)
+            time.sleep(0.5)
+
+    creator = threading.Thread(target=create)
+    creator.start()
+    assert created.wait(10)
+    switching.set()
+    with acme.app.app_context(), writing() as session:
+        move = session.get(Move, number)
+        switch(session, move, utc_now(), keeps_old=False)
+    creator.join()
+    paths = {place.path for place in acme.rows(Place)}
+    assert "acme/now/er/new" in paths
+    assert not [path for path in paths if path.startswith("acme/deep")]
 
 
 def test_a_move_waits_for_a_garbage_collection_and_a_collection_for_a_move(acme):

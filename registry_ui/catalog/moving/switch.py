@@ -68,6 +68,7 @@ def _switch_place(session: Session, move: Move) -> None:
     parent = _locked(session, Place.path == above) if above else None
     if above and (parent is None or parent.kind == "project"):
         raise MoveFailed(f"There is no namespace {above} any more.")
+    _hold_all(session, move.source)
     moved = select(Place.id).where(at_or_below(Place.path, move.source))
     for model in (Removal, Copy):
         _discard_plans(session, model, model.project_id.in_(moved))
@@ -128,6 +129,18 @@ def _locked(session: Session, which: ColumnElement[bool]) -> Place | None:
     return session.scalar(
         select(Place).where(which).with_for_update().execution_options(populate_existing=True)
     )
+
+
+def _hold_all(session: Session, path: str) -> None:
+    """Wait for whoever creates something below a path, and let nobody else begin.
+
+    They hold what is right above it. On PostgreSQL a statement that waits for them does not
+    see what they have created; the next one does.
+    """
+    query = select(Place.id).where(at_or_below(Place.path, path)).order_by(Place.path)
+    held: list[int] | None = None
+    while (found := list(session.scalars(query.with_for_update()))) != held:
+        held = found
 
 
 def _locked_image(session: Session, move: Move) -> ContainerImage | None:
