@@ -275,6 +275,9 @@ def load_move(path: str, move_id: int) -> tuple[Move, Loaded]:
     places = {move.place_id, move.new_project_id if move.switched_at else None}
     if loaded.place.id not in places:
         raise NotFound
+    reach = principal().reach
+    if reach is not None and not any(map(reach.covers, (move.source, move.target))):
+        raise NotFound  # of another image than the token is for
     return move, loaded
 
 
@@ -307,12 +310,14 @@ def load_copy(path: str, copy_id: int) -> tuple[Copy, Project | None]:
     """Return a copy and the project that it copies to, or None where that is gone.
 
     Raises:
-        NotFound: there is none, or it is not the caller's business: they see not both ends.
+        NotFound: there is none, or it is not the caller's business: they see not both ends, or
+            their token does not reach them.
         Denied: they may see the project, but not push there.
     """
     row = db.session.scalar(select(Copy).where(Copy.id == copy_id, Copy.project_path == path))
     if row is None:
         raise NotFound
+    _require_reach([row.source, row.target])
     who = principal()
     own = who.is_admin or row.requested_by == who.username
     if row.project_id is None:

@@ -95,7 +95,7 @@ def _move(row: Move) -> dict[str, Any]:
         "problem": row.problem,
         "requested_by": row.requested_by,
         **{name: at.isoformat() if (at := getattr(row, name)) else None for name in moments},
-        "plan": row.preview,
+        "plan": moving.plan_for(g.principal, row),
         "images": [
             {
                 "from": part.source,

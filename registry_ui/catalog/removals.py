@@ -10,11 +10,13 @@ from sqlalchemy.orm import Session
 
 from ..access import Fenced
 from ..audit import Actor
+from ..extensions import db, release
 from ..models import Removal, WorkLine
 from ..names import RepositoryName
 from . import work
-from .lease import LeaseLost
+from .lease import Lease, LeaseLost
 from .reconcile import reconcile
+from .removal_rights import against
 from .removal_steps import IN_THE_BIN, STEPS
 
 logger = logging.getLogger(__name__)
@@ -35,7 +37,7 @@ def run(removal_id: int, *, but: int | None = None) -> Removal | None:
     if lease is None:
         return None
     try:
-        work.carry_out(lease, lambda number, step: STEPS[step["do"]](lease, number, step))
+        work.carry_out(lease, lambda number, step: _take(lease, number, step))
     except LeaseLost:
         logger.warning("removal %s: another worker has taken it over", removal_id)
         return None
@@ -44,6 +46,18 @@ def run(removal_id: int, *, but: int | None = None) -> Removal | None:
         raise
     _reconcile(lease.work)
     return lease.work
+
+
+def _take(lease: Lease[Removal], number: int, step: dict[str, Any]) -> tuple[str, str]:
+    """Take one step, unless the right to it was withdrawn or a rule was made meanwhile."""
+    session = db.session()
+    # What was begun is ended: the tag may stand for a placeholder already.
+    begun = lease.prepared(session, number) is not None
+    why = None if begun else against(session, lease.work, step)
+    release()
+    if why is not None:
+        raise work.StepFailed(why)
+    return STEPS[step["do"]](lease, number, step)
 
 
 def _reconcile(removal: Removal) -> None:

@@ -58,7 +58,7 @@ def project_move(path: str, new_path: str, **how: bool) -> None:
 def image_move(repository: str, new_name: str, **how: bool) -> None:
     """Give the image REPOSITORY the name NEW, in its project or in another."""
     found, owner = image_named(RepositoryName(repository))
-    _carry_out(plan_image(found, owner, new_name, Role.OWNER), owner, **how)
+    _carry_out(plan_image(found, owner, new_name, Role.OWNER, Role.OWNER), owner, **how)
 
 
 @move.command("show")

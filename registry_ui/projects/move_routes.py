@@ -81,7 +81,7 @@ def _page(move: Move, loaded: Loaded, errors: dict[str, str]) -> str:
         crumbs=crumbs(loaded.place.path),
         path=loaded.place.path,
         move=move,
-        plan=move.preview,
+        plan=moving.plan_for(principal(), move),
         repositories=moves.repositories_of(move),
         states=moves.states_of(move),
         progress=moves.progress_of(move),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from datetime import datetime, timedelta
+from typing import Any
 
 from flask import current_app
 
-from ..access import Principal, Right, Role, decide, standing
+from ..access import Principal, Right, Role, Standing, decide, standing
 from ..audit import Actor
 from ..catalog import fences
 from ..catalog.moving import moves
@@ -18,6 +19,8 @@ from ..extensions import db
 from ..models import ContainerImage, Move, Place, Project
 from ..names import NameInvalid, Path
 from .service import require_unclaimed
+
+FOR_BOTH = "Whose role changes is told to members of both projects."
 
 
 def plan(
@@ -44,9 +47,10 @@ def plan(
         _require_create(who, target)
         planned = plan_place(place, target)
     else:
-        _require_push(who, target)
+        there = _require_push(who, target)
+        new_role = Role.OWNER if who.is_admin else there.role
         assert isinstance(place, Project)  # noqa: S101 - narrows the type
-        planned = plan_image(image, place, target, role)
+        planned = plan_image(image, place, target, role, new_role)
     return moves.keep_plan(actor, planned, place)
 
 
@@ -56,9 +60,11 @@ def require_rights(who: Principal, move: Move) -> None:
     decision = decide(who, standing(db.session(), who, move.source), wanted)
     if not decision.allowed:
         raise Denied(f"Not allowed: {decision.rule}.")
-    require = _require_push if move.kind == "image" else _require_create
     try:
-        require(who, move.target)
+        if move.kind == "image":
+            _require_push(who, move.target)
+        else:
+            _require_create(who, move.target)
     except Invalid as error:
         raise Denied(" ".join(error.errors.values())) from None
 
@@ -79,11 +85,28 @@ def _require_create(who: Principal, target: str) -> None:
         raise Invalid("Nothing was planned.", {"target": message})
 
 
-def _require_push(who: Principal, target: str) -> None:
+def _require_push(who: Principal, target: str) -> Standing:
     here = standing(db.session(), who, target)
     if here.project is None or not decide(who, here, Right.PUSH).allowed:
         message = f"There is no project that owns “{target}” and to which you may push."
         raise Invalid("Nothing was planned.", {"target": message})
+    return here
+
+
+def plan_for(who: Principal, move: Move) -> dict[str, Any]:
+    """Return what was planned, as far as someone who looks after one end may know it.
+
+    Whose role changes by the move of an image is told to members of both projects: who the
+    members are is for members.
+    """
+    plan = move.preview
+    if move.kind != "image" or who.is_admin:
+        return plan
+    session = db.session()
+    if all(standing(session, who, path).role for path in (move.source, move.target)):
+        return plan
+    notes = [FOR_BOTH] if plan["changes"] or plan["notes"] else []
+    return {**plan, "changes": [], "changes_more": 0, "notes": notes}
 
 
 def quiet_at(move: Move) -> datetime | None:

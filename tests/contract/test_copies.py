@@ -196,6 +196,22 @@ def test_a_rule_at_the_target_refuses_in_the_plan_and_again_when_it_is_done(mark
     assert market.site.live(market.target) == {"1.0": tiny("theirs").digest}
 
 
+@pytest.mark.parametrize(
+    ("choice", "kind"), [("immutable", "immutable"), ("maintainer", "protected")]
+)
+def test_a_rule_at_the_target_holds_for_what_is_attached_too(market, choice, kind):
+    """A signature beside a tag that is there already says as much as a new tag."""
+    site, name = market.site, signature_tag(BOTH)
+    listed = name.removesuffix(".sig")
+    site.push_and_index(market.source, {listed: index([PROOF])})
+    site.push(market.target, {"1.0": BOTH, listed: index([AMD])})
+    site.rule(market.stall, "sha256-*", choice)
+    done = market.confirm(market.plan("1.0"))
+    new = {} if choice == "maintainer" else {name: PROOF.digest}
+    assert site.live(market.target) == {"1.0": BOTH.digest, listed: index([AMD]).digest} | new
+    assert f"not copied along is {listed}: tag {listed} is {kind}" in market.details(done)
+
+
 def test_a_source_tag_that_was_pushed_since_the_plan_is_left_alone(market):
     plan = market.plan("plain", "1.0")
     market.site.push(market.source, {"plain": tiny("newer")})
@@ -280,7 +296,7 @@ def test_what_is_attached_follows_only_where_the_rules_of_the_target_let_it(mark
     done = market.confirm(market.plan("1.0"))
     assert market.outcomes(done) == {"1.0": "copied"}
     assert market.site.live(market.target) == {**theirs, "1.0": BOTH.digest}
-    assert f"keeps its own {listed}" in market.details(done)
+    assert f"not copied along is {listed}: tag {listed} is immutable" in market.details(done)
 
 
 def test_pushes_of_the_source_meanwhile_lose_nothing(market):

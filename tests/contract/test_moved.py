@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from unittest import mock
 
 import pytest
 
+from registry_ui.catalog.copying import copies
+from registry_ui.catalog.moving.hold import MoveFailed
 from registry_ui.jobs import retire_moved
 from registry_ui.models import (
     AccessToken,
     BinnedTag,
     ContainerImage,
+    Copy,
     DailyCount,
     FormerPath,
     Move,
     MovedRepository,
+    Project,
     Push,
     Tag,
     UnassignedRepository,
@@ -157,6 +162,32 @@ def test_bin_tokens_and_removals_follow_a_project(filled):
     assert answer.headers["Location"] == f"/{filled.market}/-/removals/1"
 
 
+def test_activity_names_no_path_that_its_readers_may_not_know(filled):
+    """Neither the old name of a project, nor where something was to go, nor what was emptied."""
+    filled.namespace(f"{filled.root}/open")
+    filled.change(Project, {"visibility": "public"}, path=filled.shop)
+    filled.project(f"{filled.root}/other")
+    filled.user("stranger")
+    for target in (f"{filled.shop}/web:1.0", f"{filled.shop}:1.0"):
+        name = "/images/web/-" if "/web" in target else ""
+        filled.confirm(f"/{filled.shop}/-{name}/tags/1.0/-/delete", target)
+
+    def refuse(*_):
+        raise MoveFailed("not now")
+
+    with mock.patch("registry_ui.catalog.moving.transfer.verify", refuse):
+        target = f"{filled.root}/other/web"
+        stopped = filled.confirmed(filled.planned(target, name="web"))
+    assert filled.send(stopped.id, "cancel").state == "cancelled"
+    move_id = filled.moved(f"{filled.root}/open/shop")
+    assert retired(filled, move_id).state == "done"
+    told = filled.page(f"/{filled.root}/open/shop/-/activity", "stranger").text
+    assert f"{filled.root}/other" not in told
+    assert filled.shop not in told
+    assert f"removed {filled.root}/open/shop/web:1.0" in told
+    assert f"removed {filled.root}/open/shop:1.0" in told
+
+
 def test_an_image_moves_to_another_project_with_its_history(filled):
     other = f"{filled.root}/other"
     filled.project(other)
@@ -175,6 +206,52 @@ def test_an_image_moves_to_another_project_with_its_history(filled):
     assert filled.grants(f"{filled.shop}/web/api", "owner") == "pull,push,delete"
     # The maintainer of the project that it has left is nobody in the other one.
     assert filled.grants(f"{filled.shop}/web", "maintainer") == ""
+
+
+def left(filled):
+    """Let an image leave the shop, whose maintainer may nothing where it is now."""
+    filled.project(f"{filled.root}/other")
+    filled.moved(f"{filled.root}/other/web", name="web")
+    return f"{filled.shop}/web"
+
+
+def test_nobody_copies_to_an_old_name_by_a_right_in_the_project_that_was_left(filled):
+    old = left(filled)
+    form = {"project": filled.shop, "image": "web", "chosen": "2.0", "tag": "1.0"}
+    browser = filled.browser("maintainer")
+    answer = browser.post(f"/{filled.shop}/-/images/web/api/-/copy", form)
+    assert answer.status_code == 422
+    assert f"no project owns {old}" in Page(answer.text).text
+    assert f"{filled.root}/other" not in Page(answer.text).text
+    filled.member(filled.root, "maintainer", "maintainer")
+    answer = browser.post(f"/{filled.shop}/-/images/web/api/-/copy", form)
+    assert f"{old} has moved to {filled.root}/other/web" in Page(answer.text).text
+    command = ["tag", "copy", f"{filled.shop}/web/api:2.0", f"{old}:1.0", "--overwrite", "--yes"]
+    done = filled.app.test_cli_runner().invoke(args=command)
+    assert done.exit_code == 1
+    assert "has moved to" in done.output
+    assert filled.live(old) == DIGESTS
+
+
+@pytest.mark.parametrize("by", ["maintainer", "-/console"])
+@pytest.mark.parametrize("end", ["source", "target"])
+def test_a_copy_that_waits_while_its_image_leaves_holds_by_the_rights_of_the_new_name(
+    filled, end, by
+):
+    names = ("web/api", "web") if end == "target" else ("web", "web/api")
+    form = {"project": filled.shop, "image": names[1], "chosen": "2.0", "tag": "fresh"}
+    browser = filled.browser("maintainer")
+    browser.post(f"/{filled.shop}/-/images/{names[0]}/-/copy", form)
+    plan = filled.row(Copy)
+    with filled.app.app_context():
+        copies.start_planned(copies.Actor(by), plan.id, overwrite=False)
+    old = left(filled)
+    with filled.app.app_context():
+        copies.run(plan.id)
+    done = filled.row(Copy, id=plan.id)
+    assert done.state == ("done" if (end, by) == ("source", "-/console") else "failed")
+    assert filled.live(old) == DIGESTS
+    assert filled.rows(ContainerImage, path=old) == []
 
 
 def test_the_root_image_gets_a_name_below_its_project(filled):

@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from registry_ui.access import Role
+from registry_ui.audit import Actor
 from registry_ui.catalog import fences, lease, removals
 from registry_ui.catalog.deletion import plan_image
 from registry_ui.catalog.fences import EVERYWHERE, GRACE
@@ -13,7 +15,16 @@ from registry_ui.catalog.starting import start
 from registry_ui.errors import Clash
 from registry_ui.extensions import writing
 from registry_ui.jobs import resume
-from registry_ui.models import BinnedTag, ContainerImage, Fence, Project, Removal, TokenDecision
+from registry_ui.models import (
+    BinnedTag,
+    ContainerImage,
+    Fence,
+    Membership,
+    Project,
+    Removal,
+    TokenDecision,
+    User,
+)
 from registry_ui.token_auth.journal import journal
 from registry_ui.token_auth.signer import OWN_SUBJECT
 from tests.web.graph import Graph
@@ -222,7 +233,7 @@ def test_two_at_one_path_there_are_not(acme):
 # -- our own work ----------------------------------------------------------------
 
 
-def removal_of(site, graph, tags=1):
+def removal_of(site, graph, tags=1, by=ACTOR):
     """Let the registry have an image, and start its removal."""
     one = graph().image("one")
     graph().tag(APP, **{f"v{number}": one for number in range(tags)})
@@ -230,7 +241,39 @@ def removal_of(site, graph, tags=1):
     with site.session() as session:
         image = session.query(ContainerImage).filter_by(path=APP).one()
         project = session.query(Project).filter_by(path=APP).one()
-        return start(ACTOR, plan_image(image), project).id
+        return start(by, plan_image(image), project).id
+
+
+def demote(site):
+    site.change(Membership, {"role": int(Role.DEVELOPER)})
+
+
+def block(site):
+    site.change(User, {"is_blocked": True}, username="maintainer")
+
+
+def forbid(site):
+    site.rule(APP, "v0")
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "why"),
+    [
+        (demote, "maintainer may not delete this any more: you are Developer in acme;"),
+        (block, "maintainer may not delete this any more: the account is blocked"),
+        (forbid, "tag v0 is immutable in acme/app"),
+    ],
+)
+def test_a_removal_that_waited_asks_again_whether_it_may(acme, graph, meanwhile, why):
+    removal_id = removal_of(acme, graph, by=Actor("maintainer"))
+    raised(acme, EVERYWHERE)
+    meanwhile(acme)
+    lifted(acme)
+    with acme.app.app_context():
+        resume()
+    assert acme.row(Removal).state == "failed"
+    assert why in acme.report(removal_id)[0]["detail"]
+    assert list(graph().tags[APP]) == ["v0"]
 
 
 @pytest.mark.parametrize("fence", [EVERYWHERE, APP, "acme"])

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from datetime import timedelta
 from types import SimpleNamespace
 from urllib.parse import quote
 
 import pytest
+from sqlalchemy import select
 
 from registry_ui.catalog.fences import EVERYWHERE, lift_fence, raise_fence, writers_until
 from registry_ui.catalog.lease import Cancelled
 from registry_ui.catalog.moving.hold import HeldBack, claim
+from registry_ui.catalog.moving.switch import switch
 from registry_ui.extensions import db, writing
 from registry_ui.jobs import run_move
 from registry_ui.models import (
     AuditEntry,
+    ContainerImage,
     Fence,
     Move,
     MovedRepository,
+    Namespace,
     Place,
     Push,
     TokenDecision,
@@ -26,7 +32,7 @@ from registry_ui.models import (
 )
 from registry_ui.token_auth.journal import journal
 from tests.support.html import Page
-from tests.web.support import PASSWORD, digest, event_of
+from tests.web.support import PASSWORD, basic, digest, event_of
 
 
 @pytest.fixture
@@ -118,6 +124,33 @@ def test_a_tag_that_a_rule_keeps_keeps_its_image_where_it_is(acme):
     assert "Tag v2 is immutable in acme/app/web." in text
 
 
+def test_a_tag_that_a_rule_would_not_let_one_push_comes_by_no_move(acme):
+    acme.rule("acme/other", "v*", "maintainer")
+    acme.member("acme/app", "worker", "maintainer")
+    answer, text = plan(acme, "acme/app", "acme/other/web", "worker", image="web")
+    assert answer.status_code == 422
+    assert "Tag v1 is protected in acme/other/web: push needs Maintainer." in text
+    assert plan(acme, "acme/app", "acme/other/web", image="web")[0].status_code == 302
+
+
+@pytest.mark.parametrize("path", ["acme/app", "acme/other"])
+def test_a_rule_that_was_made_on_the_way_keeps_an_image_where_it_is(acme, monkeypatch, path):
+    monkeypatch.setattr("registry_ui.catalog.moving.work._quiet_at", lambda _move: utc_now())
+    monkeypatch.setattr("registry_ui.catalog.moving.transfer.verify", lambda *_: None)
+    acme.member("acme/app", "worker", "maintainer")
+    plan(acme, "acme/app", "acme/other/web", "worker", image="web")
+    acme.change(MovedRepository, {"state": "settled", "copied": {"v3": digest("c")}})
+    acme.change(Move, {"state": "verifying"})
+    acme.rule(path, "v3", "owner")
+    number = acme.row(Move).id
+    with acme.app.app_context():
+        run_move(number)
+    move = acme.row(Move, id=number)
+    assert move.state == "failed"
+    assert "A rule refuses this by now: tag v3 is protected in" in move.problem
+    assert acme.rows(ContainerImage, path="acme/app/web")
+
+
 def test_a_personal_namespace_keeps_the_name_of_its_account(acme):
     answer, text = plan(acme, "owner", "free", "owner")
     assert answer.status_code == 422
@@ -161,6 +194,44 @@ def test_the_plan_of_an_image_says_that_everyone_can_pull_it_then(acme):
     answer, _ = plan(acme, "acme/app", "acme/other/web", image="web")
     page = Page(acme.browser("owner").get(answer.headers["Location"]).text).text
     assert "anyone can pull it then, without signing in" in page
+
+
+def test_who_looks_after_one_end_only_is_not_told_who_is_a_member_of_the_other(acme):
+    acme.users("here", "there", "ninotchka", "vassilissa")
+    for path, lead, member in (
+        ("acme/app", "here", "ninotchka"),
+        ("elsewhere/app", "there", "vassilissa"),
+    ):
+        acme.member(path, lead, "maintainer")
+        acme.member(path, member, "guest")
+    acme.member("elsewhere/app", "owner", "developer")
+    address = plan(acme, "acme/app", "elsewhere/app/web", image="web")[0].headers["Location"]
+    number = acme.row(Move).id
+
+    def told(who, path):
+        page = acme.browser(who).get(f"/{path}/-/moves/{number}").text
+        auth = basic(who, acme.access_token(who, "api"))
+        address = f"/api/v4/projects/{path}/-/moves/{number}"
+        text = page + acme.browser().get(address, headers=auth).text
+        return {name for name in ("ninotchka", "vassilissa") if name in text}
+
+    assert address == f"/acme/app/-/moves/{number}"
+    assert told("here", "acme/app") == set()
+    acme.change(Move, {"switched_at": utc_now(), "state": "grace"})
+    assert told("there", "elsewhere/app") == set()
+    assert told("owner", "acme/app") == {"ninotchka", "vassilissa"}
+
+
+def test_a_token_for_the_root_image_opens_no_move_of_another(acme):
+    plan(acme, "acme/app", "acme/other/web", image="web")
+    number = acme.row(Move).id
+    found = []
+    for exact in (True, False):
+        bound = {"reach": "acme/app", "reach_exact": exact, "name": str(exact)}
+        auth = basic("owner", acme.access_token("owner", "api", **bound))
+        address = f"/api/v4/projects/acme/app/-/moves/{number}"
+        found.append(acme.browser().get(address, headers=auth).status_code)
+    assert found == [404, 200]
 
 
 def test_who_looks_after_a_project_finds_its_move_again(acme):
@@ -236,6 +307,34 @@ def test_whoever_loses_the_right_on_the_way_switches_nothing(acme, monkeypatch):
     assert move.state == "failed"
     assert "worker may not do this any more: you are Developer" in move.problem
     assert acme.rows(Place, path="acme/new") == []
+
+
+def test_what_is_created_deep_below_at_the_moment_of_the_switch_moves_too(acme):
+    acme.namespace("acme/deep/er")
+    number = acme.move("acme/deep", "verifying", parts=0, target="acme/now", requested_by="owner")
+    created, switching = threading.Event(), threading.Event()
+
+    def create():
+        with acme.app.app_context(), writing() as session:
+            above = select(Place).where(Place.path == "acme/deep/er").with_for_update()
+            parent = session.scalars(above).one()
+            session.add(Namespace(path="acme/deep/er/new", parent_id=parent.id))
+            session.flush()
+            created.set()
+            switching.wait(10)
+            time.sleep(0.5)
+
+    creator = threading.Thread(target=create)
+    creator.start()
+    assert created.wait(10)
+    switching.set()
+    with acme.app.app_context(), writing() as session:
+        move = session.get(Move, number)
+        switch(session, move, utc_now(), keeps_old=False)
+    creator.join()
+    paths = {place.path for place in acme.rows(Place)}
+    assert "acme/now/er/new" in paths
+    assert not [path for path in paths if path.startswith("acme/deep")]
 
 
 def test_a_move_waits_for_a_garbage_collection_and_a_collection_for_a_move(acme):

@@ -91,6 +91,29 @@ def test_a_bound_token_sees_in_the_api_what_it_is_bound_to(acme):
     assert [row["path"] for row in listed] == ["acme/app"]
 
 
+def test_a_bound_token_opens_no_copy_whose_ends_it_does_not_reach(acme):
+    """Also not one of its owner: it is somebody else's hand that holds the token."""
+    acme.project("acme/stall")
+    copied = acme.copying("acme/app", "acme/stall", by="alice")
+    gone = acme.copying("acme/app", None, by="alice", path="acme/gone")
+    addresses = [f"acme/stall/-/copies/{copied}", f"acme/gone/-/copies/{gone}"]
+    found = {}
+    for reach, exact in [("acme", False), ("acme/stall", False), ("acme/stall", True)]:
+        name = f"{reach} {exact}"
+        bound = {"reach": reach, "reach_exact": exact, "name": name}
+        auth = basic("alice", acme.access_token("alice", "write_registry", **bound))
+        browser = acme.browser()
+        found[name] = [
+            browser.get(f"/api/v4/projects/{address}", headers=auth).status_code
+            for address in addresses
+        ]
+    assert found == {
+        "acme False": [200, 200],
+        "acme/stall False": [404, 404],
+        "acme/stall True": [404, 404],
+    }
+
+
 @pytest.mark.parametrize("reach", ["Acme", "acme//app", "../acme", "a" * 300, "acme\0"])
 def test_a_token_bound_to_what_is_no_path_is_not_made(acme, reach):
     with pytest.raises(Invalid) as caught:

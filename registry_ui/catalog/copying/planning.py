@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from sqlalchemy import select
 
-from ...access import Right, Role, guard
+from ...access import Right, Role, former_name, guard
 from ...access.protection import Protection, refusal
 from ...distribution.errors import RegistryError, RegistryNotFound
 from ...errors import Invalid, NotFound, RegistryTrouble
@@ -38,7 +38,7 @@ def plan_copy(wish: Wish, role: Role | None) -> CopyPlan:
         role: of whoever asks, in the target's project, for protection rules.
 
     Raises:
-        Invalid: a tag would be copied to itself.
+        Invalid: a tag would be copied to itself, or to an old name.
         NotFound: the registry has none of the tags.
         RegistryTrouble: the registry can't be asked, so nothing can be promised.
     """
@@ -46,6 +46,9 @@ def plan_copy(wish: Wish, role: Role | None) -> CopyPlan:
     if any(source == target and name == tag for name, tag in wish.tags.items()):
         message = "The target is the tag itself. Choose another project, image or tag."
         raise Invalid("Nothing was planned.", {"tag": message})
+    former = former_name(db.session(), target)
+    if former is not None:
+        raise Invalid("Nothing was planned.", {"image": f"{former.refusal}."})
     plan = CopyPlan(wish.kind, source, target, attached=wish.attached)
     release()
     try:

@@ -25,13 +25,15 @@ class Followers:
     """What went along with a manifest.
 
     ``tags`` are those that the target has now, with what they stand for; ``written``
-    those of them that it had not. ``kept`` stay as the target has them, because of their
-    content, of a rule, or of a push. ``missing`` are digests that the source does not have.
+    those of them that it had not. ``kept`` have another content at the target, and
+    stay. ``refused`` says why others were not written: by a rule, or for somebody's push.
+    ``missing`` are digests that the source does not have.
     """
 
     tags: dict[str, str] = field(default_factory=dict)
     written: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
 
 
@@ -124,8 +126,8 @@ class Following:
         try:
             if self._point(name, manifest, there):
                 found.written.append(str(name))
-        except Kept:
-            found.kept.append(str(name))
+        except Kept as kept:
+            found.refused.append(f"{name}: {kept}")
             return
         found.tags[str(name)] = manifest.digest
 

@@ -5,10 +5,23 @@ Asked when it is planned, when it is confirmed, and again whenever the worker ac
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ...access import Principal, Right, Role, decide, standing, visible_places
+from ...access import (
+    Decision,
+    Principal,
+    Right,
+    Role,
+    decide,
+    decide_repository,
+    former_name,
+    standing_by_any_name,
+    unowned,
+    visible_places,
+)
 from ...audit import CONSOLE
 from ...errors import Denied
 from ...models import Project
@@ -21,15 +34,28 @@ OFFERED = 200
 def require(session: Session, who: Principal, source: str, target: str) -> None:
     """Raise Denied, with the rule, unless someone may copy from one repository to another."""
     for repository, right in ((source, Right.PULL), (target, Right.PUSH)):
-        decision = decide(who, standing(session, who, repository), right)
+        decision = _decision(session, who, repository, right)
         if not decision.allowed:
             raise Denied(f"Not allowed: {decision.rule}.", hint="Ask an owner for the role.")
+
+
+def _decision(session: Session, who: Principal, repository: str, right: Right) -> Decision:
+    """Decide as the token endpoint would, by an old name too; what is fenced is only waited for.
+
+    Nothing is copied to an old name: whoever may write to the project that an image has left
+    would decide what others pull by it.
+    """
+    here = standing_by_any_name(session, who, repository)
+    if here.former is not None and not decide(who, here, Right.SEE).allowed:
+        return Decision(False, unowned(repository))
+    return decide_repository(who, replace(here, fence=None), right)
 
 
 def still_may(session: Session, requested_by: str, source: str, target: str) -> str | None:
     """Return why whoever asked for a copy may not have it any more; None where they may."""
     if requested_by == CONSOLE.name:
-        return None
+        former = former_name(session, target)
+        return former.refusal if former is not None else None
     subject = subject_named(session, requested_by)
     if subject.problem:
         return subject.problem

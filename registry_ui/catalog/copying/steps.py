@@ -127,9 +127,9 @@ class Steps:
             return TAKEN
         if there is not None and not self._overwrite:
             return EXISTS
-        return self._refusal(step["tag"], exists=there is not None)
+        return self._refusal(step["tag"], there is not None)
 
-    def _refusal(self, tag: str, *, exists: bool) -> str | None:
+    def _refusal(self, tag: str, exists: bool) -> str | None:  # noqa: FBT001 - as refusal()
         session = db.session()
         rules = guard(session, str(self._target)).rules
         if not rules:
@@ -187,6 +187,7 @@ def _words(brought: Brought, followers: Followers) -> str:
         said.append(f"with {count} attached {'tag' if count == 1 else 'tags'}")
     if followers.kept:
         said.append(f"the target keeps its own {', '.join(followers.kept[:5])}")
+    said += [f"not copied along is {words}" for words in followers.refused[:5]]
     missing = len({*brought.missing, *followers.missing})
     if missing:
         said.append(f"missing at the source, and so here: {missing} parts")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...access.lookup import prefixes
 from ...extensions import db
 from ...models import MovedRepository, Place, Removal
 from .. import removals
@@ -40,6 +41,9 @@ def _unfinished(row: MovedRepository) -> int | None:
 def _start(hold: Hold, row: MovedRepository, repository: str, steps: list[dict[str, Any]]) -> int:
     move = hold.move
     place = db.session.get(Place, move.place_id) if move.place_id else None
+    if place is not None and place.path not in prefixes(repository):
+        # Not of its activity: whoever sees that may know of no other name, old or new.
+        place = None
     plan = RemovalPlan("image", repository, steps)
     removal = Removal(
         kind=plan.kind,

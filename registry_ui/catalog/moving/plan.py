@@ -9,9 +9,8 @@ from typing import Any
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
-from ...access import Right, Role, at_or_below, below, guard
+from ...access import Role, at_or_below, below
 from ...access.lookup import prefixes
-from ...access.protection import refusal
 from ...errors import Clash, Invalid
 from ...extensions import db
 from ...models import (
@@ -32,6 +31,7 @@ from ..index import owning_project
 from ..starting import unfinished
 from .access import RoleChange, role_changes
 from .names import has_former, is_taken, moving
+from .protecting import first_refusal
 
 #: So many repositories and people are named in a preview; the rest is counted.
 NAMED = 50
@@ -108,11 +108,18 @@ def plan_place(place: Place, target: str) -> MovePlan:
     return plan
 
 
-def plan_image(image: ContainerImage, project: Project, target: str, role: Role | None) -> MovePlan:
+def plan_image(
+    image: ContainerImage,
+    project: Project,
+    target: str,
+    role: Role | None,
+    new_role: Role | None,
+) -> MovePlan:
     """Plan that an image gets another name, in its project or in another one.
 
     Args:
         role: of whoever asks, in the project that it leaves, for protection rules.
+        new_role: the same in the project that it goes to.
 
     Raises:
         Invalid: the new name can't be used, is taken, or lies in no project.
@@ -132,7 +139,10 @@ def plan_image(image: ContainerImage, project: Project, target: str, role: Role 
         raise _refused(f"There is an image “{target}”.")
     _require_free(session, target)
     _require_quiet(session, source, target)
-    _require_unprotected(session, image, role)
+    names = session.scalars(select(Tag.name).where(Tag.image_id == image.id).order_by(Tag.name))
+    why = first_refusal(session, source, target, names, (role, new_role))
+    if why:
+        raise _refused(f"{why[0].upper()}{why[1:]}.")
     count = session.scalar(select(func.count()).where(Tag.image_id == image.id)) or 0
     plan = MovePlan("image", source, target, [(source, target, count)])
     plan.new_project_id = owner.id
@@ -199,17 +209,6 @@ def _require_lengths(paths: list[str], source: str, target: str) -> None:
     if len(longest) - len(source) + len(target) > MAX_NAME:
         new = target + longest[len(source) :]
         raise _refused(f"“{new}” would be longer than {MAX_NAME} characters.")
-
-
-def _require_unprotected(session: Session, image: ContainerImage, role: Role | None) -> None:
-    """Refuse what would take tags away that a rule of their project keeps there."""
-    rules = guard(session, image.path).rules
-    if not rules:
-        return
-    for tag in session.scalars(select(Tag.name).where(Tag.image_id == image.id).order_by(Tag.name)):
-        why = refusal(rules, image.name, tag, role, Right.DELETE, exists=True)
-        if why:
-            raise _refused(f"{why[0].upper()}{why[1:]}.")
 
 
 def _repositories(session: Session, source: str, target: str) -> list[tuple[str, str, int]]:

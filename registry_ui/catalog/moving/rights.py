@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ...access import Right, decide, standing
 from ...audit import CONSOLE
-from ...models import Move
+from ...models import ContainerImage, Move, MovedRepository, Tag
 from ...names import Path
 from ...token_auth.explain import subject_named
+from ..copying.rights import acting_role
 from .hold import MoveFailed
+from .protecting import first_refusal
 
 
 def require_right(session: Session, move: Move) -> None:
     """Raise MoveFailed where whoever asked has no longer the right, here or there.
 
-    A namespace at the top can be made by everyone with an account.
+    A namespace at the top can be made by everyone with an account. The rules of an image's
+    tags are asked again as well: there may be more of both since the plan.
     """
-    if move.requested_by == CONSOLE.name:
-        return
+    if move.requested_by != CONSOLE.name:
+        _require_roles(session, move)
+    if move.kind == "image":
+        _require_unprotected(session, move)
+
+
+def _require_roles(session: Session, move: Move) -> None:
     subject = subject_named(session, move.requested_by)
     if subject.problem:
         raise MoveFailed(f"{move.requested_by} may not do this any more: {subject.problem}.")
@@ -32,3 +41,21 @@ def require_right(session: Session, move: Move) -> None:
         decision = decide(subject.principal, standing(session, subject.principal, path), right)
         if not decision.allowed:
             raise MoveFailed(f"{move.requested_by} may not do this any more: {decision.rule}.")
+
+
+def _require_unprotected(session: Session, move: Move) -> None:
+    indexed = select(Tag.name).join(ContainerImage, ContainerImage.id == Tag.image_id)
+    names = set(session.scalars(indexed.where(ContainerImage.path == move.source)))
+    # What was pushed a moment ago, and of which no event told yet.
+    for copied in session.scalars(
+        select(MovedRepository.copied).where(MovedRepository.move_id == move.id)
+    ):
+        names.update(copied)
+    here, there = move.source, move.target
+    roles = (
+        acting_role(session, move.requested_by, here),
+        acting_role(session, move.requested_by, there),
+    )
+    why = first_refusal(session, here, there, sorted(names), roles)
+    if why is not None:
+        raise MoveFailed(f"A rule refuses this by now: {why}.")

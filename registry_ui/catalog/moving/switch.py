@@ -68,12 +68,17 @@ def _switch_place(session: Session, move: Move) -> None:
     parent = _locked(session, Place.path == above) if above else None
     if above and (parent is None or parent.kind == "project"):
         raise MoveFailed(f"There is no namespace {above} any more.")
+    _hold_all(session, move.source)
     moved = select(Place.id).where(at_or_below(Place.path, move.source))
     for model in (Removal, Copy):
         _discard_plans(session, model, model.project_id.in_(moved))
         here = model.project_id.in_(moved) & at_or_below(model.project_path, move.source)
         _set(session, model, here, project_path=_renamed(model.project_path, move))
     _discard_plans(session, Copy, at_or_below(Copy.source, move.source))
+    # Activity tells what was removed, to more people than may know of the old name.
+    tagged = Removal.target.startswith(move.source + ":", autoescape=True)
+    removed = Removal.project_id.in_(moved) & (at_or_below(Removal.target, move.source) | tagged)
+    _set(session, Removal, removed, target=_renamed(Removal.target, move))
     _rename(session, move, Place.path, Place)
     _set(session, Place, Place.id == place.id, parent_id=parent.id if parent else None)
     _rename(session, move, ContainerImage.path, ContainerImage)
@@ -124,6 +129,18 @@ def _locked(session: Session, which: ColumnElement[bool]) -> Place | None:
     return session.scalar(
         select(Place).where(which).with_for_update().execution_options(populate_existing=True)
     )
+
+
+def _hold_all(session: Session, path: str) -> None:
+    """Wait for whoever creates something below a path, and let nobody else begin.
+
+    They hold what is right above it. On PostgreSQL a statement that waits for them does not
+    see what they have created; the next one does.
+    """
+    query = select(Place.id).where(at_or_below(Place.path, path)).order_by(Place.path)
+    held: list[int] | None = None
+    while (found := list(session.scalars(query.with_for_update()))) != held:
+        held = found
 
 
 def _locked_image(session: Session, move: Move) -> ContainerImage | None:
