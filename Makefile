@@ -28,7 +28,7 @@ screenshots: ## After `make demo`: take the pictures of the documents
 
 test: ## Run every test, on both storage pairs
 	@$(VENV) requirements.txt requirements-dev.txt
-	.venv/bin/python -m pytest --numprocesses 2 --dist loadfile
+	.venv/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 bench-token: ## Measure the token endpoint beside a view that only signs (needs wrk)
 	@$(VENV) requirements.txt requirements-dev.txt

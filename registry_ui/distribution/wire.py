@@ -7,6 +7,7 @@ import re
 import ssl
 import time
 from contextlib import suppress
+from functools import cache
 from typing import Any, Protocol
 from urllib.parse import SplitResult, urljoin, urlsplit
 
@@ -222,8 +223,12 @@ class Wire:
         raise RegistryNonsense(f"the registry answered {told}")
 
 
+@cache
 def _trusted() -> ssl.SSLContext:
-    """Trust what the machine trusts, a company's own authority too, and what browsers do."""
+    """Trust what the machine trusts, a company's own authority too, and what browsers do.
+
+    Read once a process: some hundred certificates take a while.
+    """
     context = ssl.create_default_context()
     context.load_verify_locations(certifi.where())
     return context
