@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
@@ -47,6 +48,7 @@ class Lease(Generic[AnyWork]):
     #: A fence that does not count: that of whoever needs the work.
     but: int | None = None
     _at: str = ""
+    _is_deaf: bool = False
     _last_sign: float = field(default_factory=time.monotonic)
 
     def hold(self) -> None:
@@ -61,7 +63,17 @@ class Lease(Generic[AnyWork]):
             with writing() as session:
                 self._write(session)
             self._last_sign = time.monotonic()
-            self.heed(self._at)
+            if not self._is_deaf:
+                self.heed(self._at)
+
+    @contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """Bring something to its end, whatever is wished meanwhile; only for what is short."""
+        self._is_deaf = True
+        try:
+            yield
+        finally:
+            self._is_deaf = False
 
     def heed(self, repository: str) -> None:
         """Begin or go on with a step in a repository, unless something is against it.

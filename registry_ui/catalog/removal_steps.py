@@ -30,7 +30,7 @@ from ..token_auth.signer import OWN_SUBJECT
 from .binning import forget, put_into_bin, take_back
 from .connection import registry
 from .facts import fetch, known
-from .lease import Lease
+from .lease import Cancelled, Lease, Stopped
 from .parts import parts_of
 from .reach import closure
 from .reconcile import digests_of, reconcile
@@ -271,28 +271,64 @@ def _delete_all(
     Args:
         planned: tags that go themselves, as long as they stand for these digests.
     """
-    pushes = _Pushes(repository)
     _keep_bodies(lease, repository, digests)
-    look, tried, gone, is_last = None, set(), set(), False
+    tried: set[str] = set()
+    gone: set[str] = set()
+    try:
+        look = _delete_each(lease, repository, digests, planned, (tried, gone))
+    except (Cancelled, Stopped, StepFailed):
+        # Whatever ends the work: no push that was told that it worked is left without its parts.
+        if tried:
+            _put_back_needed(lease, repository, digests, None)
+        raise
+    safe = _put_back_needed(lease, repository, digests, None if tried else look)
+    return len(gone - safe), len(set(digests) - (tried - safe))
+
+
+def _delete_each(
+    lease: Lease[Removal],
+    repository: RepositoryName,
+    digests: list[str],
+    planned: dict[str, str],
+    noted: tuple[set[str], set[str]],
+) -> _Look | None:
+    """Delete those that no tag needs, one by one; return the last look.
+
+    Args:
+        noted: takes those that were tried, and those of them that were there.
+    """
+    tried, gone = noted
+    pushes, look = _Pushes(repository), None
     for digest in digests:
         lease.hold()
         # Deletion by digest takes every tag on it, also one that was pushed a moment ago.
         if look is None or time.monotonic() > look.good_until:
-            look, is_last = _look(lease, repository, planned), True
+            look = _look(lease, repository, planned)
         if digest not in look.safe and digest not in pushes.safe():
-            is_last = False
             tried.add(digest)
             if _delete(repository, digest):
                 gone.add(digest)
-    if not is_last and digests:
-        # A tag that was to go and is there now, was pushed anew.
-        look = _look(lease, repository, {})
-    safe = look.safe if look else frozenset()
-    for digest in reversed(digests):  # parts come before what names them
-        if digest in safe:
-            lease.hold()
-            _put_back(repository, digest)
-    return len(gone - safe), len(set(digests) - (tried - safe))
+    return look
+
+
+def _put_back_needed(
+    lease: Lease[Removal], repository: RepositoryName, digests: list[str], look: _Look | None
+) -> frozenset[str]:
+    """Put back what tags need; return what that is.
+
+    Args:
+        look: the last one, if nothing was deleted since.
+    """
+    with lease.undisturbed():
+        if look is None and digests:
+            # A tag that was to go and is there now, was pushed anew.
+            look = _look(lease, repository, {})
+        safe = look.safe if look else frozenset()
+        for digest in reversed(digests):  # parts come before what names them
+            if digest in safe:
+                lease.hold()
+                _put_back(repository, digest)
+    return safe
 
 
 def _keep_bodies(lease: Lease[Removal], repository: RepositoryName, digests: list[str]) -> None:

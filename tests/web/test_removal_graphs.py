@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
+from sqlalchemy import update
 
-from registry_ui.catalog import removals
+from registry_ui.catalog import lease, removals
 from registry_ui.catalog.deletion import plan_tag
+from registry_ui.catalog.fences import raise_fence
 from registry_ui.catalog.starting import start
 from registry_ui.models import ContainerImage, Project, Removal, Tag
 from registry_ui.names import TagName
@@ -369,6 +371,33 @@ def test_what_a_dead_worker_deleted_and_a_tag_needs_is_put_back_by_the_next(site
     with site.app.app_context():
         assert removals.run(started).state == "done"
     assert sorted(graph.tags[IMAGE]) == ["other", "v2"]
+    assert whole(graph, kept)
+
+
+@pytest.mark.parametrize("state", ["cancelled", "waiting"])
+def test_whatever_ends_a_removal_a_tag_gets_back_what_it_needs(site, graph, monkeypatch, state):
+    """Somebody pushes, and somebody else stops the removal, both behind the last look."""
+    monkeypatch.setattr(lease, "SIGN_SECONDS", 0.0)
+    shared = graph.image("one"), graph.image("two")
+    kept = graph.index(*shared)
+    graph.tag(IMAGE, v1=graph.index(*shared, graph.image("three")))
+    adopt(site)
+
+    def stop(asked):
+        if asked.method == "DELETE" and asked.path.endswith(shared):
+            graph.before = lambda _asked: None
+            graph.tag(IMAGE, v2=kept)
+            with site.session() as session:
+                if state == "cancelled":
+                    session.execute(update(Removal).values(cancel_wanted=True))
+                else:
+                    raise_fence(session, "acme", "move")
+                session.commit()
+
+    graph.before = stop
+    delete_image(site)
+    assert site.row(Removal).state == state
+    assert graph.tags[IMAGE]["v2"] == kept
     assert whole(graph, kept)
 
 
