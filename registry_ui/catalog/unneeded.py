@@ -1,0 +1,210 @@
+"""Manifests that no tag needs: deleted one by one, and put back where somebody pushed meanwhile."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import func, select
+
+from ..extensions import db, release
+from ..models import Manifest, RegistryEvent, Removal, utc_now
+from ..names import Digest, RepositoryName
+from ..token_auth.signer import OWN_SUBJECT
+from .connection import registry
+from .facts import fetch, known
+from .lease import Cancelled, Lease, Stopped
+from .parts import parts_of
+from .reach import closure
+from .reconcile import digests_of
+from .removal_calls import made
+from .work import StepFailed
+
+logger = logging.getLogger(__name__)
+
+#: So many tags or manifests are asked for between two signs of life.
+BATCH = 200
+#: Seconds that the parts of so many manifests may take to be read.
+LOOK_DEADLINE = 300.0
+#: A look at what tags need holds for so many seconds, or twice as long as it took.
+LOOK_SECONDS = 1.0
+#: The registry's clock may be so far behind ours.
+CLOCKS_DIFFER = timedelta(minutes=1)
+
+
+def delete_unneeded(
+    lease: Lease[Removal], repository: RepositoryName, digests: list[str], planned: dict[str, str]
+) -> tuple[int, int]:
+    """Delete those manifests that no tag needs; return how many went and how many stayed.
+
+    A look is not the deed: whoever pushes an index in between is told that it worked, and its
+    parts go all the same. So there is a last look, and what is needed by then is put back.
+
+    Args:
+        planned: tags that go themselves, as long as they stand for these digests.
+
+    Raises:
+        StepFailed: the registry can't be asked, or what tags need could not be read.
+        LeaseLost, Cancelled, Stopped: as Lease.hold().
+    """
+    _keep_bodies(lease, repository, digests)
+    tried: set[str] = set()
+    gone: set[str] = set()
+    try:
+        look = _delete_each(lease, repository, digests, planned, (tried, gone))
+    except (Cancelled, Stopped, StepFailed):
+        # Whatever ends the work: no push that was told that it worked is left without its parts.
+        if tried:
+            _put_back_needed(lease, repository, digests, None)
+        raise
+    safe = _put_back_needed(lease, repository, digests, None if tried else look)
+    return len(gone - safe), len(set(digests) - (tried - safe))
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What the tags of a repository needed a moment ago."""
+
+    safe: frozenset[str]
+    good_until: float
+
+
+class _Pushes:
+    """What people push to a repository from now on, as the registry tells it.
+
+    An event comes within moments, and costs no call: so a tag that is pushed between two
+    looks does not go with a manifest that was to go. Our own pushes are not among them: what
+    a move copied is taken back by a removal, at once, and its events may be late.
+    """
+
+    def __init__(self, repository: RepositoryName) -> None:
+        self._repository = repository
+        last = db.session.scalar(select(func.max(RegistryEvent.id))) or 0
+        told = func.coalesce(RegistryEvent.occurred_at, RegistryEvent.received_at)
+        self._query = select(RegistryEvent.digest).where(
+            RegistryEvent.id > last,
+            RegistryEvent.repository == str(repository),
+            RegistryEvent.action == "push",
+            RegistryEvent.tag != "",
+            RegistryEvent.status != "rejected",
+            RegistryEvent.actor != OWN_SUBJECT,
+            # What waited at the registry for long, is in what it lists.
+            told > utc_now() - CLOCKS_DIFFER,
+        )
+        self._tops: set[str] = set()
+        self._safe: set[str] = set()
+        release()
+
+    def safe(self) -> set[str]:
+        """Return what such tags need."""
+        tops = {digest for digest in db.session.scalars(self._query) if digest}
+        if tops != self._tops:
+            needed = closure(tops, parts_of(self._repository, tops, LOOK_DEADLINE).named)
+            self._tops, self._safe = tops, set(needed)
+        release()
+        return self._safe
+
+
+def _delete_each(
+    lease: Lease[Removal],
+    repository: RepositoryName,
+    digests: list[str],
+    planned: dict[str, str],
+    noted: tuple[set[str], set[str]],
+) -> _Look | None:
+    """Delete those that no tag needs, one by one; return the last look.
+
+    Args:
+        noted: takes those that were tried, and those of them that were there.
+    """
+    tried, gone = noted
+    pushes, look = _Pushes(repository), None
+    for digest in digests:
+        lease.hold()
+        # Deletion by digest takes every tag on it, also one that was pushed a moment ago.
+        if look is None or time.monotonic() > look.good_until:
+            look = _look(lease, repository, planned)
+        if digest not in look.safe and digest not in pushes.safe():
+            tried.add(digest)
+            if _delete(repository, digest):
+                gone.add(digest)
+    return look
+
+
+def _put_back_needed(
+    lease: Lease[Removal], repository: RepositoryName, digests: list[str], look: _Look | None
+) -> frozenset[str]:
+    """Put back what tags need; return what that is.
+
+    Args:
+        look: the last one, if nothing was deleted since.
+    """
+    with lease.undisturbed():
+        if look is None and digests:
+            # A tag that was to go and is there now, was pushed anew.
+            look = _look(lease, repository, {})
+        safe = look.safe if look else frozenset()
+        for digest in reversed(digests):  # parts come before what names them
+            if digest in safe:
+                lease.hold()
+                _put_back(repository, digest)
+    return safe
+
+
+def _keep_bodies(lease: Lease[Removal], repository: RepositoryName, digests: list[str]) -> None:
+    """Have in the store what may have to be put back, also by the next worker."""
+    for start in range(0, len(digests), BATCH):
+        lease.hold()
+        some = digests[start : start + BATCH]
+        fetch(repository, set(some) - known(some).keys(), LOOK_DEADLINE)
+    release()
+
+
+def _put_back(repository: RepositoryName, digest: str) -> None:
+    """Push a manifest again that a tag needs, where it went a moment ago."""
+    if made(lambda: registry().head(repository, Digest(digest))) is not None:
+        return
+    kept = db.session.get(Manifest, digest)
+    body = kept.body if kept else None
+    release()
+    if kept is None or body is None:
+        raise StepFailed(f"{digest[:19]}… went, and a tag that was pushed meanwhile needs it")
+    logger.warning("%s: %s is needed by a tag that was pushed meanwhile", repository, digest)
+    made(lambda: registry().put_manifest(repository, Digest(digest), body, kept.media_type))
+
+
+def _look(lease: Lease[Removal], repository: RepositoryName, planned: dict[str, str]) -> _Look:
+    began = time.monotonic()
+    release()
+    names = made(lambda: registry().tags(repository)) or []
+    tops: set[str] = set()
+    for start in range(0, len(names), BATCH):
+        lease.hold()
+        some = names[start : start + BATCH]
+        tags = made(lambda some=some: digests_of(repository, some)) or {}
+        tops |= {digest for tag, digest in tags.items() if planned.get(tag) != digest}
+    safe: set[str] = set()
+    every = sorted(tops)
+    for start in range(0, len(every), BATCH):
+        lease.hold()
+        some = every[start : start + BATCH]
+        parts = parts_of(repository, some, LOOK_DEADLINE)
+        needed = closure(some, parts.named)
+        if parts.unknown.intersection(needed):
+            raise StepFailed("what other tags need could not be read, so no manifest was deleted")
+        safe |= set(needed)
+    release()
+    took = time.monotonic() - began
+    return _Look(frozenset(safe), began + took + max(LOOK_SECONDS, 2 * took))
+
+
+def _delete(repository: RepositoryName, digest: str) -> bool:
+    """Delete a manifest; return whether there was one."""
+
+    def call() -> bool:
+        registry().delete_manifest(repository, Digest(digest))
+        return True
+
+    return made(call) or False
