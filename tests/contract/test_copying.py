@@ -198,6 +198,23 @@ def test_an_index_that_is_nested_too_deep_or_too_large_is_refused(two):
     assert two.site.pusher.tags(two.target) == []
 
 
+def test_children_that_many_indexes_share_are_brought_once(two):
+    """A thousand referrers may name the same thousand children."""
+    children = [tiny(f"child {n}") for n in range(5)]
+    tops = [index([*children, tiny(f"own {n}")]) for n in range(4)]
+    two.push({f"top{n}": top for n, top in enumerate(tops)})
+    with two.site.app.app_context():
+        copier = two.copier()
+        copier.bring(tops[0].digest)
+        first = two.held
+        brought = [copier.bring(top.digest) for top in tops[1:]]
+    # For each index, for its own child, and for the blobs of that.
+    assert two.held - first == 3 * len(brought)
+    for top, found in zip(tops[1:], brought, strict=True):
+        assert set(found.manifests) == {part.digest for part in top.walk()}
+        whole(two.site, two.target, top)
+
+
 def test_a_manifest_that_means_more_to_the_registry_than_to_us_is_refused_and_never_half(two):
     """Go's JSON takes ``Layers`` for ``layers``: the registry holds a layer that we do not read."""
     honest = tiny("one")

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from itertools import chain
 
 from ...distribution.client import FetchedManifest
 from ...distribution.errors import PartsMissing, RegistryError, RegistryNotFound
@@ -88,6 +89,9 @@ class Copier:
         self._client = registry()
         #: Blobs that the target was seen to hold.
         self._there: set[str] = set()
+        #: Manifests that it was seen to hold with everything below them, and what that is:
+        #: a thousand referrers may name the same thousand children.
+        self._whole: dict[str, tuple[str, ...]] = {}
 
     def bring(self, digest: str) -> Brought:
         """Make sure that the target has a manifest of the source with everything below it.
@@ -123,8 +127,7 @@ class Copier:
 
     def _bring(self, digest: Digest, under: _Under, depth: int) -> FetchedManifest | None:
         """Bring a manifest after its parts; None where the source does not have it."""
-        if depth > MAX_DEPTH or len(under.manifests) >= MAX_MANIFESTS:
-            raise CopyRefused(f"it has more than {MAX_MANIFESTS} parts, or is nested too deep")
+        _require_bounds(depth, len(under.manifests) + 1)
         self.hold()
         try:
             manifest = self._client.manifest(self.source, digest)
@@ -134,12 +137,21 @@ class Copier:
         for child in references.children:
             if child in under.manifests or child in under.missing:
                 continue
-            if self._bring(Digest(child), under, depth + 1) is None:
+            if child in self._whole:
+                under.manifests |= dict.fromkeys(self._whole[child])
+                _require_bounds(depth, len(under.manifests))
+            elif self._bring(Digest(child), under, depth + 1) is None:
                 under.missing.append(child)
         self._mount(references, under)
         under.written += self._put(digest, manifest)
         under.manifests[str(digest)] = None
+        self._note_whole(str(digest), references)
         return manifest
+
+    def _note_whole(self, digest: str, references: References) -> None:
+        below = [self._whole.get(child) for child in references.children]
+        if None not in below and self._there.issuperset(references.blobs):
+            self._whole[digest] = tuple(dict.fromkeys((*chain(*filter(None, below)), digest)))
 
     def _mount(self, references: References, under: _Under) -> None:
         wanted = [blob for blob in references.blobs if blob not in self._there]
@@ -194,6 +206,8 @@ class Copier:
                 self._client.put_manifest(self.target, reference, *what)
                 break
             except PartsMissing:
+                self._there.clear()
+                self._whole.clear()
                 time.sleep(pause)
         else:
             raise CopyRefused(
@@ -202,3 +216,8 @@ class Copier:
         if self.stands_for(self.target, reference) != manifest.digest:
             raise CopyRefused(f"the registry does not have {manifest.digest[:19]}… after the copy")
         return True
+
+
+def _require_bounds(depth: int, parts: int) -> None:
+    if depth > MAX_DEPTH or parts > MAX_MANIFESTS:
+        raise CopyRefused(f"it has more than {MAX_MANIFESTS} parts, or is nested too deep")
