@@ -9,7 +9,7 @@ from . import names
 from .accounts.routes import blueprint as accounts
 from .admin.collection_routes import blueprint as collections
 from .admin.routes import blueprint as admin
-from .api.moves import blueprint as api
+from .api.retention import blueprint as api
 from .catalog import connection
 from .events.routes import blueprint as events
 from .gate import service as gate_service

@@ -15,6 +15,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from .access import (
     ANONYMOUS,
+    REMOVAL_RIGHTS,
     Principal,
     Right,
     Role,
@@ -190,6 +191,19 @@ def load(path: str, right: Right = Right.SEE) -> Loaded:
     return Loaded(place, here, rights(who, here))
 
 
+def load_whole(path: str, right: Right) -> Loaded:
+    """Resolve a place for what is about everything in it; else as load().
+
+    Raises:
+        NotFound: also where the caller's token is for one repository of it alone.
+    """
+    loaded = load(path, right)
+    reach = principal().reach
+    if reach is not None and (reach.exact or not reach.covers(path)):
+        raise NotFound
+    return loaded
+
+
 def load_owner(repository: str) -> Loaded:
     """Resolve the project that owns the whole name of an image, as clients write it.
 
@@ -246,6 +260,20 @@ def load_removal(path: str, removal_id: int) -> tuple[Removal, Loaded | None]:
     if row.requested_by != principal().username and not principal().is_admin:
         raise NotFound
     return row, None
+
+
+def load_planned(path: str, removal_id: int) -> tuple[Removal, Loaded]:
+    """Return a removal that somebody confirms, and its place: they may do what it does.
+
+    Raises:
+        NotFound, Denied: as load_removal(), and where the place is gone.
+    """
+    row, loaded = load_removal(path, removal_id)
+    if loaded is None:
+        raise NotFound
+    if row.kind in REMOVAL_RIGHTS:
+        loaded = load_whole(path, REMOVAL_RIGHTS[row.kind])
+    return row, loaded
 
 
 def _require_reach(repositories: Iterable[str]) -> None:

@@ -33,7 +33,7 @@ from .lookup import (
     standings,
     visible_places,
 )
-from .roles import RULE_OF, RULES, Right, Role, Rule, Visibility
+from .roles import REMOVAL_RIGHTS, RULE_OF, RULES, Right, Role, Rule, Visibility
 
 __all__ = [
     "ACCESS_TOKEN",
@@ -41,6 +41,7 @@ __all__ = [
     "DEPLOY_TOKEN",
     "NO_CREDENTIAL",
     "PASSWORD",
+    "REMOVAL_RIGHTS",
     "RULES",
     "RULE_OF",
     "SCOPES",

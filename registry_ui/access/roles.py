@@ -73,3 +73,7 @@ RULES: tuple[Rule, ...] = (
 )
 
 RULE_OF: dict[Right, Rule] = {rule.right: rule for rule in RULES}
+
+#: Kinds of removals that take a place along, and the right that this needs; for all others
+#: it is to delete.
+REMOVAL_RIGHTS = {"project": Right.REMOVE, "namespace": Right.REMOVE}

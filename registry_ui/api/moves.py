@@ -11,7 +11,7 @@ from ..catalog.moving import moves
 from ..jobs import enqueue
 from ..models import Move
 from ..projects import moving
-from ..security import actor, load, load_image, load_move
+from ..security import actor, load, load_image, load_move, load_whole
 from .bodies import is_set, json_object, text
 from .copies import blueprint
 
@@ -27,10 +27,11 @@ def plan_move(path: str) -> tuple[Response, int]:
     The body: ``to``, the whole new path; ``image`` where it is an image that moves, below
     the project ("" for its root image). Nothing moves yet.
     """
+    load(path)
     asked = json_object()
     target = text(asked, "to")
     if asked.get("image") is None:
-        loaded, image = load(path, Right.REMOVE), None
+        loaded, image = load_whole(path, Right.REMOVE), None
     else:
         loaded, image = load_image(path, text(asked, "image"), Right.DELETE)
     role = loaded.acting_role

@@ -14,25 +14,36 @@ from ..catalog.choosing import Criteria, choose, days
 from ..catalog.deletion import plan_image, plan_tags
 from ..catalog.patterns import Pattern
 from ..catalog.starting import keep_plan, start_planned
-from ..errors import Invalid, NotFound
+from ..errors import Invalid
 from ..jobs import enqueue
 from ..models import ContainerImage, Removal
-from ..security import actor, load, load_image, load_removal
+from ..projects.removing import plan_place
+from ..security import Loaded, actor, load, load_image, load_planned, load_removal, load_whole
 from .bodies import LINES, json_object, text, work_told
 from .routes import blueprint
 
-ONE = "/projects/<name:path>/-/removals/<int(max=2147483647):removal_id>"
+OF_PROJECT, OF_NAMESPACE = "/projects/<name:path>/-/removals", "/namespaces/<name:path>/-/removals"
+NUMBER = "<int(max=2147483647):removal_id>"
 
 
-@blueprint.post("/projects/<name:path>/-/removals")
+@blueprint.post(OF_NAMESPACE)
+def plan_namespace_removal(path: str) -> tuple[Response, int]:
+    """Plan the removal of a namespace with everything in it; nothing is deleted yet."""
+    return _plan_place(load_whole(path, Right.REMOVE))
+
+
+@blueprint.post(OF_PROJECT)
 def plan_removal(path: str) -> tuple[Response, int]:
     """Plan a removal of tags of an image, or of the image; nothing is deleted yet.
 
     The body: ``image`` (below the project, "" for the root image), and ``tags``, ``pattern``
-    (with ``kind``), ``older_than_days``, or ``all``; ``attached`` and ``for_good``.
+    (with ``kind``), ``older_than_days``, or ``all``; ``attached`` and ``for_good``. Or
+    ``project``, true, for the whole project.
     """
     load(path, Right.DELETE)
     asked = json_object()
+    if asked.get("project") is True:
+        return _plan_place(load_whole(path, Right.REMOVE))
     name = text(asked, "image", "")
     loaded, image = load_image(path, name, Right.DELETE)
     bin_days = 0 if asked.get("for_good") is True else bin_of_tags.days()
@@ -51,6 +62,11 @@ def plan_removal(path: str) -> tuple[Response, int]:
         )
     removal = keep_plan(actor(), plan, loaded.project)
     return jsonify(_removal(removal)), 201
+
+
+def _plan_place(loaded: Loaded) -> tuple[Response, int]:
+    plan = plan_place(loaded.place, loaded.acting_role)
+    return jsonify(_removal(keep_plan(actor(), plan, loaded.place))), 201
 
 
 def _names(image: ContainerImage, asked: dict[str, Any]) -> set[str]:
@@ -80,25 +96,26 @@ def _days(value: Any) -> timedelta | None:
     return None if value is None else days(str(value), "older_than_days")
 
 
-@blueprint.get(ONE)
+@blueprint.get(f"{OF_PROJECT}/{NUMBER}")
+@blueprint.get(f"{OF_NAMESPACE}/{NUMBER}")
 def removal(path: str, removal_id: int) -> Response:
     """Return a removal: its plan, how far it is, its report."""
     row, _ = load_removal(path, removal_id)
     return jsonify(_removal(row))
 
 
-@blueprint.post(ONE + "/confirm")
+@blueprint.post(f"{OF_PROJECT}/{NUMBER}/confirm")
+@blueprint.post(f"{OF_NAMESPACE}/{NUMBER}/confirm")
 def confirm_removal(path: str, removal_id: int) -> tuple[Response, int]:
     """Carry out a plan: that one, and nothing else."""
-    row, loaded = load_removal(path, removal_id)
-    if loaded is None:
-        raise NotFound
+    row, loaded = load_planned(path, removal_id)
     started = start_planned(actor(), row.id, loaded.place, loaded.acting_role)
     enqueue("run_removal", started.id)
     return jsonify(_removal(started)), 202
 
 
-@blueprint.post(ONE + "/cancel")
+@blueprint.post(f"{OF_PROJECT}/{NUMBER}/cancel")
+@blueprint.post(f"{OF_NAMESPACE}/{NUMBER}/cancel")
 def cancel_removal(path: str, removal_id: int) -> Response:
     """Stop a removal before its next step, or discard a plan."""
     row, _ = load_removal(path, removal_id)

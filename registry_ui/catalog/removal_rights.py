@@ -10,14 +10,11 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ..access import Right, Role, decide, standing
+from ..access import REMOVAL_RIGHTS, Right, Role, decide, standing
 from ..audit import CONSOLE
 from ..models import MovedRepository, Place, Removal
 from ..token_auth.explain import subject_named
 from .confirming import first_refusal
-
-#: What whoever removes must be allowed to do, where that is more than to delete.
-NEEDED = {"project": Right.REMOVE, "namespace": Right.REMOVE}
 
 
 def against(session: Session, removal: Removal, step: dict[str, Any]) -> str | None:
@@ -37,7 +34,7 @@ def _refused(session: Session, removal: Removal, place: Place, step: dict[str, A
     # Parts of the system have no account, and nobody's account is ever deleted.
     if who.is_person or who.home:
         here = standing(session, who, place.path)
-        decision = decide(who, here, NEEDED.get(removal.kind, Right.DELETE))
+        decision = decide(who, here, REMOVAL_RIGHTS.get(removal.kind, Right.DELETE))
         if subject.problem or not decision.allowed:
             why = subject.problem or decision.rule
             return f"{removal.requested_by} may not delete this any more: {why}"

@@ -7,7 +7,7 @@ import secrets
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ..access import Role, below
+from ..access import REMOVAL_RIGHTS, Role, below
 from ..access.lookup import prefixes
 from ..audit import Actor, record
 from ..errors import Clash, Denied
@@ -27,7 +27,7 @@ def start(actor: Actor, plan: RemovalPlan, place: Place) -> Removal:
     with writing() as session:
         _lock(session, place)
         _alone(session, plan.target)
-        if plan.kind in {"project", "namespace"}:
+        if plan.kind in REMOVAL_RIGHTS:
             require_no_former(session, plan.target)
         removal = _stored(plan, place, actor)
         session.add(removal)
@@ -62,6 +62,8 @@ def start_planned(actor: Actor, removal_id: int, place: Place, role: Role | None
         if removal is None or removal.state != "planned":
             raise Clash("This plan was carried out or discarded already.")
         _alone(session, removal.target)
+        if removal.kind in REMOVAL_RIGHTS:
+            require_no_former(session, removal.target)
         refused = first_refusal(session, place, removal.plan, role)
         if refused is not None:
             raise Denied(f"Not allowed: {refused}.", hint="Plan again: the plan leaves it out.")

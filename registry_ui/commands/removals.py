@@ -21,8 +21,10 @@ from ..errors import NotFound
 from ..extensions import db
 from ..models import Place, Removal
 from ..names import RepositoryName
+from ..projects.removing import plan_place
 from .errors import clear_errors
 from .images import carried_out, image_named
+from .places import namespace, project
 
 tags = AppGroup("tags", help="Several tags at once.")
 image = AppGroup("image", help="Images.")
@@ -81,6 +83,33 @@ def image_delete(repository: str, *, for_good: bool, dry_run: bool, yes: bool) -
     found, owner = image_named(RepositoryName(repository))
     plan = plan_image(found, bin_days=0 if for_good else bin_of_tags.days(), role=Role.OWNER)
     _carry_out(plan, owner, dry_run=dry_run, yes=yes)
+
+
+@project.command("delete")
+@click.argument("path")
+@DRY_RUN
+@YES
+@clear_errors
+def project_delete(path: str, *, dry_run: bool, yes: bool) -> None:
+    """Delete the project PATH with all its images; nothing of it goes into the bin."""
+    _delete_place("project", path, dry_run=dry_run, yes=yes)
+
+
+@namespace.command("delete")
+@click.argument("path")
+@DRY_RUN
+@YES
+@clear_errors
+def namespace_delete(path: str, *, dry_run: bool, yes: bool) -> None:
+    """Delete the namespace PATH with everything in it; nothing of it goes into the bin."""
+    _delete_place("namespace", path, dry_run=dry_run, yes=yes)
+
+
+def _delete_place(kind: str, path: str, *, dry_run: bool, yes: bool) -> None:
+    place = _place(path)
+    if place.kind != kind:
+        raise click.ClickException(f"“{path}” is a {place.kind}.")
+    _carry_out(plan_place(place, Role.OWNER), place, dry_run=dry_run, yes=yes)
 
 
 @retention.command("plan")

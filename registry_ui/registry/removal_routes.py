@@ -17,14 +17,14 @@ from ..catalog.plans import RemovalPlan
 from ..catalog.removal_steps import IN_THE_BIN
 from ..catalog.starting import keep_plan, start, start_planned
 from ..catalog.work import outcomes_of
-from ..errors import Invalid, NotFound
+from ..errors import Invalid
 from ..extensions import db
 from ..jobs import enqueue
 from ..models import ContainerImage, Removal
 from ..names import TagName
 from ..pages import crumbs
 from ..projects import listing
-from ..security import Loaded, actor, load_image, load_removal
+from ..security import Loaded, actor, load_image, load_planned, load_removal
 
 blueprint = Blueprint("removals", __name__)
 
@@ -234,9 +234,7 @@ def show(path: str, removal_id: int) -> str:
 @login_required
 def confirm(path: str, removal_id: int) -> Response:
     """Carry out a stored plan: that one, and nothing else."""
-    row, loaded = load_removal(path, removal_id)
-    if loaded is None:
-        raise NotFound
+    row, loaded = load_planned(path, removal_id)
     started = start_planned(actor(), row.id, loaded.place, loaded.acting_role)
     enqueue("run_removal", started.id)
     return redirect(url_for("removals.show", path=path, removal_id=removal_id))

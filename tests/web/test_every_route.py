@@ -29,6 +29,8 @@ VALUES = {
     "filename": "app.css",
 }
 REMOVAL_API = {"api.plan_removal", "api.confirm_removal", "api.cancel_removal"}
+REMOVAL_API |= {"api.plan_namespace_removal"}
+RETENTION_API = {f"api.{deed}_policy" for deed in ("create", "try", "switch", "run")}
 COPY_API = {"api.plan_copy", "api.confirm_copy", "api.cancel_copy"}
 MOVE_API = {"api.plan_move", "api.go_on", "api.cancel_move", "api.retire_move", "api.keep_move"}
 COLLECTION_API = {"api.begin_collection", "api.cancel_collection"}
@@ -36,7 +38,7 @@ COLLECTION_API = {"api.begin_collection", "api.cancel_collection"}
 FOR_ADMINISTRATORS = {"api.list_collections", "api.show_collection"}
 #: Posted to without a form of ours: they read credentials of the request alone, and no cookie.
 WITHOUT_FORM = {"events.registry_events", "gate.manifest"}
-WITHOUT_FORM |= {*REMOVAL_API, *COPY_API, *COLLECTION_API, *MOVE_API}
+WITHOUT_FORM |= {*REMOVAL_API, *RETENTION_API, *COPY_API, *COLLECTION_API, *MOVE_API}
 #: What anybody may post to.
 FOR_VISITORS = {"accounts.sign_in", "accounts.sign_out", *WITHOUT_FORM}
 #: What anybody may look at, whatever is in the store.
@@ -114,6 +116,20 @@ def test_the_csrf_token_in_a_page_is_taken(filled):
     data = {"csrf_token": token, "username": "guest", "password": PASSWORD}
     assert browser.client.post("/-/sign-in", data=data).status_code == 302
     assert browser.is_signed_in()
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+def test_to_the_api_a_browser_that_has_signed_in_is_nobody(filled, method):
+    """So no other site can make it do something: a cookie opens nothing there."""
+    before = filled.dump()
+    browser, seen = filled.browser("admin"), 0
+    for endpoint, url in routes(filled, method):
+        if endpoint.startswith("api."):
+            answer = browser.client.open(url, method=method, json={"project": True, "on": True})
+            assert answer.status_code == 404, url
+            seen += 1
+    assert seen
+    assert filled.dump() == before
 
 
 def test_every_deed_needs_somebody_who_signed_in(filled):

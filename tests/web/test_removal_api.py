@@ -276,3 +276,58 @@ def test_a_personal_namespace_with_something_in_it_does_not_go(site):
     answer = site.owner.post("/owner/-/delete", {"confirm": "owner"})
     assert answer.status_code == 409
     assert "owner/app" in {place.path for place in site.rows(Place)}
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "body"),
+    [("project", "acme/app", {"project": True}), ("namespace", "acme", None)],
+)
+def test_a_whole_place_goes_by_a_program_of_an_owner(site, graph, kind, path, body):
+    site.users("maintainer")
+    site.member("acme", "maintainer", "maintainer")
+    url = f"/api/v4/{kind}s/{path}/-/removals"
+    both = ("api", "delete_registry")
+    for user, scopes in (("maintainer", both), ("owner", both[1:])):
+        assert client(site, user, *scopes)(url, body).status_code == 403
+    assert site.rows(Removal) == []
+    planned = client(site, "owner", *both)(url, body)
+    assert (planned.status_code, planned.json["kind"]) == (201, kind)
+    one = f"{url}/{planned.json['id']}"
+    # Who deletes images only, confirms none of it, by a program or on the page.
+    page = f"/{path}/-/removals/{planned.json['id']}/confirm"
+    assert client(site, "maintainer", *both)(f"{one}/confirm").status_code == 403
+    assert client(site, "owner", "delete_registry")(f"{one}/confirm").status_code == 403
+    assert site.browser("maintainer").post(page).status_code == 403
+    assert len(graph.tags[IMAGE]) == 3
+    assert client(site, "owner", *both)(f"{one}/confirm").status_code == 202
+    assert graph.tags[IMAGE] == {}
+    assert path not in {place.path for place in site.rows(Place)}
+
+
+@pytest.mark.parametrize("url", [URL, URL.replace("removals", "retention-policies")])
+def test_a_token_for_the_root_image_alone_is_for_no_whole_project(site, url):
+    bound = {"reach": "acme/app", "reach_exact": True}
+    ask = client(site, "owner", "api", "delete_registry", **bound)
+    assert ask(url, {"project": True, "keep_last": 1}).status_code == 404
+    assert ask("/api/v4/projects/acme/app/-/moves", {"to": "acme/other"}).status_code == 404
+
+
+def test_an_empty_namespace_goes_by_a_program_too(site):
+    site.namespace("acme/empty")
+    ask = client(site, "owner", "api", "delete_registry")
+    url = "/api/v4/namespaces/acme/empty/-/removals"
+    one = f"{url}/{ask(url).json['id']}"
+    assert ask(f"{one}/confirm").status_code == 202
+    assert "acme/empty" not in {place.path for place in site.rows(Place)}
+    site.project("owner/app")
+    assert ask("/api/v4/namespaces/owner/-/removals").status_code == 409, "it is personal"
+
+
+def test_places_go_by_commands(site, graph):
+    assert f"{IMAGE}:v1\n" in flask(site, "project", "delete", "acme/app", "--dry-run")
+    assert "is a namespace" in flask(site, "project", "delete", "acme", "--yes", status=1)
+    assert len(graph.tags[IMAGE]) == 3
+    flask(site, "project", "delete", "acme/app", "--yes")
+    assert graph.tags[IMAGE] == {}
+    flask(site, "namespace", "delete", "acme", "--yes")
+    assert not {"acme", "acme/app"} & {place.path for place in site.rows(Place)}
