@@ -20,8 +20,8 @@ import requests
 from .images import DOCKER, OCI, Blob, Manifest, sha256
 
 WORKERS = 4
-MANIFEST_ATTEMPTS = 3
-#: Seconds after each attempt that the registry answered with 500.
+#: Seconds after each attempt that the registry answered with 500, or, of a manifest, with 400:
+#: 2.8 may read the link of a layer while a push beside it writes it again.
 PAUSES = (0.02, 0.1, 0.5)
 ACCEPT = f"{OCI.index}, {OCI.manifest}, {DOCKER.index}, {DOCKER.manifest}"
 _PARAMETER = re.compile(r'(\w+)="([^"]*)"')
@@ -178,7 +178,7 @@ class RegistryClient:
         self._present.add(key)
 
     def _put_manifest(self, repository: str, reference: str, manifest: Manifest) -> None:
-        for attempt in range(1, MANIFEST_ATTEMPTS + 1):
+        for pause in (*PAUSES, None):
             try:
                 self._call(
                     "PUT",
@@ -189,9 +189,9 @@ class RegistryClient:
                     headers={"Content-Type": manifest.media_type},
                 )
             except RegistryError as error:
-                # 2.8 may read the link of a layer while a push beside it writes it again.
-                if error.status != 400 or attempt == MANIFEST_ATTEMPTS:
+                if error.status != 400 or pause is None:
                     raise
+                time.sleep(pause)
             else:
                 return
 

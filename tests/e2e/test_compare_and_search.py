@@ -100,7 +100,7 @@ def test_on_a_telephone_the_header_leads_to_the_search(browser, stack, project):
         made.link(NAME).click()
         field = made.page.get_by_label("Search everything")
         expect(field).to_be_focused()
-        field.fill("api:2")
+        field.fill(f"{project}/web/api:2")
         made.page.keyboard.press("Enter")
         made.says(f"{project}/web/api:2.0")
         made.page.keyboard.press("Escape")
