@@ -96,8 +96,8 @@ class MovedRepository(Base):
     tag_count: Mapped[int] = mapped_column(default=0)
     #: Tags that were gone through, of those.
     done: Mapped[int] = mapped_column(default=0)
-    #: What each tag stood for when it was copied last.
-    copied: Mapped[dict[str, str]] = mapped_column(JSON, default=dict, deferred=True)
+    #: All that each tag was copied as, or was about to be: what is ours of the new name.
+    copied: Mapped[dict[str, list[str]]] = mapped_column(JSON, default=dict, deferred=True)
     detail: Mapped[str] = mapped_column(Text, default="")
     #: The removal that empties one of the two names.
     removal_id: Mapped[int | None] = mapped_column(ForeignKey("removals.id", ondelete="SET NULL"))

@@ -8,10 +8,12 @@ from datetime import timedelta
 from unittest import mock
 
 import pytest
+from sqlalchemy import update
 
 from registry_ui.catalog import fences
 from registry_ui.catalog.moving import moves, work
 from registry_ui.distribution.errors import RegistryUnavailable
+from registry_ui.extensions import db
 from registry_ui.models import Move, Place
 from tests.contract.mover import ARM, BOTH, DIGESTS, ONE, TWO, repository
 from tests.support.live import Pusher, RegistryError, tiny
@@ -160,6 +162,23 @@ def test_killed_in_any_phase_the_next_worker_finishes(mover, where, number, stat
     if state == "grace":
         mover.reconcile_all()
     mover.assert_moved(mover.shop, mover.market)
+
+
+def test_killed_before_a_tag_that_moved_is_copied_anew_the_next_worker_knows_the_copy(mover):
+    """What the new name has then is what was copied first: ours, and not somebody else's."""
+    move_id = mover.planned(mover.market)
+    mover.begin(move_id)
+    mover.killed(move_id, "work._wait", 1)
+    for name in ("", "web", "web/api"):
+        mover.push(repository(mover.shop, name), {"1.0": ARM})
+    with mover.app.app_context():
+        db.session.execute(update(Move).values(lease_until=None))
+        db.session.commit()
+    mover.killed(move_id, "transfer._bring", 1)
+    assert mover.move(move_id).state == "settling"
+    assert (mover.go_on(move_id).state, mover.move(move_id).problem) == ("grace", "")
+    for name in ("", "web", "web/api"):
+        assert mover.live(repository(mover.market, name)) == {**DIGESTS, "1.0": ARM.digest}
 
 
 # -- called off -----------------------------------------------------------------------

@@ -139,7 +139,7 @@ def test_a_rule_that_was_made_on_the_way_keeps_an_image_where_it_is(acme, monkey
     monkeypatch.setattr("registry_ui.catalog.moving.transfer.verify", lambda *_: None)
     acme.member("acme/app", "worker", "maintainer")
     plan(acme, "acme/app", "acme/other/web", "worker", image="web")
-    acme.change(MovedRepository, {"state": "settled", "copied": {"v3": digest("c")}})
+    acme.change(MovedRepository, {"state": "settled", "copied": {"v3": [digest("c")]}})
     acme.change(Move, {"state": "verifying"})
     acme.rule(path, "v3", "owner")
     number = acme.row(Move).id

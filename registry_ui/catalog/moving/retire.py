@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from itertools import chain
 
 from sqlalchemy import delete, update
 from sqlalchemy.orm import Session
@@ -74,7 +75,7 @@ def undo(hold: Hold, rows: Iterable[MovedRepository]) -> None:
     for row in rows:
         if not row.begun or row.state == "undone":
             continue
-        ours = set(row.copied.values()) | set(live(hold, row.source).values())
+        ours = set(chain.from_iterable(row.copied.values())) | set(live(hold, row.source).values())
         copies = {tag: d for tag, d in live(hold, row.target).items() if d in ours}
         if copies:
             step = {"do": "image", "repository": row.target, "tags": copies}

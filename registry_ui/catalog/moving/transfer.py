@@ -59,7 +59,9 @@ def settle(hold: Hold, row: MovedRepository) -> None:
         raise MoveFailed(f"{row.target} is in use in the registry: {named(there)}.")
     gone = {tag: digest for tag, digest in there.items() if tag not in tags}
     foreign = [
-        tag for tag, digest in there.items() if digest not in {tags.get(tag), row.copied.get(tag)}
+        tag
+        for tag, digest in there.items()
+        if digest not in {tags.get(tag), *row.copied.get(tag, ())}
     ]
     if foreign:
         raise MoveFailed(f"Somebody else has pushed to {row.target}: {named(foreign)}.")
@@ -75,7 +77,7 @@ def settle(hold: Hold, row: MovedRepository) -> None:
             for tag, digest in sorted(gone.items())
         ]
         empty(hold, row, row.target, steps)
-    hold.note(row, state="settled", begun=True, tag_count=len(tags), done=len(tags), copied=tags)
+    hold.note(row, state="settled", done=len(tags))
 
 
 def verify(hold: Hold, row: MovedRepository) -> None:
@@ -112,9 +114,14 @@ def live(hold: Hold, repository: str) -> dict[str, str]:
 def _note_ours(hold: Hold, row: MovedRepository, tags: Mapping[str, str]) -> None:
     """Keep what is about to be pushed: who goes on later knows it as ours, and takes it away.
 
-    Together with what was pushed before, of which the old name may have lost some since.
+    Together with all that was before: the old name may have lost some of that since, and the
+    new one has it until the push.
     """
-    ours = {**row.copied, **tags}
+    ours = {tag: list(digests) for tag, digests in row.copied.items()}
+    for tag, digest in tags.items():
+        known = ours.setdefault(tag, [])
+        if digest not in known:
+            known.append(digest)
     hold.note(row, begun=True, tag_count=len(tags), done=0, copied=ours)
 
 
