@@ -35,7 +35,7 @@ from tests.support.ledger import Ledger, Renamed
 from tests.support.rounds import KINDS, Jobs, Workers
 from tests.support.stack import Stack
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
 
 KILLS = 20
 #: So many more, until each kind of job was hit.
@@ -47,7 +47,7 @@ LIVES = ((0.0, 1.0), (0.0, 1.0), (0.5, 2.0), (2.0, 6.0))
 #: Seconds that a worker may need until it has something to do.
 STARTS = 5.0
 #: Seconds that the events of all that may take: each look at a tag is one.
-EVENTS = 60.0
+EVENTS = 180.0
 #: Of each image, before anybody is killed.
 PUSHED_BEFORE = 12
 #: The default storage with the one major version, the other with the other.
@@ -243,7 +243,11 @@ def assert_no_push_met_a_collector(ledger, log: str) -> None:
     # One that was killed has no end: the next line is the beginning of another.
     runs = [(a, b) for (_, a), (word, b) in pairwise(times) if word == "end"]
     assert runs, "no collector has come to its end"
-    met = [at for at in ledger.answered if any(begin < at < end for begin, end in runs)]
+    met = [
+        (tag, began, at)
+        for began, at, tag in ledger.answered
+        if any(begin < at < end for begin, end in runs)
+    ]
     assert met == [], "pushed while a collector ran"
 
 

@@ -51,8 +51,9 @@ class Hasty(RegistryClient):
         self._push_one(repository, tag, manifest)
 
     def token(self, challenge: Challenge, scope: str) -> str:
-        """Fetch a bearer token, and note when."""
-        self._local.asked = time.monotonic()
+        """Fetch a bearer token, and note when the oldest one that is kept was asked for."""
+        if not self._tokens:
+            self._local.asked = time.monotonic()
         return super().token(challenge, scope)
 
     def _call(self, method: str, path: str, repository: str, *expected: int, **more: Any) -> Any:
@@ -118,15 +119,16 @@ class Pushing(threading.Thread):
 
     def push(self, project: Renamed, number: int, image: str, tag: str, manifest: Manifest) -> bool:
         """Push, and write down what came of it; return whether it is there for sure."""
+        began = time.time()
         try:
             self.send(f"{project.names[number]}/{image}", tag, manifest)
         except RegistryError as error:
             self.ledger.refuse(str(error))
             return False
         except Unsure:
-            self.ledger.push(project, number, image, tag, manifest, sure=False)
+            self.ledger.push(project, number, image, tag, manifest, began=began, sure=False)
             return False
-        self.ledger.push(project, number, image, tag, manifest, sure=True)
+        self.ledger.push(project, number, image, tag, manifest, began=began, sure=True)
         return True
 
     def try_old(

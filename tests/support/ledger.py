@@ -61,14 +61,22 @@ class Ledger:
         self._lock = threading.Lock()
         self._images: dict[tuple[int, str], dict[str, Story]] = {}
         self.contents: dict[str, Manifest] = {}
-        #: When pushes were answered with 201, and what others were told.
-        self.answered: list[float] = []
+        #: When pushes began and were answered with 201, and what others were told.
+        self.answered: list[tuple[float, float, str]] = []
         self.refusals: list[str] = []
         #: What must not have happened.
         self.wrong: list[str] = []
 
     def push(
-        self, project: Renamed, number: int, image: str, tag: str, manifest: Manifest, *, sure: bool
+        self,
+        project: Renamed,
+        number: int,
+        image: str,
+        tag: str,
+        manifest: Manifest,
+        *,
+        began: float,
+        sure: bool,
     ) -> None:
         """Note that a tag was pushed, or perhaps was."""
         with self._lock:
@@ -76,7 +84,7 @@ class Ledger:
             push = Push(number, manifest.digest, sure)
             self._story(project, image, tag).pushes.append(push)
             if sure:
-                self.answered.append(time.time())
+                self.answered.append((began, time.time(), tag))
 
     @property
     def pushed(self) -> int:
