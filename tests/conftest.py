@@ -11,13 +11,13 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from config import Config, normalised_database_url
-from registry_ui import create_app
 from registry_ui.accounts import service as accounts
 from registry_ui.audit import Actor
 from registry_ui.extensions import db, writing
 from registry_ui.models import REGISTRY_READ, Heartbeat, User, utc_now
 from tests.support import registry as registries
 from tests.support import storage as storages
+from tests.support.compiled import make_application
 
 ACTOR = Actor("test")
 PASSWORD = "correct horse battery"
@@ -67,7 +67,7 @@ def make_app(
             redis_url=redis,
             **changes,  # type: ignore[arg-type]
         )
-        app = create_app(config)
+        app = make_application(config)
         made.append(app)
         with app.app_context(), writing() as session:
             session.add(Heartbeat(name=REGISTRY_READ, at=utc_now()))

@@ -10,8 +10,8 @@ import pytest
 from flask import Flask
 
 from config import Config, normalised_database_url
-from registry_ui import create_app
 from registry_ui.extensions import db
+from tests.support.compiled import make_application
 from tests.support.storage import Storage
 from tests.unit.hostile_registry import TIMEOUT, HostileRegistry, hostile_registry
 from tests.web.support import ROLES, VISIBILITIES, Site
@@ -40,7 +40,7 @@ def site_on(
     """A site that outlives one test."""
     url, redis = storage.new_database(factory.mktemp(name))
     url = normalised_database_url(url)
-    app = create_app(replace(config, database_url=url, redis_url=redis))
+    app = make_application(replace(config, database_url=url, redis_url=redis))
     yield Site(app)
     with app.app_context():
         db.session.remove()
