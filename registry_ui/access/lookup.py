@@ -297,17 +297,6 @@ def guard(session: Session, repository: str) -> Guard:
     return Guard(project, found, _fence(above, fences))
 
 
-def rules_of(session: Session, project_id: int) -> list[Protection]:
-    """Return the protection rules of a project, by one query."""
-    query = (
-        select(ProtectionRule, Project.path)
-        .join(Project, Project.id == ProtectionRule.place_id)
-        .where(Project.id == project_id)
-        .order_by(ProtectionRule.id)
-    )
-    return [protection(rule, path) for rule, path in session.execute(query)]
-
-
 def protection(rule: ProtectionRule, project: str) -> Protection:
     """Return what a stored rule of a project says."""
     return Protection(

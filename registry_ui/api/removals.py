@@ -61,12 +61,12 @@ def plan_removal(path: str) -> tuple[Response, int]:
             role=loaded.acting_role,
         )
     removal = keep_plan(actor(), plan, loaded.project)
-    return jsonify(_removal(removal)), 201
+    return jsonify(removal_told(removal)), 201
 
 
 def _plan_place(loaded: Loaded) -> tuple[Response, int]:
     plan = plan_place(loaded.place, loaded.acting_role)
-    return jsonify(_removal(keep_plan(actor(), plan, loaded.place))), 201
+    return jsonify(removal_told(keep_plan(actor(), plan, loaded.place))), 201
 
 
 def _names(image: ContainerImage, asked: dict[str, Any]) -> set[str]:
@@ -101,7 +101,7 @@ def _days(value: Any) -> timedelta | None:
 def removal(path: str, removal_id: int) -> Response:
     """Return a removal: its plan, how far it is, its report."""
     row, _ = load_removal(path, removal_id)
-    return jsonify(_removal(row))
+    return jsonify(removal_told(row))
 
 
 @blueprint.post(f"{OF_PROJECT}/{NUMBER}/confirm")
@@ -111,7 +111,7 @@ def confirm_removal(path: str, removal_id: int) -> tuple[Response, int]:
     row, loaded = load_planned(path, removal_id)
     started = start_planned(actor(), row.id, loaded.place, loaded.acting_role)
     enqueue("run_removal", started.id)
-    return jsonify(_removal(started)), 202
+    return jsonify(removal_told(started)), 202
 
 
 @blueprint.post(f"{OF_PROJECT}/{NUMBER}/cancel")
@@ -119,8 +119,9 @@ def confirm_removal(path: str, removal_id: int) -> tuple[Response, int]:
 def cancel_removal(path: str, removal_id: int) -> Response:
     """Stop a removal before its next step, or discard a plan."""
     row, _ = load_removal(path, removal_id)
-    return jsonify(_removal(removals.cancel(actor(), row.id)))
+    return jsonify(removal_told(removals.cancel(actor(), row.id)))
 
 
-def _removal(row: Removal) -> dict[str, Any]:
+def removal_told(row: Removal) -> dict[str, Any]:
+    """Return a removal as programs read it: its plan, how far it is, its report."""
     return work_told(row, removals.lines_of(row, LINES))

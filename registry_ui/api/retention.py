@@ -7,14 +7,15 @@ from typing import Any
 from flask import Response, jsonify
 
 from ..access import Right
-from ..catalog import removals, retention
+from ..catalog import retention
 from ..catalog.retention_rules import Rules
 from ..errors import Clash, Invalid
 from ..jobs import enqueue
-from ..models import Place, Removal, RetentionPolicy
+from ..models import Place, RetentionPolicy
 from ..security import actor, load_whole
-from .bodies import LINES, json_object, work_told
+from .bodies import json_object
 from .moves import blueprint
+from .removals import removal_told
 
 OF_PROJECT = "/projects/<name:path>/-/retention-policies"
 OF_NAMESPACE = "/namespaces/<name:path>/-/retention-policies"
@@ -92,7 +93,7 @@ def run_policy(path: str, policy_id: int) -> tuple[Response, int]:
         problem = retention.policy(place, policy_id).last_problem
         raise Clash(problem or "The policy was changed meanwhile.")
     enqueue("run_removal", removal.id)
-    return jsonify(_removal(removal)), 202
+    return jsonify(removal_told(removal)), 202
 
 
 def _place(path: str) -> Place:
@@ -115,7 +116,7 @@ def _rules() -> Rules:
 def _tried(place: Place, policy_id: int) -> Response:
     removal = retention.try_out(actor(), place, policy_id)
     row = retention.policy(place, policy_id)
-    return jsonify({**_policy(row), "dry_run": _removal(removal)})
+    return jsonify({**_policy(row), "dry_run": removal_told(removal)})
 
 
 def _policy(row: RetentionPolicy) -> dict[str, Any]:
@@ -130,7 +131,3 @@ def _policy(row: RetentionPolicy) -> dict[str, Any]:
         "last_removal": row.last_removal,
         "last_problem": row.last_problem,
     }
-
-
-def _removal(row: Removal) -> dict[str, Any]:
-    return work_told(row, removals.lines_of(row, LINES))

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import select
 
-from ..access.lookup import rules_of
+from ..access import guard
 from ..access.protection import strictest
 from ..errors import NotFound
 from ..extensions import db, writing
@@ -163,7 +163,7 @@ def _rows(
         problems = learn(image, wanted)
         manifests, children = _stored(image, wanted)
     same = tags_of(image.id, {tag.digest for tag in tags.values() if tag.digest})
-    rules = rules_of(db.session(), image.project_id)
+    rules = guard(db.session(), image.path).rules
     rows = []
     for name in filter(tags.__contains__, names):
         row = TagRow.of(tags[name])

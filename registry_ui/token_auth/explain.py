@@ -18,12 +18,12 @@ from ..access import (
     Role,
     decide,
     decide_repository,
+    guard,
     standing,
     standing_by_any_name,
     unowned,
     visible_places,
 )
-from ..access.lookup import guard
 from ..errors import Denied, Invalid, NotFound
 from ..models import AccessToken, DeployToken, Place, User
 from ..names import NameInvalid, Reference

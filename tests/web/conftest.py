@@ -14,6 +14,7 @@ from registry_ui.extensions import db
 from tests.support.compiled import make_application
 from tests.support.storage import Storage
 from tests.unit.hostile_registry import TIMEOUT, HostileRegistry, hostile_registry
+from tests.web.graph import Graph
 from tests.web.support import ROLES, VISIBILITIES, Site
 
 
@@ -105,3 +106,11 @@ def world(
         for visibility in VISIBILITIES:
             made.member(f"acme/{visibility}", "guest", "guest")
         yield made
+
+
+@pytest.fixture
+def graph(registry: HostileRegistry) -> Graph:
+    """A registry in memory, which deletes by tag, as 3.x does."""
+    made = Graph(by_tag=True)
+    registry.answer = made
+    return made

@@ -15,17 +15,9 @@ from registry_ui.models import (
     Tag,
     utc_now,
 )
-from tests.web.graph import Graph
 from tests.web.test_removal_graphs import IMAGE, adopt
 
 URL = "/api/v4/projects/acme/app/-/removals"
-
-
-@pytest.fixture
-def graph(registry):
-    made = Graph(by_tag=True)
-    registry.answer = made
-    return made
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from registry_ui.catalog.deletion import plan_image
 from registry_ui.catalog.starting import start
 from registry_ui.jobs import run_removal
 from registry_ui.models import ContainerImage, Project, Removal
-from tests.web.graph import OCI_INDEX, Graph
+from tests.web.graph import OCI_INDEX
 from tests.web.support import ACTOR
 
 PATH = "acme/app"
@@ -24,13 +24,6 @@ FUTURE = datetime.now(UTC) + timedelta(hours=1)
 def missing(count):
     """Pointers to manifests that the registry does not have."""
     return [{"mediaType": OCI_INDEX, "digest": f"sha256:{n:064x}", "size": 1} for n in range(count)]
-
-
-@pytest.fixture
-def graph(registry):
-    made = Graph(by_tag=True)
-    registry.answer = made
-    return made
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ from registry_ui.catalog.retention_rules import Rules, removable
 from registry_ui.extensions import db
 from registry_ui.models import Place, Removal, RetentionPolicy, Tag, utc_now
 from tests.support.html import Page
-from tests.web.graph import Graph
 from tests.web.support import ACTOR, event_of
 from tests.web.test_removal_graphs import IMAGE, adopt
 
@@ -62,13 +61,6 @@ def test_of_tags_of_the_same_moment_always_the_same_ones_go():
     tags = [DatedTag(name, ago(1), None) for name in "dbca"]
     for order in (tags, tags[::-1]):
         assert removable(order, Rules(keep_last=2), NOW) == {"a", "b"}
-
-
-@pytest.fixture
-def graph(registry):
-    made = Graph(by_tag=True)
-    registry.answer = made
-    return made
 
 
 @pytest.fixture

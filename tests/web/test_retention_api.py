@@ -7,18 +7,10 @@ from datetime import timedelta
 import pytest
 
 from registry_ui.models import RetentionPolicy, Tag, utc_now
-from tests.web.graph import Graph
 from tests.web.test_removal_api import client
 from tests.web.test_removal_graphs import IMAGE, adopt
 
 URL = "/api/v4/projects/acme/app/-/retention-policies"
-
-
-@pytest.fixture
-def graph(registry):
-    made = Graph(by_tag=True)
-    registry.answer = made
-    return made
 
 
 @pytest.fixture

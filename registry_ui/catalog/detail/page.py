@@ -7,8 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import select
 
-from ...access import ANONYMOUS, Principal
-from ...access.lookup import rules_of
+from ...access import ANONYMOUS, Principal, guard
 from ...access.protection import strictest
 from ...extensions import db
 from ...models import ContainerImage, Manifest, Tag
@@ -70,7 +69,8 @@ def tag_view(
 def _base(image: ContainerImage, tag: Tag) -> TagView:
     view = TagView.of(tag)
     view.subject = subject_of(tag.name) or ""
-    view.protection = strictest(rules_of(db.session(), image.project_id), image.name, tag.name)
+    rules = guard(db.session(), image.path).rules
+    view.protection = strictest(rules, image.name, tag.name)
     if tag.digest:
         view.same_as = [name for name in _tags_of(image, tag.digest) if name != tag.name]
     return view
