@@ -270,10 +270,12 @@ def _fence(above: list[str], fences: dict[str, Any]) -> Fenced | None:
 class Guard:
     """What stands between a push or a deletion and a repository, whoever asks.
 
-    ``project`` owns the repository, "" where none does; ``rules`` are that project's.
+    ``project`` owns the repository, "" where none does; ``rules`` are that project's, and
+    ``image_name`` is how they name it: what follows the project's path.
     """
 
     project: str
+    image_name: str
     rules: list[Protection]
     fence: Fenced | None
 
@@ -294,7 +296,8 @@ def guard(session: Session, repository: str) -> Guard:
     rules = {row.ProtectionRule.id: row.ProtectionRule for row in rows if row.ProtectionRule}
     fences = {row.fence: row for row in rows if row.fence is not None}
     found = [protection(rule, project) for rule in rules.values()]
-    return Guard(project, found, _fence(above, fences))
+    image_name = repository[len(project) + 1 :] if project else ""
+    return Guard(project, image_name, found, _fence(above, fences))
 
 
 def protection(rule: ProtectionRule, project: str) -> Protection:

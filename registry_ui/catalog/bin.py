@@ -87,14 +87,11 @@ def _require_allowed(repository: RepositoryName, name: TagName, role: Role | Non
     if is_binned(str(name)):
         message = "The bin keeps its own tags under such names. Give another name."
         raise Invalid("Nothing was restored.", {"name": message})
-    rules = guard(db.session(), str(repository)).rules
-    if not rules:
-        return False
-    image_name = repository.below(rules[0].project)
-    words = refusal(rules, image_name, str(name), role, Right.PUSH, exists=False)
+    found = guard(db.session(), str(repository))
+    words = refusal(found.rules, found.image_name, str(name), role, Right.PUSH, exists=False)
     if words is not None:
         raise Invalid("Nothing was restored.", {"name": f"Not allowed: {words}."})
-    return is_immutable(rules, image_name, str(name))
+    return is_immutable(found.rules, found.image_name, str(name))
 
 
 def _push(repository: RepositoryName, name: TagName, manifest: FetchedManifest, deed: str) -> None:

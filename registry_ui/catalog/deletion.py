@@ -153,16 +153,15 @@ def _allowed(
     plan: RemovalPlan, repository: str, names: Collection[str], role: Role | None
 ) -> set[str]:
     """Return the tags that no protection rule keeps; note why the others stay."""
-    rules = guard(db.session(), repository).rules
-    if not rules:
+    found = guard(db.session(), repository)
+    if not found.rules:
         return set(names)
-    image_name = RepositoryName(repository).below(rules[0].project)
     refused = {
         name: why
         for name in names
         # What the bin holds was deleted before, when the rules were asked.
         if not is_binned(name)
-        and (why := refusal(rules, image_name, name, role, Right.DELETE, exists=True))
+        and (why := refusal(found.rules, found.image_name, name, role, Right.DELETE, exists=True))
     }
     plan.refused += [(f"{repository}:{name}", why) for name, why in sorted(refused.items())]
     return set(names) - refused.keys()

@@ -92,7 +92,7 @@ def judge(asked: Asked, authorization: str) -> None:
         return  # whoever planned it has asked the rules
     if is_binned(str(asked.reference)):
         raise Denied(BIN)
-    image_name = asked.repository.below(found.project) if found.rules else ""
+    image_name = found.image_name
     rules = [rule for rule in found.rules if rule.images.covers(image_name)]
     try:
         if not rules:

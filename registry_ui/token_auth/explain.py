@@ -189,8 +189,7 @@ def explain(
 def _kept(session: Session, repository: str) -> list[str]:
     """Return what protection rules say of tags of a repository: the gate's part of the answer."""
     found = guard(session, repository)
-    name = repository.removeprefix(found.project).removeprefix("/")
-    return [rule.sentence for rule in found.rules if rule.images.covers(name)]
+    return [rule.sentence for rule in found.rules if rule.images.covers(found.image_name)]
 
 
 def explain_to(

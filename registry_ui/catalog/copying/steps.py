@@ -131,19 +131,18 @@ class Steps:
 
     def _refusal(self, tag: str, exists: bool) -> str | None:  # noqa: FBT001 - as refusal()
         session = db.session()
-        rules = guard(session, str(self._target)).rules
-        if not rules:
+        found = guard(session, str(self._target))
+        if not found.rules:
             release()
             return None
         role = acting_role(session, self._actor.name, str(self._target))
-        name = self._target.below(rules[0].project)
         release()
-        return refusal(rules, name, tag, role, Right.PUSH, exists)
+        return refusal(found.rules, found.image_name, tag, role, Right.PUSH, exists)
 
     def _is_immutable(self, tag: str) -> bool:
-        rules = guard(db.session(), str(self._target)).rules
+        found = guard(db.session(), str(self._target))
         release()
-        return bool(rules) and is_immutable(rules, self._target.below(rules[0].project), tag)
+        return is_immutable(found.rules, found.image_name, tag)
 
     def _follow(self, brought: Brought) -> Followers:
         if not self._attached:

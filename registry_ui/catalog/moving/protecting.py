@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from sqlalchemy.orm import Session
 
 from ...access import Right, Role, guard
-from ...access.protection import Protection, refusal
-from ...names import RepositoryName, is_binned
+from ...access.protection import refusal
+from ...names import is_binned
 
 
 def first_refusal(
@@ -25,21 +25,15 @@ def first_refusal(
     Args:
         roles: of whoever wants it, in the project of the old name and in that of the new one.
     """
-    here, there = _rules(session, source), _rules(session, target)
-    if not here[0] and not there[0]:
+    here, there = guard(session, source), guard(session, target)
+    if not here.rules and not there.rules:
         return None
     for tag in tags:
         if is_binned(tag):
             continue
-        why = refusal(*here, tag, roles[0], Right.DELETE, exists=True)
-        why = why or refusal(*there, tag, roles[1], Right.PUSH, exists=False)
+        why = refusal(here.rules, here.image_name, tag, roles[0], Right.DELETE, exists=True)
+        if why is None:
+            why = refusal(there.rules, there.image_name, tag, roles[1], Right.PUSH, exists=False)
         if why is not None:
             return why
     return None
-
-
-def _rules(session: Session, repository: str) -> tuple[list[Protection], str]:
-    """Return the rules over a repository, and its name in the project that has them."""
-    found = guard(session, repository)
-    name = RepositoryName(repository).below(found.project) if found.project else ""
-    return found.rules, name
