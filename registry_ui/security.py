@@ -24,6 +24,7 @@ from .access import (
     decide,
     former_name,
     rights,
+    role_for_rules,
     standing,
 )
 from .accounts import sessions
@@ -154,7 +155,7 @@ class Loaded:
     @property
     def acting_role(self) -> Role | None:
         """The role as protection rules count it: an administrator is an Owner everywhere."""
-        return Role.OWNER if principal().is_admin else self.standing.role
+        return role_for_rules(principal(), self.standing)
 
     @property
     def project(self) -> Project:

@@ -16,6 +16,7 @@ from .decisions import (
     decide,
     decide_repository,
     rights,
+    role_for_rules,
     unowned,
 )
 from .lookup import (
@@ -67,6 +68,7 @@ __all__ = [
     "former_name",
     "guard",
     "rights",
+    "role_for_rules",
     "standing",
     "standing_by_any_name",
     "standings",

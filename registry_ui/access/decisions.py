@@ -163,6 +163,11 @@ class Decision:
     rule: str
 
 
+def role_for_rules(principal: Principal, standing: Standing) -> Role | None:
+    """Return the role as protection rules count it: an administrator is an Owner everywhere."""
+    return Role.OWNER if principal.is_admin else standing.role
+
+
 def decide(principal: Principal, standing: Standing, right: Right) -> Decision:
     """Decide whether ``principal`` has ``right`` at the place of ``standing``.
 

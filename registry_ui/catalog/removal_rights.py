@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ..access import REMOVAL_RIGHTS, Right, Role, decide, standing
+from ..access import REMOVAL_RIGHTS, Right, Role, decide, role_for_rules, standing
 from ..audit import CONSOLE
 from ..models import MovedRepository, Place, Removal
 from ..token_auth.explain import subject_named
@@ -38,7 +38,7 @@ def _refused(session: Session, removal: Removal, place: Place, step: dict[str, A
         if subject.problem or not decision.allowed:
             why = subject.problem or decision.rule
             return f"{removal.requested_by} may not delete this any more: {why}"
-        role = Role.OWNER if who.is_admin else here.role
+        role = role_for_rules(who, here)
     return first_refusal(session, place, [step], role)
 
 

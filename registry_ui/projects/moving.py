@@ -8,7 +8,7 @@ from typing import Any
 
 from flask import current_app
 
-from ..access import Principal, Right, Role, Standing, decide, standing
+from ..access import Principal, Right, Role, Standing, decide, role_for_rules, standing
 from ..audit import Actor
 from ..catalog import fences
 from ..catalog.moving import moves
@@ -48,7 +48,7 @@ def plan(
         planned = plan_place(place, target)
     else:
         there = _require_push(who, target)
-        new_role = Role.OWNER if who.is_admin else there.role
+        new_role = role_for_rules(who, there)
         assert isinstance(place, Project)  # noqa: S101 - narrows the type
         planned = plan_image(image, place, target, role, new_role)
     return moves.keep_plan(actor, planned, place)
