@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 INTERVAL = 1.0
 #: Different decisions that are kept within one interval.
 ROOM = 2000
+#: Timeout in seconds for the write that is under way when the process ends.
+CLOSE_TIMEOUT = 5.0
 
 
 class Noted(NamedTuple):
@@ -58,7 +60,8 @@ class Journal:
         self._waiting: dict[Noted, list[Any]] = {}
         self._lock = threading.Lock()
         self._lost = 0
-        self._started = False
+        self._thread: threading.Thread | None = None
+        self._closed = threading.Event()
 
     def note(self, decision: Noted) -> None:
         """Remember a decision until the next batch."""
@@ -70,11 +73,11 @@ class Journal:
                 self._waiting[decision] = [utc_now(), 1]
             else:
                 self._lost += 1
-            if self._threaded and not self._started:
+            if self._threaded and self._thread is None:
                 # Not earlier: a process that forks would leave the thread behind.
-                self._started = True
-                threading.Thread(target=self._run, name="journal", daemon=True).start()
-                atexit.register(self.flush)
+                self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+                self._thread.start()
+                atexit.register(self.close)
 
     def flush(self) -> None:
         """Write what waits. A store that does not answer loses it: it was no promise."""
@@ -90,10 +93,16 @@ class Journal:
         except Exception:
             logger.exception("%s decisions of the token endpoint were not kept", len(waiting))
 
+    def close(self) -> None:
+        """Stop the thread and write the remaining decisions."""
+        self._closed.set()
+        if self._thread is not None:
+            self._thread.join(CLOSE_TIMEOUT)
+        self.flush()
+        atexit.unregister(self.close)
+
     def _run(self) -> None:
-        pause = threading.Event()
-        while True:
-            pause.wait(INTERVAL)
+        while not self._closed.wait(INTERVAL):
             self.flush()
 
 

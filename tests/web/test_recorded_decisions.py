@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
@@ -116,11 +117,21 @@ def test_a_thread_of_its_own_writes_soon(monkeypatch):
     journal = Journal(written.extend)
     journal.note(ONE)
     journal.note(ONE)
-    deadline = time.monotonic() + 10
-    while not written:
+    deadline = time.monotonic() + 60
+    while sum(count for _, _, count in written) < 2:
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    assert sum(count for _, _, count in written) == 2
+    journal.close()
+
+
+def test_closed_it_writes_the_rest_and_its_thread_ends():
+    written = []
+    journal = Journal(written.extend)
+    journal.note(ONE)
+    thread = journal._thread
+    journal.close()
+    assert not thread.is_alive()
+    assert sum(count for _, _, count in written) == 1
 
 
 def test_what_does_not_fit_is_counted_and_not_waited_for(monkeypatch, caplog):
@@ -162,8 +173,22 @@ def test_the_name_of_a_stranger_is_kept_as_text_of_a_length_that_fits(acme):
 
 
 def test_no_answer_waits_for_the_journal(acme, monkeypatch):
-    def never(*_args):
-        raise AssertionError("written while somebody waits")
+    """Answers come while the journal's thread is stuck in the middle of a write."""
+    monkeypatch.setattr(journals, "INTERVAL", 0.01)
+    stuck, over, writers = threading.Event(), threading.Event(), []
 
-    monkeypatch.setattr(Journal, "flush", never)
-    assert acme.ask_token("repository:acme/app:pull", auth=("alice", PASSWORD)).status_code == 200
+    def write(_batch):
+        writers.append(threading.current_thread().name)
+        stuck.set()
+        over.wait(60)
+
+    journal = acme.app.extensions["journal"] = Journal(write)
+    try:
+        for _ in range(2):
+            answer = acme.ask_token("repository:acme/app:pull", auth=("alice", PASSWORD))
+            assert answer.status_code == 200
+            assert stuck.wait(60)
+        assert writers == ["journal"]
+    finally:
+        over.set()
+        journal.close()
