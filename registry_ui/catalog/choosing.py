@@ -25,6 +25,7 @@ class DatedTag:
     name: str
     at: datetime | None
     last_pulled_at: datetime | None
+    digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,7 @@ def dated_tags(image: ContainerImage) -> list[DatedTag]:
             Tag.name,
             func.coalesce(Tag.pushed_at, Manifest.built_at, type_=Tag.pushed_at.type).label("at"),
             Tag.last_pulled_at,
+            Tag.digest,
         )
         .outerjoin(Manifest, Manifest.digest == Tag.digest)
         .where(Tag.image_id == image.id)

@@ -12,6 +12,7 @@ from ..errors import Invalid
 from ..models import RetentionPolicy
 from ..names import Digest
 from .choosing import MAX_DAYS, DatedTag
+from .ordering import version_key
 from .patterns import Pattern
 from .tags import subject_of
 
@@ -80,13 +81,13 @@ def _number(text: str, name: str, top: int, errors: dict[str, str]) -> int | Non
 def removable(tags: Iterable[DatedTag], rules: Rules, now: datetime) -> set[str]:
     """Return the tags of one image that no rule keeps.
 
-    Kept are the newest ``keep_last`` by push, what matches, what was pulled lately, what is
-    not old enough, and what nobody knows the age of. Signatures and the like are no tags here:
-    they go with what they are attached to.
+    Kept are all tags on the newest ``keep_last`` digests, what matches, what was pulled lately,
+    what is not old enough, and what nobody knows the age of. Signatures and the like are no tags
+    here: they go with what they are attached to.
     """
     dated = [tag for tag in tags if tag.at is not None and subject_of(tag.name) is None]
-    dated.sort(key=lambda tag: (tag.at or now, tag.name), reverse=True)
-    candidates = dated[rules.keep_last or 0 :]
+    newest = _newest_images(dated, rules.keep_last or 0)
+    candidates = [tag for tag in dated if _image_of(tag) not in newest]
     keep = Pattern.parse(rules.pattern_kind, rules.keep_matching) if rules.keep_matching else None
     pulled = _ago(now, rules.keep_pulled_days)
     pushed = _ago(now, rules.older_than_days)
@@ -97,6 +98,21 @@ def removable(tags: Iterable[DatedTag], rules: Rules, now: datetime) -> set[str]
         and not (pulled and tag.last_pulled_at and tag.last_pulled_at >= pulled)
         and not (pushed and tag.at and tag.at >= pushed)
     }
+
+
+def _newest_images(tags: Iterable[DatedTag], count: int) -> set[str]:
+    """Return the digests of the newest images; each is as new as its newest tag.
+
+    Equal times are in the order of versions: an adopted registry, or one push of many tags,
+    gives the same time to all.
+    """
+    ordered = sorted(tags, key=lambda tag: (tag.at, version_key(tag.name)), reverse=True)
+    return set(list(dict.fromkeys(map(_image_of, ordered)))[:count])
+
+
+def _image_of(tag: DatedTag) -> str:
+    """Return the digest of a tag; its own name if the index does not know its digest."""
+    return tag.digest or tag.name
 
 
 def _ago(now: datetime, days: int | None) -> datetime | None:

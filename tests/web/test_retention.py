@@ -57,10 +57,31 @@ def test_what_no_rule_keeps_goes(rules, gone):
     assert sorted(removable(TAGS, Rules(**rules), NOW)) == gone.split()
 
 
-def test_of_tags_of_the_same_moment_always_the_same_ones_go():
-    tags = [DatedTag(name, ago(1), None) for name in "dbca"]
+def test_with_equal_push_times_the_higher_version_is_newer():
+    names = ["1.9", "1.11", "1.10", "1.11-rc1"]
+    tags = [DatedTag(name, ago(1), None) for name in names]
     for order in (tags, tags[::-1]):
-        assert removable(order, Rules(keep_last=2), NOW) == {"a", "b"}
+        assert removable(order, Rules(keep_last=1), NOW) == {"1.9", "1.10", "1.11-rc1"}
+        assert removable(order, Rules(keep_last=2), NOW) == {"1.9", "1.10"}
+    older = DatedTag("2.0", ago(2), None)
+    assert removable([older, *tags], Rules(keep_last=4), NOW) == {"2.0"}, "time comes first"
+
+
+def test_tags_on_one_digest_count_once_and_are_kept_together():
+    builds = [("1.9", 3, "a"), ("1.10", 2, "b"), ("1.11", 1, "c"), ("latest", 1, "c")]
+    tags = [DatedTag(name, ago(days), None, digest) for name, days, digest in builds]
+    assert removable(tags, Rules(keep_last=1), NOW) == {"1.9", "1.10"}
+    assert removable(tags, Rules(keep_last=2), NOW) == {"1.9"}
+    assert removable(tags, Rules(keep_last=3), NOW) == set()
+
+
+def test_an_old_tag_on_a_digest_that_was_pushed_again_is_as_new_as_that():
+    tags = [
+        DatedTag("stable", ago(9), None, "a"),
+        DatedTag("1.12", ago(5), None, "b"),
+        DatedTag("1.13", ago(1), None, "a"),
+    ]
+    assert removable(tags, Rules(keep_last=1), NOW) == {"1.12"}
 
 
 @pytest.fixture
