@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 
-from sqlalchemy import ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from .base import Base, UTCDateTime, bytewise
@@ -27,7 +27,7 @@ class Push(Base):
     project_id: Mapped[int] = mapped_column(ForeignKey("places.id", ondelete="CASCADE"))
     name: Mapped[str] = mapped_column(bytewise(255))
     tag: Mapped[str] = mapped_column(bytewise(128))
-    digest: Mapped[str] = mapped_column(String(150))
+    digest: Mapped[str] = mapped_column(bytewise(150))
     #: Who pushed, by name, so that it outlives the account; "" where nobody was named.
     actor: Mapped[str] = mapped_column(bytewise(255))
     at: Mapped[datetime] = mapped_column(UTCDateTime)

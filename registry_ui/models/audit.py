@@ -22,7 +22,7 @@ class AuditEntry(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
-    actor: Mapped[str] = mapped_column(String(255))
+    actor: Mapped[str] = mapped_column(bytewise(255))
     action: Mapped[str] = mapped_column(String(100))
     subject: Mapped[str] = mapped_column(bytewise(512))
     detail: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)

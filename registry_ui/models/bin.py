@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from .base import Base, UTCDateTime, bytewise, utc_now
@@ -25,11 +25,11 @@ class BinnedTag(Base):
     repository: Mapped[str] = mapped_column(bytewise(255))
     tag: Mapped[str] = mapped_column(bytewise(128))
     bin_tag: Mapped[str] = mapped_column(bytewise(128))
-    digest: Mapped[str] = mapped_column(String(150))
+    digest: Mapped[str] = mapped_column(bytewise(150))
     pushed_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    pushed_by: Mapped[str | None] = mapped_column(String(255))
+    pushed_by: Mapped[str | None] = mapped_column(bytewise(255))
     removed_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
-    removed_by: Mapped[str] = mapped_column(String(255))
+    removed_by: Mapped[str] = mapped_column(bytewise(255))
     purge_at: Mapped[datetime] = mapped_column(UTCDateTime)
     #: Restored, or never gone: only its bin tag is still to be cleared away.
     leaving: Mapped[bool] = mapped_column(default=False)

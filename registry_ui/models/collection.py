@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from .base import Base, UTCDateTime, utc_now
+from .base import Base, UTCDateTime, bytewise, utc_now
 
 
 class Collection(Base):
@@ -31,7 +31,7 @@ class Collection(Base):
     state: Mapped[str] = mapped_column(String(10), default="waiting")
     #: 1 until it has ended: there is one such row at most.
     slot: Mapped[int | None] = mapped_column(unique=True)
-    requested_by: Mapped[str] = mapped_column(String(255))
+    requested_by: Mapped[str] = mapped_column(bytewise(255))
     fence_id: Mapped[int | None] = mapped_column(ForeignKey("fences.id", ondelete="SET NULL"))
     #: When the last bearer token from before the fence has ended.
     quiet_at: Mapped[datetime | None] = mapped_column(UTCDateTime)

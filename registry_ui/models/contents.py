@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ForeignKey, LargeBinary, String, Text
+from sqlalchemy import ForeignKey, LargeBinary, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from .base import Base
+from .base import Base, bytewise
 
 
 class ManifestContents(Base):
@@ -17,7 +17,7 @@ class ManifestContents(Base):
     __tablename__ = "manifest_contents"
 
     digest: Mapped[str] = mapped_column(
-        String(150), ForeignKey("manifests.digest", ondelete="CASCADE"), primary_key=True
+        bytewise(150), ForeignKey("manifests.digest", ondelete="CASCADE"), primary_key=True
     )
     blobs: Mapped[bytes] = mapped_column(LargeBinary)
     children: Mapped[str] = mapped_column(Text)

@@ -26,7 +26,7 @@ class DeployToken(Base):
     secret_hash: Mapped[str] = mapped_column(String(64), unique=True)
     #: Space-separated names of access.SCOPES.
     scopes: Mapped[str] = mapped_column(String(200))
-    created_by: Mapped[str] = mapped_column(String(255))
+    created_by: Mapped[str] = mapped_column(bytewise(255))
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
     expires_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     revoked_at: Mapped[datetime | None] = mapped_column(UTCDateTime)

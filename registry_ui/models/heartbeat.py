@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from .base import Base, UTCDateTime
+from .base import Base, UTCDateTime, bytewise
 
 #: When the whole registry was last compared with the index.
 REGISTRY_READ = "registry_read"
@@ -22,5 +21,5 @@ class Heartbeat(Base):
 
     __tablename__ = "heartbeats"
 
-    name: Mapped[str] = mapped_column(String(50), primary_key=True)
+    name: Mapped[str] = mapped_column(bytewise(50), primary_key=True)
     at: Mapped[datetime] = mapped_column(UTCDateTime)

@@ -44,7 +44,7 @@ class ContainerImage(Base):
     pull_count: Mapped[int] = mapped_column(default=0)
     last_pulled_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     last_push_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    last_pushed_by: Mapped[str | None] = mapped_column(String(255))
+    last_pushed_by: Mapped[str | None] = mapped_column(bytewise(255))
     #: When the registry's own answer was last compared with the index.
     reconciled_at: Mapped[datetime | None] = mapped_column(UTCDateTime, index=True)
     reconcile_error: Mapped[str | None] = mapped_column(Text)
@@ -73,7 +73,7 @@ class Tag(Base):
     digest: Mapped[str | None] = mapped_column(bytewise(150), index=True)
     #: Only where an event told us; a build date is a fact of the image, not of the tag.
     pushed_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    pushed_by: Mapped[str | None] = mapped_column(String(255))
+    pushed_by: Mapped[str | None] = mapped_column(bytewise(255))
     pull_count: Mapped[int] = mapped_column(default=0)
     last_pulled_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     seen_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
@@ -90,7 +90,7 @@ class Manifest(Base):
 
     __tablename__ = "manifests"
 
-    digest: Mapped[str] = mapped_column(String(150), primary_key=True)
+    digest: Mapped[str] = mapped_column(bytewise(150), primary_key=True)
     media_type: Mapped[str] = mapped_column(String(255))
     kind: Mapped[str] = mapped_column(String(20))
     #: Bytes of config and layers together; for an index, of its platforms together.
@@ -118,7 +118,7 @@ class HeldManifest(Base):
     image_id: Mapped[int] = mapped_column(
         ForeignKey("container_images.id", ondelete="CASCADE"), primary_key=True
     )
-    digest: Mapped[str] = mapped_column(String(150), primary_key=True, index=True)
+    digest: Mapped[str] = mapped_column(bytewise(150), primary_key=True, index=True)
 
 
 class TagMoment(Base):
@@ -138,8 +138,8 @@ class TagMoment(Base):
     image_id: Mapped[int] = mapped_column(ForeignKey("container_images.id", ondelete="CASCADE"))
     tag: Mapped[str] = mapped_column(bytewise(128))
     action: Mapped[str] = mapped_column(String(10))
-    digest: Mapped[str] = mapped_column(String(150), default="")
-    actor: Mapped[str] = mapped_column(String(255), default="")
+    digest: Mapped[str] = mapped_column(bytewise(150), default="")
+    actor: Mapped[str] = mapped_column(bytewise(255), default="")
     at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
     #: The reference that it was copied from; "" for everything else.
     source: Mapped[str] = mapped_column(bytewise(400), default="")
@@ -157,7 +157,7 @@ class AttachedDocument(Base):
     image_id: Mapped[int] = mapped_column(
         ForeignKey("container_images.id", ondelete="CASCADE"), primary_key=True
     )
-    digest: Mapped[str] = mapped_column(String(150), primary_key=True)
+    digest: Mapped[str] = mapped_column(bytewise(150), primary_key=True)
     kind: Mapped[str] = mapped_column(String(20))
     summary: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
     #: Of an SBOM: name, version, type and licence of each. Thousands: only their own page asks.
@@ -173,5 +173,5 @@ class UnassignedRepository(Base):
     path: Mapped[str] = mapped_column(bytewise(255), primary_key=True)
     first_seen_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
     last_push_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    pushed_by: Mapped[str | None] = mapped_column(String(255))
+    pushed_by: Mapped[str | None] = mapped_column(bytewise(255))
     tag_count: Mapped[int | None]

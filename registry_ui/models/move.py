@@ -48,7 +48,7 @@ class Move(Base):
     place_id: Mapped[int | None] = mapped_column(ForeignKey("places.id", ondelete="SET NULL"))
     #: Of an image, the project that it goes to.
     new_project_id: Mapped[int | None] = mapped_column(ForeignKey("places.id", ondelete="SET NULL"))
-    requested_by: Mapped[str] = mapped_column(String(255))
+    requested_by: Mapped[str] = mapped_column(bytewise(255))
     state: Mapped[str] = mapped_column(String(10), default="planned")
     problem: Mapped[str] = mapped_column(Text, default="")
     preview: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)

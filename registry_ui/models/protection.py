@@ -33,7 +33,7 @@ class ProtectionRule(Base):
     kind: Mapped[str] = mapped_column(String(10))
     #: A value of access.Role: 40 Maintainer, 50 Owner.
     minimum_role: Mapped[int | None]
-    created_by: Mapped[str] = mapped_column(String(255))
+    created_by: Mapped[str] = mapped_column(bytewise(255))
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
 
 
@@ -44,7 +44,7 @@ class TagClaim(Base):
 
     repository: Mapped[str] = mapped_column(bytewise(255), primary_key=True)
     tag: Mapped[str] = mapped_column(bytewise(128), primary_key=True)
-    subject: Mapped[str] = mapped_column(String(255))
+    subject: Mapped[str] = mapped_column(bytewise(255))
     #: The ``jti`` of the bearer token.
     token_id: Mapped[str] = mapped_column(String(64))
     until: Mapped[datetime] = mapped_column(UTCDateTime, index=True)
@@ -65,5 +65,5 @@ class ProtectionViolation(Base):
     tag: Mapped[str] = mapped_column(bytewise(128))
     what: Mapped[str] = mapped_column(String(11))
     #: "" where nobody told.
-    actor: Mapped[str] = mapped_column(String(255))
+    actor: Mapped[str] = mapped_column(bytewise(255))
     at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)

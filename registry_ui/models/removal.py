@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String
+from sqlalchemy import CheckConstraint, ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from .base import Base, bytewise
@@ -45,4 +45,4 @@ class RemovalLine(WorkLine, Base):
         "removal_id", ForeignKey("removals.id", ondelete="CASCADE"), primary_key=True
     )
     #: The digest that was pushed to a tag of 2.8 to delete it: ours, whoever finds it.
-    placeholder: Mapped[str | None] = mapped_column(String(150))
+    placeholder: Mapped[str | None] = mapped_column(bytewise(150))

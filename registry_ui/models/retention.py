@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from .base import Base, UTCDateTime, utc_now
+from .base import Base, UTCDateTime, bytewise, utc_now
 
 
 class RetentionPolicy(Base):
@@ -35,7 +35,7 @@ class RetentionPolicy(Base):
     older_than_days: Mapped[int | None]
     is_enabled: Mapped[bool] = mapped_column(default=False)
     seen: Mapped[str] = mapped_column(String(71), default="")
-    created_by: Mapped[str] = mapped_column(String(255))
+    created_by: Mapped[str] = mapped_column(bytewise(255))
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
     last_run_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     #: The removal of the last run; None where it could not begin, and why in ``last_problem``.

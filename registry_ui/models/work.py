@@ -24,7 +24,7 @@ class Work:
     id: Mapped[int] = mapped_column(primary_key=True)
     kind: Mapped[str] = mapped_column(String(10))
     target: Mapped[str] = mapped_column(bytewise(400))
-    requested_by: Mapped[str] = mapped_column(String(255))
+    requested_by: Mapped[str] = mapped_column(bytewise(255))
     state: Mapped[str] = mapped_column(String(10), default="waiting")
     #: A step for each tag: long, and read by the worker alone.
     plan: Mapped[list[dict[str, Any]]] = mapped_column(JSON, deferred=True)
