@@ -1,8 +1,4 @@
-"""Work for the worker: every task calls one service function.
-
-Arguments are plain values. Queued work is signed with the secret key, so that
-whoever can write to the queue can't make the worker run something else.
-"""
+"""Work for the worker: every task calls one service function. Arguments are plain values."""
 
 from __future__ import annotations
 
@@ -14,8 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flask import Flask, current_app
-from huey import Huey, RedisHuey, SqliteHuey, crontab
-from huey.serializer import SignedSerializer
+from huey import crontab
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
@@ -32,6 +27,7 @@ from .catalog.moving.work import run as carry_out_move
 from .distribution.errors import RegistryError
 from .events.apply import apply_pending
 from .extensions import db, writing
+from .job_queue import make_queue
 from .models import (
     DIGESTS_READ,
     REGISTRY_READ,
@@ -138,15 +134,7 @@ def init_app(app: Flask) -> None:
     app.extensions["aside"] = Aside(ASIDE)
     app.extensions["collecting"] = Aside(1)
     settings = app.config["SETTINGS"]
-    serializer = SignedSerializer(secret=settings.secret_key, salt="registry_ui jobs")
-    huey: Huey
-    if settings.redis_url:
-        huey = RedisHuey("registry_ui", url=settings.redis_url, serializer=serializer)
-    else:
-        settings.huey_file.parent.mkdir(parents=True, exist_ok=True)
-        huey = SqliteHuey(
-            "registry_ui", filename=str(settings.huey_file), serializer=serializer, fsync=False
-        )
+    huey = make_queue(settings)
     huey.immediate = settings.testing
     app.extensions["huey"] = huey
     app.extensions["tasks"] = {

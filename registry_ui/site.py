@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from flask import Blueprint, Response, jsonify, render_template
+from flask import Blueprint, Response, current_app, jsonify, render_template
 from sqlalchemy import select, text
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -13,6 +13,7 @@ from .access import RULE_OF, RULES, Role
 from .catalog.connection import registry
 from .distribution.errors import RegistryError
 from .extensions import db, release
+from .job_queue import redis_problem
 from .jobs import HEARTBEAT_SECONDS, WORKER
 from .models import Heartbeat, RegistryEvent, utc_now
 
@@ -43,6 +44,18 @@ def health() -> list[tuple[str, bool, str]]:
         ("registry", *_registry()),
         ("worker", *_worker()),
     ]
+
+
+def queue_health() -> list[tuple[str, bool, str]]:
+    """Return the same of the job queue; nothing if it is a file of the worker."""
+    if current_app.config["SETTINGS"].redis_url is None:
+        return []
+    release_quietly()
+    problem = redis_problem(current_app.extensions["huey"])
+    if problem is None:
+        return [("job queue", True, "Redis answers")]
+    detail = f"Redis does not answer ({problem}). Work is stored, and starts when it answers again"
+    return [("job queue", False, detail)]
 
 
 def _database() -> tuple[bool, str]:

@@ -15,7 +15,7 @@ from ..extensions import db
 from ..jobs import enqueue
 from ..pages import page_number
 from ..security import actor, administrators_only, principal
-from ..site import health
+from ..site import health, queue_health
 from ..token_auth import recorded
 from ..token_auth.decisions_page import asked_filters, decisions_page, write_down
 from . import registry_token as tokens
@@ -36,7 +36,7 @@ def overview() -> str:
         "Unassigned": url_for("admin.unassigned"),
         "Projects": url_for("projects.home"),
     }
-    checks = health()
+    checks = health() + queue_health()
     version = next((detail for name, ok, detail in checks if name == "registry" and ok), None)
     return render_template(
         "admin_overview.html",

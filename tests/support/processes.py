@@ -129,9 +129,9 @@ def start_postgres(home: Path) -> tuple[Server, str]:
     return server, f"postgresql://test@127.0.0.1:{port}/postgres"
 
 
-def start_redis(home: Path) -> tuple[Server, str]:
-    """Start a Redis of its own; return it and its URL."""
-    program, port = required("redis-server"), free_port()
+def start_redis(home: Path, port: int | None = None) -> tuple[Server, str]:
+    """Start a Redis of its own, on a free port unless one is given; return it and its URL."""
+    program, port = required("redis-server"), port or free_port()
     home.mkdir(parents=True, exist_ok=True)
     server = Server(
         [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(home)],

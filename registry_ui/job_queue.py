@@ -1,0 +1,176 @@
+"""The job queue. An outage of Redis is logged once, delays no request, and loses no work.
+
+All work is stored in the database first, and the worker looks for it every minute. So a job
+that can't be queued is only late.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from huey import Huey, SqliteHuey
+from huey.serializer import SignedSerializer
+from huey.storage import RedisStorage
+from redis import ConnectionPool
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from config import Config
+
+logger = logging.getLogger(__name__)
+
+#: Timeout in seconds for a connection, and for an answer. The worker's blocking read takes one.
+CONNECT_TIMEOUT = 1.0
+ANSWER_TIMEOUT = 2.0
+#: For how many seconds after a failure nothing else is sent by this process.
+PAUSE = 5.0
+
+T = TypeVar("T")
+
+
+class QueueUnavailable(RedisError):
+    """Redis did not answer a moment ago, and was not asked again."""
+
+
+class RedisOutage:
+    """Whether Redis answers this process; logs the beginning and the end of an outage."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._since: float | None = None
+        self._retry_at = 0.0
+
+    @property
+    def seconds_to_wait(self) -> float:
+        """How long Redis is left alone after a failure; 0 if it can be asked."""
+        return max(0.0, self._retry_at - time.monotonic())
+
+    def run(self, call: Callable[[], T]) -> T:
+        """Call Redis, and note whether it answers.
+
+        Raises:
+            RedisError: it does not answer.
+        """
+        try:
+            result = call()
+        except RedisError as error:
+            self._fail(error)
+            raise
+        if self._since is not None:
+            self._recover()
+        return result
+
+    def _fail(self, error: RedisError) -> None:
+        with self._lock:
+            self._retry_at = time.monotonic() + PAUSE
+            if self._since is not None:
+                return
+            self._since = time.monotonic()
+        logger.warning(
+            "Redis does not answer (%s). Work is stored, and starts when Redis answers again.",
+            type(error).__name__,
+        )
+
+    def _recover(self) -> None:
+        with self._lock:
+            if self._since is None:
+                return
+            seconds, self._since = time.monotonic() - self._since, None
+            self._retry_at = 0.0
+        logger.warning("Redis answers again after %.0f seconds.", seconds)
+
+
+class ResilientRedisStorage(RedisStorage):  # type: ignore[misc]
+    """Redis with short timeouts, and pauses while it does not answer."""
+
+    def __init__(self, name: str, url: str) -> None:
+        pool = ConnectionPool.from_url(
+            url,
+            socket_connect_timeout=CONNECT_TIMEOUT,
+            socket_timeout=ANSWER_TIMEOUT,
+            # A connection that Redis closed, say by a restart, is replaced without delay.
+            retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
+        )
+        super().__init__(name, connection_pool=pool)
+        self.outage = RedisOutage()
+
+    def enqueue(self, data: bytes, priority: float | None = None) -> None:
+        """Add a job.
+
+        Raises:
+            RedisError: Redis does not answer, or did not a moment ago.
+        """
+        if self.outage.seconds_to_wait:
+            raise QueueUnavailable("Redis did not answer a moment ago")
+        self.outage.run(lambda: super(ResilientRedisStorage, self).enqueue(data, priority))
+
+    def dequeue(self) -> bytes | None:
+        """Return the next job. None after a pause if Redis does not answer."""
+        time.sleep(self.outage.seconds_to_wait)
+        try:
+            found = self.outage.run(lambda: self.conn.brpop(self.queue_key, self.read_timeout))
+        except RedisError:
+            return None
+        return found[1] if found else None
+
+    def read_schedule(self, ts: Any) -> list[bytes]:
+        """Return the scheduled jobs that are due; none if Redis does not answer."""
+        if self.outage.seconds_to_wait:
+            return []
+        try:
+            return self.outage.run(lambda: super(ResilientRedisStorage, self).read_schedule(ts))
+        except RedisError:
+            return []
+
+    def ping(self) -> None:
+        """Ask Redis for a sign of life.
+
+        Raises:
+            RedisError: it does not answer.
+        """
+        self.outage.run(self.conn.ping)
+
+
+class RedisJobQueue(Huey):  # type: ignore[misc]
+    """A queue that accepts jobs also while Redis does not answer: the worker finds the work."""
+
+    def __init__(self, name: str, url: str, **more: Any) -> None:
+        super().__init__(name, storage_class=ResilientRedisStorage, url=url, **more)
+
+    def enqueue(self, task: Any) -> Any:
+        """Queue a task, unless Redis does not answer."""
+        try:
+            return super().enqueue(task)
+        except RedisError:
+            return None
+
+
+def make_queue(settings: Config) -> Huey:
+    """Make the queue that the settings name. Jobs are signed with the secret key.
+
+    Otherwise anyone who can write to the queue could make the worker run something else.
+    """
+    serializer = SignedSerializer(secret=settings.secret_key, salt="registry_ui jobs")
+    if settings.redis_url:
+        return RedisJobQueue("registry_ui", settings.redis_url, serializer=serializer)
+    settings.huey_file.parent.mkdir(parents=True, exist_ok=True)
+    return SqliteHuey(
+        "registry_ui", filename=str(settings.huey_file), serializer=serializer, fsync=False
+    )
+
+
+def redis_problem(queue: Huey) -> str | None:
+    """Return why Redis can't be used now; None if it answers, or is not in use."""
+    if not isinstance(queue, RedisJobQueue) or not isinstance(queue.storage, ResilientRedisStorage):
+        return None
+    try:
+        queue.storage.ping()
+    except RedisError as error:
+        return type(error).__name__
+    return None
