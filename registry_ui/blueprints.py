@@ -11,6 +11,7 @@ from .admin.collection_routes import blueprint as collections
 from .admin.routes import blueprint as admin
 from .api.retention import blueprint as api
 from .catalog import connection
+from .events import service as events_service
 from .events.routes import blueprint as events
 from .gate import service as gate_service
 from .gate.routes import blueprint as gate
@@ -68,6 +69,7 @@ def init_app(app: Flask) -> None:
     connection.init_app(app, app.config["SETTINGS"])
     proof.init_app(app)
     gate_service.init_app(app)
+    events_service.init_app(app)
     pages = (
         site,
         accounts,

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from ..distribution.manifest import Descriptor, ManifestFacts
 from ..distribution.media_types import lies_elsewhere
-from ..models import ManifestContents
+from ..models import IndexChild, ManifestContents
 from ..storage import insert_all_new
 
 _BLOB = struct.Struct("<32sq")
@@ -30,6 +30,13 @@ def note_contents(session: Session, found: Mapping[str, ManifestFacts]) -> None:
         for digest, facts in found.items()
     ]
     insert_all_new(session, ManifestContents, rows)
+    listed = [
+        {"child": child, "parent": digest}
+        for digest, facts in found.items()
+        for child in dict.fromkeys(child.digest for child in facts.children)
+    ]
+    if listed:
+        insert_all_new(session, IndexChild, listed)
 
 
 def stored_blobs(facts: ManifestFacts) -> list[Descriptor]:

@@ -19,13 +19,14 @@ from sqlalchemy.orm import Session
 from ..access import former_name
 from ..catalog import claims, moments, violations
 from ..catalog.index import count_tags, ensure_image, owning_project
-from ..catalog.records import note_pull, note_push
+from ..catalog.records import note_push
 from ..distribution.notifications import Notification, parse_event
 from ..extensions import db, writing
 from ..models import ContainerImage, RegistryEvent, Tag, UnassignedRepository, utc_now
 from ..names import is_binned
 from ..storage import insert_new
 from ..token_auth.signer import OWN_SUBJECT
+from .pulls import apply_pull
 
 logger = logging.getLogger(__name__)
 
@@ -122,7 +123,7 @@ def _effect(
     if event.action == "push":
         return _push(session, event, at, done)
     if event.action == "pull":
-        return _pull(session, event, at)
+        return apply_pull(session, event, at)
     return "dropped", "nothing to index", None
 
 
@@ -173,37 +174,6 @@ def _note_unassigned(session: Session, event: Notification, at: datetime) -> Non
             ),
         )
         .values(last_push_at=at, pushed_by=event.actor or None)
-    )
-
-
-def _pull(session: Session, event: Notification, at: datetime) -> tuple[str, str, int | None]:
-    """Count a GET. Clients ask by tag, or (containerd) HEAD by tag and then GET by digest.
-
-    A digest counts for the image if a tag stands for it, and for the tag if only one
-    does. A digest that no tag stands for is one platform of an index that was counted.
-    """
-    if event.method != "GET":
-        return "dropped", "only looked, did not pull", None
-    image = session.scalar(select(ContainerImage).where(ContainerImage.path == event.repository))
-    if image is None:
-        return "dropped", "an image that the index does not have", None
-    by = Tag.name == event.tag if event.tag else Tag.digest == event.digest
-    tags = list(session.scalars(select(Tag).where(Tag.image_id == image.id, by).limit(2)))
-    if not tags:
-        return "dropped", "a part of an image", image.id
-    _count(session, ContainerImage, image.id, at)
-    note_pull(session, image, at)
-    if len(tags) == 1:
-        _count(session, Tag, tags[0].id, at)
-    return "applied", "", image.id
-
-
-def _count(session: Session, model: type[ContainerImage | Tag], row_id: int, at: datetime) -> None:
-    session.execute(update(model).where(model.id == row_id).values(pull_count=model.pull_count + 1))
-    session.execute(
-        update(model)
-        .where(model.id == row_id, or_(model.last_pulled_at.is_(None), model.last_pulled_at < at))
-        .values(last_pulled_at=at)
     )
 
 

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 
-from sqlalchemy import func, select, update
+from flask import Flask, current_app
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from ..admin import registry_token
@@ -18,10 +20,14 @@ from ..extensions import db, release, writing
 from ..models import RefusedDelivery, RegistryEvent, utc_now
 from ..storage import insert_new
 from ..token_auth.signer import OWN_SUBJECT
+from .pulls import CHECKED
+from .recent_checks import RecentChecks
 
 #: Refusals are counted by address; beyond so many addresses they share one counter.
 MAX_REFUSED_ADDRESSES = 1000
 OTHER_ADDRESSES = "other addresses"
+#: How long applied HEAD requests are kept.
+CHECKS_KEPT = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +53,17 @@ def receive(authorization: str, address: str, read: Callable[[], list[Notificati
         Unauthorized: the registry token is missing or wrong; counted by address.
     """
     valid, rotated, events = registry_token.recognises(db.session(), authorization), False, []
+    checks: RecentChecks = current_app.extensions["recent_checks"]
     release()
     if valid:
         events = read()
         with writing() as session:
             # It may have been revoked meanwhile.
             valid, rotated = registry_token.accept(session, authorization)
-            for event in filter(is_worth_keeping, events) if valid else ():
+            kept = [e for e in events if is_worth_keeping(e, checks)] if valid else []
+            for event in kept:
                 _store(session, event)
+        checks.remember(filter(is_check, kept))
     if not valid:
         _count_refusal(address)
         raise Unauthorized(
@@ -65,17 +74,26 @@ def receive(authorization: str, address: str, read: Callable[[], list[Notificati
     return Received(rotated, any(event.rejected == OVERSIZED for event in events))
 
 
-def is_worth_keeping(event: Notification) -> bool:
-    """Whether anything can be learnt of it.
+def is_worth_keeping(event: Notification, checks: RecentChecks) -> bool:
+    """Whether the event can change the index.
 
-    Not of our own reading, of looks (HEAD) and of pulled blobs: they count nothing, and
-    are most of what a registry sends.
+    Our own reads, pulls of blobs, and repeated HEAD requests of one manifest can't, and
+    they are most of what a registry sends.
     """
     if event.action != "pull":
         return True
     if event.actor == OWN_SUBJECT:
         return False
-    return event.rejected is not None or (event.method == "GET" and event.is_manifest)
+    if event.rejected is not None:
+        return True
+    return event.is_manifest and (
+        event.method == "GET" or (is_check(event) and not checks.has(event))
+    )
+
+
+def is_check(event: Notification) -> bool:
+    """Whether the event is about a HEAD request for a manifest."""
+    return event.action == "pull" and event.method == "HEAD" and event.is_manifest
 
 
 def _store(session: Session, event: Notification) -> None:
@@ -117,3 +135,29 @@ def refusals(limit: int = 20) -> tuple[list[RefusedDelivery], int]:
     query = select(RefusedDelivery).order_by(RefusedDelivery.last_at.desc()).limit(limit)
     total = db.session.scalar(select(func.sum(RefusedDelivery.count))) or 0
     return list(db.session.scalars(query)), int(total)
+
+
+def forget_checks(session: Session) -> None:
+    """Forget applied HEAD requests early: they are many, and say little.
+
+    Never the newest event: SQLite would give its number to the next one, and a removal asks
+    for events with higher numbers than the last it saw. Those of a worker that was off for
+    days go with all other events.
+    """
+    now = utc_now()
+    newest = select(func.max(RegistryEvent.id)).scalar_subquery()
+    session.execute(
+        delete(RegistryEvent)
+        .where(
+            RegistryEvent.received_at.between(now - 4 * CHECKS_KEPT, now - CHECKS_KEPT),
+            RegistryEvent.reason == CHECKED,
+            RegistryEvent.status == "applied",
+            RegistryEvent.id < newest,
+        )
+        .execution_options(synchronize_session=False)
+    )
+
+
+def init_app(app: Flask) -> None:
+    """Prepare the memory of recent HEAD requests."""
+    app.extensions["recent_checks"] = RecentChecks()

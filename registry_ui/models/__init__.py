@@ -5,7 +5,7 @@ from .audit import AuditEntry
 from .base import Base, UTCDateTime, utc_now
 from .bin import BinnedTag
 from .collection import Collection
-from .contents import ManifestContents
+from .contents import IndexChild, ManifestContents
 from .copy import Copy, CopyLine
 from .credential import DeployToken, DockerSession
 from .event import RefusedDelivery, RegistryEvent, RegistryToken
@@ -51,6 +51,7 @@ __all__ = [
     "FormerPath",
     "Heartbeat",
     "HeldManifest",
+    "IndexChild",
     "Manifest",
     "ManifestContents",
     "Membership",

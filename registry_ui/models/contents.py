@@ -21,3 +21,17 @@ class ManifestContents(Base):
     )
     blobs: Mapped[bytes] = mapped_column(LargeBinary)
     children: Mapped[str] = mapped_column(Text)
+
+
+class IndexChild(Base):
+    """A manifest that an index lists: for finding the indexes that need a given manifest."""
+
+    __tablename__ = "index_children"
+
+    child: Mapped[str] = mapped_column(bytewise(150), primary_key=True)
+    parent: Mapped[str] = mapped_column(
+        bytewise(150),
+        ForeignKey("manifests.digest", ondelete="CASCADE"),
+        primary_key=True,
+        index=True,
+    )

@@ -14,6 +14,7 @@ from registry_ui.extensions import db
 from registry_ui.models import (
     AccessToken,
     DailyCount,
+    IndexChild,
     Manifest,
     ManifestContents,
     Membership,
@@ -204,10 +205,12 @@ def test_stored_facts_become_contents_as_the_application_makes_them(site):
             note_contents(session, {digest: found})
         session.commit()
     before = {c.digest: (c.blobs, c.children) for c in site.rows(ManifestContents)}
+    listed = {(row.child, row.parent) for row in site.rows(IndexChild)}
     with site.app.app_context():
         flask_migrate.downgrade(MIGRATIONS, revision="0006")
         flask_migrate.upgrade(MIGRATIONS)
         db.session.remove()
     after = {c.digest: (c.blobs, c.children) for c in site.rows(ManifestContents)}
-    assert len(after) == 1203
+    assert {(row.child, row.parent) for row in site.rows(IndexChild)} == listed
+    assert len(after) == len(listed) == 1203
     assert after == before

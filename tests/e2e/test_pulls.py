@@ -1,0 +1,97 @@
+"""What real clients send when they pull, and that no policy removes what they use."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select
+
+from registry_ui.catalog.retention import plan_of
+from registry_ui.catalog.retention_rules import Rules
+from registry_ui.demo.images import index
+from registry_ui.models import ContainerImage, Place, Tag, utc_now
+from tests.support.clients import Ctr, DockerClient, Skopeo, works, workshop
+from tests.support.live import tiny
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.timeout(240),
+    pytest.mark.parametrize("storage", ["sqlite"], indirect=True),
+]
+
+OLD = timedelta(days=60)
+RULES = Rules(older_than_days=30, keep_pulled_days=7)
+TAGS = {"1.0", "latest", "0.9"}
+
+
+@pytest.fixture(scope="module")
+def shop():
+    with workshop() as made:
+        yield made
+
+
+@pytest.fixture
+def project(stack):
+    """A project with 1.0 and latest on one index, and 0.9 on an image; all of them old."""
+    path = stack.place()
+    client = stack.client(stack.developer(path))
+    platforms = [tiny(f"{path} {arch}", platform=f"linux/{arch}") for arch in ("amd64", "arm64")]
+    for tag in ("1.0", "latest"):
+        client.put(f"{path}/app", tag, index(platforms))
+    client.put(f"{path}/app", "0.9", tiny(f"{path} 0.9"))
+    stack.wait_for_tags(path, "app", TAGS)
+    make_old(stack, path)
+    return path
+
+
+def image_id(stack, project):
+    return stack.fill.row(ContainerImage, path=f"{project}/app").id
+
+
+def make_old(stack, project):
+    """Have every tag pushed long ago, and never pulled."""
+    changed = {"pushed_at": utc_now() - OLD, "last_pulled_at": None}
+    stack.fill.change(Tag, changed, image_id=image_id(stack, project))
+
+
+def used(stack, project):
+    rows = stack.fill.rows(Tag, image_id=image_id(stack, project))
+    return {tag.name for tag in rows if tag.last_pulled_at}
+
+
+def doomed(stack, project):
+    """The tags that a policy removes: 30 days old, and not pulled within seven."""
+    with stack.app.app_context(), stack.fill.session() as session:
+        place = session.scalars(select(Place).where(Place.path == project)).one()
+        return {step["tag"] for step in plan_of(place, RULES).steps if step["do"] == "tag"}
+
+
+def signed_in(stack, shop, kind, project):
+    client = kind(shop, stack.config.registry_host)
+    user = stack.developer(project)
+    works(client.login(user, stack.fill.access_token(user, "read_registry")))
+    return client, f"{stack.config.registry_host}/{project}/app"
+
+
+@pytest.mark.parametrize("kind", [Ctr, DockerClient, Skopeo], ids=lambda kind: kind.name)
+def test_what_a_client_pulled_seconds_ago_is_kept(stack, shop, project, kind):
+    assert doomed(stack, project) == TAGS
+    client, repository = signed_in(stack, shop, kind, project)
+    works(client.pull(f"{repository}:latest"))
+    # By tag, by the digest of the index, or by that of a platform: it is use of both tags.
+    stack.until(lambda: used(stack, project) == {"latest", "1.0"})
+    assert doomed(stack, project) == {"0.9"}
+
+
+@pytest.mark.parametrize("kind", [Ctr, DockerClient], ids=lambda kind: kind.name)
+def test_what_a_client_has_already_and_only_checks_is_kept(stack, shop, project, kind):
+    client, repository = signed_in(stack, shop, kind, project)
+    works(client.pull(f"{repository}:latest"))
+    stack.until(lambda: used(stack, project) == {"latest", "1.0"})
+    make_old(stack, project)
+    # The same digest under another tag: a HEAD is all that the registry gets to see.
+    command = client.remote("content", "fetch") if kind is Ctr else ["pull"]
+    works(client.run(*command, f"{repository}:1.0"))
+    stack.until(lambda: "1.0" in used(stack, project))
+    assert "1.0" not in doomed(stack, project)
