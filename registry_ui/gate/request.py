@@ -26,7 +26,8 @@ HEADERS = (
 PASSING = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PATCH"})
 ACTIONS = {"PUT": Right.PUSH, "DELETE": Right.DELETE}
 _MANIFEST = re.compile(rf"/v2/({NAME})/manifests/({DIGEST}|{TAG})")
-_BLOB = re.compile(rf"/v2/{NAME}/blobs/(?:uploads/[A-Za-z0-9_=-]+|[a-z0-9]+:[0-9a-f]+)")
+_UPLOAD = re.compile(rf"/v2/{NAME}/blobs/uploads/[A-Za-z0-9_=-]+")
+_BLOB = re.compile(rf"/v2/({NAME})/blobs/({DIGEST})")
 
 NOT_TOLD = "the gate was not told, or was told twice, what is asked of the registry"
 NOT_PLAIN = "the gate takes plain addresses of manifests only"
@@ -34,15 +35,16 @@ NOT_PLAIN = "the gate takes plain addresses of manifests only"
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A manifest that somebody wants to push or to delete."""
+    """A manifest that somebody wants to push or to delete, or a blob to delete."""
 
     action: Right
     repository: RepositoryName
     reference: TagName | Digest
+    is_blob: bool = False
 
 
 def read(headers: Headers) -> Asked | None:
-    """Return what is asked for; None for what changes no manifest.
+    """Return what is asked for; None for what changes neither a manifest nor a stored blob.
 
     Raises:
         Denied: the proxy did not say what it is, or a client said it too; or the address
@@ -55,16 +57,19 @@ def read(headers: Headers) -> Asked | None:
     if method in PASSING:
         return None
     path, _, query = uri.partition("?")
-    if _BLOB.fullmatch(path):
+    if _UPLOAD.fullmatch(path):
         return None
     if any(name == "tag" for name, _ in parse_qsl(query, keep_blank_values=True)):
         # A registry of tomorrow may take tags from there, and no rule would see them.
         raise Denied(NOT_PLAIN)
-    return _manifest(method, path)
+    return _asked(method, unquote_to_bytes(path).decode("ascii", "replace"))
 
 
-def _manifest(method: str, path: str) -> Asked:
-    found = _MANIFEST.fullmatch(unquote_to_bytes(path).decode("ascii", "replace"))
+def _asked(method: str, path: str) -> Asked:
+    manifest, blob = _MANIFEST.fullmatch(path), None
+    if method == "DELETE":
+        blob = _BLOB.fullmatch(path)
+    found = manifest or blob
     if found is None or method not in ACTIONS:
         raise Denied(NOT_PLAIN)
     name, reference = found.groups()
@@ -73,4 +78,5 @@ def _manifest(method: str, path: str) -> Asked:
     except NameInvalid:
         raise Denied(NOT_PLAIN) from None
     is_digest = ":" in reference
-    return Asked(ACTIONS[method], repository, (Digest if is_digest else TagName)(reference))
+    kind = Digest if is_digest else TagName
+    return Asked(ACTIONS[method], repository, kind(reference), is_blob=manifest is None)

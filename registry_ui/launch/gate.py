@@ -46,18 +46,24 @@ def write_gate_files(config: Config, nginx: str) -> None:
         "LISTEN": f"127.0.0.1:{config.registry_port}",
         "PAGES": f"127.0.0.1:{config.port}",
         "REGISTRY": f"127.0.0.1:{config.registry_backend_port}",
+        # Relative: a path has room for a hundred bytes only, and no other user may enter here.
+        "INNER": "unix:inner.sock",
     }
     for name, value in values.items():
         text = text.replace(f"@{name}@", value)
     write_private(file, text)
     # Named by -e as well: before it reads its configuration, it would write elsewhere.
     command = [nginx, "-e", "stderr", "-p", str(directory), "-c", str(file)]
-    write_private(directory / "run", RUN.format(command=shlex.join(command)))
+    run = RUN.format(directory=shlex.quote(str(directory)), command=shlex.join(command))
+    write_private(directory / "run", run)
 
 
 RUN = """\
 #!/bin/sh
 # Runs the gate's nginx. Written at each start of `make run`.
+cd {directory} || exit
+# An nginx that was killed leaves its socket, and the next one could not listen there.
+rm -f inner.sock
 exec {command}
 """
 
@@ -84,24 +90,91 @@ SERVER
 """
 
 #: What docs/administrators.md shows for an nginx of one's own, but for names and addresses.
+#: Two servers, because nginx asks the gate before it reads a body: the first one receives
+#: manifests whole, so that the second one asks after their last byte.
 GATED = r"""
-    # What need not be asked about: reading, and blobs by plain addresses.
-    map "$request_method $request_uri" $ask_gate {
+    upstream registry {
+        server @REGISTRY@;
+    }
+    upstream gated {
+        server @INNER@;
+    }
+    # Reads and blob uploads at plain addresses go straight to the registry, the rest by the gate.
+    map "$request_method $request_uri" $next {
+        default gated;
+        "~^(GET|HEAD|OPTIONS|POST|PATCH) " registry;
+        "~^(PUT|DELETE) /v2/[a-z0-9._/-]+/blobs/uploads/[A-Za-z0-9_=-]+([?]|$)" registry;
+    }
+    map $next $writer {
+        default "";
+        gated $binary_remote_addr;
+    }
+    limit_conn_zone $writer zone=writers:10m;
+
+    # Receives a manifest whole, 4 MiB at most, before anyone is asked about it.
+    server {
+        listen @LISTEN@;
+        client_max_body_size 4m;
+        client_body_timeout 10s;
+        default_type application/json;
+
+        proxy_http_version 1.1;
+        proxy_buffering off;
+        proxy_read_timeout 900s;
+        proxy_set_header Connection "";
+        proxy_set_header Host $http_host;
+        proxy_set_header X-Forwarded-Host $http_host;
+        proxy_set_header X-Forwarded-Proto $scheme;
+        proxy_set_header X-Forwarded-For $remote_addr;
+        proxy_set_header X-Received-In $request_time;
+        error_page 413 = @too_large;
+        error_page 429 = @too_many;
+
+        location / {
+            limit_conn writers 100;
+            limit_conn_status 429;
+            proxy_request_buffering on;
+            proxy_pass http://$next;
+        }
+        location ~ "^/v2/[a-z0-9._/-]+/blobs/uploads/[A-Za-z0-9_=-]*$" {
+            if ($next = gated) {
+                return 403 '{"errors":[{"code":"DENIED","message":"no plain address"}]}';
+            }
+            client_max_body_size 0;
+            client_body_timeout 60s;
+            proxy_request_buffering off;
+            proxy_pass http://registry;
+        }
+        location @too_large {
+            internal;
+            return 413 '{"errors":[{"code":"SIZE_INVALID","message":"over 4 MiB"}]}';
+        }
+        location @too_many {
+            internal;
+            return 429 '{"errors":[{"code":"TOOMANYREQUESTS","message":"too many pushes"}]}';
+        }
+    }
+
+    # The seconds that the first server took to receive the request: fewer than 60, or too many.
+    map $http_x_received_in $too_slow {
         default 1;
-        "~^(GET|HEAD|OPTIONS|POST|PATCH) " 0;
-        "~^(PUT|DELETE) /v2/[a-z0-9._/-]+/blobs/uploads/[A-Za-z0-9_=-]+([?]|$)" 0;
-        "~^DELETE /v2/[a-z0-9._/-]+/blobs/[a-z0-9]+:[0-9a-f]+$" 0;
+        "~^[0-5]?[0-9][.]" 0;
     }
     map $gate_words $gate_message {
         default $gate_words;
         "" "the gate does not answer: try again, or tell an administrator";
     }
+    # Asks the gate, and hands on at once what is here already. Reached by the first server only.
     server {
-        listen @LISTEN@;
-        client_max_body_size 0;
+        listen @INNER@;
+        client_max_body_size 4m;
+        client_body_timeout 5s;
         default_type application/json;
 
         location / {
+            if ($too_slow) {
+                return 408 '{"errors":[{"code":"DENIED","message":"too slow: over 60 seconds"}]}';
+            }
             auth_request /-/gate;
             auth_request_set $gate_words $upstream_http_x_gate_message;
             auth_request_set $gate_challenge $upstream_http_www_authenticate;
@@ -109,22 +182,17 @@ GATED = r"""
             error_page 403 = @denied;
             error_page 500 = @unknown;
 
-            proxy_pass http://@REGISTRY@;
+            proxy_pass http://registry;
             proxy_http_version 1.1;
-            proxy_request_buffering off;
-            proxy_buffering off;
+            proxy_connect_timeout 5s;
+            proxy_send_timeout 5s;
             proxy_read_timeout 900s;
             proxy_set_header Connection "";
             proxy_set_header Host $http_host;
-            proxy_set_header X-Forwarded-Host $http_host;
-            proxy_set_header X-Forwarded-Proto $scheme;
-            proxy_set_header X-Forwarded-For $remote_addr;
+            proxy_set_header X-Received-In "";
         }
         location = /-/gate {
             internal;
-            if ($ask_gate = 0) {
-                return 204;
-            }
             proxy_pass http://@PAGES@/gate/manifest;
             # Nothing of what the client sends reaches the gate but what is set here.
             proxy_pass_request_headers off;

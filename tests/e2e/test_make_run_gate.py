@@ -55,7 +55,9 @@ def test_it_prints_the_address_for_clients_not_the_one_behind(place, settings):
 def test_nobody_else_can_read_what_it_wrote(place, settings):
     place.run(**settings)
     paths = [place.var / "gate", *(place.var / "gate").rglob("*")]
-    assert [path for path in paths if path.stat().st_mode & 0o077] == []
+    # Everyone could write to a socket of nginx, but nobody else gets into the directory.
+    files = [path for path in paths if not path.is_socket()]
+    assert [path for path in files if path.stat().st_mode & 0o077] == []
 
 
 def test_an_nginx_that_dies_ends_all_and_nothing_is_left(place, settings):

@@ -84,7 +84,7 @@ class Run:
         for cwd in Path("/proc").glob("[0-9]*/cwd"):
             try:
                 command = (cwd.parent / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-                ours = cwd.readlink() == self.checkout
+                ours = cwd.readlink().is_relative_to(self.checkout)
             except OSError:
                 continue
             if ours and word in command and alive(int(cwd.parent.name)):

@@ -26,6 +26,14 @@ def test_a_manifest_is_read_from_what_either_kind_of_proxy_sends(pair):
     assert str(found.reference) == DIGEST
 
 
+def test_a_blob_that_is_deleted_is_read_like_a_manifest():
+    found = asked("DELETE", f"/v2/a/b/blobs/{DIGEST}")
+    assert (found.action, str(found.repository), found.is_blob) == (Right.DELETE, "a/b", True)
+    assert not asked("DELETE", f"/v2/a/b/manifests/{DIGEST}").is_blob
+    with pytest.raises(Denied, match=NOT_PLAIN):
+        asked("PUT", f"/v2/a/b/blobs/{DIGEST}")
+
+
 @pytest.mark.parametrize(
     ("uri", "repository"),
     [
@@ -42,7 +50,7 @@ def test_an_address_is_decoded_once_as_the_registry_does(uri, repository):
 
 PASSING = [(m, "/v2/a/b/manifests/v1") for m in ("GET", "HEAD", "OPTIONS", "POST", "PATCH")]
 PASSING += [("PUT", "/v2/a/b/blobs/uploads/6a1b-2c_d=?digest=sha256:aa&_state=x/manifests/v1")]
-PASSING += [("DELETE", f"/v2/a/b/blobs/{DIGEST}"), ("DELETE", "/v2/a/b/blobs/uploads/6a1b-2c")]
+PASSING += [("DELETE", "/v2/a/b/blobs/uploads/6a1b-2c")]
 
 
 @pytest.mark.parametrize(("method", "uri"), PASSING)

@@ -59,7 +59,7 @@ def test_the_files_are_ours_alone_and_leave_nothing_to_be_filled_in(config, tmp_
     text = (tmp_path / "gate" / "nginx.conf").read_text()
     assert not re.search("@[A-Z]+@", text)
     assert "listen 127.0.0.1:5050;" in text
-    assert "proxy_pass http://127.0.0.1:5051;" in text
+    assert "server 127.0.0.1:5051;" in text
     assert "proxy_pass http://127.0.0.1:8080/gate/manifest;" in text
     for file in (tmp_path / "gate").iterdir():
         assert file.stat().st_mode & 0o077 == 0, file
@@ -71,6 +71,7 @@ def test_the_documents_show_what_is_tested():
     section = page.partition("## Protect tags: the gate")[2]
     shown = section.partition("```nginx\n")[2].partition("```")[0]
     tested = GATED.replace("@PAGES@", "127.0.0.1:8080").replace("@REGISTRY@", "127.0.0.1:5000")
+    tested = tested.replace("@INNER@", "127.0.0.1:5001")
     lines = [line.strip() for line in tested.splitlines() if line.strip()]
     remaining = iter([line.strip() for line in shown.splitlines()])
     missing = [line for line in lines if "@LISTEN@" not in line and line not in remaining]

@@ -1,0 +1,181 @@
+"""What the rules say of one push or deletion, asked of the registry where that matters.
+
+Where a rule applies and something can't be known, nothing passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import select
+
+from ..access import Right, Role
+from ..access.protection import Protection, is_immutable, refusal
+from ..catalog import claims
+from ..catalog.connection import registry
+from ..catalog.parts import parts_of
+from ..catalog.reach import closure
+from ..catalog.reconcile import digests_of
+from ..distribution.errors import RegistryError, RegistryNotFound
+from ..errors import AppError, Denied
+from ..extensions import db, release
+from ..models import ContainerImage, Tag
+from ..names import Digest, RepositoryName, TagName
+from ..token_auth.proof import Proven
+
+BLOBS = "garbage collection deletes unused blobs"
+#: Seconds in which what protected tags need is read; what is not by then, nobody deletes.
+PARTS_DEADLINE = 20.0
+
+
+class RegistrySilent(AppError):
+    """A rule applies, and the registry does not say what it has: nothing passes."""
+
+    status = 503
+    code = "UNAVAILABLE"
+
+    def __init__(self) -> None:
+        super().__init__("the registry does not tell the gate whether the tag exists: try again")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A push or a deletion by somebody who has the permission for it.
+
+    ``rules`` are those of the project that cover the image, which they call ``image_name``.
+    """
+
+    action: Right
+    repository: RepositoryName
+    image_name: str
+    rules: list[Protection]
+    role: Role | None
+    who: Proven
+
+    def refusal(self, tag: str, *, exists: bool) -> str | None:
+        """Return why the rules refuse it for a tag; None if they do not."""
+        return refusal(self.rules, self.image_name, tag, self.role, self.action, exists=exists)
+
+
+def check_tag(change: Change, tag: TagName) -> None:
+    """Refuse to push or delete a tag that a rule keeps; claim an immutable one that is new.
+
+    Raises:
+        Denied, RegistrySilent: it may not, or that can't be known.
+    """
+    repository, action, who = change.repository, change.action, change.who
+    _refuse(change.refusal(str(tag), exists=False))
+    release()
+    if not is_immutable(change.rules, change.image_name, str(tag)):
+        return
+    claimed = action is Right.DELETE or claims.take(repository, tag, who)
+    try:
+        _refuse(change.refusal(str(tag), exists=_exists(repository, tag)))
+    except AppError:
+        if claimed and action is Right.PUSH:
+            claims.let_go(repository, tag, who)
+        raise
+    if not claimed:
+        raise Denied(f"tag {tag} is being pushed by somebody else: try again in a minute")
+
+
+def check_blob(change: Change) -> None:
+    """Refuse to delete a blob that a tag may need.
+
+    The registry unlinks a layer whether or not a manifest names it, and the images that do
+    can't be pulled any more. Unused blobs are for garbage collection, so nothing is lost if the
+    answer is about the repository and not about the blob.
+
+    Raises:
+        Denied, RegistrySilent: the repository has tags, or that can't be known.
+    """
+    release()
+    if _tags(change.repository):
+        raise Denied(f"{change.repository} has tags that may need this blob: {BLOBS}")
+
+
+def _exists(repository: RepositoryName, tag: TagName) -> bool:
+    try:
+        registry().head(repository, tag)
+    except RegistryNotFound:
+        return False
+    except RegistryError:
+        raise RegistrySilent from None
+    return True
+
+
+def check_digest(change: Change, digest: Digest) -> None:
+    """Refuse to delete a manifest with which a tag would go, or break, that must stay.
+
+    The registry deletes every tag that points to the digest, and leaves indexes that name
+    it, at whatever depth.
+
+    Raises:
+        Denied, RegistrySilent: it may not, or that can't be known.
+    """
+    release()
+    repository = change.repository
+    refused = {
+        tag: words for tag in _tags(repository) if (words := change.refusal(tag, exists=True))
+    }
+    stands = _standing_for(change, digest, refused)
+    tops = set(stands.values())
+    needed = parts_of(repository, tops, PARTS_DEADLINE)
+    below = closure(tops, needed.named)
+    if str(digest) in below:
+        _refuse(
+            next(
+                words
+                for tag, words in refused.items()
+                if tag in stands and str(digest) in closure([stands[tag]], needed.named)
+            )
+        )
+    if needed.unknown.intersection(below):
+        raise RegistrySilent
+    release()
+
+
+def _standing_for(change: Change, digest: Digest, names: Iterable[str]) -> dict[str, str]:
+    """Return what tags stand for now; those that went meanwhile are left out.
+
+    What the index has is asked again, unless it is something else of an immutable tag: such
+    a tag does not move. A protected one does, and its event may come late or never.
+    """
+    repository = change.repository
+    indexed = _indexed_digests(repository)
+    release()
+    known = {
+        name: there
+        for name in names
+        if (there := indexed.get(name, str(digest))) != str(digest)
+        and is_immutable(change.rules, change.image_name, name)
+    }
+    try:
+        return known | digests_of(repository, [name for name in names if name not in known])
+    except RegistryError:
+        raise RegistrySilent from None
+
+
+def _tags(repository: RepositoryName) -> list[str]:
+    try:
+        return registry().tags(repository)
+    except RegistryNotFound:
+        return []
+    except RegistryError:
+        raise RegistrySilent from None
+
+
+def _indexed_digests(repository: RepositoryName) -> dict[str, str]:
+    query = (
+        select(Tag.name, Tag.digest)
+        .join(ContainerImage, ContainerImage.id == Tag.image_id)
+        .where(ContainerImage.path == str(repository), Tag.digest.is_not(None))
+    )
+    return dict(db.session.execute(query).all())
+
+
+def _refuse(words: str | None) -> None:
+    if words is not None:
+        release()
+        raise Denied(words)
