@@ -8,6 +8,7 @@ from flask import Blueprint, current_app, flash, redirect, render_template, requ
 from werkzeug.wrappers import Response
 
 from ..accounts import service as accounts
+from ..catalog.connection import registry
 from ..distribution.configuration import notifications_snippet
 from ..errors import Invalid
 from ..events.service import refusals
@@ -55,6 +56,7 @@ def overview() -> str:
         },
         fresh_at=reports.reconciled_at(),
         old_repositories=reports.stale_images(),
+        clock_problem=registry().clock_problem,
         keys=current_app.extensions["signer"].ring.views(),
     )
 

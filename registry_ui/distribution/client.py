@@ -57,6 +57,11 @@ class RegistryClient:
     def __init__(self, base_url: str, token_source: TokenSource, timeout: float = 2.0) -> None:
         self._wire = Wire(base_url, token_source, timeout)
 
+    @property
+    def clock_problem(self) -> str | None:
+        """How the registry's clock differs from ours, if that matters."""
+        return self._wire.clock.problem
+
     # -- reading ---------------------------------------------------------------
 
     def ping(self) -> str:

@@ -18,6 +18,7 @@ from urllib3.exceptions import TimeoutError as TooSlow
 from urllib3.response import BaseHTTPResponse
 
 from ..names import RepositoryName
+from .clock import RegistryClock
 from .errors import (
     DeletionByTagUnsupported,
     DeletionDisabled,
@@ -70,6 +71,7 @@ class Wire:
         self.base_url = base_url.rstrip("/")
         self._token_source = token_source
         self._timeout = timeout
+        self.clock = RegistryClock()
         # No proxy and no .netrc of the environment: the address is the operator's.
         self._pool = urllib3.PoolManager(
             num_pools=4,
@@ -131,9 +133,12 @@ class Wire:
     ) -> BaseHTTPResponse:
         """Send one request and return the answer, whatever it says."""
         patience = max(self._timeout, 10.0) if body or method == "POST" else self._timeout
-        return self._request(
+        sent_at = time.time()
+        response = self._request(
             "registry", method, self.base_url + target, headers=headers, body=body, read=patience
         )
+        self.clock.observe(response.headers.get("Date"), sent_at, time.time())
+        return response
 
     def _request(
         self,
@@ -208,7 +213,8 @@ class Wire:
             codes = []
         told = f"{status} {' '.join(codes)}".strip()
         if status in {401, 403}:
-            raise RegistryRefused(f"the registry did not accept our token ({told})")
+            reason = f". {self.clock.problem}" if self.clock.problem else ""
+            raise RegistryRefused(f"the registry did not accept our token ({told}){reason}")
         if method == "DELETE" and status == 405:
             raise DeletionDisabled("deletion is switched off in the registry")
         if method == "DELETE" and status == 400 and "DIGEST_INVALID" in codes:
