@@ -20,7 +20,7 @@ from .image import (
     TagMoment,
     UnassignedRepository,
 )
-from .move import FormerPath, Move, MovedRepository
+from .move import CopiedManifest, CopiedTag, FormerPath, Move, MovedRepository
 from .place import Membership, Namespace, Place, Project
 from .protection import ProtectionRule, ProtectionViolation, TagClaim
 from .removal import Removal, RemovalLine
@@ -41,6 +41,8 @@ __all__ = [
     "BrowserSession",
     "Collection",
     "ContainerImage",
+    "CopiedManifest",
+    "CopiedTag",
     "Copy",
     "CopyLine",
     "DailyCount",

@@ -5,7 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, Text
+from sqlalchemy import (
+    JSON,
+    CheckConstraint,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    String,
+    Text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from .base import Base, UTCDateTime, bytewise, utc_now
@@ -96,11 +104,53 @@ class MovedRepository(Base):
     tag_count: Mapped[int] = mapped_column(default=0)
     #: Tags that were gone through, of those.
     done: Mapped[int] = mapped_column(default=0)
-    #: All that each tag was copied as, or was about to be: what is ours of the new name.
-    copied: Mapped[dict[str, list[str]]] = mapped_column(JSON, default=dict, deferred=True)
+    #: The last tag, in byte order, that the present phase has finished: the next worker
+    #: continues behind it. Empty at the start of each phase.
+    last_tag: Mapped[str] = mapped_column(bytewise(128), default="")
+    #: The oldest entry of the tag history whose digest was copied; None before the first.
+    oldest_moment_id: Mapped[int | None]
     detail: Mapped[str] = mapped_column(Text, default="")
     #: The removal that empties one of the two names.
     removal_id: Mapped[int | None] = mapped_column(ForeignKey("removals.id", ondelete="SET NULL"))
+
+
+def _of_one_repository() -> ForeignKeyConstraint:
+    return ForeignKeyConstraint(
+        ["move_id", "number"],
+        ["moved_repositories.move_id", "moved_repositories.number"],
+        ondelete="CASCADE",
+    )
+
+
+class CopiedTag(Base):
+    """A digest that a tag of the new path was pushed with by a move, or is about to be.
+
+    Any other digest under that tag was pushed by someone else.
+    """
+
+    __tablename__ = "copied_tags"
+    __table_args__ = (_of_one_repository(),)
+
+    move_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    tag: Mapped[str] = mapped_column(bytewise(128), primary_key=True)
+    digest: Mapped[str] = mapped_column(bytewise(150), primary_key=True)
+
+
+class CopiedManifest(Base):
+    """A manifest that the new path holds with everything below it.
+
+    ``manifests`` are the digests of that and its own, children first. Kept until the
+    repository is settled, so that a large index is not copied from its start again.
+    """
+
+    __tablename__ = "copied_manifests"
+    __table_args__ = (_of_one_repository(),)
+
+    move_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    digest: Mapped[str] = mapped_column(bytewise(150), primary_key=True)
+    manifests: Mapped[list[str]] = mapped_column(JSON)
 
 
 class FormerPath(Base):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from collections.abc import Iterable
 from typing import Any
 from unittest import mock
 
 from sqlalchemy import update
 
 from config import ROOT
-from registry_ui.demo.images import DOCKER, index
+from registry_ui.demo.images import DOCKER, Manifest, index
 from registry_ui.extensions import db
 from registry_ui.jobs import resume
 from registry_ui.models import Fence, Move, Place, Removal
@@ -120,6 +121,10 @@ class Mover(LiveSite):
     def readable(self, path: str) -> set[str]:
         """Those of all digests that can be pulled from a repository."""
         return {digest for digest in EVERYTHING if self.pusher.digest(path, digest)}
+
+    def readable_of(self, path: str, manifests: Iterable[Manifest]) -> bool:
+        """Whether all of these manifests can be pulled from a repository by digest."""
+        return all(self.pusher.digest(path, one.digest) == one.digest for one in manifests)
 
     def assert_moved(self, source: str, target: str) -> None:
         """Registry and index have it all under the new path, and old names can be pulled."""

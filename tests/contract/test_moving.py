@@ -174,7 +174,7 @@ def test_killed_before_a_tag_that_moved_is_copied_anew_the_next_worker_knows_the
     with mover.app.app_context():
         db.session.execute(update(Move).values(lease_until=None))
         db.session.commit()
-    mover.killed(move_id, "transfer._bring", 1)
+    mover.killed(move_id, "client.put_manifest", 1)
     assert mover.move(move_id).state == "settling"
     assert (mover.go_on(move_id).state, mover.move(move_id).problem) == ("grace", "")
     for name in ("", "web", "web/api"):

@@ -20,6 +20,7 @@ from registry_ui.jobs import run_move
 from registry_ui.models import (
     AuditEntry,
     ContainerImage,
+    CopiedTag,
     Fence,
     Move,
     MovedRepository,
@@ -139,10 +140,13 @@ def test_a_rule_that_was_made_on_the_way_keeps_an_image_where_it_is(acme, monkey
     monkeypatch.setattr("registry_ui.catalog.moving.transfer.verify", lambda *_: None)
     acme.member("acme/app", "worker", "maintainer")
     plan(acme, "acme/app", "acme/other/web", "worker", image="web")
-    acme.change(MovedRepository, {"state": "settled", "copied": {"v3": [digest("c")]}})
+    acme.change(MovedRepository, {"state": "settled"})
     acme.change(Move, {"state": "verifying"})
     acme.rule(path, "v3", "owner")
     number = acme.row(Move).id
+    with acme.session() as session:
+        session.add(CopiedTag(move_id=number, number=0, tag="v3", digest=digest("c")))
+        session.commit()
     with acme.app.app_context():
         run_move(number)
     move = acme.row(Move, id=number)

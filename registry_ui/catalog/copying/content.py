@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from itertools import chain
+from typing import Protocol
 
 from ...distribution.client import FetchedManifest
 from ...distribution.errors import PartsMissing, RegistryError, RegistryNotFound
@@ -35,6 +36,19 @@ class CopyRefused(Exception):
 
 class Kept(Exception):
     """A tag of the target stays as it is; the message says why, for the report."""
+
+
+class CopyRecord(Protocol):
+    """A record that outlives the process: manifests that the target holds with all parts."""
+
+    def find(self, digest: str) -> tuple[str, ...] | None:
+        """Return the digests of a recorded manifest and of everything below it, or None."""
+
+    def add(self, digest: str, manifests: tuple[str, ...]) -> None:
+        """Record a manifest, with the digests of it and of everything below it."""
+
+    def clear(self) -> None:
+        """Forget everything: the target lacks parts of what was recorded."""
 
 
 class _Blob(Enum):
@@ -80,12 +94,18 @@ class Copier:
         source: where they are.
         target: where they are wanted.
         hold: called before every few calls to the registry; what it raises ends the copy.
+        record: what an earlier worker has copied is not checked again.
     """
 
     def __init__(
-        self, source: RepositoryName, target: RepositoryName, hold: Callable[[], None]
+        self,
+        source: RepositoryName,
+        target: RepositoryName,
+        hold: Callable[[], None],
+        record: CopyRecord | None = None,
     ) -> None:
         self.source, self.target, self.hold = source, target, hold
+        self._record = record
         self._client = registry()
         #: Blobs that the target was seen to hold.
         self._there: set[str] = set()
@@ -133,12 +153,15 @@ class Copier:
             manifest = self._client.manifest(self.source, digest)
         except RegistryNotFound:
             return None
+        if self._record is not None and (copied := self._copied(str(digest))) is not None:
+            under.manifests |= dict.fromkeys(copied)
+            return manifest
         references = references_of(manifest.media_type, manifest.body)
         for child in references.children:
             if child in under.manifests or child in under.missing:
                 continue
-            if child in self._whole:
-                under.manifests |= dict.fromkeys(self._whole[child])
+            if (copied := self._copied(child)) is not None:
+                under.manifests |= dict.fromkeys(copied)
                 _require_bounds(depth, len(under.manifests))
             elif self._bring(Digest(child), under, depth + 1) is None:
                 under.missing.append(child)
@@ -151,7 +174,18 @@ class Copier:
     def _note_whole(self, digest: str, references: References) -> None:
         below = [self._whole.get(child) for child in references.children]
         if None not in below and self._there.issuperset(references.blobs):
-            self._whole[digest] = tuple(dict.fromkeys((*chain(*filter(None, below)), digest)))
+            whole = tuple(dict.fromkeys((*chain(*filter(None, below)), digest)))
+            self._whole[digest] = whole
+            if self._record is not None:
+                self._record.add(digest, whole)
+
+    def _copied(self, digest: str) -> tuple[str, ...] | None:
+        """Return a manifest that the target holds with everything below it, and what that is."""
+        if digest not in self._whole and self._record is not None:
+            recorded = self._record.find(digest)
+            if recorded is not None:
+                self._whole[digest] = recorded
+        return self._whole.get(digest)
 
     def _mount(self, references: References, under: _Under) -> None:
         wanted = [blob for blob in references.blobs if blob not in self._there]
@@ -208,6 +242,8 @@ class Copier:
             except PartsMissing:
                 self._there.clear()
                 self._whole.clear()
+                if self._record is not None:
+                    self._record.clear()
                 time.sleep(pause)
         else:
             raise CopyRefused(

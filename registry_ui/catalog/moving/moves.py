@@ -78,10 +78,11 @@ def retry(actor: Actor, move_id: int) -> Move:
     with writing() as session:
         move = _locked(session, move_id, {"failed"})
         move.state, move.requested_by = "waiting", actor.name
-        rows = select(MovedRepository).where(MovedRepository.move_id == move.id)
-        for row in session.scalars(rows.where(MovedRepository.state != "planned")):
+        for row in session.scalars(
+            select(MovedRepository).where(MovedRepository.move_id == move.id)
+        ):
             # Looked at once more: people have gone on writing.
-            row.state = "planned"
+            row.state, row.last_tag, row.oldest_moment_id = "planned", "", None
         record(session, actor, f"{move.kind}.move.retry", move.source, to=move.target)
         return move
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from itertools import chain
 
 from sqlalchemy import delete, update
 from sqlalchemy.orm import Session
@@ -17,6 +16,7 @@ from ...names import Digest, RepositoryName
 from ..connection import registry
 from .emptying import empty
 from .hold import Hold
+from .progress import copied_digests, forget_tags
 from .transfer import live, named
 
 NOT_THERE = (
@@ -52,6 +52,7 @@ def retire(hold: Hold, rows: Iterable[MovedRepository]) -> None:
             return
         hold.write(session, state="done", finished_at=utc_now(), problem="")
         session.execute(delete(FormerPath).where(FormerPath.move_id == move.id))
+        forget_tags(session, move)
         record(session, Actor(move.requested_by), f"{move.kind}.move.retire", move.source)
 
 
@@ -75,7 +76,7 @@ def undo(hold: Hold, rows: Iterable[MovedRepository]) -> None:
     for row in rows:
         if not row.begun or row.state == "undone":
             continue
-        ours = set(chain.from_iterable(row.copied.values())) | set(live(hold, row.source).values())
+        ours = copied_digests(row) | set(live(hold, row.source).values())
         copies = {tag: d for tag, d in live(hold, row.target).items() if d in ours}
         if copies:
             step = {"do": "image", "repository": row.target, "tags": copies}

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from ...access import Right, decide, standing
 from ...audit import CONSOLE
-from ...models import ContainerImage, Move, MovedRepository, Tag
+from ...models import ContainerImage, CopiedTag, Move, Tag
 from ...names import Path
 from ...token_auth.explain import subject_named
 from ..copying.rights import acting_role
@@ -47,10 +47,7 @@ def _require_unprotected(session: Session, move: Move) -> None:
     indexed = select(Tag.name).join(ContainerImage, ContainerImage.id == Tag.image_id)
     names = set(session.scalars(indexed.where(ContainerImage.path == move.source)))
     # What was pushed a moment ago, and of which no event told yet.
-    for copied in session.scalars(
-        select(MovedRepository.copied).where(MovedRepository.move_id == move.id)
-    ):
-        names.update(copied)
+    names.update(session.scalars(select(CopiedTag.tag).where(CopiedTag.move_id == move.id)))
     here, there = move.source, move.target
     roles = (
         acting_role(session, move.requested_by, here),

@@ -1,9 +1,12 @@
-"""One repository of a move: copied, brought up to date, compared tag by tag."""
+"""One repository of a move: copied, brought up to date, compared tag by tag.
+
+Each phase goes through the tags in batches and keeps how far it is, so that the next worker
+asks the registry only about the rest.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
 from sqlalchemy import select
@@ -18,33 +21,32 @@ from ..copying.referrers import Following
 from ..reconcile import digests_of
 from .emptying import empty
 from .hold import Hold, MoveFailed
+from .progress import CopiedManifests, batches, copied_as, note_tags
 
 #: So many tags are asked for between two signs of life.
 BATCH = 200
-#: After so many tags the page says how far it is.
-SHOWN = 20
 #: So many tags are named in a message.
 NAMED = 10
 #: So many earlier digests of an image are looked for.
 EARLIER = 1000
+#: Number of earlier digests that are copied before the next worker would skip them.
+EARLIER_BATCH = 20
 
 
 def copy(hold: Hold, row: MovedRepository) -> None:
     """Copy what the new name does not have yet; nobody is stopped meanwhile.
 
+    Tags that change behind the last copied one are left to settle().
+
     Raises:
         MoveFailed: the new name is in use in the registry.
         CopyRefused, RegistryError: as Copier.bring().
     """
-    tags = live(hold, row.source)
-    there = live(hold, row.target)
-    if not row.begun and there:
-        raise MoveFailed(f"{row.target} is in use in the registry: {named(there)}.")
-    _note_ours(hold, row, tags)
-    copier = _copier(hold, row)
-    _bring(copier, tags, there, lambda number: hold.note(row, done=number))
-    _bring_earlier(copier, set(tags.values()))
-    hold.note(row, state="copied", done=len(tags))
+    copying = _Copying(hold, row)
+    for batch in batches(hold, row, copying.names):
+        copying.bring(batch)
+    _bring_earlier(hold, row, copying)
+    hold.note(row, state="copied", last_tag="", done=len(copying.names))
 
 
 def settle(hold: Hold, row: MovedRepository) -> None:
@@ -53,31 +55,16 @@ def settle(hold: Hold, row: MovedRepository) -> None:
     Raises:
         MoveFailed: somebody else has pushed to the new name.
     """
-    tags = live(hold, row.source)
-    there = live(hold, row.target)
-    if not row.begun and there:
-        raise MoveFailed(f"{row.target} is in use in the registry: {named(there)}.")
-    gone = {tag: digest for tag, digest in there.items() if tag not in tags}
-    foreign = [
-        tag
-        for tag, digest in there.items()
-        if digest not in {tags.get(tag), *row.copied.get(tag, ())}
-    ]
-    if foreign:
-        raise MoveFailed(f"Somebody else has pushed to {row.target}: {named(foreign)}.")
-    _note_ours(hold, row, tags)
-    copier = _copier(hold, row)
-    _bring(copier, tags, there, lambda number: hold.note(row, done=number))
-    following = Following(copier, ())
-    for digest in dict.fromkeys(tags.values()):
-        following.bring([digest])
-    if gone:
-        steps = [
-            {"do": "tag", "repository": row.target, "tag": tag, "digest": digest}
-            for tag, digest in sorted(gone.items())
-        ]
-        empty(hold, row, row.target, steps)
-    hold.note(row, state="settled", done=len(tags))
+    copying = _Copying(hold, row)
+    for batch in batches(hold, row, copying.names):
+        digests = copying.bring(batch)
+        for digest in dict.fromkeys(digests.values()):
+            copying.following.bring([digest])
+        # Tags that the registry lists, but does not have.
+        copying.remove([tag for tag in batch if tag not in digests])
+    copying.remove(sorted(copying.listed.difference(copying.names)))
+    copying.record.clear()
+    hold.note(row, state="settled", last_tag="", done=len(copying.names))
 
 
 def verify(hold: Hold, row: MovedRepository) -> None:
@@ -89,87 +76,134 @@ def verify(hold: Hold, row: MovedRepository) -> None:
     Raises:
         MoveFailed: they differ.
     """
-    tags, there = live(hold, row.source), live(hold, row.target)
-    differing = {tag for tag in tags.keys() | there.keys() if tags.get(tag) != there.get(tag)}
-    if differing:
-        raise MoveFailed(f"{row.source} and {row.target} differ: {named(differing)}.")
-    hold.note(row, state="verified", tag_count=len(tags))
+    names, listed = _tags(row.source), _tags(row.target)
+    for batch in batches(hold, row, sorted({*names, *listed})):
+        tags, there = (_digests(repository, batch) for repository in (row.source, row.target))
+        differing = {tag for tag in batch if tags.get(tag) != there.get(tag)}
+        if differing:
+            raise MoveFailed(f"{row.source} and {row.target} differ: {named(differing)}.")
+    hold.note(row, state="verified", last_tag="", tag_count=len(names))
 
 
 def live(hold: Hold, repository: str) -> dict[str, str]:
     """Return what every tag of a repository stands for now, those of the bin too."""
-    name = RepositoryName(repository)
-    release()
-    try:
-        names = registry().tags(name)
-    except RegistryNotFound:
-        return {}
+    names = _tags(repository)
     found: dict[str, str] = {}
     for start in range(0, len(names), BATCH):
         hold.hold()
-        found |= digests_of(name, names[start : start + BATCH])
+        found |= _digests(repository, names[start : start + BATCH])
     return found
 
 
-def _note_ours(hold: Hold, row: MovedRepository, tags: Mapping[str, str]) -> None:
-    """Keep what is about to be pushed: who goes on later knows it as ours, and takes it away.
+class _Copying:
+    """The two repositories of a row, and what is needed to copy from one to the other.
 
-    Together with all that was before: the old name may have lost some of that since, and the
-    new one has it until the push.
+    Raises:
+        MoveFailed: the new name is in use in the registry, and nothing was copied yet.
     """
-    ours = {tag: list(digests) for tag, digests in row.copied.items()}
-    for tag, digest in tags.items():
-        known = ours.setdefault(tag, [])
-        if digest not in known:
-            known.append(digest)
-    hold.note(row, begun=True, tag_count=len(tags), done=0, copied=ours)
+
+    def __init__(self, hold: Hold, row: MovedRepository) -> None:
+        self.hold, self.row = hold, row
+        #: Tags that each of the two names had when this worker began.
+        self.names, self.listed = _tags(row.source), set(_tags(row.target))
+        if not row.begun and self.listed:
+            raise MoveFailed(f"{row.target} is in use in the registry: {named(self.listed)}.")
+        hold.note(row, begun=True, tag_count=len(self.names))
+        self.record = CopiedManifests(hold, row)
+        names = RepositoryName(row.source), RepositoryName(row.target)
+        self.copier = Copier(*names, hold.hold, self.record)
+        # Tags that sign or describe something are tags like others here.
+        self.following = Following(self.copier, ())
+
+    def bring(self, batch: list[str]) -> dict[str, str]:
+        """Make the new name have these tags, with all that they consist of and that refers to it.
+
+        Returns what each stands for, as far as the old name has it.
+
+        Raises:
+            MoveFailed: somebody else has pushed one of them to the new name.
+        """
+        self.hold.hold()
+        tags = _digests(self.row.source, batch)
+        there = _digests(self.row.target, [tag for tag in batch if tag in self.listed])
+        self._require_ours(there, tags)
+        # Before the push: who goes on later knows the tag as ours, and takes it away.
+        note_tags(self.hold, self.row, tags)
+        for tag, digest in tags.items():
+            if there.get(tag) == digest:
+                continue
+            try:
+                brought = self.copier.bring(digest)
+            except RegistryNotFound:
+                continue  # it went a moment ago
+            self.following.bring(brought.manifests)
+            self.copier.tag(TagName(tag), brought.top)
+        self.record.flush()
+        return tags
+
+    def remove(self, tags: Iterable[str]) -> None:
+        """Take tags away from the new name that the old one does not have any more.
+
+        Raises:
+            MoveFailed: somebody else has pushed one of them, or not all could be removed.
+        """
+        gone = _digests(self.row.target, [tag for tag in tags if tag in self.listed])
+        self._require_ours(gone, {})
+        if gone:
+            steps = [
+                {"do": "tag", "repository": self.row.target, "tag": tag, "digest": digest}
+                for tag, digest in sorted(gone.items())
+            ]
+            empty(self.hold, self.row, self.row.target, steps)
+
+    def _require_ours(self, there: Mapping[str, str], tags: Mapping[str, str]) -> None:
+        ours = copied_as(self.row, there)
+        foreign = [
+            tag
+            for tag, digest in there.items()
+            if digest != tags.get(tag) and (tag, digest) not in ours
+        ]
+        if foreign:
+            raise MoveFailed(f"Somebody else has pushed to {self.row.target}: {named(foreign)}.")
 
 
-def _copier(hold: Hold, row: MovedRepository) -> Copier:
-    return Copier(RepositoryName(row.source), RepositoryName(row.target), hold.hold)
+def _tags(repository: str) -> list[str]:
+    """Return all tags of a repository, sorted by bytes; those of the bin too."""
+    release()
+    try:
+        return registry().tags(RepositoryName(repository))
+    except RegistryNotFound:
+        return []
 
 
-def _bring(
-    copier: Copier,
-    tags: Mapping[str, str],
-    there: Mapping[str, str],
-    note: Callable[[int], None],
-) -> None:
-    """Make the new name have these tags, with all that they consist of and that refers to it.
-
-    Args:
-        there: what the new name has already.
-        note: is told now and then how many were gone through.
-    """
-    # Tags that sign or describe something are tags like others here.
-    following = Following(copier, ())
-    for number, (tag, digest) in enumerate(tags.items()):
-        if number and number % SHOWN == 0:
-            note(number)
-        if there.get(tag) == digest:
-            continue
-        try:
-            brought = copier.bring(digest)
-        except RegistryNotFound:
-            continue  # it went a moment ago
-        following.bring(brought.manifests)
-        copier.tag(TagName(tag), brought.top)
+def _digests(repository: str, tags: Iterable[str]) -> dict[str, str]:
+    release()
+    return digests_of(RepositoryName(repository), tags)
 
 
-def _bring_earlier(copier: Copier, present: AbstractSet[str]) -> None:
+def _bring_earlier(hold: Hold, row: MovedRepository, copying: _Copying) -> None:
     """Copy what tags stood for before: somebody may pull it by its digest."""
     query = (
-        select(TagMoment.digest)
+        select(TagMoment.id, TagMoment.digest)
         .join(ContainerImage, ContainerImage.id == TagMoment.image_id)
-        .where(ContainerImage.path == str(copier.source), TagMoment.digest != "")
+        .where(ContainerImage.path == row.source, TagMoment.digest != "")
         .order_by(TagMoment.id.desc())
         .limit(EARLIER)
     )
-    for digest in dict.fromkeys(db.session.scalars(query).all()):
-        if digest not in present:
-            release()
-            with suppress(RegistryNotFound, CopyRefused):
-                copier.bring(digest)
+    # A digest is copied at its newest moment: that of an older one was gone through then.
+    newest: dict[str, int] = {}
+    for moment_id, digest in db.session.execute(query).all():
+        newest.setdefault(digest, moment_id)
+    oldest = row.oldest_moment_id
+    left = [(n, digest) for digest, n in newest.items() if oldest is None or n < oldest]
+    for start in range(0, len(left), EARLIER_BATCH):
+        batch = left[start : start + EARLIER_BATCH]
+        for _, digest in batch:
+            if copying.record.find(digest) is None:
+                with suppress(RegistryNotFound, CopyRefused):
+                    copying.copier.bring(digest)
+        copying.record.flush()
+        hold.note(row, oldest_moment_id=batch[-1][0])
 
 
 def named(tags: Iterable[str]) -> str:

@@ -32,6 +32,7 @@ from ..reconcile import reconcile
 from . import retire, transfer
 from .hold import HeldBack, Hold, MoveFailed, claim
 from .names import fence_of, spoken_for
+from .progress import forget_tags
 from .rights import require_right
 from .switch import switch
 
@@ -193,6 +194,7 @@ def _undo(hold: Hold) -> None:
     move = hold.move
     with writing() as session:
         hold.write(session, state="cancelled", finished_at=utc_now(), problem="")
+        forget_tags(session, move)
         _lift(session, move.source)
         _lift(session, move.target)
         record(session, Actor(move.requested_by), f"{move.kind}.move.cancelled", move.source)
