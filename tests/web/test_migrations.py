@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import flask_migrate
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -13,11 +15,13 @@ from registry_ui.distribution.manifest import Descriptor, ManifestFacts
 from registry_ui.extensions import db
 from registry_ui.models import (
     AccessToken,
+    CopiedTag,
     DailyCount,
     IndexChild,
     Manifest,
     ManifestContents,
     Membership,
+    MovedRepository,
     Push,
     TagMoment,
     User,
@@ -214,3 +218,33 @@ def test_stored_facts_become_contents_as_the_application_makes_them(site):
     assert {(row.child, row.parent) for row in site.rows(IndexChild)} == listed
     assert len(after) == len(listed) == 1203
     assert after == before
+
+
+def test_what_a_move_has_copied_is_known_after_the_upgrade_and_after_the_way_back(site):
+    """A move that is under way while the application is upgraded goes on."""
+    site.project("acme/app")
+    move_id = site.move("acme/app", "copying", target="acme/new")
+    copied = {"1.0": ["sha256:aa", "sha256:bb"], "2.0": ["sha256:aa"]}
+    select = "SELECT copied FROM moved_repositories WHERE number = 7"
+    with site.app.app_context():
+        flask_migrate.downgrade(MIGRATIONS, revision="0014")
+        connection = db.session.connection()
+        columns = "move_id, number, source, target, state, begun, tag_count, done, copied, detail"
+        connection.exec_driver_sql(
+            f"INSERT INTO moved_repositories ({columns}) VALUES ({move_id}, 7, 'acme/app/web',"
+            f" 'acme/new/web', 'planned', true, 2, 0, '{json.dumps(copied)}', '')"
+        )
+        db.session.commit()
+        db.session.remove()
+        flask_migrate.upgrade(MIGRATIONS)
+        db.session.remove()
+    rows = sorted((row.tag, row.digest) for row in site.rows(CopiedTag, number=7))
+    assert rows == [("1.0", "sha256:aa"), ("1.0", "sha256:bb"), ("2.0", "sha256:aa")]
+    assert site.row(MovedRepository, number=7).last_tag == ""
+    with site.app.app_context():
+        flask_migrate.downgrade(MIGRATIONS, revision="0014")
+        stored = db.session.connection().exec_driver_sql(select).scalar()
+        db.session.remove()
+        flask_migrate.upgrade(MIGRATIONS)
+        db.session.remove()
+    assert (json.loads(stored) if isinstance(stored, str) else stored) == copied
