@@ -9,6 +9,7 @@ from sqlalchemy import select, true
 
 from ..access import ANONYMOUS, Principal, Right
 from ..accounts.authentication import Attempt, authenticate, authenticate_token
+from ..catalog.live_tags import DAMAGES
 from ..errors import Denied, Unauthorized
 from ..extensions import csrf, db
 from ..models import ContainerImage, Tag
@@ -189,7 +190,15 @@ def _tag(image: ContainerImage, row: Tag) -> dict[str, Any]:
         "pushed_by": row.pushed_by,
         "pull_count": row.pull_count,
         "last_pulled_at": _moment(row.last_pulled_at),
+        "unreadable": _damage(row),
     }
+
+
+def _damage(row: Tag) -> dict[str, Any] | None:
+    """Return why the registry can't read a tag, and since when; None if it can."""
+    if row.damage is None:
+        return None
+    return {"reason": DAMAGES[row.damage], "since": _moment(row.damaged_since)}
 
 
 def _moment(at: Any) -> str | None:

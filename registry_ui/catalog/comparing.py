@@ -10,6 +10,7 @@ from ..extensions import release, writing
 from ..models import ContainerImage, utc_now
 from ..names import RepositoryName
 from .connection import list_threads, registry
+from .live_tags import LiveTags
 from .reconcile import mend, without_bin
 
 
@@ -49,5 +50,5 @@ class Comparison:
         with writing() as session:
             current = session.get(ContainerImage, self._image.id)
             if current is not None:
-                mend(session, current, listed, {}, self._started)
+                mend(session, current, listed, LiveTags(), self._started)
         return True

@@ -26,11 +26,11 @@ from ..models import BinnedTag, ContainerImage, Place, Project, Tag
 from ..names import RepositoryName, TagName, is_binned
 from .connection import registry
 from .facts import facts_of, gather, known
+from .live_tags import digests_of
 from .ordering import version_key
 from .parts import Parts, parts_of
 from .plans import PlannedTag, RemovalPlan
 from .reach import Reach, closure, reach
-from .reconcile import digests_of
 from .tag_table import refresh
 from .tags import subject_of
 

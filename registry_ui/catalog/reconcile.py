@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
-from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -30,10 +29,11 @@ from ..models import (
     UnassignedRepository,
     utc_now,
 )
-from ..names import BIN_PREFIX, BIN_PREFIX_END, NameInvalid, RepositoryName, TagName, is_binned
+from ..names import BIN_PREFIX, BIN_PREFIX_END, NameInvalid, RepositoryName, is_binned
 from ..storage import insert_new
-from .connection import registry, threads
+from .connection import registry
 from .index import count_tags, ensure_image, owning_project
+from .live_tags import LiveTags, read_tags
 from .moments import note_before, note_found, note_removed
 from .moving.names import spoken_for
 from .violations import note_unseen
@@ -61,6 +61,7 @@ class Outcome:
     added: int = 0
     changed: int = 0
     removed: int = 0
+    damaged: int = 0
     error: str | None = None
 
     def __str__(self) -> str:
@@ -69,7 +70,8 @@ class Outcome:
         found = f"{self.tags} {noun}"
         if not self.owned:
             return f"{found}, unassigned"
-        return f"{found}; {self.added} new, {self.changed} changed, {self.removed} gone"
+        damaged = f", {self.damaged} can't be read" if self.damaged else ""
+        return f"{found}; {self.added} new, {self.changed} changed, {self.removed} gone{damaged}"
 
 
 def reconcile(repository: RepositoryName, *, digests: bool = True, removed_by: str = "") -> Outcome:
@@ -80,7 +82,8 @@ def reconcile(repository: RepositoryName, *, digests: bool = True, removed_by: s
     is who had tags removed just now.
 
     Never raises for trouble with the registry: the outcome and the image's row say
-    what it was, and nothing else changes.
+    what it was, and nothing else changes. A tag that can't be read is marked, and the
+    others are compared.
     """
     started = utc_now()
     release()
@@ -89,7 +92,7 @@ def reconcile(repository: RepositoryName, *, digests: bool = True, removed_by: s
         names = answer or []
         wanted = digests or _image_id(db.session(), repository) is None
         release()
-        found = digests_of(repository, names) if wanted else {}
+        live = read_tags(repository, names) if wanted else LiveTags()
     except RegistryError as error:
         _note_error(repository, str(error))
         return Outcome(str(repository), error=str(error))
@@ -107,14 +110,14 @@ def reconcile(repository: RepositoryName, *, digests: bool = True, removed_by: s
         if not names and not _image_id(session, repository):
             return Outcome(str(repository))
         image = ensure_image(session, project, str(repository))
-        return mend(session, image, names, found, started, removed_by)
+        return mend(session, image, names, live, started, removed_by)
 
 
 def mend(
     session: Session,
     image: ContainerImage,
     names: Iterable[str],
-    digests: Mapping[str, str],
+    live: LiveTags,
     started: datetime,
     removed_by: str = "",
 ) -> Outcome:
@@ -122,33 +125,36 @@ def mend(
 
     Args:
         names: every tag that the registry listed.
-        digests: what tags stand for, as far as it was asked.
+        live: what tags stand for, and which can't be read, as far as it was asked.
         started: when the registry was asked; what an event told since then stays.
         removed_by: who had tags removed; "" leaves it to what events told.
     """
     listed = set(names)
     rows = {tag.name: tag for tag in session.scalars(select(Tag).where(Tag.image_id == image.id))}
-    outcome = Outcome(image.path, tags=len(listed))
+    outcome = Outcome(image.path, tags=len(listed), damaged=len(live.damaged))
     for name in listed - rows.keys():
         outcome.added += insert_new(
             session,
             Tag,
             image_id=image.id,
             name=name,
-            digest=digests.get(name),
+            digest=live.digests.get(name),
             pull_count=0,
             seen_at=started,
+            damage=live.damaged.get(name),
+            damaged_since=started if name in live.damaged else None,
         )
+    _mark(rows, live, started)
     moved = [
         rows[name]
         for name in listed & rows.keys()
-        if digests.get(name, rows[name].digest) != rows[name].digest
+        if live.digests.get(name, rows[name].digest) != rows[name].digest
         and rows[name].seen_at < started
     ]
     overwritten = [row.name for row in moved if row.digest is not None]
     note_before(session, moved)
     for row in moved:
-        move(session, row, digests[row.name], started)
+        move(session, row, live.digests[row.name], started)
     outcome.changed = len(moved)
     gone = [rows[name] for name in rows.keys() - listed if rows[name].seen_at < started]
     note_unseen(session, image, overwritten, "overwritten", started)
@@ -164,6 +170,20 @@ def mend(
     if not listed and not _pushed_since(image, started):
         session.delete(image)
     return outcome
+
+
+def _mark(rows: Mapping[str, Tag], live: LiveTags, started: datetime) -> None:
+    """Mark the tags that can't be read, and unmark those that can be read again.
+
+    What an event said since the registry was asked, stays.
+    """
+    for name, row in rows.items():
+        if row.seen_at >= started:
+            continue
+        if name in live.damaged:
+            row.mark_damaged(live.damaged[name], started)
+        elif name in live.digests:
+            row.mark_readable()
 
 
 def move(session: Session, tag: Tag, digest: str, at: datetime) -> None:
@@ -201,21 +221,6 @@ def without_bin(names: list[str]) -> list[str]:
     """
     first, end = bisect_left(names, BIN_PREFIX), bisect_left(names, BIN_PREFIX_END)
     return [*names[:first], *(n for n in names[first:end] if not is_binned(n)), *names[end:]]
-
-
-def digests_of(repository: RepositoryName, names: Iterable[str]) -> dict[str, str]:
-    """Ask what each tag stands for, eight at a time. A tag that goes meanwhile is left out."""
-    client = registry()
-    asked: dict[str, Future[str]] = {
-        name: threads().submit(client.head, repository, TagName(name)) for name in names
-    }
-    found = {}
-    for name, future in asked.items():
-        try:
-            found[name] = future.result()
-        except RegistryNotFound:
-            continue
-    return found
 
 
 def _image_id(session: Session, repository: RepositoryName) -> int | None:

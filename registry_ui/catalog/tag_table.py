@@ -156,11 +156,13 @@ def _rows(
     speaking = _by_name(image, [name for found in attached.values() for name in found])
     telling = [tag for name, tag in speaking.items() if not name.endswith(_NAME_TELLS)]
     wanted = [*tags.values(), *telling]
+    # What can't be read is asked for by a check, and not by each view.
+    readable = [tag for tag in wanted if not tag.is_damaged]
     manifests, children = _stored(image, wanted)
-    lacking = not is_complete(manifests, children, [tag.digest for tag in wanted])
+    lacking = not is_complete(manifests, children, [tag.digest for tag in readable])
     problems: dict[str, str] = {}
     if lacking and ask:
-        problems = learn(image, wanted)
+        problems = learn(image, readable)
         manifests, children = _stored(image, wanted)
     same = tags_of(image.id, {tag.digest for tag in tags.values() if tag.digest})
     rules = guard(db.session(), image.path).rules

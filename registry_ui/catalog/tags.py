@@ -14,6 +14,7 @@ from ..distribution.manifest import ManifestFacts
 from ..models import Manifest, Tag
 from ..names import DIGEST_TAG
 from .facts import facts_of
+from .live_tags import DAMAGES
 
 _FOLDED = re.compile(DIGEST_TAG)
 _ALGORITHMS = ("sha256-", "sha512-")
@@ -39,6 +40,9 @@ class TagRow:
     has_sbom: bool = False
     folded: list[str] = field(default_factory=list)
     problem: str | None = None
+    #: Why the registry can't read it; "" if it can.
+    damage: str = ""
+    damaged_since: datetime | None = None
     pull_command: str = ""
     protection: Protection | None = None
 
@@ -52,6 +56,8 @@ class TagRow:
             pushed_by=tag.pushed_by,
             pull_count=tag.pull_count,
             last_pulled_at=tag.last_pulled_at,
+            damage=DAMAGES.get(tag.damage or "", ""),
+            damaged_since=tag.damaged_since,
         )
 
 

@@ -16,9 +16,9 @@ from ..token_auth.signer import OWN_SUBJECT
 from .connection import registry
 from .facts import fetch, known
 from .lease import Cancelled, Lease, Stopped
+from .live_tags import digests_of
 from .parts import parts_of
 from .reach import closure
-from .reconcile import digests_of
 from .removal_calls import made
 from .work import StepFailed
 

@@ -140,7 +140,7 @@ class RegistryClient:
     def holds(self, repository: str, reference: str, digest: str) -> bool:
         """Tell whether a tag or digest is there and means this digest."""
         url = f"{repository}/manifests/{reference}"
-        answer = self._call("HEAD", url, repository, 200, 404, headers={"Accept": ACCEPT})
+        answer = self._call("HEAD", url, repository, 200, 404, 500, headers={"Accept": ACCEPT})
         return answer.headers.get("Docker-Content-Digest") == digest
 
     def pull(self, repository: str, reference: str) -> bytes:

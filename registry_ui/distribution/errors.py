@@ -11,6 +11,13 @@ class RegistryUnavailable(RegistryError):
     """It is down, too slow, or answered 5xx."""
 
 
+class RegistryFault(RegistryUnavailable):
+    """It answers, but fails on this one request: a 500 of its own, not of a proxy.
+
+    If it stays so while other requests succeed, one object in its storage is damaged.
+    """
+
+
 class RegistryRefused(RegistryError):
     """It did not accept our token."""
 
@@ -28,7 +35,11 @@ class PartsMissing(RegistryError):
 
 
 class DeletionDisabled(RegistryError):
-    """``storage.delete.enabled`` is off, or the registry is read-only or a cache."""
+    """The configuration forbids deleting: ``storage.delete.enabled`` is off, or it is a cache."""
+
+
+class RegistryReadOnly(DeletionDisabled):
+    """Nothing can be written or deleted: ``storage.maintenance.readonly`` is on."""
 
 
 class DeletionByTagUnsupported(RegistryError):

@@ -24,8 +24,10 @@ from .errors import (
     DeletionDisabled,
     PartsMissing,
     RegistryError,
+    RegistryFault,
     RegistryNonsense,
     RegistryNotFound,
+    RegistryReadOnly,
     RegistryRefused,
     RegistryUnavailable,
 )
@@ -215,15 +217,19 @@ class Wire:
         if status in {401, 403}:
             reason = f". {self.clock.problem}" if self.clock.problem else ""
             raise RegistryRefused(f"the registry did not accept our token ({told}){reason}")
+        if status == 405 and method not in {"GET", "HEAD"} and _is_read_only(response):
+            raise RegistryReadOnly("the registry is read-only")
         if method == "DELETE" and status == 405:
             raise DeletionDisabled("deletion is switched off in the registry")
         if method == "DELETE" and status == 400 and "DIGEST_INVALID" in codes:
             raise DeletionByTagUnsupported("this registry deletes by digest only")
         if method == "PUT" and "MANIFEST_BLOB_UNKNOWN" in codes:
             raise PartsMissing("the registry misses parts of the manifest")
-        ours = response.headers.get("Docker-Distribution-Api-Version") and method == "HEAD"
-        if status == 404 and (ours or NOT_THERE.intersection(codes)):
+        own = response.headers.get("Docker-Distribution-Api-Version")
+        if status == 404 and ((own and method == "HEAD") or NOT_THERE.intersection(codes)):
             raise RegistryNotFound(f"the registry does not have it ({told})")
+        if status == 500 and own:
+            raise RegistryFault(f"the registry answered {told}")
         if status >= 500 or status == 429:
             raise RegistryUnavailable(f"the registry answered {told}")
         raise RegistryNonsense(f"the registry answered {told}")
@@ -238,6 +244,16 @@ def _trusted() -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.load_verify_locations(certifi.where())
     return context
+
+
+def _is_read_only(response: BaseHTTPResponse) -> bool:
+    """Whether a 405 is that of a read-only registry, which has no handler for the method.
+
+    One with deletion switched off has, and answers UNSUPPORTED without this header
+    (docs/protocols.md, "Found since").
+    """
+    allowed = {word.strip() for word in response.headers.get("Allow", "").split(",")}
+    return "GET" in allowed and not allowed & {"DELETE", "PUT", "POST", "PATCH"}
 
 
 def _reason(error: Exception) -> str:

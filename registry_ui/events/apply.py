@@ -158,6 +158,7 @@ def _tag(session: Session, image: ContainerImage, event: Notification, at: datet
     if tag.pushed_at is None or tag.pushed_at <= at:
         tag.digest, tag.pushed_at, tag.pushed_by = event.digest, at, event.actor or None
         tag.seen_at = utc_now()
+        tag.mark_readable()
     session.flush()
     count_tags(session, image)
 

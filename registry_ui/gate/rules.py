@@ -14,9 +14,9 @@ from ..access import Right, Role
 from ..access.protection import Protection, is_immutable, refusal
 from ..catalog import claims
 from ..catalog.connection import registry
+from ..catalog.live_tags import digests_of
 from ..catalog.parts import parts_of
 from ..catalog.reach import closure
-from ..catalog.reconcile import digests_of
 from ..distribution.errors import RegistryError, RegistryNotFound
 from ..errors import AppError, Denied
 from ..extensions import db, release

@@ -15,6 +15,7 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
@@ -64,6 +65,13 @@ class Tag(Base):
         Index("ix_tags_image_id_pushed_at", "image_id", "pushed_at"),
         Index("ix_tags_name", "name"),
         Index("ix_tags_pushed_at", "pushed_at"),
+        Index(
+            "ix_tags_image_id_damage",
+            "image_id",
+            "damage",
+            sqlite_where=text("damage IS NOT NULL"),
+            postgresql_where=text("damage IS NOT NULL"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -77,6 +85,26 @@ class Tag(Base):
     pull_count: Mapped[int] = mapped_column(default=0)
     last_pulled_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     seen_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
+    #: Why the registry lists it but can't read it: ``fault``, ``missing`` or ``removed``
+    #: (catalog.live_tags.DAMAGES); None for a tag that can be read. ``digest`` is what it
+    #: stood for before, if that is known.
+    damage: Mapped[str | None] = mapped_column(String(10))
+    damaged_since: Mapped[datetime | None] = mapped_column(UTCDateTime)
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether the registry lists it and can't read it."""
+        return self.damage is not None
+
+    def mark_damaged(self, damage: str, at: datetime) -> None:
+        """Note that it can't be read; a removed tag that is still listed stays one."""
+        if self.damage != "removed":
+            self.damage = damage
+        self.damaged_since = self.damaged_since or at
+
+    def mark_readable(self) -> None:
+        """Note that it can be read again."""
+        self.damage = self.damaged_since = None
 
     image: Mapped[ContainerImage] = relationship(lazy="raise")
 

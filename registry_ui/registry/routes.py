@@ -9,6 +9,7 @@ from werkzeug.wrappers import Response
 from ..access import Right
 from ..catalog import trees
 from ..catalog.detail import Wanted, tag_view
+from ..catalog.live_tags import damaged_tags
 from ..catalog.moving import moves
 from ..catalog.reconcile import reconcile as reconcile_repository
 from ..catalog.reconcile import want_if_stale
@@ -64,6 +65,7 @@ def image(path: str, name: str) -> str:
         folder=build_tree(images).find(name),
         image=own,
         rows=table.rows,
+        damaged=damaged_tags(row.id),
         error=table.error,
         fresh_at=table.fresh_at,
         page=Page.of(query.page, table.total, PER_PAGE),

@@ -41,6 +41,7 @@ def note_copied(
     if push is not None:
         push.source = source
     row.digest, row.pushed_at, row.pushed_by, row.seen_at = digest, at, actor.name, at
+    row.mark_readable()
     session.flush()
     count_tags(session, image)
     record(session, actor, "tag.copy", f"{repository}:{tag}", digest=digest, source=source)

@@ -16,9 +16,9 @@ from ...names import RepositoryName, is_binned
 from ..connection import registry
 from ..contents import key_of
 from ..footprint import Survey
+from ..live_tags import digests_of
 from ..parts import Parts, parts_of
 from ..reach import closure
-from ..reconcile import digests_of
 from .plans import NEW, OVERWRITES, REFUSED, SAME, CopyPlan, PlannedCopy, Wish
 from .referrers import followers_of
 

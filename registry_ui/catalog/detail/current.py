@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 
-from ...distribution.errors import RegistryNotFound
+from ...distribution.errors import RegistryError, RegistryFault, RegistryNotFound
 from ...errors import NotFound
 from ...extensions import db, writing
 from ...models import ContainerImage, Tag, utc_now
 from ...names import RepositoryName, TagName, is_binned
 from ...storage import insert_new
 from ..facts import gather
+from ..live_tags import read_tags
 from ..moments import note_before, note_removed
 from ..reconcile import move
 
@@ -20,7 +21,8 @@ from ..reconcile import move
 def current(image: ContainerImage, name: TagName) -> tuple[Tag, datetime | None, str | None]:
     """Ask the registry what a tag is now, and make the index say the same.
 
-    Returns the tag, when the registry last answered, and the trouble if there was any.
+    Returns the tag, when the registry last answered, and the trouble if there was any. A tag
+    that is listed and can't be read is marked, and no trouble of the registry.
 
     Raises:
         NotFound: neither the registry nor, with the registry down, the index has it.
@@ -29,30 +31,64 @@ def current(image: ContainerImage, name: TagName) -> tuple[Tag, datetime | None,
         raise NotFound("The registry has no such tag.")
     started = utc_now()
     found = gather(RepositoryName(image.path), {str(name): None}, fresh=True)
-    query = select(Tag).where(Tag.image_id == image.id, Tag.name == str(name))
-    problem = found.problems.get(str(name))
+    problem, digest = found.problems.get(str(name)), found.digests.get(str(name))
+    if isinstance(problem, RegistryNotFound | RegistryFault):
+        damaged = _damaged(image, name, started)
+        if damaged is not None:
+            return damaged, started, None
     if isinstance(problem, RegistryNotFound):
-        with writing() as session:
-            gone = session.scalar(query)
-            if gone is not None and gone.seen_at < started:
-                note_removed(session, [gone], started)
-                session.delete(gone)
+        _remove(image, name, started)
         raise NotFound("The registry has no such tag.")
-    digest = found.digests.get(str(name))
+    tag = db.session.scalar(_row(image, name))
     if problem is not None or digest is None:
-        tag = db.session.scalar(query)
         if tag is None:
             raise NotFound("There is nothing here.")
         return tag, image.reconciled_at, str(problem)
-    tag = db.session.scalar(query)
-    if tag is None or tag.digest != digest:
-        with writing() as session:
-            insert_new(
-                session, Tag, image_id=image.id, name=str(name), pull_count=0, seen_at=started
-            )
-            tag = session.scalars(query).one()
-            if tag.digest not in (None, digest) and tag.seen_at < started:
-                note_before(session, [tag])
-                move(session, tag, digest, started)
-            tag.digest = digest
+    if tag is None or tag.digest != digest or tag.is_damaged:
+        tag = _point(image, name, digest, started)
     return tag, started, None
+
+
+def _row(image: ContainerImage, name: TagName) -> Select[tuple[Tag]]:
+    return select(Tag).where(Tag.image_id == image.id, Tag.name == str(name))
+
+
+def _remove(image: ContainerImage, name: TagName, started: datetime) -> None:
+    with writing() as session:
+        gone = session.scalar(_row(image, name))
+        if gone is not None and gone.seen_at < started:
+            note_removed(session, [gone], started)
+            session.delete(gone)
+
+
+def _point(image: ContainerImage, name: TagName, digest: str, started: datetime) -> Tag:
+    with writing() as session:
+        insert_new(session, Tag, image_id=image.id, name=str(name), pull_count=0, seen_at=started)
+        tag = session.scalars(_row(image, name)).one()
+        if tag.digest not in (None, digest) and tag.seen_at < started:
+            note_before(session, [tag])
+            move(session, tag, digest, started)
+        tag.digest = digest
+        tag.mark_readable()
+        return tag
+
+
+def _damaged(image: ContainerImage, name: TagName, started: datetime) -> Tag | None:
+    """Return a tag that the registry lists and can't read, marked; None for any other.
+
+    What is marked already is not asked for again: a page costs one call.
+    """
+    tag = db.session.scalar(_row(image, name))
+    if tag is not None and tag.is_damaged:
+        return tag
+    try:
+        damage = read_tags(RepositoryName(image.path), [str(name)]).damaged.get(str(name))
+    except RegistryError:
+        return None
+    if damage is None:
+        return None
+    with writing() as session:
+        insert_new(session, Tag, image_id=image.id, name=str(name), pull_count=0, seen_at=started)
+        tag = session.scalars(_row(image, name)).one()
+        tag.mark_damaged(damage, started)
+        return tag

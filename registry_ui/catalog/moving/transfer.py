@@ -18,7 +18,7 @@ from ...names import RepositoryName, TagName
 from ..connection import registry
 from ..copying.content import Copier, CopyRefused
 from ..copying.referrers import Following
-from ..reconcile import digests_of
+from ..live_tags import digests_of
 from .emptying import empty
 from .hold import Hold, MoveFailed
 from .progress import CopiedManifests, batches, copied_as, note_tags

@@ -1,0 +1,33 @@
+"""Damage to a registry's storage, by hand: what a full disk or a crash leaves behind."""
+
+from __future__ import annotations
+
+from .registry import Registry
+
+#: How a tag can be damaged; what the registry then answers for it, and our word for that.
+KINDS = {
+    "empty link": "fault",
+    "missing link": "missing",
+    "ghost": "missing",
+    "empty manifest": "fault",
+}
+
+
+def damage_tag(registry: Registry, repository: str, tag: str, kind: str) -> None:
+    """Damage one tag.
+
+    Args:
+        kind: one of KINDS. A ghost is a tag whose manifest's own link is missing.
+    """
+    store = registry.home / "data/docker/registry/v2"
+    manifests = store / "repositories" / repository / "_manifests"
+    link = manifests / "tags" / tag / "current/link"
+    algorithm, _, hexadecimal = link.read_text().partition(":")
+    if kind == "empty link":
+        link.write_text("")
+    elif kind == "missing link":
+        link.unlink()
+    elif kind == "ghost":
+        (manifests / "revisions" / algorithm / hexadecimal / "link").unlink()
+    else:
+        (store / "blobs" / algorithm / hexadecimal[:2] / hexadecimal / "data").write_text("")
