@@ -104,7 +104,7 @@ def _push(repository: RepositoryName, name: TagName, manifest: FetchedManifest, 
         Clash: it is there, or somebody else is pushing it.
     """
     who = claims.ourselves(deed)
-    if deed and not claims.take(repository, name, who):
+    if deed and claims.acquire(repository, name, who) is not None:
         message = f"The tag {name} is being pushed. Try again in a minute."
         raise Clash("Nothing was restored.", {"name": message})
     exists = _exists(repository, name)

@@ -3,13 +3,17 @@
 Between the question whether a tag is there and the registry's writing it lies the push
 itself. A claim holds the tag meanwhile, for the bearer token of one push, or for a deed of
 our own, whose calls go past the gate.
+
+The proxy has the whole manifest when it asks, so a claim lasts for seconds. Anyone can
+claim without pushing: so nobody prolongs a claim, and whoever kept others waiting for
+nothing lets them go first.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, delete, or_, update
+from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from ..extensions import writing
@@ -20,9 +24,15 @@ from ..token_auth.proof import Proven
 from ..token_auth.signer import OWN_SUBJECT
 
 #: A push that takes longer between its question and its end has failed.
-HELD = timedelta(seconds=60)
+HELD = timedelta(seconds=15)
+#: A push that repeats its question needs this much of its claim, to be written before the end.
+NEEDED = timedelta(seconds=5)
 #: The event of a push comes a moment before the tag can be read (PROTOCOLS 3.2).
 SETTLING = timedelta(seconds=3)
+#: How long others go first, after a claim that kept them waiting ended without a push.
+YIELDING = timedelta(seconds=60)
+#: Maximum number of claims of one user or deploy token whose pushes have not ended.
+MAX_UNFINISHED = 50
 
 
 def ourselves(deed: str) -> Proven:
@@ -30,27 +40,73 @@ def ourselves(deed: str) -> Proven:
     return Proven(OWN_SUBJECT, deed, {})
 
 
-def take(repository: RepositoryName, tag: TagName, who: Proven) -> bool:
-    """Claim a tag, or go on with one's own claim; return False where another push has it."""
+def acquire(repository: RepositoryName, tag: TagName, who: Proven) -> str | None:
+    """Claim a tag, or go on with one's own claim; return why not, or None.
+
+    The words are for a client's terminal, and fit into JSON as they are.
+    """
     now = utc_now()
-    values = {"subject": who.subject, "token_id": who.token_id[:64], "until": now + HELD}
     with writing() as session:
-        key = {"repository": str(repository), "tag": str(tag)}
-        if insert_new(session, TagClaim, **key, **values):
-            return True
-        taken = session.execute(
-            update(TagClaim)
-            .where(_of(repository, tag), or_(TagClaim.until < now, _by(who)))
-            .values(**values)
-            .execution_options(synchronize_session=False)
-        )
-        return bool(taken.rowcount)  # type: ignore[attr-defined]
+        row = _locked(session, repository, tag)
+        if row is not None and row.until >= now:
+            return _go_on(row, who, now)
+        waits = _waits(row, now) if row is not None else {}
+        if who.subject in waits:
+            return f"your last push of tag {tag} did not finish, and others wait: try in a minute"
+        if _unfinished(session, who, now) >= MAX_UNFINISHED:
+            return "too many of your pushes are unfinished: try again in 15 seconds"
+        values = {"subject": who.subject, "token_id": who.token_id[:64], "until": now + HELD}
+        if row is None:
+            key = {"repository": str(repository), "tag": str(tag)}
+            return None if insert_new(session, TagClaim, **key, **values) else _busy(tag)
+        row.contested, row.waits = False, waits
+        for name, value in values.items():
+            setattr(row, name, value)
+        return None
+
+
+def _go_on(row: TagClaim, who: Proven, now: datetime) -> str | None:
+    if (row.subject, row.token_id) == (who.subject, who.token_id[:64]):
+        if who.subject == OWN_SUBJECT:
+            row.until = now + HELD
+        elif row.until - now < NEEDED:
+            return f"the last push of tag {row.tag} did not finish: try again in 15 seconds"
+        return None
+    row.contested = row.contested or who.subject != row.subject
+    return _busy(row.tag)
+
+
+def _busy(tag: str) -> str:
+    return f"tag {tag} is being pushed by somebody else: try again in 15 seconds"
+
+
+def _waits(row: TagClaim, now: datetime) -> dict[str, float]:
+    """Return until when each subject lets others go first, in seconds since 1970."""
+    waits = {subject: end for subject, end in row.waits.items() if end > now.timestamp()}
+    end = row.until + YIELDING
+    if row.contested and end > now and row.subject != OWN_SUBJECT:
+        waits[row.subject] = end.timestamp()
+    return waits
+
+
+def _unfinished(session: Session, who: Proven, now: datetime) -> int:
+    if who.subject == OWN_SUBJECT:
+        return 0
+    query = select(func.count()).select_from(TagClaim)
+    found = session.scalar(query.where(TagClaim.until > now, TagClaim.subject == who.subject))
+    return found or 0
+
+
+def _locked(session: Session, repository: RepositoryName, tag: TagName) -> TagClaim | None:
+    query = select(TagClaim).where(_of(repository, tag)).with_for_update()
+    return session.scalar(query.execution_options(populate_existing=True))
 
 
 def let_go(repository: RepositoryName, tag: TagName, who: Proven) -> None:
     """Give up one's own claim: the push is refused."""
+    by = (TagClaim.subject == who.subject) & (TagClaim.token_id == who.token_id[:64])
     with writing() as session:
-        session.execute(delete(TagClaim).where(_of(repository, tag), _by(who)))
+        session.execute(delete(TagClaim).where(_of(repository, tag), by))
 
 
 def settle(session: Session, repository: str, tag: str) -> None:
@@ -59,7 +115,7 @@ def settle(session: Session, repository: str, tag: str) -> None:
     session.execute(
         update(TagClaim)
         .where(TagClaim.repository == repository, TagClaim.tag == tag, TagClaim.until > soon)
-        .values(until=soon)
+        .values(until=soon, contested=False, waits={})
         .execution_options(synchronize_session=False)
     )
 
@@ -75,7 +131,3 @@ def forget_ended(session: Session) -> None:
 
 def _of(repository: RepositoryName, tag: TagName) -> ColumnElement[bool]:
     return (TagClaim.repository == str(repository)) & (TagClaim.tag == str(tag))
-
-
-def _by(who: Proven) -> ColumnElement[bool]:
-    return (TagClaim.subject == who.subject) & (TagClaim.token_id == who.token_id[:64])

@@ -69,15 +69,14 @@ def check_tag(change: Change, tag: TagName) -> None:
     release()
     if not is_immutable(change.rules, change.image_name, str(tag)):
         return
-    claimed = action is Right.DELETE or claims.take(repository, tag, who)
+    busy = claims.acquire(repository, tag, who) if action is Right.PUSH else None
     try:
         _refuse(change.refusal(str(tag), exists=_exists(repository, tag)))
     except AppError:
-        if claimed and action is Right.PUSH:
+        if busy is None and action is Right.PUSH:
             claims.let_go(repository, tag, who)
         raise
-    if not claimed:
-        raise Denied(f"tag {tag} is being pushed by somebody else: try again in a minute")
+    _refuse(busy)
 
 
 def check_blob(change: Change) -> None:

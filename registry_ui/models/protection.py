@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from .base import Base, UTCDateTime, bytewise, utc_now
@@ -48,6 +48,11 @@ class TagClaim(Base):
     #: The ``jti`` of the bearer token.
     token_id: Mapped[str] = mapped_column(String(64))
     until: Mapped[datetime] = mapped_column(UTCDateTime, index=True)
+    #: Another user or deploy token was refused because of it.
+    contested: Mapped[bool] = mapped_column(default=False)
+    #: Subjects whose claims kept others waiting without a push, and until when (seconds since
+    #: 1970) they let others go first.
+    waits: Mapped[dict[str, float]] = mapped_column(JSON, default=dict)
 
 
 class ProtectionViolation(Base):

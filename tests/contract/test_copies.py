@@ -250,7 +250,8 @@ def test_a_new_immutable_tag_that_somebody_is_pushing_is_theirs(market):
     plan = market.plan("plain", "1.0")
     name = RepositoryName(market.target)
     with market.site.app.app_context():
-        assert claims.take(name, TagName("plain"), Proven("somebody", "their token", {}))
+        claimant = Proven("somebody", "their token", {})
+        assert claims.acquire(name, TagName("plain"), claimant) is None
     done = market.confirm(plan)
     assert market.outcomes(done)["plain"] == "kept"
     assert "pushing the tag" in market.details(done)
@@ -266,12 +267,12 @@ def test_while_a_new_immutable_tag_is_copied_the_gate_lets_nobody_else_push_it(m
 
     def push_too(repository, reference, *what):
         if str(reference) == "plain":
-            refused.append(not claims.take(repository, reference, somebody))
+            refused.append(claims.acquire(repository, reference, somebody))
         return put(repository, reference, *what)
 
     with market.site.patched("put_manifest", push_too):
         done = market.confirm(plan)
-    assert refused == [True]
+    assert refused == ["tag plain is being pushed by somebody else: try again in 15 seconds"]
     assert market.outcomes(done) == {"plain": "copied"}
     assert market.site.rows(TagClaim) == []
 
@@ -281,7 +282,7 @@ def test_with_the_claim_of_a_worker_that_died_the_next_one_goes_on(market):
     plan = market.plan("plain")
     mine = claims.ourselves(f"copy {plan.id}")
     with market.site.app.app_context():
-        assert claims.take(RepositoryName(market.target), TagName("plain"), mine)
+        assert claims.acquire(RepositoryName(market.target), TagName("plain"), mine) is None
     assert market.outcomes(market.confirm(plan)) == {"plain": "copied"}
     assert market.site.rows(TagClaim) == []
 

@@ -169,7 +169,8 @@ def test_an_immutable_tag_that_somebody_is_pushing_is_not_restored_under_their_h
     site.rule("acme/app", "v*")
     restore = f"{BIN}/{site.row(BinnedTag).id}/restore"
     with site.app.app_context():
-        assert claims.take(RepositoryName(IMAGE), TagName("v1"), Proven("somebody", "token", {}))
+        claimant = Proven("somebody", "token", {})
+        assert claims.acquire(RepositoryName(IMAGE), TagName("v1"), claimant) is None
     refused = site.owner.post(restore)
     assert refused.status_code == 409
     assert "being pushed" in refused.text

@@ -103,7 +103,7 @@ class Steps:
             if (why := self._refusal(str(name), exists=there is not None)) is not None:
                 raise Kept(why)
             claimed = there is None and self._is_immutable(str(name))
-        if claimed and not claims.take(self._target, name, self._claimant):
+        if claimed and claims.acquire(self._target, name, self._claimant) is not None:
             raise Kept(CLAIMED)
         # What was brought took some calls: whoever pushed meanwhile was told that it worked.
         free = self._copier.stands_for(self._target, name) == there
