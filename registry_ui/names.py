@@ -31,8 +31,8 @@ _TAG = re.compile(TAG)
 _DIGEST = re.compile(DIGEST)
 _BIN_TAG = re.compile(BIN_TAG)
 
-#: First segments that no namespace may take: routes of ours and of the registry
-#: beside which a path would be ambiguous, and what docker reads as a host.
+#: First segments that nothing can have: routes of ours and of the registry, beside which a
+#: path would be ambiguous.
 RESERVED_FIRST_SEGMENTS = frozenset(
     [
         "api",
@@ -40,8 +40,6 @@ RESERVED_FIRST_SEGMENTS = frozenset(
         "gate",
         "healthz",
         "jwt",
-        "library",
-        "localhost",
         "metrics",
         "readyz",
         "static",
@@ -49,6 +47,9 @@ RESERVED_FIRST_SEGMENTS = frozenset(
         "v2",
     ]
 )
+#: First segments that docker adds to a short name, or reads as a host. So does it read any
+#: with a dot. Mirrors have such repositories; for others they are confusing.
+RESTRICTED_FIRST_SEGMENTS = frozenset(["library", "localhost"])
 
 
 class NameInvalid(ValueError):
@@ -109,24 +110,27 @@ class RepositoryName:
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """The full path of a namespace or a project: a repository name whose first segment is free.
-
-    The first segment holds no dot: docker would read ``my.group/app`` as a host.
-    """
+    """The full path of a namespace or a project: a repository name whose first segment is free."""
 
     value: str
 
     def __post_init__(self) -> None:
         first = RepositoryName(self.value).parts[0]
-        if "." in first:
-            raise NameInvalid(
-                "The first part of a path can't hold a dot: docker would read a host."
-            )
         if first in RESERVED_FIRST_SEGMENTS:
             raise NameInvalid(f"“{first}” is reserved. Choose another first part.")
 
     def __str__(self) -> str:
         return self.value
+
+    @property
+    def is_restricted(self) -> bool:
+        """Whether only administrators may create it at the top.
+
+        Without the registry's host before it, docker reads ``quay.io/app`` as a reference of
+        another registry, and adds ``library`` to a short name.
+        """
+        first = self.value.partition("/")[0]
+        return "." in first or first in RESTRICTED_FIRST_SEGMENTS
 
     @property
     def parent(self) -> str | None:

@@ -22,10 +22,15 @@ _WORDS = re.compile(
 
 
 class AnotherRegistry(NameInvalid):
-    """A reference that begins with the host of some other registry."""
+    """A reference that begins with the host of some other registry.
 
-    def __init__(self, host: str, own: str) -> None:
+    ``reference`` is what it means if a namespace here has the name of that host, as in a
+    mirror; None if no namespace can have it.
+    """
+
+    def __init__(self, host: str, own: str, reference: Reference | None) -> None:
         super().__init__(f"That is a reference of {host}; this is {own}.")
+        self.reference = reference
 
 
 def pasted(text: str, own_host: str) -> Reference:
@@ -46,11 +51,19 @@ def pasted(text: str, own_host: str) -> Reference:
     word = _of_host(text, own_host) or _reference_word(text)
     host, slash, rest = _SCHEME.sub("", word).partition("/")
     if slash and host.lower() == own_host.lower():
-        word = rest
-    elif slash and ("." in host or ":" in host or host == "localhost"):
-        raise AnotherRegistry(host, own_host)
-    else:
-        word = host + slash + rest
+        return _parse(rest, text)
+    word = host + slash + rest
+    if slash and ("." in host or ":" in host or host == "localhost"):
+        try:
+            reference = _parse(word, text)
+        except NameInvalid:
+            reference = None
+        raise AnotherRegistry(host, own_host, reference)
+    return _parse(word, text)
+
+
+def _parse(word: str, text: str) -> Reference:
+    """Parse a reference without a host; the text around it may name the version of a chart."""
     reference = Reference.parse(word)
     version = _VERSION.search(text)
     if version and reference.tag is None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
+
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -11,7 +14,7 @@ from ..catalog.moving.names import require_free
 from ..errors import Clash, Invalid, NotFound
 from ..extensions import db, writing
 from ..models import AccessToken, Namespace, User, utc_now
-from ..names import NameInvalid, Path
+from ..names import RESERVED_FIRST_SEGMENTS, RESTRICTED_FIRST_SEGMENTS, NameInvalid, Path
 from . import docker_sessions, sessions
 from .authentication import Attempt, verify_account
 from .secrets import (
@@ -29,15 +32,46 @@ MAX_USERNAME = 100
 
 
 def checked_username(username: str) -> str:
-    """Return a user name that can be a path: it becomes the personal namespace."""
+    """Return a user name that can be a path: it becomes the personal namespace.
+
+    Raises:
+        Invalid: it can't be one. The message suggests the nearest name that can.
+    """
     try:
         path = Path(username)
     except NameInvalid as error:
-        raise Invalid("The user name can't be used.", {"username": str(error)}) from None
+        raise _unusable(str(error), username) from None
     if path.parent is not None or len(username) > MAX_USERNAME:
         message = f"A user name is one part of a path, of at most {MAX_USERNAME} characters."
-        raise Invalid("The user name can't be used.", {"username": message})
+        raise _unusable(message, username)
+    if username in RESTRICTED_FIRST_SEGMENTS:
+        raise _unusable(f"“{username}” is reserved. Choose another name.", username)
     return username
+
+
+def _unusable(message: str, username: str) -> Invalid:
+    suggestion = suggested_username(username)
+    if suggestion and suggestion != username:
+        message += f" “{suggestion}” can be used."
+    return Invalid("The user name can't be used.", {"username": message})
+
+
+def suggested_username(text: str) -> str:
+    """Return the nearest name that can be a path: ``Jane Doe@corp.example`` is ``jane-doe``.
+
+    "" for a text of which nothing is left.
+    """
+    plain = unicodedata.normalize("NFKD", text.partition("@")[0]).encode("ascii", "ignore")
+    parts = re.findall(r"[a-z0-9]+|[._-]+|[^a-z0-9._-]+", plain.decode().lower()[:MAX_USERNAME])
+    joined = "".join(part if part.isalnum() else _separator(part) for part in parts)
+    name = joined.strip("._-")
+    usable = name not in RESTRICTED_FIRST_SEGMENTS | RESERVED_FIRST_SEGMENTS
+    return name if usable else ""
+
+
+def _separator(text: str) -> str:
+    """Return a separator of the grammar for any characters between two words."""
+    return text if text in {".", "_", "__"} or set(text) == {"-"} else "-"
 
 
 def checked_password(password: str, field: str = "password") -> str:

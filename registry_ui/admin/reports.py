@@ -27,7 +27,7 @@ from ..models import (
     User,
     utc_now,
 )
-from ..names import RepositoryName
+from ..names import RESERVED_FIRST_SEGMENTS, RepositoryName
 from ..pages import PER_PAGE, Page
 
 STALE = timedelta(days=2)
@@ -114,8 +114,8 @@ class UnassignedRow:
     """A repository that no project owns, and where a project would adopt it.
 
     ``parent`` is the deepest namespace above it, "" for none; ``name`` what follows
-    there, "" where no project can own the repository: its name has one part, or is a
-    namespace's own.
+    there, "" if no project can own the repository: its name is a namespace's own, or reserved.
+    ``needs_namespace`` tells that ``name`` becomes a namespace, in which the project lies.
     """
 
     path: str
@@ -125,6 +125,7 @@ class UnassignedRow:
     tag_count: int | None
     parent: str
     name: str
+    needs_namespace: bool
 
 
 def unassigned(number: int) -> tuple[list[UnassignedRow], Page]:
@@ -142,8 +143,7 @@ def unassigned(number: int) -> tuple[list[UnassignedRow], Page]:
 def _unassigned_row(row: UnassignedRepository, namespaces: list[str]) -> UnassignedRow:
     parent = namespaces[-1] if namespaces else ""
     rest = row.path[len(parent) :].strip("/").split("/")
-    # A project lies in a namespace: at the top, the first part becomes one.
-    possible = parent != row.path and (parent or len(rest) > 1)
+    possible = parent != row.path and rest[0] not in (() if parent else RESERVED_FIRST_SEGMENTS)
     return UnassignedRow(
         path=row.path,
         first_seen_at=row.first_seen_at,
@@ -152,6 +152,7 @@ def _unassigned_row(row: UnassignedRepository, namespaces: list[str]) -> Unassig
         tag_count=row.tag_count,
         parent=parent,
         name=rest[0] if possible else "",
+        needs_namespace=not parent and len(rest) > 1,
     )
 
 

@@ -15,7 +15,7 @@ from ..events.service import refusals
 from ..extensions import db
 from ..jobs import enqueue
 from ..pages import page_number
-from ..security import actor, administrators_only, principal
+from ..security import actor, administrators_only, principal, registry_host
 from ..site import health, queue_health
 from ..token_auth import recorded
 from ..token_auth.decisions_page import asked_filters, decisions_page, write_down
@@ -134,7 +134,11 @@ def users() -> Response | tuple[str, int]:
         except Invalid as error:
             errors, status = error.errors, error.status
         else:
-            flash(f"The user “{user.username}” was created.", "success")
+            flash(
+                f"The user “{user.username}” was created. Their images are called"
+                f" {registry_host()}/{user.username}/….",
+                "success",
+            )
             return redirect(url_for("admin.users"))
     q = request.args.get("q", "").strip()[:100]
     rows, page = reports.users(q, page_number())

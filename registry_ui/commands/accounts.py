@@ -28,7 +28,7 @@ def user_create(name: str, *, admin: bool, password_stdin: bool) -> None:
     given = sys.stdin.readline().rstrip("\r\n") if password_stdin else None
     password = passwords.new_password() if given is None else given
     accounts.create_user(CONSOLE, name, password, is_admin=admin)
-    click.echo(f"Created {name}.", err=True)
+    click.echo(f"Created {name}, with the namespace {name}.", err=True)
     if given is None:
         click.echo(password)
 

@@ -135,7 +135,7 @@ def new_namespace() -> Answer:
 @blueprint.route("/-/new/project", methods=["GET", "POST"])
 @login_required
 def new_project() -> Answer:
-    """Create a project in a namespace."""
+    """Create a project in a namespace; at the top by administrators."""
     return _new("project")
 
 
@@ -156,6 +156,7 @@ def _new(kind: str) -> Answer:
     page = render_template(
         f"new_{kind}.html",
         parent=parent,
+        at_top="parent" in request.values and not parent,
         parents=listing.creatable_parents(db.session(), principal()),
         values={
             "name": request.values.get("name", ""),
@@ -179,6 +180,11 @@ def _create(kind: str, parent: str, name: str) -> str:
             message = f"There is no namespace “{parent[:255]}”. Create it first."
             raise Invalid(f"The {kind} was not created.", {"parent": message}) from None
     elif not principal().is_admin:
+        if kind == "project":
+            raise Invalid(
+                "A project lies in a namespace.",
+                {"parent": "Choose the namespace that holds it, or create one first."},
+            )
         service.require_unclaimed(path)
     description = request.form.get("description", "")
     owner = db.session.get(User, principal().user_id)

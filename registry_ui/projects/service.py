@@ -101,17 +101,16 @@ def create_project(
     description: str = "",
     owner: User | None = None,
 ) -> Project:
-    """Create a project in an existing namespace. Errors are those of create_namespace."""
+    """Create a project, in an existing namespace or at the top.
+
+    At the top it owns the repositories of an adopted registry whose names have one part.
+    Errors are those of create_namespace.
+    """
     project = Project(
         path=str(checked_path(path)),
         visibility=checked_visibility(visibility),
         description=checked_description(description),
     )
-    if Path(project.path).parent is None:
-        raise Invalid(
-            "A project lies in a namespace.",
-            {"parent": "Choose the namespace that holds it, or create one first."},
-        )
     _create(actor, project, owner)
     return project
 
@@ -123,8 +122,13 @@ def require_unclaimed(path: str) -> None:
     existing registry uses is for administrators.
 
     Raises:
-        Denied: something unassigned lies there, or the registry was never read as a whole.
+        Denied: something unassigned lies there, the registry was never read as a whole, or
+            docker reads the name as a host.
     """
+    if Path(path).is_restricted:
+        raise Denied(
+            f"Only administrators create “{path}”: docker could take it for another registry."
+        )
     session = db.session
     unassigned = select(UnassignedRepository.path).where(
         at_or_below(UnassignedRepository.path, path)

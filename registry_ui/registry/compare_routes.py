@@ -18,7 +18,7 @@ from ..extensions import db
 from ..models import ContainerImage
 from ..names import Digest, NameInvalid, Reference, RepositoryName, TagName
 from ..pages import Page, page_number, search_text
-from ..pasted import pasted
+from ..pasted import AnotherRegistry, pasted
 from ..security import load_image, registry_host
 
 blueprint = Blueprint("compare", __name__)
@@ -36,6 +36,8 @@ class _Asked:
     references: dict[str, Reference] = field(default_factory=dict)
     images: dict[str, ContainerImage] = field(default_factory=dict)
     sides: dict[str, Side] = field(default_factory=dict)
+    #: What to say if nothing is found, of a side that looks like another registry's.
+    hosts: dict[str, str] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
     status: int = 200
 
@@ -82,6 +84,11 @@ def _read_references(asked: _Asked) -> None:
 def _read(asked: _Asked, side: str, text: str, image: RepositoryName | None) -> None:
     try:
         reference = _of_image(image, text) if image else pasted(text, registry_host())
+    except AnotherRegistry as error:
+        if error.reference is None:
+            asked.refuse(side, str(error), 422)
+            return
+        reference, asked.hosts[side] = error.reference, str(error)
     except NameInvalid as error:
         asked.refuse(side, str(error), 422)
         return
@@ -105,7 +112,7 @@ def _load(asked: _Asked, side: str, *, live: bool) -> None:
         if live:
             asked.sides[side] = locate(asked.images[side], reference)
     except NotFound:
-        asked.refuse(side, MISSING, NotFound.status)
+        asked.refuse(side, asked.hosts.get(side, MISSING), NotFound.status)
     except Denied as error:
         asked.refuse(side, error.message, error.status)
 

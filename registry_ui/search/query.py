@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..errors import Invalid
 from ..names import NameInvalid, Reference
@@ -29,7 +29,7 @@ class Query:
     tags, of images that have ``image_words`` in their path. ``digest`` is the beginning of
     one, with its algorithm. ``reference`` is set where the text is one that names a project,
     an image, a tag or a digest and nothing else; ``another`` says that it is of another
-    registry.
+    registry, unless a namespace here has the name of that registry's host.
     """
 
     text: str
@@ -67,7 +67,7 @@ def parse(text: str, host: str) -> Query:
     try:
         reference = pasted(text, host)
     except AnotherRegistry as error:
-        return Query(text, another=str(error))
+        return _of_another(text, error)
     except NameInvalid:
         printed = _PRINTED.search(text.lower())
         return Query(text, digest=printed[0]) if printed else _free(text)
@@ -76,6 +76,13 @@ def parse(text: str, host: str) -> Query:
     if not whole:
         return _free(text) if " " in text else Query(text, words=(name,), tag=name)
     return _of_reference(text, reference)
+
+
+def _of_another(text: str, error: AnotherRegistry) -> Query:
+    """Read a reference of another registry: a mirror has namespaces with the names of hosts."""
+    if error.reference is None:
+        return Query(text, another=str(error))
+    return replace(_of_reference(text, error.reference), another=str(error), digest="")
 
 
 def _of_reference(text: str, reference: Reference) -> Query:

@@ -57,6 +57,37 @@ def test_a_reference_of_another_registry_is_named_as_such(text):
         pasted(text, HOST)
 
 
+@pytest.mark.parametrize(
+    ("text", "reference"),
+    [
+        ("docker.io/library/nginx:1", "docker.io/library/nginx:1"),
+        ("docker pull quay.io/org/app", "quay.io/org/app"),
+        ("https://a.b/c", "a.b/c"),
+        ("helm pull oci://ghcr.io/org/chart --version 1.2+3", "ghcr.io/org/chart:1.2_3"),
+        ("localhost:5001/a/b", None),
+        ("Quay.io/a/b", None),
+    ],
+)
+def test_it_may_be_one_of_ours_if_a_namespace_can_have_the_name_of_the_host(text, reference):
+    with pytest.raises(AnotherRegistry) as caught:
+        pasted(text, HOST)
+    found = caught.value.reference
+    assert (str(found) if found else None) == reference
+
+
+@pytest.mark.parametrize(
+    ("text", "reference"),
+    [
+        (f"{HOST}/quay.io/org/app:1", "quay.io/org/app:1"),
+        (f"docker pull {HOST}/library/nginx", "library/nginx"),
+        (f"docker pull {HOST}/nginx:1.25", "nginx:1.25"),
+        ("library/nginx:1", "library/nginx:1"),
+    ],
+)
+def test_after_our_own_host_a_dot_is_a_part_of_the_path(text, reference):
+    assert str(pasted(text, HOST)) == reference
+
+
 NONE = ["", " ", "--", "A/B", "a//b", "group/app:", "group/app@sha256:12", "a/b\0:1", "ä/ö"]
 NONE += ["docker pull A/B", "helm pull oci://a/b --version \N{SNOWMAN}", "a" * (MAX_PASTED + 1)]
 

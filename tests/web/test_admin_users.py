@@ -44,7 +44,9 @@ def test_an_administrator_is_made_by_the_checkbox_alone(site, admin, value, is_a
         ("Carol", PASSWORD, 422),
         ("a/b", PASSWORD, 422),
         ("a b", PASSWORD, 422),
-        ("carol.x", PASSWORD, 422),
+        ("carol..x", PASSWORD, 422),
+        ("library", PASSWORD, 422),
+        ("localhost", PASSWORD, 422),
         ("-/registry_ui", PASSWORD, 422),
         ("api", PASSWORD, 422),
         ("x" * 101, PASSWORD, 422),
@@ -193,3 +195,42 @@ def test_the_overview_tells_what_does_not_work(admin):
     text = admin.get("/-/admin").text
     assert "no connection" in text
     assert "has never run" in text
+
+
+def test_a_user_name_may_hold_dots_and_the_page_says_what_images_are_called(site, admin):
+    answer = admin.post(USERS, {"username": "jane.doe", "password": PASSWORD})
+    assert answer.status_code == 302
+    host = site.app.config["SETTINGS"].registry_host
+    assert f"Their images are called {host}/jane.doe/" in admin.get(USERS).text
+    assert site.row(Namespace, path="jane.doe").is_personal
+    assert site.granted("repository:jane.doe/app:pull,push", auth=("jane.doe", PASSWORD)) == {}
+    site.project("jane.doe/app")
+    scope = "repository:jane.doe/app:pull,push"
+    assert site.granted(scope, auth=("jane.doe", PASSWORD)) == {"jane.doe/app": "pull,push"}
+
+
+@pytest.mark.parametrize(
+    ("given", "suggestion"),
+    [
+        ("Jane.Doe", "jane.doe"),
+        ("jane.doe@corp.example", "jane.doe"),
+        ("Jane Doe", "jane-doe"),
+        ("CORP\\jdoe", "corp-jdoe"),
+        ("jörg", "jorg"),
+        ("_svc-build__", "svc-build"),
+        ("a..b", "a-b"),
+        ("team/jane", "team-jane"),
+    ],
+)
+def test_a_user_name_that_cant_be_used_comes_with_one_that_can(site, admin, given, suggestion):
+    answer = admin.post(USERS, {"username": given, "password": PASSWORD})
+    assert answer.status_code == 422
+    assert f"“{suggestion}” can be used." in answer.text
+    assert admin.post(USERS, {"username": suggestion, "password": PASSWORD}).status_code == 302
+
+
+@pytest.mark.parametrize("given", ["", "@", "…", "api", "library", "\N{SNOWMAN}"])
+def test_nothing_is_suggested_if_nothing_is_left_of_a_name(site, admin, given):
+    answer = admin.post(USERS, {"username": given, "password": PASSWORD})
+    assert answer.status_code == 422
+    assert "can be used." not in answer.text

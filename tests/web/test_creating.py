@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from registry_ui.extensions import db
 from registry_ui.models import Membership, Namespace, Place, Project
-from registry_ui.names import RESERVED_FIRST_SEGMENTS
+from registry_ui.names import RESERVED_FIRST_SEGMENTS, RESTRICTED_FIRST_SEGMENTS
 
 KINDS = ("namespace", "project")
 
@@ -114,9 +114,41 @@ def test_a_reserved_name_can_not_be_had_at_the_top_but_below(acme, name):
     assert create(acme, "namespace", name, "acme").status_code == 302
 
 
-def test_at_the_top_a_name_holds_no_dot(acme):
-    assert create(acme, "namespace", "my.group").status_code == 422
-    assert create(acme, "namespace", "my.group", "acme").status_code == 302
+RESTRICTED = ["my.group", "quay.io", "docker.io", "127.0.0.1", *sorted(RESTRICTED_FIRST_SEGMENTS)]
+
+
+@pytest.mark.parametrize("name", RESTRICTED)
+def test_what_docker_reads_as_a_host_is_for_administrators_and_below_for_everyone(acme, name):
+    answer = create(acme, "namespace", name)
+    assert answer.status_code == 422
+    assert f"Only administrators create “{name}”" in answer.text
+    assert name not in paths(acme)
+    assert create(acme, "namespace", name, "acme").status_code == 302
+    acme.user("root", admin=True)
+    assert create(acme, "namespace", name, who="root").status_code == 302
+    acme.member(name, "alice", "maintainer")
+    assert create(acme, "project", "nginx", name).status_code == 302
+    assert f"{name}/nginx" in paths(acme)
+
+
+def test_a_restricted_name_that_is_taken_reads_like_one_that_is_free(acme):
+    acme.user("root", admin=True)
+    before = create(acme, "namespace", "quay.io").text
+    create(acme, "namespace", "quay.io", who="root")
+    after = create(acme, "namespace", "quay.io").text
+    assert after.partition("csrf_token")[0] == before.partition("csrf_token")[0]
+    assert "Only administrators create" in before
+    assert "Only administrators create" in after
+
+
+def test_an_administrator_creates_a_project_at_the_top(acme):
+    acme.user("root", admin=True)
+    page = acme.browser("root").get("/-/new/project?parent=&name=nginx").text
+    assert '<option value="" selected>None: at the top</option>' in page
+    assert "None: at the top" not in acme.browser("alice").get("/-/new/project").text
+    assert create(acme, "project", "nginx", who="root").status_code == 302
+    assert acme.row(Project, path="nginx").parent_id is None
+    assert create(acme, "namespace", "inside", "nginx", who="root").status_code == 409
 
 
 def test_a_project_lies_in_a_namespace(acme):

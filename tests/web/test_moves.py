@@ -75,7 +75,7 @@ REFUSED = [
     ("acme/app", "acme/soon", "“acme/soon” is taken."),
     ("acme", "acme/inner", "lies in what is to be moved"),
     ("acme", "v2", "reserved"),
-    ("acme", "a.b", "dot"),
+    ("acme", "a..b", "lower-case letters"),
     ("acme", "elsewhere", "“elsewhere” is taken."),
     ("acme", "boss", "“boss” is taken."),
     ("acme", "x" * 250, "would be longer than 255 characters"),

@@ -29,7 +29,11 @@ def leave(site, *paths):
         ("acme/other/deep/er", "/-/new/project?parent=acme&name=other"),
         ("legacy/app", "/-/new/namespace?name=legacy"),
         ("alice/tool", "/-/new/project?parent=alice&name=tool"),
-        ("nginx", None),
+        ("nginx", "/-/new/project?parent=&name=nginx"),
+        ("library/nginx", "/-/new/namespace?name=library"),
+        ("quay.io/org/app", "/-/new/namespace?name=quay.io"),
+        ("api", None),
+        ("v2/app", None),
         ("acme", None),
     ],
 )
