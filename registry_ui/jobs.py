@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from .accounts import docker_sessions
 from .accounts.sessions import SESSION_LIFETIME
 from .catalog import bin as bin_of_tags
-from .catalog import claims, collecting, facts, reading, reconcile, removals, retention
+from .catalog import claims, collecting, facts, reading, reconcile, removals, retention, stale_facts
 from .catalog import work as long_work
 from .catalog.connection import registry
 from .catalog.copying import copies
@@ -276,6 +276,7 @@ def resume() -> None:
     for collection_id in collecting.waiting():
         run_collection(collection_id)
     reconcile_wanted()
+    stale_facts.refresh()
 
 
 def _one_at_a_time(kind: str, work: Callable[..., Any], *args: Any) -> None:

@@ -22,7 +22,8 @@ from sqlalchemy.orm import undefer
 from ..distribution.chart import read_chart
 from ..distribution.client import FetchedManifest
 from ..distribution.errors import RegistryError, RegistryNotFound, RegistryUnavailable
-from ..distribution.manifest import ImageConfig, ManifestFacts, read_config, read_manifest
+from ..distribution.image_config import ImageConfig, read_config
+from ..distribution.manifest import ManifestFacts, read_manifest
 from ..extensions import db, release, writing
 from ..models import ContainerImage, HeldManifest, Manifest, utc_now
 from ..names import Digest, RepositoryName, TagName
@@ -34,9 +35,13 @@ from .contents import note_contents
 PAGE_DEADLINE = 2.0
 #: Children of children are no image that a client would run.
 MAX_DEPTH = 2
+#: Increase it when manifests or configurations are read in another way: what is stored with a
+#: lower version is read again from the stored body.
+FACTS_VERSION = 1
+#: Maximum number of manifests that are fetched between two signs of life.
+FETCHED_TOGETHER = 32
 
-
-#: Facts of a manifest never change.
+#: Parsed once for each row that is loaded.
 _facts: WeakKeyDictionary[Manifest, ManifestFacts] = WeakKeyDictionary()
 
 
@@ -55,6 +60,17 @@ class Gathered:
 
     digests: dict[str, str] = field(default_factory=dict)
     problems: dict[str, RegistryError] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """The digests that a repository has as manifests, and those that could not be read.
+
+    The registry does not have any others.
+    """
+
+    manifests: set[str]
+    unread: set[str]
 
 
 def known(digests: Iterable[str]) -> dict[str, Manifest]:
@@ -183,16 +199,31 @@ def gather(
     return found
 
 
-def fetch(repository: RepositoryName, digests: Iterable[str], deadline: float) -> set[str]:
-    """Fetch and keep manifests by digest, without their configs.
+def fetch(
+    repository: RepositoryName,
+    digests: Iterable[str],
+    deadline: float,
+    hold: Callable[[], None] = lambda: None,
+) -> Fetched:
+    """Fetch manifests by digest, without their configs, and keep them.
 
-    Returns those that could not be read; what the registry does not have is none of them.
+    Args:
+        hold: called before every few calls to the registry; what it raises ends the fetch.
     """
-    problems: dict[str, RegistryError] = {}
-    calls = {digest: _call(repository, digest, config=False) for digest in digests}
-    answers = ask(calls, time.monotonic() + deadline, problems)
-    _store(answers.values(), repository)
-    return {d for d, problem in problems.items() if not isinstance(problem, RegistryNotFound)}
+    end = time.monotonic() + deadline
+    found = Fetched(set(), set())
+    every = sorted(digests)
+    for start in range(0, len(every), FETCHED_TOGETHER):
+        hold()
+        some = every[start : start + FETCHED_TOGETHER]
+        problems: dict[str, RegistryError] = {}
+        calls = {digest: _call(repository, digest, config=False) for digest in some}
+        answers = ask(calls, end, problems)
+        _store(answers.values(), repository)
+        found.manifests.update(answers)
+        absent = {d for d, problem in problems.items() if isinstance(problem, RegistryNotFound)}
+        found.unread.update(problems.keys() - absent)
+    return found
 
 
 def _complete(repository: RepositoryName, rows: dict[str, Manifest], end: float) -> None:
@@ -287,7 +318,7 @@ def _store(fetched: Iterable[Read], holder: RepositoryName | None = None) -> Non
     every = {read.manifest.digest: read for read in fetched}
     if not every:
         return
-    rows = [_row(read) for read in every.values()]
+    rows = [columns_of(read) for read in every.values()]
     with writing() as session:
         insert_all_new(session, Manifest, rows)
         note_contents(session, {digest: read.facts for digest, read in every.items()})
@@ -300,7 +331,8 @@ def _store(fetched: Iterable[Read], holder: RepositoryName | None = None) -> Non
             insert_all_new(session, HeldManifest, held_rows)
 
 
-def _row(read: Read) -> dict[str, Any]:
+def columns_of(read: Read) -> dict[str, Any]:
+    """Return the columns of a manifest that was read."""
     manifest, facts = read.manifest, read.facts
     row: dict[str, Any] = {
         "digest": manifest.digest,
@@ -310,6 +342,7 @@ def _row(read: Read) -> dict[str, Any]:
         "body": manifest.body,
         "fetched_at": utc_now(),
         "facts": facts.to_json(),
+        "facts_version": FACTS_VERSION,
         "built_at": facts.created_at,
     }
     return row | _of_config(read.config, facts.kind, facts.created_at)

@@ -3,33 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from ..distribution.client import FetchedManifest
 from ..distribution.errors import (
     DeletionByTagUnsupported,
     RegistryError,
     RegistryUnavailable,
 )
-from ..distribution.manifest import PLACEHOLDER_ANNOTATION, every_child, every_digest
-from ..distribution.media_types import INDEX_TYPES
+from ..distribution.manifest import PLACEHOLDER_ANNOTATION
 from ..extensions import db, release, writing
 from ..models import ContainerImage, Place, Project, Removal, utc_now
 from ..names import Digest, RepositoryName, TagName, is_binned
 from .binning import forget, put_into_bin, take_back
 from .connection import registry
 from .lease import Lease
-from .reconcile import reconcile
+from .parts import parts_of
+from .reach import closure
+from .reconcile import digests_of, reconcile
 from .removal_calls import made
-from .unneeded import delete_unneeded
+from .unneeded import BATCH, LOOK_DEADLINE, delete_unneeded
 from .work import StepFailed
 
-#: More parts of one index than this are no image, but a trap; those that are not there count too.
-MAX_PARTS = 2000
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 #: So often a placeholder is tried for one tag.
 ATTEMPTS = 3
@@ -158,20 +156,18 @@ def _image_step(lease: Lease[Removal], number: int, step: dict[str, Any]) -> tup
     repository = RepositoryName(step["repository"])
     release()
     planned: dict[str, str] = step["tags"]
-    doomed: dict[str, None] = {}
-    safe: set[str] = set()
+    tops: dict[str, None] = {}
     kept = []
-    for tag in made(lambda: registry().tags(repository)) or []:
+    names = made(lambda: registry().tags(repository)) or []
+    for start in range(0, len(names), BATCH):
         lease.hold()
-        now = made(lambda tag=tag: registry().manifest(repository, TagName(tag)))
-        if now is None:
-            continue
-        if planned.get(tag) == now.digest:
-            doomed |= dict.fromkeys(_with_parts(lease, repository, now, every_child))
-        else:
-            safe |= set(_with_parts(lease, repository, now, every_digest))
-            kept += [] if is_binned(tag) else [tag]
-    deleted, _ = delete_unneeded(lease, repository, [d for d in doomed if d not in safe], planned)
+        some = names[start : start + BATCH]
+        for tag, digest in (made(lambda some=some: digests_of(repository, some)) or {}).items():
+            if planned.get(tag) == digest:
+                tops[digest] = None
+            elif not is_binned(tag):
+                kept.append(tag)
+    deleted, _ = delete_unneeded(lease, repository, _with_parts(lease, repository, tops), planned)
     for tag in made(lambda: registry().tags(repository)) or []:
         lease.hold()
         if tag in planned and _dangles(repository, TagName(tag)):
@@ -193,37 +189,17 @@ def _manifests_step(lease: Lease[Removal], _number: int, step: dict[str, Any]) -
 
 
 def _with_parts(
-    lease: Lease[Removal],
-    repository: RepositoryName,
-    top: FetchedManifest,
-    named: Callable[[bytes], list[str]],
+    lease: Lease[Removal], repository: RepositoryName, tops: Iterable[str]
 ) -> list[str]:
-    """Return a manifest's digest and, of an index, those of all below it, at any depth.
-
-    Args:
-        named: tells which digests an index names.
-
-    Raises:
-        StepFailed: there are too many to be sure.
-    """
-    found = {top.digest: None}
-    asked = {top.digest}
-    indexes = [top]
-    while indexes:
-        index = indexes.pop()
-        if index.media_type not in INDEX_TYPES:
-            continue
-        for digest in named(index.body):
-            if digest in asked:
-                continue
-            if len(asked) >= MAX_PARTS:
-                raise StepFailed(f"{top.digest[:19]}… has more than {MAX_PARTS} parts")
-            asked.add(digest)
-            lease.hold()
-            part = made(lambda d=digest: registry().manifest(repository, Digest(d)))
-            if part is not None:
-                found[digest] = None
-                indexes.append(part)
+    """Return these manifests and all manifests below them, at any depth, tops first."""
+    every = list(tops)
+    found: dict[str, None] = {}
+    for start in range(0, len(every), BATCH):
+        lease.hold()
+        some = every[start : start + BATCH]
+        parts = parts_of(repository, some, LOOK_DEADLINE, lease.hold)
+        found |= dict.fromkeys(closure(some, parts.children))
+    release()
     return list(found)
 
 

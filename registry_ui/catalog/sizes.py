@@ -19,7 +19,7 @@ Held = tuple[int, str]
 
 
 def sizes_of(session: Session, wanted: Select[Any]) -> dict[Held, int]:
-    """Return what a pull brings, in bytes; an index counts with all its platforms.
+    """Return what a pull brings, in bytes; of an index, what its largest platform brings.
 
     What is not known is left out. A platform counts only where it was read from that very
     image: an index may name any digest.
@@ -38,7 +38,7 @@ def sizes_of(session: Session, wanted: Select[Any]) -> dict[Held, int]:
             found[owner, name] = size
         else:
             platforms[owner, name] = _platforms(index)
-    return found | _sums(session, platforms)
+    return found | _largest(session, platforms)
 
 
 def newest_sizes(session: Session, images: ColumnElement[bool]) -> dict[int, int]:
@@ -73,8 +73,8 @@ def _platforms(index: Any) -> list[str]:
     return [child.digest for child in children if not child.is_attestation]
 
 
-def _sums(session: Session, platforms: dict[Held, list[str]]) -> dict[Held, int]:
-    """Return the sizes of indexes by those of their platforms."""
+def _largest(session: Session, platforms: dict[Held, list[str]]) -> dict[Held, int]:
+    """Return the sizes of the largest platforms of indexes."""
     digests = sorted({digest for children in platforms.values() for digest in children})
     sizes: dict[Held, int] = {}
     for start in range(0, len(digests), BATCH):
@@ -90,5 +90,5 @@ def _sums(session: Session, platforms: dict[Held, list[str]]) -> dict[Held, int]
     for (image_id, index), children in platforms.items():
         known = [sizes[image_id, child] for child in children if (image_id, child) in sizes]
         if known:
-            found[image_id, index] = sum(known)
+            found[image_id, index] = max(known)
     return found

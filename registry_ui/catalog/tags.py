@@ -18,6 +18,8 @@ from .live_tags import DAMAGES
 
 _FOLDED = re.compile(DIGEST_TAG)
 _ALGORITHMS = ("sha256-", "sha512-")
+#: The label of a child of an index that names no platform.
+NO_PLATFORM = "no platform named"
 _SBOM = re.compile(r"spdx|cyclonedx", re.IGNORECASE)
 
 
@@ -106,6 +108,8 @@ def pull_command(kind: str, repository: str, tag: str) -> str:
         return f"helm pull oci://{repository} --version {tag.replace('_', '+')}"
     if is_for_oras(kind):
         return f"oras pull {repository}:{tag}"
+    if kind == "build cache":
+        return f"docker buildx build --cache-from type=registry,ref={repository}:{tag} ."
     return f"docker pull {repository}:{tag}"
 
 
@@ -123,11 +127,12 @@ def describe(row: TagRow, manifest: Manifest | None, children: dict[str, Manifes
         return
     for child in facts_of(manifest).platforms:
         known_child = children.get(child.digest)
-        row.platforms.append((child.platform, known_child.size if known_child else None))
+        size = known_child.size if known_child else None
+        row.platforms.append((child.platform or NO_PLATFORM, size))
         if known_child and known_child.built_at and row.built_at is None:
             row.built_at = known_child.built_at
-    sizes = [size for _, size in row.platforms if size is not None]
-    row.size = sum(sizes) if sizes else None
+    # One pull brings one platform.
+    row.size = max((size for _, size in row.platforms if size is not None), default=None)
 
 
 def mark(

@@ -14,7 +14,7 @@ from ..models import Manifest, RegistryEvent, Removal, utc_now
 from ..names import Digest, RepositoryName
 from ..token_auth.signer import OWN_SUBJECT
 from .connection import registry
-from .facts import fetch, known
+from .facts import fetch, held, known
 from .lease import Cancelled, Lease, Stopped
 from .live_tags import digests_of
 from .parts import parts_of
@@ -39,6 +39,9 @@ def delete_unneeded(
 ) -> tuple[int, int]:
     """Delete those manifests that no tag needs; return how many went and how many stayed.
 
+    Only what this repository has as a manifest is deleted: asked to delete a blob as a
+    manifest, 2.8 answers 202 and unlinks the blob.
+
     A look is not the deed: whoever pushes an index in between is told that it worked, and its
     parts go all the same. So there is a last look, and what is needed by then is put back.
 
@@ -49,7 +52,7 @@ def delete_unneeded(
         StepFailed: the registry can't be asked, or what tags need could not be read.
         LeaseLost, Cancelled, Stopped: as Lease.hold().
     """
-    _keep_bodies(lease, repository, digests)
+    digests = _manifests_of(lease, repository, digests)
     tried: set[str] = set()
     gone: set[str] = set()
     try:
@@ -153,13 +156,21 @@ def _put_back_needed(
     return safe
 
 
-def _keep_bodies(lease: Lease[Removal], repository: RepositoryName, digests: list[str]) -> None:
-    """Have in the store what may have to be put back, also by the next worker."""
+def _manifests_of(
+    lease: Lease[Removal], repository: RepositoryName, digests: list[str]
+) -> list[str]:
+    """Return the digests that the repository has as manifests, and no others.
+
+    Their bodies are in the store then: they may have to be put back, also by the next worker.
+    """
+    found: set[str] = set()
     for start in range(0, len(digests), BATCH):
         lease.hold()
         some = digests[start : start + BATCH]
-        fetch(repository, set(some) - known(some).keys(), LOOK_DEADLINE)
+        stored = held(str(repository), some) & known(some).keys()
+        found |= stored | fetch(repository, set(some) - stored, LOOK_DEADLINE, lease.hold).manifests
     release()
+    return [digest for digest in digests if digest in found]
 
 
 def _put_back(repository: RepositoryName, digest: str) -> None:
@@ -190,7 +201,7 @@ def _look(lease: Lease[Removal], repository: RepositoryName, planned: dict[str, 
     for start in range(0, len(every), BATCH):
         lease.hold()
         some = every[start : start + BATCH]
-        parts = parts_of(repository, some, LOOK_DEADLINE)
+        parts = parts_of(repository, some, LOOK_DEADLINE, lease.hold)
         needed = closure(some, parts.named)
         if parts.unknown.intersection(needed):
             raise StepFailed("what other tags need could not be read, so no manifest was deleted")

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from .errors import RegistryNonsense
-from .manifest import MAX_PARTS
+from .strict_json import MAX_PARTS
 from .untrusted import TOO_MANY, TooManyParts, count_parts, member, plain_text
 from .wire import parse_json
 

@@ -26,6 +26,10 @@ class RegistryNonsense(RegistryError):
     """It answered something that the protocol does not allow."""
 
 
+class ContentTooLarge(RegistryNonsense):
+    """The content is larger than the limit on what is read of it."""
+
+
 class RegistryNotFound(RegistryError):
     """There is no such repository, manifest or blob."""
 

@@ -26,6 +26,13 @@ OLD_TYPES = frozenset(
     }
 )
 
+#: Everything that the registry stores as a manifest. An entry of an index with any other type
+#: is a blob: 2.8 takes it, and deletes the blob if asked to delete it as a manifest.
+MANIFEST_TYPES = INDEX_TYPES | IMAGE_TYPES | OLD_TYPES
+
+#: The config of BuildKit's registry cache, in an index (the older form) or in a manifest.
+BUILD_CACHE = "application/vnd.buildkit.cacheconfig.v0"
+
 #: Layers that clients may fetch from elsewhere: the registry need not have them.
 _ELSEWHERE = (".foreign.", ".nondistributable.")
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ..names import Digest, NameInvalid, RepositoryName, TagName
-from .media_types import IMAGE_TYPES, INDEX_TYPES, OLD_TYPES
+from .media_types import MANIFEST_TYPES
 
 #: A registry sends one event at a time (PROTOCOLS 3.1); the envelope allows more.
 MAX_EVENTS = 1000
@@ -23,7 +23,6 @@ MAX_REJECTED = 8 * 1024
 MIN_YEAR, MAX_YEAR = 1, 9999
 OVERSIZED = "the body is larger than allowed"
 ACTIONS = frozenset({"push", "pull", "mount", "delete"})
-MANIFEST_TYPES = INDEX_TYPES | IMAGE_TYPES | OLD_TYPES
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..names import Digest, NameInvalid
 from .errors import RegistryNonsense
-from .manifest import MAX_PARTS
+from .manifest import is_manifest_entry, read_digest
 from .media_types import INDEX_TYPES, OLD_TYPES, lies_elsewhere
+from .strict_json import MAX_PARTS, is_ambiguous_manifest, parse_document
 from .untrusted import count_parts
 from .wire import json_object
+
+_ANY_DIGEST = re.compile(r"sha256:[0-9a-f]{64}(?![0-9a-f])|sha512:[0-9a-f]{128}(?![0-9a-f])")
 
 
 @dataclass(frozen=True, slots=True)
 class References:
     """The parts of a manifest, however many there are.
 
-    ``children`` are the manifests of an index, ``blobs`` the config and the layers of
-    anything else; ``elsewhere`` are those of them that the registry need not have.
+    ``children`` are the manifests of an index, ``blobs`` its other entries, or the config and
+    the layers of anything else; ``elsewhere`` are the blobs that the registry need not have.
     """
 
     children: tuple[str, ...] = ()
@@ -38,20 +41,64 @@ def references_of(media_type: str, body: bytes) -> References:
         raise RegistryNonsense("it is of schema 1, which registries do not take any more")
     count_parts(body, MAX_PARTS)
     document = json_object(body)
+    children: tuple[str, ...] = ()
     if media_type in INDEX_TYPES:
-        return References(children=tuple(_every(_list(document.get("manifests")))))
-    parts = _list(document.get("layers"))
-    if document.get("config") is not None:
-        parts = [document["config"], *parts]
+        entries = _list(document.get("manifests"))
+        children = tuple(_every(filter(is_manifest_entry, entries)))
+        parts = [entry for entry in entries if not is_manifest_entry(entry)]
+    else:
+        parts = _list(document.get("layers"))
+        if document.get("config") is not None:
+            parts = [document["config"], *parts]
     blobs = tuple(_every(parts))
     elsewhere = (part["digest"] for part in parts if lies_elsewhere(str(part.get("mediaType"))))
-    return References(blobs=blobs, elsewhere=frozenset(elsewhere))
+    return References(children, blobs, frozenset(elsewhere))
+
+
+def every_child(body: bytes) -> list[str]:
+    """Return the manifests that an index lists, by their media types, however many."""
+    entries = _list(_document(body).get("manifests"))
+    return digests_in([entry for entry in entries if is_manifest_entry(entry)])
+
+
+def every_blob(body: bytes) -> list[str]:
+    """Return the blobs that an index lists, as every client reads it, however many.
+
+    An entry without a media type is not among them: it may be a manifest.
+    """
+    document = _document(body)
+    if is_ambiguous_manifest(document):
+        return []
+    return digests_in([entry for entry in _list(document.get("manifests")) if _is_blob(entry)])
+
+
+def every_digest(body: bytes) -> list[str]:
+    """Return whatever in a body looks like a digest: for keeping what it may need.
+
+    However its JSON is read, by us or by a client, nothing that it names is left out.
+    """
+    text = body.decode("utf-8", "replace").replace("\\u003a", ":").replace("\\u003A", ":")
+    return list(dict.fromkeys(_ANY_DIGEST.findall(text)))
+
+
+def _document(body: bytes) -> dict[str, Any]:
+    """Return the object that a body is; an empty one for anything else."""
+    try:
+        document = parse_document(body)
+    except RegistryNonsense:
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _is_blob(entry: Any) -> bool:
+    media_type = entry.get("mediaType") if _is_object(entry) else None
+    return isinstance(media_type, str) and bool(media_type) and not is_manifest_entry(entry)
 
 
 def digests_in(listed: Any) -> list[str]:
     """Return the usable digests of a list of descriptors; [] for what is no list."""
     items = listed if isinstance(listed, list) else []
-    found = (_digest(item.get("digest")) for item in items if _is_object(item))
+    found = (read_digest(item.get("digest")) for item in items if _is_object(item))
     return [digest for digest in found if digest]
 
 
@@ -72,7 +119,7 @@ def merged_index(body: bytes, other: bytes) -> bytes | None:
     more = [
         item
         for item in _list(added.get("manifests"))
-        if _is_object(item) and (digest := _digest(item.get("digest"))) and digest not in there
+        if _is_object(item) and (digest := read_digest(item.get("digest"))) and digest not in there
     ]
     if not more:
         return None
@@ -83,7 +130,7 @@ def _every(parts: Iterable[Any]) -> dict[str, None]:
     """Return the digests of all parts, each once; raise RegistryNonsense if one has none."""
     found: dict[str, None] = {}
     for part in parts:
-        digest = _digest(part.get("digest")) if _is_object(part) else ""
+        digest = read_digest(part.get("digest")) if _is_object(part) else ""
         if not digest:
             raise RegistryNonsense("a part of it has no usable digest")
         found[digest] = None
@@ -96,10 +143,3 @@ def _list(value: Any) -> list[Any]:
 
 def _is_object(value: Any) -> bool:
     return isinstance(value, dict)
-
-
-def _digest(value: Any) -> str:
-    try:
-        return str(Digest(value))
-    except (NameInvalid, TypeError):
-        return ""

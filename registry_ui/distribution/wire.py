@@ -20,6 +20,7 @@ from urllib3.response import BaseHTTPResponse
 from ..names import RepositoryName
 from .clock import RegistryClock
 from .errors import (
+    ContentTooLarge,
     DeletionByTagUnsupported,
     DeletionDisabled,
     PartsMissing,
@@ -193,11 +194,13 @@ class Wire:
         deadline = time.monotonic() + 5 * self._timeout
         chunks, size = [], 0
         try:
+            if (response.length_remaining or 0) > limit:
+                raise ContentTooLarge(f"the answer is larger than {limit} bytes")
             # What has come so far, not a whole chunk: bytes that trickle in must not hold us.
             while chunk := response.read1(64 * 1024, decode_content=True):
                 size += len(chunk)
                 if size > limit:
-                    raise RegistryNonsense(f"the answer is larger than {limit} bytes")
+                    raise ContentTooLarge(f"the answer is larger than {limit} bytes")
                 if time.monotonic() > deadline:
                     raise RegistryUnavailable("the registry is too slow")
                 chunks.append(chunk)

@@ -117,11 +117,12 @@ class Manifest(Base):
     """
 
     __tablename__ = "manifests"
+    __table_args__ = (Index("ix_manifests_facts_version_kind", "facts_version", "kind"),)
 
     digest: Mapped[str] = mapped_column(bytewise(150), primary_key=True)
     media_type: Mapped[str] = mapped_column(String(255))
     kind: Mapped[str] = mapped_column(String(20))
-    #: Bytes of config and layers together; for an index, of its platforms together.
+    #: Bytes of config and layers together; None for an index, whose platforms have sizes.
     size: Mapped[int | None] = mapped_column(BigInteger)
     built_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     has_config: Mapped[bool] = mapped_column(default=False)
@@ -131,6 +132,8 @@ class Manifest(Base):
     facts: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
     #: What was read from the config, once; long lists as well, so not with every row of a table.
     config_facts: Mapped[dict[str, Any] | None] = mapped_column(JSON, deferred=True)
+    #: The version of the code that read the facts (catalog/stale_facts.py).
+    facts_version: Mapped[int] = mapped_column(default=0, server_default="0")
     fetched_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
 
 

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from registry_ui.catalog.detail.dockerfile import HEADER, reconstruct
-from registry_ui.distribution.manifest import HistoryLine, ImageConfig
+from registry_ui.distribution.image_config import HistoryLine, ImageConfig
 
 #: What a history says, and what one would have written.
 STEPS = {

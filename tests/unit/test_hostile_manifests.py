@@ -10,21 +10,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from registry_ui.distribution.image_config import (
+    MAX_CONFIG_TEXT,
+    TOO_LONG,
+    ImageConfig,
+    read_config,
+)
 from registry_ui.distribution.manifest import (
     MAX_ANNOTATIONS,
     MAX_ANNOTATIONS_TEXT,
     MAX_CHILDREN,
-    MAX_CONFIG_TEXT,
     MAX_LAYERS,
     MAX_SIZE,
-    TOO_LONG,
     TOO_MANY,
-    ImageConfig,
     ManifestFacts,
-    every_child,
-    read_config,
     read_manifest,
 )
+from registry_ui.distribution.references import every_child
+from registry_ui.distribution.strict_json import AMBIGUOUS as AMBIGUOUS_JSON
 from registry_ui.distribution.untrusted import MAX_TEXT
 
 OCI = "application/vnd.oci.image.manifest.v1+json"
@@ -36,6 +39,10 @@ C = "sha256:" + "c" * 64
 
 def part(**more):
     return {"mediaType": "application/vnd.x", "digest": A, "size": 7, **more}
+
+
+def child(**more):
+    return part(**{"mediaType": OCI, **more})
 
 
 def image(**more):
@@ -81,7 +88,8 @@ def test_a_small_body_that_takes_long_to_read_is_not_read(name, monkeypatch):
 @pytest.mark.parametrize("body", [b"[]", b"7", b"null", b'"x"', b"true", b"NaN"])
 def test_what_is_no_object_is_unknown_and_says_so(body):
     assert (read(body).kind, len(read(body).problems)) == ("unknown", 1)
-    assert read_config(body) == ImageConfig()
+    assert replace(read_config(body), problem="") == ImageConfig()
+    assert not read_config(body).is_readable
 
 
 def test_nesting_that_can_just_be_read_is_no_error():
@@ -121,8 +129,8 @@ def test_a_size_that_can_not_be_true_is_named_and_counts_nothing(size):
 
 
 def test_sizes_that_add_up_to_too_much_stay_within_what_a_database_holds():
-    facts = read(image(layers=[part(size=MAX_SIZE)] * MAX_LAYERS))
-    assert facts.size == MAX_SIZE < 2**63
+    layers = [part(size=MAX_SIZE, digest=f"sha256:{n:064x}") for n in range(MAX_LAYERS)]
+    assert read(image(layers=layers)).size == MAX_SIZE < 2**63
 
 
 @pytest.mark.parametrize(
@@ -139,17 +147,19 @@ def test_the_number_of_parts_is_limited_and_that_is_said():
     facts = read(image(layers=[part()] * 10_000))
     assert len(facts.layers) == MAX_LAYERS
     assert any("only the first" in problem for problem in facts.problems)
+    facts = read({"manifests": [child()] * 10_000}, OCI_INDEX)
+    assert (len(facts.children), facts.children_total) == (MAX_CHILDREN, 10_000)
     facts = read({"manifests": [part()] * 10_000}, OCI_INDEX)
-    assert len(facts.children) == MAX_CHILDREN
+    assert (facts.children, len(facts.layers)) == ((), MAX_LAYERS)
 
 
 def test_an_index_that_names_itself_is_only_read():
-    facts = read({"manifests": [part(), part(), part(digest=C)]}, OCI_INDEX)
+    facts = read({"manifests": [child(), child(), child(digest=C)]}, OCI_INDEX)
     assert [child.digest for child in facts.children] == [A, A, C]
 
 
 def test_a_body_that_is_both_image_and_index_is_read_as_its_type_says_and_named():
-    document = image(manifests=[part(digest=C)])
+    document = image(manifests=[child(digest=C)])
     as_image, as_index = read(document), read(document, OCI_INDEX)
     assert (as_image.kind, as_image.children) == ("image", ())
     assert (as_index.kind, as_index.layers, as_index.config) == ("index", (), None)
@@ -187,7 +197,30 @@ def test_a_configuration_that_go_would_read_otherwise_is_not_shown_at_all():
     bodies = [b'{"config": {"User": "root", "user": "nobody"}}', b'{"Config": {"User": "x"}}']
     bodies += [b'{"config": {"User": "x"}, "config": {}}', b'{"history": [{"Created_By": "x"}]}']
     for body in bodies:
-        assert read_config(body) == ImageConfig(), body
+        assert read_config(body) == ImageConfig(problem=AMBIGUOUS_JSON), body
+        assert not read_config(body).is_readable
+
+
+HARMLESS = {
+    "Docker's Size": b'{"os": "linux", "Size": 5, "config": {"User": "x", "size": 1}}',
+    "Docker's container": b'{"os": "linux", "Id": "1", "id": "2", "config": {"User": "x"}}',
+    "a label twice": b'{"os": "linux", "config": {"User": "x", "Labels": {"a": "1", "a": "2"}}}',
+    "an unknown key twice": b'{"os": "linux", "x": {"y": 1, "y": 2}, "config": {"User": "x"}}',
+    "labels that differ in case": b'{"os": "linux", "config": {"User": "x", "Labels": '
+    b'{"User": "1", "user": "2"}}}',
+}
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_only_keys_that_clients_read_make_a_configuration_ambiguous(name):
+    config = read_config(HARMLESS[name])
+    assert (config.os, config.user, config.problem) == ("linux", "x", "")
+
+
+def test_only_keys_that_clients_read_make_a_manifest_ambiguous():
+    annotations = {"Size": "1", "digest": "2", "Digest": "3"}
+    document = image(annotations=annotations, Size=5, layers=[part(annotations=annotations)])
+    assert (read(document).kind, read(document).problems) == ("image", ())
 
 
 @pytest.mark.parametrize("annotations", [{"a": 7, "b": None, "c": ["x"], "d": {}, "e": "text"}])
@@ -195,6 +228,14 @@ def test_annotations_and_labels_that_are_no_text_are_left_out(annotations):
     assert read(image(annotations=annotations)).annotations == {"e": "text"}
     config = read_config(json.dumps({"config": {"Labels": annotations}}).encode())
     assert config.labels == (("e", "text"),)
+
+
+def test_labels_that_are_left_out_are_counted():
+    labels = {f"key{n}": "x" * 3000 for n in range(23)}
+    config = read_config(json.dumps({"config": {"Labels": labels}}).encode())
+    assert (len(config.labels), config.labels_total) == (10, 23)
+    facts = read(image(annotations=labels))
+    assert (len(facts.annotations), facts.annotations_total) == (10, 23)
 
 
 def test_annotations_are_limited_in_number_and_length():

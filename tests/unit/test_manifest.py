@@ -8,15 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry_ui.demo import artifacts, images
+from registry_ui.distribution.image_config import ImageConfig, read_config
 from registry_ui.distribution.manifest import (
     MAX_CHILDREN,
     MAX_LAYERS,
     MAX_SIZE,
-    ImageConfig,
+    NO_MANIFESTS,
     ManifestFacts,
-    read_config,
     read_manifest,
 )
+from registry_ui.distribution.media_types import BUILD_CACHE
 
 OCI = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -94,7 +95,8 @@ def test_a_size_that_lies_counts_nothing_and_is_named(size):
 
 
 def test_the_total_stays_within_what_a_database_holds():
-    facts = read(image(layers=[descriptor(size=MAX_SIZE)] * 100))
+    layers = [descriptor(size=MAX_SIZE, digest=f"sha256:{n:064x}") for n in range(100)]
+    facts = read(image(layers=layers))
     assert facts.size == MAX_SIZE
 
 
@@ -102,9 +104,76 @@ def test_more_layers_or_children_than_sane_are_cut_and_named():
     layers = read(image(layers=[descriptor()] * (MAX_LAYERS + 1)))
     assert len(layers.layers) == MAX_LAYERS
     assert layers.problems
-    children = read({"manifests": [descriptor()] * (MAX_CHILDREN + 5)}, INDEX)
+    children = read({"manifests": [descriptor(mediaType=OCI)] * (MAX_CHILDREN + 5)}, INDEX)
     assert len(children.children) == MAX_CHILDREN
     assert children.problems
+    assert children.children_total == MAX_CHILDREN + 5
+
+
+def test_an_index_of_blobs_with_the_config_of_buildkit_is_a_build_cache():
+    blobs = [descriptor(size=5, digest=f"sha256:{n:064x}") for n in range(100)]
+    config = descriptor(mediaType=BUILD_CACHE, size=7, digest=f"sha256:{100:064x}")
+    facts = read({"schemaVersion": 2, "manifests": [*blobs, config]}, INDEX)
+    assert (facts.kind, facts.artifact_type) == ("build cache", BUILD_CACHE)
+    assert (facts.children, len(facts.layers)) == ((), 101)
+    assert facts.size == 100 * 5 + 7
+    assert facts.problems == ()
+
+
+def test_a_manifest_with_the_config_of_buildkit_is_a_build_cache():
+    assert read(image(config=descriptor(mediaType=BUILD_CACHE))).kind == "build cache"
+
+
+def test_an_index_of_other_blobs_is_no_image_and_says_so():
+    facts = read({"manifests": [descriptor()]}, INDEX)
+    assert (facts.kind, len(facts.layers), facts.problems) == ("unknown", 1, (NO_MANIFESTS,))
+
+
+def test_an_index_of_manifests_and_blobs_has_the_manifests_as_its_children():
+    other = f"sha256:{5:064x}"
+    facts = read({"manifests": [descriptor(mediaType=OCI), descriptor(digest=other)]}, INDEX)
+    assert facts.kind == "index"
+    assert [child.digest for child in facts.children] == [SHA]
+    assert [blob.digest for blob in facts.layers] == [other]
+
+
+@pytest.mark.parametrize("media_type", [None, "", 7, [], {}, OCI.upper(), OCI + "; charset=utf-8"])
+def test_an_entry_without_a_type_of_a_manifest_is_a_blob(media_type):
+    facts = read({"manifests": [descriptor(mediaType=media_type)]}, INDEX)
+    assert (facts.children, len(facts.layers)) == ((), 1)
+
+
+def test_an_empty_index_is_an_index():
+    assert read({"manifests": []}, INDEX).kind == "index"
+
+
+def test_a_blob_that_is_listed_twice_is_pulled_once():
+    one, two = descriptor(size=5), descriptor(size=7, digest=f"sha256:{1:064x}")
+    assert read(image(config=two, layers=[one, one])).size == 12
+
+
+PLATFORMS = {
+    "linux/arm64/v8": {"os": "linux", "architecture": "arm64", "variant": "v8"},
+    "windows/amd64 (10.0.20348.2227)": {
+        "os": "windows",
+        "architecture": "amd64",
+        "os.version": "10.0.20348.2227",
+    },
+    "": {"os.version": "1"},
+}
+
+
+@pytest.mark.parametrize("label", PLATFORMS)
+def test_platforms_that_differ_by_the_version_of_the_system_have_different_labels(label):
+    entry = descriptor(mediaType=OCI, platform=PLATFORMS[label])
+    assert read({"manifests": [entry]}, INDEX).children[0].platform == label
+
+
+def test_an_instance_compressed_with_zstd_says_so():
+    platform = {"os": "linux", "architecture": "amd64"}
+    annotations = {"io.github.containers.compression.zstd": "true"}
+    entry = descriptor(mediaType=OCI, platform=platform, annotations=annotations)
+    assert read({"manifests": [entry]}, INDEX).children[0].platform == "linux/amd64 (zstd)"
 
 
 @pytest.mark.parametrize("digest", ["", "sha256:1", "../../etc", SHA + "\n", None, 7, "SHA256:A"])

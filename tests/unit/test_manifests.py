@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from registry_ui.distribution.manifest import ManifestFacts, read_config, read_manifest
+from registry_ui.distribution.image_config import read_config
+from registry_ui.distribution.manifest import ManifestFacts, read_manifest
 
 OCI = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"

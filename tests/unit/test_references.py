@@ -9,9 +9,17 @@ import pytest
 from registry_ui.distribution.errors import RegistryNonsense
 from registry_ui.distribution.manifest import MAX_CHILDREN, MAX_LAYERS
 from registry_ui.distribution.media_types import IMAGE_TYPES, INDEX_TYPES, OLD_TYPES
-from registry_ui.distribution.references import digests_in, merged_index, references_of
+from registry_ui.distribution.references import (
+    digests_in,
+    every_blob,
+    every_child,
+    every_digest,
+    merged_index,
+    references_of,
+)
 
 IMAGE, INDEX = sorted(IMAGE_TYPES)[1], sorted(INDEX_TYPES)[1]
+LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 FOREIGN = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
 APART = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
 
@@ -37,9 +45,27 @@ def test_an_image_points_to_its_config_and_to_every_layer_however_many():
 
 def test_an_index_points_to_every_child_however_many():
     count = MAX_CHILDREN + 100
-    found = references_of(INDEX, body(manifests=[part(n) for n in range(count)]))
+    found = references_of(INDEX, body(manifests=[part(n, IMAGE) for n in range(count)]))
     assert found.children == tuple(digest(n) for n in range(count))
     assert found.blobs == ()
+
+
+def test_entries_of_an_index_that_are_no_manifests_are_blobs():
+    untyped = {"digest": digest(3)}
+    index = body(manifests=[part(1, IMAGE), part(2, LAYER), untyped, part(4, INDEX)])
+    found = references_of(INDEX, index)
+    assert (found.children, found.blobs) == ((digest(1), digest(4)), (digest(2), digest(3)))
+    assert every_child(index) == [digest(1), digest(4)]
+    assert every_blob(index) == [digest(2)]  # without a type it may be either
+    assert every_digest(index) == [digest(n) for n in (1, 2, 3, 4)]
+
+
+@pytest.mark.parametrize("key", ["MediaType", "mediatype"])
+def test_no_blob_is_sure_where_clients_may_read_another_type(key):
+    entry = {**part(1, LAYER), key: IMAGE}
+    assert every_blob(body(manifests=[entry])) == []
+    twice = f'{{"manifests": [{json.dumps(part(1, IMAGE))}], "manifests": [{json.dumps(part(1))}]}}'
+    assert every_blob(twice.encode()) == []
 
 
 def test_what_stands_twice_is_one_part():

@@ -7,8 +7,9 @@ import threading
 import pytest
 
 from registry_ui.catalog import facts
-from registry_ui.distribution import manifest
-from registry_ui.distribution.manifest import TOO_MANY, read_config, read_manifest
+from registry_ui.distribution import image_config, manifest
+from registry_ui.distribution.image_config import read_config
+from registry_ui.distribution.manifest import TOO_MANY, read_manifest
 from registry_ui.extensions import writing
 from registry_ui.models import Manifest
 from tests.support.html import Page
@@ -55,7 +56,8 @@ def test_a_page_reads_no_configuration_that_was_read_before(site, graph, monkeyp
     adopt(site)
     first = page(site)
     assert "somebody" in first.text
-    monkeypatch.setattr(manifest, "parse_json", None)
+    for reader in (manifest, image_config):
+        monkeypatch.setattr(reader, "parse_document", None)
     assert page(site).text == first.text
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from registry_ui.catalog import lease, removal_steps, removals
+from registry_ui.catalog import facts, lease, parts, removals
 from registry_ui.catalog.deletion import plan_image
 from registry_ui.catalog.starting import start
 from registry_ui.jobs import run_removal
@@ -51,19 +51,21 @@ def run(site, removal_id):
         return removals.run(removal_id)
 
 
-def test_parts_that_are_not_there_count_as_parts(site, graph, registry, monkeypatch):
-    monkeypatch.setattr(removal_steps, "MAX_PARTS", 20)
+def test_an_index_of_too_many_parts_goes_and_they_are_not_asked_for(
+    site, graph, registry, monkeypatch
+):
+    monkeypatch.setattr(parts, "MAX_ASKED", 20)
     trap = graph.store(OCI_INDEX, {"manifests": missing(100)})
     removal_id = removal_of(site, graph, PATH, trap)
     registry.asked.clear()
     run(site, removal_id)
-    removal = site.row(Removal)
-    assert removal.state == "failed"
-    assert "more than 20 parts" in site.report()[-1]["detail"]
-    assert 0 < len(parts_asked(registry)) < 20
+    assert site.row(Removal).state == "done"
+    assert graph.tags[PATH] == {}
+    assert parts_asked(registry) == []
 
 
-def test_the_lease_is_renewed_while_parts_are_asked_for(site, graph):
+def test_the_lease_is_renewed_while_parts_are_asked_for(site, graph, monkeypatch):
+    monkeypatch.setattr(facts, "FETCHED_TOGETHER", 1)
     trap = graph.store(OCI_INDEX, {"manifests": missing(10)})
     removal_id = removal_of(site, graph, PATH, trap)
     held = []
@@ -79,7 +81,10 @@ def test_the_lease_is_renewed_while_parts_are_asked_for(site, graph):
     assert site.row(Removal).state == "done"
 
 
-def test_a_worker_whose_lease_is_anothers_stops_and_writes_nothing(site, graph, registry):
+def test_a_worker_whose_lease_is_anothers_stops_and_writes_nothing(
+    site, graph, registry, monkeypatch
+):
+    monkeypatch.setattr(facts, "FETCHED_TOGETHER", 1)
     trap = graph.store(OCI_INDEX, {"manifests": missing(10)})
     removal_id = removal_of(site, graph, PATH, trap)
     registry.asked.clear()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ...distribution.manifest import Descriptor, ImageConfig, ManifestFacts
+from ...distribution.image_config import ImageConfig
+from ...distribution.manifest import Descriptor, ManifestFacts
 from .changes import ADDED, CHANGED, REMOVED, SAME, aligned
 
 #: Where a layer is.

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ...distribution.manifest import ImageConfig
+from ...distribution.image_config import ImageConfig
 from ..sbom import packages_of
 from .changes import Change, Group, Run, of_lines, of_pairs, of_sets
 from .layers import LayerDiff, layer_diff

@@ -9,7 +9,8 @@ from datetime import datetime
 from sqlalchemy import select
 
 from ...distribution.errors import RegistryNotFound
-from ...distribution.manifest import ImageConfig, ManifestFacts
+from ...distribution.image_config import ImageConfig
+from ...distribution.manifest import ManifestFacts
 from ...errors import NotFound
 from ...extensions import db
 from ...models import ContainerImage, Manifest, Tag

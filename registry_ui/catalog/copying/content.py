@@ -7,14 +7,20 @@ changes nothing that is there; what broke off is gone on with.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from itertools import chain
 from typing import Protocol
 
 from ...distribution.client import FetchedManifest
-from ...distribution.errors import PartsMissing, RegistryError, RegistryNotFound
+from ...distribution.errors import (
+    PartsMissing,
+    RegistryError,
+    RegistryNotFound,
+    RegistryUnavailable,
+)
+from ...distribution.media_types import INDEX_TYPES
 from ...distribution.references import References, references_of
 from ...names import Digest, RepositoryName, TagName
 from ..connection import registry
@@ -158,18 +164,36 @@ class Copier:
             return manifest
         references = references_of(manifest.media_type, manifest.body)
         for child in references.children:
-            if child in under.manifests or child in under.missing:
-                continue
-            if (copied := self._copied(child)) is not None:
-                under.manifests |= dict.fromkeys(copied)
-                _require_bounds(depth, len(under.manifests))
-            elif self._bring(Digest(child), under, depth + 1) is None:
+            if not self._bring_child(child, under, depth + 1):
                 under.missing.append(child)
-        self._mount(references, under)
+        absent = self._mount(references.blobs, references.elsewhere, under)
+        for part in absent:
+            # An index may give a manifest the type of a blob, or none.
+            is_index = manifest.media_type in INDEX_TYPES
+            if not (is_index and self._bring_child(part, under, depth + 1)):
+                under.missing.append(part)
         under.written += self._put(digest, manifest)
         under.manifests[str(digest)] = None
         self._note_whole(str(digest), references)
         return manifest
+
+    def _bring_child(self, child: str, under: _Under, depth: int) -> bool:
+        """Bring an entry of an index; return whether the source has it.
+
+        An index may give a blob the type of a manifest: 2.8 takes it, and answers 500 for it.
+        """
+        if child in under.manifests or child in under.missing:
+            return True  # noted already
+        if (copied := self._copied(child)) is not None:
+            under.manifests |= dict.fromkeys(copied)
+            _require_bounds(depth, len(under.manifests))
+            return True
+        try:
+            return self._bring(Digest(child), under, depth) is not None
+        except RegistryUnavailable:
+            if not self._client.has_blob(self.source, Digest(child)):
+                raise
+            return not self._mount([child], (), under)
 
     def _note_whole(self, digest: str, references: References) -> None:
         below = [self._whole.get(child) for child in references.children]
@@ -187,29 +211,29 @@ class Copier:
                 self._whole[digest] = recorded
         return self._whole.get(digest)
 
-    def _mount(self, references: References, under: _Under) -> None:
-        wanted = [blob for blob in references.blobs if blob not in self._there]
+    def _mount(self, blobs: Iterable[str], elsewhere: Collection[str], under: _Under) -> list[str]:
+        """Make the target hold blobs; return those that the source lacks and should have."""
+        wanted = [blob for blob in blobs if blob not in self._there]
+        absent: list[str] = []
         for start in range(0, len(wanted), BATCH):
             self.hold()
             calls = {
-                blob: self._mounting(Digest(blob), may_lack=blob in references.elsewhere)
+                blob: self._mounting(Digest(blob), may_lack=blob in elsewhere)
                 for blob in wanted[start : start + BATCH]
             }
             problems: dict[str, RegistryError] = {}
             outcomes: dict[str, _Blob] = ask(calls, time.monotonic() + DEADLINE, problems)
             for problem in problems.values():
                 raise problem
-            self._note(outcomes, references.elsewhere, under)
-
-    def _note(self, outcomes: dict[str, _Blob], elsewhere: Iterable[str], under: _Under) -> None:
-        for blob, outcome in outcomes.items():
-            if outcome is _Blob.REFUSED:
-                raise CopyRefused(NO_MOUNTS)
-            if outcome is not _Blob.ABSENT:
-                self._there.add(blob)
-            elif blob not in elsewhere:
-                under.missing.append(blob)
-            under.written += outcome is _Blob.MOUNTED
+            for blob, outcome in outcomes.items():
+                if outcome is _Blob.REFUSED:
+                    raise CopyRefused(NO_MOUNTS)
+                if outcome is not _Blob.ABSENT:
+                    self._there.add(blob)
+                elif blob not in elsewhere:
+                    absent.append(blob)
+                under.written += outcome is _Blob.MOUNTED
+        return absent
 
     def _mounting(self, blob: Digest, *, may_lack: bool) -> Callable[[], _Blob]:
         """Return the calls that make the target hold a blob, to be made in a thread.

@@ -19,6 +19,9 @@ def commands(kind: str, repository: str, tag: str, digest: str | None) -> list[P
     if kind == "chart":
         install = usual.replace("helm pull", "helm install my-release", 1)
         return [PullCommand("helm", usual), PullCommand("helm install", install)]
+    if kind == "build cache":
+        to = f"docker buildx build --cache-to type=registry,ref={by_tag} ."
+        return [PullCommand("buildx", usual), PullCommand("buildx, to write it", to)]
     if is_for_oras(kind):
         return [PullCommand("oras", usual, by_digest and f"oras pull {by_digest}")]
     lines = {

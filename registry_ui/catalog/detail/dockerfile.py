@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from ...distribution.manifest import HistoryLine, ImageConfig
+from ...distribution.image_config import HistoryLine, ImageConfig
 from ...distribution.untrusted import MAX_TEXT, plain_text
 
 HEADER = """\

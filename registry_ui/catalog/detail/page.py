@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from ...access import ANONYMOUS, Principal, guard
 from ...access.protection import strictest
+from ...distribution.media_types import INDEX_TYPES
 from ...extensions import db
 from ...models import ContainerImage, Manifest, Tag
 from ...names import TagName
@@ -21,7 +22,7 @@ from .commands import commands
 from .current import current
 from .printed import printed
 from .referrers import referrers
-from .shown import choose, show
+from .shown import choose, file_views, show
 from .view import MomentView, TagView
 from .words import artifact, labelled
 
@@ -92,6 +93,8 @@ def _describe(view: TagView, image: ContainerImage, manifest: Manifest, wanted: 
     view.annotations = labelled(facts.annotations.items())
     view.raw_manifest = printed(manifest.body)
     shown: Manifest | None = manifest
+    if facts.kind == "build cache" or facts.media_type in INDEX_TYPES:
+        view.blobs = file_views(facts.blobs)
     if facts.kind == "index":
         chosen = choose(view, facts, children, wanted.platform)
         shown = in_full(chosen.digest) if chosen is not None else None

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ...distribution.chart import Chart
-from ...distribution.manifest import ImageConfig, ManifestFacts
+from ...distribution.image_config import ImageConfig
+from ...distribution.manifest import Descriptor, ManifestFacts
 from ...models import Manifest
 from ..facts import facts_of, image_config
+from ..tags import NO_PLATFORM
 from .dockerfile import reconstruct
 from .printed import printed
 from .view import ConfigView, FileView, LayerView, PlatformView, TagView
@@ -24,7 +28,7 @@ def choose(
         view.views.append(
             PlatformView(
                 digest=child.digest,
-                label=child.platform or "no platform named",
+                label=child.platform or NO_PLATFORM,
                 size=row.size if row else None,
                 selected=child.digest == chosen,
                 is_attestation=child.is_attestation,
@@ -54,9 +58,14 @@ def show(view: TagView, manifest: Manifest) -> None:
         view.dockerfile = reconstruct(config or ImageConfig())
         if config is not None:
             view.config = _config_view(config)
-    else:
+    elif not view.blobs:
         # A signature may have the config of an image as well, but nothing that runs.
-        view.files = [FileView(f.title, f.media_type, f.digest, f.size) for f in facts.layers]
+        view.files = file_views(facts.layers)
+
+
+def file_views(blobs: Iterable[Descriptor]) -> list[FileView]:
+    """Return blobs as rows of a table."""
+    return [FileView(b.title, b.media_type, b.digest, b.size) for b in blobs]
 
 
 def _show_chart(view: TagView, manifest: Manifest) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from ...distribution.chart import Chart
-from ...distribution.manifest import HistoryLine
+from ...distribution.image_config import HistoryLine
 from ...distribution.provenance import Provenance
 from ..tags import TagRow
 
@@ -128,7 +128,8 @@ class ConfigView:
 class TagView(TagRow):
     """Everything that the page of one tag shows.
 
-    ``subject`` is the digest of what it signs or describes, with the tags of that.
+    ``subject`` is the digest of what it signs or describes, with the tags of that. ``blobs``
+    are those of a build cache, and entries of an index that are no manifests.
     """
 
     media_type: str = ""
@@ -143,6 +144,7 @@ class TagView(TagRow):
     dockerfile: str = ""
     chart: Chart | None = None
     files: list[FileView] = field(default_factory=list)
+    blobs: list[FileView] = field(default_factory=list)
     annotations: list[Labelled] = field(default_factory=list)
     raw_manifest: str = ""
     raw_config: str | None = None
@@ -157,7 +159,7 @@ class TagView(TagRow):
         """Keep only what may be seen by someone who may not pull."""
         self.layers, self.history, self.config, self.annotations = [], [], None, []
         self.raw_manifest, self.raw_config = "", None
-        self.dockerfile, self.chart, self.files = "", None, []
+        self.dockerfile, self.chart, self.files, self.blobs = "", None, [], []
 
     @property
     def has_sbom(self) -> bool:

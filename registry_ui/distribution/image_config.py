@@ -1,0 +1,152 @@
+"""What an image configuration says, read without trust into plain facts."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from .errors import RegistryNonsense
+from .manifest import MAX_LAYERS, read_strings
+from .strict_json import AMBIGUOUS, is_ambiguous_config, parse_document
+from .untrusted import TOO_MANY, Room, TooManyParts, moment, plain_text, written
+
+#: All texts of a configuration together: some say the same of themselves in three places.
+MAX_CONFIG_TEXT = 256 * 1024
+TOO_LONG = "it is longer than what is shown"
+NOT_JSON = "it is not JSON"
+NO_OBJECT = "it is no object"
+#: Problems with which nothing of a configuration is known.
+UNREADABLE = frozenset({TOO_MANY, NOT_JSON, NO_OBJECT, AMBIGUOUS})
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryLine:
+    """One step of how an image was made. ``empty`` steps made no layer."""
+
+    created_at: datetime | None
+    created_by: str
+    comment: str
+    empty: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ImageConfig:
+    """An image configuration, as far as people ask for it.
+
+    ``problem`` says why it is empty, or cut. ``labels_total`` counts labels left out as well.
+    """
+
+    os: str = ""
+    architecture: str = ""
+    variant: str = ""
+    author: str = ""
+    built_at: datetime | None = None
+    user: str = ""
+    workdir: str = ""
+    entrypoint: tuple[str, ...] = ()
+    cmd: tuple[str, ...] = ()
+    env: tuple[tuple[str, str], ...] = ()
+    ports: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
+    history: tuple[HistoryLine, ...] = ()
+    problem: str = ""
+    labels_total: int = 0
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether anything is known of it: of one that can't be read, not even who runs it."""
+        return self.problem not in UNREADABLE
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what from_json() reads back."""
+        lines = [{**asdict(line), "created_at": written(line.created_at)} for line in self.history]
+        return {**asdict(self), "built_at": written(self.built_at), "history": lines}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> ImageConfig:
+        """Rebuild a configuration from the store."""
+        texts = {name: tuple(data[name]) for name in ("entrypoint", "cmd", "ports", "volumes")}
+        pairs = {
+            name: tuple((key, value) for key, value in data[name]) for name in ("env", "labels")
+        }
+        lines = tuple(
+            HistoryLine(**{**line, "created_at": moment(line["created_at"])})
+            for line in data["history"]
+        )
+        built_at = moment(data["built_at"])
+        return cls(**{**data, **texts, **pairs, "built_at": built_at, "history": lines})
+
+    def made_by(self, layers: int) -> list[str]:
+        """Return the step that made each of so many layers; "" where the history does not fit."""
+        steps = [line.created_by for line in self.history if not line.empty]
+        return steps if len(steps) == layers else [""] * layers
+
+    @property
+    def platform(self) -> str:
+        """``os/architecture[/variant]``."""
+        return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
+
+
+def read_config(body: bytes) -> ImageConfig:
+    """Return what an image configuration says; an empty one with a problem if it can't be read."""
+    try:
+        document = parse_document(body)
+    except TooManyParts:
+        return ImageConfig(problem=TOO_MANY)
+    except RegistryNonsense:
+        return ImageConfig(problem=NOT_JSON)
+    if not isinstance(document, dict):
+        return ImageConfig(problem=NO_OBJECT)
+    if is_ambiguous_config(document):
+        return ImageConfig(problem=AMBIGUOUS)
+    inner = document.get("config")
+    config: dict[str, Any] = inner if isinstance(inner, dict) else {}
+    room = Room(MAX_CONFIG_TEXT)
+    env = (entry.partition("=") for entry in _list(config.get("Env"), room))
+    steps, labels = document.get("history"), config.get("Labels")
+    found = ImageConfig(
+        os=plain_text(document.get("os"))[:50],
+        architecture=plain_text(document.get("architecture"))[:50],
+        variant=plain_text(document.get("variant"))[:50],
+        author=plain_text(document.get("author")),
+        built_at=moment(document.get("created")),
+        user=plain_text(config.get("User")),
+        workdir=plain_text(config.get("WorkingDir")),
+        entrypoint=tuple(_list(config.get("Entrypoint"), room)),
+        cmd=tuple(_list(config.get("Cmd"), room)),
+        env=tuple((name, value) for name, _, value in env),
+        ports=tuple(_keys(config.get("ExposedPorts"), room)),
+        volumes=tuple(_keys(config.get("Volumes"), room)),
+        labels=tuple(sorted(read_strings(labels).items())),
+        labels_total=len(labels) if isinstance(labels, dict) else 0,
+        history=tuple(_history(steps, room)) if isinstance(steps, list) else (),
+    )
+    return replace(found, problem=TOO_LONG) if room.is_full else found
+
+
+def _history(steps: list[Any], room: Room) -> list[HistoryLine]:
+    return [
+        HistoryLine(
+            created_at=moment(step.get("created")),
+            created_by=room.text(step.get("created_by")),
+            comment=room.text(step.get("comment")),
+            empty=step.get("empty_layer") is True,
+        )
+        for step in steps[:MAX_LAYERS]
+        if isinstance(step, dict)
+    ]
+
+
+def _list(value: Any, room: Room) -> list[str]:
+    items = value if isinstance(value, list) else []
+    return [room.text(item) for item in items[:MAX_LAYERS] if isinstance(item, str)]
+
+
+def _keys(value: Any, room: Room) -> list[str]:
+    return (
+        sorted(room.text(key) for key in list(value)[:MAX_LAYERS])
+        if isinstance(value, dict)
+        else []
+    )

@@ -1,0 +1,102 @@
+"""JSON of manifests and configurations: bounded, and checked for a second reading.
+
+The registry and its clients are written in Go, whose JSON ignores the case of keys and lets a
+later key overwrite or extend an earlier one. A body that uses that shows us one image and gives
+the client another. Only the keys that these programs give a meaning matter: Docker's own
+configurations have a ``Size`` that is not the ``size`` of anything.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from .errors import RegistryNonsense
+from .untrusted import count_parts
+
+#: Maximum number of members and objects in a body, approximately. 4 MiB of brackets take seconds
+#: to parse; ten thousand layers have fewer parts than this.
+MAX_PARTS = 50_000
+AMBIGUOUS = "its JSON means one thing to us and another to clients; nothing of it is shown"
+
+
+def _fields(names: str) -> dict[str, str]:
+    return {name.casefold(): name for name in names.split()}
+
+
+_MANIFEST = _fields(
+    "schemaVersion mediaType artifactType config layers manifests subject annotations"
+)
+_DESCRIPTOR = _fields("mediaType artifactType digest size platform urls annotations data")
+_PLATFORM = _fields("architecture os os.version os.features variant features")
+_CONFIG = _fields("architecture os os.version variant author created config rootfs history")
+_RUNTIME = _fields("User WorkingDir Entrypoint Cmd Env ExposedPorts Volumes Labels Shell")
+_STEP = _fields("created created_by comment author empty_layer")
+
+
+class RepeatedKeys(dict[str, Any]):
+    """A JSON object in which keys stand more than once; the last value of each is kept."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        counts = Counter(key for key, _ in pairs)
+        self.repeated = {key for key, count in counts.items() if count > 1}
+
+
+def parse_document(body: bytes) -> Any:
+    """Parse a body that anyone may have pushed.
+
+    Raises:
+        TooManyParts: it would take too long.
+        RegistryNonsense: it is not JSON.
+    """
+    count_parts(body, MAX_PARTS)
+    try:
+        return json.loads(body, object_pairs_hook=_object)
+    except (ValueError, RecursionError):
+        raise RegistryNonsense("the registry answered something that is not JSON") from None
+
+
+def is_ambiguous_manifest(document: Mapping[str, Any]) -> bool:
+    """Whether clients could read another manifest in this document."""
+    descriptors = [
+        *(document.get(key) for key in ("config", "subject")),
+        *_list(document.get("layers")),
+        *_list(document.get("manifests")),
+    ]
+    platforms = [part.get("platform") for part in descriptors if isinstance(part, dict)]
+    return (
+        _is_ambiguous(document, _MANIFEST)
+        or any(_is_ambiguous(part, _DESCRIPTOR) for part in descriptors)
+        or any(_is_ambiguous(part, _PLATFORM) for part in platforms)
+    )
+
+
+def is_ambiguous_config(document: Mapping[str, Any]) -> bool:
+    """Whether clients could read another image configuration in this document."""
+    return (
+        _is_ambiguous(document, _CONFIG)
+        or _is_ambiguous(document.get("config"), _RUNTIME)
+        or any(_is_ambiguous(step, _STEP) for step in _list(document.get("history")))
+    )
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    return found if len(found) == len(pairs) else RepeatedKeys(pairs)
+
+
+def _is_ambiguous(part: Any, fields: Mapping[str, str]) -> bool:
+    if not isinstance(part, dict):
+        return False
+    repeated = part.repeated if isinstance(part, RepeatedKeys) else ()
+    return any(
+        (field := fields.get(key.casefold())) is not None and (field != key or key in repeated)
+        for key in part
+    )
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
