@@ -117,6 +117,8 @@ def test_a_worker_that_was_overtaken_at_the_last_step_does_not_say_that_it_is_do
 
 def test_a_slow_removal_does_not_hold_back_the_next(site, graph, monkeypatch):
     monkeypatch.setattr(site.app, "testing", False)
+    # The first removal waits for an answer as long as the test looks.
+    monkeypatch.setattr(site.app.extensions["registry"]._wire, "_timeout", 30.0)
     ids = [removal_of(site, graph, f"{PATH}/{name}", graph.image(name)) for name in ("a", "b")]
     inside, go_on = threading.Event(), threading.Event()
 
