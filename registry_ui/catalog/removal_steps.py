@@ -21,9 +21,10 @@ from ..names import Digest, RepositoryName, TagName, is_binned
 from .binning import forget, put_into_bin, take_back
 from .connection import registry
 from .lease import Lease
+from .live_tags import digests_of
 from .parts import parts_of
 from .reach import closure
-from .reconcile import digests_of, reconcile
+from .reconcile import reconcile
 from .removal_calls import made
 from .unneeded import BATCH, LOOK_DEADLINE, delete_unneeded
 from .work import StepFailed
