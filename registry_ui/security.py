@@ -229,11 +229,8 @@ def image_in(loaded: Loaded, name: str) -> ContainerImage:
     """Return an image of a project that was loaded; NotFound where the index has none."""
     path = loaded.place.path
     _require_reach([f"{path}/{name}" if name else path])
-    image = db.session.scalar(
-        select(ContainerImage).where(
-            ContainerImage.project_id == loaded.project.id, ContainerImage.name == name
-        )
-    )
+    key = {"project_id": loaded.project.id, "name": name}
+    image = db.session.scalar(select(ContainerImage).filter_by(**key, emptied_at=None))
     if image is None:
         raise NotFound
     return image

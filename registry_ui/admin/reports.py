@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, func, select, true
 
 from ..access.lookup import prefixes
 from ..catalog.deletion import deletion_method
+from ..catalog.index import is_listed
 from ..errors import RegistryTrouble
 from ..extensions import db
 from ..models import (
@@ -51,7 +52,11 @@ def counts() -> list[tuple[str, int]]:
         "Unassigned": UnassignedRepository,
     }
     queries = (
-        select(func.count()).select_from(model).scalar_subquery() for model in models.values()
+        select(func.count())
+        .select_from(model)
+        .where(is_listed() if model is ContainerImage else true())
+        .scalar_subquery()
+        for model in models.values()
     )
     return list(zip(models, db.session.execute(select(*queries)).one(), strict=True))
 
@@ -94,8 +99,9 @@ def stale_images() -> int:
         select(func.count())
         .select_from(ContainerImage)
         .where(
+            is_listed(),
             (ContainerImage.reconciled_at < utc_now() - STALE)
-            | ContainerImage.reconcile_error.is_not(None)
+            | ContainerImage.reconcile_error.is_not(None),
         )
     )
     return db.session.scalar(query) or 0

@@ -21,6 +21,7 @@ from . import claims
 from .connection import registry
 from .deletion import plan_purge, translate
 from .fences import require_open
+from .moments import note_restored
 from .reconcile import reconcile
 from .starting import start
 
@@ -79,7 +80,7 @@ def restore(actor: Actor, row: BinnedTag, name: TagName, role: Role | None) -> N
         )
         record(session, actor, "tag.restore", f"{repository}:{name}", digest=row.digest)
     reconcile(repository)
-    _remember_push(row, name)
+    _continue_history(actor, row, name)
 
 
 def _require_allowed(repository: RepositoryName, name: TagName, role: Role | None) -> bool:
@@ -125,20 +126,30 @@ def _exists(repository: RepositoryName, name: TagName) -> bool:
     return True
 
 
-def _remember_push(row: BinnedTag, name: TagName) -> None:
-    """Say of the tag who pushed it, and when, as before."""
-    image = select(ContainerImage.id).where(ContainerImage.path == row.repository)
-    with writing() as session:
-        session.execute(
-            update(Tag)
-            .where(
-                Tag.image_id == image.scalar_subquery(),
-                Tag.name == str(name),
-                Tag.digest == row.digest,
-            )
-            .values(pushed_at=row.pushed_at, pushed_by=row.pushed_by)
-            .execution_options(synchronize_session=False)
+def _continue_history(actor: Actor, row: BinnedTag, name: TagName) -> None:
+    """Give a restored tag its push and its pulls again, and note the restore.
+
+    For policies the restore counts like a push: what somebody wants back must not go again
+    the next night.
+    """
+    query = (
+        select(Tag)
+        .join(ContainerImage, ContainerImage.id == Tag.image_id)
+        .where(
+            ContainerImage.path == row.repository,
+            Tag.name == str(name),
+            Tag.digest == row.digest,
         )
+    )
+    with writing() as session:
+        tag = session.scalar(query)
+        if tag is None:
+            return
+        tag.pushed_at, tag.pushed_by = row.pushed_at, row.pushed_by
+        tag.pull_count += row.pull_count
+        tag.last_pulled_at = tag.last_pulled_at or row.last_pulled_at
+        tag.age_from = utc_now()
+        note_restored(session, tag, actor.name, tag.age_from)
 
 
 def purge_due() -> list[int]:

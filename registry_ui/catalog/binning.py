@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
@@ -29,7 +30,7 @@ def put_into_bin(removal: Removal, step: dict[str, Any]) -> None:
         if project is None:
             return
         pushed = session.execute(
-            select(Tag.pushed_at, Tag.pushed_by)
+            select(Tag.pushed_at, Tag.pushed_by, Tag.pull_count, Tag.last_pulled_at)
             .join(ContainerImage, ContainerImage.id == Tag.image_id)
             .where(ContainerImage.path == str(repository), Tag.name == step["tag"])
         ).first()
@@ -43,6 +44,8 @@ def put_into_bin(removal: Removal, step: dict[str, Any]) -> None:
             digest=step["digest"],
             pushed_at=pushed.pushed_at if pushed else None,
             pushed_by=pushed.pushed_by if pushed else None,
+            pull_count=pushed.pull_count if pushed else 0,
+            last_pulled_at=pushed.last_pulled_at if pushed else None,
             removed_at=utc_now(),
             removed_by=removal.requested_by,
             purge_at=utc_now() + timedelta(days=step["days"]),
@@ -67,5 +70,15 @@ def forget(step: dict[str, Any]) -> None:
         session.execute(
             delete(BinnedTag)
             .where(BinnedTag.repository == step["repository"], BinnedTag.bin_tag == step["tag"])
+            .execution_options(synchronize_session=False)
+        )
+
+
+def forget_gone(repository: str, bin_tags: Collection[str]) -> None:
+    """Forget bin tags that went together with everything else of their repository."""
+    with writing() as session:
+        session.execute(
+            delete(BinnedTag)
+            .where(BinnedTag.repository == repository, BinnedTag.bin_tag.in_(bin_tags))
             .execution_options(synchronize_session=False)
         )

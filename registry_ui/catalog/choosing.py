@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any, Self
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from ..errors import Invalid
 from ..extensions import db
@@ -20,12 +21,29 @@ MAX_DAYS = 36500
 
 @dataclass(frozen=True, slots=True)
 class DatedTag:
-    """A tag of the index. ``at`` is when it was pushed or, where nobody told us, built."""
+    """A tag of the index, and from when its age is counted.
+
+    ``at`` is None if its age is not known: no event told of a push, and it was not read when
+    the image was built.
+    """
 
     name: str
     at: datetime | None
     last_pulled_at: datetime | None
     digest: str | None = None
+    built_at: datetime | None = None
+
+    @classmethod
+    def of(cls, row: Any) -> Self:
+        """Count the age from the push, or else the build, but not from before ``age_from``.
+
+        Nobody knows how long a tag has been there before a check found it, so an old image
+        can be new here. A tag that was restored is wanted again.
+        """
+        at = row.pushed_at or row.built_at
+        if at is not None and row.age_from is not None:
+            at = max(at, row.age_from)
+        return cls(row.name, at, row.last_pulled_at, row.digest, row.built_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +97,14 @@ def dated_tags(image: ContainerImage) -> list[DatedTag]:
     query = (
         select(
             Tag.name,
-            func.coalesce(Tag.pushed_at, Manifest.built_at, type_=Tag.pushed_at.type).label("at"),
+            Tag.pushed_at,
+            Tag.age_from,
             Tag.last_pulled_at,
             Tag.digest,
+            Manifest.built_at,
         )
         .outerjoin(Manifest, Manifest.digest == Tag.digest)
         .where(Tag.image_id == image.id)
         .order_by(Tag.name)
     )
-    return [DatedTag(*row) for row in db.session.execute(query)]
+    return [DatedTag.of(row) for row in db.session.execute(query)]

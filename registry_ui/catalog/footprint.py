@@ -20,6 +20,7 @@ from ..distribution.manifest import Descriptor
 from ..models import ContainerImage, HeldManifest, Manifest, ManifestContents, Project, Tag
 from .contents import key_of, unpack
 from .facts import MAX_DEPTH, facts_of
+from .index import is_listed
 
 #: So many parts and layers are listed; the rest is counted together.
 LARGEST = 20
@@ -152,7 +153,7 @@ class Survey:
                 ContainerImage.reconciled_at,
             )
             .join(Project, Project.id == ContainerImage.project_id)
-            .where(scope)
+            .where(scope, is_listed())
             .order_by(ContainerImage.path)
         )
         return {row.id: _Image(*row) for row in session.execute(query)}

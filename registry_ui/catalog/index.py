@@ -36,7 +36,14 @@ def ensure_image(session: Session, project: Project, repository: str) -> Contain
         reconcile_wanted=False,
     )
     query = select(ContainerImage).where(ContainerImage.path == repository).with_for_update()
-    return session.scalars(query).one()
+    image = session.scalars(query).one()
+    image.emptied_at = None
+    return image
+
+
+def is_listed() -> ColumnElement[bool]:
+    """Match the images that people see: not those of which only the bin has something."""
+    return ContainerImage.emptied_at.is_(None)
 
 
 def attached() -> ColumnElement[bool]:

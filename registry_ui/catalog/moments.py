@@ -58,6 +58,20 @@ def note_found(session: Session, tag: Tag, at: datetime) -> None:
     )
 
 
+def note_restored(session: Session, tag: Tag, actor: str, at: datetime) -> None:
+    """Note that somebody restored a tag from the bin."""
+    session.add(
+        TagMoment(
+            image_id=tag.image_id,
+            tag=tag.name,
+            action="restored",
+            digest=tag.digest or "",
+            actor=actor,
+            at=at,
+        )
+    )
+
+
 def note_removed(session: Session, tags: Iterable[Tag], at: datetime, actor: str = "") -> None:
     """Note that the registry has these tags of one image no more.
 

@@ -22,6 +22,7 @@ from ..extensions import db, release, writing
 from ..models import (
     DIGESTS_READ,
     REGISTRY_READ,
+    BinnedTag,
     ContainerImage,
     Heartbeat,
     Project,
@@ -133,17 +134,7 @@ def mend(
     rows = {tag.name: tag for tag in session.scalars(select(Tag).where(Tag.image_id == image.id))}
     outcome = Outcome(image.path, tags=len(listed), damaged=len(live.damaged))
     for name in listed - rows.keys():
-        outcome.added += insert_new(
-            session,
-            Tag,
-            image_id=image.id,
-            name=name,
-            digest=live.digests.get(name),
-            pull_count=0,
-            seen_at=started,
-            damage=live.damaged.get(name),
-            damaged_since=started if name in live.damaged else None,
-        )
+        outcome.added += _insert(session, image, name, live, started)
     _mark(rows, live, started)
     moved = [
         rows[name]
@@ -167,9 +158,26 @@ def mend(
     count_tags(session, image)
     image.reconciled_at, image.reconcile_error = started, None
     image.reconcile_wanted = False
-    if not listed and not _pushed_since(image, started):
-        session.delete(image)
+    _keep_or_drop(session, image, started, is_empty=not listed)
     return outcome
+
+
+def _insert(
+    session: Session, image: ContainerImage, name: str, live: LiveTags, started: datetime
+) -> bool:
+    """Insert a tag that a check found; return whether it is new."""
+    return insert_new(
+        session,
+        Tag,
+        image_id=image.id,
+        name=name,
+        digest=live.digests.get(name),
+        pull_count=0,
+        seen_at=started,
+        age_from=started,
+        damage=live.damaged.get(name),
+        damaged_since=started if name in live.damaged else None,
+    )
 
 
 def _mark(rows: Mapping[str, Tag], live: LiveTags, started: datetime) -> None:
@@ -186,13 +194,27 @@ def _mark(rows: Mapping[str, Tag], live: LiveTags, started: datetime) -> None:
             row.mark_readable()
 
 
+def _keep_or_drop(
+    session: Session, image: ContainerImage, started: datetime, *, is_empty: bool
+) -> None:
+    """Drop an image without tags; keep its history for as long as the bin holds a tag of it."""
+    if not is_empty or _pushed_since(image, started):
+        image.emptied_at = None
+    elif session.scalar(select(BinnedTag.id).where(BinnedTag.repository == image.path).limit(1)):
+        image.emptied_at = started
+    else:
+        session.delete(image)
+
+
 def move(session: Session, tag: Tag, digest: str, at: datetime) -> None:
     """Make a tag stand for what the registry says, and of which no event told."""
     stood_for_another = tag.digest is not None
     tag.digest = digest
     if stood_for_another:
-        # Who pushed this, and when, nobody told us.
+        # No event said who pushed this, and when. It may have been a moment ago, however old
+        # the image is, so its age counts from now.
         tag.pushed_at = tag.pushed_by = None
+        tag.age_from = at
         note_found(session, tag, at)
 
 

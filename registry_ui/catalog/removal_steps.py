@@ -18,7 +18,7 @@ from ..distribution.manifest import PLACEHOLDER_ANNOTATION
 from ..extensions import db, release, writing
 from ..models import ContainerImage, Place, Project, Removal, utc_now
 from ..names import Digest, RepositoryName, TagName, is_binned
-from .binning import forget, put_into_bin, take_back
+from .binning import forget, forget_gone, put_into_bin, take_back
 from .connection import registry
 from .lease import Lease
 from .live_tags import digests_of
@@ -169,7 +169,9 @@ def _image_step(lease: Lease[Removal], number: int, step: dict[str, Any]) -> tup
             elif not is_binned(tag):
                 kept.append(tag)
     deleted, _ = delete_unneeded(lease, repository, _with_parts(lease, repository, tops), planned)
-    for tag in made(lambda: registry().tags(repository)) or []:
+    left = made(lambda: registry().tags(repository)) or []
+    forget_gone(str(repository), {tag for tag in planned if is_binned(tag)}.difference(left))
+    for tag in left:
         lease.hold()
         if tag in planned and _dangles(repository, TagName(tag)):
             _by_placeholder(lease, number, step, TagName(tag))

@@ -103,10 +103,12 @@ def removable(tags: Iterable[DatedTag], rules: Rules, now: datetime) -> set[str]
 def _newest_images(tags: Iterable[DatedTag], count: int) -> set[str]:
     """Return the digests of the newest images; each is as new as its newest tag.
 
-    Equal times are in the order of versions: an adopted registry, or one push of many tags,
-    gives the same time to all.
+    Equal times are in the order of builds, then of versions: an adopted registry, or one push
+    of many tags, gives the same time to all.
     """
-    ordered = sorted(tags, key=lambda tag: (tag.at, version_key(tag.name)), reverse=True)
+    ordered = sorted(
+        tags, key=lambda tag: (tag.at, tag.built_at or tag.at, version_key(tag.name)), reverse=True
+    )
     return set(list(dict.fromkeys(map(_image_of, ordered)))[:count])
 
 

@@ -12,7 +12,7 @@ from ..catalog import reconcile as reconciling
 from ..catalog import removals
 from ..catalog.deletion import plan_tag
 from ..catalog.fences import WORDS
-from ..catalog.index import owning_project
+from ..catalog.index import is_listed, owning_project
 from ..catalog.starting import start
 from ..extensions import db
 from ..models import ContainerImage, Project, Removal
@@ -61,7 +61,8 @@ def carried_out(removal_id: int) -> Removal:
 def image_named(name: RepositoryName) -> tuple[ContainerImage, Project]:
     """Return an indexed image and its project; a ClickException where there is none."""
     owner = owning_project(db.session(), str(name))
-    image = db.session.scalar(select(ContainerImage).where(ContainerImage.path == str(name)))
+    query = select(ContainerImage).where(ContainerImage.path == str(name), is_listed())
+    image = db.session.scalar(query)
     if owner is None or image is None:
         raise click.ClickException(f"There is no image {name}. Is it indexed? Try reconcile.")
     return image, owner

@@ -28,6 +28,8 @@ class BinnedTag(Base):
     digest: Mapped[str] = mapped_column(bytewise(150))
     pushed_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     pushed_by: Mapped[str | None] = mapped_column(bytewise(255))
+    pull_count: Mapped[int] = mapped_column(default=0)
+    last_pulled_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     removed_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
     removed_by: Mapped[str] = mapped_column(bytewise(255))
     purge_at: Mapped[datetime] = mapped_column(UTCDateTime)

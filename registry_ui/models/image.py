@@ -46,6 +46,9 @@ class ContainerImage(Base):
     last_pulled_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     last_push_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     last_pushed_by: Mapped[str | None] = mapped_column(bytewise(255))
+    #: Since when all its tags are in the bin. Nothing lists it then; its history stays for
+    #: a tag that is restored.
+    emptied_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     #: When the registry's own answer was last compared with the index.
     reconciled_at: Mapped[datetime | None] = mapped_column(UTCDateTime, index=True)
     reconcile_error: Mapped[str | None] = mapped_column(Text)
@@ -82,6 +85,9 @@ class Tag(Base):
     #: Only where an event told us; a build date is a fact of the image, not of the tag.
     pushed_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     pushed_by: Mapped[str | None] = mapped_column(bytewise(255))
+    #: Its age counts from no earlier than this: when a check found what no event had told, or
+    #: when it was restored.
+    age_from: Mapped[datetime | None] = mapped_column(UTCDateTime)
     pull_count: Mapped[int] = mapped_column(default=0)
     last_pulled_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     seen_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
@@ -153,7 +159,7 @@ class HeldManifest(Base):
 
 
 class TagMoment(Base):
-    """A tag was pushed, copied, found to stand for something, or removed: since or until when.
+    """A tag was pushed, copied, restored, found to stand for something, or removed, and when.
 
     Kept as long as the image, since events are not. ``found`` is what no push told;
     ``actor`` is "" where nobody said who it was.
@@ -161,7 +167,9 @@ class TagMoment(Base):
 
     __tablename__ = "tag_moments"
     __table_args__ = (
-        CheckConstraint("action IN ('pushed', 'copied', 'found', 'removed')", name="action"),
+        CheckConstraint(
+            "action IN ('pushed', 'copied', 'restored', 'found', 'removed')", name="action"
+        ),
         Index("ix_tag_moments_image_id_tag_at", "image_id", "tag", "at"),
     )
 

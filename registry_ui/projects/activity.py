@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from ..access import Principal, Role, at_or_below, visible_places
 from ..access.lookup import below_own, own_places, prefixes
 from ..catalog.copying.sources import visible_sources
+from ..catalog.index import is_listed
 from ..models import (
     AuditEntry,
     ContainerImage,
@@ -387,10 +388,9 @@ def _standing(session: Session, entries: list[Entry]) -> set[str]:
     """Return which images and tags of a page the index still has, by one query."""
     named = [entry for entry in entries if entry.kind in ("push", "pull")]
     tagged = (Tag.image_id == ContainerImage.id) & Tag.name.in_({entry.tag for entry in named})
-    query = select(ContainerImage.path, Tag.name).outerjoin(Tag, tagged)
-    rows = session.execute(
-        query.where(ContainerImage.path.in_({entry.repository for entry in named}))
-    ).all()
+    path = ContainerImage.path
+    is_named = path.in_({entry.repository for entry in named}) & is_listed()
+    rows = session.execute(select(path, Tag.name).outerjoin(Tag, tagged).where(is_named)).all()
     return {path for path, _ in rows} | {f"{path}:{tag}" for path, tag in rows}
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, aliased
 
 from ..access import Principal, Role, at_or_below, below, standings, visible_places
 from ..access.lookup import below_own, prefixes, reached
-from ..catalog.index import attached
+from ..catalog.index import attached, is_listed
 from ..catalog.sizes import newest_sizes
 from ..catalog.trees import ImageRow
 from ..models import ContainerImage, Membership, Namespace, Place, Project, Tag, User
@@ -115,6 +115,7 @@ def projects(
             func.sum(ContainerImage.tag_count).label("tags"),
             func.max(ContainerImage.last_push_at).label("pushed"),
         )
+        .where(is_listed())
         .group_by(ContainerImage.project_id)
         .subquery()
     )
@@ -229,7 +230,7 @@ def within(path: str) -> ColumnElement[bool]:
 
 def images(session: Session, project: Place) -> list[ImageRow]:
     """Return every image of a project, without sizes."""
-    query = select(ContainerImage).where(ContainerImage.project_id == project.id)
+    query = select(ContainerImage).where(ContainerImage.project_id == project.id, is_listed())
     return [image_row(image) for image in session.scalars(query)]
 
 
@@ -238,7 +239,7 @@ def sized_images(session: Session, project: Place, name: str | None = None) -> l
 
     Below the empty name is nothing: that is the root image alone.
     """
-    which = ContainerImage.project_id == project.id
+    which = and_(ContainerImage.project_id == project.id, is_listed())
     if name is not None:
         which = and_(which, at_or_below(ContainerImage.name, name))
     columns = (
@@ -265,7 +266,7 @@ def repositories(session: Session, principal: Principal, last: str, limit: int) 
     query = (
         select(ContainerImage.path)
         .join(Project, Project.id == ContainerImage.project_id)
-        .where(may_pull, ContainerImage.path > last)
+        .where(may_pull, ContainerImage.path > last, is_listed())
         .order_by(ContainerImage.path)
         .limit(limit)
     )

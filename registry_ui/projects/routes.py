@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response
 from ..access import Right, Role, Visibility, rights, standing, visible_places
 from ..admin.reports import unassigned_count
 from ..catalog.deletion import plan_namespace, plan_project
+from ..catalog.index import is_listed
 from ..catalog.moving import moves
 from ..catalog.starting import start
 from ..catalog.trees import SORTS, tree_view
@@ -97,7 +98,7 @@ def _project(loaded: Loaded) -> str:
     images = listing.sized_images(db.session(), project)
     oldest = db.session.scalar(
         select(func.min(ContainerImage.reconciled_at)).where(
-            ContainerImage.project_id == project.id
+            ContainerImage.project_id == project.id, is_listed()
         )
     )
     return render_template(

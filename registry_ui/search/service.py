@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session, aliased
 
 from ..access import Principal, visible_places
 from ..access.lookup import former_name, reached
-from ..catalog.index import attached
+from ..catalog.index import attached, is_listed
 from ..models import ContainerImage, Namespace, Place, Project, Tag
 from ..names import Reference
 from .query import Query
@@ -209,7 +209,7 @@ class Finder:
         return (
             select(Project.path, image.name, image.path, image.tag_count, image.last_push_at)
             .join(Project, Project.id == image.project_id)
-            .where(self._images)
+            .where(self._images, is_listed())
         )
 
     # -- tags --------------------------------------------------------------------

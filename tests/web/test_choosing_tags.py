@@ -161,13 +161,15 @@ def test_who_ticked_nothing_is_told_so(site, graph):
 
 def test_tags_go_by_age_and_those_of_unknown_age_stay(site, graph):
     graph.tag(IMAGE, old=graph.image("old"), new=graph.image("new"), unknown=graph.image("x"))
-    graph.tag(IMAGE, built=graph.image("built", created="2020-01-01T00:00:00Z"))
+    for tag in ("built", "found"):
+        graph.tag(IMAGE, **{tag: graph.image(tag, created="2020-01-01T00:00:00Z")})
     adopt(site)
     site.owner.get(LIST)  # learns the facts
-    site.change(Tag, {"pushed_at": utc_now() - timedelta(days=31)}, name="old")
-    site.change(Tag, {"pushed_at": utc_now() - timedelta(days=29)}, name="new")
+    site.change(Tag, {"pushed_at": utc_now() - timedelta(days=31), "age_from": None}, name="old")
+    site.change(Tag, {"pushed_at": utc_now() - timedelta(days=29), "age_from": None}, name="new")
+    site.change(Tag, {"age_from": utc_now() - timedelta(days=31)}, name="built")
     carry_out(site, days="30")
-    assert sorted(graph.tags[IMAGE]) == ["new", "unknown"]
+    assert sorted(graph.tags[IMAGE]) == ["found", "new", "unknown"]
 
 
 def signed(graph):

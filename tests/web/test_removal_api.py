@@ -77,7 +77,7 @@ def test_a_token_for_one_repository_removes_nothing_of_the_others_of_its_project
 
 
 def test_a_token_for_one_repository_confirms_no_dry_run_of_its_whole_project(site):
-    site.change(Tag, {"pushed_at": utc_now() - timedelta(days=9)})
+    site.change(Tag, {"pushed_at": utc_now() - timedelta(days=9), "age_from": None})
     policy = {"images": "*", "keep_last": "1"}
     assert site.owner.post("/acme/app/-/retention", policy).status_code == 302
     number = site.row(Removal, kind="retention").id
@@ -211,7 +211,9 @@ def test_policies_are_planned_and_run_by_command(site, graph):
     number = site.row(RetentionPolicy).id
     site.owner.post(f"/acme/app/-/retention/{number}/switch", {"on": "1"})
     for days, name in enumerate(("v2", "v1", "pr-1")):
-        site.change(Tag, {"pushed_at": utc_now() - timedelta(days=days)}, name=name)
+        site.change(
+            Tag, {"pushed_at": utc_now() - timedelta(days=days), "age_from": None}, name=name
+        )
     assert f"{IMAGE}:v1\n" in flask(site, "retention", "plan", "acme/app")
     assert len(graph.tags[IMAGE]) == 3
     flask(site, "retention", "run", "acme/app")

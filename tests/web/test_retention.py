@@ -95,7 +95,8 @@ def site(served, graph):
         graph.tag(path, **{f"v{n}": graph.image(f"{path} {n}") for n in range(1, 5)})
     adopt(served)
     for n in range(1, 5):
-        served.change(Tag, {"pushed_at": utc_now() - timedelta(days=n)}, name=f"v{n}")
+        pushed = {"pushed_at": utc_now() - timedelta(days=n), "age_from": None}
+        served.change(Tag, pushed, name=f"v{n}")
     return served
 
 

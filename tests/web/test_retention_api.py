@@ -23,7 +23,9 @@ def site(served, graph):
     graph.tag(IMAGE, **{f"v{n}": graph.image(str(n)) for n in range(1, 5)})
     adopt(served)
     for n in range(1, 5):
-        served.change(Tag, {"pushed_at": utc_now() - timedelta(days=n)}, name=f"v{n}")
+        served.change(
+            Tag, {"pushed_at": utc_now() - timedelta(days=n), "age_from": None}, name=f"v{n}"
+        )
     return served
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from sqlalchemy import Select, select
+from sqlalchemy.orm import Session
 
 from ...distribution.errors import RegistryError, RegistryFault, RegistryNotFound
 from ...errors import NotFound
@@ -63,7 +64,7 @@ def _remove(image: ContainerImage, name: TagName, started: datetime) -> None:
 
 def _point(image: ContainerImage, name: TagName, digest: str, started: datetime) -> Tag:
     with writing() as session:
-        insert_new(session, Tag, image_id=image.id, name=str(name), pull_count=0, seen_at=started)
+        _insert_found(session, image, name, started)
         tag = session.scalars(_row(image, name)).one()
         if tag.digest not in (None, digest) and tag.seen_at < started:
             note_before(session, [tag])
@@ -71,6 +72,13 @@ def _point(image: ContainerImage, name: TagName, digest: str, started: datetime)
         tag.digest = digest
         tag.mark_readable()
         return tag
+
+
+def _insert_found(
+    session: Session, image: ContainerImage, name: TagName, started: datetime
+) -> None:
+    values = {"pull_count": 0, "seen_at": started, "age_from": started}
+    insert_new(session, Tag, image_id=image.id, name=str(name), **values)
 
 
 def _damaged(image: ContainerImage, name: TagName, started: datetime) -> Tag | None:
@@ -88,7 +96,7 @@ def _damaged(image: ContainerImage, name: TagName, started: datetime) -> Tag | N
     if damage is None:
         return None
     with writing() as session:
-        insert_new(session, Tag, image_id=image.id, name=str(name), pull_count=0, seen_at=started)
+        _insert_found(session, image, name, started)
         tag = session.scalars(_row(image, name)).one()
         tag.mark_damaged(damage, started)
         return tag

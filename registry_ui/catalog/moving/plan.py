@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, or_, select, true
 from sqlalchemy.orm import Session
 
 from ...access import Role, at_or_below, below
@@ -27,7 +27,7 @@ from ...models import (
     UnassignedRepository,
 )
 from ...names import MAX_NAME, NameInvalid, Path, RepositoryName
-from ..index import owning_project
+from ..index import is_listed, owning_project
 from ..starting import unfinished
 from .access import RoleChange, role_changes
 from .names import has_former, is_taken, moving
@@ -134,7 +134,7 @@ def plan_image(
     owner = owning_project(session, target)
     if owner is None:
         raise _refused(f"No project owns “{target}”. Create one first.")
-    taken = select(ContainerImage.id).where(ContainerImage.path == target)
+    taken = select(ContainerImage.id).where(ContainerImage.path == target, is_listed())
     if session.scalar(taken) is not None:
         raise _refused(f"There is an image “{target}”.")
     _require_free(session, target)
@@ -158,7 +158,8 @@ def plan_image(
 def require_still_free(session: Session, move: Move) -> None:
     """Raise Clash where a planned move can't begin any more."""
     model = ContainerImage if move.kind == "image" else Place
-    taken = session.scalar(select(model.id).where(model.path == move.target))
+    stands = is_listed() if move.kind == "image" else true()
+    taken = session.scalar(select(model.id).where(model.path == move.target, stands))
     if taken is not None or is_taken(session, move.target):
         raise Clash(f"“{move.target}” is taken by now.", hint="Plan the move again.")
     _require_quiet(session, move.source, move.target)

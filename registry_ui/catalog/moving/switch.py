@@ -28,6 +28,7 @@ from ...models import (
 )
 from ...names import Path
 from ...storage import insert_new
+from ..index import is_listed
 from ..lease import Cancelled
 from .hold import MoveFailed
 
@@ -97,6 +98,12 @@ def _switch_image(session: Session, move: Move) -> None:
     tag = Removal.target.startswith(move.source + ":", autoescape=True)
     _discard_plans(session, Removal, (Removal.target == move.source) | tag)
     _discard_plans(session, Copy, (Copy.source == move.source) | (Copy.target == move.source))
+    # An image that was there is in the bin; its name is this one's now.
+    session.execute(
+        delete(ContainerImage)
+        .where(ContainerImage.path == move.target, ~is_listed())
+        .execution_options(synchronize_session=False)
+    )
     _set(
         session,
         ContainerImage,
