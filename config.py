@@ -66,6 +66,7 @@ class Config:
     reconcile_interval: int
     max_body: int
     trusted_proxies: int
+    hsts_seconds: int
     testing: bool = False
 
     @classmethod
@@ -120,6 +121,7 @@ class Config:
             reconcile_interval=read.integer("RECONCILE_INTERVAL", 3600),
             max_body=read.integer("MAX_BODY", 1024 * 1024),
             trusted_proxies=read.integer("TRUSTED_PROXIES", 0),
+            hsts_seconds=read.integer("HSTS_SECONDS", 365 * 24 * 3600),
         )
 
     @property

@@ -64,6 +64,8 @@ access_log_format = '%(t)s %(h)s "%(m)s %(U)s" %(s)s %(B)s %(M)sms'
 logger_class = PlainLogger
 loglevel = "warning"
 control_socket_disable = True
+# By default any program on this machine moves a request to another path, by a header.
+forwarder_headers = ""
 
 
 def post_fork(_server, worker):

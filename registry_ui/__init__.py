@@ -22,6 +22,7 @@ def create_app(config: Config | None = None) -> Flask:
     # Not at the top: the rooms without Flask can be imported without all the others.
     from . import (  # noqa: PLC0415
         blueprints,
+        browser_sessions,
         cli,
         compression,
         errors,
@@ -47,17 +48,13 @@ def create_app(config: Config | None = None) -> Flask:
         SQLALCHEMY_ENGINE_OPTIONS={"pool_pre_ping": not config.database_url.startswith("sqlite")},
         MAX_CONTENT_LENGTH=config.max_body,
         MAX_FORM_MEMORY_SIZE=config.max_body,
-        SESSION_COOKIE_NAME="registry_ui",
-        SESSION_COOKIE_HTTPONLY=True,
-        SESSION_COOKIE_SAMESITE="Lax",
-        SESSION_COOKIE_SECURE=config.public_url.startswith("https://"),
-        PERMANENT_SESSION_LIFETIME=14 * 24 * 3600,
+        **browser_sessions.settings_for(config.public_url),
         WTF_CSRF_TIME_LIMIT=None,
         TESTING=config.testing,
     )
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
-    headers = {**security.HEADERS, "Cache-Control": "no-store"}
+    headers = {**security.headers_for(config), "Cache-Control": "no-store"}
     app.wsgi_app = TokenDoor(app, app.wsgi_app, headers.items())  # type: ignore[method-assign]
     if config.trusted_proxies:
         count = config.trusted_proxies

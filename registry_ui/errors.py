@@ -18,7 +18,7 @@ from .extensions import db
 
 logger = logging.getLogger(__name__)
 
-OCI_PREFIXES = ("/jwt/", "/auth/", "/gate/")
+OCI_PREFIXES = ("/jwt/", "/auth/", "/gate/", "/v2/")
 JSON_PREFIXES = ("/api/",)
 
 

@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from flask import Flask, Request, Response, current_app, g, redirect, request, url_for
-from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
+from flask import Flask, Response, current_app, g, redirect, request, url_for
 from flask_login import current_user
 from flask_wtf.csrf import CSRFError
 from sqlalchemy import select
 from werkzeug.wrappers import Response as BaseResponse
+
+from config import Config
 
 from .access import (
     ANONYMOUS,
@@ -30,6 +31,7 @@ from .access import (
 from .accounts import sessions
 from .accounts.authentication import principal_of
 from .audit import Actor
+from .browser_sessions import PageSessions
 from .errors import Denied, NotFound, error_response
 from .extensions import db, login_manager
 from .models import ContainerImage, Copy, Move, Namespace, Place, Project, Removal, User
@@ -48,33 +50,18 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 
-#: For machines: no cookie is read or written there.
-MACHINE_PREFIXES = ("/jwt/", "/auth/", "/gate/", "/api/", "/static/")
-MACHINE_PATHS = ("/healthz", "/readyz")
 
-
-def _for_machines(path: str) -> bool:
-    return path in MACHINE_PATHS or path.startswith(MACHINE_PREFIXES)
-
-
-class PageSessions(SecureCookieSessionInterface):
-    """Browser sessions for pages; an empty one for machines, which is never stored."""
-
-    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
-        """Read the session of a page's cookie; nothing else's."""
-        if _for_machines(request.path):
-            return SecureCookieSession()
-        return super().open_session(app, request)
-
-    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
-        """Write the session back where one was read."""
-        if not _for_machines(request.path):
-            super().save_session(app, session, response)
+def headers_for(config: Config) -> dict[str, str]:
+    """Return what every answer of this site carries."""
+    if not config.public_url.startswith("https://"):
+        return HEADERS
+    return {**HEADERS, "Strict-Transport-Security": f"max-age={config.hsts_seconds}"}
 
 
 def init_app(app: Flask) -> None:
     """Register the session loader, the headers and the answer to a bad CSRF token."""
     app.session_interface = PageSessions()
+    every = headers_for(app.config["SETTINGS"])
     login_manager.login_view = "accounts.sign_in"
     login_manager.session_protection = None  # the cookie is signed; addresses change
 
@@ -101,7 +88,7 @@ def init_app(app: Flask) -> None:
     @app.after_request
     def harden(response: Response) -> Response:
         headers = response.headers
-        for name, value in HEADERS.items():
+        for name, value in every.items():
             headers.setdefault(name, value)
         if request.endpoint != "static":
             headers.setdefault("Cache-Control", "no-store")

@@ -12,15 +12,41 @@ from sqlalchemy.exc import SQLAlchemyError
 from .access import RULE_OF, RULES, Role
 from .catalog.connection import registry
 from .distribution.errors import RegistryError
-from .extensions import db, release
+from .errors import AppError, error_response
+from .extensions import csrf, db, release
 from .job_queue import redis_problem
 from .jobs import HEARTBEAT_SECONDS, WORKER
 from .models import Heartbeat, RegistryEvent, utc_now
 
 blueprint = Blueprint("site", __name__)
 
+METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+
 #: An event that waits longer than this waits for a worker that does not come.
 EVENTS_WAIT = timedelta(seconds=60)
+
+
+class NotTheRegistry(AppError):
+    """A registry client asked the pages: the registry has another address.
+
+    400, because docker prints these words as they are; to a 404 it adds that the repository
+    does not exist.
+    """
+
+    def __init__(self) -> None:
+        host = current_app.config["SETTINGS"].registry_host
+        super().__init__(f"this is the web site, the registry is at {host}")
+
+
+@blueprint.route("/v2/", defaults={"rest": ""}, methods=METHODS)
+@blueprint.route("/v2/<path:rest>", methods=METHODS)
+@csrf.exempt
+def registry_api(rest: str) -> Response:  # noqa: ARG001 - whatever is asked for
+    """Tell a client of the registry where that is, in the form that it understands."""
+    error = NotTheRegistry()
+    answer = error_response(error.status, error.code, error.message)
+    answer.headers["Docker-Distribution-Api-Version"] = "registry/2.0"
+    return answer
 
 
 @blueprint.get("/healthz")

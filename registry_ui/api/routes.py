@@ -22,6 +22,7 @@ from ..security import load, load_image, registry_host
 blueprint = Blueprint("api", __name__, url_prefix="/api/v4")
 csrf.exempt(blueprint)
 
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 #: Repositories in one answer of the catalog.
 MAX_CATALOG = 1000
 #: Of each kind in one answer of the search.
@@ -30,7 +31,13 @@ DEFAULT_FOUND, MAX_FOUND = 20, 100
 
 @blueprint.before_request
 def identify() -> None:
-    """Take identity from the request's credentials only: no cookie is read here."""
+    """Take identity from the request's credentials only: no cookie is read here.
+
+    What changes something is here whole by then: a request that was begun before a block or
+    with a token that has expired would else be finished behind it.
+    """
+    if request.method not in SAFE_METHODS:
+        request.get_data()
     g.principal = _principal()
     if not g.principal.lets_through(Right.SEE):
         raise Denied("The access token has no scope that reads.", hint="It needs read_registry.")

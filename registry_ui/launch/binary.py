@@ -17,7 +17,9 @@ from . import LaunchError
 
 NAMES = ("registry", "docker-registry")
 ENGINES = ("docker", "podman")
-IMAGE = "registry:3"
+#: A version, not `3`, which becomes another program by itself. A digest would be one platform's
+#: promise that we can't check here; one that was checked and tagged so is used as it is.
+IMAGE = "registry:3.1.1"
 VERSION = re.compile(r"github\.com/(?:docker|distribution)/distribution\S*\s+v?(\S+)")
 NOTHING_FOUND = (
     "there is no registry on this machine, and none could be fetched. Do one of these and try "

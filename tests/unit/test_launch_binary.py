@@ -131,7 +131,7 @@ class TestContainer:
         assert f"--user {os.getuid()}:{os.getgid()}" in command
         assert f"--volume {machine.var}/registry:{machine.var}/registry " in command
         assert f"--volume {CERTIFICATE}:{CERTIFICATE}:ro" in command
-        assert command.endswith("registry:3 serve")
+        assert command.endswith("registry:3.1.1 serve")
 
     def test_what_a_killed_run_left_over_is_removed(self, machine, calls):
         engine, asked = calls
@@ -143,7 +143,7 @@ class TestContainer:
         engine, asked = calls
         engine("docker", "image*) exit 1;;")
         machine.find()
-        assert "docker pull --quiet registry:3" in asked()
+        assert "docker pull --quiet registry:3.1.1" in asked()
 
     @pytest.mark.parametrize(
         "special", ["info*) exit 1;;", "info*) echo name=rootless;;", "image*|pull*) exit 1;;"]

@@ -72,6 +72,7 @@ VALUES = {
     "RECONCILE_INTERVAL": ("60", "reconcile_interval", 60),
     "MAX_BODY": ("1000", "max_body", 1000),
     "TRUSTED_PROXIES": ("1", "trusted_proxies", 1),
+    "HSTS_SECONDS": ("300", "hsts_seconds", 300),
     "ADMIN_USERNAME": ("root", "admin_username", "root"),
 }
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import pytest
+
+from registry_ui.models import Collection, Copy, Move, Removal, User
 
 ALONE = "\ud800"
 PROJECT = "/api/v4/projects/acme/app/-"
@@ -67,3 +70,40 @@ def test_one_bad_value_among_good_ones_is_enough(site, ask, url):
                 answer = ask(url, json.dumps({**GOOD[url], key: bad}))
                 assert answer.status_code in {400, 404, 422}, (key, bad)
     assert site.dump() == before
+
+
+class HeldBody(io.BytesIO):
+    """A body whose end comes after something has happened."""
+
+    def __init__(self, data, meanwhile):
+        super().__init__(data)
+        self._meanwhile = meanwhile
+
+    def readinto(self, buffer):
+        """Let it happen, then give the rest."""
+        meanwhile, self._meanwhile = self._meanwhile, lambda: None
+        meanwhile()
+        return super().readinto(buffer)
+
+
+@pytest.mark.parametrize("url", GOOD)
+def test_a_request_that_is_held_counts_by_what_holds_at_its_end(site, url):
+    site.user("boss", admin=True)
+    site.project("acme/app")
+    site.image("acme/app/web", "v1")
+    token = site.access_token("boss", "api", "read_registry", "write_registry", "delete_registry")
+    body = json.dumps(GOOD[url]).encode()
+
+    def block():
+        site.change(User, {"is_blocked": True}, username="boss")
+
+    answer = site.app.test_client().post(
+        url,
+        input_stream=HeldBody(body, block),
+        content_length=len(body),
+        content_type="application/json",
+        headers={"Authorization": f"Bearer {token}"},
+    )
+    assert answer.status_code == 401, answer.text
+    for model in (Removal, Copy, Move, Collection):
+        assert site.rows(model) == []

@@ -27,6 +27,7 @@ VALUES = {
     "entry_id": 1,
     "policy_id": 1,
     "filename": "app.css",
+    "rest": "acme/app/manifests/v1",
 }
 REMOVAL_API = {"api.plan_removal", "api.confirm_removal", "api.cancel_removal"}
 REMOVAL_API |= {"api.plan_namespace_removal"}
@@ -37,7 +38,7 @@ COLLECTION_API = {"api.begin_collection", "api.cancel_collection"}
 #: Not there for anyone but administrators: tests/web/test_garbage_collection.py.
 FOR_ADMINISTRATORS = {"api.list_collections", "api.show_collection"}
 #: Posted to without a form of ours: they read credentials of the request alone, and no cookie.
-WITHOUT_FORM = {"events.registry_events", "gate.manifest"}
+WITHOUT_FORM = {"events.registry_events", "gate.manifest", "site.registry_api"}
 WITHOUT_FORM |= {*REMOVAL_API, *RETENTION_API, *COPY_API, *COLLECTION_API, *MOVE_API}
 #: What anybody may post to.
 FOR_VISITORS = {"accounts.sign_in", "accounts.sign_out", *WITHOUT_FORM}
@@ -50,6 +51,7 @@ OPEN = {
     "compare.show",
     "search.show",
     "site.healthz",
+    "site.registry_api",
     "site.readyz",
     "site.roles",
     "token_auth.token",
