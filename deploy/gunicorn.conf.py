@@ -10,12 +10,14 @@ from gunicorn.glogging import Logger
 from gunicorn.workers.gthread import ThreadWorker
 
 from config import Config
+from registry_ui.admission import THREADS
 from registry_ui.processes import end_with_parent
 
 # A reverse proxy stands in front of it where others than this machine may come in.
 bind = f"127.0.0.1:{Config.from_environ().port}"
 workers = 2
-threads = 4
+#: Pages and passwords can't take all of them: registry_ui/admission.py.
+threads = THREADS
 keepalive = 15
 timeout = 60
 graceful_timeout = 8

@@ -21,6 +21,7 @@ def create_app(config: Config | None = None) -> Flask:
     """
     # Not at the top: the rooms without Flask can be imported without all the others.
     from . import (  # noqa: PLC0415
+        admission,
         blueprints,
         browser_sessions,
         cli,
@@ -31,7 +32,7 @@ def create_app(config: Config | None = None) -> Flask:
         presentation,
         security,
     )
-    from .accounts import remembered  # noqa: PLC0415
+    from .accounts import password_checks, remembered, throttle  # noqa: PLC0415
     from .token_auth import journal  # noqa: PLC0415
     from .token_auth.door import TokenDoor  # noqa: PLC0415
 
@@ -59,6 +60,8 @@ def create_app(config: Config | None = None) -> Flask:
     if config.trusted_proxies:
         count = config.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
+    if not config.testing:  # test clients do not end their requests
+        app.wsgi_app = admission.Admission(app.wsgi_app, headers.items())  # type: ignore[method-assign]
     extensions.init_app(app)
     security.init_app(app)
     errors.init_app(app)
@@ -67,6 +70,8 @@ def create_app(config: Config | None = None) -> Flask:
     jobs.init_app(app)
     journal.init_app(app)
     remembered.init_app(app)
+    throttle.init_app(app)
+    password_checks.init_app(app)
     blueprints.init_app(app)
     cli.init_app(app)
     return app

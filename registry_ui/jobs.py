@@ -14,7 +14,7 @@ from huey import crontab
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from .accounts import docker_sessions
+from .accounts import docker_sessions, throttle
 from .accounts.sessions import SESSION_LIFETIME
 from .catalog import bin as bin_of_tags
 from .catalog import claims, collecting, facts, reading, reconcile, removals, retention, stale_facts
@@ -287,6 +287,7 @@ def prune() -> None:
     """Forget what is old: events done with, sessions, claims, facts of nothing, decisions."""
     with writing() as session:
         docker_sessions.forget_unused(session)
+        throttle.forget_old(session, utc_now())
         claims.forget_ended(session)
         session.execute(
             delete(ProtectionViolation)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy import bindparam, select, update
@@ -12,7 +13,10 @@ from ..access import ACCESS_TOKEN, DEPLOY_TOKEN, LookUp, Places, Principal, Reac
 from ..errors import Unauthorized
 from ..extensions import db, release, writing
 from ..models import AccessToken, DeployToken, DockerSession, Place, User, utc_now
+from ..networks import network_of
 from . import throttle
+from .hashing import verify_password
+from .password_checks import password_checks
 from .remembered import remembered
 from .secrets import (
     ACCESS_PREFIX,
@@ -20,12 +24,13 @@ from .secrets import (
     SESSION_PREFIX,
     prefix_of,
     secret_hash,
-    verify_password,
 )
 
 #: ``last_used_at`` is coarse: at most one write for a credential in this time.
 LAST_USED_STEP = timedelta(minutes=10)
 WRONG = "The user name, password or access token is wrong."
+SWAPPED = "A token was given as the user name."
+SWAPPED_HINT = "Give your user name as the user name, and the token as the password."
 SESSION_ENDED = "This docker session has ended. Sign in again."
 NO_PASSWORDS = "Account passwords are not accepted here: use an access token."
 
@@ -67,6 +72,8 @@ def authenticate(
         BadCredentials: they are wrong, or not accepted here.
         throttle.TooManyAttempts: a password, after many wrong ones from this address.
     """
+    if prefix_of(attempt.username.strip()) is not None:
+        raise BadCredentials(SWAPPED, hint=SWAPPED_HINT)
     places = places or Places()
     by_token = _BY_PREFIX.get(prefix_of(attempt.password))
     if by_token is not None:
@@ -252,13 +259,11 @@ def _note_use(model: Any, row_id: int, last: datetime | None) -> None:
 
 def _verified(attempt: Attempt, places: Places) -> Any:
     """Return the user of a right password; one that was right minutes ago costs no hash."""
-    user = places.first(db.engine, _BY_NAME, username=_possible_name(attempt.username))
-    if (
-        user is not None
-        and not user.is_blocked
-        and remembered().is_right(user.username, attempt.password, user.password_hash)
-    ):
-        return user
+    name = _possible_name(attempt.username)
+    if remembered().may_be_right(name, attempt.password):
+        user = places.first(db.engine, _BY_NAME, username=name)
+        if user is not None and not user.is_blocked and _is_remembered(user, attempt.password):
+            return user
     verified = verify_account(attempt)
     if verified is None:
         raise BadCredentials
@@ -268,35 +273,53 @@ def _verified(attempt: Attempt, places: Places) -> Any:
 def verify_account(attempt: Attempt) -> User | None:
     """Return the user of a right password, unless blocked. Unknown users cost as much.
 
-    A wrong password is counted and noted in the audit.
+    A wrong password is counted and noted in the audit. What is refused at once costs no query:
+    a flood of guesses must not take the processors either.
 
-    Raises throttle.TooManyAttempts.
+    Raises:
+        BadCredentials: one of our secrets was given as the user name.
+        TooManyAttempts: after many wrong ones, or while many others are checked.
     """
+    if prefix_of(attempt.username.strip()) is not None:
+        raise BadCredentials(SWAPPED, hint=SWAPPED_HINT)
+    name, network = throttle.stored_name(attempt.username), network_of(attempt.address)
+    limits = throttle.refusals()
+    if not remembered().may_be_right(_possible_name(attempt.username), attempt.password):
+        limits.check(name, network)
+    right = password_checks().share(
+        name,
+        network,
+        attempt.password,
+        partial(_check, attempt),
+        suspect=limits.is_suspect(network),
+    )
+    return _user_named(attempt.username) if right else None
+
+
+def _check(attempt: Attempt) -> bool:
+    """Compare a password, and count it if it is wrong. It is the only one of its name now."""
+    user = _user_named(attempt.username)
+    if user is not None and _is_remembered(user, attempt.password):
+        release()
+        return user.is_active
     throttle.check(attempt.username, attempt.address)
-    name = _possible_name(attempt.username)
-    user = db.session.scalar(select(User).where(User.username == name))
     # The hash takes a tenth of a second: no transaction stays open meanwhile.
     release()
-    with throttle.one_of_few():
-        # While this one waited, others may have failed, or shown the same right password.
-        throttle.check(attempt.username, attempt.address)
-        release()
-        if _is_right(user, attempt.password):
-            return user
-        throttle.failed(attempt.username, attempt.address, by_post=attempt.by_post)
-    return None
-
-
-def _is_right(user: User | None, password: str) -> bool:
-    """Compare, with the same work for unknown users, and remember what was right."""
-    known = remembered()
-    if user is not None and known.is_right(user.username, password, user.password_hash):
-        return user.is_active
-    right = verify_password(user.password_hash if user else None, password)
+    right = verify_password(user.password_hash if user else None, attempt.password)
     if not right or user is None or not user.is_active:
+        throttle.failed(attempt.username, attempt.address, by_post=attempt.by_post)
         return False
-    known.keep(user.username, password, user.password_hash)
+    remembered().keep(user.username, attempt.password, user.password_hash)
+    throttle.succeeded(user.username, attempt.address)
     return True
+
+
+def _user_named(username: str) -> User | None:
+    return db.session.scalar(select(User).where(User.username == _possible_name(username)))
+
+
+def _is_remembered(user: Any, password: str) -> bool:
+    return remembered().is_right(user.username, password, user.password_hash)
 
 
 def _possible_name(username: str) -> str:

@@ -28,6 +28,11 @@ class RememberedPasswords:
         self._known: OrderedDict[bytes, tuple[str, float]] = OrderedDict()
         self._lock = threading.Lock()
 
+    def may_be_right(self, username: str, password: str) -> bool:
+        """Whether this password was right not long ago, if it was not changed since."""
+        with self._lock:
+            return self._name(username, password) in self._known
+
     def is_right(self, username: str, password: str, password_hash: str) -> bool:
         """Whether this password was right for this very hash, not long ago."""
         with self._lock:

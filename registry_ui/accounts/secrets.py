@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 import string
 import zlib
 
 from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
 
 #: The public part of each kind of secret, for secret scanners and for us.
 ACCESS_PREFIX, DEPLOY_PREFIX, SESSION_PREFIX = "rui_", "ruid_", "ruis_"
@@ -16,11 +16,12 @@ PREFIXES = (ACCESS_PREFIX, DEPLOY_PREFIX, SESSION_PREFIX)
 MIN_PASSWORD = 8
 MAX_PASSWORD = 1024
 
+#: One of our secrets, or enough of one to be worth hiding.
+_SECRET = re.compile(r"\b(ruid?|ruis)_[0-9A-Za-z]{16,}", re.IGNORECASE)
 _ALPHABET = string.digits + string.ascii_letters
 _BODY = 40
 _CHECK = 6
 _hasher = PasswordHasher()
-#: Verified for users that do not exist, so that they take as long as those that do.
 _DUMMY = _hasher.hash(secrets.token_hex(16))
 
 
@@ -29,12 +30,9 @@ def hash_password(password: str) -> str:
     return _hasher.hash(password)
 
 
-def verify_password(password_hash: str | None, password: str) -> bool:
-    """Compare, with the same work where there is no user (``password_hash`` None)."""
-    try:
-        return _hasher.verify(password_hash or _DUMMY, password) and password_hash is not None
-    except (VerificationError, InvalidHashError):
-        return False
+def hash_for_unknown_users() -> str:
+    """Return a hash that no password has, so that unknown users take as long as known ones."""
+    return _DUMMY
 
 
 def new_password() -> str:
@@ -58,6 +56,14 @@ def prefix_of(text: str) -> str | None:
     if prefix not in PREFIXES or len(body) != _BODY + _CHECK:
         return None
     return prefix if _checksum(body[:_BODY]) == body[_BODY:] else None
+
+
+def mask_secrets(text: str) -> str:
+    """Return a text in which only the prefix remains of what looks like one of our secrets.
+
+    People type a token where the user name belongs, and what they typed is logged.
+    """
+    return _SECRET.sub(r"\1_***", text) if "_" in text else text
 
 
 def secret_hash(secret: str) -> str:

@@ -26,7 +26,7 @@ from .protection import ProtectionRule, ProtectionViolation, TagClaim
 from .removal import Removal, RemovalLine
 from .retention import RetentionPolicy
 from .token_decision import TokenDecision
-from .user import AccessToken, BrowserSession, FailedSignIn, User
+from .user import AccessToken, BrowserSession, FailedSignIn, KnownSignIn, User
 from .work import Work, WorkLine
 
 __all__ = [
@@ -54,6 +54,7 @@ __all__ = [
     "Heartbeat",
     "HeldManifest",
     "IndexChild",
+    "KnownSignIn",
     "Manifest",
     "ManifestContents",
     "Membership",

@@ -84,14 +84,28 @@ class AccessToken(Base):
 class FailedSignIn(Base):
     """A wrong password, kept for some minutes, to slow down guessing.
 
-    ``by_post`` tells the two ways in which clients try one and the same password.
+    ``address`` is the network that it counts for. ``by_post`` tells the two ways in which
+    clients try one and the same password.
     """
 
     __tablename__ = "failed_sign_ins"
-    __table_args__ = (Index("ix_failed_sign_ins_username_address", "username", "address", "at"),)
+    __table_args__ = (Index("ix_failed_sign_ins_address_at", "address", "at"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    username: Mapped[str] = mapped_column(bytewise(100))
+    username: Mapped[str] = mapped_column(String(100))
     address: Mapped[str] = mapped_column(String(64))
     by_post: Mapped[bool] = mapped_column(default=False)
+    at: Mapped[datetime] = mapped_column(UTCDateTime, index=True)
+
+
+class KnownSignIn(Base):
+    """A user name whose password was right in a network, and when that was noted last.
+
+    Wrong passwords for other names from there do not slow it down.
+    """
+
+    __tablename__ = "known_sign_ins"
+
+    network: Mapped[str] = mapped_column(String(64), primary_key=True)
+    username: Mapped[str] = mapped_column(bytewise(100), primary_key=True)
     at: Mapped[datetime] = mapped_column(UTCDateTime, index=True)

@@ -11,6 +11,7 @@ from werkzeug.datastructures import Authorization
 from ..access import ANONYMOUS, Places, Principal
 from ..accounts import docker_sessions
 from ..accounts.authentication import Attempt, BadCredentials, authenticate, authenticate_session
+from ..accounts.secrets import mask_secrets
 from ..audit import Actor
 from ..errors import AppError, Unauthorized
 from ..extensions import db
@@ -146,7 +147,7 @@ def _by_refresh_token(asked: Asked, secret: str, service: str, places: Places) -
 
 
 def _note_refusal(asked: Asked, username: str, credential: str, error: AppError) -> None:
-    who = username[:150].replace("\x00", "").lower()
+    who = mask_secrets(username)[:150].replace("\x00", "").lower()
     noted = Noted(who, credential, asked.address, asked.client, "", "", "", "", error.message)
     journal().note(noted)
 

@@ -7,14 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from registry_ui.accounts.hashing import HashingProcess, verify_password
 from registry_ui.accounts.secrets import (
     ACCESS_PREFIX,
     hash_password,
+    mask_secrets,
     new_password,
     new_secret,
     prefix_of,
     secret_hash,
-    verify_password,
 )
 
 
@@ -47,13 +48,13 @@ def test_only_the_password_itself_is_right(hashed, password, right):
 
 def test_for_an_unknown_user_nothing_is_right_and_the_work_is_the_same(monkeypatch):
     worked = []
-    verify = argon2.PasswordHasher.verify
+    verify = HashingProcess.verify
 
     def noting(self, password_hash, password):
         worked.append(argon2.extract_parameters(password_hash))
         return verify(self, password_hash, password)
 
-    monkeypatch.setattr(argon2.PasswordHasher, "verify", noting)
+    monkeypatch.setattr(HashingProcess, "verify", noting)
     assert verify_password(None, "anything") is False
     assert verify_password(None, "") is False
     assert verify_password(hash_password("x"), "anything") is False
@@ -120,3 +121,12 @@ def test_any_text_can_be_asked_about(text):
 def test_a_secret_is_found_by_its_sha256():
     assert secret_hash("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert secret_hash("rui_x") != secret_hash("rui_y")
+
+
+@pytest.mark.parametrize("prefix", ["rui_", "ruid_", "ruis_"])
+def test_what_looks_like_a_secret_is_masked_in_texts(prefix):
+    secret = new_secret(prefix)
+    assert mask_secrets(f"<{secret}>") == f"<{prefix}***>"
+    assert mask_secrets(secret.lower()[:-3]) == f"{prefix}***"
+    for name in ("rui_team", "jane", "circuit_breaker0123456789", ""):
+        assert mask_secrets(name) == name

@@ -8,9 +8,12 @@ from unittest import mock
 
 import pytest
 
-from registry_ui.accounts import throttle
+from registry_ui.accounts import password_checks, throttle
+from registry_ui.accounts.remembered import remembered
 from registry_ui.accounts.throttle import LIMIT, WINDOW
-from registry_ui.models import FailedSignIn
+from registry_ui.models import FailedSignIn, KnownSignIn
+from registry_ui.token_auth.journal import journal
+from tests.support.processes import until
 from tests.web.support import PASSWORD, Browser, basic
 
 VERIFY = "registry_ui.accounts.authentication.verify_password"
@@ -57,12 +60,28 @@ def door(request, alice):
     return guess
 
 
-def test_too_many_failures_are_stopped_before_any_work(door):
+@pytest.fixture
+def now(monkeypatch):
+    """A clock that stands still, until a test moves it."""
+    at = [datetime.now(UTC)]
+    monkeypatch.setattr(throttle, "utc_now", lambda: at[0])
+    return at
+
+
+def forget_refusals(site):
+    """Let the process forget whom it has refused for some seconds, as time does."""
+    with site.app.app_context():
+        throttle.refusals().forget()
+
+
+def test_too_many_failures_are_stopped_before_any_work(door, alice):
     with mock.patch(VERIFY) as work:
         assert door().status_code == 429
-        assert door("ALICE").status_code == 429
-        assert door(password=PASSWORD).status_code == 429
+        with alice.statements() as repeated:
+            assert door("ALICE").status_code == 429
+            assert door(password=PASSWORD).status_code == 429
     assert not work.called
+    assert [sql for sql in repeated if "users" in sql or "failed" in sql] == []
 
 
 def test_the_answer_says_when_to_come_back_in_the_form_of_the_door(door):
@@ -72,7 +91,7 @@ def test_the_answer_says_when_to_come_back_in_the_form_of_the_door(door):
         assert "TOOMANYREQUESTS" in answer.text
         assert "Too many failed attempts" in answer.text
     else:
-        assert "Wait 10 minutes" in answer.text
+        assert "Wait 1 second, then try again." in answer.text
 
 
 def test_the_account_is_not_locked_elsewhere_and_others_are_not_at_all(door):
@@ -80,12 +99,61 @@ def test_the_account_is_not_locked_elsewhere_and_others_are_not_at_all(door):
     assert door("bob", PASSWORD).status_code in {200, 302}
 
 
-def test_after_a_while_one_may_try_again(door, alice):
+def test_the_right_password_gets_in_after_a_pause_that_each_failure_doubles(alice, now):
+    def guess(password="guess"):
+        forget_refusals(alice)
+        return by_token(alice, "alice", password, "192.0.2.1").status_code
+
+    for _ in range(LIMIT):
+        assert guess() == 401
+    for pause in (1, 2, 4, 8, 16, 32, 60, 60):
+        assert guess() == 429
+        now[0] += timedelta(seconds=pause + 0.01)
+        assert guess() == 401
+    now[0] += timedelta(seconds=60.01)
+    assert guess(PASSWORD) == 200
+
+
+def test_after_a_while_failures_are_forgotten(door, alice):
     past = datetime.now(UTC) - WINDOW - timedelta(seconds=1)
     alice.change(FailedSignIn, {"at": past})
-    assert door(password=PASSWORD).status_code in {200, 302}
+    forget_refusals(alice)
     assert door().status_code == 401
-    assert len(alice.rows(FailedSignIn)) == 1, "old failures are forgotten"
+    assert len(alice.rows(FailedSignIn)) == 1
+
+
+def test_a_network_from_which_many_names_failed_pauses_but_for_names_known_there(alice, now):
+    """Behind one address is a company: what one guesses there does not stop the others."""
+    nat, elsewhere = "2001:db8::1", "2001:db8:0:1::1"
+    assert by_token(alice, "alice", PASSWORD, nat).status_code == 200
+    for number in range(throttle.NETWORK_LIMIT):
+        address = f"2001:db8::{number + 2:x}"
+        assert by_token(alice, f"user{number}", "guess", address).status_code == 401
+    assert by_token(alice, "bob", PASSWORD, nat).status_code == 429
+    assert by_token(alice, "one-more", "guess", nat).status_code == 429
+    assert by_token(alice, "bob", PASSWORD, elsewhere).status_code == 200
+    assert by_token(alice, "alice", "a new password", nat).status_code == 401
+    with alice.app.app_context():
+        remembered()._known.clear()  # as in another process
+    assert by_token(alice, "alice", PASSWORD, nat).status_code == 200
+    forget_refusals(alice)
+    now[0] += timedelta(seconds=throttle.NETWORK_PAUSE + 0.01)
+    assert by_token(alice, "bob", PASSWORD, nat).status_code == 200
+
+
+def test_a_name_is_known_where_it_was_right_for_some_weeks(alice, now):
+    def noted():
+        return [(row.network, row.username) for row in alice.rows(KnownSignIn)]
+
+    for address in ("192.0.2.1", "192.0.2.2"):
+        by_token(alice, "Alice", PASSWORD, address)
+        assert noted() == [("192.0.2.1", "alice")], "a remembered password is noted nowhere"
+        by_token(alice, "bob", "guess", address)
+    now[0] += throttle.KNOWN_FOR + timedelta(seconds=1)
+    with alice.session() as session:
+        throttle.forget_old(session, now[0])
+        session.commit()
+    assert noted() == []
 
 
 def test_failures_count_together_at_every_door(alice):
@@ -128,63 +196,109 @@ def test_each_failure_is_noted_with_its_address_and_without_the_password(alice):
     assert "192.0.2.1" in str(alice.dump()["audit_entries"])
 
 
-def test_few_password_hashes_are_computed_at_a_time(alice, monkeypatch):
-    monkeypatch.setattr(throttle, "PATIENCE", 0.05)
-    inside, go_on = threading.Semaphore(0), threading.Event()
+@pytest.mark.parametrize("door", DOORS.values(), ids=DOORS)
+def test_a_token_given_as_the_user_name_is_named_as_that_and_stored_nowhere(alice, door):
+    secret = alice.access_token("alice", "read_registry")
+    typed = f" {secret}"
+    answer = door(alice, typed, "alice", "192.0.2.1")
+    assert answer.status_code == 401
+    assert "A token was given as the user name." in answer.text
+    # Not quite the token is not quite a secret either.
+    door(alice, secret[:-2], "alice", "192.0.2.1")
+    with alice.app.app_context():
+        journal().flush()
+    stored = str(alice.dump()).lower()
+    assert secret[8:30].lower() not in stored
+    assert "rui_***" in stored
 
-    def slow(_hash, _password):
-        inside.release()
-        go_on.wait(20)
+
+class Verifying:
+    """A comparison of passwords that takes until ``go_on``."""
+
+    def __init__(self):
+        self.begun, self.go_on, self.count = threading.Semaphore(0), threading.Event(), 0
+
+    def __call__(self, _hash, _password):
+        self.count += 1
+        self.begun.release()
+        assert self.go_on.wait(20)
         return False
 
-    monkeypatch.setattr(VERIFY, slow)
-    threads = [
-        threading.Thread(target=by_token, args=(alice, f"user{n}", "x", "192.0.2.1"))
-        for n in range(throttle.PLACES)
-    ]
-    for thread in threads:
-        thread.start()
-    for _ in threads:
-        assert inside.acquire(timeout=10)
-    answer = by_token(alice, "alice", PASSWORD, "192.0.2.9")
-    go_on.set()
+
+@pytest.fixture
+def verifying(alice, monkeypatch):
+    work = Verifying()
+    monkeypatch.setattr(VERIFY, work)
+    threads, statuses = [], []
+
+    def guess(username, address, password="x"):
+        def ask():
+            statuses.append(by_token(alice, username, password, address).status_code)
+
+        threads.append(threading.Thread(target=ask))
+        threads[-1].start()
+
+    yield work, guess, statuses
+    work.go_on.set()
     for thread in threads:
         thread.join(20)
+
+
+def test_few_requests_wait_for_a_password_hash_and_the_others_are_refused_at_once(alice, verifying):
+    work, guess, _ = verifying
+    for number in range(password_checks.MAX_CHECKS):
+        guess(f"user{number}", f"192.0.2.{number}")
+        assert work.begun.acquire(timeout=10)
+    with alice.statements() as noted:
+        answer = by_token(alice, "bob", PASSWORD, "192.0.2.99")
     assert answer.status_code == 429
     assert int(answer.headers["Retry-After"]) > 0
+    assert noted == []
 
 
-def test_guesses_that_come_all_at_once_are_no_more_than_those_one_by_one(alice, monkeypatch):
-    monkeypatch.setattr(throttle, "PATIENCE", 20)
-    guesses, checks, all_in, statuses = 20, [], threading.Event(), []
-    check = throttle.check
-
-    def counted(*arguments):
-        check(*arguments)
-        checks.append(arguments)
-        if len(checks) >= guesses:
-            all_in.set()
-
-    def verify(_hash, _password):
-        assert all_in.wait(20)  # everybody has been let in before the first has failed
-        return False
-
-    monkeypatch.setattr(throttle, "check", counted)
-    monkeypatch.setattr(VERIFY, verify)
-
-    def guess():
-        statuses.append(by_token(alice, "alice", "guess", "192.0.2.1").status_code)
-
-    threads = [threading.Thread(target=guess) for _ in range(guesses)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    # As many more as there are places: those were at it already.
-    assert LIMIT <= statuses.count(401) < LIMIT + throttle.PLACES
-    assert statuses.count(429) == guesses - statuses.count(401)
+def test_one_network_can_not_take_every_place(alice, verifying):
+    work, guess, _ = verifying
+    for number in range(password_checks.MAX_OF_NETWORK):
+        guess(f"user{number}", f"2001:db8::{number + 1}")
+        assert work.begun.acquire(timeout=10)
+    assert by_token(alice, "bob", "x", "2001:db8::99").status_code == 429
+    guess("bob", "2001:db8:0:1::1")
+    assert work.begun.acquire(timeout=10)
 
 
-def test_nobody_waits_long_for_a_place():
-    """Who waits holds a thread of the site."""
-    assert throttle.PATIENCE <= 2
+def test_a_network_that_failed_often_has_one_place(alice, monkeypatch, verifying):
+    work, guess, _ = verifying
+    work.go_on.set()
+    for number in range(throttle.SUSPECT + 1):
+        by_token(alice, f"user{number}", "x", "192.0.2.1")
+    work.go_on.clear()
+    while work.begun.acquire(blocking=False):
+        pass
+    guess("user50", "192.0.2.1")
+    assert work.begun.acquire(timeout=10)
+    assert by_token(alice, "user51", "x", "192.0.2.1").status_code == 429
+
+
+def test_guesses_that_come_all_at_once_are_no_more_than_those_one_by_one(alice, verifying):
+    work, guess, statuses = verifying
+    guess("alice", "192.0.2.1", "first")
+    assert work.begun.acquire(timeout=10)
+    for number in range(5):
+        answer = by_token(alice, "alice", f"guess{number}", "192.0.2.1")
+        assert answer.status_code == 429
+    assert work.count == 1
+    work.go_on.set()
+    until(lambda: statuses == [401])
+    assert by_token(alice, "alice", "second", "192.0.2.1").status_code == 401
+
+
+def test_equal_guesses_at_once_are_one_failure(alice, verifying):
+    work, guess, statuses = verifying
+    for _ in range(3):
+        guess("alice", "192.0.2.1", "the same")
+    assert work.begun.acquire(timeout=10)
+    checks = alice.app.extensions["password_checks"]._checks
+    until(lambda: [check.waiting for check in checks.values()] == [3])
+    work.go_on.set()
+    until(lambda: statuses == [401] * 3)
+    assert len(alice.rows(FailedSignIn)) == 1

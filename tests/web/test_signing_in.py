@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from unittest import mock
 
-import argon2
 import pytest
 
+from registry_ui.accounts.hashing import HashingProcess
 from registry_ui.models import BrowserSession, User
 from tests.web.support import PASSWORD
 
@@ -59,7 +59,7 @@ def test_wrong_credentials_show_the_form_again_and_say_no_more(alice, username, 
 
 
 def test_an_unknown_user_costs_the_work_of_a_known_one(alice):
-    hasher = argon2.PasswordHasher
+    hasher = HashingProcess
     for username in ("alice", "nobody"):
         with mock.patch.object(hasher, "verify", autospec=True, side_effect=hasher.verify) as work:
             alice.browser().sign_in(username, "wrong password")

@@ -8,6 +8,8 @@ from unittest import mock
 import argon2
 import pytest
 
+from registry_ui.accounts.hashing import HashingProcess
+from registry_ui.accounts.remembered import remembered
 from registry_ui.models import AccessToken, User
 from tests.web.support import PASSWORD, basic
 
@@ -149,7 +151,7 @@ def test_a_wrong_password_and_an_unknown_user_get_the_same_answer(alice):
 
 
 def test_an_unknown_user_costs_the_same_work_as_a_known_one(alice):
-    hasher = argon2.PasswordHasher
+    hasher = HashingProcess
     for username in ("alice", "nobody"):
         with mock.patch.object(hasher, "verify", autospec=True, side_effect=hasher.verify) as work:
             alice.ask_token(auth=(username, "wrong password"))
@@ -195,7 +197,12 @@ def test_a_refused_access_token_is_not_noted_as_used(alice):
     assert alice.row(AccessToken).last_used_at is None
 
 
-def test_a_password_writes_nothing(alice):
+def test_a_password_writes_once_a_day_where_it_was_right(alice):
+    with alice.statements() as noted:
+        assert alice.ask_token("repository:a/b:pull", auth=("alice", PASSWORD)).status_code == 200
+    assert [sql.split()[2] for sql in writes(noted)] == ["known_sign_ins"]
+    with alice.app.app_context():
+        remembered()._known.clear()  # as in another process
     with alice.statements() as noted:
         assert alice.ask_token("repository:a/b:pull", auth=("alice", PASSWORD)).status_code == 200
     assert writes(noted) == []

@@ -1,0 +1,141 @@
+"""``make bench-abuse``: what strangers can do to the service, bounded in number and time.
+
+The server runs as the Procfile starts it, on loopback, and is asked quietly first and then
+during each flood. What counts are the ratios, and what is left behind in memory and on disk.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import Popen
+from urllib.parse import urlencode
+
+import flask_migrate
+
+from config import PREFIX, ROOT, Config
+from registry_ui import create_app
+from registry_ui.extensions import db
+from registry_ui.launch import keys, settings
+from tests.benchmarks.flood import Latency, flood, measure
+from tests.benchmarks.token_endpoint import ASKER, PULL_PUSH, fill, served
+from tests.support.processes import free_port
+
+CONNECTIONS = 16
+#: How much slower the token endpoint may become for a client that did nothing wrong.
+SLOWER = 3.0
+
+Outcome = tuple[str, bool]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A running server, and what a well-behaved client asks it."""
+
+    port: int
+    home: Path
+    master: Popen
+    token: str
+
+    def quiet_client(self, seconds: float) -> Latency:
+        """Ask for bearer tokens with an access token."""
+        query = {"account": f"user{ASKER}", "scope": PULL_PUSH, "service": "registry"}
+        headers = {"Authorization": basic(f"user{ASKER}", self.token)}
+        return measure(self.port, "/jwt/auth?" + urlencode(query), headers, seconds)
+
+
+def basic(username: str, password: str) -> str:
+    """Return the header of HTTP Basic."""
+    return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()
+
+
+def get(path: str, authorization: str = "") -> bytes:
+    """Return a request as it goes over the wire."""
+    head = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: docker/28.2.2\r\n"
+    if authorization:
+        head += f"Authorization: {authorization}\r\n"
+    return (head + "\r\n").encode()
+
+
+def wrong_password(path: str, username: Callable[[int], str]) -> Callable[[int], bytes]:
+    """Return a maker of requests, each with another wrong password."""
+    return lambda number: get(path, basic(username(number), f"wrong{number}"))
+
+
+@contextmanager
+def running(users: int) -> Iterator[Target]:
+    """Run the web server with so many users, projects and images."""
+    with tempfile.TemporaryDirectory(prefix="rui-abuse-") as directory:
+        home, port = Path(directory), free_port()
+        environ = {k: v for k, v in os.environ.items() if not k.startswith(PREFIX)}
+        environ |= {PREFIX + "VAR": str(home / "var"), PREFIX + "PORT": str(port)}
+        config: Config = settings.read_settings(environ)
+        keys.ensure_signing_key(config.token_key_file, config.token_certificate_file)
+        app = create_app(config)
+        with app.app_context():
+            flask_migrate.upgrade(str(ROOT / "migrations"))
+            token, _ = fill(app, users)
+            db.session.remove()
+            db.engine.dispose()
+        with served("web", "wsgi:app", port, environ, home) as master:
+            target = Target(port, home, master, token)
+            target.quiet_client(1)
+            yield target
+
+
+def under(
+    target: Target, seconds: float, name: str, request_of: Callable[[int], bytes]
+) -> tuple[float, dict[str, int]]:
+    """Measure a well-behaved client before and during a flood; return the ratio and the answers."""
+    before = target.quiet_client(seconds)
+    with flood(target.port, CONNECTIONS, request_of) as answers:
+        during = target.quiet_client(seconds)
+    ratio = during.median / before.median
+    print(f"{name}\n  before {before}\n  during {during}")
+    print(f"  ratio {ratio:.2f}, the flood was answered {dict(answers)}", flush=True)
+    assert set(before.statuses) | set(during.statuses) == {200}
+    return ratio, answers
+
+
+def passwords(seconds: float) -> Iterator[Outcome]:
+    """Wrong passwords at the token endpoint and at the API."""
+    doors = {"the token endpoint": "/jwt/auth?service=registry", "the API": "/api/v4/projects"}
+    whose = {"one name": lambda _: "user7", "many names": lambda number: f"user{number % 97}"}
+    with running(100) as target:
+        for door, path in doors.items():
+            for names, username in whose.items():
+                name = f"{CONNECTIONS} connections with wrong passwords at {door}, {names}"
+                ratio, _ = under(target, seconds, name, wrong_password(path, username))
+                yield (
+                    f"token endpoint within {SLOWER:.0f} times its quiet median: {name}",
+                    (ratio <= SLOWER),
+                )
+
+
+SECTIONS: dict[str, Callable[[float], Iterator[Outcome]]] = {"passwords": passwords}
+
+
+def main() -> int:
+    """Measure and say what holds; 1 where something does not."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=6)
+    parser.add_argument("sections", nargs="*", default=list(SECTIONS), choices=[*SECTIONS, []])
+    options = parser.parse_args()
+    failed = 0
+    for name in options.sections:
+        outcomes = list(SECTIONS[name](options.seconds))
+        for words, kept in outcomes:
+            failed += not kept
+            print(f"{'holds' if kept else 'FAILS':6} {words}", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
