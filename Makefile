@@ -4,7 +4,7 @@ PYTHON_FILES := config.py wsgi.py registry_ui migrations tests deploy
 VENV := sh deploy/venv.sh
 
 .PHONY: help run run-gate demo screenshots test bench-token bench-browse bench-search \
-	bench-storage check format audit requirements
+	bench-storage bench-abuse check format audit requirements
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\): *## /\1 /p' $(MAKEFILE_LIST) | \
@@ -45,6 +45,10 @@ bench-search: ## Measure the search with 100,000 tags in 20,000 images
 bench-storage: ## Measure the pages of storage and activity at 50,000 tags
 	@$(VENV) requirements.txt requirements-dev.txt
 	.venv/bin/python -m tests.benchmarks.storage_page
+
+bench-abuse: ## Measure what strangers can do to the service: wrong passwords, made-up names
+	@$(VENV) requirements.txt requirements-dev.txt
+	.venv/bin/python -m tests.benchmarks.abuse
 
 check: ## Lint, types, import rules, templates
 	@$(VENV) requirements.txt requirements-dev.txt
