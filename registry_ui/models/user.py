@@ -92,7 +92,7 @@ class FailedSignIn(Base):
     __table_args__ = (Index("ix_failed_sign_ins_address_at", "address", "at"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    username: Mapped[str] = mapped_column(String(100))
+    username: Mapped[str] = mapped_column(bytewise(100))
     address: Mapped[str] = mapped_column(String(64))
     by_post: Mapped[bool] = mapped_column(default=False)
     at: Mapped[datetime] = mapped_column(UTCDateTime, index=True)
