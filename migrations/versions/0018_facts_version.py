@@ -16,7 +16,7 @@ branch_labels = None
 depends_on = None
 
 #: What later code says in the facts, and earlier code does not know.
-NEW_FACTS = ("children_total", "annotations_total")
+NEW_FACTS = ("children_total", "annotations_total", "built")
 NEW_CONFIG_FACTS = ("labels_total",)
 BATCH = 500
 

@@ -40,7 +40,12 @@ def note_contents(session: Session, found: Mapping[str, ManifestFacts]) -> None:
 
 
 def stored_blobs(facts: ManifestFacts) -> list[Descriptor]:
-    """Return the layers and the config, without what lies elsewhere."""
+    """Return the layers and the config, without what lies elsewhere.
+
+    Layers of schema 1 have no sizes, so nothing can be counted.
+    """
+    if facts.kind == "schema 1":
+        return []
     return [blob for blob in facts.blobs if not lies_elsewhere(blob.media_type)]
 
 

@@ -205,8 +205,8 @@ def _add_manifests(
 
 def _freed(tags: dict[str, str], removed: set[str], outcome: Reach, parts: Parts) -> int:
     """Return the bytes that only doomed manifests hold, as far as this repository knows."""
-    kept = closure((d for tag, d in tags.items() if tag not in removed), parts.named)
-    held = {blob for digest in kept for blob in parts.blobs.get(digest, ())}
+    # Blobs are among what manifests name.
+    held = set(closure((d for tag, d in tags.items() if tag not in removed), parts.named))
     sizes: dict[str, int] = {}
     for digest in outcome.doomed:
         sizes |= parts.blobs.get(digest, {})

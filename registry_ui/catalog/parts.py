@@ -97,7 +97,7 @@ def _read(
             found.add(row.digest)
             blobs = facts_of(row).blobs
             parts.named[row.digest] = [blob.digest for blob in blobs]
-            if row.digest in here:
+            if row.digest in here and row.kind != "schema 1":  # that has no sizes
                 parts.blobs[row.digest] = {blob.digest: max(blob.size, 0) for blob in blobs}
             if row.media_type in INDEX_TYPES or row.kind == "unknown" or len(blobs) >= MAX_LAYERS:
                 in_full.append(row.digest)

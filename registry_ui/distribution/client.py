@@ -19,9 +19,16 @@ from requests.utils import parse_header_links
 from urllib3.response import BaseHTTPResponse
 
 from ..names import TAG, Digest, NameInvalid, RepositoryName, TagName
-from .errors import RegistryError, RegistryNonsense, RegistryNotFound
+from .errors import (
+    RegistryError,
+    RegistryFault,
+    RegistryNonsense,
+    RegistryNotFound,
+    Schema1Refused,
+)
 from .media_types import ACCEPT, IMAGE_TYPES, INDEX_TYPES, OLD_TYPES
 from .references import digests_in
+from .schema1 import covered_bytes
 from .wire import TokenSource, Wire, json_object
 
 #: The registry's own limit on a manifest; the same for configs (PROTOCOLS 4.2).
@@ -29,6 +36,10 @@ MAX_DOCUMENT = 4 * 1024 * 1024
 #: 5,000 tags of 128 characters take 0.7 MB; ten times a large repository.
 MAX_LISTING = 64 * 1024 * 1024
 MAX_PAGES = 10_000
+SCHEMA_1_OFF = (
+    "it is of Docker schema 1, which the registry takes only with "
+    "compatibility.schema1.enabled: true in its configuration"
+)
 _TAG = re.compile(TAG)
 #: Bytes of a list of tags that is kept for the next time: some ten thousand tags.
 MAX_REMEMBERED = 512 * 1024
@@ -37,7 +48,10 @@ _TAGS = re.compile(rf"{TAG}(?:\n{TAG})*")
 
 @dataclass(frozen=True, slots=True)
 class FetchedManifest:
-    """A manifest's bytes as the registry holds them, verified against the digest."""
+    """A manifest's bytes as the registry holds them, verified against the digest.
+
+    The signatures of a manifest of schema 1 are in the body, and the digest leaves them out.
+    """
 
     digest: str
     media_type: str
@@ -115,10 +129,11 @@ class RegistryClient:
             response.close()
             raise RegistryNonsense("the registry answered something that is no manifest")
         body = self._wire.read(response, MAX_DOCUMENT)
-        digest = _digest_header(response) or "sha256:" + hashlib.sha256(body).hexdigest()
+        covered = covered_bytes(media_type, body)
+        digest = _digest_header(response) or str(Digest.of(covered))
         if isinstance(reference, Digest) and digest != str(reference):
             raise RegistryNonsense(f"asked for {reference}, the registry answered {digest}")
-        _verify(digest, body)
+        _verify(digest, covered)
         return FetchedManifest(digest, media_type, body)
 
     def head(self, repository: RepositoryName, reference: TagName | Digest) -> str:
@@ -223,17 +238,26 @@ class RegistryClient:
 
         Raises:
             PartsMissing: the repository lacks something that the manifest names.
+            Schema1Refused: the registry does not take schema 1.
             RegistryNonsense: the registry stored it by another digest.
         """
-        digest = str(reference) if isinstance(reference, Digest) else str(Digest.of(body))
-        answer = self._wire.send(
-            "PUT",
-            f"/v2/{repository}/manifests/{reference}",
-            repository,
-            ("pull", "push"),
-            body=body,
-            content_type=media_type,
-        )
+        if isinstance(reference, Digest):
+            digest = str(reference)
+        else:
+            digest = str(Digest.of(covered_bytes(media_type, body)))
+        try:
+            answer = self._wire.send(
+                "PUT",
+                f"/v2/{repository}/manifests/{reference}",
+                repository,
+                ("pull", "push"),
+                body=body,
+                content_type=media_type,
+            )
+        except RegistryFault:
+            if media_type in OLD_TYPES:
+                raise Schema1Refused(SCHEMA_1_OFF) from None
+            raise
         if _digest_header(answer) not in {None, digest}:
             raise RegistryNonsense(f"the registry stored {digest} by another digest")
         return digest

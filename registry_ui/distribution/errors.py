@@ -38,6 +38,10 @@ class PartsMissing(RegistryError):
     """A manifest was not taken, because the repository lacks something that it names."""
 
 
+class Schema1Refused(RegistryError):
+    """The registry serves manifests of schema 1, but takes none."""
+
+
 class DeletionDisabled(RegistryError):
     """The configuration forbids deleting: ``storage.delete.enabled`` is off, or it is a cache."""
 

@@ -12,8 +12,9 @@ from datetime import datetime
 from typing import Any
 
 from ..names import Digest, NameInvalid
+from . import schema1
 from .errors import RegistryNonsense
-from .media_types import BUILD_CACHE, INDEX_TYPES, MANIFEST_TYPES
+from .media_types import BUILD_CACHE, INDEX_TYPES, MANIFEST_TYPES, OLD_TYPES
 from .strict_json import AMBIGUOUS, is_ambiguous_manifest, parse_document
 from .untrusted import TOO_MANY, TooManyParts, moment, plain_text
 
@@ -68,10 +69,12 @@ class Descriptor:
 class ManifestFacts:
     """The facts of one manifest.
 
-    ``kind`` is image, index, chart, signature, attestation, artifact, build cache or unknown.
+    ``kind`` is image, index, chart, signature, attestation, artifact, build cache, schema 1 or
+    unknown. ``built`` is when a schema 1 image says that it was built.
     ``children`` are the manifests of an index; its other entries are blobs, and among the
     ``layers``. ``children_total`` and ``annotations_total`` count those left out as well.
-    ``size`` is the bytes of config and layers together, None for an index.
+    ``size`` is the bytes of config and layers together, None for an index and for schema 1,
+    which does not say it.
     """
 
     kind: str
@@ -85,11 +88,12 @@ class ManifestFacts:
     problems: tuple[str, ...] = ()
     children_total: int = 0
     annotations_total: int = 0
+    built: str = ""
 
     @property
     def size(self) -> int | None:
         """Bytes to pull, compressed. A blob that is listed twice is pulled once."""
-        if self.kind == "index":
+        if self.kind in {"index", "schema 1"}:
             return None
         total = sum({blob.digest: blob.size for blob in self.blobs}.values())
         return min(total, MAX_SIZE)
@@ -112,7 +116,7 @@ class ManifestFacts:
     @property
     def created_at(self) -> datetime | None:
         """When it says that it was made; an image's config says it better."""
-        return moment(self.annotations.get("org.opencontainers.image.created"))
+        return moment(self.built or self.annotations.get("org.opencontainers.image.created"))
 
     @property
     def wants_config(self) -> bool:
@@ -141,7 +145,7 @@ class ManifestFacts:
 def read_manifest(media_type: str, body: bytes) -> ManifestFacts:
     """Return the facts of a manifest of any type. Never raises for what the body holds."""
     try:
-        document = parse_document(body)
+        document = parse_document(schema1.covered_bytes(media_type, body))
     except TooManyParts:
         return ManifestFacts("unknown", media_type, problems=(TOO_MANY,))
     except RegistryNonsense:
@@ -156,7 +160,7 @@ def read_manifest(media_type: str, body: bytes) -> ManifestFacts:
         problems.append(f"its mediaType says {declared}, the registry {media_type}")
     if "layers" in document and "manifests" in document:
         problems.append("it claims to be both an image and an index")
-    read = _read_index if media_type in INDEX_TYPES else _read_image
+    read = _READERS.get(media_type, _read_image)
     subject = document.get("subject")
     annotations = document.get("annotations")
     return ManifestFacts(
@@ -210,6 +214,20 @@ def _read_image(document: Mapping[str, Any], problems: list[str]) -> dict[str, A
     }
 
 
+def _read_schema1(document: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
+    return {
+        "kind": "schema 1",
+        "layers": _descriptors(schema1.layers_of(document), MAX_LAYERS, problems),
+        "built": plain_text(schema1.built_at(document))[:50],
+    }
+
+
+_READERS = {
+    **dict.fromkeys(INDEX_TYPES, _read_index),
+    **dict.fromkeys(OLD_TYPES, _read_schema1),
+}
+
+
 def is_manifest_entry(entry: Any) -> bool:
     """Whether an entry of an index is a manifest, by its media type."""
     media_type = entry.get("mediaType") if isinstance(entry, dict) else None
@@ -222,7 +240,7 @@ def _kind(
     document: Mapping[str, Any],
 ) -> str:
     if config is None:
-        return "unknown"  # schema 1, or no manifest at all
+        return "unknown"  # no manifest at all
     types = {layer.media_type for layer in layers}
     if config.media_type == HELM_CONFIG:
         return "chart"

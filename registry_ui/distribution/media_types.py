@@ -18,13 +18,9 @@ IMAGE_TYPES = frozenset(
 #: manifest list, with the child's digest (PROTOCOLS 4.2).
 ACCEPT = ", ".join(sorted(INDEX_TYPES | IMAGE_TYPES))
 
+SIGNED_SCHEMA_1 = "application/vnd.docker.distribution.manifest.v1+prettyjws"
 #: Schema 1, which 2.8 may still hold.
-OLD_TYPES = frozenset(
-    {
-        "application/vnd.docker.distribution.manifest.v1+json",
-        "application/vnd.docker.distribution.manifest.v1+prettyjws",
-    }
-)
+OLD_TYPES = frozenset({"application/vnd.docker.distribution.manifest.v1+json", SIGNED_SCHEMA_1})
 
 #: Everything that the registry stores as a manifest. An entry of an index with any other type
 #: is a blob: 2.8 takes it, and deletes the blob if asked to delete it as a manifest.

@@ -11,6 +11,7 @@ from typing import Any
 from .errors import RegistryNonsense
 from .manifest import is_manifest_entry, read_digest
 from .media_types import INDEX_TYPES, OLD_TYPES, lies_elsewhere
+from .schema1 import covered_bytes, layers_of
 from .strict_json import MAX_PARTS, is_ambiguous_manifest, parse_document
 from .untrusted import count_parts
 from .wire import json_object
@@ -37,15 +38,15 @@ def references_of(media_type: str, body: bytes) -> References:
     Raises:
         RegistryNonsense: it can't be read whole.
     """
-    if media_type in OLD_TYPES:
-        raise RegistryNonsense("it is of schema 1, which registries do not take any more")
     count_parts(body, MAX_PARTS)
-    document = json_object(body)
+    document = json_object(covered_bytes(media_type, body))
     children: tuple[str, ...] = ()
     if media_type in INDEX_TYPES:
         entries = _list(document.get("manifests"))
         children = tuple(_every(filter(is_manifest_entry, entries)))
         parts = [entry for entry in entries if not is_manifest_entry(entry)]
+    elif media_type in OLD_TYPES:
+        parts = layers_of(document)
     else:
         parts = _list(document.get("layers"))
         if document.get("config") is not None:

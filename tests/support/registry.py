@@ -31,6 +31,8 @@ class Registry:
     config: Config
     token: str = "no-events-are-sent"
     deletion: bool = True
+    #: Whether it takes manifests of schema 1; 2.8 only.
+    schema1: bool = False
     server: Server | None = None
 
     @property
@@ -60,6 +62,8 @@ class Registry:
             before = text
             text = text.replace("  delete:\n    enabled: true", "  delete:\n    enabled: false")
             assert text != before
+        if self.schema1:
+            text += "compatibility:\n  schema1:\n    enabled: true\n"
         (self.home / "config.yml").write_text(text)
         self.server = Server(
             [binary(self.version), "serve", str(self.home / "config.yml")],

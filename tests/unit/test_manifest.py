@@ -74,12 +74,6 @@ def test_another_config_makes_an_artifact_and_its_type_is_told():
     assert not facts.wants_config
 
 
-def test_schema_1_is_shown_as_unknown_and_not_as_an_image():
-    schema1 = {"schemaVersion": 1, "name": "a/b", "fsLayers": [{"blobSum": SHA}]}
-    media_type = "application/vnd.docker.distribution.manifest.v1+prettyjws"
-    assert read(schema1, media_type).kind == "unknown"
-
-
 @pytest.mark.parametrize("body", [b"", b"not json", b"[]", b"null", b"7", b"[" * 100_000])
 def test_a_body_that_is_no_object_is_named_as_a_problem(body):
     facts = read_manifest(OCI, body)

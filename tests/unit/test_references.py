@@ -8,7 +8,7 @@ import pytest
 
 from registry_ui.distribution.errors import RegistryNonsense
 from registry_ui.distribution.manifest import MAX_CHILDREN, MAX_LAYERS
-from registry_ui.distribution.media_types import IMAGE_TYPES, INDEX_TYPES, OLD_TYPES
+from registry_ui.distribution.media_types import IMAGE_TYPES, INDEX_TYPES, SIGNED_SCHEMA_1
 from registry_ui.distribution.references import (
     digests_in,
     every_blob,
@@ -17,6 +17,7 @@ from registry_ui.distribution.references import (
     merged_index,
     references_of,
 )
+from tests.support.oddities import layer_blob, schema1
 
 IMAGE, INDEX = sorted(IMAGE_TYPES)[1], sorted(INDEX_TYPES)[1]
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
@@ -98,10 +99,10 @@ def test_what_can_not_be_read_whole_is_refused(what):
         references_of(IMAGE, HOSTILE[what])
 
 
-@pytest.mark.parametrize("media_type", sorted(OLD_TYPES))
-def test_schema_1_is_refused_by_name(media_type):
-    with pytest.raises(RegistryNonsense, match="schema 1"):
-        references_of(media_type, body(fsLayers=[]))
+def test_a_manifest_of_schema_1_points_to_its_layers():
+    layers = [layer_blob(name) for name in ("one", "two")]
+    found = references_of(SIGNED_SCHEMA_1, schema1("old", *layers).data)
+    assert (found.children, found.blobs) == ((), tuple(blob.digest for blob in layers))
 
 
 def test_lists_of_referrers_are_merged_and_keep_what_else_they_say():

@@ -17,8 +17,9 @@ from ...distribution.client import FetchedManifest
 from ...distribution.errors import (
     PartsMissing,
     RegistryError,
+    RegistryFault,
     RegistryNotFound,
-    RegistryUnavailable,
+    Schema1Refused,
 )
 from ...distribution.media_types import INDEX_TYPES
 from ...distribution.references import References, references_of
@@ -190,7 +191,7 @@ class Copier:
             return True
         try:
             return self._bring(Digest(child), under, depth) is not None
-        except RegistryUnavailable:
+        except RegistryFault:
             if not self._client.has_blob(self.source, Digest(child)):
                 raise
             return not self._mount([child], (), under)
@@ -269,6 +270,8 @@ class Copier:
                 if self._record is not None:
                     self._record.clear()
                 time.sleep(pause)
+            except Schema1Refused as refused:
+                raise CopyRefused(str(refused)) from None
         else:
             raise CopyRefused(
                 "the registry does not take it: parts of it are missing at the source, or illegible"

@@ -93,8 +93,8 @@ def _describe(view: TagView, image: ContainerImage, manifest: Manifest, wanted: 
     view.annotations = labelled(facts.annotations.items())
     view.raw_manifest = printed(manifest.body)
     shown: Manifest | None = manifest
-    if facts.kind == "build cache" or facts.media_type in INDEX_TYPES:
-        view.blobs = file_views(facts.blobs)
+    if facts.kind in {"build cache", "schema 1"} or facts.media_type in INDEX_TYPES:
+        view.blobs = file_views(facts.blobs, sized=facts.kind != "schema 1")
     if facts.kind == "index":
         chosen = choose(view, facts, children, wanted.platform)
         shown = in_full(chosen.digest) if chosen is not None else None

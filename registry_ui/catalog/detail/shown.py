@@ -63,9 +63,13 @@ def show(view: TagView, manifest: Manifest) -> None:
         view.files = file_views(facts.layers)
 
 
-def file_views(blobs: Iterable[Descriptor]) -> list[FileView]:
-    """Return blobs as rows of a table."""
-    return [FileView(b.title, b.media_type, b.digest, b.size) for b in blobs]
+def file_views(blobs: Iterable[Descriptor], *, sized: bool = True) -> list[FileView]:
+    """Return blobs as rows of a table.
+
+    Args:
+        sized: whether their manifest says how large they are.
+    """
+    return [FileView(b.title, b.media_type, b.digest, b.size if sized else None) for b in blobs]
 
 
 def _show_chart(view: TagView, manifest: Manifest) -> None:

@@ -35,12 +35,15 @@ class LayerView:
 
 @dataclass(frozen=True, slots=True)
 class FileView:
-    """A layer of an artifact: a file with its name, as ORAS pushes it."""
+    """A layer of an artifact: a file with its name, as ORAS pushes it.
+
+    ``size`` is None where the manifest does not say it.
+    """
 
     title: str
     media_type: str
     digest: str
-    size: int
+    size: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,6 +136,8 @@ class _Copying:
                 brought = self.copier.bring(digest)
             except RegistryNotFound:
                 continue  # it went a moment ago
+            except CopyRefused as refused:
+                raise MoveFailed(f"{self.row.source}:{tag} can't be copied: {refused}.") from None
             self.following.bring(brought.manifests)
             self.copier.tag(TagName(tag), brought.top)
         self.record.flush()

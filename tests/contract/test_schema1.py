@@ -1,0 +1,148 @@
+"""Images of Docker schema 1, which 2.8 serves with a signature that is new for every answer."""
+
+from __future__ import annotations
+
+import pytest
+
+from registry_ui.catalog.deletion import plan_image, plan_project, plan_tag
+from registry_ui.demo.push import ACCEPT
+from registry_ui.models import Project
+from registry_ui.names import TagName
+from tests.contract.conftest import app_of
+from tests.contract.mover import Mover
+from tests.contract.test_copies import Market
+from tests.support import registry as registries
+from tests.support.live import LiveSite, tiny
+from tests.support.oddities import schema1
+
+pytestmark = pytest.mark.contract
+
+ONE, OLD = tiny("one"), schema1("old/app")
+
+
+@pytest.fixture
+def old_registry(tmp_path, base_config):
+    """A registry that takes schema 1. 3.x does not know it."""
+    made = registries.new_registry("2.8", tmp_path / "registry", base_config, schema1=True)
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def shop(make_app, old_registry) -> LiveSite:
+    made = LiveSite(app_of(make_app, old_registry), old_registry)
+    made.open_shop()
+    return made
+
+
+def digests(site: LiveSite, repository: str) -> dict[str, str]:
+    """Return what each tag stands for."""
+    found = {}
+    for tag in site.pusher.tags(repository):
+        url = f"{repository}/manifests/{tag}"
+        answer = site.pusher._call("HEAD", url, repository, 200, headers={"Accept": ACCEPT})
+        found[tag] = answer.headers["Docker-Content-Digest"]
+    return found
+
+
+def stop_taking_schema1(site: LiveSite) -> None:
+    """Restart the registry with the setting that is the default."""
+    site.registry.stop()
+    site.registry.schema1 = False
+    site.registry.start()
+
+
+def test_the_page_shows_a_legacy_image_with_its_layers(shop):
+    shop.push_and_tell(f"{shop.shop}/app", {"1.0": OLD})
+    page = shop.page(f"/{shop.shop}/-/images/app/-/tags/1.0")
+    assert "Docker schema 1, legacy" in page.text
+    assert "recent clients no longer pull" in page.text
+    assert "is not what its digest" not in page.text
+    assert "can't be read" not in page.text
+    assert [row["Size"] for row in page.table("Blobs")] == ["\u2013"] * 2
+    row = shop.page(f"/{shop.shop}/-/images/app").table("Tags")[0]
+    assert "Docker schema 1, legacy" in row["Tag"]
+
+
+def test_one_tag_goes_and_another_one_stays(shop):
+    path = f"{shop.shop}/app"
+    shop.push_and_tell(path, {"1.0": OLD, "latest": OLD, "2.0": ONE})
+    for tag in ("2.0", "1.0"):
+        done = shop.run(shop.start(plan_tag, path, TagName(tag)))
+        assert done.state == "done", shop.report(done.id)
+    assert digests(shop, path) == {"latest": OLD.digest}
+    assert shop.pusher.digest(path, ONE.digest) is None
+
+
+def test_the_image_and_the_project_go(shop):
+    for name in ("app", "other"):
+        shop.push_and_tell(f"{shop.shop}/{name}", {"1.0": OLD, "2.0": ONE})
+    done = shop.run(shop.start(plan_image, f"{shop.shop}/app"))
+    assert done.state == "done", shop.report(done.id)
+    assert digests(shop, f"{shop.shop}/app") == {}
+    done = shop.run(shop.start(plan_project))
+    assert done.state == "done", shop.report(done.id)
+    assert shop.rows(Project) == []
+
+
+def test_a_copy_has_the_same_digest_and_its_layers(shop):
+    market = Market(shop)
+    shop.push_and_tell(market.source, {"1.0": OLD, "2.0": ONE})
+    done = market.confirm(market.plan())
+    assert market.outcomes(done) == {"1.0": "copied", "2.0": "copied"}
+    assert digests(shop, market.target) == {"1.0": OLD.digest, "2.0": ONE.digest}
+    for blob in OLD.blobs:
+        url = f"{market.target}/blobs/{blob.digest}"
+        assert shop.pusher._call("GET", url, market.target, 200).content == blob.data
+
+
+def test_a_registry_that_takes_none_copies_the_rest_and_says_why(shop):
+    market = Market(shop)
+    shop.push_and_tell(market.source, {"1.0": OLD, "2.0": ONE})
+    stop_taking_schema1(shop)
+    done = market.confirm(market.plan())
+    assert market.outcomes(done) == {"1.0": "refused", "2.0": "copied"}
+    page = shop.page(f"/{market.stall}/-/copies/{done.id}", "alice")
+    assert "compatibility.schema1.enabled" in page.text
+
+
+def test_where_it_can_not_be_binned_it_stays_and_is_deleted_for_good(shop):
+    path = f"{shop.shop}/app"
+    shop.push_and_tell(path, {"1.0": OLD})
+    stop_taking_schema1(shop)
+
+    def binned(image):
+        return plan_tag(image, TagName("1.0"), bin_days=7)
+
+    done = shop.run(shop.start(binned, path))
+    (line,) = shop.report(done.id)
+    assert line["outcome"] == "kept"
+    assert "compatibility.schema1.enabled" in line["detail"]
+    assert digests(shop, path) == {"1.0": OLD.digest}
+    done = shop.run(shop.start(plan_tag, path, TagName("1.0")))
+    assert done.state == "done", shop.report(done.id)
+    assert digests(shop, path) == {}
+
+
+@pytest.fixture
+def live_registry(old_registry):
+    """The registry of the mover."""
+    return old_registry
+
+
+def test_a_project_with_it_is_moved(mover: Mover):
+    mover.fill()
+    mover.push_and_tell(f"{mover.shop}/web", {"old": OLD})
+    mover.moved(mover.market)
+    assert digests(mover, f"{mover.market}/web")["old"] == OLD.digest
+
+
+def test_a_move_that_the_registry_does_not_take_names_the_tag(mover: Mover):
+    mover.fill()
+    mover.push_and_tell(f"{mover.shop}/web", {"old": OLD})
+    stop_taking_schema1(mover)
+    move = mover.confirmed(mover.planned(mover.market))
+    assert move.state == "failed"
+    assert f"{mover.shop}/web:old can't be copied" in move.problem
+    assert "compatibility.schema1.enabled" in move.problem
