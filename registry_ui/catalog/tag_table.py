@@ -8,13 +8,12 @@ from datetime import datetime
 
 from sqlalchemy import select
 
-from ..access import guard
-from ..access.protection import strictest
 from ..errors import NotFound
 from ..extensions import db, writing
 from ..models import ContainerImage, Manifest, Tag
 from ..names import RepositoryName, TagName
 from .comparing import Comparison
+from .enforcement import protections
 from .facts import children_of, gather, is_complete, known
 from .matching import matcher
 from .ordering import version_key
@@ -165,7 +164,7 @@ def _rows(
         problems = learn(image, readable)
         manifests, children = _stored(image, wanted)
     same = tags_of(image.id, {tag.digest for tag in tags.values() if tag.digest})
-    rules = guard(db.session(), image.path).rules
+    protected = protections(image, list(tags))
     rows = []
     for name in filter(tags.__contains__, names):
         row = TagRow.of(tags[name])
@@ -177,7 +176,7 @@ def _rows(
         mark(row, digests, {**children, **manifests})
         row.pull_command = pull_command(row.kind, f"{host}/{image.path}", name)
         row.problem = problems.get(name)
-        row.protection = strictest(rules, image.name, name)
+        row.protection = protected.get(name)
         rows.append(row)
     return rows, lacking
 

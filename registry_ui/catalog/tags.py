@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Self
 
-from ..access.protection import Protection
 from ..distribution.manifest import ManifestFacts
 from ..models import Manifest, Tag
 from ..names import DIGEST_TAG
+from .enforcement import TagProtection
 from .facts import facts_of
 from .live_tags import DAMAGES
 
@@ -46,7 +46,7 @@ class TagRow:
     damage: str = ""
     damaged_since: datetime | None = None
     pull_command: str = ""
-    protection: Protection | None = None
+    protection: TagProtection | None = None
 
     @classmethod
     def of(cls, tag: Tag) -> Self:

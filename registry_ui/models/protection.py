@@ -62,6 +62,7 @@ class ProtectionViolation(Base):
     __table_args__ = (
         CheckConstraint("what IN ('overwritten', 'deleted', 'pushed')", name="what"),
         Index("ix_protection_violations_place_id_at", "place_id", "at"),
+        Index("ix_protection_violations_repository_tag_at", "repository", "tag", "at"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from flask import Blueprint, current_app, flash, redirect, render_template, request, url_for
+from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_login import login_required
 from werkzeug.wrappers import Response
 
 from ..access import Right, Role
+from ..catalog.enforcement import gate_works
 from ..errors import Invalid
+from ..extensions import db
 from ..pages import crumbs
 from ..security import Loaded, actor, load
 from . import protection
@@ -69,7 +71,7 @@ def _page(
         all_counted=all_counted,
         counted=protection.COUNTED,
         own_role=int(role),
-        enforced=current_app.config["SETTINGS"].gate,
+        enforced=gate_works(db.session(), project.id),
         violations=protection.violations_of(project),
         values=values,
         errors=errors or {},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, current_app, flash, redirect, render_template, request, url_for
+from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_login import login_required
 from sqlalchemy import func, select, true
 from werkzeug.wrappers import Response
@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response
 from ..access import Right, Role, Visibility, rights, standing, visible_places
 from ..admin.reports import unassigned_count
 from ..catalog.deletion import plan_namespace, plan_project
+from ..catalog.enforcement import gate_works
 from ..catalog.index import is_listed
 from ..catalog.moving import moves
 from ..catalog.starting import start
@@ -121,9 +122,9 @@ def _project(loaded: Loaded) -> str:
 
 def _only_watched(loaded: Loaded) -> bool:
     """Whether to say that rules are there and nothing enforces them, to those who push."""
-    if current_app.config["SETTINGS"].gate or "push" not in loaded.can:
+    if "push" not in loaded.can or not protection.has_rules(loaded.project):
         return False
-    return protection.has_rules(loaded.project)
+    return not gate_works(db.session(), loaded.project.id)
 
 
 @blueprint.route("/-/new/namespace", methods=["GET", "POST"])

@@ -355,4 +355,4 @@ def test_a_push_past_the_gate_is_shown_on_the_page_of_the_project(gated, pushed,
     text = person.get(f"/{project}").body
     assert "Tags were changed against the protection rules" in text
     assert f"{direct.repository}:v1" in text
-    assert "only watched" not in text
+    assert "not enforced" not in text

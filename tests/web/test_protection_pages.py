@@ -135,7 +135,7 @@ def test_without_the_gate_the_pages_say_that_rules_are_only_watched(make_app, ga
     site.users("alice", "guest")
     site.project("acme/app", "public")
     site.member("acme/app", "alice", "maintainer")
-    words = "The rules are only watched"
+    words = "Protection rules are not enforced"
     assert words not in site.browser("alice").get("/acme/app").text  # there are none
     site.rule("acme/app", "v*")
     for url in ("/acme/app", URL):

@@ -137,7 +137,8 @@ def test_what_a_rule_keeps_is_marked_and_the_strictest_rule_marks_it(site, regis
         found = [mark for mark in filter(None, marks.values()) if mark in row["Tag"]]
         assert found == [marks[name]] * bool(marks[name]), name
     tag = Page(site.browser("admin").get(f"{LIST}/-/tags/v1").text)
-    assert "Is never overwritten or deleted." in tag.first("main").text
+    said = tag.first("main").text
+    assert "Rule: Is never overwritten or deleted. Not enforced: pushes that break it" in said
 
 
 def test_the_header_says_by_what_and_which_way_it_is_sorted(site, registry):

@@ -7,13 +7,13 @@ from datetime import datetime
 
 from sqlalchemy import select
 
-from ...access import ANONYMOUS, Principal, guard
-from ...access.protection import strictest
+from ...access import ANONYMOUS, Principal
 from ...distribution.media_types import INDEX_TYPES
 from ...extensions import db
 from ...models import ContainerImage, Manifest, Tag
 from ...names import TagName
 from ..copying.sources import visible_sources
+from ..enforcement import protections
 from ..facts import children_of, facts_of, in_full
 from ..moments import moments_of
 from ..ordering import version_key
@@ -70,8 +70,7 @@ def tag_view(
 def _base(image: ContainerImage, tag: Tag) -> TagView:
     view = TagView.of(tag)
     view.subject = subject_of(tag.name) or ""
-    rules = guard(db.session(), image.path).rules
-    view.protection = strictest(rules, image.name, tag.name)
+    view.protection = protections(image, [tag.name]).get(tag.name)
     if tag.digest:
         view.same_as = [name for name in _tags_of(image, tag.digest) if name != tag.name]
     return view
