@@ -7,6 +7,7 @@ from werkzeug.routing import BaseConverter, ValidationError
 
 from . import names
 from .accounts.routes import blueprint as accounts
+from .admin.adoption_routes import blueprint as adoption
 from .admin.collection_routes import blueprint as collections
 from .admin.routes import blueprint as admin
 from .api.retention import blueprint as api
@@ -74,6 +75,7 @@ def init_app(app: Flask) -> None:
         site,
         accounts,
         admin,
+        adoption,
         collections,
         compare,
         decisions,

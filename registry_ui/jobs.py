@@ -16,8 +16,19 @@ from sqlalchemy.orm import Session
 
 from .accounts import docker_sessions, throttle
 from .accounts.sessions import SESSION_LIFETIME
+from .background import Aside, OneAtATime
+from .catalog import (
+    adopting,
+    claims,
+    collecting,
+    facts,
+    reading,
+    reconcile,
+    removals,
+    retention,
+    stale_facts,
+)
 from .catalog import bin as bin_of_tags
-from .catalog import claims, collecting, facts, reading, reconcile, removals, retention, stale_facts
 from .catalog import work as long_work
 from .catalog.connection import registry
 from .catalog.copying import copies
@@ -64,7 +75,7 @@ DIGESTS_INTERVAL = timedelta(days=1)
 REGISTRY_PATIENCE = 20.0
 CATCH_UP_TAGS = 5000
 #: Kinds of work that may take minutes.
-LONG_WORK = ("reconcile_all", "reconcile_wanted", "read_contents")
+LONG_WORK = ("reconcile_all", "reconcile_wanted", "read_contents", "index_adopted")
 #: Removals and copies that a process carries out at a time, each in a thread of its own.
 ASIDE = 4
 #: Stored work that is carried out step by step: what does it, and what finds what waits.
@@ -73,60 +84,6 @@ STORED_WORK: dict[str, tuple[Callable[[int], Any], Callable[[], list[int]]]] = {
     "copy": (copies.run, copies.waiting),
     "move": (carry_out_move, waiting_moves),
 }
-
-
-class OneAtATime:
-    """Lets one thread of a process do a kind of work; who comes meanwhile leaves it the rest.
-
-    Long work must not take all the threads: events wait for one.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._wanted: set[tuple[Any, ...]] = set()
-
-    def do(self, work: Callable[..., Any], *args: Any) -> None:
-        """Do the work here and now, or soon in the thread that is at it."""
-        self._wanted.add(args)
-        # Looked at again after letting go: somebody may have come in between.
-        while self._wanted and self._lock.acquire(blocking=False):
-            try:
-                while self._wanted:
-                    work(*self._wanted.pop())
-            finally:
-                self._lock.release()
-
-
-class Aside:
-    """Does work in threads of its own, a few at a time; work that is under way is left alone.
-
-    The threads end with the process: what they do can be taken up again.
-    """
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._lock = threading.Lock()
-        self._busy: set[Any] = set()
-
-    def do(self, work: Callable[[Any], Any], key: Any) -> bool:
-        """Begin the work; return False where there is no room for it now."""
-        with self._lock:
-            if key in self._busy:
-                return True
-            if len(self._busy) >= self._most:
-                return False
-            self._busy.add(key)
-        threading.Thread(target=self._run, args=(work, key), daemon=True, name="aside").start()
-        return True
-
-    def _run(self, work: Callable[[Any], Any], key: Any) -> None:
-        try:
-            work(key)
-        except Exception:
-            logger.exception("work aside broke off: %s", key)
-        finally:
-            with self._lock:
-                self._busy.discard(key)
 
 
 def init_app(app: Flask) -> None:
@@ -264,6 +221,11 @@ def resume_stored_work() -> None:
                 logger.exception("%s %s broke off", kind, number)
 
 
+def index_adopted() -> None:
+    """Index what a project owns by now."""
+    _one_at_a_time("index_adopted", adopting.index_adopted)
+
+
 def read_contents(path: str) -> None:
     """Read what is not known of the tags at and below a place."""
     _one_at_a_time("read_contents", reading.read_contents, path)
@@ -382,6 +344,7 @@ TASKS: dict[str, Callable[..., Any]] = {
     "reconcile_all": reconcile_all,
     "catch_up": catch_up,
     "adopt_below": reconcile.adopt_below,
+    "index_adopted": index_adopted,
     "read_contents": read_contents,
     "resume": resume,
     "run_removal": run_removal,

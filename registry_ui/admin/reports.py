@@ -134,9 +134,12 @@ class UnassignedRow:
     needs_namespace: bool
 
 
-def unassigned(number: int) -> tuple[list[UnassignedRow], Page]:
-    """Return a page of the repositories that no project owns."""
-    rows, page = _paged(select(UnassignedRepository).order_by(UnassignedRepository.path), number)
+def unassigned(q: str, number: int) -> tuple[list[UnassignedRow], Page]:
+    """Return a page of the repositories that no project owns and whose name contains ``q``."""
+    query = select(UnassignedRepository).order_by(UnassignedRepository.path)
+    if q:
+        query = query.where(UnassignedRepository.path.contains(q.lower(), autoescape=True))
+    rows, page = _paged(query, number)
     above = {row.path: prefixes(row.path) for row in rows}
     every = {path for paths in above.values() for path in paths}
     there = set(db.session.scalars(select(Place.path).where(Place.path.in_(every))))

@@ -14,7 +14,7 @@ from ..errors import Invalid
 from ..events.service import refusals
 from ..extensions import db
 from ..jobs import enqueue
-from ..pages import page_number
+from ..pages import page_number, search_text
 from ..security import actor, administrators_only, principal, registry_host
 from ..site import health, queue_health
 from ..token_auth import recorded
@@ -180,8 +180,9 @@ def change_user(username: str) -> Response:
 @blueprint.get("/unassigned")
 def unassigned() -> str:
     """List what is in the registry but in no project."""
-    rows, page = reports.unassigned(page_number())
-    return render_template("admin_unassigned.html", rows=rows, page=page)
+    q = search_text()
+    rows, page = reports.unassigned(q, page_number())
+    return render_template("admin_unassigned.html", rows=rows, page=page, q=q)
 
 
 @blueprint.get("/events")

@@ -207,6 +207,7 @@ def pages(project: str) -> dict[str, str]:
         "registry token": "/-/admin/registry-token",
         "users": "/-/admin/users",
         "unassigned": "/-/admin/unassigned",
+        "adopt": "/-/admin/unassigned/adopt",
         "events": "/-/admin/events",
         "access log of all": "/-/admin/decisions",
         "audit": "/-/admin/audit",

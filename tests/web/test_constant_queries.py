@@ -274,6 +274,7 @@ PAGES = {
     "/-/admin/garbage-collection/begin": ("admin",),
     "/-/admin/garbage-collection/1": ("admin",),
     "/-/admin/unassigned": ("admin",),
+    "/-/admin/unassigned/adopt": ("admin",),
     "/-/admin/events": ("admin",),
     "/-/admin/audit": ("admin",),
     "/-/admin/decisions": ("admin",),

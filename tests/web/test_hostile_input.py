@@ -21,7 +21,8 @@ QUERIES = {
     "/-/new/namespace": ("parent",),
     "/-/admin/users": ("q", "page"),
     "/-/admin/events": ("status", "page"),
-    "/-/admin/unassigned": ("page",),
+    "/-/admin/unassigned": ("page", "q"),
+    "/-/admin/unassigned/adopt": ("below", "parts", "visibility"),
     "/-/admin/audit": ("page",),
     "/api/v4/projects": ("q", "page"),
     "/api/v4/projects/acme/public/-/tags": ("page",),
@@ -42,6 +43,7 @@ FORMS = {
     "/acme/public/-/images/-/delete": ("confirm",),
     "/-/admin/users": ("username", "password", "is_admin"),
     "/-/admin/users/guest": ("action",),
+    "/-/admin/unassigned/adopt": ("below", "parts", "visibility", "digest"),
 }
 
 

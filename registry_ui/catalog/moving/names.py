@@ -39,6 +39,15 @@ def is_taken(session: Session, path: str) -> bool:
     return session.execute(former.union_all(reserved).limit(1)).first() is not None
 
 
+def taken_among(session: Session, paths: Iterable[str]) -> set[str]:
+    """Return those of many paths that are taken, as is_taken() says of one, by one query."""
+    former = select(FormerPath.path)
+    reserved = select(Move.target).where(Move.state.in_(BEFORE_SWITCH))
+    held = set(session.scalars(former.union_all(reserved)))
+    above = {path for name in held for path in prefixes(name)}
+    return {path for path in paths if path in above or not held.isdisjoint(prefixes(path))}
+
+
 def require_free(session: Session, path: str, field: str = "name") -> None:
     """Raise Clash for a path that a move has: the words of any other that is taken."""
     if is_taken(session, path):

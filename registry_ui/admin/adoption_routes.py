@@ -1,0 +1,61 @@
+"""Adopt unassigned repositories in bulk: choose, look at what becomes what, confirm."""
+
+from __future__ import annotations
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
+
+from ..errors import Invalid
+from ..extensions import db
+from ..jobs import enqueue
+from ..presentation import counted
+from ..projects.adoption import AdoptionRequest, adopt, plan_adoption
+from ..security import actor, administrators_only
+
+blueprint = Blueprint("adoption", __name__, url_prefix="/-/admin/unassigned/adopt")
+blueprint.before_request(administrators_only)
+
+#: Maximum number of projects, and of conflicts, that the preview names.
+PREVIEW_LIMIT = 200
+
+
+@blueprint.get("")
+def preview() -> tuple[str, int]:
+    """Show which project each repository would get."""
+    values = {
+        "below": request.args.get("below", ""),
+        "parts": request.args.get("parts", "2"),
+        "visibility": request.args.get("visibility", "private"),
+    }
+    try:
+        plan = plan_adoption(db.session(), AdoptionRequest.parse(**values))
+    except Invalid as error:
+        return _page(values, None, error.errors), error.status
+    return _page(values, plan, {}), 200
+
+
+@blueprint.post("")
+def confirm() -> Response:
+    """Create the projects of a preview, and have their images indexed."""
+    form = request.form
+    wanted = AdoptionRequest.parse(
+        form.get("below", ""), form.get("parts", ""), form.get("visibility", "")
+    )
+    plan = adopt(actor(), wanted, form.get("digest", ""))
+    enqueue("index_adopted")
+    flash(
+        f"{counted(plan.repositories, 'repository', 'repositories')} can be pulled as images of "
+        f"{counted(len(plan.projects), 'project')} now. The worker reads their tags.",
+        "success",
+    )
+    return redirect(url_for("admin.unassigned"))
+
+
+def _page(values: dict[str, str], plan: object, errors: dict[str, str]) -> str:
+    return render_template(
+        "admin_adopt.html",
+        values=values,
+        plan=plan,
+        errors=errors,
+        limit=PREVIEW_LIMIT,
+    )

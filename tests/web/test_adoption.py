@@ -1,0 +1,311 @@
+"""Unassigned repositories are adopted in bulk: planned, looked at, and created at once."""
+
+from __future__ import annotations
+
+import pytest
+
+from registry_ui.errors import Clash, Invalid
+from registry_ui.extensions import db
+from registry_ui.models import AuditEntry, Namespace, Place, Project, UnassignedRepository
+from registry_ui.projects.adoption import AdoptionRequest, adopt, plan_adoption
+from tests.support.html import Page
+from tests.web.support import ACTOR
+
+URL = "/-/admin/unassigned/adopt"
+
+
+@pytest.fixture
+def plain(site):
+    """A site before a plain registry that is older, with an administrator and a user."""
+    site.user("admin", admin=True)
+    site.user("alice")
+    site.project("acme/app")
+    return site
+
+
+def leave(site, *paths):
+    with site.session() as session:
+        session.add_all(UnassignedRepository(path=path) for path in paths)
+        session.commit()
+
+
+def planned(site, below="", parts=2):
+    """The plan as {project: repositories}, its new namespaces, and {repository: reason}."""
+    with site.app.app_context():
+        plan = plan_adoption(db.session(), AdoptionRequest.parse(below, str(parts), "private"))
+        projects = {project.path: project.repositories for project in plan.projects}
+        conflicts = {conflict.repository: conflict.reason for conflict in plan.conflicts}
+        return projects, plan.namespaces, conflicts
+
+
+def paths(site, model=Place):
+    return {place.path for place in site.rows(model)}
+
+
+OLD = ("nginx", "team/app", "team/app/web", "team/db", "quay.io/org/app", "library/redis")
+
+
+@pytest.mark.parametrize(
+    ("below", "parts", "projects", "namespaces"),
+    [
+        (
+            "",
+            2,
+            {
+                "library/redis": ["library/redis"],
+                "nginx": ["nginx"],
+                "quay.io/org": ["quay.io/org/app"],
+                "team/app": ["team/app", "team/app/web"],
+                "team/db": ["team/db"],
+            },
+            ["library", "quay.io", "team"],
+        ),
+        ("team", 1, {"team": ["team/app", "team/app/web", "team/db"]}, []),
+        ("team/", 2, {"team/app": ["team/app", "team/app/web"], "team/db": ["team/db"]}, ["team"]),
+        ("team/app/*", 3, {"team/app": ["team/app", "team/app/web"]}, ["team"]),
+        ("quay.io", 0, {"quay.io/org/app": ["quay.io/org/app"]}, ["quay.io", "quay.io/org"]),
+        ("nginx", 0, {"nginx": ["nginx"]}, []),
+        ("nothing", 2, {}, []),
+    ],
+)
+def test_the_first_parts_of_a_name_are_the_project(plain, below, parts, projects, namespaces):
+    leave(plain, *OLD)
+    assert planned(plain, below, parts) == (projects, namespaces, {})
+
+
+def test_a_repository_with_the_name_of_its_project_takes_along_what_lies_below_it(plain):
+    leave(plain, "team", "team-b/app", "team/app", "team/app/web")
+    projects, namespaces, _ = planned(plain)
+    assert projects == {
+        "team": ["team", "team/app", "team/app/web"],
+        "team-b/app": ["team-b/app"],
+    }
+    assert namespaces == ["team-b"]
+
+
+CONFLICTS = {
+    "acme": "“acme” is a namespace",
+    "alice": "“alice” is a namespace",
+    "api": "“api” is reserved",
+    "v2/app": "“v2” is reserved",
+    "was/app": "A move uses this path",
+    "soon/app/web": "A move uses this path",
+}
+
+
+def test_each_repository_that_no_project_can_own_is_named_with_the_reason(plain):
+    plain.former("was/app", "acme/app", plain.move("acme/app"))
+    plain.move("acme/app", "failed", target="soon/app", source="acme/gone")
+    leave(plain, *CONFLICTS, "free/app")
+    projects, _, conflicts = planned(plain)
+    assert projects == {"free/app": ["free/app"]}
+    assert conflicts.keys() == CONFLICTS.keys()
+    for repository, reason in conflicts.items():
+        assert CONFLICTS[repository] in reason
+    page = Page(plain.browser("admin").get(URL).text)
+    for repository, words in CONFLICTS.items():
+        assert repository in page.text
+        assert words in page.text
+
+
+def test_what_lies_in_an_existing_place_is_adopted_there(plain):
+    leave(plain, "acme/other/x", "acme/app/late", "alice/tool")
+    projects, namespaces, conflicts = planned(plain)
+    assert projects == {
+        "acme/app": ["acme/app/late"],
+        "acme/other": ["acme/other/x"],
+        "alice/tool": ["alice/tool"],
+    }
+    assert (namespaces, conflicts) == ([], {})
+    page = Page(plain.browser("admin").get(URL).text)
+    assert "acme/app exists 1 acme/app/late" in page.text
+    assert "acme/other new 1 acme/other/x" in page.text
+
+
+def preview(site, **query):
+    """The page of a preview, and what its form would send."""
+    page = Page(site.browser("admin").get(URL, query_string=query).text)
+    names = ("below", "parts", "visibility", "digest")
+    hidden = {
+        i.attrs["name"]: i.attrs["value"]
+        for i in page.all("input")
+        if i.attrs.get("type") == "hidden" and i.attrs["name"] in names
+    }
+    return page, hidden
+
+
+def test_a_confirmed_preview_makes_every_image_pullable_by_its_old_name(plain):
+    leave(plain, *OLD)
+    page, form = preview(plain, below="", parts="2", visibility="internal")
+    assert "Adopt 6 repositories" in page.text
+    assert "3 namespaces are created for them: library, quay.io, team." in page.text
+    answer = plain.browser("admin").post(URL, form)
+    assert answer.status_code == 302
+    assert paths(plain, Project) - {"acme/app"} == {
+        "library/redis",
+        "nginx",
+        "quay.io/org",
+        "team/app",
+        "team/db",
+    }
+    assert {p.visibility for p in plain.rows(Project) if p.path != "acme/app"} == {"internal"}
+    parents = {place.id: place.path for place in plain.rows(Place)}
+    for place in plain.rows(Place):
+        above = place.path.rpartition("/")[0]
+        assert parents.get(place.parent_id, "") == above
+    alice = ("alice", "correct horse battery")
+    for repository in OLD:
+        scope = f"repository:{repository}:pull"
+        assert plain.granted(scope, auth=alice) == {repository: "pull"}
+
+
+def test_everything_is_in_the_audit(plain):
+    leave(plain, *OLD, "api")
+    _, form = preview(plain, parts="2")
+    before = len(plain.audit())
+    plain.browser("admin").post(URL, form)
+    deeds = [(action, subject) for _, action, subject in plain.audit()[before:]]
+    assert sorted(deeds) == sorted(
+        [("namespace.create", path) for path in ("library", "quay.io", "team")]
+        + [
+            ("project.create", path)
+            for path in ("library/redis", "nginx", "quay.io/org", "team/app", "team/db")
+        ]
+        + [("registry.adopt", "*")]
+    )
+    (entry,) = plain.rows(AuditEntry, action="registry.adopt")
+    assert entry.actor == "admin"
+    assert entry.detail == {"repositories": 6, "projects": 5, "namespaces": 3, "conflicts": 1}
+
+
+@pytest.mark.parametrize("change", ["a repository more", "a project meanwhile", "another choice"])
+def test_a_confirmation_is_good_for_what_was_shown_and_nothing_else(plain, change):
+    leave(plain, *OLD)
+    _, form = preview(plain, parts="2")
+    if change == "a repository more":
+        leave(plain, "team/more")
+    elif change == "a project meanwhile":
+        plain.project("team/app")
+    else:
+        form["parts"] = "1"
+    before = paths(plain)
+    answer = plain.browser("admin").post(URL, form)
+    assert answer.status_code == 409
+    assert "The registry has changed since the preview. Look again." in answer.text
+    assert paths(plain) == before
+
+
+def test_it_is_all_or_nothing(plain, monkeypatch):
+    leave(plain, *OLD)
+    before = plain.dump()
+
+    def fail(*_args, **_more):
+        raise RuntimeError("the last entry can't be written")
+
+    with plain.app.app_context():
+        request = AdoptionRequest()
+        digest = plan_adoption(db.session(), request).digest
+        monkeypatch.setattr("registry_ui.projects.adoption.record", fail)
+        with pytest.raises(RuntimeError):
+            adopt(ACTOR, request, digest)
+    assert plain.dump() == before
+
+
+def test_two_who_confirm_the_same_preview_adopt_once(plain):
+    leave(plain, *OLD)
+    _, form = preview(plain, parts="2")
+    first, second = plain.browser("admin"), plain.browser("admin")
+    assert first.post(URL, form).status_code == 302
+    assert second.post(URL, form).status_code == 409
+    assert len(plain.rows(AuditEntry, action="registry.adopt")) == 1
+
+
+def test_nothing_to_adopt_is_said(plain):
+    page, form = preview(plain, below="nothing")
+    assert "No unassigned repository lies there." in page.text
+    assert form == {}
+    with plain.app.app_context():
+        digest = plan_adoption(db.session(), AdoptionRequest()).digest
+        with pytest.raises(Clash, match="Nothing can be adopted"):
+            adopt(ACTOR, AdoptionRequest(), digest)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"below": "Team"}, "lower-case letters"),
+        ({"below": "a//b"}, "lower-case letters"),
+        ({"below": "*/app"}, "lower-case letters"),
+        ({"parts": "11"}, "Choose a number of parts from 1 to 10"),
+        ({"parts": "-1"}, "Choose a number of parts"),
+        ({"parts": "two"}, "Choose a number of parts"),
+        ({"parts": ""}, "Choose a number of parts"),
+        ({"visibility": "secret"}, "Choose one of"),
+    ],
+)
+def test_what_cant_be_asked_for_is_said_at_its_field(plain, values, words):
+    answer = plain.browser("admin").get(URL, query_string=values)
+    assert answer.status_code == 422
+    assert words in answer.text
+    with pytest.raises(Invalid):
+        AdoptionRequest.parse(**{"below": "", "parts": "2", "visibility": "private", **values})
+
+
+@pytest.mark.parametrize("who", ["alice", None])
+def test_for_others_than_administrators_it_is_not_there(plain, who):
+    leave(plain, *OLD)
+    before = plain.dump()
+    browser = plain.browser(who)
+    other = browser.get("/-/admin/unassigned").status_code
+    assert browser.get(URL).status_code == other == (404 if who else 302)
+    assert browser.post(URL, {"parts": "2"}).status_code == other
+    assert plain.dump() == before
+
+
+def test_of_thousands_the_first_are_shown_and_all_are_adopted(plain):
+    leave(plain, *(f"team{n % 40}/app{n}" for n in range(3000)))
+    page, form = preview(plain, parts="2")
+    assert "Adopt 3,000 repositories" in page.text
+    assert "These are the first 200 of 3,000. All are created." in page.text
+    with plain.statements() as few:
+        planned(plain)
+    assert len(few) == 3
+    assert plain.browser("admin").post(URL, form).status_code == 302
+    assert len(plain.rows(Project)) == 3001
+    assert len([n for n in plain.rows(Namespace) if n.path.startswith("team")]) == 40
+
+
+def test_the_command_says_what_it_does_and_does_it(plain):
+    leave(plain, "team/app", "api", "nginx")
+    runner = plain.app.test_cli_runner()
+    asked = runner.invoke(args=["project", "adopt", "--parts", "2"], input="n\n")
+    assert asked.exit_code == 1
+    assert "team/app (new): team/app" in asked.stdout
+    assert "api: “api” is reserved" in asked.stderr
+    assert paths(plain, Project) == {"acme/app"}
+    done = runner.invoke(args=["project", "adopt", "--yes"])
+    assert done.exit_code == 0, done.output
+    assert "Adopted 2 repositories in 2 projects." in done.stderr
+    assert paths(plain, Project) == {"acme/app", "nginx", "team/app"}
+    again = runner.invoke(args=["project", "adopt", "absent"])
+    assert again.exit_code == 1
+    assert "Nothing can be adopted." in again.stderr
+
+
+# -- the list ---------------------------------------------------------------------
+
+
+def test_the_list_is_searched_and_paged(plain):
+    leave(plain, *(f"team/app{n:04}" for n in range(2000)), "other/thing")
+    admin = plain.browser("admin")
+    page = Page(admin.get("/-/admin/unassigned?q=APP0&page=2").text)
+    assert "Page 2 of 20, 1,000 repositories" in page.text
+    assert "team/app0050" in page.text
+    assert "team/app1000" not in page.text
+    page = Page(admin.get("/-/admin/unassigned?q=thing").text)
+    assert "other/thing" in page.text
+    assert "1 repository" in page.text
+    links = [a.attrs["href"] for a in page.all("a")]
+    assert f"{URL}?below=thing" in links
+    page = Page(admin.get("/-/admin/unassigned?q=%25").text)
+    assert "No unassigned repository matches “%”." in page.text
