@@ -221,9 +221,10 @@ class Stack:
 class Person(Site):
     """The small browser of the demonstration, which can press a button too."""
 
-    def press(self, page: str, address: str) -> Page:
-        """Open a page and send its form that goes to this address."""
+    def press(self, page: str, address: str, field: str = "") -> Page:
+        """Open a page and send its form that goes to this address, and has this field."""
         forms: list[Form] = [f for f in self.get(page).forms if f.action.endswith(address)]
+        forms = [form for form in forms if not field or field in form.fields]
         assert len(forms) == 1, f"{page} has {len(forms)} forms to {address}"
         return self._send("POST", forms[0].action, forms[0].fields)
 
