@@ -158,15 +158,30 @@ _FORMER = Prepared(
 _ANYONE = LookUp(_one_row(), bindparam("user_id"))
 
 
-# The same few repositories are asked for all day.
-@lru_cache(maxsize=512)
-def _parameters(paths: tuple[str, ...]) -> tuple[dict[str, list[str]], int, dict[str, str]]:
+_Parameters = tuple[dict[str, list[str]], int, dict[str, str]]
+
+
+def _parameters(paths: tuple[str, ...]) -> _Parameters:
     """Return what is above each path, and for how many paths a query has to be, with which."""
     above = {path: prefixes(path) for path in paths}
     every = list({prefix: None for found in above.values() for prefix in found})
     # Compiled for 4, 8, 16 … paths; what is left over asks for the last path again.
     room = max(4, 1 << (len(every) - 1).bit_length()) if every else 0
     return above, room, {f"p{n}": every[min(n, len(every) - 1)] for n in range(room)}
+
+
+#: The same few repositories are asked for all day, and by names like these.
+REMEMBERED_PATHS, REMEMBERED_LENGTH = 512, 400
+_remembered_parameters = lru_cache(maxsize=REMEMBERED_PATHS)(_parameters)
+
+
+def _parameters_of(paths: tuple[str, ...]) -> _Parameters:
+    """Return _parameters(); remembered if they are small, because strangers choose the paths.
+
+    A path of length n has n²/4 characters of paths above it.
+    """
+    length = sum(len(path) * (path.count("/") + 1) for path in paths)
+    return (_parameters if length > REMEMBERED_LENGTH else _remembered_parameters)(paths)
 
 
 class Places:
@@ -177,7 +192,7 @@ class Places:
     """
 
     def __init__(self, paths: Iterable[str] = ()) -> None:
-        self._above, self._room, self._values = _parameters(tuple(paths))
+        self._above, self._room, self._values = _parameters_of(tuple(paths))
         self._rows: list[Any] | None = None
 
     def first(self, engine: Engine, look_up: LookUp, **values: str) -> Any:

@@ -17,7 +17,8 @@ from ..extensions import db, writing
 from ..models import DockerSession, User, utc_now
 from .secrets import SESSION_PREFIX, new_secret, secret_hash
 
-#: A pipeline that signs in for every build makes one each time; the longest unused go.
+#: A pipeline that signs in for every build makes one each time; the longest unused of the same
+#: credential go. A token must not end the sessions of its owner's password or other tokens.
 MAX_SESSIONS = 100
 #: One that was not used for so long is forgotten.
 UNUSED = timedelta(days=180)
@@ -37,7 +38,10 @@ def begin(
     with writing() as session:
         query = (
             select(DockerSession.id)
-            .where(DockerSession.user_id == user_id)
+            .where(
+                DockerSession.user_id == user_id,
+                DockerSession.access_token_id.is_not_distinct_from(access_token_id),
+            )
             .order_by(DockerSession.last_used_at.desc(), DockerSession.id.desc())
             .offset(MAX_SESSIONS - 1)
         )

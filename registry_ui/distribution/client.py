@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from .errors import (
     RegistryFault,
     RegistryNonsense,
     RegistryNotFound,
+    RegistryUnavailable,
     Schema1Refused,
 )
 from .media_types import ACCEPT, IMAGE_TYPES, INDEX_TYPES, OLD_TYPES
@@ -40,6 +42,9 @@ SCHEMA_1_OFF = (
     "it is of Docker schema 1, which the registry takes only with "
     "compatibility.schema1.enabled: true in its configuration"
 )
+#: Timeout in seconds for all pages of a list of tags together, in units of the timeout of one
+#: call; and for those of the catalog, for which the registry walks its storage.
+TAGS_DEADLINE, CATALOG_DEADLINE = 5, 300
 _TAG = re.compile(TAG)
 #: Bytes of a list of tags that is kept for the next time: some ten thousand tags.
 MAX_REMEMBERED = 512 * 1024
@@ -69,7 +74,7 @@ class RegistryClient:
     """
 
     def __init__(self, base_url: str, token_source: TokenSource, timeout: float = 2.0) -> None:
-        self._wire = Wire(base_url, token_source, timeout)
+        self._wire, self._timeout = Wire(base_url, token_source, timeout), timeout
 
     @property
     def clock_problem(self) -> str | None:
@@ -278,18 +283,24 @@ class RegistryClient:
     ) -> Iterator[bytes]:
         target, seen = path, set[str]()
         name = None if repository is None else RepositoryName(repository)
+        patience = CATALOG_DEADLINE if repository is None else TAGS_DEADLINE
+        deadline = time.monotonic() + patience * self._timeout
         for _ in range(MAX_PAGES):
+            if time.monotonic() > deadline:
+                raise RegistryUnavailable("the registry takes too long to list")
             seen.add(target)
             response = self._wire.send("GET", target, name, actions)
             yield self._wire.read(response, MAX_LISTING)
-            # Only path and query of the Link count; a page that does not advance ends it.
+            # Only the query of the Link counts; a page that leads to itself ends the list.
             link = _next(response.headers.get("Link", ""))
             if not link:
                 return
             parts = self._wire.own_place(link)
-            target = f"{path.partition('?')[0]}?{parts.query}"
-            if target in seen:
+            here, target = target, f"{path.partition('?')[0]}?{parts.query}"
+            if target == here:
                 return
+            if target in seen:
+                raise RegistryNonsense("the pages of the listing lead in a circle")
         raise RegistryNonsense("the listing has no end")
 
 

@@ -10,6 +10,7 @@ import pytest
 from registry_ui.distribution import client
 from registry_ui.distribution.errors import (
     RegistryNonsense,
+    RegistryUnavailable,
 )
 from registry_ui.names import RepositoryName
 from tests.unit.hostile_registry import Answer, always, hostile_registry
@@ -145,3 +146,21 @@ def test_a_list_over_the_limit_is_given_up(asker, hostile, monkeypatch):
     hostile.answer = always(200, {"tags": [f"tag{n}" for n in range(200)]})
     with pytest.raises(RegistryNonsense):
         asker.tags(APP)
+
+
+def test_pages_that_lead_in_a_circle_are_no_list(asker, hostile):
+    """Half a list, taken for a whole one, would empty the index."""
+    path = "/v2/acme/app/tags/list"
+    hostile.answer = paged([f"{path}?last={page}" for page in "abab"], list("abcd"))
+    with pytest.raises(RegistryNonsense, match="circle"):
+        asker.tags(APP)
+    assert len(hostile.asked) == 3
+
+
+@pytest.mark.parametrize("limit", ["TAGS_DEADLINE", "CATALOG_DEADLINE"])
+def test_all_pages_together_have_a_deadline(asker, hostile, monkeypatch, limit):
+    monkeypatch.setattr(client, limit, 0)
+    hostile.answer = always(200, {"tags": ["a"], "repositories": ["a"]})
+    with pytest.raises(RegistryUnavailable, match="too long"):
+        asker.tags(APP) if limit == "TAGS_DEADLINE" else list(asker.catalog())
+    assert len(hostile.asked) <= 1

@@ -1,11 +1,16 @@
 """Scopes as clients really send them (PROTOCOLS 1.2 and 1.7)."""
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from registry_ui.access import Places, lookup
+from registry_ui.access.lookup import prefixes
 from registry_ui.names import RepositoryName
-from registry_ui.token_auth.scope import ACTIONS, MAX_SCOPES, Scope, parse_scopes
+from registry_ui.token_auth import scope as scopes_module
+from registry_ui.token_auth.scope import ACTIONS, MAX_PREFIXES, MAX_SCOPES, Scope, parse_scopes
 
 ALL = frozenset(ACTIONS)
 
@@ -100,3 +105,55 @@ def test_whatever_comes_the_result_is_within_the_grammar(values):
             assert RepositoryName(scope.name)
             assert scope.actions <= ALL
             assert scope.actions
+
+
+def deep(number, depth=120):
+    """A name of that depth, the first part of which no other has."""
+    return f"r{number}/" + "/".join("a" * (depth - 1))
+
+
+def test_so_many_paths_to_look_up_and_no_more():
+    scopes = parse_scopes([f"repository:{deep(number)}:pull" for number in range(MAX_SCOPES)])
+    above = {path for scope in scopes for path in prefixes(scope.name)}
+    assert 0 < len(above) <= MAX_PREFIXES
+    assert parse_scopes([f"repository:{'/'.join('a' * 128)}:pull"])
+
+
+def test_real_requests_fit():
+    """Fifty images of one project, and a push that mounts from a few others."""
+    many = [f"repository:acme/group/project/image/part/name{n}:pull" for n in range(MAX_SCOPES)]
+    assert len(parse_scopes(many)) == MAX_SCOPES
+
+
+def test_after_a_name_that_is_too_deep_others_are_still_read():
+    values = [f"repository:{deep(n)}:pull" for n in range(4)] + ["repository:acme/app:pull"]
+    assert parse_scopes(values)[-1] == repository("acme/app", "pull")
+
+
+def test_what_strangers_make_up_is_not_remembered():
+    scopes_module._remembered.cache_clear()
+    lookup._remembered_parameters.cache_clear()
+    for number in range(50):
+        name = deep(number)
+        found = parse_scopes([f"repository:{name}:pull,{'x' * 400}", f"repository:{name}:pull"])
+        Places(one.name for one in found)
+    assert lookup._remembered_parameters.cache_info().currsize == 0
+    longest = max(len(f"repository:{deep(n)}:pull") for n in range(50))
+    assert scopes_module._remembered.cache_info().currsize <= 50
+    assert longest <= scopes_module.MAX_REMEMBERED
+    Places(["acme/group/project/app"])
+    assert lookup._remembered_parameters.cache_info().currsize == 1
+
+
+def test_what_is_remembered_takes_little_memory():
+    lookup._remembered_parameters.cache_clear()
+    tracemalloc.start()
+    try:
+        for number in range(lookup.REMEMBERED_PATHS):
+            for depth in (2, 20, 60, 127):
+                Places([deep(number, depth)])
+        size, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        lookup._remembered_parameters.cache_clear()
+    assert size < 4 * 1024 * 1024

@@ -267,6 +267,18 @@ def test_a_user_has_so_many_and_the_longest_unused_goes_first(acme, login, monke
     assert [row.id for row in acme.rows(DockerSession)] == [3, 4, 5]
 
 
+def test_a_token_ends_no_session_of_its_owner_that_it_did_not_begin(acme, login, monkeypatch):
+    """A token to read one image would sign its owner out everywhere, asked often enough."""
+    monkeypatch.setattr("registry_ui.accounts.docker_sessions.MAX_SESSIONS", 2)
+    login()
+    tokens = [acme.access_token("alice", "read_registry", name=f"ci{n}") for n in range(2)]
+    for token in tokens * 3:
+        answer = acme.ask_token(auth=("alice", token), offline_token="true")
+        assert "refresh_token" in answer.json
+    begun_by = [row.access_token_id for row in acme.rows(DockerSession)]
+    assert sorted(begun_by, key=str) == [1, 1, 2, 2, None]
+
+
 def test_a_setting_turns_them_off(make_app):
     site = Site(make_app(docker_sessions=False))
     site.users("alice")
