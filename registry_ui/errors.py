@@ -8,6 +8,7 @@ own error JSON, ``/api/`` speaks API JSON, everything else gets a page.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Flask, Response, jsonify, make_response, render_template, request
@@ -130,12 +131,24 @@ def oci_error(code: str, message: str, hint: str = "") -> dict[str, Any]:
     return {"errors": [{"code": code, "message": message, "detail": hint or None}]}
 
 
-def error_response(status: int, code: str, message: str, hint: str = "") -> Response:
-    """Answer in the form that the caller of this path expects."""
+def error_response(
+    status: int,
+    code: str,
+    message: str,
+    hint: str = "",
+    errors: Mapping[str, str] | None = None,
+) -> Response:
+    """Answer in the form that the caller of this path expects.
+
+    Args:
+        errors: what is wrong, by field or key.
+    """
+    message = " ".join([message, *dict.fromkeys((errors or {}).values())])
     if request.path.startswith(OCI_PREFIXES):
         body = jsonify(oci_error(code, message, hint))
     elif request.path.startswith(JSON_PREFIXES):
-        body = jsonify(error={"code": code, "message": message, "hint": hint or None})
+        more = {"errors": dict(errors)} if errors else {}
+        body = jsonify(error={"code": code, "message": message, "hint": hint or None, **more})
     else:
         body = _page(status, message, hint)
     body.status_code = status
@@ -159,7 +172,8 @@ def init_app(app: Flask) -> None:
 
     @app.errorhandler(AppError)
     def on_app_error(error: AppError) -> Response:
-        response = error_response(error.status, error.code, error.message, error.hint)
+        errors = error.errors if isinstance(error, Invalid) else {}
+        response = error_response(error.status, error.code, error.message, error.hint, errors)
         if error.status == 429:
             response.headers["Retry-After"] = str(getattr(error, "retry_after", 60))
         if error.status == 401 and not request.path.startswith("/-/"):

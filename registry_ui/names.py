@@ -24,6 +24,7 @@ BIN_PREFIX = "_bin."
 BIN_PREFIX_END = "_bin/"
 BIN_TAG = rf"{re.escape(BIN_PREFIX)}[0-9a-f]{{16}}"
 MAX_NAME = 255
+MAX_TAG = 128
 
 _COMPONENT = re.compile(COMPONENT)
 _NAME = re.compile(NAME)

@@ -21,10 +21,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session, aliased
 
+from ..globs import Glob
 from ..models import Fence, FormerPath, Membership, Place, Project, ProtectionRule
 from ..storage import Prepared, lines_of
 from .decisions import Fenced, Former, Principal, Reach, Standing
-from .patterns import Pattern
 from .protection import Kind, Protection
 from .roles import Role, Visibility
 
@@ -319,8 +319,8 @@ def protection(rule: ProtectionRule, project: str) -> Protection:
     """Return what a stored rule of a project says."""
     return Protection(
         project,
-        Pattern(rule.image_pattern),
-        Pattern(rule.tag_pattern),
+        Glob(rule.image_pattern),
+        Glob(rule.tag_pattern),
         Kind(rule.kind),
         None if rule.minimum_role is None else Role(rule.minimum_role),
     )

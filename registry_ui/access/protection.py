@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from .patterns import Pattern
+from ..globs import Glob
 from .roles import Right, Role
 
 #: No role is let through by a rule of an immutable tag.
@@ -36,14 +36,14 @@ class Protection:
     """
 
     project: str
-    images: Pattern
-    tags: Pattern
+    images: Glob
+    tags: Glob
     kind: Kind
     minimum: Role | None = None
 
     def covers(self, image_name: str, tag: str) -> bool:
         """Whether the rule holds for this tag of this image."""
-        return self.tags.covers(tag) and self.images.covers(image_name)
+        return self.tags.matches(tag) and self.images.matches(image_name)
 
     @property
     def mark(self) -> str:

@@ -8,15 +8,16 @@ from flask import Response, g, jsonify
 
 from ..access import Right
 from ..catalog import collections
-from ..errors import Invalid, NotFound
+from ..errors import NotFound
 from ..jobs import enqueue
 from ..models import Collection
 from ..security import actor
-from .bodies import json_object
+from .bodies import NOTHING, Schema, boolean
 from .removals import blueprint
 
 ALL = "/registry/garbage-collections"
 ONE = ALL + "/<int(max=2147483647):collection_id>"
+BEGIN = Schema({"dry_run": boolean(required=True)})
 
 
 def _require_administrator() -> None:
@@ -37,10 +38,7 @@ def list_collections() -> Response:
 def begin_collection() -> tuple[Response, int]:
     """Begin one. The body: ``dry_run``, true or false."""
     _require_administrator()
-    dry_run = json_object().get("dry_run")
-    if not isinstance(dry_run, bool):
-        raise Invalid("“dry_run” is true or false.")
-    row = collections.begin(actor(), dry_run=dry_run)
+    row = collections.begin(actor(), dry_run=BEGIN.read()["dry_run"])
     enqueue("run_collection", row.id)
     return jsonify(_collection(collections.one(row.id))), 201
 
@@ -57,6 +55,7 @@ def show_collection(collection_id: int) -> Response:
 def cancel_collection(collection_id: int) -> Response:
     """Stop one."""
     _require_administrator()
+    NOTHING.read()
     row = collections.cancel(actor(), collection_id)
     enqueue("resume_stored_work")
     return jsonify(_collection(row))

@@ -15,10 +15,23 @@ from ..jobs import enqueue
 from ..models import Copy
 from ..registry.copy_wishes import Asked, plan_asked
 from ..security import actor, load, load_copy
-from .bodies import LINES, is_set, json_object, text, work_told
+from .bodies import LINES, NOTHING, STRING, Key, Schema, boolean, string, strings, work_told
 from .collections import blueprint
 
 ONE = "/projects/<name:path>/-/copies/<int(max=2147483647):copy_id>"
+PLAN = Schema(
+    {
+        "image": string(),
+        "tags": strings(),
+        "all": boolean(),
+        "to_project": string(),
+        "to_image": Key(STRING),
+        "to_tag": string(),
+        "attached": boolean(default=True),
+    },
+    conflicts={"all": ["tags"]},
+)
+CONFIRM = Schema({"overwrite": boolean()})
 
 
 @blueprint.post("/projects/<name:path>/-/copies")
@@ -30,25 +43,17 @@ def plan_copy(path: str) -> tuple[Response, int]:
     where it is missing; ``attached``, true where it is missing.
     """
     load(path, Right.PULL)
-    body = json_object()
-    name = text(body, "image", "")
+    body = PLAN.read()
+    if not body["tags"] and not body["all"]:
+        raise Invalid("Name the “tags”, or send “all”.")
     asked = Asked(
-        project=text(body, "to_project", path),
-        image=text(body, "to_image", name),
-        tag=text(body, "to_tag", ""),
-        chosen=_chosen(body),
-        attached=body.get("attached", True) is True,
+        project=body["to_project"] or path,
+        image=body["image"] if body["to_image"] is None else body["to_image"],
+        tag=body["to_tag"],
+        chosen=body["tags"],
+        attached=body["attached"],
     )
-    return jsonify(_copy(plan_asked(path, name, asked, actor()))), 201
-
-
-def _chosen(body: dict[str, Any]) -> list[str]:
-    tags = body.get("tags", [])
-    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
-        raise Invalid("“tags” is a list of tags.")
-    if bool(tags) == (body.get("all") is True):
-        raise Invalid("Say which tags: by “tags”, or “all”.")
-    return tags
+    return jsonify(_copy(plan_asked(path, body["image"], asked, actor()))), 201
 
 
 @blueprint.get(ONE)
@@ -63,7 +68,8 @@ def confirm_copy(path: str, copy_id: int) -> tuple[Response, int]:
     """Carry out a plan: that one, and nothing else. The body may say ``overwrite``."""
     row, _ = load_copy(path, copy_id)
     require(db.session(), g.principal, row.source, row.target)
-    started = copies.start_planned(actor(), row.id, overwrite=is_set("overwrite"))
+    overwrite = CONFIRM.read()["overwrite"]
+    started = copies.start_planned(actor(), row.id, overwrite=overwrite)
     enqueue("run_copy", started.id)
     return jsonify(_copy(started)), 202
 
@@ -72,6 +78,7 @@ def confirm_copy(path: str, copy_id: int) -> tuple[Response, int]:
 def cancel_copy(path: str, copy_id: int) -> Response:
     """Stop a copy before its next tag, or discard a plan."""
     row, _ = load_copy(path, copy_id)
+    NOTHING.read()
     return jsonify(_copy(copies.cancel(actor(), row.id)))
 
 

@@ -12,10 +12,12 @@ from ..jobs import enqueue
 from ..models import Move
 from ..projects import moving
 from ..security import actor, load, load_image, load_move, load_whole
-from .bodies import is_set, json_object, text
+from .bodies import NOTHING, STRING, Key, Schema, boolean, string
 from .copies import blueprint
 
 NUMBER = "<int(max=2147483647):move_id>"
+PLAN = Schema({"to": string(required=True), "image": Key(STRING, nullable=True)})
+RETIRE = Schema({"everything": boolean()})
 OF_PROJECT, OF_NAMESPACE = "/projects/<name:path>/-/moves", "/namespaces/<name:path>/-/moves"
 
 
@@ -28,14 +30,14 @@ def plan_move(path: str) -> tuple[Response, int]:
     the project ("" for its root image). Nothing moves yet.
     """
     load(path)
-    asked = json_object()
-    target = text(asked, "to")
-    if asked.get("image") is None:
+    body = PLAN.read()
+    if body["image"] is None:
         loaded, image = load_whole(path, Right.REMOVE), None
     else:
-        loaded, image = load_image(path, text(asked, "image"), Right.DELETE)
+        loaded, image = load_image(path, body["image"], Right.DELETE)
     role = loaded.acting_role
-    move = moving.plan(actor(), g.principal, loaded.place, image, target.strip("/"), role=role)
+    target = body["to"].strip("/")
+    move = moving.plan(actor(), g.principal, loaded.place, image, target, role=role)
     return jsonify(_move(move)), 201
 
 
@@ -52,6 +54,7 @@ def go_on(path: str, move_id: int, deed: str) -> tuple[Response, int]:
     """Begin a planned move, or let one go on that has stopped."""
     row, _ = load_move(path, move_id)
     moving.require_rights(g.principal, row)
+    NOTHING.read()
     changed = moves.confirm(actor(), row.id) if deed == "confirm" else moves.retry(actor(), row.id)
     enqueue("run_move", changed.id)
     return jsonify(_move(changed)), 202
@@ -62,6 +65,7 @@ def go_on(path: str, move_id: int, deed: str) -> tuple[Response, int]:
 def cancel_move(path: str, move_id: int) -> Response:
     """Call a move off before its switch, or discard a plan."""
     row, _ = load_move(path, move_id)
+    NOTHING.read()
     changed = moves.cancel(actor(), row.id)
     enqueue("run_move", changed.id)
     return jsonify(_move(changed))
@@ -72,7 +76,7 @@ def cancel_move(path: str, move_id: int) -> Response:
 def retire_move(path: str, move_id: int) -> tuple[Response, int]:
     """Let the old path go now; with ``everything``, also what the new one has no more."""
     row, _ = load_move(path, move_id)
-    changed = moves.retire_now(actor(), row.id, everything=is_set("everything"))
+    changed = moves.retire_now(actor(), row.id, everything=RETIRE.read()["everything"])
     enqueue("run_move", changed.id)
     return jsonify(_move(changed)), 202
 
@@ -82,6 +86,7 @@ def retire_move(path: str, move_id: int) -> tuple[Response, int]:
 def keep_move(path: str, move_id: int) -> Response:
     """Let the old path be pulled for longer."""
     row, _ = load_move(path, move_id)
+    NOTHING.read()
     return jsonify(_move(moves.keep_longer(actor(), row.id)))
 
 

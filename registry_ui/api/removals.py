@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 from flask import Response, jsonify
@@ -12,51 +11,84 @@ from ..catalog import bin as bin_of_tags
 from ..catalog import removals
 from ..catalog.choosing import Criteria, choose, days
 from ..catalog.deletion import plan_image, plan_tags
-from ..catalog.patterns import Pattern
+from ..catalog.patterns import parse_pattern
 from ..catalog.starting import keep_plan, start_planned
 from ..errors import Invalid
+from ..globs import TAGS, Glob
 from ..jobs import enqueue
 from ..models import ContainerImage, Removal
 from ..projects.removing import plan_place
 from ..security import Loaded, actor, load, load_image, load_planned, load_removal, load_whole
-from .bodies import LINES, json_object, text, work_told
+from .bodies import (
+    LINES,
+    NOTHING,
+    Schema,
+    boolean,
+    integer,
+    patterns,
+    string,
+    strings,
+    work_told,
+)
 from .routes import blueprint
 
 OF_PROJECT, OF_NAMESPACE = "/projects/<name:path>/-/removals", "/namespaces/<name:path>/-/removals"
 NUMBER = "<int(max=2147483647):removal_id>"
 
 
+_CHOICES = ("tags", "pattern", "kind", "older_than_days", "all")
+PLAN = Schema(
+    {
+        "project": boolean(),
+        "image": string(),
+        "tags": strings(),
+        "pattern": patterns(),
+        "kind": string(Glob.kind),
+        "older_than_days": integer(),
+        "all": boolean(),
+        "attached": boolean(),
+        "for_good": boolean(),
+    },
+    conflicts={
+        "project": ("image", "attached", *_CHOICES),
+        "all": ("tags", "pattern", "older_than_days"),
+        "tags": ("pattern", "older_than_days"),
+    },
+    needs={"kind": "pattern"},
+    implies={"all": "attached", "project": "for_good"},
+)
+
+
 @blueprint.post(OF_NAMESPACE)
 def plan_namespace_removal(path: str) -> tuple[Response, int]:
     """Plan the removal of a namespace with everything in it; nothing is deleted yet."""
-    return _plan_place(load_whole(path, Right.REMOVE))
+    loaded = load_whole(path, Right.REMOVE)
+    NOTHING.read()
+    return _plan_place(loaded)
 
 
 @blueprint.post(OF_PROJECT)
 def plan_removal(path: str) -> tuple[Response, int]:
     """Plan a removal of tags of an image, or of the image; nothing is deleted yet.
 
-    The body: ``image`` (below the project, "" for the root image), and ``tags``, ``pattern``
-    (with ``kind``), ``older_than_days``, or ``all``; ``attached`` and ``for_good``. Or
-    ``project``, true, for the whole project.
+    The body: ``image`` (below the project, "" for the root image), and ``tags``, or
+    ``pattern`` (with ``kind``) and ``older_than_days``, or ``all``; ``attached`` and
+    ``for_good``. Or ``project``, true, for the whole project.
     """
     load(path, Right.DELETE)
-    asked = json_object()
-    if asked.get("project") is True:
+    body = PLAN.read()
+    if body["project"]:
         return _plan_place(load_whole(path, Right.REMOVE))
-    name = text(asked, "image", "")
-    loaded, image = load_image(path, name, Right.DELETE)
-    bin_days = 0 if asked.get("for_good") is True else bin_of_tags.days()
-    if asked.get("all") is True:
+    loaded, image = load_image(path, body["image"], Right.DELETE)
+    bin_days = 0 if body["for_good"] else bin_of_tags.days()
+    if body["all"]:
         plan = plan_image(image, bin_days=bin_days, role=loaded.acting_role)
     else:
-        chosen = [(image, _names(image, asked))]
-        attached = asked.get("attached") is True
         plan = plan_tags(
             "tags",
             image.path,
-            chosen,
-            attached=attached,
+            [(image, _names(image, body))],
+            attached=body["attached"],
             bin_days=bin_days,
             role=loaded.acting_role,
         )
@@ -69,31 +101,24 @@ def _plan_place(loaded: Loaded) -> tuple[Response, int]:
     return jsonify(removal_told(keep_plan(actor(), plan, loaded.place))), 201
 
 
-def _names(image: ContainerImage, asked: dict[str, Any]) -> set[str]:
-    """Return the tags that the body speaks of.
+def _names(image: ContainerImage, body: dict[str, Any]) -> set[str]:
+    """Return the tags that the body is about.
 
     Raises:
-        Invalid: it speaks of none, or can't be read.
+        Invalid: it is about none, or names one that does not exist.
     """
-    tags, pattern, kind = asked.get("tags", []), asked.get("pattern", ""), asked.get("kind", "glob")
-    texts = isinstance(tags, list) and all(isinstance(tag, str) for tag in [*tags, pattern, kind])
-    if not texts:
-        raise Invalid("“tags” is a list of tags, “pattern” and “kind” are texts.")
+    pattern, age = body["pattern"], body["older_than_days"]
     criteria = Criteria(
-        names=frozenset(tags),
-        pattern=Pattern.parse(kind, pattern) if pattern else None,
-        older_than=_days(asked.get("older_than_days")),
+        names=frozenset(body["tags"]),
+        pattern=parse_pattern(body["kind"], pattern, TAGS) if pattern else None,
+        older_than=None if age is None else days(str(age), "older_than_days"),
     )
     if not criteria:
-        raise Invalid("Say which tags: by “tags”, “pattern” or “older_than_days”, or “all”.")
+        raise Invalid("Name the “tags”, send “pattern” or “older_than_days”, or “all”.")
     names = choose(image, criteria)
     if not names:
-        raise Invalid("No tag fits. Nothing was planned.")
+        raise Invalid("No tag matches. Nothing was planned.")
     return names
-
-
-def _days(value: Any) -> timedelta | None:
-    return None if value is None else days(str(value), "older_than_days")
 
 
 @blueprint.get(f"{OF_PROJECT}/{NUMBER}")
@@ -109,6 +134,7 @@ def removal(path: str, removal_id: int) -> Response:
 def confirm_removal(path: str, removal_id: int) -> tuple[Response, int]:
     """Carry out a plan: that one, and nothing else."""
     row, loaded = load_planned(path, removal_id)
+    NOTHING.read()
     started = start_planned(actor(), row.id, loaded.place, loaded.acting_role)
     enqueue("run_removal", started.id)
     return jsonify(removal_told(started)), 202
@@ -119,6 +145,7 @@ def confirm_removal(path: str, removal_id: int) -> tuple[Response, int]:
 def cancel_removal(path: str, removal_id: int) -> Response:
     """Stop a removal before its next step, or discard a plan."""
     row, _ = load_removal(path, removal_id)
+    NOTHING.read()
     return jsonify(removal_told(removals.cancel(actor(), row.id)))
 
 

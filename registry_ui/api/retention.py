@@ -9,17 +9,31 @@ from flask import Response, jsonify
 from ..access import Right
 from ..catalog import retention
 from ..catalog.retention_rules import Rules
-from ..errors import Clash, Invalid
+from ..errors import Clash
+from ..globs import Glob
 from ..jobs import enqueue
-from ..models import Place, RetentionPolicy
+from ..models import Place, Removal, RetentionPolicy
 from ..security import actor, load_whole
-from .bodies import json_object
+from .bodies import NOTHING, Schema, boolean, integer, patterns, string, strings
 from .moves import blueprint
 from .removals import removal_told
 
 OF_PROJECT = "/projects/<name:path>/-/retention-policies"
 OF_NAMESPACE = "/namespaces/<name:path>/-/retention-policies"
 NUMBER = "<int(max=2147483647):policy_id>"
+TRY = Schema({"confirm_unmatched": strings()})
+SWITCH = Schema({"on": boolean(required=True)})
+POLICY = Schema(
+    {
+        "images": patterns(),
+        "keep_matching": patterns(),
+        "pattern_kind": string(Glob.kind),
+        "keep_last": integer(),
+        "keep_pulled_days": integer(),
+        "older_than_days": integer(),
+        "confirm_unmatched": strings(),
+    }
+)
 
 
 @blueprint.get(OF_PROJECT)
@@ -36,12 +50,10 @@ def create_policy(path: str) -> tuple[Response, int]:
     """Keep a policy, switched off, and return it with its dry run.
 
     The body: ``images``, ``keep_matching``, ``pattern_kind``, ``keep_last``,
-    ``keep_pulled_days``, ``older_than_days``; of the last, ``keep_last`` or
-    ``older_than_days`` at least.
+    ``keep_pulled_days``, ``older_than_days``: at least ``keep_last`` or
+    ``older_than_days``. ``confirm_unmatched`` lists patterns to keep that match nothing now.
     """
-    place = _place(path)
-    row = retention.save(actor(), place, _rules())
-    return _tried(place, row.id), 201
+    return _save(_place(path)), 201
 
 
 @blueprint.put(f"{OF_PROJECT}/{NUMBER}")
@@ -50,8 +62,7 @@ def change_policy(path: str, policy_id: int) -> Response:
     """Change all settings of a policy, and return it with its dry run; it is off then."""
     place = _place(path)
     retention.policy(place, policy_id)
-    retention.save(actor(), place, _rules(), policy_id)
-    return _tried(place, policy_id)
+    return _save(place, policy_id)
 
 
 @blueprint.delete(f"{OF_PROJECT}/{NUMBER}")
@@ -65,8 +76,15 @@ def delete_policy(path: str, policy_id: int) -> tuple[str, int]:
 @blueprint.post(f"{OF_PROJECT}/{NUMBER}/dry-run")
 @blueprint.post(f"{OF_NAMESPACE}/{NUMBER}/dry-run")
 def try_policy(path: str, policy_id: int) -> tuple[Response, int]:
-    """Return the policy, and the plan of what it would remove now."""
-    return _tried(_place(path), policy_id), 201
+    """Return the policy, and the plan of what it would remove now.
+
+    The body: ``confirm_unmatched``, as for a new policy.
+    """
+    place = _place(path)
+    retention.policy(place, policy_id)
+    confirmed = TRY.read()["confirm_unmatched"]
+    removal = retention.try_out(actor(), place, policy_id, confirmed)
+    return _with_dry_run(retention.policy(place, policy_id), removal), 201
 
 
 @blueprint.post(f"{OF_PROJECT}/{NUMBER}/switch")
@@ -74,10 +92,8 @@ def try_policy(path: str, policy_id: int) -> tuple[Response, int]:
 def switch_policy(path: str, policy_id: int) -> Response:
     """Switch a policy on, if there was a dry run of its settings, or off. The body: ``on``."""
     place = _place(path)
-    on = json_object().get("on")
-    if not isinstance(on, bool):
-        raise Invalid("“on” is true or false.")
-    retention.switch(actor(), place, policy_id, on=on)
+    retention.policy(place, policy_id)
+    retention.switch(actor(), place, policy_id, on=SWITCH.read()["on"])
     return jsonify(_policy(retention.policy(place, policy_id)))
 
 
@@ -86,7 +102,9 @@ def switch_policy(path: str, policy_id: int) -> Response:
 def run_policy(path: str, policy_id: int) -> tuple[Response, int]:
     """Carry out a policy that is on, now; return its removal, which the worker begins."""
     place = _place(path)
-    if not retention.policy(place, policy_id).is_enabled:
+    policy = retention.policy(place, policy_id)
+    NOTHING.read()
+    if not policy.is_enabled:
         raise Clash("The policy is off. Switch it on first.")
     removal = retention.run(actor(), policy_id)
     if removal is None:
@@ -100,22 +118,20 @@ def _place(path: str) -> Place:
     return load_whole(path, Right.DELETE).place
 
 
-def _rules() -> Rules:
-    body, form = json_object(), dict[str, str]()
-    for name in Rules.__slots__:
-        value = body.get(name)
-        if isinstance(value, bool) or not isinstance(value, str | int | None):
-            raise Invalid("The policy can't be used.", {name: "A text or a whole number."})
-        text = "" if value is None else str(value)
-        if not text.isprintable():
-            raise Invalid("The policy can't be used.", {name: "A text that can be a pattern."})
-        form[name] = text
-    return Rules.parse(form)
+def _save(place: Place, policy_id: int | None = None) -> Response:
+    """Save a policy with its dry run, or nothing."""
+    body = POLICY.read()
+    confirmed = body["confirm_unmatched"]
+    rules = Rules.parse({name: str(value) for name, value in _settings(body).items()})
+    row, removal = retention.save_and_try(actor(), place, rules, policy_id, confirmed)
+    return _with_dry_run(row, removal)
 
 
-def _tried(place: Place, policy_id: int) -> Response:
-    removal = retention.try_out(actor(), place, policy_id)
-    row = retention.policy(place, policy_id)
+def _settings(body: dict[str, Any]) -> dict[str, Any]:
+    return {name: body[name] for name in Rules.__slots__ if body[name] is not None}
+
+
+def _with_dry_run(row: RetentionPolicy, removal: Removal) -> Response:
     return jsonify({**_policy(row), "dry_run": removal_told(removal)})
 
 
@@ -130,4 +146,5 @@ def _policy(row: RetentionPolicy) -> dict[str, Any]:
         "last_run_at": row.last_run_at.isoformat() if row.last_run_at else None,
         "last_removal": row.last_removal,
         "last_problem": row.last_problem,
+        "suspension_reason": row.suspension_reason,
     }

@@ -11,12 +11,16 @@ from sqlalchemy import select
 
 from ..errors import Invalid
 from ..extensions import db
+from ..globs import Pattern
 from ..models import ContainerImage, Manifest, Tag, utc_now
+from ..names import MAX_TAG
 from .matching import matcher
-from .patterns import Pattern
+from .tag_table import refresh
 from .tags import subject_of
 
 MAX_DAYS = 36500
+#: Maximum number of unknown tags that a message names.
+NAMED = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +78,38 @@ def days(text: str, field: str) -> timedelta | None:
     return timedelta(days=int(text))
 
 
+class UnknownTags(Invalid):
+    """Tags were named that the image does not have; ``names`` are these."""
+
+    def __init__(self, image: ContainerImage, names: Collection[str]) -> None:
+        self.names = sorted(names)
+        shown = ", ".join(f"“{name[:MAX_TAG]}”" for name in self.names[:NAMED])
+        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        message = f"{image.path} has no tag {shown}{more}."
+        super().__init__("Nothing was planned.", {"tags": message})
+
+
 def choose(image: ContainerImage, criteria: Criteria) -> set[str]:
-    """Return the tags of the index that fit everything that is asked; all, where nothing is.
+    """Return the tags of the index that match all criteria; every tag without criteria.
 
     Signatures and the like are meant only by name. A tag of unknown age is not old.
+
+    Raises:
+        UnknownTags: a tag is named that neither the index nor the registry knows.
     """
     wanted = set(criteria.names)
+    tags = dated_tags(image)
+    if wanted - {tag.name for tag in tags}:
+        refresh(image)  # a tag that was pushed just now; of a registry that is down, none is new
+        tags = dated_tags(image)
+    unknown = wanted - {tag.name for tag in tags}
+    if unknown:
+        raise UnknownTags(image, unknown)
     searched = matcher(criteria.q)
     before = utc_now() - criteria.older_than if criteria.older_than else None
     return {
         tag.name
-        for tag in dated_tags(image)
+        for tag in tags
         if (tag.name in wanted if wanted else subject_of(tag.name) is None)
         and searched(tag.name)
         and (criteria.pattern is None or criteria.pattern.matches(tag.name))

@@ -1,21 +1,30 @@
-"""What people type to find names: a part of one, or a pattern for all of one. Pure."""
+"""Filters of lists: parts of names, or patterns for whole names. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..globs import FLAT, compiled, expression_of
+from ..globs import Glob, has_wildcard, split
 
 
 def matcher(text: str) -> Callable[[str], bool]:
-    """Return a test of names. Capital and small letters are the same to it.
+    """Return a test of names for what was typed into a filter.
 
-    ``*`` stands for any text and ``?`` for one character, and then the whole name must
-    match: ``v1.*`` is all of v1. Without them the text may stand anywhere in the name. No
-    other character means anything, and no pattern is slow.
+    With ``*`` or ``?`` it is a glob, as everywhere: the whole name must match, and case
+    matters. Without them it is a part of the name, in any case. Several are separated by
+    commas, and one is enough.
     """
-    wanted = text.lower()
-    if "*" not in wanted and "?" not in wanted:
-        return lambda name: wanted in name.lower()
-    pattern = compiled(expression_of(wanted, FLAT))
-    return lambda name: pattern.fullmatch(name.lower()) is not None
+    items = split(text)
+    if not items:
+        return lambda _name: True
+    tests = [_glob(item) if has_wildcard(item) else _part(item) for item in items]
+    return tests[0] if len(tests) == 1 else lambda name: any(test(name) for test in tests)
+
+
+def _glob(item: str) -> Callable[[str], bool]:
+    return Glob(item).matches
+
+
+def _part(item: str) -> Callable[[str], bool]:
+    wanted = item.lower()
+    return lambda name: wanted in name.lower()

@@ -1,48 +1,22 @@
-"""Patterns of tags and images: globs and RE2, always of the whole name, in linear time."""
+"""Patterns as forms, programs and commands send them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Self
-
-import re2
-
 from ..errors import Invalid
-from ..globs import FLAT, compiled, expression_of
-
-MAX_PATTERN = 200
-KINDS = ("glob", "regex")
+from ..globs import Grammar, Pattern, PatternInvalid, parse
 
 
-@dataclass(frozen=True, slots=True)
-class Pattern:
-    """A pattern that was checked. In a glob, ``*`` is anything and ``?`` one character."""
+def parse_pattern(kind: str, text: str, grammar: Grammar, field: str = "pattern") -> Pattern:
+    """Check a pattern.
 
-    kind: str
-    text: str
-    _compiled: Any = field(repr=False, compare=False)
+    Args:
+        kind: ``glob`` or ``regex``, the latter as RE2 writes it.
+        field: the field of the form or the key of the body that holds it.
 
-    @classmethod
-    def parse(cls, kind: str, text: str, name: str = "pattern") -> Self:
-        """Check a pattern.
-
-        Args:
-            kind: ``glob`` or ``regex``, the latter as RE2 writes it.
-            name: the field that a mistake is told of.
-
-        Raises:
-            Invalid: it can't be used.
-        """
-        if kind not in KINDS or len(text) > MAX_PATTERN:
-            message = f"A pattern is a glob or RE2, of at most {MAX_PATTERN} characters."
-            raise Invalid("The pattern can't be used.", {name: message})
-        try:
-            expression = compiled(expression_of(text, FLAT) if kind == "glob" else text)
-        except (re2.error, UnicodeError):
-            message = "This is no pattern of RE2; it knows neither look-ahead nor back-references."
-            raise Invalid("The pattern can't be used.", {name: message}) from None
-        return cls(kind, text, expression)
-
-    def matches(self, name: str) -> bool:
-        """Whether the whole name fits."""
-        return self._compiled.fullmatch(name) is not None
+    Raises:
+        Invalid: it can't be used.
+    """
+    try:
+        return parse(kind, text, grammar)
+    except PatternInvalid as error:
+        raise Invalid("The pattern can't be used.", {field: str(error)}) from None

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from dataclasses import asdict
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, or_, select, update
+from sqlalchemy.orm import Session
 
-from ..access import at_or_below
 from ..audit import WORKER, Actor, record
 from ..errors import AppError, Clash, Invalid, NotFound
 from ..extensions import db, writing
-from ..models import ContainerImage, Place, Removal, RetentionPolicy, utc_now
+from ..models import Place, Removal, RetentionPolicy, utc_now
 from . import bin as bin_of_tags
-from .choosing import dated_tags
 from .deletion import plan_tags
-from .patterns import Pattern
 from .plans import RemovalPlan
-from .retention_rules import Rules, removable
-from .starting import busy, keep_plan, start
+from .retention_rules import Rules
+from .retention_selection import Selection, select_tags
+from .starting import add_plan, busy, start
 
 logger = logging.getLogger(__name__)
 
@@ -51,27 +51,89 @@ def policy(place: Place, policy_id: int, *, held: bool = False) -> RetentionPoli
 
 
 def save(actor: Actor, place: Place, rules: Rules, policy_id: int | None = None) -> RetentionPolicy:
-    """Make a policy, or change one. What was not tried as it is now is switched off.
+    """Create a policy, or change one. Settings without a dry run are off.
 
     Raises:
         NotFound: there is no such policy here.
         Invalid: there are too many.
     """
     with writing() as session:
-        if policy_id is None:
-            if len(policies_of(place)) >= MAX_POLICIES:
-                raise Invalid("There are too many policies.", {"form": "Delete one first."})
-            row = RetentionPolicy(place_id=place.id, created_by=actor.name)
-            session.add(row)
-        else:
-            row = policy(place, policy_id, held=True)
-        for name, value in asdict(rules).items():
-            setattr(row, name, value)
-        if row.seen != rules.fingerprint:
-            row.is_enabled = False
-        session.flush()
-        record(session, actor, "retention.save", place.path, policy=row.id, **asdict(rules))
-        return row
+        return _save(session, actor, place, rules, policy_id)
+
+
+def _save(
+    session: Session, actor: Actor, place: Place, rules: Rules, policy_id: int | None
+) -> RetentionPolicy:
+    if policy_id is None:
+        if len(policies_of(place)) >= MAX_POLICIES:
+            raise Invalid("There are too many policies.", {"form": "Delete one first."})
+        row = RetentionPolicy(place_id=place.id, created_by=actor.name)
+        session.add(row)
+    else:
+        row = policy(place, policy_id, held=True)
+    for name, value in asdict(rules).items():
+        setattr(row, name, value)
+    if row.seen != rules.fingerprint:
+        row.is_enabled = False
+    session.flush()
+    record(session, actor, "retention.save", place.path, policy=row.id, **asdict(rules))
+    return row
+
+
+def save_and_try(
+    actor: Actor,
+    place: Place,
+    rules: Rules,
+    policy_id: int | None = None,
+    confirmed: Collection[str] = (),
+) -> tuple[RetentionPolicy, Removal]:
+    """Create or change a policy together with its dry run; without that, nothing is stored.
+
+    Args:
+        confirmed: the patterns of tags to keep that may match no tag now.
+
+    Raises:
+        NotFound, Invalid: as for ``save``.
+        KeepsNothing: a pattern of tags to keep matches nothing, and was not confirmed.
+        RegistryTrouble: the registry can't be asked.
+    """
+    plan = _dry_run(place, rules, confirmed)
+    with writing() as session:
+        row = _save(session, actor, place, rules, policy_id)
+        return row, _mark_tried(session, actor, place, row, plan)
+
+
+def try_out(actor: Actor, place: Place, policy_id: int, confirmed: Collection[str] = ()) -> Removal:
+    """Store the plan of what a policy would remove now: its dry run, which may be confirmed.
+
+    Raises:
+        Invalid: a stored pattern can't be used.
+        KeepsNothing: a pattern of tags to keep matches nothing, and was not confirmed.
+        Clash: the policy was changed meanwhile.
+        RegistryTrouble: the registry can't be asked.
+    """
+    rules = Rules.of(policy(place, policy_id))
+    plan = _dry_run(place, rules, confirmed)
+    with writing() as session:
+        row = policy(place, policy_id, held=True)
+        if Rules.of(row) != rules:
+            raise Clash("The policy was changed meanwhile. Make a dry run again.")
+        return _mark_tried(session, actor, place, row, plan)
+
+
+def _dry_run(place: Place, rules: Rules, confirmed: Collection[str]) -> RemovalPlan:
+    selection = select_tags(place, rules)
+    selection.require_confirmed(confirmed)
+    return _plan(place, rules, selection)
+
+
+def _mark_tried(
+    session: Session, actor: Actor, place: Place, row: RetentionPolicy, plan: RemovalPlan
+) -> Removal:
+    """Store a dry run; the policy can be switched on from then."""
+    row.seen = Rules.of(row).fingerprint
+    row.suspension_reason = ""
+    return add_plan(session, actor, plan, place)
 
 
 def remove(actor: Actor, place: Place, policy_id: int) -> None:
@@ -80,25 +142,6 @@ def remove(actor: Actor, place: Place, policy_id: int) -> None:
         row = policy(place, policy_id)
         record(session, actor, "retention.delete", place.path, policy=row.id)
         session.delete(row)
-
-
-def try_out(actor: Actor, place: Place, policy_id: int) -> Removal:
-    """Store the plan of what a policy would remove now: its dry run, which may be confirmed.
-
-    Raises:
-        RegistryTrouble: the registry can't be asked.
-    """
-    row = policy(place, policy_id)
-    rules = Rules.of(row)
-    plan = plan_of(place, rules)
-    removal = keep_plan(actor, plan, place)
-    with writing() as session:
-        session.execute(
-            update(RetentionPolicy)
-            .where(RetentionPolicy.id == policy_id)
-            .values(seen=rules.fingerprint)
-        )
-    return removal
 
 
 def switch(actor: Actor, place: Place, policy_id: int, *, on: bool) -> None:
@@ -119,18 +162,18 @@ def plan_of(place: Place, rules: Rules) -> RemovalPlan:
     """Plan what these rules remove at this moment.
 
     Raises:
+        Invalid: a stored pattern can't be used.
         RegistryTrouble: the registry can't be asked.
     """
-    pattern, now = Pattern.parse(rules.pattern_kind, rules.images), utc_now()
-    query = select(ContainerImage).where(at_or_below(ContainerImage.path, place.path))
-    images = db.session.scalars(query.order_by(ContainerImage.path)).all()
-    chosen = []
-    for image in images:
-        if pattern.matches(image.path[len(place.path) + 1 :]):
-            names = removable(dated_tags(image), rules, now)
-            if names:
-                chosen.append((image, names))
-    return plan_tags("retention", place.path, chosen, attached=True, bin_days=bin_of_tags.days())
+    return _plan(place, rules, select_tags(place, rules))
+
+
+def _plan(place: Place, rules: Rules, selection: Selection) -> RemovalPlan:
+    plan = plan_tags(
+        "retention", place.path, selection.chosen, attached=True, bin_days=bin_of_tags.days()
+    )
+    plan.notes[:0] = selection.notes(rules)
+    return plan
 
 
 def run(actor: Actor, policy_id: int) -> Removal | None:
@@ -146,7 +189,8 @@ def run(actor: Actor, policy_id: int) -> Removal | None:
     try:
         removal = start(actor, plan_of(place, Rules.of(row)), place)
     except AppError as error:
-        problem = error.message
+        reasons = error.errors.values() if isinstance(error, Invalid) else ()
+        problem = " ".join([error.message, *reasons])
         logger.warning("retention of %s: %s", place.path, problem)
     with writing() as session:
         session.execute(

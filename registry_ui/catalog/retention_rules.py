@@ -9,11 +9,12 @@ from datetime import datetime, timedelta
 from typing import Self
 
 from ..errors import Invalid
+from ..globs import IMAGES, KINDS, TAGS, Glob, Grammar, Pattern
 from ..models import RetentionPolicy
 from ..names import Digest
 from .choosing import MAX_DAYS, DatedTag
 from .ordering import version_key
-from .patterns import Pattern
+from .patterns import parse_pattern
 from .tags import subject_of
 
 MAX_KEPT = 100_000
@@ -23,7 +24,7 @@ MAX_KEPT = 100_000
 class Rules:
     """The settings of a policy, as they are stored and compared."""
 
-    images: str = "*"
+    images: str = "**"
     keep_matching: str = ""
     pattern_kind: str = "glob"
     keep_last: int | None = None
@@ -43,13 +44,13 @@ class Rules:
             Invalid: they can't be used, or nothing limits what would go.
         """
         errors: dict[str, str] = {}
-        kind = form.get("pattern_kind") or "glob"
-        texts = {name: form.get(name, "").strip() for name in ("images", "keep_matching")}
-        for name, text in texts.items():
-            try:
-                Pattern.parse(kind, text or "*", name)
-            except Invalid as error:
-                errors |= error.errors
+        kind = form.get("pattern_kind") or Glob.kind
+        patterns = {
+            name: _pattern_text(kind, form.get(name, "").strip(), grammar, name, errors)
+            for name, grammar in (("images", IMAGES), ("keep_matching", TAGS))
+        }
+        if kind not in KINDS:
+            errors = {"pattern_kind": f"Choose one of {', '.join(KINDS)}."}
         most = {"keep_last": MAX_KEPT, "keep_pulled_days": MAX_DAYS, "older_than_days": MAX_DAYS}
         numbers = {
             name: _number(form.get(name, ""), name, top, errors) for name, top in most.items()
@@ -59,13 +60,40 @@ class Rules:
             errors["keep_last"] = message
         if errors:
             raise Invalid("The policy can't be used.", errors)
-        any_image = "*" if kind == "glob" else ".*"
-        return cls(texts["images"] or any_image, texts["keep_matching"], kind, **numbers)
+        any_image = "**" if kind == Glob.kind else ".*"
+        return cls(patterns["images"] or any_image, patterns["keep_matching"], kind, **numbers)
+
+    def image_pattern(self) -> Pattern:
+        """Return the pattern of the images.
+
+        Raises:
+            Invalid: it was stored before patterns were checked, and can't be used.
+        """
+        return parse_pattern(self.pattern_kind, self.images, IMAGES, "images")
+
+    def keep_pattern(self) -> Pattern | None:
+        """Return the pattern of tags that are kept by their name, if there is one.
+
+        Raises:
+            Invalid: it was stored before patterns were checked, and can't be used.
+        """
+        if not self.keep_matching:
+            return None
+        return parse_pattern(self.pattern_kind, self.keep_matching, TAGS, "keep_matching")
 
     @property
     def fingerprint(self) -> str:
         """The settings' name by their content: what was tried is what is switched on."""
         return str(Digest.of(json.dumps(asdict(self), sort_keys=True).encode()))
+
+
+def _pattern_text(kind: str, text: str, grammar: Grammar, name: str, errors: dict[str, str]) -> str:
+    """Return a pattern in its canonical form; note what is wrong with it."""
+    try:
+        return str(parse_pattern(kind, text, grammar, name)) if text else ""
+    except Invalid as error:
+        errors |= error.errors
+        return ""
 
 
 def _number(text: str, name: str, top: int, errors: dict[str, str]) -> int | None:
@@ -88,7 +116,7 @@ def removable(tags: Iterable[DatedTag], rules: Rules, now: datetime) -> set[str]
     dated = [tag for tag in tags if tag.at is not None and subject_of(tag.name) is None]
     newest = _newest_images(dated, rules.keep_last or 0)
     candidates = [tag for tag in dated if _image_of(tag) not in newest]
-    keep = Pattern.parse(rules.pattern_kind, rules.keep_matching) if rules.keep_matching else None
+    keep = rules.keep_pattern()
     pulled = _ago(now, rules.keep_pulled_days)
     pushed = _ago(now, rules.older_than_days)
     return {

@@ -39,11 +39,16 @@ def start(actor: Actor, plan: RemovalPlan, place: Place) -> Removal:
 def keep_plan(actor: Actor, plan: RemovalPlan, place: Place) -> Removal:
     """Store a plan that somebody will look at, and perhaps confirm."""
     with writing() as session:
-        removal = _stored(plan, place, actor)
-        removal.state = "planned"
-        session.add(removal)
-        session.flush()
-        return removal
+        return add_plan(session, actor, plan, place)
+
+
+def add_plan(session: Session, actor: Actor, plan: RemovalPlan, place: Place) -> Removal:
+    """Store such a plan in a transaction that stores more."""
+    removal = _stored(plan, place, actor)
+    removal.state = "planned"
+    session.add(removal)
+    session.flush()
+    return removal
 
 
 def start_planned(actor: Actor, removal_id: int, place: Place, role: Role | None) -> Removal:

@@ -14,8 +14,9 @@ from ..catalog.copying.planning import plan_copy
 from ..catalog.copying.plans import OVERWRITES, REFUSED, SAME, CopyPlan, Wish
 from ..catalog.fences import WORDS
 from ..catalog.index import owning_project
-from ..catalog.patterns import Pattern
+from ..catalog.patterns import parse_pattern
 from ..extensions import db
+from ..globs import TAGS
 from ..models import Copy, CopyLine, Project
 from ..names import Reference, RepositoryName
 from .errors import clear_errors
@@ -49,7 +50,7 @@ def tag_copy(source: str, target: str, **how: bool) -> None:
 @image.command("copy")
 @click.argument("source")
 @click.argument("target")
-@click.option("--matching", default="", metavar="GLOB", help="Only tags that match as a whole.")
+@click.option("--matching", default="", metavar="GLOBS", help="Only tags that match: v*, latest.")
 @OVERWRITE
 @ALONE
 @DRY_RUN
@@ -58,7 +59,7 @@ def tag_copy(source: str, target: str, **how: bool) -> None:
 def image_copy(source: str, target: str, matching: str, **how: bool) -> None:
     """Copy the tags of the image SOURCE (group/project/image) to TARGET."""
     found, owner = image_named(RepositoryName(source))
-    pattern = Pattern.parse("glob", matching) if matching else None
+    pattern = parse_pattern("glob", matching, TAGS, "matching") if matching else None
     names = choose(found, Criteria(pattern=pattern))
     if not names:
         raise click.ClickException("No tag fits.")

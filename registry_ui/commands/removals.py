@@ -12,13 +12,14 @@ from ..catalog import bin as bin_of_tags
 from ..catalog import retention as policies
 from ..catalog.choosing import Criteria, choose, days
 from ..catalog.deletion import plan_image, plan_tags
-from ..catalog.patterns import Pattern
+from ..catalog.patterns import parse_pattern
 from ..catalog.plans import RemovalPlan
 from ..catalog.retention_rules import Rules
 from ..catalog.starting import start
 from ..catalog.work import outcomes_of
 from ..errors import NotFound
 from ..extensions import db
+from ..globs import TAGS
 from ..models import Place, Removal
 from ..names import RepositoryName
 from ..projects.removing import plan_place
@@ -37,7 +38,7 @@ DRY_RUN = click.option("--dry-run", is_flag=True, help="Print the plan, and do n
 
 @tags.command("delete")
 @click.argument("repository")
-@click.option("--matching", default="", metavar="GLOB", help="Tags that match as a whole.")
+@click.option("--matching", default="", metavar="GLOBS", help="Tags that match: v*, latest.")
 @click.option("--regex", default="", metavar="RE2", help="The same, as a regular expression.")
 @click.option("--older-than", default="", metavar="DAYS", help="Pushed or built before.")
 @click.option("--attached", is_flag=True, help="Signatures and the like go too.")
@@ -52,7 +53,7 @@ def tags_delete(repository: str, matching: str, regex: str, older_than: str, **h
     kind = "regex" if regex else "glob"
     text = matching or regex
     criteria = Criteria(
-        pattern=Pattern.parse(kind, text) if text else None,
+        pattern=parse_pattern(kind, text, TAGS) if text else None,
         older_than=days(older_than, "older_than"),
     )
     if not criteria:
@@ -121,7 +122,10 @@ def retention_plan(path: str) -> None:
     for policy in policies.policies_of(place):
         state = "on" if policy.is_enabled else "off"
         click.echo(f"policy {policy.id} ({state}), images {policy.images}:", err=True)
-        _print(policies.plan_of(place, Rules.of(policy)))
+        plan = policies.plan_of(place, Rules.of(policy))
+        for note in plan.notes:
+            click.echo(note, err=True)
+        _print(plan)
 
 
 @retention.command("run")

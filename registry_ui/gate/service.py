@@ -70,7 +70,7 @@ def judge(asked: Asked, authorization: str) -> None:
         return  # whoever planned it has asked the rules
     if is_binned(str(asked.reference)):
         raise Denied(BIN)
-    rules = [rule for rule in found.rules if rule.images.covers(found.image_name)]
+    rules = [rule for rule in found.rules if rule.images.matches(found.image_name)]
     change = Change(asked.action, asked.repository, found.image_name, rules, role, who)
     try:
         _check(change, asked)

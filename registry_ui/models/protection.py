@@ -11,7 +11,7 @@ from .base import Base, UTCDateTime, bytewise, utc_now
 
 
 class ProtectionRule(Base):
-    """A rule of a project about tags, by patterns of access.patterns.
+    """A rule of a project about tags, by globs (registry_ui/globs.py).
 
     An immutable tag may be created, never overwritten or deleted; a protected one is
     pushed and deleted from ``minimum_role`` on.
@@ -28,8 +28,8 @@ class ProtectionRule(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     place_id: Mapped[int] = mapped_column(ForeignKey("places.id", ondelete="CASCADE"), index=True)
-    image_pattern: Mapped[str] = mapped_column(bytewise(255))
-    tag_pattern: Mapped[str] = mapped_column(bytewise(128))
+    image_pattern: Mapped[str] = mapped_column(bytewise(1000))
+    tag_pattern: Mapped[str] = mapped_column(bytewise(1000))
     kind: Mapped[str] = mapped_column(String(10))
     #: A value of access.Role: 40 Maintainer, 50 Owner.
     minimum_role: Mapped[int | None]

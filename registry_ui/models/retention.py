@@ -27,8 +27,8 @@ class RetentionPolicy(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     place_id: Mapped[int] = mapped_column(ForeignKey("places.id", ondelete="CASCADE"))
     #: A pattern of image names below the place; the root image has the empty name.
-    images: Mapped[str] = mapped_column(String(200), default="*")
-    keep_matching: Mapped[str] = mapped_column(String(200), default="")
+    images: Mapped[str] = mapped_column(String(1000), default="**")
+    keep_matching: Mapped[str] = mapped_column(String(1000), default="")
     pattern_kind: Mapped[str] = mapped_column(String(10), default="glob")
     keep_last: Mapped[int | None]
     keep_pulled_days: Mapped[int | None]
@@ -41,3 +41,5 @@ class RetentionPolicy(Base):
     #: The removal of the last run; None where it could not begin, and why in ``last_problem``.
     last_removal: Mapped[int | None]
     last_problem: Mapped[str] = mapped_column(Text, default="")
+    #: Why the policy was switched off by an update, until its next dry run; "" if it was not.
+    suspension_reason: Mapped[str] = mapped_column(Text, default="")

@@ -11,11 +11,11 @@ from sqlalchemy import ColumnElement, func, select
 
 from ..access import Role
 from ..access.lookup import protection
-from ..access.patterns import PatternInvalid, image_pattern, tag_pattern
 from ..access.protection import Kind, Protection
 from ..audit import Actor, record
 from ..errors import Denied, Invalid, NotFound
 from ..extensions import db, writing
+from ..globs import IMAGES, TAGS, Glob, PatternInvalid
 from ..models import ContainerImage, Project, ProtectionRule, ProtectionViolation, Tag, utc_now
 
 #: So many rules a project may have: each is looked at in every push.
@@ -68,7 +68,7 @@ def add(actor: Actor, role: Role, path: str, request: RuleRequest) -> Protection
         Invalid: a pattern can't be used, the rule is there already, or there are too many.
         Denied: the rule would bind the actor too.
     """
-    kind, minimum = _checked(request)
+    images, tags, kind, minimum = _checked(request)
     _require_role(role, minimum)
     with writing() as session:
         # One at a time for a project: the second sees the first.
@@ -78,8 +78,8 @@ def add(actor: Actor, role: Role, path: str, request: RuleRequest) -> Protection
             raise NotFound
         rule = ProtectionRule(
             place_id=project.id,
-            image_pattern=request.images,
-            tag_pattern=request.tags,
+            image_pattern=images.text,
+            tag_pattern=tags.text,
             kind=str(kind),
             minimum_role=minimum,
             created_by=actor.name,
@@ -155,21 +155,19 @@ def violations_of(project: Project) -> list[ProtectionViolation]:
     return list(db.session.scalars(query))
 
 
-def _checked(request: RuleRequest) -> tuple[Kind, Role | None]:
-    errors = {}
-    for field, read, text in (
-        ("images", image_pattern, request.images),
-        ("tags", tag_pattern, request.tags),
-    ):
+def _checked(request: RuleRequest) -> tuple[Glob, Glob, Kind, Role | None]:
+    globs, errors = {}, {}
+    for field, grammar, text in (("images", IMAGES, request.images), ("tags", TAGS, request.tags)):
         try:
-            read(text)
+            globs[field] = Glob.parse(text, grammar)
         except PatternInvalid as error:
             errors[field] = str(error)
     if request.choice not in CHOICES:
         errors["choice"] = f"Choose one of {', '.join(CHOICES)}."
     if errors:
         raise Invalid("The rule was not added.", errors)
-    return CHOICES[request.choice]
+    kind, minimum = CHOICES[request.choice]
+    return globs["images"], globs["tags"], kind, minimum
 
 
 def _require_role(role: Role, minimum: Role | None) -> None:
@@ -201,6 +199,6 @@ def _covered(
     images = {image for image, _ in tags}
     for rule in rules:
         says = protection(rule, project)
-        its = {image for image in images if says.images.covers(image)}
-        found[rule.id] = sum(image in its and says.tags.covers(tag) for image, tag in tags)
+        its = {image for image in images if says.images.matches(image)}
+        found[rule.id] = sum(image in its and says.tags.matches(tag) for image, tag in tags)
     return found

@@ -10,8 +10,10 @@ from werkzeug.wrappers import Response
 
 from ..access import Right, Role
 from ..catalog.enforcement import gate_works
+from ..catalog.match_counts import describe_matches
 from ..errors import Invalid
 from ..extensions import db
+from ..globs import IMAGES, TAGS, Glob, PatternInvalid
 from ..pages import crumbs
 from ..security import Loaded, actor, load
 from . import protection
@@ -26,6 +28,14 @@ EVERYTHING = {"images": "**", "tags": "", "choice": "immutable"}
 def show(path: str) -> str:
     """List the rules, and what each covers now."""
     return _page(load(path, Right.CONFIGURE), EVERYTHING)
+
+
+@blueprint.get("/<name:path>/-/protection/matches")
+@login_required
+def matches(path: str) -> str:
+    """Say what the patterns of the form match now, while somebody types."""
+    loaded = load(path, Right.CONFIGURE)
+    return render_template("_matches.html", text=_matches(loaded, request.args))
 
 
 @blueprint.post("/<name:path>/-/protection")
@@ -57,6 +67,16 @@ def _role(loaded: Loaded) -> Role:
     return loaded.acting_role or Role.GUEST  # nobody comes here without one
 
 
+def _matches(loaded: Loaded, values: Mapping[str, str]) -> str:
+    """Return what the patterns match now, or what is wrong with them."""
+    try:
+        images = Glob.parse(values.get("images", "").strip(), IMAGES)
+        tags = Glob.parse(values.get("tags", "").strip(), TAGS)
+    except PatternInvalid as error:
+        return str(error)
+    return describe_matches(loaded.project.path, images, tags, attached=True)
+
+
 def _page(
     loaded: Loaded, values: Mapping[str, str], errors: Mapping[str, str] | None = None
 ) -> str:
@@ -74,5 +94,6 @@ def _page(
         enforced=gate_works(db.session(), project.id),
         violations=protection.violations_of(project),
         values=values,
+        matches=_matches(loaded, values) if values["tags"] else "",
         errors=errors or {},
     )

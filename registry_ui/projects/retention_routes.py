@@ -10,14 +10,20 @@ from werkzeug.wrappers import Response
 
 from ..access import Right
 from ..catalog import retention
+from ..catalog.match_counts import describe_matches
 from ..catalog.retention_rules import Rules
-from ..errors import Clash, Invalid
-from ..models import utc_now
+from ..catalog.retention_selection import KeepsNothing
+from ..errors import AppError, Clash, Invalid, RegistryTrouble
+from ..globs import IMAGES, TAGS, Glob, PatternInvalid, parse
+from ..models import Removal, utc_now
 from ..pages import crumbs
 from ..security import Loaded, actor, load
 
 blueprint = Blueprint("retention", __name__)
 
+Answer = Response | str | tuple[str, int]
+
+PATTERN_FIELDS = ("images", "keep_matching", "pattern_kind")
 ONE = "/<name:path>/-/retention/<int(max=2147483647):policy_id>"
 
 
@@ -28,40 +34,46 @@ def show(path: str) -> str:
     return _page(load(path, Right.DELETE))
 
 
+@blueprint.get("/<name:path>/-/retention/matches")
+@login_required
+def matches(path: str) -> str:
+    """Say what the patterns of the form match now, while somebody types."""
+    loaded = load(path, Right.DELETE)
+    return render_template("_matches.html", text=_matches(loaded, request.args))
+
+
 @blueprint.post("/<name:path>/-/retention")
 @login_required
-def create(path: str) -> Response | tuple[str, int]:
-    """Keep a new policy, switched off, and show its dry run."""
-    loaded = load(path, Right.DELETE)
-    try:
-        row = retention.save(actor(), loaded.place, Rules.parse(request.form.to_dict()))
-    except Invalid as error:
-        return _page(loaded, request.form, error.errors), error.status
-    return _try_out(loaded, row.id)
+def create(path: str) -> Answer:
+    """Create a policy, switched off, together with its dry run, and show that."""
+    return _save(load(path, Right.DELETE))
 
 
 @blueprint.route(ONE, methods=["GET", "POST"])
 @login_required
-def change(path: str, policy_id: int) -> Response | str | tuple[str, int]:
+def change(path: str, policy_id: int) -> Answer:
     """Change a policy's settings; it is off until their dry run was seen."""
     loaded = load(path, Right.DELETE)
     row = retention.policy(loaded.place, policy_id)
     if request.method == "GET":
         return _page(loaded, _fields(Rules.of(row)), changing=policy_id)
-    try:
-        retention.save(actor(), loaded.place, Rules.parse(request.form.to_dict()), policy_id)
-    except Invalid as error:
-        return _page(loaded, request.form, error.errors, changing=policy_id), error.status
-    return _try_out(loaded, policy_id)
+    return _save(loaded, policy_id)
 
 
 @blueprint.post(ONE + "/dry-run")
 @login_required
-def dry_run(path: str, policy_id: int) -> Response:
+def dry_run(path: str, policy_id: int) -> Answer:
     """Store and show the plan of what a policy would remove now."""
     loaded = load(path, Right.DELETE)
-    retention.policy(loaded.place, policy_id)
-    return _try_out(loaded, policy_id)
+    row = retention.policy(loaded.place, policy_id)
+    fields = _fields(Rules.of(row))
+    try:
+        removal = retention.try_out(actor(), loaded.place, policy_id)
+    except Clash:
+        raise
+    except Invalid as error:
+        return _page(loaded, fields, error, changing=policy_id), error.status
+    return _show(loaded, removal)
 
 
 @blueprint.post(ONE + "/switch")
@@ -88,8 +100,19 @@ def delete(path: str, policy_id: int) -> Response:
     return redirect(url_for("retention.show", path=path))
 
 
-def _try_out(loaded: Loaded, policy_id: int) -> Response:
-    removal = retention.try_out(actor(), loaded.place, policy_id)
+def _save(loaded: Loaded, policy_id: int | None = None) -> Answer:
+    """Save what the form says and show its dry run; show the form again if that can't be done."""
+    form = request.form
+    confirmed = form.getlist("confirm_unmatched")
+    try:
+        rules = Rules.parse(form.to_dict())
+        _, removal = retention.save_and_try(actor(), loaded.place, rules, policy_id, confirmed)
+    except (Invalid, RegistryTrouble) as error:
+        return _page(loaded, form, error, changing=policy_id), error.status
+    return _show(loaded, removal)
+
+
+def _show(loaded: Loaded, removal: Removal) -> Response:
     path = loaded.place.path
     return redirect(url_for("removals.show", path=path, removal_id=removal.id))
 
@@ -98,15 +121,31 @@ def _fields(rules: Rules) -> dict[str, object]:
     return {name: getattr(rules, name) for name in rules.__slots__}
 
 
+def _matches(loaded: Loaded, values: Mapping[str, object]) -> str:
+    """Return what the patterns match now, or what is wrong with them."""
+    texts = {name: str(values.get(name) or "").strip() for name in PATTERN_FIELDS}
+    kind = texts["pattern_kind"] or Glob.kind
+    images = texts["images"] or ("**" if kind == Glob.kind else ".*")
+    try:
+        pattern = parse(kind, images, IMAGES)
+        keep = parse(kind, texts["keep_matching"], TAGS) if texts["keep_matching"] else None
+    except PatternInvalid as error:
+        return str(error)
+    return describe_matches(loaded.place.path, pattern, keep)
+
+
 def _page(
     loaded: Loaded,
     values: Mapping[str, object] | None = None,
-    errors: dict[str, str] | None = None,
+    error: AppError | None = None,
     changing: int | None = None,
 ) -> str:
     policies = [
         (row, row.seen == Rules.of(row).fingerprint) for row in retention.policies_of(loaded.place)
     ]
+    errors = error.errors if isinstance(error, Invalid) else {}
+    if error and not errors:
+        errors = {"form": f"{error.message} {error.hint}".strip()}
     return render_template(
         "retention.html",
         node=loaded.place,
@@ -115,6 +154,8 @@ def _page(
         policies=policies,
         next_run=retention.next_run(utc_now()),
         values=values or {},
-        errors=errors or {},
+        matches=_matches(loaded, values) if values else "",
+        errors=errors,
+        unmatched=error.patterns if isinstance(error, KeepsNothing) else [],
         changing=changing,
     )

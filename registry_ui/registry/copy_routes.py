@@ -8,6 +8,7 @@ from werkzeug.wrappers import Response
 
 from ..access import Right
 from ..catalog import work
+from ..catalog.choosing import UnknownTags
 from ..catalog.copying import copies
 from ..catalog.copying.plans import CopyPlan
 from ..catalog.copying.rights import offered, require
@@ -39,14 +40,17 @@ def copy_tags(path: str, name: str) -> str | Response | tuple[str, int]:
     """
     loaded, row = load_image(path, name, Right.PULL)
     asked, errors = _asked(path, name), {}
+    chosen = list(asked.chosen)
     if request.method == "POST":
         try:
             planned = plan_asked(path, name, asked, actor())
+        except UnknownTags as error:
+            errors = {"form": error.errors["tags"]}
+            chosen = [name for name in chosen if name not in error.names]
         except Invalid as error:
             errors = error.errors or {"form": error.message}
         else:
             return redirect(_page(planned))
-    chosen = list(asked.chosen)
     page = render_template(
         "copy_tags.html",
         project=loaded.project,

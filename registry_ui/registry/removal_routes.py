@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_login import login_required
+from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
 
 from ..access import Right
 from ..catalog import bin as bin_of_tags
 from ..catalog import removals
-from ..catalog.choosing import Criteria, choose, days
+from ..catalog.choosing import Criteria, UnknownTags, choose, days
 from ..catalog.deletion import plan_image, plan_tag, plan_tags
 from ..catalog.fences import WORDS
-from ..catalog.patterns import Pattern
+from ..catalog.match_counts import describe_chosen
+from ..catalog.patterns import parse_pattern
 from ..catalog.plans import RemovalPlan
 from ..catalog.removal_steps import IN_THE_BIN
 from ..catalog.starting import keep_plan, start, start_planned
 from ..catalog.work import outcomes_of
 from ..errors import Invalid
 from ..extensions import db
+from ..globs import TAGS, Glob
 from ..jobs import enqueue
 from ..models import ContainerImage, Removal
 from ..names import TagName
@@ -122,14 +125,17 @@ def delete_tags(path: str, name: str) -> Answer:
     loaded, row = load_image(path, name, Right.DELETE)
     errors: dict[str, str] = {}
     values = request.values
+    chosen = values.getlist("chosen")
     if request.method == "POST":
         try:
             planned = _plan_chosen(loaded, row)
+        except UnknownTags as error:
+            errors = {"form": error.errors["tags"]}
+            chosen = [name for name in chosen if name not in error.names]
         except Invalid as error:
             errors = error.errors or {"form": error.message}
         else:
             return redirect(url_for("removals.show", path=path, removal_id=planned.id))
-    chosen = values.getlist("chosen")
     page = render_template(
         "delete_tags.html",
         project=loaded.project,
@@ -139,12 +145,47 @@ def delete_tags(path: str, name: str) -> Answer:
         none_ticked=bool(request.args.get("ticked")) and not chosen,
         everything=bool(values.get("all")),
         values={field: values.get(field, "") for field in ("q", "pattern", "kind", "days")},
+        matches=_matches(row, values) if request.method == "POST" else "",
         attached=bool(values.get("attached")),
         bin_days=bin_of_tags.days(),
         for_good=bool(values.get("for_good")),
         errors=errors,
     )
     return page, 422 if errors else 200
+
+
+@blueprint.get("/<name:path>/-/images/-/delete-tags/matches", defaults={"name": ""})
+@blueprint.get("/<name:path>/-/images/<name:name>/-/delete-tags/matches")
+@login_required
+def delete_tags_matches(path: str, name: str) -> str:
+    """Say how many tags the form means now, while somebody types."""
+    _, row = load_image(path, name, Right.DELETE)
+    return render_template("_matches.html", text=_matches(row, request.args))
+
+
+def _matches(image: ContainerImage, values: MultiDict[str, str]) -> str:
+    """Return how many tags the form means, or what is wrong with it; "" if it says nothing."""
+    try:
+        criteria = _criteria(values)
+    except Invalid as error:
+        return " ".join(error.errors.values())
+    return describe_chosen(image, criteria) if criteria else ""
+
+
+def _criteria(values: MultiDict[str, str]) -> Criteria:
+    """Return what the tags have in common that the form asks for.
+
+    Raises:
+        Invalid: a value can't be used.
+    """
+    chosen = [] if values.get("all") else values.getlist("chosen")
+    text = values.get("pattern", "").strip()
+    return Criteria(
+        names=chosen,
+        q="" if chosen else values.get("q", "").strip()[:128],
+        pattern=parse_pattern(values.get("kind") or Glob.kind, text, TAGS) if text else None,
+        older_than=days(values.get("days", ""), "days"),
+    )
 
 
 def _plan_chosen(loaded: Loaded, image: ContainerImage) -> Removal:
@@ -154,14 +195,7 @@ def _plan_chosen(loaded: Loaded, image: ContainerImage) -> Removal:
         Invalid: the form asks for nothing, or for no tag that there is.
     """
     form = request.form
-    chosen = [] if form.get("all") else form.getlist("chosen")
-    text = form.get("pattern", "").strip()
-    criteria = Criteria(
-        names=chosen,
-        q="" if chosen else form.get("q", "").strip()[:128],
-        pattern=Pattern.parse(form.get("kind", "glob"), text) if text else None,
-        older_than=days(form.get("days", ""), "days"),
-    )
+    criteria = _criteria(form)
     if not criteria and not form.get("all"):
         raise Invalid("Say which tags: by a pattern, by their age, or choose them in the list.")
     names = choose(image, criteria)

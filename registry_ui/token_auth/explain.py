@@ -189,7 +189,7 @@ def explain(
 def _kept(session: Session, repository: str) -> list[str]:
     """Return what protection rules say of tags of a repository: the gate's part of the answer."""
     found = guard(session, repository)
-    return [rule.sentence for rule in found.rules if rule.images.covers(found.image_name)]
+    return [rule.sentence for rule in found.rules if rule.images.matches(found.image_name)]
 
 
 def explain_to(

@@ -74,7 +74,7 @@ def test_what_is_typed_filters_the_tree_opens_what_matches_and_is_in_the_address
     visitor.says("11 of 42 images match “SVC3”")
     expect(visitor.link("svc1")).to_have_count(0)
     expect(page).to_have_url(re.compile(r"\?q=SVC3$"))
-    page.get_by_label("Search images").fill("*/svc3")
+    page.get_by_label("Search images").fill("**/svc3")
     visitor.says("1 of 42 images matches")
     page.go_back()
     visitor.says("11 of 42 images match")

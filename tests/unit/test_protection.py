@@ -6,14 +6,14 @@ import json
 
 import pytest
 
-from registry_ui.access.patterns import Pattern
 from registry_ui.access.protection import Kind, Protection, refusal
 from registry_ui.access.roles import Right, Role
+from registry_ui.globs import Glob
 
 
 def rule(tags: str, images: str = "**", minimum: Role | None = None) -> Protection:
     kind = Kind.IMMUTABLE if minimum is None else Kind.PROTECTED
-    return Protection("group/project", Pattern(images), Pattern(tags), kind, minimum)
+    return Protection("group/project", Glob(images), Glob(tags), kind, minimum)
 
 
 @pytest.mark.parametrize("role", [None, *Role])

@@ -251,6 +251,8 @@ PAGES = {
     "/acme/app/-/images/many/-/tags/latest/-/sbom": PEOPLE,
     "/acme/app/-/images/many/-/delete-tags": ("member", "admin"),
     "/acme/app/-/retention": ("member", "admin"),
+    "/acme/app/-/retention/matches?images=m**&keep_matching=t*,+latest": ("member", "admin"),
+    "/acme/app/-/protection/matches?images=**&tags=t*": ("member", "admin"),
     "/acme/app/-/bin": ("member", "admin"),
     "/acme/app/-/removals/1": ("member", "admin"),
     "/acme/app/-/images/many/-/copy?chosen=latest": ("member", "admin"),

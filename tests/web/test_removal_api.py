@@ -298,11 +298,14 @@ def test_a_whole_place_goes_by_a_program_of_an_owner(site, graph, kind, path, bo
     assert path not in {place.path for place in site.rows(Place)}
 
 
-@pytest.mark.parametrize("url", [URL, URL.replace("removals", "retention-policies")])
-def test_a_token_for_the_root_image_alone_is_for_no_whole_project(site, url):
+@pytest.mark.parametrize(
+    ("url", "body"),
+    [(URL, {"project": True}), (URL.replace("removals", "retention-policies"), {"keep_last": 1})],
+)
+def test_a_token_for_the_root_image_alone_is_for_no_whole_project(site, url, body):
     bound = {"reach": "acme/app", "reach_exact": True}
     ask = client(site, "owner", "api", "delete_registry", **bound)
-    assert ask(url, {"project": True, "keep_last": 1}).status_code == 404
+    assert ask(url, body).status_code == 404
     assert ask("/api/v4/projects/acme/app/-/moves", {"to": "acme/other"}).status_code == 404
 
 

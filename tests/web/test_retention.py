@@ -305,8 +305,10 @@ def test_a_registry_that_is_down_is_noted_and_the_policy_stays_on(site, graph):
         ({"keep_last": "many"}, "keep_last"),
         ({"older_than_days": "9" * 40}, "older_than_days"),
         ({"keep_matching": "(", "pattern_kind": "regex"}, "keep_matching"),
-        ({"images": "x" * 201}, "images"),
-        ({"pattern_kind": "perl"}, "images"),
+        ({"images": "x" * 256}, "images"),
+        ({"images": "Web"}, "images"),
+        ({"keep_matching": "{v*,keep}"}, "keep_matching"),
+        ({"pattern_kind": "perl"}, "pattern_kind"),
     ],
 )
 def test_settings_that_can_not_be_used_or_limit_nothing_are_refused(site, form, field):

@@ -38,8 +38,8 @@ def test_a_policy_is_made_tried_switched_on_carried_out_and_deleted(site, graph)
     one = f"{URL}/{made.json['id']}"
     assert ask(f"{one}/run").status_code == 409, "it is off"
     assert ask(f"{one}/switch", {"on": True}).json["is_on"] is True
-    changed = ask(one, {"keep_last": "2"}, method="PUT").json
-    assert (changed["keep_last"], changed["images"], changed["is_on"]) == (2, "*", False)
+    changed = ask(one, {"keep_last": 2}, method="PUT").json
+    assert (changed["keep_last"], changed["images"], changed["is_on"]) == (2, "**", False)
     assert ask(f"{one}/switch", {"on": True}).json["is_on"] is True
     assert len(graph.tags[IMAGE]) == 4
     begun = ask(f"{one}/run")

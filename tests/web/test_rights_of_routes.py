@@ -39,6 +39,7 @@ GET  /-/members               in -- ok ok ok ok ok ok
 GET  /-/settings              in -- no no no ok ok ok
 GET  /-/deploy-tokens         in -- no no no ok ok ok
 GET  /-/protection            in -- no no no ok ok ok
+GET  /-/protection/matches    in -- no no no ok ok ok
 GET  /-/decisions             in -- no no no ok ok ok
 GET  /-/delete                in -- no no no no rg rg
 GET  /-/tags/v1/-/delete      in -- no no no rg rg rg
@@ -47,8 +48,11 @@ GET  /-/images/web/api/-/delete in -- no no no rg rg rg
 GET  /-/images/web/api/-/tags/v1/-/delete in -- no no no rg rg rg
 GET  /-/images/-/delete-tags  in -- no no no ok ok ok
 GET  /-/images/web/api/-/delete-tags in -- no no no ok ok ok
+GET  /-/images/-/delete-tags/matches in -- no no no ok ok ok
+GET  /-/images/web/api/-/delete-tags/matches in -- no no no ok ok ok
 GET  /-/bin                   in -- no no no ok ok ok
 GET  /-/retention             in -- no no no ok ok ok
+GET  /-/retention/matches     in -- no no no ok ok ok
 GET  /-/retention/{policy}    in -- no no no ok ok ok
 POST /-/retention/{policy}    in -- no no no ok ok ok
 POST /-/retention/{policy}/dry-run in -- no no no ok ok ok
@@ -111,6 +115,7 @@ GET  /-/move                  in no no no no no ok ok
 POST /-/move                  in no no no no no ok ok
 GET  /-/protection            in no no no no -- -- --
 GET  /-/retention             in no no no no ok ok ok
+GET  /-/retention/matches     in no no no no ok ok ok
 GET  /-/retention/{policy}    in no no no no ok ok ok
 POST /-/retention/{policy}    in no no no no ok ok ok
 POST /-/retention/{policy}/dry-run in no no no no ok ok ok
@@ -137,6 +142,7 @@ GET  /-/deploy-tokens         in -- -- -- -- -- -- ok
 GET  /-/decisions             in -- -- -- -- -- -- ok
 GET  /-/delete                in -- -- -- -- -- -- rg
 GET  /-/retention             in -- -- -- -- -- -- ok
+GET  /-/retention/matches     in -- -- -- -- -- -- ok
 POST /-/storage/read          in -- -- -- -- -- -- ok
 POST /-/settings              in -- -- -- -- -- -- ok
 POST /-/deploy-tokens         in -- -- -- -- -- -- ok
