@@ -1,7 +1,11 @@
 """Alembic's entry: the application's engine and models, one transaction for a migration."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from alembic import context
 from flask import current_app
+from sqlalchemy import Connection
 
 from registry_ui.extensions import db
 
@@ -18,7 +22,7 @@ def run_offline() -> None:
 
 def run_online() -> None:
     """Run against the database of the settings."""
-    with db.engine.connect() as connection:
+    with db.engine.connect() as connection, without_foreign_keys(connection):
         context.configure(
             connection=connection,
             target_metadata=db.metadata,
@@ -26,7 +30,38 @@ def run_online() -> None:
         )
         with context.begin_transaction():
             context.run_migrations()
+            require_foreign_keys(connection)
         connection.commit()
+
+
+@contextmanager
+def without_foreign_keys(connection: Connection) -> Iterator[None]:
+    """Let SQLite replace a table without deleting the rows that refer to it.
+
+    SQLite alters a table by copying it and dropping the old one, and a dropped table takes along
+    whatever refers to it ON DELETE CASCADE. The setting changes outside of a transaction only
+    (https://sqlite.org/lang_altertable.html, section 7).
+    """
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    driver = connection.connection.driver_connection
+    driver.execute("PRAGMA foreign_keys=OFF")
+    try:
+        yield
+    finally:
+        if connection.in_transaction():
+            connection.rollback()
+        driver.execute("PRAGMA foreign_keys=ON")
+
+
+def require_foreign_keys(connection: Connection) -> None:
+    """Refuse a migration that leaves rows referring to nothing; nothing of it is kept then."""
+    if connection.dialect.name != "sqlite":
+        return
+    broken = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+    if broken:
+        raise RuntimeError(f"the migration breaks foreign keys: {broken[:10]}")
 
 
 if context.is_offline_mode():
