@@ -32,7 +32,7 @@ from .catalog import bin as bin_of_tags
 from .catalog import work as long_work
 from .catalog.connection import registry
 from .catalog.copying import copies
-from .catalog.moving import moves
+from .catalog.moving import moves, old_path_check
 from .catalog.moving.hold import waiting as waiting_moves
 from .catalog.moving.work import run as carry_out_move
 from .distribution.errors import RegistryError
@@ -146,6 +146,9 @@ def reconcile_all(*, digests: bool = True) -> None:
 def _reconcile_all(digests: bool) -> None:  # noqa: FBT001 - an argument of OneAtATime
     try:
         reconcile.reconcile_all(digests=digests)
+        if digests or not current_app.config["SETTINGS"].gate:
+            # Without a proxy in front of the registry, pushes end behind a move at any time.
+            old_path_check.compare_all()
     except RegistryError as error:
         logger.warning("reconcile: %s", error)
 
@@ -238,6 +241,7 @@ def resume() -> None:
     for collection_id in collecting.waiting():
         run_collection(collection_id)
     reconcile_wanted()
+    old_path_check.compare_due()
     stale_facts.refresh()
 
 

@@ -110,15 +110,22 @@ class Fenced:
 
 @dataclass(frozen=True, slots=True)
 class Former:
-    """An old name of a repository, what it is called now, and until when the old one holds."""
+    """An old name of a repository, what it is called now, and until when the old one holds.
+
+    One that is ``stopped`` is not served any more: it was changed after the move.
+    """
 
     name: str
     now: str
     until: datetime | None
+    stopped: bool = False
 
     @property
     def refusal(self) -> str:
-        """The rule that refuses a push or a deletion by the old name."""
+        """The rule that refuses a push or a deletion by the old name, and anything if stopped."""
+        if self.stopped:
+            changed = "the old name was changed after the move, and can't be pulled any more"
+            return f"{self.name} has moved to {self.now}; {changed}"
         day = f"until {self.until.day} {self.until:%B %Y}" if self.until else "for now"
         return f"{self.name} has moved to {self.now}; the old name can be pulled {day}"
 
@@ -232,7 +239,7 @@ def decide_repository(principal: Principal, standing: Standing, right: Right) ->
         return Decision(False, unowned(former.name if former else standing.path))
     decision = decide(principal, standing, right)
     if former is not None:
-        if decision.allowed and right in FENCED_RIGHTS:
+        if decision.allowed and (former.stopped or right in FENCED_RIGHTS):
             return Decision(False, former.refusal)
         return Decision(decision.allowed, f"{decision.rule}; {former.name} is now {former.now}")
     if decision.allowed and right in FENCED_RIGHTS and standing.fence is not None:

@@ -51,6 +51,7 @@ _FORMER_COLUMNS: tuple[Any, ...] = (
     FormerPath.exact.label("former_exact"),
     FormerPath.now.label("former_now"),
     FormerPath.until.label("former_until"),
+    FormerPath.stopped.label("former_stopped"),
 )
 
 
@@ -246,7 +247,9 @@ def _former(name: str, above: list[str], rows: dict[str, Any]) -> Former | None:
     for path in reversed(above):
         row = rows.get(path)
         if row is not None and (path == name or not row.former_exact):
-            return Former(name, row.former_now + name[len(path) :], row.former_until)
+            now = row.former_now + name[len(path) :]
+            stopped = name in row.former_stopped.split("\n")
+            return Former(name, now, row.former_until, stopped)
     return None
 
 

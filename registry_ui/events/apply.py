@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from ..access import former_name
 from ..catalog import claims, moments, violations
 from ..catalog.index import count_tags, ensure_image, owning_project
+from ..catalog.moving.old_path_check import request_comparison
 from ..catalog.records import note_push
 from ..distribution.notifications import Notification, parse_event
 from ..extensions import db, writing
@@ -96,17 +97,34 @@ def _apply_one(row_id: int, done: Applied) -> None:
         if claimed.rowcount == 0:  # type: ignore[attr-defined]
             return
         row = session.get_one(RegistryEvent, row_id, populate_existing=True)
-        event = _by_its_name(session, parse_event(json.loads(row.raw)))
+        event = parse_event(json.loads(row.raw))
         # The registry's clock may be ahead; a time to come would outlive every later event.
         at = min(event.occurred_at or row.received_at, utc_now())
-        row.status, row.reason, row.image_id = _effect(session, event, at, done)
+        former = former_name(session, event.repository)
+        if former is None:
+            effect = _effect(session, event, at, done)
+        else:
+            effect = _about_old_path(session, event, former.now, at)
+        row.status, row.reason, row.image_id = effect
         done.count += 1
 
 
-def _by_its_name(session: Session, event: Notification) -> Notification:
-    """Return an event as it is about what an old name stands for now."""
-    former = former_name(session, event.repository)
-    return event if former is None else replace(event, repository=former.now)
+def _about_old_path(
+    session: Session, event: Notification, new_path: str, at: datetime
+) -> tuple[str, str, int | None]:
+    """Count a pull by an old path for the image; of anything else, have the paths compared.
+
+    Nobody may push to an old path: who does, by a request that was begun before the move,
+    changes nothing that the new path has.
+    """
+    if event.actor == OWN_SUBJECT:
+        return "dropped", "our own call to the registry", None
+    if event.action == "pull" and event.is_manifest:
+        return apply_pull(session, replace(event, repository=new_path), at)
+    if event.action not in {"push", "delete"} or (event.action == "push" and not event.is_manifest):
+        return "dropped", "nothing to index", None
+    request_comparison(session, event.repository)
+    return "rejected", f"a {event.action} to the old name of {new_path}", None
 
 
 def _effect(

@@ -69,6 +69,8 @@ class Move(Base):
     switched_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     grace_until: Mapped[datetime | None] = mapped_column(UTCDateTime)
     finished_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    #: When the old name is compared again with what was moved; None: at the next reconcile.
+    compare_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
 
     @property
     def is_active(self) -> bool:
@@ -135,6 +137,8 @@ class CopiedTag(Base):
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     tag: Mapped[str] = mapped_column(bytewise(128), primary_key=True)
     digest: Mapped[str] = mapped_column(bytewise(150), primary_key=True)
+    #: The tag had this digest under both names at the switch.
+    verified: Mapped[bool] = mapped_column(default=False)
 
 
 class CopiedManifest(Base):
@@ -157,7 +161,8 @@ class FormerPath(Base):
     """An old name that can still be pulled, and by which nobody pushes any more.
 
     It covers everything below it too, unless ``exact``, as of an image. ``now`` follows
-    every later move.
+    every later move. ``stopped`` names the repositories that are not served any more, a line
+    each: somebody wrote to them after the move.
     """
 
     __tablename__ = "former_paths"
@@ -167,3 +172,4 @@ class FormerPath(Base):
     now: Mapped[str] = mapped_column(bytewise(255), index=True)
     until: Mapped[datetime | None] = mapped_column(UTCDateTime)
     move_id: Mapped[int] = mapped_column(ForeignKey("moves.id", ondelete="CASCADE"), index=True)
+    stopped: Mapped[str] = mapped_column(Text, default="")

@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from ...extensions import db, release, writing
@@ -42,6 +42,27 @@ def note_tags(hold: Hold, row: MovedRepository, tags: Mapping[str, str]) -> None
         with writing() as session:
             hold.write(session)
             insert_all_new(session, CopiedTag, rows)
+
+
+def note_verified(hold: Hold, row: MovedRepository, tags: Mapping[str, str]) -> None:
+    """Keep what tags have under both names, for later comparisons of the old one."""
+    here = (CopiedTag.move_id == row.move_id) & (CopiedTag.number == row.number)
+    with writing() as session:
+        hold.write(session)
+        for digest, names in _by_digest(tags).items():
+            session.execute(
+                update(CopiedTag)
+                .where(here, CopiedTag.tag.in_(names))
+                .values(verified=CopiedTag.digest == digest)
+                .execution_options(synchronize_session=False)
+            )
+
+
+def _by_digest(tags: Mapping[str, str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for tag, digest in tags.items():
+        found.setdefault(digest, []).append(tag)
+    return found
 
 
 def copied_as(row: MovedRepository, tags: Iterable[str]) -> set[tuple[str, str]]:

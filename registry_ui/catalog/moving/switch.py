@@ -232,6 +232,7 @@ def _add_former(session: Session, row: FormerPath, move: Move, *, exact: bool) -
         now=move.target,
         until=row.until,
         move_id=row.move_id,
+        stopped=row.stopped,
     )
 
 

@@ -21,7 +21,7 @@ from ..copying.referrers import Following
 from ..live_tags import digests_of
 from .emptying import empty
 from .hold import Hold, MoveFailed
-from .progress import CopiedManifests, batches, copied_as, note_tags
+from .progress import CopiedManifests, batches, copied_as, note_tags, note_verified
 
 #: So many tags are asked for between two signs of life.
 BATCH = 200
@@ -82,6 +82,7 @@ def verify(hold: Hold, row: MovedRepository) -> None:
         differing = {tag for tag in batch if tags.get(tag) != there.get(tag)}
         if differing:
             raise MoveFailed(f"{row.source} and {row.target} differ: {named(differing)}.")
+        note_verified(hold, row, tags)
     hold.note(row, state="verified", last_tag="", tag_count=len(names))
 
 

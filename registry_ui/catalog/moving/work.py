@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 
 from flask import current_app
 from sqlalchemy import select
@@ -40,6 +41,9 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two looks whether the last bearer tokens have ended.
 PAUSE = 0.5
+#: How long a proxy takes at most to receive a manifest. After that, whatever was begun before
+#: the fence has been written, or never will be: the old name is compared once more.
+PROXY_DEADLINE = timedelta(seconds=60)
 
 
 def run(move_id: int) -> Move | None:
@@ -171,7 +175,10 @@ def _verify(hold: Hold) -> None:
                 raise MoveFailed("Writes were let go on meanwhile.")
             hold.write(session)
             switch(session, move, until, keeps_old=bool(rows))
-            after = {"state": "grace", "grace_until": until} if rows else {"state": "done"}
+            after: dict[str, Any] = {"state": "done"}
+            if rows:
+                compare_at = utc_now() + PROXY_DEADLINE
+                after = {"state": "grace", "grace_until": until, "compare_at": compare_at}
             hold.write(
                 session,
                 switched_at=utc_now(),
