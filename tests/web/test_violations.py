@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from registry_ui.catalog.live_tags import LiveTags
 from registry_ui.catalog.reconcile import mend
 from registry_ui.models import AuditEntry, ContainerImage, ProtectionRule, ProtectionViolation, Tag
 from registry_ui.token_auth.signer import OWN_SUBJECT
@@ -75,7 +76,7 @@ def compare(site, tags):
     """Do what a reconcile does once the registry has answered."""
     with site.session() as session:
         image = session.query(ContainerImage).one()
-        mend(session, image, tags, tags, datetime.now(UTC) + timedelta(seconds=1))
+        mend(session, image, tags, LiveTags(digests=tags), datetime.now(UTC) + timedelta(seconds=1))
         session.commit()
 
 
