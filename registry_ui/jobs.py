@@ -12,7 +12,6 @@ from typing import Any
 from flask import Flask, current_app
 from huey import crontab
 from sqlalchemy import delete, func, select
-from sqlalchemy.orm import Session
 
 from .accounts import docker_sessions, throttle
 from .accounts.sessions import SESSION_LIFETIME
@@ -52,10 +51,10 @@ from .models import (
     RegistryEvent,
     Removal,
     Tag,
-    TokenDecision,
     utc_now,
 )
 from .names import RepositoryName
+from .token_auth import decision_retention
 
 logger = logging.getLogger(__name__)
 
@@ -65,8 +64,6 @@ HEARTBEAT_SECONDS = 5
 EVENTS_KEPT = timedelta(days=90)
 #: How long facts are kept that no tag leads to any more.
 FACTS_KEPT = timedelta(days=7)
-#: How many decisions of the token endpoint are kept, however young they are.
-DECISIONS_KEPT = 1_000_000
 #: How long what was done against protection rules is kept; the audit keeps it for ever.
 VIOLATIONS_KEPT = timedelta(days=90)
 LEARN_DEADLINE = 30.0
@@ -260,7 +257,7 @@ def prune() -> None:
             .where(ProtectionViolation.at < utc_now() - VIOLATIONS_KEPT)
             .execution_options(synchronize_session=False)
         )
-        _forget_decisions(session, current_app.config["SETTINGS"].decisions_kept_days)
+        decision_retention.forget_old(session, current_app.config["SETTINGS"].decisions_kept_days)
         used = select(Tag.digest).where(Tag.digest == Manifest.digest).exists()
         held = select(HeldManifest.digest).where(HeldManifest.digest == Manifest.digest).exists()
         session.execute(
@@ -281,16 +278,6 @@ def prune() -> None:
             )
         )
         forget_checks(session)
-
-
-def _forget_decisions(session: Session, days: int) -> None:
-    """Forget decisions that are older than so many days, and those beyond the newest million."""
-    old = TokenDecision.at < utc_now() - timedelta(days=days)
-    session.execute(delete(TokenDecision).where(old))
-    query = select(TokenDecision.id).order_by(TokenDecision.id.desc())
-    beyond = session.scalar(query.offset(DECISIONS_KEPT).limit(1))
-    if beyond is not None:
-        session.execute(delete(TokenDecision).where(TokenDecision.id <= beyond))
 
 
 def reconcile_when_due(interval: int) -> None:

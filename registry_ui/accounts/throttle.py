@@ -24,7 +24,7 @@ from sqlalchemy.orm import Session
 from ..audit import Actor, record
 from ..errors import AppError
 from ..extensions import db, writing
-from ..models import FailedSignIn, KnownSignIn, utc_now
+from ..models import AuditEntry, FailedSignIn, KnownSignIn, utc_now
 from ..networks import network_of
 from ..storage import insert_new
 from .secrets import mask_secrets
@@ -45,6 +45,10 @@ NOTE_KNOWN = timedelta(days=1)
 #: Failures within the window, of all networks together, after which the audit log has only
 #: every hundredth.
 AUDITED = 1000
+#: Action and subject of a failure in the audit log, how long it is kept there, and how many are:
+#: strangers write them.
+FAILED, FAILURES = "user.sign_in_failed", "sign in"
+AUDIT_KEPT_FOR, AUDIT_KEPT = timedelta(days=90), 100_000
 #: Maximum number of refusals that a process remembers, and of known names of a network.
 REMEMBERED, KNOWN_NAMES = 10_000, 1000
 
@@ -188,7 +192,7 @@ def failed(username: str, address: str, *, by_post: bool = False) -> None:
         if count < AUDITED or count % 100 == 0:
             detail = {} if count < AUDITED else {"failures_in_10_minutes": count}
             actor = Actor(mask_secrets(username)[:100].replace("\x00", ""), address)
-            record(session, actor, "user.sign_in_failed", "sign in", **detail)
+            record(session, actor, FAILED, FAILURES, **detail)
         network = network_of(address)
         name = stored_name(username)
         session.add(FailedSignIn(username=name, address=network, by_post=by_post, at=now))
@@ -206,8 +210,13 @@ def succeeded(username: str, address: str) -> None:
 
 
 def forget_old(session: Session, now: datetime) -> None:
-    """Forget the networks that names were not right in for long."""
+    """Forget the networks that names were not right in for long, and old failures."""
     session.execute(delete(KnownSignIn).where(KnownSignIn.at < now - KNOWN_FOR))
+    of_strangers = (AuditEntry.subject == FAILURES) & (AuditEntry.action == FAILED)
+    query = select(AuditEntry.id).where(of_strangers).order_by(AuditEntry.id.desc())
+    beyond = session.scalar(query.offset(AUDIT_KEPT).limit(1)) or 0
+    old = (AuditEntry.at < now - AUDIT_KEPT_FOR) | (AuditEntry.id <= beyond)
+    session.execute(delete(AuditEntry).where(of_strangers, old))
 
 
 def stored_name(username: str) -> str:

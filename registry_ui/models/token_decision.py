@@ -21,6 +21,7 @@ class TokenDecision(Base):
     __table_args__ = (
         Index("ix_token_decisions_username_id", "username", "id"),
         Index("ix_token_decisions_place_id", "place", "id"),
+        Index("ix_token_decisions_category_id", "category", "id"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -40,3 +41,5 @@ class TokenDecision(Base):
     #: The rule that refused what was not granted; "" where nothing was refused.
     rule: Mapped[str] = mapped_column(Text)
     count: Mapped[int] = mapped_column(default=1)
+    #: Whose it is, as token_auth.visitors says: of each, so many are kept.
+    category: Mapped[str] = mapped_column(String(10), default="account", server_default="account")

@@ -19,6 +19,7 @@ from .journal import Noted, journal
 from .keyring import RotatingSigner
 from .scope import Scope, parse_scopes
 from .service import answer, decide_all, note, places_of
+from .visitors import ACCOUNT, UNOWNED
 
 #: What Go's ParseBool takes for true: clients of the registry are written in it.
 TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
@@ -148,8 +149,10 @@ def _by_refresh_token(asked: Asked, secret: str, service: str, places: Places) -
 
 def _note_refusal(asked: Asked, username: str, credential: str, error: AppError) -> None:
     who = mask_secrets(username)[:150].replace("\x00", "").lower()
-    noted = Noted(who, credential, asked.address, asked.client, "", "", "", "", error.message)
-    journal().note(noted)
+    # The name of an error is that of a right secret: anything else is what a stranger says.
+    category = ACCOUNT if isinstance(error, BadCredentials) and error.username else UNOWNED
+    what = ("", "", "", "", error.message)
+    journal().note(Noted(who, credential, asked.address, asked.client, *what, category))
 
 
 def _refresh_token(

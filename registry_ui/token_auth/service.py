@@ -11,6 +11,7 @@ from ..access import Places, Principal, Right, Standing, decide_repository
 from .journal import Journal, Noted
 from .keyring import RotatingSigner
 from .scope import ACTIONS, Scope
+from .visitors import ACCOUNT, UNOWNED, VISITOR
 
 _RIGHTS = tuple((action, Right(action)) for action in ACTIONS)
 CATALOG_RULE = "the catalog of the registry is for administrators"
@@ -93,11 +94,16 @@ def note(
     """Record what was decided; a sign-in without scopes is recorded as such."""
     who = (principal.username, principal.credential[:150], address, client)
     if not grants:
-        journal.note(Noted(*who, "", "", "", "", ""))
+        category = UNOWNED if principal.is_anonymous else ACCOUNT
+        journal.note(Noted(*who, "", "", "", "", "", category))
     for grant in grants:
         asked = ",".join(sorted(grant.scope.actions))
         granted = ",".join(grant.granted)
-        journal.note(Noted(*who, grant.resource, grant.place, asked, granted, grant.rule))
+        category = ACCOUNT
+        if principal.is_anonymous:
+            category = VISITOR if grant.place else UNOWNED
+        what = (grant.resource, grant.place, asked, granted, grant.rule)
+        journal.note(Noted(*who, *what, category))
 
 
 def answer(signer: RotatingSigner, principal: Principal, grants: list[Grant]) -> dict[str, Any]:
