@@ -326,6 +326,7 @@ def protection(rule: ProtectionRule, project: str) -> Protection:
         Glob(rule.tag_pattern),
         Kind(rule.kind),
         None if rule.minimum_role is None else Role(rule.minimum_role),
+        rule.open_to_signatures,
     )
 
 

@@ -6,13 +6,16 @@ removals asks it before it plans.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
 from ..globs import Glob
+from ..names import DIGEST_TAG
 from .roles import Right, Role
 
+_ATTACHED = re.compile(DIGEST_TAG)
 #: No role is let through by a rule of an immutable tag.
 _HIGHEST = max(Role) + 1
 
@@ -33,6 +36,8 @@ class Protection:
         images: covers names below the project; ``""`` is its root image.
         tags: covers tags.
         minimum: of a protected tag, the least role that may push or delete it.
+        open_to_signatures: of immutable tags, whether the tags that hold their signatures can
+            be overwritten: that is how clients add a second one.
     """
 
     project: str
@@ -40,6 +45,7 @@ class Protection:
     tags: Glob
     kind: Kind
     minimum: Role | None = None
+    open_to_signatures: bool = False
 
     def covers(self, image_name: str, tag: str) -> bool:
         """Whether the rule holds for this tag of this image."""
@@ -68,7 +74,8 @@ class Protection:
         else:
             where = "the root image"
         if self.minimum is None:
-            return f"{which} of {where} may be created, and are never overwritten or deleted."
+            also = "; signatures can be added" if self.open_to_signatures else ""
+            return f"{which} of {where} may be created, and are never overwritten or deleted{also}."
         return f"{which} of {where} are pushed and deleted by {self._people} alone."
 
     @property
@@ -93,6 +100,33 @@ def is_immutable(rules: Iterable[Protection], image_name: str, tag: str) -> bool
     return any(r.kind is Kind.IMMUTABLE and r.covers(image_name, tag) for r in rules)
 
 
+def subject_of(tag: str) -> str | None:
+    """Return the digest that a tag holds signatures, attestations or referrers of, by its name."""
+    found = _ATTACHED.fullmatch(tag)
+    return found[1].replace("-", ":") if found else None
+
+
+def releases(
+    rules: Iterable[Protection], image_name: str, tags: Iterable[str], action: Right
+) -> list[str]:
+    """Return the immutable tags whose signatures an action may not change.
+
+    Signatures are deleted with no rule's leave, and overwritten where a rule is open to them.
+    """
+    keeping = [
+        rule
+        for rule in rules
+        if rule.kind is Kind.IMMUTABLE
+        and not (action is Right.PUSH and rule.open_to_signatures)
+        and rule.images.matches(image_name)
+    ]
+    return [tag for tag in tags if any(rule.tags.matches(tag) for rule in keeping)]
+
+
+def _adds_signature(action: Right, tag: str) -> bool:
+    return action is Right.PUSH and subject_of(tag) is not None
+
+
 def refusal(
     rules: Iterable[Protection],
     image_name: str,
@@ -115,7 +149,7 @@ def refusal(
     for rule in covering(rules, image_name, tag):
         image = f"{rule.project}/{image_name}" if image_name else rule.project
         if rule.kind is Kind.IMMUTABLE:
-            if exists:
+            if exists and not (rule.open_to_signatures and _adds_signature(action, tag)):
                 return f"tag {tag} is immutable in {image}"
         elif rule.minimum is not None and (role is None or role < rule.minimum):
             return f"tag {tag} is protected in {image}: {action} needs {rule.minimum.label}"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from ..access import Right, Role
-from ..access.protection import Protection, is_immutable, refusal
+from ..access.protection import Kind, Protection, is_immutable, refusal, releases, subject_of
 from ..catalog import claims
 from ..catalog.connection import registry
 from ..catalog.live_tags import digests_of
@@ -67,6 +67,7 @@ def check_tag(change: Change, tag: TagName) -> None:
     repository, action, who = change.repository, change.action, change.who
     _refuse(change.refusal(str(tag), exists=False))
     release()
+    _check_attached(change, tag)
     if not is_immutable(change.rules, change.image_name, str(tag)):
         return
     busy = claims.acquire(repository, tag, who) if action is Right.PUSH else None
@@ -77,6 +78,29 @@ def check_tag(change: Change, tag: TagName) -> None:
             claims.let_go(repository, tag, who)
         raise
     _refuse(busy)
+
+
+def _check_attached(change: Change, tag: TagName) -> None:
+    """Refuse to overwrite or delete what is attached to a release that a rule keeps.
+
+    The first signature of a release can be pushed. The gate sees no content, so it can't tell
+    a second one that was added from one that replaces the first: a rule says which it is.
+    """
+    subject = subject_of(str(tag))
+    if subject is None or not any(rule.kind is Kind.IMMUTABLE for rule in change.rules):
+        return
+    if not _exists(change.repository, tag):
+        return
+    rules = change.rules, change.image_name
+    kept = releases(*rules, _tags(change.repository), change.action)
+    needed = _needed_by(change, Digest(subject), kept)
+    if subject in needed.by:
+        raise Denied(_attached_words(change, str(tag), needed.by[subject]))
+    needed.require_known()
+
+
+def _attached_words(change: Change, tag: str, kept: str) -> str:
+    return f"tag {tag} belongs to {kept}, which is immutable in {change.repository}"
 
 
 def check_blob(change: Change) -> None:
@@ -114,25 +138,49 @@ def check_digest(change: Change, digest: Digest) -> None:
         Denied, RegistrySilent: it may not, or that can't be known.
     """
     release()
-    repository = change.repository
-    refused = {
-        tag: words for tag in _tags(repository) if (words := change.refusal(tag, exists=True))
+    names = _tags(change.repository)
+    refused = {tag: words for tag in names if (words := change.refusal(tag, exists=True))}
+    immutable = set(releases(change.rules, change.image_name, names, Right.DELETE))
+    # Immutable tags first: of a manifest that two tags need, the stricter one is named.
+    needed = _needed_by(change, digest, sorted(refused, key=lambda tag: tag not in immutable))
+    if str(digest) in needed.by:
+        _refuse(refused[needed.by[str(digest)]])
+    needed.require_known()
+    attached = {
+        tag: needed.by[subject]
+        for tag in names
+        if (subject := subject_of(tag)) and needed.by.get(subject) in immutable
     }
-    stands = _standing_for(change, digest, refused)
-    tops = set(stands.values())
-    needed = parts_of(repository, tops, PARTS_DEADLINE)
-    below = closure(tops, needed.named)
-    if str(digest) in below:
-        _refuse(
-            next(
-                words
-                for tag, words in refused.items()
-                if tag in stands and str(digest) in closure([stands[tag]], needed.named)
-            )
-        )
-    if needed.unknown.intersection(below):
-        raise RegistrySilent
+    theirs = _needed_by(change, digest, attached)
+    if str(digest) in theirs.by:
+        tag = theirs.by[str(digest)]
+        raise Denied(_attached_words(change, tag, attached[tag]))
+    theirs.require_known()
     release()
+
+
+@dataclass(frozen=True, slots=True)
+class _Needed:
+    """The manifests that some tags need, and of each the first tag that does."""
+
+    by: dict[str, str]
+    is_known: bool
+
+    def require_known(self) -> None:
+        """Raise RegistrySilent if something that they need could not be read."""
+        if not self.is_known:
+            raise RegistrySilent
+
+
+def _needed_by(change: Change, digest: Digest, names: Iterable[str]) -> _Needed:
+    """Return what tags need; ``digest`` is what the change is about."""
+    stands = _standing_for(change, digest, names)
+    parts = parts_of(change.repository, set(stands.values()), PARTS_DEADLINE)
+    by: dict[str, str] = {}
+    for tag in names:
+        for part in closure([stands[tag]] if tag in stands else [], parts.named):
+            by.setdefault(part, tag)
+    return _Needed(by, parts.unknown.isdisjoint(by))
 
 
 def _standing_for(change: Change, digest: Digest, names: Iterable[str]) -> dict[str, str]:

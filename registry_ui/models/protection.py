@@ -33,6 +33,9 @@ class ProtectionRule(Base):
     kind: Mapped[str] = mapped_column(String(10))
     #: A value of access.Role: 40 Maintainer, 50 Owner.
     minimum_role: Mapped[int | None]
+    #: Of immutable tags: signatures and the like can be added, by overwriting the tags that
+    #: hold them.
+    open_to_signatures: Mapped[bool] = mapped_column(default=False)
     created_by: Mapped[str] = mapped_column(bytewise(255))
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
 

@@ -29,6 +29,7 @@ SHOWN_COUNT = 5
 #: What a form can choose, and what that is: the kind, and the least role of a protected tag.
 CHOICES: dict[str, tuple[Kind, Role | None]] = {
     "immutable": (Kind.IMMUTABLE, None),
+    "signable": (Kind.IMMUTABLE, None),
     "maintainer": (Kind.PROTECTED, Role.MAINTAINER),
     "owner": (Kind.PROTECTED, Role.OWNER),
 }
@@ -82,6 +83,7 @@ def add(actor: Actor, role: Role, path: str, request: RuleRequest) -> Protection
             tag_pattern=tags.text,
             kind=str(kind),
             minimum_role=minimum,
+            open_to_signatures=request.choice == "signable",
             created_by=actor.name,
         )
         there = session.scalars(select(ProtectionRule).where(_of(project.id))).all()
@@ -181,13 +183,16 @@ def _of(project_id: int) -> ColumnElement[bool]:
 
 
 def _parts(rule: ProtectionRule) -> tuple[object, ...]:
-    return rule.image_pattern, rule.tag_pattern, rule.kind, rule.minimum_role
+    signatures = bool(rule.open_to_signatures)
+    return rule.image_pattern, rule.tag_pattern, rule.kind, rule.minimum_role, signatures
 
 
 def _detail(rule: ProtectionRule) -> dict[str, str]:
     detail = {"images": rule.image_pattern, "tags": rule.tag_pattern, "kind": rule.kind}
     if rule.minimum_role is not None:
         detail["from"] = Role(rule.minimum_role).label
+    if rule.open_to_signatures:
+        detail["signatures"] = "can be added"
     return detail
 
 

@@ -234,6 +234,64 @@ def test_where_what_a_tag_needs_can_not_be_read_nothing_passes(acme, registry):
     assert_refused(ask(acme, "DELETE", graph.tags[APP]["main"]), words, 503)
 
 
+@pytest.fixture
+def signed(acme, registry):
+    """A release v1 of two platforms, and main; all of them are signed."""
+    graph = Graph()
+    registry.answer = graph
+    platform = graph.image("platform")
+    graph.digests = {"v1": graph.index(platform), "platform": platform, "main": graph.image("m")}
+    graph.tag(APP, v1=graph.digests["v1"], main=graph.digests["main"])
+    for name, digest_of_it in graph.digests.items():
+        tag = digest_of_it.replace(":", "-") + ".sig"
+        graph.tag(APP, **{tag: graph.image(f"signature of {name}")})
+    return graph
+
+
+def signature(graph, name, suffix=".sig"):
+    return graph.digests[name].replace(":", "-") + suffix
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+@pytest.mark.parametrize("name", ["v1", "platform"])
+def test_signatures_of_an_immutable_tag_stay_as_they_are(acme, signed, method, name):
+    tag = signature(signed, name)
+    words = f"tag {tag} belongs to v1, which is immutable in {APP}"
+    assert_refused(ask(acme, method, tag, "owner"), words)
+    assert_refused(ask(acme, "DELETE", signed.tags[APP][tag], "owner"), words)
+
+
+def test_the_first_signature_of_an_immutable_tag_is_pushed(acme, signed):
+    for suffix in (".att", ".sbom", ""):
+        assert_passes(ask(acme, "PUT", signature(signed, "v1", suffix)))
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+def test_signatures_of_other_tags_are_as_free_as_those(acme, signed, method):
+    tag = signature(signed, "main")
+    assert_passes(ask(acme, method, tag))
+    assert_passes(ask(acme, "DELETE", signed.tags[APP][tag]))
+
+
+@pytest.mark.parametrize("tags", ["v*", "*"])
+def test_a_rule_can_let_signatures_be_added_and_never_deleted(acme, signed, tags):
+    rule = {"open_to_signatures": True, "tag_pattern": tags}
+    acme.change(ProtectionRule, rule, tag_pattern="v*")
+    tag = signature(signed, "v1")
+    assert_passes(ask(acme, "PUT", tag))
+    assert ask(acme, "DELETE", tag).status_code == 403
+    assert ask(acme, "DELETE", signed.tags[APP][tag]).status_code == 403
+    assert_refused(ask(acme, "PUT", "v1"), "tag v1 is immutable in acme/app")
+
+
+def test_signatures_stay_if_the_registry_does_not_say_what_they_are_of(acme, registry, signed):
+    registry.answer = lambda asked: (
+        Answer(500) if asked.path.endswith(signed.digests["v1"]) else signed(asked)
+    )
+    for name in ("platform", "main"):
+        assert ask(acme, "PUT", signature(signed, name)).status_code == 503
+
+
 def delete_blob(site, who="maintainer", repository=APP):
     """Ask whether a blob may be deleted."""
     address = f"/v2/{repository}/blobs/{digest('a')}"
