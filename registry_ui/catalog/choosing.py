@@ -15,6 +15,7 @@ from ..globs import Pattern
 from ..models import ContainerImage, Manifest, Tag, utc_now
 from ..names import MAX_TAG
 from .matching import matcher
+from .orphans import orphans, without_subject
 from .tag_table import refresh
 from .tags import subject_of
 
@@ -58,9 +59,10 @@ class Criteria:
     q: str = ""
     pattern: Pattern | None = None
     older_than: timedelta | None = None
+    orphans: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.names or self.q or self.pattern or self.older_than)
+        return bool(self.names or self.q or self.pattern or self.older_than or self.orphans)
 
 
 def days(text: str, field: str) -> timedelta | None:
@@ -92,7 +94,8 @@ class UnknownTags(Invalid):
 def choose(image: ContainerImage, criteria: Criteria) -> set[str]:
     """Return the tags of the index that match all criteria; every tag without criteria.
 
-    Signatures and the like are meant only by name. A tag of unknown age is not old.
+    Signatures and the like are meant only by name, or as orphans: then nothing else is. A tag of
+    unknown age is not old.
 
     Raises:
         UnknownTags: a tag is named that neither the index nor the registry knows.
@@ -105,6 +108,10 @@ def choose(image: ContainerImage, criteria: Criteria) -> set[str]:
     unknown = wanted - {tag.name for tag in tags}
     if unknown:
         raise UnknownTags(image, unknown)
+    if criteria.orphans:
+        wanted = without_subject(image, orphans(image))
+        if not wanted:
+            return set()
     searched = matcher(criteria.q)
     before = utc_now() - criteria.older_than if criteria.older_than else None
     return {

@@ -37,7 +37,7 @@ PAGE_DEADLINE = 2.0
 MAX_DEPTH = 2
 #: Increase it when manifests or configurations are read in another way: what is stored with a
 #: lower version is read again from the stored body.
-FACTS_VERSION = 1
+FACTS_VERSION = 2
 #: Maximum number of manifests that are fetched between two signs of life.
 FETCHED_TOGETHER = 32
 

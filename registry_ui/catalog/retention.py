@@ -13,13 +13,15 @@ from sqlalchemy.orm import Session
 from ..audit import WORKER, Actor, record
 from ..errors import AppError, Clash, Invalid, NotFound
 from ..extensions import db, writing
-from ..models import Place, Removal, RetentionPolicy, utc_now
+from ..models import ContainerImage, Place, Removal, RetentionPolicy, utc_now
 from . import bin as bin_of_tags
 from .deletion import plan_tags
+from .orphans import without_subject
 from .plans import RemovalPlan
 from .retention_rules import Rules
 from .retention_selection import Selection, select_tags
 from .starting import add_plan, busy, start
+from .tags import subject_of
 
 logger = logging.getLogger(__name__)
 
@@ -169,11 +171,17 @@ def plan_of(place: Place, rules: Rules) -> RemovalPlan:
 
 
 def _plan(place: Place, rules: Rules, selection: Selection) -> RemovalPlan:
-    plan = plan_tags(
-        "retention", place.path, selection.chosen, attached=True, bin_days=bin_of_tags.days()
-    )
+    each = ((image, _without_doubt(image, names)) for image, names in selection.chosen)
+    chosen = [(image, names) for image, names in each if names]
+    plan = plan_tags("retention", place.path, chosen, attached=True, bin_days=bin_of_tags.days())
     plan.notes[:0] = selection.notes(rules)
     return plan
+
+
+def _without_doubt(image: ContainerImage, names: Collection[str]) -> set[str]:
+    """Return the names, of orphans only those whose subject the registry does not have either."""
+    lost = {name for name in names if subject_of(name) is not None}
+    return set(names) - lost | without_subject(image, lost) if lost else set(names)
 
 
 def run(actor: Actor, policy_id: int) -> Removal | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Self
@@ -106,16 +106,23 @@ def _number(text: str, name: str, top: int, errors: dict[str, str]) -> int | Non
     return None
 
 
-def removable(tags: Iterable[DatedTag], rules: Rules, now: datetime) -> set[str]:
+def removable(
+    tags: Iterable[DatedTag], rules: Rules, now: datetime, orphans: Collection[str] = ()
+) -> set[str]:
     """Return the tags of one image that no rule keeps.
 
     Kept are all tags on the newest ``keep_last`` digests, what matches, what was pulled lately,
     what is not old enough, and what nobody knows the age of. Signatures and the like are no tags
-    here: they go with what they are attached to.
+    here: they go with what they are attached to, or as orphans, which are never the newest.
+
+    Args:
+        orphans: the signature tags whose subject is gone.
     """
-    dated = [tag for tag in tags if tag.at is not None and subject_of(tag.name) is None]
+    known = [tag for tag in tags if tag.at is not None]
+    dated = [tag for tag in known if subject_of(tag.name) is None]
     newest = _newest_images(dated, rules.keep_last or 0)
     candidates = [tag for tag in dated if _image_of(tag) not in newest]
+    candidates += [tag for tag in known if tag.name in orphans]
     keep = rules.keep_pattern()
     pulled = _ago(now, rules.keep_pulled_days)
     pushed = _ago(now, rules.older_than_days)

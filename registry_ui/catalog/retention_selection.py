@@ -14,6 +14,7 @@ from ..globs import MatchCounter
 from ..models import ContainerImage, Place, utc_now
 from .choosing import dated_tags
 from .match_counts import counted
+from .orphans import orphans
 from .retention_rules import Rules, removable
 from .tags import subject_of
 
@@ -89,7 +90,8 @@ def select_tags(place: Place, rules: Rules) -> Selection:
         found.tags += len(names)
         if counter:
             counter.add(names)
-        gone = removable(tags, rules, now)
+        lost = orphans(image) if len(names) < len(tags) else ()
+        gone = removable(tags, rules, now, lost)
         if gone:
             found.chosen.append((image, gone))
     if counter:

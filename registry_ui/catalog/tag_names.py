@@ -7,15 +7,18 @@ them is needed from another; objects are made of those fifty only (``make bench-
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import bindparam, select
 
 from ..extensions import db
-from ..models import Tag
+from ..models import IndexChild, Tag, TagMoment
 from ..storage import Prepared, lines_of
-from .tags import may_speak
+from .tags import may_speak, subject_of
+
+#: Digests in one query; SQLite takes 32,766 values.
+BATCH = 10_000
 
 _OF_IMAGE = Tag.image_id == bindparam("image_id", type_=Tag.image_id.type)
 _NAMES = Prepared(select(lines_of(Tag.name).label("names")).where(_OF_IMAGE))
@@ -45,11 +48,69 @@ def tag_values(image_id: int, sort: str) -> dict[str, Any]:
     return dict(_VALUES[sort].tuples(db.engine, image_id=image_id))  # type: ignore[arg-type]
 
 
-def subjects(image_id: int, names: Iterable[str]) -> set[str]:
-    """Return the digests of an image that a tag of these may speak of: none where none does."""
+def subjects(image_id: int, names: Collection[str]) -> set[str]:
+    """Return the digests that a tag of these may speak of, and that a tag of the image reaches.
+
+    A tag reaches its digest, what its index lists, and what it pointed to earlier.
+    """
     if not may_speak(names):
         return set()
-    return {digest for (digest,) in _DISTINCT.tuples(db.engine, image_id=image_id)}
+    found = {digest for (digest,) in _DISTINCT.tuples(db.engine, image_id=image_id)}
+    others = {subject for name in names if (subject := subject_of(name))} - found
+    if others:
+        found |= _platforms_and_earlier(image_id, others)
+    return found
+
+
+def _platforms_and_earlier(image_id: int, digests: Collection[str]) -> set[str]:
+    """Return those digests that an index of the image lists, or that a tag of it had earlier."""
+    found: set[str] = set()
+    every = sorted(digests)
+    for start in range(0, len(every), BATCH):
+        some = every[start : start + BATCH]
+        listed = (
+            select(IndexChild.child)
+            .join(Tag, Tag.digest == IndexChild.parent)
+            .where(IndexChild.child.in_(some), Tag.image_id == image_id)
+        )
+        earlier = (
+            select(TagMoment.digest)
+            .join(Tag, (Tag.image_id == TagMoment.image_id) & (Tag.name == TagMoment.tag))
+            .where(TagMoment.image_id == image_id, TagMoment.digest.in_(some))
+        )
+        found |= set(db.session.scalars(listed.union(earlier)))
+    return found
+
+
+def related_digests(
+    image_id: int, tags: Collection[Tag], digests: Collection[str]
+) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
+    """Return which of these digests the tags reach: by tag, as platforms and as earlier digests.
+
+    Args:
+        tags: of one page.
+        digests: those of which some tag speaks.
+    """
+    platforms: dict[str, set[str]] = defaultdict(set)
+    earlier: dict[str, set[str]] = defaultdict(set)
+    if not digests:
+        return platforms, earlier
+    by_digest: dict[str, set[str]] = defaultdict(set)
+    parents = {tag.digest for tag in tags if tag.digest}
+    listed = select(IndexChild.parent, IndexChild.child).where(IndexChild.parent.in_(parents))
+    for parent, child in db.session.execute(listed):
+        by_digest[parent].add(child)
+    for tag in tags:
+        platforms[tag.name] = by_digest[tag.digest or ""].intersection(digests)
+    moments = select(TagMoment.tag, TagMoment.digest).where(
+        TagMoment.image_id == image_id, TagMoment.tag.in_({tag.name for tag in tags})
+    )
+    if len(digests) <= BATCH:
+        moments = moments.where(TagMoment.digest.in_(sorted(digests)))
+    for name, digest in db.session.execute(moments.distinct()):
+        if digest in digests:
+            earlier[name].add(digest)
+    return platforms, earlier
 
 
 def tags_of(image_id: int, digests: Collection[str]) -> dict[str, list[str]]:

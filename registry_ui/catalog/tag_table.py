@@ -18,8 +18,8 @@ from .facts import children_of, gather, is_complete, known
 from .matching import matcher
 from .ordering import version_key
 from .sizes import sizes_of
-from .tag_names import subjects, tag_digests, tag_names, tag_values, tags_of
-from .tags import TagRow, describe, fold, mark, pull_command
+from .tag_names import related_digests, subjects, tag_digests, tag_names, tag_values, tags_of
+from .tags import TagRow, describe, fold, mark, pull_command, subject_of
 
 PER_PAGE = 50
 SORTS = ("name", "size", "pushed", "pulled", "pulls")
@@ -47,6 +47,7 @@ class TagTable:
     total: int
     error: str | None
     fresh_at: datetime | None
+    orphans: int = 0
 
 
 def tag_table(image: ContainerImage, query: Query, host: str) -> TagTable:
@@ -62,7 +63,7 @@ def tag_table(image: ContainerImage, query: Query, host: str) -> TagTable:
     view = _view(image, query, host, ask=False)
     if comparison.settle(view.names) or (view.lacking and comparison.error is None):
         view = _view(image, query, host, ask=comparison.error is None)
-    return TagTable(view.rows, view.total, comparison.error, comparison.fresh_at)
+    return TagTable(view.rows, view.total, comparison.error, comparison.fresh_at, view.orphans)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +77,13 @@ class _View:
     total: int
     rows: list[TagRow]
     lacking: bool
+    orphans: int
 
 
 def _view(image: ContainerImage, query: Query, host: str, *, ask: bool) -> _View:
     names = tag_names(image.id)
     folded, shown = fold(names, subjects(image.id, names))
+    orphans = sum(subject_of(name) is not None for name in shown)
     if query.q:
         matches = matcher(query.q)
         shown = [name for name in shown if matches(name)]
@@ -89,7 +92,7 @@ def _view(image: ContainerImage, query: Query, host: str, *, ask: bool) -> _View
     start = (min(query.page, last) - 1) * query.per_page
     visible = shown[start : start + query.per_page]
     rows, lacking = _rows(image, host, visible, folded, ask=ask)
-    return _View(names, len(shown), rows, lacking)
+    return _View(names, len(shown), rows, lacking, orphans)
 
 
 def tag_row(image: ContainerImage, name: TagName, host: str) -> TagRow:
@@ -151,8 +154,8 @@ def _rows(
         ask: whether the registry is asked for what the store lacks of them.
     """
     tags = _by_name(image, names)
-    attached = {tag.digest: folded.get(tag.digest or "", []) for tag in tags.values()}
-    speaking = _by_name(image, [name for found in attached.values() for name in found])
+    attached, earlier = _attached(image, tags, folded)
+    speaking = _by_name(image, sorted({name for found in attached.values() for name in found}))
     telling = [tag for name, tag in speaking.items() if not name.endswith(_NAME_TELLS)]
     wanted = [*tags.values(), *telling]
     # What can't be read is asked for by a check, and not by each view.
@@ -168,17 +171,32 @@ def _rows(
     rows = []
     for name in filter(tags.__contains__, names):
         row = TagRow.of(tags[name])
-        row.folded = sorted(attached.get(row.digest, []))
+        row.folded = sorted({*attached[name], *earlier[name]})
+        row.is_orphan = subject_of(name) is not None
         others = (other for other in same.get(row.digest or "", []) if other != name)
         row.same_as = sorted(others, key=version_key)
         describe(row, manifests.get(row.digest or ""), children)
-        digests = {other: speaking[other].digest for other in row.folded if other in speaking}
+        digests = {other: speaking[other].digest for other in attached[name] if other in speaking}
         mark(row, digests, {**children, **manifests})
         row.pull_command = pull_command(row.kind, f"{host}/{image.path}", name)
         row.problem = problems.get(name)
         row.protection = protected.get(name)
         rows.append(row)
     return rows, lacking
+
+
+def _attached(
+    image: ContainerImage, tags: Mapping[str, Tag], folded: Mapping[str, Sequence[str]]
+) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
+    """Return the tags that speak of each tag's digest or platforms, and of its earlier digests."""
+    platforms, earlier = related_digests(image.id, list(tags.values()), folded.keys())
+    now: dict[str, set[str]] = {}
+    before: dict[str, set[str]] = {}
+    for name, tag in tags.items():
+        current = {tag.digest or "", *platforms[name]}
+        now[name] = {other for digest in current for other in folded.get(digest, ())}
+        before[name] = {other for digest in earlier[name] - current for other in folded[digest]}
+    return now, before
 
 
 def _by_name(image: ContainerImage, names: Collection[str]) -> dict[str, Tag]:

@@ -41,6 +41,7 @@ class TagRow:
     signed: bool = False
     has_sbom: bool = False
     folded: list[str] = field(default_factory=list)
+    is_orphan: bool = False
     problem: str | None = None
     #: Why the registry can't read it; "" if it can.
     damage: str = ""
@@ -66,11 +67,11 @@ class TagRow:
 def fold(names: Iterable[str], digests: Collection[str]) -> tuple[dict[str, list[str]], list[str]]:
     """Part the tags that sign or describe a digest from those that people look for.
 
-    A ``sha256-…`` tag whose subject has no tag stays among the others (PROTOCOLS 4.4).
+    A ``sha256-…`` tag whose subject no tag reaches stays among the others (PROTOCOLS 4.4).
 
     Args:
         names: all tags of an image.
-        digests: what they stand for; none is needed where no tag speaks of one.
+        digests: what they reach, as tag_names.subjects() says.
 
     Returns:
         Names by the digest they speak of, and all other tags.

@@ -32,6 +32,7 @@ IMAGE_CONFIG_TYPES = frozenset(
 )
 HELM_CONFIG = "application/vnd.cncf.helm.config.v1+json"
 READ_CONFIG_TYPES = IMAGE_CONFIG_TYPES | {HELM_CONFIG}
+NOTATION = "application/vnd.cncf.notary.signature"
 COSIGN_LAYER = "application/vnd.dev.cosign.simplesigning.v1+json"
 IN_TOTO = "application/vnd.in-toto+json"
 #: How cosign wraps what it signs: the envelope of an in-toto statement.
@@ -246,7 +247,9 @@ def _kind(
         return "chart"
     if config.media_type == BUILD_CACHE:
         return "build cache"
-    if COSIGN_LAYER in types or "sigstore.bundle" in plain_text(document.get("artifactType")):
+    declared = plain_text(document.get("artifactType"))
+    is_notation = NOTATION in {declared, config.media_type}
+    if is_notation or COSIGN_LAYER in types or "sigstore.bundle" in declared:
         return "signature"
     if types & {IN_TOTO, DSSE}:
         return "attestation"

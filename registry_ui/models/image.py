@@ -171,6 +171,7 @@ class TagMoment(Base):
             "action IN ('pushed', 'copied', 'restored', 'found', 'removed')", name="action"
         ),
         Index("ix_tag_moments_image_id_tag_at", "image_id", "tag", "at"),
+        Index("ix_tag_moments_digest_image_id", "digest", "image_id"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

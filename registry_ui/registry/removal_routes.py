@@ -147,6 +147,7 @@ def delete_tags(path: str, name: str) -> Answer:
         values={field: values.get(field, "") for field in ("q", "pattern", "kind", "days")},
         matches=_matches(row, values) if request.method == "POST" else "",
         attached=bool(values.get("attached")),
+        orphans=bool(values.get("orphans")),
         bin_days=bin_of_tags.days(),
         for_good=bool(values.get("for_good")),
         errors=errors,
@@ -185,6 +186,7 @@ def _criteria(values: MultiDict[str, str]) -> Criteria:
         q="" if chosen else values.get("q", "").strip()[:128],
         pattern=parse_pattern(values.get("kind") or Glob.kind, text, TAGS) if text else None,
         older_than=days(values.get("days", ""), "days"),
+        orphans=bool(values.get("orphans")) and not chosen,
     )
 
 

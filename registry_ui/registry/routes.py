@@ -67,6 +67,7 @@ def image(path: str, name: str) -> str:
         rows=table.rows,
         damaged=damaged_tags(row.id),
         error=table.error,
+        orphans=table.orphans,
         fresh_at=table.fresh_at,
         page=Page.of(query.page, table.total, PER_PAGE),
         q=query.q,
