@@ -63,10 +63,17 @@ class TagConverter(BaseConverter):
     regex = names.TAG
 
 
+class DigestConverter(BaseConverter):
+    """A whole digest."""
+
+    regex = names.DIGEST
+
+
 def init_app(app: Flask) -> None:
     """Register converters, the registry connection and every blueprint."""
     app.url_map.converters["name"] = NameConverter
     app.url_map.converters["tag"] = TagConverter
+    app.url_map.converters["digest"] = DigestConverter
     connection.init_app(app, app.config["SETTINGS"])
     proof.init_app(app)
     gate_service.init_app(app)

@@ -75,6 +75,10 @@ def writing() -> Iterator[Session]:
         _in_writing.reset(before)
 
 
+def _lower(text: str | None) -> str | None:
+    return None if text is None else text.lower()
+
+
 def _prepare_sqlite(engine: Engine) -> None:
     """Write-ahead log, foreign keys, patience, and a BEGIN that says what it is for."""
 
@@ -90,6 +94,7 @@ def _prepare_sqlite(engine: Engine) -> None:
         ):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
+        connection.create_function("unicode_lower", 1, _lower, deterministic=True)
 
     @event.listens_for(engine, "begin")
     def on_begin(connection: Connection) -> None:

@@ -61,6 +61,24 @@ def _lines_on_postgresql(element: Any, compiler: Any, **options: Any) -> str:
     return f"string_agg({compiler.process(element.clauses, **options)}, chr(10))"
 
 
+class lowered(FunctionElement[str]):  # noqa: N801 - a function of SQL
+    """Text in lower case, in any script: ``lower`` of SQLite knows ASCII only."""
+
+    name = "lowered"
+    type = Text()
+    inherit_cache = True
+
+
+@compiles(lowered, "sqlite")
+def _lowered_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
+    return f"unicode_lower({compiler.process(element.clauses, **options)})"
+
+
+@compiles(lowered, "postgresql")
+def _lowered_on_postgresql(element: Any, compiler: Any, **options: Any) -> str:
+    return f"lower({compiler.process(element.clauses, **options)})"
+
+
 class Prepared:
     """A query that is compiled once and then run by the driver itself.
 

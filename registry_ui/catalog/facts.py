@@ -338,6 +338,7 @@ def columns_of(read: Read) -> dict[str, Any]:
         "digest": manifest.digest,
         "media_type": manifest.media_type,
         "kind": facts.kind,
+        "config_digest": facts.config.digest if facts.config else None,
         "size": facts.size,
         "body": manifest.body,
         "fetched_at": utc_now(),

@@ -10,11 +10,13 @@ from collections import defaultdict
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, func, literal, select, union_all
+from sqlalchemy.orm import aliased
 
 from ..extensions import db
-from ..models import IndexChild, Tag, TagMoment
+from ..models import HeldManifest, IndexChild, Manifest, Tag, TagMoment
 from ..storage import Prepared, lines_of
+from .ordering import version_key
 from .tags import may_speak, subject_of
 
 #: Digests in one query; SQLite takes 32,766 values.
@@ -32,6 +34,26 @@ _VALUES = {
 }
 
 
+_child = aliased(Manifest)
+_UNRECORDED = (_OF_IMAGE, Tag.pushed_at.is_(None))
+_BUILT = Prepared(
+    select(Tag.name, Manifest.built_at)
+    .join(Manifest, Manifest.digest == Tag.digest)
+    .where(*_UNRECORDED, Manifest.built_at.is_not(None))
+)
+_BUILT_PLATFORMS = Prepared(
+    select(Tag.name, func.min(_child.built_at).label("built_at"))
+    .join(IndexChild, IndexChild.parent == Tag.digest)
+    .join(
+        HeldManifest,
+        (HeldManifest.image_id == Tag.image_id) & (HeldManifest.digest == IndexChild.child),
+    )
+    .join(_child, _child.digest == IndexChild.child)
+    .where(*_UNRECORDED, _child.built_at.is_not(None))
+    .group_by(Tag.name)
+)
+
+
 def tag_names(image_id: int) -> list[str]:
     """Return the names of all tags of an image, in no order."""
     ((lines,),) = _NAMES.tuples(db.engine, image_id=image_id)
@@ -44,8 +66,13 @@ def tag_digests(image_id: int) -> dict[str, str | None]:
 
 
 def tag_values(image_id: int, sort: str) -> dict[str, Any]:
-    """Return what each tag of an image is sorted by: ``pushed``, ``pulled`` or ``pulls``."""
-    return dict(_VALUES[sort].tuples(db.engine, image_id=image_id))  # type: ignore[arg-type]
+    """Return what a list of tags shows and sorts by: ``pushed``, ``pulled`` or ``pulls``."""
+    values: dict[str, Any] = dict(_VALUES[sort].tuples(db.engine, image_id=image_id))  # type: ignore[arg-type]
+    if sort == "pushed" and None in values.values():
+        # The column shows when an image was built if its push was not recorded.
+        for query in (_BUILT_PLATFORMS, _BUILT):
+            values |= query.tuples(db.engine, image_id=image_id)  # type: ignore[arg-type]
+    return values
 
 
 def subjects(image_id: int, names: Collection[str]) -> set[str]:
@@ -111,6 +138,36 @@ def related_digests(
         if digest in digests:
             earlier[name].add(digest)
     return platforms, earlier
+
+
+def tag_reaching(image_id: int, digest: str) -> tuple[str, str] | None:
+    """Return a tag that reaches a digest, and how: ``tag``, ``platform`` or ``earlier``.
+
+    Of several, the one that reaches it most directly, and of those the highest version.
+    """
+    here = Tag.image_id == image_id
+    listed = IndexChild.parent == Tag.digest
+    before = (TagMoment.image_id == Tag.image_id) & (TagMoment.tag == Tag.name)
+    ways = {
+        "tag": select(Tag.name, literal("tag")).where(here, Tag.digest == digest),
+        "platform": select(Tag.name, literal("platform"))
+        .join(IndexChild, listed)
+        .where(here, IndexChild.child == digest),
+        "earlier": select(Tag.name, literal("earlier"))
+        .join(TagMoment, before)
+        .where(here, TagMoment.digest == digest),
+    }
+    found = db.session.execute(union_all(*ways.values())).all()
+    order = list(ways)
+    return min(
+        ((name, way) for name, way in sorted(found, key=_version, reverse=True)),
+        key=lambda pair: order.index(pair[1]),
+        default=None,
+    )
+
+
+def _version(row: Any) -> str:
+    return version_key(row[0])
 
 
 def tags_of(image_id: int, digests: Collection[str]) -> dict[str, list[str]]:

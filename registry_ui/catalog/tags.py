@@ -126,12 +126,13 @@ def describe(row: TagRow, manifest: Manifest | None, children: dict[str, Manifes
     row.kind, row.size, row.built_at = manifest.kind, manifest.size, manifest.built_at
     if manifest.kind != "index":
         return
-    for child in facts_of(manifest).platforms:
+    platforms = facts_of(manifest).platforms
+    built = [children[c.digest].built_at for c in platforms if c.digest in children]
+    row.built_at = row.built_at or min(filter(None, built), default=None)
+    for child in platforms:
         known_child = children.get(child.digest)
         size = known_child.size if known_child else None
         row.platforms.append((child.platform or NO_PLATFORM, size))
-        if known_child and known_child.built_at and row.built_at is None:
-            row.built_at = known_child.built_at
     # One pull brings one platform.
     row.size = max((size for _, size in row.platforms if size is not None), default=None)
 

@@ -132,6 +132,8 @@ class Manifest(Base):
     size: Mapped[int | None] = mapped_column(BigInteger)
     built_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     has_config: Mapped[bool] = mapped_column(default=False)
+    #: What docker calls the image ID.
+    config_digest: Mapped[str | None] = mapped_column(bytewise(150), index=True)
     #: Up to 4 MiB each, and read only by the page of one tag.
     body: Mapped[bytes] = mapped_column(LargeBinary, deferred=True)
     config: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)

@@ -16,6 +16,7 @@ from ..catalog.sizes import newest_sizes
 from ..catalog.trees import ImageRow
 from ..models import ContainerImage, Membership, Namespace, Place, Project, Tag, User
 from ..pages import PER_PAGE, Page
+from ..storage import lowered
 
 RECENT = 10
 #: So many namespaces are offered for a choice; any other can be named in the address.
@@ -103,7 +104,7 @@ def projects(
         where.append(
             or_(
                 Project.path.contains(text, autoescape=True),
-                func.lower(Project.description).contains(text, autoescape=True),
+                lowered(Project.description).contains(text, autoescape=True),
             )
         )
     total = session.scalar(select(func.count()).select_from(Project).where(*where)) or 0

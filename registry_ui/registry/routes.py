@@ -13,6 +13,7 @@ from ..catalog.live_tags import damaged_tags
 from ..catalog.moving import moves
 from ..catalog.reconcile import reconcile as reconcile_repository
 from ..catalog.reconcile import want_if_stale
+from ..catalog.tag_names import tag_reaching
 from ..catalog.tag_table import PER_PAGE, SORTS, Query, tag_row, tag_table
 from ..catalog.trees import ImageRow, build_tree, tree_view
 from ..errors import NotFound
@@ -126,6 +127,23 @@ def reference(path: str, tag: str) -> Response:
     """Take a reference as people type it: image, colon, tag."""
     owner = load_owner(path).place.path
     return redirect(image_url(owner, RepositoryName(path).below(owner), "tag", tag=tag))
+
+
+@blueprint.get("/<name:path>@<digest:digest>")
+@blueprint.get("/<name:path>:<tag:_tag>@<digest:digest>")
+def digest_reference(path: str, digest: str, _tag: str = "") -> Response:
+    """Take a reference with a digest, which is what counts, to a tag that leads to it.
+
+    That is a tag on the digest, or one whose index lists it, or one that had it earlier.
+    """
+    loaded = load_owner(path)
+    owner = loaded.place.path
+    name = RepositoryName(path).below(owner)
+    found = tag_reaching(image_in(loaded, name).id, digest)
+    if found is None:
+        raise NotFound
+    more = {"platform": {"platform": digest}, "earlier": {"history": "all", "_anchor": "moments"}}
+    return redirect(image_url(owner, name, "tag", tag=found[0], **more.get(found[1], {})))
 
 
 @blueprint.get("/<name:path>/-/tags/<tag:tag>", defaults={"name": ""})

@@ -19,8 +19,18 @@ from sqlalchemy.orm import Session, aliased
 from ..access import Principal, visible_places
 from ..access.lookup import former_name, reached
 from ..catalog.index import attached, is_listed
-from ..models import ContainerImage, Namespace, Place, Project, Tag
+from ..models import (
+    ContainerImage,
+    IndexChild,
+    Manifest,
+    Namespace,
+    Place,
+    Project,
+    Tag,
+    TagMoment,
+)
 from ..names import Reference
+from ..storage import lowered
 from .query import Query
 
 T = TypeVar("T")
@@ -182,7 +192,7 @@ class Finder:
     ) -> Hits[PlaceHit]:
         if not query.words:
             return Hits()
-        described = func.lower(kind.description)
+        described = lowered(kind.description)
         statement = (
             _place(kind)
             .where(*(or_(_has(kind.path, word), _has(described, word)) for word in query.words))
@@ -223,6 +233,7 @@ class Finder:
         steps: list[tuple[ColumnElement[bool], ColumnElement[Any]]] = []
         if query.digest:
             steps.append((_begins(Tag.digest, query.digest), Tag.digest))
+            steps += [(meant, Tag.id.desc()) for meant in _reaching(query.digest)]
         if query.tag:
             steps.append((_begins(Tag.name, query.tag), Tag.name))
         if len(query.tag) >= LEAST_PART:
@@ -308,6 +319,23 @@ def _all_in(column: Any, words: Iterable[str]) -> list[ColumnElement[bool]]:
 
 def _begins(column: Any, text: str) -> ColumnElement[bool]:
     return and_(column >= text, column < text + _LAST)
+
+
+def _reaching(digest: str) -> Iterator[ColumnElement[bool]]:
+    """Yield what matches the tags that reach a digest, given by its beginning.
+
+    It may be that of a platform, an earlier one of the tag, or an image ID, which is the
+    digest of a configuration, also that of a platform.
+    """
+    listed = select(IndexChild.parent)
+    yield Tag.digest.in_(listed.where(_begins(IndexChild.child, digest)))
+    tag = aliased(Tag)
+    here = (TagMoment.image_id == tag.image_id) & (TagMoment.tag == tag.name)
+    earlier = select(tag.id).join(TagMoment, here).where(_begins(TagMoment.digest, digest))
+    yield Tag.id.in_(earlier)
+    images = select(Manifest.digest).where(_begins(Manifest.config_digest, digest))
+    yield Tag.digest.in_(images)
+    yield Tag.digest.in_(listed.where(IndexChild.child.in_(images)))
 
 
 def _rank(path: Any, name: str) -> ColumnElement[int]:

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import insert, select
 
 from registry_ui.catalog import tags as said
-from registry_ui.models import ContainerImage, HeldManifest, Manifest, Project, Tag
+from registry_ui.models import ContainerImage, HeldManifest, IndexChild, Manifest, Project, Tag
 from registry_ui.presentation import DASH
 from tests.support.html import Page, rows_of_tags
 from tests.unit.hostile_registry import Answer
@@ -317,3 +317,32 @@ def test_five_hundred_images_cost_no_call_and_as_many_queries_as_one(site, regis
     assert "501 images" in page.text
     assert len(many) == len(few)
     assert registry.asked == []
+
+
+def built(made, days):
+    made.built_at = NOW - timedelta(days=days)
+    return made
+
+
+def test_tags_whose_push_is_not_recorded_are_sorted_by_the_build_that_the_list_shows(
+    site, registry
+):
+    tags = {
+        "old": {"digest": digest("a")},
+        "multi": {"digest": digest("d")},
+        "pushed": {"digest": digest("f"), "pushed_at": NOW - timedelta(days=4)},
+        "new": {"digest": digest("b")},
+    }
+    manifests = [
+        built(manifest("a", 1), 5),
+        built(manifest("b", 1), 1),
+        manifest("d", None, [("e", "linux/amd64")]),
+        built(manifest("e", 1), 3),
+    ]
+    fill(site, tags, *manifests, held="e")
+    with site.session() as session:
+        session.add(IndexChild(child=digest("e"), parent=digest("d")))
+        session.commit()
+    lists(registry, *tags)
+    assert names(site, "?sort=pushed&order=desc") == ["new", "multi", "pushed", "old"]
+    assert names(site, "?sort=pushed&order=asc") == ["old", "pushed", "multi", "new"]

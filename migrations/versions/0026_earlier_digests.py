@@ -1,7 +1,7 @@
 """The tags that had a digest earlier are found by an index.
 
-Revision ID: 0023
-Revises: 0022
+Revision ID: 0026
+Revises: 0025
 Create Date: 2026-11-30
 
 """
@@ -9,8 +9,8 @@ Create Date: 2026-11-30
 from alembic import op
 
 # revision identifiers, used by Alembic.
-revision = "0023"
-down_revision = "0022"
+revision = "0026"
+down_revision = "0025"
 branch_labels = None
 depends_on = None
 
