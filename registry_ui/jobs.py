@@ -232,11 +232,14 @@ def read_contents(path: str) -> None:
 
 
 def resume() -> None:
-    """Find what a dead worker, a lost job or a queue that was down left behind."""
-    apply_events()
+    """Find what a dead worker, a lost job or a queue that was down left behind.
+
+    Stored work comes first: it runs in threads of its own, while thousands of events may wait.
+    """
     resume_stored_work()
     for collection_id in collecting.waiting():
         run_collection(collection_id)
+    apply_events()
     reconcile_wanted()
     old_path_check.compare_due()
     stale_facts.refresh()

@@ -6,7 +6,9 @@ import argparse
 import logging
 
 from . import create_app
-from .jobs import enqueue
+from .jobs import enqueue, resume_stored_work
+
+logger = logging.getLogger(__name__)
 
 #: Several at a time, so that a long removal does not hold back events.
 THREADS = 4
@@ -23,6 +25,10 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     app = create_app()
     with app.app_context():
+        try:
+            resume_stored_work()  # At once: the queue may hold thousands of jobs.
+        except Exception:
+            logger.exception("stored work could not be resumed; the schedule will find it")
         enqueue("resume")
         enqueue("catch_up")
     huey = app.extensions["huey"]

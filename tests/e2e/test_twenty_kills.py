@@ -35,19 +35,20 @@ from tests.support.ledger import Ledger, Renamed
 from tests.support.rounds import KINDS, Jobs, Workers
 from tests.support.stack import Stack
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 KILLS = 20
 #: So many more, until each kind of job was hit.
 MORE_KILLS = 40
 #: Of so many kills one is of the pages.
 PAGES = 6
-#: From so many seconds at work to so many: now and then long enough to bring something to its end.
-LIVES = ((0.0, 1.0), (0.0, 1.0), (0.5, 2.0), (2.0, 6.0))
-#: Seconds that a worker may need until it has something to do.
-STARTS = 5.0
-#: Seconds that the events of all that may take: each look at a tag is one.
-EVENTS = 180.0
+#: How long a worker lives once it has begun something: for seconds between these two, or until
+#: a job has reached its next state, however long that takes on a busy machine.
+LIVES = ((0.0, 1.0), (0.0, 1.0), (0.5, 2.0), None)
+#: Timeout in seconds for a worker to begin something, and for a job to reach its next state.
+STARTS, NEXT_STATE = 60.0, 120.0
+#: Timeout in seconds for the events of everything: each look at a tag is one.
+EVENTS = 300.0
 #: Of each image, before anybody is killed.
 PUSHED_BEFORE = 12
 #: The default storage with the one major version, the other with the other.
@@ -203,7 +204,8 @@ def kill_all_the_time(stack, workers, jobs, hit: Counter[str]) -> None:
             jobs.require_good()
             jobs.next_round()
             continue
-        live(jobs, random.uniform(*random.choice(LIVES)))
+        life = random.choice(LIVES)
+        live(jobs, random.uniform(*life) if life else None)
         kills += 1
         if random.randrange(PAGES) == 0:
             os.kill(random.choice(stack.processes_of("web")), signal.SIGKILL)
@@ -214,14 +216,20 @@ def kill_all_the_time(stack, workers, jobs, hit: Counter[str]) -> None:
         workers.follow()
 
 
-def live(jobs, seconds: float) -> None:
-    """Let the worker work for a while, from the moment on at which it has begun something."""
+def live(jobs, seconds: float | None) -> None:
+    """Let the worker work for a while, from the moment on at which it has begun something.
+
+    Args:
+        seconds: for how long; None until a job has reached its next state.
+    """
     end = time.monotonic() + STARTS
     while not jobs.held() and not jobs.look() and time.monotonic() < end:
         time.sleep(0.1)
-    end = time.monotonic() + seconds
+    before = jobs.states()
+    end = time.monotonic() + (NEXT_STATE if seconds is None else seconds)
     while (left := end - time.monotonic()) > 0:
-        jobs.look()
+        if jobs.look() or (seconds is None and jobs.states() != before):
+            return
         time.sleep(min(0.4, left))
 
 
@@ -229,7 +237,7 @@ def finish(stack, jobs) -> None:
     """Let everything come to its end."""
     while jobs.due:
         jobs.begin()
-    stack.until(jobs.look, 60)
+    stack.until(jobs.look, EVENTS)
     jobs.require_good()
 
 

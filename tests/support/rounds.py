@@ -153,6 +153,16 @@ class Jobs:
             owners = (select(m.id).where(m.lease_owner.is_not(None)) for m, _ in KINDS.values())
             return any(db.session.scalar(query) is not None for query in owners)
 
+    def states(self) -> dict[tuple[str, int], str]:
+        """Return the state of every job."""
+        with self.stack.app.app_context():
+            queries = {kind: select(model.id, model.state) for kind, (model, _) in KINDS.items()}
+            return {
+                (kind, number): state
+                for kind, query in queries.items()
+                for number, state in db.session.execute(query)
+            }
+
     def let_go(self) -> list[str]:
         """Let the leases of the dead worker run out; return what it was at: kinds and states."""
         hit = []

@@ -120,10 +120,14 @@ class Copier:
         #: a thousand referrers may name the same thousand children.
         self._whole: dict[str, tuple[str, ...]] = {}
 
-    def bring(self, digest: str) -> Brought:
+    def bring(self, digest: str, name: TagName | None = None) -> Brought:
         """Make sure that the target has a manifest of the source with everything below it.
 
         An index whose children are not all there is taken as far as the registry takes it.
+
+        Args:
+            name: a tag of the target that does not stand for the manifest yet. It is pushed by
+                that alone: the registry keeps it by its digest, too.
 
         Raises:
             CopyRefused: it can't be copied, or the registry did not take it.
@@ -131,7 +135,7 @@ class Copier:
             RegistryError: the registry can't be asked.
         """
         under = _Under()
-        top = self._bring(Digest(digest), under, 0)
+        top = self._bring(Digest(digest), under, 0, name)
         if top is None:
             raise RegistryNotFound(f"{self.source} does not have {digest[:19]}…")
         return Brought(top, tuple(under.manifests), tuple(under.missing), under.written)
@@ -152,7 +156,9 @@ class Copier:
         except RegistryNotFound:
             return None
 
-    def _bring(self, digest: Digest, under: _Under, depth: int) -> FetchedManifest | None:
+    def _bring(
+        self, digest: Digest, under: _Under, depth: int, name: TagName | None = None
+    ) -> FetchedManifest | None:
         """Bring a manifest after its parts; None where the source does not have it."""
         _require_bounds(depth, len(under.manifests) + 1)
         self.hold()
@@ -162,6 +168,8 @@ class Copier:
             return None
         if self._record is not None and (copied := self._copied(str(digest))) is not None:
             under.manifests |= dict.fromkeys(copied)
+            if name is not None:
+                self._push(name, manifest)
             return manifest
         references = references_of(manifest.media_type, manifest.body)
         for child in references.children:
@@ -173,7 +181,7 @@ class Copier:
             is_index = manifest.media_type in INDEX_TYPES
             if not (is_index and self._bring_child(part, under, depth + 1)):
                 under.missing.append(part)
-        under.written += self._put(digest, manifest)
+        under.written += self._put(digest, manifest) if name is None else self._push(name, manifest)
         under.manifests[str(digest)] = None
         self._note_whole(str(digest), references)
         return manifest
@@ -259,6 +267,10 @@ class Copier:
         """Push a manifest where it is not yet; return whether it was not."""
         if self.stands_for(self.target, reference) == manifest.digest:
             return False
+        return self._push(reference, manifest)
+
+    def _push(self, reference: TagName | Digest, manifest: FetchedManifest) -> bool:
+        """Push a manifest, and ask whether the registry has it; return True."""
         for pause in PAUSES:
             try:
                 what = (manifest.body, manifest.media_type)

@@ -66,7 +66,7 @@ class Following:
             if (subject := subject_of(tag)) is not None:
                 self._tags[subject].append(tag)
         #: Whether the registry has the API; not known before it was asked.
-        self._api: bool | None = None
+        self.has_api: bool | None = None
 
     def bring(self, digests: Iterable[str]) -> Followers:
         """Bring what refers to these manifests, what refers to that, and so on.
@@ -86,11 +86,11 @@ class Following:
         return found
 
     def _by_api(self, digest: str, found: Followers) -> list[str]:
-        if self._api is False:
+        if self.has_api is False:
             return []
         self._copier.hold()
         listed = registry().referrers(self._copier.source, Digest(digest))
-        self._api = listed is not None
+        self.has_api = listed is not None
         return [name for part in listed or () for name in self._manifests(part, found)]
 
     def _by_tags(self, digest: str, found: Followers) -> list[str]:

@@ -134,15 +134,22 @@ class _Copying:
             if there.get(tag) == digest:
                 continue
             try:
-                brought = self.copier.bring(digest)
+                self._bring_one(TagName(tag), digest)
             except RegistryNotFound:
                 continue  # it went a moment ago
             except CopyRefused as refused:
                 raise MoveFailed(f"{self.row.source}:{tag} can't be copied: {refused}.") from None
-            self.following.bring(brought.manifests)
-            self.copier.tag(TagName(tag), brought.top)
         self.record.flush()
         return tags
+
+    def _bring_one(self, tag: TagName, digest: str) -> None:
+        if self.following.has_api is False:
+            self.copier.bring(digest, tag)
+            return
+        # The tag comes last: a tag that is there has everything that refers to it.
+        brought = self.copier.bring(digest)
+        self.following.bring(brought.manifests)
+        self.copier.tag(tag, brought.top)
 
     def remove(self, tags: Iterable[str]) -> None:
         """Take tags away from the new name that the old one does not have any more.
