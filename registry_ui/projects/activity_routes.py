@@ -11,7 +11,7 @@ from ..models import utc_now
 from ..pages import crumbs, query_text
 from ..security import load, principal, registry_host
 from . import activity
-from .activity import KINDS, Filters, Mark
+from .activity_entries import KINDS, Filters, Mark
 
 blueprint = Blueprint("activity", __name__)
 
@@ -28,7 +28,6 @@ def of_place(path: str) -> str:
         node=loaded.place,
         crumbs=crumbs(path),
         can=loaded.can,
-        role=loaded.role,
         kinds=[kind for kind in KINDS if changes or kind != "change"],
         listing=found.page(db.session(), filters),
         days=found.days(db.session(), utc_now().date()),

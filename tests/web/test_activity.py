@@ -68,6 +68,29 @@ def test_pushes_pulls_removals_and_changes_are_told_newest_first_under_their_day
     assert headings(acme, url)[1:3] == ["Today", "Yesterday"]
 
 
+@pytest.mark.parametrize(
+    ("state", "done", "words"),
+    [
+        ("planned", 0, None),
+        ("cancelled", 0, None),
+        ("waiting", 0, "alice is waiting to remove acme/open/gone Report"),
+        ("waiting", 3, "alice is waiting to remove acme/open/gone Report"),
+        ("running", 3, "alice is removing acme/open/gone Report"),
+        ("done", 5, "alice removed acme/open/gone Report"),
+        ("failed", 3, "alice could not remove all of acme/open/gone Report"),
+        ("cancelled", 3, "alice started to remove acme/open/gone (canceled) Report"),
+    ],
+)
+def test_a_removal_is_told_with_its_outcome_once_it_has_begun(acme, state, done, words):
+    """A plan, a dry run and what was discarded before its first step are nobody's activity."""
+    acme.removal("acme/open", by="alice", state=state, done=done, total=5)
+    expected = [words] if words else []
+    for place in ("acme/open", "acme"):
+        assert lines(acme, f"/{place}/-/activity?kind=removal") == expected
+    answer = acme.browser("stranger").get("/-/users/alice/activity")
+    assert answer.status_code == (200 if words else 404)
+
+
 def test_the_figures_of_each_day_are_in_a_table(acme):
     push(acme, "acme/open/web", "v1", at=YESTERDAY)
     push(acme, "acme/veiled", "v1", at=YESTERDAY)
