@@ -29,6 +29,7 @@ def create_app(config: Config | None = None) -> Flask:
         errors,
         extensions,
         jobs,
+        pages,
         presentation,
         security,
     )
@@ -65,6 +66,7 @@ def create_app(config: Config | None = None) -> Flask:
     extensions.init_app(app)
     security.init_app(app)
     errors.init_app(app)
+    pages.init_app(app)
     presentation.init_app(app)
     compression.init_app(app)
     jobs.init_app(app)

@@ -6,35 +6,65 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from flask import request
+from flask import Flask, redirect, request
+from werkzeug.wrappers import Response
+
+from .presentation import here
 
 T = TypeVar("T")
 
 PER_PAGE = 50
 
 
+class NoSuchPage(Exception):
+    """A list has fewer pages than the URL asks for."""
+
+    def __init__(self, name: str, pages: int, total: int) -> None:
+        super().__init__(f"there are only {pages} pages")
+        self.name, self.pages, self.total = name, pages, total
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Which page of how many."""
+    """One page of a list: its number, the number of pages, and the number of rows in all."""
 
     number: int
     pages: int
     total: int
+    size: int = PER_PAGE
 
     @classmethod
-    def of(cls, number: int, total: int, size: int = PER_PAGE) -> Page:
-        """Return the page, within the pages that there are."""
+    def of(cls, number: int, total: int, size: int = PER_PAGE, *, name: str = "page") -> Page:
+        """Return a page of a list.
+
+        Args:
+            name: the parameter of the URL that asks for it.
+
+        Raises:
+            NoSuchPage: the list ends before it.
+        """
         pages = max(1, -(-total // size))
-        return cls(min(max(1, number), pages), pages, total)
+        if number > pages:
+            raise NoSuchPage(name, pages, total)
+        return cls(max(1, number), pages, total, size)
 
     @property
     def offset(self) -> int:
-        """How many rows come before it."""
-        return (self.number - 1) * PER_PAGE
+        """The number of rows before this page."""
+        return (self.number - 1) * self.size
 
     def cut(self, rows: Sequence[T]) -> Sequence[T]:
         """Return the rows of this page, of all that there are."""
-        return rows[self.offset : self.offset + PER_PAGE]
+        return rows[self.offset : self.offset + self.size]
+
+
+def init_app(app: Flask) -> None:
+    """Send a visitor whose page is gone, because rows were deleted, to the last one."""
+    app.register_error_handler(NoSuchPage, _go_to_last)
+
+
+def _go_to_last(error: NoSuchPage) -> Response:
+    return redirect(here(**{error.name: error.pages if error.pages > 1 else None}))
 
 
 def crumbs(path: str) -> list[tuple[str, str]]:

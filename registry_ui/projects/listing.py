@@ -174,7 +174,7 @@ def namespaces(
         (count > 0) | own | everything,
     )
     total = session.scalar(select(func.count()).select_from(Namespace).where(*where)) or 0
-    page = Page.of(number, total)
+    page = Page.of(number, total, name="groups")
     personal = func.coalesce(Namespace.owner_id == (principal.user_id or 0), false())
     query = (
         select(Namespace, count.label("count"))

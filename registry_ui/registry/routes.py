@@ -14,7 +14,7 @@ from ..catalog.moving import moves
 from ..catalog.reconcile import reconcile as reconcile_repository
 from ..catalog.reconcile import want_if_stale
 from ..catalog.tag_names import tag_reaching
-from ..catalog.tag_table import PER_PAGE, SORTS, Query, tag_row, tag_table
+from ..catalog.tag_table import SORTS, Query, tag_row, tag_table
 from ..catalog.trees import ImageRow, build_tree, tree_view
 from ..errors import NotFound
 from ..extensions import db
@@ -70,7 +70,7 @@ def image(path: str, name: str) -> str:
         error=table.error,
         orphans=table.orphans,
         fresh_at=table.fresh_at,
-        page=Page.of(query.page, table.total, PER_PAGE),
+        page=Page.of(query.page, table.total, query.per_page),
         q=query.q,
         sort=query.sort,
         order=query.order,

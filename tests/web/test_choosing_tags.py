@@ -225,7 +225,6 @@ def test_a_form_that_asks_for_nothing_or_nonsense_plans_nothing(site, graph, for
 
 def test_ticks_are_carried_from_page_to_page_in_the_address(site, graph, monkeypatch):
     monkeypatch.setattr(routes, "Query", partial(Query, per_page=2))
-    monkeypatch.setattr(routes, "PER_PAGE", 2)
     image = graph.image("one")
     graph.tag(IMAGE, t0=image, t1=image, t2=image, t3=image, t4=image)
     adopt(site)

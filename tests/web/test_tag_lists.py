@@ -113,7 +113,6 @@ SORTED = {
         ("?q=1.*", "1.9 1.10"),
         ("?q=?.?", "1.9 2.0"),
         ("?q=1.&sort=pulls", "1.9 1.10"),
-        ("?page=99", "1.9 1.10 2.0-rc1 2.0"),
     ],
 )
 def test_tags_are_sorted_and_filtered_over_all_and_what_is_not_known_comes_last(
