@@ -64,9 +64,9 @@ format: ## Write the format that `check` wants
 	.venv/bin/ruff format $(PYTHON_FILES)
 	.venv/bin/djlint --reformat --quiet templates
 
-audit: ## Ask the public advisories about what is pinned
+audit: ## Ask the public advisories about what is pinned; fail if one package is unknown there
 	@$(VENV) requirements.txt requirements-dev.txt
-	.venv/bin/pip-audit --require-hashes --requirement requirements.txt
+	.venv/bin/pip-audit --strict --require-hashes --requirement requirements.txt
 
 requirements: ## Pin requirements*.in anew, with hashes
 	@$(VENV) requirements-dev.txt
