@@ -9,11 +9,12 @@ from sqlalchemy import select, true
 
 from ..access import ANONYMOUS, Principal, Right
 from ..accounts.authentication import Attempt, authenticate, authenticate_token
+from ..accounts.basic_credentials import read_authorization
 from ..catalog.live_tags import DAMAGES
 from ..errors import Denied, Unauthorized
 from ..extensions import csrf, db
 from ..models import ContainerImage, Tag
-from ..pages import page_number
+from ..pages import NoSuchPage, page_number
 from ..projects import listing
 from ..search.query import parse
 from ..search.service import Finder, ImageHit, TagHit
@@ -46,7 +47,8 @@ def identify() -> None:
 def _principal() -> Principal:
     if "Authorization" not in request.headers:
         return ANONYMOUS
-    given, address = request.authorization, request.remote_addr or ""
+    given = read_authorization(request.headers["Authorization"])
+    address = request.remote_addr or ""
     if given is not None and given.type == "basic":
         attempt = Attempt(given.username or "", given.password or "", address)
         # Where account passwords are for the pages alone, a program shows a token here too.
@@ -60,7 +62,12 @@ def _principal() -> Principal:
 def projects() -> Response:
     """List the projects that the caller may see; ``q`` filters, ``page`` pages."""
     q = request.args.get("q", "").strip()[:255]
-    rows, page = listing.projects(db.session(), g.principal, true(), q, page_number())
+    number = page_number()
+    try:
+        rows, page = listing.projects(db.session(), g.principal, true(), q, number)
+    except NoSuchPage as error:
+        # A program that reads page by page ends at an empty one.
+        return jsonify(projects=[], page=number, pages=error.pages, total=error.total)
     return jsonify(
         projects=[_project(row) for row in rows],
         page=page.number,

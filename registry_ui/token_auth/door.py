@@ -17,10 +17,10 @@ from urllib.parse import unquote_to_bytes
 import orjson
 from flask import Flask
 from sqlalchemy.exc import DataError, InterfaceError, OperationalError
-from werkzeug.datastructures import Authorization
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.wsgi import get_input_stream
 
+from ..accounts.basic_credentials import read_authorization
 from ..errors import AppError, DatabaseDown, ImpossibleValue, TooLarge, Unexpected, oci_error
 from ..extensions import db
 from .exchange import Asked, answer_form, answer_query
@@ -105,8 +105,7 @@ def _asked(environ: dict[str, Any]) -> dict[str, Any]:
     if method in {"GET", "HEAD"}:
         pairs = _pairs(environ.get("QUERY_STRING", ""))
         header = environ.get("HTTP_AUTHORIZATION")
-        given = Authorization.from_header(header) if header is not None else None
-        return answer_query(asked, pairs, header, given)
+        return answer_query(asked, pairs, header, read_authorization(header))
     if method != "POST":
         raise MethodNotAllowed("This address takes GET and POST.")
     return answer_form(asked, _form(environ))

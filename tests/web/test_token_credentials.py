@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import UTC, datetime, timedelta
 from unittest import mock
 
@@ -10,8 +11,9 @@ import pytest
 
 from registry_ui.accounts.hashing import HashingProcess
 from registry_ui.accounts.remembered import remembered
+from registry_ui.accounts.service import create_user
 from registry_ui.models import AccessToken, User
-from tests.web.support import PASSWORD, basic
+from tests.web.support import ACTOR, PASSWORD, basic
 
 URL = "/jwt/auth?service=registry"
 ALL = ("read_registry", "write_registry", "delete_registry")
@@ -38,6 +40,19 @@ def test_an_access_token_is_believed_in_place_of_the_password(alice):
 def test_the_subject_is_the_accounts_name_however_it_was_typed(alice):
     assert subject(alice, ("Alice", PASSWORD)) == "alice"
     assert subject(alice, ("ALICE", alice.access_token("alice", "read_registry"))) == "alice"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+@pytest.mark.parametrize("url", [URL, "/api/v4/projects"])
+def test_credentials_are_read_in_either_encoding_that_clients_use(alice, url, encoding):
+    """RFC 7617 leaves it open: docker and curl send UTF-8, Python's requests Latin-1."""
+    password = "Grüße an alle, für 5 £"
+    with alice.app.app_context():
+        create_user(ACTOR, "grete", password)
+    for typed, status in ((password, 200), (password + "é", 401)):
+        encoded = base64.b64encode(f"grete:{typed}".encode(encoding)).decode()
+        headers = {"Authorization": f"Basic {encoded}"}
+        assert alice.app.test_client().get(url, headers=headers).status_code == status
 
 
 def test_empty_user_and_empty_password_are_no_credentials(alice):
@@ -115,7 +130,7 @@ def test_wrong_credentials_get_401_and_never_an_anonymous_token(alice, name):
     [
         "Basic !!!",
         "Basic YWxpY2U=",  # no colon
-        "Basic /////w==",  # not UTF-8
+        "Basic /////w==",  # not UTF-8, and no colon
         "Bearer eyJhbGciOiJub25lIn0.e30.",
         "Bearer",
         "Negotiate abc",
