@@ -138,7 +138,7 @@ def roles() -> str:
     """Print the table that decides."""
     rights: list[dict[str, Any]] = [
         {
-            "label": str(rule.right).capitalize(),
+            "label": str(rule.right).replace("_", " ").capitalize(),
             "description": rule.description,
             "role": rule.minimum.label,
             "minimum": rule.minimum.label,

@@ -13,7 +13,16 @@ SCOPES: dict[str, frozenset[Right]] = {
     "read_registry": frozenset({Right.SEE, Right.PULL}),
     "write_registry": frozenset({Right.SEE, Right.PULL, Right.PUSH}),
     "delete_registry": frozenset({Right.SEE, Right.DELETE}),
-    "api": frozenset({Right.SEE, Right.CREATE, Right.CONFIGURE, Right.ADMINISTER, Right.REMOVE}),
+    "api": frozenset(
+        {
+            Right.SEE,
+            Right.LIST_MEMBERS,
+            Right.CREATE,
+            Right.CONFIGURE,
+            Right.ADMINISTER,
+            Right.REMOVE,
+        }
+    ),
 }
 
 _SCOPES_FOR = {

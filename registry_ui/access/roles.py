@@ -42,6 +42,7 @@ class Right(StrEnum):
     """Something that can be done to a namespace, a project or an image."""
 
     SEE = "see"
+    LIST_MEMBERS = "list_members"
     PULL = "pull"
     PUSH = "push"
     CREATE = "create"
@@ -63,6 +64,7 @@ class Rule:
 
 RULES: tuple[Rule, ...] = (
     Rule(Right.SEE, Role.GUEST, True, "See the namespace or project, its images and tags"),
+    Rule(Right.LIST_MEMBERS, Role.GUEST, False, "See who the members are"),
     Rule(Right.PULL, Role.REPORTER, True, "Pull images"),
     Rule(Right.PUSH, Role.DEVELOPER, False, "Push images"),
     Rule(Right.CREATE, Role.MAINTAINER, False, "Create namespaces and projects in a namespace"),

@@ -15,7 +15,7 @@ from ..catalog.index import is_listed
 from ..catalog.moving import moves
 from ..catalog.starting import start
 from ..catalog.trees import SORTS, tree_view
-from ..errors import Denied, Invalid, NotFound
+from ..errors import Clash, Denied, Invalid, NotFound
 from ..extensions import db
 from ..jobs import enqueue
 from ..models import ContainerImage, Project, User
@@ -235,8 +235,8 @@ def members(path: str) -> Answer:
     """List the members; an Owner adds to them."""
     loaded = load(path)
     form, errors, status = request.form, dict[str, str](), 200
-    if loaded.role is None and not principal().is_admin:
-        raise NotFound  # who the members are is for members
+    if Right.LIST_MEMBERS not in loaded.can:
+        raise NotFound  # Strangers do not learn who the members are.
     if request.method == "POST":
         load(path, Right.ADMINISTER)
         try:
@@ -265,18 +265,27 @@ def members(path: str) -> Answer:
 def change_member(path: str, username: str) -> Response:
     """Change a direct member's role, or remove the member."""
     load(path, Right.ADMINISTER)
-    if request.form.get("remove"):
-        service.change_member(actor(), path, username, None)
-        flash(f"{username} is no longer a member here.", "success")
-    else:
-        role = service.checked_role(request.form.get("role", ""))
-        service.change_member(actor(), path, username, role)
-        flash(f"{username} is now {role.label} here.", "success")
+    removes = bool(request.form.get("remove"))
+    role = None if removes else service.checked_role(request.form.get("role", ""))
+    is_admin = principal().is_admin
+    try:
+        has_owner = service.change_member(
+            actor(), path, username, role, may_leave_no_owner=is_admin
+        )
+    except Clash as error:
+        flash(f"{error.message} {error.hint}", "error")
+        return redirect(url_for("projects.members", path=path))
+    done = f"is now {role.label} here" if role else "is no longer a member here"
+    flash(f"{username} {done}.", "success")
+    if not has_owner:
+        flash(f"{path} has no Owner. Only administrators can manage it.", "warning")
     here = rights(principal(), standing(db.session(), principal(), path))
-    # Whoever took their own role away may not see the page any more.
-    return redirect(
-        url_for("projects.members", path=path) if "see" in here else url_for("projects.home")
-    )
+    # A person who has left may no longer see the members, or the place.
+    if Right.LIST_MEMBERS in here:
+        return redirect(url_for("projects.members", path=path))
+    if Right.SEE in here:
+        return redirect(url_for("projects.show", path=path))
+    return redirect(url_for("projects.home"))
 
 
 @blueprint.route("/<name:path>/-/delete", methods=["GET", "POST"])

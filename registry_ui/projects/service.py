@@ -7,6 +7,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from ..access import Role, Visibility, at_or_below
+from ..access.lookup import prefixes
 from ..audit import Actor, record
 from ..catalog.moving.names import require_free, require_no_former
 from ..errors import Clash, Denied, Invalid, NotFound
@@ -215,14 +216,33 @@ def add_member(actor: Actor, path: str, username: str, role: Role) -> None:
         record(session, actor, "member.add", path, user=user.username, role=role.label)
 
 
-def change_member(actor: Actor, path: str, username: str, role: Role | None) -> None:
-    """Change a member's role, or remove the member (``role`` None)."""
+def change_member(
+    actor: Actor, path: str, username: str, role: Role | None, *, may_leave_no_owner: bool = False
+) -> bool:
+    """Change a member's role, or remove the member (``role`` None).
+
+    Args:
+        may_leave_no_owner: whether the last Owner can go: only administrators could manage
+            the place then.
+
+    Returns:
+        Whether the place still has an Owner, its own or an inherited one.
+
+    Raises:
+        Clash: the member is the last Owner.
+    """
     with writing() as session:
         place = _locked(session, path)
         membership = _membership(session, place, username)
         if membership is None:
             raise NotFound(f"{username[:100]} is no direct member here.")
         old = Role(membership.role)
+        has_owner = role is Role.OWNER or _has_other_owner(session, membership, path)
+        if old is Role.OWNER and not has_owner and not may_leave_no_owner:
+            raise Clash(
+                f"{username} is the last Owner of {path}.",
+                hint="Make someone else an Owner first.",
+            )
         if role is None:
             session.delete(membership)
             record(session, actor, "member.remove", path, user=username, role=old.label)
@@ -230,6 +250,7 @@ def change_member(actor: Actor, path: str, username: str, role: Role | None) -> 
             membership.role = int(role)
             roles = [old.label, role.label]
             record(session, actor, "member.change", path, user=username, role=roles)
+        return has_owner
 
 
 def remove_namespace(actor: Actor, path: str) -> None:
@@ -245,7 +266,7 @@ def remove_namespace(actor: Actor, path: str) -> None:
                 "The namespace is not empty.", hint="Delete its projects and namespaces first."
             )
         session.delete(place)
-        record(session, actor, "namespace.delete", path)
+        record(session, actor, "namespace.delete.done", path)
 
 
 def require_not_personal(place: Place) -> None:
@@ -259,6 +280,22 @@ def _locked(session: Session, path: str) -> Place:
     if place is None:
         raise NotFound
     return place
+
+
+def _has_other_owner(session: Session, membership: Membership, path: str) -> bool:
+    """Whether someone manages a place besides this member: from here or from above.
+
+    Blocked users can't sign in, so they do not count.
+    """
+    here = Place.path.in_(prefixes(path)), User.is_blocked.is_(False)
+    member = (
+        select(User.id)
+        .join(Membership, Membership.user_id == User.id)
+        .join(Place, Place.id == Membership.place_id)
+        .where(*here, Membership.role == int(Role.OWNER), Membership.id != membership.id)
+    )
+    personal = select(User.id).join(Place, Place.owner_id == User.id).where(*here)
+    return session.scalar(member.union_all(personal).limit(1)) is not None
 
 
 def _membership(session: Session, place: Place, username: str) -> Membership | None:

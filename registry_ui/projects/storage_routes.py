@@ -36,7 +36,6 @@ def show(path: str) -> str:
         by=by,
         crumbs=crumbs(path),
         can=loaded.can,
-        role=loaded.role,
         found=footprint(db.session(), survey, by=by, open_projects=opened),
     )
 

@@ -24,14 +24,15 @@ from registry_ui.access import (
 
 # What each role may in a private project. Each may what those before it may.
 ADDS = {
-    "guest": {"see"},
+    "guest": {"see", "list_members"},
     "reporter": {"pull"},
     "developer": {"push"},
     "maintainer": {"create", "delete", "configure"},
     "owner": {"administer", "remove"},
 }
 ROLES = tuple(ADDS)
-EVERYTHING = {"see", "pull", "push", "create", "delete", "configure", "administer", "remove"}
+EVERYTHING = {"see", "list_members", "pull", "push", "create", "delete", "configure"}
+EVERYTHING |= {"administer", "remove"}
 MAY = {
     role: set().union(*(ADDS[lower] for lower in ROLES[: number + 1]))
     for number, role in enumerate(ROLES)

@@ -158,10 +158,18 @@ def test_only_direct_members_are_changed(acme, who):
 
 
 def test_who_takes_their_own_role_away_is_shown_a_page_they_may_see(acme):
+    acme.member("acme", "bob", "owner")
     browser = acme.browser("alice")
     answer = browser.post("/acme/-/members/alice", {"remove": "1"})
     assert answer.headers["Location"] == "/"
     assert browser.get("/acme").status_code == 404
+
+
+def test_who_leaves_a_public_project_is_shown_the_project(acme):
+    acme.project("acme/open", "public")
+    acme.member("acme/open", "bob", "owner")
+    answer = acme.browser("bob").post("/acme/open/-/members/bob", {"remove": "1"})
+    assert answer.headers["Location"] == "/acme/open"
 
 
 # -- removing a namespace ----------------------------------------------------------------------
@@ -178,7 +186,7 @@ def test_an_empty_namespace_is_removed_when_its_path_is_typed(acme):
     assert acme.rows(Place, path="acme/empty")
     assert browser.post("/acme/empty/-/delete", {"confirm": "acme/empty"}).status_code == 302
     assert not acme.rows(Place, path="acme/empty")
-    assert acme.audit()[-1] == ("alice", "namespace.delete", "acme/empty")
+    assert acme.audit()[-1] == ("alice", "namespace.delete.done", "acme/empty")
     assert browser.post("/-/new/namespace", {"parent": "acme", "name": "empty"}).status_code == 302
     assert acme.browser("bob").get("/acme/empty").status_code == 404
 
