@@ -1,9 +1,10 @@
 """Static files and pages go out compressed, where that gives no secret away.
 
 Lengths of compressed answers can betray a secret beside what an attacker chose (BREACH). So
-what shows one, the answer to a form, is left as it is. What a page holds otherwise is a form
-token, which is signed anew every second, and no other site gets at a page in numbers: its
-cookie is SameSite, and its window is cut off from who opened it (Cross-Origin-Opener-Policy).
+a page that shows one, and the answer to a form, is left as it is. What a page holds otherwise
+is a form token, which is signed anew every second, and no other site gets at a page in
+numbers: its cookie is SameSite, and its window is cut off from who opened it
+(Cross-Origin-Opener-Policy).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import gzip
 from functools import lru_cache
 
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
 
 #: Below, the headers of a packet weigh more than what is saved.
 LEAST = 1024
@@ -26,6 +27,8 @@ def init_app(app: Flask) -> None:
     @app.after_request
     def compress(response: Response) -> Response:
         if request.method != "GET" or response.status_code != 200 or response.mimetype not in TEXT:
+            return response
+        if g.get("is_secret_shown"):
             return response
         response.vary.add("Accept-Encoding")
         if not request.accept_encodings["gzip"] or (response.content_length or LEAST) < LEAST:

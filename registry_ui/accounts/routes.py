@@ -21,7 +21,7 @@ from ..audit import Actor
 from ..errors import Invalid
 from ..models import User
 from ..security import actor
-from . import docker_sessions, service
+from . import docker_sessions, service, unseen_secrets
 from .authentication import Attempt, verify_account
 from .secrets import MAX_PASSWORD
 from .tokens import TokenRequest, end_of_day
@@ -67,8 +67,8 @@ def sign_out() -> Response:
 @blueprint.get("/-/profile")
 @login_required
 def profile() -> str:
-    """Show the account, its access tokens and its docker sessions."""
-    return _profile()
+    """Show the account, its access tokens and its docker sessions; a new token's secret once."""
+    return _profile(created=request.args.get("created", type=int))
 
 
 @blueprint.get("/-/profile/password")
@@ -100,11 +100,11 @@ def change_password() -> Response | tuple[str, int]:
 
 @blueprint.post("/-/profile/tokens")
 @login_required
-def create_token() -> str | tuple[str, int]:
-    """Make an access token and show it this once."""
+def create_token() -> Response | tuple[str, int]:
+    """Make an access token and lead to the page that shows it once."""
     form = request.form
     try:
-        secret = service.create_access_token(
+        created = service.create_access_token(
             actor(),
             _me(),
             TokenRequest(
@@ -124,7 +124,8 @@ def create_token() -> str | tuple[str, int]:
             "reach_exact": form.get("reach_exact") == "1",
         }
         return _profile(errors=error.errors, values=values), error.status
-    return _profile(new_token=secret)
+    unseen_secrets.keep(_subject(created.id), created.secret)
+    return redirect(url_for("accounts.profile", created=created.id))
 
 
 @blueprint.post("/-/profile/tokens/<int(max=2147483647):token_id>/revoke")
@@ -162,10 +163,11 @@ def _me() -> User:
 def _profile(
     errors: dict[str, str] | None = None,
     values: Mapping[str, object] | None = None,
-    new_token: str | None = None,
+    created: int | None = None,
 ) -> str:
     user, settings = _me(), current_app.config["SETTINGS"]
     tokens = service.access_tokens(user)
+    created_token = next((token for token in tokens if token.id == created), None)
     refused_by = "everyone" if settings.tokens_only else "user" if user.tokens_only else None
     return render_template(
         "profile.html",
@@ -175,10 +177,15 @@ def _profile(
         sessions=docker_sessions.sessions_of(user),
         sessions_off=not settings.docker_sessions,
         passwords_refused=refused_by,
-        new_token=new_token,
+        created_token=created_token,
+        secret=unseen_secrets.take(_subject(created_token.id)) if created_token else None,
         errors=errors or {},
         values=values or {},
     )
+
+
+def _subject(token_id: int) -> str:
+    return f"access token {token_id}"
 
 
 def _own_address(target: str) -> str:

@@ -26,7 +26,7 @@ from .secrets import (
     new_secret,
     secret_hash,
 )
-from .tokens import TokenRequest, checked
+from .tokens import NewAccessToken, TokenRequest, checked
 
 MAX_USERNAME = 100
 
@@ -220,31 +220,30 @@ def _change(actor: Actor, username: str, action: str, **values: bool) -> None:
             raise Clash("The last administrator can be neither blocked nor demoted.")
 
 
-def create_access_token(actor: Actor, user: User, request: TokenRequest) -> str:
-    """Make an access token and return its secret, which is stored nowhere.
+def create_access_token(actor: Actor, user: User, request: TokenRequest) -> NewAccessToken:
+    """Make an access token and return it with its secret, which is stored nowhere.
 
     Raises:
         Invalid: name, scopes, expiry or reach can't be used.
     """
     wanted = checked(request)
     secret = new_secret(ACCESS_PREFIX)
+    token = AccessToken(
+        user_id=user.id,
+        name=wanted.name,
+        secret_hash=secret_hash(secret),
+        scopes=wanted.scopes,
+        expires_at=wanted.expires_at,
+        reach_path=wanted.reach.path if wanted.reach else None,
+        reach_exact=bool(wanted.reach and wanted.reach.exact),
+    )
     with writing() as session:
-        session.add(
-            AccessToken(
-                user_id=user.id,
-                name=wanted.name,
-                secret_hash=secret_hash(secret),
-                scopes=wanted.scopes,
-                expires_at=wanted.expires_at,
-                reach_path=wanted.reach.path if wanted.reach else None,
-                reach_exact=bool(wanted.reach and wanted.reach.exact),
-            )
-        )
+        session.add(token)
         detail = {"name": wanted.name, "scopes": wanted.scopes.split()}
         if wanted.reach:
             detail["reach"] = str(wanted.reach)
         record(session, actor, "access_token.create", user.username, **detail)
-    return secret
+    return NewAccessToken(token.id, secret)
 
 
 def revoke_access_token(actor: Actor, user: User, token_id: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, time
 
 from ..access import SCOPES, Reach
@@ -24,6 +24,14 @@ class TokenRequest:
     expires_at: datetime | None = None
     reach: str = ""
     reach_exact: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NewAccessToken:
+    """An access token with its secret, which is shown once."""
+
+    id: int
+    secret: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from flask import Blueprint, current_app, flash, redirect, render_template, requ
 from werkzeug.wrappers import Response
 
 from ..accounts import service as accounts
+from ..accounts import unseen_secrets
 from ..catalog.connection import registry
 from ..distribution.configuration import notifications_snippet
 from ..errors import Invalid
@@ -23,6 +24,9 @@ from . import registry_token as tokens
 from . import reports
 
 blueprint = Blueprint("admin", __name__, url_prefix="/-/admin")
+
+#: What the registry token is called while it waits for the page that shows it.
+SUBJECT = "registry token"
 
 
 blueprint.before_request(administrators_only)
@@ -71,8 +75,8 @@ def reconcile_all() -> Response:
 
 @blueprint.get("/registry-token")
 def registry_token() -> str:
-    """Show the registry token, masked, and how events arrive."""
-    return _registry_token(None)
+    """Show the registry token, masked unless it was just asked for, and how events arrive."""
+    return _registry_token(unseen_secrets.take(SUBJECT) if "shown" in request.args else None)
 
 
 @blueprint.get("/registry-token/reveal")
@@ -83,15 +87,15 @@ def registry_token_form() -> Response:
 
 
 @blueprint.post("/registry-token/reveal")
-def reveal_registry_token() -> str:
-    """Show the registry token this once."""
-    return _registry_token(tokens.reveal(actor()))
+def reveal_registry_token() -> Response:
+    """Lead to the page that shows the registry token once."""
+    return _show_once(tokens.reveal(actor()))
 
 
 @blueprint.post("/registry-token/reset")
-def reset_registry_token() -> str:
+def reset_registry_token() -> Response:
     """Make a new registry token; the old one stays valid until the new one is in use."""
-    return _registry_token(tokens.reset(actor()))
+    return _show_once(tokens.reset(actor()))
 
 
 @blueprint.post("/registry-token/revoke-previous")
@@ -100,6 +104,11 @@ def revoke_previous_registry_token() -> Response:
     tokens.revoke_previous(actor())
     flash("The previous registry token was revoked.", "success")
     return redirect(url_for("admin.registry_token"))
+
+
+def _show_once(secret: str) -> Response:
+    unseen_secrets.keep(SUBJECT, secret)
+    return redirect(url_for("admin.registry_token", shown=1))
 
 
 def _registry_token(revealed: str | None) -> str:

@@ -70,4 +70,4 @@ def token_create(
     wanted = TokenRequest(
         name, scopes_of(scopes), end_of_day(expires), reach=only, reach_exact=exactly
     )
-    click.echo(accounts.create_access_token(CONSOLE, owner, wanted))
+    click.echo(accounts.create_access_token(CONSOLE, owner, wanted).secret)

@@ -26,7 +26,7 @@ from .protection import ProtectionRule, ProtectionViolation, TagClaim
 from .removal import Removal, RemovalLine
 from .retention import RetentionPolicy
 from .token_decision import TokenDecision
-from .user import AccessToken, BrowserSession, FailedSignIn, KnownSignIn, User
+from .user import AccessToken, BrowserSession, FailedSignIn, KnownSignIn, UnseenSecret, User
 from .work import Work, WorkLine
 
 __all__ = [
@@ -78,6 +78,7 @@ __all__ = [
     "TokenDecision",
     "UTCDateTime",
     "UnassignedRepository",
+    "UnseenSecret",
     "User",
     "Work",
     "WorkLine",

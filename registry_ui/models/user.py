@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index, String
+from sqlalchemy import ForeignKey, Index, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from .base import Base, UTCDateTime, bytewise, utc_now
@@ -45,6 +45,23 @@ class BrowserSession(Base):
 
     key_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now, index=True)
+
+
+class UnseenSecret(Base):
+    """A new secret on its way to the page that shows it once.
+
+    Encrypted with a key that only the cookie of the browser session yields.
+    """
+
+    __tablename__ = "unseen_secrets"
+
+    key_hash: Mapped[str] = mapped_column(
+        ForeignKey("browser_sessions.key_hash", ondelete="CASCADE"), primary_key=True
+    )
+    #: What the secret is of, such as "access token 7".
+    subject: Mapped[str] = mapped_column(String(60), primary_key=True)
+    ciphertext: Mapped[bytes] = mapped_column(LargeBinary)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now, index=True)
 
 

@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response
 
 from ..access import Right, decide, standings
 from ..access.lookup import prefixes
+from ..accounts import unseen_secrets
 from ..accounts.tokens import TokenRequest, end_of_day
 from ..errors import Invalid
 from ..extensions import db
@@ -23,17 +24,20 @@ blueprint = Blueprint("deploy_tokens", __name__)
 @blueprint.get("/<name:path>/-/deploy-tokens")
 @login_required
 def show(path: str) -> str:
-    """List the deploy tokens that hold here: its own, and those of what is above."""
-    return _page(load(path, Right.CONFIGURE))
+    """List the deploy tokens that hold here: its own, and those of what is above.
+
+    The secret of a new one is shown once.
+    """
+    return _page(load(path, Right.CONFIGURE), created=request.args.get("created", type=int))
 
 
 @blueprint.post("/<name:path>/-/deploy-tokens")
 @login_required
-def create(path: str) -> str | tuple[str, int]:
-    """Make a deploy token and show its secret this once."""
+def create(path: str) -> Response | tuple[str, int]:
+    """Make a deploy token and lead to the page that shows its secret once."""
     loaded, form = load(path, Right.CONFIGURE), request.form
     try:
-        made = deploy_tokens.create(
+        created = deploy_tokens.create(
             actor(),
             path,
             TokenRequest(
@@ -47,7 +51,8 @@ def create(path: str) -> str | tuple[str, int]:
             "expires_on": form.get("expires_on", ""),
         }
         return _page(loaded, errors=error.errors, values=values), error.status
-    return _page(loaded, made=made)
+    unseen_secrets.keep(_subject(created.id), created.secret)
+    return redirect(url_for("deploy_tokens.show", path=path, created=created.id))
 
 
 @blueprint.post("/<name:path>/-/deploy-tokens/<int(max=2147483647):token_id>/revoke")
@@ -64,9 +69,11 @@ def _page(
     loaded: Loaded,
     errors: dict[str, str] | None = None,
     values: Mapping[str, object] | None = None,
-    made: deploy_tokens.NewDeployToken | None = None,
+    created: int | None = None,
 ) -> str:
     path = loaded.place.path
+    tokens = deploy_tokens.tokens_of(path)
+    created_token = next((row for row, at in tokens if row.id == created and at == path), None)
     who = principal()
     above = standings(db.session(), who, prefixes(path)[:-1])
     return render_template(
@@ -74,10 +81,15 @@ def _page(
         node=loaded.place,
         crumbs=crumbs(path),
         can=loaded.can,
-        tokens=deploy_tokens.tokens_of(path),
+        tokens=tokens,
         # Who looks after what lies above may go there; others only see what holds here.
         linked={p for p, here in above.items() if decide(who, here, Right.CONFIGURE).allowed},
-        made=made,
+        created_token=created_token,
+        secret=unseen_secrets.take(_subject(created_token.id)) if created_token else None,
         errors=errors or {},
         values=values or {},
     )
+
+
+def _subject(token_id: int) -> str:
+    return f"deploy token {token_id}"

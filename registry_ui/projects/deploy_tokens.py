@@ -20,8 +20,9 @@ from ..models import DeployToken, Place, utc_now
 
 @dataclass(frozen=True, slots=True)
 class NewDeployToken:
-    """A deploy token as it is shown once."""
+    """A deploy token with its secret, which is shown once."""
 
+    id: int
     username: str
     secret: str = field(repr=False)
 
@@ -34,32 +35,31 @@ def create(actor: Actor, path: str, request: TokenRequest) -> NewDeployToken:
         Invalid: name, scopes or expiry can't be used.
     """
     wanted = checked(request)
-    made = NewDeployToken(_username(wanted.name), new_secret(DEPLOY_PREFIX))
+    username, secret = _username(wanted.name), new_secret(DEPLOY_PREFIX)
     with writing() as session:
         place = session.scalar(select(Place).where(Place.path == path))
         if place is None:
             raise NotFound
-        session.add(
-            DeployToken(
-                place_id=place.id,
-                name=wanted.name,
-                username=made.username,
-                secret_hash=secret_hash(made.secret),
-                scopes=wanted.scopes,
-                created_by=actor.name,
-                expires_at=wanted.expires_at,
-            )
+        token = DeployToken(
+            place_id=place.id,
+            name=wanted.name,
+            username=username,
+            secret_hash=secret_hash(secret),
+            scopes=wanted.scopes,
+            created_by=actor.name,
+            expires_at=wanted.expires_at,
         )
+        session.add(token)
         record(
             session,
             actor,
             "deploy_token.create",
             path,
             name=wanted.name,
-            username=made.username,
+            username=username,
             scopes=wanted.scopes.split(),
         )
-    return made
+    return NewDeployToken(token.id, username, secret)
 
 
 def revoke(actor: Actor, path: str, token_id: int) -> str:

@@ -95,6 +95,11 @@ class Browser:
     def post(self, url: str, data: dict[str, Any] | None = None, **more: Any) -> TestResponse:
         return self.client.post(url, data={"csrf_token": self.csrf(), **(data or {})}, **more)
 
+    def submit(self, url: str, data: dict[str, Any] | None = None) -> TestResponse:
+        """Send a form and go where its answer leads, as a browser does."""
+        answer = self.post(url, data)
+        return self.get(answer.headers["Location"]) if answer.status_code == 302 else answer
+
     def csrf(self) -> str:
         """A token as the hidden field of a form of this browser holds it."""
         with self.client.session_transaction() as session:
@@ -157,7 +162,9 @@ class Site:
         """Make an access token; more: expires_at, reach, reach_exact."""
         with self.app.app_context():
             owner = accounts.user_named(username)
-            return accounts.create_access_token(ACTOR, owner, TokenRequest(name, scopes, **more))
+            return accounts.create_access_token(
+                ACTOR, owner, TokenRequest(name, scopes, **more)
+            ).secret
 
     def deploy_token(
         self, path: str, *scopes: str, name: str = "ci", **more: Any
@@ -189,7 +196,9 @@ class Site:
                 session.add(Tag(image_id=image.id, name=tag, digest=digest(letter), pushed_at=now))
             session.commit()
 
-    def removal(self, project: str | None, *, by: str = "somebody", path: str = "") -> int:
+    def removal(
+        self, project: str | None, *, by: str = "somebody", path: str = "", **more: Any
+    ) -> int:
         """Put a finished removal into the store; of a project that is gone, where None."""
         with self.session() as session:
             place = session.scalar(select(Place.id).where(Place.path == project))
@@ -199,8 +208,7 @@ class Site:
                 project_id=place,
                 project_path=project or path,
                 requested_by=by,
-                state="done",
-                plan=[],
+                **{"state": "done", "plan": [], **more},
             )
             session.add(row)
             session.commit()

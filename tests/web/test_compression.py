@@ -68,7 +68,8 @@ def test_a_page_is_compressed_for_who_takes_it(browser):
 
 def test_the_answer_that_shows_a_secret_is_not_compressed(browser):
     form = {"name": "ci", "scopes": "read_registry"}
-    shown = browser.post("/-/profile/tokens", form, headers=GZIP)
+    created = browser.post("/-/profile/tokens", form)
+    shown = browser.get(created.headers["Location"], headers=GZIP)
     assert shown.status_code == 200
     assert b"this once and never again" in shown.data
     assert "Content-Encoding" not in shown.headers

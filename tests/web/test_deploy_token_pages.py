@@ -31,7 +31,7 @@ def shown(answer):
 
 
 def make(site, who="alice", url=URL, **changes):
-    answer = site.browser(who).post(url, {**GOOD, **changes})
+    answer = site.browser(who).submit(url, {**GOOD, **changes})
     assert answer.status_code == 200, answer.text
     (username,), (secret,) = shown(answer)
     return username, secret
@@ -39,7 +39,7 @@ def make(site, who="alice", url=URL, **changes):
 
 def test_a_token_is_shown_once_with_its_user_name_and_the_way_to_sign_in(acme):
     browser = acme.browser("alice")
-    answer = browser.post(URL, GOOD)
+    answer = browser.submit(URL, GOOD)
     (username,), (secret,) = shown(answer)
     host = acme.app.config["SETTINGS"].registry_host
     assert f"docker login {host} -u {username}" in answer.text

@@ -105,7 +105,7 @@ GOOD = {"name": "notebook", "scopes": ["read_registry", "api"]}
 )
 def test_a_token_is_bound_to_a_path_or_to_that_image_alone(alice, exactly, below, words):
     form = {**GOOD, "reach": " alice/tool/web ", "reach_exact": exactly}
-    assert alice.browser("alice").post(TOKENS, form).status_code == 200
+    assert alice.browser("alice").post(TOKENS, form).status_code == 302
     token = alice.row(AccessToken)
     assert (token.reach_path, token.reach_exact) == ("alice/tool/web", not below)
     assert token.scope_names == ["read_registry", "api"]
@@ -115,7 +115,7 @@ def test_a_token_is_bound_to_a_path_or_to_that_image_alone(alice, exactly, below
 
 def test_without_a_path_it_holds_everywhere(alice):
     form = {**GOOD, "reach": "", "reach_exact": "1"}
-    assert alice.browser("alice").post(TOKENS, form).status_code == 200
+    assert alice.browser("alice").post(TOKENS, form).status_code == 302
     assert alice.row(AccessToken).reach_path is None
     assert "everything" in alice.browser("alice").get("/-/profile").text
 

@@ -28,7 +28,7 @@ def shown(answer):
 
 
 def make(site, username="alice", **changes):
-    answer = site.browser(username).post(TOKENS, {**GOOD, **changes})
+    answer = site.browser(username).submit(TOKENS, {**GOOD, **changes})
     assert answer.status_code == 200, answer.text
     (secret,) = shown(answer)
     return secret
@@ -36,7 +36,7 @@ def make(site, username="alice", **changes):
 
 def test_a_token_is_shown_once_and_never_again(alice):
     browser = alice.browser("alice")
-    (secret,) = shown(browser.post(TOKENS, GOOD))
+    (secret,) = shown(browser.submit(TOKENS, GOOD))
     for _ in range(2):
         page = browser.get("/-/profile")
         assert shown(page) == []

@@ -27,7 +27,7 @@ def admin(site):
 
 def reset(browser):
     """Reset by the page, and return the new secret as it is shown."""
-    answer = browser.post(f"{PAGE}/reset")
+    answer = browser.submit(f"{PAGE}/reset")
     assert answer.status_code == 200, answer.text
     return shown(answer)
 
@@ -51,7 +51,7 @@ def test_the_page_shows_the_token_masked(site, admin):
 
 
 def test_the_token_is_revealed_on_demand_and_that_is_noted(site, admin):
-    answer = admin.post(f"{PAGE}/reveal")
+    answer = admin.submit(f"{PAGE}/reveal")
     assert shown(answer) == site.registry_token()
     assert "no-store" in answer.headers["Cache-Control"]
     assert ("admin", "registry_token.reveal", "registry token") in site.audit()
@@ -196,7 +196,7 @@ def test_uses_are_noted_coarsely(site):
 
 
 def test_the_snippet_is_yaml_that_the_registry_reads(site, admin):
-    answer = admin.post(f"{PAGE}/reveal")
+    answer = admin.submit(f"{PAGE}/reveal")
     (text,) = re.findall(r"<pre[^>]*><code[^>]*>(.*?)</code>", answer.text, re.DOTALL)
     (endpoint,) = yaml.safe_load(unescape(text))["notifications"]["endpoints"]
     assert endpoint["url"] == site.app.config["SETTINGS"].events_url
@@ -239,7 +239,7 @@ def at_once(count, deed):
 def test_resets_at_once_leave_one_current_token_and_lose_no_event(site):
     used = site.registry_token()
     assert works(site, used)
-    answers = at_once(4, lambda: site.browser("admin").post(f"{PAGE}/reset"))
+    answers = at_once(4, lambda: site.browser("admin").submit(f"{PAGE}/reset"))
     assert {answer.status_code for answer in answers} <= {200, 409}
     secrets = [shown(answer) for answer in answers if answer.status_code == 200]
     assert secrets
