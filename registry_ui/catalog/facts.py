@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from flask import current_app
 from sqlalchemy import select
 from sqlalchemy.orm import undefer
 
@@ -31,8 +32,6 @@ from ..storage import insert_all_new
 from .connection import registry, threads
 from .contents import note_contents
 
-#: Seconds that a page waits for facts; what is missing then gets a dash and a Retry.
-PAGE_DEADLINE = 2.0
 #: Children of children are no image that a client would run.
 MAX_DEPTH = 2
 #: Increase it when manifests or configurations are read in another way: what is stored with a
@@ -71,6 +70,12 @@ class Fetched:
 
     manifests: set[str]
     unread: set[str]
+
+
+def page_end() -> float:
+    """Return until when a page waits for facts; what is missing then gets a dash and a Retry."""
+    patience: float = current_app.config["SETTINGS"].registry_timeout
+    return time.monotonic() + patience
 
 
 def known(digests: Iterable[str]) -> dict[str, Manifest]:
@@ -158,7 +163,7 @@ def image_config(row: Manifest) -> ImageConfig | None:
 def gather(
     repository: RepositoryName,
     names: Mapping[str, str | None],
-    deadline: float = PAGE_DEADLINE,
+    deadline: float | None = None,
     *,
     fresh: bool = False,
 ) -> Gathered:
@@ -166,13 +171,13 @@ def gather(
 
     Args:
         names: tag or digest to the digest that it is known to stand for, or None.
-        deadline: seconds for all of it.
+        deadline: seconds for all of it; None for as many as a page waits.
         fresh: ask the registry what each name stands for now, known or not.
 
     Returns:
         Digests and problems by name. Never raises for trouble with the registry.
     """
-    end = time.monotonic() + deadline
+    end = page_end() if deadline is None else time.monotonic() + deadline
     found = Gathered()
     if fresh:
         heads = {name: _head_call(repository, name) for name in names}

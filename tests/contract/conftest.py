@@ -18,7 +18,7 @@ from tests.support.live import LiveSite, Pusher, signer_of
 from tests.support.templates import COMPILED
 
 #: Many times what a call takes: a busy machine is not what these tests are about.
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 def app_of(make_app: Callable[..., Flask], registry: registries.Registry) -> Flask:

@@ -33,7 +33,7 @@ def forge(base_config):
 
 def status(registry, token: str, scheme: str = "Bearer", path: str = "/v2/") -> int:
     headers = {"Authorization": f"{scheme} {token}"}
-    answer = requests.get(registry.url + path, headers=headers, timeout=10)
+    answer = requests.get(registry.url + path, headers=headers, timeout=60)
     assert answer.status_code in {200, 401, 404}, answer.text
     return answer.status_code
 

@@ -130,7 +130,7 @@ def test_every_push_that_was_granted_arrives_and_every_pull_of_the_old_name_work
     finally:
         over.set()
         for thread in threads:
-            thread.join(30)
+            thread.join(60)
     found = mover.live(f"{mover.market}/web")
     assert pushed
     assert refused

@@ -195,5 +195,5 @@ def test_its_calls_may_come_from_many_threads(registry_client, pusher, repositor
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert found == {tag: manifest.digest for tag, manifest in tags.items()}

@@ -342,12 +342,12 @@ def test_an_access_token_is_shown_once_works_and_ends_when_revoked(stack, visito
     secret = shown.inner_text()
     headers = {"Authorization": f"Bearer {secret}"}
     url = f"{stack.config.public_url}/api/v4/projects"
-    assert requests.get(url, headers=headers, timeout=10).status_code == 200
+    assert requests.get(url, headers=headers, timeout=60).status_code == 200
     visitor.go("/-/profile")
     assert secret not in page.content()
     visitor.button("Revoke laptop").click()
     visitor.says("The access token was revoked.")
-    assert requests.get(url, headers=headers, timeout=10).status_code == 401
+    assert requests.get(url, headers=headers, timeout=60).status_code == 401
 
 
 # -- the registry token ----------------------------------------------------------
@@ -382,7 +382,7 @@ def deliver(stack, token: str) -> int:
     """Post events as the registry would with this token."""
     headers = {"Authorization": f"Bearer {token}"}
     url = stack.config.events_url
-    return requests.post(url, json={"events": []}, headers=headers, timeout=10).status_code
+    return requests.post(url, json={"events": []}, headers=headers, timeout=60).status_code
 
 
 # -- without JavaScript ----------------------------------------------------------

@@ -79,7 +79,7 @@ def test_all_three_answer(place):
 
 def test_the_registry_sends_clients_to_localhost_by_name(place):
     run = place.run()
-    answer = requests.get(f"http://localhost:{run.registry_port}/v2/", timeout=10)
+    answer = requests.get(f"http://localhost:{run.registry_port}/v2/", timeout=60)
     assert answer.status_code == 401
     realm = f'Bearer realm="http://localhost:{run.port}/jwt/auth",service="registry"'
     assert answer.headers["WWW-Authenticate"] == realm
@@ -252,7 +252,7 @@ def test_a_chosen_password_is_taken_and_not_printed(other):
     answer = requests.get(
         f"http://localhost:{run.port}/jwt/auth?service=registry",
         auth=("root", "correct horse battery"),
-        timeout=10,
+        timeout=60,
     )
     assert answer.status_code == 200
 

@@ -40,7 +40,7 @@ def test_pushes_go_through_the_gate_and_are_on_the_page(place, settings):
     request = requests.Request("PUT", url, headers={"Authorization": "Bearer x"}).prepare()
     request.url = url  # as it stands
     with requests.Session() as session:
-        answer = session.send(request, timeout=10)
+        answer = session.send(request, timeout=60)
     assert answer.status_code == 403
     words = "the gate takes plain addresses of manifests only"
     assert answer.json()["errors"] == [{"code": "DENIED", "message": words}]

@@ -101,7 +101,7 @@ def test_the_token_endpoint_grants_nothing_and_says_no_more(stack, private, who)
     for path in (private, never(private)):
         scope = f"repository:{path}/app:pull,push,delete"
         query = {"service": "registry", "scope": [scope, "registry:catalog:*"]}
-        answer = requests.get(stack.config.realm, params=query, auth=auth, timeout=10)
+        answer = requests.get(stack.config.realm, params=query, auth=auth, timeout=60)
         payload = answer.json()["token"].split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=="))
         answers.append((answer.status_code, claims["access"], answer.json()["scope"]))

@@ -161,7 +161,7 @@ class Site:
     def published(self) -> set[str]:
         """The ids of the keys that everyone may read."""
         url = f"{self.stack.config.public_url}/jwt/jwks.json"
-        return {key["kid"] for key in requests.get(url, timeout=15).json()["keys"]}
+        return {key["kid"] for key in requests.get(url, timeout=60).json()["keys"]}
 
     def key(self, part: str) -> str:
         """The id of one key of the ring."""
@@ -176,7 +176,7 @@ class Site:
         answer = requests.get(
             f"{self.stack.config.registry_url}/v2/{path}/tags/list",
             headers={"Authorization": f"Bearer {bearer}"},
-            timeout=15,
+            timeout=60,
         )
         assert answer.status_code in {200, 401}
         return answer.status_code == 200

@@ -78,12 +78,11 @@ def stack(storage, registry_version, tmp_path):
     home = tmp_path / "stack"
     real = (registries.binary(registry_version), "garbage-collect")
     words = shlex.join((str(script), *real, str(home / "var" / "registry" / "config.yml")))
-    # A busy machine is not what this is about.
-    settings = {"GC_COMMAND": words, "REGISTRY_TIMEOUT": "20"}
+    settings = {"GC_COMMAND": words}
     made = Stack(home, storage, registry_version, more=settings)
     try:
         made.start("registry", "web")
-        made.until(lambda: made.api("", username="").status_code, 60)
+        made.until(lambda: made.api("", username="").status_code)
         yield made
     finally:
         made.close()
@@ -142,7 +141,7 @@ def stop(crowd) -> None:
         one.over.set()
     for one in crowd:
         if one.is_alive():
-            one.join(30)
+            one.join(60)
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ class Direct:
     def send(self, method, path, body=None, token=None, **headers):
         headers = {"Authorization": f"Bearer {token or self.token()}", **headers}
         return self.session.request(
-            method, self.base + path, data=body, headers=headers, timeout=20, allow_redirects=False
+            method, self.base + path, data=body, headers=headers, timeout=60, allow_redirects=False
         )
 
     def said(self, answer):

@@ -93,7 +93,7 @@ class Run:
 
     def get(self, path: str, password: str = "") -> requests.Response:
         auth = ("admin", password) if password else None
-        return requests.get(f"http://localhost:{self.port}{path}", auth=auth, timeout=10)
+        return requests.get(f"http://localhost:{self.port}{path}", auth=auth, timeout=60)
 
     def bearer(self, password: str, scope: str = "") -> requests.Response:
         return self.get(f"/jwt/auth?service=registry&scope={scope}", password)
@@ -107,10 +107,10 @@ class Run:
         config = b'{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}'
         digest = f"sha256:{hashlib.sha256(config).hexdigest()}"
         with session:
-            upload = session.post(f"{base}/blobs/uploads/", timeout=10)
+            upload = session.post(f"{base}/blobs/uploads/", timeout=60)
             assert upload.status_code == 202, upload.text
             place = upload.headers["Location"]
-            done = session.put(place, params={"digest": digest}, data=config, timeout=10)
+            done = session.put(place, params={"digest": digest}, data=config, timeout=60)
             assert done.status_code == 201, done.text
             oci = "application/vnd.oci.image"
             described = {"mediaType": f"{oci}.config.v1+json", "digest": digest}
@@ -124,7 +124,7 @@ class Run:
                 f"{base}/manifests/{tag}",
                 data=json.dumps(manifest),
                 headers={"Content-Type": manifest["mediaType"]},
-                timeout=10,
+                timeout=60,
             )
         assert answer.status_code == 201, answer.text
         return answer.headers["Docker-Content-Digest"]

@@ -20,7 +20,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def until(condition: Callable[[], object], seconds: float = 15, what: str = "") -> object:
+def until(condition: Callable[[], object], seconds: float = 120, what: str = "") -> object:
     """Poll until ``condition`` returns something true, and return it; fail after a deadline."""
     end = time.monotonic() + seconds
     while True:
@@ -59,7 +59,7 @@ class Server:
                 command, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, **options
             )
 
-    def wait_for_port(self, port: int, seconds: float = 60) -> None:
+    def wait_for_port(self, port: int, seconds: float = 120) -> None:
         """Wait until it listens; fail with the end of its log."""
 
         def listens() -> bool:
@@ -75,10 +75,10 @@ class Server:
         if self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(10)
+                self.process.wait(60)
             except subprocess.TimeoutExpired:
                 self.process.kill()
-                self.process.wait(10)
+                self.process.wait(60)
 
 
 #: Nothing needs to outlive a crash, and a database is made for every test: a quarter of the time.

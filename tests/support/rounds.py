@@ -46,7 +46,7 @@ class Workers:
     def kill(self) -> None:
         """End the worker by kill -9."""
         self.now.kill()
-        self.now.wait(10)
+        self.now.wait(60)
 
     def follow(self) -> None:
         """Let the next one begin."""
@@ -57,7 +57,7 @@ class Workers:
         """End both, and stay alone."""
         for process in (self.now, self.next):
             process.kill()
-            process.wait(10)
+            process.wait(60)
             assert process.stdin is not None
             process.stdin.close()
 

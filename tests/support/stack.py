@@ -74,6 +74,8 @@ class Stack:
             "REGISTRY_PORT": free_port(),
             "DATABASE_URL": database,
             "REDIS_URL": redis or "",
+            # A busy machine is not what these tests are about.
+            "REGISTRY_TIMEOUT": 60,
         }
         if gate:
             chosen |= {"GATE": "yes", "REGISTRY_BACKEND_PORT": free_port()}
@@ -119,7 +121,7 @@ class Stack:
             if part in self._running:
                 self._running[part].wait_for_port(port, 60)
         if set(self.parts) == set(self._running):
-            self.until(lambda: not unready(self.config, own_registry=True), 60)
+            self.until(lambda: not unready(self.config, own_registry=True))
 
     def stop(self, part: str) -> None:
         """Ask a part to end, as Ctrl-C does."""
@@ -129,7 +131,7 @@ class Stack:
         """End a part by kill -9. The pages' workers end with their master."""
         process = self._running.pop(part).process
         process.kill()
-        process.wait(10)
+        process.wait(60)
 
     def processes_of(self, part: str) -> list[int]:
         """The numbers of the processes that a part has started."""
@@ -146,7 +148,7 @@ class Stack:
             db.engine.dispose()
         self.app.extensions["registry_threads"].shutdown(wait=False)
 
-    def until(self, condition: Callable[[], object], seconds: float = 30) -> None:
+    def until(self, condition: Callable[[], object], seconds: float = 120) -> None:
         """Wait for something; fail with the ends of the logs."""
         end = time.monotonic() + seconds
         while not condition():
@@ -203,7 +205,7 @@ class Stack:
         with requests.Session() as session:
             session.trust_env = False
             url = f"{self.config.public_url}/api/v4/{path}"
-            return session.get(url, headers=headers, timeout=15)
+            return session.get(url, headers=headers, timeout=60)
 
     def tags(self, project: str, name: str) -> dict[str, dict[str, Any]]:
         """The tags of an image as the index has them, by name."""
@@ -213,7 +215,7 @@ class Stack:
         assert answer.status_code == 200, answer.text
         return {tag["name"]: tag for tag in answer.json()["tags"]}
 
-    def wait_for_tags(self, project: str, name: str, tags: set[str], seconds: float = 30) -> None:
+    def wait_for_tags(self, project: str, name: str, tags: set[str], seconds: float = 120) -> None:
         """Wait until the index has all these tags."""
         self.until(lambda: tags <= self.tags(project, name).keys(), seconds)
 

@@ -9,7 +9,7 @@ import pytest
 from registry_ui.distribution.client import RegistryClient
 from tests.unit.hostile_registry import (
     BEARER,
-    TIMEOUT,
+    PATIENCE,
     HostileRegistry,
     always,
     hostile_registry,
@@ -44,4 +44,4 @@ def asker(hostile: HostileRegistry, minted: list[object]) -> RegistryClient:
         minted.append((repository, actions))
         return BEARER
 
-    return RegistryClient(hostile.url, mint, TIMEOUT)
+    return RegistryClient(hostile.url, mint, PATIENCE)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 
 import pytest
@@ -72,9 +71,7 @@ def test_children_that_do_not_end_are_ended(file):
     with launcher(file, child_lives=600) as (process, child):
         process.kill()
         process.wait()
-        start = time.monotonic()
         RunLock(file).acquire(patience=0.3)
-        assert time.monotonic() - start < 10
         assert not alive(child)
 
 

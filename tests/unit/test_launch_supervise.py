@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 
@@ -71,11 +70,10 @@ def test_the_end_of_its_log_says_why(supervisor):
 
 
 def test_the_end_of_a_process_is_noticed_at_once(supervisor):
+    """Otherwise this waits for an hour, and fails by its timeout."""
     start(supervisor, web="sleep 0.1")
-    begin = time.monotonic()
-    assert supervisor.stop_wanted(wait=DEADLINE) is False
+    assert supervisor.stop_wanted(wait=3600) is False
     assert supervisor.ended()
-    assert time.monotonic() - begin < DEADLINE / 2
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

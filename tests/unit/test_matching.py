@@ -57,6 +57,6 @@ def test_a_filter_with_a_wildcard_says_what_the_same_pattern_of_a_rule_says(text
 @pytest.mark.parametrize("text", ["*a" * 60 + "b", "*?" * 60 + "b", "*a?" * 40 + "b"])
 def test_no_pattern_is_slow(text):
     matches = matcher(text)
-    start = time.monotonic()
+    start = time.thread_time()  # What others compute meanwhile does not count.
     assert [matches("a" * 127) for _ in range(100)] == [False] * 100
-    assert time.monotonic() - start < 5
+    assert time.thread_time() - start < 5

@@ -15,17 +15,17 @@ def test_who_comes_meanwhile_does_not_wait_and_the_work_is_done_all_the_same():
 
     def work(name):
         inside.set()
-        assert go_on.wait(20)
+        assert go_on.wait(60)
         done.append((name, threading.current_thread().name))
 
     thread = threading.Thread(target=turn.do, args=(work, "first"), name="worker")
     thread.start()
-    assert inside.wait(20)
+    assert inside.wait(60)
     for _ in range(3):
         turn.do(work, "second")
     assert done == []
     go_on.set()
-    thread.join(20)
+    thread.join(60)
     assert done == [("first", "worker"), ("second", "worker")]
 
 
@@ -53,5 +53,5 @@ def test_of_many_threads_never_two_are_at_it():
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert sorted(done) == list(range(50))

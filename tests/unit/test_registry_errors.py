@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from registry_ui.distribution.client import RegistryClient
@@ -91,25 +89,27 @@ def test_a_registry_that_is_down_is_unavailable():
         assert "our-secret" not in str(caught.value)
 
 
-def test_a_registry_that_does_not_answer_is_waited_for_no_longer_than_allowed(asker, hostile):
+@pytest.fixture
+def hasty(hostile):
+    """Our client, when it does not wait for long."""
+    return RegistryClient(hostile.url, lambda *_: BEARER, TIMEOUT)
+
+
+def test_a_registry_that_does_not_answer_is_waited_for_no_longer_than_allowed(hasty, hostile):
     def answer(_asked):
-        hostile.released.wait(20)
-        return Answer()
+        hostile.released.wait(60)
+        return Answer(200, b'{"tags": []}')
 
     hostile.answer = answer
-    start = time.monotonic()
     with pytest.raises(RegistryUnavailable):
-        asker.tags(APP)
-    assert time.monotonic() - start < 10 * TIMEOUT
+        hasty.tags(APP)
 
 
 @pytest.mark.parametrize("status", [200, 500])
-def test_a_body_that_trickles_is_not_waited_for_for_ever(asker, hostile, status):
-    hostile.answer = always(status, b'{"tags": [' + b" " * 1000, trickle=0.1)
-    start = time.monotonic()
+def test_a_body_that_trickles_is_not_waited_for_for_ever(hasty, hostile, status):
+    hostile.answer = always(status, b'{"tags": [' + b" " * 1000 + b"]}", trickle=0.1)
     with pytest.raises(RegistryUnavailable):
-        asker.tags(APP)
-    assert time.monotonic() - start < 10 * TIMEOUT
+        hasty.tags(APP)
 
 
 @pytest.mark.parametrize("call", ["tags", "manifest"])

@@ -13,7 +13,7 @@ from config import Config, normalised_database_url
 from registry_ui.extensions import db
 from tests.support.compiled import make_application
 from tests.support.storage import Storage
-from tests.unit.hostile_registry import TIMEOUT, HostileRegistry, hostile_registry
+from tests.unit.hostile_registry import PATIENCE, HostileRegistry, hostile_registry
 from tests.web.graph import Graph
 from tests.web.support import ROLES, VISIBILITIES, Site
 
@@ -63,7 +63,7 @@ def _served(
     storage: Storage, tmp_path_factory: pytest.TempPathFactory, base_config: Config
 ) -> Iterator[tuple[Site, HostileRegistry]]:
     with hostile_registry() as registry:
-        config = replace(base_config, registry_url=registry.url, registry_timeout=TIMEOUT)
+        config = replace(base_config, registry_url=registry.url, registry_timeout=PATIENCE)
         with site_on(storage, tmp_path_factory, config, "served") as made:
             yield made, registry
 

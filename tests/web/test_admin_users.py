@@ -120,7 +120,7 @@ def test_two_administrators_who_demote_each_other_at_once_leave_one(site):
         def demote(who, other, start=start, statuses=statuses):
             browser = site.browser(who)
             browser.csrf()
-            start.wait(10)
+            start.wait(60)
             statuses.append(browser.post(f"{USERS}/{other}", {"action": "demote"}).status_code)
 
         pairs = [("one", "two"), ("two", "one")]
@@ -128,7 +128,7 @@ def test_two_administrators_who_demote_each_other_at_once_leave_one(site):
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(30)
+            thread.join(60)
         assert len(site.rows(User, is_admin=True)) == 1, statuses
 
 

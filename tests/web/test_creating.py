@@ -258,7 +258,7 @@ def test_of_two_who_create_the_same_path_at_once_exactly_one_wins(acme, kinds):
         def one(kind, name=f"same{number}", start=start, statuses=statuses):
             browser = acme.browser("alice")
             browser.csrf()
-            start.wait(10)
+            start.wait(60)
             data = {"parent": "acme", "name": name}
             statuses.append(browser.post(f"/-/new/{kind}", data).status_code)
 
@@ -266,7 +266,7 @@ def test_of_two_who_create_the_same_path_at_once_exactly_one_wins(acme, kinds):
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(30)
+            thread.join(60)
         assert sorted(statuses) == [302, 409]
         assert len(acme.rows(Place, path=f"acme/same{number}")) == 1
 
@@ -278,21 +278,21 @@ def test_a_user_and_a_group_of_the_same_name_made_at_once_are_one(acme):
     def user():
         browser = acme.browser("admin")
         browser.csrf()
-        start.wait(10)
+        start.wait(60)
         data = {"username": "same", "password": "long enough"}
         statuses.append(browser.post("/-/admin/users", data).status_code)
 
     def group():
         browser = acme.browser("alice")
         browser.csrf()
-        start.wait(10)
+        start.wait(60)
         statuses.append(browser.post("/-/new/namespace", {"name": "same"}).status_code)
 
     threads = [threading.Thread(target=work) for work in (user, group)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert sorted(statuses) == [302, 409]
     assert len(acme.rows(Place, path="same")) == 1
 

@@ -341,13 +341,13 @@ def test_one_event_brought_by_many_at_once_is_kept_and_applied_once(site):
     start = threading.Barrier(6)
 
     def one():
-        start.wait(10)
+        start.wait(60)
         statuses.append(site.deliver(event, token=token).status_code)
 
     threads = [threading.Thread(target=one) for _ in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert statuses == [202] * 6
     assert site.row(RegistryEvent).status == "applied"

@@ -34,7 +34,7 @@ def test_two_that_insert_the_same_rows_in_two_orders_do_not_hold_each_other_up(s
 
     def insert(given):
         try:
-            both.wait(10)
+            both.wait(60)
             with site.app.app_context(), writing() as session:
                 insert_all_new(session, Manifest, given)
         except SQLAlchemyError as error:
@@ -44,7 +44,7 @@ def test_two_that_insert_the_same_rows_in_two_orders_do_not_hold_each_other_up(s
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert errors == []
     with site.session() as session:
         assert session.scalar(select(func.count()).select_from(Manifest)) == len(rows)

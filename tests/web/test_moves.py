@@ -327,12 +327,12 @@ def test_what_is_created_deep_below_at_the_moment_of_the_switch_moves_too(acme):
             session.add(Namespace(path="acme/deep/er/new", parent_id=parent.id))
             session.flush()
             created.set()
-            switching.wait(10)
+            switching.wait(60)
             time.sleep(0.5)
 
     creator = threading.Thread(target=create)
     creator.start()
-    assert created.wait(10)
+    assert created.wait(60)
     switching.set()
     with acme.app.app_context(), writing() as session:
         move = session.get(Move, number)

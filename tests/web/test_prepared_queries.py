@@ -54,14 +54,14 @@ def test_at_the_same_time_each_has_its_own(alice):
     engine = db.engine
 
     def ask():
-        together.wait(30)
+        together.wait(60)
         found.append(BY_NAME.first(engine, username="alice").username)
 
     threads = [threading.Thread(target=ask) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert found == ["alice"] * 4
     assert 1 <= idle() <= 4
 

@@ -223,7 +223,7 @@ def at_once(count, deed):
     start, found = threading.Barrier(count), []
 
     def one():
-        start.wait(10)
+        start.wait(60)
         found.append(deed())
 
     threads = [threading.Thread(target=one) for _ in range(count)]

@@ -231,7 +231,7 @@ def test_settings_that_change_while_somebody_switches_them_on_stay_off(site, mon
         place = db.session.scalars(select(Place).where(Place.path == "acme/app")).one()
         monkeypatch.setattr(retention, "record", switch_meanwhile)
         retention.save(ACTOR, place, Rules(keep_last=1), number)
-    threads[0].join(20)
+    threads[0].join(60)
     row = site.row(RetentionPolicy)
     assert (row.keep_last, row.is_enabled) == (1, False)
 
