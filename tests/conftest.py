@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from hypothesis import HealthCheck, settings
 
 from config import Config, normalised_database_url
 from registry_ui.accounts import service as accounts
@@ -21,6 +22,10 @@ from tests.support.compiled import make_application
 
 ACTOR = Actor("test")
 PASSWORD = "correct horse battery"
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 @pytest.fixture(scope="session")
