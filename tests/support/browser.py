@@ -35,7 +35,7 @@ OPTIONS = [
     "--no-pings",
 ]
 #: Seconds times a thousand: a busy machine is not what these tests are about.
-PATIENCE = 15_000
+PATIENCE = 60_000
 WATCH_POLICY = """
 document.addEventListener("securitypolicyviolation", (event) =>
   console.error(`CSP: ${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}`));
