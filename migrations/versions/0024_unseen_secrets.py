@@ -1,7 +1,7 @@
 """New secrets that wait, encrypted, for the page that shows them once.
 
-Revision ID: 0019
-Revises: 0018
+Revision ID: 0024
+Revises: 0023
 Create Date: 2026-11-30
 
 """
@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from alembic import op
 
 # revision identifiers, used by Alembic.
-revision = "0019"
-down_revision = "0018"
+revision = "0024"
+down_revision = "0023"
 branch_labels = None
 depends_on = None
 
