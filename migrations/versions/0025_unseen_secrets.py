@@ -16,11 +16,16 @@ branch_labels = None
 depends_on = None
 
 
+def name(length: int) -> sa.types.TypeEngine[str]:
+    """A string that compares by bytes: names and tags are case-sensitive."""
+    return sa.String(length).with_variant(sa.String(length, collation="C"), "postgresql")
+
+
 def upgrade() -> None:
     op.create_table(
         "unseen_secrets",
         sa.Column("key_hash", sa.String(length=64), nullable=False),
-        sa.Column("subject", sa.String(length=60), nullable=False),
+        sa.Column("subject", name(60), nullable=False),
         sa.Column("ciphertext", sa.LargeBinary(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(

@@ -60,7 +60,7 @@ class UnseenSecret(Base):
         ForeignKey("browser_sessions.key_hash", ondelete="CASCADE"), primary_key=True
     )
     #: What the secret is of, such as "access token 7".
-    subject: Mapped[str] = mapped_column(String(60), primary_key=True)
+    subject: Mapped[str] = mapped_column(bytewise(60), primary_key=True)
     ciphertext: Mapped[bytes] = mapped_column(LargeBinary)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now, index=True)
 
