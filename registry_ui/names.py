@@ -31,6 +31,10 @@ _NAME = re.compile(NAME)
 _TAG = re.compile(TAG)
 _DIGEST = re.compile(DIGEST)
 _BIN_TAG = re.compile(BIN_TAG)
+_DIGEST_TAG = re.compile(DIGEST_TAG)
+
+#: How a tag begins that holds what is attached to a digest.
+DIGEST_TAG_ALGORITHMS = ("sha256-", "sha512-")
 
 #: First segments that nothing can have: routes of ours and of the registry, beside which a
 #: path would be ambiguous.
@@ -244,3 +248,11 @@ class Reference:
         tag = f":{self.tag}" if self.tag else ""
         digest = f"@{self.digest}" if self.digest else ""
         return f"{self.name}{tag}{digest}"
+
+
+def subject_of(tag: str) -> str | None:
+    """Return the digest that a ``sha256-<hex>[.sig|.att|.sbom]`` tag is attached to."""
+    if not tag.startswith(DIGEST_TAG_ALGORITHMS):  # of thousands, hardly any
+        return None
+    found = _DIGEST_TAG.fullmatch(tag)
+    return found[1].replace("-", ":") if found else None

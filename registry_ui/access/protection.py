@@ -6,16 +6,14 @@ removals asks it before it plans.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
 from ..globs import Glob
-from ..names import DIGEST_TAG
+from ..names import subject_of
 from .roles import Right, Role
 
-_ATTACHED = re.compile(DIGEST_TAG)
 #: No role is let through by a rule of an immutable tag.
 _HIGHEST = max(Role) + 1
 
@@ -98,12 +96,6 @@ def strictest(rules: Iterable[Protection], image_name: str, tag: str) -> Protect
 def is_immutable(rules: Iterable[Protection], image_name: str, tag: str) -> bool:
     """Whether a rule lets this tag be created, and then stay as it is."""
     return any(r.kind is Kind.IMMUTABLE and r.covers(image_name, tag) for r in rules)
-
-
-def subject_of(tag: str) -> str | None:
-    """Return the digest that a tag holds signatures, attestations or referrers of, by its name."""
-    found = _ATTACHED.fullmatch(tag)
-    return found[1].replace("-", ":") if found else None
 
 
 def releases(

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable
 from sqlalchemy import Select, select
 
 from ..access import Right, Role, below, guard
-from ..access.protection import refusal
+from ..access.protection import refusal, releases
 from ..distribution.errors import (
     DeletionByTagUnsupported,
     DeletionDisabled,
@@ -112,8 +112,9 @@ def _add_image(
     tags, rows = _standing(image, names)
     if plan.kind == "retention":
         names = _as_known(plan, image, names & tags.keys(), tags, rows)
-    removed = _allowed(plan, image.path, names & tags.keys(), role)
     parts = parts_of(RepositoryName(image.path), set(tags.values()), PLAN_DEADLINE)
+    asked = names & tags.keys()
+    removed = _allowed(plan, image.path, asked, role) - _signatures(plan, image, asked, tags, parts)
     referrers = _referrers(tags, removed, parts)
     plan.referrers += referrers
     if attached and referrers:
@@ -165,6 +166,29 @@ def _allowed(
     }
     plan.refused += [(f"{repository}:{name}", why) for name, why in sorted(refused.items())]
     return set(names) - refused.keys()
+
+
+def _signatures(
+    plan: RemovalPlan,
+    image: ContainerImage,
+    names: Collection[str],
+    tags: dict[str, str],
+    parts: Parts,
+) -> set[str]:
+    """Return the tags that sign or describe what an immutable tag needs; note that they stay."""
+    signing = {name: subject for name in names if (subject := subject_of(name))}
+    if not signing:
+        return set()
+    found = guard(db.session(), image.path)
+    immutable = releases(found.rules, found.image_name, tags, Right.DELETE)
+    kept = {digest: tag for tag in immutable for digest in closure([tags[tag]], parts.named)}
+    stay = {name: kept[subject] for name, subject in signing.items() if subject in kept}
+    plan.refused += [
+        (f"{image.path}:{name}", f"tag {name} belongs to {tag}, which is immutable in {image.path}")
+        for name, tag in sorted(stay.items())
+        if (f"{image.path}:{name}") not in dict(plan.refused)
+    ]
+    return set(stay)
 
 
 def _add_steps(

@@ -11,13 +11,11 @@ from typing import Self
 
 from ..distribution.manifest import ManifestFacts
 from ..models import Manifest, Tag
-from ..names import DIGEST_TAG
+from ..names import DIGEST_TAG_ALGORITHMS, subject_of
 from .enforcement import TagProtection
 from .facts import facts_of
 from .live_tags import DAMAGES
 
-_FOLDED = re.compile(DIGEST_TAG)
-_ALGORITHMS = ("sha256-", "sha512-")
 #: The label of a child of an index that names no platform.
 NO_PLATFORM = "no platform named"
 _SBOM = re.compile(r"spdx|cyclonedx", re.IGNORECASE)
@@ -91,15 +89,7 @@ def fold(names: Iterable[str], digests: Collection[str]) -> tuple[dict[str, list
 
 def may_speak(names: Iterable[str]) -> bool:
     """Whether any of these tags may speak of a digest, by how they begin."""
-    return any(name.startswith(_ALGORITHMS) for name in names)
-
-
-def subject_of(tag: str) -> str | None:
-    """Return the digest that a ``sha256-<hex>[.sig|.att|.sbom]`` tag speaks of."""
-    if not tag.startswith(_ALGORITHMS):  # of thousands, hardly any
-        return None
-    matched = _FOLDED.fullmatch(tag)
-    return matched[1].replace("-", ":") if matched else None
+    return any(name.startswith(DIGEST_TAG_ALGORITHMS) for name in names)
 
 
 def pull_command(kind: str, repository: str, tag: str) -> str:

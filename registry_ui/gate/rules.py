@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from ..access import Right, Role
-from ..access.protection import Kind, Protection, is_immutable, refusal, releases, subject_of
+from ..access.protection import Kind, Protection, is_immutable, refusal, releases
 from ..catalog import claims
 from ..catalog.connection import registry
 from ..catalog.live_tags import digests_of
@@ -21,7 +21,7 @@ from ..distribution.errors import RegistryError, RegistryNotFound
 from ..errors import AppError, Denied
 from ..extensions import db, release
 from ..models import ContainerImage, Tag
-from ..names import Digest, RepositoryName, TagName
+from ..names import Digest, RepositoryName, TagName, subject_of
 from ..token_auth.proof import Proven
 
 BLOBS = "garbage collection deletes unused blobs"

@@ -306,3 +306,19 @@ def test_what_cannot_be_read_leaves_the_manifests_alone(site, graph):
     site.owner.post(f"{address}/confirm")
     assert sorted(graph.tags[IMAGE]) == ["v1", "v2"]
     assert len(graph.manifests) == 3
+
+
+def test_signatures_of_a_tag_that_a_rule_keeps_stay_too(site, graph):
+    """Of its platforms as well; those of other tags go."""
+    one, two = graph.image("one"), graph.image("two")
+    graph.tag(IMAGE, v1=graph.index(one), v2=two)
+    signed = {digest: digest.replace(":", "-") + ".sig" for digest in (one, two)}
+    for digest, tag in signed.items():
+        graph.tag(IMAGE, **{tag: graph.image(f"signature of {digest}")})
+    adopt(site)
+    site.rule("acme/app", "v1")
+    address = plan(site, chosen=["v2", *signed.values()])
+    stays = Page(site.owner.get(address).text).section("What stays")
+    assert f"tag {signed[one]} belongs to v1, which is immutable in {IMAGE}" in stays
+    site.owner.post(f"{address}/confirm")
+    assert set(graph.tags[IMAGE]) == {"v1", signed[one]}
