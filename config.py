@@ -51,6 +51,7 @@ class Config:
     registry_backend_port: int
     registry_url: str
     registry_host: str
+    registry_is_cache: str
     public_url: str
     admin_username: str
     token_issuer: str
@@ -106,7 +107,8 @@ class Config:
             registry_backend_port=backend_port,
             registry_url=registry_url,
             registry_host=read.text("REGISTRY_HOST", host),
-            public_url=read.url("PUBLIC_URL", f"http://localhost:{port}"),
+            registry_is_cache=read.choice("REGISTRY_IS_CACHE", ("auto", "yes", "no")),
+            public_url=read.origin("PUBLIC_URL", f"http://localhost:{port}"),
             admin_username=read.text("ADMIN_USERNAME", "admin"),
             token_issuer=read.text("TOKEN_ISSUER", "registry_ui"),
             token_service=read.text("TOKEN_SERVICE", "registry"),
@@ -175,6 +177,13 @@ class _Reader:
             raise ConfigError(f"{PREFIX}{name} is {text!r}: yes or no is needed")
         return text == "yes"
 
+    def choice(self, name: str, options: tuple[str, ...]) -> str:
+        """Return one of the options; the first is the default."""
+        text = self.text(name, options[0]).lower()
+        if text not in options:
+            raise ConfigError(f"{PREFIX}{name} is {text!r}: one of {', '.join(options)} is needed")
+        return text
+
     def port(self, name: str, default: int) -> int:
         value = self.integer(name, default)
         if not 0 < value < 65536:
@@ -213,6 +222,18 @@ class _Reader:
         text = self.text(name, default).rstrip("/")
         if _address(text, "http", "https") is None:
             raise ConfigError(f"{PREFIX}{name} is {text!r}: an http or https address is needed")
+        return text
+
+    def origin(self, name: str, default: str) -> str:
+        """Return an address without a path: pages and endpoints are served at the root alone."""
+        text = self.url(name, default)
+        parts = urlsplit(text)
+        if parts.path or parts.query or parts.fragment:
+            root = f"{parts.scheme}://{parts.netloc}"
+            raise ConfigError(
+                f"{PREFIX}{name} is {text!r}: an address with a path can't be served; "
+                f"use a host name of its own, such as {root}"
+            )
         return text
 
 

@@ -21,6 +21,7 @@ from .catalog import (
     claims,
     collecting,
     facts,
+    pull_through,
     reading,
     reconcile,
     removals,
@@ -142,6 +143,7 @@ def reconcile_all(*, digests: bool = True) -> None:
 
 def _reconcile_all(digests: bool) -> None:  # noqa: FBT001 - an argument of OneAtATime
     try:
+        pull_through.detect()
         reconcile.reconcile_all(digests=digests)
         if digests or not current_app.config["SETTINGS"].gate:
             # Without a proxy in front of the registry, pushes end behind a move at any time.

@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response
 from ..accounts import service as accounts
 from ..accounts import unseen_secrets
 from ..catalog.connection import registry
+from ..catalog.pull_through import is_cache
 from ..distribution.configuration import notifications_snippet
 from ..errors import Invalid
 from ..events.service import refusals
@@ -52,6 +53,7 @@ def overview() -> str:
         registry={
             "version": version,
             "url": current_app.config["SETTINGS"].registry_url,
+            "is_cache": is_cache(),
             "delete_by_tag": reports.deletes_by_tag() if version else None,
         },
         gate={

@@ -11,24 +11,29 @@ from ..models import ContainerImage, utc_now
 from ..names import RepositoryName
 from .connection import list_threads, registry
 from .live_tags import LiveTags
+from .pull_through import is_cache
 from .reconcile import mend, without_bin
 
 
 class Comparison:
-    """The registry's list of an image's tags, asked for when this is made.
+    """The registry's list of an image's tags, asked for when this is made; never of a cache.
 
     ``error`` says after settle() why there is none; ``fresh_at`` when the registry last
     answered.
     """
 
     def __init__(self, image: ContainerImage) -> None:
+        cached = is_cache()
         release()
         self.error: str | None = None
         self.fresh_at: datetime | None = utc_now()
         self._image, self._started = image, utc_now()
-        self._answer: Future[list[str]] = list_threads().submit(
-            registry().tags, RepositoryName(image.path)
-        )
+        self._answer: Future[list[str]] | None = None
+        if cached:
+            self.fresh_at = image.reconciled_at
+        else:
+            path = RepositoryName(image.path)
+            self._answer = list_threads().submit(registry().tags, path)
 
     def settle(self, names: list[str]) -> bool:
         """Wait for the list; mend the index where it says otherwise; return whether it did.
@@ -37,6 +42,8 @@ class Comparison:
             names: the tags that the index has of the image.
         """
         release()
+        if self._answer is None:
+            return False
         try:
             listed = without_bin(self._answer.result())
         except RegistryNotFound:

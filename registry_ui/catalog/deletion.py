@@ -30,6 +30,7 @@ from .live_tags import digests_of
 from .ordering import version_key
 from .parts import Parts, parts_of
 from .plans import PlannedTag, RemovalPlan
+from .pull_through import refuse_deletion
 from .reach import Reach, closure, reach
 from .tag_table import refresh
 from .tags import subject_of
@@ -64,6 +65,7 @@ def plan_tag(
     """
     if is_binned(str(name)):
         raise NotFound("The registry has no such tag.")
+    refuse_deletion()
     repository = RepositoryName(image.path)
     found = gather(repository, {str(name): None}, fresh=True)
     problem = found.problems.get(str(name))
@@ -312,6 +314,7 @@ def deletion_method(repository: RepositoryName) -> str:
     Raises:
         RegistryTrouble: deletion is switched off, or the registry can't be asked.
     """
+    refuse_deletion()
     absent = TagName(f"_registry_ui_{secrets.token_hex(16)}")
     release()
     try:

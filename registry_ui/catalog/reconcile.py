@@ -37,6 +37,7 @@ from .index import count_tags, ensure_image, owning_project
 from .live_tags import LiveTags, read_tags
 from .moments import note_before, note_found, note_removed
 from .moving.names import spoken_for
+from .pull_through import is_cache
 from .violations import note_unseen
 
 logger = logging.getLogger(__name__)
@@ -86,6 +87,8 @@ def reconcile(repository: RepositoryName, *, digests: bool = True, removed_by: s
     what it was, and nothing else changes. A tag that can't be read is marked, and the
     others are compared.
     """
+    if is_cache():
+        return _reconcile_cached(repository)
     started = utc_now()
     release()
     try:
@@ -112,6 +115,23 @@ def reconcile(repository: RepositoryName, *, digests: bool = True, removed_by: s
             return Outcome(str(repository))
         image = ensure_image(session, project, str(repository))
         return mend(session, image, names, live, started, removed_by)
+
+
+def _reconcile_cached(repository: RepositoryName) -> Outcome:
+    """Note whose a repository of a cache is, without asking: it would ask its upstream.
+
+    The tags of the index are those that were pulled, and stand for what was pulled.
+    """
+    path = str(repository)
+    with writing() as session:
+        project = None if spoken_for(session, [path]) else owning_project(session, path)
+        if project is None:
+            return Outcome(path, owned=False, known=False)
+        session.execute(delete(UnassignedRepository).where(UnassignedRepository.path == path))
+        image = ensure_image(session, project, path)
+        image.reconciled_at, image.reconcile_error = utc_now(), None
+        image.reconcile_wanted = False
+        return Outcome(path, tags=image.tag_count)
 
 
 def mend(

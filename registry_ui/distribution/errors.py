@@ -50,5 +50,9 @@ class RegistryReadOnly(DeletionDisabled):
     """Nothing can be written or deleted: ``storage.maintenance.readonly`` is on."""
 
 
+class RegistryIsCache(RegistryError):
+    """It is a pull-through cache: nothing can be pushed to it."""
+
+
 class DeletionByTagUnsupported(RegistryError):
     """Distribution 2.8 deletes by digest only (PROTOCOLS 4.3)."""

@@ -26,6 +26,7 @@ from .errors import (
     PartsMissing,
     RegistryError,
     RegistryFault,
+    RegistryIsCache,
     RegistryNonsense,
     RegistryNotFound,
     RegistryReadOnly,
@@ -220,10 +221,8 @@ class Wire:
         if status in {401, 403}:
             reason = f". {self.clock.problem}" if self.clock.problem else ""
             raise RegistryRefused(f"the registry did not accept our token ({told}){reason}")
-        if status == 405 and method not in {"GET", "HEAD"} and _is_read_only(response):
-            raise RegistryReadOnly("the registry is read-only")
-        if method == "DELETE" and status == 405:
-            raise DeletionDisabled("deletion is switched off in the registry")
+        if status == 405 and method not in {"GET", "HEAD"}:
+            _raise_not_allowed(method, response, codes)
         if method == "DELETE" and status == 400 and "DIGEST_INVALID" in codes:
             raise DeletionByTagUnsupported("this registry deletes by digest only")
         if method == "PUT" and "MANIFEST_BLOB_UNKNOWN" in codes:
@@ -236,6 +235,16 @@ class Wire:
         if status >= 500 or status == 429:
             raise RegistryUnavailable(f"the registry answered {told}")
         raise RegistryNonsense(f"the registry answered {told}")
+
+
+def _raise_not_allowed(method: str, response: BaseHTTPResponse, codes: list[str]) -> None:
+    """Raise what the configuration of the registry does not allow; return for anything else."""
+    if _is_read_only(response):
+        raise RegistryReadOnly("the registry is read-only")
+    if method == "DELETE":
+        raise DeletionDisabled("deletion is switched off in the registry")
+    if "UNSUPPORTED" in codes:
+        raise RegistryIsCache("the registry is a pull-through cache: nothing can be pushed")
 
 
 @cache

@@ -20,6 +20,7 @@ from ..access import former_name
 from ..catalog import claims, moments, violations
 from ..catalog.index import count_tags, ensure_image, owning_project
 from ..catalog.moving.old_path_check import request_comparison
+from ..catalog.pull_through import is_cache
 from ..catalog.records import note_push
 from ..distribution.notifications import Notification, parse_event
 from ..extensions import db, writing
@@ -27,6 +28,7 @@ from ..models import ContainerImage, RegistryEvent, Tag, UnassignedRepository, u
 from ..names import is_binned
 from ..storage import insert_new
 from ..token_auth.signer import OWN_SUBJECT
+from .cached import index_pulled
 from .pulls import apply_pull
 
 logger = logging.getLogger(__name__)
@@ -141,6 +143,8 @@ def _effect(
     if event.action == "push":
         return _push(session, event, at, done)
     if event.action == "pull":
+        if is_cache() and index_pulled(session, event, at):
+            done.pushed.add((event.repository, event.digest))
         return apply_pull(session, event, at)
     return "dropped", "nothing to index", None
 

@@ -10,7 +10,7 @@ from .copy import Copy, CopyLine
 from .credential import DeployToken, DockerSession
 from .event import RefusedDelivery, RegistryEvent, RegistryToken
 from .fence import Fence
-from .heartbeat import DIGESTS_READ, GATE_ASKED, REGISTRY_READ, Heartbeat
+from .heartbeat import DIGESTS_READ, GATE_ASKED, REGISTRY_IS_CACHE, REGISTRY_READ, Heartbeat
 from .image import (
     AttachedDocument,
     ContainerImage,
@@ -32,6 +32,7 @@ from .work import Work, WorkLine
 __all__ = [
     "DIGESTS_READ",
     "GATE_ASKED",
+    "REGISTRY_IS_CACHE",
     "REGISTRY_READ",
     "AccessToken",
     "AttachedDocument",

@@ -14,6 +14,8 @@ REGISTRY_READ = "registry_read"
 DIGESTS_READ = "digests_read"
 #: When the gate was last asked about a push or a deletion.
 GATE_ASKED = "gate_asked"
+#: Since when the registry is known to be a pull-through cache; there is no row if it is none.
+REGISTRY_IS_CACHE = "registry_is_cache"
 
 
 class Heartbeat(Base):

@@ -13,6 +13,7 @@ from ..catalog.deletion import plan_namespace, plan_project
 from ..catalog.enforcement import gate_works
 from ..catalog.index import is_listed
 from ..catalog.moving import moves
+from ..catalog.pull_through import permitted
 from ..catalog.starting import start
 from ..catalog.trees import SORTS, tree_view
 from ..errors import Clash, Denied, Invalid, NotFound
@@ -97,6 +98,7 @@ def _namespace(loaded: Loaded) -> str:
 def _project(loaded: Loaded) -> str:
     project = loaded.project
     images = listing.sized_images(db.session(), project)
+    can, cached = permitted(loaded.can)
     oldest = db.session.scalar(
         select(func.min(ContainerImage.reconciled_at)).where(
             ContainerImage.project_id == project.id, is_listed()
@@ -107,7 +109,8 @@ def _project(loaded: Loaded) -> str:
         project=project,
         crumbs=crumbs(project.path),
         role=loaded.role,
-        can=loaded.can,
+        can=can,
+        cached=cached,
         former=moves.former_of(project) if "configure" in loaded.can else [],
         under_way=moves.under_way(project) if "configure" in loaded.can else [],
         tree=tree_view(images, "", search_text(), *ordering(SORTS, "name")),

@@ -11,6 +11,7 @@ from ..catalog import trees
 from ..catalog.detail import Wanted, tag_view
 from ..catalog.live_tags import damaged_tags
 from ..catalog.moving import moves
+from ..catalog.pull_through import permitted
 from ..catalog.reconcile import reconcile as reconcile_repository
 from ..catalog.reconcile import want_if_stale
 from ..catalog.tag_names import tag_reaching
@@ -53,6 +54,7 @@ def image(path: str, name: str) -> str:
     own = next((image for image in images if image.name == name), None)
     if own is None:
         return _folder(loaded, name, images)
+    can, cached = permitted(loaded.can)
     row = image_in(loaded, name)
     sort, order = ordering(SORTS, "name")
     query = Query(search_text(), sort, order, page_number())
@@ -76,7 +78,8 @@ def image(path: str, name: str) -> str:
         order=query.order,
         former=moves.former_of_image(row) if "configure" in loaded.can else [],
         chosen=request.args.getlist("chosen")[:MAX_CHOSEN],
-        can=loaded.can,
+        can=can,
+        cached=cached,
     )
 
 
@@ -164,7 +167,7 @@ def tag(path: str, name: str, tag: str) -> str:
         crumbs=crumbs(path),
         image=listing.image_row(row),
         tag=view,
-        can=loaded.can,
+        can=permitted(loaded.can)[0],
         fresh_at=fresh_at,
         error=error,
     )

@@ -31,6 +31,8 @@ class Registry:
     config: Config
     token: str = "no-events-are-sent"
     deletion: bool = True
+    #: The address of the registry that this one is a pull-through cache of.
+    upstream: str = ""
     #: Whether it takes manifests of schema 1; 2.8 only.
     schema1: bool = False
     server: Server | None = None
@@ -64,6 +66,8 @@ class Registry:
             assert text != before
         if self.schema1:
             text += "compatibility:\n  schema1:\n    enabled: true\n"
+        if self.upstream:
+            text += f"proxy:\n  remoteurl: {self.upstream}\n"
         (self.home / "config.yml").write_text(text)
         self.server = Server(
             [binary(self.version), "serve", str(self.home / "config.yml")],

@@ -54,6 +54,7 @@ VALUES = {
     "REGISTRY_BACKEND_PORT": ("5052", "registry_backend_port", 5052),
     "REGISTRY_URL": ("https://r.example/", "registry_url", "https://r.example"),
     "REGISTRY_HOST": ("r.example:5000", "registry_host", "r.example:5000"),
+    "REGISTRY_IS_CACHE": ("Yes", "registry_is_cache", "yes"),
     "PUBLIC_URL": ("https://ui.example/", "public_url", "https://ui.example"),
     "DATABASE_URL": ("postgres://u@h/d", "database_url", "postgresql+psycopg://u@h/d"),
     "REDIS_URL": ("redis://h/1", "redis_url", "redis://h/1"),
@@ -110,6 +111,7 @@ BAD = {
     "PORT": ["0", "65536", "-1", "http", "80.0", "²", "8 0"],
     "REGISTRY_PORT": ["0", "x"],
     "REGISTRY_URL": ["localhost:5050", "ftp://h", "http://", "//h", "http:///x", "http://["],
+    "REGISTRY_IS_CACHE": ["maybe", "1"],
     "PUBLIC_URL": ["ui.example", "https://", "javascript:x", "http://h:x", "http://h:99999"],
     "TOKEN_LIFETIME": ["59", "0", "-300", "5m", "300.5", "²"],
     "REGISTRY_TIMEOUT": ["0", "-1", "nan", "inf", "fast", "1e10"],
@@ -127,6 +129,12 @@ BAD = {
 def test_a_bad_value_names_its_setting(read, name, text):
     with pytest.raises(ConfigError, match=f"REGISTRY_UI_{name}"):
         read(**{name: text})
+
+
+@pytest.mark.parametrize("more", ["/registry", "/a/b/", "?x=1", "#x"])
+def test_a_public_url_with_a_path_is_refused_with_the_address_to_use(read, more):
+    with pytest.raises(ConfigError, match=r"can't be served.*such as https://ui\.example:8443$"):
+        read(PUBLIC_URL=f"https://ui.example:8443{more}")
 
 
 # -- secrets -----------------------------------------------------------------------

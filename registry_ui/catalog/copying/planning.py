@@ -18,6 +18,7 @@ from ..contents import key_of
 from ..footprint import Survey
 from ..live_tags import digests_of
 from ..parts import Parts, parts_of
+from ..pull_through import refuse_push
 from ..reach import closure
 from .plans import NEW, OVERWRITES, REFUSED, SAME, CopyPlan, PlannedCopy, Wish
 from .referrers import followers_of
@@ -42,6 +43,7 @@ def plan_copy(wish: Wish, role: Role | None) -> CopyPlan:
         NotFound: the registry has none of the tags.
         RegistryTrouble: the registry can't be asked, so nothing can be promised.
     """
+    refuse_push()
     source, target = wish.image.path, str(wish.target)
     if any(source == target and name == tag for name, tag in wish.tags.items()):
         message = "The target is the tag itself. Choose another project, image or tag."

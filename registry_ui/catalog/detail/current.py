@@ -16,6 +16,7 @@ from ...storage import insert_new
 from ..facts import gather
 from ..live_tags import read_tags
 from ..moments import note_before, note_removed
+from ..pull_through import is_cache
 from ..reconcile import move
 
 
@@ -30,6 +31,8 @@ def current(image: ContainerImage, name: TagName) -> tuple[Tag, datetime | None,
     """
     if is_binned(str(name)):
         raise NotFound("The registry has no such tag.")
+    if is_cache():
+        return _cached(image, name)
     started = utc_now()
     found = gather(RepositoryName(image.path), {str(name): None}, fresh=True)
     problem, digest = found.problems.get(str(name)), found.digests.get(str(name))
@@ -48,6 +51,14 @@ def current(image: ContainerImage, name: TagName) -> tuple[Tag, datetime | None,
     if tag is None or tag.digest != digest or tag.is_damaged:
         tag = _point(image, name, digest, started)
     return tag, started, None
+
+
+def _cached(image: ContainerImage, name: TagName) -> tuple[Tag, datetime | None, str | None]:
+    """Return the tag as it was last pulled: a cache would ask its upstream."""
+    tag = db.session.scalar(_row(image, name))
+    if tag is None or tag.digest is None:
+        raise NotFound("Nothing was pulled by this tag yet.")
+    return tag, tag.last_pulled_at or image.reconciled_at, None
 
 
 def _row(image: ContainerImage, name: TagName) -> Select[tuple[Tag]]:

@@ -28,6 +28,7 @@ from ...models import (
 )
 from ...names import MAX_NAME, NameInvalid, Path, RepositoryName
 from ..index import is_listed, owning_project
+from ..pull_through import refuse_push
 from ..starting import unfinished
 from .access import RoleChange, role_changes
 from .names import has_former, is_taken, moving
@@ -83,6 +84,7 @@ def plan_place(place: Place, target: str) -> MovePlan:
         Invalid: the new path can't be used, or is taken.
         Clash: something of the place is being deleted or moved.
     """
+    refuse_push()
     session, source = db.session(), place.path
     try:
         path = Path(target)
@@ -125,6 +127,7 @@ def plan_image(
         Invalid: the new name can't be used, is taken, or lies in no project.
         Clash: something of the image is being deleted or moved.
     """
+    refuse_push()
     session, source = db.session(), image.path
     try:
         RepositoryName(target)

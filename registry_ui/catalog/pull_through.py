@@ -1,0 +1,105 @@
+"""A registry that is a pull-through cache (``proxy:`` in its configuration).
+
+It asks its upstream for every list of tags and for every request by tag, and nothing can be
+pushed to it or deleted from it. So it is only indexed by the pulls that it reports.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+from collections.abc import Collection
+
+from flask import current_app, g
+from sqlalchemy import delete, select
+
+from ..distribution.errors import PartsMissing, RegistryError, RegistryIsCache
+from ..errors import RegistryTrouble
+from ..extensions import db, release, writing
+from ..models import REGISTRY_IS_CACHE, Heartbeat, utc_now
+from ..names import Digest, RepositoryName
+from .connection import registry
+
+logger = logging.getLogger(__name__)
+
+#: Nothing is stored under it: the manifest of the probe is refused by every registry.
+PROBE = RepositoryName("registry-ui-probe")
+#: Permissions that mean nothing in a cache.
+WRITES = frozenset(["push", "delete"])
+MEDIA_TYPE = "application/vnd.oci.image.manifest.v1+json"
+
+
+def is_cache() -> bool:
+    """Whether the registry is a pull-through cache, by the setting or as last detected.
+
+    A request asks the database once.
+    """
+    setting = current_app.config["SETTINGS"].registry_is_cache
+    if setting != "auto":
+        return bool(setting == "yes")
+    if "registry_is_cache" not in g:
+        query = select(Heartbeat.at).where(Heartbeat.name == REGISTRY_IS_CACHE)
+        g.registry_is_cache = db.session.scalar(query) is not None
+    return bool(g.registry_is_cache)
+
+
+def refuse_deletion() -> None:
+    """Raise RegistryTrouble if nothing can be deleted because the registry is a cache."""
+    if is_cache():
+        raise RegistryTrouble(
+            "This registry is a pull-through cache: nothing can be deleted from it.",
+            hint="Delete the image in the registry that it mirrors. What is cached expires.",
+        )
+
+
+def refuse_push() -> None:
+    """Raise RegistryTrouble if nothing can be pushed because the registry is a cache."""
+    if is_cache():
+        raise RegistryTrouble(
+            "This registry is a pull-through cache: nothing can be pushed to it.",
+            hint="Copy or rename the image in the registry that it mirrors.",
+        )
+
+
+def permitted(can: Collection[str]) -> tuple[frozenset[str], bool]:
+    """Return what of a person's permissions the registry allows, and whether it is a cache."""
+    cached = is_cache()
+    return frozenset(can) - (WRITES if cached else frozenset()), cached
+
+
+def detect() -> None:
+    """Find out whether the registry is a cache, and store it. Changes nothing in the registry.
+
+    A cache refuses a manifest at once; any other registry refuses this one because it does
+    not have the config that it names. Nothing is learned from any other error.
+    """
+    if current_app.config["SETTINGS"].registry_is_cache != "auto":
+        return
+    release()
+    body = _manifest_without_config()
+    try:
+        registry().put_manifest(PROBE, Digest.of(body), body, MEDIA_TYPE)
+    except RegistryIsCache:
+        found = True
+    except PartsMissing:
+        found = False
+    except RegistryError:
+        return
+    else:
+        return
+    if found is is_cache():
+        return
+    logger.warning("The registry is %s pull-through cache.", "a" if found else "no longer a")
+    with writing() as session:
+        session.execute(delete(Heartbeat).where(Heartbeat.name == REGISTRY_IS_CACHE))
+        if found:
+            session.add(Heartbeat(name=REGISTRY_IS_CACHE, at=utc_now()))
+    g.registry_is_cache = found
+
+
+def _manifest_without_config() -> bytes:
+    digest = "sha256:" + secrets.token_hex(32)
+    config = {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest, "size": 2}
+    manifest = {"schemaVersion": 2, "mediaType": MEDIA_TYPE, "config": config, "layers": []}
+    return json.dumps(manifest).encode()

@@ -1,0 +1,44 @@
+"""Index what clients pull through a cache: nothing is ever pushed to it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from ..catalog.index import count_tags, ensure_image, owning_project
+from ..catalog.reconcile import move
+from ..distribution.notifications import Notification
+from ..models import Tag, UnassignedRepository, utc_now
+from ..storage import insert_new
+
+
+def index_pulled(session: Session, event: Notification, at: datetime) -> bool:
+    """Add the image and the tag of a pull to the index, or note that no project owns it.
+
+    Returns:
+        Whether the tag is new, or stands for another manifest than before.
+    """
+    if not (event.tag and event.digest):
+        return False
+    project = owning_project(session, event.repository)
+    if project is None:
+        insert_new(session, UnassignedRepository, path=event.repository, first_seen_at=utc_now())
+        return False
+    image = ensure_image(session, project, event.repository)
+    image.reconciled_at = at
+    values = {"image_id": image.id, "name": event.tag}
+    is_new = insert_new(
+        session, Tag, **values, digest=event.digest, pull_count=0, seen_at=utc_now()
+    )
+    tag = session.scalars(select(Tag).filter_by(**values)).one()
+    is_changed = tag.digest != event.digest and (
+        tag.last_pulled_at is None or tag.last_pulled_at < at
+    )
+    if is_changed:
+        move(session, tag, event.digest, at)
+        tag.seen_at = utc_now()
+    session.flush()
+    count_tags(session, image)
+    return bool(is_new) or is_changed
