@@ -51,7 +51,7 @@ def image_id(stack, project):
 
 def make_old(stack, project):
     """Have every tag pushed long ago, and never pulled."""
-    changed = {"pushed_at": utc_now() - OLD, "last_pulled_at": None}
+    changed = {"pushed_at": utc_now() - OLD, "age_from": None, "last_pulled_at": None}
     stack.fill.change(Tag, changed, image_id=image_id(stack, project))
 
 
