@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Select, func, select, true
 
 from ..access.lookup import prefixes
-from ..catalog.deletion import deletion_method
+from ..catalog.deletion_method import deletion_method
 from ..catalog.index import is_listed
 from ..errors import RegistryTrouble
 from ..extensions import db

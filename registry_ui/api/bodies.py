@@ -183,6 +183,7 @@ def work_told(row: Work, lines: Iterable[WorkLine]) -> dict[str, Any]:
         "finished_at": row.finished_at.isoformat() if row.finished_at else None,
         "done": row.done,
         "total": row.total,
+        "problem": row.problem,
         "plan": row.preview,
         "outcomes": outcomes_of(row),
         "report": [

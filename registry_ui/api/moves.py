@@ -17,6 +17,7 @@ from .copies import blueprint
 
 NUMBER = "<int(max=2147483647):move_id>"
 PLAN = Schema({"to": string(required=True), "image": Key(STRING, nullable=True)})
+CONFIRMATION = Schema({"leave_out": boolean()})
 RETIRE = Schema({"everything": boolean()})
 OF_PROJECT, OF_NAMESPACE = "/projects/<name:path>/-/moves", "/namespaces/<name:path>/-/moves"
 
@@ -51,11 +52,18 @@ def move(path: str, move_id: int) -> Response:
 @blueprint.post(f"{OF_PROJECT}/{NUMBER}/<any(confirm, retry):deed>")
 @blueprint.post(f"{OF_NAMESPACE}/{NUMBER}/<any(confirm, retry):deed>")
 def go_on(path: str, move_id: int, deed: str) -> tuple[Response, int]:
-    """Begin a planned move, or let one go on that has stopped."""
+    """Begin a planned move, or let one go on that has stopped.
+
+    A plan that names tags that can't be read (``unread``) is confirmed with ``leave_out``, true.
+    """
     row, _ = load_move(path, move_id)
     moving.require_rights(g.principal, row)
-    NOTHING.read()
-    changed = moves.confirm(actor(), row.id) if deed == "confirm" else moves.retry(actor(), row.id)
+    if deed == "confirm":
+        leave_out = CONFIRMATION.read()["leave_out"]
+        changed = moves.confirm(actor(), row.id, leave_out=leave_out)
+    else:
+        NOTHING.read()
+        changed = moves.retry(actor(), row.id)
     enqueue("run_move", changed.id)
     return jsonify(_move(changed)), 202
 

@@ -19,7 +19,8 @@ from ..names import Digest, RepositoryName, TagName, is_binned
 from ..pages import PER_PAGE, Page
 from . import claims
 from .connection import registry
-from .deletion import plan_purge, translate
+from .deletion import plan_purge
+from .deletion_method import translate
 from .fences import require_open
 from .moments import note_restored
 from .reconcile import reconcile
@@ -170,7 +171,10 @@ def purge_due() -> list[int]:
         )
         try:
             plan = plan_purge(project.path, list(db.session.scalars(due)))
-            started.append(start(WORKER, plan, project).id)
+            if plan.steps:
+                started.append(start(WORKER, plan, project).id)
+            else:
+                logger.warning("the bin of %s: %s", project.path, " ".join(plan.notes))
         except Clash:
             continue
         except RegistryTrouble as error:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Self
 
 from sqlalchemy import select
 
+from ..distribution.errors import RegistryError
 from ..errors import Invalid
 from ..extensions import db
 from ..globs import Pattern
 from ..models import ContainerImage, Manifest, Tag, utc_now
 from ..names import MAX_TAG
+from .image_tags import refresh
 from .matching import matcher
 from .orphans import orphans, without_subject
-from .tag_table import refresh
 from .tags import subject_of
 
 MAX_DAYS = 36500
@@ -103,7 +105,9 @@ def choose(image: ContainerImage, criteria: Criteria) -> set[str]:
     wanted = set(criteria.names)
     tags = dated_tags(image)
     if wanted - {tag.name for tag in tags}:
-        refresh(image)  # a tag that was pushed just now; of a registry that is down, none is new
+        # A tag that was pushed just now; of a registry that is down, none is new.
+        with suppress(RegistryError):
+            refresh(image)
         tags = dated_tags(image)
     unknown = wanted - {tag.name for tag in tags}
     if unknown:

@@ -18,14 +18,14 @@ from .reconcile import mend, without_bin
 class Comparison:
     """The registry's list of an image's tags, asked for when this is made; never of a cache.
 
-    ``error`` says after settle() why there is none; ``fresh_at`` when the registry last
-    answered.
+    ``problem`` and ``error`` say after settle() why there is none; ``fresh_at`` when the
+    registry last answered.
     """
 
     def __init__(self, image: ContainerImage) -> None:
         cached = is_cache()
         release()
-        self.error: str | None = None
+        self.problem: RegistryError | None = None
         self.fresh_at: datetime | None = utc_now()
         self._image, self._started = image, utc_now()
         self._answer: Future[list[str]] | None = None
@@ -34,6 +34,11 @@ class Comparison:
         else:
             path = RepositoryName(image.path)
             self._answer = list_threads().submit(registry().tags, path)
+
+    @property
+    def error(self) -> str | None:
+        """The problem in words."""
+        return None if self.problem is None else str(self.problem)
 
     def settle(self, names: list[str]) -> bool:
         """Wait for the list; mend the index where it says otherwise; return whether it did.
@@ -49,7 +54,7 @@ class Comparison:
         except RegistryNotFound:
             listed = []
         except RegistryError as error:
-            self.error, self.fresh_at = str(error), self._image.reconciled_at
+            self.problem, self.fresh_at = error, self._image.reconciled_at
             return False
         # Both mostly come in the order of bytes, and then that is all there is to do.
         if names == listed or set(names) == set(listed):

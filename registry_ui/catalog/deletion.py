@@ -6,43 +6,39 @@ before it acts, and leaves alone what has changed since the preview.
 
 from __future__ import annotations
 
-import secrets
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 
-from sqlalchemy import Select, select
+from sqlalchemy import select
 
 from ..access import Right, Role, below, guard
-from ..access.protection import refusal, releases
-from ..distribution.errors import (
-    DeletionByTagUnsupported,
-    DeletionDisabled,
-    RegistryError,
-    RegistryNotFound,
-)
-from ..errors import NotFound, RegistryTrouble
-from ..extensions import db, release
+from ..access.protection import refusal
+from ..distribution.errors import RegistryError, RegistryFault
+from ..errors import NotFound
+from ..extensions import db
 from ..models import BinnedTag, ContainerImage, Place, Project, Tag
 from ..names import RepositoryName, TagName, is_binned
-from .connection import registry
+from .deletion_method import deletion_method, translate
 from .facts import facts_of, gather, known
-from .live_tags import digests_of
+from .image_tags import ImageTags, all_tags, binned_digests, refresh, tags_of_image
+from .live_tags import name_some, read_tags
 from .ordering import version_key
-from .parts import Parts, parts_of
+from .parts import parts_of
+from .planned_manifests import add_manifests, kept_signatures, note_damaged, referrers_of
 from .plans import PlannedTag, RemovalPlan
 from .pull_through import refuse_deletion
-from .reach import Reach, closure, reach
-from .tag_table import refresh
-from .tags import subject_of
 
-#: Of an image with more tags, only those that go are asked what they stand for.
-ASKED = 500
 #: So many tags are named in a note.
 NAMED = 10
 #: Seconds that a preview waits for what manifests consist of.
 PLAN_DEADLINE = 10.0
 UNTOLD = "Of these it is not known since when they stand for what they do, so they stay: {}."
-UNREAD = "Not every manifest of {} could be read: its tags go, and its manifests stay."
+NOT_KEPT = "The bin can't keep what can't be read: {}. It is removed for good."
+PURGE_WAITS = (
+    "Nothing of {} is purged: {} can't be read, and until it is pushed again or removed, this "
+    "registry can't let go of any tag there."
+)
+NOT_LISTED = "The tags of {} can't be listed ({}), so nothing of it is removed."
 
 
 def plan_tag(
@@ -67,14 +63,19 @@ def plan_tag(
         raise NotFound("The registry has no such tag.")
     refuse_deletion()
     repository = RepositoryName(image.path)
-    found = gather(repository, {str(name): None}, fresh=True)
-    problem = found.problems.get(str(name))
-    if problem is not None:
-        raise translate(problem)
-    plan = RemovalPlan("tag", f"{image.path}:{name}", [], bin_days=bin_days)
+    try:
+        live = read_tags(repository, [str(name)])
+    except RegistryError as error:
+        raise translate(error) from None
+    if not live.digests and not live.damaged:
+        raise NotFound("The registry has no such tag.")
+    gather(repository, live.digests)
+    # The bin keeps a manifest: of a tag that can't be read, there is none.
+    days = 0 if live.damaged else bin_days
+    plan = RemovalPlan("tag", f"{image.path}:{name}", [], bin_days=days)
     plan.method = deletion_method(repository)
-    _add_image(plan, image, {str(name)}, role, attached=attached)
-    for row in known([found.digests[str(name)]]).values():
+    _add_or_raise(plan, image, {str(name)}, role, attached=attached)
+    for row in known(live.digests.values()).values():
         plan.platforms = [child.platform for child in facts_of(row).platforms]
     return plan
 
@@ -103,32 +104,51 @@ def plan_tags(
     for image, names in chosen:
         if plan.method == "none":
             plan.method = deletion_method(RepositoryName(image.path))
-        _add_image(plan, image, set(names), role, attached=attached)
+        _add_or_raise(plan, image, set(names), role, attached=attached)
     return plan
+
+
+def _add_or_raise(
+    plan: RemovalPlan, image: ContainerImage, names: set[str], role: Role | None, *, attached: bool
+) -> None:
+    """Add an image; of a policy, one whose list is damaged is named, and the others go on."""
+    try:
+        _add_image(plan, image, names, role, attached=attached)
+    except RegistryError as error:
+        if plan.kind != "retention" or not isinstance(error, RegistryFault):
+            raise translate(error) from None
+        plan.unread.append(image.path)
+        plan.notes.append(NOT_LISTED.format(image.path, error))
 
 
 def _add_image(
     plan: RemovalPlan, image: ContainerImage, names: set[str], role: Role | None, *, attached: bool
 ) -> None:
     """Add what the removal of some tags of one image does."""
-    tags, rows = _standing(image, names)
+    found = tags_of_image(image, names)
     if plan.kind == "retention":
-        names = _as_known(plan, image, names & tags.keys(), tags, rows)
+        names = _as_known(plan, image, names & found.tags.keys(), found.tags, found.rows)
+    unreadable = _allowed(plan, image.path, names & found.unreadable, role)
+    # What a damaged tag stood for before goes with it, unless another tag needs it.
+    tags = found.tags | found.last_known(unreadable)
     parts = parts_of(RepositoryName(image.path), set(tags.values()), PLAN_DEADLINE)
-    asked = names & tags.keys()
-    removed = _allowed(plan, image.path, asked, role) - _signatures(plan, image, asked, tags, parts)
-    referrers = _referrers(tags, removed, parts)
+    asked = names & found.tags.keys()
+    removed = _allowed(plan, image.path, asked, role) - kept_signatures(
+        plan, image, asked, tags, parts
+    )
+    referrers = referrers_of(tags, removed | unreadable & tags.keys(), parts)
     plan.referrers += referrers
     if attached and referrers:
         plan.attached_goes = True
         removed |= _allowed(plan, image.path, referrers, role)
-    outcome = reach(tags, removed, parts.children, parts.named)
-    _add_steps(plan, image, tags, removed, outcome, parts)
-    plan.name(
-        [_planned(image.path, name, rows.get(name)) for name in sorted(removed, key=version_key)]
-    )
+    _add_steps(plan, image, tags, removed, unreadable)
+    damaged = found.damaged - unreadable
+    note_damaged(plan, image.path, damaged, found.faulty - unreadable if removed else set())
+    going = removed | unreadable
+    add_manifests(plan, image.path, tags, going, parts, stay=bool(damaged))
+    plan.name([_planned(image.path, n, found.rows.get(n)) for n in sorted(going, key=version_key)])
     gone = {tags[name] for name in removed}
-    stays = (n for n, d in tags.items() if d in gone and n not in removed and not is_binned(n))
+    stays = (n for n, d in tags.items() if d in gone and n not in going and not is_binned(n))
     plan.name_kept(sorted(stays, key=version_key))
 
 
@@ -170,119 +190,25 @@ def _allowed(
     return set(names) - refused.keys()
 
 
-def _signatures(
-    plan: RemovalPlan,
-    image: ContainerImage,
-    names: Collection[str],
-    tags: dict[str, str],
-    parts: Parts,
-) -> set[str]:
-    """Return the tags that sign or describe what an immutable tag needs; note that they stay."""
-    signing = {name: subject for name in names if (subject := subject_of(name))}
-    if not signing:
-        return set()
-    found = guard(db.session(), image.path)
-    immutable = releases(found.rules, found.image_name, tags, Right.DELETE)
-    kept = {digest: tag for tag in immutable for digest in closure([tags[tag]], parts.named)}
-    stay = {name: kept[subject] for name, subject in signing.items() if subject in kept}
-    plan.refused += [
-        (f"{image.path}:{name}", f"tag {name} belongs to {tag}, which is immutable in {image.path}")
-        for name, tag in sorted(stay.items())
-        if (f"{image.path}:{name}") not in dict(plan.refused)
-    ]
-    return set(stay)
-
-
 def _add_steps(
     plan: RemovalPlan,
     image: ContainerImage,
     tags: dict[str, str],
     removed: set[str],
-    outcome: Reach,
-    parts: Parts,
+    unreadable: set[str],
 ) -> None:
+    # First: 2.8 lets go of no tag beside one whose link it can't read.
+    if unreadable:
+        if plan.bin_days:
+            plan.notes.append(NOT_KEPT.format(name_some(unreadable)))
+        plan.steps.append(
+            {"do": "unreadable", "repository": image.path, "tags": sorted(unreadable)}
+        )
     more = {"days": plan.bin_days} if plan.bin_days else {}
     plan.steps += [
         {"do": "tag", "repository": image.path, "tag": name, "digest": tags[name], **more}
         for name in sorted(removed)
     ]
-    _add_manifests(plan, image.path, tags, removed, outcome, parts)
-
-
-def _add_manifests(
-    plan: RemovalPlan,
-    repository: str,
-    tags: dict[str, str],
-    removed: set[str],
-    outcome: Reach,
-    parts: Parts,
-) -> None:
-    plan.shared += len(outcome.shared)
-    if parts.unknown:
-        plan.notes.append(UNREAD.format(repository))
-    elif outcome.doomed:
-        if not plan.bin_days:
-            plan.steps.append(
-                {"do": "manifests", "repository": repository, "digests": list(outcome.doomed)}
-            )
-        plan.manifests += len(outcome.doomed)
-        plan.freed = (plan.freed or 0) + _freed(tags, removed, outcome, parts)
-
-
-def _freed(tags: dict[str, str], removed: set[str], outcome: Reach, parts: Parts) -> int:
-    """Return the bytes that only doomed manifests hold, as far as this repository knows."""
-    # Blobs are among what manifests name.
-    held = set(closure((d for tag, d in tags.items() if tag not in removed), parts.named))
-    sizes: dict[str, int] = {}
-    for digest in outcome.doomed:
-        sizes |= parts.blobs.get(digest, {})
-    return sum(size for blob, size in sizes.items() if blob not in held)
-
-
-def _referrers(tags: dict[str, str], removed: set[str], parts: Parts) -> list[str]:
-    """Return the tags that sign or describe what goes with the removed ones, at any remove."""
-    found: set[str] = set()
-    while True:
-        doomed = set(reach(tags, removed | found, parts.children, parts.named).doomed)
-        more = {name for name in tags if subject_of(name) in doomed} - removed - found
-        if not more:
-            return sorted(found)
-        found |= more
-
-
-def _standing(
-    image: ContainerImage, names: Collection[str]
-) -> tuple[dict[str, str], dict[str, Tag]]:
-    """Return what every tag of an image stands for, and the rows of the index.
-
-    Those that go are asked of the registry; so are all others, where they are not too many.
-
-    Raises:
-        RegistryTrouble: it can't be asked.
-    """
-    _refresh(image)
-    query = select(Tag).where(Tag.image_id == image.id)
-    rows = {tag.name: tag for tag in db.session.scalars(query)}
-    asked = rows.keys() if len(rows) <= ASKED else rows.keys() & set(names)
-    asked |= {name for name, tag in rows.items() if tag.digest is None}
-    tags = {name: tag.digest for name, tag in rows.items() if tag.digest and name not in asked}
-    # What the bin holds keeps its manifests alive.
-    tags |= dict(db.session.execute(_binned(image.path)).all())
-    release()
-    try:
-        return tags | digests_of(RepositoryName(image.path), sorted(asked)), rows
-    except RegistryError as error:
-        raise translate(error) from None
-
-
-def _refresh(image: ContainerImage) -> None:
-    error, _ = refresh(image)
-    if error is not None:
-        raise _silent(error)
-
-
-def _binned(repository: str) -> Select[tuple[str, str]]:
-    return select(BinnedTag.bin_tag, BinnedTag.digest).where(BinnedTag.repository == repository)
 
 
 def _planned(repository: str, name: str, row: Tag | None) -> PlannedTag:
@@ -290,47 +216,6 @@ def _planned(repository: str, name: str, row: Tag | None) -> PlannedTag:
     if row is None:
         return PlannedTag(reference)
     return PlannedTag(reference, row.pushed_at, row.pushed_by, row.last_pulled_at)
-
-
-def translate(error: RegistryError) -> Exception:
-    """Return the error for the caller that fits the registry's."""
-    if isinstance(error, RegistryNotFound):
-        return NotFound("The registry has no such tag.")
-    return _silent(error)
-
-
-def _silent(error: object) -> RegistryTrouble:
-    return RegistryTrouble(
-        f"The registry could not be asked: {error}.", hint="Nothing was changed. Try again later."
-    )
-
-
-def deletion_method(repository: RepositoryName) -> str:
-    """Find out how this registry deletes a tag: ``tag`` (3.x) or ``placeholder`` (2.8).
-
-    Asks it to delete a tag that can't be there: 3.x does not find it, 2.8 takes no
-    tags. OPTIONS would tell nothing (PROTOCOLS 4.3).
-
-    Raises:
-        RegistryTrouble: deletion is switched off, or the registry can't be asked.
-    """
-    refuse_deletion()
-    absent = TagName(f"_registry_ui_{secrets.token_hex(16)}")
-    release()
-    try:
-        registry().delete_manifest(repository, absent)
-    except RegistryNotFound:
-        return "tag"
-    except DeletionByTagUnsupported:
-        return "placeholder"
-    except DeletionDisabled:
-        raise RegistryTrouble(
-            "Deletion is switched off in the registry.",
-            hint="Set storage.delete.enabled: true in its configuration and restart it.",
-        ) from None
-    except RegistryError as error:
-        raise translate(error) from None
-    return "tag"
 
 
 def plan_namespace(path: str, *, role: Role | None = None) -> RemovalPlan:
@@ -376,7 +261,10 @@ def plan_image(
     """
     if not bin_days:
         return _plan_whole("image", image.path, [image.path], role)
-    _refresh(image)  # the index learns what there is
+    try:
+        refresh(image)  # the index learns what there is
+    except RegistryError as error:
+        raise translate(error) from None
     names = set(db.session.scalars(select(Tag.name).where(Tag.image_id == image.id)))
     plan = plan_tags(
         "image", image.path, [(image, names)], attached=True, bin_days=bin_days, role=role
@@ -396,20 +284,29 @@ def plan_purge(target: str, entries: Iterable[BinnedTag]) -> RemovalPlan:
     for entry in entries:
         by_repository[entry.repository].append(entry)
     for path, rows in sorted(by_repository.items()):
-        repository = RepositoryName(path)
-        kept = dict(db.session.execute(_binned(path)).all())
-        plan.method = deletion_method(repository)
-        tags = kept | _live_digests(repository)
-        removed = {row.bin_tag for row in rows}
-        plan.steps += [
-            {"do": "purge", "repository": path, "tag": row.bin_tag, "digest": row.digest}
-            for row in rows
-        ]
-        parts = parts_of(repository, set(tags.values()), PLAN_DEADLINE)
-        outcome = reach(tags, removed, parts.children, parts.named)
-        _add_manifests(plan, path, tags, removed, outcome, parts)
-        plan.name([PlannedTag(f"{path}:{row.tag}", row.pushed_at, row.pushed_by) for row in rows])
+        plan.method = deletion_method(RepositoryName(path))
+        _add_purge(plan, path, rows)
     return plan
+
+
+def _add_purge(plan: RemovalPlan, path: str, rows: list[BinnedTag]) -> None:
+    """Add the tags of the bin that go from one repository."""
+    removed = {row.bin_tag for row in rows}
+    found = _live(path)
+    damaged, faulty = found.damaged - removed, found.faulty - removed
+    if faulty and plan.method == "placeholder":
+        plan.unread += [f"{path}:{name}" for name in sorted(faulty)]
+        plan.notes.append(PURGE_WAITS.format(path, name_some(faulty)))
+        return
+    tags = binned_digests(path) | found.tags
+    plan.steps += [
+        {"do": "purge", "repository": path, "tag": row.bin_tag, "digest": row.digest}
+        for row in rows
+    ]
+    parts = parts_of(RepositoryName(path), set(tags.values()), PLAN_DEADLINE)
+    note_damaged(plan, path, {name for name in damaged if not is_binned(name)}, set())
+    add_manifests(plan, path, tags, removed, parts, stay=bool(damaged))
+    plan.name([PlannedTag(f"{path}:{row.tag}", row.pushed_at, row.pushed_by) for row in rows])
 
 
 def plan_project(project: Project, *, role: Role | None = None) -> RemovalPlan:
@@ -446,29 +343,46 @@ def _plan_whole(
         deletion_method(RepositoryName(repositories[0]))
     if with_bin:
         plan.notes.append("Nothing of this can be restored. What the bin holds goes too.")
-    query = (
-        select(ContainerImage.path, Tag)
-        .join(Tag, Tag.image_id == ContainerImage.id)
-        .where(ContainerImage.path.in_(repositories))
-    )
-    rows = {(path, tag.name): tag for path, tag in db.session.execute(query)}
     for path in repositories:
-        # What each tag stands for now: one that moves before the deed is kept.
-        tags = _live_digests(RepositoryName(path))
-        wanted = [name for name in tags if with_bin or not is_binned(name)]
-        planned = {name: tags[name] for name in sorted(_allowed(plan, path, wanted, role))}
-        plan.steps.append({"do": "image", "repository": path, "tags": planned})
-        visible = sorted((n for n in planned if not is_binned(n)), key=version_key)
-        plan.name([_planned(path, name, rows.get((path, name))) for name in visible])
+        try:
+            found = all_tags(path)
+        except RegistryFault as fault:
+            plan.unread.append(path)
+            plan.notes.append(NOT_LISTED.format(path, fault))
+            continue
+        except RegistryError as error:
+            raise translate(error) from None
+        _add_whole(plan, path, found, role, with_bin=with_bin)
     return plan
 
 
-def _live_digests(repository: RepositoryName) -> dict[str, str]:
-    """Return the registry's tags, the bin's too, and what each stands for at this moment."""
-    release()
+def _add_whole(
+    plan: RemovalPlan, path: str, found: ImageTags, role: Role | None, *, with_bin: bool
+) -> None:
+    """Add all tags of one repository: by their manifests, unless something there has to stay."""
+    # What each tag stands for now: one that moves before the deed is kept.
+    names = {name for name in found.tags if with_bin or not is_binned(name)}
+    planned = {name: found.tags[name] for name in sorted(_allowed(plan, path, names, role))}
+    unreadable = _allowed(
+        plan, path, {n for n in found.unreadable if with_bin or not is_binned(n)}, role
+    )
+    if unreadable:
+        plan.steps.append({"do": "unreadable", "repository": path, "tags": sorted(unreadable)})
+    damaged = found.damaged - unreadable
+    if damaged:
+        note_damaged(plan, path, damaged, found.faulty - unreadable)
+        plan.steps += [
+            {"do": "tag", "repository": path, "tag": name, "digest": digest}
+            for name, digest in planned.items()
+        ]
+    else:
+        plan.steps.append({"do": "image", "repository": path, "tags": planned})
+    going = (n for n in {*planned, *unreadable} if not is_binned(n))
+    plan.name([_planned(path, n, found.rows.get(n)) for n in sorted(going, key=version_key)])
+
+
+def _live(path: str) -> ImageTags:
     try:
-        return digests_of(repository, registry().tags(repository))
-    except RegistryNotFound:
-        return {}
+        return all_tags(path)
     except RegistryError as error:
         raise translate(error) from None

@@ -32,6 +32,8 @@ from ..storage import insert_all_new
 from .connection import registry, threads
 from .contents import note_contents
 
+#: Seconds before each further attempt at what could not be read.
+PAUSES = (0.1, 0.5)
 #: Children of children are no image that a client would run.
 MAX_DEPTH = 2
 #: Increase it when manifests or configurations are read in another way: what is stored with a
@@ -212,6 +214,8 @@ def fetch(
 ) -> Fetched:
     """Fetch manifests by digest, without their configs, and keep them.
 
+    What fails for a moment is asked for again before the deadline.
+
     Args:
         hold: called before every few calls to the registry; what it raises ends the fetch.
     """
@@ -223,12 +227,28 @@ def fetch(
         some = every[start : start + FETCHED_TOGETHER]
         problems: dict[str, RegistryError] = {}
         calls = {digest: _call(repository, digest, config=False) for digest in some}
-        answers = ask(calls, end, problems)
+        answers = _ask_again(calls, end, problems)
         _store(answers.values(), repository)
         found.manifests.update(answers)
         absent = {d for d, problem in problems.items() if isinstance(problem, RegistryNotFound)}
         found.unread.update(problems.keys() - absent)
     return found
+
+
+def _ask_again(
+    calls: Mapping[str, Callable[[], Any]], end: float, problems: dict[str, RegistryError]
+) -> dict[str, Any]:
+    """Make all calls as ask() does; make those again at which the registry failed."""
+    answers: dict[str, Any] = ask(calls, end, problems)
+    for pause in PAUSES:
+        failed = {n for n, problem in problems.items() if isinstance(problem, RegistryUnavailable)}
+        if not failed or time.monotonic() + pause >= end:
+            break
+        time.sleep(pause)
+        for name in failed:
+            del problems[name]
+        answers |= ask({name: calls[name] for name in failed}, end, problems)
+    return answers
 
 
 def _complete(repository: RepositoryName, rows: dict[str, Manifest], end: float) -> None:

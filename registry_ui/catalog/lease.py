@@ -13,6 +13,7 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from ..audit import Actor, record
+from ..distribution.errors import RegistryUnavailable
 from ..extensions import db, release, writing
 from ..models import Copy, CopyLine, Removal, RemovalLine, Work, utc_now
 from .fences import fenced
@@ -27,6 +28,13 @@ LEASE = timedelta(seconds=30)
 SIGN_SECONDS = 5.0
 
 
+#: Seconds for which a worker waits for a registry that is silent, before the work is left for
+#: later; and the longest pause between two attempts.
+PATIENCE, LONGEST_PAUSE = 60.0, 5.0
+#: Seconds of the first pause, and from how many on the report tells of a wait.
+FIRST_PAUSE, WORTH_TELLING = 0.5, 1.0
+
+
 class LeaseLost(Exception):
     """Another worker has the work by now; this one must not write any more."""
 
@@ -39,6 +47,10 @@ class Stopped(Exception):
     """A fence stands: the work goes on once it is lifted."""
 
 
+class Stalled(Exception):
+    """The registry is silent for too long: the work goes on later. The message is for its page."""
+
+
 @dataclass(slots=True)
 class Lease(Generic[AnyWork]):
     """Work in the hands of one worker, until it is silent for too long."""
@@ -47,7 +59,12 @@ class Lease(Generic[AnyWork]):
     owner: str
     #: A fence that does not count: that of whoever needs the work.
     but: int | None = None
+    #: Seconds for which a registry that is silent is waited for.
+    patience: float = PATIENCE
     _at: str = ""
+    _silent_since: float | None = None
+    _pause: float = 0.0
+    _waited: float = 0.0
     _is_deaf: bool = False
     _last_sign: float = field(default_factory=time.monotonic)
 
@@ -65,6 +82,29 @@ class Lease(Generic[AnyWork]):
             self._last_sign = time.monotonic()
             if not self._is_deaf:
                 self.heed(self._at)
+
+    def wait_for_registry(self, error: RegistryUnavailable) -> None:
+        """Pause before a call that failed is made again, each time for longer.
+
+        Raises:
+            Stalled: it was silent for too long.
+            LeaseLost, Cancelled, Stopped: as hold().
+        """
+        now = time.monotonic()
+        if self._silent_since is None:
+            self._silent_since, self._pause = now, FIRST_PAUSE
+        left = self._silent_since + self.patience - now
+        if left <= 0:
+            raise Stalled(f"The registry does not answer ({error}). This goes on when it does.")
+        time.sleep(min(self._pause, left))
+        self._pause = min(2 * self._pause, LONGEST_PAUSE)
+        self.hold()
+
+    def note_answer(self) -> None:
+        """Note that the registry answers, and how long it was waited for."""
+        if self._silent_since is not None:
+            self._waited += time.monotonic() - self._silent_since
+            self._silent_since = None
 
     @contextmanager
     def undisturbed(self) -> Iterator[None]:
@@ -109,23 +149,39 @@ class Lease(Generic[AnyWork]):
         self._last_sign = time.monotonic()
 
     def note(self, number: int, step: dict[str, Any], outcome: str, detail: str) -> None:
-        """Keep a step's outcome."""
+        """Keep a step's outcome, and how long the registry was waited for."""
+        self.note_answer()
+        if self._waited >= WORTH_TELLING:
+            waited = f"waited {self._waited:.0f} s for the registry"
+            detail = f"{detail}; {waited}" if detail else waited
+        self._waited = 0.0
         with writing() as session:
-            self._write(session, done=number + 1)
+            self._write(session, done=number + 1, problem="")
             line = self._line(session, number, step)
             line.outcome, line.detail = outcome, detail
         self._last_sign = time.monotonic()
 
-    def wait(self) -> None:
-        """Let go of it, for whoever looks for work later."""
+    def wait(self, problem: str = "") -> None:
+        """Let go of it, for whoever looks for work later.
+
+        Args:
+            problem: what it waits for, for its page.
+        """
         with writing() as session:
-            self._write(session, state="waiting", lease_until=None, lease_owner=None)
+            self._write(
+                session, state="waiting", problem=problem, lease_until=None, lease_owner=None
+            )
 
     def finish(self, state: str) -> None:
         """Say how it ended, and let go of it."""
         with writing() as session:
             self._write(
-                session, state=state, finished_at=utc_now(), lease_until=None, lease_owner=None
+                session,
+                state=state,
+                problem="",
+                finished_at=utc_now(),
+                lease_until=None,
+                lease_owner=None,
             )
             actor = Actor(self.work.requested_by)
             record(session, actor, f"{self.work.deed}.{state}", self.work.target)
@@ -151,4 +207,4 @@ class Lease(Generic[AnyWork]):
         )
         if not written.rowcount:  # type: ignore[attr-defined]
             raise LeaseLost
-        session.refresh(self.work, ["state", "done", "cancel_wanted", "finished_at"])
+        session.refresh(self.work, ["state", "done", "cancel_wanted", "finished_at", "problem"])

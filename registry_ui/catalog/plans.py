@@ -51,7 +51,8 @@ class RemovalPlan:
     ``removes`` and ``keeps`` name the first fifty and count the rest. ``manifests`` counts
     those that no tag leads to afterwards, ``shared`` those that kept tags lead to as well;
     ``freed`` is what garbage collection will probably bring back. For ``bin_days`` days the
-    tags can be restored; manifests go after that.
+    tags can be restored; manifests go after that. ``unread`` names what could not be read, and
+    therefore stays.
     """
 
     kind: str
@@ -71,6 +72,7 @@ class RemovalPlan:
     bin_days: int = 0
     method: str = "unknown"
     notes: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
 
     @property
     def digest(self) -> str:

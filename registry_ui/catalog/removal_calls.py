@@ -1,40 +1,103 @@
-"""One call to the registry for a removal: what is gone is no trouble, and trouble ends the step."""
+"""One call to the registry for a removal: what is gone is no trouble, and silence is waited out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, TypeVar
 
 from ..distribution.errors import (
     DeletionByTagUnsupported,
     DeletionDisabled,
     RegistryError,
+    RegistryFault,
     RegistryNotFound,
+    RegistryUnavailable,
 )
-from .work import StepFailed
+from ..extensions import release
+from ..names import RepositoryName
+from .deletion_method import why_refused
+from .lease import Lease
+from .live_tags import LiveTags, damaged_in, name_some, read_tags
+from .work import OperationFailed, StepFailed
 
 T = TypeVar("T")
 
-SWITCHED_OFF = (
-    "Deletion is switched off in the registry. Set storage.delete.enabled: true in its "
-    "configuration, restart it, and try again."
-)
+#: Number of tags that are asked for between two renewals of the lease.
+BATCH = 200
 
 
-def made(call: Callable[[], T]) -> T | None:
-    """Make one call; return None where the thing is gone.
+def call_registry(lease: Lease[Any], call: Callable[[], T], *, repeat: bool = True) -> T | None:
+    """Make one call; return None if the thing is gone. A registry that is silent is waited for.
+
+    Args:
+        repeat: whether the call may be made again after a wait. One that is right only just
+            after a look may not: then the whole step is taken again, with a new look.
 
     Raises:
         DeletionByTagUnsupported: this registry deletes by digest only.
-        StepFailed: any other trouble.
+        OperationFailed: the registry deletes nothing at all.
+        RegistryUnavailable: it did not answer, and the call may not be repeated.
+        StepFailed: any other trouble, which is of this object alone.
+        LeaseLost, Cancelled, Stopped, Stalled: as Lease.wait_for_registry().
     """
-    try:
-        return call()
-    except RegistryNotFound:
-        return None
-    except DeletionByTagUnsupported:
-        raise
-    except DeletionDisabled:
-        raise StepFailed(SWITCHED_OFF) from None
-    except RegistryError as error:
-        raise StepFailed(f"{error}. Nothing else was changed; delete again to go on.") from None
+    waited = False
+    while True:
+        try:
+            answer = call()
+        except RegistryNotFound:
+            answer = None
+        except DeletionByTagUnsupported:
+            raise
+        except DeletionDisabled as error:
+            raise OperationFailed(" ".join(why_refused(error))) from None
+        except RegistryFault as error:
+            raise StepFailed(f"{error}, again and again, while it answers otherwise") from None
+        except RegistryUnavailable as error:
+            if not repeat:
+                raise
+            lease.wait_for_registry(error)
+            waited = True
+            continue
+        except RegistryError as error:
+            raise StepFailed(f"{error}. Nothing else was changed; delete again to go on.") from None
+        if waited:  # answers to other calls don't say that a write that fails will succeed
+            lease.note_answer()
+        return answer
+
+
+def read_in_batches(
+    lease: Lease[Any], repository: RepositoryName, names: Sequence[str]
+) -> LiveTags:
+    """Ask what tags stand for, and renew the lease in between.
+
+    Raises:
+        StepFailed, LeaseLost, Cancelled, Stopped, Stalled: as call_registry().
+    """
+    found = LiveTags()
+    for start in range(0, len(names), BATCH):
+        lease.hold()
+        some = names[start : start + BATCH]
+        more = call_registry(lease, lambda some=some: read_tags(repository, some))
+        found.add(more or LiveTags())
+    return found
+
+
+def require_readable(
+    repository: RepositoryName, live: LiveTags, going: Collection[str] = ()
+) -> None:
+    """Raise StepFailed if a tag that stays can't be read: it may need any manifest.
+
+    What was removed, and is still listed, needs none.
+
+    Args:
+        going: tags that go themselves, of which the manifests may have gone already.
+    """
+    removed = {name for name, damage in damaged_in(repository).items() if damage == "removed"}
+    release()
+    need_nothing = removed.union(going)
+    damaged = {n for n, d in live.damaged.items() if d != "missing" or n not in need_nothing}
+    if damaged:
+        names = name_some(damaged)
+        raise StepFailed(
+            f"{names} can't be read, so all manifests stay. Push it again, or remove it"
+        )

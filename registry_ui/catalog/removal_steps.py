@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -12,29 +11,25 @@ from sqlalchemy.orm import Session
 from ..distribution.errors import (
     DeletionByTagUnsupported,
     RegistryError,
+    RegistryFault,
     RegistryUnavailable,
 )
-from ..distribution.manifest import PLACEHOLDER_ANNOTATION
 from ..extensions import db, release, writing
-from ..models import ContainerImage, Place, Project, Removal, utc_now
-from ..names import Digest, RepositoryName, TagName, is_binned
+from ..models import ContainerImage, Place, Project, Removal
+from ..names import RepositoryName, TagName, is_binned
 from .binning import forget, forget_gone, put_into_bin, take_back
 from .connection import registry
 from .lease import Lease
-from .live_tags import digests_of
 from .parts import parts_of
+from .placeholders import MOVED, dangles, delete_by_placeholder, delete_placeholder, is_listed
 from .reach import closure
 from .reconcile import reconcile
-from .removal_calls import made
-from .unneeded import BATCH, LOOK_DEADLINE, delete_unneeded
+from .removal_calls import BATCH, call_registry, read_in_batches, require_readable
+from .unneeded import LOOK_DEADLINE, delete_unneeded
+from .unreadable_tags import remove_unreadable
 from .work import StepFailed
 
-OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-#: So often a placeholder is tried for one tag.
-ATTEMPTS = 3
-PLACEHOLDER_CONFIG = "application/vnd.registry-ui.placeholder.v1+json"
 IN_THE_BIN = "in the bin"
-MOVED = "it points to another image since the preview"
 
 
 def _tag_step(lease: Lease[Removal], number: int, step: dict[str, Any]) -> tuple[str, str]:
@@ -43,22 +38,28 @@ def _tag_step(lease: Lease[Removal], number: int, step: dict[str, Any]) -> tuple
         return _remove_tag(lease, number, step)
     repository, tag = RepositoryName(step["repository"]), TagName(step["tag"])
     release()
-    if made(lambda: registry().head(repository, tag)) == step["digest"]:
+    if _digest(lease, repository, tag) == step["digest"]:
         try:
             put_into_bin(lease.work, step)
-        except RegistryUnavailable as error:
-            raise StepFailed(f"{error}. {tag} was not touched; delete again to go on.") from None
+        except RegistryFault as error:
+            return "kept", f"the bin can't keep it ({error}); delete it for good"
+        except RegistryUnavailable:
+            raise  # it is waited for, and the step taken again
         except RegistryError as error:
             return "kept", f"the bin can't keep it ({error}); delete it for good"
     outcome, detail = _remove_tag(lease, number, step)
     if outcome == "kept":
         take_back(step)
-    return (IN_THE_BIN, "") if outcome == "deleted" else (outcome, detail)
+    return (IN_THE_BIN, detail) if outcome == "deleted" else (outcome, detail)
 
 
 def _purge_step(lease: Lease[Removal], number: int, step: dict[str, Any]) -> tuple[str, str]:
-    """Remove a tag of the bin, and forget it there."""
-    outcome, detail = _remove_tag(lease, number, step)
+    """Remove a tag of the bin, and forget it there. It is ours, also if it can't be read."""
+    try:
+        outcome, detail = _remove_tag(lease, number, step)
+    except StepFailed:
+        damaged = {"repository": step["repository"], "tags": [step["tag"]]}
+        outcome, detail = remove_unreadable(lease, number, damaged)
     forget(step)
     return outcome, detail
 
@@ -67,114 +68,64 @@ def _remove_tag(lease: Lease[Removal], number: int, step: dict[str, Any]) -> tup
     """Remove one tag and no other: by tag on 3.x, by a placeholder on 2.8 (PROTOCOLS 4.3)."""
     repository, tag = RepositoryName(step["repository"]), TagName(step["tag"])
     release()
-    now = made(lambda: registry().head(repository, tag))
-    if now is None and not _is_listed(repository, tag):
+    now = _digest(lease, repository, tag)
+    if now is None and not is_listed(lease, repository, tag):
         return "gone already", ""
     if now is not None and now == lease.prepared(db.session(), number):
-        made(lambda: registry().delete_manifest(repository, Digest(now)))
-        if not _dangles(repository, tag):
-            return "deleted", ""
-    elif now is not None and now != step["digest"]:
+        return _end_placeholder(lease, number, step, now)
+    if now is not None and now != step["digest"]:
         return "kept", MOVED
     try:
-        made(lambda: registry().delete_manifest(repository, tag))
+        call_registry(lease, lambda: registry().delete_manifest(repository, tag), repeat=False)
     except DeletionByTagUnsupported:
         # So deletion is on (it would say 405), and this is 2.8.
-        return _by_placeholder(lease, number, step, tag)
+        return delete_by_placeholder(lease, number, step, tag)
     return "deleted", ""
 
 
-def _is_listed(repository: RepositoryName, tag: TagName) -> bool:
-    return str(tag) in (made(lambda: registry().tags(repository)) or [])
-
-
-def _dangles(repository: RepositoryName, tag: TagName) -> bool:
-    """Whether a tag is listed and stands for nothing.
-
-    2.8 deletes a manifest first and looks for its tags afterwards: where it stumbles over
-    a tag that is written beside, the tags stay (docs/protocols.md, "Found since").
-    """
-    gone = made(lambda: registry().head(repository, tag)) is None
-    return gone and _is_listed(repository, tag)
-
-
-def _by_placeholder(
-    lease: Lease[Removal], number: int, step: dict[str, Any], tag: TagName
+def _end_placeholder(
+    lease: Lease[Removal], number: int, step: dict[str, Any], digest: str
 ) -> tuple[str, str]:
-    """Point the tag to a manifest that nothing else points to, and delete that by digest."""
-    repository = RepositoryName(step["repository"])
-    ours = {step.get("digest")}
-    for _ in range(ATTEMPTS):
-        body = _prepare_placeholder(lease, number, step)
-        # Preparing took some calls: whoever pushed meanwhile was told that it worked.
-        now = made(lambda: registry().head(repository, tag))
-        if now is None and not _is_listed(repository, tag):
-            return "gone already", ""
-        if now is not None and now not in ours:
-            return "kept", MOVED
-        digest = Digest.of(body)
-        ours.add(str(digest))
-        made(lambda body=body: registry().put_manifest(repository, tag, body, OCI_MANIFEST))
-        made(lambda digest=digest: registry().delete_manifest(repository, digest))
-        if not _dangles(repository, tag):
-            return "deleted", ""
-    raise StepFailed(f"the registry still lists {tag}, which stands for nothing. Delete it again.")
+    """Delete a placeholder that an earlier worker has pointed the tag to."""
+    repository, tag = RepositoryName(step["repository"]), TagName(step["tag"])
+    delete_placeholder(lease, repository, digest)
+    if not dangles(lease, repository, tag):
+        return "deleted", ""
+    return delete_by_placeholder(lease, number, step, tag)
 
 
-def _prepare_placeholder(lease: Lease[Removal], number: int, step: dict[str, Any]) -> bytes:
-    """Push what a placeholder needs and return the manifest, which is not pushed yet.
-
-    Its digest is stored first: a worker that dies in between leaves a tag that the next
-    one knows as its own.
-    """
-    repository = RepositoryName(step["repository"])
-    mark = f"{lease.work.id}/{number} {utc_now().isoformat()}"
-    # A config that nobody else pushes at this moment: 2.8 may refuse a manifest while
-    # one of its blobs is written again.
-    config = json.dumps({PLACEHOLDER_ANNOTATION: mark}).encode()
-    body = json.dumps(
-        {
-            "schemaVersion": 2,
-            "mediaType": OCI_MANIFEST,
-            "config": {
-                "mediaType": PLACEHOLDER_CONFIG,
-                "digest": made(lambda: registry().put_blob(repository, config)),
-                "size": len(config),
-            },
-            "layers": [],
-            "annotations": {PLACEHOLDER_ANNOTATION: mark},
-        }
-    ).encode()
-    lease.prepare(number, step, str(Digest.of(body)))
-    return body
+def _digest(lease: Lease[Removal], repository: RepositoryName, tag: TagName) -> str | None:
+    return call_registry(lease, lambda: registry().head(repository, tag))
 
 
 def _image_step(lease: Lease[Removal], number: int, step: dict[str, Any]) -> tuple[str, str]:
     """Remove every manifest that the previewed tags stand for, indexes before their children.
 
     What a tag outside the preview stands for stays, with everything that it may need.
+
+    Raises:
+        StepFailed: a tag can't be read, so it is not known what it needs.
     """
     repository = RepositoryName(step["repository"])
     release()
     planned: dict[str, str] = step["tags"]
     tops: dict[str, None] = {}
     kept = []
-    names = made(lambda: registry().tags(repository)) or []
-    for start in range(0, len(names), BATCH):
-        lease.hold()
-        some = names[start : start + BATCH]
-        for tag, digest in (made(lambda some=some: digests_of(repository, some)) or {}).items():
-            if planned.get(tag) == digest:
-                tops[digest] = None
-            elif not is_binned(tag):
-                kept.append(tag)
+    names = call_registry(lease, lambda: registry().tags(repository)) or []
+    live = read_in_batches(lease, repository, names)
+    require_readable(repository, live, planned)
+    for tag, digest in live.digests.items():
+        if planned.get(tag) == digest:
+            tops[digest] = None
+        elif not is_binned(tag):
+            kept.append(tag)
     deleted, _ = delete_unneeded(lease, repository, _with_parts(lease, repository, tops), planned)
-    left = made(lambda: registry().tags(repository)) or []
+    left = call_registry(lease, lambda: registry().tags(repository)) or []
     forget_gone(str(repository), {tag for tag in planned if is_binned(tag)}.difference(left))
     for tag in left:
         lease.hold()
-        if tag in planned and _dangles(repository, TagName(tag)):
-            _by_placeholder(lease, number, step, TagName(tag))
+        if tag in planned and dangles(lease, repository, TagName(tag)):
+            delete_by_placeholder(lease, number, step, TagName(tag))
     detail = f"{deleted} manifest{'' if deleted == 1 else 's'}"
     if kept:
         detail += f"; pushed since the preview, and kept: {', '.join(kept[:10])}"
@@ -246,6 +197,7 @@ def _remove_place(session: Session, path: str) -> None:
 STEPS: dict[str, Callable[[Lease[Removal], int, dict[str, Any]], tuple[str, str]]] = {
     "tag": _tag_step,
     "purge": _purge_step,
+    "unreadable": remove_unreadable,
     "manifests": _manifests_step,
     "image": _image_step,
     "project": _project_step,

@@ -25,15 +25,18 @@ logger = logging.getLogger(__name__)
 GOOD = ("deleted", "gone already", IN_THE_BIN)
 
 
-def run(removal_id: int, *, but: int | None = None) -> Removal | None:
+def run(
+    removal_id: int, *, but: int | None = None, patience: float | None = None
+) -> Removal | None:
     """Carry out a removal, or what is left of it.
 
     Returns None where another worker has it, or a fence stands: then it waits.
 
     Args:
         but: a fence that does not count: that of whoever needs the removal.
+        patience: seconds for which a registry that is silent is waited for; PATIENCE for None.
     """
-    lease = work.claim(Removal, removal_id, but=but)
+    lease = work.claim(Removal, removal_id, but=but, patience=patience)
     if lease is None:
         return None
     try:
@@ -56,13 +59,15 @@ def _take(lease: Lease[Removal], number: int, step: dict[str, Any]) -> tuple[str
     why = None if begun else against(session, lease.work, step)
     release()
     if why is not None:
-        raise work.StepFailed(why)
+        raise work.OperationFailed(why)
     return STEPS[step["do"]](lease, number, step)
 
 
 def _reconcile(removal: Removal) -> None:
+    # What the plan could not read is marked in the index.
+    digests = bool(removal.preview.get("unread"))
     for repository in _repositories(removal.plan):
-        reconcile(RepositoryName(repository), digests=False, removed_by=removal.requested_by)
+        reconcile(RepositoryName(repository), digests=digests, removed_by=removal.requested_by)
 
 
 def _repositories(plan: Iterable[dict[str, Any]]) -> list[str]:

@@ -109,16 +109,6 @@ def tag_row(image: ContainerImage, name: TagName, host: str) -> TagRow:
     return row
 
 
-def refresh(image: ContainerImage) -> tuple[str | None, datetime | None]:
-    """Compare an image's tags with the registry's list, by one call; mend the index.
-
-    Returns the trouble, if there was any, and when the registry last answered.
-    """
-    comparison = Comparison(image)
-    comparison.settle(tag_names(image.id))
-    return comparison.error, comparison.fresh_at
-
-
 def _sorted(names: Iterable[str], query: Query, image_id: int) -> list[str]:
     descending = query.order == "desc"
     by_version = sorted(names, key=version_key, reverse=descending)

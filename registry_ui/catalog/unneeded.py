@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy import func, select
 
+from ..distribution.errors import RegistryUnavailable
 from ..extensions import db, release
 from ..models import Manifest, RegistryEvent, Removal, utc_now
 from ..names import Digest, RepositoryName
 from ..token_auth.signer import OWN_SUBJECT
 from .connection import registry
 from .facts import fetch, held, known
-from .lease import Cancelled, Lease, Stopped
-from .live_tags import digests_of
+from .lease import Cancelled, Lease, Stalled, Stopped
 from .parts import parts_of
 from .reach import closure
-from .removal_calls import made
+from .removal_calls import BATCH, call_registry, read_in_batches, require_readable
 from .work import StepFailed
 
 logger = logging.getLogger(__name__)
 
-#: So many tags or manifests are asked for between two signs of life.
-BATCH = 200
 #: Seconds that the parts of so many manifests may take to be read.
 LOOK_DEADLINE = 300.0
 #: A look at what tags need holds for so many seconds, or twice as long as it took.
@@ -57,12 +56,12 @@ def delete_unneeded(
     gone: set[str] = set()
     try:
         look = _delete_each(lease, repository, digests, planned, (tried, gone))
-    except (Cancelled, Stopped, StepFailed):
+    except (Cancelled, Stopped, Stalled, StepFailed, RegistryUnavailable):
         # Whatever ends the work: no push that was told that it worked is left without its parts.
         if tried:
-            _put_back_needed(lease, repository, digests, None)
+            _put_back_needed(lease, repository, digests, planned, None)
         raise
-    safe = _put_back_needed(lease, repository, digests, None if tried else look)
+    safe = _put_back_needed(lease, repository, digests, planned, None if tried else look)
     return len(gone - safe), len(set(digests) - (tried - safe))
 
 
@@ -128,31 +127,36 @@ def _delete_each(
         lease.hold()
         # Deletion by digest takes every tag on it, also one that was pushed a moment ago.
         if look is None or time.monotonic() > look.good_until:
-            look = _look(lease, repository, planned)
+            look = _look(lease, repository, planned, planned)
         if digest not in look.safe and digest not in pushes.safe():
             tried.add(digest)
-            if _delete(repository, digest):
+            if _delete(lease, repository, digest):
                 gone.add(digest)
     return look
 
 
 def _put_back_needed(
-    lease: Lease[Removal], repository: RepositoryName, digests: list[str], look: _Look | None
+    lease: Lease[Removal],
+    repository: RepositoryName,
+    digests: list[str],
+    going: Collection[str],
+    look: _Look | None,
 ) -> frozenset[str]:
     """Put back what tags need; return what that is.
 
     Args:
+        going: tags that go themselves.
         look: the last one, if nothing was deleted since.
     """
     with lease.undisturbed():
         if look is None and digests:
             # A tag that was to go and is there now, was pushed anew.
-            look = _look(lease, repository, {})
+            look = _look(lease, repository, {}, going)
         safe = look.safe if look else frozenset()
         for digest in reversed(digests):  # parts come before what names them
             if digest in safe:
                 lease.hold()
-                _put_back(repository, digest)
+                _put_back(lease, repository, digest)
     return safe
 
 
@@ -173,9 +177,9 @@ def _manifests_of(
     return [digest for digest in digests if digest in found]
 
 
-def _put_back(repository: RepositoryName, digest: str) -> None:
+def _put_back(lease: Lease[Removal], repository: RepositoryName, digest: str) -> None:
     """Push a manifest again that a tag needs, where it went a moment ago."""
-    if made(lambda: registry().head(repository, Digest(digest))) is not None:
+    if call_registry(lease, lambda: registry().head(repository, Digest(digest))) is not None:
         return
     kept = db.session.get(Manifest, digest)
     body = kept.body if kept else None
@@ -183,19 +187,29 @@ def _put_back(repository: RepositoryName, digest: str) -> None:
     if kept is None or body is None:
         raise StepFailed(f"{digest[:19]}… went, and a tag that was pushed meanwhile needs it")
     logger.warning("%s: %s is needed by a tag that was pushed meanwhile", repository, digest)
-    made(lambda: registry().put_manifest(repository, Digest(digest), body, kept.media_type))
+    call_registry(
+        lease, lambda: registry().put_manifest(repository, Digest(digest), body, kept.media_type)
+    )
 
 
-def _look(lease: Lease[Removal], repository: RepositoryName, planned: dict[str, str]) -> _Look:
+def _look(
+    lease: Lease[Removal],
+    repository: RepositoryName,
+    planned: Mapping[str, str],
+    going: Collection[str],
+) -> _Look:
+    """Look at all tags, and at what they need.
+
+    Args:
+        planned: tags that need nothing, as long as they stand for these digests.
+        going: tags that may stand for nothing by now.
+    """
     began = time.monotonic()
     release()
-    names = made(lambda: registry().tags(repository)) or []
-    tops: set[str] = set()
-    for start in range(0, len(names), BATCH):
-        lease.hold()
-        some = names[start : start + BATCH]
-        tags = made(lambda some=some: digests_of(repository, some)) or {}
-        tops |= {digest for tag, digest in tags.items() if planned.get(tag) != digest}
+    names = call_registry(lease, lambda: registry().tags(repository)) or []
+    live = read_in_batches(lease, repository, names)
+    require_readable(repository, live, going)
+    tops = {digest for tag, digest in live.digests.items() if planned.get(tag) != digest}
     safe: set[str] = set()
     every = sorted(tops)
     for start in range(0, len(every), BATCH):
@@ -211,11 +225,14 @@ def _look(lease: Lease[Removal], repository: RepositoryName, planned: dict[str, 
     return _Look(frozenset(safe), began + took + max(LOOK_SECONDS, 2 * took))
 
 
-def _delete(repository: RepositoryName, digest: str) -> bool:
-    """Delete a manifest; return whether there was one."""
+def _delete(lease: Lease[Removal], repository: RepositoryName, digest: str) -> bool:
+    """Delete a manifest just after a look at all tags; return whether there was one.
+
+    It is not deleted again after a wait, for which the look does not hold.
+    """
 
     def call() -> bool:
         registry().delete_manifest(repository, Digest(digest))
         return True
 
-    return made(call) or False
+    return call_registry(lease, call, repeat=False) or False

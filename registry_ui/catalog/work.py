@@ -12,11 +12,12 @@ from sqlalchemy.orm import Session
 
 from ..access import Fenced
 from ..audit import Actor, record
+from ..distribution.errors import RegistryUnavailable
 from ..errors import NotFound
 from ..extensions import db, writing
 from ..models import Work, WorkLine, utc_now
 from .fences import fenced
-from .lease import LEASE, LINES, AnyWork, Cancelled, Lease, Stopped
+from .lease import LEASE, LINES, PATIENCE, AnyWork, Cancelled, Lease, Stalled, Stopped
 
 #: How long a plan waits to be confirmed.
 PLANNED_KEPT = timedelta(days=1)
@@ -28,11 +29,18 @@ Step = Callable[[int, dict[str, Any]], tuple[str, str]]
 
 
 class StepFailed(Exception):
-    """A step could not be carried out; the message is for the report."""
+    """A step could not be carried out, and the rest goes on; the message is for the report."""
+
+
+class OperationFailed(StepFailed):
+    """Nothing more can be done; the message is for the report."""
 
 
 def carry_out(lease: Lease[Any], step: Step, bad: Collection[str] = ()) -> None:
     """Carry out a plan, or what is left of it.
+
+    What fails for one object is reported, and the rest goes on. While the registry is silent,
+    it is waited for; if that takes too long, the work is left for later.
 
     Args:
         bad: outcomes that are no reason to stop, but to say that it failed.
@@ -40,14 +48,14 @@ def carry_out(lease: Lease[Any], step: Step, bad: Collection[str] = ()) -> None:
     work = lease.work
     plan = work.plan
     try:
-        for number in range(work.done, len(plan)):
-            lease.heed(plan[number]["repository"])
-            outcome, detail = step(number, plan[number])
-            lease.note(number, plan[number], outcome, detail)
-        lease.finish("failed" if outcomes_of(work).keys() & set(bad) else "done")
-    except StepFailed as failure:
+        while work.done < len(plan):
+            _take(lease, step, work.done)
+        lease.finish("failed" if outcomes_of(work).keys() & {"failed", *bad} else "done")
+    except OperationFailed as failure:
         lease.note(work.done, plan[work.done], "failed", str(failure))
         lease.finish("failed")
+    except Stalled as stalled:
+        lease.wait(str(stalled))
     except Cancelled:
         lease.note(work.done, plan[work.done], "cancelled", CANCELLED)
         lease.finish("cancelled")
@@ -55,11 +63,30 @@ def carry_out(lease: Lease[Any], step: Step, bad: Collection[str] = ()) -> None:
         lease.wait()
 
 
-def claim(model: type[AnyWork], work_id: int, *, but: int | None = None) -> Lease[AnyWork] | None:
+def _take(lease: Lease[Any], step: Step, number: int) -> None:
+    """Take one step, and keep its outcome; a registry that is silent is waited for."""
+    planned = lease.work.plan[number]
+    lease.heed(planned["repository"])
+    try:
+        outcome, detail = step(number, planned)
+    except OperationFailed:
+        raise
+    except StepFailed as failure:
+        outcome, detail = "failed", str(failure)
+    except RegistryUnavailable as error:
+        lease.wait_for_registry(error)
+        return
+    lease.note(number, planned, outcome, detail)
+
+
+def claim(
+    model: type[AnyWork], work_id: int, *, but: int | None = None, patience: float | None = None
+) -> Lease[AnyWork] | None:
     """Take work into one's hands; None where another has it, or a fence stands.
 
     Args:
         but: a fence that does not count: that of whoever needs the work.
+        patience: seconds for which a registry that is silent is waited for; PATIENCE for None.
     """
     owner = secrets.token_hex(16)
     with writing() as session:
@@ -73,7 +100,8 @@ def claim(model: type[AnyWork], work_id: int, *, but: int | None = None) -> Leas
         )
         if not claimed.rowcount:  # type: ignore[attr-defined]
             return None
-        return Lease(session.get_one(model, work_id, populate_existing=True), owner, but)
+        work = session.get_one(model, work_id, populate_existing=True)
+        return Lease(work, owner, but, PATIENCE if patience is None else patience)
 
 
 def waiting(model: type[Work]) -> list[int]:

@@ -55,6 +55,8 @@ def carried_out(removal_id: int) -> Removal:
         raise click.ClickException(f"It waits until {until}; a worker goes on then.")
     if removal is None:
         raise click.ClickException("A worker is at it already.")
+    if removal.problem:
+        raise click.ClickException(removal.problem)
     return removal
 
 

@@ -121,6 +121,8 @@ def _carry_out(plan: MovePlan, place: Place, *, dry_run: bool, yes: bool) -> Non
         click.echo(f"{change.username}: {roles}", err=True)
     for note in plan.notes:
         click.echo(note, err=True)
+    for reference in plan.unread:
+        click.echo(f"left out, because it can't be read: {reference}", err=True)
     click.echo(f"{len(plan.repositories)} images, {plan.tags} tags", err=True)
     if dry_run:
         return
@@ -128,7 +130,7 @@ def _carry_out(plan: MovePlan, place: Place, *, dry_run: bool, yes: bool) -> Non
         click.confirm("Move them? Nobody can push for some minutes.", abort=True, err=True)
     planned = moves.keep_plan(CONSOLE, plan, place)
     click.echo(f"This is move {planned.id}.", err=True)
-    moves.confirm(CONSOLE, planned.id)
+    moves.confirm(CONSOLE, planned.id, leave_out=True)
     _go_on(planned.id)
 
 

@@ -11,6 +11,10 @@ class RegistryUnavailable(RegistryError):
     """It is down, too slow, or answered 5xx."""
 
 
+class ConnectionBroken(RegistryUnavailable):
+    """The connection broke before the answer came: a read may be tried again at once."""
+
+
 class RegistryFault(RegistryUnavailable):
     """It answers, but fails on this one request: a 500 of its own, not of a proxy.
 

@@ -20,6 +20,7 @@ from urllib3.response import BaseHTTPResponse
 from ..names import RepositoryName
 from .clock import RegistryClock
 from .errors import (
+    ConnectionBroken,
     ContentTooLarge,
     DeletionByTagUnsupported,
     DeletionDisabled,
@@ -135,7 +136,20 @@ class Wire:
     def _exchange(
         self, method: str, target: str, headers: dict[str, str], body: bytes | None
     ) -> BaseHTTPResponse:
-        """Send one request and return the answer, whatever it says."""
+        """Send one request and return the answer, whatever it says.
+
+        A read whose connection broke is sent again.
+        """
+        for pause in PAUSES if method in {"GET", "HEAD"} else ():
+            try:
+                return self._exchange_once(method, target, headers, body)
+            except ConnectionBroken:
+                time.sleep(pause)
+        return self._exchange_once(method, target, headers, body)
+
+    def _exchange_once(
+        self, method: str, target: str, headers: dict[str, str], body: bytes | None
+    ) -> BaseHTTPResponse:
         patience = max(self._timeout, 10.0) if body or method == "POST" else self._timeout
         sent_at = time.time()
         response = self._request(
@@ -165,7 +179,10 @@ class Wire:
                 preload_content=False,
             )
         except HTTPError as error:
-            raise RegistryUnavailable(f"the {whom} can't be reached: {_reason(error)}") from None
+            message = f"the {whom} can't be reached: {_reason(error)}"
+            if isinstance(error, ProtocolError):
+                raise ConnectionBroken(message) from None
+            raise RegistryUnavailable(message) from None
 
     def own_place(self, address: str) -> SplitResult:
         """Return path and query of an address that the registry gave; its host is its guess."""

@@ -32,6 +32,8 @@ class Work:
     total: Mapped[int] = mapped_column(default=0)
     done: Mapped[int] = mapped_column(default=0)
     cancel_wanted: Mapped[bool] = mapped_column(default=False)
+    #: Why it waits, while it does: the registry did not answer.
+    problem: Mapped[str] = mapped_column(Text, default="")
     #: Until then the worker that carries it out holds it; a dead one's lease runs out.
     lease_until: Mapped[datetime | None] = mapped_column(UTCDateTime)
     #: A random word of that worker: one that comes back late finds another's, and stops.

@@ -102,7 +102,12 @@ def confirm(path: str, move_id: int) -> Answer:
     if request.form.get("confirm", "").strip() != move.source:
         return _page(move, loaded, {"confirm": f"Type {move.source} to confirm."}), 422
     moving.require_rights(principal(), move)
-    moves.confirm(actor(), move.id)
+    try:
+        moves.confirm(actor(), move.id, leave_out=bool(request.form.get("leave_out")))
+    except Invalid as error:
+        if "leave_out" not in error.errors:
+            raise
+        return _page(move, loaded, error.errors), 422
     return _on_the_way(path, move)
 
 

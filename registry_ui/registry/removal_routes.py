@@ -35,6 +35,8 @@ Answer = str | Response | tuple[str, int]
 
 CHANGED = "Something was pushed since you saw the preview. Look again."
 REFUSED = "Nothing was deleted: a protection rule keeps it."
+#: Seconds for which a browser waits while the registry is silent; then the worker goes on.
+PATIENCE = 5.0
 #: So many lines of a report are shown.
 LINES = 200
 
@@ -60,7 +62,7 @@ def delete_tag(path: str, name: str, tag: str) -> Answer:
             errors["form"] = REFUSED
         elif request.form.get("digest") == plan.digest:
             removal = start(actor(), plan, loaded.project)
-            done = removals.run(removal.id)
+            done = removals.run(removal.id, patience=PATIENCE)
             if done is not None and done.state == "done":
                 outcome = done.lines[0].outcome
                 if outcome == IN_THE_BIN:

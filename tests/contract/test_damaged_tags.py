@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-import pytest
+from functools import partial
+from typing import Any
 
+import pytest
+from sqlalchemy import select
+
+from registry_ui.catalog import starting
+from registry_ui.catalog.deletion import plan_image, plan_project, plan_tag, plan_tags
 from registry_ui.demo.images import Manifest
-from registry_ui.models import Tag
+from registry_ui.extensions import db
+from registry_ui.models import ContainerImage, Project, Removal, Tag
+from registry_ui.names import TagName, is_binned
 from tests.support.damage import KINDS, damage_tag
 from tests.support.html import Page
 from tests.support.live import LiveSite, tiny
+from tests.web.support import ACTOR
 
 pytestmark = pytest.mark.contract
 
@@ -128,3 +137,91 @@ def test_programs_read_which_tag_is_damaged_why_and_since_when(shop, image):
     assert found["1.0"] is found["2.0"] is None
     assert "404" in found["bad"]["reason"]
     assert found["bad"]["since"]
+
+
+# -- removals --------------------------------------------------------------------
+
+
+def delete(site: LiveSite, image: str, *tags: str, **more: Any) -> Removal:
+    """Plan and carry out the removal of tags of an image by hand; return what became of it."""
+    with site.app.app_context():
+        row = db.session.scalars(select(ContainerImage).where(ContainerImage.path == image)).one()
+        plan = plan_tags("tags", image, [(row, tags)], attached=False, **more)
+        project = db.session.scalars(select(Project).where(Project.path == site.shop)).one()
+        started = starting.start(ACTOR, plan, project).id
+    return site.run(started)
+
+
+def unread(removal: Removal) -> list[str]:
+    return removal.preview["unread"]
+
+
+def test_another_tag_goes_and_the_manifests_stay(shop, image, kind):
+    """2.8 lists a removed tag on beside an empty link, but it can't be pulled any more."""
+    damage_tag(shop.registry, image, "bad", kind)
+    done = delete(shop, image, "1.0")
+    assert done.state == "done"
+    assert unread(done) == [f"{image}:bad"]
+    assert shop.pusher.digest(image, "1.0") is None
+    assert shop.pusher.digest(image, ONE.digest) == ONE.digest
+    assert shop.pusher.digest(image, "2.0") == TWO.digest
+    assert row_of(shop).damage == KINDS[kind]
+    left = row_of(shop, "1.0") if "1.0" in shop.pusher.tags(image) else None
+    assert (left is not None) == (kind == "empty link" and shop.registry.version == "2.8")
+    if left is not None:
+        assert (left.damage, left.digest) == ("removed", None)
+        assert "the registry lists it until bad" in shop.report(done.id)[0]["detail"]
+
+
+def test_the_damaged_tag_itself_can_be_removed_by_its_page(shop, image, kind):
+    damage_tag(shop.registry, image, "bad", kind)
+    browser = shop.browser("maintainer")
+    address = f"/{shop.shop}/-/images/app/-/tags/bad/-/delete"
+    preview = Page(browser.get(address).text)
+    assert "bin" not in preview.text.split("What goes")[1].split("What stays")[0]
+    assert browser.post(address, preview.hidden).status_code == 302
+    assert shop.removal(1).state == "done"
+    assert sorted(shop.pusher.tags(image)) == ["1.0", "2.0"]
+    assert shop.index(image) == {"1.0": ONE.digest, "2.0": TWO.digest}
+
+
+def test_what_was_left_listed_goes_with_the_tag_that_could_not_be_read(shop, image):
+    damage_tag(shop.registry, image, "bad", "empty link")
+    delete(shop, image, "1.0")
+    assert delete(shop, image, "bad").state == "done"
+    assert shop.pusher.tags(image) == ["2.0"]
+    assert shop.index(image) == {"2.0": TWO.digest}
+
+
+def test_several_damaged_tags_go_together_and_with_them_any_other(shop, image, kind):
+    shop.push(image, {"worse": tiny(f"worse {shop.root}")})
+    for tag in ("bad", "worse"):
+        damage_tag(shop.registry, image, tag, kind)
+    assert delete(shop, image, "1.0", "bad", "worse").state == "done"
+    assert shop.pusher.tags(image) == ["2.0"]
+
+
+def test_a_tag_that_was_pushed_again_since_the_plan_is_kept(shop, image, kind):
+    damage_tag(shop.registry, image, "bad", kind)
+    started = shop.start(plan_tag, image, TagName("bad"))
+    shop.push(image, {"bad": TWO})
+    shop.run(started)
+    assert "can be read again, and was kept" in shop.report(started)[0]["detail"]
+    assert shop.pusher.digest(image, "bad") == TWO.digest
+
+
+@pytest.mark.parametrize("bin_days", [0, 7], ids=["for good", "by the bin"])
+def test_the_image_goes_with_its_damaged_tag(shop, image, kind, bin_days):
+    damage_tag(shop.registry, image, "bad", kind)
+    started = shop.start(partial(plan_image, bin_days=bin_days), image)
+    assert shop.run(started).state == "done"
+    left = [tag for tag in shop.pusher.tags(image) if not is_binned(tag)]
+    assert left == []
+    assert shop.index(image) is None
+
+
+def test_a_project_goes_with_its_damaged_tag(shop, image, kind):
+    damage_tag(shop.registry, image, "bad", kind)
+    assert shop.run(shop.start(plan_project)).state == "done"
+    assert shop.pusher.tags(image) == []
+    assert shop.rows(Project, path=shop.shop) == []

@@ -103,6 +103,21 @@ def test_the_command_fails_where_deletion_is_switched_off(own_site, image):
     assert unchanged(own_site, image)
 
 
+def test_a_registry_that_is_read_only_is_not_called_one_without_deletion(own_site, image):
+    started = own_site.start(plan_tag, image, TagName("1.0"))
+    own_site.registry.stop()
+    own_site.registry.read_only = True
+    own_site.registry.start()
+    answer = own_site.browser("maintainer").get(page_of(own_site, "/-/tags/1.0"))
+    assert answer.status_code == 502
+    assert "The registry is read-only" in Page(answer.text).text
+    assert "delete.enabled" not in answer.text
+    done = own_site.run(started)
+    assert done.state == "failed"
+    assert "The registry is read-only" in own_site.report(done.id)[-1]["detail"]
+    assert unchanged(own_site, image)
+
+
 # -- the registry goes away ------------------------------------------------------
 
 
@@ -120,11 +135,14 @@ def test_with_the_registry_down_nothing_is_promised_and_nothing_changes(own_site
 def test_the_registry_stops_between_confirmation_and_deed_and_nothing_changes(own_site, image):
     started = own_site.start(plan_tag, image, TagName("1.0"))
     own_site.registry.stop()
-    done = own_site.run(started)
-    assert done.state == "failed"
+    done = own_site.run(started, patience=0.1)
+    assert done.state == "waiting"
+    assert "The registry does not answer" in done.problem
     assert own_site.index(image) == DIGESTS
     own_site.registry.start()
     assert unchanged(own_site, image)
+    assert own_site.run(started).state == "done"
+    assert "1.0" not in own_site.live(image)
 
 
 def test_the_registry_stops_in_the_middle_and_the_index_keeps_what_it_still_has(own_site, image):
@@ -138,17 +156,16 @@ def test_the_registry_stops_in_the_middle_and_the_index_keeps_what_it_still_has(
 
     started = own_site.start(plan_image, image)
     with own_site.patched("delete_manifest", then_stop):
-        done = own_site.run(started)
-    assert done.state == "failed"
-    assert "reached" in own_site.report(done.id)[-1]["detail"]
+        done = own_site.run(started, patience=0.1)
+    assert done.state == "waiting"
+    assert "reached" in done.problem
     assert own_site.index(image) == DIGESTS  # what it could not ask about, it did not touch
     own_site.registry.start()
     left = own_site.live(image)
     assert 0 < len(left) < len(TAGS)
     own_site.reconcile(image)
     assert own_site.index(image) == left
-    finished = own_site.run(own_site.start(plan_image, image))
-    assert finished.state == "done"
+    assert own_site.run(started).state == "done"
     assert own_site.live(image) == {}
     assert own_site.index(image) is None
 

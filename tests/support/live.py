@@ -191,9 +191,10 @@ class LiveSite(Site):
                 subject = db.session.scalars(query).one()
             return starting.start(ACTOR, plan(subject, *arguments[1:]), owner).id
 
-    def run(self, removal_id: int) -> Removal | None:
+    def run(self, removal_id: int, patience: float | None = None) -> Removal | None:
+        """Carry out a removal; a silent registry is waited for as many seconds."""
         with self.app.app_context():
-            return removals.run(removal_id)
+            return removals.run(removal_id, patience=patience)
 
     def resume(self) -> None:
         """Let the lease of a dead worker run out, and do what the schedule does."""

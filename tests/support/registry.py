@@ -35,6 +35,7 @@ class Registry:
     upstream: str = ""
     #: Whether it takes manifests of schema 1; 2.8 only.
     schema1: bool = False
+    read_only: bool = False
     server: Server | None = None
 
     @property
@@ -63,6 +64,11 @@ class Registry:
         if not self.deletion:
             before = text
             text = text.replace("  delete:\n    enabled: true", "  delete:\n    enabled: false")
+            assert text != before
+        if self.read_only:
+            before = text
+            readonly = "  maintenance:\n    readonly:\n      enabled: true\n"
+            text = text.replace("  delete:\n", f"{readonly}  delete:\n")
             assert text != before
         if self.schema1:
             text += "compatibility:\n  schema1:\n    enabled: true\n"

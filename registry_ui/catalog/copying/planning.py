@@ -9,14 +9,14 @@ from sqlalchemy import select
 from ...access import Right, Role, former_name, guard
 from ...access.protection import Protection, refusal
 from ...distribution.errors import RegistryError, RegistryNotFound
-from ...errors import Invalid, NotFound, RegistryTrouble
+from ...errors import Clash, Invalid, NotFound, RegistryTrouble
 from ...extensions import db, release
 from ...models import ContainerImage, Project, Tag
 from ...names import RepositoryName, is_binned
 from ..connection import registry
 from ..contents import key_of
 from ..footprint import Survey
-from ..live_tags import digests_of
+from ..live_tags import LiveTags, name_some, read_tags
 from ..parts import Parts, parts_of
 from ..pull_through import refuse_push
 from ..reach import closure
@@ -29,6 +29,8 @@ ASKED = 500
 PLAN_DEADLINE = 10.0
 GUESSED = "There are many tags: what each stands for is asked of the registry when its turn comes."
 UNREAD = "Not everything could be read in time: sizes and attached tags may be more."
+DAMAGED = "Can't be read, so it is not copied: {}. Push it again, or remove it."
+DAMAGED_THERE = "it can't be read at the target: push it again, or remove it first"
 NO_TAG = "The registry has no such tag."
 
 
@@ -40,6 +42,7 @@ def plan_copy(wish: Wish, role: Role | None) -> CopyPlan:
 
     Raises:
         Invalid: a tag would be copied to itself, or to an old name.
+        Clash: none of the tags can be read.
         NotFound: the registry has none of the tags.
         RegistryTrouble: the registry can't be asked, so nothing can be promised.
     """
@@ -55,15 +58,19 @@ def plan_copy(wish: Wish, role: Role | None) -> CopyPlan:
     release()
     try:
         every = _tags(RepositoryName(source))
-        digests = _digests(plan, source, wish.tags.keys() & set(every))
+        live = _read(plan, source, wish.tags.keys() & set(every))
         taken = _tags(wish.target)
-        there = _digests(plan, target, set(wish.tags.values()) & set(taken))
+        there = _read(plan, target, set(wish.tags.values()) & set(taken))
     except RegistryError as error:
         raise RegistryTrouble(
             f"The registry could not be asked: {error}.", hint="Nothing was changed. Try again."
         ) from None
+    digests = live.digests
+    if live.damaged:
+        plan.unread += [f"{source}:{tag}" for tag in sorted(live.damaged)]
+        plan.notes.append(DAMAGED.format(name_some(live.damaged)))
     if not digests:
-        raise NotFound(NO_TAG)
+        raise Clash(DAMAGED.format(name_some(live.damaged))) if live.damaged else NotFound(NO_TAG)
     plan.new_image = not taken
     rules = guard(db.session(), target).rules
     name = wish.target.below(wish.target_project.path)
@@ -85,31 +92,34 @@ def _tags(repository: RepositoryName) -> list[str]:
         return []
 
 
-def _digests(plan: CopyPlan, repository: str, names: Collection[str]) -> dict[str, str]:
+def _read(plan: CopyPlan, repository: str, names: Collection[str]) -> LiveTags:
     """Return what tags stand for: asked of the registry, or of the index where they are many."""
     if len(names) <= ASKED:
-        return digests_of(RepositoryName(repository), sorted(names))
+        return read_tags(RepositoryName(repository), sorted(names))
     if GUESSED not in plan.notes:
         plan.notes.append(GUESSED)
     query = (
         select(Tag.name, Tag.digest)
         .join(ContainerImage, ContainerImage.id == Tag.image_id)
-        .where(ContainerImage.path == repository, Tag.digest.is_not(None))
+        .where(ContainerImage.path == repository, Tag.digest.is_not(None), Tag.damage.is_(None))
     )
     known = {name: digest for name, digest in db.session.execute(query) if name in names}
-    release()
-    return known | digests_of(RepositoryName(repository), sorted(set(names) - known.keys()))
+    live = read_tags(RepositoryName(repository), sorted(set(names) - known.keys()))
+    live.digests |= known
+    return live
 
 
 def _planned(
     source_tag: str,
     tag: str,
     digest: str,
-    there: dict[str, str],
+    there: LiveTags,
     refuse: tuple[list[Protection], str, Role | None],
 ) -> PlannedCopy:
     rules, image_name, role = refuse
-    now = there.get(tag, "")
+    if tag in there.damaged:
+        return PlannedCopy(source_tag, tag, digest, REFUSED, "", DAMAGED_THERE)
+    now = there.digests.get(tag, "")
     if now == digest:
         return PlannedCopy(source_tag, tag, digest, SAME, now)
     why = refusal(rules, image_name, tag, role, Right.PUSH, bool(now))
@@ -122,6 +132,8 @@ def _weigh(plan: CopyPlan, wish: Wish, every: list[str], digests: set[str]) -> N
     """Add what goes along, and how large it all is; of what can't be read in time, nothing."""
     parts = parts_of(RepositoryName(plan.source), digests, PLAN_DEADLINE)
     if parts.unknown:
+        count = len(parts.unknown)
+        plan.unread.append(f"{plan.source} ({count} manifest{'' if count == 1 else 's'})")
         plan.notes.append(UNREAD)
     whole = closure(digests, parts.children)
     if wish.attached:

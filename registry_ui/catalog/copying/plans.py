@@ -74,6 +74,8 @@ class CopyPlan:
     new_size: int = 0
     #: Whether overwriting was ticked; known once the plan is confirmed.
     overwrite: bool = False
+    #: Names what could not be read, and therefore is not copied or not known.
+    unread: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def name(self, tags: list[PlannedCopy]) -> None:

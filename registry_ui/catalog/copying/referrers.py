@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from ...distribution.client import FetchedManifest
-from ...distribution.errors import RegistryNotFound
+from ...distribution.errors import RegistryFault, RegistryNotFound
 from ...distribution.media_types import INDEX_TYPES
 from ...distribution.references import merged_index
 from ...names import Digest, TagName
@@ -97,7 +97,11 @@ class Following:
         brought: list[str] = []
         for tag in self._tags.get(digest, ()):
             self._copier.hold()
-            part = self._copier.stands_for(self._copier.source, TagName(tag))
+            try:
+                part = self._copier.stands_for(self._copier.source, TagName(tag))
+            except RegistryFault:
+                found.refused.append(f"{tag}: it can't be read")
+                continue
             if part is None:
                 continue
             brought += self._manifests(part, found)

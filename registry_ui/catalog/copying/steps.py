@@ -11,14 +11,19 @@ from ...access import Right, guard
 from ...access.protection import is_immutable, refusal
 from ...audit import Actor
 from ...distribution.client import FetchedManifest
-from ...distribution.errors import RegistryError, RegistryNotFound, RegistryUnavailable
+from ...distribution.errors import (
+    RegistryError,
+    RegistryFault,
+    RegistryNotFound,
+    RegistryUnavailable,
+)
 from ...extensions import db, release
 from ...models import ContainerImage, Copy, Tag
 from ...names import RepositoryName, TagName
 from .. import claims
 from ..connection import registry
 from ..lease import Lease
-from ..work import StepFailed
+from ..work import OperationFailed
 from .content import Brought, Copier, CopyRefused, Kept
 from .noting import note_copied
 from .referrers import Followers, Following
@@ -51,11 +56,12 @@ class Steps:
         """Copy one tag; return the outcome, and what there is to say of it.
 
         Raises:
-            StepFailed: whoever asked for it may not any more, or the registry does not answer.
+            OperationFailed: whoever asked for it may not any more.
+            RegistryUnavailable: the registry does not answer.
         """
         why = still_may(db.session(), self._actor.name, *map(str, (self._source, self._target)))
         if why is not None:
-            raise StepFailed(f"{self._actor.name} may not copy this any more: {why}")
+            raise OperationFailed(f"{self._actor.name} may not copy this any more: {why}")
         release()
         try:
             return self._copy(step)
@@ -65,8 +71,10 @@ class Steps:
             return KEPT, str(kept)
         except RegistryNotFound:
             return KEPT, GONE
-        except RegistryUnavailable as error:
-            raise StepFailed(f"{error}. Copy again to go on.") from None
+        except RegistryFault as error:
+            return REFUSED, f"{error}, again and again, while it answers otherwise"
+        except RegistryUnavailable:
+            raise  # it is waited for, and the step taken again
         except RegistryError as error:
             return REFUSED, str(error)
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from ...access.lookup import prefixes
 from ...audit import Actor, record
-from ...errors import Clash, NotFound
+from ...errors import Clash, Invalid, NotFound
 from ...extensions import db, writing
 from ...models import ContainerImage, FormerPath, Move, MovedRepository, Place, utc_now
 from ...models.move import BEFORE_SWITCH
@@ -25,6 +25,9 @@ from .plan import MovePlan, require_still_free
 #: So many repositories are listed on a page.
 LISTED = 200
 NOT_NOW = "That is not possible any more."
+NOT_AGREED = (
+    "Some tags can't be read, and would be left out. Agree to that, or push them again first."
+)
 
 
 def keep_plan(actor: Actor, plan: MovePlan, place: Place) -> Move:
@@ -54,14 +57,20 @@ def keep_plan(actor: Actor, plan: MovePlan, place: Place) -> Move:
         return move
 
 
-def confirm(actor: Actor, move_id: int) -> Move:
+def confirm(actor: Actor, move_id: int, *, leave_out: bool = False) -> Move:
     """Let the worker carry out a planned move.
+
+    Args:
+        leave_out: whether the tags that the plan names as unread are to be left out.
 
     Raises:
         Clash: it is no plan any more, or can't begin any more.
+        Invalid: it would leave something out, and that was not agreed to.
     """
     with writing() as session:
         move = _locked(session, move_id, {"planned"})
+        if move.preview.get("unread") and not leave_out:
+            raise Invalid(NOT_AGREED, {"leave_out": NOT_AGREED})
         _one_at_a_time(session, move)
         require_still_free(session, move)
         move.state, move.requested_by = "waiting", actor.name

@@ -20,7 +20,7 @@ from ...extensions import db, release, writing
 from ...models import CopiedTag, FormerPath, Move, MovedRepository, utc_now
 from ...names import RepositoryName
 from ..connection import registry
-from ..live_tags import digests_of
+from ..live_tags import read_tags
 from .transfer import named
 
 logger = logging.getLogger(__name__)
@@ -89,7 +89,8 @@ def _changed_tags(row: MovedRepository) -> list[str]:
     except RegistryNotFound:
         return []
     for start in range(0, len(names), BATCH):
-        digests = digests_of(repository, names[start : start + BATCH])
+        # What can't be read serves nothing either.
+        digests = read_tags(repository, names[start : start + BATCH]).digests
         changed += [tag for tag, digest in digests.items() if (tag, digest) not in moved]
     return changed
 

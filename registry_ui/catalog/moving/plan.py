@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from sqlalchemy import func, or_, select, true
+from sqlalchemy import ColumnElement, func, or_, select, true
 from sqlalchemy.orm import Session
 
 from ...access import Role, at_or_below, below
@@ -57,6 +57,8 @@ class MovePlan:
     visibility: tuple[str, str] | None = None
     new_project_id: int | None = None
     notes: list[str] = field(default_factory=list)
+    #: Tags that the registry can't read, so they are left out.
+    unread: list[str] = field(default_factory=list)
 
     @property
     def tags(self) -> int:
@@ -74,6 +76,7 @@ class MovePlan:
             "changes_more": len(self.changes[NAMED:]),
             "visibility": list(self.visibility) if self.visibility else None,
             "notes": self.notes,
+            "unread": self.unread,
         }
 
 
@@ -103,6 +106,7 @@ def plan_place(place: Place, target: str) -> MovePlan:
     plan = MovePlan(place.kind, source, target, _repositories(session, source, target))
     inner = list(session.scalars(select(Place.path).where(below(Place.path, source))))
     plan.places = len(inner)
+    plan.unread = _damaged(session, at_or_below(ContainerImage.path, source))
     _require_lengths([source, *inner, *(old for old, _, _ in plan.repositories)], source, target)
     above, new_above = prefixes(source)[:-1], prefixes(target)[:-1]
     plan.changes = role_changes(session, above, new_above, source)
@@ -149,6 +153,7 @@ def plan_image(
     count = session.scalar(select(func.count()).where(Tag.image_id == image.id)) or 0
     plan = MovePlan("image", source, target, [(source, target, count)])
     plan.new_project_id = owner.id
+    plan.unread = _damaged(session, ContainerImage.path == source)
     if owner.id != project.id:
         before, after = prefixes(project.path), prefixes(owner.path)
         plan.changes = role_changes(session, before, after)
@@ -232,6 +237,17 @@ def _repositories(session: Session, source: str, target: str) -> list[tuple[str,
     for path, count in [*session.execute(images).all(), *session.execute(binned).all()]:
         counts[path] += count
     return [(path, target + path[len(source) :], count) for path, count in sorted(counts.items())]
+
+
+def _damaged(session: Session, where: ColumnElement[bool]) -> list[str]:
+    """Return the tags that the index knows as damaged; what was removed is none of them."""
+    query = (
+        select(ContainerImage.path, Tag.name)
+        .join(Tag, Tag.image_id == ContainerImage.id)
+        .where(where, Tag.damage.in_(["fault", "missing"]))
+        .order_by(ContainerImage.path, Tag.name)
+    )
+    return [f"{path}:{name}" for path, name in session.execute(query)]
 
 
 def _note_credentials(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import delete, update
 from sqlalchemy.orm import Session
 
 from ...audit import Actor, record
-from ...distribution.errors import RegistryNotFound
+from ...distribution.errors import RegistryFault, RegistryNotFound
 from ...extensions import release, writing
 from ...models import FormerPath, Move, MovedRepository, utc_now
 from ...names import Digest, RepositoryName
@@ -17,7 +18,7 @@ from ..connection import registry
 from .emptying import empty
 from .hold import Hold
 from .progress import copied_digests, forget_tags
-from .transfer import live, named
+from .transfer import left_out_of, live, named, read_live
 
 NOT_THERE = (
     "The new path does not have everything that the old one has. Nothing of that was deleted."
@@ -35,14 +36,25 @@ def retire(hold: Hold, rows: Iterable[MovedRepository]) -> None:
     """
     kept = False
     for row in rows:
-        tags = live(hold, row.source)
+        found = read_live(hold, row.source)
+        tags = found.digests
         lacking = set() if hold.move.retire_all else _lacking(hold, row, set(tags.values()))
         going = {tag: digest for tag, digest in tags.items() if digest not in lacking}
+        # What can't be read goes if it was left out, or has its copy under the new name.
+        unreadable = found.damaged.keys() & {
+            *live(hold, row.target),
+            *left_out_of(hold, row.source),
+        }
+        steps: list[dict[str, Any]] = []
+        if unreadable:
+            steps.append({"do": "unreadable", "repository": row.source, "tags": sorted(unreadable)})
         if going:
-            step = {"do": "image", "repository": row.source, "tags": going}
-            empty(hold, row, row.source, [step])
-        left = live(hold, row.source)
-        hold.note(row, state="kept" if left else "retired", detail=named(left))
+            steps.append({"do": "image", "repository": row.source, "tags": going})
+        if steps:
+            empty(hold, row, row.source, steps)
+        after = read_live(hold, row.source)
+        left = [*after.digests, *after.damaged]
+        hold.note(row, state="kept" if left else "retired", detail=named(left) or row.detail)
         kept = kept or bool(left)
     move = hold.move
     with writing() as session:
@@ -92,6 +104,6 @@ def _lacking(hold: Hold, row: MovedRepository, digests: set[str]) -> set[str]:
         hold.hold()
         try:
             registry().head(target, Digest(digest))
-        except RegistryNotFound:
+        except (RegistryNotFound, RegistryFault):
             lacking.add(digest)
     return lacking

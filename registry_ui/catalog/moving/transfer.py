@@ -11,14 +11,14 @@ from contextlib import suppress
 
 from sqlalchemy import select
 
-from ...distribution.errors import RegistryNotFound
+from ...distribution.errors import RegistryFault, RegistryNotFound
 from ...extensions import db, release
 from ...models import ContainerImage, MovedRepository, TagMoment
 from ...names import RepositoryName, TagName
 from ..connection import registry
 from ..copying.content import Copier, CopyRefused
 from ..copying.referrers import Following
-from ..live_tags import digests_of
+from ..live_tags import LiveTags, damaged_in, digests_of, read_tags
 from .emptying import empty
 from .hold import Hold, MoveFailed
 from .progress import CopiedManifests, batches, copied_as, note_tags, note_verified
@@ -27,6 +27,11 @@ from .progress import CopiedManifests, batches, copied_as, note_tags, note_verif
 BATCH = 200
 #: So many tags are named in a message.
 NAMED = 10
+LEFT_OUT = "left out, because they can't be read: {}"
+UNREADABLE = (
+    "Can't be read, so it can't be moved: {}. Push it again and go on; or give up, and plan the "
+    "move anew to leave it out."
+)
 #: So many earlier digests of an image are looked for.
 EARLIER = 1000
 #: Number of earlier digests that are copied before the next worker would skip them.
@@ -78,21 +83,31 @@ def verify(hold: Hold, row: MovedRepository) -> None:
     """
     names, listed = _tags(row.source), _tags(row.target)
     for batch in batches(hold, row, sorted({*names, *listed})):
-        tags, there = (_digests(repository, batch) for repository in (row.source, row.target))
+        tags, there = _movable(hold, row, batch), _digests(row.target, batch)
         differing = {tag for tag in batch if tags.get(tag) != there.get(tag)}
         if differing:
             raise MoveFailed(f"{row.source} and {row.target} differ: {named(differing)}.")
         note_verified(hold, row, tags)
-    hold.note(row, state="verified", last_tag="", tag_count=len(names))
+    left_out = left_out_of(hold, row.source)
+    detail = LEFT_OUT.format(named(left_out)) if left_out else ""
+    hold.note(row, state="verified", last_tag="", tag_count=len(names), detail=detail)
 
 
 def live(hold: Hold, repository: str) -> dict[str, str]:
-    """Return what every tag of a repository stands for now, those of the bin too."""
+    """Return what every tag of a repository stands for now, those of the bin too.
+
+    What can't be read is left out.
+    """
+    return read_live(hold, repository).digests
+
+
+def read_live(hold: Hold, repository: str) -> LiveTags:
+    """Return every tag of a repository, those that can't be read too."""
     names = _tags(repository)
-    found: dict[str, str] = {}
+    found = LiveTags()
     for start in range(0, len(names), BATCH):
         hold.hold()
-        found |= _digests(repository, names[start : start + BATCH])
+        found.add(read_tags(RepositoryName(repository), names[start : start + BATCH]))
     return found
 
 
@@ -125,7 +140,7 @@ class _Copying:
             MoveFailed: somebody else has pushed one of them to the new name.
         """
         self.hold.hold()
-        tags = _digests(self.row.source, batch)
+        tags = _movable(self.hold, self.row, batch)
         there = _digests(self.row.target, [tag for tag in batch if tag in self.listed])
         self._require_ours(there, tags)
         # Before the push: who goes on later knows the tag as ours, and takes it away.
@@ -137,8 +152,8 @@ class _Copying:
                 self._bring_one(TagName(tag), digest)
             except RegistryNotFound:
                 continue  # it went a moment ago
-            except CopyRefused as refused:
-                raise MoveFailed(f"{self.row.source}:{tag} can't be copied: {refused}.") from None
+            except (CopyRefused, RegistryFault) as error:
+                raise MoveFailed(f"{self.row.source}:{tag} can't be copied: {error}.") from None
         self.record.flush()
         return tags
 
@@ -184,6 +199,30 @@ def _tags(repository: str) -> list[str]:
         return registry().tags(RepositoryName(repository))
     except RegistryNotFound:
         return []
+
+
+def left_out_of(hold: Hold, repository: str) -> set[str]:
+    """Return the tags of a repository that can't be read, and that it was agreed to leave out."""
+    references = [r.rpartition(":") for r in hold.move.preview.get("unread", ())]
+    return {tag for path, _, tag in references if path == repository}
+
+
+def _movable(hold: Hold, row: MovedRepository, tags: Iterable[str]) -> dict[str, str]:
+    """Return what tags of the old name stand for, without those that are left out.
+
+    Raises:
+        MoveFailed: another one can't be read.
+    """
+    release()
+    live = read_tags(RepositoryName(row.source), tags)
+    left_over = {
+        tag for tag, damage in damaged_in(RepositoryName(row.source)).items() if damage == "removed"
+    }
+    release()
+    damaged = live.damaged.keys() - left_out_of(hold, row.source) - left_over
+    if damaged:
+        raise MoveFailed(UNREADABLE.format(named(f"{row.source}:{tag}" for tag in damaged)))
+    return live.digests
 
 
 def _digests(repository: str, tags: Iterable[str]) -> dict[str, str]:
