@@ -11,7 +11,7 @@ from .admin.adoption_routes import blueprint as adoption
 from .admin.collection_routes import blueprint as collections
 from .admin.routes import blueprint as admin
 from .api.retention import blueprint as api
-from .catalog import connection
+from .catalog import connection, page_calls
 from .events import service as events_service
 from .events.routes import blueprint as events
 from .gate import service as gate_service
@@ -75,6 +75,7 @@ def init_app(app: Flask) -> None:
     app.url_map.converters["tag"] = TagConverter
     app.url_map.converters["digest"] = DigestConverter
     connection.init_app(app, app.config["SETTINGS"])
+    page_calls.init_app(app)
     proof.init_app(app)
     gate_service.init_app(app)
     events_service.init_app(app)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 from datetime import datetime
+from functools import partial
 
 from ..distribution.errors import RegistryError, RegistryNotFound
 from ..extensions import release, writing
@@ -11,6 +12,7 @@ from ..models import ContainerImage, utc_now
 from ..names import RepositoryName
 from .connection import list_threads, registry
 from .live_tags import LiveTags
+from .page_calls import counted
 from .pull_through import is_cache
 from .reconcile import mend, without_bin
 
@@ -32,8 +34,8 @@ class Comparison:
         if cached:
             self.fresh_at = image.reconciled_at
         else:
-            path = RepositoryName(image.path)
-            self._answer = list_threads().submit(registry().tags, path)
+            listed = partial(registry().tags, RepositoryName(image.path))
+            self._answer = list_threads().submit(counted(listed))
 
     @property
     def error(self) -> str | None:

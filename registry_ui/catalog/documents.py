@@ -14,7 +14,7 @@ from ..extensions import db, writing
 from ..models import AttachedDocument, ContainerImage, utc_now
 from ..names import RepositoryName
 from ..storage import insert_new
-from .facts import ask, blob_call, page_end
+from .facts import ask_once, blob_call, page_end
 
 #: So many are fetched for one page; an image with more than an SBOM and provenance is rare.
 MAX_FETCHED = 8
@@ -43,7 +43,7 @@ def documents(
     if missing:
         repository = RepositoryName(image.path)
         calls = {digest: blob_call(repository, digest) for digest in missing}
-        bodies = ask(calls, page_end(), problems)
+        bodies = ask_once(repository, calls, page_end(), problems)
         _store(image, bodies)
         found = _read_before(image, wanted)
     return found, {digest: str(problem) for digest, problem in problems.items()}

@@ -31,6 +31,7 @@ from ..names import Digest, RepositoryName, TagName
 from ..storage import insert_all_new
 from .connection import registry, threads
 from .contents import note_contents
+from .page_calls import counted, remember_unreadable, unreadable
 
 #: Seconds before each further attempt at what could not be read.
 PAUSES = (0.1, 0.5)
@@ -182,7 +183,7 @@ def gather(
     end = page_end() if deadline is None else time.monotonic() + deadline
     found = Gathered()
     if fresh:
-        heads = {name: _head_call(repository, name) for name in names}
+        heads = {name: counted(_head_call(repository, name)) for name in names}
         names = ask(heads, end, found.problems)
     found.digests = {name: digest for name, digest in names.items() if digest}
     stored = known(found.digests.values())
@@ -194,7 +195,10 @@ def gather(
     }
     calls = {reference: _call(repository, reference) for reference in missing.values()}
     problems: dict[str, RegistryError] = {}
-    answers = ask(calls, end, problems)
+    if fresh:  # what a tag stands for is asked for itself: rows of the index may go
+        answers = ask({name: counted(call) for name, call in calls.items()}, end, problems)
+    else:
+        answers = ask_once(repository, calls, end, problems)
     for name, reference in missing.items():
         if reference in answers:
             found.digests[name] = answers[reference].manifest.digest
@@ -267,7 +271,7 @@ def _complete(repository: RepositoryName, rows: dict[str, Manifest], end: float)
         blobs = {digest: blob_call(repository, digest) for digest in configs.values()}
         problems: dict[str, RegistryError] = {}
         if calls or blobs:
-            answers = ask(calls | blobs, end, problems)
+            answers = ask_once(repository, calls | blobs, end, problems)
             found = {name: answer for name, answer in answers.items() if name in calls}
             _store(found.values(), repository)
             _store_configs(configs, {n: body for n, body in answers.items() if n in blobs})
@@ -306,6 +310,27 @@ def blob_call(repository: RepositoryName, digest: str) -> Callable[[], bytes]:
     """Return the call that fetches a small blob, for ask()."""
     client = registry()
     return lambda: client.blob(repository, Digest(digest))
+
+
+def ask_once(
+    repository: RepositoryName,
+    calls: Mapping[str, Callable[[], Any]],
+    end: float,
+    problems: dict[str, RegistryError],
+) -> Any:
+    """Make calls as ask() does, but for a page view none in vain again, and not too many.
+
+    Args:
+        calls: by digest; one by the name of a tag is made again.
+    """
+    lately = unreadable(repository, calls)
+    problems.update(lately)
+    left = {n: counted(call, retries=False) for n, call in calls.items() if n not in lately}
+    failed: dict[str, RegistryError] = {}
+    answers = ask(left, end, failed)
+    remember_unreadable(repository, {n: why for n, why in failed.items() if ":" in n})
+    problems.update(failed)
+    return answers
 
 
 def ask(

@@ -15,6 +15,10 @@ class ConnectionBroken(RegistryUnavailable):
     """The connection broke before the answer came: a read may be tried again at once."""
 
 
+class CallBudgetSpent(RegistryUnavailable):
+    """It was not asked, because a page view may not make any more calls."""
+
+
 class RegistryFault(RegistryUnavailable):
     """It answers, but fails on this one request: a 500 of its own, not of a proxy.
 

@@ -18,6 +18,7 @@ from urllib3.exceptions import TimeoutError as TooSlow
 from urllib3.response import BaseHTTPResponse
 
 from ..names import RepositoryName
+from .call_budget import count_call, may_retry
 from .clock import RegistryClock
 from .errors import (
     ConnectionBroken,
@@ -110,7 +111,7 @@ class Wire:
         if content_type:
             headers["Content-Type"] = content_type
         response = self._exchange(method, target, headers, body)
-        for pause in PAUSES:
+        for pause in PAUSES if may_retry() else ():
             # An upload can't be sent twice; everything else says the same again.
             upload = "/blobs/uploads/" in target and mounted_from is None
             if response.status != 500 or upload:
@@ -150,6 +151,7 @@ class Wire:
     def _exchange_once(
         self, method: str, target: str, headers: dict[str, str], body: bytes | None
     ) -> BaseHTTPResponse:
+        count_call()
         patience = max(self._timeout, 10.0) if body or method == "POST" else self._timeout
         sent_at = time.time()
         response = self._request(

@@ -22,7 +22,7 @@ from .commands import commands
 from .current import current
 from .printed import printed
 from .referrers import referrers
-from .shown import choose, file_views, show
+from .shown import choose, file_views, show, unread
 from .view import MomentView, TagView
 from .words import artifact, labelled
 
@@ -96,6 +96,7 @@ def _describe(view: TagView, image: ContainerImage, manifest: Manifest, wanted: 
         view.blobs = file_views(facts.blobs, sized=facts.kind != "schema 1")
     if facts.kind == "index":
         chosen = choose(view, facts, children, wanted.platform)
+        view.problems += unread(image.path, facts, children)
         shown = in_full(chosen.digest) if chosen is not None else None
     if shown is not None:
         show(view, shown)

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from ...distribution.chart import Chart
+from ...distribution.errors import CallBudgetSpent, RegistryNotFound
 from ...distribution.image_config import ImageConfig
 from ...distribution.manifest import Descriptor, ManifestFacts
 from ...models import Manifest
+from ...names import RepositoryName
 from ..facts import facts_of, image_config
+from ..page_calls import unreadable
 from ..tags import NO_PLATFORM
 from .dockerfile import reconstruct
 from .printed import printed
 from .view import ConfigView, FileView, LayerView, PlatformView, TagView
 from .words import labelled
+
+#: How many digests are named in a message.
+NAMED = 3
+MISSING = "missing from the registry: {}"
+UNREADABLE = "the registry can't read {}"
+NOT_READ = "not read yet: {}"
 
 
 def choose(
@@ -34,9 +43,32 @@ def choose(
                 is_attestation=child.is_attestation,
             )
         )
-        if row is None:
-            view.problems.append(f"{child.digest[:19]}… is missing or could not be read")
     return children.get(chosen)
+
+
+def unread(repository: str, facts: ManifestFacts, children: Mapping[str, Manifest]) -> list[str]:
+    """Say which children of an index are not shown, and why: a line for each reason."""
+    listed = (child.digest for child in facts.children)
+    absent = list(dict.fromkeys(digest for digest in listed if digest not in children))
+    reasons = unreadable(RepositoryName(repository), absent)
+    groups: dict[str, list[str]] = {MISSING: [], UNREADABLE: [], NOT_READ: []}
+    for digest in absent:
+        problem = reasons.get(digest)
+        if isinstance(problem, RegistryNotFound):
+            groups[MISSING].append(digest)
+        elif problem is None or isinstance(problem, CallBudgetSpent):
+            groups[NOT_READ].append(digest)
+        else:
+            groups[UNREADABLE].append(digest)
+    return [
+        reason.format(", ".join(f"{digest[:19]}…" for digest in found[:NAMED]) + _more(found))
+        for reason, found in groups.items()
+        if found
+    ]
+
+
+def _more(found: list[str]) -> str:
+    return f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
 
 
 def show(view: TagView, manifest: Manifest) -> None:
