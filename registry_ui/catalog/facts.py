@@ -195,7 +195,8 @@ def gather(
     }
     calls = {reference: _call(repository, reference) for reference in missing.values()}
     problems: dict[str, RegistryError] = {}
-    if fresh:  # what a tag stands for is asked for itself: rows of the index may go
+    # One name is tried again by its Retry, and rows of the index go by what is fresh.
+    if fresh or len(calls) == 1:
         answers = ask({name: counted(call) for name, call in calls.items()}, end, problems)
     else:
         answers = ask_once(repository, calls, end, problems)

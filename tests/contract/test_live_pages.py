@@ -219,7 +219,7 @@ def test_an_index_whose_child_is_missing_says_so_and_shows_the_rest(shop):
     shop.pusher.delete(f"{shop.shop}/app", ARM.digest)
     shop.reconcile(f"{shop.shop}/app")
     page = shop.page(f"/{shop.shop}/-/images/app/-/tags/1.0")
-    assert f"{ARM.digest[:19]}… is missing" in page.text
+    assert f"missing from the registry: {ARM.digest[:19]}…" in page.text
     assert page.facts["Platform"] == "linux/amd64"
     missing = shop.page(f"/{shop.shop}/-/images/app/-/tags/1.0?platform={ARM.digest}")
     shown = {caption.text.partition(",")[0] for caption in missing.all("caption")}
