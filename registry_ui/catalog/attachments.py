@@ -25,11 +25,13 @@ class Attachment:
     """A manifest that signs or describes another. ``facts`` are None where it can't be read.
 
     ``tag`` is the ``sha256-…`` tag under which it was found; "" for a child of the index.
+    ``listed`` is how many referrers the index under that tag has; 0 without an index.
     """
 
     digest: str
     tag: str = ""
     facts: ManifestFacts | None = None
+    listed: int = 0
 
 
 def attachments(
@@ -94,5 +96,6 @@ def _tagged(image: ContainerImage, subjects: Collection[str]) -> list[Attachment
         for child in facts.children:
             inner = referrers.get(child.digest)
             inner_facts = facts_of(inner) if inner is not None else None
-            found.append(Attachment(child.digest, tag.name, inner_facts))
+            listed = facts.children_total
+            found.append(Attachment(child.digest, tag.name, inner_facts, listed))
     return found

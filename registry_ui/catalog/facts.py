@@ -43,7 +43,6 @@ FACTS_VERSION = 2
 #: Maximum number of manifests that are fetched between two signs of life.
 FETCHED_TOGETHER = 32
 
-#: Parsed once for each row that is loaded.
 _facts: WeakKeyDictionary[Manifest, ManifestFacts] = WeakKeyDictionary()
 
 

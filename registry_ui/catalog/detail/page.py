@@ -90,6 +90,7 @@ def _describe(view: TagView, image: ContainerImage, manifest: Manifest, wanted: 
     view.artifact_words = artifact(facts.artifact_type)
     view.problems = list(facts.problems)
     view.annotations = labelled(facts.annotations.items())
+    view.annotations_total = facts.annotations_total
     view.raw_manifest = printed(manifest.body)
     shown: Manifest | None = manifest
     if facts.kind in {"build cache", "schema 1"} or facts.media_type in INDEX_TYPES:

@@ -66,6 +66,7 @@ def _view(attachment: Attachment) -> ReferrerView:
         digest=attachment.digest,
         tag=attachment.tag,
         size=facts.size if facts is not None else None,
+        listed=attachment.listed,
     )
 
 

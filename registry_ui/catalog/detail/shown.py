@@ -75,7 +75,9 @@ def show(view: TagView, manifest: Manifest) -> None:
     """Add what one manifest holds: the layers and config of an image, a chart, or files."""
     facts = facts_of(manifest)
     if manifest.digest != view.digest:
-        view.annotations = labelled(facts.annotations.items()) or view.annotations
+        if facts.annotations:
+            view.annotations = labelled(facts.annotations.items())
+            view.annotations_total = facts.annotations_total
         view.problems += facts.problems
         view.raw_manifest = printed(manifest.body)
     if manifest.config:
@@ -88,7 +90,8 @@ def show(view: TagView, manifest: Manifest) -> None:
     if facts.kind == "image":
         _show_layers(view, facts, config or ImageConfig())
         view.dockerfile = reconstruct(config or ImageConfig())
-        if config is not None:
+        view.config_unreadable = config is not None and not config.is_readable
+        if config is not None and config.is_readable:
             view.config = _config_view(config)
     elif not view.blobs:
         # A signature may have the config of an image as well, but nothing that runs.
@@ -141,4 +144,5 @@ def _config_view(config: ImageConfig) -> ConfigView:
         ports=list(config.ports),
         volumes=list(config.volumes),
         labels=labelled(config.labels),
+        labels_total=max(config.labels_total, len(config.labels)),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -85,7 +86,10 @@ class DocumentView:
 
 @dataclass(slots=True)
 class ReferrerView:
-    """Something that signs or describes the image. ``tag`` is "" beside it in its index."""
+    """Something that signs or describes the image. ``tag`` is "" beside it in its index.
+
+    ``listed`` is how many referrers are listed under the tag, if it is a list of them.
+    """
 
     kind: str
     words: str
@@ -94,6 +98,7 @@ class ReferrerView:
     tag: str
     size: int | None
     documents: list[DocumentView] = field(default_factory=list)
+    listed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +130,7 @@ class ConfigView:
     ports: list[str]
     volumes: list[str]
     labels: list[Labelled]
+    labels_total: int
 
 
 @dataclass(slots=True)
@@ -149,10 +155,12 @@ class TagView(TagRow):
     files: list[FileView] = field(default_factory=list)
     blobs: list[FileView] = field(default_factory=list)
     annotations: list[Labelled] = field(default_factory=list)
+    annotations_total: int = 0
     raw_manifest: str = ""
     raw_config: str | None = None
     problems: list[str] = field(default_factory=list)
     referrers: list[ReferrerView] = field(default_factory=list)
+    config_unreadable: bool = False
     subject: str = ""
     subject_tags: list[str] = field(default_factory=list)
     moments: list[MomentView] = field(default_factory=list)
@@ -161,8 +169,18 @@ class TagView(TagRow):
     def leave_out_content(self) -> None:
         """Keep only what may be seen by someone who may not pull."""
         self.layers, self.history, self.config, self.annotations = [], [], None, []
-        self.raw_manifest, self.raw_config = "", None
+        self.raw_manifest, self.raw_config, self.config_unreadable = "", None, False
         self.dockerfile, self.chart, self.files, self.blobs = "", None, [], []
+
+    @property
+    def referrers_left_out(self) -> list[tuple[str, int, int]]:
+        """The lists of referrers that are longer than what is shown of them.
+
+        Each with its tag, how many referrers are shown, and how many it has.
+        """
+        totals = {each.tag: each.listed for each in self.referrers if each.listed}
+        shown = Counter(each.tag for each in self.referrers)
+        return [(tag, shown[tag], total) for tag, total in totals.items() if total > shown[tag]]
 
     @property
     def has_sbom(self) -> bool:
