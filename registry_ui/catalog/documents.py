@@ -14,7 +14,8 @@ from ..extensions import db, writing
 from ..models import AttachedDocument, ContainerImage, utc_now
 from ..names import RepositoryName
 from ..storage import insert_new
-from .facts import ask_once, blob_call, page_end
+from .facts import ask_once, blob_call
+from .page_calls import page_end
 
 #: So many are fetched for one page; an image with more than an SBOM and provenance is rare.
 MAX_FETCHED = 8

@@ -16,7 +16,6 @@ from datetime import datetime
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from flask import current_app
 from sqlalchemy import select
 from sqlalchemy.orm import undefer
 
@@ -31,7 +30,7 @@ from ..names import Digest, RepositoryName, TagName
 from ..storage import insert_all_new
 from .connection import registry, threads
 from .contents import note_contents
-from .page_calls import counted, remember_unreadable, unreadable
+from .page_calls import counted, page_end, remember_unreadable, unreadable
 
 #: Seconds before each further attempt at what could not be read.
 PAUSES = (0.1, 0.5)
@@ -72,12 +71,6 @@ class Fetched:
 
     manifests: set[str]
     unread: set[str]
-
-
-def page_end() -> float:
-    """Return until when a page waits for facts; what is missing then gets a dash and a Retry."""
-    patience: float = current_app.config["SETTINGS"].registry_timeout
-    return time.monotonic() + patience
 
 
 def known(digests: Iterable[str]) -> dict[str, Manifest]:

@@ -91,6 +91,12 @@ def init_app(app: Flask) -> None:
     app.extensions["unreadable_objects"] = UnreadableObjects()
 
 
+def page_end() -> float:
+    """Return until when a page waits for facts; what is missing then gets a dash and a Retry."""
+    patience: float = current_app.config["SETTINGS"].registry_timeout
+    return time.monotonic() + patience
+
+
 def is_page_view() -> bool:
     """Whether somebody looks at a page, rather than changes something."""
     return has_request_context() and request.method in {"GET", "HEAD"}
