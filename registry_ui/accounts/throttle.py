@@ -80,13 +80,14 @@ class Refusals:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: OrderedDict[tuple[str, str], _Refusal] = OrderedDict()
+        #: By user name and network; None for every name that is not known there.
+        self._kept: OrderedDict[tuple[str | None, str], _Refusal] = OrderedDict()
         self._suspects: OrderedDict[str, float] = OrderedDict()
 
     def check(self, name: str, network: str) -> None:
         """Raise TooManyAttempts if this name, or all unknown names, are refused for now."""
         with self._lock:
-            for key in ((name, network), ("", network)):
+            for key in ((name, network), (None, network)):
                 found = self._kept.get(key)
                 if found is None or name in found.known:
                     continue
@@ -94,8 +95,8 @@ class Refusals:
                     raise _too_many(seconds)
                 del self._kept[key]
 
-    def keep(self, name: str, network: str, seconds: float, known: frozenset[str]) -> None:
-        """Remember a refusal; the oldest is forgotten for it."""
+    def keep(self, name: str | None, network: str, seconds: float, known: frozenset[str]) -> None:
+        """Remember a refusal, of a name or (None) of all unknown names; forget the oldest."""
         with self._lock:
             self._kept[name, network] = _Refusal(time.monotonic() + seconds, known)
             while len(self._kept) > REMEMBERED:
@@ -156,14 +157,16 @@ def check(username: str, address: str) -> None:
         if total >= NETWORK_LIMIT:
             known = _known_names(db.session(), network)
             if name not in known:
-                _pause("", network, last + timedelta(seconds=NETWORK_PAUSE) - now, known)
+                _pause(None, network, last + timedelta(seconds=NETWORK_PAUSE) - now, known)
 
 
 def _growing_pause(failures: int) -> timedelta:
     return timedelta(seconds=min(1 << min(failures - LIMIT, 10), LONGEST_PAUSE))
 
 
-def _pause(name: str, network: str, rest: timedelta, known: frozenset[str] = frozenset()) -> None:
+def _pause(
+    name: str | None, network: str, rest: timedelta, known: frozenset[str] = frozenset()
+) -> None:
     seconds = rest.total_seconds()
     if seconds > 0:
         refusals().keep(name, network, seconds, known)

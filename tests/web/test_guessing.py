@@ -141,6 +141,15 @@ def test_a_network_from_which_many_names_failed_pauses_but_for_names_known_there
     assert by_token(alice, "bob", PASSWORD, nat).status_code == 200
 
 
+@pytest.mark.parametrize("name", ["", "\x00"])
+def test_guesses_without_a_name_stop_nobody_else(alice, name):
+    assert [by_token(alice, name, "guess", "192.0.2.1").status_code for _ in range(LIMIT)] == [
+        401
+    ] * LIMIT
+    assert by_token(alice, name, "guess", "192.0.2.1").status_code == 429
+    assert by_token(alice, "bob", PASSWORD, "192.0.2.1").status_code == 200
+
+
 def test_a_name_is_known_where_it_was_right_for_some_weeks(alice, now):
     def noted():
         return [(row.network, row.username) for row in alice.rows(KnownSignIn)]
