@@ -60,6 +60,8 @@ def _purge_step(lease: Lease[Removal], number: int, step: dict[str, Any]) -> tup
     except StepFailed:
         damaged = {"repository": step["repository"], "tags": [step["tag"]]}
         outcome, detail = remove_unreadable(lease, number, damaged)
+        if outcome == "kept":  # it can be read, so something else went wrong
+            raise
     forget(step)
     return outcome, detail
 

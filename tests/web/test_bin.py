@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from unittest import mock
 
 import pytest
 
 from registry_ui import jobs
 from registry_ui.catalog import claims, deletion
+from registry_ui.catalog.work import StepFailed
 from registry_ui.errors import RegistryTrouble
 from registry_ui.models import (
     BinnedTag,
@@ -235,6 +237,22 @@ def test_after_its_days_a_tag_goes_for_good_with_what_only_it_needed(site, graph
     assert one not in graph.manifests
     assert site.rows(BinnedTag) == []
     assert site.rows(Removal)[-1].requested_by == "-/worker"
+
+
+def test_a_tag_that_the_registry_could_not_remove_stays_in_the_bin(site, graph, monkeypatch):
+    one = graph.image("one")
+    graph.tag(IMAGE, v1=one)
+    adopt(site)
+    delete_tag(site, "v1")
+    site.change(BinnedTag, {"purge_at": PAST})
+    failure = mock.Mock(side_effect=StepFailed("the registry answered 500"))
+    with monkeypatch.context() as patched:
+        patched.setattr("registry_ui.catalog.removal_steps._remove_tag", failure)
+        purge(site)
+    assert binned(graph) == [one]
+    assert [row.digest for row in site.rows(BinnedTag)] == [one]
+    purge(site)
+    assert binned(graph) == []
 
 
 def test_what_was_tagged_again_meanwhile_outlives_the_bin(site, graph):
