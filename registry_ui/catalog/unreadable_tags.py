@@ -13,7 +13,6 @@ from .lease import Lease
 from .live_tags import damaged_in, name_some
 from .placeholders import (
     delete_placeholder,
-    is_listed,
     mark_leftovers,
     prepare_placeholder,
     put_placeholder,
@@ -40,12 +39,14 @@ def remove_unreadable(lease: Lease[Removal], number: int, step: dict[str, Any]) 
         return ("kept", _can_be_read(readable)) if readable else ("gone already", "")
     try:
         for name in going:
+            lease.hold()
             call_registry(lease, lambda n=name: registry().delete_manifest(repository, TagName(n)))
         left: list[str] = []
     except DeletionByTagUnsupported:
         going, pushed = _by_placeholder(lease, number, step, going)
         readable += pushed
-        left = [name for name in going if is_listed(lease, repository, TagName(name))]
+        listed = set(call_registry(lease, lambda: registry().tags(repository)) or [])
+        left = [name for name in going if name in listed]
     detail = [f"{name_some(going)}"]
     if left:
         mark_leftovers(lease, repository, left)
