@@ -73,7 +73,7 @@ DIGESTS_INTERVAL = timedelta(days=1)
 REGISTRY_PATIENCE = 20.0
 CATCH_UP_TAGS = 5000
 #: Kinds of work that may take minutes.
-LONG_WORK = ("reconcile_all", "reconcile_wanted", "read_contents", "index_adopted")
+LONG_WORK = ("reconcile_all", "reconcile_wanted", "read_contents", "index_adopted", "old_paths")
 #: Removals and copies that a process carries out at a time, each in a thread of its own.
 ASIDE = 4
 #: Stored work that is carried out step by step: what does it, and what finds what waits.
@@ -243,7 +243,7 @@ def resume() -> None:
         run_collection(collection_id)
     apply_events()
     reconcile_wanted()
-    old_path_check.compare_due()
+    _one_at_a_time("old_paths", old_path_check.compare_due)
     stale_facts.refresh()
 
 
