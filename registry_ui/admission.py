@@ -110,9 +110,11 @@ class Admission:
         if not self._held.acquire(blocking=False):
             return answer
         try:
-            parts = list(answer)
-            if hasattr(answer, "close"):
-                answer.close()
+            try:
+                parts = list(answer)
+            finally:
+                if hasattr(answer, "close"):
+                    answer.close()
             time.sleep(self._limits.hold)
         finally:
             self._held.release()
