@@ -130,10 +130,11 @@ def damaged_in(repository: RepositoryName) -> dict[str, str]:
     return dict(db.session.execute(query.order_by(Tag.name)).all())
 
 
-def name_some(names: Collection[str]) -> str:
+def name_some(names: Iterable[str]) -> str:
     """Return the first of some names, and how many more there are."""
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(sorted(names)[:NAMED]) + more
+    ordered = sorted(names)
+    more = f" and {len(ordered) - NAMED} more" if len(ordered) > NAMED else ""
+    return ", ".join(ordered[:NAMED]) + more
 
 
 def _listed(repository: RepositoryName) -> Collection[str]:

@@ -20,8 +20,7 @@ from ...extensions import db, release, writing
 from ...models import CopiedTag, FormerPath, Move, MovedRepository, utc_now
 from ...names import RepositoryName
 from ..connection import registry
-from ..live_tags import read_tags
-from .transfer import named
+from ..live_tags import name_some, read_tags
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +110,7 @@ def _moved_tags(row: MovedRepository) -> set[tuple[str, str]]:
 def _stop(row: MovedRepository, changed: Iterable[str]) -> None:
     """Stop serving a repository by its old path, with an audit entry, and say so on the page."""
     above = prefixes(row.source)
-    tags = named(changed)
+    tags = name_some(changed)
     with writing() as session:
         covering = session.scalars(
             select(FormerPath)

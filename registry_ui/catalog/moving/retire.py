@@ -15,10 +15,11 @@ from ...extensions import release, writing
 from ...models import FormerPath, Move, MovedRepository, utc_now
 from ...names import Digest, RepositoryName
 from ..connection import registry
+from ..live_tags import name_some
 from .emptying import empty
 from .hold import Hold
 from .progress import copied_digests, forget_tags
-from .transfer import left_out_of, live, named, read_live
+from .transfer import left_out_of, live, read_live
 
 NOT_THERE = (
     "The new path does not have everything that the old one has. Nothing of that was deleted."
@@ -54,7 +55,7 @@ def retire(hold: Hold, rows: Iterable[MovedRepository]) -> None:
             empty(hold, row, row.source, steps)
         after = read_live(hold, row.source)
         left = [*after.digests, *after.damaged]
-        hold.note(row, state="kept" if left else "retired", detail=named(left) or row.detail)
+        hold.note(row, state="kept" if left else "retired", detail=name_some(left) or row.detail)
         kept = kept or bool(left)
     move = hold.move
     with writing() as session:

@@ -18,15 +18,13 @@ from ...names import RepositoryName, TagName
 from ..connection import registry
 from ..copying.content import Copier, CopyRefused
 from ..copying.referrers import Following
-from ..live_tags import LiveTags, damaged_in, digests_of, read_tags
+from ..live_tags import LiveTags, damaged_in, digests_of, name_some, read_tags
 from .emptying import empty
 from .hold import Hold, MoveFailed
 from .progress import CopiedManifests, batches, copied_as, note_tags, note_verified
 
 #: So many tags are asked for between two signs of life.
 BATCH = 200
-#: So many tags are named in a message.
-NAMED = 10
 LEFT_OUT = "left out, because they can't be read: {}"
 UNREADABLE = (
     "Can't be read, so it can't be moved: {}. Push it again and go on; or give up, and plan the "
@@ -86,10 +84,10 @@ def verify(hold: Hold, row: MovedRepository) -> None:
         tags, there = _movable(hold, row, batch), _digests(row.target, batch)
         differing = {tag for tag in batch if tags.get(tag) != there.get(tag)}
         if differing:
-            raise MoveFailed(f"{row.source} and {row.target} differ: {named(differing)}.")
+            raise MoveFailed(f"{row.source} and {row.target} differ: {name_some(differing)}.")
         note_verified(hold, row, tags)
     left_out = left_out_of(hold, row.source)
-    detail = LEFT_OUT.format(named(left_out)) if left_out else ""
+    detail = LEFT_OUT.format(name_some(left_out)) if left_out else ""
     hold.note(row, state="verified", last_tag="", tag_count=len(names), detail=detail)
 
 
@@ -123,7 +121,7 @@ class _Copying:
         #: Tags that each of the two names had when this worker began.
         self.names, self.listed = _tags(row.source), set(_tags(row.target))
         if not row.begun and self.listed:
-            raise MoveFailed(f"{row.target} is in use in the registry: {named(self.listed)}.")
+            raise MoveFailed(f"{row.target} is in use in the registry: {name_some(self.listed)}.")
         hold.note(row, begun=True, tag_count=len(self.names))
         self.record = CopiedManifests(hold, row)
         names = RepositoryName(row.source), RepositoryName(row.target)
@@ -189,7 +187,9 @@ class _Copying:
             if digest != tags.get(tag) and (tag, digest) not in ours
         ]
         if foreign:
-            raise MoveFailed(f"Somebody else has pushed to {self.row.target}: {named(foreign)}.")
+            raise MoveFailed(
+                f"Somebody else has pushed to {self.row.target}: {name_some(foreign)}."
+            )
 
 
 def _tags(repository: str) -> list[str]:
@@ -221,7 +221,7 @@ def _movable(hold: Hold, row: MovedRepository, tags: Iterable[str]) -> dict[str,
     release()
     damaged = live.damaged.keys() - left_out_of(hold, row.source) - left_over
     if damaged:
-        raise MoveFailed(UNREADABLE.format(named(f"{row.source}:{tag}" for tag in damaged)))
+        raise MoveFailed(UNREADABLE.format(name_some(f"{row.source}:{tag}" for tag in damaged)))
     return live.digests
 
 
@@ -253,10 +253,3 @@ def _bring_earlier(hold: Hold, row: MovedRepository, copying: _Copying) -> None:
                     copying.copier.bring(digest)
         copying.record.flush()
         hold.note(row, oldest_moment_id=batch[-1][0])
-
-
-def named(tags: Iterable[str]) -> str:
-    """Return the first of some tags, and how many more there are."""
-    every = sorted(tags)
-    more = f" and {len(every) - NAMED} more" if len(every) > NAMED else ""
-    return ", ".join(every[:NAMED]) + more
