@@ -20,20 +20,16 @@ from .decisions import (
     unowned,
 )
 from .lookup import (
-    Guard,
     LookUp,
     Places,
-    at_or_below,
-    below,
-    can_see_namespace,
     fences_over,
     former_name,
-    guard,
     standing,
     standing_by_any_name,
     standings,
-    visible_places,
 )
+from .queries import at_or_below, below, can_see_namespace, visible_places
+from .repository_rules import Guard, guard
 from .roles import REMOVAL_RIGHTS, RULE_OF, RULES, Right, Role, Rule, Visibility
 
 __all__ = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -15,20 +15,16 @@ from sqlalchemy import (
     bindparam,
     false,
     literal_column,
-    or_,
     select,
     true,
 )
 from sqlalchemy.orm import Session, aliased
 
-from ..globs import Glob
-from ..models import Fence, FormerPath, Membership, Place, Project, ProtectionRule
+from ..models import Fence, FormerPath, Membership, Place
 from ..storage import Prepared, lines_of
-from .decisions import Fenced, Former, Principal, Reach, Standing
-from .protection import Kind, Protection
-from .roles import Role, Visibility
+from .decisions import Fenced, Former, Principal, Standing
+from .roles import Role
 
-MAX_RANGES = 50
 #: What a deploy token may where it belongs, as far as its scopes let it.
 DEPLOY_ROLE = Role.MAINTAINER
 
@@ -39,7 +35,7 @@ def prefixes(path: str) -> list[str]:
     return ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
 
 
-_FENCE_COLUMNS: tuple[Any, ...] = (
+FENCE_COLUMNS: tuple[Any, ...] = (
     Fence.path.label("fence"),
     Fence.reason.label("fence_reason"),
     Fence.set_at.label("fence_set_at"),
@@ -63,7 +59,7 @@ def _columns(place: Any) -> tuple[Any, ...]:
         place.visibility,
         place.owner_id,
         Membership.role,
-        *_FENCE_COLUMNS,
+        *FENCE_COLUMNS,
     )
 
 
@@ -91,7 +87,8 @@ def _beside(query: Select[Any], user_id: Any, paths: list[Any]) -> Select[Any]:
     return query.add_columns(*_columns(place), former.scalar_subquery().label("former"))
 
 
-def _one_row() -> Select[Any]:
+def one_row() -> Select[Any]:
+    """Return a query of one row, to which others are joined."""
     row = select(literal_column("1").label("asked")).subquery("asked")
     return select(row.c.asked).select_from(row)
 
@@ -102,7 +99,7 @@ def standings(session: Session, principal: Principal, paths: Iterable[str]) -> d
     every = {prefix for found in above.values() for prefix in found}
     if not every:
         return {}
-    query = _beside(_one_row(), bindparam("user_id"), sorted(every))
+    query = _beside(one_row(), bindparam("user_id"), sorted(every))
     rows = session.execute(query, {"user_id": principal.user_id or 0}).all()
     return _standings(principal, above, rows)
 
@@ -156,7 +153,7 @@ _FORMER = Prepared(
     select(*_FORMER_COLUMNS).where(FormerPath.path == bindparam("path", type_=FormerPath.path.type))
 )
 #: For whoever shows no credential.
-_ANYONE = LookUp(_one_row(), bindparam("user_id"))
+_ANYONE = LookUp(one_row(), bindparam("user_id"))
 
 
 _Parameters = tuple[dict[str, list[str]], int, dict[str, str]]
@@ -261,7 +258,7 @@ def _standing(
     fences: dict[str, Any],
 ) -> Standing:
     found = [places[prefix] for prefix in above if prefix in places]
-    fence = _fence(above, fences) if fences else None
+    fence = fence_over(above, fences) if fences else None
     if not found:
         return Standing(path, fence=fence)
     role, role_at = None, None
@@ -278,151 +275,7 @@ def _standing(
     )
 
 
-def _fence(above: list[str], fences: dict[str, Any]) -> Fenced | None:
+def fence_over(above: list[str], fences: dict[str, Any]) -> Fenced | None:
     """Return the widest fence over a path."""
     row = next((fences[path] for path in ("", *above) if path in fences), None)
     return Fenced(row.fence, row.fence_reason, row.fence_set_at) if row else None
-
-
-@dataclass(frozen=True, slots=True)
-class Guard:
-    """What stands between a push or a deletion and a repository, whoever asks.
-
-    ``project`` owns the repository, "" where none does; ``rules`` are that project's, and
-    ``image_name`` is how they name it: what follows the project's path.
-    """
-
-    project: str
-    image_name: str
-    rules: list[Protection]
-    fence: Fenced | None
-
-
-def guard(session: Session, repository: str) -> Guard:
-    """Return the rules and the fence over a repository, by one query."""
-    above = prefixes(repository)
-    query = (
-        _one_row()
-        .outerjoin(Project, Project.path.in_(above))
-        .outerjoin(ProtectionRule, ProtectionRule.place_id == Project.id)
-        .outerjoin(Fence, fences_over(above))
-        .add_columns(Project.path.label("project"), ProtectionRule, *_FENCE_COLUMNS)
-        .order_by(ProtectionRule.id)
-    )
-    rows = session.execute(query).all()
-    project = rows[0].project or ""
-    rules = {row.ProtectionRule.id: row.ProtectionRule for row in rows if row.ProtectionRule}
-    fences = {row.fence: row for row in rows if row.fence is not None}
-    found = [protection(rule, project) for rule in rules.values()]
-    image_name = repository[len(project) + 1 :] if project else ""
-    return Guard(project, image_name, found, _fence(above, fences))
-
-
-def protection(rule: ProtectionRule, project: str) -> Protection:
-    """Return what a stored rule of a project says."""
-    return Protection(
-        project,
-        Glob(rule.image_pattern),
-        Glob(rule.tag_pattern),
-        Kind(rule.kind),
-        None if rule.minimum_role is None else Role(rule.minimum_role),
-        rule.open_to_signatures,
-    )
-
-
-def below(column: Any, path: str) -> ColumnElement[bool]:
-    """Match what lies below ``path``, from an index: ``0`` is the character after ``/``."""
-    return and_(column >= path + "/", column < path + "0")
-
-
-def at_or_below(column: Any, path: str) -> ColumnElement[bool]:
-    """Match ``path`` and what lies below it."""
-    return or_(column == path, below(column, path))
-
-
-def reached(column: Any, reach: Reach) -> ColumnElement[bool]:
-    """Match what ``reach`` covers: Reach.covers(), as a condition."""
-    return column == reach.path if reach.exact else at_or_below(column, reach.path)
-
-
-def own_places(principal: Principal, minimum: Role = Role.GUEST) -> Select[Any]:
-    """Select the paths where the principal has at least that role, or which are theirs."""
-    return (
-        select(Place.path)
-        .outerjoin(
-            Membership,
-            and_(
-                Membership.place_id == Place.id,
-                Membership.user_id == principal.user_id,
-                Membership.role >= int(minimum),
-            ),
-        )
-        .where(or_(Membership.id.is_not(None), Place.owner_id == principal.user_id))
-        .order_by(Place.path)
-    )
-
-
-def visible_places(
-    session: Session,
-    principal: Principal,
-    place: Any = Place,
-    *,
-    members_only: bool = False,
-    minimum: Role = Role.GUEST,
-) -> ColumnElement[bool]:
-    """Return the condition for what the principal may see, at the price of one query.
-
-    It holds for everything at and below the places where they are a member, and,
-    unless ``members_only``, for every project that its visibility opens to them.
-
-    Args:
-        place: the entity that the condition speaks of: Place, a subclass, or an alias.
-        minimum: the least role of a member; with Reporter, it holds for what they may pull.
-    """
-    within: ColumnElement[bool] = true()
-    if principal.reach is not None:
-        within = reached(place.path, principal.reach)
-    if principal.is_admin and not members_only:
-        return within
-    conditions: list[ColumnElement[bool]] = []
-    if principal.home is not None:
-        conditions.append(at_or_below(place.path, principal.home))
-    if principal.is_person:
-        conditions.append(below_own(session, principal, place, minimum))
-    if not members_only:
-        open_to = [Visibility.PUBLIC]
-        if principal.is_person:
-            open_to.append(Visibility.INTERNAL)
-        conditions.append(place.visibility.in_(open_to))
-    return and_(within, or_(false(), *conditions))
-
-
-def below_own(
-    session: Session, principal: Principal, place: Any, minimum: Role = Role.GUEST
-) -> ColumnElement[bool]:
-    """Match what lies at or below the principal's own places, with a role of at least ``minimum``.
-
-    Few of them become ranges of an index; many, a join: SQLite allows an expression
-    only so many parts, and anybody can be made a member of anything.
-    """
-    tops: list[str] = []
-    for path in session.scalars(own_places(principal, minimum)):
-        if not tops or not path.startswith(tops[-1] + "/"):
-            tops.append(path)
-    if len(tops) <= MAX_RANGES:
-        return or_(false(), *(at_or_below(place.path, path) for path in tops))
-    own = aliased(Place)
-    above = (place.path >= own.path + "/") & (place.path < own.path + "0")
-    return (
-        select(own.id)
-        .where(own.path.in_(own_places(principal, minimum)), (own.path == place.path) | above)
-        .correlate(place)
-        .exists()
-    )
-
-
-def can_see_namespace(session: Session, principal: Principal, path: str) -> bool:
-    """Whether something below a namespace is open to the principal: then its name is no secret."""
-    condition = visible_places(session, principal)
-    query = select(Place.id).where(below(Place.path, path), condition).limit(1)
-    return session.execute(query).first() is not None

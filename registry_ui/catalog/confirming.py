@@ -10,8 +10,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ..access import Right, Role, at_or_below
-from ..access.lookup import prefixes, protection
+from ..access.lookup import prefixes
 from ..access.protection import Protection, refusal
+from ..access.repository_rules import protection
 from ..models import Place, Project, ProtectionRule
 from ..names import RepositoryName, is_binned
 

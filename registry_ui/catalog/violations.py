@@ -12,8 +12,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ..access import Right
-from ..access.lookup import protection
 from ..access.protection import Protection, is_immutable, refusal
+from ..access.repository_rules import protection
 from ..audit import REGISTRY, Actor, record
 from ..models import ContainerImage, Place, ProtectionRule, ProtectionViolation, Tag
 from ..token_auth.explain import role_of

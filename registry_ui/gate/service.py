@@ -14,8 +14,7 @@ from typing import NoReturn
 
 from flask import Flask, current_app
 
-from ..access import RULE_OF, Right, Role, guard
-from ..access.lookup import Guard
+from ..access import RULE_OF, Guard, Right, Role, guard
 from ..errors import Denied, Unauthorized
 from ..extensions import db, release, writing
 from ..models import GATE_ASKED, Heartbeat, utc_now

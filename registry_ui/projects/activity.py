@@ -16,7 +16,8 @@ from sqlalchemy import ColumnElement, Select, String, and_, false, func, or_, se
 from sqlalchemy.orm import Session
 
 from ..access import Principal, Role, at_or_below, visible_places
-from ..access.lookup import below_own, own_places, prefixes
+from ..access.lookup import prefixes
+from ..access.queries import below_own, own_places
 from ..catalog.copying.sources import visible_sources
 from ..catalog.index import is_listed
 from ..models import (

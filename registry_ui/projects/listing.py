@@ -10,7 +10,8 @@ from sqlalchemy import ColumnElement, and_, false, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from ..access import Principal, Role, at_or_below, below, standings, visible_places
-from ..access.lookup import below_own, prefixes, reached
+from ..access.lookup import prefixes
+from ..access.queries import below_own, reached
 from ..catalog.index import attached, is_listed
 from ..catalog.sizes import newest_sizes
 from ..catalog.trees import ImageRow

@@ -10,8 +10,8 @@ from datetime import timedelta
 from sqlalchemy import ColumnElement, func, select
 
 from ..access import Role
-from ..access.lookup import protection
 from ..access.protection import Kind, Protection
+from ..access.repository_rules import protection
 from ..audit import Actor, record
 from ..errors import Denied, Invalid, NotFound
 from ..extensions import db, writing

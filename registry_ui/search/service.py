@@ -17,7 +17,8 @@ from sqlalchemy import ColumnElement, Select, and_, case, false, func, or_, sele
 from sqlalchemy.orm import Session, aliased
 
 from ..access import Principal, visible_places
-from ..access.lookup import former_name, reached
+from ..access.lookup import former_name
+from ..access.queries import reached
 from ..catalog.index import attached, is_listed
 from ..models import (
     ContainerImage,

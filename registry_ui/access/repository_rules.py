@@ -1,0 +1,60 @@
+"""The rules and the fence over a repository, by one query."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from ..globs import Glob
+from ..models import Fence, Project, ProtectionRule
+from .decisions import Fenced
+from .lookup import FENCE_COLUMNS, fence_over, fences_over, one_row, prefixes
+from .protection import Kind, Protection
+from .roles import Role
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What stands between a push or a deletion and a repository, whoever asks.
+
+    ``project`` owns the repository, "" where none does; ``rules`` are that project's, and
+    ``image_name`` is how they name it: what follows the project's path.
+    """
+
+    project: str
+    image_name: str
+    rules: list[Protection]
+    fence: Fenced | None
+
+
+def guard(session: Session, repository: str) -> Guard:
+    """Return the rules and the fence over a repository, by one query."""
+    above = prefixes(repository)
+    query = (
+        one_row()
+        .outerjoin(Project, Project.path.in_(above))
+        .outerjoin(ProtectionRule, ProtectionRule.place_id == Project.id)
+        .outerjoin(Fence, fences_over(above))
+        .add_columns(Project.path.label("project"), ProtectionRule, *FENCE_COLUMNS)
+        .order_by(ProtectionRule.id)
+    )
+    rows = session.execute(query).all()
+    project = rows[0].project or ""
+    rules = {row.ProtectionRule.id: row.ProtectionRule for row in rows if row.ProtectionRule}
+    fences = {row.fence: row for row in rows if row.fence is not None}
+    found = [protection(rule, project) for rule in rules.values()]
+    image_name = repository[len(project) + 1 :] if project else ""
+    return Guard(project, image_name, found, fence_over(above, fences))
+
+
+def protection(rule: ProtectionRule, project: str) -> Protection:
+    """Return what a stored rule of a project says."""
+    return Protection(
+        project,
+        Glob(rule.image_pattern),
+        Glob(rule.tag_pattern),
+        Kind(rule.kind),
+        None if rule.minimum_role is None else Role(rule.minimum_role),
+        rule.open_to_signatures,
+    )
