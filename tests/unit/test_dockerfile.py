@@ -42,8 +42,23 @@ STEPS = {
         "HEALTHCHECK CMD curl -f localhost"
     ),
     "RUN /bin/sh -c set -e\necho one\necho two # buildkit": (
-        "RUN set -e \\\necho one \\\necho two"
+        "RUN <<EOF\nset -e\necho one\necho two\nEOF"
     ),
+    "RUN /bin/sh -c cat <<EOF\n1\nEOF\necho EOF # buildkit": (
+        "RUN <<EOF2\ncat <<EOF\n1\nEOF\necho EOF\nEOF2"
+    ),
+    "RUN /bin/sh -c cat <<EOF > /etc/motd\nhello\nEOF # buildkit": (
+        "RUN cat <<EOF > /etc/motd\nhello\nEOF"
+    ),
+    "COPY <<EOF /etc/motd # buildkit": (
+        "# What the heredoc holds is not in the history.\nCOPY <<EOF /etc/motd\nEOF"
+    ),
+    "RUN |1 GREETING=good day /bin/sh -c make # buildkit": (
+        "# With the build arguments GREETING=good day\nRUN make"
+    ),
+    "RUN |2 A=1 B=2 make all # buildkit": "# With the build arguments A=1 B=2\nRUN make all",
+    "RUN cmd /S /C dir # buildkit": "RUN dir",
+    "SHELL [/bin/bash -o pipefail -c]": 'SHELL ["/bin/bash", "-o", "pipefail", "-c"]',
     "debootstrap --variant=minbase": "# debootstrap --variant=minbase",
     "": "# A step that made a layer, of which nothing is recorded.",
 }
@@ -58,6 +73,24 @@ def written(*steps, comment=""):
 @pytest.mark.parametrize("step", STEPS)
 def test_a_step_is_written_as_one_writes_it(step):
     assert written(step)[2] == STEPS[step] + "\n"
+
+
+def test_commands_are_those_of_the_shell_that_was_chosen_before():
+    text = written(
+        "RUN /bin/sh -c one # buildkit",
+        "SHELL [/bin/bash -o pipefail -c]",
+        "RUN /bin/bash -o pipefail -c two | tee x # buildkit",
+        "RUN |1 A=b c /bin/bash -o pipefail -c three # buildkit",
+        "/bin/sh -c #(nop)  SHELL [/bin/ash -c]",
+        "/bin/ash -c four",
+    )[2]
+    assert [line for line in text.splitlines() if line.startswith(("RUN", "#"))] == [
+        "RUN one",
+        "RUN two | tee x",
+        "# With the build arguments A=b c",
+        "RUN three",
+        "RUN four",
+    ]
 
 
 def test_it_says_what_it_is_before_anything_else():

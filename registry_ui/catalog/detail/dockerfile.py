@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import chain, count
 
 from ...distribution.image_config import HistoryLine, ImageConfig
 from ...distribution.untrusted import MAX_TEXT, plain_text
@@ -14,16 +15,20 @@ HEADER = """\
 """
 #: What the classic builder writes before a step without a layer, and before every command.
 _NO_LAYER = re.compile(r"/bin/sh -c #\(nop\)\s*", re.ASCII)
-_SHELL = "/bin/sh -c "
+#: The shell of a RUN until a SHELL instruction names another; Windows has its own.
+_DEFAULT_SHELLS = ("/bin/sh -c ", "cmd /S /C ")
 #: Both builders name the arguments of a build before the command: |2 A=1 B=x /bin/sh -c …
-_ARGUMENTS = re.compile(r"\|\d{1,3} (.*?) ?/bin/sh -c ", re.ASCII | re.DOTALL)
+_ARGUMENTS = re.compile(r"\|(\d{1,3}) ", re.ASCII)
+#: The name of a heredoc where it begins: <<EOF, <<-EOF, <<"EOF".
+_HEREDOC = re.compile(r"<<-?([\"']?)([A-Za-z0-9_.]{1,100})\1(?=\s|$)", re.ASCII)
 _INSTRUCTION = re.compile(
     r"(ADD|ARG|CMD|COPY|ENTRYPOINT|ENV|EXPOSE|FROM|HEALTHCHECK|LABEL|MAINTAINER|ONBUILD|RUN|SHELL"
     r"|STOPSIGNAL|USER|VOLUME|WORKDIR)(\s|$)"
 )
 _COPIED = re.compile(r"((?:file|dir|multi):[0-9a-f]{12})[0-9a-f]* in (.+)", re.DOTALL)
 _PORTS = re.compile(r"(?:map)?\[(.*)\]")
-_VOLUMES = re.compile(r"\[([^\"\]]*)\]")
+#: A list as Go prints it: [/data /logs]
+_LIST = re.compile(r"\[([^\"\]]*)\]")
 _HEALTH = re.compile(r"&\{\[(.*?)\] \"([^\"\s]+)\" \"([^\"\s]+)\" \"([^\"\s]+)\" .*\}", re.DOTALL)
 _VARIABLE = re.compile(r"[^\s=]+=")
 #: A space on both sides, of however many: nothing here may take the square of a text's length.
@@ -41,13 +46,16 @@ def reconstruct(config: ImageConfig) -> str:
     if not config.history:
         return ""
     lines = [HEADER, "# The base image is not known: its steps are the first ones.", "FROM scratch"]
+    shells = _DEFAULT_SHELLS
     for step in config.history:
-        lines += _step(step)
+        arguments, text = _cleaned(step.created_by, shells)
+        lines += _step(step, arguments, text)
+        if text.startswith("SHELL ") and (words := _LIST.fullmatch(text.removeprefix("SHELL "))):
+            shells = (" ".join(words[1].split()) + " ",)
     return "\n".join(lines) + "\n"
 
 
-def _step(step: HistoryLine) -> list[str]:
-    arguments, text = _cleaned(step.created_by)
+def _step(step: HistoryLine, arguments: str, text: str) -> list[str]:
     if not text:
         what = "without a layer" if step.empty else "that made a layer"
         return [f"# A step {what}, of which nothing is recorded.", *_comment(step.comment)]
@@ -58,26 +66,49 @@ def _step(step: HistoryLine) -> list[str]:
     return told + _instruction(word, value.strip())
 
 
-def _cleaned(created_by: str) -> tuple[str, str]:
-    """Return the arguments of a build, and the instruction without what builders put around it."""
+def _cleaned(created_by: str, shells: tuple[str, ...]) -> tuple[str, str]:
+    """Split a history line into build arguments and the bare instruction.
+
+    Args:
+        shells: prefixes that a builder puts before the command of a RUN.
+    """
     text = created_by.strip().removesuffix("# buildkit").rstrip()
     if found := _NO_LAYER.match(text):
         return "", text[found.end() :].strip()
     run = text.removeprefix("RUN ")
     if found := _ARGUMENTS.match(run):
-        return " ".join(found[1].split()), f"RUN {run[found.end() :]}"
-    if run.startswith(_SHELL):
-        return "", f"RUN {run.removeprefix(_SHELL)}"
+        arguments, command = _split_arguments(run[found.end() :], int(found[1]), shells)
+        return " ".join(arguments.split()), f"RUN {command}"
+    for shell in shells:
+        if run.startswith(shell):
+            return "", f"RUN {run.removeprefix(shell)}"
     return "", text
+
+
+def _split_arguments(text: str, count: int, shells: tuple[str, ...]) -> tuple[str, str]:
+    """Split what follows the count of build arguments into these and the command.
+
+    A value can hold spaces, so the shell ends the arguments. The exec form of RUN has no shell:
+    there each argument is taken for one word.
+    """
+    for shell in shells:
+        before, found, command = f" {text}".partition(f" {shell}")
+        if found:
+            return before, command
+    words = text.split(" ", count)
+    return " ".join(words[:count]), "".join(words[count:])
 
 
 def _instruction(word: str, value: str) -> list[str]:
     if word in {"ADD", "COPY"} and (copied := _COPIED.fullmatch(value)):
         return [f"# From the build context, {copied[1]}…", _joined(f"{word} … {copied[2].strip()}")]
+    if word in {"ADD", "COPY"} and (names := [name[2] for name in _HEREDOC.finditer(value)]):
+        # Without its end, the heredoc would take in all the steps that follow.
+        return ["# What the heredoc holds is not in the history.", f"{word} {value}", *names]
     if word == "EXPOSE" and (ports := _PORTS.fullmatch(value)):
         return ["EXPOSE " + " ".join(port.removesuffix(":{}") for port in ports[1].split())]
-    if word == "VOLUME" and (volumes := _VOLUMES.fullmatch(value)):
-        return ["VOLUME " + json.dumps(volumes[1].split(), ensure_ascii=False)]
+    if word in {"SHELL", "VOLUME"} and (words := _LIST.fullmatch(value)):
+        return [f"{word} " + json.dumps(words[1].split(), ensure_ascii=False)]
     if word == "HEALTHCHECK":
         return [_health(value)]
     writers = {"RUN": _run, "CMD": _list, "ENTRYPOINT": _list, "ENV": _quoted, "LABEL": _quoted}
@@ -85,11 +116,25 @@ def _instruction(word: str, value: str) -> list[str]:
 
 
 def _run(value: str) -> str:
-    """Give each command a line of its own, where all of them stand in one."""
+    """Give each command a line of its own, if all of them are on one.
+
+    Continued lines are joined in a history, so a command of several lines was a heredoc.
+    """
     if "\n" in value:
-        return _joined(value)
+        return _heredoc(value)
     first, *more = _AND.split(value)
     return "".join((first.rstrip(), *(f" \\\n    && {command.strip()}" for command in more)))
+
+
+def _heredoc(value: str) -> str:
+    """Return a command of several lines as a heredoc, unless it ends its own."""
+    first, *lines = value.splitlines()
+    names = [found[2] for found in _HEREDOC.finditer(first)]
+    if names and all(name in lines for name in names) and lines[-1] == names[-1]:
+        return value
+    candidates = chain(["EOF"], map("EOF{}".format, count(2)))
+    end = next(name for name in candidates if name not in lines)
+    return f"<<{end}\n{value.rstrip()}\n{end}"
 
 
 def _quoted(value: str) -> str:
