@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -233,17 +234,16 @@ def load_removal(path: str, removal_id: int) -> tuple[Removal, Loaded | None]:
     row = db.session.scalar(
         select(Removal).where(Removal.id == removal_id, Removal.project_path == path)
     )
-    if row is None:
-        raise NotFound
-    if principal().reach is not None:
-        _require_reach([row.target.partition(":")[0], *(s["repository"] for s in row.plan)])
+    who = principal()
+    if row is None or not _reaches(_repositories_of(row)):
+        raise _absent(path)
     if row.project_id is not None:
         loaded = load(path, Right.DELETE)
         if loaded.place.id != row.project_id:
             raise NotFound  # of an earlier place at this path
         return row, loaded
-    if row.requested_by != principal().username and not principal().is_admin:
-        raise NotFound
+    if row.requested_by != who.username and not who.is_admin:
+        raise _absent(path)
     return row, None
 
 
@@ -266,9 +266,31 @@ def _require_reach(repositories: Iterable[str]) -> None:
 
     Raises NotFound.
     """
-    reach = principal().reach
-    if reach is not None and not all(map(reach.covers, repositories)):
+    if not _reaches(repositories):
         raise NotFound
+
+
+def _reaches(repositories: Iterable[str]) -> bool:
+    """Whether the caller's token, if it is bound, covers all of these."""
+    reach = principal().reach
+    return reach is None or all(map(reach.covers, repositories))
+
+
+def _repositories_of(row: Removal) -> Iterator[str]:
+    """Yield the repositories that a removal is about; its plan is read only if it is needed."""
+    yield row.target.partition(":")[0]
+    for step in row.plan:
+        yield step["repository"]
+
+
+def _absent(path: str) -> NotFound:
+    """Return the error for what is not at a path, after the work of what is hidden there.
+
+    A stranger learns from neither the answer nor its price whether a number is taken.
+    """
+    with suppress(NotFound):
+        load(path)
+    return NotFound()
 
 
 def load_move(path: str, move_id: int) -> tuple[Move, Loaded]:
@@ -328,15 +350,14 @@ def load_copy(path: str, copy_id: int) -> tuple[Copy, Project | None]:
         Denied: they may see the project, but not push there.
     """
     row = db.session.scalar(select(Copy).where(Copy.id == copy_id, Copy.project_path == path))
-    if row is None:
-        raise NotFound
-    _require_reach([row.source, row.target])
+    if row is None or not _reaches([row.source, row.target]):
+        raise _absent(path)
     who = principal()
     own = who.is_admin or row.requested_by == who.username
     if row.project_id is None:
         if own:
             return row, None
-        raise NotFound
+        raise _absent(path)
     project = load(path, Right.PUSH).project
     if project.id != row.project_id:
         raise NotFound  # of an earlier project at this path

@@ -335,6 +335,35 @@ def test_what_is_hidden_costs_as_much_as_what_is_absent(world, address, who):
         assert cost(f"veiled{below}") == cost(f"absent{below}"), below
 
 
+@pytest.mark.parametrize("gone", [False, True], ids=["of the project", "of one that is gone"])
+def test_every_route_of_what_is_hidden_answers_and_costs_as_that_of_what_is_absent(
+    world, tokens, protection_rules, gone
+):
+    """By the address of the project, and by numbers that it has, for those who can see neither."""
+    path, owner = "veiled/private", None if gone else "veiled/private"
+    numbers = {
+        "removal": world.removal(owner, path=path),
+        "copy": world.copying(path, owner, path=path),
+        "move": world.move(path),
+        "token": tokens[path],
+        "rule": protection_rules[path],
+        "policy": 1,
+    }
+    wrong = []
+    for who in (None, "stranger"):
+        browser = world.browser(who)
+        for method, rest, _ in rows(PROJECT):
+            found = []
+            for path in ("veiled/private", "absent/private"):
+                address = f"/{path}{rest.format(**numbers)}"
+                with world.statements() as noted:
+                    answer = browser.get(address) if method == "GET" else browser.post(address)
+                found.append((len(noted), answer.status_code, len(answer.data)))
+            if found[0] != found[1]:
+                wrong.append(f"{who}: {method} {rest}: hidden {found[0]}, absent {found[1]}")
+    assert not wrong, "\n".join(wrong)
+
+
 def test_what_is_not_there_is_nothing_to_anybody(world):
     every = {(method, rest) for table in (PROJECT, NAMESPACE) for method, rest, _ in rows(table)}
     for method, rest in sorted(every):
