@@ -25,12 +25,16 @@ from registry_ui import create_app
 from registry_ui.extensions import db
 from registry_ui.launch import keys, settings
 from tests.benchmarks.flood import Latency, flood, measure
-from tests.benchmarks.token_endpoint import ASKER, PULL_PUSH, fill, served
+from tests.benchmarks.token_endpoint import ASKER, PULL_PUSH, fill, memory_of, served
 from tests.support.processes import free_port
 
 CONNECTIONS = 16
 #: How much slower the token endpoint may become for a client that did nothing wrong.
 SLOWER = 3.0
+#: The same during a flood of anonymous requests, which is answered as quickly as it comes.
+FLOODED = 16.0
+#: Bytes that a stranger may add to the database within an hour.
+LARGEST_HOUR = 10_000_000
 
 Outcome = tuple[str, bool]
 
@@ -119,7 +123,54 @@ def passwords(seconds: float) -> Iterator[Outcome]:
                 )
 
 
-SECTIONS: dict[str, Callable[[float], Iterator[Outcome]]] = {"passwords": passwords}
+def deep_name(number: int) -> str:
+    """Return a name of the greatest depth, which no other request has."""
+    return f"r{number}/" + "/".join("a" * 120)
+
+
+def made_up(number: int) -> bytes:
+    """Return an anonymous request for names that nobody owns."""
+    return get(f"/jwt/auth?service=registry&scope=repository:made/up{number}:pull")
+
+
+def made_up_and_deep(number: int) -> bytes:
+    """Return an anonymous request with many scopes, each of a deep name of its own."""
+    names = (deep_name(number * 12 + part) for part in range(12))
+    scopes = "".join(f"&scope=repository:{name}:pull" for name in names)
+    return get(f"/jwt/auth?service=registry{scopes}")
+
+
+def stored_bytes(target: Target) -> int:
+    """Return what the database takes on disk."""
+    return sum(file.stat().st_size for file in (target.home / "var").glob("registry_ui.sqlite*"))
+
+
+def names(seconds: float) -> Iterator[Outcome]:
+    """Names that nobody owns: the disk. By the caps, an hour is no more than the first seconds."""
+    with running(100) as target:
+        before = stored_bytes(target)
+        ratio, answers = under(target, seconds, "made-up names by anonymous requests", made_up)
+        grown = stored_bytes(target) - before
+        print(f"  the database grew by {grown:,} bytes for {sum(answers.values()):,} requests")
+        yield "an hour of made-up names adds less than 10 MB", grown < LARGEST_HOUR
+        yield f"token endpoint within {FLOODED:.0f} times its quiet median", ratio <= FLOODED
+
+
+def memory(seconds: float) -> Iterator[Outcome]:
+    """Deep names that nobody owns: the memory of the processes."""
+    with running(100) as target:
+        before = memory_of(target.master)
+        _, answers = under(target, seconds, "deep made-up names, many at a time", made_up_and_deep)
+        grown = memory_of(target.master) - before
+        print(f"  memory grew by {grown:,} KiB for {sum(answers.values()):,} requests")
+        yield "deep made-up names take less than 64 MiB of all processes", grown < 64 * 1024
+
+
+SECTIONS: dict[str, Callable[[float], Iterator[Outcome]]] = {
+    "passwords": passwords,
+    "names": names,
+    "memory": memory,
+}
 
 
 def main() -> int:
