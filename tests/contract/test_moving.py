@@ -85,6 +85,16 @@ def test_an_earlier_digest_of_a_tag_can_be_pulled_under_the_new_name(mover):
     assert mover.pusher.digest(f"{mover.market}/web", ONE.digest) == ONE.digest
 
 
+def test_an_earlier_digest_that_cannot_be_read_stops_no_move(mover):
+    web = f"{mover.shop}/web"
+    mover.push_and_tell(web, {"1.0": ARM, "latest": ARM})
+    repositories = mover.registry.home / "data/docker/registry/v2/repositories"
+    revision = ONE.digest.replace(":", "/")
+    (repositories / web / "_manifests/revisions" / revision / "link").write_text("")
+    mover.moved(mover.market)
+    assert mover.pusher.digest(f"{mover.market}/web", "1.0") == ARM.digest
+
+
 class Client(Pusher):
     """A client with the bearer tokens that the endpoint gives a maintainer, and no others."""
 

@@ -249,7 +249,8 @@ def _bring_earlier(hold: Hold, row: MovedRepository, copying: _Copying) -> None:
         batch = left[start : start + EARLIER_BATCH]
         for _, digest in batch:
             if copying.record.find(digest) is None:
-                with suppress(RegistryNotFound, CopyRefused):
+                # No tag needs it: one that can't be read stops nothing.
+                with suppress(RegistryNotFound, RegistryFault, CopyRefused):
                     copying.copier.bring(digest)
         copying.record.flush()
         hold.note(row, oldest_moment_id=batch[-1][0])
