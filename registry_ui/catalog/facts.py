@@ -12,46 +12,30 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import select
 from sqlalchemy.orm import undefer
 
-from ..distribution.chart import read_chart
-from ..distribution.client import FetchedManifest
 from ..distribution.errors import RegistryError, RegistryNotFound, RegistryUnavailable
-from ..distribution.image_config import ImageConfig, read_config
+from ..distribution.image_config import ImageConfig
 from ..distribution.manifest import ManifestFacts, read_manifest
-from ..extensions import db, release, writing
-from ..models import ContainerImage, HeldManifest, Manifest, utc_now
+from ..extensions import db, release
+from ..models import ContainerImage, HeldManifest, Manifest
 from ..names import Digest, RepositoryName, TagName
-from ..storage import insert_all_new
 from .connection import registry, threads
-from .contents import note_contents
+from .facts_store import Read, store, store_configs
 from .page_calls import counted, page_end, remember_unreadable, unreadable
 
 #: Seconds before each further attempt at what could not be read.
 PAUSES = (0.1, 0.5)
 #: Children of children are no image that a client would run.
 MAX_DEPTH = 2
-#: Increase it when manifests or configurations are read in another way: what is stored with a
-#: lower version is read again from the stored body.
-FACTS_VERSION = 2
 #: Maximum number of manifests that are fetched between two signs of life.
 FETCHED_TOGETHER = 32
 
 _facts: WeakKeyDictionary[Manifest, ManifestFacts] = WeakKeyDictionary()
-
-
-@dataclass(frozen=True, slots=True)
-class Read:
-    """A manifest as it was fetched and understood, and its config where it has one."""
-
-    manifest: FetchedManifest
-    facts: ManifestFacts
-    config: bytes | None
 
 
 @dataclass(slots=True)
@@ -197,7 +181,7 @@ def gather(
             found.digests[name] = answers[reference].manifest.digest
         elif reference in problems:
             found.problems[name] = problems[reference]
-    _store(answers.values())
+    store(answers.values())
     rows = stored | known(found.digests.values() - stored.keys())
     _complete(repository, rows, end)
     return found
@@ -225,7 +209,7 @@ def fetch(
         problems: dict[str, RegistryError] = {}
         calls = {digest: _call(repository, digest, config=False) for digest in some}
         answers = _ask_again(calls, end, problems)
-        _store(answers.values(), repository)
+        store(answers.values(), repository)
         found.manifests.update(answers)
         absent = {d for d, problem in problems.items() if isinstance(problem, RegistryNotFound)}
         found.unread.update(problems.keys() - absent)
@@ -266,8 +250,8 @@ def _complete(repository: RepositoryName, rows: dict[str, Manifest], end: float)
         if calls or blobs:
             answers = ask_once(repository, calls | blobs, end, problems)
             found = {name: answer for name, answer in answers.items() if name in calls}
-            _store(found.values(), repository)
-            _store_configs(configs, {n: body for n, body in answers.items() if n in blobs})
+            store(found.values(), repository)
+            store_configs(configs, {n: body for n, body in answers.items() if n in blobs})
         if not children:
             return
         rows = known(held(str(repository), children))
@@ -350,70 +334,3 @@ def ask(
         else:
             raise error
     return answers
-
-
-def _store(fetched: Iterable[Read], holder: RepositoryName | None = None) -> None:
-    """Keep manifests by digest, with their configs.
-
-    Args:
-        holder: the repository that is noted as holding them, for parts of indexes.
-    """
-    every = {read.manifest.digest: read for read in fetched}
-    if not every:
-        return
-    rows = [columns_of(read) for read in every.values()]
-    with writing() as session:
-        insert_all_new(session, Manifest, rows)
-        note_contents(session, {digest: read.facts for digest, read in every.items()})
-        if holder is None:
-            return
-        query = select(ContainerImage.id).where(ContainerImage.path == str(holder))
-        image_id = session.scalar(query)
-        if image_id is not None:
-            held_rows = [{"image_id": image_id, "digest": digest} for digest in every]
-            insert_all_new(session, HeldManifest, held_rows)
-
-
-def columns_of(read: Read) -> dict[str, Any]:
-    """Return the columns of a manifest that was read."""
-    manifest, facts = read.manifest, read.facts
-    row: dict[str, Any] = {
-        "digest": manifest.digest,
-        "media_type": manifest.media_type,
-        "kind": facts.kind,
-        "config_digest": facts.config.digest if facts.config else None,
-        "size": facts.size,
-        "body": manifest.body,
-        "fetched_at": utc_now(),
-        "facts": facts.to_json(),
-        "facts_version": FACTS_VERSION,
-        "built_at": facts.created_at,
-    }
-    return row | _of_config(read.config, facts.kind, facts.created_at)
-
-
-def _of_config(body: bytes | None, kind: str, built_at: datetime | None) -> dict[str, Any]:
-    """Return the columns that a config fills: that of an image, or of a chart."""
-    if body is None:
-        return {"has_config": False, "config": None, "config_facts": None}
-    if kind == "chart":
-        return {"has_config": True, "config": body, "config_facts": read_chart(body).to_json()}
-    config = read_config(body)
-    return {
-        "has_config": True,
-        "config": body,
-        "config_facts": config.to_json(),
-        "built_at": config.built_at or built_at,
-    }
-
-
-def _store_configs(configs: Mapping[str, str], bodies: Mapping[str, bytes]) -> None:
-    """Keep configs that were missing. ``configs`` maps manifest to config digest."""
-    if not bodies:
-        return
-    with writing() as session:
-        for row in session.scalars(select(Manifest).where(Manifest.digest.in_(configs))):
-            body = bodies.get(configs[row.digest])
-            if body is not None:
-                for name, value in _of_config(body, row.kind, row.built_at).items():
-                    setattr(row, name, value)

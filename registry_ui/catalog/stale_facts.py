@@ -16,7 +16,8 @@ from ..distribution.manifest import ManifestFacts, read_manifest
 from ..extensions import db, release, writing
 from ..models import IndexChild, Manifest, ManifestContents
 from .contents import note_contents
-from .facts import FACTS_VERSION, Read, columns_of, in_full
+from .facts import in_full
+from .facts_store import FACTS_VERSION, Read, columns_of
 
 #: Maximum number of manifests that are written in one transaction.
 BATCH = 50
