@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 PROGRAM = Path(__file__).with_name("hashing_process.py")
 #: Timeout in seconds for a password, its turn included. On a busy machine it takes long.
-PATIENCE = 5.0
+PATIENCE = 20.0
 RETRY_AFTER = 2
 
 

@@ -117,11 +117,12 @@ def users(q: str, number: int) -> tuple[list[User], Page]:
 
 @dataclass(frozen=True, slots=True)
 class UnassignedRow:
-    """A repository that no project owns, and where a project would adopt it.
+    """A repository that the index has in no project yet, and where a project would adopt it.
 
     ``parent`` is the deepest namespace above it, "" for none; ``name`` what follows
     there, "" if no project can own the repository: its name is a namespace's own, or reserved.
     ``needs_namespace`` tells that ``name`` becomes a namespace, in which the project lies.
+    ``project`` is the project that owns it already, until the worker has indexed it; or "".
     """
 
     path: str
@@ -132,6 +133,7 @@ class UnassignedRow:
     parent: str
     name: str
     needs_namespace: bool
+    project: str
 
 
 def unassigned(q: str, number: int) -> tuple[list[UnassignedRow], Page]:
@@ -142,15 +144,18 @@ def unassigned(q: str, number: int) -> tuple[list[UnassignedRow], Page]:
     rows, page = _paged(query, number)
     above = {row.path: prefixes(row.path) for row in rows}
     every = {path for paths in above.values() for path in paths}
-    there = set(db.session.scalars(select(Place.path).where(Place.path.in_(every))))
+    query_kinds = select(Place.path, Place.kind).where(Place.path.in_(every))
+    kinds: dict[str, str] = dict(db.session.execute(query_kinds).all())
     found = [
-        _unassigned_row(row, [path for path in above[row.path] if path in there]) for row in rows
+        _unassigned_row(row, [(path, kinds[path]) for path in above[row.path] if path in kinds])
+        for row in rows
     ]
     return found, page
 
 
-def _unassigned_row(row: UnassignedRepository, namespaces: list[str]) -> UnassignedRow:
-    parent = namespaces[-1] if namespaces else ""
+def _unassigned_row(row: UnassignedRepository, places: list[tuple[str, str]]) -> UnassignedRow:
+    """Return a row, given the path and kind of each place at or above it, the longest last."""
+    parent, kind = places[-1] if places else ("", "")
     rest = row.path[len(parent) :].strip("/").split("/")
     possible = parent != row.path and rest[0] not in (() if parent else RESERVED_FIRST_SEGMENTS)
     return UnassignedRow(
@@ -162,6 +167,7 @@ def _unassigned_row(row: UnassignedRepository, namespaces: list[str]) -> Unassig
         parent=parent,
         name=rest[0] if possible else "",
         needs_namespace=not parent and len(rest) > 1,
+        project=parent if kind == "project" else "",
     )
 
 

@@ -49,7 +49,10 @@ def create(path: str) -> Response | tuple[str, int]:
         rule = protection.add(actor(), _role(loaded), loaded.project.path, wanted)
     except Invalid as error:
         return _page(loaded, values, error.errors), error.status
-    flash(f"From now on: {rule.sentence}", "success")
+    if gate_works(db.session(), loaded.project.id):
+        flash(f"Rule added: {rule.sentence}", "success")
+    else:
+        flash(f"Rule added, but not enforced without a gate: {rule.sentence}", "warning")
     return redirect(url_for("protection.show", path=path))
 
 

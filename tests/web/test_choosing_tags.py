@@ -116,6 +116,9 @@ def test_a_discarded_plan_can_not_be_confirmed(site, graph):
     address = plan(site, chosen=["v1"])
     site.owner.post(f"{address}/cancel")
     assert site.row(Removal).state == "cancelled"
+    page = site.owner.get(address).text
+    assert "The plan was discarded. Nothing was deleted." in page
+    assert "<progress" not in page
     assert site.owner.post(f"{address}/confirm").status_code == 409
     assert list(graph.tags[IMAGE]) == ["v1"]
 

@@ -28,8 +28,10 @@ def acme(site):
     return site
 
 
-def add(site, who="alice", **changes):
-    return site.browser(who).post(URL, {**GOOD, **changes})
+def add(site, who="alice", *, follow=False, **changes):
+    browser = site.browser(who)
+    answer = browser.post(URL, {**GOOD, **changes})
+    return browser.get(URL) if follow else answer
 
 
 SENTENCES = [
@@ -138,7 +140,9 @@ def test_without_the_gate_the_pages_say_that_rules_are_only_watched(make_app, ga
     site.member("acme/app", "alice", "maintainer")
     words = "Protection rules are not enforced"
     assert words not in site.browser("alice").get("/acme/app").text  # there are none
-    site.rule("acme/app", "v*")
+    answer = add(site, follow=True)
+    added = "Rule added:" if gate else "Rule added, but not enforced without a gate:"
+    assert added in answer.text
     for url in ("/acme/app", URL):
         assert (words in site.browser("alice").get(url).text) is not gate
     assert words not in site.browser("guest").get("/acme/app").text

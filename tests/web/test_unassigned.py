@@ -45,6 +45,14 @@ def test_each_repository_has_the_next_step_or_says_that_there_is_none(acme, path
     assert ("no project can own this name" in page.text) is (offered is None)
 
 
+@pytest.mark.parametrize("path", ["acme/app", "acme/app/deep/er"])
+def test_a_repository_that_was_adopted_a_moment_ago_names_its_project(acme, path):
+    leave(acme, path)
+    page = Page(acme.browser("admin").get("/-/admin/unassigned").text)
+    assert "is being added to acme/app" in page.text
+    assert "no project can own this name" not in page.text
+
+
 def test_the_step_opens_a_form_that_is_filled_in(acme):
     page = acme.browser("admin").get("/-/new/project?parent=acme&name=other").text
     assert 'value="other"' in page
