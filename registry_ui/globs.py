@@ -180,8 +180,10 @@ class Glob:
             if not item and "start" not in grammar.accepting:
                 raise PatternInvalid(f"Enter a pattern, for example {grammar.example}.")
             grammar.check(item)
+        canonical = ", ".join(items)
+        _check_length(canonical)
         try:
-            return cls(", ".join(items))
+            return cls(canonical)
         except re2.error:
             raise PatternInvalid("This pattern is too complex. Shorten it.") from None
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from itertools import islice
 from typing import Any
 
 from flask import request
@@ -18,6 +19,8 @@ from ..models.work import Work, WorkLine
 LINES = 1000
 #: Maximum number of characters of a key in a message.
 _SHOWN = 64
+#: Maximum number of unknown keys that an answer names. A body can hold a hundred thousand.
+_NAMED = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,8 @@ class Schema:
             Invalid: the body is no JSON object; or by key, what is wrong with it.
         """
         sent = _sent()
-        errors = {key[:_SHOWN]: self._unknown(key) for key in sent if key not in self.keys}
+        unknown = islice((key for key in sent if key not in self.keys), _NAMED)
+        errors = {key[:_SHOWN]: self._unknown(key) for key in unknown}
         for name, key in self.keys.items():
             value = sent.get(name)
             if name not in sent or (value is None and key.nullable):

@@ -176,6 +176,13 @@ def test_a_regular_expression_is_another_type_without_lists():
             RegularExpression.parse(wrong)
 
 
+def test_a_list_is_measured_as_it_is_stored():
+    typed = ",".join(f"{n:03}" for n in range(240))
+    assert len(typed) < globs.MAX_PATTERN < len(typed.replace(",", ", "))
+    with pytest.raises(PatternInvalid, match="at most 1,000 characters"):
+        Glob.parse(typed, TAGS)
+
+
 def test_the_kind_of_a_pattern_is_one_of_two():
     assert isinstance(globs.parse("regex", "v.*", TAGS), RegularExpression)
     assert isinstance(globs.parse("glob", "v*", TAGS), Glob)

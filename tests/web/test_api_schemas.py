@@ -128,6 +128,14 @@ def test_every_mistake_of_a_body_is_named_at_once(site):
     assert errors.keys() == {"older_than", "tags", "al"}
 
 
+def test_of_thousands_of_unknown_keys_a_few_are_named(site):
+    body = {f"key{n}": n for n in range(20_000)}
+    answer = client(site, "owner", *SCOPES)(REMOVALS, body)
+    assert answer.status_code == 422
+    assert len(answer.json["error"]["errors"]) == 10
+    assert len(answer.data) < 4000
+
+
 @pytest.mark.parametrize(
     ("data", "content_type", "words"),
     [
