@@ -299,12 +299,15 @@ class Site:
             ]
 
     def change(self, model: type[Any], values: dict[str, Any], **which: Any) -> None:
-        """Change rows behind the services' back, to say what was yesterday."""
-        with self.session() as session:
+        """Change rows behind the services' back, to say what was yesterday.
+
+        In a transaction that writes from its beginning: beside a running worker, SQLite refuses
+        one that begins as a reader.
+        """
+        with self.app.app_context(), writing() as session:
             for row in session.scalars(select(model).filter_by(**which)):
                 for name, value in values.items():
                     setattr(row, name, value)
-            session.commit()
 
     def audit(self) -> list[tuple[str, str, str]]:
         """(actor, action, subject) of every entry, oldest first."""

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from registry_ui.catalog import facts
+from registry_ui.catalog import facts, facts_store
 from registry_ui.distribution import image_config, manifest
 from registry_ui.distribution.image_config import read_config
 from registry_ui.distribution.manifest import TOO_MANY, read_manifest
@@ -77,7 +77,7 @@ def test_bodies_are_read_while_nobody_waits_for_a_transaction(site, graph, monke
         return reading
 
     monkeypatch.setattr(facts, "read_manifest", outside(read_manifest))
-    monkeypatch.setattr(facts, "read_config", outside(read_config))
+    monkeypatch.setattr(facts_store, "read_config", outside(read_config))
     page(site)
     assert reads == [read_manifest, read_config]
 
