@@ -8,13 +8,15 @@ from html.parser import HTMLParser
 import pytest
 
 from registry_ui.models import Collection
-from tests.web.support import PASSWORD, Browser, basic
+from tests.web.support import PASSWORD, Browser, basic, digest
 
 #: What the places of an address are filled with. A new kind of place is to be added here.
 VALUES = {
     "path": "veiled/private",
     "name": "web/api",
     "tag": "v1",
+    "_tag": "v1",
+    "digest": digest("a"),
     "username": "guest",
     "token_id": 1,
     "session_id": 1,
