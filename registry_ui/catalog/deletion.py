@@ -24,9 +24,16 @@ from .image_tags import ImageTags, all_tags, binned_digests, refresh, tags_of_im
 from .live_tags import name_some, read_tags
 from .ordering import version_key
 from .parts import parts_of
-from .planned_manifests import add_manifests, kept_signatures, note_damaged, referrers_of
+from .planned_manifests import (
+    add_manifests,
+    kept_signatures,
+    note_damaged,
+    note_subjects,
+    referrers_of,
+)
 from .plans import PlannedTag, RemovalPlan
 from .pull_through import refuse_deletion
+from .tags import subject_of
 
 #: So many tags are named in a note.
 NAMED = 10
@@ -141,7 +148,8 @@ def _add_image(
     if attached and referrers:
         plan.attached_goes = True
         removed |= _allowed(plan, image.path, referrers, role)
-    _add_steps(plan, image, tags, removed, unreadable)
+    subjects = note_subjects(tags, removed | unreadable, asked, parts)
+    _add_steps(plan, image, tags, (removed, unreadable), subjects)
     damaged = found.damaged - unreadable
     note_damaged(plan, image.path, damaged, found.faulty - unreadable if removed else set())
     going = removed | unreadable
@@ -194,9 +202,10 @@ def _add_steps(
     plan: RemovalPlan,
     image: ContainerImage,
     tags: dict[str, str],
-    removed: set[str],
-    unreadable: set[str],
+    going: tuple[set[str], set[str]],
+    subjects: dict[str, dict[str, str]],
 ) -> None:
+    removed, unreadable = going
     # First: 2.8 lets go of no tag beside one whose link it can't read.
     if unreadable:
         if plan.bin_days:
@@ -206,8 +215,11 @@ def _add_steps(
         )
     more = {"days": plan.bin_days} if plan.bin_days else {}
     plan.steps += [
-        {"do": "tag", "repository": image.path, "tag": name, "digest": tags[name], **more}
-        for name in sorted(removed)
+        {"do": "tag", "repository": image.path, "tag": name, "digest": tags[name]}
+        | more
+        | subjects.get(name, {})
+        # Signatures come last: by then it is known which of their subjects went.
+        for name in sorted(removed, key=lambda name: (subject_of(name) is not None, name))
     ]
 
 

@@ -61,6 +61,8 @@ class Lease(Generic[AnyWork]):
     but: int | None = None
     #: Seconds for which a registry that is silent is waited for.
     patience: float = PATIENCE
+    #: What a step saw and the steps after it may rely on for a moment, by repository.
+    looks: dict[str, Any] = field(default_factory=dict)
     _at: str = ""
     _silent_since: float | None = None
     _pause: float = 0.0

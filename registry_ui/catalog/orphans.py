@@ -50,7 +50,11 @@ def without_subject(image: ContainerImage, names: Collection[str]) -> set[str]:
     A manifest without a tag can still be pulled by its digest, and its signature checked. If
     the registry does not answer about a subject, its signature is not returned.
     """
-    repository = RepositoryName(image.path)
+    return with_missing_subject(RepositoryName(image.path), names)
+
+
+def with_missing_subject(repository: RepositoryName, names: Collection[str]) -> set[str]:
+    """Return the same by the name of the repository."""
     found = {name: subject for name in names if (subject := subject_of(name))}
     calls: dict[str, Callable[[], str]] = {
         subject: partial(registry().head, repository, Digest(subject))

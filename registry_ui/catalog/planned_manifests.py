@@ -67,6 +67,34 @@ def referrers_of(tags: Mapping[str, str], removed: AbstractSet[str], parts: Part
         found |= more
 
 
+def note_subjects(
+    tags: Mapping[str, str], going: AbstractSet[str], asked: AbstractSet[str], parts: Parts
+) -> dict[str, dict[str, str]]:
+    """Return what the steps that remove signatures have to know of their subjects, by tag.
+
+    A signature that was asked for by its name goes although a tag needs its subject. Every
+    other one goes because its subject does: the step looks again whether that is still so.
+    """
+    signing = {name: subject for name in going if (subject := subject_of(name))}
+    if not signing:
+        return {}
+    safe = set(closure((d for tag, d in tags.items() if tag not in going), parts.named))
+    return {
+        name: {"subject": "stays" if name in asked and subject in safe else "goes"}
+        for name, subject in signing.items()
+    }
+
+
+def note_missing(
+    plan: RemovalPlan, chosen: Collection[tuple[ContainerImage, Collection[str]]]
+) -> None:
+    """Note in the plan which of its signatures were chosen because their subject is missing."""
+    lost = {(image.path, name) for image, names in chosen for name in names if subject_of(name)}
+    for step in plan.steps:
+        if lost and (step["repository"], step.get("tag")) in lost:
+            step["subject"] = "missing"
+
+
 def _freed(tags: Mapping[str, str], removed: AbstractSet[str], outcome: Reach, parts: Parts) -> int:
     """Return the bytes that only doomed manifests hold, as far as this repository knows."""
     # Blobs are among what manifests name.

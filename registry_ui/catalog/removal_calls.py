@@ -82,10 +82,10 @@ def read_in_batches(
     return found
 
 
-def require_readable(
+def damaged_that_stay(
     repository: RepositoryName, live: LiveTags, going: Collection[str] = ()
-) -> None:
-    """Raise StepFailed if a tag that stays can't be read: it may need any manifest.
+) -> set[str]:
+    """Return the tags that stay and can't be read: they may need any manifest.
 
     What was removed, and is still listed, needs none.
 
@@ -95,8 +95,14 @@ def require_readable(
     removed = {name for name, damage in damaged_in(repository).items() if damage == "removed"}
     release()
     need_nothing = removed.union(going)
-    damaged = {n for n, d in live.damaged.items() if d != "missing" or n not in need_nothing}
-    if damaged:
+    return {n for n, d in live.damaged.items() if d != "missing" or n not in need_nothing}
+
+
+def require_readable(
+    repository: RepositoryName, live: LiveTags, going: Collection[str] = ()
+) -> None:
+    """Raise StepFailed if a tag that stays can't be read, as damaged_that_stay() tells."""
+    if damaged := damaged_that_stay(repository, live, going):
         names = name_some(damaged)
         raise StepFailed(
             f"{names} can't be read, so all manifests stay. Push it again, or remove it"

@@ -25,6 +25,7 @@ from .placeholders import MOVED, dangles, delete_by_placeholder, delete_placehol
 from .reach import closure
 from .reconcile import reconcile
 from .removal_calls import BATCH, call_registry, read_in_batches, require_readable
+from .signature_steps import why_signature_stays
 from .unneeded import LOOK_DEADLINE, delete_unneeded
 from .unreadable_tags import remove_unreadable
 from .work import StepFailed
@@ -34,6 +35,10 @@ IN_THE_BIN = "in the bin"
 
 def _tag_step(lease: Lease[Removal], number: int, step: dict[str, Any]) -> tuple[str, str]:
     """Remove one tag and no other, by way of the bin where the step says so."""
+    if why := why_signature_stays(lease, number, step):
+        if "bin" in step:  # an earlier worker may have put it there
+            take_back(step)
+        return "kept", why
     if "bin" not in step:
         return _remove_tag(lease, number, step)
     repository, tag = RepositoryName(step["repository"]), TagName(step["tag"])

@@ -17,6 +17,7 @@ from ..models import ContainerImage, Place, Removal, RetentionPolicy, utc_now
 from . import bin as bin_of_tags
 from .deletion import plan_tags
 from .orphans import without_subject
+from .planned_manifests import note_missing
 from .plans import RemovalPlan
 from .retention_rules import Rules
 from .retention_selection import Selection, select_tags
@@ -174,6 +175,7 @@ def _plan(place: Place, rules: Rules, selection: Selection) -> RemovalPlan:
     each = ((image, _without_doubt(image, names)) for image, names in selection.chosen)
     chosen = [(image, names) for image, names in each if names]
     plan = plan_tags("retention", place.path, chosen, attached=True, bin_days=bin_of_tags.days())
+    note_missing(plan, chosen)
     plan.notes[:0] = selection.notes(rules)
     return plan
 

@@ -15,6 +15,7 @@ from ..catalog.deletion import plan_image, plan_tag, plan_tags
 from ..catalog.fences import WORDS
 from ..catalog.match_counts import describe_chosen
 from ..catalog.patterns import parse_pattern
+from ..catalog.planned_manifests import note_missing
 from ..catalog.plans import RemovalPlan
 from ..catalog.removal_steps import IN_THE_BIN
 from ..catalog.starting import keep_plan, start, start_planned
@@ -213,6 +214,8 @@ def _plan_chosen(loaded: Loaded, image: ContainerImage) -> Removal:
         bin_days=_bin_days(),
         role=loaded.acting_role,
     )
+    if criteria.orphans:
+        note_missing(plan, [(image, names)])
     return keep_plan(actor(), plan, loaded.project)
 
 

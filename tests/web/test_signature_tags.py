@@ -150,3 +150,63 @@ def test_notation_signatures_are_signatures(where):
     declared = f'"artifactType":"{notation}",' if where == "artifactType" else ""
     body = f'{{"schemaVersion":2,{declared}"config":{pointer},"layers":[]}}'
     assert read_manifest(OCI, body.encode()).kind == "signature"
+
+
+@pytest.mark.parametrize("back", ["manifest", "tag", "index", "unknown", "damaged tag"])
+def test_what_is_left_of_an_image_stays_where_the_image_may_be_back(site, graph, back):
+    lost = graph.image("lost")
+    body = graph.manifests.pop(lost)
+    graph.tag(IMAGE, **{proof(lost): graph.image("its proof")})
+    adopt(site)
+    plan = site.owner.post(f"{PAGE}/-/delete-tags", {"orphans": "1"}).headers["Location"]
+    if back == "unknown":
+        graph.before = lambda asked: _fail(asked, lost)
+    elif back == "damaged tag":
+        graph.tag(IMAGE, damaged="sha256:" + "8" * 64)
+    else:
+        graph.manifests[lost] = body
+    if back == "tag":
+        graph.tag(IMAGE, again=lost)
+    elif back == "index":
+        graph.tag(IMAGE, again=graph.index(graph.index(lost)))
+    site.owner.post(f"{plan}/confirm")
+    assert proof(lost) in graph.tags[IMAGE]
+    # Nothing is known of what a damaged tag needs; the other orphan goes otherwise.
+    assert (proof(site.gone) in graph.tags[IMAGE]) == (back == "damaged tag")
+    report = site.owner.get(plan).text
+    assert {"tag": "again needs it", "index": "again needs it"}.get(back, "kept") in report
+
+
+def test_a_signature_that_is_asked_for_goes_while_its_image_stays(site, graph):
+    plan = site.owner.post(f"{PAGE}/-/delete-tags", {"chosen": proof(site.index)}).headers[
+        "Location"
+    ]
+    site.owner.post(f"{plan}/confirm")
+    assert proof(site.index) not in graph.tags[IMAGE]
+    assert "v1" in graph.tags[IMAGE]
+
+
+def test_the_signatures_of_a_tag_that_moved_meanwhile_and_stays_stay_at_any_remove(site, graph):
+    signature = graph.tags[IMAGE][proof(site.index)]
+    graph.tag(IMAGE, **{proof(signature): graph.image("signed twice")})
+    adopt(site)
+    asked = {"chosen": "v1", "attached": "1"}
+    plan = site.owner.post(f"{PAGE}/-/delete-tags", asked).headers["Location"]
+    graph.tag(IMAGE, v1=graph.index(site.index))
+    site.owner.post(f"{plan}/confirm")
+    assert {"v1", proof(site.index), proof(site.amd), proof(signature)} <= set(graph.tags[IMAGE])
+
+
+def test_many_signatures_cost_one_look_at_the_tags(site, graph):
+    asked = {"chosen": "v1", "attached": "1", "for_good": "1"}
+    plan = site.owner.post(f"{PAGE}/-/delete-tags", asked).headers["Location"]
+    looks = []
+    graph.before = lambda asked: (
+        looks.append(asked) if asked.path.endswith("/manifests/main") else None
+    )
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("registry_ui.catalog.signature_steps.LOOK_SECONDS", 600.0)
+        patched.setattr("registry_ui.catalog.unneeded.LOOK_SECONDS", 600.0)
+        site.owner.post(f"{plan}/confirm")
+    assert set(graph.tags[IMAGE]) == {"main", proof(site.earlier), proof(site.gone)}
+    assert 0 < len(looks) <= 3  # before the signatures, before the manifests and after them
