@@ -143,7 +143,7 @@ def error_response(
     Args:
         errors: what is wrong, by field or key.
     """
-    message = " ".join([message, *dict.fromkeys((errors or {}).values())])
+    message = " ".join(dict.fromkeys([message, *(errors or {}).values()]))
     if request.path.startswith(OCI_PREFIXES):
         body = jsonify(oci_error(code, message, hint))
     elif request.path.startswith(JSON_PREFIXES):
