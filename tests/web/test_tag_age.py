@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from registry_ui import jobs
-from registry_ui.catalog import choosing, retention
+from registry_ui.catalog import choosing, retention, retention_selection
 from registry_ui.catalog.choosing import Criteria, DatedTag, choose, dated_tags
 from registry_ui.catalog.retention_rules import Rules, removable
 from registry_ui.models import (
@@ -155,7 +155,7 @@ def test_tags_that_one_check_found_are_in_the_order_of_their_builds():
 
 def later(monkeypatch, days):
     """Let policies believe that so many days have passed."""
-    for module in (retention, choosing):
+    for module in (retention, retention_selection, choosing):
         monkeypatch.setattr(module, "utc_now", lambda: utc_now() + timedelta(days=days))
 
 
