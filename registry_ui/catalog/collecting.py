@@ -44,6 +44,11 @@ RESTART = (
 STILL_RUNS = (
     "Something that an earlier collector started still runs, and has to end first. It holds {}."
 )
+EXITED = "The collector ended with exit status {}. What it said is below."
+UNREADABLE = (
+    "The collector can't read a manifest, and collected nothing: {}. Delete that manifest by its "
+    "digest, and collect again."
+)
 BROKE_OFF = "It broke off. The log of the worker says more."
 
 logger = logging.getLogger(__name__)
@@ -224,7 +229,8 @@ def _collect(hold: _Hold) -> str:
         row.blobs, row.freed = collected.blobs, freed
         row.unmeasured = unmeasured
     if status:
-        raise Failed(f"The collector ended with exit status {status}. What it said is below.")
+        unreadable = collected.unreadable
+        raise Failed(UNREADABLE.format(unreadable) if unreadable else EXITED.format(status))
     return RESTART if canary is not None and canary.is_believed_in() else ""
 
 

@@ -12,8 +12,10 @@ MAX_DIGESTS = 200_000
 #: Of what it says, apart from what it marks: the first lines and the last.
 FIRST, LAST = 150, 150
 LONGEST_LINE = 400
-_MARKED = re.compile(r"\S+: marking (?:manifest|blob) ")
+_MARKED = re.compile(r"(\S+): marking (?:manifest|blob) ")
 _MANIFEST = re.compile(r"\S+: marking manifest ")
+#: The message with which both end at a manifest that they can't read: they collect nothing then.
+_UNREADABLE = re.compile(rf"failed to retrieve manifest for digest ({DIGEST})\b")
 _BLOB = re.compile(rf"blob eligible for deletion: ({DIGEST})\s*")
 _SUM = re.compile(r"\d+ blobs marked, (\d+) blobs and \d+ manifests eligible for deletion\s*")
 
@@ -24,11 +26,15 @@ class Collected:
     Attributes:
         marked: manifests in use, so far.
         digests: blobs that nothing needs, up to MAX_DIGESTS.
+        unreadable: the manifest at which it ended because it can't read it, by repository and
+            digest; "" if there is none.
     """
 
     def __init__(self) -> None:
         self.marked = 0
         self.digests: set[str] = set()
+        self.unreadable = ""
+        self._repository = ""
         self._said: int | None = None
         self._first: list[str] = []
         self._last: deque[str] = deque(maxlen=LAST)
@@ -36,9 +42,12 @@ class Collected:
 
     def read(self, line: str) -> None:
         """Take one line of output or of errors."""
-        if _MARKED.match(line):
+        if marking := _MARKED.match(line):
+            self._repository = marking[1]
             self.marked += bool(_MANIFEST.match(line))
             return
+        if unreadable := _UNREADABLE.search(line):
+            self.unreadable = f"{self._repository}@{unreadable[1]}"
         if (blob := _BLOB.fullmatch(line)) and len(self.digests) < MAX_DIGESTS:
             self.digests.add(blob[1])
         if total := _SUM.fullmatch(line):

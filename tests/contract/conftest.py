@@ -14,6 +14,7 @@ from registry_ui.catalog import fences
 from registry_ui.distribution.client import RegistryClient
 from tests.contract.mover import LIFETIME, Mover
 from tests.support import registry as registries
+from tests.support.hostile_storage import HostileStorage
 from tests.support.live import LiveSite, Pusher, signer_of
 from tests.support.templates import COMPILED
 
@@ -68,6 +69,18 @@ def own_site(make_app: Callable[..., Flask], own_registry: registries.Registry) 
     made = LiveSite(app_of(make_app, own_registry), own_registry)
     made.open_shop()
     return made
+
+
+@pytest.fixture(scope="session")
+def hostile(
+    tmp_path_factory: pytest.TempPathFactory, base_config: Config
+) -> Iterator[HostileStorage]:
+    """Repositories with something odd in them, pushed once to a registry that accepts them."""
+    home = tmp_path_factory.mktemp("hostile")
+    source = registries.new_registry("2.8", home, base_config, schema1=True)
+    source.start()
+    yield HostileStorage(source, Pusher(source.url, signer_of(base_config)))
+    source.stop()
 
 
 @pytest.fixture

@@ -1,95 +1,62 @@
-"""Repositories with something odd in them, and all that is done with repositories.
+"""Repositories with something odd in them, and everything that is done with repositories.
 
-The odd object is named where it can't be read, and everything beside it is done.
+The odd object is named if it can't be read, and everything beside it is done. What 3.x would
+refuse from a client, it has in a storage that it was given by 2.8.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import select
 
 from config import Config
-from registry_ui.catalog import retention, starting
+from registry_ui.catalog import collecting, collections, fences, live_tags, retention, starting
 from registry_ui.catalog.deletion import plan_image, plan_project, plan_tag
 from registry_ui.catalog.retention_rules import Rules
-from registry_ui.demo.images import OCI, Manifest, encode, index
+from registry_ui.demo.images import Manifest
+from registry_ui.demo.push import ACCEPT
+from registry_ui.distribution import wire
 from registry_ui.extensions import db
-from registry_ui.models import Namespace, Project, Removal, Tag, utc_now
+from registry_ui.models import Collection, Fence, Namespace, Project, Removal, Tag, utc_now
 from registry_ui.names import TagName, is_binned
+from tests.contract.conftest import PATIENCE
 from tests.contract.mover import Mover
 from tests.contract.test_copies import Market
 from tests.support import registry as registries
-from tests.support.damage import damage_tag
-from tests.support.html import Page
+from tests.support.hostile_storage import MISSING, ODD, ODDITIES, ONE, ORDINARY, HostileStorage
+from tests.support.html import Page, rows_of_tags
 from tests.support.live import LiveSite, tiny
-from tests.support.oddities import build_cache, schema1
 from tests.web.support import ACTOR
 
 pytestmark = pytest.mark.contract
 
-#: The tag of what is odd; beside it are two ordinary ones.
-ODD = "odd"
-ONE, TWO = tiny("one"), tiny("two")
-#: Bytes of annotations that make a manifest as large as a registry takes it.
-LARGE = 4 * 1024 * 1024 - 4096
-
-
-def damaged(kind: str) -> Callable[[LiveSite, str], None]:
-    """Push a tag, and damage it."""
-
-    def push(site: LiveSite, repository: str) -> None:
-        site.push(repository, {ODD: tiny(f"{ODD} {site.root}")})
-        damage_tag(site.registry, repository, ODD, kind)
-
-    return push
-
-
-def pushed(make: Callable[[str], Manifest]) -> Callable[[LiveSite, str], None]:
-    """Push something that can be read, but is odd."""
-    return lambda site, repository: site.push(repository, {ODD: make(site.root)})
-
-
-def _missing_child(site: LiveSite, repository: str) -> None:
-    child = tiny(f"missing {site.root}", platform="linux/arm64")
-    site.push(repository, {ODD: index([tiny("amd"), child])})
-    site.pusher.delete(repository, child.digest)
-
-
-def _large(name: str) -> Manifest:
-    plain = tiny(f"large {name}")
-    body = encode({**plain.json, "annotations": {"filler": "x" * LARGE}})
-    return Manifest(OCI.manifest, body, blobs=plain.blobs)
-
-
-def _many_children(name: str) -> Manifest:
-    return index([tiny(f"{name} {n}", platform=f"linux/arm/v{n}") for n in range(64)])
-
-
-ODDITIES: dict[str, Callable[[LiveSite, str], None]] = {
-    "build cache": pushed(build_cache),
-    "empty link": damaged("empty link"),
-    "missing link": damaged("missing link"),
-    "ghost": damaged("ghost"),
-    "schema 1": pushed(schema1),
-    "missing child": _missing_child,
-    "64 children": pushed(_many_children),
-    "4 MiB": pushed(_large),
+UNREADABLE = {"empty link", "missing link", "ghost", "empty manifest"}
+#: What a registry has in its storage, but takes from nobody; 3.x refuses a cache as well.
+NOT_PUSHABLE = {"2.8": {"missing child"}, "3": {"missing child", "build cache"}}
+#: Manifests that the registry's own collector can't read, and at which it ends.
+STOPS_THE_COLLECTOR = {"2.8": {"empty manifest"}, "3": {"empty manifest", "schema 1"}}
+DOOMED = tiny("doomed")
+#: What the list, and the page of the tag, say of what can be read.
+LIST_WORDS = {"build cache": "build cache", "schema 1": "Docker schema 1, legacy"}
+PAGE_WORDS = {
+    **LIST_WORDS,
+    "missing child": f"missing from the registry: {MISSING.digest[:19]}…",
+    "64 children": "linux/arm/v63",
+    "4 MiB": "CMD 4 MiB",
 }
-UNREADABLE = {"empty link", "missing link", "ghost"}
-#: What 2.8 has, but takes from nobody.
-NOT_PUSHABLE = {"missing child"}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", params=registries.VERSIONS)
 def live_registry(
-    tmp_path_factory: pytest.TempPathFactory, base_config: Config
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, base_config: Config
 ) -> Iterator[registries.Registry]:
-    """A registry that takes all of these: 3.x refuses some."""
+    """A registry that takes schema 1, if it is a 2.8."""
     home = tmp_path_factory.mktemp("registry")
-    made = registries.new_registry("2.8", home, base_config, schema1=True)
+    version = request.param
+    made = registries.new_registry(version, home, base_config, schema1=version == "2.8")
     made.start()
     yield made
     made.stop()
@@ -102,30 +69,60 @@ def oddity(request) -> str:
 
 
 @pytest.fixture
-def site(mover: Mover, oddity: str) -> Mover:
+def site(
+    mover: Mover, hostile: HostileStorage, oddity: str, monkeypatch: pytest.MonkeyPatch
+) -> Mover:
     """A project with an odd image and an ordinary one, as the index learns of them by a check."""
-    for name in ("web", "plain"):
-        mover.push(f"{mover.shop}/{name}", {"1.0": ONE, "2.0": TWO})
-    ODDITIES[oddity](mover, f"{mover.shop}/web")
+    # What a registry fails to read is asked for again; here it never recovers.
+    monkeypatch.setattr(wire, "PAUSES", (0.0,))
+    monkeypatch.setattr(live_tags, "PAUSES", (0.0,))
+    hostile.plant(oddity, mover.registry, f"{mover.shop}/web")
+    hostile.plant(ORDINARY, mover.registry, f"{mover.shop}/plain")
     for name in ("web", "plain"):
         assert mover.reconcile(f"{mover.shop}/{name}").error is None
     return mover
 
 
-def image_of(site: LiveSite, name: str = "web") -> str:
-    return f"{site.shop}/{name}"
+@pytest.fixture
+def odd(hostile: HostileStorage, site: Mover, oddity: str) -> Manifest:
+    """What the odd tag stands for, or did before."""
+    return hostile.manifests(oddity)[ODD]
 
 
-def named(site: LiveSite, oddity: str, name: str = "web") -> list[str]:
+@pytest.fixture
+def unreadable(site: Mover, oddity: str) -> bool:
+    """Whether this registry can't read the odd tag. 3.x does not know schema 1."""
+    return oddity in UNREADABLE or (oddity == "schema 1" and site.registry.version == "3")
+
+
+@pytest.fixture
+def named(site: Mover, *, unreadable: bool) -> list[str]:
     """What a plan has to name as unread."""
-    return [f"{image_of(site, name)}:{ODD}"] if oddity in UNREADABLE else []
+    return [f"{site.shop}/web:{ODD}"] if unreadable else []
 
 
-def visible(site: LiveSite, repository: str) -> list[str]:
-    """The tags that can be pulled, apart from those of the bin."""
-    client = site.pusher
-    tags = [tag for tag in client.tags(repository) if not is_binned(tag) and tag != ODD]
-    return [tag for tag in tags if client.digest(repository, tag)]
+def digest_of(site: LiveSite, repository: str, reference: str) -> str | None:
+    """Return what can be pulled by this reference; None if nothing can."""
+    url = f"{repository}/manifests/{reference}"
+    answer = site.pusher._call("HEAD", url, repository, 200, 404, 500, headers={"Accept": ACCEPT})
+    return answer.headers["Docker-Content-Digest"] if answer.status_code == 200 else None
+
+
+def pullable(site: LiveSite, repository: str) -> dict[str, str]:
+    """Return the tags that can be pulled, apart from those of the bin, and their digests."""
+    tags = [tag for tag in site.pusher.tags(repository) if not is_binned(tag)]
+    found = {tag: digest_of(site, repository, tag) for tag in tags}
+    return {tag: digest for tag, digest in found.items() if digest}
+
+
+def assert_whole(site: LiveSite, repository: str, manifest: Manifest) -> None:
+    """A manifest can be pulled with everything that it consists of, and that was there before."""
+    for part in manifest.walk():
+        if part.digest == MISSING.digest:
+            continue
+        assert digest_of(site, repository, part.digest) == part.digest
+        for blob in part.blobs:
+            site.pusher._call("HEAD", f"{repository}/blobs/{blob.digest}", repository, 200)
 
 
 def done(site: LiveSite, started: int) -> Removal:
@@ -135,37 +132,101 @@ def done(site: LiveSite, started: int) -> Removal:
     return removal
 
 
-def test_pages_and_lists_show_the_others_and_name_what_cannot_be_read(site, oddity):
-    page = site.page(f"/{site.shop}/-/images/web").text
-    assert "1.0" in page
-    assert "2.0" in page
-    assert ODD in page
-    assert ("can't be read" in page) == (oddity in UNREADABLE)
-    tag = site.page(f"/{site.shop}/-/images/web/-/tags/{ODD}").text
-    assert ("This tag can't be read" in tag) == (oddity in UNREADABLE)
-    assert site.row(Tag, name=ODD).is_damaged == (oddity in UNREADABLE)
+# -- looking -----------------------------------------------------------------------
 
 
-def test_another_tag_is_deleted(site, oddity):
-    removal = done(site, site.start(plan_tag, image_of(site), TagName("1.0")))
-    assert removal.preview["unread"] == named(site, oddity)
-    assert visible(site, image_of(site)) == ["2.0"]
-    assert ODD in site.pusher.tags(image_of(site))
+def test_a_check_marks_what_cannot_be_read_and_the_command_counts_it(site, unreadable, odd):
+    result = site.app.test_cli_runner().invoke(args=["reconcile", f"{site.shop}/web"])
+    assert result.exit_code == 0, result.output
+    damaged = ", 1 can't be read" if unreadable else ""
+    assert f"{site.shop}/web: 3 tags; 0 new, 0 changed, 0 gone{damaged}" in result.output
+    digests = {row.name: row.digest for row in site.rows(Tag)}
+    assert digests["1.0"] == ONE.digest
+    assert digests[ODD] == (None if unreadable else odd.digest)
+    marked = {row.name for row in site.rows(Tag) if row.is_damaged}
+    assert marked == ({ODD} if unreadable else set())
 
 
-def test_the_image_is_deleted(site, oddity):
-    done(site, site.start(plan_image, image_of(site)))
-    assert site.pusher.tags(image_of(site)) == []
-    assert site.index(image_of(site)) is None
+def test_the_list_of_tags_shows_all_of_them_and_what_is_odd(site, oddity, unreadable):
+    rows = rows_of_tags(site.page(f"/{site.shop}/-/images/web"))
+    assert rows.keys() == {"1.0", "2.0", ODD}
+    words = "Can't be read" if unreadable else LIST_WORDS.get(oddity, "")
+    assert words in rows[ODD]["Tag"]
+    for tag in ("1.0", "2.0"):
+        assert rows[tag]["Platforms and size"].endswith(" B")
+        assert "Can't be read" not in rows[tag]["Tag"]
 
 
-def test_the_project_is_deleted(site, oddity):
+def test_the_page_of_the_tag_says_what_is_odd(site, oddity, unreadable, odd):
+    page = site.page(f"/{site.shop}/-/images/web/-/tags/{ODD}")
+    assert ("This tag can't be read" in page.text) == unreadable
+    if not unreadable:
+        assert PAGE_WORDS[oddity] in page.text
+        assert page.facts["Digest"].startswith(odd.digest)
+
+
+def test_programs_read_all_tags_and_which_of_them_cannot_be_read(site, unreadable):
+    secret = site.access_token("maintainer", "read_registry")
+    answer = site.app.test_client().get(
+        f"/api/v4/projects/{site.shop}/-/images/web/-/tags",
+        headers={"Authorization": f"Bearer {secret}"},
+    )
+    found = {tag["name"]: tag["unreadable"] for tag in answer.json["tags"]}
+    assert found.keys() == {"1.0", "2.0", ODD}
+    assert (found["1.0"], found["2.0"]) == (None, None)
+    assert bool(found[ODD]) == unreadable
+
+
+# -- removing ----------------------------------------------------------------------
+
+
+def test_another_tag_is_deleted(site, named, unreadable, odd):
+    web = f"{site.shop}/web"
+    removal = done(site, site.start(plan_tag, web, TagName("1.0")))
+    assert removal.preview["unread"] == named
+    expected = {"2.0"} if unreadable else {"2.0", ODD}
+    assert pullable(site, web).keys() == expected
+    assert ODD in site.pusher.tags(web)
+    if unreadable:
+        # Nobody knows what the odd tag needs, so this repository keeps its manifests.
+        assert digest_of(site, web, ONE.digest) == ONE.digest
+        assert site.row(Tag, name=ODD).is_damaged
+    else:
+        assert digest_of(site, web, ONE.digest) is None
+        assert_whole(site, web, odd)
+
+
+def test_the_odd_tag_is_deleted(site, odd, oddity):
+    web = f"{site.shop}/web"
+    done(site, site.start(plan_tag, web, TagName(ODD)))
+    assert sorted(site.pusher.tags(web)) == ["1.0", "2.0"]
+    assert pullable(site, web).keys() == set(site.index(web)) == {"1.0", "2.0"}
+    if oddity not in UNREADABLE:
+        assert digest_of(site, web, odd.digest) is None
+    assert_whole(site, web, ONE)
+
+
+def test_the_image_is_deleted(site):
+    web = f"{site.shop}/web"
+    done(site, site.start(plan_image, web))
+    assert site.pusher.tags(web) == []
+    assert site.index(web) is None
+    assert digest_of(site, web, ONE.digest) is None
+    assert pullable(site, f"{site.shop}/plain").keys() == {"1.0", "2.0"}
+
+
+def test_the_project_is_deleted(site):
     done(site, site.start(plan_project))
-    assert [site.pusher.tags(image_of(site, name)) for name in ("web", "plain")] == [[], []]
+    for name in ("web", "plain"):
+        assert site.pusher.tags(f"{site.shop}/{name}") == []
+        assert digest_of(site, f"{site.shop}/{name}", ONE.digest) is None
     assert site.rows(Project, path=site.shop) == []
 
 
-def test_a_policy_of_the_namespace_removes_the_others_everywhere(site, oddity):
+def test_a_policy_of_the_namespace_removes_what_it_can_read_everywhere(
+    site, named, unreadable, odd
+):
+    web, plain = f"{site.shop}/web", f"{site.shop}/plain"
     old = utc_now() - timedelta(days=90)
     site.change(Tag, {"pushed_at": old, "age_from": old})
     with site.app.app_context():
@@ -173,46 +234,110 @@ def test_a_policy_of_the_namespace_removes_the_others_everywhere(site, oddity):
         plan = retention.plan_of(place, Rules(images="**", older_than_days=30, keep_matching="2.0"))
         started = starting.start(ACTOR, plan, place).id
     removal = done(site, started)
-    assert removal.preview["unread"] == named(site, oddity)
-    assert visible(site, image_of(site)) == visible(site, image_of(site, "plain")) == ["2.0"]
+    assert removal.preview["unread"] == named
+    assert pullable(site, web).keys() == pullable(site, plain).keys() == {"2.0"}
+    assert (ODD in site.pusher.tags(web)) == unreadable
 
 
-def test_all_tags_are_copied_but_those_that_cannot_be_read(site, oddity):
+# -- copying and moving ------------------------------------------------------------
+
+
+def test_all_tags_are_copied_but_those_that_cannot_be_read(site, named, unreadable, oddity, odd):
     market = Market(site)
     plan = market.plan()
-    assert plan.preview["unread"] == named(site, oddity)
+    assert plan.preview["unread"] == named
     copy = market.confirm(plan)
-    refused = oddity in NOT_PUSHABLE
+    refused = oddity in NOT_PUSHABLE[site.registry.version] and not unreadable
     assert copy.state == ("failed" if refused else "done")
-    expected = ["1.0", "2.0"] if refused or oddity in UNREADABLE else ["1.0", "2.0", ODD]
-    assert sorted(site.pusher.tags(market.target)) == expected
+    outcomes = {"1.0": "copied", "2.0": "copied"}
+    if not unreadable:
+        outcomes[ODD] = "refused" if refused else "copied"
+    assert market.outcomes(copy) == outcomes
+    copied = {tag for tag, outcome in outcomes.items() if outcome == "copied"}
+    assert pullable(site, market.target).keys() == copied
+    if ODD in copied:
+        assert_whole(site, market.target, odd)
+    assert ODD in site.pusher.tags(f"{site.shop}/web")
 
 
 def test_the_project_moves_and_what_cannot_be_read_is_left_out_only_if_that_was_agreed_to(
-    site, oddity
+    site, named, unreadable, oddity, odd
 ):
+    web, market = f"{site.shop}/web", f"{site.market}/web"
     move_id = site.planned(site.market)
-    assert site.move(move_id).preview["unread"] == named(site, oddity)
-    if oddity in UNREADABLE:
-        owner = site.browser("owner")
+    assert site.move(move_id).preview["unread"] == named
+    if unreadable:
         confirm = {"confirm": site.shop}
-        refused = owner.post(f"/{site.shop}/-/moves/{move_id}/confirm", confirm)
+        refused = site.browser("owner").post(f"/{site.shop}/-/moves/{move_id}/confirm", confirm)
         assert refused.status_code == 422
-        assert f"{image_of(site)}:{ODD}" in Page(refused.text).text
+        assert f"{web}:{ODD}" in Page(refused.text).text
         assert site.move(move_id).state == "planned"
     move = site.send(move_id, "confirm", confirm=site.shop, leave_out="1")
-    if oddity in NOT_PUSHABLE:
+    if oddity in NOT_PUSHABLE[site.registry.version]:
         # Before anybody was kept from pushing; it is named, and nothing is half moved.
         assert move.state == "failed"
-        assert move.problem.startswith(f"{image_of(site)}:{ODD} can't be copied")
+        assert move.problem.startswith(f"{web}:{ODD} can't be copied")
         assert site.send(move_id, "cancel").state == "cancelled"
-        assert sorted(site.pusher.tags(image_of(site))) == ["1.0", "2.0", ODD]
+        assert sorted(site.pusher.tags(web)) == ["1.0", "2.0", ODD]
         return
     assert (move.state, move.problem) == ("grace", "")
-    expected = ["1.0", "2.0"] if oddity in UNREADABLE else ["1.0", "2.0", ODD]
-    assert sorted(site.pusher.tags(f"{site.market}/web")) == expected
-    assert sorted(site.pusher.tags(f"{site.market}/plain")) == ["1.0", "2.0"]
+    moved = {"1.0", "2.0"} if unreadable else {"1.0", "2.0", ODD}
+    assert pullable(site, market).keys() == moved
+    if not unreadable:
+        assert_whole(site, market, odd)
+    assert pullable(site, f"{site.market}/plain").keys() == {"1.0", "2.0"}
     page = site.page(f"/{site.market}/-/moves/{move_id}", "owner").text
-    assert ("left out, because they can't be read: odd" in page) == (oddity in UNREADABLE)
+    assert (f"left out, because they can't be read: {ODD}" in page) == unreadable
     assert site.send(move_id, "retire").state == "done"
-    assert site.pusher.tags(image_of(site)) == []
+    assert site.pusher.tags(web) == []
+
+
+# -- garbage collection --------------------------------------------------------------
+
+
+@pytest.fixture
+def collected(make_app, own_registry, hostile, oddity, monkeypatch, tmp_path) -> LiveSite:
+    """A site whose registry can be collected, and has an odd image and one that is not needed."""
+    monkeypatch.setattr(fences, "GRACE", timedelta(0))
+    monkeypatch.setattr(wire, "PAUSES", (0.0,))
+    monkeypatch.setattr(live_tags, "PAUSES", (0.0,))
+    command = (registries.binary(own_registry.version), "garbage-collect")
+    app = make_app(
+        var=tmp_path,
+        registry_url=own_registry.url,
+        registry_timeout=PATIENCE,
+        token_lifetime=1,
+        gc_command=(*command, str(own_registry.home / "config.yml")),
+    )
+    made = LiveSite(app, own_registry)
+    made.open_shop()
+    hostile.plant(oddity, own_registry, f"{made.shop}/web")
+    made.push(f"{made.shop}/plain", {"doomed": DOOMED, "1.0": ONE})
+    made.pusher.delete(f"{made.shop}/plain", DOOMED.digest)
+    made.reconcile(f"{made.shop}/web")
+    return made
+
+
+def collect(site: LiveSite) -> Collection:
+    with site.app.app_context():
+        started = collections.begin(ACTOR, dry_run=False).id
+        collecting.run(started)
+    return site.row(Collection, id=started)
+
+
+def test_garbage_is_collected_around_it(collected, oddity, hostile):
+    row = collect(collected)
+    assert collected.rows(Fence) == []
+    blobs = collected.registry.home / "data/docker/registry/v2/blobs"
+    left = {f"sha256:{data.parent.name}" for data in blobs.glob("sha256/*/*/data")}
+    if oddity in STOPS_THE_COLLECTOR[collected.registry.version]:
+        assert row.state == "failed"
+        assert f"{collected.shop}/web@{hostile.manifests(oddity)[ODD].digest}" in row.problem
+        assert DOOMED.digest in left
+    else:
+        assert (row.state, row.problem) == ("done", "")
+        assert left.isdisjoint({DOOMED.digest, *(blob.digest for blob in DOOMED.blobs)})
+    for name in ("web", "plain"):
+        assert_whole(collected, f"{collected.shop}/{name}", ONE)
+    if oddity not in {"ghost", *STOPS_THE_COLLECTOR[collected.registry.version]}:
+        assert_whole(collected, f"{collected.shop}/web", hostile.manifests(oddity)[ODD])

@@ -27,6 +27,14 @@ def read(*lines):
     return made
 
 
+def test_the_manifest_at_which_it_ended_is_known_by_repository_and_digest():
+    ended = (
+        f"failed to mark: filesystem: failed to retrieve manifest for digest {B}: unexpected end"
+    )
+    assert read(*MARKING, ended).unreadable == f"a/b@{B}"
+    assert read(*MARKING, SUM).unreadable == ""
+
+
 @pytest.mark.parametrize("more", [[], LINKS, [DELETING]], ids=["2.8", "3.x", "3.x at info"])
 def test_the_blobs_that_nothing_needs_are_counted_and_named(more):
     found = read(*MARKING, SUM, *ELIGIBLE, *more)
