@@ -93,9 +93,12 @@ def strictest(rules: Iterable[Protection], image_name: str, tag: str) -> Protect
     return max(found, key=lambda rule: rule.minimum or _HIGHEST, default=None)
 
 
-def is_immutable(rules: Iterable[Protection], image_name: str, tag: str) -> bool:
-    """Whether a rule lets this tag be created, and then stay as it is."""
-    return any(r.kind is Kind.IMMUTABLE and r.covers(image_name, tag) for r in rules)
+def is_immutable(rules: Iterable[Protection], image_name: str, tag: str, action: Right) -> bool:
+    """Whether a rule lets this tag be created, and refuses an action on it from then on."""
+    return any(
+        rule.kind is Kind.IMMUTABLE and not _is_addition(rule, tag, action)
+        for rule in covering(rules, image_name, tag)
+    )
 
 
 def releases(
@@ -115,8 +118,9 @@ def releases(
     return [tag for tag in tags if any(rule.tags.matches(tag) for rule in keeping)]
 
 
-def _adds_signature(action: Right, tag: str) -> bool:
-    return action is Right.PUSH and subject_of(tag) is not None
+def _is_addition(rule: Protection, tag: str, action: Right) -> bool:
+    """Whether an action adds a signature, and the rule lets signatures be added."""
+    return rule.open_to_signatures and action is Right.PUSH and subject_of(tag) is not None
 
 
 def refusal(
@@ -141,7 +145,7 @@ def refusal(
     for rule in covering(rules, image_name, tag):
         image = f"{rule.project}/{image_name}" if image_name else rule.project
         if rule.kind is Kind.IMMUTABLE:
-            if exists and not (rule.open_to_signatures and _adds_signature(action, tag)):
+            if exists and not _is_addition(rule, tag, action):
                 return f"tag {tag} is immutable in {image}"
         elif rule.minimum is not None and (role is None or role < rule.minimum):
             return f"tag {tag} is protected in {image}: {action} needs {rule.minimum.label}"

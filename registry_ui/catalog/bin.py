@@ -93,7 +93,7 @@ def _require_allowed(repository: RepositoryName, name: TagName, role: Role | Non
     words = refusal(found.rules, found.image_name, str(name), role, Right.PUSH, exists=False)
     if words is not None:
         raise Invalid("Nothing was restored.", {"name": f"Not allowed: {words}."})
-    return is_immutable(found.rules, found.image_name, str(name))
+    return is_immutable(found.rules, found.image_name, str(name), Right.PUSH)
 
 
 def _push(repository: RepositoryName, name: TagName, manifest: FetchedManifest, deed: str) -> None:

@@ -52,8 +52,9 @@ def note_unseen(
     if not names:
         return
     rules = _rules(session, image, at)
+    action = Right.DELETE if what == "deleted" else Right.PUSH
     for name in names:
-        if is_immutable(rules, image.name, name):
+        if is_immutable(rules, image.name, name, action):
             _note(session, image, name, what, "", at)
 
 

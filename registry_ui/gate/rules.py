@@ -68,7 +68,7 @@ def check_tag(change: Change, tag: TagName) -> None:
     _refuse(change.refusal(str(tag), exists=False))
     release()
     _check_attached(change, tag)
-    if not is_immutable(change.rules, change.image_name, str(tag)):
+    if not is_immutable(change.rules, change.image_name, str(tag), action):
         return
     busy = claims.acquire(repository, tag, who) if action is Right.PUSH else None
     try:
@@ -196,7 +196,7 @@ def _standing_for(change: Change, digest: Digest, names: Iterable[str]) -> dict[
         name: there
         for name in names
         if (there := indexed.get(name, str(digest))) != str(digest)
-        and is_immutable(change.rules, change.image_name, name)
+        and is_immutable(change.rules, change.image_name, name, Right.PUSH)
     }
     try:
         return known | digests_of(repository, [name for name in names if name not in known])

@@ -282,6 +282,10 @@ def test_a_rule_can_let_signatures_be_added_and_never_deleted(acme, signed, tags
     assert ask(acme, "DELETE", tag).status_code == 403
     assert ask(acme, "DELETE", signed.tags[APP][tag]).status_code == 403
     assert_refused(ask(acme, "PUT", "v1"), "tag v1 is immutable in acme/app")
+    first = signature(signed, "v1", "")  # a list of referrers: two are attached in a row
+    for _ in range(2):
+        assert_passes(ask(acme, "PUT", first))
+    assert acme.rows(TagClaim) == []
 
 
 def test_signatures_stay_if_the_registry_does_not_say_what_they_are_of(acme, registry, signed):

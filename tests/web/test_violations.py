@@ -92,3 +92,14 @@ def test_an_immutable_tag_that_is_gone_or_another_is_noted_when_the_registry_is_
     }
     compare(acme, {"v1": digest("a"), "v2": digest("b"), "main": digest("b")})
     assert len(found(acme)) == 2
+
+
+def test_a_signature_that_was_added_where_the_rule_lets_it_be_is_no_violation(acme):
+    acme.change(ProtectionRule, {"tag_pattern": "*", "open_to_signatures": True}, tag_pattern="v*")
+    signature = digest("a").replace(":", "-") + ".sig"
+    for tag in ("main", signature):
+        push(acme, tag, "a", by="boss")
+    compare(acme, {"main": digest("a"), signature: digest("b")})
+    assert found(acme) == []
+    compare(acme, {"main": digest("a")})
+    assert found(acme) == [(signature, "deleted", "")]

@@ -150,7 +150,7 @@ class Steps:
     def _is_immutable(self, tag: str) -> bool:
         found = guard(db.session(), str(self._target))
         release()
-        return is_immutable(found.rules, found.image_name, tag)
+        return is_immutable(found.rules, found.image_name, tag, Right.PUSH)
 
     def _follow(self, brought: Brought) -> Followers:
         if not self._attached:
