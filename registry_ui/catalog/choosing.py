@@ -39,6 +39,7 @@ class DatedTag:
     last_pulled_at: datetime | None
     digest: str | None = None
     built_at: datetime | None = None
+    is_damaged: bool = False
 
     @classmethod
     def of(cls, row: Any) -> Self:
@@ -50,7 +51,8 @@ class DatedTag:
         at = row.pushed_at or row.built_at
         if at is not None and row.age_from is not None:
             at = max(at, row.age_from)
-        return cls(row.name, at, row.last_pulled_at, row.digest, row.built_at)
+        is_damaged = row.damage is not None
+        return cls(row.name, at, row.last_pulled_at, row.digest, row.built_at, is_damaged)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +139,7 @@ def dated_tags(image: ContainerImage) -> list[DatedTag]:
             Tag.age_from,
             Tag.last_pulled_at,
             Tag.digest,
+            Tag.damage,
             Manifest.built_at,
         )
         .outerjoin(Manifest, Manifest.digest == Tag.digest)

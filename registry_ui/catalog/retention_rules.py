@@ -113,14 +113,16 @@ def removable(
 
     Kept are all tags on the newest ``keep_last`` digests, what matches, what was pulled lately,
     what is not old enough, and what nobody knows the age of. Signatures and the like are no tags
-    here: they go with what they are attached to, or as orphans, which are never the newest.
+    here: they go with what they are attached to, or as orphans, which are never the newest. Nor
+    is a damaged tag, because nobody can pull it: ``keep_last`` images can be pulled.
 
     Args:
         orphans: the signature tags whose subject is gone.
     """
     known = [tag for tag in tags if tag.at is not None]
     dated = [tag for tag in known if subject_of(tag.name) is None]
-    newest = _newest_images(dated, rules.keep_last or 0)
+    readable = [tag for tag in dated if not tag.is_damaged]
+    newest = _newest_images(readable, rules.keep_last or 0)
     candidates = [tag for tag in dated if _image_of(tag) not in newest]
     candidates += [tag for tag in known if tag.name in orphans]
     keep = rules.keep_pattern()

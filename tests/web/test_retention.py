@@ -84,6 +84,13 @@ def test_an_old_tag_on_a_digest_that_was_pushed_again_is_as_new_as_that():
     assert removable(tags, Rules(keep_last=1), NOW) == {"1.12"}
 
 
+def test_a_tag_that_can_not_be_read_takes_the_place_of_none_that_can():
+    damaged = DatedTag("1.3", ago(1), None, "c", is_damaged=True)
+    tags = [damaged, DatedTag("1.2", ago(2), None, "b"), DatedTag("1.1", ago(3), None, "a")]
+    assert "1.2" not in removable(tags, Rules(keep_last=1), NOW)
+    assert "1.1" not in removable(tags, Rules(keep_last=2), NOW)
+
+
 @pytest.fixture
 def site(served, graph):
     """A project with old and new tags, and its owner."""

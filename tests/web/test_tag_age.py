@@ -117,7 +117,7 @@ def test_a_tag_of_which_neither_push_nor_build_is_known_is_not_old(site, graph):
 
 
 def row(**values):
-    names = ("name", "pushed_at", "age_from", "last_pulled_at", "digest", "built_at")
+    names = ("name", "pushed_at", "age_from", "last_pulled_at", "digest", "built_at", "damage")
     return SimpleNamespace(**{**dict.fromkeys(names), "name": "v", **values})
 
 
