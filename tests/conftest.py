@@ -7,11 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from argon2 import PasswordHasher
 from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, settings
 
 from config import Config, normalised_database_url
+from registry_ui.accounts import secrets
 from registry_ui.accounts import service as accounts
 from registry_ui.audit import Actor
 from registry_ui.extensions import db, writing
@@ -22,6 +24,11 @@ from tests.support.compiled import make_application
 
 ACTOR = Actor("test")
 PASSWORD = "correct horse battery"
+
+# A password hash that is expensive enough for production would take a tenth of the test run.
+# Whether it is expensive enough is the subject of test_secrets.py.
+secrets._hasher = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+secrets._DUMMY = secrets._hasher.hash("nobody's")
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import argon2
 import pytest
 from hypothesis import given, settings
@@ -28,6 +31,19 @@ def test_a_password_is_kept_as_argon2id_with_a_salt_of_its_own(hashed):
     assert hashed.startswith("$argon2id$")
     assert hash_password("correct horse") != hashed
     assert len(hashed) <= 255
+
+
+def test_a_password_hash_is_expensive_outside_of_tests():
+    # OWASP's recommendation for argon2id is at least 19 MiB with two passes, or 46 MiB with one.
+    program = "from registry_ui.accounts.secrets import *\n"
+    program += "print(hash_password('x'), hash_for_unknown_users())"
+    printed = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    ).stdout
+    for password_hash in printed.split():
+        parameters = argon2.extract_parameters(password_hash)
+        assert parameters.memory_cost >= 46 * 1024
+        assert parameters.time_cost >= 2
 
 
 @pytest.mark.parametrize(
