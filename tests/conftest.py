@@ -22,6 +22,8 @@ from tests.support import registry as registries
 from tests.support import storage as storages
 from tests.support.compiled import make_application
 
+pytest_plugins = ("tests.support.statements",)
+
 ACTOR = Actor("test")
 PASSWORD = "correct horse battery"
 
