@@ -3,7 +3,7 @@
 PYTHON_FILES := config.py wsgi.py registry_ui migrations tests deploy
 VENV := sh deploy/venv.sh
 
-.PHONY: help run run-gate demo screenshots test bench-token bench-browse bench-search \
+.PHONY: help run run-gate demo screenshots test test-all bench-token bench-browse bench-search \
 	bench-storage bench-abuse check format audit requirements
 
 help: ## Show this list
@@ -26,7 +26,11 @@ screenshots: ## After `make demo`: take the pictures of the documents
 	@$(VENV) requirements.txt requirements-dev.txt
 	@exec .venv/bin/python -m registry_ui.demo.screenshots
 
-test: ## Run every test, on both storage pairs
+test: ## Run every test on SQLite, and on PostgreSQL with Redis what it takes to try each statement
+	@$(VENV) requirements.txt requirements-dev.txt
+	.venv/bin/python -m pytest --lean --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+test-all: ## Run every test on both; before a release
 	@$(VENV) requirements.txt requirements-dev.txt
 	.venv/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 

@@ -166,6 +166,7 @@ def test_credentials_that_are_no_good_are_said_to_be_so(acme):
     )
 
 
+@pytest.mark.both_databases
 def test_ones_own_access_token_can_be_chosen_and_nobody_elses(acme):
     acme.access_token("bob", "read_registry", name="laptop", reach="acme/app/web", reach_exact=True)
     acme.access_token("carol", "read_registry", name="other")

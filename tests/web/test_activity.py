@@ -287,6 +287,7 @@ def test_people_know_themselves_fellow_members_and_administrators_everybody(acme
     assert acme.browser("guest").get(url.format("lone")).status_code == 404
 
 
+@pytest.mark.both_databases
 def test_changes_by_a_person_are_told_to_maintainers_of_the_place(acme):
     with acme.app.app_context():
         projects.add_member(Actor("maintainer"), "acme/veiled", "alice", Role.parse("guest"))

@@ -9,6 +9,8 @@ import pytest
 from registry_ui.models import AuditEntry, Namespace, User
 from tests.web.support import PASSWORD, event_of
 
+pytestmark = pytest.mark.both_databases
+
 USERS = "/-/admin/users"
 
 

@@ -275,6 +275,7 @@ def test_of_thousands_the_first_are_shown_and_all_are_adopted(plain):
     assert len([n for n in plain.rows(Namespace) if n.path.startswith("team")]) == 40
 
 
+@pytest.mark.both_databases
 def test_the_command_says_what_it_does_and_does_it(plain):
     leave(plain, "team/app", "api", "nginx")
     runner = plain.app.test_cli_runner()

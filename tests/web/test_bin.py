@@ -292,6 +292,7 @@ def test_a_tag_can_be_deleted_without_the_bin(site, graph):
     assert one not in graph.manifests
 
 
+@pytest.mark.both_databases
 def test_the_tags_of_a_deleted_image_are_all_in_the_bin(site, graph):
     one, two = graph.image("one"), graph.image("two")
     graph.tag(IMAGE, v1=one, v2=two)
@@ -317,6 +318,7 @@ def test_a_deleted_project_takes_its_bin_with_it_and_says_so(site, graph):
     assert graph.manifests == {}
 
 
+@pytest.mark.both_databases
 def test_a_tag_that_moves_at_the_last_moment_leaves_nothing_in_the_bin(site, graph):
     one, two = graph.image("one"), graph.image("two")
     graph.tag(IMAGE, v1=one)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import flask_migrate
+import pytest
 from sqlalchemy import String, text
 
 from config import ROOT
@@ -15,6 +16,8 @@ from registry_ui.models import (
     ManifestContents,
 )
 from tests.web.support import digest
+
+pytestmark = pytest.mark.both_databases
 
 MIGRATIONS = str(ROOT / "migrations")
 COLLATIONS = text(

@@ -210,6 +210,7 @@ def test_the_same_platform_is_chosen_on_both_sides(several):
     assert chosen(swapped) == ["linux/arm64", "linux/arm64"]
 
 
+@pytest.mark.both_databases
 def test_two_platforms_may_be_compared_and_that_is_said(several):
     more = {"from_platform": "linux/amd64", "to_platform": "linux/s390x"}
     page = compare(several, "acme/app:multi", "acme/app:more", **more)
@@ -393,6 +394,7 @@ def test_sizes_that_lie_do_not_break_the_page(site):
     assert "2 new layers" in compare(site, "acme/app:huge", "acme/app:none").text
 
 
+@pytest.mark.both_databases
 def test_with_the_registry_down_the_last_known_is_compared_and_marked(site, registry):
     compare(site, "acme/app:1.0", "acme/app:2.0")
     registry.answer = lambda _asked: Answer(503)

@@ -12,6 +12,8 @@ from registry_ui.models import ContainerImage, DailyCount, Push, RegistryEvent, 
 from registry_ui.token_auth.signer import OWN_SUBJECT
 from tests.web.support import digest, event_of
 
+pytestmark = pytest.mark.both_databases
+
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
 

@@ -12,6 +12,8 @@ from registry_ui.extensions import db
 from registry_ui.models import Membership, Namespace, Place, Project
 from registry_ui.names import RESERVED_FIRST_SEGMENTS, RESTRICTED_FIRST_SEGMENTS
 
+pytestmark = pytest.mark.both_databases
+
 KINDS = ("namespace", "project")
 
 

@@ -113,6 +113,7 @@ def test_tokens_from_above_are_shown_and_changed_there_alone(acme):
     assert acme.ask_token(auth=(username, secret)).status_code == 401
 
 
+@pytest.mark.both_databases
 def test_tokens_of_another_project_are_not_there(acme):
     username, _ = make(acme, "bob", "/acme/other/-/deploy-tokens")
     number = acme.row(DeployToken).id

@@ -59,6 +59,7 @@ def test_all_are_revoked_and_those_of_others_stay(alice):
     assert by_refresh_token(alice, other) == 200
 
 
+@pytest.mark.both_databases
 def test_another_users_session_is_not_there(alice):
     secret = sign_in(alice)
     number = alice.row(DockerSession).id

@@ -14,6 +14,8 @@ from registry_ui.models import RefusedDelivery, RegistryEvent, Tag
 from registry_ui.token_auth.signer import OWN_SUBJECT
 from tests.web.support import EVENTS, EVENTS_V1, EVENTS_V2, digest, event_of
 
+pytestmark = pytest.mark.both_databases
+
 
 def bring(site, headers, body=b'{"events": []}', **more):
     return site.app.test_client().post(EVENTS, data=body, headers=headers, **more)

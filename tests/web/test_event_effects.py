@@ -12,6 +12,8 @@ from registry_ui.token_auth.signer import OWN_SUBJECT
 from tests.support.html import Page
 from tests.web.support import OCI_INDEX, digest, event_of
 
+pytestmark = pytest.mark.both_databases
+
 NOW = datetime.now(UTC).replace(microsecond=0)
 MINUTE = timedelta(minutes=1)
 MANIFEST_TYPES = [

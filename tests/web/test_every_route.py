@@ -255,6 +255,7 @@ def assert_no_inline_code(answer, url):
         assert parser.found == [], url
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize("who", [None, "admin"])
 def test_every_answer_has_strict_headers_and_no_inline_code_and_none_is_a_breakdown(filled, who):
     browser = filled.browser(who)

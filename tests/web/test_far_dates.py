@@ -10,6 +10,8 @@ from sqlalchemy import text
 from registry_ui.models import RegistryEvent
 from tests.web.support import Site
 
+pytestmark = pytest.mark.both_databases
+
 LAST = datetime(9999, 12, 31, 23, 30, tzinfo=UTC)
 
 

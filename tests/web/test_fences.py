@@ -31,6 +31,8 @@ from tests.web.graph import Graph
 from tests.web.support import ACTOR, PASSWORD, digest
 from tests.web.test_gate import ask, assert_passes, assert_refused, bearer
 
+pytestmark = pytest.mark.both_databases
+
 APP = "acme/app"
 
 

@@ -20,6 +20,8 @@ from registry_ui.models import Collection, Fence, Manifest
 from tests.support.html import Page
 from tests.web.support import ACTOR, PASSWORD, Site, basic, digest
 
+pytestmark = pytest.mark.both_databases
+
 PAGE = "/-/admin/garbage-collection"
 API = "/api/v4/registry/garbage-collections"
 LAYER = "application/vnd.oci.image.layer.v1.tar"

@@ -27,6 +27,8 @@ from tests.unit.hostile_registry import Answer, always
 from tests.web.graph import Graph
 from tests.web.support import digest, event_of
 
+pytestmark = pytest.mark.both_databases
+
 APP = "acme/app"
 JSON = {"Content-Type": "application/json", "Docker-Distribution-Api-Version": "registry/2.0"}
 

@@ -16,6 +16,8 @@ from registry_ui.token_auth.journal import journal
 from tests.support.processes import until
 from tests.web.support import PASSWORD, Browser, basic
 
+pytestmark = pytest.mark.both_databases
+
 VERIFY = "registry_ui.accounts.authentication.verify_password"
 
 

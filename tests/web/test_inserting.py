@@ -13,6 +13,8 @@ from registry_ui.models import Manifest, utc_now
 from registry_ui.storage import insert_all_new
 from tests.web.support import digest
 
+pytestmark = pytest.mark.both_databases
+
 
 def row(letter):
     return {

@@ -7,6 +7,8 @@ import pytest
 from registry_ui.models import Membership, User
 from tests.support.html import Page
 
+pytestmark = pytest.mark.both_databases
+
 CHANGES = [{"remove": "1"}, {"role": "maintainer"}]
 
 

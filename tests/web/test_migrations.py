@@ -27,6 +27,8 @@ from registry_ui.models import (
     User,
 )
 
+pytestmark = pytest.mark.both_databases
+
 MIGRATIONS = str(ROOT / "migrations")
 
 

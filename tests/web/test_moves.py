@@ -37,6 +37,8 @@ from registry_ui.token_auth.journal import journal
 from tests.support.html import Page
 from tests.web.support import PASSWORD, basic, digest, event_of
 
+pytestmark = pytest.mark.both_databases
+
 
 @pytest.fixture
 def acme(site):

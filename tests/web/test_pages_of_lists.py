@@ -7,6 +7,8 @@ import pytest
 from registry_ui.pages import NoSuchPage, Page
 from tests.support.html import Page as Html
 
+pytestmark = pytest.mark.both_databases
+
 
 @pytest.fixture
 def acme(site):

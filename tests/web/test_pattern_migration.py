@@ -20,6 +20,8 @@ from registry_ui.globs import IMAGES, TAGS, Glob, PatternInvalid, RegularExpress
 from registry_ui.models import AuditEntry, ProtectionRule, Removal, RetentionPolicy
 from tests.web.support import Site
 
+pytestmark = pytest.mark.both_databases
+
 MIGRATIONS = str(ROOT / "migrations")
 BEFORE = "0021"
 _FILE = next((ROOT / "migrations" / "versions").glob("*_globs.py"))

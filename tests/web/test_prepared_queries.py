@@ -12,6 +12,8 @@ from registry_ui.extensions import db
 from registry_ui.models import User
 from registry_ui.storage import Prepared, _readers
 
+pytestmark = pytest.mark.both_databases
+
 BY_NAME = Prepared(
     select(User.id, User.username, User.is_admin).where(
         User.username == bindparam("username", type_=User.username.type)

@@ -84,6 +84,7 @@ def test_a_badge_says_whether_its_rule_is_enforced(make_app, gate, asked, is_enf
     assert (words in site.browser("dev").get("/acme/app").text) is not is_enforced
 
 
+@pytest.mark.both_databases
 def test_a_gate_before_which_nothing_was_pushed_yet_is_believed(make_app):
     site = made(make_app, gate=True)
     site.image("acme/app", "v1")

@@ -90,6 +90,7 @@ def test_a_form_that_can_not_be_used_is_shown_again_with_what_was_typed(acme, wr
     assert acme.dump() == before
 
 
+@pytest.mark.both_databases
 def test_the_same_rule_is_not_added_twice_and_there_are_not_too_many(acme):
     add(acme)
     assert "this very rule already" in add(acme).text
@@ -100,6 +101,7 @@ def test_the_same_rule_is_not_added_twice_and_there_are_not_too_many(acme):
     assert f"{MAX_RULES} rules at most" in answer.text
 
 
+@pytest.mark.both_databases
 def test_a_maintainer_neither_makes_nor_deletes_a_rule_for_owners(acme):
     assert add(acme, tags="latest", choice="owner").status_code == 403
     add(acme, "olga", tags="latest", choice="owner")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from unittest import mock
 
+import pytest
 from sqlalchemy import insert
 
 from registry_ui import jobs
@@ -19,6 +20,8 @@ from registry_ui.models import (
 )
 from registry_ui.token_auth import decision_retention
 from tests.web.support import Site
+
+pytestmark = pytest.mark.both_databases
 
 
 def fill(site, *ages, category="account"):

@@ -23,6 +23,8 @@ from registry_ui.models import (
 )
 from tests.web.conftest import site_on
 
+pytestmark = pytest.mark.both_databases
+
 #: How many manifests there are: PostgreSQL prefers to read a small table whole.
 MANIFESTS = 30_000
 #: How many tags an image has, and how many images a project.

@@ -12,6 +12,8 @@ from registry_ui.token_auth import journal as journals
 from registry_ui.token_auth.journal import Journal, Noted
 from tests.web.support import PASSWORD
 
+pytestmark = pytest.mark.both_databases
+
 ONE = Noted("alice", "password", "192.0.2.1", "docker", "acme/app", "acme/app", "pull", "pull", "")
 
 

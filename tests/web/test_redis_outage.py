@@ -20,6 +20,8 @@ from tests.support.live import environ_of
 from tests.support.processes import Server, free_port, start_redis, until
 from tests.web.support import Site, event_of
 
+pytestmark = pytest.mark.both_databases
+
 STOPPED = "Redis does not answer"
 BACK = "Redis answers again"
 

@@ -13,6 +13,8 @@ import yaml
 from registry_ui.models import RegistryEvent, RegistryToken, User
 from tests.web.support import event_of
 
+pytestmark = pytest.mark.both_databases
+
 PAGE = "/-/admin/registry-token"
 DAY = timedelta(hours=24)
 

@@ -111,6 +111,7 @@ def test_pages_keep_their_frame_with_no_registry_at_all(down):
     assert index(down) == before
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize("trouble", [*TROUBLES, None])
 def test_no_deed_is_done_half_and_none_is_said_to_be_done(troubled, registry, trouble):
     """Deletions and comparisons that the registry does not answer change nothing."""
@@ -178,6 +179,7 @@ def test_readiness_tells_of_the_registry_and_liveness_does_not(troubled, registr
     assert found["registry"] is (trouble is None)
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize(("seconds", "ready"), [(10, True), (90, False)])
 def test_readiness_tells_of_events_that_wait_for_a_worker_that_beats(
     troubled, registry, monkeypatch, seconds, ready

@@ -17,6 +17,8 @@ from registry_ui.models import (
 )
 from tests.web.test_removal_graphs import IMAGE, adopt
 
+pytestmark = pytest.mark.both_databases
+
 URL = "/api/v4/projects/acme/app/-/removals"
 
 

@@ -17,6 +17,8 @@ from tests.support.html import Page
 from tests.web.graph import OCI_INDEX, Graph
 from tests.web.support import ACTOR, event_of
 
+pytestmark = pytest.mark.both_databases
+
 IMAGE = "acme/app/web"
 PAGE = "/acme/app/-/images/web"
 

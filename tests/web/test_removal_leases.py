@@ -16,6 +16,8 @@ from registry_ui.models import ContainerImage, Project, Removal
 from tests.web.graph import OCI_INDEX
 from tests.web.support import ACTOR
 
+pytestmark = pytest.mark.both_databases
+
 PATH = "acme/app"
 PAST = datetime.now(UTC) - timedelta(hours=1)
 FUTURE = datetime.now(UTC) + timedelta(hours=1)

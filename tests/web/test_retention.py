@@ -19,6 +19,8 @@ from tests.support.html import Page
 from tests.web.support import ACTOR, event_of
 from tests.web.test_removal_graphs import IMAGE, adopt
 
+pytestmark = pytest.mark.both_databases
+
 PAGE = "/acme/app/-/retention"
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 

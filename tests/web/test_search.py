@@ -12,6 +12,8 @@ from registry_ui.search import service
 from tests.support.html import Page
 from tests.web.support import PASSWORD, ROLES, VISIBILITIES, basic, digest
 
+pytestmark = pytest.mark.both_databases
+
 URL = "/-/search"
 API = "/api/v4/registry/search"
 HOSTILE = "<script>alert(1)</script>\"'><b>"

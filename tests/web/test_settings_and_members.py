@@ -89,6 +89,7 @@ def test_an_owner_adds_a_member_with_any_role(acme, role):
     assert entry.detail == {"user": "bob", "role": role.capitalize()}
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize(
     ("username", "role", "status"),
     [

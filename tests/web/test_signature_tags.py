@@ -113,6 +113,7 @@ def policy(site):
     return run
 
 
+@pytest.mark.both_databases
 def test_policies_remove_old_orphans_and_no_other_signatures(site, graph, policy):
     site.change(Tag, {"pushed_at": utc_now()}, name=proof(site.gone))
     before = dict(graph.tags[IMAGE])

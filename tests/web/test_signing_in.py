@@ -222,6 +222,7 @@ def test_a_copy_of_the_cookie_is_worth_nothing_after_signing_out(alice):
     assert not thief.is_signed_in()
 
 
+@pytest.mark.both_databases
 def test_signing_out_ends_this_browsers_session_alone(alice, two):
     two[0].post("/-/sign-out")
     assert not two[0].is_signed_in()

@@ -14,6 +14,8 @@ from registry_ui.errors import Invalid
 from registry_ui.models import AccessToken, AuditEntry, DeployToken, Place, User
 from tests.web.support import PASSWORD, Site, basic
 
+pytestmark = pytest.mark.both_databases
+
 VERIFY = "registry_ui.accounts.authentication.verify_password"
 DEPTHS = (
     "acme/app",

@@ -11,6 +11,8 @@ from registry_ui.models import Removal
 from tests.web.test_removal_api import URL, client
 from tests.web.test_removal_graphs import IMAGE, adopt, names
 
+pytestmark = pytest.mark.both_databases
+
 TAGS = 40
 
 

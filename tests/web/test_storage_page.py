@@ -292,6 +292,7 @@ def test_read_all_now_reads_what_is_unknown_and_only_that(unread, registry):
     assert registry.asked == []
 
 
+@pytest.mark.both_databases
 def test_what_broke_off_goes_on_and_a_registry_that_is_down_changes_nothing(unread, registry):
     site, graph = unread
     browser = site.browser("developer")

@@ -14,6 +14,8 @@ from registry_ui.token_auth.journal import journal
 from registry_ui.token_auth.visitors import OF_NETWORK, OF_PLACE, Noted, VisitorLimits
 from tests.web.support import PASSWORD
 
+pytestmark = pytest.mark.both_databases
+
 #: What one record takes with its indexes, generously: names of 255 characters, three indexes.
 BYTES_OF_A_ROW = 1500
 PROCESSES = 2

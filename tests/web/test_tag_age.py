@@ -25,6 +25,8 @@ from tests.support.html import Page
 from tests.web.support import event_of
 from tests.web.test_removal_graphs import IMAGE, PAGE, adopt
 
+pytestmark = pytest.mark.both_databases
+
 BIN = "/acme/app/-/bin"
 MONTH = timedelta(days=30)
 OLD = "2025-01-01T00:00:00Z"

@@ -226,6 +226,7 @@ def test_documents_are_fetched_once_and_then_known(attested, registry):
     assert [asked.path for asked in registry.asked] == [f"/v2/{IMAGE}/manifests/v1"]
 
 
+@pytest.mark.both_databases
 def test_while_the_registry_is_down_everything_is_shown_as_last_known(attested, registry):
     page(attested)
     registry.answer = lambda _asked: Answer(503)
@@ -476,6 +477,7 @@ def test_the_files_of_an_artifact_are_listed_by_their_titles(site, graph):
 # -- downloads -------------------------------------------------------------------
 
 
+@pytest.mark.both_databases
 def test_manifests_and_configs_are_downloaded_byte_for_byte_and_harmless(attested, graph):
     whole = graph.tags[IMAGE]["v1"]
     index = json.loads(graph.manifests[whole][1])
@@ -510,6 +512,7 @@ def test_what_the_index_does_not_have_is_not_there_to_download(attested, platfor
         assert answer.status_code == 404, rest
 
 
+@pytest.mark.both_databases
 def test_a_tag_that_is_not_there_has_nothing_to_download(attested):
     for rest in ("manifest", "config", "sbom"):
         answer = attested.browser("reader").get(f"/{IMAGE}/-/tags/none/-/{rest}")

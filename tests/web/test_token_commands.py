@@ -57,6 +57,7 @@ def test_a_deploy_token_is_printed_as_two_lines_that_work(acme):
     assert ("-/console", "deploy_token.create", "acme/app") in acme.audit()
 
 
+@pytest.mark.both_databases
 def test_a_deploy_token_is_revoked_by_its_user_name(acme):
     username, secret = acme.deploy_token("acme", "read_registry")
     for _ in range(2):
