@@ -60,11 +60,18 @@ class Market:
     def form(self, image: str = "web") -> str:
         return f"/{self.site.shop}/-/images/{image}/-/copy"
 
-    def plan(self, *chosen: str, status: int = 302, by: str = "alice", **more: str):
+    def plan(
+        self,
+        *chosen: str,
+        status: int = 302,
+        by: str = "alice",
+        source: str = "web",
+        **more: str,
+    ):
         """Send the form; return the row of the plan, or the page with the errors."""
         data = {"project": self.stall, "image": "a/b/web", "attached": "1", **more}
         data |= {"chosen": list(chosen)} if chosen else {"all": "1"}
-        answer = self.site.browser(by).post(self.form(), data)
+        answer = self.site.browser(by).post(self.form(source), data)
         assert answer.status_code == status, answer.text
         if status != 302:
             return Page(answer.text)

@@ -16,7 +16,7 @@ from ...names import RepositoryName, is_binned
 from ..connection import registry
 from ..contents import key_of
 from ..footprint import Survey
-from ..live_tags import LiveTags, name_some, read_tags
+from ..live_tags import LiveTags, damaged_in, name_some, read_tags
 from ..parts import Parts, parts_of
 from ..pull_through import refuse_push
 from ..reach import closure
@@ -59,6 +59,7 @@ def plan_copy(wish: Wish, role: Role | None) -> CopyPlan:
     try:
         every = _tags(RepositoryName(source))
         live = _read(plan, source, wish.tags.keys() & set(every))
+        live.damaged = _without_removed(source, live.damaged)
         taken = _tags(wish.target)
         there = _read(plan, target, set(wish.tags.values()) & set(taken))
     except RegistryError as error:
@@ -107,6 +108,17 @@ def _read(plan: CopyPlan, repository: str, names: Collection[str]) -> LiveTags:
     live = read_tags(RepositoryName(repository), sorted(set(names) - known.keys()))
     live.digests |= known
     return live
+
+
+def _without_removed(source: str, damaged: dict[str, str]) -> dict[str, str]:
+    """Return the damaged tags without those that were removed, and are only still listed."""
+    before = damaged_in(RepositoryName(source))
+    release()
+    return {
+        name: damage
+        for name, damage in damaged.items()
+        if damage != "missing" or before.get(name) != "removed"
+    }
 
 
 def _planned(
