@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Self
 
-from ..distribution.manifest import ManifestFacts
+from ..distribution.manifest import Descriptor, ManifestFacts
 from ..models import Manifest, Tag
 from ..names import DIGEST_TAG_ALGORITHMS, subject_of
 from .enforcement import TagProtection
@@ -109,6 +109,13 @@ def is_for_oras(kind: str) -> bool:
     return kind in {"artifact", "signature", "attestation"}
 
 
+def label_platforms(children: Iterable[Descriptor]) -> list[str]:
+    """Return a label for each child of an index; those of different digests differ."""
+    named = [(child.platform or NO_PLATFORM, child.digest) for child in children]
+    counts = Counter(label for label, _ in set(named))
+    return [label if counts[label] == 1 else f"{label} ({digest[7:19]})" for label, digest in named]
+
+
 def describe(row: TagRow, manifest: Manifest | None, children: dict[str, Manifest]) -> None:
     """Add what the store knows of a manifest to a row."""
     if manifest is None:
@@ -119,10 +126,9 @@ def describe(row: TagRow, manifest: Manifest | None, children: dict[str, Manifes
     platforms = facts_of(manifest).platforms
     built = [children[c.digest].built_at for c in platforms if c.digest in children]
     row.built_at = row.built_at or min(filter(None, built), default=None)
-    for child in platforms:
+    for child, label in zip(platforms, label_platforms(platforms), strict=True):
         known_child = children.get(child.digest)
-        size = known_child.size if known_child else None
-        row.platforms.append((child.platform or NO_PLATFORM, size))
+        row.platforms.append((label, known_child.size if known_child else None))
     # One pull brings one platform.
     row.size = max((size for _, size in row.platforms if size is not None), default=None)
 

@@ -90,6 +90,21 @@ def test_children_of_one_platform_that_differ_look_different(shop):
     assert "windows/amd64 (10.0.20348.2)" in section
 
 
+def test_children_of_one_platform_without_anything_that_tells_them_apart_show_their_digests(shop):
+    """Such as one by gzip and one by zstd, of which buildx says nothing in the index."""
+    plain = tiny("one by zstd")
+    layers = [{**each, "mediaType": f"{OCI.layer[:-4]}zstd"} for each in plain.json["layers"]]
+    zstd = Manifest(OCI.manifest, encode({**plain.json, "layers": layers}), blobs=plain.blobs)
+    both = index([ONE])
+    entries = [both.json["manifests"][0], {**both.json["manifests"][0], **zstd.descriptor()}]
+    body = encode({**both.json, "manifests": entries})
+    section = page_of(shop, Manifest(OCI.index, body, children=(ONE, zstd))).section("Platforms")
+    listed = str(shop.page(f"/{shop.shop}/-/images/app").table("Tags")[0])
+    for made in (ONE, zstd):
+        assert f"linux/amd64 ({made.digest[7:19]})" in section
+        assert f"linux/amd64 ({made.digest[7:19]})" in listed
+
+
 def test_a_child_that_names_no_platform_is_not_blank_in_the_list(shop):
     entry = {k: v for k, v in ONE.descriptor().items() if k != "platform"}
     body = {"schemaVersion": 2, "mediaType": OCI.index, "manifests": [entry]}

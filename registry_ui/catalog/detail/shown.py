@@ -12,7 +12,7 @@ from ...models import Manifest
 from ...names import RepositoryName
 from ..facts import facts_of, image_config
 from ..page_calls import unreadable
-from ..tags import NO_PLATFORM
+from ..tags import label_platforms
 from .dockerfile import reconstruct
 from .printed import printed
 from .view import ConfigView, FileView, LayerView, PlatformView, TagView
@@ -32,12 +32,13 @@ def choose(
     offered = {child.digest for child in facts.children}
     chosen = platform if platform in offered else facts.first_platform
     view.selected_digest = chosen
+    labels = dict(zip(facts.platforms, label_platforms(facts.platforms), strict=True))
     for child in facts.children:
         row = children.get(child.digest)
         view.views.append(
             PlatformView(
                 digest=child.digest,
-                label=child.platform or NO_PLATFORM,
+                label=labels.get(child, child.platform),
                 size=row.size if row else None,
                 selected=child.digest == chosen,
                 is_attestation=child.is_attestation,
