@@ -33,7 +33,7 @@ def create_app(config: Config | None = None) -> Flask:
         presentation,
         security,
     )
-    from .accounts import password_checks, remembered, throttle  # noqa: PLC0415
+    from .accounts import failing_blocks, password_checks, remembered, throttle  # noqa: PLC0415
     from .token_auth import journal  # noqa: PLC0415
     from .token_auth.door import TokenDoor  # noqa: PLC0415
 
@@ -74,6 +74,7 @@ def create_app(config: Config | None = None) -> Flask:
     remembered.init_app(app)
     throttle.init_app(app)
     password_checks.init_app(app)
+    failing_blocks.init_app(app)
     blueprints.init_app(app)
     cli.init_app(app)
     return app

@@ -19,7 +19,7 @@ from typing import Any
 import orjson
 from werkzeug.wsgi import ClosingIterator
 
-from .accounts.password_checks import MAX_WAITING as PASSWORDS
+from .accounts.password_checks import THREADS as PASSWORDS
 
 
 @dataclass(frozen=True, slots=True)

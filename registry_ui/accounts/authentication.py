@@ -15,8 +15,9 @@ from ..extensions import db, release, writing
 from ..models import AccessToken, DeployToken, DockerSession, Place, User, utc_now
 from ..networks import network_of
 from . import throttle
+from .failing_blocks import failing_blocks
 from .hashing import verify_password
-from .password_checks import password_checks
+from .password_checks import Client, password_checks
 from .remembered import remembered
 from .secrets import (
     ACCESS_PREFIX,
@@ -286,14 +287,18 @@ def verify_account(attempt: Attempt) -> User | None:
     limits = throttle.refusals()
     if not remembered().may_be_right(_possible_name(attempt.username), attempt.password):
         limits.check(name, network)
-    right = password_checks().share(
-        name,
-        network,
-        attempt.password,
-        partial(_check, attempt),
-        suspect=limits.is_suspect(network),
-    )
+    is_failing = failing_blocks().includes(attempt.address)
+    client = Client(name, network, limits.is_suspect(network), is_failing)
+    check, is_known = partial(_check, attempt), partial(_is_known, name, network)
+    right = password_checks().share(client, attempt.password, check, is_known)
     return _user_named(attempt.username) if right else None
+
+
+def _is_known(name: str, network: str) -> bool:
+    """Look up whether a user name was right in a network; hold nothing while it waits."""
+    known = throttle.is_known(name, network)
+    release()
+    return known
 
 
 def _check(attempt: Attempt) -> bool:
@@ -303,10 +308,13 @@ def _check(attempt: Attempt) -> bool:
         release()
         return user.is_active
     throttle.check(attempt.username, attempt.address)
+    name, network = throttle.stored_name(attempt.username), network_of(attempt.address)
     # The hash takes a tenth of a second: no transaction stays open meanwhile.
-    release()
-    right = verify_password(user.password_hash if user else None, attempt.password)
+    priority = _is_known(name, network)
+    stored = user.password_hash if user else None
+    right = verify_password(stored, attempt.password, priority=priority)
     if not right or user is None or not user.is_active:
+        failing_blocks().add(attempt.address)
         throttle.failed(attempt.username, attempt.address, by_post=attempt.by_post)
         return False
     remembered().keep(user.username, attempt.password, user.password_hash)

@@ -8,6 +8,8 @@ Python's lock while it waits for a processor, and every other thread with it.
 from __future__ import annotations
 
 import atexit
+import bisect
+import itertools
 import json
 import logging
 import os
@@ -28,21 +30,55 @@ PATIENCE = 20.0
 RETRY_AFTER = 2
 
 
+class PriorityLock:
+    """A lock that goes to waiting threads with priority first, and then by order of arrival."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._numbers = itertools.count()
+        self._waiting: list[tuple[bool, int]] = []
+        self._is_held = False
+
+    def acquire(self, timeout: float, *, priority: bool = False) -> bool:
+        """Wait for the lock; return False if it was not free within the timeout."""
+        with self._changed:
+            ticket = (not priority, next(self._numbers))
+            bisect.insort(self._waiting, ticket)
+            try:
+                acquired = self._changed.wait_for(
+                    lambda: not self._is_held and self._waiting[0] == ticket, timeout
+                )
+                self._is_held = self._is_held or acquired
+            finally:
+                self._waiting.remove(ticket)
+                self._changed.notify_all()  # the next in line might have waited for this ticket
+            return acquired
+
+    def release(self) -> None:
+        """Hand the lock on."""
+        with self._changed:
+            self._is_held = False
+            self._changed.notify_all()
+
+
 class HashingProcess:
     """Starts the process when it is needed first, and again if it is gone."""
 
     def __init__(self) -> None:
-        self._turn = threading.Lock()
+        self._turn = PriorityLock()
         self._process: subprocess.Popen[bytes] | None = None
         self._owner = 0
 
-    def verify(self, password_hash: str, password: str) -> bool:
+    def verify(self, password_hash: str, password: str, *, priority: bool = False) -> bool:
         """Compare a password with a hash.
+
+        Args:
+            priority: before the waiting ones without priority.
 
         Raises:
             TooManyAttempts: it took too long.
         """
-        if not self._turn.acquire(timeout=PATIENCE):
+        if not self._turn.acquire(PATIENCE, priority=priority):
             raise too_many_sign_ins()
         try:
             question = json.dumps([password_hash, password]).encode() + b"\n"
@@ -114,11 +150,15 @@ _process = HashingProcess()
 atexit.register(_process.close)
 
 
-def verify_password(password_hash: str | None, password: str) -> bool:
+def verify_password(password_hash: str | None, password: str, *, priority: bool = False) -> bool:
     """Compare, with the same work where there is no user (``password_hash`` None).
+
+    Args:
+        priority: before the waiting ones without priority.
 
     Raises:
         TooManyAttempts: it took too long.
     """
-    right = _process.verify(password_hash or hash_for_unknown_users(), password)
+    stored = password_hash or hash_for_unknown_users()
+    right = _process.verify(stored, password, priority=priority)
     return right and password_hash is not None

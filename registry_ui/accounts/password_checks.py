@@ -1,44 +1,75 @@
-"""Admits a few checks of passwords at a time: each holds a thread while it waits for a hash."""
+"""Admits a few checks of passwords at a time: each holds a thread while it waits for a hash.
+
+Strangers with many networks and user names can fill any number of places. So the places are
+limited by priority (trunk reservation): address blocks that wrong passwords came from get the
+first ones, all others some more, and the last ones are reserved for user names that were right
+in their network within the last weeks. Those are also hashed first.
+"""
 
 from __future__ import annotations
 
 import hmac
 import secrets
 import threading
-from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from enum import Enum, auto
 
 from flask import Flask, current_app
 
 from .hashing import PATIENCE, too_many_sign_ins
 
-#: Maximum number of requests of one process that wait for a check of a password, the one that
-#: is checked included. Each holds a thread: see admission.py.
-MAX_WAITING = 8
-#: Maximum number of different checks under way, and of those for one network.
-MAX_CHECKS = 6
+
+class Priority(Enum):
+    """What is known of a client before its password is checked."""
+
+    #: Wrong passwords came from its address block.
+    FAILING = auto()
+    UNKNOWN = auto()
+    #: The user name was right in this network before.
+    KNOWN = auto()
+
+
+#: Up to how many different checks under way, of all priorities, a further one is admitted.
+MAX_CHECKS = {Priority.FAILING: 3, Priority.UNKNOWN: 6, Priority.KNOWN: 10}
+#: The same for requests that wait for a check, the one that is checked included.
+MAX_WAITING = {Priority.FAILING: 5, Priority.UNKNOWN: 8, Priority.KNOWN: 12}
+#: Maximum number of requests of one process that wait. Each holds a thread: see admission.py.
+THREADS = max(MAX_WAITING.values())
+#: Maximum number of checks of known, and of other user names for one network.
 MAX_OF_NETWORK = 4
-#: The same for a network that many wrong passwords came from.
+#: Maximum number of other user names for a network that many wrong passwords came from.
 MAX_OF_SUSPECT = 1
 
 
 @dataclass(frozen=True, slots=True)
-class _Key:
-    """A password, as a keyed hash, shown under a user name from a network."""
+class Client:
+    """A user name and the network that it is shown from.
+
+    Args:
+        is_suspect: many wrong passwords came from this network.
+        is_failing: some came from its address block.
+    """
 
     username: str
     network: str
-    password: bytes
+    is_suspect: bool = False
+    is_failing: bool = False
 
 
 @dataclass(slots=True)
 class _Check:
     """A check under way, and how many requests wait for it."""
 
+    client: Client
+    is_known: bool
     outcome: Future[bool] = field(default_factory=Future)
     waiting: int = 1
+
+
+#: A client's user name and network, and the password as a keyed hash.
+_Key = tuple[str, str, bytes]
 
 
 class PasswordChecks:
@@ -51,25 +82,24 @@ class PasswordChecks:
 
     def share(
         self,
-        username: str,
-        network: str,
+        client: Client,
         password: str,
         check: Callable[[], bool],
-        *,
-        suspect: bool = False,
+        is_known: Callable[[], bool] = lambda: False,
     ) -> bool:
         """Return the outcome of a check, run here or by an equal request at this moment.
 
         Args:
-            check: tells whether the password is right, and counts it if it is not.
-            suspect: many wrong passwords came from this network.
+            check: compares the password, and counts it if it is wrong.
+            is_known: looks up whether the user name was right in this network before. It is
+                called only if there is no other place.
 
         Raises:
             TooManyAttempts: too many wait already, or it took too long.
         """
         digest = hmac.digest(self._secret, password.encode("utf-8", "surrogatepass"), "sha256")
-        key = _Key(username, network, digest)
-        entry, is_first = self._enter(key, MAX_OF_SUSPECT if suspect else MAX_OF_NETWORK)
+        key = (client.username, client.network, digest)
+        entry, is_first = self._enter(key, client, is_known)
         try:
             if not is_first:
                 return _wait(entry.outcome)
@@ -79,23 +109,45 @@ class PasswordChecks:
         finally:
             self._leave(key, entry, is_first=is_first)
 
-    def _enter(self, key: _Key, limit: int) -> tuple[_Check, bool]:
+    def _enter(
+        self, key: _Key, client: Client, is_known: Callable[[], bool]
+    ) -> tuple[_Check, bool]:
+        """Join an equal check or begin one."""
+        priority = Priority.FAILING if client.is_failing else Priority.UNKNOWN
         with self._lock:
-            if sum(entry.waiting for entry in self._checks.values()) >= MAX_WAITING:
-                raise too_many_sign_ins()
-            entry = self._checks.get(key)
-            if entry is not None:
-                entry.waiting += 1
-                return entry, False
-            networks = Counter(other.network for other in self._checks)
-            # Guesses at one name come one by one, so that each is counted before the next.
-            guesses = (key.username, key.network)
-            one_before = any((o.username, o.network) == guesses for o in self._checks)
-            full = len(self._checks) >= MAX_CHECKS or networks[key.network] >= limit
-            if full or one_before:
-                raise too_many_sign_ins()
-            entry = self._checks[key] = _Check()
-            return entry, True
+            entered = self._admit(key, client, priority)
+            can_reserve = entered is None and self._has_place(key, client, Priority.KNOWN)
+        if can_reserve and is_known():
+            with self._lock:
+                entered = self._admit(key, client, Priority.KNOWN)
+        if entered is None:
+            raise too_many_sign_ins()
+        return entered
+
+    def _admit(self, key: _Key, client: Client, priority: Priority) -> tuple[_Check, bool] | None:
+        if not self._has_place(key, client, priority):
+            return None
+        entry = self._checks.get(key)
+        if entry is not None:
+            entry.waiting += 1
+            return entry, False
+        entry = self._checks[key] = _Check(client, priority is Priority.KNOWN)
+        return entry, True
+
+    def _has_place(self, key: _Key, client: Client, priority: Priority) -> bool:
+        checks = self._checks.values()
+        if sum(check.waiting for check in checks) >= MAX_WAITING[priority]:
+            return False
+        if key in self._checks:
+            return True
+        # Guesses at one name come one by one, so that each is counted before the next.
+        names = {(check.client.username, check.client.network) for check in checks}
+        if len(checks) >= MAX_CHECKS[priority] or (client.username, client.network) in names:
+            return False
+        known = priority is Priority.KNOWN
+        limit = MAX_OF_SUSPECT if client.is_suspect and not known else MAX_OF_NETWORK
+        same = [c for c in checks if c.client.network == client.network and c.is_known is known]
+        return len(same) < limit
 
     def _leave(self, key: _Key, entry: _Check, *, is_first: bool) -> None:
         with self._lock:

@@ -179,6 +179,15 @@ def _too_many(seconds: float) -> TooManyAttempts:
     return TooManyAttempts("Too many failed attempts.", words, whole)
 
 
+def is_known(name: str, network: str) -> bool:
+    """Whether a user name, as it is counted, was right in a network within the last weeks."""
+    query = select(KnownSignIn.at).where(
+        KnownSignIn.network == network, KnownSignIn.username == name
+    )
+    at = db.session.scalar(query)
+    return at is not None and at > utc_now() - KNOWN_FOR
+
+
 def _known_names(session: Session, network: str) -> frozenset[str]:
     query = select(KnownSignIn.username).where(
         KnownSignIn.network == network, KnownSignIn.at > utc_now() - KNOWN_FOR

@@ -144,5 +144,5 @@ def test_the_answer_to_too_many_attempts_is_held_back_and_takes_no_place_of_a_pa
 
 def test_the_threads_of_a_process_are_more_than_pages_and_passwords_can_take():
     limits = admission.LIMITS
-    taken = limits.pages + limits.waiting + limits.held + password_checks.MAX_WAITING
+    taken = limits.pages + limits.waiting + limits.held + password_checks.THREADS
     assert admission.THREADS - taken == admission.RESERVED >= 4

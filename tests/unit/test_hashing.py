@@ -12,6 +12,7 @@ from registry_ui.accounts.hashing import HashingProcess
 from registry_ui.accounts.hashing_process import NICENESS
 from registry_ui.accounts.secrets import hash_password
 from registry_ui.accounts.throttle import TooManyAttempts
+from tests.support.processes import until
 
 PASSWORD = "correct horse \N{SNOWMAN} \udcff"
 
@@ -61,16 +62,37 @@ def test_one_that_takes_too_long_is_given_up_and_its_answer_is_never_taken_for_a
 
 def test_who_does_not_get_a_turn_is_told_to_come_back(process, hashed, monkeypatch):
     monkeypatch.setattr(hashing, "PATIENCE", 0.05)
-    with process._turn:
-        refused = []
+    assert process._turn.acquire(60)
+    refused = []
 
-        def ask():
-            try:
-                process.verify(hashed, "x")
-            except TooManyAttempts as error:
-                refused.append(error.retry_after)
+    def ask():
+        try:
+            process.verify(hashed, "x")
+        except TooManyAttempts as error:
+            refused.append(error.retry_after)
 
-        thread = threading.Thread(target=ask)
-        thread.start()
-        thread.join(20)
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join(20)
     assert refused == [hashing.RETRY_AFTER]
+    process._turn.release()
+    assert process.verify(hashed, "correct horse")
+
+
+def test_passwords_with_priority_are_compared_first_and_otherwise_in_order(process, hashed):
+    assert process._turn.acquire(60)
+    turns = []
+
+    def ask(name, priority):
+        process.verify(hashed, name, priority=priority)
+        turns.append(name)
+
+    threads = []
+    for name, priority in [("a", False), ("b", False), ("c", True), ("d", True)]:
+        threads.append(threading.Thread(target=ask, args=(name, priority)))
+        threads[-1].start()
+        until(lambda: len(process._turn._waiting) == len(threads))
+    process._turn.release()
+    for thread in threads:
+        thread.join(60)
+    assert turns == ["c", "d", "a", "b"]

@@ -9,6 +9,7 @@ from unittest import mock
 import pytest
 
 from registry_ui.accounts import password_checks, throttle
+from registry_ui.accounts.password_checks import Priority
 from registry_ui.accounts.remembered import remembered
 from registry_ui.accounts.throttle import LIMIT, WINDOW
 from registry_ui.models import FailedSignIn, KnownSignIn
@@ -45,7 +46,7 @@ DOORS = {"page": by_page, "token": by_token, "api": by_api}
 def alice(site, monkeypatch):
     """Accounts whose passwords take no work to compare."""
     site.users("alice", "bob")
-    quick = mock.Mock(side_effect=lambda h, p: h is not None and p == PASSWORD)
+    quick = mock.Mock(side_effect=lambda h, p, **_: h is not None and p == PASSWORD)
     monkeypatch.setattr(VERIFY, quick)
     return site
 
@@ -229,7 +230,7 @@ class Verifying:
     def __init__(self):
         self.begun, self.go_on, self.count = threading.Semaphore(0), threading.Event(), 0
 
-    def __call__(self, _hash, _password):
+    def __call__(self, _hash, _password, **_):
         self.count += 1
         self.begun.release()
         assert self.go_on.wait(60)
@@ -257,13 +258,24 @@ def verifying(alice, monkeypatch):
 
 def test_few_requests_wait_for_a_password_hash_and_the_others_are_refused_at_once(alice, verifying):
     work, guess, _ = verifying
-    for number in range(password_checks.MAX_CHECKS):
-        guess(f"user{number}", f"192.0.2.{number}")
+    for number in range(password_checks.MAX_CHECKS[Priority.UNKNOWN]):
+        guess(f"user{number}", f"192.0.{number}.1")
         assert work.begun.acquire(timeout=60)
     with alice.statements() as noted:
-        answer = by_token(alice, "bob", PASSWORD, "192.0.2.99")
+        answer = by_token(alice, "bob", PASSWORD, "192.0.99.1")
     assert answer.status_code == 429
     assert int(answer.headers["Retry-After"]) > 0
+    assert [sql.split("FROM")[1].split()[0] for sql in noted] == ["known_sign_ins"]
+
+
+def test_if_the_reserved_places_are_taken_too_nothing_is_looked_up(alice, verifying, monkeypatch):
+    monkeypatch.setattr(password_checks, "MAX_CHECKS", dict.fromkeys(Priority, 2))
+    work, guess, _ = verifying
+    for number in range(2):
+        guess(f"user{number}", f"192.0.{number}.1")
+        assert work.begun.acquire(timeout=60)
+    with alice.statements() as noted:
+        assert by_token(alice, "bob", PASSWORD, "192.0.99.1").status_code == 429
     assert noted == []
 
 

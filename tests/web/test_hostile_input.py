@@ -69,7 +69,9 @@ def test_any_text_in_a_query(world, url):
 @pytest.mark.parametrize("url", FORMS)
 def test_any_text_in_a_form(world, url, monkeypatch):
     monkeypatch.setattr("registry_ui.accounts.throttle.LIMIT", 10**9)
-    monkeypatch.setattr("registry_ui.accounts.authentication.verify_password", lambda *_: False)
+    monkeypatch.setattr(
+        "registry_ui.accounts.authentication.verify_password", lambda *_, **__: False
+    )
     monkeypatch.setattr("registry_ui.accounts.service.hash_password", lambda _password: "hash")
     for name in FORMS[url]:
         browser = world.browser(None if url == "/-/sign-in" else "admin")

@@ -131,7 +131,9 @@ ELSEWHERE = [
 
 
 def test_after_signing_in_nobody_is_sent_to_another_site(alice, monkeypatch):
-    monkeypatch.setattr("registry_ui.accounts.authentication.verify_password", lambda *_: True)
+    monkeypatch.setattr(
+        "registry_ui.accounts.authentication.verify_password", lambda *_, **__: True
+    )
     signed_in = alice.browser("alice")
     for target in ELSEWHERE:
         query = {"next": target}

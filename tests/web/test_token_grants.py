@@ -34,7 +34,7 @@ def quick_passwords(monkeypatch):
     """Nothing here is about the work of a password hash."""
     monkeypatch.setattr(
         "registry_ui.accounts.authentication.verify_password",
-        lambda password_hash, password: password_hash is not None and password == PASSWORD,
+        lambda password_hash, password, **_: password_hash is not None and password == PASSWORD,
     )
 
 

@@ -1,0 +1,185 @@
+"""Strangers who guess from many networks at once don't keep users out who sign in there often.
+
+The passwords are verified by the real hashing process, which is stopped while places fill up.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from functools import partial
+
+import pytest
+
+from registry_ui.accounts import hashing
+from registry_ui.accounts.password_checks import MAX_WAITING, Priority
+from registry_ui.accounts.remembered import remembered
+from registry_ui.models import FailedSignIn, KnownSignIn
+from tests.support.processes import until
+from tests.web.support import PASSWORD, basic
+
+OFFICE = "192.0.2.1"
+
+
+@pytest.fixture
+def office(site):
+    """Accounts, of which alice has signed in from the office before; no process remembers it."""
+    site.users("alice", "bob", "carol")
+    assert ask(site, "alice", OFFICE) == 200
+    with site.app.app_context():
+        remembered()._known.clear()
+    assert [(row.network, row.username) for row in site.rows(KnownSignIn)] == [(OFFICE, "alice")]
+    return site
+
+
+def ask(site, username, address, password=PASSWORD):
+    client, headers = site.app.test_client(), basic(username, password)
+    environ = {"REMOTE_ADDR": address}
+    url = "/jwt/auth?service=registry"
+    return client.get(url, headers=headers, environ_base=environ).status_code
+
+
+class Crowd:
+    """Requests in threads of their own, and their statuses by user name as they are answered."""
+
+    def __init__(self, site):
+        self.site, self.threads, self.answers = site, [], []
+
+    def send(self, username, address, password="wrong"):
+        def run():
+            self.answers.append((username, ask(self.site, username, address, password)))
+
+        self.threads.append(threading.Thread(target=run))
+        self.threads[-1].start()
+
+    @property
+    def checks(self):
+        """The checks under way."""
+        return self.site.app.extensions["password_checks"]._checks
+
+    def has_settled(self, sent):
+        """Whether each sent request waits or was answered."""
+        return sum(check.waiting for check in self.checks.values()) + len(self.answers) == sent
+
+    def fill(self, address_of, limit=64):
+        """Guess from further addresses until one is refused; return how many were not."""
+        for number in range(limit):
+            self.send(f"{address_of(number)}-user", address_of(number))
+            until(partial(self.has_settled, number + 1))
+            if self.answers:
+                assert self.answers.pop()[1] == 429
+                return number
+        raise AssertionError("nobody was refused")
+
+    def wait(self):
+        for thread in self.threads:
+            thread.join(60)
+        return dict(self.answers)
+
+
+@pytest.fixture
+def stopped(office):
+    """Stop the hashing process until ``go_on``; requests that wait for it stay where they are."""
+    process = hashing._process._running()
+    os.kill(process.pid, signal.SIGSTOP)
+    crowd = Crowd(office)
+
+    def go_on():
+        os.kill(process.pid, signal.SIGCONT)
+
+    yield crowd, go_on
+    go_on()
+    crowd.wait()
+
+
+def of_many_providers(number):
+    return f"2001:db8:{number:x}::1"
+
+
+def of_one_provider(number):
+    return f"2001:db8:aaaa:{number:x}::1"
+
+
+def test_a_name_known_in_its_network_has_a_place_and_goes_first(stopped, office):
+    crowd, go_on = stopped
+    crowd.fill(of_many_providers)
+    crowd.send("alice", OFFICE, PASSWORD)
+    turn = hashing._process._turn
+    until(lambda: any(not ordinary for ordinary, _ in turn._waiting))
+    assert ask(office, "bob", "203.0.113.5") == 429, "not known there"
+    assert ask(office, "alice", "203.0.113.5") == 429, "known elsewhere only"
+    assert ask(office, "carol", OFFICE) == 429, "another name there"
+    go_on()
+    assert crowd.wait()["alice"] == 200
+    names = [name for name, _ in crowd.answers]
+    assert names.index("alice") <= 1, "only the one that was being hashed came before"
+
+
+def test_the_answer_to_a_known_name_is_the_same_whether_it_exists(stopped, office):
+    """The places are by network: a stranger elsewhere can't ask with them who has an account."""
+    crowd, _ = stopped
+    crowd.fill(of_many_providers)
+    assert ask(office, "alice", "203.0.113.5", "x") == 429
+    assert ask(office, "nobody", "203.0.113.5", "x") == 429
+
+
+def test_many_networks_of_one_provider_leave_places_for_others(stopped, office):
+    """65,536 networks of one customer: after two failures the whole block comes last."""
+    crowd, go_on = stopped
+    go_on()
+    for number in range(2):
+        assert ask(office, f"first{number}", of_one_provider(0xFF00 + number), "wrong") == 401
+    os.kill(hashing._process._running().pid, signal.SIGSTOP)
+    taken = crowd.fill(of_one_provider)
+    assert taken >= 1
+    crowd.send("bob", "203.0.113.5", PASSWORD)
+    until(lambda: len(crowd.checks) == taken + 1)
+    go_on()
+    assert crowd.wait()["bob"] == 200
+
+
+def test_a_colleague_who_guesses_does_not_keep_known_names_of_the_network_out(stopped, office):
+    crowd, go_on = stopped
+    office.app.extensions["refused_attempts"].suspect(OFFICE)
+    crowd.send("mallory", OFFICE)
+    until(lambda: len(crowd.checks) == 1)
+    crowd.send("alice", OFFICE, PASSWORD)
+    until(lambda: len(crowd.checks) == 2)
+    go_on()
+    assert crowd.wait()["alice"] == 200
+
+
+def test_equal_guesses_of_strangers_leave_threads_for_known_names(stopped, office):
+    crowd, go_on = stopped
+    for number in range(12):
+        crowd.send("somebody", of_many_providers(number % 3))
+    until(lambda: crowd.has_settled(12))
+    assert [status for _, status in crowd.answers] == [429] * (12 - MAX_WAITING[Priority.UNKNOWN])
+    crowd.send("alice", OFFICE, PASSWORD)
+    until(lambda: ("alice", OFFICE) in [key[:2] for key in crowd.checks])
+    go_on()
+    assert crowd.wait()["alice"] == 200
+
+
+def test_a_continuous_flood_from_many_networks_does_not_keep_a_known_name_out(office):
+    """Nothing is stopped here: each answered guess is followed by another at once."""
+    done, answers = threading.Event(), []
+
+    def guess(start):
+        number = start
+        while not done.is_set() and number < start + 1000:
+            answers.append(ask(office, f"user{number}", of_many_providers(number), "wrong"))
+            number += 1
+
+    threads = [threading.Thread(target=guess, args=(1000 * n,)) for n in range(1, 17)]
+    for thread in threads:
+        thread.start()
+    try:
+        until(lambda: answers.count(429) > 50)
+        assert ask(office, "alice", OFFICE) == 200
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join(60)
+    assert len(office.rows(FailedSignIn)) == answers.count(401)
