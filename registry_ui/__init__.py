@@ -32,6 +32,7 @@ def create_app(config: Config | None = None) -> Flask:
         pages,
         presentation,
         security,
+        security_headers,
     )
     from .accounts import failing_blocks, password_checks, remembered, throttle  # noqa: PLC0415
     from .token_auth import journal  # noqa: PLC0415
@@ -56,7 +57,7 @@ def create_app(config: Config | None = None) -> Flask:
     )
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
-    headers = {**security.headers_for(config), "Cache-Control": "no-store"}
+    headers = {**security_headers.headers_for(config), "Cache-Control": "no-store"}
     app.wsgi_app = TokenDoor(app, app.wsgi_app, headers.items())  # type: ignore[method-assign]
     if config.trusted_proxies:
         count = config.trusted_proxies
@@ -65,6 +66,7 @@ def create_app(config: Config | None = None) -> Flask:
         app.wsgi_app = admission.Admission(app.wsgi_app, headers.items())  # type: ignore[method-assign]
     extensions.init_app(app)
     security.init_app(app)
+    security_headers.init_app(app)
     errors.init_app(app)
     pages.init_app(app)
     presentation.init_app(app)

@@ -1,4 +1,4 @@
-"""What holds for every request: who asks, strict headers, and the one loader."""
+"""What holds for every request: who asks, and the one loader."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from flask_wtf.csrf import CSRFError
 from sqlalchemy import select
 from werkzeug.wrappers import Response as BaseResponse
 
-from config import Config
-
 from .access import (
     ANONYMOUS,
     REMOVAL_RIGHTS,
@@ -22,7 +20,7 @@ from .access import (
     Right,
     Role,
     Standing,
-    can_see_namespace,
+    can_see,
     decide,
     former_name,
     rights,
@@ -37,32 +35,10 @@ from .errors import Denied, NotFound, error_response
 from .extensions import db, login_manager
 from .models import ContainerImage, Copy, Move, Namespace, Place, Project, Removal, User
 
-POLICY = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
-    "font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; "
-    "frame-ancestors 'none'"
-)
-
-#: What every answer carries.
-HEADERS = {
-    "Content-Security-Policy": POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-}
-
-
-def headers_for(config: Config) -> dict[str, str]:
-    """Return what every answer of this site carries."""
-    if not config.public_url.startswith("https://"):
-        return HEADERS
-    return {**HEADERS, "Strict-Transport-Security": f"max-age={config.hsts_seconds}"}
-
 
 def init_app(app: Flask) -> None:
-    """Register the session loader, the headers and the answer to a bad CSRF token."""
+    """Register the session loader and the answer to a bad CSRF token."""
     app.session_interface = PageSessions()
-    every = headers_for(app.config["SETTINGS"])
     login_manager.login_view = "accounts.sign_in"
     login_manager.session_protection = None  # the cookie is signed; addresses change
 
@@ -85,18 +61,6 @@ def init_app(app: Flask) -> None:
         if address is not None:
             return redirect(address)
         return error_response(error.status, error.code, error.message, error.hint)
-
-    @app.after_request
-    def harden(response: Response) -> Response:
-        headers = response.headers
-        for name, value in every.items():
-            headers.setdefault(name, value)
-        if request.endpoint != "static":
-            headers.setdefault("Cache-Control", "no-store")
-        elif "v" in request.args and response.status_code == 200:
-            # The address holds the content's hash: it is never another.
-            headers["Cache-Control"] = "public, max-age=31536000, immutable"
-        return response
 
     @app.context_processor
     def shared() -> dict[str, Any]:
@@ -169,7 +133,7 @@ def load(path: str, right: Right = Right.SEE) -> Loaded:
     """
     who = principal()
     here = standing(db.session(), who, path)
-    if not _visible(who, here):
+    if not can_see(db.session(), who, here):
         raise NotFound
     decision = decide(who, here, right)
     if right is not Right.SEE and not decision.allowed:
@@ -329,7 +293,7 @@ def _new_address() -> str | None:
     here = standing(session, who, former.now)
     if here.place is None:
         return None
-    if not decide(who, here, Right.SEE).allowed and not _visible(who, here):
+    if not decide(who, here, Right.SEE).allowed and not can_see(session, who, here):
         return None
     if "name" in values:
         values |= {"path": here.place, "name": former.now[len(here.place) + 1 :]}
@@ -364,15 +328,6 @@ def load_copy(path: str, copy_id: int) -> tuple[Copy, Project | None]:
     if not own and not decide(who, standing(db.session(), who, row.source), Right.PULL).allowed:
         raise NotFound
     return row, project
-
-
-def _visible(who: Principal, here: Standing) -> bool:
-    if here.exact and decide(who, here, Right.SEE).allowed:
-        return True
-    # A namespace is no secret to whoever may see something in it. That is asked of whatever
-    # they do not see, there or not: what is hidden must not take longer than what is absent.
-    opened = can_see_namespace(db.session(), who, here.path)
-    return opened and here.exact and here.kind == "namespace"
 
 
 def _hint(who: Principal) -> str:

@@ -28,7 +28,14 @@ from .lookup import (
     standing_by_any_name,
     standings,
 )
-from .queries import at_or_below, below, can_see_namespace, visible_places
+from .queries import (
+    at_or_below,
+    below,
+    can_see,
+    can_see_namespace,
+    can_see_repository,
+    visible_places,
+)
 from .repository_rules import Guard, guard
 from .roles import REMOVAL_RIGHTS, RULE_OF, RULES, Right, Role, Rule, Visibility
 
@@ -57,7 +64,9 @@ __all__ = [
     "Visibility",
     "at_or_below",
     "below",
+    "can_see",
     "can_see_namespace",
+    "can_see_repository",
     "decide",
     "decide_repository",
     "fences_over",

@@ -8,8 +8,8 @@ from sqlalchemy import ColumnElement, Select, and_, false, or_, select, true
 from sqlalchemy.orm import Session, aliased
 
 from ..models import Membership, Place
-from .decisions import Principal, Reach
-from .roles import Role, Visibility
+from .decisions import Principal, Reach, Standing, decide
+from .roles import Right, Role, Visibility
 
 MAX_RANGES = 50
 
@@ -110,3 +110,19 @@ def can_see_namespace(session: Session, principal: Principal, path: str) -> bool
     condition = visible_places(session, principal)
     query = select(Place.id).where(below(Place.path, path), condition).limit(1)
     return session.execute(query).first() is not None
+
+
+def can_see(session: Session, principal: Principal, standing: Standing) -> bool:
+    """Whether the principal can see the namespace or project at exactly this path."""
+    if standing.exact and decide(principal, standing, Right.SEE).allowed:
+        return True
+    # A namespace is no secret to somebody who can see something in it. Run the same query for
+    # a hidden place as for a missing one, because its price must not tell them apart.
+    opened = can_see_namespace(session, principal, standing.path)
+    return opened and standing.exact and standing.kind == "namespace"
+
+
+def can_see_repository(session: Session, principal: Principal, standing: Standing) -> bool:
+    """Whether the path is a place that the principal can see, or below a project that they can."""
+    inside = standing.project is not None and decide(principal, standing, Right.SEE).allowed
+    return inside or can_see(session, principal, standing)

@@ -1,0 +1,45 @@
+"""Headers that every response carries: a strict policy for its content, and none that is stored."""
+
+from __future__ import annotations
+
+from flask import Flask, Response, request
+
+from config import Config
+
+POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
+    "font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'"
+)
+
+#: What every response carries.
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+
+
+def headers_for(config: Config) -> dict[str, str]:
+    """Return the headers that every response of this site carries."""
+    if not config.public_url.startswith("https://"):
+        return HEADERS
+    return {**HEADERS, "Strict-Transport-Security": f"max-age={config.hsts_seconds}"}
+
+
+def init_app(app: Flask) -> None:
+    """Add the headers to every response."""
+    every = headers_for(app.config["SETTINGS"])
+
+    @app.after_request
+    def harden(response: Response) -> Response:
+        headers = response.headers
+        for name, value in every.items():
+            headers.setdefault(name, value)
+        if request.endpoint != "static":
+            headers.setdefault("Cache-Control", "no-store")
+        elif "v" in request.args and response.status_code == 200:
+            # The address holds the content's hash: it is never another.
+            headers["Cache-Control"] = "public, max-age=31536000, immutable"
+        return response
