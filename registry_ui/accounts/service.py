@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import partial
 
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from ..access import Principal, at_or_below, can_see_repository, standing
 from ..audit import CONSOLE, Actor, record
 from ..catalog.moving.names import require_free
 from ..errors import Clash, Invalid, NotFound
 from ..extensions import db, writing
-from ..models import AccessToken, Namespace, User, utc_now
+from ..models import AccessToken, Namespace, UnassignedRepository, User, utc_now
 from ..names import RESERVED_FIRST_SEGMENTS, RESTRICTED_FIRST_SEGMENTS, NameInvalid, Path
 from . import docker_sessions, sessions
-from .authentication import Attempt, verify_account
+from .authentication import Attempt, principal_of, verify_account
 from .secrets import (
     ACCESS_PREFIX,
     MAX_PASSWORD,
@@ -224,9 +226,9 @@ def create_access_token(actor: Actor, user: User, request: TokenRequest) -> NewA
     """Make an access token and return it with its secret, which is stored nowhere.
 
     Raises:
-        Invalid: name, scopes, expiry or reach can't be used.
+        Invalid: name, scopes, expiry or reach can't be used, or the user can't see the reach.
     """
-    wanted = checked(request)
+    wanted = checked(request, partial(_can_see, principal_of(user)))
     secret = new_secret(ACCESS_PREFIX)
     token = AccessToken(
         user_id=user.id,
@@ -244,6 +246,19 @@ def create_access_token(actor: Actor, user: User, request: TokenRequest) -> NewA
             detail["reach"] = str(wanted.reach)
         record(session, actor, "access_token.create", user.username, **detail)
     return NewAccessToken(token.id, secret)
+
+
+def _can_see(principal: Principal, path: str) -> bool:
+    """Whether a user can see a place, or the project that an image lies in, pushed or not."""
+    session = db.session()
+    visible = can_see_repository(session, principal, standing(session, principal, path))
+    if not visible and principal.is_admin:
+        # Repositories without a project: only administrators see and pull them.
+        known = select(UnassignedRepository.path).where(
+            at_or_below(UnassignedRepository.path, path)
+        )
+        return session.scalar(known.limit(1)) is not None
+    return visible
 
 
 def revoke_access_token(actor: Actor, user: User, token_id: int) -> None:

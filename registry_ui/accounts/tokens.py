@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time
 
@@ -44,12 +44,24 @@ class CheckedToken:
     reach: Reach | None
 
 
-def checked(request: TokenRequest) -> CheckedToken:
+#: The same for what does not exist and for what is hidden.
+UNKNOWN_REACH = (
+    "There is no namespace, project, or image with this path that the user can see. "
+    "An image can be pushed later, but its project must exist."
+)
+
+
+def checked(
+    request: TokenRequest, is_visible: Callable[[str], bool] = lambda _path: True
+) -> CheckedToken:
     """Return what can be stored.
+
+    Args:
+        is_visible: looks up whether the user can see a path that the token is limited to.
 
     Raises:
         Invalid: no name, no or unknown scopes, an expiry that has passed, or a reach that
-            is no path.
+            is no path, or not a visible one.
     """
     chosen, errors = list(dict.fromkeys(request.scopes)), {}
     name, path = request.name.strip(), request.reach.strip().strip("/")
@@ -64,6 +76,9 @@ def checked(request: TokenRequest) -> CheckedToken:
         reach = Reach(str(RepositoryName(path)), request.reach_exact) if path else None
     except NameInvalid as error:
         errors["reach"] = str(error)
+    else:
+        if reach is not None and not is_visible(reach.path):
+            errors["reach"] = UNKNOWN_REACH
     if errors:
         raise Invalid("The token was not made.", errors)
     return CheckedToken(name, " ".join(chosen), request.expires_at, reach)

@@ -9,7 +9,7 @@ import pytest
 
 from registry_ui.accounts.secrets import secret_hash
 from registry_ui.models import AccessToken
-from tests.web.support import PASSWORD
+from tests.web.support import PASSWORD, event_of
 
 TOKENS = "/-/profile/tokens"
 GOOD = {"name": "my-old-notebook", "scopes": ["read_registry", "write_registry"], "expires_on": ""}
@@ -107,6 +107,58 @@ def test_a_form_that_can_not_be_used_is_shown_again_with_what_was_typed(alice, w
     assert shown(answer) == []
     assert ("my-old-notebook" in answer.text) is ("name" not in wrong)
     assert alice.dump() == before
+
+
+@pytest.fixture
+def places(alice):
+    """What alice can see, and what she can't."""
+    alice.project("acme/app")
+    alice.project("acme/open", "public")
+    alice.project("hidden/app")
+    alice.member("acme/app", "alice", "reporter")
+    return alice
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "acme/app",
+        "acme/app/web",
+        "acme/app/not/pushed/yet",
+        "acme/open/web",
+        "acme",
+        "alice",
+        "alice/tool",
+        "/acme/app/",
+    ],
+)
+def test_a_token_can_be_limited_to_what_its_owner_can_see(places, path):
+    make(places, reach=path)
+    assert places.row(AccessToken).reach_path == path.strip("/")
+
+
+def test_a_token_is_not_limited_to_a_path_that_is_not_there_and_hidden_ones_look_the_same(places):
+    """A misspelled path would make a token that opens nothing, without a word."""
+    pages, prices = set(), set()
+    browser = places.browser("alice")
+    for path in ("hidden/app", "hidden/app/web", "hidden", "acme/ap", "nowhere", "bob", "bob/x"):
+        with places.statements() as noted:
+            answer = browser.post(TOKENS, {**GOOD, "reach": path})
+        assert answer.status_code == 422
+        assert "There is no namespace, project, or image with this path" in answer.text
+        pages.add(re.sub(r'value="[^"]*"', "", answer.text))
+        prices.add(len(noted))
+    assert len(pages) == 1
+    assert len(prices) == 1
+    assert places.rows(AccessToken) == []
+
+
+def test_an_administrator_can_limit_a_token_to_a_repository_without_a_project(places):
+    places.user("admin", admin=True)
+    places.deliver(event_of("push", "library/nginx", "1"))
+    make(places, "admin", reach="library")
+    answer = places.browser("alice").post(TOKENS, {**GOOD, "reach": "library"})
+    assert answer.status_code == 422
 
 
 def test_a_name_can_be_typed_as_long_as_it_may_be(alice):

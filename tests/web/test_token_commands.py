@@ -46,6 +46,16 @@ def test_an_access_token_can_be_bound_to_a_path_and_an_end(acme):
     assert acme.rows(AccessToken)[1].reach_exact
 
 
+@pytest.mark.parametrize("path", ["acme/ap", "hidden/app"])
+def test_an_access_token_is_not_bound_to_a_path_that_its_owner_can_not_see(acme, path):
+    acme.project("hidden/app")
+    options = ["--name", "ci", "--scopes", "read_registry", "--only", path]
+    result = run(acme, "token", "create", "alice", *options)
+    assert result.exit_code != 0
+    assert "no namespace, project, or image with this path that the user can see" in result.output
+    assert acme.rows(AccessToken) == []
+
+
 def test_a_deploy_token_is_printed_as_two_lines_that_work(acme):
     options = ["--name", "ci", "--scopes", "read_registry"]
     result = run(acme, "deploy-token", "create", "acme/app", *options)
