@@ -79,6 +79,8 @@ class VisitorLimits:
         self._until: datetime | None = None
         self._places: Counter[tuple[str, str]] = Counter()
         self._networks: Counter[str] = Counter()
+        #: The sum of the networks' records: adding them up for each request would take too long.
+        self._records = 0
         self._crowds: dict[tuple[str, ...], Crowd] = {}
 
     def admit(self, decision: Noted, now: datetime) -> bool:
@@ -89,10 +91,11 @@ class VisitorLimits:
         if (
             self._places[network, decision.place] < OF_PLACE
             and self._networks[network] < OF_NETWORK
-            and self._networks.total() < OF_ALL
+            and self._records < OF_ALL
         ):
             self._places[network, decision.place] += 1
             self._networks[network] += 1
+            self._records += 1
             return True
         self._crowd_of(decision, network, now).add(decision)
         return False
@@ -108,6 +111,7 @@ class VisitorLimits:
         self._until = now + HOUR
         self._places.clear()
         self._networks.clear()
+        self._records = 0
         # Those that were not written yet are lost, at most those of a second.
         self._crowds.clear()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import timedelta
 from unittest import mock
 
@@ -99,7 +100,9 @@ def test_what_is_hidden_is_recorded_like_what_is_absent_for_who_may_see_neither(
 
 
 def test_wrong_passwords_for_made_up_names_are_few_records_too(acme, monkeypatch):
-    monkeypatch.setattr("registry_ui.accounts.authentication.verify_password", lambda *_: False)
+    monkeypatch.setattr(
+        "registry_ui.accounts.authentication.verify_password", lambda *_, **__: False
+    )
     monkeypatch.setattr("registry_ui.accounts.throttle.NETWORK_LIMIT", 10**9)
     for number in range(OF_PLACE + 10):
         acme.ask_token(auth=(f"name{number}", "x"))
@@ -135,6 +138,19 @@ def noted(number, network):
     name = f"{number:x}".rjust(200, "a")
     address = f"198.{network // 256 % 256}.{network % 256}.1"
     return Noted("", "none", address, "docker", name, "", "pull", "", "x" * 300, "unowned")
+
+
+def test_a_request_is_admitted_without_adding_up_all_networks():
+    class Networks(Counter):
+        def total(self):
+            pytest.fail("adds up thousands of networks for each request")
+
+    limits, now = VisitorLimits(), utc_now()
+    limits._networks = Networks()
+    for number in range(visitors.OF_ALL + 10):
+        limits.admit(noted(number, number), now)
+    assert len(limits._networks) == visitors.OF_ALL
+    assert limits.admit(noted(1, 1), now + visitors.HOUR), "the next hour begins with none"
 
 
 @pytest.mark.parametrize("networks", [1, 3000], ids=["one network", "thousands of networks"])
