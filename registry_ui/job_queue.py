@@ -45,6 +45,8 @@ class RedisOutage:
         self._lock = threading.Lock()
         self._since: float | None = None
         self._retry_at = 0.0
+        #: Name of the last error.
+        self.reason = ""
 
     @property
     def seconds_to_wait(self) -> float:
@@ -69,6 +71,7 @@ class RedisOutage:
     def _fail(self, error: RedisError) -> None:
         with self._lock:
             self._retry_at = time.monotonic() + PAUSE
+            self.reason = type(error).__name__
             if self._since is not None:
                 return
             self._since = time.monotonic()
@@ -106,8 +109,7 @@ class ResilientRedisStorage(RedisStorage):  # type: ignore[misc]
         Raises:
             RedisError: Redis does not answer, or did not a moment ago.
         """
-        if self.outage.seconds_to_wait:
-            raise QueueUnavailable("Redis did not answer a moment ago")
+        self._require_no_pause()
         self.outage.run(lambda: super(ResilientRedisStorage, self).enqueue(data, priority))
 
     def dequeue(self) -> bytes | None:
@@ -132,9 +134,14 @@ class ResilientRedisStorage(RedisStorage):  # type: ignore[misc]
         """Ask Redis for a sign of life.
 
         Raises:
-            RedisError: it does not answer.
+            RedisError: it does not answer, or did not a moment ago.
         """
+        self._require_no_pause()
         self.outage.run(self.conn.ping)
+
+    def _require_no_pause(self) -> None:
+        if self.outage.seconds_to_wait:
+            raise QueueUnavailable("Redis did not answer a moment ago")
 
 
 class RedisJobQueue(Huey):  # type: ignore[misc]
@@ -171,6 +178,6 @@ def redis_problem(queue: Huey) -> str | None:
         return None
     try:
         queue.storage.ping()
-    except RedisError as error:
-        return type(error).__name__
+    except RedisError:
+        return queue.storage.outage.reason
     return None

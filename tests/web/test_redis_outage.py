@@ -108,7 +108,7 @@ def test_the_overview_says_that_redis_does_not_answer_and_that_it_does_again(sit
     assert "fails" in row
     assert "Redis does not answer (ConnectionError)." in row
     redis.start()
-    assert "works" in queue_row(site)
+    until(lambda: "works" in queue_row(site), 30, "Redis is asked again after the pause")
     with site.app.app_context():
         enqueue("resume")
         assert site.app.extensions["huey"].storage.queue_size() == 1
@@ -130,6 +130,31 @@ def test_a_redis_that_accepts_and_says_nothing_is_asked_once_and_then_left_alone
                 enqueue("resume")
         close(site)
     assert [line[: len(STOPPED)] for line in said(caplog)] == [STOPPED]
+
+
+def test_a_redis_that_says_nothing_makes_one_page_wait_and_not_each(make_app, caplog):
+    """Each view of the overview would take the timeout otherwise."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(0)
+        site = site_with(make_app, f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
+        assert "Redis does not answer (TimeoutError)." in queue_row(site)
+        assert connections_to(silent) > 0
+        for _ in range(5):
+            assert "Redis does not answer (TimeoutError)." in queue_row(site)
+        assert connections_to(silent) == 0
+        close(site)
+    assert [line[: len(STOPPED)] for line in said(caplog)] == [STOPPED]
+
+
+def connections_to(server):
+    """Accept the connections that wait; return how many there were."""
+    count = 0
+    while True:
+        try:
+            server.accept()[0].close()
+        except BlockingIOError:
+            return count
+        count += 1
 
 
 def test_a_worker_survives_an_outage_quietly_and_goes_on_with_what_was_stored(
