@@ -6,38 +6,41 @@ versions took for platforms may be blobs.
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Any
 
 from sqlalchemy import delete, select, update
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from ..distribution.client import FetchedManifest
-from ..distribution.manifest import ManifestFacts, read_manifest
+from ..distribution.manifest import read_manifest
 from ..extensions import db, release, writing
 from ..models import IndexChild, Manifest, ManifestContents
 from .contents import note_contents
 from .facts import in_full
 from .facts_store import FACTS_VERSION, Read, columns_of
 
+logger = logging.getLogger(__name__)
+
 #: Maximum number of manifests that are written in one transaction.
 BATCH = 50
 #: How long one run may take, in seconds; the next one continues.
 DEADLINE = 20.0
+FAILURE = "the facts of manifest %s can't be read again"
 
 
 def refresh() -> int:
-    """Read stale facts again until none are left or the deadline is over; return how many."""
+    """Read stale facts again until none are left or the deadline is over; return how many.
+
+    A manifest that can't be read or stored keeps the facts it has: it would come first each time,
+    and hold back all others.
+    """
     end = time.monotonic() + DEADLINE
     done = 0
     while time.monotonic() < end and (digests := _stale()):
-        columns: dict[str, dict[str, Any]] = {}
-        facts: dict[str, ManifestFacts] = {}
-        for digest in digests:
-            read = _read_again(digest)
-            if read is not None:
-                columns[digest] = _changed(read)
-                facts[digest] = read.facts
-        _write(columns, facts)
+        found = {digest: _read_again(digest) for digest in digests}
+        _store({digest: read for digest, read in found.items() if read is not None})
         done += len(digests)
     release()
     return done
@@ -59,7 +62,38 @@ def _read_again(digest: str) -> Read | None:
     config = row.config
     db.session.expunge(row)
     release()
-    return Read(manifest, read_manifest(manifest.media_type, manifest.body), config)
+    try:
+        return Read(manifest, read_manifest(manifest.media_type, manifest.body), config)
+    except Exception:
+        logger.exception(FAILURE, digest)
+        _give_up(digest)
+        return None
+
+
+def _store(reads: dict[str, Read]) -> None:
+    """Write what was read; if some of it can't be written, all the rest."""
+    try:
+        _write(reads)
+    except (OperationalError, InterfaceError):
+        raise  # the database's trouble: the next run tries again
+    except Exception:
+        if len(reads) == 1:
+            logger.exception(FAILURE, *reads)
+            _give_up(*reads)
+            return
+        for digest, read in reads.items():
+            _store({digest: read})
+
+
+def _give_up(digest: str) -> None:
+    """Keep the facts as they are, as those of this version."""
+    with writing() as session:
+        session.execute(
+            update(Manifest)
+            .where(Manifest.digest == digest)
+            .values(facts_version=FACTS_VERSION)
+            .execution_options(synchronize_session=False)
+        )
 
 
 def _changed(read: Read) -> dict[str, Any]:
@@ -68,7 +102,9 @@ def _changed(read: Read) -> dict[str, Any]:
     return {name: value for name, value in columns_of(read).items() if name not in kept}
 
 
-def _write(columns: dict[str, dict[str, Any]], facts: dict[str, ManifestFacts]) -> None:
+def _write(reads: dict[str, Read]) -> None:
+    columns = {digest: _changed(read) for digest, read in reads.items()}
+    facts = {digest: read.facts for digest, read in reads.items()}
     with writing() as session:
         for digest, values in columns.items():
             session.execute(

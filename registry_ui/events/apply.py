@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from sqlalchemy import or_, select, update
-from sqlalchemy.exc import DataError, DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
 from ..access import former_name
@@ -34,6 +34,8 @@ from .pulls import apply_pull
 logger = logging.getLogger(__name__)
 
 BATCH = 500
+#: How often an event is tried that contradicts what is stored. It would hold back all others.
+ATTEMPTS = 3
 
 
 @dataclass(slots=True)
@@ -66,16 +68,29 @@ def apply_pending() -> Applied:
         for event_id in ids:
             last = event_id
             try:
-                _apply_one(event_id, done)
+                _apply(event_id, done)
             except DataError:
                 # A value that the database can't hold or give back: it never will.
                 logger.exception("event %s can't be stored", event_id)
                 _set_aside(event_id, "holds a value that can't be stored")
+            except IntegrityError:
+                logger.exception("event %s can't be applied", event_id)
+                _set_aside(event_id, "contradicts what is stored")
             except DBAPIError:
                 raise  # the database's trouble, not the event's: it waits
             except Exception as error:
                 logger.exception("event %s can't be applied", event_id)
                 _set_aside(event_id, f"can't be applied: {type(error).__name__}")
+
+
+def _apply(event_id: int, done: Applied) -> None:
+    """Apply an event, again if another process stored one of the same rows meanwhile."""
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return _apply_one(event_id, done)
+        except IntegrityError:
+            continue
+    return _apply_one(event_id, done)
 
 
 def _set_aside(row_id: int, reason: str) -> None:
