@@ -17,16 +17,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from subprocess import Popen
 from urllib.parse import urlencode
+from urllib.request import urlopen
 
 import flask_migrate
 
 from config import PREFIX, ROOT, Config
 from registry_ui import create_app
+from registry_ui.catalog.page_calls import MAX_CALLS
+from registry_ui.catalog.reconcile import reconcile_all
+from registry_ui.demo.images import Step, image, index
 from registry_ui.extensions import db
 from registry_ui.launch import keys, settings
+from tests.benchmarks.counted_registry import OnDisk, calls_to, counted_stack
 from tests.benchmarks.flood import Latency, flood, measure
 from tests.benchmarks.token_endpoint import ASKER, PULL_PUSH, fill, memory_of, served
 from tests.support.processes import free_port
+from tests.support.stack import Stack
 
 CONNECTIONS = 16
 #: How much slower the token endpoint may become for a client that did nothing wrong.
@@ -36,6 +42,11 @@ FLOODED = 16.0
 #: Bytes that a stranger may add to the database within an hour.
 LARGEST_HOUR = 10_000_000
 
+#: Project of public images that somebody crafted, and calls of a view that is not the first.
+CRAFTED, LATER_CALLS = "open/crafted", 3
+#: Processes of the web server: deploy/gunicorn.conf.py.
+WEB_PROCESSES = 2
+
 Outcome = tuple[str, bool]
 
 
@@ -44,8 +55,6 @@ class Target:
     """A running server, and what a well-behaved client asks it."""
 
     port: int
-    home: Path
-    master: Popen
     token: str
 
     def quiet_client(self, seconds: float) -> Latency:
@@ -53,6 +62,14 @@ class Target:
         query = {"account": f"user{ASKER}", "scope": PULL_PUSH, "service": "registry"}
         headers = {"Authorization": basic(f"user{ASKER}", self.token)}
         return measure(self.port, "/jwt/auth?" + urlencode(query), headers, seconds)
+
+
+@dataclass(frozen=True)
+class RunningTarget(Target):
+    """The web server alone, with its files and its process."""
+
+    home: Path
+    master: Popen
 
 
 def basic(username: str, password: str) -> str:
@@ -74,7 +91,7 @@ def wrong_password(path: str, username: Callable[[int], str]) -> Callable[[int],
 
 
 @contextmanager
-def running(users: int) -> Iterator[Target]:
+def running(users: int) -> Iterator[RunningTarget]:
     """Run the web server with so many users, projects and images."""
     with tempfile.TemporaryDirectory(prefix="rui-abuse-") as directory:
         home, port = Path(directory), free_port()
@@ -89,7 +106,7 @@ def running(users: int) -> Iterator[Target]:
             db.session.remove()
             db.engine.dispose()
         with served("web", "wsgi:app", port, environ, home) as master:
-            target = Target(port, home, master, token)
+            target = RunningTarget(port, token, home, master)
             target.quiet_client(1)
             yield target
 
@@ -140,7 +157,7 @@ def made_up_and_deep(number: int) -> bytes:
     return get(f"/jwt/auth?service=registry{scopes}")
 
 
-def stored_bytes(target: Target) -> int:
+def stored_bytes(target: RunningTarget) -> int:
     """Return what the database takes on disk."""
     return sum(file.stat().st_size for file in (target.home / "var").glob("registry_ui.sqlite*"))
 
@@ -166,10 +183,78 @@ def memory(seconds: float) -> Iterator[Outcome]:
         yield "deep made-up names take less than 64 MiB of all processes", grown < 64 * 1024
 
 
+def crafted(stack: Stack) -> list[str]:
+    """Put public images on the registry of which most is missing; return the addresses of pages.
+
+    Indexes whose manifests are missing, an index of images whose configurations are missing, and
+    a list of tags that are all such indexes.
+    """
+    disk = OnDisk.of(stack)
+    stack.fill.project(CRAFTED, "public")
+    for number in range(20):
+        children = [image([Step(f"RUN {number} {n}")], platform="linux/amd64") for n in range(64)]
+        disk.write(f"{CRAFTED}/missing", f"v{number}", index(children))
+        if number == 0:
+            for child in children:
+                disk.write_manifest(f"{CRAFTED}/configs", child)
+            disk.write(f"{CRAFTED}/configs", "v0", index(children))
+    pages = [f"missing/-/tags/v{number}" for number in range(4)]
+    return [f"/{CRAFTED}/-/images/{page}" for page in ("configs/-/tags/v0", *pages, "missing")]
+
+
+def calls(seconds: float) -> Iterator[Outcome]:
+    """What views of crafted public images make the pages ask of the registry."""
+    with (
+        tempfile.TemporaryDirectory(prefix="rui-abuse-") as directory,
+        counted_stack(Path(directory)) as stack,
+    ):
+        pages = crafted(stack)
+        stack.start("registry", "web")  # the worker's own calls would count too
+        with stack.app.app_context():
+            reconcile_all(digests=True)
+            db.session.remove()
+        stack.fill.user(f"user{ASKER}")
+        token = stack.fill.access_token(f"user{ASKER}", "write_registry")
+        target = Target(stack.config.port, token)
+        first, later = views(stack, pages)
+        yield f"a view of a crafted image makes at most {MAX_CALLS} calls", max(first) <= MAX_CALLS
+        yield f"a later view makes at most {LATER_CALLS} calls", max(later) <= LATER_CALLS
+        before = calls_to(stack)
+        name = f"{CONNECTIONS} connections that view crafted public images"
+        ratio, answers = under(target, seconds, name, lambda n: get(pages[n % len(pages)]))
+        made, viewed = calls_to(stack) - before, answers.get("200", 0)
+        print(f"  {made:,} calls for {viewed:,} views: {made / max(viewed, 1):.2f} each")
+        yield f"the same in a flood: {LATER_CALLS} calls each", made <= LATER_CALLS * viewed
+        yield f"token endpoint within {FLOODED:.0f} times its quiet median", ratio <= FLOODED
+
+
+def views(stack: Stack, pages: list[str]) -> tuple[list[int], list[int]]:
+    """View each page ten times; print and return the calls of first and later views.
+
+    Each process of the web server remembers for itself what is missing: the first views of a
+    page in each are first views.
+    """
+    first, later = [], []
+    for page in pages:
+        counts = []
+        for _ in range(10):
+            before = calls_to(stack)
+            address = f"http://127.0.0.1:{stack.config.port}{page}"
+            with urlopen(address) as answer:
+                answer.read()
+            counts.append(calls_to(stack) - before)
+        print(f"{page}\n  calls of ten views: {counts}", flush=True)
+        cold = sorted(counts, reverse=True)[:WEB_PROCESSES]
+        first += cold
+        later += sorted(counts)[: len(counts) - WEB_PROCESSES]
+    return first, later
+
+
 SECTIONS: dict[str, Callable[[float], Iterator[Outcome]]] = {
     "passwords": passwords,
     "names": names,
     "memory": memory,
+    "calls": calls,
 }
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import gzip
-import hashlib
 import json
 import re
 import statistics
@@ -32,7 +31,7 @@ from registry_ui.distribution.media_types import ACCEPT
 from registry_ui.extensions import db, writing
 from registry_ui.models import ContainerImage, Project, utc_now
 from registry_ui.names import RepositoryName
-from tests.support import storage as storages
+from tests.benchmarks.counted_registry import OnDisk, calls_to, counted_stack
 from tests.support.browser import chromium, window
 from tests.support.live import signer_of
 from tests.support.stack import ADMIN, PASSWORD, Stack
@@ -43,36 +42,6 @@ ROWS = 50
 PROJECT, MANY = "bench/shop", "bench/many"
 #: The best-known browser UI needs 2 s for its rows (PERFORMANCE.md): a third of that.
 COMPLETE = 2.0 / 3
-
-
-class OnDisk:
-    """Writes images as the filesystem driver of Distribution keeps them: 6,600 take seconds."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root / "docker/registry/v2"
-
-    def write(self, repository: str, tag: str, made: Manifest) -> None:
-        """Put a tag of a repository, with its manifest and config."""
-        home = self._root / "repositories" / repository
-        digest = made.digest.removeprefix("sha256:")
-        for blob in (made, *made.blobs):
-            self._blob(blob.digest, blob.data)
-        for blob in made.blobs:
-            hexadecimal = blob.digest.removeprefix("sha256:")
-            self._file(home / "_layers/sha256" / hexadecimal / "link", blob.digest.encode())
-        tags = home / "_manifests/tags" / tag
-        self._file(home / "_manifests/revisions/sha256" / digest / "link", made.digest.encode())
-        self._file(tags / "current/link", made.digest.encode())
-        self._file(tags / "index/sha256" / digest / "link", made.digest.encode())
-
-    def _blob(self, digest: str, data: bytes) -> None:
-        assert digest == "sha256:" + hashlib.sha256(data).hexdigest()
-        hexadecimal = digest.removeprefix("sha256:")
-        self._file(self._root / "blobs/sha256" / hexadecimal[:2] / hexadecimal / "data", data)
-
-    def _file(self, path: Path, data: bytes) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
 
 
 @dataclass
@@ -131,8 +100,7 @@ class Bench:
 
     def calls(self) -> int:
         """Return how many calls the registry answered so far, events to us not among them."""
-        log = (self.stack.config.var / "registry.log").read_text(errors="replace")
-        return len(re.findall(r'"(?:GET|HEAD|PUT|POST|DELETE) /v2/', log))
+        return calls_to(self.stack)
 
 
 @dataclass
@@ -162,8 +130,7 @@ def one(number: int, repository: str) -> Manifest:
 
 def fill(stack: Stack) -> None:
     """Write the repositories to the registry's disk, and their names to the index."""
-    text = (stack.config.var / "registry/config.yml").read_text()
-    data = OnDisk(Path(json.loads(re.search(r"rootdirectory: (.*)", text)[1])))
+    data = OnDisk.of(stack)
     stack.fill.project(PROJECT, "private")
     stack.fill.project(MANY, "private")
     for size in SIZES:
@@ -314,24 +281,14 @@ def main() -> int:
 
 def run(home: Path, turns: int) -> tuple[list[Row], dict[str, float]]:
     """Start the product, fill it, and measure."""
-    with storages.prepared("sqlite", home, storages.template(home)) as storage:
-        stack = Stack(home / "stack", storage, "2.8")
-        config = stack.config.var / "registry/config.yml"
-        text = config.read_text()
-        # Its access log is how calls are counted.
-        counted = text.replace("accesslog:\n    disabled: true", "accesslog:\n    disabled: false")
-        assert counted != text
-        config.write_text(counted)
+    with counted_stack(home) as stack:
         fill(stack)
-        try:
-            stack.start()
-            index(stack)
-            bench = Bench(stack, signed_in(stack))
-            bench.page("/")
-            wait_until_quiet(bench)
-            return list(measure(bench, turns)), in_the_browser(bench)
-        finally:
-            stack.close()
+        stack.start()
+        index(stack)
+        bench = Bench(stack, signed_in(stack))
+        bench.page("/")
+        wait_until_quiet(bench)
+        return list(measure(bench, turns)), in_the_browser(bench)
 
 
 def wait_until_quiet(bench: Bench, seconds: float = 300) -> None:
