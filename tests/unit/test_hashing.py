@@ -76,6 +76,7 @@ def test_who_does_not_get_a_turn_is_told_to_come_back(process, hashed, monkeypat
     thread.join(20)
     assert refused == [hashing.RETRY_AFTER]
     process._turn.release()
+    monkeypatch.undo()
     assert process.verify(hashed, "correct horse")
 
 
