@@ -2,10 +2,11 @@
 
 A server has a fixed number of threads for each process. Without a limit, slow pages take all
 of them, and every docker command waits. So pages and the API share a limited number; what is
-beyond it waits briefly or is answered 503. A client that is refused for too many attempts
-waits for that answer, as long as few others do: guessing takes processors otherwise, however
-quickly it is refused. This is plain WSGI and holds with every server that has THREADS threads
-in each process.
+beyond it waits briefly or is answered 503. A page that waits for a password hash gives its
+place back meanwhile: passwords have threads of their own. A client that is refused for too many
+attempts waits for that answer, as long as few others do: guessing takes processors otherwise,
+however quickly it is refused. This is plain WSGI and holds with every server that has THREADS
+threads in each process.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import orjson
 from werkzeug.wsgi import ClosingIterator
 
 from .accounts.password_checks import THREADS as PASSWORDS
+from .page_places import KEY, PagePlace
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +99,14 @@ class Admission:
         return answer
 
     def _answer_page(self, environ: dict[str, Any], start: Any) -> Iterable[bytes]:
+        place = environ[KEY] = PagePlace(self._pages)
         try:
             answer = self._app(environ, start)
         except BaseException:
-            self._pages.release()
+            place.give_back()
             raise
         # A thread is busy until the last byte is sent, and clients can be slow.
-        return ClosingIterator(answer, self._pages.release)
+        return ClosingIterator(answer, place.give_back)
 
     def _hold(self, answer: Iterable[bytes]) -> Iterable[bytes]:
         """Return the same answer a little later, without taking the place of a page meanwhile."""

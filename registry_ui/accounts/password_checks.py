@@ -18,6 +18,7 @@ from enum import Enum, auto
 
 from flask import Flask, current_app
 
+from ..page_places import give_back_page_place
 from .hashing import PATIENCE, too_many_sign_ins
 
 
@@ -101,6 +102,7 @@ class PasswordChecks:
         key = (client.username, client.network, digest)
         entry, is_first = self._enter(key, client, is_known)
         try:
+            give_back_page_place()  # it waits now, on a thread that is counted here
             if not is_first:
                 return _wait(entry.outcome)
             right = check()

@@ -10,6 +10,7 @@ import pytest
 from registry_ui import admission
 from registry_ui.accounts import password_checks
 from registry_ui.admission import Admission, Limits, is_unlimited
+from registry_ui.page_places import KEY
 
 QUICK = Limits(pages=1, waiting=1, patience=0.05, held=1, hold=0.0)
 MACHINES = (
@@ -33,6 +34,7 @@ class Blocking:
         self.status = status
 
     def __call__(self, environ, start_response):
+        self.environ = environ
         if not is_unlimited(environ["PATH_INFO"]):
             self.inside.release()
             assert self.go_on.wait(20)
@@ -67,6 +69,16 @@ def busy():
 @pytest.mark.parametrize("path", MACHINES)
 def test_clients_the_registry_and_probes_are_answered_while_pages_wait(busy, path):
     assert ask(busy[0], path)[0] == "200 OK"
+
+
+def test_a_page_that_waits_for_something_else_gives_its_place_back_once(busy):
+    application, inner = busy
+    place = inner.environ[KEY]
+    for _ in range(2):
+        place.give_back()
+    inner.go_on.set()
+    assert ask(application, "/")[0] == "200 OK"
+    assert application._pages._value == QUICK.pages
 
 
 @pytest.mark.parametrize("path", OTHERS)

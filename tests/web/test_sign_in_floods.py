@@ -13,11 +13,12 @@ from functools import partial
 import pytest
 
 from registry_ui.accounts import hashing
-from registry_ui.accounts.password_checks import MAX_WAITING, Priority
+from registry_ui.accounts.password_checks import MAX_CHECKS, MAX_WAITING, Priority
 from registry_ui.accounts.remembered import remembered
+from registry_ui.admission import LIMITS, Admission
 from registry_ui.models import FailedSignIn, KnownSignIn
 from tests.support.processes import until
-from tests.web.support import PASSWORD, basic
+from tests.web.support import PASSWORD, Browser, basic
 
 OFFICE = "192.0.2.1"
 
@@ -40,15 +41,32 @@ def ask(site, username, address, password=PASSWORD):
     return client.get(url, headers=headers, environ_base=environ).status_code
 
 
+def by_form(site, username, address, password):
+    browser = Browser(site.app)
+    data = {"csrf_token": browser.csrf(), "username": username, "password": password}
+    environ = {"REMOTE_ADDR": address}
+    return browser.client.post("/-/sign-in", data=data, environ_base=environ).status_code
+
+
+def by_api(site, username, address, password):
+    client, headers = site.app.test_client(), basic(username, password)
+    environ = {"REMOTE_ADDR": address}
+    return client.get("/api/v4/projects", headers=headers, environ_base=environ).status_code
+
+
+DOORS = {"token": ask, "form": by_form, "api": by_api}
+
+
 class Crowd:
     """Requests in threads of their own, and their statuses by user name as they are answered."""
 
     def __init__(self, site):
         self.site, self.threads, self.answers = site, [], []
 
-    def send(self, username, address, password="wrong"):
+    def send(self, username, address, password="wrong", door="token"):
         def run():
-            self.answers.append((username, ask(self.site, username, address, password)))
+            status = DOORS[door](self.site, username, address, password)
+            self.answers.append((username, status))
 
         self.threads.append(threading.Thread(target=run))
         self.threads[-1].start()
@@ -160,6 +178,21 @@ def test_equal_guesses_of_strangers_leave_threads_for_known_names(stopped, offic
     until(lambda: ("alice", OFFICE) in [key[:2] for key in crowd.checks])
     go_on()
     assert crowd.wait()["alice"] == 200
+
+
+@pytest.mark.parametrize("door", ["form", "api"])
+def test_pages_are_answered_while_sign_ins_wait_for_their_turn(stopped, office, door):
+    """A password has a thread of its own, and takes no page's place."""
+    office.app.wsgi_app = Admission(office.app.wsgi_app, [])  # as it is served
+    crowd, go_on = stopped
+    for number in range(MAX_CHECKS[Priority.UNKNOWN]):
+        crowd.send(f"user{number}", of_many_providers(number), door=door)
+        until(partial(crowd.has_settled, number + 1))
+    assert len(crowd.checks) == MAX_CHECKS[Priority.UNKNOWN] > LIMITS.pages
+    assert office.browser().get("/-/sign-in").status_code == 200
+    go_on()
+    crowd.wait()
+    assert [status for _, status in crowd.answers] == [401] * MAX_CHECKS[Priority.UNKNOWN]
 
 
 def test_a_continuous_flood_from_many_networks_does_not_keep_a_known_name_out(office):
