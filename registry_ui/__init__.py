@@ -7,6 +7,8 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from config import ROOT, Config
 
+from .client_address import ClientAddress
+
 __version__ = "0.1.0"
 
 
@@ -61,6 +63,7 @@ def create_app(config: Config | None = None) -> Flask:
     app.wsgi_app = TokenDoor(app, app.wsgi_app, headers.items())  # type: ignore[method-assign]
     if config.trusted_proxies:
         count = config.trusted_proxies
+        app.wsgi_app = ClientAddress(app.wsgi_app)  # type: ignore[method-assign]
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
     if not config.testing:  # test clients do not end their requests
         app.wsgi_app = admission.Admission(app.wsgi_app, headers.items())  # type: ignore[method-assign]
