@@ -50,7 +50,7 @@ bench-storage: ## Measure the pages of storage and activity at 50,000 tags
 	@$(VENV) requirements.txt requirements-dev.txt
 	.venv/bin/python -m tests.benchmarks.storage_page
 
-bench-abuse: ## Measure what strangers can do to the service: wrong passwords, made-up names
+bench-abuse: ## Measure what strangers can do: wrong passwords, made-up names, crafted images
 	@$(VENV) requirements.txt requirements-dev.txt
 	.venv/bin/python -m tests.benchmarks.abuse
 

