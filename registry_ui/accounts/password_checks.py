@@ -40,6 +40,8 @@ MAX_WAITING = {Priority.FAILING: 5, Priority.UNKNOWN: 8, Priority.KNOWN: 12}
 THREADS = max(MAX_WAITING.values())
 #: Maximum number of checks of known, and of other user names for one network.
 MAX_OF_NETWORK = 4
+#: Maximum number of checks of a known user name: a user can be known in any number of networks.
+MAX_OF_KNOWN_NAME = 2
 #: Maximum number of other user names for a network that many wrong passwords came from.
 MAX_OF_SUSPECT = 1
 
@@ -147,6 +149,9 @@ class PasswordChecks:
         if len(checks) >= MAX_CHECKS[priority] or (client.username, client.network) in names:
             return False
         known = priority is Priority.KNOWN
+        of_name = [c for c in checks if c.client.username == client.username and c.is_known]
+        if known and len(of_name) >= MAX_OF_KNOWN_NAME:
+            return False
         limit = MAX_OF_SUSPECT if client.is_suspect and not known else MAX_OF_NETWORK
         same = [c for c in checks if c.client.network == client.network and c.is_known is known]
         return len(same) < limit

@@ -13,10 +13,15 @@ from functools import partial
 import pytest
 
 from registry_ui.accounts import hashing
-from registry_ui.accounts.password_checks import MAX_CHECKS, MAX_WAITING, Priority
+from registry_ui.accounts.password_checks import (
+    MAX_CHECKS,
+    MAX_OF_KNOWN_NAME,
+    MAX_WAITING,
+    Priority,
+)
 from registry_ui.accounts.remembered import remembered
 from registry_ui.admission import LIMITS, Admission
-from registry_ui.models import FailedSignIn, KnownSignIn
+from registry_ui.models import FailedSignIn, KnownSignIn, utc_now
 from tests.support.processes import until
 from tests.web.support import PASSWORD, Browser, basic
 
@@ -164,6 +169,24 @@ def test_a_colleague_who_guesses_does_not_keep_known_names_of_the_network_out(st
     until(lambda: len(crowd.checks) == 1)
     crowd.send("alice", OFFICE, PASSWORD)
     until(lambda: len(crowd.checks) == 2)
+    go_on()
+    assert crowd.wait()["alice"] == 200
+
+
+def test_one_user_who_is_known_in_many_networks_does_not_take_the_reserved_places(stopped, office):
+    crowd, go_on = stopped
+    offices = [f"198.51.{number}.7" for number in range(MAX_CHECKS[Priority.KNOWN])]
+    with office.session() as session:
+        for address in offices:
+            session.add(KnownSignIn(network=address, username="carol", at=utc_now()))
+        session.commit()
+    strangers = crowd.fill(of_many_providers)
+    for number, address in enumerate(offices):
+        crowd.send("carol", address)
+        until(partial(crowd.has_settled, strangers + number + 1))
+    assert [check.is_known for check in crowd.checks.values()].count(True) == MAX_OF_KNOWN_NAME
+    crowd.send("alice", OFFICE, PASSWORD)
+    until(lambda: ("alice", OFFICE) in [key[:2] for key in crowd.checks])
     go_on()
     assert crowd.wait()["alice"] == 200
 
