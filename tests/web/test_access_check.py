@@ -97,7 +97,8 @@ def test_whoever_may_push_reads_which_tags_rules_keep_there(acme):
 
 @pytest.mark.parametrize("reach", ["", "secret/app"])
 def test_a_token_changes_nothing_about_that(acme, reach):
-    acme.access_token("bob", "read_registry", reach=reach)
+    acme.access_token("bob", "read_registry")
+    acme.change(AccessToken, {"reach_path": reach or None})
     token = acme.row(AccessToken).id
     found = [answers(ask(acme, "bob", f"{p}/app", token=token)) for p in ("secret", "absent")]
     assert str(found[0]) == str(found[1]).replace("absent", "secret")

@@ -6,6 +6,7 @@ import functools
 
 import pytest
 
+from registry_ui.models import AccessToken
 from tests.web.support import PASSWORD, ROLES, VISIBILITIES, basic
 
 URL = "/api/v4/registry/catalog"
@@ -82,7 +83,8 @@ def test_no_page_is_an_empty_page_without_an_end_to_follow(ask):
     ],
 )
 def test_a_bound_token_lists_what_it_is_bound_to(world, ask, reach, exact, seen):
-    secret = world.access_token("owner", "read_registry", reach=reach, reach_exact=exact)
+    secret = world.access_token("owner", "read_registry")
+    world.change(AccessToken, {"reach_path": reach, "reach_exact": exact})
     assert ask("owner", secret=secret).json == {"repositories": seen}
 
 

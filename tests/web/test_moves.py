@@ -18,6 +18,7 @@ from registry_ui.catalog.moving.switch import switch
 from registry_ui.extensions import db, writing
 from registry_ui.jobs import run_move
 from registry_ui.models import (
+    AccessToken,
     AuditEntry,
     ContainerImage,
     CopiedTag,
@@ -421,7 +422,8 @@ def test_a_token_holds_for_an_old_name_where_it_holds_for_the_new_one(renamed):
     reach = {"acme/app": "pull", "acme/app/web": "pull", "acme/other": None, "acme/old": None}
     for path, expected in reach.items():
         name = path.replace("/", "-")
-        secret = renamed.access_token("owner", "read_registry", name=name, reach=path)
+        secret = renamed.access_token("owner", "read_registry", name=name)
+        renamed.change(AccessToken, {"reach_path": path}, name=name)
         found = renamed.granted("repository:acme/old/web:pull", auth=("owner", secret))
         assert found.get("acme/old/web") == expected, path
     username, secret = renamed.deploy_token("acme/app", "read_registry")

@@ -7,7 +7,7 @@ from unittest import mock
 import pytest
 from sqlalchemy import insert
 
-from registry_ui.models import ContainerImage, Namespace, Place, Project, Tag
+from registry_ui.models import AccessToken, ContainerImage, Namespace, Place, Project, Tag
 from registry_ui.search import service
 from tests.support.html import Page
 from tests.web.support import PASSWORD, ROLES, VISIBILITIES, basic, digest
@@ -94,7 +94,8 @@ def test_a_token_finds_what_lies_within_its_reach(world):
     assert everything["images"] == ["acme/private/web/api"]
     assert everything["projects"] == []
     assert found(world, "v1", "owner", secret=secret)["tags"] == ["acme/private/web/api:v1"]
-    secret = world.access_token("owner", "delete_registry", name="c", reach="veiled")
+    secret = world.access_token("owner", "delete_registry", name="c")
+    world.change(AccessToken, {"reach_path": "veiled"}, name="c")
     assert not any(found(world, "private", "owner", secret=secret).values())
 
 
