@@ -37,7 +37,7 @@ from .catalog.moving.hold import waiting as waiting_moves
 from .catalog.moving.work import run as carry_out_move
 from .distribution.errors import RegistryError
 from .events.apply import apply_pending
-from .events.service import forget_checks
+from .events.service import forget_pulls
 from .extensions import db, writing
 from .job_queue import make_queue
 from .models import (
@@ -282,7 +282,7 @@ def prune() -> None:
                 RegistryEvent.status != "pending",
             )
         )
-        forget_checks(session)
+        forget_pulls(session)
 
 
 def reconcile_when_due(interval: int) -> None:

@@ -18,7 +18,7 @@ from ..models import ContainerImage, IndexChild, Tag
 
 #: Precision of a "last pulled" time: a row that is fresher than this is not written again.
 PRECISION = timedelta(minutes=1)
-#: The reason stored with an applied HEAD. Such events are forgotten after a day.
+#: The reason stored with an applied HEAD.
 CHECKED = "a client checked whether it has the image (HEAD)"
 
 

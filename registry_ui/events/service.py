@@ -20,14 +20,13 @@ from ..extensions import db, release, writing
 from ..models import RefusedDelivery, RegistryEvent, utc_now
 from ..storage import insert_new
 from ..token_auth.signer import OWN_SUBJECT
-from .pulls import CHECKED
 from .recent_checks import RecentChecks
 
 #: Refusals are counted by address; beyond so many addresses they share one counter.
 MAX_REFUSED_ADDRESSES = 1000
 OTHER_ADDRESSES = "other addresses"
-#: How long applied HEAD requests are kept.
-CHECKS_KEPT = timedelta(days=1)
+#: How long pull events are kept once they are done with.
+PULLS_KEPT = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +136,8 @@ def refusals(limit: int = 20) -> tuple[list[RefusedDelivery], int]:
     return list(db.session.scalars(query)), int(total)
 
 
-def forget_checks(session: Session) -> None:
-    """Forget applied HEAD requests early: they are many, and say little.
+def forget_pulls(session: Session) -> None:
+    """Forget pull events early: most events are pulls, and what they say is counted elsewhere.
 
     Never the newest event: SQLite would give its number to the next one, and a removal asks
     for events with higher numbers than the last it saw. Those of a worker that was off for
@@ -149,9 +148,9 @@ def forget_checks(session: Session) -> None:
     session.execute(
         delete(RegistryEvent)
         .where(
-            RegistryEvent.received_at.between(now - 4 * CHECKS_KEPT, now - CHECKS_KEPT),
-            RegistryEvent.reason == CHECKED,
-            RegistryEvent.status == "applied",
+            RegistryEvent.received_at.between(now - 4 * PULLS_KEPT, now - PULLS_KEPT),
+            RegistryEvent.action == "pull",
+            RegistryEvent.status.in_(("applied", "dropped")),
             RegistryEvent.id < newest,
         )
         .execution_options(synchronize_session=False)

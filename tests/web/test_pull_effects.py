@@ -179,14 +179,18 @@ def test_the_statements_for_a_pull_by_digest_do_not_grow_with_tags_and_indexes(s
     assert len(used(site)) == 52
 
 
-def test_heads_are_forgotten_after_a_day_but_never_the_newest_event(site):
+def test_pulls_are_forgotten_after_a_day_but_never_the_newest_event(site):
     site.deliver(event_of("pull", "acme/app", "1.0", method="HEAD"))
     site.deliver(event_of("pull", "acme/app", "0.9"))
+    site.deliver(event_of("pull", "acme/app", digest=digest("c")))
+    site.deliver(event_of("push", "acme/app", "0.8"))
     site.deliver(event_of("pull", "acme/app", "latest", method="HEAD"))
     site.change(RegistryEvent, {"received_at": NOW - timedelta(days=2)})
     with site.app.app_context():
         jobs.prune()
-    assert [event.tag for event in site.rows(RegistryEvent)] == ["0.9", "latest"]
+    kept = [(event.action, event.tag) for event in site.rows(RegistryEvent)]
+    assert kept == [("push", "0.8"), ("pull", "latest")]
+    assert site.row(Tag, name="0.9").pull_count == 1
 
 
 # -- what is said of it --------------------------------------------------------------
