@@ -10,6 +10,7 @@ from .accounts.routes import blueprint as accounts
 from .admin.adoption_routes import blueprint as adoption
 from .admin.collection_routes import blueprint as collections
 from .admin.routes import blueprint as admin
+from .admin.unassigned_copy_routes import blueprint as unassigned_copies
 from .api.retention import blueprint as api
 from .catalog import connection, page_calls
 from .events import service as events_service
@@ -84,6 +85,7 @@ def init_app(app: Flask) -> None:
         accounts,
         admin,
         adoption,
+        unassigned_copies,
         collections,
         compare,
         decisions,

@@ -6,11 +6,12 @@ from flask import Flask
 
 from .commands.access import access_check
 from .commands.accounts import token, user
+from .commands.adoption import project
 from .commands.collections import collect_garbage
 from .commands.copies import image, tag
 from .commands.images import reconcile
 from .commands.moves import move
-from .commands.places import deploy_token, member, namespace, project
+from .commands.places import deploy_token, member, namespace
 from .commands.registry_token import registry_token_group
 from .commands.removals import retention, tags
 from .commands.signing_key import signing_key

@@ -1,4 +1,4 @@
-"""Adopt unassigned repositories in bulk: choose, look at what becomes what, confirm."""
+"""Adopt unassigned repositories in bulk: choose, look at what becomes what, confirm, report."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from ..extensions import db
 from ..jobs import enqueue
 from ..presentation import counted
 from ..projects.adoption import AdoptionRequest, adopt, plan_adoption
+from ..projects.adoption_report import adoption_report
 from ..security import actor, administrators_only
 
 blueprint = Blueprint("adoption", __name__, url_prefix="/-/admin/unassigned/adopt")
@@ -26,6 +27,7 @@ def preview() -> tuple[str, int]:
         "below": request.args.get("below", ""),
         "parts": request.args.get("parts", "2"),
         "visibility": request.args.get("visibility", "private"),
+        "owner": request.args.get("owner", actor().name),
     }
     try:
         plan = plan_adoption(db.session(), AdoptionRequest.parse(**values))
@@ -38,17 +40,23 @@ def preview() -> tuple[str, int]:
 def confirm() -> Response:
     """Create the projects of a preview, and have their images indexed."""
     form = request.form
-    wanted = AdoptionRequest.parse(
-        form.get("below", ""), form.get("parts", ""), form.get("visibility", "")
-    )
-    plan = adopt(actor(), wanted, form.get("digest", ""))
+    names = ("below", "parts", "visibility", "owner")
+    wanted = AdoptionRequest.parse(*(form.get(name, "") for name in names))
+    plan, adoption = adopt(actor(), wanted, form.get("digest", ""))
     enqueue("index_adopted")
     flash(
         f"{counted(plan.repositories, 'repository', 'repositories')} can be pulled as images of "
         f"{counted(len(plan.projects), 'project')} now. The worker reads their tags.",
         "success",
     )
-    return redirect(url_for("admin.unassigned"))
+    return redirect(url_for("adoption.report", adoption_id=adoption))
+
+
+@blueprint.get("/<int(max=2147483647):adoption_id>")
+def report(adoption_id: int) -> str:
+    """Show the projects of an adoption, and who can see them."""
+    found = adoption_report(db.session(), adoption_id)
+    return render_template("admin_adopted.html", report=found, detail=found.detail)
 
 
 def _page(values: dict[str, str], plan: object, errors: dict[str, str]) -> str:

@@ -18,6 +18,7 @@ from ..models import (
     REGISTRY_READ,
     AuditEntry,
     ContainerImage,
+    Copy,
     Heartbeat,
     Namespace,
     Place,
@@ -123,6 +124,7 @@ class UnassignedRow:
     there, "" if no project can own the repository: its name is a namespace's own, or reserved.
     ``needs_namespace`` tells that ``name`` becomes a namespace, in which the project lies.
     ``project`` is the project that owns it already, until the worker has indexed it; or "".
+    ``copy`` is its latest copy to a project that exists, None for none.
     """
 
     path: str
@@ -134,6 +136,7 @@ class UnassignedRow:
     name: str
     needs_namespace: bool
     project: str
+    copy: Copy | None
 
 
 def unassigned(q: str, number: int) -> tuple[list[UnassignedRow], Page]:
@@ -146,14 +149,31 @@ def unassigned(q: str, number: int) -> tuple[list[UnassignedRow], Page]:
     every = {path for paths in above.values() for path in paths}
     query_kinds = select(Place.path, Place.kind).where(Place.path.in_(every))
     kinds: dict[str, str] = dict(db.session.execute(query_kinds).all())
+    copied = _latest_copies(list(above))
     found = [
-        _unassigned_row(row, [(path, kinds[path]) for path in above[row.path] if path in kinds])
+        _unassigned_row(
+            row,
+            [(path, kinds[path]) for path in above[row.path] if path in kinds],
+            copied.get(row.path),
+        )
         for row in rows
     ]
     return found, page
 
 
-def _unassigned_row(row: UnassignedRepository, places: list[tuple[str, str]]) -> UnassignedRow:
+def _latest_copies(sources: list[str]) -> dict[str, Copy]:
+    latest = (
+        select(func.max(Copy.id))
+        .where(Copy.source.in_(sources), Copy.state == "done", Copy.project_id.is_not(None))
+        .group_by(Copy.source)
+    )
+    query = select(Copy).where(Copy.id.in_(latest))
+    return {copy.source: copy for copy in db.session.scalars(query)}
+
+
+def _unassigned_row(
+    row: UnassignedRepository, places: list[tuple[str, str]], copy: Copy | None
+) -> UnassignedRow:
     """Return a row, given the path and kind of each place at or above it, the longest last."""
     parent, kind = places[-1] if places else ("", "")
     rest = row.path[len(parent) :].strip("/").split("/")
@@ -168,6 +188,7 @@ def _unassigned_row(row: UnassignedRepository, places: list[tuple[str, str]]) ->
         name=rest[0] if possible else "",
         needs_namespace=not parent and len(rest) > 1,
         project=parent if kind == "project" else "",
+        copy=copy,
     )
 
 

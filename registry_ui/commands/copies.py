@@ -12,6 +12,7 @@ from ..catalog.choosing import Criteria, choose
 from ..catalog.copying import copies
 from ..catalog.copying.planning import plan_copy
 from ..catalog.copying.plans import OVERWRITES, REFUSED, SAME, CopyPlan, Wish
+from ..catalog.copying.unassigned import is_unassigned, tags_of_unassigned
 from ..catalog.fences import WORDS
 from ..catalog.index import owning_project
 from ..catalog.patterns import parse_pattern
@@ -40,10 +41,10 @@ def tag_copy(source: str, target: str, **how: bool) -> None:
     one, other = Reference.parse(source), Reference.parse(target)
     if one.tag is None or one.digest is not None or other.digest is not None:
         raise click.UsageError("SOURCE is group/project/image:tag, TARGET the same or without tag")
-    found, owner = image_named(one.name)
+    source = _source(one.name)
     tags = {str(one.tag): str(other.tag or one.tag)}
     attached = not how.pop("alone")
-    wish = Wish("tag", found, owner, _project(other.name), other.name, tags, attached)
+    wish = Wish("tag", *source, _project(other.name), other.name, tags, attached)
     _carry_out(wish, **how)
 
 
@@ -57,16 +58,31 @@ def tag_copy(source: str, target: str, **how: bool) -> None:
 @YES
 @clear_errors
 def image_copy(source: str, target: str, matching: str, **how: bool) -> None:
-    """Copy the tags of the image SOURCE (group/project/image) to TARGET."""
-    found, owner = image_named(RepositoryName(source))
+    """Copy the tags of the image SOURCE (group/project/image) to TARGET.
+
+    SOURCE can be a repository that no project owns.
+    """
     pattern = parse_pattern("glob", matching, TAGS, "matching") if matching else None
-    names = choose(found, Criteria(pattern=pattern))
+    path, owner = _source(RepositoryName(source))
+    if owner:
+        names = choose(image_named(RepositoryName(path))[0], Criteria(pattern=pattern))
+    else:
+        every = tags_of_unassigned(RepositoryName(path))
+        names = {tag for tag in every if pattern is None or pattern.matches(tag)}
     if not names:
         raise click.ClickException("No tag fits.")
     name = RepositoryName(target)
     tags = {chosen: chosen for chosen in names}
     kind, attached = "tags" if matching else "image", not how.pop("alone")
-    _carry_out(Wish(kind, found, owner, _project(name), name, tags, attached), **how)
+    _carry_out(Wish(kind, path, owner, _project(name), name, tags, attached), **how)
+
+
+def _source(name: RepositoryName) -> tuple[str, str]:
+    """Return the path of a repository and that of its project, "" if it is unassigned."""
+    if is_unassigned(db.session(), name):
+        return str(name), ""
+    found, owner = image_named(name)
+    return found.path, owner.path
 
 
 def _project(repository: RepositoryName) -> Project:

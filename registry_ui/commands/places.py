@@ -8,10 +8,8 @@ from flask.cli import AppGroup
 from ..access import SCOPES, Role, Visibility
 from ..accounts.tokens import TokenRequest, end_of_day
 from ..audit import CONSOLE
-from ..extensions import db
 from ..jobs import enqueue
-from ..presentation import counted
-from ..projects import adoption, deploy_tokens
+from ..projects import deploy_tokens
 from ..projects import service as projects
 from .accounts import scopes_of
 from .errors import clear_errors
@@ -45,44 +43,6 @@ def project_create(path: str, visibility: str) -> None:
     projects.create_project(CONSOLE, path, visibility)
     enqueue("adopt_below", path)
     click.echo(f"Created the project {path}.", err=True)
-
-
-@project.command("adopt")
-@click.argument("below", default="")
-@click.option(
-    "--parts",
-    default="2",
-    show_default=True,
-    help="How many parts of a repository's name are the path of its project; 0 for all.",
-)
-@click.option(
-    "--visibility",
-    type=click.Choice([str(v) for v in Visibility]),
-    default=str(Visibility.PRIVATE),
-    show_default=True,
-)
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@clear_errors
-def project_adopt(below: str, parts: str, visibility: str, *, yes: bool) -> None:
-    """Create projects for the unassigned repositories at and below the path BELOW, or for all."""
-    request = adoption.AdoptionRequest.parse(below, parts, visibility)
-    plan = adoption.plan_adoption(db.session(), request)
-    for conflict in plan.conflicts:
-        click.echo(f"{conflict.repository}: {conflict.reason}", err=True)
-    for planned in plan.projects:
-        state = "exists" if planned.exists else "new"
-        click.echo(f"{planned.path} ({state}): {', '.join(planned.repositories)}")
-    if not plan.projects:
-        raise click.ClickException("Nothing can be adopted.")
-    if not yes:
-        click.confirm("Go on?", abort=True, err=True)
-    adoption.adopt(CONSOLE, request, plan.digest)
-    enqueue("index_adopted")
-    click.echo(
-        f"Adopted {counted(plan.repositories, 'repository', 'repositories')} in "
-        f"{counted(len(plan.projects), 'project')}.",
-        err=True,
-    )
 
 
 @member.command("add")

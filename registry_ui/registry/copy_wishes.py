@@ -12,6 +12,7 @@ from ..catalog.copying import copies
 from ..catalog.copying.planning import plan_copy
 from ..catalog.copying.plans import Wish
 from ..catalog.copying.rights import acting_role, require
+from ..catalog.copying.unassigned import require_unassigned, tags_of_unassigned
 from ..catalog.tags import subject_of
 from ..errors import Denied, Invalid, NotFound
 from ..extensions import db
@@ -54,13 +55,33 @@ def plan_asked(path: str, name: str, asked: Asked, actor: Actor) -> Copy:
     loaded, image = load_image(path, name, Right.PULL)
     project = _project(asked.project)
     target = _target(project, asked.image)
+    source = (image.path, loaded.project.path)
     tags = _tags(image, asked)
-    wish = Wish(_kind(asked), image, loaded.project, project, target, tags, asked.attached)
+    return _plan(Wish(_kind(asked), *source, project, target, tags, asked.attached), actor)
+
+
+def plan_unassigned(repository: RepositoryName, asked: Asked, actor: Actor) -> Copy:
+    """Plan a copy of all tags of a repository that no project owns, and store the plan.
+
+    Raises:
+        Invalid: the target can't be used; by field.
+        NotFound: the repository is not unassigned, or has no tags.
+        RegistryTrouble: the registry can't be asked.
+    """
+    require_unassigned(db.session(), repository)
+    project = _project(asked.project)
+    target = _target(project, asked.image)
+    tags = {tag: tag for tag in tags_of_unassigned(repository)}
+    return _plan(Wish("image", str(repository), "", project, target, tags, asked.attached), actor)
+
+
+def _plan(wish: Wish, actor: Actor) -> Copy:
+    target = str(wish.target)
     try:
-        require(db.session(), principal(), image.path, str(target))
+        require(db.session(), principal(), wish.source, target)
     except Denied as error:
         raise Invalid("Nothing was planned.", {"project": error.message}) from None
-    plan = plan_copy(wish, acting_role(db.session(), actor.name, str(target)))
+    plan = plan_copy(wish, acting_role(db.session(), actor.name, target))
     return copies.keep_plan(actor, wish, plan)
 
 

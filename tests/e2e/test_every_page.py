@@ -208,6 +208,7 @@ def pages(project: str) -> dict[str, str]:
         "users": "/-/admin/users",
         "unassigned": "/-/admin/unassigned",
         "adopt": "/-/admin/unassigned/adopt",
+        "copy an unassigned repository": "/-/admin/unassigned/copy?repository=unassigned/app",
         "events": "/-/admin/events",
         "access log of all": "/-/admin/decisions",
         "audit": "/-/admin/audit",
@@ -226,7 +227,7 @@ def copies(stack, project: str) -> dict[str, str]:
         query = select(ContainerImage).where(ContainerImage.path == source)
         image = db.session.scalars(query).one()
         owner = db.session.get_one(Project, image.project_id)
-        wish = Wish("tags", image, owner, owner, RepositoryName(target), {})
+        wish = Wish("tags", image.path, owner.path, owner, RepositoryName(target), {})
         plan = CopyPlan("tags", source, target, size=5000, new_size=300, new_image=True)
         digests = (ONE.digest, AMD.digest)
         plan.name(

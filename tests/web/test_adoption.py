@@ -6,27 +6,19 @@ import pytest
 
 from registry_ui.errors import Clash, Invalid
 from registry_ui.extensions import db
-from registry_ui.models import AuditEntry, Namespace, Place, Project, UnassignedRepository
+from registry_ui.models import AuditEntry, Namespace, Place, Project
 from registry_ui.projects.adoption import AdoptionRequest, adopt, plan_adoption
 from tests.support.html import Page
+from tests.support.unassigned import ADOPT, OLD, leave, paths, preview, with_people
 from tests.web.support import ACTOR
 
-URL = "/-/admin/unassigned/adopt"
+URL = ADOPT
 
 
 @pytest.fixture
 def plain(site):
     """A site before a plain registry that is older, with an administrator and a user."""
-    site.user("admin", admin=True)
-    site.user("alice")
-    site.project("acme/app")
-    return site
-
-
-def leave(site, *paths):
-    with site.session() as session:
-        session.add_all(UnassignedRepository(path=path) for path in paths)
-        session.commit()
+    return with_people(site)
 
 
 def planned(site, below="", parts=2):
@@ -36,13 +28,6 @@ def planned(site, below="", parts=2):
         projects = {project.path: project.repositories for project in plan.projects}
         conflicts = {conflict.repository: conflict.reason for conflict in plan.conflicts}
         return projects, plan.namespaces, conflicts
-
-
-def paths(site, model=Place):
-    return {place.path for place in site.rows(model)}
-
-
-OLD = ("nginx", "team/app", "team/app/web", "team/db", "quay.io/org/app", "library/redis")
 
 
 @pytest.mark.parametrize(
@@ -84,8 +69,8 @@ def test_a_repository_with_the_name_of_its_project_takes_along_what_lies_below_i
 
 
 CONFLICTS = {
-    "acme": "“acme” is a namespace",
-    "alice": "“alice” is a namespace",
+    "acme": "“acme” is a namespace, so no project can have this path. Copy",
+    "alice": "“alice” is the namespace of the user alice, so no project can have this path. Copy",
     "api": "“api” is reserved",
     "v2/app": "“v2” is reserved",
     "was/app": "A move uses this path",
@@ -106,6 +91,8 @@ def test_each_repository_that_no_project_can_own_is_named_with_the_reason(plain)
     for repository, words in CONFLICTS.items():
         assert repository in page.text
         assert words in page.text
+    copies = [a.attrs["href"] for a in page.all("a") if "unassigned/copy" in a.attrs["href"]]
+    assert copies == [f"/-/admin/unassigned/copy?repository={r}" for r in sorted(CONFLICTS)]
 
 
 def test_what_lies_in_an_existing_place_is_adopted_there(plain):
@@ -120,18 +107,6 @@ def test_what_lies_in_an_existing_place_is_adopted_there(plain):
     page = Page(plain.browser("admin").get(URL).text)
     assert "acme/app exists 1 acme/app/late" in page.text
     assert "acme/other new 1 acme/other/x" in page.text
-
-
-def preview(site, **query):
-    """The page of a preview, and what its form would send."""
-    page = Page(site.browser("admin").get(URL, query_string=query).text)
-    names = ("below", "parts", "visibility", "digest")
-    hidden = {
-        i.attrs["name"]: i.attrs["value"]
-        for i in page.all("input")
-        if i.attrs.get("type") == "hidden" and i.attrs["name"] in names
-    }
-    return page, hidden
 
 
 def test_a_confirmed_preview_makes_every_image_pullable_by_its_old_name(plain):
@@ -167,6 +142,7 @@ def test_everything_is_in_the_audit(plain):
     deeds = [(action, subject) for _, action, subject in plain.audit()[before:]]
     assert sorted(deeds) == sorted(
         [("namespace.create", path) for path in ("library", "quay.io", "team")]
+        + [("member.add", path) for path in ("library", "nginx", "quay.io", "team")]
         + [
             ("project.create", path)
             for path in ("library/redis", "nginx", "quay.io/org", "team/app", "team/db")
@@ -175,7 +151,15 @@ def test_everything_is_in_the_audit(plain):
     )
     (entry,) = plain.rows(AuditEntry, action="registry.adopt")
     assert entry.actor == "admin"
-    assert entry.detail == {"repositories": 6, "projects": 5, "namespaces": 3, "conflicts": 1}
+    assert entry.detail == {
+        "repositories": 6,
+        "projects": 5,
+        "existing_projects": 0,
+        "namespaces": 3,
+        "conflicts": 1,
+        "visibility": "private",
+        "owner": "admin",
+    }
 
 
 @pytest.mark.parametrize("change", ["a repository more", "a project meanwhile", "another choice"])
@@ -273,24 +257,6 @@ def test_of_thousands_the_first_are_shown_and_all_are_adopted(plain):
     assert plain.browser("admin").post(URL, form).status_code == 302
     assert len(plain.rows(Project)) == 3001
     assert len([n for n in plain.rows(Namespace) if n.path.startswith("team")]) == 40
-
-
-@pytest.mark.both_databases
-def test_the_command_says_what_it_does_and_does_it(plain):
-    leave(plain, "team/app", "api", "nginx")
-    runner = plain.app.test_cli_runner()
-    asked = runner.invoke(args=["project", "adopt", "--parts", "2"], input="n\n")
-    assert asked.exit_code == 1
-    assert "team/app (new): team/app" in asked.stdout
-    assert "api: “api” is reserved" in asked.stderr
-    assert paths(plain, Project) == {"acme/app"}
-    done = runner.invoke(args=["project", "adopt", "--yes"])
-    assert done.exit_code == 0, done.output
-    assert "Adopted 2 repositories in 2 projects." in done.stderr
-    assert paths(plain, Project) == {"acme/app", "nginx", "team/app"}
-    again = runner.invoke(args=["project", "adopt", "absent"])
-    assert again.exit_code == 1
-    assert "Nothing can be adopted." in again.stderr
 
 
 # -- the list ---------------------------------------------------------------------

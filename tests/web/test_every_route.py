@@ -22,6 +22,7 @@ VALUES = {
     "session_id": 1,
     "removal_id": 1,
     "copy_id": 1,
+    "adoption_id": 1,
     "move_id": 1,
     "deed": "confirm",
     "collection_id": 1,

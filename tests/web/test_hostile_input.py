@@ -24,7 +24,8 @@ QUERIES = {
     "/-/admin/users": ("q", "page"),
     "/-/admin/events": ("status", "page"),
     "/-/admin/unassigned": ("page", "q"),
-    "/-/admin/unassigned/adopt": ("below", "parts", "visibility"),
+    "/-/admin/unassigned/adopt": ("below", "parts", "visibility", "owner"),
+    "/-/admin/unassigned/copy": ("repository", "project", "image"),
     "/-/admin/audit": ("page",),
     "/api/v4/projects": ("q", "page"),
     "/api/v4/projects/acme/public/-/tags": ("page",),
@@ -45,7 +46,8 @@ FORMS = {
     "/acme/public/-/images/-/delete": ("confirm",),
     "/-/admin/users": ("username", "password", "is_admin"),
     "/-/admin/users/guest": ("action",),
-    "/-/admin/unassigned/adopt": ("below", "parts", "visibility", "digest"),
+    "/-/admin/unassigned/adopt": ("below", "parts", "visibility", "owner", "digest"),
+    "/-/admin/unassigned/copy": ("repository", "project", "image"),
 }
 
 

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from registry_ui.models import UnassignedRepository
 from tests.support.html import Page
+from tests.support.unassigned import leave, with_people
+
+COPY = "/-/admin/unassigned/copy"
 
 
 @pytest.fixture
 def acme(site):
-    site.user("admin", admin=True)
-    site.users("alice")
-    site.project("acme/app")
-    return site
-
-
-def leave(site, *paths):
-    with site.session() as session:
-        session.add_all(UnassignedRepository(path=path) for path in paths)
-        session.commit()
+    return with_people(site)
 
 
 @pytest.mark.parametrize(
@@ -35,13 +28,15 @@ def leave(site, *paths):
         ("api", None),
         ("v2/app", None),
         ("acme", None),
+        ("alice", None),
     ],
 )
-def test_each_repository_has_the_next_step_or_says_that_there_is_none(acme, path, offered):
+def test_each_repository_has_the_next_step(acme, path, offered):
     leave(acme, path)
     page = Page(acme.browser("admin").get("/-/admin/unassigned").text)
-    links = [a.attrs["href"] for a in page.all("a") if a.attrs["href"].startswith("/-/new/")]
-    assert links == ([offered] if offered else [])
+    links = [a.attrs["href"] for a in page.all("a")]
+    steps = [link for link in links if link.startswith(("/-/new/", COPY))]
+    assert steps == [offered or f"{COPY}?repository={path}"]
     assert ("no project can own this name" in page.text) is (offered is None)
 
 

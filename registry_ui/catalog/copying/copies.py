@@ -34,7 +34,7 @@ def keep_plan(actor: Actor, wish: Wish, plan: CopyPlan) -> Copy:
         copy = Copy(
             kind=plan.kind,
             source=plan.source,
-            source_project=wish.source_project.path,
+            source_project=wish.source_project,
             target=plan.target,
             project_path=wish.target_project.path,
             project_id=wish.target_project.id,

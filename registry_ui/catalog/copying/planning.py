@@ -47,7 +47,7 @@ def plan_copy(wish: Wish, role: Role | None) -> CopyPlan:
         RegistryTrouble: the registry can't be asked, so nothing can be promised.
     """
     refuse_push()
-    source, target = wish.image.path, str(wish.target)
+    source, target = wish.source, str(wish.target)
     if any(source == target and name == tag for name, tag in wish.tags.items()):
         message = "The target is the tag itself. Choose another project, image or tag."
         raise Invalid("Nothing was planned.", {"tag": message})

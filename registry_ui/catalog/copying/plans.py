@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
-from ...models import ContainerImage, Project
+from ...models import Project
 from ...names import RepositoryName
 
 #: So many tags and referrers are named in a preview; the rest is counted.
@@ -21,13 +21,14 @@ ORDER = (REFUSED, OVERWRITES, NEW, SAME)
 class Wish:
     """Which tags somebody wants to have where.
 
-    ``tags`` are those of the source image, each with its name at the target; ``attached``
+    ``source`` is a repository and ``source_project`` the path of its project, "" if it has none.
+    ``tags`` are those of the source, each with its name at the target; ``attached``
     whether what signs or describes them goes along.
     """
 
     kind: str
-    image: ContainerImage
-    source_project: Project
+    source: str
+    source_project: str
     target_project: Project
     target: RepositoryName
     tags: Mapping[str, str]

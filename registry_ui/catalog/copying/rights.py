@@ -73,8 +73,12 @@ def acting_role(session: Session, requested_by: str, repository: str) -> Role | 
     return role_of(session, requested_by, repository)
 
 
-def offered(session: Session, who: Principal) -> list[str]:
-    """Return the first projects by name to which someone may push, to be chosen from."""
-    mine = visible_places(session, who, Project, members_only=True, minimum=Role.DEVELOPER)
+def offered(session: Session, who: Principal, *, members_only: bool = True) -> list[str]:
+    """Return the first projects by name to which someone may push, to be chosen from.
+
+    Args:
+        members_only: leave out projects to which an administrator may push as such.
+    """
+    mine = visible_places(session, who, Project, members_only=members_only, minimum=Role.DEVELOPER)
     query = select(Project.path).where(mine).order_by(Project.path).limit(OFFERED)
     return list(session.scalars(query))

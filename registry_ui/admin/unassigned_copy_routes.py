@@ -1,0 +1,62 @@
+"""Copy a repository that no project can own below a project, so that people can pull it."""
+
+from __future__ import annotations
+
+from flask import Blueprint, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
+
+from ..catalog.copying import copies
+from ..catalog.copying.rights import offered
+from ..catalog.copying.unassigned import require_unassigned
+from ..errors import Invalid, NotFound
+from ..extensions import db
+from ..names import NameInvalid, RepositoryName
+from ..registry.copy_wishes import Asked, plan_unassigned
+from ..security import actor, administrators_only, principal
+
+blueprint = Blueprint("unassigned_copies", __name__, url_prefix="/-/admin/unassigned/copy")
+blueprint.before_request(administrators_only)
+
+
+@blueprint.route("", methods=["GET", "POST"])
+def copy_unassigned() -> Response | tuple[str, int]:
+    """Choose a project and a name below it, and plan the copy.
+
+    The plan is stored and shown; nothing is copied before it is confirmed.
+    """
+    repository = _repository()
+    require_unassigned(db.session(), repository)
+    asked, errors = _asked(repository), {}
+    if request.method == "POST":
+        try:
+            planned = plan_unassigned(repository, asked, actor())
+        except Invalid as error:
+            errors = error.errors or {"form": error.message}
+        else:
+            page = url_for("copies.show", path=planned.project_path, copy_id=planned.id)
+            return redirect(page)
+    page = render_template(
+        "copy_unassigned.html",
+        repository=str(repository),
+        asked=asked,
+        projects=offered(db.session(), principal(), members_only=False),
+        before=copies.latest(db.session(), str(repository), actor().name),
+        errors=errors,
+    )
+    return page, 422 if errors else 200
+
+
+def _repository() -> RepositoryName:
+    try:
+        return RepositoryName(request.values.get("repository", ""))
+    except NameInvalid:
+        raise NotFound from None
+
+
+def _asked(repository: RepositoryName) -> Asked:
+    values = request.values
+    return Asked(
+        project=values.get("project", "")[:512],
+        image=values.get("image", str(repository))[:512],
+        attached=request.method == "GET" or bool(values.get("attached")),
+    )

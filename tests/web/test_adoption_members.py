@@ -1,0 +1,106 @@
+"""Adopted projects have an Owner, and the report says who can see them."""
+
+from __future__ import annotations
+
+import pytest
+
+from registry_ui.models import AuditEntry, User
+from tests.support.html import Page
+from tests.support.unassigned import ADOPT, OLD, leave, owners, preview, with_people
+
+
+@pytest.fixture
+def plain(site):
+    return with_people(site)
+
+
+def test_the_administrator_who_adopts_becomes_owner_unless_another_is_chosen(plain):
+    leave(plain, *OLD)
+    page, form = preview(plain, parts="2")
+    assert "admin becomes Owner of library, nginx, quay.io, team, and of everything" in page.text
+    assert form["owner"] == "admin"
+    page, form = preview(plain, parts="2", owner="alice")
+    assert plain.browser("admin").post(ADOPT, form).status_code == 302
+    assert owners(plain) == dict.fromkeys(["library", "nginx", "quay.io", "team"], "alice")
+    alice = ("alice", "correct horse battery")
+    assert plain.granted("repository:team/app/web:push", auth=alice) == {"team/app/web": "push"}
+
+
+def test_projects_in_a_namespace_with_an_owner_inherit_its_members(plain):
+    plain.user("boss")
+    plain.member("acme", "boss", "owner")
+    plain.namespace("empty")
+    leave(plain, "acme/other", "alice/tool", "empty/app")
+    page, form = preview(plain, parts="2")
+    assert "admin becomes Owner of empty/app, and of everything below." in page.text
+    plain.browser("admin").post(ADOPT, form)
+    assert owners(plain) == {"acme": "boss", "empty/app": "admin"}
+
+
+def test_without_an_owner_it_says_that_only_administrators_see_them(plain):
+    leave(plain, "team/app")
+    page, form = preview(plain, owner="")
+    assert "No one becomes a member of team, and of everything below." in page.text
+    assert "only administrators can see them" in page.text
+    plain.browser("admin").post(ADOPT, form)
+    assert owners(plain) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("nobody", "does not exist"), ("mallory", "is blocked")]
+)
+def test_an_owner_who_cant_sign_in_is_refused(plain, name, words):
+    plain.user("mallory")
+    plain.change(User, {"is_blocked": True}, username="mallory")
+    leave(plain, "team/app")
+    before = plain.dump()
+    browser = plain.browser("admin")
+    answer = browser.get(ADOPT, query_string={"owner": name})
+    assert answer.status_code == 422
+    assert f"The user “{name}” {words}" in answer.text
+    form = {"parts": "2", "visibility": "private", "owner": name, "digest": "0"}
+    assert browser.post(ADOPT, form).status_code == 422
+    assert plain.dump() == before
+
+
+@pytest.mark.parametrize(
+    ("visibility", "words"),
+    [
+        ("private", "only their members and administrators can see and pull them"),
+        ("internal", "anyone who is signed in can see and pull them"),
+        ("public", "anyone can see and pull them, without signing in"),
+    ],
+)
+def test_the_report_links_the_projects_and_says_who_can_see_them(plain, visibility, words):
+    leave(plain, *OLD, "acme/app/late")
+    _, form = preview(plain, parts="2", visibility=visibility)
+    admin = plain.browser("admin")
+    report = admin.post(ADOPT, form).headers["Location"]
+    page = Page(admin.get(report).text)
+    assert words in page.text
+    assert "admin adopted 7 repositories in 6 projects" in page.text
+    assert "admin is Owner of what would have had none" in page.text
+    links = {a.attrs["href"] for a in page.all("a")}
+    for path in ("acme/app", "library/redis", "nginx", "quay.io/org", "team/app", "team/db"):
+        assert {f"/{path}", f"/{path}/-/members"} <= links
+    assert "7 repositories are still unassigned" in page.text
+    plain.image("team/app/web", "1")
+    rows = [row.text for row in Page(admin.get(report).text).all("tr")]
+    assert f"team/app {visibility.title()} 1 1 of team/app" in rows
+    assert "acme/app Private 0 none of acme/app" in rows
+
+
+def test_a_report_takes_as_many_statements_for_many_projects_and_is_for_administrators(plain):
+    counts = []
+    for number in (2, 30):
+        leave(plain, *(f"team{number}/app{n}" for n in range(number)))
+        _, form = preview(plain, below=f"team{number}")
+        browser = plain.browser("admin")
+        report = browser.post(ADOPT, form).headers["Location"]
+        with plain.statements() as statements:
+            assert f"{number} projects" in browser.get(report).text
+        counts.append(len(statements))
+    assert counts[0] == counts[1]
+    assert plain.browser("alice").get(report).status_code == 404
+    other = plain.rows(AuditEntry, action="member.add")[0].id
+    assert plain.browser("admin").get(f"{ADOPT}/{other}").status_code == 404
