@@ -8,9 +8,9 @@ from werkzeug.wrappers import Response
 from ..catalog.copying import copies
 from ..catalog.copying.rights import offered
 from ..catalog.copying.unassigned import require_unassigned
-from ..errors import Invalid, NotFound
+from ..errors import Invalid
 from ..extensions import db
-from ..names import NameInvalid, RepositoryName
+from ..names import RepositoryName
 from ..registry.copy_wishes import Asked, plan_unassigned
 from ..security import actor, administrators_only, principal
 
@@ -18,13 +18,13 @@ blueprint = Blueprint("unassigned_copies", __name__, url_prefix="/-/admin/unassi
 blueprint.before_request(administrators_only)
 
 
-@blueprint.route("", methods=["GET", "POST"])
-def copy_unassigned() -> Response | tuple[str, int]:
+@blueprint.route("/<name:name>", methods=["GET", "POST"])
+def copy_unassigned(name: str) -> Response | tuple[str, int]:
     """Choose a project and a name below it, and plan the copy.
 
     The plan is stored and shown; nothing is copied before it is confirmed.
     """
-    repository = _repository()
+    repository = RepositoryName(name)
     require_unassigned(db.session(), repository)
     asked, errors = _asked(repository), {}
     if request.method == "POST":
@@ -44,13 +44,6 @@ def copy_unassigned() -> Response | tuple[str, int]:
         errors=errors,
     )
     return page, 422 if errors else 200
-
-
-def _repository() -> RepositoryName:
-    try:
-        return RepositoryName(request.values.get("repository", ""))
-    except NameInvalid:
-        raise NotFound from None
 
 
 def _asked(repository: RepositoryName) -> Asked:

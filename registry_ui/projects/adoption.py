@@ -41,6 +41,9 @@ PERSONAL = "personal:"
 IS_NAMESPACE = (
     "“{}” is a namespace, so no project can have this path. Copy the repository below a project."
 )
+IS_RESERVED = (
+    "“{}” is reserved, so no project can have this path. Copy the repository below a project."
+)
 IS_PERSONAL = (
     "“{}” is the namespace of the user {}, so no project can have this path. "
     "Copy the repository below a project."
@@ -174,8 +177,8 @@ def project_path(name: str, parts: int) -> str:
 def _conflict(path: str, kinds: dict[str, str], taken: set[str]) -> str | None:
     try:
         Path(path)
-    except NameInvalid as error:
-        return str(error)
+    except NameInvalid:  # of a repository's name, nothing else can be wrong
+        return IS_RESERVED.format(path.partition("/")[0])
     kind = kinds.get(path)
     if kind == "namespace":
         return IS_NAMESPACE.format(path)

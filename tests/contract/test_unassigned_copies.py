@@ -30,9 +30,9 @@ def stray(shop):
     return shop
 
 
-def plan(site, status=302, **data):
-    data = {"repository": site.root, "project": site.shop, "image": "copy", "attached": "1"} | data
-    answer = site.browser("admin").post(URL, data)
+def plan(site, status=302, repository="", **data):
+    data = {"project": site.shop, "image": "copy", "attached": "1"} | data
+    answer = site.browser("admin").post(f"{URL}/{repository or site.root}", data)
     assert answer.status_code == status, answer.text
     return answer
 
@@ -46,7 +46,7 @@ def confirm(site, address):
 
 
 def test_an_administrator_copies_it_below_a_project_and_people_can_pull_it(stray):
-    form = stray.page(f"{URL}?repository={stray.root}", "admin")
+    form = stray.page(f"{URL}/{stray.root}", "admin")
     assert f"Copy {stray.root} below a project" in form.text
     assert stray.shop in [option.attrs["value"] for option in form.all("option")]
     address = plan(stray).headers["Location"]
@@ -88,15 +88,15 @@ def test_a_target_that_cant_be_used_is_said_beside_its_field(stray, data, words)
 
 
 def test_it_is_for_administrators_and_unassigned_repositories_only(stray):
-    data = {"repository": stray.root, "project": stray.shop, "image": "copy"}
+    data = {"project": stray.shop, "image": "copy"}
     for browser, status in ((stray.browser("maintainer"), 404), (stray.browser(), 302)):
-        assert browser.get(URL, query_string=data).status_code == status
-        assert browser.post(URL, data).status_code == status
+        assert browser.get(f"{URL}/{stray.root}").status_code == status
+        assert browser.post(f"{URL}/{stray.root}", data).status_code == status
     admin = stray.browser("admin")
     for repository in ("", "No Name", "absent/app", f"{stray.shop}/app"):
-        assert admin.get(URL, query_string={"repository": repository}).status_code == 404
+        assert admin.get(f"{URL}/{repository}").status_code == 404
     leave(stray, f"{stray.shop}/app")
-    assert admin.get(URL, query_string={"repository": f"{stray.shop}/app"}).status_code == 404
+    assert admin.get(f"{URL}/{stray.shop}/app").status_code == 404
     assert stray.rows(Copy) == []
 
 

@@ -208,7 +208,7 @@ def pages(project: str) -> dict[str, str]:
         "users": "/-/admin/users",
         "unassigned": "/-/admin/unassigned",
         "adopt": "/-/admin/unassigned/adopt",
-        "copy an unassigned repository": "/-/admin/unassigned/copy?repository=unassigned/app",
+        "copy an unassigned repository": "/-/admin/unassigned/copy/unassigned/app",
         "events": "/-/admin/events",
         "access log of all": "/-/admin/decisions",
         "audit": "/-/admin/audit",

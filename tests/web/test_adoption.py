@@ -71,7 +71,7 @@ def test_a_repository_with_the_name_of_its_project_takes_along_what_lies_below_i
 CONFLICTS = {
     "acme": "“acme” is a namespace, so no project can have this path. Copy",
     "alice": "“alice” is the namespace of the user alice, so no project can have this path. Copy",
-    "api": "“api” is reserved",
+    "api": "“api” is reserved, so no project can have this path. Copy",
     "v2/app": "“v2” is reserved",
     "was/app": "A move uses this path",
     "soon/app/web": "A move uses this path",
@@ -92,7 +92,7 @@ def test_each_repository_that_no_project_can_own_is_named_with_the_reason(plain)
         assert repository in page.text
         assert words in page.text
     copies = [a.attrs["href"] for a in page.all("a") if "unassigned/copy" in a.attrs["href"]]
-    assert copies == [f"/-/admin/unassigned/copy?repository={r}" for r in sorted(CONFLICTS)]
+    assert copies == [f"/-/admin/unassigned/copy/{r}" for r in sorted(CONFLICTS)]
 
 
 def test_what_lies_in_an_existing_place_is_adopted_there(plain):

@@ -79,7 +79,7 @@ def test_the_report_links_the_projects_and_says_who_can_see_them(plain, visibili
     page = Page(admin.get(report).text)
     assert words in page.text
     assert "admin adopted 7 repositories in 6 projects" in page.text
-    assert "admin is Owner of what would have had none" in page.text
+    assert "admin is Owner of every new namespace and project that inherits none" in page.text
     links = {a.attrs["href"] for a in page.all("a")}
     for path in ("acme/app", "library/redis", "nginx", "quay.io/org", "team/app", "team/db"):
         assert {f"/{path}", f"/{path}/-/members"} <= links

@@ -7,9 +7,11 @@ from html.parser import HTMLParser
 
 import pytest
 
-from registry_ui.models import Collection
+from registry_ui.models import AuditEntry, Collection, UnassignedRepository
 from tests.web.support import PASSWORD, Browser, basic, digest
 
+#: The number of an audit entry, as the reports of adoptions have it.
+ADOPTION = 1_000_000
 #: What the places of an address are filled with. A new kind of place is to be added here.
 VALUES = {
     "path": "veiled/private",
@@ -22,7 +24,7 @@ VALUES = {
     "session_id": 1,
     "removal_id": 1,
     "copy_id": 1,
-    "adoption_id": 1,
+    "adoption_id": ADOPTION,
     "move_id": 1,
     "deed": "confirm",
     "collection_id": 1,
@@ -83,6 +85,10 @@ def filled(world):
     world.access_token("admin", "read_registry")
     with world.session() as session:
         session.add(Collection(dry_run=True, requested_by="admin", state="done"))
+        session.add(UnassignedRepository(path=VALUES["name"]))
+        told = {"repositories": 1, "projects": 1, "visibility": "private", "owner": ""}
+        entry = {"actor": "admin", "action": "registry.adopt", "subject": "*", "detail": told}
+        session.add(AuditEntry(id=ADOPTION, **entry))
         session.commit()
     return world
 

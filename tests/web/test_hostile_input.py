@@ -25,7 +25,7 @@ QUERIES = {
     "/-/admin/events": ("status", "page"),
     "/-/admin/unassigned": ("page", "q"),
     "/-/admin/unassigned/adopt": ("below", "parts", "visibility", "owner"),
-    "/-/admin/unassigned/copy": ("repository", "project", "image"),
+    "/-/admin/unassigned/copy/absent": ("project", "image"),
     "/-/admin/audit": ("page",),
     "/api/v4/projects": ("q", "page"),
     "/api/v4/projects/acme/public/-/tags": ("page",),
@@ -47,7 +47,7 @@ FORMS = {
     "/-/admin/users": ("username", "password", "is_admin"),
     "/-/admin/users/guest": ("action",),
     "/-/admin/unassigned/adopt": ("below", "parts", "visibility", "owner", "digest"),
-    "/-/admin/unassigned/copy": ("repository", "project", "image"),
+    "/-/admin/unassigned/copy/absent": ("project", "image"),
 }
 
 

@@ -36,7 +36,7 @@ def test_each_repository_has_the_next_step(acme, path, offered):
     page = Page(acme.browser("admin").get("/-/admin/unassigned").text)
     links = [a.attrs["href"] for a in page.all("a")]
     steps = [link for link in links if link.startswith(("/-/new/", COPY))]
-    assert steps == [offered or f"{COPY}?repository={path}"]
+    assert steps == [offered or f"{COPY}/{path}"]
     assert ("no project can own this name" in page.text) is (offered is None)
 
 
