@@ -17,6 +17,7 @@ def run(site, *args, **more):
     return site.app.test_cli_runner().invoke(args=["project", "adopt", *args], **more)
 
 
+@pytest.mark.both_databases
 def test_the_command_says_what_it_does_and_does_it(plain):
     leave(plain, "team/app", "team/app/web", "nginx")
     asked = run(plain, "--parts", "2", input="n\n")

@@ -8,6 +8,8 @@ from registry_ui.models import AuditEntry, User
 from tests.support.html import Page
 from tests.support.unassigned import ADOPT, OLD, leave, owners, preview, with_people
 
+pytestmark = pytest.mark.both_databases
+
 
 @pytest.fixture
 def plain(site):

@@ -55,6 +55,20 @@ def test_the_step_opens_a_form_that_is_filled_in(acme):
     assert 'value="legacy"' in page
 
 
+@pytest.mark.both_databases
+def test_the_form_of_a_copy_names_projects_and_the_list_links_the_latest_copy(acme):
+    leave(acme, "acme", "alice")
+    form = acme.browser("admin").get(f"{COPY}/acme").text
+    assert 'Copy <span class="mono">acme</span> below a project' in form
+    assert '<option value="acme/app">' in form
+    acme.copying("acme", "acme/app")
+    latest = acme.copying("acme", "acme/app")
+    page = Page(acme.browser("admin").get("/-/admin/unassigned").text)
+    assert "copied to acme/app/copied" in page.text
+    links = [a.attrs["href"] for a in page.all("a") if "/-/copies/" in a.attrs["href"]]
+    assert links == [f"/acme/app/-/copies/{latest}"]
+
+
 def test_a_namespace_that_is_not_there_is_named(acme):
     answer = acme.browser("admin").post("/-/new/project", {"parent": "nowhere", "name": "app"})
     assert answer.status_code == 422
