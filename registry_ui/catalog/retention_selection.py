@@ -20,13 +20,14 @@ from .tags import subject_of
 
 
 class KeepsNothing(Invalid):
-    """A pattern of tags to keep matches no tag now; whoever saves the policy must confirm it.
+    """A pattern of tags to keep matches no tag now; saving the policy needs a confirmation of it.
 
-    ``patterns`` are the ones of the list that match none.
+    Attributes:
+        patterns: all patterns of the list that match none, the confirmed ones too.
     """
 
-    def __init__(self, patterns: list[str]) -> None:
-        named = ", ".join(f"“{pattern}”" for pattern in patterns)
+    def __init__(self, patterns: list[str], unconfirmed: list[str]) -> None:
+        named = ", ".join(f"“{pattern}”" for pattern in unconfirmed)
         message = f"No tag matches {named} now, so nothing is kept by it."
         super().__init__(
             "The policy was not saved.",
@@ -58,7 +59,7 @@ class Selection:
         """Raise KeepsNothing unless each pattern that keeps nothing was confirmed by name."""
         left = [pattern for pattern in self.keeps_nothing if pattern not in confirmed]
         if left:
-            raise KeepsNothing(left)
+            raise KeepsNothing(self.keeps_nothing, left)
 
     def notes(self, rules: Rules) -> list[str]:
         """Return what the patterns match now, as sentences."""

@@ -14,7 +14,7 @@ from ..catalog.match_counts import describe_matches
 from ..catalog.retention_rules import Rules
 from ..catalog.retention_selection import KeepsNothing
 from ..errors import AppError, Clash, Invalid, RegistryTrouble
-from ..globs import IMAGES, TAGS, Glob, PatternInvalid, parse
+from ..globs import IMAGES, TAGS, Glob, PatternInvalid, RegularExpression, parse, split
 from ..models import Removal, utc_now
 from ..pages import crumbs
 from ..security import Loaded, actor, load
@@ -156,6 +156,20 @@ def _page(
         values=values or {},
         matches=_matches(loaded, values) if values else "",
         errors=errors,
-        unmatched=error.patterns if isinstance(error, KeepsNothing) else [],
+        unmatched=_unmatched(values or {}, error),
         changing=changing,
     )
+
+
+def _unmatched(values: Mapping[str, object], error: AppError | None) -> list[tuple[str, bool]]:
+    """Return the patterns that need a confirmation, and whether the form confirms each.
+
+    After another error it is not known which they are: those that were confirmed are offered.
+    """
+    given = request.form.getlist("confirm_unmatched")
+    if isinstance(error, KeepsNothing):
+        return [(pattern, pattern in given) for pattern in error.patterns]
+    text = str(values.get("keep_matching") or "").strip()
+    is_regex = values.get("pattern_kind") == RegularExpression.kind
+    items = (text,) if is_regex else split(text)
+    return [(pattern, True) for pattern in items if pattern in given]

@@ -201,3 +201,60 @@ def test_a_nightly_run_with_a_pattern_that_can_not_be_used_deletes_nothing(site,
         jobs.run_retention()
     assert "“{” can't be part of a tag" in site.row(RetentionPolicy).last_problem
     assert len(graph.tags[IMAGE]) == 4
+
+
+def confirmations(answer):
+    """The patterns that the form offers to save all the same, and whether each is ticked."""
+    inputs = [element.attrs for element in Page(answer.text).all("input")]
+    boxes = [attrs for attrs in inputs if attrs.get("name") == "confirm_unmatched"]
+    return {box["value"]: "checked" in box for box in boxes}
+
+
+@pytest.mark.parametrize("images", ["web", "none/such", ""])
+@pytest.mark.parametrize(
+    ("keep", "kind", "patterns"),
+    [
+        ("1.*, stable", "glob", ["1.*", "stable"]),
+        ("1.*\r\nstable", "glob", ["1.*", "stable"]),
+        (r"1\..*|stable", "regex", [r"1\..*|stable"]),
+        ("v*, KEEP", "regex", ["v*, KEEP"]),
+    ],
+)
+def test_each_pattern_that_keeps_nothing_can_be_confirmed(site, images, keep, kind, patterns):
+    form = {"images": images, "keep_matching": keep, "pattern_kind": kind}
+    answer = post(site, **form)
+    assert answer.status_code == 422
+    assert confirmations(answer) == dict.fromkeys(patterns, False)
+    assert post(site, **form, confirm_unmatched=patterns).status_code == 302
+
+
+def test_the_hint_of_the_form_can_be_confirmed_if_it_matches_nothing(site):
+    form = {"images": "none/such", "keep_matching": "v*, latest"}
+    assert confirmations(post(site, **form)) == {"v*": False, "latest": False}
+    assert post(site, **form, confirm_unmatched=["v*", "latest"]).status_code == 302
+
+
+def test_patterns_can_be_confirmed_one_after_the_other(site):
+    form = {"images": "web", "keep_matching": "1.*, stable"}
+    second = post(site, **form, confirm_unmatched=["1.*"])
+    assert "No tag matches “stable” now" in Page(second.text).text
+    assert confirmations(second) == {"1.*": True, "stable": False}
+    assert post(site, **form, confirm_unmatched=["1.*", "stable"]).status_code == 302
+
+
+def test_a_confirmation_survives_another_mistake_and_a_registry_that_is_down(site, graph):
+    form = {"images": "web", "keep_matching": "KEEP", "confirm_unmatched": "KEEP"}
+    wrong = post(site, **form, keep_last="many")
+    assert wrong.status_code == 422
+    assert confirmations(wrong) == {"KEEP": True}
+
+    def down(_asked):
+        raise ConnectionError
+
+    graph.before = down
+    assert confirmations(post(site, **form)) == {"KEEP": True}
+
+
+def test_only_patterns_of_the_form_are_offered_for_confirmation(site):
+    form = {"images": "web", "keep_matching": "v*", "confirm_unmatched": "KEEP"}
+    assert confirmations(post(site, **form, keep_last="many")) == {}
