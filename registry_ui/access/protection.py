@@ -55,6 +55,13 @@ class Protection:
         return "immutable" if self.minimum is None else f"{self.minimum.label}s only"
 
     @property
+    def label(self) -> str:
+        """What tells its kind from the others in a list of rules."""
+        if self.minimum is not None:
+            return "Owners only" if self.minimum >= Role.OWNER else "Maintainers and Owners"
+        return "Immutable, except signatures" if self.open_to_signatures else "Immutable"
+
+    @property
     def promise(self) -> str:
         """What it means for a tag that is there, as a sentence."""
         if self.minimum is None:

@@ -50,11 +50,13 @@ class RuleView:
 
     Attributes:
         says: what it does, as one sentence.
+        kind: what tells its kind from the others.
         tags: how many of the project's tags it covers now.
     """
 
     rule: ProtectionRule
     says: str
+    kind: str
     tags: int
 
 
@@ -133,8 +135,10 @@ def rules_of(project: Project) -> tuple[list[RuleView], bool]:
     )
     rows = [(image, tag) for image, tag in db.session.execute(tags)]
     covered = _covered(rules, project.path, rows[:COUNTED])
-    says = {rule.id: protection(rule, project.path).sentence for rule in rules}
-    views = [RuleView(rule, says[rule.id], covered[rule.id]) for rule in rules]
+    views = []
+    for rule in rules:
+        parsed = protection(rule, project.path)
+        views.append(RuleView(rule, parsed.sentence, parsed.label, covered[rule.id]))
     return views, len(rows) <= COUNTED
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from registry_ui.models import AuditEntry, ProtectionRule, ProtectionViolation, utc_now
 from registry_ui.projects.protection import MAX_RULES
+from tests.support.html import Page
 from tests.web.support import Site
 
 URL = "/acme/app/-/protection"
@@ -56,6 +57,18 @@ def test_a_rule_says_what_it_does_and_how_many_tags_it_covers_now(acme, changes,
     assert says in text
     assert f">{count} tag" in text
     assert "<bdi>alice</bdi>" in text
+
+
+def test_each_kind_of_rule_has_its_own_label(acme):
+    for choice in ("immutable", "signable", "maintainer", "owner"):
+        add(acme, "olga", tags=f"{choice}-*", choice=choice)
+    rows = Page(acme.browser("olga").get(URL).text).table("Protection rules")
+    assert {row["Rule"].split("-")[0]: row["Kind"] for row in rows} == {
+        "Tags immutable": "Immutable",
+        "Tags signable": "Immutable, except signatures",
+        "Tags maintainer": "Maintainers and Owners",
+        "Tags owner": "Owners only",
+    }
 
 
 def test_a_rule_and_its_end_are_in_the_audit_with_all_that_they_say(acme):
