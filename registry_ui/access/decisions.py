@@ -133,7 +133,7 @@ class Former:
     def refusal(self) -> str:
         """The rule that refuses a push or a deletion by the old name, and anything if stopped."""
         if self.stopped:
-            changed = "the old name was changed after the move, and can't be pulled any more"
+            changed = "the old name was changed after the move, and can no longer be pulled"
             return f"{self.name} has moved to {self.now}; {changed}"
         day = f"until {self.until.day} {self.until:%B %Y}" if self.until else "for now"
         return f"{self.name} has moved to {self.now}; the old name can be pulled {day}"

@@ -77,7 +77,7 @@ def _go_on(row: TagClaim, who: Proven, now: datetime) -> str | None:
 
 
 def _busy(tag: str) -> str:
-    return f"tag {tag} is being pushed by somebody else: try again in 15 seconds"
+    return f"tag {tag} is being pushed by someone else: try again in 15 seconds"
 
 
 def _waits(row: TagClaim, now: datetime) -> dict[str, float]:

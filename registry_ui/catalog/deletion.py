@@ -40,10 +40,10 @@ NAMED = 10
 #: Seconds that a preview waits for what manifests consist of.
 PLAN_DEADLINE = 10.0
 UNTOLD = "Of these it is not known since when they stand for what they do, so they stay: {}."
-NOT_KEPT = "The bin can't keep what can't be read: {}. It is removed for good."
+NOT_KEPT = "The bin can't keep tags that can't be read: {}. They are deleted permanently."
 PURGE_WAITS = (
-    "Nothing of {} is purged: {} can't be read, and until it is pushed again or removed, this "
-    "registry can't let go of any tag there."
+    "Nothing in {} is purged: {} can't be read. Until it is pushed again or removed, this "
+    "registry can't delete any tag there."
 )
 NOT_LISTED = "The tags of {} can't be listed ({}), so nothing of it is removed."
 

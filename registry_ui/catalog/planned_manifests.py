@@ -16,13 +16,14 @@ from .reach import Reach, closure, reach
 from .tags import subject_of
 
 DAMAGED = (
-    "Can't be read: {}. Push it again, or remove it: until then, all manifests of this image stay."
+    "Tags that can't be read: {}. Push them again or remove them; until then, all manifests of "
+    "this image are kept."
 )
 STILL_LISTED = (
-    "This registry also goes on listing the tags that are removed from {} until then, although "
-    "they can't be pulled any more."
+    "Until then, this registry also keeps listing the tags removed from {}, although they can no "
+    "longer be pulled."
 )
-UNREAD = "Not every manifest of {} could be read: its tags go, and its manifests stay."
+UNREAD = "Not every manifest of {} could be read: its tags are deleted, and its manifests are kept."
 
 
 def add_manifests(

@@ -59,7 +59,7 @@ def call_registry(lease: Lease[Any], call: Callable[[], T], *, repeat: bool = Tr
             waited = True
             continue
         except RegistryError as error:
-            raise StepFailed(f"{error}. Nothing else was changed; delete again to go on.") from None
+            raise StepFailed(f"{error}. Nothing else was changed; delete again to continue.") from None
         if waited:  # answers to other calls don't say that a write that fails will succeed
             lease.note_answer()
         return answer
@@ -105,5 +105,5 @@ def require_readable(
     if damaged := damaged_that_stay(repository, live, going):
         names = name_some(damaged)
         raise StepFailed(
-            f"{names} can't be read, so all manifests stay. Push it again, or remove it"
+            f"{names} can't be read, so all manifests are kept. Push it again, or remove it"
         )

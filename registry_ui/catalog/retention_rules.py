@@ -56,7 +56,7 @@ class Rules:
             name: _number(form.get(name, ""), name, top, errors) for name, top in most.items()
         }
         if not errors and numbers["keep_last"] is None and numbers["older_than_days"] is None:
-            message = "Say how many are kept, or from what age on they go: else everything would."
+            message = "Set how many digests are kept, or an age: otherwise every tag would be deleted."
             errors["keep_last"] = message
         if errors:
             raise Invalid("The policy can't be used.", errors)

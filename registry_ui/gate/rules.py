@@ -107,7 +107,7 @@ def check_blob(change: Change) -> None:
     """Refuse to delete a blob that a tag may need.
 
     The registry unlinks a layer whether or not a manifest names it, and the images that do
-    can't be pulled any more. Unused blobs are for garbage collection, so nothing is lost if the
+    can no longer be pulled. Unused blobs are for garbage collection, so nothing is lost if the
     answer is about the repository and not about the blob.
 
     Raises:

@@ -62,7 +62,7 @@ def delete(path: str, rule_id: int) -> Response:
     """Delete a rule of this very project."""
     loaded = load(path, Right.CONFIGURE)
     protection.remove(actor(), _role(loaded), loaded.project.path, rule_id)
-    flash("The rule was deleted. It holds no longer.", "success")
+    flash("Rule deleted.", "success")
     return redirect(url_for("protection.show", path=path))
 
 

@@ -279,7 +279,7 @@ def test_while_a_new_immutable_tag_is_copied_the_gate_lets_nobody_else_push_it(m
 
     with market.site.patched("put_manifest", push_too):
         done = market.confirm(plan)
-    assert refused == ["tag plain is being pushed by somebody else: try again in 15 seconds"]
+    assert refused == ["tag plain is being pushed by someone else: try again in 15 seconds"]
     assert market.outcomes(done) == {"plain": "copied"}
     assert market.site.rows(TagClaim) == []
 
@@ -374,7 +374,7 @@ def test_who_loses_the_right_in_between_stops_it(market):
         copies.start_planned(copies.Actor("alice"), plan.id, overwrite=False)
         copies.run(plan.id)
     assert market.copy(plan.id).state == "failed"
-    assert "may not copy this any more" in market.details(plan)
+    assert "can no longer copy this" in market.details(plan)
     assert market.site.pusher.tags(market.target) == []
 
 

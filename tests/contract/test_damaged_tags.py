@@ -157,7 +157,7 @@ def unread(removal: Removal) -> list[str]:
 
 
 def test_another_tag_goes_and_the_manifests_stay(shop, image, kind):
-    """2.8 lists a removed tag on beside an empty link, but it can't be pulled any more."""
+    """2.8 lists a removed tag on beside an empty link, but it can no longer be pulled."""
     damage_tag(shop.registry, image, "bad", kind)
     done = delete(shop, image, "1.0")
     assert done.state == "done"

@@ -53,7 +53,7 @@ def assert_stopped(site, name="web"):
     (entry,) = site.rows(AuditEntry, action="image.old_name.stop")
     assert entry.subject == old
     page = site.page(f"/{site.market}/-/moves/{site.move_id}", "owner").text
-    assert f"{old} can't be pulled any more: after the move, somebody pushed" in page
+    assert f"{old} can no longer be pulled: after the move, someone pushed" in page
     words = f"{old} has moved to {site.market}/{name}; the old name was changed after the move"
     check = site.page(f"/-/access-check?repository={old}", "maintainer").text
     assert words in check

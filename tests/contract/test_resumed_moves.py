@@ -179,7 +179,7 @@ def test_a_tag_that_someone_else_pushed_meanwhile_is_not_overwritten(many):
     move = many.go_on(move_id)
     assert (move.state, move.problem) == (
         "failed",
-        f"Somebody else has pushed to {many.market}/web: {last}.",
+        f"Someone else has pushed to {many.market}/web: {last}.",
     )
     assert many.pusher.digest(f"{many.market}/web", last) == ONE.digest
 

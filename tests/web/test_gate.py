@@ -417,7 +417,7 @@ def test_it_costs_three_queries_unless_an_immutable_rule_applies(acme):
 def test_of_two_pushes_of_a_new_tag_one_wins_and_may_repeat(acme):
     first, second = bearer(acme, "dev"), bearer(acme, "dev")
     assert_passes(ask(acme, "PUT", "v1", token=first))
-    words = "tag v1 is being pushed by somebody else: try again in 15 seconds"
+    words = "tag v1 is being pushed by someone else: try again in 15 seconds"
     assert_refused(ask(acme, "PUT", "v1", token=second), words)
     assert_passes(ask(acme, "PUT", "v1", token=first))
     assert_passes(ask(acme, "PUT", "v2", token=second))

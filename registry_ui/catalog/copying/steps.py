@@ -61,7 +61,7 @@ class Steps:
         """
         why = still_may(db.session(), self._actor.name, *map(str, (self._source, self._target)))
         if why is not None:
-            raise OperationFailed(f"{self._actor.name} may not copy this any more: {why}")
+            raise OperationFailed(f"{self._actor.name} can no longer copy this: {why}")
         release()
         try:
             return self._copy(step)

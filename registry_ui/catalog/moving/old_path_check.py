@@ -127,7 +127,7 @@ def _stop(row: MovedRepository, changed: Iterable[str]) -> None:
         former.stopped = f"{former.stopped}\n{row.source}".strip()
         move = session.get_one(Move, row.move_id, populate_existing=True)
         problem = (
-            f"{row.source} can't be pulled any more: after the move, somebody pushed {tags} there. "
+            f"{row.source} can no longer be pulled: after the move, someone pushed {tags} there. "
             f"Everything is at {row.target} as it was moved. Check who could write to the old "
             "name, then retire it."
         )

@@ -38,7 +38,7 @@ def _require_roles(session: Session, move: Move) -> None:
         wanted = [(move.source, Right.REMOVE)]
         wanted += [(above, Right.CREATE)] if above else []
         if above is None and Path(move.target).is_restricted and not subject.principal.is_admin:
-            raise MoveFailed(f"{move.requested_by} may not do this any more: only administrators.")
+            raise MoveFailed(f"{move.requested_by} can no longer do this: only administrators can.")
     for path, right in wanted:
         decision = decide(subject.principal, standing(session, subject.principal, path), right)
         if not decision.allowed:

@@ -188,7 +188,7 @@ class _Copying:
         ]
         if foreign:
             raise MoveFailed(
-                f"Somebody else has pushed to {self.row.target}: {name_some(foreign)}."
+                f"Someone else has pushed to {self.row.target}: {name_some(foreign)}."
             )
 
 
