@@ -59,7 +59,8 @@ def call_registry(lease: Lease[Any], call: Callable[[], T], *, repeat: bool = Tr
             waited = True
             continue
         except RegistryError as error:
-            raise StepFailed(f"{error}. Nothing else was changed; delete again to continue.") from None
+            message = f"{error}. Nothing else was changed; delete again to continue."
+            raise StepFailed(message) from None
         if waited:  # answers to other calls don't say that a write that fails will succeed
             lease.note_answer()
         return answer

@@ -56,7 +56,7 @@ class Rules:
             name: _number(form.get(name, ""), name, top, errors) for name, top in most.items()
         }
         if not errors and numbers["keep_last"] is None and numbers["older_than_days"] is None:
-            message = "Set how many digests are kept, or an age: otherwise every tag would be deleted."
+            message = "Set how many digests are kept, or an age: otherwise all tags are deleted."
             errors["keep_last"] = message
         if errors:
             raise Invalid("The policy can't be used.", errors)

@@ -116,7 +116,7 @@ def _tags(image: ContainerImage, asked: Asked) -> dict[str, str]:
     chosen = list(asked.chosen)
     found = choose(image, Criteria(names=chosen, q="" if chosen else asked.q))
     if not found:
-        raise Invalid("No tag fits. Nothing was planned.")
+        raise Invalid("No tags match. Nothing was planned.")
     tags = {tag: tag for tag in found}
     if asked.tag and len(tags) == 1:
         tags = dict.fromkeys(tags, _name(asked.tag.strip()))

@@ -205,7 +205,7 @@ def _plan_chosen(loaded: Loaded, image: ContainerImage) -> Removal:
         raise Invalid("Say which tags: by a pattern, by their age, or choose them in the list.")
     names = choose(image, criteria)
     if not names:
-        raise Invalid("No tag fits. Nothing was planned.")
+        raise Invalid("No tags match. Nothing was planned.")
     plan = plan_tags(
         "tags",
         image.path,

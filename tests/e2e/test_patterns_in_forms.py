@@ -42,7 +42,7 @@ def test_a_policy_that_would_keep_nothing_by_name_is_confirmed_first(
         page = made.page
         page.get_by_label("Images").press_sequentially("team/**")
         page.get_by_label("Keep tags that match").press_sequentially("v*, KEEP")
-        page.get_by_label("Remove only what is older").fill("30")
+        page.get_by_label("Only remove tags older").fill("30")
         if script:
             made.says("Matches 2 of 3 tags in 1 image now.")
         made.button("Save and make a dry run").click()

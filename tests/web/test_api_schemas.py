@@ -105,7 +105,7 @@ REFUSED = [
     (POLICIES, {"keep_last": 5, "older_then_days": 5}, "older_then_days", "“older_than_days”?"),
     (POLICIES, {"keep_last": "5"}, "keep_last", "“keep_last” must be an integer."),
     (POLICIES, {"keep_last": 0}, "keep_last", "A whole number is needed, from 1 to"),
-    (POLICIES, {"images": "web"}, "keep_last", "Say how many are kept"),
+    (POLICIES, {"images": "web"}, "keep_last", "Set how many digests are kept"),
 ]
 
 

@@ -103,6 +103,11 @@ def test_a_form_that_can_not_be_used_is_shown_again_with_what_was_typed(acme, wr
     assert acme.dump() == before
 
 
+def test_what_is_wrong_with_a_pattern_is_said_once(acme):
+    text = Page(add(acme, tags="v 1").text).text
+    assert text.count("A space can't be part of a tag.") == 1
+
+
 @pytest.mark.both_databases
 def test_the_same_rule_is_not_added_twice_and_there_are_not_too_many(acme):
     add(acme)

@@ -187,9 +187,7 @@ class _Copying:
             if digest != tags.get(tag) and (tag, digest) not in ours
         ]
         if foreign:
-            raise MoveFailed(
-                f"Someone else has pushed to {self.row.target}: {name_some(foreign)}."
-            )
+            raise MoveFailed(f"Someone else has pushed to {self.row.target}: {name_some(foreign)}.")
 
 
 def _tags(repository: str) -> list[str]:
