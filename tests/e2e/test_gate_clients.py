@@ -38,10 +38,7 @@ def shop():
 @pytest.fixture
 def project(gated):
     """A project with a Developer and a Maintainer, and v* immutable, latest for Maintainers."""
-    path = gated.place()
-    root = path.partition("/")[0]
-    gated.fill.user(f"{root}-maintainer")
-    gated.fill.member(path, f"{root}-maintainer", "maintainer")
+    path = gated.maintained_place()
     gated.fill.rule(path, "v*")
     gated.fill.rule(path, "latest", "maintainer")
     return path
@@ -55,14 +52,6 @@ def signed_in(gated, shop, kind, username, *scopes):
     return client
 
 
-def developer(project):
-    return project.partition("/")[0] + "-developer"
-
-
-def maintainer(project):
-    return project.partition("/")[0] + "-maintainer"
-
-
 CLIENTS = pytest.mark.parametrize("kind", [DockerClient, Skopeo], ids=lambda kind: kind.name)
 
 
@@ -70,7 +59,7 @@ CLIENTS = pytest.mark.parametrize("kind", [DockerClient, Skopeo], ids=lambda kin
 def test_an_immutable_tag_is_pushed_once_and_the_client_says_why_not_again(
     gated, shop, project, kind
 ):
-    client = signed_in(gated, shop, kind, developer(project))
+    client = signed_in(gated, shop, kind, gated.developer(project))
     name = f"{gated.config.registry_host}/{project}/web:v1.2"
     client.make(name)
     works(client.push(name))
@@ -84,16 +73,16 @@ def test_a_protected_tag_is_pushed_by_a_maintainer_and_not_by_a_developer(
     gated, shop, project, kind
 ):
     name = f"{gated.config.registry_host}/{project}:latest"
-    client = signed_in(gated, shop, kind, developer(project))
+    client = signed_in(gated, shop, kind, gated.developer(project))
     client.make(name)
     words = f"denied: tag latest is protected in {project}: push needs Maintainer"
     assert words in refused(client.push(name))
-    client = signed_in(gated, shop, kind, maintainer(project))
+    client = signed_in(gated, shop, kind, gated.maintainer(project))
     client.make(name)
     for _ in range(2):
         works(client.push(name))
     # Everything else is as free as it was.
-    client = signed_in(gated, shop, kind, developer(project))
+    client = signed_in(gated, shop, kind, gated.developer(project))
     name = f"{gated.config.registry_host}/{project}/deep/er:main"
     for _ in range(2):
         client.make(name)
@@ -118,7 +107,7 @@ def test_a_deploy_token_pushes_what_a_maintainer_may(gated, shop, project):
 def test_the_same_image_again_is_refused_too_as_the_gate_sees_no_content(
     gated, shop, project, kind
 ):
-    client = signed_in(gated, shop, kind, developer(project))
+    client = signed_in(gated, shop, kind, gated.developer(project))
     name = f"{gated.config.registry_host}/{project}:v7"
     client.make(name)
     works(client.push(name))
@@ -127,12 +116,12 @@ def test_the_same_image_again_is_refused_too_as_the_gate_sees_no_content(
 
 
 def test_an_image_for_several_platforms_is_pushed_whole_and_stays_whole(gated, project):
-    client = gated.client(developer(project), "write_registry", "delete_registry")
+    client = gated.client(gated.developer(project), "write_registry", "delete_registry")
     parts = [tiny(f"{project} amd"), tiny(f"{project} arm", platform="linux/arm64/v8")]
     both = index(parts)
     client.push(f"{project}/multi", {"v1": both})
     gated.wait_for_tags(project, "multi", {"v1"})
-    pusher = Direct(gated, maintainer(project), f"{project}/multi")
+    pusher = Direct(gated, gated.maintainer(project), f"{project}/multi")
     words = f"tag v1 is immutable in {project}/multi"
     assert pusher.delete(both.digest) == (403, words)
     gated.until(lambda: pusher.delete(parts[0].digest) == (403, words))
@@ -145,16 +134,16 @@ def test_an_image_for_several_platforms_is_pushed_whole_and_stays_whole(gated, p
 @pytest.fixture
 def pushed(gated, project):
     """A repository whose v1 was pushed, with the parts of another image; and who may push."""
-    client = gated.client(developer(project))
+    client = gated.client(gated.developer(project))
     first, second = tiny(f"{project} 1"), tiny(f"{project} 2")
     client.push(f"{project}/web", {"v1": first, "main": second})
-    direct = Direct(gated, developer(project), f"{project}/web")
+    direct = Direct(gated, gated.developer(project), f"{project}/web")
     return direct, first, second
 
 
 def test_an_immutable_digest_is_not_deleted_and_another_is(gated, pushed, project):
     direct, first, second = pushed
-    direct.subject = maintainer(project)
+    direct.subject = gated.maintainer(project)
     words = f"tag v1 is immutable in {direct.repository}"
     assert direct.delete(first.digest) == (403, words)
     assert direct.delete("v1") == (403, words)
@@ -165,7 +154,7 @@ def test_an_immutable_digest_is_not_deleted_and_another_is(gated, pushed, projec
 
 def test_a_layer_of_a_live_tag_is_not_deleted(gated, pushed, project):
     direct, first, _ = pushed
-    direct.subject = maintainer(project)
+    direct.subject = gated.maintainer(project)
     for blob in first.blobs:
         answer = direct.send("DELETE", f"/v2/{direct.repository}/blobs/{blob.digest}")
         assert direct.said(answer)[0] == 403
@@ -239,11 +228,11 @@ def test_no_header_of_a_client_changes_what_the_gate_is_told(gated, pushed):
 
 
 def test_an_image_may_be_called_as_the_addresses_of_blobs_are(gated, project):
-    client = gated.client(developer(project))
+    client = gated.client(gated.developer(project))
     for name in ("blobs/uploads", "blobs", "manifests", "manifests/v1/blobs/uploads"):
         image, other = tiny(f"{name} 1"), tiny(f"{name} 2")
         client.push(f"{project}/{name}", {"v1": image, "main": other})
-        direct = Direct(gated, maintainer(project), f"{project}/{name}")
+        direct = Direct(gated, gated.maintainer(project), f"{project}/{name}")
         words = f"tag v1 is immutable in {project}/{name}"
         assert direct.said(direct.put("v1", other)) == (403, words)
         assert direct.delete(image.digest) == (403, words)
@@ -264,7 +253,7 @@ def test_no_trick_with_the_address_moves_an_immutable_tag(gated, pushed, method)
 
 
 def test_large_blobs_go_through_in_pieces_and_come_back(gated, shop, project):
-    client = signed_in(gated, shop, DockerClient, developer(project))
+    client = signed_in(gated, shop, DockerClient, gated.developer(project))
     name = f"{gated.config.registry_host}/{project}/large:v1"
     shop.docker.make_image(name, os.urandom(4 * 1024 * 1024).hex())
     works(client.push(name))
@@ -276,7 +265,7 @@ def test_large_blobs_go_through_in_pieces_and_come_back(gated, shop, project):
 
 def test_of_200_pushes_all_that_may_succeed_and_no_other_does(gated, shop, project):
     clients = [
-        signed_in(gated, shop, kind, developer(project))
+        signed_in(gated, shop, kind, gated.developer(project))
         for kind in (DockerClient, Skopeo)
         for _ in range(4)
     ]
@@ -285,7 +274,7 @@ def test_of_200_pushes_all_that_may_succeed_and_no_other_does(gated, shop, proje
     first = clients[0]
     first.make(f"{target}:v1")
     works(first.push(f"{target}:v1"))
-    direct = Direct(gated, developer(project), f"{project}/busy")
+    direct = Direct(gated, gated.developer(project), f"{project}/busy")
     before = direct.head("v1")
 
     def work(number):
@@ -324,9 +313,9 @@ def test_of_200_pushes_all_that_may_succeed_and_no_other_does(gated, shop, proje
 def test_of_two_first_pushes_at_the_same_moment_one_wins(gated, project):
     repository = f"{project}/race"
     images = [tiny(f"{project} {number}") for number in range(8)]
-    client = gated.client(developer(project))
+    client = gated.client(gated.developer(project))
     client.push(repository, {f"part-{number}": image for number, image in enumerate(images)})
-    people = [Direct(gated, developer(project), repository) for _ in images]
+    people = [Direct(gated, gated.developer(project), repository) for _ in images]
     for round_number in range(5):
         tag = f"v{round_number}"
         with ThreadPoolExecutor(8) as pool:
@@ -351,7 +340,7 @@ def test_a_push_past_the_gate_is_shown_on_the_page_of_the_project(gated, pushed,
     direct.base = gated.config.registry_url
     assert direct.put("v1", second).status_code == 201
     gated.until(lambda: violations(gated, direct.repository))
-    person = gated.site(maintainer(project))
+    person = gated.site(gated.maintainer(project))
     text = person.get(f"/{project}").body
     assert "Tags were changed against the protection rules" in text
     assert f"{direct.repository}:v1" in text

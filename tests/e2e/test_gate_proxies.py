@@ -47,11 +47,7 @@ def port(gated, request, tmp_path_factory):
 @pytest.fixture
 def project(gated):
     """A project without rules, with a Developer and a Maintainer."""
-    path = gated.place()
-    root = path.partition("/")[0]
-    gated.fill.user(f"{root}-maintainer")
-    gated.fill.member(path, f"{root}-maintainer", "maintainer")
-    return path
+    return gated.maintained_place()
 
 
 @pytest.fixture

@@ -24,12 +24,8 @@ def browser():
 
 @pytest.fixture
 def project(stack):
-    project = stack.place("private")
-    client = stack.client(stack.developer(project))
-    for name in ("web", "team/api"):
-        client.push(f"{project}/{name}", {tag: tiny(tag) for tag in ("v1", "v2", "latest")})
-        stack.wait_for_tags(project, name, {"v1", "v2", "latest"})
-    return project
+    tags = {tag: tiny(tag) for tag in ("v1", "v2", "latest")}
+    return stack.filled_place({"web": tags, "team/api": tags})
 
 
 @pytest.mark.parametrize("script", [True, False], ids=["script", "plain"])

@@ -29,11 +29,8 @@ def browser():
 
 @pytest.fixture
 def project(stack):
-    project = stack.place("private")
-    client = stack.client(stack.developer(project))
-    client.push(f"{project}/app", {f"1.{n}": ONE for n in range(60)} | {"both": BOTH, "two": TWO})
-    stack.wait_for_tags(project, "app", {"both", "two", "1.59"})
-    return project
+    tags = {f"1.{n}": ONE for n in range(60)} | {"both": BOTH, "two": TWO}
+    return stack.filled_place({"app": tags})
 
 
 @pytest.mark.parametrize("script", [True, False], ids=["script", "plain"])

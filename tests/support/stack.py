@@ -175,9 +175,29 @@ class Stack:
         self.fill.member(path, f"{root}-developer", "developer")
         return path
 
+    def maintained_place(self) -> str:
+        """Make a project with a developer and a maintainer; return its path."""
+        path = self.place()
+        self.fill.user(self.maintainer(path))
+        self.fill.member(path, self.maintainer(path), "maintainer")
+        return path
+
+    def filled_place(self, images: Mapping[str, Mapping[str, Manifest]]) -> str:
+        """Make a project, push images as its developer, and wait until the index has them."""
+        path = self.place()
+        client = self.client(self.developer(path))
+        for name, tags in images.items():
+            client.push(f"{path}/{name}", tags)
+            self.wait_for_tags(path, name, set(tags))
+        return path
+
     def developer(self, project: str) -> str:
         """The name of the developer of a project that place() made."""
         return project.partition("/")[0] + "-developer"
+
+    def maintainer(self, project: str) -> str:
+        """The name of the maintainer of a project that maintained_place() made."""
+        return project.partition("/")[0] + "-maintainer"
 
     def client(self, username: str, *scopes: str) -> Client:
         """A registry client of this user, with a new access token; of nobody for ``""``."""
