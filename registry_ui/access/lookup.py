@@ -42,7 +42,7 @@ FENCE_COLUMNS: tuple[Any, ...] = (
 )
 
 
-_FORMER_COLUMNS: tuple[Any, ...] = (
+FORMER_COLUMNS: tuple[Any, ...] = (
     FormerPath.path.label("former"),
     FormerPath.exact.label("former_exact"),
     FormerPath.now.label("former_now"),
@@ -119,8 +119,8 @@ def standing_by_any_name(session: Session, principal: Principal, repository: str
 
 def former_name(session: Session, name: str) -> Former | None:
     """Return what an old name of a repository or a place stands for; None for any other name."""
-    query = select(*_FORMER_COLUMNS).where(FormerPath.path.in_(above := prefixes(name)))
-    found = _former(name, above, {row.former: row for row in session.execute(query)})
+    query = select(*FORMER_COLUMNS).where(FormerPath.path.in_(above := prefixes(name)))
+    found = former_over(name, above, {row.former: row for row in session.execute(query)})
     if found is None:
         return None
     later = former_name(session, found.now)
@@ -150,7 +150,7 @@ class LookUp:
 
 
 _FORMER = Prepared(
-    select(*_FORMER_COLUMNS).where(FormerPath.path == bindparam("path", type_=FormerPath.path.type))
+    select(*FORMER_COLUMNS).where(FormerPath.path == bindparam("path", type_=FormerPath.path.type))
 )
 #: For whoever shows no credential.
 _ANYONE = LookUp(one_row(), bindparam("user_id"))
@@ -219,7 +219,7 @@ class Places:
         named = {
             path: former
             for path, above in self._above.items()
-            if (former := _former(path, above, rows)) is not None
+            if (former := former_over(path, above, rows)) is not None
         }
         # One that moved more than once since is an old name there, too.
         now = Places(former.now for former in named.values()).standings(engine, principal)
@@ -239,7 +239,7 @@ def _standings(
     }
 
 
-def _former(name: str, above: list[str], rows: dict[str, Any]) -> Former | None:
+def former_over(name: str, above: list[str], rows: dict[str, Any]) -> Former | None:
     """Return the nearest old name over a name."""
     for path in reversed(above):
         row = rows.get(path)

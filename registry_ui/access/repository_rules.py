@@ -1,4 +1,4 @@
-"""The rules and the fence over a repository, by one query."""
+"""The rules, the fence, and the old name over a repository, by one query."""
 
 from __future__ import annotations
 
@@ -7,9 +7,17 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from ..globs import Glob
-from ..models import Fence, Project, ProtectionRule
-from .decisions import Fenced
-from .lookup import FENCE_COLUMNS, fence_over, fences_over, one_row, prefixes
+from ..models import Fence, FormerPath, Project, ProtectionRule
+from .decisions import Fenced, Former
+from .lookup import (
+    FENCE_COLUMNS,
+    FORMER_COLUMNS,
+    fence_over,
+    fences_over,
+    former_over,
+    one_row,
+    prefixes,
+)
 from .protection import Kind, Protection
 from .roles import Role
 
@@ -19,24 +27,28 @@ class Guard:
     """What stands between a push or a deletion and a repository, whoever asks.
 
     ``project`` owns the repository, "" where none does; ``rules`` are that project's, and
-    ``image_name`` is how they name it: what follows the project's path.
+    ``image_name`` is how they name it: what follows the project's path. ``former`` is set if
+    the repository has another name now.
     """
 
     project: str
     image_name: str
     rules: list[Protection]
     fence: Fenced | None
+    former: Former | None
 
 
 def guard(session: Session, repository: str) -> Guard:
-    """Return the rules and the fence over a repository, by one query."""
+    """Return the rules, the fence, and the old name over a repository, by one query."""
     above = prefixes(repository)
     query = (
         one_row()
         .outerjoin(Project, Project.path.in_(above))
         .outerjoin(ProtectionRule, ProtectionRule.place_id == Project.id)
         .outerjoin(Fence, fences_over(above))
-        .add_columns(Project.path.label("project"), ProtectionRule, *FENCE_COLUMNS)
+        .outerjoin(FormerPath, FormerPath.path.in_(above))
+        .add_columns(Project.path.label("project"), ProtectionRule)
+        .add_columns(*FENCE_COLUMNS, *FORMER_COLUMNS)
         .order_by(ProtectionRule.id)
     )
     rows = session.execute(query).all()
@@ -45,7 +57,9 @@ def guard(session: Session, repository: str) -> Guard:
     fences = {row.fence: row for row in rows if row.fence is not None}
     found = [protection(rule, project) for rule in rules.values()]
     image_name = repository[len(project) + 1 :] if project else ""
-    return Guard(project, image_name, found, fence_over(above, fences))
+    formers = {row.former: row for row in rows if row.former is not None}
+    former = former_over(repository, above, formers)
+    return Guard(project, image_name, found, fence_over(above, fences), former)
 
 
 def protection(rule: ProtectionRule, project: str) -> Protection:

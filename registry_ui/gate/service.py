@@ -97,7 +97,7 @@ def _authorize(asked: Asked, who: Proven, found: Guard) -> Role | None:
 
     Raises:
         ProofNeeded: the token does not cover this.
-        Denied: a fence stops it, or the permission was withdrawn.
+        Denied: a fence stops it, the permission was withdrawn, or the repository has moved.
     """
     repository = str(asked.repository)
     covered = who.grants(repository, NEEDED[asked.action])
@@ -116,6 +116,10 @@ def _authorize(asked: Asked, who: Proven, found: Guard) -> Role | None:
     if not own and not permitted:
         words = f"you no longer have permission to {asked.action} in {repository}"
         _refuse(asked, who, found.project, words)
+    if found.former is not None and not own:
+        # A token from before a move still covers the old name, which lies in a project if an
+        # image got another name.
+        _refuse(asked, who, found.project, found.former.refusal)
     return role
 
 
