@@ -7,7 +7,7 @@ from typing import Any
 from flask import Response, g, jsonify
 
 from ..access import Right
-from ..catalog.moving import moves
+from ..catalog.moving import moves, unmoved
 from ..jobs import enqueue
 from ..models import Move
 from ..projects import moving
@@ -45,7 +45,10 @@ def plan_move(path: str) -> tuple[Response, int]:
 @blueprint.get(f"{OF_PROJECT}/{NUMBER}")
 @blueprint.get(f"{OF_NAMESPACE}/{NUMBER}")
 def move(path: str, move_id: int) -> Response:
-    """Return a move: its plan, how far it is, and what becomes of the old name."""
+    """Return a move: its plan, how far it is, and what becomes of the old name.
+
+    ``unmoved`` are the first tags that could not be copied and stay at the old name.
+    """
     return jsonify(_move(load_move(path, move_id)[0]))
 
 
@@ -119,5 +122,10 @@ def _move(row: Move) -> dict[str, Any]:
                 "detail": part.detail,
             }
             for part in moves.repositories_of(row)
+        ],
+        "unmoved_count": unmoved.count_unmoved(row),
+        "unmoved": [
+            {"reference": reference, "reason": reason}
+            for reference, reason in unmoved.list_unmoved(row)
         ],
     }

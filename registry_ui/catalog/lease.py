@@ -33,6 +33,11 @@ SIGN_SECONDS = 5.0
 PATIENCE, LONGEST_PAUSE = 60.0, 5.0
 #: Seconds of the first pause, and from how many on the report tells of a wait.
 FIRST_PAUSE, WORTH_TELLING = 0.5, 1.0
+#: How long work waits for a registry that does not answer, over all its workers. Then it ends as
+#: failed, because nobody expects it to continue days later.
+STALL_LIMIT = timedelta(hours=24)
+#: What a page says while work waits.
+SILENT = "The registry does not answer ({}). This goes on when it does."
 
 
 class LeaseLost(Exception):
@@ -52,6 +57,31 @@ class Stalled(Exception):
 
 
 @dataclass(slots=True)
+class Silence:
+    """How long a worker has waited for a registry that does not answer."""
+
+    since: float | None = None
+    _pause: float = 0.0
+
+    def wait(self, patience: float) -> bool:
+        """Pause before the next attempt, each time for longer; return False after too long."""
+        now = time.monotonic()
+        if self.since is None:
+            self.since, self._pause = now, FIRST_PAUSE
+        left = self.since + patience - now
+        if left <= 0:
+            return False
+        time.sleep(min(self._pause, left))
+        self._pause = min(2 * self._pause, LONGEST_PAUSE)
+        return True
+
+    def end(self) -> float:
+        """Note that it answers; return for how many seconds it was waited for."""
+        since, self.since = self.since, None
+        return 0.0 if since is None else time.monotonic() - since
+
+
+@dataclass(slots=True)
 class Lease(Generic[AnyWork]):
     """Work in the hands of one worker, until it is silent for too long."""
 
@@ -64,8 +94,7 @@ class Lease(Generic[AnyWork]):
     #: What a step saw and the steps after it may rely on for a moment, by repository.
     looks: dict[str, Any] = field(default_factory=dict)
     _at: str = ""
-    _silent_since: float | None = None
-    _pause: float = 0.0
+    _silence: Silence = field(default_factory=Silence)
     _waited: float = 0.0
     _is_deaf: bool = False
     _last_sign: float = field(default_factory=time.monotonic)
@@ -92,21 +121,30 @@ class Lease(Generic[AnyWork]):
             Stalled: it was silent for too long.
             LeaseLost, Cancelled, Stopped: as hold().
         """
-        now = time.monotonic()
-        if self._silent_since is None:
-            self._silent_since, self._pause = now, FIRST_PAUSE
-        left = self._silent_since + self.patience - now
-        if left <= 0:
-            raise Stalled(f"The registry does not answer ({error}). This goes on when it does.")
-        time.sleep(min(self._pause, left))
-        self._pause = min(2 * self._pause, LONGEST_PAUSE)
+        if self._silence.since is None:
+            self._note_silence(SILENT.format(error))
+        if not self._silence.wait(self.patience):
+            raise Stalled(SILENT.format(error))
         self.hold()
+
+    def _note_silence(self, problem: str) -> None:
+        """Show on the page that it waits; the time counts from the first worker's wait."""
+        with writing() as session:
+            since = self.work.stalled_since or utc_now()
+            self._write(session, problem=problem, stalled_since=since)
+
+    @property
+    def is_out_of_patience(self) -> bool:
+        """Whether it has waited for the registry for longer than anyone expects."""
+        since = self.work.stalled_since
+        return since is not None and utc_now() - since >= STALL_LIMIT
 
     def note_answer(self) -> None:
         """Note that the registry answers, and how long it was waited for."""
-        if self._silent_since is not None:
-            self._waited += time.monotonic() - self._silent_since
-            self._silent_since = None
+        self._waited += self._silence.end()
+        if self.work.stalled_since is not None:
+            with writing() as session:
+                self._write(session, problem="", stalled_since=None)
 
     @contextmanager
     def undisturbed(self) -> Iterator[None]:
@@ -169,9 +207,15 @@ class Lease(Generic[AnyWork]):
         Args:
             problem: what it waits for, for its page.
         """
+        since = self.work.stalled_since if problem else None
         with writing() as session:
             self._write(
-                session, state="waiting", problem=problem, lease_until=None, lease_owner=None
+                session,
+                state="waiting",
+                problem=problem,
+                stalled_since=since,
+                lease_until=None,
+                lease_owner=None,
             )
 
     def finish(self, state: str) -> None:
@@ -181,6 +225,7 @@ class Lease(Generic[AnyWork]):
                 session,
                 state=state,
                 problem="",
+                stalled_since=None,
                 finished_at=utc_now(),
                 lease_until=None,
                 lease_owner=None,
@@ -209,4 +254,5 @@ class Lease(Generic[AnyWork]):
         )
         if not written.rowcount:  # type: ignore[attr-defined]
             raise LeaseLost
-        session.refresh(self.work, ["state", "done", "cancel_wanted", "finished_at", "problem"])
+        fresh = ["state", "done", "cancel_wanted", "finished_at", "problem", "stalled_since"]
+        session.refresh(self.work, fresh)

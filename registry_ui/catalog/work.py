@@ -17,11 +17,15 @@ from ..errors import NotFound
 from ..extensions import db, writing
 from ..models import Work, WorkLine, utc_now
 from .fences import fenced
-from .lease import LEASE, LINES, PATIENCE, AnyWork, Cancelled, Lease, Stalled, Stopped
+from .lease import LEASE, LINES, PATIENCE, STALL_LIMIT, AnyWork, Cancelled, Lease, Stalled, Stopped
 
 #: How long a plan waits to be confirmed.
 PLANNED_KEPT = timedelta(days=1)
 ACTIVE = ("waiting", "running")
+NEVER_ANSWERED = (
+    f"the registry did not answer for {STALL_LIMIT // timedelta(hours=1)} hours; what was done "
+    "before stays done"
+)
 CANCELLED = "it was cancelled; what was done before stays done"
 
 #: Carries out one step of a plan; returns its outcome, and what there is to say of it.
@@ -55,7 +59,11 @@ def carry_out(lease: Lease[Any], step: Step, bad: Collection[str] = ()) -> None:
         lease.note(work.done, plan[work.done], "failed", str(failure))
         lease.finish("failed")
     except Stalled as stalled:
-        lease.wait(str(stalled))
+        if lease.is_out_of_patience:
+            lease.note(work.done, plan[work.done], "failed", NEVER_ANSWERED)
+            lease.finish("failed")
+        else:
+            lease.wait(str(stalled))
     except Cancelled:
         lease.note(work.done, plan[work.done], "cancelled", CANCELLED)
         lease.finish("cancelled")

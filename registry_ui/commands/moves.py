@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from ..access import Role
 from ..audit import CONSOLE
-from ..catalog.moving import moves, work
+from ..catalog.moving import moves, unmoved, work
 from ..catalog.moving.plan import MovePlan, plan_image, plan_place
 from ..errors import NotFound
 from ..extensions import db
@@ -154,5 +154,11 @@ def _report(row: Move) -> None:
         click.echo(f"The old name can be pulled {until}.", err=True)
     for part in moves.repositories_of(row):
         click.echo(f"{part.target} {part.state} {part.detail}".strip())
+    left = unmoved.list_unmoved(row)
+    for reference, reason in left:
+        click.echo(f"{reference} stays at the old name: {reason}", err=True)
+    if left:
+        more = unmoved.count_unmoved(row) - len(left)
+        click.echo(f"and {more} more\n{unmoved.ADVICE}" if more else unmoved.ADVICE, err=True)
     if row.problem:
         raise click.ClickException(row.problem)

@@ -39,8 +39,8 @@ MAX_DOCUMENT = 4 * 1024 * 1024
 MAX_LISTING = 64 * 1024 * 1024
 MAX_PAGES = 10_000
 SCHEMA_1_OFF = (
-    "it is of Docker schema 1, which the registry takes only with "
-    "compatibility.schema1.enabled: true in its configuration"
+    "it is of Docker schema 1, which Distribution 2.8 takes only with "
+    "compatibility.schema1.enabled: true in its configuration, and 3.x not at all"
 )
 #: Timeout in seconds for all pages of a list of tags together, in units of the timeout of one
 #: call; and for those of the catalog, for which the registry walks its storage.
@@ -259,7 +259,7 @@ class RegistryClient:
                 body=body,
                 content_type=media_type,
             )
-        except RegistryFault:
+        except (RegistryFault, RegistryNonsense):
             if media_type in OLD_TYPES:
                 raise Schema1Refused(SCHEMA_1_OFF) from None
             raise

@@ -20,7 +20,7 @@ from .image import (
     TagMoment,
     UnassignedRepository,
 )
-from .move import CopiedManifest, CopiedTag, FormerPath, Move, MovedRepository
+from .move import CopiedManifest, CopiedTag, FormerPath, Move, MovedRepository, UnmovedTag
 from .place import Membership, Namespace, Place, Project
 from .protection import ProtectionRule, ProtectionViolation, TagClaim
 from .removal import Removal, RemovalLine
@@ -79,6 +79,7 @@ __all__ = [
     "TokenDecision",
     "UTCDateTime",
     "UnassignedRepository",
+    "UnmovedTag",
     "UnseenSecret",
     "User",
     "Work",

@@ -71,6 +71,8 @@ class Move(Base):
     finished_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     #: When the old name is compared again with what was moved; None: at the next reconcile.
     compare_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    #: Since when it waits for a registry that does not answer; None if it makes progress.
+    stalled_since: Mapped[datetime | None] = mapped_column(UTCDateTime)
 
     @property
     def is_active(self) -> bool:
@@ -139,6 +141,22 @@ class CopiedTag(Base):
     digest: Mapped[str] = mapped_column(bytewise(150), primary_key=True)
     #: The tag had this digest under both names at the switch.
     verified: Mapped[bool] = mapped_column(default=False)
+
+
+class UnmovedTag(Base):
+    """A tag that stays at the old path because it can't be copied, and the reason for people.
+
+    ``digest`` is empty if it is not known.
+    """
+
+    __tablename__ = "unmoved_tags"
+    __table_args__ = (_of_one_repository(),)
+
+    move_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    tag: Mapped[str] = mapped_column(bytewise(128), primary_key=True)
+    digest: Mapped[str] = mapped_column(bytewise(150), default="")
+    reason: Mapped[str] = mapped_column(Text)
 
 
 class CopiedManifest(Base):

@@ -34,6 +34,8 @@ class Work:
     cancel_wanted: Mapped[bool] = mapped_column(default=False)
     #: Why it waits, while it does: the registry did not answer.
     problem: Mapped[str] = mapped_column(Text, default="")
+    #: Since when it waits for a registry that does not answer; None if it makes progress.
+    stalled_since: Mapped[datetime | None] = mapped_column(UTCDateTime)
     #: Until then the worker that carries it out holds it; a dead one's lease runs out.
     lease_until: Mapped[datetime | None] = mapped_column(UTCDateTime)
     #: A random word of that worker: one that comes back late finds another's, and stops.

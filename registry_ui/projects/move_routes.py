@@ -7,7 +7,7 @@ from flask_login import login_required
 from werkzeug.wrappers import Response
 
 from ..access import Right
-from ..catalog.moving import moves
+from ..catalog.moving import moves, unmoved
 from ..errors import Denied, Invalid
 from ..jobs import enqueue
 from ..models import ContainerImage, Move
@@ -85,6 +85,9 @@ def _page(move: Move, loaded: Loaded, errors: dict[str, str]) -> str:
         repositories=moves.repositories_of(move),
         states=moves.states_of(move),
         progress=moves.progress_of(move),
+        unmoved=unmoved.list_unmoved(move),
+        unmoved_count=unmoved.count_unmoved(move),
+        unmoved_advice=unmoved.ADVICE,
         quiet_at=moving.quiet_at(move),
         minutes=moving.minutes(),
         days=moves.grace_days(),

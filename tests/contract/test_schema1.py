@@ -136,13 +136,3 @@ def test_a_project_with_it_is_moved(mover: Mover):
     mover.push_and_tell(f"{mover.shop}/web", {"old": OLD})
     mover.moved(mover.market)
     assert digests(mover, f"{mover.market}/web")["old"] == OLD.digest
-
-
-def test_a_move_that_the_registry_does_not_take_names_the_tag(mover: Mover):
-    mover.fill()
-    mover.push_and_tell(f"{mover.shop}/web", {"old": OLD})
-    stop_taking_schema1(mover)
-    move = mover.confirmed(mover.planned(mover.market))
-    assert move.state == "failed"
-    assert f"{mover.shop}/web:old can't be copied" in move.problem
-    assert "compatibility.schema1.enabled" in move.problem

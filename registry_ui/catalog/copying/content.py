@@ -19,6 +19,7 @@ from ...distribution.errors import (
     RegistryError,
     RegistryFault,
     RegistryNotFound,
+    RegistryUnavailable,
     Schema1Refused,
 )
 from ...distribution.media_types import INDEX_TYPES
@@ -34,11 +35,17 @@ MAX_MANIFESTS, MAX_DEPTH = 2000, 8
 #: 2.8 may miss a blob whose link a push beside this one writes again (docs/protocols.md,
 #: "Found since"): seconds before each further attempt.
 PAUSES = (0.1, 0.3, 0.0)
+#: Content of the blob by which it is found out whether the registry stores anything at all.
+PROBE = b"registry_ui: can anything be stored here?\n"
 NO_MOUNTS = "the registry does not mount blobs from one repository in another"
 
 
 class CopyRefused(Exception):
     """Something can't be copied; the message says why, for the report."""
+
+
+class MountsRefused(CopyRefused):
+    """The registry mounts no blobs: nothing can be copied at all."""
 
 
 class Kept(Exception):
@@ -156,6 +163,16 @@ class Copier:
         except RegistryNotFound:
             return None
 
+    def require_storage(self) -> None:
+        """Raise RegistryError unless the target stores something: else an image is not at fault.
+
+        A registry whose disk is full answers 500 to the push of any image.
+        """
+        try:
+            self._client.put_blob(self.target, PROBE)
+        except RegistryFault as error:
+            raise RegistryUnavailable(str(error)) from None
+
     def _bring(
         self, digest: Digest, under: _Under, depth: int, name: TagName | None = None
     ) -> FetchedManifest | None:
@@ -236,7 +253,7 @@ class Copier:
                 raise problem
             for blob, outcome in outcomes.items():
                 if outcome is _Blob.REFUSED:
-                    raise CopyRefused(NO_MOUNTS)
+                    raise MountsRefused(NO_MOUNTS)
                 if outcome is not _Blob.ABSENT:
                     self._there.add(blob)
                 elif blob not in elsewhere:

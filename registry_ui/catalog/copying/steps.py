@@ -72,6 +72,7 @@ class Steps:
         except RegistryNotFound:
             return KEPT, GONE
         except RegistryFault as error:
+            self._copier.require_storage()
             return REFUSED, f"{error}, again and again, while it answers otherwise"
         except RegistryUnavailable:
             raise  # it is waited for, and the step taken again

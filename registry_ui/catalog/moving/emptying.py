@@ -18,7 +18,8 @@ def empty(hold: Hold, row: MovedRepository, repository: str, steps: list[dict[st
 
     Raises:
         MoveFailed: not everything was removed.
-        HeldBack: another worker is at it, or nothing may be written in the whole registry.
+        HeldBack: another worker is at it, the registry does not answer, or nothing may be
+            written in the whole registry.
     """
     started = _unfinished(row)
     if started is None:
@@ -26,6 +27,8 @@ def empty(hold: Hold, row: MovedRepository, repository: str, steps: list[dict[st
     fence = fence_of(db.session(), hold.move.target)
     done = removals.run(started, but=fence.id if fence is not None else None)
     if done is None or done.is_active:
+        if done is not None and done.problem:
+            hold.note_stall(done.problem)
         raise HeldBack
     if done.state != "done":
         problem = removals.lines_of(done, 1)

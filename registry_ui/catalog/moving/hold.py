@@ -5,16 +5,25 @@ from __future__ import annotations
 import secrets
 import time
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
-from ...extensions import db, writing
+from ...distribution.errors import RegistryError
+from ...extensions import db, release, writing
 from ...models import Move, MovedRepository, Removal, utc_now
 from ...models.move import ACTIVE, CANCELLABLE
+from .. import lease
 from ..fences import EVERYWHERE, fenced
-from ..lease import LEASE, SIGN_SECONDS, Cancelled, LeaseLost
+from ..lease import LEASE, SIGN_SECONDS, SILENT, Cancelled, LeaseLost, Silence
+
+#: How long a move waits for a registry that does not answer, over all its workers: while people
+#: can push as always, and while they can't. Then it stops, so that they can push again.
+STALL_LIMIT, FENCED_STALL_LIMIT = timedelta(hours=24), timedelta(minutes=15)
+#: States in which nobody can push to what moves.
+FENCED = ("fenced", "settling", "verifying")
 
 
 class MoveFailed(Exception):
@@ -32,6 +41,7 @@ class Hold:
     move: Move
     owner: str
     _last_look: float = field(default_factory=time.monotonic)
+    _silence: Silence = field(default_factory=Silence)
 
     def hold(self) -> None:
         """Give a sign and look, at most once in a few seconds: to be called before every call.
@@ -47,6 +57,36 @@ class Hold:
             self._last_look = time.monotonic()
             self.heed()
             self.require_open()
+
+    def wait_for_registry(self, error: RegistryError) -> None:
+        """Pause before a phase that failed is continued, each time for longer.
+
+        Raises:
+            HeldBack: it was silent for too long: the schedule lets another worker try.
+            MoveFailed: nobody should wait any longer.
+            LeaseLost, Cancelled: as hold().
+        """
+        self.note_stall(SILENT.format(error))
+        release()
+        if not self._silence.wait(lease.PATIENCE):
+            raise HeldBack
+        self.hold()
+
+    def note_stall(self, problem: str) -> None:
+        """Show on the page that it waits, and why.
+
+        Raises:
+            MoveFailed: it has waited for too long. What is past the switch, or is taken back, has
+                no other way to end, so it waits until the registry answers.
+        """
+        since = self.move.stalled_since or utc_now()
+        limit = FENCED_STALL_LIMIT if self.move.state in FENCED else STALL_LIMIT
+        if self.move.state in CANCELLABLE and utc_now() - since >= limit:
+            minutes = limit // timedelta(minutes=1)
+            waited = f"{minutes // 60} hours" if minutes >= 60 else f"{minutes} minutes"
+            raise MoveFailed(f"The registry did not answer for {waited}. {problem}")
+        if problem != self.move.problem or self.move.stalled_since is None:
+            self.change(problem=problem, stalled_since=since)
 
     def require_open(self) -> None:
         """Raise HeldBack while a fence stands around the whole registry."""
@@ -64,9 +104,10 @@ class Hold:
             self.write(session, **values)
 
     def note(self, row: MovedRepository, **values: Any) -> None:
-        """Keep how far a repository is."""
+        """Keep how far a repository is; what makes progress does not wait any longer."""
+        progress = {"last_tag", "oldest_moment_id", "state"} & values.keys()
         with writing() as session:
-            self.write(session)
+            self.write(session, **(self._no_stall() if progress else {}))
             for name, value in values.items():
                 setattr(row, name, value)
 
@@ -82,8 +123,14 @@ class Hold:
         """Leave it to the next worker."""
         self.change(lease_until=None, lease_owner=None)
 
+    def _no_stall(self) -> dict[str, Any]:
+        self._silence.end()
+        return {} if self.move.stalled_since is None else {"stalled_since": None, "problem": ""}
+
     def write(self, session: Session, **values: Any) -> None:
         """Change the move, and hold it for another while; LeaseLost changes nothing."""
+        if "state" in values:
+            values = self._no_stall() | values
         written = session.execute(
             update(Move)
             .where(Move.id == self.move.id, Move.lease_owner == self.owner)

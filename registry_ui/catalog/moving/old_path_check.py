@@ -21,6 +21,7 @@ from ...models import CopiedTag, FormerPath, Move, MovedRepository, utc_now
 from ...names import RepositoryName
 from ..connection import registry
 from ..live_tags import name_some, read_tags
+from .unmoved import unmoved_tags
 
 logger = logging.getLogger(__name__)
 
@@ -97,14 +98,16 @@ def _changed_tags(row: MovedRepository) -> list[str]:
 def _moved_tags(row: MovedRepository) -> set[tuple[str, str]]:
     """Return what each tag had at the switch.
 
-    A move that is older than this record has all that its tags were copied as.
+    A tag that could not be copied stays there as it was. A move that is older than this record
+    has all that its tags were copied as.
     """
     here = (CopiedTag.move_id == row.move_id) & (CopiedTag.number == row.number)
     found = db.session.execute(
         select(CopiedTag.tag, CopiedTag.digest, CopiedTag.verified).where(here)
     ).all()
     has_record = any(verified for _, _, verified in found)
-    return {(tag, digest) for tag, digest, verified in found if verified or not has_record}
+    copied = {(tag, digest) for tag, digest, verified in found if verified or not has_record}
+    return copied | set(unmoved_tags(row).items())
 
 
 def _stop(row: MovedRepository, changed: Iterable[str]) -> None:
@@ -112,6 +115,10 @@ def _stop(row: MovedRepository, changed: Iterable[str]) -> None:
     above = prefixes(row.source)
     tags = name_some(changed)
     with writing() as session:
+        move = session.get_one(Move, row.move_id, with_for_update=True, populate_existing=True)
+        if move.state != "grace":
+            # Retired, or being retired, since it was read: what is there goes, or is shown.
+            return
         covering = session.scalars(
             select(FormerPath)
             .where(
@@ -125,7 +132,6 @@ def _stop(row: MovedRepository, changed: Iterable[str]) -> None:
         if former is None or row.source in former.stopped.split("\n"):
             return
         former.stopped = f"{former.stopped}\n{row.source}".strip()
-        move = session.get_one(Move, row.move_id, populate_existing=True)
         problem = (
             f"{row.source} can no longer be pulled: after the move, someone pushed {tags} there. "
             f"Everything is at {row.target} as it was moved. Check who could write to the old "

@@ -10,7 +10,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from ...extensions import db, release, writing
-from ...models import CopiedManifest, CopiedTag, Move, MovedRepository
+from ...models import CopiedManifest, CopiedTag, Move, MovedRepository, UnmovedTag
 from ...storage import insert_all_new
 from .hold import Hold
 
@@ -84,12 +84,13 @@ def copied_digests(row: MovedRepository) -> set[str]:
 
 
 def forget_tags(session: Session, move: Move) -> None:
-    """Forget which tags were copied: the move has ended."""
-    session.execute(
-        delete(CopiedTag)
-        .where(CopiedTag.move_id == move.id)
-        .execution_options(synchronize_session=False)
-    )
+    """Forget which tags were copied, and which could not be: the move has ended."""
+    for model in (CopiedTag, UnmovedTag):
+        session.execute(
+            delete(model)
+            .where(model.move_id == move.id)
+            .execution_options(synchronize_session=False)
+        )
 
 
 class CopiedManifests:

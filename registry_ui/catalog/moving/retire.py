@@ -20,6 +20,7 @@ from .emptying import empty
 from .hold import Hold
 from .progress import copied_digests, forget_tags
 from .transfer import left_out_of, live, read_live
+from .unmoved import unmoved_tags
 
 NOT_THERE = (
     "The new path does not have everything that the old one has. Nothing of that was deleted."
@@ -40,12 +41,18 @@ def retire(hold: Hold, rows: Iterable[MovedRepository]) -> None:
         found = read_live(hold, row.source)
         tags = found.digests
         lacking = set() if hold.move.retire_all else _lacking(hold, row, set(tags.values()))
-        going = {tag: digest for tag, digest in tags.items() if digest not in lacking}
-        # What can't be read goes if it was left out, or has its copy under the new name.
-        unreadable = found.damaged.keys() & {
-            *live(hold, row.target),
-            *left_out_of(hold, row.source),
+        # A tag that could not be copied stays, also if the new name has parts of it.
+        staying = set() if hold.move.retire_all else unmoved_tags(row).keys()
+        going = {
+            tag: digest
+            for tag, digest in tags.items()
+            if digest not in lacking and tag not in staying
         }
+        # What can't be read goes if it was left out, or has its copy under the new name.
+        gone = {*live(hold, row.target), *left_out_of(hold, row.source)}
+        if hold.move.retire_all:
+            gone |= unmoved_tags(row).keys()
+        unreadable = found.damaged.keys() & gone - staying
         steps: list[dict[str, Any]] = []
         if unreadable:
             steps.append({"do": "unreadable", "repository": row.source, "tags": sorted(unreadable)})

@@ -6,30 +6,35 @@ asks the registry only about the rest.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 
 from sqlalchemy import select
 
-from ...distribution.errors import RegistryFault, RegistryNotFound
+from ...distribution.errors import (
+    RegistryFault,
+    RegistryNonsense,
+    RegistryNotFound,
+)
 from ...extensions import db, release
 from ...models import ContainerImage, MovedRepository, TagMoment
 from ...names import RepositoryName, TagName
 from ..connection import registry
-from ..copying.content import Copier, CopyRefused
+from ..copying.content import Copier, CopyRefused, MountsRefused
 from ..copying.referrers import Following
 from ..live_tags import LiveTags, damaged_in, digests_of, name_some, read_tags
 from .emptying import empty
 from .hold import Hold, MoveFailed
 from .progress import CopiedManifests, batches, copied_as, note_tags, note_verified
+from .unmoved import Unmoved, damaged, forget_others, note_unmoved, unmoved_tags
 
 #: So many tags are asked for between two signs of life.
 BATCH = 200
 LEFT_OUT = "left out, because they can't be read: {}"
-UNREADABLE = (
-    "Can't be read, so it can't be moved: {}. Push it again and go on; or give up, and plan the "
-    "move anew to leave it out."
-)
+STAYS = "stays at the old name, because it can't be copied: {}"
+NO_MANIFEST = "the registry lists it, but does not have its manifest"
+#: What goes wrong with one image, while others can be copied.
+UNCOPYABLE = (CopyRefused, RegistryFault, RegistryNonsense, RegistryNotFound)
 #: So many earlier digests of an image are looked for.
 EARLIER = 1000
 #: Number of earlier digests that are copied before the next worker would skip them.
@@ -60,12 +65,11 @@ def settle(hold: Hold, row: MovedRepository) -> None:
     """
     copying = _Copying(hold, row)
     for batch in batches(hold, row, copying.names):
-        digests = copying.bring(batch)
-        for digest in dict.fromkeys(digests.values()):
-            copying.following.bring([digest])
-        # Tags that the registry lists, but does not have.
+        digests = copying.bring(batch, final=True)
+        # Tags that the registry lists, but does not have, and those that can't be copied any more.
         copying.remove([tag for tag in batch if tag not in digests])
     copying.remove(sorted(copying.listed.difference(copying.names)))
+    forget_others(hold, row, copying.names)
     copying.record.clear()
     hold.note(row, state="settled", last_tag="", done=len(copying.names))
 
@@ -79,15 +83,17 @@ def verify(hold: Hold, row: MovedRepository) -> None:
     Raises:
         MoveFailed: they differ.
     """
-    names, listed = _tags(row.source), _tags(row.target)
+    names, listed, unmoved = _tags(row.source), _tags(row.target), unmoved_tags(row)
     for batch in batches(hold, row, sorted({*names, *listed})):
-        tags, there = _movable(hold, row, batch), _digests(row.target, batch)
+        live, there = _movable(hold, row, batch), _digests(row.target, batch)
+        tags = {tag: digest for tag, digest in live.digests.items() if tag not in unmoved}
         differing = {tag for tag in batch if tags.get(tag) != there.get(tag)}
         if differing:
             raise MoveFailed(f"{row.source} and {row.target} differ: {name_some(differing)}.")
         note_verified(hold, row, tags)
-    left_out = left_out_of(hold, row.source)
-    detail = LEFT_OUT.format(name_some(left_out)) if left_out else ""
+    left_out = left_out_of(hold, row.source) - unmoved.keys()
+    details = [(LEFT_OUT, left_out), (STAYS, unmoved)]
+    detail = "; ".join(words.format(name_some(tags)) for words, tags in details if tags)
     hold.note(row, state="verified", last_tag="", tag_count=len(names), detail=detail)
 
 
@@ -128,32 +134,80 @@ class _Copying:
         self.copier = Copier(*names, hold.hold, self.record)
         # Tags that sign or describe something are tags like others here.
         self.following = Following(self.copier, ())
+        #: Tags that the old name had when they were read, and not a moment later.
+        self._gone: set[str] = set()
+        #: Digests of which what refers to them was brought, for several tags on one.
+        self._followed: set[str] = set()
 
-    def bring(self, batch: list[str]) -> dict[str, str]:
+    def bring(self, batch: list[str], *, final: bool = False) -> dict[str, str]:
         """Make the new name have these tags, with all that they consist of and that refers to it.
 
-        Returns what each stands for, as far as the old name has it.
+        A tag that can't be copied is noted, and the others are.
+
+        Args:
+            final: nobody writes any more. It is looked for what refers to tags that the new name
+                has already, and what fails is tried once more.
+
+        Returns:
+            What each stands for, as far as the old name has it and it could be copied.
 
         Raises:
             MoveFailed: somebody else has pushed one of them to the new name.
+            RegistryError: the registry can't be asked, or stores nothing now.
         """
         self.hold.hold()
-        tags = _movable(self.hold, self.row, batch)
+        live = _movable(self.hold, self.row, batch)
         there = _digests(self.row.target, [tag for tag in batch if tag in self.listed])
-        self._require_ours(there, tags)
+        self._require_ours(there, live.digests)
         # Before the push: who goes on later knows the tag as ours, and takes it away.
-        note_tags(self.hold, self.row, tags)
-        for tag, digest in tags.items():
-            if there.get(tag) == digest:
-                continue
-            try:
-                self._bring_one(TagName(tag), digest)
-            except RegistryNotFound:
-                continue  # it went a moment ago
-            except (CopyRefused, RegistryFault) as error:
-                raise MoveFailed(f"{self.row.source}:{tag} can't be copied: {error}.") from None
+        note_tags(self.hold, self.row, live.digests)
+        here = {tag for tag, digest in live.digests.items() if there.get(tag) == digest}
+        left = live.digests if final else {t: d for t, d in live.digests.items() if t not in here}
+        unmoved = self._copy_tags(left, here)
+        if unmoved or live.damaged:
+            self.copier.require_storage()
+        if unmoved and final:
+            left = {tag: digest for tag, digest in left.items() if tag in unmoved}
+            unmoved = self._copy_tags(left, here)
+        unmoved |= damaged(self.row, live.damaged)
+        note_unmoved(self.hold, self.row, batch, unmoved)
         self.record.flush()
-        return tags
+        gone = unmoved.keys() | self._gone
+        return {tag: digest for tag, digest in live.digests.items() if tag not in gone}
+
+    def _copy_tags(self, tags: Mapping[str, str], here: Collection[str]) -> dict[str, Unmoved]:
+        """Copy tags with what refers to them; return those that can't be copied.
+
+        Args:
+            here: those that the new name has already.
+        """
+        failed: dict[str, Unmoved] = {}
+        for tag, digest in tags.items():
+            try:
+                if tag not in here:
+                    self._bring_one(TagName(tag), digest)
+                elif digest not in self._followed:
+                    self.following.bring([digest])
+                    self._followed.add(digest)
+            except UNCOPYABLE as error:
+                if reason := self._reason(TagName(tag), error):
+                    failed[tag] = Unmoved(digest, reason)
+                else:
+                    self._gone.add(tag)
+        return failed
+
+    def _reason(self, tag: TagName, error: Exception) -> str:
+        """Return why a tag can't be copied; "" if it went a moment ago.
+
+        Raises:
+            MoveFailed: nothing else can be copied either.
+        """
+        if isinstance(error, MountsRefused):
+            raise MoveFailed(f"{self.row.source}:{tag} can't be copied: {error}.") from None
+        if isinstance(error, RegistryNotFound):
+            there = self.copier.stands_for(self.copier.source, tag)
+            return "" if there is None else NO_MANIFEST
+        return str(error)
 
     def _bring_one(self, tag: TagName, digest: str) -> None:
         if self.following.has_api is False:
@@ -205,22 +259,16 @@ def left_out_of(hold: Hold, repository: str) -> set[str]:
     return {tag for path, _, tag in references if path == repository}
 
 
-def _movable(hold: Hold, row: MovedRepository, tags: Iterable[str]) -> dict[str, str]:
-    """Return what tags of the old name stand for, without those that are left out.
-
-    Raises:
-        MoveFailed: another one can't be read.
-    """
+def _movable(hold: Hold, row: MovedRepository, tags: Collection[str]) -> LiveTags:
+    """Return what tags of the old name stand for, without those that are left out."""
     release()
     live = read_tags(RepositoryName(row.source), tags)
-    left_over = {
-        tag for tag, damage in damaged_in(RepositoryName(row.source)).items() if damage == "removed"
-    }
+    known = damaged_in(RepositoryName(row.source))
     release()
-    damaged = live.damaged.keys() - left_out_of(hold, row.source) - left_over
-    if damaged:
-        raise MoveFailed(UNREADABLE.format(name_some(f"{row.source}:{tag}" for tag in damaged)))
-    return live.digests
+    left_over = {tag for tag, damage in known.items() if damage == "removed"}
+    left_out = left_out_of(hold, row.source) | left_over
+    live.damaged = {tag: how for tag, how in live.damaged.items() if tag not in left_out}
+    return live
 
 
 def _digests(repository: str, tags: Iterable[str]) -> dict[str, str]:
@@ -248,7 +296,7 @@ def _bring_earlier(hold: Hold, row: MovedRepository, copying: _Copying) -> None:
         for _, digest in batch:
             if copying.record.find(digest) is None:
                 # No tag needs it: one that can't be read stops nothing.
-                with suppress(RegistryNotFound, RegistryFault, CopyRefused):
+                with suppress(*UNCOPYABLE):
                     copying.copier.bring(digest)
         copying.record.flush()
         hold.note(row, oldest_moment_id=batch[-1][0])

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from ...access import at_or_below
 from ...audit import Actor, record
-from ...distribution.errors import RegistryError
+from ...distribution.errors import RegistryError, RegistryReadOnly, RegistryUnavailable
 from ...errors import AppError, Unexpected
 from ...extensions import db, release, writing
 from ...models import ContainerImage, Move, MovedRepository, utc_now
@@ -36,6 +36,7 @@ from .names import fence_of, spoken_for
 from .progress import forget_tags
 from .rights import require_right
 from .switch import switch
+from .unmoved import count_unmoved, why_nothing_was_copied
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +45,11 @@ PAUSE = 0.5
 #: How long a proxy takes at most to receive a manifest. After that, whatever was begun before
 #: the fence has been written, or never will be: the old name is compared once more.
 PROXY_DEADLINE = timedelta(seconds=60)
+#: What the page of a move says that had to leave tags behind.
+UNMOVED = (
+    "Some tags could not be copied and stay at the old name: {}. They are listed below with the "
+    "reasons. Nothing of them is deleted unless you say so."
+)
 
 
 def run(move_id: int) -> Move | None:
@@ -71,7 +77,7 @@ def run(move_id: int) -> Move | None:
 def _carry_out(hold: Hold, phase: Callable[[Hold], None]) -> None:
     try:
         hold.heed()
-        phase(hold)
+        _attempt(hold, phase)
     except Cancelled:
         _take_back(hold)
     except (MoveFailed, CopyRefused, RegistryError, AppError) as error:
@@ -82,6 +88,14 @@ def _carry_out(hold: Hold, phase: Callable[[Hold], None]) -> None:
         # Nobody shall be kept from pushing by a mistake of ours.
         logger.exception("move %s broke off", hold.move.id)
         _heed_trouble(hold, Unexpected())
+
+
+def _attempt(hold: Hold, phase: Callable[[Hold], None]) -> None:
+    """Carry out a phase, or a part of it; pause if the registry can't be used for a while."""
+    try:
+        phase(hold)
+    except (RegistryUnavailable, RegistryReadOnly) as error:
+        hold.wait_for_registry(error)
 
 
 def _heed_trouble(hold: Hold, error: Exception) -> None:
@@ -136,6 +150,8 @@ def _copy(hold: Hold) -> None:
     """Copy everything, while people go on pushing; then stop them."""
     for row in _rows(hold.move, "planned"):
         transfer.copy(hold, row)
+    if why := why_nothing_was_copied(hold.move):
+        raise MoveFailed(why)
     with writing() as session:
         if fence_of(session, hold.move.source) is None:
             raise_fence(session, hold.move.source, "move")
@@ -166,7 +182,7 @@ def _verify(hold: Hold) -> None:
     for row in _rows(hold.move, "settled"):
         transfer.verify(hold, row)
     move = hold.move
-    rows = _rows(move)
+    rows, unmoved = _rows(move), count_unmoved(move)
     until = utc_now() + timedelta(days=current_app.config["SETTINGS"].move_grace_days)
     try:
         with writing() as session:
@@ -183,7 +199,7 @@ def _verify(hold: Hold) -> None:
                 session,
                 switched_at=utc_now(),
                 finished_at=None if rows else utc_now(),
-                problem="",
+                problem=UNMOVED.format(unmoved) if unmoved else "",
                 **after,
             )
             _lift(session, move.source)

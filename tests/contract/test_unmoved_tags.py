@@ -1,0 +1,218 @@
+"""A move names the tags that can't be copied, keeps them at the old name, and moves the rest."""
+
+from __future__ import annotations
+
+import pytest
+
+from registry_ui import jobs
+from registry_ui.distribution.errors import RegistryFault, RegistryNonsense
+from registry_ui.extensions import db
+from registry_ui.models import Fence, Move, UnmovedTag, utc_now
+from tests.contract.mover import DIGESTS, ONE, TWO, Mover
+from tests.contract.test_schema1 import digests, stop_taking_schema1
+from tests.support import registry as registries
+from tests.support.damage import damage_tag
+from tests.support.live import tiny
+from tests.support.oddities import schema1
+
+pytestmark = [
+    pytest.mark.contract,
+    pytest.mark.parametrize("storage", ["sqlite"], indirect=True),
+]
+
+OLD, LATER = schema1("old/app"), tiny("pushed in place of it")
+ODD = "odd"
+
+
+@pytest.fixture
+def live_registry(tmp_path, base_config):
+    """A registry that takes schema 1 until it is restarted without."""
+    made = registries.new_registry("2.8", tmp_path / "registry", base_config, schema1=True)
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def filled(mover: Mover) -> Mover:
+    """A project in which one image has a tag that the registry will refuse."""
+    mover.fill()
+    mover.push_and_tell(f"{mover.shop}/web", {ODD: OLD})
+    stop_taking_schema1(mover)
+    return mover
+
+
+def old(site):
+    return f"{site.shop}/web"
+
+
+def new(site):
+    return f"{site.market}/web"
+
+
+def moved_with_a_rest(site):
+    move = site.confirmed(site.planned(site.market))
+    assert move.state == "grace", move.problem
+    assert "could not be copied and stay at the old name: 1" in move.problem
+    assert site.live(new(site)) == site.index(new(site)) == DIGESTS
+    assert digests(site, old(site))[ODD] is not None
+    assert site.rows(Fence) == []
+    return move.id
+
+
+def refusing(site, reference, error):
+    """Refuse the push of one reference, as a registry or a proxy does for good."""
+    put = site.app.extensions["registry"].put_manifest
+
+    def put_or_refuse(repository, pushed, *what):
+        if str(pushed) == reference:
+            raise error
+        return put(repository, pushed, *what)
+
+    return site.patched("put_manifest", put_or_refuse)
+
+
+def test_schema_1_that_the_registry_refuses_stays_and_everything_else_moves(filled):
+    move_id = moved_with_a_rest(filled)
+    page = filled.page(f"/{filled.market}/-/moves/{move_id}", "owner")
+    assert "Not copied: 1 tag" in page.text
+    (row,) = page.table("Tags that could not be copied")
+    assert row["Tag"] == f"{old(filled)}:{ODD}"
+    assert "compatibility.schema1.enabled" in row["Reason"]
+    assert "Build each again and push it to the new name" in page.text
+    assert filled.grants(old(filled)) == "pull"
+
+
+def test_programs_and_the_command_line_name_it_too(filled):
+    move_id = moved_with_a_rest(filled)
+    auth = {"Authorization": f"Bearer {filled.access_token('owner', 'api')}"}
+    address = f"/api/v4/projects/{filled.market}/-/moves/{move_id}"
+    answer = filled.app.test_client().get(address, headers=auth).json
+    assert answer["unmoved_count"] == 1
+    (one,) = answer["unmoved"]
+    assert one["reference"] == f"{old(filled)}:{ODD}"
+    assert "Docker schema 1" in one["reason"]
+    result = filled.app.test_cli_runner().invoke(args=["move", "show", str(move_id)])
+    assert f"{old(filled)}:{ODD} stays at the old name: it is of Docker schema 1" in result.output
+    assert "then retire the old name" in result.output
+
+
+def test_the_old_name_is_never_emptied_of_it_unless_a_person_says_so(filled):
+    move_id = moved_with_a_rest(filled)
+    assert filled.send(move_id, "retire").state == "grace"
+    assert digests(filled, old(filled)) == {ODD: OLD.digest}
+    assert filled.grants(old(filled)) == "pull"
+    assert filled.move(move_id).grace_until is None
+    assert filled.send(move_id, "retire", everything="1").state == "done"
+    assert filled.pusher.tags(old(filled)) == []
+    assert filled.rows(UnmovedTag) == []
+
+
+def test_a_comparison_does_not_take_it_for_a_push_behind_the_move(filled):
+    move_id = moved_with_a_rest(filled)
+    filled.change(Move, {"compare_at": utc_now()}, id=move_id)
+    with filled.app.app_context():
+        jobs.resume()
+        db.session.remove()
+    assert filled.move(move_id).compare_at is None
+    assert filled.grants(old(filled)) == "pull"
+
+
+def test_a_tag_that_is_replaced_before_the_switch_moves_like_any_other(filled):
+    move_id = filled.planned(filled.market)
+    filled.begin(move_id)
+    filled.killed(move_id, "work._wait", 1)
+    assert [row.tag for row in filled.rows(UnmovedTag)] == [ODD]
+    filled.push_and_tell(old(filled), {ODD: LATER})
+    move = filled.go_on(move_id)
+    assert (move.state, move.problem) == ("grace", "")
+    assert filled.live(new(filled)) == {**DIGESTS, ODD: LATER.digest}
+    assert filled.rows(UnmovedTag) == []
+
+
+def test_a_tag_that_is_replaced_by_one_that_is_refused_is_taken_back_from_the_new_name(mover):
+    mover.fill()
+    mover.push_and_tell(old(mover), {ODD: LATER})
+    move_id = mover.planned(mover.market)
+    mover.begin(move_id)
+    mover.killed(move_id, "work._wait", 1)
+    assert mover.live(new(mover))[ODD] == LATER.digest
+    mover.push_and_tell(old(mover), {ODD: OLD})
+    stop_taking_schema1(mover)
+    assert mover.go_on(move_id).state == "grace"
+    assert mover.live(new(mover)) == DIGESTS
+    assert digests(mover, old(mover))[ODD] == OLD.digest
+
+
+@pytest.mark.parametrize("words", ["400 MANIFEST_INVALID", "404", "413", "422"])
+def test_any_tag_that_is_refused_for_good_stays(mover, words):
+    mover.fill()
+    mover.push_and_tell(old(mover), {ODD: LATER})
+    error = RegistryNonsense(f"the registry answered {words}")
+    with refusing(mover, ODD, error):
+        moved_with_a_rest(mover)
+    (row,) = mover.rows(UnmovedTag)
+    assert words in row.reason
+    assert row.digest == LATER.digest
+
+
+def test_a_tag_whose_digest_the_new_name_has_stays_too_if_it_was_refused(mover):
+    mover.fill()
+    error = RegistryNonsense("the registry answered 400 TAG_INVALID")
+    with refusing(mover, "latest", error):
+        move = mover.confirmed(mover.planned(mover.market))
+    assert move.state == "grace"
+    assert mover.send(move.id, "retire").state == "grace"
+    assert digests(mover, old(mover))["latest"] == ONE.digest
+    assert "2.0" not in digests(mover, old(mover))
+    assert mover.live(new(mover))["2.0"] == TWO.digest
+
+
+@pytest.mark.parametrize("kind", ["empty link", "missing link", "ghost"])
+def test_a_tag_that_is_damaged_while_it_moves_stays(mover, kind):
+    mover.fill()
+    mover.push_and_tell(old(mover), {ODD: LATER})
+    move_id = mover.planned(mover.market)
+    damage_tag(mover.registry, old(mover), ODD, kind)
+    move = mover.confirmed(move_id)
+    assert move.state == "grace", move.problem
+    assert mover.live(new(mover)) == mover.index(new(mover)) == DIGESTS
+    (row,) = mover.rows(UnmovedTag)
+    assert (row.tag, row.digest) == (ODD, LATER.digest)
+    assert mover.send(move_id, "retire").state == "grace"
+    assert ODD in mover.pusher.tags(old(mover))
+
+
+def test_a_tag_that_lacks_a_blob_stays(mover):
+    mover.fill()
+    mover.push_and_tell(old(mover), {ODD: LATER})
+    blob = f"{old(mover)}/blobs/{LATER.blobs[-1].digest}"
+    mover.pusher._call("DELETE", blob, old(mover), 202)
+    moved_with_a_rest(mover)
+    assert "parts of it are missing" in mover.row(UnmovedTag).reason
+
+
+def test_a_registry_that_stores_nothing_is_waited_for(mover, monkeypatch):
+    monkeypatch.setattr("registry_ui.catalog.lease.PATIENCE", 0.0)
+    mover.fill()
+
+    def full(*_):
+        raise RegistryFault("the registry answered 500 UNKNOWN")
+
+    with mover.patched("put_manifest", full), mover.patched("put_blob", full):
+        move = mover.confirmed(mover.planned(mover.market))
+        assert move.state == "copying"
+        assert mover.rows(UnmovedTag) == []
+    assert mover.go_on(move.id).state == "grace"
+    mover.assert_moved(mover.shop, mover.market)
+
+
+def test_a_move_of_which_nothing_can_be_copied_stops_before_anything_is_switched(mover):
+    mover.push_and_tell(old(mover), {ODD: OLD})
+    stop_taking_schema1(mover)
+    move = mover.confirmed(mover.planned(mover.market))
+    assert move.state == "failed"
+    assert f"None of the tags can be copied, for example {old(mover)}:{ODD}" in move.problem
+    assert mover.send(move.id, "cancel").state == "cancelled"
+    assert digests(mover, old(mover)) == mover.index(old(mover)) == {ODD: OLD.digest}
+    assert mover.rows(UnmovedTag) == []
