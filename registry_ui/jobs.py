@@ -27,6 +27,7 @@ from .catalog import (
     removals,
     retention,
     stale_facts,
+    tag_use,
 )
 from .catalog import bin as bin_of_tags
 from .catalog import work as long_work
@@ -283,6 +284,7 @@ def prune() -> None:
             )
         )
         forget_pulls(session)
+    tag_use.forget_placed_pulls()
 
 
 def reconcile_when_due(interval: int) -> None:

@@ -19,6 +19,7 @@ from ..names import MAX_TAG
 from .image_tags import refresh
 from .matching import matcher
 from .orphans import orphans, without_subject
+from .tag_use import last_use, waiting_pulls
 from .tags import subject_of
 
 MAX_DAYS = 36500
@@ -42,17 +43,21 @@ class DatedTag:
     is_damaged: bool = False
 
     @classmethod
-    def of(cls, row: Any) -> Self:
+    def of(cls, row: Any, waiting_pull: datetime | None) -> Self:
         """Count the age from the push, or else the build, but not from before ``age_from``.
 
         Nobody knows how long a tag has been there before a check found it, so an old image
         can be new here. A tag that was restored is wanted again.
+
+        Args:
+            waiting_pull: the last pull of what it may consist of, if that was not applied yet.
         """
         at = row.pushed_at or row.built_at
         if at is not None and row.age_from is not None:
             at = max(at, row.age_from)
+        pulled = last_use([row.last_pulled_at, waiting_pull])
         is_damaged = row.damage is not None
-        return cls(row.name, at, row.last_pulled_at, row.digest, row.built_at, is_damaged)
+        return cls(row.name, at, pulled, row.digest, row.built_at, is_damaged)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +136,7 @@ def choose(image: ContainerImage, criteria: Criteria) -> set[str]:
 
 
 def dated_tags(image: ContainerImage) -> list[DatedTag]:
-    """Return the tags of an image with their age, by one query."""
+    """Return the tags of an image with their age, by two queries; by two more if pulls wait."""
     query = (
         select(
             Tag.name,
@@ -141,9 +146,12 @@ def dated_tags(image: ContainerImage) -> list[DatedTag]:
             Tag.digest,
             Tag.damage,
             Manifest.built_at,
+            Manifest.digest.label("read"),
         )
         .outerjoin(Manifest, Manifest.digest == Tag.digest)
         .where(Tag.image_id == image.id)
         .order_by(Tag.name)
     )
-    return [DatedTag.of(row) for row in db.session.execute(query)]
+    rows = db.session.execute(query).all()
+    pulled = waiting_pulls(db.session(), image.id)
+    return [DatedTag.of(row, pulled.get(row.read)) for row in rows]

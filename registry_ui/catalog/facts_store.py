@@ -18,6 +18,7 @@ from ..models import ContainerImage, HeldManifest, Manifest, utc_now
 from ..names import RepositoryName
 from ..storage import insert_all_new
 from .contents import note_contents
+from .tag_use import apply_waiting_pulls
 
 #: Increase it when manifests or configurations are read in another way: what is stored with a
 #: lower version is read again from the stored body.
@@ -46,6 +47,7 @@ def store(fetched: Iterable[Read], holder: RepositoryName | None = None) -> None
     with writing() as session:
         insert_all_new(session, Manifest, rows)
         note_contents(session, {digest: read.facts for digest, read in every.items()})
+        apply_waiting_pulls(session, every)
         if holder is None:
             return
         query = select(ContainerImage.id).where(ContainerImage.path == str(holder))

@@ -129,7 +129,7 @@ def _apply_one(row_id: int, done: Applied) -> None:
 def _about_old_path(
     session: Session, event: Notification, new_path: str, at: datetime
 ) -> tuple[str, str, int | None]:
-    """Count a pull by an old path for the image; of anything else, have the paths compared.
+    """Count a pull by an old path for tags with that digest; else have the paths compared.
 
     Nobody may push to an old path: who does, by a request that was begun before the move,
     changes nothing that the new path has.
@@ -137,7 +137,8 @@ def _about_old_path(
     if event.actor == OWN_SUBJECT:
         return "dropped", "our own call to the registry", None
     if event.action == "pull" and event.is_manifest:
-        return apply_pull(session, replace(event, repository=new_path), at)
+        moved = replace(event, repository=new_path)
+        return apply_pull(session, moved, at, by_old_name=True)
     if event.action not in {"push", "delete"} or (event.action == "push" and not event.is_manifest):
         return "dropped", "nothing to index", None
     request_comparison(session, event.repository)

@@ -7,27 +7,33 @@ image that they have already. All three are use; only a GET is counted as a pull
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from sqlalchemy import ColumnElement, Select, case, literal, or_, select, union_all, update
+from sqlalchemy import ColumnElement, case, literal, or_, select, update
 from sqlalchemy.orm import Session
 
 from ..catalog.records import note_pull
+from ..catalog.tag_use import mark_digest_used, mark_tag_used
 from ..distribution.notifications import Notification
-from ..models import ContainerImage, IndexChild, Tag
+from ..models import ContainerImage, Tag
 
-#: Precision of a "last pulled" time: a row that is fresher than this is not written again.
-PRECISION = timedelta(minutes=1)
 #: The reason stored with an applied HEAD.
 CHECKED = "a client checked whether it has the image (HEAD)"
+PART = "a part of an image"
 
 
-def apply_pull(session: Session, event: Notification, at: datetime) -> tuple[str, str, int | None]:
+def apply_pull(
+    session: Session, event: Notification, at: datetime, *, by_old_name: bool = False
+) -> tuple[str, str, int | None]:
     """Apply a pull event in a constant number of statements.
 
     A GET by digest is use of every tag on that digest, and of every tag whose index lists
     it. It counts for the image if a tag has the digest, and for the tag only if no other
     tag has it. A digest that only an index lists was counted with the index.
+
+    Args:
+        by_old_name: it was pulled by an old name of the image. A tag can stand for something
+            else there, so only tags that have or list the digest were used.
 
     Returns:
         The event's new status, the reason, and the image.
@@ -37,39 +43,28 @@ def apply_pull(session: Session, event: Notification, at: datetime) -> tuple[str
     image = session.scalar(select(ContainerImage).where(ContainerImage.path == event.repository))
     if image is None:
         return "dropped", "an image that the index does not have", None
+    by_digest = by_old_name or not event.tag
     if event.method == "HEAD":
-        _mark_used(session, image, event, at)
+        if by_digest:
+            mark_digest_used(session, image.id, event.digest, at)
+        else:
+            mark_tag_used(session, image.id, event.tag, at)
         return "applied", CHECKED, image.id
-    own = Tag.name == event.tag if event.tag else Tag.digest == event.digest
-    ids = list(session.scalars(select(Tag.id).where(Tag.image_id == image.id, own).limit(2)))
+    own = [Tag.image_id == image.id]
+    own += [Tag.name == event.tag] if event.tag else []
+    own += [Tag.digest == event.digest] if by_digest else []
+    ids = list(session.scalars(select(Tag.id).where(*own).limit(2)))
     if ids:
         _count(session, ContainerImage, image.id, at)
         note_pull(session, image, at)
     if len(ids) == 1:
         _count(session, Tag, ids[0], at)
-    if not event.tag:
-        _mark_used(session, image, event, at)
-    return ("applied", "", image.id) if ids else ("dropped", "a part of an image", image.id)
-
-
-def _mark_used(session: Session, image: ContainerImage, event: Notification, at: datetime) -> None:
-    """Set the last pull of the tags that an event is about, unless it is known to the minute."""
-    which = Tag.name == event.tag if event.tag else Tag.digest.in_(_using(event.digest))
-    is_stale = or_(Tag.last_pulled_at.is_(None), Tag.last_pulled_at < at - PRECISION)
-    session.execute(
-        update(Tag)
-        .where(Tag.image_id == image.id, which, is_stale)
-        .values(last_pulled_at=at)
-        .execution_options(synchronize_session=False)
-    )
-
-
-def _using(digest: str) -> Select[tuple[str]]:
-    """Select a digest, the indexes that list it, and the indexes that list those."""
-    parents = select(IndexChild.parent).where(IndexChild.child == digest)
-    above = select(IndexChild.parent).where(IndexChild.child.in_(parents))
-    own = select(literal(digest, IndexChild.parent.type))
-    return select(union_all(own, parents, above).subquery().c[0])
+    if by_digest:
+        mark_digest_used(session, image.id, event.digest, at)
+    if ids:
+        return "applied", "", image.id
+    reason = "by an old name, where its tag stands for something else" if event.tag else PART
+    return "dropped", reason, image.id
 
 
 def _count(session: Session, model: type[ContainerImage | Tag], row_id: int, at: datetime) -> None:

@@ -27,6 +27,7 @@ from .removal import Removal, RemovalLine
 from .retention import RetentionPolicy
 from .token_decision import TokenDecision
 from .user import AccessToken, BrowserSession, FailedSignIn, KnownSignIn, UnseenSecret, User
+from .waiting_pull import WaitingPull
 from .work import Work, WorkLine
 
 __all__ = [
@@ -82,6 +83,7 @@ __all__ = [
     "UnmovedTag",
     "UnseenSecret",
     "User",
+    "WaitingPull",
     "Work",
     "WorkLine",
     "utc_now",
