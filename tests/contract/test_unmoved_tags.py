@@ -17,7 +17,7 @@ from tests.support.oddities import schema1
 
 pytestmark = [
     pytest.mark.contract,
-    pytest.mark.parametrize("storage", ["sqlite"], indirect=True),
+    pytest.mark.parametrize("storage", ["sqlite", "postgresql"], indirect=True),
 ]
 
 OLD, LATER = schema1("old/app"), tiny("pushed in place of it")

@@ -19,6 +19,8 @@ from registry_ui.models import ContainerImage, IndexChild, Manifest, Tag, Waitin
 from tests.support.live import tiny
 from tests.web.support import OCI_INDEX, digest, event_of
 
+pytestmark = pytest.mark.both_databases
+
 NOW = datetime.now(UTC).replace(microsecond=0)
 MINUTE = timedelta(minutes=1)
 AMD, ARM = tiny("amd"), tiny("arm", platform="linux/arm64")

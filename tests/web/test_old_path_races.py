@@ -8,6 +8,8 @@ from registry_ui.catalog.moving import moves, old_path_check
 from registry_ui.models import AuditEntry, FormerPath, Move, MovedRepository
 from tests.web.support import ACTOR
 
+pytestmark = pytest.mark.both_databases
+
 
 @pytest.fixture
 def moved(site):
