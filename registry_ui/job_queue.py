@@ -130,6 +130,27 @@ class ResilientRedisStorage(RedisStorage):  # type: ignore[misc]
         except RedisError:
             return []
 
+    def peek_many(self, keys: list[str]) -> dict[str, bytes]:
+        """Return the notes that jobs were revoked, which none ever is; none without Redis.
+
+        The queue looks for them before and after each job. One that was received in time runs,
+        and ends without an error, although Redis has stopped answering meanwhile.
+        """
+        return self._unless_away(lambda: super(ResilientRedisStorage, self).peek_many(keys), {})
+
+    def delete_data(self, key: str) -> bool:
+        """Delete such a note; return whether there was one."""
+        return self._unless_away(lambda: super(ResilientRedisStorage, self).delete_data(key), False)
+
+    def _unless_away(self, call: Callable[[], T], default: T) -> T:
+        """Call Redis; return the default if it does not answer, or did not a moment ago."""
+        if self.outage.seconds_to_wait:
+            return default
+        try:
+            return self.outage.run(call)
+        except RedisError:
+            return default
+
     def ping(self) -> None:
         """Ask Redis for a sign of life.
 

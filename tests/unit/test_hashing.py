@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 
 import pytest
@@ -53,7 +54,8 @@ def test_one_that_takes_too_long_is_given_up_and_its_answer_is_never_taken_for_a
     process, hashed, monkeypatch
 ):
     assert process.verify(hashed, "correct horse")
-    monkeypatch.setattr(hashing, "PATIENCE", 0.0)
+    os.kill(process._process.pid, signal.SIGSTOP)  # it is as slow as can be
+    monkeypatch.setattr(hashing, "PATIENCE", 0.05)
     with pytest.raises(TooManyAttempts):
         process.verify(hashed, "correct horse")
     monkeypatch.undo()

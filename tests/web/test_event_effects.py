@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 
 from registry_ui.models import ContainerImage, RegistryEvent, Tag, UnassignedRepository
 from registry_ui.token_auth.signer import OWN_SUBJECT
@@ -295,87 +294,6 @@ def test_the_deletion_of_what_the_index_does_not_have_is_dropped(pushed):
 
 
 # -- the queue -----------------------------------------------------------------------
-
-
-def test_an_event_that_breaks_us_is_set_aside_and_the_others_go_on(acme, monkeypatch):
-    from registry_ui.events import apply  # noqa: PLC0415 - what is patched
-
-    right = apply.parse_event
-
-    def breaks(event):
-        if event["id"] == "poison":
-            raise ZeroDivisionError
-        return right(event)
-
-    monkeypatch.setattr(apply, "parse_event", breaks)
-    acme.deliver(
-        event_of("push", "acme/app", "v1", id="poison"),
-        event_of("push", "acme/app", "v2", id="good"),
-    )
-    by_id = {row.event_id: row for row in acme.rows(RegistryEvent)}
-    assert (by_id["poison"].status, by_id["good"].status) == ("rejected", "applied")
-    assert acme.row(Tag).name == "v2"
-
-
-def test_an_event_that_the_database_can_not_hold_is_set_aside_and_others_wait_for_it(
-    acme, monkeypatch
-):
-    from registry_ui.events import apply  # noqa: PLC0415 - what is patched
-
-    right = apply.parse_event
-
-    def breaks(event):
-        if event["id"] in errors:
-            raise errors[event["id"]]("statement", {}, Exception("words"))
-        return right(event)
-
-    errors = {"poison": DataError, "early": OperationalError}
-    monkeypatch.setattr(apply, "parse_event", breaks)
-    with monkeypatch.context() as patched:
-        patched.setattr("registry_ui.events.routes.enqueue", lambda *_job: None)
-        acme.deliver(
-            event_of("push", "acme/app", "v1", id="poison"),
-            event_of("push", "acme/app", "v2", id="early"),
-        )
-    with acme.app.app_context(), pytest.raises(OperationalError):
-        apply.apply_pending()
-    by_id = {row.event_id: row.status for row in acme.rows(RegistryEvent)}
-    assert by_id == {"poison": "rejected", "early": "pending"}
-    del errors["early"]
-    with acme.app.app_context():
-        apply.apply_pending()
-    assert acme.row(Tag).name == "v2"
-
-
-@pytest.mark.parametrize("failures", [2, 10**9], ids=["for a moment", "each time"])
-def test_an_event_that_contradicts_what_is_stored_is_tried_again_and_then_set_aside(
-    acme, monkeypatch, caplog, failures
-):
-    from registry_ui.events import apply  # noqa: PLC0415 - what is patched
-
-    right, tries = apply.parse_event, []
-
-    def breaks(event):
-        if event["id"] == "poison":
-            tries.append(event)
-            if len(tries) <= failures:
-                raise IntegrityError("statement", {}, Exception("words"))
-        return right(event)
-
-    monkeypatch.setattr(apply, "parse_event", breaks)
-    acme.deliver(
-        event_of("push", "acme/app", "v1", id="poison"),
-        event_of("push", "acme/app", "v2", id="good"),
-    )
-    for _ in range(2):
-        with acme.app.app_context():
-            apply.apply_pending()
-    by_id = {row.event_id: row.status for row in acme.rows(RegistryEvent)}
-    rejected = failures > 2
-    assert by_id == {"poison": "rejected" if rejected else "applied", "good": "applied"}
-    assert len(tries) == 3
-    logged = [record for record in caplog.records if "can't be applied" in record.getMessage()]
-    assert len(logged) == rejected
 
 
 def test_signatures_are_told_from_tags_that_are_only_called_alike(acme):

@@ -157,6 +157,18 @@ def connections_to(server):
         count += 1
 
 
+def test_a_job_that_was_received_runs_although_redis_has_stopped_meanwhile(site, redis, caplog):
+    queue = site.app.extensions["huey"]
+    site.deliver(event_of("push", "lost/app", "v1"))
+    with site.app.app_context():
+        received = [queue.dequeue() for _ in range(queue.storage.queue_size())]
+        redis.stop()
+        for task in received:
+            queue.execute(task)
+    assert not pending(site)
+    assert [line[: len(STOPPED)] for line in said(caplog)] == [STOPPED]
+
+
 def test_a_worker_survives_an_outage_quietly_and_goes_on_with_what_was_stored(
     site, redis, tmp_path
 ):
