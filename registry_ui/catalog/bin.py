@@ -18,6 +18,8 @@ from ..models import BinnedTag, ContainerImage, Project, Tag, utc_now
 from ..names import Digest, RepositoryName, TagName, is_binned
 from ..pages import PER_PAGE, Page
 from . import claims
+from .bin_recovery import settle_bin
+from .binning import hide, show
 from .connection import registry
 from .deletion import plan_purge
 from .deletion_method import translate
@@ -58,7 +60,7 @@ def restore(actor: Actor, row: BinnedTag, name: TagName, role: Role | None) -> N
     Raises:
         Clash: the tag exists or is being pushed, or a fence stands.
         Invalid: a protection rule lets them push no such tag, or it is a name of the bin's.
-        NotFound: the registry does not have the manifest any more.
+        NotFound: the registry does not have the manifest any more, or it was restored already.
         RegistryTrouble: the registry can't be asked.
     """
     repository = RepositoryName(row.repository)
@@ -67,10 +69,18 @@ def restore(actor: Actor, row: BinnedTag, name: TagName, role: Role | None) -> N
     release()
     try:
         manifest = registry().manifest(repository, Digest(row.digest))
-        _push(repository, name, manifest, f"bin {row.id}" if is_claimed else "")
     except RegistryNotFound:
         raise NotFound("The registry does not have this manifest any more.") from None
     except RegistryError as error:
+        raise translate(error) from None
+    hide(row)
+    try:
+        _push(repository, name, manifest, f"bin {row.id}" if is_claimed else "")
+    except Clash:
+        show(row.repository, row.bin_tag)
+        raise
+    except RegistryError as error:
+        settle_bin(repository)  # the registry may have taken it all the same
         raise translate(error) from None
     with writing() as session:
         session.execute(

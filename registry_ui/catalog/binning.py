@@ -1,4 +1,8 @@
-"""Moving a tag to the bin, as a step of a removal, and forgetting it there."""
+"""Moving a tag to the bin, as a step of a removal, and forgetting it there.
+
+An entry is hidden (``leaving``, with ``purge_at`` ahead) until its tag is gone, so that a tag is
+never live and in the bin at once. Steps that were interrupted are completed by ``bin_recovery``.
+"""
 
 from __future__ import annotations
 
@@ -6,39 +10,53 @@ from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import ColumnElement, delete, select, update
 
+from ..errors import NotFound
 from ..extensions import writing
 from ..models import BinnedTag, ContainerImage, Removal, Tag, utc_now
 from ..names import Digest, RepositoryName, TagName
 from ..storage import insert_new
 from .connection import registry
 from .index import owning_project
+from .work import StepFailed
+
+#: Minimum time that an entry stays while its tag is restored.
+RESTORING = timedelta(hours=1)
 
 
 def put_into_bin(removal: Removal, step: dict[str, Any]) -> None:
     """Keep a tag's manifest under the bin tag that the step names; safe to repeat.
 
+    The entry is written first and stays hidden, so that no bin tag is without an entry.
+
     Raises:
         RegistryError: the registry did not take it.
+        StepFailed: the project is gone, so it has no bin.
     """
     repository = RepositoryName(step["repository"])
     manifest = registry().manifest(repository, Digest(step["digest"]))
+    _insert_hidden(removal, step)
     registry().put_manifest(repository, TagName(step["bin"]), manifest.body, manifest.media_type)
+
+
+def _insert_hidden(removal: Removal, step: dict[str, Any]) -> None:
     with writing() as session:
-        project = owning_project(session, str(repository))
+        project = owning_project(session, step["repository"])
         if project is None:
-            return
+            raise StepFailed(
+                "its project does not exist any longer, so it can't be kept in the bin"
+            )
         pushed = session.execute(
             select(Tag.pushed_at, Tag.pushed_by, Tag.pull_count, Tag.last_pulled_at)
             .join(ContainerImage, ContainerImage.id == Tag.image_id)
-            .where(ContainerImage.path == str(repository), Tag.name == step["tag"])
+            .where(ContainerImage.path == step["repository"], Tag.name == step["tag"])
         ).first()
         insert_new(
             session,
             BinnedTag,
             project_id=project.id,
-            repository=str(repository),
+            repository=step["repository"],
             tag=step["tag"],
             bin_tag=step["bin"],
             digest=step["digest"],
@@ -49,19 +67,42 @@ def put_into_bin(removal: Removal, step: dict[str, Any]) -> None:
             removed_at=utc_now(),
             removed_by=removal.requested_by,
             purge_at=utc_now() + timedelta(days=step["days"]),
-            leaving=False,
+            leaving=True,
         )
 
 
-def take_back(step: dict[str, Any]) -> None:
+def hide(row: BinnedTag) -> None:
+    """Hide an entry while its tag is restored: until then, no other restore finds it.
+
+    Raises:
+        NotFound: it is hidden already.
+    """
+    until = max(row.purge_at, utc_now() + RESTORING)
+    here = BinnedTag.leaving.is_(False)
+    if not _change(row.repository, row.bin_tag, here, leaving=True, purge_at=until):
+        raise NotFound("The bin does not hold this any more.")
+
+
+def show(repository: str, bin_tag: str) -> bool:
+    """Show a hidden entry, because its tag is gone; return whether there is one."""
+    hidden = (BinnedTag.leaving.is_(True), BinnedTag.purge_at > utc_now())
+    return _change(repository, bin_tag, *hidden, leaving=False)
+
+
+def take_back(repository: str, bin_tag: str) -> None:
     """Let the bin forget a tag that was not removed after all; the worker clears it away."""
+    _change(repository, bin_tag, leaving=True, purge_at=utc_now())
+
+
+def _change(repository: str, bin_tag: str, *which: ColumnElement[bool], **values: Any) -> bool:
     with writing() as session:
-        session.execute(
+        changed = session.execute(
             update(BinnedTag)
-            .where(BinnedTag.repository == step["repository"], BinnedTag.bin_tag == step["bin"])
-            .values(leaving=True, purge_at=utc_now())
+            .where(BinnedTag.repository == repository, BinnedTag.bin_tag == bin_tag, *which)
+            .values(values)
             .execution_options(synchronize_session=False)
         )
+        return bool(changed.rowcount)  # type: ignore[attr-defined]
 
 
 def forget(step: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from ..distribution.errors import (
 from ..extensions import db, release, writing
 from ..models import ContainerImage, Place, Project, Removal
 from ..names import RepositoryName, TagName, is_binned
-from .binning import forget, forget_gone, put_into_bin, take_back
+from .binning import forget, forget_gone, put_into_bin, show, take_back
 from .connection import registry
 from .lease import Lease
 from .parts import parts_of
@@ -37,7 +37,7 @@ def _tag_step(lease: Lease[Removal], number: int, step: dict[str, Any]) -> tuple
     """Remove one tag and no other, by way of the bin where the step says so."""
     if why := why_signature_stays(lease, number, step):
         if "bin" in step:  # an earlier worker may have put it there
-            take_back(step)
+            take_back(step["repository"], step["bin"])
         return "kept", why
     if "bin" not in step:
         return _remove_tag(lease, number, step)
@@ -46,16 +46,17 @@ def _tag_step(lease: Lease[Removal], number: int, step: dict[str, Any]) -> tuple
     if _digest(lease, repository, tag) == step["digest"]:
         try:
             put_into_bin(lease.work, step)
-        except RegistryFault as error:
-            return "kept", f"the bin can't keep it ({error}); delete it for good"
-        except RegistryUnavailable:
-            raise  # it is waited for, and the step taken again
         except RegistryError as error:
+            if isinstance(error, RegistryUnavailable) and not isinstance(error, RegistryFault):
+                raise  # it is waited for, and the step taken again
+            take_back(step["repository"], step["bin"])
             return "kept", f"the bin can't keep it ({error}); delete it for good"
     outcome, detail = _remove_tag(lease, number, step)
     if outcome == "kept":
-        take_back(step)
-    return (IN_THE_BIN, detail) if outcome == "deleted" else (outcome, detail)
+        take_back(step["repository"], step["bin"])
+    elif show(step["repository"], step["bin"]) or outcome == "deleted":
+        return IN_THE_BIN, detail
+    return outcome, detail
 
 
 def _purge_step(lease: Lease[Removal], number: int, step: dict[str, Any]) -> tuple[str, str]:

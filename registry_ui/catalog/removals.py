@@ -14,6 +14,7 @@ from ..extensions import db, release
 from ..models import Removal, WorkLine
 from ..names import RepositoryName
 from . import work
+from .bin_recovery import undo_placeholders
 from .lease import Lease, LeaseLost
 from .reconcile import reconcile
 from .removal_rights import against
@@ -64,6 +65,8 @@ def _take(lease: Lease[Removal], number: int, step: dict[str, Any]) -> tuple[str
 
 
 def _reconcile(removal: Removal) -> None:
+    if not removal.is_active:
+        undo_placeholders(removal)
     # What the plan could not read is marked in the index.
     digests = bool(removal.preview.get("unread"))
     for repository in _repositories(removal.plan):

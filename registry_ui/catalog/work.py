@@ -132,7 +132,7 @@ def stopped(
 
 
 def cancel(actor: Actor, model: type[AnyWork], work_id: int) -> AnyWork:
-    """Stop work before its next step; what nobody has begun is cancelled at once.
+    """Stop work before its next step; what no worker is in the middle of is cancelled at once.
 
     Raises:
         NotFound: there is none, or it has ended already.
@@ -142,10 +142,18 @@ def cancel(actor: Actor, model: type[AnyWork], work_id: int) -> AnyWork:
         if work is None or work.state not in {"planned", *ACTIVE}:
             raise NotFound("This has ended already.")
         work.cancel_wanted = True
-        if work.state != "running":
+        # A worker ends what was begun: a tag may stand for a placeholder.
+        if work.state != "running" and not _is_begun(session, work):
             work.state, work.finished_at = "cancelled", utc_now()
         record(session, actor, f"{work.deed}.cancel", work.target)
         return work
+
+
+def _is_begun(session: Session, work: Work) -> bool:
+    """Return whether a worker left in the middle of a step."""
+    line = LINES[type(work)]
+    query = select(line.number).where(line.work_id == work.id, line.outcome.is_(None)).limit(1)
+    return session.execute(query).first() is not None
 
 
 def lines_of(work: Work, limit: int, good: Collection[str]) -> list[WorkLine]:

@@ -33,5 +33,7 @@ class BinnedTag(Base):
     removed_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
     removed_by: Mapped[str] = mapped_column(bytewise(255))
     purge_at: Mapped[datetime] = mapped_column(UTCDateTime)
-    #: Restored, or never gone: only its bin tag is still to be cleared away.
+    #: Hidden. With ``purge_at`` ahead, its tag is being removed or restored at this moment, or
+    #: that was interrupted. Otherwise it was restored or never gone, and only its bin tag is
+    #: still to be cleared away.
     leaving: Mapped[bool] = mapped_column(default=False)

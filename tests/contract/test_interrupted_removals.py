@@ -1,0 +1,194 @@
+"""A removal or a restore that is interrupted at any call: no tag is live and in the bin at once."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from typing import Any
+from unittest import mock
+
+import pytest
+from sqlalchemy import update
+
+from registry_ui.catalog import removals
+from registry_ui.catalog.deletion import plan_tag
+from registry_ui.distribution.errors import (
+    ConnectionBroken,
+    RegistryError,
+    RegistryFault,
+    RegistryReadOnly,
+)
+from registry_ui.extensions import db
+from registry_ui.models import BinnedTag, Removal
+from registry_ui.names import TagName, is_binned
+from tests.support.live import LiveSite, tiny
+from tests.web.support import ACTOR
+
+pytestmark = pytest.mark.contract
+
+ONE, TWO = tiny("one"), tiny("two")
+
+
+class Killed(BaseException):
+    """The worker ended here."""
+
+
+class FaultyWire:
+    """The wire of the application's client, with a fault at one call.
+
+    Attributes:
+        at: the number of the call that fails; None for none.
+        calls: number of calls so far.
+    """
+
+    def __init__(self, send: Any, fault: str, at: int | None) -> None:
+        self.send, self.fault, self.at, self.calls = send, fault, at, 0
+
+    def __call__(self, method: str, *arguments: Any, **more: Any) -> Any:
+        number, self.calls = self.calls, self.calls + 1
+        if self.at is None or number < self.at:
+            return self.send(method, *arguments, **more)
+        if self.fault == "killed before" and number == self.at:
+            raise Killed
+        if self.fault in {"killed after", "lost answer"} and number == self.at:
+            with suppress(RegistryError):
+                self.send(method, *arguments, **more)
+            raise Killed if self.fault == "killed after" else ConnectionBroken("it broke")
+        if self.fault == "silent from then on":
+            raise ConnectionBroken("it is silent")
+        if self.fault == "writes fail from then on" and method not in {"GET", "HEAD"}:
+            raise RegistryFault("the registry answered 500 UNKNOWN")
+        if self.fault == "read-only from then on" and method not in {"GET", "HEAD"}:
+            raise RegistryReadOnly("the registry is read-only")
+        return self.send(method, *arguments, **more)
+
+
+FAULTS = (
+    "killed before",
+    "killed after",
+    "lost answer",
+    "silent from then on",
+    "writes fail from then on",
+    "read-only from then on",
+)
+
+
+@pytest.fixture(params=FAULTS)
+def fault(request) -> str:
+    """What goes wrong."""
+    return request.param
+
+
+@pytest.fixture(params=["resumed", "canceled"])
+def ending(request) -> str:
+    """What becomes of the removal after that, unless it ended by itself."""
+    return request.param
+
+
+def faulty(site: LiveSite, fault: str, at: int | None) -> Any:
+    wire = site.app.extensions["registry"]._wire
+    return mock.patch.object(wire, "send", FaultyWire(wire.send, fault, at))
+
+
+def remove(site: LiveSite, image: str, fault: str = "", at: int | None = None) -> int:
+    """Begin to remove 1.0 by way of the bin; return the number of calls that it made."""
+    started = site.start(partial(plan_tag, bin_days=7), image, TagName("1.0"))
+    with faulty(site, fault, at) as wire, suppress(Killed):
+        site.run(started, patience=0)
+    return wire.calls
+
+
+def end(site: LiveSite, ending: str) -> None:
+    """End the removal, if it goes on."""
+    (removal,) = site.rows(Removal)
+    if removal.is_active and ending == "canceled":
+        with site.app.app_context():
+            removals.cancel(ACTOR, removal.id)
+    if site.removal(removal.id).is_active:
+        with site.app.app_context():
+            db.session.execute(update(Removal).values(lease_until=None))
+            db.session.commit()
+        site.run(removal.id)
+    assert not site.removal(removal.id).is_active
+
+
+def state(site: LiveSite, image: str) -> tuple[str | None, int]:
+    """What 1.0 stands for in the registry, and how many entries for it the bin shows."""
+    return site.pusher.digest(image, "1.0"), len(site.rows(BinnedTag, leaving=False))
+
+
+def start_again(site: LiveSite, image: str) -> None:
+    """Take away what an attempt left behind."""
+    with site.app.app_context():
+        for model in (BinnedTag, Removal):
+            db.session.query(model).delete()
+        db.session.commit()
+    for tag in filter(is_binned, site.pusher.tags(image)):
+        if digest := site.pusher.digest(image, tag):
+            site.pusher.delete(image, digest)
+    site.push_and_index(image, {"1.0": ONE, "2.0": TWO})
+
+
+def test_after_an_interrupted_removal_a_tag_is_live_or_in_the_bin(shop, fault, ending):
+    image = f"{shop.shop}/app"
+    shop.push_and_index(image, {"1.0": ONE, "2.0": TWO})
+    calls = remove(shop, image)
+    assert state(shop, image) == (None, 1)
+    for at in range(calls):
+        start_again(shop, image)
+        remove(shop, image, fault, at)
+        end(shop, ending)
+        shop.reconcile(image)
+        found = state(shop, image)
+        assert found in {(ONE.digest, 0), (None, 1)}, (at, shop.report())
+        assert shop.index(image).get("1.0") == found[0]
+        # Either way its image can be pulled: nothing is lost.
+        assert shop.pusher.digest(image, ONE.digest) == ONE.digest
+        assert shop.pusher.digest(image, "2.0") == TWO.digest
+
+
+def test_while_a_removal_is_interrupted_the_bin_does_not_show_what_is_live(shop, fault):
+    image = f"{shop.shop}/app"
+    shop.push_and_index(image, {"1.0": ONE, "2.0": TWO})
+    calls = remove(shop, image)
+    for at in range(calls):
+        start_again(shop, image)
+        remove(shop, image, fault, at)
+        live, shown = state(shop, image)
+        assert live is None or shown == 0
+
+
+def test_a_check_leaves_alone_what_a_running_removal_works_on(shop):
+    image = f"{shop.shop}/app"
+    shop.push_and_index(image, {"1.0": ONE, "2.0": TWO})
+    delete = shop.app.extensions["registry"].delete_manifest
+
+    def checked(*arguments):
+        removals.reconcile(arguments[0])
+        return delete(*arguments)
+
+    with shop.patched("delete_manifest", checked):
+        remove(shop, image)
+    assert state(shop, image) == (None, 1)
+    assert [line["outcome"] for line in shop.report()] == ["in the bin"]
+
+
+def test_after_an_interrupted_restore_a_tag_is_live_or_in_the_bin(shop, fault):
+    image = f"{shop.shop}/app"
+    shop.push_and_index(image, {"1.0": ONE, "2.0": TWO})
+    shop.app.config["SETTINGS"] = replace(shop.config, bin_days=7)
+    browser = shop.browser("maintainer")
+    at, calls = 0, 1
+    while at < calls:
+        start_again(shop, image)
+        remove(shop, image)
+        assert state(shop, image) == (None, 1)
+        address = f"/{shop.shop}/-/bin/{shop.row(BinnedTag, leaving=False).id}/restore"
+        with faulty(shop, fault, at) as wire, suppress(Killed):
+            browser.post(address)
+        calls = wire.calls
+        shop.reconcile(image)
+        assert state(shop, image) in {(ONE.digest, 0), (None, 1)}, at
+        assert shop.pusher.digest(image, ONE.digest) == ONE.digest
+        at += 1
