@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from ..globs import Glob
 from ..names import subject_of
-from .roles import Right, Role
+from .roles import RULE_OF, Right, Role
 
 #: No role is let through by a rule of an immutable tag.
 _HIGHEST = max(Role) + 1
@@ -157,3 +157,21 @@ def refusal(
         elif rule.minimum is not None and (role is None or role < rule.minimum):
             return f"tag {tag} is protected in {image}: {action} needs {rule.minimum.label}"
     return None
+
+
+def set_aside(
+    rules: Iterable[Protection], image_name: str, tag: str, role: Role | None
+) -> str | None:
+    """Return the immutable rules that a role may set aside to remove a damaged tag, as sentences.
+
+    A tag that can't be read holds nothing that could be protected. None if no immutable rule
+    covers the tag, if another rule refuses its removal, or if the role may not configure the
+    project.
+    """
+    rules = list(rules)
+    if role is None or role < RULE_OF[Right.CONFIGURE].minimum:
+        return None
+    if refusal(rules, image_name, tag, role, Right.DELETE, exists=False):
+        return None
+    immutable = [r for r in covering(rules, image_name, tag) if r.kind is Kind.IMMUTABLE]
+    return " ".join(rule.sentence for rule in immutable) or None

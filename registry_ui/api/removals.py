@@ -10,8 +10,10 @@ from ..access import Right
 from ..catalog import bin as bin_of_tags
 from ..catalog import removals
 from ..catalog.choosing import Criteria, choose, days
-from ..catalog.deletion import plan_image, plan_tags
+from ..catalog.deletion import add_tags, plan_image
 from ..catalog.patterns import parse_pattern
+from ..catalog.planned_manifests import note_missing
+from ..catalog.plans import RemovalPlan
 from ..catalog.starting import keep_plan, start_planned
 from ..errors import Invalid
 from ..globs import TAGS, Glob
@@ -36,7 +38,7 @@ OF_PROJECT, OF_NAMESPACE = "/projects/<name:path>/-/removals", "/namespaces/<nam
 NUMBER = "<int(max=2147483647):removal_id>"
 
 
-_CHOICES = ("tags", "pattern", "kind", "older_than_days", "all")
+_CHOICES = ("tags", "pattern", "kind", "older_than_days", "orphans", "all")
 PLAN = Schema(
     {
         "project": boolean(),
@@ -45,18 +47,22 @@ PLAN = Schema(
         "pattern": patterns(),
         "kind": string(Glob.kind),
         "older_than_days": integer(),
+        "orphans": boolean(),
+        "despite_rules": boolean(),
         "all": boolean(),
         "attached": boolean(),
         "for_good": boolean(),
     },
     conflicts={
         "project": ("image", "attached", *_CHOICES),
-        "all": ("tags", "pattern", "older_than_days"),
-        "tags": ("pattern", "older_than_days"),
+        "all": ("tags", "pattern", "older_than_days", "orphans"),
+        "tags": ("pattern", "older_than_days", "orphans"),
     },
-    needs={"kind": "pattern"},
+    needs={"kind": "pattern", "despite_rules": "tags"},
     implies={"all": "attached", "project": "for_good"},
 )
+#: What the confirmation of a plan can say.
+CONFIRMATION = Schema({"despite_rules": boolean()})
 
 
 @blueprint.post(OF_NAMESPACE)
@@ -72,8 +78,9 @@ def plan_removal(path: str) -> tuple[Response, int]:
     """Plan a removal of tags of an image, or of the image; nothing is deleted yet.
 
     The body: ``image`` (below the project, "" for the root image), and ``tags``, or
-    ``pattern`` (with ``kind``) and ``older_than_days``, or ``all``; ``attached`` and
-    ``for_good``. Or ``project``, true, for the whole project.
+    ``pattern`` (with ``kind``), ``older_than_days`` and ``orphans``, or ``all``; ``attached`` and
+    ``for_good``. Or ``project``, true, for the whole project. ``despite_rules``, true, removes
+    ``tags`` that can't be read although they are immutable; the confirmation says so again.
     """
     load(path, Right.DELETE)
     body = PLAN.read()
@@ -84,14 +91,12 @@ def plan_removal(path: str) -> tuple[Response, int]:
     if body["all"]:
         plan = plan_image(image, bin_days=bin_days, role=loaded.acting_role)
     else:
-        plan = plan_tags(
-            "tags",
-            image.path,
-            [(image, _names(image, body))],
-            attached=body["attached"],
-            bin_days=bin_days,
-            role=loaded.acting_role,
-        )
+        chosen = [(image, _names(image, body))]
+        plan = RemovalPlan("tags", image.path, [], method="none", bin_days=bin_days)
+        plan.despite_rules = body["despite_rules"]
+        add_tags(plan, chosen, loaded.acting_role, attached=body["attached"])
+        if body["orphans"]:
+            note_missing(plan, chosen)
     removal = keep_plan(actor(), plan, loaded.project)
     return jsonify(removal_told(removal)), 201
 
@@ -112,9 +117,10 @@ def _names(image: ContainerImage, body: dict[str, Any]) -> set[str]:
         names=frozenset(body["tags"]),
         pattern=parse_pattern(body["kind"], pattern, TAGS) if pattern else None,
         older_than=None if age is None else days(str(age), "older_than_days"),
+        orphans=body["orphans"],
     )
     if not criteria:
-        raise Invalid("Name the “tags”, send “pattern” or “older_than_days”, or “all”.")
+        raise Invalid("Name the “tags”, send “pattern”, “older_than_days” or “orphans”, or “all”.")
     names = choose(image, criteria)
     if not names:
         raise Invalid("No tag matches. Nothing was planned.")
@@ -132,10 +138,15 @@ def removal(path: str, removal_id: int) -> Response:
 @blueprint.post(f"{OF_PROJECT}/{NUMBER}/confirm")
 @blueprint.post(f"{OF_NAMESPACE}/{NUMBER}/confirm")
 def confirm_removal(path: str, removal_id: int) -> tuple[Response, int]:
-    """Carry out a plan: that one, and nothing else."""
+    """Carry out a plan: that one, and nothing else.
+
+    A plan that sets rules aside (``despite``) is confirmed with ``despite_rules``, true.
+    """
     row, loaded = load_planned(path, removal_id)
-    NOTHING.read()
-    started = start_planned(actor(), row.id, loaded.place, loaded.acting_role)
+    confirmed = CONFIRMATION.read()["despite_rules"]
+    started = start_planned(
+        actor(), row.id, loaded.place, loaded.acting_role, despite_rules=confirmed
+    )
     enqueue("run_removal", started.id)
     return jsonify(removal_told(started)), 202
 

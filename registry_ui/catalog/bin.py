@@ -21,10 +21,10 @@ from . import claims
 from .bin_recovery import settle_bin
 from .binning import hide, show
 from .connection import registry
-from .deletion import plan_purge
 from .deletion_method import translate
 from .fences import require_open
 from .moments import note_restored
+from .purge_planning import plan_purge
 from .reconcile import reconcile
 from .starting import start
 

@@ -16,6 +16,7 @@ from ..extensions import db
 from ..globs import Pattern
 from ..models import ContainerImage, Manifest, Tag, utc_now
 from ..names import MAX_TAG
+from .enumerations import name_first
 from .image_tags import refresh
 from .matching import matcher
 from .orphans import orphans, without_subject
@@ -23,8 +24,6 @@ from .tag_use import last_use, waiting_pulls
 from .tags import subject_of
 
 MAX_DAYS = 36500
-#: Maximum number of unknown tags that a message names.
-NAMED = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +93,8 @@ class UnknownTags(Invalid):
 
     def __init__(self, image: ContainerImage, names: Collection[str]) -> None:
         self.names = sorted(names)
-        shown = ", ".join(f"“{name[:MAX_TAG]}”" for name in self.names[:NAMED])
-        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-        message = f"{image.path} has no tag {shown}{more}."
+        shown = name_first([f"“{name[:MAX_TAG]}”" for name in self.names])
+        message = f"{image.path} has no tag {shown}."
         super().__init__("Nothing was planned.", {"tags": message})
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from ..access import Right, Role, at_or_below
 from ..access.lookup import prefixes
-from ..access.protection import Protection, refusal
+from ..access.protection import Protection, refusal, set_aside
 from ..access.repository_rules import protection
 from ..models import Place, Project, ProtectionRule
 from ..names import RepositoryName, is_binned
@@ -32,13 +32,15 @@ def first_refusal(
     rules = _rules(session, place)
     if not rules:
         return None
-    for repository, tag in _tags(steps):
+    for repository, tag, despite in _tags(steps):
         project = next((path for path in prefixes(repository) if path in rules), None)
         if project is None:
             continue
         image_name = RepositoryName(repository).below(project)
         words = refusal(rules[project], image_name, tag, role, Right.DELETE, exists=True)
-        if words is not None:
+        if words is None:
+            continue
+        if despite is None or despite != set_aside(rules[project], image_name, tag, role):
             return words
     return None
 
@@ -56,8 +58,14 @@ def _rules(session: Session, place: Place) -> dict[str, list[Protection]]:
     return found
 
 
-def _tags(steps: Iterable[dict[str, Any]]) -> Iterator[tuple[str, str]]:
-    """Yield what loses its tag; of what the bin holds, the rules were asked before."""
+def _tags(steps: Iterable[dict[str, Any]]) -> Iterator[tuple[str, str, str | None]]:
+    """Yield what loses its tag, and the rule that was set aside for it, if one was.
+
+    For tags of the bin, the rules were asked before.
+    """
     for step in steps:
         tags = [step["tag"]] if step["do"] == "tag" else step.get("tags", ())
-        yield from ((step["repository"], tag) for tag in tags if not is_binned(tag))
+        despite = step.get("despite", {})
+        for tag in tags:
+            if not is_binned(tag):
+                yield step["repository"], tag, despite.get(tag)

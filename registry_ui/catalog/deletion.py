@@ -6,22 +6,23 @@ before it acts, and leaves alone what has changed since the preview.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Iterable
+from typing import Any
 
 from sqlalchemy import select
 
-from ..access import Right, Role, below, guard
-from ..access.protection import refusal
+from ..access import Role, below
 from ..distribution.errors import RegistryError, RegistryFault
 from ..errors import NotFound
 from ..extensions import db
 from ..models import BinnedTag, ContainerImage, Place, Project, Tag
 from ..names import RepositoryName, TagName, is_binned
+from .allowed_tags import allowed, allowed_unreadable
 from .deletion_method import deletion_method, translate
+from .enumerations import name_first, name_some
 from .facts import facts_of, gather, known
-from .image_tags import ImageTags, all_tags, binned_digests, refresh, tags_of_image
-from .live_tags import name_some, read_tags
+from .image_tags import ImageTags, all_tags, refresh, tags_of_image
+from .live_tags import read_tags
 from .ordering import version_key
 from .parts import parts_of
 from .planned_manifests import (
@@ -35,15 +36,12 @@ from .plans import PlannedTag, RemovalPlan
 from .pull_through import refuse_deletion
 from .tags import subject_of
 
-#: So many tags are named in a note.
-NAMED = 10
 #: Seconds that a preview waits for what manifests consist of.
 PLAN_DEADLINE = 10.0
 UNTOLD = "Of these it is not known since when they stand for what they do, so they stay: {}."
-NOT_KEPT = "The bin can't keep tags that can't be read: {}. They are deleted permanently."
-PURGE_WAITS = (
-    "Nothing in {} is purged: {} can't be read. Until it is pushed again or removed, this "
-    "registry can't delete any tag there."
+NOT_KEPT = (
+    "The bin can't keep tags that can't be read: {}. They are deleted permanently, and can't be "
+    "restored."
 )
 NOT_LISTED = "The tags of {} can't be listed ({}), so nothing of it is removed."
 
@@ -55,10 +53,12 @@ def plan_tag(
     attached: bool = False,
     bin_days: int = 0,
     role: Role | None = None,
+    despite_rules: bool = False,
 ) -> RemovalPlan:
     """Plan the removal of one tag, and of nothing else.
 
     Args:
+        despite_rules: remove it although it is immutable, if it is damaged.
         role: of whoever asks; protection rules let nobody without one delete a protected tag.
         bin_days: for how many days it can be restored; 0 for good.
 
@@ -79,7 +79,9 @@ def plan_tag(
     gather(repository, live.digests)
     # The bin keeps a manifest: of a tag that can't be read, there is none.
     days = 0 if live.damaged else bin_days
-    plan = RemovalPlan("tag", f"{image.path}:{name}", [], bin_days=days)
+    plan = RemovalPlan(
+        "tag", f"{image.path}:{name}", [], bin_days=days, despite_rules=despite_rules
+    )
     plan.method = deletion_method(repository)
     _add_or_raise(plan, image, {str(name)}, role, attached=attached)
     for row in known(live.digests.values()).values():
@@ -107,7 +109,22 @@ def plan_tags(
     Raises:
         RegistryTrouble: the registry can't be asked, so nothing can be promised.
     """
-    plan = RemovalPlan(kind, target, [], method="none", bin_days=bin_days)
+    return add_tags(
+        RemovalPlan(kind, target, [], method="none", bin_days=bin_days),
+        chosen,
+        role,
+        attached=attached,
+    )
+
+
+def add_tags(
+    plan: RemovalPlan,
+    chosen: Iterable[tuple[ContainerImage, Collection[str]]],
+    role: Role | None,
+    *,
+    attached: bool,
+) -> RemovalPlan:
+    """Add the removal of some tags to a plan, as plan_tags() does; return the plan."""
     for image, names in chosen:
         if plan.method == "none":
             plan.method = deletion_method(RepositoryName(image.path))
@@ -135,19 +152,19 @@ def _add_image(
     found = tags_of_image(image, names)
     if plan.kind == "retention":
         names = _as_known(plan, image, names & found.tags.keys(), found.tags, found.rows)
-    unreadable = _allowed(plan, image.path, names & found.unreadable, role)
+    unreadable = allowed_unreadable(plan, image.path, names & found.unreadable, role)
     # What a damaged tag stood for before goes with it, unless another tag needs it.
     tags = found.tags | found.last_known(unreadable)
     parts = parts_of(RepositoryName(image.path), set(tags.values()), PLAN_DEADLINE)
     asked = names & found.tags.keys()
-    removed = _allowed(plan, image.path, asked, role) - kept_signatures(
+    removed = allowed(plan, image.path, asked, role) - kept_signatures(
         plan, image, asked, tags, parts
     )
     referrers = referrers_of(tags, removed | unreadable & tags.keys(), parts)
     plan.referrers += referrers
     if attached and referrers:
         plan.attached_goes = True
-        removed |= _allowed(plan, image.path, referrers, role)
+        removed |= allowed(plan, image.path, referrers, role)
     subjects = note_subjects(tags, removed | unreadable, asked, parts)
     _add_steps(plan, image, tags, (removed, unreadable), subjects)
     damaged = found.damaged - unreadable
@@ -175,27 +192,20 @@ def _as_known(
     untold = {name for name in names if name not in rows or rows[name].digest != tags[name]}
     if untold:
         named = [f"{image.path}:{name}" for name in sorted(untold, key=version_key)]
-        more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
-        plan.notes.append(UNTOLD.format(", ".join(named[:NAMED]) + more))
+        plan.notes.append(UNTOLD.format(name_first(named)))
     return set(names) - untold
 
 
-def _allowed(
-    plan: RemovalPlan, repository: str, names: Collection[str], role: Role | None
-) -> set[str]:
-    """Return the tags that no protection rule keeps; note why the others stay."""
-    found = guard(db.session(), repository)
-    if not found.rules:
-        return set(names)
-    refused = {
-        name: why
-        for name in names
-        # What the bin holds was deleted before, when the rules were asked.
-        if not is_binned(name)
-        and (why := refusal(found.rules, found.image_name, name, role, Right.DELETE, exists=True))
+def _add_unreadable(plan: RemovalPlan, path: str, unreadable: Collection[str]) -> None:
+    """Add the removal of damaged tags, which nothing can restore."""
+    if not unreadable:
+        return
+    plan.notes.append(NOT_KEPT.format(name_some(unreadable)))
+    step: dict[str, Any] = {"do": "unreadable", "repository": path, "tags": sorted(unreadable)}
+    despite = {
+        ref.rpartition(":")[2]: rule for ref, rule in plan.despite if ref.startswith(f"{path}:")
     }
-    plan.refused += [(f"{repository}:{name}", why) for name, why in sorted(refused.items())]
-    return set(names) - refused.keys()
+    plan.steps.append(step | ({"despite": despite} if despite else {}))
 
 
 def _add_steps(
@@ -207,12 +217,7 @@ def _add_steps(
 ) -> None:
     removed, unreadable = going
     # First: 2.8 lets go of no tag beside one whose link it can't read.
-    if unreadable:
-        if plan.bin_days:
-            plan.notes.append(NOT_KEPT.format(name_some(unreadable)))
-        plan.steps.append(
-            {"do": "unreadable", "repository": image.path, "tags": sorted(unreadable)}
-        )
+    _add_unreadable(plan, image.path, unreadable)
     more = {"days": plan.bin_days} if plan.bin_days else {}
     plan.steps += [
         {"do": "tag", "repository": image.path, "tag": name, "digest": tags[name]}
@@ -285,42 +290,6 @@ def plan_image(
     return plan
 
 
-def plan_purge(target: str, entries: Iterable[BinnedTag]) -> RemovalPlan:
-    """Plan to remove tags of the bin for good, with the manifests that only they need.
-
-    Raises:
-        RegistryTrouble: the registry can't be asked.
-    """
-    plan = RemovalPlan("bin", target, [], method="none")
-    by_repository: dict[str, list[BinnedTag]] = defaultdict(list)
-    for entry in entries:
-        by_repository[entry.repository].append(entry)
-    for path, rows in sorted(by_repository.items()):
-        plan.method = deletion_method(RepositoryName(path))
-        _add_purge(plan, path, rows)
-    return plan
-
-
-def _add_purge(plan: RemovalPlan, path: str, rows: list[BinnedTag]) -> None:
-    """Add the tags of the bin that go from one repository."""
-    removed = {row.bin_tag for row in rows}
-    found = _live(path)
-    damaged, faulty = found.damaged - removed, found.faulty - removed
-    if faulty and plan.method == "placeholder":
-        plan.unread += [f"{path}:{name}" for name in sorted(faulty)]
-        plan.notes.append(PURGE_WAITS.format(path, name_some(faulty)))
-        return
-    tags = binned_digests(path) | found.tags
-    plan.steps += [
-        {"do": "purge", "repository": path, "tag": row.bin_tag, "digest": row.digest}
-        for row in rows
-    ]
-    parts = parts_of(RepositoryName(path), set(tags.values()), PLAN_DEADLINE)
-    note_damaged(plan, path, {name for name in damaged if not is_binned(name)}, set())
-    add_manifests(plan, path, tags, removed, parts, stay=bool(damaged))
-    plan.name([PlannedTag(f"{path}:{row.tag}", row.pushed_at, row.pushed_by) for row in rows])
-
-
 def plan_project(project: Project, *, role: Role | None = None) -> RemovalPlan:
     """Plan the removal of a project with all its images.
 
@@ -374,12 +343,11 @@ def _add_whole(
     """Add all tags of one repository: by their manifests, unless something there has to stay."""
     # What each tag stands for now: one that moves before the deed is kept.
     names = {name for name in found.tags if with_bin or not is_binned(name)}
-    planned = {name: found.tags[name] for name in sorted(_allowed(plan, path, names, role))}
-    unreadable = _allowed(
+    planned = {name: found.tags[name] for name in sorted(allowed(plan, path, names, role))}
+    unreadable = allowed_unreadable(
         plan, path, {n for n in found.unreadable if with_bin or not is_binned(n)}, role
     )
-    if unreadable:
-        plan.steps.append({"do": "unreadable", "repository": path, "tags": sorted(unreadable)})
+    _add_unreadable(plan, path, unreadable)
     damaged = found.damaged - unreadable
     if damaged:
         note_damaged(plan, path, damaged, found.faulty - unreadable)
@@ -391,10 +359,3 @@ def _add_whole(
         plan.steps.append({"do": "image", "repository": path, "tags": planned})
     going = (n for n in {*planned, *unreadable} if not is_binned(n))
     plan.name([_planned(path, n, found.rows.get(n)) for n in sorted(going, key=version_key)])
-
-
-def _live(path: str) -> ImageTags:
-    try:
-        return all_tags(path)
-    except RegistryError as error:
-        raise translate(error) from None

@@ -91,7 +91,7 @@ class Lease(Generic[AnyWork]):
     but: int | None = None
     #: Seconds for which a registry that is silent is waited for.
     patience: float = PATIENCE
-    #: What a step saw and the steps after it may rely on for a moment, by repository.
+    #: What a step saw and the steps after it may rely on for a moment.
     looks: dict[str, Any] = field(default_factory=dict)
     _at: str = ""
     _silence: Silence = field(default_factory=Silence)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Mapping
-from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 
 from sqlalchemy import select
 
@@ -22,13 +22,15 @@ from ..distribution.errors import (
 from ..extensions import db, release
 from ..models import ContainerImage, Tag
 from ..names import RepositoryName, TagName
-from .connection import registry, threads
+from .connection import registry
+from .enumerations import name_some
+from .facts import ask
 
 #: Seconds before each further attempt at calls that failed: what is being pushed or removed
 #: at this moment is readable or gone by then, and so is a connection that broke.
 PAUSES = (0.2, 0.6)
-#: Maximum number of tags that a message names.
-NAMED = 10
+#: Timeout in seconds for asking what tags stand for: for any number of them, and more for each.
+PATIENCE, PATIENCE_PER_TAG = 60.0, 0.1
 #: What ``Tag.damage`` says, for people.
 DAMAGES = {
     "fault": "the registry fails to read it (500)",
@@ -67,17 +69,19 @@ def read_tags(repository: RepositoryName, names: Iterable[str]) -> LiveTags:
     fails while the registry answers otherwise is damaged.
 
     Raises:
-        RegistryError: the registry can't be asked.
+        RegistryError: the registry can't be asked, or not all of it in time.
     """
     release()
-    found = LiveTags()
-    problems = _heads(repository, names, found)
+    found, names = LiveTags(), list(names)
+    end = time.monotonic() + PATIENCE + PATIENCE_PER_TAG * len(names)
+    problems = _heads(repository, names, found, end)
     for pause in PAUSES:
         if not problems:
             return found
         time.sleep(pause)
         listed = _listed(repository)
-        problems = _heads(repository, [name for name in problems if name in listed], found)
+        again = [name for name in problems if name in listed]
+        problems = _heads(repository, again, found, end)
     for problem in problems.values():
         if _is_down([problem]):
             raise problem
@@ -130,13 +134,6 @@ def damaged_in(repository: RepositoryName) -> dict[str, str]:
     return dict(db.session.execute(query.order_by(Tag.name)).all())
 
 
-def name_some(names: Iterable[str]) -> str:
-    """Return the first of some names, and how many more there are."""
-    ordered = sorted(names)
-    more = f" and {len(ordered) - NAMED} more" if len(ordered) > NAMED else ""
-    return ", ".join(ordered[:NAMED]) + more
-
-
 def _listed(repository: RepositoryName) -> Collection[str]:
     try:
         return set(registry().tags(repository))
@@ -145,19 +142,13 @@ def _listed(repository: RepositoryName) -> Collection[str]:
 
 
 def _heads(
-    repository: RepositoryName, names: Iterable[str], found: LiveTags
+    repository: RepositoryName, names: Iterable[str], found: LiveTags, end: float
 ) -> Mapping[str, RegistryError]:
     """Add what each tag stands for; return what went wrong, by tag."""
     client = registry()
-    asked: dict[str, Future[str]] = {
-        name: threads().submit(client.head, repository, TagName(name)) for name in names
-    }
-    problems = {}
-    for name, future in asked.items():
-        try:
-            found.digests[name] = future.result()
-        except RegistryError as error:
-            problems[name] = error
+    problems: dict[str, RegistryError] = {}
+    calls = {name: partial(client.head, repository, TagName(name)) for name in names}
+    found.digests |= ask(calls, end, problems)
     return problems
 
 

@@ -19,8 +19,9 @@ from ..distribution.manifest import PLACEHOLDER_ANNOTATION
 from ..models import ContainerImage, Removal, Tag, utc_now
 from ..names import Digest, RepositoryName, TagName
 from .connection import registry
+from .enumerations import name_some
 from .lease import Lease
-from .live_tags import damaged_in, name_some
+from .live_tags import damaged_in
 from .moments import note_removed
 from .removal_calls import call_registry, read_in_batches
 from .work import StepFailed
@@ -139,7 +140,28 @@ def mark_leftovers(lease: Lease[Removal], repository: RepositoryName, names: lis
 
 
 def _still_faulty(lease: Lease[Removal], repository: RepositoryName) -> set[str]:
-    """Return the tags over which 2.8 stumbles in a repository: those of the index, or any."""
+    """Return the tags over which 2.8 stumbles in a repository: those of the index, or any.
+
+    All tags are read once. After that, one call for each removed tag tells that it is still so.
+    """
+    key = f"faulty in {repository}"
+    seen: set[str] | None = lease.looks.get(key)
+    if seen is None or (seen and not _is_faulty(repository, min(seen))):
+        seen = lease.looks[key] = _read_faulty(lease, repository)
+    return seen
+
+
+def _is_faulty(repository: RepositoryName, tag: str) -> bool:
+    try:
+        registry().head(repository, TagName(tag))
+    except RegistryFault:
+        return True
+    except RegistryNotFound:
+        return False
+    return False
+
+
+def _read_faulty(lease: Lease[Removal], repository: RepositoryName) -> set[str]:
     known = [name for name, damage in damaged_in(repository).items() if damage == "fault"]
     if known and (faulty := read_in_batches(lease, repository, known).faulty):
         return faulty

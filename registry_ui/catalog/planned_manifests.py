@@ -9,7 +9,7 @@ from ..access import Right, guard
 from ..access.protection import releases
 from ..extensions import db
 from ..models import ContainerImage
-from .live_tags import name_some
+from .enumerations import name_some
 from .parts import Parts
 from .plans import RemovalPlan
 from .reach import Reach, closure, reach

@@ -53,6 +53,9 @@ class RemovalPlan:
     ``freed`` is what garbage collection will probably bring back. For ``bin_days`` days the
     tags can be restored; manifests go after that. ``unread`` names what could not be read, and
     therefore stays.
+
+    With ``despite_rules``, damaged tags go although they are immutable: ``despite`` names them
+    and the rules. Without it, ``overridable`` names the tags that could go like that.
     """
 
     kind: str
@@ -73,6 +76,9 @@ class RemovalPlan:
     method: str = "unknown"
     notes: list[str] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
+    despite_rules: bool = False
+    despite: list[tuple[str, str]] = field(default_factory=list)
+    overridable: list[str] = field(default_factory=list)
 
     @property
     def digest(self) -> str:

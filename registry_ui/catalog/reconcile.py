@@ -171,7 +171,9 @@ def mend(
     outcome.changed = len(moved)
     gone = [rows[name] for name in rows.keys() - listed if rows[name].seen_at < started]
     note_unseen(session, image, overwritten, "overwritten", started)
-    note_unseen(session, image, [row.name for row in gone], "deleted", started)
+    # A damaged tag holds nothing that could be protected.
+    deleted = [row.name for row in gone if not row.is_damaged]
+    note_unseen(session, image, deleted, "deleted", started)
     if gone:
         note_removed(session, gone, started, removed_by)
         session.execute(delete(Tag).where(Tag.id.in_([tag.id for tag in gone])))

@@ -16,8 +16,9 @@ from ..distribution.errors import (
 from ..extensions import release
 from ..names import RepositoryName
 from .deletion_method import why_refused
+from .enumerations import name_some
 from .lease import Lease
-from .live_tags import LiveTags, damaged_in, name_some, read_tags
+from .live_tags import LiveTags, damaged_in, read_tags
 from .work import OperationFailed, StepFailed
 
 T = TypeVar("T")

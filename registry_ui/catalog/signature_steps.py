@@ -13,8 +13,9 @@ from ..extensions import db, release
 from ..models import Removal
 from ..names import RepositoryName, TagName, is_binned, subject_of
 from .connection import registry
+from .enumerations import name_some
 from .lease import Lease
-from .live_tags import LiveTags, name_some
+from .live_tags import LiveTags
 from .orphans import with_missing_subject
 from .parts import parts_of
 from .reach import closure

@@ -10,12 +10,14 @@ from sqlalchemy.orm import Session
 from ..access import REMOVAL_RIGHTS, Role, below
 from ..access.lookup import prefixes
 from ..audit import Actor, record
-from ..errors import Clash, Denied
+from ..errors import Clash, Denied, Invalid
 from ..extensions import writing
 from ..models import Place, Removal
 from .confirming import first_refusal
 from .moving.names import moving, require_no_former
 from .plans import RemovalPlan
+
+NOT_CONFIRMED = "This plan removes tags that can't be read despite these rules. Confirm that. {}"
 
 
 def start(actor: Actor, plan: RemovalPlan, place: Place) -> Removal:
@@ -51,21 +53,34 @@ def add_plan(session: Session, actor: Actor, plan: RemovalPlan, place: Place) ->
     return removal
 
 
-def start_planned(actor: Actor, removal_id: int, place: Place, role: Role | None) -> Removal:
+def start_planned(
+    actor: Actor,
+    removal_id: int,
+    place: Place,
+    role: Role | None,
+    *,
+    despite_rules: bool = False,
+) -> Removal:
     """Let the worker carry out a stored plan: that one, and nothing else.
 
     Args:
+        despite_rules: confirms that the plan removes damaged tags although they are immutable.
         role: of whoever confirms, for the protection rules.
 
     Raises:
         Clash: it is no plan any more, or something of its target is being deleted.
         Denied: a protection rule refuses a part of it by now, or to whoever confirms.
+        Invalid: it sets rules aside, and that was not confirmed.
     """
     with writing() as session:
         _lock(session, place)
         removal = session.get(Removal, removal_id, with_for_update=True, populate_existing=True)
         if removal is None or removal.state != "planned":
             raise Clash("This plan was carried out or discarded already.")
+        rules = removal.preview.get("despite")
+        if rules and not despite_rules:
+            message = NOT_CONFIRMED.format(" ".join(f"{name}: {rule}" for name, rule in rules))
+            raise Invalid("Nothing was deleted.", {"despite_rules": message})
         _alone(session, removal.target)
         if removal.kind in REMOVAL_RIGHTS:
             require_no_former(session, removal.target)
@@ -98,6 +113,8 @@ def _stored(plan: RemovalPlan, place: Place, actor: Actor) -> Removal:
 def _record(session: Session, actor: Actor, removal: Removal) -> None:
     tags = len(removal.preview["removes"]) + removal.preview["removes_more"]
     record(session, actor, f"{removal.kind}.delete", removal.target, tags=tags)
+    for reference, rule in removal.preview.get("despite", ()):
+        record(session, actor, "tag.delete_despite_rule", reference, rule=rule)
 
 
 def _lock(session: Session, place: Place) -> None:

@@ -8,13 +8,15 @@ from datetime import datetime
 
 from sqlalchemy import select
 
+from ..distribution.errors import RegistryError, RegistryFault, RegistryNotFound
 from ..errors import NotFound
 from ..extensions import db, writing
-from ..models import ContainerImage, Manifest, Tag
+from ..models import ContainerImage, Manifest, Tag, utc_now
 from ..names import RepositoryName, TagName
 from .comparing import Comparison
 from .enforcement import protections
 from .facts import children_of, gather, is_complete, known
+from .live_tags import read_tags
 from .matching import matcher
 from .ordering import version_key
 from .sizes import sizes_of
@@ -24,6 +26,8 @@ from .tags import TagRow, describe, fold, mark, pull_command, subject_of
 PER_PAGE = 50
 SORTS = ("name", "size", "pushed", "pulled", "pulls")
 
+#: Maximum number of tags that a page view looks at once more, because they may be damaged.
+CHECKED = 10
 #: Attached tags whose names do not tell what they hold: they are looked into.
 _NAME_TELLS = (".sig", ".sbom")
 
@@ -216,4 +220,25 @@ def learn(image: ContainerImage, tags: Iterable[Tag]) -> dict[str, str]:
             for tag in unknown:
                 tag.digest = found.digests[tag.name]
                 session.add(tag)
+    _mark_damaged(image, [tag for tag in every if _may_be_damaged(found.problems.get(tag.name))])
     return {name: str(problem) for name, problem in found.problems.items()}
+
+
+def _may_be_damaged(problem: RegistryError | None) -> bool:
+    return isinstance(problem, RegistryNotFound | RegistryFault)
+
+
+def _mark_damaged(image: ContainerImage, tags: list[Tag]) -> None:
+    """Mark the tags that the registry lists and can't read: a page just met that failure."""
+    names = [tag.name for tag in tags[:CHECKED]]
+    started = utc_now()
+    try:
+        damaged = read_tags(RepositoryName(image.path), names).damaged if names else {}
+    except RegistryError:
+        return
+    if damaged:
+        with writing() as session:
+            for tag in tags[:CHECKED]:
+                if tag.name in damaged and tag.seen_at < started:
+                    tag.mark_damaged(damaged[tag.name], started)
+                    session.add(tag)

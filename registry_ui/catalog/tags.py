@@ -44,6 +44,8 @@ class TagRow:
     #: Why the registry can't read it; "" if it can.
     damage: str = ""
     damaged_since: datetime | None = None
+    #: It was removed already, and is only still listed.
+    is_leftover: bool = False
     pull_command: str = ""
     protection: TagProtection | None = None
 
@@ -59,6 +61,7 @@ class TagRow:
             last_pulled_at=tag.last_pulled_at,
             damage=DAMAGES.get(tag.damage or "", ""),
             damaged_since=tag.damaged_since,
+            is_leftover=tag.damage == "removed",
         )
 
 

@@ -9,8 +9,9 @@ from ..extensions import db, release
 from ..models import Removal
 from ..names import RepositoryName, TagName
 from .connection import registry
+from .enumerations import name_some
 from .lease import Lease
-from .live_tags import damaged_in, name_some
+from .live_tags import damaged_in, read_tags
 from .placeholders import (
     delete_placeholder,
     mark_leftovers,
@@ -82,11 +83,17 @@ def _by_placeholder(
 
 
 def _is_free(repository: RepositoryName, name: str, ours: set[str | None]) -> bool:
-    """Whether a tag still can't be read, or stands for a placeholder of ours."""
+    """Whether a tag still can't be read, or stands for a placeholder of ours.
+
+    A single 500 says nothing: somebody may have pushed the tag a moment ago.
+    """
     try:
-        return registry().head(repository, TagName(name)) in ours
-    except (RegistryNotFound, RegistryFault):
+        digest: str | None = registry().head(repository, TagName(name))
+    except RegistryNotFound:
         return True
+    except RegistryFault:
+        digest = read_tags(repository, [name]).digests.get(name)
+    return digest is None or digest in ours
 
 
 def _can_be_read(names: list[str]) -> str:

@@ -6,6 +6,7 @@ import click
 from flask.cli import AppGroup, with_appcontext
 from sqlalchemy import select
 
+from ..access import Role
 from ..audit import CONSOLE
 from ..catalog import bin as bin_of_tags
 from ..catalog import reconcile as reconciling
@@ -13,6 +14,7 @@ from ..catalog import removals
 from ..catalog.deletion import plan_tag
 from ..catalog.fences import WORDS
 from ..catalog.index import is_listed, owning_project
+from ..catalog.plans import RemovalPlan
 from ..catalog.starting import start
 from ..extensions import db
 from ..models import ContainerImage, Project, Removal
@@ -25,18 +27,27 @@ tag = AppGroup("tag", help="Tags.")
 @tag.command("delete")
 @click.argument("reference")
 @click.option("--for-good", is_flag=True, help="Without the bin.")
+@click.option(
+    "--despite-rules", is_flag=True, help="Although it is immutable, if it can't be read."
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @clear_errors
-def tag_delete(reference: str, *, for_good: bool, yes: bool) -> None:
+def tag_delete(reference: str, *, for_good: bool, despite_rules: bool, yes: bool) -> None:
     """Delete the tag REFERENCE (group/project/image:tag), and no other."""
     parsed = Reference.parse(reference)
     if parsed.tag is None or parsed.digest is not None:
         raise click.UsageError("REFERENCE is group/project/image:tag")
     image, owner = image_named(parsed.name)
-    plan = plan_tag(image, parsed.tag, bin_days=0 if for_good else bin_of_tags.days())
+    days = 0 if for_good else bin_of_tags.days()
+    plan = plan_tag(image, parsed.tag, bin_days=days, role=Role.OWNER, despite_rules=despite_rules)
+    print_remarks(plan)
+    if not plan.steps:
+        hint = " Add --despite-rules." if plan.overridable else ""
+        raise click.ClickException(f"Nothing is deleted.{hint}")
     for name in plan.keeps:
         click.echo(f"keeps    {image.path}:{name} (the same digest)", err=True)
-    click.echo(f"deletes  {plan.target} ({plan.steps[0]['digest']})", err=True)
+    what = plan.steps[0].get("digest", "it can't be read")
+    click.echo(f"deletes  {plan.target} ({what})", err=True)
     if not yes:
         click.confirm("Go on?", abort=True, err=True)
     removal = carried_out(start(CONSOLE, plan, owner).id)
@@ -44,6 +55,18 @@ def tag_delete(reference: str, *, for_good: bool, yes: bool) -> None:
         raise click.ClickException(removal.lines[-1].detail)
     line = removal.lines[0]
     click.echo(f"{line.outcome}: {plan.target} {line.detail}".strip(), err=True)
+
+
+def print_remarks(plan: RemovalPlan) -> None:
+    """Print what a plan keeps, what can't be read, and its notes, on stderr."""
+    for name, why in plan.refused:
+        click.echo(f"keeps    {name}: {why}", err=True)
+    for name in plan.unread:
+        click.echo(f"unread   {name}", err=True)
+    for name, rule in plan.despite:
+        click.echo(f"despite  {name}: {rule}", err=True)
+    for note in plan.notes:
+        click.echo(note, err=True)
 
 
 def carried_out(removal_id: int) -> Removal:

@@ -13,6 +13,7 @@ from ..catalog import retention as policies
 from ..catalog.choosing import Criteria, choose, days
 from ..catalog.deletion import plan_image, plan_tags
 from ..catalog.patterns import parse_pattern
+from ..catalog.planned_manifests import note_missing
 from ..catalog.plans import RemovalPlan
 from ..catalog.retention_rules import Rules
 from ..catalog.starting import start
@@ -24,7 +25,7 @@ from ..models import Place, Removal
 from ..names import RepositoryName
 from ..projects.removing import plan_place
 from .errors import clear_errors
-from .images import carried_out, image_named
+from .images import carried_out, image_named, print_remarks
 from .places import namespace, project
 
 tags = AppGroup("tags", help="Several tags at once.")
@@ -41,6 +42,7 @@ DRY_RUN = click.option("--dry-run", is_flag=True, help="Print the plan, and do n
 @click.option("--matching", default="", metavar="GLOBS", help="Tags that match: v*, latest.")
 @click.option("--regex", default="", metavar="RE2", help="The same, as a regular expression.")
 @click.option("--older-than", default="", metavar="DAYS", help="Pushed or built before.")
+@click.option("--orphans", is_flag=True, help="Signatures and the like whose image is gone.")
 @click.option("--attached", is_flag=True, help="Signatures and the like go too.")
 @FOR_GOOD
 @DRY_RUN
@@ -55,9 +57,10 @@ def tags_delete(repository: str, matching: str, regex: str, older_than: str, **h
     criteria = Criteria(
         pattern=parse_pattern(kind, text, TAGS) if text else None,
         older_than=days(older_than, "older_than"),
+        orphans=how["orphans"],
     )
     if not criteria:
-        raise click.UsageError("--matching, --regex or --older-than")
+        raise click.UsageError("--matching, --regex, --older-than or --orphans")
     found, owner = image_named(RepositoryName(repository))
     names = choose(found, criteria)
     if not names:
@@ -70,6 +73,8 @@ def tags_delete(repository: str, matching: str, regex: str, older_than: str, **h
         bin_days=0 if how["for_good"] else bin_of_tags.days(),
         role=Role.OWNER,
     )
+    if criteria.orphans:
+        note_missing(plan, [(found, names)])
     _carry_out(plan, owner, dry_run=how["dry_run"], yes=how["yes"])
 
 
@@ -123,8 +128,6 @@ def retention_plan(path: str) -> None:
         state = "on" if policy.is_enabled else "off"
         click.echo(f"policy {policy.id} ({state}), images {policy.images}:", err=True)
         plan = policies.plan_of(place, Rules.of(policy))
-        for note in plan.notes:
-            click.echo(note, err=True)
         _print(plan)
 
 
@@ -158,8 +161,7 @@ def _print(plan: RemovalPlan) -> None:
             click.echo(f"{step['repository']}:{step['tag']}")
         for tag in step.get("tags", ()):
             click.echo(f"{step['repository']}:{tag}")
-    for name, why in plan.refused:
-        click.echo(f"keeps    {name}: {why}", err=True)
+    print_remarks(plan)
     click.echo(f"{plan.tag_count} tags, {plan.manifests} manifests", err=True)
 
 

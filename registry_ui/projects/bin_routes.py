@@ -8,7 +8,7 @@ from werkzeug.wrappers import Response
 
 from ..access import Right
 from ..catalog import bin as bin_of_tags
-from ..catalog.deletion import plan_purge
+from ..catalog.purge_planning import plan_purge
 from ..catalog.starting import keep_plan
 from ..errors import Clash, Invalid
 from ..jobs import enqueue

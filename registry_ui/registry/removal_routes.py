@@ -53,8 +53,15 @@ def delete_tag(path: str, name: str, tag: str) -> Answer:
     """Delete one tag, and no other, after a preview."""
     loaded, row = load_image(path, name, Right.DELETE)
     attached, bin_days = bool(request.values.get("attached")), _bin_days()
+    # The tick in the form confirms it; the link to the form asks for it only.
+    despite_rules = request.form if request.method == "POST" else request.args
     plan = plan_tag(
-        row, TagName(tag), attached=attached, bin_days=bin_days, role=loaded.acting_role
+        row,
+        TagName(tag),
+        attached=attached,
+        bin_days=bin_days,
+        role=loaded.acting_role,
+        despite_rules=bool(despite_rules.get("despite_rules")),
     )
     place = {"path": path, "name": name}
     errors: dict[str, str] = {}
@@ -276,7 +283,10 @@ def show(path: str, removal_id: int) -> str:
 def confirm(path: str, removal_id: int) -> Response:
     """Carry out a stored plan: that one, and nothing else."""
     row, loaded = load_planned(path, removal_id)
-    started = start_planned(actor(), row.id, loaded.place, loaded.acting_role)
+    confirmed = bool(request.form.get("despite_rules"))
+    started = start_planned(
+        actor(), row.id, loaded.place, loaded.acting_role, despite_rules=confirmed
+    )
     enqueue("run_removal", started.id)
     return redirect(url_for("removals.show", path=path, removal_id=removal_id))
 

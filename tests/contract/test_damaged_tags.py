@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 from functools import partial
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
-from registry_ui.catalog import starting
+from registry_ui.catalog import live_tags, starting
 from registry_ui.catalog.deletion import plan_image, plan_project, plan_tag, plan_tags
 from registry_ui.demo.images import Manifest
+from registry_ui.distribution.errors import RegistryFault, RegistryUnavailable
 from registry_ui.extensions import db
 from registry_ui.models import ContainerImage, Project, Removal, Tag
-from registry_ui.names import TagName, is_binned
+from registry_ui.names import RepositoryName, TagName, is_binned
 from tests.support.damage import KINDS, damage_tag
 from tests.support.html import Page
 from tests.support.live import LiveSite, tiny
@@ -226,3 +228,62 @@ def test_a_project_goes_with_its_damaged_tag(shop, image, kind):
     assert shop.run(shop.start(plan_project)).state == "done"
     assert shop.pusher.tags(image) == []
     assert shop.rows(Project, path=shop.shop) == []
+
+
+def test_removing_many_tags_beside_a_damaged_one_asks_for_each_tag_a_few_times(shop, image):
+    """It once asked for all tags again after each of them."""
+    names = [f"3.{n}" for n in range(12)]
+    shop.push_and_index(image, dict.fromkeys(names, ONE))
+    damage_tag(shop.registry, image, "bad", "empty link")
+    client = shop.app.extensions["registry"]
+    heads = []
+
+    def head(*arguments):
+        heads.append(arguments)
+        return type(client).head(client, *arguments)
+
+    with shop.patched("head", head):
+        assert delete(shop, image, *names).state == "done"
+    left = 3 + len(names)
+    assert len(heads) <= 8 * left
+
+
+def test_one_failure_of_the_registry_does_not_let_a_push_be_overwritten(shop, image):
+    """2.8 points the tag to a placeholder: somebody pushed it again, and one look got a 500."""
+    damage_tag(shop.registry, image, "bad", "empty link")
+    started = shop.start(plan_tag, image, TagName("bad"))
+    client = shop.app.extensions["registry"]
+    pushed: list[int] = []
+
+    def put_blob(*arguments):
+        shop.push(image, {"bad": TWO})
+        pushed.append(0)
+        return type(client).put_blob(client, *arguments)
+
+    def head(repository, reference):
+        if pushed == [0]:
+            pushed.append(1)
+            raise RegistryFault("the registry answered 500 UNKNOWN")
+        return type(client).head(client, repository, reference)
+
+    with shop.patched("put_blob", put_blob), shop.patched("head", head):
+        shop.run(started)
+    expected = TWO.digest if shop.registry.version == "2.8" else None
+    assert shop.pusher.digest(image, "bad") == expected
+
+
+def test_reading_tags_has_a_deadline_for_all_of_them_together(shop, image, monkeypatch):
+    answer = threading.Event()
+    monkeypatch.setattr(live_tags, "PATIENCE", 0.2)
+    monkeypatch.setattr(live_tags, "PATIENCE_PER_TAG", 0.0)
+
+    def head(*_arguments):
+        answer.wait(20)
+        return ONE.digest
+
+    with shop.patched("head", head), shop.app.app_context():
+        try:
+            with pytest.raises(RegistryUnavailable, match="too slow"):
+                live_tags.read_tags(RepositoryName(image), ["1.0", "2.0"])
+        finally:
+            answer.set()

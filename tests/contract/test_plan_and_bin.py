@@ -7,7 +7,8 @@ from functools import partial
 
 import pytest
 
-from registry_ui.catalog.deletion import plan_purge, plan_tags
+from registry_ui.catalog.deletion import plan_tags
+from registry_ui.catalog.purge_planning import plan_purge
 from registry_ui.demo.images import DOCKER, index
 from registry_ui.extensions import db
 from registry_ui.jobs import purge_bin

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import select
 
-from ...distribution.errors import RegistryNotFound
+from ...distribution.errors import RegistryFault, RegistryNotFound
 from ...distribution.image_config import ImageConfig
 from ...distribution.manifest import ManifestFacts
 from ...errors import NotFound
@@ -39,13 +39,14 @@ class Side:
 
     ``manifest`` is what the tag or digest is; ``facts`` and ``config`` are those of the image
     that is compared: of the chosen platform, where there are several. ``error`` says why it may
-    not be live.
+    not be live; ``is_unreadable`` that the registry answered, and can't read it.
     """
 
     image: ContainerImage
     tag: str
     digest: str
     error: str | None = None
+    is_unreadable: bool = False
     pushed_at: datetime | None = None
     pushed_by: str | None = None
     manifest: Manifest | None = None
@@ -122,7 +123,7 @@ def locate(image: ContainerImage, reference: Reference) -> Side:
     error = None
     if digest is None:
         digest, error = _last_known(image, row, reference), str(problem or "no answer")
-    side = Side(image, tag, digest, error)
+    side = Side(image, tag, digest, error, is_unreadable=isinstance(problem, RegistryFault))
     if row is not None and row.digest == digest:
         side.pushed_at, side.pushed_by = row.pushed_at, row.pushed_by
     return side

@@ -15,8 +15,9 @@ from ...models import ContainerImage, Project, Tag
 from ...names import RepositoryName, is_binned
 from ..connection import registry
 from ..contents import key_of
+from ..enumerations import name_some
 from ..footprint import Survey
-from ..live_tags import LiveTags, damaged_in, name_some, read_tags
+from ..live_tags import LiveTags, damaged_in, read_tags
 from ..parts import Parts, parts_of
 from ..pull_through import refuse_push
 from ..reach import closure

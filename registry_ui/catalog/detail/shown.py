@@ -10,6 +10,7 @@ from ...distribution.image_config import ImageConfig
 from ...distribution.manifest import Descriptor, ManifestFacts
 from ...models import Manifest
 from ...names import RepositoryName
+from ..enumerations import name_first
 from ..facts import facts_of, image_config
 from ..page_calls import unreadable
 from ..tags import label_platforms
@@ -62,14 +63,10 @@ def unread(repository: str, facts: ManifestFacts, children: Mapping[str, Manifes
         else:
             groups[UNREADABLE].append(digest)
     return [
-        reason.format(", ".join(f"{digest[:19]}…" for digest in found[:NAMED]) + _more(found))
+        reason.format(name_first([f"{digest[:19]}…" for digest in found], NAMED))
         for reason, found in groups.items()
         if found
     ]
-
-
-def _more(found: list[str]) -> str:
-    return f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
 
 
 def show(view: TagView, manifest: Manifest) -> None:

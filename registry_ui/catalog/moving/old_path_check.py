@@ -20,7 +20,8 @@ from ...extensions import db, release, writing
 from ...models import CopiedTag, FormerPath, Move, MovedRepository, utc_now
 from ...names import RepositoryName
 from ..connection import registry
-from ..live_tags import name_some, read_tags
+from ..enumerations import name_some
+from ..live_tags import read_tags
 from .unmoved import unmoved_tags
 
 logger = logging.getLogger(__name__)

@@ -15,7 +15,8 @@ from ...extensions import release, writing
 from ...models import FormerPath, Move, MovedRepository, utc_now
 from ...names import Digest, RepositoryName
 from ..connection import registry
-from ..live_tags import name_some
+from ..enumerations import name_some
+from ..live_tags import LiveTags
 from .emptying import empty
 from .hold import Hold
 from .progress import copied_digests, forget_tags
@@ -38,30 +39,12 @@ def retire(hold: Hold, rows: Iterable[MovedRepository]) -> None:
     """
     kept = False
     for row in rows:
-        found = read_live(hold, row.source)
-        tags = found.digests
-        lacking = set() if hold.move.retire_all else _lacking(hold, row, set(tags.values()))
-        # A tag that could not be copied stays, also if the new name has parts of it.
-        staying = set() if hold.move.retire_all else unmoved_tags(row).keys()
-        going = {
-            tag: digest
-            for tag, digest in tags.items()
-            if digest not in lacking and tag not in staying
-        }
-        # What can't be read goes if it was left out, or has its copy under the new name.
-        gone = {*live(hold, row.target), *left_out_of(hold, row.source)}
-        if hold.move.retire_all:
-            gone |= unmoved_tags(row).keys()
-        unreadable = found.damaged.keys() & gone - staying
-        steps: list[dict[str, Any]] = []
-        if unreadable:
-            steps.append({"do": "unreadable", "repository": row.source, "tags": sorted(unreadable)})
-        if going:
-            steps.append({"do": "image", "repository": row.source, "tags": going})
+        steps = _steps(hold, row)
         if steps:
             empty(hold, row, row.source, steps)
         after = read_live(hold, row.source)
-        left = [*after.digests, *after.damaged]
+        # A tag that answers 404 stands for nothing, unless it was named: 2.8 can go on listing it.
+        left = [*after.digests, *after.damaged.keys() & (after.faulty | _unmoved(hold, row))]
         hold.note(row, state="kept" if left else "retired", detail=name_some(left) or row.detail)
         kept = kept or bool(left)
     move = hold.move
@@ -74,6 +57,49 @@ def retire(hold: Hold, rows: Iterable[MovedRepository]) -> None:
         session.execute(delete(FormerPath).where(FormerPath.move_id == move.id))
         forget_tags(session, move)
         record(session, Actor(move.requested_by), f"{move.kind}.move.retire", move.source)
+
+
+def _steps(hold: Hold, row: MovedRepository) -> list[dict[str, Any]]:
+    """Return the steps that empty an old repository of what may go."""
+    found = read_live(hold, row.source)
+    tags = found.digests
+    lacking = set() if hold.move.retire_all else _lacking(hold, row, set(tags.values()))
+    # A tag that could not be copied stays, also if the new name has parts of it.
+    unmoved = _unmoved(hold, row)
+    going = {
+        tag: digest for tag, digest in tags.items() if digest not in lacking and tag not in unmoved
+    }
+    staying = found.damaged.keys() - _unreadable_that_go(hold, row, found)
+    steps: list[dict[str, Any]] = []
+    if unreadable := sorted(found.damaged.keys() - staying):
+        steps.append({"do": "unreadable", "repository": row.source, "tags": unreadable})
+    if staying:  # it may need any manifest, so only tags go
+        steps += [
+            {"do": "tag", "repository": row.source, "tag": tag, "digest": digest}
+            for tag, digest in sorted(going.items())
+        ]
+    elif going:
+        steps.append({"do": "image", "repository": row.source, "tags": going})
+    return steps
+
+
+def _unreadable_that_go(hold: Hold, row: MovedRepository, found: LiveTags) -> set[str]:
+    """Return the tags of the old name that can't be read and may go.
+
+    One that answers 404 stands for nothing, such as a tag that was removed before the move and
+    that 2.8 goes on listing: the index does not know tags of the old name any longer. Another
+    one goes if it was left out, or has its copy under the new name.
+    """
+    if hold.move.retire_all:
+        return set(found.damaged)
+    nothing = found.damaged.keys() - found.faulty
+    gone = nothing | left_out_of(hold, row.source) | live(hold, row.target).keys()
+    return gone - _unmoved(hold, row)
+
+
+def _unmoved(hold: Hold, row: MovedRepository) -> set[str]:
+    """Return the tags that could not be copied; none if a person decided that they may go."""
+    return set() if hold.move.retire_all else set(unmoved_tags(row))
 
 
 def keep(session: Session, move: Move, until: datetime | None = None) -> None:

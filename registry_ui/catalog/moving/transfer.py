@@ -22,7 +22,8 @@ from ...names import RepositoryName, TagName
 from ..connection import registry
 from ..copying.content import Copier, CopyRefused, MountsRefused
 from ..copying.referrers import Following
-from ..live_tags import LiveTags, damaged_in, digests_of, name_some, read_tags
+from ..enumerations import name_some
+from ..live_tags import LiveTags, damaged_in, digests_of, read_tags
 from .emptying import empty
 from .hold import Hold, MoveFailed
 from .progress import CopiedManifests, batches, copied_as, note_tags, note_verified
