@@ -9,7 +9,7 @@ from unittest import mock
 import pytest
 
 from registry_ui import jobs
-from registry_ui.catalog import claims, deletion
+from registry_ui.catalog import claims, purge_planning
 from registry_ui.catalog.work import StepFailed
 from registry_ui.errors import RegistryTrouble
 from registry_ui.models import (
@@ -200,7 +200,7 @@ def test_a_broken_repository_does_not_keep_the_bins_of_other_projects_full(
         asked.append(target)
         if len(asked) == 1:
             raise RegistryTrouble("it stumbles over this one")
-        return deletion.plan_purge(target, entries)
+        return purge_planning.plan_purge(target, entries)
 
     monkeypatch.setattr("registry_ui.catalog.bin.plan_purge", plan_purge)
     purge(site)
