@@ -23,7 +23,7 @@ __all__ = ["live_registry"]  # the same registries as for the matrix
 
 #: What each image has beside its two ordinary tags.
 IMAGES = {
-    "damaged": "missing link",
+    "damaged": "empty link",
     "cache": "build cache",
     "legacy": "schema 1",
     "plain": ORDINARY,
