@@ -20,6 +20,7 @@ from registry_ui.catalog import collecting, collections, fences
 from registry_ui.catalog.collector import is_gone
 from registry_ui.catalog.deletion import plan_tag
 from registry_ui.demo.images import DOCKER, index
+from registry_ui.demo.push import RegistryError
 from registry_ui.extensions import db
 from registry_ui.jobs import resume
 from registry_ui.models import Collection, Fence, Removal
@@ -160,6 +161,14 @@ def test_what_was_collected_can_be_pushed_again_without_a_restart(site):
     assert on_disk(site) >= GOES.keys()
 
 
+def can_be_pulled(pusher, repository, tag):
+    """Whether it is whole. 3.x announces a blob that is gone, and then breaks off."""
+    try:
+        return pusher.digest(repository, tag) is not None
+    except RegistryError:
+        return False
+
+
 def test_a_registry_with_a_cache_is_found_out_and_its_restart_asked_for(site, monkeypatch):
     config = registries.registry_config
     cache = "storage:\n  cache:\n    blobdescriptor: inmemory\n"
@@ -175,7 +184,7 @@ def test_a_registry_with_a_cache_is_found_out_and_its_restart_asked_for(site, mo
     assert GOES.keys() & on_disk(site) == set()
     again = Pusher(site.registry.url, site.pusher.signer)
     again.push(app_of(site), {"again": DOOMED})
-    assert again.digest(app_of(site), "again") is None, "there is no need to ask for a restart"
+    assert not can_be_pulled(again, app_of(site), "again"), "there is no need to ask for a restart"
     site.registry.stop()
     site.registry.start()
     fresh = Pusher(site.registry.url, site.pusher.signer)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psycopg
 import pytest
 
 
@@ -126,7 +127,18 @@ def start_postgres(home: Path) -> tuple[Server, str]:
         **user,
     )
     server.wait_for_port(port)
-    return server, f"postgresql://test@127.0.0.1:{port}/postgres"
+    url = f"postgresql://test@127.0.0.1:{port}/postgres"
+    until(lambda: _accepts(url), 120, "PostgreSQL has started up")
+    return server, url
+
+
+def _accepts(url: str) -> bool:
+    """Whether a PostgreSQL that listens has also recovered far enough to be connected to."""
+    try:
+        psycopg.connect(url).close()
+    except psycopg.OperationalError:
+        return False
+    return True
 
 
 def start_redis(home: Path, port: int | None = None) -> tuple[Server, str]:
