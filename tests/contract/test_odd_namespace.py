@@ -49,6 +49,12 @@ def readable(site: Mover, *ordinary: str) -> dict[str, set[str]]:
     return {image: {*ordinary, *({ODD} if image in odd else ())} for image in IMAGES}
 
 
+def taken(site: Mover) -> dict[str, set[str]]:
+    """Return what another name has of that: 3.x takes no index that lists layers."""
+    whole = readable(site, "2.0")
+    return whole if site.registry.version == "2.8" else {**whole, "cache": {"2.0"}}
+
+
 def found(site: Mover, project: str) -> dict[str, set[str]]:
     """Return the tags that can be pulled of each image of a project."""
     return {image: set(pullable(site, f"{project}/{image}")) for image in IMAGES}
@@ -78,7 +84,9 @@ def copy_all(site: Mover, market: Market) -> None:
         plan = market.plan(source=image, image=image)
         named = [one for one in unread(site) if f"/{image}:" in one]
         assert plan.preview["unread"] == named
-        assert market.confirm(plan).state == "done"
+        copy = market.confirm(plan)
+        whole = taken(site)[image] == readable(site, "2.0")[image]
+        assert copy.state == ("done" if whole else "failed"), copy.report
 
 
 def move_namespace(site: Mover, target: str) -> int:
@@ -86,7 +94,8 @@ def move_namespace(site: Mover, target: str) -> int:
     move_id = site.planned(target, path=f"{site.root}/team")
     assert sorted(site.move(move_id).preview["unread"]) == unread(site)
     move = site.send(move_id, "confirm", confirm=f"{site.root}/team", leave_out="1")
-    assert (move.state, move.problem) == ("grace", "")
+    assert move.state == "grace"
+    assert bool(move.problem) == (taken(site) != readable(site, "2.0")), move.problem
     page = site.page(f"/{target}/-/moves/{move_id}", "owner").text
     assert f"left out, because they can't be read: {ODD}" in page
     return move_id
@@ -106,18 +115,23 @@ def test_it_is_cleaned_copied_moved_and_deleted(site, hostile):
     assert found(site, site.shop) == readable(site, "2.0")
 
     copy_all(site, market)
-    assert found(site, market.stall) == readable(site, "2.0")
+    assert found(site, market.stall) == taken(site)
     assert found(site, site.shop) == readable(site, "2.0")
 
     old, new = site.shop, f"{site.root}/crew/shop"
     move_id = move_namespace(site, f"{site.root}/crew")
-    assert found(site, new) == readable(site, "2.0")
+    assert found(site, new) == taken(site)
     for project in (market.stall, new):
         for image, tags in found(site, project).items():
             for tag in tags:
                 assert_whole(site, f"{project}/{image}", stock[image][tag])
 
-    assert site.send(move_id, "retire").state == "done"
+    retired = site.send(move_id, "retire")
+    if taken(site) != readable(site, "2.0"):
+        assert retired.state == "grace"
+        assert found(site, old)["cache"] == {ODD}, "what could not be moved is kept"
+        retired = site.send(move_id, "retire", everything="1")
+    assert retired.state == "done", retired.problem
     delete_namespace(site, f"{site.root}/crew")
     delete_namespace(site, f"{site.root}/deep")
     for project in (old, new, market.stall):
