@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response
 from ..accounts import service as accounts
 from ..accounts import unseen_secrets
 from ..catalog.connection import registry
+from ..catalog.enumerations import name_some
 from ..catalog.pull_through import is_cache
 from ..distribution.configuration import notifications_snippet
 from ..errors import Invalid
@@ -17,6 +18,7 @@ from ..events.service import refusals
 from ..extensions import db
 from ..jobs import enqueue
 from ..pages import page_number, search_text
+from ..projects.service import places_without_manager
 from ..security import actor, administrators_only, principal, registry_host
 from ..site import health, queue_health
 from ..token_auth import recorded
@@ -185,6 +187,9 @@ def change_user(username: str) -> Response:
     change, on, words = ACTIONS[action]
     change(actor(), username, on=on)
     flash(f"{username} {words}", "success")
+    if action == "block" and (places := places_without_manager(db.session(), username)):
+        named = name_some(places)
+        flash(f"Nobody but administrators can manage these now: {named}.", "warning")
     return redirect(url_for("admin.users"))
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from ..access import Role, Visibility, at_or_below
 from ..access.lookup import prefixes
@@ -27,6 +27,8 @@ from ..models import (
 from ..names import NameInvalid, Path, path_component
 
 MAX_DESCRIPTION = 2000
+#: Maximum number of places that a warning is about.
+NAMED = 100
 
 
 def checked_path(text: str, field: str = "name") -> Path:
@@ -296,6 +298,38 @@ def _has_other_owner(session: Session, membership: Membership, path: str) -> boo
     )
     personal = select(User.id).join(Place, Place.owner_id == User.id).where(*here)
     return session.scalar(member.union_all(personal).limit(1)) is not None
+
+
+def places_without_manager(session: Session, username: str) -> list[str]:
+    """Return the first places of which this user is an Owner, and which nobody manages.
+
+    Users who are blocked can't sign in, so they manage nothing.
+    """
+    above = aliased(Place)
+    manages = (
+        (above.path == Place.path)
+        | (func.substr(Place.path, 1, func.length(above.path) + 1) == above.path + "/")
+    ) & User.is_blocked.is_(False)
+    member = (
+        select(Membership.id)
+        .join(above, above.id == Membership.place_id)
+        .join(User, User.id == Membership.user_id)
+        .where(manages, Membership.role == int(Role.OWNER))
+        .correlate(Place)
+    )
+    personal = select(User.id).join(above, above.owner_id == User.id).where(manages)
+    owner = aliased(User)
+    return list(
+        session.scalars(
+            select(Place.path)
+            .join(Membership, Membership.place_id == Place.id)
+            .join(owner, owner.id == Membership.user_id)
+            .where(owner.username == username, Membership.role == int(Role.OWNER))
+            .where(~member.exists(), ~personal.correlate(Place).exists())
+            .order_by(Place.path)
+            .limit(NAMED)
+        )
+    )
 
 
 def _membership(session: Session, place: Place, username: str) -> Membership | None:

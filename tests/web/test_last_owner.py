@@ -86,3 +86,23 @@ def test_an_administrator_can_remove_the_last_owner_and_is_warned(acme, data):
     text, done = changed(acme, "acme/app", data, by="root")
     assert done
     assert "acme/app has no Owner. Only administrators can manage it." in text
+
+
+@pytest.mark.parametrize("manager", ["nobody", "above", "here"])
+def test_blocking_the_last_owner_names_the_places_that_nobody_manages(acme, manager):
+    acme.member("acme/app", "alice", "owner")
+    acme.member("acme/app", "bob", "maintainer")
+    if manager != "nobody":
+        acme.user("carol")
+        acme.member("acme" if manager == "above" else "acme/app", "carol", "owner")
+    browser = acme.browser("root")
+    answer = browser.submit("/-/admin/users/alice", {"action": "block"})
+    warned = "Nobody but administrators can manage these now: acme/app." in Page(answer.text).text
+    assert warned == (manager == "nobody")
+
+
+def test_blocking_a_maintainer_warns_of_nothing(acme):
+    acme.member("acme/app", "alice", "owner")
+    acme.member("acme/app", "bob", "maintainer")
+    answer = acme.browser("root").submit("/-/admin/users/bob", {"action": "block"})
+    assert "Nobody but administrators" not in answer.text
