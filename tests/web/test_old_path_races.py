@@ -41,7 +41,7 @@ def is_stopped(site):
 def test_a_changed_old_path_is_stopped_while_it_can_be_pulled(moved, monkeypatch):
     compare(moved, monkeypatch, lambda: None)
     assert is_stopped(moved)
-    assert "can't be pulled any more" in moved.row(Move).problem
+    assert "can no longer be pulled" in moved.row(Move).problem
 
 
 @pytest.mark.parametrize("state", ["retiring", "done"])
