@@ -140,7 +140,7 @@ NOW = utc_now()
     ],
 )
 def test_the_age_counts_from_the_latest_that_is_known(values, at):
-    assert DatedTag.of(row(**values)).at == at
+    assert DatedTag.of(row(**values), None).at == at
 
 
 def test_tags_that_one_check_found_are_in_the_order_of_their_builds():
