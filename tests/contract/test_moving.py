@@ -12,7 +12,7 @@ from sqlalchemy import update
 
 from registry_ui.catalog import fences
 from registry_ui.catalog.moving import moves, work
-from registry_ui.distribution.errors import RegistryUnavailable
+from registry_ui.distribution import errors
 from registry_ui.extensions import db
 from registry_ui.models import Move, Place
 from tests.contract.mover import ARM, BOTH, DIGESTS, ONE, TWO, repository
@@ -235,7 +235,7 @@ def test_killed_while_the_copies_go_the_next_worker_takes_the_rest_away(mover):
 
 def test_the_registry_stops_on_the_way_and_people_push_until_it_goes_on(mover):
     def unavailable():
-        raise RegistryUnavailable("the registry could not be reached")
+        raise errors.RegistryError("the registry could not be reached")
 
     move_id = mover.planned(mover.market)
     with mover.patched("catalog", unavailable):
@@ -253,7 +253,7 @@ def stopped_behind_the_copy(mover):
     """Let the registry stop once the tags of an image are copied; then a tag goes from it."""
 
     def unavailable(*_):
-        raise RegistryUnavailable("the registry could not be reached")
+        raise errors.RegistryError("the registry could not be reached")
 
     move_id = mover.planned(mover.market)
     with mock.patch.object(work.transfer, "_bring_earlier", unavailable):
