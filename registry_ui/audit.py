@@ -27,13 +27,13 @@ WORKER = Actor("-/worker")
 REGISTRY = Actor("-/registry")
 
 
-def record(session: Session, actor: Actor, action: str, subject: str, **detail: Any) -> None:
-    """Add an entry to the session; it is stored if and only if the deed is.
+def record(session: Session, actor: Actor, action: str, subject: str, **detail: Any) -> AuditEntry:
+    """Add an entry to the session and return it; it is stored if and only if the deed is.
 
     ``detail`` holds no secrets.
     """
-    session.add(
-        AuditEntry(
-            actor=actor.name, address=actor.address, action=action, subject=subject, detail=detail
-        )
+    entry = AuditEntry(
+        actor=actor.name, address=actor.address, action=action, subject=subject, detail=detail
     )
+    session.add(entry)
+    return entry

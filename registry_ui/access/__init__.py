@@ -34,6 +34,7 @@ from .queries import (
     can_see,
     can_see_namespace,
     can_see_repository,
+    managed_places,
     visible_places,
 )
 from .repository_rules import Guard, guard
@@ -72,6 +73,7 @@ __all__ = [
     "fences_over",
     "former_name",
     "guard",
+    "managed_places",
     "rights",
     "role_for_rules",
     "standing",

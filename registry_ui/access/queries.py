@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, false, or_, select, true
 from sqlalchemy.orm import Session, aliased
 
-from ..models import Membership, Place
+from ..models import Membership, Place, User
 from .decisions import Principal, Reach, Standing, decide
 from .roles import Right, Role, Visibility
 
@@ -126,3 +126,28 @@ def can_see_repository(session: Session, principal: Principal, standing: Standin
     """Whether the path is a place that the principal can see, or below a project that they can."""
     inside = standing.project is not None and decide(principal, standing, Right.SEE).allowed
     return inside or can_see(session, principal, standing)
+
+
+def managed_places(
+    place: type[Place], *where: ColumnElement[bool]
+) -> tuple[Select[str], Select[str]]:
+    """Select the paths of places that someone manages, as Owner and as a personal namespace.
+
+    Users who are blocked can't sign in, so they manage nothing.
+
+    Args:
+        place: Place or an alias of it.
+        where: which places.
+    """
+    by_role = (
+        select(place.path)
+        .join(Membership, Membership.place_id == place.id)
+        .join(User, User.id == Membership.user_id)
+        .where(*where, Membership.role == int(Role.OWNER), User.is_blocked.is_(False))
+    )
+    personal = (
+        select(place.path)
+        .join(User, User.id == place.owner_id)
+        .where(*where, User.is_blocked.is_(False))
+    )
+    return by_role, personal

@@ -11,14 +11,13 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from ..access import Role, Visibility, at_or_below
+from ..access import Role, Visibility, at_or_below, managed_places
 from ..access.lookup import prefixes
 from ..audit import Actor, record
 from ..catalog.moving.names import taken_among
 from ..errors import Clash, Invalid
 from ..extensions import writing
 from ..models import (
-    AuditEntry,
     Membership,
     Namespace,
     Place,
@@ -218,15 +217,8 @@ def _without_owner(session: Session, paths: Collection[str]) -> list[str]:
     above = {ancestor for path in paths for ancestor in prefixes(path)[:-1]}
     if not above:
         return list(paths)
-    here = Place.path.in_(above), User.is_blocked.is_(False)
-    members = (
-        select(Place.path)
-        .join(Membership, Membership.place_id == Place.id)
-        .join(User, User.id == Membership.user_id)
-        .where(*here, Membership.role == int(Role.OWNER))
-    )
-    personal = select(Place.path).join(User, User.id == Place.owner_id).where(*here)
-    owned = set(session.scalars(members.union_all(personal)))
+    by_role, personal = managed_places(Place, Place.path.in_(above))
+    owned = set(session.scalars(by_role.union_all(personal)))
     return [path for path in paths if owned.isdisjoint(prefixes(path))]
 
 
@@ -282,22 +274,19 @@ def _create(session: Session, actor: Actor, plan: AdoptionPlan) -> int:
 
 
 def _record_adoption(session: Session, actor: Actor, plan: AdoptionPlan) -> int:
-    entry = AuditEntry(
-        actor=actor.name,
-        address=actor.address,
-        action=ADOPT,
-        subject=plan.request.below or "*",
-        detail={
-            "repositories": plan.repositories,
-            "projects": len(plan.new_projects),
-            "existing_projects": len(plan.projects) - len(plan.new_projects),
-            "namespaces": len(plan.namespaces),
-            "conflicts": len(plan.conflicts),
-            "visibility": plan.request.visibility,
-            "owner": plan.request.owner,
-        },
+    entry = record(
+        session,
+        actor,
+        ADOPT,
+        plan.request.below or "*",
+        repositories=plan.repositories,
+        projects=len(plan.new_projects),
+        existing_projects=len(plan.projects) - len(plan.new_projects),
+        namespaces=len(plan.namespaces),
+        conflicts=len(plan.conflicts),
+        visibility=plan.request.visibility,
+        owner=plan.request.owner,
     )
-    session.add(entry)
     session.flush()
     return entry.id
 

@@ -6,7 +6,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
 
-from ..access import Role, Visibility, at_or_below
+from ..access import Role, Visibility, at_or_below, managed_places
 from ..access.lookup import prefixes
 from ..audit import Actor, record
 from ..catalog.moving.names import require_free, require_no_former
@@ -285,51 +285,29 @@ def _locked(session: Session, path: str) -> Place:
 
 
 def _has_other_owner(session: Session, membership: Membership, path: str) -> bool:
-    """Whether someone manages a place besides this member: from here or from above.
-
-    Blocked users can't sign in, so they do not count.
-    """
-    here = Place.path.in_(prefixes(path)), User.is_blocked.is_(False)
-    member = (
-        select(User.id)
-        .join(Membership, Membership.user_id == User.id)
-        .join(Place, Place.id == Membership.place_id)
-        .where(*here, Membership.role == int(Role.OWNER), Membership.id != membership.id)
-    )
-    personal = select(User.id).join(Place, Place.owner_id == User.id).where(*here)
-    return session.scalar(member.union_all(personal).limit(1)) is not None
+    """Whether someone manages a place besides this member: from here or from above."""
+    by_role, personal = managed_places(Place, Place.path.in_(prefixes(path)))
+    others = by_role.where(Membership.id != membership.id)
+    return session.scalar(others.union_all(personal).limit(1)) is not None
 
 
 def places_without_manager(session: Session, username: str) -> list[str]:
-    """Return the first places of which this user is an Owner, and which nobody manages.
-
-    Users who are blocked can't sign in, so they manage nothing.
-    """
+    """Return the first places of which this user is an Owner, and which nobody manages."""
     above = aliased(Place)
-    manages = (
-        (above.path == Place.path)
-        | (func.substr(Place.path, 1, func.length(above.path) + 1) == above.path + "/")
-    ) & User.is_blocked.is_(False)
-    member = (
-        select(Membership.id)
-        .join(above, above.id == Membership.place_id)
-        .join(User, User.id == Membership.user_id)
-        .where(manages, Membership.role == int(Role.OWNER))
-        .correlate(Place)
+    covers = (above.path == Place.path) | (
+        func.substr(Place.path, 1, func.length(above.path) + 1) == above.path + "/"
     )
-    personal = select(User.id).join(above, above.owner_id == User.id).where(manages)
     owner = aliased(User)
-    return list(
-        session.scalars(
-            select(Place.path)
-            .join(Membership, Membership.place_id == Place.id)
-            .join(owner, owner.id == Membership.user_id)
-            .where(owner.username == username, Membership.role == int(Role.OWNER))
-            .where(~member.exists(), ~personal.correlate(Place).exists())
-            .order_by(Place.path)
-            .limit(NAMED)
-        )
+    query = (
+        select(Place.path)
+        .join(Membership, Membership.place_id == Place.id)
+        .join(owner, owner.id == Membership.user_id)
+        .where(owner.username == username, Membership.role == int(Role.OWNER))
+        .where(*(~managed.correlate(Place).exists() for managed in managed_places(above, covers)))
+        .order_by(Place.path)
+        .limit(NAMED)
     )
+    return list(session.scalars(query))
 
 
 def _membership(session: Session, place: Place, username: str) -> Membership | None:
