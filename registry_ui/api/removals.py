@@ -92,8 +92,10 @@ def plan_removal(path: str) -> tuple[Response, int]:
         plan = plan_image(image, bin_days=bin_days, role=loaded.acting_role)
     else:
         chosen = [(image, _names(image, body))]
-        plan = RemovalPlan("tags", image.path, [], method="none", bin_days=bin_days)
-        plan.despite_rules = body["despite_rules"]
+        despite = body["despite_rules"]
+        plan = RemovalPlan(
+            "tags", image.path, [], method="none", bin_days=bin_days, despite_rules=despite
+        )
         add_tags(plan, chosen, loaded.acting_role, attached=body["attached"])
         if body["orphans"]:
             note_missing(plan, chosen)

@@ -134,6 +134,11 @@ def damaged_in(repository: RepositoryName) -> dict[str, str]:
     return dict(db.session.execute(query.order_by(Tag.name)).all())
 
 
+def leftovers_in(repository: RepositoryName) -> set[str]:
+    """Return the tags of a repository that were removed, and that the registry still lists."""
+    return {name for name, damage in damaged_in(repository).items() if damage == "removed"}
+
+
 def _listed(repository: RepositoryName) -> Collection[str]:
     try:
         return set(registry().tags(repository))

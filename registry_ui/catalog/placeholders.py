@@ -153,11 +153,10 @@ def _still_faulty(lease: Lease[Removal], repository: RepositoryName) -> set[str]
 
 def _is_faulty(repository: RepositoryName, tag: str) -> bool:
     try:
-        registry().head(repository, TagName(tag))
+        with suppress(RegistryNotFound):
+            registry().head(repository, TagName(tag))
     except RegistryFault:
         return True
-    except RegistryNotFound:
-        return False
     return False
 
 

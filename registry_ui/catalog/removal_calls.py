@@ -18,7 +18,7 @@ from ..names import RepositoryName
 from .deletion_method import why_refused
 from .enumerations import name_some
 from .lease import Lease
-from .live_tags import LiveTags, damaged_in, read_tags
+from .live_tags import LiveTags, leftovers_in, read_tags
 from .work import OperationFailed, StepFailed
 
 T = TypeVar("T")
@@ -94,9 +94,8 @@ def damaged_that_stay(
     Args:
         going: tags that go themselves, of which the manifests may have gone already.
     """
-    removed = {name for name, damage in damaged_in(repository).items() if damage == "removed"}
+    need_nothing = leftovers_in(repository).union(going)
     release()
-    need_nothing = removed.union(going)
     return {n for n, d in live.damaged.items() if d != "missing" or n not in need_nothing}
 
 

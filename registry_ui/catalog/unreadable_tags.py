@@ -11,7 +11,7 @@ from ..names import RepositoryName, TagName
 from .connection import registry
 from .enumerations import name_some
 from .lease import Lease
-from .live_tags import damaged_in, read_tags
+from .live_tags import leftovers_in, read_tags
 from .placeholders import (
     delete_placeholder,
     mark_leftovers,
@@ -63,7 +63,7 @@ def _by_placeholder(
     """Point the tags to one placeholder and delete it; return what went, and what was pushed."""
     repository = RepositoryName(step["repository"])
     before = {lease.prepared(db.session(), number)}
-    left_over = {name for name, damage in damaged_in(repository).items() if damage == "removed"}
+    left_over = leftovers_in(repository)
     release()
     body = prepare_placeholder(lease, number, step)
     ours = before | {lease.prepared(db.session(), number)} - {None}

@@ -17,7 +17,7 @@ from ..connection import registry
 from ..contents import key_of
 from ..enumerations import name_some
 from ..footprint import Survey
-from ..live_tags import LiveTags, damaged_in, read_tags
+from ..live_tags import LiveTags, leftovers_in, read_tags
 from ..parts import Parts, parts_of
 from ..pull_through import refuse_push
 from ..reach import closure
@@ -113,12 +113,12 @@ def _read(plan: CopyPlan, repository: str, names: Collection[str]) -> LiveTags:
 
 def _without_removed(source: str, damaged: dict[str, str]) -> dict[str, str]:
     """Return the damaged tags without those that were removed, and are only still listed."""
-    before = damaged_in(RepositoryName(source))
+    removed = leftovers_in(RepositoryName(source))
     release()
     return {
         name: damage
         for name, damage in damaged.items()
-        if damage != "missing" or before.get(name) != "removed"
+        if damage != "missing" or name not in removed
     }
 
 

@@ -17,11 +17,11 @@ from ...models import Move, MovedRepository, Removal, utc_now
 from ...models.move import ACTIVE, CANCELLABLE
 from .. import lease
 from ..fences import EVERYWHERE, fenced
-from ..lease import LEASE, SIGN_SECONDS, SILENT, Cancelled, LeaseLost, Silence
+from ..lease import LEASE, SIGN_SECONDS, SILENT, STALL_LIMIT, Cancelled, LeaseLost, Silence
 
-#: How long a move waits for a registry that does not answer, over all its workers: while people
-#: can push as always, and while they can't. Then it stops, so that they can push again.
-STALL_LIMIT, FENCED_STALL_LIMIT = timedelta(hours=24), timedelta(minutes=15)
+#: How long a move waits for a registry that does not answer, over all its workers, while nobody
+#: can push. Then it stops, so that they can push again.
+FENCED_STALL_LIMIT = timedelta(minutes=15)
 #: States in which nobody can push to what moves.
 FENCED = ("fenced", "settling", "verifying")
 

@@ -39,12 +39,14 @@ def retire(hold: Hold, rows: Iterable[MovedRepository]) -> None:
     """
     kept = False
     for row in rows:
-        steps = _steps(hold, row)
+        # What could not be copied stays, unless a person decided that it may go.
+        unmoved = set() if hold.move.retire_all else set(unmoved_tags(row))
+        steps = _steps(hold, row, unmoved)
         if steps:
             empty(hold, row, row.source, steps)
         after = read_live(hold, row.source)
         # A tag that answers 404 stands for nothing, unless it was named: 2.8 can go on listing it.
-        left = [*after.digests, *after.damaged.keys() & (after.faulty | _unmoved(hold, row))]
+        left = [*after.digests, *after.damaged.keys() & (after.faulty | unmoved)]
         hold.note(row, state="kept" if left else "retired", detail=name_some(left) or row.detail)
         kept = kept or bool(left)
     move = hold.move
@@ -59,17 +61,21 @@ def retire(hold: Hold, rows: Iterable[MovedRepository]) -> None:
         record(session, Actor(move.requested_by), f"{move.kind}.move.retire", move.source)
 
 
-def _steps(hold: Hold, row: MovedRepository) -> list[dict[str, Any]]:
-    """Return the steps that empty an old repository of what may go."""
+def _steps(hold: Hold, row: MovedRepository, unmoved: set[str]) -> list[dict[str, Any]]:
+    """Return the steps that empty an old repository of what may go.
+
+    Args:
+        unmoved: tags that stay, also if the new name has parts of them.
+    """
     found = read_live(hold, row.source)
     tags = found.digests
     lacking = set() if hold.move.retire_all else _lacking(hold, row, set(tags.values()))
-    # A tag that could not be copied stays, also if the new name has parts of it.
-    unmoved = _unmoved(hold, row)
     going = {
         tag: digest for tag, digest in tags.items() if digest not in lacking and tag not in unmoved
     }
-    staying = found.damaged.keys() - _unreadable_that_go(hold, row, found)
+    staying = found.damaged.keys() & unmoved
+    if found.damaged and not hold.move.retire_all:
+        staying |= found.damaged.keys() - _unreadable_that_go(hold, row, found)
     steps: list[dict[str, Any]] = []
     if unreadable := sorted(found.damaged.keys() - staying):
         steps.append({"do": "unreadable", "repository": row.source, "tags": unreadable})
@@ -90,16 +96,8 @@ def _unreadable_that_go(hold: Hold, row: MovedRepository, found: LiveTags) -> se
     that 2.8 goes on listing: the index does not know tags of the old name any longer. Another
     one goes if it was left out, or has its copy under the new name.
     """
-    if hold.move.retire_all:
-        return set(found.damaged)
     nothing = found.damaged.keys() - found.faulty
-    gone = nothing | left_out_of(hold, row.source) | live(hold, row.target).keys()
-    return gone - _unmoved(hold, row)
-
-
-def _unmoved(hold: Hold, row: MovedRepository) -> set[str]:
-    """Return the tags that could not be copied; none if a person decided that they may go."""
-    return set() if hold.move.retire_all else set(unmoved_tags(row))
+    return nothing | left_out_of(hold, row.source) | live(hold, row.target).keys()
 
 
 def keep(session: Session, move: Move, until: datetime | None = None) -> None:

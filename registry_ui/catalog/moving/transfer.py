@@ -23,7 +23,7 @@ from ..connection import registry
 from ..copying.content import Copier, CopyRefused, MountsRefused
 from ..copying.referrers import Following
 from ..enumerations import name_some
-from ..live_tags import LiveTags, damaged_in, digests_of, read_tags
+from ..live_tags import LiveTags, digests_of, leftovers_in, read_tags
 from .emptying import empty
 from .hold import Hold, MoveFailed
 from .progress import CopiedManifests, batches, copied_as, note_tags, note_verified
@@ -264,10 +264,8 @@ def _movable(hold: Hold, row: MovedRepository, tags: Collection[str]) -> LiveTag
     """Return what tags of the old name stand for, without those that are left out."""
     release()
     live = read_tags(RepositoryName(row.source), tags)
-    known = damaged_in(RepositoryName(row.source))
+    left_out = left_out_of(hold, row.source) | leftovers_in(RepositoryName(row.source))
     release()
-    left_over = {tag for tag, damage in known.items() if damage == "removed"}
-    left_out = left_out_of(hold, row.source) | left_over
     live.damaged = {tag: how for tag, how in live.damaged.items() if tag not in left_out}
     return live
 
