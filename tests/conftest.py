@@ -66,10 +66,8 @@ def live_registry(
 ) -> Iterator[registries.Registry]:
     """A real registry that trusts our key. Its events go nowhere: tests apply their own."""
     home = tmp_path_factory.mktemp(f"registry{request.param}")
-    made = registries.new_registry(request.param, home, base_config)
-    made.start()
-    yield made
-    made.stop()
+    with registries.serving(request.param, home, base_config) as made:
+        yield made
 
 
 @pytest.fixture

@@ -57,10 +57,8 @@ def own_registry(
     request: pytest.FixtureRequest, tmp_path: Path, base_config: Config
 ) -> Iterator[registries.Registry]:
     """A registry that the test may stop, empty or configure anew."""
-    made = registries.new_registry(request.param, tmp_path / "registry", base_config)
-    made.start()
-    yield made
-    made.stop()
+    with registries.serving(request.param, tmp_path / "registry", base_config) as made:
+        yield made
 
 
 @pytest.fixture
@@ -77,10 +75,8 @@ def hostile(
 ) -> Iterator[HostileStorage]:
     """Repositories with something odd in them, pushed once to a registry that accepts them."""
     home = tmp_path_factory.mktemp("hostile")
-    source = registries.new_registry("2.8", home, base_config, schema1=True)
-    source.start()
-    yield HostileStorage(source, Pusher(source.url, signer_of(base_config)))
-    source.stop()
+    with registries.serving("2.8", home, base_config, schema1=True) as source:
+        yield HostileStorage(source, Pusher(source.url, signer_of(base_config)))
 
 
 @pytest.fixture

@@ -56,10 +56,8 @@ def live_registry(
     """A registry that takes schema 1, if it is a 2.8."""
     home = tmp_path_factory.mktemp("registry")
     version = request.param
-    made = registries.new_registry(version, home, base_config, schema1=version == "2.8")
-    made.start()
-    yield made
-    made.stop()
+    with registries.serving(version, home, base_config, schema1=version == "2.8") as made:
+        yield made
 
 
 @pytest.fixture(params=ODDITIES)

@@ -23,10 +23,8 @@ ONE, OLD = tiny("one"), schema1("old/app")
 @pytest.fixture
 def old_registry(tmp_path, base_config):
     """A registry that takes schema 1. 3.x does not know it."""
-    made = registries.new_registry("2.8", tmp_path / "registry", base_config, schema1=True)
-    made.start()
-    yield made
-    made.stop()
+    with registries.serving("2.8", tmp_path / "registry", base_config, schema1=True) as made:
+        yield made
 
 
 @pytest.fixture

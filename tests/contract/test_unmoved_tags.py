@@ -27,10 +27,8 @@ ODD = "odd"
 @pytest.fixture
 def live_registry(tmp_path, base_config):
     """A registry that takes schema 1 until it is restarted without."""
-    made = registries.new_registry("2.8", tmp_path / "registry", base_config, schema1=True)
-    made.start()
-    yield made
-    made.stop()
+    with registries.serving("2.8", tmp_path / "registry", base_config, schema1=True) as made:
+        yield made
 
 
 @pytest.fixture

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,6 +88,17 @@ class Registry:
         """End it; its data stay."""
         if self.server is not None:
             self.server.stop()
+
+
+@contextmanager
+def serving(version: str, home: Path, config: Config, **more: object) -> Iterator[Registry]:
+    """A registry that serves, until the end."""
+    made = new_registry(version, home, config, **more)
+    made.start()
+    try:
+        yield made
+    finally:
+        made.stop()
 
 
 def new_registry(version: str, home: Path, config: Config, **more: object) -> Registry:
