@@ -9,11 +9,7 @@ from tests.contract.test_copies import BOTH, LIVE, TAGS, Market
 from tests.support.html import Page
 from tests.support.live import tiny
 
-# The web tests ask the same of both storage pairs; one of them does for the registry's part.
-pytestmark = [
-    pytest.mark.contract,
-    pytest.mark.parametrize("storage", ["sqlite"], indirect=True),
-]
+pytestmark = pytest.mark.contract
 
 
 @pytest.fixture

@@ -29,11 +29,7 @@ from tests.contract.mover import ARM, DIGESTS, EVERYTHING, IMAGES, ONE, reposito
 from tests.support.html import Page
 from tests.web.support import event_of
 
-# The web tests ask the same of both storage pairs; one of them does for the registry's part.
-pytestmark = [
-    pytest.mark.contract,
-    pytest.mark.parametrize("storage", ["sqlite"], indirect=True),
-]
+pytestmark = pytest.mark.contract
 
 
 @pytest.fixture

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import socket
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from registry_ui.catalog.fences import lift_fence, raise_fence
 from registry_ui.extensions import writing
-from registry_ui.models import User
+from registry_ui.models import FormerPath, Move, User
 from registry_ui.token_auth.keyring import KeyRing
 from tests.support.clients import Skopeo, works, workshop
 from tests.support.gate import TRICKS, Direct, Held, raw
@@ -101,6 +102,22 @@ def test_a_held_push_does_not_land_behind_a_fence(gated, pushed, project, port):
         with writing() as session:
             lift_fence(session, fence_id)
     assert status == 403
+    assert direct.head("v1") == first.digest
+
+
+def test_a_held_push_to_a_name_that_became_old_changes_nothing(gated, pushed, port):
+    direct, first, second = pushed
+    held = Held(port, direct, "v1", second)
+    moved = {"source": direct.repository, "target": f"{direct.repository}-new"}
+    with gated.fill.session() as session:
+        move = Move(kind="image", state="grace", requested_by="somebody", **moved)
+        session.add(move)
+        session.flush()
+        former = {"path": move.source, "now": move.target, "exact": True}
+        until_then = datetime.now(UTC) + timedelta(days=7)
+        session.add(FormerPath(**former, until=until_then, move_id=move.id))
+        session.commit()
+    assert held.finish() == 403
     assert direct.head("v1") == first.digest
 
 

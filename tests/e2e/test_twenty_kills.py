@@ -11,6 +11,7 @@ does every minute is done several times a second.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shlex
 import signal
@@ -166,6 +167,7 @@ def test_after_twenty_kills_everything_is_where_it_should_be_and_nothing_else(
         assert ledger.pushed > before, "nobody could push meanwhile"
         assert ledger.refusals, "no fence has stopped anybody"
         assert ledger.wrong == []
+        assert_old_names_refuse_pushes(stack, ledger)
         assert_no_push_met_a_collector(ledger, (tmp_path / "collector.log").read_text())
         assert_indexed(stack, jobs, ledger)
         assert_all_can_be_pulled(reader, ledger, projects)
@@ -256,6 +258,14 @@ def assert_no_push_met_a_collector(ledger, log: str) -> None:
         if any(begin < at < end for begin, end in runs)
     ]
     assert met == [], "pushed while a collector ran"
+
+
+def assert_old_names_refuse_pushes(stack, ledger) -> None:
+    """The registry accepted no push by an old name, not even one whose client got no answer."""
+    log = (stack.config.var / "registry.log").read_text()
+    accepted = set(re.findall(r'"PUT /v2/(\S+)/manifests/(\S+) HTTP/1.1" 201 ', log))
+    assert accepted, "the registry's log has no push"
+    assert accepted.intersection(ledger.forbidden) == set(), "pushed by an old name"
 
 
 def assert_indexed(stack, jobs, ledger) -> None:

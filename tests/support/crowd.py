@@ -134,14 +134,15 @@ class Pushing(threading.Thread):
     def try_old(
         self, project: Renamed, number: int, image: str, tag: str, manifest: Manifest
     ) -> None:
-        """Push by an old name."""
+        """Push by an old name; the registry's log says what came of it where no answer came."""
+        repository = f"{project.names[number]}/{image}"
+        tag += "-by-an-old-name"  # The log has accepted pushes of moving tags by names of then.
+        self.ledger.must_be_refused(repository, tag)
         try:
-            self.send(f"{project.names[number]}/{image}", tag, manifest)
-        except RegistryError:
+            self.send(repository, tag, manifest)
+        except (RegistryError, Unsure):
             return
-        except Unsure:
-            pass
-        self.ledger.wrong.append(f"pushed by an old name: {project.names[number]}/{image}:{tag}")
+        self.ledger.wrong.append(f"pushed by an old name: {repository}:{tag}")
 
     def send(self, repository: str, tag: str, manifest: Manifest) -> None:
         """Push by this client; as Hasty.push_one()."""

@@ -64,6 +64,8 @@ class Ledger:
         #: When pushes began and were answered with 201, and what others were told.
         self.answered: list[tuple[float, float, str]] = []
         self.refusals: list[str] = []
+        #: Pushes that must be refused, whether or not an answer came: repositories and tags.
+        self.forbidden: list[tuple[str, str]] = []
         #: What must not have happened.
         self.wrong: list[str] = []
 
@@ -95,6 +97,11 @@ class Ledger:
         """Note that a push was refused, which changes nothing, and in which words."""
         with self._lock:
             self.refusals.append(words)
+
+    def must_be_refused(self, repository: str, tag: str) -> None:
+        """Note that somebody is about to push what nobody may."""
+        with self._lock:
+            self.forbidden.append((repository, tag))
 
     def remove(self, project: Renamed, image: str, tags: Iterable[tuple[str, str]]) -> None:
         """Note that tags go, unless they stand for other digests by then."""

@@ -153,6 +153,7 @@ def test_a_token_is_not_limited_to_a_path_that_is_not_there_and_hidden_ones_look
     assert places.rows(AccessToken) == []
 
 
+@pytest.mark.both_databases
 def test_an_administrator_can_limit_a_token_to_a_repository_without_a_project(places):
     places.user("admin", admin=True)
     places.deliver(event_of("push", "library/nginx", "1"))

@@ -71,6 +71,7 @@ def test_each_kind_of_rule_has_its_own_label(acme):
     }
 
 
+@pytest.mark.both_databases
 def test_a_rule_and_its_end_are_in_the_audit_with_all_that_they_say(acme):
     add(acme, "olga", tags="latest", choice="owner", images="web")
     number = acme.row(ProtectionRule).id

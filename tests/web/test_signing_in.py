@@ -231,6 +231,7 @@ def test_signing_out_ends_this_browsers_session_alone(alice, two):
     assert two[1].is_signed_in()
 
 
+@pytest.mark.both_databases
 def test_a_session_ends_by_itself_after_two_weeks(alice):
     browser = alice.browser("alice")
     begun = datetime.now(UTC)

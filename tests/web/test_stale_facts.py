@@ -50,6 +50,7 @@ def test_all_are_read_again_once(site, stale):
     assert refresh(site) == 0
 
 
+@pytest.mark.both_databases
 def test_one_that_raises_keeps_its_facts_and_is_logged_once(site, stale, monkeypatch, caplog):
     def breaks(media_type, body):
         if sha256(body) == stale[0]:

@@ -198,6 +198,7 @@ def test_it_opens_no_page_and_is_no_password(acme, login):
     assert answer.status_code == 401
 
 
+@pytest.mark.both_databases
 def test_it_holds_for_one_service(acme, login, refresh):
     secret = login()
     acme.change(DockerSession, {"service": "another"})

@@ -90,6 +90,7 @@ def test_the_answer_to_a_head_request_uses_nothing_up(acme):
     assert secrets_on(browser.get(where), form)
 
 
+@pytest.mark.both_databases
 def test_a_secret_that_nobody_looked_at_is_forgotten(acme):
     form = "/-/profile/tokens"
     browser = acme.browser("admin")
