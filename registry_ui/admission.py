@@ -3,10 +3,10 @@
 A server has a fixed number of threads for each process. Without a limit, slow pages take all
 of them, and every docker command waits. So pages and the API share a limited number; what is
 beyond it waits briefly or is answered 503. A page that waits for a password hash gives its
-place back meanwhile: passwords have threads of their own. A client that is refused for too many
-attempts waits for that answer, as long as few others do: guessing takes processors otherwise,
-however quickly it is refused. This is plain WSGI and holds with every server that has THREADS
-threads in each process.
+place back, and takes one again after that: passwords have threads of their own. A client that is
+refused for too many attempts waits for that answer, as long as few others do: guessing takes
+processors otherwise, however quickly it is refused. This is plain WSGI and holds with every
+server that has THREADS threads in each process.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class Admission:
         return answer
 
     def _answer_page(self, environ: dict[str, Any], start: Any) -> Iterable[bytes]:
-        place = environ[KEY] = PagePlace(self._pages)
+        place = environ[KEY] = PagePlace(self._pages, self._limits.patience)
         try:
             answer = self._app(environ, start)
         except BaseException:

@@ -99,6 +99,17 @@ class TooLarge(AppError):
         super().__init__("The request is larger than allowed.")
 
 
+class SiteBusy(AppError):
+    """Too many pages are being answered at this moment."""
+
+    status = 503
+    code = "UNAVAILABLE"
+    retry_after = 2
+
+    def __init__(self) -> None:
+        super().__init__("The site is busy.", "Try again in a few seconds.")
+
+
 class DatabaseDown(AppError):
     """It can't be reached, or is too busy."""
 
@@ -174,7 +185,7 @@ def init_app(app: Flask) -> None:
     def on_app_error(error: AppError) -> Response:
         errors = error.errors if isinstance(error, Invalid) else {}
         response = error_response(error.status, error.code, error.message, error.hint, errors)
-        if error.status == 429:
+        if error.status == 429 or isinstance(error, SiteBusy):
             response.headers["Retry-After"] = str(getattr(error, "retry_after", 60))
         if error.status == 401 and not request.path.startswith("/-/"):
             # A Bearer challenge here would be merged by docker as a second error (PROTOCOLS 1.5).

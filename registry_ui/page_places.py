@@ -6,15 +6,22 @@ import threading
 
 from flask import has_request_context, request
 
+from .errors import SiteBusy
+
 #: Key of the WSGI environment under which a request for a page has its place.
 KEY = "registry_ui.page_place"
 
 
 class PagePlace:
-    """A place that a request holds until its response is sent, unless it gives it back before."""
+    """A place that a request holds until its response is sent, except while it waits.
 
-    def __init__(self, places: threading.Semaphore) -> None:
-        self._places = places
+    Args:
+        places: of all requests.
+        patience: seconds for which a request waits to take its place again.
+    """
+
+    def __init__(self, places: threading.Semaphore, patience: float) -> None:
+        self._places, self._patience = places, patience
         self._lock = threading.Lock()
         self._is_held = True
 
@@ -25,10 +32,33 @@ class PagePlace:
         if is_held:
             self._places.release()
 
+    def take_again(self) -> None:
+        """Take a place again after a wait.
+
+        Raises:
+            SiteBusy: none is free in time.
+        """
+        if not self._places.acquire(timeout=self._patience):
+            raise SiteBusy
+        with self._lock:
+            self._is_held = True
+
 
 def give_back_page_place() -> None:
     """Let another page have the place of this request, because it waits for something else."""
-    if has_request_context():
-        place: PagePlace | None = request.environ.get(KEY)
-        if place is not None:
-            place.give_back()
+    if (place := _page_place()) is not None:
+        place.give_back()
+
+
+def take_page_place_again() -> None:
+    """Take a place again, because the wait is over and the page itself is still to be made.
+
+    Raises:
+        SiteBusy: none is free in time.
+    """
+    if (place := _page_place()) is not None:
+        place.take_again()
+
+
+def _page_place() -> PagePlace | None:
+    return request.environ.get(KEY) if has_request_context() else None

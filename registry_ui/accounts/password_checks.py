@@ -18,7 +18,7 @@ from enum import Enum, auto
 
 from flask import Flask, current_app
 
-from ..page_places import give_back_page_place
+from ..page_places import give_back_page_place, take_page_place_again
 from .hashing import PATIENCE, too_many_sign_ins
 
 
@@ -99,16 +99,20 @@ class PasswordChecks:
 
         Raises:
             TooManyAttempts: too many wait already, or it took too long.
+            SiteBusy: the password is right, but too many pages are being answered.
         """
         digest = hmac.digest(self._secret, password.encode("utf-8", "surrogatepass"), "sha256")
         key = (client.username, client.network, digest)
         entry, is_first = self._enter(key, client, is_known)
         try:
             give_back_page_place()  # it waits now, on a thread that is counted here
-            if not is_first:
-                return _wait(entry.outcome)
-            right = check()
-            entry.outcome.set_result(right)
+            if is_first:
+                right = check()
+                entry.outcome.set_result(right)
+            else:
+                right = _wait(entry.outcome)
+            if right:  # what follows can take long, and is not counted here
+                take_page_place_again()
             return right
         finally:
             self._leave(key, entry, is_first=is_first)

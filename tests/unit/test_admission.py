@@ -6,11 +6,14 @@ import threading
 import time
 
 import pytest
+from flask import Flask
 
 from registry_ui import admission
 from registry_ui.accounts import password_checks
+from registry_ui.accounts.password_checks import Client, PasswordChecks
 from registry_ui.admission import Admission, Limits, is_unlimited
-from registry_ui.page_places import KEY
+from registry_ui.errors import SiteBusy
+from registry_ui.page_places import KEY, PagePlace
 
 QUICK = Limits(pages=1, waiting=1, patience=0.05, held=1, hold=0.0)
 MACHINES = (
@@ -79,6 +82,36 @@ def test_a_page_that_waits_for_something_else_gives_its_place_back_once(busy):
     inner.go_on.set()
     assert ask(application, "/")[0] == "200 OK"
     assert application._pages._value == QUICK.pages
+
+
+@pytest.fixture
+def page():
+    """A request for a page that has the only place; and the places."""
+    places = threading.BoundedSemaphore(1)
+    places.acquire()
+    environ = {KEY: PagePlace(places, patience=0.05)}
+    with Flask("site").test_request_context("/", environ_overrides=environ):
+        yield places
+
+
+def test_a_page_takes_its_place_again_once_its_password_is_verified(page):
+    def check():
+        assert page._value == 1
+        return True
+
+    assert PasswordChecks().share(Client("alice", "192.0.2.1"), "secret", check)
+    assert page._value == 0
+
+
+def test_a_page_whose_place_was_taken_while_its_password_was_verified_is_refused(page):
+    with pytest.raises(SiteBusy):
+        PasswordChecks().share(Client("alice", "192.0.2.1"), "secret", page.acquire)
+    assert page._value == 0
+
+
+def test_a_wrong_password_needs_no_place_again(page):
+    client = Client("alice", "192.0.2.1")
+    assert not PasswordChecks().share(client, "guess", lambda: not page.acquire())
 
 
 @pytest.mark.parametrize("path", OTHERS)
