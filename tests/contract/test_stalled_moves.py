@@ -190,3 +190,20 @@ def test_a_copy_to_a_registry_that_stores_nothing_waits(filled, market, impatien
     filled.resume()
     assert market.copy(copy.id).state == "done"
     assert filled.live(market.target) == DIGESTS
+
+
+def test_a_tag_that_cannot_be_copied_ends_a_copy_in_a_read_only_registry(filled, market):
+    """The copy is reported, instead of being tried again without end."""
+
+    def fail(*_):
+        raise RegistryFault("the registry answered 500 UNKNOWN")
+
+    def refuse(*_):
+        raise RegistryReadOnly("the registry is read-only")
+
+    plan = market.plan()
+    with filled.patched("mount_blob", fail), filled.patched("put_blob", refuse):
+        copy = market.confirm(plan)
+    assert copy.state == "failed"
+    assert set(market.outcomes(copy).values()) == {"refused"}
+    assert "the registry is read-only" in market.details(copy)

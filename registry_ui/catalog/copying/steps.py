@@ -72,12 +72,25 @@ class Steps:
         except RegistryNotFound:
             return KEPT, GONE
         except RegistryFault as error:
-            self._copier.require_storage()
-            return REFUSED, f"{error}, again and again, while it answers otherwise"
+            return REFUSED, self._reason(error)
         except RegistryUnavailable:
             raise  # it is waited for, and the step taken again
         except RegistryError as error:
             return REFUSED, str(error)
+
+    def _reason(self, error: RegistryFault) -> str:
+        """Return why a tag can't be copied on which the registry fails.
+
+        Raises:
+            RegistryUnavailable: it stores nothing now, so the tag is not at fault.
+        """
+        try:
+            self._copier.require_storage()
+        except RegistryUnavailable:
+            raise
+        except RegistryError as problem:  # such as a registry that is read-only
+            return str(problem)
+        return f"{error}, again and again, while it answers otherwise"
 
     def _copy(self, step: dict[str, Any]) -> tuple[str, str]:
         name, digest = TagName(step["tag"]), step["digest"]
