@@ -205,6 +205,23 @@ def test_a_registry_that_stores_nothing_is_waited_for(mover, monkeypatch):
     mover.assert_moved(mover.shop, mover.market)
 
 
+def test_an_earlier_build_is_not_left_behind_by_a_registry_that_stores_nothing(mover, monkeypatch):
+    """No tag needs it, but it can be pulled by its digest."""
+    monkeypatch.setattr("registry_ui.catalog.lease.PATIENCE", 0.0)
+    mover.push_and_tell(old(mover), {"main": LATER})
+    mover.fill()
+    mover.push_and_tell(old(mover), {"main": ONE})
+
+    def full(*_):
+        raise RegistryFault("the registry answered 500 UNKNOWN")
+
+    error = RegistryFault("the registry answered 500 UNKNOWN")
+    with refusing(mover, LATER.digest, error), mover.patched("put_blob", full):
+        assert mover.confirmed(mover.planned(mover.market)).state == "copying"
+    assert mover.go_on(mover.row(Move).id).state == "grace"
+    assert mover.pusher.digest(new(mover), LATER.digest) == LATER.digest
+
+
 def test_a_move_of_which_nothing_can_be_copied_stops_before_anything_is_switched(mover):
     mover.push_and_tell(old(mover), {ODD: OLD})
     stop_taking_schema1(mover)

@@ -7,7 +7,6 @@ asks the registry only about the rest.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from contextlib import suppress
 
 from sqlalchemy import select
 
@@ -295,7 +294,11 @@ def _bring_earlier(hold: Hold, row: MovedRepository, copying: _Copying) -> None:
         for _, digest in batch:
             if copying.record.find(digest) is None:
                 # No tag needs it: one that can't be read stops nothing.
-                with suppress(*UNCOPYABLE):
+                try:
                     copying.copier.bring(digest)
+                except RegistryFault:
+                    copying.copier.require_storage()  # a full disk is no fault of the image
+                except UNCOPYABLE:
+                    pass
         copying.record.flush()
         hold.note(row, oldest_moment_id=batch[-1][0])
