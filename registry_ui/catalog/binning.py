@@ -7,7 +7,7 @@ never live and in the bin at once. Steps that were interrupted are completed by 
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, delete, select, update
@@ -36,23 +36,25 @@ def put_into_bin(removal: Removal, step: dict[str, Any]) -> None:
     """
     repository = RepositoryName(step["repository"])
     manifest = registry().manifest(repository, Digest(step["digest"]))
-    _insert_hidden(removal, step)
+    until = utc_now() + timedelta(days=step["days"])
+    if not _insert_hidden(removal, step, until):
+        # The step is repeated, and an earlier worker may have taken the entry back.
+        _change(step["repository"], step["bin"], leaving=True, purge_at=until)
     registry().put_manifest(repository, TagName(step["bin"]), manifest.body, manifest.media_type)
 
 
-def _insert_hidden(removal: Removal, step: dict[str, Any]) -> None:
+def _insert_hidden(removal: Removal, step: dict[str, Any], until: datetime) -> bool:
+    """Add the entry of a step; return False if there is one."""
     with writing() as session:
         project = owning_project(session, step["repository"])
         if project is None:
-            raise StepFailed(
-                "its project does not exist any longer, so it can't be kept in the bin"
-            )
+            raise StepFailed("its project no longer exists, so it can't be kept in the bin")
         pushed = session.execute(
             select(Tag.pushed_at, Tag.pushed_by, Tag.pull_count, Tag.last_pulled_at)
             .join(ContainerImage, ContainerImage.id == Tag.image_id)
             .where(ContainerImage.path == step["repository"], Tag.name == step["tag"])
         ).first()
-        insert_new(
+        return insert_new(
             session,
             BinnedTag,
             project_id=project.id,
@@ -66,7 +68,7 @@ def _insert_hidden(removal: Removal, step: dict[str, Any]) -> None:
             last_pulled_at=pushed.last_pulled_at if pushed else None,
             removed_at=utc_now(),
             removed_by=removal.requested_by,
-            purge_at=utc_now() + timedelta(days=step["days"]),
+            purge_at=until,
             leaving=True,
         )
 

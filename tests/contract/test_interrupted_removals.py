@@ -13,6 +13,7 @@ from sqlalchemy import update
 
 from registry_ui.catalog import removals
 from registry_ui.catalog.deletion import plan_tag
+from registry_ui.catalog.lease import Lease
 from registry_ui.distribution.errors import (
     ConnectionBroken,
     RegistryError,
@@ -157,6 +158,19 @@ def test_while_a_removal_is_interrupted_the_bin_does_not_show_what_is_live(shop,
         remove(shop, image, fault, at)
         live, shown = state(shop, image)
         assert live is None or shown == 0
+
+
+def test_a_step_that_is_repeated_hides_an_entry_again_that_it_had_taken_back(shop):
+    image = f"{shop.shop}/app"
+    shop.push_and_index(image, {"1.0": ONE, "2.0": TWO})
+    started = shop.start(partial(plan_tag, bin_days=7), image, TagName("1.0"))
+    put = mock.Mock(side_effect=RegistryReadOnly("the registry is read-only"))
+    killed = mock.patch.object(Lease, "note", side_effect=Killed)
+    with shop.patched("put_manifest", put), killed, suppress(Killed):
+        shop.run(started)
+    assert shop.row(BinnedTag).leaving
+    end(shop, "resumed")
+    assert state(shop, image) == (None, 1)
 
 
 def test_a_check_leaves_alone_what_a_running_removal_works_on(shop):
