@@ -7,12 +7,18 @@ either live and not in the bin, or in the bin and not live.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ..access.lookup import prefixes
-from ..distribution.errors import RegistryError, RegistryNotFound
+from ..distribution.errors import (
+    RegistryError,
+    RegistryFault,
+    RegistryNotFound,
+    RegistryUnavailable,
+)
 from ..extensions import db, release
 from ..models import BinnedTag, Removal, RemovalLine, utc_now
 from ..names import Digest, RepositoryName, TagName
@@ -46,8 +52,18 @@ def settle_bin(repository: RepositoryName) -> None:
             show(row.repository, row.bin_tag)
 
 
-def undo_placeholders(removal: Removal) -> None:
-    """Point tags back to their images if a removal ended while they stood for placeholders."""
+def undo_placeholders(
+    removal: Removal, hold: Callable[[], None] = lambda: None
+) -> RegistryUnavailable | None:
+    """Point tags back to their images if a removal ends while they stand for placeholders.
+
+    Args:
+        hold: called before each tag, to renew the lease.
+
+    Returns:
+        The last problem if the registry did not answer about a tag, or can't be written to now.
+    """
+    problem = None
     query = select(RemovalLine.number, RemovalLine.placeholder, RemovalLine.outcome).where(
         RemovalLine.work_id == removal.id, RemovalLine.placeholder.is_not(None)
     )
@@ -58,11 +74,15 @@ def undo_placeholders(removal: Removal) -> None:
             continue
         repository, tag = RepositoryName(step["repository"]), step["tag"]
         release()
+        hold()
         try:
             if _digest(repository, tag) == line.placeholder:
                 _put_back(repository, tag, line.placeholder, step["digest"])
         except RegistryError as error:
             logger.warning("%s:%s still stands for a placeholder: %s", repository, tag, error)
+            if isinstance(error, RegistryUnavailable) and not isinstance(error, RegistryFault):
+                problem = error
+    return problem
 
 
 def _interrupted(session: Session, repository: str) -> list[BinnedTag]:
@@ -108,7 +128,7 @@ def _put_back(repository: RepositoryName, tag: str, placeholder: str, digest: st
     """
     manifest = registry().manifest(repository, Digest(digest))
     if fenced(db.session(), str(repository)) is not None:
-        raise RegistryError("nothing can be written there at the moment")
+        raise RegistryUnavailable("nothing can be written there at the moment")
     release()
     # A push since the first look must not be overwritten.
     now = _digest(repository, tag)

@@ -207,7 +207,7 @@ class Lease(Generic[AnyWork]):
         Args:
             problem: what it waits for, for its page.
         """
-        since = self.work.stalled_since if problem else None
+        since = (self.work.stalled_since or utc_now()) if problem else None
         with writing() as session:
             self._write(
                 session,

@@ -41,7 +41,11 @@ def run(
     if lease is None:
         return None
     try:
-        work.carry_out(lease, lambda number, step: _take(lease, number, step))
+        work.carry_out(
+            lease,
+            lambda number, step: _take(lease, number, step),
+            undo=lambda: undo_placeholders(lease.work, lease.hold),
+        )
     except LeaseLost:
         logger.warning("removal %s: another worker has taken it over", removal_id)
         return None
@@ -65,7 +69,7 @@ def _take(lease: Lease[Removal], number: int, step: dict[str, Any]) -> tuple[str
 
 
 def _reconcile(removal: Removal) -> None:
-    if not removal.is_active:
+    if removal.state == "failed":
         undo_placeholders(removal)
     # What the plan could not read is marked in the index.
     digests = bool(removal.preview.get("unread"))

@@ -17,7 +17,18 @@ from ..errors import NotFound
 from ..extensions import db, writing
 from ..models import Work, WorkLine, utc_now
 from .fences import fenced
-from .lease import LEASE, LINES, PATIENCE, STALL_LIMIT, AnyWork, Cancelled, Lease, Stalled, Stopped
+from .lease import (
+    LEASE,
+    LINES,
+    PATIENCE,
+    SILENT,
+    STALL_LIMIT,
+    AnyWork,
+    Cancelled,
+    Lease,
+    Stalled,
+    Stopped,
+)
 
 #: How long a plan waits to be confirmed.
 PLANNED_KEPT = timedelta(days=1)
@@ -40,7 +51,12 @@ class OperationFailed(StepFailed):
     """Nothing more can be done; the message is for the report."""
 
 
-def carry_out(lease: Lease[Any], step: Step, bad: Collection[str] = ()) -> None:
+def carry_out(
+    lease: Lease[Any],
+    step: Step,
+    bad: Collection[str] = (),
+    undo: Callable[[], RegistryUnavailable | None] = lambda: None,
+) -> None:
     """Carry out a plan, or what is left of it.
 
     What fails for one object is reported, and the rest goes on. While the registry is silent,
@@ -48,6 +64,7 @@ def carry_out(lease: Lease[Any], step: Step, bad: Collection[str] = ()) -> None:
 
     Args:
         bad: outcomes that are no reason to stop, but to say that it failed.
+        undo: undoes the step that a cancellation interrupts; returns why it can't yet, or None.
     """
     work = lease.work
     plan = work.plan
@@ -65,10 +82,21 @@ def carry_out(lease: Lease[Any], step: Step, bad: Collection[str] = ()) -> None:
         else:
             lease.wait(str(stalled))
     except Cancelled:
-        lease.note(work.done, plan[work.done], "cancelled", CANCELLED)
-        lease.finish("cancelled")
+        _cancel(lease, undo)
     except Stopped:
         lease.wait()
+
+
+def _cancel(lease: Lease[Any], undo: Callable[[], RegistryUnavailable | None]) -> None:
+    """End canceled work, once the step that was interrupted is undone."""
+    with lease.undisturbed():
+        problem = undo()
+    if problem is not None and not lease.is_out_of_patience:
+        lease.wait(SILENT.format(problem))
+        return
+    work = lease.work
+    lease.note(work.done, work.plan[work.done], "cancelled", CANCELLED)
+    lease.finish("cancelled")
 
 
 def _take(lease: Lease[Any], step: Step, number: int) -> None:

@@ -92,9 +92,11 @@ def faulty(site: LiveSite, fault: str, at: int | None) -> Any:
     return mock.patch.object(wire, "send", FaultyWire(wire.send, fault, at))
 
 
-def remove(site: LiveSite, image: str, fault: str = "", at: int | None = None) -> int:
-    """Begin to remove 1.0 by way of the bin; return the number of calls that it made."""
-    started = site.start(partial(plan_tag, bin_days=7), image, TagName("1.0"))
+def remove(
+    site: LiveSite, image: str, fault: str = "", at: int | None = None, *, bin_days: int = 7
+) -> int:
+    """Begin to remove 1.0, by way of the bin; return the number of calls that it made."""
+    started = site.start(partial(plan_tag, bin_days=bin_days), image, TagName("1.0"))
     with faulty(site, fault, at) as wire, suppress(Killed):
         site.run(started, patience=0)
     return wire.calls
@@ -158,6 +160,25 @@ def test_while_a_removal_is_interrupted_the_bin_does_not_show_what_is_live(shop,
         remove(shop, image, fault, at)
         live, shown = state(shop, image)
         assert live is None or shown == 0
+
+
+def test_a_removal_without_the_bin_that_is_canceled_leaves_no_placeholder(shop):
+    """Also if the registry does not answer yet when a worker would end the removal."""
+    image = f"{shop.shop}/app"
+    shop.push_and_index(image, {"1.0": ONE, "2.0": TWO})
+    calls = remove(shop, image, bin_days=0)
+    for at in range(calls):
+        start_again(shop, image)
+        remove(shop, image, "silent from then on", at, bin_days=0)
+        (removal,) = shop.rows(Removal)
+        if removal.is_active:
+            with shop.app.app_context():
+                removals.cancel(ACTOR, removal.id)
+            with faulty(shop, "silent from then on", 0):
+                shop.run(removal.id, patience=0)
+            shop.run(removal.id)
+            assert shop.removal(removal.id).state == "cancelled"
+        assert shop.pusher.digest(image, "1.0") in {ONE.digest, None}, at
 
 
 def test_a_step_that_is_repeated_hides_an_entry_again_that_it_had_taken_back(shop):
