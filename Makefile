@@ -28,11 +28,11 @@ screenshots: ## After `make demo`: take the pictures of the documents
 
 test: ## Run every test on SQLite, and on PostgreSQL with Redis what it takes to try each statement
 	@$(VENV) requirements.txt requirements-dev.txt
-	.venv/bin/python -m pytest --lean --numprocesses 3 --dist loadfile --no-loadscope-reorder
+	.venv/bin/python -m pytest --lean --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-all: ## Run every test on both; before a release
 	@$(VENV) requirements.txt requirements-dev.txt
-	.venv/bin/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+	.venv/bin/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 bench-token: ## Measure the token endpoint beside a view that only signs (needs wrk)
 	@$(VENV) requirements.txt requirements-dev.txt

@@ -16,7 +16,6 @@ from tests.contract.mover import LIFETIME, Mover
 from tests.support import registry as registries
 from tests.support.hostile_storage import HostileStorage
 from tests.support.live import LiveSite, Pusher, signer_of
-from tests.support.templates import COMPILED
 
 #: Many times what a call takes: a busy machine is not what these tests are about.
 PATIENCE = 60.0
@@ -29,7 +28,6 @@ def app_of(make_app: Callable[..., Flask], registry: registries.Registry) -> Fla
         registry_host=f"localhost:{registry.port}",
         registry_timeout=PATIENCE,
     )
-    app.jinja_env.bytecode_cache = COMPILED
     return app
 
 
@@ -40,9 +38,12 @@ def registry_app(make_app: Callable[..., Flask], live_registry: registries.Regis
 
 
 @pytest.fixture
-def site(registry_app: Flask, live_registry: registries.Registry) -> LiveSite:
+def site(registry_app: Flask, live_registry: registries.Registry) -> Iterator[LiveSite]:
     """A site without anything, and the shared registry."""
-    return LiveSite(registry_app, live_registry)
+    made = LiveSite(registry_app, live_registry)
+    yield made
+    # A registry that grew with each test would make each check of all repositories longer.
+    live_registry.forget(made.root)
 
 
 @pytest.fixture
@@ -114,7 +115,7 @@ def mover(
     make_app: Callable[..., Flask],
     live_registry: registries.Registry,
     monkeypatch: pytest.MonkeyPatch,
-) -> Mover:
+) -> Iterator[Mover]:
     """A site with a project that can move: bearer tokens end soon there."""
     monkeypatch.setattr(fences, "GRACE", timedelta(seconds=1))
     app = make_app(
@@ -123,7 +124,7 @@ def mover(
         registry_timeout=PATIENCE,
         token_lifetime=LIFETIME,
     )
-    app.jinja_env.bytecode_cache = COMPILED
     made = Mover(app, live_registry)
     made.open()
-    return made
+    yield made
+    live_registry.forget(made.root)

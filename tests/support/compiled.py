@@ -1,17 +1,20 @@
-"""What is compiled once for all applications of a test run: templates and URL rules."""
+"""What is compiled once for all applications of a test run: templates, URL rules, statements."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 from unittest import mock
 
 from flask import Flask
 from jinja2 import BytecodeCache
 from jinja2.bccache import Bucket
-from werkzeug.routing import Rule
+from sqlalchemy.engine.default import DefaultDialect
+from sqlalchemy.util import LRUCache
+from werkzeug.routing import Map
 
 from config import Config
 from registry_ui import create_app
+from registry_ui.extensions import db
 
 
 class _Memory(BytecodeCache):
@@ -31,38 +34,29 @@ class _Memory(BytecodeCache):
         self._kept[bucket.key, bucket.checksum] = bucket.bytecode_to_string()
 
 
-class _Builders:
-    """Compiles the function that builds the URLs of a rule once, not once per application.
+_TEMPLATES = _Memory()
+_STATEMENTS: Any = LRUCache(5000)
+_url_map: Map | None = None
 
-    It depends on the rule and its default values only, and takes Werkzeug a fifth of the time
-    that an application takes to start.
-    """
-
-    def __init__(self) -> None:
-        self._compile = Rule._compile_builder
-        self._kept: dict[tuple[object, ...], Callable[..., tuple[str, str]]] = {}
-
-    def compiled(self, rule: Rule, *append_unknown: bool) -> Callable[..., tuple[str, str]]:
-        """Return what Werkzeug compiles for this rule."""
-        defaults = tuple(sorted((rule.defaults or {}).items()))
-        key = (rule.rule, rule.subdomain, rule.host, defaults, *append_unknown)
-        if key not in self._kept:
-            self._kept[key] = self._compile(rule, *append_unknown)
-        return self._kept[key]
-
-
-_CACHE = _Memory()
-_BUILDERS = _Builders()
+# SQLAlchemy keeps compiled statements by dialect, of which each engine has its own. Two of one
+# kind compile alike: each test would compile every statement again.
+DefaultDialect.__eq__ = lambda self, other: type(self) is type(other)  # type: ignore[method-assign]
+DefaultDialect.__hash__ = lambda self: hash(type(self))  # type: ignore[method-assign]
 
 
 def make_application(config: Config) -> Flask:
     """Return an application: a new one for each test, which would compile everything again."""
-
-    def compile_builder(rule: Rule, *append_unknown: bool) -> Callable[..., tuple[str, str]]:
-        return _BUILDERS.compiled(rule, *append_unknown)
-
-    with mock.patch.object(Rule, "_compile_builder", compile_builder):
+    global _url_map  # noqa: PLW0603
+    if _url_map is None:
         app = create_app(config)
         app.url_map.update()
-    app.jinja_env.bytecode_cache = _CACHE
+        _url_map = app.url_map
+    else:
+        # Every application has the same routes, and to compile them takes most of its start.
+        with mock.patch.object(Map, "add"):
+            app = create_app(config)
+        app.url_map = _url_map
+    app.jinja_env.bytecode_cache = _TEMPLATES
+    with app.app_context():
+        db.engine._compiled_cache = _STATEMENTS
     return app

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -83,6 +84,11 @@ class Registry:
             env={**os.environ, "OTEL_TRACES_EXPORTER": "none"},
         )
         self.server.wait_for_port(self.port)
+
+    def forget(self, path: str) -> None:
+        """Remove the repositories at or below a path from its storage; the blobs stay."""
+        root = self.home / "data" / "docker" / "registry" / "v2" / "repositories"
+        shutil.rmtree(root / path, ignore_errors=True)
 
     def stop(self) -> None:
         """End it; its data stay."""
