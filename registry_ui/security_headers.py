@@ -1,4 +1,4 @@
-"""Headers that every response carries: a strict policy for its content, and none that is stored."""
+"""Headers of every response: a strict content security policy, and no caching of pages."""
 
 from __future__ import annotations
 

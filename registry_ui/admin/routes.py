@@ -189,7 +189,7 @@ def change_user(username: str) -> Response:
     flash(f"{username} {words}", "success")
     if action == "block" and (places := places_without_manager(db.session(), username)):
         named = name_some(places)
-        flash(f"Nobody but administrators can manage these now: {named}.", "warning")
+        flash(f"Only administrators can manage these now: {named}.", "warning")
     return redirect(url_for("admin.users"))
 
 

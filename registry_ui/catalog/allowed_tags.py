@@ -1,4 +1,4 @@
-"""Which of the tags that a plan is about the protection rules let go."""
+"""Which tags of a removal plan the protection rules allow to be deleted."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ RESTART = (
 STILL_RUNS = (
     "Something that an earlier collector started still runs, and has to end first. It holds {}."
 )
-EXITED = "The collector ended with exit status {}. What it said is below."
+EXITED = "The collector exited with status {}. Its output is below."
 UNREADABLE = (
     "The collector can't read a manifest, and collected nothing: {}. Delete that manifest by its "
     "digest, and collect again."

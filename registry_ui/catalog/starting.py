@@ -17,7 +17,7 @@ from .confirming import first_refusal
 from .moving.names import moving, require_no_former
 from .plans import RemovalPlan
 
-NOT_CONFIRMED = "This plan removes tags that can't be read despite these rules. Confirm that. {}"
+NOT_CONFIRMED = "This plan sets rules aside to remove tags that can't be read. Confirm this. {}"
 
 
 def start(actor: Actor, plan: RemovalPlan, place: Place) -> Removal:

@@ -27,9 +27,7 @@ tag = AppGroup("tag", help="Tags.")
 @tag.command("delete")
 @click.argument("reference")
 @click.option("--for-good", is_flag=True, help="Without the bin.")
-@click.option(
-    "--despite-rules", is_flag=True, help="Although it is immutable, if it can't be read."
-)
+@click.option("--despite-rules", is_flag=True, help="Also if it is immutable, but can't be read.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @clear_errors
 def tag_delete(reference: str, *, for_good: bool, despite_rules: bool, yes: bool) -> None:

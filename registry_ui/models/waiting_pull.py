@@ -1,4 +1,4 @@
-"""A pull by digest, of which it may not be known yet what tags it was use of."""
+"""A pull by digest that may count for tags whose manifests were not read yet."""
 
 from __future__ import annotations
 

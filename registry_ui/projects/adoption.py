@@ -262,13 +262,13 @@ def _create(session: Session, actor: Actor, plan: AdoptionPlan) -> int:
     visibility = plan.request.visibility
     for planned in plan.projects:
         count = len(planned.repositories)
-        told = {"repositories": count, "adoption": adoption}
+        detail = {"repositories": count, "adoption": adoption}
         if planned.exists:
-            record(session, actor, ADOPT_INTO, planned.path, **told)
+            record(session, actor, ADOPT_INTO, planned.path, **detail)
             continue
         parent = ids[Path(planned.path).parent]
         session.add(Project(path=planned.path, parent_id=parent, visibility=visibility))
-        record(session, actor, CREATE, planned.path, visibility=visibility, **told)
+        record(session, actor, CREATE, planned.path, visibility=visibility, **detail)
     _add_owner(session, actor, plan)
     return adoption
 

@@ -30,7 +30,7 @@ NAMED = 200
 
 @dataclass(frozen=True, slots=True)
 class AdoptedProject:
-    """A project of an adoption. ``members`` counts inherited ones, administrators as such not."""
+    """A project of an adoption. ``members`` includes inherited ones, not administrators as such."""
 
     path: str
     visibility: str

@@ -141,7 +141,7 @@ def test_a_collector_that_fails_is_shown_with_its_words_and_the_fence_is_lifted(
 ):
     script(collector, lines=["it can't read the storage"], status=3)
     text = Page(admin.post(PAGE, follow_redirects=True).text).text
-    assert "The collector ended with exit status 3." in text
+    assert "The collector exited with status 3." in text
     assert "Pushes and deletions work again." in text
     assert "it can't read the storage" in text
     assert (site.row(Collection).state, site.rows(Fence)) == ("failed", [])

@@ -97,7 +97,7 @@ def test_blocking_the_last_owner_names_the_places_that_nobody_manages(acme, mana
         acme.member("acme" if manager == "above" else "acme/app", "carol", "owner")
     browser = acme.browser("root")
     answer = browser.submit("/-/admin/users/alice", {"action": "block"})
-    warned = "Nobody but administrators can manage these now: acme/app." in Page(answer.text).text
+    warned = "Only administrators can manage these now: acme/app." in Page(answer.text).text
     assert warned == (manager == "nobody")
 
 

@@ -1,7 +1,7 @@
 """Tags that stay at the old path because they can't be copied: named, kept, and explained.
 
-One image that the registry does not take must not stop the move of all others. The old path
-keeps it, and nothing empties that of it unless a person says so.
+One image that the registry refuses must not stop the move of all others. It stays at the old
+path, and is deleted there only if a person asks for that.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from .hold import Hold
 LISTED = 200
 #: What can be done about them, for people.
 ADVICE = (
-    "What can be read, can be pulled by its old name. Build each again and push it to the new "
-    "name, or correct what the reason names and copy it there; then retire the old name."
+    "Those that can be read can still be pulled by their old names. Build each again and push it "
+    "to the new name, or fix the cause and copy it there; then retire the old name."
 )
 NONE_COPIED = "None of the tags can be copied, for example {}: {}."
 

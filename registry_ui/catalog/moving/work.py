@@ -48,7 +48,7 @@ PROXY_DEADLINE = timedelta(seconds=60)
 #: What the page of a move says that had to leave tags behind.
 UNMOVED = (
     "Some tags could not be copied and stay at the old name: {}. They are listed below with the "
-    "reasons. Nothing of them is deleted unless you say so."
+    "reasons. They are deleted only if you choose that."
 )
 
 
