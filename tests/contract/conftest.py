@@ -23,12 +23,11 @@ PATIENCE = 60.0
 
 def app_of(make_app: Callable[..., Flask], registry: registries.Registry) -> Flask:
     """Return an application with this registry behind it."""
-    app = make_app(
+    return make_app(
         registry_url=registry.url,
         registry_host=f"localhost:{registry.port}",
         registry_timeout=PATIENCE,
     )
-    return app
 
 
 @pytest.fixture
