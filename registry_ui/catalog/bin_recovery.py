@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from datetime import timedelta
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -31,6 +32,14 @@ logger = logging.getLogger(__name__)
 
 #: Outcomes of steps that may have left a placeholder under a tag.
 UNFINISHED = (None, "failed", "cancelled")
+#: For so long, each check of a repository tries again to undo what a failed removal left there.
+RETRIED_FOR = timedelta(days=7)
+
+
+def settle(repository: RepositoryName) -> None:
+    """Complete or undo what removals and restores left half done in a repository."""
+    settle_bin(repository)
+    _settle_placeholders(repository)
 
 
 def settle_bin(repository: RepositoryName) -> None:
@@ -52,13 +61,31 @@ def settle_bin(repository: RepositoryName) -> None:
             show(row.repository, row.bin_tag)
 
 
+def _settle_placeholders(repository: RepositoryName) -> None:
+    """Undo the placeholders that removals left in a repository when they failed.
+
+    The registry did not answer or could not be written to at that moment.
+    """
+    failed = select(Removal).where(
+        Removal.state.in_(("failed", "cancelled")),
+        Removal.finished_at > utc_now() - RETRIED_FOR,
+        Removal.project_path.in_(prefixes(str(repository))),
+    )
+    for removal in db.session.scalars(failed).all():
+        undo_placeholders(removal, of=repository)
+    release()
+
+
 def undo_placeholders(
-    removal: Removal, hold: Callable[[], None] = lambda: None
+    removal: Removal,
+    hold: Callable[[], None] = lambda: None,
+    of: RepositoryName | None = None,
 ) -> RegistryUnavailable | None:
     """Point tags back to their images if a removal ends while they stand for placeholders.
 
     Args:
         hold: called before each tag, to renew the lease.
+        of: only the tags of this repository.
 
     Returns:
         The last problem if the registry did not answer about a tag, or can't be written to now.
@@ -73,6 +100,8 @@ def undo_placeholders(
         if step["do"] not in {"tag", "purge"}:
             continue
         repository, tag = RepositoryName(step["repository"]), step["tag"]
+        if of is not None and repository != of:
+            continue
         release()
         hold()
         try:

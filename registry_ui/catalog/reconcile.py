@@ -32,7 +32,7 @@ from ..models import (
 )
 from ..names import BIN_PREFIX, BIN_PREFIX_END, NameInvalid, RepositoryName, is_binned
 from ..storage import insert_new
-from .bin_recovery import settle_bin
+from .bin_recovery import settle
 from .connection import registry
 from .index import count_tags, ensure_image, owning_project
 from .live_tags import LiveTags, read_tags
@@ -90,7 +90,7 @@ def reconcile(repository: RepositoryName, *, digests: bool = True, removed_by: s
     """
     if is_cache():
         return _reconcile_cached(repository)
-    settle_bin(repository)
+    settle(repository)
     started = utc_now()
     release()
     try:

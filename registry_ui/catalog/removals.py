@@ -69,8 +69,6 @@ def _take(lease: Lease[Removal], number: int, step: dict[str, Any]) -> tuple[str
 
 
 def _reconcile(removal: Removal) -> None:
-    if removal.state == "failed":
-        undo_placeholders(removal)
     # What the plan could not read is marked in the index.
     digests = bool(removal.preview.get("unread"))
     for repository in _repositories(removal.plan):

@@ -13,7 +13,7 @@ from sqlalchemy import update
 
 from registry_ui.catalog import removals
 from registry_ui.catalog.deletion import plan_tag
-from registry_ui.catalog.lease import Lease
+from registry_ui.catalog.lease import STALL_LIMIT, Lease
 from registry_ui.distribution.errors import (
     ConnectionBroken,
     RegistryError,
@@ -21,7 +21,7 @@ from registry_ui.distribution.errors import (
     RegistryReadOnly,
 )
 from registry_ui.extensions import db
-from registry_ui.models import BinnedTag, Removal
+from registry_ui.models import BinnedTag, Removal, utc_now
 from registry_ui.names import TagName, is_binned
 from tests.support.live import LiveSite, tiny
 from tests.web.support import ACTOR
@@ -178,6 +178,24 @@ def test_a_removal_without_the_bin_that_is_canceled_leaves_no_placeholder(shop):
                 shop.run(removal.id, patience=0)
             shop.run(removal.id)
             assert shop.removal(removal.id).state == "cancelled"
+        assert shop.pusher.digest(image, "1.0") in {ONE.digest, None}, at
+
+
+def test_a_removal_that_failed_because_of_silence_leaves_no_placeholder_behind(shop):
+    """The next check of the repository undoes what the removal could not."""
+    image = f"{shop.shop}/app"
+    shop.push_and_index(image, {"1.0": ONE, "2.0": TWO})
+    calls = remove(shop, image, bin_days=0)
+    for at in range(calls):
+        start_again(shop, image)
+        remove(shop, image, "silent from then on", at, bin_days=0)
+        (removal,) = shop.rows(Removal)
+        if removal.is_active:
+            shop.change(Removal, {"stalled_since": utc_now() - STALL_LIMIT}, id=removal.id)
+            with faulty(shop, "silent from then on", 0):
+                shop.run(removal.id, patience=0)
+            assert shop.removal(removal.id).state == "failed"
+        shop.reconcile(image)
         assert shop.pusher.digest(image, "1.0") in {ONE.digest, None}, at
 
 
