@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -53,15 +55,30 @@ def base_config(tmp_path_factory: pytest.TempPathFactory) -> Config:
     return storages.template(tmp_path_factory.mktemp("var"))
 
 
+@pytest.fixture(scope="session")
+def prepared_storage(
+    tmp_path_factory: pytest.TempPathFactory, base_config: Config
+) -> Iterator[Callable[[str], storages.Storage]]:
+    """Return a function that gives a storage pair, whose servers run until the end.
+
+    A parametrized fixture would end them whenever a test of the other pair comes: once a file.
+    """
+    with ExitStack() as stack:
+
+        @cache
+        def prepare(name: str) -> storages.Storage:
+            home = tmp_path_factory.mktemp(name)
+            return stack.enter_context(storages.prepared(name, home, base_config))
+
+        yield prepare
+
+
 @pytest.fixture(scope="session", params=storages.PAIRS)
 def storage(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, base_config: Config
-) -> Iterator[storages.Storage]:
+    request: pytest.FixtureRequest, prepared_storage: Callable[[str], storages.Storage]
+) -> storages.Storage:
     """One of the two storage pairs, its servers running."""
-    with storages.prepared(
-        request.param, tmp_path_factory.mktemp(request.param), base_config
-    ) as made:
-        yield made
+    return prepared_storage(request.param)
 
 
 @pytest.fixture(scope="session", params=registries.VERSIONS)
