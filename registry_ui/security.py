@@ -301,7 +301,7 @@ def _new_address() -> str | None:
         values["path"] = former.now
     else:
         return None
-    query = request.query_string.decode()
+    query = request.query_string.decode("utf-8", "replace")
     return url_for(request.endpoint, **values) + (f"?{query}" if query else "")
 
 

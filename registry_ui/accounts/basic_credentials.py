@@ -14,7 +14,10 @@ def read_authorization(header: str | None) -> Authorization | None:
     RFC 7617 leaves the encoding of Basic credentials open. Today's clients send UTF-8; some
     libraries, such as requests, send Latin-1. Bytes that are no UTF-8 are read as that.
     """
-    given = Authorization.from_header(header)
+    try:
+        given = Authorization.from_header(header)
+    except ValueError:  # the base64 of Basic credentials has bytes outside ASCII
+        return None
     if given is not None or not header:
         return given
     scheme, _, encoded = header.partition(" ")
