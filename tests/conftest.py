@@ -118,7 +118,7 @@ def make_app(
             db.session.remove()
             db.engine.dispose()
         app.extensions["registry_threads"].shutdown(wait=False)
-        storages.drop(storage.admin_url, app.config["SQLALCHEMY_DATABASE_URI"])
+        storage.give_back(app.config["SQLALCHEMY_DATABASE_URI"])
 
 
 @pytest.fixture

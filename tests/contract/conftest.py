@@ -40,6 +40,7 @@ def registry_app(make_app: Callable[..., Flask], live_registry: registries.Regis
 def site(registry_app: Flask, live_registry: registries.Registry) -> Iterator[LiveSite]:
     """A site without anything, and the shared registry."""
     made = LiveSite(registry_app, live_registry)
+    made.pusher.mounts = True
     yield made
     # A registry that grew with each test would make each check of all repositories longer.
     live_registry.forget(made.root)
@@ -124,6 +125,7 @@ def mover(
         token_lifetime=LIFETIME,
     )
     made = Mover(app, live_registry)
+    made.pusher.mounts = True
     made.open()
     yield made
     live_registry.forget(made.root)

@@ -6,7 +6,7 @@ import os
 import secrets
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, ClassVar
 from unittest import mock
 
 from flask import Flask
@@ -15,7 +15,7 @@ from sqlalchemy import select, update
 from config import PREFIX, Config
 from registry_ui.catalog import reconcile as reconciling
 from registry_ui.catalog import removals, starting
-from registry_ui.demo.images import Manifest, Step, image, layer, sha256
+from registry_ui.demo.images import Blob, Manifest, Step, image, layer, sha256
 from registry_ui.demo.push import ACCEPT, Challenge, RegistryClient, RegistryError
 from registry_ui.extensions import db
 from registry_ui.jobs import resume
@@ -60,12 +60,40 @@ def environ_of(config: Config) -> dict[str, str]:
     return {**outer, **{PREFIX + name: str(value) for name, value in ours.items()}}
 
 
+#: A repository of each registry that holds what many tests push.
+COMMON = "common/blobs"
+
+
 class Pusher(RegistryClient):
-    """Pushes, pulls and deletes with bearer tokens that the tests sign: any right, as anyone."""
+    """Pushes, pulls and deletes with bearer tokens that the tests sign: any right, as anyone.
+
+    With ``mounts``, what is pushed a second time to the registry is mounted from there on: an
+    upload takes three calls, and most of the time of a test. Not where blobs are collected.
+    """
+
+    #: Registries and digests: what was pushed, and what the common repository has.
+    pushed: ClassVar[set[tuple[str, str]]] = set()
+    common: ClassVar[set[tuple[str, str]]] = set()
 
     def __init__(self, url: str, signer: Signer, subject: str = "pusher") -> None:
         super().__init__(url)
-        self.signer, self.subject = signer, subject
+        self.signer, self.subject, self.mounts = signer, subject, False
+
+    def _put_blob(self, repository: str, blob: Blob) -> None:
+        """Upload a blob, or mount it."""
+        key = self.base_url, blob.digest
+        if (repository, blob.digest) in self._present:
+            return
+        if not self.mounts or key not in self.pushed:
+            super()._put_blob(repository, blob)
+            self.pushed.add(key)
+            return
+        if key not in self.common:
+            super()._put_blob(COMMON, blob)
+            self.common.add(key)
+        mount = f"{repository}/blobs/uploads/?mount={blob.digest}&from={COMMON}"
+        self._call("POST", mount, repository, 201)
+        self._present.add((repository, blob.digest))
 
     def token(self, challenge: Challenge, scope: str) -> str:
         """Sign what the registry asks for."""

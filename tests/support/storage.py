@@ -23,6 +23,35 @@ from .processes import free_port, start_postgres, start_redis
 PAIRS = ("sqlite", "postgresql")
 
 
+#: A database that has grown beyond this, in bytes, is not worth emptying.
+LARGE = 40_000_000
+
+#: One statement that empties every table and restarts every sequence. Truncating sixty tables
+#: makes hundreds of files; deleting the few rows of a test makes none.
+EMPTY = """
+DO $$
+DECLARE it record;
+BEGIN
+  SET LOCAL session_replication_role = replica;
+  FOR it IN SELECT tablename FROM pg_tables
+    WHERE schemaname = 'public' AND tablename <> 'alembic_version'
+  LOOP EXECUTE format('DELETE FROM %I', it.tablename); END LOOP;
+  FOR it IN SELECT sequencename FROM pg_sequences
+    WHERE schemaname = 'public' AND last_value IS NOT NULL
+  LOOP EXECUTE format('ALTER SEQUENCE %I RESTART', it.sequencename); END LOOP;
+END $$
+"""
+OTHERS = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+)
+#: Tables that were made anew have a higher number than those of the template.
+STATE = (
+    "SELECT (SELECT max(oid) FROM pg_class WHERE relnamespace = 'public'::regnamespace),"
+    " pg_database_size(current_database())"
+)
+
+
 @dataclass
 class Storage:
     """Makes fresh, migrated databases quickly: by copying one that was migrated once."""
@@ -33,26 +62,45 @@ class Storage:
     redis_url: str | None = None
     admin_url: str = ""
     numbers: Iterator[int] = field(default_factory=itertools.count)
+    newest_table: int = 0
+    #: Numbers of databases that are empty again.
+    empty: list[int] = field(default_factory=list)
 
     def new_database(self, home: Path) -> tuple[str, str | None]:
         """Return (database URL, Redis URL or None) of an empty, migrated database."""
-        number = next(self.numbers)
         if self.name == "sqlite":
-            target = home / f"test{number}.sqlite"
+            target = home / f"test{next(self.numbers)}.sqlite"
             shutil.copy(self.home / "template.sqlite", target)
             return f"sqlite:///{target}", None
-        with psycopg.connect(self.admin_url, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE test{number} TEMPLATE template_migrated")
+        if self.empty:
+            number = self.empty.pop()
+        else:
+            number = next(self.numbers)
+            with psycopg.connect(self.admin_url, autocommit=True) as connection:
+                connection.execute(f"CREATE DATABASE test{number} TEMPLATE template_migrated")
         assert self.redis_url is not None
         redis = self.redis_url.rpartition("/")[0] + f"/{number % 16}"
-        return self.admin_url.rpartition("/")[0] + f"/test{number}", redis
+        return self._url(f"test{number}"), redis
 
+    def give_back(self, url: str) -> None:
+        """Empty a database that new_database() made, or drop it; a file goes with its folder."""
+        if self.name == "sqlite":
+            return
+        name = url.rpartition("/")[2]
+        with psycopg.connect(self._url(name), autocommit=True) as connection:
+            connection.execute(OTHERS)
+            newest, size = connection.execute(STATE).fetchone()  # type: ignore[misc]
+            is_kept = newest == self.newest_table and size < LARGE
+            if is_kept:
+                connection.execute(EMPTY)
+        if is_kept:
+            self.empty.append(int(name.removeprefix("test")))
+            return
+        with psycopg.connect(self.admin_url, autocommit=True) as connection:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
-def drop(admin_url: str, url: str) -> None:
-    """Remove a database that new_database() made; a file goes with its folder."""
-    if admin_url:
-        with psycopg.connect(admin_url, autocommit=True) as connection:
-            connection.execute(f"DROP DATABASE {url.rpartition('/')[2]} WITH (FORCE)")
+    def _url(self, name: str) -> str:
+        return f"{self.admin_url.rpartition('/')[0]}/{name}"
 
 
 def template(var: Path) -> Config:
@@ -86,8 +134,11 @@ def prepared(name: str, home: Path, template: Config) -> Iterator[Storage]:
         stack.callback(redis.stop)
         with psycopg.connect(admin, autocommit=True) as connection:
             connection.execute("CREATE DATABASE template_migrated")
-        migrate(template, admin.rpartition("/")[0] + "/template_migrated")
-        yield Storage(name, home, template, redis_url, admin)
+        url = admin.rpartition("/")[0] + "/template_migrated"
+        migrate(template, url)
+        with psycopg.connect(url) as connection:
+            newest, _ = connection.execute(STATE).fetchone()  # type: ignore[misc]
+        yield Storage(name, home, template, redis_url, admin, newest_table=newest)
 
 
 def migrate(template: Config, url: str) -> None:
