@@ -8,7 +8,8 @@ own error JSON, ``/api/`` speaks API JSON, everything else gets a page.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from flask import Flask, Response, jsonify, make_response, render_template, request
@@ -23,14 +24,25 @@ OCI_PREFIXES = ("/jwt/", "/auth/", "/gate/", "/v2/")
 JSON_PREFIXES = ("/api/",)
 
 
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A page of ours that an error leads to: its endpoint and the values of its address."""
+
+    text: str
+    endpoint: str
+    values: Mapping[str, Any]
+
+
 class AppError(Exception):
     """Something that the caller can understand and often mend.
 
-    ``code`` is a word of the OCI error codes where one fits; ``hint`` says what to do.
+    ``code`` is a word of the OCI error codes where one fits; ``hint`` says what to do, and
+    ``links`` lead to the pages for it.
     """
 
     status = 400
     code = "UNSUPPORTED"
+    links: Sequence[Link] = ()
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -80,6 +92,16 @@ class Clash(Invalid):
     """The name is taken, or something changed under the caller's feet."""
 
     status = 409
+
+    def __init__(
+        self,
+        message: str,
+        errors: dict[str, str] | None = None,
+        hint: str = "",
+        links: Sequence[Link] = (),
+    ) -> None:
+        super().__init__(message, errors, hint)
+        self.links = links
 
 
 class RegistryTrouble(AppError):
@@ -148,11 +170,13 @@ def error_response(
     message: str,
     hint: str = "",
     errors: Mapping[str, str] | None = None,
+    links: Sequence[Link] = (),
 ) -> Response:
     """Answer in the form that the caller of this path expects.
 
     Args:
         errors: what is wrong, by field or key.
+        links: for the page; programs find what they need in the text.
     """
     message = " ".join(dict.fromkeys([message, *(errors or {}).values()]))
     if request.path.startswith(OCI_PREFIXES):
@@ -161,16 +185,16 @@ def error_response(
         more = {"errors": dict(errors)} if errors else {}
         body = jsonify(error={"code": code, "message": message, "hint": hint or None, **more})
     else:
-        body = _page(status, message, hint)
+        body = _page(status, message, hint, links)
     body.status_code = status
     body.headers["Cache-Control"] = "no-store"
     return body
 
 
-def _page(status: int, message: str, hint: str) -> Response:
+def _page(status: int, message: str, hint: str, links: Sequence[Link]) -> Response:
     try:
         return make_response(
-            render_template("error.html", status=status, message=message, hint=hint)
+            render_template("error.html", status=status, message=message, hint=hint, links=links)
         )
     except Exception:  # noqa: BLE001 - an error page must not fail for a second reason
         # The frame needs the database, and a Host header that makes sense.
@@ -184,7 +208,9 @@ def init_app(app: Flask) -> None:
     @app.errorhandler(AppError)
     def on_app_error(error: AppError) -> Response:
         errors = error.errors if isinstance(error, Invalid) else {}
-        response = error_response(error.status, error.code, error.message, error.hint, errors)
+        response = error_response(
+            error.status, error.code, error.message, error.hint, errors, error.links
+        )
         if error.status == 429 or isinstance(error, SiteBusy):
             response.headers["Retry-After"] = str(getattr(error, "retry_after", 60))
         if error.status == 401 and not request.path.startswith("/-/"):

@@ -10,11 +10,11 @@ from sqlalchemy.orm import Session
 from ..access import REMOVAL_RIGHTS, Role, below
 from ..access.lookup import prefixes
 from ..audit import Actor, record
-from ..errors import Clash, Denied, Invalid
+from ..errors import Clash, Denied, Invalid, Link
 from ..extensions import writing
-from ..models import Place, Removal
+from ..models import Namespace, Place, Removal
 from .confirming import first_refusal
-from .moving.names import moving, require_no_former
+from .moving.names import find_former, find_move, moving
 from .plans import RemovalPlan
 
 NOT_CONFIRMED = "This plan sets rules aside to remove tags that can't be read. Confirm this. {}"
@@ -28,9 +28,7 @@ def start(actor: Actor, plan: RemovalPlan, place: Place) -> Removal:
     """
     with writing() as session:
         _lock(session, place)
-        _alone(session, plan.target)
-        if plan.kind in REMOVAL_RIGHTS:
-            require_no_former(session, plan.target)
+        _require_no_obstacle(session, plan.kind, plan.target, place)
         removal = _stored(plan, place, actor)
         session.add(removal)
         _record(session, actor, removal)
@@ -81,9 +79,7 @@ def start_planned(
         if rules and not despite_rules:
             message = NOT_CONFIRMED.format(" ".join(f"{name}: {rule}" for name, rule in rules))
             raise Invalid("Nothing was deleted.", {"despite_rules": message})
-        _alone(session, removal.target)
-        if removal.kind in REMOVAL_RIGHTS:
-            require_no_former(session, removal.target)
+        _require_no_obstacle(session, removal.kind, removal.target, place)
         refused = first_refusal(session, place, removal.plan, role)
         if refused is not None:
             raise Denied(f"Not allowed: {refused}.", hint="Plan again: the plan leaves it out.")
@@ -122,11 +118,38 @@ def _lock(session: Session, place: Place) -> None:
     session.execute(select(Place.id).where(Place.id == place.id).with_for_update())
 
 
-def _alone(session: Session, target: str) -> None:
-    if moving(session, target.partition(":")[0]):
-        raise Clash("This is being moved.", hint="Delete it when that is done.")
-    if unfinished(session, target):
-        raise Clash("This is being deleted already.", hint="Its progress is on its page.")
+def _require_no_obstacle(session: Session, kind: str, target: str, place: Place) -> None:
+    obstacle = find_obstacle(session, kind, target, place)
+    if obstacle is not None:
+        raise obstacle
+
+
+def find_obstacle(session: Session, kind: str, target: str, place: Place) -> Clash | None:
+    """Return why a removal can't begin now, with links to what stands in its way, or None.
+
+    Args:
+        place: the place of the removal, which the reader looks after.
+    """
+    if isinstance(place, Namespace) and place.is_personal and kind == place.kind:
+        return Clash("A personal namespace goes with its account.")
+    if (moved := find_move(session, target.partition(":")[0], place.path)) is not None:
+        return moved
+    other = unfinished(session, target)
+    if other is not None:
+        return Clash(
+            "This is being deleted already.",
+            hint="Its progress is on its page.",
+            links=_link_removal(other, place),
+        )
+    return find_former(session, target, place.path) if kind in REMOVAL_RIGHTS else None
+
+
+def _link_removal(removal: Removal, place: Place) -> list[Link]:
+    """Return the link to a removal, unless it is of something above, which is not ours to see."""
+    if removal.project_path != place.path and not removal.project_path.startswith(place.path + "/"):
+        return []
+    values = {"path": removal.project_path, "removal_id": removal.id}
+    return [Link(f"Go to removal {removal.id}", "removals.show", values)]
 
 
 def busy(session: Session, target: str) -> bool:

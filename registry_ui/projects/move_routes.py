@@ -40,6 +40,7 @@ def move_image(path: str, name: str) -> Answer:
 
 def _form(loaded: Loaded, image: ContainerImage | None) -> Answer:
     path, errors, status = loaded.place.path, dict[str, str](), 200
+    obstacle: Invalid | Denied | None = None
     source = image.path if image else path
     target = request.values.get("target", source).strip().strip("/")[:300]
     if request.method == "POST":
@@ -47,7 +48,8 @@ def _form(loaded: Loaded, image: ContainerImage | None) -> Answer:
             role = loaded.acting_role
             planned = moving.plan(actor(), principal(), loaded.place, image, target, role=role)
         except (Invalid, Denied) as error:
-            errors = dict(getattr(error, "errors", {})) or {"target": error.message}
+            errors = dict(getattr(error, "errors", {}))
+            obstacle = None if errors else error
             status = error.status if isinstance(error, Invalid) else 422
         else:
             return redirect(url_for("moves.show", path=path, move_id=planned.id))
@@ -61,6 +63,7 @@ def _form(loaded: Loaded, image: ContainerImage | None) -> Answer:
         days=moves.grace_days(),
         minutes=moving.minutes(),
         errors=errors,
+        obstacle=obstacle,
         can=loaded.can,
     )
     return page, status

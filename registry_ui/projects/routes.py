@@ -14,7 +14,7 @@ from ..catalog.enforcement import gate_works
 from ..catalog.index import is_listed
 from ..catalog.moving import moves
 from ..catalog.pull_through import permitted
-from ..catalog.starting import start
+from ..catalog.starting import find_obstacle, start
 from ..catalog.trees import SORTS, tree_view
 from ..errors import Clash, Denied, Invalid, NotFound
 from ..extensions import db
@@ -321,6 +321,7 @@ def delete(path: str) -> Answer:
         project=loaded.place,
         crumbs=crumbs(path),
         plan=plan,
+        obstacle=find_obstacle(db.session(), plan.kind, path, loaded.place),
         confirm_text=path,
         action=url_for("projects.delete", path=path),
         back=url_for("projects.settings", path=path),

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session, aliased
 from ..access import Role, Visibility, at_or_below, managed_places
 from ..access.lookup import prefixes
 from ..audit import Actor, record
-from ..catalog.moving.names import require_free, require_no_former
+from ..catalog.moving.names import find_former, require_free
 from ..errors import Clash, Denied, Invalid, NotFound
 from ..extensions import db, writing
 from ..models import (
@@ -262,7 +262,8 @@ def remove_namespace(actor: Actor, path: str) -> None:
         if not isinstance(place, Namespace):
             raise NotFound
         require_not_personal(place)
-        require_no_former(session, path)
+        if (obstacle := find_former(session, path, path)) is not None:
+            raise obstacle
         if session.scalar(select(Place.id).where(Place.parent_id == place.id).limit(1)):
             raise Clash(
                 "The namespace is not empty.", hint="Delete its projects and namespaces first."

@@ -18,7 +18,7 @@ from ..catalog.patterns import parse_pattern
 from ..catalog.planned_manifests import note_missing
 from ..catalog.plans import RemovalPlan
 from ..catalog.removal_steps import IN_THE_BIN
-from ..catalog.starting import keep_plan, start, start_planned
+from ..catalog.starting import find_obstacle, keep_plan, start, start_planned
 from ..catalog.work import outcomes_of
 from ..errors import Invalid
 from ..extensions import db
@@ -247,6 +247,7 @@ def _preview(
         image_name=shown.get("name", ""),
         tag=shown.get("tag", ""),
         plan=plan,
+        obstacle=find_obstacle(db.session(), plan.kind, plan.target, loaded.project),
         confirm_text=confirm_text,
         action=action,
         back=back,
@@ -265,6 +266,9 @@ def show(path: str, removal_id: int) -> str:
     """Show a plan, how far its removal is, or its report. It outlives what it removed."""
     row, loaded = load_removal(path, removal_id)
     fence = removals.stopped(db.session(), row.id)
+    obstacle = None
+    if row.state == "planned" and loaded:
+        obstacle = find_obstacle(db.session(), row.kind, row.target, loaded.place)
     return render_template(
         "removal.html",
         place=loaded.place if loaded else None,
@@ -274,6 +278,7 @@ def show(path: str, removal_id: int) -> str:
         waits_until=WORDS[fence.reason] if fence else "",
         plan=RemovalPlan.of_preview(row.preview) if row.preview else None,
         outcomes=outcomes_of(row),
+        obstacle=obstacle,
         report=removals.lines_of(row, LINES),
     )
 

@@ -522,11 +522,75 @@ def test_what_has_an_old_name_is_not_deleted_before_that(renamed):
     answer = renamed.browser("owner").post("/acme/app2/-/delete", {"confirm": "acme/app2"})
     assert answer.status_code == 409
     assert "Retire the old name first" in Page(answer.text).text
+    assert f"/acme/app2/-/moves/{number}" in Page(answer.text).links.values()
     renamed.former("gone", "acme", renamed.move("acme", "grace", source="gone"))
     renamed.namespace("acme/empty")
     browser = renamed.browser("owner")
     assert browser.post("/acme/empty/-/delete", {"confirm": "acme/empty"}).status_code == 302
     assert renamed.rows(Place, path="acme/empty") == []
+
+
+@pytest.fixture
+def bare(site):
+    """A group with an empty project, and who looks after the one and the other."""
+    site.users("owner", "keeper")
+    site.project("acme/app")
+    site.member("acme", "owner", "owner")
+    site.member("acme/app", "keeper", "owner")
+    return site
+
+
+@pytest.mark.parametrize("path", ["acme/app", "acme"])
+def test_a_plan_to_delete_what_has_an_old_name_links_the_move_and_has_no_button(bare, path):
+    number = bare.move("acme/app", "grace", source="acme/gone", target="acme/app")
+    bare.former("acme/gone", "acme/app", number)
+    answer = bare.browser("owner").get(f"/{path}/-/delete")
+    page = Page(answer.text)
+    assert answer.status_code == 200
+    words = f"“acme/gone”, the old name of “acme/app”, can still be pulled (move {number})."
+    assert words in page.text
+    assert f"/acme/app/-/moves/{number}" in page.links.values()
+    assert "Type" not in page.first("main").text
+
+
+def test_a_program_learns_which_move_keeps_a_project_from_its_deletion(bare):
+    number = bare.move("acme/app", "grace", source="acme/gone", target="acme/app")
+    bare.former("acme/gone", "acme/app", number)
+    auth = basic("owner", bare.access_token("owner", "api", "delete_registry"))
+    url, client = "/api/v4/projects/acme/app/-/removals", bare.app.test_client()
+    planned = client.post(url, json={"project": True}, headers=auth).json
+    answer = client.post(f"{url}/{planned['id']}/confirm", json={}, headers=auth)
+    assert answer.status_code == 409
+    assert f"(move {number})" in answer.json["error"]["message"]
+
+
+def test_what_is_being_moved_links_the_move_and_has_no_button(bare):
+    number = bare.move("acme/app", "copying", source="acme/app", target="acme/later")
+    browser = bare.browser("owner")
+    for address in ("/acme/app/-/delete", "/acme/-/delete"):
+        page = Page(browser.get(address).text)
+        assert f"by move {number}, from “acme/app” to “acme/later”" in page.text
+        assert f"/acme/app/-/moves/{number}" in page.links.values()
+        assert "Type" not in page.first("main").text
+    answer = browser.post("/acme/app/-/move", {"target": "acme/else"})
+    assert answer.status_code == 409
+    assert f"/acme/app/-/moves/{number}" in Page(answer.text).links.values()
+
+
+def test_a_move_of_something_above_is_not_named_to_those_who_look_after_a_part(bare):
+    bare.move("acme", "copying", source="acme", target="hidden-name")
+    page = bare.browser("keeper").get("/acme/app/-/delete")
+    assert "This is being moved already." in Page(page.text).text
+    assert "hidden-name" not in page.text
+    assert "moves/" not in page.text
+
+
+def test_a_personal_namespace_offers_no_deletion(acme):
+    browser = acme.browser("worker")
+    assert "/worker/-/delete" not in browser.get("/worker/-/settings").text
+    page = Page(browser.get("/worker/-/delete").text)
+    assert "A personal namespace goes with its account." in page.text
+    assert "Type" not in page.first("main").text
 
 
 def test_the_token_endpoint_asks_once_and_more_only_for_an_old_name(renamed):

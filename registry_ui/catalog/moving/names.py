@@ -10,9 +10,10 @@ from sqlalchemy.orm import Session
 
 from ...access import at_or_below, below
 from ...access.lookup import prefixes
-from ...errors import Clash
-from ...models import Fence, FormerPath, Move
+from ...errors import Clash, Link
+from ...models import Fence, FormerPath, Move, Place
 from ...models.move import ACTIVE, BEFORE_SWITCH
+from ..enumerations import NAMED
 
 
 def spoken_for(session: Session, names: Iterable[str]) -> set[str]:
@@ -71,18 +72,70 @@ def has_former(session: Session, path: str) -> bool:
     return session.scalar(query) is not None
 
 
-def require_no_former(session: Session, path: str) -> None:
-    """Raise Clash where old names of a place, or of something in it, can still be pulled.
+def find_former(session: Session, path: str, place: str) -> Clash | None:
+    """Return the error for a removal of what has old names that can still be pulled, or None.
 
     What they hold would stay. Parts of something that has moved can go: whoever retires its
     old name is shown what the new one has no more.
+
+    Args:
+        place: the path of the place that the reader looks after, at or above ``path``.
     """
-    query = select(FormerPath.path).where(at_or_below(FormerPath.now, path)).limit(1)
-    if session.scalar(query) is not None:
-        raise Clash(
-            "An old name of this, or of a part of it, can still be pulled.",
-            hint="Retire the old name first, on the page of its move.",
-        )
+    query = (
+        select(FormerPath, Move)
+        .join(Move, Move.id == FormerPath.move_id)
+        .where(at_or_below(FormerPath.now, path))
+        .order_by(FormerPath.path)
+        .limit(NAMED)
+    )
+    rows = session.execute(query).all()
+    if not rows:
+        return None
+    words = [
+        f"“{former.path}”, the old name of “{former.now}”, can still be pulled (move {move.id})."
+        for former, move in rows
+    ]
+    return Clash(
+        " ".join(words),
+        hint="Retire the old name first, on the page of its move.",
+        links=link_moves(session, [move for _, move in rows], place),
+    )
+
+
+def find_move(session: Session, path: str, place: str) -> Clash | None:
+    """Return the error for a change of what is being moved, or None.
+
+    A move of something outside of ``place`` is not named: the reader may not see it.
+
+    Args:
+        place: as in find_former().
+    """
+    move = moving(session, path)
+    if move is None:
+        return None
+    links = link_moves(session, [move], place)
+    named = f" by move {move.id}, from “{move.source}” to “{move.target}”" if links else ""
+    hint = "Wait until it is done."
+    if move.state == "failed":
+        hint = "It has stopped: let it go on, or give it up."
+    return Clash(f"This is being moved already{named}.", hint=hint, links=links)
+
+
+def link_moves(session: Session, moves: Iterable[Move], place: str) -> list[Link]:
+    """Return links to the pages of those moves whose place is ``place`` or lies below it."""
+    places = {
+        move.id: move.new_project_id if move.kind == "image" and move.switched_at else move.place_id
+        for move in moves
+    }
+    query = select(Place.id, Place.path).where(
+        Place.id.in_(places.values()), at_or_below(Place.path, place)
+    )
+    paths = dict(session.execute(query).all())
+    return [
+        Link(f"Go to move {move_id}", "moves.show", {"path": paths[found], "move_id": move_id})
+        for move_id, found in places.items()
+        if found in paths
+    ]
 
 
 def fence_of(session: Session, path: str) -> Fence | None:

@@ -31,7 +31,7 @@ from ..index import is_listed, owning_project
 from ..pull_through import refuse_push
 from ..starting import unfinished
 from .access import RoleChange, role_changes
-from .names import has_former, is_taken, moving
+from .names import find_move, has_former, is_taken
 from .protecting import first_refusal
 
 #: So many repositories and people are named in a preview; the rest is counted.
@@ -102,7 +102,7 @@ def plan_place(place: Place, target: str) -> MovePlan:
     if session.scalar(select(Place.id).where(Place.path == target)) is not None:
         raise _refused(TAKEN.format(target))
     _require_free(session, target)
-    _require_quiet(session, source, target)
+    _require_quiet(session, source, target, source)
     plan = MovePlan(place.kind, source, target, _repositories(session, source, target))
     inner = list(session.scalars(select(Place.path).where(below(Place.path, source))))
     plan.places = len(inner)
@@ -145,7 +145,7 @@ def plan_image(
     if session.scalar(taken) is not None:
         raise _refused(f"There is an image “{target}”.")
     _require_free(session, target)
-    _require_quiet(session, source, target)
+    _require_quiet(session, source, target, project.path)
     names = session.scalars(select(Tag.name).where(Tag.image_id == image.id).order_by(Tag.name))
     why = first_refusal(session, source, target, names, (role, new_role))
     if why:
@@ -170,7 +170,8 @@ def require_still_free(session: Session, move: Move) -> None:
     taken = session.scalar(select(model.id).where(model.path == move.target, stands))
     if taken is not None or is_taken(session, move.target):
         raise Clash(f"“{move.target}” is taken by now.", hint="Plan the move again.")
-    _require_quiet(session, move.source, move.target)
+    place = session.get(Place, move.place_id) if move.place_id else None
+    _require_quiet(session, move.source, move.target, place.path if place else move.source)
 
 
 def _refused(words: str) -> Invalid:
@@ -204,11 +205,15 @@ def _require_free(session: Session, target: str) -> None:
         raise _refused(TAKEN.format(target))
 
 
-def _require_quiet(session: Session, source: str, target: str) -> None:
-    if moving(session, source) or moving(session, target):
-        raise Clash(
-            "Something of this is being moved already.", hint="Its progress is on its page."
-        )
+def _require_quiet(session: Session, source: str, target: str, place: str) -> None:
+    """Raise Clash while something of this moves, or is deleted.
+
+    Args:
+        place: of which the reader looks after: other moves are not named.
+    """
+    moved = find_move(session, source, place) or find_move(session, target, place)
+    if moved is not None:
+        raise moved
     if unfinished(session, source):
         raise Clash("Something of this is being deleted.", hint="Move it when that is done.")
 
