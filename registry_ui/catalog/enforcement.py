@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import StrEnum
 
 from flask import current_app
 from sqlalchemy import func, select
@@ -20,6 +21,18 @@ from ..models import GATE_ASKED, ContainerImage, Heartbeat, ProtectionViolation,
 MAX_DELAY = timedelta(minutes=10)
 #: How long a tag says that it was changed against a rule.
 VIOLATION_SHOWN = timedelta(days=90)
+
+
+class GateState(StrEnum):
+    """Whether the rules of a project are enforced, and why they are not."""
+
+    WORKS = "works"
+    #: The settings say that no proxy asks.
+    MISSING = "missing"
+    #: It is set up, and was never asked: the next push shows whether it is.
+    UNCONFIRMED = "unconfirmed"
+    #: Something was pushed, and the gate was not asked about it.
+    BYPASSED = "bypassed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +77,13 @@ def protections(image: ContainerImage, names: Collection[str]) -> dict[str, TagP
 
 def gate_works(session: Session, project_id: int) -> bool:
     """Whether the gate is set up, and was in use when something was last pushed to a project."""
+    return gate_state(session, project_id) is GateState.WORKS
+
+
+def gate_state(session: Session, project_id: int) -> GateState:
+    """Return whether the gate is set up, and whether it was asked about the last push."""
     if not current_app.config["SETTINGS"].gate:
-        return False
+        return GateState.MISSING
     pushed = (
         select(Push.at)
         # Our own copies ask no gate: they ask the rules themselves.
@@ -77,8 +95,10 @@ def gate_works(session: Session, project_id: int) -> bool:
     asked = select(Heartbeat.at).where(Heartbeat.name == GATE_ASKED).scalar_subquery()
     asked_at, pushed_at = session.execute(select(asked, pushed)).one()
     if pushed_at is None:
-        return True
-    return asked_at is not None and pushed_at <= asked_at + MAX_DELAY
+        return GateState.WORKS
+    if asked_at is None:
+        return GateState.UNCONFIRMED
+    return GateState.WORKS if pushed_at <= asked_at + MAX_DELAY else GateState.BYPASSED
 
 
 def _violations(

@@ -9,7 +9,7 @@ from flask_login import login_required
 from werkzeug.wrappers import Response
 
 from ..access import Right, Role
-from ..catalog.enforcement import gate_works
+from ..catalog.enforcement import GateState, gate_state
 from ..catalog.match_counts import describe_matches
 from ..errors import Invalid
 from ..extensions import db
@@ -20,6 +20,13 @@ from . import protection
 
 blueprint = Blueprint("protection", __name__)
 
+#: What is said of a new rule.
+ADDED = {
+    GateState.WORKS: "Rule added",
+    GateState.MISSING: "Rule added, but not enforced without a gate",
+    GateState.UNCONFIRMED: "Rule added; the next push shows whether the gate enforces it",
+    GateState.BYPASSED: "Rule added, but not enforced, because pushes bypass the gate",
+}
 EVERYTHING = {"images": "**", "tags": "", "choice": "immutable"}
 
 
@@ -49,10 +56,8 @@ def create(path: str) -> Response | tuple[str, int]:
         rule = protection.add(actor(), _role(loaded), loaded.project.path, wanted)
     except Invalid as error:
         return _page(loaded, values, error.errors), error.status
-    if gate_works(db.session(), loaded.project.id):
-        flash(f"Rule added: {rule.sentence}", "success")
-    else:
-        flash(f"Rule added, but not enforced without a gate: {rule.sentence}", "warning")
+    state = gate_state(db.session(), loaded.project.id)
+    flash(f"{ADDED[state]}: {rule.sentence}", "success" if state is GateState.WORKS else "warning")
     return redirect(url_for("protection.show", path=path))
 
 
@@ -94,7 +99,7 @@ def _page(
         all_counted=all_counted,
         counted=protection.COUNTED,
         own_role=int(role),
-        enforced=gate_works(db.session(), project.id),
+        gate=gate_state(db.session(), project.id),
         violations=protection.violations_of(project),
         values=values,
         matches=_matches(loaded, values) if values["tags"] else "",

@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response
 from ..access import Right, Role, Visibility, rights, standing, visible_places
 from ..admin.reports import unassigned_count
 from ..catalog.deletion import plan_namespace, plan_project
-from ..catalog.enforcement import gate_works
+from ..catalog.enforcement import GateState, gate_state
 from ..catalog.index import is_listed
 from ..catalog.moving import moves
 from ..catalog.pull_through import permitted
@@ -119,15 +119,15 @@ def _project(loaded: Loaded) -> str:
         ),
         fresh_at=oldest,
         violations=protection.violations_of(project) if "push" in loaded.can else [],
-        only_watched=_only_watched(loaded),
+        gate=_gate_shown(loaded),
     )
 
 
-def _only_watched(loaded: Loaded) -> bool:
-    """Whether to say that rules are there and nothing enforces them, to those who push."""
+def _gate_shown(loaded: Loaded) -> GateState:
+    """Return the state of the gate for those who push where there are rules, or that it works."""
     if "push" not in loaded.can or not protection.has_rules(loaded.project):
-        return False
-    return not gate_works(db.session(), loaded.project.id)
+        return GateState.WORKS
+    return gate_state(db.session(), loaded.project.id)
 
 
 @blueprint.route("/-/new/namespace", methods=["GET", "POST"])

@@ -81,7 +81,36 @@ def test_a_badge_says_whether_its_rule_is_enforced(make_app, gate, asked, is_enf
     assert PROMISE in said
     assert (UNENFORCED in said) is not is_enforced
     words = "Protection rules are not enforced"
-    assert (words in site.browser("dev").get("/acme/app").text) is not is_enforced
+    unconfirmed = gate and asked is None
+    said = Page(site.browser("dev").get("/acme/app").text).text
+    assert (words in said) is not (is_enforced or unconfirmed)
+    assert ("Push once to confirm" in said) is unconfirmed
+
+
+@pytest.mark.parametrize(
+    ("gate", "asked", "added", "advice"),
+    [
+        (False, None, "not enforced without a gate", "make run-gate"),
+        (True, None, "the next push shows whether the gate enforces it", "Push once to confirm"),
+        (True, NOW - 15 * MINUTE, "because pushes bypass the gate", "Check the proxy"),
+    ],
+    ids=["none", "never asked", "passed by"],
+)
+def test_a_new_rule_says_why_it_is_not_enforced_and_what_to_do(
+    make_app, gate, asked, added, advice
+):
+    site = made(make_app, gate=gate)
+    site.user("root", admin=True)
+    push(site, "v1")
+    if asked is not None:
+        ask_gate(site, asked)
+    values = {"images": "**", "tags": "x*", "choice": "immutable"}
+    browser = site.browser("root")
+    browser.post("/acme/app/-/protection", values)
+    page = Page(browser.get("/acme/app/-/protection").text).text
+    assert added in page
+    assert advice in page
+    assert "Ask an administrator" not in page
 
 
 @pytest.mark.both_databases
