@@ -17,7 +17,7 @@ from registry_ui.names import is_binned
 from tests.support.processes import until
 from tests.support.stack import ADMIN, Client, Stack
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.both_databases, pytest.mark.timeout(240)]
 
 TOKEN_PAGE = "/-/admin/registry-token"
 #: Five pushes a second.

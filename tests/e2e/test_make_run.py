@@ -22,7 +22,7 @@ from tests.support.make_run import (
 )
 from tests.support.processes import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.both_databases, pytest.mark.timeout(240)]
 
 
 @pytest.fixture(scope="module")

@@ -36,7 +36,12 @@ from tests.support.ledger import Ledger, Renamed
 from tests.support.rounds import KINDS, Jobs, Workers
 from tests.support.stack import Stack
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.slow,
+    pytest.mark.both_databases,
+    pytest.mark.timeout(1800),
+]
 
 KILLS = 20
 #: So many more, until each kind of job was hit.

@@ -1,8 +1,8 @@
 """Runs enough tests on PostgreSQL, and checks that enough is enough.
 
-Everything runs on SQLite. With ``--lean``, PostgreSQL with Redis runs the contract and the
-end-to-end tests, and of the others those marked ``both_databases``: what is about locks,
-transactions and concurrency, and what it takes to send every statement there, too. Each place
+Everything runs on SQLite. With ``--lean``, PostgreSQL with Redis runs the contract tests, and
+of the others those marked ``both_databases``: what is about locks, transactions, concurrency and
+processes, and what it takes to send every statement there, too. Each place
 in the package that sends a statement on SQLite and never on PostgreSQL is an error at the end.
 A test that runs on both counts on PostgreSQL alone: which of its retries happen is chance.
 """
@@ -59,7 +59,7 @@ def _is_left_out(item: pytest.Item) -> bool:
     return (
         callspec is not None
         and callspec.params.get("storage") == "postgresql"
-        and "web" in item.path.parts
+        and not {"web", "e2e"}.isdisjoint(item.path.parts)
         and item.get_closest_marker("both_databases") is None
     )
 
