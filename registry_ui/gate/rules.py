@@ -10,33 +10,32 @@ from dataclasses import dataclass
 
 from sqlalchemy import select
 
-from ..access import Right, Role
+from ..access import RULE_OF, Right, Role
 from ..access.protection import Kind, Protection, is_immutable, refusal, releases
 from ..catalog import claims
 from ..catalog.connection import registry
-from ..catalog.live_tags import digests_of
+from ..catalog.enumerations import name_some
+from ..catalog.live_tags import read_tags
 from ..catalog.parts import parts_of
 from ..catalog.reach import closure
+from ..catalog.removal_calls import damaged_that_stay
 from ..distribution.errors import RegistryError, RegistryNotFound
 from ..errors import AppError, Denied
 from ..extensions import db, release
 from ..models import ContainerImage, Tag
 from ..names import Digest, RepositoryName, TagName, subject_of
 from ..token_auth.proof import Proven
+from .tag_states import RegistrySilent, TagState, read_state
 
+#: The role that may remove a damaged tag although it is immutable (access.protection.set_aside).
+REPAIRER = RULE_OF[Right.CONFIGURE].minimum
+DAMAGED = "{} and can't be read: a {} can push it again or remove it"
+UNREADABLE = (
+    "{} can't be read, so what it may need stays in {}: let a Maintainer push it again or remove it"
+)
 BLOBS = "garbage collection deletes unused blobs"
 #: Seconds in which what protected tags need is read; what is not by then, nobody deletes.
 PARTS_DEADLINE = 20.0
-
-
-class RegistrySilent(AppError):
-    """A rule applies, and the registry does not say what it has: nothing passes."""
-
-    status = 503
-    code = "UNAVAILABLE"
-
-    def __init__(self) -> None:
-        super().__init__("the registry does not tell the gate whether the tag exists: try again")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +56,15 @@ class Change:
         """Return why the rules refuse it for a tag; None if they do not."""
         return refusal(self.rules, self.image_name, tag, self.role, self.action, exists=exists)
 
+    @property
+    def may_repair(self) -> bool:
+        """Whether the role may set immutable rules aside for a damaged tag.
+
+        Nothing shows what a push will put there, so it needs the role that may remove the
+        damaged tag, after which anyone could push the name.
+        """
+        return self.role is not None and self.role >= REPAIRER
+
 
 def check_tag(change: Change, tag: TagName) -> None:
     """Refuse to push or delete a tag that a rule keeps; claim an immutable one that is new.
@@ -72,12 +80,26 @@ def check_tag(change: Change, tag: TagName) -> None:
         return
     busy = claims.acquire(repository, tag, who) if action is Right.PUSH else None
     try:
-        _refuse(change.refusal(str(tag), exists=_exists(repository, tag)))
+        _check_state(change, tag)
     except AppError:
         if busy is None and action is Right.PUSH:
             claims.let_go(repository, tag, who)
         raise
     _refuse(busy)
+
+
+def _check_state(change: Change, tag: TagName) -> None:
+    """Refuse to change an immutable tag that exists, unless it is damaged and may be repaired."""
+    state = read_state(change.repository, tag)
+    if state is TagState.ABSENT or (state is TagState.DAMAGED and change.may_repair):
+        return
+    words = change.refusal(str(tag), exists=True)
+    _refuse(_with_damage(words, state) if words else None)
+
+
+def _with_damage(words: str, state: TagState) -> str:
+    """Return why a tag is kept, and who can help if it is damaged."""
+    return DAMAGED.format(words, REPAIRER.label) if state is TagState.DAMAGED else words
 
 
 def _check_attached(change: Change, tag: TagName) -> None:
@@ -89,13 +111,15 @@ def _check_attached(change: Change, tag: TagName) -> None:
     subject = subject_of(str(tag))
     if subject is None or not any(rule.kind is Kind.IMMUTABLE for rule in change.rules):
         return
-    if not _exists(change.repository, tag):
+    state = read_state(change.repository, tag)
+    if state is TagState.ABSENT or (state is TagState.DAMAGED and change.may_repair):
         return
     rules = change.rules, change.image_name
     kept = releases(*rules, _tags(change.repository), change.action)
     needed = _needed_by(change, Digest(subject), kept)
     if subject in needed.by:
-        raise Denied(_attached_words(change, str(tag), needed.by[subject]))
+        words = _attached_words(change, str(tag), needed.by[subject])
+        raise Denied(_with_damage(words, state))
     needed.require_known()
 
 
@@ -116,16 +140,6 @@ def check_blob(change: Change) -> None:
     release()
     if _tags(change.repository):
         raise Denied(f"{change.repository} has tags that may need this blob: {BLOBS}")
-
-
-def _exists(repository: RepositoryName, tag: TagName) -> bool:
-    try:
-        registry().head(repository, tag)
-    except RegistryNotFound:
-        return False
-    except RegistryError:
-        raise RegistrySilent from None
-    return True
 
 
 def check_digest(change: Change, digest: Digest) -> None:
@@ -199,9 +213,12 @@ def _standing_for(change: Change, digest: Digest, names: Iterable[str]) -> dict[
         and is_immutable(change.rules, change.image_name, name, Right.PUSH)
     }
     try:
-        return known | digests_of(repository, [name for name in names if name not in known])
+        live = read_tags(repository, [name for name in names if name not in known])
     except RegistryError:
         raise RegistrySilent from None
+    if damaged := damaged_that_stay(repository, live):
+        raise Denied(UNREADABLE.format(name_some(damaged), repository))
+    return known | live.digests
 
 
 def _tags(repository: RepositoryName) -> list[str]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 
 from registry_ui.demo.images import index
 from registry_ui.models import ProtectionViolation
 from tests.support.clients import DockerClient, Skopeo, refused, works, workshop
+from tests.support.damage import KINDS, damage_tag
 from tests.support.forge import Forge, Key
 from tests.support.gate import TRICKS, Direct, raw
 from tests.support.live import tiny
@@ -150,6 +152,29 @@ def test_an_immutable_digest_is_not_deleted_and_another_is(gated, pushed, projec
     assert direct.head("v1") == first.digest
     assert direct.delete(second.digest)[0] == 202
     assert direct.head("main") is None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_damaged_immutable_tag_is_pushed_again_by_a_maintainer(gated, pushed, project, kind):
+    """The registry answers 404 or 500 for it, as for a tag that is new or a registry in trouble."""
+    direct, first, second = pushed
+    gated.wait_for_tags(project, "web", {"v1", "main"})
+    damage_tag(SimpleNamespace(home=gated.config.var / "registry"), direct.repository, "v1", kind)
+    words = f"tag v1 is immutable in {direct.repository} and can't be read: "
+    words += "a Maintainer can push it again or remove it"
+    for image in (first, second):
+        assert direct.said(direct.put("v1", image)) == (403, words)
+    # By its digest, a Developer can push nothing but the content that the tag stands for.
+    assert direct.put(first.digest, first).status_code == 201
+    assert (direct.head("v1") == first.digest) is (kind == "ghost")
+    if kind != "ghost":
+        # 2.8 keeps a manifest whose file is empty, and takes another one instead.
+        image = second if kind == "empty manifest" else first
+        direct.subject = gated.maintainer(project)
+        gated.until(lambda: direct.put("v1", image).status_code == 201)  # claims end first
+        assert direct.head("v1") == image.digest
+    words = f"tag v1 is immutable in {direct.repository}"
+    assert direct.said(direct.put("v1", second)) == (403, words)
 
 
 def test_a_layer_of_a_live_tag_is_not_deleted(gated, pushed, project):

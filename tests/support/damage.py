@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from .registry import Registry
+from pathlib import Path
+from typing import Protocol
+
+
+class Stored(Protocol):
+    """A registry of which the storage is below ``home``."""
+
+    @property
+    def home(self) -> Path:
+        """The directory of its data."""
+
 
 #: How a tag can be damaged; what the registry then answers for it, and our word for that.
 KINDS = {
@@ -13,7 +23,7 @@ KINDS = {
 }
 
 
-def damage_tag(registry: Registry, repository: str, tag: str, kind: str) -> None:
+def damage_tag(registry: Stored, repository: str, tag: str, kind: str) -> None:
     """Damage one tag.
 
     Args:
