@@ -54,6 +54,9 @@ class RemovalPlan:
     tags can be restored; manifests go after that. ``unread`` names what could not be read, and
     therefore stays.
 
+    ``policy`` is that of a dry run: the ``id`` of the retention policy, and the ``rules`` that
+    were tried, by their fingerprint.
+
     With ``despite_rules``, damaged tags go although they are immutable: ``despite`` names them
     and the rules. Without it, ``overridable`` names the tags that could go like that.
     """
@@ -79,6 +82,7 @@ class RemovalPlan:
     despite_rules: bool = False
     despite: list[tuple[str, str]] = field(default_factory=list)
     overridable: list[str] = field(default_factory=list)
+    policy: dict[str, Any] | None = None
 
     @property
     def digest(self) -> str:

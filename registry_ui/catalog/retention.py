@@ -16,8 +16,10 @@ from ..extensions import db, writing
 from ..models import ContainerImage, Place, Removal, RetentionPolicy, utc_now
 from . import bin as bin_of_tags
 from .deletion import plan_tags
+from .match_counts import counted
 from .orphans import without_subject
 from .planned_manifests import note_missing
+from .planned_tags import planned_references
 from .plans import RemovalPlan
 from .retention_rules import Rules
 from .retention_selection import Selection, select_tags
@@ -136,6 +138,7 @@ def _mark_tried(
     """Store a dry run; the policy can be switched on from then."""
     row.seen = Rules.of(row).fingerprint
     row.suspension_reason = ""
+    plan.policy = {"id": row.id, "rules": row.seen}
     return add_plan(session, actor, plan, place)
 
 
@@ -161,6 +164,15 @@ def switch(actor: Actor, place: Place, policy_id: int, *, on: bool) -> None:
         record(session, actor, f"retention.{'on' if on else 'off'}", place.path, policy=row.id)
 
 
+def tried_policy(place: Place, plan: RemovalPlan) -> RetentionPolicy | None:
+    """Return the policy of a dry run, or None if it has other settings now, or is gone."""
+    tried = plan.policy or {}
+    row = db.session.get(RetentionPolicy, tried.get("id", 0))
+    if row is None or row.place_id != place.id or row.seen != tried["rules"]:
+        return None
+    return row if Rules.of(row).fingerprint == row.seen else None
+
+
 def plan_of(place: Place, rules: Rules) -> RemovalPlan:
     """Plan what these rules remove at this moment.
 
@@ -176,8 +188,17 @@ def _plan(place: Place, rules: Rules, selection: Selection) -> RemovalPlan:
     chosen = [(image, names) for image, names in each if names]
     plan = plan_tags("retention", place.path, chosen, attached=True, bin_days=bin_of_tags.days())
     note_missing(plan, chosen)
-    plan.notes[:0] = selection.notes(rules)
+    plan.notes[:0] = [*selection.notes(rules), _count_kept(plan, selection)]
     return plan
+
+
+def _count_kept(plan: RemovalPlan, selection: Selection) -> str:
+    """Say how many of the tags that the policy is about stay; signatures are not counted."""
+    going = sum(
+        subject_of(reference.rpartition(":")[2]) is None for reference in planned_references(plan)
+    )
+    kept = selection.tags - going
+    return f"{kept:,} of these {counted(selection.tags, 'tag')} {'stays' if kept == 1 else 'stay'}."
 
 
 def _without_doubt(image: ContainerImage, names: Collection[str]) -> set[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_login import login_required
 from werkzeug.datastructures import MultiDict
@@ -9,13 +11,14 @@ from werkzeug.wrappers import Response
 
 from ..access import Right
 from ..catalog import bin as bin_of_tags
-from ..catalog import removals
+from ..catalog import removals, retention
 from ..catalog.choosing import Criteria, UnknownTags, choose, days
 from ..catalog.deletion import plan_image, plan_tag, plan_tags
 from ..catalog.fences import WORDS
 from ..catalog.match_counts import describe_chosen
 from ..catalog.patterns import parse_pattern
 from ..catalog.planned_manifests import note_missing
+from ..catalog.planned_tags import show_page
 from ..catalog.plans import RemovalPlan
 from ..catalog.removal_steps import IN_THE_BIN
 from ..catalog.starting import find_obstacle, keep_plan, start, start_planned
@@ -26,7 +29,7 @@ from ..globs import TAGS, Glob
 from ..jobs import enqueue
 from ..models import ContainerImage, Removal
 from ..names import TagName
-from ..pages import crumbs
+from ..pages import crumbs, page_number
 from ..projects import listing
 from ..security import Loaded, actor, load_image, load_planned, load_removal
 
@@ -266,9 +269,14 @@ def show(path: str, removal_id: int) -> str:
     """Show a plan, how far its removal is, or its report. It outlives what it removed."""
     row, loaded = load_removal(path, removal_id)
     fence = removals.stopped(db.session(), row.id)
-    obstacle = None
-    if row.state == "planned" and loaded:
-        obstacle = find_obstacle(db.session(), row.kind, row.target, loaded.place)
+    plan = RemovalPlan.of_preview(row.preview) if row.preview else None
+    shown: dict[str, Any] = {}
+    if row.state == "planned" and loaded and plan:
+        shown = {
+            "obstacle": find_obstacle(db.session(), row.kind, row.target, loaded.place),
+            "page": show_page(row, plan, page_number()),
+            "policy": retention.tried_policy(loaded.place, plan) if plan.policy else None,
+        }
     return render_template(
         "removal.html",
         place=loaded.place if loaded else None,
@@ -276,10 +284,10 @@ def show(path: str, removal_id: int) -> str:
         path=path,
         removal=row,
         waits_until=WORDS[fence.reason] if fence else "",
-        plan=RemovalPlan.of_preview(row.preview) if row.preview else None,
+        plan=plan,
         outcomes=outcomes_of(row),
-        obstacle=obstacle,
         report=removals.lines_of(row, LINES),
+        **shown,
     )
 
 

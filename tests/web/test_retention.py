@@ -138,6 +138,68 @@ def test_a_dry_run_shows_what_would_go_and_changes_nothing(site, graph):
     assert graph.tags == before
 
 
+@pytest.fixture
+def large(site, graph):
+    """The site with sixty more tags in the other image, all old."""
+    more = [f"1.{n}" for n in range(60)]
+    graph.tag("acme/app/other", **{name: graph.image(name) for name in more})
+    adopt(site)
+    for name in more:
+        site.change(Tag, {"pushed_at": ago(9), "age_from": None}, name=name)
+    return site
+
+
+def test_a_dry_run_names_every_tag_page_by_page_and_says_how_many_stay(large):
+    address, _ = create(large)
+    first, second = (Page(large.owner.get(address + query).text) for query in ("", "?page=2"))
+    named = [page.section("What goes") + page.text for page in (first, second)]
+    goes = [f"acme/app/other:1.{n} " for n in range(60)]
+    shown = [[name for name in goes if name in text] for text in named]
+    assert sorted(shown[0] + shown[1]) == sorted(goes)
+    assert min(map(len, shown)) > 0
+    assert "Page 2 of 2, 64 tags" in second.text
+    assert "and 14 more" not in first.text
+    assert "pushed" in second.section("What goes")
+    for page in (first, second):
+        assert "4 of these 68 tags stay." in page.text
+        assert "Delete 64 tags now" in [button.text for button in page.all("button")]
+    assert large.owner.get(address + "?page=3").headers["Location"].endswith("?page=2")
+
+
+def test_the_statements_for_a_dry_run_do_not_grow_with_its_tags(large):
+    counts = []
+    for form in ({"images": "web"}, {}):
+        address, _ = create(large, **form)
+        large.owner.get(address)
+        with large.statements() as statements:
+            large.owner.get(address)
+        counts.append(len(statements))
+    assert counts[0] == counts[1]
+
+
+def test_a_dry_run_offers_to_switch_its_policy_on_before_it_offers_to_delete(site):
+    address, number = create(site)
+    page = Page(site.owner.get(address).text)
+    main = page.first("main")
+    buttons = {each.text: each.attrs["class"] for each in main.all("button")}
+    assert list(buttons) == ["Switch the policy on", "Delete 4 tags now", "Keep them"]
+    assert "primary" in buttons["Switch the policy on"]
+    assert "solid" not in buttons["Delete 4 tags now"]
+    actions = [form.attrs["action"] for form in main.all("form")]
+    assert actions[0] == f"{PAGE}/{number}/switch"
+    site.owner.post(actions[0], {"on": "1"})
+    assert site.row(RetentionPolicy).is_enabled
+    assert "Switch the policy on" not in site.owner.get(address).text
+
+
+def test_a_dry_run_of_settings_that_were_changed_since_switches_nothing_on(site):
+    address, number = create(site)
+    site.owner.post(f"{PAGE}/{number}", {"keep_last": "1"})
+    assert "Switch the policy on" not in site.owner.get(address).text
+    site.owner.post(f"{PAGE}/{number}/delete")
+    assert site.owner.get(address).status_code == 200
+
+
 def test_a_policy_that_is_on_removes_each_day_what_its_dry_run_showed(site, graph):
     _, number = create(site, images="web")
     assert "The policy is on." in switch_on(site, number).text
