@@ -6,7 +6,8 @@ our own, whose calls go past the gate.
 
 The proxy has the whole manifest when it asks, so a claim lasts for seconds. Anyone can
 claim without pushing: so nobody prolongs a claim, and whoever kept others waiting for
-nothing lets them go first.
+nothing lets them go first. The gate sees no content, so a claim is for one push, and a retry
+of it waits a few seconds.
 """
 
 from __future__ import annotations
@@ -25,7 +26,11 @@ from ..token_auth.signer import OWN_SUBJECT
 
 #: A push that takes longer between its question and its end has failed.
 HELD = timedelta(seconds=15)
-#: A push that repeats its question needs this much of its claim, to be written before the end.
+#: The age at which a claim covers one more push by its own bearer token. Before that, the first
+#: one may still be on its way to the registry, and the gate can't see whether another question
+#: is a retry or other content.
+RETRY_FROM, RETRY_UNTIL = timedelta(seconds=5), timedelta(seconds=9)
+#: What is left of a claim for such a push, to be written before the end.
 NEEDED = timedelta(seconds=5)
 #: The event of a push comes a moment before the tag can be read (PROTOCOLS 3.2).
 SETTLING = timedelta(seconds=3)
@@ -45,9 +50,9 @@ def acquire(repository: RepositoryName, tag: TagName, who: Proven) -> str | None
 
     The words are for a client's terminal, and fit into JSON as they are.
     """
-    now = utc_now()
     with writing() as session:
         row = _locked(session, repository, tag)
+        now = utc_now()  # of two questions at once, the second one comes later
         if row is not None and row.until >= now:
             return _go_on(row, who, now)
         waits = _waits(row, now) if row is not None else {}
@@ -58,7 +63,10 @@ def acquire(repository: RepositoryName, tag: TagName, who: Proven) -> str | None
         values = {"subject": who.subject, "token_id": who.token_id[:64], "until": now + HELD}
         if row is None:
             key = {"repository": str(repository), "tag": str(tag)}
-            return None if insert_new(session, TagClaim, **key, **values) else _busy(tag)
+            if insert_new(session, TagClaim, **key, **values):
+                return None
+            row = _locked(session, repository, tag)  # of another question at the same moment
+            return _busy(tag) if row is None else _go_on(row, who, utc_now())
         row.contested, row.waits = False, waits
         for name, value in values.items():
             setattr(row, name, value)
@@ -66,14 +74,20 @@ def acquire(repository: RepositoryName, tag: TagName, who: Proven) -> str | None
 
 
 def _go_on(row: TagClaim, who: Proven, now: datetime) -> str | None:
-    if (row.subject, row.token_id) == (who.subject, who.token_id[:64]):
-        if who.subject == OWN_SUBJECT:
-            row.until = now + HELD
-        elif row.until - now < NEEDED:
-            return f"the last push of tag {row.tag} did not finish: try again in 15 seconds"
+    if (row.subject, row.token_id) != (who.subject, who.token_id[:64]):
+        row.contested = row.contested or who.subject != row.subject
+        return _busy(row.tag)
+    if who.subject == OWN_SUBJECT:
+        row.until = now + HELD
         return None
-    row.contested = row.contested or who.subject != row.subject
-    return _busy(row.tag)
+    age = now - (row.until - HELD)
+    if age < RETRY_FROM:
+        return f"your last push of tag {row.tag} may not have ended: try again in 5 seconds"
+    if age > RETRY_UNTIL:
+        return f"the last push of tag {row.tag} did not finish: try again in 15 seconds"
+    # It ends earlier, so that no further push fits into it.
+    row.until = now + NEEDED
+    return None
 
 
 def _busy(tag: str) -> str:
@@ -103,10 +117,14 @@ def _locked(session: Session, repository: RepositoryName, tag: TagName) -> TagCl
 
 
 def let_go(repository: RepositoryName, tag: TagName, who: Proven) -> None:
-    """Give up one's own claim: the push is refused."""
+    """Give up one's own claim: the push is refused.
+
+    A claim that was repeated stays until its end, because the first push may still be on its way.
+    """
     by = (TagClaim.subject == who.subject) & (TagClaim.token_id == who.token_id[:64])
+    is_first = TagClaim.until > utc_now() + NEEDED
     with writing() as session:
-        session.execute(delete(TagClaim).where(_of(repository, tag), by))
+        session.execute(delete(TagClaim).where(_of(repository, tag), by, is_first))
 
 
 def settle(session: Session, repository: str, tag: str) -> None:

@@ -335,12 +335,17 @@ def test_of_200_pushes_all_that_may_succeed_and_no_other_does(gated, shop, proje
     gated.wait_for_tags(project, "busy", free | {"v1"})
 
 
-def test_of_two_first_pushes_at_the_same_moment_one_wins(gated, project):
+@pytest.mark.parametrize("shares_token", [False, True], ids=["of several people", "of one token"])
+def test_of_many_first_pushes_at_the_same_moment_one_wins(gated, project, shares_token):
     repository = f"{project}/race"
     images = [tiny(f"{project} {number}") for number in range(8)]
     client = gated.client(gated.developer(project))
     client.push(repository, {f"part-{number}": image for number, image in enumerate(images)})
     people = [Direct(gated, gated.developer(project), repository) for _ in images]
+    if shares_token:
+        token = people[0].token()
+        people = people[:1] * len(images)
+        people[0].token = lambda _repository="": token
     for round_number in range(5):
         tag = f"v{round_number}"
         with ThreadPoolExecutor(8) as pool:

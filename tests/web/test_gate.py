@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import timedelta
 
 import pytest
 
-from registry_ui import jobs
-from registry_ui.catalog.fences import raise_fence
-from registry_ui.extensions import writing
 from registry_ui.gate.service import InUse
 from registry_ui.models import (
     GATE_ASKED,
@@ -24,8 +20,7 @@ from registry_ui.models import (
 from registry_ui.token_auth.signer import OWN_SUBJECT
 from tests.support.live import signer_of
 from tests.unit.hostile_registry import Answer, always
-from tests.web.graph import Graph
-from tests.web.support import digest, event_of
+from tests.web.support import digest
 
 pytestmark = pytest.mark.both_databases
 
@@ -181,156 +176,6 @@ def test_a_deploy_token_counts_as_maintainer_where_it_belongs_until_it_ends(acme
     assert ask(acme, "PUT", "latest", inside).status_code == 403
 
 
-# -- by digest -------------------------------------------------------------------
-
-
-def test_a_digest_is_deleted_unless_a_tag_goes_with_it_that_must_stay(acme, registry):
-    holds(registry, {"v1": "a", "main": "b", "latest": "c"})
-    assert_refused(ask(acme, "DELETE", digest("a")), "tag v1 is immutable in acme/app")
-    assert_passes(ask(acme, "DELETE", digest("b")))
-    assert_passes(ask(acme, "DELETE", digest("c"), "maintainer"))
-    acme.change(ProtectionRule, {"minimum_role": 50}, tag_pattern="latest")
-    words = "tag latest is protected in acme/app: delete needs Owner"
-    assert_refused(ask(acme, "DELETE", digest("c"), "maintainer"), words)
-    assert_passes(ask(acme, "DELETE", digest("d")))
-
-
-def test_what_the_index_believes_of_a_tag_is_asked_again(acme, registry):
-    acme.image(APP, "v1", "v2", digests="ab")
-    holds(registry, {"v1": "c", "v2": "b"})
-    assert_passes(ask(acme, "DELETE", digest("a")))
-    assert [a.path for a in registry.asked if a.method == "HEAD"] == [f"/v2/{APP}/manifests/v1"]
-    assert ask(acme, "DELETE", digest("b")).status_code == 403
-
-
-def test_what_moves_is_asked_even_where_the_index_believes_something_else(acme, registry):
-    acme.image(APP, "latest", digests="a")  # and the event of the next push was lost
-    holds(registry, {"latest": "b"})
-    acme.change(ProtectionRule, {"minimum_role": 50}, tag_pattern="latest")
-    words = "tag latest is protected in acme/app: delete needs Owner"
-    assert_refused(ask(acme, "DELETE", digest("b")), words)
-    assert_passes(ask(acme, "DELETE", digest("a")))
-
-
-def test_no_part_of_a_tag_that_must_stay_is_deleted_at_whatever_depth(acme, registry):
-    graph = Graph()
-    registry.answer = graph
-    parts = [graph.image(f"part {n}") for n in range(70)]  # more than a page shows
-    inner, other = graph.index(*parts), graph.image("other")
-    graph.tag(APP, v1=graph.index(inner), main=other)
-    for part in (inner, parts[0], parts[-1]):
-        assert_refused(ask(acme, "DELETE", part), "tag v1 is immutable in acme/app")
-    assert_passes(ask(acme, "DELETE", other))
-
-
-def test_where_what_a_tag_needs_can_not_be_read_nothing_passes(acme, registry):
-    graph = Graph()
-    top = graph.index(graph.image("part"))
-    graph.tag(APP, v1=top, main=graph.image("other"))
-
-    def answer(asked):
-        return Answer(500) if asked.path.endswith(top) else graph(asked)
-
-    registry.answer = answer
-    words = "the registry does not tell the gate whether the tag exists: try again"
-    assert_refused(ask(acme, "DELETE", graph.tags[APP]["main"]), words, 503)
-
-
-@pytest.fixture
-def signed(acme, registry):
-    """A release v1 of two platforms, and main; all of them are signed."""
-    graph = Graph()
-    registry.answer = graph
-    platform = graph.image("platform")
-    graph.digests = {"v1": graph.index(platform), "platform": platform, "main": graph.image("m")}
-    graph.tag(APP, v1=graph.digests["v1"], main=graph.digests["main"])
-    for name, digest_of_it in graph.digests.items():
-        tag = digest_of_it.replace(":", "-") + ".sig"
-        graph.tag(APP, **{tag: graph.image(f"signature of {name}")})
-    return graph
-
-
-def signature(graph, name, suffix=".sig"):
-    return graph.digests[name].replace(":", "-") + suffix
-
-
-@pytest.mark.parametrize("method", ["PUT", "DELETE"])
-@pytest.mark.parametrize("name", ["v1", "platform"])
-def test_signatures_of_an_immutable_tag_stay_as_they_are(acme, signed, method, name):
-    tag = signature(signed, name)
-    words = f"tag {tag} belongs to v1, which is immutable in {APP}"
-    assert_refused(ask(acme, method, tag, "owner"), words)
-    assert_refused(ask(acme, "DELETE", signed.tags[APP][tag], "owner"), words)
-
-
-def test_the_first_signature_of_an_immutable_tag_is_pushed(acme, signed):
-    for suffix in (".att", ".sbom", ""):
-        assert_passes(ask(acme, "PUT", signature(signed, "v1", suffix)))
-
-
-@pytest.mark.parametrize("method", ["PUT", "DELETE"])
-def test_signatures_of_other_tags_are_as_free_as_those(acme, signed, method):
-    tag = signature(signed, "main")
-    assert_passes(ask(acme, method, tag))
-    assert_passes(ask(acme, "DELETE", signed.tags[APP][tag]))
-
-
-@pytest.mark.parametrize("tags", ["v*", "*"])
-def test_a_rule_can_let_signatures_be_added_and_never_deleted(acme, signed, tags):
-    rule = {"open_to_signatures": True, "tag_pattern": tags}
-    acme.change(ProtectionRule, rule, tag_pattern="v*")
-    tag = signature(signed, "v1")
-    assert_passes(ask(acme, "PUT", tag))
-    assert ask(acme, "DELETE", tag).status_code == 403
-    assert ask(acme, "DELETE", signed.tags[APP][tag]).status_code == 403
-    assert_refused(ask(acme, "PUT", "v1"), "tag v1 is immutable in acme/app")
-    first = signature(signed, "v1", "")  # a list of referrers: two are attached in a row
-    for _ in range(2):
-        assert_passes(ask(acme, "PUT", first))
-    assert acme.rows(TagClaim) == []
-
-
-def test_signatures_stay_if_the_registry_does_not_say_what_they_are_of(acme, registry, signed):
-    registry.answer = lambda asked: (
-        Answer(500) if asked.path.endswith(signed.digests["v1"]) else signed(asked)
-    )
-    for name in ("platform", "main"):
-        assert ask(acme, "PUT", signature(signed, name)).status_code == 503
-
-
-def delete_blob(site, who="maintainer", repository=APP):
-    """Ask whether a blob may be deleted."""
-    address = f"/v2/{repository}/blobs/{digest('a')}"
-    return ask(site, "DELETE", "", who, repository, **{"X-Original-URI": address})
-
-
-def test_a_blob_is_not_deleted_while_a_tag_may_need_it(acme, registry):
-    words = " has tags that may need this blob: garbage collection deletes unused blobs"
-    holds(registry, {"main": "a"})
-    for who in ("maintainer", "owner", "admin"):
-        assert_refused(delete_blob(acme, who), APP + words)
-        assert_refused(delete_blob(acme, "admin", "nobody/owns/it"), "nobody/owns/it" + words)
-    # One that was deleted and can be restored needs its layers too.
-    holds(registry, {"_bin.0123456789abcdef": "a"})
-    assert_refused(delete_blob(acme), APP + words)
-    holds(registry, {})
-    assert_passes(delete_blob(acme))
-    assert_passes(delete_blob(acme, OWN_SUBJECT))
-
-
-def test_a_blob_is_deleted_by_whom_a_manifest_is(acme, registry):
-    assert_refused(delete_blob(acme, "dev"), "you no longer have permission to delete in acme/app")
-    with acme.app.app_context(), writing() as session:
-        raise_fence(session, APP, "move")
-    assert "writes to acme/app are stopped" in delete_blob(acme).headers["X-Gate-Message"]
-
-
-@pytest.mark.parametrize("trouble", TROUBLES.values(), ids=TROUBLES)
-def test_a_blob_stays_if_the_registry_does_not_list_its_tags(acme, registry, trouble):
-    registry.answer = trouble
-    assert delete_blob(acme).status_code == 503
-
-
 # -- who asks --------------------------------------------------------------------
 
 
@@ -409,118 +254,6 @@ def test_it_costs_three_queries_unless_an_immutable_rule_applies(acme):
     with acme.statements() as noted:
         assert_passes(ask(acme, "PUT", "v1", repository="acme/free"))
     assert len(noted) == 3
-
-
-# -- two pushes at the same moment -----------------------------------------------
-
-
-def test_of_two_pushes_of_a_new_tag_one_wins_and_may_repeat(acme):
-    first, second = bearer(acme, "dev"), bearer(acme, "dev")
-    assert_passes(ask(acme, "PUT", "v1", token=first))
-    words = "tag v1 is being pushed by someone else: try again in 15 seconds"
-    assert_refused(ask(acme, "PUT", "v1", token=second), words)
-    assert_passes(ask(acme, "PUT", "v1", token=first))
-    assert_passes(ask(acme, "PUT", "v2", token=second))
-    assert_passes(ask(acme, "PUT", "v1", repository=f"{APP}/web"))
-
-
-def test_a_claim_lasts_for_seconds(acme):
-    assert_passes(ask(acme, "PUT", "v1"))
-    (claim,) = acme.rows(TagClaim)
-    assert timedelta(seconds=10) < claim.until - utc_now() <= timedelta(seconds=15)
-    let_end(acme)
-    assert_passes(ask(acme, "PUT", "v1", "maintainer"))
-    (claim,) = acme.rows(TagClaim)
-    assert claim.subject == "maintainer"
-
-
-def let_end(site, seconds=0.0):
-    """Let the claim of v1 have ended that long ago."""
-    site.change(TagClaim, {"until": utc_now() - timedelta(seconds=seconds)}, tag="v1")
-
-
-def test_asking_again_does_not_prolong_a_claim(acme):
-    token = bearer(acme, "dev")
-    assert_passes(ask(acme, "PUT", "v1", token=token))
-    until = utc_now() + timedelta(seconds=6)
-    acme.change(TagClaim, {"until": until}, tag="v1")
-    assert_passes(ask(acme, "PUT", "v1", token=token))
-    assert acme.row(TagClaim).until == until
-    # What little is left of it would end before the push is written.
-    acme.change(TagClaim, {"until": utc_now() + timedelta(seconds=4)}, tag="v1")
-    words = "the last push of tag v1 did not finish: try again in 15 seconds"
-    assert_refused(ask(acme, "PUT", "v1", token=token), words)
-
-
-def test_after_a_claim_that_kept_others_waiting_for_nothing_they_go_first(acme):
-    """However many names somebody has, they do not hold up a release by asking alone."""
-    words = "your last push of tag v1 did not finish, and others wait: try in a minute"
-    assert_passes(ask(acme, "PUT", "v1", "dev"))
-    assert ask(acme, "PUT", "v1", "owner").status_code == 403
-    let_end(acme)
-    assert_refused(ask(acme, "PUT", "v1", "dev"), words)
-    assert_passes(ask(acme, "PUT", "v1", "maintainer"))
-    assert ask(acme, "PUT", "v1", "owner").status_code == 403
-    let_end(acme)
-    for who in ("dev", "maintainer"):
-        assert_refused(ask(acme, "PUT", "v1", who), words)
-    assert_passes(ask(acme, "PUT", "v1", "owner"))
-
-
-def test_a_push_that_failed_is_repeated_at_once_if_nobody_else_waits(acme):
-    assert_passes(ask(acme, "PUT", "v1"))
-    assert ask(acme, "PUT", "v1").status_code == 403  # another push of the same user
-    let_end(acme)
-    assert_passes(ask(acme, "PUT", "v1"))
-
-
-def test_others_go_first_for_a_minute_only(acme):
-    assert_passes(ask(acme, "PUT", "v1"))
-    assert ask(acme, "PUT", "v1", "owner").status_code == 403
-    let_end(acme, 61)
-    assert_passes(ask(acme, "PUT", "v1"))
-
-
-def test_a_push_that_ended_makes_nobody_wait(acme):
-    assert_passes(ask(acme, "PUT", "v1"))
-    assert ask(acme, "PUT", "v1", "owner").status_code == 403
-    acme.deliver(event_of("push", APP, "v1", by="dev"))
-    let_end(acme)
-    assert_passes(ask(acme, "PUT", "v1"))  # it was deleted since
-
-
-def test_nobody_claims_more_tags_than_they_could_be_pushing(acme):
-    for number in range(50):
-        assert_passes(ask(acme, "PUT", f"v{number}"))
-    words = "too many of your pushes are unfinished: try again in 15 seconds"
-    assert_refused(ask(acme, "PUT", "v50"), words)
-    assert_passes(ask(acme, "PUT", "v50", "maintainer"))
-    acme.deliver(event_of("push", APP, "v1", by="dev"))
-    acme.change(TagClaim, {"until": utc_now() - timedelta(seconds=1)}, tag="v1")
-    assert_passes(ask(acme, "PUT", "v51"))
-
-
-def test_a_refused_push_holds_no_claim(acme, registry):
-    holds(registry, {"v1": "a"})
-    assert ask(acme, "PUT", "v1").status_code == 403
-    assert acme.rows(TagClaim) == []
-
-
-def test_the_event_of_the_push_ends_the_claim_a_moment_later(acme):
-    assert_passes(ask(acme, "PUT", "v1"))
-    acme.deliver(event_of("push", APP, "v1", by="dev"))
-    (claim,) = acme.rows(TagClaim)
-    # The registry tells of a push before the tag can be read.
-    assert timedelta() < claim.until - utc_now() <= timedelta(seconds=3)
-
-
-def test_claims_that_ended_are_forgotten_by_night(acme):
-    assert_passes(ask(acme, "PUT", "v1"))
-    assert_passes(ask(acme, "PUT", "v2"))
-    acme.change(TagClaim, {"until": utc_now() - timedelta(seconds=1)}, tag="v1")
-    with acme.app.app_context():
-        jobs.prune()
-    assert [claim.tag for claim in acme.rows(TagClaim)] == ["v2"]
 
 
 # -- why? ------------------------------------------------------------------------
