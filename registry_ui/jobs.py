@@ -20,7 +20,6 @@ from .catalog import (
     adopting,
     claims,
     collecting,
-    facts,
     pull_through,
     reading,
     reconcile,
@@ -68,7 +67,6 @@ EVENTS_KEPT = timedelta(days=90)
 FACTS_KEPT = timedelta(days=7)
 #: How long what was done against protection rules is kept; the audit keeps it for ever.
 VIOLATIONS_KEPT = timedelta(days=90)
-LEARN_DEADLINE = 30.0
 DIGESTS_INTERVAL = timedelta(days=1)
 #: Seconds that the worker waits, when it starts, for a registry that starts with it.
 REGISTRY_PATIENCE = 20.0
@@ -134,7 +132,7 @@ def apply_events() -> None:
 
 def learn(repository: str, digest: str) -> None:
     """Fetch a pushed image's facts, so that its first visitor finds the page ready."""
-    facts.gather(RepositoryName(repository), {digest: digest}, LEARN_DEADLINE)
+    reading.learn(RepositoryName(repository), digest)
 
 
 def reconcile_all(*, digests: bool = True) -> None:

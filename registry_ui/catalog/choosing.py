@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Self
 
-from sqlalchemy import select
+from sqlalchemy import case, select
 
 from ..distribution.errors import RegistryError
 from ..errors import Invalid
@@ -17,6 +17,7 @@ from ..globs import Pattern
 from ..models import ContainerImage, Manifest, Tag, utc_now
 from ..names import MAX_TAG
 from .enumerations import name_first
+from .facts_version import is_stale_index
 from .image_tags import refresh
 from .matching import matcher
 from .orphans import orphans, without_subject
@@ -144,7 +145,7 @@ def dated_tags(image: ContainerImage) -> list[DatedTag]:
             Tag.digest,
             Tag.damage,
             Manifest.built_at,
-            Manifest.digest.label("read"),
+            case((~is_stale_index(), Manifest.digest)).label("read"),
         )
         .outerjoin(Manifest, Manifest.digest == Tag.digest)
         .where(Tag.image_id == image.id)

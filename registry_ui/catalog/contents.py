@@ -7,36 +7,58 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy.orm import Session
 
 from ..distribution.manifest import Descriptor, ManifestFacts
 from ..distribution.media_types import lies_elsewhere
-from ..models import IndexChild, ManifestContents
+from ..distribution.references import Listed
+from ..models import UNLISTED, IndexChild, ManifestContents
 from ..storage import insert_all_new
+
+#: Maximum number of manifests of an index whose sizes are added up.
+MAX_COUNTED = 512
+#: Maximum number of entries of an index that are kept to find it by.
+MAX_ENTRIES = 2000
 
 _BLOB = struct.Struct("<32sq")
 
 
-def note_contents(session: Session, found: Mapping[str, ManifestFacts]) -> None:
-    """Keep what manifests consist of, by digest, in the transaction that keeps their facts."""
+def note_contents(
+    session: Session, found: Mapping[str, ManifestFacts], listed: Mapping[str, Listed]
+) -> None:
+    """Keep what manifests consist of, by digest, in the transaction that keeps their facts.
+
+    Args:
+        found: facts, which name only some of the manifests of an index.
+        listed: what the same manifests list, in full.
+    """
     rows = [
         {
             "digest": digest,
             "blobs": pack({key_of(blob.digest): blob.size for blob in stored_blobs(facts)}),
-            "children": " ".join(dict.fromkeys(child.digest for child in facts.children)),
+            "children": " ".join(_first(listed[digest].manifests, MAX_COUNTED)),
         }
         for digest, facts in found.items()
     ]
     insert_all_new(session, ManifestContents, rows)
-    listed = [
+    entries = [
         {"child": child, "parent": digest}
-        for digest, facts in found.items()
-        for child in dict.fromkeys(child.digest for child in facts.children)
+        for digest in found
+        for child in _findable(listed[digest].entries)
     ]
-    if listed:
-        insert_all_new(session, IndexChild, listed)
+    if entries:
+        insert_all_new(session, IndexChild, entries)
+
+
+def _first(digests: Sequence[str], limit: int) -> Sequence[str]:
+    return digests if len(digests) <= limit else [*digests[:limit], UNLISTED]
+
+
+def _findable(digests: Sequence[str]) -> Sequence[str]:
+    """Return all entries or none: a reader must not take a part of them for the whole."""
+    return digests if len(digests) <= MAX_ENTRIES else [UNLISTED]
 
 
 def stored_blobs(facts: ManifestFacts) -> list[Descriptor]:

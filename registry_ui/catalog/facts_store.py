@@ -13,16 +13,14 @@ from ..distribution.chart import read_chart
 from ..distribution.client import FetchedManifest
 from ..distribution.image_config import read_config
 from ..distribution.manifest import ManifestFacts
+from ..distribution.references import Listed, listed_in
 from ..extensions import writing
 from ..models import ContainerImage, HeldManifest, Manifest, utc_now
 from ..names import RepositoryName
 from ..storage import insert_all_new
 from .contents import note_contents
+from .facts_version import FACTS_VERSION
 from .tag_use import apply_waiting_pulls
-
-#: Increase it when manifests or configurations are read in another way: what is stored with a
-#: lower version is read again from the stored body.
-FACTS_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +30,11 @@ class Read:
     manifest: FetchedManifest
     facts: ManifestFacts
     config: bytes | None
+
+    @property
+    def listed(self) -> Listed:
+        """What it lists as an index, read from the whole body."""
+        return listed_in(self.manifest.media_type, self.manifest.body)
 
 
 def store(fetched: Iterable[Read], holder: RepositoryName | None = None) -> None:
@@ -44,9 +47,11 @@ def store(fetched: Iterable[Read], holder: RepositoryName | None = None) -> None
     if not every:
         return
     rows = [columns_of(read) for read in every.values()]
+    facts = {digest: read.facts for digest, read in every.items()}
+    listed = {digest: read.listed for digest, read in every.items()}
     with writing() as session:
         insert_all_new(session, Manifest, rows)
-        note_contents(session, {digest: read.facts for digest, read in every.items()})
+        note_contents(session, facts, listed)
         apply_waiting_pulls(session, every)
         if holder is None:
             return

@@ -1,4 +1,4 @@
-"""Read what the store does not know of the tags of a place, for whoever asked for it.
+"""Read what the store does not know of tags: for a place as asked for, and for each push.
 
 It begins with what is unknown now, so it goes on where an earlier run ended or broke off.
 """
@@ -6,18 +6,19 @@ It begins with what is unknown now, so it goes on where an earlier run ended or 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import groupby
 
-from sqlalchemy import select, update
+from sqlalchemy import exists, select, update
 
 from ..access import at_or_below
 from ..distribution.errors import RegistryUnavailable
 from ..extensions import db, writing
-from ..models import ContainerImage, Project, Tag
+from ..models import ContainerImage, HeldManifest, IndexChild, Project, Tag
 from ..names import RepositoryName
 from .facts import Gathered, gather
 from .footprint import Survey
+from .parts import parts_of
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +26,8 @@ logger = logging.getLogger(__name__)
 BATCH = 50
 #: Seconds for one batch.
 DEADLINE = 60.0
+#: Seconds for a manifest that was pushed, and again for what only the worker reads of it.
+LEARN_DEADLINE = 30.0
 
 
 def read_contents(path: str) -> int:
@@ -39,11 +42,32 @@ def read_contents(path: str) -> int:
         for batch in _batches(list(names)):
             found = gather(RepositoryName(repository), {n: names[n] for n in batch}, DEADLINE)
             _note_digests(repository, found, [name for name in batch if names[name] is None])
+            _read_rest(RepositoryName(repository), set(found.digests.values()), DEADLINE)
             read += len(batch) - len(found.problems)
             if any(isinstance(p, RegistryUnavailable) for p in found.problems.values()):
                 logger.warning("reading the contents of %s: the registry does not answer", path)
                 return read
     return read
+
+
+def learn(repository: RepositoryName, digest: str) -> None:
+    """Read a pushed manifest and everything below it, so that its first page is ready.
+
+    Which tags a pull by digest is use of is known only for indexes that were read.
+    """
+    gather(repository, {digest: digest}, LEARN_DEADLINE)
+    _read_rest(repository, {digest}, LEARN_DEADLINE)
+
+
+def _read_rest(repository: RepositoryName, digests: Collection[str], deadline: float) -> None:
+    """Read what indexes list and pages do not ask for: entries without a type, or far down."""
+    image = select(ContainerImage.id).where(ContainerImage.path == str(repository))
+    is_held = exists().where(
+        HeldManifest.image_id.in_(image), HeldManifest.digest == IndexChild.child
+    )
+    query = select(IndexChild.parent).where(IndexChild.parent.in_(digests), ~is_held)
+    if incomplete := set(db.session.scalars(query.distinct())):
+        parts_of(repository, incomplete, deadline)
 
 
 def _batches(names: list[str]) -> Iterable[list[str]]:

@@ -19,7 +19,9 @@ from ..extensions import db, release, writing
 from ..models import IndexChild, Manifest, ManifestContents
 from .contents import note_contents
 from .facts import in_full
-from .facts_store import FACTS_VERSION, Read, columns_of
+from .facts_store import Read, columns_of
+from .facts_version import FACTS_VERSION, is_stale, is_stale_index
+from .tag_use import apply_waiting_pulls
 
 logger = logging.getLogger(__name__)
 
@@ -48,10 +50,9 @@ def refresh() -> int:
 
 def _stale() -> list[str]:
     """Return the digests of some stale manifests; of indexes first."""
-    # Equalities, so that the index on both columns finds them.
-    query = select(Manifest.digest).where(Manifest.facts_version.in_(range(FACTS_VERSION)))
-    indexes = list(db.session.scalars(query.where(Manifest.kind == "index").limit(BATCH)))
-    return indexes or list(db.session.scalars(query.limit(BATCH)))
+    query = select(Manifest.digest).limit(BATCH)
+    indexes = list(db.session.scalars(query.where(is_stale_index())))
+    return indexes or list(db.session.scalars(query.where(is_stale())))
 
 
 def _read_again(digest: str) -> Read | None:
@@ -105,6 +106,7 @@ def _changed(read: Read) -> dict[str, Any]:
 def _write(reads: dict[str, Read]) -> None:
     columns = {digest: _changed(read) for digest, read in reads.items()}
     facts = {digest: read.facts for digest, read in reads.items()}
+    listed = {digest: read.listed for digest, read in reads.items()}
     with writing() as session:
         for digest, values in columns.items():
             session.execute(
@@ -121,4 +123,5 @@ def _write(reads: dict[str, Read]) -> None:
                 .where(column.in_(facts))
                 .execution_options(synchronize_session=False)
             )
-        note_contents(session, {digest: facts[digest] for digest in still})
+        note_contents(session, {digest: facts[digest] for digest in still}, listed)
+        apply_waiting_pulls(session, still)

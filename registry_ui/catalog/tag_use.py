@@ -24,8 +24,9 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from ..extensions import writing
-from ..models import IndexChild, Manifest, Tag, WaitingPull
+from ..models import UNLISTED, IndexChild, Manifest, Tag, WaitingPull
 from ..storage import insert_new
+from .facts_version import is_stale_index
 
 #: Number of images whose pulls are forgotten in one transaction.
 IMAGES = 50
@@ -119,6 +120,10 @@ def waiting_pulls(session: Session, image_id: int) -> dict[str | None, datetime]
 
 
 def _parents(session: Session, children: dict[str, datetime]) -> dict[str, datetime]:
+    if not children:
+        return {}
+    # An index with more entries than are kept may list any of them.
+    children = {**children, UNLISTED: max(children.values())}
     query = select(IndexChild.child, IndexChild.parent).where(IndexChild.child.in_(children))
     parents: defaultdict[str, list[datetime]] = defaultdict(list)
     for child, parent in session.execute(query):
@@ -142,14 +147,14 @@ def _mark(session: Session, image_id: int, which: ColumnElement[bool], at: datet
 
 
 def _consisting_of(digest: str) -> Select[tuple[str]]:
-    """Select a digest, the indexes that list it, and the indexes that list those."""
-    parents = select(IndexChild.parent).where(IndexChild.child == digest)
+    """Select a digest, the indexes that may list it, and the indexes that list those."""
+    parents = select(IndexChild.parent).where(IndexChild.child.in_([digest, UNLISTED]))
     above = select(IndexChild.parent).where(IndexChild.child.in_(parents))
     own = select(literal(digest, IndexChild.parent.type))
     return select(union_all(own, parents, above).subquery().c[0])
 
 
 def _is_unread() -> ColumnElement[bool]:
-    """Match tags whose manifests the store does not have, though they could be read."""
-    is_read = exists().where(Manifest.digest == Tag.digest)
+    """Match tags whose manifests could be read, and of which not all entries are known."""
+    is_read = exists().where(Manifest.digest == Tag.digest, ~is_stale_index())
     return ~is_read & Tag.damage.is_(None)

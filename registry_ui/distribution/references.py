@@ -56,6 +56,38 @@ def references_of(media_type: str, body: bytes) -> References:
     return References(children, blobs, frozenset(elsewhere))
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What an index lists, however many entries it has; nothing for any other manifest.
+
+    ``manifests`` are manifests by their media types. ``entries`` are all digests that a client
+    may pull by: some clients choose an entry by its platform alone, whatever its type.
+    """
+
+    manifests: tuple[str, ...] = ()
+    entries: tuple[str, ...] = ()
+
+
+def listed_in(media_type: str, body: bytes) -> Listed:
+    """Return what an index lists. Never raises for what the body holds.
+
+    If clients may read its JSON in another way, every digest in it counts as an entry.
+    """
+    if media_type not in INDEX_TYPES:
+        return Listed()
+    try:
+        document = parse_document(body)
+    except RegistryNonsense:
+        return Listed(entries=tuple(every_digest(body)))
+    if not isinstance(document, dict):
+        return Listed()
+    if is_ambiguous_manifest(document):
+        return Listed(entries=tuple(every_digest(body)))
+    entries = _list(document.get("manifests"))
+    manifests = digests_in(list(filter(is_manifest_entry, entries)))
+    return Listed(tuple(dict.fromkeys(manifests)), tuple(dict.fromkeys(digests_in(entries))))
+
+
 def every_child(body: bytes) -> list[str]:
     """Return the manifests that an index lists, by their media types, however many."""
     entries = _list(_document(body).get("manifests"))

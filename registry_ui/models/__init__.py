@@ -5,7 +5,7 @@ from .audit import AuditEntry
 from .base import Base, UTCDateTime, utc_now
 from .bin import BinnedTag
 from .collection import Collection
-from .contents import IndexChild, ManifestContents
+from .contents import UNLISTED, IndexChild, ManifestContents
 from .copy import Copy, CopyLine
 from .credential import DeployToken, DockerSession
 from .event import RefusedDelivery, RegistryEvent, RegistryToken
@@ -35,6 +35,7 @@ __all__ = [
     "GATE_ASKED",
     "REGISTRY_IS_CACHE",
     "REGISTRY_READ",
+    "UNLISTED",
     "AccessToken",
     "AttachedDocument",
     "AuditEntry",

@@ -7,11 +7,15 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from .base import Base, bytewise
 
+#: In place of a digest: the index lists more than is kept.
+UNLISTED = "*"
+
 
 class ManifestContents(Base):
     """The blobs of a manifest and the manifests that it names, small enough to read by thousands.
 
-    ``blobs`` is packed as catalog/contents.py says, ``children`` are digests apart by spaces.
+    ``blobs`` is packed as catalog/contents.py says, ``children`` are digests apart by spaces;
+    the last one is UNLISTED if there are more than are kept.
     """
 
     __tablename__ = "manifest_contents"
@@ -24,7 +28,11 @@ class ManifestContents(Base):
 
 
 class IndexChild(Base):
-    """A manifest that an index lists: for finding the indexes that need a given manifest."""
+    """An entry of an index: for finding the indexes that need a given manifest.
+
+    Every entry has a row, whatever its media type: clients pull what the registry serves. An
+    index with too many of them has the one child UNLISTED: any manifest may be in it.
+    """
 
     __tablename__ = "index_children"
 

@@ -9,7 +9,8 @@ from sqlalchemy import select, update
 
 from registry_ui.catalog.retention import plan_of
 from registry_ui.catalog.retention_rules import Rules
-from registry_ui.demo.images import index
+from registry_ui.demo.images import OCI, Manifest, encode, index
+from registry_ui.demo.push import ACCEPT
 from registry_ui.extensions import writing
 from registry_ui.models import ContainerImage, Place, Tag, utc_now
 from tests.support.clients import Ctr, DockerClient, Skopeo, works, workshop
@@ -60,6 +61,7 @@ def make_old(stack, project):
 
 
 def used(stack, project):
+    """The tags that have a last pull."""
     rows = stack.fill.rows(Tag, image_id=image_id(stack, project))
     return {tag.name for tag in rows if tag.last_pulled_at}
 
@@ -99,3 +101,56 @@ def test_what_a_client_has_already_and_only_checks_is_kept(stack, shop, project,
     works(client.run(*command, f"{repository}:1.0"))
     stack.until(lambda: "1.0" in used(stack, project))
     assert "1.0" not in doomed(stack, project)
+
+
+def unusual_index(stack, project, change):
+    """Push an index of 70 platforms as ``big``; ``change`` is applied to each of its entries."""
+    platforms = [tiny(f"{project} {n}", platform=f"linux/arm/v{n}") for n in range(70)]
+    usual = index(platforms)
+    entries = [change(dict(entry)) for entry in usual.json["manifests"]]
+    body = encode({**usual.json, "manifests": entries})
+    client = stack.client(stack.developer(project))
+    client.put(f"{project}/app", "big", Manifest(OCI.index, body, children=tuple(platforms)))
+    stack.wait_for_tags(project, "app", {"big"})
+    return platforms
+
+
+def without_type(entry):
+    del entry["mediaType"]
+    return entry
+
+
+def of_unknown_type(entry):
+    return {**entry, "mediaType": "application/vnd.example.platform"}
+
+
+def with_capital(entry):
+    """Clients written in Go read this key as well."""
+    return {**entry, "Digest": entry.pop("digest")}
+
+
+@pytest.mark.parametrize("change", [dict, without_type, of_unknown_type, with_capital])
+def test_any_platform_of_any_index_can_be_pulled_by_its_digest(stack, project, change):
+    """Whatever type its entry has, and however many platforms come before it."""
+    pulled = unusual_index(stack, project, change)[69]
+    page = f"/{project}/-/images/app/-/tags/big"
+    assert stack.site(stack.developer(project)).get(page).status == 200
+    make_old(stack, project)
+    client = stack.client(stack.developer(project))
+    answer = client.get(f"{project}/app/manifests/{pulled.digest}", Accept=ACCEPT)
+    assert answer.status_code == 200
+    stack.until(lambda: used(stack, project) == {"big"}, seconds=30)
+    assert doomed(stack, project) == TAGS
+
+
+def test_skopeo_finds_a_platform_whose_entry_has_no_media_type(stack, shop, project):
+    platform = tiny(f"{project} typeless", platform="linux/amd64")
+    entry = without_type(platform.descriptor())
+    body = encode({"schemaVersion": 2, "mediaType": OCI.index, "manifests": [entry]})
+    client = stack.client(stack.developer(project))
+    client.put(f"{project}/app", "typeless", Manifest(OCI.index, body, children=(platform,)))
+    stack.wait_for_tags(project, "app", {"typeless"})
+    make_old(stack, project)
+    skopeo, repository = signed_in(stack, shop, Skopeo, project)
+    works(skopeo.pull(f"{repository}@{platform.digest}"))
+    stack.until(lambda: used(stack, project) == {"typeless"}, seconds=30)

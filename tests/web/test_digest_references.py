@@ -6,6 +6,7 @@ import pytest
 
 from registry_ui.catalog.contents import note_contents
 from registry_ui.distribution.manifest import Descriptor, ManifestFacts
+from registry_ui.distribution.references import Listed
 from registry_ui.extensions import writing
 from registry_ui.models import Manifest, Project
 from tests.support.html import Page
@@ -25,7 +26,8 @@ def put(site, name, facts):
     with site.session(), writing() as session:
         session.add(Manifest(digest=name, facts=facts.to_json(), config_digest=config, **row))
         session.flush()
-        note_contents(session, {name: facts})
+        children = tuple(child.digest for child in facts.children)
+        note_contents(session, {name: facts}, {name: Listed(children, children)})
 
 
 @pytest.fixture
@@ -65,6 +67,15 @@ def test_a_reference_with_a_digest_leads_to_a_tag_that_reaches_it(acme, name, pa
     answer = acme.browser("alice").get(f"/{IMAGE}{tag}@{name}")
     assert answer.status_code == 302
     assert answer.headers["Location"].replace("%3A", ":") == page
+
+
+def test_a_platform_that_the_page_does_not_list_is_not_taken_for_the_first(acme):
+    """Of an index of many platforms, the page lists only some."""
+    other = digest("9")
+    browser = acme.browser("alice")
+    words = f"{other[:19]}… is not among the platforms shown here"
+    assert words in Page(browser.get(f"{TAG}/multi?platform={other}").text).text
+    assert words not in Page(browser.get(f"{TAG}/multi?platform={AMD}").text).text
 
 
 @pytest.mark.parametrize(

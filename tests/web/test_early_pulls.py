@@ -5,13 +5,17 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from registry_ui import jobs
+from registry_ui.catalog import stale_facts
 from registry_ui.catalog.choosing import dated_tags
+from registry_ui.catalog.contents import MAX_ENTRIES
 from registry_ui.catalog.facts_store import Read, store
+from registry_ui.catalog.facts_version import FACTS_VERSION
 from registry_ui.catalog.retention_rules import Rules, removable
-from registry_ui.demo.images import index
+from registry_ui.demo.images import OCI, encode, index
+from registry_ui.demo.images import Manifest as Made
 from registry_ui.distribution.client import FetchedManifest
 from registry_ui.distribution.manifest import read_manifest
 from registry_ui.extensions import writing
@@ -23,6 +27,7 @@ pytestmark = pytest.mark.both_databases
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 MINUTE = timedelta(minutes=1)
+EARLIER = NOW - 5 * MINUTE
 AMD, ARM = tiny("amd"), tiny("arm", platform="linux/arm64")
 BOTH = index([AMD, ARM])
 OUTER = index([BOTH])
@@ -113,7 +118,7 @@ def test_a_policy_counts_a_pull_that_came_while_the_index_was_being_read(site):
     site.deliver(event_of("pull", "acme/app", digest=AMD.digest, at=NOW))
     with site.session(), writing() as session:
         row = {"media_type": OCI_INDEX, "kind": "index", "body": b"{}", "facts": {}}
-        session.add(Manifest(digest=BOTH.digest, **row))
+        session.add(Manifest(digest=BOTH.digest, facts_version=FACTS_VERSION, **row))
         session.flush()
         session.add(IndexChild(child=AMD.digest, parent=BOTH.digest))
     assert used(site) == {}
@@ -146,3 +151,61 @@ def test_the_statements_for_a_pull_do_not_grow_with_what_waits(site):
             site.deliver(event)
         noted.append(len(statements))
     assert len(set(noted[1:])) == 1
+
+
+# -- indexes that list much, or that an earlier version has read -------------------------
+
+
+def listing(count, **more):
+    """Return an index of this many made-up digests."""
+    entries = [{"digest": f"sha256:{n:064x}", "mediaType": OCI.manifest} for n in range(count)]
+    body = {"schemaVersion": 2, "mediaType": OCI.index, "manifests": entries, **more}
+    return Made(OCI.index, encode(body))
+
+
+@pytest.mark.parametrize(
+    "large",
+    [
+        listing(MAX_ENTRIES),
+        listing(MAX_ENTRIES + 1),
+        listing(20_000),
+        listing(2, annotations={"a": 1, "A": [{}] * 60_000}),
+        listing(2, Manifests=[]),
+    ],
+    ids=["as many as are kept", "one more", "ten times as many", "too many parts", "ambiguous"],
+)
+def test_a_pull_of_any_entry_is_use_of_the_tag_however_many_there_are(site, large):
+    site.change(Tag, {"digest": large.digest}, name="multi")
+    last = large.json["manifests"][-1]["digest"]
+    site.deliver(event_of("pull", "acme/app", digest=last, at=EARLIER))
+    read(site, large, ARM)
+    rules = Rules(older_than_days=30, keep_pulled_days=7)
+    with site.session() as session:
+        image = session.scalars(select(ContainerImage)).one()
+        assert removable(dated_tags(image), rules, utc_now()) == {"single"}
+    with site.app.app_context():
+        jobs.prune()
+    assert used(site) == {"multi": EARLIER}
+    site.deliver(event_of("pull", "acme/app", digest=last, at=NOW))
+    assert used(site) == {"multi": NOW}
+    assert len(site.rows(IndexChild)) <= MAX_ENTRIES
+
+
+def test_a_pull_waits_until_an_index_is_read_again_that_an_earlier_version_has_read(site):
+    """Earlier versions kept no more than the first 64 entries."""
+    large = listing(70)
+    site.change(Tag, {"digest": large.digest}, name="multi")
+    read(site, large, ARM)
+    site.change(Manifest, {"facts_version": FACTS_VERSION - 1})
+    with site.session() as session, writing():
+        session.execute(delete(IndexChild).where(IndexChild.child == f"sha256:{69:064x}"))
+    site.deliver(event_of("pull", "acme/app", digest=f"sha256:{69:064x}", at=NOW))
+    with site.app.app_context():
+        jobs.prune()
+    rules = Rules(older_than_days=30, keep_pulled_days=7)
+    with site.session() as session:
+        image = session.scalars(select(ContainerImage)).one()
+        assert removable(dated_tags(image), rules, utc_now()) == {"single"}
+    with site.app.app_context():
+        stale_facts.refresh()
+    assert used(site) == {"multi": NOW}

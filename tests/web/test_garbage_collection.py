@@ -13,6 +13,7 @@ from registry_ui.audit import WORKER
 from registry_ui.catalog import collecting, collections, fences
 from registry_ui.catalog.contents import note_contents
 from registry_ui.distribution.manifest import Descriptor, ManifestFacts
+from registry_ui.distribution.references import Listed
 from registry_ui.errors import Clash
 from registry_ui.extensions import writing
 from registry_ui.jobs import resume
@@ -129,7 +130,8 @@ def test_what_the_index_knows_is_measured(site, admin):
         session.add(Manifest(digest=digest("e"), media_type="x", kind="image", body=b"{}"))
         session.add(Manifest(digest=BLOBS[1], media_type="x", kind="image", body=b"x" * 500))
         session.flush()
-        note_contents(session, {digest("e"): ManifestFacts("image", "x", layers=(layer,))})
+        facts = ManifestFacts("image", "x", layers=(layer,))
+        note_contents(session, {digest("e"): facts}, {digest("e"): Listed()})
         session.commit()
     text = Page(admin.post(PAGE, {"dry_run": "1"}, follow_redirects=True).text).text
     assert "2 blobs, 12.0 MB would be freed" in text

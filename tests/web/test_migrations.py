@@ -12,6 +12,7 @@ from alembic.migration import MigrationContext
 from config import ROOT
 from registry_ui.catalog.contents import note_contents
 from registry_ui.distribution.manifest import Descriptor, ManifestFacts
+from registry_ui.distribution.references import Listed
 from registry_ui.extensions import db
 from registry_ui.models import (
     AccessToken,
@@ -208,7 +209,8 @@ def test_stored_facts_become_contents_as_the_application_makes_them(site):
             values = {"media_type": "", "kind": "image", "body": b"", "facts": found.to_json()}
             session.add(Manifest(digest=digest, **values))
             session.flush()
-            note_contents(session, {digest: found})
+            children = tuple({child.digest for child in found.children})
+            note_contents(session, {digest: found}, {digest: Listed(children, children)})
         session.commit()
     before = {c.digest: (c.blobs, c.children) for c in site.rows(ManifestContents)}
     listed = {(row.child, row.parent) for row in site.rows(IndexChild)}

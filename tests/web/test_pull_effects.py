@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from registry_ui import jobs
 from registry_ui.catalog.choosing import dated_tags
+from registry_ui.catalog.facts_version import FACTS_VERSION
 from registry_ui.catalog.retention_rules import Rules, removable
 from registry_ui.extensions import writing
 from registry_ui.models import ContainerImage, IndexChild, Manifest, RegistryEvent, Tag, utc_now
@@ -33,8 +34,8 @@ def site(site):
 def put_index(site, parent, *children):
     """Store an index by letter, as if it had been read from the registry."""
     with site.session(), writing() as session:
-        row = {"media_type": OCI_INDEX, "kind": "index", "body": b"{}", "facts": {}}
-        session.add(Manifest(digest=digest(parent), **row))
+        row = {"media_type": OCI_INDEX, "kind": "index", "body": b"{}"}
+        session.add(Manifest(digest=digest(parent), facts_version=FACTS_VERSION, **row))
         session.flush()
         for child in children:
             session.add(IndexChild(child=digest(child), parent=digest(parent)))
@@ -161,8 +162,8 @@ def put_indexes(site, count):
     with site.session(), writing() as session:
         image = session.scalars(select(ContainerImage)).one()
         for name in (f"sha256:{count:032x}{number:032x}" for number in range(count)):
-            row = {"media_type": OCI_INDEX, "kind": "index", "body": b"{}", "facts": {}}
-            session.add(Manifest(digest=name, **row))
+            row = {"media_type": OCI_INDEX, "kind": "index", "body": b"{}"}
+            session.add(Manifest(digest=name, facts_version=FACTS_VERSION, **row))
             session.flush()
             session.add(IndexChild(child=digest("c"), parent=name))
             session.add(Tag(image_id=image.id, name=f"n{count}-{name[-3:]}", digest=name))

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy.exc import DataError, OperationalError
 
 from registry_ui.catalog import facts_store, stale_facts
+from registry_ui.catalog.facts_version import FACTS_VERSION, INDEXES_ONLY_SINCE
 from registry_ui.distribution.client import FetchedManifest
 from registry_ui.distribution.manifest import read_manifest
 from registry_ui.models import Manifest
@@ -41,7 +42,7 @@ def state(site):
     return {row.digest: (row.facts_version, row.size) for row in site.rows(Manifest)}
 
 
-NEW, OLD = (facts_store.FACTS_VERSION, 0), (facts_store.FACTS_VERSION, 7)
+NEW, OLD = (FACTS_VERSION, 0), (FACTS_VERSION, 7)
 
 
 def test_all_are_read_again_once(site, stale):
@@ -69,10 +70,10 @@ def test_one_that_raises_keeps_its_facts_and_is_logged_once(site, stale, monkeyp
 def test_one_that_can_not_be_stored_does_not_hold_back_its_batch(site, stale, monkeypatch, caplog):
     right = stale_facts.note_contents
 
-    def breaks(session, found):
+    def breaks(session, found, listed):
         if stale[2] in found:
             raise DataError("statement", {}, Exception("words"))
-        right(session, found)
+        right(session, found, listed)
 
     monkeypatch.setattr(stale_facts, "note_contents", breaks)
     for _ in range(3):
@@ -91,3 +92,11 @@ def test_a_database_that_fails_is_asked_again_by_the_next_run(site, stale, monke
             refresh(site)
     assert {version for version, _ in state(site).values()} == {0}
     assert refresh(site) == 4
+
+
+@pytest.mark.both_databases
+def test_only_indexes_are_read_again_if_nothing_else_is_read_in_another_way(site, stale):
+    site.change(Manifest, {"facts_version": INDEXES_ONLY_SINCE, "kind": "image"})
+    site.change(Manifest, {"kind": "index"}, digest=stale[3])
+    assert refresh(site) == 1
+    assert state(site)[stale[3]] == NEW

@@ -7,9 +7,10 @@ import random
 import pytest
 from sqlalchemy import insert
 
-from registry_ui.catalog.contents import note_contents
+from registry_ui.catalog.contents import MAX_COUNTED, note_contents
 from registry_ui.catalog.footprint import Survey, footprint
 from registry_ui.distribution.manifest import MAX_SIZE, read_manifest
+from registry_ui.distribution.references import listed_in
 from registry_ui.models import ContainerImage, HeldManifest, Manifest, Project, Tag
 from tests.support.html import Page
 from tests.web.graph import OCI, OCI_CONFIG, OCI_INDEX, Graph, sha256
@@ -43,13 +44,14 @@ class Shelf:
     def manifest(self, path, tag, media_type, document):
         graph = Graph()
         digest = graph.store(media_type, document)
-        facts = read_manifest(media_type, graph.manifests[digest][1])
+        body = graph.manifests[digest][1]
+        facts = read_manifest(media_type, body)
         with self.site.session() as session:
             if session.get(Manifest, digest) is None:
                 values = {"media_type": media_type, "kind": facts.kind, "body": b""}
                 session.add(Manifest(digest=digest, facts=facts.to_json(), **values))
                 session.flush()
-                note_contents(session, {digest: facts})
+                note_contents(session, {digest: facts}, {digest: listed_in(media_type, body)})
             image = self._image(session, path)
             if tag:
                 session.add(Tag(image_id=image.id, name=tag, digest=digest))
@@ -125,6 +127,25 @@ def test_an_index_takes_what_its_platforms_take(shelf):
     found = shelf.footprint("tag", "acme/app/a")
     assert sizes(found.largest) == {"v1": (1030, 1030)}
     assert found.known == 1
+
+
+def test_an_index_of_seventy_platforms_is_known_once_all_of_them_are(shelf):
+    platforms = [shelf.image("acme/app/a", "", layer(f"{n}", 1)) for n in range(69)]
+    other = shelf.image("acme/veiled/b", "", layer("69", 1))
+    shelf.index("acme/app/a", "v1", *platforms, other)
+    found = shelf.footprint("tag", "acme/app/a")
+    assert (found.size, found.known) == (69, 0)
+    shelf.image("acme/app/a", "", layer("69", 1))
+    found = shelf.footprint("tag", "acme/app/a")
+    assert (found.size, found.known) == (70, 1)
+
+
+@pytest.mark.parametrize(("count", "known"), [(MAX_COUNTED, 1), (MAX_COUNTED + 1, 0)])
+def test_an_index_of_more_platforms_than_are_counted_is_not_called_known(shelf, count, known):
+    same = shelf.image("acme/app/a", "", BASE)
+    others = [shelf.index("acme/app/a", "", same, *[same] * n) for n in range(count - 1)]
+    shelf.index("acme/app/a", "v1", same, *others)
+    assert shelf.footprint("tag", "acme/app/a").known == known
 
 
 def test_what_an_index_names_without_that_the_image_has_it_is_unknown_and_counts_nothing(shelf):

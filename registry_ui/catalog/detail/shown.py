@@ -24,6 +24,7 @@ NAMED = 3
 MISSING = "missing from the registry: {}"
 UNREADABLE = "the registry can't read {}"
 NOT_READ = "not read yet: {}"
+NOT_OFFERED = "{}… is not among the platforms shown here, so you see the first one"
 
 
 def choose(
@@ -32,6 +33,8 @@ def choose(
     """List the children of an index; return the one that is shown."""
     offered = {child.digest for child in facts.children}
     chosen = platform if platform in offered else facts.first_platform
+    if platform and platform not in offered:
+        view.problems.append(NOT_OFFERED.format(platform[:19]))
     view.selected_digest = chosen
     labels = dict(zip(facts.platforms, label_platforms(facts.platforms), strict=True))
     for child in facts.children:
