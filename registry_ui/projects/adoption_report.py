@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import func, select
@@ -21,35 +22,50 @@ from ..models import (
     Project,
     UnassignedRepository,
     User,
+    utc_now,
 )
 from .adoption import ADOPT, ADOPT_INTO, CREATE
 
 #: Maximum number of projects that a report names.
 NAMED = 200
+#: How long after the adoption its page refreshes by itself while repositories are being read.
+REFRESHES = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True)
 class AdoptedProject:
-    """A project of an adoption. ``members`` includes inherited ones, not administrators as such."""
+    """A project of an adoption.
+
+    ``members`` includes inherited ones, not administrators as such. ``reading`` is how many of
+    its repositories the worker has not read yet: their images are not counted.
+    """
 
     path: str
     visibility: str
     members: int
     images: int
+    reading: int
 
 
 @dataclass(frozen=True, slots=True)
 class AdoptionReport:
     """An adoption as its audit entry tells it, with its first projects as they are now.
 
-    ``total`` counts all its projects; ``waiting`` the repositories at and below its path that
-    the worker has not indexed yet, or that no project owns.
+    ``total`` counts all its projects. Of the repositories at and below its path, ``reading``
+    counts those that a project owns and the worker has not read yet, ``unassigned`` those that
+    no project owns.
     """
 
     entry: AuditEntry
     total: int
     projects: list[AdoptedProject]
-    waiting: int
+    reading: int
+    unassigned: int
+
+    @property
+    def refreshes(self) -> bool:
+        """Whether it will soon say something else: a registry that is down is waited for longer."""
+        return self.reading > 0 and utc_now() - self.entry.at < REFRESHES
 
     @property
     def detail(self) -> dict[str, Any]:
@@ -79,10 +95,12 @@ def adoption_report(session: Session, adoption_id: int) -> AdoptionReport:
         .limit(min(total, NAMED))
     )
     paths = list(session.scalars(query))
-    return AdoptionReport(entry, total, _projects(session, paths), _waiting(session, entry.subject))
+    reading, unassigned = _not_read(session, entry.subject)
+    projects = _projects(session, paths, reading)
+    return AdoptionReport(entry, total, projects, reading.total(), unassigned)
 
 
-def _projects(session: Session, paths: list[str]) -> list[AdoptedProject]:
+def _projects(session: Session, paths: list[str], reading: Counter[str]) -> list[AdoptedProject]:
     query = select(Project.id, Project.path, Project.visibility).where(Project.path.in_(paths))
     rows = session.execute(query.order_by(Project.path)).all()
     images = dict(
@@ -94,7 +112,13 @@ def _projects(session: Session, paths: list[str]) -> list[AdoptedProject]:
     )
     members = _members(session, [row.path for row in rows])
     return [
-        AdoptedProject(row.path, row.visibility or "", members[row.path], images.get(row.id, 0))
+        AdoptedProject(
+            row.path,
+            row.visibility or "",
+            members[row.path],
+            images.get(row.id, 0),
+            reading[row.path],
+        )
         for row in rows
     ]
 
@@ -121,8 +145,12 @@ def _members(session: Session, paths: list[str]) -> Counter[str]:
     )
 
 
-def _waiting(session: Session, below: str) -> int:
-    query = select(func.count()).select_from(UnassignedRepository)
+def _not_read(session: Session, below: str) -> tuple[Counter[str], int]:
+    """Return how many repositories of each project are not read yet, and how many have none."""
+    query = select(UnassignedRepository.path)
     if below != "*":
         query = query.where(at_or_below(UnassignedRepository.path, below))
-    return session.scalar(query) or 0
+    names = list(session.scalars(query))
+    projects = set(session.scalars(select(Project.path)))
+    owners = [next(filter(projects.__contains__, reversed(prefixes(n))), None) for n in names]
+    return Counter(owner for owner in owners if owner is not None), owners.count(None)

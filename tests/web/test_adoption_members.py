@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+from datetime import timedelta
 
-from registry_ui.models import AuditEntry, User
+import pytest
+from sqlalchemy import delete
+
+from registry_ui.models import AuditEntry, UnassignedRepository, User, utc_now
 from tests.support.html import Page
 from tests.support.unassigned import ADOPT, OLD, leave, owners, preview, with_people
 
@@ -65,6 +68,14 @@ def test_an_owner_who_cant_sign_in_is_refused(plain, name, words):
     assert plain.dump() == before
 
 
+def forget(site, *paths):
+    """Remove notes of repositories, as the worker does when it has read them."""
+    with site.session() as session:
+        which = UnassignedRepository.path.in_(paths)
+        session.execute(delete(UnassignedRepository).where(which))
+        session.commit()
+
+
 @pytest.mark.parametrize(
     ("visibility", "words"),
     [
@@ -85,11 +96,46 @@ def test_the_report_links_the_projects_and_says_who_can_see_them(plain, visibili
     links = {a.attrs["href"] for a in page.all("a")}
     for path in ("acme/app", "library/redis", "nginx", "quay.io/org", "team/app", "team/db"):
         assert {f"/{path}", f"/{path}/-/members"} <= links
-    assert "7 repositories are still unassigned" in page.text
+    assert "still unassigned" not in page.text
     plain.image("team/app/web", "1")
+    forget(plain, *OLD, "acme/app/late")
     rows = [row.text for row in Page(admin.get(report).text).all("tr")]
     assert f"team/app {visibility.title()} 1 1 of team/app" in rows
     assert "acme/app Private 0 none of acme/app" in rows
+
+
+def test_the_report_refreshes_until_the_worker_has_read_the_repositories(plain):
+    leave(plain, *OLD, "api")  # no project can own the last one
+    _, form = preview(plain, parts="2")
+    admin = plain.browser("admin")
+    report = admin.post(ADOPT, form).headers["Location"]
+
+    def seen():
+        page = Page(admin.get(report).text)
+        (section,) = (part for part in page.all("section") if part.attrs.get("id") == "adopted")
+        images = {row["Project"]: row["Images"] for row in page.table("Projects of this adoption")}
+        return page.text, "hx-get" in section.attrs, images["team/app"]
+
+    text, refreshes, images = seen()
+    assert "Reading 6 repositories…" in text
+    assert "1 repository is still unassigned: no project owns it." in text
+    assert (refreshes, images) == (True, "reading…")
+    plain.image("team/app/web", "1")
+    forget(plain, "team/app/web")
+    text, refreshes, images = seen()
+    assert "Reading 5 repositories…" in text
+    assert (refreshes, images) == (True, "1 so far")
+    # A registry that is down keeps no page busy.
+    ago = utc_now() - timedelta(hours=1)
+    plain.change(AuditEntry, {"at": ago}, action="registry.adopt")
+    text, refreshes, _ = seen()
+    assert "5 repositories are not read yet" in text
+    assert not refreshes
+    forget(plain, *OLD)
+    text, refreshes, images = seen()
+    assert "All repositories of these projects are read." in text
+    assert "1 repository is still unassigned" in text
+    assert (refreshes, images) == (False, "1")
 
 
 def test_a_report_takes_as_many_statements_for_many_projects_and_is_for_administrators(plain):
