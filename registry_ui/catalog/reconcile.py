@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from ..access import at_or_below
@@ -34,19 +34,19 @@ from ..names import BIN_PREFIX, BIN_PREFIX_END, NameInvalid, RepositoryName, is_
 from ..storage import insert_new
 from .bin_recovery import settle
 from .connection import registry
+from .earlier_pushes import carry_over
 from .index import count_tags, ensure_image, owning_project
 from .live_tags import LiveTags, read_tags
 from .moments import note_before, note_found, note_removed
 from .moving.names import spoken_for
 from .pull_through import is_cache
+from .unassigned_notes import forget, note, take_note
 from .violations import note_unseen
 
 logger = logging.getLogger(__name__)
 
 #: An image that was compared longer ago than this is compared again when its page is opened.
 STALE = timedelta(hours=1)
-#: So many repositories that nobody owns are noted in one transaction.
-BATCH = 500
 
 
 @dataclass(slots=True)
@@ -109,14 +109,14 @@ def reconcile(repository: RepositoryName, *, digests: bool = True, removed_by: s
         if project is None:
             known = answer is not None
             return _mend_unassigned(session, repository, names, known=known)
-        if session.get(UnassignedRepository, str(repository)):
-            session.execute(
-                delete(UnassignedRepository).where(UnassignedRepository.path == str(repository))
-            )
+        last_push = take_note(session, str(repository))
         if not names and not _image_id(session, repository):
             return Outcome(str(repository))
         image = ensure_image(session, project, str(repository))
-        return mend(session, image, names, live, started, removed_by)
+        outcome = mend(session, image, names, live, started, removed_by)
+        if names:
+            carry_over(session, image, last_push)
+        return outcome
 
 
 def _reconcile_cached(repository: RepositoryName) -> Outcome:
@@ -353,7 +353,7 @@ def reconcile_all(*, digests: bool = True) -> list[Outcome]:
     release()
     listed = set(map(str, registry().catalog()))
     noted = set(db.session.scalars(select(UnassignedRepository.path)))
-    _note_unassigned(sorted(_not_owned(listed) - noted))
+    note(sorted(_not_owned(listed) - noted))
     indexed = set(db.session.scalars(select(ContainerImage.path))) | noted
     outcomes = []
     for path in sorted(listed | indexed):
@@ -361,7 +361,7 @@ def reconcile_all(*, digests: bool = True) -> list[Outcome]:
             outcomes.append(reconcile(RepositoryName(path), digests=digests))
         except NameInvalid:
             logger.warning("a repository has a name that breaks the grammar: %r", path)
-    _forget({o.repository for o in outcomes if not o.owned and not o.known} - listed, started)
+    forget({o.repository for o in outcomes if not o.owned and not o.known} - listed, started)
     with writing() as session:
         session.merge(Heartbeat(name=REGISTRY_READ, at=utc_now()))
         if digests:
@@ -374,27 +374,6 @@ def _not_owned(repositories: set[str]) -> set[str]:
     projects = set(db.session.scalars(select(Project.path)))
     not_owned = {name for name in repositories if projects.isdisjoint(prefixes(name))}
     return not_owned - spoken_for(db.session(), not_owned)
-
-
-def _note_unassigned(paths: list[str]) -> None:
-    for start in range(0, len(paths), BATCH):
-        with writing() as session:
-            for path in paths[start : start + BATCH]:
-                insert_new(session, UnassignedRepository, path=path, first_seen_at=utc_now())
-
-
-def _forget(paths: set[str], started: datetime) -> None:
-    """Forget repositories that the registry does not have any more, unless somebody pushed."""
-    if not paths:
-        return
-    told = func.coalesce(UnassignedRepository.last_push_at, UnassignedRepository.first_seen_at)
-    with writing() as session:
-        for path in sorted(paths):
-            session.execute(
-                delete(UnassignedRepository).where(
-                    UnassignedRepository.path == path, told < started
-                )
-            )
 
 
 def adopt_below(path: str) -> list[Outcome]:

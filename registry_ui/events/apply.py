@@ -24,7 +24,14 @@ from ..catalog.pull_through import is_cache
 from ..catalog.records import note_push
 from ..distribution.notifications import Notification, parse_event
 from ..extensions import db, writing
-from ..models import ContainerImage, RegistryEvent, Tag, UnassignedRepository, utc_now
+from ..models import (
+    UNASSIGNED,
+    ContainerImage,
+    RegistryEvent,
+    Tag,
+    UnassignedRepository,
+    utc_now,
+)
 from ..names import is_binned
 from ..storage import insert_new
 from ..token_auth.signer import OWN_SUBJECT
@@ -173,7 +180,7 @@ def _push(
     project = owning_project(session, event.repository)
     if project is None:
         _note_unassigned(session, event, at)
-        return "applied", "no project owns it: unassigned", None
+        return "applied", UNASSIGNED, None
     image = ensure_image(session, project, event.repository)
     if image.last_push_at is None or image.last_push_at <= at:
         image.last_push_at, image.last_pushed_by = at, event.actor or None

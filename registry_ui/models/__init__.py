@@ -8,7 +8,7 @@ from .collection import Collection
 from .contents import UNLISTED, IndexChild, ManifestContents
 from .copy import Copy, CopyLine
 from .credential import DeployToken, DockerSession
-from .event import RefusedDelivery, RegistryEvent, RegistryToken
+from .event import UNASSIGNED, RefusedDelivery, RegistryEvent, RegistryToken
 from .fence import Fence
 from .heartbeat import DIGESTS_READ, GATE_ASKED, REGISTRY_IS_CACHE, REGISTRY_READ, Heartbeat
 from .image import (
@@ -35,6 +35,7 @@ __all__ = [
     "GATE_ASKED",
     "REGISTRY_IS_CACHE",
     "REGISTRY_READ",
+    "UNASSIGNED",
     "UNLISTED",
     "AccessToken",
     "AttachedDocument",

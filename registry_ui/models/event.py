@@ -9,6 +9,11 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from .base import Base, UTCDateTime, bytewise, utc_now
 
+#: Why a push to a repository that no project owns changed no image. Once the repository is
+#: adopted, the push is applied to its image (catalog/earlier_pushes.py).
+UNASSIGNED = "no project owns it: unassigned"
+_IS_UNASSIGNED = text(f"reason = '{UNASSIGNED}'")
+
 
 class RegistryEvent(Base):
     """One notification, stored before it is answered; applied to the index afterwards.
@@ -22,6 +27,12 @@ class RegistryEvent(Base):
         CheckConstraint("status IN ('pending', 'applied', 'dropped', 'rejected')", name="status"),
         Index("ix_registry_events_status_id", "status", "id"),
         Index("ix_registry_events_image_id_id", "image_id", "id"),
+        Index(
+            "ix_registry_events_unassigned",
+            "repository",
+            sqlite_where=_IS_UNASSIGNED,
+            postgresql_where=_IS_UNASSIGNED,
+        ),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

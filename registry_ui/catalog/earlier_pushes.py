@@ -1,0 +1,104 @@
+"""Give an image the pushes that its repository received before a project owned it.
+
+Their events are stored as those of an unassigned repository until they are pruned. An event that
+was carried over names the image, so each counts once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, and_, func, insert, literal_column, select, update
+from sqlalchemy.orm import Session
+
+from ..models import UNASSIGNED, ContainerImage, RegistryEvent, Tag, TagMoment, utc_now
+from .records import PushedTag, note_pushes
+
+#: Maximum number of events of one repository that are carried over: the newest ones.
+MAX_EVENTS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class LastPush:
+    """The last push that is noted with an unassigned repository, which outlives its event."""
+
+    at: datetime | None = None
+    actor: str | None = None
+
+
+def carry_over(session: Session, image: ContainerImage, noted: LastPush) -> None:
+    """Add the earlier pushes of an image to its history, and to its tags if they still hold.
+
+    Ages still count from the adoption, because nobody knows what was pulled before it.
+    The caller holds the image's row, so two workers don't carry over the same events.
+
+    Args:
+        noted: the last push of the repository before it was adopted.
+    """
+    pushes = _earlier_pushes(session, image)
+    if pushes:
+        session.execute(
+            update(RegistryEvent)
+            .where(_is_of(image))
+            .values(image_id=image.id, reason="")
+            .execution_options(synchronize_session=False)
+        )
+        tagged = [push for push in pushes if push.tag and push.digest]
+        note_pushes(session, image, tagged)
+        _add_moments(session, image, tagged)
+        _date_tags(session, image, tagged)
+    for last in (noted, *(LastPush(push.at, push.actor) for push in pushes)):
+        if last.at and (image.last_push_at is None or image.last_push_at < last.at):
+            image.last_push_at, image.last_pushed_by = last.at, last.actor or None
+
+
+def _is_of(image: ContainerImage) -> ColumnElement[bool]:
+    # A literal, so that the partial index finds it.
+    reason = literal_column(f"'{UNASSIGNED}'")
+    return and_(RegistryEvent.repository == image.path, RegistryEvent.reason == reason)
+
+
+def _earlier_pushes(session: Session, image: ContainerImage) -> list[PushedTag]:
+    """Return the newest earlier pushes, in the order in which they happened."""
+    at = func.coalesce(RegistryEvent.occurred_at, RegistryEvent.received_at)
+    query = (
+        select(RegistryEvent.tag, RegistryEvent.digest, RegistryEvent.actor, at)
+        .where(_is_of(image))
+        .order_by(RegistryEvent.id.desc())
+        .limit(MAX_EVENTS)
+    )
+    now = utc_now()
+    found = [
+        PushedTag(tag, digest, actor, min(at, now))
+        for tag, digest, actor, at in session.execute(query)
+    ]
+    found.reverse()  # of equal times, the one that arrived last comes last
+    return sorted(found, key=lambda push: push.at)
+
+
+def _add_moments(session: Session, image: ContainerImage, pushes: Iterable[PushedTag]) -> None:
+    rows = [
+        {
+            "image_id": image.id,
+            "tag": push.tag,
+            "action": "pushed",
+            "digest": push.digest,
+            "actor": push.actor,
+            "at": push.at,
+        }
+        for push in pushes
+    ]
+    if rows:
+        session.execute(insert(TagMoment), rows)
+
+
+def _date_tags(session: Session, image: ContainerImage, pushes: Iterable[PushedTag]) -> None:
+    """Set the push of each tag that stands for what its last known push brought."""
+    last = {push.tag: push for push in pushes}
+    query = select(Tag).where(Tag.image_id == image.id, Tag.name.in_(last), Tag.pushed_at.is_(None))
+    for tag in session.scalars(query):
+        push = last[tag.name]
+        if push.digest == tag.digest:
+            tag.pushed_at, tag.pushed_by = push.at, push.actor or None

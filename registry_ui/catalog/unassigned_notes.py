@@ -1,0 +1,48 @@
+"""Notes of the repositories of the registry that no project owns."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import delete, func
+from sqlalchemy.orm import Session
+
+from ..extensions import writing
+from ..models import UnassignedRepository, utc_now
+from ..storage import insert_new
+from .earlier_pushes import LastPush
+
+#: Maximum number of repositories that are noted in one transaction.
+BATCH = 500
+
+
+def note(paths: list[str]) -> None:
+    """Note repositories that no project owns."""
+    for start in range(0, len(paths), BATCH):
+        with writing() as session:
+            for path in paths[start : start + BATCH]:
+                insert_new(session, UnassignedRepository, path=path, first_seen_at=utc_now())
+
+
+def forget(paths: set[str], started: datetime) -> None:
+    """Forget repositories that the registry does not have any more, unless somebody pushed."""
+    if not paths:
+        return
+    told = func.coalesce(UnassignedRepository.last_push_at, UnassignedRepository.first_seen_at)
+    with writing() as session:
+        for path in sorted(paths):
+            session.execute(
+                delete(UnassignedRepository).where(
+                    UnassignedRepository.path == path, told < started
+                )
+            )
+
+
+def take_note(session: Session, path: str) -> LastPush:
+    """Delete the note of an unassigned repository; return the last push that it knew of."""
+    row = session.get(UnassignedRepository, path)
+    if row is None:
+        return LastPush()
+    found = LastPush(row.last_push_at, row.pushed_by)
+    session.delete(row)
+    return found
