@@ -16,8 +16,8 @@ PREFIXES = (ACCESS_PREFIX, DEPLOY_PREFIX, SESSION_PREFIX)
 MIN_PASSWORD = 8
 MAX_PASSWORD = 1024
 
-#: One of our secrets, or enough of one to be worth hiding.
-_SECRET = re.compile(r"\b(ruid?|ruis)_[0-9A-Za-z]{16,}", re.IGNORECASE)
+#: One of our secrets, or enough of one to be worth hiding, whatever is glued to either end of it.
+_SECRET = re.compile(r"(ruid?|ruis)_[0-9a-z]{16,}[0-9a-z_]*", re.IGNORECASE | re.ASCII)
 _ALPHABET = string.digits + string.ascii_letters
 _BODY = 40
 _CHECK = 6

@@ -144,5 +144,36 @@ def test_what_looks_like_a_secret_is_masked_in_texts(prefix):
     secret = new_secret(prefix)
     assert mask_secrets(f"<{secret}>") == f"<{prefix}***>"
     assert mask_secrets(secret.lower()[:-3]) == f"{prefix}***"
-    for name in ("rui_team", "jane", "circuit_breaker0123456789", ""):
+    for name in (
+        "rui_team",
+        "jane",
+        "circuit_breaker0123456789",
+        "rui_costa_de_oliveira_junior",
+        "",
+    ):
         assert mask_secrets(name) == name
+
+
+@pytest.mark.parametrize("prefix", ["rui_", "ruid_", "ruis_"])
+@pytest.mark.parametrize("change", [str, str.lower, str.upper], ids=["as it is", "lower", "upper"])
+def test_a_secret_is_masked_wherever_it_is_glued_to(prefix, change):
+    secret, other = change(new_secret(prefix)), change(new_secret("rui_"))
+    body = secret.partition("_")[2]
+    texts = [
+        "x{}",
+        "alice{}",
+        "_{}",
+        "9{}",
+        "é{}",
+        "{}x",
+        "{}_x",
+        "{}é",
+        "a:{}:b",
+        "{0}{0}",
+        "rui_{}",
+    ]
+    for text in [*(text.format(secret) for text in texts), secret + other, f"x{other}_{secret}"]:
+        masked = mask_secrets(text)
+        assert "_***" in masked
+        assert body[:8] not in masked, text
+        assert other.partition("_")[2][:8] not in masked, text

@@ -217,6 +217,9 @@ def test_a_token_given_as_the_user_name_is_named_as_that_and_stored_nowhere(alic
     assert "A token was given as the user name." in answer.text
     # Not quite the token is not quite a secret either.
     door(alice, secret[:-2], "alice", "192.0.2.1")
+    # Nor does it matter what it is glued to.
+    for glued in (f"x{secret}", f"alice{secret}", f"{secret}x", f"x{secret.upper()}"):
+        door(alice, glued, "alice", "192.0.2.1")
     with alice.app.app_context():
         journal().flush()
     stored = str(alice.dump()).lower()
