@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import unicodedata
 from dataclasses import dataclass
 from functools import total_ordering
 
@@ -165,6 +166,21 @@ def path_component(text: str) -> str:
             "Use lower-case letters and digits, with single '.', '_', '__' or '-' between them."
         )
     return text
+
+
+def suggest_component(text: str) -> str:
+    """Return the nearest component of a path: ``Jane Doe`` becomes ``jane-doe``.
+
+    "" for a text of which nothing is left.
+    """
+    plain = unicodedata.normalize("NFKD", text[:MAX_NAME]).encode("ascii", "ignore")
+    parts = re.findall(r"[a-z0-9]+|[._-]+|[^a-z0-9._-]+", plain.decode().lower())
+    return "".join(part if part.isalnum() else _separator(part) for part in parts).strip("._-")
+
+
+def _separator(text: str) -> str:
+    """Return a separator of the grammar for any characters between two words."""
+    return text if text in {".", "_", "__"} or set(text) == {"-"} else "-"
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,8 +92,8 @@ def percent(share: float | None) -> str:
     if share is None:
         return DASH
     if 0 < share < 0.0005:
-        return "< 0.1 %"
-    return "> 99.9 %" if 0.9995 <= share < 1 else f"{share * 100:.1f} %"
+        return "< 0.1%"
+    return "> 99.9%" if 0.9995 <= share < 1 else f"{share * 100:.1f}%"
 
 
 def short_digest(value: str | None) -> str:

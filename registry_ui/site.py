@@ -122,7 +122,7 @@ def _worker() -> tuple[bool, str]:
     if oldest is not None and utc_now() - oldest > EVENTS_WAIT:
         waits = int((utc_now() - oldest).total_seconds())
         return False, f"lives, but an event has waited for {waits} seconds"
-    return True, "works"
+    return True, f"last seen {int(age.total_seconds())} seconds ago"
 
 
 def release_quietly() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from functools import partial
 
 from sqlalchemy import func, select
@@ -16,7 +14,14 @@ from ..catalog.moving.names import require_free
 from ..errors import Clash, Invalid, NotFound
 from ..extensions import db, writing
 from ..models import AccessToken, Namespace, UnassignedRepository, User, utc_now
-from ..names import RESERVED_FIRST_SEGMENTS, RESTRICTED_FIRST_SEGMENTS, NameInvalid, Path
+from ..names import (
+    RESERVED_FIRST_SEGMENTS,
+    RESTRICTED_FIRST_SEGMENTS,
+    NameInvalid,
+    Path,
+    path_component,
+    suggest_component,
+)
 from . import docker_sessions, sessions
 from .authentication import Attempt, principal_of, verify_account
 from .secrets import (
@@ -39,13 +44,13 @@ def checked_username(username: str) -> str:
     Raises:
         Invalid: it can't be one. The message suggests the nearest name that can.
     """
+    if len(username) > MAX_USERNAME:
+        raise _unusable(f"A user name has at most {MAX_USERNAME} characters.", username)
     try:
-        path = Path(username)
+        # It becomes one part of a path, so the grammar of a part is what is said.
+        Path(path_component(username))
     except NameInvalid as error:
         raise _unusable(str(error), username) from None
-    if path.parent is not None or len(username) > MAX_USERNAME:
-        message = f"A user name is one part of a path, of at most {MAX_USERNAME} characters."
-        raise _unusable(message, username)
     if username in RESTRICTED_FIRST_SEGMENTS:
         raise _unusable(f"“{username}” is reserved. Choose another name.", username)
     return username
@@ -63,17 +68,9 @@ def suggested_username(text: str) -> str:
 
     "" for a text of which nothing is left.
     """
-    plain = unicodedata.normalize("NFKD", text.partition("@")[0]).encode("ascii", "ignore")
-    parts = re.findall(r"[a-z0-9]+|[._-]+|[^a-z0-9._-]+", plain.decode().lower()[:MAX_USERNAME])
-    joined = "".join(part if part.isalnum() else _separator(part) for part in parts)
-    name = joined.strip("._-")
+    name = suggest_component(text.partition("@")[0][:MAX_USERNAME])
     usable = name not in RESTRICTED_FIRST_SEGMENTS | RESERVED_FIRST_SEGMENTS
     return name if usable else ""
-
-
-def _separator(text: str) -> str:
-    """Return a separator of the grammar for any characters between two words."""
-    return text if text in {".", "_", "__"} or set(text) == {"-"} else "-"
 
 
 def checked_password(password: str, field: str = "password") -> str:

@@ -50,6 +50,7 @@ def overview() -> str:
         "admin_overview.html",
         health=checks,
         counts=[(label, number, urls.get(label)) for label, number in counts],
+        has_images=any(number for label, number in counts if label in {"Images", "Unassigned"}),
         last_event_at=reports.last_event_at(),
         waiting_events=reports.waiting_events(),
         registry={

@@ -58,5 +58,8 @@ def _progress(row: Collection) -> str:
 
 def _outcome(row: Collection) -> str:
     would = "would be freed" if row.dry_run else "freed"
-    unknown = f"; the size of {row.unmeasured} is not known" if row.unmeasured else ""
-    return f"{row.blobs} blobs, {size(row.freed)} {would}{unknown}"
+    noun = "blob" if row.blobs == 1 else "blobs"
+    if row.unmeasured and row.unmeasured == row.blobs:
+        return f"{row.blobs} {noun} {would}; size unknown"
+    unknown = f"; the size of {row.unmeasured} is unknown" if row.unmeasured else ""
+    return f"{row.blobs} {noun}, {size(row.freed)} {would}{unknown}"

@@ -63,7 +63,7 @@ def admin_password(config: Config, *, from_stdin: bool) -> str:
     elif given := os.environ.get("REGISTRY_UI_ADMIN_PASSWORD"):
         found = given
     elif sys.stdin.isatty():
-        found = getpass.getpass(f"Password of {config.admin_username} (`make run` printed it): ")
+        found = _ask_password(config.admin_username)
     else:
         found = ""
     if not found:
@@ -72,6 +72,15 @@ def admin_password(config: Config, *, from_stdin: bool) -> str:
             "or pipe it in with --password-stdin."
         )
     return found
+
+
+def _ask_password(username: str) -> str:
+    """Ask for a password on the terminal; "" if the input ends there (Ctrl-D)."""
+    try:
+        return getpass.getpass(f"Password of {username} (`make run` printed it): ")
+    except EOFError:
+        print(file=sys.stderr)  # the prompt is still on that line
+        return ""
 
 
 def wait_until_ready(config: Config, seconds: float) -> None:

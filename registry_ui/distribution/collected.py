@@ -12,6 +12,10 @@ MAX_DIGESTS = 200_000
 #: Of what it says, apart from what it marks: the first lines and the last.
 FIRST, LAST = 150, 150
 LONGEST_LINE = 400
+NOTE = (
+    "[registry_ui] One of these blobs is a probe that registry_ui pushed before this collection, "
+    "and is not counted above: {}"
+)
 _MARKED = re.compile(r"(\S+): marking (?:manifest|blob) ")
 _MANIFEST = re.compile(r"\S+: marking manifest ")
 #: The message with which both end at a manifest that they can't read: they collect nothing then.
@@ -39,6 +43,7 @@ class Collected:
         self._first: list[str] = []
         self._last: deque[str] = deque(maxlen=LAST)
         self._left_out = 0
+        self._note = ""
 
     def read(self, line: str) -> None:
         """Take one line of output or of errors."""
@@ -56,9 +61,10 @@ class Collected:
             self._keep(line.rstrip()[:LONGEST_LINE].replace("\x00", ""))
 
     def leave_out(self, digest: str) -> None:
-        """Count one blob less, if it was among those that nothing needs."""
+        """Leave a probe of ours out of the count, and say so below what the collector said."""
         if digest in self.digests:
             self.digests.discard(digest)
+            self._note = NOTE.format(digest)
             self._said = None if self._said is None else max(0, self._said - 1)
 
     def _keep(self, line: str) -> None:
@@ -77,4 +83,5 @@ class Collected:
     def text(self) -> str:
         """What it said, but for what it marked; of much, the beginning and the end."""
         left_out = [f"… {self._left_out} lines are left out …"] if self._left_out else []
-        return "\n".join([*self._first, *left_out, *self._last])
+        note = ["", self._note] if self._note else []
+        return "\n".join([*self._first, *left_out, *self._last, *note])

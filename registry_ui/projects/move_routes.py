@@ -78,13 +78,15 @@ def show(path: str, move_id: int) -> str:
 
 
 def _page(move: Move, loaded: Loaded, errors: dict[str, str]) -> str:
+    plan = moving.plan_for(principal(), move)
     return render_template(
         "move.html",
         place=loaded.place,
         crumbs=crumbs(loaded.place.path),
         path=loaded.place.path,
         move=move,
-        plan=moving.plan_for(principal(), move),
+        plan=plan,
+        example=moves.example_pull(plan) if move.state == "planned" else "",
         repositories=moves.repositories_of(move),
         states=moves.states_of(move),
         progress=moves.progress_of(move),

@@ -24,7 +24,13 @@ from ..models import (
     UnassignedRepository,
     User,
 )
-from ..names import NameInvalid, Path, path_component
+from ..names import (
+    RESERVED_FIRST_SEGMENTS,
+    NameInvalid,
+    Path,
+    path_component,
+    suggest_component,
+)
 
 MAX_DESCRIPTION = 2000
 #: Maximum number of places that a warning is about.
@@ -48,7 +54,10 @@ def path_below(parent: str, name: str) -> str:
     try:
         path_component(name)
     except NameInvalid as error:
-        raise Invalid("The name can't be used.", {"name": str(error)}) from None
+        message, suggestion = str(error), suggest_component(name)
+        if suggestion and (parent or suggestion not in RESERVED_FIRST_SEGMENTS):
+            message += f" “{suggestion}” can be used."
+        raise Invalid("The name can't be used.", {"name": message}) from None
     return str(checked_path(f"{parent}/{name}" if parent else name))
 
 

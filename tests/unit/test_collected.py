@@ -47,6 +47,8 @@ def test_a_blob_of_our_own_is_not_counted():
     found.leave_out(A)
     found.leave_out("sha256:" + "c" * 64)
     assert (found.blobs, found.digests) == (1, {B})
+    assert found.text.splitlines()[-1].startswith("[registry_ui] One of these blobs is a probe")
+    assert found.text.endswith(A)
 
 
 def test_a_collector_without_a_sum_is_counted_by_its_list():

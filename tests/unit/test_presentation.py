@@ -105,11 +105,11 @@ def test_nouns_follow_their_number() -> None:
     ("share", "text"),
     [
         (None, DASH),
-        (0, "0.0 %"),
-        (0.0001, "< 0.1 %"),
-        (0.2317, "23.2 %"),
-        (0.9999, "> 99.9 %"),
-        (1, "100.0 %"),
+        (0, "0.0%"),
+        (0.0001, "< 0.1%"),
+        (0.2317, "23.2%"),
+        (0.9999, "> 99.9%"),
+        (1, "100.0%"),
     ],
 )
 def test_a_share_never_rounds_to_nothing_or_all(share: float | None, text: str) -> None:

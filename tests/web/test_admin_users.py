@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from registry_ui.models import AuditEntry, Namespace, User
+from tests.support.html import Page
 from tests.web.support import PASSWORD, event_of
 
 pytestmark = pytest.mark.both_databases
@@ -197,6 +198,16 @@ def test_the_overview_tells_what_does_not_work(admin):
     text = admin.get("/-/admin").text
     assert "no connection" in text
     assert "has never run" in text
+
+
+def test_the_overview_warns_of_missing_events_once_there_are_images(site, admin):
+    page = Page(admin.get("/-/admin").text).text
+    assert "No event yet. The first push shows" in page
+    assert "No event has arrived" not in page
+    site.project("acme/app")
+    site.image("acme/app/web", "v1")
+    page = Page(admin.get("/-/admin").text).text
+    assert "No event has arrived. Check the registry's notifications" in page
 
 
 def test_a_user_name_may_hold_dots_and_the_page_says_what_images_are_called(site, admin):

@@ -165,7 +165,7 @@ def test_the_registry_token_is_reset_and_the_new_one_printed_alone(site):
 REFUSED = {
     "user create alice": "taken",
     "user create Alice": "lower-case",
-    "user create a/b": "one part of a path",
+    "user create a/b": "“a-b” can be used.",
     "user create api": "reserved",
     "user password nobody": "no user",
     "namespace create acme": "taken",
@@ -174,6 +174,7 @@ REFUSED = {
     "namespace create Acme": "lower-case",
     "namespace create v2": "reserved",
     "user create library": "reserved",
+    "user create jane/doe": "'_', '__' or '-' between them. “jane-doe” can be used.",
     "user create Jane.Doe": "“jane.doe” can be used",
     "project create v2": "reserved",
     "project create acme/app": "taken",

@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from registry_ui.extensions import db
 from registry_ui.models import Membership, Namespace, Place, Project
 from registry_ui.names import RESERVED_FIRST_SEGMENTS, RESTRICTED_FIRST_SEGMENTS
+from tests.support.html import Page
 
 pytestmark = pytest.mark.both_databases
 
@@ -34,6 +35,14 @@ def create(site, kind, name, parent="", who="alice", **more):
 
 def paths(site):
     return {place.path for place in site.rows(Place)} - {"alice", "bob", "veiled", "veiled/secret"}
+
+
+@pytest.mark.parametrize("kind", ["namespace", "project"])
+def test_a_name_that_cannot_be_used_is_answered_with_one_that_can(site, kind):
+    site.user("root", admin=True)
+    answer = site.browser("root").post(f"/-/new/{kind}", {"parent": "", "name": "Jané Doe"})
+    assert answer.status_code == 422
+    assert "“jane-doe” can be used." in Page(answer.text).text
 
 
 def test_a_group_at_the_top_belongs_to_who_made_it(acme):

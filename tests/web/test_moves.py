@@ -199,6 +199,28 @@ def test_the_plan_says_who_gains_and_who_loses_what(acme):
     assert "2 images with 3 tags" in page
 
 
+@pytest.mark.parametrize(
+    ("tags", "shown"),
+    [
+        (["v1", "v2"], ":v2"),
+        (["latest", "v1"], ":latest"),
+        (["v1", "sha256-" + "a" * 64 + ".sig"], ":v1"),
+    ],
+)
+def test_the_new_pull_command_of_a_plan_has_a_tag_that_exists(site, tags, shown):
+    site.users("owner")
+    site.project("acme/app")
+    site.member("acme", "owner", "owner")
+    site.image("acme/app/store", *tags)
+    for days, name in enumerate(reversed(tags)):
+        site.change(Tag, {"pushed_at": utc_now() - timedelta(days=days)}, name=name)
+    answer, _ = plan(site, "acme/app", "acme/new")
+    page = Page(site.browser("owner").get(answer.headers["Location"]).text)
+    commands = [code.text for code in page.all("code") if code.text.startswith("docker pull")]
+    host = site.app.config["SETTINGS"].registry_host
+    assert commands == [f"docker pull {host}/acme/new/store{shown}"]
+
+
 def test_the_plan_of_an_image_says_that_everyone_can_pull_it_then(acme):
     answer, _ = plan(acme, "acme/app", "acme/other/web", image="web")
     page = Page(acme.browser("owner").get(answer.headers["Location"]).text).text

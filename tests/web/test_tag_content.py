@@ -167,7 +167,7 @@ def test_the_packages_are_searched_and_filtered_and_paged(site, graph):
     first = page(site, f"{PAGE}/-/sbom")
     rows = first.table("Packages")
     assert len(rows) == 100
-    assert rows[0] == {"Package": "bash", "Version": "5.2", "Type": "deb", "Licence": "GPL-3.0"}
+    assert rows[0] == {"Package": "bash", "Version": "5.2", "Type": "deb", "License": "GPL-3.0"}
     assert "Page 1 of 3, 233 packages" in first.text
     assert len(page(site, f"{PAGE}/-/sbom?page=3").table("Packages")) == 33
     gone = site.browser("reader").get(f"{PAGE}/-/sbom?page=99&q=")
@@ -312,8 +312,8 @@ def test_an_sbom_is_found_wherever_clients_put_it(site, graph, name):
     adopt(site)
     rows = page(site, f"{PAGE}/-/sbom").table("Packages")
     assert rows == [
-        {"Package": "inner", "Version": DASH, "Type": "npm", "Licence": DASH},
-        {"Package": "org.acme/tool", "Version": "2", "Type": "maven", "Licence": "MIT, Apache-2.0"},
+        {"Package": "inner", "Version": DASH, "Type": "npm", "License": DASH},
+        {"Package": "org.acme/tool", "Version": "2", "Type": "maven", "License": "MIT, Apache-2.0"},
     ]
     assert "2 packages" in page(site).section("Attached to this image")
 
@@ -537,7 +537,7 @@ def test_labels_of_the_specification_have_words(site, graph):
     adopt(site)
     found = {row["Label"]: row["Value"] for row in page(site).table("Labels")}
     assert found == {
-        "Licences org.opencontainers.image.licenses": "MIT",
+        "Licenses org.opencontainers.image.licenses": "MIT",
         "org.opencontainers.image.x": "y",
     }
 

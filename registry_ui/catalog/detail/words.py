@@ -18,7 +18,7 @@ LABELS = {
     "version": "Version",
     "revision": "Revision",
     "vendor": "Vendor",
-    "licenses": "Licences",
+    "licenses": "Licenses",
     "ref.name": "Reference",
     "title": "Title",
     "description": "Description",

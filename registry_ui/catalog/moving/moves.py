@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import timedelta
+from typing import Any
 
 from flask import current_app
 from sqlalchemy import delete, func, select
@@ -13,9 +14,10 @@ from ...access.lookup import prefixes
 from ...audit import Actor, record
 from ...errors import Clash, Invalid, NotFound
 from ...extensions import db, writing
-from ...models import ContainerImage, FormerPath, Move, MovedRepository, Place, utc_now
+from ...models import ContainerImage, FormerPath, Move, MovedRepository, Place, Tag, utc_now
 from ...models.move import BEFORE_SWITCH
 from ..fences import lift_fence
+from ..tags import subject_of
 from ..work import PLANNED_KEPT
 from . import retire
 from .hold import is_free
@@ -24,6 +26,8 @@ from .plan import MovePlan, require_still_free
 
 #: So many repositories are listed on a page.
 LISTED = 200
+#: Number of newest tags among which one is chosen for an example.
+CANDIDATES = 50
 NOT_NOW = "That is not possible any more."
 NOT_AGREED = (
     "Some tags can't be read, and would be left out. Agree to that, or push them again first."
@@ -197,6 +201,22 @@ def states_of(move: Move) -> Counter[str]:
     """Return how many repositories are how far."""
     query = select(MovedRepository.state).where(MovedRepository.move_id == move.id)
     return Counter(db.session.scalars(query))
+
+
+def example_pull(plan: dict[str, Any]) -> str:
+    """Return a reference that can be pulled once a planned move is done; "" if there is no tag."""
+    old, new = next(((old, new) for old, new, count in plan["repositories"] if count), ("", ""))
+    query = (
+        select(Tag.name)
+        .join(ContainerImage, ContainerImage.id == Tag.image_id)
+        .where(ContainerImage.path == old, Tag.damage.is_(None))
+        .order_by(Tag.pushed_at.desc())
+        .limit(CANDIDATES)
+    )
+    names = [name for name in db.session.scalars(query) if subject_of(name) is None]
+    if not names:
+        return ""
+    return f"{new}:{'latest' if 'latest' in names else names[0]}"
 
 
 def former_of(place: Place) -> list[tuple[FormerPath, Move]]:
