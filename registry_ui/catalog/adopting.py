@@ -8,7 +8,8 @@ from ..access.lookup import prefixes
 from ..extensions import db
 from ..models import Project, UnassignedRepository
 from ..names import RepositoryName
-from .reconcile import Outcome, reconcile
+from .reconcile import reconcile
+from .reconcile_outcome import Outcome
 
 
 def index_adopted() -> list[Outcome]:

@@ -6,6 +6,7 @@ from concurrent.futures import Future
 from datetime import datetime
 from functools import partial
 
+from ..distribution.client import TagNames
 from ..distribution.errors import RegistryError, RegistryNotFound
 from ..extensions import release, writing
 from ..models import ContainerImage, utc_now
@@ -20,8 +21,8 @@ from .reconcile import mend, without_bin
 class Comparison:
     """The registry's list of an image's tags, asked for when this is made; never of a cache.
 
-    ``problem`` and ``error`` say after settle() why there is none; ``fresh_at`` when the
-    registry last answered.
+    After settle(), ``problem`` and ``error`` say why there is none, ``fresh_at`` when the
+    registry last answered, and ``unusable`` which names it listed that can't be tags.
     """
 
     def __init__(self, image: ContainerImage) -> None:
@@ -29,8 +30,9 @@ class Comparison:
         release()
         self.problem: RegistryError | None = None
         self.fresh_at: datetime | None = utc_now()
+        self.unusable: tuple[str, ...] = ()
         self._image, self._started = image, utc_now()
-        self._answer: Future[list[str]] | None = None
+        self._answer: Future[TagNames] | None = None
         if cached:
             self.fresh_at = image.reconciled_at
         else:
@@ -52,7 +54,8 @@ class Comparison:
         if self._answer is None:
             return False
         try:
-            listed = without_bin(self._answer.result())
+            answer = self._answer.result()
+            self.unusable, listed = answer.unusable, without_bin(answer)
         except RegistryNotFound:
             listed = []
         except RegistryError as error:

@@ -8,12 +8,17 @@ from flask import Flask, current_app
 
 from config import Config
 
+from ..distribution.call_timeout import at_least
 from ..distribution.client import RegistryClient
+from ..distribution.errors import RegistryError, RegistryNotFound
+from ..names import RepositoryName
 from ..token_auth.keyring import KeyRing, RotatingSigner
 from ..token_auth.signer import OWN_SUBJECT
 
 #: Never more calls at a time, for one page or for all of them together.
 PARALLEL = 8
+#: Timeout in seconds for the question whether the registry answers at all.
+ANSWER_TIMEOUT = 10.0
 #: Seconds that a bearer token of our own lives; it is signed anew for each call.
 OWN_LIFETIME = 60
 
@@ -50,6 +55,25 @@ def registry() -> RegistryClient:
     """Return the application's client."""
     client: RegistryClient = current_app.extensions["registry"]
     return client
+
+
+def is_answering(repository: RepositoryName | None = None) -> bool:
+    """Whether the registry answers otherwise: then one object is the reason why a call failed.
+
+    Args:
+        repository: ask for its list of tags, for which the registry has to read its storage.
+    """
+    try:
+        with at_least(ANSWER_TIMEOUT):
+            if repository is None:
+                registry().ping()
+            else:
+                registry().tags(repository)
+    except RegistryNotFound:
+        return True
+    except RegistryError:
+        return False
+    return True
 
 
 def threads() -> ThreadPoolExecutor:

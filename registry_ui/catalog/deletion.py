@@ -12,8 +12,8 @@ from typing import Any
 from sqlalchemy import select
 
 from ..access import Role, below
-from ..distribution.errors import RegistryError, RegistryFault
-from ..errors import NotFound
+from ..distribution.errors import RegistryError
+from ..errors import NotFound, RegistryTrouble
 from ..extensions import db
 from ..models import BinnedTag, ContainerImage, Place, Project, Tag
 from ..names import RepositoryName, TagName, is_binned
@@ -30,11 +30,13 @@ from .planned_manifests import (
     kept_signatures,
     note_damaged,
     note_subjects,
+    note_unanswered,
     referrers_of,
 )
 from .plans import PlannedTag, RemovalPlan
 from .pull_through import refuse_deletion
 from .tags import subject_of
+from .unread_images import UnreadImages
 
 #: Seconds that a preview waits for what manifests consist of.
 PLAN_DEADLINE = 10.0
@@ -43,7 +45,7 @@ NOT_KEPT = (
     "The bin can't keep tags that can't be read: {}. They are deleted permanently, and can't be "
     "restored."
 )
-NOT_LISTED = "The tags of {} can't be listed ({}), so nothing of it is removed."
+NO_ANSWER = "The registry does not answer for {} now: {}."
 
 
 def plan_tag(
@@ -74,6 +76,9 @@ def plan_tag(
         live = read_tags(repository, [str(name)])
     except RegistryError as error:
         raise translate(error) from None
+    if live.unanswered:
+        message = NO_ANSWER.format(name, live.unanswered[str(name)])
+        raise RegistryTrouble(message, hint="Nothing was changed. Try again later.")
     if not live.digests and not live.damaged:
         raise NotFound("The registry has no such tag.")
     gather(repository, live.digests)
@@ -83,7 +88,7 @@ def plan_tag(
         "tag", f"{image.path}:{name}", [], bin_days=days, despite_rules=despite_rules
     )
     plan.method = deletion_method(repository)
-    _add_or_raise(plan, image, {str(name)}, role, attached=attached)
+    _add_or_raise(UnreadImages(plan), image, {str(name)}, role, attached=attached)
     for row in known(live.digests.values()).values():
         plan.platforms = [child.platform for child in facts_of(row).platforms]
     return plan
@@ -125,24 +130,29 @@ def add_tags(
     attached: bool,
 ) -> RemovalPlan:
     """Add the removal of some tags to a plan, as plan_tags() does; return the plan."""
+    unread = UnreadImages(plan)
     for image, names in chosen:
         if plan.method == "none":
             plan.method = deletion_method(RepositoryName(image.path))
-        _add_or_raise(plan, image, set(names), role, attached=attached)
+        _add_or_raise(unread, image, set(names), role, attached=attached)
     return plan
 
 
 def _add_or_raise(
-    plan: RemovalPlan, image: ContainerImage, names: set[str], role: Role | None, *, attached: bool
+    unread: UnreadImages,
+    image: ContainerImage,
+    names: set[str],
+    role: Role | None,
+    *,
+    attached: bool,
 ) -> None:
-    """Add an image; of a policy, one whose list is damaged is named, and the others go on."""
+    """Add an image; of a policy, one that can't be listed is named, and the others go on."""
     try:
-        _add_image(plan, image, names, role, attached=attached)
+        _add_image(unread.plan, image, names, role, attached=attached)
     except RegistryError as error:
-        if plan.kind != "retention" or not isinstance(error, RegistryFault):
+        if unread.plan.kind != "retention":
             raise translate(error) from None
-        plan.unread.append(image.path)
-        plan.notes.append(NOT_LISTED.format(image.path, error))
+        unread.add(image.path, error)
 
 
 def _add_image(
@@ -169,8 +179,10 @@ def _add_image(
     _add_steps(plan, image, tags, (removed, unreadable), subjects)
     damaged = found.damaged - unreadable
     note_damaged(plan, image.path, damaged, found.faulty - unreadable if removed else set())
+    note_unanswered(plan, image.path, found.unanswered)
     going = removed | unreadable
-    add_manifests(plan, image.path, tags, going, parts, stay=bool(damaged))
+    stay = bool(damaged or found.unanswered)
+    add_manifests(plan, image.path, tags, going, parts, stay=stay)
     plan.name([_planned(image.path, n, found.rows.get(n)) for n in sorted(going, key=version_key)])
     gone = {tags[name] for name in removed}
     stays = (n for n, d in tags.items() if d in gone and n not in going and not is_binned(n))
@@ -324,15 +336,13 @@ def _plan_whole(
         deletion_method(RepositoryName(repositories[0]))
     if with_bin:
         plan.notes.append("Nothing of this can be restored. What the bin holds goes too.")
+    unread = UnreadImages(plan)
     for path in repositories:
         try:
             found = all_tags(path)
-        except RegistryFault as fault:
-            plan.unread.append(path)
-            plan.notes.append(NOT_LISTED.format(path, fault))
-            continue
         except RegistryError as error:
-            raise translate(error) from None
+            unread.add(path, error)
+            continue
         _add_whole(plan, path, found, role, with_bin=with_bin)
     return plan
 
@@ -349,8 +359,9 @@ def _add_whole(
     )
     _add_unreadable(plan, path, unreadable)
     damaged = found.damaged - unreadable
-    if damaged:
-        note_damaged(plan, path, damaged, found.faulty - unreadable)
+    note_damaged(plan, path, damaged, found.faulty - unreadable)
+    note_unanswered(plan, path, found.unanswered)
+    if damaged or found.unanswered:
         plan.steps += [
             {"do": "tag", "repository": path, "tag": name, "digest": digest}
             for name, digest in planned.items()

@@ -12,13 +12,19 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import select
 from sqlalchemy.orm import undefer
 
-from ..distribution.errors import RegistryError, RegistryNotFound, RegistryUnavailable
+from ..distribution.call_timeout import at_least
+from ..distribution.errors import (
+    RegistryError,
+    RegistryNotFound,
+    RegistryTimeout,
+    RegistryUnavailable,
+)
 from ..distribution.image_config import ImageConfig
 from ..distribution.manifest import ManifestFacts, read_manifest
 from ..extensions import db, release
@@ -30,10 +36,14 @@ from .page_calls import counted, page_end, remember_unreadable, unreadable
 
 #: Seconds before each further attempt at what could not be read.
 PAUSES = (0.1, 0.5)
+#: Timeout in seconds for a call that timed out before and is made again, alone.
+PATIENT_TIMEOUT = 10.0
 #: Children of children are no image that a client would run.
 MAX_DEPTH = 2
 #: Maximum number of manifests that are fetched between two signs of life.
 FETCHED_TOGETHER = 32
+
+T = TypeVar("T")
 
 _facts: WeakKeyDictionary[Manifest, ManifestFacts] = WeakKeyDictionary()
 
@@ -226,9 +236,11 @@ def _ask_again(
         if not failed or time.monotonic() + pause >= end:
             break
         time.sleep(pause)
+        slow = {name for name in failed if isinstance(problems[name], RegistryTimeout)}
         for name in failed:
             del problems[name]
-        answers |= ask({name: calls[name] for name in failed}, end, problems)
+        answers |= ask({name: calls[name] for name in failed - slow}, end, problems)
+        answers |= ask_in_turn({name: calls[name] for name in sorted(slow)}, end, problems)
     return answers
 
 
@@ -324,7 +336,7 @@ def ask(
     for future, name in pending.items():
         if not future.done():
             future.cancel()
-            problems[name] = RegistryUnavailable("the registry is too slow")
+            problems[name] = RegistryTimeout("the registry is too slow")
             continue
         error = future.exception()
         if error is None:
@@ -333,4 +345,28 @@ def ask(
             problems[name] = error
         else:
             raise error
+    return answers
+
+
+def ask_in_turn(
+    calls: Mapping[str, Callable[[], T]], end: float, problems: dict[str, RegistryError]
+) -> dict[str, T]:
+    """Make calls that timed out before, one after the other, until the deadline.
+
+    Each has its share of the time that is left, up to PATIENT_TIMEOUT, so that one that never
+    answers does not take the time of the others. Returns the answers by name; problems are
+    added to ``problems``.
+    """
+    release()
+    answers: dict[str, T] = {}
+    for done, (name, call) in enumerate(calls.items()):
+        left = end - time.monotonic()
+        if left <= 0:
+            problems[name] = RegistryTimeout("the registry is too slow")
+            continue
+        try:
+            with at_least(min(PATIENT_TIMEOUT, left / (len(calls) - done))):
+                answers[name] = call()
+        except RegistryError as error:
+            problems[name] = error
     return answers

@@ -11,7 +11,7 @@ from ..extensions import db, release
 from ..models import BinnedTag, ContainerImage, Tag
 from ..names import RepositoryName
 from .comparing import Comparison
-from .live_tags import read_all_tags, read_tags
+from .live_tags import LiveTags, read_all_tags, read_tags
 from .tag_names import tag_names
 
 #: Of an image with more tags, only those that go are asked what they stand for.
@@ -25,6 +25,7 @@ class ImageTags:
     ``tags`` are those that can be read, with their digests; ``rows`` those of the index.
     ``damaged`` are listed and can't be read, ``faulty`` those of them at which 2.8 stumbles.
     ``leftovers`` were removed, and are still listed: nothing needs what they stood for.
+    ``unanswered`` are those for which the registry does not answer now: they stay.
     """
 
     tags: dict[str, str]
@@ -32,6 +33,7 @@ class ImageTags:
     damaged: set[str] = field(default_factory=set)
     faulty: set[str] = field(default_factory=set)
     leftovers: set[str] = field(default_factory=set)
+    unanswered: set[str] = field(default_factory=set)
 
     @property
     def unreadable(self) -> set[str]:
@@ -64,7 +66,7 @@ def tags_of_image(image: ContainerImage, names: Collection[str]) -> ImageTags:
     tags |= binned_digests(image.path)
     live = read_tags(RepositoryName(image.path), sorted(asked))
     found = ImageTags(tags | live.digests, rows)
-    _part(found, live.damaged)
+    _part(found, live)
     return found
 
 
@@ -77,7 +79,7 @@ def all_tags(path: str) -> ImageTags:
     rows = _rows(path)
     live = read_all_tags(RepositoryName(path))
     found = ImageTags(live.digests, rows)
-    _part(found, live.damaged)
+    _part(found, live)
     return found
 
 
@@ -109,9 +111,10 @@ def _rows(path: str) -> dict[str, Tag]:
     return rows
 
 
-def _part(found: ImageTags, damaged: dict[str, str]) -> None:
+def _part(found: ImageTags, live: LiveTags) -> None:
     """Part the damaged tags from those that are left over from a removal."""
-    for name, damage in damaged.items():
+    found.unanswered = set(live.unanswered)
+    for name, damage in live.damaged.items():
         row = found.rows.get(name)
         if damage == "missing" and row is not None and row.damage == "removed":
             found.leftovers.add(name)

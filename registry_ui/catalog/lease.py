@@ -55,6 +55,10 @@ class Stopped(Exception):
 class Stalled(Exception):
     """The registry is silent for too long: the work goes on later. The message is for its page."""
 
+    def __init__(self, error: RegistryUnavailable) -> None:
+        super().__init__(SILENT.format(error))
+        self.error = error
+
 
 @dataclass(slots=True)
 class Silence:
@@ -124,7 +128,7 @@ class Lease(Generic[AnyWork]):
         if self._silence.since is None:
             self._note_silence(SILENT.format(error))
         if not self._silence.wait(self.patience):
-            raise Stalled(SILENT.format(error))
+            raise Stalled(error)
         self.hold()
 
     def _note_silence(self, problem: str) -> None:

@@ -8,6 +8,7 @@ repository whose link is empty, the tags stay listed and stand for nothing (docs
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -31,7 +32,17 @@ PLACEHOLDER_CONFIG = "application/vnd.registry-ui.placeholder.v1+json"
 #: How often a placeholder is tried for one tag.
 ATTEMPTS = 3
 MOVED = "it points to another image since the preview"
+UNUSABLE = (
+    "the registry lists names that can't be tags ({}), and may keep listing deleted tags until an "
+    "administrator removes these from its storage"
+)
 STILL_LISTED = "the registry lists it until {} is pushed again or removed, which can't be read"
+
+
+def say_unusable(names: Iterable[str]) -> str:
+    """Return what listed names that can't be tags mean for a removal; they are quoted."""
+    quoted = name_some(map(repr, names))
+    return UNUSABLE.format(quoted)
 
 
 def is_listed(lease: Lease[Removal], repository: RepositoryName, tag: TagName) -> bool:
@@ -68,6 +79,10 @@ def delete_by_placeholder(
         if (culprits := _still_faulty(lease, repository)) and str(tag) not in culprits:
             mark_leftovers(lease, repository, [str(tag)])
             return "deleted", STILL_LISTED.format(name_some(culprits))
+        listed = call_registry(lease, lambda: registry().tags(repository))
+        if listed and listed.unusable:
+            mark_leftovers(lease, repository, [str(tag)])
+            return "deleted", f"the registry still lists it; {say_unusable(listed.unusable)}"
     raise StepFailed(f"the registry still lists {tag}, which stands for nothing. Delete it again.")
 
 

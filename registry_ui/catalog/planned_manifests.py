@@ -19,6 +19,10 @@ DAMAGED = (
     "Tags that can't be read: {}. Push them again or remove them; until then, all manifests of "
     "this image are kept."
 )
+UNANSWERED = (
+    "The registry does not answer for these tags now: {}. They are kept, and so are all manifests "
+    "of this image. Try again later."
+)
 STILL_LISTED = (
     "Until then, this registry also keeps listing the tags removed from {}, although they can no "
     "longer be pulled."
@@ -137,3 +141,11 @@ def note_damaged(plan: RemovalPlan, path: str, damaged: set[str], faulty: set[st
     plan.notes.append(DAMAGED.format(name_some([f"{path}:{name}" for name in damaged])))
     if faulty and plan.method == "placeholder":
         plan.notes.append(STILL_LISTED.format(path))
+
+
+def note_unanswered(plan: RemovalPlan, path: str, names: set[str]) -> None:
+    """Name the tags of an image that stay because the registry does not answer for them now."""
+    if names:
+        references = [f"{path}:{name}" for name in sorted(names)]
+        plan.unread += references
+        plan.notes.append(UNANSWERED.format(name_some(references)))

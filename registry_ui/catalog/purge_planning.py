@@ -9,12 +9,13 @@ from ..distribution.errors import RegistryError
 from ..models import BinnedTag
 from ..names import RepositoryName, is_binned
 from .deletion import PLAN_DEADLINE
-from .deletion_method import deletion_method, translate
+from .deletion_method import deletion_method
 from .enumerations import name_some
 from .image_tags import ImageTags, all_tags, binned_digests
 from .parts import parts_of
-from .planned_manifests import add_manifests, note_damaged
+from .planned_manifests import add_manifests, note_damaged, note_unanswered
 from .plans import PlannedTag, RemovalPlan
+from .unread_images import UnreadImages
 
 PURGE_WAITS = (
     "Nothing in {} is purged: {} can't be read. Until it is pushed again or removed, this "
@@ -32,16 +33,21 @@ def plan_purge(target: str, entries: Iterable[BinnedTag]) -> RemovalPlan:
     by_repository: dict[str, list[BinnedTag]] = defaultdict(list)
     for entry in entries:
         by_repository[entry.repository].append(entry)
+    unread = UnreadImages(plan)
     for path, rows in sorted(by_repository.items()):
         plan.method = deletion_method(RepositoryName(path))
-        _add_purge(plan, path, rows)
+        try:
+            found = all_tags(path)
+        except RegistryError as error:
+            unread.add(path, error)
+            continue
+        _add_purge(plan, path, [row for row in rows if row.bin_tag not in found.unanswered], found)
     return plan
 
 
-def _add_purge(plan: RemovalPlan, path: str, rows: list[BinnedTag]) -> None:
+def _add_purge(plan: RemovalPlan, path: str, rows: list[BinnedTag], found: ImageTags) -> None:
     """Add the tags of the bin that go from one repository."""
     removed = {row.bin_tag for row in rows}
-    found = _live(path)
     damaged, faulty = found.damaged - removed, found.faulty - removed
     if faulty and plan.method == "placeholder":
         plan.unread += [f"{path}:{name}" for name in sorted(faulty)]
@@ -54,12 +60,7 @@ def _add_purge(plan: RemovalPlan, path: str, rows: list[BinnedTag]) -> None:
     ]
     parts = parts_of(RepositoryName(path), set(tags.values()), PLAN_DEADLINE)
     note_damaged(plan, path, {name for name in damaged if not is_binned(name)}, set())
-    add_manifests(plan, path, tags, removed, parts, stay=bool(damaged))
+    note_unanswered(plan, path, {name for name in found.unanswered if not is_binned(name)})
+    stay = bool(damaged or found.unanswered)
+    add_manifests(plan, path, tags, removed, parts, stay=stay)
     plan.name([PlannedTag(f"{path}:{row.tag}", row.pushed_at, row.pushed_by) for row in rows])
-
-
-def _live(path: str) -> ImageTags:
-    try:
-        return all_tags(path)
-    except RegistryError as error:
-        raise translate(error) from None

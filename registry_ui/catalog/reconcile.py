@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, select, update
@@ -17,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from ..access import at_or_below
 from ..access.lookup import prefixes
+from ..distribution.client import TagNames
 from ..distribution.errors import RegistryError, RegistryNotFound
 from ..extensions import db, release, writing
 from ..models import (
@@ -40,6 +40,7 @@ from .live_tags import LiveTags, read_tags
 from .moments import note_before, note_found, note_removed
 from .moving.names import spoken_for
 from .pull_through import is_cache
+from .reconcile_outcome import Outcome
 from .unassigned_notes import forget, note, take_note
 from .violations import note_unseen
 
@@ -47,34 +48,6 @@ logger = logging.getLogger(__name__)
 
 #: An image that was compared longer ago than this is compared again when its page is opened.
 STALE = timedelta(hours=1)
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What a reconcile found.
-
-    ``owned`` is False for an unassigned repository, ``known`` for one that the registry
-    does not have.
-    """
-
-    repository: str
-    owned: bool = True
-    known: bool = True
-    tags: int = 0
-    added: int = 0
-    changed: int = 0
-    removed: int = 0
-    damaged: int = 0
-    error: str | None = None
-
-    def __str__(self) -> str:
-        """Say in a line what was found."""
-        noun = "tag" if self.tags == 1 else "tags"
-        found = f"{self.tags} {noun}"
-        if not self.owned:
-            return f"{found}, unassigned"
-        damaged = f", {self.damaged} can't be read" if self.damaged else ""
-        return f"{found}; {self.added} new, {self.changed} changed, {self.removed} gone{damaged}"
 
 
 def reconcile(repository: RepositoryName, *, digests: bool = True, removed_by: str = "") -> Outcome:
@@ -95,19 +68,38 @@ def reconcile(repository: RepositoryName, *, digests: bool = True, removed_by: s
     release()
     try:
         answer = _tags_or_none(repository)
-        names = answer or []
+        names = without_bin(answer or [])
         wanted = digests or _image_id(db.session(), repository) is None
         release()
         live = read_tags(repository, names) if wanted else LiveTags()
     except RegistryError as error:
         _note_error(repository, str(error))
         return Outcome(str(repository), error=str(error))
+    listed = None if answer is None else names
+    outcome = _mend_or_note(repository, listed, live, started, removed_by)
+    outcome.unanswered = sorted(live.unanswered)
+    outcome.unusable = list(answer.unusable) if answer else []
+    return outcome
+
+
+def _mend_or_note(
+    repository: RepositoryName,
+    names: list[str] | None,
+    live: LiveTags,
+    started: datetime,
+    removed_by: str,
+) -> Outcome:
+    """Mend the index of a repository that a project owns; note any other.
+
+    Args:
+        names: every tag that the registry listed; None if it does not know the repository.
+    """
+    known, names = names is not None, names or []
     with writing() as session:
         if spoken_for(session, [str(repository)]):
             return Outcome(str(repository))
         project = owning_project(session, str(repository))
         if project is None:
-            known = answer is not None
             return _mend_unassigned(session, repository, names, known=known)
         last_push = take_note(session, str(repository))
         if not names and not _image_id(session, repository):
@@ -246,17 +238,12 @@ def _pushed_since(image: ContainerImage, moment: datetime) -> bool:
     return image.last_push_at is not None and image.last_push_at >= moment
 
 
-def _tags_or_none(repository: RepositoryName) -> list[str] | None:
-    """Return the tags; None of a repository that the registry does not know."""
+def _tags_or_none(repository: RepositoryName) -> TagNames | None:
+    """Return the tags, those of the bin too; None if the registry has no such repository."""
     try:
-        return visible_tags(repository)
+        return registry().tags(repository)
     except RegistryNotFound:
         return None
-
-
-def visible_tags(repository: RepositoryName) -> list[str]:
-    """Ask the registry for the tags of a repository; those of the bin are left out."""
-    return without_bin(registry().tags(repository))
 
 
 def without_bin(names: list[str]) -> list[str]:

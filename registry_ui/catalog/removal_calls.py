@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeVar
 
+from ..distribution.call_timeout import at_least
 from ..distribution.errors import (
     DeletionByTagUnsupported,
     DeletionDisabled,
@@ -17,7 +18,8 @@ from ..extensions import release
 from ..names import RepositoryName
 from .deletion_method import why_refused
 from .enumerations import name_some
-from .lease import Lease
+from .facts import PATIENT_TIMEOUT
+from .lease import Lease, Stalled
 from .live_tags import LiveTags, leftovers_in, read_tags
 from .work import OperationFailed, StepFailed
 
@@ -44,7 +46,8 @@ def call_registry(lease: Lease[Any], call: Callable[[], T], *, repeat: bool = Tr
     waited = False
     while True:
         try:
-            answer = call()
+            with at_least(PATIENT_TIMEOUT if waited else 0):
+                answer = call()
         except RegistryNotFound:
             answer = None
         except DeletionByTagUnsupported:
@@ -72,6 +75,9 @@ def read_in_batches(
 ) -> LiveTags:
     """Ask what tags stand for, and renew the lease in between.
 
+    Tags for which the registry does not answer are waited for once: after that, the rest of the
+    work goes on without them.
+
     Raises:
         StepFailed, LeaseLost, Cancelled, Stopped, Stalled: as call_registry().
     """
@@ -81,7 +87,29 @@ def read_in_batches(
         some = names[start : start + BATCH]
         more = call_registry(lease, lambda some=some: read_tags(repository, some))
         found.add(more or LiveTags())
+    if found.unanswered:
+        _wait_for_answers(lease, repository, found)
     return found
+
+
+def _wait_for_answers(lease: Lease[Any], repository: RepositoryName, found: LiveTags) -> None:
+    """Ask again for the tags for which the registry does not answer, as long as it is waited for.
+
+    It answers other requests, so the work does not end if these never get an answer.
+    """
+    key = f"unanswered in {repository}"
+    if key in lease.looks:
+        return
+    while found.unanswered:
+        try:
+            lease.wait_for_registry(found.trouble)
+        except Stalled:
+            lease.looks[key] = True
+            break
+        names = sorted(found.unanswered)
+        found.unanswered = {}
+        found.add(call_registry(lease, lambda names=names: read_tags(repository, names)) or found)
+    lease.note_answer()
 
 
 def damaged_that_stay(
@@ -89,20 +117,24 @@ def damaged_that_stay(
 ) -> set[str]:
     """Return the tags that stay and can't be read: they may need any manifest.
 
-    What was removed, and is still listed, needs none.
+    A tag that was removed, and is still listed, needs none.
 
     Args:
         going: tags that go themselves, of which the manifests may have gone already.
     """
     need_nothing = leftovers_in(repository).union(going)
     release()
-    return {n for n, d in live.damaged.items() if d != "missing" or n not in need_nothing}
+    damaged = {n for n, d in live.damaged.items() if d != "missing" or n not in need_nothing}
+    # One that goes itself may have been pushed again since it was planned.
+    return damaged | live.unanswered.keys()
 
 
 def require_readable(
     repository: RepositoryName, live: LiveTags, going: Collection[str] = ()
 ) -> None:
     """Raise StepFailed if a tag that stays can't be read, as damaged_that_stay() tells."""
+    if live.unanswered:
+        raise StepFailed(f"{live.trouble}, so all manifests are kept. Delete again to continue")
     if damaged := damaged_that_stay(repository, live, going):
         names = name_some(damaged)
         raise StepFailed(

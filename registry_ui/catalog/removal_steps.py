@@ -19,7 +19,9 @@ from ..models import ContainerImage, Place, Project, Removal
 from ..names import RepositoryName, TagName, is_binned
 from .binning import forget, forget_gone, put_into_bin, show, take_back
 from .connection import registry
+from .enumerations import name_some
 from .lease import Lease
+from .live_tags import LiveTags
 from .parts import parts_of
 from .placeholders import MOVED, dangles, delete_by_placeholder, delete_placeholder, is_listed
 from .reach import closure
@@ -109,10 +111,11 @@ def _digest(lease: Lease[Removal], repository: RepositoryName, tag: TagName) -> 
 def _image_step(lease: Lease[Removal], number: int, step: dict[str, Any]) -> tuple[str, str]:
     """Remove every manifest that the previewed tags stand for, indexes before their children.
 
-    What a tag outside the preview stands for stays, with everything that it may need.
+    What a tag outside the preview stands for stays, with everything that it may need. If a tag
+    can't be read, it is not known what it needs, so only the planned tags are deleted.
 
     Raises:
-        StepFailed: a tag can't be read, so it is not known what it needs.
+        StepFailed: a tag can't be read, so the manifests stay.
     """
     repository = RepositoryName(step["repository"])
     release()
@@ -121,7 +124,13 @@ def _image_step(lease: Lease[Removal], number: int, step: dict[str, Any]) -> tup
     kept = []
     names = call_registry(lease, lambda: registry().tags(repository)) or []
     live = read_in_batches(lease, repository, names)
-    require_readable(repository, live, planned)
+    try:
+        require_readable(repository, live, planned)
+    except StepFailed as failure:
+        deleted = _remove_each(lease, number, step, live)
+        if not deleted:
+            raise
+        raise StepFailed(f"{name_some(deleted)} deleted; {failure}") from None
     for tag, digest in live.digests.items():
         if planned.get(tag) == digest:
             tops[digest] = None
@@ -138,6 +147,30 @@ def _image_step(lease: Lease[Removal], number: int, step: dict[str, Any]) -> tup
     if kept:
         detail += f"; pushed since the preview, and kept: {', '.join(kept[:10])}"
     return "deleted", detail
+
+
+def _remove_each(
+    lease: Lease[Removal], number: int, step: dict[str, Any], live: LiveTags
+) -> list[str]:
+    """Delete the planned tags of an image one by one, and no manifest; return those that went."""
+    repository, planned = RepositoryName(step["repository"]), step["tags"]
+    ours = lease.prepared(db.session(), number)
+    release()
+    deleted = []
+    for name, digest in live.digests.items():
+        # A placeholder is what a worker that died left there.
+        if name not in planned or digest not in {planned[name], ours}:
+            continue
+        lease.hold()
+        tag = TagName(name)
+        try:
+            call_registry(lease, lambda t=tag: registry().delete_manifest(repository, t))
+            outcome = "deleted"
+        except DeletionByTagUnsupported:
+            outcome, _ = delete_by_placeholder(lease, number, {**step, "digest": digest}, tag)
+        if outcome == "deleted":
+            deleted.append(name)
+    return deleted
 
 
 def _manifests_step(lease: Lease[Removal], _number: int, step: dict[str, Any]) -> tuple[str, str]:
@@ -177,7 +210,7 @@ def _project_step(lease: Lease[Removal], _number: int, step: dict[str, Any]) -> 
         reconcile(RepositoryName(path), digests=False)
     left = list(db.session.scalars(images))
     if left:
-        raise StepFailed(f"images were pushed meanwhile, and stay: {', '.join(left[:5])}")
+        raise StepFailed(f"images still have tags, and stay: {', '.join(left[:5])}")
     with writing() as session:
         _remove_place(session, step["repository"])
     return "deleted", ""

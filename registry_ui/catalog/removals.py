@@ -15,6 +15,7 @@ from ..models import Removal, WorkLine
 from ..names import RepositoryName
 from . import work
 from .bin_recovery import undo_placeholders
+from .connection import is_answering
 from .lease import Lease, LeaseLost
 from .reconcile import reconcile
 from .removal_rights import against
@@ -45,6 +46,7 @@ def run(
             lease,
             lambda number, step: _take(lease, number, step),
             undo=lambda: undo_placeholders(lease.work, lease.hold),
+            answers=lambda step: is_answering(RepositoryName(step["repository"])),
         )
     except LeaseLost:
         logger.warning("removal %s: another worker has taken it over", removal_id)

@@ -94,7 +94,10 @@ def _attached_to_releases(
     """Return the signatures of what an immutable tag needs: they stay, whoever asked for them."""
     found = guard(db.session(), str(repository))
     immutable = releases(
-        found.rules, found.image_name, [*live.digests, *live.damaged], Right.DELETE
+        found.rules,
+        found.image_name,
+        [*live.digests, *live.damaged, *live.unanswered],
+        Right.DELETE,
     )
     release()
     readable = {tag: live.digests[tag] for tag in immutable if tag in live.digests}

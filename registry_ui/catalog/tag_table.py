@@ -52,6 +52,8 @@ class TagTable:
     error: str | None
     fresh_at: datetime | None
     orphans: int = 0
+    #: Listed names that can't be tags.
+    unusable: Sequence[str] = ()
 
 
 def tag_table(image: ContainerImage, query: Query, host: str) -> TagTable:
@@ -67,7 +69,8 @@ def tag_table(image: ContainerImage, query: Query, host: str) -> TagTable:
     view = _view(image, query, host, ask=False)
     if comparison.settle(view.names) or (view.lacking and comparison.error is None):
         view = _view(image, query, host, ask=comparison.error is None)
-    return TagTable(view.rows, view.total, comparison.error, comparison.fresh_at, view.orphans)
+    live = comparison.error, comparison.fresh_at
+    return TagTable(view.rows, view.total, *live, view.orphans, comparison.unusable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,12 +236,12 @@ def _mark_damaged(image: ContainerImage, tags: list[Tag]) -> None:
     names = [tag.name for tag in tags[:CHECKED]]
     started = utc_now()
     try:
-        damaged = read_tags(RepositoryName(image.path), names).damaged if names else {}
+        live = read_tags(RepositoryName(image.path), names, slow_timeout=0)
     except RegistryError:
         return
-    if damaged:
+    if live.damaged:
         with writing() as session:
             for tag in tags[:CHECKED]:
-                if tag.name in damaged and tag.seen_at < started:
-                    tag.mark_damaged(damaged[tag.name], started)
+                if tag.name in live.damaged and tag.seen_at < started:
+                    tag.mark_damaged(live.damaged[tag.name], started)
                     session.add(tag)

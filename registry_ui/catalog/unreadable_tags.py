@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
+from ..distribution.client import TagNames
 from ..distribution.errors import DeletionByTagUnsupported, RegistryFault, RegistryNotFound
 from ..extensions import db, release
 from ..models import Removal
@@ -11,14 +13,16 @@ from ..names import RepositoryName, TagName
 from .connection import registry
 from .enumerations import name_some
 from .lease import Lease
-from .live_tags import leftovers_in, read_tags
+from .live_tags import LiveTags, leftovers_in, read_tags
 from .placeholders import (
     delete_placeholder,
     mark_leftovers,
     prepare_placeholder,
     put_placeholder,
+    say_unusable,
 )
 from .removal_calls import call_registry, read_in_batches
+from .work import OperationFailed, StepFailed
 
 
 def remove_unreadable(lease: Lease[Removal], number: int, step: dict[str, Any]) -> tuple[str, str]:
@@ -37,30 +41,56 @@ def remove_unreadable(lease: Lease[Removal], number: int, step: dict[str, Any]) 
     going = sorted(begun | live.damaged.keys())
     readable = sorted(live.digests.keys() - begun)
     if not going:
-        return ("kept", _can_be_read(readable)) if readable else ("gone already", "")
+        kept = _why_kept(readable, live)
+        return ("kept", kept) if kept else ("gone already", "")
     try:
-        for name in going:
-            lease.hold()
-            call_registry(lease, lambda n=name: registry().delete_manifest(repository, TagName(n)))
-        left: list[str] = []
+        done = _by_tag(lease, repository, going)
     except DeletionByTagUnsupported:
-        going, pushed = _by_placeholder(lease, number, step, going)
-        readable += pushed
-        listed = set(call_registry(lease, lambda: registry().tags(repository)) or [])
-        left = [name for name in going if name in listed]
-    detail = [f"{name_some(going)}"]
+        done = _by_placeholder(lease, number, step, going)
+    listed = call_registry(lease, lambda: registry().tags(repository)) or TagNames()
+    left = sorted(set(done.gone).intersection(listed))
+    detail = [f"{name_some(done.gone)} deleted"] if done.gone else []
     if left:
         mark_leftovers(lease, repository, left)
         detail.append(f"the registry still lists {name_some(left)}, beside others it can't read")
-    if readable:
-        detail.append(_can_be_read(readable))
-    return "deleted" if going else "kept", "; ".join(detail)
+    if listed.unusable:
+        detail.append(say_unusable(listed.unusable))
+    if kept := _why_kept(readable + done.pushed, live):
+        detail.append(kept)
+    if done.failed:
+        each = [f"{name} ({why})" for name, why in done.failed.items()]
+        raise StepFailed("; ".join([f"could not be deleted: {name_some(each)}", *detail]))
+    return "deleted" if done.gone else "kept", "; ".join(detail)
+
+
+@dataclass(slots=True)
+class _Done:
+    """What became of damaged tags: gone, pushed again meanwhile, or why they could not go."""
+
+    gone: list[str] = field(default_factory=list)
+    pushed: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def _by_tag(lease: Lease[Removal], repository: RepositoryName, names: list[str]) -> _Done:
+    done = _Done()
+    for name in names:
+        lease.hold()
+        try:
+            call_registry(lease, lambda n=name: registry().delete_manifest(repository, TagName(n)))
+        except OperationFailed:
+            raise
+        except StepFailed as failure:
+            done.failed[name] = str(failure)
+        else:
+            done.gone.append(name)
+    return done
 
 
 def _by_placeholder(
     lease: Lease[Removal], number: int, step: dict[str, Any], names: list[str]
-) -> tuple[list[str], list[str]]:
-    """Point the tags to one placeholder and delete it; return what went, and what was pushed."""
+) -> _Done:
+    """Point the tags to one placeholder, and delete that."""
     repository = RepositoryName(step["repository"])
     before = {lease.prepared(db.session(), number)}
     left_over = leftovers_in(repository)
@@ -68,18 +98,29 @@ def _by_placeholder(
     body = prepare_placeholder(lease, number, step)
     ours = before | {lease.prepared(db.session(), number)} - {None}
     release()
-    going, pushed = [], []
+    done = _Done()
     for name in [*names, *sorted(left_over.difference(names))]:
         lease.hold()
         if not _is_free(repository, name, ours):
-            pushed.append(name)
+            done.pushed.append(name)
             continue
-        put_placeholder(lease, repository, TagName(name), body)
-        going.append(name)
+        try:
+            put_placeholder(lease, repository, TagName(name), body)
+        except OperationFailed:
+            raise
+        except StepFailed as failure:
+            done.failed[name] = str(failure)
+        else:
+            done.gone.append(name)
     delete_placeholder(lease, repository, lease.prepared(db.session(), number) or "")
     for digest in before - {None}:
         delete_placeholder(lease, repository, str(digest))
-    return [name for name in going if name in names], [n for n in pushed if n in names]
+    # What was left over goes along, and is not asked for.
+    asked = set(names)
+    done.gone = [name for name in done.gone if name in asked]
+    done.pushed = [name for name in done.pushed if name in asked]
+    done.failed = {name: why for name, why in done.failed.items() if name in asked}
+    return done
 
 
 def _is_free(repository: RepositoryName, name: str, ours: set[str | None]) -> bool:
@@ -92,9 +133,15 @@ def _is_free(repository: RepositoryName, name: str, ours: set[str | None]) -> bo
     except RegistryNotFound:
         return True
     except RegistryFault:
-        digest = read_tags(repository, [name]).digests.get(name)
+        live = read_tags(repository, [name])
+        live.require_answers()
+        digest = live.digests.get(name)
     return digest is None or digest in ours
 
 
-def _can_be_read(names: list[str]) -> str:
-    return f"{name_some(names)} can be read again, and was kept"
+def _why_kept(readable: list[str], live: LiveTags) -> str:
+    """Return which tags were kept and why; "" if none was."""
+    kept = [f"{name_some(readable)} can be read again, and was kept"] if readable else []
+    if live.unanswered:
+        kept.append(f"{live.trouble}, so they were kept")
+    return "; ".join(kept)

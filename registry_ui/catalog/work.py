@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from ..access import Fenced
 from ..audit import Actor, record
-from ..distribution.errors import RegistryUnavailable
+from ..distribution.errors import RegistryTimeout, RegistryUnavailable
 from ..errors import NotFound
 from ..extensions import db, writing
 from ..models import Work, WorkLine, utc_now
@@ -37,6 +37,7 @@ NEVER_ANSWERED = (
     f"the registry did not answer for {STALL_LIMIT // timedelta(hours=1)} hours; what was done "
     "before stays done"
 )
+ALONE = "the registry answers other requests, but not this one: {}"
 CANCELLED = "it was cancelled; what was done before stays done"
 
 #: Carries out one step of a plan; returns its outcome, and what there is to say of it.
@@ -56,6 +57,7 @@ def carry_out(
     step: Step,
     bad: Collection[str] = (),
     undo: Callable[[], RegistryUnavailable | None] = lambda: None,
+    answers: Callable[[dict[str, Any]], bool] = lambda _step: False,
 ) -> None:
     """Carry out a plan, or what is left of it.
 
@@ -64,13 +66,15 @@ def carry_out(
 
     Args:
         bad: outcomes that are no reason to stop, but to say that it failed.
+        answers: whether the registry answers other requests about the repository of a step: then
+            a step that waited in vain fails alone.
         undo: undoes the step that a cancellation interrupts; returns why it can't yet, or None.
     """
     work = lease.work
     plan = work.plan
     try:
         while work.done < len(plan):
-            _take(lease, step, work.done)
+            _take(lease, step, work.done, answers)
         lease.finish("failed" if outcomes_of(work).keys() & {"failed", *bad} else "done")
     except OperationFailed as failure:
         lease.note(work.done, plan[work.done], "failed", str(failure))
@@ -99,7 +103,9 @@ def _cancel(lease: Lease[Any], undo: Callable[[], RegistryUnavailable | None]) -
     lease.finish("cancelled")
 
 
-def _take(lease: Lease[Any], step: Step, number: int) -> None:
+def _take(
+    lease: Lease[Any], step: Step, number: int, answers: Callable[[dict[str, Any]], bool]
+) -> None:
     """Take one step, and keep its outcome; a registry that is silent is waited for."""
     planned = lease.work.plan[number]
     lease.heed(planned["repository"])
@@ -109,10 +115,33 @@ def _take(lease: Lease[Any], step: Step, number: int) -> None:
         raise
     except StepFailed as failure:
         outcome, detail = "failed", str(failure)
+    except Stalled as stalled:
+        outcome, detail = _failed_alone(lease, planned, stalled, answers)
     except RegistryUnavailable as error:
-        lease.wait_for_registry(error)
-        return
+        try:
+            lease.wait_for_registry(error)
+        except Stalled as stalled:
+            outcome, detail = _failed_alone(lease, planned, stalled, answers)
+        else:
+            return
     lease.note(number, planned, outcome, detail)
+
+
+def _failed_alone(
+    lease: Lease[Any],
+    step: dict[str, Any],
+    stalled: Stalled,
+    answers: Callable[[dict[str, Any]], bool],
+) -> tuple[str, str]:
+    """Return the outcome of a step that waited in vain for a registry that answers otherwise.
+
+    Raises:
+        Stalled: it does not answer otherwise either.
+    """
+    if not isinstance(stalled.error, RegistryTimeout) or not answers(step):
+        raise stalled
+    lease.note_answer()
+    return "failed", ALONE.format(stalled.error)
 
 
 def claim(

@@ -20,6 +20,7 @@ from requests.utils import parse_header_links
 from urllib3.response import BaseHTTPResponse
 
 from ..names import TAG, Digest, NameInvalid, RepositoryName, TagName
+from .call_timeout import call_timeout
 from .errors import (
     RegistryError,
     RegistryFault,
@@ -46,6 +47,8 @@ SCHEMA_1_OFF = (
 #: call; and for those of the catalog, for which the registry walks its storage.
 TAGS_DEADLINE, CATALOG_DEADLINE = 5, 300
 _TAG = re.compile(TAG)
+#: Maximum number, and length, of listed names that break the grammar and are kept for a message.
+MAX_UNUSABLE, MAX_UNUSABLE_LENGTH = 100, 128
 #: Bytes of a list of tags that is kept for the next time: some ten thousand tags.
 MAX_REMEMBERED = 512 * 1024
 _TAGS = re.compile(rf"{TAG}(?:\n{TAG})*")
@@ -61,6 +64,12 @@ class FetchedManifest:
     digest: str
     media_type: str
     body: bytes
+
+
+class TagNames(list[str]):
+    """A list of tags, sorted by bytes. ``unusable`` are listed names that break the grammar."""
+
+    unusable: tuple[str, ...] = ()
 
 
 class RegistryClient:
@@ -91,12 +100,12 @@ class RegistryClient:
             raise RegistryNonsense("what answers is no registry")
         return version
 
-    def tags(self, repository: RepositoryName) -> list[str]:
+    def tags(self, repository: RepositoryName) -> TagNames:
         """Return all tags, sorted by bytes; [] for an emptied repository.
 
         Asked without ``n``, both majors answer with everything at once; where a registry
         pages all the same, its links are followed (PROTOCOLS 4.1). Tags that break the
-        grammar are left out: no client could have pushed or could pull them.
+        grammar are apart: no client could have pushed or could pull them.
 
         Raises:
             RegistryNotFound: the registry does not know the repository.
@@ -105,7 +114,11 @@ class RegistryClient:
             _tags_of(body) if len(body) > MAX_REMEMBERED else _remembered_tags_of(body)
             for body in self._pages(f"/v2/{repository}/tags/list", str(repository), ("pull",))
         ]
-        return list(pages[0]) if len(pages) == 1 else sorted(set().union(*pages))
+        names = TagNames(
+            pages[0].tags if len(pages) == 1 else sorted({t for p in pages for t in p.tags})
+        )
+        names.unusable = tuple(sorted({name for page in pages for name in page.unusable}))
+        return names
 
     def catalog(self) -> Iterator[RepositoryName]:
         """Yield every repository of the registry. Slow: the registry walks its storage."""
@@ -284,7 +297,7 @@ class RegistryClient:
         target, seen = path, set[str]()
         name = None if repository is None else RepositoryName(repository)
         patience = CATALOG_DEADLINE if repository is None else TAGS_DEADLINE
-        deadline = time.monotonic() + patience * self._timeout
+        deadline = time.monotonic() + patience * call_timeout(self._timeout)
         for _ in range(MAX_PAGES):
             if time.monotonic() > deadline:
                 raise RegistryUnavailable("the registry takes too long to list")
@@ -310,15 +323,27 @@ def _next(links: str) -> str | None:
     return next(found, None)
 
 
-def _tags_of(body: bytes) -> tuple[str, ...]:
-    """Return the tags of an answer of the registry, sorted."""
+@dataclass(frozen=True, slots=True)
+class _TagPage:
+    """The names of one answer: tags, sorted, and the first names that can't be tags."""
+
+    tags: tuple[str, ...]
+    unusable: tuple[str, ...] = ()
+
+
+def _tags_of(body: bytes) -> _TagPage:
+    """Return the names of an answer of the registry."""
     page = json_object(body)
     if "tags" not in page:  # null for an emptied repository, but never absent
         raise RegistryNonsense("the registry answered JSON of another shape")
     names = page["tags"] or []
     if not isinstance(names, list):
         raise RegistryNonsense("the list of tags is no list")
-    return tuple(sorted(set(names if _are_tags(names) else filter(_is_tag, names))))
+    if _are_tags(names):
+        return _TagPage(tuple(sorted(set(names))))
+    unusable = [name for name in names if isinstance(name, str) and not _TAG.fullmatch(name)]
+    shortened = (name[:MAX_UNUSABLE_LENGTH] for name in unusable[:MAX_UNUSABLE])
+    return _TagPage(tuple(sorted(set(filter(_is_tag, names)))), tuple(shortened))
 
 
 #: A list that is the same as last time is not read again: that of thousands takes milliseconds.

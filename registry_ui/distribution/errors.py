@@ -15,6 +15,10 @@ class ConnectionBroken(RegistryUnavailable):
     """The connection broke before the answer came: a read may be tried again at once."""
 
 
+class RegistryTimeout(RegistryUnavailable):
+    """It did not answer one request in time: it is silent, or only this request is slow."""
+
+
 class CallBudgetSpent(RegistryUnavailable):
     """It was not asked, because a page view may not make any more calls."""
 

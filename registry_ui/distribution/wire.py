@@ -13,12 +13,13 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 
 import certifi
 import urllib3
-from urllib3.exceptions import HTTPError, NewConnectionError, ProtocolError
+from urllib3.exceptions import HTTPError, NewConnectionError, ProtocolError, ReadTimeoutError
 from urllib3.exceptions import TimeoutError as TooSlow
 from urllib3.response import BaseHTTPResponse
 
 from ..names import RepositoryName
 from .call_budget import count_call, may_retry
+from .call_timeout import call_timeout
 from .clock import RegistryClock
 from .errors import (
     ConnectionBroken,
@@ -33,6 +34,7 @@ from .errors import (
     RegistryNotFound,
     RegistryReadOnly,
     RegistryRefused,
+    RegistryTimeout,
     RegistryUnavailable,
 )
 
@@ -152,7 +154,9 @@ class Wire:
         self, method: str, target: str, headers: dict[str, str], body: bytes | None
     ) -> BaseHTTPResponse:
         count_call()
-        patience = max(self._timeout, 10.0) if body or method == "POST" else self._timeout
+        patience = call_timeout(self._timeout)
+        if body or method == "POST":
+            patience = max(patience, 10.0)
         sent_at = time.time()
         response = self._request(
             "registry", method, self.base_url + target, headers=headers, body=body, read=patience
@@ -184,6 +188,8 @@ class Wire:
             message = f"the {whom} can't be reached: {_reason(error)}"
             if isinstance(error, ProtocolError):
                 raise ConnectionBroken(message) from None
+            if isinstance(error, ReadTimeoutError):
+                raise RegistryTimeout(message) from None
             raise RegistryUnavailable(message) from None
 
     def own_place(self, address: str) -> SplitResult:
@@ -201,7 +207,7 @@ class Wire:
         if not location.startswith(("http://", "https://")):
             raise RegistryNonsense("a blob redirects to no web address")
         try:
-            response = self._request("storage", "GET", location, read=self._timeout)
+            response = self._request("storage", "GET", location, read=call_timeout(self._timeout))
         except ValueError:
             raise RegistryNonsense("a blob redirects to no web address") from None
         if response.status != 200:
@@ -211,7 +217,7 @@ class Wire:
 
     def read(self, response: BaseHTTPResponse, limit: int) -> bytes:
         """Read a body of at most ``limit`` bytes, and not for ever."""
-        deadline = time.monotonic() + 5 * self._timeout
+        deadline = time.monotonic() + 5 * call_timeout(self._timeout)
         chunks, size = [], 0
         try:
             if (response.length_remaining or 0) > limit:
@@ -222,8 +228,10 @@ class Wire:
                 if size > limit:
                     raise ContentTooLarge(f"the answer is larger than {limit} bytes")
                 if time.monotonic() > deadline:
-                    raise RegistryUnavailable("the registry is too slow")
+                    raise RegistryTimeout("the registry is too slow")
                 chunks.append(chunk)
+        except ReadTimeoutError as error:
+            raise RegistryTimeout(f"the answer broke off: {_reason(error)}") from None
         except HTTPError as error:
             raise RegistryUnavailable(f"the answer broke off: {_reason(error)}") from None
         finally:

@@ -25,7 +25,7 @@ from ..extensions import db, release
 from ..models import ContainerImage, Tag
 from ..names import Digest, RepositoryName, TagName, subject_of
 from ..token_auth.proof import Proven
-from .tag_states import RegistrySilent, TagState, read_state
+from .tag_states import SLOW_TAGS_TIMEOUT, RegistrySilent, TagState, read_state
 
 #: The role that may remove a damaged tag although it is immutable (access.protection.set_aside).
 REPAIRER = RULE_OF[Right.CONFIGURE].minimum
@@ -213,7 +213,9 @@ def _standing_for(change: Change, digest: Digest, names: Iterable[str]) -> dict[
         and is_immutable(change.rules, change.image_name, name, Right.PUSH)
     }
     try:
-        live = read_tags(repository, [name for name in names if name not in known])
+        asked = [name for name in names if name not in known]
+        live = read_tags(repository, asked, slow_timeout=SLOW_TAGS_TIMEOUT)
+        live.require_answers()
     except RegistryError:
         raise RegistrySilent from None
     if damaged := damaged_that_stay(repository, live):

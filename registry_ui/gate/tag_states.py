@@ -14,6 +14,9 @@ from ..extensions import db, release
 from ..models import ContainerImage, Tag
 from ..names import RepositoryName, TagName
 
+#: Timeout in seconds for asking again for tags that the registry is slow to read.
+SLOW_TAGS_TIMEOUT = 5.0
+
 
 class RegistrySilent(AppError):
     """A rule applies, and the registry does not say what it has: nothing passes."""
@@ -56,7 +59,8 @@ def read_state(repository: RepositoryName, tag: TagName) -> TagState:
     else:
         return TagState.READABLE
     try:
-        live = read_tags(repository, [str(tag)])
+        live = read_tags(repository, [str(tag)], slow_timeout=SLOW_TAGS_TIMEOUT)
+        live.require_answers()
     except RegistryError:
         raise RegistrySilent from None
     if str(tag) in live.damaged:

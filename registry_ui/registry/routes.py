@@ -9,6 +9,7 @@ from werkzeug.wrappers import Response
 from ..access import Right
 from ..catalog import trees
 from ..catalog.detail import Wanted, tag_view
+from ..catalog.enumerations import name_some
 from ..catalog.live_tags import damaged_tags
 from ..catalog.moving import moves
 from ..catalog.pull_through import permitted
@@ -71,6 +72,7 @@ def image(path: str, name: str) -> str:
         damaged=damaged_tags(row.id),
         error=table.error,
         orphans=table.orphans,
+        unusable=table.unusable,
         fresh_at=table.fresh_at,
         page=Page.of(query.page, table.total, query.per_page),
         q=query.q,
@@ -182,6 +184,9 @@ def reconcile(path: str, name: str) -> Response:
     outcome = reconcile_repository(RepositoryName(row.path))
     if outcome.error:
         flash(f"The registry could not be asked: {outcome.error}. Nothing was changed.", "error")
+    elif outcome.unanswered:
+        names = name_some(outcome.unanswered)
+        flash(f"The registry does not answer for {names} now. The others were compared.", "error")
     else:
         flash(f"Compared with the registry: {outcome}.", "success")
     if db.session.get(ContainerImage, row.id, populate_existing=True) is None:

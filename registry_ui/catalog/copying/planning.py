@@ -9,7 +9,7 @@ from sqlalchemy import select
 from ...access import Right, Role, former_name, guard
 from ...access.protection import Protection, refusal
 from ...distribution.errors import RegistryError, RegistryNotFound
-from ...errors import Clash, Invalid, NotFound, RegistryTrouble
+from ...errors import AppError, Clash, Invalid, NotFound, RegistryTrouble
 from ...extensions import db, release
 from ...models import ContainerImage, Project, Tag
 from ...names import RepositoryName, is_binned
@@ -31,6 +31,10 @@ PLAN_DEADLINE = 10.0
 GUESSED = "There are many tags: what each stands for is asked of the registry when its turn comes."
 UNREAD = "Not everything could be read in time: sizes and attached tags may be more."
 DAMAGED = "Can't be read, so it is not copied: {}. Push it again, or remove it."
+UNANSWERED = (
+    "The registry does not answer for these now, so they are not copied: {}. Try again later."
+)
+UNANSWERED_THERE = "the registry does not answer for it at the target now: try again later"
 DAMAGED_THERE = "it can't be read at the target: push it again, or remove it first"
 NO_TAG = "The registry has no such tag."
 
@@ -71,8 +75,11 @@ def plan_copy(wish: Wish, role: Role | None) -> CopyPlan:
     if live.damaged:
         plan.unread += [f"{source}:{tag}" for tag in sorted(live.damaged)]
         plan.notes.append(DAMAGED.format(name_some(live.damaged)))
+    if live.unanswered:
+        plan.unread += [f"{source}:{tag}" for tag in sorted(live.unanswered)]
+        plan.notes.append(UNANSWERED.format(name_some(live.unanswered)))
     if not digests:
-        raise Clash(DAMAGED.format(name_some(live.damaged))) if live.damaged else NotFound(NO_TAG)
+        raise _nothing_to_copy(live)
     plan.new_image = not taken
     rules = guard(db.session(), target).rules
     name = wish.target.below(wish.target_project.path)
@@ -84,6 +91,12 @@ def plan_copy(wish: Wish, role: Role | None) -> CopyPlan:
     )
     _weigh(plan, wish, every, set(digests.values()))
     return plan
+
+
+def _nothing_to_copy(live: LiveTags) -> AppError:
+    if live.unanswered:
+        return RegistryTrouble(UNANSWERED.format(name_some(live.unanswered)))
+    return Clash(DAMAGED.format(name_some(live.damaged))) if live.damaged else NotFound(NO_TAG)
 
 
 def _tags(repository: RepositoryName) -> list[str]:
@@ -132,6 +145,8 @@ def _planned(
     rules, image_name, role = refuse
     if tag in there.damaged:
         return PlannedCopy(source_tag, tag, digest, REFUSED, "", DAMAGED_THERE)
+    if tag in there.unanswered:
+        return PlannedCopy(source_tag, tag, digest, REFUSED, "", UNANSWERED_THERE)
     now = there.digests.get(tag, "")
     if now == digest:
         return PlannedCopy(source_tag, tag, digest, SAME, now)

@@ -101,9 +101,10 @@ def _damaged(image: ContainerImage, name: TagName, started: datetime) -> Tag | N
     if tag is not None and tag.is_damaged:
         return tag
     try:
-        damage = read_tags(RepositoryName(image.path), [str(name)]).damaged.get(str(name))
+        live = read_tags(RepositoryName(image.path), [str(name)], slow_timeout=0)
     except RegistryError:
         return None
+    damage = live.damaged.get(str(name))
     if damage is None:
         return None
     with writing() as session:

@@ -21,7 +21,7 @@ from ...models import CopiedTag, FormerPath, Move, MovedRepository, utc_now
 from ...names import RepositoryName
 from ..connection import registry
 from ..enumerations import name_some
-from ..live_tags import read_tags
+from ..live_tags import LiveTags, read_tags
 from .unmoved import unmoved_tags
 
 logger = logging.getLogger(__name__)
@@ -81,9 +81,14 @@ def _compare_move(move_id: int) -> None:
 
 
 def _changed_tags(row: MovedRepository) -> list[str]:
-    """Return the tags of an old path that are not what was moved; missing ones serve nothing."""
+    """Return the tags of an old path that are not what was moved; missing ones serve nothing.
+
+    Raises:
+        RegistryError: the registry can't be asked, or does not answer for a tag now. All others
+            were compared by then: no tag hides another.
+    """
     moved = _moved_tags(row)
-    repository, changed = RepositoryName(row.source), []
+    repository, changed, unanswered = RepositoryName(row.source), [], LiveTags()
     release()
     try:
         names = registry().tags(repository)
@@ -91,8 +96,11 @@ def _changed_tags(row: MovedRepository) -> list[str]:
         return []
     for start in range(0, len(names), BATCH):
         # What can't be read serves nothing either.
-        digests = read_tags(repository, names[start : start + BATCH]).digests
-        changed += [tag for tag, digest in digests.items() if (tag, digest) not in moved]
+        live = read_tags(repository, names[start : start + BATCH])
+        changed += [tag for tag, digest in live.digests.items() if (tag, digest) not in moved]
+        unanswered.unanswered |= live.unanswered
+    if not changed:
+        unanswered.require_answers()
     return changed
 
 

@@ -106,12 +106,17 @@ def live(hold: Hold, repository: str) -> dict[str, str]:
 
 
 def read_live(hold: Hold, repository: str) -> LiveTags:
-    """Return every tag of a repository, those that can't be read too."""
+    """Return every tag of a repository, those that can't be read too.
+
+    Raises:
+        RegistryUnavailable: the registry does not answer for a tag now, so the move waits.
+    """
     names = _tags(repository)
     found = LiveTags()
     for start in range(0, len(names), BATCH):
         hold.hold()
         found.add(read_tags(RepositoryName(repository), names[start : start + BATCH]))
+    found.require_answers()
     return found
 
 
@@ -263,6 +268,7 @@ def _movable(hold: Hold, row: MovedRepository, tags: Collection[str]) -> LiveTag
     """Return what tags of the old name stand for, without those that are left out."""
     release()
     live = read_tags(RepositoryName(row.source), tags)
+    live.require_answers()  # a tag without a digest would be taken for one that is gone
     left_out = left_out_of(hold, row.source) | leftovers_in(RepositoryName(row.source))
     release()
     live.damaged = {tag: how for tag, how in live.damaged.items() if tag not in left_out}

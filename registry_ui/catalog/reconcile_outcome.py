@@ -1,0 +1,49 @@
+"""What a comparison of one repository of the registry with the index found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from .enumerations import name_some
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a reconcile found.
+
+    ``owned`` is False for an unassigned repository, ``known`` for one that the registry
+    does not have.
+    """
+
+    repository: str
+    owned: bool = True
+    known: bool = True
+    tags: int = 0
+    added: int = 0
+    changed: int = 0
+    removed: int = 0
+    damaged: int = 0
+    #: Tags for which the registry does not answer now, and listed names that can't be tags.
+    unanswered: list[str] = field(default_factory=list)
+    unusable: list[str] = field(default_factory=list)
+    error: str | None = None
+
+    def __str__(self) -> str:
+        """Say in a line what was found."""
+        noun = "tag" if self.tags == 1 else "tags"
+        found = f"{self.tags} {noun}"
+        if not self.owned:
+            return f"{found}, unassigned{self._remarks}"
+        damaged = f", {self.damaged} can't be read" if self.damaged else ""
+        changes = f"{self.added} new, {self.changed} changed, {self.removed} gone"
+        return f"{found}; {changes}{damaged}{self._remarks}"
+
+    @property
+    def _remarks(self) -> str:
+        remarks = ""
+        if self.unanswered:
+            remarks += f"; the registry does not answer for {name_some(self.unanswered)} now"
+        if self.unusable:
+            quoted = name_some(map(repr, self.unusable))
+            remarks += f"; listed names that can't be tags: {quoted}"
+        return remarks
