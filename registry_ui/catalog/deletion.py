@@ -22,7 +22,7 @@ from .deletion_method import deletion_method, translate
 from .enumerations import name_first, name_some
 from .facts import facts_of, gather, known
 from .image_tags import ImageTags, all_tags, refresh, tags_of_image
-from .live_tags import read_tags
+from .live_tags import LiveTags, read_tags
 from .ordering import version_key
 from .parts import parts_of
 from .planned_manifests import (
@@ -72,15 +72,7 @@ def plan_tag(
         raise NotFound("The registry has no such tag.")
     refuse_deletion()
     repository = RepositoryName(image.path)
-    try:
-        live = read_tags(repository, [str(name)])
-    except RegistryError as error:
-        raise translate(error) from None
-    if live.unanswered:
-        message = NO_ANSWER.format(name, live.unanswered[str(name)])
-        raise RegistryTrouble(message, hint="Nothing was changed. Try again later.")
-    if not live.digests and not live.damaged:
-        raise NotFound("The registry has no such tag.")
+    live = _read_tag(repository, name)
     gather(repository, live.digests)
     # The bin keeps a manifest: of a tag that can't be read, there is none.
     days = 0 if live.damaged else bin_days
@@ -92,6 +84,25 @@ def plan_tag(
     for row in known(live.digests.values()).values():
         plan.platforms = [child.platform for child in facts_of(row).platforms]
     return plan
+
+
+def _read_tag(repository: RepositoryName, name: TagName) -> LiveTags:
+    """Return a tag that the registry has, whether or not it can be read.
+
+    Raises:
+        NotFound: the registry has no such tag.
+        RegistryTrouble: the registry can't be asked, or does not answer for this tag.
+    """
+    try:
+        live = read_tags(repository, [str(name)])
+    except RegistryError as error:
+        raise translate(error) from None
+    if live.unanswered:
+        message = NO_ANSWER.format(name, live.unanswered[str(name)])
+        raise RegistryTrouble(message, hint="Nothing was changed. Try again later.")
+    if not live.digests and not live.damaged:
+        raise NotFound("The registry has no such tag.")
+    return live
 
 
 def plan_tags(

@@ -10,6 +10,7 @@ from registry_ui.extensions import db
 from registry_ui.models import AuditEntry, Move, RegistryEvent, utc_now
 from tests.contract.mover import DIGESTS
 from tests.support.live import tiny
+from tests.support.slow import SlowAnswers, manifests
 from tests.web.support import event_of
 
 pytestmark = [
@@ -112,6 +113,23 @@ def test_without_a_gate_each_reconcile_compares(moved):
 
 def test_a_registry_that_does_not_answer_stops_nothing(moved):
     with moved.patched("tags", always_down):
+        let_the_deadline_pass(moved)
+    assert moved.move(moved.move_id).compare_at is not None
+    assert moved.grants(f"{moved.shop}/web") == "pull"
+
+
+@pytest.mark.parametrize("slow", ["web:2.0", "web/api:2.0"])
+def test_a_slow_tag_hides_no_change_of_another(moved, monkeypatch, slow):
+    moved.push(f"{moved.shop}/web", {"1.0": OTHER})
+    with monkeypatch.context() as patch:
+        SlowAnswers(moved, patch, manifests(f"{moved.shop}/{slow}"))
+        let_the_deadline_pass(moved)
+    assert_stopped(moved)
+
+
+def test_a_slow_tag_is_compared_again(moved, monkeypatch):
+    with monkeypatch.context() as patch:
+        SlowAnswers(moved, patch, manifests(f"{moved.shop}/web:2.0"))
         let_the_deadline_pass(moved)
     assert moved.move(moved.move_id).compare_at is not None
     assert moved.grants(f"{moved.shop}/web") == "pull"

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from ...access import Right, Role, former_name, guard
 from ...access.protection import Protection, refusal
 from ...distribution.errors import RegistryError, RegistryNotFound
-from ...errors import AppError, Clash, Invalid, NotFound, RegistryTrouble
+from ...errors import Clash, Invalid, NotFound, RegistryTrouble
 from ...extensions import db, release
 from ...models import ContainerImage, Project, Tag
 from ...names import RepositoryName, is_binned
@@ -72,14 +72,7 @@ def plan_copy(wish: Wish, role: Role | None) -> CopyPlan:
             f"The registry could not be asked: {error}.", hint="Nothing was changed. Try again."
         ) from None
     digests = live.digests
-    if live.damaged:
-        plan.unread += [f"{source}:{tag}" for tag in sorted(live.damaged)]
-        plan.notes.append(DAMAGED.format(name_some(live.damaged)))
-    if live.unanswered:
-        plan.unread += [f"{source}:{tag}" for tag in sorted(live.unanswered)]
-        plan.notes.append(UNANSWERED.format(name_some(live.unanswered)))
-    if not digests:
-        raise _nothing_to_copy(live)
+    _note_unread(plan, live)
     plan.new_image = not taken
     rules = guard(db.session(), target).rules
     name = wish.target.below(wish.target_project.path)
@@ -93,10 +86,18 @@ def plan_copy(wish: Wish, role: Role | None) -> CopyPlan:
     return plan
 
 
-def _nothing_to_copy(live: LiveTags) -> AppError:
+def _note_unread(plan: CopyPlan, live: LiveTags) -> None:
+    """Name the tags that can't be read; raise if there are no others."""
+    notes = [(DAMAGED, live.damaged), (UNANSWERED, live.unanswered)]
+    for text, tags in notes:
+        if tags:
+            plan.unread += [f"{plan.source}:{tag}" for tag in sorted(tags)]
+            plan.notes.append(text.format(name_some(tags)))
+    if live.digests:
+        return
     if live.unanswered:
-        return RegistryTrouble(UNANSWERED.format(name_some(live.unanswered)))
-    return Clash(DAMAGED.format(name_some(live.damaged))) if live.damaged else NotFound(NO_TAG)
+        raise RegistryTrouble(UNANSWERED.format(name_some(live.unanswered)))
+    raise Clash(DAMAGED.format(name_some(live.damaged))) if live.damaged else NotFound(NO_TAG)
 
 
 def _tags(repository: RepositoryName) -> list[str]:

@@ -19,7 +19,7 @@ from ...distribution.errors import RegistryError, RegistryNotFound
 from ...extensions import db, release, writing
 from ...models import CopiedTag, FormerPath, Move, MovedRepository, utc_now
 from ...names import RepositoryName
-from ..connection import registry
+from ..connection import is_answering, registry
 from ..enumerations import name_some
 from ..live_tags import LiveTags, read_tags
 from .unmoved import unmoved_tags
@@ -68,9 +68,19 @@ def _compare_move(move_id: int) -> None:
     rows = select(MovedRepository).where(
         MovedRepository.move_id == move_id, MovedRepository.state.in_(SERVED)
     )
+    problem: RegistryError | None = None
     for row in db.session.scalars(rows).all():
-        if changed := _changed_tags(row):
+        try:
+            changed = _changed_tags(row)
+        except RegistryError as error:
+            if not is_answering():
+                raise
+            problem = error  # of this repository alone: the others are compared
+            continue
+        if changed:
             _stop(row, changed)
+    if problem is not None:
+        raise problem
     with writing() as session:
         session.execute(
             update(Move)
