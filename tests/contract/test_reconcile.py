@@ -224,11 +224,13 @@ def test_a_registry_that_stops_half_way_through_the_digests_changes_nothing(full
     before = known(full)
     full.push(f"{full.shop}/app", {"1.0": TWO, "3.0": TWO})
 
-    def head(_repository, _reference):
+    def stop(_repository, _reference):
+        full.registry.stop()
         raise RegistryUnavailable("the registry can't be reached: no connection")
 
-    with full.patched("head", head):
+    with full.patched("head", stop):
         assert full.reconcile(f"{full.shop}/app").error
+    full.registry.start()
     assert known(full) == before
 
 
