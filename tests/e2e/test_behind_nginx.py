@@ -85,14 +85,14 @@ def browser(served):
 
 def test_people_sign_in_on_any_port(browser):
     page = browser.base + "/-/sign-in"
-    shown = browser.get(page, timeout=15)
+    shown = browser.get(page, timeout=60)
     token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', shown.text)[1]
     form = {"csrf_token": token, "username": ADMIN, "password": PASSWORD}
     # Browsers say where a form was: by https it is compared with the address of the site.
-    answer = browser.post(page, form, headers={"Referer": page}, timeout=15)
+    answer = browser.post(page, form, headers={"Referer": page}, timeout=60)
     assert answer.status_code == 200, answer.text
     assert answer.url.startswith(browser.base)
-    assert browser.get(browser.base + "/-/profile", timeout=15).url.endswith("/-/profile")
+    assert browser.get(browser.base + "/-/profile", timeout=60).url.endswith("/-/profile")
     assert [cookie.name for cookie in browser.cookies] == ["__Host-registry_ui"]
 
 
@@ -100,7 +100,7 @@ def test_docker_login_reaches_the_realm(served, browser):
     stack, _ = served
     assert stack.config.realm == f"{browser.base}/jwt/auth"
     query = {"service": stack.config.token_service, "account": ADMIN}
-    answer = browser.get(stack.config.realm, params=query, auth=(ADMIN, PASSWORD), timeout=15)
+    answer = browser.get(stack.config.realm, params=query, auth=(ADMIN, PASSWORD), timeout=60)
     assert answer.status_code == 200
     assert answer.json()["token"]
     assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
@@ -109,7 +109,7 @@ def test_docker_login_reaches_the_realm(served, browser):
 @pytest.mark.parametrize("header", ["SCRIPT_NAME", "Script-Name", "PATH_INFO", "Path-Info"])
 def test_no_program_on_this_machine_moves_a_request_elsewhere(served, header):
     stack, _ = served
-    connection = http.client.HTTPConnection("127.0.0.1", stack.config.port, timeout=15)
+    connection = http.client.HTTPConnection("127.0.0.1", stack.config.port, timeout=60)
     connection.request("GET", "/-/sign-in", headers={header: "/-"})
     answer = connection.getresponse()
     text = answer.read().decode()

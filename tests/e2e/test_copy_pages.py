@@ -134,9 +134,9 @@ def copied(stack, token: str, source: str, body: dict[str, object]) -> None:
     """Plan and confirm a copy as a program does, and wait for its end."""
     api, headers = f"{stack.config.public_url}/api/v4", {"Authorization": f"Bearer {token}"}
     url = f"{api}/projects/{source}/-/copies"
-    plan = requests.post(url, json=body, headers=headers, timeout=30).json()
+    plan = requests.post(url, json=body, headers=headers, timeout=60).json()
     one = f"{api}/projects/{plan['project']}/-/copies/{plan['id']}"
-    requests.post(f"{one}/confirm", headers=headers, timeout=30).raise_for_status()
+    requests.post(f"{one}/confirm", headers=headers, timeout=60).raise_for_status()
     stack.until(
-        lambda: requests.get(one, headers=headers, timeout=30).json()["state"] == "done", 60
+        lambda: requests.get(one, headers=headers, timeout=60).json()["state"] == "done", 60
     )

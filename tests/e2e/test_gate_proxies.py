@@ -158,7 +158,7 @@ def test_a_layer_streams_to_the_registry_while_it_arrives(gated, pushed, port):
     head += f"Authorization: Bearer {direct.token()}\r\nContent-Length: {len(data)}\r\n"
     head += "Content-Type: application/octet-stream\r\n\r\n"
     storage = gated.config.var / "registry"
-    with socket.create_connection(("127.0.0.1", port), 20) as connection:
+    with socket.create_connection(("127.0.0.1", port), 60) as connection:
         connection.sendall(head.encode() + data[: 5 * 1024 * 1024])
         until(lambda: any(f.stat().st_size > 4096 for f in storage.rglob("_uploads/*/data")))
         connection.sendall(data[5 * 1024 * 1024 :])

@@ -80,7 +80,7 @@ def raw(port, method, target, token, image):
     """Send a request line as it stands; return the status."""
     head = f"{method} {target} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n"
     head += f"Content-Type: {image.media_type}\r\nContent-Length: {len(image.data)}\r\n"
-    with socket.create_connection(("127.0.0.1", port), 20) as connection:
+    with socket.create_connection(("127.0.0.1", port), 60) as connection:
         connection.sendall(head.encode() + b"Connection: close\r\n\r\n" + image.data)
         answer = b""
         while chunk := connection.recv(4096):
@@ -98,7 +98,7 @@ class Held:
         head += f"Content-Type: {image.media_type}\r\n"
         length = f"Content-Length: {len(image.data)}"
         head += ("Transfer-Encoding: chunked" if chunked else length) + "\r\n\r\n"
-        self.connection = socket.create_connection(("127.0.0.1", port), 20)
+        self.connection = socket.create_connection(("127.0.0.1", port), 60)
         self.connection.sendall(head.encode() + self._framed(image.data[:1]))
         # A proxy that would answer by now, or ask the gate, has had the time for it.
         self.connection.settimeout(0.5)

@@ -76,7 +76,7 @@ class Pusher(RegistryClient):
     common: ClassVar[set[tuple[str, str]]] = set()
 
     def __init__(self, url: str, signer: Signer, subject: str = "pusher") -> None:
-        super().__init__(url)
+        super().__init__(url, timeout=60.0)
         self.signer, self.subject, self.mounts = signer, subject, False
 
     def _put_blob(self, repository: str, blob: Blob) -> None:
