@@ -107,7 +107,7 @@ class Held:
         except TimeoutError:
             early = b""
         assert early == b"", early
-        self.connection.settimeout(20)
+        self.connection.settimeout(60)
 
     def _framed(self, data):
         return b"%x\r\n%s\r\n" % (len(data), data) if self.chunked else data
