@@ -8,10 +8,11 @@ import pytest
 
 from registry_ui.catalog.deletion import plan_image, plan_tag
 from registry_ui.demo.images import Manifest, Platform, Step, image, index
-from registry_ui.models import Removal, Tag
+from registry_ui.models import HeldManifest, Removal, Tag
 from registry_ui.names import TagName
 from tests.support.html import Page
 from tests.support.live import LiveSite, tiny
+from tests.web.support import event_of
 
 pytestmark = pytest.mark.contract
 
@@ -90,6 +91,17 @@ def test_every_child_of_a_large_index_goes_with_its_image(shop):
     shop.push_and_index(path, {"1.0": index(parts)})
     delete_image(shop, path)
     assert [part for part in parts if shop.pusher.digest(path, part.digest)] == []
+
+
+def test_after_a_push_everything_below_a_large_index_is_read(shop):
+    """Also an index behind the 64th entry, so that a pull of its platforms is use of the tag."""
+    path, parts = f"{shop.shop}/app", children(70)
+    shop.push_and_tell(path, {"1.0": index([*parts, index([ONE, TWO])])})
+    assert len(shop.rows(HeldManifest)) == 70 + 3
+    shop.deliver(event_of("pull", path, digest=TWO.digest))
+    assert shop.row(Tag, name="1.0").last_pulled_at is not None
+    storage = shop.page(f"/{shop.shop}/-/storage")
+    assert "Of 1 tag the contents of 1 are known." in storage.text
 
 
 def test_every_child_of_a_large_index_pushed_since_the_preview_stays(shop):

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from sqlalchemy import event, insert, text
 
+from registry_ui.catalog.earlier_pushes import LastPush, carry_over
 from registry_ui.distribution.manifest import ManifestFacts
-from registry_ui.extensions import db
+from registry_ui.extensions import db, writing
 from registry_ui.models import (
     ContainerImage,
     HeldManifest,
@@ -18,6 +19,7 @@ from registry_ui.models import (
     ManifestContents,
     Namespace,
     Project,
+    RegistryEvent,
     Tag,
     utc_now,
 )
@@ -142,3 +144,20 @@ def test_a_page_reads_no_table_of_manifests_whole(site, page):
     assert answer.status_code == 200, answer.text
     whole = [(plan, sql) for plan, sql in plans if tables_read_whole(plan).intersection(LARGE)]
     assert whole == []
+
+
+def test_the_earlier_pushes_of_a_repository_are_found_by_an_index(site):
+    """Most events are about blobs, and stay for ninety days."""
+    row = {"action": "push", "raw": b"{}", "status": "dropped", "reason": "about a blob"}
+    with site.session() as session:
+        events = [{"event_id": f"e{n}", "repository": "acme/app/i1", **row} for n in range(30_000)]
+        session.execute(insert(RegistryEvent), events)
+        session.execute(text("ANALYZE"))
+        session.commit()
+    with site.app.app_context(), explained(site) as plans, writing() as session:
+        image = session.query(ContainerImage).filter_by(path="acme/app/i1").one()
+        carry_over(session, image, LastPush())
+    asked = [plan for plan, sql in plans if "FROM registry_events" in sql]
+    assert len(asked) == 1
+    assert tables_read_whole(asked[0]) == set()
+    assert "ix_registry_events_unassigned" in asked[0]
