@@ -104,6 +104,12 @@ class Clash(Invalid):
         self.links = links
 
 
+class StateConflict(Clash):
+    """What the request is about can't be done any more: it was begun, discarded, or has ended."""
+
+    code = "CONFLICT"
+
+
 class RegistryTrouble(AppError):
     """The registry is down, slow, refuses, or answers nonsense."""
 

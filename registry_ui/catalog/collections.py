@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ..audit import Actor, record
-from ..errors import Clash, NotFound
+from ..errors import Clash, NotFound, StateConflict
 from ..extensions import db, writing
 from ..models import Collection, utc_now
 from ..storage import insert_new
@@ -53,12 +53,15 @@ def cancel(actor: Actor, collection_id: int) -> Collection:
     A collector that runs is told to end, and the fence stays until it has.
 
     Raises:
-        NotFound: there is none, or it has ended already.
+        NotFound: there is none.
+        StateConflict: it has ended already.
     """
     with writing() as session:
         row = session.get(Collection, collection_id, with_for_update=True, populate_existing=True)
-        if row is None or not row.is_active:
-            raise NotFound("This garbage collection has ended already.")
+        if row is None:
+            raise NotFound
+        if not row.is_active:
+            raise StateConflict("This garbage collection has ended already.")
         record(session, actor, _action(row, "cancel"), SUBJECT, run=row.id)
         row.cancel_wanted = True
         if row.state != "running":

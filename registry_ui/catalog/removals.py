@@ -95,7 +95,8 @@ def cancel(actor: Actor, removal_id: int) -> Removal:
     """Stop a removal before its next step; one that nobody has begun is cancelled at once.
 
     Raises:
-        NotFound: there is none, or it has ended already.
+        NotFound: there is none.
+        StateConflict: it has ended already.
     """
     return work.cancel(actor, Removal, removal_id)
 

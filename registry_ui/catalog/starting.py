@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from ..access import REMOVAL_RIGHTS, Role, below
 from ..access.lookup import prefixes
 from ..audit import Actor, record
-from ..errors import Clash, Denied, Invalid, Link
+from ..errors import Clash, Denied, Invalid, Link, StateConflict
 from ..extensions import writing
 from ..models import Namespace, Place, Removal
 from .confirming import first_refusal
@@ -66,7 +66,8 @@ def start_planned(
         role: of whoever confirms, for the protection rules.
 
     Raises:
-        Clash: it is no plan any more, or something of its target is being deleted.
+        StateConflict: it is no plan any more.
+        Clash: something of its target is being deleted.
         Denied: a protection rule refuses a part of it by now, or to whoever confirms.
         Invalid: it sets rules aside, and that was not confirmed.
     """
@@ -74,7 +75,7 @@ def start_planned(
         _lock(session, place)
         removal = session.get(Removal, removal_id, with_for_update=True, populate_existing=True)
         if removal is None or removal.state != "planned":
-            raise Clash("This plan was carried out or discarded already.")
+            raise StateConflict("This plan was carried out or discarded already.")
         rules = removal.preview.get("despite")
         if rules and not despite_rules:
             message = NOT_CONFIRMED.format(" ".join(f"{name}: {rule}" for name, rule in rules))

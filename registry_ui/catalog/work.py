@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from ..access import Fenced
 from ..audit import Actor, record
 from ..distribution.errors import RegistryTimeout, RegistryUnavailable
-from ..errors import NotFound
+from ..errors import NotFound, StateConflict
 from ..extensions import db, writing
 from ..models import Work, WorkLine, utc_now
 from .fences import fenced
@@ -192,12 +192,15 @@ def cancel(actor: Actor, model: type[AnyWork], work_id: int) -> AnyWork:
     """Stop work before its next step; what no worker is in the middle of is cancelled at once.
 
     Raises:
-        NotFound: there is none, or it has ended already.
+        NotFound: there is none.
+        StateConflict: it has ended already.
     """
     with writing() as session:
         work = session.get(model, work_id, with_for_update=True, populate_existing=True)
-        if work is None or work.state not in {"planned", *ACTIVE}:
-            raise NotFound("This has ended already.")
+        if work is None:
+            raise NotFound
+        if work.state not in {"planned", *ACTIVE}:
+            raise StateConflict("This has ended already.")
         work.cancel_wanted = True
         # A worker ends what was begun: a tag may stand for a placeholder.
         if work.state != "running" and not _is_begun(session, work):

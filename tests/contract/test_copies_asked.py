@@ -145,8 +145,9 @@ def test_a_program_plans_confirms_and_follows_a_copy(market):
     done = ask(one, method="GET").json
     assert (done["state"], done["outcomes"]) == ("done", {"copied": 1})
     assert market.site.live(market.target)["2.0"] == BOTH.digest
-    assert ask(f"{one}/confirm").status_code == 409
-    assert ask(f"{one}/cancel").status_code == 404
+    for deed in ("confirm", "cancel"):
+        answer = ask(f"{one}/{deed}")
+        assert (answer.status_code, answer.json["error"]["code"]) == (409, "CONFLICT")
 
 
 def test_a_program_is_told_what_is_wrong(market):

@@ -107,7 +107,7 @@ def test_a_plan_is_carried_out_once(site, graph):
     adopt(site)
     address = carry_out(site, chosen=["v1"])
     assert site.owner.post(f"{address}/confirm").status_code == 409
-    assert site.owner.post(f"{address}/cancel").status_code == 404
+    assert site.owner.post(f"{address}/cancel").status_code == 409
 
 
 def test_a_discarded_plan_can_not_be_confirmed(site, graph):

@@ -241,7 +241,8 @@ def test_cancelled_before_a_worker_has_it(site, admin):
     assert "Waiting for the worker" in page.text
     answer = admin.post(f"{PAGE}/{number}/cancel", follow_redirects=True)
     assert "Canceled." in Page(answer.text).text
-    assert admin.post(f"{PAGE}/{number}/cancel").status_code == 404
+    assert admin.post(f"{PAGE}/{number}/cancel").status_code == 409
+    assert admin.post(f"{PAGE}/{number + 1}/cancel").status_code == 404
     assert run(site, number).state == "cancelled"
 
 

@@ -57,8 +57,10 @@ def test_a_plan_is_made_confirmed_and_followed(site, graph):
     assert (found["state"], found["done"], found["total"]) == ("done", 2, 2)
     assert found["outcomes"] == {"deleted": 2}
     assert sorted(graph.tags[IMAGE]) == ["v1", "v2"]
-    assert ask(f"{one}/confirm").status_code == 409
-    assert ask(f"{one}/cancel").status_code == 404
+    for deed in ("confirm", "cancel"):
+        answer = ask(f"{one}/{deed}")
+        assert (answer.status_code, answer.json["error"]["code"]) == (409, "CONFLICT")
+    assert ask(f"{URL}/{planned.json['id'] + 1}/cancel").status_code == 404
 
 
 def test_a_token_for_one_repository_removes_nothing_of_the_others_of_its_project(site, graph):

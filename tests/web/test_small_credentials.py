@@ -93,6 +93,26 @@ def test_a_bound_token_sees_in_the_api_what_it_is_bound_to(acme):
     assert [row["path"] for row in listed] == ["acme/app"]
 
 
+@pytest.mark.parametrize("exact", [False, True])
+def test_a_token_for_one_image_finds_it_and_opens_nothing_of_its_project(acme, exact):
+    acme.image("acme/app/web", "v1")
+    acme.image("acme/app/other", "v1")
+    scopes = ("read_registry", "write_registry", "delete_registry", "api")
+    reach = {"reach": "acme/app/web", "reach_exact": exact}
+    auth = basic("alice", acme.access_token("alice", *scopes, **reach))
+    client = acme.app.test_client()
+    listed = client.get("/api/v4/registry/catalog", headers=auth).json["repositories"]
+    assert listed == ["acme/app/web"]
+    found = client.get("/api/v4/registry/search?q=web", headers=auth).json
+    assert [hit["repository"] for hit in found["images"]] == ["acme/app/web"]
+    for path in ("", "/-/images", "/-/images/web/-/tags", "/-/images/other/-/tags"):
+        answer = client.get(f"/api/v4/projects/acme/app{path}", headers=auth)
+        assert answer.status_code == 404
+    body = {"image": "web", "tags": ["v1"]}
+    url = "/api/v4/projects/acme/app/-/removals"
+    assert client.post(url, headers=auth, json=body).status_code == 404
+
+
 def test_a_bound_token_opens_no_copy_whose_ends_it_does_not_reach(acme):
     """Also not one of its owner: it is somebody else's hand that holds the token."""
     acme.project("acme/stall")

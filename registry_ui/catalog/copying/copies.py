@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ...audit import Actor, record
-from ...errors import Clash
+from ...errors import StateConflict
 from ...extensions import writing
 from ...models import Copy, WorkLine
 from ...names import RepositoryName
@@ -56,12 +56,12 @@ def start_planned(actor: Actor, copy_id: int, *, overwrite: bool) -> Copy:
         overwrite: tags of the target that stand for something else are overwritten.
 
     Raises:
-        Clash: it is no plan any more.
+        StateConflict: it is no plan any more.
     """
     with writing() as session:
         copy = session.get(Copy, copy_id, with_for_update=True, populate_existing=True)
         if copy is None or copy.state != "planned":
-            raise Clash("This plan was carried out or discarded already.")
+            raise StateConflict("This plan was carried out or discarded already.")
         copy.state, copy.requested_by = "waiting", actor.name
         copy.preview = {**copy.preview, "overwrite": overwrite}
         detail = {"source": copy.source, "tags": copy.total, "overwrite": overwrite}
@@ -103,7 +103,8 @@ def cancel(actor: Actor, copy_id: int) -> Copy:
     """Stop a copy before its next tag, or discard a plan.
 
     Raises:
-        NotFound: there is none, or it has ended already.
+        NotFound: there is none.
+        StateConflict: it has ended already.
     """
     return work.cancel(actor, Copy, copy_id)
 

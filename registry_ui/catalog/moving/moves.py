@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from ...access.lookup import prefixes
 from ...audit import Actor, record
-from ...errors import Clash, Invalid, NotFound
+from ...errors import Invalid, NotFound, StateConflict
 from ...extensions import db, writing
 from ...models import ContainerImage, FormerPath, Move, MovedRepository, Place, Tag, utc_now
 from ...models.move import BEFORE_SWITCH
@@ -68,7 +68,8 @@ def confirm(actor: Actor, move_id: int, *, leave_out: bool = False) -> Move:
         leave_out: whether the tags that the plan names as unread are to be left out.
 
     Raises:
-        Clash: it is no plan any more, or can't begin any more.
+        StateConflict: it is no plan any more.
+        Clash: its paths are not free any more.
         Invalid: it would leave something out, and that was not agreed to.
     """
     with writing() as session:
@@ -86,7 +87,7 @@ def retry(actor: Actor, move_id: int) -> Move:
     """Let a move that has stopped go on: what is done is not done again.
 
     Raises:
-        Clash: it has not stopped.
+        StateConflict: it has not stopped.
     """
     with writing() as session:
         move = _locked(session, move_id, {"failed"})
@@ -104,7 +105,7 @@ def cancel(actor: Actor, move_id: int) -> Move:
     """Call a move off before the switch: people can write again at once, the copies go.
 
     Raises:
-        Clash: it is switched already, or has ended.
+        StateConflict: it is switched already, or has ended.
     """
     with writing() as session:
         move = _locked(
@@ -132,7 +133,7 @@ def retire_now(actor: Actor, move_id: int, *, everything: bool = False) -> Move:
         everything: also what the new path has no more; somebody saw that there is such.
 
     Raises:
-        Clash: there is no old path, or it is going already.
+        StateConflict: there is no old path, or it is going already.
     """
     with writing() as session:
         move = _locked(session, move_id, {"grace"})
@@ -146,7 +147,7 @@ def keep_longer(actor: Actor, move_id: int) -> Move:
     """Let the old path be pulled for another grace time, from now or from its end.
 
     Raises:
-        Clash: there is no old path, or it is going already.
+        StateConflict: there is no old path, or it is going already.
     """
     with writing() as session:
         move = _locked(session, move_id, {"grace"})
@@ -263,5 +264,5 @@ def _locked(session: Session, move_id: int, states: set[str]) -> Move:
     if move is None:
         raise NotFound
     if move.state not in states or move.cancel_wanted:
-        raise Clash(NOT_NOW, hint="Reload the page to see how far it is.")
+        raise StateConflict(NOT_NOW, hint="Reload the page to see how far it is.")
     return move
