@@ -32,8 +32,6 @@ BIN = "/acme/app/-/bin"
 MONTH = timedelta(days=30)
 OLD = "2025-01-01T00:00:00Z"
 BUILT = datetime(2025, 1, 1, tzinfo=UTC)
-
-
 NOTHING = "/acme/app/-/images/nothing"
 
 
