@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import http.client
 import re
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 
 import pytest
 import requests
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tests.support.processes import free_port
-from tests.support.proxies import adapted, documented, nginx_in, started
+from tests.support.proxies import adapted, documented, nginx_in, started, write_certificate
 from tests.support.stack import ADMIN, Stack
 from tests.web.support import PASSWORD
 
@@ -25,30 +19,6 @@ pytestmark = [
 ]
 
 
-def write_certificate(home):
-    """Write a self-signed certificate for localhost, and its key; return both files."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    names = [x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    files = home / "site.pem", home / "site.key"
-    files[0].write_bytes(certificate.public_bytes(Encoding.PEM))
-    files[1].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    return files
-
-
 @pytest.fixture(scope="module")
 def served(storage, tmp_path_factory):
     """A site at https://localhost:PORT; the web process alone, without a registry."""
@@ -56,11 +26,12 @@ def served(storage, tmp_path_factory):
     settings = {"PUBLIC_URL": f"https://localhost:{port}", "TRUSTED_PROXIES": "1"}
     stack = Stack(home, storage, "2.8", more=settings)
     certificate, key = write_certificate(home)
-    listen = f"listen 127.0.0.1:{port} ssl;\n ssl_certificate {certificate};"
     text = adapted(
         documented("## Behind a reverse proxy", "nginx"),
         {
-            "listen 443 ssl;": f"{listen}\n ssl_certificate_key {key};",
+            "listen 443 ssl;": f"listen 127.0.0.1:{port} ssl;",
+            "/etc/ssl/images.pem": str(certificate),
+            "/etc/ssl/images.key": str(key),
             "images.example.org": "localhost",
             "127.0.0.1:8080": f"127.0.0.1:{stack.config.port}",
         },
