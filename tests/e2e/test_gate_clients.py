@@ -168,7 +168,7 @@ def test_a_damaged_immutable_tag_is_pushed_again_by_a_maintainer(gated, pushed, 
     assert direct.put(first.digest, first).status_code == 201
     assert (direct.head("v1") == first.digest) is (kind == "ghost")
     if kind != "ghost":
-        # 2.8 keeps a manifest whose file is empty, and takes another one instead.
+        # The registry keeps a manifest whose file is empty, and takes another one instead.
         image = second if kind == "empty manifest" else first
         direct.subject = gated.maintainer(project)
         gated.until(lambda: direct.put("v1", image).status_code == 201)  # claims end first

@@ -12,6 +12,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+import requests
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -20,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from config import ROOT, Config
 from registry_ui.launch.gate import FRAME
 
-from .processes import Server, free_port, required
+from .processes import Server, free_port, required, until
 
 PAGE = ROOT / "docs" / "administrators.md"
 
@@ -94,6 +95,12 @@ def started(command: list[str], home: Path, port: int) -> Iterator[int]:
         server.stop()
 
 
+def _status_of(port: int) -> int:
+    with requests.Session() as session:
+        session.trust_env = False
+        return session.get(f"http://localhost:{port}/v2/", timeout=60).status_code
+
+
 def nginx_in(home: Path, text: str) -> list[str]:
     """Write a configuration around some servers; return the command that runs it."""
     user = "user root;" if os.getuid() == 0 else ""
@@ -135,6 +142,8 @@ def traefik(config: Config, home: Path) -> Iterator[int]:
     (home / "traefik.yml").write_text(static + files)
     command = [installed("traefik"), f"--configFile={home / 'traefik.yml'}"]
     with started(command, home, port) as found:
+        # It listens before it has read its routes, and answers 404 until then.
+        until(lambda: _status_of(found) == 401, what="the registry does not answer by Traefik")
         yield found
 
 
