@@ -59,6 +59,8 @@ class Page(Element, HTMLParser):
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "wbr":
+            return  # where a word may break: nothing is read there
         element = Element(tag, {name: value or "" for name, value in attrs})
         self._open[-1].parts.append(element)
         if tag not in _VOID:
@@ -70,7 +72,11 @@ class Page(Element, HTMLParser):
                 pass
 
     def handle_data(self, data: str) -> None:
-        self._open[-1].parts.append(data)
+        parts = self._open[-1].parts
+        if parts and isinstance(parts[-1], str):
+            parts[-1] += data
+        else:
+            parts.append(data)
 
     def table(self, caption: str) -> list[dict[str, str]]:
         """The rows of the table whose caption begins so, as header to text."""
