@@ -28,7 +28,7 @@ def start(actor: Actor, plan: RemovalPlan, place: Place) -> Removal:
     """
     with writing() as session:
         _lock(session, place)
-        _require_no_obstacle(session, plan.kind, plan.target, place)
+        require_no_obstacle(session, plan.kind, plan.target, place)
         removal = _stored(plan, place, actor)
         session.add(removal)
         _record(session, actor, removal)
@@ -80,7 +80,7 @@ def start_planned(
         if rules and not despite_rules:
             message = NOT_CONFIRMED.format(" ".join(f"{name}: {rule}" for name, rule in rules))
             raise Invalid("Nothing was deleted.", {"despite_rules": message})
-        _require_no_obstacle(session, removal.kind, removal.target, place)
+        require_no_obstacle(session, removal.kind, removal.target, place)
         refused = first_refusal(session, place, removal.plan, role)
         if refused is not None:
             raise Denied(f"Not allowed: {refused}.", hint="Plan again: the plan leaves it out.")
@@ -119,7 +119,8 @@ def _lock(session: Session, place: Place) -> None:
     session.execute(select(Place.id).where(Place.id == place.id).with_for_update())
 
 
-def _require_no_obstacle(session: Session, kind: str, target: str, place: Place) -> None:
+def require_no_obstacle(session: Session, kind: str, target: str, place: Place) -> None:
+    """Raise Clash if a removal can't begin now, as find_obstacle() says."""
     obstacle = find_obstacle(session, kind, target, place)
     if obstacle is not None:
         raise obstacle

@@ -21,7 +21,13 @@ from ..catalog.planned_manifests import note_missing
 from ..catalog.planned_tags import show_page
 from ..catalog.plans import RemovalPlan
 from ..catalog.removal_steps import IN_THE_BIN
-from ..catalog.starting import find_obstacle, keep_plan, start, start_planned
+from ..catalog.starting import (
+    find_obstacle,
+    keep_plan,
+    require_no_obstacle,
+    start,
+    start_planned,
+)
 from ..catalog.work import outcomes_of
 from ..errors import Invalid
 from ..extensions import db
@@ -69,6 +75,7 @@ def delete_tag(path: str, name: str, tag: str) -> Answer:
     place = {"path": path, "name": name}
     errors: dict[str, str] = {}
     if request.method == "POST":
+        require_no_obstacle(db.session(), plan.kind, plan.target, loaded.project)
         if plan.all_refused:
             errors["form"] = REFUSED
         elif request.form.get("digest") == plan.digest:

@@ -15,6 +15,7 @@ from registry_ui.models import (
     Tag,
     utc_now,
 )
+from tests.support.html import Page
 from tests.web.test_removal_graphs import IMAGE, adopt
 
 pytestmark = pytest.mark.both_databases
@@ -234,7 +235,7 @@ def test_a_namespace_goes_with_everything_in_it_and_nothing_beside_it(site, grap
     graph.tag("acme/deep/er/one/x", v1=graph.image("deep"))
     graph.tag("acmes/app", v1=graph.image("beside"))
     adopt(site)
-    text = site.owner.get("/acme/-/delete").text
+    text = Page(site.owner.get("/acme/-/delete").text).text
     assert "2 projects and 2 namespaces" in text
     assert "acme/deep/er/one/x:v1" in text
     assert site.owner.post("/acme/-/delete", {"confirm": "acm"}).status_code == 422
