@@ -134,9 +134,9 @@ class Pushing(threading.Thread):
     def try_old(
         self, project: Renamed, number: int, image: str, tag: str, manifest: Manifest
     ) -> None:
-        """Push by an old name; the registry's log says what came of it where no answer came."""
+        """Push by an old name; the registry's events say what came of it where no answer came."""
         repository = f"{project.names[number]}/{image}"
-        tag += "-by-an-old-name"  # The log has accepted pushes of moving tags by names of then.
+        tag += "-by-an-old-name"  # Moving tags were pushed by names of then.
         self.ledger.must_be_refused(repository, tag)
         try:
             self.send(repository, tag, manifest)

@@ -62,14 +62,14 @@ POST /-/bin/1/restore         in -- no no no -- -- --
 POST /-/bin/1/remove          in -- no no no -- -- --
 GET  /-/removals/{removal}    in -- no no no ok ok ok
 POST /-/removals/{removal}/confirm in -- no no no ok ok ok
-POST /-/removals/{removal}/cancel in -- no no no -- -- --
+POST /-/removals/{removal}/cancel in -- no no no ok ok ok
 GET  /-/images/-/copy         in -- no ok ok ok ok ok
 GET  /-/images/web/api/-/copy in -- no ok ok ok ok ok
 POST /-/images/-/copy         in -- no ok ok ok ok ok
 POST /-/images/web/api/-/copy in -- no ok ok ok ok ok
 GET  /-/copies/{copy}         in -- no no ok ok ok ok
 POST /-/copies/{copy}/confirm in -- no no ok ok ok ok
-POST /-/copies/{copy}/cancel  in -- no no -- -- -- --
+POST /-/copies/{copy}/cancel  in -- no no ok ok ok ok
 GET  /-/move                  in -- no no no no ok ok
 POST /-/move                  in -- no no no no ok ok
 GET  /-/images/-/move         in -- no no no ok ok ok
