@@ -148,7 +148,7 @@ def find_obstacle(session: Session, kind: str, target: str, place: Place) -> Cla
 
 def _link_removal(removal: Removal, place: Place) -> list[Link]:
     """Return the link to a removal, unless it is of something above, which is not ours to see."""
-    if removal.project_path != place.path and not removal.project_path.startswith(place.path + "/"):
+    if place.path not in prefixes(removal.project_path):
         return []
     values = {"path": removal.project_path, "removal_id": removal.id}
     return [Link(f"Go to removal {removal.id}", "removals.show", values)]

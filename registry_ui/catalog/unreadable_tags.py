@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from ..distribution.client import TagNames
@@ -71,19 +73,28 @@ class _Done:
     pushed: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
 
+    def attempt(self, name: str, call: Callable[[], object]) -> None:
+        """Note what becomes of a tag by a call that lets go of it.
+
+        Raises:
+            OperationFailed: nothing more can be done with the others either.
+        """
+        try:
+            call()
+        except OperationFailed:
+            raise
+        except StepFailed as failure:
+            self.failed[name] = str(failure)
+        else:
+            self.gone.append(name)
+
 
 def _by_tag(lease: Lease[Removal], repository: RepositoryName, names: list[str]) -> _Done:
     done = _Done()
     for name in names:
         lease.hold()
-        try:
-            call_registry(lease, lambda n=name: registry().delete_manifest(repository, TagName(n)))
-        except OperationFailed:
-            raise
-        except StepFailed as failure:
-            done.failed[name] = str(failure)
-        else:
-            done.gone.append(name)
+        delete = partial(registry().delete_manifest, repository, TagName(name))
+        done.attempt(name, partial(call_registry, lease, delete))
     return done
 
 
@@ -98,28 +109,18 @@ def _by_placeholder(
     body = prepare_placeholder(lease, number, step)
     ours = before | {lease.prepared(db.session(), number)} - {None}
     release()
-    done = _Done()
-    for name in [*names, *sorted(left_over.difference(names))]:
+    done, along = _Done(), _Done()  # what was left over goes along, and is not asked for
+    not_asked = left_over.difference(names)
+    for name in [*names, *sorted(not_asked)]:
         lease.hold()
-        if not _is_free(repository, name, ours):
-            done.pushed.append(name)
-            continue
-        try:
-            put_placeholder(lease, repository, TagName(name), body)
-        except OperationFailed:
-            raise
-        except StepFailed as failure:
-            done.failed[name] = str(failure)
+        noted = along if name in not_asked else done
+        if _is_free(repository, name, ours):
+            noted.attempt(name, partial(put_placeholder, lease, repository, TagName(name), body))
         else:
-            done.gone.append(name)
+            noted.pushed.append(name)
     delete_placeholder(lease, repository, lease.prepared(db.session(), number) or "")
     for digest in before - {None}:
         delete_placeholder(lease, repository, str(digest))
-    # What was left over goes along, and is not asked for.
-    asked = set(names)
-    done.gone = [name for name in done.gone if name in asked]
-    done.pushed = [name for name in done.pushed if name in asked]
-    done.failed = {name: why for name, why in done.failed.items() if name in asked}
     return done
 
 

@@ -110,21 +110,30 @@ def _take(
     planned = lease.work.plan[number]
     lease.heed(planned["repository"])
     try:
-        outcome, detail = step(number, planned)
+        taken = _attempt(lease, step, number, planned)
+    except Stalled as stalled:
+        taken = _failed_alone(lease, planned, stalled, answers)
+    if taken is not None:
+        lease.note(number, planned, *taken)
+
+
+def _attempt(
+    lease: Lease[Any], step: Step, number: int, planned: dict[str, Any]
+) -> tuple[str, str] | None:
+    """Return the outcome of a step; None if it must be taken again, after a wait.
+
+    Raises:
+        Stalled: the registry was waited for in vain.
+    """
+    try:
+        return step(number, planned)
     except OperationFailed:
         raise
     except StepFailed as failure:
-        outcome, detail = "failed", str(failure)
-    except Stalled as stalled:
-        outcome, detail = _failed_alone(lease, planned, stalled, answers)
+        return "failed", str(failure)
     except RegistryUnavailable as error:
-        try:
-            lease.wait_for_registry(error)
-        except Stalled as stalled:
-            outcome, detail = _failed_alone(lease, planned, stalled, answers)
-        else:
-            return
-    lease.note(number, planned, outcome, detail)
+        lease.wait_for_registry(error)
+        return None
 
 
 def _failed_alone(

@@ -56,14 +56,15 @@ class Change:
         """Return why the rules refuse it for a tag; None if they do not."""
         return refusal(self.rules, self.image_name, tag, self.role, self.action, exists=exists)
 
-    @property
-    def may_repair(self) -> bool:
-        """Whether the role may set immutable rules aside for a damaged tag.
+    def may_change(self, state: TagState) -> bool:
+        """Whether a tag in this state may be changed although a rule makes it immutable.
 
-        Nothing shows what a push will put there, so it needs the role that may remove the
-        damaged tag, after which anyone could push the name.
+        A damaged one may, by the role that may remove it, after which anyone could push the
+        name: nothing shows what a push will put there.
         """
-        return self.role is not None and self.role >= REPAIRER
+        if state is TagState.DAMAGED:
+            return self.role is not None and self.role >= REPAIRER
+        return state is TagState.ABSENT
 
 
 def check_tag(change: Change, tag: TagName) -> None:
@@ -91,7 +92,7 @@ def check_tag(change: Change, tag: TagName) -> None:
 def _check_state(change: Change, tag: TagName) -> None:
     """Refuse to change an immutable tag that exists, unless it is damaged and may be repaired."""
     state = read_state(change.repository, tag)
-    if state is TagState.ABSENT or (state is TagState.DAMAGED and change.may_repair):
+    if change.may_change(state):
         return
     words = change.refusal(str(tag), exists=True)
     _refuse(_with_damage(words, state) if words else None)
@@ -112,7 +113,7 @@ def _check_attached(change: Change, tag: TagName) -> None:
     if subject is None or not any(rule.kind is Kind.IMMUTABLE for rule in change.rules):
         return
     state = read_state(change.repository, tag)
-    if state is TagState.ABSENT or (state is TagState.DAMAGED and change.may_repair):
+    if change.may_change(state):
         return
     rules = change.rules, change.image_name
     kept = releases(*rules, _tags(change.repository), change.action)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -162,15 +163,20 @@ def test_while_a_removal_is_interrupted_the_bin_does_not_show_what_is_live(shop,
         assert live is None or shown == 0
 
 
+def silent_removals(site: LiveSite, image: str) -> Iterator[Removal]:
+    """Remove 1.0 without the bin, each time with a registry that is silent from another call on."""
+    site.push_and_index(image, {"1.0": ONE, "2.0": TWO})
+    calls = remove(site, image, bin_days=0)
+    for at in range(calls):
+        start_again(site, image)
+        remove(site, image, "silent from then on", at, bin_days=0)
+        yield from site.rows(Removal)
+        assert site.pusher.digest(image, "1.0") in {ONE.digest, None}, at
+
+
 def test_a_removal_without_the_bin_that_is_canceled_leaves_no_placeholder(shop):
     """Also if the registry does not answer yet when a worker would end the removal."""
-    image = f"{shop.shop}/app"
-    shop.push_and_index(image, {"1.0": ONE, "2.0": TWO})
-    calls = remove(shop, image, bin_days=0)
-    for at in range(calls):
-        start_again(shop, image)
-        remove(shop, image, "silent from then on", at, bin_days=0)
-        (removal,) = shop.rows(Removal)
+    for removal in silent_removals(shop, f"{shop.shop}/app"):
         if removal.is_active:
             with shop.app.app_context():
                 removals.cancel(ACTOR, removal.id)
@@ -178,25 +184,18 @@ def test_a_removal_without_the_bin_that_is_canceled_leaves_no_placeholder(shop):
                 shop.run(removal.id, patience=0)
             shop.run(removal.id)
             assert shop.removal(removal.id).state == "cancelled"
-        assert shop.pusher.digest(image, "1.0") in {ONE.digest, None}, at
 
 
 def test_a_removal_that_failed_because_of_silence_leaves_no_placeholder_behind(shop):
     """The next check of the repository undoes what the removal could not."""
     image = f"{shop.shop}/app"
-    shop.push_and_index(image, {"1.0": ONE, "2.0": TWO})
-    calls = remove(shop, image, bin_days=0)
-    for at in range(calls):
-        start_again(shop, image)
-        remove(shop, image, "silent from then on", at, bin_days=0)
-        (removal,) = shop.rows(Removal)
+    for removal in silent_removals(shop, image):
         if removal.is_active:
             shop.change(Removal, {"stalled_since": utc_now() - STALL_LIMIT}, id=removal.id)
             with faulty(shop, "silent from then on", 0):
                 shop.run(removal.id, patience=0)
             assert shop.removal(removal.id).state == "failed"
         shop.reconcile(image)
-        assert shop.pusher.digest(image, "1.0") in {ONE.digest, None}, at
 
 
 def test_a_step_that_is_repeated_hides_an_entry_again_that_it_had_taken_back(shop):

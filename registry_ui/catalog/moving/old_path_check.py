@@ -98,19 +98,18 @@ def _changed_tags(row: MovedRepository) -> list[str]:
             were compared by then: no tag hides another.
     """
     moved = _moved_tags(row)
-    repository, changed, unanswered = RepositoryName(row.source), [], LiveTags()
+    repository, live = RepositoryName(row.source), LiveTags()
     release()
     try:
         names = registry().tags(repository)
     except RegistryNotFound:
         return []
     for start in range(0, len(names), BATCH):
-        # What can't be read serves nothing either.
-        live = read_tags(repository, names[start : start + BATCH])
-        changed += [tag for tag, digest in live.digests.items() if (tag, digest) not in moved]
-        unanswered.unanswered |= live.unanswered
+        live.add(read_tags(repository, names[start : start + BATCH]))
+    # What can't be read serves nothing either.
+    changed = [tag for tag, digest in live.digests.items() if (tag, digest) not in moved]
     if not changed:
-        unanswered.require_answers()
+        live.require_answers()
     return changed
 
 
