@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -13,12 +15,46 @@ from pathlib import Path
 import psycopg
 import pytest
 
+#: Above what services use, and above the one port (10080) that browsers refuse to open.
+FIRST_PORT = 12_000
+#: The files whose locks reserve ports, and the locks this process holds until it ends.
+RESERVED = Path("/tmp/registry-ui-test-ports")
+_held: list[int] = []
+
 
 def free_port() -> int:
-    """Return a port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port that is free, and that nobody but this test process will be given.
+
+    A port that the kernel chooses is free only until the probe is closed: the next connection
+    anybody opens may leave from it, or the next probe may be given the same one. So the ports come
+    from below those of outgoing connections, and a lock keeps other test processes off them.
+    """
+    RESERVED.mkdir(exist_ok=True)
+    count = _first_outgoing_port() - FIRST_PORT
+    while True:
+        port = FIRST_PORT + secrets.randbelow(count)
+        if _reserve(port):
+            return port
+
+
+def _first_outgoing_port() -> int:
+    """Return the first port from which the kernel opens connections."""
+    return int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+
+
+def _reserve(port: int) -> bool:
+    """Lock the port for this process, if nobody holds it and nobody listens there."""
+    lock = os.open(RESERVED / str(port), os.O_CREAT | os.O_RDWR)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+    except OSError:
+        os.close(lock)
+        return False
+    _held.append(lock)
+    return True
 
 
 def until(condition: Callable[[], object], seconds: float = 120, what: str = "") -> object:

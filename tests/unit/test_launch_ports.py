@@ -8,15 +8,14 @@ import pytest
 
 from registry_ui.launch import LaunchError
 from registry_ui.launch.ports import require_free_ports
+from tests.support.processes import free_port
 
 FAMILIES = {"127.0.0.1": socket.AF_INET, "0.0.0.0": socket.AF_INET, "::1": socket.AF_INET6}
 
 
-@pytest.fixture
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+@pytest.fixture(name="free_port")
+def a_free_port():
+    return free_port()
 
 
 @pytest.mark.parametrize("address", FAMILIES)
