@@ -10,7 +10,7 @@ from gunicorn.glogging import Logger
 from gunicorn.workers.gthread import ThreadWorker
 
 from config import Config
-from registry_ui.admission import THREADS
+from registry_ui.http.admission import THREADS
 from registry_ui.processes import end_with_parent
 
 # A reverse proxy stands in front of it where others than this machine may come in.

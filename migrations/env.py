@@ -7,7 +7,7 @@ from alembic import context
 from flask import current_app
 from sqlalchemy import Connection
 
-from registry_ui.extensions import db
+from registry_ui.db.session import db
 
 config = context.config
 

@@ -7,7 +7,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from config import ROOT, Config
 
-from .client_address import ClientAddress
+from .http.client_address import ClientAddress
 
 __version__ = "0.1.0"
 
@@ -21,24 +21,16 @@ def create_app(config: Config | None = None) -> Flask:
     Raises:
         config.ConfigError: a setting is missing or unusable.
     """
-    # Not at the top: the rooms without Flask can be imported without all the others.
-    from . import (  # noqa: PLC0415
-        admission,
-        blueprints,
-        browser_sessions,
-        cli,
-        compression,
-        errors,
-        extensions,
-        jobs,
-        pages,
-        presentation,
-        security,
-        security_headers,
-    )
-    from .accounts import failing_blocks, password_checks, remembered, throttle  # noqa: PLC0415
-    from .token_auth import journal  # noqa: PLC0415
-    from .token_auth.door import TokenDoor  # noqa: PLC0415
+    # Not at the top: the packages without Flask can be imported without all the others.
+    from . import blueprints, cli, errors  # noqa: PLC0415
+    from .accounts import failing_blocks, password_cache, password_checks, throttle  # noqa: PLC0415
+    from .db import session  # noqa: PLC0415
+    from .http import admission, compression, loaders, query_args  # noqa: PLC0415
+    from .http import security_headers, session_cookie  # noqa: PLC0415
+    from .jobs import tasks  # noqa: PLC0415
+    from .token_auth import decision_log  # noqa: PLC0415
+    from .token_auth.endpoint import TokenDoor  # noqa: PLC0415
+    from .web import templating  # noqa: PLC0415
 
     config = config or Config.from_environ()
     app = Flask(
@@ -53,7 +45,7 @@ def create_app(config: Config | None = None) -> Flask:
         SQLALCHEMY_ENGINE_OPTIONS={"pool_pre_ping": not config.database_url.startswith("sqlite")},
         MAX_CONTENT_LENGTH=config.max_body,
         MAX_FORM_MEMORY_SIZE=config.max_body,
-        **browser_sessions.settings_for(config.public_url),
+        **session_cookie.settings_for(config.public_url),
         WTF_CSRF_TIME_LIMIT=None,
         TESTING=config.testing,
     )
@@ -67,16 +59,16 @@ def create_app(config: Config | None = None) -> Flask:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
     if not config.testing:  # test clients do not end their requests
         app.wsgi_app = admission.Admission(app.wsgi_app, headers.items())  # type: ignore[method-assign]
-    extensions.init_app(app)
-    security.init_app(app)
+    session.init_app(app)
+    loaders.init_app(app)
     security_headers.init_app(app)
     errors.init_app(app)
-    pages.init_app(app)
-    presentation.init_app(app)
+    query_args.init_app(app)
+    templating.init_app(app)
     compression.init_app(app)
-    jobs.init_app(app)
-    journal.init_app(app)
-    remembered.init_app(app)
+    tasks.init_app(app)
+    decision_log.init_app(app)
+    password_cache.init_app(app)
     throttle.init_app(app)
     password_checks.init_app(app)
     failing_blocks.init_app(app)

@@ -5,36 +5,36 @@ from __future__ import annotations
 from flask import Flask
 from werkzeug.routing import BaseConverter, ValidationError
 
-from . import names
-from .accounts.routes import blueprint as accounts
-from .admin.adoption_routes import blueprint as adoption
-from .admin.collection_routes import blueprint as collections
-from .admin.routes import blueprint as admin
-from .admin.unassigned_copy_routes import blueprint as unassigned_copies
+from . import names, registry_connection
 from .api.retention import blueprint as api
-from .catalog import connection, page_calls
+from .endpoints.gate import blueprint as gate
+from .endpoints.health import blueprint as site
+from .endpoints.jwks import blueprint as token_auth
+from .endpoints.registry_events import blueprint as events
 from .events import service as events_service
-from .events.routes import blueprint as events
 from .gate import service as gate_service
-from .gate.routes import blueprint as gate
-from .projects.activity_routes import blueprint as activity
-from .projects.bin_routes import blueprint as bin_of_tags
-from .projects.deploy_token_routes import blueprint as deploy_tokens
-from .projects.move_routes import blueprint as moves
-from .projects.protection_routes import blueprint as protection
-from .projects.retention_routes import blueprint as retention
-from .projects.routes import blueprint as projects
-from .projects.storage_routes import blueprint as storage
-from .registry.compare_routes import blueprint as compare
-from .registry.content_routes import blueprint as content
-from .registry.copy_routes import blueprint as copies
-from .registry.removal_routes import blueprint as removals
-from .registry.routes import blueprint as registry
-from .search.routes import blueprint as search
-from .site import blueprint as site
-from .token_auth import proof
-from .token_auth.pages import blueprint as decisions
-from .token_auth.routes import blueprint as token_auth
+from .http import call_budget
+from .token_auth import verifier
+from .web.accounts import blueprint as accounts
+from .web.activity import blueprint as activity
+from .web.admin import blueprint as admin
+from .web.adoption import blueprint as adoption
+from .web.compare import blueprint as compare
+from .web.copies import blueprint as copies
+from .web.decisions import blueprint as decisions
+from .web.deploy_tokens import blueprint as deploy_tokens
+from .web.garbage_collection import blueprint as collections
+from .web.images import blueprint as registry
+from .web.moves import blueprint as moves
+from .web.projects import blueprint as projects
+from .web.protection import blueprint as protection
+from .web.removals import blueprint as removals
+from .web.retention import blueprint as retention
+from .web.search import blueprint as search
+from .web.storage import blueprint as storage
+from .web.tag_content import blueprint as content
+from .web.trash import blueprint as bin_of_tags
+from .web.unassigned_copies import blueprint as unassigned_copies
 
 
 class NameConverter(BaseConverter):
@@ -75,9 +75,9 @@ def init_app(app: Flask) -> None:
     app.url_map.converters["name"] = NameConverter
     app.url_map.converters["tag"] = TagConverter
     app.url_map.converters["digest"] = DigestConverter
-    connection.init_app(app, app.config["SETTINGS"])
-    page_calls.init_app(app)
-    proof.init_app(app)
+    registry_connection.init_app(app, app.config["SETTINGS"])
+    call_budget.init_app(app)
+    verifier.init_app(app)
     gate_service.init_app(app)
     events_service.init_app(app)
     pages = (

@@ -6,7 +6,7 @@ import argparse
 import logging
 
 from . import create_app
-from .jobs import enqueue, resume_stored_work
+from .jobs.tasks import enqueue, resume_stored_work
 
 logger = logging.getLogger(__name__)
 

@@ -18,12 +18,14 @@ from config import Config, normalised_database_url
 from registry_ui.accounts import secrets
 from registry_ui.accounts import service as accounts
 from registry_ui.audit import Actor
-from registry_ui.catalog import facts, lease, live_tags
-from registry_ui.catalog.copying import content
-from registry_ui.catalog.moving import work as moves
-from registry_ui.distribution import wire
-from registry_ui.extensions import db, writing
+from registry_ui.catalog import live_tags
+from registry_ui.copies import copier
+from registry_ui.db.session import db, writing
+from registry_ui.distribution import transport
+from registry_ui.manifests import store
 from registry_ui.models import REGISTRY_READ, Heartbeat, User, utc_now
+from registry_ui.moves import runner
+from registry_ui.operations import lease
 from tests.support import registry as registries
 from tests.support import storage as storages
 from tests.support.compiled import make_application
@@ -39,10 +41,10 @@ secrets._hasher = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
 secrets._DUMMY = secrets._hasher.hash("nobody's")
 
 # A fault that a test injects stays: there is nothing to wait for before the next attempt.
-wire.PAUSES = (0.0, 0.01, 0.02)
-live_tags.PAUSES = facts.PAUSES = (0.01, 0.05)
-content.PAUSES = (0.01, 0.05, 0.0)
-lease.FIRST_PAUSE = moves.PAUSE = 0.02
+transport.PAUSES = (0.0, 0.01, 0.02)
+live_tags.PAUSES = store.PAUSES = (0.01, 0.05)
+copier.PAUSES = (0.01, 0.05, 0.0)
+lease.FIRST_PAUSE = runner.PAUSE = 0.02
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])

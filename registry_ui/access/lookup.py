@@ -20,8 +20,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session, aliased
 
+from ..db.prepared import Prepared, lines_of
 from ..models import Fence, FormerPath, Membership, Place
-from ..storage import Prepared, lines_of
 from .decisions import Fenced, Former, Principal, Standing
 from .roles import Role
 

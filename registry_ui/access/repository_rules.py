@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from ..globs import Glob
 from ..models import Fence, FormerPath, Project, ProtectionRule
+from ..patterns.glob import Glob
 from .decisions import Fenced, Former
 from .lookup import (
     FENCE_COLUMNS,
@@ -18,8 +18,8 @@ from .lookup import (
     one_row,
     prefixes,
 )
-from .protection import Kind, Protection
 from .roles import Role
+from .tag_rules import Kind, Protection
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,22 +10,16 @@ from typing import Any
 from sqlalchemy import bindparam, select, update
 
 from ..access import ACCESS_TOKEN, DEPLOY_TOKEN, LookUp, Places, Principal, Reach
+from ..db.session import db, release, writing
 from ..errors import Unauthorized
-from ..extensions import db, release, writing
 from ..models import AccessToken, DeployToken, DockerSession, Place, User, utc_now
 from ..networks import network_of
 from . import throttle
 from .failing_blocks import failing_blocks
 from .hashing import verify_password
+from .password_cache import remembered
 from .password_checks import Client, password_checks
-from .remembered import remembered
-from .secrets import (
-    ACCESS_PREFIX,
-    DEPLOY_PREFIX,
-    SESSION_PREFIX,
-    prefix_of,
-    secret_hash,
-)
+from .secrets import ACCESS_PREFIX, DEPLOY_PREFIX, SESSION_PREFIX, prefix_of, secret_hash
 
 #: ``last_used_at`` is coarse: at most one write for a credential in this time.
 LAST_USED_STEP = timedelta(minutes=10)

@@ -12,8 +12,8 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from ..audit import Actor, record
+from ..db.session import db, writing
 from ..errors import NotFound
-from ..extensions import db, writing
 from ..models import DockerSession, User, utc_now
 from .secrets import SESSION_PREFIX, new_secret, secret_hash
 

@@ -18,7 +18,7 @@ from enum import Enum, auto
 
 from flask import Flask, current_app
 
-from ..page_places import give_back_page_place, take_page_place_again
+from ..page_slots import give_back_page_place, take_page_place_again
 from .hashing import PATIENCE, too_many_sign_ins
 
 

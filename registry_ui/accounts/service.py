@@ -9,10 +9,10 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from ..access import Principal, at_or_below, can_see_repository, standing
+from ..access.reserved_paths import require_free
 from ..audit import CONSOLE, Actor, record
-from ..catalog.moving.names import require_free
+from ..db.session import db, writing
 from ..errors import Clash, Invalid, NotFound
-from ..extensions import db, writing
 from ..models import AccessToken, Namespace, UnassignedRepository, User, utc_now
 from ..names import (
     RESERVED_FIRST_SEGMENTS,

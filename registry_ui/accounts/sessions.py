@@ -9,7 +9,7 @@ from flask_login import UserMixin
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from ..extensions import db
+from ..db.session import db
 from ..models import BrowserSession, User, utc_now
 from .secrets import secret_hash
 

@@ -22,11 +22,11 @@ from sqlalchemy import case, delete, func, select
 from sqlalchemy.orm import Session
 
 from ..audit import Actor, record
+from ..db.prepared import insert_new
+from ..db.session import db, writing
 from ..errors import AppError
-from ..extensions import db, writing
 from ..models import AuditEntry, FailedSignIn, KnownSignIn, utc_now
 from ..networks import network_of
-from ..storage import insert_new
 from .secrets import mask_secrets
 
 WINDOW = timedelta(minutes=10)

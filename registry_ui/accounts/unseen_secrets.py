@@ -17,7 +17,7 @@ from cryptography.fernet import Fernet, InvalidToken
 from flask import current_app, g, request, session
 from sqlalchemy import delete
 
-from ..extensions import writing
+from ..db.session import writing
 from ..models import UnseenSecret, utc_now
 from .secrets import secret_hash
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from flask import request
 
-from ..catalog.work import outcomes_of
 from ..errors import Invalid
 from ..models.work import Work, WorkLine
+from ..operations.runner import outcomes_of
 
 #: Maximum number of lines of a report in one answer.
 LINES = 1000

@@ -7,11 +7,11 @@ from typing import Any
 from flask import Response, g, jsonify
 
 from ..access import Right
-from ..catalog import collections
 from ..errors import NotFound
-from ..jobs import enqueue
+from ..garbage_collection import service as garbage_collection
+from ..http.loaders import actor
+from ..jobs.tasks import enqueue
 from ..models import Collection
-from ..security import actor
 from .bodies import NOTHING, Schema, boolean
 from .removals import blueprint
 
@@ -31,23 +31,23 @@ def _require_administrator() -> None:
 def list_collections() -> Response:
     """List the last garbage collections, the newest first."""
     _require_administrator()
-    return jsonify(garbage_collections=[_collection(row) for row in collections.latest()])
+    return jsonify(garbage_collections=[_collection(row) for row in garbage_collection.latest()])
 
 
 @blueprint.post(ALL)
 def begin_collection() -> tuple[Response, int]:
     """Begin one. The body: ``dry_run``, true or false."""
     _require_administrator()
-    row = collections.begin(actor(), dry_run=BEGIN.read()["dry_run"])
+    row = garbage_collection.begin(actor(), dry_run=BEGIN.read()["dry_run"])
     enqueue("run_collection", row.id)
-    return jsonify(_collection(collections.one(row.id))), 201
+    return jsonify(_collection(garbage_collection.one(row.id))), 201
 
 
 @blueprint.get(ONE)
 def show_collection(collection_id: int) -> Response:
     """Return one, with what the collector said."""
     _require_administrator()
-    row = collections.one(collection_id)
+    row = garbage_collection.one(collection_id)
     return jsonify({**_collection(row), "output": row.output})
 
 
@@ -56,7 +56,7 @@ def cancel_collection(collection_id: int) -> Response:
     """Stop one."""
     _require_administrator()
     NOTHING.read()
-    row = collections.cancel(actor(), collection_id)
+    row = garbage_collection.cancel(actor(), collection_id)
     enqueue("resume_stored_work")
     return jsonify(_collection(row))
 

@@ -7,14 +7,14 @@ from typing import Any
 from flask import Response, g, jsonify
 
 from ..access import Right
-from ..catalog.copying import copies
-from ..catalog.copying.rights import require
+from ..copies import service as copies
+from ..copies.authorization import require
+from ..copies.request import Asked, plan_asked
+from ..db.session import db
 from ..errors import Invalid
-from ..extensions import db
-from ..jobs import enqueue
+from ..http.loaders import actor, load, load_copy
+from ..jobs.tasks import enqueue
 from ..models import Copy
-from ..registry.copy_wishes import Asked, plan_asked
-from ..security import actor, load, load_copy
 from .bodies import LINES, NOTHING, STRING, Key, Schema, boolean, string, strings, work_told
 from .collections import blueprint
 

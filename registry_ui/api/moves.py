@@ -7,11 +7,11 @@ from typing import Any
 from flask import Response, g, jsonify
 
 from ..access import Right
-from ..catalog.moving import moves, unmoved
-from ..jobs import enqueue
+from ..http.loaders import actor, load, load_image, load_move, load_whole
+from ..jobs.tasks import enqueue
 from ..models import Move
-from ..projects import moving
-from ..security import actor, load, load_image, load_move, load_whole
+from ..moves import requests, unmoved_tags
+from ..moves import service as moves
 from .bodies import NOTHING, STRING, Key, Schema, boolean, string
 from .copies import blueprint
 
@@ -38,7 +38,7 @@ def plan_move(path: str) -> tuple[Response, int]:
         loaded, image = load_image(path, body["image"], Right.DELETE)
     role = loaded.acting_role
     target = body["to"].strip("/")
-    move = moving.plan(actor(), g.principal, loaded.place, image, target, role=role)
+    move = requests.plan(actor(), g.principal, loaded.place, image, target, role=role)
     return jsonify(_move(move)), 201
 
 
@@ -60,7 +60,7 @@ def go_on(path: str, move_id: int, deed: str) -> tuple[Response, int]:
     A plan that names tags that can't be read (``unread``) is confirmed with ``leave_out``, true.
     """
     row, _ = load_move(path, move_id)
-    moving.require_rights(g.principal, row)
+    requests.require_rights(g.principal, row)
     if deed == "confirm":
         leave_out = CONFIRMATION.read()["leave_out"]
         changed = moves.confirm(actor(), row.id, leave_out=leave_out)
@@ -112,7 +112,7 @@ def _move(row: Move) -> dict[str, Any]:
         "problem": row.problem,
         "requested_by": row.requested_by,
         **{name: at.isoformat() if (at := getattr(row, name)) else None for name in moments},
-        "plan": moving.plan_for(g.principal, row),
+        "plan": requests.plan_for(g.principal, row),
         "images": [
             {
                 "from": part.source,
@@ -123,9 +123,9 @@ def _move(row: Move) -> dict[str, Any]:
             }
             for part in moves.repositories_of(row)
         ],
-        "unmoved_count": unmoved.count_unmoved(row),
+        "unmoved_count": unmoved_tags.count_unmoved(row),
         "unmoved": [
             {"reference": reference, "reason": reason}
-            for reference, reason in unmoved.list_unmoved(row)
+            for reference, reason in unmoved_tags.list_unmoved(row)
         ],
     }

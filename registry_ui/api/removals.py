@@ -7,31 +7,21 @@ from typing import Any
 from flask import Response, jsonify
 
 from ..access import Right
-from ..catalog import bin as bin_of_tags
-from ..catalog import removals
-from ..catalog.choosing import Criteria, choose, days
-from ..catalog.deletion import add_tags, plan_image
-from ..catalog.patterns import parse_pattern
-from ..catalog.planned_manifests import note_missing
-from ..catalog.plans import RemovalPlan
-from ..catalog.starting import keep_plan, start_planned
 from ..errors import Invalid
-from ..globs import TAGS, Glob
-from ..jobs import enqueue
+from ..http.loaders import Loaded, actor, load, load_image, load_planned, load_removal, load_whole
+from ..jobs.tasks import enqueue
 from ..models import ContainerImage, Removal
-from ..projects.removing import plan_place
-from ..security import Loaded, actor, load, load_image, load_planned, load_removal, load_whole
-from .bodies import (
-    LINES,
-    NOTHING,
-    Schema,
-    boolean,
-    integer,
-    patterns,
-    string,
-    strings,
-    work_told,
-)
+from ..patterns.glob import TAGS, Glob
+from ..patterns.retention import parse_pattern
+from ..removals import runner
+from ..removals.places import plan_place
+from ..removals.plan import RemovalPlan
+from ..removals.planned_manifests import note_missing
+from ..removals.planner import add_tags, plan_image
+from ..removals.service import keep_plan, start_planned
+from ..tags.selection import Criteria, choose, days
+from ..trash import service as trash
+from .bodies import LINES, NOTHING, Schema, boolean, integer, patterns, string, strings, work_told
 from .routes import blueprint
 
 OF_PROJECT, OF_NAMESPACE = "/projects/<name:path>/-/removals", "/namespaces/<name:path>/-/removals"
@@ -87,7 +77,7 @@ def plan_removal(path: str) -> tuple[Response, int]:
     if body["project"]:
         return _plan_place(load_whole(path, Right.REMOVE))
     loaded, image = load_image(path, body["image"], Right.DELETE)
-    bin_days = 0 if body["for_good"] else bin_of_tags.days()
+    bin_days = 0 if body["for_good"] else trash.days()
     if body["all"]:
         plan = plan_image(image, bin_days=bin_days, role=loaded.acting_role)
     else:
@@ -159,9 +149,9 @@ def cancel_removal(path: str, removal_id: int) -> Response:
     """Stop a removal before its next step, or discard a plan."""
     row, _ = load_removal(path, removal_id)
     NOTHING.read()
-    return jsonify(removal_told(removals.cancel(actor(), row.id)))
+    return jsonify(removal_told(runner.cancel(actor(), row.id)))
 
 
 def removal_told(row: Removal) -> dict[str, Any]:
     """Return a removal as programs read it: its plan, how far it is, its report."""
-    return work_told(row, removals.lines_of(row, LINES))
+    return work_told(row, runner.lines_of(row, LINES))

@@ -7,13 +7,13 @@ from typing import Any
 from flask import Response, jsonify
 
 from ..access import Right
-from ..catalog import retention
-from ..catalog.retention_rules import Rules
 from ..errors import Clash
-from ..globs import Glob
-from ..jobs import enqueue
+from ..http.loaders import actor, load_whole
+from ..jobs.tasks import enqueue
 from ..models import Place, Removal, RetentionPolicy
-from ..security import actor, load_whole
+from ..patterns.glob import Glob
+from ..retention import service as retention
+from ..retention.rules import Rules
 from .bodies import NOTHING, Schema, boolean, integer, patterns, string, strings
 from .moves import blueprint
 from .removals import removal_told

@@ -11,14 +11,14 @@ from ..access import ANONYMOUS, Principal, Right
 from ..accounts.authentication import Attempt, authenticate, authenticate_token
 from ..accounts.basic_credentials import read_authorization
 from ..catalog.live_tags import DAMAGES
+from ..db.session import csrf, db
 from ..errors import Denied, Unauthorized
-from ..extensions import csrf, db
+from ..http.loaders import load, load_image, registry_host
+from ..http.query_args import NoSuchPage, page_number
 from ..models import ContainerImage, Tag
-from ..pages import NoSuchPage, page_number
 from ..projects import listing
+from ..search.finder import Finder, ImageHit, TagHit
 from ..search.query import parse
-from ..search.service import Finder, ImageHit, TagHit
-from ..security import load, load_image, registry_host
 
 blueprint = Blueprint("api", __name__, url_prefix="/api/v4")
 csrf.exempt(blueprint)

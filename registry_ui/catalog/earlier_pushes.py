@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, and_, func, insert, literal_column, select
 from sqlalchemy.orm import Session
 
 from ..models import UNASSIGNED, ContainerImage, RegistryEvent, Tag, TagMoment, utc_now
-from .records import PushedTag, note_pushes
+from .push_log import PushedTag, note_pushes
 
 #: Maximum number of events of one repository that are carried over: the newest ones.
 MAX_EVENTS = 10_000

@@ -16,6 +16,7 @@ from functools import partial
 
 from sqlalchemy import select
 
+from ..db.session import db, release
 from ..distribution.call_timeout import at_least
 from ..distribution.errors import (
     RegistryError,
@@ -24,12 +25,11 @@ from ..distribution.errors import (
     RegistryTimeout,
     RegistryUnavailable,
 )
-from ..extensions import db, release
+from ..enumerations import name_some
+from ..manifests.store import PATIENT_TIMEOUT, ask, ask_in_turn
 from ..models import ContainerImage, Tag
 from ..names import RepositoryName, TagName
-from .connection import registry
-from .enumerations import name_some
-from .facts import PATIENT_TIMEOUT, ask, ask_in_turn
+from ..registry_connection import registry
 
 #: Seconds before each further attempt at calls that failed: what is being pushed or removed
 #: at this moment is readable or gone by then, and so is a connection that broke.

@@ -14,12 +14,12 @@ from collections.abc import Collection
 from flask import current_app, g
 from sqlalchemy import delete, select
 
+from ..db.session import db, release, writing
 from ..distribution.errors import PartsMissing, RegistryError, RegistryIsCache
 from ..errors import RegistryTrouble
-from ..extensions import db, release, writing
 from ..models import REGISTRY_IS_CACHE, Heartbeat, utc_now
 from ..names import Digest, RepositoryName
-from .connection import registry
+from ..registry_connection import registry
 
 logger = logging.getLogger(__name__)
 

@@ -16,9 +16,11 @@ from sqlalchemy.orm import Session
 
 from ..access import at_or_below
 from ..access.lookup import prefixes
+from ..access.reserved_paths import spoken_for
+from ..db.prepared import insert_new
+from ..db.session import db, release, writing
 from ..distribution.client import TagNames
 from ..distribution.errors import RegistryError, RegistryNotFound
-from ..extensions import db, release, writing
 from ..models import (
     DIGESTS_READ,
     REGISTRY_READ,
@@ -31,16 +33,14 @@ from ..models import (
     utc_now,
 )
 from ..names import BIN_PREFIX, BIN_PREFIX_END, NameInvalid, RepositoryName, is_binned
-from ..storage import insert_new
-from .bin_recovery import settle
-from .connection import registry
+from ..operations.recovery import settle
+from ..registry_connection import registry
 from .earlier_pushes import carry_over
-from .index import count_tags, ensure_image, owning_project
+from .images import count_tags, ensure_image, owning_project
 from .live_tags import LiveTags, read_tags
-from .moments import note_before, note_found, note_removed
-from .moving.names import spoken_for
 from .pull_through import is_cache
 from .reconcile_outcome import Outcome
+from .tag_history import note_before, note_found, note_removed
 from .unassigned_notes import forget, note, take_note
 from .violations import note_unseen
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .enumerations import name_some
+from ..enumerations import name_some
 
 
 @dataclass(slots=True)

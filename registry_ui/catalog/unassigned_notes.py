@@ -7,9 +7,9 @@ from datetime import datetime
 from sqlalchemy import delete, func
 from sqlalchemy.orm import Session
 
-from ..extensions import writing
+from ..db.prepared import insert_new
+from ..db.session import writing
 from ..models import UnassignedRepository, utc_now
-from ..storage import insert_new
 from .earlier_pushes import LastPush
 
 #: Maximum number of repositories that are noted in one transaction.

@@ -12,11 +12,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ..access import Right
-from ..access.protection import Protection, is_immutable, refusal
 from ..access.repository_rules import protection
+from ..access.tag_rules import Protection, is_immutable, refusal
 from ..audit import REGISTRY, Actor, record
 from ..models import ContainerImage, Place, ProtectionRule, ProtectionViolation, Tag
-from ..token_auth.explain import role_of
+from ..token_auth.access_check import role_of
 
 
 def note_push(

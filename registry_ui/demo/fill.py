@@ -13,16 +13,7 @@ from pathlib import Path
 
 from config import Config
 
-from .content import (
-    ACCOUNTS,
-    ADMIN,
-    SAMPLES,
-    STEPS,
-    TOKEN_BY,
-    TOKEN_NAME,
-    TOKEN_SCOPES,
-    Place,
-)
+from .content import ACCOUNTS, ADMIN, SAMPLES, STEPS, TOKEN_BY, TOKEN_NAME, TOKEN_SCOPES, Place
 from .push import RegistryClient, RegistryError
 from .site import Site, SiteError
 

@@ -15,15 +15,7 @@ from functools import partial
 
 import requests
 
-from .content import (
-    EMPTY,
-    INTERNAL,
-    PERSONAL,
-    PRIVATE,
-    PUBLIC,
-    SAMPLES,
-    Sample,
-)
+from .content import EMPTY, INTERNAL, PERSONAL, PRIVATE, PUBLIC, SAMPLES, Sample
 from .fill import Filling
 from .push import RegistryError
 from .site import Page, Site, image_page

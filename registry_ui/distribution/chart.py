@@ -7,8 +7,8 @@ from typing import Any
 
 from .errors import RegistryNonsense
 from .strict_json import MAX_PARTS
+from .transport import parse_json
 from .untrusted import TOO_MANY, TooManyParts, count_parts, member, plain_text
-from .wire import parse_json
 
 MAX_ITEMS = 50
 _TEXTS = {

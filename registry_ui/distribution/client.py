@@ -32,7 +32,7 @@ from .errors import (
 from .media_types import ACCEPT, IMAGE_TYPES, INDEX_TYPES, OLD_TYPES
 from .references import digests_in
 from .schema1 import covered_bytes
-from .wire import TokenSource, Wire, json_object
+from .transport import TokenSource, Wire, json_object
 
 #: The registry's own limit on a manifest; the same for configs (PROTOCOLS 4.2).
 MAX_DOCUMENT = 4 * 1024 * 1024

@@ -13,8 +13,8 @@ from .manifest import is_manifest_entry, read_digest
 from .media_types import INDEX_TYPES, OLD_TYPES, lies_elsewhere
 from .schema1 import covered_bytes, layers_of
 from .strict_json import MAX_PARTS, is_ambiguous_manifest, parse_document
+from .transport import json_object
 from .untrusted import count_parts
-from .wire import json_object
 
 _ANY_DIGEST = re.compile(r"sha256:[0-9a-f]{64}(?![0-9a-f])|sha512:[0-9a-f]{128}(?![0-9a-f])")
 

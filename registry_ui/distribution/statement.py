@@ -16,8 +16,8 @@ from .errors import RegistryNonsense
 from .manifest import DSSE, IN_TOTO, Descriptor
 from .provenance import read_provenance
 from .sbom import Package, read_packages
+from .transport import parse_json
 from .untrusted import TOO_MANY, TooManyParts, count_parts, member, plain_text
-from .wire import parse_json
 
 #: SBOMs list files and relations too: eight times what a manifest may have. Reading so
 #: many takes a fifth of a second.

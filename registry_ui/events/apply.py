@@ -17,23 +17,16 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
 from ..access import former_name
-from ..catalog import claims, moments, violations
-from ..catalog.index import count_tags, ensure_image, owning_project
-from ..catalog.moving.old_path_check import request_comparison
+from ..catalog import tag_claims, tag_history, violations
+from ..catalog.images import count_tags, ensure_image, owning_project
 from ..catalog.pull_through import is_cache
-from ..catalog.records import note_push
+from ..catalog.push_log import note_push
+from ..db.prepared import insert_new
+from ..db.session import db, writing
 from ..distribution.notifications import Notification, parse_event
-from ..extensions import db, writing
-from ..models import (
-    UNASSIGNED,
-    ContainerImage,
-    RegistryEvent,
-    Tag,
-    UnassignedRepository,
-    utc_now,
-)
+from ..models import UNASSIGNED, ContainerImage, RegistryEvent, Tag, UnassignedRepository, utc_now
+from ..moves.old_path_check import request_comparison
 from ..names import is_binned
-from ..storage import insert_new
 from ..token_auth.signer import OWN_SUBJECT
 from .cached import index_pulled
 from .pulls import apply_pull
@@ -186,7 +179,7 @@ def _push(
         image.last_push_at, image.last_pushed_by = at, event.actor or None
     if event.tag and event.digest:
         _tag(session, image, event, at)
-        claims.settle(session, event.repository, event.tag)
+        tag_claims.settle(session, event.repository, event.tag)
         note_push(session, image, event.tag, event.digest, event.actor, at)
         done.pushed.add((event.repository, event.digest))
     if image.reconciled_at is None:
@@ -199,7 +192,7 @@ def _tag(session: Session, image: ContainerImage, event: Notification, at: datet
     insert_new(session, Tag, image_id=image.id, name=event.tag, pull_count=0, seen_at=utc_now())
     tag = session.scalars(select(Tag).where(Tag.image_id == image.id, Tag.name == event.tag)).one()
     violations.note_push(session, image, tag, event.digest, event.actor, at)
-    moments.note_push(session, tag, event.digest, at, event.actor)
+    tag_history.note_push(session, tag, event.digest, at, event.actor)
     if tag.pushed_at is None or tag.pushed_at <= at:
         tag.digest, tag.pushed_at, tag.pushed_by = event.digest, at, event.actor or None
         tag.seen_at = utc_now()

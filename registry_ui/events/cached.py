@@ -7,11 +7,11 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ..catalog.index import count_tags, ensure_image, owning_project
+from ..catalog.images import count_tags, ensure_image, owning_project
 from ..catalog.reconcile import move
+from ..db.prepared import insert_new
 from ..distribution.notifications import Notification
 from ..models import Tag, UnassignedRepository, utc_now
-from ..storage import insert_new
 
 
 def index_pulled(session: Session, event: Notification, at: datetime) -> bool:

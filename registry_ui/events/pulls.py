@@ -12,9 +12,9 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, case, literal, or_, select, update
 from sqlalchemy.orm import Session
 
-from ..catalog.records import note_pull
-from ..catalog.tag_use import mark_digest_used, mark_tag_used
+from ..catalog.push_log import note_pull
 from ..distribution.notifications import Notification
+from ..manifests.tag_use import mark_digest_used, mark_tag_used
 from ..models import ContainerImage, Tag
 
 #: The reason stored with an applied HEAD.

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from datetime import datetime
 from threading import Lock
 
-from ..catalog.tag_use import PRECISION
 from ..distribution.notifications import Notification
+from ..manifests.tag_use import PRECISION
 
 #: Maximum number of manifests that are remembered.
 MAX_REMEMBERED = 10_000

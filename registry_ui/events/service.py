@@ -13,13 +13,13 @@ from flask import Flask, current_app
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
-from ..admin import registry_token
+from ..db.prepared import insert_new
+from ..db.session import db, release, writing
 from ..distribution.notifications import OVERSIZED, Notification
 from ..errors import Unauthorized
-from ..extensions import db, release, writing
 from ..models import RefusedDelivery, RegistryEvent, utc_now
-from ..storage import insert_new
 from ..token_auth.signer import OWN_SUBJECT
+from . import registry_token
 from .recent_checks import RecentChecks
 
 #: Refusals are counted by address; beyond so many addresses they share one counter.

@@ -11,20 +11,20 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from ..access import RULE_OF, Right, Role
-from ..access.protection import Kind, Protection, is_immutable, refusal, releases
-from ..catalog import claims
-from ..catalog.connection import registry
-from ..catalog.enumerations import name_some
+from ..access.tag_rules import Kind, Protection, is_immutable, refusal, releases
+from ..catalog import tag_claims
 from ..catalog.live_tags import read_tags
-from ..catalog.parts import parts_of
-from ..catalog.reach import closure
-from ..catalog.removal_calls import damaged_that_stay
+from ..db.session import db, release
 from ..distribution.errors import RegistryError, RegistryNotFound
+from ..enumerations import name_some
 from ..errors import AppError, Denied
-from ..extensions import db, release
+from ..manifests.graph import parts_of
+from ..manifests.reachability import closure
 from ..models import ContainerImage, Tag
 from ..names import Digest, RepositoryName, TagName, subject_of
-from ..token_auth.proof import Proven
+from ..registry_connection import registry
+from ..removals.registry_calls import damaged_that_stay
+from ..token_auth.verifier import Proven
 from .tag_states import SLOW_TAGS_TIMEOUT, RegistrySilent, TagState, read_state
 
 #: The role that may remove a damaged tag although it is immutable (access.protection.set_aside).
@@ -79,12 +79,12 @@ def check_tag(change: Change, tag: TagName) -> None:
     _check_attached(change, tag)
     if not is_immutable(change.rules, change.image_name, str(tag), action):
         return
-    busy = claims.acquire(repository, tag, who) if action is Right.PUSH else None
+    busy = tag_claims.acquire(repository, tag, who) if action is Right.PUSH else None
     try:
         _check_state(change, tag)
     except AppError:
         if busy is None and action is Right.PUSH:
-            claims.let_go(repository, tag, who)
+            tag_claims.let_go(repository, tag, who)
         raise
     _refuse(busy)
 

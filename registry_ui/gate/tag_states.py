@@ -6,13 +6,13 @@ from enum import Enum, auto
 
 from sqlalchemy import select
 
-from ..catalog.connection import registry
 from ..catalog.live_tags import read_tags
+from ..db.session import db, release
 from ..distribution.errors import RegistryError, RegistryFault, RegistryNotFound
 from ..errors import AppError
-from ..extensions import db, release
 from ..models import ContainerImage, Tag
 from ..names import RepositoryName, TagName
+from ..registry_connection import registry
 
 #: Timeout in seconds for asking again for tags that the registry is slow to read.
 SLOW_TAGS_TIMEOUT = 5.0

@@ -13,11 +13,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from config import Config
 from registry_ui import create_app
 from registry_ui.accounts import service as accounts
-from registry_ui.admin import registry_token
 from registry_ui.audit import CONSOLE
+from registry_ui.db.session import db, writing
 from registry_ui.errors import AppError, Clash, Invalid
-from registry_ui.extensions import db, writing
-from registry_ui.jobs import WORKER
+from registry_ui.events import registry_token
+from registry_ui.jobs.tasks import WORKER
 from registry_ui.models import Heartbeat, Project, User
 from registry_ui.projects import service as projects
 

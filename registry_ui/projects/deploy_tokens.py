@@ -13,8 +13,8 @@ from ..access.lookup import prefixes
 from ..accounts.secrets import DEPLOY_PREFIX, new_secret, secret_hash
 from ..accounts.tokens import TokenRequest, checked
 from ..audit import Actor, record
+from ..db.session import db, writing
 from ..errors import NotFound
-from ..extensions import db, writing
 from ..models import DeployToken, Place, utc_now
 
 

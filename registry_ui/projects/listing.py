@@ -12,12 +12,12 @@ from sqlalchemy.orm import Session, aliased
 from ..access import Principal, Role, at_or_below, below, standings, visible_places
 from ..access.lookup import prefixes
 from ..access.queries import below_own, reached
-from ..catalog.index import attached, is_listed
-from ..catalog.sizes import newest_sizes
-from ..catalog.trees import ImageRow
+from ..catalog.images import attached, is_listed
+from ..catalog.tree import ImageRow
+from ..db.prepared import lowered
+from ..http.query_args import PER_PAGE, Page
 from ..models import ContainerImage, Membership, Namespace, Place, Project, Tag, User
-from ..pages import PER_PAGE, Page
-from ..storage import lowered
+from ..tags.sizes import newest_sizes
 
 RECENT = 10
 #: So many namespaces are offered for a choice; any other can be named in the address.

@@ -8,10 +8,10 @@ from sqlalchemy.orm import Session, aliased
 
 from ..access import Role, Visibility, at_or_below, managed_places
 from ..access.lookup import prefixes
+from ..access.reserved_paths import find_former, require_free
 from ..audit import Actor, record
-from ..catalog.moving.names import find_former, require_free
+from ..db.session import db, writing
 from ..errors import Clash, Denied, Invalid, NotFound
-from ..extensions import db, writing
 from ..models import (
     REGISTRY_READ,
     Heartbeat,
@@ -24,13 +24,7 @@ from ..models import (
     UnassignedRepository,
     User,
 )
-from ..names import (
-    RESERVED_FIRST_SEGMENTS,
-    NameInvalid,
-    Path,
-    path_component,
-    suggest_component,
-)
+from ..names import RESERVED_FIRST_SEGMENTS, NameInvalid, Path, path_component, suggest_component
 
 MAX_DESCRIPTION = 2000
 #: Maximum number of places that a warning is about.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from ..errors import Invalid
 from ..names import NameInvalid, Reference
-from ..pasted import MAX_PASTED, AnotherRegistry, pasted
+from ..reference_parser import MAX_PASTED, AnotherRegistry, pasted
 
 #: Free words have no more characters; a reference, with the command around it, may have.
 MAX_LENGTH = 255

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ..audit import Actor, record
+from ..db.session import writing
 from ..distribution.client import RegistryClient
 from ..distribution.errors import RegistryError, RegistryRefused
-from ..extensions import writing
 from .keyring import KeyRing, RotatingSigner, RotationRefused
 from .signer import OWN_SUBJECT, Signer
 

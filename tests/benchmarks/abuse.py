@@ -23,10 +23,10 @@ import flask_migrate
 
 from config import PREFIX, ROOT, Config
 from registry_ui import create_app
-from registry_ui.catalog.page_calls import MAX_CALLS
 from registry_ui.catalog.reconcile import reconcile
+from registry_ui.db.session import db
 from registry_ui.demo.images import Step, image, index
-from registry_ui.extensions import db
+from registry_ui.http.call_budget import MAX_CALLS
 from registry_ui.launch import keys, settings
 from registry_ui.names import RepositoryName
 from tests.benchmarks.counted_registry import OnDisk, calls_to, counted_stack

@@ -26,9 +26,9 @@ import urllib3
 from sqlalchemy import insert, select
 
 from registry_ui.catalog.reconcile import reconcile
+from registry_ui.db.session import db, writing
 from registry_ui.demo.images import Manifest, Step, image, layer
 from registry_ui.distribution.media_types import ACCEPT
-from registry_ui.extensions import db, writing
 from registry_ui.models import ContainerImage, Project, utc_now
 from registry_ui.names import RepositoryName
 from tests.benchmarks.counted_registry import OnDisk, calls_to, counted_stack

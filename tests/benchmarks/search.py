@@ -18,11 +18,11 @@ from sqlalchemy import insert, text
 from config import Config, normalised_database_url
 from registry_ui import create_app
 from registry_ui.access import ANONYMOUS, Principal
-from registry_ui.extensions import db
+from registry_ui.db.session import db
 from registry_ui.launch import keys
 from registry_ui.models import ContainerImage, Membership, Namespace, Project, Tag, User, utc_now
+from registry_ui.search.finder import Finder
 from registry_ui.search.query import parse
-from registry_ui.search.service import Finder
 from tests.support.storage import PAIRS, prepared
 
 GROUPS, PROJECTS, IMAGES, TAGS = 100, 2_000, 20_000, 100_000

@@ -19,10 +19,10 @@ from sqlalchemy import insert
 
 from config import Config, normalised_database_url
 from registry_ui import create_app
-from registry_ui.catalog.contents import pack
+from registry_ui.db.session import db
 from registry_ui.distribution.manifest import ManifestFacts
-from registry_ui.extensions import db
 from registry_ui.launch import keys
+from registry_ui.manifests.blobs import pack
 from registry_ui.models import (
     ContainerImage,
     DailyCount,

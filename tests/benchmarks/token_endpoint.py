@@ -33,7 +33,7 @@ from registry_ui.accounts.authentication import Attempt, authenticate
 from registry_ui.accounts.docker_sessions import begin
 from registry_ui.accounts.secrets import ACCESS_PREFIX, hash_password, new_secret, secret_hash
 from registry_ui.audit import Actor
-from registry_ui.extensions import db, writing
+from registry_ui.db.session import db, writing
 from registry_ui.launch import keys, settings
 from registry_ui.models import AccessToken, ContainerImage, Membership, Place, User, utc_now
 from tests.support.processes import free_port

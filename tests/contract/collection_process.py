@@ -8,14 +8,15 @@ from datetime import timedelta
 
 from config import Config
 from registry_ui import create_app
-from registry_ui.catalog import collecting, fences
+from registry_ui.garbage_collection import runner
+from registry_ui.operations import write_freeze
 
 
 def main() -> None:
-    fences.GRACE = timedelta(0)
+    write_freeze.GRACE = timedelta(0)
     config = replace(Config.from_environ(), token_lifetime=1)
     with create_app(config).app_context():
-        collecting.run(int(sys.argv[1]))
+        runner.run(int(sys.argv[1]))
 
 
 if __name__ == "__main__":

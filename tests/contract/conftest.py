@@ -10,8 +10,8 @@ import pytest
 from flask import Flask
 
 from config import Config
-from registry_ui.catalog import fences
 from registry_ui.distribution.client import RegistryClient
+from registry_ui.operations import write_freeze
 from tests.contract.mover import LIFETIME, Mover
 from tests.support import registry as registries
 from tests.support.hostile_storage import HostileStorage
@@ -117,7 +117,7 @@ def mover(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Mover]:
     """A site with a project that can move: bearer tokens end soon there."""
-    monkeypatch.setattr(fences, "GRACE", timedelta(seconds=1))
+    monkeypatch.setattr(write_freeze, "GRACE", timedelta(seconds=1))
     app = make_app(
         registry_url=live_registry.url,
         registry_host=f"localhost:{live_registry.port}",

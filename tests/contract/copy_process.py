@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from registry_ui import create_app
-from registry_ui.catalog.copying import copies
+from registry_ui.copies import service as copies
 
 
 def dying(call: Callable[..., Any], number: int) -> Callable[..., Any]:

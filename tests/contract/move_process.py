@@ -17,8 +17,8 @@ from typing import Any
 
 from config import Config
 from registry_ui import create_app
-from registry_ui.catalog import fences
-from registry_ui.catalog.moving import work
+from registry_ui.moves import runner
+from registry_ui.operations import write_freeze
 
 
 def dying(call: Callable[..., Any], number: int) -> Callable[..., Any]:
@@ -35,22 +35,22 @@ def dying(call: Callable[..., Any], number: int) -> Callable[..., Any]:
 
 def main() -> None:
     move_id, where, number, lifetime = sys.argv[1:]
-    fences.GRACE = timedelta(seconds=1)
+    write_freeze.GRACE = timedelta(seconds=1)
     app = create_app(replace(Config.from_environ(), token_lifetime=int(lifetime)))
     room, _, name = where.rpartition(".")
     owner: Any = {
         "client": app.extensions["registry"],
-        "work": work,
-        "transfer": work.transfer,
+        "work": runner,
+        "transfer": runner.transfer,
     }[room]
     setattr(owner, name, dying(getattr(owner, name), int(number)))
     if room == "work":
         # The phases were looked up by name when the module was read.
-        for state, phase in work.PHASES.items():
+        for state, phase in runner.PHASES.items():
             if phase.__name__ == name:
-                work.PHASES[state] = getattr(owner, name)
+                runner.PHASES[state] = getattr(owner, name)
     with app.app_context():
-        work.run(int(move_id))
+        runner.run(int(move_id))
 
 
 if __name__ == "__main__":

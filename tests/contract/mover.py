@@ -12,9 +12,9 @@ from unittest import mock
 from sqlalchemy import update
 
 from config import ROOT
+from registry_ui.db.session import db
 from registry_ui.demo.images import DOCKER, Manifest, index
-from registry_ui.extensions import db
-from registry_ui.jobs import resume
+from registry_ui.jobs.tasks import resume
 from registry_ui.models import Fence, Move, Place, Removal
 from tests.support.html import Page
 from tests.support.live import LiveSite, environ_of, tiny
@@ -90,7 +90,7 @@ class Mover(LiveSite):
 
     def begin(self, move_id: int) -> None:
         """Confirm, while no worker is there."""
-        with mock.patch("registry_ui.projects.move_routes.enqueue"):
+        with mock.patch("registry_ui.web.moves.enqueue"):
             assert self.confirmed(move_id).state == "waiting"
 
     def go_on(self, move_id: int) -> Move:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from registry_ui import create_app
-from registry_ui.catalog import removals
+from registry_ui.removals import runner
 
 
 def dying(delete: Callable[..., Any], when: str) -> Callable[..., Any]:
@@ -32,7 +32,7 @@ def main() -> None:
     client = app.extensions["registry"]
     client.delete_manifest = dying(client.delete_manifest, sys.argv[2])
     with app.app_context():
-        removals.run(int(sys.argv[1]))
+        runner.run(int(sys.argv[1]))
 
 
 if __name__ == "__main__":

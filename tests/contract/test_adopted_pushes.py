@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import delete
 
-from registry_ui.catalog import adopting, earlier_pushes
-from registry_ui.extensions import writing
-from registry_ui.jobs import prune
+from registry_ui.catalog import earlier_pushes, initial_index
+from registry_ui.db.session import writing
+from registry_ui.jobs.tasks import prune
 from registry_ui.models import (
     ContainerImage,
     DailyCount,
@@ -51,7 +51,7 @@ def adopt(site, path):
     """Create the project of a repository, and do what the worker does then."""
     site.project(path.rpartition("/")[0])
     with site.app.app_context():
-        adopting.index_adopted()
+        initial_index.index_adopted()
 
 
 def state(site, path):
@@ -107,7 +107,7 @@ def test_a_push_that_comes_before_the_worker_has_read_the_repository_is_kept(sit
     site.push(old, {"latest": THREE})
     site.deliver(event_of("push", old, "latest", digest=THREE.digest, by="carol", at=NOW))
     with site.app.app_context():
-        adopting.index_adopted()
+        initial_index.index_adopted()
     found = state(site, old)
     assert found["image"] == (NOW, "carol", 4)
     assert found["tags"]["latest"] == (NOW, "carol")

@@ -10,16 +10,17 @@ import threading
 import pytest
 from sqlalchemy import update
 
-from registry_ui.catalog import claims, fences
-from registry_ui.catalog.copying import copies
-from registry_ui.catalog.fences import EVERYWHERE, lift_fence, raise_fence
+from registry_ui.catalog import tag_claims
+from registry_ui.copies import service as copies
+from registry_ui.db.session import db, writing
 from registry_ui.demo.artifacts import attestation, chart, signature, signature_tag
 from registry_ui.demo.images import DOCKER, index
-from registry_ui.extensions import db, writing
-from registry_ui.jobs import resume
+from registry_ui.jobs.tasks import resume
 from registry_ui.models import AuditEntry, Copy, CopyLine, Membership, Push, TagClaim, TagMoment
 from registry_ui.names import RepositoryName, TagName
-from registry_ui.token_auth.proof import Proven
+from registry_ui.operations import write_freeze
+from registry_ui.operations.write_freeze import EVERYWHERE, lift_fence, raise_fence
+from registry_ui.token_auth.verifier import Proven
 from tests.support.html import Page
 from tests.support.live import LiveSite, environ_of, tiny
 
@@ -258,7 +259,7 @@ def test_a_new_immutable_tag_that_somebody_is_pushing_is_theirs(market):
     name = RepositoryName(market.target)
     with market.site.app.app_context():
         claimant = Proven("somebody", "their token", {})
-        assert claims.acquire(name, TagName("plain"), claimant) is None
+        assert tag_claims.acquire(name, TagName("plain"), claimant) is None
     done = market.confirm(plan)
     assert market.outcomes(done)["plain"] == "kept"
     assert "pushing the tag" in market.details(done)
@@ -274,7 +275,7 @@ def test_while_a_new_immutable_tag_is_copied_the_gate_lets_nobody_else_push_it(m
 
     def push_too(repository, reference, *what):
         if str(reference) == "plain":
-            refused.append(claims.acquire(repository, reference, somebody))
+            refused.append(tag_claims.acquire(repository, reference, somebody))
         return put(repository, reference, *what)
 
     with market.site.patched("put_manifest", push_too):
@@ -287,9 +288,9 @@ def test_while_a_new_immutable_tag_is_copied_the_gate_lets_nobody_else_push_it(m
 def test_with_the_claim_of_a_worker_that_died_the_next_one_goes_on(market):
     market.site.rule(market.stall, "**")
     plan = market.plan("plain")
-    mine = claims.ourselves(f"copy {plan.id}")
+    mine = tag_claims.ourselves(f"copy {plan.id}")
     with market.site.app.app_context():
-        assert claims.acquire(RepositoryName(market.target), TagName("plain"), mine) is None
+        assert tag_claims.acquire(RepositoryName(market.target), TagName("plain"), mine) is None
     assert market.outcomes(market.confirm(plan)) == {"plain": "copied"}
     assert market.site.rows(TagClaim) == []
 
@@ -439,13 +440,13 @@ def test_a_collection_waits_for_a_copy_that_is_under_way(market):
     plan = market.plan()
     market.start(plan)
     with market.site.session() as session:
-        assert fences.writers_until(session) is None
+        assert write_freeze.writers_until(session) is None
     client = market.site.app.extensions["registry"]
     put, seen = client.put_manifest, []
 
     def look(*what):
         with market.site.session() as session:
-            seen.append(fences.writers_until(session))
+            seen.append(write_freeze.writers_until(session))
         return put(*what)
 
     with market.site.patched("put_manifest", look), market.site.app.app_context():

@@ -7,9 +7,9 @@ from unittest import mock
 
 import pytest
 
-from registry_ui.catalog.copying import content
-from registry_ui.catalog.copying.content import MAX_DEPTH, Copier, CopyRefused
-from registry_ui.catalog.copying.referrers import Following
+from registry_ui.copies import copier as content
+from registry_ui.copies.copier import MAX_DEPTH, Copier, CopyRefused
+from registry_ui.copies.referrers import Following
 from registry_ui.demo.artifacts import attestation, chart, signature, signature_tag
 from registry_ui.demo.images import DOCKER, OCI, Blob, Manifest, encode, index, layer, sha256
 from registry_ui.demo.images import image as made

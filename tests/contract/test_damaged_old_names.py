@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import select
 
-from registry_ui.catalog import starting
-from registry_ui.catalog.deletion import plan_tags
-from registry_ui.extensions import db
+from registry_ui.db.session import db
 from registry_ui.models import ContainerImage, MovedRepository, Project
+from registry_ui.removals import service as removals
+from registry_ui.removals.planner import plan_tags
 from tests.contract.mover import ONE, TWO, Mover
 from tests.support.damage import damage_tag
 from tests.support.live import tiny
@@ -39,7 +39,7 @@ def delete(site: Mover, image: str, tag: str) -> None:
         row = db.session.scalars(select(ContainerImage).where(ContainerImage.path == image)).one()
         project = db.session.scalars(select(Project).where(Project.path == site.shop)).one()
         plan = plan_tags("tags", image, [(row, [tag])], attached=False)
-        started = starting.start(ACTOR, plan, project).id
+        started = removals.start(ACTOR, plan, project).id
     assert site.run(started).state == "done"
 
 

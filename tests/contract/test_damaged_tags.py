@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from registry_ui.catalog import live_tags, starting
-from registry_ui.catalog.deletion import plan_image, plan_project, plan_tag, plan_tags
+from registry_ui.catalog import live_tags
+from registry_ui.db.session import db
 from registry_ui.demo.images import Manifest
 from registry_ui.distribution.errors import RegistryFault
-from registry_ui.extensions import db
 from registry_ui.models import ContainerImage, Project, Removal, Tag
 from registry_ui.names import RepositoryName, TagName, is_binned
+from registry_ui.removals import service as removals
+from registry_ui.removals.planner import plan_image, plan_project, plan_tag, plan_tags
 from tests.support.damage import KINDS, damage_tag
 from tests.support.html import Page
 from tests.support.live import LiveSite, tiny
@@ -150,7 +151,7 @@ def delete(site: LiveSite, image: str, *tags: str, **more: Any) -> Removal:
         row = db.session.scalars(select(ContainerImage).where(ContainerImage.path == image)).one()
         plan = plan_tags("tags", image, [(row, tags)], attached=False, **more)
         project = db.session.scalars(select(Project).where(Project.path == site.shop)).one()
-        started = starting.start(ACTOR, plan, project).id
+        started = removals.start(ACTOR, plan, project).id
     return site.run(started)
 
 

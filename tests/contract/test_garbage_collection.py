@@ -16,15 +16,17 @@ import pytest
 from sqlalchemy import update
 
 from config import ROOT
-from registry_ui.catalog import collecting, collections, fences
-from registry_ui.catalog.collector import is_gone
-from registry_ui.catalog.deletion import plan_tag
+from registry_ui.db.session import db
 from registry_ui.demo.images import DOCKER, index
 from registry_ui.demo.push import RegistryError
-from registry_ui.extensions import db
-from registry_ui.jobs import resume
+from registry_ui.garbage_collection import runner
+from registry_ui.garbage_collection import service as garbage_collection
+from registry_ui.garbage_collection.process import is_gone
+from registry_ui.jobs.tasks import resume
 from registry_ui.models import Collection, Fence, Removal
 from registry_ui.names import TagName
+from registry_ui.operations import write_freeze
+from registry_ui.removals.planner import plan_tag
 from tests.contract.conftest import PATIENCE
 from tests.support import registry as registries
 from tests.support.live import LiveSite, Pusher, environ_of, tiny
@@ -50,7 +52,7 @@ def site(make_app, own_registry, monkeypatch, tmp_path) -> LiveSite:
 
     It waits for a file, where the test wants to see it run.
     """
-    monkeypatch.setattr(fences, "GRACE", timedelta(0))
+    monkeypatch.setattr(write_freeze, "GRACE", timedelta(0))
     (tmp_path / "go").touch()
     script = tmp_path / "collector"
     wait = f'while [ ! -e {tmp_path}/go ]; do sleep 0.05; done; echo started; exec "$@"'
@@ -97,12 +99,12 @@ def remove_doomed(site) -> None:
 
 def begin(site, *, dry_run=False) -> int:
     with site.app.app_context():
-        return collections.begin(ACTOR, dry_run=dry_run).id
+        return garbage_collection.begin(ACTOR, dry_run=dry_run).id
 
 
 def run(site, collection_id: int) -> Collection:
     with site.app.app_context():
-        collecting.run(collection_id)
+        runner.run(collection_id)
     return site.row(Collection, id=collection_id)
 
 
@@ -180,7 +182,7 @@ def test_a_registry_with_a_cache_is_found_out_and_its_restart_asked_for(site, mo
     site.push(app_of(site), {"again": DOOMED})  # it knows these blobs by now
     site.pusher.delete(app_of(site), DOOMED.digest)
     row = collected(site)
-    assert row.problem == collecting.RESTART
+    assert row.problem == runner.RESTART
     assert GOES.keys() & on_disk(site) == set()
     again = Pusher(site.registry.url, site.pusher.signer)
     again.push(app_of(site), {"again": DOOMED})
@@ -274,14 +276,14 @@ def test_the_collector_does_not_begin_before_the_last_token_has_ended(site):
     collection_id = begin(site)
     begun = []
     with site.app.app_context():
-        fence_of = fences.raise_fence
+        fence_of = write_freeze.raise_fence
 
     def note(*arguments):
         begun.append(fence_of(*arguments))
         return begun[-1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fences, "raise_fence", note)
+        patch.setattr(write_freeze, "raise_fence", note)
         row = run(site, collection_id)
     assert row.collector_started_at >= begun[0].quiet_at == row.quiet_at
     assert row.quiet_at - begun[0].set_at == timedelta(seconds=1)
@@ -289,11 +291,11 @@ def test_the_collector_does_not_begin_before_the_last_token_has_ended(site):
 
 def test_it_waits_for_a_removal_that_is_under_way_and_holds_up_the_next(site, started):
     removal_id = site.start(plan_tag, app_of(site), TagName("doomed"))
-    busy = {"state": "running", "lease_until": fences.utc_now() + timedelta(minutes=1)}
+    busy = {"state": "running", "lease_until": write_freeze.utc_now() + timedelta(minutes=1)}
     site.change(Removal, busy, id=removal_id)
     collection_id, worker = started()
     until(lambda: state(site) == "draining")
-    until(lambda: fences.utc_now() > site.row(Collection, id=collection_id).quiet_at)
+    until(lambda: write_freeze.utc_now() > site.row(Collection, id=collection_id).quiet_at)
     assert state(site) == "draining"
     site.change(Removal, {"lease_until": None, "lease_owner": None}, id=removal_id)
     assert site.run(removal_id) is None  # it lets a fence pass, and goes on later
@@ -311,15 +313,15 @@ def test_it_waits_for_a_removal_that_is_under_way_and_holds_up_the_next(site, st
 def test_killed_while_it_waits_another_worker_goes_on_behind_the_same_fence(site, started):
     remove_doomed(site)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(collecting, "_is_quiet", dying)
+        patch.setattr(runner, "_is_quiet", dying)
         collection_id = begin(site)
         with site.app.app_context(), pytest.raises(Died):
-            collecting.run(collection_id)
+            runner.run(collection_id)
     assert state(site) == "draining"
     fence = site.row(Fence)
     assert scope_of(site) == "pull"
     with site.app.app_context():
-        assert collecting.run(collection_id) is None  # as long as it may be alive
+        assert runner.run(collection_id) is None  # as long as it may be alive
     assert site.row(Fence).id == fence.id
     resumed(site)
     assert state(site) == "done"
@@ -367,13 +369,15 @@ def test_a_collector_that_outlived_its_worker_is_waited_for(site):
 
 def cancel(site, collection_id: int) -> None:
     with site.app.app_context():
-        collections.cancel(ACTOR, collection_id)
+        garbage_collection.cancel(ACTOR, collection_id)
 
 
 def test_cancelled_before_the_collector_began_the_fence_is_lifted_at_once(site, started):
     remove_doomed(site)
     before = on_disk(site)
-    site.change(Removal, {"state": "running", "lease_until": fences.utc_now() + timedelta(hours=1)})
+    site.change(
+        Removal, {"state": "running", "lease_until": write_freeze.utc_now() + timedelta(hours=1)}
+    )
     collection_id, worker = started()
     until(lambda: state(site) == "draining")
     cancel(site, collection_id)

@@ -10,16 +10,7 @@ from typing import Any
 
 import pytest
 
-from registry_ui.demo.images import (
-    DOCKER,
-    OCI,
-    Blob,
-    Manifest,
-    Platform,
-    encode,
-    index,
-    layer,
-)
+from registry_ui.demo.images import DOCKER, OCI, Blob, Manifest, Platform, encode, index, layer
 from tests.support.html import Page
 from tests.support.live import LiveSite, tiny
 

@@ -13,15 +13,20 @@ import pytest
 from sqlalchemy import select
 
 from config import Config
-from registry_ui.catalog import collecting, collections, fences, live_tags, retention, starting
-from registry_ui.catalog.deletion import plan_image, plan_project, plan_tag
-from registry_ui.catalog.retention_rules import Rules
+from registry_ui.catalog import live_tags
+from registry_ui.db.session import db
 from registry_ui.demo.images import Manifest
 from registry_ui.demo.push import ACCEPT
-from registry_ui.distribution import wire
-from registry_ui.extensions import db
+from registry_ui.distribution import transport
+from registry_ui.garbage_collection import runner
+from registry_ui.garbage_collection import service as garbage_collection
 from registry_ui.models import Collection, Fence, Namespace, Project, Removal, Tag, utc_now
 from registry_ui.names import TagName, is_binned
+from registry_ui.operations import write_freeze
+from registry_ui.removals import service as removals
+from registry_ui.removals.planner import plan_image, plan_project, plan_tag
+from registry_ui.retention import service as retention
+from registry_ui.retention.rules import Rules
 from tests.contract.conftest import PATIENCE
 from tests.contract.mover import Mover
 from tests.contract.test_copies import Market
@@ -72,7 +77,7 @@ def site(
 ) -> Mover:
     """A project with an odd image and an ordinary one, as the index learns of them by a check."""
     # What a registry fails to read is asked for again; here it never recovers.
-    monkeypatch.setattr(wire, "PAUSES", (0.0,))
+    monkeypatch.setattr(transport, "PAUSES", (0.0,))
     monkeypatch.setattr(live_tags, "PAUSES", (0.0,))
     hostile.plant(oddity, mover.registry, f"{mover.shop}/web")
     hostile.plant(ORDINARY, mover.registry, f"{mover.shop}/plain")
@@ -230,7 +235,7 @@ def test_a_policy_of_the_namespace_removes_what_it_can_read_everywhere(
     with site.app.app_context():
         place = db.session.scalars(select(Namespace).where(Namespace.path == site.root)).one()
         plan = retention.plan_of(place, Rules(images="**", older_than_days=30, keep_matching="2.0"))
-        started = starting.start(ACTOR, plan, place).id
+        started = removals.start(ACTOR, plan, place).id
     removal = done(site, started)
     assert removal.preview["unread"] == named
     assert pullable(site, web).keys() == pullable(site, plain).keys() == {"2.0"}
@@ -294,8 +299,8 @@ def test_the_project_moves_and_what_cannot_be_read_is_left_out_only_if_that_was_
 @pytest.fixture
 def collected(make_app, own_registry, hostile, oddity, monkeypatch, tmp_path) -> LiveSite:
     """A site whose registry can be collected, and has an odd image and one that is not needed."""
-    monkeypatch.setattr(fences, "GRACE", timedelta(0))
-    monkeypatch.setattr(wire, "PAUSES", (0.0,))
+    monkeypatch.setattr(write_freeze, "GRACE", timedelta(0))
+    monkeypatch.setattr(transport, "PAUSES", (0.0,))
     monkeypatch.setattr(live_tags, "PAUSES", (0.0,))
     command = (registries.binary(own_registry.version), "garbage-collect")
     app = make_app(
@@ -316,8 +321,8 @@ def collected(make_app, own_registry, hostile, oddity, monkeypatch, tmp_path) ->
 
 def collect(site: LiveSite) -> Collection:
     with site.app.app_context():
-        started = collections.begin(ACTOR, dry_run=False).id
-        collecting.run(started)
+        started = garbage_collection.begin(ACTOR, dry_run=False).id
+        runner.run(started)
     return site.row(Collection, id=started)
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from registry_ui.catalog.deletion import plan_image, plan_project
 from registry_ui.demo.artifacts import attestation, chart, signature, signature_tag
 from registry_ui.demo.images import DOCKER, Manifest, index
 from registry_ui.models import AuditEntry, ContainerImage, Project, Removal
+from registry_ui.removals.planner import plan_image, plan_project
 from tests.support.html import Page
 from tests.support.live import LiveSite, tiny
 

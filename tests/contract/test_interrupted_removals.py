@@ -12,18 +12,18 @@ from unittest import mock
 import pytest
 from sqlalchemy import update
 
-from registry_ui.catalog import removals
-from registry_ui.catalog.deletion import plan_tag
-from registry_ui.catalog.lease import STALL_LIMIT, Lease
+from registry_ui.db.session import db
 from registry_ui.distribution.errors import (
     ConnectionBroken,
     RegistryError,
     RegistryFault,
     RegistryReadOnly,
 )
-from registry_ui.extensions import db
 from registry_ui.models import BinnedTag, Removal, utc_now
 from registry_ui.names import TagName, is_binned
+from registry_ui.operations.lease import STALL_LIMIT, Lease
+from registry_ui.removals import runner
+from registry_ui.removals.planner import plan_tag
 from tests.support.live import LiveSite, tiny
 from tests.web.support import ACTOR
 
@@ -108,7 +108,7 @@ def end(site: LiveSite, ending: str) -> None:
     (removal,) = site.rows(Removal)
     if removal.is_active and ending == "canceled":
         with site.app.app_context():
-            removals.cancel(ACTOR, removal.id)
+            runner.cancel(ACTOR, removal.id)
     if site.removal(removal.id).is_active:
         with site.app.app_context():
             db.session.execute(update(Removal).values(lease_until=None))
@@ -179,7 +179,7 @@ def test_a_removal_without_the_bin_that_is_canceled_leaves_no_placeholder(shop):
     for removal in silent_removals(shop, f"{shop.shop}/app"):
         if removal.is_active:
             with shop.app.app_context():
-                removals.cancel(ACTOR, removal.id)
+                runner.cancel(ACTOR, removal.id)
             with faulty(shop, "silent from then on", 0):
                 shop.run(removal.id, patience=0)
             shop.run(removal.id)
@@ -217,7 +217,7 @@ def test_a_check_leaves_alone_what_a_running_removal_works_on(shop):
     delete = shop.app.extensions["registry"].delete_manifest
 
     def checked(*arguments):
-        removals.reconcile(arguments[0])
+        runner.reconcile(arguments[0])
         return delete(*arguments)
 
     with shop.patched("delete_manifest", checked):

@@ -7,13 +7,14 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
-from registry_ui.catalog import retention, starting
-from registry_ui.catalog.deletion import plan_tags
-from registry_ui.catalog.retention_rules import Rules
+from registry_ui.db.session import db
 from registry_ui.demo.artifacts import signature, signature_tag
 from registry_ui.demo.images import index
-from registry_ui.extensions import db
 from registry_ui.models import ContainerImage, Namespace, Project, Tag, utc_now
+from registry_ui.removals import service as removals
+from registry_ui.removals.planner import plan_tags
+from registry_ui.retention import service as retention
+from registry_ui.retention.rules import Rules
 from tests.support.live import tiny
 from tests.web.support import ACTOR
 
@@ -38,7 +39,7 @@ def plan(site, *names: str, days: int = 0) -> int:
         image = db.session.scalars(select(ContainerImage)).one()
         place = db.session.scalars(select(Project)).one()
         planned = plan_tags("tags", site.web, [(image, set(names))], attached=True, bin_days=days)
-        return starting.start(ACTOR, planned, place).id
+        return removals.start(ACTOR, planned, place).id
 
 
 @pytest.mark.parametrize("days", [0, 7])
@@ -81,7 +82,7 @@ def test_a_policy_keeps_the_signature_of_an_image_that_was_pushed_again(signed):
     with signed.app.app_context():
         place = db.session.scalars(select(Namespace).where(Namespace.path == signed.root)).one()
         rules = Rules(images="**", older_than_days=30, keep_matching="0.9")
-        removal = starting.start(ACTOR, retention.plan_of(place, rules), place).id
+        removal = removals.start(ACTOR, retention.plan_of(place, rules), place).id
     signed.push_and_tell(signed.web, {"1.0": signed.one})
     signed.run(removal)
     assert signed.proof in signed.pusher.tags(signed.web)

@@ -8,9 +8,8 @@ from unittest import mock
 
 import pytest
 
-from registry_ui.catalog.copying import copies
-from registry_ui.catalog.moving.hold import MoveFailed
-from registry_ui.jobs import retire_moved
+from registry_ui.copies import service as copies
+from registry_ui.jobs.tasks import retire_moved
 from registry_ui.models import (
     AccessToken,
     BinnedTag,
@@ -25,6 +24,7 @@ from registry_ui.models import (
     UnassignedRepository,
     utc_now,
 )
+from registry_ui.moves.lease import MoveFailed
 from tests.contract.mover import ARM, DIGESTS, EVERYTHING, IMAGES, ONE, repository
 from tests.support.html import Page
 from tests.web.support import event_of
@@ -168,7 +168,7 @@ def test_activity_names_no_path_that_its_readers_may_not_know(filled):
     def refuse(*_):
         raise MoveFailed("not now")
 
-    with mock.patch("registry_ui.catalog.moving.transfer.verify", refuse):
+    with mock.patch("registry_ui.moves.transfer.verify", refuse):
         target = f"{filled.root}/other/web"
         stopped = filled.confirmed(filled.planned(target, name="web"))
     assert filled.send(stopped.id, "cancel").state == "cancelled"

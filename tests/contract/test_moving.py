@@ -10,11 +10,12 @@ from unittest import mock
 import pytest
 from sqlalchemy import update
 
-from registry_ui.catalog import fences
-from registry_ui.catalog.moving import moves, work
+from registry_ui.db.session import db
 from registry_ui.distribution import errors
-from registry_ui.extensions import db
 from registry_ui.models import Move, Place
+from registry_ui.moves import runner as work
+from registry_ui.moves import service as moves
+from registry_ui.operations import write_freeze
 from tests.contract.mover import ARM, BOTH, DIGESTS, ONE, TWO, repository
 from tests.support.live import Pusher, RegistryError, tiny
 from tests.web.support import ACTOR
@@ -111,7 +112,7 @@ def test_every_push_that_was_granted_arrives_and_every_pull_of_the_old_name_work
 ):
     """Somebody pushes all the time, somebody else pulls all the time, until after the switch."""
     # The registry takes a token for a minute longer than it lives: each is used at once here.
-    monkeypatch.setattr(fences, "GRACE", timedelta(seconds=5))
+    monkeypatch.setattr(write_freeze, "GRACE", timedelta(seconds=5))
     web, over = f"{mover.shop}/web", threading.Event()
     pushed, refused, pulled = {}, [], []
     secret = mover.access_token("maintainer", "write_registry")
@@ -226,7 +227,7 @@ def test_killed_while_the_copies_go_the_next_worker_takes_the_rest_away(mover):
     mover.begin(move_id)
     mover.killed(move_id, "work._wait", 1)
     mover.change(Move, {"lease_until": None}, id=move_id)
-    with mock.patch("registry_ui.projects.move_routes.enqueue"):
+    with mock.patch("registry_ui.web.moves.enqueue"):
         assert mover.send(move_id, "cancel").state == "undoing"
     mover.killed(move_id, "client.delete_manifest", 3)
     assert mover.go_on(move_id).state == "cancelled"

@@ -7,11 +7,13 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
-from registry_ui.catalog import live_tags, retention, starting
-from registry_ui.catalog.retention_rules import Rules
-from registry_ui.distribution import wire
-from registry_ui.extensions import db
+from registry_ui.catalog import live_tags
+from registry_ui.db.session import db
+from registry_ui.distribution import transport
 from registry_ui.models import Namespace, Place, Tag, utc_now
+from registry_ui.removals import service as removals
+from registry_ui.retention import service as retention
+from registry_ui.retention.rules import Rules
 from tests.contract.mover import Mover
 from tests.contract.test_copies import Market
 from tests.contract.test_hostile_repositories import assert_whole, done, live_registry, pullable
@@ -33,7 +35,7 @@ IMAGES = {
 @pytest.fixture
 def site(mover: Mover, hostile: HostileStorage, monkeypatch: pytest.MonkeyPatch) -> Mover:
     """A namespace ``team`` with one project of these images, as a check found them."""
-    monkeypatch.setattr(wire, "PAUSES", (0.0,))
+    monkeypatch.setattr(transport, "PAUSES", (0.0,))
     monkeypatch.setattr(live_tags, "PAUSES", (0.0,))
     mover.shop = f"{mover.root}/team/shop"
     mover.project(mover.shop)
@@ -74,7 +76,7 @@ def clean(site: Mover) -> None:
         team = db.session.scalars(select(Namespace).where(Namespace.path == f"{site.root}/team"))
         place = team.one()
         rules = Rules(images="**", older_than_days=30, keep_matching=f"2.0,{ODD}")
-        started = starting.start(ACTOR, retention.plan_of(place, rules), place).id
+        started = removals.start(ACTOR, retention.plan_of(place, rules), place).id
     assert sorted(done(site, started).preview["unread"]) == unread(site)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from registry_ui import jobs
+from registry_ui.db.session import db
 from registry_ui.distribution.errors import RegistryError
-from registry_ui.extensions import db
+from registry_ui.jobs import tasks
 from registry_ui.models import AuditEntry, Move, RegistryEvent, utc_now
 from tests.contract.mover import DIGESTS
 from tests.support.live import tiny
@@ -41,7 +41,7 @@ def always_down(*_):
 def let_the_deadline_pass(site):
     """Do what the schedule does each minute, a minute after the move."""
     site.change(Move, {"compare_at": utc_now()}, id=site.move_id)
-    run(site, jobs.resume)
+    run(site, tasks.resume)
 
 
 def assert_stopped(site, name="web"):
@@ -86,7 +86,7 @@ def test_the_event_of_such_a_push_changes_nothing_at_the_new_path(moved):
     event = moved.rows(RegistryEvent)[-1]
     assert event.status == "rejected"
     assert event.reason == f"a push to the old name of {moved.market}/web"
-    run(moved, jobs.resume)
+    run(moved, tasks.resume)
     assert_stopped(moved)
 
 
@@ -100,14 +100,14 @@ def test_an_event_of_a_deletion_at_the_old_path_changes_nothing_at_the_new_one(m
 def test_the_new_path_goes_its_own_way(moved):
     moved.push_and_tell(f"{moved.market}/web", {"1.0": OTHER, "3.0": OTHER})
     let_the_deadline_pass(moved)
-    run(moved, jobs.reconcile_all)
+    run(moved, tasks.reconcile_all)
     assert moved.grants(f"{moved.shop}/web") == "pull"
 
 
 def test_without_a_gate_each_reconcile_compares(moved):
     let_the_deadline_pass(moved)
     moved.push(f"{moved.shop}/web", {"1.0": OTHER})
-    run(moved, jobs.reconcile_all, digests=False)
+    run(moved, tasks.reconcile_all, digests=False)
     assert_stopped(moved)
 
 

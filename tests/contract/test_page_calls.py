@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import pytest
 
-from registry_ui.catalog import page_calls
 from registry_ui.demo.images import OCI, Manifest, Step, encode, image, index
+from registry_ui.http import call_budget
 from tests.support.live import LiveSite, tiny
 from tests.support.oddities import layer_blob
 
@@ -89,7 +89,7 @@ def test_a_second_view_of_a_crafted_image_asks_for_next_to_nothing(shop, calls, 
     address = f"/{shop.shop}/-/images/{page.format(digest)}"
     calls.clear()
     shop.page(address)
-    assert len(calls) <= page_calls.MAX_CALLS
+    assert len(calls) <= call_budget.MAX_CALLS
     calls.clear()
     shop.page(address)
     assert len(calls) <= 3, calls
@@ -108,7 +108,7 @@ def test_a_list_of_crafted_images_stays_under_the_budget_and_stops(shop, calls):
         calls.clear()
         shop.page(f"/{shop.shop}/-/images/app")
         counts.append(len(calls))
-    assert max(counts) <= page_calls.MAX_CALLS
+    assert max(counts) <= call_budget.MAX_CALLS
     assert counts[-1] <= 3, counts
 
 
@@ -120,7 +120,7 @@ def test_the_page_says_what_is_missing_and_what_was_not_read(shop, monkeypatch):
     text = shop.page(address).text
     assert "missing from the registry: sha256:" in text
     assert "and 61 more" in text
-    monkeypatch.setattr(page_calls, "MAX_CALLS", 10)
+    monkeypatch.setattr(call_budget, "MAX_CALLS", 10)
     shop.app.extensions["unreadable_objects"].__init__()
     assert "not read yet: sha256:" in shop.page(address).text
 
@@ -134,7 +134,7 @@ def test_what_is_pushed_again_is_read_when_a_while_is_over(shop, monkeypatch):
     assert "missing from the registry" in shop.page(address).text
     shop.push(path, {"two": two})
     assert "missing from the registry" in shop.page(address).text
-    monkeypatch.setattr(page_calls.time, "monotonic", lambda: 10.0**9)
+    monkeypatch.setattr(call_budget.time, "monotonic", lambda: 10.0**9)
     assert "missing from the registry" not in shop.page(address).text
 
 

@@ -7,12 +7,12 @@ from functools import partial
 
 import pytest
 
-from registry_ui.catalog.deletion import plan_tags
-from registry_ui.catalog.purge_planning import plan_purge
+from registry_ui.db.session import db
 from registry_ui.demo.images import DOCKER, index
-from registry_ui.extensions import db
-from registry_ui.jobs import purge_bin
+from registry_ui.jobs.tasks import purge_bin
 from registry_ui.models import BinnedTag, ContainerImage, utc_now
+from registry_ui.removals.planner import plan_tags
+from registry_ui.removals.purge_planner import plan_purge
 from tests.contract.test_removal_trouble import finished, killed
 from tests.support.live import LiveSite, tiny
 

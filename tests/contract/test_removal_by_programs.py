@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from registry_ui.catalog.deletion import plan_tag
 from registry_ui.demo.artifacts import signature, signature_tag
 from registry_ui.models import ProtectionViolation, Removal, Tag
 from registry_ui.names import TagName
+from registry_ui.removals.planner import plan_tag
 from tests.support.damage import damage_tag
 from tests.support.html import Page
 from tests.support.live import LiveSite, tiny

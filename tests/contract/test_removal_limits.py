@@ -6,10 +6,10 @@ import threading
 
 import pytest
 
-from registry_ui.catalog.deletion import plan_image, plan_tag
 from registry_ui.demo.images import Manifest, Platform, Step, image, index
 from registry_ui.models import HeldManifest, Removal, Tag
 from registry_ui.names import TagName
+from registry_ui.removals.planner import plan_image, plan_tag
 from tests.support.html import Page
 from tests.support.live import LiveSite, tiny
 from tests.web.support import event_of

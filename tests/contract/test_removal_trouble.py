@@ -10,11 +10,11 @@ import sys
 import pytest
 
 from config import ROOT
-from registry_ui.catalog.deletion import plan_image, plan_tag
+from registry_ui.db.session import db
 from registry_ui.demo.images import DOCKER, index
-from registry_ui.extensions import db
 from registry_ui.models import ContainerImage, Removal
 from registry_ui.names import TagName
+from registry_ui.removals.planner import plan_image, plan_tag
 from tests.support.html import Page
 from tests.support.live import LiveSite, environ_of, tiny
 

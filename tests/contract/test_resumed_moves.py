@@ -8,12 +8,12 @@ from unittest import mock
 import pytest
 from sqlalchemy import update
 
-from registry_ui.catalog.moving import work
-from registry_ui.catalog.moving.hold import HeldBack
-from registry_ui.catalog.moving.progress import BATCH
+from registry_ui.db.session import db
 from registry_ui.demo.images import index
-from registry_ui.extensions import db
 from registry_ui.models import CopiedManifest, CopiedTag, Move, MovedRepository
+from registry_ui.moves import runner
+from registry_ui.moves.lease import HeldBack
+from registry_ui.moves.progress import BATCH
 from tests.contract.mover import ONE
 from tests.support.live import tiny
 
@@ -62,8 +62,8 @@ def calls_of_phase(mover, move_id, state):
 
     following = {NEXT[state]: stop} if state in NEXT else {}
     with (
-        mock.patch.dict(work.PHASES, following),
-        mock.patch.object(work, "reconcile"),
+        mock.patch.dict(runner.PHASES, following),
+        mock.patch.object(runner, "reconcile"),
         calls_of(mover) as noted,
     ):
         mover.go_on(move_id)
@@ -163,7 +163,7 @@ def test_a_retried_move_looks_at_every_tag_again(many):
     """People went on writing while it had stopped."""
     move_id = killed_in(many, "settling")
     release_lease(many)
-    with mock.patch.object(work.transfer, "settle", side_effect=KeyError("x")):
+    with mock.patch.object(runner.transfer, "settle", side_effect=KeyError("x")):
         assert many.go_on(move_id).state == "failed"
     changed = {**MANY, FINISHED[0]: ONE}
     many.push(f"{many.shop}/web", {FINISHED[0]: ONE})

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from registry_ui.catalog.deletion import plan_image, plan_project, plan_tag
 from registry_ui.demo.push import ACCEPT
 from registry_ui.models import Project
 from registry_ui.names import TagName
+from registry_ui.removals.planner import plan_image, plan_project, plan_tag
 from tests.contract.conftest import app_of
 from tests.contract.mover import Mover
 from tests.contract.test_copies import Market

@@ -7,24 +7,25 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from registry_ui.catalog import retention, starting
-from registry_ui.catalog.copying.planning import plan_copy
-from registry_ui.catalog.copying.plans import Wish
-from registry_ui.catalog.deletion import (
+from registry_ui.copies.plan import Wish
+from registry_ui.copies.planner import plan_copy
+from registry_ui.db.session import db
+from registry_ui.distribution.errors import RegistryFault, RegistryTimeout
+from registry_ui.errors import RegistryTrouble
+from registry_ui.gate.tag_states import RegistrySilent, read_state
+from registry_ui.models import ContainerImage, Project, Removal, Tag
+from registry_ui.names import RepositoryName, TagName
+from registry_ui.removals import service as removals
+from registry_ui.removals.plan import RemovalPlan
+from registry_ui.removals.planner import (
     plan_image,
     plan_namespace,
     plan_project,
     plan_tag,
     plan_tags,
 )
-from registry_ui.catalog.plans import RemovalPlan
-from registry_ui.catalog.retention_rules import Rules
-from registry_ui.distribution.errors import RegistryFault, RegistryTimeout
-from registry_ui.errors import RegistryTrouble
-from registry_ui.extensions import db
-from registry_ui.gate.tag_states import RegistrySilent, read_state
-from registry_ui.models import ContainerImage, Project, Removal, Tag
-from registry_ui.names import RepositoryName, TagName
+from registry_ui.retention import service as retention
+from registry_ui.retention.rules import Rules
 from tests.support.damage import damage_tag
 from tests.support.live import LiveSite, tiny
 from tests.support.slow import SlowAnswers, manifests
@@ -91,7 +92,7 @@ def one_by_one(site: LiveSite, image: str, *tags: str) -> Removal:
         row = db.session.scalars(select(ContainerImage).where(ContainerImage.path == image)).one()
         made = plan_tags("tags", image, [(row, tags)], attached=False)
         project = db.session.scalars(select(Project).where(Project.path == site.shop)).one()
-        started = starting.start(ACTOR, made, project).id
+        started = removals.start(ACTOR, made, project).id
     return site.run(started, patience=0)
 
 
@@ -237,7 +238,7 @@ def test_a_tag_that_becomes_slow_after_the_plan_stops_no_other(shop, image, monk
         row = db.session.scalars(select(ContainerImage).where(ContainerImage.path == image)).one()
         made = plan_tags("tags", image, [(row, DIGESTS.keys())], attached=False, bin_days=7)
         project = db.session.scalars(select(Project).where(Project.path == shop.shop)).one()
-        started = starting.start(ACTOR, made, project).id
+        started = removals.start(ACTOR, made, project).id
     SlowAnswers(shop, monkeypatch, manifests(f"{image}:1.0"))
     done = shop.run(started, patience=0)
     lines = {line["reference"]: line for line in shop.report(done.id)}

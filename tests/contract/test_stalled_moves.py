@@ -6,10 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from registry_ui.catalog import lease
-from registry_ui.catalog.moving import hold
 from registry_ui.distribution.errors import RegistryFault, RegistryReadOnly
 from registry_ui.models import Copy, Fence, Move, utc_now
+from registry_ui.moves import lease as hold
+from registry_ui.operations import lease
 from tests.contract.mover import DIGESTS, Mover
 from tests.contract.test_copies import Market
 from tests.support.stall import Stall
@@ -38,7 +38,7 @@ def _hasty(monkeypatch):
 def impatient(monkeypatch):
     """A worker that leaves the work for later after a moment."""
     monkeypatch.setattr(lease, "PATIENCE", 0.1)
-    monkeypatch.setattr("registry_ui.catalog.work.PATIENCE", 0.1)
+    monkeypatch.setattr("registry_ui.operations.runner.PATIENCE", 0.1)
 
 
 @pytest.fixture

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from registry_ui.catalog.deletion import plan_tag
 from registry_ui.demo.artifacts import signature, signature_tag
 from registry_ui.demo.images import DOCKER, index
 from registry_ui.models import ContainerImage, Removal
 from registry_ui.names import TagName
+from registry_ui.removals.planner import plan_tag
 from tests.support.html import Page
 from tests.support.live import LiveSite, tiny
 

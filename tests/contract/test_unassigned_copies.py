@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from registry_ui.audit import Actor
-from registry_ui.catalog.copying import copies
-from registry_ui.jobs import resume
+from registry_ui.copies import service as copies
+from registry_ui.jobs.tasks import resume
 from registry_ui.models import AuditEntry, Copy
 from tests.support.html import Page
 from tests.support.live import tiny

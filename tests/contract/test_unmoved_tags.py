@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from registry_ui import jobs
+from registry_ui.db.session import db
 from registry_ui.distribution.errors import RegistryFault, RegistryNonsense
-from registry_ui.extensions import db
+from registry_ui.jobs import tasks
 from registry_ui.models import Fence, Move, UnmovedTag, utc_now
 from tests.contract.mover import DIGESTS, ONE, TWO, Mover
 from tests.contract.test_schema1 import digests, stop_taking_schema1
@@ -110,7 +110,7 @@ def test_a_comparison_does_not_take_it_for_a_push_behind_the_move(filled):
     move_id = moved_with_a_rest(filled)
     filled.change(Move, {"compare_at": utc_now()}, id=move_id)
     with filled.app.app_context():
-        jobs.resume()
+        tasks.resume()
         db.session.remove()
     assert filled.move(move_id).compare_at is None
     assert filled.grants(old(filled)) == "pull"
@@ -191,7 +191,7 @@ def test_a_tag_that_lacks_a_blob_stays(mover):
 
 
 def test_a_registry_that_stores_nothing_is_waited_for(mover, monkeypatch):
-    monkeypatch.setattr("registry_ui.catalog.lease.PATIENCE", 0.0)
+    monkeypatch.setattr("registry_ui.operations.lease.PATIENCE", 0.0)
     mover.fill()
 
     def full(*_):
@@ -207,7 +207,7 @@ def test_a_registry_that_stores_nothing_is_waited_for(mover, monkeypatch):
 
 def test_an_earlier_build_is_not_left_behind_by_a_registry_that_stores_nothing(mover, monkeypatch):
     """No tag needs it, but it can be pulled by its digest."""
-    monkeypatch.setattr("registry_ui.catalog.lease.PATIENCE", 0.0)
+    monkeypatch.setattr("registry_ui.operations.lease.PATIENCE", 0.0)
     mover.push_and_tell(old(mover), {"main": LATER})
     mover.fill()
     mover.push_and_tell(old(mover), {"main": ONE})

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from registry_ui.catalog.deletion import plan_image, plan_tag
 from registry_ui.models import Tag
 from registry_ui.names import TagName
+from registry_ui.removals.planner import plan_image, plan_tag
 from tests.support.damage import damage_tag
 from tests.support.live import LiveSite, tiny
 

@@ -15,7 +15,7 @@ from sqlalchemy import update
 
 from registry_ui.accounts import service as accounts
 from registry_ui.audit import Actor
-from registry_ui.extensions import writing
+from registry_ui.db.session import writing
 from registry_ui.models import AccessToken, TokenDecision, utc_now
 from registry_ui.projects import service as projects
 from tests.support.clients import CLIENTS, Client, refused, works, workshop

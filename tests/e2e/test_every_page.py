@@ -8,14 +8,12 @@ import pytest
 from sqlalchemy import select
 
 from registry_ui.audit import Actor
-from registry_ui.catalog.copying.copies import keep_plan
-from registry_ui.catalog.copying.plans import ORDER, CopyPlan, PlannedCopy, Wish
-from registry_ui.catalog.moving.access import RoleChange
-from registry_ui.catalog.moving.plan import MovePlan
+from registry_ui.copies.plan import ORDER, CopyPlan, PlannedCopy, Wish
+from registry_ui.copies.service import keep_plan
+from registry_ui.db.session import db, writing
 from registry_ui.demo import samples
 from registry_ui.demo.artifacts import artifact, attestation, signature, signature_tag
 from registry_ui.demo.images import Step, image, index
-from registry_ui.extensions import db, writing
 from registry_ui.models import (
     Collection,
     ContainerImage,
@@ -27,6 +25,8 @@ from registry_ui.models import (
     ProtectionViolation,
     utc_now,
 )
+from registry_ui.moves.membership_changes import RoleChange
+from registry_ui.moves.planner import MovePlan
 from registry_ui.names import RepositoryName
 from tests.support.accessibility import COLOURS, small_targets, violations
 from tests.support.browser import Window, chromium, window

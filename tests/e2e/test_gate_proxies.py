@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from registry_ui.catalog.fences import lift_fence, raise_fence
-from registry_ui.extensions import writing
+from registry_ui.db.session import writing
 from registry_ui.models import FormerPath, Move, User
+from registry_ui.operations.write_freeze import lift_fence, raise_fence
 from registry_ui.token_auth.keyring import KeyRing
 from tests.support.clients import Skopeo, works, workshop
 from tests.support.gate import TRICKS, Direct, Held, raw

@@ -7,12 +7,12 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select, update
 
-from registry_ui.catalog.retention import plan_of
-from registry_ui.catalog.retention_rules import Rules
+from registry_ui.db.session import writing
 from registry_ui.demo.images import OCI, Manifest, encode, index
 from registry_ui.demo.push import ACCEPT
-from registry_ui.extensions import writing
 from registry_ui.models import ContainerImage, Place, Tag, utc_now
+from registry_ui.retention.rules import Rules
+from registry_ui.retention.service import plan_of
 from tests.support.clients import Ctr, DockerClient, Skopeo, works, workshop
 from tests.support.live import tiny
 

@@ -14,7 +14,7 @@ from werkzeug.routing import Map
 
 from config import Config
 from registry_ui import create_app
-from registry_ui.extensions import db
+from registry_ui.db.session import db
 
 
 class _Memory(BytecodeCache):

@@ -13,14 +13,14 @@ from datetime import timedelta
 
 from config import Config
 from registry_ui import create_app, worker
-from registry_ui.catalog import fences
+from registry_ui.operations import write_freeze
 
 LIFETIME = 1
 
 
 def main() -> None:
     seconds = float(sys.argv.pop())
-    fences.GRACE = timedelta(seconds=seconds - LIFETIME)
+    write_freeze.GRACE = timedelta(seconds=seconds - LIFETIME)
     app = create_app(replace(Config.from_environ(), token_lifetime=LIFETIME))
     worker.create_app = lambda: app  # type: ignore[attr-defined]
     if sys.stdin.readline():

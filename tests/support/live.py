@@ -14,13 +14,14 @@ from sqlalchemy import select, update
 
 from config import PREFIX, Config
 from registry_ui.catalog import reconcile as reconciling
-from registry_ui.catalog import removals, starting
+from registry_ui.db.session import db
 from registry_ui.demo.images import Blob, Manifest, Step, image, layer, sha256
 from registry_ui.demo.push import ACCEPT, Challenge, RegistryClient, RegistryError
-from registry_ui.extensions import db
-from registry_ui.jobs import resume
+from registry_ui.jobs.tasks import resume
 from registry_ui.models import ContainerImage, Project, Removal, Tag
 from registry_ui.names import RepositoryName
+from registry_ui.removals import runner
+from registry_ui.removals import service as starting
 from registry_ui.token_auth.keyring import KeyRing
 from registry_ui.token_auth.signer import Signer
 from tests.web.support import ACTOR, Site, event_of
@@ -222,7 +223,7 @@ class LiveSite(Site):
     def run(self, removal_id: int, patience: float | None = None) -> Removal | None:
         """Carry out a removal; a silent registry is waited for as many seconds."""
         with self.app.app_context():
-            return removals.run(removal_id, patience=patience)
+            return runner.run(removal_id, patience=patience)
 
     def resume(self) -> None:
         """Let the lease of a dead worker run out, and do what the schedule does."""

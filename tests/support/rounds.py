@@ -13,14 +13,16 @@ from sqlalchemy import select, update
 
 from config import ROOT
 from registry_ui.audit import Actor
-from registry_ui.catalog import collections, removals, retention
-from registry_ui.catalog.moving import moves
-from registry_ui.catalog.moving.plan import plan_place
-from registry_ui.catalog.retention_rules import Rules
-from registry_ui.extensions import db, writing
-from registry_ui.jobs import enqueue
+from registry_ui.db.session import db, writing
+from registry_ui.garbage_collection import service as garbage_collection
+from registry_ui.jobs.tasks import enqueue
 from registry_ui.models import Collection, Move, Place, Removal, RetentionPolicy, utc_now
 from registry_ui.models.move import ACTIVE
+from registry_ui.moves import service as moves
+from registry_ui.moves.planner import plan_place
+from registry_ui.removals import runner
+from registry_ui.retention import service as retention
+from registry_ui.retention.rules import Rules
 
 from .crowd import IMAGES, LONGEST
 from .ledger import Ledger, Renamed
@@ -190,7 +192,7 @@ class Jobs:
 
 def collect() -> None:
     """Collect garbage."""
-    enqueue("run_collection", collections.begin(BY, dry_run=False).id)
+    enqueue("run_collection", garbage_collection.begin(BY, dry_run=False).id)
 
 
 def _place(project: Renamed) -> Place:
@@ -208,5 +210,5 @@ def _policy(place: Place, rules: Rules) -> int:
 
 def _problem(row: Any) -> str:
     if isinstance(row, Removal):
-        return "; ".join(f"{line.reference}: {line.detail}" for line in removals.lines_of(row, 3))
+        return "; ".join(f"{line.reference}: {line.detail}" for line in runner.lines_of(row, 3))
     return str(row.problem)

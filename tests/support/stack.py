@@ -14,10 +14,10 @@ import requests
 
 from config import PREFIX, ROOT, Config
 from registry_ui import create_app
+from registry_ui.db.session import db
 from registry_ui.demo import push
 from registry_ui.demo.images import Manifest
 from registry_ui.demo.site import Form, Page, Site
-from registry_ui.extensions import db
 from registry_ui.launch import keys, settings
 from registry_ui.launch.__main__ import commands
 from registry_ui.launch.application import prepare

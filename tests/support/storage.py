@@ -15,7 +15,7 @@ import psycopg
 
 from config import ROOT, Config, normalised_database_url
 from registry_ui import create_app
-from registry_ui.extensions import db
+from registry_ui.db.session import db
 from registry_ui.launch import keys
 
 from .processes import free_port, start_postgres, start_redis

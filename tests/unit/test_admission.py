@@ -8,12 +8,12 @@ import time
 import pytest
 from flask import Flask
 
-from registry_ui import admission
 from registry_ui.accounts import password_checks
 from registry_ui.accounts.password_checks import Client, PasswordChecks
-from registry_ui.admission import Admission, Limits, is_unlimited
 from registry_ui.errors import SiteBusy
-from registry_ui.page_places import KEY, PagePlace
+from registry_ui.http import admission
+from registry_ui.http.admission import Admission, Limits, is_unlimited
+from registry_ui.page_slots import KEY, PagePlace
 
 QUICK = Limits(pages=1, waiting=1, patience=0.05, held=1, hold=0.0)
 MACHINES = (

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry_ui.catalog.sbom import MAX_TYPES, package_table
+from registry_ui.artifacts.sbom import MAX_TYPES, package_table
 from registry_ui.distribution.chart import Chart, read_chart
 from registry_ui.distribution.manifest import Descriptor
 from registry_ui.distribution.provenance import Provenance, read_provenance

@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 
-from registry_ui.presentation import columns, day_name, is_username
+from registry_ui.web.templating import columns, day_name, is_username
 
 
 def test_columns_are_as_high_as_their_share_of_the_greatest():

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from registry_ui.distribution import collected
-from registry_ui.distribution.collected import Collected
+from registry_ui.garbage_collection import output_parser
+from registry_ui.garbage_collection.output_parser import Collected
 
 A, B = ("sha256:" + letter * 64 for letter in "ab")
 MARKING = [
@@ -57,7 +57,7 @@ def test_a_collector_without_a_sum_is_counted_by_its_list():
 
 
 def test_of_more_than_are_kept_the_number_is_known(monkeypatch):
-    monkeypatch.setattr(collected, "MAX_DIGESTS", 1)
+    monkeypatch.setattr(output_parser, "MAX_DIGESTS", 1)
     found = read(SUM, *ELIGIBLE)
     assert (found.blobs, found.digests) == (2, {A})
 
@@ -70,7 +70,7 @@ def test_a_name_can_not_pass_for_a_line_of_the_collector():
 def test_much_is_kept_with_its_beginning_and_its_end_and_no_line_whole():
     found = read(*(f"{number} " + "x" * 1000 for number in range(1000)), "\x00end")
     lines = found.text.splitlines()
-    assert len(lines) == collected.FIRST + 1 + collected.LAST
-    assert lines[collected.FIRST] == "… 701 lines are left out …"
-    assert max(map(len, lines)) == collected.LONGEST_LINE
+    assert len(lines) == output_parser.FIRST + 1 + output_parser.LAST
+    assert lines[output_parser.FIRST] == "… 701 lines are left out …"
+    assert max(map(len, lines)) == output_parser.LONGEST_LINE
     assert lines[-1] == "end"

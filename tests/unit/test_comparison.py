@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import pytest
 
-from registry_ui.catalog.comparison.changes import of_lines, of_pairs, of_sets
-from registry_ui.catalog.comparison.layers import layer_diff
-from registry_ui.catalog.comparison.packages import package_diff
+from registry_ui.comparison.diff import of_lines, of_pairs, of_sets
+from registry_ui.comparison.layers import layer_diff
+from registry_ui.comparison.packages import package_diff
 from registry_ui.distribution.image_config import HistoryLine, ImageConfig
 from registry_ui.distribution.manifest import Descriptor, ManifestFacts
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from registry_ui.demo import __main__ as demo
+from registry_ui.demo import __main__
 
 
 def test_the_end_of_the_input_at_the_prompt_is_answered_with_what_to_set(monkeypatch, capsys):
@@ -18,9 +18,9 @@ def test_the_end_of_the_input_at_the_prompt_is_answered_with_what_to_set(monkeyp
     terminal = io.StringIO()
     terminal.isatty = lambda: True
     monkeypatch.setattr(sys, "stdin", terminal)
-    monkeypatch.setattr(demo.getpass, "getpass", end_of_input)
+    monkeypatch.setattr(__main__.getpass, "getpass", end_of_input)
     monkeypatch.delenv("REGISTRY_UI_ADMIN_PASSWORD", raising=False)
     config = SimpleNamespace(admin_username="root")
-    with pytest.raises(demo.NotRunning, match="set REGISTRY_UI_ADMIN_PASSWORD"):
-        demo.admin_password(config, from_stdin=False)
+    with pytest.raises(__main__.NotRunning, match="set REGISTRY_UI_ADMIN_PASSWORD"):
+        __main__.admin_password(config, from_stdin=False)
     assert capsys.readouterr().err == "\n"

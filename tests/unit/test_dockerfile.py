@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from registry_ui.catalog.detail.dockerfile import HEADER, reconstruct
 from registry_ui.distribution.image_config import HistoryLine, ImageConfig
+from registry_ui.tag_detail.dockerfile import HEADER, reconstruct
 
 #: What a history says, and what one would have written.
 STEPS = {

@@ -7,8 +7,7 @@ import re
 import pytest
 
 from config import ROOT, Config
-from registry_ui.launch import LaunchError
-from registry_ui.launch import gate as launch_gate
+from registry_ui.launch import LaunchError, gate
 from registry_ui.launch.__main__ import commands, wanted_ports
 from registry_ui.launch.binary import Registry
 from registry_ui.launch.gate import GATED, find_nginx, write_gate_files
@@ -49,7 +48,7 @@ def test_a_registry_of_ones_own_has_a_proxy_of_ones_own(config):
 
 
 def test_without_nginx_it_is_said_what_to_install(monkeypatch, tmp_path):
-    monkeypatch.setattr(launch_gate, "PLACES", str(tmp_path))
+    monkeypatch.setattr(gate, "PLACES", str(tmp_path))
     with pytest.raises(LaunchError, match="apt install nginx"):
         find_nginx()
 

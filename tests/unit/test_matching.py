@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry_ui.catalog.matching import matcher
-from registry_ui.globs import Glob
+from registry_ui.patterns.glob import Glob
+from registry_ui.patterns.search import matcher
 
 NAMES = ["v1.0", "v1.10", "V1.2-rc", "v2.0", "latest", "v1", "x-v1.0"]
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry_ui.catalog.ordering import version_key
+from registry_ui.tags.version_sort import version_key
 
 ORDERS = [
     ["1.9", "1.10", "1.11", "2.0"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from registry_ui.names import NameInvalid
-from registry_ui.pasted import MAX_PASTED, AnotherRegistry, pasted
+from registry_ui.reference_parser import MAX_PASTED, AnotherRegistry, pasted
 
 HOST = "registry.example:5000"
 DIGEST = "sha256:" + "a" * 64

@@ -11,9 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry_ui import globs
-from registry_ui.globs import IMAGES, TAGS, Glob, MatchCounter, PatternInvalid, RegularExpression
 from registry_ui.names import COMPONENT, TAG
+from registry_ui.patterns import glob
+from registry_ui.patterns.glob import (
+    IMAGES,
+    TAGS,
+    Glob,
+    MatchCounter,
+    PatternInvalid,
+    RegularExpression,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -178,16 +185,16 @@ def test_a_regular_expression_is_another_type_without_lists():
 
 def test_a_list_is_measured_as_it_is_stored():
     typed = ",".join(f"{n:03}" for n in range(240))
-    assert len(typed) < globs.MAX_PATTERN < len(typed.replace(",", ", "))
+    assert len(typed) < glob.MAX_PATTERN < len(typed.replace(",", ", "))
     with pytest.raises(PatternInvalid, match="at most 1,000 characters"):
         Glob.parse(typed, TAGS)
 
 
 def test_the_kind_of_a_pattern_is_one_of_two():
-    assert isinstance(globs.parse("regex", "v.*", TAGS), RegularExpression)
-    assert isinstance(globs.parse("glob", "v*", TAGS), Glob)
+    assert isinstance(glob.parse("regex", "v.*", TAGS), RegularExpression)
+    assert isinstance(glob.parse("glob", "v*", TAGS), Glob)
     with pytest.raises(PatternInvalid, match="of the kind glob or regex"):
-        globs.parse("perl", "v*", TAGS)
+        glob.parse("perl", "v*", TAGS)
 
 
 def test_the_forms_and_the_documentation_have_the_same_table():

@@ -11,8 +11,8 @@ from types import SimpleNamespace
 import pytest
 from flask import Flask
 
-from registry_ui import presentation
-from registry_ui.presentation import (
+from registry_ui.web import templating
+from registry_ui.web.templating import (
     DASH,
     Crumb,
     ago,
@@ -63,7 +63,7 @@ def answer(**_parts: str) -> str:
 def pages() -> Flask:
     """An application with the addresses that pages link to, and nothing else."""
     app = Flask("pages")
-    presentation.init_app(app)
+    templating.init_app(app)
     for endpoint, rules in RULES.items():
         for rule in rules:
             app.add_url_rule(rule, endpoint, answer)

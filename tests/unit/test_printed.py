@@ -8,7 +8,7 @@ import tracemalloc
 
 import pytest
 
-from registry_ui.catalog.detail.printed import CUT, MAX_PRINTED, printed
+from registry_ui.tag_detail.pretty_json import CUT, MAX_PRINTED, printed
 
 TURNED = "\u202egnp.exe"
 

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from registry_ui.launch.keys import ensure_signing_key
 from registry_ui.token_auth.keyring import KeyRing
-from registry_ui.token_auth.proof import TokenInvalid, TokenVerifier
+from registry_ui.token_auth.verifier import TokenInvalid, TokenVerifier
 from tests.support.forge import Forge, Key
 
 ISSUER, SERVICE = "registry_ui", "registry"

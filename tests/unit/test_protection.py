@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from registry_ui.access.protection import Kind, Protection, refusal
 from registry_ui.access.roles import Right, Role
-from registry_ui.globs import Glob
+from registry_ui.access.tag_rules import Kind, Protection, refusal
+from registry_ui.patterns.glob import Glob
 
 
 def rule(tags: str, images: str = "**", minimum: Role | None = None) -> Protection:

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from registry_ui.catalog.reach import closure, reach
+from registry_ui.manifests.reachability import closure, reach
 
 
 def graph_of(seed):

@@ -9,10 +9,7 @@ import json
 import pytest
 
 from registry_ui.distribution import client
-from registry_ui.distribution.errors import (
-    RegistryError,
-    RegistryNonsense,
-)
+from registry_ui.distribution.errors import RegistryError, RegistryNonsense
 from registry_ui.names import Digest, RepositoryName, TagName
 from tests.support.processes import free_port
 from tests.unit.hostile_registry import BEARER, Answer, always, hostile_registry

@@ -9,10 +9,7 @@ from contextlib import suppress
 import pytest
 
 from registry_ui.distribution import client
-from registry_ui.distribution.errors import (
-    RegistryNonsense,
-    RegistryUnavailable,
-)
+from registry_ui.distribution.errors import RegistryNonsense, RegistryUnavailable
 from registry_ui.names import RepositoryName
 from tests.unit.hostile_registry import Answer, always, hostile_registry
 

@@ -14,7 +14,7 @@ import pytest
 from flask import Flask, render_template
 
 from config import ROOT
-from registry_ui import presentation
+from registry_ui.web import templating
 
 HOSTILE = "\"'><script>alert(1)</script><b onmouseover=alert(1)>{{ 7 * 7 }}"
 TEMPLATES = sorted((ROOT / "templates").glob("*.html"))
@@ -92,7 +92,7 @@ def test_hostile_text_stays_text() -> None:
         template_folder=str(ROOT / "templates"),
         static_folder=str(ROOT / "static"),
     )
-    presentation.init_app(app)
+    templating.init_app(app)
     for rule, endpoint in {
         "/<path:path>/-/images/<path:name>": "registry.image",
         "/<path:path>/-/images/<path:name>/-/rows": "registry.tag_rows",

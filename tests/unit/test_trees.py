@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry_ui.catalog.tags import fold, subject_of
-from registry_ui.catalog.trees import SORTS, ImageRow, build_tree, tree_view
+from registry_ui.catalog.tree import SORTS, ImageRow, build_tree, tree_view
+from registry_ui.tags.rows import fold, subject_of
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 

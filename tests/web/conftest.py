@@ -10,7 +10,7 @@ import pytest
 from flask import Flask
 
 from config import Config, normalised_database_url
-from registry_ui.extensions import db
+from registry_ui.db.session import db
 from tests.support.compiled import make_application
 from tests.support.storage import Storage
 from tests.unit.hostile_registry import PATIENCE, HostileRegistry, hostile_registry

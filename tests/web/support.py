@@ -22,16 +22,15 @@ from sqlalchemy import event, func, select, update
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
-from registry_ui import storage
 from registry_ui.access import Role
 from registry_ui.accounts import secrets, sessions
 from registry_ui.accounts import service as accounts
 from registry_ui.accounts.tokens import TokenRequest
-from registry_ui.admin import registry_token
 from registry_ui.audit import Actor
-from registry_ui.catalog.copying.plans import CopyPlan
-from registry_ui.catalog.moving.plan import MovePlan
-from registry_ui.extensions import db, writing
+from registry_ui.copies.plan import CopyPlan
+from registry_ui.db import prepared
+from registry_ui.db.session import db, writing
+from registry_ui.events import registry_token
 from registry_ui.models import (
     AuditEntry,
     Base,
@@ -47,7 +46,8 @@ from registry_ui.models import (
     Tag,
     User,
 )
-from registry_ui.projects import deploy_tokens, protection
+from registry_ui.moves.planner import MovePlan
+from registry_ui.projects import deploy_tokens, tag_rules
 from registry_ui.projects import service as projects
 from tests.unit.bearer import key_of, verified
 
@@ -177,8 +177,8 @@ class Site:
     def rule(self, path: str, tags: str, choice: str = "immutable", images: str = "**") -> None:
         """Add a protection rule to a project, as an Owner does."""
         with self.app.app_context():
-            wanted = protection.RuleRequest(images, tags, choice)
-            protection.add(ACTOR, Role.OWNER, path, wanted)
+            wanted = tag_rules.RuleRequest(images, tags, choice)
+            tag_rules.add(ACTOR, Role.OWNER, path, wanted)
 
     def image(self, path: str, *tags: str, digests: str = "") -> None:
         """Put an image and its tags into the index, as if pushed; digests by letter."""
@@ -333,7 +333,7 @@ class Site:
 
         with self.app.app_context():
             engine = db.engine
-        run = storage._run
+        run = prepared._run
 
         def note_prepared(engine: Any, text: str, parameters: Any) -> Any:
             noted.append(text)
@@ -341,7 +341,7 @@ class Site:
 
         event.listen(engine, "before_cursor_execute", note)
         try:
-            with mock.patch.object(storage, "_run", note_prepared):
+            with mock.patch.object(prepared, "_run", note_prepared):
                 yield noted
         finally:
             event.remove(engine, "before_cursor_execute", note)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from registry_ui.adoption.service import AdoptionRequest, adopt, plan_adoption
+from registry_ui.db.session import db
 from registry_ui.errors import Clash, Invalid
-from registry_ui.extensions import db
 from registry_ui.models import AuditEntry, Namespace, Place, Project
-from registry_ui.projects.adoption import AdoptionRequest, adopt, plan_adoption
 from tests.support.html import Page
 from tests.support.unassigned import ADOPT, OLD, leave, paths, preview, with_people
 from tests.web.support import ACTOR
@@ -189,7 +189,7 @@ def test_it_is_all_or_nothing(plain, monkeypatch):
     with plain.app.app_context():
         request = AdoptionRequest()
         digest = plan_adoption(db.session(), request).digest
-        monkeypatch.setattr("registry_ui.projects.adoption.record", fail)
+        monkeypatch.setattr("registry_ui.adoption.service.record", fail)
         with pytest.raises(RuntimeError):
             adopt(ACTOR, request, digest)
     assert plain.dump() == before

@@ -8,21 +8,14 @@ from unittest import mock
 
 import pytest
 
-from registry_ui import jobs
-from registry_ui.catalog import claims, purge_planning
-from registry_ui.catalog.work import StepFailed
+from registry_ui.catalog import tag_claims
 from registry_ui.errors import RegistryTrouble
-from registry_ui.models import (
-    BinnedTag,
-    ContainerImage,
-    Project,
-    Removal,
-    Tag,
-    TagClaim,
-    utc_now,
-)
+from registry_ui.jobs import tasks
+from registry_ui.models import BinnedTag, ContainerImage, Project, Removal, Tag, TagClaim, utc_now
 from registry_ui.names import RepositoryName, TagName
-from registry_ui.token_auth.proof import Proven
+from registry_ui.operations.runner import StepFailed
+from registry_ui.removals import purge_planner
+from registry_ui.token_auth.verifier import Proven
 from tests.support.html import Page
 from tests.web.graph import Graph
 from tests.web.support import event_of
@@ -67,7 +60,7 @@ def binned(graph):
 
 def purge(site):
     with site.app.app_context():
-        jobs.purge_bin()
+        tasks.purge_bin()
 
 
 def test_a_removed_tag_is_kept_whole_and_no_list_shows_it(site, graph):
@@ -172,7 +165,7 @@ def test_an_immutable_tag_that_somebody_is_pushing_is_not_restored_under_their_h
     restore = f"{BIN}/{site.row(BinnedTag).id}/restore"
     with site.app.app_context():
         claimant = Proven("somebody", "token", {})
-        assert claims.acquire(RepositoryName(IMAGE), TagName("v1"), claimant) is None
+        assert tag_claims.acquire(RepositoryName(IMAGE), TagName("v1"), claimant) is None
     refused = site.owner.post(restore)
     assert refused.status_code == 409
     assert "being pushed" in refused.text
@@ -200,9 +193,9 @@ def test_a_broken_repository_does_not_keep_the_bins_of_other_projects_full(
         asked.append(target)
         if len(asked) == 1:
             raise RegistryTrouble("it stumbles over this one")
-        return purge_planning.plan_purge(target, entries)
+        return purge_planner.plan_purge(target, entries)
 
-    monkeypatch.setattr("registry_ui.catalog.bin.plan_purge", plan_purge)
+    monkeypatch.setattr("registry_ui.trash.service.plan_purge", plan_purge)
     purge(site)
     assert sorted(asked) == ["acme/app", "acme/other"]
     (left,) = site.rows(BinnedTag)
@@ -247,7 +240,7 @@ def test_a_tag_that_the_registry_could_not_remove_stays_in_the_bin(site, graph, 
     site.change(BinnedTag, {"purge_at": PAST})
     failure = mock.Mock(side_effect=StepFailed("the registry answered 500"))
     with monkeypatch.context() as patched:
-        patched.setattr("registry_ui.catalog.removal_steps._remove_tag", failure)
+        patched.setattr("registry_ui.removals.steps._remove_tag", failure)
         purge(site)
     assert binned(graph) == [one]
     assert [row.digest for row in site.rows(BinnedTag)] == [one]
@@ -339,7 +332,7 @@ def test_a_tag_that_moves_at_the_last_moment_leaves_nothing_in_the_bin(site, gra
 
 
 def test_what_the_bin_can_not_keep_is_not_deleted(site, graph, monkeypatch):
-    monkeypatch.setattr("registry_ui.registry.removal_routes.PATIENCE", 0.2)
+    monkeypatch.setattr("registry_ui.web.removals.PATIENCE", 0.2)
     graph.tag(IMAGE, v1=graph.image("one"))
     adopt(site)
 

@@ -7,10 +7,10 @@ from functools import partial
 
 import pytest
 
-from registry_ui import jobs
-from registry_ui.catalog.tag_table import Query
+from registry_ui.jobs import tasks
 from registry_ui.models import Manifest, Removal, Tag, utc_now
-from registry_ui.registry import routes
+from registry_ui.tags.table import Query
+from registry_ui.web import images
 from tests.support.html import Page
 from tests.web.graph import Graph
 from tests.web.support import ACTOR
@@ -227,7 +227,7 @@ def test_a_form_that_asks_for_nothing_or_nonsense_plans_nothing(site, graph, for
 
 
 def test_ticks_are_carried_from_page_to_page_in_the_address(site, graph, monkeypatch):
-    monkeypatch.setattr(routes, "Query", partial(Query, per_page=2))
+    monkeypatch.setattr(images, "Query", partial(Query, per_page=2))
     image = graph.image("one")
     graph.tag(IMAGE, t0=image, t1=image, t2=image, t3=image, t4=image)
     adopt(site)
@@ -282,11 +282,11 @@ def test_a_plan_that_nobody_confirms_is_forgotten_after_a_day(site, graph):
     adopt(site)
     plan(site, chosen=["v1"])
     with site.app.app_context():
-        jobs.prune()
+        tasks.prune()
     assert len(site.rows(Removal)) == 1
     site.change(Removal, {"created_at": utc_now() - timedelta(days=2)})
     with site.app.app_context():
-        jobs.prune()
+        tasks.prune()
     assert site.rows(Removal) == []
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from registry_ui.client_address import parse_address
+from registry_ui.http.client_address import parse_address
 from registry_ui.models import AuditEntry, FailedSignIn
 from tests.web.support import Site, basic
 

@@ -7,14 +7,8 @@ import pytest
 from sqlalchemy import String, text
 
 from config import ROOT
-from registry_ui.extensions import db
-from registry_ui.models import (
-    Base,
-    ContainerImage,
-    HeldManifest,
-    Manifest,
-    ManifestContents,
-)
+from registry_ui.db.session import db
+from registry_ui.models import Base, ContainerImage, HeldManifest, Manifest, ManifestContents
 from tests.web.support import digest
 
 pytestmark = pytest.mark.both_databases

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from registry_ui.catalog.comparison import page as comparing
+from registry_ui.comparison import page as comparing
 from registry_ui.models import ContainerImage, Project, Tag
 from tests.support.html import Page
 from tests.unit.hostile_registry import Answer

@@ -8,8 +8,8 @@ import re
 import pytest
 from sqlalchemy import insert
 
-from registry_ui.catalog.contents import pack
 from registry_ui.distribution.manifest import ManifestFacts, read_manifest
+from registry_ui.manifests.blobs import pack
 from registry_ui.models import (
     AccessToken,
     AttachedDocument,

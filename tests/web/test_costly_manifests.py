@@ -6,11 +6,11 @@ import threading
 
 import pytest
 
-from registry_ui.catalog import facts, facts_store
+from registry_ui.db.session import writing
 from registry_ui.distribution import image_config, manifest
 from registry_ui.distribution.image_config import read_config
 from registry_ui.distribution.manifest import TOO_MANY, read_manifest
-from registry_ui.extensions import writing
+from registry_ui.manifests import store, summary_writer
 from registry_ui.models import Manifest
 from tests.support.html import Page
 from tests.web.graph import OCI, OCI_CONFIG, OCI_INDEX, Graph, sha256
@@ -76,8 +76,8 @@ def test_bodies_are_read_while_nobody_waits_for_a_transaction(site, graph, monke
 
         return reading
 
-    monkeypatch.setattr(facts, "read_manifest", outside(read_manifest))
-    monkeypatch.setattr(facts_store, "read_config", outside(read_config))
+    monkeypatch.setattr(store, "read_manifest", outside(read_manifest))
+    monkeypatch.setattr(summary_writer, "read_config", outside(read_config))
     page(site)
     assert reads == [read_manifest, read_config]
 

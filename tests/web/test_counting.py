@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from registry_ui.catalog.records import note_push
+from registry_ui.catalog.push_log import note_push
 from registry_ui.events.apply import apply_pending
 from registry_ui.models import ContainerImage, DailyCount, Push, RegistryEvent, Tag
 from registry_ui.token_auth.signer import OWN_SUBJECT

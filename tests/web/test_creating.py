@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from registry_ui.extensions import db
+from registry_ui.db.session import db
 from registry_ui.models import Membership, Namespace, Place, Project
 from registry_ui.names import RESERVED_FIRST_SEGMENTS, RESTRICTED_FIRST_SEGMENTS
 from tests.support.html import Page

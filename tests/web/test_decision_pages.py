@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from registry_ui.models import AccessToken, Project, TokenDecision, User, utc_now
-from registry_ui.token_auth.recorded import impersonal, without_elsewhere
+from registry_ui.token_auth.decision_queries import impersonal, without_elsewhere
 from tests.web.support import PASSWORD
 
 BOB = ("bob", PASSWORD)

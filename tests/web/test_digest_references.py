@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from registry_ui.catalog.contents import note_contents
+from registry_ui.db.session import writing
 from registry_ui.distribution.manifest import Descriptor, ManifestFacts
 from registry_ui.distribution.references import Listed
-from registry_ui.extensions import writing
+from registry_ui.manifests.blobs import note_contents
 from registry_ui.models import Manifest, Project
 from tests.support.html import Page
 from tests.web.support import OCI_INDEX, OCI_MANIFEST, digest, event_of

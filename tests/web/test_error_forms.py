@@ -82,7 +82,7 @@ def test_a_token_endpoint_that_breaks_says_so_as_the_registry_does(site, monkeyp
     def breaks(*_args):
         raise RuntimeError("inner words")
 
-    monkeypatch.setattr("registry_ui.token_auth.exchange.decide_all", breaks)
+    monkeypatch.setattr("registry_ui.token_auth.token_request.decide_all", breaks)
     answer = site.ask_token()
     assert_oci(answer, 500)
     assert "inner words" not in answer.text
@@ -102,7 +102,7 @@ def test_a_database_that_is_down_is_503_and_clear(site, monkeypatch, url):
 
 def test_a_token_endpoint_without_its_database_grants_nothing(site, monkeypatch):
     site.users("alice")
-    monkeypatch.setattr("registry_ui.token_auth.exchange.decide_all", database_is_down)
+    monkeypatch.setattr("registry_ui.token_auth.token_request.decide_all", database_is_down)
     answer = site.ask_token("repository:a/b:pull", auth=("alice", PASSWORD))
     assert_oci(answer, 503)
     assert "token" not in answer.json

@@ -314,7 +314,7 @@ def test_signatures_are_told_from_tags_that_are_only_called_alike(acme):
 
 def test_events_that_waited_are_applied_in_the_end(acme, monkeypatch):
     with monkeypatch.context() as patched:
-        patched.setattr("registry_ui.events.routes.enqueue", lambda *_job: None)
+        patched.setattr("registry_ui.endpoints.registry_events.enqueue", lambda *_job: None)
         acme.deliver(*(event_of("push", "acme/app", f"v{n}") for n in range(3)))
     assert acme.rows(Tag) == []
     acme.deliver(event_of("push", "acme/app", "v3"))

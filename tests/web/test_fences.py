@@ -8,13 +8,9 @@ import pytest
 
 from registry_ui.access import Role
 from registry_ui.audit import Actor
-from registry_ui.catalog import fences, lease, removals
-from registry_ui.catalog.deletion import plan_image
-from registry_ui.catalog.fences import EVERYWHERE, GRACE
-from registry_ui.catalog.starting import start
+from registry_ui.db.session import writing
 from registry_ui.errors import Clash
-from registry_ui.extensions import writing
-from registry_ui.jobs import resume
+from registry_ui.jobs.tasks import resume
 from registry_ui.models import (
     BinnedTag,
     ContainerImage,
@@ -25,7 +21,12 @@ from registry_ui.models import (
     TokenDecision,
     User,
 )
-from registry_ui.token_auth.journal import journal
+from registry_ui.operations import lease, write_freeze
+from registry_ui.operations.write_freeze import EVERYWHERE, GRACE
+from registry_ui.removals import runner
+from registry_ui.removals.planner import plan_image
+from registry_ui.removals.service import start
+from registry_ui.token_auth.decision_log import journal
 from registry_ui.token_auth.signer import OWN_SUBJECT
 from tests.web.graph import Graph
 from tests.web.support import ACTOR, PASSWORD, digest
@@ -60,13 +61,13 @@ def graph(registry):
 def raised(site, path=EVERYWHERE, reason="collection"):
     """Raise a fence; return when, as people are told it."""
     with site.app.app_context(), writing() as session:
-        return f"{fences.raise_fence(session, path, reason).set_at:%H:%M} UTC"
+        return f"{write_freeze.raise_fence(session, path, reason).set_at:%H:%M} UTC"
 
 
 def lifted(site):
     with site.app.app_context(), writing() as session:
         for fence in session.query(Fence):
-            fences.lift_fence(session, fence.id)
+            write_freeze.lift_fence(session, fence.id)
 
 
 def granted(site, repository, who="maintainer"):
@@ -215,7 +216,7 @@ def test_it_is_quiet_once_the_last_token_has_ended_by_the_registrys_clock(acme):
     lifetime = timedelta(seconds=acme.app.config["SETTINGS"].token_lifetime)
     raised(acme)
     fence = acme.row(Fence)
-    assert fences.quiet_from(fence) == fence.set_at + lifetime + GRACE
+    assert write_freeze.quiet_from(fence) == fence.set_at + lifetime + GRACE
     assert timedelta(seconds=60) < GRACE
 
 
@@ -225,11 +226,11 @@ def test_two_at_one_path_there_are_not(acme):
         raised(acme, APP, "move")
     raised(acme)
     with acme.session() as session:
-        assert fences.fenced(session, f"{APP}/x").path == EVERYWHERE
-        assert fences.fenced(session, EVERYWHERE).path == EVERYWHERE
+        assert write_freeze.fenced(session, f"{APP}/x").path == EVERYWHERE
+        assert write_freeze.fenced(session, EVERYWHERE).path == EVERYWHERE
         own = session.query(Fence).filter_by(path=EVERYWHERE).one().id
-        assert fences.fenced(session, f"{APP}/x", but=own).path == APP
-        assert fences.fenced(session, "acme/apple", but=own) is None
+        assert write_freeze.fenced(session, f"{APP}/x", but=own).path == APP
+        assert write_freeze.fenced(session, "acme/apple", but=own) is None
 
 
 # -- our own work ----------------------------------------------------------------
@@ -284,7 +285,7 @@ def test_a_removal_waits_says_so_and_goes_on_by_itself(acme, graph, registry, fe
     raised(acme, fence)
     registry.asked.clear()
     with acme.app.app_context():
-        assert removals.run(removal_id) is None
+        assert runner.run(removal_id) is None
         resume()
     assert [asked for asked in registry.asked if asked.method != "GET"] == []
     assert acme.row(Removal).state == "waiting"
@@ -301,7 +302,7 @@ def test_a_fence_elsewhere_holds_no_removal_up(acme, graph):
     removal_id = removal_of(acme, graph)
     raised(acme, "acme/apple", "move")
     with acme.app.app_context():
-        assert removals.run(removal_id).state == "done"
+        assert runner.run(removal_id).state == "done"
 
 
 def test_a_removal_under_way_stops_at_a_fence_and_lets_go(acme, graph, monkeypatch):
@@ -316,7 +317,7 @@ def test_a_removal_under_way_stops_at_a_fence_and_lets_go(acme, graph, monkeypat
 
     graph().before = raise_it
     with acme.app.app_context():
-        assert removals.run(removal_id).state == "waiting"
+        assert runner.run(removal_id).state == "waiting"
     removal = acme.row(Removal)
     assert (removal.lease_until, removal.lease_owner) == (None, None)
     assert len(graph().tags[APP]) == 3

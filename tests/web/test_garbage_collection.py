@@ -10,14 +10,16 @@ from datetime import timedelta
 import pytest
 
 from registry_ui.audit import WORKER
-from registry_ui.catalog import collecting, collections, fences
-from registry_ui.catalog.contents import note_contents
+from registry_ui.db.session import writing
 from registry_ui.distribution.manifest import Descriptor, ManifestFacts
 from registry_ui.distribution.references import Listed
 from registry_ui.errors import Clash
-from registry_ui.extensions import writing
-from registry_ui.jobs import resume
+from registry_ui.garbage_collection import runner
+from registry_ui.garbage_collection import service as garbage_collection
+from registry_ui.jobs.tasks import resume
+from registry_ui.manifests.blobs import note_contents
 from registry_ui.models import Collection, Fence, Manifest
+from registry_ui.operations import write_freeze as fences
 from tests.support.html import Page
 from tests.web.support import ACTOR, PASSWORD, Site, basic, digest
 
@@ -81,12 +83,12 @@ def called(collector) -> list[str]:
 def begun(site, *, dry_run=False) -> int:
     """Begin one that no worker has yet."""
     with site.app.app_context():
-        return collections.begin(ACTOR, dry_run=dry_run).id
+        return garbage_collection.begin(ACTOR, dry_run=dry_run).id
 
 
 def run(site, collection_id: int) -> Collection:
     with site.app.app_context():
-        collecting.run(collection_id)
+        runner.run(collection_id)
     return site.row(Collection, id=collection_id)
 
 
@@ -153,23 +155,23 @@ def test_what_can_not_be_run_is_said(make_app, tmp_path, monkeypatch):
     monkeypatch.setattr(fences, "GRACE", timedelta(0))
     site = Site(make_app(var=tmp_path, token_lifetime=0, gc_command=("/nowhere/registry",)))
     with site.app.app_context():
-        row = run(site, collections.begin(ACTOR, dry_run=False).id)
+        row = run(site, garbage_collection.begin(ACTOR, dry_run=False).id)
     assert row.state == "failed"
     assert "/nowhere/registry can't be run: No such file or directory" in row.output
 
 
 def test_an_error_of_ours_lifts_the_fence_too(site, monkeypatch):
-    monkeypatch.setattr(collecting, "_measured", lambda *_: 1 / 0)
+    monkeypatch.setattr(runner, "_measured", lambda *_: 1 / 0)
     row = run(site, begun(site))
-    assert (row.state, row.problem) == ("failed", collecting.BROKE_OFF)
+    assert (row.state, row.problem) == ("failed", runner.BROKE_OFF)
     assert site.rows(Fence) == []
 
 
 @pytest.fixture
 def impatient(monkeypatch):
     """Nobody waits for an earlier collector without saying so."""
-    monkeypatch.setattr(collecting, "LOCK_PATIENCE", -1.0)
-    monkeypatch.setattr(collecting, "LOOK_EVERY", 0.0)
+    monkeypatch.setattr(runner, "LOCK_PATIENCE", -1.0)
+    monkeypatch.setattr(runner, "LOOK_EVERY", 0.0)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -184,7 +186,7 @@ def test_an_earlier_collector_that_lives_for_long_keeps_the_fence(site, admin, m
         seen.append((len(site.rows(Fence)), Page(admin.get(f"{PAGE}/{row.id}").text).text))
         return len(seen) > 3
 
-    monkeypatch.setattr(collecting, "is_gone", is_gone)
+    monkeypatch.setattr(runner, "is_gone", is_gone)
     row = run(site, begun(site))
     assert [fences for fences, _ in seen] == [1] * 4
     assert "an earlier collector started still runs" in seen[1][1]
@@ -194,7 +196,7 @@ def test_an_earlier_collector_that_lives_for_long_keeps_the_fence(site, admin, m
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("dry_run", [False, True])
 def test_behind_something_that_never_ends_no_fence_is_raised(site, monkeypatch, dry_run):
-    monkeypatch.setattr(collecting, "is_gone", lambda _lock: False)
+    monkeypatch.setattr(runner, "is_gone", lambda _lock: False)
     row = run(site, begun(site, dry_run=dry_run))
     assert row.state == "failed"
     assert "an earlier collector started still runs" in row.problem
@@ -202,7 +204,7 @@ def test_behind_something_that_never_ends_no_fence_is_raised(site, monkeypatch, 
 
 
 def test_a_removal_that_never_lets_go_ends_it(site, monkeypatch):
-    monkeypatch.setattr(collecting, "PATIENCE", timedelta(0))
+    monkeypatch.setattr(runner, "PATIENCE", timedelta(0))
     monkeypatch.setattr(fences, "writers_until", lambda _session: fences.utc_now())
     row = run(site, begun(site))
     assert (row.state, site.rows(Fence)) == ("failed", [])

@@ -9,11 +9,11 @@ from unittest import mock
 import pytest
 
 from registry_ui.accounts import password_checks, throttle
+from registry_ui.accounts.password_cache import remembered
 from registry_ui.accounts.password_checks import Priority
-from registry_ui.accounts.remembered import remembered
 from registry_ui.accounts.throttle import LIMIT, WINDOW
 from registry_ui.models import FailedSignIn, KnownSignIn
-from registry_ui.token_auth.journal import journal
+from registry_ui.token_auth.decision_log import journal
 from tests.support.processes import until
 from tests.web.support import PASSWORD, Browser, basic
 

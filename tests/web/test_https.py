@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from registry_ui.accounts import sessions
-from registry_ui.extensions import db, writing
+from registry_ui.db.session import db, writing
 from registry_ui.models import User
 from tests.web.support import Site
 

@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from registry_ui.extensions import writing
+from registry_ui.db.prepared import insert_all_new
+from registry_ui.db.session import writing
 from registry_ui.models import Manifest, utc_now
-from registry_ui.storage import insert_all_new
 from tests.web.support import digest
 
 pytestmark = pytest.mark.both_databases

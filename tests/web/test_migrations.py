@@ -10,10 +10,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from config import ROOT
-from registry_ui.catalog.contents import note_contents
+from registry_ui.db.session import db
 from registry_ui.distribution.manifest import Descriptor, ManifestFacts
 from registry_ui.distribution.references import Listed
-from registry_ui.extensions import db
+from registry_ui.manifests.blobs import note_contents
 from registry_ui.models import (
     AccessToken,
     CopiedTag,

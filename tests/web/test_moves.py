@@ -11,12 +11,8 @@ from urllib.parse import quote
 import pytest
 from sqlalchemy import select
 
-from registry_ui.catalog.fences import EVERYWHERE, lift_fence, raise_fence, writers_until
-from registry_ui.catalog.lease import Cancelled
-from registry_ui.catalog.moving.hold import HeldBack, claim
-from registry_ui.catalog.moving.switch import switch
-from registry_ui.extensions import db, writing
-from registry_ui.jobs import run_move
+from registry_ui.db.session import db, writing
+from registry_ui.jobs.tasks import run_move
 from registry_ui.models import (
     AccessToken,
     AuditEntry,
@@ -34,7 +30,11 @@ from registry_ui.models import (
     UnassignedRepository,
     utc_now,
 )
-from registry_ui.token_auth.journal import journal
+from registry_ui.moves.lease import HeldBack, claim
+from registry_ui.moves.switchover import switch
+from registry_ui.operations.lease import Cancelled
+from registry_ui.operations.write_freeze import EVERYWHERE, lift_fence, raise_fence, writers_until
+from registry_ui.token_auth.decision_log import journal
 from tests.support.html import Page
 from tests.web.support import PASSWORD, basic, digest, event_of
 
@@ -141,8 +141,8 @@ def test_a_tag_that_a_rule_would_not_let_one_push_comes_by_no_move(acme):
 
 @pytest.mark.parametrize("path", ["acme/app", "acme/other"])
 def test_a_rule_that_was_made_on_the_way_keeps_an_image_where_it_is(acme, monkeypatch, path):
-    monkeypatch.setattr("registry_ui.catalog.moving.work._quiet_at", lambda _move: utc_now())
-    monkeypatch.setattr("registry_ui.catalog.moving.transfer.verify", lambda *_: None)
+    monkeypatch.setattr("registry_ui.moves.runner._quiet_at", lambda _move: utc_now())
+    monkeypatch.setattr("registry_ui.moves.transfer.verify", lambda *_: None)
     acme.member("acme/app", "worker", "maintainer")
     plan(acme, "acme/app", "acme/other/web", "worker", image="web")
     acme.change(MovedRepository, {"state": "settled"})
@@ -311,7 +311,7 @@ def test_whoever_lost_the_right_since_the_plan_begins_nothing(acme):
 def test_an_empty_namespace_is_renamed_with_what_is_in_it(acme, monkeypatch):
     """Nothing is copied, and no old name is kept; the registry is asked for its catalog only."""
     monkeypatch.setattr(acme.app.extensions["registry"], "catalog", lambda: iter(()))
-    monkeypatch.setattr("registry_ui.catalog.moving.work._quiet_at", lambda _move: utc_now())
+    monkeypatch.setattr("registry_ui.moves.runner._quiet_at", lambda _move: utc_now())
     acme.project("acme/empty/inner/app")
     number = plan(acme, "acme/empty", "acme/full")[0].headers["Location"]
     acme.browser("owner").post(f"{number}/confirm", {"confirm": "acme/empty"})
@@ -329,7 +329,7 @@ def test_an_empty_namespace_is_renamed_with_what_is_in_it(acme, monkeypatch):
 
 def test_whoever_loses_the_right_on_the_way_switches_nothing(acme, monkeypatch):
     monkeypatch.setattr(acme.app.extensions["registry"], "catalog", lambda: iter(()))
-    monkeypatch.setattr("registry_ui.catalog.moving.work._quiet_at", lambda _move: utc_now())
+    monkeypatch.setattr("registry_ui.moves.runner._quiet_at", lambda _move: utc_now())
     acme.project("acme/empty/app")
     number = acme.move("acme/empty", "waiting", parts=0, requested_by="worker", target="acme/new")
     with acme.app.app_context():
@@ -400,7 +400,7 @@ def test_a_move_that_often_notes_how_far_it_is_heeds_a_fence_and_who_calls_it_of
 
     with acme.app.app_context():
         held = claim(number)
-        monkeypatch.setattr("registry_ui.catalog.moving.hold.time", clock)
+        monkeypatch.setattr("registry_ui.moves.lease.time", clock)
         held._last_look = clock.now
         with writing() as session:
             fence = raise_fence(session, EVERYWHERE, "collection").id

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from registry_ui.catalog.moving import moves, old_path_check
 from registry_ui.models import AuditEntry, FormerPath, Move, MovedRepository
+from registry_ui.moves import old_path_check
+from registry_ui.moves import service as moves
 from tests.web.support import ACTOR
 
 pytestmark = pytest.mark.both_databases

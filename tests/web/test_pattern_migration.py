@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config import ROOT
-from registry_ui.catalog.retention_rules import Rules
-from registry_ui.extensions import db
-from registry_ui.globs import IMAGES, TAGS, Glob, PatternInvalid, RegularExpression
+from registry_ui.db.session import db
 from registry_ui.models import AuditEntry, ProtectionRule, Removal, RetentionPolicy
+from registry_ui.patterns.glob import IMAGES, TAGS, Glob, PatternInvalid, RegularExpression
+from registry_ui.retention.rules import Rules
 from tests.web.support import Site
 
 pytestmark = pytest.mark.both_databases

@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import bindparam, select, text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from registry_ui.extensions import db
+from registry_ui.db.prepared import Prepared, _readers
+from registry_ui.db.session import db
 from registry_ui.models import User
-from registry_ui.storage import Prepared, _readers
 
 pytestmark = pytest.mark.both_databases
 

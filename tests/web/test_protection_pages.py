@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from registry_ui.models import AuditEntry, ProtectionRule, ProtectionViolation, utc_now
-from registry_ui.projects.protection import MAX_RULES
+from registry_ui.projects.tag_rules import MAX_RULES
 from tests.support.html import Page
 from tests.web.support import Site
 

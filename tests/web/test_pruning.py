@@ -8,16 +8,9 @@ from unittest import mock
 import pytest
 from sqlalchemy import insert
 
-from registry_ui import jobs
 from registry_ui.accounts import throttle
-from registry_ui.models import (
-    AuditEntry,
-    Copy,
-    DockerSession,
-    TokenDecision,
-    User,
-    utc_now,
-)
+from registry_ui.jobs import tasks
+from registry_ui.models import AuditEntry, Copy, DockerSession, TokenDecision, User, utc_now
 from registry_ui.token_auth import decision_retention
 from tests.web.support import Site
 
@@ -43,7 +36,7 @@ def fill(site, *ages, category="account"):
 
 def prune(site):
     with site.app.app_context():
-        jobs.prune()
+        tasks.prune()
     return [row.username for row in site.rows(TokenDecision)]
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from registry_ui.extensions import writing
+from registry_ui.db.session import writing
 from registry_ui.models import ContainerImage, IndexChild, Manifest, RegistryEvent, Tag
 from tests.web.support import OCI_INDEX, digest, event_of
 

@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import event, insert, text
 
 from registry_ui.catalog.earlier_pushes import LastPush, carry_over
+from registry_ui.db.session import db, writing
 from registry_ui.distribution.manifest import ManifestFacts
-from registry_ui.extensions import db, writing
 from registry_ui.models import (
     ContainerImage,
     HeldManifest,

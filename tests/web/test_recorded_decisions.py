@@ -8,8 +8,8 @@ import time
 import pytest
 
 from registry_ui.models import AccessToken, TokenDecision
-from registry_ui.token_auth import journal as journals
-from registry_ui.token_auth.journal import Journal, Noted
+from registry_ui.token_auth import decision_log
+from registry_ui.token_auth.decision_log import Journal, Noted
 from tests.web.support import PASSWORD
 
 pytestmark = pytest.mark.both_databases
@@ -28,7 +28,7 @@ def acme(site):
 
 def recorded(site):
     with site.app.app_context():
-        journals.journal().flush()
+        decision_log.journal().flush()
     return [
         (row.username, row.credential, row.repository, row.asked, row.granted, row.rule)
         for row in site.rows(TokenDecision)
@@ -115,7 +115,7 @@ def test_deciding_writes_nothing_by_itself(acme):
 
 
 def test_a_thread_of_its_own_writes_soon(monkeypatch):
-    monkeypatch.setattr(journals, "INTERVAL", 0.02)
+    monkeypatch.setattr(decision_log, "INTERVAL", 0.02)
     written = []
     journal = Journal(written.extend)
     journal.note(ONE)
@@ -138,7 +138,7 @@ def test_closed_it_writes_the_rest_and_its_thread_ends():
 
 
 def test_what_does_not_fit_is_counted_and_not_waited_for(monkeypatch, caplog):
-    monkeypatch.setattr(journals, "ROOM", 3)
+    monkeypatch.setattr(decision_log, "ROOM", 3)
     written = []
     journal = Journal(written.extend, threaded=False)
     for number in range(5):
@@ -177,7 +177,7 @@ def test_the_name_of_a_stranger_is_kept_as_text_of_a_length_that_fits(acme):
 
 def test_no_answer_waits_for_the_journal(acme, monkeypatch):
     """Answers come while the journal's thread is stuck in the middle of a write."""
-    monkeypatch.setattr(journals, "INTERVAL", 0.01)
+    monkeypatch.setattr(decision_log, "INTERVAL", 0.01)
     stuck, over, writers = threading.Event(), threading.Event(), []
 
     def write(_batch):

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from config import ROOT
-from registry_ui.extensions import db
-from registry_ui.jobs import WORKER, enqueue
+from registry_ui.db.session import db
+from registry_ui.jobs.tasks import WORKER, enqueue
 from registry_ui.models import Heartbeat, RegistryEvent
 from tests.support.compiled import make_application
 from tests.support.html import Page

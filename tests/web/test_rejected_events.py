@@ -49,7 +49,7 @@ def test_an_event_that_the_database_can_not_hold_is_set_aside_and_others_wait_fo
     errors = {"poison": DataError, "early": OperationalError}
     monkeypatch.setattr(apply, "parse_event", breaks)
     with monkeypatch.context() as patched:
-        patched.setattr("registry_ui.events.routes.enqueue", lambda *_job: None)
+        patched.setattr("registry_ui.endpoints.registry_events.enqueue", lambda *_job: None)
         acme.deliver(
             event_of("push", "acme/app", "v1", id="poison"),
             event_of("push", "acme/app", "v2", id="early"),

@@ -7,12 +7,13 @@ import json
 import pytest
 from sqlalchemy import update
 
-from registry_ui.catalog import lease, removals
-from registry_ui.catalog.deletion import plan_tag
-from registry_ui.catalog.fences import raise_fence
-from registry_ui.catalog.starting import start
 from registry_ui.models import ContainerImage, Project, Removal, Tag
 from registry_ui.names import TagName
+from registry_ui.operations import lease
+from registry_ui.operations.write_freeze import raise_fence
+from registry_ui.removals import runner as removals
+from registry_ui.removals.planner import plan_tag
+from registry_ui.removals.service import start
 from tests.support.html import Page
 from tests.web.graph import OCI_INDEX, Graph
 from tests.web.support import ACTOR, event_of

@@ -8,11 +8,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from registry_ui.catalog import facts, lease, parts, removals
-from registry_ui.catalog.deletion import plan_image
-from registry_ui.catalog.starting import start
-from registry_ui.jobs import run_removal
+from registry_ui.jobs.tasks import run_removal
+from registry_ui.manifests import graph as parts
+from registry_ui.manifests import store
 from registry_ui.models import ContainerImage, Project, Removal
+from registry_ui.operations import lease
+from registry_ui.removals import runner
+from registry_ui.removals.planner import plan_image
+from registry_ui.removals.service import start
 from tests.web.graph import OCI_INDEX
 from tests.web.support import ACTOR
 
@@ -50,7 +53,7 @@ def parts_asked(registry):
 
 def run(site, removal_id):
     with site.app.app_context():
-        return removals.run(removal_id)
+        return runner.run(removal_id)
 
 
 def test_an_index_of_too_many_parts_goes_and_they_are_not_asked_for(
@@ -67,7 +70,7 @@ def test_an_index_of_too_many_parts_goes_and_they_are_not_asked_for(
 
 
 def test_the_lease_is_renewed_while_parts_are_asked_for(site, graph, monkeypatch):
-    monkeypatch.setattr(facts, "FETCHED_TOGETHER", 1)
+    monkeypatch.setattr(store, "FETCHED_TOGETHER", 1)
     trap = graph.store(OCI_INDEX, {"manifests": missing(10)})
     removal_id = removal_of(site, graph, PATH, trap)
     held = []
@@ -86,7 +89,7 @@ def test_the_lease_is_renewed_while_parts_are_asked_for(site, graph, monkeypatch
 def test_a_worker_whose_lease_is_anothers_stops_and_writes_nothing(
     site, graph, registry, monkeypatch
 ):
-    monkeypatch.setattr(facts, "FETCHED_TOGETHER", 1)
+    monkeypatch.setattr(store, "FETCHED_TOGETHER", 1)
     trap = graph.store(OCI_INDEX, {"manifests": missing(10)})
     removal_id = removal_of(site, graph, PATH, trap)
     registry.asked.clear()

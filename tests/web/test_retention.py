@@ -9,12 +9,12 @@ from unittest import mock
 import pytest
 from sqlalchemy import select
 
-from registry_ui import jobs
-from registry_ui.catalog import retention
-from registry_ui.catalog.choosing import DatedTag
-from registry_ui.catalog.retention_rules import Rules, removable
-from registry_ui.extensions import db
+from registry_ui.db.session import db
+from registry_ui.jobs import tasks
 from registry_ui.models import Place, Removal, RetentionPolicy, Tag, utc_now
+from registry_ui.retention import service as retention
+from registry_ui.retention.rules import Rules, removable
+from registry_ui.tags.selection import DatedTag
 from tests.support.html import Page
 from tests.web.support import ACTOR, event_of
 from tests.web.test_removal_graphs import IMAGE, adopt
@@ -122,7 +122,7 @@ def switch_on(site, number):
 
 def run(site):
     with site.app.app_context():
-        jobs.run_retention()
+        tasks.run_retention()
 
 
 def test_a_dry_run_shows_what_would_go_and_changes_nothing(site, graph):
@@ -236,7 +236,7 @@ def test_a_tag_that_was_pushed_and_whose_event_was_lost_is_not_old(site, graph):
 def test_events_that_wait_are_heeded_first(site, graph):
     _, number = create(site, images="web", keep_pulled_days="7")
     switch_on(site, number)
-    with mock.patch("registry_ui.events.routes.enqueue"):
+    with mock.patch("registry_ui.endpoints.registry_events.enqueue"):
         site.deliver(event_of("pull", IMAGE, "v4", digest=graph.tags[IMAGE]["v4"]))
     run(site)
     assert sorted(graph.tags[IMAGE]) == ["v1", "v2", "v4"]
@@ -281,7 +281,7 @@ def test_a_policy_that_changes_while_others_have_their_turn_does_not_run(
 
     with site.app.app_context():
         monkeypatch.setattr(retention, "plan_of", plan_and_meddle)
-        jobs.run_retention()
+        tasks.run_retention()
     assert planned[0] == "acme/another"
     assert len(graph.tags[IMAGE]) == 4
 

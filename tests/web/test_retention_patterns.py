@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from registry_ui import jobs
-from registry_ui.catalog.retention_rules import Rules
+from registry_ui.jobs import tasks
 from registry_ui.models import Removal, RetentionPolicy, Tag, utc_now
+from registry_ui.retention.rules import Rules
 from tests.support.html import Page
 from tests.web.test_removal_api import client
 from tests.web.test_removal_graphs import IMAGE, adopt
@@ -198,7 +198,7 @@ def test_a_nightly_run_with_a_pattern_that_can_not_be_used_deletes_nothing(site,
     values = {"keep_matching": "{v*", "is_enabled": True, "seen": broken.fingerprint}
     site.change(RetentionPolicy, values)
     with site.app.app_context():
-        jobs.run_retention()
+        tasks.run_retention()
     assert "“{” can't be part of a tag" in site.row(RetentionPolicy).last_problem
     assert len(graph.tags[IMAGE]) == 4
 

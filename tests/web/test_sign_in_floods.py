@@ -14,14 +14,14 @@ from functools import partial
 import pytest
 
 from registry_ui.accounts import hashing, password_checks
+from registry_ui.accounts.password_cache import remembered
 from registry_ui.accounts.password_checks import (
     MAX_CHECKS,
     MAX_OF_KNOWN_NAME,
     MAX_WAITING,
     Priority,
 )
-from registry_ui.accounts.remembered import remembered
-from registry_ui.admission import LIMITS, Admission
+from registry_ui.http.admission import LIMITS, Admission
 from registry_ui.models import FailedSignIn, KnownSignIn, utc_now
 from tests.support.processes import until
 from tests.web.support import PASSWORD, Browser, basic

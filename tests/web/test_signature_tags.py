@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from registry_ui import jobs
 from registry_ui.distribution.manifest import read_manifest
+from registry_ui.jobs import tasks
 from registry_ui.models import RetentionPolicy, Tag, utc_now
 from tests.support.html import Page
 from tests.web.graph import OCI, OCI_CONFIG
@@ -108,7 +108,7 @@ def policy(site):
     def run():
         site.change(RetentionPolicy, {"last_run_at": None})
         with site.app.app_context():
-            jobs.run_retention()
+            tasks.run_retention()
 
     return run
 
@@ -206,8 +206,8 @@ def test_many_signatures_cost_one_look_at_the_tags(site, graph):
         looks.append(asked) if asked.path.endswith("/manifests/main") else None
     )
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("registry_ui.catalog.signature_steps.LOOK_SECONDS", 600.0)
-        patched.setattr("registry_ui.catalog.unneeded.LOOK_SECONDS", 600.0)
+        patched.setattr("registry_ui.removals.signature_steps.LOOK_SECONDS", 600.0)
+        patched.setattr("registry_ui.removals.unreferenced.LOOK_SECONDS", 600.0)
         site.owner.post(f"{plan}/confirm")
     assert set(graph.tags[IMAGE]) == {"main", proof(site.earlier), proof(site.gone)}
     assert 0 < len(looks) <= 3  # before the signatures, before the manifests and after them

@@ -7,10 +7,11 @@ import json
 import pytest
 from sqlalchemy.exc import DataError, OperationalError
 
-from registry_ui.catalog import facts_store, stale_facts
-from registry_ui.catalog.facts_version import FACTS_VERSION, INDEXES_ONLY_SINCE
 from registry_ui.distribution.client import FetchedManifest
 from registry_ui.distribution.manifest import read_manifest
+from registry_ui.manifests import refresh as stale_facts
+from registry_ui.manifests import summary_writer
+from registry_ui.manifests.parser_version import FACTS_VERSION, INDEXES_ONLY_SINCE
 from registry_ui.models import Manifest
 from tests.web.graph import OCI, sha256
 
@@ -24,8 +25,8 @@ def stale(site):
     ]
     manifests = [FetchedManifest(sha256(body), OCI, body) for body in bodies]
     with site.app.app_context():
-        facts_store.store(
-            facts_store.Read(manifest, read_manifest(OCI, manifest.body), None)
+        summary_writer.store(
+            summary_writer.Read(manifest, read_manifest(OCI, manifest.body), None)
             for manifest in manifests
         )
     site.change(Manifest, {"facts_version": 0, "size": 7})

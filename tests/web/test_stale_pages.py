@@ -26,7 +26,7 @@ def graph(registry):
 def jobs(monkeypatch):
     """What pages leave for the worker; nobody does it."""
     found = []
-    monkeypatch.setattr("registry_ui.registry.routes.enqueue", lambda *job: found.append(job))
+    monkeypatch.setattr("registry_ui.web.images.enqueue", lambda *job: found.append(job))
     return found
 
 

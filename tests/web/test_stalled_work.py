@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from urllib3.exceptions import ReadTimeoutError
 
-from registry_ui.catalog import lease
-from registry_ui.jobs import resume
+from registry_ui.jobs.tasks import resume
 from registry_ui.models import Removal
+from registry_ui.operations import lease
 from tests.web.test_removal_api import URL, client
 from tests.web.test_removal_graphs import IMAGE, adopt, names
 
@@ -72,7 +72,7 @@ def test_a_stall_in_the_middle_is_waited_out_and_reported(site, graph, monkeypat
 
 
 def test_a_longer_silence_leaves_the_work_for_later_and_loses_nothing(site, graph, monkeypatch):
-    monkeypatch.setattr("registry_ui.catalog.work.PATIENCE", 0.1)
+    monkeypatch.setattr("registry_ui.operations.runner.PATIENCE", 0.1)
     stall = Stall(site, monkeypatch, after=TAGS // 2, calls=10**6)
     found = start(site)
     assert found["state"] == "waiting"
@@ -90,7 +90,7 @@ def test_a_longer_silence_leaves_the_work_for_later_and_loses_nothing(site, grap
 
 
 def test_waiting_work_can_be_cancelled(site, graph, monkeypatch):
-    monkeypatch.setattr("registry_ui.catalog.work.PATIENCE", 0.1)
+    monkeypatch.setattr("registry_ui.operations.runner.PATIENCE", 0.1)
     Stall(site, monkeypatch, after=1, calls=10**6)
     found = start(site)
     assert client(site)(f"{URL}/{found['id']}/cancel").json["state"] == "cancelled"

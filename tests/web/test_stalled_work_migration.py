@@ -6,7 +6,7 @@ import flask_migrate
 import pytest
 
 from config import ROOT
-from registry_ui.extensions import db
+from registry_ui.db.session import db
 from registry_ui.models import (
     ContainerImage,
     Copy,

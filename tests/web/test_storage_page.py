@@ -7,11 +7,11 @@ import random
 import pytest
 from sqlalchemy import insert
 
-from registry_ui.catalog.contents import MAX_COUNTED, note_contents
-from registry_ui.catalog.footprint import Survey, footprint
 from registry_ui.distribution.manifest import MAX_SIZE, read_manifest
 from registry_ui.distribution.references import listed_in
+from registry_ui.manifests.blobs import MAX_COUNTED, note_contents
 from registry_ui.models import ContainerImage, HeldManifest, Manifest, Project, Tag
+from registry_ui.storage_usage.survey import Survey, footprint
 from tests.support.html import Page
 from tests.web.graph import OCI, OCI_CONFIG, OCI_INDEX, Graph, sha256
 from tests.web.support import event_of

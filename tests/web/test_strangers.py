@@ -9,9 +9,8 @@ from unittest import mock
 import pytest
 
 from registry_ui.models import TokenDecision, utc_now
-from registry_ui.token_auth import journal as journals
-from registry_ui.token_auth import visitors
-from registry_ui.token_auth.journal import journal
+from registry_ui.token_auth import decision_log, visitors
+from registry_ui.token_auth.decision_log import journal
 from registry_ui.token_auth.visitors import OF_NETWORK, OF_PLACE, Noted, VisitorLimits
 from tests.web.support import PASSWORD
 
@@ -67,7 +66,7 @@ def test_the_same_from_another_network_or_in_another_hour_is_recorded_again(acme
     ask(acme, "made/up0", "192.0.2.2")
     assert len(written(acme)) == before + 1
     later = utc_now() + visitors.HOUR
-    monkeypatch.setattr(journals, "utc_now", lambda: later)
+    monkeypatch.setattr(decision_log, "utc_now", lambda: later)
     ask(acme, "made/up0")
     assert len(written(acme)) == before + 2
 
@@ -116,7 +115,7 @@ def test_wrong_passwords_for_made_up_names_are_few_records_too(acme, monkeypatch
 def test_a_flood_of_strangers_costs_no_record_of_an_account(acme, monkeypatch, caplog):
     monkeypatch.setattr(visitors, "OF_PLACE", 10**6)
     monkeypatch.setattr(visitors, "OF_NETWORK", 10**6)
-    with mock.patch.multiple(journals, ROOM=8, VISITORS=5):
+    with mock.patch.multiple(decision_log, ROOM=8, VISITORS=5):
         for number in range(20):
             ask(acme, f"made/up{number}")
         acme.ask_token("repository:acme/app:pull", auth=("alice", PASSWORD))

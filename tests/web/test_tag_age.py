@@ -10,18 +10,13 @@ from types import SimpleNamespace
 import pytest
 from sqlalchemy import select
 
-from registry_ui import jobs
-from registry_ui.catalog import choosing, retention, retention_selection
-from registry_ui.catalog.choosing import Criteria, DatedTag, choose, dated_tags
-from registry_ui.catalog.retention_rules import Rules, removable
-from registry_ui.models import (
-    BinnedTag,
-    ContainerImage,
-    RetentionPolicy,
-    Tag,
-    TagMoment,
-    utc_now,
-)
+from registry_ui.jobs import tasks
+from registry_ui.models import BinnedTag, ContainerImage, RetentionPolicy, Tag, TagMoment, utc_now
+from registry_ui.retention import selection
+from registry_ui.retention import service as retention
+from registry_ui.retention.rules import Rules, removable
+from registry_ui.tags import selection as choosing
+from registry_ui.tags.selection import Criteria, DatedTag, choose, dated_tags
 from tests.support.html import Page
 from tests.web.support import event_of
 from tests.web.test_removal_graphs import IMAGE, PAGE, adopt
@@ -159,7 +154,7 @@ def test_tags_that_one_check_found_are_in_the_order_of_their_builds():
 
 def later(monkeypatch, days):
     """Let policies believe that so many days have passed."""
-    for module in (retention, retention_selection, choosing):
+    for module in (retention, selection, choosing):
         monkeypatch.setattr(module, "utc_now", lambda: utc_now() + timedelta(days=days))
 
 
@@ -174,7 +169,7 @@ def test_a_policy_does_not_remove_again_what_was_restored(site, graph, monkeypat
     def run():
         site.change(RetentionPolicy, {"last_run_at": None})
         with site.app.app_context():
-            jobs.run_retention()
+            tasks.run_retention()
         return sorted(tag for tag in graph.tags[IMAGE] if not tag.startswith("_bin"))
 
     assert run() == ["v2"]
@@ -251,7 +246,7 @@ def test_its_history_goes_when_the_bin_has_nothing_left_of_it(site):
     delete_tag(site, "v1")
     site.change(BinnedTag, {"purge_at": utc_now() - timedelta(minutes=1)})
     with site.app.app_context():
-        jobs.purge_bin()
+        tasks.purge_bin()
     assert site.rows(BinnedTag) == site.rows(ContainerImage) == site.rows(TagMoment) == []
 
 

@@ -7,10 +7,10 @@ import json
 
 import pytest
 
-from registry_ui.catalog.sbom import Package, packages_of
-from registry_ui.extensions import db
+from registry_ui.artifacts.sbom import Package, packages_of
+from registry_ui.db.session import db
 from registry_ui.models import AttachedDocument, ContainerImage
-from registry_ui.presentation import DASH
+from registry_ui.web.templating import DASH
 from tests.support.html import Page
 from tests.unit.hostile_registry import Answer
 from tests.web.graph import OCI, OCI_CONFIG, OCI_INDEX, Graph, sha256

@@ -10,7 +10,7 @@ import argon2
 import pytest
 
 from registry_ui.accounts.hashing import HashingProcess
-from registry_ui.accounts.remembered import remembered
+from registry_ui.accounts.password_cache import remembered
 from registry_ui.accounts.service import create_user
 from registry_ui.models import AccessToken, User
 from tests.web.support import ACTOR, PASSWORD, basic

@@ -7,7 +7,7 @@ import io
 import pytest
 
 from registry_ui.models import DockerSession, Membership, TokenDecision
-from registry_ui.token_auth import journal as journals
+from registry_ui.token_auth import decision_log
 from tests.web.support import PASSWORD, Site, basic
 
 URLS = ("/jwt/auth", "/auth/token")
@@ -238,7 +238,7 @@ def test_what_its_access_token_lacks_is_said_of_the_token(acme, login, refresh):
     secret = login(acme.access_token("alice", "read_registry"))
     assert refresh(secret, scope="repository:acme/app:push").json["scope"] == ""
     with acme.app.app_context():
-        journals.journal().flush()
+        decision_log.journal().flush()
     (row,) = acme.rows(TokenDecision, asked="push")
     assert row.rule == "the access token of the docker session has no scope for push"
 

@@ -1,0 +1,293 @@
+"""What happened in a project or namespace, and what a person did: newest first, page by page.
+
+Four sources are merged: pushes, removals, changes of members and settings, and pulls,
+which are counted by image and day. Each is asked for one page at most. A page begins
+behind the last entry of the one before, so what happens meanwhile moves nothing.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, String, and_, false, func, or_, select, type_coerce
+from sqlalchemy.orm import Session
+
+from ..access import Principal, Role, at_or_below, visible_places
+from ..access.lookup import prefixes
+from ..access.queries import below_own, own_places
+from ..catalog.images import is_listed
+from ..copies.visibility import visible_sources
+from ..http.query_args import PER_PAGE
+from ..models import (
+    AuditEntry,
+    ContainerImage,
+    DailyCount,
+    Place,
+    Project,
+    Push,
+    Removal,
+    Tag,
+    User,
+)
+from .entries import KINDS, Day, Entry, Filters, Listing, Mark
+
+#: So many days are drawn.
+DAYS = 30
+#: The entries of the audit that are changes of members and settings, in words.
+CHANGES = {
+    "namespace.create": "created the namespace",
+    "namespace.settings": "changed the settings of",
+    "namespace.move": "moved the namespace",
+    "namespace.delete.done": "deleted the namespace",
+    "project.create": "created the project",
+    "project.settings": "changed the settings of",
+    "project.move": "moved the project",
+    "project.delete.done": "deleted the project",
+    "member.add": "added a member to",
+    "member.change": "changed a role in",
+    "member.remove": "removed a member from",
+    "deploy_token.create": "created a deploy token of",
+    "deploy_token.revoke": "revoked a deploy token of",
+}
+#: Removals that run or ran. A plan is none, and neither is one canceled before its first step.
+CARRIED_OUT = Removal.state.in_(("waiting", "running", "done", "failed")) | (
+    (Removal.state == "cancelled") & (Removal.done > 0)
+)
+
+
+class Activity:
+    """What a reader may know of a scope: of a place, or of a person.
+
+    Args:
+        reader: who reads it.
+        projects: matches the projects whose images are spoken of.
+        changes: matches what the reader may know of the audit, joined with places.
+        person: only what they did; "" for everybody.
+    """
+
+    def __init__(
+        self,
+        reader: Principal,
+        projects: ColumnElement[bool],
+        changes: ColumnElement[bool],
+        person: str = "",
+    ) -> None:
+        self.reader = reader
+        self.projects, self.changes, self.person = projects, changes, person
+
+    def page(self, session: Session, filters: Filters) -> Listing:
+        """Return a page of entries, at the price of a query for each kind."""
+        sources = {
+            "push": self._pushes,
+            "removal": self._removals,
+            "change": self._changes,
+            "pull": self._pulls,
+        }
+        wanted = [kind for kind in KINDS if filters.kind in ("", kind)]
+        found = (sources[kind](session, filters) for kind in wanted)
+        entries = list(heapq.merge(*found, key=lambda entry: entry.mark.order))
+        older = entries[PER_PAGE - 1].mark if len(entries) > PER_PAGE else None
+        del entries[PER_PAGE:]
+        return Listing(entries, older, _standing(session, entries))
+
+    def days(self, session: Session, today: date) -> list[Day]:
+        """Return the last DAYS days, the oldest first. Whose pulls they were is not kept."""
+        first = today - timedelta(days=DAYS - 1)
+        if self.person:
+            day = type_coerce(func.date(Push.at), String)
+            midnight = datetime.combine(first, time(), UTC)
+            query = select(day, func.count(), 0).join(Project, Project.id == Push.project_id)
+            query = query.where(Push.actor == self.person, Push.at >= midnight).group_by(day)
+        else:
+            columns = (DailyCount.day, func.sum(DailyCount.pushes), func.sum(DailyCount.pulls))
+            query = select(*columns).join(Project, Project.id == DailyCount.project_id)
+            query = query.where(DailyCount.day >= first).group_by(DailyCount.day)
+        rows = session.execute(query.where(self.projects))
+        found = {str(day): (int(pushes), int(pulls)) for day, pushes, pulls in rows}
+        every = (first + timedelta(days=number) for number in range(DAYS))
+        return [Day(day, *found.get(str(day), (0, 0))) for day in every]
+
+    # -- sources ------------------------------------------------------------------
+
+    def _pushes(self, session: Session, filters: Filters) -> list[Entry]:
+        query = select(Push, Project.path).join(Project, Project.id == Push.project_id)
+        query = query.where(self.projects, *self._by(Push.actor, filters))
+        if filters.image:
+            query = query.where(_image(filters.image, Push.name))
+        rows = session.execute(_page(query, Push.at, Push.id, 0, filters.before)).all()
+        seen = visible_sources(session, self.reader, {row.source for row, _ in rows})
+        return [
+            Entry(
+                "push",
+                Mark(row.at, 0, row.id),
+                row.actor,
+                path,
+                row.name,
+                tag=row.tag,
+                digest=row.digest,
+                copied=bool(row.source),
+                source=row.source if row.source in seen else "",
+            )
+            for row, path in rows
+        ]
+
+    def _removals(self, session: Session, filters: Filters) -> list[Entry]:
+        query = select(Removal, Project.path).join(Project, Project.id == Removal.project_id)
+        query = query.where(self.projects, CARRIED_OUT)
+        query = query.where(*self._by(Removal.requested_by, filters))
+        if filters.image:
+            tags = (Removal.target >= filters.image + ":") & (Removal.target < filters.image + ";")
+            query = query.where(at_or_below(Removal.target, filters.image) | tags)
+        rows = session.execute(_page(query, Removal.created_at, Removal.id, 1, filters.before))
+        return [
+            Entry(
+                "removal",
+                Mark(row.created_at, 1, row.id),
+                row.requested_by,
+                path,
+                subject=row.target,
+                state=row.state,
+                removal_id=row.id,
+            )
+            for row, path in rows
+        ]
+
+    def _changes(self, session: Session, filters: Filters) -> list[Entry]:
+        if filters.image:
+            return []
+        # What is gone has no place any more; the condition says what is made of it.
+        query = select(AuditEntry).outerjoin(Place, Place.path == AuditEntry.subject)
+        query = query.where(self.changes, AuditEntry.action.in_(CHANGES))
+        query = query.where(*self._by(AuditEntry.actor, filters))
+        rows = session.scalars(_page(query, AuditEntry.at, AuditEntry.id, 2, filters.before))
+        return [
+            Entry(
+                "change",
+                Mark(row.at, 2, row.id),
+                row.actor,
+                subject=row.subject,
+                words=CHANGES[row.action],
+                detail=row.detail,
+            )
+            for row in rows
+        ]
+
+    def _pulls(self, session: Session, filters: Filters) -> list[Entry]:
+        if filters.by or self.person:
+            return []
+        query = select(DailyCount, Project.path)
+        query = query.join(Project, Project.id == DailyCount.project_id)
+        query = query.where(self.projects, DailyCount.pulls > 0)
+        if filters.image:
+            query = query.where(_image(filters.image, DailyCount.name))
+        mark = filters.before
+        if mark is not None:
+            day = mark.at.date()
+            same = DailyCount.id < mark.id if mark.rank == 3 else DailyCount.id.is_not(None)
+            query = query.where((DailyCount.day < day) | ((DailyCount.day == day) & same))
+        query = query.order_by(DailyCount.day.desc(), DailyCount.id.desc()).limit(PER_PAGE + 1)
+        return [
+            Entry(
+                "pull",
+                Mark(datetime.combine(row.day, time(), UTC), 3, row.id),
+                project=path,
+                name=row.name,
+                count=row.pulls,
+            )
+            for row, path in session.execute(query)
+        ]
+
+    def _by(self, column: Any, filters: Filters) -> Iterator[ColumnElement[bool]]:
+        if self.person:
+            yield column == self.person
+        if filters.by:
+            yield column == filters.by
+
+
+def of_place(session: Session, reader: Principal, place: Place, *, changes: bool) -> Activity:
+    """Return the activity at and below a place, as far as the reader sees the projects there.
+
+    Args:
+        changes: whether the reader may know who changed members and settings.
+    """
+    if isinstance(place, Project):
+        projects: ColumnElement[bool] = Project.id == place.id
+    else:
+        projects = at_or_below(Project.path, place.path) & visible_places(session, reader, Project)
+    # What was done before the place was made was done to another of its name.
+    here = at_or_below(AuditEntry.subject, place.path) & (AuditEntry.at >= place.created_at)
+    return Activity(reader, projects, here if changes else false())
+
+
+def of_person(session: Session, reader: Principal, username: str) -> Activity:
+    """Return what a person did in projects that the reader sees, and in places they look after."""
+    looked_after: ColumnElement[bool] = Place.id.is_not(None)
+    if not reader.is_admin:
+        looked_after = below_own(session, reader, Place, Role.MAINTAINER)
+    return Activity(
+        reader,
+        visible_places(session, reader, Project),
+        and_(Place.id.is_not(None), AuditEntry.at >= Place.created_at, looked_after),
+        username,
+    )
+
+
+def may_know(session: Session, reader: Principal, username: str) -> bool:
+    """Whether a reader may learn that a person exists.
+
+    Of themselves; of everyone who pushed or removed something where the reader may look,
+    as its pages say anyway; and of everyone whom they find among the members of a place.
+    """
+    if reader.is_person and reader.username == username:
+        return True
+    user_id = session.scalar(select(User.id).where(User.username == username))
+    if user_id is not None and reader.is_admin:
+        return True
+    visible = visible_places(session, reader, Project)
+    pushed = select(Push.id).join(Project, Project.id == Push.project_id)
+    removed = select(Removal.id).join(Project, Project.id == Removal.project_id)
+    removed = removed.where(CARRIED_OUT, Removal.requested_by == username)
+    for query in (pushed.where(Push.actor == username), removed):
+        if session.scalar(query.where(visible).limit(1)) is not None:
+            return True
+    if user_id is None or not reader.is_person:
+        return False
+    mine = set(session.scalars(own_places(reader)))
+    theirs = set(session.scalars(own_places(Principal(user_id=user_id))))
+    return _meet(mine, theirs) or _meet(theirs, mine)
+
+
+def _meet(paths: Iterable[str], others: set[str]) -> bool:
+    """Whether one of the paths is one of the others, or lies below one."""
+    return any(not others.isdisjoint(prefixes(path)) for path in paths)
+
+
+def _image(repository: str, name: Any) -> ColumnElement[bool]:
+    """Match images at or below a whole name; where the project ends in it, the projects say."""
+    parts = repository.split("/")
+    splits = (
+        (Project.path == "/".join(parts[:count])) & at_or_below(name, "/".join(parts[count:]))
+        for count in range(1, len(parts))
+    )
+    return or_(at_or_below(Project.path, repository), *splits)
+
+
+def _standing(session: Session, entries: list[Entry]) -> set[str]:
+    """Return which images and tags of a page the index still has, by one query."""
+    named = [entry for entry in entries if entry.kind in ("push", "pull")]
+    tagged = (Tag.image_id == ContainerImage.id) & Tag.name.in_({entry.tag for entry in named})
+    path = ContainerImage.path
+    is_named = path.in_({entry.repository for entry in named}) & is_listed()
+    rows = session.execute(select(path, Tag.name).outerjoin(Tag, tagged).where(is_named)).all()
+    return {path for path, _ in rows} | {f"{path}:{tag}" for path, tag in rows}
+
+
+def _page(query: Select[Any], at: Any, row: Any, rank: int, mark: Mark | None) -> Select[Any]:
+    """Narrow a source down to what comes behind a mark, newest first."""
+    if mark is not None:
+        same = and_(at == mark.at, row < mark.id) if rank == mark.rank else at == mark.at
+        query = query.where(or_(at < mark.at, same) if rank >= mark.rank else at < mark.at)
+    return query.order_by(at.desc(), row.desc()).limit(PER_PAGE + 1)

@@ -1,1 +1,0 @@
-"""The admin area: registry token, users, health, unassigned repositories, audit."""

@@ -1,0 +1,156 @@
+"""Report an adoption: which projects own its repositories now, and who can see them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from ..access import at_or_below
+from ..access.lookup import prefixes
+from ..catalog.images import is_listed
+from ..errors import NotFound
+from ..models import (
+    AuditEntry,
+    ContainerImage,
+    Membership,
+    Place,
+    Project,
+    UnassignedRepository,
+    User,
+    utc_now,
+)
+from .service import ADOPT, ADOPT_INTO, CREATE
+
+#: Maximum number of projects that a report names.
+NAMED = 200
+#: How long after the adoption its page refreshes by itself while repositories are being read.
+REFRESHES = timedelta(minutes=15)
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptedProject:
+    """A project of an adoption.
+
+    ``members`` includes inherited ones, not administrators as such. ``reading`` is how many of
+    its repositories the worker has not read yet: their images are not counted.
+    """
+
+    path: str
+    visibility: str
+    members: int
+    images: int
+    reading: int
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptionReport:
+    """An adoption as its audit entry tells it, with its first projects as they are now.
+
+    ``total`` counts all its projects. Of the repositories at and below its path, ``reading``
+    counts those that a project owns and the worker has not read yet, ``unassigned`` those that
+    no project owns.
+    """
+
+    entry: AuditEntry
+    total: int
+    projects: list[AdoptedProject]
+    reading: int
+    unassigned: int
+
+    @property
+    def refreshes(self) -> bool:
+        """Whether it will soon say something else: a registry that is down is waited for longer."""
+        return self.reading > 0 and utc_now() - self.entry.at < REFRESHES
+
+    @property
+    def detail(self) -> dict[str, Any]:
+        """Counts, visibility and owner."""
+        return self.entry.detail
+
+
+def adoption_report(session: Session, adoption_id: int) -> AdoptionReport:
+    """Return the report of an adoption. A constant number of queries.
+
+    Raises:
+        NotFound: there is no such adoption.
+    """
+    entry = session.get(AuditEntry, adoption_id)
+    if entry is None or entry.action != ADOPT:
+        raise NotFound
+    total = entry.detail["projects"] + entry.detail.get("existing_projects", 0)
+    query = (
+        select(AuditEntry.subject)
+        .where(
+            AuditEntry.actor == entry.actor,
+            AuditEntry.id > entry.id,
+            AuditEntry.action.in_([CREATE, ADOPT_INTO]),
+            AuditEntry.detail["adoption"].as_integer() == entry.id,
+        )
+        .order_by(AuditEntry.id)
+        .limit(min(total, NAMED))
+    )
+    paths = list(session.scalars(query))
+    reading, unassigned = _not_read(session, entry.subject)
+    projects = _projects(session, paths, reading)
+    return AdoptionReport(entry, total, projects, reading.total(), unassigned)
+
+
+def _projects(session: Session, paths: list[str], reading: Counter[str]) -> list[AdoptedProject]:
+    query = select(Project.id, Project.path, Project.visibility).where(Project.path.in_(paths))
+    rows = session.execute(query.order_by(Project.path)).all()
+    images = dict(
+        session.execute(
+            select(ContainerImage.project_id, func.count())
+            .where(ContainerImage.project_id.in_([row.id for row in rows]), is_listed())
+            .group_by(ContainerImage.project_id)
+        ).all()
+    )
+    members = _members(session, [row.path for row in rows])
+    return [
+        AdoptedProject(
+            row.path,
+            row.visibility or "",
+            members[row.path],
+            images.get(row.id, 0),
+            reading[row.path],
+        )
+        for row in rows
+    ]
+
+
+def _members(session: Session, paths: list[str]) -> Counter[str]:
+    """Count the users with a role in each project, of its own or inherited."""
+    every = {above for path in paths for above in prefixes(path)}
+    here = Place.path.in_(every), User.is_blocked.is_(False)
+    direct = (
+        select(Place.path, User.id)
+        .join(Membership, Membership.place_id == Place.id)
+        .join(User, User.id == Membership.user_id)
+        .where(*here)
+    )
+    personal = select(Place.path, User.id).join(User, User.id == Place.owner_id).where(*here)
+    users: dict[str, set[int]] = {}
+    for path, user_id in session.execute(direct.union_all(personal)):
+        users.setdefault(path, set()).add(user_id)
+    return Counter(
+        {
+            path: len(set().union(*(users.get(above, ()) for above in prefixes(path))))
+            for path in paths
+        }
+    )
+
+
+def _not_read(session: Session, below: str) -> tuple[Counter[str], int]:
+    """Return how many repositories of each project are not read yet, and how many have none."""
+    query = select(UnassignedRepository.path)
+    if below != "*":
+        query = query.where(at_or_below(UnassignedRepository.path, below))
+    names = list(session.scalars(query))
+    projects = set(session.scalars(select(Project.path)))
+    owners = [next(filter(projects.__contains__, reversed(prefixes(n))), None) for n in names]
+    return Counter(owner for owner in owners if owner is not None), owners.count(None)

@@ -1,0 +1,296 @@
+"""Adopt unassigned repositories in bulk: plan which project each gets, then create them at once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Iterable
+from dataclasses import asdict, dataclass, field
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from ..access import Role, Visibility, at_or_below, managed_places
+from ..access.lookup import prefixes
+from ..access.reserved_paths import taken_among
+from ..audit import Actor, record
+from ..db.session import writing
+from ..errors import Clash, Invalid
+from ..models import Membership, Namespace, Place, Project, UnassignedRepository, User
+from ..names import NameInvalid, Path, RepositoryName
+from ..projects.service import checked_visibility
+
+#: Maximum number of parts of a project's path that a request can ask for.
+MAX_PARTS = 10
+#: The choice that gives each repository a project of its own.
+WHOLE_NAME = 0
+#: Actions in the audit.
+ADOPT, CREATE, ADOPT_INTO = "registry.adopt", "project.create", "project.adopt"
+#: Marks a personal namespace; the name of its user follows.
+PERSONAL = "personal:"
+
+IS_NAMESPACE = (
+    "“{}” is a namespace, so no project can have this path. Copy the repository below a project."
+)
+IS_RESERVED = (
+    "“{}” is reserved, so no project can have this path. Copy the repository below a project."
+)
+IS_PERSONAL = (
+    "“{}” is the namespace of the user {}, so no project can have this path. "
+    "Copy the repository below a project."
+)
+IS_TAKEN = (
+    "A move uses this path, or a former name lies there. Retire the former name, "
+    "or copy the repository below a project."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptionRequest:
+    """Which repositories to adopt, and how many parts of their names become the project.
+
+    ``below`` is a path: what lies at and below it. "" is every repository. ``parts`` is the
+    number of parts of a project's path; a shorter name becomes a project as a whole. ``owner``
+    is the user who becomes Owner of what nobody else owns, "" for no one.
+    """
+
+    below: str = ""
+    parts: int = WHOLE_NAME
+    visibility: str = Visibility.PRIVATE
+    owner: str = ""
+
+    @classmethod
+    def parse(cls, below: str, parts: str, visibility: str, owner: str = "") -> AdoptionRequest:
+        """Read what a person entered; raise Invalid for what can't be used."""
+        below = below.strip().strip("/").removesuffix("/**").removesuffix("/*")
+        try:
+            path = str(RepositoryName(below)) if below else ""
+        except NameInvalid as error:
+            raise Invalid("Nothing was planned.", {"below": str(error)}) from None
+        if parts not in map(str, range(MAX_PARTS + 1)):
+            message = f"Choose a number of parts from 1 to {MAX_PARTS}, or the whole name."
+            raise Invalid("Nothing was planned.", {"parts": message})
+        return cls(path, int(parts), checked_visibility(visibility), owner.strip().lower()[:255])
+
+
+@dataclass(slots=True)
+class PlannedProject:
+    """A project, and the repositories that it will own. ``exists`` if it need not be created."""
+
+    path: str
+    exists: bool = False
+    repositories: list[str] = field(default_factory=list)
+
+    @property
+    def is_repository(self) -> bool:
+        """Whether a repository has the path of the project itself, beside others below it."""
+        return len(self.repositories) > 1 and self.path in self.repositories
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """A repository that no project can own, and why."""
+
+    repository: str
+    reason: str
+
+
+@dataclass(slots=True)
+class AdoptionPlan:
+    """What an adoption creates. Repositories with a conflict stay unassigned.
+
+    ``owned`` are the new places whose Owner the chosen user becomes: those that would inherit
+    none. ``ownerless`` are the same places if no user was chosen.
+    """
+
+    request: AdoptionRequest
+    namespaces: list[str] = field(default_factory=list)
+    owned: list[str] = field(default_factory=list)
+    ownerless: list[str] = field(default_factory=list)
+    projects: list[PlannedProject] = field(default_factory=list)
+    conflicts: list[Conflict] = field(default_factory=list)
+
+    @property
+    def new_projects(self) -> list[PlannedProject]:
+        """The projects that are created."""
+        return [project for project in self.projects if not project.exists]
+
+    @property
+    def repositories(self) -> int:
+        """How many repositories are adopted."""
+        return sum(len(project.repositories) for project in self.projects)
+
+    @property
+    def digest(self) -> str:
+        """A digest of all of it: a confirmation is good for what was shown, and nothing else."""
+        text = json.dumps(asdict(self), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def plan_adoption(session: Session, request: AdoptionRequest) -> AdoptionPlan:
+    """Plan which project each unassigned repository gets. A constant number of queries.
+
+    Raises:
+        Invalid: there is no such user as the chosen owner.
+    """
+    _require_user(session, request.owner)
+    query = select(UnassignedRepository.path).order_by(UnassignedRepository.path)
+    if request.below:
+        query = query.where(at_or_below(UnassignedRepository.path, request.below))
+    names = list(session.scalars(query))
+    kinds = _kinds(session)
+    plan = AdoptionPlan(request)
+    planned: dict[str, PlannedProject] = {}
+    taken = taken_among(session, {project_path(name, request.parts) for name in names})
+    for name in names:
+        project = next((planned[path] for path in prefixes(name) if path in planned), None)
+        if project is None:
+            owner = next((path for path in prefixes(name) if kinds.get(path) == "project"), None)
+            path = owner or project_path(name, request.parts)
+            reason = None if owner else _conflict(path, kinds, taken)
+            if reason:
+                plan.conflicts.append(Conflict(name, reason))
+                continue
+            project = planned[path] = PlannedProject(path, exists=owner is not None)
+        project.repositories.append(name)
+    plan.projects = list(planned.values())
+    plan.namespaces = _new_namespaces(plan.new_projects, kinds)
+    ownerless = _without_owner(session, _topmost(plan))
+    plan.owned, plan.ownerless = (ownerless, []) if request.owner else ([], ownerless)
+    return plan
+
+
+def project_path(name: str, parts: int) -> str:
+    """Return the first parts of a repository's name, or all of it."""
+    return name if parts == WHOLE_NAME else "/".join(name.split("/")[:parts])
+
+
+def _conflict(path: str, kinds: dict[str, str], taken: set[str]) -> str | None:
+    try:
+        Path(path)
+    except NameInvalid:  # of a repository's name, nothing else can be wrong
+        return IS_RESERVED.format(path.partition("/")[0])
+    kind = kinds.get(path)
+    if kind == "namespace":
+        return IS_NAMESPACE.format(path)
+    if kind is not None:
+        return IS_PERSONAL.format(path, kind.removeprefix(PERSONAL))
+    return IS_TAKEN if path in taken else None
+
+
+def _kinds(session: Session) -> dict[str, str]:
+    """Return what stands at each path; of a personal namespace, whose it is."""
+    query = select(Place.path, Place.kind, User.username).outerjoin(User, User.id == Place.owner_id)
+    return {
+        path: kind if username is None else PERSONAL + username
+        for path, kind, username in session.execute(query)
+    }
+
+
+def _require_user(session: Session, username: str) -> None:
+    if not username:
+        return
+    query = select(User.is_blocked).where(User.username == username)
+    blocked = session.scalar(query)
+    if blocked is None or blocked:
+        state = "is blocked" if blocked else "does not exist"
+        message = f"The user “{username[:100]}” {state}. Choose another, or leave it empty."
+        raise Invalid("Nothing was planned.", {"owner": message})
+
+
+def _topmost(plan: AdoptionPlan) -> list[str]:
+    """Return the new places that lie in no other new place."""
+    new = {*plan.namespaces, *(project.path for project in plan.new_projects)}
+    return sorted(path for path in new if new.isdisjoint(prefixes(path)[:-1]))
+
+
+def _without_owner(session: Session, paths: Collection[str]) -> list[str]:
+    """Return those new places that inherit no Owner from a namespace."""
+    above = {ancestor for path in paths for ancestor in prefixes(path)[:-1]}
+    if not above:
+        return list(paths)
+    by_role, personal = managed_places(Place, Place.path.in_(above))
+    owned = set(session.scalars(by_role.union_all(personal)))
+    return [path for path in paths if owned.isdisjoint(prefixes(path))]
+
+
+def _new_namespaces(projects: Iterable[PlannedProject], kinds: dict[str, str]) -> list[str]:
+    """Return the namespaces that the projects need, each after the one that holds it."""
+    needed = {path for project in projects for path in prefixes(project.path)[:-1]}
+    return sorted(needed - kinds.keys())
+
+
+def adopt(actor: Actor, request: AdoptionRequest, digest: str) -> tuple[AdoptionPlan, int]:
+    """Create what a plan says, in one transaction, if it is still what was shown.
+
+    Returns:
+        The plan, and the number of its audit entry, by which its report is found.
+
+    Raises:
+        Clash: something has changed since the preview, or nothing can be adopted.
+    """
+    try:
+        with writing() as session:
+            plan = plan_adoption(session, request)
+            if plan.digest != digest:
+                raise Clash("The registry has changed since the preview. Look again.")
+            if not plan.projects:
+                raise Clash("Nothing can be adopted.")
+            return plan, _create(session, actor, plan)
+    except IntegrityError:
+        raise Clash("Someone created one of the paths just now. Look again.") from None
+
+
+def _create(session: Session, actor: Actor, plan: AdoptionPlan) -> int:
+    adoption = _record_adoption(session, actor, plan)
+    ids: dict[str | None, int | None] = {None: None}
+    ids |= dict(session.execute(select(Namespace.path, Namespace.id)).all())
+    for path in plan.namespaces:
+        namespace = Namespace(path=path, parent_id=ids[Path(path).parent])
+        session.add(namespace)
+        session.flush()
+        ids[path] = namespace.id
+        record(session, actor, "namespace.create", path, visibility=None, adoption=adoption)
+    visibility = plan.request.visibility
+    for planned in plan.projects:
+        count = len(planned.repositories)
+        detail = {"repositories": count, "adoption": adoption}
+        if planned.exists:
+            record(session, actor, ADOPT_INTO, planned.path, **detail)
+            continue
+        parent = ids[Path(planned.path).parent]
+        session.add(Project(path=planned.path, parent_id=parent, visibility=visibility))
+        record(session, actor, CREATE, planned.path, visibility=visibility, **detail)
+    _add_owner(session, actor, plan)
+    return adoption
+
+
+def _record_adoption(session: Session, actor: Actor, plan: AdoptionPlan) -> int:
+    entry = record(
+        session,
+        actor,
+        ADOPT,
+        plan.request.below or "*",
+        repositories=plan.repositories,
+        projects=len(plan.new_projects),
+        existing_projects=len(plan.projects) - len(plan.new_projects),
+        namespaces=len(plan.namespaces),
+        conflicts=len(plan.conflicts),
+        visibility=plan.request.visibility,
+        owner=plan.request.owner,
+    )
+    session.flush()
+    return entry.id
+
+
+def _add_owner(session: Session, actor: Actor, plan: AdoptionPlan) -> None:
+    if not plan.owned:
+        return
+    name = plan.request.owner
+    session.flush()
+    user_id = session.scalars(select(User.id).where(User.username == name)).one()
+    query = select(Place.id, Place.path).where(Place.path.in_(plan.owned)).order_by(Place.path)
+    for place_id, path in session.execute(query).all():
+        session.add(Membership(user_id=user_id, place_id=place_id, role=int(Role.OWNER)))
+        record(session, actor, "member.add", path, user=name, role=Role.OWNER.label)

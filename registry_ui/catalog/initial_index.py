@@ -1,0 +1,23 @@
+"""Index the repositories that a project owns since it was created over them."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+
+from ..access.lookup import prefixes
+from ..db.session import db
+from ..models import Project, UnassignedRepository
+from ..names import RepositoryName
+from .reconcile import reconcile
+from .reconcile_outcome import Outcome
+
+
+def index_adopted() -> list[Outcome]:
+    """Index every repository that is noted as unassigned although a project owns it.
+
+    It can be repeated at any time: an indexed repository is not unassigned anymore.
+    """
+    projects = set(db.session.scalars(select(Project.path)))
+    noted = list(db.session.scalars(select(UnassignedRepository.path)))
+    owned = [name for name in noted if not projects.isdisjoint(prefixes(name))]
+    return [reconcile(RepositoryName(name)) for name in owned]

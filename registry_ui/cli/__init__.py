@@ -1,0 +1,42 @@
+"""The ``flask`` commands. Each says clearly what is wrong, and exits with 1."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from .access import access_check
+from .accounts import token, user
+from .adoption import project
+from .collections import collect_garbage
+from .copies import image, tag
+from .images import reconcile
+from .moves import move
+from .places import deploy_token, member, namespace
+from .registry_token import registry_token_group
+from .removals import retention, tags
+from .signing_key import signing_key
+
+COMMANDS = (
+    user,
+    namespace,
+    project,
+    member,
+    token,
+    deploy_token,
+    access_check,
+    tag,
+    tags,
+    image,
+    retention,
+    move,
+    reconcile,
+    collect_garbage,
+    registry_token_group,
+    signing_key,
+)
+
+
+def init_app(app: Flask) -> None:
+    """Register every group of commands."""
+    for command in COMMANDS:
+        app.cli.add_command(command)

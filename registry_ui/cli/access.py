@@ -1,0 +1,58 @@
+"""“Can X push to Y?” on the console."""
+
+from __future__ import annotations
+
+import click
+from flask import current_app
+from flask.cli import with_appcontext
+
+from ..db.session import db
+from ..token_auth.access_check import explain, repository_named, subject_named
+from ..token_auth.decision_queries import impersonal
+from ..token_auth.scope import ACTIONS
+from .errors import clear_errors
+
+
+@click.command("access-check")
+@click.argument("username", metavar="[USER]")
+@click.argument("repository", required=False)
+@click.option("--anonymous", is_flag=True, help="Anyone, without signing in; USER is left out.")
+@click.option(
+    "--action",
+    "actions",
+    multiple=True,
+    type=click.Choice(ACTIONS),
+    help="One or more; all of them by default.",
+)
+@click.pass_context
+@with_appcontext
+@clear_errors
+def access_check(
+    context: click.Context,
+    username: str,
+    repository: str | None,
+    actions: tuple[str, ...],
+    *,
+    anonymous: bool,
+) -> None:
+    """Say whether USER may pull, push and delete in REPOSITORY, and by which rule.
+
+    USER is a user, or the user name of a deploy token. The repository need not exist.
+    Exits with 0 where everything asked about is allowed, with 1 where not.
+    """
+    if anonymous and repository is None:
+        username, repository = "", username
+    if repository is None or (anonymous and username):
+        raise click.UsageError("USER REPOSITORY, or --anonymous REPOSITORY")
+    settings = current_app.config["SETTINGS"]
+    name = repository_named(repository, settings.registry_host)
+    subject = subject_named(db.session(), username, passwords=not settings.tokens_only)
+    found = explain(db.session(), subject, name, actions or ACTIONS)
+    for answer in found.answers:
+        word = "allowed" if answer.allowed else "refused"
+        click.echo(f"{answer.action:<7} {word}  {impersonal(answer.rule)}")
+    for says in found.kept:
+        click.echo(says, err=True)
+    if found.note:
+        click.echo(f"For docker login {found.note}.", err=True)
+    context.exit(0 if found.allowed else 1)

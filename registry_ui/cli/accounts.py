@@ -1,0 +1,73 @@
+"""Accounts and their access tokens."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+from flask.cli import AppGroup
+
+from ..access import SCOPES
+from ..accounts import secrets
+from ..accounts import service as accounts
+from ..accounts.tokens import TokenRequest, end_of_day
+from ..audit import CONSOLE
+from .errors import clear_errors
+
+user = AppGroup("user", help="Accounts.")
+token = AppGroup("token", help="Access tokens.")
+
+
+@user.command("create")
+@click.argument("name")
+@click.option("--admin", is_flag=True, help="Make an administrator.")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+@clear_errors
+def user_create(name: str, *, admin: bool, password_stdin: bool) -> None:
+    """Create the user NAME, and print the password where none was given."""
+    given = sys.stdin.readline().rstrip("\r\n") if password_stdin else None
+    password = secrets.new_password() if given is None else given
+    accounts.create_user(CONSOLE, name, password, is_admin=admin)
+    click.echo(f"Created {name}, with the namespace {name}.", err=True)
+    if given is None:
+        click.echo(password)
+
+
+@user.command("password")
+@click.argument("name")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+@clear_errors
+def user_password(name: str, *, password_stdin: bool) -> None:
+    """Give the user NAME a new password, and print it where none was given."""
+    given = sys.stdin.readline().rstrip("\r\n") if password_stdin else None
+    password = secrets.new_password() if given is None else given
+    accounts.set_password(CONSOLE, name, password)
+    click.echo(f"{name} has a new password, and was signed out everywhere.", err=True)
+    if given is None:
+        click.echo(password)
+
+
+def scopes_of(text: str) -> list[str]:
+    """Return the scopes of a list with commas."""
+    return [scope.strip() for scope in text.split(",") if scope.strip()]
+
+
+@token.command("create")
+@click.argument("username", metavar="USER")
+@click.option("--name", required=True, help="What will use it.")
+@click.option("--scopes", required=True, help=f"Separated by commas, of {', '.join(SCOPES)}.")
+@click.option("--only", metavar="PATH", default="", help="Holds there and below, nowhere else.")
+@click.option("--exactly", is_flag=True, help="With --only: there alone, not below.")
+@click.option("--expires", metavar="YYYY-MM-DD", default="", help="The last day, in UTC.")
+@clear_errors
+def token_create(
+    username: str, name: str, scopes: str, only: str, expires: str, *, exactly: bool
+) -> None:
+    """Make an access token for USER and print it, alone."""
+    if exactly and not only:
+        raise click.UsageError("--exactly goes with --only")
+    owner = accounts.user_named(username)
+    wanted = TokenRequest(
+        name, scopes_of(scopes), end_of_day(expires), reach=only, reach_exact=exactly
+    )
+    click.echo(accounts.create_access_token(CONSOLE, owner, wanted).secret)

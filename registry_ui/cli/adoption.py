@@ -1,0 +1,122 @@
+"""Adoption of unassigned repositories in bulk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import click
+
+from ..access import Visibility
+from ..adoption.service import MAX_PARTS, AdoptionPlan, AdoptionRequest, adopt, plan_adoption
+from ..audit import CONSOLE
+from ..db.session import db
+from ..errors import Invalid
+from ..jobs.tasks import enqueue
+from ..web.templating import counted
+from .errors import clear_errors
+from .places import project
+from .removals import DRY_RUN, YES
+
+#: Exit status if some repositories can't be adopted, while the others can.
+INCOMPLETE = 3
+
+
+def _number_of_parts(_context: click.Context, _parameter: click.Parameter, text: str) -> str:
+    if text not in map(str, range(MAX_PARTS + 1)):
+        allowed = f"a whole number from 1 to {MAX_PARTS}, or 0 for the whole name"
+        raise click.BadParameter(f"“{text[:20]}” is not {allowed}.")
+    return text
+
+
+@project.command("adopt")
+@click.argument("below", default="")
+@click.option(
+    "--parts",
+    default="2",
+    show_default=True,
+    metavar="NUMBER",
+    callback=_number_of_parts,
+    help="How many parts of a repository's name are the path of its project; 0 for all.",
+)
+@click.option(
+    "--visibility",
+    type=click.Choice([str(v) for v in Visibility]),
+    default=str(Visibility.PRIVATE),
+    show_default=True,
+)
+@click.option("--owner", default="", metavar="USER", help="Becomes Owner where there is none.")
+@DRY_RUN
+@YES
+@click.pass_context
+@clear_errors
+def project_adopt(
+    context: click.Context, below: str, *, dry_run: bool, yes: bool, **asked: str
+) -> None:
+    """Create projects for the unassigned repositories at and below the path BELOW, or for all.
+
+    Prints a table of the projects and the repositories that they will own. Exits with 3 if some
+    repositories can't be adopted, and with 1 if none can or nothing was adopted.
+    """
+    try:
+        request = AdoptionRequest.parse(below, **asked)
+    except Invalid as error:
+        raise click.UsageError(" ".join(error.errors.values())) from None
+    plan = plan_adoption(db.session(), request)
+    _print(plan)
+    if not plan.projects:
+        raise click.ClickException(_nothing(plan))
+    if not dry_run:
+        if not yes:
+            click.confirm("Go on?", abort=True, err=True)
+        adopt(CONSOLE, request, plan.digest)
+        enqueue("index_adopted")
+    verb = "Would adopt" if dry_run else "Adopted"
+    click.echo(
+        f"{verb} {counted(plan.repositories, 'repository', 'repositories')} in "
+        f"{counted(len(plan.projects), 'project')}.",
+        err=True,
+    )
+    if plan.conflicts:
+        left = counted(len(plan.conflicts), "repository stays", "repositories stay")
+        click.echo(f"{left} unassigned; the reasons are above.", err=True)
+        context.exit(INCOMPLETE)
+
+
+def _print(plan: AdoptionPlan) -> None:
+    for conflict in plan.conflicts:
+        click.echo(f"{conflict.repository}: {conflict.reason}", err=True)
+    if plan.projects:
+        rows = [
+            (
+                planned.path,
+                "exists" if planned.exists else "new",
+                str(len(planned.repositories)),
+                " ".join(planned.repositories),
+            )
+            for planned in plan.projects
+        ]
+        for line in _table(("PROJECT", "STATE", "REPOSITORIES", "NAMES"), rows):
+            click.echo(line)
+    if plan.namespaces:
+        click.echo(f"New namespaces: {' '.join(plan.namespaces)}", err=True)
+    if plan.owned:
+        click.echo(f"{plan.request.owner} becomes Owner of: {' '.join(plan.owned)}", err=True)
+    if plan.ownerless:
+        click.echo(f"Without an Owner (see --owner): {' '.join(plan.ownerless)}", err=True)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return aligned lines; the last column is as wide as it likes."""
+    lines = [list(head), *map(list, rows)]
+    for column in range(len(head) - 1):
+        width = max(len(line[column]) for line in lines)
+        for line in lines:
+            line[column] = line[column].ljust(width)
+    return ["  ".join(line) for line in lines]
+
+
+def _nothing(plan: AdoptionPlan) -> str:
+    if plan.conflicts:
+        return "Nothing can be adopted."
+    where = f" at or below “{plan.request.below}”" if plan.request.below else ""
+    return f"Nothing can be adopted: there is no unassigned repository{where}."

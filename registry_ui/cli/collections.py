@@ -1,0 +1,65 @@
+"""Garbage collection of the registry."""
+
+from __future__ import annotations
+
+import time
+
+import click
+from flask.cli import with_appcontext
+
+from ..audit import CONSOLE
+from ..db.session import release
+from ..garbage_collection import service as garbage_collection
+from ..jobs.tasks import enqueue
+from ..models import Collection
+from ..web.templating import size
+from .errors import clear_errors
+
+LOOK_EVERY = 1.0
+WORDS = {
+    "waiting": "waits for a worker",
+    "draining": "writes are stopped; waits until the last tokens have ended",
+    "running": "the collector runs",
+}
+
+
+@click.command("collect-garbage")
+@click.option("--dry-run", is_flag=True, help="Only say what would be freed.")
+@click.option("--wait", is_flag=True, help="Stay until it has ended.")
+@with_appcontext
+@clear_errors
+def collect_garbage(*, dry_run: bool, wait: bool) -> None:
+    """Free what no image needs any more. Pushes and deletions are stopped meanwhile.
+
+    The worker carries it out. With --wait this exits with 0 where it was done, with 1 where
+    not; Ctrl-C leaves it to the worker.
+    """
+    row = garbage_collection.begin(CONSOLE, dry_run=dry_run)
+    enqueue("run_collection", row.id)
+    click.echo(f"garbage collection {row.id} was begun", err=True)
+    if not wait:
+        return
+    told = ""
+    while (row := garbage_collection.one(row.id)).is_active:
+        if row.state != told:
+            told = row.state
+            click.echo(_progress(row), err=True)
+        release()
+        time.sleep(LOOK_EVERY)
+    if row.state != "done":
+        raise click.ClickException(f"{row.state}. {row.problem}\n{row.output}".strip())
+    click.echo(_outcome(row))
+
+
+def _progress(row: Collection) -> str:
+    until = f", about {row.quiet_at:%H:%M:%S} UTC" if row.state == "draining" else ""
+    return WORDS[row.state] + until
+
+
+def _outcome(row: Collection) -> str:
+    would = "would be freed" if row.dry_run else "freed"
+    noun = "blob" if row.blobs == 1 else "blobs"
+    if row.unmeasured and row.unmeasured == row.blobs:
+        return f"{row.blobs} {noun} {would}; size unknown"
+    unknown = f"; the size of {row.unmeasured} is unknown" if row.unmeasured else ""
+    return f"{row.blobs} {noun}, {size(row.freed)} {would}{unknown}"

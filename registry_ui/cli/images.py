@@ -1,0 +1,110 @@
+"""Tags, and the comparison of the registry with the index."""
+
+from __future__ import annotations
+
+import click
+from flask.cli import AppGroup, with_appcontext
+from sqlalchemy import select
+
+from ..access import Role
+from ..audit import CONSOLE
+from ..catalog import reconcile as reconciling
+from ..catalog.images import is_listed, owning_project
+from ..db.session import db
+from ..models import ContainerImage, Project, Removal
+from ..names import Reference, RepositoryName
+from ..operations.write_freeze import WORDS
+from ..removals import runner
+from ..removals.plan import RemovalPlan
+from ..removals.planner import plan_tag
+from ..removals.service import start
+from ..trash import service as trash
+from .errors import clear_errors
+
+tag = AppGroup("tag", help="Tags.")
+
+
+@tag.command("delete")
+@click.argument("reference")
+@click.option("--for-good", is_flag=True, help="Without the bin.")
+@click.option("--despite-rules", is_flag=True, help="Also if it is immutable, but can't be read.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@clear_errors
+def tag_delete(reference: str, *, for_good: bool, despite_rules: bool, yes: bool) -> None:
+    """Delete the tag REFERENCE (group/project/image:tag), and no other."""
+    parsed = Reference.parse(reference)
+    if parsed.tag is None or parsed.digest is not None:
+        raise click.UsageError("REFERENCE is group/project/image:tag")
+    image, owner = image_named(parsed.name)
+    days = 0 if for_good else trash.days()
+    plan = plan_tag(image, parsed.tag, bin_days=days, role=Role.OWNER, despite_rules=despite_rules)
+    print_remarks(plan)
+    if not plan.steps:
+        hint = " Add --despite-rules." if plan.overridable else ""
+        raise click.ClickException(f"Nothing is deleted.{hint}")
+    for name in plan.keeps:
+        click.echo(f"keeps    {image.path}:{name} (the same digest)", err=True)
+    what = plan.steps[0].get("digest", "it can't be read")
+    click.echo(f"deletes  {plan.target} ({what})", err=True)
+    if not yes:
+        click.confirm("Go on?", abort=True, err=True)
+    removal = carried_out(start(CONSOLE, plan, owner).id)
+    if removal.state != "done":
+        raise click.ClickException(removal.lines[-1].detail)
+    line = removal.lines[0]
+    click.echo(f"{line.outcome}: {plan.target} {line.detail}".strip(), err=True)
+
+
+def print_remarks(plan: RemovalPlan) -> None:
+    """Print what a plan keeps, what can't be read, and its notes, on stderr."""
+    for name, why in plan.refused:
+        click.echo(f"keeps    {name}: {why}", err=True)
+    for name in plan.unread:
+        click.echo(f"unread   {name}", err=True)
+    for name, rule in plan.despite:
+        click.echo(f"despite  {name}: {rule}", err=True)
+    for note in plan.notes:
+        click.echo(note, err=True)
+
+
+def carried_out(removal_id: int) -> Removal:
+    """Carry out a removal and return it; a ClickException where it is left to a worker."""
+    removal = runner.run(removal_id)
+    fence = runner.stopped(db.session(), removal_id)
+    if fence is not None:
+        until = WORDS[fence.reason]
+        raise click.ClickException(f"It waits until {until}; a worker goes on then.")
+    if removal is None:
+        raise click.ClickException("A worker is at it already.")
+    if removal.problem:
+        raise click.ClickException(removal.problem)
+    return removal
+
+
+def image_named(name: RepositoryName) -> tuple[ContainerImage, Project]:
+    """Return an indexed image and its project; a ClickException where there is none."""
+    owner = owning_project(db.session(), str(name))
+    query = select(ContainerImage).where(ContainerImage.path == str(name), is_listed())
+    image = db.session.scalar(query)
+    if owner is None or image is None:
+        raise click.ClickException(f"There is no image {name}. Is it indexed? Try reconcile.")
+    return image, owner
+
+
+@click.command("reconcile")
+@click.argument("repository", required=False)
+@with_appcontext
+@clear_errors
+def reconcile(repository: str | None) -> None:
+    """Compare REPOSITORY, or the whole registry, with the index, and mend the index."""
+    if repository:
+        outcomes = [reconciling.reconcile(RepositoryName(repository))]
+    else:
+        outcomes = reconciling.reconcile_all()
+    for outcome in outcomes:
+        if outcome.error:
+            click.echo(f"{outcome.repository}: {outcome.error}", err=True)
+            continue
+        click.echo(f"{outcome.repository}: {outcome}")
+    if any(outcome.error for outcome in outcomes):
+        raise click.ClickException("Not everything could be compared; nothing was removed for it.")

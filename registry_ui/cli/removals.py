@@ -1,0 +1,182 @@
+"""Removal of several tags, of images, and by retention policies."""
+
+from __future__ import annotations
+
+import click
+from flask.cli import AppGroup
+from sqlalchemy import select
+
+from ..access import Role
+from ..audit import CONSOLE
+from ..db.session import db
+from ..errors import NotFound
+from ..models import Place, Removal
+from ..names import RepositoryName
+from ..operations.runner import outcomes_of
+from ..patterns.glob import TAGS
+from ..patterns.retention import parse_pattern
+from ..removals.places import plan_place
+from ..removals.plan import RemovalPlan
+from ..removals.planned_manifests import note_missing
+from ..removals.planner import plan_image, plan_tags
+from ..removals.service import start
+from ..retention import service as policies
+from ..retention.rules import Rules
+from ..tags.selection import Criteria, choose, days
+from ..trash import service as trash
+from .errors import clear_errors
+from .images import carried_out, image_named, print_remarks
+from .places import namespace, project
+
+tags = AppGroup("tags", help="Several tags at once.")
+image = AppGroup("image", help="Images.")
+retention = AppGroup("retention", help="Retention policies.")
+
+FOR_GOOD = click.option("--for-good", is_flag=True, help="Without the bin.")
+YES = click.option("--yes", is_flag=True, help="Do not ask.")
+DRY_RUN = click.option("--dry-run", is_flag=True, help="Print the plan, and do nothing.")
+
+
+@tags.command("delete")
+@click.argument("repository")
+@click.option("--matching", default="", metavar="GLOBS", help="Tags that match: v*, latest.")
+@click.option("--regex", default="", metavar="RE2", help="The same, as a regular expression.")
+@click.option("--older-than", default="", metavar="DAYS", help="Pushed or built before.")
+@click.option("--orphans", is_flag=True, help="Signatures and the like whose image is gone.")
+@click.option("--attached", is_flag=True, help="Signatures and the like go too.")
+@FOR_GOOD
+@DRY_RUN
+@YES
+@clear_errors
+def tags_delete(repository: str, matching: str, regex: str, older_than: str, **how: bool) -> None:
+    """Delete the tags of REPOSITORY that fit everything that is asked."""
+    if matching and regex:
+        raise click.UsageError("--matching or --regex, not both")
+    kind = "regex" if regex else "glob"
+    text = matching or regex
+    criteria = Criteria(
+        pattern=parse_pattern(kind, text, TAGS) if text else None,
+        older_than=days(older_than, "older_than"),
+        orphans=how["orphans"],
+    )
+    if not criteria:
+        raise click.UsageError("--matching, --regex, --older-than or --orphans")
+    found, owner = image_named(RepositoryName(repository))
+    names = choose(found, criteria)
+    if not names:
+        raise click.ClickException("No tag fits.")
+    plan = plan_tags(
+        "tags",
+        found.path,
+        [(found, names)],
+        attached=how["attached"],
+        bin_days=0 if how["for_good"] else trash.days(),
+        role=Role.OWNER,
+    )
+    if criteria.orphans:
+        note_missing(plan, [(found, names)])
+    _carry_out(plan, owner, dry_run=how["dry_run"], yes=how["yes"])
+
+
+@image.command("delete")
+@click.argument("repository")
+@FOR_GOOD
+@DRY_RUN
+@YES
+@clear_errors
+def image_delete(repository: str, *, for_good: bool, dry_run: bool, yes: bool) -> None:
+    """Delete REPOSITORY with all its tags."""
+    found, owner = image_named(RepositoryName(repository))
+    plan = plan_image(found, bin_days=0 if for_good else trash.days(), role=Role.OWNER)
+    _carry_out(plan, owner, dry_run=dry_run, yes=yes)
+
+
+@project.command("delete")
+@click.argument("path")
+@DRY_RUN
+@YES
+@clear_errors
+def project_delete(path: str, *, dry_run: bool, yes: bool) -> None:
+    """Delete the project PATH with all its images; nothing of it goes into the bin."""
+    _delete_place("project", path, dry_run=dry_run, yes=yes)
+
+
+@namespace.command("delete")
+@click.argument("path")
+@DRY_RUN
+@YES
+@clear_errors
+def namespace_delete(path: str, *, dry_run: bool, yes: bool) -> None:
+    """Delete the namespace PATH with everything in it; nothing of it goes into the bin."""
+    _delete_place("namespace", path, dry_run=dry_run, yes=yes)
+
+
+def _delete_place(kind: str, path: str, *, dry_run: bool, yes: bool) -> None:
+    place = _place(path)
+    if place.kind != kind:
+        raise click.ClickException(f"“{path}” is a {place.kind}.")
+    _carry_out(plan_place(place, Role.OWNER), place, dry_run=dry_run, yes=yes)
+
+
+@retention.command("plan")
+@click.argument("path")
+@clear_errors
+def retention_plan(path: str) -> None:
+    """Print what each policy of the namespace or project PATH would remove now."""
+    place = _place(path)
+    for policy in policies.policies_of(place):
+        state = "on" if policy.is_enabled else "off"
+        click.echo(f"policy {policy.id} ({state}), images {policy.images}:", err=True)
+        plan = policies.plan_of(place, Rules.of(policy))
+        _print(plan)
+
+
+@retention.command("run")
+@click.argument("path")
+@clear_errors
+def retention_run(path: str) -> None:
+    """Carry out the policies of the namespace or project PATH that are on, now."""
+    for policy in policies.policies_of(_place(path)):
+        if not policy.is_enabled:
+            continue
+        started = policies.run(CONSOLE, policy.id)
+        if started is None:
+            problem = policies.policy(_place(path), policy.id).last_problem
+            problem = problem or f"Policy {policy.id} is off by now."
+            raise click.ClickException(problem)
+        _report(carried_out(started.id))
+
+
+def _place(path: str) -> Place:
+    place = db.session.scalar(select(Place).where(Place.path == path))
+    if place is None:
+        raise NotFound(f"There is no namespace and no project “{path[:255]}”.")
+    return place
+
+
+def _print(plan: RemovalPlan) -> None:
+    """Print the tags that go, one a line, and the rest for people on stderr."""
+    for step in plan.steps:
+        if step["do"] == "tag":
+            click.echo(f"{step['repository']}:{step['tag']}")
+        for tag in step.get("tags", ()):
+            click.echo(f"{step['repository']}:{tag}")
+    print_remarks(plan)
+    click.echo(f"{plan.tag_count} tags, {plan.manifests} manifests", err=True)
+
+
+def _carry_out(plan: RemovalPlan, place: Place, *, dry_run: bool, yes: bool) -> None:
+    _print(plan)
+    if dry_run:
+        return
+    if not yes:
+        click.confirm("Delete them?", abort=True, err=True)
+    _report(carried_out(start(CONSOLE, plan, place).id))
+
+
+def _report(removal: Removal) -> None:
+    for outcome, count in outcomes_of(removal).items():
+        click.echo(f"{count} {outcome}", err=True)
+    if removal.state != "done":
+        last = removal.lines[-1]
+        raise click.ClickException(f"{last.reference}: {last.detail}")

@@ -1,0 +1,27 @@
+"""Which tags are offered to compare one with."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+
+from ..catalog.images import attached
+from ..db.session import db
+from ..models import ContainerImage, Tag
+from ..names import Reference
+
+OFFERED = 40
+
+
+def offered(image: ContainerImage, reference: Reference) -> list[tuple[str, bool]]:
+    """Return other tags of an image, the latest push first, and whether each is the same digest."""
+    own = select(Tag.digest).where(Tag.image_id == image.id, Tag.name == str(reference.tag))
+    digest = str(reference.digest) if reference.digest else db.session.scalar(own)
+    query = (
+        select(Tag.name, Tag.digest)
+        .where(Tag.image_id == image.id, Tag.name != str(reference.tag), ~attached())
+        .order_by(Tag.pushed_at.desc().nulls_last(), Tag.id.desc())
+        .limit(OFFERED)
+    )
+    return [
+        (row.name, digest is not None and row.digest == digest) for row in db.session.execute(query)
+    ]

@@ -1,0 +1,105 @@
+"""Which layers two images share, and what a pull of one costs who has the other. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ..distribution.image_config import ImageConfig
+from ..distribution.manifest import Descriptor, ManifestFacts
+from .diff import ADDED, CHANGED, REMOVED, SAME, aligned
+
+#: Where a layer is.
+FROM, TO, BOTH = "from", "to", "both"
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A layer of one side, and the step that made it, where the history tells."""
+
+    digest: str
+    size: int
+    made_by: str
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class LayerDiff:
+    """The layers of two manifests.
+
+    ``rows`` holds each once, in an order that fits both; ``before`` and ``after`` the layers
+    of each side in its own. ``fetched`` is what a pull of *to* moves for someone who has *from*.
+    """
+
+    rows: tuple[Layer, ...]
+    before: tuple[Layer, ...]
+    after: tuple[Layer, ...]
+    fetched: int
+
+    @property
+    def shared(self) -> int:
+        """How many layers both have."""
+        return sum(row.where == BOTH for row in self.rows)
+
+    @property
+    def new(self) -> int:
+        """How many only *to* has."""
+        return sum(row.where == TO for row in self.rows)
+
+    @property
+    def gone(self) -> int:
+        """How many only *from* has."""
+        return sum(row.where == FROM for row in self.rows)
+
+    @property
+    def base(self) -> int:
+        """With how many equal layers both begin: what they were built on."""
+        pairs = zip(self.before, self.after, strict=False)
+        count = 0
+        for one, other in pairs:
+            if one.digest != other.digest:
+                break
+            count += 1
+        return count
+
+
+def layer_diff(
+    old: ManifestFacts,
+    new: ManifestFacts,
+    old_config: ImageConfig | None = None,
+    new_config: ImageConfig | None = None,
+) -> LayerDiff:
+    """Compare the layers of two manifests; the configs tell which step made each."""
+    shared = {layer.digest for layer in old.layers} & {layer.digest for layer in new.layers}
+    before = tuple(_layers(old.layers, old_config, shared, FROM))
+    after = tuple(_layers(new.layers, new_config, shared, TO))
+    return LayerDiff(tuple(_merged(before, after)), before, after, _fetched(old, new))
+
+
+def _layers(
+    layers: Sequence[Descriptor], config: ImageConfig | None, shared: set[str], where: str
+) -> Iterator[Layer]:
+    made_by = (config or ImageConfig()).made_by(len(layers))
+    for layer, step in zip(layers, made_by, strict=True):
+        yield Layer(layer.digest, layer.size, step, BOTH if layer.digest in shared else where)
+
+
+def _merged(before: tuple[Layer, ...], after: tuple[Layer, ...]) -> Iterator[Layer]:
+    seen: set[str] = set()
+    old_digests, new_digests = [b.digest for b in before], [a.digest for a in after]
+    for what, old, new in aligned(old_digests, new_digests):
+        found: list[Layer] = []
+        if what in {SAME, REMOVED, CHANGED}:
+            found += before[old]
+        if what in {ADDED, CHANGED}:
+            found += after[new]
+        for layer in found:
+            if layer.digest not in seen:
+                seen.add(layer.digest)
+                yield layer
+
+
+def _fetched(old: ManifestFacts, new: ManifestFacts) -> int:
+    there = {blob.digest for blob in old.blobs}
+    wanted = {blob.digest: blob.size for blob in new.blobs if blob.digest not in there}
+    return sum(wanted.values())

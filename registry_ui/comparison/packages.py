@@ -1,0 +1,80 @@
+"""The packages of two images, where both have an SBOM: added, removed, other versions."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ..distribution.sbom import Package
+from ..tags.version_sort import version_key
+from .diff import ADDED, CHANGED, REMOVED
+
+UPGRADED, DOWNGRADED = "upgraded", "downgraded"
+
+
+@dataclass(frozen=True, slots=True)
+class PackageChange:
+    """A package that is not the same on both sides, with every version of it on each."""
+
+    name: str
+    type: str
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+
+    @property
+    def what(self) -> str:
+        """``added``, ``removed``, ``upgraded``, ``downgraded`` or, with several, ``changed``."""
+        if not self.before:
+            return ADDED
+        if not self.after:
+            return REMOVED
+        if len(self.before) > 1 or len(self.after) > 1:
+            return CHANGED
+        later = version_key(self.after[0]) > version_key(self.before[0])
+        return UPGRADED if later else DOWNGRADED
+
+
+@dataclass(frozen=True, slots=True)
+class PackageDiff:
+    """All packages that differ, by name, and how many are the same."""
+
+    changes: tuple[PackageChange, ...]
+    same: int
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many of each ``what``, in the order of reading."""
+        found = Counter(change.what for change in self.changes)
+        return {what: found[what] for what in (*_ORDER, CHANGED) if found[what]}
+
+    def matching(self, q: str) -> list[PackageChange]:
+        """Return the changes whose name or type contains ``q``, in any case."""
+        text = q.lower()
+        return [c for c in self.changes if text in c.name.lower() or text == c.type.lower()]
+
+
+_ORDER = (ADDED, REMOVED, UPGRADED, DOWNGRADED)
+
+
+def package_diff(before: Iterable[Package], after: Iterable[Package]) -> PackageDiff:
+    """Compare two lists of packages by type and name; a name may stand in several versions."""
+    old, new = _versions(before), _versions(after)
+    keys = sorted(old.keys() | new.keys())
+    changes = tuple(
+        PackageChange(name, kind, _sorted(old[name, kind]), _sorted(new[name, kind]))
+        for name, kind in keys
+        if old[name, kind] != new[name, kind]
+    )
+    return PackageDiff(changes, len(keys) - len(changes))
+
+
+def _versions(packages: Iterable[Package]) -> defaultdict[tuple[str, str], set[str]]:
+    found: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+    for package in packages:
+        found[package.name, package.type].add(package.version)
+    return found
+
+
+def _sorted(versions: set[str]) -> tuple[str, ...]:
+    return tuple(sorted(versions, key=version_key))

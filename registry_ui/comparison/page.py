@@ -1,0 +1,151 @@
+"""Everything that the page of a comparison shows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ..artifacts.sbom import packages_of
+from ..distribution.image_config import ImageConfig
+from .diff import Change, Group, Run, of_lines, of_pairs, of_sets
+from .layers import LayerDiff, layer_diff
+from .packages import PackageDiff, package_diff
+from .side import Side, choose_platforms, same_platform
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two sides and what differs. What could not be compared is None or empty, and in ``notes``.
+
+    ``identical`` where both are the very same manifest; ``same_image`` where the platforms
+    that are compared are.
+    """
+
+    before: Side
+    after: Side
+    notes: tuple[str, ...]
+    layers: LayerDiff | None = None
+    groups: tuple[Group, ...] = ()
+    history: tuple[Run, ...] = ()
+    packages: PackageDiff | None = None
+    platforms: tuple[Change, ...] = ()
+
+    @property
+    def identical(self) -> bool:
+        """Whether both sides are one digest."""
+        return self.before.digest == self.after.digest
+
+    @property
+    def same_image(self) -> bool:
+        """Whether what is compared is one digest, if by different ways."""
+        return bool(self.before.shown_digest) and (
+            self.before.shown_digest == self.after.shown_digest
+        )
+
+    @property
+    def growth(self) -> int | None:
+        """By how many bytes a pull of *to* is larger than one of *from*."""
+        old, new = self.before.size, self.after.size
+        return None if old is None or new is None else new - old
+
+
+def compare(before: Side, after: Side, platforms: tuple[str, str] = ("", "")) -> Comparison:
+    """Compare what two references stand for, as far as their kinds allow.
+
+    Args:
+        before: as locate() returns it, and so is ``after``.
+        platforms: which platform of each is asked for; "" for the same on both.
+    """
+    choose_platforms((before, after), platforms)
+    notes = tuple(_notes(before, after))
+    if before.facts is None or after.facts is None:
+        return Comparison(before, after, notes, platforms=_platforms(before, after))
+    return Comparison(
+        before,
+        after,
+        notes,
+        layers=layer_diff(before.facts, after.facts, before.config, after.config),
+        groups=(
+            *_config_groups(before.config, after.config),
+            Group(
+                "Annotations",
+                "Annotation",
+                of_pairs(before.facts.annotations, after.facts.annotations),
+            ),
+        ),
+        history=_history(before.config, after.config),
+        packages=_packages(before, after),
+        platforms=_platforms(before, after),
+    )
+
+
+def _notes(before: Side, after: Side) -> Iterable[str]:
+    kinds = before.compared_kind, after.compared_kind
+    if before.facts and after.facts and kinds[0] != kinds[1]:
+        first, second = (_with_article(kind) for kind in kinds)
+        yield (
+            f"{first.capitalize()} and {second}: parts, sizes and annotations are compared; "
+            "they have nothing else in common."
+        )
+    elif before.facts and after.facts and kinds[0] != "image":
+        yield f"Both are of the kind {kinds[0]}: parts, sizes and annotations are compared."
+    one, other = before.platform, after.platform
+    if one and other and not same_platform(one, other):
+        yield f"Two different platforms are compared: {one} and {other}."
+
+
+def _with_article(kind: str) -> str:
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
+
+
+def _platforms(before: Side, after: Side) -> tuple[Change, ...]:
+    """Return which platforms each side has, where both have several."""
+    if not (before.platforms and after.platforms):
+        return ()
+    labels = [{p.label: p.label for p in side.platforms} for side in (before, after)]
+    return of_pairs(*labels)
+
+
+def _config_groups(old: ImageConfig | None, new: ImageConfig | None) -> Iterable[Group]:
+    if old is None or new is None:
+        return
+    yield Group("Settings", "Setting", _settings(old, new))
+    yield Group("Environment", "Variable", of_pairs(dict(old.env), dict(new.env)))
+    yield Group("Labels", "Label", of_pairs(dict(old.labels), dict(new.labels)))
+
+
+def _settings(old: ImageConfig, new: ImageConfig) -> tuple[Change, ...]:
+    single = (
+        ("Platform", old.platform, new.platform),
+        ("Entrypoint", _words(old.entrypoint), _words(new.entrypoint)),
+        ("Command", _words(old.cmd), _words(new.cmd)),
+        ("User", old.user, new.user),
+        ("Working directory", old.workdir, new.workdir),
+    )
+    found = [Change(name, one or None, other or None) for name, one, other in single]
+    return (
+        *(change for change in found if change.before or change.after),
+        *of_sets("Port", old.ports, new.ports),
+        *of_sets("Volume", old.volumes, new.volumes),
+    )
+
+
+def _words(items: tuple[str, ...]) -> str:
+    """Return a command as Dockerfiles write it: ``["nginx", "-g"]``."""
+    return json.dumps(list(items), ensure_ascii=False) if items else ""
+
+
+def _history(old: ImageConfig | None, new: ImageConfig | None) -> tuple[Run, ...]:
+    if old is None or new is None:
+        return ()
+    lines = [[line.created_by for line in config.history] for config in (old, new)]
+    return tuple(of_lines(*lines))
+
+
+def _packages(before: Side, after: Side) -> PackageDiff | None:
+    if before.config is None or after.config is None:
+        return None
+    old = packages_of(before.image, before.shown_digest)
+    new = packages_of(after.image, after.shown_digest)
+    return None if old is None or new is None else package_diff(old, new)

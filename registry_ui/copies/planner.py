@@ -1,0 +1,180 @@
+"""Plan a copy: what is new at the target, what is there already, and what a rule refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from sqlalchemy import select
+
+from ..access import Right, Role, former_name, guard
+from ..access.tag_rules import Protection, refusal
+from ..catalog.live_tags import LiveTags, leftovers_in, read_tags
+from ..catalog.pull_through import refuse_push
+from ..db.session import db, release
+from ..distribution.errors import RegistryError, RegistryNotFound
+from ..enumerations import name_some
+from ..errors import Clash, Invalid, NotFound, RegistryTrouble
+from ..manifests.blobs import key_of
+from ..manifests.graph import Parts, parts_of
+from ..manifests.reachability import closure
+from ..models import ContainerImage, Project, Tag
+from ..names import RepositoryName, is_binned
+from ..registry_connection import registry
+from ..storage_usage.survey import Survey
+from .plan import NEW, OVERWRITES, REFUSED, SAME, CopyPlan, PlannedCopy, Wish
+from .referrers import followers_of
+
+#: Of more tags, the index says what they stand for: the worker asks before it acts.
+ASKED = 500
+#: Seconds that a preview waits for what manifests consist of.
+PLAN_DEADLINE = 10.0
+GUESSED = "There are many tags: what each stands for is asked of the registry when its turn comes."
+UNREAD = "Not everything could be read in time: sizes and attached tags may be more."
+DAMAGED = "Can't be read, so it is not copied: {}. Push it again, or remove it."
+UNANSWERED = (
+    "The registry does not answer for these now, so they are not copied: {}. Try again later."
+)
+UNANSWERED_THERE = "the registry does not answer for it at the target now: try again later"
+DAMAGED_THERE = "it can't be read at the target: push it again, or remove it first"
+NO_TAG = "The registry has no such tag."
+
+
+def plan_copy(wish: Wish, role: Role | None) -> CopyPlan:
+    """Plan a copy of tags; nothing is written.
+
+    Args:
+        role: of whoever asks, in the target's project, for protection rules.
+
+    Raises:
+        Invalid: a tag would be copied to itself, or to an old name.
+        Clash: none of the tags can be read.
+        NotFound: the registry has none of the tags.
+        RegistryTrouble: the registry can't be asked, so nothing can be promised.
+    """
+    refuse_push()
+    source, target = wish.source, str(wish.target)
+    if any(source == target and name == tag for name, tag in wish.tags.items()):
+        message = "The target is the tag itself. Choose another project, image or tag."
+        raise Invalid("Nothing was planned.", {"tag": message})
+    former = former_name(db.session(), target)
+    if former is not None:
+        raise Invalid("Nothing was planned.", {"image": f"{former.refusal}."})
+    plan = CopyPlan(wish.kind, source, target, attached=wish.attached)
+    release()
+    try:
+        every = _tags(RepositoryName(source))
+        live = _read(plan, source, wish.tags.keys() & set(every))
+        live.damaged = _without_removed(source, live.damaged)
+        taken = _tags(wish.target)
+        there = _read(plan, target, set(wish.tags.values()) & set(taken))
+    except RegistryError as error:
+        raise RegistryTrouble(
+            f"The registry could not be asked: {error}.", hint="Nothing was changed. Try again."
+        ) from None
+    digests = live.digests
+    _note_unread(plan, live)
+    plan.new_image = not taken
+    rules = guard(db.session(), target).rules
+    name = wish.target.below(wish.target_project.path)
+    plan.name(
+        [
+            _planned(tag, wish.tags[tag], digest, there, refuse=(rules, name, role))
+            for tag, digest in sorted(digests.items())
+        ]
+    )
+    _weigh(plan, wish, every, set(digests.values()))
+    return plan
+
+
+def _note_unread(plan: CopyPlan, live: LiveTags) -> None:
+    """Name the tags that can't be read; raise if there are no others."""
+    notes = [(DAMAGED, live.damaged), (UNANSWERED, live.unanswered)]
+    for text, tags in notes:
+        if tags:
+            plan.unread += [f"{plan.source}:{tag}" for tag in sorted(tags)]
+            plan.notes.append(text.format(name_some(tags)))
+    if live.digests:
+        return
+    if live.unanswered:
+        raise RegistryTrouble(UNANSWERED.format(name_some(live.unanswered)))
+    raise Clash(DAMAGED.format(name_some(live.damaged))) if live.damaged else NotFound(NO_TAG)
+
+
+def _tags(repository: RepositoryName) -> list[str]:
+    """Return the tags of a repository that people see; none of one that is not there yet."""
+    try:
+        return [tag for tag in registry().tags(repository) if not is_binned(tag)]
+    except RegistryNotFound:
+        return []
+
+
+def _read(plan: CopyPlan, repository: str, names: Collection[str]) -> LiveTags:
+    """Return what tags stand for: asked of the registry, or of the index where they are many."""
+    if len(names) <= ASKED:
+        return read_tags(RepositoryName(repository), sorted(names))
+    if GUESSED not in plan.notes:
+        plan.notes.append(GUESSED)
+    query = (
+        select(Tag.name, Tag.digest)
+        .join(ContainerImage, ContainerImage.id == Tag.image_id)
+        .where(ContainerImage.path == repository, Tag.digest.is_not(None), Tag.damage.is_(None))
+    )
+    known = {name: digest for name, digest in db.session.execute(query) if name in names}
+    live = read_tags(RepositoryName(repository), sorted(set(names) - known.keys()))
+    live.digests |= known
+    return live
+
+
+def _without_removed(source: str, damaged: dict[str, str]) -> dict[str, str]:
+    """Return the damaged tags without those that were removed, and are only still listed."""
+    removed = leftovers_in(RepositoryName(source))
+    release()
+    return {
+        name: damage
+        for name, damage in damaged.items()
+        if damage != "missing" or name not in removed
+    }
+
+
+def _planned(
+    source_tag: str,
+    tag: str,
+    digest: str,
+    there: LiveTags,
+    refuse: tuple[list[Protection], str, Role | None],
+) -> PlannedCopy:
+    rules, image_name, role = refuse
+    if tag in there.damaged:
+        return PlannedCopy(source_tag, tag, digest, REFUSED, "", DAMAGED_THERE)
+    if tag in there.unanswered:
+        return PlannedCopy(source_tag, tag, digest, REFUSED, "", UNANSWERED_THERE)
+    now = there.digests.get(tag, "")
+    if now == digest:
+        return PlannedCopy(source_tag, tag, digest, SAME, now)
+    why = refusal(rules, image_name, tag, role, Right.PUSH, bool(now))
+    if why is not None:
+        return PlannedCopy(source_tag, tag, digest, REFUSED, now, why)
+    return PlannedCopy(source_tag, tag, digest, OVERWRITES if now else NEW, now)
+
+
+def _weigh(plan: CopyPlan, wish: Wish, every: list[str], digests: set[str]) -> None:
+    """Add what goes along, and how large it all is; of what can't be read in time, nothing."""
+    parts = parts_of(RepositoryName(plan.source), digests, PLAN_DEADLINE)
+    if parts.unknown:
+        count = len(parts.unknown)
+        plan.unread.append(f"{plan.source} ({count} manifest{'' if count == 1 else 's'})")
+        plan.notes.append(UNREAD)
+    whole = closure(digests, parts.children)
+    if wish.attached:
+        plan.name_referrers(followers_of(every, whole))
+    sizes = _sizes(whole, parts)
+    survey = Survey(db.session(), Project.id == wish.target_project.id)
+    plan.size = sum(sizes.values())
+    plan.new_size = sum(size for blob, size in sizes.items() if key_of(blob) not in survey.sizes)
+
+
+def _sizes(digests: Collection[str], parts: Parts) -> dict[str, int]:
+    sizes: dict[str, int] = {}
+    for digest in digests:
+        sizes |= parts.blobs.get(digest, {})
+    return sizes

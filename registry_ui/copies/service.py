@@ -1,0 +1,125 @@
+"""Copies as stored plans: confirmed, carried out by a worker, gone on with after its death."""
+
+from __future__ import annotations
+
+import logging
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from ..audit import Actor, record
+from ..catalog.reconcile import reconcile
+from ..db.session import writing
+from ..errors import StateConflict
+from ..manifests.store import gather
+from ..models import Copy, WorkLine
+from ..names import RepositoryName
+from ..operations import runner
+from ..operations.lease import LeaseLost
+from .plan import CopyPlan, Wish
+from .steps import GOOD, REFUSED, Steps
+
+logger = logging.getLogger(__name__)
+
+#: So many of somebody's copies of an image are listed where another is begun.
+LISTED = 5
+#: So many tags of a copy have their facts fetched, so that the first visitor finds them,
+#: and the seconds for that.
+LEARNT, LEARN_DEADLINE = 50, 30.0
+
+
+def keep_plan(actor: Actor, wish: Wish, plan: CopyPlan) -> Copy:
+    """Store a plan that somebody will look at, and perhaps confirm."""
+    with writing() as session:
+        copy = Copy(
+            kind=plan.kind,
+            source=plan.source,
+            source_project=wish.source_project,
+            target=plan.target,
+            project_path=wish.target_project.path,
+            project_id=wish.target_project.id,
+            requested_by=actor.name,
+            state="planned",
+            plan=plan.steps,
+            preview=plan.preview(),
+            total=len(plan.steps),
+        )
+        session.add(copy)
+        session.flush()
+        return copy
+
+
+def start_planned(actor: Actor, copy_id: int, *, overwrite: bool) -> Copy:
+    """Let the worker carry out a stored plan: that one, and nothing else.
+
+    Args:
+        overwrite: tags of the target that stand for something else are overwritten.
+
+    Raises:
+        StateConflict: it is no plan any more.
+    """
+    with writing() as session:
+        copy = session.get(Copy, copy_id, with_for_update=True, populate_existing=True)
+        if copy is None or copy.state != "planned":
+            raise StateConflict("This plan was carried out or discarded already.")
+        copy.state, copy.requested_by = "waiting", actor.name
+        copy.preview = {**copy.preview, "overwrite": overwrite}
+        detail = {"source": copy.source, "tags": copy.total, "overwrite": overwrite}
+        record(session, actor, copy.deed, copy.target, **detail)
+        return copy
+
+
+def run(copy_id: int) -> Copy | None:
+    """Carry out a copy, or what is left of it.
+
+    Returns None where another worker has it, or a fence stands: then it waits.
+    """
+    lease = runner.claim(Copy, copy_id)
+    if lease is None:
+        return None
+    try:
+        runner.carry_out(lease, Steps(lease).take, bad=[REFUSED])
+    except LeaseLost:
+        logger.warning("copy %s: another worker has taken it over", copy_id)
+        return None
+    finally:
+        reconcile(RepositoryName(lease.work.target), digests=False)
+    _learn(lease.work)
+    return lease.work
+
+
+def _learn(copy: Copy) -> None:
+    """Fetch the facts of the first tags from the target, as after a push."""
+    digests = {step["digest"]: step["digest"] for step in copy.plan[:LEARNT]}
+    gather(RepositoryName(copy.target), digests, LEARN_DEADLINE)
+
+
+def waiting() -> list[int]:
+    """Return the copies that no living worker holds."""
+    return runner.waiting(Copy)
+
+
+def cancel(actor: Actor, copy_id: int) -> Copy:
+    """Stop a copy before its next tag, or discard a plan.
+
+    Raises:
+        NotFound: there is none.
+        StateConflict: it has ended already.
+    """
+    return runner.cancel(actor, Copy, copy_id)
+
+
+def lines_of(copy: Copy, limit: int) -> list[WorkLine]:
+    """Return the newest lines of a copy's report: what went wrong first, then the rest."""
+    return runner.lines_of(copy, limit, GOOD)
+
+
+def latest(session: Session, source: str, requested_by: str) -> list[Copy]:
+    """Return what somebody had copied of an image, or planned to, the latest first."""
+    query = (
+        select(Copy)
+        .where(Copy.source == source, Copy.requested_by == requested_by)
+        .order_by(Copy.id.desc())
+        .limit(LISTED)
+    )
+    return list(session.scalars(query))

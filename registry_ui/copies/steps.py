@@ -1,0 +1,215 @@
+"""The steps of a copy: each tag is looked at again at both ends just before it is copied."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from ..access import Right, guard
+from ..access.tag_rules import is_immutable, refusal
+from ..audit import Actor
+from ..catalog import tag_claims
+from ..db.session import db, release
+from ..distribution.client import FetchedManifest
+from ..distribution.errors import (
+    RegistryError,
+    RegistryFault,
+    RegistryNotFound,
+    RegistryUnavailable,
+)
+from ..models import ContainerImage, Copy, Tag
+from ..names import RepositoryName, TagName
+from ..operations.lease import Lease
+from ..operations.runner import OperationFailed
+from ..registry_connection import registry
+from .authorization import acting_role, still_may
+from .copier import Brought, Copier, CopyRefused, Kept
+from .index_update import note_copied
+from .referrers import Followers, Following
+
+COPIED, THERE, KEPT, REFUSED = "copied", "there already", "kept", "refused"
+#: Outcomes of what went as planned.
+GOOD = (COPIED, THERE)
+GONE = "the source has no such tag any more"
+MOVED = "it points to another image since the plan"
+TAKEN = "the tag at the target was pushed since the plan"
+CLAIMED = "somebody else is pushing the tag at the target at this moment"
+EXISTS = "the target has another image under this tag, and overwriting was not ticked"
+
+
+class Steps:
+    """Carries out the steps of one copy, in the hands of one worker."""
+
+    def __init__(self, lease: Lease[Copy]) -> None:
+        self._lease, copy = lease, lease.work
+        self._source, self._target = RepositoryName(copy.source), RepositoryName(copy.target)
+        self._overwrite = copy.preview["overwrite"]
+        self._attached = copy.preview["attached"]
+        self._actor = Actor(copy.requested_by)
+        self._claimant = tag_claims.ourselves(f"copy {copy.id}")
+        self._copier = Copier(self._source, self._target, lease.hold)
+        self._following: Following | None = None
+
+    def take(self, _number: int, step: dict[str, Any]) -> tuple[str, str]:
+        """Copy one tag; return the outcome, and what there is to say of it.
+
+        Raises:
+            OperationFailed: whoever asked for it may not any more.
+            RegistryUnavailable: the registry does not answer.
+        """
+        why = still_may(db.session(), self._actor.name, *map(str, (self._source, self._target)))
+        if why is not None:
+            raise OperationFailed(f"{self._actor.name} can no longer copy this: {why}")
+        release()
+        try:
+            return self._copy(step)
+        except CopyRefused as refused:
+            return REFUSED, str(refused)
+        except Kept as kept:
+            return KEPT, str(kept)
+        except RegistryNotFound:
+            return KEPT, GONE
+        except RegistryFault as error:
+            return REFUSED, self._reason(error)
+        except RegistryUnavailable:
+            raise  # it is waited for, and the step taken again
+        except RegistryError as error:
+            return REFUSED, str(error)
+
+    def _reason(self, error: RegistryFault) -> str:
+        """Return why a tag can't be copied on which the registry fails.
+
+        Raises:
+            RegistryUnavailable: it stores nothing now, so the tag is not at fault.
+        """
+        try:
+            self._copier.require_storage()
+        except RegistryUnavailable:
+            raise
+        except RegistryError as problem:  # such as a registry that is read-only
+            return str(problem)
+        return f"{error}, again and again, while it answers otherwise"
+
+    def _copy(self, step: dict[str, Any]) -> tuple[str, str]:
+        name, digest = TagName(step["tag"]), step["digest"]
+        there = self._copier.stands_for(self._target, name)
+        if (kept := self._against(step, there)) is not None:
+            return KEPT, kept
+        brought = self._copier.bring(digest)
+        written = self._point(name, brought.top, there)
+        followers = self._follow(brought)
+        # A worker that died may have tagged it, and told nobody.
+        if written or (step["there"] != digest and not self._is_indexed(name, digest)):
+            self._lease.meanwhile(lambda session: self._note(session, step, followers))
+            return COPIED, _words(brought, followers)
+        self._lease.meanwhile(lambda session: self._note_followers(session, followers))
+        return THERE, _words(brought, followers)
+
+    def _point(self, name: TagName, manifest: FetchedManifest, there: str | None) -> bool:
+        """Point a tag of the target to a manifest; return whether it did not before.
+
+        A new immutable tag is claimed, as by the gate: of two first pushes one wins. Where
+        it is not known what became of ours, the claim runs out by itself.
+
+        Args:
+            there: what it stood for when it was looked at.
+
+        Raises:
+            Kept: a rule keeps it, or somebody else has pushed it since, or is about to.
+        """
+        if there == manifest.digest:
+            claimed = False
+        else:
+            if (why := self._refusal(str(name), exists=there is not None)) is not None:
+                raise Kept(why)
+            claimed = there is None and self._is_immutable(str(name))
+        if claimed and tag_claims.acquire(self._target, name, self._claimant) is not None:
+            raise Kept(CLAIMED)
+        # What was brought took some calls: whoever pushed meanwhile was told that it worked.
+        free = self._copier.stands_for(self._target, name) == there
+        written = free and self._copier.tag(name, manifest)
+        if claimed:
+            tag_claims.let_go(self._target, name, self._claimant)
+        if not free:
+            raise Kept(TAKEN)
+        return written
+
+    def _against(self, step: dict[str, Any], there: str | None) -> str | None:
+        """Return why a tag is left alone, as both ends are now; None where nothing is."""
+        now = self._copier.stands_for(self._source, TagName(step["source_tag"]))
+        if now is None:
+            return GONE
+        if now != step["digest"]:
+            return MOVED
+        if there == now:
+            return None
+        if there is not None and there != step["there"]:
+            return TAKEN
+        if there is not None and not self._overwrite:
+            return EXISTS
+        return self._refusal(step["tag"], there is not None)
+
+    def _refusal(self, tag: str, exists: bool) -> str | None:  # noqa: FBT001 - as refusal()
+        session = db.session()
+        found = guard(session, str(self._target))
+        if not found.rules:
+            release()
+            return None
+        role = acting_role(session, self._actor.name, str(self._target))
+        release()
+        return refusal(found.rules, found.image_name, tag, role, Right.PUSH, exists)
+
+    def _is_immutable(self, tag: str) -> bool:
+        found = guard(db.session(), str(self._target))
+        release()
+        return is_immutable(found.rules, found.image_name, tag, Right.PUSH)
+
+    def _follow(self, brought: Brought) -> Followers:
+        if not self._attached:
+            return Followers()
+        if self._following is None:
+            tags = registry().tags(self._source)
+            self._following = Following(self._copier, tags, self._point)
+        return self._following.bring(brought.manifests)
+
+    def _is_indexed(self, name: TagName, digest: str) -> bool:
+        query = (
+            select(Tag.id)
+            .join(ContainerImage, ContainerImage.id == Tag.image_id)
+            .where(
+                ContainerImage.path == str(self._target),
+                Tag.name == str(name),
+                Tag.digest == digest,
+            )
+        )
+        found = db.session.scalar(query) is not None
+        release()
+        return found
+
+    def _note(self, session: Session, step: dict[str, Any], followers: Followers) -> None:
+        source = f"{self._source}:{step['source_tag']}"
+        what = (str(self._target), step["tag"], step["digest"], source)
+        note_copied(session, self._actor, *what)
+        self._note_followers(session, followers)
+
+    def _note_followers(self, session: Session, followers: Followers) -> None:
+        for tag in followers.written:
+            what = (str(self._target), tag, followers.tags[tag], f"{self._source}:{tag}")
+            note_copied(session, self._actor, *what)
+
+
+def _words(brought: Brought, followers: Followers) -> str:
+    """Say what else there is to know of a copied tag."""
+    said = []
+    if followers.tags:
+        count = len(followers.tags)
+        said.append(f"with {count} attached {'tag' if count == 1 else 'tags'}")
+    if followers.kept:
+        said.append(f"the target keeps its own {', '.join(followers.kept[:5])}")
+    said += [f"not copied along is {words}" for words in followers.refused[:5]]
+    missing = len({*brought.missing, *followers.missing})
+    if missing:
+        said.append(f"missing at the source, and so here: {missing} parts")
+    return "; ".join(said)

@@ -1,0 +1,48 @@
+"""Repositories that no project owns, as sources of copies: their tags are in no index."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from ..catalog.images import owning_project
+from ..db.session import release
+from ..distribution.errors import RegistryError, RegistryNotFound
+from ..errors import NotFound, RegistryTrouble
+from ..models import UnassignedRepository
+from ..names import RepositoryName, is_binned
+from ..registry_connection import registry
+from ..tags.rows import subject_of
+
+
+def is_unassigned(session: Session, name: RepositoryName) -> bool:
+    """Whether a repository was found in the registry and no project owns it."""
+    query = select(UnassignedRepository.path).where(UnassignedRepository.path == str(name))
+    return session.scalar(query) is not None and owning_project(session, str(name)) is None
+
+
+def require_unassigned(session: Session, name: RepositoryName) -> None:
+    """Raise NotFound unless a repository is unassigned."""
+    if not is_unassigned(session, name):
+        raise NotFound(f"There is no unassigned repository “{name}”.")
+
+
+def tags_of_unassigned(name: RepositoryName) -> list[str]:
+    """Ask the registry for the tags to copy; signatures follow what they sign.
+
+    Raises:
+        NotFound: the registry has no such repository, or it has no tags.
+        RegistryTrouble: the registry can't be asked.
+    """
+    release()
+    try:
+        tags = [tag for tag in registry().tags(name) if not is_binned(tag)]
+    except RegistryNotFound:
+        tags = []
+    except RegistryError as error:
+        raise RegistryTrouble(
+            f"The registry could not be asked: {error}.", hint="Nothing was changed. Try again."
+        ) from None
+    if not tags:
+        raise NotFound(f"The repository “{name}” has no tags.")
+    return [tag for tag in tags if subject_of(tag) is None] or tags

@@ -1,0 +1,25 @@
+"""What of the sources of copied tags somebody may know: a reference names a project."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from ..access import Principal, visible_places
+from ..access.lookup import prefixes
+from ..models import Project
+
+
+def visible_sources(session: Session, reader: Principal, references: Iterable[str]) -> set[str]:
+    """Return those references whose projects the reader sees; of others nothing is said."""
+    above = {r: prefixes(r.rpartition(":")[0]) for r in references if r}
+    if not above:
+        return set()
+    every = {path for paths in above.values() for path in paths}
+    query = select(Project.path).where(
+        Project.path.in_(every), visible_places(session, reader, Project)
+    )
+    seen = set(session.scalars(query))
+    return {reference for reference, paths in above.items() if seen.intersection(paths)}

@@ -1,0 +1,232 @@
+"""Statements that both databases write in their own dialect, and such as must be quick."""
+
+from __future__ import annotations
+
+from collections import deque, namedtuple
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import CursorResult, Engine, Select, Text, event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import Session
+from sqlalchemy.sql.functions import FunctionElement
+
+from ..models import Base
+
+
+def insert_new(session: Session, model: type[Base], **values: Any) -> bool:
+    """Insert a row unless a unique constraint says that it is there; return whether it was new."""
+    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    # An INSERT of a model gives its cursor back before anyone asks how many rows it was.
+    result = session.execute(
+        insert(model).values(**values).on_conflict_do_nothing(),
+        execution_options={"preserve_rowcount": True},
+    )
+    assert isinstance(result, CursorResult)  # noqa: S101 - narrows the type
+    return result.rowcount > 0
+
+
+def insert_all_new(session: Session, model: type[Base], rows: list[dict[str, Any]]) -> None:
+    """Insert the rows that no unique constraint says are there, by one statement.
+
+    In the order of their keys: two that insert the same rows at a time wait for one another,
+    and in two orders for ever.
+    """
+    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    keys = [column.key for column in model.__table__.primary_key]
+    in_order = sorted(rows, key=lambda row: [row[key] for key in keys])
+    session.execute(insert(model).on_conflict_do_nothing(), in_order)
+
+
+class lines_of(FunctionElement[str]):  # noqa: N801 - a function of SQL
+    """All values of a column of text, a line each: for thousands, a row each costs far more."""
+
+    name = "lines_of"
+    type = Text()
+    inherit_cache = True
+
+
+@compiles(lines_of, "sqlite")
+def _lines_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
+    return f"group_concat({compiler.process(element.clauses, **options)}, char(10))"
+
+
+@compiles(lines_of, "postgresql")
+def _lines_on_postgresql(element: Any, compiler: Any, **options: Any) -> str:
+    return f"string_agg({compiler.process(element.clauses, **options)}, chr(10))"
+
+
+class lowered(FunctionElement[str]):  # noqa: N801 - a function of SQL
+    """Text in lower case, in any script: ``lower`` of SQLite knows ASCII only."""
+
+    name = "lowered"
+    type = Text()
+    inherit_cache = True
+
+
+@compiles(lowered, "sqlite")
+def _lowered_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
+    return f"unicode_lower({compiler.process(element.clauses, **options)})"
+
+
+@compiles(lowered, "postgresql")
+def _lowered_on_postgresql(element: Any, compiler: Any, **options: Any) -> str:
+    return f"lower({compiler.process(element.clauses, **options)})"
+
+
+class Prepared:
+    """A query that is compiled once and then run by the driver itself.
+
+    For the token endpoint, which every docker command waits for, and for lists of thousands
+    of tags: putting a query together and taking its rows apart costs SQLAlchemy twenty times
+    what SQLite needs to answer it (``make bench-token``). It reads
+    only, outside of any session, what is committed, by connections that are kept for it.
+
+    Args:
+        statement: its parameters are given by name, as text or numbers.
+    """
+
+    def __init__(self, statement: Select[Any]) -> None:
+        self.statement = statement
+        names = [column.key for column in statement.selected_columns]
+        self._row = namedtuple("Row", names)  # type: ignore[misc]  # noqa: PYI024
+        self._compiled: dict[str, _Compiled] = {}
+
+    def first(self, engine: Engine, **values: Any) -> Any:
+        """Return the first row, as a named tuple, or None."""
+        return next(iter(self.all(engine, **values)), None)
+
+    def all(self, engine: Engine, **values: Any) -> list[Any]:
+        """Return all rows, as named tuples.
+
+        Raises:
+            sqlalchemy.exc.DBAPIError: as for any other query.
+        """
+        return list(map(self._row._make, self.tuples(engine, **values)))
+
+    def tuples(self, engine: Engine, **values: Any) -> Sequence[Sequence[Any]]:
+        """Return all rows as plain sequences: for thousands of them.
+
+        Raises:
+            sqlalchemy.exc.DBAPIError: as for any other query.
+        """
+        compiled = self._compiled.get(engine.dialect.name) or self._compile(engine)
+        rows = _run(engine, compiled.text, compiled.arrange(values))
+        return list(map(compiled.converted, rows)) if compiled.converters else rows
+
+    def _compile(self, engine: Engine) -> _Compiled:
+        compiled = self.statement.compile(dialect=engine.dialect)
+        order = tuple(compiled.positiontup or ()) if compiled.positional else None
+        converters = tuple(
+            (number, convert)
+            for number, column in enumerate(self.statement.selected_columns)
+            if (
+                convert := column.type.dialect_impl(engine.dialect).result_processor(
+                    engine.dialect, None
+                )
+            )
+        )
+        made = self._compiled[engine.dialect.name] = _Compiled(str(compiled), order, converters)
+        return made
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    """A query of one dialect: its text, the order of its parameters, what columns need."""
+
+    text: str
+    order: tuple[str, ...] | None
+    converters: tuple[tuple[int, Callable[[Any], Any]], ...]
+
+    def arrange(self, values: dict[str, Any]) -> Any:
+        """Return the parameters as the driver takes them: in order, or by name."""
+        return values if self.order is None else tuple(values[name] for name in self.order)
+
+    def converted(self, row: Sequence[Any]) -> Sequence[Any]:
+        """Return a row's values as Python has them."""
+        values = list(row)
+        for number, convert in self.converters:
+            if values[number] is not None:
+                values[number] = convert(values[number])
+        return values
+
+
+class _Readers:
+    """The connections of one engine that prepared queries read by.
+
+    The engine's own pool would do, at a tenth of the token endpoint's time. A statement
+    is a transaction of its own here, so that nothing is held or ended between two.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._idle: deque[Any] = deque()
+        event.listen(engine, "engine_disposed", self._close)
+
+    def rows(self, engine: Engine, text: str, parameters: Any) -> Sequence[Sequence[Any]]:
+        """Run a statement and return its rows."""
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            return self._read(engine, self._connected(engine), text, parameters)
+        try:
+            return self._read(engine, connection, text, parameters)
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+        # It was lost while idle, and so were the others, as when the server starts anew.
+        self._close(engine)
+        return self._read(engine, self._connected(engine), text, parameters)
+
+    def _read(
+        self, engine: Engine, connection: Any, text: str, parameters: Any
+    ) -> Sequence[Sequence[Any]]:
+        try:
+            cursor = connection.cursor()
+            cursor.execute(text, parameters)
+            rows: Sequence[Sequence[Any]] = cursor.fetchall()
+            cursor.close()
+        except engine.dialect.loaded_dbapi.Error as error:
+            lost = engine.dialect.is_disconnect(error, connection, None)
+            connection.close()
+            raise _as_sqlalchemy_has_it(engine, error, text, lost=lost) from error
+        self._idle.append(connection)
+        return rows
+
+    def _connected(self, engine: Engine) -> Any:
+        try:
+            fairy = engine.raw_connection()
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise _as_sqlalchemy_has_it(engine, error, "", lost=True) from error
+        connection = fairy.dbapi_connection
+        fairy.detach()
+        engine.dialect.set_isolation_level(connection, "AUTOCOMMIT")
+        return connection
+
+    def _close(self, _engine: Engine) -> None:
+        while self._idle:
+            with suppress(IndexError):
+                self._idle.pop().close()
+
+
+def _as_sqlalchemy_has_it(
+    engine: Engine, error: Exception, text: str, *, lost: bool
+) -> BaseException:
+    base = engine.dialect.loaded_dbapi.Error
+    return DBAPIError.instance(
+        text, None, error, base, connection_invalidated=lost, dialect=engine.dialect
+    )
+
+
+_readers: WeakKeyDictionary[Engine, _Readers] = WeakKeyDictionary()
+
+
+def _run(engine: Engine, text: str, parameters: Any) -> Sequence[Sequence[Any]]:
+    readers = _readers.get(engine)
+    if readers is None:
+        readers = _readers.setdefault(engine, _Readers(engine))
+    return readers.rows(engine, text, parameters)

@@ -1,0 +1,47 @@
+"""``python -m registry_ui.warden PARENT LOCK COMMAND…``: runs a command that must not run twice.
+
+A lock is held as long as anything of the command lives, even when this process was killed:
+its descriptor is inherited. The command is told to end when whoever wanted it has died.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+from functools import partial
+
+from ..processes import end_with_parent
+
+#: The exit status where something of an earlier command still lives (EX_TEMPFAIL).
+BUSY = 75
+NOT_FOUND = 127
+
+
+def main() -> int:
+    """Run the command and return its exit status, as a shell has it."""
+    parent, lock, *command = sys.argv[1:]
+    end_with_parent(int(parent))
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return BUSY
+    try:
+        child = subprocess.Popen(
+            command,
+            pass_fds=[descriptor],
+            preexec_fn=partial(end_with_parent, os.getpid()),  # noqa: PLW1509 - no thread runs
+        )
+    except OSError as error:
+        print(f"{command[0]} can't be run: {error.strerror}", file=sys.stderr)  # noqa: T201
+        return NOT_FOUND
+    signal.signal(signal.SIGTERM, lambda *_: child.terminate())
+    code = child.wait()
+    return 128 - code if code < 0 else code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,360 @@
+"""What holds for every request: who asks, and the one loader."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Flask, Response, current_app, g, redirect, request, url_for
+from flask_login import current_user
+from flask_wtf.csrf import CSRFError
+from sqlalchemy import select
+from werkzeug.wrappers import Response as BaseResponse
+
+from ..access import (
+    ANONYMOUS,
+    REMOVAL_RIGHTS,
+    Principal,
+    Right,
+    Role,
+    Standing,
+    can_see,
+    decide,
+    former_name,
+    rights,
+    role_for_rules,
+    standing,
+)
+from ..accounts import sessions
+from ..accounts.authentication import principal_of
+from ..audit import Actor
+from ..db.session import db, login_manager
+from ..errors import Denied, NotFound, error_response
+from ..models import ContainerImage, Copy, Move, Namespace, Place, Project, Removal, User
+from .session_cookie import PageSessions
+
+
+def init_app(app: Flask) -> None:
+    """Register the session loader and the answer to a bad CSRF token."""
+    app.session_interface = PageSessions()
+    login_manager.login_view = "accounts.sign_in"
+    login_manager.session_protection = None  # the cookie is signed; addresses change
+
+    @login_manager.user_loader
+    def load_user(identity: str) -> User | None:
+        return sessions.find(identity)
+
+    @app.errorhandler(CSRFError)
+    def on_csrf(_error: CSRFError) -> Response:
+        return error_response(
+            400,
+            "DENIED",
+            "The form was too old, or did not come from this site.",
+            "Go back, reload the page, and send it again.",
+        )
+
+    @app.errorhandler(NotFound)
+    def on_not_found(error: NotFound) -> BaseResponse:
+        address = _new_address()
+        if address is not None:
+            return redirect(address)
+        return error_response(error.status, error.code, error.message, error.hint)
+
+    @app.context_processor
+    def shared() -> dict[str, Any]:
+        settings = current_app.config["SETTINGS"]
+        return {
+            "registry_host": settings.registry_host,
+            "public_url": settings.public_url,
+            "all_tokens_only": settings.tokens_only,
+            "fence": g.get("fence"),
+        }
+
+
+def principal() -> Principal:
+    """Return who looks at a page: the signed-in user, or nobody.
+
+    The API puts its own principal, from the credentials of the request, into ``g``.
+    """
+    if "principal" in g:
+        found: Principal = g.principal
+        return found
+    if not current_user.is_authenticated:
+        return ANONYMOUS
+    return principal_of(current_user)
+
+
+def actor() -> Actor:
+    """Return who acts, for the audit."""
+    return Actor(principal().username, request.remote_addr or "")
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A place that the caller may see, and what they may do there."""
+
+    place: Place
+    standing: Standing
+    can: set[str]
+
+    @property
+    def role(self) -> str | None:
+        """The caller's own role, in words."""
+        return self.standing.role.label if self.standing.role else None
+
+    @property
+    def acting_role(self) -> Role | None:
+        """The role as protection rules count it: an administrator is an Owner everywhere."""
+        return role_for_rules(principal(), self.standing)
+
+    @property
+    def project(self) -> Project:
+        """The place, which must be a project; NotFound otherwise."""
+        if not isinstance(self.place, Project):
+            raise NotFound
+        return self.place
+
+    @property
+    def namespace(self) -> Namespace:
+        """The place, which must be a namespace; NotFound otherwise."""
+        if not isinstance(self.place, Namespace):
+            raise NotFound
+        return self.place
+
+
+def load(path: str, right: Right = Right.SEE) -> Loaded:
+    """Resolve a path for the caller and check a right: the one door to every place.
+
+    Raises:
+        NotFound: there is no such place, or the caller may not see it: no difference.
+        Denied: they may see it, but have not the right.
+    """
+    who = principal()
+    here = standing(db.session(), who, path)
+    if not can_see(db.session(), who, here):
+        raise NotFound
+    decision = decide(who, here, right)
+    if right is not Right.SEE and not decision.allowed:
+        raise Denied(f"Not allowed: {decision.rule}.", hint=_hint(who))
+    if here.fence is not None and decide(who, here, Right.PUSH).allowed:
+        g.fence = here.fence  # told on the page, whatever it is about
+    place = db.session.get_one(Place, here.place_id)
+    return Loaded(place, here, rights(who, here))
+
+
+def load_whole(path: str, right: Right) -> Loaded:
+    """Resolve a place for what is about everything in it; else as load().
+
+    Raises:
+        NotFound: also where the caller's token is for one repository of it alone.
+    """
+    loaded = load(path, right)
+    reach = principal().reach
+    if reach is not None and (reach.exact or not reach.covers(path)):
+        raise NotFound
+    return loaded
+
+
+def load_owner(repository: str) -> Loaded:
+    """Resolve the project that owns the whole name of an image, as clients write it.
+
+    Raises:
+        NotFound: no project owns it, or the caller may not see that project.
+    """
+    who = principal()
+    here = standing(db.session(), who, repository)
+    # Of a hidden project nothing more is asked than of none: it must not take longer.
+    if here.project is None or not decide(who, here, Right.SEE).allowed:
+        raise NotFound
+    return load(here.project)
+
+
+def load_image(path: str, name: str, right: Right = Right.SEE) -> tuple[Loaded, ContainerImage]:
+    """Resolve a project and one of its images; NotFound where the index has no such image."""
+    loaded = load(path, right)
+    return loaded, image_in(loaded, name)
+
+
+def image_in(loaded: Loaded, name: str) -> ContainerImage:
+    """Return an image of a project that was loaded; NotFound where the index has none."""
+    path = loaded.place.path
+    _require_reach([f"{path}/{name}" if name else path])
+    key = {"project_id": loaded.project.id, "name": name}
+    image = db.session.scalar(select(ContainerImage).filter_by(**key, emptied_at=None))
+    if image is None:
+        raise NotFound
+    return image
+
+
+def load_removal(path: str, removal_id: int) -> tuple[Removal, Loaded | None]:
+    """Return a removal and the place that it is of, loaded, or None where that is gone.
+
+    Raises:
+        NotFound: there is none, or it is not the caller's business.
+        Denied: they may see the place, but not delete in it.
+    """
+    row = db.session.scalar(
+        select(Removal).where(Removal.id == removal_id, Removal.project_path == path)
+    )
+    who = principal()
+    if row is None or not _reaches(_repositories_of(row)):
+        raise _absent(path)
+    if row.project_id is not None:
+        loaded = load(path, Right.DELETE)
+        if loaded.place.id != row.project_id:
+            raise NotFound  # of an earlier place at this path
+        return row, loaded
+    if row.requested_by != who.username and not who.is_admin:
+        raise _absent(path)
+    return row, None
+
+
+def load_planned(path: str, removal_id: int) -> tuple[Removal, Loaded]:
+    """Return a removal that somebody confirms, and its place: they may do what it does.
+
+    Raises:
+        NotFound, Denied: as load_removal(), and where the place is gone.
+    """
+    row, loaded = load_removal(path, removal_id)
+    if loaded is None:
+        raise NotFound
+    if row.kind in REMOVAL_RIGHTS:
+        loaded = load_whole(path, REMOVAL_RIGHTS[row.kind])
+    return row, loaded
+
+
+def _require_reach(repositories: Iterable[str]) -> None:
+    """Hide what a bound token does not reach: one for a project's path alone opens its root image.
+
+    Raises NotFound.
+    """
+    if not _reaches(repositories):
+        raise NotFound
+
+
+def _reaches(repositories: Iterable[str]) -> bool:
+    """Whether the caller's token, if it is bound, covers all of these."""
+    reach = principal().reach
+    return reach is None or all(map(reach.covers, repositories))
+
+
+def _repositories_of(row: Removal) -> Iterator[str]:
+    """Yield the repositories that a removal is about; its plan is read only if it is needed."""
+    yield row.target.partition(":")[0]
+    for step in row.plan:
+        yield step["repository"]
+
+
+def _absent(path: str) -> NotFound:
+    """Return the error for what is not at a path, after the work of what is hidden there.
+
+    A stranger learns from neither the answer nor its price whether a number is taken.
+    """
+    with suppress(NotFound):
+        load(path)
+    return NotFound()
+
+
+def load_move(path: str, move_id: int) -> tuple[Move, Loaded]:
+    """Return a move and the place that it is looked at from, for those who look after that.
+
+    That is what moves; of an image, the project that it leaves, and once it is there, the one
+    that it went to.
+
+    Raises:
+        NotFound: there is none, or it is not of this place.
+        Denied: they may see the place, but do not look after it.
+    """
+    loaded = load(path, Right.CONFIGURE)
+    move = db.session.get(Move, move_id)
+    if move is None:
+        raise NotFound
+    places = {move.place_id, move.new_project_id if move.switched_at else None}
+    if loaded.place.id not in places:
+        raise NotFound
+    reach = principal().reach
+    if reach is not None and not any(map(reach.covers, (move.source, move.target))):
+        raise NotFound  # of another image than the token is for
+    return move, loaded
+
+
+def _new_address() -> str | None:
+    """Return where the page is now that was asked for by an old name, for who may see it."""
+    values = dict(request.view_args or {})
+    if request.method != "GET" or request.endpoint is None or "path" not in values:
+        return None
+    session, who = db.session(), principal()
+    whole = "/".join(filter(None, (values["path"], values.get("name"))))
+    former = former_name(session, whole)
+    if former is None:
+        return None
+    here = standing(session, who, former.now)
+    if here.place is None:
+        return None
+    if not decide(who, here, Right.SEE).allowed and not can_see(session, who, here):
+        return None
+    if "name" in values:
+        values |= {"path": here.place, "name": former.now[len(here.place) + 1 :]}
+    elif here.exact:
+        values["path"] = former.now
+    else:
+        return None
+    query = request.query_string.decode("utf-8", "replace")
+    return url_for(request.endpoint, **values) + (f"?{query}" if query else "")
+
+
+def load_copy(path: str, copy_id: int) -> tuple[Copy, Project | None]:
+    """Return a copy and the project that it copies to, or None where that is gone.
+
+    Raises:
+        NotFound: there is none, or it is not the caller's business: they see not both ends, or
+            their token does not reach them.
+        Denied: they may see the project, but not push there.
+    """
+    row = db.session.scalar(select(Copy).where(Copy.id == copy_id, Copy.project_path == path))
+    if row is None or not _reaches([row.source, row.target]):
+        raise _absent(path)
+    who = principal()
+    own = who.is_admin or row.requested_by == who.username
+    if row.project_id is None:
+        if own:
+            return row, None
+        raise _absent(path)
+    project = load(path, Right.PUSH).project
+    if project.id != row.project_id:
+        raise NotFound  # of an earlier project at this path
+    if not own and not decide(who, standing(db.session(), who, row.source), Right.PULL).allowed:
+        raise NotFound
+    return row, project
+
+
+def _hint(who: Principal) -> str:
+    return "Sign in with an account that may." if who.is_anonymous else "Ask an owner for the role."
+
+
+def sign_in_first() -> BaseResponse | None:
+    """Send a visitor without a session to the sign-in page; None for everyone else."""
+    if current_user.is_authenticated:
+        return None
+    target = request.full_path if request.method == "GET" else "/"
+    return redirect(url_for("accounts.sign_in", next=target.rstrip("?")))
+
+
+def administrators_only() -> BaseResponse | None:
+    """Send visitors to the sign-in page; tell everyone else that there is nothing.
+
+    Stands before every page of the admin area.
+    """
+    if (away := sign_in_first()) is not None:
+        return away
+    if not principal().is_admin:
+        raise NotFound
+    return None
+
+
+def registry_host() -> str:
+    """Return the registry's name in commands, as clients reach it."""
+    host: str = current_app.config["SETTINGS"].registry_host
+    return host

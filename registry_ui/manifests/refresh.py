@@ -1,0 +1,127 @@
+"""Read stored manifests again that an earlier version of the code read in another way.
+
+The bodies are in the store, so the registry is not asked. Indexes come first: what earlier
+versions took for platforms may be blobs.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.exc import InterfaceError, OperationalError
+
+from ..db.session import db, release, writing
+from ..distribution.client import FetchedManifest
+from ..distribution.manifest import read_manifest
+from ..models import IndexChild, Manifest, ManifestContents
+from .blobs import note_contents
+from .parser_version import FACTS_VERSION, is_stale, is_stale_index
+from .store import in_full
+from .summary_writer import Read, columns_of
+from .tag_use import apply_waiting_pulls
+
+logger = logging.getLogger(__name__)
+
+#: Maximum number of manifests that are written in one transaction.
+BATCH = 50
+#: How long one run may take, in seconds; the next one continues.
+DEADLINE = 20.0
+FAILURE = "the facts of manifest %s can't be read again"
+
+
+def refresh() -> int:
+    """Read stale facts again until none are left or the deadline is over; return how many.
+
+    A manifest that can't be read or stored keeps the facts it has: it would come first each time,
+    and hold back all others.
+    """
+    end = time.monotonic() + DEADLINE
+    done = 0
+    while time.monotonic() < end and (digests := _stale()):
+        found = {digest: _read_again(digest) for digest in digests}
+        _store({digest: read for digest, read in found.items() if read is not None})
+        done += len(digests)
+    release()
+    return done
+
+
+def _stale() -> list[str]:
+    """Return the digests of some stale manifests; of indexes first."""
+    query = select(Manifest.digest).limit(BATCH)
+    indexes = list(db.session.scalars(query.where(is_stale_index())))
+    return indexes or list(db.session.scalars(query.where(is_stale())))
+
+
+def _read_again(digest: str) -> Read | None:
+    row = in_full(digest)
+    if row is None:
+        return None
+    manifest = FetchedManifest(row.digest, row.media_type, row.body)
+    config = row.config
+    db.session.expunge(row)
+    release()
+    try:
+        return Read(manifest, read_manifest(manifest.media_type, manifest.body), config)
+    except Exception:
+        logger.exception(FAILURE, digest)
+        _give_up(digest)
+        return None
+
+
+def _store(reads: dict[str, Read]) -> None:
+    """Write what was read; if some of it can't be written, all the rest."""
+    try:
+        _write(reads)
+    except (OperationalError, InterfaceError):
+        raise  # the database's trouble: the next run tries again
+    except Exception:
+        if len(reads) == 1:
+            logger.exception(FAILURE, *reads)
+            _give_up(*reads)
+            return
+        for digest, read in reads.items():
+            _store({digest: read})
+
+
+def _give_up(digest: str) -> None:
+    """Keep the facts as they are, as those of this version."""
+    with writing() as session:
+        session.execute(
+            update(Manifest)
+            .where(Manifest.digest == digest)
+            .values(facts_version=FACTS_VERSION)
+            .execution_options(synchronize_session=False)
+        )
+
+
+def _changed(read: Read) -> dict[str, Any]:
+    """Return the columns that are read from the documents, and not the documents."""
+    kept = {"digest", "body", "config", "has_config", "fetched_at"}
+    return {name: value for name, value in columns_of(read).items() if name not in kept}
+
+
+def _write(reads: dict[str, Read]) -> None:
+    columns = {digest: _changed(read) for digest, read in reads.items()}
+    facts = {digest: read.facts for digest, read in reads.items()}
+    listed = {digest: read.listed for digest, read in reads.items()}
+    with writing() as session:
+        for digest, values in columns.items():
+            session.execute(
+                update(Manifest)
+                .where(Manifest.digest == digest)
+                .values(values)
+                .execution_options(synchronize_session=False)
+            )
+        there = select(Manifest.digest).where(Manifest.digest.in_(facts))
+        still = set(session.scalars(there))
+        for column in (ManifestContents.digest, IndexChild.parent):
+            session.execute(
+                delete(column.class_)
+                .where(column.in_(facts))
+                .execution_options(synchronize_session=False)
+            )
+        note_contents(session, {digest: facts[digest] for digest in still}, listed)
+        apply_waiting_pulls(session, still)

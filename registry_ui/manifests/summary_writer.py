@@ -1,0 +1,107 @@
+"""Writes facts by digest: what was read from manifests and their configs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+
+from ..db.prepared import insert_all_new
+from ..db.session import writing
+from ..distribution.chart import read_chart
+from ..distribution.client import FetchedManifest
+from ..distribution.image_config import read_config
+from ..distribution.manifest import ManifestFacts
+from ..distribution.references import Listed, listed_in
+from ..models import ContainerImage, HeldManifest, Manifest, utc_now
+from ..names import RepositoryName
+from .blobs import note_contents
+from .parser_version import FACTS_VERSION
+from .tag_use import apply_waiting_pulls
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A manifest as it was fetched and understood, and its config where it has one."""
+
+    manifest: FetchedManifest
+    facts: ManifestFacts
+    config: bytes | None
+
+    @property
+    def listed(self) -> Listed:
+        """What it lists as an index, read from the whole body."""
+        return listed_in(self.manifest.media_type, self.manifest.body)
+
+
+def store(fetched: Iterable[Read], holder: RepositoryName | None = None) -> None:
+    """Keep manifests by digest, with their configs.
+
+    Args:
+        holder: the repository that is noted as holding them, for parts of indexes.
+    """
+    every = {read.manifest.digest: read for read in fetched}
+    if not every:
+        return
+    rows = [columns_of(read) for read in every.values()]
+    facts = {digest: read.facts for digest, read in every.items()}
+    listed = {digest: read.listed for digest, read in every.items()}
+    with writing() as session:
+        insert_all_new(session, Manifest, rows)
+        note_contents(session, facts, listed)
+        apply_waiting_pulls(session, every)
+        if holder is None:
+            return
+        query = select(ContainerImage.id).where(ContainerImage.path == str(holder))
+        image_id = session.scalar(query)
+        if image_id is not None:
+            held_rows = [{"image_id": image_id, "digest": digest} for digest in every]
+            insert_all_new(session, HeldManifest, held_rows)
+
+
+def columns_of(read: Read) -> dict[str, Any]:
+    """Return the columns of a manifest that was read."""
+    manifest, facts = read.manifest, read.facts
+    row: dict[str, Any] = {
+        "digest": manifest.digest,
+        "media_type": manifest.media_type,
+        "kind": facts.kind,
+        "config_digest": facts.config.digest if facts.config else None,
+        "size": facts.size,
+        "body": manifest.body,
+        "fetched_at": utc_now(),
+        "facts": facts.to_json(),
+        "facts_version": FACTS_VERSION,
+        "built_at": facts.created_at,
+    }
+    return row | _of_config(read.config, facts.kind, facts.created_at)
+
+
+def _of_config(body: bytes | None, kind: str, built_at: datetime | None) -> dict[str, Any]:
+    """Return the columns that a config fills: that of an image, or of a chart."""
+    if body is None:
+        return {"has_config": False, "config": None, "config_facts": None}
+    if kind == "chart":
+        return {"has_config": True, "config": body, "config_facts": read_chart(body).to_json()}
+    config = read_config(body)
+    return {
+        "has_config": True,
+        "config": body,
+        "config_facts": config.to_json(),
+        "built_at": config.built_at or built_at,
+    }
+
+
+def store_configs(configs: Mapping[str, str], bodies: Mapping[str, bytes]) -> None:
+    """Keep configs that were missing. ``configs`` maps manifest to config digest."""
+    if not bodies:
+        return
+    with writing() as session:
+        for row in session.scalars(select(Manifest).where(Manifest.digest.in_(configs))):
+            body = bodies.get(configs[row.digest])
+            if body is not None:
+                for name, value in _of_config(body, row.kind, row.built_at).items():
+                    setattr(row, name, value)

@@ -1,0 +1,60 @@
+"""Whether whoever asked for a move may still do it: asked again before anything is switched."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from ..access import Right, decide, standing
+from ..audit import CONSOLE
+from ..copies.authorization import acting_role
+from ..models import ContainerImage, CopiedTag, Move, Tag
+from ..names import Path
+from ..token_auth.access_check import subject_named
+from .lease import MoveFailed
+from .rule_check import first_refusal
+
+
+def require_right(session: Session, move: Move) -> None:
+    """Raise MoveFailed where whoever asked has no longer the right, here or there.
+
+    A namespace at the top can be made by everyone with an account. The rules of an image's
+    tags are asked again as well: there may be more of both since the plan.
+    """
+    if move.requested_by != CONSOLE.name:
+        _require_roles(session, move)
+    if move.kind == "image":
+        _require_unprotected(session, move)
+
+
+def _require_roles(session: Session, move: Move) -> None:
+    subject = subject_named(session, move.requested_by)
+    if subject.problem:
+        raise MoveFailed(f"{move.requested_by} may not do this any more: {subject.problem}.")
+    if move.kind == "image":
+        wanted = [(move.source, Right.DELETE), (move.target, Right.PUSH)]
+    else:
+        above = Path(move.target).parent
+        wanted = [(move.source, Right.REMOVE)]
+        wanted += [(above, Right.CREATE)] if above else []
+        if above is None and Path(move.target).is_restricted and not subject.principal.is_admin:
+            raise MoveFailed(f"{move.requested_by} can no longer do this: only administrators can.")
+    for path, right in wanted:
+        decision = decide(subject.principal, standing(session, subject.principal, path), right)
+        if not decision.allowed:
+            raise MoveFailed(f"{move.requested_by} may not do this any more: {decision.rule}.")
+
+
+def _require_unprotected(session: Session, move: Move) -> None:
+    indexed = select(Tag.name).join(ContainerImage, ContainerImage.id == Tag.image_id)
+    names = set(session.scalars(indexed.where(ContainerImage.path == move.source)))
+    # What was pushed a moment ago, and of which no event told yet.
+    names.update(session.scalars(select(CopiedTag.tag).where(CopiedTag.move_id == move.id)))
+    here, there = move.source, move.target
+    roles = (
+        acting_role(session, move.requested_by, here),
+        acting_role(session, move.requested_by, there),
+    )
+    why = first_refusal(session, here, there, sorted(names), roles)
+    if why is not None:
+        raise MoveFailed(f"A rule refuses this by now: {why}.")

@@ -1,0 +1,123 @@
+"""Who may move what where; for pages, the API and whoever confirms a plan."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime, timedelta
+from typing import Any
+
+from flask import current_app
+
+from ..access import Principal, Right, Role, Standing, decide, role_for_rules, standing
+from ..access.reserved_paths import fence_of
+from ..audit import Actor
+from ..db.session import db
+from ..errors import Denied, Invalid
+from ..models import ContainerImage, Move, Place, Project
+from ..names import NameInvalid, Path
+from ..operations import write_freeze
+from ..projects.service import require_unclaimed
+from . import service as moves
+from .planner import plan_image, plan_place
+
+FOR_BOTH = "Whose role changes is told to members of both projects."
+
+
+def plan(
+    actor: Actor,
+    who: Principal,
+    place: Place,
+    image: ContainerImage | None,
+    target: str,
+    *,
+    role: Role | None,
+) -> Move:
+    """Plan that a place, or one of its images, gets another path, and store the plan.
+
+    The caller has loaded place and image with the right to remove them there.
+
+    Args:
+        role: of whoever asks, in the place, for protection rules.
+
+    Raises:
+        Invalid, Clash: as plan_place() and plan_image().
+        Denied: they may create nothing where it is to go.
+    """
+    if image is None:
+        _require_create(who, target)
+        planned = plan_place(place, target)
+    else:
+        there = _require_push(who, target)
+        new_role = role_for_rules(who, there)
+        assert isinstance(place, Project)  # noqa: S101 - narrows the type
+        planned = plan_image(image, place, target, role, new_role)
+    return moves.keep_plan(actor, planned, place)
+
+
+def require_rights(who: Principal, move: Move) -> None:
+    """Raise Denied for whoever may not do what a plan says, here or where it goes."""
+    wanted = Right.DELETE if move.kind == "image" else Right.REMOVE
+    decision = decide(who, standing(db.session(), who, move.source), wanted)
+    if not decision.allowed:
+        raise Denied(f"Not allowed: {decision.rule}.")
+    try:
+        if move.kind == "image":
+            _require_push(who, move.target)
+        else:
+            _require_create(who, move.target)
+    except Invalid as error:
+        raise Denied(" ".join(error.errors.values())) from None
+
+
+def _require_create(who: Principal, target: str) -> None:
+    """Refuse whoever may not create there. What they may not see is as what is not there."""
+    try:
+        above = Path(target).parent
+    except NameInvalid:
+        return  # said in the words of the grammar, by the plan
+    if above is None:
+        if not who.is_admin:
+            require_unclaimed(target)
+        return
+    here = standing(db.session(), who, above)
+    if not decide(who, here, Right.CREATE).allowed:
+        message = f"There is no namespace “{above}” in which you may create something."
+        raise Invalid("Nothing was planned.", {"target": message})
+
+
+def _require_push(who: Principal, target: str) -> Standing:
+    here = standing(db.session(), who, target)
+    if here.project is None or not decide(who, here, Right.PUSH).allowed:
+        message = f"There is no project that owns “{target}” and to which you may push."
+        raise Invalid("Nothing was planned.", {"target": message})
+    return here
+
+
+def plan_for(who: Principal, move: Move) -> dict[str, Any]:
+    """Return what was planned, as far as someone who looks after one end may know it.
+
+    Whose role changes by the move of an image is told to members of both projects: who the
+    members are is for members.
+    """
+    plan = move.preview
+    if move.kind != "image" or who.is_admin:
+        return plan
+    session = db.session()
+    if all(standing(session, who, path).role for path in (move.source, move.target)):
+        return plan
+    notes = [FOR_BOTH] if plan["changes"] or plan["notes"] else []
+    return {**plan, "changes": [], "changes_more": 0, "notes": notes}
+
+
+def quiet_at(move: Move) -> datetime | None:
+    """Return when the last token from before has ended, while a move waits for that."""
+    if move.state != "fenced":
+        return None
+    fence = fence_of(db.session(), move.source)
+    return write_freeze.quiet_from(fence) if fence is not None else None
+
+
+def minutes() -> int:
+    """Return for how many minutes nobody can push, about."""
+    lifetime = timedelta(seconds=current_app.config["SETTINGS"].token_lifetime)
+    return math.ceil((lifetime + write_freeze.GRACE) / timedelta(minutes=1))

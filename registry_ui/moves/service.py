@@ -1,0 +1,268 @@
+"""Moves as people deal with them: planned, confirmed, called off; old names kept or retired."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+from flask import current_app
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
+
+from ..access.lookup import prefixes
+from ..access.reserved_paths import fence_of
+from ..audit import Actor, record
+from ..db.session import db, writing
+from ..errors import Invalid, NotFound, StateConflict
+from ..models import ContainerImage, FormerPath, Move, MovedRepository, Place, Tag, utc_now
+from ..models.move import BEFORE_SWITCH
+from ..operations.runner import PLANNED_KEPT
+from ..operations.write_freeze import lift_fence
+from ..tags.rows import subject_of
+from . import old_paths
+from .lease import is_free
+from .planner import MovePlan, require_still_free
+
+#: So many repositories are listed on a page.
+LISTED = 200
+#: Number of newest tags among which one is chosen for an example.
+CANDIDATES = 50
+NOT_NOW = "That is not possible any more."
+NOT_AGREED = (
+    "Some tags can't be read, and would be left out. Agree to that, or push them again first."
+)
+
+
+def keep_plan(actor: Actor, plan: MovePlan, place: Place) -> Move:
+    """Store a plan that somebody will look at, and perhaps confirm.
+
+    Args:
+        place: what moves; of an image, the project that it leaves.
+    """
+    with writing() as session:
+        move = Move(
+            kind=plan.kind,
+            source=plan.source,
+            target=plan.target,
+            place_id=place.id,
+            new_project_id=plan.new_project_id,
+            requested_by=actor.name,
+            state="planned",
+            problem="",
+            preview=plan.preview(),
+        )
+        session.add(move)
+        session.flush()
+        session.add_all(
+            MovedRepository(move_id=move.id, number=n, source=old, target=new, tag_count=count)
+            for n, (old, new, count) in enumerate(plan.repositories)
+        )
+        return move
+
+
+def confirm(actor: Actor, move_id: int, *, leave_out: bool = False) -> Move:
+    """Let the worker carry out a planned move.
+
+    Args:
+        leave_out: whether the tags that the plan names as unread are to be left out.
+
+    Raises:
+        StateConflict: it is no plan any more.
+        Clash: its paths are not free any more.
+        Invalid: it would leave something out, and that was not agreed to.
+    """
+    with writing() as session:
+        move = _locked(session, move_id, {"planned"})
+        if move.preview.get("unread") and not leave_out:
+            raise Invalid(NOT_AGREED, {"leave_out": NOT_AGREED})
+        _one_at_a_time(session, move)
+        require_still_free(session, move)
+        move.state, move.requested_by = "waiting", actor.name
+        record(session, actor, f"{move.kind}.move.start", move.source, to=move.target)
+        return move
+
+
+def retry(actor: Actor, move_id: int) -> Move:
+    """Let a move that has stopped go on: what is done is not done again.
+
+    Raises:
+        StateConflict: it has not stopped.
+    """
+    with writing() as session:
+        move = _locked(session, move_id, {"failed"})
+        move.state, move.requested_by = "waiting", actor.name
+        for row in session.scalars(
+            select(MovedRepository).where(MovedRepository.move_id == move.id)
+        ):
+            # Looked at once more: people have gone on writing.
+            row.state, row.last_tag, row.oldest_moment_id = "planned", "", None
+        record(session, actor, f"{move.kind}.move.retry", move.source, to=move.target)
+        return move
+
+
+def cancel(actor: Actor, move_id: int) -> Move:
+    """Call a move off before the switch: people can write again at once, the copies go.
+
+    Raises:
+        StateConflict: it is switched already, or has ended.
+    """
+    with writing() as session:
+        move = _locked(
+            session,
+            move_id,
+            {"planned", "waiting", "copying", "fenced", "settling", "verifying", "failed"},
+        )
+        record(session, actor, f"{move.kind}.move.cancel", move.source, to=move.target)
+        if move.state == "planned":
+            move.state, move.finished_at = "cancelled", utc_now()
+            return move
+        move.cancel_wanted = True
+        fence = fence_of(session, move.source)
+        if fence is not None:
+            lift_fence(session, fence.id)
+        if session.scalar(select(Move.id).where(Move.id == move.id, is_free())) is not None:
+            move.state = "undoing"
+        return move
+
+
+def retire_now(actor: Actor, move_id: int, *, everything: bool = False) -> Move:
+    """Let the old path go now.
+
+    Args:
+        everything: also what the new path has no more; somebody saw that there is such.
+
+    Raises:
+        StateConflict: there is no old path, or it is going already.
+    """
+    with writing() as session:
+        move = _locked(session, move_id, {"grace"})
+        move.state, move.retire_all = "retiring", everything
+        move.problem = ""
+        record(session, actor, f"{move.kind}.move.retire_now", move.source, everything=everything)
+        return move
+
+
+def keep_longer(actor: Actor, move_id: int) -> Move:
+    """Let the old path be pulled for another grace time, from now or from its end.
+
+    Raises:
+        StateConflict: there is no old path, or it is going already.
+    """
+    with writing() as session:
+        move = _locked(session, move_id, {"grace"})
+        days = timedelta(days=max(1, grace_days()))
+        until = max(move.grace_until or utc_now(), utc_now()) + days
+        old_paths.keep(session, move, until)
+        record(session, actor, f"{move.kind}.move.keep", move.source, until=until.isoformat())
+        return move
+
+
+def retire_due() -> list[int]:
+    """Let the old paths go whose time is over; return the moves."""
+    with writing() as session:
+        due = select(Move).where(Move.state == "grace", Move.grace_until <= utc_now())
+        moves = list(session.scalars(due.with_for_update(skip_locked=True)))
+        for move in moves:
+            move.state = "retiring"
+        return [move.id for move in moves]
+
+
+def grace_days() -> int:
+    """Return for how many days an old path can be pulled."""
+    found: int = current_app.config["SETTINGS"].move_grace_days
+    return found
+
+
+def repositories_of(move: Move) -> list[MovedRepository]:
+    """Return the first repositories of a move, those first that need to be looked at."""
+    query = (
+        select(MovedRepository)
+        .where(MovedRepository.move_id == move.id)
+        .order_by(MovedRepository.state != "kept", MovedRepository.number)
+        .limit(LISTED)
+    )
+    return list(db.session.scalars(query))
+
+
+def progress_of(move: Move) -> tuple[int, int]:
+    """Return how many tags were gone through, and of how many."""
+    query = select(func.sum(MovedRepository.done), func.sum(MovedRepository.tag_count))
+    done, total = db.session.execute(query.where(MovedRepository.move_id == move.id)).one()
+    return done or 0, total or 0
+
+
+def under_way(place: Place) -> list[Move]:
+    """Return the moves of a place, and of images that leave it, that have not ended."""
+    query = select(Move).where(Move.place_id == place.id, Move.state.in_(BEFORE_SWITCH))
+    return list(db.session.scalars(query.order_by(Move.id)))
+
+
+def states_of(move: Move) -> Counter[str]:
+    """Return how many repositories are how far."""
+    query = select(MovedRepository.state).where(MovedRepository.move_id == move.id)
+    return Counter(db.session.scalars(query))
+
+
+def example_pull(plan: dict[str, Any]) -> str:
+    """Return a reference that can be pulled once a planned move is done; "" if there is no tag."""
+    old, new = next(((old, new) for old, new, count in plan["repositories"] if count), ("", ""))
+    query = (
+        select(Tag.name)
+        .join(ContainerImage, ContainerImage.id == Tag.image_id)
+        .where(ContainerImage.path == old, Tag.damage.is_(None))
+        .order_by(Tag.pushed_at.desc())
+        .limit(CANDIDATES)
+    )
+    names = [name for name in db.session.scalars(query) if subject_of(name) is None]
+    if not names:
+        return ""
+    return f"{new}:{'latest' if 'latest' in names else names[0]}"
+
+
+def former_of(place: Place) -> list[tuple[FormerPath, Move]]:
+    """Return the old names of a place itself that can still be pulled, and their moves."""
+    query = (
+        select(FormerPath, Move)
+        .join(Move, Move.id == FormerPath.move_id)
+        .where(FormerPath.now == place.path, FormerPath.exact.is_(False))
+        .order_by(FormerPath.path)
+    )
+    return [(row, move) for row, move in db.session.execute(query)]
+
+
+def former_of_image(image: ContainerImage) -> list[tuple[FormerPath, Move]]:
+    """Return the old names of an image that can still be pulled, and their moves."""
+    query = (
+        select(FormerPath, Move)
+        .join(Move, Move.id == FormerPath.move_id)
+        .where(FormerPath.now == image.path, FormerPath.exact.is_(True))
+        .order_by(FormerPath.path)
+    )
+    return [(row, move) for row, move in db.session.execute(query)]
+
+
+def forget_plans(session: Session) -> None:
+    """Forget plans that nobody confirmed in time."""
+    old = Move.created_at < utc_now() - PLANNED_KEPT
+    session.execute(
+        delete(Move)
+        .where(Move.state == "planned", old)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _one_at_a_time(session: Session, move: Move) -> None:
+    """Let one at a time begin near these paths: the second sees the first."""
+    paths = {*prefixes(move.source), *prefixes(move.target)}
+    near = select(Place.id).where(Place.path.in_(paths)).order_by(Place.path)
+    session.execute(near.with_for_update())
+
+
+def _locked(session: Session, move_id: int, states: set[str]) -> Move:
+    move = session.get(Move, move_id, with_for_update=True, populate_existing=True)
+    if move is None:
+        raise NotFound
+    if move.state not in states or move.cancel_wanted:
+        raise StateConflict(NOT_NOW, hint="Reload the page to see how far it is.")
+    return move

@@ -1,0 +1,251 @@
+"""The switch: everything that hangs by an old path hangs by the new one, in one transaction."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, String, delete, func, literal, select, update
+from sqlalchemy.orm import Session
+
+from ..access import at_or_below
+from ..access.lookup import prefixes
+from ..audit import Actor, record
+from ..catalog.images import is_listed
+from ..db.prepared import insert_new
+from ..models import (
+    AccessToken,
+    BinnedTag,
+    ContainerImage,
+    Copy,
+    DailyCount,
+    FormerPath,
+    Move,
+    MovedRepository,
+    Place,
+    ProtectionViolation,
+    Push,
+    Removal,
+    TagClaim,
+)
+from ..names import Path
+from ..operations.lease import Cancelled
+from .lease import MoveFailed
+
+#: States of a move whose old names can still be pulled.
+KEEPS_OLD = ("grace", "retiring")
+
+
+def switch(session: Session, move: Move, until: datetime, *, keeps_old: bool) -> None:
+    """Give everything its new path. To be called in the transaction that changes the state.
+
+    Args:
+        until: until when the old path can be pulled.
+        keeps_old: whether there is anything to pull under it.
+
+    Raises:
+        Cancelled: somebody called it off in the last moment.
+        MoveFailed: what moves, or where it goes to, is not there any more.
+    """
+    if move.cancel_wanted:
+        raise Cancelled
+    if move.kind == "image":
+        _switch_image(session, move)
+    else:
+        _switch_place(session, move)
+    session.execute(delete(TagClaim).where(at_or_below(TagClaim.repository, move.source)))
+    if keeps_old:
+        _keep_old(session, move, until)
+    _follow(session, move)
+    actor = Actor(move.requested_by)
+    record(session, actor, f"{move.kind}.move", move.target, source=move.source)
+
+
+def _switch_place(session: Session, move: Move) -> None:
+    place = _locked(session, Place.path == move.source)
+    if place is None or place.id != move.place_id:
+        raise MoveFailed(f"{move.source} is not there any more.")
+    above = Path(move.target).parent
+    parent = _locked(session, Place.path == above) if above else None
+    if above and (parent is None or parent.kind == "project"):
+        raise MoveFailed(f"There is no namespace {above} any more.")
+    _hold_all(session, move.source)
+    moved = select(Place.id).where(at_or_below(Place.path, move.source))
+    for model in (Removal, Copy):
+        _discard_plans(session, model, model.project_id.in_(moved))
+        here = model.project_id.in_(moved) & at_or_below(model.project_path, move.source)
+        _set(session, model, here, project_path=_renamed(model.project_path, move))
+    _discard_plans(session, Copy, at_or_below(Copy.source, move.source))
+    # Activity tells what was removed, to more people than may know of the old name.
+    tagged = Removal.target.startswith(move.source + ":", autoescape=True)
+    removed = Removal.project_id.in_(moved) & (at_or_below(Removal.target, move.source) | tagged)
+    _set(session, Removal, removed, target=_renamed(Removal.target, move))
+    _rename(session, move, Place.path, Place)
+    _set(session, Place, Place.id == place.id, parent_id=parent.id if parent else None)
+    _rename(session, move, ContainerImage.path, ContainerImage)
+    _rename(session, move, BinnedTag.repository, BinnedTag)
+    _rename(session, move, ProtectionViolation.repository, ProtectionViolation)
+    _rename(session, move, AccessToken.reach_path, AccessToken)
+
+
+def _switch_image(session: Session, move: Move) -> None:
+    image = _locked_image(session, move)
+    project = _locked(session, Place.id == move.new_project_id)
+    if image is None or project is None or project.path not in prefixes(move.target):
+        raise MoveFailed(f"{move.source} or the project of {move.target} is not there any more.")
+    old_project, old_name = image.project_id, image.name
+    name = move.target[len(project.path) + 1 :]
+    tag = Removal.target.startswith(move.source + ":", autoescape=True)
+    _discard_plans(session, Removal, (Removal.target == move.source) | tag)
+    _discard_plans(session, Copy, (Copy.source == move.source) | (Copy.target == move.source))
+    # An image that was there is in the bin; its name is this one's now.
+    session.execute(
+        delete(ContainerImage)
+        .where(ContainerImage.path == move.target, ~is_listed())
+        .execution_options(synchronize_session=False)
+    )
+    _set(
+        session,
+        ContainerImage,
+        ContainerImage.id == image.id,
+        project_id=project.id,
+        name=name,
+        path=move.target,
+    )
+    here = {"repository": move.target}
+    _set(
+        session,
+        BinnedTag,
+        BinnedTag.repository == move.source,
+        project_id=project.id,
+        **here,
+    )
+    _set(
+        session,
+        ProtectionViolation,
+        ProtectionViolation.repository == move.source,
+        place_id=project.id,
+        **here,
+    )
+    exactly = (AccessToken.reach_path == move.source) & AccessToken.reach_exact.is_(True)
+    _set(session, AccessToken, exactly, reach_path=move.target)
+    _move_activity(session, (old_project, old_name), (project.id, name))
+
+
+def _locked(session: Session, which: ColumnElement[bool]) -> Place | None:
+    return session.scalar(
+        select(Place).where(which).with_for_update().execution_options(populate_existing=True)
+    )
+
+
+def _hold_all(session: Session, path: str) -> None:
+    """Wait for whoever creates something below a path, and let nobody else begin.
+
+    They hold what is right above it. On PostgreSQL a statement that waits for them does not
+    see what they have created; the next one does.
+    """
+    query = select(Place.id).where(at_or_below(Place.path, path)).order_by(Place.path)
+    held: list[int] | None = None
+    while (found := list(session.scalars(query.with_for_update()))) != held:
+        held = found
+
+
+def _locked_image(session: Session, move: Move) -> ContainerImage | None:
+    return session.scalar(
+        select(ContainerImage)
+        .where(ContainerImage.path == move.source, ContainerImage.project_id == move.place_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+
+
+def _move_activity(session: Session, old: tuple[int, str], new: tuple[int, str]) -> None:
+    """Give an image's pushes and counts to the project that it is in now."""
+    was = (Push.project_id == old[0]) & (Push.name == old[1])
+    _set(session, Push, was, project_id=new[0], name=new[1])
+    there = (DailyCount.project_id == new[0]) & (DailyCount.name == new[1])
+    counted = {row.day: row for row in session.scalars(select(DailyCount).where(there))}
+    here = (DailyCount.project_id == old[0]) & (DailyCount.name == old[1])
+    for row in session.scalars(select(DailyCount).where(here)).all():
+        other = counted.get(row.day)
+        if other is None:
+            row.project_id, row.name = new
+        else:
+            other.pushes, other.pulls = other.pushes + row.pushes, other.pulls + row.pulls
+            session.delete(row)
+    session.flush()
+
+
+def _discard_plans(
+    session: Session, model: type[Removal | Copy], which: ColumnElement[bool]
+) -> None:
+    """Cancel plans: they name repositories as they were."""
+    _set(session, model, (model.state == "planned") & which, state="cancelled")
+
+
+def _keep_old(session: Session, move: Move, until: datetime) -> None:
+    """Let the old path be pulled, also by the names that it had before."""
+    exact = move.kind == "image"
+    session.add(
+        FormerPath(path=move.source, exact=exact, now=move.target, until=until, move_id=move.id)
+    )
+    if exact:
+        return
+    above = select(FormerPath).where(
+        FormerPath.now.in_(prefixes(move.source)[:-1]), FormerPath.exact.is_(False)
+    )
+    for row in session.scalars(above).all():
+        _add_former(session, row, move, exact=False)
+
+
+def _follow(session: Session, move: Move) -> None:
+    """Let earlier moves, whose old names can still be pulled, know where things are now."""
+    earlier = select(Move.id).where(Move.state.in_(KEEPS_OLD), Move.id != move.id)
+    of_earlier = MovedRepository.move_id.in_(earlier)
+    if move.kind == "image":
+        _set(session, FormerPath, FormerPath.now == move.source, now=move.target)
+        same = of_earlier & (MovedRepository.target == move.source)
+        _set(session, MovedRepository, same, target=move.target)
+        _follow_image(session, move)
+        return
+    _rename(session, move, FormerPath.now, FormerPath)
+    within = of_earlier & at_or_below(MovedRepository.target, move.source)
+    _set(session, MovedRepository, within, target=_renamed(MovedRepository.target, move))
+
+
+def _follow_image(session: Session, move: Move) -> None:
+    """Let an image that has left a moved place be pulled by the names that it had there."""
+    above = select(FormerPath).where(
+        FormerPath.now.in_(prefixes(move.source)), FormerPath.exact.is_(False)
+    )
+    for row in session.scalars(above).all():
+        _add_former(session, row, move, exact=True)
+
+
+def _add_former(session: Session, row: FormerPath, move: Move, *, exact: bool) -> None:
+    """Let what moved be pulled by the name that it had when what lay above it moved."""
+    insert_new(
+        session,
+        FormerPath,
+        path=row.path + move.source[len(row.now) :],
+        exact=exact,
+        now=move.target,
+        until=row.until,
+        move_id=row.move_id,
+        stopped=row.stopped,
+    )
+
+
+def _rename(session: Session, move: Move, column: Any, model: Any) -> None:
+    """Write the new path into a column, wherever the old one, or what lies below it, stands."""
+    _set(session, model, at_or_below(column, move.source), **{column.key: _renamed(column, move)})
+
+
+def _renamed(column: Any, move: Move) -> Any:
+    return literal(move.target, String) + func.substr(column, len(move.source) + 1)
+
+
+def _set(session: Session, model: Any, which: ColumnElement[bool], **values: Any) -> None:
+    session.execute(
+        update(model).where(which).values(**values).execution_options(synchronize_session=False)
+    )

@@ -1,0 +1,167 @@
+"""Completing or undoing steps of removals and restores that were interrupted.
+
+A worker can be killed, and the registry can fail, between any two calls. Afterward, a tag is
+either live and not in the bin, or in the bin and not live.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from ..access.lookup import prefixes
+from ..db.session import db, release
+from ..distribution.errors import (
+    RegistryError,
+    RegistryFault,
+    RegistryNotFound,
+    RegistryUnavailable,
+)
+from ..models import BinnedTag, Removal, RemovalLine, utc_now
+from ..names import Digest, RepositoryName, TagName
+from ..registry_connection import registry
+from .runner import ACTIVE
+from .trash_entries import show, take_back
+from .write_freeze import fenced
+
+logger = logging.getLogger(__name__)
+
+#: Outcomes of steps that may have left a placeholder under a tag.
+UNFINISHED = (None, "failed", "cancelled")
+#: For so long, each check of a repository tries again to undo what a failed removal left there.
+RETRIED_FOR = timedelta(days=7)
+
+
+def settle(repository: RepositoryName) -> None:
+    """Complete or undo what removals and restores left half done in a repository."""
+    settle_bin(repository)
+    _settle_placeholders(repository)
+
+
+def settle_bin(repository: RepositoryName) -> None:
+    """Show or take back the hidden entries of a repository that no running removal works on.
+
+    If the registry does not say what became of a tag, its entry stays hidden until the next time.
+    """
+    for row in _interrupted(db.session(), str(repository)):
+        try:
+            live = _digest(repository, row.tag)
+            if live is not None and live != row.digest and _is_placeholder(row, live):
+                live = _put_back(repository, row.tag, live, row.digest)
+        except RegistryError as error:
+            logger.warning("the bin entry of %s:%s stays hidden: %s", repository, row.tag, error)
+            continue
+        if live == row.digest:
+            take_back(row.repository, row.bin_tag)
+        else:
+            show(row.repository, row.bin_tag)
+
+
+def _settle_placeholders(repository: RepositoryName) -> None:
+    """Undo the placeholders that removals left in a repository when they failed.
+
+    The registry did not answer or could not be written to at that moment.
+    """
+    failed = select(Removal).where(
+        Removal.state.in_(("failed", "cancelled")),
+        Removal.finished_at > utc_now() - RETRIED_FOR,
+        Removal.project_path.in_(prefixes(str(repository))),
+    )
+    for removal in db.session.scalars(failed).all():
+        undo_placeholders(removal, of=repository)
+    release()
+
+
+def undo_placeholders(
+    removal: Removal,
+    hold: Callable[[], None] = lambda: None,
+    of: RepositoryName | None = None,
+) -> RegistryUnavailable | None:
+    """Point tags back to their images if a removal ends while they stand for placeholders.
+
+    Args:
+        hold: called before each tag, to renew the lease.
+        of: only the tags of this repository.
+
+    Returns:
+        The last problem if the registry did not answer about a tag, or can't be written to now.
+    """
+    problem = None
+    query = select(RemovalLine.number, RemovalLine.placeholder, RemovalLine.outcome).where(
+        RemovalLine.work_id == removal.id, RemovalLine.placeholder.is_not(None)
+    )
+    lines = [line for line in db.session.execute(query).all() if line.outcome in UNFINISHED]
+    for line in lines:
+        step = removal.plan[line.number]
+        if step["do"] not in {"tag", "purge"}:
+            continue
+        repository, tag = RepositoryName(step["repository"]), step["tag"]
+        if of is not None and repository != of:
+            continue
+        release()
+        hold()
+        try:
+            if _digest(repository, tag) == line.placeholder:
+                _put_back(repository, tag, line.placeholder, step["digest"])
+        except RegistryError as error:
+            logger.warning("%s:%s still stands for a placeholder: %s", repository, tag, error)
+            if isinstance(error, RegistryUnavailable) and not isinstance(error, RegistryFault):
+                problem = error
+    return problem
+
+
+def _interrupted(session: Session, repository: str) -> list[BinnedTag]:
+    """Return hidden entries that are neither being worked on nor only to be cleared away."""
+    query = select(BinnedTag).where(
+        BinnedTag.repository == repository,
+        BinnedTag.leaving.is_(True),
+        BinnedTag.purge_at > utc_now(),
+    )
+    rows = list(session.scalars(query))
+    if rows:
+        plans = select(Removal.plan).where(
+            Removal.state.in_(ACTIVE), Removal.project_path.in_(prefixes(repository))
+        )
+        running = {step.get("bin") for plan in session.scalars(plans) for step in plan}
+        rows = [row for row in rows if row.bin_tag not in running]
+    release()
+    return rows
+
+
+def _is_placeholder(row: BinnedTag, digest: str) -> bool:
+    """Return whether a removal pushed this digest to the tag of an entry."""
+    query = select(RemovalLine.work_id).where(
+        RemovalLine.reference == f"{row.repository}:{row.tag}", RemovalLine.placeholder == digest
+    )
+    found = db.session.execute(query.limit(1)).first() is not None
+    release()
+    return found
+
+
+def _digest(repository: RepositoryName, tag: str) -> str | None:
+    try:
+        return registry().head(repository, TagName(tag))
+    except RegistryNotFound:
+        return None
+
+
+def _put_back(repository: RepositoryName, tag: str, placeholder: str, digest: str) -> str | None:
+    """Point a tag that stands for a placeholder to its image again; return what it stands for.
+
+    Raises:
+        RegistryError: the registry did not take it, or must not be written to now.
+    """
+    manifest = registry().manifest(repository, Digest(digest))
+    if fenced(db.session(), str(repository)) is not None:
+        raise RegistryUnavailable("nothing can be written there at the moment")
+    release()
+    # A push since the first look must not be overwritten.
+    now = _digest(repository, tag)
+    if now == placeholder:
+        registry().put_manifest(repository, TagName(tag), manifest.body, manifest.media_type)
+        return digest
+    return now

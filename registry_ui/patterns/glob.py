@@ -1,0 +1,298 @@
+"""Patterns of tags and of image names: one glob language, and regular expressions of RE2. Pure.
+
+The table "Patterns" in docs/users.md is the language for users. Both kinds match in linear
+time and match a name only as a whole.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from string import ascii_letters, ascii_lowercase, digits
+from typing import Any, ClassVar, Self
+
+import re2
+
+from ..names import MAX_NAME, MAX_TAG
+
+#: Maximum number of characters of a pattern, with all alternatives of a list.
+MAX_PATTERN = 1000
+#: Maximum number of bytes that RE2 uses for one pattern.
+MAX_MEMORY = 1 << 20
+WILDCARDS = frozenset("*?")
+_SEPARATOR = re.compile(r"[,\r\n]")
+_TOKEN = re.compile(r"\*\*+|.", re.DOTALL)
+_EXPRESSIONS = {"*": "[^/]*", "**": ".*", "?": "[^/]"}
+
+
+class PatternInvalid(ValueError):
+    """A pattern that can't be used. The message is meant for the person who typed it."""
+
+
+@lru_cache(maxsize=2048)
+def compiled(expression: str) -> Any:
+    """Return an expression of RE2, whose ``fullmatch`` tests a text.
+
+    Raises:
+        re2.error, UnicodeError: it is not valid.
+    """
+    options = re2.Options()
+    options.max_mem = MAX_MEMORY
+    options.log_errors = False
+    return re2.compile(expression, options=options)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Grammar:
+    """Which names of one kind exist: a state machine over classes of characters.
+
+    Attributes:
+        noun: what such a name is called, with its article.
+        example: a list of patterns for such names.
+        letters: the characters of the class ``a``; any other character is a class of its own.
+        maximum: the maximum length of a name.
+        steps: for each state, the next state by class of character.
+        accepting: the states in which a name may end. The first state is ``start``.
+    """
+
+    noun: str
+    example: str
+    letters: frozenset[str]
+    maximum: int
+    steps: Mapping[str, Mapping[str, str]]
+    accepting: frozenset[str]
+
+    def check(self, item: str) -> None:
+        """Raise PatternInvalid if no name can match one pattern of a list."""
+        known = self.letters | {char for step in self.steps.values() for char in step}
+        for char in item:
+            if char not in known and char not in WILDCARDS:
+                raise PatternInvalid(self._refusal(char))
+        tokens = _tokens(item)
+        shortest = sum(token not in {"*", "**"} for token in tokens)
+        if shortest > self.maximum:
+            raise PatternInvalid(f"{self.noun} has at most {self.maximum} characters.".capitalize())
+        if not self._reached(tokens) & self.accepting:
+            raise PatternInvalid(f"“{item}” can't match: {self.noun} is never written like that.")
+
+    def _refusal(self, char: str) -> str:
+        shown = f"“{char}”" if char.isprintable() and not char.isspace() else f"U+{ord(char):04X}"
+        shown = "A space" if char == " " else shown
+        message = f"{shown} can't be part of {self.noun}."
+        if char.isascii() and char.isupper():
+            return f"{message} Image names are lowercase."
+        if char in "{}[]()|":
+            return f"{message} Separate alternatives by commas: {self.example}."
+        return message
+
+    def _reached(self, tokens: Iterable[str]) -> set[str]:
+        """Return the states in which the names end that begin with these tokens."""
+        states = {"start"}
+        for part in tokens:
+            if part in {"*", "**"}:
+                states = self._closure(states, slashes=part == "**")
+            elif part == "?":
+                states = self._after(states, slashes=False)
+            else:
+                char = "a" if part in self.letters else part
+                states = {self.steps[s][char] for s in states if char in self.steps[s]}
+        return states
+
+    def _after(self, states: Iterable[str], *, slashes: bool) -> set[str]:
+        return {
+            following
+            for state in states
+            for char, following in self.steps[state].items()
+            if slashes or char != "/"
+        }
+
+    def _closure(self, states: set[str], *, slashes: bool) -> set[str]:
+        found = states
+        while more := self._after(found, slashes=slashes) - found:
+            found = found | more
+        return found
+
+
+#: An image's name below its project or namespace; the empty name is the root image.
+_IN_SEGMENT = {"a": "in", ".": "mark", "_": "underscore", "-": "dash", "/": "mark"}
+IMAGES = Grammar(
+    "an image name",
+    "web, team/**",
+    frozenset(ascii_lowercase + digits),
+    MAX_NAME,
+    {
+        "start": {"a": "in"},
+        "in": _IN_SEGMENT,
+        "mark": {"a": "in"},
+        "underscore": {"a": "in", "_": "mark"},
+        "dash": {"a": "in", "-": "dash"},
+    },
+    frozenset({"start", "in"}),
+)
+TAGS = Grammar(
+    "a tag",
+    "v*, latest",
+    frozenset(ascii_letters + digits),
+    MAX_TAG,
+    {
+        "start": {"a": "in", "_": "in"},
+        "in": {"a": "in", "_": "in", ".": "in", "-": "in"},
+    },
+    frozenset({"in"}),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Glob:
+    """One glob, or several of which one is enough. Case matters.
+
+    ``*`` stands for any characters within a segment of a name, ``**`` for any characters
+    across segments, ``?`` for one character within a segment. The empty text matches the
+    empty name alone, which is the root image.
+
+    Attributes:
+        items: the patterns of the list.
+    """
+
+    kind: ClassVar[str] = "glob"
+
+    text: str
+    items: tuple[str, ...] = field(init=False, compare=False)
+    _compiled: Any = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        items = split(self.text) or ("",)
+        object.__setattr__(self, "items", items)
+        object.__setattr__(self, "_compiled", compiled(f"(?s){'|'.join(map(_regex, items))}"))
+
+    @classmethod
+    def parse(cls, text: str, grammar: Grammar) -> Self:
+        """Check a pattern that somebody typed; return it in its canonical form.
+
+        Raises:
+            PatternInvalid: it is too long or too complex, or a part of it can match nothing.
+        """
+        _check_length(text)
+        items = split(text)
+        for item in items or ("",):
+            if not item and "start" not in grammar.accepting:
+                raise PatternInvalid(f"Enter a pattern, for example {grammar.example}.")
+            grammar.check(item)
+        canonical = ", ".join(items)
+        _check_length(canonical)
+        try:
+            return cls(canonical)
+        except re2.error:
+            raise PatternInvalid("This pattern is too complex. Shorten it.") from None
+
+    def matches(self, name: str) -> bool:
+        """Return whether the whole name matches."""
+        return self._compiled.fullmatch(name) is not None
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class RegularExpression:
+    """A regular expression as RE2 writes it, without lists: a comma is a comma."""
+
+    kind: ClassVar[str] = "regex"
+
+    text: str
+    items: tuple[str, ...] = field(init=False, compare=False)
+    _compiled: Any = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "items", (self.text,))
+        object.__setattr__(self, "_compiled", compiled(self.text))
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Check an expression that somebody typed.
+
+        Raises:
+            PatternInvalid: it is too long, or not an expression of RE2.
+        """
+        _check_length(text)
+        try:
+            return cls(text)
+        except (re2.error, UnicodeError):
+            raise PatternInvalid(
+                "This is not a regular expression of RE2, which has no look-ahead and no "
+                "back-references."
+            ) from None
+
+    def matches(self, name: str) -> bool:
+        """Return whether the whole name matches."""
+        return self._compiled.fullmatch(name) is not None
+
+    def __str__(self) -> str:
+        return self.text
+
+
+Pattern = Glob | RegularExpression
+KINDS = (Glob.kind, RegularExpression.kind)
+
+
+def parse(kind: str, text: str, grammar: Grammar) -> Pattern:
+    """Check a pattern of either kind.
+
+    Raises:
+        PatternInvalid: there is no such kind, or the pattern can't be used.
+    """
+    if kind == Glob.kind:
+        return Glob.parse(text, grammar)
+    if kind == RegularExpression.kind:
+        return RegularExpression.parse(text)
+    raise PatternInvalid(f"A pattern is of the kind {' or '.join(KINDS)}.")
+
+
+def split(text: str) -> tuple[str, ...]:
+    """Return the patterns of a list, each once, in their order."""
+    return tuple(dict.fromkeys(filter(None, map(str.strip, _SEPARATOR.split(text)))))
+
+
+def has_wildcard(item: str) -> bool:
+    """Return whether a text is more than a literal name."""
+    return not WILDCARDS.isdisjoint(item)
+
+
+class MatchCounter:
+    """Counts the names that a pattern matches, and knows which of its list match none.
+
+    Attributes:
+        count: how many names matched.
+    """
+
+    def __init__(self, pattern: Pattern) -> None:
+        self.count = 0
+        self._pattern = pattern
+        self._left = [type(pattern)(item) for item in pattern.items]
+
+    def add(self, names: Iterable[str]) -> None:
+        """Count the names that match."""
+        for name in filter(self._pattern.matches, names):
+            self.count += 1
+            if self._left:
+                self._left = [one for one in self._left if not one.matches(name)]
+
+    @property
+    def unmatched(self) -> list[str]:
+        """The patterns of the list that matched no name."""
+        return [one.text for one in self._left]
+
+
+def _check_length(text: str) -> None:
+    if len(text) > MAX_PATTERN:
+        raise PatternInvalid(f"A pattern has at most {MAX_PATTERN:,} characters.")
+
+
+def _tokens(item: str) -> list[str]:
+    return ["**" if len(token) > 1 else token for token in _TOKEN.findall(item)]
+
+
+def _regex(item: str) -> str:
+    return "".join(_EXPRESSIONS.get(token) or re.escape(token) for token in _tokens(item))

@@ -1,0 +1,213 @@
+"""Protection rules of projects: made and deleted by their Maintainers; what they cover now."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import ColumnElement, func, select
+
+from ..access import Role
+from ..access.repository_rules import protection
+from ..access.tag_rules import Kind, Protection
+from ..audit import Actor, record
+from ..db.session import db, writing
+from ..errors import Denied, Invalid, NotFound
+from ..models import ContainerImage, Project, ProtectionRule, ProtectionViolation, Tag, utc_now
+from ..patterns.glob import IMAGES, TAGS, Glob, PatternInvalid
+
+#: So many rules a project may have: each is looked at in every push.
+MAX_RULES = 30
+#: So many of a project's tags are looked at to say how many a rule covers now.
+COUNTED = 5000
+#: How long a violation is shown, and how many of them.
+SHOWN = timedelta(days=30)
+SHOWN_COUNT = 5
+
+#: What a form can choose, and what that is: the kind, and the least role of a protected tag.
+CHOICES: dict[str, tuple[Kind, Role | None]] = {
+    "immutable": (Kind.IMMUTABLE, None),
+    "signable": (Kind.IMMUTABLE, None),
+    "maintainer": (Kind.PROTECTED, Role.MAINTAINER),
+    "owner": (Kind.PROTECTED, Role.OWNER),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RuleRequest:
+    """A rule as somebody asks for it: two patterns, and a word of CHOICES."""
+
+    images: str
+    tags: str
+    choice: str
+
+
+@dataclass(frozen=True, slots=True)
+class RuleView:
+    """A rule for people.
+
+    Attributes:
+        says: what it does, as one sentence.
+        kind: what tells its kind from the others.
+        tags: how many of the project's tags it covers now.
+    """
+
+    rule: ProtectionRule
+    says: str
+    kind: str
+    tags: int
+
+
+def add(actor: Actor, role: Role, path: str, request: RuleRequest) -> Protection:
+    """Add a rule to the project at ``path``; return what it says.
+
+    Args:
+        role: the actor's own, there; an administrator's is Owner.
+
+    Raises:
+        NotFound: there is no such project.
+        Invalid: a pattern can't be used, the rule is there already, or there are too many.
+        Denied: the rule would bind the actor too.
+    """
+    images, tags, kind, minimum = _checked(request)
+    _require_role(role, minimum)
+    with writing() as session:
+        # One at a time for a project: the second sees the first.
+        query = select(Project).where(Project.path == path).with_for_update()
+        project = session.scalar(query)
+        if project is None:
+            raise NotFound
+        rule = ProtectionRule(
+            place_id=project.id,
+            image_pattern=images.text,
+            tag_pattern=tags.text,
+            kind=str(kind),
+            minimum_role=minimum,
+            open_to_signatures=request.choice == "signable",
+            created_by=actor.name,
+        )
+        there = session.scalars(select(ProtectionRule).where(_of(project.id))).all()
+        if len(there) >= MAX_RULES:
+            raise Invalid(
+                "The rule was not added.", {"": f"A project has {MAX_RULES} rules at most."}
+            )
+        if any(_parts(other) == _parts(rule) for other in there):
+            raise Invalid("The rule was not added.", {"tags": "There is this very rule already."})
+        session.add(rule)
+        record(session, actor, "protection_rule.create", path, **_detail(rule))
+    return protection(rule, path)
+
+
+def remove(actor: Actor, role: Role, path: str, rule_id: int) -> None:
+    """Delete a rule of this very project.
+
+    Raises:
+        NotFound: it is another project's, or gone: the object is checked, not the address.
+        Denied: the rule is for those who are more than the actor.
+    """
+    with writing() as session:
+        rule = session.scalar(
+            select(ProtectionRule)
+            .join(Project, Project.id == ProtectionRule.place_id)
+            .where(ProtectionRule.id == rule_id, Project.path == path)
+        )
+        if rule is None:
+            raise NotFound
+        _require_role(role, Role(rule.minimum_role) if rule.minimum_role else None)
+        session.delete(rule)
+        record(session, actor, "protection_rule.delete", path, **_detail(rule))
+
+
+def rules_of(project: Project) -> tuple[list[RuleView], bool]:
+    """Return a project's rules, and whether all of its tags were looked at to count them."""
+    query = select(ProtectionRule).where(_of(project.id)).order_by(ProtectionRule.id)
+    rules = list(db.session.scalars(query))
+    if not rules:
+        return [], True
+    tags = (
+        select(ContainerImage.name, Tag.name)
+        .join(Tag, Tag.image_id == ContainerImage.id)
+        .where(ContainerImage.project_id == project.id)
+        .order_by(ContainerImage.id, Tag.id)
+        .limit(COUNTED + 1)
+    )
+    rows = [(image, tag) for image, tag in db.session.execute(tags)]
+    covered = _covered(rules, project.path, rows[:COUNTED])
+    views = []
+    for rule in rules:
+        parsed = protection(rule, project.path)
+        views.append(RuleView(rule, parsed.sentence, parsed.label, covered[rule.id]))
+    return views, len(rows) <= COUNTED
+
+
+def has_rules(project: Project) -> bool:
+    """Whether a project has any rule."""
+    return db.session.scalar(select(func.count()).where(_of(project.id))) != 0
+
+
+def violations_of(project: Project) -> list[ProtectionViolation]:
+    """Return what was lately changed against the rules of a project, newest first."""
+    query = (
+        select(ProtectionViolation)
+        .where(
+            ProtectionViolation.place_id == project.id,
+            ProtectionViolation.at > utc_now() - SHOWN,
+        )
+        .order_by(ProtectionViolation.at.desc())
+        .limit(SHOWN_COUNT)
+    )
+    return list(db.session.scalars(query))
+
+
+def _checked(request: RuleRequest) -> tuple[Glob, Glob, Kind, Role | None]:
+    globs, errors = {}, {}
+    for field, grammar, text in (("images", IMAGES, request.images), ("tags", TAGS, request.tags)):
+        try:
+            globs[field] = Glob.parse(text, grammar)
+        except PatternInvalid as error:
+            errors[field] = str(error)
+    if request.choice not in CHOICES:
+        errors["choice"] = f"Choose one of {', '.join(CHOICES)}."
+    if errors:
+        raise Invalid("The rule was not added.", errors)
+    kind, minimum = CHOICES[request.choice]
+    return globs["images"], globs["tags"], kind, minimum
+
+
+def _require_role(role: Role, minimum: Role | None) -> None:
+    """Let nobody bind or free those who are more than they are."""
+    if minimum is not None and role < minimum:
+        raise Denied(f"Not allowed: a rule for {minimum.label}s is made and deleted by them.")
+
+
+def _of(project_id: int) -> ColumnElement[bool]:
+    return ProtectionRule.place_id == project_id
+
+
+def _parts(rule: ProtectionRule) -> tuple[object, ...]:
+    signatures = bool(rule.open_to_signatures)
+    return rule.image_pattern, rule.tag_pattern, rule.kind, rule.minimum_role, signatures
+
+
+def _detail(rule: ProtectionRule) -> dict[str, str]:
+    detail = {"images": rule.image_pattern, "tags": rule.tag_pattern, "kind": rule.kind}
+    if rule.minimum_role is not None:
+        detail["from"] = Role(rule.minimum_role).label
+    if rule.open_to_signatures:
+        detail["signatures"] = "can be added"
+    return detail
+
+
+def _covered(
+    rules: Iterable[ProtectionRule], project: str, tags: list[tuple[str, str]]
+) -> Counter[int]:
+    """Count the tags that each rule covers; an image is looked at once for all of its tags."""
+    found: Counter[int] = Counter()
+    images = {image for image, _ in tags}
+    for rule in rules:
+        says = protection(rule, project)
+        its = {image for image in images if says.images.matches(image)}
+        found[rule.id] = sum(image in its and says.tags.matches(tag) for image, tag in tags)
+    return found

@@ -1,0 +1,88 @@
+"""The one connection to the registry, with bearer tokens that we sign ourselves."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+from flask import Flask, current_app
+
+from config import Config
+
+from .distribution.call_timeout import at_least
+from .distribution.client import RegistryClient
+from .distribution.errors import RegistryError, RegistryNotFound
+from .names import RepositoryName
+from .token_auth.keyring import KeyRing, RotatingSigner
+from .token_auth.signer import OWN_SUBJECT
+
+#: Never more calls at a time, for one page or for all of them together.
+PARALLEL = 8
+#: Timeout in seconds for the question whether the registry answers at all.
+ANSWER_TIMEOUT = 10.0
+#: Seconds that a bearer token of our own lives; it is signed anew for each call.
+OWN_LIFETIME = 60
+
+
+def init_app(app: Flask, config: Config) -> None:
+    """Make signer, client and the threads that ask in parallel."""
+    signer = RotatingSigner(
+        KeyRing(config.token_key_file, config.token_certificate_file),
+        config.token_issuer,
+        config.token_service,
+        config.token_lifetime,
+    )
+
+    def bearer(
+        repository: str | None, actions: tuple[str, ...], mounted_from: str | None = None
+    ) -> str:
+        if repository is not None:
+            access = [{"type": "repository", "name": repository, "actions": list(actions)}]
+        else:
+            access = [{"type": "registry", "name": "catalog", "actions": list(actions)}]
+        if mounted_from is not None:
+            access.append({"type": "repository", "name": mounted_from, "actions": ["pull"]})
+        return signer.sign(OWN_SUBJECT, access if actions else [], OWN_LIFETIME).token
+
+    app.extensions["signer"] = signer
+    app.extensions["registry"] = RegistryClient(
+        config.registry_url, bearer, config.registry_timeout
+    )
+    app.extensions["registry_threads"] = ThreadPoolExecutor(PARALLEL, "registry")
+    app.extensions["registry_lists"] = ThreadPoolExecutor(PARALLEL, "registry-lists")
+
+
+def registry() -> RegistryClient:
+    """Return the application's client."""
+    client: RegistryClient = current_app.extensions["registry"]
+    return client
+
+
+def is_answering(repository: RepositoryName | None = None) -> bool:
+    """Whether the registry answers otherwise: then one object is the reason why a call failed.
+
+    Args:
+        repository: ask for its list of tags, for which the registry has to read its storage.
+    """
+    try:
+        with at_least(ANSWER_TIMEOUT):
+            if repository is None:
+                registry().ping()
+            else:
+                registry().tags(repository)
+    except RegistryNotFound:
+        return True
+    except RegistryError:
+        return False
+    return True
+
+
+def threads() -> ThreadPoolExecutor:
+    """Return the application's threads for parallel calls."""
+    pool: ThreadPoolExecutor = current_app.extensions["registry_threads"]
+    return pool
+
+
+def list_threads() -> ThreadPoolExecutor:
+    """Return the threads for lists of tags: no page's list waits for another's rows."""
+    pool: ThreadPoolExecutor = current_app.extensions["registry_lists"]
+    return pool

@@ -1,0 +1,47 @@
+"""Whether a removal may still go on: whoever asked for it, and the rules, as they are by now.
+
+Between its confirmation and a step of it a fence may have stood for hours.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from ..access import REMOVAL_RIGHTS, Right, Role, decide, role_for_rules, standing
+from ..audit import CONSOLE
+from ..models import MovedRepository, Place, Removal
+from ..token_auth.access_check import subject_named
+from .rule_check import first_refusal
+
+
+def against(session: Session, removal: Removal, step: dict[str, Any]) -> str | None:
+    """Return why a step may not be taken any more, in words; None where it may.
+
+    What a move empties is not asked about: that was decided with the move.
+    """
+    place = session.get(Place, removal.project_id) if removal.project_id else None
+    why = None if place is None else _refused(session, removal, place, step)
+    return None if why is not None and _is_of_a_move(session, removal) else why
+
+
+def _refused(session: Session, removal: Removal, place: Place, step: dict[str, Any]) -> str | None:
+    role = Role.OWNER if removal.requested_by == CONSOLE.name else None
+    subject = subject_named(session, removal.requested_by)
+    who = subject.principal
+    # Parts of the system have no account, and nobody's account is ever deleted.
+    if who.is_person or who.home:
+        here = standing(session, who, place.path)
+        decision = decide(who, here, REMOVAL_RIGHTS.get(removal.kind, Right.DELETE))
+        if subject.problem or not decision.allowed:
+            why = subject.problem or decision.rule
+            return f"{removal.requested_by} may not delete this any more: {why}"
+        role = role_for_rules(who, here)
+    return first_refusal(session, place, [step], role)
+
+
+def _is_of_a_move(session: Session, removal: Removal) -> bool:
+    query = select(MovedRepository.number).where(MovedRepository.removal_id == removal.id)
+    return session.execute(query.limit(1)).first() is not None

@@ -1,0 +1,151 @@
+"""What a removal does to manifests: which of them no tag leads to afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from collections.abc import Set as AbstractSet
+
+from ..access import Right, guard
+from ..access.tag_rules import releases
+from ..db.session import db
+from ..enumerations import name_some
+from ..manifests.graph import Parts
+from ..manifests.reachability import Reach, closure, reach
+from ..models import ContainerImage
+from ..tags.rows import subject_of
+from .plan import RemovalPlan
+
+DAMAGED = (
+    "Tags that can't be read: {}. Push them again or remove them; until then, all manifests of "
+    "this image are kept."
+)
+UNANSWERED = (
+    "The registry does not answer for these tags now: {}. They are kept, and so are all manifests "
+    "of this image. Try again later."
+)
+STILL_LISTED = (
+    "Until then, this registry also keeps listing the tags removed from {}, although they can no "
+    "longer be pulled."
+)
+UNREAD = "Not every manifest of {} could be read: its tags are deleted, and its manifests are kept."
+
+
+def add_manifests(
+    plan: RemovalPlan,
+    repository: str,
+    tags: Mapping[str, str],
+    removed: AbstractSet[str],
+    parts: Parts,
+    *,
+    stay: bool,
+) -> None:
+    """Add the manifests that go with some tags of a repository.
+
+    Args:
+        tags: every tag, and what it stands for.
+        removed: the tags that go.
+        stay: keep all manifests, because a tag that stays can't be read: it may need any of them.
+    """
+    outcome = reach(tags, removed, parts.children, parts.named)
+    plan.shared += len(outcome.shared)
+    if parts.unknown:
+        count = len(parts.unknown)
+        plan.unread.append(f"{repository} ({count} manifest{'' if count == 1 else 's'})")
+        plan.notes.append(UNREAD.format(repository))
+    elif outcome.doomed and not stay:
+        if not plan.bin_days:
+            plan.steps.append(
+                {"do": "manifests", "repository": repository, "digests": list(outcome.doomed)}
+            )
+        plan.manifests += len(outcome.doomed)
+        plan.freed = (plan.freed or 0) + _freed(tags, removed, outcome, parts)
+
+
+def referrers_of(tags: Mapping[str, str], removed: AbstractSet[str], parts: Parts) -> list[str]:
+    """Return the tags that sign or describe what goes with the removed ones, at any remove."""
+    found: set[str] = set()
+    while True:
+        doomed = set(reach(tags, removed | found, parts.children, parts.named).doomed)
+        more = {name for name in tags if subject_of(name) in doomed} - removed - found
+        if not more:
+            return sorted(found)
+        found |= more
+
+
+def note_subjects(
+    tags: Mapping[str, str], going: AbstractSet[str], asked: AbstractSet[str], parts: Parts
+) -> dict[str, dict[str, str]]:
+    """Return what the steps that remove signatures have to know of their subjects, by tag.
+
+    A signature that was asked for by its name goes although a tag needs its subject. Every
+    other one goes because its subject does: the step looks again whether that is still so.
+    """
+    signing = {name: subject for name in going if (subject := subject_of(name))}
+    if not signing:
+        return {}
+    safe = set(closure((d for tag, d in tags.items() if tag not in going), parts.named))
+    return {
+        name: {"subject": "stays" if name in asked and subject in safe else "goes"}
+        for name, subject in signing.items()
+    }
+
+
+def note_missing(
+    plan: RemovalPlan, chosen: Collection[tuple[ContainerImage, Collection[str]]]
+) -> None:
+    """Note in the plan which of its signatures were chosen because their subject is missing."""
+    lost = {(image.path, name) for image, names in chosen for name in names if subject_of(name)}
+    for step in plan.steps:
+        if lost and (step["repository"], step.get("tag")) in lost:
+            step["subject"] = "missing"
+
+
+def _freed(tags: Mapping[str, str], removed: AbstractSet[str], outcome: Reach, parts: Parts) -> int:
+    """Return the bytes that only doomed manifests hold, as far as this repository knows."""
+    # Blobs are among what manifests name.
+    held = set(closure((d for tag, d in tags.items() if tag not in removed), parts.named))
+    sizes: dict[str, int] = {}
+    for digest in outcome.doomed:
+        sizes |= parts.blobs.get(digest, {})
+    return sum(size for blob, size in sizes.items() if blob not in held)
+
+
+def kept_signatures(
+    plan: RemovalPlan,
+    image: ContainerImage,
+    names: Collection[str],
+    tags: dict[str, str],
+    parts: Parts,
+) -> set[str]:
+    """Return the tags that sign or describe what an immutable tag needs; note that they stay."""
+    signing = {name: subject for name in names if (subject := subject_of(name))}
+    if not signing:
+        return set()
+    found = guard(db.session(), image.path)
+    immutable = releases(found.rules, found.image_name, tags, Right.DELETE)
+    kept = {digest: tag for tag in immutable for digest in closure([tags[tag]], parts.named)}
+    stay = {name: kept[subject] for name, subject in signing.items() if subject in kept}
+    plan.refused += [
+        (f"{image.path}:{name}", f"tag {name} belongs to {tag}, which is immutable in {image.path}")
+        for name, tag in sorted(stay.items())
+        if (f"{image.path}:{name}") not in dict(plan.refused)
+    ]
+    return set(stay)
+
+
+def note_damaged(plan: RemovalPlan, path: str, damaged: set[str], faulty: set[str]) -> None:
+    """Name the tags of an image that stay because they can't be read, and what that means."""
+    if not damaged:
+        return
+    plan.unread += [f"{path}:{name}" for name in sorted(damaged)]
+    plan.notes.append(DAMAGED.format(name_some([f"{path}:{name}" for name in damaged])))
+    if faulty and plan.method == "placeholder":
+        plan.notes.append(STILL_LISTED.format(path))
+
+
+def note_unanswered(plan: RemovalPlan, path: str, names: set[str]) -> None:
+    """Name the tags of an image that stay because the registry does not answer for them now."""
+    if names:
+        references = [f"{path}:{name}" for name in sorted(names)]
+        plan.unread += references
+        plan.notes.append(UNANSWERED.format(name_some(references)))

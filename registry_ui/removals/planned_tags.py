@@ -1,0 +1,73 @@
+"""The tags that a stored plan removes, page by page: the plan itself names only the first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import select
+
+from ..db.session import db
+from ..http.query_args import Page
+from ..models import ContainerImage, Removal, Tag
+from ..tags.version_sort import version_key
+from .plan import NAMED, PlannedTag, RemovalPlan
+
+
+def planned_references(plan: RemovalPlan) -> list[str]:
+    """Return every tag that a plan removes, in the order in which the plan names them."""
+    return _references(plan.steps)
+
+
+def show_page(removal: Removal, plan: RemovalPlan, number: int) -> Page | None:
+    """Let a stored plan name the tags of one page; return the page, or None if one page does.
+
+    Of whole images and places, only the first are named: what they have then is removed.
+
+    Args:
+        plan: that of ``removal``, read for people, as it names the first page.
+        number: from 1.
+    """
+    if not plan.removes_more or removal.kind not in {"tags", "retention"}:
+        return None
+    page = Page.of(number, plan.tag_count, NAMED)
+    if page.number > 1:
+        plan.removes = _planned(page.cut(_references(removal.plan)))
+        plan.removes_more = page.total - len(plan.removes)
+    return page
+
+
+def _references(steps: Iterable[dict[str, Any]]) -> list[str]:
+    tags: dict[str, set[str]] = {}
+    for step in steps:
+        if step["do"] in {"tag", "unreadable"}:
+            names = step.get("tags") or [step["tag"]]
+            tags.setdefault(step["repository"], set()).update(names)
+    return [
+        f"{repository}:{name}"
+        for repository, names in tags.items()
+        for name in sorted(names, key=version_key)
+    ]
+
+
+def _planned(references: Iterable[str]) -> list[PlannedTag]:
+    """Return tags with what the index knows of them, by one query."""
+    split = [reference.rpartition(":") for reference in references]
+    query = (
+        select(ContainerImage.path, Tag)
+        .join(Tag, Tag.image_id == ContainerImage.id)
+        .where(
+            ContainerImage.path.in_({repository for repository, _, _ in split}),
+            Tag.name.in_({name for _, _, name in split}),
+        )
+    )
+    rows = {(path, row.name): row for path, row in db.session.execute(query)}
+    planned = []
+    for repository, _, name in split:
+        row, reference = rows.get((repository, name)), f"{repository}:{name}"
+        planned.append(
+            PlannedTag(reference, row.pushed_at, row.pushed_by, row.last_pulled_at)
+            if row
+            else PlannedTag(reference)
+        )
+    return planned

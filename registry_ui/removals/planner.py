@@ -1,0 +1,383 @@
+"""Removal: one planner for the preview and for the deed, whoever asks for it.
+
+A plan is a list of steps, each small and safe to repeat. A step looks again just
+before it acts, and leaves alone what has changed since the preview.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from sqlalchemy import select
+
+from ..access import Role, below
+from ..catalog.live_tags import LiveTags, read_tags
+from ..catalog.pull_through import refuse_deletion
+from ..db.session import db
+from ..distribution.errors import RegistryError
+from ..enumerations import name_first, name_some
+from ..errors import NotFound, RegistryTrouble
+from ..manifests.graph import parts_of
+from ..manifests.store import facts_of, gather, known
+from ..models import BinnedTag, ContainerImage, Place, Project, Tag
+from ..names import RepositoryName, TagName, is_binned
+from ..tags.image_tags import ImageTags, all_tags, refresh, tags_of_image
+from ..tags.rows import subject_of
+from ..tags.version_sort import version_key
+from .allowed_tags import allowed, allowed_unreadable
+from .deletion_method import deletion_method, translate
+from .plan import PlannedTag, RemovalPlan
+from .planned_manifests import (
+    add_manifests,
+    kept_signatures,
+    note_damaged,
+    note_subjects,
+    note_unanswered,
+    referrers_of,
+)
+from .unread_images import UnreadImages
+
+#: Seconds that a preview waits for what manifests consist of.
+PLAN_DEADLINE = 10.0
+UNTOLD = "Of these it is not known since when they stand for what they do, so they stay: {}."
+NOT_KEPT = (
+    "The bin can't keep tags that can't be read: {}. They are deleted permanently, and can't be "
+    "restored."
+)
+NO_ANSWER = "The registry does not answer for {} now: {}."
+
+
+def plan_tag(
+    image: ContainerImage,
+    name: TagName,
+    *,
+    attached: bool = False,
+    bin_days: int = 0,
+    role: Role | None = None,
+    despite_rules: bool = False,
+) -> RemovalPlan:
+    """Plan the removal of one tag, and of nothing else.
+
+    Args:
+        despite_rules: remove it although it is immutable, if it is damaged.
+        role: of whoever asks; protection rules let nobody without one delete a protected tag.
+        bin_days: for how many days it can be restored; 0 for good.
+
+    Raises:
+        NotFound: the registry has no such tag.
+        RegistryTrouble: the registry can't be asked, so nothing can be promised.
+    """
+    if is_binned(str(name)):
+        raise NotFound("The registry has no such tag.")
+    refuse_deletion()
+    repository = RepositoryName(image.path)
+    live = _read_tag(repository, name)
+    gather(repository, live.digests)
+    # The bin keeps a manifest: of a tag that can't be read, there is none.
+    days = 0 if live.damaged else bin_days
+    plan = RemovalPlan(
+        "tag", f"{image.path}:{name}", [], bin_days=days, despite_rules=despite_rules
+    )
+    plan.method = deletion_method(repository)
+    _add_or_raise(UnreadImages(plan), image, {str(name)}, role, attached=attached)
+    for row in known(live.digests.values()).values():
+        plan.platforms = [child.platform for child in facts_of(row).platforms]
+    return plan
+
+
+def _read_tag(repository: RepositoryName, name: TagName) -> LiveTags:
+    """Return a tag that the registry has, whether or not it can be read.
+
+    Raises:
+        NotFound: the registry has no such tag.
+        RegistryTrouble: the registry can't be asked, or does not answer for this tag.
+    """
+    try:
+        live = read_tags(repository, [str(name)])
+    except RegistryError as error:
+        raise translate(error) from None
+    if live.unanswered:
+        message = NO_ANSWER.format(name, live.unanswered[str(name)])
+        raise RegistryTrouble(message, hint="Nothing was changed. Try again later.")
+    if not live.digests and not live.damaged:
+        raise NotFound("The registry has no such tag.")
+    return live
+
+
+def plan_tags(
+    kind: str,
+    target: str,
+    chosen: Iterable[tuple[ContainerImage, Collection[str]]],
+    *,
+    attached: bool,
+    bin_days: int = 0,
+    role: Role | None = None,
+) -> RemovalPlan:
+    """Plan the removal of some tags of some images, and of nothing else.
+
+    Args:
+        role: of whoever asks, for protection rules.
+        chosen: images, and the names of the tags that go. What is gone already is left out.
+        attached: signatures and the like go with what they are attached to.
+        bin_days: for how many days they can be restored; 0 for good.
+
+    Raises:
+        RegistryTrouble: the registry can't be asked, so nothing can be promised.
+    """
+    return add_tags(
+        RemovalPlan(kind, target, [], method="none", bin_days=bin_days),
+        chosen,
+        role,
+        attached=attached,
+    )
+
+
+def add_tags(
+    plan: RemovalPlan,
+    chosen: Iterable[tuple[ContainerImage, Collection[str]]],
+    role: Role | None,
+    *,
+    attached: bool,
+) -> RemovalPlan:
+    """Add the removal of some tags to a plan, as plan_tags() does; return the plan."""
+    unread = UnreadImages(plan)
+    for image, names in chosen:
+        if plan.method == "none":
+            plan.method = deletion_method(RepositoryName(image.path))
+        _add_or_raise(unread, image, set(names), role, attached=attached)
+    return plan
+
+
+def _add_or_raise(
+    unread: UnreadImages,
+    image: ContainerImage,
+    names: set[str],
+    role: Role | None,
+    *,
+    attached: bool,
+) -> None:
+    """Add an image; of a policy, one that can't be listed is named, and the others go on."""
+    try:
+        _add_image(unread.plan, image, names, role, attached=attached)
+    except RegistryError as error:
+        if unread.plan.kind != "retention":
+            raise translate(error) from None
+        unread.add(image.path, error)
+
+
+def _add_image(
+    plan: RemovalPlan, image: ContainerImage, names: set[str], role: Role | None, *, attached: bool
+) -> None:
+    """Add what the removal of some tags of one image does."""
+    found = tags_of_image(image, names)
+    if plan.kind == "retention":
+        names = _as_known(plan, image, names & found.tags.keys(), found.tags, found.rows)
+    unreadable = allowed_unreadable(plan, image.path, names & found.unreadable, role)
+    # What a damaged tag stood for before goes with it, unless another tag needs it.
+    tags = found.tags | found.last_known(unreadable)
+    parts = parts_of(RepositoryName(image.path), set(tags.values()), PLAN_DEADLINE)
+    asked = names & found.tags.keys()
+    removed = allowed(plan, image.path, asked, role) - kept_signatures(
+        plan, image, asked, tags, parts
+    )
+    referrers = referrers_of(tags, removed | unreadable & tags.keys(), parts)
+    plan.referrers += referrers
+    if attached and referrers:
+        plan.attached_goes = True
+        removed |= allowed(plan, image.path, referrers, role)
+    subjects = note_subjects(tags, removed | unreadable, asked, parts)
+    _add_steps(plan, image, tags, (removed, unreadable), subjects)
+    damaged = found.damaged - unreadable
+    note_damaged(plan, image.path, damaged, found.faulty - unreadable if removed else set())
+    note_unanswered(plan, image.path, found.unanswered)
+    going = removed | unreadable
+    stay = bool(damaged or found.unanswered)
+    add_manifests(plan, image.path, tags, going, parts, stay=stay)
+    plan.name([_planned(image.path, n, found.rows.get(n)) for n in sorted(going, key=version_key)])
+    gone = {tags[name] for name in removed}
+    stays = (n for n, d in tags.items() if d in gone and n not in going and not is_binned(n))
+    plan.name_kept(sorted(stays, key=version_key))
+
+
+def _as_known(
+    plan: RemovalPlan,
+    image: ContainerImage,
+    names: Collection[str],
+    tags: dict[str, str],
+    rows: dict[str, Tag],
+) -> set[str]:
+    """Return those tags that stand for what the index knows; note which do not.
+
+    A policy chose them by the age that the index knows: of what stands for something else
+    by now, it is the age of another image.
+    """
+    untold = {name for name in names if name not in rows or rows[name].digest != tags[name]}
+    if untold:
+        named = [f"{image.path}:{name}" for name in sorted(untold, key=version_key)]
+        plan.notes.append(UNTOLD.format(name_first(named)))
+    return set(names) - untold
+
+
+def _add_unreadable(plan: RemovalPlan, path: str, unreadable: Collection[str]) -> None:
+    """Add the removal of damaged tags, which nothing can restore."""
+    if not unreadable:
+        return
+    plan.notes.append(NOT_KEPT.format(name_some(unreadable)))
+    step: dict[str, Any] = {"do": "unreadable", "repository": path, "tags": sorted(unreadable)}
+    despite = {
+        ref.rpartition(":")[2]: rule for ref, rule in plan.despite if ref.startswith(f"{path}:")
+    }
+    plan.steps.append(step | ({"despite": despite} if despite else {}))
+
+
+def _add_steps(
+    plan: RemovalPlan,
+    image: ContainerImage,
+    tags: dict[str, str],
+    going: tuple[set[str], set[str]],
+    subjects: dict[str, dict[str, str]],
+) -> None:
+    removed, unreadable = going
+    # First: 2.8 lets go of no tag beside one whose link it can't read.
+    _add_unreadable(plan, image.path, unreadable)
+    more = {"days": plan.bin_days} if plan.bin_days else {}
+    plan.steps += [
+        {"do": "tag", "repository": image.path, "tag": name, "digest": tags[name]}
+        | more
+        | subjects.get(name, {})
+        # Signatures come last: by then it is known which of their subjects went.
+        for name in sorted(removed, key=lambda name: (subject_of(name) is not None, name))
+    ]
+
+
+def _planned(repository: str, name: str, row: Tag | None) -> PlannedTag:
+    reference = f"{repository}:{name}"
+    if row is None:
+        return PlannedTag(reference)
+    return PlannedTag(reference, row.pushed_at, row.pushed_by, row.last_pulled_at)
+
+
+def plan_namespace(path: str, *, role: Role | None = None) -> RemovalPlan:
+    """Plan the removal of a namespace with all that lies below it; no steps where that is nothing.
+
+    Raises:
+        RegistryTrouble: there is something, and the registry can't be asked.
+    """
+    query = select(Place).where(below(Place.path, path)).order_by(Place.path)
+    inner = list(db.session.scalars(query))
+    if not inner:
+        return RemovalPlan("namespace", path, [], method="none")
+    projects = [place for place in inner if isinstance(place, Project)]
+    repositories = [name for project in projects for name in _repositories(project)]
+    plan = _plan_whole("namespace", path, repositories, role, with_bin=True)
+    plan.steps += [{"do": "project", "repository": project.path} for project in projects]
+    groups = [path, *(place.path for place in inner if place.kind == "namespace")]
+    # What lies deepest goes first.
+    plan.steps += [
+        {"do": "namespace", "repository": group} for group in sorted(groups, reverse=True)
+    ]
+    plan.notes.insert(0, _with_places(len(projects), len(groups) - 1))
+    return plan
+
+
+def _with_places(projects: int, namespaces: int) -> str:
+    count = f"{projects} project{'' if projects == 1 else 's'}"
+    if namespaces:
+        count += f" and {namespaces} namespace{'' if namespaces == 1 else 's'}"
+    return f"With it go {count} below it, and all their images."
+
+
+def plan_image(
+    image: ContainerImage, *, bin_days: int = 0, role: Role | None = None
+) -> RemovalPlan:
+    """Plan the removal of all tags and manifests of one repository.
+
+    Args:
+        bin_days: for how many days its tags can be restored; 0 for good.
+
+    Raises:
+        RegistryTrouble: the registry can't be asked.
+    """
+    if not bin_days:
+        return _plan_whole("image", image.path, [image.path], role)
+    try:
+        refresh(image)  # the index learns what there is
+    except RegistryError as error:
+        raise translate(error) from None
+    names = set(db.session.scalars(select(Tag.name).where(Tag.image_id == image.id)))
+    plan = plan_tags(
+        "image", image.path, [(image, names)], attached=True, bin_days=bin_days, role=role
+    )
+    plan.notes.append("Tags that are pushed after this preview stay.")
+    return plan
+
+
+def plan_project(project: Project, *, role: Role | None = None) -> RemovalPlan:
+    """Plan the removal of a project with all its images.
+
+    Raises:
+        RegistryTrouble: the registry can't be asked.
+    """
+    plan = _plan_whole("project", project.path, _repositories(project), role, with_bin=True)
+    plan.steps.append({"do": "project", "repository": project.path})
+    plan.notes.insert(0, "The project goes when the registry has let go of all its images.")
+    return plan
+
+
+def _repositories(project: Project) -> list[str]:
+    """Return the repositories of a project, those of which only the bin has something too."""
+    images = select(ContainerImage.path).where(ContainerImage.project_id == project.id)
+    binned = select(BinnedTag.repository).where(BinnedTag.project_id == project.id)
+    return sorted(db.session.scalars(images.union(binned)))
+
+
+def _plan_whole(
+    kind: str,
+    target: str,
+    repositories: list[str],
+    role: Role | None,
+    *,
+    with_bin: bool = False,
+) -> RemovalPlan:
+    plan = RemovalPlan(
+        kind, target, [], method="digest", notes=["Tags that are pushed after this preview stay."]
+    )
+    if repositories:
+        deletion_method(RepositoryName(repositories[0]))
+    if with_bin:
+        plan.notes.append("Nothing of this can be restored. What the bin holds goes too.")
+    unread = UnreadImages(plan)
+    for path in repositories:
+        try:
+            found = all_tags(path)
+        except RegistryError as error:
+            unread.add(path, error)
+            continue
+        _add_whole(plan, path, found, role, with_bin=with_bin)
+    return plan
+
+
+def _add_whole(
+    plan: RemovalPlan, path: str, found: ImageTags, role: Role | None, *, with_bin: bool
+) -> None:
+    """Add all tags of one repository: by their manifests, unless something there has to stay."""
+    # What each tag stands for now: one that moves before the deed is kept.
+    names = {name for name in found.tags if with_bin or not is_binned(name)}
+    planned = {name: found.tags[name] for name in sorted(allowed(plan, path, names, role))}
+    unreadable = allowed_unreadable(
+        plan, path, {n for n in found.unreadable if with_bin or not is_binned(n)}, role
+    )
+    _add_unreadable(plan, path, unreadable)
+    damaged = found.damaged - unreadable
+    note_damaged(plan, path, damaged, found.faulty - unreadable)
+    note_unanswered(plan, path, found.unanswered)
+    if damaged or found.unanswered:
+        plan.steps += [
+            {"do": "tag", "repository": path, "tag": name, "digest": digest}
+            for name, digest in planned.items()
+        ]
+    else:
+        plan.steps.append({"do": "image", "repository": path, "tags": planned})
+    going = (n for n in {*planned, *unreadable} if not is_binned(n))
+    plan.name([_planned(path, n, found.rows.get(n)) for n in sorted(going, key=version_key)])

@@ -1,0 +1,66 @@
+"""Plans to remove for good what the bin holds."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from ..distribution.errors import RegistryError
+from ..enumerations import name_some
+from ..manifests.graph import parts_of
+from ..models import BinnedTag
+from ..names import RepositoryName, is_binned
+from ..tags.image_tags import ImageTags, all_tags, binned_digests
+from .deletion_method import deletion_method
+from .plan import PlannedTag, RemovalPlan
+from .planned_manifests import add_manifests, note_damaged, note_unanswered
+from .planner import PLAN_DEADLINE
+from .unread_images import UnreadImages
+
+PURGE_WAITS = (
+    "Nothing in {} is purged: {} can't be read. Until it is pushed again or removed, this "
+    "registry can't delete any tag there."
+)
+
+
+def plan_purge(target: str, entries: Iterable[BinnedTag]) -> RemovalPlan:
+    """Plan to remove tags of the bin for good, with the manifests that only they need.
+
+    Raises:
+        RegistryTrouble: the registry can't be asked.
+    """
+    plan = RemovalPlan("bin", target, [], method="none")
+    by_repository: dict[str, list[BinnedTag]] = defaultdict(list)
+    for entry in entries:
+        by_repository[entry.repository].append(entry)
+    unread = UnreadImages(plan)
+    for path, rows in sorted(by_repository.items()):
+        plan.method = deletion_method(RepositoryName(path))
+        try:
+            found = all_tags(path)
+        except RegistryError as error:
+            unread.add(path, error)
+            continue
+        _add_purge(plan, path, [row for row in rows if row.bin_tag not in found.unanswered], found)
+    return plan
+
+
+def _add_purge(plan: RemovalPlan, path: str, rows: list[BinnedTag], found: ImageTags) -> None:
+    """Add the tags of the bin that go from one repository."""
+    removed = {row.bin_tag for row in rows}
+    damaged, faulty = found.damaged - removed, found.faulty - removed
+    if faulty and plan.method == "placeholder":
+        plan.unread += [f"{path}:{name}" for name in sorted(faulty)]
+        plan.notes.append(PURGE_WAITS.format(path, name_some(faulty)))
+        return
+    tags = binned_digests(path) | found.tags
+    plan.steps += [
+        {"do": "purge", "repository": path, "tag": row.bin_tag, "digest": row.digest}
+        for row in rows
+    ]
+    parts = parts_of(RepositoryName(path), set(tags.values()), PLAN_DEADLINE)
+    note_damaged(plan, path, {name for name in damaged if not is_binned(name)}, set())
+    note_unanswered(plan, path, {name for name in found.unanswered if not is_binned(name)})
+    stay = bool(damaged or found.unanswered)
+    add_manifests(plan, path, tags, removed, parts, stay=stay)
+    plan.name([PlannedTag(f"{path}:{row.tag}", row.pushed_at, row.pushed_by) for row in rows])

@@ -1,0 +1,142 @@
+"""One call to the registry for a removal: what is gone is no trouble, and silence is waited out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, TypeVar
+
+from ..catalog.live_tags import LiveTags, leftovers_in, read_tags
+from ..db.session import release
+from ..distribution.call_timeout import at_least
+from ..distribution.errors import (
+    DeletionByTagUnsupported,
+    DeletionDisabled,
+    RegistryError,
+    RegistryFault,
+    RegistryNotFound,
+    RegistryUnavailable,
+)
+from ..enumerations import name_some
+from ..manifests.store import PATIENT_TIMEOUT
+from ..names import RepositoryName
+from ..operations.lease import Lease, Stalled
+from ..operations.runner import OperationFailed, StepFailed
+from .deletion_method import why_refused
+
+T = TypeVar("T")
+
+#: Number of tags that are asked for between two renewals of the lease.
+BATCH = 200
+
+
+def call_registry(lease: Lease[Any], call: Callable[[], T], *, repeat: bool = True) -> T | None:
+    """Make one call; return None if the thing is gone. A registry that is silent is waited for.
+
+    Args:
+        repeat: whether the call may be made again after a wait. One that is right only just
+            after a look may not: then the whole step is taken again, with a new look.
+
+    Raises:
+        DeletionByTagUnsupported: this registry deletes by digest only.
+        OperationFailed: the registry deletes nothing at all.
+        RegistryUnavailable: it did not answer, and the call may not be repeated.
+        StepFailed: any other trouble, which is of this object alone.
+        LeaseLost, Cancelled, Stopped, Stalled: as Lease.wait_for_registry().
+    """
+    waited = False
+    while True:
+        try:
+            with at_least(PATIENT_TIMEOUT if waited else 0):
+                answer = call()
+        except RegistryNotFound:
+            answer = None
+        except DeletionByTagUnsupported:
+            raise
+        except DeletionDisabled as error:
+            raise OperationFailed(" ".join(why_refused(error))) from None
+        except RegistryFault as error:
+            raise StepFailed(f"{error}, again and again, while it answers otherwise") from None
+        except RegistryUnavailable as error:
+            if not repeat:
+                raise
+            lease.wait_for_registry(error)
+            waited = True
+            continue
+        except RegistryError as error:
+            message = f"{error}. Nothing else was changed; delete again to continue."
+            raise StepFailed(message) from None
+        if waited:  # answers to other calls don't say that a write that fails will succeed
+            lease.note_answer()
+        return answer
+
+
+def read_in_batches(
+    lease: Lease[Any], repository: RepositoryName, names: Sequence[str]
+) -> LiveTags:
+    """Ask what tags stand for, and renew the lease in between.
+
+    Tags for which the registry does not answer are waited for once: after that, the rest of the
+    work goes on without them.
+
+    Raises:
+        StepFailed, LeaseLost, Cancelled, Stopped, Stalled: as call_registry().
+    """
+    found = LiveTags()
+    for start in range(0, len(names), BATCH):
+        lease.hold()
+        some = names[start : start + BATCH]
+        more = call_registry(lease, lambda some=some: read_tags(repository, some))
+        found.add(more or LiveTags())
+    if found.unanswered:
+        _wait_for_answers(lease, repository, found)
+    return found
+
+
+def _wait_for_answers(lease: Lease[Any], repository: RepositoryName, found: LiveTags) -> None:
+    """Ask again for the tags for which the registry does not answer, as long as it is waited for.
+
+    It answers other requests, so the work does not end if these never get an answer.
+    """
+    key = f"unanswered in {repository}"
+    if key in lease.looks:
+        return
+    while found.unanswered:
+        try:
+            lease.wait_for_registry(found.trouble)
+        except Stalled:
+            lease.looks[key] = True
+            break
+        names = sorted(found.unanswered)
+        found.unanswered = {}
+        found.add(call_registry(lease, lambda names=names: read_tags(repository, names)) or found)
+    lease.note_answer()
+
+
+def damaged_that_stay(
+    repository: RepositoryName, live: LiveTags, going: Collection[str] = ()
+) -> set[str]:
+    """Return the tags that stay and can't be read: they may need any manifest.
+
+    A tag that was removed, and is still listed, needs none.
+
+    Args:
+        going: tags that go themselves, of which the manifests may have gone already.
+    """
+    need_nothing = leftovers_in(repository).union(going)
+    release()
+    damaged = {n for n, d in live.damaged.items() if d != "missing" or n not in need_nothing}
+    # One that goes itself may have been pushed again since it was planned.
+    return damaged | live.unanswered.keys()
+
+
+def require_readable(
+    repository: RepositoryName, live: LiveTags, going: Collection[str] = ()
+) -> None:
+    """Raise StepFailed if a tag that stays can't be read, as damaged_that_stay() tells."""
+    if live.unanswered:
+        raise StepFailed(f"{live.trouble}, so all manifests are kept. Delete again to continue")
+    if damaged := damaged_that_stay(repository, live, going):
+        names = name_some(damaged)
+        raise StepFailed(
+            f"{names} can't be read, so all manifests are kept. Push it again, or remove it"
+        )

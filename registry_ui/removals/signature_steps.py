@@ -1,0 +1,159 @@
+"""Whether a signature that a removal planned to remove is needed again just before it goes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..access import Right, guard
+from ..access.tag_rules import releases
+from ..catalog.live_tags import LiveTags
+from ..db.session import db, release
+from ..enumerations import name_some
+from ..manifests.graph import parts_of
+from ..manifests.reachability import closure
+from ..models import Removal
+from ..names import RepositoryName, TagName, is_binned, subject_of
+from ..operations.lease import Lease
+from ..registry_connection import registry
+from ..tags.orphans import with_missing_subject
+from .registry_calls import BATCH, call_registry, damaged_that_stay, read_in_batches
+from .unreferenced import LOOK_DEADLINE, LOOK_SECONDS
+
+BACK = "the registry has its image again, or does not answer for it"
+UNREAD = "what other tags need could not be read"
+#: The steps that remove signatures, by tag.
+Steps = Mapping[str, dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """Which signatures of a repository had to stay a moment ago, and why."""
+
+    kept: Mapping[str, str]
+    good_until: float
+
+
+def why_signature_stays(lease: Lease[Removal], number: int, step: dict[str, Any]) -> str:
+    """Return why a step must not remove a signature after all, or nothing.
+
+    The plan says in ``subject`` what it relied on: ``goes`` for a subject that no tag needs
+    afterwards, ``missing`` for one that the registry did not have, ``stays`` for a signature
+    that was asked for by its name, and that only an immutable tag keeps. A step without it
+    belongs to a removal of everything.
+
+    Raises:
+        StepFailed: the registry can't be asked.
+        LeaseLost, Cancelled, Stopped, Stalled: as Lease.wait_for_registry().
+    """
+    if "subject" not in step:
+        return ""
+    repository, tag = RepositoryName(step["repository"]), TagName(step["tag"])
+    release()
+    if call_registry(lease, lambda: registry().head(repository, tag)) != step["digest"]:
+        return ""  # gone, pushed anew, or begun by an earlier worker, who looked
+    look = lease.looks.get(step["repository"])
+    if look is None or time.monotonic() > look.good_until:
+        look = lease.looks[step["repository"]] = _look(lease, number, repository)
+    return look.kept.get(step["tag"], "")
+
+
+def _look(lease: Lease[Removal], number: int, repository: RepositoryName) -> _Look:
+    """Look at all tags of a repository, and at what those that stay need."""
+    began = time.monotonic()
+    own = [
+        (place, step)
+        for place, step in enumerate(lease.work.plan)
+        if step["repository"] == str(repository)
+    ]
+    release()
+    names = call_registry(lease, lambda: registry().tags(repository)) or []
+    live = read_in_batches(lease, repository, names)
+    for _, step in own:
+        live.digests.pop(step.get("bin", ""), None)  # only there because the tag goes
+    leaving = {tag for _, step in own for tag in (step.get("tag"), *step.get("tags", ())) if tag}
+    steps = {step["tag"]: step for _, step in own if "subject" in step}
+    ahead = {step["tag"]: step["digest"] for place, step in own if place > number and "tag" in step}
+    # A tag that an earlier step left alone stays. Which signatures stay is found out below.
+    gone = ahead | {tag: step["digest"] for tag, step in steps.items()}
+    stay = sorted(tag for tag, digest in live.digests.items() if gone.get(tag) != digest)
+    kept = _needed(lease, repository, live.digests, stay, steps)
+    if damaged := damaged_that_stay(repository, live, leaving):
+        why = f"{name_some(damaged)} can't be read, and may need it"
+        kept |= {tag: why for tag, step in steps.items() if step["subject"] != "stays"}
+    kept |= _attached_to_releases(lease, repository, live, steps)
+    took = time.monotonic() - began
+    return _Look(kept, began + took + max(LOOK_SECONDS, 2 * took))
+
+
+def _attached_to_releases(
+    lease: Lease[Removal], repository: RepositoryName, live: LiveTags, steps: Steps
+) -> dict[str, str]:
+    """Return the signatures of what an immutable tag needs: they stay, whoever asked for them."""
+    found = guard(db.session(), str(repository))
+    immutable = releases(
+        found.rules,
+        found.image_name,
+        [*live.digests, *live.damaged, *live.unanswered],
+        Right.DELETE,
+    )
+    release()
+    readable = {tag: live.digests[tag] for tag in immutable if tag in live.digests}
+    needed = _needed_by(lease, repository, readable)
+    if needed is None or len(readable) < len(immutable):
+        return dict.fromkeys(steps, UNREAD)
+    tags = {name: needed.get(subject_of(name) or "") for name in steps}
+    return {name: f"it belongs to {tag}, which is immutable" for name, tag in tags.items() if tag}
+
+
+def _needed(
+    lease: Lease[Removal],
+    repository: RepositoryName,
+    tags: Mapping[str, str],
+    stay: Iterable[str],
+    steps: Steps,
+) -> dict[str, str]:
+    """Return the signatures that tags which stay need, at any remove."""
+    judged = {name: step for name, step in steps.items() if step["subject"] != "stays"}
+    needed = _needed_by(lease, repository, {tag: tags[tag] for tag in stay})
+    if needed is None:
+        return dict.fromkeys(judged, UNREAD)
+    lost = {name for name, step in judged.items() if step["subject"] == "missing"}
+    lease.hold()
+    back = lost - with_missing_subject(repository, lost)
+    kept = {name: _words(needed.get(subject_of(name) or "")) for name in back}
+    more = set(kept)
+    while True:
+        needed |= {tags[name]: name for name in more if name in tags}
+        more = {n for n in judged.keys() - kept.keys() if subject_of(n) in needed}
+        if not more:
+            return kept
+        kept |= {name: _words(needed[subject_of(name) or ""]) for name in more}
+
+
+def _needed_by(
+    lease: Lease[Removal], repository: RepositoryName, tags: Mapping[str, str]
+) -> dict[str, str] | None:
+    """Return what some tags need, and which of them does; None if not all could be read."""
+    needed: dict[str, str] = {}
+    every = sorted(tags)
+    for start in range(0, len(every), BATCH):
+        lease.hold()
+        some = every[start : start + BATCH]
+        parts = parts_of(repository, {tags[tag] for tag in some}, LOOK_DEADLINE, lease.hold)
+        release()
+        for tag in some:
+            below = closure([tags[tag]], parts.named)
+            if parts.unknown.intersection(below):
+                return None
+            for digest in below:
+                needed.setdefault(digest, tag)
+    return needed
+
+
+def _words(tag: str | None) -> str:
+    if tag is None:
+        return BACK
+    return f"{'the bin' if is_binned(tag) else tag} needs it"

@@ -1,0 +1,246 @@
+"""The steps of a removal: each looks again just before it acts, and is safe to repeat."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from ..catalog.live_tags import LiveTags
+from ..catalog.reconcile import reconcile
+from ..db.session import db, release, writing
+from ..distribution.errors import (
+    DeletionByTagUnsupported,
+    RegistryError,
+    RegistryFault,
+    RegistryUnavailable,
+)
+from ..enumerations import name_some
+from ..manifests.graph import parts_of
+from ..manifests.reachability import closure
+from ..models import ContainerImage, Place, Project, Removal
+from ..names import RepositoryName, TagName, is_binned
+from ..operations.lease import Lease
+from ..operations.runner import StepFailed
+from ..operations.trash_entries import forget, forget_gone, put_into_bin, show, take_back
+from ..registry_connection import registry
+from .placeholders import MOVED, dangles, delete_by_placeholder, delete_placeholder, is_listed
+from .registry_calls import BATCH, call_registry, read_in_batches, require_readable
+from .signature_steps import why_signature_stays
+from .unreadable_tags import remove_unreadable
+from .unreferenced import LOOK_DEADLINE, delete_unneeded
+
+IN_THE_BIN = "in the bin"
+
+
+def _tag_step(lease: Lease[Removal], number: int, step: dict[str, Any]) -> tuple[str, str]:
+    """Remove one tag and no other, by way of the bin where the step says so."""
+    if why := why_signature_stays(lease, number, step):
+        if "bin" in step:  # an earlier worker may have put it there
+            take_back(step["repository"], step["bin"])
+        return "kept", why
+    if "bin" not in step:
+        return _remove_tag(lease, number, step)
+    repository, tag = RepositoryName(step["repository"]), TagName(step["tag"])
+    release()
+    if _digest(lease, repository, tag) == step["digest"]:
+        try:
+            put_into_bin(lease.work, step)
+        except RegistryError as error:
+            if isinstance(error, RegistryUnavailable) and not isinstance(error, RegistryFault):
+                raise  # it is waited for, and the step taken again
+            take_back(step["repository"], step["bin"])
+            return "kept", f"the bin can't keep it ({error}); delete it for good"
+    outcome, detail = _remove_tag(lease, number, step)
+    if outcome == "kept":
+        take_back(step["repository"], step["bin"])
+    elif show(step["repository"], step["bin"]) or outcome == "deleted":
+        return IN_THE_BIN, detail
+    return outcome, detail
+
+
+def _purge_step(lease: Lease[Removal], number: int, step: dict[str, Any]) -> tuple[str, str]:
+    """Remove a tag of the bin, and forget it there. It is ours, also if it can't be read."""
+    try:
+        outcome, detail = _remove_tag(lease, number, step)
+    except StepFailed:
+        damaged = {"repository": step["repository"], "tags": [step["tag"]]}
+        outcome, detail = remove_unreadable(lease, number, damaged)
+        if outcome == "kept":  # it can be read, so something else went wrong
+            raise
+    forget(step)
+    return outcome, detail
+
+
+def _remove_tag(lease: Lease[Removal], number: int, step: dict[str, Any]) -> tuple[str, str]:
+    """Remove one tag and no other: by tag on 3.x, by a placeholder on 2.8 (PROTOCOLS 4.3)."""
+    repository, tag = RepositoryName(step["repository"]), TagName(step["tag"])
+    release()
+    now = _digest(lease, repository, tag)
+    if now is None and not is_listed(lease, repository, tag):
+        return "gone already", ""
+    if now is not None and now == lease.prepared(db.session(), number):
+        return _end_placeholder(lease, number, step, now)
+    if now is not None and now != step["digest"]:
+        return "kept", MOVED
+    try:
+        call_registry(lease, lambda: registry().delete_manifest(repository, tag), repeat=False)
+    except DeletionByTagUnsupported:
+        # So deletion is on (it would say 405), and this is 2.8.
+        return delete_by_placeholder(lease, number, step, tag)
+    return "deleted", ""
+
+
+def _end_placeholder(
+    lease: Lease[Removal], number: int, step: dict[str, Any], digest: str
+) -> tuple[str, str]:
+    """Delete a placeholder that an earlier worker has pointed the tag to."""
+    repository, tag = RepositoryName(step["repository"]), TagName(step["tag"])
+    delete_placeholder(lease, repository, digest)
+    if not dangles(lease, repository, tag):
+        return "deleted", ""
+    return delete_by_placeholder(lease, number, step, tag)
+
+
+def _digest(lease: Lease[Removal], repository: RepositoryName, tag: TagName) -> str | None:
+    return call_registry(lease, lambda: registry().head(repository, tag))
+
+
+def _image_step(lease: Lease[Removal], number: int, step: dict[str, Any]) -> tuple[str, str]:
+    """Remove every manifest that the previewed tags stand for, indexes before their children.
+
+    What a tag outside the preview stands for stays, with everything that it may need. If a tag
+    can't be read, it is not known what it needs, so only the planned tags are deleted.
+
+    Raises:
+        StepFailed: a tag can't be read, so the manifests stay.
+    """
+    repository = RepositoryName(step["repository"])
+    release()
+    planned: dict[str, str] = step["tags"]
+    tops: dict[str, None] = {}
+    kept = []
+    names = call_registry(lease, lambda: registry().tags(repository)) or []
+    live = read_in_batches(lease, repository, names)
+    try:
+        require_readable(repository, live, planned)
+    except StepFailed as failure:
+        deleted = _remove_each(lease, number, step, live)
+        if not deleted:
+            raise
+        raise StepFailed(f"{name_some(deleted)} deleted; {failure}") from None
+    for tag, digest in live.digests.items():
+        if planned.get(tag) == digest:
+            tops[digest] = None
+        elif not is_binned(tag):
+            kept.append(tag)
+    deleted, _ = delete_unneeded(lease, repository, _with_parts(lease, repository, tops), planned)
+    left = call_registry(lease, lambda: registry().tags(repository)) or []
+    forget_gone(str(repository), {tag for tag in planned if is_binned(tag)}.difference(left))
+    for tag in left:
+        lease.hold()
+        if tag in planned and dangles(lease, repository, TagName(tag)):
+            delete_by_placeholder(lease, number, step, TagName(tag))
+    detail = f"{deleted} manifest{'' if deleted == 1 else 's'}"
+    if kept:
+        detail += f"; pushed since the preview, and kept: {', '.join(kept[:10])}"
+    return "deleted", detail
+
+
+def _remove_each(
+    lease: Lease[Removal], number: int, step: dict[str, Any], live: LiveTags
+) -> list[str]:
+    """Delete the planned tags of an image one by one, and no manifest; return those that went."""
+    repository, planned = RepositoryName(step["repository"]), step["tags"]
+    ours = lease.prepared(db.session(), number)
+    release()
+    deleted = []
+    for name, digest in live.digests.items():
+        # A placeholder is what a worker that died left there.
+        if name not in planned or digest not in {planned[name], ours}:
+            continue
+        lease.hold()
+        tag = TagName(name)
+        try:
+            call_registry(lease, lambda t=tag: registry().delete_manifest(repository, t))
+            outcome = "deleted"
+        except DeletionByTagUnsupported:
+            outcome, _ = delete_by_placeholder(lease, number, {**step, "digest": digest}, tag)
+        if outcome == "deleted":
+            deleted.append(name)
+    return deleted
+
+
+def _manifests_step(lease: Lease[Removal], _number: int, step: dict[str, Any]) -> tuple[str, str]:
+    """Remove manifests to which no tag leads any more: what a tag needs by now, stays."""
+    repository = RepositoryName(step["repository"])
+    deleted, kept = delete_unneeded(lease, repository, step["digests"], {})
+    detail = f"{deleted} manifest{'' if deleted == 1 else 's'}"
+    if kept:
+        detail += f"; {kept} are in use, and stay"
+    return "deleted" if deleted or not kept else "kept", detail
+
+
+def _with_parts(
+    lease: Lease[Removal], repository: RepositoryName, tops: Iterable[str]
+) -> list[str]:
+    """Return these manifests and all manifests below them, at any depth, tops first."""
+    every = list(tops)
+    found: dict[str, None] = {}
+    for start in range(0, len(every), BATCH):
+        lease.hold()
+        some = every[start : start + BATCH]
+        parts = parts_of(repository, some, LOOK_DEADLINE, lease.hold)
+        found |= dict.fromkeys(closure(some, parts.children))
+    release()
+    return list(found)
+
+
+def _project_step(lease: Lease[Removal], _number: int, step: dict[str, Any]) -> tuple[str, str]:
+    """Remove the project itself, if the registry has let go of every image."""
+    images = (
+        select(ContainerImage.path)
+        .join(Project, Project.id == ContainerImage.project_id)
+        .where(Project.path == step["repository"])
+    )
+    for path in db.session.scalars(images).all():
+        lease.hold()
+        reconcile(RepositoryName(path), digests=False)
+    left = list(db.session.scalars(images))
+    if left:
+        raise StepFailed(f"images still have tags, and stay: {', '.join(left[:5])}")
+    with writing() as session:
+        _remove_place(session, step["repository"])
+    return "deleted", ""
+
+
+def _namespace_step(_lease: Lease[Removal], _number: int, step: dict[str, Any]) -> tuple[str, str]:
+    """Remove a namespace, if nothing is left in it."""
+    with writing() as session:
+        place = session.scalar(select(Place).where(Place.path == step["repository"]))
+        if place is None:
+            return "gone already", ""
+        left = session.scalar(select(Place.path).where(Place.parent_id == place.id).limit(1))
+        if left is not None:
+            raise StepFailed(f"{left} was created meanwhile, and stays")
+        _remove_place(session, step["repository"])
+    return "deleted", ""
+
+
+def _remove_place(session: Session, path: str) -> None:
+    session.execute(
+        delete(Place).where(Place.path == path).execution_options(synchronize_session=False)
+    )
+
+
+STEPS: dict[str, Callable[[Lease[Removal], int, dict[str, Any]], tuple[str, str]]] = {
+    "tag": _tag_step,
+    "purge": _purge_step,
+    "unreadable": remove_unreadable,
+    "manifests": _manifests_step,
+    "image": _image_step,
+    "project": _project_step,
+    "namespace": _namespace_step,
+}

@@ -1,0 +1,148 @@
+"""Removing tags that the registry lists and can't read, as a step of a removal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from ..catalog.live_tags import LiveTags, leftovers_in, read_tags
+from ..db.session import db, release
+from ..distribution.client import TagNames
+from ..distribution.errors import DeletionByTagUnsupported, RegistryFault, RegistryNotFound
+from ..enumerations import name_some
+from ..models import Removal
+from ..names import RepositoryName, TagName
+from ..operations.lease import Lease
+from ..operations.runner import OperationFailed, StepFailed
+from ..registry_connection import registry
+from .placeholders import (
+    delete_placeholder,
+    mark_leftovers,
+    prepare_placeholder,
+    put_placeholder,
+    say_unusable,
+)
+from .registry_calls import call_registry, read_in_batches
+
+
+def remove_unreadable(lease: Lease[Removal], number: int, step: dict[str, Any]) -> tuple[str, str]:
+    """Remove tags that can't be read: by tag on 3.x, all by one placeholder on 2.8.
+
+    On 2.8 they go together: it lets go of no tag beside one whose link is empty. What earlier
+    removals left listed because of that, goes too.
+    """
+    repository = RepositoryName(step["repository"])
+    listed = set(call_registry(lease, lambda: registry().tags(repository)) or [])
+    names = sorted(listed.intersection(step["tags"]))
+    live = read_in_batches(lease, repository, names)
+    ours = lease.prepared(db.session(), number)
+    release()
+    begun = {name for name, digest in live.digests.items() if digest == ours}
+    going = sorted(begun | live.damaged.keys())
+    readable = sorted(live.digests.keys() - begun)
+    if not going:
+        kept = _why_kept(readable, live)
+        return ("kept", kept) if kept else ("gone already", "")
+    try:
+        done = _by_tag(lease, repository, going)
+    except DeletionByTagUnsupported:
+        done = _by_placeholder(lease, number, step, going)
+    listed = call_registry(lease, lambda: registry().tags(repository)) or TagNames()
+    left = sorted(set(done.gone).intersection(listed))
+    detail = [f"{name_some(done.gone)} deleted"] if done.gone else []
+    if left:
+        mark_leftovers(lease, repository, left)
+        detail.append(f"the registry still lists {name_some(left)}, beside others it can't read")
+    if listed.unusable:
+        detail.append(say_unusable(listed.unusable))
+    if kept := _why_kept(readable + done.pushed, live):
+        detail.append(kept)
+    if done.failed:
+        each = [f"{name} ({why})" for name, why in done.failed.items()]
+        raise StepFailed("; ".join([f"could not be deleted: {name_some(each)}", *detail]))
+    return "deleted" if done.gone else "kept", "; ".join(detail)
+
+
+@dataclass(slots=True)
+class _Done:
+    """What became of damaged tags: gone, pushed again meanwhile, or why they could not go."""
+
+    gone: list[str] = field(default_factory=list)
+    pushed: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def attempt(self, name: str, call: Callable[[], object]) -> None:
+        """Note what becomes of a tag by a call that lets go of it.
+
+        Raises:
+            OperationFailed: nothing more can be done with the others either.
+        """
+        try:
+            call()
+        except OperationFailed:
+            raise
+        except StepFailed as failure:
+            self.failed[name] = str(failure)
+        else:
+            self.gone.append(name)
+
+
+def _by_tag(lease: Lease[Removal], repository: RepositoryName, names: list[str]) -> _Done:
+    done = _Done()
+    for name in names:
+        lease.hold()
+        delete = partial(registry().delete_manifest, repository, TagName(name))
+        done.attempt(name, partial(call_registry, lease, delete))
+    return done
+
+
+def _by_placeholder(
+    lease: Lease[Removal], number: int, step: dict[str, Any], names: list[str]
+) -> _Done:
+    """Point the tags to one placeholder, and delete that."""
+    repository = RepositoryName(step["repository"])
+    before = {lease.prepared(db.session(), number)}
+    left_over = leftovers_in(repository)
+    release()
+    body = prepare_placeholder(lease, number, step)
+    ours = before | {lease.prepared(db.session(), number)} - {None}
+    release()
+    done, along = _Done(), _Done()  # what was left over goes along, and is not asked for
+    not_asked = left_over.difference(names)
+    for name in [*names, *sorted(not_asked)]:
+        lease.hold()
+        noted = along if name in not_asked else done
+        if _is_free(repository, name, ours):
+            noted.attempt(name, partial(put_placeholder, lease, repository, TagName(name), body))
+        else:
+            noted.pushed.append(name)
+    delete_placeholder(lease, repository, lease.prepared(db.session(), number) or "")
+    for digest in before - {None}:
+        delete_placeholder(lease, repository, str(digest))
+    return done
+
+
+def _is_free(repository: RepositoryName, name: str, ours: set[str | None]) -> bool:
+    """Whether a tag still can't be read, or stands for a placeholder of ours.
+
+    A single 500 says nothing: somebody may have pushed the tag a moment ago.
+    """
+    try:
+        digest: str | None = registry().head(repository, TagName(name))
+    except RegistryNotFound:
+        return True
+    except RegistryFault:
+        live = read_tags(repository, [name])
+        live.require_answers()
+        digest = live.digests.get(name)
+    return digest is None or digest in ours
+
+
+def _why_kept(readable: list[str], live: LiveTags) -> str:
+    """Return which tags were kept and why; "" if none was."""
+    kept = [f"{name_some(readable)} can be read again, and was kept"] if readable else []
+    if live.unanswered:
+        kept.append(f"{live.trouble}, so they were kept")
+    return "; ".join(kept)

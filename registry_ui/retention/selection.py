@@ -1,0 +1,100 @@
+"""Which tags a retention policy would remove now, and what its patterns match now."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from sqlalchemy import select
+
+from ..access import at_or_below
+from ..db.session import db
+from ..errors import Invalid
+from ..models import ContainerImage, Place, utc_now
+from ..patterns.glob import MatchCounter
+from ..tags.match_counts import counted
+from ..tags.orphans import orphans
+from ..tags.rows import subject_of
+from ..tags.selection import dated_tags
+from .rules import Rules, removable
+
+
+class KeepsNothing(Invalid):
+    """A pattern of tags to keep matches no tag now; saving the policy needs a confirmation of it.
+
+    Attributes:
+        patterns: all patterns of the list that match none, the confirmed ones too.
+    """
+
+    def __init__(self, patterns: list[str], unconfirmed: list[str]) -> None:
+        named = ", ".join(f"“{pattern}”" for pattern in unconfirmed)
+        message = f"No tag matches {named} now, so nothing is kept by it."
+        super().__init__(
+            "The policy was not saved.",
+            {"keep_matching": message},
+            hint="Correct the pattern, or confirm it; programs list it in “confirm_unmatched”.",
+        )
+        self.patterns = patterns
+
+
+@dataclass(slots=True)
+class Selection:
+    """What the rules of a policy select below a place.
+
+    Attributes:
+        chosen: images, and the names of those of their tags that no rule keeps.
+        images: how many images the policy is about.
+        tags: how many tags they have.
+        kept_by_name: how many of these tags the pattern of tags to keep matches.
+        keeps_nothing: the patterns of tags to keep that match no tag of these images.
+    """
+
+    chosen: list[tuple[ContainerImage, Collection[str]]] = field(default_factory=list)
+    images: int = 0
+    tags: int = 0
+    kept_by_name: int = 0
+    keeps_nothing: list[str] = field(default_factory=list)
+
+    def require_confirmed(self, confirmed: Collection[str]) -> None:
+        """Raise KeepsNothing unless each pattern that keeps nothing was confirmed by name."""
+        left = [pattern for pattern in self.keeps_nothing if pattern not in confirmed]
+        if left:
+            raise KeepsNothing(self.keeps_nothing, left)
+
+    def notes(self, rules: Rules) -> list[str]:
+        """Return what the patterns match now, as sentences."""
+        found = f"{counted(self.tags, 'tag')} in {counted(self.images, 'image')}"
+        notes = [f"The pattern “{rules.images}” matches {found} now."]
+        if rules.keep_matching:
+            kept = counted(self.kept_by_name, "of these tags", "of these tags")
+            notes.append(f"Kept by name: “{rules.keep_matching}” matches {kept}.")
+        notes += [f"No tag matches “{p}” now: nothing is kept by it." for p in self.keeps_nothing]
+        return notes
+
+
+def select_tags(place: Place, rules: Rules) -> Selection:
+    """Return what the rules select at this moment, as the index knows it.
+
+    Raises:
+        Invalid: a stored pattern can't be used.
+    """
+    pattern, keep, now = rules.image_pattern(), rules.keep_pattern(), utc_now()
+    counter = MatchCounter(keep) if keep else None
+    found = Selection()
+    query = select(ContainerImage).where(at_or_below(ContainerImage.path, place.path))
+    for image in db.session.scalars(query.order_by(ContainerImage.path)).all():
+        if not pattern.matches(image.path[len(place.path) + 1 :]):
+            continue
+        tags = dated_tags(image)
+        names = [tag.name for tag in tags if subject_of(tag.name) is None]
+        found.images += 1
+        found.tags += len(names)
+        if counter:
+            counter.add(names)
+        lost = orphans(image) if len(names) < len(tags) else ()
+        gone = removable(tags, rules, now, lost)
+        if gone:
+            found.chosen.append((image, gone))
+    if counter:
+        found.kept_by_name, found.keeps_nothing = counter.count, counter.unmatched
+    return found

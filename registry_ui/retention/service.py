@@ -1,0 +1,277 @@
+"""Retention policies: kept, tried, switched on and carried out once a day."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from dataclasses import asdict
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, or_, select, update
+from sqlalchemy.orm import Session
+
+from ..audit import WORKER, Actor, record
+from ..db.session import db, writing
+from ..errors import AppError, Clash, Invalid, NotFound
+from ..models import ContainerImage, Place, Removal, RetentionPolicy, utc_now
+from ..removals.plan import RemovalPlan
+from ..removals.planned_manifests import note_missing
+from ..removals.planned_tags import planned_references
+from ..removals.planner import plan_tags
+from ..removals.service import add_plan, busy, start
+from ..tags.match_counts import counted
+from ..tags.orphans import without_subject
+from ..tags.rows import subject_of
+from ..trash import service as trash
+from .rules import Rules
+from .selection import Selection, select_tags
+
+logger = logging.getLogger(__name__)
+
+#: When policies run, in UTC.
+HOUR, MINUTE = 4, 0
+#: A policy that ran less than this ago has had its turn today.
+BETWEEN_RUNS = timedelta(hours=20)
+MAX_POLICIES = 50
+
+
+def policies_of(place: Place) -> list[RetentionPolicy]:
+    """Return the policies of a place, oldest first."""
+    query = select(RetentionPolicy).where(RetentionPolicy.place_id == place.id)
+    return list(db.session.scalars(query.order_by(RetentionPolicy.id)))
+
+
+def policy(place: Place, policy_id: int, *, held: bool = False) -> RetentionPolicy:
+    """Return a policy of this very place; NotFound for any other.
+
+    Args:
+        held: nobody else changes it before the transaction ends.
+    """
+    found = db.session.get(
+        RetentionPolicy, policy_id, populate_existing=True, with_for_update=held or None
+    )
+    if found is None or found.place_id != place.id:
+        raise NotFound
+    return found
+
+
+def save(actor: Actor, place: Place, rules: Rules, policy_id: int | None = None) -> RetentionPolicy:
+    """Create a policy, or change one. Settings without a dry run are off.
+
+    Raises:
+        NotFound: there is no such policy here.
+        Invalid: there are too many.
+    """
+    with writing() as session:
+        return _save(session, actor, place, rules, policy_id)
+
+
+def _save(
+    session: Session, actor: Actor, place: Place, rules: Rules, policy_id: int | None
+) -> RetentionPolicy:
+    if policy_id is None:
+        if len(policies_of(place)) >= MAX_POLICIES:
+            raise Invalid("There are too many policies.", {"form": "Delete one first."})
+        row = RetentionPolicy(place_id=place.id, created_by=actor.name)
+        session.add(row)
+    else:
+        row = policy(place, policy_id, held=True)
+    for name, value in asdict(rules).items():
+        setattr(row, name, value)
+    if row.seen != rules.fingerprint:
+        row.is_enabled = False
+    session.flush()
+    record(session, actor, "retention.save", place.path, policy=row.id, **asdict(rules))
+    return row
+
+
+def save_and_try(
+    actor: Actor,
+    place: Place,
+    rules: Rules,
+    policy_id: int | None = None,
+    confirmed: Collection[str] = (),
+) -> tuple[RetentionPolicy, Removal]:
+    """Create or change a policy together with its dry run; without that, nothing is stored.
+
+    Args:
+        confirmed: the patterns of tags to keep that may match no tag now.
+
+    Raises:
+        NotFound, Invalid: as for ``save``.
+        KeepsNothing: a pattern of tags to keep matches nothing, and was not confirmed.
+        RegistryTrouble: the registry can't be asked.
+    """
+    plan = _dry_run(place, rules, confirmed)
+    with writing() as session:
+        row = _save(session, actor, place, rules, policy_id)
+        return row, _mark_tried(session, actor, place, row, plan)
+
+
+def try_out(actor: Actor, place: Place, policy_id: int, confirmed: Collection[str] = ()) -> Removal:
+    """Store the plan of what a policy would remove now: its dry run, which may be confirmed.
+
+    Raises:
+        Invalid: a stored pattern can't be used.
+        KeepsNothing: a pattern of tags to keep matches nothing, and was not confirmed.
+        Clash: the policy was changed meanwhile.
+        RegistryTrouble: the registry can't be asked.
+    """
+    rules = Rules.of(policy(place, policy_id))
+    plan = _dry_run(place, rules, confirmed)
+    with writing() as session:
+        row = policy(place, policy_id, held=True)
+        if Rules.of(row) != rules:
+            raise Clash("The policy was changed meanwhile. Make a dry run again.")
+        return _mark_tried(session, actor, place, row, plan)
+
+
+def _dry_run(place: Place, rules: Rules, confirmed: Collection[str]) -> RemovalPlan:
+    selection = select_tags(place, rules)
+    selection.require_confirmed(confirmed)
+    return _plan(place, rules, selection)
+
+
+def _mark_tried(
+    session: Session, actor: Actor, place: Place, row: RetentionPolicy, plan: RemovalPlan
+) -> Removal:
+    """Store a dry run; the policy can be switched on from then."""
+    row.seen = Rules.of(row).fingerprint
+    row.suspension_reason = ""
+    plan.policy = {"id": row.id, "rules": row.seen}
+    return add_plan(session, actor, plan, place)
+
+
+def remove(actor: Actor, place: Place, policy_id: int) -> None:
+    """Delete a policy; its removals stay."""
+    with writing() as session:
+        row = policy(place, policy_id)
+        record(session, actor, "retention.delete", place.path, policy=row.id)
+        session.delete(row)
+
+
+def switch(actor: Actor, place: Place, policy_id: int, *, on: bool) -> None:
+    """Switch a policy on or off.
+
+    Raises:
+        Clash: nobody has seen a dry run of exactly these settings.
+    """
+    with writing() as session:
+        row = policy(place, policy_id, held=True)
+        if on and row.seen != Rules.of(row).fingerprint:
+            raise Clash("Make a dry run of these settings first, and look at what would go.")
+        row.is_enabled = on
+        record(session, actor, f"retention.{'on' if on else 'off'}", place.path, policy=row.id)
+
+
+def tried_policy(place: Place, plan: RemovalPlan) -> RetentionPolicy | None:
+    """Return the policy of a dry run, or None if it has other settings now, or is gone."""
+    tried = plan.policy or {}
+    row = db.session.get(RetentionPolicy, tried.get("id", 0))
+    if row is None or row.place_id != place.id or row.seen != tried["rules"]:
+        return None
+    return row if Rules.of(row).fingerprint == row.seen else None
+
+
+def plan_of(place: Place, rules: Rules) -> RemovalPlan:
+    """Plan what these rules remove at this moment.
+
+    Raises:
+        Invalid: a stored pattern can't be used.
+        RegistryTrouble: the registry can't be asked.
+    """
+    return _plan(place, rules, select_tags(place, rules))
+
+
+def _plan(place: Place, rules: Rules, selection: Selection) -> RemovalPlan:
+    each = ((image, _without_doubt(image, names)) for image, names in selection.chosen)
+    chosen = [(image, names) for image, names in each if names]
+    plan = plan_tags("retention", place.path, chosen, attached=True, bin_days=trash.days())
+    note_missing(plan, chosen)
+    plan.notes[:0] = [*selection.notes(rules), _count_kept(plan, selection)]
+    return plan
+
+
+def _count_kept(plan: RemovalPlan, selection: Selection) -> str:
+    """Say how many of the tags that the policy is about stay; signatures are not counted."""
+    going = sum(
+        subject_of(reference.rpartition(":")[2]) is None for reference in planned_references(plan)
+    )
+    kept = selection.tags - going
+    return f"{kept:,} of these {counted(selection.tags, 'tag')} {'stays' if kept == 1 else 'stay'}."
+
+
+def _without_doubt(image: ContainerImage, names: Collection[str]) -> set[str]:
+    """Return the names, of orphans only those whose subject the registry does not have either."""
+    lost = {name for name in names if subject_of(name) is not None}
+    return set(names) - lost | without_subject(image, lost) if lost else set(names)
+
+
+def run(actor: Actor, policy_id: int) -> Removal | None:
+    """Start the removal that a policy asks for now; None where it can't begin, which is noted.
+
+    None as well where it was changed, switched off or deleted since somebody listed it.
+    """
+    row = db.session.get(RetentionPolicy, policy_id, populate_existing=True)
+    if row is None or not row.is_enabled or row.seen != Rules.of(row).fingerprint:
+        return None
+    place = db.session.get_one(Place, row.place_id)
+    removal, problem = None, ""
+    try:
+        removal = start(actor, plan_of(place, Rules.of(row)), place)
+    except AppError as error:
+        reasons = error.errors.values() if isinstance(error, Invalid) else ()
+        problem = " ".join([error.message, *reasons])
+        logger.warning("retention of %s: %s", place.path, problem)
+    with writing() as session:
+        session.execute(
+            update(RetentionPolicy)
+            .where(RetentionPolicy.id == policy_id)
+            .values(
+                last_run_at=utc_now(),
+                last_removal=removal.id if removal else None,
+                last_problem=problem,
+            )
+        )
+    return removal
+
+
+def run_due() -> list[int]:
+    """Start what the policies ask for that are on and have not had their turn; return removals.
+
+    One whose place is busy, perhaps with another policy's removal, has its turn later.
+    """
+    before = utc_now() - BETWEEN_RUNS
+    query = (
+        select(RetentionPolicy.id, Place.path)
+        .join(Place, Place.id == RetentionPolicy.place_id)
+        .where(RetentionPolicy.is_enabled.is_(True), _due(before))
+    )
+    started = []
+    for policy_id, path in db.session.execute(query.order_by(RetentionPolicy.id)).all():
+        if not busy(db.session(), path) and _claim(policy_id, before):
+            removal = run(WORKER, policy_id)
+            started += [removal.id] if removal else []
+    return started
+
+
+def _due(before: datetime) -> ColumnElement[bool]:
+    return or_(RetentionPolicy.last_run_at.is_(None), RetentionPolicy.last_run_at < before)
+
+
+def _claim(policy_id: int, before: datetime) -> bool:
+    """Take a policy's turn, if no other worker has."""
+    with writing() as session:
+        claimed = session.execute(
+            update(RetentionPolicy)
+            .where(RetentionPolicy.id == policy_id, _due(before))
+            .values(last_run_at=utc_now())
+            .execution_options(synchronize_session=False)
+        )
+        return bool(claimed.rowcount)  # type: ignore[attr-defined]
+
+
+def next_run(now: datetime) -> datetime:
+    """Return when policies run next."""
+    today = now.replace(hour=HOUR, minute=MINUTE, second=0, microsecond=0)
+    return today if today > now else today + timedelta(days=1)

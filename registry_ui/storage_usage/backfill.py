@@ -1,0 +1,87 @@
+"""Read what the store does not know of tags: for a place as asked for, and for each push.
+
+It begins with what is unknown now, so it goes on where an earlier run ended or broke off.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterable
+from itertools import groupby
+
+from sqlalchemy import exists, select, update
+
+from ..access import at_or_below
+from ..db.session import db, writing
+from ..distribution.errors import RegistryUnavailable
+from ..manifests.graph import parts_of
+from ..manifests.store import Gathered, gather
+from ..models import ContainerImage, HeldManifest, IndexChild, Project, Tag
+from ..names import RepositoryName
+from .survey import Survey
+
+logger = logging.getLogger(__name__)
+
+#: So many tags are asked for together.
+BATCH = 50
+#: Seconds for one batch.
+DEADLINE = 60.0
+#: Seconds for a manifest that was pushed, and again for what only the worker reads of it.
+LEARN_DEADLINE = 30.0
+
+
+def read_contents(path: str) -> int:
+    """Read the contents of every tag at and below a place that are not known; return how many were.
+
+    What can't be read is left out; a registry that is down ends it, and changes nothing.
+    """
+    unknown = list(Survey(db.session(), at_or_below(Project.path, path)).unknown())
+    read = 0
+    for repository, tags in groupby(unknown, key=lambda tag: tag[0]):
+        names = {name: digest for _, name, digest in tags}
+        for batch in _batches(list(names)):
+            found = gather(RepositoryName(repository), {n: names[n] for n in batch}, DEADLINE)
+            _note_digests(repository, found, [name for name in batch if names[name] is None])
+            _read_rest(RepositoryName(repository), set(found.digests.values()), DEADLINE)
+            read += len(batch) - len(found.problems)
+            if any(isinstance(p, RegistryUnavailable) for p in found.problems.values()):
+                logger.warning("reading the contents of %s: the registry does not answer", path)
+                return read
+    return read
+
+
+def learn(repository: RepositoryName, digest: str) -> None:
+    """Read a pushed manifest and everything below it, so that its first page is ready.
+
+    Which tags a pull by digest is use of is known only for indexes that were read.
+    """
+    gather(repository, {digest: digest}, LEARN_DEADLINE)
+    _read_rest(repository, {digest}, LEARN_DEADLINE)
+
+
+def _read_rest(repository: RepositoryName, digests: Collection[str], deadline: float) -> None:
+    """Read what indexes list and pages do not ask for: entries without a type, or far down."""
+    image = select(ContainerImage.id).where(ContainerImage.path == str(repository))
+    is_held = exists().where(
+        HeldManifest.image_id.in_(image), HeldManifest.digest == IndexChild.child
+    )
+    query = select(IndexChild.parent).where(IndexChild.parent.in_(digests), ~is_held)
+    if incomplete := set(db.session.scalars(query.distinct())):
+        parts_of(repository, incomplete, deadline)
+
+
+def _batches(names: list[str]) -> Iterable[list[str]]:
+    return (names[start : start + BATCH] for start in range(0, len(names), BATCH))
+
+
+def _note_digests(repository: str, found: Gathered, names: list[str]) -> None:
+    """Note what tags stand for, unless an event told it meanwhile."""
+    image = select(ContainerImage.id).where(ContainerImage.path == repository)
+    with writing() as session:
+        for name in found.digests.keys() & names:
+            session.execute(
+                update(Tag)
+                .where(Tag.image_id.in_(image), Tag.name == name, Tag.digest.is_(None))
+                .values(digest=found.digests[name])
+                .execution_options(synchronize_session=False)
+            )

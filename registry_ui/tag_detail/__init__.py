@@ -1,0 +1,15 @@
+"""One tag in full: what it points to, how it was made, what it will run."""
+
+from .downloads import SbomView, config_bytes, manifest_bytes, sbom_view
+from .page import Wanted, tag_view
+from .view_models import TagView
+
+__all__ = [
+    "SbomView",
+    "TagView",
+    "Wanted",
+    "config_bytes",
+    "manifest_bytes",
+    "sbom_view",
+    "tag_view",
+]

@@ -1,0 +1,100 @@
+"""What is attached to an image, with what its documents say."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from ..artifacts.attestations import documents
+from ..artifacts.referrers import Attachment, attachments
+from ..distribution.client import MAX_DOCUMENT
+from ..distribution.manifest import Descriptor
+from ..distribution.provenance import Provenance
+from ..distribution.statement import may_be_read
+from ..models import AttachedDocument, ContainerImage, Manifest
+from . import labels
+from .view_models import DocumentView, ReferrerView
+
+PROBLEMS = {
+    "unreadable": "it can't be read as an SBOM or as provenance",
+    "too large": "it is too large to be read here",
+    "not read": "it was not read: the image has too many of them",
+}
+
+
+def referrers(
+    image: ContainerImage, subjects: Collection[str], index: Manifest | None, *, content: bool
+) -> list[ReferrerView]:
+    """Return what signs or describes the image, by the tag under which it is.
+
+    Args:
+        subjects: digest of the tag, and of the platform that is shown.
+        index: the manifest of the tag, if it is an index.
+        content: whether the reader may pull, and so read what the documents say.
+    """
+    found = attachments(image, subjects, index)
+    layers = [layer for each in found for layer in _layers(each)]
+    read, problems = documents(image, layers) if content else ({}, {})
+    views = []
+    for attachment in found:
+        view = _view(attachment)
+        if content:
+            view.documents = [
+                _document(layer, read.get(layer.digest), problems.get(layer.digest, ""), subjects)
+                for layer in _layers(attachment)
+            ]
+        views.append(view)
+    return views
+
+
+def _layers(attachment: Attachment) -> tuple[Descriptor, ...]:
+    """Return the layers that are documents: those of an image are not."""
+    if attachment.facts is None:
+        return ()
+    return tuple(
+        layer for layer in attachment.facts.layers if may_be_read(layer) or layer.predicate_type
+    )
+
+
+def _view(attachment: Attachment) -> ReferrerView:
+    facts = attachment.facts
+    kind = facts.kind if facts is not None else "unknown"
+    artifact_type = facts.artifact_type if facts is not None else ""
+    return ReferrerView(
+        kind=kind,
+        words=labels.referrer(kind, artifact_type, attachment.tag),
+        artifact_type=artifact_type,
+        digest=attachment.digest,
+        tag=attachment.tag,
+        size=facts.size if facts is not None else None,
+        listed=attachment.listed,
+    )
+
+
+def _document(
+    layer: Descriptor, row: AttachedDocument | None, problem: str, subjects: Collection[str]
+) -> DocumentView:
+    named = labels.predicate(layer.predicate_type) or labels.artifact(layer.media_type)
+    if row is None:
+        kind, told = "unread", problem or _why_unread(layer)
+        return DocumentView(kind, layer.digest, layer.size, named, told)
+    summary = row.summary
+    provenance = summary.get("provenance")
+    about = set(summary.get("subjects", ()))
+    told = summary.get("problem", "")
+    return DocumentView(
+        kind=row.kind,
+        digest=layer.digest,
+        size=layer.size,
+        predicate=labels.predicate(summary.get("predicate_type", "")) or named,
+        problem=told or (PROBLEMS["unreadable"] if row.kind == "unreadable" else ""),
+        about_other=bool(about) and about.isdisjoint(subjects),
+        types=[(kind, count) for kind, count in summary.get("types", ())],
+        provenance=Provenance.from_json(provenance) if provenance else None,
+    )
+
+
+def _why_unread(layer: Descriptor) -> str:
+    """Say why a document was not read; nothing of one that this page knows no words for."""
+    if not may_be_read(layer):
+        return ""
+    return PROBLEMS["too large" if layer.size > MAX_DOCUMENT else "not read"]

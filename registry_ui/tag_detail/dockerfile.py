@@ -1,0 +1,186 @@
+"""The Dockerfile of an image, as far as its history tells. What it can't tell is a comment."""
+
+from __future__ import annotations
+
+import json
+import re
+from itertools import chain, count
+
+from ..distribution.image_config import HistoryLine, ImageConfig
+from ..distribution.untrusted import MAX_TEXT, plain_text
+
+HEADER = """\
+# Reconstructed from the history of the image: a reading aid, not the file it was built from.
+# Names of base images and stages, and the files that were copied, are not in an image.
+"""
+#: What the classic builder writes before a step without a layer, and before every command.
+_NO_LAYER = re.compile(r"/bin/sh -c #\(nop\)\s*", re.ASCII)
+#: The shell of a RUN until a SHELL instruction names another; Windows has its own.
+_DEFAULT_SHELLS = ("/bin/sh -c ", "cmd /S /C ")
+#: Both builders name the arguments of a build before the command: |2 A=1 B=x /bin/sh -c …
+_ARGUMENTS = re.compile(r"\|(\d{1,3}) ", re.ASCII)
+#: The name of a heredoc where it begins: <<EOF, <<-EOF, <<"EOF".
+_HEREDOC = re.compile(r"<<-?([\"']?)([A-Za-z0-9_.]{1,100})\1(?=\s|$)", re.ASCII)
+_INSTRUCTION = re.compile(
+    r"(ADD|ARG|CMD|COPY|ENTRYPOINT|ENV|EXPOSE|FROM|HEALTHCHECK|LABEL|MAINTAINER|ONBUILD|RUN|SHELL"
+    r"|STOPSIGNAL|USER|VOLUME|WORKDIR)(\s|$)"
+)
+_COPIED = re.compile(r"((?:file|dir|multi):[0-9a-f]{12})[0-9a-f]* in (.+)", re.DOTALL)
+_PORTS = re.compile(r"(?:map)?\[(.*)\]")
+#: A list as Go prints it: [/data /logs]
+_LIST = re.compile(r"\[([^\"\]]*)\]")
+_HEALTH = re.compile(r"&\{\[(.*?)\] \"([^\"\s]+)\" \"([^\"\s]+)\" \"([^\"\s]+)\" .*\}", re.DOTALL)
+_VARIABLE = re.compile(r"[^\s=]+=")
+#: A space on both sides, of however many: nothing here may take the square of a text's length.
+_AND = re.compile(r"(?<=\s)&&(?=\s)")
+#: What is never closed is one word, to the end.
+_WORDS = re.compile(r'"((?:[^"\\]|\\.)*+)(?:"|\\?\Z)', re.DOTALL)
+
+
+def reconstruct(config: ImageConfig) -> str:
+    """Return the text of a Dockerfile that would make such a history; "" without any history.
+
+    Every line of it is somebody else's text. Its header comes first: a comment before it
+    could be read as a directive for the builder.
+    """
+    if not config.history:
+        return ""
+    lines = [HEADER, "# The base image is not known: its steps are the first ones.", "FROM scratch"]
+    shells = _DEFAULT_SHELLS
+    for step in config.history:
+        arguments, text = _cleaned(step.created_by, shells)
+        lines += _step(step, arguments, text)
+        if text.startswith("SHELL ") and (words := _LIST.fullmatch(text.removeprefix("SHELL "))):
+            shells = (" ".join(words[1].split()) + " ",)
+    return "\n".join(lines) + "\n"
+
+
+def _step(step: HistoryLine, arguments: str, text: str) -> list[str]:
+    if not text:
+        what = "without a layer" if step.empty else "that made a layer"
+        return [f"# A step {what}, of which nothing is recorded.", *_comment(step.comment)]
+    if not _INSTRUCTION.match(text):
+        return _comment(text)
+    word, _, value = text.partition(" ")
+    told = _comment(f"With the build arguments {arguments}") if arguments else []
+    return told + _instruction(word, value.strip())
+
+
+def _cleaned(created_by: str, shells: tuple[str, ...]) -> tuple[str, str]:
+    """Split a history line into build arguments and the bare instruction.
+
+    Args:
+        shells: prefixes that a builder puts before the command of a RUN.
+    """
+    text = created_by.strip().removesuffix("# buildkit").rstrip()
+    if found := _NO_LAYER.match(text):
+        return "", text[found.end() :].strip()
+    run = text.removeprefix("RUN ")
+    if found := _ARGUMENTS.match(run):
+        arguments, command = _split_arguments(run[found.end() :], int(found[1]), shells)
+        return " ".join(arguments.split()), f"RUN {command}"
+    for shell in shells:
+        if run.startswith(shell):
+            return "", f"RUN {run.removeprefix(shell)}"
+    return "", text
+
+
+def _split_arguments(text: str, count: int, shells: tuple[str, ...]) -> tuple[str, str]:
+    """Split what follows the count of build arguments into these and the command.
+
+    A value can hold spaces, so the shell ends the arguments. The exec form of RUN has no shell:
+    there each argument is taken for one word.
+    """
+    for shell in shells:
+        before, found, command = f" {text}".partition(f" {shell}")
+        if found:
+            return before, command
+    words = text.split(" ", count)
+    return " ".join(words[:count]), "".join(words[count:])
+
+
+def _instruction(word: str, value: str) -> list[str]:
+    if word in {"ADD", "COPY"} and (copied := _COPIED.fullmatch(value)):
+        return [f"# From the build context, {copied[1]}…", _joined(f"{word} … {copied[2].strip()}")]
+    if word in {"ADD", "COPY"} and (names := [name[2] for name in _HEREDOC.finditer(value)]):
+        # Without its end, the heredoc would take in all the steps that follow.
+        return ["# What the heredoc holds is not in the history.", f"{word} {value}", *names]
+    if word == "EXPOSE" and (ports := _PORTS.fullmatch(value)):
+        return ["EXPOSE " + " ".join(port.removesuffix(":{}") for port in ports[1].split())]
+    if word in {"SHELL", "VOLUME"} and (words := _LIST.fullmatch(value)):
+        return [f"{word} " + json.dumps(words[1].split(), ensure_ascii=False)]
+    if word == "HEALTHCHECK":
+        return [_health(value)]
+    writers = {"RUN": _run, "CMD": _list, "ENTRYPOINT": _list, "ENV": _quoted, "LABEL": _quoted}
+    return [f"{word} {writers.get(word, _joined)(value)}".rstrip()]
+
+
+def _run(value: str) -> str:
+    """Give each command a line of its own, if all of them are on one.
+
+    Continued lines are joined in a history, so a command of several lines was a heredoc.
+    """
+    if "\n" in value:
+        return _heredoc(value)
+    first, *more = _AND.split(value)
+    return "".join((first.rstrip(), *(f" \\\n    && {command.strip()}" for command in more)))
+
+
+def _heredoc(value: str) -> str:
+    """Return a command of several lines as a heredoc, unless it ends its own."""
+    first, *lines = value.splitlines()
+    names = [found[2] for found in _HEREDOC.finditer(first)]
+    if names and all(name in lines for name in names) and lines[-1] == names[-1]:
+        return value
+    candidates = chain(["EOF"], map("EOF{}".format, count(2)))
+    end = next(name for name in candidates if name not in lines)
+    return f"<<{end}\n{value.rstrip()}\n{end}"
+
+
+def _quoted(value: str) -> str:
+    """Quote the value of one variable that holds spaces: the history leaves the quotes out."""
+    name, equals, rest = value.partition("=")
+    words = rest.split()
+    alone = not all(_VARIABLE.match(word) for word in words[1:])
+    if equals and len(words) > 1 and alone and not rest.startswith(('"', "'")):
+        return f"{name}={json.dumps(rest, ensure_ascii=False)}"
+    return _joined(value)
+
+
+def _joined(text: str) -> str:
+    """Keep an instruction of several lines one instruction."""
+    lines = text.splitlines()
+    return "\n".join(
+        line if number == len(lines) or line.endswith("\\") else line + " \\"
+        for number, line in enumerate(lines, start=1)
+    )
+
+
+def _list(value: str) -> str:
+    """Return ``["a", "b"]`` of ``["a" "b"]``, as the classic builder writes it."""
+    if not value.startswith('["'):
+        return _joined(value)
+    try:
+        words = json.loads(value.replace('" "', '", "'))
+    except (ValueError, RecursionError):
+        return _joined(value)
+    # Escapes that were read may be half a character, which no page can hold.
+    return plain_text(json.dumps(words, ensure_ascii=False), 2 * MAX_TEXT)
+
+
+def _health(value: str) -> str:
+    """Return HEALTHCHECK as one writes it, of the Go value that the history holds."""
+    if '["NONE"' in value:
+        return "HEALTHCHECK NONE"
+    found = _HEALTH.fullmatch(value)
+    if found is None:
+        return _joined(f"HEALTHCHECK {value}")
+    kind, *words = _WORDS.findall(found[1]) or [""]
+    command = " ".join(words) if kind == "CMD-SHELL" else json.dumps(words, ensure_ascii=False)
+    times = zip(("interval", "timeout", "start-period"), found.groups()[1:], strict=True)
+    options = "".join(f"--{name}={time} " for name, time in times if time != "0s")
+    return _joined(f"HEALTHCHECK {options}CMD {command}")
+
+
+def _comment(text: str) -> list[str]:
+    return [f"# {line}" for line in text.splitlines() if line.strip()]

@@ -1,0 +1,90 @@
+"""What a tag holds, to download byte for byte; and the packages of one of its platforms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from ..artifacts.sbom import sbom_of
+from ..db.session import db
+from ..distribution.sbom import Package
+from ..errors import NotFound, RegistryTrouble
+from ..manifests.store import children_of, facts_of
+from ..models import ContainerImage, Manifest
+from ..names import TagName
+from .live_tag import current
+
+
+@dataclass(frozen=True, slots=True)
+class SbomView:
+    """The packages of a tag's platform; None where no SBOM can be read, ``error`` then says why.
+
+    ``platform`` is its label; "" for an image of one platform only.
+    """
+
+    packages: list[Package] | None
+    platform: str
+    fresh_at: datetime | None
+    error: str | None
+
+
+def manifest_bytes(image: ContainerImage, name: TagName, platform: str) -> bytes:
+    """Return the manifest of a tag, or of the child of its index that is named.
+
+    Raises:
+        NotFound: there is no such tag, or its index has no such child.
+        RegistryTrouble: it could not be read from the registry.
+    """
+    manifest = _whole(image, name)
+    return (_child(image, manifest, platform) if platform else manifest).body
+
+
+def config_bytes(image: ContainerImage, name: TagName, platform: str) -> bytes:
+    """Return the config of a tag, or of the child of its index: the first, if none is named.
+
+    Raises:
+        NotFound: there is no such tag or child, or none that has a config that is read.
+        RegistryTrouble: it could not be read from the registry.
+    """
+    manifest = _whole(image, name)
+    digest = platform or facts_of(manifest).first_platform
+    chosen = _child(image, manifest, digest) if digest else manifest
+    if chosen.config is None:
+        if facts_of(chosen).wants_config:
+            raise RegistryTrouble("The config could not be read from the registry.", "Try again.")
+        raise NotFound
+    return chosen.config
+
+
+def sbom_view(image: ContainerImage, name: TagName, platform: str) -> SbomView:
+    """Return the packages of a tag, or of the child of its index: the first, if none is named.
+
+    Raises:
+        NotFound: there is no such tag or child.
+    """
+    tag, fresh_at, error = current(image, name)
+    manifest = db.session.get(Manifest, tag.digest) if tag.digest else None
+    if manifest is None:
+        return SbomView(None, "", fresh_at, error or "the manifest could not be read")
+    digest = platform or facts_of(manifest).first_platform
+    labels = {child.digest: child.platform for child in facts_of(manifest).children}
+    if digest and digest not in labels:
+        raise NotFound
+    packages, problem = sbom_of(image, manifest, digest)
+    return SbomView(packages, labels.get(digest, ""), fresh_at, error or problem or None)
+
+
+def _whole(image: ContainerImage, name: TagName) -> Manifest:
+    tag, _, error = current(image, name)
+    manifest = db.session.get(Manifest, tag.digest) if tag.digest else None
+    if manifest is None:
+        message = error or "it gave no manifest"
+        raise RegistryTrouble(f"The registry could not be asked: {message}.", "Try again.")
+    return manifest
+
+
+def _child(image: ContainerImage, manifest: Manifest, digest: str) -> Manifest:
+    found = children_of(image.path, [manifest]).get(digest)
+    if found is None:
+        raise NotFound
+    return found

@@ -1,0 +1,87 @@
+"""Words for what the OCI specifications and the best known artifacts name by keys and types."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ..distribution.statement import SIGSTORE
+from .view_models import Labelled
+
+PREFIX = "org.opencontainers.image."
+#: The annotation keys of the image specification, without their prefix.
+LABELS = {
+    "created": "Created",
+    "authors": "Authors",
+    "url": "Website",
+    "documentation": "Documentation",
+    "source": "Source",
+    "version": "Version",
+    "revision": "Revision",
+    "vendor": "Vendor",
+    "licenses": "Licenses",
+    "ref.name": "Reference",
+    "title": "Title",
+    "description": "Description",
+    "base.digest": "Base image digest",
+    "base.name": "Base image",
+}
+ARTIFACTS = {
+    "application/spdx+json": "SBOM (SPDX)",
+    "text/spdx+json": "SBOM (SPDX)",
+    "application/vnd.cyclonedx+json": "SBOM (CycloneDX)",
+    "application/vnd.in-toto+json": "in-toto attestation",
+    "application/vnd.docker.attestation.manifest.v1+json": "Attestation of buildx",
+    "application/vnd.dev.cosign.artifact.sig.v1+json": "Signature of cosign",
+    "application/vnd.cncf.notary.signature": "Signature of Notary",
+    "application/sarif+json": "Scan result (SARIF)",
+    "application/vnd.cncf.helm.config.v1+json": "Helm chart",
+    "application/vnd.wasm.config.v0+json": "WebAssembly module",
+    "application/vnd.wasm.config.v1+json": "WebAssembly module",
+    "application/vnd.cncf.openpolicyagent.config.v1+json": "Policy of Open Policy Agent",
+    "application/vnd.cncf.flux.config.v1+json": "Flux source",
+    "application/vnd.unknown.artifact.v1": "Files without a type",
+}
+KINDS = {"signature": "Signature", "attestation": "Attestation", "artifact": "Artifact"}
+#: What cosign puts under the tags that it names by digest.
+TAGS = {"sig": "Signature of cosign", "att": "Attestation of cosign", "sbom": "SBOM"}
+PREDICATES = {
+    "https://spdx.dev/Document": "SBOM (SPDX)",
+    "https://cyclonedx.org/": "SBOM (CycloneDX)",
+    "https://slsa.dev/provenance/": "Provenance (SLSA)",
+    "https://slsa.dev/verification_summary/": "Verification summary (SLSA)",
+    "https://openvex.dev/": "Vulnerabilities that do not apply (OpenVEX)",
+    "https://cosign.sigstore.dev/attestation/vuln/": "Vulnerability scan",
+}
+
+
+def labelled(pairs: Iterable[tuple[str, str]]) -> list[Labelled]:
+    """Return labels or annotations by key, with words for those of the specification."""
+    return [Labelled(key, value, _label(key)) for key, value in sorted(pairs)]
+
+
+def artifact(media_type: str) -> str:
+    """Return words for an artifact type; "" for one that has none."""
+    if media_type.startswith(SIGSTORE):
+        return "Sigstore bundle"
+    return ARTIFACTS.get(media_type, "")
+
+
+def referrer(kind: str, artifact_type: str, tag: str) -> str:
+    """Return words for something attached: by its type, else by its tag, else by its kind."""
+    return (
+        artifact(artifact_type)
+        or TAGS.get(tag.rpartition(".")[2], "")
+        or KINDS.get(kind, "Attached")
+    )
+
+
+def predicate(predicate_type: str) -> str:
+    """Return words for what a statement states; its own type where there are none."""
+    for prefix, words in PREDICATES.items():
+        if predicate_type.startswith(prefix):
+            return words
+    return predicate_type
+
+
+def _label(key: str) -> str:
+    return LABELS.get(key.removeprefix(PREFIX), "") if key.startswith(PREFIX) else ""

@@ -1,0 +1,149 @@
+"""One manifest of a tag, as the page shows it: which platform, its layers and its config."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from ..distribution.chart import Chart
+from ..distribution.errors import CallBudgetSpent, RegistryNotFound
+from ..distribution.image_config import ImageConfig
+from ..distribution.manifest import Descriptor, ManifestFacts
+from ..enumerations import name_first
+from ..http.call_budget import unreadable
+from ..manifests.store import facts_of, image_config
+from ..models import Manifest
+from ..names import RepositoryName
+from ..tags.rows import label_platforms
+from .dockerfile import reconstruct
+from .labels import labelled
+from .pretty_json import printed
+from .view_models import ConfigView, FileView, LayerView, PlatformView, TagView
+
+#: How many digests are named in a message.
+NAMED = 3
+MISSING = "missing from the registry: {}"
+UNREADABLE = "the registry can't read {}"
+NOT_READ = "not read yet: {}"
+NOT_OFFERED = "{}… is not among the platforms shown here, so you see the first one"
+
+
+def choose(
+    view: TagView, facts: ManifestFacts, children: dict[str, Manifest], platform: str
+) -> Manifest | None:
+    """List the children of an index; return the one that is shown."""
+    offered = {child.digest for child in facts.children}
+    chosen = platform if platform in offered else facts.first_platform
+    if platform and platform not in offered:
+        view.problems.append(NOT_OFFERED.format(platform[:19]))
+    view.selected_digest = chosen
+    labels = dict(zip(facts.platforms, label_platforms(facts.platforms), strict=True))
+    for child in facts.children:
+        row = children.get(child.digest)
+        view.views.append(
+            PlatformView(
+                digest=child.digest,
+                label=labels.get(child, child.platform),
+                size=row.size if row else None,
+                selected=child.digest == chosen,
+                is_attestation=child.is_attestation,
+            )
+        )
+    return children.get(chosen)
+
+
+def unread(repository: str, facts: ManifestFacts, children: Mapping[str, Manifest]) -> list[str]:
+    """Say which children of an index are not shown, and why: a line for each reason."""
+    listed = (child.digest for child in facts.children)
+    absent = list(dict.fromkeys(digest for digest in listed if digest not in children))
+    reasons = unreadable(RepositoryName(repository), absent)
+    groups: dict[str, list[str]] = {MISSING: [], UNREADABLE: [], NOT_READ: []}
+    for digest in absent:
+        problem = reasons.get(digest)
+        if isinstance(problem, RegistryNotFound):
+            groups[MISSING].append(digest)
+        elif problem is None or isinstance(problem, CallBudgetSpent):
+            groups[NOT_READ].append(digest)
+        else:
+            groups[UNREADABLE].append(digest)
+    return [
+        reason.format(name_first([f"{digest[:19]}…" for digest in found], NAMED))
+        for reason, found in groups.items()
+        if found
+    ]
+
+
+def show(view: TagView, manifest: Manifest) -> None:
+    """Add what one manifest holds: the layers and config of an image, a chart, or files."""
+    facts = facts_of(manifest)
+    if manifest.digest != view.digest:
+        if facts.annotations:
+            view.annotations = labelled(facts.annotations.items())
+            view.annotations_total = facts.annotations_total
+        view.problems += facts.problems
+        view.raw_manifest = printed(manifest.body)
+    if manifest.config:
+        view.raw_config = printed(manifest.config)
+    if facts.kind == "chart":
+        _show_chart(view, manifest)
+    config = image_config(manifest)
+    if config is not None and config.problem:
+        view.problems.append(f"its configuration: {config.problem}")
+    if facts.kind == "image":
+        _show_layers(view, facts, config or ImageConfig())
+        view.dockerfile = reconstruct(config or ImageConfig())
+        view.config_unreadable = config is not None and not config.is_readable
+        if config is not None and config.is_readable:
+            view.config = _config_view(config)
+    elif not view.blobs:
+        # A signature may have the config of an image as well, but nothing that runs.
+        view.files = file_views(facts.layers)
+
+
+def file_views(blobs: Iterable[Descriptor], *, sized: bool = True) -> list[FileView]:
+    """Return blobs as rows of a table.
+
+    Args:
+        sized: whether their manifest says how large they are.
+    """
+    return [FileView(b.title, b.media_type, b.digest, b.size if sized else None) for b in blobs]
+
+
+def _show_chart(view: TagView, manifest: Manifest) -> None:
+    if manifest.config_facts is None:
+        return
+    view.chart = Chart.from_json(manifest.config_facts)
+    if view.chart.problem:
+        view.problems.append(f"its configuration: {view.chart.problem}")
+
+
+def _show_layers(view: TagView, facts: ManifestFacts, config: ImageConfig) -> None:
+    """Put each layer beside the step of the history that made it, where the numbers agree."""
+    view.history = list(config.history)
+    made_by = config.made_by(len(facts.layers))
+    total = sum(layer.size for layer in facts.layers)
+    view.layers = [
+        LayerView(
+            digest=layer.digest,
+            size=layer.size,
+            media_type=layer.media_type,
+            created_by=step,
+            share=layer.size / total if total else 1 / len(facts.layers),
+        )
+        for layer, step in zip(facts.layers, made_by, strict=True)
+    ]
+
+
+def _config_view(config: ImageConfig) -> ConfigView:
+    return ConfigView(
+        os=config.os,
+        architecture=config.platform.partition("/")[2],
+        user=config.user,
+        workdir=config.workdir,
+        entrypoint=list(config.entrypoint),
+        cmd=list(config.cmd),
+        env=list(config.env),
+        ports=list(config.ports),
+        volumes=list(config.volumes),
+        labels=labelled(config.labels),
+        labels_total=max(config.labels_total, len(config.labels)),
+    )

@@ -1,0 +1,36 @@
+"""How each client pulls what a tag stands for."""
+
+from __future__ import annotations
+
+from ..tags.rows import is_for_oras, pull_command
+from .view_models import PullCommand
+
+
+def commands(kind: str, repository: str, tag: str, digest: str | None) -> list[PullCommand]:
+    """Return the commands and lines, the usual client first.
+
+    Args:
+        repository: with the registry's host.
+        digest: None where it is not known; there is then no command by digest.
+    """
+    by_tag = f"{repository}:{tag}"
+    by_digest = f"{repository}@{digest}" if digest else ""
+    usual = pull_command(kind, repository, tag)
+    if kind == "chart":
+        install = usual.replace("helm pull", "helm install my-release", 1)
+        return [PullCommand("helm", usual), PullCommand("helm install", install)]
+    if kind == "build cache":
+        to = f"docker buildx build --cache-to type=registry,ref={by_tag} ."
+        return [PullCommand("buildx", usual), PullCommand("buildx, to write it", to)]
+    if is_for_oras(kind):
+        return [PullCommand("oras", usual, by_digest and f"oras pull {by_digest}")]
+    lines = {
+        "docker": "docker pull {}",
+        "podman": "podman pull {}",
+        "Kubernetes": "image: {}",
+        "Dockerfile": "FROM {}",
+    }
+    return [
+        PullCommand(client, line.format(by_tag), by_digest and line.format(by_digest))
+        for client, line in lines.items()
+    ]

@@ -1,0 +1,94 @@
+"""How large images are, as far as the store knows: a constant number of queries for any number."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, case, func, null, select
+from sqlalchemy.orm import Session
+
+from ..catalog.images import attached
+from ..distribution.manifest import Descriptor
+from ..models import ContainerImage, HeldManifest, Manifest, Tag
+
+#: So many digests go into one query; SQLite takes 32,766 values.
+BATCH = 10_000
+
+#: An image's id and a digest that one of its tags stands for.
+Held = tuple[int, str]
+
+
+def sizes_of(session: Session, wanted: Select[Any]) -> dict[Held, int]:
+    """Return what a pull brings, in bytes; of an index, what its largest platform brings.
+
+    What is not known is left out. A platform counts only where it was read from that very
+    image: an index may name any digest.
+
+    Args:
+        wanted: selects the image's id and the digest.
+    """
+    named = wanted.subquery()
+    image_id, digest = named.columns
+    facts = case((Manifest.size.is_(None), Manifest.facts), else_=null())
+    query = select(image_id, digest, Manifest.size, facts).join(Manifest, Manifest.digest == digest)
+    found: dict[Held, int] = {}
+    platforms: dict[Held, list[str]] = {}
+    for owner, name, size, index in session.execute(query):
+        if size is not None:
+            found[owner, name] = size
+        else:
+            platforms[owner, name] = _platforms(index)
+    return found | _largest(session, platforms)
+
+
+def newest_sizes(session: Session, images: ColumnElement[bool]) -> dict[int, int]:
+    """Return the size of the tag that was pushed last, by image id.
+
+    Of an image of which no push was told, that of the tag that was found last.
+
+    Args:
+        images: which container images.
+    """
+    of_image = (Tag.image_id == ContainerImage.id, ~attached(), Tag.digest.is_not(None))
+    pushed = (
+        select(Tag.digest)
+        .where(*of_image, Tag.pushed_at.is_not(None))
+        .order_by(Tag.pushed_at.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    found = (
+        select(Tag.digest)
+        .where(*of_image, Tag.pushed_at.is_(None))
+        .order_by(Tag.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    newest = select(ContainerImage.id, func.coalesce(pushed, found).label("digest")).where(images)
+    return {image_id: size for (image_id, _), size in sizes_of(session, newest).items()}
+
+
+def _platforms(index: Any) -> list[str]:
+    children = [Descriptor(**child) for child in index["children"]]
+    return [child.digest for child in children if not child.is_attestation]
+
+
+def _largest(session: Session, platforms: dict[Held, list[str]]) -> dict[Held, int]:
+    """Return the sizes of the largest platforms of indexes."""
+    digests = sorted({digest for children in platforms.values() for digest in children})
+    sizes: dict[Held, int] = {}
+    for start in range(0, len(digests), BATCH):
+        query = (
+            select(HeldManifest.image_id, Manifest.digest, Manifest.size)
+            .join(Manifest, Manifest.digest == HeldManifest.digest)
+            .where(HeldManifest.digest.in_(digests[start : start + BATCH]))
+        )
+        for image_id, digest, size in session.execute(query):
+            if size is not None:
+                sizes[image_id, digest] = size
+    found = {}
+    for (image_id, index), children in platforms.items():
+        known = [sizes[image_id, child] for child in children if (image_id, child) in sizes]
+        if known:
+            found[image_id, index] = max(known)
+    return found

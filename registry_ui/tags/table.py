@@ -1,0 +1,247 @@
+"""A page of an image's tags, live from the registry, sorted and filtered over all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+
+from ..catalog.live_tags import read_tags
+from ..db.session import db, writing
+from ..distribution.errors import RegistryError, RegistryFault, RegistryNotFound
+from ..errors import NotFound
+from ..manifests.store import children_of, gather, is_complete, known
+from ..models import ContainerImage, Manifest, Tag, utc_now
+from ..names import RepositoryName, TagName
+from ..patterns.search import matcher
+from .enforcement import protections
+from .live_list import Comparison
+from .queries import related_digests, subjects, tag_digests, tag_names, tag_values, tags_of
+from .rows import TagRow, describe, fold, mark, pull_command, subject_of
+from .sizes import sizes_of
+from .version_sort import version_key
+
+PER_PAGE = 50
+SORTS = ("name", "size", "pushed", "pulled", "pulls")
+
+#: Maximum number of tags that a page view looks at once more, because they may be damaged.
+CHECKED = 10
+#: Attached tags whose names do not tell what they hold: they are looked into.
+_NAME_TELLS = (".sig", ".sbom")
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Which rows, in which order, and how many a page. All of it lives in the URL."""
+
+    q: str = ""
+    sort: str = "name"
+    order: str = "asc"
+    page: int = 1
+    per_page: int = PER_PAGE
+
+
+@dataclass(slots=True)
+class TagTable:
+    """A page of rows of all that match. ``error`` says why it may not be live."""
+
+    rows: list[TagRow]
+    total: int
+    error: str | None
+    fresh_at: datetime | None
+    orphans: int = 0
+    #: Listed names that can't be tags.
+    unusable: Sequence[str] = ()
+
+
+def tag_table(image: ContainerImage, query: Query, host: str) -> TagTable:
+    """Return a page of an image's tags; mends the index where the registry says otherwise.
+
+    One call to the registry for the list, and none for what the store knows already. A
+    page behind the last one is the last one.
+
+    Args:
+        host: the registry's name in pull commands.
+    """
+    comparison = Comparison(image)
+    view = _view(image, query, host, ask=False)
+    if comparison.settle(view.names) or (view.lacking and comparison.error is None):
+        view = _view(image, query, host, ask=comparison.error is None)
+    live = comparison.error, comparison.fresh_at
+    return TagTable(view.rows, view.total, *live, view.orphans, comparison.unusable)
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """What the index and the store say: all names, how many fit, the rows that are seen.
+
+    ``lacking`` says that the registry could tell more of those rows.
+    """
+
+    names: list[str]
+    total: int
+    rows: list[TagRow]
+    lacking: bool
+    orphans: int
+
+
+def _view(image: ContainerImage, query: Query, host: str, *, ask: bool) -> _View:
+    names = tag_names(image.id)
+    folded, shown = fold(names, subjects(image.id, names))
+    orphans = sum(subject_of(name) is not None for name in shown)
+    if query.q:
+        matches = matcher(query.q)
+        shown = [name for name in shown if matches(name)]
+    shown = _sorted(shown, query, image.id)
+    last = max(1, -(-len(shown) // query.per_page))
+    start = (min(query.page, last) - 1) * query.per_page
+    visible = shown[start : start + query.per_page]
+    rows, lacking = _rows(image, host, visible, folded, ask=ask)
+    return _View(names, len(shown), rows, lacking, orphans)
+
+
+def tag_row(image: ContainerImage, name: TagName, host: str) -> TagRow:
+    """Return one row, asking the registry for what of it is not known yet.
+
+    Raises:
+        NotFound: the index has no such tag.
+    """
+    names = tag_names(image.id)
+    if str(name) not in names:
+        raise NotFound
+    folded, _ = fold(names, subjects(image.id, names))
+    (row,), _ = _rows(image, host, [str(name)], folded, ask=True)
+    return row
+
+
+def _sorted(names: Iterable[str], query: Query, image_id: int) -> list[str]:
+    descending = query.order == "desc"
+    by_version = sorted(names, key=version_key, reverse=descending)
+    if query.sort == "name":
+        return by_version
+    values = _sizes(image_id) if query.sort == "size" else tag_values(image_id, query.sort)
+    # What is not known comes last, whichever way the rest is sorted.
+    known_values = [name for name in by_version if values.get(name) is not None]
+    known_values.sort(key=values.__getitem__, reverse=descending)
+    return [*known_values, *(name for name in by_version if values.get(name) is None)]
+
+
+def _sizes(image_id: int) -> dict[str, int | None]:
+    tags = select(Tag.image_id, Tag.digest).where(Tag.image_id == image_id)
+    sizes = sizes_of(db.session(), tags)
+    return {name: sizes.get((image_id, digest)) for name, digest in tag_digests(image_id).items()}
+
+
+def _rows(
+    image: ContainerImage,
+    host: str,
+    names: Sequence[str],
+    folded: Mapping[str, Sequence[str]],
+    *,
+    ask: bool,
+) -> tuple[list[TagRow], bool]:
+    """Return rows of these tags, with what all tags of the image say of each other.
+
+    And whether the store lacks something of them that the registry was not asked for.
+
+    Args:
+        folded: the tags that speak of a digest, by digest.
+        ask: whether the registry is asked for what the store lacks of them.
+    """
+    tags = _by_name(image, names)
+    attached, earlier = _attached(image, tags, folded)
+    speaking = _by_name(image, sorted({name for found in attached.values() for name in found}))
+    telling = [tag for name, tag in speaking.items() if not name.endswith(_NAME_TELLS)]
+    wanted = [*tags.values(), *telling]
+    # What can't be read is asked for by a check, and not by each view.
+    readable = [tag for tag in wanted if not tag.is_damaged]
+    manifests, children = _stored(image, wanted)
+    lacking = not is_complete(manifests, children, [tag.digest for tag in readable])
+    problems: dict[str, str] = {}
+    if lacking and ask:
+        problems = learn(image, readable)
+        manifests, children = _stored(image, wanted)
+    same = tags_of(image.id, {tag.digest for tag in tags.values() if tag.digest})
+    protected = protections(image, list(tags))
+    rows = []
+    for name in filter(tags.__contains__, names):
+        row = TagRow.of(tags[name])
+        row.folded = sorted({*attached[name], *earlier[name]})
+        row.is_orphan = subject_of(name) is not None
+        others = (other for other in same.get(row.digest or "", []) if other != name)
+        row.same_as = sorted(others, key=version_key)
+        describe(row, manifests.get(row.digest or ""), children)
+        digests = {other: speaking[other].digest for other in attached[name] if other in speaking}
+        mark(row, digests, {**children, **manifests})
+        row.pull_command = pull_command(row.kind, f"{host}/{image.path}", name)
+        row.problem = problems.get(name)
+        row.protection = protected.get(name)
+        rows.append(row)
+    return rows, lacking
+
+
+def _attached(
+    image: ContainerImage, tags: Mapping[str, Tag], folded: Mapping[str, Sequence[str]]
+) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
+    """Return the tags that speak of each tag's digest or platforms, and of its earlier digests."""
+    platforms, earlier = related_digests(image.id, list(tags.values()), folded.keys())
+    now: dict[str, set[str]] = {}
+    before: dict[str, set[str]] = {}
+    for name, tag in tags.items():
+        current = {tag.digest or "", *platforms[name]}
+        now[name] = {other for digest in current for other in folded.get(digest, ())}
+        before[name] = {other for digest in earlier[name] - current for other in folded[digest]}
+    return now, before
+
+
+def _by_name(image: ContainerImage, names: Collection[str]) -> dict[str, Tag]:
+    if not names:
+        return {}
+    query = select(Tag).where(Tag.image_id == image.id, Tag.name.in_(names))
+    return {tag.name: tag for tag in db.session.scalars(query)}
+
+
+def _stored(
+    image: ContainerImage, tags: Iterable[Tag]
+) -> tuple[dict[str, Manifest], dict[str, Manifest]]:
+    manifests = known(tag.digest for tag in tags if tag.digest)
+    return manifests, children_of(image.path, manifests.values())
+
+
+def learn(image: ContainerImage, tags: Iterable[Tag]) -> dict[str, str]:
+    """Fetch what the store lacks of these tags; note digests that were not known.
+
+    Returns what went wrong, by tag.
+    """
+    every = list(tags)
+    found = gather(RepositoryName(image.path), {tag.name: tag.digest for tag in every})
+    unknown = [tag for tag in every if tag.digest is None and tag.name in found.digests]
+    if unknown:
+        with writing() as session:
+            for tag in unknown:
+                tag.digest = found.digests[tag.name]
+                session.add(tag)
+    _mark_damaged(image, [tag for tag in every if _may_be_damaged(found.problems.get(tag.name))])
+    return {name: str(problem) for name, problem in found.problems.items()}
+
+
+def _may_be_damaged(problem: RegistryError | None) -> bool:
+    return isinstance(problem, RegistryNotFound | RegistryFault)
+
+
+def _mark_damaged(image: ContainerImage, tags: list[Tag]) -> None:
+    """Mark the tags that the registry lists and can't read: a page just met that failure."""
+    names = [tag.name for tag in tags[:CHECKED]]
+    started = utc_now()
+    try:
+        live = read_tags(RepositoryName(image.path), names, slow_timeout=0)
+    except RegistryError:
+        return
+    if live.damaged:
+        with writing() as session:
+            for tag in tags[:CHECKED]:
+                if tag.name in live.damaged and tag.seen_at < started:
+                    tag.mark_damaged(live.damaged[tag.name], started)
+                    session.add(tag)

@@ -1,0 +1,236 @@
+"""“Can X push to Y?”: answered with the rule that decides, by the functions of the endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from ..access import (
+    ACCESS_TOKEN,
+    ANONYMOUS,
+    DEPLOY_TOKEN,
+    Principal,
+    Reach,
+    Right,
+    Role,
+    decide,
+    decide_repository,
+    guard,
+    standing,
+    standing_by_any_name,
+    unowned,
+    visible_places,
+)
+from ..errors import Denied, Invalid, NotFound
+from ..models import AccessToken, DeployToken, Place, User
+from ..names import NameInvalid, Reference
+from .decision_queries import impersonal
+from .scope import ACTIONS
+
+NOT_ABOUT_OTHERS = (
+    "You can ask about yourself, and about others where you are Maintainer. "
+    "Of this repository you are not."
+)
+TOKENS_ONLY = "account passwords are not accepted: it takes an access token"
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Somebody who might come to the endpoint.
+
+    ``problem`` says why nothing that they show is accepted; ``note`` what else there is
+    to know of how they sign in.
+    """
+
+    principal: Principal
+    problem: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Whether one action is allowed, and by which rule."""
+
+    action: str
+    allowed: bool
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The answers about one subject and one repository."""
+
+    username: str
+    repository: str
+    answers: list[Answer]
+    note: str = ""
+    #: What rules of the project say of tags, for whom may push or delete there.
+    kept: list[str] = field(default_factory=list)
+
+    @property
+    def allowed(self) -> bool:
+        """Whether everything that was asked about is."""
+        return all(answer.allowed for answer in self.answers)
+
+
+def repository_named(text: str, registry_host: str = "") -> str:
+    """Return the repository of a reference as people paste it: with host and tag, or without.
+
+    Raises:
+        Invalid: it is none.
+    """
+    text = text.strip().removeprefix(f"{registry_host}/")
+    try:
+        return str(Reference.parse(text).name)
+    except NameInvalid as error:
+        raise Invalid("That is no repository.", {"repository": str(error)}) from None
+
+
+def subject_named(session: Session, username: str, *, passwords: bool = True) -> Subject:
+    """Return whoever has this name: a user, a deploy token, or for "" anyone.
+
+    Args:
+        passwords: whether clients of the registry may show account passwords.
+    """
+    if not username:
+        return Subject(ANONYMOUS)
+    if not username.isprintable():
+        return _nobody(username)
+    if "+" in username:
+        return _deploy_token(session, username)
+    user = session.scalar(select(User).where(User.username == username.lower()))
+    if user is None:
+        return _nobody(username)
+    principal = Principal(user.id, user.username, user.is_admin)
+    problem = "the account is blocked" if user.is_blocked else ""
+    return Subject(principal, problem, "" if passwords and not user.tokens_only else TOKENS_ONLY)
+
+
+def role_of(session: Session, username: str, repository: str) -> Role | None:
+    """Return the role of a user or deploy token for a repository, as it is now.
+
+    An administrator's is Owner; None of whoever has none, or may do nothing any more.
+    """
+    subject = subject_named(session, username)
+    if subject.problem:
+        return None
+    if subject.principal.is_admin:
+        return Role.OWNER
+    return standing(session, subject.principal, repository).role
+
+
+def _nobody(username: str) -> Subject:
+    kind = "deploy token" if "+" in username else "user"
+    problem = f"there is no {kind} “{username[:150]}”"
+    return Subject(Principal(username=username[:150], home=""), problem)
+
+
+def _deploy_token(session: Session, username: str) -> Subject:
+    query = select(DeployToken, Place.path).join(Place, Place.id == DeployToken.place_id)
+    found = session.execute(query.where(DeployToken.username == username)).first()
+    if found is None:
+        return _nobody(username)
+    token, home = found
+    principal = Principal(
+        username=token.username,
+        scopes=frozenset(token.scope_names),
+        home=home,
+        credential=f"{DEPLOY_TOKEN} “{token.name}”",
+    )
+    return Subject(principal, _ended(DEPLOY_TOKEN, token))
+
+
+def with_token(session: Session, person: Principal, token_id: int) -> Subject:
+    """Return a person with one of their own access tokens.
+
+    Raises:
+        NotFound: there is no such token, or it is somebody else's.
+    """
+    token = session.get(AccessToken, token_id)
+    if token is None or token.user_id != person.user_id:
+        raise NotFound
+    principal = Principal(
+        person.user_id,
+        person.username,
+        person.is_admin,
+        scopes=frozenset(token.scope_names),
+        reach=Reach(token.reach_path, token.reach_exact) if token.reach_path else None,
+        credential=f"{ACCESS_TOKEN} “{token.name}”",
+        token_id=token.id,
+    )
+    return Subject(principal, _ended(ACCESS_TOKEN, token))
+
+
+def _ended(kind: str, token: AccessToken | DeployToken) -> str:
+    if token.is_active:
+        return ""
+    return f"the {kind} “{token.name}” {'was revoked' if token.revoked_at else 'has expired'}"
+
+
+def explain(
+    session: Session, subject: Subject, repository: str, actions: Iterable[str] = ACTIONS
+) -> Explanation:
+    """Answer, without regard to who asks: for the console."""
+    who = subject.principal
+    if subject.problem:
+        answers = [Answer(action, False, subject.problem) for action in actions]
+    else:
+        here = standing_by_any_name(session, who, repository)
+        decisions = {action: decide_repository(who, here, Right(action)) for action in actions}
+        answers = [Answer(action, d.allowed, d.rule) for action, d in decisions.items()]
+    changes = any(a.allowed for a in answers if a.action != Right.PULL)
+    kept = _kept(session, repository) if changes else []
+    return Explanation(who.username, repository, answers, subject.note, kept)
+
+
+def _kept(session: Session, repository: str) -> list[str]:
+    """Return what protection rules say of tags of a repository: the gate's part of the answer."""
+    found = guard(session, repository)
+    return [rule.sentence for rule in found.rules if rule.images.matches(found.image_name)]
+
+
+def explain_to(
+    session: Session, asker: Principal, subject: Subject, repository: str
+) -> Explanation:
+    """Answer as far as the asker may know.
+
+    About themselves and about visitors anyone may ask; what they may not see reads as if
+    it were not there. About others those may ask who look after the place.
+
+    Raises:
+        Denied: it is about somebody else, and the asker does not look after the place;
+            the same whether or not there is one.
+    """
+    who = subject.principal
+    if asker.is_admin:
+        found = explain(session, subject, repository)
+        return found if who.user_id == asker.user_id else _about_other(found)
+    here = standing_by_any_name(session, asker, repository)
+    if decide(asker, here, Right.CONFIGURE).allowed:
+        if who.home and not _may_know(session, asker, who.home, repository):
+            subject = _nobody(who.username)
+        found = explain(session, subject, repository)
+        return found if who.user_id == asker.user_id else _about_other(found)
+    if not who.is_anonymous and who.user_id != asker.user_id:
+        raise Denied(NOT_ABOUT_OTHERS)
+    found = explain(session, subject, repository)
+    seen = select(Place.id).where(Place.id == here.place_id, visible_places(session, asker))
+    if session.scalar(seen) is None and not subject.problem:
+        hidden = [Answer(answer.action, False, unowned(repository)) for answer in found.answers]
+        return Explanation(found.username, repository, hidden, found.note)
+    return found if who.is_person else _about_other(found)
+
+
+def _may_know(session: Session, asker: Principal, home: str, repository: str) -> bool:
+    """Whether a deploy token of ``home`` concerns whoever looks after the repository."""
+    if repository == home or repository.startswith(home + "/"):
+        return True
+    return decide(asker, standing(session, asker, home), Right.CONFIGURE).allowed
+
+
+def _about_other(found: Explanation) -> Explanation:
+    answers = [Answer(a.action, a.allowed, impersonal(a.rule)) for a in found.answers]
+    return replace(found, answers=answers)

@@ -1,0 +1,154 @@
+"""Keeps what the token endpoint decided, without making anybody wait.
+
+Decisions gather in memory and are written by a thread of their own, once a second;
+equal ones within that second are one row. What does not fit is counted, not waited for. Of
+requests without credentials only a few have rows of their own (visitors.py).
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from flask import Flask, current_app
+from sqlalchemy import insert, update
+
+from ..db.session import db, writing
+from ..models import TokenDecision, utc_now
+from .visitors import ACCOUNT, Crowd, Noted, VisitorLimits
+
+__all__ = ["Journal", "Noted", "journal"]
+
+logger = logging.getLogger(__name__)
+
+INTERVAL = 1.0
+#: Different decisions that are kept within one interval, those of visitors counted apart.
+ROOM, VISITORS = 2000, 500
+#: Timeout in seconds for the write that is under way when the process ends.
+CLOSE_TIMEOUT = 5.0
+
+
+class Journal:
+    """Gathers decisions and hands them on in batches. Safe to share between threads.
+
+    Args:
+        write: stores a batch: each decision with its first moment and how often it was.
+        write_crowds: stores the crowds of visitors that grew.
+        threaded: whether a thread writes; without one, only flush() does.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[list[tuple[Noted, datetime, int]]], None],
+        write_crowds: Callable[[list[Crowd]], None] = lambda _crowds: None,
+        *,
+        threaded: bool = True,
+    ) -> None:
+        self._write, self._write_crowds, self._threaded = write, write_crowds, threaded
+        self._visitors = VisitorLimits()
+        self._of_visitors = 0
+        self._waiting: dict[Noted, list[Any]] = {}
+        self._lock = threading.Lock()
+        self._lost = 0
+        self._thread: threading.Thread | None = None
+        self._closed = threading.Event()
+
+    def note(self, decision: Noted) -> None:
+        """Remember a decision until the next batch."""
+        with self._lock:
+            known = self._waiting.get(decision)
+            if known is not None:
+                known[1] += 1
+            elif decision.category != ACCOUNT:
+                if self._visitors.admit(decision, now := utc_now()):
+                    self._keep(decision, now, self._of_visitors < VISITORS)
+                    self._of_visitors += 1
+            else:
+                self._keep(decision, utc_now(), len(self._waiting) < ROOM)
+            if self._threaded and self._thread is None:
+                # Not earlier: a process that forks would leave the thread behind.
+                self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+                self._thread.start()
+                atexit.register(self.close)
+
+    def _keep(self, decision: Noted, now: datetime, has_room: bool) -> None:  # noqa: FBT001
+        if has_room:
+            self._waiting[decision] = [now, 1]
+        else:
+            self._lost += 1
+
+    def flush(self) -> None:
+        """Write what waits. A store that does not answer loses it: it was no promise."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, {}
+            lost, self._lost, self._of_visitors = self._lost, 0, 0
+            crowds = self._visitors.changed()
+        if lost:
+            logger.warning("%s decisions of the token endpoint were too many to keep", lost)
+        try:
+            if waiting:
+                self._write([(noted, at, count) for noted, (at, count) in waiting.items()])
+            if crowds:
+                self._write_crowds(crowds)
+        except Exception:
+            logger.exception("%s decisions of the token endpoint were not kept", len(waiting))
+
+    def close(self) -> None:
+        """Stop the thread and write the remaining decisions."""
+        self._closed.set()
+        if self._thread is not None:
+            self._thread.join(CLOSE_TIMEOUT)
+        self.flush()
+        atexit.unregister(self.close)
+
+    def _run(self) -> None:
+        while not self._closed.wait(INTERVAL):
+            self.flush()
+
+
+def init_app(app: Flask) -> None:
+    """Give the application its journal."""
+
+    def write(batch: list[tuple[Noted, datetime, int]]) -> None:
+        rows = [{**noted._asdict(), "at": at, "count": count} for noted, at, count in batch]
+        # A context of its own: whoever flushes may be in the middle of something.
+        with app.app_context():
+            with writing() as session:
+                session.execute(insert(TokenDecision), rows)
+            db.session.remove()
+
+    def write_crowds(crowds: list[Crowd]) -> None:
+        with app.app_context():
+            _write_crowds(crowds)
+            db.session.remove()
+
+    threaded = not app.config["SETTINGS"].testing
+    app.extensions["journal"] = Journal(write, write_crowds, threaded=threaded)
+
+
+def _write_crowds(crowds: list[Crowd]) -> None:
+    """Write the row of each crowd, or change it if it has one."""
+    new: list[tuple[Crowd, TokenDecision]] = []
+    with writing() as session:
+        for crowd in crowds:
+            values = {"count": crowd.count, "rule": crowd.rule}
+            if crowd.row_id is None:
+                fields = {**crowd.decision._asdict(), **values, "at": crowd.at}
+                new.append((crowd, TokenDecision(**fields)))
+                session.add(new[-1][1])
+            else:
+                query = update(TokenDecision).where(TokenDecision.id == crowd.row_id)
+                session.execute(query.values(**values))
+        session.flush()
+    for crowd, row in new:
+        crowd.row_id = row.id
+
+
+def journal() -> Journal:
+    """Return the application's journal."""
+    found: Journal = current_app.extensions["journal"]
+    return found

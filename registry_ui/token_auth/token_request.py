@@ -1,0 +1,175 @@
+"""Credentials and scopes in exchange for a bearer token; without HTTP."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from flask import current_app
+from werkzeug.datastructures import Authorization
+
+from ..access import ANONYMOUS, Places, Principal
+from ..accounts import docker_sessions
+from ..accounts.authentication import Attempt, BadCredentials, authenticate, authenticate_session
+from ..accounts.secrets import mask_secrets
+from ..audit import Actor
+from ..db.session import db
+from ..errors import AppError, Unauthorized
+from .authorize import answer, decide_all, note, places_of
+from .decision_log import Noted, journal
+from .keyring import RotatingSigner
+from .scope import Scope, parse_scopes
+from .visitors import ACCOUNT, UNOWNED
+
+#: What Go's ParseBool takes for true: clients of the registry are written in it.
+TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
+
+Pairs = list[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who asks, as far as the connection tells."""
+
+    address: str
+    user_agent: str
+
+    @property
+    def client(self) -> str:
+        """What the client calls itself, as far as it can be printed."""
+        name = self.user_agent.partition(" ")[0][:100]
+        if name.isascii() and name.isprintable():
+            return name
+        return "".join(c for c in name if c.isprintable() and c.isascii())
+
+
+def answer_query(
+    asked: Asked, pairs: Pairs, header: str | None, given: Authorization | None
+) -> dict[str, Any]:
+    """Answer a client that asks by GET (PROTOCOLS 1.2).
+
+    Args:
+        pairs: the parameters.
+        header, given: the Authorization header as it came, and read.
+    """
+    fields = dict(reversed(pairs))  # the first of each name
+    service = _checked_service(fields.get("service", ""))
+    scopes, places = _wanted(pairs)
+    principal = _by_header(asked, header, given, places)
+    extra = {}
+    if fields.get("offline_token") in TRUE:
+        extra = _refresh_token(asked, principal, service, fields.get("client_id", ""))
+    return _answer(asked, principal, scopes, places) | extra
+
+
+def answer_form(asked: Asked, pairs: Pairs) -> dict[str, Any]:
+    """Answer a client that speaks OAuth 2 (PROTOCOLS 1.3): password or refresh token."""
+    fields = dict(reversed(pairs))
+    service = _checked_service(fields.get("service", ""))
+    grant_type, access_type = fields.get("grant_type"), fields.get("access_type", "online")
+    if not fields.get("client_id"):
+        raise AppError("The form needs a client_id.")
+    if access_type not in {"online", "offline"}:
+        raise AppError("The access_type is online or offline.")
+    scopes, places = _wanted(pairs)
+    if grant_type == "refresh_token":
+        secret = fields.get("refresh_token", "")
+        principal = _by_refresh_token(asked, secret, service, places)
+        return _answer(asked, principal, scopes, places) | {"refresh_token": secret}
+    if grant_type != "password":
+        raise AppError("The grant_type is password or refresh_token.")
+    attempt = Attempt(
+        fields.get("username", ""), fields.get("password", ""), asked.address, by_post=True
+    )
+    principal = _authenticated(asked, attempt, places)
+    extra = {}
+    if access_type == "offline":
+        extra = _refresh_token(asked, principal, service, fields["client_id"])
+    return _answer(asked, principal, scopes, places) | extra
+
+
+def _signer() -> RotatingSigner:
+    signer: RotatingSigner = current_app.extensions["signer"]
+    return signer
+
+
+def _checked_service(service: str) -> str:
+    if service != _signer().service:
+        raise AppError(f"This is not the token endpoint of the service “{service[:100]}”.")
+    return service
+
+
+def _wanted(pairs: Pairs) -> tuple[list[Scope], Places]:
+    scopes = parse_scopes([value for name, value in pairs if name == "scope"])
+    return scopes, places_of(scopes)
+
+
+def _answer(
+    asked: Asked, principal: Principal, scopes: list[Scope], places: Places
+) -> dict[str, Any]:
+    grants = decide_all(db.engine, principal, scopes, places)
+    note(journal(), principal, grants, asked.address, asked.client)
+    return answer(_signer(), principal, grants)
+
+
+def _by_header(
+    asked: Asked, header: str | None, given: Authorization | None, places: Places
+) -> Principal:
+    """Return who asks. Wrong credentials are never taken for none (PROTOCOLS 1.8)."""
+    if header is None:
+        return ANONYMOUS
+    if given is None or given.type != "basic":
+        raise Unauthorized("Only Basic credentials are accepted here.")
+    username, password = given.username or "", given.password or ""
+    if not username and not password:
+        return ANONYMOUS  # the OCI conformance suite always sends ``Basic Og==``
+    return _authenticated(asked, Attempt(username, password, asked.address), places)
+
+
+def _authenticated(asked: Asked, attempt: Attempt, places: Places) -> Principal:
+    settings = current_app.config["SETTINGS"]
+    try:
+        return authenticate(attempt, places, passwords=not settings.tokens_only)
+    except AppError as error:
+        _note_refusal(asked, attempt.username, "sign-in", error)
+        raise
+
+
+def _by_refresh_token(asked: Asked, secret: str, service: str, places: Places) -> Principal:
+    settings = current_app.config["SETTINGS"]
+    try:
+        if not settings.docker_sessions:
+            raise BadCredentials("Docker sessions are switched off. Sign in again.")
+        return authenticate_session(secret, service, places, passwords=not settings.tokens_only)
+    except AppError as error:
+        username = error.username if isinstance(error, BadCredentials) else ""
+        _note_refusal(asked, username, "docker session", error)
+        raise
+
+
+def _note_refusal(asked: Asked, username: str, credential: str, error: AppError) -> None:
+    who = mask_secrets(username)[:150].replace("\x00", "").lower()
+    # The name of an error is that of a right secret: anything else is what a stranger says.
+    category = ACCOUNT if isinstance(error, BadCredentials) and error.username else UNOWNED
+    what = ("", "", "", "", error.message)
+    journal().note(Noted(who, credential, asked.address, asked.client, *what, category))
+
+
+def _refresh_token(
+    asked: Asked, principal: Principal, service: str, client_id: str
+) -> dict[str, str]:
+    """Begin a docker session for a person who may have one: the answer's further field.
+
+    A deploy token gets none: it is a secret for one program already.
+    """
+    if not current_app.config["SETTINGS"].docker_sessions or principal.user_id is None:
+        return {}
+    secret = docker_sessions.begin(
+        Actor(principal.username, asked.address),
+        principal.user_id,
+        principal.username,
+        service,
+        asked.client or client_id[:200],
+        principal.token_id,
+    )
+    return {"refresh_token": secret}

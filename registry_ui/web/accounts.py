@@ -1,0 +1,197 @@
+"""Sign in and out; the profile with its access tokens and docker sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flask import (
+    Blueprint,
+    current_app,
+    flash,
+    redirect,
+    render_template,
+    request,
+    session,
+    url_for,
+)
+from flask_login import current_user, login_required, login_user, logout_user
+from werkzeug.wrappers import Response
+
+from ..accounts import docker_sessions, service, unseen_secrets
+from ..accounts.authentication import Attempt, verify_account
+from ..accounts.secrets import MAX_PASSWORD
+from ..accounts.tokens import TokenRequest, end_of_day
+from ..audit import Actor
+from ..errors import Invalid
+from ..http.loaders import actor
+from ..models import User
+
+blueprint = Blueprint("accounts", __name__)
+
+WRONG = "The user name or the password is wrong."
+
+
+@blueprint.route("/-/sign-in", methods=["GET", "POST"])
+def sign_in() -> Response | str | tuple[str, int]:
+    """Sign in with the account's password."""
+    target = _own_address(request.values.get("next", ""))
+    if current_user.is_authenticated:
+        return redirect(target)
+    if request.method != "POST":
+        return render_template("sign_in.html", username="", next=target, errors={})
+    username = request.form.get("username", "").strip()
+    password = request.form.get("password", "")[: MAX_PASSWORD + 1]
+    address = request.remote_addr or ""
+    user = verify_account(Attempt(username, password, address))
+    if user is None:
+        page = render_template(
+            "sign_in.html", username=username, next=target, errors={"password": WRONG}
+        )
+        return page, 401
+    session.clear()  # nothing of an earlier visitor's session goes on
+    session.permanent = True
+    login_user(service.sign_in(Actor(user.username, address), user))
+    return redirect(target)
+
+
+@blueprint.post("/-/sign-out")
+def sign_out() -> Response:
+    """End this browser's session."""
+    if key := session.get("_user_id"):
+        service.sign_out(key)
+    logout_user()
+    session.clear()
+    return redirect(url_for("projects.home"))
+
+
+@blueprint.get("/-/profile")
+@login_required
+def profile() -> str:
+    """Show the account, its access tokens and its docker sessions; a new token's secret once."""
+    return _profile(created=request.args.get("created", type=int))
+
+
+@blueprint.get("/-/profile/password")
+@blueprint.get("/-/profile/tokens")
+@login_required
+def profile_form() -> Response:
+    """Lead back to the profile from where the answer to one of its forms was."""
+    return redirect(url_for("accounts.profile"))
+
+
+@blueprint.post("/-/profile/password")
+@login_required
+def change_password() -> Response | tuple[str, int]:
+    """Change the password; every other session ends."""
+    user = _me()
+    try:
+        browser = service.change_password(
+            actor(),
+            user,
+            request.form.get("current_password", ""),
+            request.form.get("new_password", ""),
+        )
+    except Invalid as error:
+        return _profile(errors=error.errors), error.status
+    login_user(browser)
+    flash("Your password was changed. You were signed out everywhere else.", "success")
+    return redirect(url_for("accounts.profile"))
+
+
+@blueprint.post("/-/profile/tokens")
+@login_required
+def create_token() -> Response | tuple[str, int]:
+    """Make an access token and lead to the page that shows it once."""
+    form = request.form
+    try:
+        created = service.create_access_token(
+            actor(),
+            _me(),
+            TokenRequest(
+                form.get("name", ""),
+                form.getlist("scopes"),
+                end_of_day(form.get("expires_on", "")),
+                form.get("reach", ""),
+                reach_exact=form.get("reach_exact") == "1",
+            ),
+        )
+    except Invalid as error:
+        values = {
+            "name": form.get("name", ""),
+            "scopes": form.getlist("scopes"),
+            "expires_on": form.get("expires_on", ""),
+            "reach": form.get("reach", ""),
+            "reach_exact": form.get("reach_exact") == "1",
+        }
+        return _profile(errors=error.errors, values=values), error.status
+    unseen_secrets.keep(_subject(created.id), created.secret)
+    return redirect(url_for("accounts.profile", created=created.id))
+
+
+@blueprint.post("/-/profile/tokens/<int(max=2147483647):token_id>/revoke")
+@login_required
+def revoke_token(token_id: int) -> Response:
+    """Revoke one of one's own tokens."""
+    service.revoke_access_token(actor(), _me(), token_id)
+    flash("The access token was revoked.", "success")
+    return redirect(url_for("accounts.profile"))
+
+
+@blueprint.post("/-/profile/docker-sessions/<int(max=2147483647):session_id>/revoke")
+@login_required
+def revoke_docker_session(session_id: int) -> Response:
+    """End one of one's own docker sessions."""
+    docker_sessions.revoke(actor(), _me(), session_id)
+    flash("The docker session was revoked. That client has to sign in again.", "success")
+    return redirect(url_for("accounts.profile"))
+
+
+@blueprint.post("/-/profile/docker-sessions/revoke")
+@login_required
+def revoke_all_docker_sessions() -> Response:
+    """End all of one's own docker sessions."""
+    docker_sessions.revoke_all(actor(), _me())
+    flash("Every docker session was revoked. Clients have to sign in again.", "success")
+    return redirect(url_for("accounts.profile"))
+
+
+def _me() -> User:
+    user: User = current_user._get_current_object()  # noqa: SLF001 - the session wants the row
+    return user
+
+
+def _profile(
+    errors: dict[str, str] | None = None,
+    values: Mapping[str, object] | None = None,
+    created: int | None = None,
+) -> str:
+    user, settings = _me(), current_app.config["SETTINGS"]
+    tokens = service.access_tokens(user)
+    created_token = next((token for token in tokens if token.id == created), None)
+    refused_by = "everyone" if settings.tokens_only else "user" if user.tokens_only else None
+    return render_template(
+        "profile.html",
+        user=user,
+        tokens=tokens,
+        token_names={token.id: token.name for token in tokens},
+        sessions=docker_sessions.sessions_of(user),
+        sessions_off=not settings.docker_sessions,
+        passwords_refused=refused_by,
+        created_token=created_token,
+        secret=unseen_secrets.take(_subject(created_token.id)) if created_token else None,
+        errors=errors or {},
+        values=values or {},
+    )
+
+
+def _subject(token_id: int) -> str:
+    return f"access token {token_id}"
+
+
+def _own_address(target: str) -> str:
+    """Return where to go after signing in: only ever an address of this site."""
+    # One slash and then a path: browsers read // and /\ as another host, and drop control
+    # characters before they look.
+    own = target.startswith("/") and not target.startswith("//")
+    plain = target.isprintable() and "\\" not in target
+    return target if own and plain else url_for("projects.home")

@@ -1,0 +1,66 @@
+"""Activity: what happened in a namespace or project, and what a person did there."""
+
+from __future__ import annotations
+
+from flask import Blueprint, render_template, request
+
+from ..access import Right
+from ..activity import feed
+from ..activity.entries import KINDS, Filters, Mark
+from ..db.session import db
+from ..errors import NotFound
+from ..http.loaders import load, principal, registry_host
+from ..http.query_args import crumbs, query_text
+from ..models import utc_now
+
+blueprint = Blueprint("activity", __name__)
+
+
+@blueprint.get("/<name:path>/-/activity")
+def of_place(path: str) -> str:
+    """Show what happened in a namespace or project, as far as the visitor sees it."""
+    loaded = load(path)
+    changes = str(Right.CONFIGURE) in loaded.can
+    found = feed.of_place(db.session(), principal(), loaded.place, changes=changes)
+    filters = _filters(path)
+    return render_template(
+        "activity.html",
+        node=loaded.place,
+        crumbs=crumbs(path),
+        can=loaded.can,
+        kinds=[kind for kind in KINDS if changes or kind != "change"],
+        listing=found.page(db.session(), filters),
+        days=found.days(db.session(), utc_now().date()),
+        filters=filters,
+    )
+
+
+@blueprint.get("/-/users/<name:username>/activity")
+def of_person(username: str) -> str:
+    """Show what a person did where the visitor may look; nobody there, where that is nothing."""
+    if not feed.may_know(db.session(), principal(), username):
+        raise NotFound
+    found = feed.of_person(db.session(), principal(), username)
+    filters = _filters()
+    return render_template(
+        "activity.html",
+        person=username,
+        kinds=[kind for kind in KINDS if kind != "pull"],
+        listing=found.page(db.session(), filters),
+        days=found.days(db.session(), utc_now().date()),
+        filters=filters,
+    )
+
+
+def _filters(path: str = "") -> Filters:
+    """Return what the URL filters by. An image may be named as below ``path``, or whole."""
+    kind = request.args.get("kind", "")
+    image = query_text("image").removeprefix(f"{registry_host()}/").partition(":")[0].strip("/")
+    if image and path and image != path and not image.startswith(f"{path}/"):
+        image = f"{path}/{image}"
+    return Filters(
+        kind=kind if kind in KINDS else "",
+        image=image,
+        by=query_text("by"),
+        before=Mark.parse(request.args.get("before", "")),
+    )

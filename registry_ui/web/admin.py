@@ -1,0 +1,227 @@
+"""The admin area. One check stands before every page: to anyone else it does not exist."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, current_app, flash, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
+
+from ..accounts import service as accounts
+from ..accounts import unseen_secrets
+from ..catalog.pull_through import is_cache
+from ..db.session import db
+from ..distribution.configuration import notifications_snippet
+from ..endpoints.health import health, queue_health
+from ..enumerations import name_some
+from ..errors import Invalid
+from ..events import registry_token as tokens
+from ..events.service import refusals
+from ..http.loaders import actor, administrators_only, principal, registry_host
+from ..http.query_args import page_number, search_text
+from ..jobs.tasks import enqueue
+from ..projects.service import places_without_manager
+from ..registry_connection import registry
+from ..token_auth import decision_queries
+from . import admin_reports
+from .decision_filters import asked_filters, decisions_page, write_down
+
+blueprint = Blueprint("admin", __name__, url_prefix="/-/admin")
+
+#: What the registry token is called while it waits for the page that shows it.
+SUBJECT = "registry token"
+
+
+blueprint.before_request(administrators_only)
+
+
+@blueprint.get("", strict_slashes=False)
+def overview() -> str:
+    """Show whether everything works, and how much there is."""
+    counts = admin_reports.counts()
+    urls = {
+        "Users": url_for("admin.users"),
+        "Unassigned": url_for("admin.unassigned"),
+        "Projects": url_for("projects.home"),
+    }
+    checks = health() + queue_health()
+    version = next((detail for name, ok, detail in checks if name == "registry" and ok), None)
+    return render_template(
+        "admin_overview.html",
+        health=checks,
+        counts=[(label, number, urls.get(label)) for label, number in counts],
+        has_images=any(number for label, number in counts if label in {"Images", "Unassigned"}),
+        last_event_at=admin_reports.last_event_at(),
+        waiting_events=admin_reports.waiting_events(),
+        registry={
+            "version": version,
+            "url": current_app.config["SETTINGS"].registry_url,
+            "is_cache": is_cache(),
+            "delete_by_tag": admin_reports.deletes_by_tag() if version else None,
+        },
+        gate={
+            "expected": current_app.config["SETTINGS"].gate,
+            "asked_at": admin_reports.gate_asked_at(),
+        },
+        fresh_at=admin_reports.reconciled_at(),
+        old_repositories=admin_reports.stale_images(),
+        clock_problem=registry().clock_problem,
+        keys=current_app.extensions["signer"].ring.views(),
+    )
+
+
+@blueprint.post("/reconcile")
+def reconcile_all() -> Response:
+    """Ask the worker to compare the whole registry with the index."""
+    enqueue("reconcile_all")
+    flash("The worker compares every repository with the index now.", "info")
+    return redirect(url_for("admin.overview"))
+
+
+@blueprint.get("/registry-token")
+def registry_token() -> str:
+    """Show the registry token, masked unless it was just asked for, and how events arrive."""
+    return _registry_token(unseen_secrets.take(SUBJECT) if "shown" in request.args else None)
+
+
+@blueprint.get("/registry-token/reveal")
+@blueprint.get("/registry-token/reset")
+def registry_token_form() -> Response:
+    """Lead back from where a new or revealed token was shown: that was once."""
+    return redirect(url_for("admin.registry_token"))
+
+
+@blueprint.post("/registry-token/reveal")
+def reveal_registry_token() -> Response:
+    """Lead to the page that shows the registry token once."""
+    return _show_once(tokens.reveal(actor()))
+
+
+@blueprint.post("/registry-token/reset")
+def reset_registry_token() -> Response:
+    """Make a new registry token; the old one stays valid until the new one is in use."""
+    return _show_once(tokens.reset(actor()))
+
+
+@blueprint.post("/registry-token/revoke-previous")
+def revoke_previous_registry_token() -> Response:
+    """End the previous token's grace now."""
+    tokens.revoke_previous(actor())
+    flash("The previous registry token was revoked.", "success")
+    return redirect(url_for("admin.registry_token"))
+
+
+def _show_once(secret: str) -> Response:
+    unseen_secrets.keep(SUBJECT, secret)
+    return redirect(url_for("admin.registry_token", shown=1))
+
+
+def _registry_token(revealed: str | None) -> str:
+    current, previous = tokens.views()
+    refused, total = refusals()
+    events_url = current_app.config["SETTINGS"].events_url
+    return render_template(
+        "admin_registry_token.html",
+        current=current,
+        previous=previous,
+        revealed=revealed,
+        last_event_at=admin_reports.last_event_at(),
+        refused=[(row.address, row.count, row.first_at, row.last_at) for row in refused],
+        refused_total=total,
+        snippet=notifications_snippet(events_url, revealed or "REGISTRY_TOKEN"),
+        events_url=events_url,
+    )
+
+
+@blueprint.route("/users", methods=["GET", "POST"])
+def users() -> Response | tuple[str, int]:
+    """List the users, and create one."""
+    form, errors, status = request.form, dict[str, str](), 200
+    if request.method == "POST":
+        try:
+            user = accounts.create_user(
+                actor(),
+                form.get("username", "").strip(),
+                form.get("password", ""),
+                is_admin=form.get("is_admin") == "1",
+            )
+        except Invalid as error:
+            errors, status = error.errors, error.status
+        else:
+            flash(
+                f"The user “{user.username}” was created. Their images are called"
+                f" {registry_host()}/{user.username}/….",
+                "success",
+            )
+            return redirect(url_for("admin.users"))
+    q = request.args.get("q", "").strip()[:100]
+    rows, page = admin_reports.users(q, page_number())
+    values = {"username": form.get("username", ""), "is_admin": form.get("is_admin") == "1"}
+    shown = render_template(
+        "admin_users.html",
+        users=rows,
+        page=page,
+        q=q,
+        errors=errors,
+        values=values,
+    )
+    return shown, status
+
+
+#: What the buttons in the list of users do, and what is said afterwards.
+ACTIONS: dict[str, tuple[Any, bool, str]] = {
+    "block": (accounts.set_blocked, True, "was blocked and signed out."),
+    "unblock": (accounts.set_blocked, False, "may sign in again."),
+    "promote": (accounts.set_admin, True, "is an administrator now."),
+    "demote": (accounts.set_admin, False, "is no administrator any more."),
+    "tokens_only": (accounts.set_tokens_only, True, "needs a token for docker login now."),
+    "passwords": (accounts.set_tokens_only, False, "may use the password for docker login again."),
+}
+
+
+@blueprint.post("/users/<name:username>")
+def change_user(username: str) -> Response:
+    """Block or unblock a user, make or unmake an administrator, ask for tokens or not."""
+    action = request.form.get("action", "")
+    if action not in ACTIONS:
+        raise Invalid("There is no such action.", hint=f"Choose one of {', '.join(ACTIONS)}.")
+    change, on, words = ACTIONS[action]
+    change(actor(), username, on=on)
+    flash(f"{username} {words}", "success")
+    if action == "block" and (places := places_without_manager(db.session(), username)):
+        named = name_some(places)
+        flash(f"Only administrators can manage these now: {named}.", "warning")
+    return redirect(url_for("admin.users"))
+
+
+@blueprint.get("/unassigned")
+def unassigned() -> str:
+    """List what is in the registry but in no project."""
+    q = search_text()
+    rows, page = admin_reports.unassigned(q, page_number())
+    return render_template("admin_unassigned.html", rows=rows, page=page, q=q)
+
+
+@blueprint.get("/events")
+def events() -> str:
+    """List the events, newest first."""
+    status = request.args.get("status", "")
+    rows, page = admin_reports.events(status, page_number())
+    return render_template("admin_events.html", events=rows, page=page, status=status)
+
+
+@blueprint.get("/audit")
+def audit() -> str:
+    """List who did what, newest first."""
+    entries, page = admin_reports.audit(page_number())
+    return render_template("admin_audit.html", entries=entries, page=page)
+
+
+@blueprint.get("/decisions")
+def decisions() -> str:
+    """List what the token endpoint decided, newest first."""
+    write_down()
+    filters = asked_filters()
+    return decisions_page(
+        "all", decision_queries.everything(db.session(), principal(), filters), filters
+    )

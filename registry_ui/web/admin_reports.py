@@ -1,0 +1,210 @@
+"""What the admin area lists. Every list is paged, every page a constant number of queries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Select, func, select, true
+
+from ..access.lookup import prefixes
+from ..catalog.images import is_listed
+from ..db.session import db
+from ..errors import RegistryTrouble
+from ..http.query_args import PER_PAGE, Page
+from ..models import (
+    GATE_ASKED,
+    REGISTRY_READ,
+    AuditEntry,
+    ContainerImage,
+    Copy,
+    Heartbeat,
+    Namespace,
+    Place,
+    Project,
+    RegistryEvent,
+    Tag,
+    UnassignedRepository,
+    User,
+    utc_now,
+)
+from ..names import RESERVED_FIRST_SEGMENTS, RepositoryName
+from ..removals.deletion_method import deletion_method
+
+STALE = timedelta(days=2)
+STATUSES = ("pending", "applied", "dropped", "rejected")
+
+
+def _paged(query: Select[Any], number: int) -> tuple[list[Any], Page]:
+    counted = select(func.count()).select_from(query.order_by(None).subquery())
+    page = Page.of(number, db.session.scalar(counted) or 0)
+    return list(db.session.scalars(query.limit(PER_PAGE).offset(page.offset))), page
+
+
+def counts() -> list[tuple[str, int]]:
+    """Return how many there are of each thing."""
+    models = {
+        "Users": User,
+        "Namespaces": Namespace,
+        "Projects": Project,
+        "Images": ContainerImage,
+        "Tags": Tag,
+        "Unassigned": UnassignedRepository,
+    }
+    queries = (
+        select(func.count())
+        .select_from(model)
+        .where(is_listed() if model is ContainerImage else true())
+        .scalar_subquery()
+        for model in models.values()
+    )
+    return list(zip(models, db.session.execute(select(*queries)).one(), strict=True))
+
+
+def last_event_at() -> datetime | None:
+    """Return when the last event came."""
+    return db.session.scalar(select(func.max(RegistryEvent.received_at)))
+
+
+def waiting_events() -> int:
+    """Count the events that the worker has not applied yet."""
+    query = select(func.count()).select_from(RegistryEvent).where(RegistryEvent.status == "pending")
+    return db.session.scalar(query) or 0
+
+
+def reconciled_at() -> datetime | None:
+    """Return when the whole registry was last compared with the index."""
+    return db.session.scalar(select(Heartbeat.at).where(Heartbeat.name == REGISTRY_READ))
+
+
+def gate_asked_at() -> datetime | None:
+    """Return when the gate was last asked about a push or a deletion."""
+    return db.session.scalar(select(Heartbeat.at).where(Heartbeat.name == GATE_ASKED))
+
+
+def deletes_by_tag() -> bool | None:
+    """Ask the registry whether it deletes by tag (3.x); None where that can't be told."""
+    path = db.session.scalar(select(ContainerImage.path).limit(1))
+    if path is None:
+        return None
+    try:
+        return deletion_method(RepositoryName(path)) == "tag"
+    except RegistryTrouble:
+        return None
+
+
+def stale_images() -> int:
+    """Count the images that were not compared with the registry for two days, or in vain."""
+    query = (
+        select(func.count())
+        .select_from(ContainerImage)
+        .where(
+            is_listed(),
+            (ContainerImage.reconciled_at < utc_now() - STALE)
+            | ContainerImage.reconcile_error.is_not(None),
+        )
+    )
+    return db.session.scalar(query) or 0
+
+
+def users(q: str, number: int) -> tuple[list[User], Page]:
+    """Return a page of users whose name contains ``q``."""
+    query = select(User).order_by(User.username)
+    if q:
+        query = query.where(User.username.contains(q.lower(), autoescape=True))
+    return _paged(query, number)
+
+
+@dataclass(frozen=True, slots=True)
+class UnassignedRow:
+    """A repository that the index has in no project yet, and where a project would adopt it.
+
+    ``parent`` is the deepest namespace above it, "" for none; ``name`` what follows
+    there, "" if no project can own the repository: its name is a namespace's own, or reserved.
+    ``needs_namespace`` tells that ``name`` becomes a namespace, in which the project lies.
+    ``project`` is the project that owns it already, until the worker has indexed it; or "".
+    ``copy`` is its latest copy to a project that exists, None for none.
+    """
+
+    path: str
+    first_seen_at: datetime
+    last_push_at: datetime | None
+    pushed_by: str | None
+    tag_count: int | None
+    parent: str
+    name: str
+    needs_namespace: bool
+    project: str
+    copy: Copy | None
+
+
+def unassigned(q: str, number: int) -> tuple[list[UnassignedRow], Page]:
+    """Return a page of the repositories that no project owns and whose name contains ``q``."""
+    query = select(UnassignedRepository).order_by(UnassignedRepository.path)
+    if q:
+        query = query.where(UnassignedRepository.path.contains(q.lower(), autoescape=True))
+    rows, page = _paged(query, number)
+    above = {row.path: prefixes(row.path) for row in rows}
+    every = {path for paths in above.values() for path in paths}
+    query_kinds = select(Place.path, Place.kind).where(Place.path.in_(every))
+    kinds: dict[str, str] = dict(db.session.execute(query_kinds).all())
+    copied = _latest_copies(list(above))
+    found = [
+        _unassigned_row(
+            row,
+            [(path, kinds[path]) for path in above[row.path] if path in kinds],
+            copied.get(row.path),
+        )
+        for row in rows
+    ]
+    return found, page
+
+
+def _latest_copies(sources: list[str]) -> dict[str, Copy]:
+    latest = (
+        select(func.max(Copy.id))
+        .where(Copy.source.in_(sources), Copy.state == "done", Copy.project_id.is_not(None))
+        .group_by(Copy.source)
+    )
+    query = select(Copy).where(Copy.id.in_(latest))
+    return {copy.source: copy for copy in db.session.scalars(query)}
+
+
+def _unassigned_row(
+    row: UnassignedRepository, places: list[tuple[str, str]], copy: Copy | None
+) -> UnassignedRow:
+    """Return a row, given the path and kind of each place at or above it, the longest last."""
+    parent, kind = places[-1] if places else ("", "")
+    rest = row.path[len(parent) :].strip("/").split("/")
+    possible = parent != row.path and rest[0] not in (() if parent else RESERVED_FIRST_SEGMENTS)
+    return UnassignedRow(
+        path=row.path,
+        first_seen_at=row.first_seen_at,
+        last_push_at=row.last_push_at,
+        pushed_by=row.pushed_by,
+        tag_count=row.tag_count,
+        parent=parent,
+        name=rest[0] if possible else "",
+        needs_namespace=not parent and len(rest) > 1,
+        project=parent if kind == "project" else "",
+        copy=copy,
+    )
+
+
+def unassigned_count() -> int:
+    """Count the repositories that no project owns."""
+    return db.session.scalar(select(func.count()).select_from(UnassignedRepository)) or 0
+
+
+def events(status: str, number: int) -> tuple[list[RegistryEvent], Page]:
+    """Return a page of events, newest first, of one status or of any."""
+    query = select(RegistryEvent).order_by(RegistryEvent.id.desc())
+    if status in STATUSES:
+        query = query.where(RegistryEvent.status == status)
+    return _paged(query, number)
+
+
+def audit(number: int) -> tuple[list[AuditEntry], Page]:
+    """Return a page of the audit, newest first."""
+    return _paged(select(AuditEntry).order_by(AuditEntry.id.desc()), number)

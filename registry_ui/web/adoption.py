@@ -1,0 +1,69 @@
+"""Adopt unassigned repositories in bulk: choose, look at what becomes what, confirm, report."""
+
+from __future__ import annotations
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
+
+from ..adoption.report import adoption_report
+from ..adoption.service import AdoptionRequest, adopt, plan_adoption
+from ..db.session import db
+from ..errors import Invalid
+from ..http.loaders import actor, administrators_only
+from ..jobs.tasks import enqueue
+from .templating import counted
+
+blueprint = Blueprint("adoption", __name__, url_prefix="/-/admin/unassigned/adopt")
+blueprint.before_request(administrators_only)
+
+#: Maximum number of projects, and of conflicts, that the preview names.
+PREVIEW_LIMIT = 200
+
+
+@blueprint.get("")
+def preview() -> tuple[str, int]:
+    """Show which project each repository would get."""
+    values = {
+        "below": request.args.get("below", ""),
+        "parts": request.args.get("parts", "2"),
+        "visibility": request.args.get("visibility", "private"),
+        "owner": request.args.get("owner", actor().name),
+    }
+    try:
+        plan = plan_adoption(db.session(), AdoptionRequest.parse(**values))
+    except Invalid as error:
+        return _page(values, None, error.errors), error.status
+    return _page(values, plan, {}), 200
+
+
+@blueprint.post("")
+def confirm() -> Response:
+    """Create the projects of a preview, and have their images indexed."""
+    form = request.form
+    names = ("below", "parts", "visibility", "owner")
+    wanted = AdoptionRequest.parse(*(form.get(name, "") for name in names))
+    plan, adoption = adopt(actor(), wanted, form.get("digest", ""))
+    enqueue("index_adopted")
+    flash(
+        f"{counted(plan.repositories, 'repository', 'repositories')} can be pulled as images of "
+        f"{counted(len(plan.projects), 'project')} now. The worker reads their tags.",
+        "success",
+    )
+    return redirect(url_for("adoption.report", adoption_id=adoption))
+
+
+@blueprint.get("/<int(max=2147483647):adoption_id>")
+def report(adoption_id: int) -> str:
+    """Show the projects of an adoption, and who can see them."""
+    found = adoption_report(db.session(), adoption_id)
+    return render_template("admin_adopted.html", report=found, detail=found.detail)
+
+
+def _page(values: dict[str, str], plan: object, errors: dict[str, str]) -> str:
+    return render_template(
+        "admin_adopt.html",
+        values=values,
+        plan=plan,
+        errors=errors,
+        limit=PREVIEW_LIMIT,
+    )

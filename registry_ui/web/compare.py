@@ -1,0 +1,162 @@
+"""Any two tags side by side, also of different images and projects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from flask import Blueprint, render_template, request
+
+from ..access import Right
+from ..access.lookup import former_name
+from ..catalog.images import owning_project
+from ..comparison.candidates import offered
+from ..comparison.page import Comparison, compare
+from ..comparison.side import Side, locate
+from ..db.session import db
+from ..errors import Denied, NotFound
+from ..http.loaders import load_image, registry_host
+from ..http.query_args import Page, page_number, search_text
+from ..models import ContainerImage
+from ..names import Digest, NameInvalid, Reference, RepositoryName, TagName
+from ..reference_parser import AnotherRegistry, pasted
+
+blueprint = Blueprint("compare", __name__)
+
+#: The two sides, as the address names them.
+SIDES = ("from", "to")
+MISSING = "There is no such tag here, or you may not see it."
+
+
+@dataclass(slots=True)
+class _Asked:
+    """What the address asks for, read as far as it can be."""
+
+    given: dict[str, str]
+    references: dict[str, Reference] = field(default_factory=dict)
+    images: dict[str, ContainerImage] = field(default_factory=dict)
+    sides: dict[str, Side] = field(default_factory=dict)
+    #: What to say if nothing is found, of a side that looks like another registry's.
+    hosts: dict[str, str] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
+    status: int = 200
+
+    def refuse(self, side: str, message: str, status: int) -> None:
+        """Note what is wrong with a side; the first of two decides on the status."""
+        self.errors[side] = message
+        self.status = max(self.status, status) if self.status != 200 else status
+
+
+@blueprint.get("/-/compare")
+def show() -> tuple[str, int]:
+    """Compare what ``from`` and ``to`` stand for; offer what there is where one is missing."""
+    asked = _Asked({side: request.args.get(side, "").strip() for side in SIDES})
+    _read_references(asked)
+    for side in asked.references:
+        _load(asked, side, live=len(asked.references) == len(SIDES))
+    comparison = None
+    if len(asked.sides) == len(SIDES) and not asked.errors:
+        platforms = (request.args.get("from_platform", ""), request.args.get("to_platform", ""))
+        comparison = compare(asked.sides["from"], asked.sides["to"], platforms)
+    page = render_template(
+        "compare.html",
+        given=asked.given,
+        errors=asked.errors,
+        comparison=comparison,
+        choice=None if comparison else _choice(asked),
+        **_packages(comparison),
+    )
+    return page, asked.status
+
+
+def _read_references(asked: _Asked) -> None:
+    """Read what was given. A bare tag or digest is of the other side's image."""
+    for side, text in asked.given.items():
+        if "/" in text:
+            _read(asked, side, text, None)
+    for side, other in zip(SIDES, reversed(SIDES), strict=True):
+        text = asked.given[side]
+        if text and "/" not in text:
+            near = asked.references.get(other)
+            _read(asked, side, text, near.name if near else None)
+
+
+def _read(asked: _Asked, side: str, text: str, image: RepositoryName | None) -> None:
+    try:
+        reference = _of_image(image, text) if image else pasted(text, registry_host())
+    except AnotherRegistry as error:
+        if error.reference is None:
+            asked.refuse(side, str(error), 422)
+            return
+        reference, asked.hosts[side] = error.reference, str(error)
+    except NameInvalid as error:
+        asked.refuse(side, str(error), 422)
+        return
+    if reference.tag is None and reference.digest is None:
+        reference = Reference(reference.name, TagName("latest"))
+    asked.references[side] = reference
+
+
+def _of_image(image: RepositoryName, text: str) -> Reference:
+    text = text.lstrip(":@")
+    if ":" in text:
+        return Reference(image, digest=Digest(text))
+    return Reference(image, TagName(text))
+
+
+def _load(asked: _Asked, side: str, *, live: bool) -> None:
+    """Find a side's image by the one loader and, where it is compared, ask the registry."""
+    reference = asked.references[side] = _by_name_now(asked.references[side])
+    try:
+        asked.images[side] = _image(reference.name)
+        if live:
+            asked.sides[side] = locate(asked.images[side], reference)
+    except NotFound:
+        asked.refuse(side, asked.hosts.get(side, MISSING), NotFound.status)
+    except Denied as error:
+        asked.refuse(side, error.message, error.status)
+
+
+def _by_name_now(reference: Reference) -> Reference:
+    """Take an old name for the one that came after it; what may be seen is asked of that."""
+    former = former_name(db.session(), str(reference.name))
+    return replace(reference, name=RepositoryName(former.now)) if former else reference
+
+
+def _image(name: RepositoryName) -> ContainerImage:
+    """Return the image of that name, which the caller may pull.
+
+    Raises:
+        NotFound: there is none, or they may not see it.
+        Denied: they may see it, but not pull.
+    """
+    project = owning_project(db.session(), str(name))
+    # Where nothing owns it, the loader finds nothing either, at the same expense.
+    path = project.path if project else str(name)
+    _, image = load_image(path, name.below(path), Right.PULL)
+    return image
+
+
+def _choice(asked: _Asked) -> dict[str, Any] | None:
+    """Return the one side that is known, and the other tags of its image."""
+    for side, other in zip(SIDES, reversed(SIDES), strict=True):
+        if side in asked.images and not asked.given[other]:
+            reference = asked.references[side]
+            return {
+                "side": side,
+                "other": other,
+                "reference": str(reference),
+                "image": asked.images[side].path,
+                "tags": offered(asked.images[side], reference),
+            }
+    return None
+
+
+def _packages(comparison: Comparison | None) -> dict[str, Any]:
+    """Return the page of packages that the address asks for."""
+    q = search_text()
+    if comparison is None or comparison.packages is None:
+        return {"q": q, "packages": [], "page": None}
+    found = comparison.packages.matching(q)
+    page = Page.of(page_number(), len(found))
+    return {"q": q, "packages": page.cut(found), "page": page}

@@ -1,0 +1,124 @@
+"""Copies of tags in other images and projects: the wish, the plan, progress and report."""
+
+from __future__ import annotations
+
+from flask import Blueprint, redirect, render_template, request, url_for
+from flask_login import login_required
+from werkzeug.wrappers import Response
+
+from ..access import Right
+from ..copies import service as copies
+from ..copies.authorization import offered, require
+from ..copies.plan import CopyPlan
+from ..copies.request import Asked, plan_asked
+from ..db.session import db
+from ..errors import Invalid
+from ..http.loaders import actor, load_copy, load_image, principal
+from ..http.query_args import crumbs
+from ..jobs.tasks import enqueue
+from ..models import Copy
+from ..operations import runner
+from ..operations.write_freeze import WORDS
+from ..projects import listing
+from ..tags.selection import UnknownTags
+
+blueprint = Blueprint("copies", __name__)
+
+#: So many lines of a report are shown.
+LINES = 200
+#: More tags are meant all together, and never one by one.
+MAX_CHOSEN = 1000
+
+
+@blueprint.route("/<name:path>/-/images/-/copy", defaults={"name": ""}, methods=["GET", "POST"])
+@blueprint.route("/<name:path>/-/images/<name:name>/-/copy", methods=["GET", "POST"])
+@login_required
+def copy_tags(path: str, name: str) -> str | Response | tuple[str, int]:
+    """Say where tags of an image are wanted, and plan their copy.
+
+    The plan is stored and shown; nothing is copied before it is confirmed.
+    """
+    loaded, row = load_image(path, name, Right.PULL)
+    asked, errors = _asked(path, name), {}
+    chosen = list(asked.chosen)
+    if request.method == "POST":
+        try:
+            planned = plan_asked(path, name, asked, actor())
+        except UnknownTags as error:
+            errors = {"form": error.errors["tags"]}
+            chosen = [name for name in chosen if name not in error.names]
+        except Invalid as error:
+            errors = error.errors or {"form": error.message}
+        else:
+            return redirect(_page(planned))
+    page = render_template(
+        "copy_tags.html",
+        project=loaded.project,
+        crumbs=crumbs(path),
+        image=listing.image_row(row),
+        asked=asked,
+        chosen=chosen,
+        everything=bool(request.values.get("all")),
+        tag=asked.tag or (chosen[0] if len(chosen) == 1 else ""),
+        projects=offered(db.session(), principal()),
+        before=copies.latest(db.session(), row.path, actor().name),
+        errors=errors,
+    )
+    return page, 422 if errors else 200
+
+
+def _asked(path: str, name: str) -> Asked:
+    """Return what the form says; at first, a copy beside the source."""
+    values = request.values
+    everything = bool(values.get("all"))
+    return Asked(
+        project=values.get("project", path)[:512],
+        image=values.get("image", name)[:512],
+        tag=values.get("tag", "")[:256],
+        chosen=() if everything else values.getlist("chosen")[:MAX_CHOSEN],
+        q=values.get("q", "").strip()[:128] if everything else "",
+        attached=request.method == "GET" or bool(values.get("attached")),
+    )
+
+
+def _page(copy: Copy) -> str:
+    return url_for("copies.show", path=copy.project_path, copy_id=copy.id)
+
+
+@blueprint.get("/<name:path>/-/copies/<int(max=2147483647):copy_id>")
+@login_required
+def show(path: str, copy_id: int) -> str:
+    """Show a plan, how far its copy is, or its report."""
+    row, project = load_copy(path, copy_id)
+    fence = runner.stopped(db.session(), Copy, row.id)
+    return render_template(
+        "copy.html",
+        project=project,
+        crumbs=crumbs(path),
+        path=path,
+        copy=row,
+        waits_until=WORDS[fence.reason] if fence else "",
+        plan=CopyPlan.of_preview(row.preview),
+        outcomes=runner.outcomes_of(row),
+        report=copies.lines_of(row, LINES),
+    )
+
+
+@blueprint.post("/<name:path>/-/copies/<int(max=2147483647):copy_id>/confirm")
+@login_required
+def confirm(path: str, copy_id: int) -> Response:
+    """Carry out a stored plan: that one, and nothing else."""
+    row, _ = load_copy(path, copy_id)
+    require(db.session(), principal(), row.source, row.target)
+    overwrite = bool(request.form.get("overwrite"))
+    enqueue("run_copy", copies.start_planned(actor(), row.id, overwrite=overwrite).id)
+    return redirect(_page(row))
+
+
+@blueprint.post("/<name:path>/-/copies/<int(max=2147483647):copy_id>/cancel")
+@login_required
+def cancel(path: str, copy_id: int) -> Response:
+    """Stop a copy before its next tag, or discard a plan."""
+    row, _ = load_copy(path, copy_id)
+    copies.cancel(actor(), row.id)
+    return redirect(_page(row))

@@ -1,0 +1,95 @@
+"""The token endpoint, explained: what was decided, and what would be."""
+
+from __future__ import annotations
+
+from flask import Blueprint, current_app, render_template, request
+from flask_login import login_required
+
+from ..access import Right
+from ..accounts import service as accounts
+from ..db.session import db
+from ..errors import Denied, Invalid, NotFound
+from ..http.loaders import load, principal, registry_host
+from ..http.query_args import crumbs, query_text
+from ..models import AccessToken, User
+from ..token_auth import decision_queries
+from ..token_auth.access_check import (
+    Subject,
+    explain_to,
+    repository_named,
+    subject_named,
+    with_token,
+)
+from .decision_filters import asked_filters, decisions_page, write_down
+
+blueprint = Blueprint("decisions", __name__)
+
+
+@blueprint.get("/-/decisions")
+@login_required
+def own() -> str:
+    """Show what was decided about the user's own requests."""
+    write_down()
+    filters = asked_filters()
+    return decisions_page("own", decision_queries.own(db.session(), principal(), filters), filters)
+
+
+@blueprint.get("/<name:path>/-/decisions")
+@login_required
+def of_place(path: str) -> str:
+    """Show what was decided about a namespace or project, for its Maintainers."""
+    loaded = load(path, Right.CONFIGURE)
+    write_down()
+    filters = asked_filters()
+    listing = decision_queries.of_place(db.session(), principal(), loaded.place, filters)
+    return decisions_page(
+        "place", listing, filters, node=loaded.place, crumbs=crumbs(path), can=loaded.can
+    )
+
+
+@blueprint.get("/-/access-check")
+@login_required
+def access_check() -> str | tuple[str, int]:
+    """Answer whether somebody can pull, push and delete, and by which rule."""
+    me = principal()
+    username = query_text("user") if "user" in request.args else me.username
+    given = request.args.get("repository", "").strip()[:512]
+    errors, explanation, status = dict[str, str](), None, 200
+    if given:
+        try:
+            repository = repository_named(given, registry_host())
+            explanation = explain_to(db.session(), me, _subject(username), repository)
+        except Invalid as error:
+            errors, status = error.errors, error.status
+        except Denied as error:
+            errors, status = {"user": error.message}, error.status
+    user = db.session.get(User, me.user_id)
+    page = render_template(
+        "access_check.html",
+        username=username,
+        repository=given,
+        token=request.args.get("token", ""),
+        tokens=[] if user is None else active_tokens(user),
+        explanation=explanation,
+        errors=errors,
+    )
+    return page, status
+
+
+def active_tokens(user: User) -> list[AccessToken]:
+    """Return the user's access tokens that still work."""
+    return [token for token in accounts.access_tokens(user) if token.is_active]
+
+
+def _subject(username: str) -> Subject:
+    """Return whom it is about; with one of the user's own access tokens, where one is chosen."""
+    me, token = principal(), request.args.get("token", "")
+    is_number = token.isascii() and token.isdigit() and len(token) < 10
+    if is_number and username.lower() == me.username:
+        try:
+            return with_token(db.session(), me, int(token))
+        except NotFound:
+            message = "That is none of your access tokens."
+            raise Invalid("The question makes no sense.", {"token": message}) from None
+    passwords = not current_app.config["SETTINGS"].tokens_only
+    return subject_named(db.session(), username, passwords=passwords)

@@ -1,0 +1,95 @@
+"""Deploy tokens of a namespace or project: list, create, revoke. For its Maintainers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask_login import login_required
+from werkzeug.wrappers import Response
+
+from ..access import Right, decide, standings
+from ..access.lookup import prefixes
+from ..accounts import unseen_secrets
+from ..accounts.tokens import TokenRequest, end_of_day
+from ..db.session import db
+from ..errors import Invalid
+from ..http.loaders import Loaded, actor, load, principal
+from ..http.query_args import crumbs
+from ..projects import deploy_tokens
+
+blueprint = Blueprint("deploy_tokens", __name__)
+
+
+@blueprint.get("/<name:path>/-/deploy-tokens")
+@login_required
+def show(path: str) -> str:
+    """List the deploy tokens that hold here: its own, and those of what is above.
+
+    The secret of a new one is shown once.
+    """
+    return _page(load(path, Right.CONFIGURE), created=request.args.get("created", type=int))
+
+
+@blueprint.post("/<name:path>/-/deploy-tokens")
+@login_required
+def create(path: str) -> Response | tuple[str, int]:
+    """Make a deploy token and lead to the page that shows its secret once."""
+    loaded, form = load(path, Right.CONFIGURE), request.form
+    try:
+        created = deploy_tokens.create(
+            actor(),
+            path,
+            TokenRequest(
+                form.get("name", ""), form.getlist("scopes"), end_of_day(form.get("expires_on", ""))
+            ),
+        )
+    except Invalid as error:
+        values = {
+            "name": form.get("name", ""),
+            "scopes": form.getlist("scopes"),
+            "expires_on": form.get("expires_on", ""),
+        }
+        return _page(loaded, errors=error.errors, values=values), error.status
+    unseen_secrets.keep(_subject(created.id), created.secret)
+    return redirect(url_for("deploy_tokens.show", path=path, created=created.id))
+
+
+@blueprint.post("/<name:path>/-/deploy-tokens/<int(max=2147483647):token_id>/revoke")
+@login_required
+def revoke(path: str, token_id: int) -> Response:
+    """Revoke a deploy token of this very place."""
+    load(path, Right.CONFIGURE)
+    name = deploy_tokens.revoke(actor(), path, token_id)
+    flash(f"The deploy token “{name}” was revoked.", "success")
+    return redirect(url_for("deploy_tokens.show", path=path))
+
+
+def _page(
+    loaded: Loaded,
+    errors: dict[str, str] | None = None,
+    values: Mapping[str, object] | None = None,
+    created: int | None = None,
+) -> str:
+    path = loaded.place.path
+    tokens = deploy_tokens.tokens_of(path)
+    created_token = next((row for row, at in tokens if row.id == created and at == path), None)
+    who = principal()
+    above = standings(db.session(), who, prefixes(path)[:-1])
+    return render_template(
+        "deploy_tokens.html",
+        node=loaded.place,
+        crumbs=crumbs(path),
+        can=loaded.can,
+        tokens=tokens,
+        # Who looks after what lies above may go there; others only see what holds here.
+        linked={p for p, here in above.items() if decide(who, here, Right.CONFIGURE).allowed},
+        created_token=created_token,
+        secret=unseen_secrets.take(_subject(created_token.id)) if created_token else None,
+        errors=errors or {},
+        values=values or {},
+    )
+
+
+def _subject(token_id: int) -> str:
+    return f"deploy token {token_id}"

@@ -1,0 +1,62 @@
+"""Garbage collection of the registry: explained, tried, begun, watched, cancelled."""
+
+from __future__ import annotations
+
+from flask import Blueprint, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
+
+from ..garbage_collection import service as garbage_collection
+from ..http.loaders import actor, administrators_only
+from ..jobs.tasks import enqueue
+
+blueprint = Blueprint("collections", __name__, url_prefix="/-/admin/garbage-collection")
+blueprint.before_request(administrators_only)
+
+
+@blueprint.get("")
+def overview() -> str:
+    """Say what a collection does, and list the last ones."""
+    rows = garbage_collection.latest()
+    return render_template(
+        "admin_collections.html",
+        command=garbage_collection.command(),
+        rows=rows,
+        active=next((row for row in rows if row.is_active), None),
+        forecast=garbage_collection.forecast(rows),
+    )
+
+
+@blueprint.get("/begin")
+def confirm() -> str:
+    """Ask once more before writes are stopped."""
+    rows = garbage_collection.latest()
+    ended = [row for row in rows if row.state == "done"]
+    return render_template(
+        "admin_collection_begin.html",
+        command=garbage_collection.command(),
+        active=next((row for row in rows if row.is_active), None),
+        forecast=garbage_collection.forecast(rows),
+        tried=ended[0] if ended and ended[0].dry_run else None,
+    )
+
+
+@blueprint.post("")
+def begin() -> Response:
+    """Begin a collection, or a dry run."""
+    row = garbage_collection.begin(actor(), dry_run=request.form.get("dry_run") == "1")
+    enqueue("run_collection", row.id)
+    return redirect(url_for("collections.show", collection_id=row.id))
+
+
+@blueprint.get("/<int(max=2147483647):collection_id>")
+def show(collection_id: int) -> str:
+    """Show how far a collection is, or its report."""
+    return render_template("admin_collection.html", row=garbage_collection.one(collection_id))
+
+
+@blueprint.post("/<int(max=2147483647):collection_id>/cancel")
+def cancel(collection_id: int) -> Response:
+    """Stop a collection; what waits for the end of its fence goes on."""
+    garbage_collection.cancel(actor(), collection_id)
+    enqueue("resume_stored_work")
+    return redirect(url_for("collections.show", collection_id=collection_id))

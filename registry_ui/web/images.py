@@ -1,0 +1,186 @@
+"""Registry views: images as folders, their tags live, one tag, reconcile."""
+
+from __future__ import annotations
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask_login import login_required
+from werkzeug.wrappers import Response
+
+from ..access import Right
+from ..catalog import tree
+from ..catalog.live_tags import damaged_tags
+from ..catalog.pull_through import permitted
+from ..catalog.reconcile import reconcile as reconcile_repository
+from ..catalog.reconcile import want_if_stale
+from ..catalog.tree import ImageRow, build_tree, tree_view
+from ..db.session import db
+from ..enumerations import name_some
+from ..errors import NotFound
+from ..http.loaders import Loaded, image_in, load, load_image, load_owner, principal, registry_host
+from ..http.query_args import Page, crumbs, ordering, page_number, search_text
+from ..jobs.tasks import enqueue
+from ..models import ContainerImage
+from ..moves import service as moves
+from ..names import RepositoryName, TagName
+from ..projects import listing
+from ..tag_detail import Wanted, tag_view
+from ..tags.queries import tag_reaching
+from ..tags.table import SORTS, Query, tag_row, tag_table
+from .templating import image_url
+
+blueprint = Blueprint("registry", __name__)
+
+#: Rows that a tree shows of one image; the image's page has the rest.
+TREE_ROWS = 20
+#: So many ticks of other pages are carried along in the URL.
+MAX_CHOSEN = 200
+
+
+@blueprint.get("/<name:path>/-/images", defaults={"name": ""})
+@blueprint.get("/<name:path>/-/images/<name:name>")
+def image(path: str, name: str) -> str:
+    """Show an image or a folder of images: its children and its tags together."""
+    loaded = load(path)
+    images = listing.sized_images(db.session(), loaded.project, name)
+    if not images:
+        raise NotFound
+    own = next((image for image in images if image.name == name), None)
+    if own is None:
+        return _folder(loaded, name, images)
+    can, cached = permitted(loaded.can)
+    row = image_in(loaded, name)
+    sort, order = ordering(SORTS, "name")
+    query = Query(search_text(), sort, order, page_number())
+    table = tag_table(row, query, registry_host())
+    if want_if_stale(row):
+        enqueue("reconcile_wanted")
+    return render_template(
+        "image.html",
+        project=loaded.project,
+        crumbs=crumbs(path),
+        folder=build_tree(images).find(name),
+        image=own,
+        rows=table.rows,
+        damaged=damaged_tags(row.id),
+        error=table.error,
+        orphans=table.orphans,
+        unusable=table.unusable,
+        fresh_at=table.fresh_at,
+        page=Page.of(query.page, table.total, query.per_page),
+        q=query.q,
+        sort=query.sort,
+        order=query.order,
+        former=moves.former_of_image(row) if "configure" in loaded.can else [],
+        chosen=request.args.getlist("chosen")[:MAX_CHOSEN],
+        can=can,
+        cached=cached,
+    )
+
+
+def _folder(loaded: Loaded, name: str, images: list[ImageRow]) -> str:
+    return render_template(
+        "folder.html",
+        project=loaded.project,
+        crumbs=crumbs(loaded.place.path),
+        name=name,
+        tree=tree_view(images, name, search_text(), *ordering(tree.SORTS, "name")),
+    )
+
+
+@blueprint.get("/<name:path>/-/images/-/rows", defaults={"name": ""})
+@blueprint.get("/<name:path>/-/images/<name:name>/-/rows")
+def tag_rows(path: str, name: str) -> str:
+    """Return the newest tags of an image, for the tree to open in place."""
+    loaded, row = load_image(path, name)
+    newest = Query(sort="pushed", order="desc", per_page=TREE_ROWS)
+    table = tag_table(row, newest, registry_host())
+    return render_template(
+        "_tag_rows.html",
+        project=loaded.project,
+        image=listing.image_row(row),
+        rows=table.rows,
+        error=table.error,
+        more=max(0, table.total - TREE_ROWS),
+        can=loaded.can,
+    )
+
+
+@blueprint.get("/<name:path>/-/images/-/rows/<tag:tag>", defaults={"name": ""})
+@blueprint.get("/<name:path>/-/images/<name:name>/-/rows/<tag:tag>")
+def one_row(path: str, name: str, tag: str) -> str:
+    """Return one row of a list of tags, tried again."""
+    loaded, row = load_image(path, name)
+    return render_template(
+        "_tag_row.html",
+        project=loaded.project,
+        image=listing.image_row(row),
+        row=tag_row(row, TagName(tag), registry_host()),
+        can=loaded.can,
+    )
+
+
+@blueprint.get("/<name:path>:<tag:tag>")
+def reference(path: str, tag: str) -> Response:
+    """Take a reference as people type it: image, colon, tag."""
+    owner = load_owner(path).place.path
+    return redirect(image_url(owner, RepositoryName(path).below(owner), "tag", tag=tag))
+
+
+@blueprint.get("/<name:path>@<digest:digest>")
+@blueprint.get("/<name:path>:<tag:_tag>@<digest:digest>")
+def digest_reference(path: str, digest: str, _tag: str = "") -> Response:
+    """Take a reference with a digest, which is what counts, to a tag that leads to it.
+
+    That is a tag on the digest, or one whose index lists it, or one that had it earlier.
+    """
+    loaded = load_owner(path)
+    owner = loaded.place.path
+    name = RepositoryName(path).below(owner)
+    found = tag_reaching(image_in(loaded, name).id, digest)
+    if found is None:
+        raise NotFound
+    more = {"platform": {"platform": digest}, "earlier": {"history": "all", "_anchor": "moments"}}
+    return redirect(image_url(owner, name, "tag", tag=found[0], **more.get(found[1], {})))
+
+
+@blueprint.get("/<name:path>/-/tags/<tag:tag>", defaults={"name": ""})
+@blueprint.get("/<name:path>/-/images/<name:name>/-/tags/<tag:tag>")
+def tag(path: str, name: str, tag: str) -> str:
+    """Show one tag as the registry has it now."""
+    loaded, row = load_image(path, name)
+    wanted = Wanted(
+        platform=request.args.get("platform", ""),
+        content=str(Right.PULL) in loaded.can,
+        all_moments=request.args.get("history") == "all",
+        reader=principal(),
+    )
+    view, fresh_at, error = tag_view(row, TagName(tag), wanted, registry_host())
+    return render_template(
+        "tag.html",
+        project=loaded.project,
+        crumbs=crumbs(path),
+        image=listing.image_row(row),
+        tag=view,
+        can=permitted(loaded.can)[0],
+        fresh_at=fresh_at,
+        error=error,
+    )
+
+
+@blueprint.post("/<name:path>/-/images/-/reconcile", defaults={"name": ""})
+@blueprint.post("/<name:path>/-/images/<name:name>/-/reconcile")
+@login_required
+def reconcile(path: str, name: str) -> Response:
+    """Compare the image with the registry now. Costs a call for each tag: not for everyone."""
+    _, row = load_image(path, name, Right.PUSH)
+    outcome = reconcile_repository(RepositoryName(row.path))
+    if outcome.error:
+        flash(f"The registry could not be asked: {outcome.error}. Nothing was changed.", "error")
+    elif outcome.unanswered:
+        names = name_some(outcome.unanswered)
+        flash(f"The registry does not answer for {names} now. The others were compared.", "error")
+    else:
+        flash(f"Compared with the registry: {outcome}.", "success")
+    if db.session.get(ContainerImage, row.id, populate_existing=True) is None:
+        return redirect(url_for("projects.show", path=path))
+    return redirect(url_for("registry.image", path=path, name=name))

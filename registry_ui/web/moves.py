@@ -1,0 +1,162 @@
+"""Renaming and moving: the plan, its confirmation, how far it is, the old name afterwards."""
+
+from __future__ import annotations
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask_login import login_required
+from werkzeug.wrappers import Response
+
+from ..access import Right
+from ..errors import Denied, Invalid
+from ..http.loaders import Loaded, actor, load, load_image, load_move, principal, registry_host
+from ..http.query_args import crumbs
+from ..jobs.tasks import enqueue
+from ..models import ContainerImage, Move
+from ..moves import requests, unmoved_tags
+from ..moves import service as moves
+
+blueprint = Blueprint("moves", __name__)
+
+Answer = str | Response | tuple[str, int]
+
+ONE = "/<name:path>/-/moves/<int(max=2147483647):move_id>"
+
+
+@blueprint.route("/<name:path>/-/move", methods=["GET", "POST"])
+@login_required
+def move_place(path: str) -> Answer:
+    """Plan that a namespace or project gets another path; nothing moves yet."""
+    return _form(load(path, Right.REMOVE), None)
+
+
+@blueprint.route("/<name:path>/-/images/-/move", defaults={"name": ""}, methods=["GET", "POST"])
+@blueprint.route("/<name:path>/-/images/<name:name>/-/move", methods=["GET", "POST"])
+@login_required
+def move_image(path: str, name: str) -> Answer:
+    """Plan that an image gets another name, here or in another project; nothing moves yet."""
+    loaded, image = load_image(path, name, Right.DELETE)
+    return _form(loaded, image)
+
+
+def _form(loaded: Loaded, image: ContainerImage | None) -> Answer:
+    path, errors, status = loaded.place.path, dict[str, str](), 200
+    obstacle: Invalid | Denied | None = None
+    source = image.path if image else path
+    target = request.values.get("target", source).strip().strip("/")[:300]
+    if request.method == "POST":
+        try:
+            role = loaded.acting_role
+            planned = requests.plan(actor(), principal(), loaded.place, image, target, role=role)
+        except (Invalid, Denied) as error:
+            errors = dict(getattr(error, "errors", {}))
+            obstacle = None if errors else error
+            status = error.status if isinstance(error, Invalid) else 422
+        else:
+            return redirect(url_for("moves.show", path=path, move_id=planned.id))
+    page = render_template(
+        "move_form.html",
+        place=loaded.place,
+        crumbs=crumbs(path),
+        image=image,
+        source=source,
+        target=target,
+        days=moves.grace_days(),
+        minutes=requests.minutes(),
+        errors=errors,
+        obstacle=obstacle,
+        can=loaded.can,
+    )
+    return page, status
+
+
+@blueprint.get(ONE)
+@login_required
+def show(path: str, move_id: int) -> str:
+    """Show a plan, how far the move is, its report, and what becomes of the old name."""
+    move, loaded = load_move(path, move_id)
+    return _page(move, loaded, {})
+
+
+def _page(move: Move, loaded: Loaded, errors: dict[str, str]) -> str:
+    plan = requests.plan_for(principal(), move)
+    return render_template(
+        "move.html",
+        place=loaded.place,
+        crumbs=crumbs(loaded.place.path),
+        path=loaded.place.path,
+        move=move,
+        plan=plan,
+        example=moves.example_pull(plan) if move.state == "planned" else "",
+        repositories=moves.repositories_of(move),
+        states=moves.states_of(move),
+        progress=moves.progress_of(move),
+        unmoved=unmoved_tags.list_unmoved(move),
+        unmoved_count=unmoved_tags.count_unmoved(move),
+        unmoved_advice=unmoved_tags.ADVICE,
+        quiet_at=requests.quiet_at(move),
+        minutes=requests.minutes(),
+        days=moves.grace_days(),
+        host=registry_host(),
+        errors=errors,
+        can=loaded.can,
+    )
+
+
+@blueprint.post(ONE + "/confirm")
+@login_required
+def confirm(path: str, move_id: int) -> Answer:
+    """Begin a planned move, once its path was typed."""
+    move, loaded = load_move(path, move_id)
+    if request.form.get("confirm", "").strip() != move.source:
+        return _page(move, loaded, {"confirm": f"Type {move.source} to confirm."}), 422
+    requests.require_rights(principal(), move)
+    try:
+        moves.confirm(actor(), move.id, leave_out=bool(request.form.get("leave_out")))
+    except Invalid as error:
+        if "leave_out" not in error.errors:
+            raise
+        return _page(move, loaded, error.errors), 422
+    return _on_the_way(path, move)
+
+
+@blueprint.post(ONE + "/cancel")
+@login_required
+def cancel(path: str, move_id: int) -> Response:
+    """Call a move off, or discard its plan."""
+    move, _ = load_move(path, move_id)
+    moves.cancel(actor(), move.id)
+    return _on_the_way(path, move)
+
+
+@blueprint.post(ONE + "/retry")
+@login_required
+def retry(path: str, move_id: int) -> Response:
+    """Let a move that has stopped go on."""
+    move, _ = load_move(path, move_id)
+    requests.require_rights(principal(), move)
+    moves.retry(actor(), move.id)
+    return _on_the_way(path, move)
+
+
+@blueprint.post(ONE + "/retire")
+@login_required
+def retire(path: str, move_id: int) -> Response:
+    """Let the old path go now; where ``everything`` is ticked, with what the new one lacks."""
+    move, _ = load_move(path, move_id)
+    moves.retire_now(actor(), move.id, everything=bool(request.form.get("everything")))
+    return _on_the_way(path, move)
+
+
+@blueprint.post(ONE + "/keep")
+@login_required
+def keep(path: str, move_id: int) -> Response:
+    """Let the old path be pulled for longer."""
+    move, _ = load_move(path, move_id)
+    kept = moves.keep_longer(actor(), move.id)
+    flash(f"{kept.source} can be pulled until {kept.grace_until:%-d %B %Y}.", "success")
+    return redirect(url_for("moves.show", path=path, move_id=move.id))
+
+
+def _on_the_way(path: str, move: Move) -> Response:
+    enqueue("run_move", move.id)
+    return redirect(url_for("moves.show", path=path, move_id=move.id))

@@ -1,0 +1,331 @@
+"""Namespaces and projects: looking, creating, settings, members, deletion."""
+
+from __future__ import annotations
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask_login import login_required
+from sqlalchemy import func, select, true
+from werkzeug.wrappers import Response
+
+from ..access import Right, Role, Visibility, rights, standing, visible_places
+from ..catalog.images import is_listed
+from ..catalog.pull_through import permitted
+from ..catalog.tree import SORTS, tree_view
+from ..db.session import db
+from ..errors import Clash, Denied, Invalid, NotFound
+from ..http.loaders import Loaded, actor, load, load_owner, principal
+from ..http.query_args import crumbs, ordering, page_number, search_text
+from ..jobs.tasks import enqueue
+from ..models import ContainerImage, Project, User
+from ..moves import service as moves
+from ..names import RepositoryName
+from ..projects import listing, service, tag_rules
+from ..removals.planner import plan_namespace, plan_project
+from ..removals.service import find_obstacle, start
+from ..tags.enforcement import GateState, gate_state
+from .admin_reports import unassigned_count
+from .templating import image_url
+
+blueprint = Blueprint("projects", __name__)
+
+Answer = str | Response | tuple[str, int]
+
+
+@blueprint.get("/")
+def home() -> str:
+    """Show a user's own projects, or all that the visitor may see, and the latest pushes."""
+    who, q = principal(), search_text()
+    own = visible_places(db.session(), who, members_only=True)
+    show = "all" if who.is_anonymous else request.args.get("show", "")
+    if show not in {"yours", "all"}:
+        has_own = db.session.scalar(select(Project.id).where(own).limit(1))
+        show = "yours" if has_own else "all"
+    which = own if show == "yours" else true()
+    rows, page = listing.projects(db.session(), who, which, q, page_number())
+    return render_template(
+        "home.html",
+        projects=rows,
+        page=page,
+        q=q,
+        namespaces=listing.namespaces(db.session(), who, None, page_number("groups")),
+        pushes=listing.recent_pushes(db.session(), who, which),
+        show=show,
+        can_create=not who.is_anonymous,
+        unassigned=unassigned_count() if who.is_admin else 0,
+    )
+
+
+@blueprint.get("/<name:path>")
+def show(path: str) -> str | Response:
+    """Show a namespace or a project; the whole name of an image leads to its page."""
+    try:
+        loaded = load(path)
+    except NotFound:
+        owner = load_owner(path).place.path
+        return redirect(image_url(owner, RepositoryName(path).below(owner)))
+    return _project(loaded) if loaded.place.kind == "project" else _namespace(loaded)
+
+
+@blueprint.get("/<name:path>/")
+def show_slash(path: str) -> Response:
+    """Take a path as people type it, with a slash at its end."""
+    return redirect(url_for("projects.show", path=path))
+
+
+def _namespace(loaded: Loaded) -> str:
+    who, place = principal(), loaded.place
+    rows, page = listing.projects(
+        db.session(),
+        who,
+        Project.parent_id == place.id,
+        number=page_number(),
+    )
+    return render_template(
+        "namespace.html",
+        namespace=place,
+        crumbs=crumbs(place.path),
+        namespaces=listing.namespaces(db.session(), who, place, page_number("groups")),
+        projects=rows,
+        page=page,
+        pushes=listing.recent_pushes(db.session(), who, listing.within(place.path)),
+        former=moves.former_of(place) if "configure" in loaded.can else [],
+        under_way=moves.under_way(place) if "configure" in loaded.can else [],
+        role=loaded.role,
+        can=loaded.can,
+    )
+
+
+def _project(loaded: Loaded) -> str:
+    project = loaded.project
+    images = listing.sized_images(db.session(), project)
+    can, cached = permitted(loaded.can)
+    oldest = db.session.scalar(
+        select(func.min(ContainerImage.reconciled_at)).where(
+            ContainerImage.project_id == project.id, is_listed()
+        )
+    )
+    return render_template(
+        "project.html",
+        project=project,
+        crumbs=crumbs(project.path),
+        role=loaded.role,
+        can=can,
+        cached=cached,
+        former=moves.former_of(project) if "configure" in loaded.can else [],
+        under_way=moves.under_way(project) if "configure" in loaded.can else [],
+        tree=tree_view(images, "", search_text(), *ordering(SORTS, "name")),
+        pushes=listing.recent_pushes(
+            db.session(), principal(), ContainerImage.project_id == project.id
+        ),
+        fresh_at=oldest,
+        violations=tag_rules.violations_of(project) if "push" in loaded.can else [],
+        gate=_gate_shown(loaded),
+    )
+
+
+def _gate_shown(loaded: Loaded) -> GateState:
+    """Return the state of the gate for those who push where there are rules, or that it works."""
+    if "push" not in loaded.can or not tag_rules.has_rules(loaded.project):
+        return GateState.WORKS
+    return gate_state(db.session(), loaded.project.id)
+
+
+@blueprint.route("/-/new/namespace", methods=["GET", "POST"])
+@login_required
+def new_namespace() -> Answer:
+    """Create a group: at the top by any user, below a namespace by its Maintainers."""
+    return _new("namespace")
+
+
+@blueprint.route("/-/new/project", methods=["GET", "POST"])
+@login_required
+def new_project() -> Answer:
+    """Create a project in a namespace; at the top by administrators."""
+    return _new("project")
+
+
+def _new(kind: str) -> Answer:
+    form = request.form
+    parent = request.values.get("parent", "").strip().strip("/")
+    errors: dict[str, str] = {}
+    status = 200
+    if request.method == "POST":
+        try:
+            path = _create(kind, parent, form.get("name", "").strip())
+        except (Invalid, Denied) as error:
+            errors = dict(getattr(error, "errors", {})) or {"parent": error.message}
+            status = error.status if isinstance(error, Invalid) else 422
+        else:
+            flash(f"The {kind} “{path}” was created.", "success")
+            return redirect(url_for("projects.show", path=path))
+    page = render_template(
+        f"new_{kind}.html",
+        parent=parent,
+        at_top="parent" in request.values and not parent,
+        parents=listing.creatable_parents(db.session(), principal()),
+        values={
+            "name": request.values.get("name", ""),
+            "description": form.get("description", ""),
+            "visibility": form.get("visibility", Visibility.PRIVATE),
+        },
+        errors=errors,
+    )
+    return page, status
+
+
+def _create(kind: str, parent: str, name: str) -> str:
+    """Check the right where it is created, and create it. Returns its path."""
+    if not name:
+        raise Invalid("A name is needed.", {"name": "Give it a name."})
+    path = service.path_below(parent, name)
+    if parent:
+        try:
+            load(parent, Right.CREATE)
+        except NotFound:
+            message = f"There is no namespace “{parent[:255]}”. Create it first."
+            raise Invalid(f"The {kind} was not created.", {"parent": message}) from None
+    elif not principal().is_admin:
+        if kind == "project":
+            raise Invalid(
+                "A project lies in a namespace.",
+                {"parent": "Choose the namespace that holds it, or create one first."},
+            )
+        service.require_unclaimed(path)
+    description = request.form.get("description", "")
+    owner = db.session.get(User, principal().user_id)
+    if kind == "namespace":
+        service.create_namespace(actor(), path, description, owner)
+    else:
+        visibility = request.form.get("visibility", Visibility.PRIVATE)
+        service.create_project(actor(), path, visibility, description, owner)
+        enqueue("adopt_below", path)
+    return path
+
+
+@blueprint.route("/<name:path>/-/settings", methods=["GET", "POST"])
+@login_required
+def settings(path: str) -> Answer:
+    """Change description and visibility."""
+    loaded = load(path, Right.CONFIGURE)
+    place, errors, status = loaded.place, dict[str, str](), 200
+    values = {"description": place.description, "visibility": place.visibility}
+    if request.method == "POST":
+        values = {
+            "description": request.form.get("description", ""),
+            "visibility": request.form.get("visibility", place.visibility),
+        }
+        try:
+            service.change_settings(actor(), path, str(values["description"]), values["visibility"])
+        except Invalid as error:
+            errors, status = error.errors, error.status
+        else:
+            flash("The settings were saved.", "success")
+            return redirect(url_for("projects.settings", path=path))
+    page = render_template(
+        "settings.html",
+        node=place,
+        crumbs=crumbs(path),
+        values=values,
+        errors=errors,
+        can=loaded.can,
+    )
+    return page, status
+
+
+@blueprint.route("/<name:path>/-/members", methods=["GET", "POST"])
+@login_required
+def members(path: str) -> Answer:
+    """List the members; an Owner adds to them."""
+    loaded = load(path)
+    form, errors, status = request.form, dict[str, str](), 200
+    if Right.LIST_MEMBERS not in loaded.can:
+        raise NotFound  # Strangers do not learn who the members are.
+    if request.method == "POST":
+        load(path, Right.ADMINISTER)
+        try:
+            role = service.checked_role(form.get("role", ""))
+            service.add_member(actor(), path, form.get("username", ""), role)
+        except Invalid as error:
+            errors, status = error.errors, error.status
+        else:
+            flash(f"{form['username']} is now {role.label} here.", "success")
+            return redirect(url_for("projects.members", path=path))
+    page = render_template(
+        "members.html",
+        node=loaded.place,
+        crumbs=crumbs(path),
+        members=listing.members(db.session(), loaded.place),
+        can=loaded.can,
+        roles=[(role.name.lower(), role.label) for role in Role],
+        errors=errors,
+        values={"username": form.get("username", ""), "role": form.get("role", "developer")},
+    )
+    return page, status
+
+
+@blueprint.post("/<name:path>/-/members/<name:username>")
+@login_required
+def change_member(path: str, username: str) -> Response:
+    """Change a direct member's role, or remove the member."""
+    load(path, Right.ADMINISTER)
+    removes = bool(request.form.get("remove"))
+    role = None if removes else service.checked_role(request.form.get("role", ""))
+    is_admin = principal().is_admin
+    try:
+        has_owner = service.change_member(
+            actor(), path, username, role, may_leave_no_owner=is_admin
+        )
+    except Clash as error:
+        flash(f"{error.message} {error.hint}", "error")
+        return redirect(url_for("projects.members", path=path))
+    done = f"is now {role.label} here" if role else "is no longer a member here"
+    flash(f"{username} {done}.", "success")
+    if not has_owner:
+        flash(f"{path} has no Owner. Only administrators can manage it.", "warning")
+    here = rights(principal(), standing(db.session(), principal(), path))
+    # A person who has left may no longer see the members, or the place.
+    if Right.LIST_MEMBERS in here:
+        return redirect(url_for("projects.members", path=path))
+    if Right.SEE in here:
+        return redirect(url_for("projects.show", path=path))
+    return redirect(url_for("projects.home"))
+
+
+@blueprint.route("/<name:path>/-/delete", methods=["GET", "POST"])
+@login_required
+def delete(path: str) -> Answer:
+    """Delete a project or a namespace with everything in it, after a preview."""
+    loaded = load(path, Right.REMOVE)
+    is_project = loaded.place.kind == "project"
+    role = loaded.acting_role
+    plan = (
+        plan_project(loaded.project, role=role) if is_project else plan_namespace(path, role=role)
+    )
+    errors: dict[str, str] = {}
+    if request.method == "POST":
+        if request.form.get("confirm", "") != path:
+            errors["confirm"] = f"Type {path} to confirm."
+        elif request.form.get("digest", plan.digest) != plan.digest:
+            errors["digest"] = "Something was pushed since you saw the preview. Look again."
+        elif plan.steps:
+            service.require_not_personal(loaded.place)
+            removal = start(actor(), plan, loaded.place)
+            enqueue("run_removal", removal.id)
+            return redirect(url_for("removals.show", path=path, removal_id=removal.id))
+        else:
+            service.remove_namespace(actor(), path)
+            flash(f"The namespace “{path}” was deleted.", "success")
+            return redirect(url_for("projects.home"))
+    page = render_template(
+        "removal_preview.html",
+        project=loaded.place,
+        crumbs=crumbs(path),
+        plan=plan,
+        obstacle=find_obstacle(db.session(), plan.kind, path, loaded.place),
+        confirm_text=path,
+        action=url_for("projects.delete", path=path),
+        back=url_for("projects.settings", path=path),
+        errors=errors,
+        can=loaded.can,
+    )
+    return page, 422 if errors else 200

@@ -1,0 +1,107 @@
+"""The protection rules of a project: list, add, delete. For its Maintainers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask_login import login_required
+from werkzeug.wrappers import Response
+
+from ..access import Right, Role
+from ..db.session import db
+from ..errors import Invalid
+from ..http.loaders import Loaded, actor, load
+from ..http.query_args import crumbs
+from ..patterns.glob import IMAGES, TAGS, Glob, PatternInvalid
+from ..projects import tag_rules
+from ..tags.enforcement import GateState, gate_state
+from ..tags.match_counts import describe_matches
+
+blueprint = Blueprint("protection", __name__)
+
+#: What is said of a new rule.
+ADDED = {
+    GateState.WORKS: "Rule added",
+    GateState.MISSING: "Rule added, but not enforced without a gate",
+    GateState.UNCONFIRMED: "Rule added; the next push shows whether the gate enforces it",
+    GateState.BYPASSED: "Rule added, but not enforced, because pushes bypass the gate",
+}
+EVERYTHING = {"images": "**", "tags": "", "choice": "immutable"}
+
+
+@blueprint.get("/<name:path>/-/protection")
+@login_required
+def show(path: str) -> str:
+    """List the rules, and what each covers now."""
+    return _page(load(path, Right.CONFIGURE), EVERYTHING)
+
+
+@blueprint.get("/<name:path>/-/protection/matches")
+@login_required
+def matches(path: str) -> str:
+    """Say what the patterns of the form match now, while somebody types."""
+    loaded = load(path, Right.CONFIGURE)
+    return render_template("_matches.html", text=_matches(loaded, request.args))
+
+
+@blueprint.post("/<name:path>/-/protection")
+@login_required
+def create(path: str) -> Response | tuple[str, int]:
+    """Add a rule."""
+    loaded = load(path, Right.CONFIGURE)
+    values = {name: request.form.get(name, "").strip() for name in EVERYTHING}
+    wanted = tag_rules.RuleRequest(values["images"], values["tags"], values["choice"])
+    try:
+        rule = tag_rules.add(actor(), _role(loaded), loaded.project.path, wanted)
+    except Invalid as error:
+        return _page(loaded, values, error.errors), error.status
+    state = gate_state(db.session(), loaded.project.id)
+    flash(f"{ADDED[state]}: {rule.sentence}", "success" if state is GateState.WORKS else "warning")
+    return redirect(url_for("protection.show", path=path))
+
+
+@blueprint.post("/<name:path>/-/protection/<int(max=2147483647):rule_id>/delete")
+@login_required
+def delete(path: str, rule_id: int) -> Response:
+    """Delete a rule of this very project."""
+    loaded = load(path, Right.CONFIGURE)
+    tag_rules.remove(actor(), _role(loaded), loaded.project.path, rule_id)
+    flash("Rule deleted.", "success")
+    return redirect(url_for("protection.show", path=path))
+
+
+def _role(loaded: Loaded) -> Role:
+    return loaded.acting_role or Role.GUEST  # nobody comes here without one
+
+
+def _matches(loaded: Loaded, values: Mapping[str, str]) -> str:
+    """Return what the patterns match now, or what is wrong with them."""
+    try:
+        images = Glob.parse(values.get("images", "").strip(), IMAGES)
+        tags = Glob.parse(values.get("tags", "").strip(), TAGS)
+    except PatternInvalid as error:
+        return str(error)
+    return describe_matches(loaded.project.path, images, tags, attached=True)
+
+
+def _page(
+    loaded: Loaded, values: Mapping[str, str], errors: Mapping[str, str] | None = None
+) -> str:
+    project, role = loaded.project, _role(loaded)
+    rules, all_counted = tag_rules.rules_of(project)
+    return render_template(
+        "protection.html",
+        node=project,
+        crumbs=crumbs(project.path),
+        can=loaded.can,
+        rules=rules,
+        all_counted=all_counted,
+        counted=tag_rules.COUNTED,
+        own_role=int(role),
+        gate=gate_state(db.session(), project.id),
+        violations=tag_rules.violations_of(project),
+        values=values,
+        matches=_matches(loaded, values) if values["tags"] else "",
+        errors=errors or {},
+    )

@@ -1,0 +1,315 @@
+"""Removal: previews, confirmation, progress and report. For Maintainers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask_login import login_required
+from werkzeug.datastructures import MultiDict
+from werkzeug.wrappers import Response
+
+from ..access import Right
+from ..db.session import db
+from ..errors import Invalid
+from ..http.loaders import Loaded, actor, load_image, load_planned, load_removal
+from ..http.query_args import crumbs, page_number
+from ..jobs.tasks import enqueue
+from ..models import ContainerImage, Removal
+from ..names import TagName
+from ..operations.runner import outcomes_of
+from ..operations.write_freeze import WORDS
+from ..patterns.glob import TAGS, Glob
+from ..patterns.retention import parse_pattern
+from ..projects import listing
+from ..removals import runner
+from ..removals.plan import RemovalPlan
+from ..removals.planned_manifests import note_missing
+from ..removals.planned_tags import show_page
+from ..removals.planner import plan_image, plan_tag, plan_tags
+from ..removals.service import find_obstacle, keep_plan, require_no_obstacle, start, start_planned
+from ..removals.steps import IN_THE_BIN
+from ..retention import service as retention
+from ..tags.match_counts import describe_chosen
+from ..tags.selection import Criteria, UnknownTags, choose, days
+from ..trash import service as trash
+
+blueprint = Blueprint("removals", __name__)
+
+Answer = str | Response | tuple[str, int]
+
+CHANGED = "Something was pushed since you saw the preview. Look again."
+REFUSED = "Nothing was deleted: a protection rule keeps it."
+#: Seconds for which a browser waits while the registry is silent; then the worker goes on.
+PATIENCE = 5.0
+#: So many lines of a report are shown.
+LINES = 200
+
+
+@blueprint.route(
+    "/<name:path>/-/tags/<tag:tag>/-/delete", defaults={"name": ""}, methods=["GET", "POST"]
+)
+@blueprint.route(
+    "/<name:path>/-/images/<name:name>/-/tags/<tag:tag>/-/delete", methods=["GET", "POST"]
+)
+@login_required
+def delete_tag(path: str, name: str, tag: str) -> Answer:
+    """Delete one tag, and no other, after a preview."""
+    loaded, row = load_image(path, name, Right.DELETE)
+    attached, bin_days = bool(request.values.get("attached")), _bin_days()
+    # The tick in the form confirms it; the link to the form asks for it only.
+    despite_rules = request.form if request.method == "POST" else request.args
+    plan = plan_tag(
+        row,
+        TagName(tag),
+        attached=attached,
+        bin_days=bin_days,
+        role=loaded.acting_role,
+        despite_rules=bool(despite_rules.get("despite_rules")),
+    )
+    place = {"path": path, "name": name}
+    errors: dict[str, str] = {}
+    if request.method == "POST":
+        require_no_obstacle(db.session(), plan.kind, plan.target, loaded.project)
+        if plan.all_refused:
+            errors["form"] = REFUSED
+        elif request.form.get("digest") == plan.digest:
+            removal = start(actor(), plan, loaded.project)
+            done = runner.run(removal.id, patience=PATIENCE)
+            if done is not None and done.state == "done":
+                outcome = done.lines[0].outcome
+                if outcome == IN_THE_BIN:
+                    outcome = "deleted; it can be restored from the bin"
+                flash(f"{plan.target}: {outcome}.", "success")
+                left = db.session.get(ContainerImage, row.id, populate_existing=True)
+                if left is None:
+                    return redirect(url_for("projects.show", path=path))
+                return redirect(url_for("registry.image", **place))
+            return redirect(url_for("removals.show", path=path, removal_id=removal.id))
+        else:
+            errors["digest"] = CHANGED
+    return _preview(
+        loaded,
+        plan,
+        None,
+        url_for("removals.delete_tag", **place, tag=tag),
+        url_for("registry.tag", **place, tag=tag),
+        errors,
+    )
+
+
+@blueprint.route("/<name:path>/-/images/-/delete", defaults={"name": ""}, methods=["GET", "POST"])
+@blueprint.route("/<name:path>/-/images/<name:name>/-/delete", methods=["GET", "POST"])
+@login_required
+def delete_image(path: str, name: str) -> Answer:
+    """Delete an image with all its tags, after a preview and a typed confirmation."""
+    loaded, row = load_image(path, name, Right.DELETE)
+    plan = plan_image(row, bin_days=_bin_days(), role=loaded.acting_role)
+    errors: dict[str, str] = {}
+    if request.method == "POST":
+        if plan.all_refused:
+            errors["form"] = REFUSED
+        elif request.form.get("confirm") != row.path:
+            errors["confirm"] = f"Type {row.path} to confirm."
+        elif request.form.get("digest", plan.digest) != plan.digest:
+            errors["digest"] = CHANGED
+        else:
+            removal = start(actor(), plan, loaded.project)
+            enqueue("run_removal", removal.id)
+            return redirect(url_for("removals.show", path=path, removal_id=removal.id))
+    return _preview(
+        loaded,
+        plan,
+        row.path,
+        url_for("removals.delete_image", path=path, name=name),
+        url_for("registry.image", path=path, name=name),
+        errors,
+    )
+
+
+@blueprint.route(
+    "/<name:path>/-/images/-/delete-tags", defaults={"name": ""}, methods=["GET", "POST"]
+)
+@blueprint.route("/<name:path>/-/images/<name:name>/-/delete-tags", methods=["GET", "POST"])
+@login_required
+def delete_tags(path: str, name: str) -> Answer:
+    """Choose tags of an image, one by one or by what they have in common, and plan their removal.
+
+    The plan is stored and shown; nothing is deleted before it is confirmed.
+    """
+    loaded, row = load_image(path, name, Right.DELETE)
+    errors: dict[str, str] = {}
+    values = request.values
+    chosen = values.getlist("chosen")
+    if request.method == "POST":
+        try:
+            planned = _plan_chosen(loaded, row)
+        except UnknownTags as error:
+            errors = {"form": error.errors["tags"]}
+            chosen = [name for name in chosen if name not in error.names]
+        except Invalid as error:
+            errors = error.errors or {"form": error.message}
+        else:
+            return redirect(url_for("removals.show", path=path, removal_id=planned.id))
+    page = render_template(
+        "delete_tags.html",
+        project=loaded.project,
+        crumbs=crumbs(path),
+        image=listing.image_row(row),
+        chosen=chosen,
+        none_ticked=bool(request.args.get("ticked")) and not chosen,
+        everything=bool(values.get("all")),
+        values={field: values.get(field, "") for field in ("q", "pattern", "kind", "days")},
+        matches=_matches(row, values) if request.method == "POST" else "",
+        attached=bool(values.get("attached")),
+        orphans=bool(values.get("orphans")),
+        bin_days=trash.days(),
+        for_good=bool(values.get("for_good")),
+        errors=errors,
+    )
+    return page, 422 if errors else 200
+
+
+@blueprint.get("/<name:path>/-/images/-/delete-tags/matches", defaults={"name": ""})
+@blueprint.get("/<name:path>/-/images/<name:name>/-/delete-tags/matches")
+@login_required
+def delete_tags_matches(path: str, name: str) -> str:
+    """Say how many tags the form means now, while somebody types."""
+    _, row = load_image(path, name, Right.DELETE)
+    return render_template("_matches.html", text=_matches(row, request.args))
+
+
+def _matches(image: ContainerImage, values: MultiDict[str, str]) -> str:
+    """Return how many tags the form means, or what is wrong with it; "" if it says nothing."""
+    try:
+        criteria = _criteria(values)
+    except Invalid as error:
+        return " ".join(error.errors.values())
+    return describe_chosen(image, criteria) if criteria else ""
+
+
+def _criteria(values: MultiDict[str, str]) -> Criteria:
+    """Return what the tags have in common that the form asks for.
+
+    Raises:
+        Invalid: a value can't be used.
+    """
+    chosen = [] if values.get("all") else values.getlist("chosen")
+    text = values.get("pattern", "").strip()
+    return Criteria(
+        names=chosen,
+        q="" if chosen else values.get("q", "").strip()[:128],
+        pattern=parse_pattern(values.get("kind") or Glob.kind, text, TAGS) if text else None,
+        older_than=days(values.get("days", ""), "days"),
+        orphans=bool(values.get("orphans")) and not chosen,
+    )
+
+
+def _plan_chosen(loaded: Loaded, image: ContainerImage) -> Removal:
+    """Store the plan for what the form asks for.
+
+    Raises:
+        Invalid: the form asks for nothing, or for no tag that there is.
+    """
+    form = request.form
+    criteria = _criteria(form)
+    if not criteria and not form.get("all"):
+        raise Invalid("Say which tags: by a pattern, by their age, or choose them in the list.")
+    names = choose(image, criteria)
+    if not names:
+        raise Invalid("No tags match. Nothing was planned.")
+    plan = plan_tags(
+        "tags",
+        image.path,
+        [(image, names)],
+        attached=bool(form.get("attached")),
+        bin_days=_bin_days(),
+        role=loaded.acting_role,
+    )
+    if criteria.orphans:
+        note_missing(plan, [(image, names)])
+    return keep_plan(actor(), plan, loaded.project)
+
+
+def _bin_days() -> int:
+    """For how many days what is deleted can be restored: not at all, where that is wished."""
+    return 0 if request.values.get("for_good") else trash.days()
+
+
+def _preview(
+    loaded: Loaded,
+    plan: RemovalPlan,
+    confirm_text: str | None,
+    action: str,
+    back: str,
+    errors: dict[str, str],
+) -> Answer:
+    shown = request.view_args or {}
+    page = render_template(
+        "removal_preview.html",
+        project=loaded.project,
+        crumbs=crumbs(loaded.place.path),
+        image_name=shown.get("name", ""),
+        tag=shown.get("tag", ""),
+        plan=plan,
+        obstacle=find_obstacle(db.session(), plan.kind, plan.target, loaded.project),
+        confirm_text=confirm_text,
+        action=action,
+        back=back,
+        bin_days=trash.days(),
+        for_good=bool(request.values.get("for_good")),
+        attached=bool(request.values.get("attached")),
+        errors=errors,
+        can=loaded.can,
+    )
+    return page, 422 if errors else 200
+
+
+@blueprint.get("/<name:path>/-/removals/<int(max=2147483647):removal_id>")
+@login_required
+def show(path: str, removal_id: int) -> str:
+    """Show a plan, how far its removal is, or its report. It outlives what it removed."""
+    row, loaded = load_removal(path, removal_id)
+    fence = runner.stopped(db.session(), row.id)
+    plan = RemovalPlan.of_preview(row.preview) if row.preview else None
+    shown: dict[str, Any] = {}
+    if row.state == "planned" and loaded and plan:
+        shown = {
+            "obstacle": find_obstacle(db.session(), row.kind, row.target, loaded.place),
+            "page": show_page(row, plan, page_number()),
+            "policy": retention.tried_policy(loaded.place, plan) if plan.policy else None,
+        }
+    return render_template(
+        "removal.html",
+        place=loaded.place if loaded else None,
+        crumbs=crumbs(path),
+        path=path,
+        removal=row,
+        waits_until=WORDS[fence.reason] if fence else "",
+        plan=plan,
+        outcomes=outcomes_of(row),
+        report=runner.lines_of(row, LINES),
+        **shown,
+    )
+
+
+@blueprint.post("/<name:path>/-/removals/<int(max=2147483647):removal_id>/confirm")
+@login_required
+def confirm(path: str, removal_id: int) -> Response:
+    """Carry out a stored plan: that one, and nothing else."""
+    row, loaded = load_planned(path, removal_id)
+    confirmed = bool(request.form.get("despite_rules"))
+    started = start_planned(
+        actor(), row.id, loaded.place, loaded.acting_role, despite_rules=confirmed
+    )
+    enqueue("run_removal", started.id)
+    return redirect(url_for("removals.show", path=path, removal_id=removal_id))
+
+
+@blueprint.post("/<name:path>/-/removals/<int(max=2147483647):removal_id>/cancel")
+@login_required
+def cancel(path: str, removal_id: int) -> Response:
+    """Stop a removal before its next step."""
+    row, _ = load_removal(path, removal_id)
+    runner.cancel(actor(), row.id)
+    return redirect(url_for("removals.show", path=path, removal_id=removal_id))

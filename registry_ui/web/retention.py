@@ -1,0 +1,175 @@
+"""Retention policies of a namespace or project: list, try, switch on. For its Maintainers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask_login import login_required
+from werkzeug.wrappers import Response
+
+from ..access import Right
+from ..errors import AppError, Clash, Invalid, RegistryTrouble
+from ..http.loaders import Loaded, actor, load
+from ..http.query_args import crumbs
+from ..models import Removal, utc_now
+from ..patterns.glob import IMAGES, TAGS, Glob, PatternInvalid, RegularExpression, parse, split
+from ..retention import service as retention
+from ..retention.rules import Rules
+from ..retention.selection import KeepsNothing
+from ..tags.match_counts import describe_matches
+
+blueprint = Blueprint("retention", __name__)
+
+Answer = Response | str | tuple[str, int]
+
+PATTERN_FIELDS = ("images", "keep_matching", "pattern_kind")
+ONE = "/<name:path>/-/retention/<int(max=2147483647):policy_id>"
+
+
+@blueprint.get("/<name:path>/-/retention")
+@login_required
+def show(path: str) -> str:
+    """List the policies of a place, and a form for a new one."""
+    return _page(load(path, Right.DELETE))
+
+
+@blueprint.get("/<name:path>/-/retention/matches")
+@login_required
+def matches(path: str) -> str:
+    """Say what the patterns of the form match now, while somebody types."""
+    loaded = load(path, Right.DELETE)
+    return render_template("_matches.html", text=_matches(loaded, request.args))
+
+
+@blueprint.post("/<name:path>/-/retention")
+@login_required
+def create(path: str) -> Answer:
+    """Create a policy, switched off, together with its dry run, and show that."""
+    return _save(load(path, Right.DELETE))
+
+
+@blueprint.route(ONE, methods=["GET", "POST"])
+@login_required
+def change(path: str, policy_id: int) -> Answer:
+    """Change a policy's settings; it is off until their dry run was seen."""
+    loaded = load(path, Right.DELETE)
+    row = retention.policy(loaded.place, policy_id)
+    if request.method == "GET":
+        return _page(loaded, _fields(Rules.of(row)), changing=policy_id)
+    return _save(loaded, policy_id)
+
+
+@blueprint.post(ONE + "/dry-run")
+@login_required
+def dry_run(path: str, policy_id: int) -> Answer:
+    """Store and show the plan of what a policy would remove now."""
+    loaded = load(path, Right.DELETE)
+    row = retention.policy(loaded.place, policy_id)
+    fields = _fields(Rules.of(row))
+    try:
+        removal = retention.try_out(actor(), loaded.place, policy_id)
+    except Clash:
+        raise
+    except Invalid as error:
+        return _page(loaded, fields, error, changing=policy_id), error.status
+    return _show(loaded, removal)
+
+
+@blueprint.post(ONE + "/switch")
+@login_required
+def switch(path: str, policy_id: int) -> Response:
+    """Switch a policy on, if its dry run was seen, or off."""
+    loaded = load(path, Right.DELETE)
+    on = bool(request.form.get("on"))
+    try:
+        retention.switch(actor(), loaded.place, policy_id, on=on)
+    except Clash as error:
+        flash(error.message, "error")
+    else:
+        flash(f"The policy is {'on' if on else 'off'}.", "success")
+    return redirect(url_for("retention.show", path=path))
+
+
+@blueprint.post(ONE + "/delete")
+@login_required
+def delete(path: str, policy_id: int) -> Response:
+    """Delete a policy; what it removed stays removed."""
+    retention.remove(actor(), load(path, Right.DELETE).place, policy_id)
+    flash("The policy was deleted.", "success")
+    return redirect(url_for("retention.show", path=path))
+
+
+def _save(loaded: Loaded, policy_id: int | None = None) -> Answer:
+    """Save what the form says and show its dry run; show the form again if that can't be done."""
+    form = request.form
+    confirmed = form.getlist("confirm_unmatched")
+    try:
+        rules = Rules.parse(form.to_dict())
+        _, removal = retention.save_and_try(actor(), loaded.place, rules, policy_id, confirmed)
+    except (Invalid, RegistryTrouble) as error:
+        return _page(loaded, form, error, changing=policy_id), error.status
+    return _show(loaded, removal)
+
+
+def _show(loaded: Loaded, removal: Removal) -> Response:
+    path = loaded.place.path
+    return redirect(url_for("removals.show", path=path, removal_id=removal.id))
+
+
+def _fields(rules: Rules) -> dict[str, object]:
+    return {name: getattr(rules, name) for name in rules.__slots__}
+
+
+def _matches(loaded: Loaded, values: Mapping[str, object]) -> str:
+    """Return what the patterns match now, or what is wrong with them."""
+    texts = {name: str(values.get(name) or "").strip() for name in PATTERN_FIELDS}
+    kind = texts["pattern_kind"] or Glob.kind
+    images = texts["images"] or ("**" if kind == Glob.kind else ".*")
+    try:
+        pattern = parse(kind, images, IMAGES)
+        keep = parse(kind, texts["keep_matching"], TAGS) if texts["keep_matching"] else None
+    except PatternInvalid as error:
+        return str(error)
+    return describe_matches(loaded.place.path, pattern, keep)
+
+
+def _page(
+    loaded: Loaded,
+    values: Mapping[str, object] | None = None,
+    error: AppError | None = None,
+    changing: int | None = None,
+) -> str:
+    policies = [
+        (row, row.seen == Rules.of(row).fingerprint) for row in retention.policies_of(loaded.place)
+    ]
+    errors = error.errors if isinstance(error, Invalid) else {}
+    if error and not errors:
+        errors = {"form": f"{error.message} {error.hint}".strip()}
+    return render_template(
+        "retention.html",
+        node=loaded.place,
+        crumbs=crumbs(loaded.place.path),
+        can=loaded.can,
+        policies=policies,
+        next_run=retention.next_run(utc_now()),
+        values=values or {},
+        matches=_matches(loaded, values) if values else "",
+        errors=errors,
+        unmatched=_unmatched(values or {}, error),
+        changing=changing,
+    )
+
+
+def _unmatched(values: Mapping[str, object], error: AppError | None) -> list[tuple[str, bool]]:
+    """Return the patterns that need a confirmation, and whether the form confirms each.
+
+    After another error it is not known which they are: those that were confirmed are offered.
+    """
+    given = request.form.getlist("confirm_unmatched")
+    if isinstance(error, KeepsNothing):
+        return [(pattern, pattern in given) for pattern in error.patterns]
+    text = str(values.get("keep_matching") or "").strip()
+    is_regex = values.get("pattern_kind") == RegularExpression.kind
+    items = (text,) if is_regex else split(text)
+    return [(pattern, True) for pattern in items if pattern in given]

@@ -1,0 +1,57 @@
+"""The search page: everywhere, or straight to the one thing that is meant."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
+
+from ..db.session import db
+from ..errors import Invalid
+from ..http.loaders import principal, registry_host
+from ..search.finder import Finder, Found, ImageHit, TagHit
+from ..search.query import Query, parse
+from .templating import image_url
+
+blueprint = Blueprint("search", __name__)
+
+#: Rows of each kind where all kinds are shown, and where one is.
+FIRST, MOST = 10, 100
+
+
+@blueprint.get("/-/search")
+def show() -> Response | tuple[str, int]:
+    """Search everywhere. A whole reference, or a digest of one tag, leads to its page."""
+    given = request.args.get("q", "")
+    try:
+        query = parse(given, registry_host())
+    except Invalid as error:
+        return _page(Query(given), Found(), errors=error.errors), error.status
+    if not query.text:
+        return _page(query, None), 200
+    kind = request.args.get("kind", "")
+    if kind not in Found().kinds:
+        kind = ""
+    finder = Finder(db.session(), principal())
+    meant = None if kind else finder.meant(query)
+    found = Found()
+    if meant is None:
+        found = finder.find(query, MOST if kind else FIRST, kind)
+        meant = found.only if query.digest and not kind else None
+    if meant is not None:
+        return redirect(address(meant))
+    return _page(query, found, kind=kind), 200
+
+
+def address(hit: Any) -> str:
+    """Return the page of what was found."""
+    if isinstance(hit, TagHit):
+        return image_url(hit.project_path, hit.image_name, "tag", tag=hit.name)
+    if isinstance(hit, ImageHit):
+        return image_url(hit.project_path, hit.name)
+    return url_for("projects.show", path=hit.path)
+
+
+def _page(query: Query, found: Found | None, **more: Any) -> str:
+    return render_template("search.html", query=query, found=found, address=address, **more)

@@ -1,0 +1,79 @@
+"""Storage: what takes the room of a namespace, a project or an image, and reading the rest."""
+
+from __future__ import annotations
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask_login import login_required
+from sqlalchemy import ColumnElement, select
+from werkzeug.wrappers import Response
+
+from ..access import Right, Role, at_or_below, visible_places
+from ..db.session import db
+from ..errors import NotFound
+from ..http.loaders import Loaded, load, load_image, principal
+from ..http.query_args import crumbs
+from ..jobs.tasks import enqueue
+from ..models import ContainerImage, Place, Project
+from ..storage_usage.survey import Survey, footprint
+
+blueprint = Blueprint("storage", __name__)
+
+
+@blueprint.get("/<name:path>/-/storage")
+def show(path: str) -> str:
+    """Show what takes the room, by project, image or tag, as far as the visitor sees it."""
+    loaded = load(path)
+    image = _asked_image(loaded)
+    scope, opened = _inside(loaded.place), _opened(loaded)
+    by = "image" if loaded.place.kind == "project" else "project"
+    if image is not None:
+        scope, by = ContainerImage.id == image.id, "tag"
+    survey = Survey(db.session(), scope)
+    return render_template(
+        "storage.html",
+        node=loaded.place,
+        image=image,
+        by=by,
+        crumbs=crumbs(path),
+        can=loaded.can,
+        found=footprint(db.session(), survey, by=by, open_projects=opened),
+    )
+
+
+@blueprint.post("/<name:path>/-/storage/read")
+@login_required
+def read(path: str) -> Response:
+    """Have the worker read what is not known. Costs calls for each tag: not for everyone."""
+    load(path, Right.PUSH)
+    enqueue("read_contents", path)
+    flash("The worker reads what is not known yet. Reload this page to see how far it is.", "info")
+    return redirect(url_for("storage.show", path=path))
+
+
+def _asked_image(loaded: Loaded) -> ContainerImage | None:
+    """Return the image of the project that the URL names by its whole name, if it does."""
+    asked = request.args.get("image", "")
+    if not asked:
+        return None
+    path = loaded.project.path
+    if asked != path and not asked.startswith(f"{path}/"):
+        raise NotFound
+    return load_image(path, asked[len(path) + 1 :])[1]
+
+
+def _inside(place: Place) -> ColumnElement[bool]:
+    """Match the projects of a place that the visitor may see."""
+    if isinstance(place, Project):
+        return Project.id == place.id
+    visible = visible_places(db.session(), principal(), Project)
+    return at_or_below(Project.path, place.path) & visible
+
+
+def _opened(loaded: Loaded) -> set[int]:
+    """Return the projects whose images the visitor may pull, by id."""
+    place = loaded.place
+    if isinstance(place, Project):
+        return {place.id} if str(Right.PULL) in loaded.can else set()
+    may_pull = visible_places(db.session(), principal(), Project, minimum=Role.REPORTER)
+    query = select(Project.id).where(at_or_below(Project.path, place.path), may_pull)
+    return set(db.session.scalars(query))

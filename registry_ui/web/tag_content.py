@@ -1,0 +1,73 @@
+"""The content of one tag: its manifest and config to download, the packages of its SBOM."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, render_template, request
+
+from ..access import Right
+from ..artifacts.sbom import PER_PAGE, package_table
+from ..http.loaders import load_image
+from ..http.query_args import Page, crumbs, page_number
+from ..names import TagName
+from ..projects import listing
+from ..tag_detail import config_bytes, manifest_bytes, sbom_view
+
+blueprint = Blueprint("content", __name__)
+
+#: What stands in an address for packages of no type.
+NO_TYPE = "-"
+
+
+@blueprint.get("/<name:path>/-/tags/<tag:tag>/-/manifest", defaults={"name": ""})
+@blueprint.get("/<name:path>/-/images/<name:name>/-/tags/<tag:tag>/-/manifest")
+def manifest(path: str, name: str, tag: str) -> Response:
+    """Give the manifest of a tag, or of the platform that is asked for, byte for byte."""
+    _, row = load_image(path, name, Right.PULL)
+    body = manifest_bytes(row, TagName(tag), request.args.get("platform", ""))
+    return _attachment(body, path, name, f"{tag}-manifest.json")
+
+
+@blueprint.get("/<name:path>/-/tags/<tag:tag>/-/config", defaults={"name": ""})
+@blueprint.get("/<name:path>/-/images/<name:name>/-/tags/<tag:tag>/-/config")
+def config(path: str, name: str, tag: str) -> Response:
+    """Give the config of a tag, or of the platform that is asked for, byte for byte."""
+    _, row = load_image(path, name, Right.PULL)
+    body = config_bytes(row, TagName(tag), request.args.get("platform", ""))
+    return _attachment(body, path, name, f"{tag}-config.json")
+
+
+@blueprint.get("/<name:path>/-/tags/<tag:tag>/-/sbom", defaults={"name": ""})
+@blueprint.get("/<name:path>/-/images/<name:name>/-/tags/<tag:tag>/-/sbom")
+def sbom(path: str, name: str, tag: str) -> str:
+    """List the packages of a tag, or of the platform that is asked for."""
+    loaded, row = load_image(path, name, Right.PULL)
+    platform = request.args.get("platform", "")
+    view = sbom_view(row, TagName(tag), platform)
+    q, kind = request.args.get("q", "").strip()[:128], request.args.get("type", "")[:40]
+    number, table = page_number(), None
+    if view.packages is not None:
+        wanted = {"": None, NO_TYPE: ""}.get(kind, kind)
+        table = package_table(view.packages, q, wanted, number)
+    return render_template(
+        "sbom.html",
+        project=loaded.project,
+        crumbs=crumbs(path),
+        image=listing.image_row(row),
+        tag=tag,
+        table=table,
+        page=Page.of(number, table.total, PER_PAGE) if table else None,
+        q=q,
+        kind=kind,
+        digest=platform,
+        platform=view.platform,
+        fresh_at=view.fresh_at,
+        error=view.error,
+        can=loaded.can,
+    )
+
+
+def _attachment(body: bytes, path: str, name: str, file: str) -> Response:
+    """Answer with a file to keep: whatever is in it, no browser shows or runs it here."""
+    image = (name or path).rpartition("/")[2]
+    headers = {"Content-Disposition": f'attachment; filename="{image}-{file}"'}
+    return Response(body, mimetype="application/json", headers=headers)

@@ -1,0 +1,77 @@
+"""The bin of a project: what was removed and can be restored. For Maintainers."""
+
+from __future__ import annotations
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask_login import login_required
+from werkzeug.wrappers import Response
+
+from ..access import Right
+from ..errors import Clash, Invalid
+from ..http.loaders import Loaded, actor, load
+from ..http.query_args import crumbs, page_number
+from ..jobs.tasks import enqueue
+from ..names import NameInvalid, TagName
+from ..removals.purge_planner import plan_purge
+from ..removals.service import keep_plan
+from ..trash import service as trash
+
+blueprint = Blueprint("bin", __name__)
+
+
+@blueprint.get("/<name:path>/-/bin")
+@login_required
+def show(path: str) -> str:
+    """List what was removed and can be restored, the latest first."""
+    return _page(load(path, Right.DELETE))
+
+
+@blueprint.get("/<name:path>/-/bin/<int(max=2147483647):entry_id>/restore")
+@login_required
+def restore_form(path: str, entry_id: int) -> Response:
+    """Lead back to the bin from where a name that can't be used was shown."""
+    load(path, Right.DELETE)
+    return redirect(url_for("bin.show", path=path, _anchor=f"name-{entry_id}"))
+
+
+@blueprint.post("/<name:path>/-/bin/<int(max=2147483647):entry_id>/restore")
+@login_required
+def restore(path: str, entry_id: int) -> Response | tuple[str, int]:
+    """Give a removed tag back, under its own name or another."""
+    loaded = load(path, Right.DELETE)
+    row = trash.entry(loaded.project, entry_id)
+    text = request.form.get("name", "").strip() or row.tag
+    try:
+        trash.restore(actor(), row, TagName(text), loaded.acting_role)
+    except NameInvalid as error:
+        return _page(loaded, entry_id, text, str(error)), 422
+    except (Clash, Invalid) as error:
+        return _page(loaded, entry_id, text, error.errors.get("name", error.message)), error.status
+    enqueue("purge_bin")
+    flash(f"{row.repository}:{text} was restored.", "success")
+    return redirect(url_for("bin.show", path=path))
+
+
+@blueprint.post("/<name:path>/-/bin/<int(max=2147483647):entry_id>/remove")
+@login_required
+def remove(path: str, entry_id: int) -> Response:
+    """Plan to remove what the bin holds of one tag for good; the plan is shown first."""
+    loaded = load(path, Right.DELETE)
+    row = trash.entry(loaded.project, entry_id)
+    plan = plan_purge(f"{row.repository}:{row.tag}", [row])
+    removal = keep_plan(actor(), plan, loaded.project)
+    return redirect(url_for("removals.show", path=path, removal_id=removal.id))
+
+
+def _page(loaded: Loaded, entry_id: int | None = None, name: str = "", error: str = "") -> str:
+    rows, page = trash.page_of(loaded.project, page_number())
+    return render_template(
+        "bin.html",
+        project=loaded.project,
+        crumbs=crumbs(loaded.project.path),
+        can=loaded.can,
+        rows=rows,
+        page=page,
+        bin_days=trash.days(),
+        tried={"id": entry_id, "name": name, "error": error},
+    )

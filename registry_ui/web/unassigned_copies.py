@@ -1,0 +1,55 @@
+"""Copy a repository that no project can own below a project, so that people can pull it."""
+
+from __future__ import annotations
+
+from flask import Blueprint, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
+
+from ..copies import service as copies
+from ..copies.authorization import offered
+from ..copies.request import Asked, plan_unassigned
+from ..copies.unassigned import require_unassigned
+from ..db.session import db
+from ..errors import Invalid
+from ..http.loaders import actor, administrators_only, principal
+from ..names import RepositoryName
+
+blueprint = Blueprint("unassigned_copies", __name__, url_prefix="/-/admin/unassigned/copy")
+blueprint.before_request(administrators_only)
+
+
+@blueprint.route("/<name:name>", methods=["GET", "POST"])
+def copy_unassigned(name: str) -> Response | tuple[str, int]:
+    """Choose a project and a name below it, and plan the copy.
+
+    The plan is stored and shown; nothing is copied before it is confirmed.
+    """
+    repository = RepositoryName(name)
+    require_unassigned(db.session(), repository)
+    asked, errors = _asked(repository), {}
+    if request.method == "POST":
+        try:
+            planned = plan_unassigned(repository, asked, actor())
+        except Invalid as error:
+            errors = error.errors or {"form": error.message}
+        else:
+            page = url_for("copies.show", path=planned.project_path, copy_id=planned.id)
+            return redirect(page)
+    page = render_template(
+        "copy_unassigned.html",
+        repository=str(repository),
+        asked=asked,
+        projects=offered(db.session(), principal(), members_only=False),
+        before=copies.latest(db.session(), str(repository), actor().name),
+        errors=errors,
+    )
+    return page, 422 if errors else 200
+
+
+def _asked(repository: RepositoryName) -> Asked:
+    values = request.values
+    return Asked(
+        project=values.get("project", "")[:512],
+        image=values.get("image", str(repository))[:512],
+        attached=request.method == "GET" or bool(values.get("attached")),
+    )
