@@ -22,11 +22,18 @@ def create_app(config: Config | None = None) -> Flask:
         config.ConfigError: a setting is missing or unusable.
     """
     # Not at the top: the packages without Flask can be imported without all the others.
-    from . import blueprints, cli, errors  # noqa: PLC0415
+    from . import blueprints, cli  # noqa: PLC0415
     from .accounts import failing_blocks, password_cache, password_checks, throttle  # noqa: PLC0415
     from .db import session  # noqa: PLC0415
-    from .http import admission, compression, loaders, query_args  # noqa: PLC0415
-    from .http import security_headers, session_cookie  # noqa: PLC0415
+    from .http import (  # noqa: PLC0415
+        admission,
+        compression,
+        error_handlers,
+        loaders,
+        query_args,
+        security_headers,
+        session_cookie,
+    )
     from .jobs import tasks  # noqa: PLC0415
     from .token_auth import decision_log  # noqa: PLC0415
     from .token_auth.endpoint import TokenDoor  # noqa: PLC0415
@@ -62,7 +69,7 @@ def create_app(config: Config | None = None) -> Flask:
     session.init_app(app)
     loaders.init_app(app)
     security_headers.init_app(app)
-    errors.init_app(app)
+    error_handlers.init_app(app)
     query_args.init_app(app)
     templating.init_app(app)
     compression.init_app(app)

@@ -9,6 +9,10 @@ from sqlalchemy.orm import Session
 
 from .models import AuditEntry
 
+#: The subject of our own calls to the registry. No user can have it: ``-`` is no
+#: component of a path. Its events are recognised by it and never counted.
+OWN_SUBJECT = "-/registry_ui"
+
 
 @dataclass(frozen=True, slots=True)
 class Actor:

@@ -6,14 +6,15 @@ from flask import Flask
 from werkzeug.routing import BaseConverter, ValidationError
 
 from . import names, registry_connection
+from . import page_call_budget as call_budget
 from .api.retention import blueprint as api
 from .endpoints.gate import blueprint as gate
-from .endpoints.health import blueprint as site
+from .endpoints.health import blueprint as health
 from .endpoints.jwks import blueprint as token_auth
+from .endpoints.registry_address import blueprint as registry_address
 from .endpoints.registry_events import blueprint as events
 from .events import service as events_service
 from .gate import service as gate_service
-from .http import call_budget
 from .token_auth import verifier
 from .web.accounts import blueprint as accounts
 from .web.activity import blueprint as activity
@@ -24,6 +25,7 @@ from .web.copies import blueprint as copies
 from .web.decisions import blueprint as decisions
 from .web.deploy_tokens import blueprint as deploy_tokens
 from .web.garbage_collection import blueprint as collections
+from .web.help import blueprint as help_pages
 from .web.images import blueprint as registry
 from .web.moves import blueprint as moves
 from .web.projects import blueprint as projects
@@ -81,7 +83,7 @@ def init_app(app: Flask) -> None:
     gate_service.init_app(app)
     events_service.init_app(app)
     pages = (
-        site,
+        help_pages,
         accounts,
         admin,
         adoption,
@@ -103,5 +105,5 @@ def init_app(app: Flask) -> None:
         search,
         projects,
     )
-    for blueprint in (token_auth, events, gate, api, *pages):
+    for blueprint in (token_auth, events, gate, health, registry_address, api, *pages):
         app.register_blueprint(blueprint)

@@ -8,12 +8,12 @@ from flask import Flask, current_app
 
 from config import Config
 
+from .audit import OWN_SUBJECT
 from .distribution.call_timeout import at_least
 from .distribution.client import RegistryClient
 from .distribution.errors import RegistryError, RegistryNotFound
 from .names import RepositoryName
 from .token_auth.keyring import KeyRing, RotatingSigner
-from .token_auth.signer import OWN_SUBJECT
 
 #: Never more calls at a time, for one page or for all of them together.
 PARALLEL = 8

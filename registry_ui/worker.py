@@ -6,7 +6,8 @@ import argparse
 import logging
 
 from . import create_app
-from .jobs.tasks import enqueue, resume_stored_work
+from .jobs.queue import enqueue
+from .jobs.tasks import resume_stored_work
 
 logger = logging.getLogger(__name__)
 

@@ -14,6 +14,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     false,
+    func,
     literal_column,
     select,
     true,
@@ -21,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session, aliased
 
 from ..db.prepared import Prepared, lines_of
-from ..models import Fence, FormerPath, Membership, Place
+from ..models import Fence, FormerPath, Membership, Place, Project
 from .decisions import Fenced, Former, Principal, Standing
 from .roles import Role
 
@@ -279,3 +280,13 @@ def fence_over(above: list[str], fences: dict[str, Any]) -> Fenced | None:
     """Return the widest fence over a path."""
     row = next((fences[path] for path in ("", *above) if path in fences), None)
     return Fenced(row.fence, row.fence_reason, row.fence_set_at) if row else None
+
+
+def owning_project(session: Session, repository: str) -> Project | None:
+    """Return the project that owns a repository name, by its longest prefix, with one query."""
+    return session.scalar(
+        select(Project)
+        .where(Project.path.in_(prefixes(repository)))
+        .order_by(func.length(Project.path).desc())
+        .limit(1)
+    )

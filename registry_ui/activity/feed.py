@@ -20,7 +20,6 @@ from ..access.lookup import prefixes
 from ..access.queries import below_own, own_places
 from ..catalog.images import is_listed
 from ..copies.visibility import visible_sources
-from ..http.query_args import PER_PAGE
 from ..models import (
     AuditEntry,
     ContainerImage,
@@ -32,6 +31,7 @@ from ..models import (
     Tag,
     User,
 )
+from ..pagination import PER_PAGE
 from .entries import KINDS, Day, Entry, Filters, Listing, Mark
 
 #: So many days are drawn.

@@ -10,7 +10,7 @@ from ..access import Right
 from ..errors import NotFound
 from ..garbage_collection import service as garbage_collection
 from ..http.loaders import actor
-from ..jobs.tasks import enqueue
+from ..jobs.queue import enqueue
 from ..models import Collection
 from .bodies import NOTHING, Schema, boolean
 from .removals import blueprint

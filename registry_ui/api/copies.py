@@ -12,8 +12,8 @@ from ..copies.authorization import require
 from ..copies.request import Asked, plan_asked
 from ..db.session import db
 from ..errors import Invalid
-from ..http.loaders import actor, load, load_copy
-from ..jobs.tasks import enqueue
+from ..http.loaders import actor, load, load_copy, load_copy_target, load_image
+from ..jobs.queue import enqueue
 from ..models import Copy
 from .bodies import LINES, NOTHING, STRING, Key, Schema, boolean, string, strings, work_told
 from .collections import blueprint
@@ -53,7 +53,9 @@ def plan_copy(path: str) -> tuple[Response, int]:
         chosen=body["tags"],
         attached=body["attached"],
     )
-    return jsonify(_copy(plan_asked(path, body["image"], asked, actor()))), 201
+    _, image = load_image(path, body["image"], Right.PULL)
+    target = load_copy_target(asked.project)
+    return jsonify(_copy(plan_asked(asked, image, target, g.principal, actor()))), 201
 
 
 @blueprint.get(ONE)

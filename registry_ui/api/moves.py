@@ -8,7 +8,7 @@ from flask import Response, g, jsonify
 
 from ..access import Right
 from ..http.loaders import actor, load, load_image, load_move, load_whole
-from ..jobs.tasks import enqueue
+from ..jobs.queue import enqueue
 from ..models import Move
 from ..moves import requests, unmoved_tags
 from ..moves import service as moves

@@ -9,7 +9,7 @@ from flask import Response, jsonify
 from ..access import Right
 from ..errors import Invalid
 from ..http.loaders import Loaded, actor, load, load_image, load_planned, load_removal, load_whole
-from ..jobs.tasks import enqueue
+from ..jobs.queue import enqueue
 from ..models import ContainerImage, Removal
 from ..patterns.glob import TAGS, Glob
 from ..patterns.retention import parse_pattern

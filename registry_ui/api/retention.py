@@ -9,7 +9,7 @@ from flask import Response, jsonify
 from ..access import Right
 from ..errors import Clash
 from ..http.loaders import actor, load_whole
-from ..jobs.tasks import enqueue
+from ..jobs.queue import enqueue
 from ..models import Place, Removal, RetentionPolicy
 from ..patterns.glob import Glob
 from ..retention import service as retention

@@ -14,8 +14,9 @@ from ..catalog.live_tags import DAMAGES
 from ..db.session import csrf, db
 from ..errors import Denied, Unauthorized
 from ..http.loaders import load, load_image, registry_host
-from ..http.query_args import NoSuchPage, page_number
+from ..http.query_args import page_number
 from ..models import ContainerImage, Tag
+from ..pagination import NoSuchPage
 from ..projects import listing
 from ..search.finder import Finder, ImageHit, TagHit
 from ..search.query import parse

@@ -12,10 +12,10 @@ from ..distribution.client import MAX_DOCUMENT
 from ..distribution.errors import RegistryError
 from ..distribution.manifest import Descriptor
 from ..distribution.statement import may_be_read, read_statement
-from ..http.call_budget import page_end
 from ..manifests.store import ask_once, blob_call
 from ..models import AttachedDocument, ContainerImage, utc_now
 from ..names import RepositoryName
+from ..page_call_budget import page_end
 
 #: So many are fetched for one page; an image with more than an SBOM and provenance is rare.
 MAX_FETCHED = 8

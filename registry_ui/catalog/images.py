@@ -5,20 +5,9 @@ from __future__ import annotations
 from sqlalchemy import ColumnElement, and_, func, select
 from sqlalchemy.orm import Session
 
-from ..access.lookup import prefixes
 from ..db.prepared import insert_new
 from ..models import ContainerImage, Project, Tag, utc_now
 from ..names import DIGEST_TAG
-
-
-def owning_project(session: Session, repository: str) -> Project | None:
-    """Return the project that owns a repository name, by its longest prefix, with one query."""
-    return session.scalar(
-        select(Project)
-        .where(Project.path.in_(prefixes(repository)))
-        .order_by(func.length(Project.path).desc())
-        .limit(1)
-    )
 
 
 def ensure_image(session: Session, project: Project, repository: str) -> ContainerImage:

@@ -227,3 +227,20 @@ def _sort_out(
         for name, problem in problems.items()
         if name not in unanswered
     }
+
+
+def damaged_that_stay(
+    repository: RepositoryName, live: LiveTags, going: Collection[str] = ()
+) -> set[str]:
+    """Return the tags that stay and can't be read: they may need any manifest.
+
+    A tag that was removed, and is still listed, needs none.
+
+    Args:
+        going: tags that go themselves, of which the manifests may have gone already.
+    """
+    need_nothing = leftovers_in(repository).union(going)
+    release()
+    damaged = {n for n, d in live.damaged.items() if d != "missing" or n not in need_nothing}
+    # One that goes itself may have been pushed again since it was planned.
+    return damaged | live.unanswered.keys()

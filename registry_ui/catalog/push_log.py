@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from ..db.prepared import insert_new
 from ..models import ContainerImage, DailyCount, Push
-from ..tags.rows import subject_of
+from ..names import subject_of
 
 
 def note_push(

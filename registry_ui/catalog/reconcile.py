@@ -15,7 +15,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from ..access import at_or_below
-from ..access.lookup import prefixes
+from ..access.lookup import owning_project, prefixes
 from ..access.reserved_paths import spoken_for
 from ..db.prepared import insert_new
 from ..db.session import db, release, writing
@@ -36,7 +36,7 @@ from ..names import BIN_PREFIX, BIN_PREFIX_END, NameInvalid, RepositoryName, is_
 from ..operations.recovery import settle
 from ..registry_connection import registry
 from .earlier_pushes import carry_over
-from .images import count_tags, ensure_image, owning_project
+from .images import count_tags, ensure_image
 from .live_tags import LiveTags, read_tags
 from .pull_through import is_cache
 from .reconcile_outcome import Outcome

@@ -17,11 +17,11 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.orm import Session
 
+from ..audit import OWN_SUBJECT
 from ..db.prepared import insert_new
 from ..db.session import writing
 from ..models import TagClaim, utc_now
 from ..names import RepositoryName, TagName
-from ..token_auth.signer import OWN_SUBJECT
 from ..token_auth.verifier import Proven
 
 #: A push that takes longer between its question and its end has failed.

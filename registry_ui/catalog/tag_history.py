@@ -8,8 +8,8 @@ from datetime import datetime
 from sqlalchemy import ScalarResult, func, insert, or_, select
 from sqlalchemy.orm import Session
 
+from ..audit import OWN_SUBJECT
 from ..models import ContainerImage, RegistryEvent, Tag, TagMoment
-from ..token_auth.signer import OWN_SUBJECT
 
 
 def note_push(

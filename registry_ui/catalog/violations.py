@@ -14,9 +14,9 @@ from sqlalchemy.orm import Session
 from ..access import Right
 from ..access.repository_rules import protection
 from ..access.tag_rules import Protection, is_immutable, refusal
+from ..accounts.subjects import role_of
 from ..audit import REGISTRY, Actor, record
 from ..models import ContainerImage, Place, ProtectionRule, ProtectionViolation, Tag
-from ..token_auth.access_check import role_of
 
 
 def note_push(

@@ -6,8 +6,9 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
+from ..accounts.subjects import subject_named
 from ..db.session import db
-from ..token_auth.access_check import explain, repository_named, subject_named
+from ..token_auth.access_check import explain, repository_named
 from ..token_auth.decision_queries import impersonal
 from ..token_auth.scope import ACTIONS
 from .errors import clear_errors

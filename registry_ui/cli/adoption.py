@@ -11,8 +11,8 @@ from ..adoption.service import MAX_PARTS, AdoptionPlan, AdoptionRequest, adopt, 
 from ..audit import CONSOLE
 from ..db.session import db
 from ..errors import Invalid
-from ..jobs.tasks import enqueue
-from ..web.templating import counted
+from ..formatting import counted
+from ..jobs.queue import enqueue
 from .errors import clear_errors
 from .places import project
 from .removals import DRY_RUN, YES

@@ -9,10 +9,10 @@ from flask.cli import with_appcontext
 
 from ..audit import CONSOLE
 from ..db.session import release
+from ..formatting import size
 from ..garbage_collection import service as garbage_collection
-from ..jobs.tasks import enqueue
+from ..jobs.queue import enqueue
 from ..models import Collection
-from ..web.templating import size
 from .errors import clear_errors
 
 LOOK_EVERY = 1.0

@@ -6,8 +6,8 @@ import click
 from sqlalchemy import select
 
 from ..access import Role
+from ..access.lookup import owning_project
 from ..audit import CONSOLE
-from ..catalog.images import owning_project
 from ..copies import service as copies
 from ..copies.plan import OVERWRITES, REFUSED, SAME, CopyPlan, Wish
 from ..copies.planner import plan_copy

@@ -7,9 +7,10 @@ from flask.cli import AppGroup, with_appcontext
 from sqlalchemy import select
 
 from ..access import Role
+from ..access.lookup import owning_project
 from ..audit import CONSOLE
 from ..catalog import reconcile as reconciling
-from ..catalog.images import is_listed, owning_project
+from ..catalog.images import is_listed
 from ..db.session import db
 from ..models import ContainerImage, Project, Removal
 from ..names import Reference, RepositoryName

@@ -8,7 +8,7 @@ from flask.cli import AppGroup
 from ..access import SCOPES, Role, Visibility
 from ..accounts.tokens import TokenRequest, end_of_day
 from ..audit import CONSOLE
-from ..jobs.tasks import enqueue
+from ..jobs.queue import enqueue
 from ..projects import deploy_tokens
 from ..projects import service as projects
 from .accounts import scopes_of

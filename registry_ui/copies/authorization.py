@@ -22,10 +22,10 @@ from ..access import (
     unowned,
     visible_places,
 )
+from ..accounts.subjects import role_of, subject_named
 from ..audit import CONSOLE
 from ..errors import Denied
 from ..models import Project
-from ..token_auth.access_check import role_of, subject_named
 
 #: So many projects are offered as the target of a copy; any other may be typed.
 OFFERED = 200

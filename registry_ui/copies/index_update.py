@@ -5,8 +5,9 @@ from __future__ import annotations
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from ..access.lookup import owning_project
 from ..audit import Actor, record
-from ..catalog.images import count_tags, ensure_image, owning_project
+from ..catalog.images import count_tags, ensure_image
 from ..catalog.push_log import note_push as keep_push
 from ..catalog.tag_history import note_push
 from ..db.prepared import insert_new

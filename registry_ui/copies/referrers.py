@@ -14,9 +14,8 @@ from ..distribution.client import FetchedManifest
 from ..distribution.errors import RegistryFault, RegistryNotFound
 from ..distribution.media_types import INDEX_TYPES
 from ..distribution.references import merged_index
-from ..names import Digest, TagName
+from ..names import Digest, TagName, subject_of
 from ..registry_connection import registry
-from ..tags.rows import subject_of
 from .copier import MAX_MANIFESTS, Copier, CopyRefused, Kept
 
 

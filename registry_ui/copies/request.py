@@ -1,26 +1,22 @@
-"""What a form or a program asks to be copied, read and checked: for pages and the API."""
+"""What a form or a program asks to be copied, checked and planned: for pages and the API."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from ..access import Right
+from ..access import Principal
 from ..audit import Actor
 from ..db.session import db
-from ..errors import Denied, Invalid, NotFound
-from ..http.loaders import load, load_image, principal, registry_host
+from ..errors import Denied, Invalid
 from ..models import ContainerImage, Copy, Project
-from ..names import NameInvalid, RepositoryName, TagName, is_binned
-from ..tags.rows import subject_of
+from ..names import NameInvalid, RepositoryName, TagName, is_binned, subject_of
 from ..tags.selection import Criteria, choose
-from . import service as copies
+from . import service
 from .authorization import acting_role, require
 from .plan import Wish
 from .planner import plan_copy
 from .unassigned import require_unassigned, tags_of_unassigned
-
-NO_PROJECT = "There is no such project, or you may not see it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,29 +35,33 @@ class Asked:
     attached: bool = True
 
 
-def plan_asked(path: str, name: str, asked: Asked, actor: Actor) -> Copy:
+def plan_asked(
+    asked: Asked, image: ContainerImage, project: Project, principal: Principal, actor: Actor
+) -> Copy:
     """Plan what was asked for, and store the plan; nothing is copied yet.
 
     Args:
-        path: the project of the source.
-        name: the image of the source.
+        image: the source, which the principal may pull.
+        project: the target's project, which the principal may push to.
 
     Raises:
         Invalid: something of it can't be used; by field.
-        Denied: the caller may not pull at the source.
-        NotFound: there is no such image, or they may not see it.
         RegistryTrouble: the registry can't be asked.
     """
-    loaded, image = load_image(path, name, Right.PULL)
-    project = _project(asked.project)
     target = _target(project, asked.image)
-    source = (image.path, loaded.project.path)
     tags = _tags(image, asked)
-    return _plan(Wish(_kind(asked), *source, project, target, tags, asked.attached), actor)
+    owner = image.path.removesuffix(f"/{image.name}") if image.name else image.path
+    wish = Wish(_kind(asked), image.path, owner, project, target, tags, asked.attached)
+    return _plan(wish, principal, actor)
 
 
-def plan_unassigned(repository: RepositoryName, asked: Asked, actor: Actor) -> Copy:
+def plan_unassigned(
+    asked: Asked, repository: RepositoryName, project: Project, principal: Principal, actor: Actor
+) -> Copy:
     """Plan a copy of all tags of a repository that no project owns, and store the plan.
+
+    Args:
+        project: the target's project, which the principal may push to.
 
     Raises:
         Invalid: the target can't be used; by field.
@@ -69,20 +69,20 @@ def plan_unassigned(repository: RepositoryName, asked: Asked, actor: Actor) -> C
         RegistryTrouble: the registry can't be asked.
     """
     require_unassigned(db.session(), repository)
-    project = _project(asked.project)
     target = _target(project, asked.image)
     tags = {tag: tag for tag in tags_of_unassigned(repository)}
-    return _plan(Wish("image", str(repository), "", project, target, tags, asked.attached), actor)
+    wish = Wish("image", str(repository), "", project, target, tags, asked.attached)
+    return _plan(wish, principal, actor)
 
 
-def _plan(wish: Wish, actor: Actor) -> Copy:
+def _plan(wish: Wish, principal: Principal, actor: Actor) -> Copy:
     target = str(wish.target)
     try:
-        require(db.session(), principal(), wish.source, target)
+        require(db.session(), principal, wish.source, target)
     except Denied as error:
         raise Invalid("Nothing was planned.", {"project": error.message}) from None
     plan = plan_copy(wish, acting_role(db.session(), actor.name, target))
-    return copies.keep_plan(actor, wish, plan)
+    return service.keep_plan(actor, wish, plan)
 
 
 def _kind(asked: Asked) -> str:
@@ -90,17 +90,6 @@ def _kind(asked: Asked) -> str:
     if not chosen and not asked.q:
         return "image"
     return "tag" if len(chosen) == 1 else "tags"
-
-
-def _project(text: str) -> Project:
-    path = text.strip().removeprefix(f"{registry_host()}/").strip("/")
-    try:
-        return load(str(RepositoryName(path)), Right.PUSH).project
-    except (NameInvalid, NotFound):
-        message = NO_PROJECT if path else "Say which project."
-        raise Invalid("Nothing was planned.", {"project": message}) from None
-    except Denied as error:
-        raise Invalid("Nothing was planned.", {"project": error.message}) from None
 
 
 def _target(project: Project, name: str) -> RepositoryName:

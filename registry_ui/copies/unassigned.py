@@ -5,14 +5,13 @@ from __future__ import annotations
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ..catalog.images import owning_project
+from ..access.lookup import owning_project
 from ..db.session import release
 from ..distribution.errors import RegistryError, RegistryNotFound
 from ..errors import NotFound, RegistryTrouble
 from ..models import UnassignedRepository
-from ..names import RepositoryName, is_binned
+from ..names import RepositoryName, is_binned, subject_of
 from ..registry_connection import registry
-from ..tags.rows import subject_of
 
 
 def is_unassigned(session: Session, name: RepositoryName) -> bool:

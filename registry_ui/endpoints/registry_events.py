@@ -8,7 +8,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from ..db.session import csrf
 from ..distribution.notifications import Notification, oversized, parse_envelope
 from ..events.service import receive
-from ..jobs.tasks import enqueue
+from ..jobs.queue import enqueue
 
 #: The registry puts its client's headers into an event, a megabyte at most, and writes
 #: each ``<`` of them as six bytes.

@@ -17,18 +17,19 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
 from ..access import former_name
+from ..access.lookup import owning_project
+from ..audit import OWN_SUBJECT
 from ..catalog import tag_claims, tag_history, violations
-from ..catalog.images import count_tags, ensure_image, owning_project
+from ..catalog.images import count_tags, ensure_image
 from ..catalog.pull_through import is_cache
 from ..catalog.push_log import note_push
 from ..db.prepared import insert_new
 from ..db.session import db, writing
 from ..distribution.notifications import Notification, parse_event
 from ..models import UNASSIGNED, ContainerImage, RegistryEvent, Tag, UnassignedRepository, utc_now
-from ..moves.old_path_check import request_comparison
 from ..names import is_binned
-from ..token_auth.signer import OWN_SUBJECT
 from .cached import index_pulled
+from .old_paths import request_comparison
 from .pulls import apply_pull
 
 logger = logging.getLogger(__name__)

@@ -7,7 +7,8 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ..catalog.images import count_tags, ensure_image, owning_project
+from ..access.lookup import owning_project
+from ..catalog.images import count_tags, ensure_image
 from ..catalog.reconcile import move
 from ..db.prepared import insert_new
 from ..distribution.notifications import Notification

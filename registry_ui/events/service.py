@@ -13,12 +13,12 @@ from flask import Flask, current_app
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
+from ..audit import OWN_SUBJECT
 from ..db.prepared import insert_new
 from ..db.session import db, release, writing
 from ..distribution.notifications import OVERSIZED, Notification
 from ..errors import Unauthorized
 from ..models import RefusedDelivery, RegistryEvent, utc_now
-from ..token_auth.signer import OWN_SUBJECT
 from . import registry_token
 from .recent_checks import RecentChecks
 

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from ..access import RULE_OF, Right, Role
 from ..access.tag_rules import Kind, Protection, is_immutable, refusal, releases
 from ..catalog import tag_claims
-from ..catalog.live_tags import read_tags
+from ..catalog.live_tags import damaged_that_stay, read_tags
 from ..db.session import db, release
 from ..distribution.errors import RegistryError, RegistryNotFound
 from ..enumerations import name_some
@@ -23,7 +23,6 @@ from ..manifests.reachability import closure
 from ..models import ContainerImage, Tag
 from ..names import Digest, RepositoryName, TagName, subject_of
 from ..registry_connection import registry
-from ..removals.registry_calls import damaged_that_stay
 from ..token_auth.verifier import Proven
 from .tag_states import SLOW_TAGS_TIMEOUT, RegistrySilent, TagState, read_state
 

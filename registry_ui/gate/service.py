@@ -15,13 +15,13 @@ from typing import NoReturn
 from flask import Flask, current_app
 
 from ..access import RULE_OF, Guard, Right, Role, guard
+from ..accounts.subjects import role_of
+from ..audit import OWN_SUBJECT
 from ..db.session import db, release, writing
 from ..errors import Denied, Unauthorized
 from ..models import GATE_ASKED, Heartbeat, utc_now
 from ..names import Digest, is_binned
-from ..token_auth.access_check import role_of
 from ..token_auth.decision_log import Noted, journal
-from ..token_auth.signer import OWN_SUBJECT
 from ..token_auth.verifier import Proven, TokenInvalid, verifier
 from .request import Asked
 from .rules import Change, check_blob, check_digest, check_tag

@@ -31,9 +31,13 @@ from ..accounts import sessions
 from ..accounts.authentication import principal_of
 from ..audit import Actor
 from ..db.session import db, login_manager
-from ..errors import Denied, NotFound, error_response
+from ..errors import Denied, Invalid, NotFound
 from ..models import ContainerImage, Copy, Move, Namespace, Place, Project, Removal, User
+from ..names import NameInvalid, RepositoryName
+from .error_handlers import error_response
 from .session_cookie import PageSessions
+
+NO_PROJECT = "There is no such project, or you may not see it."
 
 
 def init_app(app: Flask) -> None:
@@ -303,6 +307,22 @@ def _new_address() -> str | None:
         return None
     query = request.query_string.decode("utf-8", "replace")
     return url_for(request.endpoint, **values) + (f"?{query}" if query else "")
+
+
+def load_copy_target(text: str) -> Project:
+    """Return the project that a caller names as the target of a copy, with or without the host.
+
+    Raises:
+        Invalid: there is none, or the caller can't see it or push there; of the field "project".
+    """
+    path = text.strip().removeprefix(f"{registry_host()}/").strip("/")
+    try:
+        return load(str(RepositoryName(path)), Right.PUSH).project
+    except (NameInvalid, NotFound):
+        message = NO_PROJECT if path else "Say which project."
+        raise Invalid("Nothing was planned.", {"project": message}) from None
+    except Denied as error:
+        raise Invalid("Nothing was planned.", {"project": error.message}) from None
 
 
 def load_copy(path: str, copy_id: int) -> tuple[Copy, Project | None]:

@@ -2,60 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Iterable, Mapping
+from urllib.parse import quote, urlencode
 
 from flask import Flask, redirect, request
 from werkzeug.wrappers import Response
 
-from ..web.templating import here
-
-T = TypeVar("T")
-
-PER_PAGE = 50
-
-
-class NoSuchPage(Exception):
-    """A list has fewer pages than the URL asks for."""
-
-    def __init__(self, name: str, pages: int, total: int) -> None:
-        super().__init__(f"there are only {pages} pages")
-        self.name, self.pages, self.total = name, pages, total
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """One page of a list: its number, the number of pages, and the number of rows in all."""
-
-    number: int
-    pages: int
-    total: int
-    size: int = PER_PAGE
-
-    @classmethod
-    def of(cls, number: int, total: int, size: int = PER_PAGE, *, name: str = "page") -> Page:
-        """Return a page of a list.
-
-        Args:
-            name: the parameter of the URL that asks for it.
-
-        Raises:
-            NoSuchPage: the list ends before it.
-        """
-        pages = max(1, -(-total // size))
-        if number > pages:
-            raise NoSuchPage(name, pages, total)
-        return cls(max(1, number), pages, total, size)
-
-    @property
-    def offset(self) -> int:
-        """The number of rows before this page."""
-        return (self.number - 1) * self.size
-
-    def cut(self, rows: Sequence[T]) -> Sequence[T]:
-        """Return the rows of this page, of all that there are."""
-        return rows[self.offset : self.offset + self.size]
+from ..pagination import NoSuchPage
 
 
 def init_app(app: Flask) -> None:
@@ -96,3 +49,18 @@ def query_text(name: str) -> str:
     """Return a value of the query that the database can compare with."""
     value = request.args.get(name, "").strip()[:255]
     return "".join(character for character in value if character.isprintable())
+
+
+def query_with(pairs: Iterable[tuple[str, str]], changes: Mapping[str, object]) -> str:
+    """Return a query string with some values changed; an empty or None value is left out."""
+    kept = [(name, value) for name, value in pairs if name not in changes and value]
+    new = [(name, str(value)) for name, value in changes.items() if value not in (None, "")]
+    return urlencode(kept + new)
+
+
+def here(**changes: object) -> str:
+    """Return the address of this page with some values of its query changed."""
+    query = query_with(request.args.items(multi=True), changes)
+    # One slash at the start: two would lead to another host.
+    path = request.script_root + "/" + quote(request.path.lstrip("/"), safe="/:@!$&'()*+,;=")
+    return f"{path}?{query}" if query else path

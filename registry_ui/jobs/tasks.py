@@ -50,12 +50,10 @@ from ..storage_usage import backfill
 from ..token_auth import decision_retention
 from ..trash import service as trash
 from .background import Aside, OneAtATime
-from .queue import make_queue
+from .queue import HEARTBEAT_SECONDS, WORKER, enqueue, make_queue
 
 logger = logging.getLogger(__name__)
 
-WORKER = "worker"
-HEARTBEAT_SECONDS = 5
 #: How long raw events are kept once they are done with.
 EVENTS_KEPT = timedelta(days=90)
 #: How long facts are kept that no tag leads to any more.
@@ -93,16 +91,6 @@ def init_app(app: Flask) -> None:
     for name, (work, schedule) in _periodic(settings.reconcile_interval).items():
         huey.periodic_task(schedule, name=f"periodic_{name}")(_in_app(app, work))
     huey.on_startup(name="heartbeat")(lambda: _start_heart(app))
-
-
-def enqueue(name: str, *args: Any) -> None:
-    """Queue a task by name. A queue that is down loses nothing: the schedule finds the work."""
-    try:
-        current_app.extensions["tasks"][name](*args)
-    except Exception:
-        if current_app.testing:
-            raise
-        logger.exception("the job queue does not take %s; the schedule will find it", name)
 
 
 def _in_app(app: Flask, work: Callable[..., Any]) -> Callable[..., None]:

@@ -17,7 +17,7 @@ from registry_ui.audit import CONSOLE
 from registry_ui.db.session import db, writing
 from registry_ui.errors import AppError, Clash, Invalid
 from registry_ui.events import registry_token
-from registry_ui.jobs.tasks import WORKER
+from registry_ui.jobs.queue import WORKER
 from registry_ui.models import Heartbeat, Project, User
 from registry_ui.projects import service as projects
 

@@ -28,9 +28,9 @@ from ..distribution.errors import (
 )
 from ..distribution.image_config import ImageConfig
 from ..distribution.manifest import ManifestFacts, read_manifest
-from ..http.call_budget import counted, page_end, remember_unreadable, unreadable
 from ..models import ContainerImage, HeldManifest, Manifest
 from ..names import Digest, RepositoryName, TagName
+from ..page_call_budget import counted, page_end, remember_unreadable, unreadable
 from ..registry_connection import registry, threads
 from .summary_writer import Read, store, store_configs
 

@@ -6,11 +6,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ..access import Right, decide, standing
+from ..accounts.subjects import subject_named
 from ..audit import CONSOLE
 from ..copies.authorization import acting_role
 from ..models import ContainerImage, CopiedTag, Move, Tag
 from ..names import Path
-from ..token_auth.access_check import subject_named
 from .lease import MoveFailed
 from .rule_check import first_refusal
 

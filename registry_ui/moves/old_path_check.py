@@ -11,7 +11,6 @@ import logging
 from collections.abc import Iterable
 
 from sqlalchemy import Select, or_, select, update
-from sqlalchemy.orm import Session
 
 from ..access.lookup import prefixes
 from ..audit import REGISTRY, record
@@ -40,17 +39,6 @@ def compare_due() -> None:
 def compare_all() -> None:
     """Compare every old path that can be pulled."""
     _compare(select(Move.id))
-
-
-def request_comparison(session: Session, path: str) -> None:
-    """Have an old path compared soon: an event told that it was changed."""
-    moves = select(FormerPath.move_id).where(FormerPath.path.in_(prefixes(path)))
-    session.execute(
-        update(Move)
-        .where(Move.id.in_(moves))
-        .values(compare_at=utc_now())
-        .execution_options(synchronize_session=False)
-    )
 
 
 def _compare(query: Select[tuple[int]]) -> None:

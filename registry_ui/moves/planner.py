@@ -10,9 +10,9 @@ from sqlalchemy import ColumnElement, func, or_, select, true
 from sqlalchemy.orm import Session
 
 from ..access import Role, at_or_below, below
-from ..access.lookup import prefixes
+from ..access.lookup import owning_project, prefixes
 from ..access.reserved_paths import find_move, has_former, is_taken
-from ..catalog.images import is_listed, owning_project
+from ..catalog.images import is_listed
 from ..catalog.pull_through import refuse_push
 from ..db.session import db
 from ..errors import Clash, Invalid

@@ -17,9 +17,9 @@ from ..db.session import db, writing
 from ..errors import Invalid, NotFound, StateConflict
 from ..models import ContainerImage, FormerPath, Move, MovedRepository, Place, Tag, utc_now
 from ..models.move import BEFORE_SWITCH
+from ..names import subject_of
 from ..operations.runner import PLANNED_KEPT
 from ..operations.write_freeze import lift_fence
-from ..tags.rows import subject_of
 from . import old_paths
 from .lease import is_free
 from .planner import MovePlan, require_still_free

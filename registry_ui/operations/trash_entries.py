@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, delete, select, update
 
-from ..catalog.images import owning_project
+from ..access.lookup import owning_project
 from ..db.prepared import insert_new
 from ..db.session import writing
 from ..errors import NotFound

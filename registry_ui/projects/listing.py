@@ -15,8 +15,8 @@ from ..access.queries import below_own, reached
 from ..catalog.images import attached, is_listed
 from ..catalog.tree import ImageRow
 from ..db.prepared import lowered
-from ..http.query_args import PER_PAGE, Page
 from ..models import ContainerImage, Membership, Namespace, Place, Project, Tag, User
+from ..pagination import PER_PAGE, Page
 from ..tags.sizes import newest_sizes
 
 RECENT = 10

@@ -11,9 +11,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ..access import REMOVAL_RIGHTS, Right, Role, decide, role_for_rules, standing
+from ..accounts.subjects import subject_named
 from ..audit import CONSOLE
 from ..models import MovedRepository, Place, Removal
-from ..token_auth.access_check import subject_named
 from .rule_check import first_refusal
 
 

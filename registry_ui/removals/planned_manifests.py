@@ -12,7 +12,7 @@ from ..enumerations import name_some
 from ..manifests.graph import Parts
 from ..manifests.reachability import Reach, closure, reach
 from ..models import ContainerImage
-from ..tags.rows import subject_of
+from ..names import subject_of
 from .plan import RemovalPlan
 
 DAMAGED = (

@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import select
 
 from ..db.session import db
-from ..http.query_args import Page
 from ..models import ContainerImage, Removal, Tag
+from ..pagination import Page
 from ..tags.version_sort import version_key
 from .plan import NAMED, PlannedTag, RemovalPlan
 

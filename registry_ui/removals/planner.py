@@ -21,9 +21,8 @@ from ..errors import NotFound, RegistryTrouble
 from ..manifests.graph import parts_of
 from ..manifests.store import facts_of, gather, known
 from ..models import BinnedTag, ContainerImage, Place, Project, Tag
-from ..names import RepositoryName, TagName, is_binned
+from ..names import RepositoryName, TagName, is_binned, subject_of
 from ..tags.image_tags import ImageTags, all_tags, refresh, tags_of_image
-from ..tags.rows import subject_of
 from ..tags.version_sort import version_key
 from .allowed_tags import allowed, allowed_unreadable
 from .deletion_method import deletion_method, translate

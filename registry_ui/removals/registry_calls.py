@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeVar
 
-from ..catalog.live_tags import LiveTags, leftovers_in, read_tags
-from ..db.session import release
+from ..catalog.live_tags import LiveTags, damaged_that_stay, read_tags
 from ..distribution.call_timeout import at_least
 from ..distribution.errors import (
     DeletionByTagUnsupported,
@@ -110,23 +109,6 @@ def _wait_for_answers(lease: Lease[Any], repository: RepositoryName, found: Live
         found.unanswered = {}
         found.add(call_registry(lease, lambda names=names: read_tags(repository, names)) or found)
     lease.note_answer()
-
-
-def damaged_that_stay(
-    repository: RepositoryName, live: LiveTags, going: Collection[str] = ()
-) -> set[str]:
-    """Return the tags that stay and can't be read: they may need any manifest.
-
-    A tag that was removed, and is still listed, needs none.
-
-    Args:
-        going: tags that go themselves, of which the manifests may have gone already.
-    """
-    need_nothing = leftovers_in(repository).union(going)
-    release()
-    damaged = {n for n, d in live.damaged.items() if d != "missing" or n not in need_nothing}
-    # One that goes itself may have been pushed again since it was planned.
-    return damaged | live.unanswered.keys()
 
 
 def require_readable(

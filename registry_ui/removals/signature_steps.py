@@ -9,7 +9,7 @@ from typing import Any
 
 from ..access import Right, guard
 from ..access.tag_rules import releases
-from ..catalog.live_tags import LiveTags
+from ..catalog.live_tags import LiveTags, damaged_that_stay
 from ..db.session import db, release
 from ..enumerations import name_some
 from ..manifests.graph import parts_of
@@ -19,7 +19,7 @@ from ..names import RepositoryName, TagName, is_binned, subject_of
 from ..operations.lease import Lease
 from ..registry_connection import registry
 from ..tags.orphans import with_missing_subject
-from .registry_calls import BATCH, call_registry, damaged_that_stay, read_in_batches
+from .registry_calls import BATCH, call_registry, read_in_batches
 from .unreferenced import LOOK_DEADLINE, LOOK_SECONDS
 
 BACK = "the registry has its image again, or does not answer for it"

@@ -10,6 +10,7 @@ from datetime import timedelta
 
 from sqlalchemy import func, select
 
+from ..audit import OWN_SUBJECT
 from ..db.session import db, release
 from ..distribution.errors import RegistryUnavailable
 from ..manifests.graph import parts_of
@@ -20,7 +21,6 @@ from ..names import Digest, RepositoryName
 from ..operations.lease import Cancelled, Lease, Stalled, Stopped
 from ..operations.runner import StepFailed
 from ..registry_connection import registry
-from ..token_auth.signer import OWN_SUBJECT
 from .registry_calls import BATCH, call_registry, read_in_batches, require_readable
 
 logger = logging.getLogger(__name__)

@@ -10,10 +10,9 @@ from typing import Self
 
 from ..errors import Invalid
 from ..models import RetentionPolicy
-from ..names import Digest
+from ..names import Digest, subject_of
 from ..patterns.glob import IMAGES, KINDS, TAGS, Glob, Grammar, Pattern
 from ..patterns.retention import parse_pattern
-from ..tags.rows import subject_of
 from ..tags.selection import MAX_DAYS, DatedTag
 from ..tags.version_sort import version_key
 

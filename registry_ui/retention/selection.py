@@ -11,10 +11,10 @@ from ..access import at_or_below
 from ..db.session import db
 from ..errors import Invalid
 from ..models import ContainerImage, Place, utc_now
+from ..names import subject_of
 from ..patterns.glob import MatchCounter
 from ..tags.match_counts import counted
 from ..tags.orphans import orphans
-from ..tags.rows import subject_of
 from ..tags.selection import dated_tags
 from .rules import Rules, removable
 

@@ -14,6 +14,7 @@ from ..audit import WORKER, Actor, record
 from ..db.session import db, writing
 from ..errors import AppError, Clash, Invalid, NotFound
 from ..models import ContainerImage, Place, Removal, RetentionPolicy, utc_now
+from ..names import subject_of
 from ..removals.plan import RemovalPlan
 from ..removals.planned_manifests import note_missing
 from ..removals.planned_tags import planned_references
@@ -21,7 +22,6 @@ from ..removals.planner import plan_tags
 from ..removals.service import add_plan, busy, start
 from ..tags.match_counts import counted
 from ..tags.orphans import without_subject
-from ..tags.rows import subject_of
 from ..trash import service as trash
 from .rules import Rules
 from .selection import Selection, select_tags

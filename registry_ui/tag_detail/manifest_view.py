@@ -9,10 +9,10 @@ from ..distribution.errors import CallBudgetSpent, RegistryNotFound
 from ..distribution.image_config import ImageConfig
 from ..distribution.manifest import Descriptor, ManifestFacts
 from ..enumerations import name_first
-from ..http.call_budget import unreadable
 from ..manifests.store import facts_of, image_config
 from ..models import Manifest
 from ..names import RepositoryName
+from ..page_call_budget import unreadable
 from ..tags.rows import label_platforms
 from .dockerfile import reconstruct
 from .labels import labelled

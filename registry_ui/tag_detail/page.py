@@ -14,9 +14,9 @@ from ..db.session import db
 from ..distribution.media_types import INDEX_TYPES
 from ..manifests.store import children_of, facts_of, in_full
 from ..models import ContainerImage, Manifest, Tag
-from ..names import TagName
+from ..names import TagName, subject_of
 from ..tags.enforcement import protections
-from ..tags.rows import describe, is_for_oras, subject_of
+from ..tags.rows import describe, is_for_oras
 from ..tags.version_sort import version_key
 from .attached import referrers
 from .labels import artifact, labelled

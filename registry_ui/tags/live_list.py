@@ -12,9 +12,9 @@ from ..catalog.reconcile import mend, without_bin
 from ..db.session import release, writing
 from ..distribution.client import TagNames
 from ..distribution.errors import RegistryError, RegistryNotFound
-from ..http.call_budget import counted
 from ..models import ContainerImage, utc_now
 from ..names import RepositoryName
+from ..page_call_budget import counted
 from ..registry_connection import list_threads, registry
 
 

@@ -9,8 +9,8 @@ from sqlalchemy import select
 from ..access import at_or_below
 from ..db.session import db
 from ..models import ContainerImage, Tag
+from ..names import subject_of
 from ..patterns.glob import Pattern
-from .rows import subject_of
 from .selection import Criteria, choose
 
 #: Maximum number of tags that are read to count matches.

@@ -12,10 +12,10 @@ from ..db.session import db
 from ..distribution.errors import RegistryError, RegistryNotFound
 from ..manifests.store import ask
 from ..models import BinnedTag, ContainerImage, IndexChild
-from ..names import Digest, RepositoryName
+from ..names import Digest, RepositoryName, subject_of
 from ..registry_connection import registry
 from .queries import subjects, tag_names
-from .rows import fold, subject_of
+from .rows import fold
 
 #: Timeout in seconds for asking the registry whether subjects are gone.
 DEADLINE = 20.0

@@ -16,7 +16,8 @@ from sqlalchemy.orm import aliased
 from ..db.prepared import Prepared, lines_of
 from ..db.session import db
 from ..models import HeldManifest, IndexChild, Manifest, Tag, TagMoment
-from .rows import may_speak, subject_of
+from ..names import subject_of
+from .rows import may_speak
 from .version_sort import version_key
 
 #: Digests in one query; SQLite takes 32,766 values.

@@ -17,12 +17,11 @@ from ..errors import Invalid
 from ..manifests.parser_version import is_stale_index
 from ..manifests.tag_use import last_use, waiting_pulls
 from ..models import ContainerImage, Manifest, Tag, utc_now
-from ..names import MAX_TAG
+from ..names import MAX_TAG, subject_of
 from ..patterns.glob import Pattern
 from ..patterns.search import matcher
 from .image_tags import refresh
 from .orphans import orphans, without_subject
-from .rows import subject_of
 
 MAX_DAYS = 36500
 

@@ -14,12 +14,12 @@ from ..distribution.errors import RegistryError, RegistryFault, RegistryNotFound
 from ..errors import NotFound
 from ..manifests.store import children_of, gather, is_complete, known
 from ..models import ContainerImage, Manifest, Tag, utc_now
-from ..names import RepositoryName, TagName
+from ..names import RepositoryName, TagName, subject_of
 from ..patterns.search import matcher
 from .enforcement import protections
 from .live_list import Comparison
 from .queries import related_digests, subjects, tag_digests, tag_names, tag_values, tags_of
-from .rows import TagRow, describe, fold, mark, pull_command, subject_of
+from .rows import TagRow, describe, fold, mark, pull_command
 from .sizes import sizes_of
 from .version_sort import version_key
 

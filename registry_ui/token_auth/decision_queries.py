@@ -16,9 +16,9 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from ..access import Principal, at_or_below, unowned, visible_places
-from ..http.query_args import PER_PAGE
 from ..models import Place, TokenDecision
 from ..names import NAME
+from ..pagination import PER_PAGE
 from .scope import ACTIONS
 
 #: The largest number of a row that both databases can compare with.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ..audit import Actor, record
+from ..audit import OWN_SUBJECT, Actor, record
 from ..db.session import writing
 from ..distribution.client import RegistryClient
 from ..distribution.errors import RegistryError, RegistryRefused
 from .keyring import KeyRing, RotatingSigner, RotationRefused
-from .signer import OWN_SUBJECT, Signer
+from .signer import Signer
 
 SUBJECT = "signing key"
 PROBE_LIFETIME = 60

@@ -24,10 +24,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from joserfc.jwk import ECKey
 
-#: The subject of our own calls to the registry. No user can have it: ``-`` is no
-#: component of a path. Its events are recognised by it and never counted.
-OWN_SUBJECT = "-/registry_ui"
-
 #: The registry allows 60 s of leeway; a clock ahead of the registry's needs less than that.
 NOT_BEFORE_SLACK = 10
 

@@ -17,12 +17,12 @@ from ..db.session import db, release, writing
 from ..distribution.client import FetchedManifest
 from ..distribution.errors import RegistryError, RegistryNotFound
 from ..errors import Clash, Invalid, NotFound, RegistryTrouble
-from ..http.query_args import PER_PAGE, Page
 from ..models import BinnedTag, ContainerImage, Project, Tag, utc_now
 from ..names import Digest, RepositoryName, TagName, is_binned
 from ..operations.recovery import settle_bin
 from ..operations.trash_entries import hide, show
 from ..operations.write_freeze import require_open
+from ..pagination import PER_PAGE, Page
 from ..registry_connection import registry
 from ..removals.deletion_method import translate
 from ..removals.purge_planner import plan_purge

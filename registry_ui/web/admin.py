@@ -12,14 +12,14 @@ from ..accounts import unseen_secrets
 from ..catalog.pull_through import is_cache
 from ..db.session import db
 from ..distribution.configuration import notifications_snippet
-from ..endpoints.health import health, queue_health
 from ..enumerations import name_some
 from ..errors import Invalid
 from ..events import registry_token as tokens
 from ..events.service import refusals
+from ..health import health, queue_health
 from ..http.loaders import actor, administrators_only, principal, registry_host
 from ..http.query_args import page_number, search_text
-from ..jobs.tasks import enqueue
+from ..jobs.queue import enqueue
 from ..projects.service import places_without_manager
 from ..registry_connection import registry
 from ..token_auth import decision_queries

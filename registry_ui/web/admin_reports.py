@@ -12,7 +12,6 @@ from ..access.lookup import prefixes
 from ..catalog.images import is_listed
 from ..db.session import db
 from ..errors import RegistryTrouble
-from ..http.query_args import PER_PAGE, Page
 from ..models import (
     GATE_ASKED,
     REGISTRY_READ,
@@ -30,6 +29,7 @@ from ..models import (
     utc_now,
 )
 from ..names import RESERVED_FIRST_SEGMENTS, RepositoryName
+from ..pagination import PER_PAGE, Page
 from ..removals.deletion_method import deletion_method
 
 STALE = timedelta(days=2)

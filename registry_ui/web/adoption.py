@@ -9,9 +9,9 @@ from ..adoption.report import adoption_report
 from ..adoption.service import AdoptionRequest, adopt, plan_adoption
 from ..db.session import db
 from ..errors import Invalid
+from ..formatting import counted
 from ..http.loaders import actor, administrators_only
-from ..jobs.tasks import enqueue
-from .templating import counted
+from ..jobs.queue import enqueue
 
 blueprint = Blueprint("adoption", __name__, url_prefix="/-/admin/unassigned/adopt")
 blueprint.before_request(administrators_only)

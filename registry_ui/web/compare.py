@@ -8,17 +8,17 @@ from typing import Any
 from flask import Blueprint, render_template, request
 
 from ..access import Right
-from ..access.lookup import former_name
-from ..catalog.images import owning_project
+from ..access.lookup import former_name, owning_project
 from ..comparison.candidates import offered
 from ..comparison.page import Comparison, compare
 from ..comparison.side import Side, locate
 from ..db.session import db
 from ..errors import Denied, NotFound
 from ..http.loaders import load_image, registry_host
-from ..http.query_args import Page, page_number, search_text
+from ..http.query_args import page_number, search_text
 from ..models import ContainerImage
 from ..names import Digest, NameInvalid, Reference, RepositoryName, TagName
+from ..pagination import Page
 from ..reference_parser import AnotherRegistry, pasted
 
 blueprint = Blueprint("compare", __name__)

@@ -13,9 +13,9 @@ from ..copies.plan import CopyPlan
 from ..copies.request import Asked, plan_asked
 from ..db.session import db
 from ..errors import Invalid
-from ..http.loaders import actor, load_copy, load_image, principal
+from ..http.loaders import actor, load_copy, load_copy_target, load_image, principal
 from ..http.query_args import crumbs
-from ..jobs.tasks import enqueue
+from ..jobs.queue import enqueue
 from ..models import Copy
 from ..operations import runner
 from ..operations.write_freeze import WORDS
@@ -43,7 +43,8 @@ def copy_tags(path: str, name: str) -> str | Response | tuple[str, int]:
     chosen = list(asked.chosen)
     if request.method == "POST":
         try:
-            planned = plan_asked(path, name, asked, actor())
+            target = load_copy_target(asked.project)
+            planned = plan_asked(asked, row, target, principal(), actor())
         except UnknownTags as error:
             errors = {"form": error.errors["tags"]}
             chosen = [name for name in chosen if name not in error.names]

@@ -7,19 +7,14 @@ from flask_login import login_required
 
 from ..access import Right
 from ..accounts import service as accounts
+from ..accounts.subjects import Subject, subject_named, with_token
 from ..db.session import db
 from ..errors import Denied, Invalid, NotFound
 from ..http.loaders import load, principal, registry_host
 from ..http.query_args import crumbs, query_text
 from ..models import AccessToken, User
 from ..token_auth import decision_queries
-from ..token_auth.access_check import (
-    Subject,
-    explain_to,
-    repository_named,
-    subject_named,
-    with_token,
-)
+from ..token_auth.access_check import explain_to, repository_named
 from .decision_filters import asked_filters, decisions_page, write_down
 
 blueprint = Blueprint("decisions", __name__)

@@ -7,7 +7,7 @@ from werkzeug.wrappers import Response
 
 from ..garbage_collection import service as garbage_collection
 from ..http.loaders import actor, administrators_only
-from ..jobs.tasks import enqueue
+from ..jobs.queue import enqueue
 
 blueprint = Blueprint("collections", __name__, url_prefix="/-/admin/garbage-collection")
 blueprint.before_request(administrators_only)

@@ -17,11 +17,12 @@ from ..db.session import db
 from ..enumerations import name_some
 from ..errors import NotFound
 from ..http.loaders import Loaded, image_in, load, load_image, load_owner, principal, registry_host
-from ..http.query_args import Page, crumbs, ordering, page_number, search_text
-from ..jobs.tasks import enqueue
+from ..http.query_args import crumbs, ordering, page_number, search_text
+from ..jobs.queue import enqueue
 from ..models import ContainerImage
 from ..moves import service as moves
 from ..names import RepositoryName, TagName
+from ..pagination import Page
 from ..projects import listing
 from ..tag_detail import Wanted, tag_view
 from ..tags.queries import tag_reaching

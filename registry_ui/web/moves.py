@@ -10,7 +10,7 @@ from ..access import Right
 from ..errors import Denied, Invalid
 from ..http.loaders import Loaded, actor, load, load_image, load_move, principal, registry_host
 from ..http.query_args import crumbs
-from ..jobs.tasks import enqueue
+from ..jobs.queue import enqueue
 from ..models import ContainerImage, Move
 from ..moves import requests, unmoved_tags
 from ..moves import service as moves

@@ -15,7 +15,7 @@ from ..db.session import db
 from ..errors import Clash, Denied, Invalid, NotFound
 from ..http.loaders import Loaded, actor, load, load_owner, principal
 from ..http.query_args import crumbs, ordering, page_number, search_text
-from ..jobs.tasks import enqueue
+from ..jobs.queue import enqueue
 from ..models import ContainerImage, Project, User
 from ..moves import service as moves
 from ..names import RepositoryName

@@ -14,7 +14,7 @@ from ..db.session import db
 from ..errors import Invalid
 from ..http.loaders import Loaded, actor, load_image, load_planned, load_removal
 from ..http.query_args import crumbs, page_number
-from ..jobs.tasks import enqueue
+from ..jobs.queue import enqueue
 from ..models import ContainerImage, Removal
 from ..names import TagName
 from ..operations.runner import outcomes_of

@@ -12,7 +12,7 @@ from ..db.session import db
 from ..errors import NotFound
 from ..http.loaders import Loaded, load, load_image, principal
 from ..http.query_args import crumbs
-from ..jobs.tasks import enqueue
+from ..jobs.queue import enqueue
 from ..models import ContainerImage, Place, Project
 from ..storage_usage.survey import Survey, footprint
 

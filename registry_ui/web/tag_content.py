@@ -7,8 +7,9 @@ from flask import Blueprint, Response, render_template, request
 from ..access import Right
 from ..artifacts.sbom import PER_PAGE, package_table
 from ..http.loaders import load_image
-from ..http.query_args import Page, crumbs, page_number
+from ..http.query_args import crumbs, page_number
 from ..names import TagName
+from ..pagination import Page
 from ..projects import listing
 from ..tag_detail import config_bytes, manifest_bytes, sbom_view
 

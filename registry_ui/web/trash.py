@@ -10,7 +10,7 @@ from ..access import Right
 from ..errors import Clash, Invalid
 from ..http.loaders import Loaded, actor, load
 from ..http.query_args import crumbs, page_number
-from ..jobs.tasks import enqueue
+from ..jobs.queue import enqueue
 from ..names import NameInvalid, TagName
 from ..removals.purge_planner import plan_purge
 from ..removals.service import keep_plan

@@ -11,7 +11,7 @@ from ..copies.request import Asked, plan_unassigned
 from ..copies.unassigned import require_unassigned
 from ..db.session import db
 from ..errors import Invalid
-from ..http.loaders import actor, administrators_only, principal
+from ..http.loaders import actor, administrators_only, load_copy_target, principal
 from ..names import RepositoryName
 
 blueprint = Blueprint("unassigned_copies", __name__, url_prefix="/-/admin/unassigned/copy")
@@ -29,7 +29,8 @@ def copy_unassigned(name: str) -> Response | tuple[str, int]:
     asked, errors = _asked(repository), {}
     if request.method == "POST":
         try:
-            planned = plan_unassigned(repository, asked, actor())
+            target = load_copy_target(asked.project)
+            planned = plan_unassigned(asked, repository, target, principal(), actor())
         except Invalid as error:
             errors = error.errors or {"form": error.message}
         else:

@@ -26,9 +26,9 @@ from registry_ui import create_app
 from registry_ui.catalog.reconcile import reconcile
 from registry_ui.db.session import db
 from registry_ui.demo.images import Step, image, index
-from registry_ui.http.call_budget import MAX_CALLS
 from registry_ui.launch import keys, settings
 from registry_ui.names import RepositoryName
+from registry_ui.page_call_budget import MAX_CALLS
 from tests.benchmarks.counted_registry import OnDisk, calls_to, counted_stack
 from tests.benchmarks.flood import Latency, flood, measure
 from tests.benchmarks.token_endpoint import ASKER, PULL_PUSH, fill, memory_of, served

@@ -9,6 +9,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import select
 
+from registry_ui import formatting
 from registry_ui.copies.copier import Copier
 from registry_ui.db.session import writing
 from registry_ui.demo.images import OCI, Blob, Manifest, Step, encode, image, index, layer
@@ -16,7 +17,6 @@ from registry_ui.models import Manifest as StoredManifest
 from registry_ui.models import Project, Removal
 from registry_ui.names import RepositoryName, TagName
 from registry_ui.removals.planner import plan_image, plan_project, plan_tag
-from registry_ui.web import templating
 from tests.contract.mover import Mover
 from tests.contract.test_copies import Market
 from tests.support.live import LiveSite, tiny
@@ -118,9 +118,9 @@ def test_the_blobs_of_a_build_cache_count_as_storage(shop):
     sizes = {blob.digest: len(blob.data) for part in (CACHE, ONE) for blob in part.blobs}
     text = shop.page(f"/{shop.shop}/-/storage").text
     assert "2 of 2 tags" in text or "Of 2 tags the contents of 2 are known" in text
-    assert templating.size(sum(sizes.values())) in text
+    assert formatting.size(sum(sizes.values())) in text
     row = shop.page(f"/{shop.shop}/-/images/app").table("Tags")[0]
-    assert templating.size(sum(len(blob.data) for blob in CACHE.blobs)) in str(row)
+    assert formatting.size(sum(len(blob.data) for blob in CACHE.blobs)) in str(row)
 
 
 def test_platforms_stay_platforms_beside_blobs(shop):

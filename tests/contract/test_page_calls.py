@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import pytest
 
+from registry_ui import page_call_budget as call_budget
 from registry_ui.demo.images import OCI, Manifest, Step, encode, image, index
-from registry_ui.http import call_budget
 from tests.support.live import LiveSite, tiny
 from tests.support.oddities import layer_blob
 

@@ -15,7 +15,7 @@ from config import ROOT
 from registry_ui.audit import Actor
 from registry_ui.db.session import db, writing
 from registry_ui.garbage_collection import service as garbage_collection
-from registry_ui.jobs.tasks import enqueue
+from registry_ui.jobs.queue import enqueue
 from registry_ui.models import Collection, Move, Place, Removal, RetentionPolicy, utc_now
 from registry_ui.models.move import ACTIVE
 from registry_ui.moves import service as moves

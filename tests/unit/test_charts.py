@@ -6,7 +6,8 @@ from datetime import date
 
 import pytest
 
-from registry_ui.web.templating import columns, day_name, is_username
+from registry_ui.formatting import day_name, is_username
+from registry_ui.web.templating import columns
 
 
 def test_columns_are_as_high_as_their_share_of_the_greatest():

@@ -11,29 +11,30 @@ from types import SimpleNamespace
 import pytest
 from flask import Flask
 
-from registry_ui.web import templating
-from registry_ui.web.templating import (
+from registry_ui.formatting import (
     DASH,
-    Crumb,
     ago,
-    asset,
-    bar,
-    chain,
-    choices,
     counted,
-    here,
-    image_url,
     is_web_link,
     number,
     percent,
     plain,
-    query_with,
-    records,
-    reference_url,
     relative,
     short_digest,
     short_tag,
     size,
+)
+from registry_ui.http.query_args import here, query_with
+from registry_ui.web import templating
+from registry_ui.web.templating import (
+    Crumb,
+    asset,
+    bar,
+    chain,
+    choices,
+    image_url,
+    records,
+    reference_url,
     trail,
 )
 

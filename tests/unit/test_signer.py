@@ -13,9 +13,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import NameOID
 
+from registry_ui.audit import OWN_SUBJECT
 from registry_ui.names import NameInvalid, Path
 from registry_ui.token_auth.keyring import KeyRing
-from registry_ui.token_auth.signer import OWN_SUBJECT, KeyUnusable, Signer, libtrust_key_id
+from registry_ui.token_auth.signer import KeyUnusable, Signer, libtrust_key_id
 from tests.unit.bearer import header_of, key_of, unpadded, verified
 
 ACCESS = [{"type": "repository", "name": "a/b", "actions": ["pull", "push"]}]

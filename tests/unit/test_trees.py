@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry_ui.catalog.tree import SORTS, ImageRow, build_tree, tree_view
-from registry_ui.tags.rows import fold, subject_of
+from registry_ui.names import subject_of
+from registry_ui.tags.rows import fold
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 

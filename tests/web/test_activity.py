@@ -8,8 +8,8 @@ import pytest
 
 from registry_ui.access import Role
 from registry_ui.audit import Actor
-from registry_ui.http.query_args import PER_PAGE
 from registry_ui.models import AuditEntry, ContainerImage, Place, Project, Push, Tag
+from registry_ui.pagination import PER_PAGE
 from registry_ui.projects import service as projects
 from tests.support.html import Page
 from tests.web.support import event_of

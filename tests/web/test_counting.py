@@ -6,10 +6,10 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from registry_ui.audit import OWN_SUBJECT
 from registry_ui.catalog.push_log import note_push
 from registry_ui.events.apply import apply_pending
 from registry_ui.models import ContainerImage, DailyCount, Push, RegistryEvent, Tag
-from registry_ui.token_auth.signer import OWN_SUBJECT
 from tests.web.support import digest, event_of
 
 pytestmark = pytest.mark.both_databases

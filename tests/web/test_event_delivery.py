@@ -7,11 +7,11 @@ import threading
 
 import pytest
 
+from registry_ui.audit import OWN_SUBJECT
 from registry_ui.db.session import writing
 from registry_ui.distribution.notifications import parse_envelope
 from registry_ui.endpoints.registry_events import MAX_BODY
 from registry_ui.models import RefusedDelivery, RegistryEvent, Tag
-from registry_ui.token_auth.signer import OWN_SUBJECT
 from tests.web.support import EVENTS, EVENTS_V1, EVENTS_V2, digest, event_of
 
 pytestmark = pytest.mark.both_databases

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from registry_ui.audit import OWN_SUBJECT
 from registry_ui.models import ContainerImage, RegistryEvent, Tag, UnassignedRepository
-from registry_ui.token_auth.signer import OWN_SUBJECT
 from tests.support.html import Page
 from tests.web.support import OCI_INDEX, digest, event_of
 

@@ -43,7 +43,7 @@ COLLECTION_API = {"api.begin_collection", "api.cancel_collection"}
 #: Not there for anyone but administrators: tests/web/test_garbage_collection.py.
 FOR_ADMINISTRATORS = {"api.list_collections", "api.show_collection"}
 #: Posted to without a form of ours: they read credentials of the request alone, and no cookie.
-WITHOUT_FORM = {"events.registry_events", "gate.manifest", "site.registry_api"}
+WITHOUT_FORM = {"events.registry_events", "gate.manifest", "registry_address.registry_api"}
 WITHOUT_FORM |= {*REMOVAL_API, *RETENTION_API, *COPY_API, *COLLECTION_API, *MOVE_API}
 #: What anybody may post to.
 FOR_VISITORS = {"accounts.sign_in", "accounts.sign_out", *WITHOUT_FORM}
@@ -55,10 +55,10 @@ OPEN = {
     "api.search",
     "compare.show",
     "search.show",
-    "site.healthz",
-    "site.registry_api",
-    "site.readyz",
-    "site.roles",
+    "health.healthz",
+    "registry_address.registry_api",
+    "health.readyz",
+    "help.roles",
     "token_auth.token",
     "token_auth.jwks",
     "gate.manifest",

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from registry_ui.access import Role
-from registry_ui.audit import Actor
+from registry_ui.audit import OWN_SUBJECT, Actor
 from registry_ui.db.session import writing
 from registry_ui.errors import Clash
 from registry_ui.jobs.tasks import resume
@@ -27,7 +27,6 @@ from registry_ui.removals import runner
 from registry_ui.removals.planner import plan_image
 from registry_ui.removals.service import start
 from registry_ui.token_auth.decision_log import journal
-from registry_ui.token_auth.signer import OWN_SUBJECT
 from tests.web.graph import Graph
 from tests.web.support import ACTOR, PASSWORD, digest
 from tests.web.test_gate import ask, assert_passes, assert_refused, bearer

@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from registry_ui.audit import OWN_SUBJECT
 from registry_ui.gate.service import InUse
 from registry_ui.models import (
     GATE_ASKED,
@@ -17,7 +18,6 @@ from registry_ui.models import (
     User,
     utc_now,
 )
-from registry_ui.token_auth.signer import OWN_SUBJECT
 from tests.support.live import signer_of
 from tests.unit.hostile_registry import Answer, always
 from tests.web.support import digest

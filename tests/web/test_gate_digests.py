@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from registry_ui.audit import OWN_SUBJECT
 from registry_ui.db.session import writing
 from registry_ui.models import ProtectionRule, TagClaim
 from registry_ui.operations.write_freeze import raise_fence
-from registry_ui.token_auth.signer import OWN_SUBJECT
 from tests.unit.hostile_registry import Answer
 from tests.web.graph import Graph
 from tests.web.support import digest

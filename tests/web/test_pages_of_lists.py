@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from registry_ui.http.query_args import NoSuchPage, Page
+from registry_ui.pagination import NoSuchPage, Page
 from tests.support.html import Page as Html
 
 pytestmark = pytest.mark.both_databases

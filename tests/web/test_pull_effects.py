@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import select
 
+from registry_ui.audit import OWN_SUBJECT
 from registry_ui.db.session import writing
 from registry_ui.jobs import tasks
 from registry_ui.manifests.parser_version import FACTS_VERSION
 from registry_ui.models import ContainerImage, IndexChild, Manifest, RegistryEvent, Tag, utc_now
 from registry_ui.retention.rules import Rules, removable
 from registry_ui.tags.selection import dated_tags
-from registry_ui.token_auth.signer import OWN_SUBJECT
 from tests.support.html import Page
 from tests.web.support import OCI_INDEX, digest, event_of
 

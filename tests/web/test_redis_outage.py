@@ -12,7 +12,7 @@ import pytest
 
 from config import ROOT
 from registry_ui.db.session import db
-from registry_ui.jobs.tasks import WORKER, enqueue
+from registry_ui.jobs.queue import WORKER, enqueue
 from registry_ui.models import Heartbeat, RegistryEvent
 from tests.support.compiled import make_application
 from tests.support.html import Page

@@ -9,8 +9,8 @@ import pytest
 
 from registry_ui.artifacts.sbom import Package, packages_of
 from registry_ui.db.session import db
+from registry_ui.formatting import DASH
 from registry_ui.models import AttachedDocument, ContainerImage
-from registry_ui.web.templating import DASH
 from tests.support.html import Page
 from tests.unit.hostile_registry import Answer
 from tests.web.graph import OCI, OCI_CONFIG, OCI_INDEX, Graph, sha256

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from registry_ui.audit import OWN_SUBJECT
 from registry_ui.jobs.tasks import prune
 from registry_ui.models import RegistryEvent, TagMoment
 from registry_ui.tag_detail import page as detail
-from registry_ui.token_auth.signer import OWN_SUBJECT
 from tests.support.html import Page
 from tests.web.graph import Graph
 from tests.web.support import event_of

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import insert, select
 
+from registry_ui.formatting import DASH
 from registry_ui.models import ContainerImage, HeldManifest, IndexChild, Manifest, Project, Tag
 from registry_ui.tags import rows as said
-from registry_ui.web.templating import DASH
 from tests.support.html import Page, rows_of_tags
 from tests.unit.hostile_registry import Answer
 from tests.web.support import OCI_INDEX, OCI_MANIFEST, digest

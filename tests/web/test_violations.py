@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from registry_ui.audit import OWN_SUBJECT
 from registry_ui.catalog.live_tags import LiveTags
 from registry_ui.catalog.reconcile import mend
 from registry_ui.models import AuditEntry, ContainerImage, ProtectionRule, ProtectionViolation, Tag
-from registry_ui.token_auth.signer import OWN_SUBJECT
 from tests.web.support import digest, event_of
 
 NOW = datetime.now(UTC).replace(microsecond=0)

@@ -13,15 +13,15 @@ from typing import TypeVar
 
 from flask import Flask, current_app, g, has_request_context, request
 
-from ..distribution.call_budget import CallBudget, spending
-from ..distribution.errors import (
+from .distribution.call_budget import CallBudget, spending
+from .distribution.errors import (
     CallBudgetSpent,
     RegistryError,
     RegistryFault,
     RegistryNonsense,
     RegistryNotFound,
 )
-from ..names import RepositoryName
+from .names import RepositoryName
 
 T = TypeVar("T")
 

@@ -1,0 +1,108 @@
+"""The person, deploy token or visitor that a user name stands for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from ..access import ACCESS_TOKEN, ANONYMOUS, DEPLOY_TOKEN, Principal, Reach, Role, standing
+from ..errors import NotFound
+from ..models import AccessToken, DeployToken, Place, User
+
+TOKENS_ONLY = "account passwords are not accepted: it takes an access token"
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Somebody who might come to the endpoint.
+
+    ``problem`` says why nothing that they show is accepted; ``note`` what else there is
+    to know of how they sign in.
+    """
+
+    principal: Principal
+    problem: str = ""
+    note: str = ""
+
+
+def subject_named(session: Session, username: str, *, passwords: bool = True) -> Subject:
+    """Return whoever has this name: a user, a deploy token, or for "" anyone.
+
+    Args:
+        passwords: whether clients of the registry may show account passwords.
+    """
+    if not username:
+        return Subject(ANONYMOUS)
+    if not username.isprintable():
+        return _nobody(username)
+    if "+" in username:
+        return _deploy_token(session, username)
+    user = session.scalar(select(User).where(User.username == username.lower()))
+    if user is None:
+        return _nobody(username)
+    principal = Principal(user.id, user.username, user.is_admin)
+    problem = "the account is blocked" if user.is_blocked else ""
+    return Subject(principal, problem, "" if passwords and not user.tokens_only else TOKENS_ONLY)
+
+
+def role_of(session: Session, username: str, repository: str) -> Role | None:
+    """Return the role of a user or deploy token for a repository, as it is now.
+
+    An administrator's is Owner; None of whoever has none, or may do nothing any more.
+    """
+    subject = subject_named(session, username)
+    if subject.problem:
+        return None
+    if subject.principal.is_admin:
+        return Role.OWNER
+    return standing(session, subject.principal, repository).role
+
+
+def _nobody(username: str) -> Subject:
+    kind = "deploy token" if "+" in username else "user"
+    problem = f"there is no {kind} “{username[:150]}”"
+    return Subject(Principal(username=username[:150], home=""), problem)
+
+
+def _deploy_token(session: Session, username: str) -> Subject:
+    query = select(DeployToken, Place.path).join(Place, Place.id == DeployToken.place_id)
+    found = session.execute(query.where(DeployToken.username == username)).first()
+    if found is None:
+        return _nobody(username)
+    token, home = found
+    principal = Principal(
+        username=token.username,
+        scopes=frozenset(token.scope_names),
+        home=home,
+        credential=f"{DEPLOY_TOKEN} “{token.name}”",
+    )
+    return Subject(principal, _ended(DEPLOY_TOKEN, token))
+
+
+def with_token(session: Session, person: Principal, token_id: int) -> Subject:
+    """Return a person with one of their own access tokens.
+
+    Raises:
+        NotFound: there is no such token, or it is somebody else's.
+    """
+    token = session.get(AccessToken, token_id)
+    if token is None or token.user_id != person.user_id:
+        raise NotFound
+    principal = Principal(
+        person.user_id,
+        person.username,
+        person.is_admin,
+        scopes=frozenset(token.scope_names),
+        reach=Reach(token.reach_path, token.reach_exact) if token.reach_path else None,
+        credential=f"{ACCESS_TOKEN} “{token.name}”",
+        token_id=token.id,
+    )
+    return Subject(principal, _ended(ACCESS_TOKEN, token))
+
+
+def _ended(kind: str, token: AccessToken | DeployToken) -> str:
+    if token.is_active:
+        return ""
+    return f"the {kind} “{token.name}” {'was revoked' if token.revoked_at else 'has expired'}"

@@ -1,0 +1,20 @@
+"""Events about an old path that is still served after a move."""
+
+from __future__ import annotations
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from ..access.lookup import prefixes
+from ..models import FormerPath, Move, utc_now
+
+
+def request_comparison(session: Session, path: str) -> None:
+    """Have an old path compared soon: an event told that it was changed."""
+    moves = select(FormerPath.move_id).where(FormerPath.path.in_(prefixes(path)))
+    session.execute(
+        update(Move)
+        .where(Move.id.in_(moves))
+        .values(compare_at=utc_now())
+        .execution_options(synchronize_session=False)
+    )

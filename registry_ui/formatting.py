@@ -1,0 +1,161 @@
+"""Format values for people: sizes, counts, digests, times. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+from urllib.parse import urlsplit
+
+from markupsafe import Markup
+
+from .names import NAME
+
+DASH = "\N{EN DASH}"
+MINUS = "\N{MINUS SIGN}"
+#: Builds that want to be reproducible write one of these: the epoch, or the first day
+#: that a zip archive can hold.
+_FIRST_REAL_DATE = datetime(1980, 1, 2, tzinfo=UTC)
+_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+_SPANS = (
+    (timedelta(minutes=1), timedelta(hours=1), "min", "min"),
+    (timedelta(hours=1), timedelta(days=1), "h", "h"),
+    (timedelta(days=1), timedelta(days=30), "day", "days"),
+    (timedelta(days=30), timedelta(days=365), "month", "months"),
+    (timedelta(days=365), timedelta.max, "year", "years"),
+)
+_DIGEST_TAG = re.compile(r"(sha256-|sha512-)([0-9a-f]{64,128})(.*)")
+
+
+def size(value: int | None) -> str:
+    """Return bytes as docker prints them (``12.3 MB``, decimal), or a dash for None."""
+    if value is None:
+        return DASH
+    amount, unit = float(value), 0
+    while round(amount, 1) >= 1000 and unit < len(_UNITS) - 1:
+        amount, unit = amount / 1000, unit + 1
+    return f"{amount:.1f} {_UNITS[unit]}" if unit else f"{value} B"
+
+
+def difference(value: int | None) -> str:
+    """Return by how many bytes something grew or shrank (``+12.3 MB``), or a dash for None."""
+    if not value:
+        return DASH if value is None else "no change"
+    return f"{'+' if value > 0 else MINUS}{size(abs(value))}"
+
+
+def number(value: int | None) -> str:
+    """Return a whole number with its thousands apart (``12,345``), or a dash for None."""
+    return DASH if value is None else f"{value:,}"
+
+
+def counted(value: int | None, one: str, many: str = "") -> str:
+    """Return a number with its noun: ``1 tag``, ``312 tags``.
+
+    Args:
+        value: how many; None reads as a dash.
+        one: the noun for one.
+        many: the noun for any other number, where an ``s`` is not enough.
+    """
+    return f"{number(value)} {one if value == 1 else many or one + 's'}"
+
+
+def percent(share: float | None) -> str:
+    """Return a share of 0..1 as ``23.2 %``.
+
+    What would round to nothing reads ``< 0.1 %``, and what would round to all ``> 99.9 %``.
+    """
+    if share is None:
+        return DASH
+    if 0 < share < 0.0005:
+        return "< 0.1%"
+    return "> 99.9%" if 0.9995 <= share < 1 else f"{share * 100:.1f}%"
+
+
+def short_digest(value: str | None) -> str:
+    """Return the first twelve digits of a digest, as docker shows them, or a dash."""
+    if not value:
+        return DASH
+    return value.rpartition(":")[2][:12]
+
+
+def short_tag(name: str) -> str:
+    """Return a tag's name with the digest of a ``sha256-<hex>.sig`` cut to twelve digits."""
+    found = _DIGEST_TAG.fullmatch(name)
+    return f"{found[1]}{found[2][:12]}…{found[3]}" if found else name
+
+
+def relative(moment: datetime, now: datetime) -> str:
+    """Return how far ``moment`` is from ``now``, in words: ``3 h ago``, ``in 2 days``.
+
+    What is to come is rounded to the nearest: seven days, a second later, are still seven.
+    """
+    is_past = moment < now
+    distance = abs(now - moment)
+    for step, end, one, many in _SPANS:
+        if distance < step:
+            break
+        if distance < end:
+            count = (distance if is_past else distance + step / 2) // step
+            words = f"{count} {one if count == 1 else many}"
+            return f"{words} ago" if is_past else f"in {words}"
+    return "just now"
+
+
+def ago(value: datetime | None, missing: str = DASH) -> Markup:
+    """Return a ``<time>`` with relative text, and the exact moment in title and datetime.
+
+    Args:
+        value: an aware datetime; a naive one is read as UTC. The epoch, which
+            reproducible builds write, reads ``not recorded``.
+        missing: what to print for None.
+    """
+    if value is None:
+        return Markup('<span class="muted">{}</span>').format(missing)
+    moment = (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC)
+    if moment < _FIRST_REAL_DATE:
+        return Markup('<span class="muted">not recorded</span>')
+    moment = moment.replace(microsecond=0)
+    # Figures and words of ours alone: there is nothing to escape, hundreds of times a page.
+    exact = moment.isoformat(" ").replace("+00:00", "")
+    return Markup(  # noqa: S704
+        f'<time datetime="{exact.replace(" ", "T")}Z" title="{exact} UTC">'
+        f"{relative(moment, datetime.now(UTC))}</time>"
+    )
+
+
+def is_web_link(value: object) -> bool:
+    """Whether a text from an image may become a link: plain http or https and nothing else."""
+    if not isinstance(value, str) or len(value) > 2048 or not value.isprintable():
+        return False
+    if any(character.isspace() or character in "\\\"'<>" for character in value):
+        return False
+    try:
+        parts = urlsplit(value)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname)
+    except ValueError:
+        return False
+
+
+def plain(detail: object) -> str:
+    """Return the detail of an audit entry as words: ``tags: 3, dry run: yes``."""
+    if isinstance(detail, Mapping):
+        words = ((str(name).replace("_", " "), plain(value)) for name, value in detail.items())
+        detail = ", ".join(f"{name}: {value}" for name, value in words)
+    elif isinstance(detail, bool):
+        detail = "yes" if detail else "no"
+    elif isinstance(detail, (list, tuple)):
+        detail = " ".join(str(item) for item in detail)
+    return DASH if detail in (None, "") else str(detail)
+
+
+def day_name(day: date, today: date | None = None) -> str:
+    """Return a day as people say it: ``Today``, ``Yesterday``, ``24 November 2026``."""
+    today = today or datetime.now(UTC).date()
+    near = {today: "Today", today - timedelta(days=1): "Yesterday"}
+    return near.get(day) or f"{day.day} {day:%B %Y}"
+
+
+def is_username(value: object) -> bool:
+    """Whether a name can be a person's: a deploy token's and the system's own can't."""
+    return isinstance(value, str) and re.fullmatch(NAME, value) is not None

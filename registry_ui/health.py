@@ -1,0 +1,88 @@
+"""Whether the database, the registry, the worker and the job queue answer."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from flask import current_app
+from sqlalchemy import select, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from .db.session import db, release
+from .distribution.errors import RegistryError
+from .jobs.queue import HEARTBEAT_SECONDS, WORKER, redis_problem
+from .models import Heartbeat, RegistryEvent, utc_now
+from .registry_connection import registry
+
+#: An event that waits longer than this waits for a worker that does not come.
+EVENTS_WAIT = timedelta(seconds=60)
+
+
+def health() -> list[tuple[str, bool, str]]:
+    """Return (name, whether it answers, detail) of database, registry and worker."""
+    return [
+        ("database", *_database()),
+        ("registry", *_registry()),
+        ("worker", *_worker()),
+    ]
+
+
+def queue_health() -> list[tuple[str, bool, str]]:
+    """Return the same of the job queue; nothing if it is a file of the worker."""
+    if current_app.config["SETTINGS"].redis_url is None:
+        return []
+    release_quietly()
+    problem = redis_problem(current_app.extensions["huey"])
+    if problem is None:
+        return [("job queue", True, "Redis answers")]
+    detail = f"Redis does not answer ({problem}). Work is stored, and starts when it answers again"
+    return [("job queue", False, detail)]
+
+
+def _database() -> tuple[bool, str]:
+    try:
+        db.session.execute(text("SELECT 1"))
+    except SQLAlchemyError as error:
+        db.session.rollback()
+        return False, type(error).__name__
+    return True, db.engine.dialect.name
+
+
+def _registry() -> tuple[bool, str]:
+    release_quietly()
+    try:
+        version = registry().ping()
+    except RegistryError as error:
+        return False, str(error)
+    return True, version
+
+
+def _worker() -> tuple[bool, str]:
+    try:
+        at = db.session.scalar(select(Heartbeat.at).where(Heartbeat.name == WORKER))
+        oldest = db.session.scalar(
+            select(RegistryEvent.received_at)
+            .where(RegistryEvent.status == "pending")
+            .order_by(RegistryEvent.id)
+            .limit(1)
+        )
+    except SQLAlchemyError:
+        db.session.rollback()
+        return False, "unknown: the database does not answer"
+    if at is None:
+        return False, "has never run"
+    age = utc_now() - at
+    if age > timedelta(seconds=4 * HEARTBEAT_SECONDS):
+        return False, f"gave no sign of life for {int(age.total_seconds())} seconds"
+    if oldest is not None and utc_now() - oldest > EVENTS_WAIT:
+        waits = int((utc_now() - oldest).total_seconds())
+        return False, f"lives, but an event has waited for {waits} seconds"
+    return True, f"last seen {int(age.total_seconds())} seconds ago"
+
+
+def release_quietly() -> None:
+    """End the reading transaction, if the database answers at all."""
+    try:
+        release()
+    except SQLAlchemyError:
+        db.session.rollback()

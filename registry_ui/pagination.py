@@ -1,0 +1,52 @@
+"""Divide a list into pages of a fixed size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+T = TypeVar("T")
+PER_PAGE = 50
+
+
+class NoSuchPage(Exception):
+    """A list has fewer pages than the URL asks for."""
+
+    def __init__(self, name: str, pages: int, total: int) -> None:
+        super().__init__(f"there are only {pages} pages")
+        self.name, self.pages, self.total = name, pages, total
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a list: its number, the number of pages, and the number of rows in all."""
+
+    number: int
+    pages: int
+    total: int
+    size: int = PER_PAGE
+
+    @classmethod
+    def of(cls, number: int, total: int, size: int = PER_PAGE, *, name: str = "page") -> Page:
+        """Return a page of a list.
+
+        Args:
+            name: the parameter of the URL that asks for it.
+
+        Raises:
+            NoSuchPage: the list ends before it.
+        """
+        pages = max(1, -(-total // size))
+        if number > pages:
+            raise NoSuchPage(name, pages, total)
+        return cls(max(1, number), pages, total, size)
+
+    @property
+    def offset(self) -> int:
+        """The number of rows before this page."""
+        return (self.number - 1) * self.size
+
+    def cut(self, rows: Sequence[T]) -> Sequence[T]:
+        """Return the rows of this page, of all that there are."""
+        return rows[self.offset : self.offset + self.size]

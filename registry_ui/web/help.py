@@ -1,0 +1,31 @@
+"""The page of what each role can do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, render_template
+
+from ..access import RULE_OF, RULES, Role
+
+blueprint = Blueprint("help", __name__, url_prefix="/-/help")
+
+
+@blueprint.get("/roles")
+def roles() -> str:
+    """Print the table that decides."""
+    rights: list[dict[str, Any]] = [
+        {
+            "label": str(rule.right).replace("_", " ").capitalize(),
+            "description": rule.description,
+            "role": rule.minimum.label,
+            "minimum": rule.minimum.label,
+            "value": int(rule.minimum),
+            "note": "Anyone, in a public project; any signed-in user, in an internal one"
+            if rule.by_visibility
+            else "",
+        }
+        for rule in RULES
+    ]
+    choices = [(int(role), role.label) for role in Role]
+    return render_template("roles.html", roles=choices, rights=rights, rule_of=RULE_OF)
