@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from config import ROOT, Config
-
-from .http.client_address import ClientAddress
 
 __version__ = "0.1.0"
 
@@ -16,27 +16,27 @@ def create_app(config: Config | None = None) -> Flask:
     """Build the application.
 
     Args:
-        config: the settings; read from the environment where None.
+        config: the settings; read from the environment if None.
 
     Raises:
         config.ConfigError: a setting is missing or unusable.
     """
     # Not at the top: the packages without Flask can be imported without all the others.
-    from . import blueprints, cli  # noqa: PLC0415
+    from . import blueprints, cli, page_call_budget, registry_connection  # noqa: PLC0415
     from .accounts import failing_blocks, password_cache, password_checks, throttle  # noqa: PLC0415
     from .db import session  # noqa: PLC0415
+    from .events import service as events  # noqa: PLC0415
+    from .gate import service as gate  # noqa: PLC0415
     from .http import (  # noqa: PLC0415
-        admission,
         compression,
+        converters,
         error_handlers,
         loaders,
         query_args,
         security_headers,
-        session_cookie,
     )
     from .jobs import tasks  # noqa: PLC0415
-    from .token_auth import decision_log  # noqa: PLC0415
-    from .token_auth.endpoint import TokenDoor  # noqa: PLC0415
+    from .token_auth import decision_log, verifier  # noqa: PLC0415
     from .web import templating  # noqa: PLC0415
 
     config = config or Config.from_environ()
@@ -45,40 +45,71 @@ def create_app(config: Config | None = None) -> Flask:
         template_folder=str(ROOT / "templates"),
         static_folder=str(ROOT / "static"),
     )
-    app.config.update(
-        SETTINGS=config,
-        SECRET_KEY=config.secret_key,
-        SQLALCHEMY_DATABASE_URI=config.database_url,
-        SQLALCHEMY_ENGINE_OPTIONS={"pool_pre_ping": not config.database_url.startswith("sqlite")},
-        MAX_CONTENT_LENGTH=config.max_body,
-        MAX_FORM_MEMORY_SIZE=config.max_body,
-        **session_cookie.settings_for(config.public_url),
-        WTF_CSRF_TIME_LIMIT=None,
-        TESTING=config.testing,
-    )
+    app.config.update(_flask_settings(config))
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
-    headers = {**security_headers.headers_for(config), "Cache-Control": "no-store"}
-    app.wsgi_app = TokenDoor(app, app.wsgi_app, headers.items())  # type: ignore[method-assign]
+    _add_middleware(app, config)
+    for module in (
+        session,
+        # Every request.
+        loaders,
+        security_headers,
+        error_handlers,
+        query_args,
+        compression,
+        converters,
+        templating,
+        # Sign-in and tokens.
+        password_cache,
+        throttle,
+        password_checks,
+        failing_blocks,
+        decision_log,
+        verifier,
+        # The registry.
+        registry_connection,
+        page_call_budget,
+        gate,
+        events,
+        # Entry points.
+        tasks,
+        blueprints,
+        cli,
+    ):
+        module.init_app(app)
+    return app
+
+
+def _flask_settings(config: Config) -> dict[str, Any]:
+    """Return the settings of Flask and its extensions."""
+    from .http import session_cookie  # noqa: PLC0415
+
+    return {
+        "SETTINGS": config,
+        "SECRET_KEY": config.secret_key,
+        "SQLALCHEMY_DATABASE_URI": config.database_url,
+        "SQLALCHEMY_ENGINE_OPTIONS": {
+            "pool_pre_ping": not config.database_url.startswith("sqlite")
+        },
+        "MAX_CONTENT_LENGTH": config.max_body,
+        "MAX_FORM_MEMORY_SIZE": config.max_body,
+        "WTF_CSRF_TIME_LIMIT": None,
+        "TESTING": config.testing,
+        **session_cookie.settings_for(config.public_url),
+    }
+
+
+def _add_middleware(app: Flask, config: Config) -> None:
+    """Wrap the application: each layer answers or changes a request before the ones above it."""
+    from .http import admission, client_address, security_headers  # noqa: PLC0415
+    from .token_auth.endpoint import TokenDoor  # noqa: PLC0415
+
+    headers = {**security_headers.headers_for(config), "Cache-Control": "no-store"}.items()
+    wsgi = TokenDoor(app, app.wsgi_app, headers)
     if config.trusted_proxies:
         count = config.trusted_proxies
-        app.wsgi_app = ClientAddress(app.wsgi_app)  # type: ignore[method-assign]
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
+        wsgi = client_address.ClientAddress(wsgi)
+        wsgi = ProxyFix(wsgi, x_for=count, x_proto=count, x_host=count)
     if not config.testing:  # test clients do not end their requests
-        app.wsgi_app = admission.Admission(app.wsgi_app, headers.items())  # type: ignore[method-assign]
-    session.init_app(app)
-    loaders.init_app(app)
-    security_headers.init_app(app)
-    error_handlers.init_app(app)
-    query_args.init_app(app)
-    templating.init_app(app)
-    compression.init_app(app)
-    tasks.init_app(app)
-    decision_log.init_app(app)
-    password_cache.init_app(app)
-    throttle.init_app(app)
-    password_checks.init_app(app)
-    failing_blocks.init_app(app)
-    blueprints.init_app(app)
-    cli.init_app(app)
-    return app
+        wsgi = admission.Admission(wsgi, headers)
+    app.wsgi_app = wsgi  # type: ignore[method-assign]

@@ -23,8 +23,9 @@ ANSWER_TIMEOUT = 10.0
 OWN_LIFETIME = 60
 
 
-def init_app(app: Flask, config: Config) -> None:
+def init_app(app: Flask) -> None:
     """Make signer, client and the threads that ask in parallel."""
+    config: Config = app.config["SETTINGS"]
     signer = RotatingSigner(
         KeyRing(config.token_key_file, config.token_certificate_file),
         config.token_issuer,

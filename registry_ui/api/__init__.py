@@ -1,1 +1,36 @@
-"""The REST API."""
+"""The REST API: JSON for programs, with an access token or as anyone."""
+
+from __future__ import annotations
+
+from flask import Blueprint
+
+from ..db.session import csrf
+
+blueprint = Blueprint("api", __name__, url_prefix="/api/v4")
+csrf.exempt(blueprint)
+
+# Each module adds its routes to the blueprint when it is imported.
+from . import (  # noqa: E402
+    authentication,
+    collections,
+    copies,
+    images,
+    moves,
+    projects,
+    registry,
+    removals,
+    retention,
+)
+
+__all__ = [
+    "authentication",
+    "blueprint",
+    "collections",
+    "copies",
+    "images",
+    "moves",
+    "projects",
+    "registry",
+    "removals",
+    "retention",
+]

@@ -12,8 +12,8 @@ from ..garbage_collection import service as garbage_collection
 from ..http.loaders import actor
 from ..jobs.queue import enqueue
 from ..models import Collection
+from . import blueprint
 from .bodies import NOTHING, Schema, boolean
-from .removals import blueprint
 
 ALL = "/registry/garbage-collections"
 ONE = ALL + "/<int(max=2147483647):collection_id>"

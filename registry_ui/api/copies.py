@@ -15,8 +15,8 @@ from ..errors import Invalid
 from ..http.loaders import actor, load, load_copy, load_copy_target, load_image
 from ..jobs.queue import enqueue
 from ..models import Copy
+from . import blueprint
 from .bodies import LINES, NOTHING, STRING, Key, Schema, boolean, string, strings, work_told
-from .collections import blueprint
 
 ONE = "/projects/<name:path>/-/copies/<int(max=2147483647):copy_id>"
 PLAN = Schema(

@@ -12,8 +12,8 @@ from ..jobs.queue import enqueue
 from ..models import Move
 from ..moves import requests, unmoved_tags
 from ..moves import service as moves
+from . import blueprint
 from .bodies import NOTHING, STRING, Key, Schema, boolean, string
-from .copies import blueprint
 
 NUMBER = "<int(max=2147483647):move_id>"
 PLAN = Schema({"to": string(required=True), "image": Key(STRING, nullable=True)})

@@ -21,8 +21,8 @@ from ..removals.planner import add_tags, plan_image
 from ..removals.service import keep_plan, start_planned
 from ..tags.selection import Criteria, choose, days
 from ..trash import service as trash
+from . import blueprint
 from .bodies import LINES, NOTHING, Schema, boolean, integer, patterns, string, strings, work_told
-from .routes import blueprint
 
 OF_PROJECT, OF_NAMESPACE = "/projects/<name:path>/-/removals", "/namespaces/<name:path>/-/removals"
 NUMBER = "<int(max=2147483647):removal_id>"

@@ -14,8 +14,8 @@ from ..models import Place, Removal, RetentionPolicy
 from ..patterns.glob import Glob
 from ..retention import service as retention
 from ..retention.rules import Rules
+from . import blueprint
 from .bodies import NOTHING, Schema, boolean, integer, patterns, string, strings
-from .moves import blueprint
 from .removals import removal_told
 
 OF_PROJECT = "/projects/<name:path>/-/retention-policies"

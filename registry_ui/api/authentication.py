@@ -1,0 +1,42 @@
+"""Who calls the API: by the credentials of the request only, never by a cookie."""
+
+from __future__ import annotations
+
+from flask import current_app, g, request
+
+from ..access import ANONYMOUS, Principal, Right
+from ..accounts.authentication import Attempt, authenticate, authenticate_token
+from ..accounts.basic_credentials import read_authorization
+from ..errors import Denied, Unauthorized
+from . import blueprint
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+@blueprint.before_request
+@blueprint.before_request
+def identify() -> None:
+    """Take identity from the request's credentials only: no cookie is read here.
+
+    What changes something is here whole by then: a request that was begun before a block or
+    with a token that has expired would else be finished behind it.
+    """
+    if request.method not in SAFE_METHODS:
+        request.get_data()
+    g.principal = _principal()
+    if not g.principal.lets_through(Right.SEE):
+        raise Denied("The access token has no scope that reads.", hint="It needs read_registry.")
+
+
+def _principal() -> Principal:
+    if "Authorization" not in request.headers:
+        return ANONYMOUS
+    given = read_authorization(request.headers["Authorization"])
+    address = request.remote_addr or ""
+    if given is not None and given.type == "basic":
+        attempt = Attempt(given.username or "", given.password or "", address)
+        # Where account passwords are for the pages alone, a program shows a token here too.
+        return authenticate(attempt, passwords=not current_app.config["SETTINGS"].tokens_only)
+    if given is not None and given.type == "bearer":
+        return authenticate_token(given.token or "")
+    raise Unauthorized("The credentials are wrong.")

@@ -1,0 +1,58 @@
+"""Projects that a program can see."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, g, jsonify, request
+from sqlalchemy import true
+
+from ..db.session import db
+from ..http.loaders import load
+from ..http.query_args import page_number
+from ..pagination import NoSuchPage
+from ..projects import listing
+from . import blueprint
+from .timestamps import iso_or_none
+
+
+@blueprint.get("/projects")
+def projects() -> Response:
+    """List the projects that the caller may see; ``q`` filters, ``page`` pages."""
+    q = request.args.get("q", "").strip()[:255]
+    number = page_number()
+    try:
+        rows, page = listing.projects(db.session(), g.principal, true(), q, number)
+    except NoSuchPage as error:
+        # A program that reads page by page ends at an empty one.
+        return jsonify(projects=[], page=number, pages=error.pages, total=error.total)
+    return jsonify(
+        projects=[_project(row) for row in rows],
+        page=page.number,
+        pages=page.pages,
+        total=page.total,
+    )
+
+
+@blueprint.get("/projects/<name:path>")
+def project(path: str) -> Response:
+    """Return one project."""
+    place = load(path).project
+    return jsonify(
+        path=place.path,
+        description=place.description,
+        visibility=place.visibility,
+        created_at=place.created_at.isoformat(),
+    )
+
+
+def _project(row: listing.ProjectRow) -> dict[str, Any]:
+    return {
+        "path": row.path,
+        "description": row.description,
+        "visibility": row.visibility,
+        "role": row.role,
+        "image_count": row.image_count,
+        "tag_count": row.tag_count,
+        "last_push_at": iso_or_none(row.last_push_at),
+    }

@@ -1,0 +1,88 @@
+"""The whole registry as a program can see it: the catalog, and the search."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, g, jsonify, request, url_for
+
+from ..access import Right
+from ..db.session import db
+from ..errors import Denied
+from ..http.loaders import registry_host
+from ..projects import listing
+from ..search.finder import Finder, ImageHit, TagHit
+from ..search.query import parse
+from . import blueprint
+from .timestamps import iso_or_none
+
+#: Maximum number of repositories in one answer of the catalog.
+MAX_CATALOG = 1000
+#: Number of hits of each kind in one answer of the search, by default and at most.
+DEFAULT_FOUND, MAX_FOUND = 20, 100
+
+
+@blueprint.get("/registry/catalog")
+def catalog() -> Response:
+    """List the repositories that the caller may pull: everybody's own ``_catalog``.
+
+    Paged as the registry's is: ``n`` at a time, after ``last``, with a Link to what follows.
+    """
+    if not g.principal.lets_through(Right.PULL):
+        raise Denied("The token has no scope that pulls.", hint="It needs read_registry.")
+    n = _how_many(MAX_CATALOG, MAX_CATALOG)
+    last = request.args.get("last", "")[:255].replace("\x00", "")
+    found = listing.repositories(db.session(), g.principal, last, n + 1)
+    response = jsonify(repositories=found[:n])
+    if n and len(found) > n:
+        following = url_for("api.catalog", n=n, last=found[n - 1])
+        response.headers["Link"] = f'<{following}>; rel="next"'
+    return response
+
+
+@blueprint.get("/registry/search")
+def search() -> Response:
+    """Find namespaces, projects, images and tags; ``n`` of each kind at most."""
+    query = parse(request.args.get("q", ""), registry_host())
+    n = _how_many(DEFAULT_FOUND, MAX_FOUND)
+    found = Finder(db.session(), g.principal).find(query, n)
+    return jsonify(
+        query=query.text,
+        namespaces=[{"path": hit.path, "description": hit.description} for hit in found.namespaces],
+        projects=[
+            {"path": hit.path, "description": hit.description, "visibility": hit.visibility}
+            for hit in found.projects
+        ],
+        images=[_image_hit(hit) for hit in found.images],
+        tags=[_tag_hit(hit) for hit in found.tags],
+        more=[kind for kind, hits in found.kinds.items() if hits.more],
+    )
+
+
+def _how_many(usual: int, most: int) -> int:
+    """Return how many the URL asks for, ``usual`` for anything that is no number."""
+    asked = request.args.get("n", "")
+    is_number = asked.isascii() and asked.isdigit() and len(asked) < 8
+    return min(int(asked), most) if is_number else usual
+
+
+def _image_hit(hit: ImageHit) -> dict[str, Any]:
+    return {
+        "project": hit.project_path,
+        "name": hit.name,
+        "repository": hit.path,
+        "tag_count": hit.tag_count,
+        "last_push_at": iso_or_none(hit.last_push_at),
+    }
+
+
+def _tag_hit(hit: TagHit) -> dict[str, Any]:
+    return {
+        "project": hit.project_path,
+        "image": hit.image_name,
+        "name": hit.name,
+        "reference": f"{hit.repository}:{hit.name}",
+        "digest": hit.digest,
+        "pushed_at": iso_or_none(hit.pushed_at),
+        "pushed_by": hit.pushed_by,
+    }
