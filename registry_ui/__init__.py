@@ -22,22 +22,24 @@ def create_app(config: Config | None = None) -> Flask:
         config.ConfigError: a setting is missing or unusable.
     """
     # Not at the top: the packages without Flask can be imported without all the others.
-    from . import blueprints, cli, page_call_budget, registry_connection  # noqa: PLC0415
-    from .accounts import failing_blocks, password_cache, password_checks, throttle  # noqa: PLC0415
-    from .db import session  # noqa: PLC0415
-    from .events import service as events  # noqa: PLC0415
-    from .gate import service as gate  # noqa: PLC0415
-    from .http import (  # noqa: PLC0415
+    from . import blueprints, cli, page_call_budget, registry_connection
+    from .accounts import failing_blocks, password_cache, password_checks, throttle
+    from .db import session
+    from .events import service as events
+    from .gate import service as gate
+    from .http import (
         compression,
         converters,
         error_handlers,
-        loaders,
+        identity,
+        old_addresses,
+        page_context,
         query_args,
         security_headers,
     )
-    from .jobs import tasks  # noqa: PLC0415
-    from .token_auth import decision_log, verifier  # noqa: PLC0415
-    from .web import templating  # noqa: PLC0415
+    from .jobs import setup as jobs
+    from .token_auth import decision_log, verifier
+    from .web import templating
 
     config = config or Config.from_environ()
     app = Flask(
@@ -52,27 +54,29 @@ def create_app(config: Config | None = None) -> Flask:
     for module in (
         session,
         # Every request.
-        loaders,
+        identity,
         security_headers,
         error_handlers,
+        old_addresses,
+        page_context,
         query_args,
         compression,
         converters,
         templating,
-        # Sign-in and tokens.
+        # The registry.
+        registry_connection,
+        page_call_budget,
+        # Sign-in, tokens and what the registry asks and tells.
         password_cache,
         throttle,
         password_checks,
         failing_blocks,
         decision_log,
         verifier,
-        # The registry.
-        registry_connection,
-        page_call_budget,
         gate,
         events,
         # Entry points.
-        tasks,
+        jobs,
         blueprints,
         cli,
     ):
@@ -82,7 +86,7 @@ def create_app(config: Config | None = None) -> Flask:
 
 def _flask_settings(config: Config) -> dict[str, Any]:
     """Return the settings of Flask and its extensions."""
-    from .http import session_cookie  # noqa: PLC0415
+    from .http import session_cookie
 
     return {
         "SETTINGS": config,
@@ -101,8 +105,8 @@ def _flask_settings(config: Config) -> dict[str, Any]:
 
 def _add_middleware(app: Flask, config: Config) -> None:
     """Wrap the application: each layer answers or changes a request before the ones above it."""
-    from .http import admission, client_address, security_headers  # noqa: PLC0415
-    from .token_auth.endpoint import TokenDoor  # noqa: PLC0415
+    from .http import admission, client_address, security_headers
+    from .token_auth.endpoint import TokenDoor
 
     headers = {**security_headers.headers_for(config), "Cache-Control": "no-store"}.items()
     wsgi = TokenDoor(app, app.wsgi_app, headers)

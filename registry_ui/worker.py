@@ -7,7 +7,7 @@ import logging
 
 from . import create_app
 from .jobs.queue import enqueue
-from .jobs.tasks import resume_stored_work
+from .jobs.stored_work import resume_stored_work
 
 logger = logging.getLogger(__name__)
 

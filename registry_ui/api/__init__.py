@@ -10,7 +10,7 @@ blueprint = Blueprint("api", __name__, url_prefix="/api/v4")
 csrf.exempt(blueprint)
 
 # Each module adds its routes to the blueprint when it is imported.
-from . import (  # noqa: E402
+from . import (
     authentication,
     collections,
     copies,

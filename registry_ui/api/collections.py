@@ -9,7 +9,7 @@ from flask import Response, g, jsonify
 from ..access import Right
 from ..errors import NotFound
 from ..garbage_collection import service as garbage_collection
-from ..http.loaders import actor
+from ..http.identity import actor
 from ..jobs.queue import enqueue
 from ..models import Collection
 from . import blueprint

@@ -12,7 +12,8 @@ from ..copies.authorization import require
 from ..copies.request import Asked, plan_asked
 from ..db.session import db
 from ..errors import Invalid
-from ..http.loaders import actor, load, load_copy, load_copy_target, load_image
+from ..http.identity import actor
+from ..http.loaders import load, load_copy, load_copy_target, load_image
 from ..jobs.queue import enqueue
 from ..models import Copy
 from . import blueprint

@@ -7,7 +7,8 @@ from typing import Any
 from flask import Response, g, jsonify
 
 from ..access import Right
-from ..http.loaders import actor, load, load_image, load_move, load_whole
+from ..http.identity import actor
+from ..http.loaders import load, load_image, load_move, load_whole
 from ..jobs.queue import enqueue
 from ..models import Move
 from ..moves import requests, unmoved_tags

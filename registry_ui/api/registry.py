@@ -9,7 +9,7 @@ from flask import Response, g, jsonify, request, url_for
 from ..access import Right
 from ..db.session import db
 from ..errors import Denied
-from ..http.loaders import registry_host
+from ..http.identity import registry_host
 from ..projects import listing
 from ..search.finder import Finder, ImageHit, TagHit
 from ..search.query import parse

@@ -8,7 +8,8 @@ from flask import Response, jsonify
 
 from ..access import Right
 from ..errors import Invalid
-from ..http.loaders import Loaded, actor, load, load_image, load_planned, load_removal, load_whole
+from ..http.identity import actor
+from ..http.loaders import Loaded, load, load_image, load_planned, load_removal, load_whole
 from ..jobs.queue import enqueue
 from ..models import ContainerImage, Removal
 from ..patterns.glob import TAGS, Glob

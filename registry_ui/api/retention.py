@@ -8,7 +8,8 @@ from flask import Response, jsonify
 
 from ..access import Right
 from ..errors import Clash
-from ..http.loaders import actor, load_whole
+from ..http.identity import actor
+from ..http.loaders import load_whole
 from ..jobs.queue import enqueue
 from ..models import Place, Removal, RetentionPolicy
 from ..patterns.glob import Glob

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from flask import Flask, Response, jsonify, make_response, render_template, request
+from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
 from werkzeug.exceptions import HTTPException
 
@@ -90,6 +91,15 @@ def init_app(app: Flask) -> None:
             # A Bearer challenge here would be merged by docker as a second error (PROTOCOLS 1.5).
             response.headers["WWW-Authenticate"] = 'Basic realm="registry_ui"'
         return response
+
+    @app.errorhandler(CSRFError)
+    def on_csrf(_error: CSRFError) -> Response:
+        return error_response(
+            400,
+            "DENIED",
+            "The form was too old, or did not come from this site.",
+            "Go back, reload the page, and send it again.",
+        )
 
     @app.errorhandler(HTTPException)
     def on_http_exception(error: HTTPException) -> Response:

@@ -1,20 +1,15 @@
-"""What holds for every request: who asks, and the one loader."""
+"""The one loader: resolves what a request names, and checks what the caller may do with it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
-from flask import Flask, Response, current_app, g, redirect, request, url_for
-from flask_login import current_user
-from flask_wtf.csrf import CSRFError
+from flask import g
 from sqlalchemy import select
-from werkzeug.wrappers import Response as BaseResponse
 
 from ..access import (
-    ANONYMOUS,
     REMOVAL_RIGHTS,
     Principal,
     Right,
@@ -22,77 +17,17 @@ from ..access import (
     Standing,
     can_see,
     decide,
-    former_name,
     rights,
     role_for_rules,
     standing,
 )
-from ..accounts import sessions
-from ..accounts.authentication import principal_of
-from ..audit import Actor
-from ..db.session import db, login_manager
+from ..db.session import db
 from ..errors import Denied, Invalid, NotFound
-from ..models import ContainerImage, Copy, Move, Namespace, Place, Project, Removal, User
+from ..models import ContainerImage, Copy, Move, Namespace, Place, Project, Removal
 from ..names import NameInvalid, RepositoryName
-from .error_handlers import error_response
-from .session_cookie import PageSessions
+from .identity import principal, registry_host
 
 NO_PROJECT = "There is no such project, or you may not see it."
-
-
-def init_app(app: Flask) -> None:
-    """Register the session loader and the answer to a bad CSRF token."""
-    app.session_interface = PageSessions()
-    login_manager.login_view = "accounts.sign_in"
-    login_manager.session_protection = None  # the cookie is signed; addresses change
-
-    @login_manager.user_loader
-    def load_user(identity: str) -> User | None:
-        return sessions.find(identity)
-
-    @app.errorhandler(CSRFError)
-    def on_csrf(_error: CSRFError) -> Response:
-        return error_response(
-            400,
-            "DENIED",
-            "The form was too old, or did not come from this site.",
-            "Go back, reload the page, and send it again.",
-        )
-
-    @app.errorhandler(NotFound)
-    def on_not_found(error: NotFound) -> BaseResponse:
-        address = _new_address()
-        if address is not None:
-            return redirect(address)
-        return error_response(error.status, error.code, error.message, error.hint)
-
-    @app.context_processor
-    def shared() -> dict[str, Any]:
-        settings = current_app.config["SETTINGS"]
-        return {
-            "registry_host": settings.registry_host,
-            "public_url": settings.public_url,
-            "all_tokens_only": settings.tokens_only,
-            "fence": g.get("fence"),
-        }
-
-
-def principal() -> Principal:
-    """Return who looks at a page: the signed-in user, or nobody.
-
-    The API puts its own principal, from the credentials of the request, into ``g``.
-    """
-    if "principal" in g:
-        found: Principal = g.principal
-        return found
-    if not current_user.is_authenticated:
-        return ANONYMOUS
-    return principal_of(current_user)
-
-
-def actor() -> Actor:
-    """Return who acts, for the audit."""
-    return Actor(principal().username, request.remote_addr or "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,31 +219,6 @@ def load_move(path: str, move_id: int) -> tuple[Move, Loaded]:
     return move, loaded
 
 
-def _new_address() -> str | None:
-    """Return where the page is now that was asked for by an old name, for who may see it."""
-    values = dict(request.view_args or {})
-    if request.method != "GET" or request.endpoint is None or "path" not in values:
-        return None
-    session, who = db.session(), principal()
-    whole = "/".join(filter(None, (values["path"], values.get("name"))))
-    former = former_name(session, whole)
-    if former is None:
-        return None
-    here = standing(session, who, former.now)
-    if here.place is None:
-        return None
-    if not decide(who, here, Right.SEE).allowed and not can_see(session, who, here):
-        return None
-    if "name" in values:
-        values |= {"path": here.place, "name": former.now[len(here.place) + 1 :]}
-    elif here.exact:
-        values["path"] = former.now
-    else:
-        return None
-    query = request.query_string.decode("utf-8", "replace")
-    return url_for(request.endpoint, **values) + (f"?{query}" if query else "")
-
-
 def load_copy_target(text: str) -> Project:
     """Return the project that a caller names as the target of a copy, with or without the host.
 
@@ -352,29 +262,3 @@ def load_copy(path: str, copy_id: int) -> tuple[Copy, Project | None]:
 
 def _hint(who: Principal) -> str:
     return "Sign in with an account that may." if who.is_anonymous else "Ask an owner for the role."
-
-
-def sign_in_first() -> BaseResponse | None:
-    """Send a visitor without a session to the sign-in page; None for everyone else."""
-    if current_user.is_authenticated:
-        return None
-    target = request.full_path if request.method == "GET" else "/"
-    return redirect(url_for("accounts.sign_in", next=target.rstrip("?")))
-
-
-def administrators_only() -> BaseResponse | None:
-    """Send visitors to the sign-in page; tell everyone else that there is nothing.
-
-    Stands before every page of the admin area.
-    """
-    if (away := sign_in_first()) is not None:
-        return away
-    if not principal().is_admin:
-        raise NotFound
-    return None
-
-
-def registry_host() -> str:
-    """Return the registry's name in commands, as clients reach it."""
-    host: str = current_app.config["SETTINGS"].registry_host
-    return host

@@ -23,7 +23,7 @@ from ..accounts.secrets import MAX_PASSWORD
 from ..accounts.tokens import TokenRequest, end_of_day
 from ..audit import Actor
 from ..errors import Invalid
-from ..http.loaders import actor
+from ..http.identity import actor
 from ..models import User
 
 blueprint = Blueprint("accounts", __name__)

@@ -9,7 +9,8 @@ from ..activity import feed
 from ..activity.entries import KINDS, Filters, Mark
 from ..db.session import db
 from ..errors import NotFound
-from ..http.loaders import load, principal, registry_host
+from ..http.identity import principal, registry_host
+from ..http.loaders import load
 from ..http.query_args import crumbs, query_text
 from ..models import utc_now
 

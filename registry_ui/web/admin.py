@@ -17,7 +17,7 @@ from ..errors import Invalid
 from ..events import registry_token as tokens
 from ..events.service import refusals
 from ..health import health, queue_health
-from ..http.loaders import actor, administrators_only, principal, registry_host
+from ..http.identity import actor, administrators_only, principal, registry_host
 from ..http.query_args import page_number, search_text
 from ..jobs.queue import enqueue
 from ..projects.service import places_without_manager

@@ -10,7 +10,7 @@ from ..adoption.service import AdoptionRequest, adopt, plan_adoption
 from ..db.session import db
 from ..errors import Invalid
 from ..formatting import counted
-from ..http.loaders import actor, administrators_only
+from ..http.identity import actor, administrators_only
 from ..jobs.queue import enqueue
 
 blueprint = Blueprint("adoption", __name__, url_prefix="/-/admin/unassigned/adopt")

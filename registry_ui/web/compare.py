@@ -14,7 +14,8 @@ from ..comparison.page import Comparison, compare
 from ..comparison.side import Side, locate
 from ..db.session import db
 from ..errors import Denied, NotFound
-from ..http.loaders import load_image, registry_host
+from ..http.identity import registry_host
+from ..http.loaders import load_image
 from ..http.query_args import page_number, search_text
 from ..models import ContainerImage
 from ..names import Digest, NameInvalid, Reference, RepositoryName, TagName

@@ -13,7 +13,8 @@ from ..copies.plan import CopyPlan
 from ..copies.request import Asked, plan_asked
 from ..db.session import db
 from ..errors import Invalid
-from ..http.loaders import actor, load_copy, load_copy_target, load_image, principal
+from ..http.identity import actor, principal
+from ..http.loaders import load_copy, load_copy_target, load_image
 from ..http.query_args import crumbs
 from ..jobs.queue import enqueue
 from ..models import Copy

@@ -7,7 +7,7 @@ from typing import Any
 from flask import current_app, render_template, request
 
 from ..db.session import release
-from ..http.loaders import registry_host
+from ..http.identity import registry_host
 from ..http.query_args import query_text
 from ..token_auth.decision_log import journal
 from ..token_auth.decision_queries import MAX_ID, Filters, Listing

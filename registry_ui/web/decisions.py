@@ -10,7 +10,8 @@ from ..accounts import service as accounts
 from ..accounts.subjects import Subject, subject_named, with_token
 from ..db.session import db
 from ..errors import Denied, Invalid, NotFound
-from ..http.loaders import load, principal, registry_host
+from ..http.identity import principal, registry_host
+from ..http.loaders import load
 from ..http.query_args import crumbs, query_text
 from ..models import AccessToken, User
 from ..token_auth import decision_queries

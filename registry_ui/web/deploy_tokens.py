@@ -14,7 +14,8 @@ from ..accounts import unseen_secrets
 from ..accounts.tokens import TokenRequest, end_of_day
 from ..db.session import db
 from ..errors import Invalid
-from ..http.loaders import Loaded, actor, load, principal
+from ..http.identity import actor, principal
+from ..http.loaders import Loaded, load
 from ..http.query_args import crumbs
 from ..projects import deploy_tokens
 

@@ -6,7 +6,7 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from ..garbage_collection import service as garbage_collection
-from ..http.loaders import actor, administrators_only
+from ..http.identity import actor, administrators_only
 from ..jobs.queue import enqueue
 
 blueprint = Blueprint("collections", __name__, url_prefix="/-/admin/garbage-collection")

@@ -16,7 +16,8 @@ from ..catalog.tree import ImageRow, build_tree, tree_view
 from ..db.session import db
 from ..enumerations import name_some
 from ..errors import NotFound
-from ..http.loaders import Loaded, image_in, load, load_image, load_owner, principal, registry_host
+from ..http.identity import principal, registry_host
+from ..http.loaders import Loaded, image_in, load, load_image, load_owner
 from ..http.query_args import crumbs, ordering, page_number, search_text
 from ..jobs.queue import enqueue
 from ..models import ContainerImage

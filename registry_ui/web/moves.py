@@ -8,7 +8,8 @@ from werkzeug.wrappers import Response
 
 from ..access import Right
 from ..errors import Denied, Invalid
-from ..http.loaders import Loaded, actor, load, load_image, load_move, principal, registry_host
+from ..http.identity import actor, principal, registry_host
+from ..http.loaders import Loaded, load, load_image, load_move
 from ..http.query_args import crumbs
 from ..jobs.queue import enqueue
 from ..models import ContainerImage, Move

@@ -13,7 +13,8 @@ from ..catalog.pull_through import permitted
 from ..catalog.tree import SORTS, tree_view
 from ..db.session import db
 from ..errors import Clash, Denied, Invalid, NotFound
-from ..http.loaders import Loaded, actor, load, load_owner, principal
+from ..http.identity import actor, principal
+from ..http.loaders import Loaded, load, load_owner
 from ..http.query_args import crumbs, ordering, page_number, search_text
 from ..jobs.queue import enqueue
 from ..models import ContainerImage, Project, User

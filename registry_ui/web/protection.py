@@ -11,7 +11,8 @@ from werkzeug.wrappers import Response
 from ..access import Right, Role
 from ..db.session import db
 from ..errors import Invalid
-from ..http.loaders import Loaded, actor, load
+from ..http.identity import actor
+from ..http.loaders import Loaded, load
 from ..http.query_args import crumbs
 from ..patterns.glob import IMAGES, TAGS, Glob, PatternInvalid
 from ..projects import tag_rules

@@ -12,7 +12,8 @@ from werkzeug.wrappers import Response
 from ..access import Right
 from ..db.session import db
 from ..errors import Invalid
-from ..http.loaders import Loaded, actor, load_image, load_planned, load_removal
+from ..http.identity import actor
+from ..http.loaders import Loaded, load_image, load_planned, load_removal
 from ..http.query_args import crumbs, page_number
 from ..jobs.queue import enqueue
 from ..models import ContainerImage, Removal

@@ -10,7 +10,8 @@ from werkzeug.wrappers import Response
 
 from ..access import Right
 from ..errors import AppError, Clash, Invalid, RegistryTrouble
-from ..http.loaders import Loaded, actor, load
+from ..http.identity import actor
+from ..http.loaders import Loaded, load
 from ..http.query_args import crumbs
 from ..models import Removal, utc_now
 from ..patterns.glob import IMAGES, TAGS, Glob, PatternInvalid, RegularExpression, parse, split

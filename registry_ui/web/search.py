@@ -9,7 +9,7 @@ from werkzeug.wrappers import Response
 
 from ..db.session import db
 from ..errors import Invalid
-from ..http.loaders import principal, registry_host
+from ..http.identity import principal, registry_host
 from ..search.finder import Finder, Found, ImageHit, TagHit
 from ..search.query import Query, parse
 from .templating import image_url

@@ -10,7 +10,8 @@ from werkzeug.wrappers import Response
 from ..access import Right, Role, at_or_below, visible_places
 from ..db.session import db
 from ..errors import NotFound
-from ..http.loaders import Loaded, load, load_image, principal
+from ..http.identity import principal
+from ..http.loaders import Loaded, load, load_image
 from ..http.query_args import crumbs
 from ..jobs.queue import enqueue
 from ..models import ContainerImage, Place, Project

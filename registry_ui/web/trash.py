@@ -8,7 +8,8 @@ from werkzeug.wrappers import Response
 
 from ..access import Right
 from ..errors import Clash, Invalid
-from ..http.loaders import Loaded, actor, load
+from ..http.identity import actor
+from ..http.loaders import Loaded, load
 from ..http.query_args import crumbs, page_number
 from ..jobs.queue import enqueue
 from ..names import NameInvalid, TagName

@@ -11,7 +11,8 @@ from ..copies.request import Asked, plan_unassigned
 from ..copies.unassigned import require_unassigned
 from ..db.session import db
 from ..errors import Invalid
-from ..http.loaders import actor, administrators_only, load_copy_target, principal
+from ..http.identity import actor, administrators_only, principal
+from ..http.loaders import load_copy_target
 from ..names import RepositoryName
 
 blueprint = Blueprint("unassigned_copies", __name__, url_prefix="/-/admin/unassigned/copy")

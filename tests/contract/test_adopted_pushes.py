@@ -9,7 +9,7 @@ from sqlalchemy import delete
 
 from registry_ui.catalog import earlier_pushes, initial_index
 from registry_ui.db.session import writing
-from registry_ui.jobs.tasks import prune
+from registry_ui.jobs.pruning import prune
 from registry_ui.models import (
     ContainerImage,
     DailyCount,

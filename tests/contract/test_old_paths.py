@@ -6,7 +6,7 @@ import pytest
 
 from registry_ui.db.session import db
 from registry_ui.distribution.errors import RegistryError
-from registry_ui.jobs import tasks
+from registry_ui.jobs import reconciliation, tasks
 from registry_ui.models import AuditEntry, Move, RegistryEvent, utc_now
 from tests.contract.mover import DIGESTS
 from tests.support.live import tiny
@@ -100,14 +100,14 @@ def test_an_event_of_a_deletion_at_the_old_path_changes_nothing_at_the_new_one(m
 def test_the_new_path_goes_its_own_way(moved):
     moved.push_and_tell(f"{moved.market}/web", {"1.0": OTHER, "3.0": OTHER})
     let_the_deadline_pass(moved)
-    run(moved, tasks.reconcile_all)
+    run(moved, reconciliation.reconcile_all)
     assert moved.grants(f"{moved.shop}/web") == "pull"
 
 
 def test_without_a_gate_each_reconcile_compares(moved):
     let_the_deadline_pass(moved)
     moved.push(f"{moved.shop}/web", {"1.0": OTHER})
-    run(moved, tasks.reconcile_all, digests=False)
+    run(moved, reconciliation.reconcile_all, digests=False)
     assert_stopped(moved)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from registry_ui.demo.images import Manifest, index
 from registry_ui.distribution.errors import RegistryError, RegistryUnavailable
-from registry_ui.jobs.tasks import reconcile_all
+from registry_ui.jobs.reconciliation import reconcile_all
 from registry_ui.models import ContainerImage, Tag, UnassignedRepository
 from tests.support.html import Page
 from tests.support.live import LiveSite, tiny

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from registry_ui.jobs.background import OneAtATime
+from registry_ui.jobs.executors import OneAtATime
 
 
 def test_who_comes_meanwhile_does_not_wait_and_the_work_is_done_all_the_same():

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from registry_ui.jobs import tasks
+from registry_ui.jobs.pruning import prune
 from registry_ui.models import Manifest, Removal, Tag, utc_now
 from registry_ui.tags.table import Query
 from registry_ui.web import images
@@ -282,11 +282,11 @@ def test_a_plan_that_nobody_confirms_is_forgotten_after_a_day(site, graph):
     adopt(site)
     plan(site, chosen=["v1"])
     with site.app.app_context():
-        tasks.prune()
+        prune()
     assert len(site.rows(Removal)) == 1
     site.change(Removal, {"created_at": utc_now() - timedelta(days=2)})
     with site.app.app_context():
-        tasks.prune()
+        prune()
     assert site.rows(Removal) == []
 
 

@@ -12,7 +12,7 @@ from registry_ui.demo.images import OCI, encode, index
 from registry_ui.demo.images import Manifest as Made
 from registry_ui.distribution.client import FetchedManifest
 from registry_ui.distribution.manifest import read_manifest
-from registry_ui.jobs import tasks
+from registry_ui.jobs.pruning import prune
 from registry_ui.manifests import refresh
 from registry_ui.manifests.blobs import MAX_ENTRIES
 from registry_ui.manifests.parser_version import FACTS_VERSION
@@ -128,18 +128,18 @@ def test_a_policy_counts_a_pull_that_came_while_the_index_was_being_read(site):
         assert "multi" not in removable(dated_tags(image), rules, utc_now())
     read(site, ARM)
     with site.app.app_context():
-        tasks.prune()
+        prune()
     assert used(site) == {"multi": NOW}
 
 
 def test_a_pull_is_kept_until_every_tag_was_read(site):
     site.deliver(event_of("pull", "acme/app", digest=digest("f"), at=NOW))
     with site.app.app_context():
-        tasks.prune()
+        prune()
     assert [row.digest for row in site.rows(WaitingPull)] == [digest("f")]
     read(site, BOTH, ARM)
     with site.app.app_context():
-        tasks.prune()
+        prune()
     assert site.rows(WaitingPull) == []
 
 
@@ -184,7 +184,7 @@ def test_a_pull_of_any_entry_is_use_of_the_tag_however_many_there_are(site, larg
         image = session.scalars(select(ContainerImage)).one()
         assert removable(dated_tags(image), rules, utc_now()) == {"single"}
     with site.app.app_context():
-        tasks.prune()
+        prune()
     assert used(site) == {"multi": EARLIER}
     site.deliver(event_of("pull", "acme/app", digest=last, at=NOW))
     assert used(site) == {"multi": NOW}
@@ -201,7 +201,7 @@ def test_a_pull_waits_until_an_index_is_read_again_that_an_earlier_version_has_r
         session.execute(delete(IndexChild).where(IndexChild.child == f"sha256:{69:064x}"))
     site.deliver(event_of("pull", "acme/app", digest=f"sha256:{69:064x}", at=NOW))
     with site.app.app_context():
-        tasks.prune()
+        prune()
     rules = Rules(older_than_days=30, keep_pulled_days=7)
     with site.session() as session:
         image = session.scalars(select(ContainerImage)).one()

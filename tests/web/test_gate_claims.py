@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from registry_ui.jobs import tasks
+from registry_ui.jobs.pruning import prune
 from registry_ui.models import TagClaim, utc_now
 from tests.unit.hostile_registry import always
 from tests.web.support import event_of
@@ -166,5 +166,5 @@ def test_claims_that_ended_are_forgotten_by_night(acme):
     assert_passes(ask(acme, "PUT", "v2"))
     acme.change(TagClaim, {"until": utc_now() - timedelta(seconds=1)}, tag="v1")
     with acme.app.app_context():
-        tasks.prune()
+        prune()
     assert [claim.tag for claim in acme.rows(TagClaim)] == ["v2"]

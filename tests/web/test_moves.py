@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import select
 
 from registry_ui.db.session import db, writing
-from registry_ui.jobs.tasks import run_move
+from registry_ui.jobs.stored_work import run_move
 from registry_ui.models import (
     AccessToken,
     AuditEntry,

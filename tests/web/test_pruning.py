@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import insert
 
 from registry_ui.accounts import throttle
-from registry_ui.jobs import tasks
+from registry_ui.jobs import pruning
 from registry_ui.models import AuditEntry, Copy, DockerSession, TokenDecision, User, utc_now
 from registry_ui.token_auth import decision_retention
 from tests.web.support import Site
@@ -36,7 +36,7 @@ def fill(site, *ages, category="account"):
 
 def prune(site):
     with site.app.app_context():
-        tasks.prune()
+        pruning.prune()
     return [row.username for row in site.rows(TokenDecision)]
 
 

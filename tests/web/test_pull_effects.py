@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from registry_ui.audit import OWN_SUBJECT
 from registry_ui.db.session import writing
-from registry_ui.jobs import tasks
+from registry_ui.jobs.pruning import prune
 from registry_ui.manifests.parser_version import FACTS_VERSION
 from registry_ui.models import ContainerImage, IndexChild, Manifest, RegistryEvent, Tag, utc_now
 from registry_ui.retention.rules import Rules, removable
@@ -189,7 +189,7 @@ def test_pulls_are_forgotten_after_a_day_but_never_the_newest_event(site):
     site.deliver(event_of("pull", "acme/app", "latest", method="HEAD"))
     site.change(RegistryEvent, {"received_at": NOW - timedelta(days=2)})
     with site.app.app_context():
-        tasks.prune()
+        prune()
     kept = [(event.action, event.tag) for event in site.rows(RegistryEvent)]
     assert kept == [("push", "0.8"), ("pull", "latest")]
     assert site.row(Tag, name="0.9").pull_count == 1

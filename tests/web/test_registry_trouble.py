@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from registry_ui.jobs.tasks import beat
+from registry_ui.jobs.heartbeat import beat
 from registry_ui.models import ContainerImage, Manifest, RegistryEvent, Removal, Tag
 from tests.unit.hostile_registry import TIMEOUT, Answer, always
 from tests.web.support import event_of

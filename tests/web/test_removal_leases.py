@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from registry_ui.jobs.tasks import run_removal
+from registry_ui.jobs.stored_work import run_removal
 from registry_ui.manifests import graph as parts
 from registry_ui.manifests import store
 from registry_ui.models import ContainerImage, Project, Removal

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from registry_ui.audit import OWN_SUBJECT
-from registry_ui.jobs.tasks import prune
+from registry_ui.jobs.pruning import prune
 from registry_ui.models import RegistryEvent, TagMoment
 from registry_ui.tag_detail import page as detail
 from tests.support.html import Page

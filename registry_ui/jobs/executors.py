@@ -7,7 +7,36 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from flask import Flask, current_app
+
 logger = logging.getLogger(__name__)
+
+#: Kinds of work that may take minutes.
+LONG_WORK = ("reconcile_all", "reconcile_wanted", "read_contents", "index_adopted", "old_paths")
+#: Removals, copies and moves that a process carries out at a time, each in a thread of its own.
+ASIDE = 4
+
+
+def init_app(app: Flask) -> None:
+    """Make what limits the work of a process."""
+    app.extensions["one_at_a_time"] = {name: OneAtATime() for name in LONG_WORK}
+    app.extensions["aside"] = Aside(ASIDE)
+    app.extensions["collecting"] = Aside(1)
+
+
+def in_app(app: Flask, work: Callable[..., Any]) -> Callable[..., None]:
+    """Return the work as a function that runs it within the application's context."""
+
+    def run(*args: Any) -> None:
+        with app.app_context():
+            work(*args)
+
+    return run
+
+
+def one_at_a_time(kind: str, work: Callable[..., Any], *args: Any) -> None:
+    """Do work of a kind unless a thread of this process is at it, which then does it too."""
+    current_app.extensions["one_at_a_time"][kind].do(work, *args)
 
 
 class OneAtATime:

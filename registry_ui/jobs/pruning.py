@@ -1,0 +1,71 @@
+"""Delete what is kept for a limited time only, each night."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from flask import current_app
+from sqlalchemy import delete, select
+
+from ..accounts import docker_sessions, throttle
+from ..accounts.sessions import SESSION_LIFETIME
+from ..catalog import tag_claims
+from ..db.session import writing
+from ..events.service import forget_pulls
+from ..manifests import tag_use
+from ..models import (
+    BrowserSession,
+    Copy,
+    HeldManifest,
+    Manifest,
+    ProtectionViolation,
+    RegistryEvent,
+    Removal,
+    Tag,
+    utc_now,
+)
+from ..moves import service as moves
+from ..operations import runner as long_work
+from ..token_auth import decision_retention
+
+#: How long raw events are kept once they are done with.
+EVENTS_KEPT = timedelta(days=90)
+#: How long facts are kept that no tag leads to any more.
+FACTS_KEPT = timedelta(days=7)
+#: How long what was done against protection rules is kept; the audit keeps it for ever.
+VIOLATIONS_KEPT = timedelta(days=90)
+
+
+def prune() -> None:
+    """Forget what is old: events done with, sessions, claims, facts of nothing, decisions."""
+    with writing() as session:
+        docker_sessions.forget_unused(session)
+        throttle.forget_old(session, utc_now())
+        tag_claims.forget_ended(session)
+        session.execute(
+            delete(ProtectionViolation)
+            .where(ProtectionViolation.at < utc_now() - VIOLATIONS_KEPT)
+            .execution_options(synchronize_session=False)
+        )
+        decision_retention.forget_old(session, current_app.config["SETTINGS"].decisions_kept_days)
+        used = select(Tag.digest).where(Tag.digest == Manifest.digest).exists()
+        held = select(HeldManifest.digest).where(HeldManifest.digest == Manifest.digest).exists()
+        session.execute(
+            delete(Manifest)
+            .where(Manifest.fetched_at < utc_now() - FACTS_KEPT, ~used, ~held)
+            .execution_options(synchronize_session=False)
+        )
+        long_work.forget_plans(session, Removal)
+        long_work.forget_plans(session, Copy)
+        moves.forget_plans(session)
+        session.execute(
+            delete(BrowserSession).where(BrowserSession.created_at < utc_now() - SESSION_LIFETIME)
+        )
+        session.execute(
+            delete(RegistryEvent).where(
+                RegistryEvent.received_at < utc_now() - EVENTS_KEPT,
+                RegistryEvent.status != "pending",
+            )
+        )
+        forget_pulls(session)
+    tag_use.forget_placed_pulls()

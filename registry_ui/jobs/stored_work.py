@@ -1,0 +1,86 @@
+"""Carry out what is stored step by step: removals, copies, moves, and garbage collections."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from flask import current_app
+
+from ..copies import service as copies
+from ..garbage_collection import runner
+from ..moves.lease import waiting as waiting_moves
+from ..moves.runner import run as carry_out_move
+from ..removals import runner as removals
+from .executors import in_app
+from .queue import enqueue
+
+logger = logging.getLogger(__name__)
+
+#: Stored work that is carried out step by step: what does it, and what finds what waits.
+STORED_WORK: dict[str, tuple[Callable[[int], Any], Callable[[], list[int]]]] = {
+    "removal": (removals.run, removals.waiting),
+    "copy": (copies.run, copies.waiting),
+    "move": (carry_out_move, waiting_moves),
+}
+
+
+def run_removal(removal_id: int) -> None:
+    """Carry out one removal."""
+    _run_stored("removal", removal_id)
+
+
+def run_copy(copy_id: int) -> None:
+    """Carry out one copy."""
+    _run_stored("copy", copy_id)
+
+
+def run_move(move_id: int) -> None:
+    """Carry out one move, as far as it can go now."""
+    _run_stored("move", move_id)
+
+
+def _run_stored(kind: str, number: int) -> None:
+    """Carry out stored work in a thread of its own, so that it holds back nothing else.
+
+    Where too much is under way in this process, the schedule finds it later.
+    """
+    if current_app.testing:
+        STORED_WORK[kind][0](number)
+        return
+    app = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001
+    current_app.extensions["aside"].do(in_app(app, _stored_work), (kind, number))
+
+
+def _stored_work(which: tuple[str, int]) -> None:
+    """Carry out stored work, and then what waits for a free thread."""
+    kind, number = which
+    STORED_WORK[kind][0](number)
+    for run, waiting in STORED_WORK.values():
+        for found in waiting():
+            run(found)
+
+
+def resume_stored_work() -> None:
+    """Carry out the removals, copies and moves that no worker has."""
+    for kind, (_, waiting) in STORED_WORK.items():
+        for number in waiting():
+            try:
+                _run_stored(kind, number)
+            except Exception:
+                logger.exception("%s %s broke off", kind, number)
+
+
+def run_collection(collection_id: int) -> None:
+    """Carry out a garbage collection in a thread of its own; what waited for its end goes on."""
+    if current_app.testing:
+        _collection(collection_id)
+        return
+    app = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001
+    current_app.extensions["collecting"].do(in_app(app, _collection), collection_id)
+
+
+def _collection(collection_id: int) -> None:
+    runner.run(collection_id)
+    enqueue("resume_stored_work")
