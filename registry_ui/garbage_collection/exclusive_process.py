@@ -1,4 +1,6 @@
-"""``python -m registry_ui.warden PARENT LOCK COMMAND…``: runs a command that must not run twice.
+"""Runs a command that must not run twice.
+
+``python -m registry_ui.garbage_collection.exclusive_process PARENT LOCK COMMAND…``
 
 A lock is held as long as anything of the command lives, even when this process was killed:
 its descriptor is inherited. The command is told to end when whoever wanted it has died.

@@ -14,7 +14,7 @@ UNLISTED = "*"
 class ManifestContents(Base):
     """The blobs of a manifest and the manifests that it names, small enough to read by thousands.
 
-    ``blobs`` is packed as catalog/contents.py says, ``children`` are digests apart by spaces;
+    ``blobs`` is packed as manifests/blobs.py says, ``children`` are digests apart by spaces;
     the last one is UNLISTED if there are more than are kept.
     """
 

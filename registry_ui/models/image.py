@@ -140,7 +140,7 @@ class Manifest(Base):
     facts: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
     #: What was read from the config, once; long lists as well, so not with every row of a table.
     config_facts: Mapped[dict[str, Any] | None] = mapped_column(JSON, deferred=True)
-    #: The version of the code that read the facts (catalog/stale_facts.py).
+    #: The version of the code that read the facts (manifests/refresh.py).
     facts_version: Mapped[int] = mapped_column(default=0, server_default="0")
     fetched_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
 

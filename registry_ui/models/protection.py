@@ -11,7 +11,7 @@ from .base import Base, UTCDateTime, bytewise, utc_now
 
 
 class ProtectionRule(Base):
-    """A rule of a project about tags, by globs (registry_ui/globs.py).
+    """A rule of a project about tags, by globs (registry_ui/patterns/glob.py).
 
     An immutable tag may be created, never overwritten or deleted; a protected one is
     pushed and deleted from ``minimum_role`` on.
