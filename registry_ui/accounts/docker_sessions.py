@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from ..audit import Actor, record
 from ..db.session import db, writing
+from ..db.statements import update_count
 from ..errors import NotFound
 from ..models import DockerSession, User, utc_now
 from .secrets import SESSION_PREFIX, new_secret, secret_hash
@@ -92,8 +93,7 @@ def revoke_all(actor: Actor, user: User) -> int:
 
 def end_all(session: Session, user: User) -> int:
     """End every docker session of a user, within a transaction; return how many there were."""
-    ended = session.execute(delete(DockerSession).where(DockerSession.user_id == user.id))
-    return int(ended.rowcount)  # type: ignore[attr-defined]
+    return update_count(session, delete(DockerSession).where(DockerSession.user_id == user.id))
 
 
 def forget_unused(session: Session) -> None:

@@ -19,6 +19,7 @@ from ..access.lookup import owning_project, prefixes
 from ..access.reserved_paths import spoken_for
 from ..db.prepared import insert_new
 from ..db.session import db, release, writing
+from ..db.statements import update_count
 from ..distribution.client import TagNames
 from ..distribution.errors import RegistryError, RegistryNotFound
 from ..models import (
@@ -293,13 +294,12 @@ def want_if_stale(image: ContainerImage) -> bool:
     if image.reconcile_wanted or not _is_stale(image.reconciled_at):
         return False
     with writing() as session:
-        marked = session.execute(
+        statement = (
             update(ContainerImage)
             .where(ContainerImage.id == image.id, ContainerImage.reconcile_wanted.is_(False))
             .values(reconcile_wanted=True)
-            .execution_options(synchronize_session=False)
         )
-        return bool(marked.rowcount)  # type: ignore[attr-defined]
+        return bool(update_count(session, statement))
 
 
 def _is_stale(moment: datetime | None) -> bool:

@@ -15,7 +15,7 @@ from ..manifests.store import gather
 from ..models import Copy, WorkLine
 from ..names import RepositoryName
 from ..operations import runner
-from ..operations.lease import LeaseLost
+from ..operations.errors import LeaseLost
 from .plan import CopyPlan, Wish
 from .steps import GOOD, REFUSED, Steps
 

@@ -21,8 +21,8 @@ from ..distribution.errors import (
 )
 from ..models import ContainerImage, Copy, Tag
 from ..names import RepositoryName, TagName
-from ..operations.lease import Lease
-from ..operations.runner import OperationFailed
+from ..operations.errors import OperationFailed
+from ..operations.operation_lease import OperationLease
 from ..registry_connection import registry
 from .authorization import acting_role, still_may
 from .copier import Brought, Copier, CopyRefused, Kept
@@ -42,14 +42,14 @@ EXISTS = "the target has another image under this tag, and overwriting was not t
 class Steps:
     """Carries out the steps of one copy, in the hands of one worker."""
 
-    def __init__(self, lease: Lease[Copy]) -> None:
+    def __init__(self, lease: OperationLease[Copy]) -> None:
         self._lease, copy = lease, lease.work
         self._source, self._target = RepositoryName(copy.source), RepositoryName(copy.target)
         self._overwrite = copy.preview["overwrite"]
         self._attached = copy.preview["attached"]
         self._actor = Actor(copy.requested_by)
         self._claimant = tag_claims.ourselves(f"copy {copy.id}")
-        self._copier = Copier(self._source, self._target, lease.hold)
+        self._copier = Copier(self._source, self._target, lease.renew)
         self._following: Following | None = None
 
     def take(self, _number: int, step: dict[str, Any]) -> tuple[str, str]:
@@ -102,9 +102,9 @@ class Steps:
         followers = self._follow(brought)
         # A worker that died may have tagged it, and told nobody.
         if written or (step["there"] != digest and not self._is_indexed(name, digest)):
-            self._lease.meanwhile(lambda session: self._note(session, step, followers))
+            self._lease.write(lambda session: self._note(session, step, followers))
             return COPIED, _words(brought, followers)
-        self._lease.meanwhile(lambda session: self._note_followers(session, followers))
+        self._lease.write(lambda session: self._note_followers(session, followers))
         return THERE, _words(brought, followers)
 
     def _point(self, name: TagName, manifest: FetchedManifest, there: str | None) -> bool:

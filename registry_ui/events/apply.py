@@ -25,6 +25,7 @@ from ..catalog.pull_through import is_cache
 from ..catalog.push_log import note_push
 from ..db.prepared import insert_new
 from ..db.session import db, writing
+from ..db.statements import update_count
 from ..distribution.notifications import Notification, parse_event
 from ..models import UNASSIGNED, ContainerImage, RegistryEvent, Tag, UnassignedRepository, utc_now
 from ..names import is_binned
@@ -107,12 +108,12 @@ def _set_aside(row_id: int, reason: str) -> None:
 def _apply_one(row_id: int, done: Applied) -> None:
     """Claim and apply one event in one transaction: whoever comes second finds it taken."""
     with writing() as session:
-        claimed = session.execute(
+        statement = (
             update(RegistryEvent)
             .where(RegistryEvent.id == row_id, RegistryEvent.status == "pending")
             .values(status="applied")
         )
-        if claimed.rowcount == 0:  # type: ignore[attr-defined]
+        if not update_count(session, statement):
             return
         row = session.get_one(RegistryEvent, row_id, populate_existing=True)
         event = parse_event(json.loads(row.raw))

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from ..accounts.secrets import secret_hash
 from ..audit import CONSOLE, REGISTRY, Actor, record
 from ..db.session import db, writing
+from ..db.statements import update_count
 from ..errors import Clash
 from ..models import RegistryToken, utc_now
 
@@ -178,10 +179,10 @@ def views() -> tuple[TokenView, TokenView | None]:
 
 
 def _revoke_previous(session: Session) -> bool:
-    changed = session.execute(
+    statement = (
         update(RegistryToken).where(RegistryToken.state == "previous").values(state="revoked")
     )
-    return bool(changed.rowcount)  # type: ignore[attr-defined]
+    return bool(update_count(session, statement))
 
 
 def _add(session: Session, actor: Actor) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..catalog import reconcile
 from ..events.apply import apply_pending
-from ..garbage_collection import runner
+from ..garbage_collection.lease import waiting as waiting_collections
 from ..manifests import refresh
 from ..moves import old_path_check
 from ..moves import service as moves
@@ -46,7 +46,7 @@ def resume() -> None:
     Stored work comes first: it runs in threads of its own, while thousands of events may wait.
     """
     resume_stored_work()
-    for collection_id in runner.waiting():
+    for collection_id in waiting_collections():
         run_collection(collection_id)
     apply_events()
     reconcile_wanted()

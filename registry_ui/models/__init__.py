@@ -20,6 +20,7 @@ from .image import (
     TagMoment,
     UnassignedRepository,
 )
+from .leased import Leased, Stallable
 from .move import CopiedManifest, CopiedTag, FormerPath, Move, MovedRepository, UnmovedTag
 from .place import Membership, Namespace, Place, Project
 from .protection import ProtectionRule, ProtectionViolation, TagClaim
@@ -59,6 +60,7 @@ __all__ = [
     "HeldManifest",
     "IndexChild",
     "KnownSignIn",
+    "Leased",
     "Manifest",
     "ManifestContents",
     "Membership",
@@ -76,6 +78,7 @@ __all__ = [
     "Removal",
     "RemovalLine",
     "RetentionPolicy",
+    "Stallable",
     "Tag",
     "TagClaim",
     "TagMoment",

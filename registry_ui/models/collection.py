@@ -7,10 +7,11 @@ from datetime import datetime
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from .base import Base, UTCDateTime, bytewise, utc_now
+from .base import Base, UTCDateTime
+from .leased import Leased
 
 
-class Collection(Base):
+class Collection(Leased, Base):
     """One run of the registry's collector, or a dry run of it, carried out by the worker.
 
     It *waits* for a worker, *drains* behind its fence until no bearer token from before can
@@ -26,22 +27,14 @@ class Collection(Base):
         CheckConstraint("slot = 1", name="slot"),
     )
 
-    id: Mapped[int] = mapped_column(primary_key=True)
     dry_run: Mapped[bool]
     state: Mapped[str] = mapped_column(String(10), default="waiting")
     #: 1 until it has ended: there is one such row at most.
     slot: Mapped[int | None] = mapped_column(unique=True)
-    requested_by: Mapped[str] = mapped_column(bytewise(255))
     fence_id: Mapped[int | None] = mapped_column(ForeignKey("fences.id", ondelete="SET NULL"))
     #: When the last bearer token from before the fence has ended.
     quiet_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    cancel_wanted: Mapped[bool] = mapped_column(default=False)
-    #: As of a removal: who is at it, and until when that is believed.
-    lease_until: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    lease_owner: Mapped[str | None] = mapped_column(String(32))
-    created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
     collector_started_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    finished_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     #: Manifests that the collector has found in use so far.
     marked: Mapped[int] = mapped_column(default=0)
     #: Blobs that nothing needs; None until the collector said so.
@@ -51,7 +44,6 @@ class Collection(Base):
     unmeasured: Mapped[int] = mapped_column(default=0)
     #: What the collector said, shortened.
     output: Mapped[str] = mapped_column(Text, default="")
-    problem: Mapped[str] = mapped_column(Text, default="")
 
     @property
     def is_active(self) -> bool:

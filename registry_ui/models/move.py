@@ -16,7 +16,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from .base import Base, UTCDateTime, bytewise, utc_now
+from .base import Base, UTCDateTime, bytewise
+from .leased import Stallable
 
 #: A worker has it, or will; in this order.
 ACTIVE = ("waiting", "copying", "fenced", "settling", "verifying", "undoing", "retiring")
@@ -26,7 +27,7 @@ BEFORE_SWITCH = ("waiting", "copying", "fenced", "settling", "verifying", "undoi
 CANCELLABLE = ("planned", "waiting", "copying", "fenced", "settling", "verifying", "failed")
 
 
-class Move(Base):
+class Move(Stallable, Base):
     """A namespace, a project or an image that gets another path, with all its repositories.
 
     Before the switch (``switched_at``) it can be cancelled. In *grace* the old path can still
@@ -48,7 +49,6 @@ class Move(Base):
         Index("ix_moves_source", "source"),
     )
 
-    id: Mapped[int] = mapped_column(primary_key=True)
     kind: Mapped[str] = mapped_column(String(10))
     source: Mapped[str] = mapped_column(bytewise(255))
     target: Mapped[str] = mapped_column(bytewise(255))
@@ -56,23 +56,14 @@ class Move(Base):
     place_id: Mapped[int | None] = mapped_column(ForeignKey("places.id", ondelete="SET NULL"))
     #: Of an image, the project that it goes to.
     new_project_id: Mapped[int | None] = mapped_column(ForeignKey("places.id", ondelete="SET NULL"))
-    requested_by: Mapped[str] = mapped_column(bytewise(255))
     state: Mapped[str] = mapped_column(String(10), default="planned")
-    problem: Mapped[str] = mapped_column(Text, default="")
     preview: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
-    cancel_wanted: Mapped[bool] = mapped_column(default=False)
     #: What the new path has no more may go at the old one too: somebody saw the list.
     retire_all: Mapped[bool] = mapped_column(default=False)
-    lease_until: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    lease_owner: Mapped[str | None] = mapped_column(String(32))
-    created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
     switched_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     grace_until: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    finished_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     #: When the old name is compared again with what was moved; None: at the next reconcile.
     compare_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    #: Since when it waits for a registry that does not answer; None if it makes progress.
-    stalled_since: Mapped[datetime | None] = mapped_column(UTCDateTime)
 
     @property
     def is_active(self) -> bool:

@@ -11,12 +11,12 @@ from ..audit import CONSOLE
 from ..copies.authorization import acting_role
 from ..models import ContainerImage, CopiedTag, Move, Tag
 from ..names import Path
-from .lease import MoveFailed
+from ..operations.errors import OperationFailed
 from .rule_check import first_refusal
 
 
 def require_right(session: Session, move: Move) -> None:
-    """Raise MoveFailed where whoever asked has no longer the right, here or there.
+    """Raise OperationFailed where whoever asked has no longer the right, here or there.
 
     A namespace at the top can be made by everyone with an account. The rules of an image's
     tags are asked again as well: there may be more of both since the plan.
@@ -30,7 +30,7 @@ def require_right(session: Session, move: Move) -> None:
 def _require_roles(session: Session, move: Move) -> None:
     subject = subject_named(session, move.requested_by)
     if subject.problem:
-        raise MoveFailed(f"{move.requested_by} may not do this any more: {subject.problem}.")
+        raise OperationFailed(f"{move.requested_by} may not do this any more: {subject.problem}.")
     if move.kind == "image":
         wanted = [(move.source, Right.DELETE), (move.target, Right.PUSH)]
     else:
@@ -38,11 +38,13 @@ def _require_roles(session: Session, move: Move) -> None:
         wanted = [(move.source, Right.REMOVE)]
         wanted += [(above, Right.CREATE)] if above else []
         if above is None and Path(move.target).is_restricted and not subject.principal.is_admin:
-            raise MoveFailed(f"{move.requested_by} can no longer do this: only administrators can.")
+            raise OperationFailed(
+                f"{move.requested_by} can no longer do this: only administrators can."
+            )
     for path, right in wanted:
         decision = decide(subject.principal, standing(session, subject.principal, path), right)
         if not decision.allowed:
-            raise MoveFailed(f"{move.requested_by} may not do this any more: {decision.rule}.")
+            raise OperationFailed(f"{move.requested_by} may not do this any more: {decision.rule}.")
 
 
 def _require_unprotected(session: Session, move: Move) -> None:
@@ -57,4 +59,4 @@ def _require_unprotected(session: Session, move: Move) -> None:
     )
     why = first_refusal(session, here, there, sorted(names), roles)
     if why is not None:
-        raise MoveFailed(f"A rule refuses this by now: {why}.")
+        raise OperationFailed(f"A rule refuses this by now: {why}.")

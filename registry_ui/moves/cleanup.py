@@ -8,31 +8,34 @@ from ..access.lookup import prefixes
 from ..access.reserved_paths import fence_of
 from ..db.session import db
 from ..models import MovedRepository, Place, Removal
+from ..operations.errors import Deferred, OperationFailed
 from ..removals import runner
 from ..removals.plan import RemovalPlan
-from .lease import HeldBack, Hold, MoveFailed
+from .lease import MoveLease
 
 
-def empty(hold: Hold, row: MovedRepository, repository: str, steps: list[dict[str, Any]]) -> None:
+def empty(
+    lease: MoveLease, row: MovedRepository, repository: str, steps: list[dict[str, Any]]
+) -> None:
     """Carry out steps of a removal in one of the two repositories, or what is left of them.
 
     Raises:
-        MoveFailed: not everything was removed.
-        HeldBack: another worker is at it, the registry does not answer, or nothing may be
+        OperationFailed: not everything was removed.
+        Deferred: another worker is at it, the registry does not answer, or nothing may be
             written in the whole registry.
     """
     started = _unfinished(row)
     if started is None:
-        started = _start(hold, row, repository, steps)
-    fence = fence_of(db.session(), hold.move.target)
-    done = runner.run(started, but=fence.id if fence is not None else None)
+        started = _start(lease, row, repository, steps)
+    fence = fence_of(db.session(), lease.move.target)
+    done = runner.run(started, except_fence_id=fence.id if fence is not None else None)
     if done is None or done.is_active:
         if done is not None and done.problem:
-            hold.note_stall(done.problem)
-        raise HeldBack
+            lease.record_stall(done.problem)
+        raise Deferred
     if done.state != "done":
         problem = runner.lines_of(done, 1)
-        raise MoveFailed(f"{repository}: {problem[0].detail if problem else done.state}")
+        raise OperationFailed(f"{repository}: {problem[0].detail if problem else done.state}")
 
 
 def _unfinished(row: MovedRepository) -> int | None:
@@ -41,8 +44,10 @@ def _unfinished(row: MovedRepository) -> int | None:
     return removal.id if removal is not None and removal.is_active else None
 
 
-def _start(hold: Hold, row: MovedRepository, repository: str, steps: list[dict[str, Any]]) -> int:
-    move = hold.move
+def _start(
+    lease: MoveLease, row: MovedRepository, repository: str, steps: list[dict[str, Any]]
+) -> int:
+    move = lease.move
     place = db.session.get(Place, move.place_id) if move.place_id else None
     if place is not None and place.path not in prefixes(repository):
         # Not of its activity: whoever sees that may know of no other name, old or new.
@@ -59,5 +64,5 @@ def _start(hold: Hold, row: MovedRepository, repository: str, steps: list[dict[s
         preview=plan.preview(),
         total=len(steps),
     )
-    hold.add_removal(row, removal)
+    lease.add_removal(row, removal)
     return removal.id

@@ -18,7 +18,7 @@ from ..models import FormerPath, Move, MovedRepository, utc_now
 from ..names import Digest, RepositoryName
 from ..registry_connection import registry
 from .cleanup import empty
-from .lease import Hold
+from .lease import MoveLease
 from .progress import copied_digests, forget_tags
 from .transfer import left_out_of, live, read_live
 from .unmoved_tags import unmoved_tags
@@ -28,54 +28,56 @@ NOT_THERE = (
 )
 
 
-def retire(hold: Hold, rows: Iterable[MovedRepository]) -> None:
+def retire(lease: MoveLease, rows: Iterable[MovedRepository]) -> None:
     """Empty the old repositories of what the new ones have, digest by digest.
 
     What the new name has no more, stays under the old one, unless somebody has seen that
     and wished otherwise.
 
     Raises:
-        MoveFailed, RegistryError: not everything could be removed.
+        OperationFailed, RegistryError: not everything could be removed.
     """
     kept = False
     for row in rows:
         # What could not be copied stays, unless a person decided that it may go.
-        unmoved = set() if hold.move.retire_all else set(unmoved_tags(row))
-        steps = _steps(hold, row, unmoved)
+        unmoved = set() if lease.move.retire_all else set(unmoved_tags(row))
+        steps = _steps(lease, row, unmoved)
         if steps:
-            empty(hold, row, row.source, steps)
-        after = read_live(hold, row.source)
+            empty(lease, row, row.source, steps)
+        after = read_live(lease, row.source)
         # A tag that answers 404 stands for nothing, unless it was named: 2.8 can go on listing it.
         left = [*after.digests, *after.damaged.keys() & (after.faulty | unmoved)]
-        hold.note(row, state="kept" if left else "retired", detail=name_some(left) or row.detail)
+        lease.record_progress(
+            row, state="kept" if left else "retired", detail=name_some(left) or row.detail
+        )
         kept = kept or bool(left)
-    move = hold.move
+    move = lease.move
     with writing() as session:
         if kept:
-            hold.write(session, state="grace", problem=NOT_THERE, retire_all=False)
+            lease.update(session, state="grace", problem=NOT_THERE, retire_all=False)
             keep(session, move)
             return
-        hold.write(session, state="done", finished_at=utc_now(), problem="")
+        lease.update(session, state="done", finished_at=utc_now(), problem="")
         session.execute(delete(FormerPath).where(FormerPath.move_id == move.id))
         forget_tags(session, move)
         record(session, Actor(move.requested_by), f"{move.kind}.move.retire", move.source)
 
 
-def _steps(hold: Hold, row: MovedRepository, unmoved: set[str]) -> list[dict[str, Any]]:
+def _steps(lease: MoveLease, row: MovedRepository, unmoved: set[str]) -> list[dict[str, Any]]:
     """Return the steps that empty an old repository of what may go.
 
     Args:
         unmoved: tags that stay, also if the new name has parts of them.
     """
-    found = read_live(hold, row.source)
+    found = read_live(lease, row.source)
     tags = found.digests
-    lacking = set() if hold.move.retire_all else _lacking(hold, row, set(tags.values()))
+    lacking = set() if lease.move.retire_all else _lacking(lease, row, set(tags.values()))
     going = {
         tag: digest for tag, digest in tags.items() if digest not in lacking and tag not in unmoved
     }
     staying = found.damaged.keys() & unmoved
-    if found.damaged and not hold.move.retire_all:
-        staying |= found.damaged.keys() - _unreadable_that_go(hold, row, found)
+    if found.damaged and not lease.move.retire_all:
+        staying |= found.damaged.keys() - _unreadable_that_go(lease, row, found)
     steps: list[dict[str, Any]] = []
     if unreadable := sorted(found.damaged.keys() - staying):
         steps.append({"do": "unreadable", "repository": row.source, "tags": unreadable})
@@ -89,7 +91,7 @@ def _steps(hold: Hold, row: MovedRepository, unmoved: set[str]) -> list[dict[str
     return steps
 
 
-def _unreadable_that_go(hold: Hold, row: MovedRepository, found: LiveTags) -> set[str]:
+def _unreadable_that_go(lease: MoveLease, row: MovedRepository, found: LiveTags) -> set[str]:
     """Return the tags of the old name that can't be read and may go.
 
     One that answers 404 stands for nothing, such as a tag that was removed before the move and
@@ -97,7 +99,7 @@ def _unreadable_that_go(hold: Hold, row: MovedRepository, found: LiveTags) -> se
     one goes if it was left out, or has its copy under the new name.
     """
     nothing = found.damaged.keys() - found.faulty
-    return nothing | left_out_of(hold, row.source) | live(hold, row.target).keys()
+    return nothing | left_out_of(lease, row.source) | live(lease, row.target).keys()
 
 
 def keep(session: Session, move: Move, until: datetime | None = None) -> None:
@@ -111,29 +113,29 @@ def keep(session: Session, move: Move, until: datetime | None = None) -> None:
     )
 
 
-def undo(hold: Hold, rows: Iterable[MovedRepository]) -> None:
+def undo(lease: MoveLease, rows: Iterable[MovedRepository]) -> None:
     """Take away what was copied; the old names have everything.
 
     Raises:
-        MoveFailed, RegistryError: not everything could be removed.
+        OperationFailed, RegistryError: not everything could be removed.
     """
     for row in rows:
         if not row.begun or row.state == "undone":
             continue
-        ours = copied_digests(row) | set(live(hold, row.source).values())
-        copies = {tag: d for tag, d in live(hold, row.target).items() if d in ours}
+        ours = copied_digests(row) | set(live(lease, row.source).values())
+        copies = {tag: d for tag, d in live(lease, row.target).items() if d in ours}
         if copies:
             step = {"do": "image", "repository": row.target, "tags": copies}
-            empty(hold, row, row.target, [step])
-        hold.note(row, state="undone")
+            empty(lease, row, row.target, [step])
+        lease.record_progress(row, state="undone")
 
 
-def _lacking(hold: Hold, row: MovedRepository, digests: set[str]) -> set[str]:
+def _lacking(lease: MoveLease, row: MovedRepository, digests: set[str]) -> set[str]:
     """Return those digests that the new name does not have."""
     release()
     target, lacking = RepositoryName(row.target), set()
     for digest in sorted(digests):
-        hold.hold()
+        lease.renew()
         try:
             registry().head(target, Digest(digest))
         except (RegistryNotFound, RegistryFault):

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from ..db.prepared import insert_all_new
 from ..db.session import db, release, writing
 from ..models import CopiedManifest, CopiedTag, Move, MovedRepository, UnmovedTag
-from .lease import Hold
+from .lease import MoveLease
 
 #: Number of tags that a worker finishes before it says so. A killed worker has its successor
 #: look at no more than these again.
@@ -21,7 +21,7 @@ BATCH = 20
 RECORDED = 20
 
 
-def batches(hold: Hold, row: MovedRepository, names: list[str]) -> Iterator[list[str]]:
+def batches(lease: MoveLease, row: MovedRepository, names: list[str]) -> Iterator[list[str]]:
     """Yield the tags that this phase has not finished yet; keep how far it is behind each batch.
 
     Args:
@@ -31,24 +31,24 @@ def batches(hold: Hold, row: MovedRepository, names: list[str]) -> Iterator[list
     while batch := list(islice(names, start, start + BATCH)):
         yield batch
         start += len(batch)
-        hold.note(row, last_tag=batch[-1], done=start)
+        lease.record_progress(row, last_tag=batch[-1], done=start)
 
 
-def note_tags(hold: Hold, row: MovedRepository, tags: Mapping[str, str]) -> None:
+def note_tags(lease: MoveLease, row: MovedRepository, tags: Mapping[str, str]) -> None:
     """Keep what tags of the new path are about to be pushed as."""
     key = {"move_id": row.move_id, "number": row.number}
     rows = [{**key, "tag": tag, "digest": digest} for tag, digest in tags.items()]
     if rows:
         with writing() as session:
-            hold.write(session)
+            lease.update(session)
             insert_all_new(session, CopiedTag, rows)
 
 
-def note_verified(hold: Hold, row: MovedRepository, tags: Mapping[str, str]) -> None:
+def note_verified(lease: MoveLease, row: MovedRepository, tags: Mapping[str, str]) -> None:
     """Keep what tags have under both names, for later comparisons of the old one."""
     here = (CopiedTag.move_id == row.move_id) & (CopiedTag.number == row.number)
     with writing() as session:
-        hold.write(session)
+        lease.update(session)
         for digest, names in _by_digest(tags).items():
             session.execute(
                 update(CopiedTag)
@@ -96,8 +96,8 @@ def forget_tags(session: Session, move: Move) -> None:
 class CopiedManifests:
     """The record of a copier that outlives its worker."""
 
-    def __init__(self, hold: Hold, row: MovedRepository) -> None:
-        self._hold, self._row = hold, row
+    def __init__(self, lease: MoveLease, row: MovedRepository) -> None:
+        self._lease, self._row = lease, row
         self._new: dict[str, tuple[str, ...]] = {}
 
     def find(self, digest: str) -> tuple[str, ...] | None:
@@ -125,7 +125,7 @@ class CopiedManifests:
         rows = [{**key, "digest": d, "manifests": list(m)} for d, m in self._new.items()]
         if rows:
             with writing() as session:
-                self._hold.write(session)
+                self._lease.update(session)
                 insert_all_new(session, CopiedManifest, rows)
         self._new.clear()
 
@@ -133,7 +133,7 @@ class CopiedManifests:
         """Forget everything: the new path lacks something, or needs nothing more."""
         self._new.clear()
         with writing() as session:
-            self._hold.write(session)
+            self._lease.update(session)
             session.execute(
                 delete(CopiedManifest)
                 .where(

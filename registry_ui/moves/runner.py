@@ -28,12 +28,12 @@ from ..errors import AppError, Unexpected
 from ..models import ContainerImage, Move, MovedRepository, utc_now
 from ..models.move import CANCELLABLE
 from ..names import RepositoryName
-from ..operations.lease import Cancelled, LeaseLost
+from ..operations.errors import Canceled, Deferred, LeaseLost, OperationFailed
 from ..operations.write_freeze import lift_fence, raise_fence
 from ..registry_connection import registry
 from . import old_paths, transfer
 from .authorization import require_right
-from .lease import HeldBack, Hold, MoveFailed, claim
+from .lease import MoveLease, claim
 from .progress import forget_tags
 from .switchover import switch
 from .unmoved_tags import count_unmoved, why_nothing_was_copied
@@ -57,76 +57,75 @@ def run(move_id: int) -> Move | None:
 
     Returns None where another worker has it, or it has to wait for another.
     """
-    hold = claim(move_id)
-    if hold is None:
+    lease = claim(move_id)
+    if lease is None:
         return None
     try:
-        while (phase := PHASES.get(hold.move.state)) is not None:
-            hold.require_open()
-            _carry_out(hold, phase)
-        hold.let_go()
-    except HeldBack:
-        hold.let_go()
+        while (phase := PHASES.get(lease.move.state)) is not None:
+            _carry_out(lease, phase)
+        lease.release()
+    except Deferred:
+        lease.release()
         return None
     except LeaseLost:
         logger.warning("move %s: another worker is at it", move_id)
         return None
-    return hold.move
+    return lease.move
 
 
-def _carry_out(hold: Hold, phase: Callable[[Hold], None]) -> None:
+def _carry_out(lease: MoveLease, phase: Callable[[MoveLease], None]) -> None:
     try:
-        hold.heed()
-        _attempt(hold, phase)
-    except Cancelled:
-        _take_back(hold)
-    except (MoveFailed, CopyRefused, RegistryError, AppError) as error:
-        _heed_trouble(hold, error)
-    except (HeldBack, LeaseLost, DBAPIError):
+        lease.check()
+        _attempt(lease, phase)
+    except Canceled:
+        _take_back(lease)
+    except (OperationFailed, CopyRefused, RegistryError, AppError) as error:
+        _heed_trouble(lease, error)
+    except (Deferred, LeaseLost, DBAPIError):
         raise  # the database's trouble, too, is left to the next worker
     except Exception:
         # Nobody shall be kept from pushing by a mistake of ours.
-        logger.exception("move %s broke off", hold.move.id)
-        _heed_trouble(hold, Unexpected())
+        logger.exception("move %s broke off", lease.move.id)
+        _heed_trouble(lease, Unexpected())
 
 
-def _attempt(hold: Hold, phase: Callable[[Hold], None]) -> None:
+def _attempt(lease: MoveLease, phase: Callable[[MoveLease], None]) -> None:
     """Carry out a phase, or a part of it; pause if the registry can't be used for a while."""
     try:
-        phase(hold)
+        phase(lease)
     except (RegistryUnavailable, RegistryReadOnly) as error:
-        hold.wait_for_registry(error)
+        lease.wait_for_registry(error)
 
 
-def _heed_trouble(hold: Hold, error: Exception) -> None:
-    hold.change()
+def _heed_trouble(lease: MoveLease, error: Exception) -> None:
+    lease.change()
     # Whoever calls it off lifts the fence, which may be what went wrong.
-    if hold.move.cancel_wanted and hold.move.state in CANCELLABLE:
-        _take_back(hold)
-    elif hold.move.state == "undoing" or _is_trouble(hold, error):
-        hold.change(problem=str(error))
-        raise HeldBack
+    if lease.move.cancel_wanted and lease.move.state in CANCELLABLE:
+        _take_back(lease)
+    elif lease.move.state == "undoing" or _is_trouble(lease, error):
+        lease.change(problem=str(error))
+        raise Deferred
     else:
-        _stop(hold, str(error))
+        _stop(lease, str(error))
 
 
-def _is_trouble(hold: Hold, error: Exception) -> bool:
+def _is_trouble(lease: MoveLease, error: Exception) -> bool:
     """Whether it need only be tried again, because the registry does not answer."""
-    return hold.move.state == "retiring" and isinstance(error, RegistryError)
+    return lease.move.state == "retiring" and isinstance(error, RegistryError)
 
 
-def _take_back(hold: Hold) -> None:
+def _take_back(lease: MoveLease) -> None:
     with writing() as session:
-        hold.write(session, state="undoing")
-        _lift(session, hold.move.source)
+        lease.update(session, state="undoing")
+        _lift(session, lease.move.source)
 
 
-def _stop(hold: Hold, problem: str) -> None:
+def _stop(lease: MoveLease, problem: str) -> None:
     """Let people write again, and wait until somebody decides."""
-    move = hold.move
+    move = lease.move
     after = "grace" if move.state == "retiring" else "failed"
     with writing() as session:
-        hold.write(session, state=after, problem=problem)
+        lease.update(session, state=after, problem=problem)
         _lift(session, move.source)
         if after == "grace":
             old_paths.keep(session, move)
@@ -137,65 +136,65 @@ def _stop(hold: Hold, problem: str) -> None:
 # -- phases ----------------------------------------------------------------------
 
 
-def _begin(hold: Hold) -> None:
+def _begin(lease: MoveLease) -> None:
     """Reserve the new path: nobody can push there from now on."""
     with writing() as session:
-        require_right(session, hold.move)
-        if fence_of(session, hold.move.target) is None:
-            raise_fence(session, hold.move.target, "move")
-        hold.write(session, state="copying", problem="")
+        require_right(session, lease.move)
+        if fence_of(session, lease.move.target) is None:
+            raise_fence(session, lease.move.target, "move")
+        lease.update(session, state="copying", problem="")
 
 
-def _copy(hold: Hold) -> None:
+def _copy(lease: MoveLease) -> None:
     """Copy everything, while people go on pushing; then stop them."""
-    for row in _rows(hold.move, "planned"):
-        transfer.copy(hold, row)
-    if why := why_nothing_was_copied(hold.move):
-        raise MoveFailed(why)
+    for row in _rows(lease.move, "planned"):
+        transfer.copy(lease, row)
+    if why := why_nothing_was_copied(lease.move):
+        raise OperationFailed(why)
     with writing() as session:
-        if fence_of(session, hold.move.source) is None:
-            raise_fence(session, hold.move.source, "move")
-        hold.write(session, state="fenced")
+        if fence_of(session, lease.move.source) is None:
+            raise_fence(session, lease.move.source, "move")
+        lease.update(session, state="fenced")
 
 
-def _wait(hold: Hold) -> None:
+def _wait(lease: MoveLease) -> None:
     """Wait until nobody can push any more with a token from before."""
-    while (quiet_at := _quiet_at(hold.move)) is not None and utc_now() < quiet_at:
+    while (quiet_at := _quiet_at(lease.move)) is not None and utc_now() < quiet_at:
         release()
-        hold.hold()
+        lease.renew()
         time.sleep(PAUSE)
     if quiet_at is None:
-        raise MoveFailed("Writes were let go on meanwhile.")
-    hold.change(state="settling")
+        raise OperationFailed("Writes were let go on meanwhile.")
+    lease.change(state="settling")
 
 
-def _settle(hold: Hold) -> None:
+def _settle(lease: MoveLease) -> None:
     """Copy what was pushed until the last token ended, whole repositories too."""
-    _find_new(hold)
-    for row in _rows(hold.move, "planned", "copied"):
-        transfer.settle(hold, row)
-    hold.change(state="verifying")
+    _find_new(lease)
+    for row in _rows(lease.move, "planned", "copied"):
+        transfer.settle(lease, row)
+    lease.change(state="verifying")
 
 
-def _verify(hold: Hold) -> None:
+def _verify(lease: MoveLease) -> None:
     """Compare every tag, and switch."""
-    for row in _rows(hold.move, "settled"):
-        transfer.verify(hold, row)
-    move = hold.move
+    for row in _rows(lease.move, "settled"):
+        transfer.verify(lease, row)
+    move = lease.move
     rows, unmoved = _rows(move), count_unmoved(move)
     until = utc_now() + timedelta(days=current_app.config["SETTINGS"].move_grace_days)
     try:
         with writing() as session:
             require_right(session, move)
             if _quiet_at(move) is None:
-                raise MoveFailed("Writes were let go on meanwhile.")
-            hold.write(session)
+                raise OperationFailed("Writes were let go on meanwhile.")
+            lease.update(session)
             switch(session, move, until, keeps_old=bool(rows))
             after: dict[str, Any] = {"state": "done"}
             if rows:
                 compare_at = utc_now() + PROXY_DEADLINE
                 after = {"state": "grace", "grace_until": until, "compare_at": compare_at}
-            hold.write(
+            lease.update(
                 session,
                 switched_at=utc_now(),
                 finished_at=None if rows else utc_now(),
@@ -205,30 +204,30 @@ def _verify(hold: Hold) -> None:
             _lift(session, move.source)
             _lift(session, move.target)
     except IntegrityError:
-        raise MoveFailed(f"{move.target} was taken meanwhile.") from None
+        raise OperationFailed(f"{move.target} was taken meanwhile.") from None
     for row in rows:
-        hold.hold()
+        lease.renew()
         reconcile(RepositoryName(row.target))
 
 
-def _undo(hold: Hold) -> None:
+def _undo(lease: MoveLease) -> None:
     """Take the copies away again, and let go of the new path."""
-    old_paths.undo(hold, _rows(hold.move))
-    move = hold.move
+    old_paths.undo(lease, _rows(lease.move))
+    move = lease.move
     with writing() as session:
-        hold.write(session, state="cancelled", finished_at=utc_now(), problem="")
+        lease.update(session, state="cancelled", finished_at=utc_now(), problem="")
         forget_tags(session, move)
         _lift(session, move.source)
         _lift(session, move.target)
         record(session, Actor(move.requested_by), f"{move.kind}.move.cancelled", move.source)
 
 
-def _retire(hold: Hold) -> None:
+def _retire(lease: MoveLease) -> None:
     """Empty the old repositories."""
-    old_paths.retire(hold, _rows(hold.move, "verified", "kept"))
+    old_paths.retire(lease, _rows(lease.move, "verified", "kept"))
 
 
-PHASES: dict[str, Callable[[Hold], None]] = {
+PHASES: dict[str, Callable[[MoveLease], None]] = {
     "waiting": _begin,
     "copying": _copy,
     "fenced": _wait,
@@ -249,9 +248,9 @@ def _rows(move: Move, *states: str) -> list[MovedRepository]:
     return list(db.session.scalars(query.order_by(MovedRepository.number)))
 
 
-def _find_new(hold: Hold) -> None:
+def _find_new(lease: MoveLease) -> None:
     """Add repositories that were pushed since the plan: by the index, and by the catalog."""
-    move = hold.move
+    move = lease.move
     if move.kind == "image":
         return
     release()
@@ -263,7 +262,7 @@ def _find_new(hold: Hold) -> None:
     new = sorted(inside - spoken_for(session, inside))
     if new:
         with writing() as session:
-            hold.write(session)
+            lease.update(session)
             for number, name in enumerate(new, len(known)):
                 target = move.target + name[len(move.source) :]
                 session.add(

@@ -18,10 +18,10 @@ from ..errors import Invalid, NotFound, StateConflict
 from ..models import ContainerImage, FormerPath, Move, MovedRepository, Place, Tag, utc_now
 from ..models.move import BEFORE_SWITCH
 from ..names import subject_of
+from ..operations.lease import is_free
 from ..operations.runner import PLANNED_KEPT
 from ..operations.write_freeze import lift_fence
 from . import old_paths
-from .lease import is_free
 from .planner import MovePlan, require_still_free
 
 #: So many repositories are listed on a page.
@@ -121,7 +121,7 @@ def cancel(actor: Actor, move_id: int) -> Move:
         fence = fence_of(session, move.source)
         if fence is not None:
             lift_fence(session, fence.id)
-        if session.scalar(select(Move.id).where(Move.id == move.id, is_free())) is not None:
+        if session.scalar(select(Move.id).where(Move.id == move.id, is_free(Move))) is not None:
             move.state = "undoing"
         return move
 

@@ -29,8 +29,7 @@ from ..models import (
     TagClaim,
 )
 from ..names import Path
-from ..operations.lease import Cancelled
-from .lease import MoveFailed
+from ..operations.errors import Canceled, OperationFailed
 
 #: States of a move whose old names can still be pulled.
 KEEPS_OLD = ("grace", "retiring")
@@ -44,11 +43,11 @@ def switch(session: Session, move: Move, until: datetime, *, keeps_old: bool) ->
         keeps_old: whether there is anything to pull under it.
 
     Raises:
-        Cancelled: somebody called it off in the last moment.
-        MoveFailed: what moves, or where it goes to, is not there any more.
+        Canceled: somebody called it off in the last moment.
+        OperationFailed: what moves, or where it goes to, is not there any more.
     """
     if move.cancel_wanted:
-        raise Cancelled
+        raise Canceled
     if move.kind == "image":
         _switch_image(session, move)
     else:
@@ -64,11 +63,11 @@ def switch(session: Session, move: Move, until: datetime, *, keeps_old: bool) ->
 def _switch_place(session: Session, move: Move) -> None:
     place = _locked(session, Place.path == move.source)
     if place is None or place.id != move.place_id:
-        raise MoveFailed(f"{move.source} is not there any more.")
+        raise OperationFailed(f"{move.source} is not there any more.")
     above = Path(move.target).parent
     parent = _locked(session, Place.path == above) if above else None
     if above and (parent is None or parent.kind == "project"):
-        raise MoveFailed(f"There is no namespace {above} any more.")
+        raise OperationFailed(f"There is no namespace {above} any more.")
     _hold_all(session, move.source)
     moved = select(Place.id).where(at_or_below(Place.path, move.source))
     for model in (Removal, Copy):
@@ -92,7 +91,9 @@ def _switch_image(session: Session, move: Move) -> None:
     image = _locked_image(session, move)
     project = _locked(session, Place.id == move.new_project_id)
     if image is None or project is None or project.path not in prefixes(move.target):
-        raise MoveFailed(f"{move.source} or the project of {move.target} is not there any more.")
+        raise OperationFailed(
+            f"{move.source} or the project of {move.target} is not there any more."
+        )
     old_project, old_name = image.project_id, image.name
     name = move.target[len(project.path) + 1 :]
     tag = Removal.target.startswith(move.source + ":", autoescape=True)

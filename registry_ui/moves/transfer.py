@@ -18,9 +18,10 @@ from ..distribution.errors import RegistryFault, RegistryNonsense, RegistryNotFo
 from ..enumerations import name_some
 from ..models import ContainerImage, MovedRepository, TagMoment
 from ..names import RepositoryName, TagName
+from ..operations.errors import OperationFailed
 from ..registry_connection import registry
 from .cleanup import empty
-from .lease import Hold, MoveFailed
+from .lease import MoveLease
 from .progress import CopiedManifests, batches, copied_as, note_tags, note_verified
 from .unmoved_tags import Unmoved, damaged, forget_others, note_unmoved, unmoved_tags
 
@@ -37,71 +38,71 @@ EARLIER = 1000
 EARLIER_BATCH = 20
 
 
-def copy(hold: Hold, row: MovedRepository) -> None:
+def copy(lease: MoveLease, row: MovedRepository) -> None:
     """Copy what the new name does not have yet; nobody is stopped meanwhile.
 
     Tags that change behind the last copied one are left to settle().
 
     Raises:
-        MoveFailed: the new name is in use in the registry.
+        OperationFailed: the new name is in use in the registry.
         CopyRefused, RegistryError: as Copier.bring().
     """
-    copying = _Copying(hold, row)
-    for batch in batches(hold, row, copying.names):
+    copying = _Copying(lease, row)
+    for batch in batches(lease, row, copying.names):
         copying.bring(batch)
-    _bring_earlier(hold, row, copying)
-    hold.note(row, state="copied", last_tag="", done=len(copying.names))
+    _bring_earlier(lease, row, copying)
+    lease.record_progress(row, state="copied", last_tag="", done=len(copying.names))
 
 
-def settle(hold: Hold, row: MovedRepository) -> None:
+def settle(lease: MoveLease, row: MovedRepository) -> None:
     """Copy what changed since, and take away what is gone: nobody writes any more.
 
     Raises:
-        MoveFailed: somebody else has pushed to the new name.
+        OperationFailed: somebody else has pushed to the new name.
     """
-    copying = _Copying(hold, row)
-    for batch in batches(hold, row, copying.names):
+    copying = _Copying(lease, row)
+    for batch in batches(lease, row, copying.names):
         digests = copying.bring(batch, final=True)
         # Tags that the registry lists, but does not have, and those that can't be copied any more.
         copying.remove([tag for tag in batch if tag not in digests])
     copying.remove(sorted(copying.listed.difference(copying.names)))
-    forget_others(hold, row, copying.names)
+    forget_others(lease, row, copying.names)
     copying.record.clear()
-    hold.note(row, state="settled", last_tag="", done=len(copying.names))
+    lease.record_progress(row, state="settled", last_tag="", done=len(copying.names))
 
 
-def verify(hold: Hold, row: MovedRepository) -> None:
+def verify(lease: MoveLease, row: MovedRepository) -> None:
     """Compare what every tag stands for, under the old name and under the new.
 
     What a digest consists of was checked when it was copied, manifest by manifest and blob
     by blob, and can't be another since.
 
     Raises:
-        MoveFailed: they differ.
+        OperationFailed: they differ.
     """
     names, listed, unmoved = _tags(row.source), _tags(row.target), unmoved_tags(row)
-    for batch in batches(hold, row, sorted({*names, *listed})):
-        live, there = _movable(hold, row, batch), _digests(row.target, batch)
+    for batch in batches(lease, row, sorted({*names, *listed})):
+        live, there = _movable(lease, row, batch), _digests(row.target, batch)
         tags = {tag: digest for tag, digest in live.digests.items() if tag not in unmoved}
         differing = {tag for tag in batch if tags.get(tag) != there.get(tag)}
         if differing:
-            raise MoveFailed(f"{row.source} and {row.target} differ: {name_some(differing)}.")
-        note_verified(hold, row, tags)
-    left_out = left_out_of(hold, row.source) - unmoved.keys()
+            raise OperationFailed(f"{row.source} and {row.target} differ: {name_some(differing)}.")
+        note_verified(lease, row, tags)
+    left_out = left_out_of(lease, row.source) - unmoved.keys()
     details = [(LEFT_OUT, left_out), (STAYS, unmoved)]
     detail = "; ".join(words.format(name_some(tags)) for words, tags in details if tags)
-    hold.note(row, state="verified", last_tag="", tag_count=len(names), detail=detail)
+    lease.record_progress(row, state="verified", last_tag="", tag_count=len(names), detail=detail)
 
 
-def live(hold: Hold, repository: str) -> dict[str, str]:
+def live(lease: MoveLease, repository: str) -> dict[str, str]:
     """Return what every tag of a repository stands for now, those of the bin too.
 
     What can't be read is left out.
     """
-    return read_live(hold, repository).digests
+    return read_live(lease, repository).digests
 
 
-def read_live(hold: Hold, repository: str) -> LiveTags:
+def read_live(lease: MoveLease, repository: str) -> LiveTags:
     """Return every tag of a repository, those that can't be read too.
 
     Raises:
@@ -110,7 +111,7 @@ def read_live(hold: Hold, repository: str) -> LiveTags:
     names = _tags(repository)
     found = LiveTags()
     for start in range(0, len(names), BATCH):
-        hold.hold()
+        lease.renew()
         found.add(read_tags(RepositoryName(repository), names[start : start + BATCH]))
     found.require_answers()
     return found
@@ -120,19 +121,21 @@ class _Copying:
     """The two repositories of a row, and what is needed to copy from one to the other.
 
     Raises:
-        MoveFailed: the new name is in use in the registry, and nothing was copied yet.
+        OperationFailed: the new name is in use in the registry, and nothing was copied yet.
     """
 
-    def __init__(self, hold: Hold, row: MovedRepository) -> None:
-        self.hold, self.row = hold, row
+    def __init__(self, lease: MoveLease, row: MovedRepository) -> None:
+        self.lease, self.row = lease, row
         #: Tags that each of the two names had when this worker began.
         self.names, self.listed = _tags(row.source), set(_tags(row.target))
         if not row.begun and self.listed:
-            raise MoveFailed(f"{row.target} is in use in the registry: {name_some(self.listed)}.")
-        hold.note(row, begun=True, tag_count=len(self.names))
-        self.record = CopiedManifests(hold, row)
+            raise OperationFailed(
+                f"{row.target} is in use in the registry: {name_some(self.listed)}."
+            )
+        lease.record_progress(row, begun=True, tag_count=len(self.names))
+        self.record = CopiedManifests(lease, row)
         names = RepositoryName(row.source), RepositoryName(row.target)
-        self.copier = Copier(*names, hold.hold, self.record)
+        self.copier = Copier(*names, lease.renew, self.record)
         # Tags that sign or describe something are tags like others here.
         self.following = Following(self.copier, ())
         #: Tags that the old name had when they were read, and not a moment later.
@@ -153,15 +156,15 @@ class _Copying:
             What each stands for, as far as the old name has it and it could be copied.
 
         Raises:
-            MoveFailed: somebody else has pushed one of them to the new name.
+            OperationFailed: somebody else has pushed one of them to the new name.
             RegistryError: the registry can't be asked, or stores nothing now.
         """
-        self.hold.hold()
-        live = _movable(self.hold, self.row, batch)
+        self.lease.renew()
+        live = _movable(self.lease, self.row, batch)
         there = _digests(self.row.target, [tag for tag in batch if tag in self.listed])
         self._require_ours(there, live.digests)
         # Before the push: who goes on later knows the tag as ours, and takes it away.
-        note_tags(self.hold, self.row, live.digests)
+        note_tags(self.lease, self.row, live.digests)
         here = {tag for tag, digest in live.digests.items() if there.get(tag) == digest}
         left = live.digests if final else {t: d for t, d in live.digests.items() if t not in here}
         unmoved = self._copy_tags(left, here)
@@ -171,7 +174,7 @@ class _Copying:
             left = {tag: digest for tag, digest in left.items() if tag in unmoved}
             unmoved = self._copy_tags(left, here)
         unmoved |= damaged(self.row, live.damaged)
-        note_unmoved(self.hold, self.row, batch, unmoved)
+        note_unmoved(self.lease, self.row, batch, unmoved)
         self.record.flush()
         gone = unmoved.keys() | self._gone
         return {tag: digest for tag, digest in live.digests.items() if tag not in gone}
@@ -201,10 +204,10 @@ class _Copying:
         """Return why a tag can't be copied; "" if it went a moment ago.
 
         Raises:
-            MoveFailed: nothing else can be copied either.
+            OperationFailed: nothing else can be copied either.
         """
         if isinstance(error, MountsRefused):
-            raise MoveFailed(f"{self.row.source}:{tag} can't be copied: {error}.") from None
+            raise OperationFailed(f"{self.row.source}:{tag} can't be copied: {error}.") from None
         if isinstance(error, RegistryNotFound):
             there = self.copier.stands_for(self.copier.source, tag)
             return "" if there is None else NO_MANIFEST
@@ -223,7 +226,7 @@ class _Copying:
         """Take tags away from the new name that the old one does not have any more.
 
         Raises:
-            MoveFailed: somebody else has pushed one of them, or not all could be removed.
+            OperationFailed: somebody else has pushed one of them, or not all could be removed.
         """
         gone = _digests(self.row.target, [tag for tag in tags if tag in self.listed])
         self._require_ours(gone, {})
@@ -232,7 +235,7 @@ class _Copying:
                 {"do": "tag", "repository": self.row.target, "tag": tag, "digest": digest}
                 for tag, digest in sorted(gone.items())
             ]
-            empty(self.hold, self.row, self.row.target, steps)
+            empty(self.lease, self.row, self.row.target, steps)
 
     def _require_ours(self, there: Mapping[str, str], tags: Mapping[str, str]) -> None:
         ours = copied_as(self.row, there)
@@ -242,7 +245,9 @@ class _Copying:
             if digest != tags.get(tag) and (tag, digest) not in ours
         ]
         if foreign:
-            raise MoveFailed(f"Someone else has pushed to {self.row.target}: {name_some(foreign)}.")
+            raise OperationFailed(
+                f"Someone else has pushed to {self.row.target}: {name_some(foreign)}."
+            )
 
 
 def _tags(repository: str) -> list[str]:
@@ -254,18 +259,18 @@ def _tags(repository: str) -> list[str]:
         return []
 
 
-def left_out_of(hold: Hold, repository: str) -> set[str]:
+def left_out_of(lease: MoveLease, repository: str) -> set[str]:
     """Return the tags of a repository that can't be read, and that it was agreed to leave out."""
-    references = [r.rpartition(":") for r in hold.move.preview.get("unread", ())]
+    references = [r.rpartition(":") for r in lease.move.preview.get("unread", ())]
     return {tag for path, _, tag in references if path == repository}
 
 
-def _movable(hold: Hold, row: MovedRepository, tags: Collection[str]) -> LiveTags:
+def _movable(lease: MoveLease, row: MovedRepository, tags: Collection[str]) -> LiveTags:
     """Return what tags of the old name stand for, without those that are left out."""
     release()
     live = read_tags(RepositoryName(row.source), tags)
     live.require_answers()  # a tag without a digest would be taken for one that is gone
-    left_out = left_out_of(hold, row.source) | leftovers_in(RepositoryName(row.source))
+    left_out = left_out_of(lease, row.source) | leftovers_in(RepositoryName(row.source))
     release()
     live.damaged = {tag: how for tag, how in live.damaged.items() if tag not in left_out}
     return live
@@ -276,7 +281,7 @@ def _digests(repository: str, tags: Iterable[str]) -> dict[str, str]:
     return digests_of(RepositoryName(repository), tags)
 
 
-def _bring_earlier(hold: Hold, row: MovedRepository, copying: _Copying) -> None:
+def _bring_earlier(lease: MoveLease, row: MovedRepository, copying: _Copying) -> None:
     """Copy what tags stood for before: somebody may pull it by its digest."""
     query = (
         select(TagMoment.id, TagMoment.digest)
@@ -303,4 +308,4 @@ def _bring_earlier(hold: Hold, row: MovedRepository, copying: _Copying) -> None:
                 except UNCOPYABLE:
                     pass
         copying.record.flush()
-        hold.note(row, oldest_moment_id=batch[-1][0])
+        lease.record_progress(row, oldest_moment_id=batch[-1][0])

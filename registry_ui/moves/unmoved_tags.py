@@ -16,7 +16,7 @@ from ..catalog.live_tags import DAMAGES
 from ..db.prepared import insert_all_new
 from ..db.session import db, writing
 from ..models import ContainerImage, CopiedTag, Move, MovedRepository, Tag, UnmovedTag
-from .lease import Hold
+from .lease import MoveLease
 
 #: Maximum number of such tags that a page names.
 LISTED = 200
@@ -37,7 +37,7 @@ class Unmoved:
 
 
 def note_unmoved(
-    hold: Hold, row: MovedRepository, tags: Collection[str], unmoved: Mapping[str, Unmoved]
+    lease: MoveLease, row: MovedRepository, tags: Collection[str], unmoved: Mapping[str, Unmoved]
 ) -> None:
     """Keep which of some tags could not be copied; the others were, or are gone."""
     known = _of_row(row, tags)
@@ -49,18 +49,18 @@ def note_unmoved(
         for tag, one in unmoved.items()
     ]
     with writing() as session:
-        hold.write(session)
+        lease.update(session)
         _forget(session, row, known)
         if rows:
             insert_all_new(session, UnmovedTag, rows)
 
 
-def forget_others(hold: Hold, row: MovedRepository, names: Collection[str]) -> None:
+def forget_others(lease: MoveLease, row: MovedRepository, names: Collection[str]) -> None:
     """Forget tags that the old path does not have any more."""
     gone = _of_row(row).keys() - set(names)
     if gone:
         with writing() as session:
-            hold.write(session)
+            lease.update(session)
             _forget(session, row, gone)
 
 

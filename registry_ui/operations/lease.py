@@ -1,63 +1,37 @@
-"""Long work in the hands of one worker: held, written to, heeded when it is cancelled."""
+"""Work in the hands of one worker, until that stops renewing its lease."""
 
 from __future__ import annotations
 
+import secrets
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
-from sqlalchemy import update
+from sqlalchemy import ColumnElement, or_, select, update
 from sqlalchemy.orm import Session
 
-from ..audit import Actor, record
 from ..db.session import db, release, writing
+from ..db.statements import update_count
 from ..distribution.errors import RegistryUnavailable
-from ..models import Copy, CopyLine, Removal, RemovalLine, Work, utc_now
-from .write_freeze import fenced
+from ..models import Leased, Stallable, utc_now
+from .errors import SILENT, Canceled, LeaseLost, Stalled
 
-AnyWork = TypeVar("AnyWork", bound=Work)
-#: The report of each kind of work.
-LINES: dict[type[Work], Any] = {Removal: RemovalLine, Copy: CopyLine}
+Row = TypeVar("Row", bound=Leased)
+StallableRow = TypeVar("StallableRow", bound=Stallable)
 
-#: A worker holds its work so long from its last sign; then another may go on.
+#: How long a worker holds work after it renewed the lease; then another can take it.
 LEASE = timedelta(seconds=30)
-#: Seconds between two signs that the worker is still at it.
-SIGN_SECONDS = 5.0
-
-
+#: Seconds between two renewals.
+RENEW_SECONDS = 5.0
 #: Seconds for which a worker waits for a registry that is silent, before the work is left for
 #: later; and the longest pause between two attempts.
 PATIENCE, LONGEST_PAUSE = 60.0, 5.0
-#: Seconds of the first pause, and from how many on the report tells of a wait.
-FIRST_PAUSE, WORTH_TELLING = 0.5, 1.0
+#: Seconds of the first pause.
+FIRST_PAUSE = 0.5
 #: How long work waits for a registry that does not answer, over all its workers. Then it ends as
 #: failed, because nobody expects it to continue days later.
 STALL_LIMIT = timedelta(hours=24)
-#: What a page says while work waits.
-SILENT = "The registry does not answer ({}). This goes on when it does."
-
-
-class LeaseLost(Exception):
-    """Another worker has the work by now; this one must not write any more."""
-
-
-class Cancelled(Exception):
-    """Somebody cancelled the work: nothing more is to be done."""
-
-
-class Stopped(Exception):
-    """A fence stands: the work goes on once it is lifted."""
-
-
-class Stalled(Exception):
-    """The registry is silent for too long: the work goes on later. The message is for its page."""
-
-    def __init__(self, error: RegistryUnavailable) -> None:
-        super().__init__(SILENT.format(error))
-        self.error = error
 
 
 @dataclass(slots=True)
@@ -67,12 +41,12 @@ class Silence:
     since: float | None = None
     _pause: float = 0.0
 
-    def wait(self, patience: float) -> bool:
+    def wait(self, timeout: float) -> bool:
         """Pause before the next attempt, each time for longer; return False after too long."""
         now = time.monotonic()
         if self.since is None:
             self.since, self._pause = now, FIRST_PAUSE
-        left = self.since + patience - now
+        left = self.since + timeout - now
         if left <= 0:
             return False
         time.sleep(min(self._pause, left))
@@ -86,177 +60,136 @@ class Silence:
 
 
 @dataclass(slots=True)
-class Lease(Generic[AnyWork]):
-    """Work in the hands of one worker, until it is silent for too long."""
+class Lease(Generic[Row]):
+    """A row of work in the hands of one worker."""
 
-    work: AnyWork
+    #: The columns that are read again after each change; all of them by default.
+    REFRESHED: ClassVar[tuple[str, ...] | None] = None
+
+    row: Row
     owner: str
-    #: A fence that does not count: that of whoever needs the work.
-    but: int | None = None
-    #: Seconds for which a registry that is silent is waited for.
-    patience: float = PATIENCE
-    #: What a step saw and the steps after it may rely on for a moment.
-    looks: dict[str, Any] = field(default_factory=dict)
-    _at: str = ""
-    _silence: Silence = field(default_factory=Silence)
-    _waited: float = 0.0
-    _is_deaf: bool = False
-    _last_sign: float = field(default_factory=time.monotonic)
+    _renewed_at: float = field(default_factory=time.monotonic)
 
-    def hold(self) -> None:
-        """Give a sign, at most one in a few seconds: it can be called before every call.
+    def renew(self, **values: Any) -> None:
+        """Renew the lease, at most once in a few seconds: it can be called before every call.
+
+        Args:
+            values: columns to change when it is renewed.
 
         Raises:
-            LeaseLost: it is somebody else's by now.
-            Cancelled: somebody cancelled it.
-            Stopped: a fence stands by now.
+            LeaseLost: another worker holds the work now.
+            Canceled, Deferred: as check().
         """
-        if time.monotonic() - self._last_sign >= SIGN_SECONDS:
-            with writing() as session:
-                self._write(session)
-            self._last_sign = time.monotonic()
-            if not self._is_deaf:
-                self.heed(self._at)
+        if self.keep(**values):
+            self.check()
+
+    def keep(self, **values: Any) -> bool:
+        """Renew the lease as renew(), but without check(); return whether it was time for that."""
+        if time.monotonic() - self._renewed_at < RENEW_SECONDS:
+            return False
+        self.change(**values)
+        self._renewed_at = time.monotonic()
+        return True
+
+    def check(self) -> None:
+        """Raise Canceled if somebody wished that, or Deferred if the work has to wait."""
+        if self.row.cancel_wanted:
+            raise Canceled
+
+    def change(self, **values: Any) -> None:
+        """Change columns, in a transaction of its own; raise LeaseLost as update()."""
+        with writing() as session:
+            self.update(session, **values)
+
+    def update(self, session: Session, **values: Any) -> None:
+        """Change columns within a transaction, and hold the work for another while.
+
+        Raises:
+            LeaseLost: another worker holds the work now; nothing is changed.
+        """
+        model = type(self.row)
+        statement = (
+            update(model)
+            .where(model.id == self.row.id, model.lease_owner == self.owner)
+            .values({"lease_until": utc_now() + LEASE, **values})
+        )
+        if not update_count(session, statement):
+            raise LeaseLost
+        session.refresh(self.row, self.REFRESHED)
+
+    def release(self, **values: Any) -> None:
+        """Leave the work to another worker, or to nobody if it has ended.
+
+        Args:
+            values: columns to change with that.
+        """
+        self.change(lease_until=None, lease_owner=None, **values)
+
+
+@dataclass(slots=True)
+class RegistryLease(Lease[StallableRow]):
+    """A lease of work that waits while the registry is silent."""
+
+    #: Seconds for which a registry that is silent is waited for; PATIENCE for None.
+    timeout: float | None = None
+    _silence: Silence = field(default_factory=Silence)
 
     def wait_for_registry(self, error: RegistryUnavailable) -> None:
         """Pause before a call that failed is made again, each time for longer.
 
         Raises:
             Stalled: it was silent for too long.
-            LeaseLost, Cancelled, Stopped: as hold().
+            LeaseLost, Canceled, Deferred: as renew().
         """
-        if self._silence.since is None:
-            self._note_silence(SILENT.format(error))
-        if not self._silence.wait(self.patience):
+        self.record_stall(SILENT.format(error))
+        release()
+        if not self._silence.wait(PATIENCE if self.timeout is None else self.timeout):
             raise Stalled(error)
-        self.hold()
+        self.renew()
 
-    def _note_silence(self, problem: str) -> None:
-        """Show on the page that it waits; the time counts from the first worker's wait."""
-        with writing() as session:
-            since = self.work.stalled_since or utc_now()
-            self._write(session, problem=problem, stalled_since=since)
+    def record_stall(self, problem: str) -> None:
+        """Show on the page that it waits, and why; the time counts from the first worker's wait."""
+        if problem != self.row.problem or self.row.stalled_since is None:
+            self.change(problem=problem, stalled_since=self.row.stalled_since or utc_now())
 
     @property
-    def is_out_of_patience(self) -> bool:
+    def has_stalled_too_long(self) -> bool:
         """Whether it has waited for the registry for longer than anyone expects."""
-        since = self.work.stalled_since
+        since = self.row.stalled_since
         return since is not None and utc_now() - since >= STALL_LIMIT
 
-    def note_answer(self) -> None:
-        """Note that the registry answers, and how long it was waited for."""
-        self._waited += self._silence.end()
-        if self.work.stalled_since is not None:
-            with writing() as session:
-                self._write(session, problem="", stalled_since=None)
 
-    @contextmanager
-    def undisturbed(self) -> Iterator[None]:
-        """Bring something to its end, whatever is wished meanwhile; only for what is short."""
-        self._is_deaf = True
-        try:
-            yield
-        finally:
-            self._is_deaf = False
+def acquire(
+    session: Session,
+    model: type[Leased],
+    row_id: int,
+    *conditions: ColumnElement[bool],
+    **values: Any,
+) -> str | None:
+    """Take work that no living worker holds.
 
-    def heed(self, repository: str) -> None:
-        """Begin or go on with a step in a repository, unless something is against it.
+    Args:
+        conditions: what else must hold for the row.
+        values: columns to change with that.
 
-        Raises:
-            Cancelled: somebody wished that before the last sign.
-            Stopped: a fence stands over the repository.
-        """
-        if self.work.cancel_wanted:
-            raise Cancelled
-        self._at = repository
-        fence = fenced(db.session(), repository, but=self.but)
-        release()
-        if fence is not None:
-            raise Stopped
+    Returns:
+        The owner for a lease; None if another worker has the work, or the conditions don't hold.
+    """
+    owner = secrets.token_hex(16)
+    statement = (
+        update(model)
+        .where(model.id == row_id, *conditions, is_free(model))
+        .values(lease_until=utc_now() + LEASE, lease_owner=owner, **values)
+    )
+    return owner if update_count(session, statement) else None
 
-    def prepare(self, number: int, step: dict[str, Any], placeholder: str) -> None:
-        """Keep what is about to be pushed for a step of a removal: it is known as ours."""
-        with writing() as session:
-            self._write(session)
-            self._line(session, number, step).placeholder = placeholder
 
-    def prepared(self, session: Session, number: int) -> str | None:
-        """Return what was last prepared for a step."""
-        line = session.get(RemovalLine, (self.work.id, number))
-        return line.placeholder if line else None
+def free_work(model: type[Leased], *conditions: ColumnElement[bool]) -> list[int]:
+    """Return the ids of the work that no living worker holds, in order."""
+    query = select(model.id).where(*conditions, is_free(model)).order_by(model.id)
+    return list(db.session.scalars(query))
 
-    def meanwhile(self, deed: Callable[[Session], None]) -> None:
-        """Write something that belongs to the present step; LeaseLost writes nothing."""
-        with writing() as session:
-            self._write(session)
-            deed(session)
-        self._last_sign = time.monotonic()
 
-    def note(self, number: int, step: dict[str, Any], outcome: str, detail: str) -> None:
-        """Keep a step's outcome, and how long the registry was waited for."""
-        self.note_answer()
-        if self._waited >= WORTH_TELLING:
-            waited = f"waited {self._waited:.0f} s for the registry"
-            detail = f"{detail}; {waited}" if detail else waited
-        self._waited = 0.0
-        with writing() as session:
-            self._write(session, done=number + 1, problem="")
-            line = self._line(session, number, step)
-            line.outcome, line.detail = outcome, detail
-        self._last_sign = time.monotonic()
-
-    def wait(self, problem: str = "") -> None:
-        """Let go of it, for whoever looks for work later.
-
-        Args:
-            problem: what it waits for, for its page.
-        """
-        since = (self.work.stalled_since or utc_now()) if problem else None
-        with writing() as session:
-            self._write(
-                session,
-                state="waiting",
-                problem=problem,
-                stalled_since=since,
-                lease_until=None,
-                lease_owner=None,
-            )
-
-    def finish(self, state: str) -> None:
-        """Say how it ended, and let go of it."""
-        with writing() as session:
-            self._write(
-                session,
-                state=state,
-                problem="",
-                stalled_since=None,
-                finished_at=utc_now(),
-                lease_until=None,
-                lease_owner=None,
-            )
-            actor = Actor(self.work.requested_by)
-            record(session, actor, f"{self.work.deed}.{state}", self.work.target)
-
-    def _line(self, session: Session, number: int, step: dict[str, Any]) -> Any:
-        model = LINES[type(self.work)]
-        line = session.get(model, (self.work.id, number))
-        if line is None:
-            tag = step.get("tag")
-            reference = f"{step['repository']}:{tag}" if tag else step["repository"]
-            line = model(work_id=self.work.id, number=number, reference=reference, detail="")
-            session.add(line)
-        return line
-
-    def _write(self, session: Session, **values: Any) -> None:
-        """Change the work, and hold it for another while; LeaseLost changes nothing."""
-        model = type(self.work)
-        written = session.execute(
-            update(model)
-            .where(model.id == self.work.id, model.lease_owner == self.owner)
-            .values({"lease_until": utc_now() + LEASE, **values})
-            .execution_options(synchronize_session=False)
-        )
-        if not written.rowcount:  # type: ignore[attr-defined]
-            raise LeaseLost
-        fresh = ["state", "done", "cancel_wanted", "finished_at", "problem", "stalled_since"]
-        session.refresh(self.work, fresh)
+def is_free(model: type[Leased]) -> ColumnElement[bool]:
+    """Return the condition that no living worker holds a row."""
+    return or_(model.lease_until.is_(None), model.lease_until < utc_now())

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Collection
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from ..access import Fenced
@@ -16,18 +15,9 @@ from ..db.session import db, writing
 from ..distribution.errors import RegistryTimeout, RegistryUnavailable
 from ..errors import NotFound, StateConflict
 from ..models import Work, WorkLine, utc_now
-from .lease import (
-    LEASE,
-    LINES,
-    PATIENCE,
-    SILENT,
-    STALL_LIMIT,
-    AnyWork,
-    Cancelled,
-    Lease,
-    Stalled,
-    Stopped,
-)
+from .errors import SILENT, Canceled, Deferred, OperationFailed, Stalled, StepFailed
+from .lease import STALL_LIMIT, acquire, free_work
+from .operation_lease import LINES, AnyWork, OperationLease
 from .write_freeze import fenced
 
 #: How long a plan waits to be confirmed.
@@ -44,16 +34,8 @@ CANCELLED = "it was cancelled; what was done before stays done"
 Step = Callable[[int, dict[str, Any]], tuple[str, str]]
 
 
-class StepFailed(Exception):
-    """A step could not be carried out, and the rest goes on; the message is for the report."""
-
-
-class OperationFailed(StepFailed):
-    """Nothing more can be done; the message is for the report."""
-
-
 def carry_out(
-    lease: Lease[Any],
+    lease: OperationLease[Any],
     step: Step,
     bad: Collection[str] = (),
     undo: Callable[[], RegistryUnavailable | None] = lambda: None,
@@ -77,48 +59,48 @@ def carry_out(
             _take(lease, step, work.done, answers)
         lease.finish("failed" if outcomes_of(work).keys() & {"failed", *bad} else "done")
     except OperationFailed as failure:
-        lease.note(work.done, plan[work.done], "failed", str(failure))
+        lease.record_outcome(work.done, plan[work.done], "failed", str(failure))
         lease.finish("failed")
     except Stalled as stalled:
-        if lease.is_out_of_patience:
-            lease.note(work.done, plan[work.done], "failed", NEVER_ANSWERED)
+        if lease.has_stalled_too_long:
+            lease.record_outcome(work.done, plan[work.done], "failed", NEVER_ANSWERED)
             lease.finish("failed")
         else:
-            lease.wait(str(stalled))
-    except Cancelled:
+            lease.defer(str(stalled))
+    except Canceled:
         _cancel(lease, undo)
-    except Stopped:
-        lease.wait()
+    except Deferred:
+        lease.defer()
 
 
-def _cancel(lease: Lease[Any], undo: Callable[[], RegistryUnavailable | None]) -> None:
+def _cancel(lease: OperationLease[Any], undo: Callable[[], RegistryUnavailable | None]) -> None:
     """End canceled work, once the step that was interrupted is undone."""
-    with lease.undisturbed():
+    with lease.ignoring_cancellation():
         problem = undo()
-    if problem is not None and not lease.is_out_of_patience:
-        lease.wait(SILENT.format(problem))
+    if problem is not None and not lease.has_stalled_too_long:
+        lease.defer(SILENT.format(problem))
         return
     work = lease.work
-    lease.note(work.done, work.plan[work.done], "cancelled", CANCELLED)
+    lease.record_outcome(work.done, work.plan[work.done], "cancelled", CANCELLED)
     lease.finish("cancelled")
 
 
 def _take(
-    lease: Lease[Any], step: Step, number: int, answers: Callable[[dict[str, Any]], bool]
+    lease: OperationLease[Any], step: Step, number: int, answers: Callable[[dict[str, Any]], bool]
 ) -> None:
     """Take one step, and keep its outcome; a registry that is silent is waited for."""
     planned = lease.work.plan[number]
-    lease.heed(planned["repository"])
+    lease.begin_step(planned["repository"])
     try:
         taken = _attempt(lease, step, number, planned)
     except Stalled as stalled:
         taken = _failed_alone(lease, planned, stalled, answers)
     if taken is not None:
-        lease.note(number, planned, *taken)
+        lease.record_outcome(number, planned, *taken)
 
 
 def _attempt(
-    lease: Lease[Any], step: Step, number: int, planned: dict[str, Any]
+    lease: OperationLease[Any], step: Step, number: int, planned: dict[str, Any]
 ) -> tuple[str, str] | None:
     """Return the outcome of a step; None if it must be taken again, after a wait.
 
@@ -137,7 +119,7 @@ def _attempt(
 
 
 def _failed_alone(
-    lease: Lease[Any],
+    lease: OperationLease[Any],
     step: dict[str, Any],
     stalled: Stalled,
     answers: Callable[[dict[str, Any]], bool],
@@ -149,52 +131,49 @@ def _failed_alone(
     """
     if not isinstance(stalled.error, RegistryTimeout) or not answers(step):
         raise stalled
-    lease.note_answer()
+    lease.record_answer()
     return "failed", ALONE.format(stalled.error)
 
 
 def claim(
-    model: type[AnyWork], work_id: int, *, but: int | None = None, patience: float | None = None
-) -> Lease[AnyWork] | None:
-    """Take work into one's hands; None where another has it, or a fence stands.
+    model: type[AnyWork],
+    work_id: int,
+    *,
+    except_fence_id: int | None = None,
+    timeout: float | None = None,
+) -> OperationLease[AnyWork] | None:
+    """Take work into one's hands; None if another has it, or writes are frozen.
 
     Args:
-        but: a fence that does not count: that of whoever needs the work.
-        patience: seconds for which a registry that is silent is waited for; PATIENCE for None.
+        except_fence_id: a write freeze that does not count: that of whoever needs the work.
+        timeout: seconds for which a registry that is silent is waited for; the usual for None.
     """
-    owner = secrets.token_hex(16)
     with writing() as session:
-        if stopped(session, model, work_id, but=but) is not None:
+        if stopped(session, model, work_id, except_fence_id=except_fence_id) is not None:
             return None
-        claimed = session.execute(
-            update(model)
-            .where(model.id == work_id, model.state.in_(ACTIVE), _is_free(model))
-            .values(state="running", lease_until=utc_now() + LEASE, lease_owner=owner)
-            .execution_options(synchronize_session=False)
-        )
-        if not claimed.rowcount:  # type: ignore[attr-defined]
+        owner = acquire(session, model, work_id, model.state.in_(ACTIVE), state="running")
+        if owner is None:
             return None
         work = session.get_one(model, work_id, populate_existing=True)
-        return Lease(work, owner, but, PATIENCE if patience is None else patience)
+        return OperationLease(work, owner, timeout=timeout, except_fence_id=except_fence_id)
 
 
 def waiting(model: type[Work]) -> list[int]:
     """Return the work that no living worker holds."""
-    query = select(model.id).where(model.state.in_(ACTIVE), _is_free(model)).order_by(model.id)
-    return list(db.session.scalars(query))
-
-
-def _is_free(model: type[Work]) -> Any:
-    return or_(model.lease_until.is_(None), model.lease_until < utc_now())
+    return free_work(model, model.state.in_(ACTIVE))
 
 
 def stopped(
-    session: Session, model: type[Work], work_id: int, *, but: int | None = None
+    session: Session, model: type[Work], work_id: int, *, except_fence_id: int | None = None
 ) -> Fenced | None:
     """Return the fence that work which has not ended waits for, if one does."""
     query = select(model.target).where(model.id == work_id, model.state.in_(ACTIVE))
     target = session.scalar(query)
-    return None if target is None else fenced(session, target.partition(":")[0], but=but)
+    return (
+        None
+        if target is None
+        else fenced(session, target.partition(":")[0], except_fence_id=except_fence_id)
+    )
 
 
 def cancel(actor: Actor, model: type[AnyWork], work_id: int) -> AnyWork:

@@ -15,11 +15,12 @@ from sqlalchemy import ColumnElement, delete, select, update
 from ..access.lookup import owning_project
 from ..db.prepared import insert_new
 from ..db.session import writing
+from ..db.statements import update_count
 from ..errors import NotFound
 from ..models import BinnedTag, ContainerImage, Removal, Tag, utc_now
 from ..names import Digest, RepositoryName, TagName
 from ..registry_connection import registry
-from .runner import StepFailed
+from .errors import StepFailed
 
 #: Minimum time that an entry stays while its tag is restored.
 RESTORING = timedelta(hours=1)
@@ -98,13 +99,12 @@ def take_back(repository: str, bin_tag: str) -> None:
 
 def _change(repository: str, bin_tag: str, *which: ColumnElement[bool], **values: Any) -> bool:
     with writing() as session:
-        changed = session.execute(
+        statement = (
             update(BinnedTag)
             .where(BinnedTag.repository == repository, BinnedTag.bin_tag == bin_tag, *which)
             .values(values)
-            .execution_options(synchronize_session=False)
         )
-        return bool(changed.rowcount)  # type: ignore[attr-defined]
+        return bool(update_count(session, statement))
 
 
 def forget(step: dict[str, Any]) -> None:

@@ -68,17 +68,17 @@ def quiet_from(fence: Fence) -> datetime:
     return fence.quiet_at
 
 
-def fenced(session: Session, path: str, *, but: int | None = None) -> Fenced | None:
+def fenced(session: Session, path: str, *, except_fence_id: int | None = None) -> Fenced | None:
     """Return the widest fence over a path, or None: our own work waits for its end.
 
     Args:
         path: a repository, or a place; EVERYWHERE for the fence of the whole registry alone.
-        but: a fence that does not count: that of whoever asks.
+        except_fence_id: a fence that does not count: that of whoever asks.
     """
     above = prefixes(path) if path else []
     query = select(Fence).where(fences_over(above)).order_by(Fence.path)
     for fence in session.scalars(query.execution_options(populate_existing=True)):
-        if fence.id != but:
+        if fence.id != except_fence_id:
             return Fenced(fence.path, fence.reason, fence.set_at)
     return None
 

@@ -22,8 +22,8 @@ from ..distribution.manifest import PLACEHOLDER_ANNOTATION
 from ..enumerations import name_some
 from ..models import ContainerImage, Removal, Tag, utc_now
 from ..names import Digest, RepositoryName, TagName
-from ..operations.lease import Lease
-from ..operations.runner import StepFailed
+from ..operations.errors import StepFailed
+from ..operations.operation_lease import OperationLease
 from ..registry_connection import registry
 from .registry_calls import call_registry, read_in_batches
 
@@ -45,19 +45,19 @@ def say_unusable(names: Iterable[str]) -> str:
     return UNUSABLE.format(quoted)
 
 
-def is_listed(lease: Lease[Removal], repository: RepositoryName, tag: TagName) -> bool:
+def is_listed(lease: OperationLease[Removal], repository: RepositoryName, tag: TagName) -> bool:
     """Whether the registry lists a tag."""
     return str(tag) in (call_registry(lease, lambda: registry().tags(repository)) or [])
 
 
-def dangles(lease: Lease[Removal], repository: RepositoryName, tag: TagName) -> bool:
+def dangles(lease: OperationLease[Removal], repository: RepositoryName, tag: TagName) -> bool:
     """Whether a tag is listed and stands for nothing."""
     gone = call_registry(lease, lambda: registry().head(repository, tag)) is None
     return gone and is_listed(lease, repository, tag)
 
 
 def delete_by_placeholder(
-    lease: Lease[Removal], number: int, step: dict[str, Any], tag: TagName
+    lease: OperationLease[Removal], number: int, step: dict[str, Any], tag: TagName
 ) -> tuple[str, str]:
     """Point the tag to a manifest that nothing else points to, and delete that by digest."""
     repository = RepositoryName(step["repository"])
@@ -86,7 +86,7 @@ def delete_by_placeholder(
     raise StepFailed(f"the registry still lists {tag}, which stands for nothing. Delete it again.")
 
 
-def prepare_placeholder(lease: Lease[Removal], number: int, step: dict[str, Any]) -> bytes:
+def prepare_placeholder(lease: OperationLease[Removal], number: int, step: dict[str, Any]) -> bytes:
     """Push what a placeholder needs and return the manifest, which is not pushed yet.
 
     Its digest is stored first: a worker that dies in between leaves a tag that the next
@@ -110,12 +110,12 @@ def prepare_placeholder(lease: Lease[Removal], number: int, step: dict[str, Any]
             "annotations": {PLACEHOLDER_ANNOTATION: mark},
         }
     ).encode()
-    lease.prepare(number, step, str(Digest.of(body)))
+    lease.record_placeholder(number, step, str(Digest.of(body)))
     return body
 
 
 def put_placeholder(
-    lease: Lease[Removal], repository: RepositoryName, tag: TagName, body: bytes
+    lease: OperationLease[Removal], repository: RepositoryName, tag: TagName, body: bytes
 ) -> None:
     """Point a tag to a placeholder, just after it was looked at: never again after a wait."""
     call_registry(
@@ -125,7 +125,9 @@ def put_placeholder(
     )
 
 
-def delete_placeholder(lease: Lease[Removal], repository: RepositoryName, digest: str) -> None:
+def delete_placeholder(
+    lease: OperationLease[Removal], repository: RepositoryName, digest: str
+) -> None:
     """Delete a placeholder; whether its tags went with it is for the caller to see."""
 
     def call() -> None:
@@ -140,7 +142,9 @@ def delete_placeholder(lease: Lease[Removal], repository: RepositoryName, digest
     call_registry(lease, call)
 
 
-def mark_leftovers(lease: Lease[Removal], repository: RepositoryName, names: list[str]) -> None:
+def mark_leftovers(
+    lease: OperationLease[Removal], repository: RepositoryName, names: list[str]
+) -> None:
     """Note in the index that tags were removed, although the registry lists them on."""
     image = select(ContainerImage.id).where(ContainerImage.path == str(repository))
     query = select(Tag).where(Tag.name.in_(names), Tag.image_id.in_(image))
@@ -151,10 +155,10 @@ def mark_leftovers(lease: Lease[Removal], repository: RepositoryName, names: lis
         for row in rows:
             row.damage, row.damaged_since, row.digest = "removed", now, None
 
-    lease.meanwhile(write)
+    lease.write(write)
 
 
-def _still_faulty(lease: Lease[Removal], repository: RepositoryName) -> set[str]:
+def _still_faulty(lease: OperationLease[Removal], repository: RepositoryName) -> set[str]:
     """Return the tags over which 2.8 stumbles in a repository: those of the index, or any.
 
     All tags are read once. After that, one call for each removed tag tells that it is still so.
@@ -175,7 +179,7 @@ def _is_faulty(repository: RepositoryName, tag: str) -> bool:
     return False
 
 
-def _read_faulty(lease: Lease[Removal], repository: RepositoryName) -> set[str]:
+def _read_faulty(lease: OperationLease[Removal], repository: RepositoryName) -> set[str]:
     known = [name for name, damage in damaged_in(repository).items() if damage == "fault"]
     if known and (faulty := read_in_batches(lease, repository, known).faulty):
         return faulty

@@ -18,8 +18,8 @@ from ..distribution.errors import (
 from ..enumerations import name_some
 from ..manifests.store import PATIENT_TIMEOUT
 from ..names import RepositoryName
-from ..operations.lease import Lease, Stalled
-from ..operations.runner import OperationFailed, StepFailed
+from ..operations.errors import OperationFailed, Stalled, StepFailed
+from ..operations.operation_lease import OperationLease
 from .deletion_method import why_refused
 
 T = TypeVar("T")
@@ -28,7 +28,9 @@ T = TypeVar("T")
 BATCH = 200
 
 
-def call_registry(lease: Lease[Any], call: Callable[[], T], *, repeat: bool = True) -> T | None:
+def call_registry(
+    lease: OperationLease[Any], call: Callable[[], T], *, repeat: bool = True
+) -> T | None:
     """Make one call; return None if the thing is gone. A registry that is silent is waited for.
 
     Args:
@@ -40,7 +42,7 @@ def call_registry(lease: Lease[Any], call: Callable[[], T], *, repeat: bool = Tr
         OperationFailed: the registry deletes nothing at all.
         RegistryUnavailable: it did not answer, and the call may not be repeated.
         StepFailed: any other trouble, which is of this object alone.
-        LeaseLost, Cancelled, Stopped, Stalled: as Lease.wait_for_registry().
+        LeaseLost, Canceled, Deferred: as OperationLease.wait_for_registry().
     """
     waited = False
     while True:
@@ -65,12 +67,12 @@ def call_registry(lease: Lease[Any], call: Callable[[], T], *, repeat: bool = Tr
             message = f"{error}. Nothing else was changed; delete again to continue."
             raise StepFailed(message) from None
         if waited:  # answers to other calls don't say that a write that fails will succeed
-            lease.note_answer()
+            lease.record_answer()
         return answer
 
 
 def read_in_batches(
-    lease: Lease[Any], repository: RepositoryName, names: Sequence[str]
+    lease: OperationLease[Any], repository: RepositoryName, names: Sequence[str]
 ) -> LiveTags:
     """Ask what tags stand for, and renew the lease in between.
 
@@ -78,11 +80,11 @@ def read_in_batches(
     work goes on without them.
 
     Raises:
-        StepFailed, LeaseLost, Cancelled, Stopped, Stalled: as call_registry().
+        StepFailed, LeaseLost, Canceled, Deferred: as call_registry().
     """
     found = LiveTags()
     for start in range(0, len(names), BATCH):
-        lease.hold()
+        lease.renew()
         some = names[start : start + BATCH]
         more = call_registry(lease, lambda some=some: read_tags(repository, some))
         found.add(more or LiveTags())
@@ -91,7 +93,9 @@ def read_in_batches(
     return found
 
 
-def _wait_for_answers(lease: Lease[Any], repository: RepositoryName, found: LiveTags) -> None:
+def _wait_for_answers(
+    lease: OperationLease[Any], repository: RepositoryName, found: LiveTags
+) -> None:
     """Ask again for the tags for which the registry does not answer, as long as it is waited for.
 
     It answers other requests, so the work does not end if these never get an answer.
@@ -108,7 +112,7 @@ def _wait_for_answers(lease: Lease[Any], repository: RepositoryName, found: Live
         names = sorted(found.unanswered)
         found.unanswered = {}
         found.add(call_registry(lease, lambda names=names: read_tags(repository, names)) or found)
-    lease.note_answer()
+    lease.record_answer()
 
 
 def require_readable(

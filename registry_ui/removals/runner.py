@@ -15,7 +15,8 @@ from ..db.session import db, release
 from ..models import Removal, WorkLine
 from ..names import RepositoryName
 from ..operations import runner
-from ..operations.lease import Lease, LeaseLost
+from ..operations.errors import LeaseLost, OperationFailed
+from ..operations.operation_lease import OperationLease
 from ..operations.recovery import undo_placeholders
 from ..registry_connection import is_answering
 from .authorization import against
@@ -28,24 +29,24 @@ GOOD = ("deleted", "gone already", IN_THE_BIN)
 
 
 def run(
-    removal_id: int, *, but: int | None = None, patience: float | None = None
+    removal_id: int, *, except_fence_id: int | None = None, timeout: float | None = None
 ) -> Removal | None:
     """Carry out a removal, or what is left of it.
 
     Returns None where another worker has it, or a fence stands: then it waits.
 
     Args:
-        but: a fence that does not count: that of whoever needs the removal.
-        patience: seconds for which a registry that is silent is waited for; PATIENCE for None.
+        except_fence_id: a fence that does not count: that of whoever needs the removal.
+        timeout: seconds for which a registry that is silent is waited for; PATIENCE for None.
     """
-    lease = runner.claim(Removal, removal_id, but=but, patience=patience)
+    lease = runner.claim(Removal, removal_id, except_fence_id=except_fence_id, timeout=timeout)
     if lease is None:
         return None
     try:
         runner.carry_out(
             lease,
             lambda number, step: _take(lease, number, step),
-            undo=lambda: undo_placeholders(lease.work, lease.hold),
+            undo=lambda: undo_placeholders(lease.work, lease.renew),
             answers=lambda step: is_answering(RepositoryName(step["repository"])),
         )
     except LeaseLost:
@@ -58,15 +59,15 @@ def run(
     return lease.work
 
 
-def _take(lease: Lease[Removal], number: int, step: dict[str, Any]) -> tuple[str, str]:
+def _take(lease: OperationLease[Removal], number: int, step: dict[str, Any]) -> tuple[str, str]:
     """Take one step, unless the right to it was withdrawn or a rule was made meanwhile."""
     session = db.session()
     # What was begun is ended: the tag may stand for a placeholder already.
-    begun = lease.prepared(session, number) is not None
+    begun = lease.placeholder_of(session, number) is not None
     why = None if begun else against(session, lease.work, step)
     release()
     if why is not None:
-        raise runner.OperationFailed(why)
+        raise OperationFailed(why)
     return STEPS[step["do"]](lease, number, step)
 
 
@@ -86,9 +87,11 @@ def waiting() -> list[int]:
     return runner.waiting(Removal)
 
 
-def stopped(session: Session, removal_id: int, *, but: int | None = None) -> Fenced | None:
+def stopped(
+    session: Session, removal_id: int, *, except_fence_id: int | None = None
+) -> Fenced | None:
     """Return the fence that a removal which has not ended waits for, if one does."""
-    return runner.stopped(session, Removal, removal_id, but=but)
+    return runner.stopped(session, Removal, removal_id, except_fence_id=except_fence_id)
 
 
 def cancel(actor: Actor, removal_id: int) -> Removal:

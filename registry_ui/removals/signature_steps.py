@@ -16,7 +16,7 @@ from ..manifests.graph import parts_of
 from ..manifests.reachability import closure
 from ..models import Removal
 from ..names import RepositoryName, TagName, is_binned, subject_of
-from ..operations.lease import Lease
+from ..operations.operation_lease import OperationLease
 from ..registry_connection import registry
 from ..tags.orphans import with_missing_subject
 from .registry_calls import BATCH, call_registry, read_in_batches
@@ -36,7 +36,7 @@ class _Look:
     good_until: float
 
 
-def why_signature_stays(lease: Lease[Removal], number: int, step: dict[str, Any]) -> str:
+def why_signature_stays(lease: OperationLease[Removal], number: int, step: dict[str, Any]) -> str:
     """Return why a step must not remove a signature after all, or nothing.
 
     The plan says in ``subject`` what it relied on: ``goes`` for a subject that no tag needs
@@ -46,7 +46,7 @@ def why_signature_stays(lease: Lease[Removal], number: int, step: dict[str, Any]
 
     Raises:
         StepFailed: the registry can't be asked.
-        LeaseLost, Cancelled, Stopped, Stalled: as Lease.wait_for_registry().
+        LeaseLost, Canceled, Deferred: as OperationLease.wait_for_registry().
     """
     if "subject" not in step:
         return ""
@@ -60,7 +60,7 @@ def why_signature_stays(lease: Lease[Removal], number: int, step: dict[str, Any]
     return look.kept.get(step["tag"], "")
 
 
-def _look(lease: Lease[Removal], number: int, repository: RepositoryName) -> _Look:
+def _look(lease: OperationLease[Removal], number: int, repository: RepositoryName) -> _Look:
     """Look at all tags of a repository, and at what those that stay need."""
     began = time.monotonic()
     own = [
@@ -89,7 +89,7 @@ def _look(lease: Lease[Removal], number: int, repository: RepositoryName) -> _Lo
 
 
 def _attached_to_releases(
-    lease: Lease[Removal], repository: RepositoryName, live: LiveTags, steps: Steps
+    lease: OperationLease[Removal], repository: RepositoryName, live: LiveTags, steps: Steps
 ) -> dict[str, str]:
     """Return the signatures of what an immutable tag needs: they stay, whoever asked for them."""
     found = guard(db.session(), str(repository))
@@ -109,7 +109,7 @@ def _attached_to_releases(
 
 
 def _needed(
-    lease: Lease[Removal],
+    lease: OperationLease[Removal],
     repository: RepositoryName,
     tags: Mapping[str, str],
     stay: Iterable[str],
@@ -121,7 +121,7 @@ def _needed(
     if needed is None:
         return dict.fromkeys(judged, UNREAD)
     lost = {name for name, step in judged.items() if step["subject"] == "missing"}
-    lease.hold()
+    lease.renew()
     back = lost - with_missing_subject(repository, lost)
     kept = {name: _words(needed.get(subject_of(name) or "")) for name in back}
     more = set(kept)
@@ -134,15 +134,15 @@ def _needed(
 
 
 def _needed_by(
-    lease: Lease[Removal], repository: RepositoryName, tags: Mapping[str, str]
+    lease: OperationLease[Removal], repository: RepositoryName, tags: Mapping[str, str]
 ) -> dict[str, str] | None:
     """Return what some tags need, and which of them does; None if not all could be read."""
     needed: dict[str, str] = {}
     every = sorted(tags)
     for start in range(0, len(every), BATCH):
-        lease.hold()
+        lease.renew()
         some = every[start : start + BATCH]
-        parts = parts_of(repository, {tags[tag] for tag in some}, LOOK_DEADLINE, lease.hold)
+        parts = parts_of(repository, {tags[tag] for tag in some}, LOOK_DEADLINE, lease.renew)
         release()
         for tag in some:
             below = closure([tags[tag]], parts.named)

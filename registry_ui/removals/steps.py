@@ -22,8 +22,8 @@ from ..manifests.graph import parts_of
 from ..manifests.reachability import closure
 from ..models import ContainerImage, Place, Project, Removal
 from ..names import RepositoryName, TagName, is_binned
-from ..operations.lease import Lease
-from ..operations.runner import StepFailed
+from ..operations.errors import StepFailed
+from ..operations.operation_lease import OperationLease
 from ..operations.trash_entries import forget, forget_gone, put_into_bin, show, take_back
 from ..registry_connection import registry
 from .placeholders import MOVED, dangles, delete_by_placeholder, delete_placeholder, is_listed
@@ -35,7 +35,7 @@ from .unreferenced import LOOK_DEADLINE, delete_unneeded
 IN_THE_BIN = "in the bin"
 
 
-def _tag_step(lease: Lease[Removal], number: int, step: dict[str, Any]) -> tuple[str, str]:
+def _tag_step(lease: OperationLease[Removal], number: int, step: dict[str, Any]) -> tuple[str, str]:
     """Remove one tag and no other, by way of the bin where the step says so."""
     if why := why_signature_stays(lease, number, step):
         if "bin" in step:  # an earlier worker may have put it there
@@ -61,7 +61,9 @@ def _tag_step(lease: Lease[Removal], number: int, step: dict[str, Any]) -> tuple
     return outcome, detail
 
 
-def _purge_step(lease: Lease[Removal], number: int, step: dict[str, Any]) -> tuple[str, str]:
+def _purge_step(
+    lease: OperationLease[Removal], number: int, step: dict[str, Any]
+) -> tuple[str, str]:
     """Remove a tag of the bin, and forget it there. It is ours, also if it can't be read."""
     try:
         outcome, detail = _remove_tag(lease, number, step)
@@ -74,14 +76,16 @@ def _purge_step(lease: Lease[Removal], number: int, step: dict[str, Any]) -> tup
     return outcome, detail
 
 
-def _remove_tag(lease: Lease[Removal], number: int, step: dict[str, Any]) -> tuple[str, str]:
+def _remove_tag(
+    lease: OperationLease[Removal], number: int, step: dict[str, Any]
+) -> tuple[str, str]:
     """Remove one tag and no other: by tag on 3.x, by a placeholder on 2.8 (PROTOCOLS 4.3)."""
     repository, tag = RepositoryName(step["repository"]), TagName(step["tag"])
     release()
     now = _digest(lease, repository, tag)
     if now is None and not is_listed(lease, repository, tag):
         return "gone already", ""
-    if now is not None and now == lease.prepared(db.session(), number):
+    if now is not None and now == lease.placeholder_of(db.session(), number):
         return _end_placeholder(lease, number, step, now)
     if now is not None and now != step["digest"]:
         return "kept", MOVED
@@ -94,7 +98,7 @@ def _remove_tag(lease: Lease[Removal], number: int, step: dict[str, Any]) -> tup
 
 
 def _end_placeholder(
-    lease: Lease[Removal], number: int, step: dict[str, Any], digest: str
+    lease: OperationLease[Removal], number: int, step: dict[str, Any], digest: str
 ) -> tuple[str, str]:
     """Delete a placeholder that an earlier worker has pointed the tag to."""
     repository, tag = RepositoryName(step["repository"]), TagName(step["tag"])
@@ -104,11 +108,13 @@ def _end_placeholder(
     return delete_by_placeholder(lease, number, step, tag)
 
 
-def _digest(lease: Lease[Removal], repository: RepositoryName, tag: TagName) -> str | None:
+def _digest(lease: OperationLease[Removal], repository: RepositoryName, tag: TagName) -> str | None:
     return call_registry(lease, lambda: registry().head(repository, tag))
 
 
-def _image_step(lease: Lease[Removal], number: int, step: dict[str, Any]) -> tuple[str, str]:
+def _image_step(
+    lease: OperationLease[Removal], number: int, step: dict[str, Any]
+) -> tuple[str, str]:
     """Remove every manifest that the previewed tags stand for, indexes before their children.
 
     What a tag outside the preview stands for stays, with everything that it may need. If a tag
@@ -140,7 +146,7 @@ def _image_step(lease: Lease[Removal], number: int, step: dict[str, Any]) -> tup
     left = call_registry(lease, lambda: registry().tags(repository)) or []
     forget_gone(str(repository), {tag for tag in planned if is_binned(tag)}.difference(left))
     for tag in left:
-        lease.hold()
+        lease.renew()
         if tag in planned and dangles(lease, repository, TagName(tag)):
             delete_by_placeholder(lease, number, step, TagName(tag))
     detail = f"{deleted} manifest{'' if deleted == 1 else 's'}"
@@ -150,18 +156,18 @@ def _image_step(lease: Lease[Removal], number: int, step: dict[str, Any]) -> tup
 
 
 def _remove_each(
-    lease: Lease[Removal], number: int, step: dict[str, Any], live: LiveTags
+    lease: OperationLease[Removal], number: int, step: dict[str, Any], live: LiveTags
 ) -> list[str]:
     """Delete the planned tags of an image one by one, and no manifest; return those that went."""
     repository, planned = RepositoryName(step["repository"]), step["tags"]
-    ours = lease.prepared(db.session(), number)
+    ours = lease.placeholder_of(db.session(), number)
     release()
     deleted = []
     for name, digest in live.digests.items():
         # A placeholder is what a worker that died left there.
         if name not in planned or digest not in {planned[name], ours}:
             continue
-        lease.hold()
+        lease.renew()
         tag = TagName(name)
         try:
             call_registry(lease, lambda t=tag: registry().delete_manifest(repository, t))
@@ -173,7 +179,9 @@ def _remove_each(
     return deleted
 
 
-def _manifests_step(lease: Lease[Removal], _number: int, step: dict[str, Any]) -> tuple[str, str]:
+def _manifests_step(
+    lease: OperationLease[Removal], _number: int, step: dict[str, Any]
+) -> tuple[str, str]:
     """Remove manifests to which no tag leads any more: what a tag needs by now, stays."""
     repository = RepositoryName(step["repository"])
     deleted, kept = delete_unneeded(lease, repository, step["digests"], {})
@@ -184,21 +192,23 @@ def _manifests_step(lease: Lease[Removal], _number: int, step: dict[str, Any]) -
 
 
 def _with_parts(
-    lease: Lease[Removal], repository: RepositoryName, tops: Iterable[str]
+    lease: OperationLease[Removal], repository: RepositoryName, tops: Iterable[str]
 ) -> list[str]:
     """Return these manifests and all manifests below them, at any depth, tops first."""
     every = list(tops)
     found: dict[str, None] = {}
     for start in range(0, len(every), BATCH):
-        lease.hold()
+        lease.renew()
         some = every[start : start + BATCH]
-        parts = parts_of(repository, some, LOOK_DEADLINE, lease.hold)
+        parts = parts_of(repository, some, LOOK_DEADLINE, lease.renew)
         found |= dict.fromkeys(closure(some, parts.children))
     release()
     return list(found)
 
 
-def _project_step(lease: Lease[Removal], _number: int, step: dict[str, Any]) -> tuple[str, str]:
+def _project_step(
+    lease: OperationLease[Removal], _number: int, step: dict[str, Any]
+) -> tuple[str, str]:
     """Remove the project itself, if the registry has let go of every image."""
     images = (
         select(ContainerImage.path)
@@ -206,7 +216,7 @@ def _project_step(lease: Lease[Removal], _number: int, step: dict[str, Any]) -> 
         .where(Project.path == step["repository"])
     )
     for path in db.session.scalars(images).all():
-        lease.hold()
+        lease.renew()
         reconcile(RepositoryName(path), digests=False)
     left = list(db.session.scalars(images))
     if left:
@@ -216,7 +226,9 @@ def _project_step(lease: Lease[Removal], _number: int, step: dict[str, Any]) -> 
     return "deleted", ""
 
 
-def _namespace_step(_lease: Lease[Removal], _number: int, step: dict[str, Any]) -> tuple[str, str]:
+def _namespace_step(
+    _lease: OperationLease[Removal], _number: int, step: dict[str, Any]
+) -> tuple[str, str]:
     """Remove a namespace, if nothing is left in it."""
     with writing() as session:
         place = session.scalar(select(Place).where(Place.path == step["repository"]))
@@ -235,7 +247,7 @@ def _remove_place(session: Session, path: str) -> None:
     )
 
 
-STEPS: dict[str, Callable[[Lease[Removal], int, dict[str, Any]], tuple[str, str]]] = {
+STEPS: dict[str, Callable[[OperationLease[Removal], int, dict[str, Any]], tuple[str, str]]] = {
     "tag": _tag_step,
     "purge": _purge_step,
     "unreadable": remove_unreadable,

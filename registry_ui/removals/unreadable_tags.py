@@ -14,8 +14,8 @@ from ..distribution.errors import DeletionByTagUnsupported, RegistryFault, Regis
 from ..enumerations import name_some
 from ..models import Removal
 from ..names import RepositoryName, TagName
-from ..operations.lease import Lease
-from ..operations.runner import OperationFailed, StepFailed
+from ..operations.errors import OperationFailed, StepFailed
+from ..operations.operation_lease import OperationLease
 from ..registry_connection import registry
 from .placeholders import (
     delete_placeholder,
@@ -27,7 +27,9 @@ from .placeholders import (
 from .registry_calls import call_registry, read_in_batches
 
 
-def remove_unreadable(lease: Lease[Removal], number: int, step: dict[str, Any]) -> tuple[str, str]:
+def remove_unreadable(
+    lease: OperationLease[Removal], number: int, step: dict[str, Any]
+) -> tuple[str, str]:
     """Remove tags that can't be read: by tag on 3.x, all by one placeholder on 2.8.
 
     On 2.8 they go together: it lets go of no tag beside one whose link is empty. What earlier
@@ -37,7 +39,7 @@ def remove_unreadable(lease: Lease[Removal], number: int, step: dict[str, Any]) 
     listed = set(call_registry(lease, lambda: registry().tags(repository)) or [])
     names = sorted(listed.intersection(step["tags"]))
     live = read_in_batches(lease, repository, names)
-    ours = lease.prepared(db.session(), number)
+    ours = lease.placeholder_of(db.session(), number)
     release()
     begun = {name for name, digest in live.digests.items() if digest == ours}
     going = sorted(begun | live.damaged.keys())
@@ -89,36 +91,36 @@ class _Done:
             self.gone.append(name)
 
 
-def _by_tag(lease: Lease[Removal], repository: RepositoryName, names: list[str]) -> _Done:
+def _by_tag(lease: OperationLease[Removal], repository: RepositoryName, names: list[str]) -> _Done:
     done = _Done()
     for name in names:
-        lease.hold()
+        lease.renew()
         delete = partial(registry().delete_manifest, repository, TagName(name))
         done.attempt(name, partial(call_registry, lease, delete))
     return done
 
 
 def _by_placeholder(
-    lease: Lease[Removal], number: int, step: dict[str, Any], names: list[str]
+    lease: OperationLease[Removal], number: int, step: dict[str, Any], names: list[str]
 ) -> _Done:
     """Point the tags to one placeholder, and delete that."""
     repository = RepositoryName(step["repository"])
-    before = {lease.prepared(db.session(), number)}
+    before = {lease.placeholder_of(db.session(), number)}
     left_over = leftovers_in(repository)
     release()
     body = prepare_placeholder(lease, number, step)
-    ours = before | {lease.prepared(db.session(), number)} - {None}
+    ours = before | {lease.placeholder_of(db.session(), number)} - {None}
     release()
     done, along = _Done(), _Done()  # what was left over goes along, and is not asked for
     not_asked = left_over.difference(names)
     for name in [*names, *sorted(not_asked)]:
-        lease.hold()
+        lease.renew()
         noted = along if name in not_asked else done
         if _is_free(repository, name, ours):
             noted.attempt(name, partial(put_placeholder, lease, repository, TagName(name), body))
         else:
             noted.pushed.append(name)
-    delete_placeholder(lease, repository, lease.prepared(db.session(), number) or "")
+    delete_placeholder(lease, repository, lease.placeholder_of(db.session(), number) or "")
     for digest in before - {None}:
         delete_placeholder(lease, repository, str(digest))
     return done

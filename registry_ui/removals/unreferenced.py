@@ -18,8 +18,8 @@ from ..manifests.reachability import closure
 from ..manifests.store import fetch, held, known
 from ..models import Manifest, RegistryEvent, Removal, utc_now
 from ..names import Digest, RepositoryName
-from ..operations.lease import Cancelled, Lease, Stalled, Stopped
-from ..operations.runner import StepFailed
+from ..operations.errors import Canceled, Deferred, StepFailed
+from ..operations.operation_lease import OperationLease
 from ..registry_connection import registry
 from .registry_calls import BATCH, call_registry, read_in_batches, require_readable
 
@@ -34,7 +34,10 @@ CLOCKS_DIFFER = timedelta(minutes=1)
 
 
 def delete_unneeded(
-    lease: Lease[Removal], repository: RepositoryName, digests: list[str], planned: dict[str, str]
+    lease: OperationLease[Removal],
+    repository: RepositoryName,
+    digests: list[str],
+    planned: dict[str, str],
 ) -> tuple[int, int]:
     """Delete those manifests that no tag needs; return how many went and how many stayed.
 
@@ -49,14 +52,14 @@ def delete_unneeded(
 
     Raises:
         StepFailed: the registry can't be asked, or what tags need could not be read.
-        LeaseLost, Cancelled, Stopped: as Lease.hold().
+        LeaseLost, Canceled, Deferred: as OperationLease.renew().
     """
     digests = _manifests_of(lease, repository, digests)
     tried: set[str] = set()
     gone: set[str] = set()
     try:
         look = _delete_each(lease, repository, digests, planned, (tried, gone))
-    except (Cancelled, Stopped, Stalled, StepFailed, RegistryUnavailable):
+    except (Canceled, Deferred, StepFailed, RegistryUnavailable):
         # Whatever ends the work: no push that was told that it worked is left without its parts.
         if tried:
             _put_back_needed(lease, repository, digests, planned, None)
@@ -110,7 +113,7 @@ class _Pushes:
 
 
 def _delete_each(
-    lease: Lease[Removal],
+    lease: OperationLease[Removal],
     repository: RepositoryName,
     digests: list[str],
     planned: dict[str, str],
@@ -124,7 +127,7 @@ def _delete_each(
     tried, gone = noted
     pushes, look = _Pushes(repository), None
     for digest in digests:
-        lease.hold()
+        lease.renew()
         # Deletion by digest takes every tag on it, also one that was pushed a moment ago.
         if look is None or time.monotonic() > look.good_until:
             look = _look(lease, repository, planned, planned)
@@ -136,7 +139,7 @@ def _delete_each(
 
 
 def _put_back_needed(
-    lease: Lease[Removal],
+    lease: OperationLease[Removal],
     repository: RepositoryName,
     digests: list[str],
     going: Collection[str],
@@ -148,20 +151,20 @@ def _put_back_needed(
         going: tags that go themselves.
         look: the last one, if nothing was deleted since.
     """
-    with lease.undisturbed():
+    with lease.ignoring_cancellation():
         if look is None and digests:
             # A tag that was to go and is there now, was pushed anew.
             look = _look(lease, repository, {}, going)
         safe = look.safe if look else frozenset()
         for digest in reversed(digests):  # parts come before what names them
             if digest in safe:
-                lease.hold()
+                lease.renew()
                 _put_back(lease, repository, digest)
     return safe
 
 
 def _manifests_of(
-    lease: Lease[Removal], repository: RepositoryName, digests: list[str]
+    lease: OperationLease[Removal], repository: RepositoryName, digests: list[str]
 ) -> list[str]:
     """Return the digests that the repository has as manifests, and no others.
 
@@ -169,15 +172,17 @@ def _manifests_of(
     """
     found: set[str] = set()
     for start in range(0, len(digests), BATCH):
-        lease.hold()
+        lease.renew()
         some = digests[start : start + BATCH]
         stored = held(str(repository), some) & known(some).keys()
-        found |= stored | fetch(repository, set(some) - stored, LOOK_DEADLINE, lease.hold).manifests
+        found |= (
+            stored | fetch(repository, set(some) - stored, LOOK_DEADLINE, lease.renew).manifests
+        )
     release()
     return [digest for digest in digests if digest in found]
 
 
-def _put_back(lease: Lease[Removal], repository: RepositoryName, digest: str) -> None:
+def _put_back(lease: OperationLease[Removal], repository: RepositoryName, digest: str) -> None:
     """Push a manifest again that a tag needs, where it went a moment ago."""
     if call_registry(lease, lambda: registry().head(repository, Digest(digest))) is not None:
         return
@@ -193,7 +198,7 @@ def _put_back(lease: Lease[Removal], repository: RepositoryName, digest: str) ->
 
 
 def _look(
-    lease: Lease[Removal],
+    lease: OperationLease[Removal],
     repository: RepositoryName,
     planned: Mapping[str, str],
     going: Collection[str],
@@ -213,9 +218,9 @@ def _look(
     safe: set[str] = set()
     every = sorted(tops)
     for start in range(0, len(every), BATCH):
-        lease.hold()
+        lease.renew()
         some = every[start : start + BATCH]
-        parts = parts_of(repository, some, LOOK_DEADLINE, lease.hold)
+        parts = parts_of(repository, some, LOOK_DEADLINE, lease.renew)
         needed = closure(some, parts.named)
         if parts.unknown.intersection(needed):
             raise StepFailed("what other tags need could not be read, so no manifest was deleted")
@@ -225,7 +230,7 @@ def _look(
     return _Look(frozenset(safe), began + took + max(LOOK_SECONDS, 2 * took))
 
 
-def _delete(lease: Lease[Removal], repository: RepositoryName, digest: str) -> bool:
+def _delete(lease: OperationLease[Removal], repository: RepositoryName, digest: str) -> bool:
     """Delete a manifest just after a look at all tags; return whether there was one.
 
     It is not deleted again after a wait, for which the look does not hold.

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from ..audit import WORKER, Actor, record
 from ..db.session import db, writing
+from ..db.statements import update_count
 from ..errors import AppError, Clash, Invalid, NotFound
 from ..models import ContainerImage, Place, Removal, RetentionPolicy, utc_now
 from ..names import subject_of
@@ -262,13 +263,12 @@ def _due(before: datetime) -> ColumnElement[bool]:
 def _claim(policy_id: int, before: datetime) -> bool:
     """Take a policy's turn, if no other worker has."""
     with writing() as session:
-        claimed = session.execute(
+        statement = (
             update(RetentionPolicy)
             .where(RetentionPolicy.id == policy_id, _due(before))
             .values(last_run_at=utc_now())
-            .execution_options(synchronize_session=False)
         )
-        return bool(claimed.rowcount)  # type: ignore[attr-defined]
+        return bool(update_count(session, statement))
 
 
 def next_run(now: datetime) -> datetime:

@@ -76,7 +76,7 @@ def delete_tag(path: str, name: str, tag: str) -> Answer:
             errors["form"] = REFUSED
         elif request.form.get("digest") == plan.digest:
             removal = start(actor(), plan, loaded.project)
-            done = runner.run(removal.id, patience=PATIENCE)
+            done = runner.run(removal.id, timeout=PATIENCE)
             if done is not None and done.state == "done":
                 outcome = done.lines[0].outcome
                 if outcome == IN_THE_BIN:

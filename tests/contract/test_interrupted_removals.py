@@ -21,7 +21,8 @@ from registry_ui.distribution.errors import (
 )
 from registry_ui.models import BinnedTag, Removal, utc_now
 from registry_ui.names import TagName, is_binned
-from registry_ui.operations.lease import STALL_LIMIT, Lease
+from registry_ui.operations.lease import STALL_LIMIT
+from registry_ui.operations.operation_lease import OperationLease
 from registry_ui.removals import runner
 from registry_ui.removals.planner import plan_tag
 from tests.support.live import LiveSite, tiny
@@ -203,7 +204,7 @@ def test_a_step_that_is_repeated_hides_an_entry_again_that_it_had_taken_back(sho
     shop.push_and_index(image, {"1.0": ONE, "2.0": TWO})
     started = shop.start(partial(plan_tag, bin_days=7), image, TagName("1.0"))
     put = mock.Mock(side_effect=RegistryReadOnly("the registry is read-only"))
-    killed = mock.patch.object(Lease, "note", side_effect=Killed)
+    killed = mock.patch.object(OperationLease, "record_outcome", side_effect=Killed)
     with shop.patched("put_manifest", put), killed, suppress(Killed):
         shop.run(started)
     assert shop.row(BinnedTag).leaving

@@ -24,7 +24,7 @@ from registry_ui.models import (
     UnassignedRepository,
     utc_now,
 )
-from registry_ui.moves.lease import MoveFailed
+from registry_ui.operations.errors import OperationFailed
 from tests.contract.mover import ARM, DIGESTS, EVERYTHING, IMAGES, ONE, repository
 from tests.support.html import Page
 from tests.web.support import event_of
@@ -166,7 +166,7 @@ def test_activity_names_no_path_that_its_readers_may_not_know(filled):
         filled.confirm(f"/{filled.shop}/-{name}/tags/1.0/-/delete", target)
 
     def refuse(*_):
-        raise MoveFailed("not now")
+        raise OperationFailed("not now")
 
     with mock.patch("registry_ui.moves.transfer.verify", refuse):
         target = f"{filled.root}/other/web"

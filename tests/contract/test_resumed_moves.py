@@ -12,8 +12,8 @@ from registry_ui.db.session import db
 from registry_ui.demo.images import index
 from registry_ui.models import CopiedManifest, CopiedTag, Move, MovedRepository
 from registry_ui.moves import runner
-from registry_ui.moves.lease import HeldBack
 from registry_ui.moves.progress import BATCH
+from registry_ui.operations.errors import Deferred
 from tests.contract.mover import ONE
 from tests.support.live import tiny
 
@@ -58,7 +58,7 @@ def calls_of_phase(mover, move_id, state):
     """Let the next worker carry out the rest of a phase; return its calls."""
 
     def stop(_hold):
-        raise HeldBack
+        raise Deferred
 
     following = {NEXT[state]: stop} if state in NEXT else {}
     with (

@@ -223,7 +223,7 @@ class LiveSite(Site):
     def run(self, removal_id: int, patience: float | None = None) -> Removal | None:
         """Carry out a removal; a silent registry is waited for as many seconds."""
         with self.app.app_context():
-            return runner.run(removal_id, patience=patience)
+            return runner.run(removal_id, timeout=patience)
 
     def resume(self) -> None:
         """Let the lease of a dead worker run out, and do what the schedule does."""

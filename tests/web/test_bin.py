@@ -13,7 +13,7 @@ from registry_ui.errors import RegistryTrouble
 from registry_ui.jobs import tasks
 from registry_ui.models import BinnedTag, ContainerImage, Project, Removal, Tag, TagClaim, utc_now
 from registry_ui.names import RepositoryName, TagName
-from registry_ui.operations.runner import StepFailed
+from registry_ui.operations.errors import StepFailed
 from registry_ui.removals import purge_planner
 from registry_ui.token_auth.verifier import Proven
 from tests.support.html import Page

@@ -30,9 +30,9 @@ from registry_ui.models import (
     UnassignedRepository,
     utc_now,
 )
-from registry_ui.moves.lease import HeldBack, claim
+from registry_ui.moves.lease import claim
 from registry_ui.moves.switchover import switch
-from registry_ui.operations.lease import Cancelled
+from registry_ui.operations.errors import Canceled, Deferred
 from registry_ui.operations.write_freeze import EVERYWHERE, lift_fence, raise_fence, writers_until
 from registry_ui.token_auth.decision_log import journal
 from tests.support.html import Page
@@ -392,24 +392,24 @@ def test_a_move_that_often_notes_how_far_it_is_heeds_a_fence_and_who_calls_it_of
     number = acme.move("acme/app", "copying", target="acme/new", requested_by="owner")
     row = acme.rows(MovedRepository, move_id=number)[0]
 
-    def work(hold):
+    def work(lease):
         for second in range(12):
             clock.now += 1
-            hold.note(row, done=second)
-            hold.hold()
+            lease.record_progress(row, done=second)
+            lease.renew()
 
     with acme.app.app_context():
         held = claim(number)
-        monkeypatch.setattr("registry_ui.moves.lease.time", clock)
-        held._last_look = clock.now
+        monkeypatch.setattr("registry_ui.operations.lease.time", clock)
+        held._renewed_at = clock.now
         with writing() as session:
             fence = raise_fence(session, EVERYWHERE, "collection").id
-        with pytest.raises(HeldBack):
+        with pytest.raises(Deferred):
             work(held)
         with writing() as session:
             lift_fence(session, fence)
             session.get_one(Move, number).cancel_wanted = True
-        with pytest.raises(Cancelled):
+        with pytest.raises(Canceled):
             work(held)
 
 

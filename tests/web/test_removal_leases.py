@@ -34,7 +34,7 @@ def missing(count):
 @pytest.fixture
 def site(served, graph, monkeypatch):
     served.project(PATH)
-    monkeypatch.setattr(lease, "SIGN_SECONDS", 0.0)
+    monkeypatch.setattr(lease, "RENEW_SECONDS", 0.0)
     return served
 
 

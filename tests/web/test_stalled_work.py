@@ -7,7 +7,7 @@ from urllib3.exceptions import ReadTimeoutError
 
 from registry_ui.jobs.tasks import resume
 from registry_ui.models import Removal
-from registry_ui.operations import lease
+from registry_ui.operations import lease, operation_lease
 from tests.web.test_removal_api import URL, client
 from tests.web.test_removal_graphs import IMAGE, adopt, names
 
@@ -19,8 +19,9 @@ TAGS = 40
 @pytest.fixture(autouse=True)
 def _hasty(monkeypatch):
     """Pauses of hundredths of a second, of which the report tells."""
-    for name, value in {"FIRST_PAUSE": 0.01, "LONGEST_PAUSE": 0.02, "WORTH_TELLING": 0.001}.items():
-        monkeypatch.setattr(lease, name, value)
+    monkeypatch.setattr(lease, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(lease, "LONGEST_PAUSE", 0.02)
+    monkeypatch.setattr(operation_lease, "WORTH_TELLING", 0.001)
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ def test_a_stall_in_the_middle_is_waited_out_and_reported(site, graph, monkeypat
 
 
 def test_a_longer_silence_leaves_the_work_for_later_and_loses_nothing(site, graph, monkeypatch):
-    monkeypatch.setattr("registry_ui.operations.runner.PATIENCE", 0.1)
+    monkeypatch.setattr("registry_ui.operations.lease.PATIENCE", 0.1)
     stall = Stall(site, monkeypatch, after=TAGS // 2, calls=10**6)
     found = start(site)
     assert found["state"] == "waiting"
@@ -90,7 +91,7 @@ def test_a_longer_silence_leaves_the_work_for_later_and_loses_nothing(site, grap
 
 
 def test_waiting_work_can_be_cancelled(site, graph, monkeypatch):
-    monkeypatch.setattr("registry_ui.operations.runner.PATIENCE", 0.1)
+    monkeypatch.setattr("registry_ui.operations.lease.PATIENCE", 0.1)
     Stall(site, monkeypatch, after=1, calls=10**6)
     found = start(site)
     assert client(site)(f"{URL}/{found['id']}/cancel").json["state"] == "cancelled"

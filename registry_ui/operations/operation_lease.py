@@ -1,0 +1,154 @@
+"""The lease of a removal or a copy: a stored plan that is carried out step by step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, TypeVar
+
+from sqlalchemy.orm import Session
+
+from ..audit import Actor, record
+from ..db.session import db, release, writing
+from ..models import Copy, CopyLine, Removal, RemovalLine, Work, utc_now
+from .errors import Canceled, Deferred
+from .lease import RegistryLease
+from .write_freeze import fenced
+
+AnyWork = TypeVar("AnyWork", bound=Work)
+
+#: The report of each kind of work.
+LINES: dict[type[Work], Any] = {Removal: RemovalLine, Copy: CopyLine}
+#: Seconds of a wait for the registry from which the report mentions it.
+WORTH_TELLING = 1.0
+
+
+@dataclass(slots=True)
+class OperationLease(RegistryLease[AnyWork]):
+    """A removal or a copy in the hands of one worker."""
+
+    #: The plan, which never changes, is long.
+    REFRESHED: ClassVar = (
+        "state",
+        "done",
+        "cancel_wanted",
+        "finished_at",
+        "problem",
+        "stalled_since",
+    )
+
+    #: A write freeze that does not count: that of the operation that needs this work.
+    except_fence_id: int | None = None
+    #: What a step saw and the steps after it may rely on for a moment.
+    looks: dict[str, Any] = field(default_factory=dict)
+    _repository: str = ""
+    _waited: float = 0.0
+    _ignores_cancellation: bool = False
+
+    @property
+    def work(self) -> AnyWork:
+        """The removal or copy."""
+        return self.row
+
+    def begin_step(self, repository: str) -> None:
+        """Begin or continue a step in a repository; raise Canceled or Deferred as check()."""
+        self._repository = repository
+        self._check()
+
+    def check(self) -> None:
+        """Raise Canceled if somebody wished that, or Deferred if writes are frozen there.
+
+        Both only before or between what must not be left half done.
+        """
+        if not self._ignores_cancellation:
+            self._check()
+
+    def _check(self) -> None:
+        if self.row.cancel_wanted:
+            raise Canceled
+        fence = fenced(db.session(), self._repository, except_fence_id=self.except_fence_id)
+        release()
+        if fence is not None:
+            raise Deferred
+
+    @contextmanager
+    def ignoring_cancellation(self) -> Iterator[None]:
+        """Complete something although somebody cancels it; only for what is short."""
+        self._ignores_cancellation = True
+        try:
+            yield
+        finally:
+            self._ignores_cancellation = False
+
+    def record_answer(self) -> None:
+        """Record that the registry answers, and how long it was waited for."""
+        self._waited += self._silence.end()
+        if self.row.stalled_since is not None:
+            self.change(problem="", stalled_since=None)
+
+    def record_placeholder(self, number: int, step: dict[str, Any], digest: str) -> None:
+        """Record the placeholder that is about to be pushed for a step: it is known as ours."""
+        with writing() as session:
+            self.update(session)
+            self._line(session, number, step).placeholder = digest
+
+    def placeholder_of(self, session: Session, number: int) -> str | None:
+        """Return the placeholder digest that was last recorded for a step, or None."""
+        line = session.get(RemovalLine, (self.row.id, number))
+        return line.placeholder if line else None
+
+    def write(self, change: Callable[[Session], None]) -> None:
+        """Write something that belongs to the present step; LeaseLost writes nothing."""
+        with writing() as session:
+            self.update(session)
+            change(session)
+        self._renewed_at = time.monotonic()
+
+    def record_outcome(self, number: int, step: dict[str, Any], outcome: str, detail: str) -> None:
+        """Record a step's outcome, and how long the registry was waited for."""
+        self.record_answer()
+        if self._waited >= WORTH_TELLING:
+            waited = f"waited {self._waited:.0f} s for the registry"
+            detail = f"{detail}; {waited}" if detail else waited
+        self._waited = 0.0
+        with writing() as session:
+            self.update(session, done=number + 1, problem="")
+            line = self._line(session, number, step)
+            line.outcome, line.detail = outcome, detail
+        self._renewed_at = time.monotonic()
+
+    def defer(self, problem: str = "") -> None:
+        """Leave it to the worker that looks for work later.
+
+        Args:
+            problem: what it waits for, for its page.
+        """
+        since = (self.row.stalled_since or utc_now()) if problem else None
+        self.release(state="waiting", problem=problem, stalled_since=since)
+
+    def finish(self, state: str) -> None:
+        """Record how it ended, and release it."""
+        with writing() as session:
+            self.update(
+                session,
+                state=state,
+                problem="",
+                stalled_since=None,
+                finished_at=utc_now(),
+                lease_until=None,
+                lease_owner=None,
+            )
+            actor = Actor(self.row.requested_by)
+            record(session, actor, f"{self.row.deed}.{state}", self.row.target)
+
+    def _line(self, session: Session, number: int, step: dict[str, Any]) -> Any:
+        model = LINES[type(self.row)]
+        line = session.get(model, (self.row.id, number))
+        if line is None:
+            tag = step.get("tag")
+            reference = f"{step['repository']}:{tag}" if tag else step["repository"]
+            line = model(work_id=self.row.id, number=number, reference=reference, detail="")
+            session.add(line)
+        return line
