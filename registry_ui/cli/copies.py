@@ -113,7 +113,7 @@ def _carry_out(wish: Wish, *, overwrite: bool, dry_run: bool, yes: bool) -> None
 def _print(plan: CopyPlan, *, overwrite: bool) -> None:
     """Print the tags that are copied, one a line, and the rest for people on stderr."""
     for step in plan.steps:
-        click.echo(f"{step['repository']}:{step['tag']}")
+        click.echo(f"{step.repository}:{step.tag}")
     for planned in plan.tags:
         reference = f"{plan.target}:{planned.tag}"
         if planned.state == REFUSED:

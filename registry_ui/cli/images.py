@@ -45,7 +45,7 @@ def tag_delete(reference: str, *, for_good: bool, despite_rules: bool, yes: bool
         raise click.ClickException(f"Nothing is deleted.{hint}")
     for name in plan.keeps:
         click.echo(f"keeps    {image.path}:{name} (the same digest)", err=True)
-    what = plan.steps[0].get("digest", "it can't be read")
+    what = plan.steps[0].digest or "it can't be read"
     click.echo(f"deletes  {plan.target} ({what})", err=True)
     if not yes:
         click.confirm("Go on?", abort=True, err=True)

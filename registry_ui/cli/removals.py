@@ -157,10 +157,8 @@ def _place(path: str) -> Place:
 def _print(plan: RemovalPlan) -> None:
     """Print the tags that go, one a line, and the rest for people on stderr."""
     for step in plan.steps:
-        if step["do"] == "tag":
-            click.echo(f"{step['repository']}:{step['tag']}")
-        for tag in step.get("tags", ()):
-            click.echo(f"{step['repository']}:{tag}")
+        for tag in () if step.kind == "purge" else step.tag_names:
+            click.echo(f"{step.repository}:{tag}")
     print_remarks(plan)
     click.echo(f"{plan.tag_count} tags, {plan.manifests} manifests", err=True)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
-from ..models import Project
+from ..models import CopyStep, Project
 from ..names import RepositoryName
 
 #: So many tags and referrers are named in a preview; the rest is counted.
@@ -63,7 +63,7 @@ class CopyPlan:
     kind: str
     source: str
     target: str
-    steps: list[dict[str, Any]] = field(default_factory=list)
+    steps: list[CopyStep] = field(default_factory=list)
     tags: list[PlannedCopy] = field(default_factory=list)
     tags_more: int = 0
     counts: dict[str, int] = field(default_factory=dict)
@@ -85,14 +85,7 @@ class CopyPlan:
         self.tags, self.tags_more = tags[:NAMED], len(tags[NAMED:])
         self.counts = dict(Counter(tag.state for tag in tags))
         self.steps = [
-            {
-                "source": self.source,
-                "source_tag": tag.source_tag,
-                "digest": tag.digest,
-                "repository": self.target,
-                "tag": tag.tag,
-                "there": tag.there,
-            }
+            CopyStep(self.source, tag.source_tag, tag.digest, self.target, tag.tag, tag.there)
             for tag in tags
             if tag.state != REFUSED and (self.attached or tag.state != SAME)
         ]

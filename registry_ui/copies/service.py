@@ -90,7 +90,7 @@ def run(copy_id: int) -> Copy | None:
 
 def _learn(copy: Copy) -> None:
     """Fetch the facts of the first tags from the target, as after a push."""
-    digests = {step["digest"]: step["digest"] for step in copy.plan[:LEARNT]}
+    digests = {step.digest: step.digest for step in copy.plan[:LEARNT]}
     gather(RepositoryName(copy.target), digests, LEARN_DEADLINE)
 
 

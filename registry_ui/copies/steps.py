@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -19,7 +17,7 @@ from ..distribution.errors import (
     RegistryNotFound,
     RegistryUnavailable,
 )
-from ..models import ContainerImage, Copy, Tag
+from ..models import ContainerImage, Copy, CopyStep, Tag
 from ..names import RepositoryName, TagName
 from ..operations.errors import OperationFailed
 from ..operations.operation_lease import OperationLease
@@ -52,7 +50,7 @@ class Steps:
         self._copier = Copier(self._source, self._target, lease.renew)
         self._following: Following | None = None
 
-    def take(self, _number: int, step: dict[str, Any]) -> tuple[str, str]:
+    def take(self, _number: int, step: CopyStep) -> tuple[str, str]:
         """Copy one tag; return the outcome, and what there is to say of it.
 
         Raises:
@@ -92,8 +90,8 @@ class Steps:
             return str(problem)
         return f"{error}, again and again, while it answers otherwise"
 
-    def _copy(self, step: dict[str, Any]) -> tuple[str, str]:
-        name, digest = TagName(step["tag"]), step["digest"]
+    def _copy(self, step: CopyStep) -> tuple[str, str]:
+        name, digest = TagName(step.tag), step.digest
         there = self._copier.stands_for(self._target, name)
         if (kept := self._against(step, there)) is not None:
             return KEPT, kept
@@ -101,7 +99,7 @@ class Steps:
         written = self._point(name, brought.top, there)
         followers = self._follow(brought)
         # A worker that died may have tagged it, and told nobody.
-        if written or (step["there"] != digest and not self._is_indexed(name, digest)):
+        if written or (step.there != digest and not self._is_indexed(name, digest)):
             self._lease.write(lambda session: self._note(session, step, followers))
             return COPIED, _words(brought, followers)
         self._lease.write(lambda session: self._note_followers(session, followers))
@@ -136,20 +134,20 @@ class Steps:
             raise Kept(TAKEN)
         return written
 
-    def _against(self, step: dict[str, Any], there: str | None) -> str | None:
+    def _against(self, step: CopyStep, there: str | None) -> str | None:
         """Return why a tag is left alone, as both ends are now; None where nothing is."""
-        now = self._copier.stands_for(self._source, TagName(step["source_tag"]))
+        now = self._copier.stands_for(self._source, TagName(step.source_tag))
         if now is None:
             return GONE
-        if now != step["digest"]:
+        if now != step.digest:
             return MOVED
         if there == now:
             return None
-        if there is not None and there != step["there"]:
+        if there is not None and there != step.there:
             return TAKEN
         if there is not None and not self._overwrite:
             return EXISTS
-        return self._refusal(step["tag"], there is not None)
+        return self._refusal(step.tag, there is not None)
 
     def _refusal(self, tag: str, exists: bool) -> str | None:  # noqa: FBT001 - as refusal()
         session = db.session()
@@ -188,9 +186,9 @@ class Steps:
         release()
         return found
 
-    def _note(self, session: Session, step: dict[str, Any], followers: Followers) -> None:
-        source = f"{self._source}:{step['source_tag']}"
-        what = (str(self._target), step["tag"], step["digest"], source)
+    def _note(self, session: Session, step: CopyStep, followers: Followers) -> None:
+        source = f"{self._source}:{step.source_tag}"
+        what = (str(self._target), step.tag, step.digest, source)
         note_copied(session, self._actor, *what)
         self._note_followers(session, followers)
 

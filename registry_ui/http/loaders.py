@@ -183,7 +183,7 @@ def _repositories_of(row: Removal) -> Iterator[str]:
     """Yield the repositories that a removal is about; its plan is read only if it is needed."""
     yield row.target.partition(":")[0]
     for step in row.plan:
-        yield step["repository"]
+        yield step.repository
 
 
 def _absent(path: str) -> NotFound:

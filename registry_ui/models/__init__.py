@@ -26,6 +26,7 @@ from .place import Membership, Namespace, Place, Project
 from .protection import ProtectionRule, ProtectionViolation, TagClaim
 from .removal import Removal, RemovalLine
 from .retention import RetentionPolicy
+from .steps import CopyStep, PlanStep, RemovalStep
 from .token_decision import TokenDecision
 from .user import AccessToken, BrowserSession, FailedSignIn, KnownSignIn, UnseenSecret, User
 from .waiting_pull import WaitingPull
@@ -50,6 +51,7 @@ __all__ = [
     "CopiedTag",
     "Copy",
     "CopyLine",
+    "CopyStep",
     "DailyCount",
     "DeployToken",
     "DockerSession",
@@ -68,6 +70,7 @@ __all__ = [
     "MovedRepository",
     "Namespace",
     "Place",
+    "PlanStep",
     "Project",
     "ProtectionRule",
     "ProtectionViolation",
@@ -77,6 +80,7 @@ __all__ = [
     "RegistryToken",
     "Removal",
     "RemovalLine",
+    "RemovalStep",
     "RetentionPolicy",
     "Stallable",
     "Tag",

@@ -6,6 +6,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from .base import Base, bytewise
+from .steps import CopyStep, StepList
 from .work import STATES, Work, WorkLine
 
 
@@ -31,6 +32,7 @@ class Copy(Work, Base):
     project_path: Mapped[str] = mapped_column(bytewise(255))
     project_id: Mapped[int | None] = mapped_column(ForeignKey("places.id", ondelete="SET NULL"))
 
+    plan: Mapped[list[CopyStep]] = mapped_column(StepList(CopyStep), deferred=True)
     lines: Mapped[list[CopyLine]] = relationship(order_by="CopyLine.number", viewonly=True)
 
     @property

@@ -6,6 +6,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from .base import Base, bytewise
+from .steps import RemovalStep, StepList
 from .work import STATES, Work, WorkLine
 
 
@@ -27,6 +28,7 @@ class Removal(Work, Base):
     project_id: Mapped[int | None] = mapped_column(ForeignKey("places.id", ondelete="SET NULL"))
     project_path: Mapped[str] = mapped_column(bytewise(255))
 
+    plan: Mapped[list[RemovalStep]] = mapped_column(StepList(RemovalStep), deferred=True)
     lines: Mapped[list[RemovalLine]] = relationship(order_by="RemovalLine.number", viewonly=True)
 
     @property

@@ -24,8 +24,8 @@ class Work(Stallable):
     kind: Mapped[str] = mapped_column(String(10))
     target: Mapped[str] = mapped_column(bytewise(400))
     state: Mapped[str] = mapped_column(String(10), default="waiting")
-    #: A step for each tag: long, and read by the worker alone.
-    plan: Mapped[list[dict[str, Any]]] = mapped_column(JSON, deferred=True)
+    #: The steps, which never change: long, and read by the worker alone.
+    plan: Mapped[Any]
     preview: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
     total: Mapped[int] = mapped_column(default=0)
     done: Mapped[int] = mapped_column(default=0)

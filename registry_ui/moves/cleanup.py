@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..access.lookup import prefixes
 from ..access.reserved_paths import fence_of
 from ..db.session import db
-from ..models import MovedRepository, Place, Removal
+from ..models import MovedRepository, Place, Removal, RemovalStep
 from ..operations.errors import Deferred, OperationFailed
 from ..removals import runner
 from ..removals.plan import RemovalPlan
@@ -15,7 +13,7 @@ from .lease import MoveLease
 
 
 def empty(
-    lease: MoveLease, row: MovedRepository, repository: str, steps: list[dict[str, Any]]
+    lease: MoveLease, row: MovedRepository, repository: str, steps: list[RemovalStep]
 ) -> None:
     """Carry out steps of a removal in one of the two repositories, or what is left of them.
 
@@ -45,7 +43,7 @@ def _unfinished(row: MovedRepository) -> int | None:
 
 
 def _start(
-    lease: MoveLease, row: MovedRepository, repository: str, steps: list[dict[str, Any]]
+    lease: MoveLease, row: MovedRepository, repository: str, steps: list[RemovalStep]
 ) -> int:
     move = lease.move
     place = db.session.get(Place, move.place_id) if move.place_id else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import delete, update
 from sqlalchemy.orm import Session
@@ -14,7 +13,7 @@ from ..catalog.live_tags import LiveTags
 from ..db.session import release, writing
 from ..distribution.errors import RegistryFault, RegistryNotFound
 from ..enumerations import name_some
-from ..models import FormerPath, Move, MovedRepository, utc_now
+from ..models import FormerPath, Move, MovedRepository, RemovalStep, utc_now
 from ..names import Digest, RepositoryName
 from ..registry_connection import registry
 from .cleanup import empty
@@ -63,7 +62,7 @@ def retire(lease: MoveLease, rows: Iterable[MovedRepository]) -> None:
         record(session, Actor(move.requested_by), f"{move.kind}.move.retire", move.source)
 
 
-def _steps(lease: MoveLease, row: MovedRepository, unmoved: set[str]) -> list[dict[str, Any]]:
+def _steps(lease: MoveLease, row: MovedRepository, unmoved: set[str]) -> list[RemovalStep]:
     """Return the steps that empty an old repository of what may go.
 
     Args:
@@ -78,16 +77,16 @@ def _steps(lease: MoveLease, row: MovedRepository, unmoved: set[str]) -> list[di
     staying = found.damaged.keys() & unmoved
     if found.damaged and not lease.move.retire_all:
         staying |= found.damaged.keys() - _unreadable_that_go(lease, row, found)
-    steps: list[dict[str, Any]] = []
+    steps: list[RemovalStep] = []
     if unreadable := sorted(found.damaged.keys() - staying):
-        steps.append({"do": "unreadable", "repository": row.source, "tags": unreadable})
+        steps.append(RemovalStep("unreadable", repository=row.source, tags=unreadable))
     if staying:  # it may need any manifest, so only tags go
         steps += [
-            {"do": "tag", "repository": row.source, "tag": tag, "digest": digest}
+            RemovalStep("tag", repository=row.source, tag=tag, digest=digest)
             for tag, digest in sorted(going.items())
         ]
     elif going:
-        steps.append({"do": "image", "repository": row.source, "tags": going})
+        steps.append(RemovalStep("image", repository=row.source, tags=going))
     return steps
 
 
@@ -125,7 +124,7 @@ def undo(lease: MoveLease, rows: Iterable[MovedRepository]) -> None:
         ours = copied_digests(row) | set(live(lease, row.source).values())
         copies = {tag: d for tag, d in live(lease, row.target).items() if d in ours}
         if copies:
-            step = {"do": "image", "repository": row.target, "tags": copies}
+            step = RemovalStep("image", repository=row.target, tags=copies)
             empty(lease, row, row.target, [step])
         lease.record_progress(row, state="undone")
 

@@ -16,7 +16,7 @@ from ..copies.referrers import Following
 from ..db.session import db, release
 from ..distribution.errors import RegistryFault, RegistryNonsense, RegistryNotFound
 from ..enumerations import name_some
-from ..models import ContainerImage, MovedRepository, TagMoment
+from ..models import ContainerImage, MovedRepository, RemovalStep, TagMoment
 from ..names import RepositoryName, TagName
 from ..operations.errors import OperationFailed
 from ..registry_connection import registry
@@ -232,7 +232,7 @@ class _Copying:
         self._require_ours(gone, {})
         if gone:
             steps = [
-                {"do": "tag", "repository": self.row.target, "tag": tag, "digest": digest}
+                RemovalStep("tag", repository=self.row.target, tag=tag, digest=digest)
                 for tag, digest in sorted(gone.items())
             ]
             empty(self.lease, self.row, self.row.target, steps)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..distribution.errors import RegistryUnavailable
+from ..distribution.errors import RegistryError
 
 #: What a page says while work waits.
 SILENT = "The registry does not answer ({}). This goes on when it does."
@@ -23,7 +23,7 @@ class Deferred(Exception):
 class Stalled(Deferred):
     """The registry is silent for too long. The message is for the page of the work."""
 
-    def __init__(self, error: RegistryUnavailable) -> None:
+    def __init__(self, error: RegistryError) -> None:
         super().__init__(SILENT.format(error))
         self.error = error
 

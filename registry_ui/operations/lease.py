@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from ..db.session import db, release, writing
 from ..db.statements import update_count
-from ..distribution.errors import RegistryUnavailable
+from ..distribution.errors import RegistryError
 from ..models import Leased, Stallable, utc_now
 from .errors import SILENT, Canceled, LeaseLost, Stalled
 
@@ -134,7 +134,7 @@ class RegistryLease(Lease[StallableRow]):
     timeout: float | None = None
     _silence: Silence = field(default_factory=Silence)
 
-    def wait_for_registry(self, error: RegistryUnavailable) -> None:
+    def wait_for_registry(self, error: RegistryError) -> None:
         """Pause before a call that failed is made again, each time for longer.
 
         Raises:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from ..audit import Actor, record
 from ..db.session import db, release, writing
-from ..models import Copy, CopyLine, Removal, RemovalLine, Work, utc_now
+from ..models import Copy, CopyLine, PlanStep, Removal, RemovalLine, Work, utc_now
 from .errors import Canceled, Deferred
 from .lease import RegistryLease
 from .write_freeze import fenced
@@ -88,7 +88,7 @@ class OperationLease(RegistryLease[AnyWork]):
         if self.row.stalled_since is not None:
             self.change(problem="", stalled_since=None)
 
-    def record_placeholder(self, number: int, step: dict[str, Any], digest: str) -> None:
+    def record_placeholder(self, number: int, step: PlanStep, digest: str) -> None:
         """Record the placeholder that is about to be pushed for a step: it is known as ours."""
         with writing() as session:
             self.update(session)
@@ -106,7 +106,7 @@ class OperationLease(RegistryLease[AnyWork]):
             change(session)
         self._renewed_at = time.monotonic()
 
-    def record_outcome(self, number: int, step: dict[str, Any], outcome: str, detail: str) -> None:
+    def record_outcome(self, number: int, step: PlanStep, outcome: str, detail: str) -> None:
         """Record a step's outcome, and how long the registry was waited for."""
         self.record_answer()
         if self._waited >= WORTH_TELLING:
@@ -143,12 +143,10 @@ class OperationLease(RegistryLease[AnyWork]):
             actor = Actor(self.row.requested_by)
             record(session, actor, f"{self.row.deed}.{state}", self.row.target)
 
-    def _line(self, session: Session, number: int, step: dict[str, Any]) -> Any:
+    def _line(self, session: Session, number: int, step: PlanStep) -> Any:
         model = LINES[type(self.row)]
         line = session.get(model, (self.row.id, number))
         if line is None:
-            tag = step.get("tag")
-            reference = f"{step['repository']}:{tag}" if tag else step["repository"]
-            line = model(work_id=self.row.id, number=number, reference=reference, detail="")
+            line = model(work_id=self.row.id, number=number, reference=step.reference, detail="")
             session.add(line)
         return line

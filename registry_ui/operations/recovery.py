@@ -97,16 +97,16 @@ def undo_placeholders(
     lines = [line for line in db.session.execute(query).all() if line.outcome in UNFINISHED]
     for line in lines:
         step = removal.plan[line.number]
-        if step["do"] not in {"tag", "purge"}:
+        if step.kind not in {"tag", "purge"}:
             continue
-        repository, tag = RepositoryName(step["repository"]), step["tag"]
+        repository, tag = RepositoryName(step.repository), step.tag
         if of is not None and repository != of:
             continue
         release()
         hold()
         try:
             if _digest(repository, tag) == line.placeholder:
-                _put_back(repository, tag, line.placeholder, step["digest"])
+                _put_back(repository, tag, line.placeholder, step.digest)
         except RegistryError as error:
             logger.warning("%s:%s still stands for a placeholder: %s", repository, tag, error)
             if isinstance(error, RegistryUnavailable) and not isinstance(error, RegistryFault):
@@ -126,7 +126,7 @@ def _interrupted(session: Session, repository: str) -> list[BinnedTag]:
         plans = select(Removal.plan).where(
             Removal.state.in_(ACTIVE), Removal.project_path.in_(prefixes(repository))
         )
-        running = {step.get("bin") for plan in session.scalars(plans) for step in plan}
+        running = {step.trash_tag for plan in session.scalars(plans) for step in plan}
         rows = [row for row in rows if row.bin_tag not in running]
     release()
     return rows

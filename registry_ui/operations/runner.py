@@ -14,7 +14,7 @@ from ..audit import Actor, record
 from ..db.session import db, writing
 from ..distribution.errors import RegistryTimeout, RegistryUnavailable
 from ..errors import NotFound, StateConflict
-from ..models import Work, WorkLine, utc_now
+from ..models import PlanStep, Work, WorkLine, utc_now
 from .errors import SILENT, Canceled, Deferred, OperationFailed, Stalled, StepFailed
 from .lease import STALL_LIMIT, acquire, free_work
 from .operation_lease import LINES, AnyWork, OperationLease
@@ -31,7 +31,7 @@ ALONE = "the registry answers other requests, but not this one: {}"
 CANCELLED = "it was cancelled; what was done before stays done"
 
 #: Carries out one step of a plan; returns its outcome, and what there is to say of it.
-Step = Callable[[int, dict[str, Any]], tuple[str, str]]
+Step = Callable[[int, Any], tuple[str, str]]
 
 
 def carry_out(
@@ -39,7 +39,7 @@ def carry_out(
     step: Step,
     bad: Collection[str] = (),
     undo: Callable[[], RegistryUnavailable | None] = lambda: None,
-    answers: Callable[[dict[str, Any]], bool] = lambda _step: False,
+    answers: Callable[[Any], bool] = lambda _step: False,
 ) -> None:
     """Carry out a plan, or what is left of it.
 
@@ -86,11 +86,11 @@ def _cancel(lease: OperationLease[Any], undo: Callable[[], RegistryUnavailable |
 
 
 def _take(
-    lease: OperationLease[Any], step: Step, number: int, answers: Callable[[dict[str, Any]], bool]
+    lease: OperationLease[Any], step: Step, number: int, answers: Callable[[Any], bool]
 ) -> None:
     """Take one step, and keep its outcome; a registry that is silent is waited for."""
     planned = lease.work.plan[number]
-    lease.begin_step(planned["repository"])
+    lease.begin_step(planned.repository)
     try:
         taken = _attempt(lease, step, number, planned)
     except Stalled as stalled:
@@ -100,7 +100,7 @@ def _take(
 
 
 def _attempt(
-    lease: OperationLease[Any], step: Step, number: int, planned: dict[str, Any]
+    lease: OperationLease[Any], step: Step, number: int, planned: PlanStep
 ) -> tuple[str, str] | None:
     """Return the outcome of a step; None if it must be taken again, after a wait.
 
@@ -120,9 +120,9 @@ def _attempt(
 
 def _failed_alone(
     lease: OperationLease[Any],
-    step: dict[str, Any],
+    step: PlanStep,
     stalled: Stalled,
-    answers: Callable[[dict[str, Any]], bool],
+    answers: Callable[[Any], bool],
 ) -> tuple[str, str]:
     """Return the outcome of a step that waited in vain for a registry that answers otherwise.
 

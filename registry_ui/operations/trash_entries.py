@@ -17,7 +17,7 @@ from ..db.prepared import insert_new
 from ..db.session import writing
 from ..db.statements import update_count
 from ..errors import NotFound
-from ..models import BinnedTag, ContainerImage, Removal, Tag, utc_now
+from ..models import BinnedTag, ContainerImage, Removal, RemovalStep, Tag, utc_now
 from ..names import Digest, RepositoryName, TagName
 from ..registry_connection import registry
 from .errors import StepFailed
@@ -26,7 +26,7 @@ from .errors import StepFailed
 RESTORING = timedelta(hours=1)
 
 
-def put_into_bin(removal: Removal, step: dict[str, Any]) -> None:
+def put_into_bin(removal: Removal, step: RemovalStep) -> None:
     """Keep a tag's manifest under the bin tag that the step names; safe to repeat.
 
     The entry is written first and stays hidden, so that no bin tag is without an entry.
@@ -35,34 +35,34 @@ def put_into_bin(removal: Removal, step: dict[str, Any]) -> None:
         RegistryError: the registry did not take it.
         StepFailed: the project is gone, so it has no bin.
     """
-    repository = RepositoryName(step["repository"])
-    manifest = registry().manifest(repository, Digest(step["digest"]))
-    until = utc_now() + timedelta(days=step["days"])
+    repository = RepositoryName(step.repository)
+    manifest = registry().manifest(repository, Digest(step.digest))
+    until = utc_now() + timedelta(days=step.days)
     if not _insert_hidden(removal, step, until):
         # The step is repeated, and an earlier worker may have taken the entry back.
-        _change(step["repository"], step["bin"], leaving=True, purge_at=until)
-    registry().put_manifest(repository, TagName(step["bin"]), manifest.body, manifest.media_type)
+        _change(step.repository, step.trash_tag, leaving=True, purge_at=until)
+    registry().put_manifest(repository, TagName(step.trash_tag), manifest.body, manifest.media_type)
 
 
-def _insert_hidden(removal: Removal, step: dict[str, Any], until: datetime) -> bool:
+def _insert_hidden(removal: Removal, step: RemovalStep, until: datetime) -> bool:
     """Add the entry of a step; return False if there is one."""
     with writing() as session:
-        project = owning_project(session, step["repository"])
+        project = owning_project(session, step.repository)
         if project is None:
             raise StepFailed("its project no longer exists, so it can't be kept in the bin")
         pushed = session.execute(
             select(Tag.pushed_at, Tag.pushed_by, Tag.pull_count, Tag.last_pulled_at)
             .join(ContainerImage, ContainerImage.id == Tag.image_id)
-            .where(ContainerImage.path == step["repository"], Tag.name == step["tag"])
+            .where(ContainerImage.path == step.repository, Tag.name == step.tag)
         ).first()
         return insert_new(
             session,
             BinnedTag,
             project_id=project.id,
-            repository=step["repository"],
-            tag=step["tag"],
-            bin_tag=step["bin"],
-            digest=step["digest"],
+            repository=step.repository,
+            tag=step.tag,
+            bin_tag=step.trash_tag,
+            digest=step.digest,
             pushed_at=pushed.pushed_at if pushed else None,
             pushed_by=pushed.pushed_by if pushed else None,
             pull_count=pushed.pull_count if pushed else 0,
@@ -107,12 +107,12 @@ def _change(repository: str, bin_tag: str, *which: ColumnElement[bool], **values
         return bool(update_count(session, statement))
 
 
-def forget(step: dict[str, Any]) -> None:
+def forget(step: RemovalStep) -> None:
     """Forget what the registry does not have any more under a bin tag."""
     with writing() as session:
         session.execute(
             delete(BinnedTag)
-            .where(BinnedTag.repository == step["repository"], BinnedTag.bin_tag == step["tag"])
+            .where(BinnedTag.repository == step.repository, BinnedTag.bin_tag == step.tag)
             .execution_options(synchronize_session=False)
         )
 

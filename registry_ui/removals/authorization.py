@@ -5,19 +5,17 @@ Between its confirmation and a step of it a fence may have stood for hours.
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ..access import REMOVAL_RIGHTS, Right, Role, decide, role_for_rules, standing
 from ..accounts.subjects import subject_named
 from ..audit import CONSOLE
-from ..models import MovedRepository, Place, Removal
+from ..models import MovedRepository, Place, Removal, RemovalStep
 from .rule_check import first_refusal
 
 
-def against(session: Session, removal: Removal, step: dict[str, Any]) -> str | None:
+def against(session: Session, removal: Removal, step: RemovalStep) -> str | None:
     """Return why a step may not be taken any more, in words; None where it may.
 
     What a move empties is not asked about: that was decided with the move.
@@ -27,7 +25,7 @@ def against(session: Session, removal: Removal, step: dict[str, Any]) -> str | N
     return None if why is not None and _is_of_a_move(session, removal) else why
 
 
-def _refused(session: Session, removal: Removal, place: Place, step: dict[str, Any]) -> str | None:
+def _refused(session: Session, removal: Removal, place: Place, step: RemovalStep) -> str | None:
     role = Role.OWNER if removal.requested_by == CONSOLE.name else None
     subject = subject_named(session, removal.requested_by)
     who = subject.principal

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -20,7 +19,7 @@ from ..catalog.tag_history import note_removed
 from ..distribution.errors import RegistryFault, RegistryNotFound
 from ..distribution.manifest import PLACEHOLDER_ANNOTATION
 from ..enumerations import name_some
-from ..models import ContainerImage, Removal, Tag, utc_now
+from ..models import ContainerImage, Removal, RemovalStep, Tag, utc_now
 from ..names import Digest, RepositoryName, TagName
 from ..operations.errors import StepFailed
 from ..operations.operation_lease import OperationLease
@@ -57,11 +56,11 @@ def dangles(lease: OperationLease[Removal], repository: RepositoryName, tag: Tag
 
 
 def delete_by_placeholder(
-    lease: OperationLease[Removal], number: int, step: dict[str, Any], tag: TagName
+    lease: OperationLease[Removal], number: int, step: RemovalStep, tag: TagName
 ) -> tuple[str, str]:
     """Point the tag to a manifest that nothing else points to, and delete that by digest."""
-    repository = RepositoryName(step["repository"])
-    ours = {step.get("digest")}
+    repository = RepositoryName(step.repository)
+    ours = {step.digest}
     for _ in range(ATTEMPTS):
         body = prepare_placeholder(lease, number, step)
         # Preparing took some calls: whoever pushed meanwhile was told that it worked.
@@ -86,13 +85,13 @@ def delete_by_placeholder(
     raise StepFailed(f"the registry still lists {tag}, which stands for nothing. Delete it again.")
 
 
-def prepare_placeholder(lease: OperationLease[Removal], number: int, step: dict[str, Any]) -> bytes:
+def prepare_placeholder(lease: OperationLease[Removal], number: int, step: RemovalStep) -> bytes:
     """Push what a placeholder needs and return the manifest, which is not pushed yet.
 
     Its digest is stored first: a worker that dies in between leaves a tag that the next
     one knows as its own.
     """
-    repository = RepositoryName(step["repository"])
+    repository = RepositoryName(step.repository)
     mark = f"{lease.work.id}/{number} {utc_now().isoformat()}"
     # A config that nobody else pushes at this moment: 2.8 may refuse a manifest while
     # one of its blobs is written again.

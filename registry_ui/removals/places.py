@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..access import Role
-from ..models import Place, Project
+from ..models import Place, Project, RemovalStep
 from ..projects.service import require_not_personal
 from .plan import RemovalPlan
 from .planner import plan_namespace, plan_project
@@ -23,5 +23,5 @@ def plan_place(place: Place, role: Role | None) -> RemovalPlan:
     if isinstance(place, Project):
         return plan_project(place, role=role)
     plan = plan_namespace(place.path, role=role)
-    plan.steps = plan.steps or [{"do": "namespace", "repository": place.path}]
+    plan.steps = plan.steps or [RemovalStep("namespace", repository=place.path)]
     return plan

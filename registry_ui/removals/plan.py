@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, Self
 
+from ..models import RemovalStep
 from ..names import Digest
 
 #: So many references are named in a preview; the rest is counted.
@@ -63,7 +64,7 @@ class RemovalPlan:
 
     kind: str
     target: str
-    steps: list[dict[str, Any]]
+    steps: list[RemovalStep]
     removes: list[PlannedTag] = field(default_factory=list)
     removes_more: int = 0
     keeps: list[str] = field(default_factory=list)
@@ -87,7 +88,9 @@ class RemovalPlan:
     @property
     def digest(self) -> str:
         """The plan's name by its content, so that the deed is the one that was previewed."""
-        return str(Digest.of(json.dumps(self.steps, sort_keys=True).encode()))
+        return str(
+            Digest.of(json.dumps([step.to_json() for step in self.steps], sort_keys=True).encode())
+        )
 
     @property
     def tag_count(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 
 from ..access import Right, guard
 from ..access.tag_rules import releases
@@ -11,7 +12,7 @@ from ..db.session import db
 from ..enumerations import name_some
 from ..manifests.graph import Parts
 from ..manifests.reachability import Reach, closure, reach
-from ..models import ContainerImage
+from ..models import ContainerImage, RemovalStep
 from ..names import subject_of
 from .plan import RemovalPlan
 
@@ -55,7 +56,7 @@ def add_manifests(
     elif outcome.doomed and not stay:
         if not plan.bin_days:
             plan.steps.append(
-                {"do": "manifests", "repository": repository, "digests": list(outcome.doomed)}
+                RemovalStep("manifests", repository=repository, digests=list(outcome.doomed))
             )
         plan.manifests += len(outcome.doomed)
         plan.freed = (plan.freed or 0) + _freed(tags, removed, outcome, parts)
@@ -74,7 +75,7 @@ def referrers_of(tags: Mapping[str, str], removed: AbstractSet[str], parts: Part
 
 def note_subjects(
     tags: Mapping[str, str], going: AbstractSet[str], asked: AbstractSet[str], parts: Parts
-) -> dict[str, dict[str, str]]:
+) -> dict[str, str]:
     """Return what the steps that remove signatures have to know of their subjects, by tag.
 
     A signature that was asked for by its name goes although a tag needs its subject. Every
@@ -85,7 +86,7 @@ def note_subjects(
         return {}
     safe = set(closure((d for tag, d in tags.items() if tag not in going), parts.named))
     return {
-        name: {"subject": "stays" if name in asked and subject in safe else "goes"}
+        name: "stays" if name in asked and subject in safe else "goes"
         for name, subject in signing.items()
     }
 
@@ -95,9 +96,11 @@ def note_missing(
 ) -> None:
     """Note in the plan which of its signatures were chosen because their subject is missing."""
     lost = {(image.path, name) for image, names in chosen for name in names if subject_of(name)}
-    for step in plan.steps:
-        if lost and (step["repository"], step.get("tag")) in lost:
-            step["subject"] = "missing"
+    if lost:
+        plan.steps = [
+            replace(step, subject="missing") if (step.repository, step.tag) in lost else step
+            for step in plan.steps
+        ]
 
 
 def _freed(tags: Mapping[str, str], removed: AbstractSet[str], outcome: Reach, parts: Parts) -> int:

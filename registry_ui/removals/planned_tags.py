@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from sqlalchemy import select
 
 from ..db.session import db
-from ..models import ContainerImage, Removal, Tag
+from ..models import ContainerImage, Removal, RemovalStep, Tag
 from ..pagination import Page
 from ..tags.version_sort import version_key
 from .plan import NAMED, PlannedTag, RemovalPlan
@@ -37,12 +36,11 @@ def show_page(removal: Removal, plan: RemovalPlan, number: int) -> Page | None:
     return page
 
 
-def _references(steps: Iterable[dict[str, Any]]) -> list[str]:
+def _references(steps: Iterable[RemovalStep]) -> list[str]:
     tags: dict[str, set[str]] = {}
     for step in steps:
-        if step["do"] in {"tag", "unreadable"}:
-            names = step.get("tags") or [step["tag"]]
-            tags.setdefault(step["repository"], set()).update(names)
+        if step.kind in {"tag", "unreadable"}:
+            tags.setdefault(step.repository, set()).update(step.tag_names)
     return [
         f"{repository}:{name}"
         for repository, names in tags.items()

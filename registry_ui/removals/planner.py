@@ -7,7 +7,6 @@ before it acts, and leaves alone what has changed since the preview.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Any
 
 from sqlalchemy import select
 
@@ -20,7 +19,7 @@ from ..enumerations import name_first, name_some
 from ..errors import NotFound, RegistryTrouble
 from ..manifests.graph import parts_of
 from ..manifests.store import facts_of, gather, known
-from ..models import BinnedTag, ContainerImage, Place, Project, Tag
+from ..models import BinnedTag, ContainerImage, Place, Project, RemovalStep, Tag
 from ..names import RepositoryName, TagName, is_binned, subject_of
 from ..tags.image_tags import ImageTags, all_tags, refresh, tags_of_image
 from ..tags.version_sort import version_key
@@ -223,11 +222,12 @@ def _add_unreadable(plan: RemovalPlan, path: str, unreadable: Collection[str]) -
     if not unreadable:
         return
     plan.notes.append(NOT_KEPT.format(name_some(unreadable)))
-    step: dict[str, Any] = {"do": "unreadable", "repository": path, "tags": sorted(unreadable)}
     despite = {
         ref.rpartition(":")[2]: rule for ref, rule in plan.despite if ref.startswith(f"{path}:")
     }
-    plan.steps.append(step | ({"despite": despite} if despite else {}))
+    plan.steps.append(
+        RemovalStep("unreadable", path, tags=sorted(unreadable), despite=despite or None)
+    )
 
 
 def _add_steps(
@@ -235,16 +235,20 @@ def _add_steps(
     image: ContainerImage,
     tags: dict[str, str],
     going: tuple[set[str], set[str]],
-    subjects: dict[str, dict[str, str]],
+    subjects: dict[str, str],
 ) -> None:
     removed, unreadable = going
     # First: 2.8 lets go of no tag beside one whose link it can't read.
     _add_unreadable(plan, image.path, unreadable)
-    more = {"days": plan.bin_days} if plan.bin_days else {}
     plan.steps += [
-        {"do": "tag", "repository": image.path, "tag": name, "digest": tags[name]}
-        | more
-        | subjects.get(name, {})
+        RemovalStep(
+            "tag",
+            image.path,
+            name,
+            tags[name],
+            days=plan.bin_days,
+            subject=subjects.get(name, ""),
+        )
         # Signatures come last: by then it is known which of their subjects went.
         for name in sorted(removed, key=lambda name: (subject_of(name) is not None, name))
     ]
@@ -270,11 +274,11 @@ def plan_namespace(path: str, *, role: Role | None = None) -> RemovalPlan:
     projects = [place for place in inner if isinstance(place, Project)]
     repositories = [name for project in projects for name in _repositories(project)]
     plan = _plan_whole("namespace", path, repositories, role, with_bin=True)
-    plan.steps += [{"do": "project", "repository": project.path} for project in projects]
+    plan.steps += [RemovalStep("project", repository=project.path) for project in projects]
     groups = [path, *(place.path for place in inner if place.kind == "namespace")]
     # What lies deepest goes first.
     plan.steps += [
-        {"do": "namespace", "repository": group} for group in sorted(groups, reverse=True)
+        RemovalStep("namespace", repository=group) for group in sorted(groups, reverse=True)
     ]
     plan.notes.insert(0, _with_places(len(projects), len(groups) - 1))
     return plan
@@ -319,7 +323,7 @@ def plan_project(project: Project, *, role: Role | None = None) -> RemovalPlan:
         RegistryTrouble: the registry can't be asked.
     """
     plan = _plan_whole("project", project.path, _repositories(project), role, with_bin=True)
-    plan.steps.append({"do": "project", "repository": project.path})
+    plan.steps.append(RemovalStep("project", repository=project.path))
     plan.notes.insert(0, "The project goes when the registry has let go of all its images.")
     return plan
 
@@ -373,10 +377,10 @@ def _add_whole(
     note_unanswered(plan, path, found.unanswered)
     if damaged or found.unanswered:
         plan.steps += [
-            {"do": "tag", "repository": path, "tag": name, "digest": digest}
+            RemovalStep("tag", repository=path, tag=name, digest=digest)
             for name, digest in planned.items()
         ]
     else:
-        plan.steps.append({"do": "image", "repository": path, "tags": planned})
+        plan.steps.append(RemovalStep("image", repository=path, tags=planned))
     going = (n for n in {*planned, *unreadable} if not is_binned(n))
     plan.name([_planned(path, n, found.rows.get(n)) for n in sorted(going, key=version_key)])

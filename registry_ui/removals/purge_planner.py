@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from ..distribution.errors import RegistryError
 from ..enumerations import name_some
 from ..manifests.graph import parts_of
-from ..models import BinnedTag
+from ..models import BinnedTag, RemovalStep
 from ..names import RepositoryName, is_binned
 from ..tags.image_tags import ImageTags, all_tags, binned_digests
 from .deletion_method import deletion_method
@@ -55,8 +55,7 @@ def _add_purge(plan: RemovalPlan, path: str, rows: list[BinnedTag], found: Image
         return
     tags = binned_digests(path) | found.tags
     plan.steps += [
-        {"do": "purge", "repository": path, "tag": row.bin_tag, "digest": row.digest}
-        for row in rows
+        RemovalStep("purge", repository=path, tag=row.bin_tag, digest=row.digest) for row in rows
     ]
     parts = parts_of(RepositoryName(path), set(tags.values()), PLAN_DEADLINE)
     note_damaged(plan, path, {name for name in damaged if not is_binned(name)}, set())

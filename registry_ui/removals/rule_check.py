@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -13,12 +12,12 @@ from ..access import Right, Role, at_or_below
 from ..access.lookup import prefixes
 from ..access.repository_rules import protection
 from ..access.tag_rules import Protection, refusal, set_aside
-from ..models import Place, Project, ProtectionRule
+from ..models import Place, Project, ProtectionRule, RemovalStep
 from ..names import RepositoryName, is_binned
 
 
 def first_refusal(
-    session: Session, place: Place, steps: Iterable[dict[str, Any]], role: Role | None
+    session: Session, place: Place, steps: Iterable[RemovalStep], role: Role | None
 ) -> str | None:
     """Return why the rules refuse a part of a plan now, in words; None where they do not.
 
@@ -58,14 +57,14 @@ def _rules(session: Session, place: Place) -> dict[str, list[Protection]]:
     return found
 
 
-def _tags(steps: Iterable[dict[str, Any]]) -> Iterator[tuple[str, str, str | None]]:
+def _tags(steps: Iterable[RemovalStep]) -> Iterator[tuple[str, str, str | None]]:
     """Yield what loses its tag, and the rule that was set aside for it, if one was.
 
     For tags of the bin, the rules were asked before.
     """
     for step in steps:
-        tags = [step["tag"]] if step["do"] == "tag" else step.get("tags", ())
-        despite = step.get("despite", {})
+        tags = [] if step.kind == "purge" else step.tag_names
+        despite = step.despite or {}
         for tag in tags:
             if not is_binned(tag):
-                yield step["repository"], tag, despite.get(tag)
+                yield step.repository, tag, despite.get(tag)

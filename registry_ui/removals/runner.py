@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -12,7 +11,7 @@ from ..access import Fenced
 from ..audit import Actor
 from ..catalog.reconcile import reconcile
 from ..db.session import db, release
-from ..models import Removal, WorkLine
+from ..models import Removal, RemovalStep, WorkLine
 from ..names import RepositoryName
 from ..operations import runner
 from ..operations.errors import LeaseLost, OperationFailed
@@ -47,7 +46,7 @@ def run(
             lease,
             lambda number, step: _take(lease, number, step),
             undo=lambda: undo_placeholders(lease.work, lease.renew),
-            answers=lambda step: is_answering(RepositoryName(step["repository"])),
+            answers=lambda step: is_answering(RepositoryName(step.repository)),
         )
     except LeaseLost:
         logger.warning("removal %s: another worker has taken it over", removal_id)
@@ -59,7 +58,7 @@ def run(
     return lease.work
 
 
-def _take(lease: OperationLease[Removal], number: int, step: dict[str, Any]) -> tuple[str, str]:
+def _take(lease: OperationLease[Removal], number: int, step: RemovalStep) -> tuple[str, str]:
     """Take one step, unless the right to it was withdrawn or a rule was made meanwhile."""
     session = db.session()
     # What was begun is ended: the tag may stand for a placeholder already.
@@ -68,7 +67,7 @@ def _take(lease: OperationLease[Removal], number: int, step: dict[str, Any]) -> 
     release()
     if why is not None:
         raise OperationFailed(why)
-    return STEPS[step["do"]](lease, number, step)
+    return STEPS[step.kind](lease, number, step)
 
 
 def _reconcile(removal: Removal) -> None:
@@ -78,8 +77,8 @@ def _reconcile(removal: Removal) -> None:
         reconcile(RepositoryName(repository), digests=digests, removed_by=removal.requested_by)
 
 
-def _repositories(plan: Iterable[dict[str, Any]]) -> list[str]:
-    return sorted({step["repository"] for step in plan})
+def _repositories(plan: Iterable[RemovalStep]) -> list[str]:
+    return sorted({step.repository for step in plan})
 
 
 def waiting() -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -92,7 +93,7 @@ def start_planned(
 def _stored(plan: RemovalPlan, place: Place, actor: Actor) -> Removal:
     # The bin's names are drawn once the plan is kept: a preview is the same each time.
     steps = [
-        {**step, "bin": f"_bin.{secrets.token_hex(8)}"} if "days" in step else step
+        replace(step, trash_tag=f"_bin.{secrets.token_hex(8)}") if step.days else step
         for step in plan.steps
     ]
     return Removal(

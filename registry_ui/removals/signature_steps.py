@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from ..access import Right, guard
 from ..access.tag_rules import releases
@@ -14,7 +13,7 @@ from ..db.session import db, release
 from ..enumerations import name_some
 from ..manifests.graph import parts_of
 from ..manifests.reachability import closure
-from ..models import Removal
+from ..models import Removal, RemovalStep
 from ..names import RepositoryName, TagName, is_binned, subject_of
 from ..operations.operation_lease import OperationLease
 from ..registry_connection import registry
@@ -25,7 +24,7 @@ from .unreferenced import LOOK_DEADLINE, LOOK_SECONDS
 BACK = "the registry has its image again, or does not answer for it"
 UNREAD = "what other tags need could not be read"
 #: The steps that remove signatures, by tag.
-Steps = Mapping[str, dict[str, Any]]
+Steps = Mapping[str, RemovalStep]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ class _Look:
     good_until: float
 
 
-def why_signature_stays(lease: OperationLease[Removal], number: int, step: dict[str, Any]) -> str:
+def why_signature_stays(lease: OperationLease[Removal], number: int, step: RemovalStep) -> str:
     """Return why a step must not remove a signature after all, or nothing.
 
     The plan says in ``subject`` what it relied on: ``goes`` for a subject that no tag needs
@@ -48,16 +47,16 @@ def why_signature_stays(lease: OperationLease[Removal], number: int, step: dict[
         StepFailed: the registry can't be asked.
         LeaseLost, Canceled, Deferred: as OperationLease.wait_for_registry().
     """
-    if "subject" not in step:
+    if not step.subject:
         return ""
-    repository, tag = RepositoryName(step["repository"]), TagName(step["tag"])
+    repository, tag = RepositoryName(step.repository), TagName(step.tag)
     release()
-    if call_registry(lease, lambda: registry().head(repository, tag)) != step["digest"]:
+    if call_registry(lease, lambda: registry().head(repository, tag)) != step.digest:
         return ""  # gone, pushed anew, or begun by an earlier worker, who looked
-    look = lease.looks.get(step["repository"])
+    look = lease.looks.get(step.repository)
     if look is None or time.monotonic() > look.good_until:
-        look = lease.looks[step["repository"]] = _look(lease, number, repository)
-    return look.kept.get(step["tag"], "")
+        look = lease.looks[step.repository] = _look(lease, number, repository)
+    return look.kept.get(step.tag, "")
 
 
 def _look(lease: OperationLease[Removal], number: int, repository: RepositoryName) -> _Look:
@@ -66,23 +65,23 @@ def _look(lease: OperationLease[Removal], number: int, repository: RepositoryNam
     own = [
         (place, step)
         for place, step in enumerate(lease.work.plan)
-        if step["repository"] == str(repository)
+        if step.repository == str(repository)
     ]
     release()
     names = call_registry(lease, lambda: registry().tags(repository)) or []
     live = read_in_batches(lease, repository, names)
     for _, step in own:
-        live.digests.pop(step.get("bin", ""), None)  # only there because the tag goes
-    leaving = {tag for _, step in own for tag in (step.get("tag"), *step.get("tags", ())) if tag}
-    steps = {step["tag"]: step for _, step in own if "subject" in step}
-    ahead = {step["tag"]: step["digest"] for place, step in own if place > number and "tag" in step}
+        live.digests.pop(step.trash_tag, None)  # only there because the tag goes
+    leaving = {tag for _, step in own for tag in step.tag_names}
+    steps = {step.tag: step for _, step in own if step.subject}
+    ahead = {step.tag: step.digest for place, step in own if place > number and step.tag}
     # A tag that an earlier step left alone stays. Which signatures stay is found out below.
-    gone = ahead | {tag: step["digest"] for tag, step in steps.items()}
+    gone = ahead | {tag: step.digest for tag, step in steps.items()}
     stay = sorted(tag for tag, digest in live.digests.items() if gone.get(tag) != digest)
     kept = _needed(lease, repository, live.digests, stay, steps)
     if damaged := damaged_that_stay(repository, live, leaving):
         why = f"{name_some(damaged)} can't be read, and may need it"
-        kept |= {tag: why for tag, step in steps.items() if step["subject"] != "stays"}
+        kept |= {tag: why for tag, step in steps.items() if step.subject != "stays"}
     kept |= _attached_to_releases(lease, repository, live, steps)
     took = time.monotonic() - began
     return _Look(kept, began + took + max(LOOK_SECONDS, 2 * took))
@@ -116,11 +115,11 @@ def _needed(
     steps: Steps,
 ) -> dict[str, str]:
     """Return the signatures that tags which stay need, at any remove."""
-    judged = {name: step for name, step in steps.items() if step["subject"] != "stays"}
+    judged = {name: step for name, step in steps.items() if step.subject != "stays"}
     needed = _needed_by(lease, repository, {tag: tags[tag] for tag in stay})
     if needed is None:
         return dict.fromkeys(judged, UNREAD)
-    lost = {name for name, step in judged.items() if step["subject"] == "missing"}
+    lost = {name for name, step in judged.items() if step.subject == "missing"}
     lease.renew()
     back = lost - with_missing_subject(repository, lost)
     kept = {name: _words(needed.get(subject_of(name) or "")) for name in back}

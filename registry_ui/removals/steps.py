@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from dataclasses import replace
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
@@ -20,7 +20,7 @@ from ..distribution.errors import (
 from ..enumerations import name_some
 from ..manifests.graph import parts_of
 from ..manifests.reachability import closure
-from ..models import ContainerImage, Place, Project, Removal
+from ..models import ContainerImage, Place, Project, Removal, RemovalStep
 from ..names import RepositoryName, TagName, is_binned
 from ..operations.errors import StepFailed
 from ..operations.operation_lease import OperationLease
@@ -35,40 +35,38 @@ from .unreferenced import LOOK_DEADLINE, delete_unneeded
 IN_THE_BIN = "in the bin"
 
 
-def _tag_step(lease: OperationLease[Removal], number: int, step: dict[str, Any]) -> tuple[str, str]:
+def _tag_step(lease: OperationLease[Removal], number: int, step: RemovalStep) -> tuple[str, str]:
     """Remove one tag and no other, by way of the bin where the step says so."""
     if why := why_signature_stays(lease, number, step):
-        if "bin" in step:  # an earlier worker may have put it there
-            take_back(step["repository"], step["bin"])
+        if step.trash_tag:  # an earlier worker may have put it there
+            take_back(step.repository, step.trash_tag)
         return "kept", why
-    if "bin" not in step:
+    if not step.trash_tag:
         return _remove_tag(lease, number, step)
-    repository, tag = RepositoryName(step["repository"]), TagName(step["tag"])
+    repository, tag = RepositoryName(step.repository), TagName(step.tag)
     release()
-    if _digest(lease, repository, tag) == step["digest"]:
+    if _digest(lease, repository, tag) == step.digest:
         try:
             put_into_bin(lease.work, step)
         except RegistryError as error:
             if isinstance(error, RegistryUnavailable) and not isinstance(error, RegistryFault):
                 raise  # it is waited for, and the step taken again
-            take_back(step["repository"], step["bin"])
+            take_back(step.repository, step.trash_tag)
             return "kept", f"the bin can't keep it ({error}); delete it for good"
     outcome, detail = _remove_tag(lease, number, step)
     if outcome == "kept":
-        take_back(step["repository"], step["bin"])
-    elif show(step["repository"], step["bin"]) or outcome == "deleted":
+        take_back(step.repository, step.trash_tag)
+    elif show(step.repository, step.trash_tag) or outcome == "deleted":
         return IN_THE_BIN, detail
     return outcome, detail
 
 
-def _purge_step(
-    lease: OperationLease[Removal], number: int, step: dict[str, Any]
-) -> tuple[str, str]:
+def _purge_step(lease: OperationLease[Removal], number: int, step: RemovalStep) -> tuple[str, str]:
     """Remove a tag of the bin, and forget it there. It is ours, also if it can't be read."""
     try:
         outcome, detail = _remove_tag(lease, number, step)
     except StepFailed:
-        damaged = {"repository": step["repository"], "tags": [step["tag"]]}
+        damaged = RemovalStep("unreadable", step.repository, tags=[step.tag])
         outcome, detail = remove_unreadable(lease, number, damaged)
         if outcome == "kept":  # it can be read, so something else went wrong
             raise
@@ -76,18 +74,16 @@ def _purge_step(
     return outcome, detail
 
 
-def _remove_tag(
-    lease: OperationLease[Removal], number: int, step: dict[str, Any]
-) -> tuple[str, str]:
+def _remove_tag(lease: OperationLease[Removal], number: int, step: RemovalStep) -> tuple[str, str]:
     """Remove one tag and no other: by tag on 3.x, by a placeholder on 2.8 (PROTOCOLS 4.3)."""
-    repository, tag = RepositoryName(step["repository"]), TagName(step["tag"])
+    repository, tag = RepositoryName(step.repository), TagName(step.tag)
     release()
     now = _digest(lease, repository, tag)
     if now is None and not is_listed(lease, repository, tag):
         return "gone already", ""
     if now is not None and now == lease.placeholder_of(db.session(), number):
         return _end_placeholder(lease, number, step, now)
-    if now is not None and now != step["digest"]:
+    if now is not None and now != step.digest:
         return "kept", MOVED
     try:
         call_registry(lease, lambda: registry().delete_manifest(repository, tag), repeat=False)
@@ -98,10 +94,10 @@ def _remove_tag(
 
 
 def _end_placeholder(
-    lease: OperationLease[Removal], number: int, step: dict[str, Any], digest: str
+    lease: OperationLease[Removal], number: int, step: RemovalStep, digest: str
 ) -> tuple[str, str]:
     """Delete a placeholder that an earlier worker has pointed the tag to."""
-    repository, tag = RepositoryName(step["repository"]), TagName(step["tag"])
+    repository, tag = RepositoryName(step.repository), TagName(step.tag)
     delete_placeholder(lease, repository, digest)
     if not dangles(lease, repository, tag):
         return "deleted", ""
@@ -112,9 +108,7 @@ def _digest(lease: OperationLease[Removal], repository: RepositoryName, tag: Tag
     return call_registry(lease, lambda: registry().head(repository, tag))
 
 
-def _image_step(
-    lease: OperationLease[Removal], number: int, step: dict[str, Any]
-) -> tuple[str, str]:
+def _image_step(lease: OperationLease[Removal], number: int, step: RemovalStep) -> tuple[str, str]:
     """Remove every manifest that the previewed tags stand for, indexes before their children.
 
     What a tag outside the preview stands for stays, with everything that it may need. If a tag
@@ -123,9 +117,9 @@ def _image_step(
     Raises:
         StepFailed: a tag can't be read, so the manifests stay.
     """
-    repository = RepositoryName(step["repository"])
+    repository = RepositoryName(step.repository)
     release()
-    planned: dict[str, str] = step["tags"]
+    planned = step.digest_by_tag
     tops: dict[str, None] = {}
     kept = []
     names = call_registry(lease, lambda: registry().tags(repository)) or []
@@ -156,10 +150,10 @@ def _image_step(
 
 
 def _remove_each(
-    lease: OperationLease[Removal], number: int, step: dict[str, Any], live: LiveTags
+    lease: OperationLease[Removal], number: int, step: RemovalStep, live: LiveTags
 ) -> list[str]:
     """Delete the planned tags of an image one by one, and no manifest; return those that went."""
-    repository, planned = RepositoryName(step["repository"]), step["tags"]
+    repository, planned = RepositoryName(step.repository), step.digest_by_tag
     ours = lease.placeholder_of(db.session(), number)
     release()
     deleted = []
@@ -173,18 +167,18 @@ def _remove_each(
             call_registry(lease, lambda t=tag: registry().delete_manifest(repository, t))
             outcome = "deleted"
         except DeletionByTagUnsupported:
-            outcome, _ = delete_by_placeholder(lease, number, {**step, "digest": digest}, tag)
+            outcome, _ = delete_by_placeholder(lease, number, replace(step, digest=digest), tag)
         if outcome == "deleted":
             deleted.append(name)
     return deleted
 
 
 def _manifests_step(
-    lease: OperationLease[Removal], _number: int, step: dict[str, Any]
+    lease: OperationLease[Removal], _number: int, step: RemovalStep
 ) -> tuple[str, str]:
     """Remove manifests to which no tag leads any more: what a tag needs by now, stays."""
-    repository = RepositoryName(step["repository"])
-    deleted, kept = delete_unneeded(lease, repository, step["digests"], {})
+    repository = RepositoryName(step.repository)
+    deleted, kept = delete_unneeded(lease, repository, step.digests or [], {})
     detail = f"{deleted} manifest{'' if deleted == 1 else 's'}"
     if kept:
         detail += f"; {kept} are in use, and stay"
@@ -207,13 +201,13 @@ def _with_parts(
 
 
 def _project_step(
-    lease: OperationLease[Removal], _number: int, step: dict[str, Any]
+    lease: OperationLease[Removal], _number: int, step: RemovalStep
 ) -> tuple[str, str]:
     """Remove the project itself, if the registry has let go of every image."""
     images = (
         select(ContainerImage.path)
         .join(Project, Project.id == ContainerImage.project_id)
-        .where(Project.path == step["repository"])
+        .where(Project.path == step.repository)
     )
     for path in db.session.scalars(images).all():
         lease.renew()
@@ -222,22 +216,22 @@ def _project_step(
     if left:
         raise StepFailed(f"images still have tags, and stay: {', '.join(left[:5])}")
     with writing() as session:
-        _remove_place(session, step["repository"])
+        _remove_place(session, step.repository)
     return "deleted", ""
 
 
 def _namespace_step(
-    _lease: OperationLease[Removal], _number: int, step: dict[str, Any]
+    _lease: OperationLease[Removal], _number: int, step: RemovalStep
 ) -> tuple[str, str]:
     """Remove a namespace, if nothing is left in it."""
     with writing() as session:
-        place = session.scalar(select(Place).where(Place.path == step["repository"]))
+        place = session.scalar(select(Place).where(Place.path == step.repository))
         if place is None:
             return "gone already", ""
         left = session.scalar(select(Place.path).where(Place.parent_id == place.id).limit(1))
         if left is not None:
             raise StepFailed(f"{left} was created meanwhile, and stays")
-        _remove_place(session, step["repository"])
+        _remove_place(session, step.repository)
     return "deleted", ""
 
 
@@ -247,7 +241,7 @@ def _remove_place(session: Session, path: str) -> None:
     )
 
 
-STEPS: dict[str, Callable[[OperationLease[Removal], int, dict[str, Any]], tuple[str, str]]] = {
+STEPS: dict[str, Callable[[OperationLease[Removal], int, RemovalStep], tuple[str, str]]] = {
     "tag": _tag_step,
     "purge": _purge_step,
     "unreadable": remove_unreadable,

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 from ..catalog.live_tags import LiveTags, leftovers_in, read_tags
 from ..db.session import db, release
 from ..distribution.client import TagNames
 from ..distribution.errors import DeletionByTagUnsupported, RegistryFault, RegistryNotFound
 from ..enumerations import name_some
-from ..models import Removal
+from ..models import Removal, RemovalStep
 from ..names import RepositoryName, TagName
 from ..operations.errors import OperationFailed, StepFailed
 from ..operations.operation_lease import OperationLease
@@ -28,16 +27,16 @@ from .registry_calls import call_registry, read_in_batches
 
 
 def remove_unreadable(
-    lease: OperationLease[Removal], number: int, step: dict[str, Any]
+    lease: OperationLease[Removal], number: int, step: RemovalStep
 ) -> tuple[str, str]:
     """Remove tags that can't be read: by tag on 3.x, all by one placeholder on 2.8.
 
     On 2.8 they go together: it lets go of no tag beside one whose link is empty. What earlier
     removals left listed because of that, goes too.
     """
-    repository = RepositoryName(step["repository"])
+    repository = RepositoryName(step.repository)
     listed = set(call_registry(lease, lambda: registry().tags(repository)) or [])
-    names = sorted(listed.intersection(step["tags"]))
+    names = sorted(listed.intersection(step.tag_names))
     live = read_in_batches(lease, repository, names)
     ours = lease.placeholder_of(db.session(), number)
     release()
@@ -101,10 +100,10 @@ def _by_tag(lease: OperationLease[Removal], repository: RepositoryName, names: l
 
 
 def _by_placeholder(
-    lease: OperationLease[Removal], number: int, step: dict[str, Any], names: list[str]
+    lease: OperationLease[Removal], number: int, step: RemovalStep, names: list[str]
 ) -> _Done:
     """Point the tags to one placeholder, and delete that."""
-    repository = RepositoryName(step["repository"])
+    repository = RepositoryName(step.repository)
     before = {lease.placeholder_of(db.session(), number)}
     left_over = leftovers_in(repository)
     release()

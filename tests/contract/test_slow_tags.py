@@ -159,7 +159,7 @@ def test_if_the_list_of_tags_gets_no_answer_either_nothing_changes(shop, image, 
 def test_another_tag_goes_and_all_manifests_stay(shop, image, slow):
     made = plan(shop, plan_tag, image, TagName("1.0"))
     assert made.unread == [f"{image}:slow"]
-    assert [step["do"] for step in made.steps] == ["tag"]
+    assert [step.kind for step in made.steps] == ["tag"]
     assert "The registry does not answer for these tags now" in " ".join(made.notes)
     done = one_by_one(shop, image, "1.0")
     assert (done.state, shop.pusher.tags(image)) == ("done", ["2.0", "slow"])
@@ -179,7 +179,7 @@ def test_the_slow_tag_itself_is_named_and_stays(shop, image, slow):
 def test_an_image_is_planned_without_its_slow_tag(shop, image, other, slow, make):
     made = plan(shop, make, *([image] if make is plan_image else []))
     assert made.unread == [f"{image}:slow"]
-    tags = [(step["repository"], step.get("tag")) for step in made.steps]
+    tags = [(step.repository, step.tag or None) for step in made.steps]
     assert tags[:2] == [(image, "1.0"), (image, "2.0")]
     assert (image, "slow") not in tags
 
@@ -187,8 +187,8 @@ def test_an_image_is_planned_without_its_slow_tag(shop, image, other, slow, make
 def test_a_policy_names_the_slow_tag_and_removes_the_others(shop, image, other, slow):
     made = policy_plan(shop, images="**", keep_last=1)
     assert made.unread == [f"{image}:slow"]
-    assert {step["repository"] for step in made.steps} == {image, other}
-    assert "slow" not in {step.get("tag") for step in made.steps}
+    assert {step.repository for step in made.steps} == {image, other}
+    assert "slow" not in {step.tag or None for step in made.steps}
 
 
 def test_a_policy_names_an_image_that_can_not_be_listed(shop, image, other, monkeypatch):
@@ -196,7 +196,7 @@ def test_a_policy_names_an_image_that_can_not_be_listed(shop, image, other, monk
     made = policy_plan(shop, images="**", keep_last=1)
     assert made.unread == [image]
     assert f"The tags of {image} can't be listed" in " ".join(made.notes)
-    assert {step["repository"] for step in made.steps} == {other}
+    assert {step.repository for step in made.steps} == {other}
 
 
 def test_a_namespace_is_planned_without_an_image_that_can_not_be_listed(
@@ -206,7 +206,7 @@ def test_a_namespace_is_planned_without_an_image_that_can_not_be_listed(
     with shop.app.app_context():
         made = plan_namespace(shop.root)
     assert made.unread == [image]
-    assert [step["repository"] for step in made.steps if step["do"] == "image"] == [other]
+    assert [step.repository for step in made.steps if step.kind == "image"] == [other]
 
 
 def test_a_storage_that_hangs_is_no_slow_image(shop, monkeypatch):

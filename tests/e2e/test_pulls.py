@@ -70,7 +70,7 @@ def doomed(stack, project):
     """The tags that a policy removes: 30 days old, and not pulled within seven."""
     with stack.app.app_context(), stack.fill.session() as session:
         place = session.scalars(select(Place).where(Place.path == project)).one()
-        return {step["tag"] for step in plan_of(place, RULES).steps if step["do"] == "tag"}
+        return {step.tag for step in plan_of(place, RULES).steps if step.kind == "tag"}
 
 
 def signed_in(stack, shop, kind, project):

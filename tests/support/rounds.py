@@ -121,9 +121,9 @@ class Jobs:
         assert removal is not None, "a policy can't begin"
         for image in IMAGES:
             here = f"{project.path}/{image}"
-            steps = [s for s in removal.plan if s["do"] == "tag" and s["repository"] == here]
+            steps = [s for s in removal.plan if s.kind == "tag" and s.repository == here]
             assert steps, "a policy finds nothing"
-            self.ledger.remove(project, image, [(s["tag"], s["digest"]) for s in steps])
+            self.ledger.remove(project, image, [(s.tag, s.digest) for s in steps])
         enqueue("run_removal", removal.id)
 
     def rename(self, project: Renamed) -> None:
