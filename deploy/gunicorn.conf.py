@@ -5,6 +5,7 @@ import socket
 import struct
 import sys
 import time
+from typing import Any
 
 from gunicorn.glogging import Logger
 from gunicorn.workers.gthread import ThreadWorker
@@ -43,7 +44,7 @@ class FairWorker(ThreadWorker):
     one core goes on alone with them: a third of the requests in a second.
     """
 
-    def accept(self, listener):
+    def accept(self, listener: Any) -> None:
         """Take a connection, unless another did meanwhile."""
         time.sleep(min(self.nr_conns * HESITATION, LONGEST))
         super().accept(listener)
@@ -52,9 +53,9 @@ class FairWorker(ThreadWorker):
 class PlainLogger(Logger):
     """An access log in which a path cannot pretend to be a line or a colour of its own."""
 
-    def atoms(self, resp, req, environ, request_time):
+    def atoms(self, resp: Any, req: Any, environ: Any, request_time: Any) -> dict[str, Any]:
         """Return what a line may show, with the path in plain ASCII."""
-        atoms = super().atoms(resp, req, environ, request_time)
+        atoms: dict[str, Any] = super().atoms(resp, req, environ, request_time)
         return atoms | {"U": atoms["U"].encode("unicode_escape").decode("ascii")}
 
 
@@ -70,13 +71,13 @@ control_socket_disable = True
 forwarder_headers = ""
 
 
-def post_fork(_server, worker):
+def post_fork(_server: Any, worker: Any) -> None:
     """Let no worker outlive its master, however that ends."""
     end_with_parent(worker.ppid)
     sys.setswitchinterval(TURN)
 
 
-def post_worker_init(worker):
+def post_worker_init(worker: Any) -> None:
     """Have the templates ready, and let Python's collector pass over what is there by now."""
     templates = worker.wsgi.jinja_env
     for name in templates.list_templates():
@@ -86,7 +87,7 @@ def post_worker_init(worker):
     gc.set_threshold(LOOK_FOR_RINGS)
 
 
-def when_ready(server):
+def when_ready(server: Any) -> None:
     """Let accepted connections inherit the patience of the socket that they come in by."""
     patience = struct.pack("@ll", SILENCE, 0)
     for listener in server.LISTENERS:

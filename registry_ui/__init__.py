@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from config import ROOT, Config
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
 
 __version__ = "0.1.0"
 
@@ -109,11 +112,11 @@ def _add_middleware(app: Flask, config: Config) -> None:
     from .token_auth.endpoint import TokenDoor
 
     headers = {**security_headers.headers_for(config), "Cache-Control": "no-store"}.items()
-    wsgi = TokenDoor(app, app.wsgi_app, headers)
+    wsgi: WSGIApplication = TokenDoor(app, app.wsgi_app, headers)
     if config.trusted_proxies:
         count = config.trusted_proxies
         wsgi = client_address.ClientAddress(wsgi)
         wsgi = ProxyFix(wsgi, x_for=count, x_proto=count, x_host=count)
     if not config.testing:  # test clients do not end their requests
         wsgi = admission.Admission(wsgi, headers)
-    app.wsgi_app = wsgi  # type: ignore[method-assign]
+    app.wsgi_app = wsgi  # type: ignore[assignment, method-assign]  # Flask's own way to wrap

@@ -10,7 +10,6 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Engine,
-    Select,
     and_,
     bindparam,
     false,
@@ -22,6 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session, aliased
 
 from ..db.prepared import Prepared, lines_of
+from ..db.statements import AnySelect
 from ..models import Fence, FormerPath, Membership, Place, Project
 from .decisions import Fenced, Former, Principal, Standing
 from .roles import Role
@@ -73,7 +73,7 @@ def fences_over(paths: Iterable[Any]) -> ColumnElement[bool]:
     return Fence.path.in_([literal_column("''"), *paths])
 
 
-def _beside(query: Select[Any], user_id: Any, paths: list[Any]) -> Select[Any]:
+def _beside(query: AnySelect, user_id: Any, paths: list[Any]) -> AnySelect:
     """Let a query bring the places at some paths along, with someone's roles, and all fences.
 
     Each of its rows comes once for each place and each fence. Mostly there is no fence, and to
@@ -88,7 +88,7 @@ def _beside(query: Select[Any], user_id: Any, paths: list[Any]) -> Select[Any]:
     return query.add_columns(*_columns(place), former.scalar_subquery().label("former"))
 
 
-def one_row() -> Select[Any]:
+def one_row() -> AnySelect:
     """Return a query of one row, to which others are joined."""
     row = select(literal_column("1").label("asked")).subquery("asked")
     return select(row.c.asked).select_from(row)
@@ -136,7 +136,7 @@ class LookUp:
         user_id: the column of that row which says whose roles to bring; None for nobody's.
     """
 
-    def __init__(self, query: Select[Any], user_id: Any = None) -> None:
+    def __init__(self, query: AnySelect, user_id: Any = None) -> None:
         self._query, self._user_id = query, user_id
         self._prepared: dict[int, Prepared] = {}
 

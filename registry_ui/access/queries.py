@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, false, or_, select, true
 from sqlalchemy.orm import Session, aliased
 
+from ..db.statements import AnySelect
 from ..models import Membership, Place, User
 from .decisions import Principal, Reach, Standing, decide
 from .roles import Right, Role, Visibility
@@ -29,7 +30,7 @@ def reached(column: Any, reach: Reach) -> ColumnElement[bool]:
     return column == reach.path if reach.exact else at_or_below(column, reach.path)
 
 
-def own_places(principal: Principal, minimum: Role = Role.GUEST) -> Select[Any]:
+def own_places(principal: Principal, minimum: Role = Role.GUEST) -> AnySelect:
     """Select the paths where the principal has at least that role, or which are theirs."""
     return (
         select(Place.path)

@@ -70,7 +70,7 @@ def authenticate(
     if prefix_of(attempt.username.strip()) is not None:
         raise BadCredentials(SWAPPED, hint=SWAPPED_HINT)
     places = places or Places()
-    by_token = _BY_PREFIX.get(prefix_of(attempt.password))
+    by_token = _BY_PREFIX.get(prefix_of(attempt.password) or "")
     if by_token is not None:
         return by_token(attempt.password, attempt.username, places)
     user = _verified(attempt, places)
@@ -84,7 +84,7 @@ def authenticate_token(secret: str, username: str | None = None) -> Principal:
 
     Raises BadCredentials.
     """
-    by_token = _BY_PREFIX.get(prefix_of(secret))
+    by_token = _BY_PREFIX.get(prefix_of(secret) or "")
     if by_token is None:
         raise BadCredentials
     return by_token(secret, username, Places())

@@ -26,7 +26,7 @@ def main() -> None:
     for line in sys.stdin.buffer:
         password_hash, password = json.loads(line)
         try:
-            right = hasher.verify(password_hash, password.encode("utf-8", "surrogatepass"))
+            right: bool = hasher.verify(password_hash, password.encode("utf-8", "surrogatepass"))
         except (VerificationError, InvalidHashError):
             right = False
         sys.stdout.write("1" if right else "0")

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, String, and_, false, func, or_, select, type_coerce
+from sqlalchemy import ColumnElement, String, and_, false, func, literal, or_, select, type_coerce
 from sqlalchemy.orm import Session
 
 from ..access import Principal, Role, at_or_below, visible_places
@@ -20,6 +20,7 @@ from ..access.lookup import prefixes
 from ..access.queries import below_own, own_places
 from ..catalog.images import is_listed
 from ..copies.visibility import visible_sources
+from ..db.statements import AnySelect
 from ..models import (
     AuditEntry,
     ContainerImage,
@@ -99,7 +100,8 @@ class Activity:
         if self.person:
             day = type_coerce(func.date(Push.at), String)
             midnight = datetime.combine(first, time(), UTC)
-            query = select(day, func.count(), 0).join(Project, Project.id == Push.project_id)
+            query: AnySelect = select(day, func.count(), literal(0))
+            query = query.join(Project, Project.id == Push.project_id)
             query = query.where(Push.actor == self.person, Push.at >= midnight).group_by(day)
         else:
             columns = (DailyCount.day, func.sum(DailyCount.pushes), func.sum(DailyCount.pulls))
@@ -285,7 +287,7 @@ def _standing(session: Session, entries: list[Entry]) -> set[str]:
     return {path for path, _ in rows} | {f"{path}:{tag}" for path, tag in rows}
 
 
-def _page(query: Select[Any], at: Any, row: Any, rank: int, mark: Mark | None) -> Select[Any]:
+def _page(query: AnySelect, at: Any, row: Any, rank: int, mark: Mark | None) -> AnySelect:
     """Narrow a source down to what comes behind a mark, newest first."""
     if mark is not None:
         same = and_(at == mark.at, row < mark.id) if rank == mark.rank else at == mark.at

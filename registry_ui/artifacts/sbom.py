@@ -84,7 +84,7 @@ def package_table(
     every = list(packages)
     counts = Counter(package.type for package in every)
     types = heapq.nsmallest(MAX_TYPES, counts.items(), key=lambda t: (-t[1], t[0]))
-    if kind in counts and kind not in dict(types):
+    if kind is not None and kind in counts and kind not in dict(types):
         types.append((kind, counts[kind]))
     wanted = q.casefold()
     found = [

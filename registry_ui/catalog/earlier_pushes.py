@@ -56,7 +56,7 @@ def carry_over(session: Session, image: ContainerImage, noted: LastPush) -> None
 
 def _is_of(image: ContainerImage) -> ColumnElement[bool]:
     # A literal, so that the partial index finds it.
-    reason = literal_column(f"'{UNASSIGNED}'")
+    reason: ColumnElement[str] = literal_column(f"'{UNASSIGNED}'")
     return and_(RegistryEvent.repository == image.path, RegistryEvent.reason == reason)
 
 

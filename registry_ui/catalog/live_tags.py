@@ -151,7 +151,8 @@ def digests_of(repository: RepositoryName, names: Iterable[str]) -> dict[str, st
 def damaged_tags(image_id: int) -> dict[str, str]:
     """Return the tags of an image that the index knows as damaged, and how."""
     query = select(Tag.name, Tag.damage).where(Tag.image_id == image_id, Tag.damage.is_not(None))
-    return dict(db.session.execute(query.order_by(Tag.name)).all())
+    rows = db.session.execute(query.order_by(Tag.name))
+    return {name: damage for name, damage in rows if damage is not None}
 
 
 def damaged_in(repository: RepositoryName) -> dict[str, str]:
@@ -161,7 +162,8 @@ def damaged_in(repository: RepositoryName) -> dict[str, str]:
         .join(ContainerImage, ContainerImage.id == Tag.image_id)
         .where(ContainerImage.path == str(repository), Tag.damage.is_not(None))
     )
-    return dict(db.session.execute(query.order_by(Tag.name)).all())
+    rows = db.session.execute(query.order_by(Tag.name))
+    return {name: damage for name, damage in rows if damage is not None}
 
 
 def leftovers_in(repository: RepositoryName) -> set[str]:

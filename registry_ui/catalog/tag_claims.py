@@ -66,7 +66,7 @@ def acquire(repository: RepositoryName, tag: TagName, who: Proven) -> str | None
             if insert_new(session, TagClaim, **key, **values):
                 return None
             row = _locked(session, repository, tag)  # of another question at the same moment
-            return _busy(tag) if row is None else _go_on(row, who, utc_now())
+            return _busy(str(tag)) if row is None else _go_on(row, who, utc_now())
         row.contested, row.waits = False, waits
         for name, value in values.items():
             setattr(row, name, value)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from flask import Flask
 
+from . import adoption, copies  # noqa: F401 - add commands to groups of other modules
 from .access import access_check
 from .accounts import token, user
-from .adoption import project
 from .collections import collect_garbage
-from .copies import image, tag
-from .images import reconcile
+from .images import reconcile, tag
 from .moves import move
-from .places import deploy_token, member, namespace
+from .places import deploy_token, member, namespace, project
 from .registry_token import registry_token_group
-from .removals import retention, tags
+from .removals import image, retention, tags
 from .signing_key import signing_key
 
 COMMANDS = (

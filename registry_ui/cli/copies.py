@@ -11,6 +11,7 @@ from ..audit import CONSOLE
 from ..copies import service as copies
 from ..copies.plan import OVERWRITES, REFUSED, SAME, CopyPlan, Wish
 from ..copies.planner import plan_copy
+from ..copies.steps import GOOD
 from ..copies.unassigned import is_unassigned, tags_of_unassigned
 from ..db.session import db
 from ..models import Copy, CopyLine, Project
@@ -41,10 +42,9 @@ def tag_copy(source: str, target: str, **how: bool) -> None:
     one, other = Reference.parse(source), Reference.parse(target)
     if one.tag is None or one.digest is not None or other.digest is not None:
         raise click.UsageError("SOURCE is group/project/image:tag, TARGET the same or without tag")
-    source = _source(one.name)
     tags = {str(one.tag): str(other.tag or one.tag)}
     attached = not how.pop("alone")
-    wish = Wish("tag", *source, _project(other.name), other.name, tags, attached)
+    wish = Wish("tag", *_source(one.name), _project(other.name), other.name, tags, attached)
     _carry_out(wish, **how)
 
 
@@ -128,9 +128,7 @@ def _print(plan: CopyPlan, *, overwrite: bool) -> None:
 def _report(copy: Copy) -> None:
     for outcome, count in runner.outcomes_of(copy).items():
         click.echo(f"{count} {outcome}", err=True)
-    query = select(CopyLine).where(
-        CopyLine.work_id == copy.id, CopyLine.outcome.not_in(copies.GOOD)
-    )
+    query = select(CopyLine).where(CopyLine.work_id == copy.id, CopyLine.outcome.not_in(GOOD))
     for line in db.session.scalars(query.order_by(CopyLine.number)):
         click.echo(f"{line.outcome}  {line.reference}: {line.detail}", err=True)
     if copy.state != "done":

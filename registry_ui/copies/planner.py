@@ -119,7 +119,8 @@ def _read(plan: CopyPlan, repository: str, names: Collection[str]) -> LiveTags:
         .join(ContainerImage, ContainerImage.id == Tag.image_id)
         .where(ContainerImage.path == repository, Tag.digest.is_not(None), Tag.damage.is_(None))
     )
-    known = {name: digest for name, digest in db.session.execute(query) if name in names}
+    rows = db.session.execute(query)
+    known = {name: digest for name, digest in rows if digest is not None and name in names}
     live = read_tags(RepositoryName(repository), sorted(set(names) - known.keys()))
     live.digests |= known
     return live

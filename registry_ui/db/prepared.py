@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import CursorResult, Engine, Select, Text, event
+from sqlalchemy import CursorResult, Engine, Text, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.compiler import compiles
@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.functions import FunctionElement
 
 from ..models import Base
+from .statements import AnySelect
 
 
 def insert_new(session: Session, model: type[Base], **values: Any) -> bool:
@@ -91,10 +92,10 @@ class Prepared:
         statement: its parameters are given by name, as text or numbers.
     """
 
-    def __init__(self, statement: Select[Any]) -> None:
+    def __init__(self, statement: AnySelect) -> None:
         self.statement = statement
-        names = [column.key for column in statement.selected_columns]
-        self._row = namedtuple("Row", names)  # type: ignore[misc]  # noqa: PYI024
+        names = [str(column.key) for column in statement.selected_columns]
+        self._row: Any = namedtuple("Row", names)  # type: ignore[misc]  # noqa: PYI024 - by query
         self._compiled: dict[str, _Compiled] = {}
 
     def first(self, engine: Engine, **values: Any) -> Any:
@@ -202,7 +203,7 @@ class _Readers:
             fairy = engine.raw_connection()
         except engine.dialect.loaded_dbapi.Error as error:
             raise _as_sqlalchemy_has_it(engine, error, "", lost=True) from error
-        connection = fairy.dbapi_connection
+        connection: Any = fairy.dbapi_connection
         fairy.detach()
         engine.dialect.set_isolation_level(connection, "AUTOCOMMIT")
         return connection

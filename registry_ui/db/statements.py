@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from sqlalchemy import CursorResult, Delete, Update
+from typing import Any, TypeAlias
+
+from sqlalchemy import CursorResult, Delete, Select, Update
 from sqlalchemy.orm import Session
+
+#: A query of any columns.
+AnySelect: TypeAlias = Select[*tuple[Any, ...]]
 
 
 def update_count(session: Session, statement: Update | Delete) -> int:

@@ -41,8 +41,10 @@ HELM_CONFIG = "application/vnd.cncf.helm.config.v1+json"
 HELM_CHART = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
 EMPTY = "application/vnd.oci.empty.v1+json"
 #: What the samples "hold": a package URL's type to the names of packages, and their licence.
-FRUIT = ("apple", "cherry", "damson", "elder", "fig", "grape", "lime", "medlar", "pear", "plum")
-FRUIT += ("quince", "rowan", "sloe")
+FRUIT = (
+    *("apple", "cherry", "damson", "elder", "fig", "grape", "lime", "medlar", "pear", "plum"),
+    *("quince", "rowan", "sloe"),
+)
 KINDS = {
     "deb": (("lib{}", "lib{}-common", "{}-utils", "{}-data"), "GPL-2.0-or-later"),
     "pypi": (("py{}", "{}-client"), "MIT"),

@@ -238,7 +238,7 @@ def _indexed_digests(repository: RepositoryName) -> dict[str, str]:
         .join(ContainerImage, ContainerImage.id == Tag.image_id)
         .where(ContainerImage.path == str(repository), Tag.digest.is_not(None))
     )
-    return dict(db.session.execute(query).all())
+    return {name: digest for name, digest in db.session.execute(query) if digest is not None}
 
 
 def _refuse(words: str | None) -> None:

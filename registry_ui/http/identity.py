@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import flask_login
 from flask import Flask, current_app, g, redirect, request, url_for
 from flask_login import current_user
 from werkzeug.wrappers import Response as BaseResponse
@@ -18,6 +22,8 @@ from ..errors import NotFound
 from ..models import User
 from .session_cookie import PageSessions
 
+View = TypeVar("View", bound=Callable[..., Any])
+
 
 def init_app(app: Flask) -> None:
     """Register the loader of a browser's session."""
@@ -28,6 +34,12 @@ def init_app(app: Flask) -> None:
     @login_manager.user_loader
     def load_user(identity: str) -> User | None:
         return sessions.find(identity)
+
+
+def login_required(view: View) -> View:
+    """Decorate a view that only people who signed in may see; others are sent to sign in."""
+    decorated: View = flask_login.login_required(view)
+    return decorated
 
 
 def principal() -> Principal:

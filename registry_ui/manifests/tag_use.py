@@ -110,7 +110,8 @@ def waiting_pulls(session: Session, image_id: int) -> dict[str | None, datetime]
     )
     if not pulled:
         return {}
-    found: dict[str | None, datetime] = {None: max(pulled.values()), **pulled}
+    found: dict[str | None, datetime] = {None: max(pulled.values())}
+    found.update(pulled)
     level: dict[str, datetime] = pulled
     for _ in range(2):  # an index may list indexes
         level = _parents(session, level)
@@ -146,7 +147,7 @@ def _mark(session: Session, image_id: int, which: ColumnElement[bool], at: datet
     )
 
 
-def _consisting_of(digest: str) -> Select[tuple[str]]:
+def _consisting_of(digest: str) -> Select[str]:
     """Select a digest, the indexes that may list it, and the indexes that list those."""
     parents = select(IndexChild.parent).where(IndexChild.child.in_([digest, UNLISTED]))
     above = select(IndexChild.parent).where(IndexChild.child.in_(parents))

@@ -43,7 +43,8 @@ class UTCDateTime(TypeDecorator[datetime]):
         """Return UTC, aware."""
         if value is None:
             return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        at: datetime = value
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 
 def bytewise(length: int) -> String:

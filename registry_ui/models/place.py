@@ -7,7 +7,6 @@ of any repository name by one query over its prefixes.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, ClassVar
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -32,7 +31,7 @@ class Place(Base):
         CheckConstraint("owner_id IS NULL OR kind = 'namespace'", name="owner_of_namespace"),
         Index("ix_places_visibility_path", "visibility", "path"),
     )
-    __mapper_args__: ClassVar[dict[str, Any]] = {"polymorphic_on": "kind"}
+    __mapper_args__ = {"polymorphic_on": "kind"}  # noqa: RUF012 - SQLAlchemy declares it for instances
 
     id: Mapped[int] = mapped_column(primary_key=True)
     kind: Mapped[str] = mapped_column(String(10))
@@ -57,7 +56,7 @@ class Place(Base):
 class Namespace(Place):
     """A group, or a user's own; may hold namespaces and projects."""
 
-    __mapper_args__: ClassVar[dict[str, Any]] = {"polymorphic_identity": "namespace"}
+    __mapper_args__ = {"polymorphic_identity": "namespace"}  # noqa: RUF012 - SQLAlchemy declares it for instances
 
     @property
     def is_personal(self) -> bool:
@@ -68,7 +67,7 @@ class Namespace(Place):
 class Project(Place):
     """Owns images: its own path and everything below it. Holds no namespace and no project."""
 
-    __mapper_args__: ClassVar[dict[str, Any]] = {"polymorphic_identity": "project"}
+    __mapper_args__ = {"polymorphic_identity": "project"}  # noqa: RUF012 - SQLAlchemy declares it for instances
 
 
 class Membership(Base):

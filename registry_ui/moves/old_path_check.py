@@ -41,7 +41,7 @@ def compare_all() -> None:
     _compare(select(Move.id))
 
 
-def _compare(query: Select[tuple[int]]) -> None:
+def _compare(query: Select[int]) -> None:
     served = query.where(Move.state == "grace").order_by(Move.id)
     for move_id in db.session.scalars(served).all():
         try:

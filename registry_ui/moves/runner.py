@@ -255,11 +255,10 @@ def _find_new(lease: MoveLease) -> None:
         return
     release()
     listed = {str(name) for name in registry().catalog()}
-    session = db.session()
     known = {row.source for row in _rows(move)}
     inside = {name for name in listed if f"{name}/".startswith(f"{move.source}/")} - known
     inside |= _indexed(move.source) - known
-    new = sorted(inside - spoken_for(session, inside))
+    new = sorted(inside - spoken_for(db.session(), inside))
     if new:
         with writing() as session:
             lease.update(session)

@@ -178,7 +178,7 @@ def namespaces(
     page = Page.of(number, total, name="groups")
     personal = func.coalesce(Namespace.owner_id == (principal.user_id or 0), false())
     query = (
-        select(Namespace, count.label("count"))
+        select(Namespace, count.label("project_count"))
         .where(*where)
         .order_by(personal.desc(), Namespace.path)
         .limit(PER_PAGE)
@@ -190,7 +190,7 @@ def namespaces(
             name=row.Namespace.name,
             description=row.Namespace.description,
             is_personal=row.Namespace.is_personal,
-            project_count=row.count,
+            project_count=row.project_count,
         )
         for row in session.execute(query)
     ]
@@ -244,7 +244,7 @@ def sized_images(session: Session, project: Place, name: str | None = None) -> l
     which = and_(ContainerImage.project_id == project.id, is_listed())
     if name is not None:
         which = and_(which, at_or_below(ContainerImage.name, name))
-    columns = (
+    query = select(
         ContainerImage.id,
         ContainerImage.name,
         ContainerImage.path,
@@ -255,8 +255,10 @@ def sized_images(session: Session, project: Place, name: str | None = None) -> l
     )
     sizes = newest_sizes(session, which)
     return [
-        ImageRow(*values, size=sizes.get(image_id))
-        for image_id, *values in session.execute(select(*columns).where(which))
+        ImageRow(name, path, tag_count, last_push_at, last_push_by, pull_count, sizes.get(image_id))
+        for image_id, name, path, tag_count, last_push_at, last_push_by, pull_count in (
+            session.execute(query.where(which))
+        )
     ]
 
 

@@ -24,7 +24,7 @@ from ..names import Digest, RepositoryName, TagName
 from ..operations.errors import StepFailed
 from ..operations.operation_lease import OperationLease
 from ..registry_connection import registry
-from .registry_calls import call_registry, read_in_batches
+from .registry_calls import call_registry, listed_tags, read_in_batches
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 PLACEHOLDER_CONFIG = "application/vnd.registry-ui.placeholder.v1+json"
@@ -46,7 +46,7 @@ def say_unusable(names: Iterable[str]) -> str:
 
 def is_listed(lease: OperationLease[Removal], repository: RepositoryName, tag: TagName) -> bool:
     """Whether the registry lists a tag."""
-    return str(tag) in (call_registry(lease, lambda: registry().tags(repository)) or [])
+    return str(tag) in listed_tags(lease, repository)
 
 
 def dangles(lease: OperationLease[Removal], repository: RepositoryName, tag: TagName) -> bool:
@@ -78,8 +78,8 @@ def delete_by_placeholder(
         if (culprits := _still_faulty(lease, repository)) and str(tag) not in culprits:
             mark_leftovers(lease, repository, [str(tag)])
             return "deleted", STILL_LISTED.format(name_some(culprits))
-        listed = call_registry(lease, lambda: registry().tags(repository))
-        if listed and listed.unusable:
+        listed = listed_tags(lease, repository)
+        if listed.unusable:
             mark_leftovers(lease, repository, [str(tag)])
             return "deleted", f"the registry still lists it; {say_unusable(listed.unusable)}"
     raise StepFailed(f"the registry still lists {tag}, which stands for nothing. Delete it again.")
@@ -182,5 +182,5 @@ def _read_faulty(lease: OperationLease[Removal], repository: RepositoryName) -> 
     known = [name for name, damage in damaged_in(repository).items() if damage == "fault"]
     if known and (faulty := read_in_batches(lease, repository, known).faulty):
         return faulty
-    names = call_registry(lease, lambda: registry().tags(repository)) or []
+    names = listed_tags(lease, repository)
     return read_in_batches(lease, repository, names).faulty

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from ..catalog.live_tags import LiveTags, damaged_that_stay, read_tags
 from ..distribution.call_timeout import at_least
+from ..distribution.client import TagNames
 from ..distribution.errors import (
     DeletionByTagUnsupported,
     DeletionDisabled,
@@ -20,6 +22,7 @@ from ..manifests.store import PATIENT_TIMEOUT
 from ..names import RepositoryName
 from ..operations.errors import OperationFailed, Stalled, StepFailed
 from ..operations.operation_lease import OperationLease
+from ..registry_connection import registry
 from .deletion_method import why_refused
 
 T = TypeVar("T")
@@ -71,6 +74,15 @@ def call_registry(
         return answer
 
 
+def listed_tags(lease: OperationLease[Any], repository: RepositoryName) -> TagNames:
+    """Return the tags that the registry lists; none if it does not have the repository.
+
+    Raises:
+        StepFailed, LeaseLost, Canceled, Deferred: as call_registry().
+    """
+    return call_registry(lease, lambda: registry().tags(repository)) or TagNames()
+
+
 def read_in_batches(
     lease: OperationLease[Any], repository: RepositoryName, names: Sequence[str]
 ) -> LiveTags:
@@ -86,7 +98,7 @@ def read_in_batches(
     for start in range(0, len(names), BATCH):
         lease.renew()
         some = names[start : start + BATCH]
-        more = call_registry(lease, lambda some=some: read_tags(repository, some))
+        more = call_registry(lease, partial(read_tags, repository, some))
         found.add(more or LiveTags())
     if found.unanswered:
         _wait_for_answers(lease, repository, found)
@@ -111,7 +123,7 @@ def _wait_for_answers(
             break
         names = sorted(found.unanswered)
         found.unanswered = {}
-        found.add(call_registry(lease, lambda names=names: read_tags(repository, names)) or found)
+        found.add(call_registry(lease, partial(read_tags, repository, names)) or found)
     lease.record_answer()
 
 

@@ -18,7 +18,7 @@ from ..names import RepositoryName, TagName, is_binned, subject_of
 from ..operations.operation_lease import OperationLease
 from ..registry_connection import registry
 from ..tags.orphans import with_missing_subject
-from .registry_calls import BATCH, call_registry, read_in_batches
+from .registry_calls import BATCH, call_registry, listed_tags, read_in_batches
 from .unreferenced import LOOK_DEADLINE, LOOK_SECONDS
 
 BACK = "the registry has its image again, or does not answer for it"
@@ -68,7 +68,7 @@ def _look(lease: OperationLease[Removal], number: int, repository: RepositoryNam
         if step.repository == str(repository)
     ]
     release()
-    names = call_registry(lease, lambda: registry().tags(repository)) or []
+    names = listed_tags(lease, repository)
     live = read_in_batches(lease, repository, names)
     for _, step in own:
         live.digests.pop(step.trash_tag, None)  # only there because the tag goes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
@@ -27,7 +28,7 @@ from ..operations.operation_lease import OperationLease
 from ..operations.trash_entries import forget, forget_gone, put_into_bin, show, take_back
 from ..registry_connection import registry
 from .placeholders import MOVED, dangles, delete_by_placeholder, delete_placeholder, is_listed
-from .registry_calls import BATCH, call_registry, read_in_batches, require_readable
+from .registry_calls import BATCH, call_registry, listed_tags, read_in_batches, require_readable
 from .signature_steps import why_signature_stays
 from .unreadable_tags import remove_unreadable
 from .unreferenced import LOOK_DEADLINE, delete_unneeded
@@ -122,22 +123,21 @@ def _image_step(lease: OperationLease[Removal], number: int, step: RemovalStep) 
     planned = step.digest_by_tag
     tops: dict[str, None] = {}
     kept = []
-    names = call_registry(lease, lambda: registry().tags(repository)) or []
-    live = read_in_batches(lease, repository, names)
+    live = read_in_batches(lease, repository, listed_tags(lease, repository))
     try:
         require_readable(repository, live, planned)
     except StepFailed as failure:
-        deleted = _remove_each(lease, number, step, live)
-        if not deleted:
+        names = _remove_each(lease, number, step, live)
+        if not names:
             raise
-        raise StepFailed(f"{name_some(deleted)} deleted; {failure}") from None
+        raise StepFailed(f"{name_some(names)} deleted; {failure}") from None
     for tag, digest in live.digests.items():
         if planned.get(tag) == digest:
             tops[digest] = None
         elif not is_binned(tag):
             kept.append(tag)
     deleted, _ = delete_unneeded(lease, repository, _with_parts(lease, repository, tops), planned)
-    left = call_registry(lease, lambda: registry().tags(repository)) or []
+    left = listed_tags(lease, repository)
     forget_gone(str(repository), {tag for tag in planned if is_binned(tag)}.difference(left))
     for tag in left:
         lease.renew()
@@ -164,7 +164,7 @@ def _remove_each(
         lease.renew()
         tag = TagName(name)
         try:
-            call_registry(lease, lambda t=tag: registry().delete_manifest(repository, t))
+            call_registry(lease, partial(registry().delete_manifest, repository, tag))
             outcome = "deleted"
         except DeletionByTagUnsupported:
             outcome, _ = delete_by_placeholder(lease, number, replace(step, digest=digest), tag)

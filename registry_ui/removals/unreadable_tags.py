@@ -8,7 +8,6 @@ from functools import partial
 
 from ..catalog.live_tags import LiveTags, leftovers_in, read_tags
 from ..db.session import db, release
-from ..distribution.client import TagNames
 from ..distribution.errors import DeletionByTagUnsupported, RegistryFault, RegistryNotFound
 from ..enumerations import name_some
 from ..models import Removal, RemovalStep
@@ -23,7 +22,7 @@ from .placeholders import (
     put_placeholder,
     say_unusable,
 )
-from .registry_calls import call_registry, read_in_batches
+from .registry_calls import call_registry, listed_tags, read_in_batches
 
 
 def remove_unreadable(
@@ -35,8 +34,7 @@ def remove_unreadable(
     removals left listed because of that, goes too.
     """
     repository = RepositoryName(step.repository)
-    listed = set(call_registry(lease, lambda: registry().tags(repository)) or [])
-    names = sorted(listed.intersection(step.tag_names))
+    names = sorted(set(listed_tags(lease, repository)).intersection(step.tag_names))
     live = read_in_batches(lease, repository, names)
     ours = lease.placeholder_of(db.session(), number)
     release()
@@ -50,7 +48,7 @@ def remove_unreadable(
         done = _by_tag(lease, repository, going)
     except DeletionByTagUnsupported:
         done = _by_placeholder(lease, number, step, going)
-    listed = call_registry(lease, lambda: registry().tags(repository)) or TagNames()
+    listed = listed_tags(lease, repository)
     left = sorted(set(done.gone).intersection(listed))
     detail = [f"{name_some(done.gone)} deleted"] if done.gone else []
     if left:

@@ -21,7 +21,7 @@ from ..names import Digest, RepositoryName
 from ..operations.errors import Canceled, Deferred, StepFailed
 from ..operations.operation_lease import OperationLease
 from ..registry_connection import registry
-from .registry_calls import BATCH, call_registry, read_in_batches, require_readable
+from .registry_calls import BATCH, call_registry, listed_tags, read_in_batches, require_readable
 
 logger = logging.getLogger(__name__)
 
@@ -211,7 +211,7 @@ def _look(
     """
     began = time.monotonic()
     release()
-    names = call_registry(lease, lambda: registry().tags(repository)) or []
+    names = listed_tags(lease, repository)
     live = read_in_batches(lease, repository, names)
     require_readable(repository, live, going)
     tops = {digest for tag, digest in live.digests.items() if planned.get(tag) != digest}

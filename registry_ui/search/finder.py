@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, Select, and_, case, false, func, or_, select, true
+from sqlalchemy import ColumnElement, and_, case, false, func, or_, select, true
 from sqlalchemy.orm import Session, aliased
 
 from ..access import Principal, visible_places
@@ -21,6 +21,7 @@ from ..access.lookup import former_name
 from ..access.queries import reached
 from ..catalog.images import attached, is_listed
 from ..db.prepared import lowered
+from ..db.statements import AnySelect
 from ..models import ContainerImage, IndexChild, Manifest, Namespace, Place, Project, Tag, TagMoment
 from ..names import Reference
 from .query import Query
@@ -206,7 +207,7 @@ class Finder:
         )
         return _cut([ImageHit(*row) for row in self._session.execute(statement)], limit)
 
-    def _image(self) -> Select[Any]:
+    def _image(self) -> AnySelect:
         image = ContainerImage
         return (
             select(Project.path, image.name, image.path, image.tag_count, image.last_push_at)
@@ -222,7 +223,7 @@ class Finder:
             return Hits()
         few = self._few_images(query)
         near = true() if few is None else Tag.image_id.in_(few)
-        steps: list[tuple[ColumnElement[bool], ColumnElement[Any]]] = []
+        steps: list[tuple[ColumnElement[bool], Any]] = []
         if query.digest:
             steps.append((_begins(Tag.digest, query.digest), Tag.digest))
             steps += [(meant, Tag.id.desc()) for meant in _reaching(query.digest)]
@@ -259,7 +260,7 @@ class Finder:
         found = list(self._session.scalars(statement))
         return found if len(found) <= FEW else None
 
-    def _tags(self) -> Select[Any]:
+    def _tags(self) -> AnySelect:
         image = ContainerImage
         return (
             select(
@@ -277,7 +278,7 @@ class Finder:
             .where(self._images)
         )
 
-    def _tag_hits(self, statement: Select[Any]) -> list[TagHit]:
+    def _tag_hits(self, statement: AnySelect) -> list[TagHit]:
         return [TagHit(*row) for row in self._session.execute(statement)]
 
 
@@ -296,7 +297,7 @@ def _seen_namespaces(session: Session, principal: Principal) -> ColumnElement[bo
 # -- statements and conditions ---------------------------------------------------
 
 
-def _place(kind: type[Place]) -> Select[Any]:
+def _place(kind: type[Place]) -> AnySelect:
     return select(kind.path, kind.description, kind.visibility)
 
 

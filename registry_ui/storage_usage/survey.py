@@ -360,7 +360,7 @@ def _described(session: Session, holders: dict[bytes, str]) -> dict[bytes, Descr
     """Return what manifests say of their layers, by one query; configs are left out."""
     query = select(Manifest).where(Manifest.digest.in_(set(holders.values())))
     rows = {row.digest: facts_of(row) for row in session.scalars(query)}
-    found = {}
+    found: dict[bytes, Descriptor] = {}
     for key, holder in holders.items():
         layers = rows[holder].layers if holder in rows else ()
         found |= {k: layer for layer in layers if (k := key_of(layer.digest)) == key}

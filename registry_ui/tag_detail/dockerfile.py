@@ -46,7 +46,7 @@ def reconstruct(config: ImageConfig) -> str:
     if not config.history:
         return ""
     lines = [HEADER, "# The base image is not known: its steps are the first ones.", "FROM scratch"]
-    shells = _DEFAULT_SHELLS
+    shells: tuple[str, ...] = _DEFAULT_SHELLS
     for step in config.history:
         arguments, text = _cleaned(step.created_by, shells)
         lines += _step(step, arguments, text)

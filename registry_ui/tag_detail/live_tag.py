@@ -61,7 +61,7 @@ def _cached(image: ContainerImage, name: TagName) -> tuple[Tag, datetime | None,
     return tag, tag.last_pulled_at or image.reconciled_at, None
 
 
-def _row(image: ContainerImage, name: TagName) -> Select[tuple[Tag]]:
+def _row(image: ContainerImage, name: TagName) -> Select[Tag]:
     return select(Tag).where(Tag.image_id == image.id, Tag.name == str(name))
 
 

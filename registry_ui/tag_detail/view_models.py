@@ -181,8 +181,3 @@ class TagView(TagRow):
         totals = {each.tag: each.listed for each in self.referrers if each.listed}
         shown = Counter(each.tag for each in self.referrers)
         return [(tag, shown[tag], total) for tag, total in totals.items() if total > shown[tag]]
-
-    @property
-    def has_sbom(self) -> bool:
-        """Whether there are packages to show on a page of their own."""
-        return any(d.kind == "sbom" for r in self.referrers for d in r.documents)

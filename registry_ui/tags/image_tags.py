@@ -96,7 +96,7 @@ def binned_digests(path: str) -> dict[str, str]:
     return dict(db.session.execute(_binned(path)).all())
 
 
-def _binned(path: str) -> Select[tuple[str, str]]:
+def _binned(path: str) -> Select[str, str]:
     return select(BinnedTag.bin_tag, BinnedTag.digest).where(BinnedTag.repository == path)
 
 

@@ -176,5 +176,5 @@ def tags_of(image_id: int, digests: Collection[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = defaultdict(list)
     query = select(Tag.name, Tag.digest).where(Tag.image_id == image_id, Tag.digest.in_(digests))
     for name, digest in db.session.execute(query):
-        found[digest].append(name)
+        found[digest or ""].append(name)
     return found

@@ -151,7 +151,7 @@ def mark(
     row.signed = any(name.endswith(".sig") for name in attached)
     row.has_sbom = any(name.endswith(".sbom") for name in attached)
     own = manifests.get(row.digest or "")
-    speaking = [manifests[digest] for digest in attached.values() if digest in manifests]
+    speaking = [manifests[d] for d in attached.values() if d is not None and d in manifests]
     referrers = [facts_of(each) for each in (*speaking, *_children(speaking, manifests))]
     row.signed |= any(facts.kind == "signature" for facts in referrers)
     referrers += [facts_of(child) for child in _children([own] if own else [], manifests)]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, case, func, null, select
+from sqlalchemy import ColumnElement, case, func, null, select
 from sqlalchemy.orm import Session
 
 from ..catalog.images import attached
+from ..db.statements import AnySelect
 from ..distribution.manifest import Descriptor
 from ..models import ContainerImage, HeldManifest, Manifest, Tag
 
@@ -18,7 +19,7 @@ BATCH = 10_000
 Held = tuple[int, str]
 
 
-def sizes_of(session: Session, wanted: Select[Any]) -> dict[Held, int]:
+def sizes_of(session: Session, wanted: AnySelect) -> dict[Held, int]:
     """Return what a pull brings, in bytes; of an index, what its largest platform brings.
 
     What is not known is left out. A platform counts only where it was read from that very

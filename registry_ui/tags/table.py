@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import select
 
@@ -121,7 +122,9 @@ def _sorted(names: Iterable[str], query: Query, image_id: int) -> list[str]:
     by_version = sorted(names, key=version_key, reverse=descending)
     if query.sort == "name":
         return by_version
-    values = _sizes(image_id) if query.sort == "size" else tag_values(image_id, query.sort)
+    values: Mapping[str, Any] = (
+        _sizes(image_id) if query.sort == "size" else tag_values(image_id, query.sort)
+    )
     # What is not known comes last, whichever way the rest is sorted.
     known_values = [name for name in by_version if values.get(name) is not None]
     known_values.sort(key=values.__getitem__, reverse=descending)
@@ -131,7 +134,8 @@ def _sorted(names: Iterable[str], query: Query, image_id: int) -> list[str]:
 def _sizes(image_id: int) -> dict[str, int | None]:
     tags = select(Tag.image_id, Tag.digest).where(Tag.image_id == image_id)
     sizes = sizes_of(db.session(), tags)
-    return {name: sizes.get((image_id, digest)) for name, digest in tag_digests(image_id).items()}
+    digests = tag_digests(image_id)
+    return {name: sizes.get((image_id, digest or "")) for name, digest in digests.items()}
 
 
 def _rows(

@@ -132,8 +132,8 @@ def _visible(session: Session, reader: Principal, found: list[TokenDecision]) ->
 
 
 def _row(decision: TokenDecision, visible: set[str], *, rule: str, **changes: Any) -> Row:
-    names = ("id", "at", "username", "credential", "address", "client")
-    names += ("repository", "asked", "granted", "count")
+    names = ["id", "at", "username", "credential", "address", "client"]
+    names += ["repository", "asked", "granted", "count"]
     values = {name: getattr(decision, name) for name in names} | changes
     values |= {name: _in_order(values[name]) for name in ("asked", "granted")}
     place = decision.place if decision.place in visible else ""

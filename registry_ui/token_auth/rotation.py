@@ -45,7 +45,11 @@ def activate(
 
 
 def _require_accepted(staged: Signer, registry_url: str, timeout: float) -> None:
-    def probe(_repository: str | None, _actions: tuple[str, ...]) -> str:
+    def probe(
+        repository: str | None,  # noqa: ARG001 - only asks whether the registry answers
+        actions: tuple[str, ...],  # noqa: ARG001
+        mounted_from: str | None = None,  # noqa: ARG001
+    ) -> str:
         return staged.sign(OWN_SUBJECT, [], PROBE_LIFETIME).token
 
     try:

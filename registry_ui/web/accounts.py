@@ -14,7 +14,7 @@ from flask import (
     session,
     url_for,
 )
-from flask_login import current_user, login_required, login_user, logout_user
+from flask_login import current_user, login_user, logout_user
 from werkzeug.wrappers import Response
 
 from ..accounts import docker_sessions, service, unseen_secrets
@@ -23,7 +23,7 @@ from ..accounts.secrets import MAX_PASSWORD
 from ..accounts.tokens import TokenRequest, end_of_day
 from ..audit import Actor
 from ..errors import Invalid
-from ..http.identity import actor
+from ..http.identity import actor, login_required
 from ..models import User
 
 blueprint = Blueprint("accounts", __name__)

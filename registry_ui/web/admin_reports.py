@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, func, select, true
+from sqlalchemy import func, select, true
 
 from ..access.lookup import prefixes
 from ..catalog.images import is_listed
 from ..db.session import db
+from ..db.statements import AnySelect
 from ..errors import RegistryTrouble
 from ..models import (
     GATE_ASKED,
@@ -36,7 +37,7 @@ STALE = timedelta(days=2)
 STATUSES = ("pending", "applied", "dropped", "rejected")
 
 
-def _paged(query: Select[Any], number: int) -> tuple[list[Any], Page]:
+def _paged(query: AnySelect, number: int) -> tuple[list[Any], Page]:
     counted = select(func.count()).select_from(query.order_by(None).subquery())
     page = Page.of(number, db.session.scalar(counted) or 0)
     return list(db.session.scalars(query.limit(PER_PAGE).offset(page.offset))), page

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from flask import Blueprint, redirect, render_template, request, url_for
-from flask_login import login_required
 from werkzeug.wrappers import Response
 
 from ..access import Right
@@ -13,7 +12,7 @@ from ..copies.plan import CopyPlan
 from ..copies.request import Asked, plan_asked
 from ..db.session import db
 from ..errors import Invalid
-from ..http.identity import actor, principal
+from ..http.identity import actor, login_required, principal
 from ..http.loaders import load_copy, load_copy_target, load_image
 from ..http.query_args import crumbs
 from ..jobs.queue import enqueue

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from flask import Blueprint, current_app, render_template, request
-from flask_login import login_required
 
 from ..access import Right
 from ..accounts import service as accounts
 from ..accounts.subjects import Subject, subject_named, with_token
 from ..db.session import db
 from ..errors import Denied, Invalid, NotFound
-from ..http.identity import principal, registry_host
+from ..http.identity import login_required, principal, registry_host
 from ..http.loaders import load
 from ..http.query_args import crumbs, query_text
 from ..models import AccessToken, User

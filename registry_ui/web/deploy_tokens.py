@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
-from flask_login import login_required
 from werkzeug.wrappers import Response
 
 from ..access import Right, decide, standings
@@ -14,7 +13,7 @@ from ..accounts import unseen_secrets
 from ..accounts.tokens import TokenRequest, end_of_day
 from ..db.session import db
 from ..errors import Invalid
-from ..http.identity import actor, principal
+from ..http.identity import actor, login_required, principal
 from ..http.loaders import Loaded, load
 from ..http.query_args import crumbs
 from ..projects import deploy_tokens

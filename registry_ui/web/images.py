@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
-from flask_login import login_required
 from werkzeug.wrappers import Response
 
 from ..access import Right
@@ -16,7 +15,7 @@ from ..catalog.tree import ImageRow, build_tree, tree_view
 from ..db.session import db
 from ..enumerations import name_some
 from ..errors import NotFound
-from ..http.identity import principal, registry_host
+from ..http.identity import login_required, principal, registry_host
 from ..http.loaders import Loaded, image_in, load, load_image, load_owner
 from ..http.query_args import crumbs, ordering, page_number, search_text
 from ..jobs.queue import enqueue

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
-from flask_login import login_required
 from werkzeug.wrappers import Response
 
 from ..access import Right
 from ..errors import Denied, Invalid
-from ..http.identity import actor, principal, registry_host
+from ..http.identity import actor, login_required, principal, registry_host
 from ..http.loaders import Loaded, load, load_image, load_move
 from ..http.query_args import crumbs
 from ..jobs.queue import enqueue

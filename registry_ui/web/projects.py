@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
-from flask_login import login_required
 from sqlalchemy import func, select, true
 from werkzeug.wrappers import Response
 
@@ -13,7 +12,7 @@ from ..catalog.pull_through import permitted
 from ..catalog.tree import SORTS, tree_view
 from ..db.session import db
 from ..errors import Clash, Denied, Invalid, NotFound
-from ..http.identity import actor, principal
+from ..http.identity import actor, login_required, principal
 from ..http.loaders import Loaded, load, load_owner
 from ..http.query_args import crumbs, ordering, page_number, search_text
 from ..jobs.queue import enqueue

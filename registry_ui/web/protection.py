@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
-from flask_login import login_required
 from werkzeug.wrappers import Response
 
 from ..access import Right, Role
 from ..db.session import db
 from ..errors import Invalid
-from ..http.identity import actor
+from ..http.identity import actor, login_required
 from ..http.loaders import Loaded, load
 from ..http.query_args import crumbs
 from ..patterns.glob import IMAGES, TAGS, Glob, PatternInvalid

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
-from flask_login import login_required
 from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
 
 from ..access import Right
 from ..db.session import db
 from ..errors import Invalid
-from ..http.identity import actor
+from ..http.identity import actor, login_required
 from ..http.loaders import Loaded, load_image, load_planned, load_removal
 from ..http.query_args import crumbs, page_number
 from ..jobs.queue import enqueue
@@ -68,7 +67,7 @@ def delete_tag(path: str, name: str, tag: str) -> Answer:
         role=loaded.acting_role,
         despite_rules=bool(despite_rules.get("despite_rules")),
     )
-    place = {"path": path, "name": name}
+    place: dict[str, Any] = {"path": path, "name": name}
     errors: dict[str, str] = {}
     if request.method == "POST":
         require_no_obstacle(db.session(), plan.kind, plan.target, loaded.project)

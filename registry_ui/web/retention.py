@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
-from flask_login import login_required
 from werkzeug.wrappers import Response
 
 from ..access import Right
 from ..errors import AppError, Clash, Invalid, RegistryTrouble
-from ..http.identity import actor
+from ..http.identity import actor, login_required
 from ..http.loaders import Loaded, load
 from ..http.query_args import crumbs
 from ..models import Removal, utc_now

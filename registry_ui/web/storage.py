@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
-from flask_login import login_required
 from sqlalchemy import ColumnElement, select
 from werkzeug.wrappers import Response
 
 from ..access import Right, Role, at_or_below, visible_places
 from ..db.session import db
 from ..errors import NotFound
-from ..http.identity import principal
+from ..http.identity import login_required, principal
 from ..http.loaders import Loaded, load, load_image
 from ..http.query_args import crumbs
 from ..jobs.queue import enqueue

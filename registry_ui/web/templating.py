@@ -114,7 +114,8 @@ def page_url(endpoint: str, **values: str | None) -> str:
 @lru_cache(maxsize=256)
 def _pattern(_root: str, endpoint: str, names: tuple[str, ...]) -> str:
     """Return an address with the names of its values in braces."""
-    marked = url_for(endpoint, **{name: f"value.{name}" for name in names})
+    values: dict[str, Any] = {name: f"value.{name}" for name in names}
+    marked = url_for(endpoint, **values)
     for name in names:
         marked = marked.replace(f"value.{name}", f"{{{name}}}")
     return marked

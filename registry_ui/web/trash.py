@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
-from flask_login import login_required
 from werkzeug.wrappers import Response
 
 from ..access import Right
 from ..errors import Clash, Invalid
-from ..http.identity import actor
+from ..http.identity import actor, login_required
 from ..http.loaders import Loaded, load
 from ..http.query_args import crumbs, page_number
 from ..jobs.queue import enqueue
