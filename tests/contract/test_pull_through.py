@@ -9,8 +9,7 @@ import pytest
 from registry_ui.catalog import pull_through
 from registry_ui.catalog.pull_through import is_cache
 from registry_ui.demo.push import RegistryClient
-from registry_ui.jobs.reconciliation import reconcile_all, reconcile_wanted
-from registry_ui.jobs.schedule import catch_up
+from registry_ui.jobs.reconciliation import catch_up, reconcile_all, reconcile_wanted
 from registry_ui.models import REGISTRY_IS_CACHE, ContainerImage, Heartbeat, Tag
 from registry_ui.models import UnassignedRepository as Unassigned
 from tests.contract.conftest import app_of

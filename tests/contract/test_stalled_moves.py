@@ -38,7 +38,6 @@ def _hasty(monkeypatch):
 def impatient(monkeypatch):
     """A worker that leaves the work for later after a moment."""
     monkeypatch.setattr(lease, "PATIENCE", 0.1)
-    monkeypatch.setattr("registry_ui.operations.runner.PATIENCE", 0.1)
 
 
 @pytest.fixture
