@@ -2,8 +2,9 @@
 .DEFAULT_GOAL := help
 PYTHON_FILES := config.py wsgi.py registry_ui migrations tests deploy
 VENV := sh deploy/venv.sh
+PARALLEL := --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help run run-gate demo screenshots test test-all bench-token bench-browse bench-search \
+.PHONY: help run run-gate dev demo screenshots test test-fast test-all migration bench-token bench-browse bench-search \
 	bench-storage bench-abuse check format audit requirements
 
 help: ## Show this list
@@ -18,6 +19,10 @@ run-gate: ## The same with nginx and the gate for protected tags in front of the
 	@$(VENV) requirements.txt
 	@REGISTRY_UI_GATE=yes exec .venv/bin/python -m registry_ui.launch --end-with-parent
 
+dev: ## For developers: as `run`, but the pages reload when a file changes, with a debugger
+	@$(VENV) requirements.txt
+	@exec .venv/bin/python -m registry_ui.launch --end-with-parent --develop
+
 demo: ## While `make run` runs: fill it with samples through the public doors
 	@$(VENV) requirements.txt
 	@exec .venv/bin/python -m registry_ui.demo
@@ -26,13 +31,17 @@ screenshots: ## After `make demo`: take the pictures of the documents
 	@$(VENV) requirements.txt requirements-dev.txt
 	@exec .venv/bin/python -m registry_ui.demo.screenshots
 
-test: ## Run every test on SQLite, and on PostgreSQL with Redis what it takes to try each statement
+test: ## Run every test on SQLite, and on PostgreSQL what covers each statement; T=path: those, on both
 	@$(VENV) requirements.txt requirements-dev.txt
-	.venv/bin/python -m pytest --lean --numprocesses 4 --dist loadfile --no-loadscope-reorder
+	.venv/bin/python -m pytest $(if $(T),$(T),--lean) $(PARALLEL)
+
+test-fast: ## Run the unit tests, and the web tests on SQLite
+	@$(VENV) requirements.txt requirements-dev.txt
+	.venv/bin/python -m pytest tests/unit tests/web -k "not postgresql" $(PARALLEL)
 
 test-all: ## Run every test on both; before a release
 	@$(VENV) requirements.txt requirements-dev.txt
-	.venv/bin/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
+	.venv/bin/python -m pytest $(PARALLEL)
 
 bench-token: ## Measure the token endpoint beside a view that only signs (needs wrk)
 	@$(VENV) requirements.txt requirements-dev.txt
@@ -53,6 +62,10 @@ bench-storage: ## Measure the pages of storage and activity at 50,000 tags
 bench-abuse: ## Measure what strangers can do: wrong passwords, made-up names, crafted images
 	@$(VENV) requirements.txt requirements-dev.txt
 	.venv/bin/python -m tests.benchmarks.abuse
+
+migration: ## Generate a migration from the models: make migration M="add a column for ..."
+	@$(VENV) requirements.txt
+	@.venv/bin/python -m registry_ui.launch.migration "$(M)"
 
 check: ## Lint, types, import rules, templates
 	@$(VENV) requirements.txt requirements-dev.txt

@@ -113,10 +113,13 @@ def init_app(app: Flask) -> None:
                 response.headers[name] = value
         return response
 
-    @app.errorhandler(Exception)
-    def on_unexpected(error: Exception) -> Response:
-        logger.error("unexpected error on %s %s", request.method, request.path, exc_info=error)
-        return _answer_with(Unexpected())
+    if not app.debug:  # the debugger shows it
+        app.register_error_handler(Exception, _on_unexpected)
+
+
+def _on_unexpected(error: Exception) -> Response:
+    logger.error("unexpected error on %s %s", request.method, request.path, exc_info=error)
+    return _answer_with(Unexpected())
 
 
 def _answer_with(error: AppError) -> Response:

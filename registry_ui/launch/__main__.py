@@ -30,6 +30,8 @@ from .supervise import Supervisor
 
 DEADLINE = 60.0
 FOREIGN = frozenset({"registry", "gate"})
+#: The pages with a debugger, restarted whenever a file changes. For the developer's machine only.
+DEVELOPMENT_WEB = "exec .venv/bin/python -m flask --app wsgi run --debug --port {port}"
 say = partial(print, flush=True)
 
 
@@ -39,11 +41,15 @@ def main() -> int:
     parser.add_argument(
         "--end-with-parent", action="store_true", help="stop when the caller (make) is gone"
     )
-    if parser.parse_args().end_with_parent:
+    parser.add_argument(
+        "--develop", action="store_true", help="reload the pages when a file changes; debugger"
+    )
+    arguments = parser.parse_args()
+    if arguments.end_with_parent:
         end_with_parent(os.getppid())
     os.umask(0o077)
     try:
-        run(os.environ)
+        run(os.environ, develop=arguments.develop)
     except (LaunchError, OSError) as error:
         sys.stdout.flush()
         print(f"\nmake run: {error}", file=sys.stderr)
@@ -53,8 +59,11 @@ def main() -> int:
     return 0
 
 
-def run(environ: Mapping[str, str]) -> None:
+def run(environ: Mapping[str, str], *, develop: bool = False) -> None:
     """Start everything and stay until a signal comes.
+
+    Args:
+        develop: the pages run with a debugger, and restart when a file changes.
 
     Raises:
         LaunchError: it cannot start, or one of the processes ended.
@@ -79,7 +88,10 @@ def run(environ: Mapping[str, str]) -> None:
 
     supervisor = Supervisor(private_directory(config.var / "log"), lock.descriptor)
     try:
-        supervisor.start(commands(config, environ, registry))
+        lines = commands(config, environ, registry)
+        if develop:
+            lines["web"] = (DEVELOPMENT_WEB.format(port=config.port), lines["web"][1])
+        supervisor.start(lines)
         if not wait_until_ready(config, supervisor, registry):
             return
         if not registry and (trouble := registry_trouble(config)):

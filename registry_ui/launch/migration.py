@@ -1,0 +1,48 @@
+"""``make migration M="add a column"``: generates a migration from the models."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+from flask_migrate import migrate, upgrade
+
+from config import PREFIX, Config
+from registry_ui import create_app
+
+from .keys import ensure_secret_key, ensure_signing_key
+
+VERSIONS = Path("migrations/versions")
+
+
+def main(message: str) -> int:
+    """Write the difference between the migrations so far and the models as a new migration.
+
+    Args:
+        message: what it does, for its docstring and its file name.
+    """
+    if not message.strip():
+        print('Say what it does: make migration M="add a column for ..."', file=sys.stderr)
+        return 2
+    with tempfile.TemporaryDirectory() as var:
+        ensure_secret_key(Path(var) / "secret_key")
+        config = Config.from_environ({PREFIX + "VAR": var})
+        ensure_signing_key(config.token_key_file, config.token_certificate_file)
+        app = create_app(config)
+        with app.app_context():
+            directory = app.extensions["migrate"].directory
+            upgrade(directory=directory)
+            migrate(directory=directory, message=message, rev_id=_next_revision())
+    print("Read it, and try it up and down with rows, on SQLite and PostgreSQL.")
+    return 0
+
+
+def _next_revision() -> str:
+    """Return the number that follows the last migration's, with four digits."""
+    numbers = [int(file.name[:4]) for file in VERSIONS.glob("[0-9][0-9][0-9][0-9]_*.py")]
+    return f"{max(numbers) + 1:04}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(" ".join(sys.argv[1:])))
