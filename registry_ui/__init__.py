@@ -109,10 +109,10 @@ def _flask_settings(config: Config) -> dict[str, Any]:
 def _add_middleware(app: Flask, config: Config) -> None:
     """Wrap the application: each layer answers or changes a request before the ones above it."""
     from .http import admission, client_address, security_headers
-    from .token_auth.endpoint import TokenDoor
+    from .token_auth.endpoint import TokenEndpoint
 
     headers = {**security_headers.headers_for(config), "Cache-Control": "no-store"}.items()
-    wsgi: WSGIApplication = TokenDoor(app, app.wsgi_app, headers)
+    wsgi: WSGIApplication = TokenEndpoint(app, app.wsgi_app, headers)
     if config.trusted_proxies:
         count = config.trusted_proxies
         wsgi = client_address.ClientAddress(wsgi)

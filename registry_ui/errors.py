@@ -71,7 +71,7 @@ class Invalid(AppError):
         self.errors = errors or {}
 
 
-class Clash(Invalid):
+class Conflict(Invalid):
     """The name is taken, or something changed under the caller's feet."""
 
     status = 409
@@ -87,20 +87,20 @@ class Clash(Invalid):
         self.links = links
 
 
-class StateConflict(Clash):
+class StateConflict(Conflict):
     """What the request is about can't be done any more: it was begun, discarded, or has ended."""
 
     code = "CONFLICT"
 
 
-class RegistryTrouble(AppError):
+class RegistryUnreachable(AppError):
     """The registry is down, slow, refuses, or answers nonsense."""
 
     status = 502
     code = "UNAVAILABLE"
 
 
-class TooLarge(AppError):
+class PayloadTooLarge(AppError):
     """More than is read here."""
 
     status = 413
@@ -131,14 +131,14 @@ class DatabaseDown(AppError):
         super().__init__("The database does not answer.", "Try again in a moment.")
 
 
-class ImpossibleValue(AppError):
+class InvalidValue(AppError):
     """The database refuses to keep or compare it."""
 
     def __init__(self) -> None:
         super().__init__("A value holds characters that can't be stored.")
 
 
-class Unexpected(AppError):
+class InternalError(AppError):
     """Our own mistake. What it is stays in the log."""
 
     status = 500

@@ -49,7 +49,7 @@ def number(value: int | None) -> str:
     return DASH if value is None else f"{value:,}"
 
 
-def counted(value: int | None, one: str, many: str = "") -> str:
+def pluralize(value: int | None, one: str, many: str = "") -> str:
     """Return a number with its noun: ``1 tag``, ``312 tags``.
 
     Args:
@@ -137,10 +137,12 @@ def is_web_link(value: object) -> bool:
         return False
 
 
-def plain(detail: object) -> str:
+def format_detail(detail: object) -> str:
     """Return the detail of an audit entry as words: ``tags: 3, dry run: yes``."""
     if isinstance(detail, Mapping):
-        words = ((str(name).replace("_", " "), plain(value)) for name, value in detail.items())
+        words = (
+            (str(name).replace("_", " "), format_detail(value)) for name, value in detail.items()
+        )
         detail = ", ".join(f"{name}: {value}" for name, value in words)
     elif isinstance(detail, bool):
         detail = "yes" if detail else "no"

@@ -8,7 +8,7 @@ from flask import current_app
 from sqlalchemy import select, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from .db.session import db, release
+from .db.session import db, end_read
 from .distribution.errors import RegistryError
 from .jobs.queue import HEARTBEAT_SECONDS, WORKER, redis_problem
 from .models import Heartbeat, RegistryEvent, utc_now
@@ -83,6 +83,6 @@ def _worker() -> tuple[bool, str]:
 def release_quietly() -> None:
     """End the reading transaction, if the database answers at all."""
     try:
-        release()
+        end_read()
     except SQLAlchemyError:
         db.session.rollback()

@@ -115,7 +115,7 @@ class RepositoryName:
 
 
 @dataclass(frozen=True, slots=True)
-class Path:
+class PlacePath:
     """The full path of a namespace or a project: a repository name whose first segment is free."""
 
     value: str

@@ -16,9 +16,9 @@ from flask import Flask, current_app, g, has_request_context, request
 from .distribution.call_budget import CallBudget, spending
 from .distribution.errors import (
     CallBudgetSpent,
+    InvalidRegistryResponse,
     RegistryError,
     RegistryFault,
-    RegistryNonsense,
     RegistryNotFound,
 )
 from .names import RepositoryName
@@ -64,7 +64,9 @@ class UnreadableObjects:
         now = time.monotonic()
         with self._lock:
             for digest, problem in problems.items():
-                if not isinstance(problem, RegistryNotFound | RegistryNonsense | RegistryFault):
+                if not isinstance(
+                    problem, RegistryNotFound | InvalidRegistryResponse | RegistryFault
+                ):
                     continue
                 seconds = FAULT_KEPT if isinstance(problem, RegistryFault) else KEPT
                 self._drop((repository, digest))

@@ -12,7 +12,7 @@ from .errors import SiteBusy
 KEY = "registry_ui.page_place"
 
 
-class PagePlace:
+class PageSlot:
     """A place that a request holds until its response is sent, except while it waits.
 
     Args:
@@ -44,21 +44,21 @@ class PagePlace:
             self._is_held = True
 
 
-def give_back_page_place() -> None:
+def release_page_slot() -> None:
     """Let another page have the place of this request, because it waits for something else."""
-    if (place := _page_place()) is not None:
+    if (place := _page_slot()) is not None:
         place.give_back()
 
 
-def take_page_place_again() -> None:
+def reacquire_page_slot() -> None:
     """Take a place again, because the wait is over and the page itself is still to be made.
 
     Raises:
         SiteBusy: none is free in time.
     """
-    if (place := _page_place()) is not None:
+    if (place := _page_slot()) is not None:
         place.take_again()
 
 
-def _page_place() -> PagePlace | None:
+def _page_slot() -> PageSlot | None:
     return request.environ.get(KEY) if has_request_context() else None

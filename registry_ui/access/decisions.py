@@ -5,29 +5,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from .roles import RULE_OF, Right, Role, Visibility
+from .roles import RULE_OF, Permission, Role, Visibility
 
 #: What each scope of an access token lets through. Push implies pull: the registry
 #: asks for both on every upload (PROTOCOLS 1.1).
-SCOPES: dict[str, frozenset[Right]] = {
-    "read_registry": frozenset({Right.SEE, Right.PULL}),
-    "write_registry": frozenset({Right.SEE, Right.PULL, Right.PUSH}),
-    "delete_registry": frozenset({Right.SEE, Right.DELETE}),
+SCOPES: dict[str, frozenset[Permission]] = {
+    "read_registry": frozenset({Permission.SEE, Permission.PULL}),
+    "write_registry": frozenset({Permission.SEE, Permission.PULL, Permission.PUSH}),
+    "delete_registry": frozenset({Permission.SEE, Permission.DELETE}),
     "api": frozenset(
         {
-            Right.SEE,
-            Right.LIST_MEMBERS,
-            Right.CREATE,
-            Right.CONFIGURE,
-            Right.ADMINISTER,
-            Right.REMOVE,
+            Permission.SEE,
+            Permission.LIST_MEMBERS,
+            Permission.CREATE,
+            Permission.CONFIGURE,
+            Permission.ADMINISTER,
+            Permission.REMOVE,
         }
     ),
 }
 
 _SCOPES_FOR = {
-    right: frozenset(scope for scope, rights in SCOPES.items() if right in rights)
-    for right in Right
+    right: frozenset(scope for scope, permissions in SCOPES.items() if right in permissions)
+    for right in Permission
 }
 
 #: The kinds of credential, in the words of pages and records.
@@ -36,7 +36,7 @@ NO_CREDENTIAL = "no credentials"
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class PathRestriction:
     """Where a credential holds: at ``path``, and unless ``exact`` at everything below it."""
 
     path: str
@@ -65,7 +65,7 @@ class Principal:
     username: str = ""
     is_admin: bool = False
     scopes: frozenset[str] | None = None
-    reach: Reach | None = None
+    reach: PathRestriction | None = None
     home: str | None = None
     credential: str = PASSWORD
     token_id: int | None = None
@@ -85,7 +85,7 @@ class Principal:
         """The kind of the credential, without its name."""
         return self.credential.partition(" “")[0]
 
-    def lets_through(self, right: Right) -> bool:
+    def lets_through(self, right: Permission) -> bool:
         """Whether the credential, not the person, covers the right."""
         return self.scopes is None or not self.scopes.isdisjoint(_SCOPES_FOR[right])
 
@@ -94,7 +94,7 @@ ANONYMOUS = Principal(credential=NO_CREDENTIAL)
 
 
 #: What a fence stops, and what it says of its reason.
-FENCED_RIGHTS = frozenset({Right.PUSH, Right.DELETE})
+FENCED_PERMISSIONS = frozenset({Permission.PUSH, Permission.DELETE})
 REASONS = {"collection": "the registry collects garbage", "move": "it is moved"}
 
 
@@ -118,7 +118,7 @@ class Fenced:
 
 
 @dataclass(frozen=True, slots=True)
-class Former:
+class OldPathMatch:
     """An old name of a repository, what it is called now, and until when the old one holds.
 
     One that is ``stopped`` is not served any more: it was changed after the move.
@@ -140,7 +140,7 @@ class Former:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class PathAccess:
     """What the database knows of one path for one principal.
 
     ``place`` is the deepest namespace or project at or above the path, ``exact``
@@ -158,7 +158,7 @@ class Standing:
     role: Role | None = None
     role_at: str | None = None
     fence: Fenced | None = None
-    former: Former | None = None
+    former: OldPathMatch | None = None
 
     @property
     def exact(self) -> bool:
@@ -179,13 +179,13 @@ class Decision:
     rule: str
 
 
-def role_for_rules(principal: Principal, standing: Standing) -> Role | None:
+def role_for_rules(principal: Principal, standing: PathAccess) -> Role | None:
     """Return the role as protection rules count it: an administrator is an Owner everywhere."""
     return Role.OWNER if principal.is_admin else standing.role
 
 
-def decide(principal: Principal, standing: Standing, right: Right) -> Decision:
-    """Decide whether ``principal`` has ``right`` at the place of ``standing``.
+def decide(principal: Principal, standing: PathAccess, right: Permission) -> Decision:
+    """Decide whether ``principal`` has ``right`` at the place of ``path_access``.
 
     The order matters only for the words: what is allowed is the same in any.
     """
@@ -203,7 +203,7 @@ def decide(principal: Principal, standing: Standing, right: Right) -> Decision:
     return opened or Decision(False, _missing_role(principal, standing, rule.minimum, right))
 
 
-def _shortcoming(principal: Principal, standing: Standing, right: Right) -> str | None:
+def _shortcoming(principal: Principal, standing: PathAccess, right: Permission) -> str | None:
     """Return why the credential does not do, whoever shows it; None where it does."""
     if not principal.lets_through(right):
         return f"the {principal.kind} has no scope for {right}"
@@ -212,7 +212,9 @@ def _shortcoming(principal: Principal, standing: Standing, right: Right) -> str 
     return None
 
 
-def _by_visibility(principal: Principal, standing: Standing, right: Right) -> Decision | None:
+def _by_visibility(
+    principal: Principal, standing: PathAccess, right: Permission
+) -> Decision | None:
     """Return what the visibility of a project says to those without a role in it."""
     if standing.visibility == Visibility.PUBLIC:
         return Decision(True, f"{standing.place} is public")
@@ -225,7 +227,9 @@ def _by_visibility(principal: Principal, standing: Standing, right: Right) -> De
     return Decision(False, f"{standing.place} is internal: sign in to {right}")
 
 
-def _missing_role(principal: Principal, standing: Standing, minimum: Role, right: Right) -> str:
+def _missing_role(
+    principal: Principal, standing: PathAccess, minimum: Role, right: Permission
+) -> str:
     place, needs = standing.place, f"{right} needs {minimum.label}"
     if principal.is_anonymous:
         return f"you are not signed in; {needs} in {place}"
@@ -236,7 +240,7 @@ def _missing_role(principal: Principal, standing: Standing, minimum: Role, right
     return f"you are {standing.role.label} in {standing.role_at}; {needs}"
 
 
-def decide_repository(principal: Principal, standing: Standing, right: Right) -> Decision:
+def decide_repository(principal: Principal, standing: PathAccess, right: Permission) -> Decision:
     """Decide about a repository of the registry: it must belong to a project.
 
     An administrator may touch unassigned repositories too. A fence comes last: whoever may
@@ -248,10 +252,10 @@ def decide_repository(principal: Principal, standing: Standing, right: Right) ->
         return Decision(False, unowned(former.name if former else standing.path))
     decision = decide(principal, standing, right)
     if former is not None:
-        if decision.allowed and (former.stopped or right in FENCED_RIGHTS):
+        if decision.allowed and (former.stopped or right in FENCED_PERMISSIONS):
             return Decision(False, former.refusal)
         return Decision(decision.allowed, f"{decision.rule}; {former.name} is now {former.now}")
-    if decision.allowed and right in FENCED_RIGHTS and standing.fence is not None:
+    if decision.allowed and right in FENCED_PERMISSIONS and standing.fence is not None:
         return Decision(False, standing.fence.rule(standing.path))
     return decision
 
@@ -261,6 +265,6 @@ def unowned(path: str) -> str:
     return f"no project owns {path}"
 
 
-def rights(principal: Principal, standing: Standing) -> set[str]:
+def permissions(principal: Principal, standing: PathAccess) -> set[str]:
     """Return every right that the principal has there, by name."""
-    return {str(right) for right in Right if decide(principal, standing, right).allowed}
+    return {str(right) for right in Permission if decide(principal, standing, right).allowed}

@@ -20,10 +20,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session, aliased
 
-from ..db.prepared import Prepared, lines_of
+from ..db.prepared import CompiledQuery, lines_of
 from ..db.statements import AnySelect
-from ..models import Fence, FormerPath, Membership, Place, Project
-from .decisions import Fenced, Former, Principal, Standing
+from ..models import Fence, Membership, OldPath, Place, Project
+from .decisions import Fenced, OldPathMatch, PathAccess, Principal
 from .roles import Role
 
 #: What a deploy token may where it belongs, as far as its scopes let it.
@@ -44,11 +44,11 @@ FENCE_COLUMNS: tuple[Any, ...] = (
 
 
 FORMER_COLUMNS: tuple[Any, ...] = (
-    FormerPath.path.label("former"),
-    FormerPath.exact.label("former_exact"),
-    FormerPath.now.label("former_now"),
-    FormerPath.until.label("former_until"),
-    FormerPath.stopped.label("former_stopped"),
+    OldPath.path.label("former"),
+    OldPath.exact.label("former_exact"),
+    OldPath.now.label("former_now"),
+    OldPath.until.label("former_until"),
+    OldPath.stopped.label("former_stopped"),
 )
 
 
@@ -83,7 +83,7 @@ def _beside(query: AnySelect, user_id: Any, paths: list[Any]) -> AnySelect:
     place = aliased(Place)
     own = false() if user_id is None else _roles_of(place, user_id)
     query = query.outerjoin(place, place.path.in_(paths)).outerjoin(Membership, own)
-    former = select(lines_of(FormerPath.path)).where(FormerPath.path.in_(paths))
+    former = select(lines_of(OldPath.path)).where(OldPath.path.in_(paths))
     query = query.outerjoin(Fence, true())
     return query.add_columns(*_columns(place), former.scalar_subquery().label("former"))
 
@@ -94,7 +94,9 @@ def one_row() -> AnySelect:
     return select(row.c.asked).select_from(row)
 
 
-def standings(session: Session, principal: Principal, paths: Iterable[str]) -> dict[str, Standing]:
+def path_accesses(
+    session: Session, principal: Principal, paths: Iterable[str]
+) -> dict[str, PathAccess]:
     """Return the standing of every path, by one query for all of them together."""
     above = {path: prefixes(path) for path in paths}
     every = {prefix for found in above.values() for prefix in found}
@@ -105,22 +107,22 @@ def standings(session: Session, principal: Principal, paths: Iterable[str]) -> d
     return _standings(principal, above, rows)
 
 
-def standing(session: Session, principal: Principal, path: str) -> Standing:
+def path_access(session: Session, principal: Principal, path: str) -> PathAccess:
     """Return the standing of one path, by one query."""
-    return standings(session, principal, [path])[path]
+    return path_accesses(session, principal, [path])[path]
 
 
-def standing_by_any_name(session: Session, principal: Principal, repository: str) -> Standing:
+def path_access_by_any_name(session: Session, principal: Principal, repository: str) -> PathAccess:
     """Return the standing of a repository, by its name or an old one, as the endpoint does."""
     former = former_name(session, repository)
     if former is None:
-        return standing(session, principal, repository)
-    return replace(standing(session, principal, former.now), former=former)
+        return path_access(session, principal, repository)
+    return replace(path_access(session, principal, former.now), former=former)
 
 
-def former_name(session: Session, name: str) -> Former | None:
+def former_name(session: Session, name: str) -> OldPathMatch | None:
     """Return what an old name of a repository or a place stands for; None for any other name."""
-    query = select(*FORMER_COLUMNS).where(FormerPath.path.in_(above := prefixes(name)))
+    query = select(*FORMER_COLUMNS).where(OldPath.path.in_(above := prefixes(name)))
     found = former_over(name, above, {row.former: row for row in session.execute(query)})
     if found is None:
         return None
@@ -128,7 +130,7 @@ def former_name(session: Session, name: str) -> Former | None:
     return found if later is None else replace(found, now=later.now)
 
 
-class LookUp:
+class CredentialQuery:
     """A query for a credential, prepared, which can bring places along.
 
     Args:
@@ -138,23 +140,23 @@ class LookUp:
 
     def __init__(self, query: AnySelect, user_id: Any = None) -> None:
         self._query, self._user_id = query, user_id
-        self._prepared: dict[int, Prepared] = {}
+        self._prepared: dict[int, CompiledQuery] = {}
 
-    def with_room(self, room: int) -> Prepared:
+    def with_room(self, room: int) -> CompiledQuery:
         """Return the query with room for so many paths, the parameters p0, p1 and so on."""
         found = self._prepared.get(room)
         if found is None:
             paths = [bindparam(f"p{number}", type_=Place.path.type) for number in range(room)]
             query = _beside(self._query, self._user_id, paths) if room else self._query
-            found = self._prepared[room] = Prepared(query)
+            found = self._prepared[room] = CompiledQuery(query)
         return found
 
 
-_FORMER = Prepared(
-    select(*FORMER_COLUMNS).where(FormerPath.path == bindparam("path", type_=FormerPath.path.type))
+_FORMER = CompiledQuery(
+    select(*FORMER_COLUMNS).where(OldPath.path == bindparam("path", type_=OldPath.path.type))
 )
 #: For whoever shows no credential.
-_ANYONE = LookUp(one_row(), bindparam("user_id"))
+_ANYONE = CredentialQuery(one_row(), bindparam("user_id"))
 
 
 _Parameters = tuple[dict[str, list[str]], int, dict[str, str]]
@@ -183,7 +185,7 @@ def _parameters_of(paths: tuple[str, ...]) -> _Parameters:
     return (_parameters if length > REMEMBERED_LENGTH else _remembered_parameters)(paths)
 
 
-class Places:
+class AccessLookup:
     """What stands at some paths, for the token endpoint: one query for it and for who asks.
 
     Two would be two thirds of its work, most of it spent on waking threads
@@ -194,13 +196,13 @@ class Places:
         self._above, self._room, self._values = _parameters_of(tuple(paths))
         self._rows: list[Any] | None = None
 
-    def first(self, engine: Engine, look_up: LookUp, **values: str) -> Any:
+    def first(self, engine: Engine, look_up: CredentialQuery, **values: str) -> Any:
         """Return the row of a credential, or None, and read these places along with it."""
         rows = look_up.with_room(self._room).all(engine, **values, **self._values)
         self._rows = rows
         return rows[0] if rows else None
 
-    def standings(self, engine: Engine, principal: Principal) -> dict[str, Standing]:
+    def standings(self, engine: Engine, principal: Principal) -> dict[str, PathAccess]:
         """Return the standing of every path for whoever the credential was of, or nobody."""
         if not self._room:
             return {}
@@ -214,7 +216,7 @@ class Places:
 
     def _by_new_names(
         self, engine: Engine, principal: Principal, old: list[str]
-    ) -> dict[str, Standing]:
+    ) -> dict[str, PathAccess]:
         """Return the standings of those paths that are old names: those of the new ones."""
         rows = {path: _FORMER.first(engine, path=path) for path in old}
         named = {
@@ -223,7 +225,7 @@ class Places:
             if (former := former_over(path, above, rows)) is not None
         }
         # One that moved more than once since is an old name there, too.
-        now = Places(former.now for former in named.values()).standings(engine, principal)
+        now = AccessLookup(former.now for former in named.values()).standings(engine, principal)
         return {
             path: replace(now[former.now], former=replace(former, now=now[former.now].path))
             for path, former in named.items()
@@ -232,7 +234,7 @@ class Places:
 
 def _standings(
     principal: Principal, wanted: dict[str, list[str]], rows: Sequence[Any]
-) -> dict[str, Standing]:
+) -> dict[str, PathAccess]:
     places = {row.place: row for row in rows}
     fences = {row.fence: row for row in rows if row.fence is not None}
     return {
@@ -240,14 +242,14 @@ def _standings(
     }
 
 
-def former_over(name: str, above: list[str], rows: dict[str, Any]) -> Former | None:
+def former_over(name: str, above: list[str], rows: dict[str, Any]) -> OldPathMatch | None:
     """Return the nearest old name over a name."""
     for path in reversed(above):
         row = rows.get(path)
         if row is not None and (path == name or not row.former_exact):
             now = row.former_now + name[len(path) :]
             stopped = name in row.former_stopped.split("\n")
-            return Former(name, now, row.former_until, stopped)
+            return OldPathMatch(name, now, row.former_until, stopped)
     return None
 
 
@@ -257,11 +259,11 @@ def _standing(
     above: list[str],
     places: dict[str, Any],
     fences: dict[str, Any],
-) -> Standing:
+) -> PathAccess:
     found = [places[prefix] for prefix in above if prefix in places]
     fence = fence_over(above, fences) if fences else None
     if not found:
-        return Standing(path, fence=fence)
+        return PathAccess(path, fence=fence)
     role, role_at = None, None
     for row in found:
         own = principal.user_id is not None and row.owner_id == principal.user_id
@@ -271,7 +273,7 @@ def _standing(
         if here is not None and (role is None or here > role):
             role, role_at = here, row.place
     last = found[-1]
-    return Standing(
+    return PathAccess(
         path, last.place, last.place_id, last.kind, last.visibility, role, role_at, fence
     )
 

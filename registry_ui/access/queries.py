@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session, aliased
 
 from ..db.statements import AnySelect
 from ..models import Membership, Place, User
-from .decisions import Principal, Reach, Standing, decide
-from .roles import Right, Role, Visibility
+from .decisions import PathAccess, PathRestriction, Principal, decide
+from .roles import Permission, Role, Visibility
 
 MAX_RANGES = 50
 
@@ -25,7 +25,7 @@ def at_or_below(column: Any, path: str) -> ColumnElement[bool]:
     return or_(column == path, below(column, path))
 
 
-def reached(column: Any, reach: Reach) -> ColumnElement[bool]:
+def reached(column: Any, reach: PathRestriction) -> ColumnElement[bool]:
     """Match what ``reach`` covers: Reach.covers(), as a condition."""
     return column == reach.path if reach.exact else at_or_below(column, reach.path)
 
@@ -113,9 +113,9 @@ def can_see_namespace(session: Session, principal: Principal, path: str) -> bool
     return session.execute(query).first() is not None
 
 
-def can_see(session: Session, principal: Principal, standing: Standing) -> bool:
+def can_see(session: Session, principal: Principal, standing: PathAccess) -> bool:
     """Whether the principal can see the namespace or project at exactly this path."""
-    if standing.exact and decide(principal, standing, Right.SEE).allowed:
+    if standing.exact and decide(principal, standing, Permission.SEE).allowed:
         return True
     # A namespace is no secret to somebody who can see something in it. Run the same query for
     # a hidden place as for a missing one, because its price must not tell them apart.
@@ -123,9 +123,9 @@ def can_see(session: Session, principal: Principal, standing: Standing) -> bool:
     return opened and standing.exact and standing.kind == "namespace"
 
 
-def can_see_repository(session: Session, principal: Principal, standing: Standing) -> bool:
+def can_see_repository(session: Session, principal: Principal, standing: PathAccess) -> bool:
     """Whether the path is a place that the principal can see, or below a project that they can."""
-    inside = standing.project is not None and decide(principal, standing, Right.SEE).allowed
+    inside = standing.project is not None and decide(principal, standing, Permission.SEE).allowed
     return inside or can_see(session, principal, standing)
 
 

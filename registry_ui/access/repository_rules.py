@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from ..models import Fence, FormerPath, Project, ProtectionRule
+from ..models import Fence, OldPath, Project, ProtectionRule
 from ..patterns.glob import Glob
-from .decisions import Fenced, Former
+from .decisions import Fenced, OldPathMatch
 from .lookup import (
     FENCE_COLUMNS,
     FORMER_COLUMNS,
@@ -19,11 +19,11 @@ from .lookup import (
     prefixes,
 )
 from .roles import Role
-from .tag_rules import Kind, Protection
+from .tag_rules import RuleKind, TagRule
 
 
 @dataclass(frozen=True, slots=True)
-class Guard:
+class RepositoryPolicy:
     """What stands between a push or a deletion and a repository, whoever asks.
 
     ``project`` owns the repository, "" where none does; ``rules`` are that project's, and
@@ -33,12 +33,12 @@ class Guard:
 
     project: str
     image_name: str
-    rules: list[Protection]
+    rules: list[TagRule]
     fence: Fenced | None
-    former: Former | None
+    former: OldPathMatch | None
 
 
-def guard(session: Session, repository: str) -> Guard:
+def repository_policy(session: Session, repository: str) -> RepositoryPolicy:
     """Return the rules, the fence, and the old name over a repository, by one query."""
     above = prefixes(repository)
     query = (
@@ -46,7 +46,7 @@ def guard(session: Session, repository: str) -> Guard:
         .outerjoin(Project, Project.path.in_(above))
         .outerjoin(ProtectionRule, ProtectionRule.place_id == Project.id)
         .outerjoin(Fence, fences_over(above))
-        .outerjoin(FormerPath, FormerPath.path.in_(above))
+        .outerjoin(OldPath, OldPath.path.in_(above))
         .add_columns(Project.path.label("project"), ProtectionRule)
         .add_columns(*FENCE_COLUMNS, *FORMER_COLUMNS)
         .order_by(ProtectionRule.id)
@@ -55,20 +55,20 @@ def guard(session: Session, repository: str) -> Guard:
     project = rows[0].project or ""
     rules = {row.ProtectionRule.id: row.ProtectionRule for row in rows if row.ProtectionRule}
     fences = {row.fence: row for row in rows if row.fence is not None}
-    found = [protection(rule, project) for rule in rules.values()]
+    found = [tag_rule(rule, project) for rule in rules.values()]
     image_name = repository[len(project) + 1 :] if project else ""
     formers = {row.former: row for row in rows if row.former is not None}
     former = former_over(repository, above, formers)
-    return Guard(project, image_name, found, fence_over(above, fences), former)
+    return RepositoryPolicy(project, image_name, found, fence_over(above, fences), former)
 
 
-def protection(rule: ProtectionRule, project: str) -> Protection:
+def tag_rule(rule: ProtectionRule, project: str) -> TagRule:
     """Return what a stored rule of a project says."""
-    return Protection(
+    return TagRule(
         project,
         Glob(rule.image_pattern),
         Glob(rule.tag_pattern),
-        Kind(rule.kind),
+        RuleKind(rule.kind),
         None if rule.minimum_role is None else Role(rule.minimum_role),
         rule.open_to_signatures,
     )

@@ -38,7 +38,7 @@ class Visibility(StrEnum):
     PUBLIC = "public"
 
 
-class Right(StrEnum):
+class Permission(StrEnum):
     """Something that can be done to a namespace, a project or an image."""
 
     SEE = "see"
@@ -56,26 +56,30 @@ class Right(StrEnum):
 class Rule:
     """The least role for a right, and whether visibility grants it to others too."""
 
-    right: Right
+    right: Permission
     minimum: Role
     by_visibility: bool
     description: str
 
 
 RULES: tuple[Rule, ...] = (
-    Rule(Right.SEE, Role.GUEST, True, "See the namespace or project, its images and tags"),
-    Rule(Right.LIST_MEMBERS, Role.GUEST, False, "See who the members are"),
-    Rule(Right.PULL, Role.REPORTER, True, "Pull images"),
-    Rule(Right.PUSH, Role.DEVELOPER, False, "Push images"),
-    Rule(Right.CREATE, Role.MAINTAINER, False, "Create namespaces and projects in a namespace"),
-    Rule(Right.DELETE, Role.MAINTAINER, False, "Delete tags and images, rename or move images"),
-    Rule(Right.CONFIGURE, Role.MAINTAINER, False, "Change description and visibility"),
-    Rule(Right.ADMINISTER, Role.OWNER, False, "Add, change and remove members"),
-    Rule(Right.REMOVE, Role.OWNER, False, "Delete, rename or move the namespace or project"),
+    Rule(Permission.SEE, Role.GUEST, True, "See the namespace or project, its images and tags"),
+    Rule(Permission.LIST_MEMBERS, Role.GUEST, False, "See who the members are"),
+    Rule(Permission.PULL, Role.REPORTER, True, "Pull images"),
+    Rule(Permission.PUSH, Role.DEVELOPER, False, "Push images"),
+    Rule(
+        Permission.CREATE, Role.MAINTAINER, False, "Create namespaces and projects in a namespace"
+    ),
+    Rule(
+        Permission.DELETE, Role.MAINTAINER, False, "Delete tags and images, rename or move images"
+    ),
+    Rule(Permission.CONFIGURE, Role.MAINTAINER, False, "Change description and visibility"),
+    Rule(Permission.ADMINISTER, Role.OWNER, False, "Add, change and remove members"),
+    Rule(Permission.REMOVE, Role.OWNER, False, "Delete, rename or move the namespace or project"),
 )
 
-RULE_OF: dict[Right, Rule] = {rule.right: rule for rule in RULES}
+RULE_OF: dict[Permission, Rule] = {rule.right: rule for rule in RULES}
 
 #: Kinds of removals that take a place along, and the right that this needs; for all others
 #: it is to delete.
-REMOVAL_RIGHTS = {"project": Right.REMOVE, "namespace": Right.REMOVE}
+REMOVAL_PERMISSIONS = {"project": Permission.REMOVE, "namespace": Permission.REMOVE}

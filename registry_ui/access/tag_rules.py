@@ -12,13 +12,13 @@ from enum import StrEnum
 
 from ..names import subject_of
 from ..patterns.glob import Glob
-from .roles import RULE_OF, Right, Role
+from .roles import RULE_OF, Permission, Role
 
 #: No role is let through by a rule of an immutable tag.
 _HIGHEST = max(Role) + 1
 
 
-class Kind(StrEnum):
+class RuleKind(StrEnum):
     """What a rule does with the tags that it covers."""
 
     IMMUTABLE = "immutable"
@@ -26,7 +26,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Protection:
+class TagRule:
     """A rule of one project.
 
     Attributes:
@@ -41,7 +41,7 @@ class Protection:
     project: str
     images: Glob
     tags: Glob
-    kind: Kind
+    kind: RuleKind
     minimum: Role | None = None
     open_to_signatures: bool = False
 
@@ -89,27 +89,27 @@ class Protection:
         return "Owners" if is_owners else "Maintainers and Owners"
 
 
-def covering(rules: Iterable[Protection], image_name: str, tag: str) -> list[Protection]:
+def covering(rules: Iterable[TagRule], image_name: str, tag: str) -> list[TagRule]:
     """Return the rules that hold for a tag."""
     return [rule for rule in rules if rule.covers(image_name, tag)]
 
 
-def strictest(rules: Iterable[Protection], image_name: str, tag: str) -> Protection | None:
+def strictest(rules: Iterable[TagRule], image_name: str, tag: str) -> TagRule | None:
     """Return the rule that keeps a tag most: an immutable one, or that for the highest role."""
     found = covering(rules, image_name, tag)
     return max(found, key=lambda rule: rule.minimum or _HIGHEST, default=None)
 
 
-def is_immutable(rules: Iterable[Protection], image_name: str, tag: str, action: Right) -> bool:
+def is_immutable(rules: Iterable[TagRule], image_name: str, tag: str, action: Permission) -> bool:
     """Whether a rule lets this tag be created, and refuses an action on it from then on."""
     return any(
-        rule.kind is Kind.IMMUTABLE and not _is_addition(rule, tag, action)
+        rule.kind is RuleKind.IMMUTABLE and not _is_addition(rule, tag, action)
         for rule in covering(rules, image_name, tag)
     )
 
 
 def releases(
-    rules: Iterable[Protection], image_name: str, tags: Iterable[str], action: Right
+    rules: Iterable[TagRule], image_name: str, tags: Iterable[str], action: Permission
 ) -> list[str]:
     """Return the immutable tags whose signatures an action may not change.
 
@@ -118,24 +118,24 @@ def releases(
     keeping = [
         rule
         for rule in rules
-        if rule.kind is Kind.IMMUTABLE
-        and not (action is Right.PUSH and rule.open_to_signatures)
+        if rule.kind is RuleKind.IMMUTABLE
+        and not (action is Permission.PUSH and rule.open_to_signatures)
         and rule.images.matches(image_name)
     ]
     return [tag for tag in tags if any(rule.tags.matches(tag) for rule in keeping)]
 
 
-def _is_addition(rule: Protection, tag: str, action: Right) -> bool:
+def _is_addition(rule: TagRule, tag: str, action: Permission) -> bool:
     """Whether an action adds a signature, and the rule lets signatures be added."""
-    return rule.open_to_signatures and action is Right.PUSH and subject_of(tag) is not None
+    return rule.open_to_signatures and action is Permission.PUSH and subject_of(tag) is not None
 
 
 def refusal(
-    rules: Iterable[Protection],
+    rules: Iterable[TagRule],
     image_name: str,
     tag: str,
     role: Role | None,
-    action: Right,
+    action: Permission,
     exists: bool,  # noqa: FBT001 - the last of the facts, not a switch
 ) -> str | None:
     """Return why the rules refuse an action on a tag, in words; None where they do not.
@@ -151,7 +151,7 @@ def refusal(
     """
     for rule in covering(rules, image_name, tag):
         image = f"{rule.project}/{image_name}" if image_name else rule.project
-        if rule.kind is Kind.IMMUTABLE:
+        if rule.kind is RuleKind.IMMUTABLE:
             if exists and not _is_addition(rule, tag, action):
                 return f"tag {tag} is immutable in {image}"
         elif rule.minimum is not None and (role is None or role < rule.minimum):
@@ -159,9 +159,7 @@ def refusal(
     return None
 
 
-def set_aside(
-    rules: Iterable[Protection], image_name: str, tag: str, role: Role | None
-) -> str | None:
+def set_aside(rules: Iterable[TagRule], image_name: str, tag: str, role: Role | None) -> str | None:
     """Return the immutable rules that a role may set aside to remove a damaged tag, as sentences.
 
     A tag that can't be read holds nothing that could be protected. None if no immutable rule
@@ -169,9 +167,9 @@ def set_aside(
     project.
     """
     rules = list(rules)
-    if role is None or role < RULE_OF[Right.CONFIGURE].minimum:
+    if role is None or role < RULE_OF[Permission.CONFIGURE].minimum:
         return None
-    if refusal(rules, image_name, tag, role, Right.DELETE, exists=False):
+    if refusal(rules, image_name, tag, role, Permission.DELETE, exists=False):
         return None
-    immutable = [r for r in covering(rules, image_name, tag) if r.kind is Kind.IMMUTABLE]
+    immutable = [r for r in covering(rules, image_name, tag) if r.kind is RuleKind.IMMUTABLE]
     return " ".join(rule.sentence for rule in immutable) or None

@@ -9,15 +9,22 @@ from typing import Any
 
 from sqlalchemy import bindparam, select, update
 
-from ..access import ACCESS_TOKEN, DEPLOY_TOKEN, LookUp, Places, Principal, Reach
-from ..db.session import db, release, writing
+from ..access import (
+    ACCESS_TOKEN,
+    DEPLOY_TOKEN,
+    AccessLookup,
+    CredentialQuery,
+    PathRestriction,
+    Principal,
+)
+from ..db.session import db, end_read, writing
 from ..errors import Unauthorized
 from ..models import AccessToken, DeployToken, DockerSession, Place, User, utc_now
 from ..networks import network_of
 from . import throttle
 from .failing_blocks import failing_blocks
 from .hashing import verify_password
-from .password_cache import remembered
+from .password_cache import cached_passwords
 from .password_checks import Client, password_checks
 from .secrets import ACCESS_PREFIX, DEPLOY_PREFIX, SESSION_PREFIX, prefix_of, secret_hash
 
@@ -52,7 +59,7 @@ class Attempt:
 
 
 def authenticate(
-    attempt: Attempt, places: Places | None = None, *, passwords: bool = True
+    attempt: Attempt, places: AccessLookup | None = None, *, passwords: bool = True
 ) -> Principal:
     """Return the principal of right credentials.
 
@@ -69,7 +76,7 @@ def authenticate(
     """
     if prefix_of(attempt.username.strip()) is not None:
         raise BadCredentials(SWAPPED, hint=SWAPPED_HINT)
-    places = places or Places()
+    places = places or AccessLookup()
     by_token = _BY_PREFIX.get(prefix_of(attempt.password) or "")
     if by_token is not None:
         return by_token(attempt.password, attempt.username, places)
@@ -87,7 +94,7 @@ def authenticate_token(secret: str, username: str | None = None) -> Principal:
     by_token = _BY_PREFIX.get(prefix_of(secret) or "")
     if by_token is None:
         raise BadCredentials
-    return by_token(secret, username, Places())
+    return by_token(secret, username, AccessLookup())
 
 
 #: What every look-up of an access token, also behind a docker session, brings.
@@ -108,13 +115,13 @@ _TOKEN_COLUMNS: tuple[Any, ...] = (
 
 
 _HASH = bindparam("hash", type_=AccessToken.secret_hash.type)
-_BY_ACCESS_TOKEN = LookUp(
+_BY_ACCESS_TOKEN = CredentialQuery(
     select(*_TOKEN_COLUMNS)
     .join(User, User.id == AccessToken.user_id)
     .where(AccessToken.secret_hash == _HASH),
     User.id,
 )
-_BY_DEPLOY_TOKEN = LookUp(
+_BY_DEPLOY_TOKEN = CredentialQuery(
     select(
         DeployToken.id,
         DeployToken.name,
@@ -128,7 +135,7 @@ _BY_DEPLOY_TOKEN = LookUp(
     .join(Place, Place.id == DeployToken.place_id)
     .where(DeployToken.secret_hash == _HASH)
 )
-_BY_SESSION = LookUp(
+_BY_SESSION = CredentialQuery(
     select(
         DockerSession.id,
         DockerSession.service,
@@ -142,7 +149,7 @@ _BY_SESSION = LookUp(
     .where(DockerSession.secret_hash == _HASH),
     User.id,
 )
-_BY_NAME = LookUp(
+_BY_NAME = CredentialQuery(
     select(
         User.id,
         User.username,
@@ -157,11 +164,11 @@ _BY_NAME = LookUp(
 )
 
 
-def _by_hash(look_up: LookUp, secret: str, places: Places) -> Any:
+def _by_hash(look_up: CredentialQuery, secret: str, places: AccessLookup) -> Any:
     return places.first(db.engine, look_up, hash=secret_hash(secret))
 
 
-def _access_token(secret: str, username: str | None, places: Places) -> Principal:
+def _access_token(secret: str, username: str | None, places: AccessLookup) -> Principal:
     row = _by_hash(_BY_ACCESS_TOKEN, secret, places)
     if row is None or row.is_blocked:
         raise BadCredentials
@@ -178,13 +185,13 @@ def _principal_of_token(row: Any, credential: str) -> Principal:
         username=row.username,
         is_admin=row.is_admin,
         scopes=frozenset(row.scopes.split()),
-        reach=Reach(row.reach_path, row.reach_exact) if row.reach_path else None,
+        reach=PathRestriction(row.reach_path, row.reach_exact) if row.reach_path else None,
         credential=credential,
         token_id=row.token_id,
     )
 
 
-def _deploy_token(secret: str, username: str | None, places: Places) -> Principal:
+def _deploy_token(secret: str, username: str | None, places: AccessLookup) -> Principal:
     row = _by_hash(_BY_DEPLOY_TOKEN, secret, places)
     if row is None or (username is not None and username != row.username):
         raise BadCredentials
@@ -199,7 +206,7 @@ def _deploy_token(secret: str, username: str | None, places: Places) -> Principa
 
 
 def authenticate_session(
-    secret: str, service: str, places: Places | None = None, *, passwords: bool = True
+    secret: str, service: str, places: AccessLookup | None = None, *, passwords: bool = True
 ) -> Principal:
     """Return the principal of a docker session: its user, as they are now.
 
@@ -212,7 +219,7 @@ def authenticate_session(
     """
     if prefix_of(secret) != SESSION_PREFIX:
         raise BadCredentials("The refresh token is wrong. Sign in again.")
-    row = _by_hash(_BY_SESSION, secret, places or Places())
+    row = _by_hash(_BY_SESSION, secret, places or AccessLookup())
     if row is None:
         raise BadCredentials(SESSION_ENDED)
     if row.is_blocked or row.service != service:
@@ -252,10 +259,10 @@ def _note_use(model: Any, row_id: int, last: datetime | None) -> None:
             session.execute(update(model).where(model.id == row_id).values(last_used_at=now))
 
 
-def _verified(attempt: Attempt, places: Places) -> Any:
+def _verified(attempt: Attempt, places: AccessLookup) -> Any:
     """Return the user of a right password; one that was right minutes ago costs no hash."""
     name = _possible_name(attempt.username)
-    if remembered().may_be_right(name, attempt.password):
+    if cached_passwords().may_be_right(name, attempt.password):
         user = places.first(db.engine, _BY_NAME, username=name)
         if user is not None and not user.is_blocked and _is_remembered(user, attempt.password):
             return user
@@ -279,7 +286,7 @@ def verify_account(attempt: Attempt) -> User | None:
         raise BadCredentials(SWAPPED, hint=SWAPPED_HINT)
     name, network = throttle.stored_name(attempt.username), network_of(attempt.address)
     limits = throttle.refusals()
-    if not remembered().may_be_right(_possible_name(attempt.username), attempt.password):
+    if not cached_passwords().may_be_right(_possible_name(attempt.username), attempt.password):
         limits.check(name, network)
     is_failing = failing_blocks().includes(attempt.address)
     client = Client(name, network, limits.is_suspect(network), is_failing)
@@ -291,7 +298,7 @@ def verify_account(attempt: Attempt) -> User | None:
 def _is_known(name: str, network: str) -> bool:
     """Look up whether a user name was right in a network; hold nothing while it waits."""
     known = throttle.is_known(name, network)
-    release()
+    end_read()
     return known
 
 
@@ -299,7 +306,7 @@ def _check(attempt: Attempt) -> bool:
     """Compare a password, and count it if it is wrong. It is the only one of its name now."""
     user = _user_named(attempt.username)
     if user is not None and _is_remembered(user, attempt.password):
-        release()
+        end_read()
         return user.is_active
     throttle.check(attempt.username, attempt.address)
     name, network = throttle.stored_name(attempt.username), network_of(attempt.address)
@@ -311,7 +318,7 @@ def _check(attempt: Attempt) -> bool:
         failing_blocks().add(attempt.address)
         throttle.failed(attempt.username, attempt.address, by_post=attempt.by_post)
         return False
-    remembered().keep(user.username, attempt.password, user.password_hash)
+    cached_passwords().keep(user.username, attempt.password, user.password_hash)
     throttle.succeeded(user.username, attempt.address)
     return True
 
@@ -321,7 +328,7 @@ def _user_named(username: str) -> User | None:
 
 
 def _is_remembered(user: Any, password: str) -> bool:
-    return remembered().is_right(user.username, password, user.password_hash)
+    return cached_passwords().is_right(user.username, password, user.password_hash)
 
 
 def _possible_name(username: str) -> str:

@@ -19,7 +19,7 @@ LIFETIME = 300.0
 SIZE = 10_000
 
 
-class RememberedPasswords:
+class PasswordCache:
     """A bounded memory, safe to share between threads."""
 
     def __init__(self, lifetime: float = LIFETIME, size: int = SIZE) -> None:
@@ -58,10 +58,10 @@ class RememberedPasswords:
 
 def init_app(app: Flask) -> None:
     """Give the application a memory of its own."""
-    app.extensions["remembered_passwords"] = RememberedPasswords()
+    app.extensions["remembered_passwords"] = PasswordCache()
 
 
-def remembered() -> RememberedPasswords:
+def cached_passwords() -> PasswordCache:
     """Return the application's memory."""
-    found: RememberedPasswords = current_app.extensions["remembered_passwords"]
+    found: PasswordCache = current_app.extensions["remembered_passwords"]
     return found

@@ -18,7 +18,7 @@ from enum import Enum, auto
 
 from flask import Flask, current_app
 
-from ..page_slots import give_back_page_place, take_page_place_again
+from ..page_slots import reacquire_page_slot, release_page_slot
 from .hashing import PATIENCE, too_many_sign_ins
 
 
@@ -105,14 +105,14 @@ class PasswordChecks:
         key = (client.username, client.network, digest)
         entry, is_first = self._enter(key, client, is_known)
         try:
-            give_back_page_place()  # it waits now, on a thread that is counted here
+            release_page_slot()  # it waits now, on a thread that is counted here
             if is_first:
                 right = check()
                 entry.outcome.set_result(right)
             else:
                 right = _wait(entry.outcome)
             if right:  # what follows can take long, and is not counted here
-                take_page_place_again()
+                reacquire_page_slot()
             return right
         finally:
             self._leave(key, entry, is_first=is_first)

@@ -8,17 +8,17 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from ..access import Principal, at_or_below, can_see_repository, standing
+from ..access import Principal, at_or_below, can_see_repository, path_access
 from ..access.reserved_paths import require_free
 from ..audit import CONSOLE, Actor, record
 from ..db.session import db, writing
-from ..errors import Clash, Invalid, NotFound
+from ..errors import Conflict, Invalid, NotFound
 from ..models import AccessToken, Namespace, UnassignedRepository, User, utc_now
 from ..names import (
     RESERVED_FIRST_SEGMENTS,
     RESTRICTED_FIRST_SEGMENTS,
     NameInvalid,
-    Path,
+    PlacePath,
     path_component,
     suggest_component,
 )
@@ -33,12 +33,12 @@ from .secrets import (
     new_secret,
     secret_hash,
 )
-from .tokens import NewAccessToken, TokenRequest, checked
+from .tokens import NewAccessToken, TokenRequest, validate_token_request
 
 MAX_USERNAME = 100
 
 
-def checked_username(username: str) -> str:
+def validate_username(username: str) -> str:
     """Return a user name that can be a path: it becomes the personal namespace.
 
     Raises:
@@ -48,7 +48,7 @@ def checked_username(username: str) -> str:
         raise _unusable(f"A user name has at most {MAX_USERNAME} characters.", username)
     try:
         # It becomes one part of a path, so the grammar of a part is what is said.
-        Path(path_component(username))
+        PlacePath(path_component(username))
     except NameInvalid as error:
         raise _unusable(str(error), username) from None
     if username in RESTRICTED_FIRST_SEGMENTS:
@@ -73,7 +73,7 @@ def suggested_username(text: str) -> str:
     return name if usable else ""
 
 
-def checked_password(password: str, field: str = "password") -> str:
+def validate_password(password: str, field: str = "password") -> str:
     """Return a password of a length that can be used; raise Invalid otherwise."""
     if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
         message = f"A password has {MIN_PASSWORD} to {MAX_PASSWORD} characters."
@@ -88,13 +88,13 @@ def create_user(actor: Actor, username: str, password: str, *, is_admin: bool = 
         Invalid: the name or the password can't be used.
         Clash: the name is taken, by an account or by a namespace or project.
     """
-    checked_username(username)
-    hashed = hash_password(checked_password(password))
+    validate_username(username)
+    hashed = hash_password(validate_password(password))
     try:
         with writing() as session:
             return _add_user(session, actor, username, hashed, is_admin=is_admin)
     except IntegrityError:
-        raise Clash(
+        raise Conflict(
             "The user name is taken.", {"username": f"“{username}” is taken. Choose another."}
         ) from None
 
@@ -125,7 +125,7 @@ def ensure_first_administrator(username: str, password: str | None) -> str | Non
     return hashed_for
 
 
-def user_named(username: str) -> User:
+def find_user(username: str) -> User:
     """Return the account of that name; raise NotFound."""
     user = db.session.scalar(select(User).where(User.username == username))
     if user is None:
@@ -141,7 +141,7 @@ def change_password(actor: Actor, user: User, current: str, new: str) -> session
     """
     if verify_account(Attempt(user.username, current, actor.address)) is None:
         raise Invalid("The password was not changed.", {"current_password": "This is not it."})
-    hashed = hash_password(checked_password(new, "new_password"))
+    hashed = hash_password(validate_password(new, "new_password"))
     with writing() as session:
         user.password_hash = hashed
         session.add(user)
@@ -152,9 +152,9 @@ def change_password(actor: Actor, user: User, current: str, new: str) -> session
 
 def set_password(actor: Actor, username: str, new: str) -> None:
     """Set a user's password without the old one, and end all their sessions."""
-    hashed = hash_password(checked_password(new))
+    hashed = hash_password(validate_password(new))
     with writing() as session:
-        user = user_named(username)
+        user = find_user(username)
         user.password_hash = hashed
         _end_all(session, user)
         record(session, actor, "user.password", user.username)
@@ -216,7 +216,7 @@ def _change(actor: Actor, username: str, action: str, **values: bool) -> None:
             .where(User.is_admin.is_(True), User.is_blocked.is_(False))
         )
         if session.scalar(admins) == 0:
-            raise Clash("The last administrator can be neither blocked nor demoted.")
+            raise Conflict("The last administrator can be neither blocked nor demoted.")
 
 
 def create_access_token(actor: Actor, user: User, request: TokenRequest) -> NewAccessToken:
@@ -225,7 +225,7 @@ def create_access_token(actor: Actor, user: User, request: TokenRequest) -> NewA
     Raises:
         Invalid: name, scopes, expiry or reach can't be used, or the user can't see the reach.
     """
-    wanted = checked(request, partial(_can_see, principal_of(user)))
+    wanted = validate_token_request(request, partial(_can_see, principal_of(user)))
     secret = new_secret(ACCESS_PREFIX)
     token = AccessToken(
         user_id=user.id,
@@ -248,7 +248,7 @@ def create_access_token(actor: Actor, user: User, request: TokenRequest) -> NewA
 def _can_see(principal: Principal, path: str) -> bool:
     """Whether a user can see a place, or the project that an image lies in, pushed or not."""
     session = db.session()
-    visible = can_see_repository(session, principal, standing(session, principal, path))
+    visible = can_see_repository(session, principal, path_access(session, principal, path))
     if not visible and principal.is_admin:
         # Repositories without a project: only administrators see and pull them.
         known = select(UnassignedRepository.path).where(

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ..access import ACCESS_TOKEN, ANONYMOUS, DEPLOY_TOKEN, Principal, Reach, Role, standing
+from ..access import (
+    ACCESS_TOKEN,
+    ANONYMOUS,
+    DEPLOY_TOKEN,
+    PathRestriction,
+    Principal,
+    Role,
+    path_access,
+)
 from ..errors import NotFound
 from ..models import AccessToken, DeployToken, Place, User
 
@@ -18,7 +26,7 @@ TOKENS_ONLY = "account passwords are not accepted: it takes an access token"
 class Subject:
     """Somebody who might come to the endpoint.
 
-    ``problem`` says why nothing that they show is accepted; ``note`` what else there is
+    ``problem`` says why nothing that they show is accepted; ``record_decision`` what else there is
     to know of how they sign in.
     """
 
@@ -27,7 +35,7 @@ class Subject:
     note: str = ""
 
 
-def subject_named(session: Session, username: str, *, passwords: bool = True) -> Subject:
+def find_subject(session: Session, username: str, *, passwords: bool = True) -> Subject:
     """Return whoever has this name: a user, a deploy token, or for "" anyone.
 
     Args:
@@ -47,17 +55,17 @@ def subject_named(session: Session, username: str, *, passwords: bool = True) ->
     return Subject(principal, problem, "" if passwords and not user.tokens_only else TOKENS_ONLY)
 
 
-def role_of(session: Session, username: str, repository: str) -> Role | None:
+def current_role(session: Session, username: str, repository: str) -> Role | None:
     """Return the role of a user or deploy token for a repository, as it is now.
 
     An administrator's is Owner; None of whoever has none, or may do nothing any more.
     """
-    subject = subject_named(session, username)
+    subject = find_subject(session, username)
     if subject.problem:
         return None
     if subject.principal.is_admin:
         return Role.OWNER
-    return standing(session, subject.principal, repository).role
+    return path_access(session, subject.principal, repository).role
 
 
 def _nobody(username: str) -> Subject:
@@ -81,7 +89,7 @@ def _deploy_token(session: Session, username: str) -> Subject:
     return Subject(principal, _ended(DEPLOY_TOKEN, token))
 
 
-def with_token(session: Session, person: Principal, token_id: int) -> Subject:
+def subject_with_token(session: Session, person: Principal, token_id: int) -> Subject:
     """Return a person with one of their own access tokens.
 
     Raises:
@@ -95,7 +103,7 @@ def with_token(session: Session, person: Principal, token_id: int) -> Subject:
         person.username,
         person.is_admin,
         scopes=frozenset(token.scope_names),
-        reach=Reach(token.reach_path, token.reach_exact) if token.reach_path else None,
+        reach=PathRestriction(token.reach_path, token.reach_exact) if token.reach_path else None,
         credential=f"{ACCESS_TOKEN} “{token.name}”",
         token_id=token.id,
     )

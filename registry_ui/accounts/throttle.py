@@ -22,7 +22,7 @@ from sqlalchemy import case, delete, func, select
 from sqlalchemy.orm import Session
 
 from ..audit import Actor, record
-from ..db.prepared import insert_new
+from ..db.prepared import insert_if_absent
 from ..db.session import db, writing
 from ..errors import AppError
 from ..models import AuditEntry, FailedSignIn, KnownSignIn, utc_now
@@ -217,7 +217,7 @@ def succeeded(username: str, address: str) -> None:
     if known is not None and now - known.at < NOTE_KNOWN:
         return
     with writing() as session:
-        if not insert_new(session, KnownSignIn, network=network, username=username, at=now):
+        if not insert_if_absent(session, KnownSignIn, network=network, username=username, at=now):
             session.merge(KnownSignIn(network=network, username=username, at=now))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time
 
-from ..access import SCOPES, Reach
+from ..access import SCOPES, PathRestriction
 from ..errors import Invalid
 from ..models import utc_now
 from ..names import NameInvalid, RepositoryName
@@ -41,7 +41,7 @@ class CheckedToken:
     name: str
     scopes: str
     expires_at: datetime | None
-    reach: Reach | None
+    reach: PathRestriction | None
 
 
 #: The same for what does not exist and for what is hidden.
@@ -51,7 +51,7 @@ UNKNOWN_REACH = (
 )
 
 
-def checked(
+def validate_token_request(
     request: TokenRequest, is_visible: Callable[[str], bool] = lambda _path: True
 ) -> CheckedToken:
     """Return what can be stored.
@@ -73,7 +73,7 @@ def checked(
     if request.expires_at is not None and request.expires_at <= utc_now():
         errors["expires_on"] = "Choose a day to come."
     try:
-        reach = Reach(str(RepositoryName(path)), request.reach_exact) if path else None
+        reach = PathRestriction(str(RepositoryName(path)), request.reach_exact) if path else None
     except NameInvalid as error:
         errors["reach"] = str(error)
     else:

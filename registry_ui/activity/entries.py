@@ -18,7 +18,7 @@ _MAX_ID = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class Cursor:
     """Where an entry stands: its moment, its kind's place in KINDS, and its row."""
 
     at: datetime
@@ -46,13 +46,13 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class Filters:
+class ActivityFilters:
     """What a reader looks for. ``image`` is a whole repository, or what it lies below."""
 
     kind: str = ""
     image: str = ""
     by: str = ""
-    before: Mark | None = None
+    before: Cursor | None = None
 
     def __bool__(self) -> bool:
         return bool(self.kind or self.image or self.by)
@@ -68,7 +68,7 @@ class Entry:
     """
 
     kind: str
-    mark: Mark
+    mark: Cursor
     actor: str = ""
     project: str = ""
     name: str = ""
@@ -100,14 +100,14 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class EntryPage:
     """A page of entries, newest first; ``older`` is where the next one begins, if any.
 
-    ``standing`` are those images and tags among them that are still there.
+    ``path_access`` are those images and tags among them that are still there.
     """
 
     entries: list[Entry]
-    older: Mark | None
+    older: Cursor | None
     standing: set[str]
 
     @property

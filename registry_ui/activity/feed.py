@@ -33,7 +33,7 @@ from ..models import (
     User,
 )
 from ..pagination import PER_PAGE
-from .entries import KINDS, Day, Entry, Filters, Listing, Mark
+from .entries import KINDS, ActivityFilters, Cursor, Day, Entry, EntryPage
 
 #: So many days are drawn.
 DAYS = 30
@@ -79,7 +79,7 @@ class Activity:
         self.reader = reader
         self.projects, self.changes, self.person = projects, changes, person
 
-    def page(self, session: Session, filters: Filters) -> Listing:
+    def page(self, session: Session, filters: ActivityFilters) -> EntryPage:
         """Return a page of entries, at the price of a query for each kind."""
         sources = {
             "push": self._pushes,
@@ -92,7 +92,7 @@ class Activity:
         entries = list(heapq.merge(*found, key=lambda entry: entry.mark.order))
         older = entries[PER_PAGE - 1].mark if len(entries) > PER_PAGE else None
         del entries[PER_PAGE:]
-        return Listing(entries, older, _standing(session, entries))
+        return EntryPage(entries, older, _standing(session, entries))
 
     def days(self, session: Session, today: date) -> list[Day]:
         """Return the last DAYS days, the oldest first. Whose pulls they were is not kept."""
@@ -114,7 +114,7 @@ class Activity:
 
     # -- sources ------------------------------------------------------------------
 
-    def _pushes(self, session: Session, filters: Filters) -> list[Entry]:
+    def _pushes(self, session: Session, filters: ActivityFilters) -> list[Entry]:
         query = select(Push, Project.path).join(Project, Project.id == Push.project_id)
         query = query.where(self.projects, *self._by(Push.actor, filters))
         if filters.image:
@@ -124,7 +124,7 @@ class Activity:
         return [
             Entry(
                 "push",
-                Mark(row.at, 0, row.id),
+                Cursor(row.at, 0, row.id),
                 row.actor,
                 path,
                 row.name,
@@ -136,7 +136,7 @@ class Activity:
             for row, path in rows
         ]
 
-    def _removals(self, session: Session, filters: Filters) -> list[Entry]:
+    def _removals(self, session: Session, filters: ActivityFilters) -> list[Entry]:
         query = select(Removal, Project.path).join(Project, Project.id == Removal.project_id)
         query = query.where(self.projects, CARRIED_OUT)
         query = query.where(*self._by(Removal.requested_by, filters))
@@ -147,7 +147,7 @@ class Activity:
         return [
             Entry(
                 "removal",
-                Mark(row.created_at, 1, row.id),
+                Cursor(row.created_at, 1, row.id),
                 row.requested_by,
                 path,
                 subject=row.target,
@@ -157,7 +157,7 @@ class Activity:
             for row, path in rows
         ]
 
-    def _changes(self, session: Session, filters: Filters) -> list[Entry]:
+    def _changes(self, session: Session, filters: ActivityFilters) -> list[Entry]:
         if filters.image:
             return []
         # What is gone has no place any more; the condition says what is made of it.
@@ -168,7 +168,7 @@ class Activity:
         return [
             Entry(
                 "change",
-                Mark(row.at, 2, row.id),
+                Cursor(row.at, 2, row.id),
                 row.actor,
                 subject=row.subject,
                 words=CHANGES[row.action],
@@ -177,7 +177,7 @@ class Activity:
             for row in rows
         ]
 
-    def _pulls(self, session: Session, filters: Filters) -> list[Entry]:
+    def _pulls(self, session: Session, filters: ActivityFilters) -> list[Entry]:
         if filters.by or self.person:
             return []
         query = select(DailyCount, Project.path)
@@ -194,7 +194,7 @@ class Activity:
         return [
             Entry(
                 "pull",
-                Mark(datetime.combine(row.day, time(), UTC), 3, row.id),
+                Cursor(datetime.combine(row.day, time(), UTC), 3, row.id),
                 project=path,
                 name=row.name,
                 count=row.pulls,
@@ -202,7 +202,7 @@ class Activity:
             for row, path in session.execute(query)
         ]
 
-    def _by(self, column: Any, filters: Filters) -> Iterator[ColumnElement[bool]]:
+    def _by(self, column: Any, filters: ActivityFilters) -> Iterator[ColumnElement[bool]]:
         if self.person:
             yield column == self.person
         if filters.by:
@@ -237,7 +237,7 @@ def of_person(session: Session, reader: Principal, username: str) -> Activity:
     )
 
 
-def may_know(session: Session, reader: Principal, username: str) -> bool:
+def can_know(session: Session, reader: Principal, username: str) -> bool:
     """Whether a reader may learn that a person exists.
 
     Of themselves; of everyone who pushed or removed something where the reader may look,
@@ -287,7 +287,7 @@ def _standing(session: Session, entries: list[Entry]) -> set[str]:
     return {path for path, _ in rows} | {f"{path}:{tag}" for path, tag in rows}
 
 
-def _page(query: AnySelect, at: Any, row: Any, rank: int, mark: Mark | None) -> AnySelect:
+def _page(query: AnySelect, at: Any, row: Any, rank: int, mark: Cursor | None) -> AnySelect:
     """Narrow a source down to what comes behind a mark, newest first."""
     if mark is not None:
         same = and_(at == mark.at, row < mark.id) if rank == mark.rank else at == mark.at

@@ -13,13 +13,13 @@ from sqlalchemy.orm import Session
 
 from ..access import Role, Visibility, at_or_below, managed_places
 from ..access.lookup import prefixes
-from ..access.reserved_paths import taken_among
+from ..access.reserved_paths import taken_paths
 from ..audit import Actor, record
 from ..db.session import writing
-from ..errors import Clash, Invalid
+from ..errors import Conflict, Invalid
 from ..models import Membership, Namespace, Place, Project, UnassignedRepository, User
-from ..names import NameInvalid, Path, RepositoryName
-from ..projects.service import checked_visibility
+from ..names import NameInvalid, PlacePath, RepositoryName
+from ..projects.service import validate_visibility
 
 #: Maximum number of parts of a project's path that a request can ask for.
 MAX_PARTS = 10
@@ -71,7 +71,7 @@ class AdoptionRequest:
         if parts not in map(str, range(MAX_PARTS + 1)):
             message = f"Choose a number of parts from 1 to {MAX_PARTS}, or the whole name."
             raise Invalid("Nothing was planned.", {"parts": message})
-        return cls(path, int(parts), checked_visibility(visibility), owner.strip().lower()[:255])
+        return cls(path, int(parts), validate_visibility(visibility), owner.strip().lower()[:255])
 
 
 @dataclass(slots=True)
@@ -89,7 +89,7 @@ class PlannedProject:
 
 
 @dataclass(frozen=True, slots=True)
-class Conflict:
+class PathConflict:
     """A repository that no project can own, and why."""
 
     repository: str
@@ -109,7 +109,7 @@ class AdoptionPlan:
     owned: list[str] = field(default_factory=list)
     ownerless: list[str] = field(default_factory=list)
     projects: list[PlannedProject] = field(default_factory=list)
-    conflicts: list[Conflict] = field(default_factory=list)
+    conflicts: list[PathConflict] = field(default_factory=list)
 
     @property
     def new_projects(self) -> list[PlannedProject]:
@@ -142,7 +142,7 @@ def plan_adoption(session: Session, request: AdoptionRequest) -> AdoptionPlan:
     kinds = _kinds(session)
     plan = AdoptionPlan(request)
     planned: dict[str, PlannedProject] = {}
-    taken = taken_among(session, {project_path(name, request.parts) for name in names})
+    taken = taken_paths(session, {project_path(name, request.parts) for name in names})
     for name in names:
         project = next((planned[path] for path in prefixes(name) if path in planned), None)
         if project is None:
@@ -150,7 +150,7 @@ def plan_adoption(session: Session, request: AdoptionRequest) -> AdoptionPlan:
             path = owner or project_path(name, request.parts)
             reason = None if owner else _conflict(path, kinds, taken)
             if reason:
-                plan.conflicts.append(Conflict(name, reason))
+                plan.conflicts.append(PathConflict(name, reason))
                 continue
             project = planned[path] = PlannedProject(path, exists=owner is not None)
         project.repositories.append(name)
@@ -168,7 +168,7 @@ def project_path(name: str, parts: int) -> str:
 
 def _conflict(path: str, kinds: dict[str, str], taken: set[str]) -> str | None:
     try:
-        Path(path)
+        PlacePath(path)
     except NameInvalid:  # of a repository's name, nothing else can be wrong
         return IS_RESERVED.format(path.partition("/")[0])
     kind = kinds.get(path)
@@ -234,12 +234,12 @@ def adopt(actor: Actor, request: AdoptionRequest, digest: str) -> tuple[Adoption
         with writing() as session:
             plan = plan_adoption(session, request)
             if plan.digest != digest:
-                raise Clash("The registry has changed since the preview. Look again.")
+                raise Conflict("The registry has changed since the preview. Look again.")
             if not plan.projects:
-                raise Clash("Nothing can be adopted.")
+                raise Conflict("Nothing can be adopted.")
             return plan, _create(session, actor, plan)
     except IntegrityError:
-        raise Clash("Someone created one of the paths just now. Look again.") from None
+        raise Conflict("Someone created one of the paths just now. Look again.") from None
 
 
 def _create(session: Session, actor: Actor, plan: AdoptionPlan) -> int:
@@ -247,7 +247,7 @@ def _create(session: Session, actor: Actor, plan: AdoptionPlan) -> int:
     ids: dict[str | None, int | None] = {None: None}
     ids |= dict(session.execute(select(Namespace.path, Namespace.id)).all())
     for path in plan.namespaces:
-        namespace = Namespace(path=path, parent_id=ids[Path(path).parent])
+        namespace = Namespace(path=path, parent_id=ids[PlacePath(path).parent])
         session.add(namespace)
         session.flush()
         ids[path] = namespace.id
@@ -259,7 +259,7 @@ def _create(session: Session, actor: Actor, plan: AdoptionPlan) -> int:
         if planned.exists:
             record(session, actor, ADOPT_INTO, planned.path, **detail)
             continue
-        parent = ids[Path(planned.path).parent]
+        parent = ids[PlacePath(planned.path).parent]
         session.add(Project(path=planned.path, parent_id=parent, visibility=visibility))
         record(session, actor, CREATE, planned.path, visibility=visibility, **detail)
     _add_owner(session, actor, plan)

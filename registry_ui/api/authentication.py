@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import current_app, g, request
 
-from ..access import ANONYMOUS, Principal, Right
+from ..access import ANONYMOUS, Permission, Principal
 from ..accounts.authentication import Attempt, authenticate, authenticate_token
 from ..accounts.basic_credentials import read_authorization
 from ..errors import Denied, Unauthorized
@@ -24,7 +24,7 @@ def identify() -> None:
     if request.method not in SAFE_METHODS:
         request.get_data()
     g.principal = _principal()
-    if not g.principal.lets_through(Right.SEE):
+    if not g.principal.lets_through(Permission.SEE):
         raise Denied("The access token has no scope that reads.", hint="It needs read_registry.")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from flask import request
 
 from ..errors import Invalid
-from ..models.work import Work, WorkLine
+from ..models.work import Operation, OperationStep
 from ..operations.runner import outcomes_of
 
 #: Maximum number of lines of a report in one answer.
@@ -175,7 +175,7 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str) and value.isprintable()
 
 
-def work_told(row: Work, lines: Iterable[WorkLine]) -> dict[str, Any]:
+def serialize_operation(row: Operation, lines: Iterable[OperationStep]) -> dict[str, Any]:
     """Return a removal or a copy: its plan, how far it is, its report."""
     return {
         "id": row.id,

@@ -6,12 +6,12 @@ from typing import Any
 
 from flask import Response, g, jsonify
 
-from ..access import Right
+from ..access import Permission
 from ..errors import NotFound
 from ..garbage_collection import service as garbage_collection
 from ..http.identity import actor
 from ..jobs.queue import enqueue
-from ..models import Collection
+from ..models import GarbageCollection
 from . import blueprint
 from .bodies import NOTHING, Schema, boolean
 
@@ -23,7 +23,7 @@ BEGIN = Schema({"dry_run": boolean(required=True)})
 def _require_administrator() -> None:
     """Raise NotFound for everyone else, and for tokens that are not for administration."""
     who = g.principal
-    if not who.is_admin or who.reach is not None or not who.lets_through(Right.ADMINISTER):
+    if not who.is_admin or who.reach is not None or not who.lets_through(Permission.ADMINISTER):
         raise NotFound
 
 
@@ -61,7 +61,7 @@ def cancel_collection(collection_id: int) -> Response:
     return jsonify(_collection(row))
 
 
-def _collection(row: Collection) -> dict[str, Any]:
+def _collection(row: GarbageCollection) -> dict[str, Any]:
     moments = ("created_at", "quiet_at", "collector_started_at", "finished_at")
     values = {name: getattr(row, name) for name in moments}
     return {

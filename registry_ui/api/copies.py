@@ -6,10 +6,10 @@ from typing import Any
 
 from flask import Response, g, jsonify
 
-from ..access import Right
+from ..access import Permission
 from ..copies import service as copies
 from ..copies.authorization import require
-from ..copies.request import Asked, plan_asked
+from ..copies.request import CopyForm, plan_copy_form
 from ..db.session import db
 from ..errors import Invalid
 from ..http.identity import actor
@@ -17,7 +17,17 @@ from ..http.loaders import load, load_copy, load_copy_target, load_image
 from ..jobs.queue import enqueue
 from ..models import Copy
 from . import blueprint
-from .bodies import LINES, NOTHING, STRING, Key, Schema, boolean, string, strings, work_told
+from .bodies import (
+    LINES,
+    NOTHING,
+    STRING,
+    Key,
+    Schema,
+    boolean,
+    serialize_operation,
+    string,
+    strings,
+)
 
 ONE = "/projects/<name:path>/-/copies/<int(max=2147483647):copy_id>"
 PLAN = Schema(
@@ -43,20 +53,20 @@ def plan_copy(path: str) -> tuple[Response, int]:
     ``to_project``, ``to_image`` and, for a single tag, ``to_tag``, each as the source's
     where it is missing; ``attached``, true where it is missing.
     """
-    load(path, Right.PULL)
+    load(path, Permission.PULL)
     body = PLAN.read()
     if not body["tags"] and not body["all"]:
         raise Invalid("Name the “tags”, or send “all”.")
-    asked = Asked(
+    asked = CopyForm(
         project=body["to_project"] or path,
         image=body["image"] if body["to_image"] is None else body["to_image"],
         tag=body["to_tag"],
         chosen=body["tags"],
         attached=body["attached"],
     )
-    _, image = load_image(path, body["image"], Right.PULL)
+    _, image = load_image(path, body["image"], Permission.PULL)
     target = load_copy_target(asked.project)
-    return jsonify(_copy(plan_asked(asked, image, target, g.principal, actor()))), 201
+    return jsonify(_copy(plan_copy_form(asked, image, target, g.principal, actor()))), 201
 
 
 @blueprint.get(ONE)
@@ -87,4 +97,4 @@ def cancel_copy(path: str, copy_id: int) -> Response:
 
 def _copy(row: Copy) -> dict[str, Any]:
     ends = {"project": row.project_path, "source": row.source}
-    return work_told(row, copies.lines_of(row, LINES)) | ends
+    return serialize_operation(row, copies.lines_of(row, LINES)) | ends

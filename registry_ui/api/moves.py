@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Response, g, jsonify
 
-from ..access import Right
+from ..access import Permission
 from ..http.identity import actor
 from ..http.loaders import load, load_image, load_move, load_whole
 from ..jobs.queue import enqueue
@@ -34,9 +34,9 @@ def plan_move(path: str) -> tuple[Response, int]:
     load(path)
     body = PLAN.read()
     if body["image"] is None:
-        loaded, image = load_whole(path, Right.REMOVE), None
+        loaded, image = load_whole(path, Permission.REMOVE), None
     else:
-        loaded, image = load_image(path, body["image"], Right.DELETE)
+        loaded, image = load_image(path, body["image"], Permission.DELETE)
     role = loaded.acting_role
     target = body["to"].strip("/")
     move = requests.plan(actor(), g.principal, loaded.place, image, target, role=role)
@@ -99,7 +99,7 @@ def keep_move(path: str, move_id: int) -> Response:
     """Let the old path be pulled for longer."""
     row, _ = load_move(path, move_id)
     NOTHING.read()
-    return jsonify(_move(moves.keep_longer(actor(), row.id)))
+    return jsonify(_move(moves.extend_grace_period(actor(), row.id)))
 
 
 def _move(row: Move) -> dict[str, Any]:

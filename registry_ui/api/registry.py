@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Response, g, jsonify, request, url_for
 
-from ..access import Right
+from ..access import Permission
 from ..db.session import db
 from ..errors import Denied
 from ..http.identity import registry_host
@@ -28,7 +28,7 @@ def catalog() -> Response:
 
     Paged as the registry's is: ``n`` at a time, after ``last``, with a Link to what follows.
     """
-    if not g.principal.lets_through(Right.PULL):
+    if not g.principal.lets_through(Permission.PULL):
         raise Denied("The token has no scope that pulls.", hint="It needs read_registry.")
     n = _how_many(MAX_CATALOG, MAX_CATALOG)
     last = request.args.get("last", "")[:255].replace("\x00", "")

@@ -6,10 +6,10 @@ from typing import Any
 
 from flask import Response, jsonify
 
-from ..access import Right
+from ..access import Permission
 from ..errors import Invalid
 from ..http.identity import actor
-from ..http.loaders import Loaded, load, load_image, load_planned, load_removal, load_whole
+from ..http.loaders import ResolvedPlace, load, load_image, load_planned, load_removal, load_whole
 from ..jobs.queue import enqueue
 from ..models import ContainerImage, Removal
 from ..patterns.glob import TAGS, Glob
@@ -17,13 +17,23 @@ from ..patterns.retention import parse_pattern
 from ..removals import runner
 from ..removals.places import plan_place
 from ..removals.plan import RemovalPlan
-from ..removals.planned_manifests import note_missing
+from ..removals.planned_manifests import record_missing_subjects
 from ..removals.planner import add_tags, plan_image
-from ..removals.service import keep_plan, start_planned
+from ..removals.service import save_plan, start_planned
 from ..tags.selection import Criteria, choose, days
 from ..trash import service as trash
 from . import blueprint
-from .bodies import LINES, NOTHING, Schema, boolean, integer, patterns, string, strings, work_told
+from .bodies import (
+    LINES,
+    NOTHING,
+    Schema,
+    boolean,
+    integer,
+    patterns,
+    serialize_operation,
+    string,
+    strings,
+)
 
 OF_PROJECT, OF_NAMESPACE = "/projects/<name:path>/-/removals", "/namespaces/<name:path>/-/removals"
 NUMBER = "<int(max=2147483647):removal_id>"
@@ -59,7 +69,7 @@ CONFIRMATION = Schema({"despite_rules": boolean()})
 @blueprint.post(OF_NAMESPACE)
 def plan_namespace_removal(path: str) -> tuple[Response, int]:
     """Plan the removal of a namespace with everything in it; nothing is deleted yet."""
-    loaded = load_whole(path, Right.REMOVE)
+    loaded = load_whole(path, Permission.REMOVE)
     NOTHING.read()
     return _plan_place(loaded)
 
@@ -73,11 +83,11 @@ def plan_removal(path: str) -> tuple[Response, int]:
     ``for_good``. Or ``project``, true, for the whole project. ``despite_rules``, true, removes
     ``tags`` that can't be read although they are immutable; the confirmation says so again.
     """
-    load(path, Right.DELETE)
+    load(path, Permission.DELETE)
     body = PLAN.read()
     if body["project"]:
-        return _plan_place(load_whole(path, Right.REMOVE))
-    loaded, image = load_image(path, body["image"], Right.DELETE)
+        return _plan_place(load_whole(path, Permission.REMOVE))
+    loaded, image = load_image(path, body["image"], Permission.DELETE)
     bin_days = 0 if body["for_good"] else trash.days()
     if body["all"]:
         plan = plan_image(image, bin_days=bin_days, role=loaded.acting_role)
@@ -89,14 +99,14 @@ def plan_removal(path: str) -> tuple[Response, int]:
         )
         add_tags(plan, chosen, loaded.acting_role, attached=body["attached"])
         if body["orphans"]:
-            note_missing(plan, chosen)
-    removal = keep_plan(actor(), plan, loaded.project)
-    return jsonify(removal_told(removal)), 201
+            record_missing_subjects(plan, chosen)
+    removal = save_plan(actor(), plan, loaded.project)
+    return jsonify(serialize_removal(removal)), 201
 
 
-def _plan_place(loaded: Loaded) -> tuple[Response, int]:
+def _plan_place(loaded: ResolvedPlace) -> tuple[Response, int]:
     plan = plan_place(loaded.place, loaded.acting_role)
-    return jsonify(removal_told(keep_plan(actor(), plan, loaded.place))), 201
+    return jsonify(serialize_removal(save_plan(actor(), plan, loaded.place))), 201
 
 
 def _names(image: ContainerImage, body: dict[str, Any]) -> set[str]:
@@ -125,7 +135,7 @@ def _names(image: ContainerImage, body: dict[str, Any]) -> set[str]:
 def removal(path: str, removal_id: int) -> Response:
     """Return a removal: its plan, how far it is, its report."""
     row, _ = load_removal(path, removal_id)
-    return jsonify(removal_told(row))
+    return jsonify(serialize_removal(row))
 
 
 @blueprint.post(f"{OF_PROJECT}/{NUMBER}/confirm")
@@ -141,7 +151,7 @@ def confirm_removal(path: str, removal_id: int) -> tuple[Response, int]:
         actor(), row.id, loaded.place, loaded.acting_role, despite_rules=confirmed
     )
     enqueue("run_removal", started.id)
-    return jsonify(removal_told(started)), 202
+    return jsonify(serialize_removal(started)), 202
 
 
 @blueprint.post(f"{OF_PROJECT}/{NUMBER}/cancel")
@@ -150,9 +160,9 @@ def cancel_removal(path: str, removal_id: int) -> Response:
     """Stop a removal before its next step, or discard a plan."""
     row, _ = load_removal(path, removal_id)
     NOTHING.read()
-    return jsonify(removal_told(runner.cancel(actor(), row.id)))
+    return jsonify(serialize_removal(runner.cancel(actor(), row.id)))
 
 
-def removal_told(row: Removal) -> dict[str, Any]:
+def serialize_removal(row: Removal) -> dict[str, Any]:
     """Return a removal as programs read it: its plan, how far it is, its report."""
-    return work_told(row, runner.lines_of(row, LINES))
+    return serialize_operation(row, runner.lines_of(row, LINES))

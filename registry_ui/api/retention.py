@@ -6,8 +6,8 @@ from typing import Any
 
 from flask import Response, jsonify
 
-from ..access import Right
-from ..errors import Clash
+from ..access import Permission
+from ..errors import Conflict
 from ..http.identity import actor
 from ..http.loaders import load_whole
 from ..jobs.queue import enqueue
@@ -17,7 +17,7 @@ from ..retention import service as retention
 from ..retention.rules import Rules
 from . import blueprint
 from .bodies import NOTHING, Schema, boolean, integer, patterns, string, strings
-from .removals import removal_told
+from .removals import serialize_removal
 
 OF_PROJECT = "/projects/<name:path>/-/retention-policies"
 OF_NAMESPACE = "/namespaces/<name:path>/-/retention-policies"
@@ -84,7 +84,7 @@ def try_policy(path: str, policy_id: int) -> tuple[Response, int]:
     place = _place(path)
     retention.policy(place, policy_id)
     confirmed = TRY.read()["confirm_unmatched"]
-    removal = retention.try_out(actor(), place, policy_id, confirmed)
+    removal = retention.dry_run(actor(), place, policy_id, confirmed)
     return _with_dry_run(retention.policy(place, policy_id), removal), 201
 
 
@@ -106,17 +106,17 @@ def run_policy(path: str, policy_id: int) -> tuple[Response, int]:
     policy = retention.policy(place, policy_id)
     NOTHING.read()
     if not policy.is_enabled:
-        raise Clash("The policy is off. Switch it on first.")
+        raise Conflict("The policy is off. Switch it on first.")
     removal = retention.run(actor(), policy_id)
     if removal is None:
         problem = retention.policy(place, policy_id).last_problem
-        raise Clash(problem or "The policy was changed meanwhile.")
+        raise Conflict(problem or "The policy was changed meanwhile.")
     enqueue("run_removal", removal.id)
-    return jsonify(removal_told(removal)), 202
+    return jsonify(serialize_removal(removal)), 202
 
 
 def _place(path: str) -> Place:
-    return load_whole(path, Right.DELETE).place
+    return load_whole(path, Permission.DELETE).place
 
 
 def _save(place: Place, policy_id: int | None = None) -> Response:
@@ -133,7 +133,7 @@ def _settings(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_dry_run(row: RetentionPolicy, removal: Removal) -> Response:
-    return jsonify({**_policy(row), "dry_run": removal_told(removal)})
+    return jsonify({**_policy(row), "dry_run": serialize_removal(removal)})
 
 
 def _policy(row: RetentionPolicy) -> dict[str, Any]:

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping
 
 from sqlalchemy import select
 
-from ..db.prepared import insert_new
+from ..db.prepared import insert_if_absent
 from ..db.session import db, writing
 from ..distribution.client import MAX_DOCUMENT
 from ..distribution.errors import RegistryError
 from ..distribution.manifest import Descriptor
 from ..distribution.statement import may_be_read, read_statement
-from ..manifests.store import ask_once, blob_call
+from ..manifests.store import blob_call, call_once
 from ..models import AttachedDocument, ContainerImage, utc_now
 from ..names import RepositoryName
 from ..page_call_budget import page_end
@@ -44,7 +44,7 @@ def documents(
     if missing:
         repository = RepositoryName(image.path)
         calls = {digest: blob_call(repository, digest) for digest in missing}
-        bodies = ask_once(repository, calls, page_end(), problems)
+        bodies = call_once(repository, calls, page_end(), problems)
         _store(image, bodies)
         found = _read_before(image, wanted)
     return found, {digest: str(problem) for digest, problem in problems.items()}
@@ -67,7 +67,7 @@ def _store(image: ContainerImage, bodies: Mapping[str, bytes]) -> None:
             return  # it went meanwhile
         for digest, statement in read.items():
             packages = statement.packages
-            insert_new(
+            insert_if_absent(
                 session,
                 AttachedDocument,
                 image_id=image.id,

@@ -13,9 +13,9 @@ from sqlalchemy import Text, cast, select
 
 from ..db.session import db
 from ..distribution.manifest import ManifestFacts
-from ..manifests.store import children_of, facts_of, known
+from ..manifests.store import children_of, facts_of, stored_manifests
 from ..models import ContainerImage, Manifest, Tag
-from ..tags.table import learn
+from ..tags.table import prefetch
 
 SUFFIXES = ("", ".sig", ".att", ".sbom")
 
@@ -83,8 +83,8 @@ def _tagged(image: ContainerImage, subjects: Collection[str]) -> list[Attachment
     tags = list(db.session.scalars(query))
     if not tags:
         return []
-    learn(image, tags)
-    rows = known(tag.digest for tag in tags if tag.digest)
+    prefetch(image, tags)
+    rows = stored_manifests(tag.digest for tag in tags if tag.digest)
     referrers = children_of(image.path, rows.values())
     found = []
     for tag in tags:

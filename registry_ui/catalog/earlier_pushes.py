@@ -13,8 +13,8 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, and_, func, insert, literal_column, select, update
 from sqlalchemy.orm import Session
 
-from ..models import UNASSIGNED, ContainerImage, RegistryEvent, Tag, TagMoment, utc_now
-from .push_log import PushedTag, note_pushes
+from ..models import UNASSIGNED, ContainerImage, RegistryEvent, Tag, TagHistoryEntry, utc_now
+from .push_log import PushedTag, record_pushes
 
 #: Maximum number of events of one repository that are carried over: the newest ones.
 MAX_EVENTS = 10_000
@@ -46,7 +46,7 @@ def carry_over(session: Session, image: ContainerImage, noted: LastPush) -> None
             .execution_options(synchronize_session=False)
         )
         tagged = [push for push in pushes if push.tag and push.digest]
-        note_pushes(session, image, tagged)
+        record_pushes(session, image, tagged)
         _add_moments(session, image, tagged)
         _date_tags(session, image, tagged)
     for last in (noted, *(LastPush(push.at, push.actor) for push in pushes)):
@@ -91,7 +91,7 @@ def _add_moments(session: Session, image: ContainerImage, pushes: Iterable[Pushe
         for push in pushes
     ]
     if rows:
-        session.execute(insert(TagMoment), rows)
+        session.execute(insert(TagHistoryEntry), rows)
 
 
 def _date_tags(session: Session, image: ContainerImage, pushes: Iterable[PushedTag]) -> None:

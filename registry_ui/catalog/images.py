@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import ColumnElement, and_, func, select
 from sqlalchemy.orm import Session
 
-from ..db.prepared import insert_new
+from ..db.prepared import insert_if_absent
 from ..models import ContainerImage, Project, Tag, utc_now
 from ..names import DIGEST_TAG
 
@@ -13,7 +13,7 @@ from ..names import DIGEST_TAG
 def ensure_image(session: Session, project: Project, repository: str) -> ContainerImage:
     """Return the image of a repository that belongs to ``project``, made if need be."""
     name = repository[len(project.path) + 1 :]
-    insert_new(
+    insert_if_absent(
         session,
         ContainerImage,
         project_id=project.id,

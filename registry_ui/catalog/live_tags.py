@@ -16,7 +16,7 @@ from functools import partial
 
 from sqlalchemy import select
 
-from ..db.session import db, release
+from ..db.session import db, end_read
 from ..distribution.call_timeout import at_least
 from ..distribution.errors import (
     RegistryError,
@@ -26,7 +26,7 @@ from ..distribution.errors import (
     RegistryUnavailable,
 )
 from ..enumerations import name_some
-from ..manifests.store import PATIENT_TIMEOUT, ask, ask_in_turn
+from ..manifests.store import PATIENT_TIMEOUT, call_all, call_in_turn
 from ..models import ContainerImage, Tag
 from ..names import RepositoryName, TagName
 from ..registry_connection import registry
@@ -101,7 +101,7 @@ def read_tags(
     Raises:
         RegistryError: the registry can't be asked.
     """
-    release()
+    end_read()
     found, names = LiveTags(), list(names)
     end = time.monotonic() + PATIENCE + PATIENCE_PER_TAG * len(names)
     problems = _heads(repository, names, found, end)
@@ -127,7 +127,7 @@ def read_all_tags(repository: RepositoryName) -> LiveTags:
     Raises:
         RegistryError: the registry can't be asked.
     """
-    release()
+    end_read()
     try:
         names = registry().tags(repository)
     except RegistryNotFound:
@@ -155,7 +155,7 @@ def damaged_tags(image_id: int) -> dict[str, str]:
     return {name: damage for name, damage in rows if damage is not None}
 
 
-def damaged_in(repository: RepositoryName) -> dict[str, str]:
+def damaged_tags_of(repository: RepositoryName) -> dict[str, str]:
     """Return the same by the name of the repository."""
     query = (
         select(Tag.name, Tag.damage)
@@ -168,7 +168,7 @@ def damaged_in(repository: RepositoryName) -> dict[str, str]:
 
 def leftovers_in(repository: RepositoryName) -> set[str]:
     """Return the tags of a repository that were removed, and that the registry still lists."""
-    return {name for name, damage in damaged_in(repository).items() if damage == "removed"}
+    return {name for name, damage in damaged_tags_of(repository).items() if damage == "removed"}
 
 
 def _listed(repository: RepositoryName) -> Collection[str]:
@@ -185,7 +185,7 @@ def _heads(
 ) -> dict[str, RegistryError]:
     """Add what each tag stands for; return what went wrong, by tag."""
     problems: dict[str, RegistryError] = {}
-    found.digests |= ask(_head_calls(repository, names), end, problems)
+    found.digests |= call_all(_head_calls(repository, names), end, problems)
     return problems
 
 
@@ -194,7 +194,7 @@ def _heads_in_turn(
 ) -> dict[str, RegistryError]:
     """Add what each tag stands for, as _heads() does, one after the other."""
     problems: dict[str, RegistryError] = {}
-    found.digests |= ask_in_turn(_head_calls(repository, names), end, problems)
+    found.digests |= call_in_turn(_head_calls(repository, names), end, problems)
     return problems
 
 
@@ -231,7 +231,7 @@ def _sort_out(
     }
 
 
-def damaged_that_stay(
+def unreadable_tags_that_stay(
     repository: RepositoryName, live: LiveTags, going: Collection[str] = ()
 ) -> set[str]:
     """Return the tags that stay and can't be read: they may need any manifest.
@@ -242,7 +242,7 @@ def damaged_that_stay(
         going: tags that go themselves, of which the manifests may have gone already.
     """
     need_nothing = leftovers_in(repository).union(going)
-    release()
+    end_read()
     damaged = {n for n, d in live.damaged.items() if d != "missing" or n not in need_nothing}
     # One that goes itself may have been pushed again since it was planned.
     return damaged | live.unanswered.keys()

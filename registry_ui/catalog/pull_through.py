@@ -14,9 +14,9 @@ from collections.abc import Collection
 from flask import current_app, g
 from sqlalchemy import delete, select
 
-from ..db.session import db, release, writing
+from ..db.session import db, end_read, writing
 from ..distribution.errors import PartsMissing, RegistryError, RegistryIsCache
-from ..errors import RegistryTrouble
+from ..errors import RegistryUnreachable
 from ..models import REGISTRY_IS_CACHE, Heartbeat, utc_now
 from ..names import Digest, RepositoryName
 from ..registry_connection import registry
@@ -47,7 +47,7 @@ def is_cache() -> bool:
 def refuse_deletion() -> None:
     """Raise RegistryTrouble if nothing can be deleted because the registry is a cache."""
     if is_cache():
-        raise RegistryTrouble(
+        raise RegistryUnreachable(
             "This registry is a pull-through cache: nothing can be deleted from it.",
             hint="Delete the image in the registry that it mirrors. What is cached expires.",
         )
@@ -56,7 +56,7 @@ def refuse_deletion() -> None:
 def refuse_push() -> None:
     """Raise RegistryTrouble if nothing can be pushed because the registry is a cache."""
     if is_cache():
-        raise RegistryTrouble(
+        raise RegistryUnreachable(
             "This registry is a pull-through cache: nothing can be pushed to it.",
             hint="Copy or rename the image in the registry that it mirrors.",
         )
@@ -76,7 +76,7 @@ def detect() -> None:
     """
     if current_app.config["SETTINGS"].registry_is_cache != "auto":
         return
-    release()
+    end_read()
     body = _manifest_without_config()
     try:
         registry().put_manifest(PROBE, Digest.of(body), body, MEDIA_TYPE)

@@ -15,12 +15,12 @@ from typing import Any
 from sqlalchemy import insert, update
 from sqlalchemy.orm import Session
 
-from ..db.prepared import insert_new
+from ..db.prepared import insert_if_absent
 from ..models import ContainerImage, DailyCount, Push
 from ..names import subject_of
 
 
-def note_push(
+def record_push(
     session: Session, image: ContainerImage, tag: str, digest: str, actor: str, at: datetime
 ) -> Push | None:
     """Keep a push of a tag, and return it.
@@ -47,8 +47,8 @@ class PushedTag:
     at: datetime
 
 
-def note_pushes(session: Session, image: ContainerImage, pushes: Iterable[PushedTag]) -> None:
-    """Keep many pushes of tags, as note_push() keeps one: a few statements for each day."""
+def record_pushes(session: Session, image: ContainerImage, pushes: Iterable[PushedTag]) -> None:
+    """Keep many pushes of tags, as record_push() keeps one: a few statements for each day."""
     rows = [
         {"project_id": image.project_id, "name": image.name, **asdict(push)}
         for push in pushes
@@ -61,7 +61,7 @@ def note_pushes(session: Session, image: ContainerImage, pushes: Iterable[Pushed
         _count(session, image.project_id, image.name, day, pushes=DailyCount.pushes + count)
 
 
-def note_pull(session: Session, image: ContainerImage, at: datetime) -> None:
+def record_pull(session: Session, image: ContainerImage, at: datetime) -> None:
     """Count a pull of an image. Who pulled is not kept."""
     _count(session, image.project_id, image.name, _day(at), pulls=DailyCount.pulls + 1)
 
@@ -72,7 +72,7 @@ def _day(at: datetime) -> date:
 
 def _count(session: Session, project_id: int, name: str, day: date, **added: Any) -> None:
     key = {"project_id": project_id, "name": name, "day": day}
-    insert_new(session, DailyCount, **key, pushes=0, pulls=0)
+    insert_if_absent(session, DailyCount, **key, pushes=0, pulls=0)
     session.execute(
         update(DailyCount)
         .filter_by(**key)

@@ -16,9 +16,9 @@ from sqlalchemy.orm import Session
 
 from ..access import at_or_below
 from ..access.lookup import owning_project, prefixes
-from ..access.reserved_paths import spoken_for
-from ..db.prepared import insert_new
-from ..db.session import db, release, writing
+from ..access.reserved_paths import reserved_names
+from ..db.prepared import insert_if_absent
+from ..db.session import db, end_read, writing
 from ..db.statements import update_count
 from ..distribution.client import TagNames
 from ..distribution.errors import RegistryError, RegistryNotFound
@@ -34,16 +34,16 @@ from ..models import (
     utc_now,
 )
 from ..names import BIN_PREFIX, BIN_PREFIX_END, NameInvalid, RepositoryName, is_binned
-from ..operations.recovery import settle
+from ..operations.recovery import complete_interrupted_steps
 from ..registry_connection import registry
 from .earlier_pushes import carry_over
 from .images import count_tags, ensure_image
 from .live_tags import LiveTags, read_tags
 from .pull_through import is_cache
 from .reconcile_outcome import Outcome
-from .tag_history import note_before, note_found, note_removed
+from .tag_history import record_found, record_removed, record_state_before
 from .unassigned_notes import forget, note, take_note
-from .violations import note_unseen
+from .violations import record_unreported_violations
 
 logger = logging.getLogger(__name__)
 
@@ -64,14 +64,14 @@ def reconcile(repository: RepositoryName, *, digests: bool = True, removed_by: s
     """
     if is_cache():
         return _reconcile_cached(repository)
-    settle(repository)
+    complete_interrupted_steps(repository)
     started = utc_now()
-    release()
+    end_read()
     try:
         answer = _tags_or_none(repository)
-        names = without_bin(answer or [])
+        names = without_trash(answer or [])
         wanted = digests or _image_id(db.session(), repository) is None
-        release()
+        end_read()
         live = read_tags(repository, names) if wanted else LiveTags()
     except RegistryError as error:
         _note_error(repository, str(error))
@@ -97,7 +97,7 @@ def _mend_or_note(
     """
     known, names = names is not None, names or []
     with writing() as session:
-        if spoken_for(session, [str(repository)]):
+        if reserved_names(session, [str(repository)]):
             return Outcome(str(repository))
         project = owning_project(session, str(repository))
         if project is None:
@@ -106,7 +106,7 @@ def _mend_or_note(
         if not names and not _image_id(session, repository):
             return Outcome(str(repository))
         image = ensure_image(session, project, str(repository))
-        outcome = mend(session, image, names, live, started, removed_by)
+        outcome = apply_tag_list(session, image, names, live, started, removed_by)
         if names:
             carry_over(session, image, last_push)
         return outcome
@@ -119,7 +119,7 @@ def _reconcile_cached(repository: RepositoryName) -> Outcome:
     """
     path = str(repository)
     with writing() as session:
-        project = None if spoken_for(session, [path]) else owning_project(session, path)
+        project = None if reserved_names(session, [path]) else owning_project(session, path)
         if project is None:
             return Outcome(path, owned=False, known=False)
         session.execute(delete(UnassignedRepository).where(UnassignedRepository.path == path))
@@ -129,7 +129,7 @@ def _reconcile_cached(repository: RepositoryName) -> Outcome:
         return Outcome(path, tags=image.tag_count)
 
 
-def mend(
+def apply_tag_list(
     session: Session,
     image: ContainerImage,
     names: Iterable[str],
@@ -158,17 +158,17 @@ def mend(
         and rows[name].seen_at < started
     ]
     overwritten = [row.name for row in moved if row.digest is not None]
-    note_before(session, moved)
+    record_state_before(session, moved)
     for row in moved:
         move(session, row, live.digests[row.name], started)
     outcome.changed = len(moved)
     gone = [rows[name] for name in rows.keys() - listed if rows[name].seen_at < started]
-    note_unseen(session, image, overwritten, "overwritten", started)
+    record_unreported_violations(session, image, overwritten, "overwritten", started)
     # A damaged tag holds nothing that could be protected.
     deleted = [row.name for row in gone if not row.is_damaged]
-    note_unseen(session, image, deleted, "deleted", started)
+    record_unreported_violations(session, image, deleted, "deleted", started)
     if gone:
-        note_removed(session, gone, started, removed_by)
+        record_removed(session, gone, started, removed_by)
         session.execute(delete(Tag).where(Tag.id.in_([tag.id for tag in gone])))
         outcome.removed = len(gone)
     session.flush()
@@ -183,7 +183,7 @@ def _insert(
     session: Session, image: ContainerImage, name: str, live: LiveTags, started: datetime
 ) -> bool:
     """Insert a tag that a check found; return whether it is new."""
-    return insert_new(
+    return insert_if_absent(
         session,
         Tag,
         image_id=image.id,
@@ -232,7 +232,7 @@ def move(session: Session, tag: Tag, digest: str, at: datetime) -> None:
         # the image is, so its age counts from now.
         tag.pushed_at = tag.pushed_by = None
         tag.age_from = at
-        note_found(session, tag, at)
+        record_found(session, tag, at)
 
 
 def _pushed_since(image: ContainerImage, moment: datetime) -> bool:
@@ -247,7 +247,7 @@ def _tags_or_none(repository: RepositoryName) -> TagNames | None:
         return None
 
 
-def without_bin(names: list[str]) -> list[str]:
+def without_trash(names: list[str]) -> list[str]:
     """Return the tags of a repository without those of the bin.
 
     Args:
@@ -271,7 +271,7 @@ def _mend_unassigned(
     """
     path = str(repository)
     if names:
-        insert_new(session, UnassignedRepository, path=path, first_seen_at=utc_now())
+        insert_if_absent(session, UnassignedRepository, path=path, first_seen_at=utc_now())
     row = session.get(UnassignedRepository, path)
     if row is not None:
         row.tag_count = len(names)
@@ -285,7 +285,7 @@ def _note_error(repository: RepositoryName, error: str) -> None:
             image.reconcile_error = error
 
 
-def want_if_stale(image: ContainerImage) -> bool:
+def request_reconcile_if_stale(image: ContainerImage) -> bool:
     """Mark an image that was compared long ago; return whether nobody had marked it yet.
 
     However often its page is opened, it is one job: the mark goes with the next answer of
@@ -337,7 +337,7 @@ def reconcile_all(*, digests: bool = True) -> list[Outcome]:
         RegistryError: the catalog can't be read; nothing was changed.
     """
     started = utc_now()
-    release()
+    end_read()
     listed = set(map(str, registry().catalog()))
     noted = set(db.session.scalars(select(UnassignedRepository.path)))
     note(sorted(_not_owned(listed) - noted))
@@ -360,10 +360,10 @@ def _not_owned(repositories: set[str]) -> set[str]:
     """Return those that no project owns, by one query."""
     projects = set(db.session.scalars(select(Project.path)))
     not_owned = {name for name in repositories if projects.isdisjoint(prefixes(name))}
-    return not_owned - spoken_for(db.session(), not_owned)
+    return not_owned - reserved_names(db.session(), not_owned)
 
 
-def adopt_below(path: str) -> list[Outcome]:
+def index_repositories_below(path: str) -> list[Outcome]:
     """Index what a new project finds in the registry under its path."""
     query = select(UnassignedRepository.path).where(at_or_below(UnassignedRepository.path, path))
     return [reconcile(RepositoryName(name)) for name in db.session.scalars(query).all()]

@@ -11,7 +11,7 @@ from ..enumerations import name_some
 class Outcome:
     """What a reconcile found.
 
-    ``owned`` is False for an unassigned repository, ``known`` for one that the registry
+    ``owned`` is False for an unassigned repository, ``stored_manifests`` for one that the registry
     does not have.
     """
 

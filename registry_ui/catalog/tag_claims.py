@@ -18,11 +18,11 @@ from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from ..audit import OWN_SUBJECT
-from ..db.prepared import insert_new
+from ..db.prepared import insert_if_absent
 from ..db.session import writing
 from ..models import TagClaim, utc_now
 from ..names import RepositoryName, TagName
-from ..token_auth.verifier import Proven
+from ..token_auth.verifier import VerifiedToken
 
 #: A push that takes longer between its question and its end has failed.
 HELD = timedelta(seconds=15)
@@ -40,12 +40,12 @@ YIELDING = timedelta(seconds=60)
 MAX_UNFINISHED = 50
 
 
-def ourselves(deed: str) -> Proven:
+def ourselves(deed: str) -> VerifiedToken:
     """Return who claims a tag for a deed of our own; done again, it goes on with its claim."""
-    return Proven(OWN_SUBJECT, deed, {})
+    return VerifiedToken(OWN_SUBJECT, deed, {})
 
 
-def acquire(repository: RepositoryName, tag: TagName, who: Proven) -> str | None:
+def acquire(repository: RepositoryName, tag: TagName, who: VerifiedToken) -> str | None:
     """Claim a tag, or go on with one's own claim; return why not, or None.
 
     The words are for a client's terminal, and fit into JSON as they are.
@@ -63,7 +63,7 @@ def acquire(repository: RepositoryName, tag: TagName, who: Proven) -> str | None
         values = {"subject": who.subject, "token_id": who.token_id[:64], "until": now + HELD}
         if row is None:
             key = {"repository": str(repository), "tag": str(tag)}
-            if insert_new(session, TagClaim, **key, **values):
+            if insert_if_absent(session, TagClaim, **key, **values):
                 return None
             row = _locked(session, repository, tag)  # of another question at the same moment
             return _busy(str(tag)) if row is None else _go_on(row, who, utc_now())
@@ -73,7 +73,7 @@ def acquire(repository: RepositoryName, tag: TagName, who: Proven) -> str | None
         return None
 
 
-def _go_on(row: TagClaim, who: Proven, now: datetime) -> str | None:
+def _go_on(row: TagClaim, who: VerifiedToken, now: datetime) -> str | None:
     if (row.subject, row.token_id) != (who.subject, who.token_id[:64]):
         row.contested = row.contested or who.subject != row.subject
         return _busy(row.tag)
@@ -103,7 +103,7 @@ def _waits(row: TagClaim, now: datetime) -> dict[str, float]:
     return waits
 
 
-def _unfinished(session: Session, who: Proven, now: datetime) -> int:
+def _unfinished(session: Session, who: VerifiedToken, now: datetime) -> int:
     if who.subject == OWN_SUBJECT:
         return 0
     query = select(func.count()).select_from(TagClaim)
@@ -116,7 +116,7 @@ def _locked(session: Session, repository: RepositoryName, tag: TagName) -> TagCl
     return session.scalar(query.execution_options(populate_existing=True))
 
 
-def let_go(repository: RepositoryName, tag: TagName, who: Proven) -> None:
+def release(repository: RepositoryName, tag: TagName, who: VerifiedToken) -> None:
     """Give up one's own claim: the push is refused.
 
     A claim that was repeated stays until its end, because the first push may still be on its way.
@@ -127,7 +127,7 @@ def let_go(repository: RepositoryName, tag: TagName, who: Proven) -> None:
         session.execute(delete(TagClaim).where(_of(repository, tag), by, is_first))
 
 
-def settle(session: Session, repository: str, tag: str) -> None:
+def expire_soon(session: Session, repository: str, tag: str) -> None:
     """End the claim of a push whose event came, as soon as everyone can see the tag."""
     soon = utc_now() + SETTLING
     session.execute(

@@ -9,10 +9,10 @@ from sqlalchemy import ScalarResult, func, insert, or_, select
 from sqlalchemy.orm import Session
 
 from ..audit import OWN_SUBJECT
-from ..models import ContainerImage, RegistryEvent, Tag, TagMoment
+from ..models import ContainerImage, RegistryEvent, Tag, TagHistoryEntry
 
 
-def note_push(
+def record_tag_push(
     session: Session, tag: Tag, digest: str, at: datetime, actor: str, source: str = ""
 ) -> None:
     """Note a push that an event told, or a copy of our own.
@@ -21,9 +21,9 @@ def note_push(
         source: the reference that the tag was copied from; "" for what a client pushed.
     """
     if tag.digest != digest:
-        note_before(session, [tag])
+        record_state_before(session, [tag])
     session.add(
-        TagMoment(
+        TagHistoryEntry(
             image_id=tag.image_id,
             tag=tag.name,
             action="copied" if source else "pushed",
@@ -35,33 +35,34 @@ def note_push(
     )
 
 
-def note_before(session: Session, tags: Iterable[Tag]) -> None:
+def record_state_before(session: Session, tags: Iterable[Tag]) -> None:
     """Note what tags stand for that are about to change, where nothing was ever told of them."""
     known = [tag for tag in tags if tag.digest is not None]
     if not known:
         return
-    query = select(TagMoment.tag).where(
-        TagMoment.image_id == known[0].image_id, TagMoment.tag.in_({tag.name for tag in known})
+    query = select(TagHistoryEntry.tag).where(
+        TagHistoryEntry.image_id == known[0].image_id,
+        TagHistoryEntry.tag.in_({tag.name for tag in known}),
     )
     told = set(session.scalars(query))
     for tag in known:
         if tag.name not in told:
-            note_found(session, tag, tag.seen_at)
+            record_found(session, tag, tag.seen_at)
 
 
-def note_found(session: Session, tag: Tag, at: datetime) -> None:
+def record_found(session: Session, tag: Tag, at: datetime) -> None:
     """Note what the registry says that a tag stands for, and of which no push told."""
     session.add(
-        TagMoment(
+        TagHistoryEntry(
             image_id=tag.image_id, tag=tag.name, action="found", digest=tag.digest or "", at=at
         )
     )
 
 
-def note_restored(session: Session, tag: Tag, actor: str, at: datetime) -> None:
+def record_restored(session: Session, tag: Tag, actor: str, at: datetime) -> None:
     """Note that somebody restored a tag from the bin."""
     session.add(
-        TagMoment(
+        TagHistoryEntry(
             image_id=tag.image_id,
             tag=tag.name,
             action="restored",
@@ -72,7 +73,7 @@ def note_restored(session: Session, tag: Tag, actor: str, at: datetime) -> None:
     )
 
 
-def note_removed(session: Session, tags: Iterable[Tag], at: datetime, actor: str = "") -> None:
+def record_removed(session: Session, tags: Iterable[Tag], at: datetime, actor: str = "") -> None:
     """Note that the registry has these tags of one image no more.
 
     Args:
@@ -93,7 +94,7 @@ def note_removed(session: Session, tags: Iterable[Tag], at: datetime, actor: str
         }
         for tag in gone
     ]
-    session.execute(insert(TagMoment), rows)
+    session.execute(insert(TagHistoryEntry), rows)
 
 
 def _removed_by(session: Session, gone: list[Tag]) -> dict[str, str]:
@@ -116,11 +117,15 @@ def _removed_by(session: Session, gone: list[Tag]) -> dict[str, str]:
     return {event.tag or event.digest: event.actor for event in events}
 
 
-def moments_of(
+def history_of(
     session: Session, image: ContainerImage, tag: str, limit: int
-) -> tuple[ScalarResult[TagMoment], int]:
+) -> tuple[ScalarResult[TagHistoryEntry], int]:
     """Return what a tag stood for, the newest first, and how many moments there are in all."""
-    here = (TagMoment.image_id == image.id, TagMoment.tag == tag)
-    total = session.scalar(select(func.count()).select_from(TagMoment).where(*here)) or 0
-    query = select(TagMoment).where(*here).order_by(TagMoment.at.desc(), TagMoment.id.desc())
+    here = (TagHistoryEntry.image_id == image.id, TagHistoryEntry.tag == tag)
+    total = session.scalar(select(func.count()).select_from(TagHistoryEntry).where(*here)) or 0
+    query = (
+        select(TagHistoryEntry)
+        .where(*here)
+        .order_by(TagHistoryEntry.at.desc(), TagHistoryEntry.id.desc())
+    )
     return session.scalars(query.limit(limit)), total

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import delete, func
 from sqlalchemy.orm import Session
 
-from ..db.prepared import insert_new
+from ..db.prepared import insert_if_absent
 from ..db.session import writing
 from ..models import UnassignedRepository, utc_now
 from .earlier_pushes import LastPush
@@ -21,7 +21,7 @@ def note(paths: list[str]) -> None:
     for start in range(0, len(paths), BATCH):
         with writing() as session:
             for path in paths[start : start + BATCH]:
-                insert_new(session, UnassignedRepository, path=path, first_seen_at=utc_now())
+                insert_if_absent(session, UnassignedRepository, path=path, first_seen_at=utc_now())
 
 
 def forget(paths: set[str], started: datetime) -> None:

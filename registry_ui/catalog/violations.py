@@ -11,15 +11,15 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ..access import Right
-from ..access.repository_rules import protection
-from ..access.tag_rules import Protection, is_immutable, refusal
-from ..accounts.subjects import role_of
+from ..access import Permission
+from ..access.repository_rules import tag_rule
+from ..access.tag_rules import TagRule, is_immutable, refusal
+from ..accounts.subjects import current_role
 from ..audit import REGISTRY, Actor, record
 from ..models import ContainerImage, Place, ProtectionRule, ProtectionViolation, Tag
 
 
-def note_push(
+def record_violations(
     session: Session, image: ContainerImage, tag: Tag, digest: str, actor: str, at: datetime
 ) -> None:
     """Note a push that a rule refuses. To be called before the tag's row changes.
@@ -33,13 +33,13 @@ def note_push(
     rules = _rules(session, image, at)
     if not rules:
         return
-    role = role_of(session, actor, image.path) if any(r.minimum for r in rules) else None
+    role = current_role(session, actor, image.path) if any(r.minimum for r in rules) else None
     moved = tag.digest not in {None, digest}
-    if refusal(rules, image.name, tag.name, role, Right.PUSH, moved):
+    if refusal(rules, image.name, tag.name, role, Permission.PUSH, moved):
         _note(session, image, tag.name, "overwritten" if moved else "pushed", actor, at)
 
 
-def note_unseen(
+def record_unreported_violations(
     session: Session, image: ContainerImage, names: Iterable[str], what: str, at: datetime
 ) -> None:
     """Note changes that no event told of. Who made them is not known: only immutable tags count.
@@ -52,19 +52,19 @@ def note_unseen(
     if not names:
         return
     rules = _rules(session, image, at)
-    action = Right.DELETE if what == "deleted" else Right.PUSH
+    action = Permission.DELETE if what == "deleted" else Permission.PUSH
     for name in names:
         if is_immutable(rules, image.name, name, action):
             _note(session, image, name, what, "", at)
 
 
-def _rules(session: Session, image: ContainerImage, at: datetime) -> list[Protection]:
+def _rules(session: Session, image: ContainerImage, at: datetime) -> list[TagRule]:
     query = (
         select(ProtectionRule, Place.path)
         .join(Place, Place.id == ProtectionRule.place_id)
         .where(ProtectionRule.place_id == image.project_id, ProtectionRule.created_at <= at)
     )
-    return [protection(rule, path) for rule, path in session.execute(query)]
+    return [tag_rule(rule, path) for rule, path in session.execute(query)]
 
 
 def _note(

@@ -6,7 +6,7 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from ..accounts.subjects import subject_named
+from ..accounts.subjects import find_subject
 from ..db.session import db
 from ..token_auth.access_check import explain, repository_named
 from ..token_auth.decision_queries import impersonal
@@ -47,7 +47,7 @@ def access_check(
         raise click.UsageError("USER REPOSITORY, or --anonymous REPOSITORY")
     settings = current_app.config["SETTINGS"]
     name = repository_named(repository, settings.registry_host)
-    subject = subject_named(db.session(), username, passwords=not settings.tokens_only)
+    subject = find_subject(db.session(), username, passwords=not settings.tokens_only)
     found = explain(db.session(), subject, name, actions or ACTIONS)
     for answer in found.answers:
         word = "allowed" if answer.allowed else "refused"

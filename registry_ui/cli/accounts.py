@@ -66,7 +66,7 @@ def token_create(
     """Make an access token for USER and print it, alone."""
     if exactly and not only:
         raise click.UsageError("--exactly goes with --only")
-    owner = accounts.user_named(username)
+    owner = accounts.find_user(username)
     wanted = TokenRequest(
         name, scopes_of(scopes), end_of_day(expires), reach=only, reach_exact=exactly
     )

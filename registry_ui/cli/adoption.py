@@ -11,7 +11,7 @@ from ..adoption.service import MAX_PARTS, AdoptionPlan, AdoptionRequest, adopt, 
 from ..audit import CONSOLE
 from ..db.session import db
 from ..errors import Invalid
-from ..formatting import counted
+from ..formatting import pluralize
 from ..jobs.queue import enqueue
 from .errors import clear_errors
 from .places import project
@@ -72,12 +72,12 @@ def project_adopt(
         enqueue("index_adopted")
     verb = "Would adopt" if dry_run else "Adopted"
     click.echo(
-        f"{verb} {counted(plan.repositories, 'repository', 'repositories')} in "
-        f"{counted(len(plan.projects), 'project')}.",
+        f"{verb} {pluralize(plan.repositories, 'repository', 'repositories')} in "
+        f"{pluralize(len(plan.projects), 'project')}.",
         err=True,
     )
     if plan.conflicts:
-        left = counted(len(plan.conflicts), "repository stays", "repositories stay")
+        left = pluralize(len(plan.conflicts), "repository stays", "repositories stay")
         click.echo(f"{left} unassigned; the reasons are above.", err=True)
         context.exit(INCOMPLETE)
 

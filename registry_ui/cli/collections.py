@@ -8,11 +8,11 @@ import click
 from flask.cli import with_appcontext
 
 from ..audit import CONSOLE
-from ..db.session import release
+from ..db.session import end_read
 from ..formatting import size
 from ..garbage_collection import service as garbage_collection
 from ..jobs.queue import enqueue
-from ..models import Collection
+from ..models import GarbageCollection
 from .errors import clear_errors
 
 LOOK_EVERY = 1.0
@@ -44,19 +44,19 @@ def collect_garbage(*, dry_run: bool, wait: bool) -> None:
         if row.state != told:
             told = row.state
             click.echo(_progress(row), err=True)
-        release()
+        end_read()
         time.sleep(LOOK_EVERY)
     if row.state != "done":
         raise click.ClickException(f"{row.state}. {row.problem}\n{row.output}".strip())
     click.echo(_outcome(row))
 
 
-def _progress(row: Collection) -> str:
+def _progress(row: GarbageCollection) -> str:
     until = f", about {row.quiet_at:%H:%M:%S} UTC" if row.state == "draining" else ""
     return WORDS[row.state] + until
 
 
-def _outcome(row: Collection) -> str:
+def _outcome(row: GarbageCollection) -> str:
     would = "would be freed" if row.dry_run else "freed"
     noun = "blob" if row.blobs == 1 else "blobs"
     if row.unmeasured and row.unmeasured == row.blobs:

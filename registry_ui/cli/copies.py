@@ -9,7 +9,7 @@ from ..access import Role
 from ..access.lookup import owning_project
 from ..audit import CONSOLE
 from ..copies import service as copies
-from ..copies.plan import OVERWRITES, REFUSED, SAME, CopyPlan, Wish
+from ..copies.plan import OVERWRITES, REFUSED, SAME, CopyPlan, CopyRequest
 from ..copies.planner import plan_copy
 from ..copies.steps import GOOD
 from ..copies.unassigned import is_unassigned, tags_of_unassigned
@@ -44,7 +44,7 @@ def tag_copy(source: str, target: str, **how: bool) -> None:
         raise click.UsageError("SOURCE is group/project/image:tag, TARGET the same or without tag")
     tags = {str(one.tag): str(other.tag or one.tag)}
     attached = not how.pop("alone")
-    wish = Wish("tag", *_source(one.name), _project(other.name), other.name, tags, attached)
+    wish = CopyRequest("tag", *_source(one.name), _project(other.name), other.name, tags, attached)
     _carry_out(wish, **how)
 
 
@@ -74,7 +74,7 @@ def image_copy(source: str, target: str, matching: str, **how: bool) -> None:
     name = RepositoryName(target)
     tags = {chosen: chosen for chosen in names}
     kind, attached = "tags" if matching else "image", not how.pop("alone")
-    _carry_out(Wish(kind, path, owner, _project(name), name, tags, attached), **how)
+    _carry_out(CopyRequest(kind, path, owner, _project(name), name, tags, attached), **how)
 
 
 def _source(name: RepositoryName) -> tuple[str, str]:
@@ -92,14 +92,14 @@ def _project(repository: RepositoryName) -> Project:
     return project
 
 
-def _carry_out(wish: Wish, *, overwrite: bool, dry_run: bool, yes: bool) -> None:
+def _carry_out(wish: CopyRequest, *, overwrite: bool, dry_run: bool, yes: bool) -> None:
     plan = plan_copy(wish, Role.OWNER)
     _print(plan, overwrite=overwrite)
     if dry_run:
         return
     if not yes:
         click.confirm("Copy them?", abort=True, err=True)
-    copy_id = copies.keep_plan(CONSOLE, wish, plan).id
+    copy_id = copies.save_plan(CONSOLE, wish, plan).id
     copies.start_planned(CONSOLE, copy_id, overwrite=overwrite)
     done = copies.run(copy_id)
     fence = runner.stopped(db.session(), Copy, copy_id)

@@ -103,7 +103,7 @@ def move_retire(number: int, *, everything: bool) -> None:
 @clear_errors
 def move_keep(number: int) -> None:
     """Let the old path of a move be pulled for longer."""
-    _report(moves.keep_longer(CONSOLE, number))
+    _report(moves.extend_grace_period(CONSOLE, number))
 
 
 def _move_place(kind: str, path: str, new_path: str, **how: bool) -> None:
@@ -129,7 +129,7 @@ def _carry_out(plan: MovePlan, place: Place, *, dry_run: bool, yes: bool) -> Non
         return
     if not yes:
         click.confirm("Move them? Nobody can push for some minutes.", abort=True, err=True)
-    planned = moves.keep_plan(CONSOLE, plan, place)
+    planned = moves.save_plan(CONSOLE, plan, place)
     click.echo(f"This is move {planned.id}.", err=True)
     moves.confirm(CONSOLE, planned.id, leave_out=True)
     _go_on(planned.id)

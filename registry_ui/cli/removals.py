@@ -17,7 +17,7 @@ from ..patterns.glob import TAGS
 from ..patterns.retention import parse_pattern
 from ..removals.places import plan_place
 from ..removals.plan import RemovalPlan
-from ..removals.planned_manifests import note_missing
+from ..removals.planned_manifests import record_missing_subjects
 from ..removals.planner import plan_image, plan_tags
 from ..removals.service import start
 from ..retention import service as policies
@@ -74,7 +74,7 @@ def tags_delete(repository: str, matching: str, regex: str, older_than: str, **h
         role=Role.OWNER,
     )
     if criteria.orphans:
-        note_missing(plan, [(found, names)])
+        record_missing_subjects(plan, [(found, names)])
     _carry_out(plan, owner, dry_run=how["dry_run"], yes=how["yes"])
 
 

@@ -12,7 +12,7 @@ from ..names import Reference
 OFFERED = 40
 
 
-def offered(image: ContainerImage, reference: Reference) -> list[tuple[str, bool]]:
+def candidate_tags(image: ContainerImage, reference: Reference) -> list[tuple[str, bool]]:
     """Return other tags of an image, the latest push first, and whether each is the same digest."""
     own = select(Tag.digest).where(Tag.image_id == image.id, Tag.name == str(reference.tag))
     digest = str(reference.digest) if reference.digest else db.session.scalar(own)

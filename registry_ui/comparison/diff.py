@@ -65,7 +65,7 @@ def of_sets(name: str, before: Iterable[str], after: Iterable[str]) -> tuple[Cha
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class LineRun:
     """Lines that follow each other and are all ``added``, ``removed`` or ``unchanged``.
 
     ``folded`` where they are so far from any change that nobody looks for them.
@@ -76,16 +76,16 @@ class Run:
     folded: bool = False
 
 
-def of_lines(before: Sequence[str], after: Sequence[str]) -> list[Run]:
+def of_lines(before: Sequence[str], after: Sequence[str]) -> list[LineRun]:
     """Return the lines of both in one order, as ``diff`` shows them."""
-    runs: list[Run] = []
+    runs: list[LineRun] = []
     for what, old, new in aligned(before, after):
         if what == SAME:
             runs += _with_context(before[old], at_start=not runs, at_end=old.stop == len(before))
         if what in {REMOVED, CHANGED}:
-            runs.append(Run(REMOVED, tuple(before[old])))
+            runs.append(LineRun(REMOVED, tuple(before[old])))
         if what in {ADDED, CHANGED}:
-            runs.append(Run(ADDED, tuple(after[new])))
+            runs.append(LineRun(ADDED, tuple(after[new])))
     return runs
 
 
@@ -108,14 +108,14 @@ def _numbered(items: Iterable[str]) -> list[tuple[str, int]]:
     return found
 
 
-def _with_context(lines: Sequence[str], *, at_start: bool, at_end: bool) -> Iterator[Run]:
+def _with_context(lines: Sequence[str], *, at_start: bool, at_end: bool) -> Iterator[LineRun]:
     head = 0 if at_start else CONTEXT
     tail = 0 if at_end else CONTEXT
     if len(lines) <= head + tail + 1:
-        yield Run(SAME, tuple(lines))
+        yield LineRun(SAME, tuple(lines))
         return
     if head:
-        yield Run(SAME, tuple(lines[:head]))
-    yield Run(SAME, tuple(lines[head : len(lines) - tail]), folded=True)
+        yield LineRun(SAME, tuple(lines[:head]))
+    yield LineRun(SAME, tuple(lines[head : len(lines) - tail]), folded=True)
     if tail:
-        yield Run(SAME, tuple(lines[len(lines) - tail :]))
+        yield LineRun(SAME, tuple(lines[len(lines) - tail :]))

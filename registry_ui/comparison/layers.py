@@ -14,7 +14,7 @@ FROM, TO, BOTH = "from", "to", "both"
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class ComparedLayer:
     """A layer of one side, and the step that made it, where the history tells."""
 
     digest: str
@@ -31,9 +31,9 @@ class LayerDiff:
     of each side in its own. ``fetched`` is what a pull of *to* moves for someone who has *from*.
     """
 
-    rows: tuple[Layer, ...]
-    before: tuple[Layer, ...]
-    after: tuple[Layer, ...]
+    rows: tuple[ComparedLayer, ...]
+    before: tuple[ComparedLayer, ...]
+    after: tuple[ComparedLayer, ...]
     fetched: int
 
     @property
@@ -78,17 +78,21 @@ def layer_diff(
 
 def _layers(
     layers: Sequence[Descriptor], config: ImageConfig | None, shared: set[str], where: str
-) -> Iterator[Layer]:
+) -> Iterator[ComparedLayer]:
     made_by = (config or ImageConfig()).made_by(len(layers))
     for layer, step in zip(layers, made_by, strict=True):
-        yield Layer(layer.digest, layer.size, step, BOTH if layer.digest in shared else where)
+        yield ComparedLayer(
+            layer.digest, layer.size, step, BOTH if layer.digest in shared else where
+        )
 
 
-def _merged(before: tuple[Layer, ...], after: tuple[Layer, ...]) -> Iterator[Layer]:
+def _merged(
+    before: tuple[ComparedLayer, ...], after: tuple[ComparedLayer, ...]
+) -> Iterator[ComparedLayer]:
     seen: set[str] = set()
     old_digests, new_digests = [b.digest for b in before], [a.digest for a in after]
     for what, old, new in aligned(old_digests, new_digests):
-        found: list[Layer] = []
+        found: list[ComparedLayer] = []
         if what in {SAME, REMOVED, CHANGED}:
             found += before[old]
         if what in {ADDED, CHANGED}:

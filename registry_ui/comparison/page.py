@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ..artifacts.sbom import packages_of
 from ..distribution.image_config import ImageConfig
-from .diff import Change, Group, Run, of_lines, of_pairs, of_sets
+from .diff import Change, Group, LineRun, of_lines, of_pairs, of_sets
 from .layers import LayerDiff, layer_diff
 from .packages import PackageDiff, package_diff
 from .side import Side, choose_platforms, same_platform
@@ -27,7 +27,7 @@ class Comparison:
     notes: tuple[str, ...]
     layers: LayerDiff | None = None
     groups: tuple[Group, ...] = ()
-    history: tuple[Run, ...] = ()
+    history: tuple[LineRun, ...] = ()
     packages: PackageDiff | None = None
     platforms: tuple[Change, ...] = ()
 
@@ -136,7 +136,7 @@ def _words(items: tuple[str, ...]) -> str:
     return json.dumps(list(items), ensure_ascii=False) if items else ""
 
 
-def _history(old: ImageConfig | None, new: ImageConfig | None) -> tuple[Run, ...]:
+def _history(old: ImageConfig | None, new: ImageConfig | None) -> tuple[LineRun, ...]:
     if old is None or new is None:
         return ()
     lines = [[line.created_by for line in config.history] for config in (old, new)]

@@ -13,7 +13,14 @@ from ..distribution.errors import RegistryFault, RegistryNotFound
 from ..distribution.image_config import ImageConfig
 from ..distribution.manifest import ManifestFacts
 from ..errors import NotFound
-from ..manifests.store import children_of, facts_of, gather, held, image_config, known
+from ..manifests.store import (
+    children_of,
+    digests_in_repository,
+    ensure_fetched,
+    facts_of,
+    image_config,
+    stored_manifests,
+)
 from ..models import ContainerImage, Manifest, Tag
 from ..names import Reference
 
@@ -21,7 +28,7 @@ UNNAMED = "no platform named"
 
 
 @dataclass(frozen=True, slots=True)
-class Platform:
+class PlatformChoice:
     """A platform of an index.
 
     ``key`` names it in an address: its label, or its digest where several are labelled so.
@@ -50,8 +57,8 @@ class Side:
     pushed_at: datetime | None = None
     pushed_by: str | None = None
     manifest: Manifest | None = None
-    platforms: list[Platform] = field(default_factory=list)
-    chosen: Platform | None = None
+    platforms: list[PlatformChoice] = field(default_factory=list)
+    chosen: PlatformChoice | None = None
     shown_digest: str = ""
     facts: ManifestFacts | None = None
     config: ImageConfig | None = None
@@ -114,7 +121,7 @@ def locate(image: ContainerImage, reference: Reference) -> Side:
     """
     tag = "" if reference.digest or reference.tag is None else str(reference.tag)
     name = tag or str(reference.digest)
-    found = gather(reference.name, {name: None}, fresh=True)
+    found = ensure_fetched(reference.name, {name: None}, fresh=True)
     problem = found.problems.get(name)
     if isinstance(problem, RegistryNotFound):
         raise NotFound("The registry has no such tag or digest.")
@@ -135,7 +142,7 @@ def _last_known(image: ContainerImage, row: Tag | None, reference: Reference) ->
         return row.digest
     digest = str(reference.digest or "")
     query = select(Tag.id).where(Tag.image_id == image.id, Tag.digest == digest).limit(1)
-    if digest and (db.session.scalar(query) or held(image.path, [digest])):
+    if digest and (db.session.scalar(query) or digests_in_repository(image.path, [digest])):
         return digest
     raise NotFound
 
@@ -146,7 +153,7 @@ def choose_platforms(sides: tuple[Side, Side], wanted: tuple[str, str]) -> None:
     Args:
         wanted: the keys of platforms that were asked for, or "".
     """
-    stored = known(side.digest for side in sides)
+    stored = stored_manifests(side.digest for side in sides)
     children = []
     for side in sides:
         side.manifest = stored.get(side.digest)
@@ -169,14 +176,14 @@ def choose_platforms(sides: tuple[Side, Side], wanted: tuple[str, str]) -> None:
             _show_chosen(side, side.chosen, found)
 
 
-def _platforms(facts: ManifestFacts, children: dict[str, Manifest]) -> list[Platform]:
+def _platforms(facts: ManifestFacts, children: dict[str, Manifest]) -> list[PlatformChoice]:
     count = Counter(child.platform for child in facts.platforms)
     found = []
     for child in facts.platforms:
         row = children.get(child.digest)
         alone = child.platform and count[child.platform] == 1
         found.append(
-            Platform(
+            PlatformChoice(
                 key=child.platform if alone else child.digest,
                 label=child.platform or UNNAMED,
                 digest=child.digest,
@@ -186,7 +193,7 @@ def _platforms(facts: ManifestFacts, children: dict[str, Manifest]) -> list[Plat
     return found
 
 
-def _chosen(side: Side, wanted: str) -> Platform | None:
+def _chosen(side: Side, wanted: str) -> PlatformChoice | None:
     for platform in side.platforms:
         if wanted in {platform.key, platform.digest}:
             return platform
@@ -201,7 +208,7 @@ def same_platform(one: str, other: str) -> bool:
     return one.removesuffix("/v8") == other.removesuffix("/v8")
 
 
-def _show_chosen(side: Side, chosen: Platform, children: dict[str, Manifest]) -> None:
+def _show_chosen(side: Side, chosen: PlatformChoice, children: dict[str, Manifest]) -> None:
     row = children.get(chosen.digest)
     if row is None:
         side.problems.append(f"{chosen.label} is missing or could not be read")

@@ -24,7 +24,7 @@ from ..distribution.errors import (
 )
 from ..distribution.media_types import INDEX_TYPES
 from ..distribution.references import References, references_of
-from ..manifests.store import ask
+from ..manifests.store import call_all
 from ..names import Digest, RepositoryName, TagName
 from ..registry_connection import registry
 
@@ -48,7 +48,7 @@ class MountsRefused(CopyRefused):
     """The registry mounts no blobs: nothing can be copied at all."""
 
 
-class Kept(Exception):
+class TagKept(Exception):
     """A tag of the target stays as it is; the message says why, for the report."""
 
 
@@ -72,7 +72,7 @@ class _Blob(Enum):
 
 
 @dataclass(slots=True)
-class Brought:
+class CopyResult:
     """A manifest that is at the target now, checked by its digest.
 
     ``manifests`` are the digests of it and of everything below it, children first;
@@ -91,7 +91,7 @@ class Brought:
 
 
 @dataclass(slots=True)
-class _Under:
+class _CopyProgress:
     """What was found of a manifest so far."""
 
     manifests: dict[str, None] = field(default_factory=dict)
@@ -127,7 +127,7 @@ class Copier:
         #: a thousand referrers may name the same thousand children.
         self._whole: dict[str, tuple[str, ...]] = {}
 
-    def bring(self, digest: str, name: TagName | None = None) -> Brought:
+    def bring(self, digest: str, name: TagName | None = None) -> CopyResult:
         """Make sure that the target has a manifest of the source with everything below it.
 
         An index whose children are not all there is taken as far as the registry takes it.
@@ -141,11 +141,11 @@ class Copier:
             RegistryNotFound: the source does not have it.
             RegistryError: the registry can't be asked.
         """
-        under = _Under()
+        under = _CopyProgress()
         top = self._bring(Digest(digest), under, 0, name)
         if top is None:
             raise RegistryNotFound(f"{self.source} does not have {digest[:19]}…")
-        return Brought(top, tuple(under.manifests), tuple(under.missing), under.written)
+        return CopyResult(top, tuple(under.manifests), tuple(under.missing), under.written)
 
     def tag(self, name: TagName, manifest: FetchedManifest) -> bool:
         """Point a tag of the target to a manifest; return whether it did not before.
@@ -174,7 +174,7 @@ class Copier:
             raise RegistryUnavailable(str(error)) from None
 
     def _bring(
-        self, digest: Digest, under: _Under, depth: int, name: TagName | None = None
+        self, digest: Digest, under: _CopyProgress, depth: int, name: TagName | None = None
     ) -> FetchedManifest | None:
         """Bring a manifest after its parts; None where the source does not have it."""
         _require_bounds(depth, len(under.manifests) + 1)
@@ -203,7 +203,7 @@ class Copier:
         self._note_whole(str(digest), references)
         return manifest
 
-    def _bring_child(self, child: str, under: _Under, depth: int) -> bool:
+    def _bring_child(self, child: str, under: _CopyProgress, depth: int) -> bool:
         """Bring an entry of an index; return whether the source has it.
 
         An index may give a blob the type of a manifest: 2.8 takes it, and answers 500 for it.
@@ -237,7 +237,9 @@ class Copier:
                 self._whole[digest] = recorded
         return self._whole.get(digest)
 
-    def _mount(self, blobs: Iterable[str], elsewhere: Collection[str], under: _Under) -> list[str]:
+    def _mount(
+        self, blobs: Iterable[str], elsewhere: Collection[str], under: _CopyProgress
+    ) -> list[str]:
         """Make the target hold blobs; return those that the source lacks and should have."""
         wanted = [blob for blob in blobs if blob not in self._there]
         absent: list[str] = []
@@ -248,7 +250,7 @@ class Copier:
                 for blob in wanted[start : start + BATCH]
             }
             problems: dict[str, RegistryError] = {}
-            outcomes: dict[str, _Blob] = ask(calls, time.monotonic() + DEADLINE, problems)
+            outcomes: dict[str, _Blob] = call_all(calls, time.monotonic() + DEADLINE, problems)
             for problem in problems.values():
                 raise problem
             for blob, outcome in outcomes.items():

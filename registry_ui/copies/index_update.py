@@ -8,13 +8,13 @@ from sqlalchemy.orm import Session
 from ..access.lookup import owning_project
 from ..audit import Actor, record
 from ..catalog.images import count_tags, ensure_image
-from ..catalog.push_log import note_push as keep_push
-from ..catalog.tag_history import note_push
-from ..db.prepared import insert_new
+from ..catalog.push_log import record_push as keep_push
+from ..catalog.tag_history import record_tag_push
+from ..db.prepared import insert_if_absent
 from ..models import Tag, utc_now
 
 
-def note_copied(
+def record_copied_tag(
     session: Session, actor: Actor, repository: str, tag: str, digest: str, source: str
 ) -> None:
     """Note that a tag was copied: its row, its history, the activity, the audit.
@@ -35,9 +35,9 @@ def note_copied(
     image.last_push_at, image.last_pushed_by = at, actor.name
     if image.reconciled_at is None:
         image.reconcile_wanted = True
-    insert_new(session, Tag, image_id=image.id, name=tag, pull_count=0, seen_at=at)
+    insert_if_absent(session, Tag, image_id=image.id, name=tag, pull_count=0, seen_at=at)
     row = session.scalars(select(Tag).where(Tag.image_id == image.id, Tag.name == tag)).one()
-    note_push(session, row, digest, at, actor.name, source)
+    record_tag_push(session, row, digest, at, actor.name, source)
     push = keep_push(session, image, tag, digest, actor.name, at)
     if push is not None:
         push.source = source

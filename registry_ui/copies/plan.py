@@ -18,7 +18,7 @@ ORDER = (REFUSED, OVERWRITES, NEW, SAME)
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class CopyRequest:
     """Which tags somebody wants to have where.
 
     ``source`` is a repository and ``source_project`` the path of its project, "" if it has none.

@@ -6,23 +6,23 @@ from collections.abc import Collection
 
 from sqlalchemy import select
 
-from ..access import Right, Role, former_name, guard
-from ..access.tag_rules import Protection, refusal
+from ..access import Permission, Role, former_name, repository_policy
+from ..access.tag_rules import TagRule, refusal
 from ..catalog.live_tags import LiveTags, leftovers_in, read_tags
 from ..catalog.pull_through import refuse_push
-from ..db.session import db, release
+from ..db.session import db, end_read
 from ..distribution.errors import RegistryError, RegistryNotFound
 from ..enumerations import name_some
-from ..errors import Clash, Invalid, NotFound, RegistryTrouble
+from ..errors import Conflict, Invalid, NotFound, RegistryUnreachable
 from ..manifests.blobs import key_of
-from ..manifests.graph import Parts, parts_of
+from ..manifests.graph import ManifestGraph, graph_of
 from ..manifests.reachability import closure
 from ..models import ContainerImage, Project, Tag
 from ..names import RepositoryName, is_binned
 from ..registry_connection import registry
-from ..storage_usage.survey import Survey
-from .plan import NEW, OVERWRITES, REFUSED, SAME, CopyPlan, PlannedCopy, Wish
-from .referrers import followers_of
+from ..storage_usage.survey import UsageScan
+from .plan import NEW, OVERWRITES, REFUSED, SAME, CopyPlan, CopyRequest, PlannedCopy
+from .referrers import referring_tags
 
 #: Of more tags, the index says what they stand for: the worker asks before it acts.
 ASKED = 500
@@ -39,7 +39,7 @@ DAMAGED_THERE = "it can't be read at the target: push it again, or remove it fir
 NO_TAG = "The registry has no such tag."
 
 
-def plan_copy(wish: Wish, role: Role | None) -> CopyPlan:
+def plan_copy(wish: CopyRequest, role: Role | None) -> CopyPlan:
     """Plan a copy of tags; nothing is written.
 
     Args:
@@ -60,7 +60,7 @@ def plan_copy(wish: Wish, role: Role | None) -> CopyPlan:
     if former is not None:
         raise Invalid("Nothing was planned.", {"image": f"{former.refusal}."})
     plan = CopyPlan(wish.kind, source, target, attached=wish.attached)
-    release()
+    end_read()
     try:
         every = _tags(RepositoryName(source))
         live = _read(plan, source, wish.tags.keys() & set(every))
@@ -68,13 +68,13 @@ def plan_copy(wish: Wish, role: Role | None) -> CopyPlan:
         taken = _tags(wish.target)
         there = _read(plan, target, set(wish.tags.values()) & set(taken))
     except RegistryError as error:
-        raise RegistryTrouble(
+        raise RegistryUnreachable(
             f"The registry could not be asked: {error}.", hint="Nothing was changed. Try again."
         ) from None
     digests = live.digests
     _note_unread(plan, live)
     plan.new_image = not taken
-    rules = guard(db.session(), target).rules
+    rules = repository_policy(db.session(), target).rules
     name = wish.target.below(wish.target_project.path)
     plan.name(
         [
@@ -96,8 +96,8 @@ def _note_unread(plan: CopyPlan, live: LiveTags) -> None:
     if live.digests:
         return
     if live.unanswered:
-        raise RegistryTrouble(UNANSWERED.format(name_some(live.unanswered)))
-    raise Clash(DAMAGED.format(name_some(live.damaged))) if live.damaged else NotFound(NO_TAG)
+        raise RegistryUnreachable(UNANSWERED.format(name_some(live.unanswered)))
+    raise Conflict(DAMAGED.format(name_some(live.damaged))) if live.damaged else NotFound(NO_TAG)
 
 
 def _tags(repository: RepositoryName) -> list[str]:
@@ -129,7 +129,7 @@ def _read(plan: CopyPlan, repository: str, names: Collection[str]) -> LiveTags:
 def _without_removed(source: str, damaged: dict[str, str]) -> dict[str, str]:
     """Return the damaged tags without those that were removed, and are only still listed."""
     removed = leftovers_in(RepositoryName(source))
-    release()
+    end_read()
     return {
         name: damage
         for name, damage in damaged.items()
@@ -142,7 +142,7 @@ def _planned(
     tag: str,
     digest: str,
     there: LiveTags,
-    refuse: tuple[list[Protection], str, Role | None],
+    refuse: tuple[list[TagRule], str, Role | None],
 ) -> PlannedCopy:
     rules, image_name, role = refuse
     if tag in there.damaged:
@@ -152,29 +152,29 @@ def _planned(
     now = there.digests.get(tag, "")
     if now == digest:
         return PlannedCopy(source_tag, tag, digest, SAME, now)
-    why = refusal(rules, image_name, tag, role, Right.PUSH, bool(now))
+    why = refusal(rules, image_name, tag, role, Permission.PUSH, bool(now))
     if why is not None:
         return PlannedCopy(source_tag, tag, digest, REFUSED, now, why)
     return PlannedCopy(source_tag, tag, digest, OVERWRITES if now else NEW, now)
 
 
-def _weigh(plan: CopyPlan, wish: Wish, every: list[str], digests: set[str]) -> None:
+def _weigh(plan: CopyPlan, wish: CopyRequest, every: list[str], digests: set[str]) -> None:
     """Add what goes along, and how large it all is; of what can't be read in time, nothing."""
-    parts = parts_of(RepositoryName(plan.source), digests, PLAN_DEADLINE)
+    parts = graph_of(RepositoryName(plan.source), digests, PLAN_DEADLINE)
     if parts.unknown:
         count = len(parts.unknown)
         plan.unread.append(f"{plan.source} ({count} manifest{'' if count == 1 else 's'})")
         plan.notes.append(UNREAD)
     whole = closure(digests, parts.children)
     if wish.attached:
-        plan.name_referrers(followers_of(every, whole))
+        plan.name_referrers(referring_tags(every, whole))
     sizes = _sizes(whole, parts)
-    survey = Survey(db.session(), Project.id == wish.target_project.id)
+    survey = UsageScan(db.session(), Project.id == wish.target_project.id)
     plan.size = sum(sizes.values())
     plan.new_size = sum(size for blob, size in sizes.items() if key_of(blob) not in survey.sizes)
 
 
-def _sizes(digests: Collection[str], parts: Parts) -> dict[str, int]:
+def _sizes(digests: Collection[str], parts: ManifestGraph) -> dict[str, int]:
     sizes: dict[str, int] = {}
     for digest in digests:
         sizes |= parts.blobs.get(digest, {})

@@ -16,11 +16,11 @@ from ..distribution.media_types import INDEX_TYPES
 from ..distribution.references import merged_index
 from ..names import Digest, TagName, subject_of
 from ..registry_connection import registry
-from .copier import MAX_MANIFESTS, Copier, CopyRefused, Kept
+from .copier import MAX_MANIFESTS, Copier, CopyRefused, TagKept
 
 
 @dataclass(slots=True)
-class Followers:
+class CopiedReferrers:
     """What went along with a manifest.
 
     ``tags`` are those that the target has now, with what they stand for; ``written``
@@ -36,13 +36,13 @@ class Followers:
     missing: list[str] = field(default_factory=list)
 
 
-def followers_of(tags: Iterable[str], digests: Iterable[str]) -> list[str]:
+def referring_tags(tags: Iterable[str], digests: Iterable[str]) -> list[str]:
     """Return those of some tags that sign or describe one of these digests."""
     wanted = set(digests)
     return sorted(tag for tag in tags if subject_of(tag) in wanted)
 
 
-class Following:
+class ReferrerCopier:
     """Brings what refers to copied manifests after them.
 
     Args:
@@ -67,13 +67,13 @@ class Following:
         #: Whether the registry has the API; not known before it was asked.
         self.has_api: bool | None = None
 
-    def bring(self, digests: Iterable[str]) -> Followers:
+    def bring(self, digests: Iterable[str]) -> CopiedReferrers:
         """Bring what refers to these manifests, what refers to that, and so on.
 
         Raises:
             CopyRefused, RegistryError: as Copier.bring().
         """
-        found = Followers()
+        found = CopiedReferrers()
         pending = list(digests)
         seen = set(pending)
         for digest in pending:  # grows while it is walked
@@ -84,7 +84,7 @@ class Following:
                 raise CopyRefused(f"more than {MAX_MANIFESTS} manifests refer to it")
         return found
 
-    def _by_api(self, digest: str, found: Followers) -> list[str]:
+    def _by_api(self, digest: str, found: CopiedReferrers) -> list[str]:
         if self.has_api is False:
             return []
         self._copier.hold()
@@ -92,7 +92,7 @@ class Following:
         self.has_api = listed is not None
         return [name for part in listed or () for name in self._manifests(part, found)]
 
-    def _by_tags(self, digest: str, found: Followers) -> list[str]:
+    def _by_tags(self, digest: str, found: CopiedReferrers) -> list[str]:
         brought: list[str] = []
         for tag in self._tags.get(digest, ()):
             self._copier.hold()
@@ -108,7 +108,7 @@ class Following:
             self._tag(TagName(tag), manifest, found)
         return brought
 
-    def _manifests(self, digest: str, found: Followers) -> tuple[str, ...]:
+    def _manifests(self, digest: str, found: CopiedReferrers) -> tuple[str, ...]:
         try:
             brought = self._copier.bring(digest)
         except RegistryNotFound:
@@ -117,7 +117,7 @@ class Following:
         found.missing += brought.missing
         return brought.manifests
 
-    def _tag(self, name: TagName, manifest: FetchedManifest, found: Followers) -> None:
+    def _tag(self, name: TagName, manifest: FetchedManifest, found: CopiedReferrers) -> None:
         """Tag what was brought; a list of referrers that the target has already, grows."""
         there = self._copier.stands_for(self._copier.target, name)
         if there not in {None, manifest.digest}:
@@ -129,7 +129,7 @@ class Following:
         try:
             if self._point(name, manifest, there):
                 found.written.append(str(name))
-        except Kept as kept:
+        except TagKept as kept:
             found.refused.append(f"{name}: {kept}")
             return
         found.tags[str(name)] = manifest.digest

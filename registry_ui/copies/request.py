@@ -14,13 +14,13 @@ from ..names import NameInvalid, RepositoryName, TagName, is_binned, subject_of
 from ..tags.selection import Criteria, choose
 from . import service
 from .authorization import acting_role, require
-from .plan import Wish
+from .plan import CopyRequest
 from .planner import plan_copy
 from .unassigned import require_unassigned, tags_of_unassigned
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class CopyForm:
     """What was typed: texts that nobody has checked.
 
     ``project`` and ``image`` say where to, ``tag`` under which name, "" for its own; no
@@ -35,8 +35,8 @@ class Asked:
     attached: bool = True
 
 
-def plan_asked(
-    asked: Asked, image: ContainerImage, project: Project, principal: Principal, actor: Actor
+def plan_copy_form(
+    asked: CopyForm, image: ContainerImage, project: Project, principal: Principal, actor: Actor
 ) -> Copy:
     """Plan what was asked for, and store the plan; nothing is copied yet.
 
@@ -51,12 +51,16 @@ def plan_asked(
     target = _target(project, asked.image)
     tags = _tags(image, asked)
     owner = image.path.removesuffix(f"/{image.name}") if image.name else image.path
-    wish = Wish(_kind(asked), image.path, owner, project, target, tags, asked.attached)
+    wish = CopyRequest(_kind(asked), image.path, owner, project, target, tags, asked.attached)
     return _plan(wish, principal, actor)
 
 
 def plan_unassigned(
-    asked: Asked, repository: RepositoryName, project: Project, principal: Principal, actor: Actor
+    asked: CopyForm,
+    repository: RepositoryName,
+    project: Project,
+    principal: Principal,
+    actor: Actor,
 ) -> Copy:
     """Plan a copy of all tags of a repository that no project owns, and store the plan.
 
@@ -71,21 +75,21 @@ def plan_unassigned(
     require_unassigned(db.session(), repository)
     target = _target(project, asked.image)
     tags = {tag: tag for tag in tags_of_unassigned(repository)}
-    wish = Wish("image", str(repository), "", project, target, tags, asked.attached)
+    wish = CopyRequest("image", str(repository), "", project, target, tags, asked.attached)
     return _plan(wish, principal, actor)
 
 
-def _plan(wish: Wish, principal: Principal, actor: Actor) -> Copy:
+def _plan(wish: CopyRequest, principal: Principal, actor: Actor) -> Copy:
     target = str(wish.target)
     try:
         require(db.session(), principal, wish.source, target)
     except Denied as error:
         raise Invalid("Nothing was planned.", {"project": error.message}) from None
     plan = plan_copy(wish, acting_role(db.session(), actor.name, target))
-    return service.keep_plan(actor, wish, plan)
+    return service.save_plan(actor, wish, plan)
 
 
-def _kind(asked: Asked) -> str:
+def _kind(asked: CopyForm) -> str:
     chosen = list(asked.chosen)
     if not chosen and not asked.q:
         return "image"
@@ -100,7 +104,7 @@ def _target(project: Project, name: str) -> RepositoryName:
         raise Invalid("Nothing was planned.", {"image": str(error)}) from None
 
 
-def _tags(image: ContainerImage, asked: Asked) -> dict[str, str]:
+def _tags(image: ContainerImage, asked: CopyForm) -> dict[str, str]:
     """Return the tags that are meant, each with its name at the target."""
     chosen = list(asked.chosen)
     found = choose(image, Criteria(names=chosen, q="" if chosen else asked.q))

@@ -11,12 +11,12 @@ from ..audit import Actor, record
 from ..catalog.reconcile import reconcile
 from ..db.session import writing
 from ..errors import StateConflict
-from ..manifests.store import gather
-from ..models import Copy, WorkLine
+from ..manifests.store import ensure_fetched
+from ..models import Copy, OperationStep
 from ..names import RepositoryName
 from ..operations import runner
 from ..operations.errors import LeaseLost
-from .plan import CopyPlan, Wish
+from .plan import CopyPlan, CopyRequest
 from .steps import GOOD, REFUSED, Steps
 
 logger = logging.getLogger(__name__)
@@ -25,10 +25,10 @@ logger = logging.getLogger(__name__)
 LISTED = 5
 #: So many tags of a copy have their facts fetched, so that the first visitor finds them,
 #: and the seconds for that.
-LEARNT, LEARN_DEADLINE = 50, 30.0
+PREFETCHED_TAGS, PREFETCH_DEADLINE = 50, 30.0
 
 
-def keep_plan(actor: Actor, wish: Wish, plan: CopyPlan) -> Copy:
+def save_plan(actor: Actor, wish: CopyRequest, plan: CopyPlan) -> Copy:
     """Store a plan that somebody will look at, and perhaps confirm."""
     with writing() as session:
         copy = Copy(
@@ -84,14 +84,14 @@ def run(copy_id: int) -> Copy | None:
         return None
     finally:
         reconcile(RepositoryName(lease.work.target), digests=False)
-    _learn(lease.work)
+    _prefetch(lease.work)
     return lease.work
 
 
-def _learn(copy: Copy) -> None:
+def _prefetch(copy: Copy) -> None:
     """Fetch the facts of the first tags from the target, as after a push."""
-    digests = {step.digest: step.digest for step in copy.plan[:LEARNT]}
-    gather(RepositoryName(copy.target), digests, LEARN_DEADLINE)
+    digests = {step.digest: step.digest for step in copy.plan[:PREFETCHED_TAGS]}
+    ensure_fetched(RepositoryName(copy.target), digests, PREFETCH_DEADLINE)
 
 
 def waiting() -> list[int]:
@@ -109,7 +109,7 @@ def cancel(actor: Actor, copy_id: int) -> Copy:
     return runner.cancel(actor, Copy, copy_id)
 
 
-def lines_of(copy: Copy, limit: int) -> list[WorkLine]:
+def lines_of(copy: Copy, limit: int) -> list[OperationStep]:
     """Return the newest lines of a copy's report: what went wrong first, then the rest."""
     return runner.lines_of(copy, limit, GOOD)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ..access import Right, guard
+from ..access import Permission, repository_policy
 from ..access.tag_rules import is_immutable, refusal
 from ..audit import Actor
 from ..catalog import tag_claims
-from ..db.session import db, release
+from ..db.session import db, end_read
 from ..distribution.client import FetchedManifest
 from ..distribution.errors import (
     RegistryError,
@@ -22,10 +22,10 @@ from ..names import RepositoryName, TagName
 from ..operations.errors import OperationFailed
 from ..operations.operation_lease import OperationLease
 from ..registry_connection import registry
-from .authorization import acting_role, still_may
-from .copier import Brought, Copier, CopyRefused, Kept
-from .index_update import note_copied
-from .referrers import Followers, Following
+from .authorization import acting_role, denial_reason
+from .copier import Copier, CopyRefused, CopyResult, TagKept
+from .index_update import record_copied_tag
+from .referrers import CopiedReferrers, ReferrerCopier
 
 COPIED, THERE, KEPT, REFUSED = "copied", "there already", "kept", "refused"
 #: Outcomes of what went as planned.
@@ -48,7 +48,7 @@ class Steps:
         self._actor = Actor(copy.requested_by)
         self._claimant = tag_claims.ourselves(f"copy {copy.id}")
         self._copier = Copier(self._source, self._target, lease.renew)
-        self._following: Following | None = None
+        self._following: ReferrerCopier | None = None
 
     def take(self, _number: int, step: CopyStep) -> tuple[str, str]:
         """Copy one tag; return the outcome, and what there is to say of it.
@@ -57,15 +57,15 @@ class Steps:
             OperationFailed: whoever asked for it may not any more.
             RegistryUnavailable: the registry does not answer.
         """
-        why = still_may(db.session(), self._actor.name, *map(str, (self._source, self._target)))
+        why = denial_reason(db.session(), self._actor.name, *map(str, (self._source, self._target)))
         if why is not None:
             raise OperationFailed(f"{self._actor.name} can no longer copy this: {why}")
-        release()
+        end_read()
         try:
             return self._copy(step)
         except CopyRefused as refused:
             return REFUSED, str(refused)
-        except Kept as kept:
+        except TagKept as kept:
             return KEPT, str(kept)
         except RegistryNotFound:
             return KEPT, GONE
@@ -121,17 +121,17 @@ class Steps:
             claimed = False
         else:
             if (why := self._refusal(str(name), exists=there is not None)) is not None:
-                raise Kept(why)
+                raise TagKept(why)
             claimed = there is None and self._is_immutable(str(name))
         if claimed and tag_claims.acquire(self._target, name, self._claimant) is not None:
-            raise Kept(CLAIMED)
+            raise TagKept(CLAIMED)
         # What was brought took some calls: whoever pushed meanwhile was told that it worked.
         free = self._copier.stands_for(self._target, name) == there
         written = free and self._copier.tag(name, manifest)
         if claimed:
-            tag_claims.let_go(self._target, name, self._claimant)
+            tag_claims.release(self._target, name, self._claimant)
         if not free:
-            raise Kept(TAKEN)
+            raise TagKept(TAKEN)
         return written
 
     def _against(self, step: CopyStep, there: str | None) -> str | None:
@@ -151,25 +151,25 @@ class Steps:
 
     def _refusal(self, tag: str, exists: bool) -> str | None:  # noqa: FBT001 - as refusal()
         session = db.session()
-        found = guard(session, str(self._target))
+        found = repository_policy(session, str(self._target))
         if not found.rules:
-            release()
+            end_read()
             return None
         role = acting_role(session, self._actor.name, str(self._target))
-        release()
-        return refusal(found.rules, found.image_name, tag, role, Right.PUSH, exists)
+        end_read()
+        return refusal(found.rules, found.image_name, tag, role, Permission.PUSH, exists)
 
     def _is_immutable(self, tag: str) -> bool:
-        found = guard(db.session(), str(self._target))
-        release()
-        return is_immutable(found.rules, found.image_name, tag, Right.PUSH)
+        found = repository_policy(db.session(), str(self._target))
+        end_read()
+        return is_immutable(found.rules, found.image_name, tag, Permission.PUSH)
 
-    def _follow(self, brought: Brought) -> Followers:
+    def _follow(self, brought: CopyResult) -> CopiedReferrers:
         if not self._attached:
-            return Followers()
+            return CopiedReferrers()
         if self._following is None:
             tags = registry().tags(self._source)
-            self._following = Following(self._copier, tags, self._point)
+            self._following = ReferrerCopier(self._copier, tags, self._point)
         return self._following.bring(brought.manifests)
 
     def _is_indexed(self, name: TagName, digest: str) -> bool:
@@ -183,22 +183,22 @@ class Steps:
             )
         )
         found = db.session.scalar(query) is not None
-        release()
+        end_read()
         return found
 
-    def _note(self, session: Session, step: CopyStep, followers: Followers) -> None:
+    def _note(self, session: Session, step: CopyStep, followers: CopiedReferrers) -> None:
         source = f"{self._source}:{step.source_tag}"
         what = (str(self._target), step.tag, step.digest, source)
-        note_copied(session, self._actor, *what)
+        record_copied_tag(session, self._actor, *what)
         self._note_followers(session, followers)
 
-    def _note_followers(self, session: Session, followers: Followers) -> None:
+    def _note_followers(self, session: Session, followers: CopiedReferrers) -> None:
         for tag in followers.written:
             what = (str(self._target), tag, followers.tags[tag], f"{self._source}:{tag}")
-            note_copied(session, self._actor, *what)
+            record_copied_tag(session, self._actor, *what)
 
 
-def _words(brought: Brought, followers: Followers) -> str:
+def _words(brought: CopyResult, followers: CopiedReferrers) -> str:
     """Say what else there is to know of a copied tag."""
     said = []
     if followers.tags:

@@ -6,9 +6,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ..access.lookup import owning_project
-from ..db.session import release
+from ..db.session import end_read
 from ..distribution.errors import RegistryError, RegistryNotFound
-from ..errors import NotFound, RegistryTrouble
+from ..errors import NotFound, RegistryUnreachable
 from ..models import UnassignedRepository
 from ..names import RepositoryName, is_binned, subject_of
 from ..registry_connection import registry
@@ -33,13 +33,13 @@ def tags_of_unassigned(name: RepositoryName) -> list[str]:
         NotFound: the registry has no such repository, or it has no tags.
         RegistryTrouble: the registry can't be asked.
     """
-    release()
+    end_read()
     try:
         tags = [tag for tag in registry().tags(name) if not is_binned(tag)]
     except RegistryNotFound:
         tags = []
     except RegistryError as error:
-        raise RegistryTrouble(
+        raise RegistryUnreachable(
             f"The registry could not be asked: {error}.", hint="Nothing was changed. Try again."
         ) from None
     if not tags:

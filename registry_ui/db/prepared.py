@@ -20,7 +20,7 @@ from ..models import Base
 from .statements import AnySelect
 
 
-def insert_new(session: Session, model: type[Base], **values: Any) -> bool:
+def insert_if_absent(session: Session, model: type[Base], **values: Any) -> bool:
     """Insert a row unless a unique constraint says that it is there; return whether it was new."""
     insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
     # An INSERT of a model gives its cursor back before anyone asks how many rows it was.
@@ -32,7 +32,7 @@ def insert_new(session: Session, model: type[Base], **values: Any) -> bool:
     return result.rowcount > 0
 
 
-def insert_all_new(session: Session, model: type[Base], rows: list[dict[str, Any]]) -> None:
+def insert_all_if_absent(session: Session, model: type[Base], rows: list[dict[str, Any]]) -> None:
     """Insert the rows that no unique constraint says are there, by one statement.
 
     In the order of their keys: two that insert the same rows at a time wait for one another,
@@ -80,7 +80,7 @@ def _lowered_on_postgresql(element: Any, compiler: Any, **options: Any) -> str:
     return f"lower({compiler.process(element.clauses, **options)})"
 
 
-class Prepared:
+class CompiledQuery:
     """A query that is compiled once and then run by the driver itself.
 
     For the token endpoint, which every docker command waits for, and for lists of thousands
@@ -157,7 +157,7 @@ class _Compiled:
         return values
 
 
-class _Readers:
+class _ReadConnectionPool:
     """The connections of one engine that prepared queries read by.
 
     The engine's own pool would do, at a tenth of the token endpoint's time. A statement
@@ -223,11 +223,11 @@ def _as_sqlalchemy_has_it(
     )
 
 
-_readers: WeakKeyDictionary[Engine, _Readers] = WeakKeyDictionary()
+_readers: WeakKeyDictionary[Engine, _ReadConnectionPool] = WeakKeyDictionary()
 
 
 def _run(engine: Engine, text: str, parameters: Any) -> Sequence[Sequence[Any]]:
     readers = _readers.get(engine)
     if readers is None:
-        readers = _readers.setdefault(engine, _Readers(engine))
+        readers = _readers.setdefault(engine, _ReadConnectionPool(engine))
     return readers.rows(engine, text, parameters)

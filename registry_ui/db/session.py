@@ -41,7 +41,7 @@ def init_app(app: Flask) -> None:
             _prepare_postgresql(db.engine)
 
 
-def release() -> None:
+def end_read() -> None:
     """End a transaction that only read, so that nothing is held during slow work.
 
     What was read stays readable (a rollback would expire it).
@@ -63,7 +63,7 @@ def writing() -> Iterator[Session]:
     if _in_writing.get():
         raise RuntimeError("writing() inside writing(): one deed is one transaction")
     session = db.session
-    release()
+    end_read()
     before = _in_writing.set(True)
     try:
         yield session()

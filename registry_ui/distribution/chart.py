@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .errors import RegistryNonsense
+from .errors import InvalidRegistryResponse
 from .strict_json import MAX_PARTS
 from .transport import parse_json
 from .untrusted import TOO_MANY, TooManyParts, count_parts, member, plain_text
@@ -65,7 +65,7 @@ def read_chart(body: bytes) -> Chart:
         document = parse_json(body)
     except TooManyParts:
         return Chart(problem=TOO_MANY)
-    except RegistryNonsense:
+    except InvalidRegistryResponse:
         return Chart(problem="it is not JSON")
     return Chart(
         **{ours: plain_text(member(document, theirs)) for ours, theirs in _TEXTS.items()},

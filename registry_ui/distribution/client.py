@@ -22,9 +22,9 @@ from urllib3.response import BaseHTTPResponse
 from ..names import TAG, Digest, NameInvalid, RepositoryName, TagName
 from .call_timeout import call_timeout
 from .errors import (
+    InvalidRegistryResponse,
     RegistryError,
     RegistryFault,
-    RegistryNonsense,
     RegistryNotFound,
     RegistryUnavailable,
     Schema1Refused,
@@ -32,7 +32,7 @@ from .errors import (
 from .media_types import ACCEPT, IMAGE_TYPES, INDEX_TYPES, OLD_TYPES
 from .references import digests_in
 from .schema1 import covered_bytes
-from .transport import TokenSource, Wire, json_object
+from .transport import TokenSource, Transport, json_object
 
 #: The registry's own limit on a manifest; the same for configs (PROTOCOLS 4.2).
 MAX_DOCUMENT = 4 * 1024 * 1024
@@ -83,7 +83,7 @@ class RegistryClient:
     """
 
     def __init__(self, base_url: str, token_source: TokenSource, timeout: float = 2.0) -> None:
-        self._wire, self._timeout = Wire(base_url, token_source, timeout), timeout
+        self._wire, self._timeout = Transport(base_url, token_source, timeout), timeout
 
     @property
     def clock_problem(self) -> str | None:
@@ -97,7 +97,7 @@ class RegistryClient:
         response = self._wire.send("GET", "/v2/", None, ())
         version: str | None = response.headers.get("Docker-Distribution-Api-Version")
         if version is None:  # both majors send it; a page in their place does not
-            raise RegistryNonsense("what answers is no registry")
+            raise InvalidRegistryResponse("what answers is no registry")
         return version
 
     def tags(self, repository: RepositoryName) -> TagNames:
@@ -125,7 +125,7 @@ class RegistryClient:
         for body in self._pages("/v2/_catalog?n=100", None, ("*",)):
             listed = json_object(body).get("repositories") or []
             if not isinstance(listed, list):
-                raise RegistryNonsense("the catalog is no list")
+                raise InvalidRegistryResponse("the catalog is no list")
             for name in listed:
                 try:
                     yield RepositoryName(name)
@@ -145,12 +145,12 @@ class RegistryClient:
         media_type = _media_type(response)
         if media_type not in IMAGE_TYPES | INDEX_TYPES | OLD_TYPES:
             response.close()
-            raise RegistryNonsense("the registry answered something that is no manifest")
+            raise InvalidRegistryResponse("the registry answered something that is no manifest")
         body = self._wire.read(response, MAX_DOCUMENT)
         covered = covered_bytes(media_type, body)
         digest = _digest_header(response) or str(Digest.of(covered))
         if isinstance(reference, Digest) and digest != str(reference):
-            raise RegistryNonsense(f"asked for {reference}, the registry answered {digest}")
+            raise InvalidRegistryResponse(f"asked for {reference}, the registry answered {digest}")
         _verify(digest, covered)
         return FetchedManifest(digest, media_type, body)
 
@@ -161,7 +161,7 @@ class RegistryClient:
         )
         digest = _digest_header(response)
         if digest is None:
-            raise RegistryNonsense("the registry gave no digest for a manifest")
+            raise InvalidRegistryResponse("the registry gave no digest for a manifest")
         return digest
 
     def blob(self, repository: RepositoryName, digest: Digest) -> bytes:
@@ -195,7 +195,7 @@ class RegistryClient:
         try:
             for page in self._pages(target, str(repository), ("pull",)):
                 found += digests_in(json_object(page).get("manifests"))
-        except (RegistryNotFound, RegistryNonsense):
+        except (RegistryNotFound, InvalidRegistryResponse):
             return None
         return found
 
@@ -219,7 +219,9 @@ class RegistryClient:
         )
         if answer.status == 201:
             if _digest_header(answer) not in {None, str(digest)}:
-                raise RegistryNonsense(f"asked to mount {digest}, the registry mounted another")
+                raise InvalidRegistryResponse(
+                    f"asked to mount {digest}, the registry mounted another"
+                )
             return True
         place = self._wire.own_place(answer.headers.get("Location", ""))
         address = f"{place.path}?{place.query}" if place.query else place.path
@@ -272,12 +274,12 @@ class RegistryClient:
                 body=body,
                 content_type=media_type,
             )
-        except (RegistryFault, RegistryNonsense):
+        except (RegistryFault, InvalidRegistryResponse):
             if media_type in OLD_TYPES:
                 raise Schema1Refused(SCHEMA_1_OFF) from None
             raise
         if _digest_header(answer) not in {None, digest}:
-            raise RegistryNonsense(f"the registry stored {digest} by another digest")
+            raise InvalidRegistryResponse(f"the registry stored {digest} by another digest")
         return digest
 
     def delete_manifest(self, repository: RepositoryName, reference: TagName | Digest) -> None:
@@ -313,8 +315,8 @@ class RegistryClient:
             if target == here:
                 return
             if target in seen:
-                raise RegistryNonsense("the pages of the listing lead in a circle")
-        raise RegistryNonsense("the listing has no end")
+                raise InvalidRegistryResponse("the pages of the listing lead in a circle")
+        raise InvalidRegistryResponse("the listing has no end")
 
 
 def _next(links: str) -> str | None:
@@ -335,10 +337,10 @@ def _tags_of(body: bytes) -> _TagPage:
     """Return the names of an answer of the registry."""
     page = json_object(body)
     if "tags" not in page:  # null for an emptied repository, but never absent
-        raise RegistryNonsense("the registry answered JSON of another shape")
+        raise InvalidRegistryResponse("the registry answered JSON of another shape")
     names = page["tags"] or []
     if not isinstance(names, list):
-        raise RegistryNonsense("the list of tags is no list")
+        raise InvalidRegistryResponse("the list of tags is no list")
     if _are_tags(names):
         return _TagPage(tuple(sorted(set(names))))
     unusable = [name for name in names if isinstance(name, str) and not _TAG.fullmatch(name)]
@@ -370,7 +372,7 @@ def _digest_header(response: BaseHTTPResponse) -> str | None:
     try:
         return str(Digest(value))
     except NameInvalid:
-        raise RegistryNonsense("the registry gave a digest that is none") from None
+        raise InvalidRegistryResponse("the registry gave a digest that is none") from None
 
 
 def _media_type(response: BaseHTTPResponse) -> str:
@@ -380,4 +382,4 @@ def _media_type(response: BaseHTTPResponse) -> str:
 def _verify(digest: str, body: bytes) -> None:
     algorithm, _, expected = digest.partition(":")
     if hashlib.new(algorithm, body).hexdigest() != expected:
-        raise RegistryNonsense(f"the content is not what its digest {digest[:19]}… says")
+        raise InvalidRegistryResponse(f"the content is not what its digest {digest[:19]}… says")

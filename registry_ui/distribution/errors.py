@@ -34,11 +34,11 @@ class RegistryRefused(RegistryError):
     """It did not accept our token."""
 
 
-class RegistryNonsense(RegistryError):
+class InvalidRegistryResponse(RegistryError):
     """It answered something that the protocol does not allow."""
 
 
-class ContentTooLarge(RegistryNonsense):
+class ContentTooLarge(InvalidRegistryResponse):
     """The content is larger than the limit on what is read of it."""
 
 

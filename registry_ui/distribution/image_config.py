@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from .errors import RegistryNonsense
+from .errors import InvalidRegistryResponse
 from .manifest import MAX_LAYERS, read_strings
 from .strict_json import AMBIGUOUS, is_ambiguous_config, parse_document
-from .untrusted import TOO_MANY, Room, TooManyParts, moment, plain_text, written
+from .untrusted import TOO_MANY, TextBudget, TooManyParts, moment, plain_text, written
 
 #: All texts of a configuration together: some say the same of themselves in three places.
 MAX_CONFIG_TEXT = 256 * 1024
@@ -95,7 +95,7 @@ def read_config(body: bytes) -> ImageConfig:
         document = parse_document(body)
     except TooManyParts:
         return ImageConfig(problem=TOO_MANY)
-    except RegistryNonsense:
+    except InvalidRegistryResponse:
         return ImageConfig(problem=NOT_JSON)
     if not isinstance(document, dict):
         return ImageConfig(problem=NO_OBJECT)
@@ -103,7 +103,7 @@ def read_config(body: bytes) -> ImageConfig:
         return ImageConfig(problem=AMBIGUOUS)
     inner = document.get("config")
     config: dict[str, Any] = inner if isinstance(inner, dict) else {}
-    room = Room(MAX_CONFIG_TEXT)
+    room = TextBudget(MAX_CONFIG_TEXT)
     env = (entry.partition("=") for entry in _list(config.get("Env"), room))
     steps, labels = document.get("history"), config.get("Labels")
     found = ImageConfig(
@@ -126,7 +126,7 @@ def read_config(body: bytes) -> ImageConfig:
     return replace(found, problem=TOO_LONG) if room.is_full else found
 
 
-def _history(steps: list[Any], room: Room) -> list[HistoryLine]:
+def _history(steps: list[Any], room: TextBudget) -> list[HistoryLine]:
     return [
         HistoryLine(
             created_at=moment(step.get("created")),
@@ -139,12 +139,12 @@ def _history(steps: list[Any], room: Room) -> list[HistoryLine]:
     ]
 
 
-def _list(value: Any, room: Room) -> list[str]:
+def _list(value: Any, room: TextBudget) -> list[str]:
     items = value if isinstance(value, list) else []
     return [room.text(item) for item in items[:MAX_LAYERS] if isinstance(item, str)]
 
 
-def _keys(value: Any, room: Room) -> list[str]:
+def _keys(value: Any, room: TextBudget) -> list[str]:
     return (
         sorted(room.text(key) for key in list(value)[:MAX_LAYERS])
         if isinstance(value, dict)

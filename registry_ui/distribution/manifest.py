@@ -13,7 +13,7 @@ from typing import Any
 
 from ..names import Digest, NameInvalid
 from . import schema1
-from .errors import RegistryNonsense
+from .errors import InvalidRegistryResponse
 from .media_types import BUILD_CACHE, INDEX_TYPES, MANIFEST_TYPES, OLD_TYPES
 from .strict_json import AMBIGUOUS, is_ambiguous_manifest, parse_document
 from .untrusted import TOO_MANY, TooManyParts, moment, plain_text
@@ -149,7 +149,7 @@ def read_manifest(media_type: str, body: bytes) -> ManifestFacts:
         document = parse_document(schema1.covered_bytes(media_type, body))
     except TooManyParts:
         return ManifestFacts("unknown", media_type, problems=(TOO_MANY,))
-    except RegistryNonsense:
+    except InvalidRegistryResponse:
         return ManifestFacts("unknown", media_type, problems=("the manifest is not JSON",))
     if not isinstance(document, dict):
         return ManifestFacts("unknown", media_type, problems=("the manifest is no object",))

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from .errors import RegistryNonsense
+from .errors import InvalidRegistryResponse
 from .manifest import is_manifest_entry, read_digest
 from .media_types import INDEX_TYPES, OLD_TYPES, lies_elsewhere
 from .schema1 import covered_bytes, layers_of
@@ -77,7 +77,7 @@ def listed_in(media_type: str, body: bytes) -> Listed:
         return Listed()
     try:
         document = parse_document(body)
-    except RegistryNonsense:
+    except InvalidRegistryResponse:
         return Listed(entries=tuple(every_digest(body)))
     if not isinstance(document, dict):
         return Listed()
@@ -118,7 +118,7 @@ def _document(body: bytes) -> dict[str, Any]:
     """Return the object that a body is; an empty one for anything else."""
     try:
         document = parse_document(body)
-    except RegistryNonsense:
+    except InvalidRegistryResponse:
         return {}
     return document if isinstance(document, dict) else {}
 
@@ -165,7 +165,7 @@ def _every(parts: Iterable[Any]) -> dict[str, None]:
     for part in parts:
         digest = read_digest(part.get("digest")) if _is_object(part) else ""
         if not digest:
-            raise RegistryNonsense("a part of it has no usable digest")
+            raise InvalidRegistryResponse("a part of it has no usable digest")
         found[digest] = None
     return found
 

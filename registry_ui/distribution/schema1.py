@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from .errors import RegistryNonsense
+from .errors import InvalidRegistryResponse
 from .media_types import SIGNED_SCHEMA_1
 from .strict_json import parse_document
 
@@ -29,13 +29,13 @@ def covered_bytes(media_type: str, body: bytes) -> bytes:
     document = parse_document(body)
     signatures = document.get("signatures") if isinstance(document, dict) else None
     if not isinstance(signatures, list) or not signatures:
-        raise RegistryNonsense(NO_PAYLOAD)
+        raise InvalidRegistryResponse(NO_PAYLOAD)
     formats = {_format(signature) for signature in signatures}
     if len(formats) != 1:
-        raise RegistryNonsense(NO_PAYLOAD)
+        raise InvalidRegistryResponse(NO_PAYLOAD)
     length, tail = formats.pop()
     if not 0 < length <= len(body):
-        raise RegistryNonsense(NO_PAYLOAD)
+        raise InvalidRegistryResponse(NO_PAYLOAD)
     return body[:length] + tail
 
 
@@ -51,7 +51,7 @@ def built_at(document: Mapping[str, Any]) -> Any:
     text = newest.get("v1Compatibility") if isinstance(newest, dict) else None
     try:
         config = parse_document(text.encode()) if isinstance(text, str) else None
-    except (RegistryNonsense, UnicodeEncodeError):
+    except (InvalidRegistryResponse, UnicodeEncodeError):
         return None
     return config.get("created") if isinstance(config, dict) else None
 
@@ -63,9 +63,9 @@ def _format(signature: Any) -> tuple[int, bytes]:
         header = json.loads(_decoded(text))
         length, tail = header["formatLength"], _decoded(header["formatTail"])
     except (LookupError, TypeError, ValueError, RecursionError):
-        raise RegistryNonsense(NO_PAYLOAD) from None
+        raise InvalidRegistryResponse(NO_PAYLOAD) from None
     if not isinstance(length, int) or isinstance(length, bool):
-        raise RegistryNonsense(NO_PAYLOAD)
+        raise InvalidRegistryResponse(NO_PAYLOAD)
     return length, tail
 
 

@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from .errors import RegistryNonsense
+from .errors import InvalidRegistryResponse
 from .manifest import DSSE, IN_TOTO, Descriptor
 from .provenance import read_provenance
 from .sbom import Package, read_packages
@@ -58,7 +58,7 @@ def read_statement(body: bytes) -> Statement:
         document = _unwrapped(_parsed(body))
     except TooManyParts:
         return Statement("unreadable", {"problem": TOO_MANY})
-    except RegistryNonsense:
+    except InvalidRegistryResponse:
         return Statement("unreadable", {"problem": "it is not JSON"})
     predicate_type = plain_text(member(document, "predicateType"), 255)
     summary: dict[str, Any] = {"predicate_type": predicate_type, "subjects": _subjects(document)}
@@ -87,7 +87,7 @@ def _unwrapped(document: Any) -> Any:
     try:
         return _parsed(base64.b64decode(payload, validate=True))
     except (binascii.Error, ValueError):
-        raise RegistryNonsense("the envelope holds no base64") from None
+        raise InvalidRegistryResponse("the envelope holds no base64") from None
 
 
 def _subjects(document: Any) -> list[str]:

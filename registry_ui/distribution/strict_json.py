@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from .errors import RegistryNonsense
+from .errors import InvalidRegistryResponse
 from .untrusted import count_parts
 
 #: Maximum number of members and objects in a body, approximately. 4 MiB of brackets take seconds
@@ -56,7 +56,7 @@ def parse_document(body: bytes) -> Any:
     try:
         return json.loads(body, object_pairs_hook=_object)
     except (ValueError, RecursionError):
-        raise RegistryNonsense("the registry answered something that is not JSON") from None
+        raise InvalidRegistryResponse("the registry answered something that is not JSON") from None
 
 
 def is_ambiguous_manifest(document: Mapping[str, Any]) -> bool:

@@ -26,11 +26,11 @@ from .errors import (
     ContentTooLarge,
     DeletionByTagUnsupported,
     DeletionDisabled,
+    InvalidRegistryResponse,
     PartsMissing,
     RegistryError,
     RegistryFault,
     RegistryIsCache,
-    RegistryNonsense,
     RegistryNotFound,
     RegistryReadOnly,
     RegistryRefused,
@@ -62,7 +62,7 @@ class TokenSource(Protocol):
 KEPT = 16
 
 
-class Wire:
+class Transport:
     """The connections to one registry, shared between threads.
 
     urllib3's own pool: a page of 100 rows from requests, which stands on it, takes half as
@@ -126,7 +126,7 @@ class Wire:
         elif response.status >= 300 and not may_redirect:
             # A proxy's way to its sign-in page. Taken for success, it would be believed.
             response.close()
-            raise RegistryNonsense(f"the registry redirects ({response.status})")
+            raise InvalidRegistryResponse(f"the registry redirects ({response.status})")
         elif method != "GET":
             self._let_go(response)
         return response
@@ -197,19 +197,19 @@ class Wire:
         try:
             place = urlsplit(urljoin(self.base_url + "/", address))
         except ValueError:
-            raise RegistryNonsense("the registry gave an address that is none") from None
+            raise InvalidRegistryResponse("the registry gave an address that is none") from None
         if not place.path.startswith("/v2/"):
-            raise RegistryNonsense("the registry gave an address that is not its own")
+            raise InvalidRegistryResponse("the registry gave an address that is not its own")
         return place
 
     def get_elsewhere(self, location: str) -> BaseHTTPResponse:
         """Get a blob from object storage, whose address carries its own signature."""
         if not location.startswith(("http://", "https://")):
-            raise RegistryNonsense("a blob redirects to no web address")
+            raise InvalidRegistryResponse("a blob redirects to no web address")
         try:
             response = self._request("storage", "GET", location, read=call_timeout(self._timeout))
         except ValueError:
-            raise RegistryNonsense("a blob redirects to no web address") from None
+            raise InvalidRegistryResponse("a blob redirects to no web address") from None
         if response.status != 200:
             response.close()
             raise RegistryUnavailable(f"the storage answered {response.status}")
@@ -242,7 +242,7 @@ class Wire:
         status = response.status
         try:
             codes = _error_codes(self.read(response, 1024 * 1024))
-        except RegistryNonsense:
+        except InvalidRegistryResponse:
             codes = []
         told = f"{status} {' '.join(codes)}".strip()
         if status in {401, 403}:
@@ -261,7 +261,7 @@ class Wire:
             raise RegistryFault(f"the registry answered {told}")
         if status >= 500 or status == 429:
             raise RegistryUnavailable(f"the registry answered {told}")
-        raise RegistryNonsense(f"the registry answered {told}")
+        raise InvalidRegistryResponse(f"the registry answered {told}")
 
 
 def _raise_not_allowed(method: str, response: BaseHTTPResponse, codes: list[str]) -> None:
@@ -312,14 +312,14 @@ def parse_json(body: bytes) -> Any:
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
-        raise RegistryNonsense("the registry answered something that is not JSON") from None
+        raise InvalidRegistryResponse("the registry answered something that is not JSON") from None
 
 
 def json_object(body: bytes) -> dict[str, Any]:
     """Parse a JSON object; raise RegistryNonsense for anything else."""
     value = parse_json(body)
     if not isinstance(value, dict):
-        raise RegistryNonsense("the registry answered JSON of another shape")
+        raise InvalidRegistryResponse("the registry answered JSON of another shape")
     return value
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from .errors import RegistryNonsense
+from .errors import InvalidRegistryResponse
 
 MAX_TEXT = 4096
 TOO_MANY = "it has too many parts to show"
 TOMORROW = timedelta(days=1)
 
 
-class TooManyParts(RegistryNonsense):
+class TooManyParts(InvalidRegistryResponse):
     """A body that is small, and takes long to read."""
 
 
@@ -29,7 +29,7 @@ def plain_text(value: Any, limit: int = MAX_TEXT) -> str:
     return value[:limit].replace("\x00", "�").encode("utf-8", "replace").decode()
 
 
-class Room:
+class TextBudget:
     """Room for the texts of one document: those that find too little of it are cut."""
 
     def __init__(self, size: int) -> None:

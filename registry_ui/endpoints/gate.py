@@ -24,7 +24,7 @@ def manifest() -> Response:
     """
     asked = read(request.headers)
     if asked is not None:
-        service.judge(asked, request.headers.get("Authorization", ""))
+        service.authorize(asked, request.headers.get("Authorization", ""))
     return Response(status=204)
 
 
@@ -34,12 +34,12 @@ def on_refusal(error: AppError) -> Response:
     answer = jsonify(oci_error(error.code, error.message, error.hint))
     answer.status_code = error.status
     answer.headers["X-Gate-Message"] = error.message
-    if isinstance(error, service.ProofNeeded):
+    if isinstance(error, service.Unauthenticated):
         answer.headers["WWW-Authenticate"] = _challenge(error)
     return answer
 
 
-def _challenge(error: service.ProofNeeded) -> str:
+def _challenge(error: service.Unauthenticated) -> str:
     """Return what the registry itself would ask for: clients get another token by it."""
     settings = current_app.config["SETTINGS"]
     parts = {"realm": settings.realm, "service": settings.token_service, "scope": error.scope}

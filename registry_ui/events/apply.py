@@ -22,8 +22,8 @@ from ..audit import OWN_SUBJECT
 from ..catalog import tag_claims, tag_history, violations
 from ..catalog.images import count_tags, ensure_image
 from ..catalog.pull_through import is_cache
-from ..catalog.push_log import note_push
-from ..db.prepared import insert_new
+from ..catalog.push_log import record_push
+from ..db.prepared import insert_if_absent
 from ..db.session import db, writing
 from ..db.statements import update_count
 from ..distribution.notifications import Notification, parse_event
@@ -181,8 +181,8 @@ def _push(
         image.last_push_at, image.last_pushed_by = at, event.actor or None
     if event.tag and event.digest:
         _tag(session, image, event, at)
-        tag_claims.settle(session, event.repository, event.tag)
-        note_push(session, image, event.tag, event.digest, event.actor, at)
+        tag_claims.expire_soon(session, event.repository, event.tag)
+        record_push(session, image, event.tag, event.digest, event.actor, at)
         done.pushed.add((event.repository, event.digest))
     if image.reconciled_at is None:
         image.reconcile_wanted = True
@@ -191,10 +191,12 @@ def _push(
 
 
 def _tag(session: Session, image: ContainerImage, event: Notification, at: datetime) -> None:
-    insert_new(session, Tag, image_id=image.id, name=event.tag, pull_count=0, seen_at=utc_now())
+    insert_if_absent(
+        session, Tag, image_id=image.id, name=event.tag, pull_count=0, seen_at=utc_now()
+    )
     tag = session.scalars(select(Tag).where(Tag.image_id == image.id, Tag.name == event.tag)).one()
-    violations.note_push(session, image, tag, event.digest, event.actor, at)
-    tag_history.note_push(session, tag, event.digest, at, event.actor)
+    violations.record_violations(session, image, tag, event.digest, event.actor, at)
+    tag_history.record_tag_push(session, tag, event.digest, at, event.actor)
     if tag.pushed_at is None or tag.pushed_at <= at:
         tag.digest, tag.pushed_at, tag.pushed_by = event.digest, at, event.actor or None
         tag.seen_at = utc_now()
@@ -204,7 +206,7 @@ def _tag(session: Session, image: ContainerImage, event: Notification, at: datet
 
 
 def _note_unassigned(session: Session, event: Notification, at: datetime) -> None:
-    insert_new(session, UnassignedRepository, path=event.repository, first_seen_at=utc_now())
+    insert_if_absent(session, UnassignedRepository, path=event.repository, first_seen_at=utc_now())
     session.execute(
         update(UnassignedRepository)
         .where(

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from ..access.lookup import owning_project
 from ..catalog.images import count_tags, ensure_image
 from ..catalog.reconcile import move
-from ..db.prepared import insert_new
+from ..db.prepared import insert_if_absent
 from ..distribution.notifications import Notification
 from ..models import Tag, UnassignedRepository, utc_now
 
@@ -25,12 +25,14 @@ def index_pulled(session: Session, event: Notification, at: datetime) -> bool:
         return False
     project = owning_project(session, event.repository)
     if project is None:
-        insert_new(session, UnassignedRepository, path=event.repository, first_seen_at=utc_now())
+        insert_if_absent(
+            session, UnassignedRepository, path=event.repository, first_seen_at=utc_now()
+        )
         return False
     image = ensure_image(session, project, event.repository)
     image.reconciled_at = at
     values = {"image_id": image.id, "name": event.tag}
-    is_new = insert_new(
+    is_new = insert_if_absent(
         session, Tag, **values, digest=event.digest, pull_count=0, seen_at=utc_now()
     )
     tag = session.scalars(select(Tag).filter_by(**values)).one()

@@ -6,12 +6,12 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from ..access.lookup import prefixes
-from ..models import FormerPath, Move, utc_now
+from ..models import Move, OldPath, utc_now
 
 
 def request_comparison(session: Session, path: str) -> None:
     """Have an old path compared soon: an event told that it was changed."""
-    moves = select(FormerPath.move_id).where(FormerPath.path.in_(prefixes(path)))
+    moves = select(OldPath.move_id).where(OldPath.path.in_(prefixes(path)))
     session.execute(
         update(Move)
         .where(Move.id.in_(moves))

@@ -12,7 +12,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, case, literal, or_, select, update
 from sqlalchemy.orm import Session
 
-from ..catalog.push_log import note_pull
+from ..catalog.push_log import record_pull
 from ..distribution.notifications import Notification
 from ..manifests.tag_use import mark_digest_used, mark_tag_used
 from ..models import ContainerImage, Tag
@@ -56,7 +56,7 @@ def apply_pull(
     ids = list(session.scalars(select(Tag.id).where(*own).limit(2)))
     if ids:
         _count(session, ContainerImage, image.id, at)
-        note_pull(session, image, at)
+        record_pull(session, image, at)
     if len(ids) == 1:
         _count(session, Tag, ids[0], at)
     if by_digest:

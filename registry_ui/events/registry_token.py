@@ -19,7 +19,7 @@ from ..accounts.secrets import secret_hash
 from ..audit import CONSOLE, REGISTRY, Actor, record
 from ..db.session import db, writing
 from ..db.statements import update_count
-from ..errors import Clash
+from ..errors import Conflict
 from ..models import RegistryToken, utc_now
 
 #: How long the token before a reset stays valid if no event brings the new one.
@@ -115,11 +115,11 @@ def revoke_previous(actor: Actor) -> None:
     with writing() as session:
         _lock(session)
         if not _revoke_previous(session):
-            raise Clash("There is no previous registry token.")
+            raise Conflict("There is no previous registry token.")
         record(session, actor, "registry_token.revoke_previous", "registry token")
 
 
-def recognises(session: Session, presented: str) -> bool:
+def recognizes(session: Session, presented: str) -> bool:
     """Whether what an event brought is valid; notes nothing."""
     return _match(session, _given(presented)) is not None
 
@@ -217,7 +217,7 @@ def _view(token: RegistryToken) -> TokenView:
 def _tail(token: RegistryToken) -> str:
     try:
         return _decrypt(token)[-4:]
-    except Clash:
+    except Conflict:
         return ""
 
 
@@ -225,7 +225,7 @@ def _decrypt(token: RegistryToken) -> str:
     try:
         return _fernet().decrypt(token.secret_encrypted).decode()
     except InvalidToken:
-        raise Clash(
+        raise Conflict(
             "The registry token can't be read: the secret key has changed since it was made.",
             hint="Reset it, and give the new one to the registry.",
         ) from None

@@ -14,8 +14,8 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from ..audit import OWN_SUBJECT
-from ..db.prepared import insert_new
-from ..db.session import db, release, writing
+from ..db.prepared import insert_if_absent
+from ..db.session import db, end_read, writing
 from ..distribution.notifications import OVERSIZED, Notification
 from ..errors import Unauthorized
 from ..models import RefusedDelivery, RegistryEvent, utc_now
@@ -51,9 +51,9 @@ def receive(authorization: str, address: str, read: Callable[[], list[Notificati
     Raises:
         Unauthorized: the registry token is missing or wrong; counted by address.
     """
-    valid, rotated, events = registry_token.recognises(db.session(), authorization), False, []
+    valid, rotated, events = registry_token.recognizes(db.session(), authorization), False, []
     checks: RecentChecks = current_app.extensions["recent_checks"]
-    release()
+    end_read()
     if valid:
         events = read()
         with writing() as session:
@@ -96,7 +96,7 @@ def is_check(event: Notification) -> bool:
 
 
 def _store(session: Session, event: Notification) -> None:
-    insert_new(
+    insert_if_absent(
         session,
         RegistryEvent,
         event_id=event.event_id,
@@ -121,7 +121,9 @@ def _count_refusal(address: str) -> None:
             if count >= MAX_REFUSED_ADDRESSES:
                 address = OTHER_ADDRESSES
         now = utc_now()
-        insert_new(session, RefusedDelivery, address=address, count=0, first_at=now, last_at=now)
+        insert_if_absent(
+            session, RefusedDelivery, address=address, count=0, first_at=now, last_at=now
+        )
         session.execute(
             update(RefusedDelivery)
             .where(RefusedDelivery.address == address)

@@ -14,7 +14,7 @@ from typing import Self
 
 from sqlalchemy import select
 
-from ..db.session import db, release
+from ..db.session import db, end_read
 from ..distribution.errors import RegistryError
 from ..models import ContainerImage
 from ..names import Digest, RepositoryName
@@ -22,7 +22,7 @@ from ..registry_connection import registry
 
 
 @dataclass(frozen=True, slots=True)
-class Canary:
+class CacheProbe:
     """A blob that nothing needs, in a repository that there is."""
 
     repository: RepositoryName
@@ -33,7 +33,7 @@ class Canary:
         """Push one; return None where there is no image yet, or the registry does not take it."""
         query = select(ContainerImage.path).where(ContainerImage.tag_count > 0)
         path = db.session.scalar(query.order_by(ContainerImage.id).limit(1))
-        release()
+        end_read()
         if path is None:
             return None
         made = cls(RepositoryName(path), secrets.token_bytes(32))

@@ -9,15 +9,15 @@ from typing import Any
 
 from sqlalchemy import select
 
-from ..db.session import db, release, writing
-from ..models import Collection
+from ..db.session import db, end_read, writing
+from ..models import GarbageCollection
 from ..operations.errors import Canceled
 from ..operations.lease import Lease, acquire, free_work
 from .service import close
 
 
 @dataclass(slots=True)
-class CollectionLease(Lease[Collection]):
+class CollectionLease(Lease[GarbageCollection]):
     """A garbage collection in the hands of one worker."""
 
     def renew(self, **values: Any) -> None:
@@ -27,14 +27,14 @@ class CollectionLease(Lease[Collection]):
 
     def check(self) -> None:
         """Raise Canceled if somebody wished that."""
-        query = select(Collection.cancel_wanted).where(Collection.id == self.row.id)
+        query = select(GarbageCollection.cancel_wanted).where(GarbageCollection.id == self.row.id)
         is_canceled = bool(db.session.scalar(query))
-        release()
+        end_read()
         if is_canceled:
             raise Canceled
 
     @contextmanager
-    def changing(self) -> Iterator[Collection]:
+    def changing(self) -> Iterator[GarbageCollection]:
         """Change the row in one transaction; raise LeaseLost as update()."""
         with writing() as session:
             self.update(session)
@@ -49,13 +49,13 @@ class CollectionLease(Lease[Collection]):
 def claim(collection_id: int) -> CollectionLease | None:
     """Take a collection that has not ended; None if another worker holds it."""
     with writing() as session:
-        owner = acquire(session, Collection, collection_id, Collection.slot == 1)
+        owner = acquire(session, GarbageCollection, collection_id, GarbageCollection.slot == 1)
         if owner is None:
             return None
-        row = session.get_one(Collection, collection_id, populate_existing=True)
+        row = session.get_one(GarbageCollection, collection_id, populate_existing=True)
         return CollectionLease(row, owner)
 
 
 def waiting() -> list[int]:
     """Return the collections that no living worker holds."""
-    return free_work(Collection, Collection.slot == 1)
+    return free_work(GarbageCollection, GarbageCollection.slot == 1)

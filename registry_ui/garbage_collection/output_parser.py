@@ -24,7 +24,7 @@ _BLOB = re.compile(rf"blob eligible for deletion: ({DIGEST})\s*")
 _SUM = re.compile(r"\d+ blobs marked, (\d+) blobs and \d+ manifests eligible for deletion\s*")
 
 
-class Collected:
+class CollectorOutput:
     """Reads the collector's output line by line, and keeps what people and pages need.
 
     Attributes:

@@ -15,7 +15,7 @@ from typing import IO
 from config import PREFIX, ROOT
 
 from . import exclusive_process
-from .output_parser import Collected
+from .output_parser import CollectorOutput
 
 #: Seconds that it has to end by itself.
 END_PATIENCE = 20.0
@@ -34,7 +34,7 @@ class Collector:
     """
 
     def __init__(self, command: tuple[str, ...], lock: Path) -> None:
-        self.collected = Collected()
+        self.collected = CollectorOutput()
         self._process = subprocess.Popen(
             [
                 sys.executable,

@@ -11,16 +11,16 @@ from flask import current_app
 from sqlalchemy import func, select
 
 from ..audit import WORKER, record
-from ..db.session import db, release
-from ..errors import Clash
+from ..db.session import db, end_read
+from ..errors import Conflict
 from ..manifests.blobs import key_of, unpack
-from ..models import Collection, Manifest, ManifestContents, utc_now
+from ..models import GarbageCollection, Manifest, ManifestContents, utc_now
 from ..operations import write_freeze
 from ..operations.errors import Canceled, LeaseLost, OperationFailed
-from .cache_probe import Canary
+from .cache_probe import CacheProbe
 from .exclusive_process import BUSY
 from .lease import CollectionLease, claim
-from .output_parser import Collected
+from .output_parser import CollectorOutput
 from .process import Collector, is_gone
 from .service import NOT_SET_UP, SUBJECT, command
 
@@ -50,7 +50,7 @@ BROKE_OFF = "It broke off. The log of the worker says more."
 logger = logging.getLogger(__name__)
 
 
-def run(collection_id: int) -> Collection | None:
+def run(collection_id: int) -> GarbageCollection | None:
     """Carry out a collection, or what is left of it; None where another worker has it."""
     lease = claim(collection_id)
     if lease is None:
@@ -88,7 +88,7 @@ def _drain(lease: CollectionLease) -> None:
             session = db.session()
             try:
                 fence = write_freeze.raise_fence(session, write_freeze.EVERYWHERE, "collection")
-            except Clash as error:
+            except Conflict as error:
                 raise OperationFailed(error.message) from None
             row.state, row.fence_id, row.quiet_at = "draining", fence.id, fence.quiet_at
             record(session, WORKER, "fence.raise", SUBJECT, run=row.id)
@@ -97,12 +97,12 @@ def _drain(lease: CollectionLease) -> None:
         time.sleep(LOOK_EVERY)
 
 
-def _is_quiet(row: Collection) -> bool:
+def _is_quiet(row: GarbageCollection) -> bool:
     assert row.quiet_at is not None  # noqa: S101 - there is a fence
     if utc_now() < row.quiet_at:
         return False
     still = write_freeze.writers_until(db.session())
-    release()
+    end_read()
     if still is not None and utc_now() > row.quiet_at + PATIENCE:
         raise OperationFailed("A removal is under way and did not stop. See its page.")
     return still is None
@@ -122,7 +122,7 @@ def _collect(lease: CollectionLease) -> str:
         row.state, row.collector_started_at = "running", utc_now()
         action = f"collection.collector.{'dry_run' if row.dry_run else 'run'}"
         record(db.session(), WORKER, action, SUBJECT, run=row.id)
-    canary = None if lease.row.dry_run else Canary.pushed()
+    canary = None if lease.row.dry_run else CacheProbe.pushed()
     status, collected = _carried_out(lease, words, _lock())
     if canary is not None:
         collected.leave_out(canary.digest)
@@ -147,7 +147,7 @@ def _lock() -> Path:
 
 def _carried_out(
     lease: CollectionLease, words: tuple[str, ...], lock: Path
-) -> tuple[int, Collected]:
+) -> tuple[int, CollectorOutput]:
     """Run the command to its end, or end it; beside it there is no other."""
     while True:
         _wait_until_gone(lease, lock)
@@ -190,7 +190,7 @@ def _wait_until_gone(lease: CollectionLease, lock: Path) -> None:
         time.sleep(LOOK_EVERY)
 
 
-def _measured(lease: CollectionLease, collected: Collected) -> tuple[int, int]:
+def _measured(lease: CollectionLease, collected: CollectorOutput) -> tuple[int, int]:
     """Return the bytes of what nothing needs, as the index knows them, and of how many it does not.
 
     The collector tells no sizes. The index knows those of what images consisted of.
@@ -206,7 +206,7 @@ def _measured(lease: CollectionLease, collected: Collected) -> tuple[int, int]:
             .limit(CHUNK)
         )
         rows = db.session.execute(query).all()
-        release()
+        end_read()
         lease.keep()
         for row in rows:
             packed = unpack(row.blobs)
@@ -226,5 +226,5 @@ def _manifest_sizes(digests: list[str]) -> dict[bytes, int]:
             Manifest.digest.in_(digests[start : start + CHUNK])
         )
         found |= {key_of(digest): size for digest, size in db.session.execute(query)}
-        release()
+        end_read()
     return found

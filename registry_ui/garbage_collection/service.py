@@ -10,10 +10,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ..audit import Actor, record
-from ..db.prepared import insert_new
+from ..db.prepared import insert_if_absent
 from ..db.session import db, writing
-from ..errors import Clash, NotFound, StateConflict
-from ..models import Collection, utc_now
+from ..errors import Conflict, NotFound, StateConflict
+from ..models import GarbageCollection, utc_now
 from ..operations import write_freeze
 
 #: The subject of audit entries.
@@ -30,24 +30,26 @@ def command() -> tuple[str, ...]:
     return found
 
 
-def begin(actor: Actor, *, dry_run: bool) -> Collection:
+def begin(actor: Actor, *, dry_run: bool) -> GarbageCollection:
     """Ask for a collection, or for a dry run; a worker carries it out.
 
     Raises:
         Clash: one has not ended yet, or no command is set.
     """
     if not command():
-        raise Clash(NOT_SET_UP, hint=SET_IT_UP)
+        raise Conflict(NOT_SET_UP, hint=SET_IT_UP)
     with writing() as session:
         values = {"dry_run": dry_run, "requested_by": actor.name}
-        if not insert_new(session, Collection, slot=1, **values):
-            raise Clash("A garbage collection is under way.", hint="Its progress is on its page.")
-        row = session.scalars(select(Collection).where(Collection.slot == 1)).one()
+        if not insert_if_absent(session, GarbageCollection, slot=1, **values):
+            raise Conflict(
+                "A garbage collection is under way.", hint="Its progress is on its page."
+            )
+        row = session.scalars(select(GarbageCollection).where(GarbageCollection.slot == 1)).one()
         record(session, actor, _action(row, "start"), SUBJECT, run=row.id)
         return row
 
 
-def cancel(actor: Actor, collection_id: int) -> Collection:
+def cancel(actor: Actor, collection_id: int) -> GarbageCollection:
     """Stop a collection: at once, with its fence, while the collector has not begun.
 
     A collector that runs is told to end, and the fence stays until it has.
@@ -57,7 +59,9 @@ def cancel(actor: Actor, collection_id: int) -> Collection:
         StateConflict: it has ended already.
     """
     with writing() as session:
-        row = session.get(Collection, collection_id, with_for_update=True, populate_existing=True)
+        row = session.get(
+            GarbageCollection, collection_id, with_for_update=True, populate_existing=True
+        )
         if row is None:
             raise NotFound
         if not row.is_active:
@@ -69,7 +73,7 @@ def cancel(actor: Actor, collection_id: int) -> Collection:
         return row
 
 
-def close(session: Session, row: Collection, state: str, problem: str = "") -> None:
+def close(session: Session, row: GarbageCollection, state: str, problem: str = "") -> None:
     """End a collection, and lift its fence with it: the one never stands without the other."""
     if row.fence_id is not None:
         write_freeze.lift_fence(session, row.fence_id)
@@ -81,18 +85,22 @@ def close(session: Session, row: Collection, state: str, problem: str = "") -> N
     record(session, actor, _action(row, state), SUBJECT, run=row.id, **detail)
 
 
-def _action(row: Collection, what: str) -> str:
+def _action(row: GarbageCollection, what: str) -> str:
     return f"collection.{'dry_run' if row.dry_run else 'run'}.{what}"
 
 
-def latest() -> list[Collection]:
+def latest() -> list[GarbageCollection]:
     """Return the newest collections, the newest first."""
-    return list(db.session.scalars(select(Collection).order_by(Collection.id.desc()).limit(LISTED)))
+    return list(
+        db.session.scalars(
+            select(GarbageCollection).order_by(GarbageCollection.id.desc()).limit(LISTED)
+        )
+    )
 
 
-def one(collection_id: int) -> Collection:
+def one(collection_id: int) -> GarbageCollection:
     """Return a collection; NotFound where there is none."""
-    row = db.session.get(Collection, collection_id, populate_existing=True)
+    row = db.session.get(GarbageCollection, collection_id, populate_existing=True)
     if row is None:
         raise NotFound("There is no such garbage collection.")
     return row
@@ -119,7 +127,7 @@ class Forecast:
         return -int(-(self.tokens + (self.collector or timedelta())) // timedelta(minutes=1))
 
 
-def forecast(rows: list[Collection]) -> Forecast:
+def forecast(rows: list[GarbageCollection]) -> Forecast:
     """Return how long a collection that begins now stops writes, judged by earlier ones."""
     settings = current_app.config["SETTINGS"]
     took = [

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 
 from werkzeug.datastructures import Headers
 
-from ..access import Right
+from ..access import Permission
 from ..errors import Denied
 from ..names import DIGEST, NAME, TAG, Digest, NameInvalid, RepositoryName, TagName
 
@@ -24,7 +24,7 @@ HEADERS = (
 )
 #: These change no manifest.
 PASSING = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PATCH"})
-ACTIONS = {"PUT": Right.PUSH, "DELETE": Right.DELETE}
+ACTIONS = {"PUT": Permission.PUSH, "DELETE": Permission.DELETE}
 _MANIFEST = re.compile(rf"/v2/({NAME})/manifests/({DIGEST}|{TAG})")
 _UPLOAD = re.compile(rf"/v2/{NAME}/blobs/uploads/[A-Za-z0-9_=-]+")
 _BLOB = re.compile(rf"/v2/({NAME})/blobs/({DIGEST})")
@@ -34,16 +34,16 @@ NOT_PLAIN = "the gate takes plain addresses of manifests only"
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class GateRequest:
     """A manifest that somebody wants to push or to delete, or a blob to delete."""
 
-    action: Right
+    action: Permission
     repository: RepositoryName
     reference: TagName | Digest
     is_blob: bool = False
 
 
-def read(headers: Headers) -> Asked | None:
+def read(headers: Headers) -> GateRequest | None:
     """Return what is asked for; None for what changes neither a manifest nor a stored blob.
 
     Raises:
@@ -65,7 +65,7 @@ def read(headers: Headers) -> Asked | None:
     return _asked(method, unquote_to_bytes(path).decode("ascii", "replace"))
 
 
-def _asked(method: str, path: str) -> Asked:
+def _asked(method: str, path: str) -> GateRequest:
     manifest, blob = _MANIFEST.fullmatch(path), None
     if method == "DELETE":
         blob = _BLOB.fullmatch(path)
@@ -79,4 +79,4 @@ def _asked(method: str, path: str) -> Asked:
         raise Denied(NOT_PLAIN) from None
     is_digest = ":" in reference
     kind = Digest if is_digest else TagName
-    return Asked(ACTIONS[method], repository, kind(reference), is_blob=manifest is None)
+    return GateRequest(ACTIONS[method], repository, kind(reference), is_blob=manifest is None)

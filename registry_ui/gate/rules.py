@@ -10,24 +10,24 @@ from dataclasses import dataclass
 
 from sqlalchemy import select
 
-from ..access import RULE_OF, Right, Role
-from ..access.tag_rules import Kind, Protection, is_immutable, refusal, releases
+from ..access import RULE_OF, Permission, Role
+from ..access.tag_rules import RuleKind, TagRule, is_immutable, refusal, releases
 from ..catalog import tag_claims
-from ..catalog.live_tags import damaged_that_stay, read_tags
-from ..db.session import db, release
+from ..catalog.live_tags import read_tags, unreadable_tags_that_stay
+from ..db.session import db, end_read
 from ..distribution.errors import RegistryError, RegistryNotFound
 from ..enumerations import name_some
 from ..errors import AppError, Denied
-from ..manifests.graph import parts_of
+from ..manifests.graph import graph_of
 from ..manifests.reachability import closure
 from ..models import ContainerImage, Tag
 from ..names import Digest, RepositoryName, TagName, subject_of
 from ..registry_connection import registry
-from ..token_auth.verifier import Proven
-from .tag_states import SLOW_TAGS_TIMEOUT, RegistrySilent, TagState, read_state
+from ..token_auth.verifier import VerifiedToken
+from .tag_states import SLOW_TAGS_TIMEOUT, RegistryNotAnswering, TagState, read_state
 
 #: The role that may remove a damaged tag although it is immutable (access.protection.set_aside).
-REPAIRER = RULE_OF[Right.CONFIGURE].minimum
+REPAIRER = RULE_OF[Permission.CONFIGURE].minimum
 DAMAGED = "{} and can't be read: a {} can push it again or remove it"
 UNREADABLE = (
     "{} can't be read, so what it may need stays in {}: let a Maintainer push it again or remove it"
@@ -44,12 +44,12 @@ class Change:
     ``rules`` are those of the project that cover the image, which they call ``image_name``.
     """
 
-    action: Right
+    action: Permission
     repository: RepositoryName
     image_name: str
-    rules: list[Protection]
+    rules: list[TagRule]
     role: Role | None
-    who: Proven
+    who: VerifiedToken
 
     def refusal(self, tag: str, *, exists: bool) -> str | None:
         """Return why the rules refuse it for a tag; None if they do not."""
@@ -74,16 +74,16 @@ def check_tag(change: Change, tag: TagName) -> None:
     """
     repository, action, who = change.repository, change.action, change.who
     _refuse(change.refusal(str(tag), exists=False))
-    release()
+    end_read()
     _check_attached(change, tag)
     if not is_immutable(change.rules, change.image_name, str(tag), action):
         return
-    busy = tag_claims.acquire(repository, tag, who) if action is Right.PUSH else None
+    busy = tag_claims.acquire(repository, tag, who) if action is Permission.PUSH else None
     try:
         _check_state(change, tag)
     except AppError:
-        if busy is None and action is Right.PUSH:
-            tag_claims.let_go(repository, tag, who)
+        if busy is None and action is Permission.PUSH:
+            tag_claims.release(repository, tag, who)
         raise
     _refuse(busy)
 
@@ -109,7 +109,7 @@ def _check_attached(change: Change, tag: TagName) -> None:
     a second one that was added from one that replaces the first: a rule says which it is.
     """
     subject = subject_of(str(tag))
-    if subject is None or not any(rule.kind is Kind.IMMUTABLE for rule in change.rules):
+    if subject is None or not any(rule.kind is RuleKind.IMMUTABLE for rule in change.rules):
         return
     state = read_state(change.repository, tag)
     if change.may_change(state):
@@ -137,7 +137,7 @@ def check_blob(change: Change) -> None:
     Raises:
         Denied, RegistrySilent: the repository has tags, or that can't be known.
     """
-    release()
+    end_read()
     if _tags(change.repository):
         raise Denied(f"{change.repository} has tags that may need this blob: {BLOBS}")
 
@@ -151,10 +151,10 @@ def check_digest(change: Change, digest: Digest) -> None:
     Raises:
         Denied, RegistrySilent: it may not, or that can't be known.
     """
-    release()
+    end_read()
     names = _tags(change.repository)
     refused = {tag: words for tag in names if (words := change.refusal(tag, exists=True))}
-    immutable = set(releases(change.rules, change.image_name, names, Right.DELETE))
+    immutable = set(releases(change.rules, change.image_name, names, Permission.DELETE))
     # Immutable tags first: of a manifest that two tags need, the stricter one is named.
     needed = _needed_by(change, digest, sorted(refused, key=lambda tag: tag not in immutable))
     if str(digest) in needed.by:
@@ -170,7 +170,7 @@ def check_digest(change: Change, digest: Digest) -> None:
         tag = theirs.by[str(digest)]
         raise Denied(_attached_words(change, tag, attached[tag]))
     theirs.require_known()
-    release()
+    end_read()
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,13 +183,13 @@ class _Needed:
     def require_known(self) -> None:
         """Raise RegistrySilent if something that they need could not be read."""
         if not self.is_known:
-            raise RegistrySilent
+            raise RegistryNotAnswering
 
 
 def _needed_by(change: Change, digest: Digest, names: Iterable[str]) -> _Needed:
     """Return what tags need; ``digest`` is what the change is about."""
     stands = _standing_for(change, digest, names)
-    parts = parts_of(change.repository, set(stands.values()), PARTS_DEADLINE)
+    parts = graph_of(change.repository, set(stands.values()), PARTS_DEADLINE)
     by: dict[str, str] = {}
     for tag in names:
         for part in closure([stands[tag]] if tag in stands else [], parts.named):
@@ -205,20 +205,20 @@ def _standing_for(change: Change, digest: Digest, names: Iterable[str]) -> dict[
     """
     repository = change.repository
     indexed = _indexed_digests(repository)
-    release()
+    end_read()
     known = {
         name: there
         for name in names
         if (there := indexed.get(name, str(digest))) != str(digest)
-        and is_immutable(change.rules, change.image_name, name, Right.PUSH)
+        and is_immutable(change.rules, change.image_name, name, Permission.PUSH)
     }
     try:
         asked = [name for name in names if name not in known]
         live = read_tags(repository, asked, slow_timeout=SLOW_TAGS_TIMEOUT)
         live.require_answers()
     except RegistryError:
-        raise RegistrySilent from None
-    if damaged := damaged_that_stay(repository, live):
+        raise RegistryNotAnswering from None
+    if damaged := unreadable_tags_that_stay(repository, live):
         raise Denied(UNREADABLE.format(name_some(damaged), repository))
     return known | live.digests
 
@@ -229,7 +229,7 @@ def _tags(repository: RepositoryName) -> list[str]:
     except RegistryNotFound:
         return []
     except RegistryError:
-        raise RegistrySilent from None
+        raise RegistryNotAnswering from None
 
 
 def _indexed_digests(repository: RepositoryName) -> dict[str, str]:
@@ -243,5 +243,5 @@ def _indexed_digests(repository: RepositoryName) -> dict[str, str]:
 
 def _refuse(words: str | None) -> None:
     if words is not None:
-        release()
+        end_read()
         raise Denied(words)

@@ -14,26 +14,26 @@ from typing import NoReturn
 
 from flask import Flask, current_app
 
-from ..access import RULE_OF, Guard, Right, Role, guard
-from ..accounts.subjects import role_of
+from ..access import RULE_OF, Permission, RepositoryPolicy, Role, repository_policy
+from ..accounts.subjects import current_role
 from ..audit import OWN_SUBJECT
-from ..db.session import db, release, writing
+from ..db.session import db, end_read, writing
 from ..errors import Denied, Unauthorized
 from ..models import GATE_ASKED, Heartbeat, utc_now
 from ..names import Digest, is_binned
-from ..token_auth.decision_log import Noted, journal
-from ..token_auth.verifier import Proven, TokenInvalid, verifier
-from .request import Asked
+from ..token_auth.decision_log import DecisionRecord, decision_log
+from ..token_auth.verifier import TokenInvalid, VerifiedToken, verifier
+from .request import GateRequest
 from .rules import Change, check_blob, check_digest, check_tag
 
 #: What the registry asks of a token (PROTOCOLS 1.1).
-NEEDED = {Right.PUSH: ("pull", "push"), Right.DELETE: ("delete",)}
+NEEDED = {Permission.PUSH: ("pull", "push"), Permission.DELETE: ("delete",)}
 BIN = "tags of the bin are neither pushed nor deleted by clients"
 #: Seconds between two notes that the gate is in use.
 NOTE_EVERY = 60.0
 
 
-class ProofNeeded(Unauthorized):
+class Unauthenticated(Unauthorized):
     """No bearer token, one that proves nothing, or one for something else.
 
     Attributes:
@@ -46,7 +46,7 @@ class ProofNeeded(Unauthorized):
         self.scope, self.problem = scope, problem
 
 
-def judge(asked: Asked, authorization: str) -> None:
+def authorize(asked: GateRequest, authorization: str) -> None:
     """Let a push or a deletion pass, by returning.
 
     Args:
@@ -58,10 +58,10 @@ def judge(asked: Asked, authorization: str) -> None:
             the message is for the client's terminal.
         RegistrySilent: a rule applies, and the registry can't be asked.
     """
-    found = guard(db.session(), str(asked.repository))
-    changes_no_tag = asked.action is Right.PUSH and isinstance(asked.reference, Digest)
+    found = repository_policy(db.session(), str(asked.repository))
+    changes_no_tag = asked.action is Permission.PUSH and isinstance(asked.reference, Digest)
     if changes_no_tag and found.fence is None:
-        release()
+        end_read()
         return  # parts of an image, and what refers to one
     who = _identified(asked, authorization)
     role = _authorize(asked, who, found)
@@ -78,18 +78,18 @@ def judge(asked: Asked, authorization: str) -> None:
         raise
 
 
-def _check(change: Change, asked: Asked) -> None:
+def _check(change: Change, asked: GateRequest) -> None:
     if asked.is_blob:
         check_blob(change)
     elif not change.rules:
-        release()
+        end_read()
     elif isinstance(asked.reference, Digest):
         check_digest(change, asked.reference)
     else:
         check_tag(change, asked.reference)
 
 
-def _authorize(asked: Asked, who: Proven, found: Guard) -> Role | None:
+def _authorize(asked: GateRequest, who: VerifiedToken, found: RepositoryPolicy) -> Role | None:
     """Return the role of the caller, who has the permission now; None of ourselves.
 
     It is asked for now, when the whole manifest is here: a token outlives the permissions
@@ -104,14 +104,14 @@ def _authorize(asked: Asked, who: Proven, found: Guard) -> Role | None:
     own = who.subject == OWN_SUBJECT
     role = None
     if not own and (covered or found.fence is not None):
-        role = role_of(db.session(), who.subject, repository)
+        role = current_role(db.session(), who.subject, repository)
     permitted = role is not None and role >= RULE_OF[asked.action].minimum
     if found.fence is not None and permitted:
         # A token that was issued behind the fence covers no push, and the registry would say
         # no more than that. People without permission learn nothing of a fence.
         _refuse(asked, who, found.project, found.fence.rule(repository))
     if not covered:
-        raise ProofNeeded(_scope(asked), "insufficient_scope")
+        raise Unauthenticated(_scope(asked), "insufficient_scope")
     current_app.extensions["gate_in_use"].note()
     if not own and not permitted:
         words = f"you no longer have permission to {asked.action} in {repository}"
@@ -123,34 +123,34 @@ def _authorize(asked: Asked, who: Proven, found: Guard) -> Role | None:
     return role
 
 
-def _refuse(asked: Asked, who: Proven, project: str, rule: str) -> NoReturn:
+def _refuse(asked: GateRequest, who: VerifiedToken, project: str, rule: str) -> NoReturn:
     _record(asked, who, project, rule)
-    release()
+    end_read()
     raise Denied(rule)
 
 
-def _record(asked: Asked, who: Proven, project: str, rule: str) -> None:
+def _record(asked: GateRequest, who: VerifiedToken, project: str, rule: str) -> None:
     """Let whoever was refused find it where they look for why they were denied."""
     action = str(asked.action)
     what = (str(asked.repository), project, action, "", rule)
-    journal().note(Noted(who.subject, "bearer token", "", "", *what))
+    decision_log().note(DecisionRecord(who.subject, "bearer token", "", "", *what))
 
 
-def _identified(asked: Asked, authorization: str) -> Proven:
+def _identified(asked: GateRequest, authorization: str) -> VerifiedToken:
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer":
-        raise ProofNeeded(_scope(asked))
+        raise Unauthenticated(_scope(asked))
     try:
         return verifier().verify(token.strip())
     except TokenInvalid:
-        raise ProofNeeded(_scope(asked), "invalid_token") from None
+        raise Unauthenticated(_scope(asked), "invalid_token") from None
 
 
-def _scope(asked: Asked) -> str:
+def _scope(asked: GateRequest) -> str:
     return f"repository:{asked.repository}:{','.join(NEEDED[asked.action])}"
 
 
-class InUse:
+class GateUsage:
     """Notes once a minute that the gate is asked, so that administrators see it."""
 
     def __init__(self) -> None:
@@ -168,4 +168,4 @@ class InUse:
 
 def init_app(app: Flask) -> None:
     """Make what notes that the gate is in use."""
-    app.extensions["gate_in_use"] = InUse()
+    app.extensions["gate_in_use"] = GateUsage()

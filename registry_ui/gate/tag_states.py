@@ -7,7 +7,7 @@ from enum import Enum, auto
 from sqlalchemy import select
 
 from ..catalog.live_tags import read_tags
-from ..db.session import db, release
+from ..db.session import db, end_read
 from ..distribution.errors import RegistryError, RegistryFault, RegistryNotFound
 from ..errors import AppError
 from ..models import ContainerImage, Tag
@@ -18,7 +18,7 @@ from ..registry_connection import registry
 SLOW_TAGS_TIMEOUT = 5.0
 
 
-class RegistrySilent(AppError):
+class RegistryNotAnswering(AppError):
     """A rule applies, and the registry does not say what it has: nothing passes."""
 
     status = 503
@@ -55,14 +55,14 @@ def read_state(repository: RepositoryName, tag: TagName) -> TagState:
     except RegistryFault:
         pass
     except RegistryError:
-        raise RegistrySilent from None
+        raise RegistryNotAnswering from None
     else:
         return TagState.READABLE
     try:
         live = read_tags(repository, [str(tag)], slow_timeout=SLOW_TAGS_TIMEOUT)
         live.require_answers()
     except RegistryError:
-        raise RegistrySilent from None
+        raise RegistryNotAnswering from None
     if str(tag) in live.damaged:
         return TagState.DAMAGED
     return TagState.READABLE if str(tag) in live.digests else TagState.ABSENT
@@ -76,5 +76,5 @@ def _is_indexed(repository: RepositoryName, tag: TagName) -> bool:
         .where(ContainerImage.path == str(repository), Tag.name == str(tag))
     )
     row = db.session.execute(query).first()
-    release()
+    end_read()
     return row is not None and row.damage != "removed"

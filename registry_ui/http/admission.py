@@ -21,7 +21,7 @@ import orjson
 from werkzeug.wsgi import ClosingIterator
 
 from ..accounts.password_checks import THREADS as PASSWORDS
-from ..page_slots import KEY, PagePlace
+from ..page_slots import KEY, PageSlot
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class Admission:
         return answer
 
     def _answer_page(self, environ: dict[str, Any], start: Any) -> Iterable[bytes]:
-        place = environ[KEY] = PagePlace(self._pages, self._limits.patience)
+        place = environ[KEY] = PageSlot(self._pages, self._limits.patience)
         try:
             answer = self._app(environ, start)
         except BaseException:

@@ -18,12 +18,12 @@ from ..db.session import db
 from ..errors import (
     AppError,
     DatabaseDown,
-    ImpossibleValue,
+    InternalError,
     Invalid,
+    InvalidValue,
     Link,
+    PayloadTooLarge,
     SiteBusy,
-    TooLarge,
-    Unexpected,
     oci_error,
 )
 
@@ -34,7 +34,7 @@ _HTTP_CODES = {404: "NAME_UNKNOWN", 405: "UNSUPPORTED", 413: "SIZE_INVALID", 429
 _HTTP_WORDS = {
     404: ("There is nothing here.", ""),
     405: ("This address does not take that method.", ""),
-    413: (TooLarge().message, ""),
+    413: (PayloadTooLarge().message, ""),
 }
 
 
@@ -119,7 +119,7 @@ def init_app(app: Flask) -> None:
 
 def _on_unexpected(error: Exception) -> Response:
     logger.error("unexpected error on %s %s", request.method, request.path, exc_info=error)
-    return _answer_with(Unexpected())
+    return _answer_with(InternalError())
 
 
 def _answer_with(error: AppError) -> Response:
@@ -138,4 +138,4 @@ def _on_database(app: Flask) -> None:
     @app.errorhandler(DataError)
     def on_impossible_value(_error: DataError) -> Response:
         db.session.rollback()
-        return _answer_with(ImpossibleValue())
+        return _answer_with(InvalidValue())

@@ -10,16 +10,16 @@ from flask import g
 from sqlalchemy import select
 
 from ..access import (
-    REMOVAL_RIGHTS,
+    REMOVAL_PERMISSIONS,
+    PathAccess,
+    Permission,
     Principal,
-    Right,
     Role,
-    Standing,
     can_see,
     decide,
-    rights,
+    path_access,
+    permissions,
     role_for_rules,
-    standing,
 )
 from ..db.session import db
 from ..errors import Denied, Invalid, NotFound
@@ -31,22 +31,22 @@ NO_PROJECT = "There is no such project, or you may not see it."
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class ResolvedPlace:
     """A place that the caller may see, and what they may do there."""
 
     place: Place
-    standing: Standing
+    path_access: PathAccess
     can: set[str]
 
     @property
     def role(self) -> str | None:
         """The caller's own role, in words."""
-        return self.standing.role.label if self.standing.role else None
+        return self.path_access.role.label if self.path_access.role else None
 
     @property
     def acting_role(self) -> Role | None:
         """The role as protection rules count it: an administrator is an Owner everywhere."""
-        return role_for_rules(principal(), self.standing)
+        return role_for_rules(principal(), self.path_access)
 
     @property
     def project(self) -> Project:
@@ -63,7 +63,7 @@ class Loaded:
         return self.place
 
 
-def load(path: str, right: Right = Right.SEE) -> Loaded:
+def load(path: str, right: Permission = Permission.SEE) -> ResolvedPlace:
     """Resolve a path for the caller and check a right: the one door to every place.
 
     Raises:
@@ -71,19 +71,19 @@ def load(path: str, right: Right = Right.SEE) -> Loaded:
         Denied: they may see it, but have not the right.
     """
     who = principal()
-    here = standing(db.session(), who, path)
+    here = path_access(db.session(), who, path)
     if not can_see(db.session(), who, here):
         raise NotFound
     decision = decide(who, here, right)
-    if right is not Right.SEE and not decision.allowed:
+    if right is not Permission.SEE and not decision.allowed:
         raise Denied(f"Not allowed: {decision.rule}.", hint=_hint(who))
-    if here.fence is not None and decide(who, here, Right.PUSH).allowed:
+    if here.fence is not None and decide(who, here, Permission.PUSH).allowed:
         g.fence = here.fence  # told on the page, whatever it is about
     place = db.session.get_one(Place, here.place_id)
-    return Loaded(place, here, rights(who, here))
+    return ResolvedPlace(place, here, permissions(who, here))
 
 
-def load_whole(path: str, right: Right) -> Loaded:
+def load_whole(path: str, right: Permission) -> ResolvedPlace:
     """Resolve a place for what is about everything in it; else as load().
 
     Raises:
@@ -96,27 +96,29 @@ def load_whole(path: str, right: Right) -> Loaded:
     return loaded
 
 
-def load_owner(repository: str) -> Loaded:
+def load_owner(repository: str) -> ResolvedPlace:
     """Resolve the project that owns the whole name of an image, as clients write it.
 
     Raises:
         NotFound: no project owns it, or the caller may not see that project.
     """
     who = principal()
-    here = standing(db.session(), who, repository)
+    here = path_access(db.session(), who, repository)
     # Of a hidden project nothing more is asked than of none: it must not take longer.
-    if here.project is None or not decide(who, here, Right.SEE).allowed:
+    if here.project is None or not decide(who, here, Permission.SEE).allowed:
         raise NotFound
     return load(here.project)
 
 
-def load_image(path: str, name: str, right: Right = Right.SEE) -> tuple[Loaded, ContainerImage]:
+def load_image(
+    path: str, name: str, right: Permission = Permission.SEE
+) -> tuple[ResolvedPlace, ContainerImage]:
     """Resolve a project and one of its images; NotFound where the index has no such image."""
     loaded = load(path, right)
     return loaded, image_in(loaded, name)
 
 
-def image_in(loaded: Loaded, name: str) -> ContainerImage:
+def image_in(loaded: ResolvedPlace, name: str) -> ContainerImage:
     """Return an image of a project that was loaded; NotFound where the index has none."""
     path = loaded.place.path
     _require_reach([f"{path}/{name}" if name else path])
@@ -127,7 +129,7 @@ def image_in(loaded: Loaded, name: str) -> ContainerImage:
     return image
 
 
-def load_removal(path: str, removal_id: int) -> tuple[Removal, Loaded | None]:
+def load_removal(path: str, removal_id: int) -> tuple[Removal, ResolvedPlace | None]:
     """Return a removal and the place that it is of, loaded, or None where that is gone.
 
     Raises:
@@ -141,7 +143,7 @@ def load_removal(path: str, removal_id: int) -> tuple[Removal, Loaded | None]:
     if row is None or not _reaches(_repositories_of(row)):
         raise _absent(path)
     if row.project_id is not None:
-        loaded = load(path, Right.DELETE)
+        loaded = load(path, Permission.DELETE)
         if loaded.place.id != row.project_id:
             raise NotFound  # of an earlier place at this path
         return row, loaded
@@ -150,7 +152,7 @@ def load_removal(path: str, removal_id: int) -> tuple[Removal, Loaded | None]:
     return row, None
 
 
-def load_planned(path: str, removal_id: int) -> tuple[Removal, Loaded]:
+def load_planned(path: str, removal_id: int) -> tuple[Removal, ResolvedPlace]:
     """Return a removal that somebody confirms, and its place: they may do what it does.
 
     Raises:
@@ -159,8 +161,8 @@ def load_planned(path: str, removal_id: int) -> tuple[Removal, Loaded]:
     row, loaded = load_removal(path, removal_id)
     if loaded is None:
         raise NotFound
-    if row.kind in REMOVAL_RIGHTS:
-        loaded = load_whole(path, REMOVAL_RIGHTS[row.kind])
+    if row.kind in REMOVAL_PERMISSIONS:
+        loaded = load_whole(path, REMOVAL_PERMISSIONS[row.kind])
     return row, loaded
 
 
@@ -196,7 +198,7 @@ def _absent(path: str) -> NotFound:
     return NotFound()
 
 
-def load_move(path: str, move_id: int) -> tuple[Move, Loaded]:
+def load_move(path: str, move_id: int) -> tuple[Move, ResolvedPlace]:
     """Return a move and the place that it is looked at from, for those who look after that.
 
     That is what moves; of an image, the project that it leaves, and once it is there, the one
@@ -206,7 +208,7 @@ def load_move(path: str, move_id: int) -> tuple[Move, Loaded]:
         NotFound: there is none, or it is not of this place.
         Denied: they may see the place, but do not look after it.
     """
-    loaded = load(path, Right.CONFIGURE)
+    loaded = load(path, Permission.CONFIGURE)
     move = db.session.get(Move, move_id)
     if move is None:
         raise NotFound
@@ -227,7 +229,7 @@ def load_copy_target(text: str) -> Project:
     """
     path = text.strip().removeprefix(f"{registry_host()}/").strip("/")
     try:
-        return load(str(RepositoryName(path)), Right.PUSH).project
+        return load(str(RepositoryName(path)), Permission.PUSH).project
     except (NameInvalid, NotFound):
         message = NO_PROJECT if path else "Say which project."
         raise Invalid("Nothing was planned.", {"project": message}) from None
@@ -252,10 +254,13 @@ def load_copy(path: str, copy_id: int) -> tuple[Copy, Project | None]:
         if own:
             return row, None
         raise _absent(path)
-    project = load(path, Right.PUSH).project
+    project = load(path, Permission.PUSH).project
     if project.id != row.project_id:
         raise NotFound  # of an earlier project at this path
-    if not own and not decide(who, standing(db.session(), who, row.source), Right.PULL).allowed:
+    if (
+        not own
+        and not decide(who, path_access(db.session(), who, row.source), Permission.PULL).allowed
+    ):
         raise NotFound
     return row, project
 

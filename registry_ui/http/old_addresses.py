@@ -6,11 +6,11 @@ from flask import Flask, redirect, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
 from ..access import (
-    Right,
+    Permission,
     can_see,
     decide,
     former_name,
-    standing,
+    path_access,
 )
 from ..db.session import db
 from ..errors import NotFound
@@ -39,10 +39,10 @@ def _new_address() -> str | None:
     former = former_name(session, whole)
     if former is None:
         return None
-    here = standing(session, who, former.now)
+    here = path_access(session, who, former.now)
     if here.place is None:
         return None
-    if not decide(who, here, Right.SEE).allowed and not can_see(session, who, here):
+    if not decide(who, here, Permission.SEE).allowed and not can_see(session, who, here):
         return None
     if "name" in values:
         values |= {"path": here.place, "name": former.now[len(here.place) + 1 :]}

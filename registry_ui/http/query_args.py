@@ -17,7 +17,7 @@ def init_app(app: Flask) -> None:
 
 
 def _go_to_last(error: NoSuchPage) -> Response:
-    return redirect(here(**{error.name: error.pages if error.pages > 1 else None}))
+    return redirect(current_address(**{error.name: error.pages if error.pages > 1 else None}))
 
 
 def crumbs(path: str) -> list[tuple[str, str]]:
@@ -37,7 +37,7 @@ def search_text() -> str:
     return request.args.get("q", "").strip()[:255]
 
 
-def ordering(sorts: tuple[str, ...], first: str) -> tuple[str, str]:
+def sort_order(sorts: tuple[str, ...], first: str) -> tuple[str, str]:
     """Return by what the URL sorts, ``first`` for anything that is none, and which way."""
     sort = request.args.get("sort", first)
     return sort if sort in sorts else first, "desc" if request.args.get(
@@ -58,7 +58,7 @@ def query_with(pairs: Iterable[tuple[str, str]], changes: Mapping[str, object]) 
     return urlencode(kept + new)
 
 
-def here(**changes: object) -> str:
+def current_address(**changes: object) -> str:
     """Return the address of this page with some values of its query changed."""
     query = query_with(request.args.items(multi=True), changes)
     # One slash at the start: two would lead to another host.

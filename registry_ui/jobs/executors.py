@@ -14,14 +14,14 @@ logger = logging.getLogger(__name__)
 #: Kinds of work that may take minutes.
 LONG_WORK = ("reconcile_all", "reconcile_wanted", "read_contents", "index_adopted", "old_paths")
 #: Removals, copies and moves that a process carries out at a time, each in a thread of its own.
-ASIDE = 4
+MAX_BACKGROUND_THREADS = 4
 
 
 def init_app(app: Flask) -> None:
     """Make what limits the work of a process."""
-    app.extensions["one_at_a_time"] = {name: OneAtATime() for name in LONG_WORK}
-    app.extensions["aside"] = Aside(ASIDE)
-    app.extensions["collecting"] = Aside(1)
+    app.extensions["one_at_a_time"] = {name: SingleFlight() for name in LONG_WORK}
+    app.extensions["aside"] = BackgroundThreads(MAX_BACKGROUND_THREADS)
+    app.extensions["collecting"] = BackgroundThreads(1)
 
 
 def in_app(app: Flask, work: Callable[..., Any]) -> Callable[..., None]:
@@ -34,12 +34,12 @@ def in_app(app: Flask, work: Callable[..., Any]) -> Callable[..., None]:
     return run
 
 
-def one_at_a_time(kind: str, work: Callable[..., Any], *args: Any) -> None:
+def run_single_flight(kind: str, work: Callable[..., Any], *args: Any) -> None:
     """Do work of a kind unless a thread of this process is at it, which then does it too."""
     current_app.extensions["one_at_a_time"][kind].do(work, *args)
 
 
-class OneAtATime:
+class SingleFlight:
     """Lets one thread of a process do a kind of work; who comes meanwhile leaves it the rest.
 
     Long work must not take all the threads: events wait for one.
@@ -61,7 +61,7 @@ class OneAtATime:
                 self._lock.release()
 
 
-class Aside:
+class BackgroundThreads:
     """Does work in threads of its own, a few at a time; work that is under way is left alone.
 
     The threads end with the process: what they do can be taken up again.

@@ -13,25 +13,25 @@ from .queue import HEARTBEAT_SECONDS, WORKER
 
 logger = logging.getLogger(__name__)
 
-_heart = threading.Lock()
+_started = threading.Lock()
 
 
-def beat(app: Flask) -> None:
+def record_heartbeat(app: Flask) -> None:
     """Write the worker's sign of life."""
     with app.app_context(), writing() as session:
         session.merge(Heartbeat(name=WORKER, at=utc_now()))
 
 
-def start_heart(app: Flask) -> None:
+def start_heartbeat(app: Flask) -> None:
     """Start one heart for the process; huey calls this in each of its threads."""
-    if not _heart.acquire(blocking=False):
+    if not _started.acquire(blocking=False):
         return
 
     def live() -> None:
         pause = threading.Event()
         while True:
             try:
-                beat(app)
+                record_heartbeat(app)
             except Exception:
                 logger.exception("no sign of life could be written")
             pause.wait(HEARTBEAT_SECONDS)

@@ -16,11 +16,11 @@ from ..manifests import tag_use
 from ..models import (
     BrowserSession,
     Copy,
-    HeldManifest,
     Manifest,
     ProtectionViolation,
     RegistryEvent,
     Removal,
+    RepositoryManifest,
     Tag,
     utc_now,
 )
@@ -49,14 +49,18 @@ def prune() -> None:
         )
         decision_retention.forget_old(session, current_app.config["SETTINGS"].decisions_kept_days)
         used = select(Tag.digest).where(Tag.digest == Manifest.digest).exists()
-        held = select(HeldManifest.digest).where(HeldManifest.digest == Manifest.digest).exists()
+        held = (
+            select(RepositoryManifest.digest)
+            .where(RepositoryManifest.digest == Manifest.digest)
+            .exists()
+        )
         session.execute(
             delete(Manifest)
             .where(Manifest.fetched_at < utc_now() - FACTS_KEPT, ~used, ~held)
             .execution_options(synchronize_session=False)
         )
-        long_work.forget_plans(session, Removal)
-        long_work.forget_plans(session, Copy)
+        long_work.delete_expired_plans(session, Removal)
+        long_work.delete_expired_plans(session, Copy)
         moves.forget_plans(session)
         session.execute(
             delete(BrowserSession).where(BrowserSession.created_at < utc_now() - SESSION_LIFETIME)

@@ -15,7 +15,7 @@ from ..distribution.errors import RegistryError
 from ..models import DIGESTS_READ, REGISTRY_READ, Heartbeat, Tag, utc_now
 from ..moves import old_path_check
 from ..registry_connection import registry
-from .executors import one_at_a_time
+from .executors import run_single_flight
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ CATCH_UP_TAGS = 5000
 
 def reconcile_all(*, digests: bool = True) -> None:
     """Compare every repository with the registry; a registry that is down changes nothing."""
-    one_at_a_time("reconcile_all", _reconcile_all, digests)
+    run_single_flight("reconcile_all", _reconcile_all, digests)
 
 
 def _reconcile_all(digests: bool) -> None:  # noqa: FBT001 - an argument of OneAtATime
@@ -45,12 +45,12 @@ def _reconcile_all(digests: bool) -> None:  # noqa: FBT001 - an argument of OneA
 
 def reconcile_wanted() -> None:
     """Compare the images of which an event told a deletion."""
-    one_at_a_time("reconcile_wanted", reconcile.reconcile_wanted)
+    run_single_flight("reconcile_wanted", reconcile.reconcile_wanted)
 
 
 def index_adopted() -> None:
     """Index what a project owns by now."""
-    one_at_a_time("index_adopted", initial_index.index_adopted)
+    run_single_flight("index_adopted", initial_index.index_adopted)
 
 
 def reconcile_when_due(interval: int) -> None:

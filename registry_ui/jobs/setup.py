@@ -6,7 +6,7 @@ from flask import Flask
 
 from . import executors
 from .executors import in_app
-from .heartbeat import start_heart
+from .heartbeat import start_heartbeat
 from .queue import make_queue
 from .schedule import periodic_tasks
 from .tasks import TASKS
@@ -24,4 +24,4 @@ def init_app(app: Flask) -> None:
     }
     for name, (work, schedule) in periodic_tasks(settings.reconcile_interval).items():
         huey.periodic_task(schedule, name=f"periodic_{name}")(in_app(app, work))
-    huey.on_startup(name="heartbeat")(lambda: start_heart(app))
+    huey.on_startup(name="heartbeat")(lambda: start_heartbeat(app))

@@ -15,7 +15,7 @@ from ..names import RepositoryName
 from ..retention import service as retention
 from ..storage_usage import backfill
 from ..trash import service as trash
-from .executors import one_at_a_time
+from .executors import run_single_flight
 from .queue import enqueue
 from .reconciliation import catch_up, index_adopted, reconcile_all, reconcile_wanted
 from .stored_work import resume_stored_work, run_collection, run_copy, run_move, run_removal
@@ -32,12 +32,12 @@ def apply_events() -> None:
 
 def learn(repository: str, digest: str) -> None:
     """Fetch a pushed image's facts, so that its first visitor finds the page ready."""
-    backfill.learn(RepositoryName(repository), digest)
+    backfill.fetch_summaries(RepositoryName(repository), digest)
 
 
 def read_contents(path: str) -> None:
     """Read what is not known of the tags at and below a place."""
-    one_at_a_time("read_contents", backfill.read_contents, path)
+    run_single_flight("read_contents", backfill.read_contents, path)
 
 
 def resume() -> None:
@@ -50,7 +50,7 @@ def resume() -> None:
         run_collection(collection_id)
     apply_events()
     reconcile_wanted()
-    one_at_a_time("old_paths", old_path_check.compare_due)
+    run_single_flight("old_paths", old_path_check.compare_due)
     refresh.refresh()
 
 
@@ -79,7 +79,7 @@ TASKS: dict[str, Callable[..., Any]] = {
     "reconcile_wanted": reconcile_wanted,
     "reconcile_all": reconcile_all,
     "catch_up": catch_up,
-    "adopt_below": reconcile.adopt_below,
+    "adopt_below": reconcile.index_repositories_below,
     "index_adopted": index_adopted,
     "read_contents": read_contents,
     "resume": resume,

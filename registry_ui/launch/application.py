@@ -15,7 +15,7 @@ from registry_ui import create_app
 from registry_ui.accounts import service as accounts
 from registry_ui.audit import CONSOLE
 from registry_ui.db.session import db, writing
-from registry_ui.errors import AppError, Clash, Invalid
+from registry_ui.errors import AppError, Conflict, Invalid
 from registry_ui.events import registry_token
 from registry_ui.jobs.queue import WORKER
 from registry_ui.models import Heartbeat, Project, User
@@ -85,7 +85,7 @@ def _prepare(config: Config, password: str | None) -> Prepared:
     administrator = _administrator(config.admin_username)
     project = f"{administrator}/{FIRST_PROJECT}"
     if first_start.exists():
-        with suppress(Clash):
+        with suppress(Conflict):
             projects.create_project(CONSOLE, project, visibility="private")
     with writing() as session:
         # A sign of life from the last run says nothing of the worker of this one.

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy.orm import Session
 
-from ..db.prepared import insert_all_new
+from ..db.prepared import insert_all_if_absent
 from ..distribution.manifest import Descriptor, ManifestFacts
 from ..distribution.media_types import lies_elsewhere
 from ..distribution.references import Listed
@@ -42,14 +42,14 @@ def note_contents(
         }
         for digest, facts in found.items()
     ]
-    insert_all_new(session, ManifestContents, rows)
+    insert_all_if_absent(session, ManifestContents, rows)
     entries = [
         {"child": child, "parent": digest}
         for digest in found
         for child in _findable(listed[digest].entries)
     ]
     if entries:
-        insert_all_new(session, IndexChild, entries)
+        insert_all_if_absent(session, IndexChild, entries)
 
 
 def _first(digests: Sequence[str], limit: int) -> Sequence[str]:

@@ -18,7 +18,7 @@ from ..distribution.media_types import INDEX_TYPES
 from ..distribution.references import every_blob, every_child, every_digest
 from ..models import Manifest
 from ..names import RepositoryName
-from .store import ask, blob_call, facts_of, fetch, held
+from .store import blob_call, call_all, digests_in_repository, facts_of, fetch
 
 #: So many digests in one query.
 CHUNK = 500
@@ -27,7 +27,7 @@ MAX_ASKED = 2000
 
 
 @dataclass(slots=True)
-class Parts:
+class ManifestGraph:
     """The parts of some manifests.
 
     ``children`` are the manifests of an index, by their media types, without those that are
@@ -43,12 +43,12 @@ class Parts:
     blobs: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
-def parts_of(
+def graph_of(
     repository: RepositoryName,
     tops: Iterable[str],
     deadline: float,
     hold: Callable[[], None] = lambda: None,
-) -> Parts:
+) -> ManifestGraph:
     """Return the parts of these manifests of a repository.
 
     Args:
@@ -56,7 +56,7 @@ def parts_of(
         hold: called before every few calls to the registry; what it raises ends the work.
     """
     end = time.monotonic() + deadline
-    parts = Parts()
+    parts = ManifestGraph()
     level = list(dict.fromkeys(tops))
     own, asked = set(level), 0
     most = MAX_ASKED + 10 * len(level)
@@ -81,7 +81,7 @@ def parts_of(
 
 
 def _read(
-    repository: RepositoryName, digests: Iterable[str], own: set[str], parts: Parts
+    repository: RepositoryName, digests: Iterable[str], own: set[str], parts: ManifestGraph
 ) -> tuple[set[str], set[str]]:
     """Add what the store has of these manifests.
 
@@ -91,7 +91,7 @@ def _read(
     below: set[str] = set()
     for chunk in _chunks(digests):
         rows = db.session.scalars(select(Manifest).where(Manifest.digest.in_(chunk))).all()
-        here = own.intersection(chunk) | held(str(repository), chunk)
+        here = own.intersection(chunk) | digests_in_repository(str(repository), chunk)
         in_full = []
         for row in rows:
             found.add(row.digest)
@@ -105,7 +105,7 @@ def _read(
     return found, below
 
 
-def _read_in_full(digests: list[str], parts: Parts) -> set[str]:
+def _read_in_full(digests: list[str], parts: ManifestGraph) -> set[str]:
     """Add what indexes, and manifests whose facts are cut, name in their bodies.
 
     Returns what of that may be a manifest. An entry that is a blob by its media type is none,
@@ -122,7 +122,7 @@ def _read_in_full(digests: list[str], parts: Parts) -> set[str]:
 
 
 def _read_as_blobs(
-    repository: RepositoryName, digests: Iterable[str], parts: Parts, end: float
+    repository: RepositoryName, digests: Iterable[str], parts: ManifestGraph, end: float
 ) -> set[str]:
     """Add what is named by content that could not be read as a manifest; return that.
 
@@ -132,7 +132,7 @@ def _read_as_blobs(
     problems: dict[str, RegistryError] = {}
     calls = {digest: blob_call(repository, digest) for digest in digests}
     below: set[str] = set()
-    for digest, body in ask(calls, end, problems).items() if calls else ():
+    for digest, body in call_all(calls, end, problems).items() if calls else ():
         parts.named[digest] = every_digest(body)
         below.update(parts.named[digest])
     # What is larger than a manifest can be, is none.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class Reachability:
     """What the removal of some tags does to manifests.
 
     ``doomed``: no kept tag leads to them; an index comes before its children.
@@ -23,7 +23,7 @@ def reach(
     removed: Collection[str],
     children: Mapping[str, Iterable[str]],
     named: Mapping[str, Iterable[str]],
-) -> Reach:
+) -> Reachability:
     """Part the manifests that removed tags lead to.
 
     Args:
@@ -35,7 +35,7 @@ def reach(
     gone = set(removed)
     safe = set(closure((d for tag, d in tags.items() if tag not in gone), named))
     found = closure((d for tag, d in tags.items() if tag in gone), children)
-    return Reach(
+    return Reachability(
         tuple(digest for digest in found if digest not in safe),
         tuple(digest for digest in found if digest in safe),
     )

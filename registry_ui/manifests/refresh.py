@@ -13,14 +13,14 @@ from typing import Any
 from sqlalchemy import delete, select, update
 from sqlalchemy.exc import InterfaceError, OperationalError
 
-from ..db.session import db, release, writing
+from ..db.session import db, end_read, writing
 from ..distribution.client import FetchedManifest
 from ..distribution.manifest import read_manifest
 from ..models import IndexChild, Manifest, ManifestContents
 from .blobs import note_contents
 from .parser_version import FACTS_VERSION, is_stale, is_stale_index
 from .store import in_full
-from .summary_writer import Read, columns_of
+from .summary_writer import FetchResult, columns_of
 from .tag_use import apply_waiting_pulls
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ def refresh() -> int:
         found = {digest: _read_again(digest) for digest in digests}
         _store({digest: read for digest, read in found.items() if read is not None})
         done += len(digests)
-    release()
+    end_read()
     return done
 
 
@@ -55,23 +55,23 @@ def _stale() -> list[str]:
     return indexes or list(db.session.scalars(query.where(is_stale())))
 
 
-def _read_again(digest: str) -> Read | None:
+def _read_again(digest: str) -> FetchResult | None:
     row = in_full(digest)
     if row is None:
         return None
     manifest = FetchedManifest(row.digest, row.media_type, row.body)
     config = row.config
     db.session.expunge(row)
-    release()
+    end_read()
     try:
-        return Read(manifest, read_manifest(manifest.media_type, manifest.body), config)
+        return FetchResult(manifest, read_manifest(manifest.media_type, manifest.body), config)
     except Exception:
         logger.exception(FAILURE, digest)
         _give_up(digest)
         return None
 
 
-def _store(reads: dict[str, Read]) -> None:
+def _store(reads: dict[str, FetchResult]) -> None:
     """Write what was read; if some of it can't be written, all the rest."""
     try:
         _write(reads)
@@ -97,13 +97,13 @@ def _give_up(digest: str) -> None:
         )
 
 
-def _changed(read: Read) -> dict[str, Any]:
+def _changed(read: FetchResult) -> dict[str, Any]:
     """Return the columns that are read from the documents, and not the documents."""
     kept = {"digest", "body", "config", "has_config", "fetched_at"}
     return {name: value for name, value in columns_of(read).items() if name not in kept}
 
 
-def _write(reads: dict[str, Read]) -> None:
+def _write(reads: dict[str, FetchResult]) -> None:
     columns = {digest: _changed(read) for digest, read in reads.items()}
     facts = {digest: read.facts for digest, read in reads.items()}
     listed = {digest: read.listed for digest, read in reads.items()}

@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import select
 from sqlalchemy.orm import undefer
 
-from ..db.session import db, release
+from ..db.session import db, end_read
 from ..distribution.call_timeout import at_least
 from ..distribution.errors import (
     RegistryError,
@@ -28,11 +28,11 @@ from ..distribution.errors import (
 )
 from ..distribution.image_config import ImageConfig
 from ..distribution.manifest import ManifestFacts, read_manifest
-from ..models import ContainerImage, HeldManifest, Manifest
+from ..models import ContainerImage, Manifest, RepositoryManifest
 from ..names import Digest, RepositoryName, TagName
 from ..page_call_budget import counted, page_end, remember_unreadable, unreadable
 from ..registry_connection import registry, threads
-from .summary_writer import Read, store, store_configs
+from .summary_writer import FetchResult, store, store_configs
 
 #: Seconds before each further attempt at what could not be read.
 PAUSES = (0.1, 0.5)
@@ -49,7 +49,7 @@ _facts: WeakKeyDictionary[Manifest, ManifestFacts] = WeakKeyDictionary()
 
 
 @dataclass(slots=True)
-class Gathered:
+class FetchSummary:
     """What was found: the digest of each name asked for, and what went wrong."""
 
     digests: dict[str, str] = field(default_factory=dict)
@@ -57,7 +57,7 @@ class Gathered:
 
 
 @dataclass(frozen=True, slots=True)
-class Fetched:
+class FetchedBodies:
     """The digests that a repository has as manifests, and those that could not be read.
 
     The registry does not have any others.
@@ -67,7 +67,7 @@ class Fetched:
     unread: set[str]
 
 
-def known(digests: Iterable[str]) -> dict[str, Manifest]:
+def stored_manifests(digests: Iterable[str]) -> dict[str, Manifest]:
     """Return the stored facts of these digests, by one query."""
     wanted = set(digests)
     if not wanted:
@@ -80,15 +80,15 @@ def children_of(repository: str, manifests: Iterable[Manifest]) -> dict[str, Man
     """Return the stored children of indexes, as far as this repository was seen to hold them."""
     indexes = (row for row in manifests if row.kind == "index")
     named = {child.digest for row in indexes for child in facts_of(row).children}
-    return known(held(repository, named)) if named else {}
+    return stored_manifests(digests_in_repository(repository, named)) if named else {}
 
 
-def held(repository: str, digests: Iterable[str]) -> set[str]:
+def digests_in_repository(repository: str, digests: Iterable[str]) -> set[str]:
     """Return those digests that were read from this repository, by one query."""
     query = (
-        select(HeldManifest.digest)
-        .join(ContainerImage, ContainerImage.id == HeldManifest.image_id)
-        .where(ContainerImage.path == repository, HeldManifest.digest.in_(set(digests)))
+        select(RepositoryManifest.digest)
+        .join(ContainerImage, ContainerImage.id == RepositoryManifest.image_id)
+        .where(ContainerImage.path == repository, RepositoryManifest.digest.in_(set(digests)))
     )
     return set(db.session.scalars(query))
 
@@ -149,13 +149,13 @@ def image_config(row: Manifest) -> ImageConfig | None:
     return ImageConfig.from_json(row.config_facts)
 
 
-def gather(
+def ensure_fetched(
     repository: RepositoryName,
     names: Mapping[str, str | None],
     deadline: float | None = None,
     *,
     fresh: bool = False,
-) -> Gathered:
+) -> FetchSummary:
     """Make sure that the store has the facts of these tags or digests.
 
     Args:
@@ -167,12 +167,12 @@ def gather(
         Digests and problems by name. Never raises for trouble with the registry.
     """
     end = page_end() if deadline is None else time.monotonic() + deadline
-    found = Gathered()
+    found = FetchSummary()
     if fresh:
         heads = {name: counted(_head_call(repository, name)) for name in names}
-        names = ask(heads, end, found.problems)
+        names = call_all(heads, end, found.problems)
     found.digests = {name: digest for name, digest in names.items() if digest}
-    stored = known(found.digests.values())
+    stored = stored_manifests(found.digests.values())
     # Names that are known to stand for the same digest are one call.
     missing = {
         name: found.digests.get(name, name)
@@ -183,16 +183,16 @@ def gather(
     problems: dict[str, RegistryError] = {}
     # One name is tried again by its Retry, and rows of the index go by what is fresh.
     if fresh or len(calls) == 1:
-        answers = ask({name: counted(call) for name, call in calls.items()}, end, problems)
+        answers = call_all({name: counted(call) for name, call in calls.items()}, end, problems)
     else:
-        answers = ask_once(repository, calls, end, problems)
+        answers = call_once(repository, calls, end, problems)
     for name, reference in missing.items():
         if reference in answers:
             found.digests[name] = answers[reference].manifest.digest
         elif reference in problems:
             found.problems[name] = problems[reference]
     store(answers.values())
-    rows = stored | known(found.digests.values() - stored.keys())
+    rows = stored | stored_manifests(found.digests.values() - stored.keys())
     _complete(repository, rows, end)
     return found
 
@@ -202,7 +202,7 @@ def fetch(
     digests: Iterable[str],
     deadline: float,
     hold: Callable[[], None] = lambda: None,
-) -> Fetched:
+) -> FetchedBodies:
     """Fetch manifests by digest, without their configs, and keep them.
 
     What fails for a moment is asked for again before the deadline.
@@ -211,7 +211,7 @@ def fetch(
         hold: called before every few calls to the registry; what it raises ends the fetch.
     """
     end = time.monotonic() + deadline
-    found = Fetched(set(), set())
+    found = FetchedBodies(set(), set())
     every = sorted(digests)
     for start in range(0, len(every), FETCHED_TOGETHER):
         hold()
@@ -229,8 +229,8 @@ def fetch(
 def _ask_again(
     calls: Mapping[str, Callable[[], Any]], end: float, problems: dict[str, RegistryError]
 ) -> dict[str, Any]:
-    """Make all calls as ask() does; make those again at which the registry failed."""
-    answers: dict[str, Any] = ask(calls, end, problems)
+    """Make all calls as call_all() does; make those again at which the registry failed."""
+    answers: dict[str, Any] = call_all(calls, end, problems)
     for pause in PAUSES:
         failed = {n for n, problem in problems.items() if isinstance(problem, RegistryUnavailable)}
         if not failed or time.monotonic() + pause >= end:
@@ -239,8 +239,8 @@ def _ask_again(
         slow = {name for name in failed if isinstance(problems[name], RegistryTimeout)}
         for name in failed:
             del problems[name]
-        answers |= ask({name: calls[name] for name in failed - slow}, end, problems)
-        answers |= ask_in_turn({name: calls[name] for name in sorted(slow)}, end, problems)
+        answers |= call_all({name: calls[name] for name in failed - slow}, end, problems)
+        answers |= call_in_turn({name: calls[name] for name in sorted(slow)}, end, problems)
     return answers
 
 
@@ -255,25 +255,28 @@ def _complete(repository: RepositoryName, rows: dict[str, Manifest], end: float)
             if f.wants_config and f.config and not rows[digest].has_config
         }
         calls: dict[str, Callable[[], Any]] = {
-            child: _call(repository, child) for child in children - held(str(repository), children)
+            child: _call(repository, child)
+            for child in children - digests_in_repository(str(repository), children)
         }
         blobs = {digest: blob_call(repository, digest) for digest in configs.values()}
         problems: dict[str, RegistryError] = {}
         if calls or blobs:
-            answers = ask_once(repository, calls | blobs, end, problems)
+            answers = call_once(repository, calls | blobs, end, problems)
             found = {name: answer for name, answer in answers.items() if name in calls}
             store(found.values(), repository)
             store_configs(configs, {n: body for n, body in answers.items() if n in blobs})
         if not children:
             return
-        rows = known(held(str(repository), children))
+        rows = stored_manifests(digests_in_repository(str(repository), children))
 
 
-def _call(repository: RepositoryName, reference: str, *, config: bool = True) -> Callable[[], Read]:
+def _call(
+    repository: RepositoryName, reference: str, *, config: bool = True
+) -> Callable[[], FetchResult]:
     """Return what fetches a manifest and at once its config: no thread waits for the others."""
     client, asked = registry(), _parsed(reference)
 
-    def call() -> Read:
+    def call() -> FetchResult:
         manifest = client.manifest(repository, asked)
         facts = read_manifest(manifest.media_type, manifest.body)
         body = None
@@ -281,7 +284,7 @@ def _call(repository: RepositoryName, reference: str, *, config: bool = True) ->
             # What is missing gets a dash on the page, and is asked for again next time.
             with suppress(RegistryError):
                 body = client.blob(repository, Digest(facts.config.digest))
-        return Read(manifest, facts, body)
+        return FetchResult(manifest, facts, body)
 
     return call
 
@@ -301,13 +304,13 @@ def blob_call(repository: RepositoryName, digest: str) -> Callable[[], bytes]:
     return lambda: client.blob(repository, Digest(digest))
 
 
-def ask_once(
+def call_once(
     repository: RepositoryName,
     calls: Mapping[str, Callable[[], Any]],
     end: float,
     problems: dict[str, RegistryError],
 ) -> Any:
-    """Make calls as ask() does, but for a page view none in vain again, and not too many.
+    """Make calls as call_all() does, but for a page view none in vain again, and not too many.
 
     Args:
         calls: by digest; one by the name of a tag is made again.
@@ -316,20 +319,20 @@ def ask_once(
     problems.update(lately)
     left = {n: counted(call, retries=False) for n, call in calls.items() if n not in lately}
     failed: dict[str, RegistryError] = {}
-    answers = ask(left, end, failed)
+    answers = call_all(left, end, failed)
     remember_unreadable(repository, {n: why for n, why in failed.items() if ":" in n})
     problems.update(failed)
     return answers
 
 
-def ask(
+def call_all(
     calls: Mapping[str, Callable[[], Any]], end: float, problems: dict[str, RegistryError]
 ) -> Any:
     """Make all calls, eight at a time, until the deadline; return the answers by name.
 
     What went wrong is put into ``problems``; nothing is raised for trouble with the registry.
     """
-    release()
+    end_read()
     pending: dict[Future[Any], str] = {threads().submit(call): n for n, call in calls.items()}
     wait(pending, timeout=max(0.0, end - time.monotonic()))
     answers = {}
@@ -348,7 +351,7 @@ def ask(
     return answers
 
 
-def ask_in_turn(
+def call_in_turn(
     calls: Mapping[str, Callable[[], T]], end: float, problems: dict[str, RegistryError]
 ) -> dict[str, T]:
     """Make calls that timed out before, one after the other, until the deadline.
@@ -357,7 +360,7 @@ def ask_in_turn(
     answers does not take the time of the others. Returns the answers by name; problems are
     added to ``problems``.
     """
-    release()
+    end_read()
     answers: dict[str, T] = {}
     for done, (name, call) in enumerate(calls.items()):
         left = end - time.monotonic()

@@ -9,14 +9,14 @@ from typing import Any
 
 from sqlalchemy import select
 
-from ..db.prepared import insert_all_new
+from ..db.prepared import insert_all_if_absent
 from ..db.session import writing
 from ..distribution.chart import read_chart
 from ..distribution.client import FetchedManifest
 from ..distribution.image_config import read_config
 from ..distribution.manifest import ManifestFacts
 from ..distribution.references import Listed, listed_in
-from ..models import ContainerImage, HeldManifest, Manifest, utc_now
+from ..models import ContainerImage, Manifest, RepositoryManifest, utc_now
 from ..names import RepositoryName
 from .blobs import note_contents
 from .parser_version import FACTS_VERSION
@@ -24,7 +24,7 @@ from .tag_use import apply_waiting_pulls
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
+class FetchResult:
     """A manifest as it was fetched and understood, and its config where it has one."""
 
     manifest: FetchedManifest
@@ -37,7 +37,7 @@ class Read:
         return listed_in(self.manifest.media_type, self.manifest.body)
 
 
-def store(fetched: Iterable[Read], holder: RepositoryName | None = None) -> None:
+def store(fetched: Iterable[FetchResult], holder: RepositoryName | None = None) -> None:
     """Keep manifests by digest, with their configs.
 
     Args:
@@ -50,7 +50,7 @@ def store(fetched: Iterable[Read], holder: RepositoryName | None = None) -> None
     facts = {digest: read.facts for digest, read in every.items()}
     listed = {digest: read.listed for digest, read in every.items()}
     with writing() as session:
-        insert_all_new(session, Manifest, rows)
+        insert_all_if_absent(session, Manifest, rows)
         note_contents(session, facts, listed)
         apply_waiting_pulls(session, every)
         if holder is None:
@@ -59,10 +59,10 @@ def store(fetched: Iterable[Read], holder: RepositoryName | None = None) -> None
         image_id = session.scalar(query)
         if image_id is not None:
             held_rows = [{"image_id": image_id, "digest": digest} for digest in every]
-            insert_all_new(session, HeldManifest, held_rows)
+            insert_all_if_absent(session, RepositoryManifest, held_rows)
 
 
-def columns_of(read: Read) -> dict[str, Any]:
+def columns_of(read: FetchResult) -> dict[str, Any]:
     """Return the columns of a manifest that was read."""
     manifest, facts = read.manifest, read.facts
     row: dict[str, Any] = {

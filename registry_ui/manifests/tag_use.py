@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from ..db.prepared import insert_new
+from ..db.prepared import insert_if_absent
 from ..db.session import writing
 from ..models import UNLISTED, IndexChild, Manifest, Tag, WaitingPull
 from .parser_version import is_stale_index
@@ -48,7 +48,7 @@ def mark_digest_used(session: Session, image_id: int, digest: str, at: datetime)
     if not digest:
         return
     _mark(session, image_id, Tag.digest.in_(_consisting_of(digest)), at)
-    if not insert_new(session, WaitingPull, image_id=image_id, digest=digest, at=at):
+    if not insert_if_absent(session, WaitingPull, image_id=image_id, digest=digest, at=at):
         here = (WaitingPull.image_id == image_id) & (WaitingPull.digest == digest)
         session.execute(
             update(WaitingPull)

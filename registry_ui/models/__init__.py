@@ -4,7 +4,7 @@ from .activity import DailyCount, Push
 from .audit import AuditEntry
 from .base import Base, UTCDateTime, utc_now
 from .bin import BinnedTag
-from .collection import Collection
+from .collection import GarbageCollection
 from .contents import UNLISTED, IndexChild, ManifestContents
 from .copy import Copy, CopyLine
 from .credential import DeployToken, DockerSession
@@ -14,14 +14,14 @@ from .heartbeat import DIGESTS_READ, GATE_ASKED, REGISTRY_IS_CACHE, REGISTRY_REA
 from .image import (
     AttachedDocument,
     ContainerImage,
-    HeldManifest,
     Manifest,
+    RepositoryManifest,
     Tag,
-    TagMoment,
+    TagHistoryEntry,
     UnassignedRepository,
 )
 from .leased import Leased, Stallable
-from .move import CopiedManifest, CopiedTag, FormerPath, Move, MovedRepository, UnmovedTag
+from .move import CopiedManifest, CopiedTag, Move, MovedRepository, OldPath, UnmovedTag
 from .place import Membership, Namespace, Place, Project
 from .protection import ProtectionRule, ProtectionViolation, TagClaim
 from .removal import Removal, RemovalLine
@@ -30,7 +30,7 @@ from .steps import CopyStep, PlanStep, RemovalStep
 from .token_decision import TokenDecision
 from .user import AccessToken, BrowserSession, FailedSignIn, KnownSignIn, UnseenSecret, User
 from .waiting_pull import WaitingPull
-from .work import Work, WorkLine
+from .work import Operation, OperationStep
 
 __all__ = [
     "DIGESTS_READ",
@@ -45,7 +45,6 @@ __all__ = [
     "Base",
     "BinnedTag",
     "BrowserSession",
-    "Collection",
     "ContainerImage",
     "CopiedManifest",
     "CopiedTag",
@@ -57,9 +56,8 @@ __all__ = [
     "DockerSession",
     "FailedSignIn",
     "Fence",
-    "FormerPath",
+    "GarbageCollection",
     "Heartbeat",
-    "HeldManifest",
     "IndexChild",
     "KnownSignIn",
     "Leased",
@@ -69,6 +67,9 @@ __all__ = [
     "Move",
     "MovedRepository",
     "Namespace",
+    "OldPath",
+    "Operation",
+    "OperationStep",
     "Place",
     "PlanStep",
     "Project",
@@ -81,11 +82,12 @@ __all__ = [
     "Removal",
     "RemovalLine",
     "RemovalStep",
+    "RepositoryManifest",
     "RetentionPolicy",
     "Stallable",
     "Tag",
     "TagClaim",
-    "TagMoment",
+    "TagHistoryEntry",
     "TokenDecision",
     "UTCDateTime",
     "UnassignedRepository",
@@ -93,7 +95,5 @@ __all__ = [
     "UnseenSecret",
     "User",
     "WaitingPull",
-    "Work",
-    "WorkLine",
     "utc_now",
 ]

@@ -11,7 +11,7 @@ from .base import Base, UTCDateTime
 from .leased import Leased
 
 
-class Collection(Leased, Base):
+class GarbageCollection(Leased, Base):
     """One run of the registry's collector, or a dry run of it, carried out by the worker.
 
     It *waits* for a worker, *drains* behind its fence until no bearer token from before can

@@ -7,10 +7,10 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from .base import Base, bytewise
 from .steps import CopyStep, StepList
-from .work import STATES, Work, WorkLine
+from .work import STATES, Operation, OperationStep
 
 
-class Copy(Work, Base):
+class Copy(Operation, Base):
     """A planned copy of tags, carried out by the worker.
 
     ``source`` and ``target`` are repositories. The project is that of the target: there is
@@ -41,7 +41,7 @@ class Copy(Work, Base):
         return "copy"
 
 
-class CopyLine(WorkLine, Base):
+class CopyLine(OperationStep, Base):
     """One step of a copy: which tag, and what came of it."""
 
     __tablename__ = "copy_lines"

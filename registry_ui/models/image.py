@@ -145,7 +145,7 @@ class Manifest(Base):
     fetched_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
 
 
-class HeldManifest(Base):
+class RepositoryManifest(Base):
     """Proof that an image's repository holds a manifest: it was read from there.
 
     A tag's own digest needs none. A child of an index does: whoever writes an index may
@@ -160,7 +160,7 @@ class HeldManifest(Base):
     digest: Mapped[str] = mapped_column(bytewise(150), primary_key=True, index=True)
 
 
-class TagMoment(Base):
+class TagHistoryEntry(Base):
     """A tag was pushed, copied, restored, found to stand for something, or removed, and when.
 
     Kept as long as the image, since events are not. ``found`` is what no push told;

@@ -166,7 +166,7 @@ class CopiedManifest(Base):
     manifests: Mapped[list[str]] = mapped_column(JSON)
 
 
-class FormerPath(Base):
+class OldPath(Base):
     """An old name that can still be pulled, and by which nobody pushes any more.
 
     It covers everything below it too, unless ``exact``, as of an image. ``now`` follows

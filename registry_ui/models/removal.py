@@ -7,10 +7,10 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from .base import Base, bytewise
 from .steps import RemovalStep, StepList
-from .work import STATES, Work, WorkLine
+from .work import STATES, Operation, OperationStep
 
 
-class Removal(Work, Base):
+class Removal(Operation, Base):
     """A planned removal of tags, an image or a place, carried out by the worker."""
 
     __tablename__ = "removals"
@@ -37,7 +37,7 @@ class Removal(Work, Base):
         return f"{self.kind}.delete"
 
 
-class RemovalLine(WorkLine, Base):
+class RemovalLine(OperationStep, Base):
     """One step of a removal: what was prepared for it, and what came of it."""
 
     __tablename__ = "removal_lines"

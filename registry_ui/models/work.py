@@ -13,7 +13,7 @@ from .leased import Stallable
 STATES = "state IN ('planned', 'waiting', 'running', 'done', 'failed', 'cancelled')"
 
 
-class Work(Stallable):
+class Operation(Stallable):
     """What a removal and a copy have in common: a plan, how far it got, and who is at it.
 
     ``plan`` is the list of steps and never changes; ``preview`` is what people are shown of
@@ -41,7 +41,7 @@ class Work(Stallable):
         raise NotImplementedError
 
 
-class WorkLine:
+class OperationStep:
     """One step of some work: what it was about, and what came of it."""
 
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ..access import Right, decide, standing
-from ..accounts.subjects import subject_named
+from ..access import Permission, decide, path_access
+from ..accounts.subjects import find_subject
 from ..audit import CONSOLE
 from ..copies.authorization import acting_role
 from ..models import ContainerImage, CopiedTag, Move, Tag
-from ..names import Path
+from ..names import PlacePath
 from ..operations.errors import OperationFailed
 from .rule_check import first_refusal
 
@@ -28,21 +28,25 @@ def require_right(session: Session, move: Move) -> None:
 
 
 def _require_roles(session: Session, move: Move) -> None:
-    subject = subject_named(session, move.requested_by)
+    subject = find_subject(session, move.requested_by)
     if subject.problem:
         raise OperationFailed(f"{move.requested_by} may not do this any more: {subject.problem}.")
     if move.kind == "image":
-        wanted = [(move.source, Right.DELETE), (move.target, Right.PUSH)]
+        wanted = [(move.source, Permission.DELETE), (move.target, Permission.PUSH)]
     else:
-        above = Path(move.target).parent
-        wanted = [(move.source, Right.REMOVE)]
-        wanted += [(above, Right.CREATE)] if above else []
-        if above is None and Path(move.target).is_restricted and not subject.principal.is_admin:
+        above = PlacePath(move.target).parent
+        wanted = [(move.source, Permission.REMOVE)]
+        wanted += [(above, Permission.CREATE)] if above else []
+        if (
+            above is None
+            and PlacePath(move.target).is_restricted
+            and not subject.principal.is_admin
+        ):
             raise OperationFailed(
                 f"{move.requested_by} can no longer do this: only administrators can."
             )
     for path, right in wanted:
-        decision = decide(subject.principal, standing(session, subject.principal, path), right)
+        decision = decide(subject.principal, path_access(session, subject.principal, path), right)
         if not decision.allowed:
             raise OperationFailed(f"{move.requested_by} may not do this any more: {decision.rule}.")
 

@@ -15,10 +15,10 @@ from sqlalchemy import Select, or_, select, update
 from ..access.lookup import prefixes
 from ..audit import REGISTRY, record
 from ..catalog.live_tags import LiveTags, read_tags
-from ..db.session import db, release, writing
+from ..db.session import db, end_read, writing
 from ..distribution.errors import RegistryError, RegistryNotFound
 from ..enumerations import name_some
-from ..models import CopiedTag, FormerPath, Move, MovedRepository, utc_now
+from ..models import CopiedTag, Move, MovedRepository, OldPath, utc_now
 from ..names import RepositoryName
 from ..registry_connection import is_answering, registry
 from .unmoved_tags import unmoved_tags
@@ -87,7 +87,7 @@ def _changed_tags(row: MovedRepository) -> list[str]:
     """
     moved = _moved_tags(row)
     repository, live = RepositoryName(row.source), LiveTags()
-    release()
+    end_read()
     try:
         names = registry().tags(repository)
     except RegistryNotFound:
@@ -126,10 +126,10 @@ def _stop(row: MovedRepository, changed: Iterable[str]) -> None:
             # Retired, or being retired, since it was read: what is there goes, or is shown.
             return
         covering = session.scalars(
-            select(FormerPath)
+            select(OldPath)
             .where(
-                FormerPath.path.in_(above),
-                or_(FormerPath.path == row.source, FormerPath.exact.is_(False)),
+                OldPath.path.in_(above),
+                or_(OldPath.path == row.source, OldPath.exact.is_(False)),
             )
             .with_for_update()
             .execution_options(populate_existing=True)

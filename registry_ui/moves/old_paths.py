@@ -10,10 +10,10 @@ from sqlalchemy.orm import Session
 
 from ..audit import Actor, record
 from ..catalog.live_tags import LiveTags
-from ..db.session import release, writing
+from ..db.session import end_read, writing
 from ..distribution.errors import RegistryFault, RegistryNotFound
 from ..enumerations import name_some
-from ..models import FormerPath, Move, MovedRepository, RemovalStep, utc_now
+from ..models import Move, MovedRepository, OldPath, RemovalStep, utc_now
 from ..names import Digest, RepositoryName
 from ..registry_connection import registry
 from .cleanup import empty
@@ -27,7 +27,7 @@ NOT_THERE = (
 )
 
 
-def retire(lease: MoveLease, rows: Iterable[MovedRepository]) -> None:
+def delete_old_path(lease: MoveLease, rows: Iterable[MovedRepository]) -> None:
     """Empty the old repositories of what the new ones have, digest by digest.
 
     What the new name has no more, stays under the old one, unless somebody has seen that
@@ -57,7 +57,7 @@ def retire(lease: MoveLease, rows: Iterable[MovedRepository]) -> None:
             keep(session, move)
             return
         lease.update(session, state="done", finished_at=utc_now(), problem="")
-        session.execute(delete(FormerPath).where(FormerPath.move_id == move.id))
+        session.execute(delete(OldPath).where(OldPath.move_id == move.id))
         forget_tags(session, move)
         record(session, Actor(move.requested_by), f"{move.kind}.move.retire", move.source)
 
@@ -105,8 +105,8 @@ def keep(session: Session, move: Move, until: datetime | None = None) -> None:
     """Let the old path be pulled until then; None until somebody decides."""
     move.grace_until = until
     session.execute(
-        update(FormerPath)
-        .where(FormerPath.move_id == move.id)
+        update(OldPath)
+        .where(OldPath.move_id == move.id)
         .values(until=until)
         .execution_options(synchronize_session=False)
     )
@@ -131,7 +131,7 @@ def undo(lease: MoveLease, rows: Iterable[MovedRepository]) -> None:
 
 def _lacking(lease: MoveLease, row: MovedRepository, digests: set[str]) -> set[str]:
     """Return those digests that the new name does not have."""
-    release()
+    end_read()
     target, lacking = RepositoryName(row.target), set()
     for digest in sorted(digests):
         lease.renew()

@@ -15,7 +15,7 @@ from ..access.reserved_paths import find_move, has_former, is_taken
 from ..catalog.images import is_listed
 from ..catalog.pull_through import refuse_push
 from ..db.session import db
-from ..errors import Clash, Invalid
+from ..errors import Conflict, Invalid
 from ..models import (
     AccessToken,
     BinnedTag,
@@ -29,7 +29,7 @@ from ..models import (
     Tag,
     UnassignedRepository,
 )
-from ..names import MAX_NAME, NameInvalid, Path, RepositoryName
+from ..names import MAX_NAME, NameInvalid, PlacePath, RepositoryName
 from ..removals.service import unfinished
 from .membership_changes import RoleChange, role_changes
 from .rule_check import first_refusal
@@ -90,7 +90,7 @@ def plan_place(place: Place, target: str) -> MovePlan:
     refuse_push()
     session, source = db.session(), place.path
     try:
-        path = Path(target)
+        path = PlacePath(target)
     except NameInvalid as error:
         raise _refused(str(error)) from None
     if isinstance(place, Namespace) and place.is_personal:
@@ -169,7 +169,7 @@ def require_still_free(session: Session, move: Move) -> None:
     stands = is_listed() if move.kind == "image" else true()
     taken = session.scalar(select(model.id).where(model.path == move.target, stands))
     if taken is not None or is_taken(session, move.target):
-        raise Clash(f"“{move.target}” is taken by now.", hint="Plan the move again.")
+        raise Conflict(f"“{move.target}” is taken by now.", hint="Plan the move again.")
     place = session.get(Place, move.place_id) if move.place_id else None
     _require_quiet(session, move.source, move.target, place.path if place else move.source)
 
@@ -183,7 +183,7 @@ def _require_elsewhere(source: str, target: str) -> None:
         raise _refused("That is where it is.")
 
 
-def _require_parent(session: Session, place: Place, path: Path) -> None:
+def _require_parent(session: Session, place: Place, path: PlacePath) -> None:
     if path.parent is None:
         if isinstance(place, Project):
             raise _refused("A project lies in a namespace: give a path such as group/project.")
@@ -215,7 +215,7 @@ def _require_quiet(session: Session, source: str, target: str, place: str) -> No
     if moved is not None:
         raise moved
     if unfinished(session, source):
-        raise Clash("Something of this is being deleted.", hint="Move it when that is done.")
+        raise Conflict("Something of this is being deleted.", hint="Move it when that is done.")
 
 
 def _require_lengths(paths: list[str], source: str, target: str) -> None:

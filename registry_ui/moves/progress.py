@@ -9,8 +9,8 @@ from itertools import islice
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from ..db.prepared import insert_all_new
-from ..db.session import db, release, writing
+from ..db.prepared import insert_all_if_absent
+from ..db.session import db, end_read, writing
 from ..models import CopiedManifest, CopiedTag, Move, MovedRepository, UnmovedTag
 from .lease import MoveLease
 
@@ -34,17 +34,17 @@ def batches(lease: MoveLease, row: MovedRepository, names: list[str]) -> Iterato
         lease.record_progress(row, last_tag=batch[-1], done=start)
 
 
-def note_tags(lease: MoveLease, row: MovedRepository, tags: Mapping[str, str]) -> None:
+def record_tags(lease: MoveLease, row: MovedRepository, tags: Mapping[str, str]) -> None:
     """Keep what tags of the new path are about to be pushed as."""
     key = {"move_id": row.move_id, "number": row.number}
     rows = [{**key, "tag": tag, "digest": digest} for tag, digest in tags.items()]
     if rows:
         with writing() as session:
             lease.update(session)
-            insert_all_new(session, CopiedTag, rows)
+            insert_all_if_absent(session, CopiedTag, rows)
 
 
-def note_verified(lease: MoveLease, row: MovedRepository, tags: Mapping[str, str]) -> None:
+def record_verified(lease: MoveLease, row: MovedRepository, tags: Mapping[str, str]) -> None:
     """Keep what tags have under both names, for later comparisons of the old one."""
     here = (CopiedTag.move_id == row.move_id) & (CopiedTag.number == row.number)
     with writing() as session:
@@ -110,7 +110,7 @@ class CopiedManifests:
             CopiedManifest.digest == digest,
         )
         manifests = db.session.scalar(query)
-        release()
+        end_read()
         return None if manifests is None else tuple(manifests)
 
     def add(self, digest: str, manifests: tuple[str, ...]) -> None:
@@ -126,7 +126,7 @@ class CopiedManifests:
         if rows:
             with writing() as session:
                 self._lease.update(session)
-                insert_all_new(session, CopiedManifest, rows)
+                insert_all_if_absent(session, CopiedManifest, rows)
         self._new.clear()
 
     def clear(self) -> None:

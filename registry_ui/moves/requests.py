@@ -8,13 +8,13 @@ from typing import Any
 
 from flask import current_app
 
-from ..access import Principal, Right, Role, Standing, decide, role_for_rules, standing
+from ..access import PathAccess, Permission, Principal, Role, decide, path_access, role_for_rules
 from ..access.reserved_paths import fence_of
 from ..audit import Actor
 from ..db.session import db
 from ..errors import Denied, Invalid
 from ..models import ContainerImage, Move, Place, Project
-from ..names import NameInvalid, Path
+from ..names import NameInvalid, PlacePath
 from ..operations import write_freeze
 from ..projects.service import require_unclaimed
 from . import service as moves
@@ -51,13 +51,13 @@ def plan(
         new_role = role_for_rules(who, there)
         assert isinstance(place, Project)  # noqa: S101 - narrows the type
         planned = plan_image(image, place, target, role, new_role)
-    return moves.keep_plan(actor, planned, place)
+    return moves.save_plan(actor, planned, place)
 
 
 def require_rights(who: Principal, move: Move) -> None:
     """Raise Denied for whoever may not do what a plan says, here or where it goes."""
-    wanted = Right.DELETE if move.kind == "image" else Right.REMOVE
-    decision = decide(who, standing(db.session(), who, move.source), wanted)
+    wanted = Permission.DELETE if move.kind == "image" else Permission.REMOVE
+    decision = decide(who, path_access(db.session(), who, move.source), wanted)
     if not decision.allowed:
         raise Denied(f"Not allowed: {decision.rule}.")
     try:
@@ -72,22 +72,22 @@ def require_rights(who: Principal, move: Move) -> None:
 def _require_create(who: Principal, target: str) -> None:
     """Refuse whoever may not create there. What they may not see is as what is not there."""
     try:
-        above = Path(target).parent
+        above = PlacePath(target).parent
     except NameInvalid:
         return  # said in the words of the grammar, by the plan
     if above is None:
         if not who.is_admin:
             require_unclaimed(target)
         return
-    here = standing(db.session(), who, above)
-    if not decide(who, here, Right.CREATE).allowed:
+    here = path_access(db.session(), who, above)
+    if not decide(who, here, Permission.CREATE).allowed:
         message = f"There is no namespace “{above}” in which you may create something."
         raise Invalid("Nothing was planned.", {"target": message})
 
 
-def _require_push(who: Principal, target: str) -> Standing:
-    here = standing(db.session(), who, target)
-    if here.project is None or not decide(who, here, Right.PUSH).allowed:
+def _require_push(who: Principal, target: str) -> PathAccess:
+    here = path_access(db.session(), who, target)
+    if here.project is None or not decide(who, here, Permission.PUSH).allowed:
         message = f"There is no project that owns “{target}” and to which you may push."
         raise Invalid("Nothing was planned.", {"target": message})
     return here
@@ -103,7 +103,7 @@ def plan_for(who: Principal, move: Move) -> dict[str, Any]:
     if move.kind != "image" or who.is_admin:
         return plan
     session = db.session()
-    if all(standing(session, who, path).role for path in (move.source, move.target)):
+    if all(path_access(session, who, path).role for path in (move.source, move.target)):
         return plan
     notes = [FOR_BOTH] if plan["changes"] or plan["notes"] else []
     return {**plan, "changes": [], "changes_more": 0, "notes": notes}

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from sqlalchemy.orm import Session
 
-from ..access import Right, Role, guard
+from ..access import Permission, Role, repository_policy
 from ..access.tag_rules import refusal
 from ..names import is_binned
 
@@ -25,15 +25,17 @@ def first_refusal(
     Args:
         roles: of whoever wants it, in the project of the old name and in that of the new one.
     """
-    here, there = guard(session, source), guard(session, target)
+    here, there = repository_policy(session, source), repository_policy(session, target)
     if not here.rules and not there.rules:
         return None
     for tag in tags:
         if is_binned(tag):
             continue
-        why = refusal(here.rules, here.image_name, tag, roles[0], Right.DELETE, exists=True)
+        why = refusal(here.rules, here.image_name, tag, roles[0], Permission.DELETE, exists=True)
         if why is None:
-            why = refusal(there.rules, there.image_name, tag, roles[1], Right.PUSH, exists=False)
+            why = refusal(
+                there.rules, there.image_name, tag, roles[1], Permission.PUSH, exists=False
+            )
         if why is not None:
             return why
     return None

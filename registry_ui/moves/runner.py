@@ -18,13 +18,13 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
 from ..access import at_or_below
-from ..access.reserved_paths import fence_of, spoken_for
+from ..access.reserved_paths import fence_of, reserved_names
 from ..audit import Actor, record
 from ..catalog.reconcile import reconcile
 from ..copies.copier import CopyRefused
-from ..db.session import db, release, writing
+from ..db.session import db, end_read, writing
 from ..distribution.errors import RegistryError, RegistryReadOnly, RegistryUnavailable
-from ..errors import AppError, Unexpected
+from ..errors import AppError, InternalError
 from ..models import ContainerImage, Move, MovedRepository, utc_now
 from ..models.move import CANCELLABLE
 from ..names import RepositoryName
@@ -86,7 +86,7 @@ def _carry_out(lease: MoveLease, phase: Callable[[MoveLease], None]) -> None:
     except Exception:
         # Nobody shall be kept from pushing by a mistake of ours.
         logger.exception("move %s broke off", lease.move.id)
-        _heed_trouble(lease, Unexpected())
+        _heed_trouble(lease, InternalError())
 
 
 def _attempt(lease: MoveLease, phase: Callable[[MoveLease], None]) -> None:
@@ -160,7 +160,7 @@ def _copy(lease: MoveLease) -> None:
 def _wait(lease: MoveLease) -> None:
     """Wait until nobody can push any more with a token from before."""
     while (quiet_at := _quiet_at(lease.move)) is not None and utc_now() < quiet_at:
-        release()
+        end_read()
         lease.renew()
         time.sleep(PAUSE)
     if quiet_at is None:
@@ -224,7 +224,7 @@ def _undo(lease: MoveLease) -> None:
 
 def _retire(lease: MoveLease) -> None:
     """Empty the old repositories."""
-    old_paths.retire(lease, _rows(lease.move, "verified", "kept"))
+    old_paths.delete_old_path(lease, _rows(lease.move, "verified", "kept"))
 
 
 PHASES: dict[str, Callable[[MoveLease], None]] = {
@@ -253,12 +253,12 @@ def _find_new(lease: MoveLease) -> None:
     move = lease.move
     if move.kind == "image":
         return
-    release()
+    end_read()
     listed = {str(name) for name in registry().catalog()}
     known = {row.source for row in _rows(move)}
     inside = {name for name in listed if f"{name}/".startswith(f"{move.source}/")} - known
     inside |= _indexed(move.source) - known
-    new = sorted(inside - spoken_for(db.session(), inside))
+    new = sorted(inside - reserved_names(db.session(), inside))
     if new:
         with writing() as session:
             lease.update(session)

@@ -15,7 +15,7 @@ from ..access.reserved_paths import fence_of
 from ..audit import Actor, record
 from ..db.session import db, writing
 from ..errors import Invalid, NotFound, StateConflict
-from ..models import ContainerImage, FormerPath, Move, MovedRepository, Place, Tag, utc_now
+from ..models import ContainerImage, Move, MovedRepository, OldPath, Place, Tag, utc_now
 from ..models.move import BEFORE_SWITCH
 from ..names import subject_of
 from ..operations.lease import is_free
@@ -34,7 +34,7 @@ NOT_AGREED = (
 )
 
 
-def keep_plan(actor: Actor, plan: MovePlan, place: Place) -> Move:
+def save_plan(actor: Actor, plan: MovePlan, place: Place) -> Move:
     """Store a plan that somebody will look at, and perhaps confirm.
 
     Args:
@@ -143,7 +143,7 @@ def retire_now(actor: Actor, move_id: int, *, everything: bool = False) -> Move:
         return move
 
 
-def keep_longer(actor: Actor, move_id: int) -> Move:
+def extend_grace_period(actor: Actor, move_id: int) -> Move:
     """Let the old path be pulled for another grace time, from now or from its end.
 
     Raises:
@@ -220,24 +220,24 @@ def example_pull(plan: dict[str, Any]) -> str:
     return f"{new}:{'latest' if 'latest' in names else names[0]}"
 
 
-def former_of(place: Place) -> list[tuple[FormerPath, Move]]:
+def former_of(place: Place) -> list[tuple[OldPath, Move]]:
     """Return the old names of a place itself that can still be pulled, and their moves."""
     query = (
-        select(FormerPath, Move)
-        .join(Move, Move.id == FormerPath.move_id)
-        .where(FormerPath.now == place.path, FormerPath.exact.is_(False))
-        .order_by(FormerPath.path)
+        select(OldPath, Move)
+        .join(Move, Move.id == OldPath.move_id)
+        .where(OldPath.now == place.path, OldPath.exact.is_(False))
+        .order_by(OldPath.path)
     )
     return [(row, move) for row, move in db.session.execute(query)]
 
 
-def former_of_image(image: ContainerImage) -> list[tuple[FormerPath, Move]]:
+def former_of_image(image: ContainerImage) -> list[tuple[OldPath, Move]]:
     """Return the old names of an image that can still be pulled, and their moves."""
     query = (
-        select(FormerPath, Move)
-        .join(Move, Move.id == FormerPath.move_id)
-        .where(FormerPath.now == image.path, FormerPath.exact.is_(True))
-        .order_by(FormerPath.path)
+        select(OldPath, Move)
+        .join(Move, Move.id == OldPath.move_id)
+        .where(OldPath.now == image.path, OldPath.exact.is_(True))
+        .order_by(OldPath.path)
     )
     return [(row, move) for row, move in db.session.execute(query)]
 

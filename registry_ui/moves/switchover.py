@@ -12,23 +12,23 @@ from ..access import at_or_below
 from ..access.lookup import prefixes
 from ..audit import Actor, record
 from ..catalog.images import is_listed
-from ..db.prepared import insert_new
+from ..db.prepared import insert_if_absent
 from ..models import (
     AccessToken,
     BinnedTag,
     ContainerImage,
     Copy,
     DailyCount,
-    FormerPath,
     Move,
     MovedRepository,
+    OldPath,
     Place,
     ProtectionViolation,
     Push,
     Removal,
     TagClaim,
 )
-from ..names import Path
+from ..names import PlacePath
 from ..operations.errors import Canceled, OperationFailed
 
 #: States of a move whose old names can still be pulled.
@@ -64,7 +64,7 @@ def _switch_place(session: Session, move: Move) -> None:
     place = _locked(session, Place.path == move.source)
     if place is None or place.id != move.place_id:
         raise OperationFailed(f"{move.source} is not there any more.")
-    above = Path(move.target).parent
+    above = PlacePath(move.target).parent
     parent = _locked(session, Place.path == above) if above else None
     if above and (parent is None or parent.kind == "project"):
         raise OperationFailed(f"There is no namespace {above} any more.")
@@ -188,12 +188,12 @@ def _keep_old(session: Session, move: Move, until: datetime) -> None:
     """Let the old path be pulled, also by the names that it had before."""
     exact = move.kind == "image"
     session.add(
-        FormerPath(path=move.source, exact=exact, now=move.target, until=until, move_id=move.id)
+        OldPath(path=move.source, exact=exact, now=move.target, until=until, move_id=move.id)
     )
     if exact:
         return
-    above = select(FormerPath).where(
-        FormerPath.now.in_(prefixes(move.source)[:-1]), FormerPath.exact.is_(False)
+    above = select(OldPath).where(
+        OldPath.now.in_(prefixes(move.source)[:-1]), OldPath.exact.is_(False)
     )
     for row in session.scalars(above).all():
         _add_former(session, row, move, exact=False)
@@ -204,30 +204,28 @@ def _follow(session: Session, move: Move) -> None:
     earlier = select(Move.id).where(Move.state.in_(KEEPS_OLD), Move.id != move.id)
     of_earlier = MovedRepository.move_id.in_(earlier)
     if move.kind == "image":
-        _set(session, FormerPath, FormerPath.now == move.source, now=move.target)
+        _set(session, OldPath, OldPath.now == move.source, now=move.target)
         same = of_earlier & (MovedRepository.target == move.source)
         _set(session, MovedRepository, same, target=move.target)
         _follow_image(session, move)
         return
-    _rename(session, move, FormerPath.now, FormerPath)
+    _rename(session, move, OldPath.now, OldPath)
     within = of_earlier & at_or_below(MovedRepository.target, move.source)
     _set(session, MovedRepository, within, target=_renamed(MovedRepository.target, move))
 
 
 def _follow_image(session: Session, move: Move) -> None:
     """Let an image that has left a moved place be pulled by the names that it had there."""
-    above = select(FormerPath).where(
-        FormerPath.now.in_(prefixes(move.source)), FormerPath.exact.is_(False)
-    )
+    above = select(OldPath).where(OldPath.now.in_(prefixes(move.source)), OldPath.exact.is_(False))
     for row in session.scalars(above).all():
         _add_former(session, row, move, exact=True)
 
 
-def _add_former(session: Session, row: FormerPath, move: Move, *, exact: bool) -> None:
+def _add_former(session: Session, row: OldPath, move: Move, *, exact: bool) -> None:
     """Let what moved be pulled by the name that it had when what lay above it moved."""
-    insert_new(
+    insert_if_absent(
         session,
-        FormerPath,
+        OldPath,
         path=row.path + move.source[len(row.now) :],
         exact=exact,
         now=move.target,

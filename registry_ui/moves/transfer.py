@@ -12,18 +12,18 @@ from sqlalchemy import select
 
 from ..catalog.live_tags import LiveTags, digests_of, leftovers_in, read_tags
 from ..copies.copier import Copier, CopyRefused, MountsRefused
-from ..copies.referrers import Following
-from ..db.session import db, release
-from ..distribution.errors import RegistryFault, RegistryNonsense, RegistryNotFound
+from ..copies.referrers import ReferrerCopier
+from ..db.session import db, end_read
+from ..distribution.errors import InvalidRegistryResponse, RegistryFault, RegistryNotFound
 from ..enumerations import name_some
-from ..models import ContainerImage, MovedRepository, RemovalStep, TagMoment
+from ..models import ContainerImage, MovedRepository, RemovalStep, TagHistoryEntry
 from ..names import RepositoryName, TagName
 from ..operations.errors import OperationFailed
 from ..registry_connection import registry
 from .cleanup import empty
 from .lease import MoveLease
-from .progress import CopiedManifests, batches, copied_as, note_tags, note_verified
-from .unmoved_tags import Unmoved, damaged, forget_others, note_unmoved, unmoved_tags
+from .progress import CopiedManifests, batches, copied_as, record_tags, record_verified
+from .unmoved_tags import Unmoved, damaged, forget_others, record_unmoved, unmoved_tags
 
 #: So many tags are asked for between two signs of life.
 BATCH = 200
@@ -31,7 +31,7 @@ LEFT_OUT = "left out, because they can't be read: {}"
 STAYS = "stays at the old name, because it can't be copied: {}"
 NO_MANIFEST = "the registry lists it, but does not have its manifest"
 #: What goes wrong with one image, while others can be copied.
-UNCOPYABLE = (CopyRefused, RegistryFault, RegistryNonsense, RegistryNotFound)
+UNCOPYABLE = (CopyRefused, RegistryFault, InvalidRegistryResponse, RegistryNotFound)
 #: So many earlier digests of an image are looked for.
 EARLIER = 1000
 #: Number of earlier digests that are copied before the next worker would skip them.
@@ -87,7 +87,7 @@ def verify(lease: MoveLease, row: MovedRepository) -> None:
         differing = {tag for tag in batch if tags.get(tag) != there.get(tag)}
         if differing:
             raise OperationFailed(f"{row.source} and {row.target} differ: {name_some(differing)}.")
-        note_verified(lease, row, tags)
+        record_verified(lease, row, tags)
     left_out = left_out_of(lease, row.source) - unmoved.keys()
     details = [(LEFT_OUT, left_out), (STAYS, unmoved)]
     detail = "; ".join(words.format(name_some(tags)) for words, tags in details if tags)
@@ -137,7 +137,7 @@ class _Copying:
         names = RepositoryName(row.source), RepositoryName(row.target)
         self.copier = Copier(*names, lease.renew, self.record)
         # Tags that sign or describe something are tags like others here.
-        self.following = Following(self.copier, ())
+        self.following = ReferrerCopier(self.copier, ())
         #: Tags that the old name had when they were read, and not a moment later.
         self._gone: set[str] = set()
         #: Digests of which what refers to them was brought, for several tags on one.
@@ -164,7 +164,7 @@ class _Copying:
         there = _digests(self.row.target, [tag for tag in batch if tag in self.listed])
         self._require_ours(there, live.digests)
         # Before the push: who goes on later knows the tag as ours, and takes it away.
-        note_tags(self.lease, self.row, live.digests)
+        record_tags(self.lease, self.row, live.digests)
         here = {tag for tag, digest in live.digests.items() if there.get(tag) == digest}
         left = live.digests if final else {t: d for t, d in live.digests.items() if t not in here}
         unmoved = self._copy_tags(left, here)
@@ -174,7 +174,7 @@ class _Copying:
             left = {tag: digest for tag, digest in left.items() if tag in unmoved}
             unmoved = self._copy_tags(left, here)
         unmoved |= damaged(self.row, live.damaged)
-        note_unmoved(self.lease, self.row, batch, unmoved)
+        record_unmoved(self.lease, self.row, batch, unmoved)
         self.record.flush()
         gone = unmoved.keys() | self._gone
         return {tag: digest for tag, digest in live.digests.items() if tag not in gone}
@@ -252,7 +252,7 @@ class _Copying:
 
 def _tags(repository: str) -> list[str]:
     """Return all tags of a repository, sorted by bytes; those of the bin too."""
-    release()
+    end_read()
     try:
         return registry().tags(RepositoryName(repository))
     except RegistryNotFound:
@@ -267,27 +267,27 @@ def left_out_of(lease: MoveLease, repository: str) -> set[str]:
 
 def _movable(lease: MoveLease, row: MovedRepository, tags: Collection[str]) -> LiveTags:
     """Return what tags of the old name stand for, without those that are left out."""
-    release()
+    end_read()
     live = read_tags(RepositoryName(row.source), tags)
     live.require_answers()  # a tag without a digest would be taken for one that is gone
     left_out = left_out_of(lease, row.source) | leftovers_in(RepositoryName(row.source))
-    release()
+    end_read()
     live.damaged = {tag: how for tag, how in live.damaged.items() if tag not in left_out}
     return live
 
 
 def _digests(repository: str, tags: Iterable[str]) -> dict[str, str]:
-    release()
+    end_read()
     return digests_of(RepositoryName(repository), tags)
 
 
 def _bring_earlier(lease: MoveLease, row: MovedRepository, copying: _Copying) -> None:
     """Copy what tags stood for before: somebody may pull it by its digest."""
     query = (
-        select(TagMoment.id, TagMoment.digest)
-        .join(ContainerImage, ContainerImage.id == TagMoment.image_id)
-        .where(ContainerImage.path == row.source, TagMoment.digest != "")
-        .order_by(TagMoment.id.desc())
+        select(TagHistoryEntry.id, TagHistoryEntry.digest)
+        .join(ContainerImage, ContainerImage.id == TagHistoryEntry.image_id)
+        .where(ContainerImage.path == row.source, TagHistoryEntry.digest != "")
+        .order_by(TagHistoryEntry.id.desc())
         .limit(EARLIER)
     )
     # A digest is copied at its newest moment: that of an older one was gone through then.

@@ -13,7 +13,7 @@ from sqlalchemy import delete, exists, func, select
 from sqlalchemy.orm import Session
 
 from ..catalog.live_tags import DAMAGES
-from ..db.prepared import insert_all_new
+from ..db.prepared import insert_all_if_absent
 from ..db.session import db, writing
 from ..models import ContainerImage, CopiedTag, Move, MovedRepository, Tag, UnmovedTag
 from .lease import MoveLease
@@ -36,7 +36,7 @@ class Unmoved:
     reason: str
 
 
-def note_unmoved(
+def record_unmoved(
     lease: MoveLease, row: MovedRepository, tags: Collection[str], unmoved: Mapping[str, Unmoved]
 ) -> None:
     """Keep which of some tags could not be copied; the others were, or are gone."""
@@ -52,7 +52,7 @@ def note_unmoved(
         lease.update(session)
         _forget(session, row, known)
         if rows:
-            insert_all_new(session, UnmovedTag, rows)
+            insert_all_if_absent(session, UnmovedTag, rows)
 
 
 def forget_others(lease: MoveLease, row: MovedRepository, names: Collection[str]) -> None:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from sqlalchemy import ColumnElement, or_, select, update
 from sqlalchemy.orm import Session
 
-from ..db.session import db, release, writing
+from ..db.session import db, end_read, writing
 from ..db.statements import update_count
 from ..distribution.errors import RegistryError
 from ..models import Leased, Stallable, utc_now
@@ -142,7 +142,7 @@ class RegistryLease(Lease[StallableRow]):
             LeaseLost, Canceled, Deferred: as renew().
         """
         self.record_stall(SILENT.format(error))
-        release()
+        end_read()
         if not self._silence.wait(PATIENCE if self.timeout is None else self.timeout):
             raise Stalled(error)
         self.renew()

@@ -11,16 +11,16 @@ from typing import Any, ClassVar, TypeVar
 from sqlalchemy.orm import Session
 
 from ..audit import Actor, record
-from ..db.session import db, release, writing
-from ..models import Copy, CopyLine, PlanStep, Removal, RemovalLine, Work, utc_now
+from ..db.session import db, end_read, writing
+from ..models import Copy, CopyLine, Operation, PlanStep, Removal, RemovalLine, utc_now
 from .errors import Canceled, Deferred
 from .lease import RegistryLease
 from .write_freeze import fenced
 
-AnyWork = TypeVar("AnyWork", bound=Work)
+AnyWork = TypeVar("AnyWork", bound=Operation)
 
 #: The report of each kind of work.
-LINES: dict[type[Work], Any] = {Removal: RemovalLine, Copy: CopyLine}
+LINES: dict[type[Operation], Any] = {Removal: RemovalLine, Copy: CopyLine}
 #: Seconds of a wait for the registry from which the report mentions it.
 WORTH_TELLING = 1.0
 
@@ -69,7 +69,7 @@ class OperationLease(RegistryLease[AnyWork]):
         if self.row.cancel_wanted:
             raise Canceled
         fence = fenced(db.session(), self._repository, except_fence_id=self.except_fence_id)
-        release()
+        end_read()
         if fence is not None:
             raise Deferred
 

@@ -14,7 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ..access.lookup import prefixes
-from ..db.session import db, release
+from ..db.session import db, end_read
 from ..distribution.errors import (
     RegistryError,
     RegistryFault,
@@ -25,7 +25,7 @@ from ..models import BinnedTag, Removal, RemovalLine, utc_now
 from ..names import Digest, RepositoryName, TagName
 from ..registry_connection import registry
 from .runner import ACTIVE
-from .trash_entries import show, take_back
+from .trash_entries import discard, show
 from .write_freeze import fenced
 
 logger = logging.getLogger(__name__)
@@ -36,13 +36,13 @@ UNFINISHED = (None, "failed", "cancelled")
 RETRIED_FOR = timedelta(days=7)
 
 
-def settle(repository: RepositoryName) -> None:
+def complete_interrupted_steps(repository: RepositoryName) -> None:
     """Complete or undo what removals and restores left half done in a repository."""
-    settle_bin(repository)
+    complete_trash_entries(repository)
     _settle_placeholders(repository)
 
 
-def settle_bin(repository: RepositoryName) -> None:
+def complete_trash_entries(repository: RepositoryName) -> None:
     """Show or take back the hidden entries of a repository that no running removal works on.
 
     If the registry does not say what became of a tag, its entry stays hidden until the next time.
@@ -56,7 +56,7 @@ def settle_bin(repository: RepositoryName) -> None:
             logger.warning("the bin entry of %s:%s stays hidden: %s", repository, row.tag, error)
             continue
         if live == row.digest:
-            take_back(row.repository, row.bin_tag)
+            discard(row.repository, row.bin_tag)
         else:
             show(row.repository, row.bin_tag)
 
@@ -73,7 +73,7 @@ def _settle_placeholders(repository: RepositoryName) -> None:
     )
     for removal in db.session.scalars(failed).all():
         undo_placeholders(removal, of=repository)
-    release()
+    end_read()
 
 
 def undo_placeholders(
@@ -102,7 +102,7 @@ def undo_placeholders(
         repository, tag = RepositoryName(step.repository), step.tag
         if of is not None and repository != of:
             continue
-        release()
+        end_read()
         hold()
         try:
             if _digest(repository, tag) == line.placeholder:
@@ -128,7 +128,7 @@ def _interrupted(session: Session, repository: str) -> list[BinnedTag]:
         )
         running = {step.trash_tag for plan in session.scalars(plans) for step in plan}
         rows = [row for row in rows if row.bin_tag not in running]
-    release()
+    end_read()
     return rows
 
 
@@ -138,7 +138,7 @@ def _is_placeholder(row: BinnedTag, digest: str) -> bool:
         RemovalLine.reference == f"{row.repository}:{row.tag}", RemovalLine.placeholder == digest
     )
     found = db.session.execute(query.limit(1)).first() is not None
-    release()
+    end_read()
     return found
 
 
@@ -158,7 +158,7 @@ def _put_back(repository: RepositoryName, tag: str, placeholder: str, digest: st
     manifest = registry().manifest(repository, Digest(digest))
     if fenced(db.session(), str(repository)) is not None:
         raise RegistryUnavailable("nothing can be written there at the moment")
-    release()
+    end_read()
     # A push since the first look must not be overwritten.
     now = _digest(repository, tag)
     if now == placeholder:

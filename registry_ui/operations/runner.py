@@ -14,7 +14,7 @@ from ..audit import Actor, record
 from ..db.session import db, writing
 from ..distribution.errors import RegistryTimeout, RegistryUnavailable
 from ..errors import NotFound, StateConflict
-from ..models import PlanStep, Work, WorkLine, utc_now
+from ..models import Operation, OperationStep, PlanStep, utc_now
 from .errors import SILENT, Canceled, Deferred, OperationFailed, Stalled, StepFailed
 from .lease import STALL_LIMIT, acquire, free_work
 from .operation_lease import LINES, AnyWork, OperationLease
@@ -158,13 +158,13 @@ def claim(
         return OperationLease(work, owner, timeout=timeout, except_fence_id=except_fence_id)
 
 
-def waiting(model: type[Work]) -> list[int]:
+def waiting(model: type[Operation]) -> list[int]:
     """Return the work that no living worker holds."""
     return free_work(model, model.state.in_(ACTIVE))
 
 
 def stopped(
-    session: Session, model: type[Work], work_id: int, *, except_fence_id: int | None = None
+    session: Session, model: type[Operation], work_id: int, *, except_fence_id: int | None = None
 ) -> Fenced | None:
     """Return the fence that work which has not ended waits for, if one does."""
     query = select(model.target).where(model.id == work_id, model.state.in_(ACTIVE))
@@ -197,14 +197,14 @@ def cancel(actor: Actor, model: type[AnyWork], work_id: int) -> AnyWork:
         return work
 
 
-def _is_begun(session: Session, work: Work) -> bool:
+def _is_begun(session: Session, work: Operation) -> bool:
     """Return whether a worker left in the middle of a step."""
     line = LINES[type(work)]
     query = select(line.number).where(line.work_id == work.id, line.outcome.is_(None)).limit(1)
     return session.execute(query).first() is not None
 
 
-def lines_of(work: Work, limit: int, good: Collection[str]) -> list[WorkLine]:
+def lines_of(work: Operation, limit: int, good: Collection[str]) -> list[OperationStep]:
     """Return the newest lines of a report: what went wrong first, then the rest.
 
     Args:
@@ -220,7 +220,7 @@ def lines_of(work: Work, limit: int, good: Collection[str]) -> list[WorkLine]:
     return list(db.session.scalars(query))
 
 
-def outcomes_of(work: Work) -> dict[str, int]:
+def outcomes_of(work: Operation) -> dict[str, int]:
     """Return how many steps ended how."""
     line = LINES[type(work)]
     query = (
@@ -232,7 +232,7 @@ def outcomes_of(work: Work) -> dict[str, int]:
     return dict(db.session.execute(query).all())
 
 
-def forget_plans(session: Session, model: type[Work]) -> None:
+def delete_expired_plans(session: Session, model: type[Operation]) -> None:
     """Forget plans that nobody confirmed in time."""
     old = model.created_at < utc_now() - PLANNED_KEPT
     session.execute(

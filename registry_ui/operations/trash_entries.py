@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, delete, select, update
 
 from ..access.lookup import owning_project
-from ..db.prepared import insert_new
+from ..db.prepared import insert_if_absent
 from ..db.session import writing
 from ..db.statements import update_count
 from ..errors import NotFound
@@ -26,7 +26,7 @@ from .errors import StepFailed
 RESTORING = timedelta(hours=1)
 
 
-def put_into_bin(removal: Removal, step: RemovalStep) -> None:
+def put_into_trash(removal: Removal, step: RemovalStep) -> None:
     """Keep a tag's manifest under the bin tag that the step names; safe to repeat.
 
     The entry is written first and stays hidden, so that no bin tag is without an entry.
@@ -55,7 +55,7 @@ def _insert_hidden(removal: Removal, step: RemovalStep, until: datetime) -> bool
             .join(ContainerImage, ContainerImage.id == Tag.image_id)
             .where(ContainerImage.path == step.repository, Tag.name == step.tag)
         ).first()
-        return insert_new(
+        return insert_if_absent(
             session,
             BinnedTag,
             project_id=project.id,
@@ -92,7 +92,7 @@ def show(repository: str, bin_tag: str) -> bool:
     return _change(repository, bin_tag, *hidden, leaving=False)
 
 
-def take_back(repository: str, bin_tag: str) -> None:
+def discard(repository: str, bin_tag: str) -> None:
     """Let the bin forget a tag that was not removed after all; the worker clears it away."""
     _change(repository, bin_tag, leaving=True, purge_at=utc_now())
 

@@ -15,8 +15,8 @@ from sqlalchemy.orm import Session
 
 from ..access import Fenced, fences_over
 from ..access.lookup import prefixes
-from ..db.prepared import insert_new
-from ..errors import Clash
+from ..db.prepared import insert_if_absent
+from ..errors import Conflict
 from ..models import Copy, Fence, Move, Removal, utc_now
 from ..token_auth.keyring import LEEWAY
 
@@ -51,8 +51,8 @@ def raise_fence(session: Session, path: str, reason: str) -> Fence:
     now = utc_now()
     lifetime = timedelta(seconds=current_app.config["SETTINGS"].token_lifetime)
     values = {"path": path, "reason": reason, "set_at": now, "quiet_at": now + lifetime + GRACE}
-    if there is not None or not insert_new(session, Fence, **values):
-        raise Clash("Writes are stopped here already.", hint="Try again later.")
+    if there is not None or not insert_if_absent(session, Fence, **values):
+        raise Conflict("Writes are stopped here already.", hint="Try again later.")
     return session.scalars(mine).one()
 
 
@@ -100,4 +100,4 @@ def require_open(session: Session, path: str) -> None:
     fence = fenced(session, path)
     if fence is not None:
         until = WORDS[fence.reason]
-        raise Clash(f"Nothing is written before {until}.", hint="Try again later.")
+        raise Conflict(f"Nothing is written before {until}.", hint="Try again later.")

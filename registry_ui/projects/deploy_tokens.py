@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from ..access.lookup import prefixes
 from ..accounts.secrets import DEPLOY_PREFIX, new_secret, secret_hash
-from ..accounts.tokens import TokenRequest, checked
+from ..accounts.tokens import TokenRequest, validate_token_request
 from ..audit import Actor, record
 from ..db.session import db, writing
 from ..errors import NotFound
@@ -34,7 +34,7 @@ def create(actor: Actor, path: str, request: TokenRequest) -> NewDeployToken:
         NotFound: there is no such place.
         Invalid: name, scopes or expiry can't be used.
     """
-    wanted = checked(request)
+    wanted = validate_token_request(request)
     username, secret = _username(wanted.name), new_secret(DEPLOY_PREFIX)
     with writing() as session:
         place = session.scalar(select(Place).where(Place.path == path))

@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, and_, false, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from ..access import Principal, Role, at_or_below, below, standings, visible_places
+from ..access import Principal, Role, at_or_below, below, path_accesses, visible_places
 from ..access.lookup import prefixes
 from ..access.queries import below_own, reached
 from ..catalog.images import attached, is_listed
@@ -150,7 +150,7 @@ def projects(
 def _roles(session: Session, principal: Principal, paths: list[str]) -> dict[str, str | None]:
     if principal.is_anonymous:
         return dict.fromkeys(paths)
-    found = standings(session, principal, paths)
+    found = path_accesses(session, principal, paths)
     return {path: s.role.label if s.role else None for path, s in found.items()}
 
 

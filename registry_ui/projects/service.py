@@ -11,7 +11,7 @@ from ..access.lookup import prefixes
 from ..access.reserved_paths import find_former, require_free
 from ..audit import Actor, record
 from ..db.session import db, writing
-from ..errors import Clash, Denied, Invalid, NotFound
+from ..errors import Conflict, Denied, Invalid, NotFound
 from ..models import (
     REGISTRY_READ,
     Heartbeat,
@@ -24,17 +24,23 @@ from ..models import (
     UnassignedRepository,
     User,
 )
-from ..names import RESERVED_FIRST_SEGMENTS, NameInvalid, Path, path_component, suggest_component
+from ..names import (
+    RESERVED_FIRST_SEGMENTS,
+    NameInvalid,
+    PlacePath,
+    path_component,
+    suggest_component,
+)
 
 MAX_DESCRIPTION = 2000
 #: Maximum number of places that a warning is about.
 NAMED = 100
 
 
-def checked_path(text: str, field: str = "name") -> Path:
+def validate_path(text: str, field: str = "name") -> PlacePath:
     """Return a path that a namespace or project can have; raise Invalid otherwise."""
     try:
-        return Path(text)
+        return PlacePath(text)
     except NameInvalid as error:
         raise Invalid("The name can't be used.", {field: str(error)}) from None
 
@@ -52,10 +58,10 @@ def path_below(parent: str, name: str) -> str:
         if suggestion and (parent or suggestion not in RESERVED_FIRST_SEGMENTS):
             message += f" “{suggestion}” can be used."
         raise Invalid("The name can't be used.", {"name": message}) from None
-    return str(checked_path(f"{parent}/{name}" if parent else name))
+    return str(validate_path(f"{parent}/{name}" if parent else name))
 
 
-def checked_visibility(text: str) -> str:
+def validate_visibility(text: str) -> str:
     """Return a visibility; raise Invalid for another word."""
     if text not in set(Visibility):
         message = f"Choose one of {', '.join(Visibility)}."
@@ -63,7 +69,7 @@ def checked_visibility(text: str) -> str:
     return text
 
 
-def checked_role(text: str) -> Role:
+def validate_role(text: str) -> Role:
     """Return a role by name; raise Invalid for another word."""
     try:
         return Role.parse(text)
@@ -71,7 +77,7 @@ def checked_role(text: str) -> Role:
         raise Invalid("The role can't be used.", {"role": str(error)}) from None
 
 
-def checked_description(text: str) -> str:
+def validate_description(text: str) -> str:
     """Return a description of a length that can be stored."""
     text = text.strip().replace("\x00", "")
     if len(text) > MAX_DESCRIPTION:
@@ -94,7 +100,7 @@ def create_namespace(
         Clash: the path is taken, or lies below a project.
     """
     namespace = Namespace(
-        path=str(checked_path(path)), description=checked_description(description)
+        path=str(validate_path(path)), description=validate_description(description)
     )
     _create(actor, namespace, owner)
     return namespace
@@ -113,9 +119,9 @@ def create_project(
     Errors are those of create_namespace.
     """
     project = Project(
-        path=str(checked_path(path)),
-        visibility=checked_visibility(visibility),
-        description=checked_description(description),
+        path=str(validate_path(path)),
+        visibility=validate_visibility(visibility),
+        description=validate_description(description),
     )
     _create(actor, project, owner)
     return project
@@ -131,7 +137,7 @@ def require_unclaimed(path: str) -> None:
         Denied: something unassigned lies there, the registry was never read as a whole, or
             docker reads the name as a host.
     """
-    if Path(path).is_restricted:
+    if PlacePath(path).is_restricted:
         raise Denied(
             f"Only administrators create “{path}”: docker could take it for another registry."
         )
@@ -164,20 +170,20 @@ def _create(actor: Actor, place: Place, owner: User | None) -> None:
                 session.add(Membership(user_id=owner.id, place_id=place.id, role=Role.OWNER))
             record(session, actor, f"{place.kind}.create", place.path, visibility=place.visibility)
     except IntegrityError:
-        raise Clash(
+        raise Conflict(
             "The path is taken.", {"name": f"“{place.path}” is taken. Choose another name."}
         ) from None
 
 
 def _parent(session: Session, path: str) -> Place | None:
-    above = Path(path).parent
+    above = PlacePath(path).parent
     if above is None:
         return None
     parent = session.scalar(select(Place).where(Place.path == above).with_for_update())
     if parent is None:
         raise NotFound(f"There is no namespace “{above}”.", hint="Create it first.")
     if parent.kind == "project":
-        raise Clash(
+        raise Conflict(
             f"“{above}” is a project.",
             {"parent": "A project holds images, no namespaces and no projects."},
         )
@@ -191,9 +197,9 @@ def change_settings(
     with writing() as session:
         place = _locked(session, path)
         before = {"description": place.description, "visibility": place.visibility}
-        place.description = checked_description(description)
+        place.description = validate_description(description)
         if isinstance(place, Project) and visibility is not None:
-            place.visibility = checked_visibility(visibility)
+            place.visibility = validate_visibility(visibility)
         after = {"description": place.description, "visibility": place.visibility}
         changed = {key: [before[key], after[key]] for key in after if before[key] != after[key]}
         if changed:
@@ -216,7 +222,7 @@ def add_member(actor: Actor, path: str, username: str, role: Role) -> None:
             raise Invalid("The member was not added.", {"username": message})
         if _membership(session, place, user.username) is not None:
             message = f"{user.username} is a member already. Change the role in the list."
-            raise Clash("The member was not added.", {"username": message})
+            raise Conflict("The member was not added.", {"username": message})
         session.add(Membership(user_id=user.id, place_id=place.id, role=int(role)))
         record(session, actor, "member.add", path, user=user.username, role=role.label)
 
@@ -244,7 +250,7 @@ def change_member(
         old = Role(membership.role)
         has_owner = role is Role.OWNER or _has_other_owner(session, membership, path)
         if old is Role.OWNER and not has_owner and not may_leave_no_owner:
-            raise Clash(
+            raise Conflict(
                 f"{username} is the last Owner of {path}.",
                 hint="Make someone else an Owner first.",
             )
@@ -268,7 +274,7 @@ def remove_namespace(actor: Actor, path: str) -> None:
         if (obstacle := find_former(session, path, path)) is not None:
             raise obstacle
         if session.scalar(select(Place.id).where(Place.parent_id == place.id).limit(1)):
-            raise Clash(
+            raise Conflict(
                 "The namespace is not empty.", hint="Delete its projects and namespaces first."
             )
         session.delete(place)
@@ -278,7 +284,7 @@ def remove_namespace(actor: Actor, path: str) -> None:
 def require_not_personal(place: Place) -> None:
     """Raise Clash for a user's own namespace."""
     if isinstance(place, Namespace) and place.is_personal:
-        raise Clash("A personal namespace goes with its account.")
+        raise Conflict("A personal namespace goes with its account.")
 
 
 def _locked(session: Session, path: str) -> Place:

@@ -10,8 +10,8 @@ from datetime import timedelta
 from sqlalchemy import ColumnElement, func, select
 
 from ..access import Role
-from ..access.repository_rules import protection
-from ..access.tag_rules import Kind, Protection
+from ..access.repository_rules import tag_rule
+from ..access.tag_rules import RuleKind, TagRule
 from ..audit import Actor, record
 from ..db.session import db, writing
 from ..errors import Denied, Invalid, NotFound
@@ -27,11 +27,11 @@ SHOWN = timedelta(days=30)
 SHOWN_COUNT = 5
 
 #: What a form can choose, and what that is: the kind, and the least role of a protected tag.
-CHOICES: dict[str, tuple[Kind, Role | None]] = {
-    "immutable": (Kind.IMMUTABLE, None),
-    "signable": (Kind.IMMUTABLE, None),
-    "maintainer": (Kind.PROTECTED, Role.MAINTAINER),
-    "owner": (Kind.PROTECTED, Role.OWNER),
+CHOICES: dict[str, tuple[RuleKind, Role | None]] = {
+    "immutable": (RuleKind.IMMUTABLE, None),
+    "signable": (RuleKind.IMMUTABLE, None),
+    "maintainer": (RuleKind.PROTECTED, Role.MAINTAINER),
+    "owner": (RuleKind.PROTECTED, Role.OWNER),
 }
 
 
@@ -60,7 +60,7 @@ class RuleView:
     tags: int
 
 
-def add(actor: Actor, role: Role, path: str, request: RuleRequest) -> Protection:
+def add(actor: Actor, role: Role, path: str, request: RuleRequest) -> TagRule:
     """Add a rule to the project at ``path``; return what it says.
 
     Args:
@@ -97,7 +97,7 @@ def add(actor: Actor, role: Role, path: str, request: RuleRequest) -> Protection
             raise Invalid("The rule was not added.", {"tags": "There is this very rule already."})
         session.add(rule)
         record(session, actor, "protection_rule.create", path, **_detail(rule))
-    return protection(rule, path)
+    return tag_rule(rule, path)
 
 
 def remove(actor: Actor, role: Role, path: str, rule_id: int) -> None:
@@ -137,7 +137,7 @@ def rules_of(project: Project) -> tuple[list[RuleView], bool]:
     covered = _covered(rules, project.path, rows[:COUNTED])
     views = []
     for rule in rules:
-        parsed = protection(rule, project.path)
+        parsed = tag_rule(rule, project.path)
         views.append(RuleView(rule, parsed.sentence, parsed.label, covered[rule.id]))
     return views, len(rows) <= COUNTED
 
@@ -161,7 +161,7 @@ def violations_of(project: Project) -> list[ProtectionViolation]:
     return list(db.session.scalars(query))
 
 
-def _checked(request: RuleRequest) -> tuple[Glob, Glob, Kind, Role | None]:
+def _checked(request: RuleRequest) -> tuple[Glob, Glob, RuleKind, Role | None]:
     globs, errors = {}, {}
     for field, grammar, text in (("images", IMAGES, request.images), ("tags", TAGS, request.tags)):
         try:
@@ -207,7 +207,7 @@ def _covered(
     found: Counter[int] = Counter()
     images = {image for image, _ in tags}
     for rule in rules:
-        says = protection(rule, project)
+        says = tag_rule(rule, project)
         its = {image for image in images if says.images.matches(image)}
         found[rule.id] = sum(image in its and says.tags.matches(tag) for image, tag in tags)
     return found

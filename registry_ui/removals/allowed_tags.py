@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from ..access import Right, Role, guard
+from ..access import Permission, Role, repository_policy
 from ..access.tag_rules import refusal, set_aside
 from ..db.session import db
 from ..names import is_binned
@@ -17,7 +17,7 @@ def allowed(
     plan: RemovalPlan, repository: str, names: Collection[str], role: Role | None
 ) -> set[str]:
     """Return the tags that no protection rule keeps; note why the others stay."""
-    found = guard(db.session(), repository)
+    found = repository_policy(db.session(), repository)
     if not found.rules:
         return set(names)
     refused = {
@@ -25,7 +25,11 @@ def allowed(
         for name in names
         # What the bin holds was deleted before, when the rules were asked.
         if not is_binned(name)
-        and (why := refusal(found.rules, found.image_name, name, role, Right.DELETE, exists=True))
+        and (
+            why := refusal(
+                found.rules, found.image_name, name, role, Permission.DELETE, exists=True
+            )
+        )
     }
     plan.refused += [(f"{repository}:{name}", why) for name, why in sorted(refused.items())]
     return set(names) - refused.keys()
@@ -35,7 +39,7 @@ def allowed_unreadable(
     plan: RemovalPlan, repository: str, names: Collection[str], role: Role | None
 ) -> set[str]:
     """Return the damaged tags that may go; an immutable one only if the plan says so."""
-    found = guard(db.session(), repository)
+    found = repository_policy(db.session(), repository)
     rules = {
         name: rule
         for name in sorted(names)

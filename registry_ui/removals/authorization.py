@@ -8,14 +8,14 @@ from __future__ import annotations
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ..access import REMOVAL_RIGHTS, Right, Role, decide, role_for_rules, standing
-from ..accounts.subjects import subject_named
+from ..access import REMOVAL_PERMISSIONS, Permission, Role, decide, path_access, role_for_rules
+from ..accounts.subjects import find_subject
 from ..audit import CONSOLE
 from ..models import MovedRepository, Place, Removal, RemovalStep
 from .rule_check import first_refusal
 
 
-def against(session: Session, removal: Removal, step: RemovalStep) -> str | None:
+def denial_reason(session: Session, removal: Removal, step: RemovalStep) -> str | None:
     """Return why a step may not be taken any more, in words; None where it may.
 
     What a move empties is not asked about: that was decided with the move.
@@ -27,12 +27,12 @@ def against(session: Session, removal: Removal, step: RemovalStep) -> str | None
 
 def _refused(session: Session, removal: Removal, place: Place, step: RemovalStep) -> str | None:
     role = Role.OWNER if removal.requested_by == CONSOLE.name else None
-    subject = subject_named(session, removal.requested_by)
+    subject = find_subject(session, removal.requested_by)
     who = subject.principal
     # Parts of the system have no account, and nobody's account is ever deleted.
     if who.is_person or who.home:
-        here = standing(session, who, place.path)
-        decision = decide(who, here, REMOVAL_RIGHTS.get(removal.kind, Right.DELETE))
+        here = path_access(session, who, place.path)
+        decision = decide(who, here, REMOVAL_PERMISSIONS.get(removal.kind, Permission.DELETE))
         if subject.problem or not decision.allowed:
             why = subject.problem or decision.rule
             return f"{removal.requested_by} may not delete this any more: {why}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 
 from ..catalog.pull_through import refuse_deletion
-from ..db.session import release
+from ..db.session import end_read
 from ..distribution.errors import (
     DeletionByTagUnsupported,
     DeletionDisabled,
@@ -13,7 +13,7 @@ from ..distribution.errors import (
     RegistryNotFound,
     RegistryReadOnly,
 )
-from ..errors import NotFound, RegistryTrouble
+from ..errors import NotFound, RegistryUnreachable
 from ..names import RepositoryName, TagName
 from ..registry_connection import registry
 
@@ -38,7 +38,7 @@ def deletion_method(repository: RepositoryName) -> str:
     """
     refuse_deletion()
     absent = TagName(f"_registry_ui_{secrets.token_hex(16)}")
-    release()
+    end_read()
     try:
         registry().delete_manifest(repository, absent)
     except RegistryNotFound:
@@ -61,7 +61,7 @@ def translate(error: RegistryError) -> Exception:
         return NotFound("The registry has no such tag.")
     if isinstance(error, DeletionDisabled):
         message, hint = why_refused(error)
-        return RegistryTrouble(message, hint=hint)
-    return RegistryTrouble(
+        return RegistryUnreachable(message, hint=hint)
+    return RegistryUnreachable(
         f"The registry could not be asked: {error}.", hint="Nothing was changed. Try again later."
     )

@@ -14,8 +14,8 @@ from contextlib import suppress
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ..catalog.live_tags import damaged_in
-from ..catalog.tag_history import note_removed
+from ..catalog.live_tags import damaged_tags_of
+from ..catalog.tag_history import record_removed
 from ..distribution.errors import RegistryFault, RegistryNotFound
 from ..distribution.manifest import PLACEHOLDER_ANNOTATION
 from ..enumerations import name_some
@@ -150,7 +150,7 @@ def mark_leftovers(
 
     def write(session: Session) -> None:
         rows, now = session.scalars(query).all(), utc_now()
-        note_removed(session, rows, now, lease.work.requested_by)
+        record_removed(session, rows, now, lease.work.requested_by)
         for row in rows:
             row.damage, row.damaged_since, row.digest = "removed", now, None
 
@@ -179,7 +179,7 @@ def _is_faulty(repository: RepositoryName, tag: str) -> bool:
 
 
 def _read_faulty(lease: OperationLease[Removal], repository: RepositoryName) -> set[str]:
-    known = [name for name, damage in damaged_in(repository).items() if damage == "fault"]
+    known = [name for name, damage in damaged_tags_of(repository).items() if damage == "fault"]
     if known and (faulty := read_in_batches(lease, repository, known).faulty):
         return faulty
     names = listed_tags(lease, repository)

@@ -6,12 +6,12 @@ from collections.abc import Collection, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
-from ..access import Right, guard
+from ..access import Permission, repository_policy
 from ..access.tag_rules import releases
 from ..db.session import db
 from ..enumerations import name_some
-from ..manifests.graph import Parts
-from ..manifests.reachability import Reach, closure, reach
+from ..manifests.graph import ManifestGraph
+from ..manifests.reachability import Reachability, closure, reach
 from ..models import ContainerImage, RemovalStep
 from ..names import subject_of
 from .plan import RemovalPlan
@@ -36,7 +36,7 @@ def add_manifests(
     repository: str,
     tags: Mapping[str, str],
     removed: AbstractSet[str],
-    parts: Parts,
+    parts: ManifestGraph,
     *,
     stay: bool,
 ) -> None:
@@ -62,7 +62,9 @@ def add_manifests(
         plan.freed = (plan.freed or 0) + _freed(tags, removed, outcome, parts)
 
 
-def referrers_of(tags: Mapping[str, str], removed: AbstractSet[str], parts: Parts) -> list[str]:
+def referrers_of(
+    tags: Mapping[str, str], removed: AbstractSet[str], parts: ManifestGraph
+) -> list[str]:
     """Return the tags that sign or describe what goes with the removed ones, at any remove."""
     found: set[str] = set()
     while True:
@@ -73,8 +75,8 @@ def referrers_of(tags: Mapping[str, str], removed: AbstractSet[str], parts: Part
         found |= more
 
 
-def note_subjects(
-    tags: Mapping[str, str], going: AbstractSet[str], asked: AbstractSet[str], parts: Parts
+def record_subjects(
+    tags: Mapping[str, str], going: AbstractSet[str], asked: AbstractSet[str], parts: ManifestGraph
 ) -> dict[str, str]:
     """Return what the steps that remove signatures have to know of their subjects, by tag.
 
@@ -91,7 +93,7 @@ def note_subjects(
     }
 
 
-def note_missing(
+def record_missing_subjects(
     plan: RemovalPlan, chosen: Collection[tuple[ContainerImage, Collection[str]]]
 ) -> None:
     """Note in the plan which of its signatures were chosen because their subject is missing."""
@@ -103,7 +105,9 @@ def note_missing(
         ]
 
 
-def _freed(tags: Mapping[str, str], removed: AbstractSet[str], outcome: Reach, parts: Parts) -> int:
+def _freed(
+    tags: Mapping[str, str], removed: AbstractSet[str], outcome: Reachability, parts: ManifestGraph
+) -> int:
     """Return the bytes that only doomed manifests hold, as far as this repository knows."""
     # Blobs are among what manifests name.
     held = set(closure((d for tag, d in tags.items() if tag not in removed), parts.named))
@@ -118,14 +122,14 @@ def kept_signatures(
     image: ContainerImage,
     names: Collection[str],
     tags: dict[str, str],
-    parts: Parts,
+    parts: ManifestGraph,
 ) -> set[str]:
     """Return the tags that sign or describe what an immutable tag needs; note that they stay."""
     signing = {name: subject for name in names if (subject := subject_of(name))}
     if not signing:
         return set()
-    found = guard(db.session(), image.path)
-    immutable = releases(found.rules, found.image_name, tags, Right.DELETE)
+    found = repository_policy(db.session(), image.path)
+    immutable = releases(found.rules, found.image_name, tags, Permission.DELETE)
     kept = {digest: tag for tag in immutable for digest in closure([tags[tag]], parts.named)}
     stay = {name: kept[subject] for name, subject in signing.items() if subject in kept}
     plan.refused += [
@@ -136,7 +140,7 @@ def kept_signatures(
     return set(stay)
 
 
-def note_damaged(plan: RemovalPlan, path: str, damaged: set[str], faulty: set[str]) -> None:
+def add_damaged_note(plan: RemovalPlan, path: str, damaged: set[str], faulty: set[str]) -> None:
     """Name the tags of an image that stay because they can't be read, and what that means."""
     if not damaged:
         return
@@ -146,7 +150,7 @@ def note_damaged(plan: RemovalPlan, path: str, damaged: set[str], faulty: set[st
         plan.notes.append(STILL_LISTED.format(path))
 
 
-def note_unanswered(plan: RemovalPlan, path: str, names: set[str]) -> None:
+def add_unanswered_note(plan: RemovalPlan, path: str, names: set[str]) -> None:
     """Name the tags of an image that stay because the registry does not answer for them now."""
     if names:
         references = [f"{path}:{name}" for name in sorted(names)]

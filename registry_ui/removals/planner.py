@@ -16,9 +16,9 @@ from ..catalog.pull_through import refuse_deletion
 from ..db.session import db
 from ..distribution.errors import RegistryError
 from ..enumerations import name_first, name_some
-from ..errors import NotFound, RegistryTrouble
-from ..manifests.graph import parts_of
-from ..manifests.store import facts_of, gather, known
+from ..errors import NotFound, RegistryUnreachable
+from ..manifests.graph import graph_of
+from ..manifests.store import ensure_fetched, facts_of, stored_manifests
 from ..models import BinnedTag, ContainerImage, Place, Project, RemovalStep, Tag
 from ..names import RepositoryName, TagName, is_binned, subject_of
 from ..tags.image_tags import ImageTags, all_tags, refresh, tags_of_image
@@ -27,11 +27,11 @@ from .allowed_tags import allowed, allowed_unreadable
 from .deletion_method import deletion_method, translate
 from .plan import PlannedTag, RemovalPlan
 from .planned_manifests import (
+    add_damaged_note,
     add_manifests,
+    add_unanswered_note,
     kept_signatures,
-    note_damaged,
-    note_subjects,
-    note_unanswered,
+    record_subjects,
     referrers_of,
 )
 from .unread_images import UnreadImages
@@ -71,7 +71,7 @@ def plan_tag(
     refuse_deletion()
     repository = RepositoryName(image.path)
     live = _read_tag(repository, name)
-    gather(repository, live.digests)
+    ensure_fetched(repository, live.digests)
     # The bin keeps a manifest: of a tag that can't be read, there is none.
     days = 0 if live.damaged else bin_days
     plan = RemovalPlan(
@@ -79,7 +79,7 @@ def plan_tag(
     )
     plan.method = deletion_method(repository)
     _add_or_raise(UnreadImages(plan), image, {str(name)}, role, attached=attached)
-    for row in known(live.digests.values()).values():
+    for row in stored_manifests(live.digests.values()).values():
         plan.platforms = [child.platform for child in facts_of(row).platforms]
     return plan
 
@@ -97,7 +97,7 @@ def _read_tag(repository: RepositoryName, name: TagName) -> LiveTags:
         raise translate(error) from None
     if live.unanswered:
         message = NO_ANSWER.format(name, live.unanswered[str(name)])
-        raise RegistryTrouble(message, hint="Nothing was changed. Try again later.")
+        raise RegistryUnreachable(message, hint="Nothing was changed. Try again later.")
     if not live.digests and not live.damaged:
         raise NotFound("The registry has no such tag.")
     return live
@@ -174,7 +174,7 @@ def _add_image(
     unreadable = allowed_unreadable(plan, image.path, names & found.unreadable, role)
     # What a damaged tag stood for before goes with it, unless another tag needs it.
     tags = found.tags | found.last_known(unreadable)
-    parts = parts_of(RepositoryName(image.path), set(tags.values()), PLAN_DEADLINE)
+    parts = graph_of(RepositoryName(image.path), set(tags.values()), PLAN_DEADLINE)
     asked = names & found.tags.keys()
     removed = allowed(plan, image.path, asked, role) - kept_signatures(
         plan, image, asked, tags, parts
@@ -184,11 +184,11 @@ def _add_image(
     if attached and referrers:
         plan.attached_goes = True
         removed |= allowed(plan, image.path, referrers, role)
-    subjects = note_subjects(tags, removed | unreadable, asked, parts)
+    subjects = record_subjects(tags, removed | unreadable, asked, parts)
     _add_steps(plan, image, tags, (removed, unreadable), subjects)
     damaged = found.damaged - unreadable
-    note_damaged(plan, image.path, damaged, found.faulty - unreadable if removed else set())
-    note_unanswered(plan, image.path, found.unanswered)
+    add_damaged_note(plan, image.path, damaged, found.faulty - unreadable if removed else set())
+    add_unanswered_note(plan, image.path, found.unanswered)
     going = removed | unreadable
     stay = bool(damaged or found.unanswered)
     add_manifests(plan, image.path, tags, going, parts, stay=stay)
@@ -373,8 +373,8 @@ def _add_whole(
     )
     _add_unreadable(plan, path, unreadable)
     damaged = found.damaged - unreadable
-    note_damaged(plan, path, damaged, found.faulty - unreadable)
-    note_unanswered(plan, path, found.unanswered)
+    add_damaged_note(plan, path, damaged, found.faulty - unreadable)
+    add_unanswered_note(plan, path, found.unanswered)
     if damaged or found.unanswered:
         plan.steps += [
             RemovalStep("tag", repository=path, tag=name, digest=digest)

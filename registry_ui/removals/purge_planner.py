@@ -7,13 +7,13 @@ from collections.abc import Iterable
 
 from ..distribution.errors import RegistryError
 from ..enumerations import name_some
-from ..manifests.graph import parts_of
+from ..manifests.graph import graph_of
 from ..models import BinnedTag, RemovalStep
 from ..names import RepositoryName, is_binned
 from ..tags.image_tags import ImageTags, all_tags, binned_digests
 from .deletion_method import deletion_method
 from .plan import PlannedTag, RemovalPlan
-from .planned_manifests import add_manifests, note_damaged, note_unanswered
+from .planned_manifests import add_damaged_note, add_manifests, add_unanswered_note
 from .planner import PLAN_DEADLINE
 from .unread_images import UnreadImages
 
@@ -57,9 +57,9 @@ def _add_purge(plan: RemovalPlan, path: str, rows: list[BinnedTag], found: Image
     plan.steps += [
         RemovalStep("purge", repository=path, tag=row.bin_tag, digest=row.digest) for row in rows
     ]
-    parts = parts_of(RepositoryName(path), set(tags.values()), PLAN_DEADLINE)
-    note_damaged(plan, path, {name for name in damaged if not is_binned(name)}, set())
-    note_unanswered(plan, path, {name for name in found.unanswered if not is_binned(name)})
+    parts = graph_of(RepositoryName(path), set(tags.values()), PLAN_DEADLINE)
+    add_damaged_note(plan, path, {name for name in damaged if not is_binned(name)}, set())
+    add_unanswered_note(plan, path, {name for name in found.unanswered if not is_binned(name)})
     stay = bool(damaged or found.unanswered)
     add_manifests(plan, path, tags, removed, parts, stay=stay)
     plan.name([PlannedTag(f"{path}:{row.tag}", row.pushed_at, row.pushed_by) for row in rows])

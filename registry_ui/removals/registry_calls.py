@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from ..catalog.live_tags import LiveTags, damaged_that_stay, read_tags
+from ..catalog.live_tags import LiveTags, read_tags, unreadable_tags_that_stay
 from ..distribution.call_timeout import at_least
 from ..distribution.client import TagNames
 from ..distribution.errors import (
@@ -130,10 +130,10 @@ def _wait_for_answers(
 def require_readable(
     repository: RepositoryName, live: LiveTags, going: Collection[str] = ()
 ) -> None:
-    """Raise StepFailed if a tag that stays can't be read, as damaged_that_stay() tells."""
+    """Raise StepFailed if a tag that stays can't be read, as unreadable_tags_that_stay() tells."""
     if live.unanswered:
         raise StepFailed(f"{live.trouble}, so all manifests are kept. Delete again to continue")
-    if damaged := damaged_that_stay(repository, live, going):
+    if damaged := unreadable_tags_that_stay(repository, live, going):
         names = name_some(damaged)
         raise StepFailed(
             f"{names} can't be read, so all manifests are kept. Push it again, or remove it"

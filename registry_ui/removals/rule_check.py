@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ..access import Right, Role, at_or_below
+from ..access import Permission, Role, at_or_below
 from ..access.lookup import prefixes
-from ..access.repository_rules import protection
-from ..access.tag_rules import Protection, refusal, set_aside
+from ..access.repository_rules import tag_rule
+from ..access.tag_rules import TagRule, refusal, set_aside
 from ..models import Place, Project, ProtectionRule, RemovalStep
 from ..names import RepositoryName, is_binned
 
@@ -36,7 +36,7 @@ def first_refusal(
         if project is None:
             continue
         image_name = RepositoryName(repository).below(project)
-        words = refusal(rules[project], image_name, tag, role, Right.DELETE, exists=True)
+        words = refusal(rules[project], image_name, tag, role, Permission.DELETE, exists=True)
         if words is None:
             continue
         if despite is None or despite != set_aside(rules[project], image_name, tag, role):
@@ -44,16 +44,16 @@ def first_refusal(
     return None
 
 
-def _rules(session: Session, place: Place) -> dict[str, list[Protection]]:
+def _rules(session: Session, place: Place) -> dict[str, list[TagRule]]:
     query = (
         select(ProtectionRule, Project.path)
         .join(Project, Project.id == ProtectionRule.place_id)
         .where(at_or_below(Project.path, place.path))
         .order_by(ProtectionRule.id)
     )
-    found: dict[str, list[Protection]] = defaultdict(list)
+    found: dict[str, list[TagRule]] = defaultdict(list)
     for rule, path in session.execute(query):
-        found[path].append(protection(rule, path))
+        found[path].append(tag_rule(rule, path))
     return found
 
 

@@ -10,15 +10,15 @@ from sqlalchemy.orm import Session
 from ..access import Fenced
 from ..audit import Actor
 from ..catalog.reconcile import reconcile
-from ..db.session import db, release
-from ..models import Removal, RemovalStep, WorkLine
+from ..db.session import db, end_read
+from ..models import OperationStep, Removal, RemovalStep
 from ..names import RepositoryName
 from ..operations import runner
 from ..operations.errors import LeaseLost, OperationFailed
 from ..operations.operation_lease import OperationLease
 from ..operations.recovery import undo_placeholders
 from ..registry_connection import is_answering
-from .authorization import against
+from .authorization import denial_reason
 from .steps import IN_THE_BIN, STEPS
 
 logger = logging.getLogger(__name__)
@@ -63,8 +63,8 @@ def _take(lease: OperationLease[Removal], number: int, step: RemovalStep) -> tup
     session = db.session()
     # What was begun is ended: the tag may stand for a placeholder already.
     begun = lease.placeholder_of(session, number) is not None
-    why = None if begun else against(session, lease.work, step)
-    release()
+    why = None if begun else denial_reason(session, lease.work, step)
+    end_read()
     if why is not None:
         raise OperationFailed(why)
     return STEPS[step.kind](lease, number, step)
@@ -103,6 +103,6 @@ def cancel(actor: Actor, removal_id: int) -> Removal:
     return runner.cancel(actor, Removal, removal_id)
 
 
-def lines_of(removal: Removal, limit: int) -> list[WorkLine]:
+def lines_of(removal: Removal, limit: int) -> list[OperationStep]:
     """Return the newest lines of a removal's report: what went wrong first, then the rest."""
     return runner.lines_of(removal, limit, GOOD)

@@ -8,12 +8,12 @@ from dataclasses import replace
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ..access import REMOVAL_RIGHTS, Role, below
+from ..access import REMOVAL_PERMISSIONS, Role, below
 from ..access.lookup import prefixes
 from ..access.reserved_paths import find_former, find_move, moving
 from ..audit import Actor, record
 from ..db.session import writing
-from ..errors import Clash, Denied, Invalid, Link, StateConflict
+from ..errors import Conflict, Denied, Invalid, Link, StateConflict
 from ..models import Namespace, Place, Removal
 from .plan import RemovalPlan
 from .rule_check import first_refusal
@@ -37,7 +37,7 @@ def start(actor: Actor, plan: RemovalPlan, place: Place) -> Removal:
         return removal
 
 
-def keep_plan(actor: Actor, plan: RemovalPlan, place: Place) -> Removal:
+def save_plan(actor: Actor, plan: RemovalPlan, place: Place) -> Removal:
     """Store a plan that somebody will look at, and perhaps confirm."""
     with writing() as session:
         return add_plan(session, actor, plan, place)
@@ -127,24 +127,24 @@ def require_no_obstacle(session: Session, kind: str, target: str, place: Place) 
         raise obstacle
 
 
-def find_obstacle(session: Session, kind: str, target: str, place: Place) -> Clash | None:
+def find_obstacle(session: Session, kind: str, target: str, place: Place) -> Conflict | None:
     """Return why a removal can't begin now, with links to what stands in its way, or None.
 
     Args:
         place: the place of the removal, which the reader looks after.
     """
     if isinstance(place, Namespace) and place.is_personal and kind == place.kind:
-        return Clash("A personal namespace goes with its account.")
+        return Conflict("A personal namespace goes with its account.")
     if (moved := find_move(session, target.partition(":")[0], place.path)) is not None:
         return moved
     other = unfinished(session, target)
     if other is not None:
-        return Clash(
+        return Conflict(
             "This is being deleted already.",
             hint="Its progress is on its page.",
             links=_link_removal(other, place),
         )
-    return find_former(session, target, place.path) if kind in REMOVAL_RIGHTS else None
+    return find_former(session, target, place.path) if kind in REMOVAL_PERMISSIONS else None
 
 
 def _link_removal(removal: Removal, place: Place) -> list[Link]:
@@ -155,7 +155,7 @@ def _link_removal(removal: Removal, place: Place) -> list[Link]:
     return [Link(f"Go to removal {removal.id}", "removals.show", values)]
 
 
-def busy(session: Session, target: str) -> bool:
+def has_running_operation(session: Session, target: str) -> bool:
     """Whether a removal of a place, of what holds it or of a part of it, or a move is under way."""
     return moving(session, target) is not None or unfinished(session, target) is not None
 

@@ -6,12 +6,12 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ..access import Right, guard
+from ..access import Permission, repository_policy
 from ..access.tag_rules import releases
-from ..catalog.live_tags import LiveTags, damaged_that_stay
-from ..db.session import db, release
+from ..catalog.live_tags import LiveTags, unreadable_tags_that_stay
+from ..db.session import db, end_read
 from ..enumerations import name_some
-from ..manifests.graph import parts_of
+from ..manifests.graph import graph_of
 from ..manifests.reachability import closure
 from ..models import Removal, RemovalStep
 from ..names import RepositoryName, TagName, is_binned, subject_of
@@ -50,7 +50,7 @@ def why_signature_stays(lease: OperationLease[Removal], number: int, step: Remov
     if not step.subject:
         return ""
     repository, tag = RepositoryName(step.repository), TagName(step.tag)
-    release()
+    end_read()
     if call_registry(lease, lambda: registry().head(repository, tag)) != step.digest:
         return ""  # gone, pushed anew, or begun by an earlier worker, who looked
     look = lease.looks.get(step.repository)
@@ -67,7 +67,7 @@ def _look(lease: OperationLease[Removal], number: int, repository: RepositoryNam
         for place, step in enumerate(lease.work.plan)
         if step.repository == str(repository)
     ]
-    release()
+    end_read()
     names = listed_tags(lease, repository)
     live = read_in_batches(lease, repository, names)
     for _, step in own:
@@ -79,7 +79,7 @@ def _look(lease: OperationLease[Removal], number: int, repository: RepositoryNam
     gone = ahead | {tag: step.digest for tag, step in steps.items()}
     stay = sorted(tag for tag, digest in live.digests.items() if gone.get(tag) != digest)
     kept = _needed(lease, repository, live.digests, stay, steps)
-    if damaged := damaged_that_stay(repository, live, leaving):
+    if damaged := unreadable_tags_that_stay(repository, live, leaving):
         why = f"{name_some(damaged)} can't be read, and may need it"
         kept |= {tag: why for tag, step in steps.items() if step.subject != "stays"}
     kept |= _attached_to_releases(lease, repository, live, steps)
@@ -91,14 +91,14 @@ def _attached_to_releases(
     lease: OperationLease[Removal], repository: RepositoryName, live: LiveTags, steps: Steps
 ) -> dict[str, str]:
     """Return the signatures of what an immutable tag needs: they stay, whoever asked for them."""
-    found = guard(db.session(), str(repository))
+    found = repository_policy(db.session(), str(repository))
     immutable = releases(
         found.rules,
         found.image_name,
         [*live.digests, *live.damaged, *live.unanswered],
-        Right.DELETE,
+        Permission.DELETE,
     )
-    release()
+    end_read()
     readable = {tag: live.digests[tag] for tag in immutable if tag in live.digests}
     needed = _needed_by(lease, repository, readable)
     if needed is None or len(readable) < len(immutable):
@@ -141,8 +141,8 @@ def _needed_by(
     for start in range(0, len(every), BATCH):
         lease.renew()
         some = every[start : start + BATCH]
-        parts = parts_of(repository, {tags[tag] for tag in some}, LOOK_DEADLINE, lease.renew)
-        release()
+        parts = graph_of(repository, {tags[tag] for tag in some}, LOOK_DEADLINE, lease.renew)
+        end_read()
         for tag in some:
             below = closure([tags[tag]], parts.named)
             if parts.unknown.intersection(below):

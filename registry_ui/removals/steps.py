@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from ..catalog.live_tags import LiveTags
 from ..catalog.reconcile import reconcile
-from ..db.session import db, release, writing
+from ..db.session import db, end_read, writing
 from ..distribution.errors import (
     DeletionByTagUnsupported,
     RegistryError,
@@ -19,19 +19,19 @@ from ..distribution.errors import (
     RegistryUnavailable,
 )
 from ..enumerations import name_some
-from ..manifests.graph import parts_of
+from ..manifests.graph import graph_of
 from ..manifests.reachability import closure
 from ..models import ContainerImage, Place, Project, Removal, RemovalStep
 from ..names import RepositoryName, TagName, is_binned
 from ..operations.errors import StepFailed
 from ..operations.operation_lease import OperationLease
-from ..operations.trash_entries import forget, forget_gone, put_into_bin, show, take_back
+from ..operations.trash_entries import discard, forget, forget_gone, put_into_trash, show
 from ..registry_connection import registry
 from .placeholders import MOVED, dangles, delete_by_placeholder, delete_placeholder, is_listed
 from .registry_calls import BATCH, call_registry, listed_tags, read_in_batches, require_readable
 from .signature_steps import why_signature_stays
 from .unreadable_tags import remove_unreadable
-from .unreferenced import LOOK_DEADLINE, delete_unneeded
+from .unreferenced import LOOK_DEADLINE, delete_unreferenced
 
 IN_THE_BIN = "in the bin"
 
@@ -40,23 +40,23 @@ def _tag_step(lease: OperationLease[Removal], number: int, step: RemovalStep) ->
     """Remove one tag and no other, by way of the bin where the step says so."""
     if why := why_signature_stays(lease, number, step):
         if step.trash_tag:  # an earlier worker may have put it there
-            take_back(step.repository, step.trash_tag)
+            discard(step.repository, step.trash_tag)
         return "kept", why
     if not step.trash_tag:
         return _remove_tag(lease, number, step)
     repository, tag = RepositoryName(step.repository), TagName(step.tag)
-    release()
+    end_read()
     if _digest(lease, repository, tag) == step.digest:
         try:
-            put_into_bin(lease.work, step)
+            put_into_trash(lease.work, step)
         except RegistryError as error:
             if isinstance(error, RegistryUnavailable) and not isinstance(error, RegistryFault):
                 raise  # it is waited for, and the step taken again
-            take_back(step.repository, step.trash_tag)
+            discard(step.repository, step.trash_tag)
             return "kept", f"the bin can't keep it ({error}); delete it for good"
     outcome, detail = _remove_tag(lease, number, step)
     if outcome == "kept":
-        take_back(step.repository, step.trash_tag)
+        discard(step.repository, step.trash_tag)
     elif show(step.repository, step.trash_tag) or outcome == "deleted":
         return IN_THE_BIN, detail
     return outcome, detail
@@ -78,7 +78,7 @@ def _purge_step(lease: OperationLease[Removal], number: int, step: RemovalStep) 
 def _remove_tag(lease: OperationLease[Removal], number: int, step: RemovalStep) -> tuple[str, str]:
     """Remove one tag and no other: by tag on 3.x, by a placeholder on 2.8 (PROTOCOLS 4.3)."""
     repository, tag = RepositoryName(step.repository), TagName(step.tag)
-    release()
+    end_read()
     now = _digest(lease, repository, tag)
     if now is None and not is_listed(lease, repository, tag):
         return "gone already", ""
@@ -119,7 +119,7 @@ def _image_step(lease: OperationLease[Removal], number: int, step: RemovalStep) 
         StepFailed: a tag can't be read, so the manifests stay.
     """
     repository = RepositoryName(step.repository)
-    release()
+    end_read()
     planned = step.digest_by_tag
     tops: dict[str, None] = {}
     kept = []
@@ -136,7 +136,9 @@ def _image_step(lease: OperationLease[Removal], number: int, step: RemovalStep) 
             tops[digest] = None
         elif not is_binned(tag):
             kept.append(tag)
-    deleted, _ = delete_unneeded(lease, repository, _with_parts(lease, repository, tops), planned)
+    deleted, _ = delete_unreferenced(
+        lease, repository, _with_parts(lease, repository, tops), planned
+    )
     left = listed_tags(lease, repository)
     forget_gone(str(repository), {tag for tag in planned if is_binned(tag)}.difference(left))
     for tag in left:
@@ -155,7 +157,7 @@ def _remove_each(
     """Delete the planned tags of an image one by one, and no manifest; return those that went."""
     repository, planned = RepositoryName(step.repository), step.digest_by_tag
     ours = lease.placeholder_of(db.session(), number)
-    release()
+    end_read()
     deleted = []
     for name, digest in live.digests.items():
         # A placeholder is what a worker that died left there.
@@ -178,7 +180,7 @@ def _manifests_step(
 ) -> tuple[str, str]:
     """Remove manifests to which no tag leads any more: what a tag needs by now, stays."""
     repository = RepositoryName(step.repository)
-    deleted, kept = delete_unneeded(lease, repository, step.digests or [], {})
+    deleted, kept = delete_unreferenced(lease, repository, step.digests or [], {})
     detail = f"{deleted} manifest{'' if deleted == 1 else 's'}"
     if kept:
         detail += f"; {kept} are in use, and stay"
@@ -194,9 +196,9 @@ def _with_parts(
     for start in range(0, len(every), BATCH):
         lease.renew()
         some = every[start : start + BATCH]
-        parts = parts_of(repository, some, LOOK_DEADLINE, lease.renew)
+        parts = graph_of(repository, some, LOOK_DEADLINE, lease.renew)
         found |= dict.fromkeys(closure(some, parts.children))
-    release()
+    end_read()
     return list(found)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from ..catalog.live_tags import LiveTags, leftovers_in, read_tags
-from ..db.session import db, release
+from ..db.session import db, end_read
 from ..distribution.errors import DeletionByTagUnsupported, RegistryFault, RegistryNotFound
 from ..enumerations import name_some
 from ..models import Removal, RemovalStep
@@ -37,7 +37,7 @@ def remove_unreadable(
     names = sorted(set(listed_tags(lease, repository)).intersection(step.tag_names))
     live = read_in_batches(lease, repository, names)
     ours = lease.placeholder_of(db.session(), number)
-    release()
+    end_read()
     begun = {name for name, digest in live.digests.items() if digest == ours}
     going = sorted(begun | live.damaged.keys())
     readable = sorted(live.digests.keys() - begun)
@@ -104,10 +104,10 @@ def _by_placeholder(
     repository = RepositoryName(step.repository)
     before = {lease.placeholder_of(db.session(), number)}
     left_over = leftovers_in(repository)
-    release()
+    end_read()
     body = prepare_placeholder(lease, number, step)
     ours = before | {lease.placeholder_of(db.session(), number)} - {None}
-    release()
+    end_read()
     done, along = _Done(), _Done()  # what was left over goes along, and is not asked for
     not_asked = left_over.difference(names)
     for name in [*names, *sorted(not_asked)]:

@@ -11,11 +11,11 @@ from datetime import timedelta
 from sqlalchemy import func, select
 
 from ..audit import OWN_SUBJECT
-from ..db.session import db, release
+from ..db.session import db, end_read
 from ..distribution.errors import RegistryUnavailable
-from ..manifests.graph import parts_of
+from ..manifests.graph import graph_of
 from ..manifests.reachability import closure
-from ..manifests.store import fetch, held, known
+from ..manifests.store import digests_in_repository, fetch, stored_manifests
 from ..models import Manifest, RegistryEvent, Removal, utc_now
 from ..names import Digest, RepositoryName
 from ..operations.errors import Canceled, Deferred, StepFailed
@@ -33,7 +33,7 @@ LOOK_SECONDS = 1.0
 CLOCKS_DIFFER = timedelta(minutes=1)
 
 
-def delete_unneeded(
+def delete_unreferenced(
     lease: OperationLease[Removal],
     repository: RepositoryName,
     digests: list[str],
@@ -100,15 +100,15 @@ class _Pushes:
         )
         self._tops: set[str] = set()
         self._safe: set[str] = set()
-        release()
+        end_read()
 
     def safe(self) -> set[str]:
         """Return what such tags need."""
         tops = {digest for digest in db.session.scalars(self._query) if digest}
         if tops != self._tops:
-            needed = closure(tops, parts_of(self._repository, tops, LOOK_DEADLINE).named)
+            needed = closure(tops, graph_of(self._repository, tops, LOOK_DEADLINE).named)
             self._tops, self._safe = tops, set(needed)
-        release()
+        end_read()
         return self._safe
 
 
@@ -174,11 +174,11 @@ def _manifests_of(
     for start in range(0, len(digests), BATCH):
         lease.renew()
         some = digests[start : start + BATCH]
-        stored = held(str(repository), some) & known(some).keys()
+        stored = digests_in_repository(str(repository), some) & stored_manifests(some).keys()
         found |= (
             stored | fetch(repository, set(some) - stored, LOOK_DEADLINE, lease.renew).manifests
         )
-    release()
+    end_read()
     return [digest for digest in digests if digest in found]
 
 
@@ -188,7 +188,7 @@ def _put_back(lease: OperationLease[Removal], repository: RepositoryName, digest
         return
     kept = db.session.get(Manifest, digest)
     body = kept.body if kept else None
-    release()
+    end_read()
     if kept is None or body is None:
         raise StepFailed(f"{digest[:19]}… went, and a tag that was pushed meanwhile needs it")
     logger.warning("%s: %s is needed by a tag that was pushed meanwhile", repository, digest)
@@ -210,7 +210,7 @@ def _look(
         going: tags that may stand for nothing by now.
     """
     began = time.monotonic()
-    release()
+    end_read()
     names = listed_tags(lease, repository)
     live = read_in_batches(lease, repository, names)
     require_readable(repository, live, going)
@@ -220,12 +220,12 @@ def _look(
     for start in range(0, len(every), BATCH):
         lease.renew()
         some = every[start : start + BATCH]
-        parts = parts_of(repository, some, LOOK_DEADLINE, lease.renew)
+        parts = graph_of(repository, some, LOOK_DEADLINE, lease.renew)
         needed = closure(some, parts.named)
         if parts.unknown.intersection(needed):
             raise StepFailed("what other tags need could not be read, so no manifest was deleted")
         safe |= set(needed)
-    release()
+    end_read()
     took = time.monotonic() - began
     return _Look(frozenset(safe), began + took + max(LOOK_SECONDS, 2 * took))
 

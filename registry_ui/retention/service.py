@@ -13,14 +13,14 @@ from sqlalchemy.orm import Session
 from ..audit import WORKER, Actor, record
 from ..db.session import db, writing
 from ..db.statements import update_count
-from ..errors import AppError, Clash, Invalid, NotFound
+from ..errors import AppError, Conflict, Invalid, NotFound
 from ..models import ContainerImage, Place, Removal, RetentionPolicy, utc_now
 from ..names import subject_of
 from ..removals.plan import RemovalPlan
-from ..removals.planned_manifests import note_missing
+from ..removals.planned_manifests import record_missing_subjects
 from ..removals.planned_tags import planned_references
 from ..removals.planner import plan_tags
-from ..removals.service import add_plan, busy, start
+from ..removals.service import add_plan, has_running_operation, start
 from ..tags.match_counts import counted
 from ..tags.orphans import without_subject
 from ..trash import service as trash
@@ -109,7 +109,7 @@ def save_and_try(
         return row, _mark_tried(session, actor, place, row, plan)
 
 
-def try_out(actor: Actor, place: Place, policy_id: int, confirmed: Collection[str] = ()) -> Removal:
+def dry_run(actor: Actor, place: Place, policy_id: int, confirmed: Collection[str] = ()) -> Removal:
     """Store the plan of what a policy would remove now: its dry run, which may be confirmed.
 
     Raises:
@@ -123,7 +123,7 @@ def try_out(actor: Actor, place: Place, policy_id: int, confirmed: Collection[st
     with writing() as session:
         row = policy(place, policy_id, held=True)
         if Rules.of(row) != rules:
-            raise Clash("The policy was changed meanwhile. Make a dry run again.")
+            raise Conflict("The policy was changed meanwhile. Make a dry run again.")
         return _mark_tried(session, actor, place, row, plan)
 
 
@@ -160,7 +160,7 @@ def switch(actor: Actor, place: Place, policy_id: int, *, on: bool) -> None:
     with writing() as session:
         row = policy(place, policy_id, held=True)
         if on and row.seen != Rules.of(row).fingerprint:
-            raise Clash("Make a dry run of these settings first, and look at what would go.")
+            raise Conflict("Make a dry run of these settings first, and look at what would go.")
         row.is_enabled = on
         record(session, actor, f"retention.{'on' if on else 'off'}", place.path, policy=row.id)
 
@@ -188,7 +188,7 @@ def _plan(place: Place, rules: Rules, selection: Selection) -> RemovalPlan:
     each = ((image, _without_doubt(image, names)) for image, names in selection.chosen)
     chosen = [(image, names) for image, names in each if names]
     plan = plan_tags("retention", place.path, chosen, attached=True, bin_days=trash.days())
-    note_missing(plan, chosen)
+    record_missing_subjects(plan, chosen)
     plan.notes[:0] = [*selection.notes(rules), _count_kept(plan, selection)]
     return plan
 
@@ -250,7 +250,7 @@ def run_due() -> list[int]:
     )
     started = []
     for policy_id, path in db.session.execute(query.order_by(RetentionPolicy.id)).all():
-        if not busy(db.session(), path) and _claim(policy_id, before):
+        if not has_running_operation(db.session(), path) and _claim(policy_id, before):
             removal = run(WORKER, policy_id)
             started += [removal.id] if removal else []
     return started

@@ -22,9 +22,18 @@ from ..access.queries import reached
 from ..catalog.images import attached, is_listed
 from ..db.prepared import lowered
 from ..db.statements import AnySelect
-from ..models import ContainerImage, IndexChild, Manifest, Namespace, Place, Project, Tag, TagMoment
+from ..models import (
+    ContainerImage,
+    IndexChild,
+    Manifest,
+    Namespace,
+    Place,
+    Project,
+    Tag,
+    TagHistoryEntry,
+)
 from ..names import Reference
-from .query import Query
+from .query import SearchQuery
 
 T = TypeVar("T")
 
@@ -88,7 +97,7 @@ class Hits(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SearchResult:
     """What was found, by kind."""
 
     namespaces: Hits[PlaceHit] = field(default_factory=Hits)
@@ -126,19 +135,19 @@ class Finder:
             anywhere = visible_places(session, replace(principal, reach=None), Project)
             self._images = and_(anywhere, reached(ContainerImage.path, principal.reach))
 
-    def find(self, query: Query, limit: int, kind: str = "") -> Found:
+    def find(self, query: SearchQuery, limit: int, kind: str = "") -> SearchResult:
         """Return the first of each kind that the query may mean; of one kind where it is named."""
-        seekers: dict[str, Callable[[Query, int], Hits[Any]]] = {
+        seekers: dict[str, Callable[[SearchQuery, int], Hits[Any]]] = {
             "namespaces": self._namespaces_like,
             "projects": self._projects_like,
             "images": self._images_like,
             "tags": self._tags_like,
         }
-        return Found(
+        return SearchResult(
             **{name: seek(query, limit) for name, seek in seekers.items() if kind in ("", name)}
         )
 
-    def meant(self, query: Query) -> Any:
+    def meant(self, query: SearchQuery) -> Any:
         """Return the one thing that a whole reference names; None for none, and for several.
 
         A name that was given up for another one in a move stands for that one.
@@ -174,14 +183,14 @@ class Finder:
 
     # -- places and images -------------------------------------------------------
 
-    def _namespaces_like(self, query: Query, limit: int) -> Hits[PlaceHit]:
+    def _namespaces_like(self, query: SearchQuery, limit: int) -> Hits[PlaceHit]:
         return self._places_like(Namespace, self._namespaces, query, limit)
 
-    def _projects_like(self, query: Query, limit: int) -> Hits[PlaceHit]:
+    def _projects_like(self, query: SearchQuery, limit: int) -> Hits[PlaceHit]:
         return self._places_like(Project, self._projects, query, limit)
 
     def _places_like(
-        self, kind: type[Place], visible: ColumnElement[bool], query: Query, limit: int
+        self, kind: type[Place], visible: ColumnElement[bool], query: SearchQuery, limit: int
     ) -> Hits[PlaceHit]:
         if not query.words:
             return Hits()
@@ -195,7 +204,7 @@ class Finder:
         )
         return _cut([PlaceHit(*row) for row in self._session.execute(statement)], limit)
 
-    def _images_like(self, query: Query, limit: int) -> Hits[ImageHit]:
+    def _images_like(self, query: SearchQuery, limit: int) -> Hits[ImageHit]:
         if not query.words:
             return Hits()
         path = ContainerImage.path
@@ -217,7 +226,7 @@ class Finder:
 
     # -- tags --------------------------------------------------------------------
 
-    def _tags_like(self, query: Query, limit: int) -> Hits[TagHit]:
+    def _tags_like(self, query: SearchQuery, limit: int) -> Hits[TagHit]:
         """Find tags by the beginning of their digest or name, then by a part of the name."""
         if not (query.tag or query.digest):
             return Hits()
@@ -249,7 +258,7 @@ class Finder:
             found |= {h.id: h for h in self._tag_hits(statement) if h.id not in found}
         return _cut(list(found.values()), limit)
 
-    def _few_images(self, query: Query) -> list[int] | None:
+    def _few_images(self, query: SearchQuery) -> list[int] | None:
         """Return the images that may be meant and seen, if they are few; None for many."""
         statement = (
             select(ContainerImage.id)
@@ -323,8 +332,10 @@ def _reaching(digest: str) -> Iterator[ColumnElement[bool]]:
     listed = select(IndexChild.parent)
     yield Tag.digest.in_(listed.where(_begins(IndexChild.child, digest)))
     tag = aliased(Tag)
-    here = (TagMoment.image_id == tag.image_id) & (TagMoment.tag == tag.name)
-    earlier = select(tag.id).join(TagMoment, here).where(_begins(TagMoment.digest, digest))
+    here = (TagHistoryEntry.image_id == tag.image_id) & (TagHistoryEntry.tag == tag.name)
+    earlier = (
+        select(tag.id).join(TagHistoryEntry, here).where(_begins(TagHistoryEntry.digest, digest))
+    )
     yield Tag.id.in_(earlier)
     images = select(Manifest.digest).where(_begins(Manifest.config_digest, digest))
     yield Tag.digest.in_(images)

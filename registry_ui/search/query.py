@@ -22,7 +22,7 @@ _DIGEST = re.compile(rf"@?(?:(sha256|sha512):)?([0-9a-f]{{{LEAST_DIGITS},128}})"
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
+class SearchQuery:
     """A text, by what it may mean.
 
     ``words`` are looked for in paths and descriptions, all of them; ``tag`` in the names of
@@ -46,7 +46,7 @@ class Query:
         return " ".join(self.words)
 
 
-def parse(text: str, host: str) -> Query:
+def parse(text: str, host: str) -> SearchQuery:
     """Read what was typed.
 
     Args:
@@ -59,35 +59,35 @@ def parse(text: str, host: str) -> Query:
     if len(text) > MAX_PASTED:
         raise _too_long()
     if not text:
-        return Query("")
+        return SearchQuery("")
     if found := _DIGEST.fullmatch(text.lower()):
         digest = f"{found[1] or 'sha256'}:{found[2]}"
         tag = "" if found[1] else text
-        return Query(text, words=() if found[1] else (text.lower(),), tag=tag, digest=digest)
+        return SearchQuery(text, words=() if found[1] else (text.lower(),), tag=tag, digest=digest)
     try:
         reference = pasted(text, host)
     except AnotherRegistry as error:
         return _of_another(text, error)
     except NameInvalid:
         printed = _PRINTED.search(text.lower())
-        return Query(text, digest=printed[0]) if printed else _free(text)
+        return SearchQuery(text, digest=printed[0]) if printed else _free(text)
     name = str(reference.name)
     whole = "/" in name or reference.tag is not None or reference.digest is not None
     if not whole:
-        return _free(text) if " " in text else Query(text, words=(name,), tag=name)
+        return _free(text) if " " in text else SearchQuery(text, words=(name,), tag=name)
     return _of_reference(text, reference)
 
 
-def _of_another(text: str, error: AnotherRegistry) -> Query:
+def _of_another(text: str, error: AnotherRegistry) -> SearchQuery:
     """Read a reference of another registry: a mirror has namespaces with the names of hosts."""
     if error.reference is None:
-        return Query(text, another=str(error))
+        return SearchQuery(text, another=str(error))
     return replace(_of_reference(text, error.reference), another=str(error), digest="")
 
 
-def _of_reference(text: str, reference: Reference) -> Query:
+def _of_reference(text: str, reference: Reference) -> SearchQuery:
     name = str(reference.name)
-    return Query(
+    return SearchQuery(
         text,
         words=() if reference.digest else (name,),
         tag=str(reference.tag or ""),
@@ -97,15 +97,15 @@ def _of_reference(text: str, reference: Reference) -> Query:
     )
 
 
-def _free(text: str) -> Query:
+def _free(text: str) -> SearchQuery:
     """Read words that are no reference: such as ``App``, ``shop api`` or ``:1.0``."""
     if len(text) > MAX_LENGTH:
         raise _too_long()
     image, colon, tag = text.partition(":")
     if colon and " " not in tag:
         words = _words(image)
-        return Query(text, words=words, tag=tag, image_words=words)
-    return Query(text, words=_words(text), tag="" if " " in text else text)
+        return SearchQuery(text, words=words, tag=tag, image_words=words)
+    return SearchQuery(text, words=_words(text), tag="" if " " in text else text)
 
 
 def _too_long() -> Invalid:

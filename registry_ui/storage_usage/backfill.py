@@ -14,11 +14,11 @@ from sqlalchemy import exists, select, update
 from ..access import at_or_below
 from ..db.session import db, writing
 from ..distribution.errors import RegistryUnavailable
-from ..manifests.graph import parts_of
-from ..manifests.store import Gathered, gather
-from ..models import ContainerImage, HeldManifest, IndexChild, Project, Tag
+from ..manifests.graph import graph_of
+from ..manifests.store import FetchSummary, ensure_fetched
+from ..models import ContainerImage, IndexChild, Project, RepositoryManifest, Tag
 from ..names import RepositoryName
-from .survey import Survey
+from .survey import UsageScan
 
 logger = logging.getLogger(__name__)
 
@@ -35,12 +35,14 @@ def read_contents(path: str) -> int:
 
     What can't be read is left out; a registry that is down ends it, and changes nothing.
     """
-    unknown = list(Survey(db.session(), at_or_below(Project.path, path)).unknown())
+    unknown = list(UsageScan(db.session(), at_or_below(Project.path, path)).unknown())
     read = 0
     for repository, tags in groupby(unknown, key=lambda tag: tag[0]):
         names = {name: digest for _, name, digest in tags}
         for batch in _batches(list(names)):
-            found = gather(RepositoryName(repository), {n: names[n] for n in batch}, DEADLINE)
+            found = ensure_fetched(
+                RepositoryName(repository), {n: names[n] for n in batch}, DEADLINE
+            )
             _note_digests(repository, found, [name for name in batch if names[name] is None])
             _read_rest(RepositoryName(repository), set(found.digests.values()), DEADLINE)
             read += len(batch) - len(found.problems)
@@ -50,12 +52,12 @@ def read_contents(path: str) -> int:
     return read
 
 
-def learn(repository: RepositoryName, digest: str) -> None:
+def fetch_summaries(repository: RepositoryName, digest: str) -> None:
     """Read a pushed manifest and everything below it, so that its first page is ready.
 
     Which tags a pull by digest is use of is known only for indexes that were read.
     """
-    gather(repository, {digest: digest}, LEARN_DEADLINE)
+    ensure_fetched(repository, {digest: digest}, LEARN_DEADLINE)
     _read_rest(repository, {digest}, LEARN_DEADLINE)
 
 
@@ -63,18 +65,18 @@ def _read_rest(repository: RepositoryName, digests: Collection[str], deadline: f
     """Read what indexes list and pages do not ask for: entries without a type, or far down."""
     image = select(ContainerImage.id).where(ContainerImage.path == str(repository))
     is_held = exists().where(
-        HeldManifest.image_id.in_(image), HeldManifest.digest == IndexChild.child
+        RepositoryManifest.image_id.in_(image), RepositoryManifest.digest == IndexChild.child
     )
     query = select(IndexChild.parent).where(IndexChild.parent.in_(digests), ~is_held)
     if incomplete := set(db.session.scalars(query.distinct())):
-        parts_of(repository, incomplete, deadline)
+        graph_of(repository, incomplete, deadline)
 
 
 def _batches(names: list[str]) -> Iterable[list[str]]:
     return (names[start : start + BATCH] for start in range(0, len(names), BATCH))
 
 
-def _note_digests(repository: str, found: Gathered, names: list[str]) -> None:
+def _note_digests(repository: str, found: FetchSummary, names: list[str]) -> None:
     """Note what tags stand for, unless an event told it meanwhile."""
     image = select(ContainerImage.id).where(ContainerImage.path == repository)
     with writing() as session:

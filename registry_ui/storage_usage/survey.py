@@ -20,7 +20,7 @@ from ..catalog.images import is_listed
 from ..distribution.manifest import Descriptor
 from ..manifests.blobs import key_of, unpack
 from ..manifests.store import MAX_DEPTH, facts_of
-from ..models import ContainerImage, HeldManifest, Manifest, ManifestContents, Project, Tag
+from ..models import ContainerImage, Manifest, ManifestContents, Project, RepositoryManifest, Tag
 
 #: So many parts and layers are listed; the rest is counted together.
 LARGEST = 20
@@ -29,7 +29,7 @@ NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class UsagePart:
     """A project, an image or a tag: the bytes it needs, and those that nothing else here has."""
 
     project: str
@@ -46,7 +46,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class SharedLayer:
     """A layer, how large it is, and which tags need it: ``(project, repository, tag)``."""
 
     digest: str
@@ -58,10 +58,10 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class UsageParts:
     """The largest parts, and what the smaller ones are together."""
 
-    rows: list[Part]
+    rows: list[UsagePart]
     more: int
     more_alone: int
     shared: int
@@ -78,10 +78,10 @@ class Parts:
 
 
 @dataclass(frozen=True, slots=True)
-class Footprint:
+class UsageSummary:
     """What a scope takes.
 
-    ``size`` counts each blob once. Of ``tags`` the contents of ``known`` are known.
+    ``size`` counts each blob once. Of ``tags`` the contents of ``stored_manifests`` are known.
     ``fresh_at`` is when the image was compared with the registry that waits longest.
     """
 
@@ -90,9 +90,9 @@ class Footprint:
     known: int
     images: int
     fresh_at: datetime | None
-    projects: Parts | None
-    largest: Parts
-    layers: list[Layer]
+    projects: UsageParts | None
+    largest: UsageParts
+    layers: list[SharedLayer]
 
 
 @dataclass(slots=True)
@@ -108,7 +108,7 @@ class _Image:
     blobs: set[bytes] = field(default_factory=set)
 
 
-class Survey:
+class UsageScan:
     """The images of a scope with what the store knows of their tags, by three queries.
 
     Args:
@@ -185,14 +185,14 @@ class Survey:
     def _read_children(self, session: Session, scope: ColumnElement[bool]) -> None:
         query = (
             select(
-                HeldManifest.image_id,
-                HeldManifest.digest,
+                RepositoryManifest.image_id,
+                RepositoryManifest.digest,
                 ManifestContents.blobs,
                 ManifestContents.children,
             )
-            .join(ContainerImage, ContainerImage.id == HeldManifest.image_id)
+            .join(ContainerImage, ContainerImage.id == RepositoryManifest.image_id)
             .join(Project, Project.id == ContainerImage.project_id)
-            .join(ManifestContents, ManifestContents.digest == HeldManifest.digest)
+            .join(ManifestContents, ManifestContents.digest == RepositoryManifest.digest)
             .where(scope)
         )
         for row in session.execute(query):
@@ -220,7 +220,7 @@ class Survey:
     ) -> tuple[list[tuple[bytes, str]], bool]:
         """Return a manifest with what it names, and whether nothing of that is missing.
 
-        ``counted`` are digests whose blobs are not wanted again; it grows.
+        ``pluralize`` are digests whose blobs are not wanted again; it grows.
         """
         held, level, whole = self._held[image_id], {digest}, True
         counted = set() if counted is None else counted
@@ -243,13 +243,13 @@ class Survey:
         return found, whole
 
 
-def footprint(
+def summarize_usage(
     session: Session,
-    survey: Survey,
+    survey: UsageScan,
     *,
     by: str,
     open_projects: set[int],
-) -> Footprint:
+) -> UsageSummary:
     """Add up a survey.
 
     Args:
@@ -260,7 +260,7 @@ def footprint(
     images = list(survey.images.values())
     moments = [image.reconciled_at for image in images]
     parts = _by_tag(survey, images) if by == "tag" else _by_image(survey, images)
-    return Footprint(
+    return UsageSummary(
         size=sum(survey.sizes.values()),
         tags=sum(len(image.tags) for image in images),
         known=len(survey.known),
@@ -272,7 +272,7 @@ def footprint(
     )
 
 
-def _by_project(survey: Survey, images: list[_Image]) -> Parts:
+def _by_project(survey: UsageScan, images: list[_Image]) -> UsageParts:
     blobs: dict[str, set[bytes]] = defaultdict(set)
     tags: Counter[str] = Counter()
     for image in images:
@@ -283,11 +283,11 @@ def _by_project(survey: Survey, images: list[_Image]) -> Parts:
     )
 
 
-def _by_image(survey: Survey, images: list[_Image]) -> Parts:
+def _by_image(survey: UsageScan, images: list[_Image]) -> UsageParts:
     return _parts(survey, ((i.id, (i.project, i.path, "", len(i.tags)), i.blobs) for i in images))
 
 
-def _by_tag(survey: Survey, images: list[_Image]) -> Parts:
+def _by_tag(survey: UsageScan, images: list[_Image]) -> UsageParts:
     return _parts(
         survey,
         (
@@ -303,8 +303,8 @@ def _by_tag(survey: Survey, images: list[_Image]) -> Parts:
 
 
 def _parts(
-    survey: Survey, divided: Iterable[tuple[Hashable, tuple[str, str, str, int], set[bytes]]]
-) -> Parts:
+    survey: UsageScan, divided: Iterable[tuple[Hashable, tuple[str, str, str, int], set[bytes]]]
+) -> UsageParts:
     """Return the largest parts with what each has alone."""
     every = list(divided)
     holders: Counter[bytes] = Counter()
@@ -312,7 +312,7 @@ def _parts(
         holders.update(blobs)
     size_of = survey.sizes.__getitem__
     rows = [
-        Part(
+        UsagePart(
             *names,
             size=sum(map(size_of, blobs)),
             alone=sum(size_of(key) for key in blobs if holders[key] == 1),
@@ -322,10 +322,10 @@ def _parts(
     rows.sort(key=lambda part: (-part.size, -part.alone, part.repository, part.tag))
     rest = rows[LARGEST:]
     shared = sum(size_of(key) for key, count in holders.items() if count > 1)
-    return Parts(rows[:LARGEST], len(rest), sum(part.alone for part in rest), shared)
+    return UsageParts(rows[:LARGEST], len(rest), sum(part.alone for part in rest), shared)
 
 
-def _layers(session: Session, survey: Survey, images: list[_Image]) -> list[Layer]:
+def _layers(session: Session, survey: UsageScan, images: list[_Image]) -> list[SharedLayer]:
     """Return the largest layers of these images, and what needs them."""
     offered: set[bytes] = set()
     for image in images:
@@ -343,7 +343,7 @@ def _layers(session: Session, survey: Survey, images: list[_Image]) -> list[Laye
                     used[key].append((image, tag))
     described = _described(session, {key: survey.holder(used[key][0][0], key) for key in largest})
     return [
-        Layer(
+        SharedLayer(
             digest=described[key].digest,
             media_type=described[key].media_type,
             size=survey.sizes[key],

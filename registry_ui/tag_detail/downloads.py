@@ -8,7 +8,7 @@ from datetime import datetime
 from ..artifacts.sbom import sbom_of
 from ..db.session import db
 from ..distribution.sbom import Package
-from ..errors import NotFound, RegistryTrouble
+from ..errors import NotFound, RegistryUnreachable
 from ..manifests.store import children_of, facts_of
 from ..models import ContainerImage, Manifest
 from ..names import TagName
@@ -51,7 +51,9 @@ def config_bytes(image: ContainerImage, name: TagName, platform: str) -> bytes:
     chosen = _child(image, manifest, digest) if digest else manifest
     if chosen.config is None:
         if facts_of(chosen).wants_config:
-            raise RegistryTrouble("The config could not be read from the registry.", "Try again.")
+            raise RegistryUnreachable(
+                "The config could not be read from the registry.", "Try again."
+            )
         raise NotFound
     return chosen.config
 
@@ -79,7 +81,7 @@ def _whole(image: ContainerImage, name: TagName) -> Manifest:
     manifest = db.session.get(Manifest, tag.digest) if tag.digest else None
     if manifest is None:
         message = error or "it gave no manifest"
-        raise RegistryTrouble(f"The registry could not be asked: {message}.", "Try again.")
+        raise RegistryUnreachable(f"The registry could not be asked: {message}.", "Try again.")
     return manifest
 
 

@@ -10,12 +10,12 @@ from sqlalchemy.orm import Session
 from ..catalog.live_tags import read_tags
 from ..catalog.pull_through import is_cache
 from ..catalog.reconcile import move
-from ..catalog.tag_history import note_before, note_removed
-from ..db.prepared import insert_new
+from ..catalog.tag_history import record_removed, record_state_before
+from ..db.prepared import insert_if_absent
 from ..db.session import db, writing
 from ..distribution.errors import RegistryError, RegistryFault, RegistryNotFound
 from ..errors import NotFound
-from ..manifests.store import gather
+from ..manifests.store import ensure_fetched
 from ..models import ContainerImage, Tag, utc_now
 from ..names import RepositoryName, TagName, is_binned
 
@@ -34,7 +34,7 @@ def current(image: ContainerImage, name: TagName) -> tuple[Tag, datetime | None,
     if is_cache():
         return _cached(image, name)
     started = utc_now()
-    found = gather(RepositoryName(image.path), {str(name): None}, fresh=True)
+    found = ensure_fetched(RepositoryName(image.path), {str(name): None}, fresh=True)
     problem, digest = found.problems.get(str(name)), found.digests.get(str(name))
     if isinstance(problem, RegistryNotFound | RegistryFault):
         damaged = _damaged(image, name, started)
@@ -69,7 +69,7 @@ def _remove(image: ContainerImage, name: TagName, started: datetime) -> None:
     with writing() as session:
         gone = session.scalar(_row(image, name))
         if gone is not None and gone.seen_at < started:
-            note_removed(session, [gone], started)
+            record_removed(session, [gone], started)
             session.delete(gone)
 
 
@@ -78,7 +78,7 @@ def _point(image: ContainerImage, name: TagName, digest: str, started: datetime)
         _insert_found(session, image, name, started)
         tag = session.scalars(_row(image, name)).one()
         if tag.digest not in (None, digest) and tag.seen_at < started:
-            note_before(session, [tag])
+            record_state_before(session, [tag])
             move(session, tag, digest, started)
         tag.digest = digest
         tag.mark_readable()
@@ -89,7 +89,7 @@ def _insert_found(
     session: Session, image: ContainerImage, name: TagName, started: datetime
 ) -> None:
     values = {"pull_count": 0, "seen_at": started, "age_from": started}
-    insert_new(session, Tag, image_id=image.id, name=str(name), **values)
+    insert_if_absent(session, Tag, image_id=image.id, name=str(name), **values)
 
 
 def _damaged(image: ContainerImage, name: TagName, started: datetime) -> Tag | None:

@@ -16,7 +16,7 @@ from ..page_call_budget import unreadable
 from ..tags.rows import label_platforms
 from .dockerfile import reconstruct
 from .labels import labelled
-from .pretty_json import printed
+from .pretty_json import pretty_print
 from .view_models import ConfigView, FileView, LayerView, PlatformView, TagView
 
 #: How many digests are named in a message.
@@ -80,9 +80,9 @@ def show(view: TagView, manifest: Manifest) -> None:
             view.annotations = labelled(facts.annotations.items())
             view.annotations_total = facts.annotations_total
         view.problems += facts.problems
-        view.raw_manifest = printed(manifest.body)
+        view.raw_manifest = pretty_print(manifest.body)
     if manifest.config:
-        view.raw_config = printed(manifest.config)
+        view.raw_config = pretty_print(manifest.config)
     if facts.kind == "chart":
         _show_chart(view, manifest)
     config = image_config(manifest)

@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import select
 
 from ..access import ANONYMOUS, Principal
-from ..catalog.tag_history import moments_of
+from ..catalog.tag_history import history_of
 from ..copies.visibility import visible_sources
 from ..db.session import db
 from ..distribution.media_types import INDEX_TYPES
@@ -16,13 +16,13 @@ from ..manifests.store import children_of, facts_of, in_full
 from ..models import ContainerImage, Manifest, Tag
 from ..names import TagName, subject_of
 from ..tags.enforcement import protections
-from ..tags.rows import describe, is_for_oras
+from ..tags.rows import add_manifest_info, is_for_oras
 from ..tags.version_sort import version_key
 from .attached import referrers
 from .labels import artifact, labelled
 from .live_tag import current
 from .manifest_view import choose, file_views, show, unread
-from .pretty_json import printed
+from .pretty_json import pretty_print
 from .pull_commands import commands
 from .view_models import MomentView, TagView
 
@@ -85,13 +85,13 @@ def _describe(view: TagView, image: ContainerImage, manifest: Manifest, wanted: 
     """Add what the store knows of the manifest and of the platform that is chosen."""
     facts = facts_of(manifest)
     children = children_of(image.path, [manifest])
-    describe(view, manifest, children)
+    add_manifest_info(view, manifest, children)
     view.media_type, view.artifact_type = facts.media_type, facts.artifact_type
     view.artifact_words = artifact(facts.artifact_type)
     view.problems = list(facts.problems)
     view.annotations = labelled(facts.annotations.items())
     view.annotations_total = facts.annotations_total
-    view.raw_manifest = printed(manifest.body)
+    view.raw_manifest = pretty_print(manifest.body)
     shown: Manifest | None = manifest
     if facts.kind in {"build cache", "schema 1"} or facts.media_type in INDEX_TYPES:
         view.blobs = file_views(facts.blobs, sized=facts.kind != "schema 1")
@@ -112,7 +112,7 @@ def _describe(view: TagView, image: ContainerImage, manifest: Manifest, wanted: 
 
 def _add_moments(view: TagView, image: ContainerImage, repository: str, wanted: Wanted) -> None:
     session, limit = db.session(), ALL_MOMENTS if wanted.all_moments else MOMENTS
-    found, view.moments_total = moments_of(session, image, view.name, limit)
+    found, view.moments_total = history_of(session, image, view.name, limit)
     moments = list(found)
     seen = visible_sources(session, wanted.reader, {moment.source for moment in moments})
     client = "oras" if is_for_oras(view.kind) or view.kind == "chart" else "docker"

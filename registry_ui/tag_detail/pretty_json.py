@@ -10,7 +10,7 @@ CUT = "\n… cut off here"
 _ENCODER = json.JSONEncoder(indent=2, ensure_ascii=False)
 
 
-def printed(body: bytes) -> str:
+def pretty_print(body: bytes) -> str:
     """Return a JSON document with a line for each member, or what it is if it is none.
 
     A document that would look like another one is shown as it is stored: with a key that

@@ -11,8 +11,8 @@ from flask import current_app
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from ..access import guard
-from ..access.tag_rules import Protection, strictest
+from ..access import repository_policy
+from ..access.tag_rules import TagRule, strictest
 from ..db.session import db
 from ..models import GATE_ASKED, ContainerImage, Heartbeat, ProtectionViolation, Push, utc_now
 
@@ -42,7 +42,7 @@ class TagProtection:
     ``violation`` is the newest change against the rules, if there was one.
     """
 
-    rule: Protection
+    rule: TagRule
     is_enforced: bool
     violation: ProtectionViolation | None = None
 
@@ -62,7 +62,7 @@ class TagProtection:
 def protections(image: ContainerImage, names: Collection[str]) -> dict[str, TagProtection]:
     """Return what protects these tags of an image; nothing for tags without a rule."""
     session = db.session()
-    rules = guard(session, image.path).rules
+    rules = repository_policy(session, image.path).rules
     found = {name: strictest(rules, image.name, name) for name in names}
     covered = {name: rule for name, rule in found.items() if rule is not None}
     if not covered:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from sqlalchemy import Select, select
 
 from ..catalog.live_tags import LiveTags, read_all_tags, read_tags
-from ..db.session import db, release
+from ..db.session import db, end_read
 from ..models import BinnedTag, ContainerImage, Tag
 from ..names import RepositoryName
-from .live_list import Comparison
+from .live_list import LiveTagList
 from .queries import tag_names
 
 #: Of an image with more tags, only those that go are asked what they stand for.
@@ -85,7 +85,7 @@ def all_tags(path: str) -> ImageTags:
 
 def refresh(image: ContainerImage) -> None:
     """Compare an image's tags with the registry's list; raise RegistryError if there is none."""
-    comparison = Comparison(image)
+    comparison = LiveTagList(image)
     comparison.settle(tag_names(image.id))
     if comparison.problem is not None:
         raise comparison.problem
@@ -107,7 +107,7 @@ def _rows(path: str) -> dict[str, Tag]:
         .where(ContainerImage.path == path)
     )
     rows = {tag.name: tag for tag in db.session.scalars(query)}
-    release()
+    end_read()
     return rows
 
 

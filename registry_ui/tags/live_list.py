@@ -8,8 +8,8 @@ from functools import partial
 
 from ..catalog.live_tags import LiveTags
 from ..catalog.pull_through import is_cache
-from ..catalog.reconcile import mend, without_bin
-from ..db.session import release, writing
+from ..catalog.reconcile import apply_tag_list, without_trash
+from ..db.session import end_read, writing
 from ..distribution.client import TagNames
 from ..distribution.errors import RegistryError, RegistryNotFound
 from ..models import ContainerImage, utc_now
@@ -18,7 +18,7 @@ from ..page_call_budget import counted
 from ..registry_connection import list_threads, registry
 
 
-class Comparison:
+class LiveTagList:
     """The registry's list of an image's tags, asked for when this is made; never of a cache.
 
     After settle(), ``problem`` and ``error`` say why there is none, ``fresh_at`` when the
@@ -27,7 +27,7 @@ class Comparison:
 
     def __init__(self, image: ContainerImage) -> None:
         cached = is_cache()
-        release()
+        end_read()
         self.problem: RegistryError | None = None
         self.fresh_at: datetime | None = utc_now()
         self.unusable: tuple[str, ...] = ()
@@ -50,12 +50,12 @@ class Comparison:
         Args:
             names: the tags that the index has of the image.
         """
-        release()
+        end_read()
         if self._answer is None:
             return False
         try:
             answer = self._answer.result()
-            self.unusable, listed = answer.unusable, without_bin(answer)
+            self.unusable, listed = answer.unusable, without_trash(answer)
         except RegistryNotFound:
             listed = []
         except RegistryError as error:
@@ -67,5 +67,5 @@ class Comparison:
         with writing() as session:
             current = session.get(ContainerImage, self._image.id)
             if current is not None:
-                mend(session, current, listed, LiveTags(), self._started)
+                apply_tag_list(session, current, listed, LiveTags(), self._started)
         return True

@@ -10,12 +10,12 @@ from sqlalchemy import select
 
 from ..db.session import db
 from ..distribution.errors import RegistryError, RegistryNotFound
-from ..manifests.store import ask
+from ..manifests.store import call_all
 from ..models import BinnedTag, ContainerImage, IndexChild
 from ..names import Digest, RepositoryName, subject_of
 from ..registry_connection import registry
 from .queries import subjects, tag_names
-from .rows import fold
+from .rows import group_attached_tags
 
 #: Timeout in seconds for asking the registry whether subjects are gone.
 DEADLINE = 20.0
@@ -28,7 +28,7 @@ def orphans(image: ContainerImage) -> set[str]:
     earlier. What the bin holds can be restored, so its signatures are no orphans.
     """
     names = tag_names(image.id)
-    _, shown = fold(names, subjects(image.id, names))
+    _, shown = group_attached_tags(names, subjects(image.id, names))
     found = {name: subject for name in shown if (subject := subject_of(name))}
     if not found:
         return set()
@@ -61,7 +61,7 @@ def with_missing_subject(repository: RepositoryName, names: Collection[str]) -> 
         for subject in set(found.values())
     }
     problems: dict[str, RegistryError] = {}
-    ask(calls, time.monotonic() + DEADLINE, problems)
+    call_all(calls, time.monotonic() + DEADLINE, problems)
     return {
         name
         for name, subject in found.items()

@@ -13,41 +13,42 @@ from typing import Any
 from sqlalchemy import bindparam, func, literal, select, union_all
 from sqlalchemy.orm import aliased
 
-from ..db.prepared import Prepared, lines_of
+from ..db.prepared import CompiledQuery, lines_of
 from ..db.session import db
-from ..models import HeldManifest, IndexChild, Manifest, Tag, TagMoment
+from ..models import IndexChild, Manifest, RepositoryManifest, Tag, TagHistoryEntry
 from ..names import subject_of
-from .rows import may_speak
+from .rows import has_digest_tags
 from .version_sort import version_key
 
 #: Digests in one query; SQLite takes 32,766 values.
 BATCH = 10_000
 
 _OF_IMAGE = Tag.image_id == bindparam("image_id", type_=Tag.image_id.type)
-_NAMES = Prepared(select(lines_of(Tag.name).label("names")).where(_OF_IMAGE))
-_DISTINCT = Prepared(select(Tag.digest).where(_OF_IMAGE, Tag.digest.is_not(None)).distinct())
-_DIGESTS = Prepared(select(Tag.name, Tag.digest).where(_OF_IMAGE))
+_NAMES = CompiledQuery(select(lines_of(Tag.name).label("names")).where(_OF_IMAGE))
+_DISTINCT = CompiledQuery(select(Tag.digest).where(_OF_IMAGE, Tag.digest.is_not(None)).distinct())
+_DIGESTS = CompiledQuery(select(Tag.name, Tag.digest).where(_OF_IMAGE))
 #: What the index says of a tag in a column of its own, by the word of the URL.
 _VALUES = {
-    "pushed": Prepared(select(Tag.name, Tag.pushed_at).where(_OF_IMAGE)),
-    "pulled": Prepared(select(Tag.name, Tag.last_pulled_at).where(_OF_IMAGE)),
-    "pulls": Prepared(select(Tag.name, Tag.pull_count).where(_OF_IMAGE)),
+    "pushed": CompiledQuery(select(Tag.name, Tag.pushed_at).where(_OF_IMAGE)),
+    "pulled": CompiledQuery(select(Tag.name, Tag.last_pulled_at).where(_OF_IMAGE)),
+    "pulls": CompiledQuery(select(Tag.name, Tag.pull_count).where(_OF_IMAGE)),
 }
 
 
 _child = aliased(Manifest)
 _UNRECORDED = (_OF_IMAGE, Tag.pushed_at.is_(None))
-_BUILT = Prepared(
+_BUILT = CompiledQuery(
     select(Tag.name, Manifest.built_at)
     .join(Manifest, Manifest.digest == Tag.digest)
     .where(*_UNRECORDED, Manifest.built_at.is_not(None))
 )
-_BUILT_PLATFORMS = Prepared(
+_BUILT_PLATFORMS = CompiledQuery(
     select(Tag.name, func.min(_child.built_at).label("built_at"))
     .join(IndexChild, IndexChild.parent == Tag.digest)
     .join(
-        HeldManifest,
-        (HeldManifest.image_id == Tag.image_id) & (HeldManifest.digest == IndexChild.child),
+        RepositoryManifest,
+        (RepositoryManifest.image_id == Tag.image_id)
+        & (RepositoryManifest.digest == IndexChild.child),
     )
     .join(_child, _child.digest == IndexChild.child)
     .where(*_UNRECORDED, _child.built_at.is_not(None))
@@ -81,7 +82,7 @@ def subjects(image_id: int, names: Collection[str]) -> set[str]:
 
     A tag reaches its digest, what its index lists, and what it pointed to earlier.
     """
-    if not may_speak(names):
+    if not has_digest_tags(names):
         return set()
     found = {digest for (digest,) in _DISTINCT.tuples(db.engine, image_id=image_id)}
     others = {subject for name in names if (subject := subject_of(name))} - found
@@ -102,9 +103,11 @@ def _platforms_and_earlier(image_id: int, digests: Collection[str]) -> set[str]:
             .where(IndexChild.child.in_(some), Tag.image_id == image_id)
         )
         earlier = (
-            select(TagMoment.digest)
-            .join(Tag, (Tag.image_id == TagMoment.image_id) & (Tag.name == TagMoment.tag))
-            .where(TagMoment.image_id == image_id, TagMoment.digest.in_(some))
+            select(TagHistoryEntry.digest)
+            .join(
+                Tag, (Tag.image_id == TagHistoryEntry.image_id) & (Tag.name == TagHistoryEntry.tag)
+            )
+            .where(TagHistoryEntry.image_id == image_id, TagHistoryEntry.digest.in_(some))
         )
         found |= set(db.session.scalars(listed.union(earlier)))
     return found
@@ -130,11 +133,11 @@ def related_digests(
         by_digest[parent].add(child)
     for tag in tags:
         platforms[tag.name] = by_digest[tag.digest or ""].intersection(digests)
-    moments = select(TagMoment.tag, TagMoment.digest).where(
-        TagMoment.image_id == image_id, TagMoment.tag.in_({tag.name for tag in tags})
+    moments = select(TagHistoryEntry.tag, TagHistoryEntry.digest).where(
+        TagHistoryEntry.image_id == image_id, TagHistoryEntry.tag.in_({tag.name for tag in tags})
     )
     if len(digests) <= BATCH:
-        moments = moments.where(TagMoment.digest.in_(sorted(digests)))
+        moments = moments.where(TagHistoryEntry.digest.in_(sorted(digests)))
     for name, digest in db.session.execute(moments.distinct()):
         if digest in digests:
             earlier[name].add(digest)
@@ -148,15 +151,15 @@ def tag_reaching(image_id: int, digest: str) -> tuple[str, str] | None:
     """
     here = Tag.image_id == image_id
     listed = IndexChild.parent == Tag.digest
-    before = (TagMoment.image_id == Tag.image_id) & (TagMoment.tag == Tag.name)
+    before = (TagHistoryEntry.image_id == Tag.image_id) & (TagHistoryEntry.tag == Tag.name)
     ways = {
         "tag": select(Tag.name, literal("tag")).where(here, Tag.digest == digest),
         "platform": select(Tag.name, literal("platform"))
         .join(IndexChild, listed)
         .where(here, IndexChild.child == digest),
         "earlier": select(Tag.name, literal("earlier"))
-        .join(TagMoment, before)
-        .where(here, TagMoment.digest == digest),
+        .join(TagHistoryEntry, before)
+        .where(here, TagHistoryEntry.digest == digest),
     }
     found = db.session.execute(union_all(*ways.values())).all()
     order = list(ways)

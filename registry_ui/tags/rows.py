@@ -65,7 +65,9 @@ class TagRow:
         )
 
 
-def fold(names: Iterable[str], digests: Collection[str]) -> tuple[dict[str, list[str]], list[str]]:
+def group_attached_tags(
+    names: Iterable[str], digests: Collection[str]
+) -> tuple[dict[str, list[str]], list[str]]:
     """Part the tags that sign or describe a digest from those that people look for.
 
     A ``sha256-…`` tag whose subject no tag reaches stays among the others (PROTOCOLS 4.4).
@@ -90,7 +92,7 @@ def fold(names: Iterable[str], digests: Collection[str]) -> tuple[dict[str, list
     return folded, shown
 
 
-def may_speak(names: Iterable[str]) -> bool:
+def has_digest_tags(names: Iterable[str]) -> bool:
     """Whether any of these tags may speak of a digest, by how they begin."""
     return any(name.startswith(DIGEST_TAG_ALGORITHMS) for name in names)
 
@@ -119,7 +121,9 @@ def label_platforms(children: Iterable[Descriptor]) -> list[str]:
     return [label if counts[label] == 1 else f"{label} ({digest[7:19]})" for label, digest in named]
 
 
-def describe(row: TagRow, manifest: Manifest | None, children: dict[str, Manifest]) -> None:
+def add_manifest_info(
+    row: TagRow, manifest: Manifest | None, children: dict[str, Manifest]
+) -> None:
     """Add what the store knows of a manifest to a row."""
     if manifest is None:
         return
@@ -136,7 +140,7 @@ def describe(row: TagRow, manifest: Manifest | None, children: dict[str, Manifes
     row.size = max((size for _, size in row.platforms if size is not None), default=None)
 
 
-def mark(
+def add_attachment_flags(
     row: TagRow, attached: Mapping[str, str | None], manifests: Mapping[str, Manifest]
 ) -> None:
     """Say whether a tag has a signature and an SBOM, by all that speaks of its digest.

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from ..catalog.images import attached
 from ..db.statements import AnySelect
 from ..distribution.manifest import Descriptor
-from ..models import ContainerImage, HeldManifest, Manifest, Tag
+from ..models import ContainerImage, Manifest, RepositoryManifest, Tag
 
 #: So many digests go into one query; SQLite takes 32,766 values.
 BATCH = 10_000
@@ -80,9 +80,9 @@ def _largest(session: Session, platforms: dict[Held, list[str]]) -> dict[Held, i
     sizes: dict[Held, int] = {}
     for start in range(0, len(digests), BATCH):
         query = (
-            select(HeldManifest.image_id, Manifest.digest, Manifest.size)
-            .join(Manifest, Manifest.digest == HeldManifest.digest)
-            .where(HeldManifest.digest.in_(digests[start : start + BATCH]))
+            select(RepositoryManifest.image_id, Manifest.digest, Manifest.size)
+            .join(Manifest, Manifest.digest == RepositoryManifest.digest)
+            .where(RepositoryManifest.digest.in_(digests[start : start + BATCH]))
         )
         for image_id, digest, size in session.execute(query):
             if size is not None:

@@ -13,14 +13,14 @@ from ..catalog.live_tags import read_tags
 from ..db.session import db, writing
 from ..distribution.errors import RegistryError, RegistryFault, RegistryNotFound
 from ..errors import NotFound
-from ..manifests.store import children_of, gather, is_complete, known
+from ..manifests.store import children_of, ensure_fetched, is_complete, stored_manifests
 from ..models import ContainerImage, Manifest, Tag, utc_now
 from ..names import RepositoryName, TagName, subject_of
 from ..patterns.search import matcher
 from .enforcement import protections
-from .live_list import Comparison
+from .live_list import LiveTagList
 from .queries import related_digests, subjects, tag_digests, tag_names, tag_values, tags_of
-from .rows import TagRow, describe, fold, mark, pull_command
+from .rows import TagRow, add_attachment_flags, add_manifest_info, group_attached_tags, pull_command
 from .sizes import sizes_of
 from .version_sort import version_key
 
@@ -34,7 +34,7 @@ _NAME_TELLS = (".sig", ".sbom")
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
+class TableQuery:
     """Which rows, in which order, and how many a page. All of it lives in the URL."""
 
     q: str = ""
@@ -57,7 +57,7 @@ class TagTable:
     unusable: Sequence[str] = ()
 
 
-def tag_table(image: ContainerImage, query: Query, host: str) -> TagTable:
+def tag_table(image: ContainerImage, query: TableQuery, host: str) -> TagTable:
     """Return a page of an image's tags; mends the index where the registry says otherwise.
 
     One call to the registry for the list, and none for what the store knows already. A
@@ -66,7 +66,7 @@ def tag_table(image: ContainerImage, query: Query, host: str) -> TagTable:
     Args:
         host: the registry's name in pull commands.
     """
-    comparison = Comparison(image)
+    comparison = LiveTagList(image)
     view = _view(image, query, host, ask=False)
     if comparison.settle(view.names) or (view.lacking and comparison.error is None):
         view = _view(image, query, host, ask=comparison.error is None)
@@ -88,9 +88,9 @@ class _View:
     orphans: int
 
 
-def _view(image: ContainerImage, query: Query, host: str, *, ask: bool) -> _View:
+def _view(image: ContainerImage, query: TableQuery, host: str, *, ask: bool) -> _View:
     names = tag_names(image.id)
-    folded, shown = fold(names, subjects(image.id, names))
+    folded, shown = group_attached_tags(names, subjects(image.id, names))
     orphans = sum(subject_of(name) is not None for name in shown)
     if query.q:
         matches = matcher(query.q)
@@ -112,12 +112,12 @@ def tag_row(image: ContainerImage, name: TagName, host: str) -> TagRow:
     names = tag_names(image.id)
     if str(name) not in names:
         raise NotFound
-    folded, _ = fold(names, subjects(image.id, names))
+    folded, _ = group_attached_tags(names, subjects(image.id, names))
     (row,), _ = _rows(image, host, [str(name)], folded, ask=True)
     return row
 
 
-def _sorted(names: Iterable[str], query: Query, image_id: int) -> list[str]:
+def _sorted(names: Iterable[str], query: TableQuery, image_id: int) -> list[str]:
     descending = query.order == "desc"
     by_version = sorted(names, key=version_key, reverse=descending)
     if query.sort == "name":
@@ -165,7 +165,7 @@ def _rows(
     lacking = not is_complete(manifests, children, [tag.digest for tag in readable])
     problems: dict[str, str] = {}
     if lacking and ask:
-        problems = learn(image, readable)
+        problems = prefetch(image, readable)
         manifests, children = _stored(image, wanted)
     same = tags_of(image.id, {tag.digest for tag in tags.values() if tag.digest})
     protected = protections(image, list(tags))
@@ -176,9 +176,9 @@ def _rows(
         row.is_orphan = subject_of(name) is not None
         others = (other for other in same.get(row.digest or "", []) if other != name)
         row.same_as = sorted(others, key=version_key)
-        describe(row, manifests.get(row.digest or ""), children)
+        add_manifest_info(row, manifests.get(row.digest or ""), children)
         digests = {other: speaking[other].digest for other in attached[name] if other in speaking}
-        mark(row, digests, {**children, **manifests})
+        add_attachment_flags(row, digests, {**children, **manifests})
         row.pull_command = pull_command(row.kind, f"{host}/{image.path}", name)
         row.problem = problems.get(name)
         row.protection = protected.get(name)
@@ -210,17 +210,17 @@ def _by_name(image: ContainerImage, names: Collection[str]) -> dict[str, Tag]:
 def _stored(
     image: ContainerImage, tags: Iterable[Tag]
 ) -> tuple[dict[str, Manifest], dict[str, Manifest]]:
-    manifests = known(tag.digest for tag in tags if tag.digest)
+    manifests = stored_manifests(tag.digest for tag in tags if tag.digest)
     return manifests, children_of(image.path, manifests.values())
 
 
-def learn(image: ContainerImage, tags: Iterable[Tag]) -> dict[str, str]:
+def prefetch(image: ContainerImage, tags: Iterable[Tag]) -> dict[str, str]:
     """Fetch what the store lacks of these tags; note digests that were not known.
 
     Returns what went wrong, by tag.
     """
     every = list(tags)
-    found = gather(RepositoryName(image.path), {tag.name: tag.digest for tag in every})
+    found = ensure_fetched(RepositoryName(image.path), {tag.name: tag.digest for tag in every})
     unknown = [tag for tag in every if tag.digest is None and tag.name in found.digests]
     if unknown:
         with writing() as session:

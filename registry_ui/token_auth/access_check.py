@@ -9,13 +9,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ..access import (
+    Permission,
     Principal,
-    Right,
     decide,
     decide_repository,
-    guard,
-    standing,
-    standing_by_any_name,
+    path_access,
+    path_access_by_any_name,
+    repository_policy,
     unowned,
     visible_places,
 )
@@ -33,7 +33,7 @@ NOT_ABOUT_OTHERS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ActionAnswer:
     """Whether one action is allowed, and by which rule."""
 
     action: str
@@ -47,7 +47,7 @@ class Explanation:
 
     username: str
     repository: str
-    answers: list[Answer]
+    answers: list[ActionAnswer]
     note: str = ""
     #: What rules of the project say of tags, for whom may push or delete there.
     kept: list[str] = field(default_factory=list)
@@ -77,19 +77,19 @@ def explain(
     """Answer, without regard to who asks: for the console."""
     who = subject.principal
     if subject.problem:
-        answers = [Answer(action, False, subject.problem) for action in actions]
+        answers = [ActionAnswer(action, False, subject.problem) for action in actions]
     else:
-        here = standing_by_any_name(session, who, repository)
-        decisions = {action: decide_repository(who, here, Right(action)) for action in actions}
-        answers = [Answer(action, d.allowed, d.rule) for action, d in decisions.items()]
-    changes = any(a.allowed for a in answers if a.action != Right.PULL)
+        here = path_access_by_any_name(session, who, repository)
+        decisions = {action: decide_repository(who, here, Permission(action)) for action in actions}
+        answers = [ActionAnswer(action, d.allowed, d.rule) for action, d in decisions.items()]
+    changes = any(a.allowed for a in answers if a.action != Permission.PULL)
     kept = _kept(session, repository) if changes else []
     return Explanation(who.username, repository, answers, subject.note, kept)
 
 
 def _kept(session: Session, repository: str) -> list[str]:
     """Return what protection rules say of tags of a repository: the gate's part of the answer."""
-    found = guard(session, repository)
+    found = repository_policy(session, repository)
     return [rule.sentence for rule in found.rules if rule.images.matches(found.image_name)]
 
 
@@ -109,8 +109,8 @@ def explain_to(
     if asker.is_admin:
         found = explain(session, subject, repository)
         return found if who.user_id == asker.user_id else _about_other(found)
-    here = standing_by_any_name(session, asker, repository)
-    if decide(asker, here, Right.CONFIGURE).allowed:
+    here = path_access_by_any_name(session, asker, repository)
+    if decide(asker, here, Permission.CONFIGURE).allowed:
         if who.home and not _may_know(session, asker, who.home, repository):
             subject = _nobody(who.username)
         found = explain(session, subject, repository)
@@ -120,7 +120,9 @@ def explain_to(
     found = explain(session, subject, repository)
     seen = select(Place.id).where(Place.id == here.place_id, visible_places(session, asker))
     if session.scalar(seen) is None and not subject.problem:
-        hidden = [Answer(answer.action, False, unowned(repository)) for answer in found.answers]
+        hidden = [
+            ActionAnswer(answer.action, False, unowned(repository)) for answer in found.answers
+        ]
         return Explanation(found.username, repository, hidden, found.note)
     return found if who.is_person else _about_other(found)
 
@@ -129,9 +131,9 @@ def _may_know(session: Session, asker: Principal, home: str, repository: str) ->
     """Whether a deploy token of ``home`` concerns whoever looks after the repository."""
     if repository == home or repository.startswith(home + "/"):
         return True
-    return decide(asker, standing(session, asker, home), Right.CONFIGURE).allowed
+    return decide(asker, path_access(session, asker, home), Permission.CONFIGURE).allowed
 
 
 def _about_other(found: Explanation) -> Explanation:
-    answers = [Answer(a.action, a.allowed, impersonal(a.rule)) for a in found.answers]
+    answers = [ActionAnswer(a.action, a.allowed, impersonal(a.rule)) for a in found.answers]
     return replace(found, answers=answers)

@@ -7,13 +7,13 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from ..access import Places, Principal, Right, Standing, decide_repository
-from .decision_log import Journal, Noted
+from ..access import AccessLookup, PathAccess, Permission, Principal, decide_repository
+from .decision_log import DecisionLog, DecisionRecord
 from .keyring import RotatingSigner
 from .scope import ACTIONS, Scope
 from .visitors import ACCOUNT, UNOWNED, VISITOR
 
-_RIGHTS = tuple((action, Right(action)) for action in ACTIONS)
+_RIGHTS = tuple((action, Permission(action)) for action in ACTIONS)
 CATALOG_RULE = "the catalog of the registry is for administrators"
 
 
@@ -46,7 +46,7 @@ class Grant:
 
 
 def decide_all(
-    engine: Engine, principal: Principal, scopes: list[Scope], places: Places
+    engine: Engine, principal: Principal, scopes: list[Scope], places: AccessLookup
 ) -> list[Grant]:
     """Cut the scopes down to what the principal may do.
 
@@ -64,18 +64,18 @@ def decide_all(
     ]
 
 
-def places_of(scopes: list[Scope]) -> Places:
+def places_of(scopes: list[Scope]) -> AccessLookup:
     """Return what has to be looked up for these scopes."""
-    return Places(scope.name for scope in scopes if scope.kind == "repository")
+    return AccessLookup(scope.name for scope in scopes if scope.kind == "repository")
 
 
 def _decide_catalog(principal: Principal, scope: Scope) -> Grant:
-    unbound = principal.reach is None and principal.lets_through(Right.PULL)
+    unbound = principal.reach is None and principal.lets_through(Permission.PULL)
     allowed = principal.is_admin and unbound
     return Grant(scope, "", ("*",) if allowed else (), "" if allowed else CATALOG_RULE)
 
 
-def _decide(principal: Principal, scope: Scope, standing: Standing) -> Grant:
+def _decide(principal: Principal, scope: Scope, standing: PathAccess) -> Grant:
     granted, rules = [], dict[str, None]()
     for action, right in _RIGHTS:
         if action not in scope.actions:
@@ -88,14 +88,14 @@ def _decide(principal: Principal, scope: Scope, standing: Standing) -> Grant:
     return Grant(scope, standing.place or "", tuple(granted), "; ".join(rules))
 
 
-def note(
-    journal: Journal, principal: Principal, grants: list[Grant], address: str, client: str
+def record_decision(
+    journal: DecisionLog, principal: Principal, grants: list[Grant], address: str, client: str
 ) -> None:
     """Record what was decided; a sign-in without scopes is recorded as such."""
     who = (principal.username, principal.credential[:150], address, client)
     if not grants:
         category = UNOWNED if principal.is_anonymous else ACCOUNT
-        journal.note(Noted(*who, "", "", "", "", "", category))
+        journal.note(DecisionRecord(*who, "", "", "", "", "", category))
     for grant in grants:
         asked = ",".join(sorted(grant.scope.actions))
         granted = ",".join(grant.granted)
@@ -103,7 +103,7 @@ def note(
         if principal.is_anonymous:
             category = VISITOR if grant.place else UNOWNED
         what = (grant.resource, grant.place, asked, granted, grant.rule)
-        journal.note(Noted(*who, *what, category))
+        journal.note(DecisionRecord(*who, *what, category))
 
 
 def answer(signer: RotatingSigner, principal: Principal, grants: list[Grant]) -> dict[str, Any]:

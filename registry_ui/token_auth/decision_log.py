@@ -19,9 +19,9 @@ from sqlalchemy import insert, update
 
 from ..db.session import db, writing
 from ..models import TokenDecision, utc_now
-from .visitors import ACCOUNT, Crowd, Noted, VisitorLimits
+from .visitors import ACCOUNT, Crowd, DecisionRecord, VisitorLimits
 
-__all__ = ["Journal", "Noted", "journal"]
+__all__ = ["DecisionLog", "DecisionRecord", "decision_log"]
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ ROOM, VISITORS = 2000, 500
 CLOSE_TIMEOUT = 5.0
 
 
-class Journal:
+class DecisionLog:
     """Gathers decisions and hands them on in batches. Safe to share between threads.
 
     Args:
@@ -43,7 +43,7 @@ class Journal:
 
     def __init__(
         self,
-        write: Callable[[list[tuple[Noted, datetime, int]]], None],
+        write: Callable[[list[tuple[DecisionRecord, datetime, int]]], None],
         write_crowds: Callable[[list[Crowd]], None] = lambda _crowds: None,
         *,
         threaded: bool = True,
@@ -51,13 +51,13 @@ class Journal:
         self._write, self._write_crowds, self._threaded = write, write_crowds, threaded
         self._visitors = VisitorLimits()
         self._of_visitors = 0
-        self._waiting: dict[Noted, list[Any]] = {}
+        self._waiting: dict[DecisionRecord, list[Any]] = {}
         self._lock = threading.Lock()
         self._lost = 0
         self._thread: threading.Thread | None = None
         self._closed = threading.Event()
 
-    def note(self, decision: Noted) -> None:
+    def note(self, decision: DecisionRecord) -> None:
         """Remember a decision until the next batch."""
         with self._lock:
             known = self._waiting.get(decision)
@@ -75,7 +75,7 @@ class Journal:
                 self._thread.start()
                 atexit.register(self.close)
 
-    def _keep(self, decision: Noted, now: datetime, has_room: bool) -> None:  # noqa: FBT001
+    def _keep(self, decision: DecisionRecord, now: datetime, has_room: bool) -> None:  # noqa: FBT001
         if has_room:
             self._waiting[decision] = [now, 1]
         else:
@@ -113,7 +113,7 @@ class Journal:
 def init_app(app: Flask) -> None:
     """Give the application its journal."""
 
-    def write(batch: list[tuple[Noted, datetime, int]]) -> None:
+    def write(batch: list[tuple[DecisionRecord, datetime, int]]) -> None:
         rows = [{**noted._asdict(), "at": at, "count": count} for noted, at, count in batch]
         # A context of its own: whoever flushes may be in the middle of something.
         with app.app_context():
@@ -127,7 +127,7 @@ def init_app(app: Flask) -> None:
             db.session.remove()
 
     threaded = not app.config["SETTINGS"].testing
-    app.extensions["journal"] = Journal(write, write_crowds, threaded=threaded)
+    app.extensions["journal"] = DecisionLog(write, write_crowds, threaded=threaded)
 
 
 def _write_crowds(crowds: list[Crowd]) -> None:
@@ -148,7 +148,7 @@ def _write_crowds(crowds: list[Crowd]) -> None:
         crowd.row_id = row.id
 
 
-def journal() -> Journal:
+def decision_log() -> DecisionLog:
     """Return the application's journal."""
-    found: Journal = current_app.extensions["journal"]
+    found: DecisionLog = current_app.extensions["journal"]
     return found

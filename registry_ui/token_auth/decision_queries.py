@@ -29,7 +29,7 @@ _ELSEWHERE = re.compile(rf"the [a-z ]+? is (?:only )?for ({NAME})(?:, not for .+
 
 
 @dataclass(frozen=True, slots=True)
-class Filters:
+class DecisionFilters:
     """What a reader looks for. ``before`` is the row after which the page begins."""
 
     user: str = ""
@@ -39,7 +39,7 @@ class Filters:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class DecisionRow:
     """One decision, as far as the reader may know it. ``place`` is one that they may see."""
 
     id: int
@@ -64,23 +64,25 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class DecisionPage:
     """A page of decisions, newest first; ``older`` is where the next one begins, if any."""
 
-    rows: list[Row]
+    rows: list[DecisionRow]
     older: int | None
 
 
-def own(session: Session, reader: Principal, filters: Filters) -> Listing:
+def own(session: Session, reader: Principal, filters: DecisionFilters) -> DecisionPage:
     """Return a reader's own decisions, and what was tried in their name."""
     mine = TokenDecision.username == reader.username
     found, older = _page(session, mine, filters)
     visible = _visible(session, reader, found)
     rows = [_row(d, visible, rule=_for_oneself(d, reader, visible)) for d in found]
-    return Listing(rows, older)
+    return DecisionPage(rows, older)
 
 
-def of_place(session: Session, reader: Principal, place: Place, filters: Filters) -> Listing:
+def of_place(
+    session: Session, reader: Principal, place: Place, filters: DecisionFilters
+) -> DecisionPage:
     """Return the decisions at and below a place, for a reader who looks after it.
 
     What was decided before the place was made was decided about another of its name.
@@ -89,19 +91,19 @@ def of_place(session: Session, reader: Principal, place: Place, filters: Filters
     found, older = _page(session, here, filters)
     visible = _visible(session, reader, found)
     if reader.is_admin:
-        return Listing([_row(d, visible, rule=impersonal(d.rule)) for d in found], older)
-    return Listing([_for_maintainer(d, reader, place, visible) for d in found], older)
+        return DecisionPage([_row(d, visible, rule=impersonal(d.rule)) for d in found], older)
+    return DecisionPage([_for_maintainer(d, reader, place, visible) for d in found], older)
 
 
-def everything(session: Session, reader: Principal, filters: Filters) -> Listing:
+def everything(session: Session, reader: Principal, filters: DecisionFilters) -> DecisionPage:
     """Return all decisions, for an administrator."""
     found, older = _page(session, None, filters)
     visible = _visible(session, reader, found)
-    return Listing([_row(d, visible, rule=impersonal(d.rule)) for d in found], older)
+    return DecisionPage([_row(d, visible, rule=impersonal(d.rule)) for d in found], older)
 
 
 def _page(
-    session: Session, condition: ColumnElement[bool] | None, filters: Filters
+    session: Session, condition: ColumnElement[bool] | None, filters: DecisionFilters
 ) -> tuple[list[TokenDecision], int | None]:
     """Return a page and where the next begins. Nothing is counted: there may be a million.
 
@@ -131,13 +133,13 @@ def _visible(session: Session, reader: Principal, found: list[TokenDecision]) ->
     return set(session.scalars(query))
 
 
-def _row(decision: TokenDecision, visible: set[str], *, rule: str, **changes: Any) -> Row:
+def _row(decision: TokenDecision, visible: set[str], *, rule: str, **changes: Any) -> DecisionRow:
     names = ["id", "at", "username", "credential", "address", "client"]
     names += ["repository", "asked", "granted", "count"]
     values = {name: getattr(decision, name) for name in names} | changes
     values |= {name: _in_order(values[name]) for name in ("asked", "granted")}
     place = decision.place if decision.place in visible else ""
-    return Row(**values, place=place, rule=rule)
+    return DecisionRow(**values, place=place, rule=rule)
 
 
 def _in_order(actions: str) -> str:
@@ -159,7 +161,7 @@ def _for_oneself(decision: TokenDecision, reader: Principal, visible: set[str]) 
 
 def _for_maintainer(
     decision: TokenDecision, reader: Principal, place: Place, visible: set[str]
-) -> Row:
+) -> DecisionRow:
     """Return a row without what is of no concern to a place.
 
     That is where else a credential holds, and of a person what they call it and from where

@@ -22,8 +22,8 @@ from werkzeug.wsgi import get_input_stream
 
 from ..accounts.basic_credentials import read_authorization
 from ..db.session import db
-from ..errors import AppError, DatabaseDown, ImpossibleValue, TooLarge, Unexpected, oci_error
-from .token_request import Asked, answer_form, answer_query
+from ..errors import AppError, DatabaseDown, InternalError, InvalidValue, PayloadTooLarge, oci_error
+from .token_request import Caller, answer_form, answer_query
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ StartResponse = Callable[..., Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpAnswer:
     """What is sent back."""
 
     status: int
@@ -54,7 +54,7 @@ class MethodNotAllowed(AppError):
     status = 405
 
 
-class TokenDoor:
+class TokenEndpoint:
     """Answers the token endpoint's addresses; everything else goes on to the application.
 
     Args:
@@ -79,29 +79,29 @@ class TokenDoor:
         start_response(f"{answer.status} {_WORDS.get(answer.status, 'Error')}", headers)
         return [b"" if environ["REQUEST_METHOD"] == "HEAD" else answer.body]
 
-    def _answer(self, environ: dict[str, Any]) -> Answer:
+    def _answer(self, environ: dict[str, Any]) -> HttpAnswer:
         try:
             found = _asked(environ)
-            return Answer(200, orjson.dumps(found))
+            return HttpAnswer(200, orjson.dumps(found))
         except AppError as error:
             return _refusal(error)
         except RequestEntityTooLarge:
-            return _refusal(TooLarge())
+            return _refusal(PayloadTooLarge())
         except DataError:
             db.session.rollback()
-            return _refusal(ImpossibleValue())
+            return _refusal(InvalidValue())
         except (OperationalError, InterfaceError) as error:
             logger.error("the database does not answer: %s", type(error.orig).__name__)  # noqa: TRY400
             return _refusal(DatabaseDown())
         except Exception:
             logger.exception("unexpected error of the token endpoint")
-            return _refusal(Unexpected())
+            return _refusal(InternalError())
 
 
 def _asked(environ: dict[str, Any]) -> dict[str, Any]:
     """Read the request and answer it; raise AppError for what can't be."""
     method = environ["REQUEST_METHOD"]
-    asked = Asked(environ.get("REMOTE_ADDR", ""), environ.get("HTTP_USER_AGENT", ""))
+    asked = Caller(environ.get("REMOTE_ADDR", ""), environ.get("HTTP_USER_AGENT", ""))
     if method in {"GET", "HEAD"}:
         pairs = _pairs(environ.get("QUERY_STRING", ""))
         header = environ.get("HTTP_AUTHORIZATION")
@@ -135,7 +135,7 @@ def _unquoted(text: str) -> str:
     return unquote_to_bytes(text).decode("utf-8", "replace") if "%" in text else text
 
 
-def _refusal(error: AppError) -> Answer:
+def _refusal(error: AppError) -> HttpAnswer:
     extra = []
     if error.status == 401:
         # A Bearer challenge here would be merged by docker as a second error (PROTOCOLS 1.5).
@@ -145,7 +145,7 @@ def _refusal(error: AppError) -> Answer:
     if error.status == 429:
         extra.append(("Retry-After", str(getattr(error, "retry_after", 60))))
     body = orjson.dumps(oci_error(error.code, error.message, error.hint))
-    return Answer(error.status, body, tuple(extra))
+    return HttpAnswer(error.status, body, tuple(extra))
 
 
 _WORDS = {

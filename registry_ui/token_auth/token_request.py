@@ -8,15 +8,15 @@ from typing import Any
 from flask import current_app
 from werkzeug.datastructures import Authorization
 
-from ..access import ANONYMOUS, Places, Principal
+from ..access import ANONYMOUS, AccessLookup, Principal
 from ..accounts import docker_sessions
 from ..accounts.authentication import Attempt, BadCredentials, authenticate, authenticate_session
 from ..accounts.secrets import mask_secrets
 from ..audit import Actor
 from ..db.session import db
 from ..errors import AppError, Unauthorized
-from .authorize import answer, decide_all, note, places_of
-from .decision_log import Noted, journal
+from .authorize import answer, decide_all, places_of, record_decision
+from .decision_log import DecisionRecord, decision_log
 from .keyring import RotatingSigner
 from .scope import Scope, parse_scopes
 from .visitors import ACCOUNT, UNOWNED
@@ -28,7 +28,7 @@ Pairs = list[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Caller:
     """Who asks, as far as the connection tells."""
 
     address: str
@@ -44,7 +44,7 @@ class Asked:
 
 
 def answer_query(
-    asked: Asked, pairs: Pairs, header: str | None, given: Authorization | None
+    asked: Caller, pairs: Pairs, header: str | None, given: Authorization | None
 ) -> dict[str, Any]:
     """Answer a client that asks by GET (PROTOCOLS 1.2).
 
@@ -62,7 +62,7 @@ def answer_query(
     return _answer(asked, principal, scopes, places) | extra
 
 
-def answer_form(asked: Asked, pairs: Pairs) -> dict[str, Any]:
+def answer_form(asked: Caller, pairs: Pairs) -> dict[str, Any]:
     """Answer a client that speaks OAuth 2 (PROTOCOLS 1.3): password or refresh token."""
     fields = dict(reversed(pairs))
     service = _checked_service(fields.get("service", ""))
@@ -99,21 +99,21 @@ def _checked_service(service: str) -> str:
     return service
 
 
-def _wanted(pairs: Pairs) -> tuple[list[Scope], Places]:
+def _wanted(pairs: Pairs) -> tuple[list[Scope], AccessLookup]:
     scopes = parse_scopes([value for name, value in pairs if name == "scope"])
     return scopes, places_of(scopes)
 
 
 def _answer(
-    asked: Asked, principal: Principal, scopes: list[Scope], places: Places
+    asked: Caller, principal: Principal, scopes: list[Scope], places: AccessLookup
 ) -> dict[str, Any]:
     grants = decide_all(db.engine, principal, scopes, places)
-    note(journal(), principal, grants, asked.address, asked.client)
+    record_decision(decision_log(), principal, grants, asked.address, asked.client)
     return answer(_signer(), principal, grants)
 
 
 def _by_header(
-    asked: Asked, header: str | None, given: Authorization | None, places: Places
+    asked: Caller, header: str | None, given: Authorization | None, places: AccessLookup
 ) -> Principal:
     """Return who asks. Wrong credentials are never taken for none (PROTOCOLS 1.8)."""
     if header is None:
@@ -126,7 +126,7 @@ def _by_header(
     return _authenticated(asked, Attempt(username, password, asked.address), places)
 
 
-def _authenticated(asked: Asked, attempt: Attempt, places: Places) -> Principal:
+def _authenticated(asked: Caller, attempt: Attempt, places: AccessLookup) -> Principal:
     settings = current_app.config["SETTINGS"]
     try:
         return authenticate(attempt, places, passwords=not settings.tokens_only)
@@ -135,7 +135,7 @@ def _authenticated(asked: Asked, attempt: Attempt, places: Places) -> Principal:
         raise
 
 
-def _by_refresh_token(asked: Asked, secret: str, service: str, places: Places) -> Principal:
+def _by_refresh_token(asked: Caller, secret: str, service: str, places: AccessLookup) -> Principal:
     settings = current_app.config["SETTINGS"]
     try:
         if not settings.docker_sessions:
@@ -147,16 +147,18 @@ def _by_refresh_token(asked: Asked, secret: str, service: str, places: Places) -
         raise
 
 
-def _note_refusal(asked: Asked, username: str, credential: str, error: AppError) -> None:
+def _note_refusal(asked: Caller, username: str, credential: str, error: AppError) -> None:
     who = mask_secrets(username)[:150].replace("\x00", "").lower()
     # The name of an error is that of a right secret: anything else is what a stranger says.
     category = ACCOUNT if isinstance(error, BadCredentials) and error.username else UNOWNED
     what = ("", "", "", "", error.message)
-    journal().note(Noted(who, credential, asked.address, asked.client, *what, category))
+    decision_log().note(
+        DecisionRecord(who, credential, asked.address, asked.client, *what, category)
+    )
 
 
 def _refresh_token(
-    asked: Asked, principal: Principal, service: str, client_id: str
+    asked: Caller, principal: Principal, service: str, client_id: str
 ) -> dict[str, str]:
     """Begin a docker session for a person who may have one: the answer's further field.
 

@@ -28,7 +28,7 @@ class TokenInvalid(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Proven:
+class VerifiedToken:
     """What a bearer token proves: who sent it, its ``jti``, and the actions by repository."""
 
     subject: str
@@ -75,7 +75,7 @@ class TokenVerifier:
         self._keys: dict[str, ECKey] = {}
         self._look()
 
-    def verify(self, token: str) -> Proven:
+    def verify(self, token: str) -> VerifiedToken:
         """Return what a token proves.
 
         Raises:
@@ -92,7 +92,7 @@ class TokenVerifier:
             if claims["aud"] != self._service:  # 2.8 reads no list
                 raise TokenInvalid("aud is a list")
             access = _access(claims.get("access"))
-            return Proven(claims.get("sub", ""), claims.get("jti", ""), access)
+            return VerifiedToken(claims.get("sub", ""), claims.get("jti", ""), access)
         except (JoseError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise TokenInvalid(str(error)) from None
 

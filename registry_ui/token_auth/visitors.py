@@ -29,7 +29,7 @@ EXAMPLES, EXAMPLE_LENGTH = 3, 60
 HOUR = timedelta(hours=1)
 
 
-class Noted(NamedTuple):
+class DecisionRecord(NamedTuple):
     """One decision, in the columns of its row."""
 
     username: str
@@ -48,14 +48,14 @@ class Noted(NamedTuple):
 class Crowd:
     """Requests of a network about a place that are one record, and which row that is."""
 
-    decision: Noted
+    decision: DecisionRecord
     at: datetime
     count: int = 0
     examples: list[str] = field(default_factory=list)
     row_id: int | None = None
     changed: bool = False
 
-    def add(self, decision: Noted) -> None:
+    def add(self, decision: DecisionRecord) -> None:
         """Count a request."""
         self.count += 1
         self.changed = True
@@ -83,7 +83,7 @@ class VisitorLimits:
         self._records = 0
         self._crowds: dict[tuple[str, ...], Crowd] = {}
 
-    def admit(self, decision: Noted, now: datetime) -> bool:
+    def admit(self, decision: DecisionRecord, now: datetime) -> bool:
         """Return True for a record of its own; otherwise the decision was added to its crowd."""
         if self._until is None or now >= self._until:
             self._begin_hour(now)
@@ -115,13 +115,15 @@ class VisitorLimits:
         # Those that were not written yet are lost, at most those of a second.
         self._crowds.clear()
 
-    def _crowd_of(self, decision: Noted, network: str, now: datetime) -> Crowd:
+    def _crowd_of(self, decision: DecisionRecord, network: str, now: datetime) -> Crowd:
         place, category = decision.place, decision.category
         if (key := (network, place, decision.credential, decision.granted)) not in self._crowds:
             if len(self._crowds) >= CROWDS:
                 network, place, category = OTHER_NETWORKS, "", UNOWNED
                 key = (network, place, decision.credential, decision.granted)
-            whole = Noted("", decision.credential, network, "", place, place, "", "", "", category)
+            whole = DecisionRecord(
+                "", decision.credential, network, "", place, place, "", "", "", category
+            )
             crowd = Crowd(whole._replace(granted=decision.granted), now)
             return self._crowds.setdefault(key, crowd)
         return self._crowds[key]

@@ -7,19 +7,19 @@ import logging
 from flask import current_app
 from sqlalchemy import func, select, update
 
-from ..access import Right, Role, guard
+from ..access import Permission, Role, repository_policy
 from ..access.tag_rules import is_immutable, refusal
 from ..audit import WORKER, Actor, record
 from ..catalog import tag_claims
 from ..catalog.reconcile import reconcile
-from ..catalog.tag_history import note_restored
-from ..db.session import db, release, writing
+from ..catalog.tag_history import record_restored
+from ..db.session import db, end_read, writing
 from ..distribution.client import FetchedManifest
 from ..distribution.errors import RegistryError, RegistryNotFound
-from ..errors import Clash, Invalid, NotFound, RegistryTrouble
+from ..errors import Conflict, Invalid, NotFound, RegistryUnreachable
 from ..models import BinnedTag, ContainerImage, Project, Tag, utc_now
 from ..names import Digest, RepositoryName, TagName, is_binned
-from ..operations.recovery import settle_bin
+from ..operations.recovery import complete_trash_entries
 from ..operations.trash_entries import hide, show
 from ..operations.write_freeze import require_open
 from ..pagination import PER_PAGE, Page
@@ -66,7 +66,7 @@ def restore(actor: Actor, row: BinnedTag, name: TagName, role: Role | None) -> N
     repository = RepositoryName(row.repository)
     is_claimed = _require_allowed(repository, name, role)
     require_open(db.session(), row.repository)
-    release()
+    end_read()
     try:
         manifest = registry().manifest(repository, Digest(row.digest))
     except RegistryNotFound:
@@ -76,11 +76,11 @@ def restore(actor: Actor, row: BinnedTag, name: TagName, role: Role | None) -> N
     hide(row)
     try:
         _push(repository, name, manifest, f"bin {row.id}" if is_claimed else "")
-    except Clash:
+    except Conflict:
         show(row.repository, row.bin_tag)
         raise
     except RegistryError as error:
-        settle_bin(repository)  # the registry may have taken it all the same
+        complete_trash_entries(repository)  # the registry may have taken it all the same
         raise translate(error) from None
     with writing() as session:
         session.execute(
@@ -99,11 +99,11 @@ def _require_allowed(repository: RepositoryName, name: TagName, role: Role | Non
     if is_binned(str(name)):
         message = "The bin keeps its own tags under such names. Give another name."
         raise Invalid("Nothing was restored.", {"name": message})
-    found = guard(db.session(), str(repository))
-    words = refusal(found.rules, found.image_name, str(name), role, Right.PUSH, exists=False)
+    found = repository_policy(db.session(), str(repository))
+    words = refusal(found.rules, found.image_name, str(name), role, Permission.PUSH, exists=False)
     if words is not None:
         raise Invalid("Nothing was restored.", {"name": f"Not allowed: {words}."})
-    return is_immutable(found.rules, found.image_name, str(name), Right.PUSH)
+    return is_immutable(found.rules, found.image_name, str(name), Permission.PUSH)
 
 
 def _push(repository: RepositoryName, name: TagName, manifest: FetchedManifest, deed: str) -> None:
@@ -118,15 +118,15 @@ def _push(repository: RepositoryName, name: TagName, manifest: FetchedManifest, 
     who = tag_claims.ourselves(deed)
     if deed and tag_claims.acquire(repository, name, who) is not None:
         message = f"The tag {name} is being pushed. Try again in a minute."
-        raise Clash("Nothing was restored.", {"name": message})
+        raise Conflict("Nothing was restored.", {"name": message})
     exists = _exists(repository, name)
     if not exists:
         registry().put_manifest(repository, name, manifest.body, manifest.media_type)
     if deed:
-        tag_claims.let_go(repository, name, who)
+        tag_claims.release(repository, name, who)
     if exists:
         message = f"The tag {name} exists. Give another name."
-        raise Clash("Nothing was restored.", {"name": message})
+        raise Conflict("Nothing was restored.", {"name": message})
 
 
 def _exists(repository: RepositoryName, name: TagName) -> bool:
@@ -160,7 +160,7 @@ def _continue_history(actor: Actor, row: BinnedTag, name: TagName) -> None:
         tag.pull_count += row.pull_count
         tag.last_pulled_at = tag.last_pulled_at or row.last_pulled_at
         tag.age_from = utc_now()
-        note_restored(session, tag, actor.name, tag.age_from)
+        record_restored(session, tag, actor.name, tag.age_from)
 
 
 def purge_due() -> list[int]:
@@ -185,9 +185,9 @@ def purge_due() -> list[int]:
                 started.append(start(WORKER, plan, project).id)
             else:
                 logger.warning("the bin of %s: %s", project.path, " ".join(plan.notes))
-        except Clash:
+        except Conflict:
             continue
-        except RegistryTrouble as error:
+        except RegistryUnreachable as error:
             logger.warning("the bin of %s: %s", project.path, error.message)
     return started
 

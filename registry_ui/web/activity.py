@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from flask import Blueprint, render_template, request
 
-from ..access import Right
+from ..access import Permission
 from ..activity import feed
-from ..activity.entries import KINDS, Filters, Mark
+from ..activity.entries import KINDS, ActivityFilters, Cursor
 from ..db.session import db
 from ..errors import NotFound
 from ..http.identity import principal, registry_host
@@ -21,7 +21,7 @@ blueprint = Blueprint("activity", __name__)
 def of_place(path: str) -> str:
     """Show what happened in a namespace or project, as far as the visitor sees it."""
     loaded = load(path)
-    changes = str(Right.CONFIGURE) in loaded.can
+    changes = str(Permission.CONFIGURE) in loaded.can
     found = feed.of_place(db.session(), principal(), loaded.place, changes=changes)
     filters = _filters(path)
     return render_template(
@@ -39,7 +39,7 @@ def of_place(path: str) -> str:
 @blueprint.get("/-/users/<name:username>/activity")
 def of_person(username: str) -> str:
     """Show what a person did where the visitor may look; nobody there, where that is nothing."""
-    if not feed.may_know(db.session(), principal(), username):
+    if not feed.can_know(db.session(), principal(), username):
         raise NotFound
     found = feed.of_person(db.session(), principal(), username)
     filters = _filters()
@@ -53,15 +53,15 @@ def of_person(username: str) -> str:
     )
 
 
-def _filters(path: str = "") -> Filters:
+def _filters(path: str = "") -> ActivityFilters:
     """Return what the URL filters by. An image may be named as below ``path``, or whole."""
     kind = request.args.get("kind", "")
     image = query_text("image").removeprefix(f"{registry_host()}/").partition(":")[0].strip("/")
     if image and path and image != path and not image.startswith(f"{path}/"):
         image = f"{path}/{image}"
-    return Filters(
+    return ActivityFilters(
         kind=kind if kind in KINDS else "",
         image=image,
         by=query_text("by"),
-        before=Mark.parse(request.args.get("before", "")),
+        before=Cursor.parse(request.args.get("before", "")),
     )

@@ -12,7 +12,7 @@ from ..access.lookup import prefixes
 from ..catalog.images import is_listed
 from ..db.session import db
 from ..db.statements import AnySelect
-from ..errors import RegistryTrouble
+from ..errors import RegistryUnreachable
 from ..models import (
     GATE_ASKED,
     REGISTRY_READ,
@@ -91,7 +91,7 @@ def deletes_by_tag() -> bool | None:
         return None
     try:
         return deletion_method(RepositoryName(path)) == "tag"
-    except RegistryTrouble:
+    except RegistryUnreachable:
         return None
 
 

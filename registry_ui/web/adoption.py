@@ -9,7 +9,7 @@ from ..adoption.report import adoption_report
 from ..adoption.service import AdoptionRequest, adopt, plan_adoption
 from ..db.session import db
 from ..errors import Invalid
-from ..formatting import counted
+from ..formatting import pluralize
 from ..http.identity import actor, administrators_only
 from ..jobs.queue import enqueue
 
@@ -45,8 +45,8 @@ def confirm() -> Response:
     plan, adoption = adopt(actor(), wanted, form.get("digest", ""))
     enqueue("index_adopted")
     flash(
-        f"{counted(plan.repositories, 'repository', 'repositories')} can be pulled as images of "
-        f"{counted(len(plan.projects), 'project')} now. The worker reads their tags.",
+        f"{pluralize(plan.repositories, 'repository', 'repositories')} can be pulled as images of "
+        f"{pluralize(len(plan.projects), 'project')} now. The worker reads their tags.",
         "success",
     )
     return redirect(url_for("adoption.report", adoption_id=adoption))

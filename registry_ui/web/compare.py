@@ -7,9 +7,9 @@ from typing import Any
 
 from flask import Blueprint, render_template, request
 
-from ..access import Right
+from ..access import Permission
 from ..access.lookup import former_name, owning_project
-from ..comparison.candidates import offered
+from ..comparison.candidates import candidate_tags
 from ..comparison.page import Comparison, compare
 from ..comparison.side import Side, locate
 from ..db.session import db
@@ -134,7 +134,7 @@ def _image(name: RepositoryName) -> ContainerImage:
     project = owning_project(db.session(), str(name))
     # Where nothing owns it, the loader finds nothing either, at the same expense.
     path = project.path if project else str(name)
-    _, image = load_image(path, name.below(path), Right.PULL)
+    _, image = load_image(path, name.below(path), Permission.PULL)
     return image
 
 
@@ -148,7 +148,7 @@ def _choice(asked: _Asked) -> dict[str, Any] | None:
                 "other": other,
                 "reference": str(reference),
                 "image": asked.images[side].path,
-                "tags": offered(asked.images[side], reference),
+                "tags": candidate_tags(asked.images[side], reference),
             }
     return None
 

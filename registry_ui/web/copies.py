@@ -5,11 +5,11 @@ from __future__ import annotations
 from flask import Blueprint, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from ..access import Right
+from ..access import Permission
 from ..copies import service as copies
-from ..copies.authorization import offered, require
+from ..copies.authorization import offered_projects, require
 from ..copies.plan import CopyPlan
-from ..copies.request import Asked, plan_asked
+from ..copies.request import CopyForm, plan_copy_form
 from ..db.session import db
 from ..errors import Invalid
 from ..http.identity import actor, login_required, principal
@@ -38,13 +38,13 @@ def copy_tags(path: str, name: str) -> str | Response | tuple[str, int]:
 
     The plan is stored and shown; nothing is copied before it is confirmed.
     """
-    loaded, row = load_image(path, name, Right.PULL)
+    loaded, row = load_image(path, name, Permission.PULL)
     asked, errors = _asked(path, name), {}
     chosen = list(asked.chosen)
     if request.method == "POST":
         try:
             target = load_copy_target(asked.project)
-            planned = plan_asked(asked, row, target, principal(), actor())
+            planned = plan_copy_form(asked, row, target, principal(), actor())
         except UnknownTags as error:
             errors = {"form": error.errors["tags"]}
             chosen = [name for name in chosen if name not in error.names]
@@ -61,18 +61,18 @@ def copy_tags(path: str, name: str) -> str | Response | tuple[str, int]:
         chosen=chosen,
         everything=bool(request.values.get("all")),
         tag=asked.tag or (chosen[0] if len(chosen) == 1 else ""),
-        projects=offered(db.session(), principal()),
+        projects=offered_projects(db.session(), principal()),
         before=copies.latest(db.session(), row.path, actor().name),
         errors=errors,
     )
     return page, 422 if errors else 200
 
 
-def _asked(path: str, name: str) -> Asked:
+def _asked(path: str, name: str) -> CopyForm:
     """Return what the form says; at first, a copy beside the source."""
     values = request.values
     everything = bool(values.get("all"))
-    return Asked(
+    return CopyForm(
         project=values.get("project", path)[:512],
         image=values.get("image", name)[:512],
         tag=values.get("tag", "")[:256],

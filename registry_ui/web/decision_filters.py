@@ -6,14 +6,14 @@ from typing import Any
 
 from flask import current_app, render_template, request
 
-from ..db.session import release
+from ..db.session import end_read
 from ..http.identity import registry_host
 from ..http.query_args import query_text
-from ..token_auth.decision_log import journal
-from ..token_auth.decision_queries import MAX_ID, Filters, Listing
+from ..token_auth.decision_log import decision_log
+from ..token_auth.decision_queries import MAX_ID, DecisionFilters, DecisionPage
 
 
-def decisions_page(kind: str, listing: Listing, filters: Filters, **more: Any) -> str:
+def decisions_page(kind: str, listing: DecisionPage, filters: DecisionFilters, **more: Any) -> str:
     """Render decisions: a user's ``own``, those of a ``place``, or ``all``."""
     settings = current_app.config["SETTINGS"]
     return render_template(
@@ -28,15 +28,15 @@ def decisions_page(kind: str, listing: Listing, filters: Filters, **more: Any) -
 
 def write_down() -> None:
     """Store what still waits in memory, and let what was read so far not hide it."""
-    journal().flush()
-    release()
+    decision_log().flush()
+    end_read()
 
 
-def asked_filters() -> Filters:
+def asked_filters() -> DecisionFilters:
     """Return what the URL filters by; nothing for what makes no sense."""
     before = request.args.get("before", "")
     is_number = before.isascii() and before.isdigit() and len(before) <= 10
-    return Filters(
+    return DecisionFilters(
         user=query_text("user").lower(),
         repository=query_text("repository").removeprefix(f"{registry_host()}/").strip("/"),
         refused=request.args.get("refused") == "1",

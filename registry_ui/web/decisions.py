@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from flask import Blueprint, current_app, render_template, request
 
-from ..access import Right
+from ..access import Permission
 from ..accounts import service as accounts
-from ..accounts.subjects import Subject, subject_named, with_token
+from ..accounts.subjects import Subject, find_subject, subject_with_token
 from ..db.session import db
 from ..errors import Denied, Invalid, NotFound
 from ..http.identity import login_required, principal, registry_host
@@ -33,7 +33,7 @@ def own() -> str:
 @login_required
 def of_place(path: str) -> str:
     """Show what was decided about a namespace or project, for its Maintainers."""
-    loaded = load(path, Right.CONFIGURE)
+    loaded = load(path, Permission.CONFIGURE)
     write_down()
     filters = asked_filters()
     listing = decision_queries.of_place(db.session(), principal(), loaded.place, filters)
@@ -82,9 +82,9 @@ def _subject(username: str) -> Subject:
     is_number = token.isascii() and token.isdigit() and len(token) < 10
     if is_number and username.lower() == me.username:
         try:
-            return with_token(db.session(), me, int(token))
+            return subject_with_token(db.session(), me, int(token))
         except NotFound:
             message = "That is none of your access tokens."
             raise Invalid("The question makes no sense.", {"token": message}) from None
     passwords = not current_app.config["SETTINGS"].tokens_only
-    return subject_named(db.session(), username, passwords=passwords)
+    return find_subject(db.session(), username, passwords=passwords)

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from ..access import Right, decide, standings
+from ..access import Permission, decide, path_accesses
 from ..access.lookup import prefixes
 from ..accounts import unseen_secrets
 from ..accounts.tokens import TokenRequest, end_of_day
 from ..db.session import db
 from ..errors import Invalid
 from ..http.identity import actor, login_required, principal
-from ..http.loaders import Loaded, load
+from ..http.loaders import ResolvedPlace, load
 from ..http.query_args import crumbs
 from ..projects import deploy_tokens
 
@@ -28,14 +28,14 @@ def show(path: str) -> str:
 
     The secret of a new one is shown once.
     """
-    return _page(load(path, Right.CONFIGURE), created=request.args.get("created", type=int))
+    return _page(load(path, Permission.CONFIGURE), created=request.args.get("created", type=int))
 
 
 @blueprint.post("/<name:path>/-/deploy-tokens")
 @login_required
 def create(path: str) -> Response | tuple[str, int]:
     """Make a deploy token and lead to the page that shows its secret once."""
-    loaded, form = load(path, Right.CONFIGURE), request.form
+    loaded, form = load(path, Permission.CONFIGURE), request.form
     try:
         created = deploy_tokens.create(
             actor(),
@@ -59,14 +59,14 @@ def create(path: str) -> Response | tuple[str, int]:
 @login_required
 def revoke(path: str, token_id: int) -> Response:
     """Revoke a deploy token of this very place."""
-    load(path, Right.CONFIGURE)
+    load(path, Permission.CONFIGURE)
     name = deploy_tokens.revoke(actor(), path, token_id)
     flash(f"The deploy token “{name}” was revoked.", "success")
     return redirect(url_for("deploy_tokens.show", path=path))
 
 
 def _page(
-    loaded: Loaded,
+    loaded: ResolvedPlace,
     errors: dict[str, str] | None = None,
     values: Mapping[str, object] | None = None,
     created: int | None = None,
@@ -75,7 +75,7 @@ def _page(
     tokens = deploy_tokens.tokens_of(path)
     created_token = next((row for row, at in tokens if row.id == created and at == path), None)
     who = principal()
-    above = standings(db.session(), who, prefixes(path)[:-1])
+    above = path_accesses(db.session(), who, prefixes(path)[:-1])
     return render_template(
         "deploy_tokens.html",
         node=loaded.place,
@@ -83,7 +83,7 @@ def _page(
         can=loaded.can,
         tokens=tokens,
         # Who looks after what lies above may go there; others only see what holds here.
-        linked={p for p, here in above.items() if decide(who, here, Right.CONFIGURE).allowed},
+        linked={p for p, here in above.items() if decide(who, here, Permission.CONFIGURE).allowed},
         created_token=created_token,
         secret=unseen_secrets.take(_subject(created_token.id)) if created_token else None,
         errors=errors or {},

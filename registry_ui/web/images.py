@@ -5,19 +5,19 @@ from __future__ import annotations
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from ..access import Right
+from ..access import Permission
 from ..catalog import tree
 from ..catalog.live_tags import damaged_tags
 from ..catalog.pull_through import permitted
 from ..catalog.reconcile import reconcile as reconcile_repository
-from ..catalog.reconcile import want_if_stale
+from ..catalog.reconcile import request_reconcile_if_stale
 from ..catalog.tree import ImageRow, build_tree, tree_view
 from ..db.session import db
 from ..enumerations import name_some
 from ..errors import NotFound
 from ..http.identity import login_required, principal, registry_host
-from ..http.loaders import Loaded, image_in, load, load_image, load_owner
-from ..http.query_args import crumbs, ordering, page_number, search_text
+from ..http.loaders import ResolvedPlace, image_in, load, load_image, load_owner
+from ..http.query_args import crumbs, page_number, search_text, sort_order
 from ..jobs.queue import enqueue
 from ..models import ContainerImage
 from ..moves import service as moves
@@ -26,7 +26,7 @@ from ..pagination import Page
 from ..projects import listing
 from ..tag_detail import Wanted, tag_view
 from ..tags.queries import tag_reaching
-from ..tags.table import SORTS, Query, tag_row, tag_table
+from ..tags.table import SORTS, TableQuery, tag_row, tag_table
 from .templating import image_url
 
 blueprint = Blueprint("registry", __name__)
@@ -50,10 +50,10 @@ def image(path: str, name: str) -> str:
         return _folder(loaded, name, images)
     can, cached = permitted(loaded.can)
     row = image_in(loaded, name)
-    sort, order = ordering(SORTS, "name")
-    query = Query(search_text(), sort, order, page_number())
+    sort, order = sort_order(SORTS, "name")
+    query = TableQuery(search_text(), sort, order, page_number())
     table = tag_table(row, query, registry_host())
-    if want_if_stale(row):
+    if request_reconcile_if_stale(row):
         enqueue("reconcile_wanted")
     return render_template(
         "image.html",
@@ -78,13 +78,13 @@ def image(path: str, name: str) -> str:
     )
 
 
-def _folder(loaded: Loaded, name: str, images: list[ImageRow]) -> str:
+def _folder(loaded: ResolvedPlace, name: str, images: list[ImageRow]) -> str:
     return render_template(
         "folder.html",
         project=loaded.project,
         crumbs=crumbs(loaded.place.path),
         name=name,
-        tree=tree_view(images, name, search_text(), *ordering(tree.SORTS, "name")),
+        tree=tree_view(images, name, search_text(), *sort_order(tree.SORTS, "name")),
     )
 
 
@@ -93,7 +93,7 @@ def _folder(loaded: Loaded, name: str, images: list[ImageRow]) -> str:
 def tag_rows(path: str, name: str) -> str:
     """Return the newest tags of an image, for the tree to open in place."""
     loaded, row = load_image(path, name)
-    newest = Query(sort="pushed", order="desc", per_page=TREE_ROWS)
+    newest = TableQuery(sort="pushed", order="desc", per_page=TREE_ROWS)
     table = tag_table(row, newest, registry_host())
     return render_template(
         "_tag_rows.html",
@@ -151,7 +151,7 @@ def tag(path: str, name: str, tag: str) -> str:
     loaded, row = load_image(path, name)
     wanted = Wanted(
         platform=request.args.get("platform", ""),
-        content=str(Right.PULL) in loaded.can,
+        content=str(Permission.PULL) in loaded.can,
         all_moments=request.args.get("history") == "all",
         reader=principal(),
     )
@@ -173,7 +173,7 @@ def tag(path: str, name: str, tag: str) -> str:
 @login_required
 def reconcile(path: str, name: str) -> Response:
     """Compare the image with the registry now. Costs a call for each tag: not for everyone."""
-    _, row = load_image(path, name, Right.PUSH)
+    _, row = load_image(path, name, Permission.PUSH)
     outcome = reconcile_repository(RepositoryName(row.path))
     if outcome.error:
         flash(f"The registry could not be asked: {outcome.error}. Nothing was changed.", "error")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from ..access import Right
+from ..access import Permission
 from ..errors import Denied, Invalid
 from ..http.identity import actor, login_required, principal, registry_host
-from ..http.loaders import Loaded, load, load_image, load_move
+from ..http.loaders import ResolvedPlace, load, load_image, load_move
 from ..http.query_args import crumbs
 from ..jobs.queue import enqueue
 from ..models import ContainerImage, Move
@@ -26,7 +26,7 @@ ONE = "/<name:path>/-/moves/<int(max=2147483647):move_id>"
 @login_required
 def move_place(path: str) -> Answer:
     """Plan that a namespace or project gets another path; nothing moves yet."""
-    return _form(load(path, Right.REMOVE), None)
+    return _form(load(path, Permission.REMOVE), None)
 
 
 @blueprint.route("/<name:path>/-/images/-/move", defaults={"name": ""}, methods=["GET", "POST"])
@@ -34,11 +34,11 @@ def move_place(path: str) -> Answer:
 @login_required
 def move_image(path: str, name: str) -> Answer:
     """Plan that an image gets another name, here or in another project; nothing moves yet."""
-    loaded, image = load_image(path, name, Right.DELETE)
+    loaded, image = load_image(path, name, Permission.DELETE)
     return _form(loaded, image)
 
 
-def _form(loaded: Loaded, image: ContainerImage | None) -> Answer:
+def _form(loaded: ResolvedPlace, image: ContainerImage | None) -> Answer:
     path, errors, status = loaded.place.path, dict[str, str](), 200
     obstacle: Invalid | Denied | None = None
     source = image.path if image else path
@@ -77,7 +77,7 @@ def show(path: str, move_id: int) -> str:
     return _page(move, loaded, {})
 
 
-def _page(move: Move, loaded: Loaded, errors: dict[str, str]) -> str:
+def _page(move: Move, loaded: ResolvedPlace, errors: dict[str, str]) -> str:
     plan = requests.plan_for(principal(), move)
     return render_template(
         "move.html",
@@ -152,7 +152,7 @@ def retire(path: str, move_id: int) -> Response:
 def keep(path: str, move_id: int) -> Response:
     """Let the old path be pulled for longer."""
     move, _ = load_move(path, move_id)
-    kept = moves.keep_longer(actor(), move.id)
+    kept = moves.extend_grace_period(actor(), move.id)
     flash(f"{kept.source} can be pulled until {kept.grace_until:%-d %B %Y}.", "success")
     return redirect(url_for("moves.show", path=path, move_id=move.id))
 

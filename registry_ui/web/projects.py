@@ -6,15 +6,15 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from sqlalchemy import func, select, true
 from werkzeug.wrappers import Response
 
-from ..access import Right, Role, Visibility, rights, standing, visible_places
+from ..access import Permission, Role, Visibility, path_access, permissions, visible_places
 from ..catalog.images import is_listed
 from ..catalog.pull_through import permitted
 from ..catalog.tree import SORTS, tree_view
 from ..db.session import db
-from ..errors import Clash, Denied, Invalid, NotFound
+from ..errors import Conflict, Denied, Invalid, NotFound
 from ..http.identity import actor, login_required, principal
-from ..http.loaders import Loaded, load, load_owner
-from ..http.query_args import crumbs, ordering, page_number, search_text
+from ..http.loaders import ResolvedPlace, load, load_owner
+from ..http.query_args import crumbs, page_number, search_text, sort_order
 from ..jobs.queue import enqueue
 from ..models import ContainerImage, Project, User
 from ..moves import service as moves
@@ -72,7 +72,7 @@ def show_slash(path: str) -> Response:
     return redirect(url_for("projects.show", path=path))
 
 
-def _namespace(loaded: Loaded) -> str:
+def _namespace(loaded: ResolvedPlace) -> str:
     who, place = principal(), loaded.place
     rows, page = listing.projects(
         db.session(),
@@ -95,7 +95,7 @@ def _namespace(loaded: Loaded) -> str:
     )
 
 
-def _project(loaded: Loaded) -> str:
+def _project(loaded: ResolvedPlace) -> str:
     project = loaded.project
     images = listing.sized_images(db.session(), project)
     can, cached = permitted(loaded.can)
@@ -113,7 +113,7 @@ def _project(loaded: Loaded) -> str:
         cached=cached,
         former=moves.former_of(project) if "configure" in loaded.can else [],
         under_way=moves.under_way(project) if "configure" in loaded.can else [],
-        tree=tree_view(images, "", search_text(), *ordering(SORTS, "name")),
+        tree=tree_view(images, "", search_text(), *sort_order(SORTS, "name")),
         pushes=listing.recent_pushes(
             db.session(), principal(), ContainerImage.project_id == project.id
         ),
@@ -123,7 +123,7 @@ def _project(loaded: Loaded) -> str:
     )
 
 
-def _gate_shown(loaded: Loaded) -> GateState:
+def _gate_shown(loaded: ResolvedPlace) -> GateState:
     """Return the state of the gate for those who push where there are rules, or that it works."""
     if "push" not in loaded.can or not tag_rules.has_rules(loaded.project):
         return GateState.WORKS
@@ -180,7 +180,7 @@ def _create(kind: str, parent: str, name: str) -> str:
     path = service.path_below(parent, name)
     if parent:
         try:
-            load(parent, Right.CREATE)
+            load(parent, Permission.CREATE)
         except NotFound:
             message = f"There is no namespace “{parent[:255]}”. Create it first."
             raise Invalid(f"The {kind} was not created.", {"parent": message}) from None
@@ -206,7 +206,7 @@ def _create(kind: str, parent: str, name: str) -> str:
 @login_required
 def settings(path: str) -> Answer:
     """Change description and visibility."""
-    loaded = load(path, Right.CONFIGURE)
+    loaded = load(path, Permission.CONFIGURE)
     place, errors, status = loaded.place, dict[str, str](), 200
     values = {"description": place.description, "visibility": place.visibility}
     if request.method == "POST":
@@ -238,12 +238,12 @@ def members(path: str) -> Answer:
     """List the members; an Owner adds to them."""
     loaded = load(path)
     form, errors, status = request.form, dict[str, str](), 200
-    if Right.LIST_MEMBERS not in loaded.can:
+    if Permission.LIST_MEMBERS not in loaded.can:
         raise NotFound  # Strangers do not learn who the members are.
     if request.method == "POST":
-        load(path, Right.ADMINISTER)
+        load(path, Permission.ADMINISTER)
         try:
-            role = service.checked_role(form.get("role", ""))
+            role = service.validate_role(form.get("role", ""))
             service.add_member(actor(), path, form.get("username", ""), role)
         except Invalid as error:
             errors, status = error.errors, error.status
@@ -267,26 +267,26 @@ def members(path: str) -> Answer:
 @login_required
 def change_member(path: str, username: str) -> Response:
     """Change a direct member's role, or remove the member."""
-    load(path, Right.ADMINISTER)
+    load(path, Permission.ADMINISTER)
     removes = bool(request.form.get("remove"))
-    role = None if removes else service.checked_role(request.form.get("role", ""))
+    role = None if removes else service.validate_role(request.form.get("role", ""))
     is_admin = principal().is_admin
     try:
         has_owner = service.change_member(
             actor(), path, username, role, may_leave_no_owner=is_admin
         )
-    except Clash as error:
+    except Conflict as error:
         flash(f"{error.message} {error.hint}", "error")
         return redirect(url_for("projects.members", path=path))
     done = f"is now {role.label} here" if role else "is no longer a member here"
     flash(f"{username} {done}.", "success")
     if not has_owner:
         flash(f"{path} has no Owner. Only administrators can manage it.", "warning")
-    here = rights(principal(), standing(db.session(), principal(), path))
+    here = permissions(principal(), path_access(db.session(), principal(), path))
     # A person who has left may no longer see the members, or the place.
-    if Right.LIST_MEMBERS in here:
+    if Permission.LIST_MEMBERS in here:
         return redirect(url_for("projects.members", path=path))
-    if Right.SEE in here:
+    if Permission.SEE in here:
         return redirect(url_for("projects.show", path=path))
     return redirect(url_for("projects.home"))
 
@@ -295,7 +295,7 @@ def change_member(path: str, username: str) -> Response:
 @login_required
 def delete(path: str) -> Answer:
     """Delete a project or a namespace with everything in it, after a preview."""
-    loaded = load(path, Right.REMOVE)
+    loaded = load(path, Permission.REMOVE)
     is_project = loaded.place.kind == "project"
     role = loaded.acting_role
     plan = (

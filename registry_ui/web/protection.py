@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from ..access import Right, Role
+from ..access import Permission, Role
 from ..db.session import db
 from ..errors import Invalid
 from ..http.identity import actor, login_required
-from ..http.loaders import Loaded, load
+from ..http.loaders import ResolvedPlace, load
 from ..http.query_args import crumbs
 from ..patterns.glob import IMAGES, TAGS, Glob, PatternInvalid
 from ..projects import tag_rules
@@ -34,14 +34,14 @@ EVERYTHING = {"images": "**", "tags": "", "choice": "immutable"}
 @login_required
 def show(path: str) -> str:
     """List the rules, and what each covers now."""
-    return _page(load(path, Right.CONFIGURE), EVERYTHING)
+    return _page(load(path, Permission.CONFIGURE), EVERYTHING)
 
 
 @blueprint.get("/<name:path>/-/protection/matches")
 @login_required
 def matches(path: str) -> str:
     """Say what the patterns of the form match now, while somebody types."""
-    loaded = load(path, Right.CONFIGURE)
+    loaded = load(path, Permission.CONFIGURE)
     return render_template("_matches.html", text=_matches(loaded, request.args))
 
 
@@ -49,7 +49,7 @@ def matches(path: str) -> str:
 @login_required
 def create(path: str) -> Response | tuple[str, int]:
     """Add a rule."""
-    loaded = load(path, Right.CONFIGURE)
+    loaded = load(path, Permission.CONFIGURE)
     values = {name: request.form.get(name, "").strip() for name in EVERYTHING}
     wanted = tag_rules.RuleRequest(values["images"], values["tags"], values["choice"])
     try:
@@ -65,17 +65,17 @@ def create(path: str) -> Response | tuple[str, int]:
 @login_required
 def delete(path: str, rule_id: int) -> Response:
     """Delete a rule of this very project."""
-    loaded = load(path, Right.CONFIGURE)
+    loaded = load(path, Permission.CONFIGURE)
     tag_rules.remove(actor(), _role(loaded), loaded.project.path, rule_id)
     flash("Rule deleted.", "success")
     return redirect(url_for("protection.show", path=path))
 
 
-def _role(loaded: Loaded) -> Role:
+def _role(loaded: ResolvedPlace) -> Role:
     return loaded.acting_role or Role.GUEST  # nobody comes here without one
 
 
-def _matches(loaded: Loaded, values: Mapping[str, str]) -> str:
+def _matches(loaded: ResolvedPlace, values: Mapping[str, str]) -> str:
     """Return what the patterns match now, or what is wrong with them."""
     try:
         images = Glob.parse(values.get("images", "").strip(), IMAGES)
@@ -86,7 +86,7 @@ def _matches(loaded: Loaded, values: Mapping[str, str]) -> str:
 
 
 def _page(
-    loaded: Loaded, values: Mapping[str, str], errors: Mapping[str, str] | None = None
+    loaded: ResolvedPlace, values: Mapping[str, str], errors: Mapping[str, str] | None = None
 ) -> str:
     project, role = loaded.project, _role(loaded)
     rules, all_counted = tag_rules.rules_of(project)

@@ -8,11 +8,11 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
 
-from ..access import Right
+from ..access import Permission
 from ..db.session import db
 from ..errors import Invalid
 from ..http.identity import actor, login_required
-from ..http.loaders import Loaded, load_image, load_planned, load_removal
+from ..http.loaders import ResolvedPlace, load_image, load_planned, load_removal
 from ..http.query_args import crumbs, page_number
 from ..jobs.queue import enqueue
 from ..models import ContainerImage, Removal
@@ -24,10 +24,10 @@ from ..patterns.retention import parse_pattern
 from ..projects import listing
 from ..removals import runner
 from ..removals.plan import RemovalPlan
-from ..removals.planned_manifests import note_missing
+from ..removals.planned_manifests import record_missing_subjects
 from ..removals.planned_tags import show_page
 from ..removals.planner import plan_image, plan_tag, plan_tags
-from ..removals.service import find_obstacle, keep_plan, require_no_obstacle, start, start_planned
+from ..removals.service import find_obstacle, require_no_obstacle, save_plan, start, start_planned
 from ..removals.steps import IN_THE_BIN
 from ..retention import service as retention
 from ..tags.match_counts import describe_chosen
@@ -55,7 +55,7 @@ LINES = 200
 @login_required
 def delete_tag(path: str, name: str, tag: str) -> Answer:
     """Delete one tag, and no other, after a preview."""
-    loaded, row = load_image(path, name, Right.DELETE)
+    loaded, row = load_image(path, name, Permission.DELETE)
     attached, bin_days = bool(request.values.get("attached")), _bin_days()
     # The tick in the form confirms it; the link to the form asks for it only.
     despite_rules = request.form if request.method == "POST" else request.args
@@ -103,7 +103,7 @@ def delete_tag(path: str, name: str, tag: str) -> Answer:
 @login_required
 def delete_image(path: str, name: str) -> Answer:
     """Delete an image with all its tags, after a preview and a typed confirmation."""
-    loaded, row = load_image(path, name, Right.DELETE)
+    loaded, row = load_image(path, name, Permission.DELETE)
     plan = plan_image(row, bin_days=_bin_days(), role=loaded.acting_role)
     errors: dict[str, str] = {}
     if request.method == "POST":
@@ -137,7 +137,7 @@ def delete_tags(path: str, name: str) -> Answer:
 
     The plan is stored and shown; nothing is deleted before it is confirmed.
     """
-    loaded, row = load_image(path, name, Right.DELETE)
+    loaded, row = load_image(path, name, Permission.DELETE)
     errors: dict[str, str] = {}
     values = request.values
     chosen = values.getlist("chosen")
@@ -175,7 +175,7 @@ def delete_tags(path: str, name: str) -> Answer:
 @login_required
 def delete_tags_matches(path: str, name: str) -> str:
     """Say how many tags the form means now, while somebody types."""
-    _, row = load_image(path, name, Right.DELETE)
+    _, row = load_image(path, name, Permission.DELETE)
     return render_template("_matches.html", text=_matches(row, request.args))
 
 
@@ -205,7 +205,7 @@ def _criteria(values: MultiDict[str, str]) -> Criteria:
     )
 
 
-def _plan_chosen(loaded: Loaded, image: ContainerImage) -> Removal:
+def _plan_chosen(loaded: ResolvedPlace, image: ContainerImage) -> Removal:
     """Store the plan for what the form asks for.
 
     Raises:
@@ -227,8 +227,8 @@ def _plan_chosen(loaded: Loaded, image: ContainerImage) -> Removal:
         role=loaded.acting_role,
     )
     if criteria.orphans:
-        note_missing(plan, [(image, names)])
-    return keep_plan(actor(), plan, loaded.project)
+        record_missing_subjects(plan, [(image, names)])
+    return save_plan(actor(), plan, loaded.project)
 
 
 def _bin_days() -> int:
@@ -237,7 +237,7 @@ def _bin_days() -> int:
 
 
 def _preview(
-    loaded: Loaded,
+    loaded: ResolvedPlace,
     plan: RemovalPlan,
     confirm_text: str | None,
     action: str,

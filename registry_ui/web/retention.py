@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from ..access import Right
-from ..errors import AppError, Clash, Invalid, RegistryTrouble
+from ..access import Permission
+from ..errors import AppError, Conflict, Invalid, RegistryUnreachable
 from ..http.identity import actor, login_required
-from ..http.loaders import Loaded, load
+from ..http.loaders import ResolvedPlace, load
 from ..http.query_args import crumbs
 from ..models import Removal, utc_now
 from ..patterns.glob import IMAGES, TAGS, Glob, PatternInvalid, RegularExpression, parse, split
@@ -31,14 +31,14 @@ ONE = "/<name:path>/-/retention/<int(max=2147483647):policy_id>"
 @login_required
 def show(path: str) -> str:
     """List the policies of a place, and a form for a new one."""
-    return _page(load(path, Right.DELETE))
+    return _page(load(path, Permission.DELETE))
 
 
 @blueprint.get("/<name:path>/-/retention/matches")
 @login_required
 def matches(path: str) -> str:
     """Say what the patterns of the form match now, while somebody types."""
-    loaded = load(path, Right.DELETE)
+    loaded = load(path, Permission.DELETE)
     return render_template("_matches.html", text=_matches(loaded, request.args))
 
 
@@ -46,14 +46,14 @@ def matches(path: str) -> str:
 @login_required
 def create(path: str) -> Answer:
     """Create a policy, switched off, together with its dry run, and show that."""
-    return _save(load(path, Right.DELETE))
+    return _save(load(path, Permission.DELETE))
 
 
 @blueprint.route(ONE, methods=["GET", "POST"])
 @login_required
 def change(path: str, policy_id: int) -> Answer:
     """Change a policy's settings; it is off until their dry run was seen."""
-    loaded = load(path, Right.DELETE)
+    loaded = load(path, Permission.DELETE)
     row = retention.policy(loaded.place, policy_id)
     if request.method == "GET":
         return _page(loaded, _fields(Rules.of(row)), changing=policy_id)
@@ -64,12 +64,12 @@ def change(path: str, policy_id: int) -> Answer:
 @login_required
 def dry_run(path: str, policy_id: int) -> Answer:
     """Store and show the plan of what a policy would remove now."""
-    loaded = load(path, Right.DELETE)
+    loaded = load(path, Permission.DELETE)
     row = retention.policy(loaded.place, policy_id)
     fields = _fields(Rules.of(row))
     try:
-        removal = retention.try_out(actor(), loaded.place, policy_id)
-    except Clash:
+        removal = retention.dry_run(actor(), loaded.place, policy_id)
+    except Conflict:
         raise
     except Invalid as error:
         return _page(loaded, fields, error, changing=policy_id), error.status
@@ -80,11 +80,11 @@ def dry_run(path: str, policy_id: int) -> Answer:
 @login_required
 def switch(path: str, policy_id: int) -> Response:
     """Switch a policy on, if its dry run was seen, or off."""
-    loaded = load(path, Right.DELETE)
+    loaded = load(path, Permission.DELETE)
     on = bool(request.form.get("on"))
     try:
         retention.switch(actor(), loaded.place, policy_id, on=on)
-    except Clash as error:
+    except Conflict as error:
         flash(error.message, "error")
     else:
         flash(f"The policy is {'on' if on else 'off'}.", "success")
@@ -95,24 +95,24 @@ def switch(path: str, policy_id: int) -> Response:
 @login_required
 def delete(path: str, policy_id: int) -> Response:
     """Delete a policy; what it removed stays removed."""
-    retention.remove(actor(), load(path, Right.DELETE).place, policy_id)
+    retention.remove(actor(), load(path, Permission.DELETE).place, policy_id)
     flash("The policy was deleted.", "success")
     return redirect(url_for("retention.show", path=path))
 
 
-def _save(loaded: Loaded, policy_id: int | None = None) -> Answer:
+def _save(loaded: ResolvedPlace, policy_id: int | None = None) -> Answer:
     """Save what the form says and show its dry run; show the form again if that can't be done."""
     form = request.form
     confirmed = form.getlist("confirm_unmatched")
     try:
         rules = Rules.parse(form.to_dict())
         _, removal = retention.save_and_try(actor(), loaded.place, rules, policy_id, confirmed)
-    except (Invalid, RegistryTrouble) as error:
+    except (Invalid, RegistryUnreachable) as error:
         return _page(loaded, form, error, changing=policy_id), error.status
     return _show(loaded, removal)
 
 
-def _show(loaded: Loaded, removal: Removal) -> Response:
+def _show(loaded: ResolvedPlace, removal: Removal) -> Response:
     path = loaded.place.path
     return redirect(url_for("removals.show", path=path, removal_id=removal.id))
 
@@ -121,7 +121,7 @@ def _fields(rules: Rules) -> dict[str, object]:
     return {name: getattr(rules, name) for name in rules.__slots__}
 
 
-def _matches(loaded: Loaded, values: Mapping[str, object]) -> str:
+def _matches(loaded: ResolvedPlace, values: Mapping[str, object]) -> str:
     """Return what the patterns match now, or what is wrong with them."""
     texts = {name: str(values.get(name) or "").strip() for name in PATTERN_FIELDS}
     kind = texts["pattern_kind"] or Glob.kind
@@ -135,7 +135,7 @@ def _matches(loaded: Loaded, values: Mapping[str, object]) -> str:
 
 
 def _page(
-    loaded: Loaded,
+    loaded: ResolvedPlace,
     values: Mapping[str, object] | None = None,
     error: AppError | None = None,
     changing: int | None = None,

@@ -10,8 +10,8 @@ from werkzeug.wrappers import Response
 from ..db.session import db
 from ..errors import Invalid
 from ..http.identity import principal, registry_host
-from ..search.finder import Finder, Found, ImageHit, TagHit
-from ..search.query import Query, parse
+from ..search.finder import Finder, ImageHit, SearchResult, TagHit
+from ..search.query import SearchQuery, parse
 from .templating import image_url
 
 blueprint = Blueprint("search", __name__)
@@ -27,15 +27,15 @@ def show() -> Response | tuple[str, int]:
     try:
         query = parse(given, registry_host())
     except Invalid as error:
-        return _page(Query(given), Found(), errors=error.errors), error.status
+        return _page(SearchQuery(given), SearchResult(), errors=error.errors), error.status
     if not query.text:
         return _page(query, None), 200
     kind = request.args.get("kind", "")
-    if kind not in Found().kinds:
+    if kind not in SearchResult().kinds:
         kind = ""
     finder = Finder(db.session(), principal())
     meant = None if kind else finder.meant(query)
-    found = Found()
+    found = SearchResult()
     if meant is None:
         found = finder.find(query, MOST if kind else FIRST, kind)
         meant = found.only if query.digest and not kind else None
@@ -53,5 +53,5 @@ def address(hit: Any) -> str:
     return url_for("projects.show", path=hit.path)
 
 
-def _page(query: Query, found: Found | None, **more: Any) -> str:
+def _page(query: SearchQuery, found: SearchResult | None, **more: Any) -> str:
     return render_template("search.html", query=query, found=found, address=address, **more)

@@ -6,15 +6,15 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from sqlalchemy import ColumnElement, select
 from werkzeug.wrappers import Response
 
-from ..access import Right, Role, at_or_below, visible_places
+from ..access import Permission, Role, at_or_below, visible_places
 from ..db.session import db
 from ..errors import NotFound
 from ..http.identity import login_required, principal
-from ..http.loaders import Loaded, load, load_image
+from ..http.loaders import ResolvedPlace, load, load_image
 from ..http.query_args import crumbs
 from ..jobs.queue import enqueue
 from ..models import ContainerImage, Place, Project
-from ..storage_usage.survey import Survey, footprint
+from ..storage_usage.survey import UsageScan, summarize_usage
 
 blueprint = Blueprint("storage", __name__)
 
@@ -28,7 +28,7 @@ def show(path: str) -> str:
     by = "image" if loaded.place.kind == "project" else "project"
     if image is not None:
         scope, by = ContainerImage.id == image.id, "tag"
-    survey = Survey(db.session(), scope)
+    survey = UsageScan(db.session(), scope)
     return render_template(
         "storage.html",
         node=loaded.place,
@@ -36,7 +36,7 @@ def show(path: str) -> str:
         by=by,
         crumbs=crumbs(path),
         can=loaded.can,
-        found=footprint(db.session(), survey, by=by, open_projects=opened),
+        found=summarize_usage(db.session(), survey, by=by, open_projects=opened),
     )
 
 
@@ -44,13 +44,13 @@ def show(path: str) -> str:
 @login_required
 def read(path: str) -> Response:
     """Have the worker read what is not known. Costs calls for each tag: not for everyone."""
-    load(path, Right.PUSH)
+    load(path, Permission.PUSH)
     enqueue("read_contents", path)
     flash("The worker reads what is not known yet. Reload this page to see how far it is.", "info")
     return redirect(url_for("storage.show", path=path))
 
 
-def _asked_image(loaded: Loaded) -> ContainerImage | None:
+def _asked_image(loaded: ResolvedPlace) -> ContainerImage | None:
     """Return the image of the project that the URL names by its whole name, if it does."""
     asked = request.args.get("image", "")
     if not asked:
@@ -69,11 +69,11 @@ def _inside(place: Place) -> ColumnElement[bool]:
     return at_or_below(Project.path, place.path) & visible
 
 
-def _opened(loaded: Loaded) -> set[int]:
+def _opened(loaded: ResolvedPlace) -> set[int]:
     """Return the projects whose images the visitor may pull, by id."""
     place = loaded.place
     if isinstance(place, Project):
-        return {place.id} if str(Right.PULL) in loaded.can else set()
+        return {place.id} if str(Permission.PULL) in loaded.can else set()
     may_pull = visible_places(db.session(), principal(), Project, minimum=Role.REPORTER)
     query = select(Project.id).where(at_or_below(Project.path, place.path), may_pull)
     return set(db.session.scalars(query))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, render_template, request
 
-from ..access import Right
+from ..access import Permission
 from ..artifacts.sbom import PER_PAGE, package_table
 from ..http.loaders import load_image
 from ..http.query_args import crumbs, page_number
@@ -23,7 +23,7 @@ NO_TYPE = "-"
 @blueprint.get("/<name:path>/-/images/<name:name>/-/tags/<tag:tag>/-/manifest")
 def manifest(path: str, name: str, tag: str) -> Response:
     """Give the manifest of a tag, or of the platform that is asked for, byte for byte."""
-    _, row = load_image(path, name, Right.PULL)
+    _, row = load_image(path, name, Permission.PULL)
     body = manifest_bytes(row, TagName(tag), request.args.get("platform", ""))
     return _attachment(body, path, name, f"{tag}-manifest.json")
 
@@ -32,7 +32,7 @@ def manifest(path: str, name: str, tag: str) -> Response:
 @blueprint.get("/<name:path>/-/images/<name:name>/-/tags/<tag:tag>/-/config")
 def config(path: str, name: str, tag: str) -> Response:
     """Give the config of a tag, or of the platform that is asked for, byte for byte."""
-    _, row = load_image(path, name, Right.PULL)
+    _, row = load_image(path, name, Permission.PULL)
     body = config_bytes(row, TagName(tag), request.args.get("platform", ""))
     return _attachment(body, path, name, f"{tag}-config.json")
 
@@ -41,7 +41,7 @@ def config(path: str, name: str, tag: str) -> Response:
 @blueprint.get("/<name:path>/-/images/<name:name>/-/tags/<tag:tag>/-/sbom")
 def sbom(path: str, name: str, tag: str) -> str:
     """List the packages of a tag, or of the platform that is asked for."""
-    loaded, row = load_image(path, name, Right.PULL)
+    loaded, row = load_image(path, name, Permission.PULL)
     platform = request.args.get("platform", "")
     view = sbom_view(row, TagName(tag), platform)
     q, kind = request.args.get("q", "").strip()[:128], request.args.get("type", "")[:40]

@@ -19,19 +19,19 @@ from flask import Flask, current_app, request, url_for
 
 from ..formatting import (
     ago,
-    counted,
     day_name,
     difference,
+    format_detail,
     is_username,
     is_web_link,
     number,
     percent,
-    plain,
+    pluralize,
     short_digest,
     short_tag,
     size,
 )
-from ..http.query_args import here
+from ..http.query_args import current_address
 
 #: What url_for() leaves as it is in a query; none of it ends a part of a path but "?".
 _SAFE = "/:"
@@ -144,7 +144,7 @@ class Crumb:
     url: str
 
 
-def trail(
+def breadcrumb(
     crumbs: Iterable[Any] | None, project: str = "", name: str = "", tag: str = ""
 ) -> list[Crumb]:
     """Return the breadcrumb of a page: namespaces, project, every folder, image, tag.
@@ -192,7 +192,7 @@ class Segment:
     tone: int
 
 
-def bar(shares: Sequence[float | None]) -> list[Segment]:
+def proportional_bar(shares: Sequence[float | None]) -> list[Segment]:
     """Lay shares of a whole out as a bar 1000 wide; what is too thin to see is widened.
 
     Args:
@@ -218,7 +218,7 @@ class Column:
     height: float
 
 
-def columns(values: Sequence[int], height: int = 40, step: int = 10) -> list[Column]:
+def bar_chart(values: Sequence[int], height: int = 40, step: int = 10) -> list[Column]:
     """Lay numbers out as columns from the left, the greatest of them ``height`` high.
 
     Args:
@@ -234,7 +234,7 @@ def columns(values: Sequence[int], height: int = 40, step: int = 10) -> list[Col
     ]
 
 
-def chain(folder: Any) -> list[Any]:
+def collapse_folders(folder: Any) -> list[Any]:
     """Return the folder and those below it that can share its line in a tree.
 
     A folder without an image whose only child is another such folder would be a line
@@ -254,12 +254,12 @@ FILTERS = (
     size,
     difference,
     number,
-    counted,
+    pluralize,
     percent,
     short_digest,
     short_tag,
     ago,
-    plain,
+    format_detail,
     records,
     day_name,
 )
@@ -268,12 +268,12 @@ HELPERS = (
     page_url,
     image_url,
     reference_url,
-    trail,
-    here,
+    breadcrumb,
+    current_address,
     asset,
-    bar,
-    columns,
-    chain,
+    proportional_bar,
+    bar_chart,
+    collapse_folders,
     choices,
 )
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from ..access import Right
-from ..errors import Clash, Invalid
+from ..access import Permission
+from ..errors import Conflict, Invalid
 from ..http.identity import actor, login_required
-from ..http.loaders import Loaded, load
+from ..http.loaders import ResolvedPlace, load
 from ..http.query_args import crumbs, page_number
 from ..jobs.queue import enqueue
 from ..names import NameInvalid, TagName
 from ..removals.purge_planner import plan_purge
-from ..removals.service import keep_plan
+from ..removals.service import save_plan
 from ..trash import service as trash
 
 blueprint = Blueprint("bin", __name__)
@@ -23,14 +23,14 @@ blueprint = Blueprint("bin", __name__)
 @login_required
 def show(path: str) -> str:
     """List what was removed and can be restored, the latest first."""
-    return _page(load(path, Right.DELETE))
+    return _page(load(path, Permission.DELETE))
 
 
 @blueprint.get("/<name:path>/-/bin/<int(max=2147483647):entry_id>/restore")
 @login_required
 def restore_form(path: str, entry_id: int) -> Response:
     """Lead back to the bin from where a name that can't be used was shown."""
-    load(path, Right.DELETE)
+    load(path, Permission.DELETE)
     return redirect(url_for("bin.show", path=path, _anchor=f"name-{entry_id}"))
 
 
@@ -38,14 +38,14 @@ def restore_form(path: str, entry_id: int) -> Response:
 @login_required
 def restore(path: str, entry_id: int) -> Response | tuple[str, int]:
     """Give a removed tag back, under its own name or another."""
-    loaded = load(path, Right.DELETE)
+    loaded = load(path, Permission.DELETE)
     row = trash.entry(loaded.project, entry_id)
     text = request.form.get("name", "").strip() or row.tag
     try:
         trash.restore(actor(), row, TagName(text), loaded.acting_role)
     except NameInvalid as error:
         return _page(loaded, entry_id, text, str(error)), 422
-    except (Clash, Invalid) as error:
+    except (Conflict, Invalid) as error:
         return _page(loaded, entry_id, text, error.errors.get("name", error.message)), error.status
     enqueue("purge_bin")
     flash(f"{row.repository}:{text} was restored.", "success")
@@ -56,14 +56,16 @@ def restore(path: str, entry_id: int) -> Response | tuple[str, int]:
 @login_required
 def remove(path: str, entry_id: int) -> Response:
     """Plan to remove what the bin holds of one tag for good; the plan is shown first."""
-    loaded = load(path, Right.DELETE)
+    loaded = load(path, Permission.DELETE)
     row = trash.entry(loaded.project, entry_id)
     plan = plan_purge(f"{row.repository}:{row.tag}", [row])
-    removal = keep_plan(actor(), plan, loaded.project)
+    removal = save_plan(actor(), plan, loaded.project)
     return redirect(url_for("removals.show", path=path, removal_id=removal.id))
 
 
-def _page(loaded: Loaded, entry_id: int | None = None, name: str = "", error: str = "") -> str:
+def _page(
+    loaded: ResolvedPlace, entry_id: int | None = None, name: str = "", error: str = ""
+) -> str:
     rows, page = trash.page_of(loaded.project, page_number())
     return render_template(
         "bin.html",

@@ -6,8 +6,8 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from ..copies import service as copies
-from ..copies.authorization import offered
-from ..copies.request import Asked, plan_unassigned
+from ..copies.authorization import offered_projects
+from ..copies.request import CopyForm, plan_unassigned
 from ..copies.unassigned import require_unassigned
 from ..db.session import db
 from ..errors import Invalid
@@ -41,16 +41,16 @@ def copy_unassigned(name: str) -> Response | tuple[str, int]:
         "copy_unassigned.html",
         repository=str(repository),
         asked=asked,
-        projects=offered(db.session(), principal(), members_only=False),
+        projects=offered_projects(db.session(), principal(), members_only=False),
         before=copies.latest(db.session(), str(repository), actor().name),
         errors=errors,
     )
     return page, 422 if errors else 200
 
 
-def _asked(repository: RepositoryName) -> Asked:
+def _asked(repository: RepositoryName) -> CopyForm:
     values = request.values
-    return Asked(
+    return CopyForm(
         project=values.get("project", "")[:512],
         image=values.get("image", str(repository))[:512],
         attached=request.method == "GET" or bool(values.get("attached")),

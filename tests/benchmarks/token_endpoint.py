@@ -135,7 +135,7 @@ def fill(app, count: int) -> tuple[str, str]:
             )
         if ASKER in secrets:
             token = secrets[ASKER]
-    user = accounts.user_named(f"user{ASKER}")
+    user = accounts.find_user(f"user{ASKER}")
     refresh = begin(Actor(user.username), user.id, user.username, "registry", "docker")
     assert authenticate(Attempt(user.username, token, "")).user_id == user.id
     return token, refresh

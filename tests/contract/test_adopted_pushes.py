@@ -17,7 +17,7 @@ from registry_ui.models import (
     Push,
     RegistryEvent,
     Tag,
-    TagMoment,
+    TagHistoryEntry,
     UnassignedRepository,
 )
 from tests.support.live import tiny
@@ -64,7 +64,7 @@ def state(site, path):
         },
         "log": [(push.tag, push.digest, push.actor, push.at) for push in site.rows(Push)],
         "days": {count.day: count.pushes for count in site.rows(DailyCount)},
-        "moments": [(row.tag, row.digest, row.at) for row in site.rows(TagMoment)],
+        "moments": [(row.tag, row.digest, row.at) for row in site.rows(TagHistoryEntry)],
     }
 
 

@@ -16,11 +16,19 @@ from registry_ui.db.session import db, writing
 from registry_ui.demo.artifacts import attestation, chart, signature, signature_tag
 from registry_ui.demo.images import DOCKER, index
 from registry_ui.jobs.tasks import resume
-from registry_ui.models import AuditEntry, Copy, CopyLine, Membership, Push, TagClaim, TagMoment
+from registry_ui.models import (
+    AuditEntry,
+    Copy,
+    CopyLine,
+    Membership,
+    Push,
+    TagClaim,
+    TagHistoryEntry,
+)
 from registry_ui.names import RepositoryName, TagName
 from registry_ui.operations import write_freeze
 from registry_ui.operations.write_freeze import EVERYWHERE, lift_fence, raise_fence
-from registry_ui.token_auth.verifier import Proven
+from registry_ui.token_auth.verifier import VerifiedToken
 from tests.support.html import Page
 from tests.support.live import LiveSite, environ_of, tiny
 
@@ -134,7 +142,7 @@ def test_the_index_knows_the_copied_tags_at_once(market):
         "1.0": BOTH.digest,
         signature_tag(BOTH): PROOF.digest,
     }
-    moment = market.site.rows(TagMoment, tag="1.0", action="copied")[0]
+    moment = market.site.rows(TagHistoryEntry, tag="1.0", action="copied")[0]
     assert (moment.actor, moment.digest) == ("alice", BOTH.digest)
     assert moment.source == f"{market.source}:1.0"
     (push,) = market.site.rows(Push)
@@ -258,7 +266,7 @@ def test_a_new_immutable_tag_that_somebody_is_pushing_is_theirs(market):
     plan = market.plan("plain", "1.0")
     name = RepositoryName(market.target)
     with market.site.app.app_context():
-        claimant = Proven("somebody", "their token", {})
+        claimant = VerifiedToken("somebody", "their token", {})
         assert tag_claims.acquire(name, TagName("plain"), claimant) is None
     done = market.confirm(plan)
     assert market.outcomes(done)["plain"] == "kept"
@@ -270,7 +278,10 @@ def test_a_new_immutable_tag_that_somebody_is_pushing_is_theirs(market):
 def test_while_a_new_immutable_tag_is_copied_the_gate_lets_nobody_else_push_it(market):
     market.site.rule(market.stall, "**")
     plan, refused = market.plan("plain"), []
-    client, somebody = market.site.app.extensions["registry"], Proven("somebody", "token", {})
+    client, somebody = (
+        market.site.app.extensions["registry"],
+        VerifiedToken("somebody", "token", {}),
+    )
     put = client.put_manifest
 
     def push_too(repository, reference, *what):

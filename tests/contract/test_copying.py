@@ -9,7 +9,7 @@ import pytest
 
 from registry_ui.copies import copier as content
 from registry_ui.copies.copier import MAX_DEPTH, Copier, CopyRefused
-from registry_ui.copies.referrers import Following
+from registry_ui.copies.referrers import ReferrerCopier
 from registry_ui.demo.artifacts import attestation, chart, signature, signature_tag
 from registry_ui.demo.images import DOCKER, OCI, Blob, Manifest, encode, index, layer, sha256
 from registry_ui.demo.images import image as made
@@ -75,7 +75,7 @@ class Two:
         with self.site.app.app_context():
             copier = self.copier()
             tags = self.site.pusher.tags(self.source)
-            return Following(copier, tags).bring(copier.bring(manifest.digest).manifests)
+            return ReferrerCopier(copier, tags).bring(copier.bring(manifest.digest).manifests)
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from registry_ui.garbage_collection import runner
 from registry_ui.garbage_collection import service as garbage_collection
 from registry_ui.garbage_collection.process import is_gone
 from registry_ui.jobs.tasks import resume
-from registry_ui.models import Collection, Fence, Removal
+from registry_ui.models import Fence, GarbageCollection, Removal
 from registry_ui.names import TagName
 from registry_ui.operations import write_freeze
 from registry_ui.removals.planner import plan_tag
@@ -102,13 +102,13 @@ def begin(site, *, dry_run=False) -> int:
         return garbage_collection.begin(ACTOR, dry_run=dry_run).id
 
 
-def run(site, collection_id: int) -> Collection:
+def run(site, collection_id: int) -> GarbageCollection:
     with site.app.app_context():
         runner.run(collection_id)
-    return site.row(Collection, id=collection_id)
+    return site.row(GarbageCollection, id=collection_id)
 
 
-def collected(site, *, dry_run=False) -> Collection:
+def collected(site, *, dry_run=False) -> GarbageCollection:
     row = run(site, begin(site, dry_run=dry_run))
     assert row.state == "done", (row.problem, row.output)
     return row
@@ -238,7 +238,7 @@ def started(site):
 
 
 def state(site) -> str:
-    return site.rows(Collection)[-1].state
+    return site.rows(GarbageCollection)[-1].state
 
 
 def scope_of(site) -> str:
@@ -251,7 +251,7 @@ def scope_of(site) -> str:
 def resumed(site) -> None:
     """Let the lease of a dead worker run out, and do what the schedule does."""
     with site.app.app_context():
-        db.session.execute(update(Collection).values(lease_until=None))
+        db.session.execute(update(GarbageCollection).values(lease_until=None))
         db.session.commit()
         resume()
 
@@ -295,7 +295,7 @@ def test_it_waits_for_a_removal_that_is_under_way_and_holds_up_the_next(site, st
     site.change(Removal, busy, id=removal_id)
     collection_id, worker = started()
     until(lambda: state(site) == "draining")
-    until(lambda: write_freeze.utc_now() > site.row(Collection, id=collection_id).quiet_at)
+    until(lambda: write_freeze.utc_now() > site.row(GarbageCollection, id=collection_id).quiet_at)
     assert state(site) == "draining"
     site.change(Removal, {"lease_until": None, "lease_owner": None}, id=removal_id)
     assert site.run(removal_id) is None  # it lets a fence pass, and goes on later
@@ -348,7 +348,7 @@ def test_killed_while_the_collector_runs_that_ends_and_another_runs_once(site, s
     assert (state(site), scope_of(site)) == ("running", "pull")
     go_on(site)
     resumed(site)
-    row = site.row(Collection, id=collection_id)
+    row = site.row(GarbageCollection, id=collection_id)
     assert (row.state, row.problem, row.output.count("started")) == ("done", "", 1)
     assert scope_of(site) == "pull,push,delete"
     assert GOES.keys() & on_disk(site) == set()
@@ -410,5 +410,5 @@ def test_cancelled_with_its_worker_dead_it_ends_without_a_collector(site, starte
     cancel(site, collection_id)
     assert site.rows(Fence) != []
     resumed(site)
-    row = site.row(Collection, id=collection_id)
+    row = site.row(GarbageCollection, id=collection_id)
     assert (row.state, row.output, site.rows(Fence)) == ("cancelled", "", [])

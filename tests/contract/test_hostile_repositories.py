@@ -20,7 +20,7 @@ from registry_ui.demo.push import ACCEPT
 from registry_ui.distribution import transport
 from registry_ui.garbage_collection import runner
 from registry_ui.garbage_collection import service as garbage_collection
-from registry_ui.models import Collection, Fence, Namespace, Project, Removal, Tag, utc_now
+from registry_ui.models import Fence, GarbageCollection, Namespace, Project, Removal, Tag, utc_now
 from registry_ui.names import TagName, is_binned
 from registry_ui.operations import write_freeze
 from registry_ui.removals import service as removals
@@ -319,11 +319,11 @@ def collected(make_app, own_registry, hostile, oddity, monkeypatch, tmp_path) ->
     return made
 
 
-def collect(site: LiveSite) -> Collection:
+def collect(site: LiveSite) -> GarbageCollection:
     with site.app.app_context():
         started = garbage_collection.begin(ACTOR, dry_run=False).id
         runner.run(started)
-    return site.row(Collection, id=started)
+    return site.row(GarbageCollection, id=started)
 
 
 def test_garbage_is_collected_around_it(collected, oddity, hostile):

@@ -16,9 +16,9 @@ from registry_ui.models import (
     ContainerImage,
     Copy,
     DailyCount,
-    FormerPath,
     Move,
     MovedRepository,
+    OldPath,
     Project,
     Push,
     UnassignedRepository,
@@ -83,7 +83,7 @@ def test_retired_the_old_images_are_gone_and_the_name_is_free(filled):
         assert filled.readable(old) == set()
         assert filled.live(new) == filled.index(new) == DIGESTS
         assert filled.readable(new) == EVERYTHING
-    assert filled.rows(FormerPath) == []
+    assert filled.rows(OldPath) == []
     filled.project(filled.shop)
     filled.push_and_tell(filled.shop, {"new": ARM})
     assert filled.live(filled.shop) == {"new": ARM.digest}
@@ -105,7 +105,7 @@ def test_kept_longer_the_old_name_has_another_grace_time(filled):
     move_id = filled.moved(filled.market)
     before = filled.move(move_id).grace_until
     assert filled.send(move_id, "keep", by="maintainer").grace_until == before + timedelta(days=30)
-    assert filled.row(FormerPath).until == before + timedelta(days=30)
+    assert filled.row(OldPath).until == before + timedelta(days=30)
 
 
 def test_what_the_new_name_has_no_more_stays_under_the_old_one_until_somebody_agrees(filled):
@@ -280,7 +280,7 @@ def test_a_namespace_moves_with_everything_below_it_and_old_names_chain(mover):
     for name in IMAGES:
         assert mover.pusher.tags(repository(deep, name)) == []
         assert mover.live(repository(f"{mover.root}/out", name)) == DIGESTS
-    assert mover.rows(FormerPath) == []
+    assert mover.rows(OldPath) == []
 
 
 def test_the_pages_say_what_happens_and_what_the_old_name_is_good_for(filled):

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from registry_ui.demo.images import Manifest, Platform, Step, image, index
-from registry_ui.models import HeldManifest, Removal, Tag
+from registry_ui.models import Removal, RepositoryManifest, Tag
 from registry_ui.names import TagName
 from registry_ui.removals.planner import plan_image, plan_tag
 from tests.support.html import Page
@@ -97,7 +97,7 @@ def test_after_a_push_everything_below_a_large_index_is_read(shop):
     """Also an index behind the 64th entry, so that a pull of its platforms is use of the tag."""
     path, parts = f"{shop.shop}/app", children(70)
     shop.push_and_tell(path, {"1.0": index([*parts, index([ONE, TWO])])})
-    assert len(shop.rows(HeldManifest)) == 70 + 3
+    assert len(shop.rows(RepositoryManifest)) == 70 + 3
     shop.deliver(event_of("pull", path, digest=TWO.digest))
     assert shop.row(Tag, name="1.0").last_pulled_at is not None
     storage = shop.page(f"/{shop.shop}/-/storage")

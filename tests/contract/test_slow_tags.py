@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from registry_ui.copies.plan import Wish
+from registry_ui.copies.plan import CopyRequest
 from registry_ui.copies.planner import plan_copy
 from registry_ui.db.session import db
 from registry_ui.distribution.errors import RegistryFault, RegistryTimeout
-from registry_ui.errors import RegistryTrouble
-from registry_ui.gate.tag_states import RegistrySilent, read_state
+from registry_ui.errors import RegistryUnreachable
+from registry_ui.gate.tag_states import RegistryNotAnswering, read_state
 from registry_ui.models import ContainerImage, Project, Removal, Tag
 from registry_ui.names import RepositoryName, TagName
 from registry_ui.removals import service as removals
@@ -168,7 +168,7 @@ def test_another_tag_goes_and_all_manifests_stay(shop, image, slow):
 
 
 def test_the_slow_tag_itself_is_named_and_stays(shop, image, slow):
-    with pytest.raises(RegistryTrouble, match="does not answer for slow now"):
+    with pytest.raises(RegistryUnreachable, match="does not answer for slow now"):
         plan(shop, plan_tag, image, TagName("slow"))
     done = one_by_one(shop, image, "1.0", "slow")
     assert [line["reference"] for line in shop.report(done.id)] == [f"{image}:1.0"]
@@ -214,7 +214,7 @@ def test_a_storage_that_hangs_is_no_slow_image(shop, monkeypatch):
     for number in range(6):
         shop.push_and_tell(f"{shop.shop}/app{number}", {"1.0": ONE, "2.0": TWO})
     lists = SlowAnswers(shop, monkeypatch, lambda _method, url: url.endswith("/tags/list"))
-    with pytest.raises(RegistryTrouble):
+    with pytest.raises(RegistryUnreachable):
         policy_plan(shop, images="**", keep_last=1)
     assert len(lists.calls) == 4
 
@@ -224,7 +224,10 @@ def test_a_copy_names_the_slow_tag_and_copies_the_others(shop, image, slow):
         project = db.session.scalars(select(Project).where(Project.path == shop.shop)).one()
         tags = {tag: tag for tag in DIGESTS}
         made = plan_copy(
-            Wish("tags", image, shop.shop, project, RepositoryName(f"{shop.shop}/copy"), tags), None
+            CopyRequest(
+                "tags", image, shop.shop, project, RepositoryName(f"{shop.shop}/copy"), tags
+            ),
+            None,
         )
     assert made.unread == [f"{image}:slow"]
     assert [copied.source_tag for copied in made.tags] == ["1.0", "2.0"]
@@ -288,5 +291,5 @@ def test_the_gate_takes_a_tag_that_gets_no_answer_for_no_absent_one(shop, image)
     def head(*_arguments):
         raise next(problems, RegistryTimeout("no answer in time"))
 
-    with shop.patched("head", head), shop.app.app_context(), pytest.raises(RegistrySilent):
+    with shop.patched("head", head), shop.app.app_context(), pytest.raises(RegistryNotAnswering):
         read_state(RepositoryName(image), TagName("slow"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from registry_ui.db.session import db
-from registry_ui.distribution.errors import RegistryFault, RegistryNonsense
+from registry_ui.distribution.errors import InvalidRegistryResponse, RegistryFault
 from registry_ui.jobs import tasks
 from registry_ui.models import Fence, Move, UnmovedTag, utc_now
 from tests.contract.mover import DIGESTS, ONE, TWO, Mover
@@ -146,7 +146,7 @@ def test_a_tag_that_is_replaced_by_one_that_is_refused_is_taken_back_from_the_ne
 def test_any_tag_that_is_refused_for_good_stays(mover, words):
     mover.fill()
     mover.push_and_tell(old(mover), {ODD: LATER})
-    error = RegistryNonsense(f"the registry answered {words}")
+    error = InvalidRegistryResponse(f"the registry answered {words}")
     with refusing(mover, ODD, error):
         moved_with_a_rest(mover)
     (row,) = mover.rows(UnmovedTag)
@@ -156,7 +156,7 @@ def test_any_tag_that_is_refused_for_good_stays(mover, words):
 
 def test_a_tag_whose_digest_the_new_name_has_stays_too_if_it_was_refused(mover):
     mover.fill()
-    error = RegistryNonsense("the registry answered 400 TAG_INVALID")
+    error = InvalidRegistryResponse("the registry answered 400 TAG_INVALID")
     with refusing(mover, "latest", error):
         move = mover.confirmed(mover.planned(mover.market))
     assert move.state == "grace"

@@ -201,7 +201,7 @@ def test_deploy_token(case):
 
 def revoke(user: str) -> str:
     """Revoke a user's access token; return the end of the rule that says so."""
-    owner = accounts.user_named(user)
+    owner = accounts.find_user(user)
     (token,) = accounts.access_tokens(owner)
     accounts.revoke_access_token(Actor("test"), owner, token.id)
     return "was revoked."
@@ -210,7 +210,7 @@ def revoke(user: str) -> str:
 def expire(user: str) -> str:
     """Make a user's access token one of yesterday; return the end of the rule that says so."""
     yesterday = utc_now() - timedelta(days=1)
-    (token,) = accounts.access_tokens(accounts.user_named(user))
+    (token,) = accounts.access_tokens(accounts.find_user(user))
     with writing() as session:
         which = update(AccessToken).where(AccessToken.id == token.id)
         session.execute(which.values(expires_at=yesterday))

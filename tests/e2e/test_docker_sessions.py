@@ -114,14 +114,14 @@ def end_this_one(user):
 @pytest.mark.parametrize("end", [end_by_owner, end_this_one])
 def test_a_revoked_session_pulls_and_pushes_no_more(laptop, end):
     with laptop.stack.app.app_context():
-        end(accounts.user_named(laptop.user))
+        end(accounts.find_user(laptop.user))
     assert f"unauthorized: {ENDED}" in refused(laptop.docker.pull(laptop.image))
     row = laptop.refusal(laptop.docker, ENDED)
     assert (row.credential, row.granted) == ("docker session", "")
     works(laptop.docker.login(laptop.user, laptop.secret))
     works(laptop.docker.pull(laptop.image))
     with laptop.stack.app.app_context():
-        end(accounts.user_named(laptop.user))
+        end(accounts.find_user(laptop.user))
     assert ENDED in refused(laptop.docker.push(laptop.image))
 
 
@@ -187,7 +187,7 @@ def test_other_clients_use_the_session_of_docker_until_it_ends(laptop, borrower)
     borrower.make(beside)
     works(borrower.push(beside))
     with laptop.stack.app.app_context():
-        docker_sessions.revoke_all(ACTOR, accounts.user_named(laptop.user))
+        docker_sessions.revoke_all(ACTOR, accounts.find_user(laptop.user))
     assert (ENDED in refused(borrower.pull(laptop.image))) == borrower.repeats[1]
     laptop.refusal(borrower, ENDED)
 

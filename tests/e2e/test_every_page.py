@@ -8,17 +8,17 @@ import pytest
 from sqlalchemy import select
 
 from registry_ui.audit import Actor
-from registry_ui.copies.plan import ORDER, CopyPlan, PlannedCopy, Wish
-from registry_ui.copies.service import keep_plan
+from registry_ui.copies.plan import ORDER, CopyPlan, CopyRequest, PlannedCopy
+from registry_ui.copies.service import save_plan
 from registry_ui.db.session import db, writing
 from registry_ui.demo import samples
 from registry_ui.demo.artifacts import artifact, attestation, signature, signature_tag
 from registry_ui.demo.images import Step, image, index
 from registry_ui.models import (
-    Collection,
     ContainerImage,
     Copy,
     CopyLine,
+    GarbageCollection,
     Move,
     MovedRepository,
     Project,
@@ -84,12 +84,16 @@ def fill_collections(stack) -> None:
     counts = {"blobs": 40, "freed": 123_456_789, "unmeasured": 2, "output": said}
     held = {"lease_until": now + timedelta(days=1), "lease_owner": "nobody"}
     with stack.fill.session() as session:
-        session.add(Collection(dry_run=True, state="done", **ended, **counts))
+        session.add(GarbageCollection(dry_run=True, state="done", **ended, **counts))
         session.flush()
-        session.add(Collection(dry_run=False, state="failed", problem=f"{LONG} broke.", **ended))
+        session.add(
+            GarbageCollection(dry_run=False, state="failed", problem=f"{LONG} broke.", **ended)
+        )
         session.flush()
         quiet = {"quiet_at": now + timedelta(minutes=6), "slot": 1}
-        session.add(Collection(dry_run=False, state="draining", requested_by=LONG, **quiet, **held))
+        session.add(
+            GarbageCollection(dry_run=False, state="draining", requested_by=LONG, **quiet, **held)
+        )
         session.commit()
 
 
@@ -227,7 +231,7 @@ def copies(stack, project: str) -> dict[str, str]:
         query = select(ContainerImage).where(ContainerImage.path == source)
         image = db.session.scalars(query).one()
         owner = db.session.get_one(Project, image.project_id)
-        wish = Wish("tags", image.path, owner.path, owner, RepositoryName(target), {})
+        wish = CopyRequest("tags", image.path, owner.path, owner, RepositoryName(target), {})
         plan = CopyPlan("tags", source, target, size=5000, new_size=300, new_image=True)
         digests = (ONE.digest, AMD.digest)
         plan.name(
@@ -237,7 +241,7 @@ def copies(stack, project: str) -> dict[str, str]:
             ]
         )
         plan.name_referrers([signature_tag(ONE)])
-        planned, reported = (keep_plan(Actor(ADMIN), wish, plan).id for _ in range(2))
+        planned, reported = (save_plan(Actor(ADMIN), wish, plan).id for _ in range(2))
         with writing() as session:
             session.get_one(Copy, reported).state = "done"
             for number, outcome in enumerate(("copied", "kept", "refused")):

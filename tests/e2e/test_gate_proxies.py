@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from registry_ui.db.session import writing
-from registry_ui.models import FormerPath, Move, User
+from registry_ui.models import Move, OldPath, User
 from registry_ui.operations.write_freeze import lift_fence, raise_fence
 from registry_ui.token_auth.keyring import KeyRing
 from tests.support.clients import Skopeo, works, workshop
@@ -115,7 +115,7 @@ def test_a_held_push_to_a_name_that_became_old_changes_nothing(gated, pushed, po
         session.flush()
         former = {"path": move.source, "now": move.target, "exact": True}
         until_then = datetime.now(UTC) + timedelta(days=7)
-        session.add(FormerPath(**former, until=until_then, move_id=move.id))
+        session.add(OldPath(**former, until=until_then, move_id=move.id))
         session.commit()
     assert held.finish() == 403
     assert direct.head("v1") == first.digest

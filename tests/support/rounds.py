@@ -16,7 +16,7 @@ from registry_ui.audit import Actor
 from registry_ui.db.session import db, writing
 from registry_ui.garbage_collection import service as garbage_collection
 from registry_ui.jobs.queue import enqueue
-from registry_ui.models import Collection, Move, Place, Removal, RetentionPolicy, utc_now
+from registry_ui.models import GarbageCollection, Move, Place, Removal, RetentionPolicy, utc_now
 from registry_ui.models.move import ACTIVE
 from registry_ui.moves import service as moves
 from registry_ui.moves.planner import plan_place
@@ -32,7 +32,7 @@ from .stack import ADMIN, Stack
 KINDS: dict[str, tuple[type[Any], str]] = {
     "removal": (Removal, "done"),
     "move": (Move, "grace"),
-    "collection": (Collection, "done"),
+    "collection": (GarbageCollection, "done"),
 }
 BY = Actor(ADMIN)
 
@@ -130,7 +130,7 @@ class Jobs:
         """Give a project another name."""
         place = _place(project)
         target = f"{project.names[0]}-{len(project.names)}"
-        planned = moves.keep_plan(BY, plan_place(place, target), place)
+        planned = moves.save_plan(BY, plan_place(place, target), place)
         moves.confirm(BY, planned.id)
         enqueue("run_move", planned.id)
 
@@ -145,7 +145,7 @@ class Jobs:
             under_way = (
                 select(Removal.id).where(Removal.state.in_(["waiting", "running"])),
                 select(Move.id).where(Move.state.in_(ACTIVE)),
-                select(Collection.id).where(Collection.slot == 1),
+                select(GarbageCollection.id).where(GarbageCollection.slot == 1),
             )
             return all(db.session.scalar(query) is None for query in under_way)
 

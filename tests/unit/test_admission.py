@@ -13,7 +13,7 @@ from registry_ui.accounts.password_checks import Client, PasswordChecks
 from registry_ui.errors import SiteBusy
 from registry_ui.http import admission
 from registry_ui.http.admission import Admission, Limits, is_unlimited
-from registry_ui.page_slots import KEY, PagePlace
+from registry_ui.page_slots import KEY, PageSlot
 
 QUICK = Limits(pages=1, waiting=1, patience=0.05, held=1, hold=0.0)
 MACHINES = (
@@ -89,7 +89,7 @@ def page():
     """A request for a page that has the only place; and the places."""
     places = threading.BoundedSemaphore(1)
     places.acquire()
-    environ = {KEY: PagePlace(places, patience=0.05)}
+    environ = {KEY: PageSlot(places, patience=0.05)}
     with Flask("site").test_request_context("/", environ_overrides=environ):
         yield places
 

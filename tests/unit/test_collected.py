@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from registry_ui.garbage_collection import output_parser
-from registry_ui.garbage_collection.output_parser import Collected
+from registry_ui.garbage_collection.output_parser import CollectorOutput
 
 A, B = ("sha256:" + letter * 64 for letter in "ab")
 MARKING = [
@@ -21,7 +21,7 @@ DELETING = 'level=info msg="Deleting blob: /docker/registry/v2/blobs/sha256/aa"'
 
 
 def read(*lines):
-    made = Collected()
+    made = CollectorOutput()
     for line in lines:
         made.read(line + "\n")
     return made

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from werkzeug.datastructures import Headers
 
-from registry_ui.access import Right
+from registry_ui.access import Permission
 from registry_ui.errors import Denied
 from registry_ui.gate.request import HEADERS, NOT_PLAIN, NOT_TOLD, read
 
@@ -19,16 +19,16 @@ def asked(method: str, uri: str, pair: int = 0):
 @pytest.mark.parametrize("pair", [0, 1], ids=["nginx", "Traefik and Caddy"])
 def test_a_manifest_is_read_from_what_either_kind_of_proxy_sends(pair):
     found = asked("PUT", "/v2/group/project/web/manifests/v1.2", pair)
-    assert (found.action, str(found.repository)) == (Right.PUSH, "group/project/web")
+    assert (found.action, str(found.repository)) == (Permission.PUSH, "group/project/web")
     assert str(found.reference) == "v1.2"
     found = asked("DELETE", f"/v2/a/b/manifests/{DIGEST}?x=/v2/c/manifests/d", pair)
-    assert (found.action, str(found.repository)) == (Right.DELETE, "a/b")
+    assert (found.action, str(found.repository)) == (Permission.DELETE, "a/b")
     assert str(found.reference) == DIGEST
 
 
 def test_a_blob_that_is_deleted_is_read_like_a_manifest():
     found = asked("DELETE", f"/v2/a/b/blobs/{DIGEST}")
-    assert (found.action, str(found.repository), found.is_blob) == (Right.DELETE, "a/b", True)
+    assert (found.action, str(found.repository), found.is_blob) == (Permission.DELETE, "a/b", True)
     assert not asked("DELETE", f"/v2/a/b/manifests/{DIGEST}").is_blob
     with pytest.raises(Denied, match=NOT_PLAIN):
         asked("PUT", f"/v2/a/b/blobs/{DIGEST}")

@@ -15,7 +15,7 @@ from registry_ui.names import (
     RESERVED_FIRST_SEGMENTS,
     Digest,
     NameInvalid,
-    Path,
+    PlacePath,
     Reference,
     RepositoryName,
     TagName,
@@ -137,9 +137,9 @@ def test_a_name_lies_below_a_path_by_whole_segments_only(name, path):
 def test_a_reserved_first_segment_can_not_be_had_and_further_down_it_can(first):
     for text in (first, f"{first}/a", f"{first}/a/b"):
         with pytest.raises(NameInvalid, match="reserved"):
-            Path(text)
-    assert str(Path(f"a/{first}")) == f"a/{first}"
-    assert str(Path(f"{first}x")) == f"{first}x"
+            PlacePath(text)
+    assert str(PlacePath(f"a/{first}")) == f"a/{first}"
+    assert str(PlacePath(f"{first}x")) == f"{first}x"
 
 
 def test_what_our_addresses_need_is_reserved():
@@ -163,26 +163,26 @@ def test_what_our_addresses_need_is_reserved():
     ],
 )
 def test_a_first_segment_that_docker_reads_as_a_host_is_restricted(text, restricted):
-    assert Path(text).is_restricted is restricted
+    assert PlacePath(text).is_restricted is restricted
 
 
 @pytest.mark.parametrize("text", ["a..b", ".a", "a.", "a/.b", "a._b", "quay.io:443/a", "Quay.io/a"])
 def test_a_dot_stands_between_letters_or_digits(text):
     with pytest.raises(NameInvalid):
-        Path(text)
+        PlacePath(text)
 
 
 @pytest.mark.parametrize("text", NO_NAMES)
 def test_a_path_is_a_name(text):
     with pytest.raises(NameInvalid):
-        Path(text)
+        PlacePath(text)
 
 
 @pytest.mark.parametrize(
     ("text", "parent", "name"), [("a", None, "a"), ("a/b", "a", "b"), ("a/b/c", "a/b", "c")]
 )
 def test_a_path_knows_its_parent_and_its_own_name(text, parent, name):
-    path = Path(text)
+    path = PlacePath(text)
     assert (path.parent, path.name) == (parent, name)
     assert path.prefixes() == RepositoryName(text).prefixes()
 
@@ -190,7 +190,7 @@ def test_a_path_knows_its_parent_and_its_own_name(text, parent, name):
 @given(names)
 def test_a_path_is_a_name_whose_first_segment_is_free(text):
     first = text.split("/", 1)[0]
-    assert valid(Path, text) is (first not in RESERVED_FIRST_SEGMENTS)
+    assert valid(PlacePath, text) is (first not in RESERVED_FIRST_SEGMENTS)
 
 
 @given(st.one_of(nearly, components()))

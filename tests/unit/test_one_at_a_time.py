@@ -6,11 +6,11 @@ import threading
 
 import pytest
 
-from registry_ui.jobs.executors import OneAtATime
+from registry_ui.jobs.executors import SingleFlight
 
 
 def test_who_comes_meanwhile_does_not_wait_and_the_work_is_done_all_the_same():
-    turn, done = OneAtATime(), []
+    turn, done = SingleFlight(), []
     inside, go_on = threading.Event(), threading.Event()
 
     def work(name):
@@ -30,7 +30,7 @@ def test_who_comes_meanwhile_does_not_wait_and_the_work_is_done_all_the_same():
 
 
 def test_work_that_breaks_off_does_not_keep_the_next_from_its_turn():
-    turn, done = OneAtATime(), []
+    turn, done = SingleFlight(), []
 
     def breaks():
         raise ValueError
@@ -42,7 +42,7 @@ def test_work_that_breaks_off_does_not_keep_the_next_from_its_turn():
 
 
 def test_of_many_threads_never_two_are_at_it():
-    turn, lock, done = OneAtATime(), threading.Lock(), []
+    turn, lock, done = SingleFlight(), threading.Lock(), []
 
     def work(number):
         assert lock.acquire(blocking=False)

@@ -14,28 +14,28 @@ from flask import Flask
 from registry_ui.formatting import (
     DASH,
     ago,
-    counted,
+    format_detail,
     is_web_link,
     number,
     percent,
-    plain,
+    pluralize,
     relative,
     short_digest,
     short_tag,
     size,
 )
-from registry_ui.http.query_args import here, query_with
+from registry_ui.http.query_args import current_address, query_with
 from registry_ui.web import templating
 from registry_ui.web.templating import (
     Crumb,
     asset,
-    bar,
-    chain,
+    breadcrumb,
     choices,
+    collapse_folders,
     image_url,
+    proportional_bar,
     records,
     reference_url,
-    trail,
 )
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -97,9 +97,9 @@ def test_numbers_keep_their_thousands_apart() -> None:
 
 
 def test_nouns_follow_their_number() -> None:
-    assert counted(1, "tag") == "1 tag"
-    assert counted(0, "tag") == "0 tags"
-    assert counted(1200, "repository", "repositories") == "1,200 repositories"
+    assert pluralize(1, "tag") == "1 tag"
+    assert pluralize(0, "tag") == "0 tags"
+    assert pluralize(1200, "repository", "repositories") == "1,200 repositories"
 
 
 @pytest.mark.parametrize(
@@ -216,10 +216,10 @@ def test_records_leave_objects_alone() -> None:
 
 
 def test_details_of_the_audit_read_as_words() -> None:
-    assert plain({"tags": 3, "role": "owner"}) == "tags: 3, role: owner"
-    assert plain({"scopes": ["a", "b"]}) == "scopes: a b"
-    assert plain({"is_admin": False, "dry_run": True}) == "is admin: no, dry run: yes"
-    assert (plain({}), plain(None), plain("x")) == (DASH, DASH, "x")
+    assert format_detail({"tags": 3, "role": "owner"}) == "tags: 3, role: owner"
+    assert format_detail({"scopes": ["a", "b"]}) == "scopes: a b"
+    assert format_detail({"is_admin": False, "dry_run": True}) == "is admin: no, dry run: yes"
+    assert (format_detail({}), format_detail(None), format_detail("x")) == (DASH, DASH, "x")
 
 
 def test_what_a_form_came_with_is_among_its_choices() -> None:
@@ -260,7 +260,7 @@ def test_references_lead_to_tags_of_the_project(
 
 def test_every_segment_of_the_breadcrumb_leads_somewhere(pages: Flask) -> None:
     with pages.test_request_context():
-        found = trail([("g", "g"), ("p", "g/p")], "g/p", "a/b", "v1")
+        found = breadcrumb([("g", "g"), ("p", "g/p")], "g/p", "a/b", "v1")
     assert found == [
         Crumb("g", "/g"),
         Crumb("p", "/g/p"),
@@ -272,8 +272,8 @@ def test_every_segment_of_the_breadcrumb_leads_somewhere(pages: Flask) -> None:
 
 def test_the_breadcrumb_never_misses_the_project(pages: Flask) -> None:
     with pages.test_request_context():
-        assert trail([("g", "g")], "g/p") == [Crumb("g", "/g"), Crumb("p", "/g/p")]
-        assert trail(None, "g/p", "", "v1")[-1] == Crumb("v1", "/g/p/-/tags/v1")
+        assert breadcrumb([("g", "g")], "g/p") == [Crumb("g", "/g"), Crumb("p", "/g/p")]
+        assert breadcrumb(None, "g/p", "", "v1")[-1] == Crumb("v1", "/g/p/-/tags/v1")
 
 
 def test_a_change_of_the_query_keeps_the_rest() -> None:
@@ -284,13 +284,13 @@ def test_a_change_of_the_query_keeps_the_rest() -> None:
 
 def test_here_changes_only_the_query(pages: Flask) -> None:
     with pages.test_request_context("/g/p/-/images?q=x&page=2"):
-        assert here(page=3) == "/g/p/-/images?q=x&page=3"
-        assert here(q=None, page=None) == "/g/p/-/images"
+        assert current_address(page=3) == "/g/p/-/images?q=x&page=3"
+        assert current_address(q=None, page=None) == "/g/p/-/images"
 
 
 def test_here_never_leads_to_another_host(pages: Flask) -> None:
     with pages.test_request_context(environ_overrides={"PATH_INFO": '//evil.example/"x?'}):
-        assert here() == "/evil.example/%22x%3F"
+        assert current_address() == "/evil.example/%22x%3F"
 
 
 def test_assets_change_their_address_with_their_content(tmp_path: Path) -> None:
@@ -310,22 +310,22 @@ def test_assets_change_their_address_with_their_content(tmp_path: Path) -> None:
 
 
 def test_a_bar_is_proportional_and_full() -> None:
-    first, second, third = bar([0.5, 0.25, 0.25])
+    first, second, third = proportional_bar([0.5, 0.25, 0.25])
     assert (first.x, first.width) == (0, 500)
     assert (second.x, second.width) == (500, 250)
     assert third.x + third.width == pytest.approx(1000)
 
 
 def test_a_bar_keeps_the_smallest_visible() -> None:
-    found = bar([1.0, 0.0, None, *[1e-9] * 120])
+    found = proportional_bar([1.0, 0.0, None, *[1e-9] * 120])
     assert len(found) == 123
     assert min(segment.width for segment in found) > 1
     assert found[-1].x + found[-1].width == pytest.approx(1000, abs=1)
 
 
 def test_a_bar_of_nothing_is_none() -> None:
-    assert bar([]) == []
-    assert bar([None, 0]) == []
+    assert proportional_bar([]) == []
+    assert proportional_bar([None, 0]) == []
 
 
 def folder(segment: str, *folders: object, image: object = None) -> SimpleNamespace:
@@ -335,11 +335,11 @@ def folder(segment: str, *folders: object, image: object = None) -> SimpleNamesp
 def test_lone_folders_share_a_line() -> None:
     leaf = folder("c", image="an image")
     tree = folder("a", folder("b", leaf))
-    assert [part.segment for part in chain(tree)] == ["a", "b"]
+    assert [part.segment for part in collapse_folders(tree)] == ["a", "b"]
 
 
 def test_a_line_ends_where_there_is_something_to_see() -> None:
     fork = folder("a", folder("b"), folder("c"))
-    assert chain(fork) == [fork]
+    assert collapse_folders(fork) == [fork]
     image = folder("a", folder("b"), image="an image")
-    assert chain(image) == [image]
+    assert collapse_folders(image) == [image]

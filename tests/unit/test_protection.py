@@ -6,18 +6,18 @@ import json
 
 import pytest
 
-from registry_ui.access.roles import Right, Role
-from registry_ui.access.tag_rules import Kind, Protection, refusal
+from registry_ui.access.roles import Permission, Role
+from registry_ui.access.tag_rules import RuleKind, TagRule, refusal
 from registry_ui.patterns.glob import Glob
 
 
-def rule(tags: str, images: str = "**", minimum: Role | None = None) -> Protection:
-    kind = Kind.IMMUTABLE if minimum is None else Kind.PROTECTED
-    return Protection("group/project", Glob(images), Glob(tags), kind, minimum)
+def rule(tags: str, images: str = "**", minimum: Role | None = None) -> TagRule:
+    kind = RuleKind.IMMUTABLE if minimum is None else RuleKind.PROTECTED
+    return TagRule("group/project", Glob(images), Glob(tags), kind, minimum)
 
 
 @pytest.mark.parametrize("role", [None, *Role])
-@pytest.mark.parametrize("action", [Right.PUSH, Right.DELETE])
+@pytest.mark.parametrize("action", [Permission.PUSH, Permission.DELETE])
 def test_an_immutable_tag_may_be_created_and_then_stays_whoever_comes(role, action):
     rules = [rule("v*")]
     assert refusal(rules, "", "v1.2", role, action, False) is None
@@ -26,7 +26,7 @@ def test_an_immutable_tag_may_be_created_and_then_stays_whoever_comes(role, acti
 
 
 @pytest.mark.parametrize("exists", [True, False])
-@pytest.mark.parametrize("action", [Right.PUSH, Right.DELETE])
+@pytest.mark.parametrize("action", [Permission.PUSH, Permission.DELETE])
 @pytest.mark.parametrize("minimum", [Role.MAINTAINER, Role.OWNER])
 def test_a_protected_tag_is_pushed_and_deleted_from_a_role_on(minimum, action, exists):
     rules = [rule("latest", minimum=minimum)]
@@ -48,17 +48,19 @@ def test_a_rule_holds_for_the_images_and_tags_that_it_covers_and_no_others():
         ("", "v1", False),
         ("web/api/deep", "v1", False),
     ):
-        assert (refusal(rules, image, tag, Role.OWNER, Right.PUSH, True) is not None) is refused
+        assert (
+            refusal(rules, image, tag, Role.OWNER, Permission.PUSH, True) is not None
+        ) is refused
 
 
 def test_of_several_rules_each_one_holds():
     rules = [rule("*", minimum=Role.MAINTAINER), rule("v*")]
-    assert "protected" in refusal(rules, "", "v1", Role.DEVELOPER, Right.PUSH, False)
-    assert "immutable" in refusal(rules, "", "v1", Role.OWNER, Right.PUSH, True)
-    assert refusal(rules, "", "v1", Role.OWNER, Right.PUSH, False) is None
-    assert refusal([], "", "v1", None, Right.PUSH, True) is None
+    assert "protected" in refusal(rules, "", "v1", Role.DEVELOPER, Permission.PUSH, False)
+    assert "immutable" in refusal(rules, "", "v1", Role.OWNER, Permission.PUSH, True)
+    assert refusal(rules, "", "v1", Role.OWNER, Permission.PUSH, False) is None
+    assert refusal([], "", "v1", None, Permission.PUSH, True) is None
 
 
 def test_the_words_fit_into_json_as_they_are():
-    words = refusal([rule("*")], "a/b__c--d", "A_1.2-x" * 18, None, Right.DELETE, True)
+    words = refusal([rule("*")], "a/b__c--d", "A_1.2-x" * 18, None, Permission.DELETE, True)
     assert json.loads(f'{{"message":"{words}"}}')["message"] == words

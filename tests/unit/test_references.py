@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from registry_ui.distribution.errors import RegistryNonsense
+from registry_ui.distribution.errors import InvalidRegistryResponse
 from registry_ui.distribution.manifest import MAX_CHILDREN, MAX_LAYERS
 from registry_ui.distribution.media_types import IMAGE_TYPES, INDEX_TYPES, SIGNED_SCHEMA_1
 from registry_ui.distribution.references import (
@@ -95,7 +95,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("what", HOSTILE)
 def test_what_can_not_be_read_whole_is_refused(what):
-    with pytest.raises(RegistryNonsense):
+    with pytest.raises(InvalidRegistryResponse):
         references_of(IMAGE, HOSTILE[what])
 
 

@@ -9,7 +9,7 @@ import json
 import pytest
 
 from registry_ui.distribution import client
-from registry_ui.distribution.errors import RegistryError, RegistryNonsense
+from registry_ui.distribution.errors import InvalidRegistryResponse, RegistryError
 from registry_ui.names import Digest, RepositoryName, TagName
 from tests.support.processes import free_port
 from tests.unit.hostile_registry import BEARER, Answer, always, hostile_registry
@@ -92,13 +92,13 @@ def test_a_manifest_type_with_parameters_is_the_type_alone(asker, hostile):
 )
 def test_content_that_is_not_what_its_digest_says_is_nonsense(asker, hostile, reference, digest):
     hostile.answer = lambda _asked: manifest_answer(**{"Docker-Content-Digest": digest})
-    with pytest.raises(RegistryNonsense):
+    with pytest.raises(InvalidRegistryResponse):
         asker.manifest(APP, reference)
 
 
 def test_another_manifest_than_was_asked_for_is_nonsense(asker, hostile):
     hostile.answer = lambda _asked: manifest_answer()
-    with pytest.raises(RegistryNonsense):
+    with pytest.raises(InvalidRegistryResponse):
         asker.manifest(APP, Digest("sha256:" + "1" * 64))
 
 
@@ -106,7 +106,7 @@ def test_another_manifest_than_was_asked_for_is_nonsense(asker, hostile):
 def test_a_page_in_place_of_a_manifest_is_nonsense(asker, hostile, status):
     """A captive portal or a proxy's sign-in page: no digest vouches for it."""
     hostile.answer = always(status, b"<html>Sign in</html>", {"Content-Type": "text/html"})
-    with pytest.raises(RegistryNonsense):
+    with pytest.raises(InvalidRegistryResponse):
         asker.manifest(APP, TAG)
 
 
@@ -132,7 +132,7 @@ def test_no_redirect_is_followed_nor_taken_for_an_answer(asker, hostile, deed, s
 
 def test_a_head_without_a_digest_is_nonsense(asker, hostile):
     hostile.answer = always(200, b"", {"Content-Type": TYPE})
-    with pytest.raises(RegistryNonsense):
+    with pytest.raises(InvalidRegistryResponse):
         asker.head(APP, TAG)
 
 
@@ -146,14 +146,14 @@ def test_a_body_over_the_limit_is_given_up(asker, hostile, monkeypatch, call, ho
         headers["Content-Encoding"] = "gzip"
     hostile.answer = always(200, body if honest else gzip.compress(body), headers)
     reference = Digest(sha256(body))
-    with pytest.raises(RegistryNonsense):
+    with pytest.raises(InvalidRegistryResponse):
         getattr(asker, call)(APP, reference)
 
 
 def test_a_blob_is_checked_against_its_digest(asker, hostile):
     hostile.answer = always(200, b"config")
     assert asker.blob(APP, Digest(sha256(b"config"))) == b"config"
-    with pytest.raises(RegistryNonsense):
+    with pytest.raises(InvalidRegistryResponse):
         asker.blob(APP, Digest(sha256(b"other")))
 
 
@@ -175,7 +175,7 @@ def test_a_blob_elsewhere_is_checked_and_limited_too(asker, hostile, monkeypatch
         hostile.answer = always(307, b"", {"Location": f"{storage.url}/x"})
         for body in (b"other", b"x" * 5000):
             storage.answer = always(200, body)
-            with pytest.raises(RegistryNonsense):
+            with pytest.raises(InvalidRegistryResponse):
                 asker.blob(APP, Digest(sha256(b"config")))
 
 

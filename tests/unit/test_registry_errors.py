@@ -8,8 +8,8 @@ from registry_ui.distribution.client import RegistryClient
 from registry_ui.distribution.errors import (
     DeletionByTagUnsupported,
     DeletionDisabled,
+    InvalidRegistryResponse,
     RegistryError,
-    RegistryNonsense,
     RegistryNotFound,
     RegistryRefused,
     RegistryUnavailable,
@@ -37,10 +37,14 @@ def error(code):
         (500, error("UNKNOWN"), RegistryUnavailable),
         (502, b"<html>Bad gateway</html>", RegistryUnavailable),
         (503, b"", RegistryUnavailable),
-        (400, error("PAGINATION_NUMBER_INVALID"), RegistryNonsense),
-        (418, b"[]", RegistryNonsense),
-        (400, b'{"errors": 7}', RegistryNonsense),
-        (400, b'{"errors": [7, null, {"code": ["x"]}, {"code": "<script>"}]}', RegistryNonsense),
+        (400, error("PAGINATION_NUMBER_INVALID"), InvalidRegistryResponse),
+        (418, b"[]", InvalidRegistryResponse),
+        (400, b'{"errors": 7}', InvalidRegistryResponse),
+        (
+            400,
+            b'{"errors": [7, null, {"code": ["x"]}, {"code": "<script>"}]}',
+            InvalidRegistryResponse,
+        ),
     ],
 )
 @pytest.mark.parametrize("call", ["tags", "manifest"])
@@ -71,7 +75,7 @@ def test_a_404_that_is_not_the_registrys_own_does_not_say_that_something_is_gone
         (400, "DIGEST_INVALID", DeletionByTagUnsupported),
         (404, "MANIFEST_UNKNOWN", RegistryNotFound),
         (401, "UNAUTHORIZED", RegistryRefused),
-        (400, "OTHER", RegistryNonsense),
+        (400, "OTHER", InvalidRegistryResponse),
         (500, "UNKNOWN", RegistryUnavailable),
     ],
 )

@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 
 from registry_ui.distribution import client
-from registry_ui.distribution.errors import RegistryNonsense, RegistryUnavailable
+from registry_ui.distribution.errors import InvalidRegistryResponse, RegistryUnavailable
 from registry_ui.names import RepositoryName
 from tests.unit.hostile_registry import Answer, always, hostile_registry
 
@@ -63,7 +63,7 @@ def no_garbage():
 @pytest.mark.parametrize("name", NONSENSE)
 def test_a_list_of_tags_that_is_none_is_nonsense_and_never_empty(asker, hostile, name):
     hostile.answer = always(200, NONSENSE[name])
-    with pytest.raises(RegistryNonsense):
+    with pytest.raises(InvalidRegistryResponse):
         asker.tags(APP)
 
 
@@ -73,7 +73,7 @@ def test_a_list_of_tags_that_is_none_is_nonsense_and_never_empty(asker, hostile,
 )
 def test_a_catalog_that_is_none_is_nonsense(asker, hostile, answer):
     hostile.answer = always(200, answer)
-    with pytest.raises(RegistryNonsense):
+    with pytest.raises(InvalidRegistryResponse):
         list(asker.catalog())
 
 
@@ -111,7 +111,7 @@ def test_of_a_link_only_the_query_counts_and_the_token_goes_nowhere_else(asker, 
         other.answer = always(200, {"tags": ["evil"]})
         link = f"{other.url}/v2/acme/app/tags/list?last=a"
         hostile.answer = paged([link], ["a", "b"])
-        with suppress(RegistryNonsense):
+        with suppress(InvalidRegistryResponse):
             assert "evil" not in asker.tags(APP)
         assert other.asked == []
 
@@ -122,7 +122,7 @@ def test_of_a_link_only_the_query_counts_and_the_token_goes_nowhere_else(asker, 
 )
 def test_a_link_that_leads_nowhere_is_no_breakdown(asker, hostile, link):
     hostile.answer = paged([link] * 3, ["a", "b", "c", "d"])
-    with suppress(RegistryNonsense):
+    with suppress(InvalidRegistryResponse):
         assert "a" in asker.tags(APP)
     assert all(asked.path.startswith("/v2/acme/app/tags/list") for asked in hostile.asked)
 
@@ -144,7 +144,7 @@ def test_a_list_that_never_ends_is_given_up(asker, hostile, monkeypatch):
         return Answer(200, {"tags": [f"t{number}"]}, {"Link": link})
 
     hostile.answer = answer
-    with pytest.raises(RegistryNonsense):
+    with pytest.raises(InvalidRegistryResponse):
         asker.tags(APP)
     assert len(hostile.asked) == 20
 
@@ -152,7 +152,7 @@ def test_a_list_that_never_ends_is_given_up(asker, hostile, monkeypatch):
 def test_a_list_over_the_limit_is_given_up(asker, hostile, monkeypatch):
     monkeypatch.setattr(client, "MAX_LISTING", 1000)
     hostile.answer = always(200, {"tags": [f"tag{n}" for n in range(200)]})
-    with pytest.raises(RegistryNonsense):
+    with pytest.raises(InvalidRegistryResponse):
         asker.tags(APP)
 
 
@@ -160,7 +160,7 @@ def test_pages_that_lead_in_a_circle_are_no_list(asker, hostile):
     """Half a list, taken for a whole one, would empty the index."""
     path = "/v2/acme/app/tags/list"
     hostile.answer = paged([f"{path}?last={page}" for page in "abab"], list("abcd"))
-    with pytest.raises(RegistryNonsense, match="circle"):
+    with pytest.raises(InvalidRegistryResponse, match="circle"):
         asker.tags(APP)
     assert len(hostile.asked) == 3
 

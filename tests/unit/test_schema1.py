@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from registry_ui.distribution.errors import RegistryNonsense
+from registry_ui.distribution.errors import InvalidRegistryResponse
 from registry_ui.distribution.manifest import read_manifest
 from registry_ui.distribution.media_types import SIGNED_SCHEMA_1
 from registry_ui.distribution.schema1 import covered_bytes
@@ -63,7 +63,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("what", HOSTILE)
 def test_signatures_that_do_not_say_what_they_sign_are_refused(what):
-    with pytest.raises(RegistryNonsense):
+    with pytest.raises(InvalidRegistryResponse):
         covered_bytes(SIGNED_SCHEMA_1, HOSTILE[what])
     facts = read_manifest(SIGNED_SCHEMA_1, HOSTILE[what])
     assert (facts.kind, len(facts.problems)) == ("unknown", 1)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry_ui.access import Places, lookup
+from registry_ui.access import AccessLookup, lookup
 from registry_ui.access.lookup import prefixes
 from registry_ui.names import RepositoryName
 from registry_ui.token_auth import scope as scopes_module
@@ -136,12 +136,12 @@ def test_what_strangers_make_up_is_not_remembered():
     for number in range(50):
         name = deep(number)
         found = parse_scopes([f"repository:{name}:pull,{'x' * 400}", f"repository:{name}:pull"])
-        Places(one.name for one in found)
+        AccessLookup(one.name for one in found)
     assert lookup._remembered_parameters.cache_info().currsize == 0
     longest = max(len(f"repository:{deep(n)}:pull") for n in range(50))
     assert scopes_module._remembered.cache_info().currsize <= 50
     assert longest <= scopes_module.MAX_REMEMBERED
-    Places(["acme/group/project/app"])
+    AccessLookup(["acme/group/project/app"])
     assert lookup._remembered_parameters.cache_info().currsize == 1
 
 
@@ -151,7 +151,7 @@ def test_what_is_remembered_takes_little_memory():
     try:
         for number in range(lookup.REMEMBERED_PATHS):
             for depth in (2, 20, 60, 127):
-                Places([deep(number, depth)])
+                AccessLookup([deep(number, depth)])
         size, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

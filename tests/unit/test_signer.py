@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import NameOID
 
 from registry_ui.audit import OWN_SUBJECT
-from registry_ui.names import NameInvalid, Path
+from registry_ui.names import NameInvalid, PlacePath
 from registry_ui.token_auth.keyring import KeyRing
 from registry_ui.token_auth.signer import KeyUnusable, Signer, libtrust_key_id
 from tests.unit.bearer import header_of, key_of, unpadded, verified
@@ -195,4 +195,4 @@ def test_a_certificate_that_is_none_is_refused(tmp_path, key):
 
 def test_no_user_can_have_our_own_subject():
     with pytest.raises(NameInvalid):
-        Path(OWN_SUBJECT)
+        PlacePath(OWN_SUBJECT)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from registry_ui.catalog.tree import SORTS, ImageRow, build_tree, tree_view
 from registry_ui.names import subject_of
-from registry_ui.tags.rows import fold
+from registry_ui.tags.rows import group_attached_tags
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -178,6 +178,6 @@ def test_the_digest_that_a_tag_speaks_of(tag, subject):
 def test_signatures_are_folded_under_what_they_sign_and_orphans_are_shown():
     orphan = f"sha256-{'c' * 64}.sig"
     names = ["v1", "v2", f"sha256-{A}.sig", f"sha256-{A}", orphan, "unknown"]
-    folded, shown = fold(names, {f"sha256:{A}", f"sha256:{B}"})
+    folded, shown = group_attached_tags(names, {f"sha256:{A}", f"sha256:{B}"})
     assert folded == {f"sha256:{A}": [f"sha256-{A}.sig", f"sha256-{A}"]}
     assert shown == ["v1", "v2", orphan, "unknown"]

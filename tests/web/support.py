@@ -36,9 +36,9 @@ from registry_ui.models import (
     Base,
     ContainerImage,
     Copy,
-    FormerPath,
     Move,
     MovedRepository,
+    OldPath,
     Place,
     Project,
     Removal,
@@ -161,7 +161,7 @@ class Site:
     def access_token(self, username: str, *scopes: str, name: str = "ci", **more: Any) -> str:
         """Make an access token; more: expires_at, reach, reach_exact."""
         with self.app.app_context():
-            owner = accounts.user_named(username)
+            owner = accounts.find_user(username)
             return accounts.create_access_token(
                 ACTOR, owner, TokenRequest(name, scopes, **more)
             ).secret
@@ -257,7 +257,7 @@ class Site:
         """Let an old name be pulled."""
         with self.session() as session:
             until = datetime(2030, 12, 24, tzinfo=UTC)
-            session.add(FormerPath(path=path, now=now, exact=exact, until=until, move_id=move_id))
+            session.add(OldPath(path=path, now=now, exact=exact, until=until, move_id=move_id))
             session.commit()
 
     def empty(self) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from registry_ui.adoption.service import AdoptionRequest, adopt, plan_adoption
 from registry_ui.db.session import db
-from registry_ui.errors import Clash, Invalid
+from registry_ui.errors import Conflict, Invalid
 from registry_ui.models import AuditEntry, Namespace, Place, Project
 from tests.support.html import Page
 from tests.support.unassigned import ADOPT, OLD, leave, paths, preview, with_people
@@ -210,7 +210,7 @@ def test_nothing_to_adopt_is_said(plain):
     assert form == {}
     with plain.app.app_context():
         digest = plan_adoption(db.session(), AdoptionRequest()).digest
-        with pytest.raises(Clash, match="Nothing can be adopted"):
+        with pytest.raises(Conflict, match="Nothing can be adopted"):
             adopt(ACTOR, AdoptionRequest(), digest)
 
 

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from registry_ui.models import Collection, Copy, Move, Removal, User
+from registry_ui.models import Copy, GarbageCollection, Move, Removal, User
 
 ALONE = "\ud800"
 PROJECT = "/api/v4/projects/acme/app/-"
@@ -106,5 +106,5 @@ def test_a_request_that_is_held_counts_by_what_holds_at_its_end(site, url):
         headers={"Authorization": f"Bearer {token}"},
     )
     assert answer.status_code == 401, answer.text
-    for model in (Removal, Copy, Move, Collection):
+    for model in (Removal, Copy, Move, GarbageCollection):
         assert site.rows(model) == []

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from registry_ui.models import Collection, Copy, Move, Place, Removal, RetentionPolicy
+from registry_ui.models import Copy, GarbageCollection, Move, Place, Removal, RetentionPolicy
 from tests.web.test_every_route import VALUES, routes
 from tests.web.test_removal_api import client
 from tests.web.test_removal_graphs import IMAGE, adopt
@@ -37,7 +37,7 @@ def everything(site):
     with site.session() as session:
         place = session.query(Place).filter_by(path="acme/app").one()
         session.add(RetentionPolicy(place_id=place.id, older_than_days=100, created_by="x"))
-        session.add(Collection(dry_run=True, requested_by="boss", state="done"))
+        session.add(GarbageCollection(dry_run=True, requested_by="boss", state="done"))
         session.commit()
     return site
 
@@ -49,7 +49,7 @@ def addresses(site):
         "move_id": site.row(Move).id,
         "copy_id": site.row(Copy).id,
         "policy_id": site.row(RetentionPolicy).id,
-        "collection_id": site.row(Collection).id,
+        "collection_id": site.row(GarbageCollection).id,
     }
     before = dict(VALUES)
     VALUES.update(numbers, path="acme/app", name="web")

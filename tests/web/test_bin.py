@@ -9,13 +9,13 @@ from unittest import mock
 import pytest
 
 from registry_ui.catalog import tag_claims
-from registry_ui.errors import RegistryTrouble
+from registry_ui.errors import RegistryUnreachable
 from registry_ui.jobs import tasks
 from registry_ui.models import BinnedTag, ContainerImage, Project, Removal, Tag, TagClaim, utc_now
 from registry_ui.names import RepositoryName, TagName
 from registry_ui.operations.errors import StepFailed
 from registry_ui.removals import purge_planner
-from registry_ui.token_auth.verifier import Proven
+from registry_ui.token_auth.verifier import VerifiedToken
 from tests.support.html import Page
 from tests.web.graph import Graph
 from tests.web.support import event_of
@@ -164,7 +164,7 @@ def test_an_immutable_tag_that_somebody_is_pushing_is_not_restored_under_their_h
     site.rule("acme/app", "v*")
     restore = f"{BIN}/{site.row(BinnedTag).id}/restore"
     with site.app.app_context():
-        claimant = Proven("somebody", "token", {})
+        claimant = VerifiedToken("somebody", "token", {})
         assert tag_claims.acquire(RepositoryName(IMAGE), TagName("v1"), claimant) is None
     refused = site.owner.post(restore)
     assert refused.status_code == 409
@@ -192,7 +192,7 @@ def test_a_broken_repository_does_not_keep_the_bins_of_other_projects_full(
     def plan_purge(target, entries):
         asked.append(target)
         if len(asked) == 1:
-            raise RegistryTrouble("it stumbles over this one")
+            raise RegistryUnreachable("it stumbles over this one")
         return purge_planner.plan_purge(target, entries)
 
     monkeypatch.setattr("registry_ui.trash.service.plan_purge", plan_purge)

@@ -9,7 +9,7 @@ import pytest
 
 from registry_ui.jobs.pruning import prune
 from registry_ui.models import Manifest, Removal, Tag, utc_now
-from registry_ui.tags.table import Query
+from registry_ui.tags.table import TableQuery
 from registry_ui.web import images
 from tests.support.html import Page
 from tests.web.graph import Graph
@@ -227,7 +227,7 @@ def test_a_form_that_asks_for_nothing_or_nonsense_plans_nothing(site, graph, for
 
 
 def test_ticks_are_carried_from_page_to_page_in_the_address(site, graph, monkeypatch):
-    monkeypatch.setattr(images, "Query", partial(Query, per_page=2))
+    monkeypatch.setattr(images, "TableQuery", partial(TableQuery, per_page=2))
     image = graph.image("one")
     graph.tag(IMAGE, t0=image, t1=image, t2=image, t3=image, t4=image)
     adopt(site)

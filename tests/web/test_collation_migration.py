@@ -8,7 +8,7 @@ from sqlalchemy import String, text
 
 from config import ROOT
 from registry_ui.db.session import db
-from registry_ui.models import Base, ContainerImage, HeldManifest, Manifest, ManifestContents
+from registry_ui.models import Base, ContainerImage, Manifest, ManifestContents, RepositoryManifest
 from tests.web.support import digest
 
 pytestmark = pytest.mark.both_databases
@@ -49,7 +49,7 @@ def test_rows_survive_the_way_down_and_up_with_their_foreign_keys(site):
         session.add(Manifest(digest=digest("a"), media_type="", kind="image", body=b"", facts={}))
         session.flush()
         session.add(ManifestContents(digest=digest("a"), blobs=b"x", children=""))
-        session.add(HeldManifest(digest=digest("a"), image_id=image.id))
+        session.add(RepositoryManifest(digest=digest("a"), image_id=image.id))
         session.commit()
     before = site.dump()
     with site.app.app_context():

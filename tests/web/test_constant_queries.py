@@ -15,20 +15,19 @@ from registry_ui.models import (
     AttachedDocument,
     AuditEntry,
     BinnedTag,
-    Collection,
     ContainerImage,
     Copy,
     CopyLine,
     DailyCount,
     DeployToken,
     DockerSession,
-    FormerPath,
-    HeldManifest,
+    GarbageCollection,
     Manifest,
     ManifestContents,
     Membership,
     MovedRepository,
     Namespace,
+    OldPath,
     Project,
     ProtectionRule,
     ProtectionViolation,
@@ -36,9 +35,10 @@ from registry_ui.models import (
     RegistryEvent,
     Removal,
     RemovalLine,
+    RepositoryManifest,
     RetentionPolicy,
     Tag,
-    TagMoment,
+    TagHistoryEntry,
     TokenDecision,
     UnassignedRepository,
     User,
@@ -60,7 +60,7 @@ def fill(site, start, stop):
         for n in numbers:
             part = {"source": f"old/i{n}", "target": f"acme/app/i{n}", "number": n + 1}
             session.add(MovedRepository(move_id=1, **part))
-            session.add(FormerPath(path=f"old{n}", now="acme/app", move_id=1))
+            session.add(OldPath(path=f"old{n}", now="acme/app", move_id=1))
         app = session.query(Project).filter_by(path="acme/app").one()
         member = session.query(User).filter_by(username="member").one()
         for n in numbers:
@@ -133,7 +133,7 @@ def add_attached(session, image_id, numbers):
     for n in numbers:
         copied = {"action": "copied", "source": f"acme/p{n}:v1", "at": utc_now()}
         rows = [{**here, "at": utc_now(), "source": ""}, {**here, **copied}]
-        session.execute(insert(TagMoment), rows)
+        session.execute(insert(TagHistoryEntry), rows)
     inner = [
         (digest("b"), digest("c")),
         *((f"sha256:{n:064x}", f"sha512:{n:0128x}") for n in numbers),
@@ -168,7 +168,7 @@ def add_manifest(session, image_id, name, media_type, document):
     values = {"media_type": media_type, "kind": facts.kind, "size": facts.size, "body": body}
     row = Manifest(digest=name, has_config=False, facts=facts.to_json(), **values)
     session.merge(row)
-    session.merge(HeldManifest(image_id=image_id, digest=name))
+    session.merge(RepositoryManifest(image_id=image_id, digest=name))
 
 
 def add_contents(session, n, image_id):
@@ -179,13 +179,13 @@ def add_contents(session, n, image_id):
         session.add(Manifest(digest=name, media_type="", kind="image", body=b"", facts=NO_FACTS))
         session.flush()
         session.add(ManifestContents(digest=name, blobs=packed, children=children))
-    session.add(HeldManifest(image_id=image_id, digest=child))
+    session.add(RepositoryManifest(image_id=image_id, digest=child))
     session.add(Tag(image_id=image_id, name=f"zz-index{n}", digest=parent))
 
 
 def add_activity(session, n, project_id):
     today = utc_now()
-    session.add(Collection(dry_run=True, requested_by="member", state="done"))
+    session.add(GarbageCollection(dry_run=True, requested_by="member", state="done"))
     moment = {"digest": digest("a"), "actor": "member", "at": today}
     session.add(Push(project_id=project_id, name=f"i{n}", tag="v1", **moment))
     copied = {"tag": "v2", "source": f"acme/p{n}:v1"}

@@ -16,7 +16,7 @@ from registry_ui.jobs.pruning import prune
 from registry_ui.manifests import refresh
 from registry_ui.manifests.blobs import MAX_ENTRIES
 from registry_ui.manifests.parser_version import FACTS_VERSION
-from registry_ui.manifests.summary_writer import Read, store
+from registry_ui.manifests.summary_writer import FetchResult, store
 from registry_ui.models import ContainerImage, IndexChild, Manifest, Tag, WaitingPull, utc_now
 from registry_ui.retention.rules import Rules, removable
 from registry_ui.tags.selection import dated_tags
@@ -47,7 +47,7 @@ def read(site, *manifests):
     """Store the facts of manifests, as when a page or the worker has read them."""
     with site.session():
         store(
-            Read(
+            FetchResult(
                 FetchedManifest(one.digest, one.media_type, one.data),
                 read_manifest(one.media_type, one.data),
                 None,

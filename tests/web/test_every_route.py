@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from registry_ui.models import AuditEntry, Collection, UnassignedRepository
+from registry_ui.models import AuditEntry, GarbageCollection, UnassignedRepository
 from tests.web.support import PASSWORD, Browser, basic, digest
 
 #: The number of an audit entry, as the reports of adoptions have it.
@@ -84,7 +84,7 @@ def filled(world):
     world.move("veiled/private")
     world.access_token("admin", "read_registry")
     with world.session() as session:
-        session.add(Collection(dry_run=True, requested_by="admin", state="done"))
+        session.add(GarbageCollection(dry_run=True, requested_by="admin", state="done"))
         session.add(UnassignedRepository(path=VALUES["name"]))
         told = {"repositories": 1, "projects": 1, "visibility": "private", "owner": ""}
         entry = {"actor": "admin", "action": "registry.adopt", "subject": "*", "detail": told}

@@ -9,7 +9,7 @@ import pytest
 from registry_ui.access import Role
 from registry_ui.audit import OWN_SUBJECT, Actor
 from registry_ui.db.session import writing
-from registry_ui.errors import Clash
+from registry_ui.errors import Conflict
 from registry_ui.jobs.tasks import resume
 from registry_ui.models import (
     BinnedTag,
@@ -26,7 +26,7 @@ from registry_ui.operations.write_freeze import EVERYWHERE, GRACE
 from registry_ui.removals import runner
 from registry_ui.removals.planner import plan_image
 from registry_ui.removals.service import start
-from registry_ui.token_auth.decision_log import journal
+from registry_ui.token_auth.decision_log import decision_log
 from tests.web.graph import Graph
 from tests.web.support import ACTOR, PASSWORD, digest
 from tests.web.test_gate import ask, assert_passes, assert_refused, bearer
@@ -76,7 +76,7 @@ def granted(site, repository, who="maintainer"):
 
 def recorded(site):
     with site.app.app_context():
-        journal().flush()
+        decision_log().flush()
     return [(row.username, row.repository, row.rule) for row in site.rows(TokenDecision)]
 
 
@@ -221,7 +221,7 @@ def test_it_is_quiet_once_the_last_token_has_ended_by_the_registrys_clock(acme):
 
 def test_two_at_one_path_there_are_not(acme):
     raised(acme, APP)
-    with pytest.raises(Clash):
+    with pytest.raises(Conflict):
         raised(acme, APP, "move")
     raised(acme)
     with acme.session() as session:

@@ -13,12 +13,12 @@ from registry_ui.audit import WORKER
 from registry_ui.db.session import writing
 from registry_ui.distribution.manifest import Descriptor, ManifestFacts
 from registry_ui.distribution.references import Listed
-from registry_ui.errors import Clash
+from registry_ui.errors import Conflict
 from registry_ui.garbage_collection import runner
 from registry_ui.garbage_collection import service as garbage_collection
 from registry_ui.jobs.tasks import resume
 from registry_ui.manifests.blobs import note_contents
-from registry_ui.models import Collection, Fence, Manifest
+from registry_ui.models import Fence, GarbageCollection, Manifest
 from registry_ui.operations import write_freeze as fences
 from tests.support.html import Page
 from tests.web.support import ACTOR, PASSWORD, Site, basic, digest
@@ -86,10 +86,10 @@ def begun(site, *, dry_run=False) -> int:
         return garbage_collection.begin(ACTOR, dry_run=dry_run).id
 
 
-def run(site, collection_id: int) -> Collection:
+def run(site, collection_id: int) -> GarbageCollection:
     with site.app.app_context():
         runner.run(collection_id)
-    return site.row(Collection, id=collection_id)
+    return site.row(GarbageCollection, id=collection_id)
 
 
 # -- by page ---------------------------------------------------------------------
@@ -137,7 +137,7 @@ def test_what_the_index_knows_is_measured(site, admin):
         session.commit()
     text = Page(admin.post(PAGE, {"dry_run": "1"}, follow_redirects=True).text).text
     assert "2 blobs, 12.0 MB would be freed" in text
-    assert site.row(Collection).freed == 12_000_500
+    assert site.row(GarbageCollection).freed == 12_000_500
 
 
 def test_a_collector_that_fails_is_shown_with_its_words_and_the_fence_is_lifted(
@@ -148,7 +148,7 @@ def test_a_collector_that_fails_is_shown_with_its_words_and_the_fence_is_lifted(
     assert "The collector exited with status 3." in text
     assert "Pushes and deletions work again." in text
     assert "it can't read the storage" in text
-    assert (site.row(Collection).state, site.rows(Fence)) == ("failed", [])
+    assert (site.row(GarbageCollection).state, site.rows(Fence)) == ("failed", [])
 
 
 def test_what_can_not_be_run_is_said(make_app, tmp_path, monkeypatch):
@@ -180,7 +180,7 @@ def test_an_earlier_collector_that_lives_for_long_keeps_the_fence(site, admin, m
     seen = []
 
     def is_gone(_lock):
-        row = site.row(Collection)
+        row = site.row(GarbageCollection)
         if row.fence_id is None:
             return True
         seen.append((len(site.rows(Fence)), Page(admin.get(f"{PAGE}/{row.id}").text).text))
@@ -214,7 +214,7 @@ def test_a_removal_that_never_lets_go_ends_it(site, monkeypatch):
 def test_much_output_is_cut_to_its_beginning_and_end(site, admin, collector):
     script(collector, lines=[f"line {number} {'x' * 5000}" for number in range(10_000)])
     admin.post(PAGE, {"dry_run": "1"})
-    output = site.row(Collection).output
+    output = site.row(GarbageCollection).output
     assert len(output) < 200_000
     assert output.startswith("line 0 ")
     assert "line 9999 " in output
@@ -223,18 +223,18 @@ def test_much_output_is_cut_to_its_beginning_and_end(site, admin, collector):
 
 def test_there_is_one_at_a_time(site, admin):
     begun(site, dry_run=True)
-    with pytest.raises(Clash):
+    with pytest.raises(Conflict):
         begun(site)
     assert admin.post(PAGE).status_code == 409
     assert "A dry run is under way" in Page(admin.get(PAGE).text).text
-    assert len(site.rows(Collection)) == 1
+    assert len(site.rows(GarbageCollection)) == 1
 
 
 def test_one_that_waits_is_found_by_the_schedule(site):
     begun(site)
     with site.app.app_context():
         resume()
-    assert site.row(Collection).state == "done"
+    assert site.row(GarbageCollection).state == "done"
 
 
 def test_cancelled_before_a_worker_has_it(site, admin):
@@ -255,7 +255,7 @@ def test_without_a_command_the_page_says_what_to_set(make_app):
     assert "REGISTRY_UI_GC_COMMAND" in admin.get(PAGE).text
     answer = admin.post(PAGE)
     assert answer.status_code == 409
-    assert site.rows(Collection) == []
+    assert site.rows(GarbageCollection) == []
 
 
 # -- who is told -----------------------------------------------------------------
@@ -322,7 +322,7 @@ def test_the_api_begins_shows_lists_and_cancels(site):
 @pytest.mark.parametrize("body", [None, [], {}, {"dry_run": "yes"}])
 def test_a_body_that_does_not_say_which_begins_nothing(site, body):
     assert api(site, "POST", json=body).status_code == 422
-    assert site.rows(Collection) == []
+    assert site.rows(GarbageCollection) == []
 
 
 @pytest.mark.parametrize("who", ["maintainer", "admin by a token for reading", "nobody"])
@@ -339,7 +339,7 @@ def test_to_everyone_else_it_does_not_exist(site, who):
         answer = client.open(API + path, method=method, headers=headers, json={"dry_run": False})
         assert answer.status_code == 404
     assert client.post(f"{API}/{number}/cancel", headers=headers).status_code == 404
-    assert site.row(Collection).state == "waiting"
+    assert site.row(GarbageCollection).state == "waiting"
 
 
 def test_a_token_for_administration_will_do(site):

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from registry_ui.audit import OWN_SUBJECT
-from registry_ui.gate.service import InUse
+from registry_ui.gate.service import GateUsage
 from registry_ui.models import (
     GATE_ASKED,
     DeployToken,
@@ -286,7 +286,7 @@ def test_administrators_see_when_the_gate_was_last_asked(acme):
     assert "not in use" in browser.get("/-/admin").text
     assert ask(acme, "PUT", "main", token="x.y.z").status_code == 401
     assert acme.rows(Heartbeat, name=GATE_ASKED) == []  # anybody can send that
-    acme.app.extensions["gate_in_use"] = InUse()
+    acme.app.extensions["gate_in_use"] = GateUsage()
     assert_passes(ask(acme, "PUT", "main"))
     text = browser.get("/-/admin").text
     assert re.search(r"Gate for protected tags</dt>\s*<dd>\s*asked <time", text)

@@ -9,11 +9,11 @@ from unittest import mock
 import pytest
 
 from registry_ui.accounts import password_checks, throttle
-from registry_ui.accounts.password_cache import remembered
+from registry_ui.accounts.password_cache import cached_passwords
 from registry_ui.accounts.password_checks import Priority
 from registry_ui.accounts.throttle import LIMIT, WINDOW
 from registry_ui.models import FailedSignIn, KnownSignIn
-from registry_ui.token_auth.decision_log import journal
+from registry_ui.token_auth.decision_log import decision_log
 from tests.support.processes import until
 from tests.web.support import PASSWORD, Browser, basic
 
@@ -137,7 +137,7 @@ def test_a_network_from_which_many_names_failed_pauses_but_for_names_known_there
     assert by_token(alice, "bob", PASSWORD, elsewhere).status_code == 200
     assert by_token(alice, "alice", "a new password", nat).status_code == 401
     with alice.app.app_context():
-        remembered()._known.clear()  # as in another process
+        cached_passwords()._known.clear()  # as in another process
     assert by_token(alice, "alice", PASSWORD, nat).status_code == 200
     forget_refusals(alice)
     now[0] += timedelta(seconds=throttle.NETWORK_PAUSE + 0.01)
@@ -221,7 +221,7 @@ def test_a_token_given_as_the_user_name_is_named_as_that_and_stored_nowhere(alic
     for glued in (f"x{secret}", f"alice{secret}", f"{secret}x", f"x{secret.upper()}"):
         door(alice, glued, "alice", "192.0.2.1")
     with alice.app.app_context():
-        journal().flush()
+        decision_log().flush()
     stored = str(alice.dump()).lower()
     assert secret[8:30].lower() not in stored
     assert "rui_***" in stored

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from registry_ui.db.prepared import insert_all_new
+from registry_ui.db.prepared import insert_all_if_absent
 from registry_ui.db.session import writing
 from registry_ui.models import Manifest, utc_now
 from tests.web.support import digest
@@ -38,7 +38,7 @@ def test_two_that_insert_the_same_rows_in_two_orders_do_not_hold_each_other_up(s
         try:
             both.wait(60)
             with site.app.app_context(), writing() as session:
-                insert_all_new(session, Manifest, given)
+                insert_all_if_absent(session, Manifest, given)
         except SQLAlchemyError as error:
             errors.append(error)
 

@@ -24,7 +24,7 @@ from registry_ui.models import (
     Membership,
     MovedRepository,
     Push,
-    TagMoment,
+    TagHistoryEntry,
     User,
 )
 
@@ -121,7 +121,7 @@ def test_pushes_that_events_still_tell_are_the_beginning_of_the_history(site):
         db.session.remove()
         flask_migrate.upgrade(MIGRATIONS)
         db.session.remove()
-    moment = site.row(TagMoment)
+    moment = site.row(TagHistoryEntry)
     found = (moment.image_id, moment.tag, moment.action, moment.digest, moment.actor)
     assert found == (5, "v1", "pushed", digest, "alice")
     assert moment.at.isoformat() == "2026-01-02T00:00:00+00:00"

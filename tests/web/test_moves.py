@@ -34,7 +34,7 @@ from registry_ui.moves.lease import claim
 from registry_ui.moves.switchover import switch
 from registry_ui.operations.errors import Canceled, Deferred
 from registry_ui.operations.write_freeze import EVERYWHERE, lift_fence, raise_fence, writers_until
-from registry_ui.token_auth.decision_log import journal
+from registry_ui.token_auth.decision_log import decision_log
 from tests.support.html import Page
 from tests.web.support import PASSWORD, basic, digest, event_of
 
@@ -457,7 +457,7 @@ def test_the_refusal_says_where_it_is_now_and_until_when_it_can_be_pulled(rename
     granted(renamed, "acme/old/web", "worker")
     granted(renamed, "acme/old/web", "boss")
     with renamed.app.app_context():
-        journal().flush()
+        decision_log().flush()
     rules = {row.username: row for row in renamed.rows(TokenDecision)}
     words = "acme/old/web has moved to acme/app/web; the old name can be pulled until"
     assert f"{words} 24 December 2030" in rules["worker"].rule

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from registry_ui.models import AuditEntry, FormerPath, Move, MovedRepository
+from registry_ui.models import AuditEntry, Move, MovedRepository, OldPath
 from registry_ui.moves import old_path_check
 from registry_ui.moves import service as moves
 from tests.web.support import ACTOR
@@ -36,7 +36,7 @@ def compare(site, monkeypatch, meanwhile):
 
 
 def is_stopped(site):
-    return bool(site.row(FormerPath).stopped)
+    return bool(site.row(OldPath).stopped)
 
 
 def test_a_changed_old_path_is_stopped_while_it_can_be_pulled(moved, monkeypatch):

@@ -8,13 +8,13 @@ import pytest
 from sqlalchemy import bindparam, select, text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from registry_ui.db.prepared import Prepared, _readers
+from registry_ui.db.prepared import CompiledQuery, _readers
 from registry_ui.db.session import db
 from registry_ui.models import User
 
 pytestmark = pytest.mark.both_databases
 
-BY_NAME = Prepared(
+BY_NAME = CompiledQuery(
     select(User.id, User.username, User.is_admin).where(
         User.username == bindparam("username", type_=User.username.type)
     )
@@ -77,7 +77,7 @@ def test_disposing_of_the_engine_closes_them(alice):
 
 def test_a_query_that_fails_costs_its_connection_and_no_more(alice):
     BY_NAME.first(db.engine, username="alice")
-    broken = Prepared(select(User.id).where(text("no_such_column = 1")))
+    broken = CompiledQuery(select(User.id).where(text("no_such_column = 1")))
     with pytest.raises((OperationalError, ProgrammingError)):
         broken.first(db.engine)
     assert BY_NAME.first(db.engine, username="alice") is not None

@@ -14,12 +14,12 @@ from registry_ui.db.session import db, writing
 from registry_ui.distribution.manifest import ManifestFacts
 from registry_ui.models import (
     ContainerImage,
-    HeldManifest,
     Manifest,
     ManifestContents,
     Namespace,
     Project,
     RegistryEvent,
+    RepositoryManifest,
     Tag,
     utc_now,
 )
@@ -77,7 +77,7 @@ def fill(session):
     held = [
         {"image_id": owner, "digest": digest} for owner, digest in zip(owners, digests, strict=True)
     ]
-    session.execute(insert(HeldManifest), held)
+    session.execute(insert(RepositoryManifest), held)
     tags = [
         {"name": f"t{n % TAGS}", "pushed_at": now, "seen_at": now, **row}
         for n, row in enumerate(held)

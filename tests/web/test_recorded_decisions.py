@@ -9,12 +9,14 @@ import pytest
 
 from registry_ui.models import AccessToken, TokenDecision
 from registry_ui.token_auth import decision_log
-from registry_ui.token_auth.decision_log import Journal, Noted
+from registry_ui.token_auth.decision_log import DecisionLog, DecisionRecord
 from tests.web.support import PASSWORD
 
 pytestmark = pytest.mark.both_databases
 
-ONE = Noted("alice", "password", "192.0.2.1", "docker", "acme/app", "acme/app", "pull", "pull", "")
+ONE = DecisionRecord(
+    "alice", "password", "192.0.2.1", "docker", "acme/app", "acme/app", "pull", "pull", ""
+)
 
 
 @pytest.fixture
@@ -28,7 +30,7 @@ def acme(site):
 
 def recorded(site):
     with site.app.app_context():
-        decision_log.journal().flush()
+        decision_log.decision_log().flush()
     return [
         (row.username, row.credential, row.repository, row.asked, row.granted, row.rule)
         for row in site.rows(TokenDecision)
@@ -117,7 +119,7 @@ def test_deciding_writes_nothing_by_itself(acme):
 def test_a_thread_of_its_own_writes_soon(monkeypatch):
     monkeypatch.setattr(decision_log, "INTERVAL", 0.02)
     written = []
-    journal = Journal(written.extend)
+    journal = DecisionLog(written.extend)
     journal.note(ONE)
     journal.note(ONE)
     deadline = time.monotonic() + 60
@@ -129,7 +131,7 @@ def test_a_thread_of_its_own_writes_soon(monkeypatch):
 
 def test_closed_it_writes_the_rest_and_its_thread_ends():
     written = []
-    journal = Journal(written.extend)
+    journal = DecisionLog(written.extend)
     journal.note(ONE)
     thread = journal._thread
     journal.close()
@@ -140,7 +142,7 @@ def test_closed_it_writes_the_rest_and_its_thread_ends():
 def test_what_does_not_fit_is_counted_and_not_waited_for(monkeypatch, caplog):
     monkeypatch.setattr(decision_log, "ROOM", 3)
     written = []
-    journal = Journal(written.extend, threaded=False)
+    journal = DecisionLog(written.extend, threaded=False)
     for number in range(5):
         journal.note(ONE._replace(repository=f"acme/{number}"))
     journal.flush()
@@ -152,7 +154,7 @@ def test_a_store_that_breaks_breaks_nothing_else(caplog):
     def breaks(_batch):
         raise OSError("disk full")
 
-    journal = Journal(breaks, threaded=False)
+    journal = DecisionLog(breaks, threaded=False)
     journal.note(ONE)
     journal.flush()
     assert "1 decisions of the token endpoint were not kept" in caplog.text
@@ -185,7 +187,7 @@ def test_no_answer_waits_for_the_journal(acme, monkeypatch):
         stuck.set()
         over.wait(60)
 
-    journal = acme.app.extensions["journal"] = Journal(write)
+    journal = acme.app.extensions["journal"] = DecisionLog(write)
     try:
         for _ in range(2):
             answer = acme.ask_token("repository:acme/app:pull", auth=("alice", PASSWORD))

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from registry_ui.jobs.heartbeat import beat
+from registry_ui.jobs.heartbeat import record_heartbeat
 from registry_ui.models import ContainerImage, Manifest, RegistryEvent, Removal, Tag
 from tests.unit.hostile_registry import TIMEOUT, Answer, always
 from tests.web.support import event_of
@@ -189,7 +189,7 @@ def test_readiness_tells_of_events_that_wait_for_a_worker_that_beats(
     troubled.deliver(event_of("push", "acme/app/new", "v9"))
     since = datetime.now(UTC) - timedelta(seconds=seconds)
     troubled.change(RegistryEvent, {"received_at": since})
-    beat(troubled.app)
+    record_heartbeat(troubled.app)
     answer = troubled.app.test_client().get("/readyz")
     assert (answer.status_code, answer.json["worker"]) == (200 if ready else 503, ready)
     page = troubled.browser("admin").get("/-/admin").text

@@ -14,7 +14,7 @@ from functools import partial
 import pytest
 
 from registry_ui.accounts import hashing, password_checks
-from registry_ui.accounts.password_cache import remembered
+from registry_ui.accounts.password_cache import cached_passwords
 from registry_ui.accounts.password_checks import (
     MAX_CHECKS,
     MAX_OF_KNOWN_NAME,
@@ -35,7 +35,7 @@ def office(site):
     site.users("alice", "bob", "carol")
     assert ask(site, "alice", OFFICE) == 200
     with site.app.app_context():
-        remembered()._known.clear()
+        cached_passwords()._known.clear()
     assert [(row.network, row.username) for row in site.rows(KnownSignIn)] == [(OFFICE, "alice")]
     return site
 

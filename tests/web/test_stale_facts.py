@@ -26,7 +26,7 @@ def stale(site):
     manifests = [FetchedManifest(sha256(body), OCI, body) for body in bodies]
     with site.app.app_context():
         summary_writer.store(
-            summary_writer.Read(manifest, read_manifest(OCI, manifest.body), None)
+            summary_writer.FetchResult(manifest, read_manifest(OCI, manifest.body), None)
             for manifest in manifests
         )
     site.change(Manifest, {"facts_version": 0, "size": 7})

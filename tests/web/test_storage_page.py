@@ -10,8 +10,8 @@ from sqlalchemy import insert
 from registry_ui.distribution.manifest import MAX_SIZE, read_manifest
 from registry_ui.distribution.references import listed_in
 from registry_ui.manifests.blobs import MAX_COUNTED, note_contents
-from registry_ui.models import ContainerImage, HeldManifest, Manifest, Project, Tag
-from registry_ui.storage_usage.survey import Survey, footprint
+from registry_ui.models import ContainerImage, Manifest, Project, RepositoryManifest, Tag
+from registry_ui.storage_usage.survey import UsageScan, summarize_usage
 from tests.support.html import Page
 from tests.web.graph import OCI, OCI_CONFIG, OCI_INDEX, Graph, sha256
 from tests.web.support import event_of
@@ -56,7 +56,7 @@ class Shelf:
             if tag:
                 session.add(Tag(image_id=image.id, name=tag, digest=digest))
             else:
-                session.add(HeldManifest(image_id=image.id, digest=digest))
+                session.add(RepositoryManifest(image_id=image.id, digest=digest))
             session.commit()
         return digest
 
@@ -74,7 +74,7 @@ class Shelf:
         with self.site.session() as session:
             ids = {project.id for project in session.query(Project)}
             scope = Project.id.in_(ids) if path is None else ContainerImage.path == path
-            return footprint(session, Survey(session, scope), by=by, open_projects=ids)
+            return summarize_usage(session, UsageScan(session, scope), by=by, open_projects=ids)
 
 
 @pytest.fixture

@@ -10,8 +10,7 @@ import pytest
 
 from registry_ui.models import TokenDecision, utc_now
 from registry_ui.token_auth import decision_log, visitors
-from registry_ui.token_auth.decision_log import journal
-from registry_ui.token_auth.visitors import OF_NETWORK, OF_PLACE, Noted, VisitorLimits
+from registry_ui.token_auth.visitors import OF_NETWORK, OF_PLACE, DecisionRecord, VisitorLimits
 from tests.web.support import PASSWORD
 
 pytestmark = pytest.mark.both_databases
@@ -40,7 +39,7 @@ def ask(site, name, address="192.0.2.1", agent="docker/1"):
 
 def written(site, **which):
     with site.app.app_context():
-        journal().flush()
+        decision_log.decision_log().flush()
     return site.rows(TokenDecision, **which)
 
 
@@ -136,7 +135,7 @@ def test_a_crowd_that_was_not_written_is_written_with_the_next(acme, monkeypatch
 def noted(number, network):
     name = f"{number:x}".rjust(200, "a")
     address = f"198.{network // 256 % 256}.{network % 256}.1"
-    return Noted("", "none", address, "docker", name, "", "pull", "", "x" * 300, "unowned")
+    return DecisionRecord("", "none", address, "docker", name, "", "pull", "", "x" * 300, "unowned")
 
 
 def test_a_request_is_admitted_without_adding_up_all_networks():

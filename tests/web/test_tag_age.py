@@ -11,7 +11,14 @@ import pytest
 from sqlalchemy import select
 
 from registry_ui.jobs import tasks
-from registry_ui.models import BinnedTag, ContainerImage, RetentionPolicy, Tag, TagMoment, utc_now
+from registry_ui.models import (
+    BinnedTag,
+    ContainerImage,
+    RetentionPolicy,
+    Tag,
+    TagHistoryEntry,
+    utc_now,
+)
 from registry_ui.retention import selection
 from registry_ui.retention import service as retention
 from registry_ui.retention.rules import Rules, removable
@@ -188,7 +195,7 @@ def test_the_history_keeps_the_push_and_the_restore(site):
     restore(site)
     tag = site.row(Tag)
     assert (tag.pushed_by, tag.pushed_at > pushed) == ("bob", True)
-    moments = [(m.action, m.actor) for m in site.rows(TagMoment)]
+    moments = [(m.action, m.actor) for m in site.rows(TagHistoryEntry)]
     assert moments == [("pushed", "bob"), ("removed", "owner"), ("restored", "owner")]
     page = Page(site.owner.get(f"{PAGE}/-/tags/v1").text).section("What this tag pointed to")
     assert "Restored from the bin" in page
@@ -206,7 +213,7 @@ def test_restoring_the_last_tag_brings_back_the_history_and_the_pulls(site):
     tag, image = site.row(Tag), site.row(ContainerImage)
     assert (tag.pull_count, tag.last_pulled_at) == (3, before.last_pulled_at)
     assert (image.pull_count, image.emptied_at) == (3, None)
-    assert [m.action for m in site.rows(TagMoment)] == ["removed", "restored"]
+    assert [m.action for m in site.rows(TagHistoryEntry)] == ["removed", "restored"]
     assert site.owner.get(PAGE).status_code == 200
 
 
@@ -247,7 +254,7 @@ def test_its_history_goes_when_the_bin_has_nothing_left_of_it(site):
     site.change(BinnedTag, {"purge_at": utc_now() - timedelta(minutes=1)})
     with site.app.app_context():
         tasks.purge_bin()
-    assert site.rows(BinnedTag) == site.rows(ContainerImage) == site.rows(TagMoment) == []
+    assert site.rows(BinnedTag) == site.rows(ContainerImage) == site.rows(TagHistoryEntry) == []
 
 
 def test_its_project_can_be_deleted(site):

@@ -8,7 +8,7 @@ import pytest
 
 from registry_ui.audit import OWN_SUBJECT
 from registry_ui.jobs.pruning import prune
-from registry_ui.models import RegistryEvent, TagMoment
+from registry_ui.models import RegistryEvent, TagHistoryEntry
 from registry_ui.tag_detail import page as detail
 from tests.support.html import Page
 from tests.web.graph import Graph
@@ -137,11 +137,11 @@ def test_the_history_of_one_tag_is_not_that_of_another(site, graph):
 def test_a_long_history_is_cut_until_all_of_it_is_asked_for(site, graph, monkeypatch):
     push(site, graph, "one")
     with site.session() as session:
-        row = session.query(TagMoment).one()
+        row = session.query(TagHistoryEntry).one()
         for n in range(30):
             at = NOW - timedelta(days=n + 1)
             values = {"image_id": row.image_id, "tag": "v1", "action": "pushed", "at": at}
-            session.add(TagMoment(**values, digest=row.digest))
+            session.add(TagHistoryEntry(**values, digest=row.digest))
         session.commit()
     assert len(history(site)) == 20
     page = Page(site.browser("reader").get(PAGE).text)

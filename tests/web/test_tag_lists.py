@@ -8,7 +8,14 @@ import pytest
 from sqlalchemy import insert, select
 
 from registry_ui.formatting import DASH
-from registry_ui.models import ContainerImage, HeldManifest, IndexChild, Manifest, Project, Tag
+from registry_ui.models import (
+    ContainerImage,
+    IndexChild,
+    Manifest,
+    Project,
+    RepositoryManifest,
+    Tag,
+)
 from registry_ui.tags import rows as said
 from tests.support.html import Page, rows_of_tags
 from tests.unit.hostile_registry import Answer
@@ -62,7 +69,7 @@ def fill(site, tags, *manifests, path=IMAGE, held=""):
         for name, values in tags.items():
             session.add(Tag(image_id=site_image.id, name=name, **values))
         for letter in held:
-            session.add(HeldManifest(image_id=site_image.id, digest=digest(letter)))
+            session.add(RepositoryManifest(image_id=site_image.id, digest=digest(letter)))
         session.commit()
 
 
@@ -232,7 +239,7 @@ def test_a_signature_in_an_index_of_referrers_is_a_signature(site, registry):
 )
 def test_cosigns_tags_tell_by_their_names_what_they_hold(name, signed, has_sbom):
     row = said.TagRow("1.0", digest("a"))
-    said.mark(row, {f"sha256-x.{name}": digest("b")}, {})
+    said.add_attachment_flags(row, {f"sha256-x.{name}": digest("b")}, {})
     assert (row.signed, row.has_sbom) == (signed, has_sbom)
 
 

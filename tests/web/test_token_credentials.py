@@ -10,7 +10,7 @@ import argon2
 import pytest
 
 from registry_ui.accounts.hashing import HashingProcess
-from registry_ui.accounts.password_cache import remembered
+from registry_ui.accounts.password_cache import cached_passwords
 from registry_ui.accounts.service import create_user
 from registry_ui.models import AccessToken, User
 from tests.web.support import ACTOR, PASSWORD, basic
@@ -217,7 +217,7 @@ def test_a_password_writes_once_a_day_where_it_was_right(alice):
         assert alice.ask_token("repository:a/b:pull", auth=("alice", PASSWORD)).status_code == 200
     assert [sql.split()[2] for sql in writes(noted)] == ["known_sign_ins"]
     with alice.app.app_context():
-        remembered()._known.clear()  # as in another process
+        cached_passwords()._known.clear()  # as in another process
     with alice.statements() as noted:
         assert alice.ask_token("repository:a/b:pull", auth=("alice", PASSWORD)).status_code == 200
     assert writes(noted) == []

@@ -238,7 +238,7 @@ def test_what_its_access_token_lacks_is_said_of_the_token(acme, login, refresh):
     secret = login(acme.access_token("alice", "read_registry"))
     assert refresh(secret, scope="repository:acme/app:push").json["scope"] == ""
     with acme.app.app_context():
-        decision_log.journal().flush()
+        decision_log.decision_log().flush()
     (row,) = acme.rows(TokenDecision, asked="push")
     assert row.rule == "the access token of the docker session has no scope for push"
 
