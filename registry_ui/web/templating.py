@@ -144,7 +144,7 @@ class Crumb:
     url: str
 
 
-def breadcrumb(
+def breadcrumb_trail(
     crumbs: Iterable[Any] | None, project: str = "", name: str = "", tag: str = ""
 ) -> list[Crumb]:
     """Return the breadcrumb of a page: namespaces, project, every folder, image, tag.
@@ -268,7 +268,7 @@ HELPERS = (
     page_url,
     image_url,
     reference_url,
-    breadcrumb,
+    breadcrumb_trail,
     current_address,
     asset,
     proportional_bar,

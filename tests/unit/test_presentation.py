@@ -29,7 +29,7 @@ from registry_ui.web import templating
 from registry_ui.web.templating import (
     Crumb,
     asset,
-    breadcrumb,
+    breadcrumb_trail,
     choices,
     collapse_folders,
     image_url,
@@ -260,7 +260,7 @@ def test_references_lead_to_tags_of_the_project(
 
 def test_every_segment_of_the_breadcrumb_leads_somewhere(pages: Flask) -> None:
     with pages.test_request_context():
-        found = breadcrumb([("g", "g"), ("p", "g/p")], "g/p", "a/b", "v1")
+        found = breadcrumb_trail([("g", "g"), ("p", "g/p")], "g/p", "a/b", "v1")
     assert found == [
         Crumb("g", "/g"),
         Crumb("p", "/g/p"),
@@ -272,8 +272,8 @@ def test_every_segment_of_the_breadcrumb_leads_somewhere(pages: Flask) -> None:
 
 def test_the_breadcrumb_never_misses_the_project(pages: Flask) -> None:
     with pages.test_request_context():
-        assert breadcrumb([("g", "g")], "g/p") == [Crumb("g", "/g"), Crumb("p", "/g/p")]
-        assert breadcrumb(None, "g/p", "", "v1")[-1] == Crumb("v1", "/g/p/-/tags/v1")
+        assert breadcrumb_trail([("g", "g")], "g/p") == [Crumb("g", "/g"), Crumb("p", "/g/p")]
+        assert breadcrumb_trail(None, "g/p", "", "v1")[-1] == Crumb("v1", "/g/p/-/tags/v1")
 
 
 def test_a_change_of_the_query_keeps_the_rest() -> None:
