@@ -1,4 +1,4 @@
-"""Who may do what. Deny by default; every answer names its rule."""
+"""Access control. Everything is denied by default, and each decision names its rule."""
 
 from .decisions import (
     ACCESS_TOKEN,

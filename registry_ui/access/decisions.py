@@ -1,4 +1,4 @@
-"""From who asks and what stands at a path to an answer, with the rule that made it. Pure."""
+"""Access decisions: from a principal and its access to a path to an answer with a rule. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime
 
 from .roles import RULE_OF, Permission, Role, Visibility
 
-#: What each scope of an access token lets through. Push implies pull: the registry
+#: Permissions that each scope of an access token allows. Push implies pull, because the registry
 #: asks for both on every upload (PROTOCOLS 1.1).
 SCOPES: dict[str, frozenset[Permission]] = {
     "read_registry": frozenset({Permission.SEE, Permission.PULL}),
@@ -30,20 +30,20 @@ _SCOPES_FOR = {
     for right in Permission
 }
 
-#: The kinds of credential, in the words of pages and records.
+#: Kinds of credentials, as shown on pages and in decision records.
 PASSWORD, ACCESS_TOKEN, DEPLOY_TOKEN = "password", "access token", "deploy token"
 NO_CREDENTIAL = "no credentials"
 
 
 @dataclass(frozen=True, slots=True)
 class PathRestriction:
-    """Where a credential holds: at ``path``, and unless ``exact`` at everything below it."""
+    """The path a credential is restricted to; unless ``exact``, also all paths below it."""
 
     path: str
     exact: bool = False
 
     def covers(self, path: str) -> bool:
-        """Whether a path lies within; segments are compared whole."""
+        """Return whether a path is within the restriction. Only whole segments match."""
         return path == self.path or (not self.exact and path.startswith(self.path + "/"))
 
     def __str__(self) -> str:
@@ -52,13 +52,16 @@ class PathRestriction:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who asks, and by what.
+    """The authenticated identity of a request: a user, a deploy token, or an anonymous client.
 
-    A person has a ``user_id``; a deploy token has a ``home``, the place that it belongs
-    to; anyone without credentials has neither. ``scopes`` is None for a person who showed
-    a password, and the scopes of the token otherwise. ``reach`` is where a token holds,
-    None for everywhere that its owner may go. ``credential`` says what was shown, in
-    words: a kind, and the name that its owner gave it; ``token_id`` which access token.
+    Attributes:
+        user_id: id of the user; None for deploy tokens and anonymous clients.
+        scopes: scopes of the token; None if a password was used.
+        reach: path restriction of the token; None if it is valid wherever its owner has access.
+        home: path of the namespace or project that a deploy token belongs to; None for users
+            and anonymous clients.
+        credential: description of the credential: its kind and, for tokens, its name.
+        token_id: id of the access token, if one was used.
     """
 
     user_id: int | None = None
@@ -72,35 +75,43 @@ class Principal:
 
     @property
     def is_anonymous(self) -> bool:
-        """Whether no credentials were shown."""
+        """Whether the request has no credentials."""
         return self.user_id is None and self.home is None
 
     @property
     def is_person(self) -> bool:
-        """Whether somebody with an account asks."""
+        """Whether the principal is a user, not a deploy token or an anonymous client."""
         return self.user_id is not None
 
     @property
     def kind(self) -> str:
-        """The kind of the credential, without its name."""
+        """The kind of the credential, without the name of the token."""
         return self.credential.partition(" “")[0]
 
     def lets_through(self, right: Permission) -> bool:
-        """Whether the credential, not the person, covers the right."""
+        """Return whether the scopes of the credential allow a permission.
+
+        Whether the user has the permission is checked by decide().
+        """
         return self.scopes is None or not self.scopes.isdisjoint(_SCOPES_FOR[right])
 
 
 ANONYMOUS = Principal(credential=NO_CREDENTIAL)
 
 
-#: What a fence stops, and what it says of its reason.
+#: Permissions that a write freeze suspends, and the text for each reason of a freeze.
 FENCED_PERMISSIONS = frozenset({Permission.PUSH, Permission.DELETE})
 REASONS = {"collection": "the registry collects garbage", "move": "it is moved"}
 
 
 @dataclass(frozen=True, slots=True)
 class Fenced:
-    """A fence: pushes and deletions at a path and below it are stopped, since when and why."""
+    """A write freeze (fence): pushes and deletions at a path and below it are refused.
+
+    Attributes:
+        path: "" for the whole registry.
+        reason: a key of REASONS.
+    """
 
     path: str
     reason: str
@@ -108,20 +119,25 @@ class Fenced:
 
     @property
     def why(self) -> str:
-        """What goes on meanwhile, in words."""
+        """The reason of the freeze, as text for messages."""
         return REASONS[self.reason]
 
     def rule(self, repository: str) -> str:
-        """Return the rule that refuses a push or a deletion in a repository."""
+        """Return the rule with which a push or deletion in a repository is refused."""
         stopped = f"writes to {repository} are stopped while {self.why}"
         return f"{stopped}, since {self.since:%H:%M} UTC; try again later"
 
 
 @dataclass(frozen=True, slots=True)
 class OldPathMatch:
-    """An old name of a repository, what it is called now, and until when the old one holds.
+    """An old path of a repository that was moved, and the path it has now.
 
-    One that is ``stopped`` is not served any more: it was changed after the move.
+    Attributes:
+        name: the old path.
+        now: the current path.
+        until: when the old path stops working; None if no date is set.
+        stopped: whether the old path can no longer be pulled, because it was changed after
+            the move.
     """
 
     name: str
@@ -131,7 +147,10 @@ class OldPathMatch:
 
     @property
     def refusal(self) -> str:
-        """The rule that refuses a push or a deletion by the old name, and anything if stopped."""
+        """The rule with which a push or deletion by the old path is refused.
+
+        If the old path is stopped, the rule with which every request is refused.
+        """
         if self.stopped:
             changed = "the old name was changed after the move, and can no longer be pulled"
             return f"{self.name} has moved to {self.now}; {changed}"
@@ -141,13 +160,16 @@ class OldPathMatch:
 
 @dataclass(frozen=True, slots=True)
 class PathAccess:
-    """What the database knows of one path for one principal.
+    """Everything in the database that decides the access of one principal to one path.
 
-    ``place`` is the deepest namespace or project at or above the path, ``exact``
-    whether that is the path itself. ``role`` is the highest of all roles at or
-    above the place, ``role_at`` the path that it comes from. ``fence`` is what stops
-    writes to repositories there, if anything does. ``former`` is the old name by which the
-    repository was asked for; the path is the new one then.
+    Attributes:
+        place: the deepest namespace or project at or above the path; None if there is none.
+        kind: ``namespace`` or ``project``.
+        role: the highest role of the principal at or above the place.
+        role_at: the path at which the principal has that role.
+        fence: the write freeze in effect at the path, if any.
+        former: the old path by which the repository was requested, if it was; ``path`` is
+            then the current one.
     """
 
     path: str
@@ -162,32 +184,32 @@ class PathAccess:
 
     @property
     def exact(self) -> bool:
-        """Whether the place stands at the path itself, not above it."""
+        """Whether the place has exactly this path, not one above it."""
         return self.place == self.path
 
     @property
     def project(self) -> str | None:
-        """The project that owns the path, if one does."""
+        """The path of the project that owns this path; None if there is none."""
         return self.place if self.kind == "project" else None
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """An answer and the rule that made it, in words for the person who asked."""
+    """Whether something is allowed, and the deciding rule as text for the requester."""
 
     allowed: bool
     rule: str
 
 
 def role_for_rules(principal: Principal, standing: PathAccess) -> Role | None:
-    """Return the role as protection rules count it: an administrator is an Owner everywhere."""
+    """Return the role that protection rules apply to; administrators count as Owner."""
     return Role.OWNER if principal.is_admin else standing.role
 
 
 def decide(principal: Principal, standing: PathAccess, right: Permission) -> Decision:
-    """Decide whether ``principal`` has ``right`` at the place of ``path_access``.
+    """Decide whether a principal has a permission at the namespace or project in ``standing``.
 
-    The order matters only for the words: what is allowed is the same in any.
+    Restrictions of the credential are checked first: they apply to administrators too.
     """
     if (short := _shortcoming(principal, standing, right)) is not None:
         return Decision(False, short)
@@ -204,7 +226,7 @@ def decide(principal: Principal, standing: PathAccess, right: Permission) -> Dec
 
 
 def _shortcoming(principal: Principal, standing: PathAccess, right: Permission) -> str | None:
-    """Return why the credential does not do, whoever shows it; None where it does."""
+    """Return why the credential itself does not allow the permission, or None if it does."""
     if not principal.lets_through(right):
         return f"the {principal.kind} has no scope for {right}"
     if principal.reach is not None and not principal.reach.covers(standing.path):
@@ -215,7 +237,10 @@ def _shortcoming(principal: Principal, standing: PathAccess, right: Permission) 
 def _by_visibility(
     principal: Principal, standing: PathAccess, right: Permission
 ) -> Decision | None:
-    """Return what the visibility of a project says to those without a role in it."""
+    """Return the decision made by the visibility of a project, or None if it decides nothing.
+
+    For principals without a sufficient role.
+    """
     if standing.visibility == Visibility.PUBLIC:
         return Decision(True, f"{standing.place} is public")
     if standing.visibility != Visibility.INTERNAL:
@@ -241,11 +266,11 @@ def _missing_role(
 
 
 def decide_repository(principal: Principal, standing: PathAccess, right: Permission) -> Decision:
-    """Decide about a repository of the registry: it must belong to a project.
+    """Decide whether a principal has a permission in a repository of the registry.
 
-    An administrator may touch unassigned repositories too. A fence comes last: whoever may
-    not write anyway learns nothing of it. By an old name, what may be pulled is the same as
-    by the new one, and nothing is written.
+    The repository must belong to a project, except for administrators. A write freeze is
+    checked last, so that only a principal with write access learns about it. An old path
+    gives the same read access as the current path, but never write access.
     """
     former = standing.former
     if standing.project is None and (former is not None or not principal.is_admin):
@@ -261,10 +286,13 @@ def decide_repository(principal: Principal, standing: PathAccess, right: Permiss
 
 
 def unowned(path: str) -> str:
-    """Return the rule about a repository of no project: also for what must look like one."""
+    """Return the rule for a repository that belongs to no project.
+
+    It is also used for hidden repositories, which must look like nonexistent ones.
+    """
     return f"no project owns {path}"
 
 
 def permissions(principal: Principal, standing: PathAccess) -> set[str]:
-    """Return every right that the principal has there, by name."""
+    """Return the names of all permissions of a principal at the place in ``standing``."""
     return {str(right) for right in Permission if decide(principal, standing, right).allowed}

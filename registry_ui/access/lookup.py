@@ -1,4 +1,4 @@
-"""The facts that decisions need, each by one query."""
+"""Database lookups for access decisions: path access, roles, write freezes, and old paths."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from ..models import Fence, Membership, OldPath, Place, Project
 from .decisions import Fenced, OldPathMatch, PathAccess, Principal
 from .roles import Role
 
-#: What a deploy token may where it belongs, as far as its scopes let it.
+#: Role of a deploy token in the place that it belongs to. Its scopes limit it further.
 DEPLOY_ROLE = Role.MAINTAINER
 
 
 def prefixes(path: str) -> list[str]:
-    """Return ``path`` and everything above it, shortest first."""
+    """Return a path and all paths above it, shortest first."""
     parts = path.split("/")
     return ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
 
@@ -69,16 +69,19 @@ def _roles_of(place: Any, user_id: Any) -> ColumnElement[bool]:
 
 
 def fences_over(paths: Iterable[Any]) -> ColumnElement[bool]:
-    """Match the fences at any of these paths, and the one that stands everywhere."""
+    """Return the condition for write freezes at any of these paths, or of the whole registry."""
     return Fence.path.in_([literal_column("''"), *paths])
 
 
 def _beside(query: AnySelect, user_id: Any, paths: list[Any]) -> AnySelect:
-    """Let a query bring the places at some paths along, with someone's roles, and all fences.
+    """Extend a query by the places at some paths, a user's roles there, and all write freezes.
 
-    Each of its rows comes once for each place and each fence. Mostly there is no fence, and to
-    find that out costs least where none is looked for by its path. Old names at these paths
-    come too, by their paths alone, in each row all of them.
+    Each row of the query is repeated for each place and each freeze. Usually there is no
+    freeze, and joining all of them is the cheapest way to find that out. The column ``former``
+    of every row contains all old paths among ``paths``, one per line.
+
+    Args:
+        user_id: column or parameter with the id of the user; None for no roles.
     """
     place = aliased(Place)
     own = false() if user_id is None else _roles_of(place, user_id)
@@ -89,7 +92,7 @@ def _beside(query: AnySelect, user_id: Any, paths: list[Any]) -> AnySelect:
 
 
 def one_row() -> AnySelect:
-    """Return a query of one row, to which others are joined."""
+    """Return a query with exactly one row, as a basis for outer joins."""
     row = select(literal_column("1").label("asked")).subquery("asked")
     return select(row.c.asked).select_from(row)
 
@@ -97,7 +100,7 @@ def one_row() -> AnySelect:
 def path_accesses(
     session: Session, principal: Principal, paths: Iterable[str]
 ) -> dict[str, PathAccess]:
-    """Return the standing of every path, by one query for all of them together."""
+    """Return the access of a principal to each path, using one query for all paths."""
     above = {path: prefixes(path) for path in paths}
     every = {prefix for found in above.values() for prefix in found}
     if not every:
@@ -108,12 +111,15 @@ def path_accesses(
 
 
 def path_access(session: Session, principal: Principal, path: str) -> PathAccess:
-    """Return the standing of one path, by one query."""
+    """Return the access of a principal to one path, using one query."""
     return path_accesses(session, principal, [path])[path]
 
 
 def path_access_by_any_name(session: Session, principal: Principal, repository: str) -> PathAccess:
-    """Return the standing of a repository, by its name or an old one, as the endpoint does."""
+    """Return the access of a principal to a repository, given by its current or an old path.
+
+    The result is the same as for the token endpoint.
+    """
     former = former_name(session, repository)
     if former is None:
         return path_access(session, principal, repository)
@@ -121,7 +127,11 @@ def path_access_by_any_name(session: Session, principal: Principal, repository: 
 
 
 def former_name(session: Session, name: str) -> OldPathMatch | None:
-    """Return what an old name of a repository or a place stands for; None for any other name."""
+    """Return the current path for an old path, following later moves; None for any other path.
+
+    Args:
+        name: path of a repository, a namespace or a project.
+    """
     query = select(*FORMER_COLUMNS).where(OldPath.path.in_(above := prefixes(name)))
     found = former_over(name, above, {row.former: row for row in session.execute(query)})
     if found is None:
@@ -131,11 +141,11 @@ def former_name(session: Session, name: str) -> OldPathMatch | None:
 
 
 class CredentialQuery:
-    """A query for a credential, prepared, which can bring places along.
+    """A compiled query for a credential that can read the access to some paths as well.
 
     Args:
-        query: finds one row, or none.
-        user_id: the column of that row which says whose roles to bring; None for nobody's.
+        query: selects at most one row, that of the credential.
+        user_id: the column of that row with the user whose roles are read; None for no roles.
     """
 
     def __init__(self, query: AnySelect, user_id: Any = None) -> None:
@@ -143,7 +153,7 @@ class CredentialQuery:
         self._prepared: dict[int, CompiledQuery] = {}
 
     def with_room(self, room: int) -> CompiledQuery:
-        """Return the query with room for so many paths, the parameters p0, p1 and so on."""
+        """Return the query compiled for ``room`` paths, given as parameters p0, p1 and so on."""
         found = self._prepared.get(room)
         if found is None:
             paths = [bindparam(f"p{number}", type_=Place.path.type) for number in range(room)]
@@ -155,7 +165,7 @@ class CredentialQuery:
 _FORMER = CompiledQuery(
     select(*FORMER_COLUMNS).where(OldPath.path == bindparam("path", type_=OldPath.path.type))
 )
-#: For whoever shows no credential.
+#: For requests without credentials.
 _ANYONE = CredentialQuery(one_row(), bindparam("user_id"))
 
 
@@ -163,33 +173,35 @@ _Parameters = tuple[dict[str, list[str]], int, dict[str, str]]
 
 
 def _parameters(paths: tuple[str, ...]) -> _Parameters:
-    """Return what is above each path, and for how many paths a query has to be, with which."""
+    """Return the prefixes of each path, and the number and values of the query's parameters."""
     above = {path: prefixes(path) for path in paths}
     every = list({prefix: None for found in above.values() for prefix in found})
-    # Compiled for 4, 8, 16 … paths; what is left over asks for the last path again.
+    # Queries are compiled for 4, 8, 16 … paths. Unused parameters repeat the last path.
     room = max(4, 1 << (len(every) - 1).bit_length()) if every else 0
     return above, room, {f"p{n}": every[min(n, len(every) - 1)] for n in range(room)}
 
 
-#: The same few repositories are asked for all day, and by names like these.
+#: Maximum number of cached entries of _parameters(), and maximum total length of the paths of
+#: one entry. Clients request the same few repositories again and again.
 REMEMBERED_PATHS, REMEMBERED_LENGTH = 512, 400
 _remembered_parameters = lru_cache(maxsize=REMEMBERED_PATHS)(_parameters)
 
 
 def _parameters_of(paths: tuple[str, ...]) -> _Parameters:
-    """Return _parameters(); remembered if they are small, because strangers choose the paths.
+    """Return the result of _parameters(), from a cache if it is small.
 
-    A path of length n has n²/4 characters of paths above it.
+    Clients choose the paths and could fill the memory: the paths above a path of length n can
+    have n²/4 characters in total.
     """
     length = sum(len(path) * (path.count("/") + 1) for path in paths)
     return (_parameters if length > REMEMBERED_LENGTH else _remembered_parameters)(paths)
 
 
 class AccessLookup:
-    """What stands at some paths, for the token endpoint: one query for it and for who asks.
+    """Lookup of the access to some paths, in the same query as the lookup of the credential.
 
-    Two would be two thirds of its work, most of it spent on waking threads
-    (``make bench-token``).
+    For the token endpoint: two separate queries would be two thirds of its work, most of it
+    spent on waking threads (``make bench-token``).
     """
 
     def __init__(self, paths: Iterable[str] = ()) -> None:
@@ -197,13 +209,16 @@ class AccessLookup:
         self._rows: list[Any] | None = None
 
     def first(self, engine: Engine, look_up: CredentialQuery, **values: str) -> Any:
-        """Return the row of a credential, or None, and read these places along with it."""
+        """Return the row of a credential or None, and read the data for the paths with it."""
         rows = look_up.with_room(self._room).all(engine, **values, **self._values)
         self._rows = rows
         return rows[0] if rows else None
 
     def standings(self, engine: Engine, principal: Principal) -> dict[str, PathAccess]:
-        """Return the standing of every path for whoever the credential was of, or nobody."""
+        """Return the access of a principal to each path, using the data read by first().
+
+        If first() was not called, as for an anonymous client, run a query now.
+        """
         if not self._room:
             return {}
         if self._rows is None:
@@ -217,14 +232,14 @@ class AccessLookup:
     def _by_new_names(
         self, engine: Engine, principal: Principal, old: list[str]
     ) -> dict[str, PathAccess]:
-        """Return the standings of those paths that are old names: those of the new ones."""
+        """Return the access to those paths that are old ones, taken from the current paths."""
         rows = {path: _FORMER.first(engine, path=path) for path in old}
         named = {
             path: former
             for path, above in self._above.items()
             if (former := former_over(path, above, rows)) is not None
         }
-        # One that moved more than once since is an old name there, too.
+        # The target of an old path can be an old path itself if it was moved again.
         now = AccessLookup(former.now for former in named.values()).standings(engine, principal)
         return {
             path: replace(now[former.now], former=replace(former, now=now[former.now].path))
@@ -243,7 +258,12 @@ def _standings(
 
 
 def former_over(name: str, above: list[str], rows: dict[str, Any]) -> OldPathMatch | None:
-    """Return the nearest old name over a name."""
+    """Return the deepest old path that covers a name, or None.
+
+    Args:
+        above: the result of prefixes() for the name.
+        rows: rows with FORMER_COLUMNS, by old path.
+    """
     for path in reversed(above):
         row = rows.get(path)
         if row is not None and (path == name or not row.former_exact):
@@ -279,13 +299,18 @@ def _standing(
 
 
 def fence_over(above: list[str], fences: dict[str, Any]) -> Fenced | None:
-    """Return the widest fence over a path."""
+    """Return the write freeze with the shortest path that covers a path, or None.
+
+    Args:
+        above: the result of prefixes() for the path.
+        fences: rows with FENCE_COLUMNS, by path of the freeze.
+    """
     row = next((fences[path] for path in ("", *above) if path in fences), None)
     return Fenced(row.fence, row.fence_reason, row.fence_set_at) if row else None
 
 
 def owning_project(session: Session, repository: str) -> Project | None:
-    """Return the project that owns a repository name, by its longest prefix, with one query."""
+    """Return the project that owns a repository: the one with the longest matching prefix."""
     return session.scalar(
         select(Project)
         .where(Project.path.in_(prefixes(repository)))

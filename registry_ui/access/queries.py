@@ -1,4 +1,7 @@
-"""Conditions for queries: what lies below a path, and what a principal can see."""
+"""SQL conditions for paths below a path, and for the places a principal can see.
+
+A place is a namespace or project.
+"""
 
 from __future__ import annotations
 
@@ -16,22 +19,25 @@ MAX_RANGES = 50
 
 
 def below(column: Any, path: str) -> ColumnElement[bool]:
-    """Match what lies below ``path``, from an index: ``0`` is the character after ``/``."""
+    """Return the condition for paths below ``path``.
+
+    It can use an index, because it is a range: ``0`` is the character after ``/``.
+    """
     return and_(column >= path + "/", column < path + "0")
 
 
 def at_or_below(column: Any, path: str) -> ColumnElement[bool]:
-    """Match ``path`` and what lies below it."""
+    """Return the condition for ``path`` and all paths below it."""
     return or_(column == path, below(column, path))
 
 
 def reached(column: Any, reach: PathRestriction) -> ColumnElement[bool]:
-    """Match what ``reach`` covers: Reach.covers(), as a condition."""
+    """Return PathRestriction.covers() as an SQL condition."""
     return column == reach.path if reach.exact else at_or_below(column, reach.path)
 
 
 def own_places(principal: Principal, minimum: Role = Role.GUEST) -> AnySelect:
-    """Select the paths where the principal has at least that role, or which are theirs."""
+    """Return a query for the places that a user owns or has at least a certain role in."""
     return (
         select(Place.path)
         .outerjoin(
@@ -55,14 +61,15 @@ def visible_places(
     members_only: bool = False,
     minimum: Role = Role.GUEST,
 ) -> ColumnElement[bool]:
-    """Return the condition for what the principal may see, at the price of one query.
+    """Return the SQL condition for places that a principal can see. Runs at most one query.
 
-    It holds for everything at and below the places where they are a member, and,
-    unless ``members_only``, for every project that its visibility opens to them.
+    It matches everything at and below the places that the principal is a member of and, unless
+    ``members_only``, all projects with a visibility that includes the principal.
 
     Args:
-        place: the entity that the condition speaks of: Place, a subclass, or an alias.
-        minimum: the least role of a member; with Reporter, it holds for what they may pull.
+        place: the entity that the condition applies to: Place, a subclass, or an alias.
+        minimum: minimum role of a member. With Reporter, the condition matches the projects
+            that the principal can pull from.
     """
     within: ColumnElement[bool] = true()
     if principal.reach is not None:
@@ -85,10 +92,10 @@ def visible_places(
 def below_own(
     session: Session, principal: Principal, place: Any, minimum: Role = Role.GUEST
 ) -> ColumnElement[bool]:
-    """Match what lies at or below the principal's own places, with a role of at least ``minimum``.
+    """Return the condition for places at or below those returned by own_places().
 
-    Few of them become ranges of an index; many, a join: SQLite allows an expression
-    only so many parts, and anybody can be made a member of anything.
+    Up to MAX_RANGES of them become index ranges. More of them become a subquery, because
+    SQLite limits the size of an expression, and a user can be a member of any number of places.
     """
     tops: list[str] = []
     for path in session.scalars(own_places(principal, minimum)):
@@ -107,24 +114,24 @@ def below_own(
 
 
 def can_see_namespace(session: Session, principal: Principal, path: str) -> bool:
-    """Whether something below a namespace is open to the principal: then its name is no secret."""
+    """Return whether the principal can see something below a namespace, and so its name."""
     condition = visible_places(session, principal)
     query = select(Place.id).where(below(Place.path, path), condition).limit(1)
     return session.execute(query).first() is not None
 
 
 def can_see(session: Session, principal: Principal, standing: PathAccess) -> bool:
-    """Whether the principal can see the namespace or project at exactly this path."""
+    """Return whether the principal can see the namespace or project at exactly this path."""
     if standing.exact and decide(principal, standing, Permission.SEE).allowed:
         return True
-    # A namespace is no secret to somebody who can see something in it. Run the same query for
-    # a hidden place as for a missing one, because its price must not tell them apart.
+    # A principal who can see something in a namespace can see the namespace too. Run the same
+    # query for a hidden place as for a missing one, so that the time does not reveal which it is.
     opened = can_see_namespace(session, principal, standing.path)
     return opened and standing.exact and standing.kind == "namespace"
 
 
 def can_see_repository(session: Session, principal: Principal, standing: PathAccess) -> bool:
-    """Whether the path is a place that the principal can see, or below a project that they can."""
+    """Return whether the principal can see the place at this path, or the project above it."""
     inside = standing.project is not None and decide(principal, standing, Permission.SEE).allowed
     return inside or can_see(session, principal, standing)
 
@@ -132,13 +139,14 @@ def can_see_repository(session: Session, principal: Principal, standing: PathAcc
 def managed_places(
     place: type[Place], *where: ColumnElement[bool]
 ) -> tuple[Select[str], Select[str]]:
-    """Select the paths of places that someone manages, as Owner and as a personal namespace.
+    """Return two queries for the paths of places that have an active manager.
 
-    Users who are blocked can't sign in, so they manage nothing.
+    The first selects places with a member who is Owner, the second personal namespaces. Blocked
+    users do not count, because they can't sign in.
 
     Args:
         place: Place or an alias of it.
-        where: which places.
+        where: conditions for the places.
     """
     by_role = (
         select(place.path)

@@ -1,4 +1,4 @@
-"""The rules, the fence, and the old name over a repository, by one query."""
+"""Protection rules, write freeze, and old path that apply to a repository, in one query."""
 
 from __future__ import annotations
 
@@ -24,11 +24,15 @@ from .tag_rules import RuleKind, TagRule
 
 @dataclass(frozen=True, slots=True)
 class RepositoryPolicy:
-    """What stands between a push or a deletion and a repository, whoever asks.
+    """Everything that can refuse a push or deletion in a repository, whatever the principal.
 
-    ``project`` owns the repository, "" where none does; ``rules`` are that project's, and
-    ``image_name`` is how they name it: what follows the project's path. ``former`` is set if
-    the repository has another name now.
+    Attributes:
+        project: path of the project that owns the repository; "" if there is none.
+        image_name: rest of the repository's path below the project, which the rules match;
+            "" for the root image.
+        rules: protection rules of the project.
+        fence: the write freeze in effect, if any.
+        former: set if the repository was given by an old path.
     """
 
     project: str
@@ -39,7 +43,7 @@ class RepositoryPolicy:
 
 
 def repository_policy(session: Session, repository: str) -> RepositoryPolicy:
-    """Return the rules, the fence, and the old name over a repository, by one query."""
+    """Return the protection rules, the write freeze, and the old path for a repository."""
     above = prefixes(repository)
     query = (
         one_row()
@@ -63,7 +67,7 @@ def repository_policy(session: Session, repository: str) -> RepositoryPolicy:
 
 
 def tag_rule(rule: ProtectionRule, project: str) -> TagRule:
-    """Return what a stored rule of a project says."""
+    """Return a stored protection rule with its patterns parsed."""
     return TagRule(
         project,
         Glob(rule.image_pattern),

@@ -1,4 +1,4 @@
-"""Names that a move has: old ones that can still be pulled, new ones that are on their way."""
+"""Paths reserved by moves: old paths that can still be pulled, and targets of active moves."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from .lookup import prefixes
 
 
 def reserved_names(session: Session, names: Iterable[str]) -> set[str]:
-    """Return those repositories that a move has: under an old name, or not yet under the new.
+    """Return those repository names that are covered by an old path or a move's target.
 
-    They are neither unassigned nor anybody else's, whatever stands above them.
+    These repositories belong to the move: they are neither unassigned nor part of a project
+    above them.
     """
     under_way = select(Move.target, Move.kind == "image").where(Move.state.in_(BEFORE_SWITCH))
     former = select(OldPath.path, OldPath.exact)
@@ -34,7 +35,7 @@ def reserved_names(session: Session, names: Iterable[str]) -> set[str]:
 
 
 def is_taken(session: Session, path: str) -> bool:
-    """Whether a path is, holds or lies below an old name, or one that a move has reserved."""
+    """Return whether a path is at, above, or below an old path or the target of a move."""
     former = select(OldPath.path).where(_related_to(OldPath.path, path))
     reserved = select(Move.target).where(
         _related_to(Move.target, path), Move.state.in_(BEFORE_SWITCH)
@@ -43,7 +44,7 @@ def is_taken(session: Session, path: str) -> bool:
 
 
 def taken_paths(session: Session, paths: Iterable[str]) -> set[str]:
-    """Return those of many paths that are taken, as is_taken() says of one, by one query."""
+    """Return those paths for which is_taken() is true, using one query for all of them."""
     former = select(OldPath.path)
     reserved = select(Move.target).where(Move.state.in_(BEFORE_SWITCH))
     held = set(session.scalars(former.union_all(reserved)))
@@ -52,16 +53,19 @@ def taken_paths(session: Session, paths: Iterable[str]) -> set[str]:
 
 
 def require_free(session: Session, path: str, field: str = "name") -> None:
-    """Raise Clash for a path that a move has: the words of any other that is taken."""
+    """Raise Conflict if a path is reserved by a move.
+
+    The message is the same as for any other path that is taken.
+    """
     if is_taken(session, path):
         words = f"“{path}” is taken. Choose another name."
         raise Conflict("The path is taken.", {field: words})
 
 
 def moving(session: Session, path: str) -> Move | None:
-    """Return a move of what lies at, above or below a path, or to there, that has not ended.
+    """Return an unfinished move from or to a path at, above, or below this one, or None.
 
-    One that has stopped counts: it goes on, or is given up, before anything else.
+    A failed move counts as unfinished: it must be resumed or canceled first.
     """
     either = or_(_related_to(Move.source, path), _related_to(Move.target, path))
     unfinished = Move.state.in_({*ACTIVE, *BEFORE_SWITCH})
@@ -69,19 +73,21 @@ def moving(session: Session, path: str) -> Move | None:
 
 
 def has_former(session: Session, path: str) -> bool:
-    """Whether old names of what lies at, above or below a path can still be pulled."""
+    """Return whether anything at, above, or below a path has an old path that still works."""
     query = select(OldPath.path).where(_related_to(OldPath.now, path)).limit(1)
     return session.scalar(query) is not None
 
 
 def find_former(session: Session, path: str, place: str) -> Conflict | None:
-    """Return the error for a removal of what has old names that can still be pulled, or None.
+    """Return an error if anything at or below a path has an old path that still works, or None.
 
-    What they hold would stay. Parts of something that has moved can go: whoever retires its
-    old name is shown what the new one has no more.
+    It prevents a removal, which would leave the content of the old path behind. Removing only
+    a part of what was moved is allowed: deleting the old path later shows the difference.
 
     Args:
-        place: the path of the place that the reader looks after, at or above ``path``.
+        path: the path to be removed.
+        place: path of the place that the reader maintains, at or above ``path``. Only moves
+            of places there are linked.
     """
     query = (
         select(OldPath, Move)
@@ -105,12 +111,13 @@ def find_former(session: Session, path: str, place: str) -> Conflict | None:
 
 
 def find_move(session: Session, path: str, place: str) -> Conflict | None:
-    """Return the error for a change of what is being moved, or None.
+    """Return an error if a path is affected by an unfinished move, or None.
 
-    A move of something outside of ``place`` is not named: the reader may not see it.
+    The error does not name a move of something outside of ``place``, because the reader might
+    not be allowed to see it.
 
     Args:
-        place: as in find_former().
+        place: path of the place that the reader maintains, at or above ``path``.
     """
     move = moving(session, path)
     if move is None:
@@ -124,7 +131,7 @@ def find_move(session: Session, path: str, place: str) -> Conflict | None:
 
 
 def link_moves(session: Session, moves: Iterable[Move], place: str) -> list[Link]:
-    """Return links to the pages of those moves whose place is ``place`` or lies below it."""
+    """Return links to the pages of those moves whose place is at or below the path ``place``."""
     places = {
         move.id: move.new_project_id if move.kind == "image" and move.switched_at else move.place_id
         for move in moves
@@ -141,7 +148,7 @@ def link_moves(session: Session, moves: Iterable[Move], place: str) -> list[Link
 
 
 def fence_of(session: Session, path: str) -> Fence | None:
-    """Return the fence that a move has raised at a path."""
+    """Return the write freeze that a move has set at exactly this path, or None."""
     query = select(Fence).where(Fence.path == path, Fence.reason == "move")
     return session.scalar(query.execution_options(populate_existing=True))
 

@@ -1,4 +1,4 @@
-"""Who may do what: the one table that decides, and that docs and the help page print."""
+"""Roles, permissions, and the table of minimum roles, which docs and the help page print too."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import IntEnum, StrEnum
 
 
 class Role(IntEnum):
-    """A member's role. Each may all that the ones before it may."""
+    """The role of a member. Each role includes the permissions of the lower ones."""
 
     GUEST = 10
     REPORTER = 20
@@ -17,12 +17,12 @@ class Role(IntEnum):
 
     @property
     def label(self) -> str:
-        """The word that people read."""
+        """The name of the role as shown to users."""
         return self.name.capitalize()
 
     @classmethod
     def parse(cls, text: str) -> Role:
-        """Return the role of that name in any case; raise ValueError for another word."""
+        """Return the role with this name, ignoring case; raise ValueError if there is none."""
         try:
             return cls[text.strip().upper()]
         except KeyError:
@@ -31,7 +31,10 @@ class Role(IntEnum):
 
 
 class Visibility(StrEnum):
-    """Who may see and pull a project without being a member."""
+    """Who can see and pull a project without being a member.
+
+    PRIVATE: members only. INTERNAL: all signed-in users. PUBLIC: everyone.
+    """
 
     PRIVATE = "private"
     INTERNAL = "internal"
@@ -54,7 +57,7 @@ class Permission(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """The least role for a right, and whether visibility grants it to others too."""
+    """The minimum role for a permission, and whether visibility can grant it to other users."""
 
     right: Permission
     minimum: Role
@@ -80,6 +83,6 @@ RULES: tuple[Rule, ...] = (
 
 RULE_OF: dict[Permission, Rule] = {rule.right: rule for rule in RULES}
 
-#: Kinds of removals that take a place along, and the right that this needs; for all others
-#: it is to delete.
+#: Permissions needed to remove a whole project or namespace, by kind of removal. All other
+#: kinds need Permission.DELETE.
 REMOVAL_PERMISSIONS = {"project": Permission.REMOVE, "namespace": Permission.REMOVE}

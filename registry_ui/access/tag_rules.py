@@ -1,7 +1,7 @@
-"""What the protection rules of a project say of one tag. Pure.
+"""Evaluation of a project's protection rules for a tag. Pure.
 
-The gate asks this before a push or a deletion reaches the registry, and whatever plans
-removals asks it before it plans.
+The gate applies them before a push or deletion reaches the registry; removals apply them when
+they are planned.
 """
 
 from __future__ import annotations
@@ -14,12 +14,16 @@ from ..names import subject_of
 from ..patterns.glob import Glob
 from .roles import RULE_OF, Permission, Role
 
-#: No role is let through by a rule of an immutable tag.
+#: Rank of immutable rules when rules are compared: above all roles, because they bind everyone.
 _HIGHEST = max(Role) + 1
 
 
 class RuleKind(StrEnum):
-    """What a rule does with the tags that it covers."""
+    """How a rule protects the tags that it covers.
+
+    IMMUTABLE: existing tags can't be overwritten or deleted. PROTECTED: pushing and deleting
+    need a minimum role.
+    """
 
     IMMUTABLE = "immutable"
     PROTECTED = "protected"
@@ -27,15 +31,15 @@ class RuleKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TagRule:
-    """A rule of one project.
+    """A protection rule of one project.
 
     Attributes:
-        project: the path of the project.
-        images: covers names below the project; ``""`` is its root image.
-        tags: covers tags.
-        minimum: of a protected tag, the least role that may push or delete it.
-        open_to_signatures: of immutable tags, whether the tags that hold their signatures can
-            be overwritten: that is how clients add a second one.
+        project: path of the project.
+        images: pattern for image names below the project; ``""`` is its root image.
+        tags: pattern for tags.
+        minimum: minimum role to push or delete a protected tag; None if the rule is IMMUTABLE.
+        open_to_signatures: for an IMMUTABLE rule, whether the tags with the signatures can be
+            overwritten, which is how clients add another signature.
     """
 
     project: str
@@ -46,31 +50,31 @@ class TagRule:
     open_to_signatures: bool = False
 
     def covers(self, image_name: str, tag: str) -> bool:
-        """Whether the rule holds for this tag of this image."""
+        """Return whether the rule applies to this tag of this image."""
         return self.tags.matches(tag) and self.images.matches(image_name)
 
     @property
     def mark(self) -> str:
-        """A word or two beside the name of a tag that it covers."""
+        """A short label to show next to a tag that the rule covers."""
         return "immutable" if self.minimum is None else f"{self.minimum.label}s only"
 
     @property
     def label(self) -> str:
-        """What tells its kind from the others in a list of rules."""
+        """The effect of the rule in a few words, for a list of rules."""
         if self.minimum is not None:
             return "Owners only" if self.minimum >= Role.OWNER else "Maintainers and Owners"
         return "Immutable, except signatures" if self.open_to_signatures else "Immutable"
 
     @property
     def promise(self) -> str:
-        """What it means for a tag that is there, as a sentence."""
+        """The effect of the rule on an existing tag, as a sentence without a subject."""
         if self.minimum is None:
             return "Is never overwritten or deleted."
         return f"Is pushed and deleted by {self._people} alone."
 
     @property
     def sentence(self) -> str:
-        """What it does, as a sentence."""
+        """The whole rule as a sentence, including the tags and images that it covers."""
         which = "All tags" if self.tags.text == "*" else f"Tags {self.tags}"
         if self.images.text == "**":
             where = "all images"
@@ -90,18 +94,21 @@ class TagRule:
 
 
 def covering(rules: Iterable[TagRule], image_name: str, tag: str) -> list[TagRule]:
-    """Return the rules that hold for a tag."""
+    """Return the rules that apply to a tag of an image."""
     return [rule for rule in rules if rule.covers(image_name, tag)]
 
 
 def strictest(rules: Iterable[TagRule], image_name: str, tag: str) -> TagRule | None:
-    """Return the rule that keeps a tag most: an immutable one, or that for the highest role."""
+    """Return the strictest rule for a tag, or None.
+
+    That is an immutable rule if there is one, otherwise the one with the highest minimum role.
+    """
     found = covering(rules, image_name, tag)
     return max(found, key=lambda rule: rule.minimum or _HIGHEST, default=None)
 
 
 def is_immutable(rules: Iterable[TagRule], image_name: str, tag: str, action: Permission) -> bool:
-    """Whether a rule lets this tag be created, and refuses an action on it from then on."""
+    """Return whether an immutable rule refuses an action on a tag once the tag exists."""
     return any(
         rule.kind is RuleKind.IMMUTABLE and not _is_addition(rule, tag, action)
         for rule in covering(rules, image_name, tag)
@@ -111,9 +118,10 @@ def is_immutable(rules: Iterable[TagRule], image_name: str, tag: str, action: Pe
 def releases(
     rules: Iterable[TagRule], image_name: str, tags: Iterable[str], action: Permission
 ) -> list[str]:
-    """Return the immutable tags whose signatures an action may not change.
+    """Return the immutable tags whose signatures must not be changed by an action.
 
-    Signatures are deleted with no rule's leave, and overwritten where a rule is open to them.
+    No rule allows deleting these signatures. A rule with ``open_to_signatures`` allows
+    overwriting them.
     """
     keeping = [
         rule
@@ -126,7 +134,7 @@ def releases(
 
 
 def _is_addition(rule: TagRule, tag: str, action: Permission) -> bool:
-    """Whether an action adds a signature, and the rule lets signatures be added."""
+    """Return whether an action pushes a signature, and the rule allows adding signatures."""
     return rule.open_to_signatures and action is Permission.PUSH and subject_of(tag) is not None
 
 
@@ -138,16 +146,16 @@ def refusal(
     action: Permission,
     exists: bool,  # noqa: FBT001 - the last of the facts, not a switch
 ) -> str | None:
-    """Return why the rules refuse an action on a tag, in words; None where they do not.
+    """Return the reason why the rules refuse an action on a tag, or None if they allow it.
 
-    The words are made of names, tags and roles alone: they fit into JSON as they are.
+    The text contains only names, tags, and roles, so it needs no escaping in JSON.
 
     Args:
-        rules: those of the project that owns the image.
-        image_name: what follows the project's path; ``""`` for its root image.
-        role: of whoever acts, in the project; an administrator's is Owner.
-        action: Right.PUSH or Right.DELETE.
-        exists: whether the registry has the tag now.
+        rules: protection rules of the project that owns the image.
+        image_name: rest of the repository's path below the project; ``""`` for its root image.
+        role: role of the principal in the project; Owner for an administrator.
+        action: Permission.PUSH or Permission.DELETE.
+        exists: whether the tag exists in the registry now.
     """
     for rule in covering(rules, image_name, tag):
         image = f"{rule.project}/{image_name}" if image_name else rule.project
@@ -160,11 +168,11 @@ def refusal(
 
 
 def set_aside(rules: Iterable[TagRule], image_name: str, tag: str, role: Role | None) -> str | None:
-    """Return the immutable rules that a role may set aside to remove a damaged tag, as sentences.
+    """Return the immutable rules that a role can override to remove a damaged tag, or None.
 
-    A tag that can't be read holds nothing that could be protected. None if no immutable rule
-    covers the tag, if another rule refuses its removal, or if the role may not configure the
-    project.
+    The result is text, one sentence per rule. Overriding is possible because a tag that can't
+    be read has no content to protect. Returns None if no immutable rule covers the tag, if
+    another rule refuses its removal, or if the role does not allow configuring the project.
     """
     rules = list(rules)
     if role is None or role < RULE_OF[Permission.CONFIGURE].minimum:

@@ -1,4 +1,4 @@
-"""Who shows these credentials: a password, an access token, a deploy token, a docker session."""
+"""Authentication by account password, access token, deploy token, or docker session."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from .password_cache import cached_passwords
 from .password_checks import Client, password_checks
 from .secrets import ACCESS_PREFIX, DEPLOY_PREFIX, SESSION_PREFIX, prefix_of, secret_hash
 
-#: ``last_used_at`` is coarse: at most one write for a credential in this time.
+#: Minimum time between two updates of the ``last_used_at`` of a credential.
 LAST_USED_STEP = timedelta(minutes=10)
 WRONG = "The user name, password or access token is wrong."
 SWAPPED = "A token was given as the user name."
@@ -38,9 +38,10 @@ NO_PASSWORDS = "Account passwords are not accepted here: use an access token."
 
 
 class BadCredentials(Unauthorized):
-    """They are wrong. Why is said only to those who have the secret itself.
+    """The credentials are wrong or not accepted.
 
-    ``username`` is whose secret it was, where that is known and was not shown.
+    The message gives the reason only if the client presented a valid secret. ``username`` is
+    the owner of a token or docker session that was recognized; empty otherwise.
     """
 
     def __init__(self, message: str = WRONG, hint: str = "", username: str = "") -> None:
@@ -50,7 +51,13 @@ class BadCredentials(Unauthorized):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """Credentials as a client shows them, and how."""
+    """One sign-in attempt: the credentials and where they come from.
+
+    Attributes:
+        password: the account password, or an access or deploy token.
+        address: IP address of the client.
+        by_post: whether they were sent in an OAuth 2 form by POST (PROTOCOLS 1.3).
+    """
 
     username: str
     password: str
@@ -61,18 +68,20 @@ class Attempt:
 def authenticate(
     attempt: Attempt, places: AccessLookup | None = None, *, passwords: bool = True
 ) -> Principal:
-    """Return the principal of right credentials.
+    """Verify credentials and return their principal.
 
-    A token must come with its owner's user name. On its path there is no password
-    hash, and no write but the coarse ``last_used_at``.
+    A token is accepted only together with its owner's user name. Verifying a token computes
+    no password hash and writes nothing except ``last_used_at``, at most every ten minutes.
 
     Args:
-        places: are looked up with the credentials.
-        passwords: whether account passwords are accepted, from those who may use them so.
+        places: paths to look up in the same query as the credentials.
+        passwords: whether account passwords are accepted at all. Users with ``tokens_only``
+            need a token in any case.
 
     Raises:
-        BadCredentials: they are wrong, or not accepted here.
-        throttle.TooManyAttempts: a password, after many wrong ones from this address.
+        BadCredentials: the credentials are wrong, or not accepted here.
+        throttle.TooManyAttempts: too many wrong passwords from this address, or too many
+            sign-ins at the same time.
     """
     if prefix_of(attempt.username.strip()) is not None:
         raise BadCredentials(SWAPPED, hint=SWAPPED_HINT)
@@ -87,9 +96,14 @@ def authenticate(
 
 
 def authenticate_token(secret: str, username: str | None = None) -> Principal:
-    """Return the principal of an access or deploy token, shown with this user name, if any.
+    """Verify an access or deploy token and return its principal.
 
-    Raises BadCredentials.
+    Args:
+        username: the user name sent with the token; None if the client sent none.
+
+    Raises:
+        BadCredentials: the token is unknown, revoked, or expired, its owner is blocked, or
+            the user name is not its owner's.
     """
     by_token = _BY_PREFIX.get(prefix_of(secret) or "")
     if by_token is None:
@@ -97,7 +111,7 @@ def authenticate_token(secret: str, username: str | None = None) -> Principal:
     return by_token(secret, username, AccessLookup())
 
 
-#: What every look-up of an access token, also behind a docker session, brings.
+#: Columns to read for an access token, including the one behind a docker session.
 _TOKEN_COLUMNS: tuple[Any, ...] = (
     AccessToken.id.label("token_id"),
     AccessToken.name,
@@ -208,14 +222,16 @@ def _deploy_token(secret: str, username: str | None, places: AccessLookup) -> Pr
 def authenticate_session(
     secret: str, service: str, places: AccessLookup | None = None, *, passwords: bool = True
 ) -> Principal:
-    """Return the principal of a docker session: its user, as they are now.
+    """Verify the refresh token of a docker session and return the principal of its user.
 
     Args:
-        places: are looked up with the session.
-        passwords: whether what was got with an account password is accepted.
+        service: the ``service`` of the request, which must be the one the session is for.
+        places: paths to look up in the same query as the session.
+        passwords: whether sessions that were started with an account password are accepted.
 
-    Raises BadCredentials for one that has ended, is of another service, or whose user is
-    blocked or access token is no longer good.
+    Raises:
+        BadCredentials: the session has ended or is for another service, its user is blocked,
+            its access token was revoked or has expired, or passwords are not accepted.
     """
     if prefix_of(secret) != SESSION_PREFIX:
         raise BadCredentials("The refresh token is wrong. Sign in again.")
@@ -227,7 +243,7 @@ def authenticate_session(
     credential = f"docker session “{row.client}”"
     if row.token_id is not None:
         _require_active(ACCESS_TOKEN, row)
-        # What is missing is the token's: the session is as good as whatever began it.
+        # A session has the permissions of the credential it was started with.
         principal = _principal_of_token(row, f"{ACCESS_TOKEN} of the {credential}")
     elif row.tokens_only or not passwords:
         raise BadCredentials(NO_PASSWORDS, "Make one on your profile page.", row.username)
@@ -237,12 +253,15 @@ def authenticate_session(
     return principal
 
 
-#: Those of clients' secrets that go with a user name, by how they begin.
+#: Functions that verify the tokens clients send with a user name, by the prefix of the token.
 _BY_PREFIX = {ACCESS_PREFIX: _access_token, DEPLOY_PREFIX: _deploy_token}
 
 
 def _require_active(kind: str, row: Any) -> None:
-    """Refuse a token that was revoked or has expired, in words: the caller has the secret."""
+    """Raise BadCredentials if a token was revoked or has expired.
+
+    The message gives the reason, because the caller has the secret of the token.
+    """
     if row.revoked_at is not None:
         words = f"The {kind} “{row.name}” was revoked."
         raise BadCredentials(words, username=row.username)
@@ -260,7 +279,10 @@ def _note_use(model: Any, row_id: int, last: datetime | None) -> None:
 
 
 def _verified(attempt: Attempt, places: AccessLookup) -> Any:
-    """Return the user of a right password; one that was right minutes ago costs no hash."""
+    """Return the user if the password is correct; raise BadCredentials otherwise.
+
+    A password that was verified minutes ago is looked up in the cache instead of hashed.
+    """
     name = _possible_name(attempt.username)
     if cached_passwords().may_be_right(name, attempt.password):
         user = places.first(db.engine, _BY_NAME, username=name)
@@ -273,14 +295,15 @@ def _verified(attempt: Attempt, places: AccessLookup) -> Any:
 
 
 def verify_account(attempt: Attempt) -> User | None:
-    """Return the user of a right password, unless blocked. Unknown users cost as much.
+    """Return the user if the password is correct and the account is not blocked, else None.
 
-    A wrong password is counted and noted in the audit. What is refused at once costs no query:
-    a flood of guesses must not take the processors either.
+    An unknown user name takes as long as a wrong password. A wrong password is counted and
+    recorded in the audit log. Throttled attempts are refused without a query, so that a flood
+    of guesses does not use up the CPU.
 
     Raises:
-        BadCredentials: one of our secrets was given as the user name.
-        TooManyAttempts: after many wrong ones, or while many others are checked.
+        BadCredentials: an access or deploy token was sent as the user name.
+        TooManyAttempts: too many wrong passwords, or too many checks at the same time.
     """
     if prefix_of(attempt.username.strip()) is not None:
         raise BadCredentials(SWAPPED, hint=SWAPPED_HINT)
@@ -296,21 +319,27 @@ def verify_account(attempt: Attempt) -> User | None:
 
 
 def _is_known(name: str, network: str) -> bool:
-    """Look up whether a user name was right in a network; hold nothing while it waits."""
+    """Return whether a user signed in from a network recently, and end the read transaction.
+
+    The caller waits for a password hash next, and no transaction should stay open meanwhile.
+    """
     known = throttle.is_known(name, network)
     end_read()
     return known
 
 
 def _check(attempt: Attempt) -> bool:
-    """Compare a password, and count it if it is wrong. It is the only one of its name now."""
+    """Return whether a password is correct; count it as a failed sign-in if it is wrong.
+
+    Checks for the same user name and network run one at a time (see password_checks.py).
+    """
     user = _user_named(attempt.username)
     if user is not None and _is_remembered(user, attempt.password):
         end_read()
         return user.is_active
     throttle.check(attempt.username, attempt.address)
     name, network = throttle.stored_name(attempt.username), network_of(attempt.address)
-    # The hash takes a tenth of a second: no transaction stays open meanwhile.
+    # Hashing takes a tenth of a second: _is_known() ends the transaction before it starts.
     priority = _is_known(name, network)
     stored = user.password_hash if user else None
     right = verify_password(stored, attempt.password, priority=priority)
@@ -332,10 +361,13 @@ def _is_remembered(user: Any, password: str) -> bool:
 
 
 def _possible_name(username: str) -> str:
-    """Return what can be asked for: PostgreSQL refuses a NUL."""
+    """Return the user name in lower case, or "" if it has unprintable characters.
+
+    PostgreSQL rejects text that contains a NUL.
+    """
     return username.lower() if username.isprintable() else ""
 
 
 def principal_of(user: Any) -> Principal:
-    """Return the principal of a person (a User, or its row) who proved it without a token."""
+    """Return the principal of a user (a User or a row) who is authenticated without a token."""
     return Principal(user.id, user.username, user.is_admin)

@@ -1,4 +1,4 @@
-"""Reads the credentials of a request, whichever of two encodings a client uses for them."""
+"""Parser for the Authorization header that accepts both UTF-8 and Latin-1 credentials."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from werkzeug.datastructures import Authorization
 
 
 def read_authorization(header: str | None) -> Authorization | None:
-    """Return what an Authorization header says; None for one that can't be read.
+    """Parse an Authorization header; return None if it is missing or malformed.
 
-    RFC 7617 leaves the encoding of Basic credentials open. Today's clients send UTF-8; some
-    libraries, such as requests, send Latin-1. Bytes that are no UTF-8 are read as that.
+    RFC 7617 leaves the encoding of Basic credentials open. Most clients send UTF-8; some
+    libraries, such as requests, send Latin-1. Bytes that are not UTF-8 are read as Latin-1.
     """
     try:
         given = Authorization.from_header(header)
-    except ValueError:  # the base64 of Basic credentials has bytes outside ASCII
+    except ValueError:  # The base64 text contains characters outside ASCII.
         return None
     if given is not None or not header:
         return given

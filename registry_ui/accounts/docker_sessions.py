@@ -1,7 +1,7 @@
-"""Docker sessions: what ``docker login`` keeps in place of a password.
+"""Docker sessions: the refresh tokens that ``docker login`` stores instead of a password.
 
-A refresh token has no end of its own (PROTOCOLS 1.9): it ends by revoking it, by a new
-password, by a block, or with the access token that it was got with.
+A refresh token does not expire by itself (PROTOCOLS 1.9). It ends when the user revokes it,
+changes the password, or is blocked, or when the access token it was obtained with ends.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from ..errors import NotFound
 from ..models import DockerSession, User, utc_now
 from .secrets import SESSION_PREFIX, new_secret, secret_hash
 
-#: A pipeline that signs in for every build makes one each time; the longest unused of the same
-#: credential go. A token must not end the sessions of its owner's password or other tokens.
+#: Maximum number of sessions per user and credential. A pipeline that runs ``docker login`` for
+#: every build creates one each time, so the least recently used ones are deleted. The limit is
+#: per credential: one token must not end the sessions of the password or of other tokens.
 MAX_SESSIONS = 100
-#: One that was not used for so long is forgotten.
+#: How long an unused session is kept.
 UNUSED = timedelta(days=180)
 
 
@@ -33,7 +34,13 @@ def begin(
     client: str,
     access_token_id: int | None = None,
 ) -> str:
-    """Begin a session of a user's client and return its refresh token, which is not stored."""
+    """Start a docker session and return its refresh token; only its hash is stored.
+
+    Args:
+        service: the ``service`` of the token request; the session is valid only for it.
+        client: name of the client program, shown in the list of sessions.
+        access_token_id: the access token the user signed in with; None for a password.
+    """
     secret = new_secret(SESSION_PREFIX)
     now = utc_now()
     with writing() as session:
@@ -64,7 +71,7 @@ def begin(
 
 
 def sessions_of(user: User) -> list[DockerSession]:
-    """Return a user's docker sessions, the last used first."""
+    """Return a user's docker sessions, most recently used first."""
     query = (
         select(DockerSession)
         .where(DockerSession.user_id == user.id)
@@ -74,7 +81,7 @@ def sessions_of(user: User) -> list[DockerSession]:
 
 
 def revoke(actor: Actor, user: User, session_id: int) -> None:
-    """End one of the user's own docker sessions; raise NotFound for anyone else's."""
+    """End one of the user's docker sessions; raise NotFound if it belongs to another user."""
     with writing() as session:
         found = session.get(DockerSession, session_id)
         if found is None or found.user_id != user.id:
@@ -84,7 +91,7 @@ def revoke(actor: Actor, user: User, session_id: int) -> None:
 
 
 def revoke_all(actor: Actor, user: User) -> int:
-    """End all docker sessions of a user; return how many there were."""
+    """End all docker sessions of a user, with an audit entry; return how many there were."""
     with writing() as session:
         count = end_all(session, user)
         record(session, actor, "docker_session.revoke_all", user.username, count=count)
@@ -92,10 +99,10 @@ def revoke_all(actor: Actor, user: User) -> int:
 
 
 def end_all(session: Session, user: User) -> int:
-    """End every docker session of a user, within a transaction; return how many there were."""
+    """End all docker sessions of a user in the caller's transaction; return the count."""
     return update_count(session, delete(DockerSession).where(DockerSession.user_id == user.id))
 
 
 def forget_unused(session: Session) -> None:
-    """End the sessions that nobody has used for long."""
+    """Delete the sessions that have not been used for UNUSED."""
     session.execute(delete(DockerSession).where(DockerSession.last_used_at < utc_now() - UNUSED))

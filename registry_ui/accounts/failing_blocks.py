@@ -1,7 +1,7 @@
-"""Remembers which address blocks wrong passwords came from, in the memory of one process.
+"""Address blocks that recently sent wrong passwords, in the memory of one process.
 
-A stranger can have thousands of networks, but mostly of few blocks. A block that failed is
-never refused for it: its passwords are only checked after those of others (password_checks.py).
+An attacker can have thousands of networks, but usually in few address blocks. A failing block
+is not refused: its passwords are only checked with a lower priority (password_checks.py).
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from flask import Flask, current_app
 
 from ..networks import block_of
 
-#: Wrong passwords from one block within the window after which it counts as failing: a user
-#: can mistype once.
+#: Number of wrong passwords within the window that make a block count as failing. One is not
+#: enough, because any user can mistype a password once.
 LIMIT = 2
 #: How long a block counts as failing after its last wrong password, in seconds.
 WINDOW = 600.0
-#: Maximum number of blocks that are remembered.
+#: Maximum number of blocks kept in memory.
 MAX_REMEMBERED = 20_000
 
 
 class FailingBlocks:
-    """Counts wrong passwords by address block. Safe to share between threads."""
+    """Counter of wrong passwords by address block. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        #: Wrong passwords, and when they are forgotten by time.monotonic(); the oldest first.
+        #: By block: number of wrong passwords, and expiry by time.monotonic(). Oldest first.
         self._counts: OrderedDict[str, tuple[int, float]] = OrderedDict()
 
     def add(self, address: str) -> None:
-        """Count a wrong password from an address; forget the oldest block if there are too many."""
+        """Count a wrong password from an address; drop the oldest block if there are too many."""
         block = block_of(address)
         with self._lock:
             count = self._count(block) + 1
@@ -42,7 +42,7 @@ class FailingBlocks:
                 self._counts.popitem(last=False)
 
     def includes(self, address: str) -> bool:
-        """Whether several wrong passwords came from the block of this address recently."""
+        """Return whether the address block of this address counts as failing."""
         with self._lock:
             return self._count(block_of(address)) >= LIMIT
 
@@ -52,11 +52,11 @@ class FailingBlocks:
 
 
 def init_app(app: Flask) -> None:
-    """Give the application its own memory of failing blocks."""
+    """Create the application's counter of wrong passwords by address block."""
     app.extensions["failing_blocks"] = FailingBlocks()
 
 
 def failing_blocks() -> FailingBlocks:
-    """Return the application's memory of failing blocks."""
+    """Return the current application's counter of wrong passwords by address block."""
     found: FailingBlocks = current_app.extensions["failing_blocks"]
     return found

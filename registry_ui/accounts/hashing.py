@@ -1,8 +1,8 @@
-"""Verifies passwords in a process of low priority, so that nothing else has to wait for it.
+"""Password verification in a separate low-priority process, so that requests never wait for it.
 
-A hash takes a tenth of a second on several cores, and 64 MiB. In the process that serves
-requests it takes the processors from them; at a low priority there, it would at times hold
-Python's lock while it waits for a processor, and every other thread with it.
+A hash takes a tenth of a second on several cores, and 64 MiB. Computed in the process that
+serves requests, it would take CPU time from them. A low-priority thread in that process is no
+solution: it could hold the GIL while it waits for a CPU, and block all other threads.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ from .throttle import TooManyAttempts
 logger = logging.getLogger(__name__)
 
 PROGRAM = Path(__file__).with_name("hashing_process.py")
-#: Timeout in seconds for a password, its turn included. On a busy machine it takes long.
+#: Timeout in seconds, both for waiting in the queue and for the answer of the process.
+#: Generous, because a low-priority process is slow on a busy machine.
 PATIENCE = 20.0
 RETRY_AFTER = 2
 
 
 class PriorityLock:
-    """A lock that goes to waiting threads with priority first, and then by order of arrival."""
+    """A lock that admits waiting threads with priority first, in order of arrival."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -40,7 +41,7 @@ class PriorityLock:
         self._is_held = False
 
     def acquire(self, timeout: float, *, priority: bool = False) -> bool:
-        """Wait for the lock; return False if it was not free within the timeout."""
+        """Acquire the lock; return False if it was not free within ``timeout`` seconds."""
         with self._changed:
             ticket = (not priority, next(self._numbers))
             bisect.insort(self._waiting, ticket)
@@ -51,18 +52,21 @@ class PriorityLock:
                 self._is_held = self._is_held or acquired
             finally:
                 self._waiting.remove(ticket)
-                self._changed.notify_all()  # the next in line might have waited for this ticket
+                self._changed.notify_all()  # Wake the next in line, which waited for this one.
             return acquired
 
     def release(self) -> None:
-        """Hand the lock on."""
+        """Release the lock and wake the next waiting thread."""
         with self._changed:
             self._is_held = False
             self._changed.notify_all()
 
 
 class HashingProcess:
-    """Starts the process when it is needed first, and again if it is gone."""
+    """Client of the process that verifies passwords.
+
+    It starts the process on first use, and again if the process has died.
+    """
 
     def __init__(self) -> None:
         self._turn = PriorityLock()
@@ -70,19 +74,20 @@ class HashingProcess:
         self._owner = 0
 
     def verify(self, password_hash: str, password: str, *, priority: bool = False) -> bool:
-        """Compare a password with a hash.
+        """Return whether a password matches a hash.
 
         Args:
-            priority: before the waiting ones without priority.
+            priority: whether to go ahead of waiting calls without priority.
 
         Raises:
-            TooManyAttempts: it took too long.
+            TooManyAttempts: the timeout expired, in the queue or while hashing.
         """
         if not self._turn.acquire(PATIENCE, priority=priority):
             raise too_many_sign_ins()
         try:
             question = json.dumps([password_hash, password]).encode() + b"\n"
-            answer = self._ask(question) or self._ask(question)  # it may have been killed
+            # Try twice: the process may have been killed, and the second call restarts it.
+            answer = self._ask(question) or self._ask(question)
         finally:
             self._turn.release()
         if not answer:
@@ -90,10 +95,10 @@ class HashingProcess:
         return answer == b"1"
 
     def _ask(self, question: bytes) -> bytes:
-        """Return the answer; nothing if the process is gone.
+        """Send a line to the process and return its answer, or b"" if the process has died.
 
         Raises:
-            TooManyAttempts: it took too long.
+            TooManyAttempts: there was no answer within the timeout.
         """
         process = self._running()
         assert process.stdin is not None  # noqa: S101 - narrows the type
@@ -108,7 +113,7 @@ class HashingProcess:
             selector.register(process.stdout, selectors.EVENT_READ)
             if not selector.select(PATIENCE):
                 logger.error("a password was not verified in %s seconds", PATIENCE)
-                self.close()  # or its answer would be taken for the next one's
+                self.close()  # A late answer would be taken as the answer to the next line.
                 raise too_many_sign_ins()
         answer = os.read(process.stdout.fileno(), 1)
         if not answer:
@@ -117,7 +122,7 @@ class HashingProcess:
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._owner != os.getpid():
-            # -I: nothing of the environment or the working directory decides what it imports.
+            # -I: neither the environment nor the working directory may affect its imports.
             self._process = subprocess.Popen(
                 [sys.executable, "-I", str(PROGRAM)],
                 stdin=subprocess.PIPE,
@@ -127,7 +132,7 @@ class HashingProcess:
         return self._process
 
     def close(self) -> None:
-        """End the process."""
+        """Kill the process, unless it belongs to a parent of this process (after a fork)."""
         process, self._process = self._process, None
         if process is None or self._owner != os.getpid():
             return
@@ -136,13 +141,13 @@ class HashingProcess:
             if pipe is not None:
                 try:
                     pipe.close()
-                except OSError:  # what was not sent can't be sent now
+                except OSError:  # Flushing the rest of the input fails: the process is dead.
                     continue
         process.wait()
 
 
 def too_many_sign_ins() -> TooManyAttempts:
-    """Return the error for a password that can't be verified soon enough."""
+    """Return the error for a password check that can't run soon enough (HTTP 429)."""
     return TooManyAttempts("Too many sign-ins right now.", "Try again in a moment.", RETRY_AFTER)
 
 
@@ -151,13 +156,15 @@ atexit.register(_process.close)
 
 
 def verify_password(password_hash: str | None, password: str, *, priority: bool = False) -> bool:
-    """Compare, with the same work where there is no user (``password_hash`` None).
+    """Return whether a password matches a hash.
 
     Args:
-        priority: before the waiting ones without priority.
+        password_hash: None for an unknown user. The result is then False, after the same
+            amount of work, so that the response time does not reveal which users exist.
+        priority: whether to go ahead of waiting calls without priority.
 
     Raises:
-        TooManyAttempts: it took too long.
+        TooManyAttempts: the timeout expired, in the queue or while hashing.
     """
     stored = password_hash or hash_for_unknown_users()
     right = _process.verify(stored, password, priority=priority)

@@ -1,7 +1,8 @@
-"""Verifies passwords for another process, one at a time, at low priority.
+"""Program that verifies passwords for another process, one at a time, at low priority.
 
-Run by its path, with as few imports as possible: it starts in a tenth of a second and needs
-no settings. One line of JSON in, one character out; the end of its input ends it.
+It is run by its path and imports as little as possible, so that it starts in a tenth of a
+second and needs no settings. Each line of input is a JSON list of a hash and a password; the
+answer is one character, ``1`` or ``0``. The program ends with its input.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from contextlib import suppress
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-#: How far it steps back: on a busy machine a tenth of a processor remains for it.
+#: Increment of the nice value. On a busy machine it leaves the program a tenth of a CPU.
 NICENESS = 10
 
 
 def main() -> None:
-    """Answer until the input ends."""
+    """Verify the passwords read from standard input until it ends."""
     with suppress(OSError):
         os.nice(NICENESS)
     hasher = PasswordHasher()

@@ -1,8 +1,8 @@
-"""Right passwords, remembered for minutes: the second docker command need not wait for argon2.
+"""Cache of recently verified passwords, so that the next docker command need not wait for argon2.
 
-Kept in memory only, under a keyed hash with a key that dies with the process. What is
-remembered is the stored hash that the password was right for: a new password, or one
-that another process has changed, is another hash.
+It is kept in memory only, under a keyed hash whose key is lost with the process. An entry
+stores the password hash it was verified against, so changing the password invalidates it,
+also if another process changes it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,12 @@ SIZE = 10_000
 
 
 class PasswordCache:
-    """A bounded memory, safe to share between threads."""
+    """Cache of verified passwords with a maximum size and lifetime. Thread-safe.
+
+    Args:
+        lifetime: seconds for which an entry is valid.
+        size: maximum number of entries.
+    """
 
     def __init__(self, lifetime: float = LIFETIME, size: int = SIZE) -> None:
         self._key = secrets.token_bytes(32)
@@ -29,12 +34,15 @@ class PasswordCache:
         self._lock = threading.Lock()
 
     def may_be_right(self, username: str, password: str) -> bool:
-        """Whether this password was right not long ago, if it was not changed since."""
+        """Return whether there is an entry for this password, valid or not.
+
+        This needs no query: use it to decide whether it is worth reading the stored hash.
+        """
         with self._lock:
             return self._name(username, password) in self._known
 
     def is_right(self, username: str, password: str, password_hash: str) -> bool:
-        """Whether this password was right for this very hash, not long ago."""
+        """Return whether this password was recently verified against this hash."""
         with self._lock:
             known = self._known.get(self._name(username, password))
         if known is None or known[1] < time.monotonic():
@@ -42,7 +50,7 @@ class PasswordCache:
         return hmac.compare_digest(known[0], password_hash)
 
     def keep(self, username: str, password: str, password_hash: str) -> None:
-        """Remember a password that was found right; the oldest is forgotten for it."""
+        """Add a password that was just verified; drop the oldest entries if the cache is full."""
         with self._lock:
             name = self._name(username, password)
             self._known.pop(name, None)
@@ -57,11 +65,11 @@ class PasswordCache:
 
 
 def init_app(app: Flask) -> None:
-    """Give the application a memory of its own."""
+    """Create the application's cache of verified passwords."""
     app.extensions["remembered_passwords"] = PasswordCache()
 
 
 def cached_passwords() -> PasswordCache:
-    """Return the application's memory."""
+    """Return the current application's cache of verified passwords."""
     found: PasswordCache = current_app.extensions["remembered_passwords"]
     return found

@@ -1,9 +1,10 @@
-"""Admits a few checks of passwords at a time: each holds a thread while it waits for a hash.
+"""Admission control for password checks, because each one occupies a thread while it waits.
 
-Strangers with many networks and user names can fill any number of places. So the places are
-limited by priority (trunk reservation): address blocks that wrong passwords came from get the
-first ones, all others some more, and the last ones are reserved for user names that were right
-in their network within the last weeks. Those are also hashed first.
+An attacker with many networks and user names can fill any number of slots. So the number of
+slots depends on the priority of a client (trunk reservation): clients from address blocks that
+sent wrong passwords can use only the first slots, other clients some more, and the last ones
+are reserved for users who signed in from the same network in recent weeks. The passwords of
+these users are also hashed first.
 """
 
 from __future__ import annotations
@@ -23,36 +24,41 @@ from .hashing import PATIENCE, too_many_sign_ins
 
 
 class Priority(Enum):
-    """What is known of a client before its password is checked."""
+    """The priority of a client's password check, lowest first."""
 
-    #: Wrong passwords came from its address block.
+    #: The client's address block has sent wrong passwords recently.
     FAILING = auto()
+    #: Neither of the other two applies.
     UNKNOWN = auto()
-    #: The user name was right in this network before.
+    #: The user has signed in from this network recently.
     KNOWN = auto()
 
 
-#: Up to how many different checks under way, of all priorities, a further one is admitted.
+#: Maximum number of different running checks, by the priority of the check to be admitted. All
+#: running checks count, whatever their priority.
 MAX_CHECKS = {Priority.FAILING: 3, Priority.UNKNOWN: 6, Priority.KNOWN: 10}
-#: The same for requests that wait for a check, the one that is checked included.
+#: Maximum number of requests that wait for a check, by priority. The request that runs a check
+#: counts too.
 MAX_WAITING = {Priority.FAILING: 5, Priority.UNKNOWN: 8, Priority.KNOWN: 12}
-#: Maximum number of requests of one process that wait. Each holds a thread: see admission.py.
+#: Maximum number of threads of one process that wait for password checks (see admission.py).
 THREADS = max(MAX_WAITING.values())
-#: Maximum number of checks of known, and of other user names for one network.
+#: Maximum number of running checks per network, counted apart for known and other user names.
 MAX_OF_NETWORK = 4
-#: Maximum number of checks of a known user name: a user can be known in any number of networks.
+#: Maximum number of running checks per known user name. Needed because a user can be known in
+#: any number of networks.
 MAX_OF_KNOWN_NAME = 2
-#: Maximum number of other user names for a network that many wrong passwords came from.
+#: Maximum number of running checks of unknown user names per network that has sent many wrong
+#: passwords.
 MAX_OF_SUSPECT = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A user name and the network that it is shown from.
+    """The user name and the network of a sign-in attempt.
 
     Args:
-        is_suspect: many wrong passwords came from this network.
-        is_failing: some came from its address block.
+        is_suspect: whether many wrong passwords came from this network.
+        is_failing: whether wrong passwords came from its address block recently.
     """
 
     username: str
@@ -63,7 +69,7 @@ class Client:
 
 @dataclass(slots=True)
 class _Check:
-    """A check under way, and how many requests wait for it."""
+    """A running password check, and the number of requests that wait for its outcome."""
 
     client: Client
     is_known: bool
@@ -71,12 +77,12 @@ class _Check:
     waiting: int = 1
 
 
-#: A client's user name and network, and the password as a keyed hash.
+#: Key of a check: user name, network, and a keyed hash of the password.
 _Key = tuple[str, str, bytes]
 
 
 class PasswordChecks:
-    """Admits checks; equal ones at the same time are one."""
+    """Runs password checks within the limits. Equal checks at the same time run only once."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -90,28 +96,29 @@ class PasswordChecks:
         check: Callable[[], bool],
         is_known: Callable[[], bool] = lambda: False,
     ) -> bool:
-        """Return the outcome of a check, run here or by an equal request at this moment.
+        """Run a password check, or wait for an equal one that is running; return its outcome.
 
         Args:
-            check: compares the password, and counts it if it is wrong.
-            is_known: looks up whether the user name was right in this network before. It is
-                called only if there is no other place.
+            check: verifies the password, and counts it if it is wrong.
+            is_known: looks up whether the user signed in from this network recently. It is
+                called only if all unreserved slots are taken.
 
         Raises:
-            TooManyAttempts: too many wait already, or it took too long.
-            SiteBusy: the password is right, but too many pages are being answered.
+            TooManyAttempts: no slot is free, or the check took too long.
+            SiteBusy: the password is correct, but too many page requests are being served.
         """
         digest = hmac.digest(self._secret, password.encode("utf-8", "surrogatepass"), "sha256")
         key = (client.username, client.network, digest)
         entry, is_first = self._enter(key, client, is_known)
         try:
-            release_page_slot()  # it waits now, on a thread that is counted here
+            # The request only waits now, and this class limits the number of waiting threads.
+            release_page_slot()
             if is_first:
                 right = check()
                 entry.outcome.set_result(right)
             else:
                 right = _wait(entry.outcome)
-            if right:  # what follows can take long, and is not counted here
+            if right:  # The rest of the request can take long and is not limited by this class.
                 reacquire_page_slot()
             return right
         finally:
@@ -120,7 +127,11 @@ class PasswordChecks:
     def _enter(
         self, key: _Key, client: Client, is_known: Callable[[], bool]
     ) -> tuple[_Check, bool]:
-        """Join an equal check or begin one."""
+        """Join an equal running check or register a new one; return it and whether it is new.
+
+        Raises:
+            TooManyAttempts: no slot is free.
+        """
         priority = Priority.FAILING if client.is_failing else Priority.UNKNOWN
         with self._lock:
             entered = self._admit(key, client, priority)
@@ -148,7 +159,8 @@ class PasswordChecks:
             return False
         if key in self._checks:
             return True
-        # Guesses at one name come one by one, so that each is counted before the next.
+        # Check one password per user name and network at a time, so that each failure is counted
+        # before the next guess.
         names = {(check.client.username, check.client.network) for check in checks}
         if len(checks) >= MAX_CHECKS[priority] or (client.username, client.network) in names:
             return False
@@ -166,7 +178,8 @@ class PasswordChecks:
             if is_first:
                 self._checks.pop(key, None)
         if is_first and not entry.outcome.done():
-            entry.outcome.set_exception(too_many_sign_ins())  # the check broke off
+            # The check raised an exception: end the wait of the other requests.
+            entry.outcome.set_exception(too_many_sign_ins())
 
 
 def _wait(outcome: Future[bool]) -> bool:
@@ -177,11 +190,11 @@ def _wait(outcome: Future[bool]) -> bool:
 
 
 def init_app(app: Flask) -> None:
-    """Give the application its own checks."""
+    """Create the application's admission control for password checks."""
     app.extensions["password_checks"] = PasswordChecks()
 
 
 def password_checks() -> PasswordChecks:
-    """Return the application's checks."""
+    """Return the current application's admission control for password checks."""
     found: PasswordChecks = current_app.extensions["password_checks"]
     return found

@@ -1,4 +1,4 @@
-"""Passwords and random secrets. Pure: no Flask, no database."""
+"""Password hashes and random secrets. Pure functions: no Flask, no database."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import zlib
 
 from argon2 import PasswordHasher
 
-#: The public part of each kind of secret, for secret scanners and for us.
+#: Prefix of each kind of secret (access token, deploy token, docker session). It tells them
+#: apart, and lets secret scanners find them.
 ACCESS_PREFIX, DEPLOY_PREFIX, SESSION_PREFIX = "rui_", "ruid_", "ruis_"
 PREFIXES = (ACCESS_PREFIX, DEPLOY_PREFIX, SESSION_PREFIX)
 MIN_PASSWORD = 8
 MAX_PASSWORD = 1024
 
-#: One of our secrets, or enough of one to be worth hiding, whatever is glued to either end of it.
+#: Matches a secret of ours or a large part of one, also in the middle of other text.
 _SECRET = re.compile(r"(ruid?|ruis)_[0-9a-z]{16,}[0-9a-z_]*", re.IGNORECASE | re.ASCII)
 _ALPHABET = string.digits + string.ascii_letters
 _BODY = 40
@@ -26,30 +27,30 @@ _DUMMY = _hasher.hash(secrets.token_hex(16))
 
 
 def hash_password(password: str) -> str:
-    """Return an argon2id hash."""
+    """Return the argon2id hash of a password."""
     return _hasher.hash(password)
 
 
 def hash_for_unknown_users() -> str:
-    """Return a hash that no password has, so that unknown users take as long as known ones."""
+    """Return a hash that no password matches, so that unknown users take as long as known ones."""
     return _DUMMY
 
 
 def new_password() -> str:
-    """Return a random password of 120 bits that can be typed."""
+    """Return a random password of 20 letters and digits (119 bits)."""
     return "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(20))
 
 
 def new_secret(prefix: str) -> str:
-    """Return a secret: prefix, 238 random bits, and a checksum for secret scanners."""
+    """Return a new secret: prefix, 238 random bits, and a checksum for secret scanners."""
     body = "".join(secrets.choice(_ALPHABET) for _ in range(_BODY))
     return prefix + body + _checksum(body)
 
 
 def prefix_of(text: str) -> str | None:
-    """Return the prefix of one of our secrets; None where length or checksum do not fit.
+    """Return the prefix of a secret of ours; None if the prefix, length or checksum is wrong.
 
-    What has one is looked up, and no password hash is ever computed for it.
+    Text with a valid prefix is looked up as a token and never hashed as a password.
     """
     prefix, _, body = text.partition("_")
     prefix += "_"
@@ -59,15 +60,15 @@ def prefix_of(text: str) -> str | None:
 
 
 def mask_secrets(text: str) -> str:
-    """Return a text in which only the prefix remains of what looks like one of our secrets.
+    """Replace everything in a text that looks like a secret of ours by its prefix and ``***``.
 
-    People type a token where the user name belongs, and what they typed is logged.
+    Users sometimes enter a token as the user name, and user names are logged.
     """
     return _SECRET.sub(r"\1_***", text) if "_" in text else text
 
 
 def secret_hash(secret: str) -> str:
-    """Return the SHA-256 under which a random secret is stored and found."""
+    """Return the hexadecimal SHA-256 hash by which a random secret is stored and looked up."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 

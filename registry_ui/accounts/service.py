@@ -1,4 +1,4 @@
-"""Accounts and access tokens: every change with its audit entry, in one transaction."""
+"""Changes of accounts and access tokens, each in one transaction with its audit entry."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ MAX_USERNAME = 100
 
 
 def validate_username(username: str) -> str:
-    """Return a user name that can be a path: it becomes the personal namespace.
+    """Return a user name if it is valid as a path, because it names the personal namespace.
 
     Raises:
-        Invalid: it can't be one. The message suggests the nearest name that can.
+        Invalid: the user name is not valid. The message suggests the nearest valid one.
     """
     if len(username) > MAX_USERNAME:
         raise _unusable(f"A user name has at most {MAX_USERNAME} characters.", username)
     try:
-        # It becomes one part of a path, so the grammar of a part is what is said.
+        # Check it as one path component first: that error describes the rules for a user name.
         PlacePath(path_component(username))
     except NameInvalid as error:
         raise _unusable(str(error), username) from None
@@ -64,9 +64,9 @@ def _unusable(message: str, username: str) -> Invalid:
 
 
 def suggested_username(text: str) -> str:
-    """Return the nearest name that can be a path: ``Jane Doe@corp.example`` is ``jane-doe``.
+    """Return the nearest valid user name: ``jane-doe`` for ``Jane Doe@corp.example``.
 
-    "" for a text of which nothing is left.
+    Returns "" if no usable character is left, or if the name is reserved.
     """
     name = suggest_component(text.partition("@")[0][:MAX_USERNAME])
     usable = name not in RESTRICTED_FIRST_SEGMENTS | RESERVED_FIRST_SEGMENTS
@@ -74,7 +74,7 @@ def suggested_username(text: str) -> str:
 
 
 def validate_password(password: str, field: str = "password") -> str:
-    """Return a password of a length that can be used; raise Invalid otherwise."""
+    """Return a password if its length is allowed; raise Invalid for ``field`` otherwise."""
     if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
         message = f"A password has {MIN_PASSWORD} to {MAX_PASSWORD} characters."
         raise Invalid("The password can't be used.", {field: message})
@@ -85,8 +85,8 @@ def create_user(actor: Actor, username: str, password: str, *, is_admin: bool = 
     """Create an account and its personal namespace.
 
     Raises:
-        Invalid: the name or the password can't be used.
-        Clash: the name is taken, by an account or by a namespace or project.
+        Invalid: the user name or the password is not valid.
+        Conflict: the name is taken by an account, a namespace or a project.
     """
     validate_username(username)
     hashed = hash_password(validate_password(password))
@@ -113,10 +113,13 @@ def _add_user(
 
 
 def ensure_first_administrator(username: str, password: str | None) -> str | None:
-    """Create the first administrator where there is none.
+    """Create an administrator account if there is none yet.
+
+    Args:
+        password: None to generate a random one.
 
     Returns:
-        The password, to be shown once; None where an administrator exists already.
+        The password, to be shown once; None if an administrator exists already.
     """
     hashed_for = password or new_password()
     if db.session.scalar(select(User.id).where(User.is_admin.is_(True)).limit(1)):
@@ -126,7 +129,7 @@ def ensure_first_administrator(username: str, password: str | None) -> str | Non
 
 
 def find_user(username: str) -> User:
-    """Return the account of that name; raise NotFound."""
+    """Return the account with this user name; raise NotFound if there is none."""
     user = db.session.scalar(select(User).where(User.username == username))
     if user is None:
         raise NotFound(f"There is no user “{username[:MAX_USERNAME]}”.")
@@ -134,10 +137,11 @@ def find_user(username: str) -> User:
 
 
 def change_password(actor: Actor, user: User, current: str, new: str) -> sessions.SignedIn:
-    """Set a new password and end every browser session; return a new one for this browser.
+    """Change a user's password and end all sessions; return a new session for this browser.
 
     Raises:
-        Invalid: the current password is wrong, or the new one can't be used.
+        Invalid: the current password is wrong, or the new one has a length that is not allowed.
+        TooManyAttempts: too many wrong passwords, or too many checks at the same time.
     """
     if verify_account(Attempt(user.username, current, actor.address)) is None:
         raise Invalid("The password was not changed.", {"current_password": "This is not it."})
@@ -151,7 +155,7 @@ def change_password(actor: Actor, user: User, current: str, new: str) -> session
 
 
 def set_password(actor: Actor, username: str, new: str) -> None:
-    """Set a user's password without the old one, and end all their sessions."""
+    """Set a user's password without asking for the current one, and end all their sessions."""
     hashed = hash_password(validate_password(new))
     with writing() as session:
         user = find_user(username)
@@ -161,13 +165,13 @@ def set_password(actor: Actor, username: str, new: str) -> None:
 
 
 def _end_all(session: Session, user: User) -> None:
-    """End whatever a user has signed in with, in browsers and in clients of the registry."""
+    """End all browser sessions and docker sessions of a user."""
     sessions.end_all(session, user)
     docker_sessions.end_all(session, user)
 
 
 def sign_in(actor: Actor, user: User) -> sessions.SignedIn:
-    """Begin a browser session, and note it."""
+    """Start a browser session for a user and record the sign-in in the audit log."""
     with writing() as session:
         user.last_sign_in_at = utc_now()
         session.add(user)
@@ -176,29 +180,29 @@ def sign_in(actor: Actor, user: User) -> sessions.SignedIn:
 
 
 def sign_out(key: str) -> None:
-    """End a browser session for good, copies of its cookie included."""
+    """End a browser session, so that copies of its cookie are no longer valid either."""
     with writing() as session:
         sessions.end(session, key)
 
 
 def set_blocked(actor: Actor, username: str, *, on: bool) -> None:
-    """Block an account, which ends its sessions, or let it in again."""
+    """Block an account, which ends all its sessions, or unblock it."""
     _change(actor, username, "user.block" if on else "user.unblock", is_blocked=on)
 
 
 def set_tokens_only(actor: Actor, username: str, *, on: bool) -> None:
-    """Have clients of the registry show a token, or accept the account password again."""
+    """Require a token instead of the password in registry clients, or allow passwords again."""
     _change(actor, username, "user.tokens_only" if on else "user.passwords", tokens_only=on)
 
 
 def set_admin(actor: Actor, username: str, *, on: bool) -> None:
-    """Make an administrator of a user, or a user of an administrator."""
+    """Make a user an administrator, or an administrator a normal user."""
     _change(actor, username, "user.promote" if on else "user.demote", is_admin=on)
 
 
 def _change(actor: Actor, username: str, action: str, **values: bool) -> None:
     with writing() as session:
-        # All administrators are held, so that two can't demote each other at once.
+        # Lock the rows of all administrators, so that two can't demote each other at once.
         held = (User.username == username) | User.is_admin.is_(True)
         rows = session.scalars(select(User).where(held).order_by(User.id).with_for_update())
         user = next((row for row in rows.all() if row.username == username), None)
@@ -220,10 +224,11 @@ def _change(actor: Actor, username: str, action: str, **values: bool) -> None:
 
 
 def create_access_token(actor: Actor, user: User, request: TokenRequest) -> NewAccessToken:
-    """Make an access token and return it with its secret, which is stored nowhere.
+    """Create an access token; return its id and its secret, which is stored only as a hash.
 
     Raises:
-        Invalid: name, scopes, expiry or reach can't be used, or the user can't see the reach.
+        Invalid: the name, scopes, expiry, or path restriction is not valid, or the user can't
+            see the path.
     """
     wanted = validate_token_request(request, partial(_can_see, principal_of(user)))
     secret = new_secret(ACCESS_PREFIX)
@@ -246,11 +251,14 @@ def create_access_token(actor: Actor, user: User, request: TokenRequest) -> NewA
 
 
 def _can_see(principal: Principal, path: str) -> bool:
-    """Whether a user can see a place, or the project that an image lies in, pushed or not."""
+    """Return whether a user can see the namespace or project at a path, or an image there.
+
+    An image need not exist: it is enough that the user can see the project that owns its path.
+    """
     session = db.session()
     visible = can_see_repository(session, principal, path_access(session, principal, path))
     if not visible and principal.is_admin:
-        # Repositories without a project: only administrators see and pull them.
+        # Only administrators can see and pull repositories that belong to no project.
         known = select(UnassignedRepository.path).where(
             at_or_below(UnassignedRepository.path, path)
         )
@@ -259,7 +267,7 @@ def _can_see(principal: Principal, path: str) -> bool:
 
 
 def revoke_access_token(actor: Actor, user: User, token_id: int) -> None:
-    """Revoke one of the user's own tokens; raise NotFound for anyone else's."""
+    """Revoke one of the user's access tokens; raise NotFound if it belongs to another user."""
     with writing() as session:
         token = session.get(AccessToken, token_id)
         if token is None or token.user_id != user.id:
@@ -270,7 +278,7 @@ def revoke_access_token(actor: Actor, user: User, token_id: int) -> None:
 
 
 def access_tokens(user: User) -> list[AccessToken]:
-    """Return the user's tokens, newest first."""
+    """Return all access tokens of a user, newest first, including revoked and expired ones."""
     query = (
         select(AccessToken).where(AccessToken.user_id == user.id).order_by(AccessToken.id.desc())
     )

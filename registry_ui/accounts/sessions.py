@@ -1,4 +1,4 @@
-"""Browser sessions: begun by signing in, ended by signing out, a new password or a block."""
+"""Browser sessions, which end by sign-out, a password change, a block, or after 14 days."""
 
 from __future__ import annotations
 
@@ -17,21 +17,24 @@ SESSION_LIFETIME = timedelta(days=14)
 
 
 class SignedIn(UserMixin):
-    """What Flask-Login keeps in the cookie: a random key, which the database must know."""
+    """A signed-in user for Flask-Login, whose id is the random key of a browser session.
+
+    Flask-Login stores the key in the cookie; it is valid only while the database has its hash.
+    """
 
     def __init__(self, key: str) -> None:
         self.id = key
 
 
 def begin(session: Session, user: User) -> SignedIn:
-    """Begin a session of a user; it holds once the transaction does."""
+    """Start a session for a user; it is valid as soon as the caller's transaction commits."""
     key = secrets.token_urlsafe(32)
     session.add(BrowserSession(key_hash=secret_hash(key), user_id=user.id, created_at=utc_now()))
     return SignedIn(key)
 
 
 def find(key: str) -> User | None:
-    """Return the user of a session that has not ended, by one query."""
+    """Return the user of an active session, or None if it has ended or the user is blocked."""
     query = (
         select(User)
         .join(BrowserSession, BrowserSession.user_id == User.id)
@@ -45,10 +48,10 @@ def find(key: str) -> User | None:
 
 
 def end(session: Session, key: str) -> None:
-    """End one session."""
+    """End one browser session."""
     session.execute(delete(BrowserSession).where(BrowserSession.key_hash == secret_hash(key)))
 
 
 def end_all(session: Session, user: User) -> None:
-    """End every session of a user."""
+    """End all browser sessions of a user."""
     session.execute(delete(BrowserSession).where(BrowserSession.user_id == user.id))

@@ -1,4 +1,4 @@
-"""The person, deploy token or visitor that a user name stands for."""
+"""Subjects of the access check: the user, deploy token, or anonymous client behind a user name."""
 
 from __future__ import annotations
 
@@ -24,10 +24,12 @@ TOKENS_ONLY = "account passwords are not accepted: it takes an access token"
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Somebody who might come to the endpoint.
+    """A principal to check access for, without its credentials.
 
-    ``problem`` says why nothing that they show is accepted; ``record_decision`` what else there is
-    to know of how they sign in.
+    Attributes:
+        problem: why no credentials of this subject are accepted (blocked, revoked, expired, or
+            unknown); empty if they are accepted.
+        note: a remark about how the subject must sign in; often empty.
     """
 
     principal: Principal
@@ -36,10 +38,12 @@ class Subject:
 
 
 def find_subject(session: Session, username: str, *, passwords: bool = True) -> Subject:
-    """Return whoever has this name: a user, a deploy token, or for "" anyone.
+    """Return the user or deploy token with this user name, or an anonymous client for "".
+
+    For an unknown name, the ``problem`` of the subject says that it does not exist.
 
     Args:
-        passwords: whether clients of the registry may show account passwords.
+        passwords: whether registry clients are allowed to sign in with account passwords.
     """
     if not username:
         return Subject(ANONYMOUS)
@@ -56,9 +60,10 @@ def find_subject(session: Session, username: str, *, passwords: bool = True) -> 
 
 
 def current_role(session: Session, username: str, repository: str) -> Role | None:
-    """Return the role of a user or deploy token for a repository, as it is now.
+    """Return the current role of a user or deploy token in a repository, or None.
 
-    An administrator's is Owner; None of whoever has none, or may do nothing any more.
+    Administrators count as Owner. The result is None without a role, for an unknown name, for
+    a blocked user, and for a revoked or expired token.
     """
     subject = find_subject(session, username)
     if subject.problem:
@@ -90,10 +95,10 @@ def _deploy_token(session: Session, username: str) -> Subject:
 
 
 def subject_with_token(session: Session, person: Principal, token_id: int) -> Subject:
-    """Return a person with one of their own access tokens.
+    """Return a user as a subject that signs in with one of their access tokens.
 
     Raises:
-        NotFound: there is no such token, or it is somebody else's.
+        NotFound: there is no such token, or it belongs to another user.
     """
     token = session.get(AccessToken, token_id)
     if token is None or token.user_id != person.user_id:

@@ -1,11 +1,12 @@
-"""Slows down guessing: failures by name and network, and by network, shared by all processes.
+"""Rate limits for failed sign-ins, per user name and network and per network.
 
-No account is ever locked, and nothing waits for the end of a window: what failed too often may
-be tried again after a pause. A name is counted for each network that it was tried from, so
-nobody slows down a user elsewhere. Of a network from which many names failed, only names that
-were right there within the last weeks go on as before: the others share one attempt every few
-seconds. Clients that try a password by POST and, refused, by GET again (PROTOCOLS 1.6) are
-counted once: the two ways are counted apart, and the larger count is the one that matters.
+Failures are counted in the database, so all processes share the counts. No account is ever
+locked: after too many failures, the next attempt is refused only until a short pause is over.
+A user name is counted separately for each network it was tried from, so an attacker does not
+slow down a user elsewhere. In a network with many failures, user names that signed in from
+there within the last weeks are not affected; all others share one attempt every few seconds.
+Some clients try a password by POST and, if refused, again by GET (PROTOCOLS 1.6). To count
+them once, POST and GET are counted separately, and each count is compared with the limits.
 """
 
 from __future__ import annotations
@@ -30,31 +31,35 @@ from ..networks import network_of
 from .secrets import mask_secrets
 
 WINDOW = timedelta(minutes=10)
-#: Failures of one user name from one network within the window before it has to pause; each
-#: further failure doubles the pause, from a second to a minute.
+#: Number of failures of one user name from one network within the window that cause a pause.
+#: Each further failure doubles the pause, from one second to LONGEST_PAUSE seconds.
 LIMIT = 10
 LONGEST_PAUSE = 60
-#: The same for all names from one network, and the pause in seconds between two attempts then.
+#: Number of failures of all user names from one network that cause a pause for unknown user
+#: names, and the length of that pause in seconds.
 NETWORK_LIMIT = 100
 NETWORK_PAUSE = 2
-#: Failures from one network after which its checks run one at a time.
+#: Number of failures from one network that make it a suspect: checks of unknown user names from
+#: there then run one at a time.
 SUSPECT = 10
-#: How long a name that was right counts as known where it was, and how often that is noted.
+#: How long a user name counts as known in a network after a correct password, and how often at
+#: most the time of the last one is updated.
 KNOWN_FOR = timedelta(days=30)
 NOTE_KNOWN = timedelta(days=1)
-#: Failures within the window, of all networks together, after which the audit log has only
-#: every hundredth.
+#: Number of failures from all networks within the window above which only every hundredth is
+#: recorded in the audit log.
 AUDITED = 1000
-#: Action and subject of a failure in the audit log, how long it is kept there, and how many are:
-#: strangers write them.
+#: Action and subject of the audit entry for a failed sign-in.
 FAILED, FAILURES = "user.sign_in_failed", "sign in"
+#: How long these audit entries are kept, and their maximum number. They are limited because
+#: anyone can cause them.
 AUDIT_KEPT_FOR, AUDIT_KEPT = timedelta(days=90), 100_000
-#: Maximum number of refusals that a process remembers, and of known names of a network.
+#: Maximum number of refusals that a process keeps in memory, and of known user names per network.
 REMEMBERED, KNOWN_NAMES = 10_000, 1000
 
 
 class TooManyAttempts(AppError):
-    """Come back later: in ``retry_after`` seconds."""
+    """Too many sign-in attempts (HTTP 429); the client can retry in ``retry_after`` seconds."""
 
     status = 429
     code = "TOOMANYREQUESTS"
@@ -66,26 +71,29 @@ class TooManyAttempts(AppError):
 
 @dataclass(frozen=True, slots=True)
 class _Refusal:
-    """Until when attempts are refused, by time.monotonic(), and which names are not."""
+    """A refusal of attempts until a time by time.monotonic(), except for the known user names."""
 
     until: float
     known: frozenset[str] = frozenset()
 
 
 class Refusals:
-    """Refusals that hold for some seconds: repeated, they cost no query.
+    """Cache of current refusals, so that refusing further attempts needs no query. Thread-safe.
 
-    Also which networks many wrong passwords came from.
+    It also keeps the suspect networks, from which many wrong passwords came.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        #: By user name and network; None for every name that is not known there.
+        #: By user name and network. The user name None means all names not known in the network.
         self._kept: OrderedDict[tuple[str | None, str], _Refusal] = OrderedDict()
         self._suspects: OrderedDict[str, float] = OrderedDict()
 
     def check(self, name: str, network: str) -> None:
-        """Raise TooManyAttempts if this name, or all unknown names, are refused for now."""
+        """Raise TooManyAttempts if attempts with this user name are refused at the moment.
+
+        The refusal can be for this name, or for all unknown names of the network.
+        """
         with self._lock:
             for key in ((name, network), (None, network)):
                 found = self._kept.get(key)
@@ -96,14 +104,19 @@ class Refusals:
                 del self._kept[key]
 
     def keep(self, name: str | None, network: str, seconds: float, known: frozenset[str]) -> None:
-        """Remember a refusal, of a name or (None) of all unknown names; forget the oldest."""
+        """Add a refusal for a number of seconds; drop the oldest ones if there are too many.
+
+        Args:
+            name: the refused user name; None for all names that are not in ``known``.
+            known: the user names that are not refused.
+        """
         with self._lock:
             self._kept[name, network] = _Refusal(time.monotonic() + seconds, known)
             while len(self._kept) > REMEMBERED:
                 self._kept.popitem(last=False)
 
     def suspect(self, network: str) -> None:
-        """Remember that many wrong passwords came from a network."""
+        """Mark a network as suspect for the length of the window."""
         with self._lock:
             self._suspects.pop(network, None)
             self._suspects[network] = time.monotonic() + WINDOW.total_seconds()
@@ -111,30 +124,30 @@ class Refusals:
                 self._suspects.popitem(last=False)
 
     def is_suspect(self, network: str) -> bool:
-        """Whether many wrong passwords came from a network within the window."""
+        """Return whether many wrong passwords came from a network within the window."""
         with self._lock:
             return self._suspects.get(network, 0.0) > time.monotonic()
 
     def forget(self) -> None:
-        """Forget everything."""
+        """Clear all refusals and suspect networks."""
         with self._lock:
             self._kept.clear()
             self._suspects.clear()
 
 
 def init_app(app: Flask) -> None:
-    """Give the application its own memory of refusals."""
+    """Create the application's cache of refusals."""
     app.extensions["refused_attempts"] = Refusals()
 
 
 def refusals() -> Refusals:
-    """Return the application's memory of refusals."""
+    """Return the current application's cache of refusals."""
     found: Refusals = current_app.extensions["refused_attempts"]
     return found
 
 
 def check(username: str, address: str) -> None:
-    """Raise TooManyAttempts if this name failed too often to be tried from this address now."""
+    """Raise TooManyAttempts if this user name has to pause in the network of this address."""
     name, network = stored_name(username), network_of(address)
     now = utc_now()
     of_name, of_network = FailedSignIn.username == name, FailedSignIn.address == network
@@ -180,7 +193,11 @@ def _too_many(seconds: float) -> TooManyAttempts:
 
 
 def is_known(name: str, network: str) -> bool:
-    """Whether a user name, as it is counted, was right in a network within the last weeks."""
+    """Return whether a user signed in from a network within KNOWN_FOR.
+
+    Args:
+        name: the user name as returned by stored_name().
+    """
     query = select(KnownSignIn.at).where(
         KnownSignIn.network == network, KnownSignIn.username == name
     )
@@ -196,7 +213,7 @@ def _known_names(session: Session, network: str) -> frozenset[str]:
 
 
 def failed(username: str, address: str, *, by_post: bool = False) -> None:
-    """Count a wrong password and note it in the audit log; forget old ones."""
+    """Count a wrong password, record it in the audit log, and delete expired counts."""
     now = utc_now()
     with writing() as session:
         session.execute(delete(FailedSignIn).where(FailedSignIn.at < now - WINDOW))
@@ -211,7 +228,7 @@ def failed(username: str, address: str, *, by_post: bool = False) -> None:
 
 
 def succeeded(username: str, address: str) -> None:
-    """Note that a name was right in a network, once a day."""
+    """Record that a user name is known in a network; write at most once per NOTE_KNOWN."""
     network, now = network_of(address), utc_now()
     known = db.session.get(KnownSignIn, (network, username))
     if known is not None and now - known.at < NOTE_KNOWN:
@@ -222,7 +239,7 @@ def succeeded(username: str, address: str) -> None:
 
 
 def forget_old(session: Session, now: datetime) -> None:
-    """Forget the networks that names were not right in for long, and old failures."""
+    """Delete expired known user names, and old audit entries of failed sign-ins."""
     session.execute(delete(KnownSignIn).where(KnownSignIn.at < now - KNOWN_FOR))
     of_strangers = (AuditEntry.subject == FAILURES) & (AuditEntry.action == FAILED)
     query = select(AuditEntry.id).where(of_strangers).order_by(AuditEntry.id.desc())
@@ -232,5 +249,8 @@ def forget_old(session: Session, now: datetime) -> None:
 
 
 def stored_name(username: str) -> str:
-    """Return a user name as it is counted: what a client sent, cut and without secrets."""
+    """Return a user name in the form failures are counted by: masked, cut, and in lower case.
+
+    Users sometimes send a token as the user name, and it must not be stored.
+    """
     return mask_secrets(username)[:100].replace("\x00", "").lower()

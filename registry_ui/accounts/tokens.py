@@ -1,4 +1,4 @@
-"""What access tokens and deploy tokens have in common: a name, scopes, an end, a reach."""
+"""Validation shared by access and deploy tokens: name, scopes, expiry, path restriction."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from ..names import NameInvalid, RepositoryName
 
 @dataclass(frozen=True, slots=True)
 class TokenRequest:
-    """What somebody wants a new token to be; not checked yet.
+    """The requested properties of a new token, before validation.
 
-    ``reach`` is a path, ``reach_exact`` whether it holds for that path alone.
+    Attributes:
+        reach: the path the token is restricted to; empty for no restriction.
+        reach_exact: whether the restriction is to that path alone, without the paths below it.
     """
 
     name: str
@@ -28,7 +30,7 @@ class TokenRequest:
 
 @dataclass(frozen=True, slots=True)
 class NewAccessToken:
-    """An access token with its secret, which is shown once."""
+    """The id of a new access token and its secret, which is shown only once."""
 
     id: int
     secret: str = field(repr=False)
@@ -36,7 +38,12 @@ class NewAccessToken:
 
 @dataclass(frozen=True, slots=True)
 class CheckedToken:
-    """A token that can be made. ``scopes`` are separated by spaces, as they are stored."""
+    """The validated properties of a new token.
+
+    Attributes:
+        scopes: separated by spaces, as they are stored.
+        reach: the path restriction; None if the token is valid everywhere.
+    """
 
     name: str
     scopes: str
@@ -44,7 +51,7 @@ class CheckedToken:
     reach: PathRestriction | None
 
 
-#: The same for what does not exist and for what is hidden.
+#: The message is the same for missing and hidden paths, so that it reveals no hidden ones.
 UNKNOWN_REACH = (
     "There is no namespace, project, or image with this path that the user can see. "
     "An image can be pushed later, but its project must exist."
@@ -54,14 +61,14 @@ UNKNOWN_REACH = (
 def validate_token_request(
     request: TokenRequest, is_visible: Callable[[str], bool] = lambda _path: True
 ) -> CheckedToken:
-    """Return what can be stored.
+    """Validate the requested properties of a new token and return them in normalized form.
 
     Args:
-        is_visible: looks up whether the user can see a path that the token is limited to.
+        is_visible: returns whether the user can see a path; called for the path restriction.
 
     Raises:
-        Invalid: no name, no or unknown scopes, an expiry that has passed, or a reach that
-            is no path, or not a visible one.
+        Invalid: the name is not valid, the scopes are missing or unknown, the expiry is in
+            the past, or the path restriction is not valid or not visible to the user.
     """
     chosen, errors = list(dict.fromkeys(request.scopes)), {}
     name, path = request.name.strip(), request.reach.strip().strip("/")
@@ -85,10 +92,10 @@ def validate_token_request(
 
 
 def end_of_day(day: str) -> datetime | None:
-    """Return the end of a day (``2027-01-31``) in UTC; None for none.
+    """Return the end of a day such as ``2027-01-31`` in UTC, or None for an empty text.
 
     Raises:
-        Invalid: it is no day.
+        Invalid: the text is not a date.
     """
     if not day.strip():
         return None

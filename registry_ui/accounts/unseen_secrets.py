@@ -1,9 +1,9 @@
-"""New secrets on their way from the form that made them to the page that shows them once.
+"""Temporary storage of a new secret between the form that creates it and the page that shows it.
 
-A form is answered with a redirect, so that reloading the page makes no second secret. In
-between, the secret is in the database, encrypted with a key that comes from the session key in
-the browser's cookie and from the secret key of the application. So neither the database, nor
-the cookie, nor an address gives it away.
+The form is answered with a redirect, so that reloading the page does not create another secret.
+Meanwhile the secret is in the database, encrypted with a key derived from the session key in
+the browser's cookie and the application's secret key. So neither the database, nor the cookie,
+nor a URL alone reveals it.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from ..db.session import writing
 from ..models import UnseenSecret, utc_now
 from .secrets import secret_hash
 
-#: How long a secret waits for its page.
+#: How long a secret is kept if its page is not opened.
 LIFETIME = timedelta(minutes=10)
 
 
 def keep(subject: str, secret: str) -> None:
-    """Keep a secret for the next page of this browser.
+    """Store a secret until this browser opens the page that shows it.
 
     Args:
-        subject: says which secret it is, such as "access token 7".
+        subject: identifies the secret, for example "access token 7".
     """
     key = _session_key()
     row = UnseenSecret(
@@ -45,12 +45,12 @@ def keep(subject: str, secret: str) -> None:
 
 
 def take(subject: str) -> str | None:
-    """Return a secret that this browser has not been shown yet; from now on it has.
+    """Return a stored secret of this browser and delete it, so that it is shown only once.
 
-    Returns None for a secret that was shown already, or waited for too long.
+    Returns None if the secret was shown already or has expired, and for a HEAD request.
     """
     if request.method != "GET":
-        return None  # The answer to a HEAD shows nothing.
+        return None  # The response to a HEAD has no body, so keep the secret for the GET.
     key = _session_key()
     query = (
         delete(UnseenSecret)
@@ -69,7 +69,8 @@ def take(subject: str) -> str | None:
         secret = _fernet(key).decrypt(ciphertext).decode()
     except InvalidToken:  # The secret key of the application has changed.
         return None
-    # The length of a compressed page could betray parts of it (BREACH).
+    # The length of a compressed page could reveal parts of the secret (BREACH), so mark the
+    # response: it must not be compressed.
     g.is_secret_shown = True
     return secret
 

@@ -1,4 +1,4 @@
-"""The entries of an activity page, what a reader filters them by, and where a page ends."""
+"""Entries of an activity page, the filters for them, and the cursor for paging."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 from typing import Any, Self
 
-#: What a page can be narrowed down to. At one moment the first of them comes first.
+#: Kinds of entries. If several have the same time, they are sorted in this order.
 KINDS = ("push", "removal", "change", "pull")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-#: The largest number of a row that both databases can compare with.
+#: Largest row ID that both databases can compare with an integer column.
 _MAX_ID = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Where an entry stands: its moment, its kind's place in KINDS, and its row."""
+    """Position of an entry in the feed: its time, the index of its kind in KINDS, its row ID."""
 
     at: datetime
     rank: int
@@ -27,7 +27,7 @@ class Cursor:
 
     @property
     def order(self) -> tuple[float, int, int]:
-        """What sorts the newest first."""
+        """Sort key that puts the newest entry first."""
         return -((self.at - _EPOCH) // _MICROSECOND), self.rank, -self.id
 
     def __str__(self) -> str:
@@ -35,7 +35,7 @@ class Cursor:
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        """Return the mark that a URL holds; None for what is none."""
+        """Return the cursor from its text in a URL, or None if the text is not valid."""
         parts = text.split(".")
         if len(parts) != 3 or not all(p.isascii() and p.isdigit() and len(p) < 18 for p in parts):
             return None
@@ -47,7 +47,11 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class ActivityFilters:
-    """What a reader looks for. ``image`` is a whole repository, or what it lies below."""
+    """Filters of an activity page.
+
+    ``image`` is a repository name or a path above it, ``by`` the name of a user, and ``before``
+    the cursor after which the page begins. An empty field does not filter.
+    """
 
     kind: str = ""
     image: str = ""
@@ -60,11 +64,11 @@ class ActivityFilters:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One thing that happened. What its kind has nothing of is empty.
+    """One event on an activity page. Fields that its kind does not use are empty.
 
-    ``project`` and ``name`` say which image, ``subject`` what a removal or a change was
-    about; ``count`` is the pulls of the day, ``state`` how far a removal is. A pushed tag
-    that was ``copied`` has its ``source`` as far as the reader sees that.
+    ``project`` and ``name`` identify the image; ``subject`` is the object of a removal or a
+    change; ``count`` is the number of pulls of the day; ``state`` is that of the removal. A push
+    that is ``copied`` has a ``source`` only if the reader is allowed to see it.
     """
 
     kind: str
@@ -85,25 +89,25 @@ class Entry:
 
     @property
     def at(self) -> datetime:
-        """When it happened; of pulls, the day's first moment."""
+        """The time of the event; for pulls, the start of the day."""
         return self.mark.at
 
     @property
     def repository(self) -> str:
-        """The whole name of the image."""
+        """The full repository name of the image."""
         return f"{self.project}/{self.name}" if self.name else self.project
 
     @property
     def reference(self) -> str:
-        """The image, with the tag where there is one."""
+        """The repository name of the image, with the tag if there is one."""
         return f"{self.repository}:{self.tag}" if self.tag else self.repository
 
 
 @dataclass(frozen=True, slots=True)
 class EntryPage:
-    """A page of entries, newest first; ``older`` is where the next one begins, if any.
+    """A page of entries, newest first; ``older`` is the cursor of the next page, if any.
 
-    ``path_access`` are those images and tags among them that are still there.
+    ``standing`` are the images and tags of these entries that still exist.
     """
 
     entries: list[Entry]
@@ -112,14 +116,14 @@ class EntryPage:
 
     @property
     def days(self) -> Iterator[tuple[date, list[Entry]]]:
-        """The entries by their day, in UTC."""
+        """The entries grouped by day (UTC)."""
         for day, found in groupby(self.entries, key=lambda entry: entry.at.date()):
             yield day, list(found)
 
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """How much was pushed and pulled on a day."""
+    """The numbers of pushes and pulls on one day."""
 
     day: date
     pushes: int

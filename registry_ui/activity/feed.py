@@ -1,8 +1,8 @@
-"""What happened in a project or namespace, and what a person did: newest first, page by page.
+"""Activity feed of a project, a namespace or a person: newest first, page by page.
 
-Four sources are merged: pushes, removals, changes of members and settings, and pulls,
-which are counted by image and day. Each is asked for one page at most. A page begins
-behind the last entry of the one before, so what happens meanwhile moves nothing.
+Four sources are merged: pushes, removals, changes of members and settings, and pulls, which are
+counted by image and day. Each source is queried for one page at most. A page begins after the
+last entry of the page before, so new entries do not shift the pages.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from ..models import (
 from ..pagination import PER_PAGE
 from .entries import KINDS, ActivityFilters, Cursor, Day, Entry, EntryPage
 
-#: So many days are drawn.
+#: Number of days that the chart shows.
 DAYS = 30
-#: The entries of the audit that are changes of members and settings, in words.
+#: Text on the page for the audit actions that are changes of members and settings.
 CHANGES = {
     "namespace.create": "created the namespace",
     "namespace.settings": "changed the settings of",
@@ -53,20 +53,20 @@ CHANGES = {
     "deploy_token.create": "created a deploy token of",
     "deploy_token.revoke": "revoked a deploy token of",
 }
-#: Removals that run or ran. A plan is none, and neither is one canceled before its first step.
+#: Matches removals that were or are carried out: no plans, and none canceled before any step.
 CARRIED_OUT = Removal.state.in_(("waiting", "running", "done", "failed")) | (
     (Removal.state == "cancelled") & (Removal.done > 0)
 )
 
 
 class Activity:
-    """What a reader may know of a scope: of a place, or of a person.
+    """The activity of a place or a person, limited to what a reader is allowed to see.
 
     Args:
-        reader: who reads it.
-        projects: matches the projects whose images are spoken of.
-        changes: matches what the reader may know of the audit, joined with places.
-        person: only what they did; "" for everybody.
+        reader: the principal who views the activity.
+        projects: condition for the projects whose pushes, removals and pulls are included.
+        changes: condition for the audit entries that are included, joined with places.
+        person: name of a user to include only their actions; "" for all users.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Activity:
         self.projects, self.changes, self.person = projects, changes, person
 
     def page(self, session: Session, filters: ActivityFilters) -> EntryPage:
-        """Return a page of entries, at the price of a query for each kind."""
+        """Return a page of entries, with one query for each kind of entry."""
         sources = {
             "push": self._pushes,
             "removal": self._removals,
@@ -95,7 +95,10 @@ class Activity:
         return EntryPage(entries, older, _standing(session, entries))
 
     def days(self, session: Session, today: date) -> list[Day]:
-        """Return the last DAYS days, the oldest first. Whose pulls they were is not kept."""
+        """Return the counts of the last DAYS days, oldest first.
+
+        For a person, pulls are always 0, because it is not stored who pulled.
+        """
         first = today - timedelta(days=DAYS - 1)
         if self.person:
             day = type_coerce(func.date(Push.at), String)
@@ -160,7 +163,7 @@ class Activity:
     def _changes(self, session: Session, filters: ActivityFilters) -> list[Entry]:
         if filters.image:
             return []
-        # What is gone has no place any more; the condition says what is made of it.
+        # A deleted place has no row; ``self.changes`` decides whether its entries are included.
         query = select(AuditEntry).outerjoin(Place, Place.path == AuditEntry.subject)
         query = query.where(self.changes, AuditEntry.action.in_(CHANGES))
         query = query.where(*self._by(AuditEntry.actor, filters))
@@ -210,22 +213,25 @@ class Activity:
 
 
 def of_place(session: Session, reader: Principal, place: Place, *, changes: bool) -> Activity:
-    """Return the activity at and below a place, as far as the reader sees the projects there.
+    """Return the activity at and below a place, in the projects that the reader can see.
 
     Args:
-        changes: whether the reader may know who changed members and settings.
+        changes: whether the reader is allowed to see changes of members and settings.
     """
     if isinstance(place, Project):
         projects: ColumnElement[bool] = Project.id == place.id
     else:
         projects = at_or_below(Project.path, place.path) & visible_places(session, reader, Project)
-    # What was done before the place was made was done to another of its name.
+    # Entries that are older than the place belong to an earlier place with the same path.
     here = at_or_below(AuditEntry.subject, place.path) & (AuditEntry.at >= place.created_at)
     return Activity(reader, projects, here if changes else false())
 
 
 def of_person(session: Session, reader: Principal, username: str) -> Activity:
-    """Return what a person did in projects that the reader sees, and in places they look after."""
+    """Return a person's activity in projects that the reader can see.
+
+    Changes of members and settings are included for places that the reader maintains.
+    """
     looked_after: ColumnElement[bool] = Place.id.is_not(None)
     if not reader.is_admin:
         looked_after = below_own(session, reader, Place, Role.MAINTAINER)
@@ -238,10 +244,11 @@ def of_person(session: Session, reader: Principal, username: str) -> Activity:
 
 
 def can_know(session: Session, reader: Principal, username: str) -> bool:
-    """Whether a reader may learn that a person exists.
+    """Return whether a reader is allowed to learn that a person exists.
 
-    Of themselves; of everyone who pushed or removed something where the reader may look,
-    as its pages say anyway; and of everyone whom they find among the members of a place.
+    An administrator can know every user. Other readers can know themselves, everyone who pushed
+    or removed something in a project that they can see (its pages show that anyway), and everyone
+    with a role in, above or below a place where they have a role themselves.
     """
     if reader.is_person and reader.username == username:
         return True
@@ -263,12 +270,17 @@ def can_know(session: Session, reader: Principal, username: str) -> bool:
 
 
 def _meet(paths: Iterable[str], others: set[str]) -> bool:
-    """Whether one of the paths is one of the others, or lies below one."""
+    """Return whether one of the paths equals one of the others, or lies below one."""
     return any(not others.isdisjoint(prefixes(path)) for path in paths)
 
 
 def _image(repository: str, name: Any) -> ColumnElement[bool]:
-    """Match images at or below a whole name; where the project ends in it, the projects say."""
+    """Match images at or below a repository name, wherever its project part ends.
+
+    Args:
+        repository: a full repository name, or a path above it.
+        name: the column of the image's name below its project.
+    """
     parts = repository.split("/")
     splits = (
         (Project.path == "/".join(parts[:count])) & at_or_below(name, "/".join(parts[count:]))
@@ -278,7 +290,7 @@ def _image(repository: str, name: Any) -> ColumnElement[bool]:
 
 
 def _standing(session: Session, entries: list[Entry]) -> set[str]:
-    """Return which images and tags of a page the index still has, by one query."""
+    """Return the references of a page's images and tags that still exist, by one query."""
     named = [entry for entry in entries if entry.kind in ("push", "pull")]
     tagged = (Tag.image_id == ContainerImage.id) & Tag.name.in_({entry.tag for entry in named})
     path = ContainerImage.path
@@ -288,7 +300,14 @@ def _standing(session: Session, entries: list[Entry]) -> set[str]:
 
 
 def _page(query: AnySelect, at: Any, row: Any, rank: int, mark: Cursor | None) -> AnySelect:
-    """Narrow a source down to what comes behind a mark, newest first."""
+    """Limit a query to the first page of entries after a cursor, newest first.
+
+    Args:
+        at: the column of the time.
+        row: the column of the row ID.
+        rank: the index of the query's kind in KINDS.
+        mark: the cursor; None for the newest entries.
+    """
     if mark is not None:
         same = and_(at == mark.at, row < mark.id) if rank == mark.rank else at == mark.at
         query = query.where(or_(at < mark.at, same) if rank >= mark.rank else at < mark.at)

@@ -1,1 +1,1 @@
-"""Adoption."""
+"""Adoption: assign repositories of an existing registry to projects in bulk."""

@@ -1,4 +1,4 @@
-"""Report an adoption: which projects own its repositories now, and who can see them."""
+"""The report of an adoption: which projects own its repositories now, and who has access."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from ..models import (
 )
 from .service import ADOPT, ADOPT_INTO, CREATE
 
-#: Maximum number of projects that a report names.
+#: Maximum number of projects listed in a report.
 NAMED = 200
-#: How long after the adoption its page refreshes by itself while repositories are being read.
+#: How long after the adoption its page reloads automatically while repositories are being read.
 REFRESHES = timedelta(minutes=15)
 
 
@@ -36,8 +36,14 @@ REFRESHES = timedelta(minutes=15)
 class AdoptedProject:
     """A project of an adoption.
 
-    ``members`` includes inherited ones, not administrators as such. ``reading`` is how many of
-    its repositories the worker has not read yet: their images are not counted.
+    Attributes:
+        path: the path of the project.
+        visibility: who can see the project.
+        members: number of users with a role, including inherited roles. Administrators who are not
+            members are not counted.
+        images: number of images that the worker has read.
+        reading: number of repositories that the worker has not read yet, so their images are not
+            counted.
     """
 
     path: str
@@ -49,11 +55,15 @@ class AdoptedProject:
 
 @dataclass(frozen=True, slots=True)
 class AdoptionReport:
-    """An adoption as its audit entry tells it, with its first projects as they are now.
+    """An adoption as recorded in the audit log, with the current state of its first projects.
 
-    ``total`` counts all its projects. Of the repositories at and below its path, ``reading``
-    counts those that a project owns and the worker has not read yet, ``unassigned`` those that
-    no project owns.
+    Attributes:
+        entry: the audit entry of the adoption.
+        total: number of all its projects.
+        projects: its first projects.
+        reading: number of repositories at or below its path that a project owns and that the worker
+            has not read yet.
+        unassigned: number of repositories at or below its path that no project owns.
     """
 
     entry: AuditEntry
@@ -64,17 +74,24 @@ class AdoptionReport:
 
     @property
     def refreshes(self) -> bool:
-        """Whether it will soon say something else: a registry that is down is waited for longer."""
+        """Whether the page should reload automatically, because the worker is reading repositories.
+
+        That ends after REFRESHES, even if the registry is unavailable for longer.
+        """
         return self.reading > 0 and utc_now() - self.entry.at < REFRESHES
 
     @property
     def detail(self) -> dict[str, Any]:
-        """Counts, visibility and owner."""
+        """Details of the audit entry: counts, visibility, and owner."""
         return self.entry.detail
 
 
 def adoption_report(session: Session, adoption_id: int) -> AdoptionReport:
-    """Return the report of an adoption. A constant number of queries.
+    """Return the report of an adoption. The number of queries is constant.
+
+    Args:
+        session: the database session.
+        adoption_id: the ID of its audit entry.
 
     Raises:
         NotFound: there is no such adoption.
@@ -124,7 +141,7 @@ def _projects(session: Session, paths: list[str], reading: Counter[str]) -> list
 
 
 def _members(session: Session, paths: list[str]) -> Counter[str]:
-    """Count the users with a role in each project, of its own or inherited."""
+    """Count the unblocked users with a direct or inherited role in each project."""
     every = {above for path in paths for above in prefixes(path)}
     here = Place.path.in_(every), User.is_blocked.is_(False)
     direct = (
@@ -146,7 +163,15 @@ def _members(session: Session, paths: list[str]) -> Counter[str]:
 
 
 def _not_read(session: Session, below: str) -> tuple[Counter[str], int]:
-    """Return how many repositories of each project are not read yet, and how many have none."""
+    """Count the repositories at or below a path that the worker has not read yet.
+
+    Args:
+        session: the database session.
+        below: the path, or "*" for the whole registry.
+
+    Returns:
+        The number for each project that owns some, by path, and the number without a project.
+    """
     query = select(UnassignedRepository.path)
     if below != "*":
         query = query.where(at_or_below(UnassignedRepository.path, below))

@@ -1,4 +1,4 @@
-"""Adopt unassigned repositories in bulk: plan which project each gets, then create them at once."""
+"""Adopt unassigned repositories in bulk: plan their projects, then create them in one step."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from ..models import Membership, Namespace, Place, Project, UnassignedRepository
 from ..names import NameInvalid, PlacePath, RepositoryName
 from ..projects.service import validate_visibility
 
-#: Maximum number of parts of a project's path that a request can ask for.
+#: Maximum number of path segments that a request can choose for the project.
 MAX_PARTS = 10
-#: The choice that gives each repository a project of its own.
+#: Value of ``parts`` that turns the whole repository name into a project.
 WHOLE_NAME = 0
-#: Actions in the audit.
+#: Action names in the audit log.
 ADOPT, CREATE, ADOPT_INTO = "registry.adopt", "project.create", "project.adopt"
-#: Marks a personal namespace; the name of its user follows.
+#: Prefix that marks a personal namespace; the username of its owner follows.
 PERSONAL = "personal:"
 
 IS_NAMESPACE = (
@@ -48,11 +48,15 @@ IS_TAKEN = (
 
 @dataclass(frozen=True, slots=True)
 class AdoptionRequest:
-    """Which repositories to adopt, and how many parts of their names become the project.
+    """The repositories to adopt, and how their names are mapped to projects.
 
-    ``below`` is a path: what lies at and below it. "" is every repository. ``parts`` is the
-    number of parts of a project's path; a shorter name becomes a project as a whole. ``owner``
-    is the user who becomes Owner of what nobody else owns, "" for no one.
+    Attributes:
+        below: adopt the repositories at and below this path; empty for all repositories.
+        parts: number of leading path segments that become the project. A shorter name becomes a
+            project as a whole.
+        visibility: visibility of new projects.
+        owner: username that becomes Owner of new places without an inherited Owner; empty for no
+            one.
     """
 
     below: str = ""
@@ -62,7 +66,7 @@ class AdoptionRequest:
 
     @classmethod
     def parse(cls, below: str, parts: str, visibility: str, owner: str = "") -> AdoptionRequest:
-        """Read what a person entered; raise Invalid for what can't be used."""
+        """Return the request for the input of a form; raise Invalid if a field cannot be used."""
         below = below.strip().strip("/").removesuffix("/**").removesuffix("/*")
         try:
             path = str(RepositoryName(below)) if below else ""
@@ -76,7 +80,7 @@ class AdoptionRequest:
 
 @dataclass(slots=True)
 class PlannedProject:
-    """A project, and the repositories that it will own. ``exists`` if it need not be created."""
+    """A project and the repositories that it will own; ``exists`` if it is not a new project."""
 
     path: str
     exists: bool = False
@@ -84,13 +88,13 @@ class PlannedProject:
 
     @property
     def is_repository(self) -> bool:
-        """Whether a repository has the path of the project itself, beside others below it."""
+        """Whether the project path is itself a repository, in addition to others below it."""
         return len(self.repositories) > 1 and self.path in self.repositories
 
 
 @dataclass(frozen=True, slots=True)
 class PathConflict:
-    """A repository that no project can own, and why."""
+    """A repository that no project can own, and the reason."""
 
     repository: str
     reason: str
@@ -98,10 +102,16 @@ class PathConflict:
 
 @dataclass(slots=True)
 class AdoptionPlan:
-    """What an adoption creates. Repositories with a conflict stay unassigned.
+    """What an adoption creates.
 
-    ``owned`` are the new places whose Owner the chosen user becomes: those that would inherit
-    none. ``ownerless`` are the same places if no user was chosen.
+    Attributes:
+        request: the request that was planned.
+        namespaces: paths of new namespaces, parents first.
+        owned: topmost new places that would inherit no Owner, so the chosen user becomes their
+            Owner.
+        ownerless: the same places if no user was chosen.
+        projects: the projects that get repositories, both new and existing ones.
+        conflicts: repositories that no project can own, so they stay unassigned.
     """
 
     request: AdoptionRequest
@@ -118,21 +128,21 @@ class AdoptionPlan:
 
     @property
     def repositories(self) -> int:
-        """How many repositories are adopted."""
+        """Number of repositories that are adopted."""
         return sum(len(project.repositories) for project in self.projects)
 
     @property
     def digest(self) -> str:
-        """A digest of all of it: a confirmation is good for what was shown, and nothing else."""
+        """SHA-256 of the plan, so that a confirmation is valid only for the plan that was shown."""
         text = json.dumps(asdict(self), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
 def plan_adoption(session: Session, request: AdoptionRequest) -> AdoptionPlan:
-    """Plan which project each unassigned repository gets. A constant number of queries.
+    """Plan a project for each unassigned repository. The number of queries is constant.
 
     Raises:
-        Invalid: there is no such user as the chosen owner.
+        Invalid: the chosen owner does not exist or is blocked.
     """
     _require_user(session, request.owner)
     query = select(UnassignedRepository.path).order_by(UnassignedRepository.path)
@@ -162,14 +172,14 @@ def plan_adoption(session: Session, request: AdoptionRequest) -> AdoptionPlan:
 
 
 def project_path(name: str, parts: int) -> str:
-    """Return the first parts of a repository's name, or all of it."""
+    """Return the first segments of a repository name, or all of it for WHOLE_NAME."""
     return name if parts == WHOLE_NAME else "/".join(name.split("/")[:parts])
 
 
 def _conflict(path: str, kinds: dict[str, str], taken: set[str]) -> str | None:
     try:
         PlacePath(path)
-    except NameInvalid:  # of a repository's name, nothing else can be wrong
+    except NameInvalid:  # A repository name fails only if its first segment is reserved.
         return IS_RESERVED.format(path.partition("/")[0])
     kind = kinds.get(path)
     if kind == "namespace":
@@ -180,7 +190,7 @@ def _conflict(path: str, kinds: dict[str, str], taken: set[str]) -> str | None:
 
 
 def _kinds(session: Session) -> dict[str, str]:
-    """Return what stands at each path; of a personal namespace, whose it is."""
+    """Return the kind of place at each path; for a personal namespace, PERSONAL and its owner."""
     query = select(Place.path, Place.kind, User.username).outerjoin(User, User.id == Place.owner_id)
     return {
         path: kind if username is None else PERSONAL + username
@@ -200,13 +210,13 @@ def _require_user(session: Session, username: str) -> None:
 
 
 def _topmost(plan: AdoptionPlan) -> list[str]:
-    """Return the new places that lie in no other new place."""
+    """Return the new places that are not inside another new place."""
     new = {*plan.namespaces, *(project.path for project in plan.new_projects)}
     return sorted(path for path in new if new.isdisjoint(prefixes(path)[:-1]))
 
 
 def _without_owner(session: Session, paths: Collection[str]) -> list[str]:
-    """Return those new places that inherit no Owner from a namespace."""
+    """Return the new places that inherit no Owner from a namespace above them."""
     above = {ancestor for path in paths for ancestor in prefixes(path)[:-1]}
     if not above:
         return list(paths)
@@ -216,19 +226,24 @@ def _without_owner(session: Session, paths: Collection[str]) -> list[str]:
 
 
 def _new_namespaces(projects: Iterable[PlannedProject], kinds: dict[str, str]) -> list[str]:
-    """Return the namespaces that the projects need, each after the one that holds it."""
+    """Return the namespaces to create for the projects, parents first."""
     needed = {path for project in projects for path in prefixes(project.path)[:-1]}
     return sorted(needed - kinds.keys())
 
 
 def adopt(actor: Actor, request: AdoptionRequest, digest: str) -> tuple[AdoptionPlan, int]:
-    """Create what a plan says, in one transaction, if it is still what was shown.
+    """Carry out a plan in one transaction, unless it has changed since the preview.
+
+    Args:
+        actor: the user who confirms the plan.
+        request: the request that was planned.
+        digest: the digest of the plan that was shown.
 
     Returns:
-        The plan, and the number of its audit entry, by which its report is found.
+        The plan, and the ID of its audit entry, which identifies its report.
 
     Raises:
-        Clash: something has changed since the preview, or nothing can be adopted.
+        Conflict: something has changed since the preview, or there is nothing to adopt.
     """
     try:
         with writing() as session:

@@ -1,4 +1,4 @@
-"""The REST API: JSON for programs, with an access token or as anyone."""
+"""REST API: JSON for programs, which send credentials with each request or are anonymous."""
 
 from __future__ import annotations
 

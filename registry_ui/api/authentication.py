@@ -1,4 +1,4 @@
-"""Who calls the API: by the credentials of the request only, never by a cookie."""
+"""Authentication of API requests: by the credentials in the request, never by a cookie."""
 
 from __future__ import annotations
 
@@ -16,10 +16,14 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 @blueprint.before_request
 @blueprint.before_request
 def identify() -> None:
-    """Take identity from the request's credentials only: no cookie is read here.
+    """Identify the caller from the credentials of the request, and store them as ``g.principal``.
 
-    What changes something is here whole by then: a request that was begun before a block or
-    with a token that has expired would else be finished behind it.
+    The body of a request that changes something is read first. Otherwise a client could start
+    sending a request, be blocked or have its token expire, and still complete the request.
+
+    Raises:
+        Unauthorized: the credentials are wrong.
+        Denied: the access token has no scope that permits reading.
     """
     if request.method not in SAFE_METHODS:
         request.get_data()
@@ -35,7 +39,7 @@ def _principal() -> Principal:
     address = request.remote_addr or ""
     if given is not None and given.type == "basic":
         attempt = Attempt(given.username or "", given.password or "", address)
-        # Where account passwords are for the pages alone, a program shows a token here too.
+        # With ``tokens_only``, account passwords work only on the pages, so programs need a token.
         return authenticate(attempt, passwords=not current_app.config["SETTINGS"].tokens_only)
     if given is not None and given.type == "bearer":
         return authenticate_token(given.token or "")

@@ -1,4 +1,4 @@
-"""What programs send, checked by a schema of each endpoint, and how long work is returned."""
+"""Request bodies, checked against a schema for each endpoint, and the JSON form of operations."""
 
 from __future__ import annotations
 
@@ -15,21 +15,23 @@ from ..errors import Invalid
 from ..models.work import Operation, OperationStep
 from ..operations.runner import outcomes_of
 
-#: Maximum number of lines of a report in one answer.
+#: Maximum number of lines of an operation's report in one response.
 LINES = 1000
-#: Maximum number of characters of a key in a message.
+#: Maximum number of characters of a key that an error message shows.
 _SHOWN = 64
-#: Maximum number of unknown keys that an answer names. A body can hold a hundred thousand.
+#: Maximum number of unknown keys that a response lists. A body can contain a hundred thousand.
 _NAMED = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key of a body: what its value must be, and what stands for a missing one.
+    """A key of a request body: the type of its value, and the default for a missing value.
 
     Attributes:
-        meaning: completes "must be".
-        nullable: whether null stands for a missing value.
+        meaning: description of the type; completes "must be".
+        default: the value to use if the key is missing.
+        required: whether the key must be sent.
+        nullable: whether null counts as a missing value.
     """
 
     meaning: str
@@ -38,7 +40,7 @@ class Key:
     nullable: bool = False
 
     def accepts(self, value: Any) -> bool:
-        """Return whether a value is of the right type."""
+        """Return whether a value has the type that the key requires."""
         if self.meaning == STRING:
             return _is_text(value)
         if self.meaning == PATTERNS:
@@ -56,38 +58,42 @@ BOOLEAN, INTEGER = "a boolean", "an integer"
 
 
 def string(default: str = "", *, required: bool = False) -> Key:
-    """Return a key for text. JSON can write half a character, which no database takes."""
+    """Return a key for printable text.
+
+    This excludes lone surrogates (halves of a character), which JSON allows and databases reject.
+    """
     return Key(STRING, default, required)
 
 
 def patterns() -> Key:
-    """Return a key for a pattern, or a list of them by commas or lines."""
+    """Return a key for a pattern, or for several separated by commas or line breaks."""
     return Key(PATTERNS, "")
 
 
 def strings() -> Key:
-    """Return a key for a list of texts."""
+    """Return a key for a list of printable strings."""
     return Key(STRINGS, ())
 
 
 def boolean(*, default: bool = False, required: bool = False) -> Key:
-    """Return a key for true or false."""
+    """Return a key for a boolean."""
     return Key(BOOLEAN, default, required)
 
 
 def integer() -> Key:
-    """Return a key for a whole number, which may be null."""
+    """Return a key for an integer, which can be null."""
     return Key(INTEGER, nullable=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """What the body of one endpoint can hold. Anything else is refused, before anything is done.
+    """Schema of the JSON body of one endpoint; a body with any other key is rejected.
 
     Attributes:
-        conflicts: for a key, the keys that can't be sent with it.
-        needs: for a key, the key that must be sent with it.
-        implies: for a key that is true, the key that can't be false then.
+        keys: the allowed keys by name.
+        conflicts: maps a key to the keys that can't be sent with it.
+        needs: maps a key to the key that must be sent with it.
+        implies: maps a key to the key that can't be false if the first one is set.
     """
 
     keys: Mapping[str, Key] = field(default_factory=dict)
@@ -96,10 +102,13 @@ class Schema:
     implies: Mapping[str, str] = field(default_factory=dict)
 
     def read(self) -> dict[str, Any]:
-        """Return the value of every key, or its default. No body is an empty object.
+        """Return the values in the body of the current request, with defaults for missing keys.
+
+        A missing body counts as an empty object.
 
         Raises:
-            Invalid: the body is no JSON object; or by key, what is wrong with it.
+            Invalid: the body is not a JSON object, or it does not match the schema; then
+                ``errors`` has a message for each wrong key.
         """
         sent = _sent()
         unknown = islice((key for key in sent if key not in self.keys), _NAMED)
@@ -126,7 +135,7 @@ class Schema:
         return f"“{key[:_SHOWN]}” is not a key of this request.{suggestion}"
 
     def _contradictions(self, sent: Mapping[str, Any]) -> dict[str, str]:
-        # False and null say the same as a missing key.
+        # False and null count as a missing key.
         said = {key for key, value in sent.items() if value is not None and value is not False}
         errors = {}
         for key, others in self.conflicts.items():
@@ -154,7 +163,7 @@ def _sent() -> dict[str, Any]:
         raise Invalid("The body must be JSON, with “Content-Type: application/json”.")
     try:
         sent = json.loads(body, object_pairs_hook=_object)
-    except (ValueError, RecursionError):  # brackets, thousands of them
+    except (ValueError, RecursionError):  # Thousands of nested brackets can exceed the stack.
         raise Invalid("The body is not valid JSON.") from None
     if not isinstance(sent, dict):
         raise Invalid("The body must be a JSON object.")
@@ -176,7 +185,12 @@ def _is_text(value: Any) -> bool:
 
 
 def serialize_operation(row: Operation, lines: Iterable[OperationStep]) -> dict[str, Any]:
-    """Return a removal or a copy: its plan, how far it is, its report."""
+    """Return the JSON form of a removal or copy, with its plan, progress and report.
+
+    Args:
+        row: the removal or copy.
+        lines: the steps to include in the report.
+    """
     return {
         "id": row.id,
         "kind": row.kind,

@@ -1,4 +1,4 @@
-"""Garbage collection by programs, for administrators; to anyone else it does not exist."""
+"""API endpoints for garbage collection. Only administrators can use them; others get NotFound."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ BEGIN = Schema({"dry_run": boolean(required=True)})
 
 
 def _require_administrator() -> None:
-    """Raise NotFound for everyone else, and for tokens that are not for administration."""
+    """Raise NotFound unless the caller is an administrator with an unrestricted credential.
+
+    An access token must not be restricted to a path, and needs the scope ``api``.
+    """
     who = g.principal
     if not who.is_admin or who.reach is not None or not who.lets_through(Permission.ADMINISTER):
         raise NotFound
@@ -29,14 +32,14 @@ def _require_administrator() -> None:
 
 @blueprint.get(ALL)
 def list_collections() -> Response:
-    """List the last garbage collections, the newest first."""
+    """List the latest garbage collections, newest first."""
     _require_administrator()
     return jsonify(garbage_collections=[_collection(row) for row in garbage_collection.latest()])
 
 
 @blueprint.post(ALL)
 def begin_collection() -> tuple[Response, int]:
-    """Begin one. The body: ``dry_run``, true or false."""
+    """Start a garbage collection, or a dry run if ``dry_run`` in the body is true."""
     _require_administrator()
     row = garbage_collection.begin(actor(), dry_run=BEGIN.read()["dry_run"])
     enqueue("run_collection", row.id)
@@ -45,7 +48,7 @@ def begin_collection() -> tuple[Response, int]:
 
 @blueprint.get(ONE)
 def show_collection(collection_id: int) -> Response:
-    """Return one, with what the collector said."""
+    """Return one garbage collection, with the output of the collector."""
     _require_administrator()
     row = garbage_collection.one(collection_id)
     return jsonify({**_collection(row), "output": row.output})
@@ -53,7 +56,7 @@ def show_collection(collection_id: int) -> Response:
 
 @blueprint.post(ONE + "/cancel")
 def cancel_collection(collection_id: int) -> Response:
-    """Stop one."""
+    """Cancel a garbage collection."""
     _require_administrator()
     NOTHING.read()
     row = garbage_collection.cancel(actor(), collection_id)

@@ -1,4 +1,4 @@
-"""Copies by programs: a plan first, then its confirmation, then how far it is."""
+"""API endpoints for copies of tags: plan, confirm, watch and cancel a copy."""
 
 from __future__ import annotations
 
@@ -47,11 +47,12 @@ CONFIRM = Schema({"overwrite": boolean()})
 
 @blueprint.post("/projects/<name:path>/-/copies")
 def plan_copy(path: str) -> tuple[Response, int]:
-    """Plan a copy of tags of an image of this project; nothing is copied yet.
+    """Plan a copy of tags of an image in this project; nothing is copied yet.
 
-    The body: ``image`` (below the project, "" for the root image), ``tags`` or ``all``;
-    ``to_project``, ``to_image`` and, for a single tag, ``to_tag``, each as the source's
-    where it is missing; ``attached``, true where it is missing.
+    The keys of the body are ``image`` (name below the project, "" for the root image); ``tags``
+    or ``all``; ``to_project``, ``to_image`` and, for a single tag, ``to_tag``, which default to
+    those of the source; and ``attached`` (whether to copy signatures and other referrers, too),
+    which defaults to true.
     """
     load(path, Permission.PULL)
     body = PLAN.read()
@@ -71,14 +72,17 @@ def plan_copy(path: str) -> tuple[Response, int]:
 
 @blueprint.get(ONE)
 def copy(path: str, copy_id: int) -> Response:
-    """Return a copy: its plan, how far it is, its report."""
+    """Return a copy operation with its plan, progress and report."""
     row, _ = load_copy(path, copy_id)
     return jsonify(_copy(row))
 
 
 @blueprint.post(ONE + "/confirm")
 def confirm_copy(path: str, copy_id: int) -> tuple[Response, int]:
-    """Carry out a plan: that one, and nothing else. The body may say ``overwrite``."""
+    """Start a planned copy, exactly as planned.
+
+    The body can set ``overwrite`` to replace tags that exist at the target.
+    """
     row, _ = load_copy(path, copy_id)
     require(db.session(), g.principal, row.source, row.target)
     overwrite = CONFIRM.read()["overwrite"]

@@ -1,4 +1,4 @@
-"""Images and tags that a program can see, as the index has them."""
+"""API endpoints for the images and tags that the caller can see, as recorded in the index."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .timestamps import iso_or_none
 
 @blueprint.get("/projects/<name:path>/-/images")
 def images(path: str) -> Response:
-    """List the images of a project, those that the caller's token reaches."""
+    """List the images of a project that the caller's token covers."""
     place, reach = load(path).project, g.principal.reach
     rows = sorted(listing.images(db.session(), place), key=lambda row: row.name)
     rows = [row for row in rows if reach is None or reach.covers(row.path)]
@@ -28,7 +28,7 @@ def images(path: str) -> Response:
 @blueprint.get("/projects/<name:path>/-/tags", defaults={"name": ""})
 @blueprint.get("/projects/<name:path>/-/images/<name:name>/-/tags")
 def tags(path: str, name: str) -> Response:
-    """List the tags of an image, as the index has them."""
+    """List the tags of an image, as recorded in the index."""
     _, image = load_image(path, name)
     rows = db.session.scalars(select(Tag).where(Tag.image_id == image.id).order_by(Tag.name))
     return jsonify(image=image.path, tags=[_tag(image, row) for row in rows])
@@ -59,7 +59,7 @@ def _tag(image: ContainerImage, row: Tag) -> dict[str, Any]:
 
 
 def _damage(row: Tag) -> dict[str, Any] | None:
-    """Return why the registry can't read a tag, and since when; None if it can."""
+    """Return the reason why the registry can't read a tag, and since when; None if it can."""
     if row.damage is None:
         return None
     return {"reason": DAMAGES[row.damage], "since": iso_or_none(row.damaged_since)}

@@ -1,4 +1,4 @@
-"""Renaming and moving by programs: a plan first, then its confirmation, then how far it is."""
+"""API endpoints to rename and move places and images: plan, confirm, watch, cancel, clean up."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ OF_PROJECT, OF_NAMESPACE = "/projects/<name:path>/-/moves", "/namespaces/<name:p
 @blueprint.post(OF_PROJECT)
 @blueprint.post(OF_NAMESPACE)
 def plan_move(path: str) -> tuple[Response, int]:
-    """Plan that a namespace, a project or one of its images gets another path.
+    """Plan to rename or move a namespace, a project or one of its images; nothing moves yet.
 
-    The body: ``to``, the whole new path; ``image`` where it is an image that moves, below
-    the project ("" for its root image). Nothing moves yet.
+    The keys of the body are ``to``, the whole new path, and, to move only an image, ``image``,
+    its name below the project ("" for the root image).
     """
     load(path)
     body = PLAN.read()
@@ -46,9 +46,9 @@ def plan_move(path: str) -> tuple[Response, int]:
 @blueprint.get(f"{OF_PROJECT}/{NUMBER}")
 @blueprint.get(f"{OF_NAMESPACE}/{NUMBER}")
 def move(path: str, move_id: int) -> Response:
-    """Return a move: its plan, how far it is, and what becomes of the old name.
+    """Return a move with its plan, its progress, and the state of the old name.
 
-    ``unmoved`` are the first tags that could not be copied and stay at the old name.
+    ``unmoved`` lists the first tags that could not be copied and stay under the old name.
     """
     return jsonify(_move(load_move(path, move_id)[0]))
 
@@ -56,9 +56,10 @@ def move(path: str, move_id: int) -> Response:
 @blueprint.post(f"{OF_PROJECT}/{NUMBER}/<any(confirm, retry):deed>")
 @blueprint.post(f"{OF_NAMESPACE}/{NUMBER}/<any(confirm, retry):deed>")
 def go_on(path: str, move_id: int, deed: str) -> tuple[Response, int]:
-    """Begin a planned move, or let one go on that has stopped.
+    """Start a planned move (``confirm``), or resume a failed one (``retry``).
 
-    A plan that names tags that can't be read (``unread``) is confirmed with ``leave_out``, true.
+    If the plan lists tags that can't be read (``unread``), the confirmation must set
+    ``leave_out`` to true.
     """
     row, _ = load_move(path, move_id)
     requests.require_rights(g.principal, row)
@@ -75,7 +76,7 @@ def go_on(path: str, move_id: int, deed: str) -> tuple[Response, int]:
 @blueprint.post(f"{OF_PROJECT}/{NUMBER}/cancel")
 @blueprint.post(f"{OF_NAMESPACE}/{NUMBER}/cancel")
 def cancel_move(path: str, move_id: int) -> Response:
-    """Call a move off before its switch, or discard a plan."""
+    """Cancel a move before its switchover, or discard a plan."""
     row, _ = load_move(path, move_id)
     NOTHING.read()
     changed = moves.cancel(actor(), row.id)
@@ -86,7 +87,10 @@ def cancel_move(path: str, move_id: int) -> Response:
 @blueprint.post(f"{OF_PROJECT}/{NUMBER}/retire")
 @blueprint.post(f"{OF_NAMESPACE}/{NUMBER}/retire")
 def retire_move(path: str, move_id: int) -> tuple[Response, int]:
-    """Let the old path go now; with ``everything``, also what the new one has no more."""
+    """Delete the old path now, before its grace period ends.
+
+    With ``everything``, tags and manifests that the new path does not have are deleted, too.
+    """
     row, _ = load_move(path, move_id)
     changed = moves.retire_now(actor(), row.id, everything=RETIRE.read()["everything"])
     enqueue("run_move", changed.id)
@@ -96,7 +100,7 @@ def retire_move(path: str, move_id: int) -> tuple[Response, int]:
 @blueprint.post(f"{OF_PROJECT}/{NUMBER}/keep")
 @blueprint.post(f"{OF_NAMESPACE}/{NUMBER}/keep")
 def keep_move(path: str, move_id: int) -> Response:
-    """Let the old path be pulled for longer."""
+    """Extend the grace period in which clients can pull from the old path."""
     row, _ = load_move(path, move_id)
     NOTHING.read()
     return jsonify(_move(moves.extend_grace_period(actor(), row.id)))

@@ -1,4 +1,4 @@
-"""Projects that a program can see."""
+"""API endpoints for the projects that the caller can see."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from .timestamps import iso_or_none
 
 @blueprint.get("/projects")
 def projects() -> Response:
-    """List the projects that the caller may see; ``q`` filters, ``page`` pages."""
+    """List the projects that the caller can see: page ``page`` of those that match ``q``."""
     q = request.args.get("q", "").strip()[:255]
     number = page_number()
     try:
         rows, page = listing.projects(db.session(), g.principal, true(), q, number)
     except NoSuchPage as error:
-        # A program that reads page by page ends at an empty one.
+        # Return an empty page, because programs can read page by page until one is empty.
         return jsonify(projects=[], page=number, pages=error.pages, total=error.total)
     return jsonify(
         projects=[_project(row) for row in rows],
@@ -36,7 +36,7 @@ def projects() -> Response:
 
 @blueprint.get("/projects/<name:path>")
 def project(path: str) -> Response:
-    """Return one project."""
+    """Return the path, description, visibility and creation time of one project."""
     place = load(path).project
     return jsonify(
         path=place.path,

@@ -1,4 +1,4 @@
-"""The whole registry as a program can see it: the catalog, and the search."""
+"""API endpoints for the whole registry, as far as the caller can see it: catalog and search."""
 
 from __future__ import annotations
 
@@ -16,17 +16,21 @@ from ..search.query import parse
 from . import blueprint
 from .timestamps import iso_or_none
 
-#: Maximum number of repositories in one answer of the catalog.
+#: Maximum number of repositories in one response of the catalog.
 MAX_CATALOG = 1000
-#: Number of hits of each kind in one answer of the search, by default and at most.
+#: Default and maximum number of hits of each kind in one response of the search.
 DEFAULT_FOUND, MAX_FOUND = 20, 100
 
 
 @blueprint.get("/registry/catalog")
 def catalog() -> Response:
-    """List the repositories that the caller may pull: everybody's own ``_catalog``.
+    """List the repositories that the caller can pull, like the registry's own ``_catalog``.
 
-    Paged as the registry's is: ``n`` at a time, after ``last``, with a Link to what follows.
+    Pages work as in the registry: ``n`` repositories after ``last``, and a Link header with the
+    address of the next page.
+
+    Raises:
+        Denied: the access token has no scope that permits pulling.
     """
     if not g.principal.lets_through(Permission.PULL):
         raise Denied("The token has no scope that pulls.", hint="It needs read_registry.")
@@ -42,7 +46,7 @@ def catalog() -> Response:
 
 @blueprint.get("/registry/search")
 def search() -> Response:
-    """Find namespaces, projects, images and tags; ``n`` of each kind at most."""
+    """Search namespaces, projects, images and tags; return at most ``n`` hits of each kind."""
     query = parse(request.args.get("q", ""), registry_host())
     n = _how_many(DEFAULT_FOUND, MAX_FOUND)
     found = Finder(db.session(), g.principal).find(query, n)
@@ -60,7 +64,7 @@ def search() -> Response:
 
 
 def _how_many(usual: int, most: int) -> int:
-    """Return how many the URL asks for, ``usual`` for anything that is no number."""
+    """Return the query argument ``n``, at most ``most``; ``usual`` if it is not a number."""
     asked = request.args.get("n", "")
     is_number = asked.isascii() and asked.isdigit() and len(asked) < 8
     return min(int(asked), most) if is_number else usual

@@ -1,4 +1,4 @@
-"""Removal by programs: a plan first, then its confirmation, then how far it is."""
+"""API endpoints for removals: plan, confirm, watch and cancel a removal."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ PLAN = Schema(
     needs={"kind": "pattern", "despite_rules": "tags"},
     implies={"all": "attached", "project": "for_good"},
 )
-#: What the confirmation of a plan can say.
+#: Schema of the body that confirms a plan.
 CONFIRMATION = Schema({"despite_rules": boolean()})
 
 
 @blueprint.post(OF_NAMESPACE)
 def plan_namespace_removal(path: str) -> tuple[Response, int]:
-    """Plan the removal of a namespace with everything in it; nothing is deleted yet."""
+    """Plan to remove a namespace with everything in it; nothing is deleted yet."""
     loaded = load_whole(path, Permission.REMOVE)
     NOTHING.read()
     return _plan_place(loaded)
@@ -76,12 +76,15 @@ def plan_namespace_removal(path: str) -> tuple[Response, int]:
 
 @blueprint.post(OF_PROJECT)
 def plan_removal(path: str) -> tuple[Response, int]:
-    """Plan a removal of tags of an image, or of the image; nothing is deleted yet.
+    """Plan to remove tags of an image, a whole image or the project; nothing is deleted yet.
 
-    The body: ``image`` (below the project, "" for the root image), and ``tags``, or
-    ``pattern`` (with ``kind``), ``older_than_days`` and ``orphans``, or ``all``; ``attached`` and
-    ``for_good``. Or ``project``, true, for the whole project. ``despite_rules``, true, removes
-    ``tags`` that can't be read although they are immutable; the confirmation says so again.
+    The body selects the tags of ``image`` (name below the project, "" for the root image): by
+    name with ``tags``; by ``pattern`` (with ``kind``), ``older_than_days`` and ``orphans``
+    (signatures whose subject is gone); or with ``all``, which removes the image. ``attached``
+    also removes the signatures of these tags, and ``for_good`` bypasses the trash.
+
+    ``project``, true, removes the whole project instead. ``despite_rules``, true, also removes
+    ``tags`` that can't be read although they are immutable; the confirmation must repeat it.
     """
     load(path, Permission.DELETE)
     body = PLAN.read()
@@ -110,10 +113,10 @@ def _plan_place(loaded: ResolvedPlace) -> tuple[Response, int]:
 
 
 def _names(image: ContainerImage, body: dict[str, Any]) -> set[str]:
-    """Return the tags that the body is about.
+    """Return the names of the tags that the body of a request selects.
 
     Raises:
-        Invalid: it is about none, or names one that does not exist.
+        Invalid: the body selects no tag, or it names one that does not exist.
     """
     pattern, age = body["pattern"], body["older_than_days"]
     criteria = Criteria(
@@ -133,7 +136,7 @@ def _names(image: ContainerImage, body: dict[str, Any]) -> set[str]:
 @blueprint.get(f"{OF_PROJECT}/{NUMBER}")
 @blueprint.get(f"{OF_NAMESPACE}/{NUMBER}")
 def removal(path: str, removal_id: int) -> Response:
-    """Return a removal: its plan, how far it is, its report."""
+    """Return a removal with its plan, progress and report."""
     row, _ = load_removal(path, removal_id)
     return jsonify(serialize_removal(row))
 
@@ -141,9 +144,10 @@ def removal(path: str, removal_id: int) -> Response:
 @blueprint.post(f"{OF_PROJECT}/{NUMBER}/confirm")
 @blueprint.post(f"{OF_NAMESPACE}/{NUMBER}/confirm")
 def confirm_removal(path: str, removal_id: int) -> tuple[Response, int]:
-    """Carry out a plan: that one, and nothing else.
+    """Start a planned removal, exactly as planned.
 
-    A plan that sets rules aside (``despite``) is confirmed with ``despite_rules``, true.
+    If the plan overrides protection rules (``despite``), the body must set ``despite_rules`` to
+    true.
     """
     row, loaded = load_planned(path, removal_id)
     confirmed = CONFIRMATION.read()["despite_rules"]
@@ -164,5 +168,5 @@ def cancel_removal(path: str, removal_id: int) -> Response:
 
 
 def serialize_removal(row: Removal) -> dict[str, Any]:
-    """Return a removal as programs read it: its plan, how far it is, its report."""
+    """Return the JSON form of a removal, with its plan, progress and report."""
     return serialize_operation(row, runner.lines_of(row, LINES))

@@ -1,4 +1,4 @@
-"""Retention policies by programs: kept, tried, switched on, carried out now."""
+"""API endpoints for retention policies: create, change, dry-run, switch on and run a policy."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ POLICY = Schema(
 @blueprint.get(OF_PROJECT)
 @blueprint.get(OF_NAMESPACE)
 def list_policies(path: str) -> Response:
-    """List the policies of a namespace or project."""
+    """List the retention policies of a namespace or project."""
     rows = retention.policies_of(_place(path))
     return jsonify(retention_policies=[_policy(row) for row in rows])
 
@@ -48,11 +48,12 @@ def list_policies(path: str) -> Response:
 @blueprint.post(OF_PROJECT)
 @blueprint.post(OF_NAMESPACE)
 def create_policy(path: str) -> tuple[Response, int]:
-    """Keep a policy, switched off, and return it with its dry run.
+    """Create a retention policy, switched off, and return it with its dry run.
 
-    The body: ``images``, ``keep_matching``, ``pattern_kind``, ``keep_last``,
-    ``keep_pulled_days``, ``older_than_days``: at least ``keep_last`` or
-    ``older_than_days``. ``confirm_unmatched`` lists patterns to keep that match nothing now.
+    The keys of the body are ``images``, ``keep_matching``, ``pattern_kind``, ``keep_last``,
+    ``keep_pulled_days`` and ``older_than_days``; ``keep_last`` or ``older_than_days`` is
+    required. ``confirm_unmatched`` lists the patterns in ``keep_matching`` that are allowed to
+    match no tag now.
     """
     return _save(_place(path)), 201
 
@@ -60,7 +61,10 @@ def create_policy(path: str) -> tuple[Response, int]:
 @blueprint.put(f"{OF_PROJECT}/{NUMBER}")
 @blueprint.put(f"{OF_NAMESPACE}/{NUMBER}")
 def change_policy(path: str, policy_id: int) -> Response:
-    """Change all settings of a policy, and return it with its dry run; it is off then."""
+    """Replace all settings of a policy, and return it with its dry run.
+
+    A policy whose settings have changed is switched off.
+    """
     place = _place(path)
     retention.policy(place, policy_id)
     return _save(place, policy_id)
@@ -69,7 +73,7 @@ def change_policy(path: str, policy_id: int) -> Response:
 @blueprint.delete(f"{OF_PROJECT}/{NUMBER}")
 @blueprint.delete(f"{OF_NAMESPACE}/{NUMBER}")
 def delete_policy(path: str, policy_id: int) -> tuple[str, int]:
-    """Delete a policy; what it removed stays removed."""
+    """Delete a policy. Tags that it has removed stay removed."""
     retention.remove(actor(), _place(path), policy_id)
     return "", 204
 
@@ -77,9 +81,9 @@ def delete_policy(path: str, policy_id: int) -> tuple[str, int]:
 @blueprint.post(f"{OF_PROJECT}/{NUMBER}/dry-run")
 @blueprint.post(f"{OF_NAMESPACE}/{NUMBER}/dry-run")
 def try_policy(path: str, policy_id: int) -> tuple[Response, int]:
-    """Return the policy, and the plan of what it would remove now.
+    """Return a policy with its dry run: the plan of what the policy would remove now.
 
-    The body: ``confirm_unmatched``, as for a new policy.
+    The body can contain ``confirm_unmatched``, as for a new policy.
     """
     place = _place(path)
     retention.policy(place, policy_id)
@@ -91,7 +95,10 @@ def try_policy(path: str, policy_id: int) -> tuple[Response, int]:
 @blueprint.post(f"{OF_PROJECT}/{NUMBER}/switch")
 @blueprint.post(f"{OF_NAMESPACE}/{NUMBER}/switch")
 def switch_policy(path: str, policy_id: int) -> Response:
-    """Switch a policy on, if there was a dry run of its settings, or off. The body: ``on``."""
+    """Switch a policy on or off, depending on ``on`` in the body.
+
+    Before a policy can be switched on, its current settings need a dry run.
+    """
     place = _place(path)
     retention.policy(place, policy_id)
     retention.switch(actor(), place, policy_id, on=SWITCH.read()["on"])
@@ -101,7 +108,11 @@ def switch_policy(path: str, policy_id: int) -> Response:
 @blueprint.post(f"{OF_PROJECT}/{NUMBER}/run")
 @blueprint.post(f"{OF_NAMESPACE}/{NUMBER}/run")
 def run_policy(path: str, policy_id: int) -> tuple[Response, int]:
-    """Carry out a policy that is on, now; return its removal, which the worker begins."""
+    """Run an enabled policy now, and return its removal, which the worker carries out.
+
+    Raises:
+        Conflict: the policy is switched off, was changed meanwhile, or can't run now.
+    """
     place = _place(path)
     policy = retention.policy(place, policy_id)
     NOTHING.read()
@@ -120,7 +131,12 @@ def _place(path: str) -> Place:
 
 
 def _save(place: Place, policy_id: int | None = None) -> Response:
-    """Save a policy with its dry run, or nothing."""
+    """Create or change a policy together with its dry run; if one fails, save neither.
+
+    Args:
+        place: the namespace or project of the policy.
+        policy_id: the policy to change; None for a new one.
+    """
     body = POLICY.read()
     confirmed = body["confirm_unmatched"]
     rules = Rules.parse({name: str(value) for name, value in _settings(body).items()})

@@ -1,4 +1,4 @@
-"""Moments as the API writes them."""
+"""Format of timestamps in the API."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from datetime import datetime
 
 
 def iso_or_none(at: datetime | None) -> str | None:
-    """Return a moment in ISO 8601, or None."""
+    """Return a timestamp in ISO 8601 format; None if there is none."""
     return at.isoformat() if at else None

@@ -1,1 +1,1 @@
-"""Artifacts."""
+"""Artifacts attached to images: signatures, attestations, SBOMs and other referrers."""

@@ -1,4 +1,7 @@
-"""What SBOMs and attestations say: each read once from the image's repository, kept for ever."""
+"""Cache of parsed SBOMs and attestations.
+
+Each is fetched once from the image's repository and then kept in the database.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,17 @@ from ..models import AttachedDocument, ContainerImage, utc_now
 from ..names import RepositoryName
 from ..page_call_budget import page_end
 
-#: So many are fetched for one page; an image with more than an SBOM and provenance is rare.
+#: Maximum number of documents fetched for one page. Few images have more than an SBOM and
+#: provenance.
 MAX_FETCHED = 8
 
 
 def readable(layers: Iterable[Descriptor]) -> list[Descriptor]:
-    """Return the layers that are worth fetching: an SBOM or provenance, and not too large."""
+    """Return the layers to fetch: SBOMs and provenance within the size limit, MAX_FETCHED at most.
+
+    Args:
+        layers: layers of the manifests that are attached to an image.
+    """
     found = [layer for layer in layers if may_be_read(layer) and layer.size <= MAX_DOCUMENT]
     return found[:MAX_FETCHED]
 
@@ -30,10 +38,17 @@ def readable(layers: Iterable[Descriptor]) -> list[Descriptor]:
 def documents(
     image: ContainerImage, layers: Iterable[Descriptor]
 ) -> tuple[dict[str, AttachedDocument], dict[str, str]]:
-    """Return what these layers say, by digest, and what is in the way, by digest.
+    """Return the parsed documents in these layers, fetching those that are not cached.
 
-    What was read before is not fetched again. Never raises for trouble with the registry.
-    The caller has asked for the pull right.
+    The caller must have checked the right to pull the image.
+
+    Args:
+        image: the image to which the documents are attached.
+        layers: layers of the attached manifests. Layers of other types are skipped.
+
+    Returns:
+        The documents by digest, and error messages by digest. Errors of the registry are never
+        raised.
     """
     wanted = {layer.digest for layer in readable(layers)}
     if not wanted:
@@ -60,11 +75,11 @@ def _read_before(image: ContainerImage, digests: set[str]) -> dict[str, Attached
 def _store(image: ContainerImage, bodies: Mapping[str, bytes]) -> None:
     if not bodies:
         return
-    # What others wrote is read before the transaction that everybody waits for.
+    # Untrusted documents are parsed before the transaction, because it blocks all other writes.
     read = {digest: read_statement(body) for digest, body in bodies.items()}
     with writing() as session:
         if session.get(ContainerImage, image.id) is None:
-            return  # it went meanwhile
+            return  # The image was deleted in the meantime.
         for digest, statement in read.items():
             packages = statement.packages
             insert_if_absent(

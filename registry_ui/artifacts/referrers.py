@@ -1,7 +1,8 @@
-"""What signs or describes an image: children of its index, tags by its digest, referrers.
+"""Attachments of an image: signatures, attestations, SBOMs and other referrers.
 
-Distribution has no referrers API (PROTOCOLS 4.4), so these are the three places where
-clients put such things.
+Distribution has no referrers API (PROTOCOLS 4.4), so clients store attachments in three places:
+as children of the image's index, under tags derived from its digest (``sha256-….sig``), and in an
+index of referrers under the tag ``sha256-…``.
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ SUFFIXES = ("", ".sig", ".att", ".sbom")
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A manifest that signs or describes another. ``facts`` are None where it can't be read.
+    """A manifest that signs or describes another one.
 
-    ``tag`` is the ``sha256-…`` tag under which it was found; "" for a child of the index.
-    ``listed`` is how many referrers the index under that tag has; 0 without an index.
+    ``facts`` is None if the manifest is not in the store. ``tag`` is the ``sha256-…`` tag under
+    which it was found, or "" for a child of the image's index. ``listed`` is the number of
+    referrers in the index under that tag, or 0 if there is no such index.
     """
 
     digest: str
@@ -37,18 +39,19 @@ class Attachment:
 def attachments(
     image: ContainerImage, subjects: Collection[str], index: Manifest | None
 ) -> list[Attachment]:
-    """Return what is attached to manifests of an image.
+    """Return the attachments of some manifests of an image.
 
     Args:
-        subjects: digest of the tag, and of the platform that is shown.
-        index: the index that holds the platform, if there is one.
+        image: the image, whose repository contains the manifests.
+        subjects: digests of the manifests: that of the tag, and that of the chosen platform.
+        index: the index that lists the platform, or None.
     """
     found = list(_beside(image, subjects, index)) if index is not None else []
     return found + _tagged(image, subjects)
 
 
 def index_around(image: ContainerImage, digest: str) -> Manifest | None:
-    """Return an index that a tag of the image stands for and that names this manifest."""
+    """Return a tagged index of the image that contains the given manifest, or None."""
     query = (
         select(Manifest)
         .join(Tag, Tag.digest == Manifest.digest)
@@ -65,7 +68,7 @@ def index_around(image: ContainerImage, digest: str) -> Manifest | None:
 def _beside(
     image: ContainerImage, subjects: Collection[str], index: Manifest
 ) -> Iterator[Attachment]:
-    """Yield the attestations that buildx puts into the index, beside the image."""
+    """Yield the attestations of the subjects that buildx stored as children of the index."""
     children = children_of(image.path, [index])
     for child in facts_of(index).children:
         if not child.is_attestation:
@@ -77,7 +80,10 @@ def _beside(
 
 
 def _tagged(image: ContainerImage, subjects: Collection[str]) -> list[Attachment]:
-    """Return what the tags named by digest hold; that without a suffix is an index of referrers."""
+    """Return the attachments under tags derived from the digests of the subjects.
+
+    An index, usually under a tag without suffix, lists referrers; its children are returned.
+    """
     names = [digest.replace(":", "-") + suffix for digest in subjects for suffix in SUFFIXES]
     query = select(Tag).where(Tag.image_id == image.id, Tag.name.in_(names)).order_by(Tag.name)
     tags = list(db.session.scalars(query))

@@ -1,4 +1,4 @@
-"""The packages of an image, as the SBOM that is attached to it lists them."""
+"""Packages of an image, from the SBOM that is attached to it."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from .referrers import attachments, index_around
 __all__ = ["Package", "PackageTable", "package_table", "packages_of", "sbom_of"]
 
 PER_PAGE = 100
-#: So many types are offered for a choice: real images have a handful.
+#: Maximum number of entries in the type filter. Real images have a handful of types.
 MAX_TYPES = 40
 
 
 @dataclass(frozen=True, slots=True)
 class PackageTable:
-    """A page of the packages that match.
+    """One page of matching packages.
 
-    ``types`` are those of all packages with their counts, the most frequent and the one shown.
+    ``rows`` are the packages on the page, ``total`` is the number on all pages. ``types`` are the
+    most frequent types and the selected one, with their counts among all packages.
     """
 
     rows: list[Package]
@@ -34,14 +35,15 @@ class PackageTable:
 
 
 def packages_of(image: ContainerImage, digest: str) -> list[Package] | None:
-    """Return the packages of one image, by name; None where no SBOM can be read.
+    """Return the packages of an image sorted by name, or None if no SBOM can be read.
 
-    The SBOM is fetched once and then known: at most a few calls, and never an error for
-    trouble with the registry.
+    The SBOM is fetched with a few calls at most and then cached. Errors of the registry are never
+    raised.
 
     Args:
-        image: where the SBOM is looked for. The caller has asked for the pull right.
-        digest: of the image's manifest, or of an index, whose first platform then counts.
+        image: the image whose repository is searched for an SBOM. The caller must have checked
+            the right to pull it.
+        digest: digest of a manifest, or of an index, for which the first platform is used.
     """
     row = db.session.get(Manifest, digest)
     if row is not None and facts_of(row).kind == "index":
@@ -55,10 +57,15 @@ def packages_of(image: ContainerImage, digest: str) -> list[Package] | None:
 def sbom_of(
     image: ContainerImage, manifest: Manifest, platform: str
 ) -> tuple[list[Package] | None, str]:
-    """Return the packages of a tag's manifest, or None, and what was in the way, or "".
+    """Find the SBOM of a manifest or of one platform of an index.
 
     Args:
-        platform: digest of the child of an index; "" for a manifest that is none.
+        image: the image whose repository is searched for an SBOM.
+        manifest: manifest or index that a tag points to.
+        platform: digest of a child if ``manifest`` is an index; otherwise "".
+
+    Returns:
+        The packages, or None if there is no readable SBOM, and an error message, or "".
     """
     subjects = [digest for digest in (platform, manifest.digest) if digest]
     index = manifest if platform else None
@@ -78,8 +85,10 @@ def package_table(
     """Return one page of the packages that match.
 
     Args:
-        q: part of the name, the version or the licence, in whatever case.
-        kind: the type that is shown, "" for those of no type; None for all.
+        packages: all packages of an image.
+        q: case-insensitive substring of the name, version or license.
+        kind: type to show; "" for packages without a type, None for all.
+        page: page number, starting at 1. Numbers that are too large show the last page.
     """
     every = list(packages)
     counts = Counter(package.type for package in every)

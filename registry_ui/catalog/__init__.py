@@ -1,1 +1,1 @@
-"""The index and the live tree: images, tags, facts, reconcile, removal."""
+"""The index of images and tags, and how it is kept consistent with the registry (reconcile)."""

@@ -1,7 +1,7 @@
-"""Give an image the pushes that its repository received before a project owned it.
+"""Add the pushes that a repository received before a project owned it to its image.
 
-Their events are stored as those of an unassigned repository until they are pruned. An event that
-was carried over names the image, so each counts once.
+The events of an unassigned repository are stored until they are pruned. An event that was carried
+over refers to the image, so each one counts once.
 """
 
 from __future__ import annotations
@@ -16,26 +16,29 @@ from sqlalchemy.orm import Session
 from ..models import UNASSIGNED, ContainerImage, RegistryEvent, Tag, TagHistoryEntry, utc_now
 from .push_log import PushedTag, record_pushes
 
-#: Maximum number of events of one repository that are carried over: the newest ones.
+#: Maximum number of events carried over per repository. The newest ones are used.
 MAX_EVENTS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class LastPush:
-    """The last push that is noted with an unassigned repository, which outlives its event."""
+    """Time and author of the last push to an unassigned repository.
+
+    It is stored with the repository, so it is known even after the event was pruned.
+    """
 
     at: datetime | None = None
     actor: str | None = None
 
 
 def carry_over(session: Session, image: ContainerImage, noted: LastPush) -> None:
-    """Add the earlier pushes of an image to its history, and to its tags if they still hold.
+    """Add the earlier pushes of an image to its history, and to tags that are unchanged since.
 
-    Ages still count from the adoption, because nobody knows what was pulled before it.
-    The caller holds the image's row, so two workers don't carry over the same events.
+    The age of a tag still counts from the adoption, because earlier pulls are not recorded. The
+    caller has locked the image's row, so two workers don't carry over the same events.
 
     Args:
-        noted: the last push of the repository before it was adopted.
+        noted: the last push to the repository before it was adopted.
     """
     pushes = _earlier_pushes(session, image)
     if pushes:
@@ -55,13 +58,13 @@ def carry_over(session: Session, image: ContainerImage, noted: LastPush) -> None
 
 
 def _is_of(image: ContainerImage) -> ColumnElement[bool]:
-    # A literal, so that the partial index finds it.
+    # The database uses the partial index only if the reason is a literal, not a parameter.
     reason: ColumnElement[str] = literal_column(f"'{UNASSIGNED}'")
     return and_(RegistryEvent.repository == image.path, RegistryEvent.reason == reason)
 
 
 def _earlier_pushes(session: Session, image: ContainerImage) -> list[PushedTag]:
-    """Return the newest earlier pushes, in the order in which they happened."""
+    """Return the newest MAX_EVENTS earlier pushes, in chronological order."""
     at = func.coalesce(RegistryEvent.occurred_at, RegistryEvent.received_at)
     query = (
         select(RegistryEvent.tag, RegistryEvent.digest, RegistryEvent.actor, at)
@@ -74,7 +77,7 @@ def _earlier_pushes(session: Session, image: ContainerImage) -> list[PushedTag]:
         PushedTag(tag, digest, actor, min(at, now))
         for tag, digest, actor, at in session.execute(query)
     ]
-    found.reverse()  # of equal times, the one that arrived last comes last
+    found.reverse()  # The sort is stable: of equal times, the event received last stays last.
     return sorted(found, key=lambda push: push.at)
 
 
@@ -95,7 +98,7 @@ def _add_moments(session: Session, image: ContainerImage, pushes: Iterable[Pushe
 
 
 def _date_tags(session: Session, image: ContainerImage, pushes: Iterable[PushedTag]) -> None:
-    """Set the push of each tag that stands for what its last known push brought."""
+    """Set the push time and author of each tag that still has the digest of its last push."""
     last = {push.tag: push for push in pushes}
     query = select(Tag).where(Tag.image_id == image.id, Tag.name.in_(last), Tag.pushed_at.is_(None))
     for tag in session.scalars(query):

@@ -1,4 +1,4 @@
-"""The rows of the index: whose a repository is, its image, its tags."""
+"""Rows of the index for container images, and filters for them and their tags."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from ..names import DIGEST_TAG
 
 
 def ensure_image(session: Session, project: Project, repository: str) -> ContainerImage:
-    """Return the image of a repository that belongs to ``project``, made if need be."""
+    """Return the image of a repository that belongs to ``project``, creating it if necessary.
+
+    The image's row is locked until the end of the transaction.
+    """
     name = repository[len(project.path) + 1 :]
     insert_if_absent(
         session,
@@ -31,20 +34,21 @@ def ensure_image(session: Session, project: Project, repository: str) -> Contain
 
 
 def is_listed() -> ColumnElement[bool]:
-    """Match the images that people see: not those of which only the bin has something."""
+    """Match the images that users see: an image whose only tags are in the trash is hidden."""
     return ContainerImage.emptied_at.is_(None)
 
 
 def attached() -> ColumnElement[bool]:
-    """Match the tags that sign or describe a digest, by the letter: ``sha256-x`` is none.
+    """Match digest tags, which hold what signs or describes a manifest (PROTOCOLS 4.4).
 
-    A look at the beginning comes first: on SQLite a regular expression is asked of Python.
+    The whole name must match: ``sha256-x`` is an ordinary tag. The prefix is compared first
+    because SQLite calls Python for every regular expression.
     """
     may_be = Tag.name.between("sha256-", "sha512-~")
     return and_(may_be, Tag.name.regexp_match(f"^{DIGEST_TAG}$"))
 
 
 def count_tags(session: Session, image: ContainerImage) -> None:
-    """Set an image's ``tag_count`` from its rows; signatures and the like are none to people."""
+    """Set an image's ``tag_count`` from its rows, without signatures and other digest tags."""
     query = select(func.count()).select_from(Tag).where(Tag.image_id == image.id, ~attached())
     image.tag_count = session.scalar(query) or 0

@@ -1,4 +1,4 @@
-"""Index the repositories that a project owns since it was created over them."""
+"""Index repositories that existed before the project that owns them was created."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from .reconcile_outcome import Outcome
 
 
 def index_adopted() -> list[Outcome]:
-    """Index every repository that is noted as unassigned although a project owns it.
+    """Index every repository that is recorded as unassigned although a project owns it.
 
-    It can be repeated at any time: an indexed repository is not unassigned anymore.
+    It can be repeated at any time: an indexed repository is no longer unassigned.
     """
     projects = set(db.session.scalars(select(Project.path)))
     noted = list(db.session.scalars(select(UnassignedRepository.path)))

@@ -1,10 +1,10 @@
-"""What the tags of a repository stand for now, and which of them can't be read.
+"""Read the digests that the tags of a repository point to now, and find unreadable tags.
 
-A tag that can't be read is not a registry that is down: 2.8 answers 500 for a tag whose link
-is empty, and 404 for one whose link or manifest is missing, and lists both (docs/protocols.md,
-"Found since"). Such a tag is named and kept, and everything else goes on. The same holds for a
-tag that the registry takes too long to read while it answers other requests: a manifest that
-names the same layer 26,000 times costs it 0.2 seconds of a processor for each HEAD.
+An unreadable tag does not mean that the registry is down: 2.8 answers 500 for a tag whose link is
+empty, and 404 for a tag whose link or manifest is missing, and lists both (docs/protocols.md,
+"Found since"). Such a tag is reported and kept, and the other tags are processed. The same applies
+to a tag that times out while the registry answers other requests: a manifest that names the same
+layer 26,000 times costs the registry 0.2 seconds of CPU time per HEAD.
 """
 
 from __future__ import annotations
@@ -31,15 +31,14 @@ from ..models import ContainerImage, Tag
 from ..names import RepositoryName, TagName
 from ..registry_connection import registry
 
-#: Seconds before each further attempt at calls that failed: what is being pushed or removed
-#: at this moment is readable or gone by then, and so is a connection that broke.
+#: Pause in seconds before each retry of failed calls. By then, a push or deletion in progress
+#: has usually finished, and a broken connection is replaced.
 PAUSES = (0.2, 0.6)
-#: Timeout in seconds for asking what tags stand for: for any number of them, and more for each.
+#: Timeout in seconds for reading tags: a fixed part, and an additional part per tag.
 PATIENCE, PATIENCE_PER_TAG = 60.0, 0.1
-#: Timeout in seconds for asking again, one after the other, for tags that the registry was too
-#: slow to read: for all of them together.
+#: Timeout in seconds for all retries of tags that timed out. They are read one at a time.
 SLOW_TAGS_TIMEOUT = 20.0
-#: What ``Tag.damage`` says, for people.
+#: User-visible explanation of each value of ``Tag.damage``.
 DAMAGES = {
     "fault": "the registry fails to read it (500)",
     "missing": "the registry lists it, but does not have what it points to (404)",
@@ -52,10 +51,13 @@ DAMAGES = {
 class LiveTags:
     """Tags as the registry has them.
 
-    ``digests`` are those of tags that can be read. ``damaged`` are listed and can't be read:
-    ``fault`` for a 500, ``missing`` for a 404. ``unanswered`` are listed, and the registry did
-    not answer for them now, although it answered other requests; they may be intact, so they
-    are neither marked nor removed. Each has the reason.
+    Attributes:
+        digests: digest by name, for tags that can be read.
+        damaged: reason by name, for tags that are listed but can't be read: ``fault`` for a
+            500, ``missing`` for a 404.
+        unanswered: error message by name, for listed tags for which the registry gave no answer
+            although it answered other requests. They may be intact, so they are neither marked
+            as damaged nor removed.
     """
 
     digests: dict[str, str] = field(default_factory=dict)
@@ -64,23 +66,23 @@ class LiveTags:
 
     @property
     def faulty(self) -> set[str]:
-        """The damaged tags at which 2.8 stumbles when it deletes any other tag."""
+        """The damaged tags that make 2.8 fail when it deletes any other tag."""
         return {name for name, damage in self.damaged.items() if damage == "fault"}
 
     def add(self, more: LiveTags) -> None:
-        """Add tags that were read apart from these."""
+        """Add the tags of another result to this one."""
         self.digests |= more.digests
         self.damaged |= more.damaged
         self.unanswered |= more.unanswered
 
     @property
     def trouble(self) -> RegistryUnavailable:
-        """What is wrong with the tags for which the registry does not answer."""
+        """The error to raise if unanswered tags are not acceptable."""
         reasons = ", ".join(sorted(set(self.unanswered.values())))
         return RegistryUnavailable(f"{name_some(self.unanswered)} can't be read now: {reasons}")
 
     def require_answers(self) -> None:
-        """Raise RegistryUnavailable if the registry does not answer for a tag."""
+        """Raise RegistryUnavailable if the registry gave no answer for a tag."""
         if self.unanswered:
             raise self.trouble
 
@@ -88,18 +90,18 @@ class LiveTags:
 def read_tags(
     repository: RepositoryName, names: Iterable[str], *, slow_timeout: float = SLOW_TAGS_TIMEOUT
 ) -> LiveTags:
-    """Ask what each tag stands for, eight at a time. A tag that goes meanwhile is left out.
+    """Read the digest of each tag from the registry, with eight concurrent HEAD requests.
 
-    Whatever fails is asked again, after the registry has answered with its list: only what
-    fails while the registry answers otherwise is damaged or unanswered. Eight calls at a time
-    can be the reason why they time out, so these are made again one after the other, with a
-    longer timeout.
+    Failed calls are retried after the registry has returned its list of tags: a tag counts as
+    damaged or unanswered only if it fails while other requests succeed. Calls that timed out are
+    retried one at a time with a longer timeout, because concurrency can be the cause. A tag that
+    is deleted meanwhile is left out.
 
     Args:
-        slow_timeout: timeout in seconds for asking again for all tags that timed out.
+        slow_timeout: timeout in seconds for all retries of tags that timed out.
 
     Raises:
-        RegistryError: the registry can't be asked.
+        RegistryError: the registry is unavailable or refuses the request.
     """
     end_read()
     found, names = LiveTags(), list(names)
@@ -122,10 +124,12 @@ def read_tags(
 
 
 def read_all_tags(repository: RepositoryName) -> LiveTags:
-    """Ask for all tags of a repository, those of the bin too, and what they stand for.
+    """Read all tags of a repository, including those in the trash, with their digests.
+
+    Return no tags if the registry does not have the repository.
 
     Raises:
-        RegistryError: the registry can't be asked.
+        RegistryError: the registry is unavailable or refuses the request.
     """
     end_read()
     try:
@@ -136,10 +140,12 @@ def read_all_tags(repository: RepositoryName) -> LiveTags:
 
 
 def digests_of(repository: RepositoryName, names: Iterable[str]) -> dict[str, str]:
-    """Ask what each tag stands for, where nothing may be done unless that is known of all.
+    """Return the digest of each tag, or fail if a listed tag can't be read.
+
+    Tags that the registry no longer lists are left out.
 
     Raises:
-        RegistryError: the registry can't be asked, or a tag can't be read.
+        RegistryError: the registry is unavailable, or a tag can't be read.
     """
     found = read_tags(repository, names)
     found.require_answers()
@@ -149,14 +155,14 @@ def digests_of(repository: RepositoryName, names: Iterable[str]) -> dict[str, st
 
 
 def damaged_tags(image_id: int) -> dict[str, str]:
-    """Return the tags of an image that the index knows as damaged, and how."""
+    """Return the tags of an image that the index marks as damaged: damage by tag name."""
     query = select(Tag.name, Tag.damage).where(Tag.image_id == image_id, Tag.damage.is_not(None))
     rows = db.session.execute(query.order_by(Tag.name))
     return {name: damage for name, damage in rows if damage is not None}
 
 
 def damaged_tags_of(repository: RepositoryName) -> dict[str, str]:
-    """Return the same by the name of the repository."""
+    """Return the tags of a repository that the index marks as damaged: damage by tag name."""
     query = (
         select(Tag.name, Tag.damage)
         .join(ContainerImage, ContainerImage.id == Tag.image_id)
@@ -167,12 +173,12 @@ def damaged_tags_of(repository: RepositoryName) -> dict[str, str]:
 
 
 def leftovers_in(repository: RepositoryName) -> set[str]:
-    """Return the tags of a repository that were removed, and that the registry still lists."""
+    """Return the tags of a repository that were removed but are still listed by the registry."""
     return {name for name, damage in damaged_tags_of(repository).items() if damage == "removed"}
 
 
 def _listed(repository: RepositoryName) -> Collection[str]:
-    """Return the list of tags: a registry that is busy with others has longer for it."""
+    """Return the registry's list of tags, with a longer timeout in case the registry is busy."""
     try:
         with at_least(PATIENT_TIMEOUT):
             return set(registry().tags(repository))
@@ -183,7 +189,7 @@ def _listed(repository: RepositoryName) -> Collection[str]:
 def _heads(
     repository: RepositoryName, names: Iterable[str], found: LiveTags, end: float
 ) -> dict[str, RegistryError]:
-    """Add what each tag stands for; return what went wrong, by tag."""
+    """Add the digest of each tag to ``found``, with concurrent calls; return errors by tag."""
     problems: dict[str, RegistryError] = {}
     found.digests |= call_all(_head_calls(repository, names), end, problems)
     return problems
@@ -192,7 +198,7 @@ def _heads(
 def _heads_in_turn(
     repository: RepositoryName, names: Iterable[str], found: LiveTags, end: float
 ) -> dict[str, RegistryError]:
-    """Add what each tag stands for, as _heads() does, one after the other."""
+    """Add the digest of each tag to ``found``, with one call at a time; return errors by tag."""
     problems: dict[str, RegistryError] = {}
     found.digests |= call_in_turn(_head_calls(repository, names), end, problems)
     return problems
@@ -208,10 +214,10 @@ def _head_calls(
 def _sort_out(
     repository: RepositoryName, problems: Mapping[str, RegistryError], found: LiveTags
 ) -> None:
-    """Add the tags that could not be read, by what is wrong with them.
+    """Classify the tags that could not be read as damaged or unanswered, and add them.
 
     Raises:
-        RegistryError: the registry does not answer at all, or refuses to.
+        RegistryError: the registry is unavailable or refuses the requests.
     """
     for problem in problems.values():
         if not isinstance(problem, RegistryNotFound | RegistryUnavailable):
@@ -234,15 +240,17 @@ def _sort_out(
 def unreadable_tags_that_stay(
     repository: RepositoryName, live: LiveTags, going: Collection[str] = ()
 ) -> set[str]:
-    """Return the tags that stay and can't be read: they may need any manifest.
+    """Return the unreadable tags that are kept: each of them may need any manifest.
 
-    A tag that was removed, and is still listed, needs none.
+    A tag that was removed but is still listed needs no manifest.
 
     Args:
-        going: tags that go themselves, of which the manifests may have gone already.
+        live: the tags as they were read from the registry.
+        going: tags that are being removed. Their manifests may already be deleted.
     """
     need_nothing = leftovers_in(repository).union(going)
     end_read()
     damaged = {n for n, d in live.damaged.items() if d != "missing" or n not in need_nothing}
-    # One that goes itself may have been pushed again since it was planned.
+    # An unanswered tag counts even if it is being removed, because a client may have pushed it
+    # again since the removal was planned.
     return damaged | live.unanswered.keys()

@@ -1,7 +1,7 @@
-"""A registry that is a pull-through cache (``proxy:`` in its configuration).
+"""Support for a registry that is a pull-through cache (``proxy:`` in its configuration).
 
-It asks its upstream for every list of tags and for every request by tag, and nothing can be
-pushed to it or deleted from it. So it is only indexed by the pulls that it reports.
+A cache sends a request to its upstream for every list of tags and every request by tag, and
+accepts no pushes or deletions. So it is indexed only from the pull events that it sends.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from ..registry_connection import registry
 
 logger = logging.getLogger(__name__)
 
-#: Nothing is stored under it: the manifest of the probe is refused by every registry.
+#: Repository name for the probe. Nothing is stored, because every registry refuses its manifest.
 PROBE = RepositoryName("registry-ui-probe")
-#: Permissions that mean nothing in a cache.
+#: Permissions that have no effect in a cache, because it accepts no pushes or deletions.
 WRITES = frozenset(["push", "delete"])
 MEDIA_TYPE = "application/vnd.oci.image.manifest.v1+json"
 
 
 def is_cache() -> bool:
-    """Whether the registry is a pull-through cache, by the setting or as last detected.
+    """Return whether the registry is a pull-through cache, as configured or last detected.
 
-    A request asks the database once.
+    The database is queried at most once per HTTP request.
     """
     setting = current_app.config["SETTINGS"].registry_is_cache
     if setting != "auto":
@@ -45,7 +45,7 @@ def is_cache() -> bool:
 
 
 def refuse_deletion() -> None:
-    """Raise RegistryTrouble if nothing can be deleted because the registry is a cache."""
+    """Raise RegistryUnreachable if the registry is a cache, which accepts no deletions."""
     if is_cache():
         raise RegistryUnreachable(
             "This registry is a pull-through cache: nothing can be deleted from it.",
@@ -54,7 +54,7 @@ def refuse_deletion() -> None:
 
 
 def refuse_push() -> None:
-    """Raise RegistryTrouble if nothing can be pushed because the registry is a cache."""
+    """Raise RegistryUnreachable if the registry is a cache, which accepts no pushes."""
     if is_cache():
         raise RegistryUnreachable(
             "This registry is a pull-through cache: nothing can be pushed to it.",
@@ -63,16 +63,21 @@ def refuse_push() -> None:
 
 
 def permitted(can: Collection[str]) -> tuple[frozenset[str], bool]:
-    """Return what of a person's permissions the registry allows, and whether it is a cache."""
+    """Return the permissions that are effective in this registry, and whether it is a cache.
+
+    Args:
+        can: the user's permissions. A cache removes those in WRITES.
+    """
     cached = is_cache()
     return frozenset(can) - (WRITES if cached else frozenset()), cached
 
 
 def detect() -> None:
-    """Find out whether the registry is a cache, and store it. Changes nothing in the registry.
+    """Detect whether the registry is a cache, and store the result.
 
-    A cache refuses a manifest at once; any other registry refuses this one because it does
-    not have the config that it names. Nothing is learned from any other error.
+    The probe pushes a manifest that every registry refuses, so it changes nothing there: a cache
+    refuses any manifest, and any other registry refuses this one because its config is missing.
+    After any other error, the stored result is kept.
     """
     if current_app.config["SETTINGS"].registry_is_cache != "auto":
         return

@@ -1,7 +1,7 @@
-"""What a push leaves behind for people: the push itself, and the counts of its day.
+"""Log of pushes, and daily counts of pushes and pulls.
 
-Written in the transaction that claims the event, or that notes a copied tag, so each
-counts once.
+The rows are written in the transaction that claims the event or records a copied tag, so each
+push and pull counts once.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from ..names import subject_of
 def record_push(
     session: Session, image: ContainerImage, tag: str, digest: str, actor: str, at: datetime
 ) -> Push | None:
-    """Keep a push of a tag, and return it.
+    """Log a push of a tag, and return the row.
 
-    Signatures and the like are tags too, but no pushes to people: of them nothing is kept.
+    Return None for a digest tag, such as a signature: users don't regard it as a push.
     """
     if subject_of(tag) is not None:
         return None
@@ -39,7 +39,7 @@ def record_push(
 
 @dataclass(frozen=True, slots=True)
 class PushedTag:
-    """A push as an event told it; ``actor`` is "" if it named nobody."""
+    """A push as an event reported it. ``actor`` is "" if the event names no user."""
 
     tag: str
     digest: str
@@ -48,7 +48,7 @@ class PushedTag:
 
 
 def record_pushes(session: Session, image: ContainerImage, pushes: Iterable[PushedTag]) -> None:
-    """Keep many pushes of tags, as record_push() keeps one: a few statements for each day."""
+    """Log many pushes of tags like record_push(), with a few statements per day."""
     rows = [
         {"project_id": image.project_id, "name": image.name, **asdict(push)}
         for push in pushes
@@ -62,7 +62,7 @@ def record_pushes(session: Session, image: ContainerImage, pushes: Iterable[Push
 
 
 def record_pull(session: Session, image: ContainerImage, at: datetime) -> None:
-    """Count a pull of an image. Who pulled is not kept."""
+    """Count a pull of an image. The user is not recorded."""
     _count(session, image.project_id, image.name, _day(at), pulls=DailyCount.pulls + 1)
 
 

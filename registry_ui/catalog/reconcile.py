@@ -1,7 +1,7 @@
-"""Compare one repository of the registry with the index, and mend the index.
+"""Reconcile the index with the registry: compare repositories, and correct the index.
 
-The registry's answer decides. An error leaves everything as it was; so does a
-missing entry of the catalog, which loses names on some storages (PROTOCOLS 4.1).
+The registry is authoritative. An error changes nothing in the index, and neither does a missing
+catalog entry, because the catalog omits names on some storage drivers (PROTOCOLS 4.1).
 """
 
 from __future__ import annotations
@@ -47,20 +47,21 @@ from .violations import record_unreported_violations
 
 logger = logging.getLogger(__name__)
 
-#: An image that was compared longer ago than this is compared again when its page is opened.
+#: How long a comparison stays current. An older one is repeated when the image's page is opened.
 STALE = timedelta(hours=1)
 
 
 def reconcile(repository: RepositoryName, *, digests: bool = True, removed_by: str = "") -> Outcome:
-    """Ask the registry for all tags of a repository and their digests; mend the index.
+    """Read all tags of a repository from the registry, and correct the index.
 
-    Without ``digests`` only for the list of tags, by one call: enough to see what is new or
-    gone. An image that the index does not have yet is always asked for both. ``removed_by``
-    is who had tags removed just now.
+    A registry error is not raised: it is stored in the outcome and in the image's row, and nothing
+    else changes. A tag that can't be read is marked as damaged, and the others are compared.
 
-    Never raises for trouble with the registry: the outcome and the image's row say
-    what it was, and nothing else changes. A tag that can't be read is marked, and the
-    others are compared.
+    Args:
+        digests: also read the digest of each tag. Otherwise only the list of tags is read, by one
+            call, which finds new and deleted tags. The digests of an image that is not in the
+            index yet are always read.
+        removed_by: the user who just removed tags, for the history.
     """
     if is_cache():
         return _reconcile_cached(repository)
@@ -90,10 +91,13 @@ def _mend_or_note(
     started: datetime,
     removed_by: str,
 ) -> Outcome:
-    """Mend the index of a repository that a project owns; note any other.
+    """Correct the index of a repository that a project owns; record any other as unassigned.
 
     Args:
-        names: every tag that the registry listed; None if it does not know the repository.
+        names: every tag that the registry listed; None if it does not have the repository.
+        live: digests and damage of the tags, if they were read.
+        started: when the registry was asked.
+        removed_by: the user who just removed tags, or "".
     """
     known, names = names is not None, names or []
     with writing() as session:
@@ -113,9 +117,10 @@ def _mend_or_note(
 
 
 def _reconcile_cached(repository: RepositoryName) -> Outcome:
-    """Note whose a repository of a cache is, without asking: it would ask its upstream.
+    """Record which project owns a repository of a pull-through cache, without registry calls.
 
-    The tags of the index are those that were pulled, and stand for what was pulled.
+    A call would make the cache send a request to its upstream. The index contains only the tags
+    that were pulled, with the digests that were pulled.
     """
     path = str(repository)
     with writing() as session:
@@ -137,13 +142,13 @@ def apply_tag_list(
     started: datetime,
     removed_by: str = "",
 ) -> Outcome:
-    """Make an image's rows say what the registry said.
+    """Update the rows of an image and its tags to match the registry's answer.
 
     Args:
         names: every tag that the registry listed.
-        live: what tags stand for, and which can't be read, as far as it was asked.
-        started: when the registry was asked; what an event told since then stays.
-        removed_by: who had tags removed; "" leaves it to what events told.
+        live: digests and damage of the tags that were read; tags missing here keep theirs.
+        started: when the registry was asked. Changes that an event reported later are kept.
+        removed_by: the user who removed tags; "" if only events can name the user.
     """
     listed = set(names)
     rows = {tag.name: tag for tag in session.scalars(select(Tag).where(Tag.image_id == image.id))}
@@ -164,7 +169,7 @@ def apply_tag_list(
     outcome.changed = len(moved)
     gone = [rows[name] for name in rows.keys() - listed if rows[name].seen_at < started]
     record_unreported_violations(session, image, overwritten, "overwritten", started)
-    # A damaged tag holds nothing that could be protected.
+    # A damaged tag has no readable content that a rule could protect.
     deleted = [row.name for row in gone if not row.is_damaged]
     record_unreported_violations(session, image, deleted, "deleted", started)
     if gone:
@@ -182,7 +187,7 @@ def apply_tag_list(
 def _insert(
     session: Session, image: ContainerImage, name: str, live: LiveTags, started: datetime
 ) -> bool:
-    """Insert a tag that a check found; return whether it is new."""
+    """Insert a tag that was found in the registry; return whether the row is new."""
     return insert_if_absent(
         session,
         Tag,
@@ -198,9 +203,9 @@ def _insert(
 
 
 def _mark(rows: Mapping[str, Tag], live: LiveTags, started: datetime) -> None:
-    """Mark the tags that can't be read, and unmark those that can be read again.
+    """Mark unreadable tags as damaged, and clear the mark of tags that can be read again.
 
-    What an event said since the registry was asked, stays.
+    A tag that an event changed after the registry was asked is left alone.
     """
     for name, row in rows.items():
         if row.seen_at >= started:
@@ -214,7 +219,7 @@ def _mark(rows: Mapping[str, Tag], live: LiveTags, started: datetime) -> None:
 def _keep_or_drop(
     session: Session, image: ContainerImage, started: datetime, *, is_empty: bool
 ) -> None:
-    """Drop an image without tags; keep its history for as long as the bin holds a tag of it."""
+    """Delete an image without tags, or only hide it while the trash contains a tag of it."""
     if not is_empty or _pushed_since(image, started):
         image.emptied_at = None
     elif session.scalar(select(BinnedTag.id).where(BinnedTag.repository == image.path).limit(1)):
@@ -224,12 +229,12 @@ def _keep_or_drop(
 
 
 def move(session: Session, tag: Tag, digest: str, at: datetime) -> None:
-    """Make a tag stand for what the registry says, and of which no event told."""
+    """Point a tag to the digest that the registry reports and that no event announced."""
     stood_for_another = tag.digest is not None
     tag.digest = digest
     if stood_for_another:
-        # No event said who pushed this, and when. It may have been a moment ago, however old
-        # the image is, so its age counts from now.
+        # The time and author of this push are unknown. The tag may have been pushed a moment
+        # ago even if the image is old, so its age counts from now.
         tag.pushed_at = tag.pushed_by = None
         tag.age_from = at
         record_found(session, tag, at)
@@ -240,7 +245,7 @@ def _pushed_since(image: ContainerImage, moment: datetime) -> bool:
 
 
 def _tags_or_none(repository: RepositoryName) -> TagNames | None:
-    """Return the tags, those of the bin too; None if the registry has no such repository."""
+    """Return all tags, including those in the trash; None if there is no such repository."""
     try:
         return registry().tags(repository)
     except RegistryNotFound:
@@ -248,10 +253,10 @@ def _tags_or_none(repository: RepositoryName) -> TagNames | None:
 
 
 def without_trash(names: list[str]) -> list[str]:
-    """Return the tags of a repository without those of the bin.
+    """Return the tags of a repository without those in the trash.
 
     Args:
-        names: in the order of bytes, in which those of the bin are together.
+        names: tags in byte order, so that the tags in the trash are adjacent.
     """
     first, end = bisect_left(names, BIN_PREFIX), bisect_left(names, BIN_PREFIX_END)
     return [*names[:first], *(n for n in names[first:end] if not is_binned(n)), *names[end:]]
@@ -264,10 +269,15 @@ def _image_id(session: Session, repository: RepositoryName) -> int | None:
 def _mend_unassigned(
     session: Session, repository: RepositoryName, names: list[str], *, known: bool
 ) -> Outcome:
-    """Note what a repository holds that nobody owns.
+    """Record a repository that no project owns, with its number of tags.
 
-    Without tags it stays noted: its manifests can still be pulled by digest, and whoever
-    gets the name gets them. Only the catalog and the list together tell that it is gone.
+    A repository without tags stays recorded, because its manifests can still be pulled by digest,
+    and a project created over its name would own them. It is forgotten only if both the catalog
+    and the list of tags no longer have it.
+
+    Args:
+        names: the tags that the registry listed.
+        known: whether the registry has the repository.
     """
     path = str(repository)
     if names:
@@ -286,10 +296,13 @@ def _note_error(repository: RepositoryName, error: str) -> None:
 
 
 def request_reconcile_if_stale(image: ContainerImage) -> bool:
-    """Mark an image that was compared long ago; return whether nobody had marked it yet.
+    """Mark an image for reconciliation if its last comparison is older than STALE.
 
-    However often its page is opened, it is one job: the mark goes with the next answer of
-    the registry.
+    The mark is cleared by the next successful comparison, so opening the page repeatedly causes
+    only one job.
+
+    Returns:
+        Whether this call set the mark.
     """
     if image.reconcile_wanted or not _is_stale(image.reconciled_at):
         return False
@@ -307,10 +320,10 @@ def _is_stale(moment: datetime | None) -> bool:
 
 
 def reconcile_wanted() -> list[Outcome]:
-    """Reconcile every image of which an event told a deletion, or whose page was opened late.
+    """Reconcile every image that is marked, by a deletion event or by opening a stale page.
 
-    What was compared long ago is asked for digests too; not again after an error, because
-    this is tried every minute until the registry answers.
+    Digests are read only if the last comparison is old and did not fail: after an error this is
+    retried every minute until the registry answers, so a retry must be cheap.
     """
     query = select(
         ContainerImage.path, ContainerImage.reconciled_at, ContainerImage.reconcile_error
@@ -325,13 +338,15 @@ def reconcile_wanted() -> list[Outcome]:
 
 
 def reconcile_all(*, digests: bool = True) -> list[Outcome]:
-    """Reconcile what the catalog lists and what the index has, each repository once.
+    """Reconcile every repository in the catalog or in the index once.
 
-    Asking for digests costs one call a tag, and each makes the registry send an event.
+    Unassigned repositories are recorded before their tags are read, so that a name in use is not
+    considered free because reading its tags failed. So the registry counts as read as soon as its
+    catalog was, and one broken repository does not prevent users from creating namespaces.
 
-    What nobody owns is noted before it is asked for its tags: a name that is in use is
-    not free because the registry stumbled over it. So the registry counts as read once its
-    catalog was, and one broken repository keeps nobody from creating groups.
+    Args:
+        digests: also read the digest of each tag, which costs one call per tag and makes the
+            registry send an event for each.
 
     Raises:
         RegistryError: the catalog can't be read; nothing was changed.
@@ -357,13 +372,13 @@ def reconcile_all(*, digests: bool = True) -> list[Outcome]:
 
 
 def _not_owned(repositories: set[str]) -> set[str]:
-    """Return those that no project owns, by one query."""
+    """Return the repositories that no project owns and that are not reserved."""
     projects = set(db.session.scalars(select(Project.path)))
     not_owned = {name for name in repositories if projects.isdisjoint(prefixes(name))}
     return not_owned - reserved_names(db.session(), not_owned)
 
 
 def index_repositories_below(path: str) -> list[Outcome]:
-    """Index what a new project finds in the registry under its path."""
+    """Index the unassigned repositories at or below the path of a new project."""
     query = select(UnassignedRepository.path).where(at_or_below(UnassignedRepository.path, path))
     return [reconcile(RepositoryName(name)) for name in db.session.scalars(query).all()]

@@ -1,4 +1,4 @@
-"""What a comparison of one repository of the registry with the index found."""
+"""Result of comparing one repository of the registry with the index."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from ..enumerations import name_some
 
 @dataclass(slots=True)
 class Outcome:
-    """What a reconcile found.
+    """The result of reconciling one repository.
 
-    ``owned`` is False for an unassigned repository, ``stored_manifests`` for one that the registry
-    does not have.
+    ``owned`` is False if no project owns the repository; ``known`` is False if the registry does
+    not have it. ``tags`` is the number of listed tags; ``added``, ``changed``, ``removed`` and
+    ``damaged`` count the differences. ``error`` is the registry error that stopped the comparison.
     """
 
     repository: str
@@ -23,13 +24,13 @@ class Outcome:
     changed: int = 0
     removed: int = 0
     damaged: int = 0
-    #: Tags for which the registry does not answer now, and listed names that can't be tags.
+    #: Listed tags for which the registry gave no answer, and listed names that are not valid tags.
     unanswered: list[str] = field(default_factory=list)
     unusable: list[str] = field(default_factory=list)
     error: str | None = None
 
     def __str__(self) -> str:
-        """Say in a line what was found."""
+        """Return a one-line summary."""
         noun = "tag" if self.tags == 1 else "tags"
         found = f"{self.tags} {noun}"
         if not self.owned:

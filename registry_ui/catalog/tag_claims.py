@@ -1,13 +1,13 @@
-"""Claims of new tags: of two pushes at the same moment, one wins.
+"""Short-lived locks on new tags ("claims"): if two clients push a tag concurrently, one wins.
 
-Between the question whether a tag is there and the registry's writing it lies the push
-itself. A claim holds the tag meanwhile, for the bearer token of one push, or for a deed of
-our own, whose calls go past the gate.
+The registry writes a tag some time after the gate has checked that it does not exist. A claim
+locks the tag in between, for the bearer token of one push, or for an operation of this
+application, whose calls bypass the gate.
 
-The proxy has the whole manifest when it asks, so a claim lasts for seconds. Anyone can
-claim without pushing: so nobody prolongs a claim, and whoever kept others waiting for
-nothing lets them go first. The gate sees no content, so a claim is for one push, and a retry
-of it waits a few seconds.
+The proxy asks the gate when it has received the whole manifest, so a claim lasts for seconds. A
+client can claim a tag without pushing it. So a claim can't be extended, and a subject whose claim
+blocked others and ended without a push must then let them go first. The gate does not see the
+content, so a claim covers one push, and a retry must wait a few seconds.
 """
 
 from __future__ import annotations
@@ -24,35 +24,41 @@ from ..models import TagClaim, utc_now
 from ..names import RepositoryName, TagName
 from ..token_auth.verifier import VerifiedToken
 
-#: A push that takes longer between its question and its end has failed.
+#: How long a claim lasts. A push that has not finished by then has failed.
 HELD = timedelta(seconds=15)
-#: The age at which a claim covers one more push by its own bearer token. Before that, the first
-#: one may still be on its way to the registry, and the gate can't see whether another question
-#: is a retry or other content.
+#: Minimum and maximum age at which a claim covers one retry with the same bearer token. Before
+#: that, the first push may still be in progress, and the gate can't tell a retry from a push of
+#: other content.
 RETRY_FROM, RETRY_UNTIL = timedelta(seconds=5), timedelta(seconds=9)
-#: What is left of a claim for such a push, to be written before the end.
+#: How long a claim still lasts after a retry, so that the registry can write the tag in time.
 NEEDED = timedelta(seconds=5)
-#: The event of a push comes a moment before the tag can be read (PROTOCOLS 3.2).
+#: How long a claim is kept after the push event, which arrives a moment before the tag can be
+#: read (PROTOCOLS 3.2).
 SETTLING = timedelta(seconds=3)
-#: How long others go first, after a claim that kept them waiting ended without a push.
+#: How long a subject must let others go first after its claim blocked them without a push.
 YIELDING = timedelta(seconds=60)
-#: Maximum number of claims of one user or deploy token whose pushes have not ended.
+#: Maximum number of claims that one user or deploy token can hold at the same time.
 MAX_UNFINISHED = 50
 
 
 def ourselves(deed: str) -> VerifiedToken:
-    """Return who claims a tag for a deed of our own; done again, it goes on with its claim."""
+    """Return the identity that claims tags for an operation of this application.
+
+    Args:
+        deed: key of the operation. An operation that is repeated with the same key renews its
+            own claims.
+    """
     return VerifiedToken(OWN_SUBJECT, deed, {})
 
 
 def acquire(repository: RepositoryName, tag: TagName, who: VerifiedToken) -> str | None:
-    """Claim a tag, or go on with one's own claim; return why not, or None.
+    """Acquire a claim on a tag, or renew the caller's own; return None, or why it is refused.
 
-    The words are for a client's terminal, and fit into JSON as they are.
+    The reason is shown in the client's terminal, and needs no escaping in JSON.
     """
     with writing() as session:
         row = _locked(session, repository, tag)
-        now = utc_now()  # of two questions at once, the second one comes later
+        now = utc_now()  # Read after waiting for the lock, so that concurrent calls are ordered.
         if row is not None and row.until >= now:
             return _go_on(row, who, now)
         waits = _waits(row, now) if row is not None else {}
@@ -65,7 +71,8 @@ def acquire(repository: RepositoryName, tag: TagName, who: VerifiedToken) -> str
             key = {"repository": str(repository), "tag": str(tag)}
             if insert_if_absent(session, TagClaim, **key, **values):
                 return None
-            row = _locked(session, repository, tag)  # of another question at the same moment
+            # A concurrent call inserted the row first.
+            row = _locked(session, repository, tag)
             return _busy(str(tag)) if row is None else _go_on(row, who, utc_now())
         row.contested, row.waits = False, waits
         for name, value in values.items():
@@ -85,7 +92,7 @@ def _go_on(row: TagClaim, who: VerifiedToken, now: datetime) -> str | None:
         return f"your last push of tag {row.tag} may not have ended: try again in 5 seconds"
     if age > RETRY_UNTIL:
         return f"the last push of tag {row.tag} did not finish: try again in 15 seconds"
-    # It ends earlier, so that no further push fits into it.
+    # Shorten the claim, so that it covers no further push.
     row.until = now + NEEDED
     return None
 
@@ -95,7 +102,7 @@ def _busy(tag: str) -> str:
 
 
 def _waits(row: TagClaim, now: datetime) -> dict[str, float]:
-    """Return until when each subject lets others go first, in seconds since 1970."""
+    """Return until when each subject must let others go first: Unix time by subject."""
     waits = {subject: end for subject, end in row.waits.items() if end > now.timestamp()}
     end = row.until + YIELDING
     if row.contested and end > now and row.subject != OWN_SUBJECT:
@@ -117,9 +124,10 @@ def _locked(session: Session, repository: RepositoryName, tag: TagName) -> TagCl
 
 
 def release(repository: RepositoryName, tag: TagName, who: VerifiedToken) -> None:
-    """Give up one's own claim: the push is refused.
+    """Release the caller's own claim, because the push is refused.
 
-    A claim that was repeated stays until its end, because the first push may still be on its way.
+    A claim that was renewed for a retry is kept until it ends, because the first push may still be
+    in progress.
     """
     by = (TagClaim.subject == who.subject) & (TagClaim.token_id == who.token_id[:64])
     is_first = TagClaim.until > utc_now() + NEEDED
@@ -128,7 +136,7 @@ def release(repository: RepositoryName, tag: TagName, who: VerifiedToken) -> Non
 
 
 def expire_soon(session: Session, repository: str, tag: str) -> None:
-    """End the claim of a push whose event came, as soon as everyone can see the tag."""
+    """Let a claim end a few seconds after the event of its push, when the tag can be read."""
     soon = utc_now() + SETTLING
     session.execute(
         update(TagClaim)
@@ -139,7 +147,7 @@ def expire_soon(session: Session, repository: str, tag: str) -> None:
 
 
 def forget_ended(session: Session) -> None:
-    """Delete the claims that have run out."""
+    """Delete expired claims."""
     session.execute(
         delete(TagClaim)
         .where(TagClaim.until < utc_now())

@@ -1,4 +1,7 @@
-"""What a tag stood for, and when: written with every change of a tag, and kept with its image."""
+"""History of tags: which digest a tag pointed to, and when.
+
+An entry is written in the transaction that changes the tag, and kept as long as the image.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,14 @@ from ..models import ContainerImage, RegistryEvent, Tag, TagHistoryEntry
 def record_tag_push(
     session: Session, tag: Tag, digest: str, at: datetime, actor: str, source: str = ""
 ) -> None:
-    """Note a push that an event told, or a copy of our own.
+    """Record a push that an event reported, or a copy made by this application.
+
+    It must be called before the tag's row changes.
 
     Args:
-        source: the reference that the tag was copied from; "" for what a client pushed.
+        tag: the row before the change.
+        digest: the digest that was pushed.
+        source: the reference that the tag was copied from; "" for a push by a client.
     """
     if tag.digest != digest:
         record_state_before(session, [tag])
@@ -36,7 +43,11 @@ def record_tag_push(
 
 
 def record_state_before(session: Session, tags: Iterable[Tag]) -> None:
-    """Note what tags stand for that are about to change, where nothing was ever told of them."""
+    """Record the current digests of tags that are about to change and have no history yet.
+
+    Args:
+        tags: rows of one image, before the change.
+    """
     known = [tag for tag in tags if tag.digest is not None]
     if not known:
         return
@@ -51,7 +62,7 @@ def record_state_before(session: Session, tags: Iterable[Tag]) -> None:
 
 
 def record_found(session: Session, tag: Tag, at: datetime) -> None:
-    """Note what the registry says that a tag stands for, and of which no push told."""
+    """Record that the registry reported this digest for a tag without a push event."""
     session.add(
         TagHistoryEntry(
             image_id=tag.image_id, tag=tag.name, action="found", digest=tag.digest or "", at=at
@@ -60,7 +71,7 @@ def record_found(session: Session, tag: Tag, at: datetime) -> None:
 
 
 def record_restored(session: Session, tag: Tag, actor: str, at: datetime) -> None:
-    """Note that somebody restored a tag from the bin."""
+    """Record that a user restored a tag from the trash."""
     session.add(
         TagHistoryEntry(
             image_id=tag.image_id,
@@ -74,10 +85,11 @@ def record_restored(session: Session, tag: Tag, actor: str, at: datetime) -> Non
 
 
 def record_removed(session: Session, tags: Iterable[Tag], at: datetime, actor: str = "") -> None:
-    """Note that the registry has these tags of one image no more.
+    """Record that the registry no longer has these tags of one image.
 
     Args:
-        actor: who had tags removed here, for those of which the registry named nobody.
+        actor: the user who removed tags in this application; used for tags for which no event
+            names a user.
     """
     gone = list(tags)
     if not gone:
@@ -98,14 +110,17 @@ def record_removed(session: Session, tags: Iterable[Tag], at: datetime, actor: s
 
 
 def _removed_by(session: Session, gone: list[Tag]) -> dict[str, str]:
-    """Return who deleted, by tag and by digest, as events told it; our own calls aside."""
+    """Return the users named by deletion events: user by tag name or by digest.
+
+    Calls of this application are left out, because their events don't name the user.
+    """
     events = session.execute(
         select(RegistryEvent.tag, RegistryEvent.digest, RegistryEvent.actor)
         .where(
             RegistryEvent.image_id == gone[0].image_id,
             RegistryEvent.action == "delete",
             RegistryEvent.actor.not_in(("", OWN_SUBJECT)),
-            # A deletion before the last push was that of an earlier tag of this name.
+            # A deletion before the last push removed an earlier tag of this name.
             RegistryEvent.received_at >= min(tag.seen_at for tag in gone),
             or_(
                 RegistryEvent.tag.in_({tag.name for tag in gone}),
@@ -120,7 +135,7 @@ def _removed_by(session: Session, gone: list[Tag]) -> dict[str, str]:
 def history_of(
     session: Session, image: ContainerImage, tag: str, limit: int
 ) -> tuple[ScalarResult[TagHistoryEntry], int]:
-    """Return what a tag stood for, the newest first, and how many moments there are in all."""
+    """Return the newest ``limit`` history entries of a tag, newest first, and the total number."""
     here = (TagHistoryEntry.image_id == image.id, TagHistoryEntry.tag == tag)
     total = session.scalar(select(func.count()).select_from(TagHistoryEntry).where(*here)) or 0
     query = (

@@ -1,4 +1,4 @@
-"""A project's images as folders: multi-level names become a tree. Pure."""
+"""A project's images as a tree of folders, built from multi-level names. No I/O."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ SORTS = ("name", "size", "pulls", "pushed")
 
 @dataclass(frozen=True, slots=True)
 class ImageRow:
-    """An image as lists show it. ``name`` is below the project, ``path`` the repository.
+    """An image as a row of a list.
 
-    ``size`` is that of the tag that was pushed last; None where it is not known.
+    ``name`` is relative to the project, ``path`` is the repository. ``size`` is the size in bytes
+    of the tag that was pushed last; None if it is unknown.
     """
 
     name: str
@@ -30,10 +31,10 @@ class ImageRow:
 
 @dataclass(slots=True)
 class Folder:
-    """One level of names. May be an image itself, and hold folders as well.
+    """A folder: one path segment of image names. It can be an image and contain folders as well.
 
-    ``name`` is the whole name below the project, ``""`` for the project itself. The
-    figures include everything below; ``size`` and ``last_push_at`` as far as known.
+    ``name`` is the whole name relative to the project, ``""`` for the project itself. Counts,
+    ``size`` and ``last_push_at`` include everything below; unknown values are ignored.
     """
 
     segment: str
@@ -47,7 +48,7 @@ class Folder:
     last_push_at: datetime | None = None
 
     def find(self, name: str) -> Folder | None:
-        """Return the folder of that whole name, or None."""
+        """Return the folder with this name relative to this folder, or None."""
         here = self
         for segment in filter(None, name.split("/")):
             found = next((f for f in here.folders if f.segment == segment), None)
@@ -59,8 +60,8 @@ class Folder:
     def sort(self, by: str, *, descending: bool) -> None:
         """Sort every level by ``name``, ``size``, ``pulls`` or ``pushed``.
 
-        A folder counts with everything below it. What is not known comes last, whichever
-        way the rest is sorted; equals keep the order of their names.
+        A folder is sorted by the total of everything below it. Unknown values come last in either
+        direction; folders with equal values keep the order of their names.
         """
         value = _VALUES[by]
         known = [folder for folder in self.folders if value(folder) is not None]
@@ -80,7 +81,10 @@ _VALUES: dict[str, Callable[[Folder], Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class TreeView:
-    """A tree as a page shows it: ``folder`` with what matches ``q``, of ``total`` images."""
+    """A filtered and sorted tree as a page shows it.
+
+    ``folder`` contains the images that match ``q``; ``total`` is the number before filtering.
+    """
 
     folder: Folder
     total: int
@@ -90,10 +94,14 @@ class TreeView:
 
 
 def tree_view(images: Sequence[ImageRow], name: str, q: str, sort: str, order: str) -> TreeView:
-    """Return the folder of that name, filtered and sorted.
+    """Return the folder with this name, filtered and sorted; an empty one if nothing matches.
 
     Args:
         images: all images of the project, or those at and below the name.
+        name: name of the folder relative to the project.
+        q: text of the filter; "" for all images.
+        sort: one of SORTS.
+        order: ``desc`` for descending, anything else for ascending.
     """
     folder = build_tree(matching(images, q)).find(name) or Folder(name.rpartition("/")[2], name)
     folder.sort(sort, descending=order == "desc")
@@ -101,16 +109,16 @@ def tree_view(images: Sequence[ImageRow], name: str, q: str, sort: str, order: s
 
 
 def matching(images: Iterable[ImageRow], text: str) -> list[ImageRow]:
-    """Return the images whose names match what somebody typed; all of them for nothing.
+    """Return the images whose names match the text of a filter; all of them if it is empty.
 
-    The root image has no name of its own: it goes by that of its project.
+    The root image of a project has no name of its own, so the name of the project is used.
     """
     matches = matcher(text)
     return [image for image in images if matches(image.name or image.path.rpartition("/")[2])]
 
 
 def build_tree(images: Iterable[ImageRow]) -> Folder:
-    """Arrange images by the segments of their names, each level sorted by name."""
+    """Build a tree of folders from the names of images, with each level sorted by name."""
     root = Folder("", "")
     index = {"": root}
     for image in sorted(images, key=lambda image: image.name.split("/")):

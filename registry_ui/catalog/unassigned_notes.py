@@ -1,4 +1,4 @@
-"""Notes of the repositories of the registry that no project owns."""
+"""Records of unassigned repositories: those in the registry that no project owns."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ..db.session import writing
 from ..models import UnassignedRepository, utc_now
 from .earlier_pushes import LastPush
 
-#: Maximum number of repositories that are noted in one transaction.
+#: Maximum number of repositories recorded in one transaction.
 BATCH = 500
 
 
 def note(paths: list[str]) -> None:
-    """Note repositories that no project owns."""
+    """Record repositories that no project owns."""
     for start in range(0, len(paths), BATCH):
         with writing() as session:
             for path in paths[start : start + BATCH]:
@@ -25,7 +25,13 @@ def note(paths: list[str]) -> None:
 
 
 def forget(paths: set[str], started: datetime) -> None:
-    """Forget repositories that the registry does not have any more, unless somebody pushed."""
+    """Delete the records of repositories that the registry no longer has.
+
+    Args:
+        paths: repositories that the registry does not have.
+        started: when the registry was asked. A repository that was pushed or first seen since
+            then is kept.
+    """
     if not paths:
         return
     told = func.coalesce(UnassignedRepository.last_push_at, UnassignedRepository.first_seen_at)
@@ -39,7 +45,7 @@ def forget(paths: set[str], started: datetime) -> None:
 
 
 def take_note(session: Session, path: str) -> LastPush:
-    """Delete the note of an unassigned repository; return the last push that it knew of."""
+    """Delete the record of an unassigned repository; return the last push to it, if known."""
     row = session.get(UnassignedRepository, path)
     if row is None:
         return LastPush()

@@ -1,6 +1,7 @@
-"""What was changed against protection rules: seen afterwards, shown and audited.
+"""Detection of changes that broke a protection rule. Each is shown to users and audited.
 
-Behind the gate nothing should ever be found here. Without it, this is all that rules do.
+If the gate is in use, no violation should ever occur. Without the gate, rules are not enforced,
+and detecting violations is their only effect.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ from ..models import ContainerImage, Place, ProtectionRule, ProtectionViolation,
 def record_violations(
     session: Session, image: ContainerImage, tag: Tag, digest: str, actor: str, at: datetime
 ) -> None:
-    """Note a push that a rule refuses. To be called before the tag's row changes.
+    """Record a push that a rule does not allow. It must be called before the tag's row changes.
 
     Args:
-        tag: the row as it was; its digest is None where nothing is known of it yet.
-        digest: what was pushed.
-        actor: whose push it was; "" where nobody told.
-        at: when; rules that are younger do not count.
+        tag: the row before the push; its digest is None if it is not known.
+        digest: the digest that was pushed.
+        actor: subject of the user who pushed; "" if it is not known.
+        at: time of the push. Rules created later are ignored.
     """
     rules = _rules(session, image, at)
     if not rules:
@@ -42,11 +43,14 @@ def record_violations(
 def record_unreported_violations(
     session: Session, image: ContainerImage, names: Iterable[str], what: str, at: datetime
 ) -> None:
-    """Note changes that no event told of. Who made them is not known: only immutable tags count.
+    """Record changes of immutable tags that no event reported.
+
+    Other rules depend on the role of the user, who is not known here.
 
     Args:
+        names: the tags that changed.
         what: ``overwritten`` or ``deleted``.
-        at: when the registry was asked.
+        at: when the registry was asked. Rules created later are ignored.
     """
     names = sorted(names)
     if not names:

@@ -1,4 +1,4 @@
-"""The ``flask`` commands. Each says clearly what is wrong, and exits with 1."""
+"""The ``flask`` commands. A command that fails prints the reason and exits with status 1."""
 
 from __future__ import annotations
 
@@ -36,6 +36,6 @@ COMMANDS = (
 
 
 def init_app(app: Flask) -> None:
-    """Register every group of commands."""
+    """Register all commands and groups of commands."""
     for command in COMMANDS:
         app.cli.add_command(command)

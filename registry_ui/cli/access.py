@@ -1,4 +1,4 @@
-"""“Can X push to Y?” on the console."""
+"""Command ``access-check``: show what a user can do in a repository, and why."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def access_check(
     *,
     anonymous: bool,
 ) -> None:
-    """Say whether USER may pull, push and delete in REPOSITORY, and by which rule.
+    """Show whether USER can pull, push and delete in REPOSITORY, and by which rule.
 
     USER is a user, or the user name of a deploy token. The repository need not exist.
-    Exits with 0 where everything asked about is allowed, with 1 where not.
+    Exits with 0 if every requested action is allowed, otherwise with 1.
     """
     if anonymous and repository is None:
         username, repository = "", username

@@ -1,4 +1,4 @@
-"""Accounts and their access tokens."""
+"""Commands for user accounts and access tokens."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ token = AppGroup("token", help="Access tokens.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 @clear_errors
 def user_create(name: str, *, admin: bool, password_stdin: bool) -> None:
-    """Create the user NAME, and print the password where none was given."""
+    """Create the user NAME. Without --password-stdin, generate and print the password."""
     given = sys.stdin.readline().rstrip("\r\n") if password_stdin else None
     password = secrets.new_password() if given is None else given
     accounts.create_user(CONSOLE, name, password, is_admin=admin)
@@ -38,7 +38,7 @@ def user_create(name: str, *, admin: bool, password_stdin: bool) -> None:
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 @clear_errors
 def user_password(name: str, *, password_stdin: bool) -> None:
-    """Give the user NAME a new password, and print it where none was given."""
+    """Change the password of NAME. Without --password-stdin, generate and print it."""
     given = sys.stdin.readline().rstrip("\r\n") if password_stdin else None
     password = secrets.new_password() if given is None else given
     accounts.set_password(CONSOLE, name, password)
@@ -48,7 +48,7 @@ def user_password(name: str, *, password_stdin: bool) -> None:
 
 
 def scopes_of(text: str) -> list[str]:
-    """Return the scopes of a list with commas."""
+    """Return the scopes in a comma-separated list."""
     return [scope.strip() for scope in text.split(",") if scope.strip()]
 
 
@@ -63,7 +63,7 @@ def scopes_of(text: str) -> list[str]:
 def token_create(
     username: str, name: str, scopes: str, only: str, expires: str, *, exactly: bool
 ) -> None:
-    """Make an access token for USER and print it, alone."""
+    """Create an access token for USER. Prints the token only."""
     if exactly and not only:
         raise click.UsageError("--exactly goes with --only")
     owner = accounts.find_user(username)

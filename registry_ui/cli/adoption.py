@@ -1,4 +1,4 @@
-"""Adoption of unassigned repositories in bulk."""
+"""Command ``project adopt``: adopt unassigned repositories in bulk."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .errors import clear_errors
 from .places import project
 from .removals import DRY_RUN, YES
 
-#: Exit status if some repositories can't be adopted, while the others can.
+#: Exit status if some repositories can be adopted, but not all.
 INCOMPLETE = 3
 
 
@@ -106,7 +106,7 @@ def _print(plan: AdoptionPlan) -> None:
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Return aligned lines; the last column is as wide as it likes."""
+    """Return a table as aligned lines; the last column is not padded."""
     lines = [list(head), *map(list, rows)]
     for column in range(len(head) - 1):
         width = max(len(line[column]) for line in lines)

@@ -1,4 +1,4 @@
-"""Garbage collection of the registry."""
+"""Command ``collect-garbage``: garbage collection of the registry."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ WORDS = {
 @with_appcontext
 @clear_errors
 def collect_garbage(*, dry_run: bool, wait: bool) -> None:
-    """Free what no image needs any more. Pushes and deletions are stopped meanwhile.
+    """Delete unused blobs. Pushes and deletions are paused meanwhile.
 
-    The worker carries it out. With --wait this exits with 0 where it was done, with 1 where
-    not; Ctrl-C leaves it to the worker.
+    The worker carries it out. With --wait, this command exits with 0 if the collection
+    succeeded, otherwise with 1. Ctrl-C stops only the waiting.
     """
     row = garbage_collection.begin(CONSOLE, dry_run=dry_run)
     enqueue("run_collection", row.id)

@@ -1,4 +1,4 @@
-"""Copies of a tag, or of an image with its tags."""
+"""Commands that copy a tag, or an image with its tags."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def image_copy(source: str, target: str, matching: str, **how: bool) -> None:
 
 
 def _source(name: RepositoryName) -> tuple[str, str]:
-    """Return the path of a repository and that of its project, "" if it is unassigned."""
+    """Return the path of a repository and the path of its project ("" if it is unassigned)."""
     if is_unassigned(db.session(), name):
         return str(name), ""
     found, owner = image_named(name)
@@ -111,7 +111,7 @@ def _carry_out(wish: CopyRequest, *, overwrite: bool, dry_run: bool, yes: bool) 
 
 
 def _print(plan: CopyPlan, *, overwrite: bool) -> None:
-    """Print the tags that are copied, one a line, and the rest for people on stderr."""
+    """Print the tags to copy, one per line, and remarks for people on stderr."""
     for step in plan.steps:
         click.echo(f"{step.repository}:{step.tag}")
     for planned in plan.tags:

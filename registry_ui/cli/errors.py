@@ -1,4 +1,4 @@
-"""What a service raises, as a command says it."""
+"""Conversion of errors from services into messages of commands."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..token_auth.signer import KeyUnusable
 
 
 def clear_errors(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Turn what a service raises into a message and exit status 1."""
+    """Decorate a command so that an error of a service becomes a message and exit status 1."""
 
     @wraps(command)
     def run(*args: Any, **kwargs: Any) -> Any:

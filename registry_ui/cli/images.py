@@ -1,4 +1,4 @@
-"""Tags, and the comparison of the registry with the index."""
+"""Commands that delete a tag, and that reconcile the index with the registry."""
 
 from __future__ import annotations
 
@@ -57,7 +57,10 @@ def tag_delete(reference: str, *, for_good: bool, despite_rules: bool, yes: bool
 
 
 def print_remarks(plan: RemovalPlan) -> None:
-    """Print what a plan keeps, what can't be read, and its notes, on stderr."""
+    """Print the exceptions and notes of a plan on stderr.
+
+    They are the tags that it keeps, the tags that can't be read, and the rules it sets aside.
+    """
     for name, why in plan.refused:
         click.echo(f"keeps    {name}: {why}", err=True)
     for name in plan.unread:
@@ -69,7 +72,11 @@ def print_remarks(plan: RemovalPlan) -> None:
 
 
 def carried_out(removal_id: int) -> Removal:
-    """Carry out a removal and return it; a ClickException where it is left to a worker."""
+    """Carry out a removal and return it.
+
+    Raises:
+        click.ClickException: it has a problem, or is left to a worker.
+    """
     removal = runner.run(removal_id)
     fence = runner.stopped(db.session(), removal_id)
     if fence is not None:
@@ -83,7 +90,7 @@ def carried_out(removal_id: int) -> Removal:
 
 
 def image_named(name: RepositoryName) -> tuple[ContainerImage, Project]:
-    """Return an indexed image and its project; a ClickException where there is none."""
+    """Return an indexed image and its project; raise ClickException if there is none."""
     owner = owning_project(db.session(), str(name))
     query = select(ContainerImage).where(ContainerImage.path == str(name), is_listed())
     image = db.session.scalar(query)
@@ -97,7 +104,7 @@ def image_named(name: RepositoryName) -> tuple[ContainerImage, Project]:
 @with_appcontext
 @clear_errors
 def reconcile(repository: str | None) -> None:
-    """Compare REPOSITORY, or the whole registry, with the index, and mend the index."""
+    """Compare REPOSITORY, or the whole registry, with the index, and repair the index."""
     if repository:
         outcomes = [reconciling.reconcile(RepositoryName(repository))]
     else:

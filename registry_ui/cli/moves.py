@@ -1,4 +1,4 @@
-"""Renaming and moving of namespaces, projects and images."""
+"""Commands that rename and move namespaces, projects and images."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ DRY_RUN = click.option("--dry-run", is_flag=True, help="Print the plan, and do n
 @YES
 @clear_errors
 def namespace_move(path: str, new_path: str, **how: bool) -> None:
-    """Give the namespace PATH the path NEW, with everything in it."""
+    """Move the namespace PATH, with everything in it, to the path NEW."""
     _move_place("namespace", path, new_path, **how)
 
 
@@ -46,7 +46,7 @@ def namespace_move(path: str, new_path: str, **how: bool) -> None:
 @YES
 @clear_errors
 def project_move(path: str, new_path: str, **how: bool) -> None:
-    """Give the project PATH the path NEW, with all its images."""
+    """Move the project PATH, with all its images, to the path NEW."""
     _move_place("project", path, new_path, **how)
 
 
@@ -57,7 +57,7 @@ def project_move(path: str, new_path: str, **how: bool) -> None:
 @YES
 @clear_errors
 def image_move(repository: str, new_name: str, **how: bool) -> None:
-    """Give the image REPOSITORY the name NEW, in its project or in another."""
+    """Rename the image REPOSITORY to NEW, in its project or in another."""
     found, owner = image_named(RepositoryName(repository))
     _carry_out(plan_image(found, owner, new_name, Role.OWNER, Role.OWNER), owner, **how)
 
@@ -66,7 +66,7 @@ def image_move(repository: str, new_name: str, **how: bool) -> None:
 @click.argument("number", type=int)
 @clear_errors
 def move_show(number: int) -> None:
-    """Print how far a move is."""
+    """Show the progress of a move."""
     _report(_named(number))
 
 
@@ -74,7 +74,7 @@ def move_show(number: int) -> None:
 @click.argument("number", type=int)
 @clear_errors
 def move_cancel(number: int) -> None:
-    """Call a move off before its switch."""
+    """Cancel a move that has not switched to the new path yet."""
     moves.cancel(CONSOLE, number)
     _go_on(number)
 
@@ -83,7 +83,7 @@ def move_cancel(number: int) -> None:
 @click.argument("number", type=int)
 @clear_errors
 def move_retry(number: int) -> None:
-    """Let a move go on that has stopped."""
+    """Resume a move that has stopped."""
     moves.retry(CONSOLE, number)
     _go_on(number)
 
@@ -93,7 +93,7 @@ def move_retry(number: int) -> None:
 @click.option("--everything", is_flag=True, help="Also what the new path has no more.")
 @clear_errors
 def move_retire(number: int, *, everything: bool) -> None:
-    """Let the old path of a move go now."""
+    """Delete the old path of a move now."""
     moves.retire_now(CONSOLE, number, everything=everything)
     _go_on(number)
 
@@ -102,7 +102,7 @@ def move_retire(number: int, *, everything: bool) -> None:
 @click.argument("number", type=int)
 @clear_errors
 def move_keep(number: int) -> None:
-    """Let the old path of a move be pulled for longer."""
+    """Extend the time in which the old path of a move can be pulled."""
     _report(moves.extend_grace_period(CONSOLE, number))
 
 
@@ -114,7 +114,11 @@ def _move_place(kind: str, path: str, new_path: str, **how: bool) -> None:
 
 
 def _carry_out(plan: MovePlan, place: Place, *, dry_run: bool, yes: bool) -> None:
-    """Print the old and the new names, one a line, the rest for people on stderr; then move."""
+    """Print a plan, ask for confirmation, and carry it out.
+
+    Standard output has a line for each image, with its old and its new name; remarks for people
+    go to stderr.
+    """
     for old, new, _ in plan.repositories:
         click.echo(f"{old} {new}")
     for change in plan.changes:

@@ -1,4 +1,4 @@
-"""Namespaces, projects, their members and their deploy tokens."""
+"""Commands for namespaces and projects, their members and their deploy tokens."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def project_create(path: str, visibility: str) -> None:
 @click.argument("role", type=click.Choice([r.name.lower() for r in Role], case_sensitive=False))
 @clear_errors
 def member_add(path: str, username: str, role: str) -> None:
-    """Give USER the ROLE in the namespace or project PATH."""
+    """Add USER as a member with ROLE to the namespace or project PATH."""
     projects.add_member(CONSOLE, path, username, Role.parse(role))
     click.echo(f"{username} is now {Role.parse(role).label} in {path}.", err=True)
 
@@ -63,9 +63,9 @@ def member_add(path: str, username: str, role: str) -> None:
 @click.option("--expires", metavar="YYYY-MM-DD", default="", help="The last day, in UTC.")
 @clear_errors
 def deploy_token_create(path: str, name: str, scopes: str, expires: str) -> None:
-    """Make a deploy token of the namespace or project PATH.
+    """Create a deploy token for the namespace or project PATH.
 
-    Prints two lines: the user name that goes with it, and the secret.
+    Prints two lines: the user name of the token, and the secret.
     """
     wanted = TokenRequest(name, scopes_of(scopes), end_of_day(expires))
     made = deploy_tokens.create(CONSOLE, path, wanted)
@@ -77,6 +77,6 @@ def deploy_token_create(path: str, name: str, scopes: str, expires: str) -> None
 @click.argument("username")
 @clear_errors
 def deploy_token_revoke(username: str) -> None:
-    """Revoke the deploy token with this user name."""
+    """Revoke the deploy token with the user name USERNAME."""
     path = deploy_tokens.revoke_named(CONSOLE, username)
     click.echo(f"{username} of {path} was revoked.", err=True)

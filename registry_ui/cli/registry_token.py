@@ -1,4 +1,4 @@
-"""The registry token."""
+"""Commands for the registry token, with which the registry sends its events."""
 
 from __future__ import annotations
 
@@ -17,14 +17,17 @@ registry_token_group = AppGroup("registry-token", help="The registry token.")
 @registry_token_group.command("show")
 @clear_errors
 def registry_token_show() -> None:
-    """Print the registry token, alone. It is noted in the audit."""
+    """Print the registry token only. This is recorded in the audit log."""
     click.echo(registry_token.reveal(CONSOLE))
 
 
 @registry_token_group.command("reset")
 @clear_errors
 def registry_token_reset() -> None:
-    """Make a new registry token and print it, alone; what to do with it goes to stderr."""
+    """Create a new registry token and print it.
+
+    Standard output has the token only; instructions go to stderr.
+    """
     secret = registry_token.reset(CONSOLE)
     events_url = current_app.config["SETTINGS"].events_url
     click.echo("The old token stays valid until the new one is used, at most 24 hours.", err=True)

@@ -1,4 +1,4 @@
-"""Removal of several tags, of images, and by retention policies."""
+"""Commands that delete tags, images, projects and namespaces, and run retention policies."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ DRY_RUN = click.option("--dry-run", is_flag=True, help="Print the plan, and do n
 @YES
 @clear_errors
 def tags_delete(repository: str, matching: str, regex: str, older_than: str, **how: bool) -> None:
-    """Delete the tags of REPOSITORY that fit everything that is asked."""
+    """Delete the tags of REPOSITORY that match all given options."""
     if matching and regex:
         raise click.UsageError("--matching or --regex, not both")
     kind = "regex" if regex else "glob"
@@ -97,7 +97,7 @@ def image_delete(repository: str, *, for_good: bool, dry_run: bool, yes: bool) -
 @YES
 @clear_errors
 def project_delete(path: str, *, dry_run: bool, yes: bool) -> None:
-    """Delete the project PATH with all its images; nothing of it goes into the bin."""
+    """Delete the project PATH with all its images, without the trash."""
     _delete_place("project", path, dry_run=dry_run, yes=yes)
 
 
@@ -107,7 +107,7 @@ def project_delete(path: str, *, dry_run: bool, yes: bool) -> None:
 @YES
 @clear_errors
 def namespace_delete(path: str, *, dry_run: bool, yes: bool) -> None:
-    """Delete the namespace PATH with everything in it; nothing of it goes into the bin."""
+    """Delete the namespace PATH with everything in it, without the trash."""
     _delete_place("namespace", path, dry_run=dry_run, yes=yes)
 
 
@@ -122,7 +122,7 @@ def _delete_place(kind: str, path: str, *, dry_run: bool, yes: bool) -> None:
 @click.argument("path")
 @clear_errors
 def retention_plan(path: str) -> None:
-    """Print what each policy of the namespace or project PATH would remove now."""
+    """Print what each policy of the namespace or project PATH would delete now."""
     place = _place(path)
     for policy in policies.policies_of(place):
         state = "on" if policy.is_enabled else "off"
@@ -135,7 +135,7 @@ def retention_plan(path: str) -> None:
 @click.argument("path")
 @clear_errors
 def retention_run(path: str) -> None:
-    """Carry out the policies of the namespace or project PATH that are on, now."""
+    """Run the enabled policies of the namespace or project PATH now."""
     for policy in policies.policies_of(_place(path)):
         if not policy.is_enabled:
             continue
@@ -155,7 +155,10 @@ def _place(path: str) -> Place:
 
 
 def _print(plan: RemovalPlan) -> None:
-    """Print the tags that go, one a line, and the rest for people on stderr."""
+    """Print the tags to delete, one per line, and remarks for people on stderr.
+
+    Tags that are purged from the trash are not listed.
+    """
     for step in plan.steps:
         for tag in () if step.kind == "purge" else step.tag_names:
             click.echo(f"{step.repository}:{tag}")

@@ -1,4 +1,4 @@
-"""The key that signs bearer tokens, and the one that follows it."""
+"""Commands that show and rotate the key that signs bearer tokens."""
 
 from __future__ import annotations
 
@@ -22,7 +22,11 @@ def _signer() -> RotatingSigner:
 @signing_key.command("status")
 @clear_errors
 def signing_key_status() -> None:
-    """Print a line for each key: what it is, its id, and the day its certificate ends."""
+    """Print a line for each key.
+
+    A line has its part (active, next or previous), its id, and the expiry date of its
+    certificate.
+    """
     for view in _signer().ring.views():
         soon = "  ends soon" if view.ends_soon else ""
         click.echo(f"{view.part:<9} {view.key_id}  {view.expires_at.date()}{soon}")
@@ -31,9 +35,9 @@ def signing_key_status() -> None:
 @signing_key.command("stage")
 @clear_errors
 def signing_key_stage() -> None:
-    """Make the next key and publish it; the active one goes on signing.
+    """Create and publish the next key; the active key keeps signing.
 
-    The registry learns its certificate from the bundle, when it starts.
+    The registry reads the certificate from the bundle when it starts.
     """
     ring = _signer().ring
     rotation.stage(CONSOLE, ring)
@@ -45,7 +49,7 @@ def signing_key_stage() -> None:
 @click.option("--force", is_flag=True, help="Even if the registry does not accept it yet.")
 @clear_errors
 def signing_key_activate(*, force: bool) -> None:
-    """Let the staged key sign from now on, once the registry accepts it."""
+    """Start signing with the staged key, if the registry accepts it."""
     settings = current_app.config["SETTINGS"]
     rotation.activate(
         CONSOLE, _signer(), settings.registry_url, settings.registry_timeout, force=force
@@ -58,6 +62,6 @@ def signing_key_activate(*, force: bool) -> None:
 @click.option("--force", is_flag=True, help="Even if tokens of it are still in use.")
 @clear_errors
 def signing_key_retire(*, force: bool) -> None:
-    """Forget the previous key, once none of its tokens can be in use."""
+    """Retire the previous key, if none of its tokens can still be in use."""
     rotation.retire(CONSOLE, _signer(), force=force)
     click.echo("The previous key was retired. Stage the next one when you like.", err=True)

@@ -1,1 +1,1 @@
-"""Two manifests side by side, of any two images: what they share and what differs."""
+"""Comparison of two manifests, of any two images: what they share and what differs."""

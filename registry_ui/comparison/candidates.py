@@ -1,4 +1,4 @@
-"""Which tags are offered to compare one with."""
+"""Tags that are offered for a comparison with a given one."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from ..db.session import db
 from ..models import ContainerImage, Tag
 from ..names import Reference
 
+#: Maximum number of tags that are offered.
 OFFERED = 40
 
 
 def candidate_tags(image: ContainerImage, reference: Reference) -> list[tuple[str, bool]]:
-    """Return other tags of an image, the latest push first, and whether each is the same digest."""
+    """Return other tags of an image, latest push first, and whether each has the same digest."""
     own = select(Tag.digest).where(Tag.image_id == image.id, Tag.name == str(reference.tag))
     digest = str(reference.digest) if reference.digest else db.session.scalar(own)
     query = (

@@ -1,4 +1,4 @@
-"""What was added, removed and changed between two lists or mappings. Pure."""
+"""Differences between two lists or mappings: added, removed and changed. Pure functions."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 ADDED, REMOVED, CHANGED, SAME = "added", "removed", "changed", "unchanged"
-#: Unchanged lines that are shown around a change; the rest of a longer run is folded.
+#: Number of unchanged lines shown around a change; the rest of a longer run is folded.
 CONTEXT = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One thing before and after; None where it was not, or is not."""
+    """A value before and after; None on the side that does not have it."""
 
     name: str
     before: str | None
@@ -22,7 +22,7 @@ class Change:
 
     @property
     def what(self) -> str:
-        """``added``, ``removed``, ``changed`` or ``unchanged``."""
+        """The kind of change: ``added``, ``removed``, ``changed`` or ``unchanged``."""
         if self.before == self.after:
             return SAME
         if self.before is None:
@@ -32,7 +32,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The changes of one kind of setting. ``noun`` says what each of them is."""
+    """The changes of one kind of setting; ``noun`` is the name of one item, such as "Label"."""
 
     title: str
     noun: str
@@ -40,23 +40,23 @@ class Group:
 
     @property
     def different(self) -> list[Change]:
-        """What was added, removed or changed."""
+        """The changes that are not ``unchanged``."""
         return [change for change in self.changes if change.what != SAME]
 
     @property
     def same(self) -> list[Change]:
-        """What both have alike."""
+        """The changes whose value is equal on both sides."""
         return [change for change in self.changes if change.what == SAME]
 
 
 def of_pairs(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[Change, ...]:
-    """Return a change for every key of either, by key."""
+    """Return a change for every key of either mapping, sorted by key."""
     names = sorted(before.keys() | after.keys())
     return tuple(Change(name, before.get(name), after.get(name)) for name in names)
 
 
 def of_sets(name: str, before: Iterable[str], after: Iterable[str]) -> tuple[Change, ...]:
-    """Return a change for every member of either, each under the same name."""
+    """Return a change for every member of either set, sorted, each with the given name."""
     old, new = set(before), set(after)
     return tuple(
         Change(name, item if item in old else None, item if item in new else None)
@@ -66,9 +66,9 @@ def of_sets(name: str, before: Iterable[str], after: Iterable[str]) -> tuple[Cha
 
 @dataclass(frozen=True, slots=True)
 class LineRun:
-    """Lines that follow each other and are all ``added``, ``removed`` or ``unchanged``.
+    """Consecutive lines that are all ``added``, all ``removed`` or all ``unchanged``.
 
-    ``folded`` where they are so far from any change that nobody looks for them.
+    A run is ``folded`` if it is unchanged and too far from any change to be of interest.
     """
 
     what: str
@@ -77,7 +77,7 @@ class LineRun:
 
 
 def of_lines(before: Sequence[str], after: Sequence[str]) -> list[LineRun]:
-    """Return the lines of both in one order, as ``diff`` shows them."""
+    """Return the lines of both sequences merged in one order, as ``diff`` shows them."""
     runs: list[LineRun] = []
     for what, old, new in aligned(before, after):
         if what == SAME:
@@ -90,16 +90,16 @@ def of_lines(before: Sequence[str], after: Sequence[str]) -> list[LineRun]:
 
 
 def aligned(before: Sequence[str], after: Sequence[str]) -> Iterator[tuple[str, slice, slice]]:
-    """Yield what happened to which slice of one sequence and which of the other, in order."""
+    """Yield each kind of change in order, with its slices of the first and the second sequence."""
     words = {"equal": SAME, "insert": ADDED, "delete": REMOVED, "replace": CHANGED}
-    # With no item twice the work is bounded, whatever somebody wrote into their image.
+    # Without duplicate items the work is bounded, whatever an untrusted image contains.
     matcher = SequenceMatcher(None, _numbered(before), _numbered(after), autojunk=False)
     for tag, old, old_end, new, new_end in matcher.get_opcodes():
         yield words[tag], slice(old, old_end), slice(new, new_end)
 
 
 def _numbered(items: Iterable[str]) -> list[tuple[str, int]]:
-    """Give each item its number among those that are equal to it."""
+    """Return each item with the number of equal items before it, which makes the pairs unique."""
     seen: Counter[str] = Counter()
     found = []
     for item in items:

@@ -1,4 +1,4 @@
-"""Which layers two images share, and what a pull of one costs who has the other. Pure."""
+"""Layers that two images share, and the download size if a client already has one of them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from ..distribution.image_config import ImageConfig
 from ..distribution.manifest import Descriptor, ManifestFacts
 from .diff import ADDED, CHANGED, REMOVED, SAME, aligned
 
-#: Where a layer is.
+#: Values of ComparedLayer.where: the side, or both sides, that have the layer.
 FROM, TO, BOTH = "from", "to", "both"
 
 
 @dataclass(frozen=True, slots=True)
 class ComparedLayer:
-    """A layer of one side, and the step that made it, where the history tells."""
+    """A layer, the sides that have it, and the build step that made it, if the history tells."""
 
     digest: str
     size: int
@@ -25,10 +25,11 @@ class ComparedLayer:
 
 @dataclass(frozen=True, slots=True)
 class LayerDiff:
-    """The layers of two manifests.
+    """The layers of two manifests, called *from* and *to*.
 
-    ``rows`` holds each once, in an order that fits both; ``before`` and ``after`` the layers
-    of each side in its own. ``fetched`` is what a pull of *to* moves for someone who has *from*.
+    ``rows`` has each layer once, in an order that fits both; ``before`` and ``after`` have the
+    layers of each side in its own order. ``fetched`` is the number of bytes that a pull of *to*
+    downloads if the client already has *from*.
     """
 
     rows: tuple[ComparedLayer, ...]
@@ -38,22 +39,22 @@ class LayerDiff:
 
     @property
     def shared(self) -> int:
-        """How many layers both have."""
+        """The number of layers that both sides have."""
         return sum(row.where == BOTH for row in self.rows)
 
     @property
     def new(self) -> int:
-        """How many only *to* has."""
+        """The number of layers that only *to* has."""
         return sum(row.where == TO for row in self.rows)
 
     @property
     def gone(self) -> int:
-        """How many only *from* has."""
+        """The number of layers that only *from* has."""
         return sum(row.where == FROM for row in self.rows)
 
     @property
     def base(self) -> int:
-        """With how many equal layers both begin: what they were built on."""
+        """The number of equal layers with which both begin: their common base image."""
         pairs = zip(self.before, self.after, strict=False)
         count = 0
         for one, other in pairs:
@@ -69,7 +70,7 @@ def layer_diff(
     old_config: ImageConfig | None = None,
     new_config: ImageConfig | None = None,
 ) -> LayerDiff:
-    """Compare the layers of two manifests; the configs tell which step made each."""
+    """Compare the layers of two manifests; the configs, if given, tell which step made each one."""
     shared = {layer.digest for layer in old.layers} & {layer.digest for layer in new.layers}
     before = tuple(_layers(old.layers, old_config, shared, FROM))
     after = tuple(_layers(new.layers, new_config, shared, TO))

@@ -1,4 +1,4 @@
-"""The packages of two images, where both have an SBOM: added, removed, other versions."""
+"""Differences between the packages of two images, if both have an SBOM."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ UPGRADED, DOWNGRADED = "upgraded", "downgraded"
 
 @dataclass(frozen=True, slots=True)
 class PackageChange:
-    """A package that is not the same on both sides, with every version of it on each."""
+    """A package that differs, with all its versions on each side (empty if it is not there)."""
 
     name: str
     type: str
@@ -24,7 +24,10 @@ class PackageChange:
 
     @property
     def what(self) -> str:
-        """``added``, ``removed``, ``upgraded``, ``downgraded`` or, with several, ``changed``."""
+        """The kind of change: ``added``, ``removed``, ``upgraded``, ``downgraded`` or ``changed``.
+
+        It is ``changed`` if one side has several versions.
+        """
         if not self.before:
             return ADDED
         if not self.after:
@@ -37,19 +40,19 @@ class PackageChange:
 
 @dataclass(frozen=True, slots=True)
 class PackageDiff:
-    """All packages that differ, by name, and how many are the same."""
+    """All packages that differ, sorted by name, and the number of packages that are equal."""
 
     changes: tuple[PackageChange, ...]
     same: int
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many of each ``what``, in the order of reading."""
+        """The number of changes of each kind, in the order in which the page shows them."""
         found = Counter(change.what for change in self.changes)
         return {what: found[what] for what in (*_ORDER, CHANGED) if found[what]}
 
     def matching(self, q: str) -> list[PackageChange]:
-        """Return the changes whose name or type contains ``q``, in any case."""
+        """Return the changes whose name contains ``q`` or whose type is ``q``, ignoring case."""
         text = q.lower()
         return [c for c in self.changes if text in c.name.lower() or text == c.type.lower()]
 
@@ -58,7 +61,7 @@ _ORDER = (ADDED, REMOVED, UPGRADED, DOWNGRADED)
 
 
 def package_diff(before: Iterable[Package], after: Iterable[Package]) -> PackageDiff:
-    """Compare two lists of packages by type and name; a name may stand in several versions."""
+    """Compare two lists of packages by name and type; a package can have several versions."""
     old, new = _versions(before), _versions(after)
     keys = sorted(old.keys() | new.keys())
     changes = tuple(

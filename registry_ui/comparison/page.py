@@ -1,4 +1,4 @@
-"""Everything that the page of a comparison shows."""
+"""Data that the comparison page shows."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from .side import Side, choose_platforms, same_platform
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two sides and what differs. What could not be compared is None or empty, and in ``notes``.
+    """Two sides and their differences.
 
-    ``identical`` where both are the very same manifest; ``same_image`` where the platforms
-    that are compared are.
+    A field is None or empty if it could not be compared; ``notes`` are sentences for the reader
+    about the limits of the comparison. ``identical`` is about the manifests of the references,
+    ``same_image`` about the images of the chosen platforms.
     """
 
     before: Side
@@ -33,29 +34,30 @@ class Comparison:
 
     @property
     def identical(self) -> bool:
-        """Whether both sides are one digest."""
+        """Whether both references have the same digest."""
         return self.before.digest == self.after.digest
 
     @property
     def same_image(self) -> bool:
-        """Whether what is compared is one digest, if by different ways."""
+        """Whether the compared images have the same digest, even if the references differ."""
         return bool(self.before.shown_digest) and (
             self.before.shown_digest == self.after.shown_digest
         )
 
     @property
     def growth(self) -> int | None:
-        """By how many bytes a pull of *to* is larger than one of *from*."""
+        """The size of *to* minus that of *from*, in bytes; None if one is not known."""
         old, new = self.before.size, self.after.size
         return None if old is None or new is None else new - old
 
 
 def compare(before: Side, after: Side, platforms: tuple[str, str] = ("", "")) -> Comparison:
-    """Compare what two references stand for, as far as their kinds allow.
+    """Compare two references, as far as their kinds of artifact allow.
 
     Args:
-        before: as locate() returns it, and so is ``after``.
-        platforms: which platform of each is asked for; "" for the same on both.
+        before: the first side, as locate() returns it; it is completed here.
+        after: the second side, likewise.
+        platforms: key of the requested platform of each side; "" to choose the same one on both.
     """
     choose_platforms((before, after), platforms)
     notes = tuple(_notes(before, after))
@@ -100,7 +102,7 @@ def _with_article(kind: str) -> str:
 
 
 def _platforms(before: Side, after: Side) -> tuple[Change, ...]:
-    """Return which platforms each side has, where both have several."""
+    """Return the changes of the list of platforms; empty unless both sides are an index."""
     if not (before.platforms and after.platforms):
         return ()
     labels = [{p.label: p.label for p in side.platforms} for side in (before, after)]
@@ -132,7 +134,7 @@ def _settings(old: ImageConfig, new: ImageConfig) -> tuple[Change, ...]:
 
 
 def _words(items: tuple[str, ...]) -> str:
-    """Return a command as Dockerfiles write it: ``["nginx", "-g"]``."""
+    """Return a command in the JSON form of Dockerfiles, such as ``["nginx", "-g"]``."""
     return json.dumps(list(items), ensure_ascii=False) if items else ""
 
 

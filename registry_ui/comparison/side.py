@@ -1,4 +1,4 @@
-"""One side of a comparison: what a reference stands for now, and what the store knows of it."""
+"""One side of a comparison: a reference, its current digest, and its stored facts."""
 
 from __future__ import annotations
 
@@ -29,9 +29,10 @@ UNNAMED = "no platform named"
 
 @dataclass(frozen=True, slots=True)
 class PlatformChoice:
-    """A platform of an index.
+    """A platform of an index that can be chosen for the comparison.
 
-    ``key`` names it in an address: its label, or its digest where several are labelled so.
+    ``key`` names the platform in a URL: its label, or its digest if the label is empty or not
+    unique. ``size`` is in bytes, None if it is not known.
     """
 
     key: str
@@ -42,11 +43,12 @@ class PlatformChoice:
 
 @dataclass(slots=True)
 class Side:
-    """What one reference stands for.
+    """One side of a comparison: the manifest that a reference points to.
 
-    ``manifest`` is what the tag or digest is; ``facts`` and ``config`` are those of the image
-    that is compared: of the chosen platform, where there are several. ``error`` says why it may
-    not be live; ``is_unreadable`` that the registry answered, and can't read it.
+    ``manifest`` is that of the tag or digest itself. ``facts`` and ``config`` are those of the
+    image that is compared, which is the one of the ``chosen`` platform for an index. ``error``
+    says why ``digest`` can be outdated. ``is_unreadable`` means that the registry answered but
+    can't read the manifest.
     """
 
     image: ContainerImage
@@ -66,12 +68,12 @@ class Side:
 
     @property
     def reference(self) -> str:
-        """The whole reference, without the host."""
+        """The full reference, without the host of the registry."""
         return f"{self.image.path}{self.short}"
 
     @property
     def short(self) -> str:
-        """What follows the image's name in the reference."""
+        """The part of the reference after the image: ``:tag``, or ``@digest`` without a tag."""
         return f":{self.tag}" if self.tag else f"@{self.digest}"
 
     @property
@@ -82,42 +84,44 @@ class Side:
 
     @property
     def kind(self) -> str:
-        """Image, index, chart …: of the tag itself."""
+        """The kind of the referenced manifest, such as ``image``, ``index`` or ``chart``."""
         return self.manifest.kind if self.manifest else "unknown"
 
     @property
     def compared_kind(self) -> str:
-        """The kind of what is compared: of an index, its chosen platform."""
+        """The kind of the compared manifest, which for an index is that of the chosen platform."""
         return self.facts.kind if self.facts else "unknown"
 
     @property
     def size(self) -> int | None:
-        """Bytes to pull."""
+        """The size of the compared image in bytes; None if it is not known."""
         return self.facts.size if self.facts else None
 
     @property
     def built_at(self) -> datetime | None:
-        """When the image says that it was built."""
+        """The build time that the image claims; None if it is not known."""
         return self.config.built_at if self.config else None
 
     @property
     def platform(self) -> str:
-        """The platform that is compared, in words, or ""."""
+        """The label of the compared platform, such as ``linux/amd64``; "" if it is not known."""
         if self.chosen is not None:
             return self.chosen.label
         return self.config.platform if self.config else ""
 
 
 def locate(image: ContainerImage, reference: Reference) -> Side:
-    """Ask the registry what a reference of an image stands for now; see that its facts are known.
+    """Look up the current digest of a reference in the registry, and fetch its facts.
+
+    If the registry does not answer, the last known digest is used and ``error`` is set.
 
     Args:
-        image: the caller has asked for the pull right.
-        reference: with a tag or a digest; the digest counts.
+        image: the image of the reference. The caller must have checked the pull permission.
+        reference: must have a tag or a digest; the digest wins if it has both.
 
     Raises:
-        NotFound: the registry has no such tag or digest or, where it does not answer, the
-            index knows of none.
+        NotFound: the registry has no such tag or digest; or it does not answer, and the index
+            has none either.
     """
     tag = "" if reference.digest or reference.tag is None else str(reference.tag)
     name = tag or str(reference.digest)
@@ -137,7 +141,14 @@ def locate(image: ContainerImage, reference: Reference) -> Side:
 
 
 def _last_known(image: ContainerImage, row: Tag | None, reference: Reference) -> str:
-    """Return the digest that the index has; a digest that was asked for must be this image's."""
+    """Return the digest that the index has for a reference.
+
+    Args:
+        row: the row of the tag, if the reference has a tag and the index knows it.
+
+    Raises:
+        NotFound: no digest is known, or the requested one does not belong to this image.
+    """
     if row is not None and row.digest is not None:
         return row.digest
     digest = str(reference.digest or "")
@@ -148,10 +159,12 @@ def _last_known(image: ContainerImage, row: Tag | None, reference: Reference) ->
 
 
 def choose_platforms(sides: tuple[Side, Side], wanted: tuple[str, str]) -> None:
-    """Read both manifests and choose what is compared: the same platform, as far as both have it.
+    """Read both manifests and choose the platforms to compare, the same one if both have it.
+
+    The result is stored in the sides; problems are added to their ``problems``.
 
     Args:
-        wanted: the keys of platforms that were asked for, or "".
+        wanted: key of the requested platform of each side; "" for no request.
     """
     stored = stored_manifests(side.digest for side in sides)
     children = []
@@ -169,7 +182,8 @@ def choose_platforms(sides: tuple[Side, Side], wanted: tuple[str, str]) -> None:
     first.chosen = _chosen(first, wanted[0] or second.platform)
     second.chosen = _chosen(second, wanted[1] or first.platform)
     if not wanted[0] and not same_platform(first.platform, second.platform):
-        # Neither was asked for: the first platform of one may be the third of the other.
+        # The first side has no request, and its first choice does not fit: try the platform of the
+        # second side.
         first.chosen = _chosen(first, second.platform)
     for side, found in zip(sides, children, strict=True):
         if side.chosen is not None:
@@ -204,7 +218,7 @@ def _chosen(side: Side, wanted: str) -> PlatformChoice | None:
 
 
 def same_platform(one: str, other: str) -> bool:
-    """Whether two labels mean one platform: ``linux/arm64`` is ``linux/arm64/v8``."""
+    """Return whether two labels mean the same platform: ``linux/arm64`` is ``linux/arm64/v8``."""
     return one.removesuffix("/v8") == other.removesuffix("/v8")
 
 

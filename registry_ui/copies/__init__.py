@@ -1,1 +1,1 @@
-"""Copies of tags in other repositories, digest by digest, with what signs or describes them."""
+"""Copies of tags to other repositories, digest by digest, optionally with their referrers."""

@@ -1,6 +1,6 @@
-"""Who may copy: who may pull at the source and push at the target.
+"""Permissions for copies: pull at the source and push at the target.
 
-Asked when it is planned, when it is confirmed, and again whenever the worker acts.
+They are checked when a copy is planned, when it is confirmed, and before each of its steps.
 """
 
 from __future__ import annotations
@@ -27,12 +27,22 @@ from ..audit import CONSOLE
 from ..errors import Denied
 from ..models import Project
 
-#: So many projects are offered as the target of a copy; any other may be typed.
+#: Maximum number of projects suggested as the target of a copy; users can type any other.
 OFFERED = 200
 
 
 def require(session: Session, who: Principal, source: str, target: str) -> None:
-    """Raise Denied, with the rule, unless someone may copy from one repository to another."""
+    """Raise Denied unless the user may pull from the source and push to the target.
+
+    Args:
+        session: the database session.
+        who: the user.
+        source: the repository to copy from.
+        target: the repository to copy to.
+
+    Raises:
+        Denied: with the rule that refuses it.
+    """
     for repository, right in ((source, Permission.PULL), (target, Permission.PUSH)):
         decision = _decision(session, who, repository, right)
         if not decision.allowed:
@@ -40,10 +50,10 @@ def require(session: Session, who: Principal, source: str, target: str) -> None:
 
 
 def _decision(session: Session, who: Principal, repository: str, right: Permission) -> Decision:
-    """Decide as the token endpoint would, by an old name too; what is fenced is only waited for.
+    """Decide like the token endpoint, including old paths, but ignore write freezes.
 
-    Nothing is copied to an old name: whoever may write to the project that an image has left
-    would decide what others pull by it.
+    A write freeze only delays a copy. Nothing is copied to an old path: otherwise users who may
+    write to the project that an image has left could change what others pull by that path.
     """
     here = path_access_by_any_name(session, who, repository)
     if here.former is not None and not decide(who, here, Permission.SEE).allowed:
@@ -52,7 +62,7 @@ def _decision(session: Session, who: Principal, repository: str, right: Permissi
 
 
 def denial_reason(session: Session, requested_by: str, source: str, target: str) -> str | None:
-    """Return why whoever asked for a copy may not have it any more; None where they may."""
+    """Return the reason the requester is no longer allowed to make this copy, or None."""
     if requested_by == CONSOLE.name:
         former = former_name(session, target)
         return former.refusal if former is not None else None
@@ -67,17 +77,19 @@ def denial_reason(session: Session, requested_by: str, source: str, target: str)
 
 
 def acting_role(session: Session, requested_by: str, repository: str) -> Role | None:
-    """Return the role as protection rules count it, as it is now; the console's is Owner."""
+    """Return the requester's current role for protection rules; the console acts as Owner."""
     if requested_by == CONSOLE.name:
         return Role.OWNER
     return current_role(session, requested_by, repository)
 
 
 def offered_projects(session: Session, who: Principal, *, members_only: bool = True) -> list[str]:
-    """Return the first projects by name to which someone may push, to be chosen from.
+    """Return the first projects, by path, to which a user may push.
 
     Args:
-        members_only: leave out projects to which an administrator may push as such.
+        session: the database session.
+        who: the user.
+        members_only: whether to omit projects that the user can push to only as an administrator.
     """
     mine = visible_places(session, who, Project, members_only=members_only, minimum=Role.DEVELOPER)
     query = select(Project.path).where(mine).order_by(Project.path).limit(OFFERED)

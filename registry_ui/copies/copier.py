@@ -1,7 +1,7 @@
-"""A manifest with all its parts, brought to another repository by mounts: no data through us.
+"""Copy a manifest and its blobs to another repository by cross-repository mounts.
 
-Everything is looked for at the target first. So it can be done again at any time, and
-changes nothing that is there; what broke off is gone on with.
+No blob data passes through this process. Each part is looked up at the target first, so a copy can
+be repeated at any time: existing parts are left unchanged, and an interrupted copy resumes.
 """
 
 from __future__ import annotations
@@ -28,55 +28,60 @@ from ..manifests.store import call_all
 from ..names import Digest, RepositoryName, TagName
 from ..registry_connection import registry
 
-#: So many blobs are asked for between two signs of life, and the seconds that they may take.
+#: Number of blobs per batch (the hold callback runs before each batch), and the timeout of a batch
+#: in seconds.
 BATCH, DEADLINE = 32, 20.0
-#: More manifests than this below one are no image, but a trap; so is a deeper nesting.
+#: Maximum number of manifests in one image or index, and maximum nesting depth; anything beyond
+#: that is not an image but an attack.
 MAX_MANIFESTS, MAX_DEPTH = 2000, 8
-#: 2.8 may miss a blob whose link a push beside this one writes again (docs/protocols.md,
-#: "Found since"): seconds before each further attempt.
+#: Seconds to pause after each failed attempt to push a manifest. Distribution 2.8 can miss a blob
+#: whose link a concurrent push is rewriting (docs/protocols.md, "Found since").
 PAUSES = (0.1, 0.3, 0.0)
-#: Content of the blob by which it is found out whether the registry stores anything at all.
+#: Content of the blob that is uploaded to test whether the registry can store anything.
 PROBE = b"registry_ui: can anything be stored here?\n"
 NO_MOUNTS = "the registry does not mount blobs from one repository in another"
 
 
 class CopyRefused(Exception):
-    """Something can't be copied; the message says why, for the report."""
+    """A manifest cannot be copied; the message gives the reason for the report."""
 
 
 class MountsRefused(CopyRefused):
-    """The registry mounts no blobs: nothing can be copied at all."""
+    """The registry does not mount blobs between repositories, so nothing can be copied."""
 
 
 class TagKept(Exception):
-    """A tag of the target stays as it is; the message says why, for the report."""
+    """A tag of the target is left unchanged; the message gives the reason for the report."""
 
 
 class CopyRecord(Protocol):
-    """A record that outlives the process: manifests that the target holds with all parts."""
+    """Persistent record of manifests that the target has with all their parts."""
 
     def find(self, digest: str) -> tuple[str, ...] | None:
-        """Return the digests of a recorded manifest and of everything below it, or None."""
+        """Return the digests of a recorded manifest and of its descendants, or None."""
 
     def add(self, digest: str, manifests: tuple[str, ...]) -> None:
-        """Record a manifest, with the digests of it and of everything below it."""
+        """Record a manifest with the digests of itself and of all its descendants."""
 
     def clear(self) -> None:
-        """Forget everything: the target lacks parts of what was recorded."""
+        """Delete all records, because the target lacks parts of a recorded manifest."""
 
 
 class _Blob(Enum):
-    """What became of a blob."""
+    """The result of copying one blob."""
 
     THERE, MOUNTED, ABSENT, REFUSED = auto(), auto(), auto(), auto()
 
 
 @dataclass(slots=True)
 class CopyResult:
-    """A manifest that is at the target now, checked by its digest.
+    """A manifest that the target has now, verified by its digest.
 
-    ``manifests`` are the digests of it and of everything below it, children first;
-    ``missing`` what the source does not have; ``written`` how much was new at the target.
+    Attributes:
+        top: the manifest itself.
+        manifests: digests of the manifest and of all its descendants, children first.
+        missing: digests that the source does not have.
+        written: number of manifests and blobs that were new at the target.
     """
 
     top: FetchedManifest
@@ -86,13 +91,13 @@ class CopyResult:
 
     @property
     def digest(self) -> str:
-        """The digest of the manifest, the same at both ends."""
+        """The digest of the manifest, which is the same at the source and at the target."""
         return self.top.digest
 
 
 @dataclass(slots=True)
 class _CopyProgress:
-    """What was found of a manifest so far."""
+    """Intermediate result of copying one manifest; the fields are those of CopyResult."""
 
     manifests: dict[str, None] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
@@ -100,15 +105,16 @@ class _CopyProgress:
 
 
 class Copier:
-    """Copies manifests from one repository of the registry to another.
+    """Copier of manifests from one repository of the registry to another.
 
-    Whoever uses it has asked for the right to pull there and to push here.
+    The caller must have checked the permissions to pull from the source and push to the target.
 
     Args:
-        source: where they are.
-        target: where they are wanted.
-        hold: called before every few calls to the registry; what it raises ends the copy.
-        record: what an earlier worker has copied is not checked again.
+        source: the repository to copy from.
+        target: the repository to copy to.
+        hold: called before every few requests to the registry, for example to renew a lease; an
+            exception that it raises ends the copy.
+        record: manifests that an earlier worker copied and that are not checked again.
     """
 
     def __init__(
@@ -121,25 +127,27 @@ class Copier:
         self.source, self.target, self.hold = source, target, hold
         self._record = record
         self._client = registry()
-        #: Blobs that the target was seen to hold.
+        #: Blobs that the target is known to have.
         self._there: set[str] = set()
-        #: Manifests that it was seen to hold with everything below them, and what that is:
-        #: a thousand referrers may name the same thousand children.
+        #: Manifests that the target is known to have with all descendants, mapped to the digests of
+        #: the descendants and the manifest itself. A thousand referrers can share the same thousand
+        #: children.
         self._whole: dict[str, tuple[str, ...]] = {}
 
     def bring(self, digest: str, name: TagName | None = None) -> CopyResult:
-        """Make sure that the target has a manifest of the source with everything below it.
+        """Copy a manifest with all its descendants, unless the target has them already.
 
-        An index whose children are not all there is taken as far as the registry takes it.
+        An index with missing children is copied as far as the registry accepts it.
 
         Args:
-            name: a tag of the target that does not stand for the manifest yet. It is pushed by
-                that alone: the registry keeps it by its digest, too.
+            digest: the digest of the manifest at the source.
+            name: a tag of the target that does not refer to the manifest yet. The manifest is then
+                pushed only by this tag, because the registry stores it by digest as well.
 
         Raises:
-            CopyRefused: it can't be copied, or the registry did not take it.
+            CopyRefused: the manifest cannot be copied, or the registry did not accept it.
             RegistryNotFound: the source does not have it.
-            RegistryError: the registry can't be asked.
+            RegistryError: the registry cannot be reached.
         """
         under = _CopyProgress()
         top = self._bring(Digest(digest), under, 0, name)
@@ -148,25 +156,25 @@ class Copier:
         return CopyResult(top, tuple(under.manifests), tuple(under.missing), under.written)
 
     def tag(self, name: TagName, manifest: FetchedManifest) -> bool:
-        """Point a tag of the target to a manifest; return whether it did not before.
+        """Point a tag of the target to a manifest; return False if it already did.
 
         Raises:
-            CopyRefused: the registry does not say afterwards that the tag stands for it.
-            RegistryError: the registry did not take it, or can't be asked.
+            CopyRefused: the tag does not refer to the manifest after the push.
+            RegistryError: the registry did not accept it or cannot be reached.
         """
         return self._put(name, manifest)
 
     def stands_for(self, repository: RepositoryName, reference: TagName | Digest) -> str | None:
-        """Return the digest that a reference stands for now; None where there is none."""
+        """Return the current digest of a tag or manifest, or None if it does not exist."""
         try:
             return self._client.head(repository, reference)
         except RegistryNotFound:
             return None
 
     def require_storage(self) -> None:
-        """Raise RegistryError unless the target stores something: else an image is not at fault.
+        """Raise RegistryError unless the registry can store a blob in the target.
 
-        A registry whose disk is full answers 500 to the push of any image.
+        A registry with a full disk answers 500 to every push, so the image is not at fault.
         """
         try:
             self._client.put_blob(self.target, PROBE)
@@ -176,7 +184,7 @@ class Copier:
     def _bring(
         self, digest: Digest, under: _CopyProgress, depth: int, name: TagName | None = None
     ) -> FetchedManifest | None:
-        """Bring a manifest after its parts; None where the source does not have it."""
+        """Copy a manifest after its parts; return None if the source does not have it."""
         _require_bounds(depth, len(under.manifests) + 1)
         self.hold()
         try:
@@ -194,7 +202,7 @@ class Copier:
                 under.missing.append(child)
         absent = self._mount(references.blobs, references.elsewhere, under)
         for part in absent:
-            # An index may give a manifest the type of a blob, or none.
+            # An index can list a manifest with the media type of a blob, or without one.
             is_index = manifest.media_type in INDEX_TYPES
             if not (is_index and self._bring_child(part, under, depth + 1)):
                 under.missing.append(part)
@@ -204,12 +212,13 @@ class Copier:
         return manifest
 
     def _bring_child(self, child: str, under: _CopyProgress, depth: int) -> bool:
-        """Bring an entry of an index; return whether the source has it.
+        """Copy an entry of an index; return whether the source has it.
 
-        An index may give a blob the type of a manifest: 2.8 takes it, and answers 500 for it.
+        An index can list a blob with the media type of a manifest. Distribution 2.8 accepts that,
+        and answers 500 when that manifest is read.
         """
         if child in under.manifests or child in under.missing:
-            return True  # noted already
+            return True  # It was processed already.
         if (copied := self._copied(child)) is not None:
             under.manifests |= dict.fromkeys(copied)
             _require_bounds(depth, len(under.manifests))
@@ -230,7 +239,10 @@ class Copier:
                 self._record.add(digest, whole)
 
     def _copied(self, digest: str) -> tuple[str, ...] | None:
-        """Return a manifest that the target holds with everything below it, and what that is."""
+        """Return the digests of a manifest and its descendants if the target has all of them.
+
+        None if that is not known.
+        """
         if digest not in self._whole and self._record is not None:
             recorded = self._record.find(digest)
             if recorded is not None:
@@ -240,7 +252,20 @@ class Copier:
     def _mount(
         self, blobs: Iterable[str], elsewhere: Collection[str], under: _CopyProgress
     ) -> list[str]:
-        """Make the target hold blobs; return those that the source lacks and should have."""
+        """Mount blobs that the target does not have yet.
+
+        Args:
+            blobs: digests of the blobs.
+            elsewhere: the subset that the registry need not have, such as foreign layers.
+            under: the progress of the copy, which counts mounted blobs.
+
+        Returns:
+            Digests that the source lacks although it should have them.
+
+        Raises:
+            MountsRefused: the registry does not mount blobs.
+            RegistryError: the registry cannot be reached.
+        """
         wanted = [blob for blob in blobs if blob not in self._there]
         absent: list[str] = []
         for start in range(0, len(wanted), BATCH):
@@ -264,10 +289,11 @@ class Copier:
         return absent
 
     def _mounting(self, blob: Digest, *, may_lack: bool) -> Callable[[], _Blob]:
-        """Return the calls that make the target hold a blob, to be made in a thread.
+        """Return a function for a worker thread that mounts one blob if the target lacks it.
 
         Args:
-            may_lack: it need not be in the registry, so the source is asked first.
+            blob: the digest of the blob.
+            may_lack: whether the registry need not have the blob; then the source is checked first.
         """
         client, source, target = self._client, self.source, self.target
 
@@ -283,13 +309,17 @@ class Copier:
         return call
 
     def _put(self, reference: TagName | Digest, manifest: FetchedManifest) -> bool:
-        """Push a manifest where it is not yet; return whether it was not."""
+        """Push a manifest unless the target has it; return whether it was pushed."""
         if self.stands_for(self.target, reference) == manifest.digest:
             return False
         return self._push(reference, manifest)
 
     def _push(self, reference: TagName | Digest, manifest: FetchedManifest) -> bool:
-        """Push a manifest, and ask whether the registry has it; return True."""
+        """Push a manifest and verify it at the target; return True.
+
+        Raises:
+            CopyRefused: the registry does not accept it, or does not have it afterward.
+        """
         for pause in PAUSES:
             try:
                 what = (manifest.body, manifest.media_type)

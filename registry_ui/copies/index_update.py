@@ -1,4 +1,4 @@
-"""What the index learns of a copied tag, at once: events of our own calls are dropped."""
+"""Update the index for copied tags, because webhook events of our own calls are ignored."""
 
 from __future__ import annotations
 
@@ -17,15 +17,18 @@ from ..models import Tag, utc_now
 def record_copied_tag(
     session: Session, actor: Actor, repository: str, tag: str, digest: str, source: str
 ) -> None:
-    """Note that a tag was copied: its row, its history, the activity, the audit.
+    """Record a copied tag in the index, tag history, activity, and audit log.
 
-    To be called in the transaction that says that it was done. Nothing is noted of a
-    repository that no project owns.
+    Must run in the transaction that records the step as done. Does nothing if no project owns the
+    repository.
 
     Args:
-        actor: who had it copied.
-        repository: where the tag is now.
-        source: the reference that it was copied from.
+        session: the database session of that transaction.
+        actor: the user who requested the copy.
+        repository: the target repository.
+        tag: the tag in the target repository.
+        digest: the digest of the tag.
+        source: the reference that the tag was copied from.
     """
     project = owning_project(session, repository)
     if project is None:

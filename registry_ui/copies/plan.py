@@ -1,4 +1,4 @@
-"""A copy as it is planned: what people see of it, and the steps that the worker takes."""
+"""The plan of a copy: the preview for users and the steps for the worker."""
 
 from __future__ import annotations
 
@@ -10,20 +10,26 @@ from typing import Any, Self
 from ..models import CopyStep, Project
 from ..names import RepositoryName
 
-#: So many tags and referrers are named in a preview; the rest is counted.
+#: Maximum number of tags and of referrers listed in a preview; the rest is only counted.
 NAMED = 50
-#: What a planned tag is at the target; what needs a look comes first.
+#: States of a planned tag at the target, and their order in a preview: tags that need attention
+#: come first.
 NEW, SAME, OVERWRITES, REFUSED = "new", "same", "overwrites", "refused"
 ORDER = (REFUSED, OVERWRITES, NEW, SAME)
 
 
 @dataclass(frozen=True, slots=True)
 class CopyRequest:
-    """Which tags somebody wants to have where.
+    """The tags to copy and their destination.
 
-    ``source`` is a repository and ``source_project`` the path of its project, "" if it has none.
-    ``tags`` are those of the source, each with its name at the target; ``attached``
-    whether what signs or describes them goes along.
+    Attributes:
+        kind: "tag", "tags", or "image".
+        source: the source repository.
+        source_project: path of the source's project; empty if it has none.
+        target_project: the project that owns the target.
+        target: the target repository.
+        tags: tags of the source, each mapped to its name at the target.
+        attached: whether referrers, such as signatures and SBOMs, are copied too.
     """
 
     kind: str
@@ -37,10 +43,15 @@ class CopyRequest:
 
 @dataclass(frozen=True, slots=True)
 class PlannedCopy:
-    """A tag, its name at the target, and what is there under that name.
+    """A tag to copy, and the current state of its target.
 
-    ``state`` is one of ORDER. ``there`` is the digest that the name stands for now, ``why``
-    the rule that refuses the copy.
+    Attributes:
+        source_tag: the tag at the source.
+        tag: the tag at the target.
+        digest: the digest to copy.
+        state: one of ORDER.
+        there: current digest of the tag at the target; empty if there is none.
+        why: the rule or problem that refuses the copy; empty if nothing does.
     """
 
     source_tag: str
@@ -53,11 +64,17 @@ class PlannedCopy:
 
 @dataclass(slots=True)
 class CopyPlan:
-    """What a copy will do, for people and for the worker (``steps``).
+    """What a copy will do: the preview for users and the steps for the worker.
 
-    ``tags`` and ``referrers`` name the first fifty and count the rest; ``counts`` has how
-    many tags are in which state. ``size`` is the bytes of all that is copied, and
-    ``new_size`` those that the target's project does not have yet: what is known of them.
+    Attributes:
+        steps: the tags that the worker copies.
+        tags, referrers: the first NAMED of each; ``tags_more`` and ``referrers_more`` count the
+            rest.
+        counts: number of tags in each state.
+        attached: whether referrers are copied too.
+        new_image: whether the target repository has no tags yet.
+        size: total size in bytes of everything to copy, as far as known.
+        new_size: the part of ``size`` that the target's project does not have yet.
     """
 
     kind: str
@@ -73,14 +90,15 @@ class CopyPlan:
     new_image: bool = False
     size: int = 0
     new_size: int = 0
-    #: Whether overwriting was ticked; known once the plan is confirmed.
+    #: Whether the user allowed overwriting; set when the plan is confirmed.
     overwrite: bool = False
-    #: Names what could not be read, and therefore is not copied or not known.
+    #: Names of tags and manifests that could not be read, so they are not copied or their size is
+    #: not known.
     unread: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def name(self, tags: list[PlannedCopy]) -> None:
-        """Note the planned tags: the first by name, what needs a look before the rest."""
+        """Set the planned tags, tags that need attention first, and derive counts and steps."""
         tags = sorted(tags, key=lambda tag: (ORDER.index(tag.state), tag.source_tag))
         self.tags, self.tags_more = tags[:NAMED], len(tags[NAMED:])
         self.counts = dict(Counter(tag.state for tag in tags))
@@ -91,20 +109,20 @@ class CopyPlan:
         ]
 
     def name_referrers(self, names: list[str]) -> None:
-        """Note the tags that go along: the first by name, the rest by number."""
+        """Set the referrer tags to copy: the names of the first, and the number of the rest."""
         self.referrers, self.referrers_more = names[:NAMED], len(names[NAMED:])
 
     def count(self, state: str) -> int:
-        """Return how many tags are in a state."""
+        """Return the number of tags in a state."""
         return self.counts.get(state, 0)
 
     def preview(self) -> dict[str, Any]:
-        """Return what is stored for people: everything but the steps."""
+        """Return everything but the steps, to be stored and shown to users."""
         return {name: value for name, value in asdict(self).items() if name != "steps"}
 
     @classmethod
     def of_preview(cls, preview: dict[str, Any]) -> Self:
-        """Return a stored plan for people; its steps stay in the store."""
+        """Return a plan for display, restored from its stored preview, without its steps."""
         known = {f.name for f in fields(cls)} - {"steps"}
         values = {name: value for name, value in preview.items() if name in known}
         return cls(**{**values, "tags": [PlannedCopy(**tag) for tag in preview["tags"]]})

@@ -1,4 +1,4 @@
-"""Plan a copy: what is new at the target, what is there already, and what a rule refuses."""
+"""Plan a copy: which tags are new at the target, which exist, and which a rule refuses."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ from ..storage_usage.survey import UsageScan
 from .plan import NEW, OVERWRITES, REFUSED, SAME, CopyPlan, CopyRequest, PlannedCopy
 from .referrers import referring_tags
 
-#: Of more tags, the index says what they stand for: the worker asks before it acts.
+#: Maximum number of tags that are read from the registry for a plan. For more tags, the index is
+#: used; the worker checks each with the registry before it copies it.
 ASKED = 500
-#: Seconds that a preview waits for what manifests consist of.
+#: Timeout in seconds for reading manifests for a preview.
 PLAN_DEADLINE = 10.0
 GUESSED = "There are many tags: what each stands for is asked of the registry when its turn comes."
 UNREAD = "Not everything could be read in time: sizes and attached tags may be more."
@@ -40,16 +41,17 @@ NO_TAG = "The registry has no such tag."
 
 
 def plan_copy(wish: CopyRequest, role: Role | None) -> CopyPlan:
-    """Plan a copy of tags; nothing is written.
+    """Plan a copy of tags without writing anything.
 
     Args:
-        role: of whoever asks, in the target's project, for protection rules.
+        wish: the tags to copy and their destination.
+        role: the requester's role in the target's project, for protection rules.
 
     Raises:
-        Invalid: a tag would be copied to itself, or to an old name.
-        Clash: none of the tags can be read.
+        Invalid: a tag would be copied to itself or to an old path.
+        Conflict: none of the tags can be read, because they are damaged.
         NotFound: the registry has none of the tags.
-        RegistryTrouble: the registry can't be asked, so nothing can be promised.
+        RegistryUnreachable: the registry cannot be reached, or does not answer for any of the tags.
     """
     refuse_push()
     source, target = wish.source, str(wish.target)
@@ -87,7 +89,11 @@ def plan_copy(wish: CopyRequest, role: Role | None) -> CopyPlan:
 
 
 def _note_unread(plan: CopyPlan, live: LiveTags) -> None:
-    """Name the tags that can't be read; raise if there are no others."""
+    """Add the tags that cannot be read to the plan.
+
+    Raises:
+        RegistryUnreachable, Conflict, NotFound: no tag can be read.
+    """
     notes = [(DAMAGED, live.damaged), (UNANSWERED, live.unanswered)]
     for text, tags in notes:
         if tags:
@@ -101,7 +107,7 @@ def _note_unread(plan: CopyPlan, live: LiveTags) -> None:
 
 
 def _tags(repository: RepositoryName) -> list[str]:
-    """Return the tags of a repository that people see; none of one that is not there yet."""
+    """Return the tags of a repository, without the trash; empty if it does not exist."""
     try:
         return [tag for tag in registry().tags(repository) if not is_binned(tag)]
     except RegistryNotFound:
@@ -109,7 +115,7 @@ def _tags(repository: RepositoryName) -> list[str]:
 
 
 def _read(plan: CopyPlan, repository: str, names: Collection[str]) -> LiveTags:
-    """Return what tags stand for: asked of the registry, or of the index where they are many."""
+    """Read the digests of tags from the registry, or from the index if there are many."""
     if len(names) <= ASKED:
         return read_tags(RepositoryName(repository), sorted(names))
     if GUESSED not in plan.notes:
@@ -127,7 +133,7 @@ def _read(plan: CopyPlan, repository: str, names: Collection[str]) -> LiveTags:
 
 
 def _without_removed(source: str, damaged: dict[str, str]) -> dict[str, str]:
-    """Return the damaged tags without those that were removed, and are only still listed."""
+    """Return damaged tags without those that were deleted and are still listed by the registry."""
     removed = leftovers_in(RepositoryName(source))
     end_read()
     return {
@@ -159,7 +165,7 @@ def _planned(
 
 
 def _weigh(plan: CopyPlan, wish: CopyRequest, every: list[str], digests: set[str]) -> None:
-    """Add what goes along, and how large it all is; of what can't be read in time, nothing."""
+    """Add the referrer tags and the sizes to a plan, as far as they can be read in time."""
     parts = graph_of(RepositoryName(plan.source), digests, PLAN_DEADLINE)
     if parts.unknown:
         count = len(parts.unknown)

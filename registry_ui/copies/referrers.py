@@ -1,7 +1,8 @@
-"""What signs or describes a copied manifest goes along, at any remove (PROTOCOLS 4.4).
+"""Copy the referrers of copied manifests, such as signatures, recursively (PROTOCOLS 4.4).
 
-By the referrers API where the registry has one, and by the tags that clients keep
-instead: the list of referrers under ``sha256-<hex>``, and cosign's own beside it.
+They are found through the referrers API, if the registry has it, and through the tags that clients
+use instead: the referrers index under the tag ``sha256-<hex>``, and the tags of cosign, such as
+``sha256-<hex>.sig``.
 """
 
 from __future__ import annotations
@@ -21,12 +22,15 @@ from .copier import MAX_MANIFESTS, Copier, CopyRefused, TagKept
 
 @dataclass(slots=True)
 class CopiedReferrers:
-    """What went along with a manifest.
+    """The referrers that were copied along with a manifest.
 
-    ``tags`` are those that the target has now, with what they stand for; ``written``
-    those of them that it had not. ``kept`` have another content at the target, and
-    stay. ``refused`` says why others were not written: by a rule, or for somebody's push.
-    ``missing`` are digests that the source does not have.
+    Attributes:
+        tags: referrer tags that the target has now, with their digests.
+        written: the subset of ``tags`` that was pushed.
+        kept: tags that have other content at the target and were left unchanged.
+        refused: tags that were not copied, each with the reason, such as a protection rule or a
+            concurrent push.
+        missing: digests that the source does not have.
     """
 
     tags: dict[str, str] = field(default_factory=dict)
@@ -37,19 +41,20 @@ class CopiedReferrers:
 
 
 def referring_tags(tags: Iterable[str], digests: Iterable[str]) -> list[str]:
-    """Return those of some tags that sign or describe one of these digests."""
+    """Return the tags, sorted, that sign or describe one of these digests."""
     wanted = set(digests)
     return sorted(tag for tag in tags if subject_of(tag) in wanted)
 
 
 class ReferrerCopier:
-    """Brings what refers to copied manifests after them.
+    """Copier of the referrers of copied manifests.
 
     Args:
-        copier: between the two repositories.
-        tags: every tag of the source.
-        point: points a tag of the target to a manifest, if it stands for what is given still;
-            returns whether it did not before, and raises Kept where it stays.
+        copier: the copier between the two repositories.
+        tags: all tags of the source, among which referrer tags are found by their names.
+        point: called with a tag of the target, the manifest for it, and the digest that the tag had
+            when it was read, or None. Points the tag to the manifest; returns False if it already
+            was. Raises TagKept if the tag has to stay unchanged. Defaults to Copier.tag().
     """
 
     def __init__(
@@ -64,19 +69,19 @@ class ReferrerCopier:
         for tag in tags:
             if (subject := subject_of(tag)) is not None:
                 self._tags[subject].append(tag)
-        #: Whether the registry has the API; not known before it was asked.
+        #: Whether the registry has the referrers API; None until it was asked.
         self.has_api: bool | None = None
 
     def bring(self, digests: Iterable[str]) -> CopiedReferrers:
-        """Bring what refers to these manifests, what refers to that, and so on.
+        """Copy the referrers of these manifests, their referrers, and so on.
 
         Raises:
-            CopyRefused, RegistryError: as Copier.bring().
+            CopyRefused, RegistryError: as raised by Copier.bring().
         """
         found = CopiedReferrers()
         pending = list(digests)
         seen = set(pending)
-        for digest in pending:  # grows while it is walked
+        for digest in pending:  # The list grows during the loop.
             more = [*self._by_api(digest, found), *self._by_tags(digest, found)]
             pending += [name for name in dict.fromkeys(more) if name not in seen]
             seen.update(more)
@@ -118,7 +123,7 @@ class ReferrerCopier:
         return brought.manifests
 
     def _tag(self, name: TagName, manifest: FetchedManifest, found: CopiedReferrers) -> None:
-        """Tag what was brought; a list of referrers that the target has already, grows."""
+        """Tag a copied referrer; a referrers index that the target already has is merged."""
         there = self._copier.stands_for(self._copier.target, name)
         if there not in {None, manifest.digest}:
             merged = self._merged(Digest(there or ""), manifest)
@@ -135,7 +140,10 @@ class ReferrerCopier:
         found.tags[str(name)] = manifest.digest
 
     def _merged(self, there: Digest, manifest: FetchedManifest) -> FetchedManifest | None:
-        """Return the target's list of referrers with the source's; None where it can't be one."""
+        """Return the target's referrers index, extended by the entries of the source's.
+
+        None if one of the two is not an index, so they cannot be merged.
+        """
         own = registry().manifest(self._copier.target, there)
         if not {own.media_type, manifest.media_type} <= INDEX_TYPES:
             return None

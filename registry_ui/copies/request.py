@@ -1,4 +1,4 @@
-"""What a form or a program asks to be copied, checked and planned: for pages and the API."""
+"""Validate and plan copies requested through a form or the API."""
 
 from __future__ import annotations
 
@@ -21,10 +21,15 @@ from .unassigned import require_unassigned, tags_of_unassigned
 
 @dataclass(frozen=True, slots=True)
 class CopyForm:
-    """What was typed: texts that nobody has checked.
+    """The unvalidated input of a copy form.
 
-    ``project`` and ``image`` say where to, ``tag`` under which name, "" for its own; no
-    ``chosen`` means every tag that contains ``q``.
+    Attributes:
+        project: path of the target's project.
+        image: name of the target image in that project; empty for the root image.
+        tag: name of the tag at the target; empty to keep its name.
+        chosen: tags to copy; if empty, every tag that contains ``q``.
+        q: search text; if it is empty too, all tags are copied.
+        attached: whether referrers are copied too.
     """
 
     project: str
@@ -38,15 +43,19 @@ class CopyForm:
 def plan_copy_form(
     asked: CopyForm, image: ContainerImage, project: Project, principal: Principal, actor: Actor
 ) -> Copy:
-    """Plan what was asked for, and store the plan; nothing is copied yet.
+    """Plan a copy of tags of an image and store the plan; nothing is copied yet.
 
     Args:
-        image: the source, which the principal may pull.
-        project: the target's project, which the principal may push to.
+        asked: the input of the form.
+        image: the source, which the principal is allowed to pull.
+        project: the target's project, which the principal is allowed to push to.
+        principal: the requester's permissions.
+        actor: the requester, for the audit log.
 
     Raises:
-        Invalid: something of it can't be used; by field.
-        RegistryTrouble: the registry can't be asked.
+        Invalid: the input cannot be used; the errors are listed by field.
+        Conflict, NotFound: none of the tags can be read.
+        RegistryUnreachable: the registry cannot be reached.
     """
     target = _target(project, asked.image)
     tags = _tags(image, asked)
@@ -65,12 +74,17 @@ def plan_unassigned(
     """Plan a copy of all tags of a repository that no project owns, and store the plan.
 
     Args:
-        project: the target's project, which the principal may push to.
+        asked: the input of the form.
+        repository: the source.
+        project: the target's project, which the principal is allowed to push to.
+        principal: the requester's permissions.
+        actor: the requester, for the audit log.
 
     Raises:
-        Invalid: the target can't be used; by field.
+        Invalid: the target cannot be used; the errors are listed by field.
         NotFound: the repository is not unassigned, or has no tags.
-        RegistryTrouble: the registry can't be asked.
+        Conflict: none of the tags can be read.
+        RegistryUnreachable: the registry cannot be reached.
     """
     require_unassigned(db.session(), repository)
     target = _target(project, asked.image)
@@ -105,7 +119,7 @@ def _target(project: Project, name: str) -> RepositoryName:
 
 
 def _tags(image: ContainerImage, asked: CopyForm) -> dict[str, str]:
-    """Return the tags that are meant, each with its name at the target."""
+    """Return the requested tags, each mapped to its name at the target."""
     chosen = list(asked.chosen)
     found = choose(image, Criteria(names=chosen, q="" if chosen else asked.q))
     if not found:

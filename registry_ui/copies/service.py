@@ -1,4 +1,4 @@
-"""Copies as stored plans: confirmed, carried out by a worker, gone on with after its death."""
+"""Copies as stored plans: confirmed by a user, run by a worker, resumed if a worker dies."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from .steps import GOOD, REFUSED, Steps
 
 logger = logging.getLogger(__name__)
 
-#: So many of somebody's copies of an image are listed where another is begun.
+#: Maximum number of a user's own copies of an image that are listed on the copy page.
 LISTED = 5
-#: So many tags of a copy have their facts fetched, so that the first visitor finds them,
-#: and the seconds for that.
+#: Maximum number of copied tags whose metadata is fetched after a copy, so that their pages load
+#: quickly, and the timeout for that in seconds.
 PREFETCHED_TAGS, PREFETCH_DEADLINE = 50, 30.0
 
 
 def save_plan(actor: Actor, wish: CopyRequest, plan: CopyPlan) -> Copy:
-    """Store a plan that somebody will look at, and perhaps confirm."""
+    """Store a copy plan for a user to review and confirm."""
     with writing() as session:
         copy = Copy(
             kind=plan.kind,
@@ -50,13 +50,15 @@ def save_plan(actor: Actor, wish: CopyRequest, plan: CopyPlan) -> Copy:
 
 
 def start_planned(actor: Actor, copy_id: int, *, overwrite: bool) -> Copy:
-    """Let the worker carry out a stored plan: that one, and nothing else.
+    """Queue a stored plan for execution exactly as previewed.
 
     Args:
-        overwrite: tags of the target that stand for something else are overwritten.
+        actor: the user who confirms the plan.
+        copy_id: the planned copy.
+        overwrite: whether tags of the target that have another digest are overwritten.
 
     Raises:
-        StateConflict: it is no plan any more.
+        StateConflict: the plan was already confirmed or discarded.
     """
     with writing() as session:
         copy = session.get(Copy, copy_id, with_for_update=True, populate_existing=True)
@@ -70,9 +72,10 @@ def start_planned(actor: Actor, copy_id: int, *, overwrite: bool) -> Copy:
 
 
 def run(copy_id: int) -> Copy | None:
-    """Carry out a copy, or what is left of it.
+    """Run a copy, or resume it.
 
-    Returns None where another worker has it, or a fence stands: then it waits.
+    Returns:
+        The copy, or None if another worker holds it or it has to wait for a write freeze.
     """
     lease = runner.claim(Copy, copy_id)
     if lease is None:
@@ -89,13 +92,13 @@ def run(copy_id: int) -> Copy | None:
 
 
 def _prefetch(copy: Copy) -> None:
-    """Fetch the facts of the first tags from the target, as after a push."""
+    """Fetch the metadata of the first tags from the target, as after a push."""
     digests = {step.digest: step.digest for step in copy.plan[:PREFETCHED_TAGS]}
     ensure_fetched(RepositoryName(copy.target), digests, PREFETCH_DEADLINE)
 
 
 def waiting() -> list[int]:
-    """Return the copies that no living worker holds."""
+    """Return the IDs of copies that have work to do and are not leased by a live worker."""
     return runner.waiting(Copy)
 
 
@@ -103,19 +106,19 @@ def cancel(actor: Actor, copy_id: int) -> Copy:
     """Stop a copy before its next tag, or discard a plan.
 
     Raises:
-        NotFound: there is none.
-        StateConflict: it has ended already.
+        NotFound: there is no such copy.
+        StateConflict: the copy has already ended.
     """
     return runner.cancel(actor, Copy, copy_id)
 
 
 def lines_of(copy: Copy, limit: int) -> list[OperationStep]:
-    """Return the newest lines of a copy's report: what went wrong first, then the rest."""
+    """Return the newest lines of a copy's report, problems first."""
     return runner.lines_of(copy, limit, GOOD)
 
 
 def latest(session: Session, source: str, requested_by: str) -> list[Copy]:
-    """Return what somebody had copied of an image, or planned to, the latest first."""
+    """Return a user's latest copies and plans of an image, newest first."""
     query = (
         select(Copy)
         .where(Copy.source == source, Copy.requested_by == requested_by)

@@ -1,4 +1,4 @@
-"""The steps of a copy: each tag is looked at again at both ends just before it is copied."""
+"""Steps of a copy: each tag is checked again at the source and target just before it is copied."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from .index_update import record_copied_tag
 from .referrers import CopiedReferrers, ReferrerCopier
 
 COPIED, THERE, KEPT, REFUSED = "copied", "there already", "kept", "refused"
-#: Outcomes of what went as planned.
+#: Outcomes of steps that succeeded.
 GOOD = (COPIED, THERE)
 GONE = "the source has no such tag any more"
 MOVED = "it points to another image since the plan"
@@ -38,7 +38,7 @@ EXISTS = "the target has another image under this tag, and overwriting was not t
 
 
 class Steps:
-    """Carries out the steps of one copy, in the hands of one worker."""
+    """Executor of the steps of one copy, for the worker that holds its lease."""
 
     def __init__(self, lease: OperationLease[Copy]) -> None:
         self._lease, copy = lease, lease.work
@@ -51,10 +51,17 @@ class Steps:
         self._following: ReferrerCopier | None = None
 
     def take(self, _number: int, step: CopyStep) -> tuple[str, str]:
-        """Copy one tag; return the outcome, and what there is to say of it.
+        """Copy one tag.
+
+        Args:
+            _number: the number of the step, which is not used.
+            step: the tag to copy.
+
+        Returns:
+            The outcome and a detail for the report.
 
         Raises:
-            OperationFailed: whoever asked for it may not any more.
+            OperationFailed: the requester is no longer allowed to make this copy.
             RegistryUnavailable: the registry does not answer.
         """
         why = denial_reason(db.session(), self._actor.name, *map(str, (self._source, self._target)))
@@ -72,21 +79,21 @@ class Steps:
         except RegistryFault as error:
             return REFUSED, self._reason(error)
         except RegistryUnavailable:
-            raise  # it is waited for, and the step taken again
+            raise  # The caller waits for the registry and retries the step.
         except RegistryError as error:
             return REFUSED, str(error)
 
     def _reason(self, error: RegistryFault) -> str:
-        """Return why a tag can't be copied on which the registry fails.
+        """Return why a tag cannot be copied after the registry failed on it.
 
         Raises:
-            RegistryUnavailable: it stores nothing now, so the tag is not at fault.
+            RegistryUnavailable: the registry cannot store anything now, so the tag is not at fault.
         """
         try:
             self._copier.require_storage()
         except RegistryUnavailable:
             raise
-        except RegistryError as problem:  # such as a registry that is read-only
+        except RegistryError as problem:  # For example, the registry is read-only.
             return str(problem)
         return f"{error}, again and again, while it answers otherwise"
 
@@ -98,7 +105,7 @@ class Steps:
         brought = self._copier.bring(digest)
         written = self._point(name, brought.top, there)
         followers = self._follow(brought)
-        # A worker that died may have tagged it, and told nobody.
+        # An earlier worker may have pushed the tag and died before it was recorded in the index.
         if written or (step.there != digest and not self._is_indexed(name, digest)):
             self._lease.write(lambda session: self._note(session, step, followers))
             return COPIED, _words(brought, followers)
@@ -106,16 +113,19 @@ class Steps:
         return THERE, _words(brought, followers)
 
     def _point(self, name: TagName, manifest: FetchedManifest, there: str | None) -> bool:
-        """Point a tag of the target to a manifest; return whether it did not before.
+        """Point a tag of the target to a manifest; return False if it already did.
 
-        A new immutable tag is claimed, as by the gate: of two first pushes one wins. Where
-        it is not known what became of ours, the claim runs out by itself.
+        A new immutable tag is claimed first, like the gate does, so that only one of two concurrent
+        first pushes succeeds. If the result of the push is unknown, the claim expires by itself.
 
         Args:
-            there: what it stood for when it was looked at.
+            name: the tag of the target.
+            manifest: the manifest to push.
+            there: the digest that the tag had when it was checked, or None.
 
         Raises:
-            Kept: a rule keeps it, or somebody else has pushed it since, or is about to.
+            TagKept: a protection rule refuses the change, or someone else has pushed the tag since
+                it was checked or is pushing it now.
         """
         if there == manifest.digest:
             claimed = False
@@ -125,7 +135,7 @@ class Steps:
             claimed = there is None and self._is_immutable(str(name))
         if claimed and tag_claims.acquire(self._target, name, self._claimant) is not None:
             raise TagKept(CLAIMED)
-        # What was brought took some calls: whoever pushed meanwhile was told that it worked.
+        # Check again: a client may have pushed this tag while its content was copied.
         free = self._copier.stands_for(self._target, name) == there
         written = free and self._copier.tag(name, manifest)
         if claimed:
@@ -135,7 +145,7 @@ class Steps:
         return written
 
     def _against(self, step: CopyStep, there: str | None) -> str | None:
-        """Return why a tag is left alone, as both ends are now; None where nothing is."""
+        """Return why a tag must not be copied as source and target are now, or None."""
         now = self._copier.stands_for(self._source, TagName(step.source_tag))
         if now is None:
             return GONE
@@ -199,7 +209,7 @@ class Steps:
 
 
 def _words(brought: CopyResult, followers: CopiedReferrers) -> str:
-    """Say what else there is to know of a copied tag."""
+    """Return the detail of a copied tag for the report, such as skipped referrers."""
     said = []
     if followers.tags:
         count = len(followers.tags)

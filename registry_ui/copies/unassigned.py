@@ -1,4 +1,4 @@
-"""Repositories that no project owns, as sources of copies: their tags are in no index."""
+"""Copy from unassigned repositories, which no project owns and whose tags are not indexed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..registry_connection import registry
 
 
 def is_unassigned(session: Session, name: RepositoryName) -> bool:
-    """Whether a repository was found in the registry and no project owns it."""
+    """Whether the registry has this repository and no project owns it."""
     query = select(UnassignedRepository.path).where(UnassignedRepository.path == str(name))
     return session.scalar(query) is not None and owning_project(session, str(name)) is None
 
@@ -27,11 +27,14 @@ def require_unassigned(session: Session, name: RepositoryName) -> None:
 
 
 def tags_of_unassigned(name: RepositoryName) -> list[str]:
-    """Ask the registry for the tags to copy; signatures follow what they sign.
+    """Return the tags to copy, as listed by the registry.
+
+    Referrer tags, such as signatures, are left out, because they are copied along with their
+    subjects; they are returned only if there are no other tags.
 
     Raises:
         NotFound: the registry has no such repository, or it has no tags.
-        RegistryTrouble: the registry can't be asked.
+        RegistryUnreachable: the registry cannot be reached.
     """
     end_read()
     try:

@@ -1,4 +1,4 @@
-"""What of the sources of copied tags somebody may know: a reference names a project."""
+"""Visibility of the sources of copied tags: a source reference reveals the name of a project."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..models import Project
 
 
 def visible_sources(session: Session, reader: Principal, references: Iterable[str]) -> set[str]:
-    """Return those references whose projects the reader sees; of others nothing is said."""
+    """Return the references whose project the reader may see; others must not be shown."""
     above = {r: prefixes(r.rpartition(":")[0]) for r in references if r}
     if not above:
         return set()

@@ -1,1 +1,1 @@
-"""Db."""
+"""Access to the database: sessions, transactions, and compiled queries."""

@@ -1,4 +1,4 @@
-"""Statements that both databases write in their own dialect, and such as must be quick."""
+"""SQL that differs between SQLite and PostgreSQL, and compiled queries for hot paths."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ from .statements import AnySelect
 
 
 def insert_if_absent(session: Session, model: type[Base], **values: Any) -> bool:
-    """Insert a row unless a unique constraint says that it is there; return whether it was new."""
+    """Insert a row unless it violates a unique constraint; return whether it was inserted."""
     insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    # An INSERT of a model gives its cursor back before anyone asks how many rows it was.
+    # Without this option, SQLAlchemy closes the cursor of an ORM insert before its row count is
+    # read.
     result = session.execute(
         insert(model).values(**values).on_conflict_do_nothing(),
         execution_options={"preserve_rowcount": True},
@@ -33,10 +34,13 @@ def insert_if_absent(session: Session, model: type[Base], **values: Any) -> bool
 
 
 def insert_all_if_absent(session: Session, model: type[Base], rows: list[dict[str, Any]]) -> None:
-    """Insert the rows that no unique constraint says are there, by one statement.
+    """Insert all rows that violate no unique constraint, by one statement.
 
-    In the order of their keys: two that insert the same rows at a time wait for one another,
-    and in two orders for ever.
+    The rows are sorted by their primary keys: two transactions that insert the same rows in
+    different orders would deadlock.
+
+    Args:
+        rows: values by column; each must include the primary key.
     """
     insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
     keys = [column.key for column in model.__table__.primary_key]
@@ -45,7 +49,7 @@ def insert_all_if_absent(session: Session, model: type[Base], rows: list[dict[st
 
 
 class lines_of(FunctionElement[str]):  # noqa: N801 - a function of SQL
-    """All values of a column of text, a line each: for thousands, a row each costs far more."""
+    """SQL aggregate that joins a text column with newlines; cheaper than one row per value."""
 
     name = "lines_of"
     type = Text()
@@ -63,7 +67,7 @@ def _lines_on_postgresql(element: Any, compiler: Any, **options: Any) -> str:
 
 
 class lowered(FunctionElement[str]):  # noqa: N801 - a function of SQL
-    """Text in lower case, in any script: ``lower`` of SQLite knows ASCII only."""
+    """SQL function for lower case in any script, because SQLite's ``lower`` handles only ASCII."""
 
     name = "lowered"
     type = Text()
@@ -81,15 +85,15 @@ def _lowered_on_postgresql(element: Any, compiler: Any, **options: Any) -> str:
 
 
 class CompiledQuery:
-    """A query that is compiled once and then run by the driver itself.
+    """A query that is compiled once and then run directly by the database driver.
 
-    For the token endpoint, which every docker command waits for, and for lists of thousands
-    of tags: putting a query together and taking its rows apart costs SQLAlchemy twenty times
-    what SQLite needs to answer it (``make bench-token``). It reads
-    only, outside of any session, what is committed, by connections that are kept for it.
+    Used by the token endpoint, which every docker command waits for, and for lists of thousands
+    of tags: building a query and converting its rows costs SQLAlchemy twenty times what SQLite
+    needs to answer it (``make bench-token``). It only reads committed data, outside of any
+    session, on its own connections.
 
     Args:
-        statement: its parameters are given by name, as text or numbers.
+        statement: the query. Its parameters are passed by name, as text or numbers.
     """
 
     def __init__(self, statement: AnySelect) -> None:
@@ -99,22 +103,22 @@ class CompiledQuery:
         self._compiled: dict[str, _Compiled] = {}
 
     def first(self, engine: Engine, **values: Any) -> Any:
-        """Return the first row, as a named tuple, or None."""
+        """Return the first row as a named tuple, or None if there is no row."""
         return next(iter(self.all(engine, **values)), None)
 
     def all(self, engine: Engine, **values: Any) -> list[Any]:
-        """Return all rows, as named tuples.
+        """Return all rows as named tuples.
 
         Raises:
-            sqlalchemy.exc.DBAPIError: as for any other query.
+            sqlalchemy.exc.DBAPIError: the query failed or the connection was lost.
         """
         return list(map(self._row._make, self.tuples(engine, **values)))
 
     def tuples(self, engine: Engine, **values: Any) -> Sequence[Sequence[Any]]:
-        """Return all rows as plain sequences: for thousands of them.
+        """Return all rows as plain sequences, which is faster for thousands of rows.
 
         Raises:
-            sqlalchemy.exc.DBAPIError: as for any other query.
+            sqlalchemy.exc.DBAPIError: the query failed or the connection was lost.
         """
         compiled = self._compiled.get(engine.dialect.name) or self._compile(engine)
         rows = _run(engine, compiled.text, compiled.arrange(values))
@@ -138,18 +142,18 @@ class CompiledQuery:
 
 @dataclass(frozen=True, slots=True)
 class _Compiled:
-    """A query of one dialect: its text, the order of its parameters, what columns need."""
+    """A query compiled for one dialect: SQL text, parameter order, and column converters."""
 
     text: str
     order: tuple[str, ...] | None
     converters: tuple[tuple[int, Callable[[Any], Any]], ...]
 
     def arrange(self, values: dict[str, Any]) -> Any:
-        """Return the parameters as the driver takes them: in order, or by name."""
+        """Return the parameters in the form that the driver expects: by position or by name."""
         return values if self.order is None else tuple(values[name] for name in self.order)
 
     def converted(self, row: Sequence[Any]) -> Sequence[Any]:
-        """Return a row's values as Python has them."""
+        """Return a row with its values converted to their Python types."""
         values = list(row)
         for number, convert in self.converters:
             if values[number] is not None:
@@ -158,10 +162,10 @@ class _Compiled:
 
 
 class _ReadConnectionPool:
-    """The connections of one engine that prepared queries read by.
+    """Pool of the connections to one engine that compiled queries use.
 
-    The engine's own pool would do, at a tenth of the token endpoint's time. A statement
-    is a transaction of its own here, so that nothing is held or ended between two.
+    The engine's own pool would work, but would take a tenth of the token endpoint's time.
+    Connections are in autocommit mode, so that no transaction stays open between two queries.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -169,7 +173,7 @@ class _ReadConnectionPool:
         event.listen(engine, "engine_disposed", self._close)
 
     def rows(self, engine: Engine, text: str, parameters: Any) -> Sequence[Sequence[Any]]:
-        """Run a statement and return its rows."""
+        """Run a statement and return its rows; reconnect once if an idle connection was lost."""
         try:
             connection = self._idle.pop()
         except IndexError:
@@ -179,7 +183,8 @@ class _ReadConnectionPool:
         except DBAPIError as error:
             if not error.connection_invalidated:
                 raise
-        # It was lost while idle, and so were the others, as when the server starts anew.
+        # The connection was lost while idle, for example because the server was restarted, so the
+        # other idle connections are lost too.
         self._close(engine)
         return self._read(engine, self._connected(engine), text, parameters)
 

@@ -1,4 +1,4 @@
-"""The Flask extensions, made once and bound by create_app; and how transactions begin."""
+"""The Flask extensions, which create_app binds to the application, and write transactions."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from sqlalchemy.orm import Session
 
 from ..models import Base
 
-# Objects stay readable after a commit: services commit early, because no
-# transaction may be open while the registry is asked.
+# Objects stay readable after a commit, because services commit early: no transaction is allowed
+# to be open during a call to the registry.
 db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
 migrate = Migrate(render_as_batch=True, compare_type=True)
 login_manager = LoginManager()
@@ -42,9 +42,12 @@ def init_app(app: Flask) -> None:
 
 
 def end_read() -> None:
-    """End a transaction that only read, so that nothing is held during slow work.
+    """End the session's read transaction, so that no lock is held during slow work.
 
-    What was read stays readable (a rollback would expire it).
+    It commits, because a rollback would expire the loaded objects.
+
+    Raises:
+        RuntimeError: the session has changes, which are only allowed inside writing().
     """
     session = db.session
     if session.new or session.dirty or session.deleted:
@@ -54,11 +57,13 @@ def end_read() -> None:
 
 @contextmanager
 def writing() -> Iterator[Session]:
-    """One transaction that writes; commits at the end, rolls back on any error.
+    """Run the block in a write transaction: commit at the end, roll back on any error.
 
-    What the session had read before is let go first: SQLite refuses a
-    transaction that began as a reader and turns into a writer behind another
-    writer's back, at once and without waiting.
+    The session's read transaction is ended first, because SQLite refuses to write in a
+    transaction that began by reading if another one has written since. It does not wait then.
+
+    Raises:
+        RuntimeError: calls are nested, or the session had changes before.
     """
     if _in_writing.get():
         raise RuntimeError("writing() inside writing(): one deed is one transaction")
@@ -80,11 +85,14 @@ def _lower(text: str | None) -> str | None:
 
 
 def _prepare_sqlite(engine: Engine) -> None:
-    """Write-ahead log, foreign keys, patience, and a BEGIN that says what it is for."""
+    """Configure SQLite connections: pragmas, a Unicode ``lower``, and how transactions begin.
+
+    A transaction of writing() begins with BEGIN IMMEDIATE, so that it waits for other writers.
+    """
 
     @event.listens_for(engine, "connect")
     def on_connect(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # we emit BEGIN ourselves
+        connection.isolation_level = None  # on_begin() emits BEGIN instead of the driver.
         cursor = connection.cursor()
         for pragma in (
             "journal_mode=WAL",
@@ -102,9 +110,9 @@ def _prepare_sqlite(engine: Engine) -> None:
 
 
 def _prepare_postgresql(engine: Engine) -> None:
-    """Speak UTC, whatever the server, the role or the environment say.
+    """Set the time zone of PostgreSQL connections to UTC, whatever the server's default is.
 
-    Elsewhere the last hours of the year 9999 are a date that Python does not have.
+    In other time zones, the last hours of the year 9999 can be a date that Python can't represent.
     """
 
     @event.listens_for(engine, "connect")

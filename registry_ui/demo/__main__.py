@@ -1,4 +1,4 @@
-"""`make demo`: fill a running system with samples, through the public doors only."""
+"""`make demo`: fill a running system with samples, through its public interfaces only."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ is not as it should be, 2 nothing could be tried.
 
 
 class NotRunning(Exception):
-    """The system is not there to be filled. The message says what to do."""
+    """The system is not ready, or the administrator's password is missing.
+
+    The message says what to do.
+    """
 
 
 def arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -57,7 +60,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 def admin_password(config: Config, *, from_stdin: bool) -> str:
-    """Return the administrator's password; raise NotRunning where there is none to be had."""
+    """Return the administrator's password; raise NotRunning if none was given."""
     if from_stdin:
         found = sys.stdin.readline().rstrip("\r\n")
     elif given := os.environ.get("REGISTRY_UI_ADMIN_PASSWORD"):
@@ -75,16 +78,20 @@ def admin_password(config: Config, *, from_stdin: bool) -> str:
 
 
 def _ask_password(username: str) -> str:
-    """Ask for a password on the terminal; "" if the input ends there (Ctrl-D)."""
+    """Ask for a password on the terminal; return "" at the end of the input (Ctrl-D)."""
     try:
         return getpass.getpass(f"Password of {username} (`make run` printed it): ")
     except EOFError:
-        print(file=sys.stderr)  # the prompt is still on that line
+        print(file=sys.stderr)  # End the line of the prompt.
         return ""
 
 
 def wait_until_ready(config: Config, seconds: float) -> None:
-    """Wait until the site says that all its parts are ready; raise NotRunning otherwise."""
+    """Wait until the site reports that all its parts are ready.
+
+    Raises:
+        NotRunning: it does not answer, or is not ready after ``seconds``.
+    """
     deadline = time.monotonic() + seconds
     with requests.Session() as session:
         session.trust_env = False
@@ -105,7 +112,7 @@ def wait_until_ready(config: Config, seconds: float) -> None:
 
 
 def summary(filling: Filling) -> str:
-    """Return what is where, and the accounts with the passwords that are known."""
+    """Return the address of each sample, and the accounts with their known passwords."""
     site = filling.config.public_url
     lines = ["", "What is where"]
     width = max(len(sample.what) for sample in SAMPLES)
@@ -122,7 +129,7 @@ def summary(filling: Filling) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the demonstration and return the exit status."""
+    """Fill the system, verify the result, and return the exit status."""
     options = arguments(argv)
     try:
         config = Config.from_environ()

@@ -1,8 +1,8 @@
-"""What lies beside images: attestations, signatures, helm charts, files.
+"""Content other than images: attestations, signatures, Helm charts, files.
 
-Like `images`: the same arguments give the same digests. Shapes are those of
-buildkit's docs/attestations/attestation-storage.md, cosign's
-specs/SIGNATURE_SPEC.md and helm's pkg/registry (PROTOCOLS.md 4.4)::
+As in `images`, the same arguments give the same digests. The formats are those of
+BuildKit's docs/attestations/attestation-storage.md, cosign's
+specs/SIGNATURE_SPEC.md and Helm's pkg/registry (PROTOCOLS.md 4.4)::
 
     amd, arm = image(layers), image(layers, platform="linux/arm64")
     both = index([amd, arm, attestation(amd), attestation(arm)])
@@ -40,11 +40,12 @@ SIMPLE_SIGNING = "application/vnd.dev.cosign.simplesigning.v1+json"
 HELM_CONFIG = "application/vnd.cncf.helm.config.v1+json"
 HELM_CHART = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
 EMPTY = "application/vnd.oci.empty.v1+json"
-#: What the samples "hold": a package URL's type to the names of packages, and their licence.
+#: Parts of the names of the invented packages that the SBOMs list.
 FRUIT = (
     *("apple", "cherry", "damson", "elder", "fig", "grape", "lime", "medlar", "pear", "plum"),
     *("quince", "rowan", "sloe"),
 )
+#: For each package URL type, the patterns of package names, and the license of the packages.
 KINDS = {
     "deb": (("lib{}", "lib{}-common", "{}-utils", "{}-data"), "GPL-2.0-or-later"),
     "pypi": (("py{}", "{}-client"), "MIT"),
@@ -55,9 +56,9 @@ ATTESTATION_ARTIFACT = "application/vnd.docker.attestation.manifest.v1+json"
 
 
 def attestation(of: Image, *, artifact: bool = False) -> Manifest:
-    """Return the attestation manifest of one image, as buildx puts it into the index beside it.
+    """Return the attestation manifest of an image, as buildx puts it into the image's index.
 
-    It holds an SPDX SBOM and SLSA provenance. ``artifact`` gives the newer form:
+    It contains an SPDX SBOM and SLSA provenance. ``artifact`` selects the newer form:
     artifactType, ``subject`` and the empty config in place of an image config.
     """
     statements = [
@@ -97,7 +98,7 @@ def _statement(predicate_type: str, of: Image, predicate: object) -> Blob:
 
 
 def _packages() -> list[dict[str, object]]:
-    """Return the invented packages of every sample: more than fit on a page, of several types."""
+    """Return the invented packages of every SBOM: several types, and too many for one page."""
     found: list[dict[str, object]] = []
     for place, fruit in enumerate(FRUIT):
         for kind, (names, licence) in KINDS.items():
@@ -126,7 +127,7 @@ def _packages() -> list[dict[str, object]]:
 
 
 def _bill_of_materials(of: Image) -> object:
-    """Return an SPDX 2.3 document, as a scanner of buildkit writes it."""
+    """Return an SPDX 2.3 document like those of BuildKit's SBOM scanner."""
     return {
         "SPDXID": "SPDXRef-DOCUMENT",
         "spdxVersion": "SPDX-2.3",
@@ -139,7 +140,7 @@ def _bill_of_materials(of: Image) -> object:
 
 
 def _provenance(of: Image) -> object:
-    """Return SLSA 0.2 provenance in the shape that buildkit writes."""
+    """Return SLSA 0.2 provenance in the format that BuildKit writes."""
     return {
         "builder": {"id": "https://ci.example.test/orchard/runs/2026"},
         "buildType": "https://mobyproject.org/buildkit@v1",
@@ -173,20 +174,20 @@ def _provenance(of: Image) -> object:
 
 
 def signature_tag(of: Manifest) -> str:
-    """Return the tag below which cosign keeps the signature: ``sha256-<hex>.sig``."""
+    """Return the tag under which cosign stores the signature: ``sha256-<hex>.sig``."""
     return of.digest.replace(":", "-") + ".sig"
 
 
 def signing_key() -> Ed25519PrivateKey:
-    """Return the key of `signature`. It is no secret and proves nothing: it only fits the form."""
+    """Return the fixed key that `signature` uses. It is public, so its signatures prove nothing."""
     return Ed25519PrivateKey.from_private_bytes(hashlib.sha256(b"registry_ui demo").digest())
 
 
 def signature(of: Manifest, reference: str) -> Manifest:
-    """Return a cosign signature of a manifest, for the tag `signature_tag`.
+    """Return a cosign signature of a manifest, to be pushed under the tag of `signature_tag`.
 
     ``reference`` is the repository with its host, as the signer named it. The
-    signature is a real one, made with `signing_key`.
+    signature is valid for the key of `signing_key`.
     """
     claim = {
         "critical": {
@@ -199,7 +200,7 @@ def signature(of: Manifest, reference: str) -> Manifest:
     payload = json.dumps(claim, separators=(",", ":")).encode()
     proof = base64.b64encode(signing_key().sign(payload)).decode()
     signed = Blob(SIMPLE_SIGNING, payload, {"dev.cosignproject.cosign/signature": proof})
-    # cosign leaves the times at zero: pages must read them as "not recorded".
+    # cosign sets the times to zero, and pages must show them as "not recorded".
     zero = "0001-01-01T00:00:00Z"
     config = {
         "architecture": "",
@@ -214,13 +215,13 @@ def signature(of: Manifest, reference: str) -> Manifest:
 
 
 def chart(metadata: Mapping[str, object], files: Mapping[str, str]) -> Manifest:
-    """Return a helm chart as ``helm push`` writes it.
+    """Return a Helm chart as ``helm push`` uploads it.
 
-    ``metadata`` is Chart.yaml (apiVersion, name, version, description …); ``files`` are the
-    chart's other files below its folder.
+    ``metadata`` is the content of Chart.yaml (apiVersion, name, version, description …);
+    ``files`` maps the paths of the chart's other files, relative to its folder, to their text.
     """
     name, version = str(metadata["name"]), str(metadata["version"])
-    # JSON is YAML too.
+    # A JSON value is valid YAML.
     chart_yaml = "".join(f"{key}: {json.dumps(text)}\n" for key, text in metadata.items())
     content = {"Chart.yaml": chart_yaml, **files}
     archive = gzipped(tar({f"{name}/{path}": text for path, text in content.items()}))
@@ -238,7 +239,7 @@ def chart(metadata: Mapping[str, object], files: Mapping[str, str]) -> Manifest:
 def artifact(
     files: Mapping[str, bytes], artifact_type: str = "application/vnd.example.notes"
 ) -> Manifest:
-    """Return files as ORAS pushes them: a layer for each, with its name as title."""
+    """Return files as ORAS pushes them: one layer per file, with the file name as its title."""
     layers = [
         Blob("application/octet-stream", data, {"org.opencontainers.image.title": name})
         for name, data in files.items()

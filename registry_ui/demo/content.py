@@ -1,7 +1,7 @@
-"""What `make demo` creates: the table to read and to change.
+"""The table of everything that `make demo` creates.
 
-Names are invented. Order matters: each line may rely on those above it. ``by``
-is the account that does it, one that holds just the role for it.
+All names are invented. Order matters, because a line can depend on the lines above it.
+``by`` is the account that creates the item; it has just the role that this needs.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from . import samples
 from .images import Manifest
 
-ADMIN = "admin"  # stands for the administrator, whatever their name is
+ADMIN = "admin"  # Stands for the administrator, whose user name can be another one.
 
-#: Who gets an account, and what the samples show with it.
+#: Accounts to create, by user name, with a description for people.
 ACCOUNTS: Mapping[str, str] = {
     "owner": "Owner of orchard",
     "maintainer": "Maintainer in orchard",
@@ -27,7 +27,7 @@ ACCOUNTS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A namespace (no visibility) or a project."""
+    """A namespace or a project. The ``visibility`` of a namespace is empty."""
 
     path: str
     description: str
@@ -37,7 +37,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A role of an account in a namespace or project."""
+    """A membership: the role of an account in a namespace or project."""
 
     path: str
     username: str
@@ -47,9 +47,10 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Something to push: tags of one image and what each means.
+    """An image to push, with its tags.
 
-    ``name`` is what follows the project's path; "" is the root image.
+    ``what`` describes it for people. ``name`` is the part of the repository name after the
+    project's path; "" is the root image. ``tags`` returns the manifest of each tag.
     """
 
     what: str
@@ -60,7 +61,7 @@ class Sample:
 
     @property
     def repository(self) -> str:
-        """The repository in the registry."""
+        """The name of the repository in the registry."""
         return f"{self.project}/{self.name}" if self.name else self.project
 
 
@@ -82,12 +83,12 @@ STEPS: tuple[Place | Member, ...] = (
     Place(PERSONAL, "A developer's own project.", "developer", "private"),
 )
 
-#: The access token with which `developer` pushes, made on their profile page.
+#: The account that pushes with an access token, and the name and the scopes of that token.
 TOKEN_BY, TOKEN_NAME = "developer", "demo laptop"
 TOKEN_SCOPES = ("read_registry", "write_registry")
 
 SAMPLES: tuple[Sample, ...] = (
-    # First, so that "recent pushes" shows the others too.
+    # Pushed first, so that its 300 tags don't fill "recent pushes" and hide the other samples.
     Sample("300 tags", INTERNAL, "agent", samples.agent, "developer"),
     Sample("root image", PUBLIC, "", samples.storefront, "developer"),
     Sample("image two levels deep", INTERNAL, "python/web", samples.web, "developer"),

@@ -1,6 +1,6 @@
-"""Does what `content` lists, each step as the person that it names, and remembers secrets.
+"""Create and push everything that `content` lists, each item as the account that it names.
 
-Everything can be there already: a second run finds it and goes on.
+Everything can exist already: a second run keeps it, and continues with what is missing.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ TOKEN_PREFIX = "rui_"  # noqa: S105 - how every access token begins
 
 
 class SecretsError(Exception):
-    """The file of the accounts' secrets can't be used. The message says what to do."""
+    """The file with the secrets of the accounts can't be used. The message says what to do."""
 
 
 @dataclass(slots=True)
 class Secrets:
-    """Passwords and access tokens of the demonstration's accounts, in a file of mode 0600.
+    """Passwords and access tokens of the sample accounts, kept in a file of mode 0600.
 
-    Without it a second run could not act as the people that the first one made.
+    Without the file, a second run could not sign in to the accounts of the first run.
     """
 
     file: Path
@@ -37,7 +37,11 @@ class Secrets:
 
     @classmethod
     def load(cls, file: Path) -> Secrets:
-        """Read the file, or start with none; raise SecretsError for one that can't be read."""
+        """Read the file; without a file, return no secrets.
+
+        Raises:
+            SecretsError: the file can't be read.
+        """
         try:
             known = json.loads(file.read_text()) if file.exists() else {}
             return cls(file, dict(known.get("passwords", {})), dict(known.get("tokens", {})))
@@ -47,7 +51,7 @@ class Secrets:
             ) from None
 
     def save(self) -> None:
-        """Write the file, readable by its owner only; raise SecretsError where that fails."""
+        """Write the file, readable by its owner only; raise SecretsError if that fails."""
         known = {"passwords": self.passwords, "tokens": self.tokens}
         draft = self.file.with_suffix(".new")
         try:
@@ -61,7 +65,14 @@ class Secrets:
 
 @dataclass(slots=True)
 class Filling:
-    """One run: the administrator's browser, everyone else's, and what to say about it."""
+    """One run that fills the system, with a signed-in browser for each account.
+
+    Attributes:
+        config: the settings of the running system.
+        admin_password: the password of the administrator.
+        secrets: the secrets of the sample accounts.
+        say: called with each line of progress.
+    """
 
     config: Config
     admin_password: str = field(repr=False)
@@ -73,8 +84,8 @@ class Filling:
         """Create and push everything.
 
         Raises:
-            SiteError: a page refused.
-            RegistryError: the registry or the token endpoint refused.
+            SiteError: a page refused a request.
+            RegistryError: the registry or the token endpoint refused a request.
         """
         self.say(f"Signing in as {self.config.admin_username} at {self.config.public_url}")
         self._sites[ADMIN] = self._signed_in(self.config.admin_username, self.admin_password)
@@ -83,9 +94,9 @@ class Filling:
         self._samples()
 
     def site(self, username: str) -> Site:
-        """Return the browser of an account; the administrator's where its password is not known.
+        """Return the browser of an account; the administrator's if its password is not known.
 
-        ``""`` is someone who has not signed in.
+        The user name ``""`` stands for a visitor who has not signed in.
         """
         if username not in self._sites:
             if username:
@@ -94,11 +105,14 @@ class Filling:
         return self._sites[username]
 
     def knows(self, username: str) -> bool:
-        """Tell whether this run can act as that account."""
+        """Return whether this run is signed in as the account."""
         return username in self._sites
 
     def registry(self, username: str) -> RegistryClient:
-        """Return the registry as an account: with its access token, else with its password."""
+        """Return a registry client for an account, with its access token or else its password.
+
+        The user name ``""`` stands for an anonymous client.
+        """
         if not username:
             name, password = "", ""
         elif username == ADMIN or not self.knows(username):
@@ -111,10 +125,10 @@ class Filling:
         )
 
     def access_token(self, username: str) -> str:
-        """Return an access token of an account: the one of an earlier run, else a new one."""
+        """Return an access token of an account: a working one of an earlier run, or a new one."""
         known = self.secrets.tokens.get(username)
         if not known or not self._is_good(username, known):
-            # An access token that is no good must not stand in the password's way.
+            # Forget a token that does not work, so that registry() uses the password instead.
             self.secrets.tokens.pop(username, None)
             known = self.site(username).create_access_token(TOKEN_NAME, TOKEN_SCOPES, TOKEN_PREFIX)
             self.secrets.tokens[username] = known
@@ -146,10 +160,11 @@ class Filling:
             self.access_token(TOKEN_BY)
 
     def _account(self, username: str) -> str:
-        """Make an account or find it, sign in, and say how that went."""
+        """Create an account if it does not exist, sign in, and return a message about it."""
         password = self.secrets.passwords.get(username)
         fresh = password or secrets.token_urlsafe(12)
-        # Kept before it is used: a run that breaks off between the two loses no account.
+        # Save the password before it is used, so that a run which is interrupted in between can
+        # still sign in to the account later.
         self._keep(username, fresh)
         made = self.site(ADMIN).create_user(username, fresh)
         if made:

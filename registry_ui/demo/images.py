@@ -1,6 +1,6 @@
-"""Images and indexes made from nothing: real bytes, right digests, no network.
+"""Images and indexes built from nothing: real bytes, correct digests, no network.
 
-The same arguments give the same digests on every run; `artifacts` adds
+The same arguments give the same digests on every run. `artifacts` adds
 attestations, signatures and charts::
 
     base = layer({"etc/os-release": "ID=demo"}, "ADD rootfs.tar.gz /")
@@ -8,8 +8,8 @@ attestations, signatures and charts::
     plain = image([base, Step("WORKDIR /srv/app"), app], runtime={"Entrypoint": ["/srv/app"]})
     arm = image([base, app], platform="linux/arm64")
     both = index([plain, arm])
-    for manifest in both.walk():     # children first: the order in which a registry wants them
-        for blob in manifest.blobs:  # and before each manifest what it names
+    for manifest in both.walk():     # Children first: a registry refuses an index without them.
+        for blob in manifest.blobs:  # Push its blobs before each manifest.
             ...
 
 Everything has ``media_type``, ``data`` and ``digest``; a manifest also has
@@ -31,13 +31,13 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
-#: What every sample was "built" on, so that digests never change.
+#: Build time of every sample. It is fixed, so that the digests never change.
 BUILT = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """The four media types of one family of formats; see `OCI` and `DOCKER`."""
+    """The four media types of one image format; see `OCI` and `DOCKER`."""
 
     manifest: str
     index: str
@@ -60,18 +60,18 @@ DOCKER = Family(
 
 
 def sha256(data: bytes) -> str:
-    """Return the digest of some bytes: ``sha256:…``."""
+    """Return the digest of the bytes: ``sha256:…``."""
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
 def encode(value: object) -> bytes:
-    """Return a value as the JSON that goes into the registry, the same on every run."""
+    """Return a value as JSON in a fixed format, so that digests are the same on every run."""
     return json.dumps(value, indent=2, ensure_ascii=False).encode()
 
 
 @dataclass(frozen=True)
 class Blob:
-    """Some bytes with a media type; ``annotations`` go into the descriptor that names them."""
+    """Content with a media type; ``annotations`` are those of its descriptor."""
 
     media_type: str
     data: bytes = field(repr=False)
@@ -79,11 +79,11 @@ class Blob:
 
     @cached_property
     def digest(self) -> str:
-        """The digest, computed from the bytes."""
+        """The digest, computed from the content."""
         return sha256(self.data)
 
     def descriptor(self) -> dict[str, Any]:
-        """Return the OCI descriptor: media type, digest, size and, where set, annotations."""
+        """Return the OCI descriptor: media type, digest, size, and annotations if any."""
         value: dict[str, Any] = {
             "mediaType": self.media_type,
             "digest": self.digest,
@@ -96,7 +96,7 @@ class Blob:
 
 @dataclass(frozen=True)
 class Platform:
-    """``os/architecture[/variant]``."""
+    """The platform of an image; ``str()`` gives ``os/architecture[/variant]``."""
 
     os: str
     architecture: str
@@ -112,7 +112,7 @@ class Platform:
 
     @property
     def json(self) -> dict[str, str]:
-        """The ``platform`` object of a descriptor, without an empty variant."""
+        """The ``platform`` object for a descriptor; an empty variant is left out."""
         value = {"architecture": self.architecture, "os": self.os, "variant": self.variant}
         return {key: text for key, text in value.items() if text}
 
@@ -122,7 +122,7 @@ UNKNOWN = Platform("unknown", "unknown")
 
 @dataclass(frozen=True)
 class Manifest(Blob):
-    """A manifest or an index, with all that a registry must hold before it.
+    """A manifest or an index, with the blobs and child manifests to push before it.
 
     ``annotations`` and ``platform`` belong to the descriptor in a parent index;
     the annotations inside the manifest are in ``json["annotations"]``.
@@ -134,18 +134,18 @@ class Manifest(Blob):
 
     @cached_property
     def json(self) -> Any:
-        """The manifest, parsed."""
+        """The manifest as parsed JSON."""
         return json.loads(self.data)
 
     def descriptor(self) -> dict[str, Any]:
-        """Return the descriptor, with the platform where there is one."""
+        """Return the OCI descriptor, with the platform if there is one."""
         value = super().descriptor()
         if self.platform:
             value["platform"] = self.platform.json
         return value
 
     def walk(self) -> Iterator[Manifest]:
-        """Yield all children, then this: the order in which to push."""
+        """Yield all descendants, then this manifest: the order in which to push them."""
         for child in self.children:
             yield from child.walk()
         yield self
@@ -153,19 +153,23 @@ class Manifest(Blob):
 
 @dataclass(frozen=True)
 class Image(Manifest):
-    """The manifest of an image that runs on one platform."""
+    """The manifest of an image for one platform."""
 
     layers: tuple[Layer, ...] = field(default=(), repr=False)
 
     @property
     def config(self) -> Any:
-        """The image config, parsed."""
+        """The image config as parsed JSON."""
         return json.loads(self.blobs[0].data)
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A gzipped tar and the digest of the plain tar, which the image config lists."""
+    """A gzipped tar with the files of a layer.
+
+    ``diff_id`` is the digest of the uncompressed tar, which the image config lists.
+    ``created_by`` is its line in the history.
+    """
 
     data: bytes = field(repr=False)
     diff_id: str
@@ -174,20 +178,20 @@ class Layer:
 
 @dataclass(frozen=True)
 class Step:
-    """A line of the history that adds no layer: ``ENV``, ``LABEL``, ``ENTRYPOINT``."""
+    """A line of the history that adds no layer, such as ``ENV``, ``LABEL`` or ``ENTRYPOINT``."""
 
     created_by: str
 
 
 def filler(size: int, seed: str) -> bytes:
-    """Return ``size`` bytes that do not compress, always the same for one seed."""
+    """Return ``size`` incompressible bytes, always the same for a seed."""
     return hashlib.shake_256(seed.encode()).digest(size)
 
 
 def tar(files: Mapping[str, str | bytes]) -> bytes:
-    """Return a plain tar of the files and their folders; names ending in ``.sh`` can be run.
+    """Return an uncompressed tar of the files and their folders; ``*.sh`` files are executable.
 
-    Owner, times and order are fixed, so that the bytes depend on nothing else.
+    Owner, times and order are fixed, so that the bytes depend only on the files.
     """
     folders = {
         "/".join(parts[:depth])
@@ -211,7 +215,10 @@ def tar(files: Mapping[str, str | bytes]) -> bytes:
 
 
 def gzipped(data: bytes) -> bytes:
-    """Return gzip data with a fixed header: `gzip.compress` writes another one in each Python."""
+    """Return gzip data with a fixed header.
+
+    The header of `gzip.compress` depends on the Python version, and so would the digests.
+    """
     deflate = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
     head = b"\x1f\x8b\x08" + bytes(6) + b"\xff"
     body = deflate.compress(data) + deflate.flush()
@@ -219,7 +226,7 @@ def gzipped(data: bytes) -> bytes:
 
 
 def layer(files: Mapping[str, str | bytes], created_by: str = "COPY . /") -> Layer:
-    """Return a layer with these files (name without a leading slash -> content)."""
+    """Return a layer with the files, given by path (without a leading slash) and content."""
     plain = tar(files)
     return Layer(gzipped(plain), sha256(plain), created_by)
 
@@ -236,8 +243,8 @@ def image(
     """Return an image of layers and empty history steps, in order.
 
     ``runtime`` is the ``config`` object of the image config: Env, Entrypoint, Cmd,
-    Labels and so on. ``annotations`` go into the manifest; only `OCI` has them.
-    ``created`` is the time of the last step; each earlier one is a second before.
+    Labels and so on. ``annotations`` are those of the manifest; only `OCI` has them.
+    ``created`` is the time of the last step; each earlier step is one second older.
     """
     target = Platform.parse(platform)
     layers = tuple(step for step in steps if isinstance(step, Layer))
@@ -259,7 +266,7 @@ def image(
 
 
 def rfc3339(moment: datetime) -> str:
-    """Return a moment as image configs write it: UTC, whole seconds, ``Z``."""
+    """Return a time in the format of image configs: RFC 3339 in UTC, whole seconds, ``Z``."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -283,9 +290,9 @@ def manifest_body(
     annotations: Mapping[str, str] | None = None,
     more: Mapping[str, object] | None = None,
 ) -> dict[str, Any]:
-    """Return a manifest whose config is the first of ``blobs`` and whose layers are the rest.
+    """Return a manifest as a dict; its config is the first of ``blobs``, its layers the rest.
 
-    ``more`` are further members, such as ``artifactType`` and ``subject``.
+    ``more`` has further members, such as ``artifactType`` and ``subject``.
     """
     config, *layers = (blob.descriptor() for blob in blobs)
     body: dict[str, Any] = {"schemaVersion": 2, "mediaType": media_type, **(more or {})}
@@ -301,7 +308,7 @@ def index(
     family: Family = OCI,
     annotations: Mapping[str, str] | None = None,
 ) -> Manifest:
-    """Return an OCI index (or a Docker manifest list) of these manifests, in this order."""
+    """Return an OCI index (or a Docker manifest list) of the manifests, in the given order."""
     body: dict[str, Any] = {
         "schemaVersion": 2,
         "mediaType": family.index,

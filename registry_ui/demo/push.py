@@ -1,7 +1,7 @@
-"""A small registry client: the challenge, a bearer token, blobs, manifests.
+"""A small registry client: handles the challenge, bearer tokens, blobs and manifests.
 
-It does what docker does on ``push`` and ``pull``, over HTTP, with nothing of
-the application behind it.
+It sends the same requests as ``docker push`` and ``docker pull``, and shares no
+code with the application.
 """
 
 from __future__ import annotations
@@ -20,15 +20,18 @@ import requests
 from .images import DOCKER, OCI, Blob, Manifest, sha256
 
 WORKERS = 4
-#: Seconds after each attempt that the registry answered with 500, or, of a manifest, with 400:
-#: 2.8 may read the link of a layer while a push beside it writes it again.
+#: Pauses in seconds after the attempts that the registry answers with 500 or, for a manifest, with
+#: 400: 2.8 can read the link file of a layer while another push rewrites it.
 PAUSES = (0.02, 0.1, 0.5)
 ACCEPT = f"{OCI.index}, {OCI.manifest}, {DOCKER.index}, {DOCKER.manifest}"
 _PARAMETER = re.compile(r'(\w+)="([^"]*)"')
 
 
 class RegistryError(Exception):
-    """The registry or the token endpoint refused or broke. The message says what was tried."""
+    """The registry or the token endpoint refused a request, or failed.
+
+    The message names the request; ``status`` is the HTTP status, 0 if there was no response.
+    """
 
     def __init__(self, message: str, status: int = 0) -> None:
         super().__init__(message)
@@ -37,7 +40,7 @@ class RegistryError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """What ``WWW-Authenticate: Bearer …`` asks for (PROTOCOLS 1.1)."""
+    """The challenge of a ``WWW-Authenticate: Bearer …`` header (PROTOCOLS 1.1)."""
 
     realm: str
     service: str
@@ -45,7 +48,7 @@ class Challenge:
 
     @classmethod
     def parse(cls, header: str) -> Challenge:
-        """Parse the header; raise RegistryError where it is no Bearer challenge."""
+        """Parse the header; raise RegistryError if it is not a Bearer challenge."""
         scheme, _, rest = header.partition(" ")
         found = dict(_PARAMETER.findall(rest))
         if scheme.lower() != "bearer" or "realm" not in found:
@@ -55,10 +58,10 @@ class Challenge:
 
 @dataclass(slots=True)
 class RegistryClient:
-    """One user's dealings with one registry; anonymous where ``username`` is empty.
+    """A client of one registry for one user; anonymous if ``username`` is empty.
 
-    ``trusted`` is the site whose token endpoint may see the password; a challenge
-    that names another one is refused. Empty: any.
+    ``trusted`` is the URL of the site whose token endpoint may receive the password;
+    a challenge that names another site is refused. If it is empty, any site is accepted.
     """
 
     base_url: str
@@ -72,15 +75,15 @@ class RegistryClient:
 
     @property
     def _session(self) -> requests.Session:
-        """The session of this thread, which keeps its connections."""
+        """The HTTP session of the current thread, which reuses its connections."""
         if not hasattr(self._local, "session"):
             self._local.session = requests.Session()
-            # A proxy or a ~/.netrc of the environment has no say between us and localhost.
+            # Ignore proxies and ~/.netrc, because the registry is usually on this machine.
             self._local.session.trust_env = False
         return cast(requests.Session, self._local.session)
 
     def challenge(self) -> Challenge | None:
-        """Return what ``/v2/`` asks of a stranger; None where the registry asks for nothing."""
+        """Return the challenge of ``/v2/``; None if the registry needs no authentication."""
         answer = self._send("GET", self.base_url + "/v2/")
         if answer.status_code == 401:
             return Challenge.parse(answer.headers.get("WWW-Authenticate", ""))
@@ -91,8 +94,10 @@ class RegistryClient:
     def token(self, challenge: Challenge, scope: str) -> str:
         """Fetch a bearer token for a scope with this user's name and password.
 
-        Raises RegistryError for wrong credentials and for an endpoint that is not ours.
-        An unpermitted scope is no error here: the token just does not hold it.
+        A scope that is not granted is no error: the token is issued without it.
+
+        Raises:
+            RegistryError: the credentials are wrong, or the endpoint is not the trusted one.
         """
         if self.trusted and urlsplit(challenge.realm)[:2] != urlsplit(self.trusted)[:2]:
             raise RegistryError(
@@ -112,9 +117,10 @@ class RegistryClient:
         return str(body.get("token") or body["access_token"])
 
     def push(self, repository: str, tags: Mapping[str, Manifest]) -> int:
-        """Push everything that the tags name, and tag it.
+        """Push the manifests, with everything that they refer to, under their tags.
 
-        Returns how many tags are new or mean something else now; 0: all was there already.
+        Returns:
+            The number of tags that were created or changed; 0 if all of them were up to date.
         """
         known = set(self.tags(repository))
         todo = [
@@ -122,7 +128,8 @@ class RegistryClient:
             for tag, manifest in tags.items()
             if tag not in known or not self.holds(repository, tag, manifest.digest)
         ]
-        # The first one alone: it brings the bearer token and the layers that the others share.
+        # Push the first one alone, because it fetches the bearer token and uploads the layers that
+        # the others share.
         for tag, manifest in todo[:1]:
             self._push_one(repository, tag, manifest)
         with ThreadPoolExecutor(WORKERS) as pool:
@@ -138,13 +145,17 @@ class RegistryClient:
             self._put_manifest(repository, tag if part is manifest else part.digest, part)
 
     def holds(self, repository: str, reference: str, digest: str) -> bool:
-        """Tell whether a tag or digest is there and means this digest."""
+        """Return whether a tag or digest exists in the repository and has the given digest."""
         url = f"{repository}/manifests/{reference}"
         answer = self._call("HEAD", url, repository, 200, 404, 500, headers={"Accept": ACCEPT})
         return answer.headers.get("Docker-Content-Digest") == digest
 
     def pull(self, repository: str, reference: str) -> bytes:
-        """Fetch one manifest and check its digest; the registry notes a pull."""
+        """Fetch a manifest and check its digest; the registry sends a pull event for it.
+
+        Raises:
+            RegistryError: the registry refused, or the digest does not match.
+        """
         url = f"{repository}/manifests/{reference}"
         answer = self._call("GET", url, repository, 200, headers={"Accept": ACCEPT})
         if sha256(answer.content) != answer.headers.get("Docker-Content-Digest"):
@@ -152,19 +163,20 @@ class RegistryClient:
         return answer.content
 
     def tags(self, repository: str) -> list[str]:
-        """Return the tags of a repository; none where it is unknown."""
+        """Return the tags of a repository; an empty list if it does not exist."""
         answer = self._call("GET", f"{repository}/tags/list", repository, 200, 404)
         return list(answer.json().get("tags") or []) if answer.ok else []
 
     def _put_blob(self, repository: str, blob: Blob) -> None:
-        """Upload a blob in one piece unless the repository has it."""
+        """Upload a blob in one request, unless the repository has it already."""
         key = (repository, blob.digest)
         if key in self._present:
             return
         answer = self._call("HEAD", f"{repository}/blobs/{blob.digest}", repository, 200, 404)
         if answer.status_code == 404:
             begun = self._call("POST", f"{repository}/blobs/uploads/", repository, 202)
-            # The registry may not know its own host: only path and query of Location count.
+            # Use only path and query of Location, because the registry can be wrong about its own
+            # host.
             place = urlsplit(begun.headers["Location"])
             joint = "&" if place.query else ""
             self._call(
@@ -198,7 +210,18 @@ class RegistryClient:
     def _call(
         self, method: str, path: str, repository: str, *expected: int, **more: Any
     ) -> requests.Response:
-        """Send a request below ``/v2/``; on a challenge fetch a token, once, and repeat."""
+        """Send a request below ``/v2/``; after a challenge, fetch a token and repeat it once.
+
+        Args:
+            method: the HTTP method.
+            path: the path below ``/v2/``.
+            repository: the repository for which the bearer token is kept.
+            expected: the acceptable statuses.
+            more: further arguments of the request.
+
+        Raises:
+            RegistryError: the response has another status.
+        """
         headers = more.pop("headers", {})
         asked = ""
         for attempt in (1, 2):
@@ -222,7 +245,7 @@ class RegistryClient:
                 answer = self._session.request(
                     method, url, timeout=self.timeout, allow_redirects=False, **more
                 )
-                # 2.8 stumbles over a link that a push beside this one writes again.
+                # 2.8 can fail on the link file of a layer while another push rewrites it.
                 if answer.status_code != 500 or "/blobs/uploads/" in url:
                     break
                 time.sleep(pause)
@@ -233,7 +256,14 @@ class RegistryClient:
 
 
 def _refusal(answer: requests.Response, what: str, username: str, scope: str = "") -> RegistryError:
-    """Return the error for an unwanted answer, with the registry's own words where it has any."""
+    """Return the error for an unexpected response, with the registry's message if it has one.
+
+    Args:
+        answer: the response.
+        what: the request, for the message.
+        username: the user of the request, "" for an anonymous one.
+        scope: the scope of the token that was requested, "" for none.
+    """
     try:
         first = answer.json()["errors"][0]
         reason = f"{first.get('code', '')}: {first.get('message', '')}"

@@ -1,6 +1,6 @@
-"""The images of the demonstration, built with `images` and `artifacts`. All names are invented.
+"""The sample images, built with `images` and `artifacts`. All names are invented.
 
-Each sample is a mapping of tags to what they mean.
+Each sample is a dict of manifests by tag.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def system(architecture: str = "amd64", size: int = 2_400_000) -> Layer:
 
 @cache
 def interpreter() -> Layer:
-    """Return the layer that the Python images share."""
+    """Return the layer with a Python interpreter, which several images share."""
     return layer(
         {
             "usr/local/lib/python3.12/VERSION": "3.12.7\n",
@@ -62,7 +62,7 @@ def interpreter() -> Layer:
 def application(
     name: str, version: str, *, family: Family = OCI, annotations: dict[str, str] | None = None
 ) -> Image:
-    """Return the image of a small Python service: five layers and all that a config can say."""
+    """Return the image of a Python service: several layers, and a config with every field."""
     code: dict[str, str | bytes] = {
         f"srv/{name}/app.py": f'"""{name} {version}"""\n\nprint("{name}", "{version}")\n',
         f"srv/{name}/static/app.js": filler(48_000, f"{name} {version}").hex(),
@@ -90,7 +90,10 @@ def application(
 
 
 def _runtime(name: str, version: str) -> dict[str, object]:
-    """Return how a service runs. One value holds what a page must escape."""
+    """Return the ``config`` object of a service's image config.
+
+    One environment variable contains characters that a page must escape.
+    """
     greeting = "GREETING=grüß Gott & <b>hello</b>"
     return {
         "User": "app",
@@ -130,32 +133,32 @@ def plain(name: str, version: str, family: Family = OCI) -> Image:
 
 
 def storefront() -> Tags:
-    """Return the root image of a project."""
+    """Return a root image, whose repository has the path of its project, by tag."""
     return {"1.0": plain("shop", "1.0")}
 
 
 def web() -> Tags:
-    """Return an image two levels below its project."""
+    """Return an image two levels below its project, by tag."""
     return {"3.2": application("web", "3.2")}
 
 
 def retry() -> Tags:
-    """Return an image four levels below its project."""
+    """Return an image four levels below its project, by tag."""
     return {"0.9.1": plain("retry", "0.9.1")}
 
 
 def worker() -> Tags:
-    """Return two tags that mean one digest."""
+    """Return one image under two tags."""
     return dict.fromkeys(("1.7.0", "latest"), plain("worker", "1.7.0"))
 
 
 def ledger() -> Tags:
-    """Return what a stranger must not see."""
+    """Return an image of a private project, which non-members must not see, by tag."""
     return {"1.1": plain("api", "1.1", DOCKER)}
 
 
 def scratch() -> Tags:
-    """Return an image of a personal project, with a tag that is no version."""
+    """Return an image of a personal project, by a tag that is not a version."""
     return {"dev": plain("out", "dev")}
 
 
@@ -166,19 +169,19 @@ def backend() -> Image:
 
 
 def backend_tags() -> Tags:
-    """Return the tag of `backend`."""
+    """Return the `backend` image by tag."""
     return {"2.4.1": backend()}
 
 
 def backend_signature() -> Tags:
-    """Return the cosign signature of `backend`, under the tag where cosign looks for it."""
-    # cosign ignores the reference: what counts is the digest.
+    """Return the cosign signature of `backend`, by the tag that cosign looks for."""
+    # The host is invented, because cosign checks only the digest, not the reference.
     proof = signature(backend(), "registry.example.test/orchard/shop/backend")
     return {signature_tag(backend()): proof}
 
 
 def frontend() -> Tags:
-    """Return an OCI image with the annotations that the image-spec defines."""
+    """Return an OCI image with the annotations that the image-spec defines, by tag."""
     said = {
         "created": "2026-11-02T09:30:00Z",
         "authors": "The orchard team <team@example.test>",
@@ -198,7 +201,7 @@ def frontend() -> Tags:
 
 
 def base() -> Tags:
-    """Return an index of three platforms, each with its attestations, as buildx writes it."""
+    """Return an index for three platforms with attestations, as buildx writes it, by tag."""
     images = [
         image(
             [
@@ -216,7 +219,7 @@ def base() -> Tags:
 
 
 def shop_chart() -> Tags:
-    """Return a helm chart that deploys the shop; helm stores the ``+`` of a version as ``_``."""
+    """Return a Helm chart by tag. Helm replaces the ``+`` of a version with ``_`` in the tag."""
     version = "0.3.0+build.7"
     metadata = {
         "apiVersion": "v2",
@@ -248,7 +251,7 @@ def shop_chart() -> Tags:
 
 
 def labels() -> Tags:
-    """Return files that are no image: what ORAS pushes."""
+    """Return an artifact that is not an image, files as ORAS pushes them, by tag."""
     files = {
         "labels.csv": b"fruit,price\napple,2\nplum,3\n",
         "harvest.txt": b"Invented for a demonstration.\n",
@@ -258,9 +261,9 @@ def labels() -> Tags:
 
 @cache
 def agent(count: int = 300) -> Tags:
-    """Return ``count`` tags: all versions of one agent, each its own digest, and ``latest``.
+    """Return the versions of one image, each with its own digest, and ``latest``: ``count`` tags.
 
-    The layers are shared, so that each costs a config and a manifest only.
+    All versions share their layers, so that each adds only a config and a manifest.
     """
     layers = [
         system(),

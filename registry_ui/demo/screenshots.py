@@ -1,6 +1,6 @@
-"""Takes the pictures of the documents: ``make screenshots``, after ``make run`` and ``make demo``.
+"""Take the screenshots of the docs: ``make screenshots``, after ``make run`` and ``make demo``.
 
-Each is taken light and dark. To add one, add a line to PICTURES.
+Each is taken in the light and the dark theme. To add one, add a line to PICTURES.
 
 Needs the test requirements (Playwright) and a Chromium.
 """
@@ -24,10 +24,10 @@ FLAGS = ["--no-sandbox", "--disable-background-networking", "--disable-component
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What to look at.
+    """A page to take a screenshot of.
 
-    ``opened`` is the image of a tree to open first, ``pressed`` a button to press first; nothing
-    but plans that nobody confirms is made by one.
+    ``opened`` is the text of an image in a tree to expand first. ``pressed`` is the label of a
+    button to click first; it must change nothing except for creating a plan.
     """
 
     address: str
@@ -35,7 +35,7 @@ class Picture:
     pressed: str = ""
 
 
-#: File name of each picture. The dark one has ``-dark`` behind it.
+#: Screenshots by file name without extension. The dark one has the suffix ``-dark``.
 PICTURES = {
     "project": Picture("/orchard/shop", opened="worker"),
     "image": Picture("/orchard/platform/runtime/-/images/agent?q=1.2"),
@@ -57,7 +57,7 @@ THEMES: dict[Literal["light", "dark"], str] = {"light": "", "dark": "-dark"}
 
 
 def main() -> int:
-    """Sign in as the administrator and take every picture. Returns the exit status."""
+    """Sign in as the administrator, take every screenshot, and return the exit status."""
     argparse.ArgumentParser(prog="make screenshots", description=__doc__).parse_args()
     config = Config.from_environ()
     password = os.environ.get("REGISTRY_UI_ADMIN_PASSWORD", "")
@@ -85,7 +85,7 @@ def main() -> int:
 
 
 def show(page: Page, site: str, picture: Picture) -> None:
-    """Go to what a picture is of; raise RuntimeError where there is no such page."""
+    """Open the page of a screenshot; raise RuntimeError if it does not exist."""
     answer = page.goto(site + picture.address)
     if answer is None or not answer.ok:
         raise RuntimeError(f"{picture.address} is not there: has `make demo` been run?")

@@ -1,4 +1,4 @@
-"""A small browser: it opens pages, fills in their forms, and reads what they answer."""
+"""A small browser: it opens pages, submits their forms, and parses the responses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ _VOID = frozenset({"area", "base", "br", "col", "hr", "img", "input", "link", "m
 
 
 class SiteError(Exception):
-    """A page refused what was asked, in its own words, or the site does not answer."""
+    """A page refused a request, or the site does not answer.
+
+    The message is the page's own; ``status`` is the HTTP status, 0 if there was no response.
+    """
 
     def __init__(self, message: str, status: int = 0) -> None:
         super().__init__(message)
@@ -23,7 +26,11 @@ class SiteError(Exception):
 
 @dataclass(slots=True)
 class Form:
-    """A form of a page: where it goes and what it would send untouched."""
+    """A form of a page.
+
+    ``action`` is its absolute URL, ``fields`` the values of its hidden fields, and ``names`` the
+    names of all fields.
+    """
 
     action: str
     method: str
@@ -32,10 +39,10 @@ class Form:
 
 
 class Page(HTMLParser):
-    """An answer of the site, parsed.
+    """A parsed page of the site, with its forms, links and texts.
 
-    ``messages`` are what the page marks as an error, ``words`` its heading and
-    paragraphs, ``code`` its commands and secrets.
+    ``texts`` has three lists: ``messages`` are the texts marked as errors, ``words`` the
+    heading and paragraphs, ``code`` the commands and secrets.
     """
 
     def __init__(self, answer: requests.Response) -> None:
@@ -51,7 +58,7 @@ class Page(HTMLParser):
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note forms, fields and links, and begin to collect the text of what matters."""
+        """Record a form, field or link, and start to collect the text of the element."""
         given = {name: value or "" for name, value in attrs}
         if tag == "form":
             action = urljoin(self.url, given.get("action", ""))
@@ -66,7 +73,7 @@ class Page(HTMLParser):
             self._open.append((tag, _kind(tag, given), []))
 
     def handle_endtag(self, tag: str) -> None:
-        """Close the innermost element of this name and file its text."""
+        """Close the innermost element of this name, and store its text."""
         while any(name == tag for name, _, _ in self._open):
             name, kind, parts = self._open.pop()
             text = " ".join("".join(parts).split())
@@ -76,13 +83,13 @@ class Page(HTMLParser):
                 return
 
     def handle_data(self, data: str) -> None:
-        """Give text to every element around it that collects."""
+        """Add text to every open element whose text is collected."""
         for _, kind, parts in self._open:
             if kind:
                 parts.append(data)
 
     def form(self, *names: str) -> Form:
-        """Return the POST form that has all these fields; raise SiteError if there is none."""
+        """Return the first POST form with all these fields; raise SiteError if there is none."""
         for form in self.forms:
             if form.method == "POST" and form.names.issuperset(names):
                 return form
@@ -90,38 +97,39 @@ class Page(HTMLParser):
 
     @property
     def reason(self) -> str:
-        """Why the page refused, in its own words."""
+        """The reason for which the page refused a request, from its error messages or text."""
         found = self.texts["messages"] or [t for t in self.texts["words"] if not t.isdigit()][:2]
         return " ".join(dict.fromkeys(found)) or f"it answered {self.status} without a word"
 
 
 def _kind(tag: str, given: Mapping[str, str]) -> str:
-    """Return which of a page's texts this element belongs to; "" for none."""
+    """Return the key in Page.texts for the text of an element; "" if it is not collected."""
     if given.get("role") == "alert" or "error" in given.get("class", "").split():
         return "messages"
     return {"h1": "words", "p": "words", "code": "code"}.get(tag, "")
 
 
 class Site:
-    """One person in one browser: a session with cookies, signed in or not."""
+    """The browser of one user: a session with cookies, signed in or not."""
 
     def __init__(self, base_url: str, timeout: float = 15.0) -> None:
         self.base_url = base_url
         self.username = ""
         self.timeout = timeout
         self._session = requests.Session()
-        # A proxy or a ~/.netrc of the environment has no say between us and localhost.
+        # Ignore proxies and ~/.netrc, because the site is usually on this machine.
         self._session.trust_env = False
         self._session.headers["Accept"] = "text/html"
 
     def get(self, path: str) -> Page:
-        """Open a page of the site; an error page is a page too."""
+        """Open a page of the site, and return it even if it is an error page."""
         return self._send("GET", self.base_url + path)
 
     def submit(self, path: str, fields: Fields) -> Page:
-        """Open a page, fill in its form that has these fields, send it, follow it.
+        """Open a page, submit its form that has these fields, and return the resulting page.
 
-        Raises SiteError where the page has no such form or refuses what was sent.
+        Raises:
+            SiteError: the page has no such form, or refuses the submitted values.
         """
         page = self.get(path)
         if page.status != 200:
@@ -133,31 +141,37 @@ class Site:
         return answer
 
     def sign_in(self, username: str, password: str) -> None:
-        """Sign in; raise SiteError for a wrong name or password."""
+        """Sign in; raise SiteError if the user name or password is wrong."""
         self.submit("/-/sign-in", {"username": username, "password": password})
         self.username = username
 
     def create_user(self, username: str, password: str) -> bool:
-        """Create an account, as an administrator. Returns False if there is one already."""
+        """Create an account (as an administrator); return False if it already exists."""
         return self._create("/-/admin/users", {"username": username, "password": password})
 
     def create_namespace(self, path: str, description: str) -> bool:
-        """Create a namespace. Returns False if the path is taken already."""
+        """Create a namespace; return False if the path is in use."""
         return self._create_place("namespace", path, {"description": description})
 
     def create_project(self, path: str, description: str, visibility: str) -> bool:
-        """Create a project. Returns False if the path is taken already."""
+        """Create a project; return False if the path is in use."""
         fields = {"description": description, "visibility": visibility}
         return self._create_place("project", path, fields)
 
     def add_member(self, path: str, username: str, role: str) -> bool:
-        """Add a member to a namespace or project. Returns False if they are one already."""
+        """Add a member to a namespace or project; return False if they are already a member."""
         return self._create(f"/{path}/-/members", {"username": username, "role": role})
 
     def create_access_token(self, name: str, scopes: Sequence[str], prefix: str) -> str:
-        """Create an access token on the profile page and return the secret shown there, once.
+        """Create an access token on the profile page, and return its secret.
 
-        ``prefix`` is how the secret begins; raises SiteError if the page shows none.
+        Args:
+            name: the name of the token.
+            scopes: the scopes of the token.
+            prefix: the beginning of every secret, by which it is found on the page.
+
+        Raises:
+            SiteError: the page refused, or shows no secret.
         """
         page = self.submit("/-/profile", {"name": name, "scopes": scopes})
         for text in page.texts["code"]:
@@ -181,7 +195,7 @@ class Site:
 
     def _send(self, method: str, url: str, fields: Fields | None = None) -> Page:
         try:
-            # Redirects are followed as a browser does: the next request is a GET.
+            # As in a browser, a POST that is redirected continues as a GET.
             answer = self._session.request(method, url, data=fields, timeout=self.timeout)
         except requests.RequestException as error:
             raise SiteError(
@@ -191,7 +205,13 @@ class Site:
 
 
 def image_page(project: str, name: str, tag: str = "") -> str:
-    """Return the path of an image's page, or of one of its tags (name ``""``: the root image)."""
+    """Return the path of the page of an image, or of one of its tags.
+
+    Args:
+        project: the path of the project.
+        name: the name of the image below its project, "" for the root image.
+        tag: the tag, "" for the page of the image.
+    """
     below = f"/-/images/{name}" if name else ""
     if not tag:
         return f"/{project}{below or '/-/images'}"

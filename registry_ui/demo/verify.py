@@ -1,6 +1,6 @@
-"""Looks at the filled system as different people, and says what is not as it should be.
+"""Verify the filled system as different users, and report what is wrong.
 
-Events take a moment to arrive, so each look is repeated until a deadline.
+Events take a moment to arrive, so each check is repeated until a deadline.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from .fill import Filling
 from .push import RegistryError
 from .site import Page, Site, image_page
 
-#: Who looks at each project: the one with the least rights who may still see it.
+#: The account that views each project: the one with the fewest rights that can still see it. ""
+#: is a visitor without an account.
 READERS = {PUBLIC: "", INTERNAL: "stranger", PRIVATE: "guest", PERSONAL: "developer"}
 BASE = f"{INTERNAL}/base"
 NEVER_MADE = "orchard/never-made"
@@ -28,19 +29,22 @@ PAUSE = 0.2
 
 
 class NotYet(Exception):
-    """Something is not as it should be, perhaps not yet. The message says what."""
+    """A check has failed, but can still succeed later. The message says what is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Something that must be true, and the look that finds out (it raises NotYet)."""
+    """A check: ``look`` raises NotYet unless ``what``, a description for people, is as expected."""
 
     what: str
     look: Callable[[], object]
 
 
 def verify(filling: Filling, seconds: float) -> list[str]:
-    """Make every check, waiting at most ``seconds`` for all of them; return what failed."""
+    """Run every check, and return a message for each that failed.
+
+    A check that fails is repeated until ``seconds`` have passed since the start.
+    """
     deadline = time.monotonic() + seconds
     return [problem for check in checks(filling) if (problem := _outcome(check, deadline))]
 
@@ -58,7 +62,7 @@ def _outcome(check: Check, deadline: float) -> str:
 
 
 def checks(filling: Filling) -> Iterable[Check]:
-    """Yield everything to look at."""
+    """Yield a check for each sample, for pulls, and for the invisibility of the private project."""
     for sample in SAMPLES:
         site = filling.site(READERS[sample.project])
         yield Check(f"{sample.what} in {sample.repository}", partial(_is_shown, site, sample))
@@ -80,7 +84,7 @@ def checks(filling: Filling) -> Iterable[Check]:
 
 
 def _opens(site: Site, path: str, *texts: str) -> Page:
-    """Return a page that must be there and show these texts."""
+    """Return a page; raise NotYet unless it exists and shows the texts."""
     page = site.get(path)
     if page.status != 200:
         raise NotYet(f"{page.url} answers {page.status}")
@@ -91,7 +95,7 @@ def _opens(site: Site, path: str, *texts: str) -> Page:
 
 
 def _is_shown(site: Site, sample: Sample) -> None:
-    """Look for the image on the project's page, and for the digest on the tag's page."""
+    """Check that the project's page lists the image, and that pages of its tags show the digest."""
     tags = sample.tags()
     project = _opens(site, f"/{sample.project}")
     address = image_page(sample.project, sample.name)
@@ -104,20 +108,20 @@ def _is_shown(site: Site, sample: Sample) -> None:
 
 
 def _is_invisible(site: Site) -> None:
-    """Compare every page of the private project, to the letter, with one never made."""
+    """Check that the private project's pages equal those of a project that never existed."""
     for below in ("", "/-/images/api", "/-/images/api/-/tags/1.1", "/-/members", "/-/settings"):
         there, nowhere = site.get(f"/{PRIVATE}{below}"), site.get(f"/{NEVER_MADE}{below}")
         if there.status != nowhere.status:
             raise NotYet(f"{there.url} answers {there.status}, {nowhere.url} {nowhere.status}")
         if _neutral(there, PRIVATE) != _neutral(nowhere, NEVER_MADE):
             raise NotYet(f"{there.url} differs from a page that does not exist")
-        # Without an account, the pages of members only may ask to sign in first.
+        # Without an account, pages for members can redirect to the sign-in page instead.
         if there.status != 404 and not (site.username == "" and "/-/sign-in" in there.url):
             raise NotYet(f"{there.url} answers {there.status}, not 404")
 
 
 def _is_listed_nowhere(site: Site) -> None:
-    """Look for the private project in the pages that list things."""
+    """Check that no page with a list names the private project."""
     for path in ("/", "/?q=ledger", "/orchard", "/orchard?q=ledger"):
         page = site.get(path)
         if f"/{PRIVATE}" in page.body or f"{PRIVATE}/" in page.body:
@@ -125,7 +129,7 @@ def _is_listed_nowhere(site: Site) -> None:
 
 
 def _neutral(page: Page, path: str) -> str:
-    """Return the page without its own address and without what changes on every answer."""
+    """Return the body of a page without its own path and its CSRF tokens, for a comparison."""
     body = page.body.replace(path, "PATH").replace(path.replace("/", "%2F"), "PATH")
     return re.sub(r'(name="csrf_token"[^>]*value=|csrf-token"[^>]*content=)"[^"]*"', r"\1", body)
 
@@ -138,7 +142,7 @@ def _pulls(filling: Filling, username: str, repository: str, tag: str) -> None:
 
 
 def _is_refused(filling: Filling, username: str) -> None:
-    """Ask for a token of the private project: it must hold nothing, and pull nothing."""
+    """Check that a bearer token for the private project grants nothing, and that a pull fails."""
     client = filling.registry(username)
     challenge = client.challenge()
     if challenge is None:
@@ -158,7 +162,7 @@ def _is_refused(filling: Filling, username: str) -> None:
 
 
 def _is_unknown_to_the_api(filling: Filling, username: str) -> None:
-    """Ask the API: it must answer as for a project never made, and list nothing of it."""
+    """Check that the API treats the private project like one that never existed."""
     base = filling.config.public_url
     auth = (username, filling.access_token(username)) if username else None
     with requests.Session() as session:

@@ -1,1 +1,1 @@
-"""The registry, spoken to: HTTP, manifests, notifications, its configuration. Flask-free."""
+"""Client side of Distribution: HTTP API, manifests, notifications, configuration. Flask-free."""

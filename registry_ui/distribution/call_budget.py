@@ -1,7 +1,7 @@
-"""A limit on the calls to the registry that one page view makes.
+"""Limit on the number of registry calls that one page view makes.
 
-Whoever pushes decides how many manifests an index lists and how many of them can be read, and
-anybody may open the page of a public image.
+The limit is needed because anyone can open the page of a public image, and the user who pushed
+an index decides how many manifests it lists and how many of them are readable.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from .errors import CallBudgetSpent
 
 
 class CallBudget:
-    """Counts the calls of one page view, from all its threads."""
+    """A thread-safe counter of the registry calls that one page view can still make."""
 
     def __init__(self, limit: int) -> None:
         self._left = limit
         self._lock = threading.Lock()
 
     def spend(self) -> None:
-        """Count one call; raise CallBudgetSpent if there may be no more."""
+        """Count one call; raise CallBudgetSpent if the limit was already reached."""
         with self._lock:
             if self._left == 0:
                 raise CallBudgetSpent("not read: the page asks the registry for too much")
@@ -35,10 +35,11 @@ _retries: ContextVar[bool] = ContextVar("call_retries", default=True)
 
 @contextmanager
 def spending(budget: CallBudget, *, retries: bool) -> Iterator[None]:
-    """Count the calls that this thread makes in here.
+    """Charge the registry calls of this thread to a budget (context manager).
 
     Args:
-        retries: whether a 500 is asked again.
+        budget: the budget of the page view.
+        retries: whether a call that is answered with status 500 is retried.
     """
     counted, repeated = _budget.set(budget), _retries.set(retries)
     try:
@@ -49,12 +50,16 @@ def spending(budget: CallBudget, *, retries: bool) -> Iterator[None]:
 
 
 def count_call() -> None:
-    """Count a call that is about to be made; raise CallBudgetSpent if there may be no more."""
+    """Charge one call to the budget of this thread, if it has one.
+
+    Raises:
+        CallBudgetSpent: the limit was already reached, so the call must not be made.
+    """
     budget = _budget.get()
     if budget is not None:
         budget.spend()
 
 
 def may_retry() -> bool:
-    """Whether a 500 is asked again."""
+    """Return whether this thread can retry a call that was answered with status 500."""
     return _retries.get()

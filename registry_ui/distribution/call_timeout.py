@@ -1,4 +1,4 @@
-"""A longer timeout for calls that are made again because the registry was slow."""
+"""Longer timeout for calls that are retried because the registry was slow."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ _timeout: ContextVar[float] = ContextVar("call_timeout", default=0.0)
 
 @contextmanager
 def at_least(seconds: float) -> Iterator[None]:
-    """Give each call that this thread makes in here at least this timeout."""
+    """Raise the timeout of this thread's registry calls to a minimum (context manager).
+
+    Args:
+        seconds: minimum timeout of each call. In nested contexts, the largest one applies.
+    """
     before = _timeout.set(call_timeout(seconds))
     try:
         yield
@@ -20,5 +24,9 @@ def at_least(seconds: float) -> Iterator[None]:
 
 
 def call_timeout(usual: float) -> float:
-    """Return the timeout in seconds for a call, given that of the settings."""
+    """Return the timeout in seconds for a call.
+
+    Args:
+        usual: the configured timeout; a larger minimum set by at_least() overrides it.
+    """
     return max(usual, _timeout.get())

@@ -1,4 +1,7 @@
-"""A helm chart, as its config says: Chart.yaml in JSON, read without trust."""
+"""Helm chart metadata, parsed from the chart's config blob (Chart.yaml as JSON).
+
+The content is untrusted: texts, lists and the document itself are limited in size.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +27,10 @@ _TEXTS = {
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """What Chart.yaml says; "" where it says nothing.
+    """The metadata of a Helm chart. Fields that Chart.yaml does not set are empty.
 
-    ``maintainers`` are (name, e-mail, address), ``dependencies`` (name, version, repository).
+    ``maintainers`` are (name, email, URL), ``dependencies`` (name, version, repository).
+    ``problem`` is the reason why the config could not be parsed, or "".
     """
 
     name: str = ""
@@ -44,12 +48,12 @@ class Chart:
     problem: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """Return what from_json() reads back."""
+        """Return the chart as a JSON object; from_json() is the inverse."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Chart:
-        """Rebuild it from the store."""
+        """Return the chart that to_json() serialized."""
         lists = {name: tuple(data[name]) for name in ("sources", "keywords")}
         triples = {
             name: tuple((a, b, c) for a, b, c in data[name])
@@ -59,7 +63,11 @@ class Chart:
 
 
 def read_chart(body: bytes) -> Chart:
-    """Return what a chart's config says; an empty one, with the problem, where nothing usable."""
+    """Parse the config blob of a Helm chart.
+
+    Returns:
+        The chart. If the config can't be parsed, all fields but ``problem`` are empty.
+    """
     try:
         count_parts(body, MAX_PARTS)
         document = parse_json(body)

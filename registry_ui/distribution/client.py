@@ -1,7 +1,7 @@
-"""The registry's HTTP API, as far as a companion needs it.
+"""Client for the part of the registry's HTTP API that this application needs.
 
-One fixed base URL; no redirect is followed but that of a blob, and then without
-credentials; every read is limited, has a deadline, and is checked against its digest.
+The base URL is fixed. Only redirects of blobs are followed, and without credentials. Every
+response body has a size limit and a deadline, and content is verified against its digest.
 """
 
 from __future__ import annotations
@@ -34,31 +34,34 @@ from .references import digests_in
 from .schema1 import covered_bytes
 from .transport import TokenSource, Transport, json_object
 
-#: The registry's own limit on a manifest; the same for configs (PROTOCOLS 4.2).
+#: Maximum size in bytes of a manifest, which is also the registry's limit (PROTOCOLS 4.2), and
+#: of a blob that is read into memory, such as a config.
 MAX_DOCUMENT = 4 * 1024 * 1024
-#: 5,000 tags of 128 characters take 0.7 MB; ten times a large repository.
+#: Maximum size in bytes of one page of a listing: 500,000 tags of the maximum length.
 MAX_LISTING = 64 * 1024 * 1024
+#: Maximum number of pages of a listing, so that a faulty registry can't cause an endless loop.
 MAX_PAGES = 10_000
 SCHEMA_1_OFF = (
     "it is of Docker schema 1, which Distribution 2.8 takes only with "
     "compatibility.schema1.enabled: true in its configuration, and 3.x not at all"
 )
-#: Timeout in seconds for all pages of a list of tags together, in units of the timeout of one
-#: call; and for those of the catalog, for which the registry walks its storage.
+#: Timeouts for all pages of a tag list, and of the catalog, as multiples of the timeout of one
+#: call. The catalog is slow because the registry walks its storage to list it.
 TAGS_DEADLINE, CATALOG_DEADLINE = 5, 300
 _TAG = re.compile(TAG)
-#: Maximum number, and length, of listed names that break the grammar and are kept for a message.
+#: Maximum number and length of invalid tag names that are kept for an error message.
 MAX_UNUSABLE, MAX_UNUSABLE_LENGTH = 100, 128
-#: Bytes of a list of tags that is kept for the next time: some ten thousand tags.
+#: Maximum size in bytes of a tag list whose parsed form is cached: some ten thousand tags.
 MAX_REMEMBERED = 512 * 1024
 _TAGS = re.compile(rf"{TAG}(?:\n{TAG})*")
 
 
 @dataclass(frozen=True, slots=True)
 class FetchedManifest:
-    """A manifest's bytes as the registry holds them, verified against the digest.
+    """A manifest as the registry served it, verified against its digest.
 
-    The signatures of a manifest of schema 1 are in the body, and the digest leaves them out.
+    The body of a signed schema 1 manifest includes its signatures; the digest does not cover
+    them.
     """
 
     digest: str
@@ -67,19 +70,19 @@ class FetchedManifest:
 
 
 class TagNames(list[str]):
-    """A list of tags, sorted by bytes. ``unusable`` are listed names that break the grammar."""
+    """A list of tags in byte order. ``unusable`` holds listed names that are not valid tags."""
 
     unusable: tuple[str, ...] = ()
 
 
 class RegistryClient:
-    """Talks to one registry. Safe to share between threads: each has its own connections.
+    """A client for one registry. It is safe to share between threads.
 
     Args:
-        base_url: where the registry answers, from the operator's settings only.
-        token_source: mints the bearer token of each call, cut down to that call.
-        timeout: seconds for a connection and between two reads; a whole read may take
-            five times that.
+        base_url: URL of the registry. It must come from the operator's settings.
+        token_source: issues a bearer token for each call, restricted to that call.
+        timeout: timeout in seconds for connecting and for each read from the socket. Reading a
+            whole response body can take five times as long.
     """
 
     def __init__(self, base_url: str, token_source: TokenSource, timeout: float = 2.0) -> None:
@@ -87,28 +90,33 @@ class RegistryClient:
 
     @property
     def clock_problem(self) -> str | None:
-        """How the registry's clock differs from ours, if that matters."""
+        """A message if the registry's clock differs too much from ours, or None."""
         return self._wire.clock.problem
 
     # -- reading ---------------------------------------------------------------
 
     def ping(self) -> str:
-        """Return the registry's API version header; raise RegistryError if it can't be asked."""
+        """Return the API version header of the registry.
+
+        Raises:
+            RegistryError: the registry can't be reached, refuses the token, or is not a registry.
+        """
         response = self._wire.send("GET", "/v2/", None, ())
         version: str | None = response.headers.get("Docker-Distribution-Api-Version")
-        if version is None:  # both majors send it; a page in their place does not
+        # Distribution 2.8 and 3.x both send this header. Another server at this URL does not.
+        if version is None:
             raise InvalidRegistryResponse("what answers is no registry")
         return version
 
     def tags(self, repository: RepositoryName) -> TagNames:
-        """Return all tags, sorted by bytes; [] for an emptied repository.
+        """Return all tags of a repository in byte order; [] if all of them were deleted.
 
-        Asked without ``n``, both majors answer with everything at once; where a registry
-        pages all the same, its links are followed (PROTOCOLS 4.1). Tags that break the
-        grammar are apart: no client could have pushed or could pull them.
+        Without the parameter ``n``, Distribution 2.8 and 3.x return the whole list at once. If a
+        registry returns pages anyway, its links are followed (PROTOCOLS 4.1). Listed names that
+        are not valid tags are only in ``unusable``, because no client can push or pull them.
 
         Raises:
-            RegistryNotFound: the registry does not know the repository.
+            RegistryNotFound: the registry does not have the repository.
         """
         pages = [
             _tags_of(body) if len(body) > MAX_REMEMBERED else _remembered_tags_of(body)
@@ -121,7 +129,10 @@ class RegistryClient:
         return names
 
     def catalog(self) -> Iterator[RepositoryName]:
-        """Yield every repository of the registry. Slow: the registry walks its storage."""
+        """Yield all repositories of the registry, without those that have invalid names.
+
+        This is slow because the registry walks its storage.
+        """
         for body in self._pages("/v2/_catalog?n=100", None, ("*",)):
             listed = json_object(body).get("repositories") or []
             if not isinstance(listed, list):
@@ -133,11 +144,11 @@ class RegistryClient:
                     continue
 
     def manifest(self, repository: RepositoryName, reference: TagName | Digest) -> FetchedManifest:
-        """Return a manifest of any of the four types.
+        """Fetch a manifest or index of any supported type, including schema 1.
 
         Raises:
-            RegistryNotFound: no such manifest.
-            RegistryNonsense: the body is not what its digest says.
+            RegistryNotFound: the manifest does not exist.
+            InvalidRegistryResponse: the response is not a manifest, or does not match its digest.
         """
         response = self._wire.send(
             "GET", f"/v2/{repository}/manifests/{reference}", repository, ("pull",), accept=ACCEPT
@@ -155,7 +166,11 @@ class RegistryClient:
         return FetchedManifest(digest, media_type, body)
 
     def head(self, repository: RepositoryName, reference: TagName | Digest) -> str:
-        """Return the digest that a reference stands for now; raise RegistryNotFound for none."""
+        """Return the digest that a tag currently points to, or that of an existing manifest.
+
+        Raises:
+            RegistryNotFound: the tag or manifest does not exist.
+        """
         response = self._wire.send(
             "HEAD", f"/v2/{repository}/manifests/{reference}", repository, ("pull",), accept=ACCEPT
         )
@@ -165,18 +180,24 @@ class RegistryClient:
         return digest
 
     def blob(self, repository: RepositoryName, digest: Digest) -> bytes:
-        """Return a small blob (a config), at most 4 MiB, verified."""
+        """Fetch a small blob, such as a config, and verify its digest.
+
+        Raises:
+            RegistryNotFound: the repository does not have the blob.
+            ContentTooLarge: the blob is larger than 4 MiB.
+            InvalidRegistryResponse: the content does not match the digest.
+        """
         target = f"/v2/{repository}/blobs/{digest}"
         response = self._wire.send("GET", target, repository, ("pull",), may_redirect=True)
         if response.status >= 300:
-            # Object storage: its address carries its own signature; our token stays here.
+            # The redirect leads to object storage. Its URL is signed, so our token is not sent.
             response = self._wire.get_elsewhere(response.headers.get("Location", ""))
         body = self._wire.read(response, MAX_DOCUMENT)
         _verify(str(digest), body)
         return body
 
     def has_blob(self, repository: RepositoryName, digest: Digest) -> bool:
-        """Whether the registry says that a repository has a blob."""
+        """Return whether a repository has a blob, according to the registry."""
         target = f"/v2/{repository}/blobs/{digest}"
         try:
             self._wire.send("HEAD", target, repository, ("pull",), may_redirect=True)
@@ -185,10 +206,11 @@ class RegistryClient:
         return True
 
     def referrers(self, repository: RepositoryName, digest: Digest) -> list[str] | None:
-        """Return the digests of what refers to a manifest.
+        """Return the digests of the referrers of a manifest, using the referrers API of OCI.
 
-        None where the registry has no referrers API, as Distribution has none (PROTOCOLS
-        4.4): there, clients keep the list under a tag.
+        Returns:
+            The digests, or None if the registry has no referrers API. Distribution has none
+            (PROTOCOLS 4.4), so its clients store the list in an index under a tag.
         """
         target = f"/v2/{repository}/referrers/{digest}"
         found: list[str] = []
@@ -204,10 +226,12 @@ class RegistryClient:
     def mount_blob(
         self, repository: RepositoryName, digest: Digest, source: RepositoryName
     ) -> bool:
-        """Let a repository hold a blob of another one, without its bytes coming by here.
+        """Mount a blob from another repository, which makes it available without a transfer.
 
-        Returns False where the registry began an upload instead, which is given up:
-        the source does not hold the blob, or the registry does not mount.
+        Returns:
+            True if the blob was mounted. False if the registry started an upload instead, because
+            the source does not have the blob or because mounts are not supported. That upload is
+            canceled.
         """
         query = urlencode({"mount": str(digest), "from": str(source)})
         answer = self._wire.send(
@@ -225,7 +249,7 @@ class RegistryClient:
             return True
         place = self._wire.own_place(answer.headers.get("Location", ""))
         address = f"{place.path}?{place.query}" if place.query else place.path
-        # One that stays is forgotten by the registry itself, after a week.
+        # Canceling is optional: the registry purges abandoned uploads after a week.
         with suppress(RegistryError):
             self._wire.send("DELETE", address, repository, ("delete",))
         return False
@@ -257,9 +281,9 @@ class RegistryClient:
         """Push a manifest under a tag, or by its digest alone, and return its digest.
 
         Raises:
-            PartsMissing: the repository lacks something that the manifest names.
-            Schema1Refused: the registry does not take schema 1.
-            RegistryNonsense: the registry stored it by another digest.
+            PartsMissing: the repository lacks a blob or manifest that the manifest references.
+            Schema1Refused: the registry does not accept schema 1.
+            InvalidRegistryResponse: the registry stored it under another digest.
         """
         if isinstance(reference, Digest):
             digest = str(reference)
@@ -283,12 +307,16 @@ class RegistryClient:
         return digest
 
     def delete_manifest(self, repository: RepositoryName, reference: TagName | Digest) -> None:
-        """Delete by digest (with every tag that points to it), or by tag on 3.x.
+        """Delete a manifest with all tags that point to it, or only a tag.
+
+        Args:
+            repository: the repository to delete from.
+            reference: the digest of the manifest, or a tag (supported by Distribution 3.x only).
 
         Raises:
-            RegistryNotFound: it is gone already.
+            RegistryNotFound: the manifest or tag does not exist.
             DeletionDisabled: the registry's configuration forbids it.
-            DeletionByTagUnsupported: a tag was given and this is 2.8.
+            DeletionByTagUnsupported: a tag was given, and the registry is Distribution 2.8.
         """
         target = f"/v2/{repository}/manifests/{reference}"
         self._wire.send("DELETE", target, repository, ("delete",))
@@ -306,7 +334,8 @@ class RegistryClient:
             seen.add(target)
             response = self._wire.send("GET", target, name, actions)
             yield self._wire.read(response, MAX_LISTING)
-            # Only the query of the Link counts; a page that leads to itself ends the list.
+            # Only the query of the Link header is used, because its host can be wrong. A page
+            # that links to itself is the last one.
             link = _next(response.headers.get("Link", ""))
             if not link:
                 return
@@ -320,23 +349,28 @@ class RegistryClient:
 
 
 def _next(links: str) -> str | None:
-    """Return where a Link header says that the next page is."""
+    """Return the URL of the next page from a Link header, or None on the last page."""
     found = (link["url"] for link in parse_header_links(links) if link.get("rel") == "next")
     return next(found, None)
 
 
 @dataclass(frozen=True, slots=True)
 class _TagPage:
-    """The names of one answer: tags, sorted, and the first names that can't be tags."""
+    """One page of a tag list: the sorted valid tags, and the first names that are not valid."""
 
     tags: tuple[str, ...]
     unusable: tuple[str, ...] = ()
 
 
 def _tags_of(body: bytes) -> _TagPage:
-    """Return the names of an answer of the registry."""
+    """Parse the response body of a tag list request.
+
+    Raises:
+        InvalidRegistryResponse: the body is not a tag list.
+    """
     page = json_object(body)
-    if "tags" not in page:  # null for an emptied repository, but never absent
+    # The value is null if all tags were deleted, but the key is always there.
+    if "tags" not in page:
         raise InvalidRegistryResponse("the registry answered JSON of another shape")
     names = page["tags"] or []
     if not isinstance(names, list):
@@ -348,12 +382,13 @@ def _tags_of(body: bytes) -> _TagPage:
     return _TagPage(tuple(sorted(set(filter(_is_tag, names)))), tuple(shortened))
 
 
-#: A list that is the same as last time is not read again: that of thousands takes milliseconds.
+#: Cached version of _tags_of(), because parsing thousands of tags takes milliseconds and most
+#: lists have not changed since the previous request.
 _remembered_tags_of = lru_cache(maxsize=16)(_tags_of)
 
 
 def _are_tags(names: list[Any]) -> bool:
-    """Whether all of them are tags, at a tenth of the price of asking for each."""
+    """Return whether all names are valid tags; ten times faster than checking each of them."""
     try:
         text = "\n".join(names)
     except TypeError:

@@ -1,7 +1,7 @@
-"""The registry's clock, as the ``Date`` of its responses shows it, beside our own.
+"""Clock skew between the registry and this server, measured from the ``Date`` header.
 
-A bearer token says from when until when it is good. If the clocks differ by more than the
-registry's leeway, it refuses every token, and its error does not say why.
+Bearer tokens are valid for a limited time. If the clocks differ by more than the registry's
+leeway, it refuses every token, and its error does not give the reason.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from email.utils import parsedate_to_datetime
 
 logger = logging.getLogger(__name__)
 
-#: Difference in seconds from which we warn: half of the leeway of 60 s that the registry
-#: allows (PROTOCOLS 2.3). Clocks that drift are noticed before the first refusal.
+#: Clock difference in seconds that causes a warning. It is half of the registry's leeway of 60 s
+#: (PROTOCOLS 2.3), so that drift is noticed before tokens are refused.
 WARN_FROM = 30
-#: Maximum duration of a request in seconds. The Date of a slower one says too little.
+#: Maximum duration of a request in seconds. The measurement from a slower one is too inaccurate.
 MAX_DURATION = 5
 
 
 class RegistryClock:
-    """The difference between two clocks, by the last response that told it.
+    """The difference between the registry's clock and ours, from the last usable response.
 
-    Safe to share between threads.
+    It is safe to share between threads.
     """
 
     def __init__(self) -> None:
@@ -35,9 +35,9 @@ class RegistryClock:
         """Compare the ``Date`` of a response with our clock.
 
         Args:
-            date: the header, without trust; nothing is learned from an unusable one.
+            date: value of the header, untrusted. A missing or malformed one is ignored.
             sent_at: our time before the request, in seconds since the epoch.
-            received_at: our time after it.
+            received_at: our time after the response, in seconds since the epoch.
         """
         duration = received_at - sent_at
         if date is None or not 0 <= duration <= MAX_DURATION:
@@ -46,7 +46,7 @@ class RegistryClock:
             theirs = parsedate_to_datetime(date).replace(tzinfo=UTC).timestamp()
         except (ValueError, OverflowError):
             return
-        # The header is cut to whole seconds: half a second more on average.
+        # The header is truncated to whole seconds, so the real time is 0.5 s later on average.
         ahead = theirs + 0.5 - (sent_at + received_at) / 2
         with self._lock:
             self._ahead = ahead
@@ -58,7 +58,7 @@ class RegistryClock:
 
     @property
     def problem(self) -> str | None:
-        """How the clocks differ, and what that does; None if they agree well enough."""
+        """A warning about the clock difference and its effect, or None if it is small."""
         seconds = abs(self._ahead)
         if seconds < WARN_FROM:
             return None

@@ -1,4 +1,4 @@
-"""The registry's own configuration, as text. The same text suits Distribution 2.8 and 3.x."""
+"""Generated configuration for the registry, in YAML. It suits Distribution 2.8 and 3.x."""
 
 from __future__ import annotations
 
@@ -7,14 +7,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import indent
 
-#: Blobs are told apart from manifests by this type (PROTOCOLS 3.2). The list is a
-#: key of the endpoint in 2.8 and 3.x alike; ``ignore.actions`` alone does nothing in 2.8.
+#: Media type of blobs in notifications, which distinguishes them from manifests (PROTOCOLS 3.2).
+#: It is the value of ``ignoredmediatypes``, which is a key of the endpoint in 2.8 and 3.x.
+#: ``ignore.actions`` alone has no effect in 2.8.
 BLOB_TYPE = "application/octet-stream"
 
 
 @dataclass(frozen=True, slots=True)
 class TokenAuth:
-    """How the registry checks bearer tokens: where clients get them, who signs, with which key."""
+    """Settings with which the registry verifies bearer tokens.
+
+    Attributes:
+        realm: URL of the token endpoint, to which the registry sends clients.
+        service: audience that tokens must have.
+        issuer: issuer that tokens must have.
+        certificate: file with the certificate of the key that signs tokens.
+    """
 
     realm: str
     service: str
@@ -24,13 +32,15 @@ class TokenAuth:
 
 @dataclass(frozen=True, slots=True)
 class RegistrySettings:
-    """All that differs between two registries of ours.
+    """The values that vary between generated registry configurations.
 
     Attributes:
         address: ``host:port`` to listen on.
-        data: directory of the images.
-        http_secret: signs the state of uploads; stable, so that they survive a restart.
-        events_url, registry_token: where notifications go and what authorises them.
+        data: directory in which the registry stores images.
+        http_secret: signs the state of uploads. Keep it stable, so that uploads survive a restart.
+        auth: settings for bearer tokens.
+        events_url: URL to which the registry posts notifications.
+        registry_token: authorizes the notifications.
     """
 
     address: str
@@ -42,10 +52,10 @@ class RegistrySettings:
 
 
 def registry_config(settings: RegistrySettings) -> str:
-    """Return a whole ``config.yml``.
+    """Return a complete ``config.yml`` for the registry.
 
-    The log level is ``warn`` because at ``info`` the registry prints the header with the
-    registry token at start (PROTOCOLS 3.3).
+    The log level is ``warn`` because at ``info`` the registry logs the header with the registry
+    token when it starts (PROTOCOLS 3.3).
     """
     return "\n".join(
         (
@@ -69,14 +79,15 @@ def registry_config(settings: RegistrySettings) -> str:
     )
 
 
-#: What the registry needs for deletion; it is off by default.
+#: Configuration that enables deletion, which is off by default in the registry.
 DELETION_SNIPPET = "storage:\n  delete:\n    enabled: true\n"
 
 
 def auth_snippet(auth: TokenAuth) -> str:
-    """Return the ``auth`` section: clients are sent to our token endpoint.
+    """Return the ``auth`` section, which sends clients to our token endpoint.
 
-    ``signingalgorithms`` is pinned for 3.x, whose default list is long; 2.8 ignores it.
+    ``signingalgorithms`` allows a single algorithm, because 3.x allows many by default; 2.8
+    ignores it.
     """
     return (
         "auth:\n"
@@ -93,8 +104,8 @@ def notifications_snippet(events_url: str, token: str) -> str:
     """Return the ``notifications`` section that an administrator adds to a registry.
 
     Args:
-        events_url: where the registry posts its events.
-        token: the registry token, sent with each of them.
+        events_url: URL to which the registry posts its events.
+        token: the registry token, which the registry sends with each request.
     """
     endpoint = (
         "- name: registry_ui\n"
@@ -110,5 +121,5 @@ def notifications_snippet(events_url: str, token: str) -> str:
 
 
 def _quoted(value: str | Path) -> str:
-    """Return a YAML scalar: a JSON string is one, whatever characters it has."""
+    """Return the value as a YAML scalar; any JSON string is one."""
     return json.dumps(str(value), ensure_ascii=False)

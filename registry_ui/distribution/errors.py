@@ -1,70 +1,70 @@
-"""What can go wrong when the registry is asked."""
+"""Exceptions raised by calls to the registry."""
 
 from __future__ import annotations
 
 
 class RegistryError(Exception):
-    """Base of all trouble with the registry. The message holds no credentials."""
+    """Base class of all errors from the registry. Messages contain no credentials."""
 
 
 class RegistryUnavailable(RegistryError):
-    """It is down, too slow, or answered 5xx."""
+    """The registry is down, too slow, or returned a 5xx or 429 status."""
 
 
 class ConnectionBroken(RegistryUnavailable):
-    """The connection broke before the answer came: a read may be tried again at once."""
+    """The connection broke before a response arrived; a read can be retried immediately."""
 
 
 class RegistryTimeout(RegistryUnavailable):
-    """It did not answer one request in time: it is silent, or only this request is slow."""
+    """A request timed out, either because the registry hangs or because this request is slow."""
 
 
 class CallBudgetSpent(RegistryUnavailable):
-    """It was not asked, because a page view may not make any more calls."""
+    """The call was not made, because the page view has reached its limit of calls."""
 
 
 class RegistryFault(RegistryUnavailable):
-    """It answers, but fails on this one request: a 500 of its own, not of a proxy.
+    """The registry itself, not a proxy, returned status 500 for one request.
 
-    If it stays so while other requests succeed, one object in its storage is damaged.
+    If this persists while other requests succeed, an object in its storage is damaged.
     """
 
 
 class RegistryRefused(RegistryError):
-    """It did not accept our token."""
+    """The registry did not accept our bearer token (401 or 403)."""
 
 
 class InvalidRegistryResponse(RegistryError):
-    """It answered something that the protocol does not allow."""
+    """The registry returned a response that the protocol does not allow."""
 
 
 class ContentTooLarge(InvalidRegistryResponse):
-    """The content is larger than the limit on what is read of it."""
+    """The response body exceeds the size limit for its kind of content."""
 
 
 class RegistryNotFound(RegistryError):
-    """There is no such repository, manifest or blob."""
+    """The repository, manifest, tag or blob does not exist."""
 
 
 class PartsMissing(RegistryError):
-    """A manifest was not taken, because the repository lacks something that it names."""
+    """A manifest was rejected because the repository lacks content that it references."""
 
 
 class Schema1Refused(RegistryError):
-    """The registry serves manifests of schema 1, but takes none."""
+    """The registry serves schema 1 manifests, but does not accept pushes of them."""
 
 
 class DeletionDisabled(RegistryError):
-    """The configuration forbids deleting: ``storage.delete.enabled`` is off, or it is a cache."""
+    """Deletion is not possible: ``storage.delete.enabled`` is off, or the registry is a cache."""
 
 
 class RegistryReadOnly(DeletionDisabled):
-    """Nothing can be written or deleted: ``storage.maintenance.readonly`` is on."""
+    """The registry is read-only, because ``storage.maintenance.readonly`` is on."""
 
 
 class RegistryIsCache(RegistryError):
-    """It is a pull-through cache: nothing can be pushed to it."""
+    """The registry is a pull-through cache, so nothing can be pushed to it."""
 
 
 class DeletionByTagUnsupported(RegistryError):
-    """Distribution 2.8 deletes by digest only (PROTOCOLS 4.3)."""
+    """The registry deletes by digest only, as Distribution 2.8 does (PROTOCOLS 4.3)."""

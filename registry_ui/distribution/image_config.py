@@ -1,4 +1,4 @@
-"""What an image configuration says, read without trust into plain facts."""
+"""Parser for image configurations, whose content is untrusted."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from .manifest import MAX_LAYERS, read_strings
 from .strict_json import AMBIGUOUS, is_ambiguous_config, parse_document
 from .untrusted import TOO_MANY, TextBudget, TooManyParts, moment, plain_text, written
 
-#: All texts of a configuration together: some say the same of themselves in three places.
+#: Maximum length of all texts of a configuration together, in characters. Some images repeat
+#: the same long text in several places.
 MAX_CONFIG_TEXT = 256 * 1024
 TOO_LONG = "it is longer than what is shown"
 NOT_JSON = "it is not JSON"
 NO_OBJECT = "it is no object"
-#: Problems with which nothing of a configuration is known.
+#: Problems that leave all other fields of the configuration unknown.
 UNREADABLE = frozenset({TOO_MANY, NOT_JSON, NO_OBJECT, AMBIGUOUS})
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryLine:
-    """One step of how an image was made. ``empty`` steps made no layer."""
+    """One build step from the history of an image. ``empty`` steps created no layer."""
 
     created_at: datetime | None
     created_by: str
@@ -32,9 +33,10 @@ class HistoryLine:
 
 @dataclass(frozen=True, slots=True)
 class ImageConfig:
-    """An image configuration, as far as people ask for it.
+    """The fields of an image configuration that the pages show.
 
-    ``problem`` says why it is empty, or cut. ``labels_total`` counts labels left out as well.
+    ``problem`` is the reason why it is empty or truncated, or "". ``labels_total`` also counts
+    labels that are not in ``labels``.
     """
 
     os: str = ""
@@ -56,17 +58,17 @@ class ImageConfig:
 
     @property
     def is_readable(self) -> bool:
-        """Whether anything is known of it: of one that can't be read, not even who runs it."""
+        """Whether the configuration was parsed; if not, even its user is unknown."""
         return self.problem not in UNREADABLE
 
     def to_json(self) -> dict[str, Any]:
-        """Return what from_json() reads back."""
+        """Return the configuration as a JSON object; from_json() is the inverse."""
         lines = [{**asdict(line), "created_at": written(line.created_at)} for line in self.history]
         return {**asdict(self), "built_at": written(self.built_at), "history": lines}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> ImageConfig:
-        """Rebuild a configuration from the store."""
+        """Return the configuration that to_json() serialized."""
         texts = {name: tuple(data[name]) for name in ("entrypoint", "cmd", "ports", "volumes")}
         pairs = {
             name: tuple((key, value) for key, value in data[name]) for name in ("env", "labels")
@@ -79,18 +81,29 @@ class ImageConfig:
         return cls(**{**data, **texts, **pairs, "built_at": built_at, "history": lines})
 
     def made_by(self, layers: int) -> list[str]:
-        """Return the step that made each of so many layers; "" where the history does not fit."""
+        """Return the build step that created each layer.
+
+        Args:
+            layers: number of layers of the image.
+
+        Returns:
+            One step per layer; all are "" if the history does not match the number of layers.
+        """
         steps = [line.created_by for line in self.history if not line.empty]
         return steps if len(steps) == layers else [""] * layers
 
     @property
     def platform(self) -> str:
-        """``os/architecture[/variant]``."""
+        """The platform of the image as ``os/architecture[/variant]``."""
         return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
 
 
 def read_config(body: bytes) -> ImageConfig:
-    """Return what an image configuration says; an empty one with a problem if it can't be read."""
+    """Parse an image configuration; never raises because of its content.
+
+    Returns:
+        The configuration. If it can't be parsed, all fields but ``problem`` are empty.
+    """
     try:
         document = parse_document(body)
     except TooManyParts:

@@ -1,7 +1,7 @@
-"""What a manifest says, read without trust into plain facts.
+"""Parser for manifests and indexes, whose content is untrusted.
 
-All text is somebody else's and may be hostile: it is kept as text, cut to a length,
-and never followed. Sizes that lie are kept within bounds and named as problems.
+Any text can be hostile: it is truncated, stored as text, and its URLs are never fetched.
+Impossible sizes are replaced by 0 and reported as problems.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ READ_CONFIG_TYPES = IMAGE_CONFIG_TYPES | {HELM_CONFIG}
 NOTATION = "application/vnd.cncf.notary.signature"
 COSIGN_LAYER = "application/vnd.dev.cosign.simplesigning.v1+json"
 IN_TOTO = "application/vnd.in-toto+json"
-#: How cosign wraps what it signs: the envelope of an in-toto statement.
+#: Media type of the signed envelope (DSSE) in which cosign wraps an in-toto statement.
 DSSE = "application/vnd.dsse.envelope.v1+json"
 PLACEHOLDER_ANNOTATION = "io.registry-ui.placeholder"
 NO_MANIFESTS = "it is an index, but lists no manifests: no client can pull it as an image"
-#: How containers/image marks an instance of an index whose layers are compressed with zstd.
+#: Annotation by which containers/image marks a manifest in an index that has zstd layers.
 _ZSTD_ANNOTATION = "io.github.containers.compression.zstd"
 
 
 @dataclass(frozen=True, slots=True)
 class Descriptor:
-    """A pointer to content; "" where it does not say.
+    """An OCI descriptor: a reference to a blob or manifest. Fields that are not set are "".
 
-    ``platform`` is a label such as ``linux/arm64``, ``attests`` the digest of what an
-    attestation speaks of, ``title`` the name of a file, ``predicate_type`` what an
-    attestation's layer states.
+    ``platform`` is a label such as ``linux/arm64``, ``attests`` the digest of the manifest that an
+    attestation is about, ``title`` a file name, ``predicate_type`` the type of the in-toto
+    predicate in an attestation's layer.
     """
 
     digest: str
@@ -62,20 +62,19 @@ class Descriptor:
 
     @property
     def is_attestation(self) -> bool:
-        """Buildx marks provenance and SBOM so; it is no platform (PROTOCOLS 4.4)."""
+        """Whether this index entry is an attestation of buildx, not a platform (PROTOCOLS 4.4)."""
         return bool(self.attests) or self.platform == "unknown/unknown"
 
 
 @dataclass(frozen=True, slots=True)
 class ManifestFacts:
-    """The facts of one manifest.
+    """The parsed content of one manifest.
 
     ``kind`` is image, index, chart, signature, attestation, artifact, build cache, schema 1 or
-    unknown. ``built`` is when a schema 1 image says that it was built.
-    ``children`` are the manifests of an index; its other entries are blobs, and among the
-    ``layers``. ``children_total`` and ``annotations_total`` count those left out as well.
-    ``size`` is the bytes of config and layers together, None for an index and for schema 1,
-    which does not say it.
+    unknown. ``children`` are the manifests that an index lists; its other entries are blobs and
+    are in ``layers``. ``subject`` is the digest of the manifest that this one refers to, or "".
+    ``problems`` are messages about invalid content. ``children_total`` and ``annotations_total``
+    also count entries beyond the limits. ``built`` is the build time that a schema 1 image states.
     """
 
     kind: str
@@ -93,7 +92,10 @@ class ManifestFacts:
 
     @property
     def size(self) -> int | None:
-        """Bytes to pull, compressed. A blob that is listed twice is pulled once."""
+        """The compressed size in bytes of config and layers; a repeated blob counts once.
+
+        None for an index, and for schema 1, which does not state sizes.
+        """
         if self.kind in {"index", "schema 1"}:
             return None
         total = sum({blob.digest: blob.size for blob in self.blobs}.values())
@@ -101,36 +103,36 @@ class ManifestFacts:
 
     @property
     def blobs(self) -> tuple[Descriptor, ...]:
-        """The layers, and the config."""
+        """The layers, followed by the config if there is one."""
         return (*self.layers, *((self.config,) if self.config else ()))
 
     @property
     def platforms(self) -> tuple[Descriptor, ...]:
-        """The children that a client could run: attestations are none."""
+        """The children that a client can run, which excludes attestations."""
         return tuple(child for child in self.children if not child.is_attestation)
 
     @property
     def first_platform(self) -> str:
-        """The digest of the first of them, or ""."""
+        """The digest of the first platform of an index, or ""."""
         return next((child.digest for child in self.platforms), "")
 
     @property
     def created_at(self) -> datetime | None:
-        """When it says that it was made; an image's config says it better."""
+        """The creation time that the manifest states, or None; an image's config is preferable."""
         return moment(self.built or self.annotations.get("org.opencontainers.image.created"))
 
     @property
     def wants_config(self) -> bool:
-        """Whether the config is that of an image or of a chart, and so worth reading."""
+        """Whether the config is of an image or a Helm chart, so that it should be fetched."""
         return self.config is not None and self.config.media_type in READ_CONFIG_TYPES
 
     def to_json(self) -> dict[str, Any]:
-        """Return what from_json() reads back."""
+        """Return the facts as a JSON object; from_json() is the inverse."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> ManifestFacts:
-        """Rebuild facts from the store."""
+        """Return the facts that to_json() serialized."""
         config = data.get("config")
         return cls(
             **{
@@ -144,7 +146,15 @@ class ManifestFacts:
 
 
 def read_manifest(media_type: str, body: bytes) -> ManifestFacts:
-    """Return the facts of a manifest of any type. Never raises for what the body holds."""
+    """Parse a manifest of any type; never raises because of its content.
+
+    Args:
+        media_type: the media type with which the registry served it.
+        body: the manifest, untrusted.
+
+    Returns:
+        The facts. If the body can't be parsed, the kind is unknown and ``problems`` says why.
+    """
     try:
         document = parse_document(schema1.covered_bytes(media_type, body))
     except TooManyParts:
@@ -175,10 +185,11 @@ def read_manifest(media_type: str, body: bytes) -> ManifestFacts:
 
 
 def _read_index(document: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
-    """Return the facts of an index: its entries go by their media types.
+    """Parse an index; the media type of an entry decides whether it is a manifest or a blob.
 
     BuildKit's older registry cache lists layers and its own config in an index. An entry
-    without a media type counts as a blob, because a blob is never deleted as a manifest.
+    without a media type counts as a blob, which is safe because blobs are never deleted as
+    manifests.
     """
     listed = document.get("manifests")
     entries = listed if isinstance(listed, list) else []
@@ -230,7 +241,7 @@ _READERS = {
 
 
 def is_manifest_entry(entry: Any) -> bool:
-    """Whether an entry of an index is a manifest, by its media type."""
+    """Return whether an entry of an index is a manifest, judged by its media type."""
     media_type = entry.get("mediaType") if isinstance(entry, dict) else None
     return isinstance(media_type, str) and media_type in MANIFEST_TYPES
 
@@ -241,7 +252,7 @@ def _kind(
     document: Mapping[str, Any],
 ) -> str:
     if config is None:
-        return "unknown"  # no manifest at all
+        return "unknown"  # Every valid image manifest has a config.
     types = {layer.media_type for layer in layers}
     if config.media_type == HELM_CONFIG:
         return "chart"
@@ -291,13 +302,19 @@ def _descriptor(value: Any, problems: list[str]) -> Descriptor | None:
 
 
 def _predicate_type(annotations: dict[str, str]) -> str:
-    """Buildx names it by the first of these, cosign by the second."""
+    """Return the in-toto predicate type from a layer's annotations, or "".
+
+    Buildx uses the first of the two annotation keys, cosign the second.
+    """
     named = (annotations.get(name, "") for name in ("in-toto.io/predicate-type", "predicateType"))
     return next(filter(None, named), "")[:255]
 
 
 def _platform(value: Any, annotations: Mapping[str, str]) -> str:
-    """Return a label of a platform, different for entries that clients tell apart."""
+    """Return a platform label that differs for entries that clients distinguish, or "".
+
+    It includes the OS version and zstd compression, as in ``windows/amd64 (10.0.17763.1)``.
+    """
     if not isinstance(value, dict):
         return ""
     parts = (plain_text(value.get(key))[:50] for key in ("os", "architecture", "variant"))
@@ -309,7 +326,7 @@ def _platform(value: Any, annotations: Mapping[str, str]) -> str:
 
 
 def read_digest(value: Any) -> str:
-    """Return a digest, or "" for a value that is none."""
+    """Return the value if it is a valid digest, or ""."""
     try:
         return str(Digest(value))
     except (NameInvalid, TypeError):
@@ -317,7 +334,7 @@ def read_digest(value: Any) -> str:
 
 
 def read_strings(value: Any) -> dict[str, str]:
-    """Return the texts of an object by their keys, as many as are kept."""
+    """Return the members of a JSON object whose values are strings, up to the size limits."""
     if not isinstance(value, dict):
         return {}
     found: dict[str, str] = {}

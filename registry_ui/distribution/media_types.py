@@ -1,4 +1,4 @@
-"""The media types of manifests, as the registry and its clients name them."""
+"""Media types of manifests, indexes and build caches."""
 
 from __future__ import annotations
 
@@ -14,25 +14,27 @@ IMAGE_TYPES = frozenset(
         "application/vnd.docker.distribution.manifest.v2+json",
     }
 )
-#: All four: without the lists the registry silently serves a child in place of a
-#: manifest list, with the child's digest (PROTOCOLS 4.2).
+#: Accept header for manifests. It must include the index types: without them, the registry
+#: silently serves a child, with the child's digest, instead of a manifest list (PROTOCOLS 4.2).
 ACCEPT = ", ".join(sorted(INDEX_TYPES | IMAGE_TYPES))
 
 SIGNED_SCHEMA_1 = "application/vnd.docker.distribution.manifest.v1+prettyjws"
-#: Schema 1, which 2.8 may still hold.
+#: Media types of schema 1 manifests, which a Distribution 2.8 registry can still hold.
 OLD_TYPES = frozenset({"application/vnd.docker.distribution.manifest.v1+json", SIGNED_SCHEMA_1})
 
-#: Everything that the registry stores as a manifest. An entry of an index with any other type
-#: is a blob: 2.8 takes it, and deletes the blob if asked to delete it as a manifest.
+#: Media types of everything that the registry stores as a manifest. An entry of an index with any
+#: other type is a blob. 2.8 accepts such an index, and deletes the blob if a client deletes it as
+#: a manifest.
 MANIFEST_TYPES = INDEX_TYPES | IMAGE_TYPES | OLD_TYPES
 
-#: The config of BuildKit's registry cache, in an index (the older form) or in a manifest.
+#: Media type of the config of BuildKit's registry cache, in an index (older form) or a manifest.
 BUILD_CACHE = "application/vnd.buildkit.cacheconfig.v0"
 
-#: Layers that clients may fetch from elsewhere: the registry need not have them.
+#: Parts of the media types of foreign layers. Clients can fetch these from another server, so the
+#: registry does not need to have them.
 _ELSEWHERE = (".foreign.", ".nondistributable.")
 
 
 def lies_elsewhere(media_type: str) -> bool:
-    """Whether a layer of this type need not be in the registry."""
+    """Return whether layers of this type are foreign, so that the registry can lack them."""
     return any(word in media_type for word in _ELSEWHERE)

@@ -1,7 +1,7 @@
-"""The envelope of the registry's notifications, read without trust.
+"""Parser for the registry's notifications, whose content is only partly trusted.
 
-Only action, repository, tag, digest, actor and timestamp are believed; address,
-host, URL and user agent can be set by any client (PROTOCOLS 3.2).
+Only action, repository, tag, digest, media type, method, actor and timestamp are used. Address,
+host, URL and user agent are ignored, because any client can forge them (PROTOCOLS 3.2).
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from typing import Any
 from ..names import Digest, NameInvalid, RepositoryName, TagName
 from .media_types import MANIFEST_TYPES
 
-#: A registry sends one event at a time (PROTOCOLS 3.1); the envelope allows more.
+#: Maximum number of events in one envelope. A registry sends one at a time (PROTOCOLS 3.1), but
+#: the format allows more.
 MAX_EVENTS = 1000
-#: Of what can't be used so much is kept, for whoever looks for the reason.
+#: Maximum number of bytes that are kept of an unusable event, for troubleshooting.
 MAX_REJECTED = 8 * 1024
-#: At the ends of time, another zone is a year that databases do not have.
+#: Exclusive bounds for the year of an event, because a conversion to another time zone must not
+#: lead to a year that databases do not support.
 MIN_YEAR, MAX_YEAR = 1, 9999
 OVERSIZED = "the body is larger than allowed"
 ACTIONS = frozenset({"push", "pull", "mount", "delete"})
@@ -27,11 +29,11 @@ ACTIONS = frozenset({"push", "pull", "mount", "delete"})
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """One event. Empty and absent fields are the same: ``""`` (3.x sends them empty).
+    """One event from the registry. Absent fields are ``""``, because 3.x sends them empty.
 
-    ``raw`` is what is kept: of a usable event the fields below and nothing else, in the
-    shape in which it came. A client can fill a user agent with a megabyte of text.
-    ``rejected`` says why an authentic event can't be used; it is None for usable ones.
+    ``raw`` is the JSON to store. For a usable event it has the original structure, but contains
+    only the fields below: clients can put a megabyte of text into other fields, such as the user
+    agent. ``rejected`` is the reason why an authentic event can't be used, or None.
     """
 
     event_id: str
@@ -48,14 +50,14 @@ class Notification:
 
     @property
     def is_manifest(self) -> bool:
-        """Whether it speaks of a manifest, and not of a blob."""
+        """Whether the event is about a manifest, not a blob."""
         return self.media_type in MANIFEST_TYPES
 
 
 def parse_envelope(body: bytes) -> list[Notification]:
-    """Return the events of a posted body, one or more. Never raises.
+    """Parse the body of a notification request into one or more events; never raises.
 
-    A body that holds none becomes one rejected event, so that nothing authentic is lost.
+    A body without usable events becomes one rejected event, so that no authentic request is lost.
     """
     try:
         document = json.loads(body)
@@ -70,7 +72,7 @@ def parse_envelope(body: bytes) -> list[Notification]:
 
 
 def parse_event(event: Any) -> Notification:
-    """Return one event of an envelope, marked rejected where it can't be used."""
+    """Parse one event of an envelope; set its ``rejected`` if it can't be used."""
     if not isinstance(event, dict):
         return _rejected(_dumped(event), "an event is no object")
     target, actor = _object(event, "target"), _object(event, "actor")
@@ -96,12 +98,12 @@ def parse_event(event: Any) -> Notification:
 def _dumped(event: Any) -> bytes:
     try:
         return json.dumps(event, separators=(",", ":")).encode()
-    except RecursionError:  # what could just be read need not bear being written
+    except RecursionError:  # JSON that was parsed can still be too deep to serialize.
         return b"nested too deeply"
 
 
 def _believed(event: Notification) -> bytes:
-    """Return what is believed of an event, as parse_event() reads it again."""
+    """Return the trusted fields of an event as JSON that parse_event() can parse."""
     return _dumped(
         {
             "id": event.event_id,
@@ -136,7 +138,11 @@ def _unusable(event: Notification) -> str | None:
 
 
 def oversized(length: int | None) -> Notification:
-    """Return what is kept of an authentic body that is larger than allowed."""
+    """Return a rejected event for an authentic request whose body exceeds the size limit.
+
+    Args:
+        length: size of the body in bytes, or None if unknown.
+    """
     return _rejected(f"{length or 'unknown'} bytes".encode(), OVERSIZED)
 
 
@@ -145,7 +151,7 @@ def _rejected(raw: bytes, reason: str) -> Notification:
 
 
 def _made_up_id(raw: bytes) -> str:
-    """Name an event that came without an id by its content: a repeat is still a repeat."""
+    """Return an id for an event without one: a hash of its content, so that repeats match."""
     return "sha256:" + hashlib.sha256(raw).hexdigest()
 
 
@@ -155,7 +161,7 @@ def _object(parent: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 def _text(parent: dict[str, Any], key: str) -> str:
-    # A NUL can't be stored by PostgreSQL, and a lone surrogate not encoded.
+    # PostgreSQL can't store NUL, and a lone surrogate can't be encoded as UTF-8.
     value = parent.get(key)
     if not isinstance(value, str) or "\x00" in value:
         return ""
@@ -163,7 +169,10 @@ def _text(parent: dict[str, Any], key: str) -> str:
 
 
 def _timestamp(text: str) -> datetime | None:
-    """Parse RFC 3339 with 0 to 9 digits of fraction and any offset."""
+    """Parse an RFC 3339 timestamp, with up to 9 fractional digits and any offset, into UTC.
+
+    Return None if it is malformed, has no offset, or its year is out of range.
+    """
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

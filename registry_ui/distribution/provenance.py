@@ -1,4 +1,4 @@
-"""How an image was built: SLSA provenance, versions 0.2 and 1, read without trust."""
+"""Parser for SLSA provenance (how an image was built), versions 0.2 and 1; untrusted."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ from .untrusted import member, moment, plain_text, written
 
 MAX_PARAMETERS = 20
 PARAMETER_TEXT = 200
-#: Where buildkit says what it was told of the source's version control.
+#: Metadata key under which BuildKit states the source repository and revision (SLSA 0.2).
 _BUILDKIT = "https://mobyproject.org/buildkit@v1#metadata"
 
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """What a builder says of a build; "" or None where it says nothing."""
+    """The statements of a builder about a build; "" or None if it does not state them.
+
+    ``materials`` is the number of inputs of the build. ``parameters`` are (name, value).
+    """
 
     builder: str = ""
     build_type: str = ""
@@ -30,13 +33,13 @@ class Provenance:
     materials: int = 0
 
     def to_json(self) -> dict[str, Any]:
-        """Return what from_json() reads back."""
+        """Return the provenance as a JSON object; from_json() is the inverse."""
         times = {"started_at": written(self.started_at), "finished_at": written(self.finished_at)}
         return {**asdict(self), **times}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Provenance:
-        """Rebuild it from the store."""
+        """Return the provenance that to_json() serialized."""
         return cls(
             **{
                 **data,
@@ -48,7 +51,7 @@ class Provenance:
 
 
 def read_provenance(predicate: Any) -> Provenance:
-    """Return what a provenance predicate of either version says; never raises for its content."""
+    """Parse a provenance predicate of either version; never raises because of its content."""
     return _version_1(predicate) if member(predicate, "buildDefinition") else _version_0(predicate)
 
 
@@ -91,12 +94,19 @@ def _version_1(predicate: Any) -> Provenance:
 
 
 def _source(told: Any, named: Any, materials: Any) -> str:
-    """Return the repository that was built, as an address where it is one."""
+    """Return the URL of the source repository that was built, or "".
+
+    It comes from BuildKit's version control metadata, else from the parameters of the build, else
+    from the first git repository among the materials.
+    """
     return next((_address(text) for text in (told, named, _git(materials, "uri")) if text), "")
 
 
 def _address(value: Any) -> str:
-    """Return ``https://host/path`` of ``git+https://host/path@refs/heads/main#commit``."""
+    """Return a URL without git's additions.
+
+    ``git+https://host/path@refs/heads/main#commit`` becomes ``https://host/path``.
+    """
     text = plain_text(value).removeprefix("git+").partition("#")[0]
     return re.sub(r"@refs/[^@]*$", "", text)
 
@@ -112,7 +122,7 @@ def _revision(told: Any, digests: Any, materials: Any) -> str:
 
 
 def _git(materials: Any, name: str) -> Any:
-    """Return a member of the first material that is a git repository."""
+    """Return one member (``uri`` or ``digest``) of the first material that is a git repository."""
     for item in materials[:200] if isinstance(materials, list) else []:
         if plain_text(member(item, "uri")).startswith(("git+", "git://", "ssh://git@")):
             return member(item, name)
@@ -129,7 +139,10 @@ def _parameters(value: Any) -> tuple[tuple[str, str], ...]:
 
 
 def _flat(value: Any, name: str, depth: int) -> Iterator[tuple[str, str]]:
-    """Yield every text of nested objects; buildkit's ``args`` need no name of their own."""
+    """Yield the scalar values of nested objects as (dotted name, text).
+
+    BuildKit's ``args`` and ``root`` objects add no part to the name.
+    """
     if isinstance(value, dict) and depth < 4:
         for key, inner in value.items():
             inner_name = name if key in {"args", "root"} else f"{name}.{key}".lstrip(".")

@@ -1,4 +1,7 @@
-"""Everything that a manifest points to, whole: for bringing it to another repository."""
+"""The complete references of a manifest, without the limits that apply to pages.
+
+Copies and deletions need every reference; a missing one would break an image.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +24,11 @@ _ANY_DIGEST = re.compile(r"sha256:[0-9a-f]{64}(?![0-9a-f])|sha512:[0-9a-f]{128}(
 
 @dataclass(frozen=True, slots=True)
 class References:
-    """The parts of a manifest, however many there are.
+    """The digests of all content that a manifest references.
 
-    ``children`` are the manifests of an index, ``blobs`` its other entries, or the config and
-    the layers of anything else; ``elsewhere`` are the blobs that the registry need not have.
+    ``children`` are the manifests of an index. ``blobs`` are its other entries or, for other
+    manifests, the config and layers. ``elsewhere`` are the foreign layers, which the registry can
+    lack.
     """
 
     children: tuple[str, ...] = ()
@@ -33,10 +37,10 @@ class References:
 
 
 def references_of(media_type: str, body: bytes) -> References:
-    """Return everything that a manifest points to.
+    """Return the digests of all content that a manifest references.
 
     Raises:
-        RegistryNonsense: it can't be read whole.
+        InvalidRegistryResponse: the manifest can't be parsed completely.
     """
     count_parts(body, MAX_PARTS)
     document = json_object(covered_bytes(media_type, body))
@@ -58,10 +62,11 @@ def references_of(media_type: str, body: bytes) -> References:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """What an index lists, however many entries it has; nothing for any other manifest.
+    """The digests of all entries of an index; empty for any other manifest.
 
-    ``manifests`` are manifests by their media types. ``entries`` are all digests that a client
-    may pull by: some clients choose an entry by its platform alone, whatever its type.
+    ``manifests`` are the entries that are manifests according to their media types. ``entries``
+    are all entries, because some clients choose an entry by its platform alone and pull it
+    whatever its media type is.
     """
 
     manifests: tuple[str, ...] = ()
@@ -69,9 +74,10 @@ class Listed:
 
 
 def listed_in(media_type: str, body: bytes) -> Listed:
-    """Return what an index lists. Never raises for what the body holds.
+    """Return the digests that an index lists; never raises because of its content.
 
-    If clients may read its JSON in another way, every digest in it counts as an entry.
+    If its JSON is invalid, or clients could interpret it differently, every digest in it counts
+    as an entry.
     """
     if media_type not in INDEX_TYPES:
         return Listed()
@@ -89,15 +95,16 @@ def listed_in(media_type: str, body: bytes) -> Listed:
 
 
 def every_child(body: bytes) -> list[str]:
-    """Return the manifests that an index lists, by their media types, however many."""
+    """Return the digests of all entries of an index that are manifests by their media types."""
     entries = _list(_document(body).get("manifests"))
     return digests_in([entry for entry in entries if is_manifest_entry(entry)])
 
 
 def every_blob(body: bytes) -> list[str]:
-    """Return the blobs that an index lists, as every client reads it, however many.
+    """Return the digests of all entries of an index that every client takes for blobs.
 
-    An entry without a media type is not among them: it may be a manifest.
+    Entries without a media type are left out, because they can be manifests. The list is empty
+    if clients could interpret the JSON differently.
     """
     document = _document(body)
     if is_ambiguous_manifest(document):
@@ -106,16 +113,17 @@ def every_blob(body: bytes) -> list[str]:
 
 
 def every_digest(body: bytes) -> list[str]:
-    """Return whatever in a body looks like a digest: for keeping what it may need.
+    """Return every string in a body that looks like a digest, each once.
 
-    However its JSON is read, by us or by a client, nothing that it names is left out.
+    The result includes every reference, no matter how a client interprets the JSON. It serves
+    to decide which content must not be deleted.
     """
     text = body.decode("utf-8", "replace").replace("\\u003a", ":").replace("\\u003A", ":")
     return list(dict.fromkeys(_ANY_DIGEST.findall(text)))
 
 
 def _document(body: bytes) -> dict[str, Any]:
-    """Return the object that a body is; an empty one for anything else."""
+    """Parse a body as a JSON object; return an empty one if it is anything else."""
     try:
         document = parse_document(body)
     except InvalidRegistryResponse:
@@ -129,20 +137,24 @@ def _is_blob(entry: Any) -> bool:
 
 
 def digests_in(listed: Any) -> list[str]:
-    """Return the usable digests of a list of descriptors; [] for what is no list."""
+    """Return the valid digests of a list of descriptors; [] if the value is not a list."""
     items = listed if isinstance(listed, list) else []
     found = (read_digest(item.get("digest")) for item in items if _is_object(item))
     return [digest for digest in found if digest]
 
 
 def merged_index(body: bytes, other: bytes) -> bytes | None:
-    """Return an index with what another one lists beside; None where it lists it all.
+    """Merge two indexes by appending the entries of one that the other lacks.
 
     Args:
-        body: stays as it is, but for what is added to its list.
+        body: the index to extend. Its own members and entries do not change.
+        other: the index whose entries are appended.
+
+    Returns:
+        The extended index, or None if it already lists all entries of the other one.
 
     Raises:
-        RegistryNonsense: one of the two can't be read.
+        InvalidRegistryResponse: one of the indexes can't be parsed.
     """
     for text in (body, other):
         count_parts(text, MAX_PARTS)
@@ -160,7 +172,11 @@ def merged_index(body: bytes, other: bytes) -> bytes | None:
 
 
 def _every(parts: Iterable[Any]) -> dict[str, None]:
-    """Return the digests of all parts, each once; raise RegistryNonsense if one has none."""
+    """Return the digests of all descriptors, each once and in order, as keys.
+
+    Raises:
+        InvalidRegistryResponse: a descriptor has no valid digest.
+    """
     found: dict[str, None] = {}
     for part in parts:
         digest = read_digest(part.get("digest")) if _is_object(part) else ""

@@ -1,4 +1,4 @@
-"""What an SBOM lists: packages, read without trust from SPDX and CycloneDX JSON."""
+"""Parser for the packages in an SBOM, in SPDX or CycloneDX JSON; its content is untrusted."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from urllib.parse import unquote
 
 from .untrusted import member, plain_text
 
+#: Maximum number of packages that are read from one SBOM.
 MAX_PACKAGES = 20_000
-#: CycloneDX nests components; what lies deeper is left out.
+#: Maximum depth of nested CycloneDX components; deeper ones are left out.
 MAX_DEPTH = 8
 NO_LICENCE = frozenset({"", "NOASSERTION", "NONE"})
 
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A package of an image. ``type`` is that of its purl (deb, npm, golang …); "" if unknown."""
+    """A package in an image. ``type`` is its package URL type (deb, npm, golang …), or ""."""
 
     name: str
     version: str
@@ -26,7 +27,11 @@ class Package:
 
 
 def read_packages(document: Any) -> list[Package] | None:
-    """Return the packages of an SPDX or CycloneDX document, by name; None for any other."""
+    """Parse an SPDX or CycloneDX document.
+
+    Returns:
+        The packages, sorted by name and version, or None if the document has another format.
+    """
     if not isinstance(document, dict):
         return None
     if isinstance(document.get("spdxVersion"), str):
@@ -42,7 +47,7 @@ def read_packages(document: Any) -> list[Package] | None:
 def _spdx(document: dict[str, Any]) -> Iterator[Package]:
     packages = document.get("packages")
     for item in packages if isinstance(packages, list) else []:
-        # The image itself is listed too, as what contains the rest.
+        # SPDX also lists the image itself, as the container of the other packages.
         if not isinstance(item, dict) or item.get("primaryPackagePurpose") == "CONTAINER":
             continue
         name = plain_text(item.get("name"), 255)
@@ -92,7 +97,7 @@ def _first_licence(*values: Any) -> str:
 
 
 def _purl_type(purl: Any) -> str:
-    """Return the type of a package URL: ``deb`` of ``pkg:deb/debian/bash@5.2``."""
+    """Return the type of a package URL (``deb`` for ``pkg:deb/debian/bash@5.2``), or ""."""
     text = plain_text(purl, 1024)
     if not text.startswith("pkg:"):
         return ""

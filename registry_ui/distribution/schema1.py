@@ -1,7 +1,7 @@
-"""Docker schema 1, a legacy format that Distribution 2.8 still serves.
+"""Docker schema 1, a legacy manifest format that Distribution 2.8 still serves.
 
-The digest covers the payload without its signatures. 2.8 stores the payload alone and signs
-it again for every answer, so two answers differ and have the same digest.
+The digest covers the payload without its signatures. 2.8 stores only the payload and signs it
+anew for every response, so two responses differ although they have the same digest.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ NO_PAYLOAD = "its signatures do not say what they sign"
 
 
 def covered_bytes(media_type: str, body: bytes) -> bytes:
-    """Return the bytes of a manifest that its digest covers.
+    """Return the part of a manifest that its digest covers; all of it unless it is signed schema 1.
 
     Raises:
-        RegistryNonsense: it is signed, and its signatures do not agree on what they sign.
+        InvalidRegistryResponse: it is signed schema 1, and the signed payload can't be determined
+            because signatures are missing, malformed or inconsistent.
     """
     if media_type != SIGNED_SCHEMA_1:
         return body
@@ -40,13 +41,16 @@ def covered_bytes(media_type: str, body: bytes) -> bytes:
 
 
 def layers_of(document: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the layers of a payload as descriptors, the lowest first; sizes are not in it."""
+    """Return the layers of a schema 1 manifest as descriptors, base layer first.
+
+    Their sizes are 0, because schema 1 does not state sizes.
+    """
     layers = [layer for layer in _list(document.get("fsLayers")) if isinstance(layer, dict)]
     return [{"digest": layer.get("blobSum"), "size": 0} for layer in reversed(layers)]
 
 
 def built_at(document: Mapping[str, Any]) -> Any:
-    """Return when the image says that it was built; None where it does not say."""
+    """Return the build time that a schema 1 image states, as untrusted JSON, or None."""
     newest = next(iter(_list(document.get("history"))), None)
     text = newest.get("v1Compatibility") if isinstance(newest, dict) else None
     try:
@@ -57,7 +61,14 @@ def built_at(document: Mapping[str, Any]) -> Any:
 
 
 def _format(signature: Any) -> tuple[int, bytes]:
-    """Return the length of the signed content, and what follows it, of a protected header."""
+    """Parse the protected header of a signature.
+
+    Returns:
+        The number of bytes of the body that are signed, and the bytes to append to them.
+
+    Raises:
+        InvalidRegistryResponse: the header is malformed.
+    """
     try:
         text = signature["protected"]
         header = json.loads(_decoded(text))

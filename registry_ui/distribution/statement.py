@@ -1,7 +1,8 @@
-"""What is attached to an image: SBOMs, provenance, other statements, read without trust.
+"""Parser for documents attached to an image: SBOMs, provenance and other in-toto statements.
 
-An SBOM comes as such, or inside of an in-toto statement; a statement comes as such, or
-in the envelope in which it was signed. No signature is verified here.
+An SBOM is either a plain document or the predicate of an in-toto statement. A statement is
+either plain or in a signed envelope (DSSE or Sigstore bundle). The content is untrusted, and
+signatures are not verified here.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from .sbom import Package, read_packages
 from .transport import parse_json
 from .untrusted import TOO_MANY, TooManyParts, count_parts, member, plain_text
 
-#: SBOMs list files and relations too: eight times what a manifest may have. Reading so
-#: many takes a fifth of a second.
+#: Maximum number of JSON members and objects in a document, approximately. It is eight times the
+#: limit of manifests, because SBOMs also list files and relations. Parsing that many takes 0.2 s.
 MAX_PARTS = 400_000
+#: Maximum number of subjects that are kept of a statement.
 MAX_SUBJECTS = 16
 SIGSTORE = "application/vnd.dev.sigstore.bundle"
 SBOM_TYPES = frozenset(
@@ -33,9 +35,10 @@ PROVENANCE_PREDICATES = ("https://slsa.dev/provenance/",)
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """What a document says. ``kind`` is sbom, provenance, statement or unreadable.
+    """The parsed content of an attached document.
 
-    ``summary`` holds what a page shows of it; ``packages`` are None but for an SBOM.
+    ``kind`` is sbom, provenance, statement or unreadable. ``summary`` is the JSON object that a
+    page shows. ``packages`` is None unless the document is an SBOM.
     """
 
     kind: str
@@ -44,7 +47,10 @@ class Statement:
 
 
 def may_be_read(layer: Descriptor) -> bool:
-    """Whether a layer is an SBOM or provenance by its types; nothing else is fetched."""
+    """Return whether a layer can be an SBOM or provenance, so that it should be fetched.
+
+    The media type decides, together with the predicate type if the layer has one.
+    """
     wrapped = layer.media_type in {IN_TOTO, DSSE} or layer.media_type.startswith(SIGSTORE)
     if layer.media_type in SBOM_TYPES:
         return True
@@ -53,7 +59,11 @@ def may_be_read(layer: Descriptor) -> bool:
 
 
 def read_statement(body: bytes) -> Statement:
-    """Return what an attached document says; never raises for what it holds."""
+    """Parse an attached document; never raises because of its content.
+
+    Returns:
+        The statement. If the document can't be parsed, its kind is unreadable.
+    """
     try:
         document = _unwrapped(_parsed(body))
     except TooManyParts:
@@ -67,7 +77,7 @@ def read_statement(body: bytes) -> Statement:
         return Statement("provenance", {**summary, "provenance": read_provenance(inner).to_json()})
     packages = read_packages(inner)
     if packages is None and predicate_type.startswith(SBOM_PREDICATES):
-        packages = read_packages(member(inner, "Data"))  # cosign wraps it once more
+        packages = read_packages(member(inner, "Data"))  # Cosign adds this level of nesting.
     if packages is None:
         return Statement("statement" if predicate_type else "unreadable", summary)
     types = Counter(package.type for package in packages)
@@ -80,7 +90,11 @@ def _parsed(body: bytes) -> Any:
 
 
 def _unwrapped(document: Any) -> Any:
-    """Return the statement in an envelope, or what is no envelope as it is."""
+    """Return the statement from a DSSE envelope or Sigstore bundle; other documents unchanged.
+
+    Raises:
+        InvalidRegistryResponse: the payload of the envelope is not base64 or not JSON.
+    """
     payload = member(document, "payload") or member(document, "dsseEnvelope", "payload")
     if not isinstance(payload, str):
         return document
@@ -91,7 +105,7 @@ def _unwrapped(document: Any) -> Any:
 
 
 def _subjects(document: Any) -> list[str]:
-    """Return the digests of which a statement says that it speaks."""
+    """Return the sha256 digests of the subjects of an in-toto statement."""
     listed = member(document, "subject")
     found = [
         member(item, "digest", "sha256")

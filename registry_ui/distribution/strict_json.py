@@ -1,9 +1,9 @@
-"""JSON of manifests and configurations: bounded, and checked for a second reading.
+"""JSON parser for manifests and image configurations that detects ambiguous documents.
 
-The registry and its clients are written in Go, whose JSON ignores the case of keys and lets a
-later key overwrite or extend an earlier one. A body that uses that shows us one image and gives
-the client another. Only the keys that these programs give a meaning matter: Docker's own
-configurations have a ``Size`` that is not the ``size`` of anything.
+The registry and its clients are written in Go, whose JSON parser ignores the case of keys and
+lets a later key overwrite or extend an earlier one. A crafted document can therefore show one
+image on our pages and give clients another. Only keys that Go programs interpret are checked:
+configurations from Docker have a key ``Size``, for example, which is unrelated to ``size``.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any
 from .errors import InvalidRegistryResponse
 from .untrusted import count_parts
 
-#: Maximum number of members and objects in a body, approximately. 4 MiB of brackets take seconds
-#: to parse; ten thousand layers have fewer parts than this.
+#: Maximum number of JSON members and objects in a body, approximately, because 4 MiB of brackets
+#: take seconds to parse. Ten thousand layers have fewer.
 MAX_PARTS = 50_000
 AMBIGUOUS = "its JSON means one thing to us and another to clients; nothing of it is shown"
 
@@ -37,7 +37,10 @@ _STEP = _fields("created created_by comment author empty_layer")
 
 
 class RepeatedKeys(dict[str, Any]):
-    """A JSON object in which keys stand more than once; the last value of each is kept."""
+    """A JSON object with duplicate keys. It has the last value of each key.
+
+    ``repeated`` are the keys that occur more than once.
+    """
 
     def __init__(self, pairs: list[tuple[str, Any]]) -> None:
         super().__init__(pairs)
@@ -46,11 +49,11 @@ class RepeatedKeys(dict[str, Any]):
 
 
 def parse_document(body: bytes) -> Any:
-    """Parse a body that anyone may have pushed.
+    """Parse an untrusted JSON body. Objects with duplicate keys become RepeatedKeys.
 
     Raises:
-        TooManyParts: it would take too long.
-        RegistryNonsense: it is not JSON.
+        TooManyParts: the body has so many members that parsing would take too long.
+        InvalidRegistryResponse: the body is not JSON.
     """
     count_parts(body, MAX_PARTS)
     try:
@@ -60,7 +63,7 @@ def parse_document(body: bytes) -> Any:
 
 
 def is_ambiguous_manifest(document: Mapping[str, Any]) -> bool:
-    """Whether clients could read another manifest in this document."""
+    """Return whether clients could interpret this manifest differently than we do."""
     descriptors = [
         *(document.get(key) for key in ("config", "subject")),
         *_list(document.get("layers")),
@@ -75,7 +78,7 @@ def is_ambiguous_manifest(document: Mapping[str, Any]) -> bool:
 
 
 def is_ambiguous_config(document: Mapping[str, Any]) -> bool:
-    """Whether clients could read another image configuration in this document."""
+    """Return whether clients could interpret this image configuration differently than we do."""
     return (
         _is_ambiguous(document, _CONFIG)
         or _is_ambiguous(document.get("config"), _RUNTIME)

@@ -1,4 +1,7 @@
-"""HTTP to the registry, without trust: limits, deadlines, no redirects, errors as values."""
+"""HTTP transport to the registry, with size limits, deadlines and typed errors.
+
+Responses are untrusted. Redirects are never followed automatically.
+"""
 
 from __future__ import annotations
 
@@ -38,41 +41,45 @@ from .errors import (
     RegistryUnavailable,
 )
 
-#: What a 404 of the registry itself says. A proxy's 404 says nothing about images.
+#: Error codes in a 404 from the registry itself. A 404 without them comes from a proxy and does
+#: not mean that content is missing.
 NOT_THERE = frozenset({"NAME_UNKNOWN", "MANIFEST_UNKNOWN", "BLOB_UNKNOWN", "NOT_FOUND"})
-#: 2.8 answers 500 to whoever reads a link while a push beside it writes that link again
-#: (docs/protocols.md, "Found since"). Seconds before each further attempt.
+#: Seconds to wait before each retry. Distribution 2.8 answers 500 to a request that reads a tag
+#: or blob link while a concurrent push rewrites it (docs/protocols.md, "Found since").
 PAUSES = (0.02, 0.1, 0.3)
 
 
 class TokenSource(Protocol):
-    """Mints the bearer token of one call, cut down to that call."""
+    """A callable that issues a bearer token for one call, restricted to that call."""
 
     def __call__(
         self, repository: str | None, actions: tuple[str, ...], mounted_from: str | None = None
     ) -> str:
-        """Return a token for these actions on a repository, or on the catalog for None.
+        """Return a bearer token that allows the given actions.
 
         Args:
-            mounted_from: another repository, from which a blob is mounted: pulled there.
+            repository: repository to which the actions apply; None for the catalog.
+            actions: actions to allow, such as ``pull``. Without any, the token grants no access.
+            mounted_from: source repository of a blob mount, from which the token allows pulls.
         """
 
 
-#: Connections that stay open: as many as a page asks at a time, and some for its neighbours.
+#: Maximum number of idle connections that are kept open: enough for the parallel calls of one
+#: page, and some for concurrent requests.
 KEPT = 16
 
 
 class Transport:
-    """The connections to one registry, shared between threads.
+    """A connection pool for one registry, shared between threads.
 
-    urllib3's own pool: a page of 100 rows from requests, which stands on it, takes half as
-    long again (PERFORMANCE.md).
+    It uses urllib3 directly, because with the requests library, which is built on urllib3, a
+    page of 100 rows takes 50% longer (PERFORMANCE.md).
 
     Args:
-        base_url: where the registry answers, from the operator's settings only.
-        token_source: mints the bearer token of each call, cut down to that call.
-        timeout: seconds for a connection and between two reads; a whole read may take
-            five times that.
+        base_url: URL of the registry. It must come from the operator's settings.
+        token_source: issues a bearer token for each call, restricted to that call.
+        timeout: timeout in seconds for connecting and for each read from the socket. Reading a
+            whole response body can take five times as long.
     """
 
     def __init__(self, base_url: str, token_source: TokenSource, timeout: float) -> None:
@@ -80,7 +87,8 @@ class Transport:
         self._token_source = token_source
         self._timeout = timeout
         self.clock = RegistryClock()
-        # No proxy and no .netrc of the environment: the address is the operator's.
+        # Proxies and .netrc from the environment are ignored, because the operator's settings
+        # alone decide how the registry is reached.
         self._pool = urllib3.PoolManager(
             num_pools=4,
             maxsize=KEPT,
@@ -102,9 +110,24 @@ class Transport:
         may_redirect: bool = False,
         mounted_from: RepositoryName | None = None,
     ) -> BaseHTTPResponse:
-        """Make one call with a bearer token for just that; raise RegistryError for a refusal.
+        """Make one registry call with a bearer token that is restricted to it.
 
-        The body of a GET is left to read(); that of any other answer is let go.
+        The caller must read the body of a GET response with read(). The bodies of other responses
+        are discarded.
+
+        Args:
+            method: HTTP method.
+            target: path and query, relative to the base URL.
+            repository: repository for which the token is issued; None for the catalog.
+            actions: actions that the token allows.
+            accept: value of the Accept header.
+            body: request body.
+            content_type: media type of the request body.
+            may_redirect: whether to return a redirect instead of raising an error.
+            mounted_from: source repository of a blob mount.
+
+        Raises:
+            RegistryError: the registry can't be reached, or its response is an error.
         """
         name = None if repository is None else str(repository)
         more = (str(mounted_from),) if mounted_from else ()
@@ -114,7 +137,8 @@ class Transport:
             headers["Content-Type"] = content_type
         response = self._exchange(method, target, headers, body)
         for pause in PAUSES if may_retry() else ():
-            # An upload can't be sent twice; everything else says the same again.
+            # Uploads are not idempotent, so they must not be sent twice. All other requests can
+            # be, including mounts.
             upload = "/blobs/uploads/" in target and mounted_from is None
             if response.status != 500 or upload:
                 break
@@ -124,7 +148,8 @@ class Transport:
         if response.status >= 400:
             self._raise(method, response)
         elif response.status >= 300 and not may_redirect:
-            # A proxy's way to its sign-in page. Taken for success, it would be believed.
+            # Probably a proxy redirecting to its sign-in page; accepting it as a success would
+            # corrupt the index.
             response.close()
             raise InvalidRegistryResponse(f"the registry redirects ({response.status})")
         elif method != "GET":
@@ -132,16 +157,16 @@ class Transport:
         return response
 
     def _let_go(self, response: BaseHTTPResponse) -> None:
-        """Read what nobody wants to know, if it is little, so that the connection stays good."""
+        """Drain a small response body that is not needed, so that the connection can be reused."""
         with suppress(RegistryError):
             self.read(response, 64 * 1024)
 
     def _exchange(
         self, method: str, target: str, headers: dict[str, str], body: bytes | None
     ) -> BaseHTTPResponse:
-        """Send one request and return the answer, whatever it says.
+        """Send one request and return the response, whatever its status is.
 
-        A read whose connection broke is sent again.
+        A GET or HEAD whose connection broke is retried.
         """
         for pause in PAUSES if method in {"GET", "HEAD"} else ():
             try:
@@ -193,7 +218,13 @@ class Transport:
             raise RegistryUnavailable(message) from None
 
     def own_place(self, address: str) -> SplitResult:
-        """Return path and query of an address that the registry gave; its host is its guess."""
+        """Parse a URL that the registry returned, such as a Location header.
+
+        Use only the path and query of the result: the registry can be wrong about its own host.
+
+        Raises:
+            InvalidRegistryResponse: the URL is malformed, or is not below ``/v2/``.
+        """
         try:
             place = urlsplit(urljoin(self.base_url + "/", address))
         except ValueError:
@@ -203,7 +234,12 @@ class Transport:
         return place
 
     def get_elsewhere(self, location: str) -> BaseHTTPResponse:
-        """Get a blob from object storage, whose address carries its own signature."""
+        """Start to download a blob from a signed URL of object storage, without our token.
+
+        Raises:
+            InvalidRegistryResponse: the location is not an HTTP URL.
+            RegistryUnavailable: the storage can't be reached, or its status is not 200.
+        """
         if not location.startswith(("http://", "https://")):
             raise InvalidRegistryResponse("a blob redirects to no web address")
         try:
@@ -216,13 +252,24 @@ class Transport:
         return response
 
     def read(self, response: BaseHTTPResponse, limit: int) -> bytes:
-        """Read a body of at most ``limit`` bytes, and not for ever."""
+        """Read a response body completely, and close the response.
+
+        Args:
+            response: the response, whose body was not read yet.
+            limit: maximum size in bytes.
+
+        Raises:
+            ContentTooLarge: the body is larger than the limit.
+            RegistryTimeout: reading takes more than five times the timeout of a call.
+            RegistryUnavailable: the connection broke.
+        """
         deadline = time.monotonic() + 5 * call_timeout(self._timeout)
         chunks, size = [], 0
         try:
             if (response.length_remaining or 0) > limit:
                 raise ContentTooLarge(f"the answer is larger than {limit} bytes")
-            # What has come so far, not a whole chunk: bytes that trickle in must not hold us.
+            # read1() returns the bytes that have arrived instead of waiting for a whole chunk, so
+            # that the deadline also applies to a body that arrives very slowly.
             while chunk := response.read1(64 * 1024, decode_content=True):
                 size += len(chunk)
                 if size > limit:
@@ -265,7 +312,13 @@ class Transport:
 
 
 def _raise_not_allowed(method: str, response: BaseHTTPResponse, codes: list[str]) -> None:
-    """Raise what the configuration of the registry does not allow; return for anything else."""
+    """Raise the error for a 405 that the registry's configuration explains; else return.
+
+    Raises:
+        RegistryReadOnly: the registry is read-only.
+        DeletionDisabled: deletion is disabled.
+        RegistryIsCache: the registry is a pull-through cache.
+    """
     if _is_read_only(response):
         raise RegistryReadOnly("the registry is read-only")
     if method == "DELETE":
@@ -276,9 +329,10 @@ def _raise_not_allowed(method: str, response: BaseHTTPResponse, codes: list[str]
 
 @cache
 def _trusted() -> ssl.SSLContext:
-    """Trust what the machine trusts, a company's own authority too, and what browsers do.
+    """Return a TLS context that trusts the system's certificates and those of certifi.
 
-    Read once a process: some hundred certificates take a while.
+    The system's certificates can include a company's own authority. The context is created once
+    per process, because loading more than a hundred certificates is slow.
     """
     context = ssl.create_default_context()
     context.load_verify_locations(certifi.where())
@@ -286,9 +340,10 @@ def _trusted() -> ssl.SSLContext:
 
 
 def _is_read_only(response: BaseHTTPResponse) -> bool:
-    """Whether a 405 is that of a read-only registry, which has no handler for the method.
+    """Return whether a 405 means that the registry is read-only.
 
-    One with deletion switched off has, and answers UNSUPPORTED without this header
+    A read-only registry has no handlers for writes, so its Allow header lists only reads. A
+    registry with deletion disabled has a handler, which answers UNSUPPORTED without this header
     (docs/protocols.md, "Found since").
     """
     allowed = {word.strip() for word in response.headers.get("Allow", "").split(",")}
@@ -296,7 +351,7 @@ def _is_read_only(response: BaseHTTPResponse) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    """Say what happened without the address, which may hold more than one wants to show."""
+    """Describe a connection error without the URL, which can contain credentials."""
     if isinstance(error, NewConnectionError | ProtocolError):
         return "no connection"
     if isinstance(error, TooSlow):
@@ -305,9 +360,11 @@ def _reason(error: Exception) -> str:
 
 
 def parse_json(body: bytes) -> Any:
-    """Parse hostile JSON: too deep a nesting or a huge number is an error like any other.
+    """Parse untrusted JSON.
 
-    Raises RegistryNonsense.
+    Raises:
+        InvalidRegistryResponse: the body is not JSON, is nested too deeply, or contains a number
+            that is too large.
     """
     try:
         return json.loads(body)
@@ -316,7 +373,11 @@ def parse_json(body: bytes) -> Any:
 
 
 def json_object(body: bytes) -> dict[str, Any]:
-    """Parse a JSON object; raise RegistryNonsense for anything else."""
+    """Parse untrusted JSON that must be an object.
+
+    Raises:
+        InvalidRegistryResponse: the body is not JSON, or not an object.
+    """
     value = parse_json(body)
     if not isinstance(value, dict):
         raise InvalidRegistryResponse("the registry answered JSON of another shape")

@@ -1,1 +1,1 @@
-"""Endpoints."""
+"""Blueprints for machines: gate, health probes, public keys and registry notifications."""

@@ -1,4 +1,4 @@
-"""The gate's one address, for nginx (auth_request), Traefik (forwardAuth), Caddy (forward_auth)."""
+"""Gate endpoint for nginx (auth_request), Traefik (forwardAuth) and Caddy (forward_auth)."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 @blueprint.route("/gate/manifest", methods=METHODS, provide_automatic_options=False)
 def manifest() -> Response:
-    """Answer 204 for what may pass, and otherwise why not.
+    """Return 204 if the proxy can pass a request to the registry, otherwise an error that says why.
 
-    Traefik and Caddy hand the whole answer to the client. nginx hands on a status alone:
-    it takes the words from a header, and writes the registry's error form around them.
+    Traefik and Caddy pass the whole response on to the client. nginx passes on only the status,
+    so its configuration takes the message from the header ``X-Gate-Message``, and builds the
+    registry's error JSON around it.
     """
     asked = read(request.headers)
     if asked is not None:
@@ -30,7 +31,7 @@ def manifest() -> Response:
 
 @blueprint.errorhandler(AppError)
 def on_refusal(error: AppError) -> Response:
-    """Answer in the registry's own form, so that docker prints the words."""
+    """Return a refusal as the registry's own error JSON, so that docker prints its message."""
     answer = jsonify(oci_error(error.code, error.message, error.hint))
     answer.status_code = error.status
     answer.headers["X-Gate-Message"] = error.message
@@ -40,7 +41,7 @@ def on_refusal(error: AppError) -> Response:
 
 
 def _challenge(error: service.Unauthenticated) -> str:
-    """Return what the registry itself would ask for: clients get another token by it."""
+    """Return the Bearer challenge that the registry would send, so the client gets a new token."""
     settings = current_app.config["SETTINGS"]
     parts = {"realm": settings.realm, "service": settings.token_service, "scope": error.scope}
     if error.problem:

@@ -1,4 +1,4 @@
-"""Health probes: alive and ready."""
+"""Health probes: liveness (``/healthz``) and readiness (``/readyz``)."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ blueprint = Blueprint("health", __name__)
 
 @blueprint.get("/healthz")
 def healthz() -> Response:
-    """Say that this process answers."""
+    """Report that this process is alive."""
     return jsonify(status="alive")
 
 
 @blueprint.get("/readyz")
 def readyz() -> tuple[Response, int]:
-    """Say whether database, registry and worker answer; 503 where one does not."""
+    """Report whether database, registry and worker respond; the status is 503 if one does not."""
     checks = {name: ok for name, ok, _ in health()}
     ready = all(checks.values())
     return jsonify(status="ready" if ready else "not ready", **checks), 200 if ready else 503

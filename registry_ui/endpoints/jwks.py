@@ -1,4 +1,4 @@
-"""The published keys. The endpoint itself is door.py."""
+"""JWKS endpoint: the public keys that verify tokens (issued by ``token_auth/endpoint.py``)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ blueprint = Blueprint("token_auth", __name__)
 
 @blueprint.get("/jwt/jwks.json")
 def jwks() -> Response:
-    """Publish the public keys, for Distribution 3.x's ``jwks`` and for gates."""
+    """Return the public keys as a JWK set, for ``jwks`` of Distribution 3.x and for gates."""
     signer: RotatingSigner = current_app.extensions["signer"]
     return jsonify(signer.ring.jwks())

@@ -1,4 +1,4 @@
-"""Tells clients of the registry that ask these pages where the registry is."""
+"""Answers registry clients that use the address of this site, with the registry's address."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
 class NotTheRegistry(AppError):
-    """A registry client asked the pages: the registry has another address.
+    """Error for a registry client that used the address of this site instead of the registry's.
 
-    400, because docker prints these words as they are; to a 404 it adds that the repository
-    does not exist.
+    The status is 400, because docker prints the message of a 400 response unchanged. To that of
+    a 404 response, docker adds that the repository does not exist.
     """
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class NotTheRegistry(AppError):
 @blueprint.route("/v2/<path:rest>", methods=METHODS)
 @csrf.exempt
 def registry_api(rest: str) -> Response:  # noqa: ARG001 - whatever is asked for
-    """Tell a client of the registry where that is, in the form that it understands."""
+    """Return an OCI error with the address of the registry, for any request to ``/v2/``."""
     error = NotTheRegistry()
     answer = error_response(error.status, error.code, error.message)
     answer.headers["Docker-Distribution-Api-Version"] = "registry/2.0"

@@ -1,4 +1,4 @@
-"""The receiver of the registry's notifications."""
+"""Endpoint that receives the registry's notifications (webhook)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from ..distribution.notifications import Notification, oversized, parse_envelope
 from ..events.service import receive
 from ..jobs.queue import enqueue
 
-#: The registry puts its client's headers into an event, a megabyte at most, and writes
-#: each ``<`` of them as six bytes.
+#: Maximum size in bytes of a notification. The registry copies headers of its client into an
+#: event, up to a megabyte, and encodes each ``<`` in them as six bytes.
 MAX_BODY = 8 * 1024 * 1024
 
 blueprint = Blueprint("events", __name__)
@@ -20,10 +20,13 @@ csrf.exempt(blueprint)
 
 @blueprint.post("/api/v4/registry_events")
 def registry_events() -> Response:
-    """Store what the registry tells, and answer at once; the worker applies it.
+    """Store the events that the registry sends, and respond at once; the worker applies them.
 
-    Everything authentic is answered 2xx, also what can't be used: the registry would
-    repeat it for ever, and hold back all that follows (PROTOCOLS 3.3).
+    Every authentic notification gets a 2xx response, even if it can't be used. Otherwise the
+    registry would retry it forever, and hold back all later events (PROTOCOLS 3.3).
+
+    Raises:
+        Unauthorized: the registry token is missing or wrong.
     """
     received = receive(
         request.headers.get("Authorization", ""),
@@ -45,5 +48,6 @@ def _events() -> list[Notification]:
     try:
         return parse_envelope(request.get_data(cache=False))
     except RequestEntityTooLarge:
-        # Refused, it would come again for ever; unread, it can't be kept: the registry is asked.
+        # The registry would retry a rejected event forever, and this one is too large to read.
+        # Store a marker instead; it makes the worker reconcile the index with the registry.
         return [oversized(request.content_length)]

@@ -1,1 +1,1 @@
-"""Receives the registry's notifications and applies them to the index."""
+"""Receiver of the registry's notifications: events are stored, then applied to the index."""

@@ -1,8 +1,8 @@
-"""Stored events change the index, each in one transaction: exactly once, in any order.
+"""Apply stored events to the index: exactly once, in any order, one transaction per event.
 
-A push makes images and tags. A deletion is a hint only: an event about a manifest
-looks like one about a blob (PROTOCOLS 3.2), so the image is marked, and the worker
-asks the registry.
+A push creates images and tags. A deletion is only a hint: the event of a deleted manifest looks
+like that of a deleted blob (PROTOCOLS 3.2), so the image is marked, and the worker reconciles it
+with the registry.
 """
 
 from __future__ import annotations
@@ -36,16 +36,17 @@ from .pulls import apply_pull
 logger = logging.getLogger(__name__)
 
 BATCH = 500
-#: How often an event is tried that contradicts what is stored. It would hold back all others.
+#: Maximum number of attempts to apply an event that violates a database constraint. More would
+#: hold back all other events.
 ATTEMPTS = 3
 
 
 @dataclass(slots=True)
 class Applied:
-    """What a run changed, for the jobs that follow.
+    """The result of a run, for the jobs that follow.
 
-    ``pushed`` holds (repository, digest) of manifests whose facts are worth fetching;
-    ``doubts`` whether some image must be compared with the registry.
+    ``count`` is the number of applied events, ``pushed`` the (repository, digest) pairs of
+    manifests that should be fetched. ``doubts`` is True if an image must be reconciled.
     """
 
     count: int = 0
@@ -54,7 +55,7 @@ class Applied:
 
 
 def apply_pending() -> Applied:
-    """Apply every stored event that waits, oldest first. Safe to run from several processes."""
+    """Apply every pending event, oldest first. Several processes can run this concurrently."""
     done = Applied()
     last = 0
     while True:
@@ -72,21 +73,21 @@ def apply_pending() -> Applied:
             try:
                 _apply(event_id, done)
             except DataError:
-                # A value that the database can't hold or give back: it never will.
+                # The database can't store or return a value, and a retry would not help.
                 logger.exception("event %s can't be stored", event_id)
                 _set_aside(event_id, "holds a value that can't be stored")
             except IntegrityError:
                 logger.exception("event %s can't be applied", event_id)
                 _set_aside(event_id, "contradicts what is stored")
             except DBAPIError:
-                raise  # the database's trouble, not the event's: it waits
+                raise  # The database failed, not the event, so the event stays pending.
             except Exception as error:
                 logger.exception("event %s can't be applied", event_id)
                 _set_aside(event_id, f"can't be applied: {type(error).__name__}")
 
 
 def _apply(event_id: int, done: Applied) -> None:
-    """Apply an event, again if another process stored one of the same rows meanwhile."""
+    """Apply an event, and retry if another process inserted the same row meanwhile."""
     for _ in range(ATTEMPTS - 1):
         try:
             return _apply_one(event_id, done)
@@ -96,7 +97,10 @@ def _apply(event_id: int, done: Applied) -> None:
 
 
 def _set_aside(row_id: int, reason: str) -> None:
-    """Keep an event that breaks us, so that it does not hold back the others."""
+    """Reject an event that can't be applied, so that it does not hold back the others.
+
+    The event is kept for diagnosis.
+    """
     with writing() as session:
         session.execute(
             update(RegistryEvent)
@@ -106,7 +110,7 @@ def _set_aside(row_id: int, reason: str) -> None:
 
 
 def _apply_one(row_id: int, done: Applied) -> None:
-    """Claim and apply one event in one transaction: whoever comes second finds it taken."""
+    """Claim and apply one event in one transaction, so that no other process applies it too."""
     with writing() as session:
         statement = (
             update(RegistryEvent)
@@ -117,7 +121,7 @@ def _apply_one(row_id: int, done: Applied) -> None:
             return
         row = session.get_one(RegistryEvent, row_id, populate_existing=True)
         event = parse_event(json.loads(row.raw))
-        # The registry's clock may be ahead; a time to come would outlive every later event.
+        # The registry's clock may be ahead. A time in the future would override later events.
         at = min(event.occurred_at or row.received_at, utc_now())
         former = former_name(session, event.repository)
         if former is None:
@@ -131,10 +135,14 @@ def _apply_one(row_id: int, done: Applied) -> None:
 def _about_old_path(
     session: Session, event: Notification, new_path: str, at: datetime
 ) -> tuple[str, str, int | None]:
-    """Count a pull by an old path for tags with that digest; else have the paths compared.
+    """Apply an event about the old path of a moved image.
 
-    Nobody may push to an old path: who does, by a request that was begun before the move,
-    changes nothing that the new path has.
+    A pull is counted for the new path, for tags with that digest. After a push or a deletion, the
+    two paths are compared. Pushes to an old path are not allowed: one that succeeds because it
+    began before the move does not change the new path.
+
+    Returns:
+        The event's new status, the reason, and the image's id if there is one.
     """
     if event.actor == OWN_SUBJECT:
         return "dropped", "our own call to the registry", None
@@ -150,7 +158,7 @@ def _about_old_path(
 def _effect(
     session: Session, event: Notification, at: datetime, done: Applied
 ) -> tuple[str, str, int | None]:
-    """Change the index. Returns the event's new status, the reason, and the image."""
+    """Change the index; return the event's new status, the reason, and the image's id."""
     own = event.actor == OWN_SUBJECT
     if event.action == "delete":
         return _delete(session, event, done)

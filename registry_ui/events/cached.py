@@ -1,4 +1,4 @@
-"""Index what clients pull through a cache: nothing is ever pushed to it."""
+"""Index the tags that clients pull through a cache, because nothing is ever pushed to it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from ..models import Tag, UnassignedRepository, utc_now
 
 
 def index_pulled(session: Session, event: Notification, at: datetime) -> bool:
-    """Add the image and the tag of a pull to the index, or note that no project owns it.
+    """Add the image and tag of a pull to the index, or record an unassigned repository.
 
     Returns:
-        Whether the tag is new, or stands for another manifest than before.
+        Whether the tag is new or points to another manifest than before.
     """
     if not (event.tag and event.digest):
         return False

@@ -10,7 +10,7 @@ from ..models import Move, OldPath, utc_now
 
 
 def request_comparison(session: Session, path: str) -> None:
-    """Have an old path compared soon: an event told that it was changed."""
+    """Schedule a comparison of an old path with the new one, because an event changed it."""
     moves = select(OldPath.move_id).where(OldPath.path.in_(prefixes(path)))
     session.execute(
         update(Move)

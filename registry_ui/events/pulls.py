@@ -1,8 +1,8 @@
-"""Apply pull events: how often an image was pulled, and when each tag was last used.
+"""Apply pull events: count the pulls of an image, and set when each tag was last used.
 
-Clients ask for the same image in three ways (docs/protocols.md, "Found since"): GET by tag
-(skopeo), HEAD by tag and then GET by digest (containerd, docker), and HEAD alone for an
-image that they have already. All three are use; only a GET is counted as a pull.
+Clients request an image in three ways (docs/protocols.md, "Found since"): GET by tag (skopeo),
+HEAD by tag and then GET by digest (containerd, docker), or only HEAD if they already have the
+image. All three count as use of the tag; only a GET counts as a pull.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..distribution.notifications import Notification
 from ..manifests.tag_use import mark_digest_used, mark_tag_used
 from ..models import ContainerImage, Tag
 
-#: The reason stored with an applied HEAD.
+#: Reason stored with an applied event of a HEAD request.
 CHECKED = "a client checked whether it has the image (HEAD)"
 PART = "a part of an image"
 
@@ -27,16 +27,18 @@ def apply_pull(
 ) -> tuple[str, str, int | None]:
     """Apply a pull event in a constant number of statements.
 
-    A GET by digest is use of every tag on that digest, and of every tag whose index lists
-    it. It counts for the image if a tag has the digest, and for the tag only if no other
-    tag has it. A digest that only an index lists was counted with the index.
+    A GET by digest marks every tag as used that points to the digest or to an index that lists
+    it. It counts as a pull of the image if a tag points to the digest, and as a pull of that tag
+    if it is the only one. The pull of a digest that only an index lists was counted with the
+    index.
 
     Args:
-        by_old_name: it was pulled by an old name of the image. A tag can stand for something
-            else there, so only tags that have or list the digest were used.
+        at: time of the pull.
+        by_old_name: the image was pulled by an old name. A tag can point to another manifest
+            there, so only tags that point to the digest, or whose index lists it, were used.
 
     Returns:
-        The event's new status, the reason, and the image.
+        The event's new status, the reason, and the image's id if the index has the image.
     """
     if event.method not in {"GET", "HEAD"}:
         return "dropped", "neither a pull nor a check", None

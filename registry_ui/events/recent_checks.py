@@ -1,4 +1,4 @@
-"""HEAD requests for manifests that were stored a moment ago: another one says nothing new."""
+"""Memory of recently stored HEAD requests, so that repeated ones need not be stored."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from threading import Lock
 from ..distribution.notifications import Notification
 from ..manifests.tag_use import PRECISION
 
-#: Maximum number of manifests that are remembered.
+#: Maximum number of manifests remembered per process.
 MAX_REMEMBERED = 10_000
 
 _Key = tuple[str, str, str]
 
 
 class RecentChecks:
-    """Remembers when this process last stored a HEAD of each manifest.
+    """The time of the last HEAD event that this process stored for each manifest.
 
-    A client that polls makes the registry send an event each time. Last pulls are known to
-    the minute, so one of them in a minute is enough. Other processes remember their own.
+    A polling client makes the registry send an event for every request. The time of the last pull
+    has a precision of one minute, so one event per minute is enough. Each process has its own
+    memory.
     """
 
     def __init__(self) -> None:
@@ -28,7 +29,7 @@ class RecentChecks:
         self._lock = Lock()
 
     def has(self, event: Notification) -> bool:
-        """Whether a check of the same manifest within the same minute was stored."""
+        """Return whether a HEAD of the same manifest was stored less than a minute apart."""
         last = self._last.get(_key(event))
         return (
             last is not None
@@ -37,7 +38,7 @@ class RecentChecks:
         )
 
     def remember(self, events: Iterable[Notification]) -> None:
-        """Remember events that are stored for good."""
+        """Remember HEAD events whose transaction was committed."""
         with self._lock:
             for event in events:
                 if event.occurred_at is not None:

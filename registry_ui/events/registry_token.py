@@ -1,4 +1,4 @@
-"""The registry token: what the registry shows us to prove that an event is its own."""
+"""The registry token: the secret by which the registry authenticates its notifications."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from ..db.statements import update_count
 from ..errors import Conflict
 from ..models import RegistryToken, utc_now
 
-#: How long the token before a reset stays valid if no event brings the new one.
+#: How long the previous token stays valid after a reset if no event arrives with the new one.
 GRACE = timedelta(hours=24)
-#: ``last_used_at`` is written at most once in this time.
+#: Minimum time between two updates of ``last_used_at``, to avoid a write for every event.
 LAST_USED_STEP = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
 class TokenView:
-    """What a page shows of a registry token. Never the secret itself."""
+    """A registry token as a page shows it, without the secret."""
 
     masked: str
     created_at: datetime
@@ -41,7 +41,7 @@ class TokenView:
 
 
 def ensure() -> str:
-    """Return the current secret; make the first one where there is none."""
+    """Return the current secret, after creating the first token if necessary."""
     ensure_one()
     token = _current(db.session())
     assert token is not None  # noqa: S101 - there is one now
@@ -49,7 +49,7 @@ def ensure() -> str:
 
 
 def ensure_one() -> None:
-    """Make the first token where there is none."""
+    """Create the first token if there is none."""
     if _current(db.session()) is not None:
         return
     try:
@@ -57,11 +57,11 @@ def ensure_one() -> None:
             _add(session, CONSOLE)
             record(session, CONSOLE, "registry_token.create", "registry token")
     except IntegrityError:
-        return  # another process made it first
+        return  # Another process created it first.
 
 
 def reveal(actor: Actor) -> str:
-    """Return the current secret to an administrator, and note that it was shown."""
+    """Return the current secret, and record in the audit log that it was shown."""
     ensure()
     with writing() as session:
         token = _current(session)
@@ -71,11 +71,11 @@ def reveal(actor: Actor) -> str:
 
 
 def reset(actor: Actor) -> str:
-    """Make a new token and return it.
+    """Create a new token and return its secret.
 
-    The one before stays valid until the first event comes with the new one, at most
-    GRACE. Where the one before has itself never been used, the registry still has the
-    one before that: then that one stays.
+    The replaced token stays valid until the first event arrives with the new one, at most for
+    GRACE. If the replaced token was never used, the registry still uses the one before it; then
+    that one stays valid instead.
     """
     ensure_one()
     with writing() as session:
@@ -94,13 +94,13 @@ def reset(actor: Actor) -> str:
 
 
 def _lock(session: Session) -> None:
-    """Let one at a time change which token is in use: the first row ever stands for all."""
+    """Serialize changes of the tokens' states by locking the first row of the table."""
     first = select(RegistryToken.id).order_by(RegistryToken.id).limit(1).with_for_update()
     session.execute(first)
 
 
 def _by_state(session: Session) -> tuple[RegistryToken | None, RegistryToken | None]:
-    """Return the current token, and the previous one while its grace lasts."""
+    """Return the current token, and the previous one if its grace period has not ended."""
     query = select(RegistryToken).where(RegistryToken.state.in_(["current", "previous"]))
     rows = session.scalars(query.execution_options(populate_existing=True)).all()
     found = {token.state: token for token in rows}
@@ -111,7 +111,11 @@ def _by_state(session: Session) -> tuple[RegistryToken | None, RegistryToken | N
 
 
 def revoke_previous(actor: Actor) -> None:
-    """End the grace of the previous token now; raise Clash where there is none."""
+    """Revoke the previous token before its grace period ends.
+
+    Raises:
+        Conflict: there is no previous token.
+    """
     with writing() as session:
         _lock(session)
         if not _revoke_previous(session):
@@ -120,25 +124,29 @@ def revoke_previous(actor: Actor) -> None:
 
 
 def recognizes(session: Session, presented: str) -> bool:
-    """Whether what an event brought is valid; notes nothing."""
+    """Return whether an Authorization header contains a valid token, without recording its use.
+
+    Args:
+        presented: the header, ``Bearer T`` or the bare ``T``.
+    """
     return _match(session, _given(presented)) is not None
 
 
 def accept(session: Session, presented: str) -> tuple[bool, bool]:
-    """Check what an event brought, in constant time, and note its use.
+    """Check the token of a delivery in constant time, and record its use.
 
     Args:
         presented: the Authorization header, ``Bearer T`` or the bare ``T``.
 
     Returns:
-        Whether it is valid, and whether this was the first event with a new token
-        that had a predecessor: then the registry was restarted, and may have lost
-        events on the way.
+        Whether the token is valid, and whether this is the first delivery with a token that
+        replaces another one. The second means that the registry was restarted and may have lost
+        events.
     """
     given = _given(presented)
     found = _match(session, given)
     if found is not None and found.first_used_at is None:
-        _lock(session)  # a reset at this very moment must see that it is in use
+        _lock(session)  # A concurrent reset must see that this token is in use.
         found = _match(session, given)
     if found is None:
         return False, False
@@ -161,7 +169,7 @@ def _given(presented: str) -> str:
 
 
 def _match(session: Session, given: str) -> RegistryToken | None:
-    """Return the valid token of that hash; every comparison takes the same time."""
+    """Return the valid token with this hash, or None; hashes are compared in constant time."""
     equal = [
         token
         for token in _by_state(session)
@@ -171,7 +179,7 @@ def _match(session: Session, given: str) -> RegistryToken | None:
 
 
 def views() -> tuple[TokenView, TokenView | None]:
-    """Return the current token and the previous one while its grace lasts."""
+    """Return views of the current token, and of the previous one during its grace period."""
     ensure_one()
     current, previous = _by_state(db.session())
     assert current is not None  # noqa: S101 - there is one now

@@ -1,6 +1,7 @@
-"""From a posted notification to stored events. Applying them is apply.py's work.
+"""Receive notifications and store their events. apply.py applies them.
 
-Nothing here calls the registry: it waits for our answer, serially (PROTOCOLS 3.3).
+Nothing here calls the registry, because its queue is serial and waits for the response
+(PROTOCOLS 3.3).
 """
 
 from __future__ import annotations
@@ -22,19 +23,19 @@ from ..models import RefusedDelivery, RegistryEvent, utc_now
 from . import registry_token
 from .recent_checks import RecentChecks
 
-#: Refusals are counted by address; beyond so many addresses they share one counter.
+#: Maximum number of addresses with their own counter of refused deliveries. All others share one.
 MAX_REFUSED_ADDRESSES = 1000
 OTHER_ADDRESSES = "other addresses"
-#: How long pull events are kept once they are done with.
+#: How long pull events are kept after they arrived, if they were processed.
 PULLS_KEPT = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """What a delivery means beyond its events.
+    """Consequences of a delivery beyond its events.
 
-    ``rotated``: it was the first to bring a new registry token. ``lost``: what it told
-    could not be read, so the registry must be asked.
+    ``rotated``: it is the first delivery with a new registry token. ``lost``: its body was too
+    large to be read, so the registry must be reconciled.
     """
 
     rotated: bool
@@ -42,14 +43,16 @@ class Received:
 
 
 def receive(authorization: str, address: str, read: Callable[[], list[Notification]]) -> Received:
-    """Store the events of one delivery; every event once, however often it comes.
+    """Store the events of one delivery. An event that is delivered again is stored only once.
 
     Args:
-        read: reads and parses the body; called only for the registry itself, and before
-            the transaction, which others wait for.
+        authorization: the Authorization header with the registry token.
+        address: IP address of the sender, for counting refused deliveries.
+        read: reads and parses the body. It is called only if the token is valid, and before the
+            write transaction, because other writers wait for that.
 
     Raises:
-        Unauthorized: the registry token is missing or wrong; counted by address.
+        Unauthorized: the registry token is missing or wrong.
     """
     valid, rotated, events = registry_token.recognizes(db.session(), authorization), False, []
     checks: RecentChecks = current_app.extensions["recent_checks"]
@@ -57,7 +60,7 @@ def receive(authorization: str, address: str, read: Callable[[], list[Notificati
     if valid:
         events = read()
         with writing() as session:
-            # It may have been revoked meanwhile.
+            # The token may have been revoked while the body was read.
             valid, rotated = registry_token.accept(session, authorization)
             kept = [e for e in events if is_worth_keeping(e, checks)] if valid else []
             for event in kept:
@@ -74,10 +77,10 @@ def receive(authorization: str, address: str, read: Callable[[], list[Notificati
 
 
 def is_worth_keeping(event: Notification, checks: RecentChecks) -> bool:
-    """Whether the event can change the index.
+    """Return whether an event can change the index.
 
-    Our own reads, pulls of blobs, and repeated HEAD requests of one manifest can't, and
-    they are most of what a registry sends.
+    Reads by this application, pulls of blobs, and repeated HEAD requests for a manifest can't,
+    and most events of a registry are of these kinds.
     """
     if event.action != "pull":
         return True
@@ -91,7 +94,7 @@ def is_worth_keeping(event: Notification, checks: RecentChecks) -> bool:
 
 
 def is_check(event: Notification) -> bool:
-    """Whether the event is about a HEAD request for a manifest."""
+    """Return whether the event reports a HEAD request for a manifest."""
     return event.action == "pull" and event.method == "HEAD" and event.is_manifest
 
 
@@ -132,18 +135,19 @@ def _count_refusal(address: str) -> None:
 
 
 def refusals(limit: int = 20) -> tuple[list[RefusedDelivery], int]:
-    """Return the addresses that were refused most recently, and the count of all refusals."""
+    """Return the addresses refused most recently, and the total number of refused deliveries."""
     query = select(RefusedDelivery).order_by(RefusedDelivery.last_at.desc()).limit(limit)
     total = db.session.scalar(select(func.sum(RefusedDelivery.count))) or 0
     return list(db.session.scalars(query)), int(total)
 
 
 def forget_pulls(session: Session) -> None:
-    """Forget pull events early: most events are pulls, and what they say is counted elsewhere.
+    """Delete processed pull events after PULLS_KEPT, earlier than other events.
 
-    Never the newest event: SQLite would give its number to the next one, and a removal asks
-    for events with higher numbers than the last it saw. Those of a worker that was off for
-    days go with all other events.
+    Most events are pulls, and their counts are stored elsewhere. The newest event is always kept:
+    SQLite would reuse its id, and a removal looks for events with higher ids than the last one it
+    saw. Events older than four times PULLS_KEPT, left from a time when the worker was stopped,
+    are deleted together with all other old events.
     """
     now = utc_now()
     newest = select(func.max(RegistryEvent.id)).scalar_subquery()
@@ -160,5 +164,5 @@ def forget_pulls(session: Session) -> None:
 
 
 def init_app(app: Flask) -> None:
-    """Prepare the memory of recent HEAD requests."""
+    """Create this process's memory of recent HEAD requests."""
     app.extensions["recent_checks"] = RecentChecks()

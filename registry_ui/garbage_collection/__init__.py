@@ -1,1 +1,1 @@
-"""Garbage collection."""
+"""Garbage collection: deletes unreferenced blobs with the registry's own collector."""

@@ -1,9 +1,8 @@
-"""Finds out whether the registry goes on believing in blobs that were collected.
+"""Probe that detects whether the registry still reports collected blobs as present.
 
-With a cache of blob descriptors it does until it is restarted: clients are told that a layer
-is there and do not push it, and a manifest is taken and not stored (docs/protocols.md,
-"Found since"). So a blob that nothing needs is pushed before a collection, and asked for
-after it.
+A registry with a cache of blob descriptors does so until it is restarted: clients then skip the
+upload of a deleted layer, and a pushed manifest is accepted but not stored (docs/protocols.md,
+"Found since"). So an unreferenced blob is pushed before a collection, and requested after it.
 """
 
 from __future__ import annotations
@@ -23,14 +22,14 @@ from ..registry_connection import registry
 
 @dataclass(frozen=True, slots=True)
 class CacheProbe:
-    """A blob that nothing needs, in a repository that there is."""
+    """An unreferenced blob that was pushed to an existing repository."""
 
     repository: RepositoryName
     body: bytes
 
     @classmethod
     def pushed(cls) -> Self | None:
-        """Push one; return None where there is no image yet, or the registry does not take it."""
+        """Push a new probe; return None if there is no image yet, or the registry refuses it."""
         query = select(ContainerImage.path).where(ContainerImage.tag_count > 0)
         path = db.session.scalar(query.order_by(ContainerImage.id).limit(1))
         end_read()
@@ -45,11 +44,14 @@ class CacheProbe:
 
     @property
     def digest(self) -> str:
-        """Its digest."""
+        """The digest of the blob."""
         return str(Digest.of(self.body))
 
     def is_believed_in(self) -> bool:
-        """Whether the registry says that it has it, now that it was collected."""
+        """Return whether the registry still reports the blob as present after a collection.
+
+        False if the registry does not answer.
+        """
         try:
             return registry().has_blob(self.repository, Digest(self.digest))
         except RegistryError:

@@ -1,9 +1,10 @@
-"""Runs a command that must not run twice.
+"""Run a command that must not run twice at the same time, similar to flock(1).
 
 ``python -m registry_ui.garbage_collection.exclusive_process PARENT LOCK COMMAND…``
 
-A lock is held as long as anything of the command lives, even when this process was killed:
-its descriptor is inherited. The command is told to end when whoever wanted it has died.
+The file LOCK stays locked as long as any process of the command runs, even if this process is
+killed, because they inherit its descriptor. The command is terminated when the process with the
+id PARENT dies.
 """
 
 from __future__ import annotations
@@ -17,13 +18,16 @@ from functools import partial
 
 from ..processes import end_with_parent
 
-#: The exit status where something of an earlier command still lives (EX_TEMPFAIL).
+#: Exit status if a process of an earlier command still holds the lock (EX_TEMPFAIL).
 BUSY = 75
 NOT_FOUND = 127
 
 
 def main() -> int:
-    """Run the command and return its exit status, as a shell has it."""
+    """Run the command given by ``sys.argv``, and return its exit status as a shell would.
+
+    BUSY if the lock is held, NOT_FOUND if the command can't be run.
+    """
     parent, lock, *command = sys.argv[1:]
     end_with_parent(int(parent))
     descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)

@@ -1,4 +1,4 @@
-"""The lease of a garbage collection: one worker runs the collector."""
+"""The lease of a garbage collection, so that only one worker runs the collector."""
 
 from __future__ import annotations
 
@@ -18,15 +18,18 @@ from .service import close
 
 @dataclass(slots=True)
 class CollectionLease(Lease[GarbageCollection]):
-    """A garbage collection in the hands of one worker."""
+    """A garbage collection that one worker holds."""
 
     def renew(self, **values: Any) -> None:
-        """Renew the lease as Lease.renew(), and check each time, because people wait."""
+        """Renew the lease as Lease.renew() does, but check for cancellation on every call.
+
+        Users wait for the cancellation, so it must not wait until the next renewal.
+        """
         self.keep(**values)
         self.check()
 
     def check(self) -> None:
-        """Raise Canceled if somebody wished that."""
+        """Raise Canceled if a user canceled the collection."""
         query = select(GarbageCollection.cancel_wanted).where(GarbageCollection.id == self.row.id)
         is_canceled = bool(db.session.scalar(query))
         end_read()
@@ -35,19 +38,23 @@ class CollectionLease(Lease[GarbageCollection]):
 
     @contextmanager
     def changing(self) -> Iterator[GarbageCollection]:
-        """Change the row in one transaction; raise LeaseLost as update()."""
+        """Yield the row for changes in one transaction.
+
+        Raises:
+            LeaseLost: another worker holds the collection now.
+        """
         with writing() as session:
             self.update(session)
             yield self.row
 
     def close(self, state: str, problem: str) -> None:
-        """Record how it ended, and lift the fence."""
+        """Record the final state of the collection, and lift its write freeze (fence)."""
         with self.changing() as row:
             close(db.session(), row, state, problem)
 
 
 def claim(collection_id: int) -> CollectionLease | None:
-    """Take a collection that has not ended; None if another worker holds it."""
+    """Acquire the lease of a collection; None if it has ended, or another worker holds it."""
     with writing() as session:
         owner = acquire(session, GarbageCollection, collection_id, GarbageCollection.slot == 1)
         if owner is None:
@@ -57,5 +64,5 @@ def claim(collection_id: int) -> CollectionLease | None:
 
 
 def waiting() -> list[int]:
-    """Return the collections that no living worker holds."""
+    """Return the ids of the active collections that no living worker holds."""
     return free_work(GarbageCollection, GarbageCollection.slot == 1)

@@ -1,4 +1,4 @@
-"""What the registry's own garbage collector says, in the words of 2.8 and 3.x alike."""
+"""Parser for the output of the registry's garbage collector (Distribution 2.8 and 3.x)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from collections import deque
 
 from ..names import DIGEST
 
-#: So many digests are kept to be measured; of more, only the number is known.
+#: Maximum number of blob digests that are kept in order to look up their sizes. Further blobs are
+#: only counted.
 MAX_DIGESTS = 200_000
-#: Of what it says, apart from what it marks: the first lines and the last.
+#: Maximum number of lines that are kept from the beginning and from the end of the output. Lines
+#: about marked manifests and blobs do not count.
 FIRST, LAST = 150, 150
 LONGEST_LINE = 400
 NOTE = (
@@ -18,20 +20,20 @@ NOTE = (
 )
 _MARKED = re.compile(r"(\S+): marking (?:manifest|blob) ")
 _MANIFEST = re.compile(r"\S+: marking manifest ")
-#: The message with which both end at a manifest that they can't read: they collect nothing then.
+#: Message with which both versions stop at a manifest that they can't read. They delete nothing.
 _UNREADABLE = re.compile(rf"failed to retrieve manifest for digest ({DIGEST})\b")
 _BLOB = re.compile(rf"blob eligible for deletion: ({DIGEST})\s*")
 _SUM = re.compile(r"\d+ blobs marked, (\d+) blobs and \d+ manifests eligible for deletion\s*")
 
 
 class CollectorOutput:
-    """Reads the collector's output line by line, and keeps what people and pages need.
+    """Parses the collector's output line by line, and keeps a summary and the shortened text.
 
     Attributes:
-        marked: manifests in use, so far.
-        digests: blobs that nothing needs, up to MAX_DIGESTS.
-        unreadable: the manifest at which it ended because it can't read it, by repository and
-            digest; "" if there is none.
+        marked: number of manifests that the collector has found in use so far.
+        digests: digests of unreferenced blobs, at most MAX_DIGESTS.
+        unreadable: the manifest that the collector could not read and stopped at, as
+            ``repository@digest``; "" if there is none.
     """
 
     def __init__(self) -> None:
@@ -46,7 +48,7 @@ class CollectorOutput:
         self._note = ""
 
     def read(self, line: str) -> None:
-        """Take one line of output or of errors."""
+        """Parse one line of the collector's standard output or standard error."""
         if marking := _MARKED.match(line):
             self._repository = marking[1]
             self.marked += bool(_MANIFEST.match(line))
@@ -61,7 +63,7 @@ class CollectorOutput:
             self._keep(line.rstrip()[:LONGEST_LINE].replace("\x00", ""))
 
     def leave_out(self, digest: str) -> None:
-        """Leave a probe of ours out of the count, and say so below what the collector said."""
+        """Exclude the blob of our cache probe from the count, and add a note to the text."""
         if digest in self.digests:
             self.digests.discard(digest)
             self._note = NOTE.format(digest)
@@ -76,12 +78,15 @@ class CollectorOutput:
 
     @property
     def blobs(self) -> int:
-        """How many blobs nothing needs: as it says itself, or as it listed them."""
+        """Number of unreferenced blobs: the total that was printed, else the number listed."""
         return len(self.digests) if self._said is None else self._said
 
     @property
     def text(self) -> str:
-        """What it said, but for what it marked; of much, the beginning and the end."""
+        """The output without lines about marked content.
+
+        Long output is reduced to its beginning and its end.
+        """
         left_out = [f"… {self._left_out} lines are left out …"] if self._left_out else []
         note = ["", self._note] if self._note else []
         return "\n".join([*self._first, *left_out, *self._last, *note])

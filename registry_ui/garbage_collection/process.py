@@ -1,4 +1,4 @@
-"""The registry's collector as a process of ours: started, listened to, ended, never two at once."""
+"""The registry's garbage collector as a child process, never two at the same time."""
 
 from __future__ import annotations
 
@@ -17,20 +17,22 @@ from config import PREFIX, ROOT
 from . import exclusive_process
 from .output_parser import CollectorOutput
 
-#: Seconds that it has to end by itself.
+#: Timeout in seconds for the collector to end after a signal.
 END_PATIENCE = 20.0
-#: Seconds that what it said may take to be read; something that it started may go on saying.
+#: Timeout in seconds for reading the rest of the output. A process that the collector started can
+#: keep the pipe open.
 READ_PATIENCE = 2.0
-#: No line of a collector is longer; what is, is read in pieces.
+#: Maximum number of bytes that are read as one line. The collector writes no longer lines; others
+#: are read in pieces.
 READ_AT_ONCE = 8192
 
 
 class Collector:
-    """A run of the collector.
+    """A run of the collector; it starts when the object is created.
 
     Args:
-        command: its words.
-        lock: a file, locked as long as anything of it lives.
+        command: the program and its arguments.
+        lock: a file that stays locked as long as any process of the collector runs.
     """
 
     def __init__(self, command: tuple[str, ...], lock: Path) -> None:
@@ -49,7 +51,7 @@ class Collector:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            # A group of its own, so that all of it can be ended.
+            # A separate process group, so that a signal reaches all processes of the collector.
             start_new_session=True,
         )
         self._reader = threading.Thread(
@@ -64,14 +66,14 @@ class Collector:
 
     @property
     def status(self) -> int | None:
-        """Its exit status, once it has ended and all that it said was read."""
+        """Exit status, after the collector has ended and its output was read; None until then."""
         code = self._process.poll()
         if code is not None:
             self._reader.join(READ_PATIENCE)
         return code
 
     def end(self) -> None:
-        """End it, if it has not ended: asked first, then made to."""
+        """End the collector if it still runs: SIGTERM first, SIGKILL after END_PATIENCE seconds."""
         if self.status is not None:
             return
         for how in (signal.SIGTERM, signal.SIGKILL):
@@ -80,14 +82,18 @@ class Collector:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(END_PATIENCE)
                 break
-        # Whatever it started and left behind.
+        # Kill processes that the collector started and left behind.
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._reader.join(READ_PATIENCE)
 
 
 def is_gone(lock: Path) -> bool:
-    """Whether nothing of any collector lives on this machine."""
+    """Return whether no process of any collector runs on this machine.
+
+    Args:
+        lock: the file that collectors keep locked.
+    """
     descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -99,6 +105,9 @@ def is_gone(lock: Path) -> bool:
 
 
 def _environ() -> dict[str, str]:
-    """Return ours without our settings: the registry takes REGISTRY_* for its own."""
+    """Return our environment without our settings.
+
+    The registry would read every variable named REGISTRY_* as a setting of its own.
+    """
     ours = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     return ours | {"OTEL_TRACES_EXPORTER": "none"}

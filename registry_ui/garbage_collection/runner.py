@@ -1,4 +1,7 @@
-"""Carries out garbage collections: fence, wait, collect, lift; goes on where a worker died."""
+"""Carry out garbage collections: freeze writes, wait for writers, collect, lift the freeze.
+
+Another worker resumes a collection whose worker died.
+"""
 
 from __future__ import annotations
 
@@ -24,13 +27,14 @@ from .output_parser import CollectorOutput
 from .process import Collector, is_gone
 from .service import NOT_SET_UP, SUBJECT, command
 
-#: Seconds between two looks at what is waited for.
+#: Seconds between two checks while waiting.
 LOOK_EVERY = 0.5
-#: How long, once no token can be used any more, our own work has to let go.
+#: How long our own removals, copies and moves have to stop writing after the last bearer token
+#: from before the write freeze has expired.
 PATIENCE = timedelta(minutes=15)
-#: Seconds that the end of an earlier collector may take.
+#: How long, in seconds, an earlier collector is waited for before that is reported as a problem.
 LOCK_PATIENCE = 120.0
-#: Manifests whose contents are read at a time.
+#: Number of manifests that one query reads.
 CHUNK = 500
 DRY_RUN = "--dry-run"
 RESTART = (
@@ -51,7 +55,12 @@ logger = logging.getLogger(__name__)
 
 
 def run(collection_id: int) -> GarbageCollection | None:
-    """Carry out a collection, or what is left of it; None where another worker has it."""
+    """Carry out a collection, or the rest of it.
+
+    Returns:
+        The ended collection; None if another worker holds it, took it over, or it was canceled
+        and closed meanwhile.
+    """
     lease = claim(collection_id)
     if lease is None:
         return None
@@ -64,7 +73,7 @@ def run(collection_id: int) -> GarbageCollection | None:
 
 
 def _outcome(lease: CollectionLease) -> tuple[str, str]:
-    """Take all steps; return the state in which it ends, and what went wrong, if anything did."""
+    """Carry out all steps; return the final state and a message for the page ("" for none)."""
     try:
         if not lease.row.dry_run:
             _drain(lease)
@@ -81,7 +90,15 @@ def _outcome(lease: CollectionLease) -> tuple[str, str]:
 
 
 def _drain(lease: CollectionLease) -> None:
-    """Raise the fence, and wait until nothing granted or begun before it can write any more."""
+    """Freeze all writes, and wait until nothing from before the freeze can write anymore.
+
+    That is until the last bearer token with push or delete has expired, and our own removals,
+    copies and moves have stopped.
+
+    Raises:
+        OperationFailed: writes are frozen already, or our own work does not stop.
+        LeaseLost, Canceled: as CollectionLease.renew().
+    """
     if lease.row.state == "waiting":
         _wait_until_gone(lease, _lock())
         with lease.changing() as row:
@@ -109,9 +126,14 @@ def _is_quiet(row: GarbageCollection) -> bool:
 
 
 def _collect(lease: CollectionLease) -> str:
-    """Run the collector, and keep what it says; one that died with its worker runs again.
+    """Run the collector, and store its output; one that died with its worker runs again.
 
-    Returns what is to be done afterwards; "" for nothing.
+    Returns:
+        A message that tells the administrator to restart the registry, "" if that is not needed.
+
+    Raises:
+        OperationFailed: no collector is configured, it failed, or an earlier one still runs.
+        LeaseLost, Canceled: as CollectionLease.renew().
     """
     words = command()
     if not words:
@@ -140,7 +162,7 @@ def _collect(lease: CollectionLease) -> str:
 
 
 def _lock() -> Path:
-    """Return the file that is locked as long as anything of a collector lives."""
+    """Return the path of the file that is locked as long as any process of a collector runs."""
     var: Path = current_app.config["SETTINGS"].var
     return var / "collector.lock"
 
@@ -148,7 +170,13 @@ def _lock() -> Path:
 def _carried_out(
     lease: CollectionLease, words: tuple[str, ...], lock: Path
 ) -> tuple[int, CollectorOutput]:
-    """Run the command to its end, or end it; beside it there is no other."""
+    """Run the collector to completion, or end it if the collection is canceled.
+
+    Only one collector runs at a time.
+
+    Returns:
+        The exit status and the parsed output.
+    """
     while True:
         _wait_until_gone(lease, lock)
         lease.renew()
@@ -170,13 +198,14 @@ def _carried_out(
 
 
 def _wait_until_gone(lease: CollectionLease, lock: Path) -> None:
-    """Wait until nothing of an earlier collector lives, also of one whose worker was killed.
+    """Wait until no process of an earlier collector runs, not even one whose worker was killed.
 
-    As long as that takes, once the fence stands: it may delete what is pushed behind its
-    back. After a while the page says what is waited for.
+    During a write freeze this waits without limit, because without the freeze that collector
+    could delete blobs that are pushed meanwhile. After LOCK_PATIENCE seconds the page shows
+    the reason.
 
     Raises:
-        OperationFailed: it lives for long, and no fence stands.
+        OperationFailed: no writes are frozen, and the process did not end in time.
     """
     deadline, said = time.monotonic() + LOCK_PATIENCE, False
     while not is_gone(lock):
@@ -191,9 +220,9 @@ def _wait_until_gone(lease: CollectionLease, lock: Path) -> None:
 
 
 def _measured(lease: CollectionLease, collected: CollectorOutput) -> tuple[int, int]:
-    """Return the bytes of what nothing needs, as the index knows them, and of how many it does not.
+    """Return the size of the unreferenced blobs in bytes, and the number of unknown sizes.
 
-    The collector tells no sizes. The index knows those of what images consisted of.
+    The collector prints no sizes. The index knows the sizes of blobs that belonged to images.
     """
     wanted = {key_of(digest): digest for digest in collected.digests}
     sizes: dict[bytes, int] = {}

@@ -1,4 +1,4 @@
-"""Garbage collections as they are asked for, cancelled and looked at."""
+"""Service for garbage collections: request, cancel, close, list, and forecast."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from ..errors import Conflict, NotFound, StateConflict
 from ..models import GarbageCollection, utc_now
 from ..operations import write_freeze
 
-#: The subject of audit entries.
+#: Subject of the audit entries about garbage collections.
 SUBJECT = "garbage collection"
-#: So many are listed.
+#: Maximum number of collections that the page lists.
 LISTED = 20
 NOT_SET_UP = "There is no command that collects garbage."
 SET_IT_UP = "Set REGISTRY_UI_GC_COMMAND; docs/administrators.md says how."
 
 
 def command() -> tuple[str, ...]:
-    """Return the words of the command that collects; none where it is not set."""
+    """Return the configured collector command and its arguments; empty if there is none."""
     found: tuple[str, ...] = current_app.config["SETTINGS"].gc_command
     return found
 
 
 def begin(actor: Actor, *, dry_run: bool) -> GarbageCollection:
-    """Ask for a collection, or for a dry run; a worker carries it out.
+    """Request a collection or a dry run; a worker carries it out.
 
     Raises:
-        Clash: one has not ended yet, or no command is set.
+        Conflict: another collection has not ended yet, or no command is configured.
     """
     if not command():
         raise Conflict(NOT_SET_UP, hint=SET_IT_UP)
@@ -50,13 +50,14 @@ def begin(actor: Actor, *, dry_run: bool) -> GarbageCollection:
 
 
 def cancel(actor: Actor, collection_id: int) -> GarbageCollection:
-    """Stop a collection: at once, with its fence, while the collector has not begun.
+    """Cancel a collection.
 
-    A collector that runs is told to end, and the fence stays until it has.
+    Before the collector runs, this ends the collection and its write freeze at once. A running
+    collector is ended by its worker, and writes stay frozen until it has ended.
 
     Raises:
-        NotFound: there is none.
-        StateConflict: it has ended already.
+        NotFound: there is no such collection.
+        StateConflict: it has already ended.
     """
     with writing() as session:
         row = session.get(
@@ -74,7 +75,13 @@ def cancel(actor: Actor, collection_id: int) -> GarbageCollection:
 
 
 def close(session: Session, row: GarbageCollection, state: str, problem: str = "") -> None:
-    """End a collection, and lift its fence with it: the one never stands without the other."""
+    """End a collection, and lift its write freeze (fence) in the same transaction.
+
+    Args:
+        session: the session of writing().
+        state: the final state: done, failed or cancelled.
+        problem: a message for the page, "" for none.
+    """
     if row.fence_id is not None:
         write_freeze.lift_fence(session, row.fence_id)
         record(session, Actor(row.requested_by), "fence.lift", SUBJECT, run=row.id)
@@ -90,7 +97,7 @@ def _action(row: GarbageCollection, what: str) -> str:
 
 
 def latest() -> list[GarbageCollection]:
-    """Return the newest collections, the newest first."""
+    """Return the latest collections, newest first, at most LISTED."""
     return list(
         db.session.scalars(
             select(GarbageCollection).order_by(GarbageCollection.id.desc()).limit(LISTED)
@@ -99,7 +106,7 @@ def latest() -> list[GarbageCollection]:
 
 
 def one(collection_id: int) -> GarbageCollection:
-    """Return a collection; NotFound where there is none."""
+    """Return a collection by its id; raise NotFound if there is none."""
     row = db.session.get(GarbageCollection, collection_id, populate_existing=True)
     if row is None:
         raise NotFound("There is no such garbage collection.")
@@ -108,9 +115,11 @@ def one(collection_id: int) -> GarbageCollection:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """How long writes will be stopped: for the tokens to end, and for the collector.
+    """How long a collection would freeze writes.
 
-    ``collector`` is how long it took last time; None where it never ran.
+    Attributes:
+        tokens: time until the last bearer token from before the freeze has expired.
+        collector: how long the collector took last time; None if it never ran.
     """
 
     tokens: timedelta
@@ -118,17 +127,21 @@ class Forecast:
 
     @property
     def collector_minutes(self) -> int:
-        """How long the collector took, in whole minutes."""
+        """How long the collector took last time, in whole minutes, rounded down."""
         return (self.collector or timedelta()) // timedelta(minutes=1)
 
     @property
     def minutes(self) -> int:
-        """Both together, in whole minutes."""
+        """Expected duration of the write freeze in whole minutes, rounded up."""
         return -int(-(self.tokens + (self.collector or timedelta())) // timedelta(minutes=1))
 
 
 def forecast(rows: list[GarbageCollection]) -> Forecast:
-    """Return how long a collection that begins now stops writes, judged by earlier ones."""
+    """Estimate how long a collection that begins now would freeze writes.
+
+    Args:
+        rows: earlier collections, newest first. The first successful one gives the duration.
+    """
     settings = current_app.config["SETTINGS"]
     took = [
         row.finished_at - row.collector_started_at

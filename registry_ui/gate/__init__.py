@@ -1,1 +1,1 @@
-"""Asked by the reverse proxy before a push or a deletion of a manifest reaches the registry."""
+"""The gate: authorizes pushes and deletions for the reverse proxy in front of the registry."""

@@ -1,8 +1,8 @@
-"""What the reverse proxy asks about: a method and an address of the registry, read strictly.
+"""Parse the request that the reverse proxy asks about: a method and a URL of the registry.
 
-The registry, written in Go, decodes an address once and redirects what is not plain. Here
-nothing is mended: what is not plain is refused, so that gate and registry never read one
-address as two.
+The registry decodes a URL once and redirects a URL that is not in its canonical form. The gate
+normalizes nothing and refuses such a URL, so that the gate and the registry never interpret the
+same URL differently.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from ..access import Permission
 from ..errors import Denied
 from ..names import DIGEST, NAME, TAG, Digest, NameInvalid, RepositoryName, TagName
 
-#: nginx is told to send the first two, Traefik and Caddy send the others by themselves.
+#: Headers with the method and the URL. Our nginx configuration sets the first pair; Traefik and
+#: Caddy send the second one by default.
 HEADERS = (
     ("X-Original-Method", "X-Original-URI"),
     ("X-Forwarded-Method", "X-Forwarded-Uri"),
 )
-#: These change no manifest.
+#: Methods that pass without a check, because they change no manifest.
 PASSING = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PATCH"})
 ACTIONS = {"PUT": Permission.PUSH, "DELETE": Permission.DELETE}
 _MANIFEST = re.compile(rf"/v2/({NAME})/manifests/({DIGEST}|{TAG})")
@@ -35,7 +36,7 @@ NOT_PLAIN = "the gate takes plain addresses of manifests only"
 
 @dataclass(frozen=True, slots=True)
 class GateRequest:
-    """A manifest that somebody wants to push or to delete, or a blob to delete."""
+    """A push or deletion of a manifest, or a deletion of a blob, that the gate must decide on."""
 
     action: Permission
     repository: RepositoryName
@@ -44,11 +45,14 @@ class GateRequest:
 
 
 def read(headers: Headers) -> GateRequest | None:
-    """Return what is asked for; None for what changes neither a manifest nor a stored blob.
+    """Return the request to check; None if it changes neither a manifest nor a stored blob.
+
+    Args:
+        headers: headers of the proxy's request to the gate.
 
     Raises:
-        Denied: the proxy did not say what it is, or a client said it too; or the address
-            is none that the registry would take as it stands.
+        Denied: the method or the URL is missing, both pairs of headers are present (a client may
+            have sent one), or the URL is not in canonical form.
     """
     told = [pair for pair in HEADERS if any(name in headers for name in pair)]
     if len(told) != 1 or not all(name in headers for name in told[0]):
@@ -60,7 +64,7 @@ def read(headers: Headers) -> GateRequest | None:
     if _UPLOAD.fullmatch(path):
         return None
     if any(name == "tag" for name, _ in parse_qsl(query, keep_blank_values=True)):
-        # A registry of tomorrow may take tags from there, and no rule would see them.
+        # Future registries may accept tags in `?tag=`, which the rules would not see.
         raise Denied(NOT_PLAIN)
     return _asked(method, unquote_to_bytes(path).decode("ascii", "replace"))
 

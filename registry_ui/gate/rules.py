@@ -1,6 +1,6 @@
-"""What the rules say of one push or deletion, asked of the registry where that matters.
+"""Check one push or deletion against the protection rules, with registry calls if necessary.
 
-Where a rule applies and something can't be known, nothing passes.
+If a rule applies and the registry does not answer, the request is refused.
 """
 
 from __future__ import annotations
@@ -26,22 +26,25 @@ from ..registry_connection import registry
 from ..token_auth.verifier import VerifiedToken
 from .tag_states import SLOW_TAGS_TIMEOUT, RegistryNotAnswering, TagState, read_state
 
-#: The role that may remove a damaged tag although it is immutable (access.protection.set_aside).
+#: Minimum role that may remove a damaged tag although it is immutable
+#: (see access.tag_rules.set_aside).
 REPAIRER = RULE_OF[Permission.CONFIGURE].minimum
 DAMAGED = "{} and can't be read: a {} can push it again or remove it"
 UNREADABLE = (
     "{} can't be read, so what it may need stays in {}: let a Maintainer push it again or remove it"
 )
 BLOBS = "garbage collection deletes unused blobs"
-#: Seconds in which what protected tags need is read; what is not by then, nobody deletes.
+#: Timeout in seconds for reading the manifests that protected tags need. A deletion that depends
+#: on a manifest that was not read by then is refused.
 PARTS_DEADLINE = 20.0
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A push or a deletion by somebody who has the permission for it.
+    """A push or a deletion by a user who has the permission for it.
 
-    ``rules`` are those of the project that cover the image, which they call ``image_name``.
+    ``rules`` are the project's rules that cover the image; ``image_name`` is the image's name
+    relative to the project, and ``role`` the user's current role in it.
     """
 
     action: Permission
@@ -52,14 +55,15 @@ class Change:
     who: VerifiedToken
 
     def refusal(self, tag: str, *, exists: bool) -> str | None:
-        """Return why the rules refuse it for a tag; None if they do not."""
+        """Return why the rules refuse this change of a tag, or None if they allow it."""
         return refusal(self.rules, self.image_name, tag, self.role, self.action, exists=exists)
 
     def may_change(self, state: TagState) -> bool:
-        """Whether a tag in this state may be changed although a rule makes it immutable.
+        """Return whether a tag in this state may be changed although a rule makes it immutable.
 
-        A damaged one may, by the role that may remove it, after which anyone could push the
-        name: nothing shows what a push will put there.
+        A tag that does not exist may be created. A damaged tag may be changed only by the role
+        that may remove it: after a removal the name is free, so this role can already choose
+        the tag's content.
         """
         if state is TagState.DAMAGED:
             return self.role is not None and self.role >= REPAIRER
@@ -67,10 +71,11 @@ class Change:
 
 
 def check_tag(change: Change, tag: TagName) -> None:
-    """Refuse to push or delete a tag that a rule keeps; claim an immutable one that is new.
+    """Refuse a push or deletion of a protected tag; claim a new immutable tag for the push.
 
     Raises:
-        Denied, RegistrySilent: it may not, or that can't be known.
+        Denied: a rule refuses the change, or another push has claimed the tag.
+        RegistryNotAnswering: the registry does not answer.
     """
     repository, action, who = change.repository, change.action, change.who
     _refuse(change.refusal(str(tag), exists=False))
@@ -98,15 +103,20 @@ def _check_state(change: Change, tag: TagName) -> None:
 
 
 def _with_damage(words: str, state: TagState) -> str:
-    """Return why a tag is kept, and who can help if it is damaged."""
+    """Return the reason for a refusal; for a damaged tag, also which role can repair it."""
     return DAMAGED.format(words, REPAIRER.label) if state is TagState.DAMAGED else words
 
 
 def _check_attached(change: Change, tag: TagName) -> None:
-    """Refuse to overwrite or delete what is attached to a release that a rule keeps.
+    """Refuse to overwrite or delete a digest tag that belongs to an immutable tag.
 
-    The first signature of a release can be pushed. The gate sees no content, so it can't tell
-    a second one that was added from one that replaces the first: a rule says which it is.
+    The first signature of a release can be pushed. The gate does not see the content, so it can't
+    tell whether a later push adds a signature or replaces the first one. The rule has an option
+    that allows both.
+
+    Raises:
+        Denied: the tag that is attached to an immutable tag exists already.
+        RegistryNotAnswering: the registry does not answer.
     """
     subject = subject_of(str(tag))
     if subject is None or not any(rule.kind is RuleKind.IMMUTABLE for rule in change.rules):
@@ -128,14 +138,15 @@ def _attached_words(change: Change, tag: str, kept: str) -> str:
 
 
 def check_blob(change: Change) -> None:
-    """Refuse to delete a blob that a tag may need.
+    """Refuse to delete a blob from a repository that has tags, because a tag may need it.
 
-    The registry unlinks a layer whether or not a manifest names it, and the images that do
-    can no longer be pulled. Unused blobs are for garbage collection, so nothing is lost if the
-    answer is about the repository and not about the blob.
+    The registry unlinks a layer even if manifests refer to it; their images can no longer be
+    pulled. Garbage collection deletes unused blobs, so checking the repository instead of the
+    blob prevents nothing useful.
 
     Raises:
-        Denied, RegistrySilent: the repository has tags, or that can't be known.
+        Denied: the repository has tags.
+        RegistryNotAnswering: the registry does not answer.
     """
     end_read()
     if _tags(change.repository):
@@ -143,19 +154,20 @@ def check_blob(change: Change) -> None:
 
 
 def check_digest(change: Change, digest: Digest) -> None:
-    """Refuse to delete a manifest with which a tag would go, or break, that must stay.
+    """Refuse to delete a manifest that a protected tag, or an attachment of one, needs.
 
-    The registry deletes every tag that points to the digest, and leaves indexes that name
-    it, at whatever depth.
+    The registry deletes every tag that points to the digest, and does not check whether an index
+    refers to it, directly or through other indexes.
 
     Raises:
-        Denied, RegistrySilent: it may not, or that can't be known.
+        Denied: a protected tag needs the manifest.
+        RegistryNotAnswering: the registry does not answer.
     """
     end_read()
     names = _tags(change.repository)
     refused = {tag: words for tag in names if (words := change.refusal(tag, exists=True))}
     immutable = set(releases(change.rules, change.image_name, names, Permission.DELETE))
-    # Immutable tags first: of a manifest that two tags need, the stricter one is named.
+    # Immutable tags come first, so that the message names the stricter of two tags.
     needed = _needed_by(change, digest, sorted(refused, key=lambda tag: tag not in immutable))
     if str(digest) in needed.by:
         _refuse(refused[needed.by[str(digest)]])
@@ -175,19 +187,27 @@ def check_digest(change: Change, digest: Digest) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Needed:
-    """The manifests that some tags need, and of each the first tag that does."""
+    """The manifests that some tags need.
+
+    ``by`` maps the digest of each manifest to the first tag that needs it. ``is_known`` is False
+    if one of the manifests could not be read, so that others may be missing here.
+    """
 
     by: dict[str, str]
     is_known: bool
 
     def require_known(self) -> None:
-        """Raise RegistrySilent if something that they need could not be read."""
+        """Raise RegistryNotAnswering if one of the manifests could not be read."""
         if not self.is_known:
             raise RegistryNotAnswering
 
 
 def _needed_by(change: Change, digest: Digest, names: Iterable[str]) -> _Needed:
-    """Return what tags need; ``digest`` is what the change is about."""
+    """Return the manifests that the tags in ``names`` need.
+
+    Args:
+        digest: the manifest that the change is about.
+    """
     stands = _standing_for(change, digest, names)
     parts = graph_of(change.repository, set(stands.values()), PARTS_DEADLINE)
     by: dict[str, str] = {}
@@ -198,10 +218,15 @@ def _needed_by(change: Change, digest: Digest, names: Iterable[str]) -> _Needed:
 
 
 def _standing_for(change: Change, digest: Digest, names: Iterable[str]) -> dict[str, str]:
-    """Return what tags stand for now; those that went meanwhile are left out.
+    """Return the current digests of tags. Tags that no longer exist are left out.
 
-    What the index has is asked again, unless it is something else of an immutable tag: such
-    a tag does not move. A protected one does, and its event may come late or never.
+    The registry is asked for each tag, because the event of a change may be late or lost. The
+    index is trusted only for an immutable tag with another digest than ``digest``, because such a
+    tag does not change.
+
+    Raises:
+        Denied: a tag that is kept can't be read, so it may need any manifest.
+        RegistryNotAnswering: the registry does not answer.
     """
     repository = change.repository
     indexed = _indexed_digests(repository)

@@ -1,9 +1,10 @@
-"""Whether a push or a deletion may go on to the registry: by the token, then by the rules.
+"""Decide whether a push or a deletion can be forwarded to the registry: by token, then by rules.
 
-Everyone's pushes wait for this. Without a rule about the tag it costs three queries and no
-call to the registry. Where a rule applies and something can't be known, nothing passes.
-A fence, a block and a lost role stop at once what bearer tokens from before would still let
-through. The proxy asks when it has received the whole manifest, so what holds then counts.
+Every push waits for this. If no rule covers the tag, it costs three queries and no registry call.
+If a rule applies and the registry does not answer, the request is refused. A write freeze (fence),
+a blocked account and a lost role take effect immediately, although older bearer tokens would still
+be valid. The proxy asks after it has received the whole manifest, and the state at that moment
+counts.
 """
 
 from __future__ import annotations
@@ -26,19 +27,19 @@ from ..token_auth.verifier import TokenInvalid, VerifiedToken, verifier
 from .request import GateRequest
 from .rules import Change, check_blob, check_digest, check_tag
 
-#: What the registry asks of a token (PROTOCOLS 1.1).
+#: Actions that the registry requires a token to grant (PROTOCOLS 1.1).
 NEEDED = {Permission.PUSH: ("pull", "push"), Permission.DELETE: ("delete",)}
 BIN = "tags of the bin are neither pushed nor deleted by clients"
-#: Seconds between two notes that the gate is in use.
+#: Minimum number of seconds between two records that the gate is in use.
 NOTE_EVERY = 60.0
 
 
 class Unauthenticated(Unauthorized):
-    """No bearer token, one that proves nothing, or one for something else.
+    """The bearer token is missing, invalid, or does not cover the request.
 
     Attributes:
-        scope: what the token must grant, for the challenge.
-        problem: the challenge's ``error``; "" where no token came at all.
+        scope: the scope that the token must grant, for the challenge.
+        problem: the ``error`` of the challenge; "" if there was no token.
     """
 
     def __init__(self, scope: str, problem: str = "") -> None:
@@ -47,26 +48,28 @@ class Unauthenticated(Unauthorized):
 
 
 def authorize(asked: GateRequest, authorization: str) -> None:
-    """Let a push or a deletion pass, by returning.
+    """Authorize a push or a deletion: return if it is allowed, raise if it is not.
 
     Args:
-        authorization: the client's header, as it was sent.
+        asked: the request to decide on.
+        authorization: the client's Authorization header, unchanged.
 
     Raises:
-        ProofNeeded: the token does not cover this; the registry would say the same.
-        Denied: a fence or a rule of the project refuses it, or the permission was withdrawn;
-            the message is for the client's terminal.
-        RegistrySilent: a rule applies, and the registry can't be asked.
+        Unauthenticated: the token is missing or does not cover the request; the registry would
+            answer the same.
+        Denied: a write freeze (fence) or a rule of the project refuses the request, or the
+            permission was withdrawn. The message is shown in the client's terminal.
+        RegistryNotAnswering: a rule applies, and the registry does not answer.
     """
     found = repository_policy(db.session(), str(asked.repository))
     changes_no_tag = asked.action is Permission.PUSH and isinstance(asked.reference, Digest)
     if changes_no_tag and found.fence is None:
         end_read()
-        return  # parts of an image, and what refers to one
+        return  # A push by digest changes no tag: it is a child of an index, or a referrer.
     who = _identified(asked, authorization)
     role = _authorize(asked, who, found)
     if who.subject == OWN_SUBJECT:
-        return  # whoever planned it has asked the rules
+        return  # The application checked the rules when it planned its own operation.
     if is_binned(str(asked.reference)):
         raise Denied(BIN)
     rules = [rule for rule in found.rules if rule.images.matches(found.image_name)]
@@ -90,14 +93,15 @@ def _check(change: Change, asked: GateRequest) -> None:
 
 
 def _authorize(asked: GateRequest, who: VerifiedToken, found: RepositoryPolicy) -> Role | None:
-    """Return the role of the caller, who has the permission now; None of ourselves.
+    """Check the caller's current permission and return the role; None for our own calls.
 
-    It is asked for now, when the whole manifest is here: a token outlives the permissions
-    that it was issued for.
+    The permission is checked again because a token stays valid after the permission for which it
+    was issued is withdrawn.
 
     Raises:
-        ProofNeeded: the token does not cover this.
-        Denied: a fence stops it, the permission was withdrawn, or the repository has moved.
+        Unauthenticated: the token does not cover the request.
+        Denied: a write freeze (fence) is active, the permission was withdrawn, or the repository
+            has moved.
     """
     repository = str(asked.repository)
     covered = who.grants(repository, NEEDED[asked.action])
@@ -107,8 +111,9 @@ def _authorize(asked: GateRequest, who: VerifiedToken, found: RepositoryPolicy) 
         role = current_role(db.session(), who.subject, repository)
     permitted = role is not None and role >= RULE_OF[asked.action].minimum
     if found.fence is not None and permitted:
-        # A token that was issued behind the fence covers no push, and the registry would say
-        # no more than that. People without permission learn nothing of a fence.
+        # A token that was issued during the write freeze covers no push, so without this check
+        # the client would see only a missing permission. Users without permission get no
+        # information about the freeze.
         _refuse(asked, who, found.project, found.fence.rule(repository))
     if not covered:
         raise Unauthenticated(_scope(asked), "insufficient_scope")
@@ -117,8 +122,8 @@ def _authorize(asked: GateRequest, who: VerifiedToken, found: RepositoryPolicy) 
         words = f"you no longer have permission to {asked.action} in {repository}"
         _refuse(asked, who, found.project, words)
     if found.former is not None and not own:
-        # A token from before a move still covers the old name, which lies in a project if an
-        # image got another name.
+        # A token from before a move still covers the old name, and the old name still belongs to
+        # a project if only the image was renamed.
         _refuse(asked, who, found.project, found.former.refusal)
     return role
 
@@ -130,7 +135,7 @@ def _refuse(asked: GateRequest, who: VerifiedToken, project: str, rule: str) -> 
 
 
 def _record(asked: GateRequest, who: VerifiedToken, project: str, rule: str) -> None:
-    """Let whoever was refused find it where they look for why they were denied."""
+    """Add a refusal to the log in which users look up why a request was denied."""
     action = str(asked.action)
     what = (str(asked.repository), project, action, "", rule)
     decision_log().note(DecisionRecord(who.subject, "bearer token", "", "", *what))
@@ -151,13 +156,13 @@ def _scope(asked: GateRequest) -> str:
 
 
 class GateUsage:
-    """Notes once a minute that the gate is asked, so that administrators see it."""
+    """Recorder of the last use of the gate, which administrators see. Writes once per minute."""
 
     def __init__(self) -> None:
         self._next, self._lock = 0.0, threading.Lock()
 
     def note(self) -> None:
-        """Write it down, if it is time."""
+        """Record that the gate is in use, unless this was done less than NOTE_EVERY ago."""
         with self._lock:
             if time.monotonic() < self._next:
                 return
@@ -167,5 +172,5 @@ class GateUsage:
 
 
 def init_app(app: Flask) -> None:
-    """Make what notes that the gate is in use."""
+    """Create this process's recorder of the gate's use."""
     app.extensions["gate_in_use"] = GateUsage()

@@ -1,4 +1,4 @@
-"""Whether a tag exists, asked of the registry: one that can't be read exists, too."""
+"""Determine from the registry whether a tag exists. A tag that can't be read exists, too."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ..models import ContainerImage, Tag
 from ..names import RepositoryName, TagName
 from ..registry_connection import registry
 
-#: Timeout in seconds for asking again for tags that the registry is slow to read.
+#: Timeout in seconds for retrying tags that the registry was too slow to read.
 SLOW_TAGS_TIMEOUT = 5.0
 
 
 class RegistryNotAnswering(AppError):
-    """A rule applies, and the registry does not say what it has: nothing passes."""
+    """A rule applies and the registry does not answer, so the gate refuses the request."""
 
     status = 503
     code = "UNAVAILABLE"
@@ -29,23 +29,23 @@ class RegistryNotAnswering(AppError):
 
 
 class TagState(Enum):
-    """What the registry has of a tag."""
+    """State of a tag in the registry."""
 
     ABSENT = auto()
     READABLE = auto()
-    #: It is listed and can't be read, because its storage is damaged (PROTOCOLS "Found since").
+    #: The tag is listed but can't be read: its storage is damaged (PROTOCOLS "Found since").
     DAMAGED = auto()
 
 
 def read_state(repository: RepositoryName, tag: TagName) -> TagState:
-    """Ask the registry for a tag, and for its list where the tag may be damaged.
+    """Return the state of a tag in the registry: absent, readable or damaged.
 
-    A damaged tag gets 404 like an absent one, or 500 like any tag of a registry in trouble. The
-    index tells the first two apart, because a new tag is not in it. A tag that was deleted, and
-    whose event has not come yet, is not listed: so a stale index holds up nobody.
+    The registry answers 404 for a damaged tag as for an absent one, or 500 as for any internal
+    error. After a 404, a tag that is not in the index is absent. Otherwise the registry's list of
+    tags decides, so that a stale index does not block the push of a tag that was just deleted.
 
     Raises:
-        RegistrySilent: it can't be asked.
+        RegistryNotAnswering: the registry does not answer.
     """
     try:
         registry().head(repository, tag)
@@ -69,7 +69,7 @@ def read_state(repository: RepositoryName, tag: TagName) -> TagState:
 
 
 def _is_indexed(repository: RepositoryName, tag: TagName) -> bool:
-    """Whether the index has a tag. One that was removed, and is still listed, is free."""
+    """Return whether the index has a tag, not counting a removed tag that is still listed."""
     query = (
         select(Tag.damage)
         .join(ContainerImage, ContainerImage.id == Tag.image_id)

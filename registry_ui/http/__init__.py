@@ -1,1 +1,1 @@
-"""Http."""
+"""HTTP layer: WSGI middleware, loaders, error handlers and response headers."""

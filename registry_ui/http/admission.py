@@ -1,12 +1,15 @@
-"""Reserves threads for the token endpoint, the gate and the registry's events.
+"""WSGI middleware that reserves threads for the token endpoint, the gate and registry events.
 
-A server has a fixed number of threads for each process. Without a limit, slow pages take all
-of them, and every docker command waits. So pages and the API share a limited number; what is
-beyond it waits briefly or is answered 503. A page that waits for a password hash gives its
-place back, and takes one again after that: passwords have threads of their own. A client that is
-refused for too many attempts waits for that answer, as long as few others do: guessing takes
-processors otherwise, however quickly it is refused. This is plain WSGI and holds with every
-server that has THREADS threads in each process.
+A server has a fixed number of threads in each process. Without a limit, slow pages could occupy
+all of them, and every docker command would wait. So pages and the API share a limited number of
+slots. Further requests wait briefly for a slot, and get a 503 response if none becomes free.
+While a page waits for a password hash, it gives up its slot, because password checks have
+threads of their own.
+
+A response that refuses a client after too many attempts (429) is delayed, unless many are being
+delayed already. Otherwise guessing would use up the processors, even if every guess is refused.
+
+This is plain WSGI. It works with every server that runs THREADS threads in each process.
 """
 
 from __future__ import annotations
@@ -26,12 +29,14 @@ from ..page_slots import KEY, PageSlot
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many threads of one process requests can take that are not reserved.
+    """Limits on the threads of one process that pages, the API and refused attempts can take.
 
     Args:
-        pages: requests for pages and the API that are answered at a time.
-        waiting, patience: further ones that wait for their turn, and for how many seconds.
-        held, hold: refused attempts whose answer is held back, and for how many seconds.
+        pages: maximum number of page and API requests that are answered at the same time.
+        waiting: maximum number of further requests that wait for a slot.
+        patience: maximum time in seconds that a request waits for a slot.
+        held: maximum number of 429 responses that are delayed at the same time.
+        hold: delay of a 429 response in seconds.
     """
 
     pages: int = 5
@@ -42,14 +47,16 @@ class Limits:
 
 
 LIMITS = Limits()
-#: Threads that none of these, and no password, can take.
+#: Number of threads that neither these requests nor password checks can take.
 RESERVED = 4
-#: Threads of one process. Passwords count by themselves: they come by the token endpoint, too.
+#: Number of threads in one process. Password checks count separately, because the token
+#: endpoint needs them, too.
 THREADS = LIMITS.pages + LIMITS.waiting + LIMITS.held + PASSWORDS + RESERVED
-#: Seconds after which a client should ask again for a page.
+#: Value in seconds of the Retry-After header in a 503 response.
 RETRY_AFTER = 2
 
-#: Clients, the registry, its proxy and probes wait here, and are answered quickly.
+#: Paths that need no slot: docker clients, the registry, its proxy and health probes wait for
+#: these responses, which are quick.
 UNLIMITED_PREFIXES = ("/jwt/", "/auth/", "/gate/")
 UNLIMITED_PATHS = frozenset({"/api/v4/registry_events", "/healthz", "/readyz"})
 
@@ -63,11 +70,12 @@ PAGE = f"""<!doctype html>
 
 
 class Admission:
-    """Passes requests on, those for pages only while there is room for them.
+    """WSGI middleware that passes page and API requests on only while a slot is free.
 
     Args:
-        app: what answers.
-        headers: what every answer carries.
+        app: the WSGI application to protect.
+        headers: the headers of a 503 response, besides its type, length and Retry-After.
+        limits: the number of slots, and of requests that can wait.
     """
 
     def __init__(
@@ -80,7 +88,7 @@ class Admission:
         self._held = threading.BoundedSemaphore(limits.held)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        """Answer one request."""
+        """Answer one WSGI request, or refuse it if no slot becomes free."""
         path, statuses = environ.get("PATH_INFO", ""), list[str]()
 
         def start(status: str, *rest: Any) -> Any:
@@ -105,11 +113,12 @@ class Admission:
         except BaseException:
             place.give_back()
             raise
-        # A thread is busy until the last byte is sent, and clients can be slow.
+        # Keep the slot until the response is closed, because a slow client occupies the thread
+        # until the last byte is sent.
         return ClosingIterator(answer, place.give_back)
 
     def _hold(self, answer: Iterable[bytes]) -> Iterable[bytes]:
-        """Return the same answer a little later, without taking the place of a page meanwhile."""
+        """Delay a response, unless too many are delayed already; its page slot is freed first."""
         if not self._held.acquire(blocking=False):
             return answer
         try:
@@ -146,5 +155,5 @@ class Admission:
 
 
 def is_unlimited(path: str) -> bool:
-    """Whether a path is of those that always find a thread."""
+    """Return whether requests for a path are answered without a slot."""
     return path.startswith(UNLIMITED_PREFIXES) or path.rstrip("/") in UNLIMITED_PATHS

@@ -1,7 +1,7 @@
-"""Takes the client's address from trusted proxies, if it is an address.
+"""WSGI middleware that accepts a client address from a trusted proxy only if it is valid.
 
-Some proxies pass on what the client itself sent. Text of any length would not fit where
-addresses are stored, and each made-up one would count as another network.
+Some proxies pass on a header that the client itself sent. Arbitrary text would not fit the
+database columns for addresses, and each invented value would count as another network.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import Any
 
-#: Some proxies add the port: "192.0.2.1:443", "[2001:db8::1]:443".
+#: Address with a port, as some proxies send it: "192.0.2.1:443", "[2001:db8::1]:443".
 _WITH_PORT = re.compile(r"\[([^\]]+)\](?::\d+)?|([\d.]+):\d+")
 
 
 class ClientAddress:
-    """Passes requests on with a valid address, that of the proxy if need be.
+    """WSGI middleware that replaces an invalid client address with the address of the proxy.
 
-    It stands right behind werkzeug's ProxyFix.
+    Werkzeug's ProxyFix must wrap it directly, because ProxyFix records the original address.
     """
 
     def __init__(self, app: Any) -> None:
         self._app = app
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        """Answer one request."""
+        """Correct the client address of one WSGI request, and pass the request on."""
         original = environ.get("werkzeug.proxy_fix.orig", {}).get("REMOTE_ADDR") or ""
         address = parse_address(environ.get("REMOTE_ADDR") or "")
         environ["REMOTE_ADDR"] = original if address is None else address
@@ -34,7 +34,7 @@ class ClientAddress:
 
 
 def parse_address(text: str) -> str | None:
-    """Return the address in a text, without port and zone; None if there is none."""
+    """Return the IP address in a text, without its port and IPv6 zone; None if it is invalid."""
     if match := _WITH_PORT.fullmatch(text.strip()):
         text = match[1] or match[2]
     try:

@@ -1,10 +1,10 @@
-"""Static files and pages go out compressed, where that gives no secret away.
+"""Gzip compression of pages and static files, except for responses that could leak a secret.
 
-Lengths of compressed answers can betray a secret beside what an attacker chose (BREACH). So
-a page that shows one, and the answer to a form, is left as it is. What a page holds otherwise
-is a form token, which is signed anew every second, and no other site gets at a page in
-numbers: its cookie is SameSite, and its window is cut off from who opened it
-(Cross-Origin-Opener-Policy).
+The length of a compressed response can reveal a secret if the response also contains text that
+an attacker chose (BREACH attack). So pages that show a secret, and responses to forms, are not
+compressed. The only secret in other pages is the CSRF token, whose signature changes every
+second. Besides, another site can't make a browser request many pages with a session: the cookie
+is SameSite, and Cross-Origin-Opener-Policy separates a window from the page that opened it.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from functools import lru_cache
 
 from flask import Flask, Response, g, request
 
-#: Below, the headers of a packet weigh more than what is saved.
+#: Minimum size in bytes of a response to compress. Below it, packet headers outweigh the savings.
 LEAST = 1024
 TEXT = frozenset({"text/html", "text/css", "text/javascript", "image/svg+xml"})
-#: A page is packed for every request, a file once.
+#: Gzip levels. A page is compressed for every request, a static file only once.
 PAGE_LEVEL, FILE_LEVEL = 5, 9
 
 
 def init_app(app: Flask) -> None:
-    """Compress what may be, for clients that take it."""
+    """Compress eligible responses for clients that accept gzip."""
 
     @app.after_request
     def compress(response: Response) -> Response:
@@ -37,7 +37,8 @@ def init_app(app: Flask) -> None:
         content = response.get_data()
         if request.endpoint == "static":
             packed = _packed_file(content)
-            # The same content in other bytes: a strong name would be for one of the two.
+            # The ETag must be weak, because the plain and the compressed response share it
+            # although their bytes differ.
             etag, _weak = response.get_etag()
             response.set_etag(etag or "", weak=True)
             response.headers.pop("Accept-Ranges", None)

@@ -1,4 +1,4 @@
-"""Converters that read names of the registry from a URL."""
+"""URL converters for repository names, tags and digests."""
 
 from __future__ import annotations
 
@@ -9,40 +9,40 @@ from .. import names
 
 
 class NameConverter(BaseConverter):
-    """A whole name with its slashes: a slash is a slash, never ``%2F``.
+    """URL converter for a whole name with its slashes, which are never written as ``%2F``.
 
-    ``/-/`` can't be part of one, so what follows it in a URL is unambiguous.
+    A name can't contain ``/-/``, so the rest of the URL after it is unambiguous.
     """
 
     regex = names.NAME
     part_isolating = False
 
     def to_python(self, value: str) -> str:
-        """Return a name that fits the grammar and the length."""
+        """Return the name in a URL; raise ValidationError if it is invalid or too long."""
         try:
             return str(names.RepositoryName(value))
         except names.NameInvalid:
             raise ValidationError from None
 
     def to_url(self, value: str) -> str:
-        """Names need no quoting."""
+        """Return the name unchanged, because its characters need no quoting."""
         return str(value)
 
 
 class TagConverter(BaseConverter):
-    """A tag."""
+    """URL converter for a tag."""
 
     regex = names.TAG
 
 
 class DigestConverter(BaseConverter):
-    """A whole digest."""
+    """URL converter for a whole digest, with its algorithm."""
 
     regex = names.DIGEST
 
 
 def init_app(app: Flask) -> None:
-    """Register the converters."""
+    """Register the converters for use in routes, as ``name``, ``tag`` and ``digest``."""
     app.url_map.converters["name"] = NameConverter
     app.url_map.converters["tag"] = TagConverter
     app.url_map.converters["digest"] = DigestConverter

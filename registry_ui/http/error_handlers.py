@@ -1,7 +1,7 @@
-"""Answer errors in the form each kind of caller expects.
+"""Error handlers that answer in the form each kind of caller expects.
 
-The form follows the path: the token endpoint and the gate speak the registry's own error JSON,
-``/api/`` speaks API JSON, and everything else gets a page.
+The form depends on the path: the token endpoint and the gate use the registry's OCI error JSON,
+``/api/`` uses the JSON of the API, and everything else gets an HTML page.
 """
 
 from __future__ import annotations
@@ -46,11 +46,15 @@ def error_response(
     errors: Mapping[str, str] | None = None,
     links: Sequence[Link] = (),
 ) -> Response:
-    """Answer in the form that the caller of this path expects.
+    """Return an error response in the form that the caller of the current path expects.
 
     Args:
-        errors: what is wrong, by field or key.
-        links: for the page; programs find what they need in the text.
+        status: HTTP status.
+        code: OCI error code.
+        message: sentence for a person.
+        hint: advice on what to do; empty for none.
+        errors: error message of each invalid field or key.
+        links: links for the HTML page; JSON responses leave them out.
     """
     message = " ".join(dict.fromkeys([message, *(errors or {}).values()]))
     if request.path.startswith(OCI_PREFIXES):
@@ -71,12 +75,12 @@ def _page(status: int, message: str, hint: str, links: Sequence[Link]) -> Respon
             render_template("error.html", status=status, message=message, hint=hint, links=links)
         )
     except Exception:  # noqa: BLE001 - an error page must not fail for a second reason
-        # The frame needs the database, and a Host header that makes sense.
+        # The page layout needs the database and a valid Host header, so it can fail as well.
         return make_response(f"{message} {hint}", {"Content-Type": "text/plain; charset=utf-8"})
 
 
 def init_app(app: Flask) -> None:
-    """Register the handlers. An unexpected error is logged and answered without its text."""
+    """Register the error handlers; an unexpected error is logged, and its text is not sent."""
     _on_database(app)
 
     @app.errorhandler(AppError)
@@ -88,7 +92,7 @@ def init_app(app: Flask) -> None:
         if error.status == 429 or isinstance(error, SiteBusy):
             response.headers["Retry-After"] = str(getattr(error, "retry_after", 60))
         if error.status == 401 and not request.path.startswith("/-/"):
-            # A Bearer challenge here would be merged by docker as a second error (PROTOCOLS 1.5).
+            # Docker would report a Bearer challenge here as a second error (PROTOCOLS 1.5).
             response.headers["WWW-Authenticate"] = 'Basic realm="registry_ui"'
         return response
 
@@ -113,7 +117,7 @@ def init_app(app: Flask) -> None:
                 response.headers[name] = value
         return response
 
-    if not app.debug:  # the debugger shows it
+    if not app.debug:  # In debug mode, the debugger shows the error.
         app.register_error_handler(Exception, _on_unexpected)
 
 
@@ -127,7 +131,7 @@ def _answer_with(error: AppError) -> Response:
 
 
 def _on_database(app: Flask) -> None:
-    """Register what is answered when the database does not, or can't keep a value."""
+    """Register the handlers for a database that is unavailable or rejects a value."""
 
     @app.errorhandler(OperationalError)
     @app.errorhandler(InterfaceError)

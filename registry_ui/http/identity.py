@@ -1,4 +1,4 @@
-"""Who asks: the session of a browser, and what only some may see."""
+"""Identity of the caller: browser sessions, the current principal, and sign-in checks."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 
 def init_app(app: Flask) -> None:
-    """Register the loader of a browser's session."""
+    """Set up browser sessions and the loader of the signed-in user."""
     app.session_interface = PageSessions()
     login_manager.login_view = "accounts.sign_in"
-    login_manager.session_protection = None  # the cookie is signed; addresses change
+    login_manager.session_protection = None  # The cookie is signed, and client addresses change.
 
     @login_manager.user_loader
     def load_user(identity: str) -> User | None:
@@ -37,15 +37,15 @@ def init_app(app: Flask) -> None:
 
 
 def login_required(view: View) -> View:
-    """Decorate a view that only people who signed in may see; others are sent to sign in."""
+    """Decorate a view so that visitors who are not signed in are sent to the sign-in page."""
     decorated: View = flask_login.login_required(view)
     return decorated
 
 
 def principal() -> Principal:
-    """Return who looks at a page: the signed-in user, or nobody.
+    """Return the principal of the current request: the signed-in user, or ANONYMOUS.
 
-    The API puts its own principal, from the credentials of the request, into ``g``.
+    The API stores its own principal, from the credentials of the request, in ``g``.
     """
     if "principal" in g:
         found: Principal = g.principal
@@ -56,12 +56,12 @@ def principal() -> Principal:
 
 
 def actor() -> Actor:
-    """Return who acts, for the audit."""
+    """Return the user name and client address of the caller, for the audit log."""
     return Actor(principal().username, request.remote_addr or "")
 
 
 def sign_in_first() -> BaseResponse | None:
-    """Send a visitor without a session to the sign-in page; None for everyone else."""
+    """Return a redirect to the sign-in page for a visitor without a session, otherwise None."""
     if current_user.is_authenticated:
         return None
     target = request.full_path if request.method == "GET" else "/"
@@ -69,9 +69,13 @@ def sign_in_first() -> BaseResponse | None:
 
 
 def administrators_only() -> BaseResponse | None:
-    """Send visitors to the sign-in page; tell everyone else that there is nothing.
+    """Admit only administrators to a page (``before_request`` hook of the admin area).
 
-    Stands before every page of the admin area.
+    Returns:
+        A redirect to the sign-in page for a visitor without a session; None for an administrator.
+
+    Raises:
+        NotFound: the user is not an administrator, so the admin area stays hidden.
     """
     if (away := sign_in_first()) is not None:
         return away
@@ -81,6 +85,6 @@ def administrators_only() -> BaseResponse | None:
 
 
 def registry_host() -> str:
-    """Return the registry's name in commands, as clients reach it."""
+    """Return the host name, with any port, under which clients reach the registry."""
     host: str = current_app.config["SETTINGS"].registry_host
     return host

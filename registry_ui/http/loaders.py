@@ -1,4 +1,4 @@
-"""The one loader: resolves what a request names, and checks what the caller may do with it."""
+"""Loaders that resolve the objects named in a request and check the caller's permissions."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ NO_PROJECT = "There is no such project, or you may not see it."
 
 @dataclass(frozen=True, slots=True)
 class ResolvedPlace:
-    """A place that the caller may see, and what they may do there."""
+    """A place (namespace or project) that the caller can see, with their permissions there.
+
+    ``can`` holds the names of the permissions.
+    """
 
     place: Place
     path_access: PathAccess
@@ -40,35 +43,37 @@ class ResolvedPlace:
 
     @property
     def role(self) -> str | None:
-        """The caller's own role, in words."""
+        """Label of the caller's own role; None if they have no role here."""
         return self.path_access.role.label if self.path_access.role else None
 
     @property
     def acting_role(self) -> Role | None:
-        """The role as protection rules count it: an administrator is an Owner everywhere."""
+        """Role that protection rules apply to the caller; an administrator counts as an Owner."""
         return role_for_rules(principal(), self.path_access)
 
     @property
     def project(self) -> Project:
-        """The place, which must be a project; NotFound otherwise."""
+        """The place as a project; raises NotFound if it is a namespace."""
         if not isinstance(self.place, Project):
             raise NotFound
         return self.place
 
     @property
     def namespace(self) -> Namespace:
-        """The place, which must be a namespace; NotFound otherwise."""
+        """The place as a namespace; raises NotFound if it is a project."""
         if not isinstance(self.place, Namespace):
             raise NotFound
         return self.place
 
 
 def load(path: str, right: Permission = Permission.SEE) -> ResolvedPlace:
-    """Resolve a path for the caller and check a right: the one door to every place.
+    """Resolve the path of a namespace or project and check that the caller has a permission.
+
+    All views reach namespaces and projects through this function, so none can skip the check.
 
     Raises:
-        NotFound: there is no such place, or the caller may not see it: no difference.
-        Denied: they may see it, but have not the right.
+        NotFound: there is no such place, or the caller can't see it; both look the same.
+        Denied: the caller can see the place, but does not have the permission.
     """
     who = principal()
     here = path_access(db.session(), who, path)
@@ -78,16 +83,17 @@ def load(path: str, right: Permission = Permission.SEE) -> ResolvedPlace:
     if right is not Permission.SEE and not decision.allowed:
         raise Denied(f"Not allowed: {decision.rule}.", hint=_hint(who))
     if here.fence is not None and decide(who, here, Permission.PUSH).allowed:
-        g.fence = here.fence  # told on the page, whatever it is about
+        g.fence = here.fence  # Every page of the place shows the write freeze.
     place = db.session.get_one(Place, here.place_id)
     return ResolvedPlace(place, here, permissions(who, here))
 
 
 def load_whole(path: str, right: Permission) -> ResolvedPlace:
-    """Resolve a place for what is about everything in it; else as load().
+    """Resolve a place for an operation on everything in it, and check a permission like load().
 
     Raises:
-        NotFound: also where the caller's token is for one repository of it alone.
+        NotFound: as for load(), or the caller's token covers only a part of the place.
+        Denied: as for load().
     """
     loaded = load(path, right)
     reach = principal().reach
@@ -97,14 +103,14 @@ def load_whole(path: str, right: Permission) -> ResolvedPlace:
 
 
 def load_owner(repository: str) -> ResolvedPlace:
-    """Resolve the project that owns the whole name of an image, as clients write it.
+    """Resolve the project that owns a repository, given the whole name that clients use.
 
     Raises:
-        NotFound: no project owns it, or the caller may not see that project.
+        NotFound: no project owns the repository, or the caller can't see that project.
     """
     who = principal()
     here = path_access(db.session(), who, repository)
-    # Of a hidden project nothing more is asked than of none: it must not take longer.
+    # Timing side channel: run no more queries for a hidden project than for a missing one.
     if here.project is None or not decide(who, here, Permission.SEE).allowed:
         raise NotFound
     return load(here.project)
@@ -113,13 +119,26 @@ def load_owner(repository: str) -> ResolvedPlace:
 def load_image(
     path: str, name: str, right: Permission = Permission.SEE
 ) -> tuple[ResolvedPlace, ContainerImage]:
-    """Resolve a project and one of its images; NotFound where the index has no such image."""
+    """Resolve a project and one of its images, and check that the caller has a permission.
+
+    Args:
+        path: path of the project.
+        name: name of the image below the project; empty for the root image.
+
+    Raises:
+        NotFound: as for load() and image_in().
+        Denied: as for load().
+    """
     loaded = load(path, right)
     return loaded, image_in(loaded, name)
 
 
 def image_in(loaded: ResolvedPlace, name: str) -> ContainerImage:
-    """Return an image of a project that was loaded; NotFound where the index has none."""
+    """Return an image of a resolved project.
+
+    Raises:
+        NotFound: the index has no such image, or the caller's token does not cover it.
+    """
     path = loaded.place.path
     _require_reach([f"{path}/{name}" if name else path])
     key = {"project_id": loaded.project.id, "name": name}
@@ -130,11 +149,11 @@ def image_in(loaded: ResolvedPlace, name: str) -> ContainerImage:
 
 
 def load_removal(path: str, removal_id: int) -> tuple[Removal, ResolvedPlace | None]:
-    """Return a removal and the place that it is of, loaded, or None where that is gone.
+    """Return a removal and its place, or None instead of the place if that no longer exists.
 
     Raises:
-        NotFound: there is none, or it is not the caller's business.
-        Denied: they may see the place, but not delete in it.
+        NotFound: there is no such removal, or the caller can't see it.
+        Denied: the caller can see the place, but can't delete in it.
     """
     row = db.session.scalar(
         select(Removal).where(Removal.id == removal_id, Removal.project_path == path)
@@ -145,7 +164,7 @@ def load_removal(path: str, removal_id: int) -> tuple[Removal, ResolvedPlace | N
     if row.project_id is not None:
         loaded = load(path, Permission.DELETE)
         if loaded.place.id != row.project_id:
-            raise NotFound  # of an earlier place at this path
+            raise NotFound  # The removal belongs to an earlier place at this path.
         return row, loaded
     if row.requested_by != who.username and not who.is_admin:
         raise _absent(path)
@@ -153,10 +172,11 @@ def load_removal(path: str, removal_id: int) -> tuple[Removal, ResolvedPlace | N
 
 
 def load_planned(path: str, removal_id: int) -> tuple[Removal, ResolvedPlace]:
-    """Return a removal that somebody confirms, and its place: they may do what it does.
+    """Return a removal to be confirmed and its place, if the caller is allowed to carry it out.
 
     Raises:
-        NotFound, Denied: as load_removal(), and where the place is gone.
+        NotFound: as for load_removal(), or the place no longer exists.
+        Denied: the caller can see the place, but does not have the permission for the removal.
     """
     row, loaded = load_removal(path, removal_id)
     if loaded is None:
@@ -167,31 +187,34 @@ def load_planned(path: str, removal_id: int) -> tuple[Removal, ResolvedPlace]:
 
 
 def _require_reach(repositories: Iterable[str]) -> None:
-    """Hide what a bound token does not reach: one for a project's path alone opens its root image.
+    """Raise NotFound unless the caller's token covers all of the repositories.
 
-    Raises NotFound.
+    A token restricted to exactly the path of a project covers only the project's root image.
     """
     if not _reaches(repositories):
         raise NotFound
 
 
 def _reaches(repositories: Iterable[str]) -> bool:
-    """Whether the caller's token, if it is bound, covers all of these."""
+    """Return whether the caller's token covers all of the repositories or is not restricted."""
     reach = principal().reach
     return reach is None or all(map(reach.covers, repositories))
 
 
 def _repositories_of(row: Removal) -> Iterator[str]:
-    """Yield the repositories that a removal is about; its plan is read only if it is needed."""
+    """Yield the repositories of a removal: first its target, then those in its plan.
+
+    The plan is loaded from the database only if the caller reads past the target.
+    """
     yield row.target.partition(":")[0]
     for step in row.plan:
         yield step.repository
 
 
 def _absent(path: str) -> NotFound:
-    """Return the error for what is not at a path, after the work of what is hidden there.
+    """Return a NotFound error for a missing object, after the same queries as for a hidden one.
 
-    A stranger learns from neither the answer nor its price whether a number is taken.
+    So neither the response nor its duration tells a stranger whether an id is in use.
     """
     with suppress(NotFound):
         load(path)
@@ -199,14 +222,14 @@ def _absent(path: str) -> NotFound:
 
 
 def load_move(path: str, move_id: int) -> tuple[Move, ResolvedPlace]:
-    """Return a move and the place that it is looked at from, for those who look after that.
+    """Return a move and the place at a path, which the move involves and the caller manages.
 
-    That is what moves; of an image, the project that it leaves, and once it is there, the one
-    that it went to.
+    A move involves the namespace or project that moves. The move of an image involves the
+    project that the image leaves and, after the switchover, its new project.
 
     Raises:
-        NotFound: there is none, or it is not of this place.
-        Denied: they may see the place, but do not look after it.
+        NotFound: there is no such move, it does not involve this place, or the caller can't see it.
+        Denied: the caller can see the place, but can't configure it.
     """
     loaded = load(path, Permission.CONFIGURE)
     move = db.session.get(Move, move_id)
@@ -217,15 +240,19 @@ def load_move(path: str, move_id: int) -> tuple[Move, ResolvedPlace]:
         raise NotFound
     reach = principal().reach
     if reach is not None and not any(map(reach.covers, (move.source, move.target))):
-        raise NotFound  # of another image than the token is for
+        raise NotFound  # The caller's token is for another image.
     return move, loaded
 
 
 def load_copy_target(text: str) -> Project:
-    """Return the project that a caller names as the target of a copy, with or without the host.
+    """Return the project that the caller entered as the target of a copy.
+
+    Args:
+        text: path of the project, with or without the host of the registry.
 
     Raises:
-        Invalid: there is none, or the caller can't see it or push there; of the field "project".
+        Invalid: there is no such project, or the caller can't see it or push to it. The error
+            belongs to the field "project".
     """
     path = text.strip().removeprefix(f"{registry_host()}/").strip("/")
     try:
@@ -238,12 +265,13 @@ def load_copy_target(text: str) -> Project:
 
 
 def load_copy(path: str, copy_id: int) -> tuple[Copy, Project | None]:
-    """Return a copy and the project that it copies to, or None where that is gone.
+    """Return a copy and its target project, or None instead of the project if that is gone.
 
     Raises:
-        NotFound: there is none, or it is not the caller's business: they see not both ends, or
-            their token does not reach them.
-        Denied: they may see the project, but not push there.
+        NotFound: there is no such copy, the caller's token does not cover both repositories, or
+            they can't see the project. If another user requested the copy, also if the caller
+            can't pull from its source, or if the project is gone (except for administrators).
+        Denied: the caller can see the project, but can't push to it.
     """
     row = db.session.scalar(select(Copy).where(Copy.id == copy_id, Copy.project_path == path))
     if row is None or not _reaches([row.source, row.target]):
@@ -256,7 +284,7 @@ def load_copy(path: str, copy_id: int) -> tuple[Copy, Project | None]:
         raise _absent(path)
     project = load(path, Permission.PUSH).project
     if project.id != row.project_id:
-        raise NotFound  # of an earlier project at this path
+        raise NotFound  # The copy belongs to an earlier project at this path.
     if (
         not own
         and not decide(who, path_access(db.session(), who, row.source), Permission.PULL).allowed

@@ -1,4 +1,4 @@
-"""Leads from the address of a page below an old name, after a move, to the one it has now."""
+"""Redirects from the old address of a page to its current one, after a rename or move."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .identity import principal
 
 
 def init_app(app: Flask) -> None:
-    """Answer what is not found, by a redirect if it has another address now."""
+    """Answer a NotFound error with a redirect if the page has moved, otherwise with the error."""
 
     @app.errorhandler(NotFound)
     def on_not_found(error: NotFound) -> BaseResponse:
@@ -30,7 +30,10 @@ def init_app(app: Flask) -> None:
 
 
 def _new_address() -> str | None:
-    """Return where the page is now that was asked for by an old name, for who may see it."""
+    """Return the current address of a page that was requested by an old name.
+
+    None if the page has not moved, or if the caller can't see it.
+    """
     values = dict(request.view_args or {})
     if request.method != "GET" or request.endpoint is None or "path" not in values:
         return None

@@ -1,4 +1,4 @@
-"""What every page is rendered with."""
+"""Template variables that every page gets."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from flask import Flask, current_app, g
 
 
 def init_app(app: Flask) -> None:
-    """Give every template the addresses of registry and site, and the fence of its place."""
+    """Give every template the addresses of registry and site, and the place's write freeze."""
     app.context_processor(_shared)
 
 

@@ -1,4 +1,4 @@
-"""What every page of a list needs: which page of how many, and the way back up."""
+"""Query arguments of lists: page number, search text, sort order; and links that keep them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..pagination import NoSuchPage
 
 
 def init_app(app: Flask) -> None:
-    """Send a visitor whose page is gone, because rows were deleted, to the last one."""
+    """Redirect to the last page of a list if the requested one no longer exists."""
     app.register_error_handler(NoSuchPage, _go_to_last)
 
 
@@ -21,24 +21,36 @@ def _go_to_last(error: NoSuchPage) -> Response:
 
 
 def crumbs(path: str) -> list[tuple[str, str]]:
-    """Return a link for each segment of a path."""
+    """Return the breadcrumb of a path as (label, path) pairs, one for each segment."""
     parts = path.split("/")
     return [(part, "/".join(parts[: depth + 1])) for depth, part in enumerate(parts)]
 
 
 def page_number(name: str = "page") -> int:
-    """Return the page that the URL asks for; 1 for anything that is none."""
+    """Return the page number in the query string; 1 if it is missing or not a number.
+
+    Args:
+        name: name of the query argument.
+    """
     text = request.args.get(name, "1")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 8 else 1
 
 
 def search_text() -> str:
-    """Return what the URL searches for, no longer than a name can be."""
+    """Return the search text in the query string, cut to the maximum length of a name."""
     return request.args.get("q", "").strip()[:255]
 
 
 def sort_order(sorts: tuple[str, ...], first: str) -> tuple[str, str]:
-    """Return by what the URL sorts, ``first`` for anything that is none, and which way."""
+    """Return the sort key and the direction in the query string.
+
+    Args:
+        sorts: the sort keys that are allowed.
+        first: the sort key to use if the given one is missing or not allowed.
+
+    Returns:
+        The sort key, and ``"asc"`` or ``"desc"``.
+    """
     sort = request.args.get("sort", first)
     return sort if sort in sorts else first, "desc" if request.args.get(
         "order"
@@ -46,21 +58,26 @@ def sort_order(sorts: tuple[str, ...], first: str) -> tuple[str, str]:
 
 
 def query_text(name: str) -> str:
-    """Return a value of the query that the database can compare with."""
+    """Return a query argument without unprintable characters, which a database can reject."""
     value = request.args.get(name, "").strip()[:255]
     return "".join(character for character in value if character.isprintable())
 
 
 def query_with(pairs: Iterable[tuple[str, str]], changes: Mapping[str, object]) -> str:
-    """Return a query string with some values changed; an empty or None value is left out."""
+    """Return a query string with some values changed, and without empty values.
+
+    Args:
+        pairs: the names and values of the current query string.
+        changes: the new value of each name; empty or None to remove the name.
+    """
     kept = [(name, value) for name, value in pairs if name not in changes and value]
     new = [(name, str(value)) for name, value in changes.items() if value not in (None, "")]
     return urlencode(kept + new)
 
 
 def current_address(**changes: object) -> str:
-    """Return the address of this page with some values of its query changed."""
+    """Return the address of the current page with some query arguments changed."""
     query = query_with(request.args.items(multi=True), changes)
-    # One slash at the start: two would lead to another host.
+    # Start with exactly one slash, because browsers read two as the start of a host name.
     path = request.script_root + "/" + quote(request.path.lstrip("/"), safe="/:@!$&'()*+,;=")
     return f"{path}?{query}" if query else path

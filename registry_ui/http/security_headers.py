@@ -1,4 +1,4 @@
-"""Headers of every response: a strict content security policy, and no caching of pages."""
+"""Security headers of every response: a strict content security policy, no caching of pages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ POLICY = (
     "frame-ancestors 'none'"
 )
 
-#: What every response carries.
+#: Security headers of every response.
 HEADERS = {
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
@@ -22,14 +22,14 @@ HEADERS = {
 
 
 def headers_for(config: Config) -> dict[str, str]:
-    """Return the headers that every response of this site carries."""
+    """Return the security headers of every response, with HSTS if the site uses HTTPS."""
     if not config.public_url.startswith("https://"):
         return HEADERS
     return {**HEADERS, "Strict-Transport-Security": f"max-age={config.hsts_seconds}"}
 
 
 def init_app(app: Flask) -> None:
-    """Add the headers to every response."""
+    """Add the security and caching headers to every response."""
     every = headers_for(app.config["SETTINGS"])
 
     @app.after_request
@@ -40,6 +40,6 @@ def init_app(app: Flask) -> None:
         if request.endpoint != "static":
             headers.setdefault("Cache-Control", "no-store")
         elif "v" in request.args and response.status_code == 200:
-            # The address holds the content's hash: it is never another.
+            # The address contains a hash of the content, so the content never changes.
             headers["Cache-Control"] = "public, max-age=31536000, immutable"
         return response

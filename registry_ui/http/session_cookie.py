@@ -1,4 +1,4 @@
-"""The cookie of a browser's session, and which addresses have none."""
+"""The session cookie of browsers, and the paths that do not use it."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ from flask import Flask, Request, Response, request
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
 from itsdangerous import BadSignature
 
-#: The name of the cookie without https.
+#: Name of the session cookie without HTTPS.
 COOKIE = "registry_ui"
-#: With https. A browser takes a cookie of such a name from this host alone, by https, and for
-#: the whole site: no other host of the domain can set it.
+#: Name of the session cookie with HTTPS. A browser accepts a ``__Host-`` cookie only from this
+#: very host, so no other host of the domain can set it.
 HOST_COOKIE = f"__Host-{COOKIE}"
-#: Marks a session that has been in a HOST_COOKIE: by the other name it is somebody else's work.
+#: Session key that marks a session stored in HOST_COOKIE. A marked session in the other cookie
+#: is rejected, because another host of the domain can have planted it.
 MARK = "_host"
 
-#: For machines: no cookie is read or written there.
+#: Paths for machines, which neither read nor write a session cookie.
 MACHINE_PREFIXES = ("/jwt/", "/auth/", "/gate/", "/api/", "/static/", "/v2/")
 MACHINE_PATHS = ("/healthz", "/readyz")
 
 
 def settings_for(public_url: str) -> dict[str, Any]:
-    """Return Flask's settings of the cookie."""
+    """Return Flask's settings for the session cookie."""
     is_https = public_url.startswith("https://")
     return {
         "SESSION_COOKIE_NAME": HOST_COOKIE if is_https else COOKIE,
@@ -39,10 +40,10 @@ def _for_machines(path: str) -> bool:
 
 
 class PageSessions(SecureCookieSessionInterface):
-    """Browser sessions for pages; an empty one for machines, which is never stored."""
+    """Session interface for pages; paths for machines get an empty session that is not stored."""
 
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
-        """Read the session of a page's cookie; nothing else's."""
+        """Return the session in the request's cookie; an empty one on a path for machines."""
         if _for_machines(request.path):
             return SecureCookieSession()
         if self._renamed(app) and self.get_cookie_name(app) not in request.cookies:
@@ -50,7 +51,7 @@ class PageSessions(SecureCookieSessionInterface):
         return super().open_session(app, request)
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
-        """Write the session back where one was read."""
+        """Store the session in the response's cookie, except on a path for machines."""
         if _for_machines(request.path):
             return
         if self._renamed(app):
@@ -64,10 +65,10 @@ class PageSessions(SecureCookieSessionInterface):
         return self.get_cookie_name(app) == HOST_COOKIE
 
     def _from_before(self, app: Flask, request: Request) -> SecureCookieSession | None:
-        """Return the session of a cookie that was set before cookies had their present name.
+        """Return the session in a cookie with the old name, so that no user is signed out.
 
-        Nobody is signed out by the new name. What was signed under it is refused under the old
-        one: another host of the domain could set that, for somebody else's session.
+        A session that was stored under the new name is rejected: another host of the domain can
+        set a cookie with the old name, to plant the session of a different user.
         """
         serializer = self.get_signing_serializer(app)
         value = request.cookies.get(COOKIE)

@@ -1,4 +1,4 @@
-"""Threads of the worker for work that takes long, so that it holds back nothing else."""
+"""Background threads of the worker, so that long-running work delays nothing else."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from flask import Flask, current_app
 
 logger = logging.getLogger(__name__)
 
-#: Kinds of work that may take minutes.
+#: Kinds of work that can take minutes. At most one thread of a process runs each kind.
 LONG_WORK = ("reconcile_all", "reconcile_wanted", "read_contents", "index_adopted", "old_paths")
-#: Removals, copies and moves that a process carries out at a time, each in a thread of its own.
+#: Maximum number of removals, copies and moves that a process runs at the same time, each in its
+#: own thread.
 MAX_BACKGROUND_THREADS = 4
 
 
 def init_app(app: Flask) -> None:
-    """Make what limits the work of a process."""
+    """Create the objects that limit concurrent long-running work in this process."""
     app.extensions["one_at_a_time"] = {name: SingleFlight() for name in LONG_WORK}
     app.extensions["aside"] = BackgroundThreads(MAX_BACKGROUND_THREADS)
     app.extensions["collecting"] = BackgroundThreads(1)
 
 
 def in_app(app: Flask, work: Callable[..., Any]) -> Callable[..., None]:
-    """Return the work as a function that runs it within the application's context."""
+    """Wrap a function so that it runs within the application context."""
 
     def run(*args: Any) -> None:
         with app.app_context():
@@ -35,14 +36,20 @@ def in_app(app: Flask, work: Callable[..., Any]) -> Callable[..., None]:
 
 
 def run_single_flight(kind: str, work: Callable[..., Any], *args: Any) -> None:
-    """Do work of a kind unless a thread of this process is at it, which then does it too."""
+    """Run long-running work, or leave it to the thread that already runs the same kind.
+
+    Args:
+        kind: one of LONG_WORK.
+        work: the function, called with ``args``.
+    """
     current_app.extensions["one_at_a_time"][kind].do(work, *args)
 
 
 class SingleFlight:
-    """Lets one thread of a process do a kind of work; who comes meanwhile leaves it the rest.
+    """Limits a kind of work to one thread of the process.
 
-    Long work must not take all the threads: events wait for one.
+    A call that arrives while the work runs is queued, and the running thread carries it out
+    afterward. So long work never occupies all threads of the worker: events need one, too.
     """
 
     def __init__(self) -> None:
@@ -50,9 +57,13 @@ class SingleFlight:
         self._wanted: set[tuple[Any, ...]] = set()
 
     def do(self, work: Callable[..., Any], *args: Any) -> None:
-        """Do the work here and now, or soon in the thread that is at it."""
+        """Run ``work(*args)`` now, or queue it for the thread that is running.
+
+        Queued calls with equal arguments are merged into one.
+        """
         self._wanted.add(args)
-        # Looked at again after letting go: somebody may have come in between.
+        # Check again after releasing the lock: another thread can have queued a call just before
+        # the release, when it could not acquire the lock itself.
         while self._wanted and self._lock.acquire(blocking=False):
             try:
                 while self._wanted:
@@ -62,9 +73,9 @@ class SingleFlight:
 
 
 class BackgroundThreads:
-    """Does work in threads of its own, a few at a time; work that is under way is left alone.
+    """Runs work in separate threads, at most ``most`` at a time and each key only once.
 
-    The threads end with the process: what they do can be taken up again.
+    The threads end with the process, so the work must be resumable.
     """
 
     def __init__(self, most: int) -> None:
@@ -73,7 +84,11 @@ class BackgroundThreads:
         self._busy: set[Any] = set()
 
     def do(self, work: Callable[[Any], Any], key: Any) -> bool:
-        """Begin the work; return False where there is no room for it now."""
+        """Start ``work(key)`` in a new thread.
+
+        Returns:
+            False if all threads are busy; True if the work was started or is already running.
+        """
         with self._lock:
             if key in self._busy:
                 return True

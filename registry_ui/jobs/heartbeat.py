@@ -1,4 +1,4 @@
-"""The worker's sign of life, by which pages and probes know that it runs."""
+"""Heartbeat of the worker, from which pages and health probes know that the worker runs."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _started = threading.Lock()
 
 
 def record_heartbeat(app: Flask) -> None:
-    """Write the worker's sign of life."""
+    """Store the current time as the worker's heartbeat."""
     with app.app_context(), writing() as session:
         session.merge(Heartbeat(name=WORKER, at=utc_now()))
 
 
 def start_heartbeat(app: Flask) -> None:
-    """Start one heart for the process; huey calls this in each of its threads."""
+    """Start the heartbeat thread, once per process; huey calls this in each of its threads."""
     if not _started.acquire(blocking=False):
         return
 

@@ -1,4 +1,4 @@
-"""Delete what is kept for a limited time only, each night."""
+"""Nightly deletion of data that is kept for a limited time."""
 
 from __future__ import annotations
 
@@ -28,16 +28,17 @@ from ..moves import service as moves
 from ..operations import runner as long_work
 from ..token_auth import decision_retention
 
-#: How long raw events are kept once they are done with.
+#: How long processed registry events are kept, counted from their receipt.
 EVENTS_KEPT = timedelta(days=90)
-#: How long facts are kept that no tag leads to any more.
+#: How long manifest data is kept, counted from its fetch, if no tag or repository refers to it.
 FACTS_KEPT = timedelta(days=7)
-#: How long what was done against protection rules is kept; the audit keeps it for ever.
+#: How long violations of protection rules are kept for their page; the audit log keeps them
+#: permanently.
 VIOLATIONS_KEPT = timedelta(days=90)
 
 
 def prune() -> None:
-    """Forget what is old: events done with, sessions, claims, facts of nothing, decisions."""
+    """Delete expired data, such as events, sessions, plans, decisions and unused manifests."""
     with writing() as session:
         docker_sessions.forget_unused(session)
         throttle.forget_old(session, utc_now())

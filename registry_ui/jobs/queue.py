@@ -1,7 +1,7 @@
 """The job queue. An outage of Redis is logged once, delays no request, and loses no work.
 
 All work is stored in the database first, and the worker looks for it every minute. So a job
-that can't be queued is only late.
+that can't be queued is only delayed.
 """
 
 from __future__ import annotations
@@ -29,39 +29,40 @@ HEARTBEAT_SECONDS = 5
 
 logger = logging.getLogger(__name__)
 
-#: Timeout in seconds for a connection, and for an answer. The worker's blocking read takes one.
+#: Timeouts in seconds for connecting to Redis, and for its answer. The second is longer than the
+#: worker's blocking read, which takes one second.
 CONNECT_TIMEOUT = 1.0
 ANSWER_TIMEOUT = 2.0
-#: For how many seconds after a failure nothing else is sent by this process.
+#: How long, in seconds, this process sends nothing to Redis after a failure.
 PAUSE = 5.0
 
 T = TypeVar("T")
 
 
 class QueueUnavailable(RedisError):
-    """Redis did not answer a moment ago, and was not asked again."""
+    """Redis failed a moment ago, so it was not called again."""
 
 
 class RedisOutage:
-    """Whether Redis answers this process; logs the beginning and the end of an outage."""
+    """Tracks whether Redis answers this process; logs the beginning and the end of an outage."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._since: float | None = None
         self._retry_at = 0.0
-        #: Name of the last error.
+        #: Class name of the last error, "" before the first one.
         self.reason = ""
 
     @property
     def seconds_to_wait(self) -> float:
-        """How long Redis is left alone after a failure; 0 if it can be asked."""
+        """Seconds until Redis can be called again after a failure; 0 if it can be called now."""
         return max(0.0, self._retry_at - time.monotonic())
 
     def run(self, call: Callable[[], T]) -> T:
-        """Call Redis, and note whether it answers.
+        """Call Redis, and record whether it answers.
 
         Raises:
-            RedisError: it does not answer.
+            RedisError: the call failed.
         """
         try:
             result = call()
@@ -94,30 +95,33 @@ class RedisOutage:
 
 
 class ResilientRedisStorage(RedisStorage):  # type: ignore[misc]
-    """Redis with short timeouts, and pauses while it does not answer."""
+    """Huey storage in Redis with short timeouts, which pauses while Redis does not answer."""
 
     def __init__(self, name: str, url: str) -> None:
         pool = ConnectionPool.from_url(
             url,
             socket_connect_timeout=CONNECT_TIMEOUT,
             socket_timeout=ANSWER_TIMEOUT,
-            # A connection that Redis closed, say by a restart, is replaced without delay.
+            # Redis can have closed a connection, for example by a restart: replace it at once.
             retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
         )
         super().__init__(name, connection_pool=pool)
         self.outage = RedisOutage()
 
     def enqueue(self, data: bytes, priority: float | None = None) -> None:
-        """Add a job.
+        """Add a job to the queue.
 
         Raises:
-            RedisError: Redis does not answer, or did not a moment ago.
+            RedisError: Redis does not answer, or failed a moment ago.
         """
         self._require_no_pause()
         self.outage.run(lambda: super(ResilientRedisStorage, self).enqueue(data, priority))
 
     def dequeue(self) -> bytes | None:
-        """Return the next job. None after a pause if Redis does not answer."""
+        """Return the next job; None if there is none in time, or Redis does not answer.
+
+        After a failure, wait first until Redis can be called again.
+        """
         time.sleep(self.outage.seconds_to_wait)
         try:
             found = self.outage.run(lambda: self.conn.brpop(self.queue_key, self.read_timeout))
@@ -126,7 +130,7 @@ class ResilientRedisStorage(RedisStorage):  # type: ignore[misc]
         return found[1] if found else None
 
     def read_schedule(self, ts: Any) -> list[bytes]:
-        """Return the scheduled jobs that are due; none if Redis does not answer."""
+        """Return the scheduled jobs that are due; an empty list if Redis does not answer."""
         if self.outage.seconds_to_wait:
             return []
         try:
@@ -135,19 +139,19 @@ class ResilientRedisStorage(RedisStorage):  # type: ignore[misc]
             return []
 
     def peek_many(self, keys: list[str]) -> dict[str, bytes]:
-        """Return the notes that jobs were revoked, which none ever is; none without Redis.
+        """Return the revocation markers of jobs; an empty dict if Redis does not answer.
 
-        The queue looks for them before and after each job. One that was received in time runs,
-        and ends without an error, although Redis has stopped answering meanwhile.
+        Huey reads them before and after each job. registry_ui never revokes a job, so a job that
+        was received before an outage can run and end without an error.
         """
         return self._unless_away(lambda: super(ResilientRedisStorage, self).peek_many(keys), {})
 
     def delete_data(self, key: str) -> bool:
-        """Delete such a note; return whether there was one."""
+        """Delete a revocation marker; return False if there is none, or Redis does not answer."""
         return self._unless_away(lambda: super(ResilientRedisStorage, self).delete_data(key), False)
 
     def _unless_away(self, call: Callable[[], T], default: T) -> T:
-        """Call Redis; return the default if it does not answer, or did not a moment ago."""
+        """Call Redis; return the default if it does not answer, or failed a moment ago."""
         if self.outage.seconds_to_wait:
             return default
         try:
@@ -156,10 +160,10 @@ class ResilientRedisStorage(RedisStorage):  # type: ignore[misc]
             return default
 
     def ping(self) -> None:
-        """Ask Redis for a sign of life.
+        """Check that Redis answers.
 
         Raises:
-            RedisError: it does not answer, or did not a moment ago.
+            RedisError: it does not answer, or failed a moment ago.
         """
         self._require_no_pause()
         self.outage.run(self.conn.ping)
@@ -170,13 +174,16 @@ class ResilientRedisStorage(RedisStorage):  # type: ignore[misc]
 
 
 class RedisJobQueue(Huey):  # type: ignore[misc]
-    """A queue that accepts jobs also while Redis does not answer: the worker finds the work."""
+    """A queue that accepts jobs even if Redis does not answer.
+
+    The worker finds the work in the database later.
+    """
 
     def __init__(self, name: str, url: str, **more: Any) -> None:
         super().__init__(name, storage_class=ResilientRedisStorage, url=url, **more)
 
     def enqueue(self, task: Any) -> Any:
-        """Queue a task, unless Redis does not answer."""
+        """Queue a task; return None if Redis does not answer."""
         try:
             return super().enqueue(task)
         except RedisError:
@@ -184,9 +191,10 @@ class RedisJobQueue(Huey):  # type: ignore[misc]
 
 
 def make_queue(settings: Config) -> Huey:
-    """Make the queue that the settings name. Jobs are signed with the secret key.
+    """Create the job queue: in Redis if the settings have its URL, else in a SQLite file.
 
-    Otherwise anyone who can write to the queue could make the worker run something else.
+    Jobs are signed with the secret key. Otherwise anyone who can write to the queue could make
+    the worker run other code.
     """
     serializer = SignedSerializer(secret=settings.secret_key, salt="registry_ui jobs")
     if settings.redis_url:
@@ -198,7 +206,7 @@ def make_queue(settings: Config) -> Huey:
 
 
 def redis_problem(queue: Huey) -> str | None:
-    """Return why Redis can't be used now; None if it answers, or is not in use."""
+    """Return the error that Redis fails with; None if it answers, or is not in use."""
     if not isinstance(queue, RedisJobQueue) or not isinstance(queue.storage, ResilientRedisStorage):
         return None
     try:
@@ -209,7 +217,10 @@ def redis_problem(queue: Huey) -> str | None:
 
 
 def enqueue(name: str, *args: Any) -> None:
-    """Queue a task by name. A queue that is down loses nothing: the schedule finds the work."""
+    """Queue a task by its name in TASKS.
+
+    A failure is only logged, because the schedule finds the stored work later.
+    """
     try:
         current_app.extensions["tasks"][name](*args)
     except Exception:

@@ -1,4 +1,4 @@
-"""Compare the registry with the index: on demand, by the schedule, and when the worker starts."""
+"""Reconcile the index with the registry: on demand, on schedule, and when the worker starts."""
 
 from __future__ import annotations
 
@@ -19,16 +19,20 @@ from .executors import run_single_flight
 
 logger = logging.getLogger(__name__)
 
-#: How often the digest of every tag is compared; the lists of tags are compared more often.
+#: How often the digest of every tag is compared. The lists of tags are compared more often.
 DIGESTS_INTERVAL = timedelta(days=1)
-#: Seconds that the worker waits, when it starts, for a registry that starts with it.
+#: Maximum time in seconds that a starting worker waits for a registry that starts with it.
 REGISTRY_PATIENCE = 20.0
 #: Maximum number of tags whose digests are compared when the worker starts.
 CATCH_UP_TAGS = 5000
 
 
 def reconcile_all(*, digests: bool = True) -> None:
-    """Compare every repository with the registry; a registry that is down changes nothing."""
+    """Reconcile every repository with the registry. An unreachable registry is only logged.
+
+    Args:
+        digests: compare the digest of every tag, not only the lists of tags.
+    """
     run_single_flight("reconcile_all", _reconcile_all, digests)
 
 
@@ -37,27 +41,27 @@ def _reconcile_all(digests: bool) -> None:  # noqa: FBT001 - an argument of OneA
         pull_through.detect()
         reconcile.reconcile_all(digests=digests)
         if digests or not current_app.config["SETTINGS"].gate:
-            # Without a proxy in front of the registry, pushes end behind a move at any time.
+            # Without the gate, a client can finish a push to the old path of a move at any time.
             old_path_check.compare_all()
     except RegistryError as error:
         logger.warning("reconcile: %s", error)
 
 
 def reconcile_wanted() -> None:
-    """Compare the images of which an event told a deletion."""
+    """Reconcile the images that are marked for it, for example after a deletion event."""
     run_single_flight("reconcile_wanted", reconcile.reconcile_wanted)
 
 
 def index_adopted() -> None:
-    """Index what a project owns by now."""
+    """Index the unassigned repositories that a project owns now."""
     run_single_flight("index_adopted", initial_index.index_adopted)
 
 
 def reconcile_when_due(interval: int) -> None:
-    """Compare everything if the last time is longer ago than ``interval`` seconds.
+    """Reconcile everything if the last time is longer ago than ``interval`` seconds.
 
-    The lists of tags each time, what the tags stand for once a day: events tell that,
-    and a call for each tag would hold back the events of people.
+    The lists of tags are compared each time, the digests of tags once a day: events already
+    report changed digests, and a registry call per tag would delay the events of users.
     """
     query = select(Heartbeat.name, Heartbeat.at)
     last = dict(db.session.execute(query).all())
@@ -68,10 +72,10 @@ def reconcile_when_due(interval: int) -> None:
 
 
 def catch_up() -> None:
-    """Compare the registry with the index once the worker starts.
+    """Reconcile everything when the worker starts, because events can have been lost.
 
-    Events that were under way when something died are lost: the registry keeps them in
-    memory. Where tags are too many to ask what each stands for, only their lists.
+    The registry keeps undelivered events in memory only, so a crash loses them. If there are
+    more than CATCH_UP_TAGS tags, only the lists of tags are compared.
     """
     deadline = time.monotonic() + REGISTRY_PATIENCE
     while time.monotonic() < deadline and not _registry_answers():

@@ -1,4 +1,4 @@
-"""What the worker does by the clock."""
+"""Schedule of the periodic tasks of the worker."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from .tasks import purge_bin, resume, retire_moved, run_retention
 
 
 def periodic_tasks(interval: int) -> dict[str, tuple[Callable[[], None], Callable[..., bool]]]:
-    """Return what is done by the clock, and when.
+    """Return the periodic tasks by name, each with its schedule.
 
     Args:
-        interval: seconds between two comparisons of the registry with the index.
+        interval: seconds between two reconciliations of the whole index with the registry.
     """
     return {
         "resume": (resume, crontab(minute="*")),
@@ -25,7 +25,8 @@ def periodic_tasks(interval: int) -> dict[str, tuple[Callable[[], None], Callabl
         "retire_moved": (retire_moved, crontab(minute="23")),
         "retention": (
             run_retention,
-            # Again, for what had to wait for another policy of its place.
+            # Repeated for two hours, because a policy can have to wait for another policy of the
+            # same namespace or project.
             crontab(minute="*/10", hour=f"{retention.HOUR}-{retention.HOUR + 1}"),
         ),
         "prune": (prune, crontab(minute="17", hour="3")),

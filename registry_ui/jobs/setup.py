@@ -1,4 +1,4 @@
-"""Make the job queue of an application, and register its tasks."""
+"""Setup of an application's job queue and its tasks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .tasks import TASKS
 
 
 def init_app(app: Flask) -> None:
-    """Make the queue and register the tasks."""
+    """Create the job queue, and register the tasks, the schedule and the heartbeat."""
     executors.init_app(app)
     settings = app.config["SETTINGS"]
     huey = make_queue(settings)

@@ -1,4 +1,4 @@
-"""Carry out what is stored step by step: removals, copies, moves, and garbage collections."""
+"""Carry out operations stored in the database: removals, copies, moves, garbage collections."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from .queue import enqueue
 
 logger = logging.getLogger(__name__)
 
-#: Stored work that is carried out step by step: what does it, and what finds what waits.
+#: Kinds of stored operations. Each has a function that carries one out, given its id, and a
+#: function that returns the ids of all that no worker holds.
 STORED_WORK: dict[str, tuple[Callable[[int], Any], Callable[[], list[int]]]] = {
     "removal": (removals.run, removals.waiting),
     "copy": (copies.run, copies.waiting),
@@ -37,14 +38,18 @@ def run_copy(copy_id: int) -> None:
 
 
 def run_move(move_id: int) -> None:
-    """Carry out one move, as far as it can go now."""
+    """Carry out one move until it ends or has to wait."""
     _run_stored("move", move_id)
 
 
 def _run_stored(kind: str, number: int) -> None:
-    """Carry out stored work in a thread of its own, so that it holds back nothing else.
+    """Carry out a stored operation in a background thread, so that it delays nothing else.
 
-    Where too much is under way in this process, the schedule finds it later.
+    If all threads of this process are busy, the schedule finds the operation later.
+
+    Args:
+        kind: a key of STORED_WORK.
+        number: the id of the operation.
     """
     if current_app.testing:
         STORED_WORK[kind][0](number)
@@ -54,7 +59,7 @@ def _run_stored(kind: str, number: int) -> None:
 
 
 def _stored_work(which: tuple[str, int]) -> None:
-    """Carry out stored work, and then what waits for a free thread."""
+    """Carry out one stored operation, then all those that wait for a free thread."""
     kind, number = which
     STORED_WORK[kind][0](number)
     for run, waiting in STORED_WORK.values():
@@ -63,7 +68,7 @@ def _stored_work(which: tuple[str, int]) -> None:
 
 
 def resume_stored_work() -> None:
-    """Carry out the removals, copies and moves that no worker has."""
+    """Carry out the removals, copies and moves that no worker holds."""
     for kind, (_, waiting) in STORED_WORK.items():
         for number in waiting():
             try:
@@ -73,7 +78,10 @@ def resume_stored_work() -> None:
 
 
 def run_collection(collection_id: int) -> None:
-    """Carry out a garbage collection in a thread of its own; what waited for its end goes on."""
+    """Carry out a garbage collection in a background thread.
+
+    Afterward, operations that waited for its end are resumed.
+    """
     if current_app.testing:
         _collection(collection_id)
         return

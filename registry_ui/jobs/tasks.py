@@ -1,4 +1,4 @@
-"""Work for the worker: every task calls one service function. Arguments are plain values."""
+"""Tasks of the worker. Their arguments are plain values, because jobs are serialized."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ from .stored_work import resume_stored_work, run_collection, run_copy, run_move,
 
 
 def apply_events() -> None:
-    """Apply stored events; fetch the facts of what was pushed; look into deletions."""
+    """Apply stored registry events, and queue the tasks that follow from them.
+
+    Pushed manifests are fetched, and deletions are followed by a reconciliation.
+    """
     applied = apply_pending()
     for repository, digest in sorted(applied.pushed):
         enqueue("learn", repository, digest)
@@ -31,19 +34,20 @@ def apply_events() -> None:
 
 
 def learn(repository: str, digest: str) -> None:
-    """Fetch a pushed image's facts, so that its first visitor finds the page ready."""
+    """Fetch a pushed manifest, so that the first view of its page does not wait for it."""
     backfill.fetch_summaries(RepositoryName(repository), digest)
 
 
 def read_contents(path: str) -> None:
-    """Read what is not known of the tags at and below a place."""
+    """Fetch the missing manifests of all tags at and below the namespace or project ``path``."""
     run_single_flight("read_contents", backfill.read_contents, path)
 
 
 def resume() -> None:
-    """Find what a dead worker, a lost job or a queue that was down left behind.
+    """Resume work left over from a dead worker, a lost job, or an outage of the queue.
 
-    Stored work comes first: it runs in threads of its own, while thousands of events may wait.
+    Stored operations come first, because they run in their own threads, while thousands of
+    events can be waiting.
     """
     resume_stored_work()
     for collection_id in waiting_collections():
@@ -55,19 +59,19 @@ def resume() -> None:
 
 
 def purge_bin() -> None:
-    """Remove for good what was in the bin for long enough."""
+    """Queue the permanent removal of the tags whose time in the trash is over."""
     for removal_id in trash.purge_due():
         enqueue("run_removal", removal_id)
 
 
 def retire_moved() -> None:
-    """Let the old paths go whose time is over."""
+    """Queue the deletion of the old paths of moves whose grace period is over."""
     for move_id in moves.retire_due():
         enqueue("run_move", move_id)
 
 
 def run_retention() -> None:
-    """Start what the retention policies ask for today, by all that was told until now."""
+    """Apply the events received so far, then queue the removals of the due retention policies."""
     apply_events()
     for removal_id in retention.run_due():
         enqueue("run_removal", removal_id)
@@ -90,6 +94,3 @@ TASKS: dict[str, Callable[..., Any]] = {
     "run_collection": run_collection,
     "purge_bin": purge_bin,
 }
-
-
-# -- signs of life -------------------------------------------------------------

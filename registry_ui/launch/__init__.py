@@ -1,7 +1,7 @@
-"""What ``make run`` starts: one registry, the pages and the worker, on one machine."""
+"""The launcher of ``make run``: runs a registry, the web app and the worker on one machine."""
 
 from __future__ import annotations
 
 
 class LaunchError(RuntimeError):
-    """It cannot start, or it stopped. The message says why, and the remedy."""
+    """The launcher can't start, or has to stop. The message gives the reason and the remedy."""

@@ -1,4 +1,4 @@
-"""``make run``: prepares what is missing, starts all, says where, and stops all."""
+"""``make run``: start the registry, the web app and the worker together, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -30,13 +30,14 @@ from .supervise import Supervisor
 
 DEADLINE = 60.0
 FOREIGN = frozenset({"registry", "gate"})
-#: The pages with a debugger, restarted whenever a file changes. For the developer's machine only.
+#: Command of the web app with a debugger, which restarts when a file changes. For development
+#: only.
 DEVELOPMENT_WEB = "exec .venv/bin/python -m flask --app wsgi run --debug --port {port}"
 say = partial(print, flush=True)
 
 
 def main() -> int:
-    """Run until Ctrl-C; return the exit status."""
+    """Run the launcher until Ctrl-C, and return its exit status."""
     parser = argparse.ArgumentParser(prog="python -m registry_ui.launch", description=__doc__)
     parser.add_argument(
         "--end-with-parent", action="store_true", help="stop when the caller (make) is gone"
@@ -60,13 +61,14 @@ def main() -> int:
 
 
 def run(environ: Mapping[str, str], *, develop: bool = False) -> None:
-    """Start everything and stay until a signal comes.
+    """Start all processes, and return after a signal to stop.
 
     Args:
-        develop: the pages run with a debugger, and restart when a file changes.
+        environ: the environment variables that hold the settings.
+        develop: run the web app with a debugger, and restart it when a file changes.
 
     Raises:
-        LaunchError: it cannot start, or one of the processes ended.
+        LaunchError: a process can't be started, or ended by itself.
     """
     config = read_settings(environ)
     lock = RunLock(config.var / "run.lock")
@@ -110,7 +112,7 @@ def run(environ: Mapping[str, str], *, develop: bool = False) -> None:
 
 
 def wanted_ports(config: Config, registry: Registry | None) -> dict[str, int]:
-    """Return the ports to listen on, by setting."""
+    """Return the ports to listen on, by the name of the setting that chooses them."""
     ports = {PREFIX + "PORT": config.port}
     if registry:
         ports[PREFIX + "REGISTRY_PORT"] = config.registry_port
@@ -122,10 +124,10 @@ def wanted_ports(config: Config, registry: Registry | None) -> dict[str, int]:
 def commands(
     config: Config, environ: Mapping[str, str], registry: Registry | None
 ) -> dict[str, tuple[str, dict[str, str]]]:
-    """Return the lines of the Procfile, each with its environment.
+    """Return the commands of the Procfile by process name, each with its environment.
 
-    The registry gets no setting of ours: it takes what begins with REGISTRY_ for its own.
-    The gate needs none.
+    The registry gets none of our settings, because it reads every variable that begins with
+    REGISTRY_ as its own. The gate needs none.
     """
     procfile = parse_procfile((ROOT / "Procfile").read_text()).processes
     if registry is None:
@@ -142,10 +144,10 @@ def commands(
 
 
 def wait_until_ready(config: Config, supervisor: Supervisor, registry: Registry | None) -> bool:
-    """Wait until all answer; return False if a signal to stop came first.
+    """Wait until all processes answer; return False if a signal to stop arrived first.
 
     Raises:
-        LaunchError: one ended, or did not answer in time.
+        LaunchError: a process ended, or did not answer in time.
     """
     say("Starting", *(["the registry,"] if registry else []), "the pages and the worker")
     deadline = time.monotonic() + DEADLINE
@@ -159,7 +161,7 @@ def wait_until_ready(config: Config, supervisor: Supervisor, registry: Registry 
 
 
 def require_all_alive(supervisor: Supervisor) -> None:
-    """Raise LaunchError, with the end of its log, if a process has ended by itself."""
+    """Raise LaunchError with the end of the log if a process has ended by itself."""
     if child := supervisor.ended():
         raise LaunchError(f"{child.name} {child.end}. {child.last_words}")
 

@@ -1,4 +1,4 @@
-"""What the application needs before it can start: tables, somebody, a token, a project."""
+"""Preparation of the database: tables, first administrator, registry token, first project."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ FIRST_PROJECT = "hello"
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """The outcome.
+    """The result of prepare().
 
     Attributes:
-        registry_token: the current one.
-        administrator: whose sign-in to show.
-        password: the administrator's if it was made up and not shown yet, else None.
-        project: the path to push a first image to.
-        project_exists: whether it is still there; its owner may have removed it.
+        registry_token: the current registry token.
+        administrator: the user name to show for signing in.
+        password: the administrator's password if it was generated and not shown yet, else None.
+        project: the path of the project for a first image.
+        project_exists: whether the project still exists; its owner can have deleted it.
     """
 
     registry_token: str = field(repr=False)
@@ -47,13 +47,14 @@ class Prepared:
 
 
 def prepare(config: Config, password: str | None) -> Prepared:
-    """Bring the database up to date and make what the first start needs.
+    """Migrate the database, and create the rows that the first start needs.
 
     Args:
-        password: the first administrator's, if the user chose it.
+        config: the settings of this run.
+        password: the password for the first administrator; None to generate one.
 
     Raises:
-        LaunchError: the database, the name or the password can't be used.
+        LaunchError: the database, the user name or the password can't be used.
     """
     try:
         app = create_app(config)
@@ -73,12 +74,13 @@ def prepare(config: Config, password: str | None) -> Prepared:
 
 
 def forget_first_start(config: Config) -> None:
-    """Note that the first start is over: its password was shown, and is kept no longer."""
+    """Record that the first start is over, and delete the stored password, which was shown."""
     _first_start(config).unlink(missing_ok=True)
 
 
 def _prepare(config: Config, password: str | None) -> Prepared:
-    # Until the sign-in was shown, a start is the first: one that was cut short loses nothing.
+    # Treat every start as the first until the password was printed, so that an interrupted start
+    # shows it again.
     first_start = _first_start(config)
     if created := accounts.ensure_first_administrator(config.admin_username, password):
         write_private(first_start, "" if password else created)
@@ -88,7 +90,7 @@ def _prepare(config: Config, password: str | None) -> Prepared:
         with suppress(Conflict):
             projects.create_project(CONSOLE, project, visibility="private")
     with writing() as session:
-        # A sign of life from the last run says nothing of the worker of this one.
+        # A heartbeat of the previous run says nothing about the worker of this one.
         session.execute(delete(Heartbeat).where(Heartbeat.name == WORKER))
         exists = session.scalar(select(Project.id).where(Project.path == project)) is not None
     return Prepared(
@@ -105,7 +107,10 @@ def _first_start(config: Config) -> Path:
 
 
 def _administrator(preferred: str) -> str:
-    """Return the preferred administrator if there is one of that name, else the first of all."""
+    """Return the user name of the administrator to show.
+
+    It is the preferred name if an active administrator has it, else the oldest one's name.
+    """
     query = select(User.username).where(User.is_admin, ~User.is_blocked).order_by(User.id)
     names = list(db.session.scalars(query))
     return preferred if preferred in names or not names else names[0]

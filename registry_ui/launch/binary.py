@@ -1,4 +1,4 @@
-"""Finds a Distribution registry on this machine, or brings one."""
+"""Find a Distribution registry on this machine, or fetch one."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from . import LaunchError
 
 NAMES = ("registry", "docker-registry")
 ENGINES = ("docker", "podman")
-#: A version, not `3`, which becomes another program by itself. A digest would be one platform's
-#: promise that we can't check here; one that was checked and tagged so is used as it is.
+#: Container image of the registry. The tag is a full version, because the image behind `3` changes.
+#: No digest is pinned, because it would be valid for one platform only and can't be verified here.
+#: An image with this tag that is already on this machine is used as it is.
 IMAGE = "registry:3.1.1"
 VERSION = re.compile(r"github\.com/(?:docker|distribution)/distribution\S*\s+v?(\S+)")
 NOTHING_FOUND = (
@@ -35,10 +36,10 @@ class Registry:
     """A registry that can be started.
 
     Attributes:
-        description: what it is, in words.
-        command: what runs it, without its configuration.
-        collector: what runs its garbage collector, without its configuration.
-        removal: what removes a container whose client was killed.
+        description: its path or image, with the version, for people.
+        command: the command that runs it; the path of its configuration has to be added.
+        collector: the command that runs its garbage collector, likewise.
+        removal: the command that removes its container; empty for a program on this machine.
     """
 
     description: str
@@ -47,21 +48,21 @@ class Registry:
     removal: tuple[str, ...] = ()
 
     def remove_container(self) -> None:
-        """Leave no container behind; there is none where a program runs."""
+        """Remove the container of the registry, if it runs in one."""
         if self.removal:
             _output(list(self.removal))
 
 
 def find_registry(var: Path, readable: tuple[Path, ...], say: Say) -> Registry:
-    """Return the first that is there: on PATH, Debian's package under ``var``, a container.
+    """Return the first registry found: on PATH, Debian's package under ``var``, or a container.
 
     Args:
-        var: the directory that holds what is fetched.
-        readable: what a container must see besides ``var/registry``.
-        say: told of each step that takes time.
+        var: the directory for fetched files.
+        readable: files that a container must be able to read besides ``var/registry``.
+        say: called with a message before each step that takes time.
 
     Raises:
-        LaunchError: there is none; the message says what to install.
+        LaunchError: no registry was found; the message says what to install.
     """
     found = _on_path() or _debian_package(var, say) or _container(var, readable, say)
     if found is None:
@@ -70,7 +71,7 @@ def find_registry(var: Path, readable: tuple[Path, ...], say: Say) -> Registry:
 
 
 def version_of(program: Path | str) -> str | None:
-    """Return the version if the program is a Distribution registry, else None."""
+    """Return the version of a Distribution registry; None if the program is not one."""
     output = _output([str(program), "--version"])
     match = VERSION.search(output or "")
     return match[1] if match else None
@@ -110,7 +111,8 @@ def _debian_package(var: Path, say: Say) -> Registry | None:
 
 def _container(var: Path, readable: tuple[Path, ...], say: Say) -> Registry | None:
     for engine in ENGINES:
-        # An engine in rootless mode of docker has a network of its own; podman's has not.
+        # Rootless docker has a separate network, where localhost is another host: skip it.
+        # Rootless podman shares the network of this machine.
         about = _output([engine, "info", "--format", "{{.SecurityOptions}}"])
         if engine == "docker" and (about is None or "rootless" in about):
             continue
@@ -122,7 +124,7 @@ def _container(var: Path, readable: tuple[Path, ...], say: Say) -> Registry | No
                 say(f"{engine} could not pull {IMAGE}")
                 continue
         name = f"registry_ui-{sha256(bytes(var)).hexdigest()[:12]}"
-        # The name lets no second collector run beside the first.
+        # The fixed container name prevents a second collector from running beside the first.
         found = Registry(
             f"{IMAGE} by {engine}",
             (*_run_command(engine, name, var, readable), "serve"),
@@ -135,7 +137,11 @@ def _container(var: Path, readable: tuple[Path, ...], say: Say) -> Registry | No
 
 
 def _run_command(engine: str, name: str, var: Path, readable: tuple[Path, ...]) -> tuple[str, ...]:
-    """On the host's network: it listens on loopback, and reaches the pages there."""
+    """Return the command that runs the image in a container; its arguments have to be added.
+
+    The container uses the network of the host, because the registry listens on loopback and
+    reaches the web app there.
+    """
     command = [engine, "run", "--rm", "--name", name, "--network", "host"]
     command += ["--user", f"{os.getuid()}:{os.getgid()}"]
     if engine == "podman" and os.getuid():
@@ -148,7 +154,10 @@ def _run_command(engine: str, name: str, var: Path, readable: tuple[Path, ...]) 
 
 
 def _output(command: list[str], timeout: float = 20) -> str | None:
-    """Return what a command printed, or None if it is not there, fails or hangs."""
+    """Return the standard output and standard error of a command.
+
+    None if the command does not exist, fails, or takes longer than ``timeout`` seconds.
+    """
     try:
         result = subprocess.run(
             command, capture_output=True, text=True, errors="replace", timeout=timeout, check=True

@@ -1,4 +1,4 @@
-"""nginx in front of the registry of this run: it asks the gate before manifests change."""
+"""nginx in front of the registry of this run, which asks the gate before a manifest changes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from config import Config
 from ..files import private_directory, write_private
 from . import LaunchError
 
-#: Debian puts it where only root's PATH leads.
+#: Search path for nginx. Debian installs it in a directory that is only on root's PATH.
 PLACES = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
 NO_NGINX = (
     "REGISTRY_UI_GATE is yes, and there is no nginx on this machine to ask the gate. Do one of "
@@ -22,10 +22,10 @@ NO_NGINX = (
 
 
 def find_nginx() -> str:
-    """Return where nginx is.
+    """Return the path of the nginx program.
 
     Raises:
-        LaunchError: there is none; the message says what to do.
+        LaunchError: nginx is not installed; the message says what to do.
     """
     found = shutil.which("nginx", path=PLACES)
     if found is None:
@@ -34,25 +34,33 @@ def find_nginx() -> str:
 
 
 def write_gate_files(config: Config, nginx: str) -> None:
-    """Write ``var/gate/nginx.conf``, and ``run`` beside it."""
+    """Write the configuration ``var/gate/nginx.conf`` and the start script ``var/gate/run``.
+
+    Args:
+        config: the settings of this run.
+        nginx: the path of the nginx program.
+    """
     directory = private_directory(config.var / "gate")
     file = directory / "nginx.conf"
     owner = pwd.getpwuid(os.getuid()).pw_name
     text = FRAME.replace("SERVER", GATED)
     values = {
         "DIRECTORY": str(directory),
-        # As root it would give up its rights, and then could not read what is ours alone.
+        # Workers of an nginx that root started would switch to another user, who can't enter this
+        # directory.
         "USER": f"user {owner};" if os.getuid() == 0 else "",
         "LISTEN": f"127.0.0.1:{config.registry_port}",
         "PAGES": f"127.0.0.1:{config.port}",
         "REGISTRY": f"127.0.0.1:{config.registry_backend_port}",
-        # Relative: a path has room for a hundred bytes only, and no other user may enter here.
+        # The path is relative, because the path of a Unix socket is limited to about 100 bytes.
+        # The directory is private, so no other user can connect.
         "INNER": "unix:inner.sock",
     }
     for name, value in values.items():
         text = text.replace(f"@{name}@", value)
     write_private(file, text)
-    # Named by -e as well: before it reads its configuration, it would write elsewhere.
+    # Set the error log by -e, too: nginx logs to its default file until it has read the
+    # configuration.
     command = [nginx, "-e", "stderr", "-p", str(directory), "-c", str(file)]
     run = RUN.format(directory=shlex.quote(str(directory)), command=shlex.join(command))
     write_private(directory / "run", run)
@@ -89,9 +97,9 @@ SERVER
 }
 """
 
-#: What docs/administrators.md shows for an nginx of one's own, but for names and addresses.
-#: Two servers, because nginx asks the gate before it reads a body: the first one receives
-#: manifests whole, so that the second one asks after their last byte.
+#: The nginx configuration that docs/administrators.md shows, except for names and addresses.
+#: It has two servers, because nginx asks the gate before it reads a request body: the first server
+#: receives a whole manifest, so that the second one asks the gate after its last byte.
 GATED = r"""
     upstream registry {
         server @REGISTRY@;

@@ -1,4 +1,4 @@
-"""The secrets of an installation, made once and never overwritten."""
+"""The secrets of an installation: created once and never overwritten."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ from . import LaunchError
 
 
 def ensure_secret_key(file: Path) -> None:
-    """Write a random secret key unless there is one."""
+    """Write a random secret key to the file unless it exists."""
     if not file.exists():
         write_private_once(file, secrets.token_urlsafe(48) + "\n")
 
 
 def ensure_signing_key(key_file: Path, certificate_file: Path) -> None:
-    """Make the key that signs bearer tokens and the certificate that the registry trusts.
+    """Create the key that signs bearer tokens and its certificate, if they are missing.
 
-    The key that follows is staged ahead of need, where the directory can be written.
+    The next key is staged, too, if the directories of both files are writable.
 
     Raises:
-        LaunchError: only the certificate is there, or it belongs to another key.
+        LaunchError: a file can't be read as a key or a certificate, the certificate has no key,
+            belongs to another key, or has expired.
     """
     if certificate_file.exists() and not key_file.exists():
         raise LaunchError(f"{certificate_file} is there, but its key {key_file} is not")
@@ -47,13 +48,17 @@ def ensure_signing_key(key_file: Path, certificate_file: Path) -> None:
     if os.access(certificate_file.parent, os.W_OK) and os.access(key_file.parent, os.W_OK):
         ring = KeyRing(key_file, certificate_file)
         if not ring.is_staged:
-            # The registry learns the next key when it starts: a rotation needs no restart.
+            # The registry reads the certificates only when it starts. Staged now, a later
+            # rotation needs no restart.
             ring.stage()
         ring.write_bundle()
 
 
 def derived_secret(secret_key: str, purpose: str) -> str:
-    """Return the secret for one purpose: always the same, and it tells nothing of the key."""
+    """Derive the secret for one purpose from the secret key.
+
+    It is the same for equal arguments, and does not reveal the key.
+    """
     return hmac.new(secret_key.encode(), purpose.encode(), hashlib.sha256).hexdigest()
 
 

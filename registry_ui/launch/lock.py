@@ -1,8 +1,8 @@
-"""One run per ``var``. The lock lives as long as any process of the run.
+"""Lock that limits a ``var`` directory to one run.
 
-Its file descriptor is inherited by every process that a run starts. So a new start knows
-for sure whether something of an earlier run is left, and that it is ours, even after the
-launcher was killed.
+Every process that a run starts inherits the file descriptor of the lock, so it is held as long
+as any of them lives. So a new start can tell whether processes of an earlier run are left, and
+which they are, even if the launcher was killed.
 """
 
 from __future__ import annotations
@@ -17,23 +17,27 @@ from pathlib import Path
 from . import LaunchError
 
 ENDING = b"ending"
-#: A launcher that lost its terminal or its make just now still looks alive.
+#: Seconds before a launcher that still lives counts as another run. One that has just lost its
+#: terminal or its make is about to end.
 SECOND_LOOK = 1.0
 PATIENCE = 12.0
 
 
 class RunLock:
-    """The lock of one run. ``descriptor`` is what its processes inherit."""
+    """The lock of one run. All its processes inherit the file descriptor ``descriptor``."""
 
     def __init__(self, file: Path) -> None:
         self._file = file.resolve()
         self.descriptor = -1
 
     def acquire(self, patience: float = PATIENCE) -> None:
-        """Take the lock; wait for an earlier run that is ending, and end what is left of it.
+        """Acquire the lock. Wait for an earlier run to end, and kill its leftover processes.
+
+        Args:
+            patience: seconds until leftover processes are killed; after twice as long, give up.
 
         Raises:
-            LaunchError: another run is alive, or does not go away.
+            LaunchError: another run is active, or its processes do not end.
         """
         start = time.monotonic()
         killed = False
@@ -53,11 +57,15 @@ class RunLock:
         self._note(str(os.getpid()).encode())
 
     def note_ending(self) -> None:
-        """Tell the next start that it need only wait."""
+        """Record in the lock file that this run is ending, so that the next start waits for it."""
         self._note(ENDING)
 
     def _try(self) -> bool:
-        """Open the file for the try alone: who has it open is taken to be of the run."""
+        """Try to acquire the lock; return whether that succeeded.
+
+        After a failure the file is closed, because every process that has it open counts as
+        part of the run that holds the lock.
+        """
         descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -72,7 +80,7 @@ class RunLock:
         os.pwrite(self.descriptor, text, 0)
 
     def _launcher(self) -> int | None:
-        """Return the process that runs now, None if it is gone or ending."""
+        """Return the process id of the active launcher; None if it has ended or is ending."""
         text = self._file.read_bytes()
         return int(text) if text.isdigit() and int(text) in self._holders() else None
 
@@ -82,7 +90,7 @@ class RunLock:
                 os.kill(process, signal.SIGKILL)
 
     def _holders(self) -> set[int]:
-        """Return the processes that have the lock's file open."""
+        """Return the ids of the processes that have the lock file open."""
         holders = set()
         for link in Path("/proc").glob("[0-9]*/fd/*"):
             with suppress(OSError):

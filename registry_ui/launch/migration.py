@@ -1,4 +1,4 @@
-"""``make migration M="add a column"``: generates a migration from the models."""
+"""``make migration M="add a column"``: generate a database migration from the models."""
 
 from __future__ import annotations
 
@@ -17,10 +17,13 @@ VERSIONS = Path("migrations/versions")
 
 
 def main(message: str) -> int:
-    """Write the difference between the migrations so far and the models as a new migration.
+    """Write a new migration with the changes of the models since the last migration.
 
     Args:
-        message: what it does, for its docstring and its file name.
+        message: a description of the change, for its docstring and its file name.
+
+    Returns:
+        The exit status.
     """
     if not message.strip():
         print('Say what it does: make migration M="add a column for ..."', file=sys.stderr)
@@ -39,7 +42,7 @@ def main(message: str) -> int:
 
 
 def _next_revision() -> str:
-    """Return the number that follows the last migration's, with four digits."""
+    """Return the next migration number, with four digits."""
     numbers = [int(file.name[:4]) for file in VERSIONS.glob("[0-9][0-9][0-9][0-9]_*.py")]
     return f"{max(numbers) + 1:04}"
 

@@ -1,4 +1,4 @@
-"""Whether a port is free, asked before anything starts."""
+"""Check that the ports are free before anything starts."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import socket
 
 from . import LaunchError
 
-#: Clients say ``localhost``, which may be either.
+#: Both loopback addresses, because ``localhost`` in a client can resolve to either one.
 LOOPBACKS = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 NO_SUCH_ADDRESS = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 
 
 def require_free_ports(wanted: dict[str, int]) -> None:
-    """Check that all of these ports can be listened on.
+    """Check that servers can listen on all of the ports.
 
     Args:
         wanted: the ports, by the name of the setting that chooses them.
 
     Raises:
-        LaunchError: one of them is taken, not allowed, or wanted twice.
+        LaunchError: a port is in use, not allowed, or chosen by two settings.
     """
     seen: dict[int, str] = {}
     for setting, port in wanted.items():
@@ -33,7 +33,8 @@ def require_free_ports(wanted: dict[str, int]) -> None:
 def _require_free(family: socket.AddressFamily, address: str, port: int, setting: str) -> None:
     try:
         with socket.socket(family, socket.SOCK_STREAM) as probe:
-            # As the servers do: connections that linger after a stop are not in the way.
+            # The servers set this option, too: without it, connections that linger after a stop
+            # would make the port look busy.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((address, port))
     except OSError as error:

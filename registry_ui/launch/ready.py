@@ -1,4 +1,4 @@
-"""Whether what was started answers."""
+"""Readiness checks of the processes that the launcher started."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ TIMEOUT = 5.0
 
 
 def unready(config: Config, *, own_registry: bool) -> list[str]:
-    """Return what does not answer yet, in words; nothing when all do.
+    """Return a message for each process that does not answer yet; empty if all do.
 
     Args:
-        own_registry: whether we started the registry. Another one may still have to be
-            told of us: nothing waits for it.
+        config: the settings of this run.
+        own_registry: whether this run started the registry. An external registry is not checked,
+            because its administrator can still have to connect it to this site.
     """
     missing = [trouble] if own_registry and (trouble := registry_trouble(config)) else []
     if own_registry and config.gate and (trouble := _gate_trouble(config)):
@@ -23,7 +24,7 @@ def unready(config: Config, *, own_registry: bool) -> list[str]:
 
 
 def registry_trouble(config: Config) -> str | None:
-    """Return why the registry can't be used with us, in words; None if it can."""
+    """Return why the registry can't be used with this site; None if it can."""
     url = f"{config.registry_url}/v2/"
     try:
         answer = _get(url)
@@ -55,7 +56,10 @@ def _pages_trouble(config: Config, *, own_registry: bool) -> list[str]:
 
 
 def _get(url: str) -> requests.Response:
-    """Ask without proxies: they do not stand between us and what we have just started."""
+    """Send a GET request and return the response, without following redirects.
+
+    Proxies of the environment are ignored, because the address is usually on this machine.
+    """
     with requests.Session() as session:
         session.trust_env = False
         return session.get(url, timeout=TIMEOUT, allow_redirects=False)

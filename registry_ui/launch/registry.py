@@ -1,4 +1,4 @@
-"""The registry of this run: its configuration and the script that runs it, under ``var``."""
+"""Configuration and start script of the registry of this run, under ``var``."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from .keys import derived_secret
 
 
 def write_registry_files(config: Config, registry: Registry, registry_token: str) -> None:
-    """Write ``var/registry/config.yml`` with the current registry token, and ``run`` beside it.
+    """Write the configuration ``var/registry/config.yml`` and the script ``var/registry/run``.
 
-    Written at every start, so that a reset of the registry token is taken up.
+    They are written at every start, so that a new registry token takes effect.
     """
     directory = private_directory(config.var / "registry")
     settings = RegistrySettings(
@@ -32,7 +32,7 @@ def write_registry_files(config: Config, registry: Registry, registry_token: str
         data=private_directory(directory / "data"),
         http_secret=derived_secret(config.secret_key, "registry http secret"),
         auth=token_auth(config),
-        # Not the public address: that may lead over a proxy, and this is the same machine.
+        # The local address, because the public one can lead through a proxy.
         events_url=f"http://localhost:{config.port}{config.events_url.removeprefix(config.public_url)}",
         registry_token=registry_token,
     )
@@ -44,7 +44,10 @@ def write_registry_files(config: Config, registry: Registry, registry_token: str
 def with_collector(
     environ: Mapping[str, str], config: Config, registry: Registry
 ) -> dict[str, str]:
-    """Return an environment that names the registry's collector, unless it names one already."""
+    """Return the environment with the registry's garbage collector as REGISTRY_UI_GC_COMMAND.
+
+    A command that is already set is kept.
+    """
     name = PREFIX + "GC_COMMAND"
     if environ.get(name) or not registry.collector:
         return dict(environ)
@@ -53,18 +56,18 @@ def with_collector(
 
 
 def listening_port(config: Config) -> int:
-    """Return where the registry listens: behind the gate, or where clients come."""
+    """Return the port on which the registry listens: behind the gate, or the port for clients."""
     return config.registry_backend_port if config.gate else config.registry_port
 
 
 def connecting_snippet(config: Config, registry_token: str) -> str:
-    """Return what an administrator adds to a registry that we did not start."""
+    """Return the configuration to add to a registry that this run did not start."""
     snippet = auth_snippet(token_auth(config)) + DELETION_SNIPPET
     return snippet + notifications_snippet(config.events_url, registry_token)
 
 
 def token_auth(config: Config) -> TokenAuth:
-    """Return how a registry checks our bearer tokens."""
+    """Return the settings with which a registry verifies our bearer tokens."""
     return TokenAuth(
         realm=config.realm,
         service=config.token_service,

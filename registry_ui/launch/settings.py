@@ -1,4 +1,4 @@
-"""The settings of this run, and the note of them that the ``flask`` command reads."""
+"""The settings of this run, and the file in which the ``flask`` commands find them."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from ..files import private_directory, write_private
 from . import LaunchError
 from .keys import ensure_secret_key
 
-#: Where ``VAR`` points to is how the file is found; the password is for the first start only.
+#: Settings that are not saved: ``VAR`` is needed to find the file, and the password is only for the
+#: first start.
 NOT_NOTED = frozenset({PREFIX + "VAR", PREFIX + "ADMIN_PASSWORD"})
 
 
 def read_settings(environ: Mapping[str, str]) -> Config:
-    """Return the settings, after making ``var`` and the secret key where they are missing.
+    """Return the settings; create ``var`` and the secret key if they are missing.
 
-    The environment alone decides: what an earlier run noted is for ``flask`` commands.
+    Only the environment is read; ``settings.env`` from an earlier run is for ``flask`` commands.
 
     Raises:
-        LaunchError: a setting cannot be used.
+        LaunchError: a setting can't be used.
     """
     var = private_directory(ROOT / (environ.get(PREFIX + "VAR") or "var"))
     if not environ.get(PREFIX + "SECRET_KEY"):
@@ -34,10 +35,13 @@ def read_settings(environ: Mapping[str, str]) -> Config:
 
 
 def note_settings(config: Config, environ: Mapping[str, str]) -> None:
-    """Write down what was set, so that ``.venv/bin/flask`` works without settings.
+    """Save the settings from the environment, so that ``.venv/bin/flask`` works without them.
 
-    Addresses of a database or of Redis may hold passwords, and a secret key may be given:
-    the commands need them. The file has the same mode and place as the keys themselves.
+    They can include passwords (in the URLs of the database and of Redis) and the secret key,
+    because the commands need them. The file has the same mode and directory as the key files.
+
+    Raises:
+        LaunchError: a value contains a line break.
     """
     lines = ["# The settings of the last `make run`; written at each start."]
     for name, value in sorted(environ.items()):
@@ -49,5 +53,5 @@ def note_settings(config: Config, environ: Mapping[str, str]) -> None:
 
 
 def settings_file(var: Path) -> Path:
-    """Return where the note lies."""
+    """Return the path of the file with the saved settings."""
     return var / "settings.env"

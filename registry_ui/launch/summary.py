@@ -1,4 +1,4 @@
-"""What the terminal shows when all answer."""
+"""Text that ``make run`` prints when all processes answer."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from .registry import token_auth
 
 
 def summary(config: Config, prepared: Prepared, registry: str | None) -> str:
-    """Return the address, the sign-in, and the lines to try.
+    """Return the address of the site, the sign-in, and commands that push a first image.
 
     Args:
-        registry: the registry that we started, in words; None for another one.
+        config: the settings of this run.
+        prepared: the result of preparing the database.
+        registry: description of the registry that this run started; None for an external one.
     """
     host = config.registry_host
     image = f"{host}/{prepared.project}/app:1.0"
@@ -49,7 +51,13 @@ Ctrl-C stops all; `{command}` goes on with the same data.
 
 
 def other_registry(trouble: str, config: Config, snippet: str) -> str:
-    """Return what an administrator does with a registry that does not know us yet."""
+    """Return instructions for connecting an external registry to this site.
+
+    Args:
+        trouble: why the registry can't be used yet.
+        config: the settings of this run.
+        snippet: the configuration to add to the registry.
+    """
     return f"""
 Note: {trouble}.
 Copy {token_auth(config).certificate} to its machine, add this to its

@@ -1,4 +1,4 @@
-"""Runs processes together: what they say is kept, and one end ends all."""
+"""Supervisor for processes that run together: starts, logs, watches and stops them."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ LOG_SIZE = 10 * 1024 * 1024
 TAIL = 15
 PATIENCE = 10.0
 STOP_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
-#: Names and paths from strangers are in these lines: they get no hold of the terminal.
+#: Replaces control characters, because log lines contain names and paths from untrusted clients,
+#: which must not control the terminal.
 PLAIN = dict.fromkeys([*range(9), *range(10, 32), *range(127, 160)], "\N{REPLACEMENT CHARACTER}")
 
 
 class Child:
-    """One process, its log, and the last lines of it.
+    """One process, its log, and the last lines of the log.
 
-    What it writes to standard output is kept in the log; what it writes to standard error
-    is shown on the terminal as well.
+    Standard output goes to the log; standard error is shown on the terminal, too.
 
     Args:
-        name: shown before its lines on the terminal.
-        command: a line of shell.
-        environ: its whole environment.
-        log: kept below 10 MB by moving it aside once.
-        inherited: a file descriptor that stays open as long as it lives.
+        name: shown before the lines of the process on the terminal.
+        command: a shell command.
+        environ: the complete environment of the process.
+        log: path of the log, which is rotated at 10 MiB; one old log is kept.
+        inherited: a file descriptor that the process inherits and keeps open.
     """
 
     def __init__(
@@ -49,7 +49,8 @@ class Child:
         self.log = log
         self.tail: deque[str] = deque(maxlen=TAIL)
         self._file = RotatingFileHandler(log, maxBytes=LOG_SIZE, backupCount=1, encoding="utf-8")
-        # A session of its own: Ctrl-C reaches the launcher alone, which stops all in order.
+        # The process gets its own session, so that Ctrl-C reaches only the launcher, which stops
+        # all processes in order.
         self._process = subprocess.Popen(
             ["/bin/sh", "-c", command],
             cwd=ROOT,
@@ -68,13 +69,13 @@ class Child:
         ]
 
     def listen(self) -> None:
-        """Begin to keep what it says."""
+        """Start the threads that read the output of the process."""
         for reader in self._readers:
             reader.start()
 
     @property
     def end(self) -> str | None:
-        """How it ended, in words; None while it runs."""
+        """How the process ended, as a message; None while it runs."""
         code = self._process.poll()
         if code is None:
             return None
@@ -84,15 +85,15 @@ class Child:
 
     @property
     def last_words(self) -> str:
-        """The end of its log, to be read by a person."""
+        """The last lines of the log, formatted for the terminal."""
         return f"The end of {self.log}:\n" + "".join(f"    {line}\n" for line in self.tail)
 
     def terminate(self) -> None:
-        """Ask it to end."""
+        """Send SIGTERM to the process."""
         self._process.terminate()
 
     def sweep(self) -> None:
-        """Leave nothing of it, and close its log."""
+        """Kill the process and all processes that it started, and close the log."""
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
@@ -106,7 +107,7 @@ class Child:
             self.tail.append(line)
             self._file.handle(logging.makeLogRecord({"msg": line}))
             if shown:
-                with suppress(OSError):  # the terminal may be gone
+                with suppress(OSError):  # The terminal can be closed.
                     print(f"{time.strftime('%H:%M:%S')} {self.name:<8} | {line}", flush=True)
         stream.close()
 
@@ -115,46 +116,51 @@ class Supervisor:
     """Starts, watches and stops a set of processes.
 
     Args:
-        inherited: a file descriptor that every process keeps open.
+        logs: the directory of the log files.
+        inherited: a file descriptor that every process inherits and keeps open.
     """
 
     def __init__(self, logs: Path, inherited: int) -> None:
         self._logs = logs
         self._inherited = inherited
         self._children: list[Child] = []
-        # From here on a signal waits until it is asked for; none comes between two steps.
+        # Block the signals, so that they stay pending until stop_wanted() and never interrupt a
+        # step.
         signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS | {signal.SIGCHLD})
 
     def start(self, commands: Mapping[str, tuple[str, Mapping[str, str]]]) -> None:
-        """Start processes: by name, the line of shell and the whole environment."""
+        """Start the processes, given by name as shell command and complete environment."""
         for name, (command, environ) in commands.items():
             log = self._logs / f"{name}.log"
             self._children.append(
                 Child(name, command, environ=environ, log=log, inherited=self._inherited)
             )
-        # Only now: forking does not go with threads.
+        # Start the threads after the last fork, because forking with threads is unsafe.
         for child in self._children:
             child.listen()
 
     def stop_wanted(self, wait: float) -> bool:
-        """Wait until a signal to stop came, a process ended, or the time is over.
+        """Wait for a signal to stop or the end of a process, at most ``wait`` seconds.
 
         Returns:
-            whether a signal to stop came.
+            Whether a signal to stop arrived.
         """
         came = signal.sigtimedwait(STOP_SIGNALS | {signal.SIGCHLD}, wait)
         return came is not None and came.si_signo in STOP_SIGNALS
 
     def ended(self) -> Child | None:
-        """Return a process that ended by itself, if there is one."""
+        """Return a process that has ended by itself; None if all are running."""
         return next((child for child in self._children if child.end), None)
 
     def last_words(self) -> str:
-        """Return the end of every log that has one."""
+        """Return the last lines of every log that has any."""
         return "\n".join(child.last_words for child in self._children if child.tail)
 
     def stop(self) -> None:
-        """End all, the first one first: what it still has to tell the others reaches them."""
+        """Stop the first process, then all others, and kill those that do not end in time.
+
+        A registry that this run started is the first, so that its last events reach the web app.
+        """
         first, others = self._children[:1], self._children[1:]
         self._children.clear()
         for children in (first, others):

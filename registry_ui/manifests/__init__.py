@@ -1,1 +1,1 @@
-"""Manifests."""
+"""Manifests: fetching, parsing, storing, and the graph of indexes, manifests and blobs."""

@@ -1,6 +1,7 @@
-"""The blobs that manifests make the registry keep, packed: tens of thousands are read at once.
+"""Packed storage for the blobs of a manifest, because pages read tens of thousands at once.
 
-Forty bytes a blob: a key of 32, and the size as the manifest says it (decision 5).
+A blob takes 40 bytes: a key of 32 bytes, and the size that the manifest states
+(docs/decisions/0005-packed-layers.md).
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from ..distribution.media_types import lies_elsewhere
 from ..distribution.references import Listed
 from ..models import UNLISTED, IndexChild, ManifestContents
 
-#: Maximum number of manifests of an index whose sizes are added up.
+#: Maximum number of manifests of an index that are stored for adding up their sizes.
 MAX_COUNTED = 512
-#: Maximum number of entries of an index that are kept to find it by.
+#: Maximum number of entries of an index that are stored for finding the index by its entries.
 MAX_ENTRIES = 2000
 
 _BLOB = struct.Struct("<32sq")
@@ -28,11 +29,12 @@ _BLOB = struct.Struct("<32sq")
 def note_contents(
     session: Session, found: Mapping[str, ManifestFacts], listed: Mapping[str, Listed]
 ) -> None:
-    """Keep what manifests consist of, by digest, in the transaction that keeps their facts.
+    """Store the blobs and the index entries of manifests.
 
     Args:
-        found: facts, which name only some of the manifests of an index.
-        listed: what the same manifests list, in full.
+        session: the session of the transaction that also stores the facts.
+        found: facts by manifest digest. They include only the first children of an index.
+        listed: all index entries, by the same digests.
     """
     rows = [
         {
@@ -57,14 +59,17 @@ def _first(digests: Sequence[str], limit: int) -> Sequence[str]:
 
 
 def _findable(digests: Sequence[str]) -> Sequence[str]:
-    """Return all entries or none: a reader must not take a part of them for the whole."""
+    """Return all entries, or only UNLISTED if there are too many.
+
+    A partial list is not stored, because readers would take it for the complete one.
+    """
     return digests if len(digests) <= MAX_ENTRIES else [UNLISTED]
 
 
 def stored_blobs(facts: ManifestFacts) -> list[Descriptor]:
-    """Return the layers and the config, without what lies elsewhere.
+    """Return the layers and the config of a manifest, without foreign layers.
 
-    Layers of schema 1 have no sizes, so nothing can be counted.
+    The list is empty for schema 1, because its layers have no sizes to add up.
     """
     if facts.kind == "schema 1":
         return []
@@ -72,7 +77,10 @@ def stored_blobs(facts: ManifestFacts) -> list[Descriptor]:
 
 
 def key_of(digest: str) -> bytes:
-    """Return the 32 bytes that stand for a digest; of a sha512, those of its sha256."""
+    """Return the 32-byte key of a digest.
+
+    It is the value of a sha256 digest; any other digest is hashed, as text, with sha256.
+    """
     algorithm, _, digits = digest.partition(":")
     if algorithm == "sha256":
         return bytes.fromhex(digits)
@@ -80,10 +88,14 @@ def key_of(digest: str) -> bytes:
 
 
 def pack(blobs: dict[bytes, int]) -> bytes:
-    """Return blobs as they are stored; a blob that stands twice takes room once."""
+    """Serialize blobs for storage.
+
+    Args:
+        blobs: sizes in bytes by the key of the blob, so a repeated blob counts once.
+    """
     return b"".join(_BLOB.pack(key, size) for key, size in blobs.items())
 
 
 def unpack(packed: bytes) -> dict[bytes, int]:
-    """Return the sizes of stored blobs by their keys."""
+    """Return the sizes in bytes of blobs by their keys; the inverse of pack()."""
     return dict(_BLOB.iter_unpack(packed))

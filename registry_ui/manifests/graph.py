@@ -1,6 +1,7 @@
-"""What manifests consist of, at any depth: from the store, and from the registry where it lacks.
+"""Graph of the manifests and blobs that some manifests reference, at any depth.
 
-A manifest is immutable by its digest, so what was read once need not be asked for again.
+Manifests come from the store, and those that it lacks are fetched from the registry. Because a
+digest identifies immutable content, no manifest is fetched twice.
 """
 
 from __future__ import annotations
@@ -20,21 +21,23 @@ from ..models import Manifest
 from ..names import RepositoryName
 from .store import blob_call, call_all, digests_in_repository, facts_of, fetch
 
-#: So many digests in one query.
+#: Maximum number of digests in one SQL query.
 CHUNK = 500
-#: More manifests than this are not asked for at once, and ten more for each that was begun with.
+#: Maximum number of manifests fetched from the registry for one graph, plus ten for each root.
 MAX_ASKED = 2000
 
 
 @dataclass(slots=True)
 class ManifestGraph:
-    """The parts of some manifests.
+    """The references between manifests and blobs, by the digest of the referencing manifest.
 
-    ``children`` are the manifests of an index, by their media types, without those that are
-    missing; ``named`` is whatever a manifest may need: of an index every digest in it, of
-    others their blobs. ``unknown`` could
-    not be read: of those, and of what they may hold, nothing can be promised. ``blobs`` are
-    the blobs of those that this repository was seen to hold, with their sizes.
+    Attributes:
+        children: the existing manifests that an index lists, according to their media types.
+        named: everything that a manifest can need: every digest in an index, or the blobs of any
+            other manifest.
+        unknown: digests that could not be read, so that their references are unknown.
+        blobs: sizes in bytes of the blobs, by digest; only for manifests that the repository is
+            known to have.
     """
 
     children: dict[str, list[str]] = field(default_factory=dict)
@@ -49,11 +52,14 @@ def graph_of(
     deadline: float,
     hold: Callable[[], None] = lambda: None,
 ) -> ManifestGraph:
-    """Return the parts of these manifests of a repository.
+    """Return the graph below some manifests of a repository.
 
     Args:
-        deadline: seconds for all of it; what was not read by then is unknown.
-        hold: called before every few calls to the registry; what it raises ends the work.
+        repository: the repository that has the manifests.
+        tops: digests of the manifests to start with.
+        deadline: time limit in seconds. Manifests that are not read in time are unknown.
+        hold: called before each batch of registry calls, to renew a lease. An exception that it
+            raises ends the work and is passed on.
     """
     end = time.monotonic() + deadline
     parts = ManifestGraph()
@@ -83,9 +89,16 @@ def graph_of(
 def _read(
     repository: RepositoryName, digests: Iterable[str], own: set[str], parts: ManifestGraph
 ) -> tuple[set[str], set[str]]:
-    """Add what the store has of these manifests.
+    """Add the manifests that are in the store to the graph.
 
-    Returns which those are, and what below them may be manifests as well.
+    Args:
+        repository: the repository that has the manifests.
+        digests: digests of the manifests to look up.
+        own: digests that the repository is known to have, because tags point to them.
+        parts: the graph, which is extended.
+
+    Returns:
+        The digests that are in the store, and the digests below them that can be manifests.
     """
     found: set[str] = set()
     below: set[str] = set()
@@ -97,7 +110,8 @@ def _read(
             found.add(row.digest)
             blobs = facts_of(row).blobs
             parts.named[row.digest] = [blob.digest for blob in blobs]
-            if row.digest in here and row.kind != "schema 1":  # that has no sizes
+            # Schema 1 does not state the sizes of its blobs.
+            if row.digest in here and row.kind != "schema 1":
                 parts.blobs[row.digest] = {blob.digest: max(blob.size, 0) for blob in blobs}
             if row.media_type in INDEX_TYPES or row.kind == "unknown" or len(blobs) >= MAX_LAYERS:
                 in_full.append(row.digest)
@@ -106,10 +120,11 @@ def _read(
 
 
 def _read_in_full(digests: list[str], parts: ManifestGraph) -> set[str]:
-    """Add what indexes, and manifests whose facts are cut, name in their bodies.
+    """Add all digests in the bodies of indexes, and of manifests whose facts are truncated.
 
-    Returns what of that may be a manifest. An entry that is a blob by its media type is none,
-    and the registry answers 500 if asked for it as a manifest.
+    Returns:
+        The digests in indexes that can be manifests. Entries that are blobs by their media types
+        are left out, because the registry answers 500 if a blob is requested as a manifest.
     """
     query = select(Manifest.digest, Manifest.media_type, Manifest.body)
     below: set[str] = set()
@@ -124,10 +139,19 @@ def _read_in_full(digests: list[str], parts: ManifestGraph) -> set[str]:
 def _read_as_blobs(
     repository: RepositoryName, digests: Iterable[str], parts: ManifestGraph, end: float
 ) -> set[str]:
-    """Add what is named by content that could not be read as a manifest; return that.
+    """Fetch content as blobs that could not be fetched as manifests, and add its references.
 
-    2.8 answers 500 for a blob that is asked for as a manifest. That answer is never believed:
-    the content itself tells what it needs.
+    Distribution 2.8 answers 500 if a blob is requested as a manifest, so a 500 does not prove that
+    the content is damaged. Every digest in it counts as a reference.
+
+    Args:
+        repository: the repository that has the content.
+        digests: digests of the content.
+        parts: the graph, which is extended. Content that can't be read becomes unknown.
+        end: deadline, as a value of time.monotonic().
+
+    Returns:
+        The digests that the content references.
     """
     problems: dict[str, RegistryError] = {}
     calls = {digest: blob_call(repository, digest) for digest in digests}
@@ -135,7 +159,7 @@ def _read_as_blobs(
     for digest, body in call_all(calls, end, problems).items() if calls else ():
         parts.named[digest] = every_digest(body)
         below.update(parts.named[digest])
-    # What is larger than a manifest can be, is none.
+    # Content that exceeds the size limit of manifests is a plain blob without references.
     parts.unknown |= {d for d, why in problems.items() if not isinstance(why, ContentTooLarge)}
     return below
 

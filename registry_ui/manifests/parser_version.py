@@ -1,4 +1,4 @@
-"""Which version of the code read stored facts, and which of them must be read again."""
+"""Version of the manifest parser, and SQL conditions for facts that must be parsed again."""
 
 from __future__ import annotations
 
@@ -6,22 +6,25 @@ from sqlalchemy import ColumnElement, and_, or_
 
 from ..models import Manifest
 
-#: Increase it when manifests or configurations are read in another way: what is stored with a
-#: lower version is read again from the stored body (stale_facts.py).
+#: Version of the parsers for manifests and configurations. Increase it when their results change:
+#: facts with a lower version are then parsed again from the stored body (refresh.py).
 FACTS_VERSION = 3
-#: Since this version, only indexes have been read in another way.
+#: Version since which the parser has changed for indexes only, so that other facts stay valid.
 INDEXES_ONLY_SINCE = 2
-#: The kinds that an index may be stored as.
+#: Kinds that the parser can assign to an index.
 INDEX_KINDS = ("index", "unknown", "build cache")
 
 
 def is_stale_index() -> ColumnElement[bool]:
-    """Match indexes that must be read again: what they list may not be known in full."""
-    # Equalities, so that the index on both columns finds them.
+    """Return a condition for indexes that must be parsed again.
+
+    Their stored lists of entries can be incomplete.
+    """
+    # The condition uses IN instead of <, so that the database can use its index on both columns.
     version = Manifest.facts_version.in_(range(FACTS_VERSION))
     return and_(version, Manifest.kind.in_(INDEX_KINDS))
 
 
 def is_stale() -> ColumnElement[bool]:
-    """Match every manifest that must be read again."""
+    """Return a condition for all manifests, including indexes, that must be parsed again."""
     return or_(is_stale_index(), Manifest.facts_version.in_(range(INDEXES_ONLY_SINCE)))

@@ -1,4 +1,4 @@
-"""What tags lead to: which manifests go with some tags, and which must stay. Pure."""
+"""Reachability of manifests from tags: decides which ones a removal of tags deletes. Pure."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Reachability:
-    """What the removal of some tags does to manifests.
+    """The effect of a removal of tags on the manifests that are reachable from them.
 
-    ``doomed``: no kept tag leads to them; an index comes before its children.
-    ``shared``: removed tags lead to them, and kept ones too.
+    ``doomed`` are digests that only removed tags reach; an index comes before its children.
+    ``shared`` are digests that kept tags reach as well.
     """
 
     doomed: tuple[str, ...]
@@ -24,13 +24,14 @@ def reach(
     children: Mapping[str, Iterable[str]],
     named: Mapping[str, Iterable[str]],
 ) -> Reachability:
-    """Part the manifests that removed tags lead to.
+    """Divide the manifests that removed tags reach into deleted and kept ones.
 
     Args:
-        tags: every tag of the repository, and the digest that it stands for.
-        removed: the tags that go.
-        children: what an index holds, as we read it.
-        named: whatever an index may hold, however it is read: for keeping.
+        tags: all tags of the repository, with the digests that they point to.
+        removed: the tags to remove.
+        children: manifests of each index, as parsed. They determine what can be deleted.
+        named: every digest that an index or manifest can need. They determine what is kept, so
+            that no client loses content if it interprets an index differently.
     """
     gone = set(removed)
     safe = set(closure((d for tag, d in tags.items() if tag not in gone), named))
@@ -42,10 +43,15 @@ def reach(
 
 
 def closure(tops: Iterable[str], below: Mapping[str, Iterable[str]]) -> list[str]:
-    """Return these digests and everything below them, at any depth, each once, tops first."""
+    """Return the digests reachable from the given ones, each once, in breadth-first order.
+
+    Args:
+        tops: digests to start with, which come first in the result.
+        below: digests that each digest references directly.
+    """
     found = list(dict.fromkeys(tops))
     seen = set(found)
-    for digest in found:  # grows while it is walked
+    for digest in found:  # The loop appends to this list.
         for part in below.get(digest, ()):
             if part not in seen:
                 seen.add(part)

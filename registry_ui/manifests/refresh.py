@@ -1,7 +1,7 @@
-"""Read stored manifests again that an earlier version of the code read in another way.
+"""Parse stored manifests again after the parser has changed.
 
-The bodies are in the store, so the registry is not asked. Indexes come first: what earlier
-versions took for platforms may be blobs.
+The bodies are in the store, so this needs no call to the registry. Indexes come first, because
+earlier versions could mistake blobs for platforms.
 """
 
 from __future__ import annotations
@@ -27,16 +27,19 @@ logger = logging.getLogger(__name__)
 
 #: Maximum number of manifests that are written in one transaction.
 BATCH = 50
-#: How long one run may take, in seconds; the next one continues.
+#: Time limit in seconds for one run; the next run continues.
 DEADLINE = 20.0
 FAILURE = "the facts of manifest %s can't be read again"
 
 
 def refresh() -> int:
-    """Read stale facts again until none are left or the deadline is over; return how many.
+    """Parse stale manifests again until none are left or the time limit is reached.
 
-    A manifest that can't be read or stored keeps the facts it has: it would come first each time,
-    and hold back all others.
+    A manifest that can't be parsed or stored keeps its old facts and is marked as current, because
+    it would otherwise come first in every run and block the others.
+
+    Returns:
+        The number of manifests processed, including failed ones.
     """
     end = time.monotonic() + DEADLINE
     done = 0
@@ -49,7 +52,7 @@ def refresh() -> int:
 
 
 def _stale() -> list[str]:
-    """Return the digests of some stale manifests; of indexes first."""
+    """Return the digests of the next batch of stale manifests, indexes first."""
     query = select(Manifest.digest).limit(BATCH)
     indexes = list(db.session.scalars(query.where(is_stale_index())))
     return indexes or list(db.session.scalars(query.where(is_stale())))
@@ -72,11 +75,15 @@ def _read_again(digest: str) -> FetchResult | None:
 
 
 def _store(reads: dict[str, FetchResult]) -> None:
-    """Write what was read; if some of it can't be written, all the rest."""
+    """Store parsed manifests; if one of them can't be stored, store the others.
+
+    Raises:
+        OperationalError, InterfaceError: the database failed.
+    """
     try:
         _write(reads)
     except (OperationalError, InterfaceError):
-        raise  # the database's trouble: the next run tries again
+        raise  # The database failed, not the manifest, so the next run can try again.
     except Exception:
         if len(reads) == 1:
             logger.exception(FAILURE, *reads)
@@ -87,7 +94,7 @@ def _store(reads: dict[str, FetchResult]) -> None:
 
 
 def _give_up(digest: str) -> None:
-    """Keep the facts as they are, as those of this version."""
+    """Mark the old facts of a manifest as current, so that they are not parsed again."""
     with writing() as session:
         session.execute(
             update(Manifest)
@@ -98,7 +105,7 @@ def _give_up(digest: str) -> None:
 
 
 def _changed(read: FetchResult) -> dict[str, Any]:
-    """Return the columns that are read from the documents, and not the documents."""
+    """Return the columns that depend on the parser, without the documents themselves."""
     kept = {"digest", "body", "config", "has_config", "fetched_at"}
     return {name: value for name, value in columns_of(read).items() if name not in kept}
 

@@ -1,8 +1,8 @@
-"""Facts by digest: fetched once, verified, kept for ever.
+"""Store of manifests by digest: each is fetched once, verified, and then kept permanently.
 
-Fetching goes in waves: the manifests asked for, then the children of indexes, each with
-its config. In each wave what the store has is not asked for, and what was found is kept
-in one transaction. None is open while the registry is asked.
+Manifests are fetched in rounds, each with its config: first the requested ones, then the children
+of indexes. A round skips manifests that are already stored, and stores the others in one
+transaction. No transaction is open during calls to the registry.
 """
 
 from __future__ import annotations
@@ -34,13 +34,14 @@ from ..page_call_budget import counted, page_end, remember_unreadable, unreadabl
 from ..registry_connection import registry, threads
 from .summary_writer import FetchResult, store, store_configs
 
-#: Seconds before each further attempt at what could not be read.
+#: Seconds to wait before each retry of failed calls.
 PAUSES = (0.1, 0.5)
-#: Timeout in seconds for a call that timed out before and is made again, alone.
+#: Timeout in seconds for a call that is retried on its own because it timed out before.
 PATIENT_TIMEOUT = 10.0
-#: Children of children are no image that a client would run.
+#: Maximum number of levels below a manifest that are fetched for a page. Clients do not run
+#: images that are nested more deeply in indexes.
 MAX_DEPTH = 2
-#: Maximum number of manifests that are fetched between two signs of life.
+#: Maximum number of manifests per batch. A caller that holds a lease renews it between batches.
 FETCHED_TOGETHER = 32
 
 T = TypeVar("T")
@@ -50,7 +51,7 @@ _facts: WeakKeyDictionary[Manifest, ManifestFacts] = WeakKeyDictionary()
 
 @dataclass(slots=True)
 class FetchSummary:
-    """What was found: the digest of each name asked for, and what went wrong."""
+    """The result of fetching: the digest of each requested name, and the errors by name."""
 
     digests: dict[str, str] = field(default_factory=dict)
     problems: dict[str, RegistryError] = field(default_factory=dict)
@@ -58,9 +59,9 @@ class FetchSummary:
 
 @dataclass(frozen=True, slots=True)
 class FetchedBodies:
-    """The digests that a repository has as manifests, and those that could not be read.
+    """The requested digests that a repository has as manifests, and those that failed.
 
-    The registry does not have any others.
+    Digests in neither set do not exist as manifests in the registry.
     """
 
     manifests: set[str]
@@ -68,7 +69,7 @@ class FetchedBodies:
 
 
 def stored_manifests(digests: Iterable[str]) -> dict[str, Manifest]:
-    """Return the stored facts of these digests, by one query."""
+    """Return the stored manifests with the given digests, by digest (one query)."""
     wanted = set(digests)
     if not wanted:
         return {}
@@ -77,14 +78,18 @@ def stored_manifests(digests: Iterable[str]) -> dict[str, Manifest]:
 
 
 def children_of(repository: str, manifests: Iterable[Manifest]) -> dict[str, Manifest]:
-    """Return the stored children of indexes, as far as this repository was seen to hold them."""
+    """Return the stored children of indexes, by digest.
+
+    Children that were never read from the given repository are left out, because an index can
+    list digests from repositories that the reader must not see.
+    """
     indexes = (row for row in manifests if row.kind == "index")
     named = {child.digest for row in indexes for child in facts_of(row).children}
     return stored_manifests(digests_in_repository(repository, named)) if named else {}
 
 
 def digests_in_repository(repository: str, digests: Iterable[str]) -> set[str]:
-    """Return those digests that were read from this repository, by one query."""
+    """Return the given digests that are recorded as read from a repository (one query)."""
     query = (
         select(RepositoryManifest.digest)
         .join(ContainerImage, ContainerImage.id == RepositoryManifest.image_id)
@@ -94,7 +99,10 @@ def digests_in_repository(repository: str, digests: Iterable[str]) -> set[str]:
 
 
 def in_full(digest: str) -> Manifest | None:
-    """Return a stored manifest with its documents, which lists leave aside, by one query."""
+    """Return a stored manifest with its body and config, or None (one query).
+
+    Other queries do not load these large columns.
+    """
     documents = (Manifest.body, Manifest.config, Manifest.config_facts)
     return db.session.scalar(
         select(Manifest)
@@ -105,7 +113,7 @@ def in_full(digest: str) -> Manifest | None:
 
 
 def facts_of(row: Manifest) -> ManifestFacts:
-    """Return a stored manifest's facts; read once, however often a page asks."""
+    """Return the facts of a stored manifest; the parsed object is cached per row."""
     found = _facts.get(row)
     if found is None:
         found = _facts[row] = ManifestFacts.from_json(row.facts)
@@ -117,12 +125,13 @@ def is_complete(
     children: Mapping[str, Manifest],
     digests: Iterable[str | None],
 ) -> bool:
-    """Whether the store lacks nothing of these digests that gather() would ask for.
+    """Return whether the store has everything that ensure_fetched() would fetch for some digests.
 
     Args:
-        manifests: what is stored of the digests.
-        children: what is stored of their children; those of an index in an index are not
-            looked at, so that one never counts as complete.
+        manifests: the stored manifests of these digests.
+        children: their stored children. The result is False if one of them is an index, because
+            its own children are not checked.
+        digests: the digests to check. None stands for an unknown digest and is never complete.
     """
     if not all(digest in manifests for digest in digests):
         return False
@@ -143,7 +152,7 @@ def _wants_config(row: Manifest) -> bool:
 
 
 def image_config(row: Manifest) -> ImageConfig | None:
-    """Return a stored image's configuration; None where it was not read, and of a chart."""
+    """Return the configuration of a stored image; None if it was not fetched, or for a chart."""
     if row.kind == "chart" or not row.config_facts:
         return None
     return ImageConfig.from_json(row.config_facts)
@@ -156,15 +165,16 @@ def ensure_fetched(
     *,
     fresh: bool = False,
 ) -> FetchSummary:
-    """Make sure that the store has the facts of these tags or digests.
+    """Fetch the manifests of some tags or digests that are not in the store.
 
     Args:
-        names: tag or digest to the digest that it is known to stand for, or None.
-        deadline: seconds for all of it; None for as many as a page waits.
-        fresh: ask the registry what each name stands for now, known or not.
+        repository: the repository to fetch from.
+        names: tags or digests, each with the digest that it is known to point to, or None.
+        deadline: time limit in seconds; None for the time that a page waits.
+        fresh: ask the registry for the current digest of every name, even if it is known.
 
     Returns:
-        Digests and problems by name. Never raises for trouble with the registry.
+        Digests and problems by name. Errors of the registry are never raised.
     """
     end = page_end() if deadline is None else time.monotonic() + deadline
     found = FetchSummary()
@@ -173,7 +183,7 @@ def ensure_fetched(
         names = call_all(heads, end, found.problems)
     found.digests = {name: digest for name, digest in names.items() if digest}
     stored = stored_manifests(found.digests.values())
-    # Names that are known to stand for the same digest are one call.
+    # Names that are known to point to the same digest share one call.
     missing = {
         name: found.digests.get(name, name)
         for name in names
@@ -181,7 +191,8 @@ def ensure_fetched(
     }
     calls = {reference: _call(repository, reference) for reference in missing.values()}
     problems: dict[str, RegistryError] = {}
-    # One name is tried again by its Retry, and rows of the index go by what is fresh.
+    # Remembered failures are ignored for a single name, because the user can have pressed Retry,
+    # and for fresh results.
     if fresh or len(calls) == 1:
         answers = call_all({name: counted(call) for name, call in calls.items()}, end, problems)
     else:
@@ -203,12 +214,16 @@ def fetch(
     deadline: float,
     hold: Callable[[], None] = lambda: None,
 ) -> FetchedBodies:
-    """Fetch manifests by digest, without their configs, and keep them.
+    """Fetch manifests by digest, without their configs, and store them.
 
-    What fails for a moment is asked for again before the deadline.
+    Calls that fail temporarily are retried before the deadline.
 
     Args:
-        hold: called before every few calls to the registry; what it raises ends the fetch.
+        repository: the repository to fetch from.
+        digests: digests of the manifests.
+        deadline: time limit in seconds.
+        hold: called before each batch of registry calls, to renew a lease. An exception that it
+            raises ends the fetch and is passed on.
     """
     end = time.monotonic() + deadline
     found = FetchedBodies(set(), set())
@@ -229,7 +244,10 @@ def fetch(
 def _ask_again(
     calls: Mapping[str, Callable[[], Any]], end: float, problems: dict[str, RegistryError]
 ) -> dict[str, Any]:
-    """Make all calls as call_all() does; make those again at which the registry failed."""
+    """Make all calls like call_all(), and retry those for which the registry was unavailable.
+
+    Calls that timed out are retried one at a time, with a longer timeout.
+    """
     answers: dict[str, Any] = call_all(calls, end, problems)
     for pause in PAUSES:
         failed = {n for n, problem in problems.items() if isinstance(problem, RegistryUnavailable)}
@@ -245,7 +263,13 @@ def _ask_again(
 
 
 def _complete(repository: RepositoryName, rows: dict[str, Manifest], end: float) -> None:
-    """Fetch what manifests point to and a page shows: children, and configs left out before."""
+    """Fetch the missing children and configs of manifests, because pages show them.
+
+    Args:
+        repository: the repository to fetch from.
+        rows: stored manifests by digest.
+        end: deadline, as a value of time.monotonic().
+    """
     for _ in range(MAX_DEPTH):
         facts = {digest: facts_of(row) for digest, row in rows.items()}
         children = {child.digest for f in facts.values() for child in f.children}
@@ -273,7 +297,15 @@ def _complete(repository: RepositoryName, rows: dict[str, Manifest], end: float)
 def _call(
     repository: RepositoryName, reference: str, *, config: bool = True
 ) -> Callable[[], FetchResult]:
-    """Return what fetches a manifest and at once its config: no thread waits for the others."""
+    """Return a function that fetches a manifest and, immediately after it, its config.
+
+    A single function fetches both, so that a thread does not wait for other manifests first.
+
+    Args:
+        repository: the repository to fetch from.
+        reference: tag or digest of the manifest.
+        config: whether to fetch the config.
+    """
     client, asked = registry(), _parsed(reference)
 
     def call() -> FetchResult:
@@ -281,7 +313,7 @@ def _call(
         facts = read_manifest(manifest.media_type, manifest.body)
         body = None
         if config and facts.wants_config and facts.config:
-            # What is missing gets a dash on the page, and is asked for again next time.
+            # The page shows a dash for a missing config, and the next view requests it again.
             with suppress(RegistryError):
                 body = client.blob(repository, Digest(facts.config.digest))
         return FetchResult(manifest, facts, body)
@@ -299,7 +331,7 @@ def _parsed(reference: str) -> TagName | Digest:
 
 
 def blob_call(repository: RepositoryName, digest: str) -> Callable[[], bytes]:
-    """Return the call that fetches a small blob, for ask()."""
+    """Return a function that fetches a small blob, for use with call_all()."""
     client = registry()
     return lambda: client.blob(repository, Digest(digest))
 
@@ -310,10 +342,19 @@ def call_once(
     end: float,
     problems: dict[str, RegistryError],
 ) -> Any:
-    """Make calls as call_all() does, but for a page view none in vain again, and not too many.
+    """Make calls like call_all(), but limit those of a page view.
+
+    In a page view, calls count toward its limit, are not retried after a status 500, and are
+    skipped for digests that recently failed. Otherwise, this is the same as call_all().
 
     Args:
-        calls: by digest; one by the name of a tag is made again.
+        repository: the repository to which the calls are made.
+        calls: functions by digest or tag. Failures are remembered for digests only.
+        end: deadline, as a value of time.monotonic().
+        problems: receives the errors, by digest or tag.
+
+    Returns:
+        The results by digest or tag.
     """
     lately = unreadable(repository, calls)
     problems.update(lately)
@@ -328,9 +369,15 @@ def call_once(
 def call_all(
     calls: Mapping[str, Callable[[], Any]], end: float, problems: dict[str, RegistryError]
 ) -> Any:
-    """Make all calls, eight at a time, until the deadline; return the answers by name.
+    """Make all calls in parallel, eight at a time, until the deadline.
 
-    What went wrong is put into ``problems``; nothing is raised for trouble with the registry.
+    Args:
+        calls: functions by name.
+        end: deadline, as a value of time.monotonic().
+        problems: receives the errors of the registry by name; they are not raised.
+
+    Returns:
+        The results by name.
     """
     end_read()
     pending: dict[Future[Any], str] = {threads().submit(call): n for n, call in calls.items()}
@@ -354,11 +401,18 @@ def call_all(
 def call_in_turn(
     calls: Mapping[str, Callable[[], T]], end: float, problems: dict[str, RegistryError]
 ) -> dict[str, T]:
-    """Make calls that timed out before, one after the other, until the deadline.
+    """Make calls that timed out before, one at a time, until the deadline.
 
-    Each has its share of the time that is left, up to PATIENT_TIMEOUT, so that one that never
-    answers does not take the time of the others. Returns the answers by name; problems are
-    added to ``problems``.
+    The timeout of each call is its share of the remaining time, up to PATIENT_TIMEOUT, so that a
+    call that hangs leaves time for the others.
+
+    Args:
+        calls: functions by name.
+        end: deadline, as a value of time.monotonic().
+        problems: receives the errors of the registry by name; they are not raised.
+
+    Returns:
+        The results by name.
     """
     end_read()
     answers: dict[str, T] = {}

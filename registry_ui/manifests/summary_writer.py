@@ -1,4 +1,4 @@
-"""Writes facts by digest: what was read from manifests and their configs."""
+"""Database writes for fetched manifests and configs, and the facts parsed from them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .tag_use import apply_waiting_pulls
 
 @dataclass(frozen=True, slots=True)
 class FetchResult:
-    """A manifest as it was fetched and understood, and its config where it has one."""
+    """A fetched manifest, the facts parsed from it, and its config blob or None."""
 
     manifest: FetchedManifest
     facts: ManifestFacts
@@ -33,15 +33,16 @@ class FetchResult:
 
     @property
     def listed(self) -> Listed:
-        """What it lists as an index, read from the whole body."""
+        """The complete entries of an index; empty for any other manifest."""
         return listed_in(self.manifest.media_type, self.manifest.body)
 
 
 def store(fetched: Iterable[FetchResult], holder: RepositoryName | None = None) -> None:
-    """Keep manifests by digest, with their configs.
+    """Store manifests by digest, with their configs.
 
     Args:
-        holder: the repository that is noted as holding them, for parts of indexes.
+        fetched: the manifests. Those that are already stored do not change.
+        holder: the repository to record as having them, if they are parts of indexes.
     """
     every = {read.manifest.digest: read for read in fetched}
     if not every:
@@ -63,7 +64,7 @@ def store(fetched: Iterable[FetchResult], holder: RepositoryName | None = None) 
 
 
 def columns_of(read: FetchResult) -> dict[str, Any]:
-    """Return the columns of a manifest that was read."""
+    """Return the database columns of a fetched manifest, by name."""
     manifest, facts = read.manifest, read.facts
     row: dict[str, Any] = {
         "digest": manifest.digest,
@@ -81,7 +82,13 @@ def columns_of(read: FetchResult) -> dict[str, Any]:
 
 
 def _of_config(body: bytes | None, kind: str, built_at: datetime | None) -> dict[str, Any]:
-    """Return the columns that a config fills: that of an image, or of a chart."""
+    """Return the database columns that depend on the config of an image or Helm chart.
+
+    Args:
+        body: the config, or None if it was not fetched.
+        kind: kind of the manifest.
+        built_at: creation time from the manifest, for a config that does not state one.
+    """
     if body is None:
         return {"has_config": False, "config": None, "config_facts": None}
     if kind == "chart":
@@ -96,7 +103,12 @@ def _of_config(body: bytes | None, kind: str, built_at: datetime | None) -> dict
 
 
 def store_configs(configs: Mapping[str, str], bodies: Mapping[str, bytes]) -> None:
-    """Keep configs that were missing. ``configs`` maps manifest to config digest."""
+    """Store configs of manifests that were stored without them.
+
+    Args:
+        configs: config digests by manifest digest.
+        bodies: fetched configs by config digest.
+    """
     if not bodies:
         return
     with writing() as session:

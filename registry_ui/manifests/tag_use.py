@@ -1,7 +1,7 @@
-"""When tags were last used, by pulls of the digests that they consist of.
+"""Last pull times of tags, derived from pulls of tags and of digests below them.
 
-A client pulls the digest of a platform. Which tags consist of it is known once their indexes are
-read; a pull that comes earlier waits until then.
+A client can pull a platform by its digest. The tags that contain this digest are known only after
+their indexes have been read, so an earlier pull is stored as a waiting pull until then.
 """
 
 from __future__ import annotations
@@ -28,22 +28,24 @@ from ..db.session import writing
 from ..models import UNLISTED, IndexChild, Manifest, Tag, WaitingPull
 from .parser_version import is_stale_index
 
-#: Number of images whose pulls are forgotten in one transaction.
+#: Maximum number of images whose waiting pulls are deleted in one transaction.
 IMAGES = 50
-#: Precision of a "last pulled" time: a row that is fresher than this is not written again.
+#: Precision of a last pull time. A stored time is updated only if it is older by more than this,
+#: to save writes.
 PRECISION = timedelta(minutes=1)
 
 
 def mark_tag_used(session: Session, image_id: int, tag: str, at: datetime) -> None:
-    """Set the last pull of one tag, unless it is known to the minute."""
+    """Record a pull of one tag, unless its stored time is recent enough (PRECISION)."""
     _mark(session, image_id, Tag.name == tag, at)
 
 
 def mark_digest_used(session: Session, image_id: int, digest: str, at: datetime) -> None:
-    """Set the last pull of every tag that consists of a digest, unless it is known to the minute.
+    """Record a pull of a digest for every tag of the image that contains it.
 
-    The pull is kept as well: tags that were not read yet may consist of the digest, too. Whether
-    there are any is not asked here, because that is a look at every tag of the image.
+    The pull is also stored as a waiting pull, because tags that have not been read can contain
+    the digest, too. Whether such tags exist is not checked, because that would take a scan of all
+    tags of the image.
     """
     if not digest:
         return
@@ -59,9 +61,10 @@ def mark_digest_used(session: Session, image_id: int, digest: str, at: datetime)
 
 
 def apply_waiting_pulls(session: Session, read: Collection[str]) -> None:
-    """Set the last pull of tags whose manifests were just read, for pulls that waited for that.
+    """Apply waiting pulls to tags whose manifests have just been read.
 
     Args:
+        session: the session of the current transaction.
         read: digests of these manifests.
     """
     children = select(IndexChild.child).where(IndexChild.parent.in_(read))
@@ -71,9 +74,10 @@ def apply_waiting_pulls(session: Session, read: Collection[str]) -> None:
 
 
 def forget_placed_pulls() -> None:
-    """Forget pulls of images whose tags were all read by now, some images at a time.
+    """Delete the waiting pulls of images whose tags have all been read.
 
-    They are applied once more: one that came while an index was being read saw too little.
+    They are applied once more before that, because a pull that arrived while an index was being
+    read can have missed tags. Each transaction covers a limited number of images.
     """
     last = 0
     while True:
@@ -98,10 +102,11 @@ def _apply(session: Session, which: ColumnElement[bool]) -> None:
 
 
 def waiting_pulls(session: Session, image_id: int) -> dict[str | None, datetime]:
-    """Return the last waiting pull of what tags may consist of, by their digest.
+    """Return the times of an image's last waiting pulls, by the digest that a tag can point to.
 
-    Under None is that of any tag which was not read. A policy that keeps what was pulled must
-    not remove a tag because it was read too late.
+    The key None has the latest time of all; use it for tags that have not been read. Retention
+    policies that keep recently pulled tags need this, so that they do not remove a tag only
+    because it has not been read yet.
     """
     pulled = dict(
         session.execute(
@@ -113,7 +118,7 @@ def waiting_pulls(session: Session, image_id: int) -> dict[str | None, datetime]
     found: dict[str | None, datetime] = {None: max(pulled.values())}
     found.update(pulled)
     level: dict[str, datetime] = pulled
-    for _ in range(2):  # an index may list indexes
+    for _ in range(2):  # An index can list other indexes.
         level = _parents(session, level)
         for digest, at in level.items():
             found[digest] = max(at, found.get(digest, at))
@@ -123,7 +128,7 @@ def waiting_pulls(session: Session, image_id: int) -> dict[str | None, datetime]
 def _parents(session: Session, children: dict[str, datetime]) -> dict[str, datetime]:
     if not children:
         return {}
-    # An index with more entries than are kept may list any of them.
+    # An index with too many entries to store can contain any of these digests.
     children = {**children, UNLISTED: max(children.values())}
     query = select(IndexChild.child, IndexChild.parent).where(IndexChild.child.in_(children))
     parents: defaultdict[str, list[datetime]] = defaultdict(list)
@@ -133,7 +138,7 @@ def _parents(session: Session, children: dict[str, datetime]) -> dict[str, datet
 
 
 def last_use(times: Iterable[datetime | None]) -> datetime | None:
-    """Return the latest of some times that are known."""
+    """Return the latest of some times, ignoring None; None if there is no other."""
     return max((at for at in times if at is not None), default=None)
 
 
@@ -148,7 +153,7 @@ def _mark(session: Session, image_id: int, which: ColumnElement[bool], at: datet
 
 
 def _consisting_of(digest: str) -> Select[str]:
-    """Select a digest, the indexes that may list it, and the indexes that list those."""
+    """Return a query for a digest, the indexes that can contain it, and the indexes above these."""
     parents = select(IndexChild.parent).where(IndexChild.child.in_([digest, UNLISTED]))
     above = select(IndexChild.parent).where(IndexChild.child.in_(parents))
     own = select(literal(digest, IndexChild.parent.type))
@@ -156,6 +161,9 @@ def _consisting_of(digest: str) -> Select[str]:
 
 
 def _is_unread() -> ColumnElement[bool]:
-    """Match tags whose manifests could be read, and of which not all entries are known."""
+    """Return a condition for tags whose manifests still have to be read.
+
+    Damaged tags do not match, because their manifests can't be read.
+    """
     is_read = exists().where(Manifest.digest == Tag.digest, ~is_stale_index())
     return ~is_read & Tag.damage.is_(None)

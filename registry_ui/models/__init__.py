@@ -1,4 +1,4 @@
-"""The shared models. One noun a file."""
+"""SQLAlchemy models that all packages share, one module per concept."""
 
 from .activity import DailyCount, Push
 from .audit import AuditEntry

@@ -1,7 +1,7 @@
-"""What happened to the images of a project: single pushes, and how many by day.
+"""Activity of a project's images: single pushes, and counts of pushes and pulls by day.
 
-Both belong to the project and not to the image's row, which goes with its last tag:
-what happened stays true.
+Both belong to the project instead of the image, because an image's row is deleted with its last
+tag, and the activity must outlive it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .base import Base, UTCDateTime, bytewise
 
 
 class Push(Base):
-    """One push or copy of a tag, kept for as long as its project; ``name`` is the image's."""
+    """One push or copy of a tag, kept as long as its project; ``name`` is the image's name."""
 
     __tablename__ = "pushes"
     __table_args__ = (
@@ -28,15 +28,15 @@ class Push(Base):
     name: Mapped[str] = mapped_column(bytewise(255))
     tag: Mapped[str] = mapped_column(bytewise(128))
     digest: Mapped[str] = mapped_column(bytewise(150))
-    #: Who pushed, by name, so that it outlives the account; "" where nobody was named.
+    #: Name of the user who pushed, stored as text to outlive the account; "" if unknown.
     actor: Mapped[str] = mapped_column(bytewise(255))
     at: Mapped[datetime] = mapped_column(UTCDateTime)
-    #: The reference that it was copied from; "" for what a client pushed.
+    #: Reference that the tag was copied from; "" if a client pushed it.
     source: Mapped[str] = mapped_column(bytewise(400), default="")
 
 
 class DailyCount(Base):
-    """How often an image was pushed and pulled on one day, in UTC. Kept as pushes are."""
+    """Number of pushes and pulls of an image on one day (UTC), kept as long as its project."""
 
     __tablename__ = "daily_counts"
     __table_args__ = (UniqueConstraint("project_id", "day", "name"),)

@@ -1,4 +1,4 @@
-"""Who did what, written in the same transaction as the deed."""
+"""Audit log. An entry is written in the same transaction as the change that it describes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .base import Base, UTCDateTime, bytewise, utc_now
 
 
 class AuditEntry(Base):
-    """One deed. The actor is kept by name, so that the entry outlives the account."""
+    """One action of a user. The actor is stored by name, so that the entry outlives the account."""
 
     __tablename__ = "audit_entries"
     __table_args__ = (

@@ -11,7 +11,7 @@ from sqlalchemy.orm import DeclarativeBase
 
 
 class Base(DeclarativeBase):
-    """Base of all models. Constraints are named, so that migrations can speak of them."""
+    """Base of all models. Constraints have names, so that migrations can refer to them."""
 
     metadata = MetaData(
         naming_convention={
@@ -25,13 +25,17 @@ class Base(DeclarativeBase):
 
 
 class UTCDateTime(TypeDecorator[datetime]):
-    """An aware UTC datetime. SQLite keeps no zone, so it is added again on the way out."""
+    """A column of aware UTC datetimes. SQLite stores no time zone, so reading adds it again."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Refuse naive values; store UTC."""
+        """Return the value in UTC, as the database stores it.
+
+        Raises:
+            ValueError: the value has no time zone.
+        """
         if value is None:
             return None
         if value.tzinfo is None:
@@ -40,7 +44,7 @@ class UTCDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
 
     def process_result_value(self, value: Any, _dialect: Dialect) -> datetime | None:
-        """Return UTC, aware."""
+        """Return the stored value as an aware UTC datetime."""
         if value is None:
             return None
         at: datetime = value
@@ -51,11 +55,11 @@ def bytewise(length: int) -> String:
     """Return a string type that compares by bytes on every database.
 
     Names and tags are case-sensitive (``v2`` and ``V2`` coexist), and the range
-    ``path/`` to ``path0`` must hold exactly what lies below ``path``, from an index.
+    ``path/`` to ``path0`` must be exactly the paths below ``path``, so that an index finds them.
     """
     return String(length).with_variant(String(length, collation="C"), "postgresql")
 
 
 def utc_now() -> datetime:
-    """Return the present moment, aware, in UTC."""
+    """Return the current time as an aware UTC datetime."""
     return datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""What was removed and can still be restored."""
+"""Trash: deleted tags that can still be restored."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .base import Base, UTCDateTime, bytewise, utc_now
 
 
 class BinnedTag(Base):
-    """A removed tag, whose manifest stays in the registry under ``bin_tag`` for some days."""
+    """A deleted tag whose manifest stays in the registry under ``bin_tag`` until ``purge_at``."""
 
     __tablename__ = "binned_tags"
     __table_args__ = (
@@ -33,7 +33,7 @@ class BinnedTag(Base):
     removed_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
     removed_by: Mapped[str] = mapped_column(bytewise(255))
     purge_at: Mapped[datetime] = mapped_column(UTCDateTime)
-    #: Hidden. With ``purge_at`` ahead, its tag is being removed or restored at this moment, or
-    #: that was interrupted. Otherwise it was restored or never gone, and only its bin tag is
-    #: still to be cleared away.
+    #: Whether the entry is hidden. If ``purge_at`` is in the future, its tag is being deleted or
+    #: restored now, or that was interrupted. Otherwise the tag was restored or was never
+    #: deleted, and only ``bin_tag`` still has to be removed from the registry.
     leaving: Mapped[bool] = mapped_column(default=False)

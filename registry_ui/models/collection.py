@@ -1,4 +1,4 @@
-"""A garbage collection of the registry: how far it is, and what came of it."""
+"""Garbage collections of the registry, with their progress and outcome."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from .leased import Leased
 
 
 class GarbageCollection(Leased, Base):
-    """One run of the registry's collector, or a dry run of it, carried out by the worker.
+    """One garbage collection (or a dry run of one), carried out by the worker.
 
-    It *waits* for a worker, *drains* behind its fence until no bearer token from before can
-    be used, and then the collector is *running*. A dry run needs no fence.
+    It is ``waiting`` for a worker, then ``draining``: the write freeze (fence) is in place, until
+    no bearer token granted before it can be used. Then the registry's collector is ``running``.
+    A dry run needs no write freeze.
     """
 
     __tablename__ = "collections"
@@ -29,30 +30,31 @@ class GarbageCollection(Leased, Base):
 
     dry_run: Mapped[bool]
     state: Mapped[str] = mapped_column(String(10), default="waiting")
-    #: 1 until it has ended: there is one such row at most.
+    #: 1 until the run has ended, then None; the unique constraint allows one active run.
     slot: Mapped[int | None] = mapped_column(unique=True)
     fence_id: Mapped[int | None] = mapped_column(ForeignKey("fences.id", ondelete="SET NULL"))
-    #: When the last bearer token from before the fence has ended.
+    #: From this time on, no bearer token granted before the write freeze can be used.
     quiet_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     collector_started_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    #: Manifests that the collector has found in use so far.
+    #: Number of manifests that the collector has found in use so far.
     marked: Mapped[int] = mapped_column(default=0)
-    #: Blobs that nothing needs; None until the collector said so.
+    #: Number of blobs that no manifest needs; None until the collector has reported it.
     blobs: Mapped[int | None]
-    #: Their bytes, as far as the index knows them; for ``unmeasured`` of them it does not.
+    #: Total size in bytes of those blobs whose size the index knows; ``unmeasured`` counts the
+    #: others.
     freed: Mapped[int | None] = mapped_column(BigInteger)
     unmeasured: Mapped[int] = mapped_column(default=0)
-    #: What the collector said, shortened.
+    #: Output of the collector, shortened.
     output: Mapped[str] = mapped_column(Text, default="")
 
     @property
     def is_active(self) -> bool:
-        """Whether a worker has it, or will."""
+        """Whether the run has not ended: a worker has it or will take it."""
         return self.slot is not None
 
     @property
     def took(self) -> str:
-        """How long all of it took, as hours, minutes and seconds; "" until it has ended."""
+        """Total duration as hours, minutes and seconds; "" until the run has ended."""
         if self.finished_at is None:
             return ""
         return str(self.finished_at - self.created_at).partition(".")[0]

@@ -1,4 +1,4 @@
-"""What manifests make the registry keep, apart from their facts."""
+"""Contents of manifests: their blobs and child manifests, stored apart from their facts."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from .base import Base, bytewise
 
-#: In place of a digest: the index lists more than is kept.
+#: Stands in place of a digest, if an index lists more manifests than are stored.
 UNLISTED = "*"
 
 
 class ManifestContents(Base):
-    """The blobs of a manifest and the manifests that it names, small enough to read by thousands.
+    """Blobs and child manifests of a manifest, compact enough to read thousands of rows.
 
-    ``blobs`` is packed as manifests/blobs.py says, ``children`` are digests apart by spaces;
-    the last one is UNLISTED if there are more than are kept.
+    ``blobs`` is packed by manifests/blobs.py. ``children`` are digests separated by spaces; the
+    last one is UNLISTED if the index lists more than are stored.
     """
 
     __tablename__ = "manifest_contents"
@@ -28,10 +28,11 @@ class ManifestContents(Base):
 
 
 class IndexChild(Base):
-    """An entry of an index: for finding the indexes that need a given manifest.
+    """An entry of an index, stored to find the indexes that need a given manifest.
 
-    Every entry has a row, whatever its media type: clients pull what the registry serves. An
-    index with too many of them has the one child UNLISTED: any manifest may be in it.
+    Every entry has a row, whatever its media type, because clients can pull anything that the
+    registry serves. An index with too many entries has UNLISTED as its only child, which means
+    that it can list any manifest.
     """
 
     __tablename__ = "index_children"

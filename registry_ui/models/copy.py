@@ -1,4 +1,4 @@
-"""A copy of tags in another repository: its plan, how far it got, and what came of it."""
+"""Copies of tags to another repository, with their plan, progress and outcome."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from .work import STATES, Operation, OperationStep
 
 
 class Copy(Operation, Base):
-    """A planned copy of tags, carried out by the worker.
+    """A planned copy of tags to another repository, carried out by the worker.
 
-    ``source`` and ``target`` are repositories. The project is that of the target: there is
-    where something changes.
+    ``source`` and ``target`` are repositories. ``project_id`` and ``project_path`` are the
+    project of the target, because that is the one that changes.
     """
 
     __tablename__ = "copies"
@@ -27,7 +27,7 @@ class Copy(Operation, Base):
     )
 
     source: Mapped[str] = mapped_column(bytewise(255))
-    #: Both by path as well: a project may go meanwhile, and what was done stays told.
+    #: Both projects are stored by path, so that the record stays complete if one is deleted.
     source_project: Mapped[str] = mapped_column(bytewise(255))
     project_path: Mapped[str] = mapped_column(bytewise(255))
     project_id: Mapped[int | None] = mapped_column(ForeignKey("places.id", ondelete="SET NULL"))
@@ -37,12 +37,12 @@ class Copy(Operation, Base):
 
     @property
     def deed(self) -> str:
-        """What the audit calls it."""
+        """The name of this operation in the audit log."""
         return "copy"
 
 
 class CopyLine(OperationStep, Base):
-    """One step of a copy: which tag, and what came of it."""
+    """One step of a copy: the tag, and the outcome."""
 
     __tablename__ = "copy_lines"
     __table_args__ = (Index("ix_copy_lines_copy_id_outcome", "copy_id", "outcome"),)

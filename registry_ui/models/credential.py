@@ -1,4 +1,4 @@
-"""Secrets of programs: deploy tokens, and what docker keeps in place of a password."""
+"""Secrets of programs: deploy tokens, and the refresh tokens that docker stores."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from .base import Base, UTCDateTime, bytewise, utc_now
 
 
 class DeployToken(Base):
-    """A secret of a project or a namespace, for programs. Only its SHA-256 is stored.
+    """A secret of a project or namespace, for programs. Only its SHA-256 is stored.
 
-    ``username`` goes with it at ``docker login``. It holds a ``+``, which no user's name
-    can, and needs no quotes in a shell.
+    ``username`` is the user name for ``docker login``. It contains a ``+``, which is not allowed
+    in the name of a user and needs no quotes in a shell.
     """
 
     __tablename__ = "deploy_tokens"
@@ -34,20 +34,20 @@ class DeployToken(Base):
 
     @property
     def scope_names(self) -> list[str]:
-        """The scopes, one by one."""
+        """The scopes as a list of names."""
         return self.scopes.split()
 
     @property
     def is_active(self) -> bool:
-        """Neither revoked nor expired."""
+        """Whether the token is neither revoked nor expired."""
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > utc_now())
 
 
 class DockerSession(Base):
-    """A client that signed in by ``docker login`` and keeps a refresh token, not a password.
+    """A client that signed in with ``docker login`` and keeps a refresh token, not a password.
 
-    Only the SHA-256 of the refresh token is stored. It holds for one service, and no
-    longer than the access token, if it was got with one.
+    Only the SHA-256 of the refresh token is stored. It is valid for one service. If the client
+    signed in with an access token, the session ends with that access token.
     """
 
     __tablename__ = "docker_sessions"
@@ -59,7 +59,7 @@ class DockerSession(Base):
     )
     secret_hash: Mapped[str] = mapped_column(String(64), unique=True)
     service: Mapped[str] = mapped_column(String(255))
-    #: What the client calls itself: not to be trusted, only to be recognised.
+    #: The client's own name for itself: it helps to recognize the client, but is not verified.
     client: Mapped[str] = mapped_column(String(200))
     address: Mapped[str] = mapped_column(String(64))
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)

@@ -1,4 +1,4 @@
-"""What the registry told us, and the token with which it proves that it is the registry."""
+"""Notifications from the registry, and the tokens that authenticate them."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from .base import Base, UTCDateTime, bytewise, utc_now
 
-#: Why a push to a repository that no project owns changed no image. Once the repository is
+#: Reason why a push changed no image: no project owns the repository. Once the repository is
 #: adopted, the push is applied to its image (catalog/earlier_pushes.py).
 UNASSIGNED = "no project owns it: unassigned"
 _IS_UNASSIGNED = text(f"reason = '{UNASSIGNED}'")
 
 
 class RegistryEvent(Base):
-    """One notification, stored before it is answered; applied to the index afterwards.
+    """One notification, stored before the registry gets its answer and applied to the index later.
 
-    Numbered by arrival. ``event_id`` is the registry's own (opaque: UUIDv4 of 2.8,
-    UUIDv7 of 3.x), or made from the body where an event came without one.
+    ``id`` is the order of arrival. ``event_id`` is the registry's own (opaque: UUIDv4 in 2.8,
+    UUIDv7 in 3.x), or derived from the body if the event has none.
     """
 
     __tablename__ = "registry_events"
@@ -53,11 +53,11 @@ class RegistryEvent(Base):
 
 
 class RegistryToken(Base):
-    """A secret with which the registry authorises its notifications.
+    """A secret with which the registry authenticates its notifications.
 
-    At most one is ``current``. After a reset the one before is ``previous`` until
-    the first event arrives with the new one, at most 24 hours. Encrypted, since an
-    administrator may have to see it again.
+    At most one token is ``current``. After a reset, the token that the registry used before
+    stays ``previous`` until the first event arrives with the new one, for at most 24 hours. The
+    secret is encrypted and not only hashed, because an administrator might need to see it again.
     """
 
     __tablename__ = "registry_tokens"
@@ -78,14 +78,14 @@ class RegistryToken(Base):
     state: Mapped[str] = mapped_column(String(10))
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
     created_by: Mapped[str] = mapped_column(bytewise(255))
-    #: The end of a previous token's grace.
+    #: When a previous token stops being accepted.
     valid_until: Mapped[datetime | None] = mapped_column(UTCDateTime)
     first_used_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     last_used_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
 
 
 class RefusedDelivery(Base):
-    """How often an address brought events without the right registry token."""
+    """A client address that sent events without a valid registry token, and how often."""
 
     __tablename__ = "refused_deliveries"
 

@@ -1,4 +1,4 @@
-"""Fences: where pushes and deletions are stopped for a while, and why."""
+"""Write freezes ("fences" in code): where pushes and deletions are stopped for a while, and why."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .base import Base, UTCDateTime, bytewise, utc_now
 
 
 class Fence(Base):
-    """Stops pushes and deletions at a repository path and below it; at ``""`` everywhere."""
+    """A write freeze: stops pushes and deletions at and below a path; ``""`` means everywhere."""
 
     __tablename__ = "fences"
     __table_args__ = (CheckConstraint("reason IN ('collection', 'move')", name="reason"),)
@@ -20,6 +20,6 @@ class Fence(Base):
     path: Mapped[str] = mapped_column(bytewise(255), unique=True)
     reason: Mapped[str] = mapped_column(String(10))
     set_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
-    #: From then on no bearer token that was granted before can be used any more. Kept,
-    #: because a later start may have another lifetime of tokens.
+    #: From this time on, no bearer token granted before the write freeze can be used. Stored,
+    #: because the application can be restarted with another token lifetime.
     quiet_at: Mapped[datetime] = mapped_column(UTCDateTime)

@@ -1,4 +1,4 @@
-"""Signs of life and other facts of one row each."""
+"""Heartbeats: when something last happened, one row each."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from .base import Base, UTCDateTime, bytewise
 
-#: When the whole registry was last compared with the index.
+#: Heartbeat of the last reconcile of the whole registry with the index.
 REGISTRY_READ = "registry_read"
-#: When that included what every tag stands for.
+#: Heartbeat of the last such reconcile that also read the digest of every tag.
 DIGESTS_READ = "digests_read"
-#: When the gate was last asked about a push or a deletion.
+#: Heartbeat of the gate: when a proxy last asked it about a push or a deletion.
 GATE_ASKED = "gate_asked"
-#: Since when the registry is known to be a pull-through cache; there is no row if it is none.
+#: Since when the registry is known to be a pull-through cache. There is no row if it is not one.
 REGISTRY_IS_CACHE = "registry_is_cache"
 
 
 class Heartbeat(Base):
-    """When something last ran: the worker, the reconcile of the whole registry."""
+    """When something last happened, such as a reconcile of the whole registry."""
 
     __tablename__ = "heartbeats"
 

@@ -1,4 +1,4 @@
-"""The index: container images, their tags, and facts of manifests by digest."""
+"""The index: container images, their tags, and the facts of manifests by digest."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from .place import Project
 class ContainerImage(Base):
     """A repository of the registry that belongs to a project.
 
-    ``name`` is what follows the project's path, ``""`` for the root image;
-    ``path`` is the whole repository name.
+    ``name`` is the part of the repository name below the project's path, ``""`` for the root
+    image; ``path`` is the whole repository name.
     """
 
     __tablename__ = "container_images"
@@ -46,20 +46,20 @@ class ContainerImage(Base):
     last_pulled_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     last_push_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     last_pushed_by: Mapped[str | None] = mapped_column(bytewise(255))
-    #: Since when all its tags are in the bin. Nothing lists it then; its history stays for
-    #: a tag that is restored.
+    #: Since when all tags are in the trash; None if there are live tags. Lists leave the image
+    #: out then, and its history is kept in case a tag is restored.
     emptied_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    #: When the registry's own answer was last compared with the index.
+    #: When the index was last reconciled with the registry for this image.
     reconciled_at: Mapped[datetime | None] = mapped_column(UTCDateTime, index=True)
     reconcile_error: Mapped[str | None] = mapped_column(Text)
-    #: An event spoke of a deletion: the worker asks the registry whether it is so.
+    #: Whether the worker has to reconcile the image soon, such as after an event of a deletion.
     reconcile_wanted: Mapped[bool] = mapped_column(default=False, index=True)
 
     project: Mapped[Project] = relationship(lazy="raise")
 
 
 class Tag(Base):
-    """A tag of an image as last heard from the registry."""
+    """A tag of an image, as the registry last reported it."""
 
     __tablename__ = "tags"
     __table_args__ = (
@@ -80,46 +80,53 @@ class Tag(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     image_id: Mapped[int] = mapped_column(ForeignKey("container_images.id", ondelete="CASCADE"))
     name: Mapped[str] = mapped_column(bytewise(128))
-    #: None until an event or a read tells it. Searched for by its beginning.
+    #: None until an event or a read sets it. Indexed, because search matches its beginning.
     digest: Mapped[str | None] = mapped_column(bytewise(150), index=True)
-    #: Only where an event told us; a build date is a fact of the image, not of the tag.
+    #: None if the push is not known. The build date is a fact of the image, not of the tag.
     pushed_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     pushed_by: Mapped[str | None] = mapped_column(bytewise(255))
-    #: Its age counts from no earlier than this: when a check found what no event had told, or
-    #: when it was restored.
+    #: Earliest time from which the tag's age is counted: when a reconcile found a digest that no
+    #: event had reported, or when the tag was restored.
     age_from: Mapped[datetime | None] = mapped_column(UTCDateTime)
     pull_count: Mapped[int] = mapped_column(default=0)
     last_pulled_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     seen_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
-    #: Why the registry lists it but can't read it: ``fault``, ``missing`` or ``removed``
-    #: (catalog.live_tags.DAMAGES); None for a tag that can be read. ``digest`` is what it
-    #: stood for before, if that is known.
+    #: Why the registry lists the tag but can't read it: ``fault``, ``missing`` or ``removed``
+    #: (catalog.live_tags.DAMAGES); None for a tag that can be read. ``digest`` is then the last
+    #: known one, if any.
     damage: Mapped[str | None] = mapped_column(String(10))
     damaged_since: Mapped[datetime | None] = mapped_column(UTCDateTime)
 
     @property
     def is_damaged(self) -> bool:
-        """Whether the registry lists it and can't read it."""
+        """Whether the registry lists the tag but can't read it."""
         return self.damage is not None
 
     def mark_damaged(self, damage: str, at: datetime) -> None:
-        """Note that it can't be read; a removed tag that is still listed stays one."""
+        """Record that the registry can't read the tag.
+
+        A tag that was removed but is still listed keeps the damage ``removed``.
+
+        Args:
+            damage: a key of catalog.live_tags.DAMAGES.
+            at: when the damage was found; an earlier time is kept.
+        """
         if self.damage != "removed":
             self.damage = damage
         self.damaged_since = self.damaged_since or at
 
     def mark_readable(self) -> None:
-        """Note that it can be read again."""
+        """Record that the registry can read the tag again."""
         self.damage = self.damaged_since = None
 
     image: Mapped[ContainerImage] = relationship(lazy="raise")
 
 
 class Manifest(Base):
-    """Facts by digest: immutable, verified against the digest, kept for ever.
+    """A manifest and its facts, by digest: verified against the digest and kept forever.
 
-    ``facts`` is what registry_ui.distribution.manifest read from body and config.
-    Whoever shows them has first found the digest in a repository that the reader may see.
+    ``facts`` is what registry_ui.distribution.manifest read from the body. Before showing them,
+    a caller must find the digest in a repository that the reader is allowed to see.
     """
 
     __tablename__ = "manifests"
@@ -128,28 +135,28 @@ class Manifest(Base):
     digest: Mapped[str] = mapped_column(bytewise(150), primary_key=True)
     media_type: Mapped[str] = mapped_column(String(255))
     kind: Mapped[str] = mapped_column(String(20))
-    #: Bytes of config and layers together; None for an index, whose platforms have sizes.
+    #: Size of config and layers together, in bytes; None for an index, whose platforms have sizes.
     size: Mapped[int | None] = mapped_column(BigInteger)
     built_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     has_config: Mapped[bool] = mapped_column(default=False)
-    #: What docker calls the image ID.
+    #: Digest of the config, which docker calls the image ID.
     config_digest: Mapped[str | None] = mapped_column(bytewise(150), index=True)
-    #: Up to 4 MiB each, and read only by the page of one tag.
+    #: Deferred, because each can have up to 4 MiB and lists do not need it.
     body: Mapped[bytes] = mapped_column(LargeBinary, deferred=True)
     config: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
     facts: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
-    #: What was read from the config, once; long lists as well, so not with every row of a table.
+    #: Facts read from the config. Deferred, because they contain long lists.
     config_facts: Mapped[dict[str, Any] | None] = mapped_column(JSON, deferred=True)
-    #: The version of the code that read the facts (manifests/refresh.py).
+    #: Version of the parser that read the facts; older facts are read again (manifests/refresh.py).
     facts_version: Mapped[int] = mapped_column(default=0, server_default="0")
     fetched_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
 
 
 class RepositoryManifest(Base):
-    """Proof that an image's repository holds a manifest: it was read from there.
+    """Proof that an image's repository contains a manifest: it was read from there.
 
-    A tag's own digest needs none. A child of an index does: whoever writes an index may
-    name any digest, also one of a repository that they may not see.
+    The digest of a tag needs no proof. A child of an index does, because the author of an index
+    can list any digest, including one from a repository that they are not allowed to see.
     """
 
     __tablename__ = "held_manifests"
@@ -161,10 +168,10 @@ class RepositoryManifest(Base):
 
 
 class TagHistoryEntry(Base):
-    """A tag was pushed, copied, restored, found to stand for something, or removed, and when.
+    """One entry in the history of a tag: what happened to it, and when.
 
-    Kept as long as the image, since events are not. ``found`` is what no push told;
-    ``actor`` is "" where nobody said who it was.
+    Kept as long as the image, because events are pruned earlier. The action ``found`` means a
+    digest that no push event had reported; ``actor`` is "" if it is not known.
     """
 
     __tablename__ = "tag_moments"
@@ -183,15 +190,15 @@ class TagHistoryEntry(Base):
     digest: Mapped[str] = mapped_column(bytewise(150), default="")
     actor: Mapped[str] = mapped_column(bytewise(255), default="")
     at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
-    #: The reference that it was copied from; "" for everything else.
+    #: Reference that the tag was copied from; "" for every other action.
     source: Mapped[str] = mapped_column(bytewise(400), default="")
 
 
 class AttachedDocument(Base):
-    """What an SBOM or an attestation says: read once from the image's repository, verified.
+    """Content of an SBOM or an attestation, read once from the image's repository and verified.
 
-    One row for each repository that it was read from: whoever names its digest elsewhere
-    learns nothing of it. ``kind`` is sbom, provenance, statement or unreadable.
+    There is one row for each repository that it was read from, so knowing a digest gives no
+    access to it in another repository. ``kind`` is sbom, provenance, statement or unreadable.
     """
 
     __tablename__ = "attached_documents"
@@ -202,7 +209,8 @@ class AttachedDocument(Base):
     digest: Mapped[str] = mapped_column(bytewise(150), primary_key=True)
     kind: Mapped[str] = mapped_column(String(20))
     summary: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
-    #: Of an SBOM: name, version, type and licence of each. Thousands: only their own page asks.
+    #: Packages of an SBOM, each as name, version, type and license. Deferred, because there can
+    #: be thousands.
     packages: Mapped[list[list[str]] | None] = mapped_column(JSON, deferred=True)
     read_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
 

@@ -1,4 +1,4 @@
-"""A path on its way to another one: the move, its repositories, and the old name afterwards."""
+"""Moves of a namespace, project or image to another path, and the old path afterward."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from sqlalchemy.orm import Mapped, mapped_column
 from .base import Base, UTCDateTime, bytewise
 from .leased import Stallable
 
-#: A worker has it, or will; in this order.
+#: States in which a worker has the move or will take it, in this order.
 ACTIVE = ("waiting", "copying", "fenced", "settling", "verifying", "undoing", "retiring")
-#: Nobody else may have the new path, and the old one is where it always was.
+#: States before the switch: the new path is reserved, and the old path is still the current one.
 BEFORE_SWITCH = ("waiting", "copying", "fenced", "settling", "verifying", "undoing", "failed")
-#: The move is under way to the switch, and can be called off.
+#: States in which the move can be canceled, because nothing was switched yet.
 CANCELLABLE = ("planned", "waiting", "copying", "fenced", "settling", "verifying", "failed")
 
 
 class Move(Stallable, Base):
-    """A namespace, a project or an image that gets another path, with all its repositories.
+    """A move of a namespace, a project or an image to another path, with all its repositories.
 
-    Before the switch (``switched_at``) it can be cancelled. In *grace* the old path can still
-    be pulled; ``grace_until`` is None where it stays until somebody decides. ``problem`` says
-    why it stopped, or what holds it back.
+    Before the switch (``switched_at``) it can be canceled. In the state ``grace`` the old path
+    can still be pulled; ``grace_until`` is None if it stays until a user deletes it. ``problem``
+    says why the move stopped, or what it waits for.
     """
 
     __tablename__ = "moves"
@@ -52,32 +52,33 @@ class Move(Stallable, Base):
     kind: Mapped[str] = mapped_column(String(10))
     source: Mapped[str] = mapped_column(bytewise(255))
     target: Mapped[str] = mapped_column(bytewise(255))
-    #: What moves; of an image, the project that it leaves.
+    #: The namespace or project that moves; for an image, the project that it leaves.
     place_id: Mapped[int | None] = mapped_column(ForeignKey("places.id", ondelete="SET NULL"))
-    #: Of an image, the project that it goes to.
+    #: For an image, the project that it moves to.
     new_project_id: Mapped[int | None] = mapped_column(ForeignKey("places.id", ondelete="SET NULL"))
     state: Mapped[str] = mapped_column(String(10), default="planned")
     preview: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
-    #: What the new path has no more may go at the old one too: somebody saw the list.
+    #: Whether content of the old path is deleted even if the new path does not have it, because
+    #: a user has seen the list and agreed.
     retire_all: Mapped[bool] = mapped_column(default=False)
     switched_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     grace_until: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    #: When the old name is compared again with what was moved; None: at the next reconcile.
+    #: When the old path is next compared with what was moved; None for the next full reconcile.
     compare_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
 
     @property
     def is_active(self) -> bool:
-        """Whether a worker has it, or will."""
+        """Whether a worker has the move or will take it."""
         return self.state in ACTIVE
 
     @property
     def is_cancellable(self) -> bool:
-        """Whether it can be called off: nothing was switched yet."""
+        """Whether the move can be canceled, because nothing was switched yet."""
         return self.state in CANCELLABLE and not self.cancel_wanted
 
 
 class MovedRepository(Base):
-    """One repository of a move: where from, where to, and how far it is."""
+    """One repository of a move: its source, its target, and its progress."""
 
     __tablename__ = "moved_repositories"
     __table_args__ = (
@@ -94,18 +95,19 @@ class MovedRepository(Base):
     source: Mapped[str] = mapped_column(bytewise(255))
     target: Mapped[str] = mapped_column(bytewise(255))
     state: Mapped[str] = mapped_column(String(10), default="planned")
-    #: The new name was found empty: what is there since is ours.
+    #: Whether copying has begun. The target must be empty before that; tags found there later can
+    #: come from this move.
     begun: Mapped[bool] = mapped_column(default=False)
     tag_count: Mapped[int] = mapped_column(default=0)
-    #: Tags that were gone through, of those.
+    #: Number of tags processed so far, out of ``tag_count``.
     done: Mapped[int] = mapped_column(default=0)
-    #: The last tag, in byte order, that the present phase has finished: the next worker
-    #: continues behind it. Empty at the start of each phase.
+    #: Last tag, in byte order, that the current phase has finished; the next worker continues
+    #: after it. Empty at the start of each phase.
     last_tag: Mapped[str] = mapped_column(bytewise(128), default="")
-    #: The oldest entry of the tag history whose digest was copied; None before the first.
+    #: ID of the oldest tag history entry whose digest was copied; None before the first one.
     oldest_moment_id: Mapped[int | None]
     detail: Mapped[str] = mapped_column(Text, default="")
-    #: The removal that empties one of the two names.
+    #: The removal that empties the source or the target of this row.
     removal_id: Mapped[int | None] = mapped_column(ForeignKey("removals.id", ondelete="SET NULL"))
 
 
@@ -118,7 +120,7 @@ def _of_one_repository() -> ForeignKeyConstraint:
 
 
 class CopiedTag(Base):
-    """A digest that a tag of the new path was pushed with by a move, or is about to be.
+    """A digest that a move has pushed, or is about to push, to a tag of the new path.
 
     Any other digest under that tag was pushed by someone else.
     """
@@ -130,12 +132,12 @@ class CopiedTag(Base):
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     tag: Mapped[str] = mapped_column(bytewise(128), primary_key=True)
     digest: Mapped[str] = mapped_column(bytewise(150), primary_key=True)
-    #: The tag had this digest under both names at the switch.
+    #: Whether the tag had this digest at both paths at the time of the switch.
     verified: Mapped[bool] = mapped_column(default=False)
 
 
 class UnmovedTag(Base):
-    """A tag that stays at the old path because it can't be copied, and the reason for people.
+    """A tag that stays at the old path because it can't be copied, and the reason to display.
 
     ``digest`` is empty if it is not known.
     """
@@ -151,10 +153,10 @@ class UnmovedTag(Base):
 
 
 class CopiedManifest(Base):
-    """A manifest that the new path holds with everything below it.
+    """A manifest that was copied to the new path with everything below it.
 
-    ``manifests`` are the digests of that and its own, children first. Kept until the
-    repository is settled, so that a large index is not copied from its start again.
+    ``manifests`` are the digests of the manifests below it and its own, children first. Kept until
+    the repository is settled, so that an interrupted copy of a large index can continue.
     """
 
     __tablename__ = "copied_manifests"
@@ -167,11 +169,11 @@ class CopiedManifest(Base):
 
 
 class OldPath(Base):
-    """An old name that can still be pulled, and by which nobody pushes any more.
+    """An old path after a move: it can still be pulled, but no longer be pushed to.
 
-    It covers everything below it too, unless ``exact``, as of an image. ``now`` follows
-    every later move. ``stopped`` names the repositories that are not served any more, a line
-    each: somebody wrote to them after the move.
+    It covers everything below it too, unless it is ``exact``, as for an image. ``now`` is the
+    current path and follows every later move. ``stopped`` lists the repositories, one per line,
+    that are no longer served because they were changed after the move.
     """
 
     __tablename__ = "former_paths"

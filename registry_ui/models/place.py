@@ -1,7 +1,7 @@
-"""Namespaces and projects: one path space, one table.
+"""Namespaces and projects, which share one path space and one table.
 
-One table gives the one unique constraint that both must share, and the owner
-of any repository name by one query over its prefixes.
+One table allows one unique constraint on the path for both, and one query over the prefixes of
+a repository name to find its owner.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .user import User
 
 
 class Place(Base):
-    """What a path names: a namespace or a project."""
+    """A namespace or a project, identified by its path."""
 
     __tablename__ = "places"
     __table_args__ = (
@@ -54,24 +54,24 @@ class Place(Base):
 
 
 class Namespace(Place):
-    """A group, or a user's own; may hold namespaces and projects."""
+    """A group or a user's personal namespace; can contain namespaces and projects."""
 
     __mapper_args__ = {"polymorphic_identity": "namespace"}  # noqa: RUF012 - SQLAlchemy declares it for instances
 
     @property
     def is_personal(self) -> bool:
-        """Whether it belongs to one user."""
+        """Whether this is the personal namespace of a user."""
         return self.owner_id is not None
 
 
 class Project(Place):
-    """Owns images: its own path and everything below it. Holds no namespace and no project."""
+    """A project: owns the images at and below its path; contains no namespace or project."""
 
     __mapper_args__ = {"polymorphic_identity": "project"}  # noqa: RUF012 - SQLAlchemy declares it for instances
 
 
 class Membership(Base):
-    """A role of a user in a namespace or project; inherited by everything below."""
+    """A role of a user in a namespace or project, inherited by everything below it."""
 
     __tablename__ = "memberships"
     __table_args__ = (

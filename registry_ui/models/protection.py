@@ -1,4 +1,4 @@
-"""Protection of tags: the rules of projects, pushes under way, and what got past the rules."""
+"""Tag protection: the rules of projects, claims of pushes in progress, and violations."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from .base import Base, UTCDateTime, bytewise, utc_now
 
 
 class ProtectionRule(Base):
-    """A rule of a project about tags, by globs (registry_ui/patterns/glob.py).
+    """A rule of a project that protects tags, matched by globs (registry_ui/patterns/glob.py).
 
-    An immutable tag may be created, never overwritten or deleted; a protected one is
-    pushed and deleted from ``minimum_role`` on.
+    An immutable tag can be created, but never overwritten or deleted. A protected tag can be
+    pushed and deleted only with at least the role ``minimum_role``.
     """
 
     __tablename__ = "protection_rules"
@@ -33,15 +33,15 @@ class ProtectionRule(Base):
     kind: Mapped[str] = mapped_column(String(10))
     #: A value of access.Role: 40 Maintainer, 50 Owner.
     minimum_role: Mapped[int | None]
-    #: Of immutable tags: signatures and the like can be added, by overwriting the tags that
-    #: hold them.
+    #: Whether signatures and attestations can be added to an immutable tag, which means that the
+    #: tags that hold them can be overwritten.
     open_to_signatures: Mapped[bool] = mapped_column(default=False)
     created_by: Mapped[str] = mapped_column(bytewise(255))
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
 
 
 class TagClaim(Base):
-    """Who is pushing a new immutable tag at this moment, by the bearer token of the push."""
+    """A claim of a new immutable tag by one push in progress, identified by its bearer token."""
 
     __tablename__ = "tag_claims"
 
@@ -51,15 +51,15 @@ class TagClaim(Base):
     #: The ``jti`` of the bearer token.
     token_id: Mapped[str] = mapped_column(String(64))
     until: Mapped[datetime] = mapped_column(UTCDateTime, index=True)
-    #: Another user or deploy token was refused because of it.
+    #: Whether another user or deploy token was refused because of this claim.
     contested: Mapped[bool] = mapped_column(default=False)
-    #: Subjects whose claims kept others waiting without a push, and until when (seconds since
-    #: 1970) they let others go first.
+    #: Subjects that claimed the tag but did not push it while others waited, with the time (in
+    #: seconds since 1970) until which they must let others go first.
     waits: Mapped[dict[str, float]] = mapped_column(JSON, default=dict)
 
 
 class ProtectionViolation(Base):
-    """A tag that was changed against a rule: the gate was not asked, or was not there."""
+    """A change of a tag that violated a rule, because the gate was not asked or not installed."""
 
     __tablename__ = "protection_violations"
     __table_args__ = (
@@ -73,6 +73,6 @@ class ProtectionViolation(Base):
     repository: Mapped[str] = mapped_column(bytewise(255))
     tag: Mapped[str] = mapped_column(bytewise(128))
     what: Mapped[str] = mapped_column(String(11))
-    #: "" where nobody told.
+    #: Name of the user; "" if it is not known.
     actor: Mapped[str] = mapped_column(bytewise(255))
     at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)

@@ -1,4 +1,4 @@
-"""A removal: its plan, how far it got, and what came of it."""
+"""Removals of tags, images and places, with their plan, progress and outcome."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .work import STATES, Operation, OperationStep
 
 
 class Removal(Operation, Base):
-    """A planned removal of tags, an image or a place, carried out by the worker."""
+    """A planned removal of tags, an image, a project or a namespace, carried out by the worker."""
 
     __tablename__ = "removals"
     __table_args__ = (
@@ -24,7 +24,7 @@ class Removal(Operation, Base):
         Index("ix_removals_project_id_id", "project_id", "id"),
     )
 
-    #: Kept by path as well: the place itself may be what goes.
+    #: Namespace or project. Its path is stored as well, because the removal can delete the row.
     project_id: Mapped[int | None] = mapped_column(ForeignKey("places.id", ondelete="SET NULL"))
     project_path: Mapped[str] = mapped_column(bytewise(255))
 
@@ -33,12 +33,12 @@ class Removal(Operation, Base):
 
     @property
     def deed(self) -> str:
-        """What the audit calls it."""
+        """The name of this operation in the audit log, such as ``tag.delete``."""
         return f"{self.kind}.delete"
 
 
 class RemovalLine(OperationStep, Base):
-    """One step of a removal: what was prepared for it, and what came of it."""
+    """One step of a removal: its placeholder, if it needs one, and its outcome."""
 
     __tablename__ = "removal_lines"
     __table_args__ = (Index("ix_removal_lines_removal_id_outcome", "removal_id", "outcome"),)
@@ -46,5 +46,6 @@ class RemovalLine(OperationStep, Base):
     work_id: Mapped[int] = mapped_column(
         "removal_id", ForeignKey("removals.id", ondelete="CASCADE"), primary_key=True
     )
-    #: The digest that was pushed to a tag of 2.8 to delete it: ours, whoever finds it.
+    #: Digest of the placeholder manifest that is pushed over a tag to delete it in 2.8 (PROTOCOLS
+    #: 4.3). Stored before the push, so that any later worker recognizes it as ours.
     placeholder: Mapped[str | None] = mapped_column(bytewise(150))

@@ -1,4 +1,4 @@
-"""Rules by which tags are removed every day."""
+"""Retention policies: rules by which tags are deleted every day."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from .base import Base, UTCDateTime, bytewise, utc_now
 
 
 class RetentionPolicy(Base):
-    """Which tags of a namespace's or project's images go, and which are kept.
+    """A policy that decides which tags of a namespace's or project's images are deleted.
 
-    It can be switched on only with the settings of which somebody has seen a dry run:
-    ``seen`` is the fingerprint of those.
+    It can be enabled only after a dry run of exactly its current settings: ``seen`` is the
+    fingerprint of the settings of the last dry run.
     """
 
     __tablename__ = "retention_policies"
@@ -26,7 +26,7 @@ class RetentionPolicy(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     place_id: Mapped[int] = mapped_column(ForeignKey("places.id", ondelete="CASCADE"))
-    #: A pattern of image names below the place; the root image has the empty name.
+    #: Pattern of image names below the namespace or project; the root image has the empty name.
     images: Mapped[str] = mapped_column(String(1000), default="**")
     keep_matching: Mapped[str] = mapped_column(String(1000), default="")
     pattern_kind: Mapped[str] = mapped_column(String(10), default="glob")
@@ -38,8 +38,8 @@ class RetentionPolicy(Base):
     created_by: Mapped[str] = mapped_column(bytewise(255))
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
     last_run_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    #: The removal of the last run; None where it could not begin, and why in ``last_problem``.
+    #: ID of the removal of the last run; None if it could not start, as ``last_problem`` explains.
     last_removal: Mapped[int | None]
     last_problem: Mapped[str] = mapped_column(Text, default="")
-    #: Why the policy was switched off by an update, until its next dry run; "" if it was not.
+    #: Why an update has disabled the policy, until its next dry run; otherwise "".
     suspension_reason: Mapped[str] = mapped_column(Text, default="")

@@ -1,4 +1,4 @@
-"""The steps of stored plans, as values that the database keeps as JSON."""
+"""Steps of stored plans, as values that the database stores as JSON."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from sqlalchemy.types import TypeDecorator
 
 @dataclass(frozen=True, slots=True)
 class PlanStep:
-    """What one step is about: a repository, or a tag of it."""
+    """One step of a plan, about a repository or one of its tags."""
 
-    #: The names that a field has in JSON, where it differs.
+    #: JSON keys of the fields whose key is not the field name.
     JSON_NAMES: ClassVar[dict[str, str]] = {}
 
     @property
@@ -23,7 +23,7 @@ class PlanStep:
         raise NotImplementedError
 
     def to_json(self) -> dict[str, Any]:
-        """Return the step as JSON can hold it: without the fields that have their default."""
+        """Return the step as JSON data, without the fields that have their default value."""
         values = ((field, getattr(self, field.name)) for field in fields(self))
         return {
             self.JSON_NAMES.get(field.name, field.name): value
@@ -33,33 +33,34 @@ class PlanStep:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
-        """Return what to_json() wrote."""
+        """Return the step from the JSON data that to_json() returned."""
         names = {field.name: cls.JSON_NAMES.get(field.name, field.name) for field in fields(cls)}
         return cls(**{field: data[name] for field, name in names.items() if name in data})
 
 
 @dataclass(frozen=True, slots=True)
 class RemovalStep(PlanStep):
-    """One step of a removal, of a kind that has an implementation in ``removals.steps``."""
+    """One step of a removal; ``removals.steps`` has an implementation of each ``kind``."""
 
     JSON_NAMES: ClassVar = {"kind": "do", "trash_tag": "bin"}
 
     kind: str
-    #: A repository; for the removal of a namespace or a project, its path.
+    #: Repository name; for the deletion of a namespace or project, the path of that.
     repository: str
     tag: str = ""
     digest: str = ""
-    #: The tags of a whole image with their digests, or tags that can't be read.
+    #: All tags of an image with their digests, or the names of tags that can't be read.
     tags: dict[str, str] | list[str] | None = None
-    #: Manifests to which no tag leads afterward.
+    #: Digests of manifests that no tag refers to after the removal.
     digests: list[str] | None = None
-    #: For how many days the tag can be restored.
+    #: Number of days for which the tag can be restored.
     days: int = 0
-    #: The tag under which the manifest is kept until then.
+    #: Tag under which the trash keeps the manifest until then.
     trash_tag: str = ""
-    #: What the plan relied on to remove a signature: see signature_steps.
+    #: Why the plan can remove a signature: ``goes``, ``missing`` or ``stays``, explained in
+    #: removals/signature_steps.py; "" if nothing has to be checked.
     subject: str = ""
-    #: The rules that were set aside for damaged tags, by tag.
+    #: Rules that are ignored for damaged tags, by tag name.
     despite: dict[str, str] | None = None
 
     @property
@@ -69,31 +70,31 @@ class RemovalStep(PlanStep):
 
     @property
     def digest_by_tag(self) -> dict[str, str]:
-        """The tags of a whole image with their digests."""
+        """All tags of an image with their digests; empty for a step of another kind."""
         return self.tags if isinstance(self.tags, dict) else {}
 
     @property
     def tag_names(self) -> list[str]:
-        """The names of all tags that the step is about."""
+        """The names of all tags that the step concerns."""
         return [self.tag] if self.tag else list(self.tags or ())
 
 
 @dataclass(frozen=True, slots=True)
 class CopyStep(PlanStep):
-    """One tag of a copy: what it stands for at the source, and its name at the target."""
+    """One tag of a copy: its digest at the source, and its name at the target."""
 
     source: str
     source_tag: str
     digest: str
-    #: The target.
+    #: Repository that is the target of the copy.
     repository: str
     tag: str
-    #: The digest that the name stood for at the target; empty if there was none.
+    #: Digest of the target's tag when the copy was planned; empty if there was no such tag.
     there: str
 
     @property
     def reference(self) -> str:
-        """The tag at the target."""
+        """The full reference of the tag at the target."""
         return f"{self.repository}:{self.tag}"
 
 
@@ -101,7 +102,7 @@ Step = TypeVar("Step", bound=PlanStep)
 
 
 class StepList(TypeDecorator[list[Step]], Generic[Step]):
-    """A column of steps, kept as JSON."""
+    """A column type for lists of steps, stored as JSON."""
 
     impl = JSON
     cache_ok = True
@@ -111,9 +112,9 @@ class StepList(TypeDecorator[list[Step]], Generic[Step]):
         self.step = step
 
     def process_bind_param(self, value: Iterable[Step] | None, _dialect: Dialect) -> Any:
-        """Return what is stored."""
+        """Return the steps as the JSON data to store."""
         return None if value is None else [step.to_json() for step in value]
 
     def process_result_value(self, value: Any, _dialect: Dialect) -> list[Step] | None:
-        """Return the steps that were stored."""
+        """Return the steps from the stored JSON data."""
         return None if value is None else [self.step.from_json(step) for step in value]

@@ -1,4 +1,4 @@
-"""What the token endpoint decided, kept for a limited time."""
+"""Decisions of the token endpoint, kept for a limited time."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from .base import Base, UTCDateTime, bytewise, utc_now
 
 
 class TokenDecision(Base):
-    """What one caller asked of one repository, what was granted, and what refused the rest.
+    """A decision of the token endpoint about one repository, and the rule behind a refusal.
 
-    Equal decisions within a second are one row with a ``count``. Names instead of foreign
-    keys: a record outlives what it speaks of, and writing it must never wait.
+    Equal decisions within a second are one row with a ``count``. The row has names instead of
+    foreign keys, because it outlives the objects that it names, and writing it must never wait.
     """
 
     __tablename__ = "token_decisions"
@@ -26,20 +26,20 @@ class TokenDecision(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now, index=True)
-    #: "" for anyone without credentials.
+    #: Empty for a request without credentials.
     username: Mapped[str] = mapped_column(bytewise(150))
     credential: Mapped[str] = mapped_column(String(150))
     address: Mapped[str] = mapped_column(String(64))
     client: Mapped[str] = mapped_column(String(200))
-    #: The repository, ``registry:catalog``, or "" where no scope was asked for.
+    #: Repository name, ``registry:catalog``, or "" if no scope was requested.
     repository: Mapped[str] = mapped_column(bytewise(255))
-    #: The deepest namespace or project at or above the repository, at that time.
+    #: Path of the deepest namespace or project at or above the repository, at that time.
     place: Mapped[str] = mapped_column(bytewise(255))
-    #: Actions joined by commas.
+    #: Requested actions, separated by commas; ``granted`` has the same format.
     asked: Mapped[str] = mapped_column(String(50))
     granted: Mapped[str] = mapped_column(String(50))
-    #: The rule that refused what was not granted; "" where nothing was refused.
+    #: Rule that refused the actions that were not granted; "" if nothing was refused.
     rule: Mapped[str] = mapped_column(Text)
     count: Mapped[int] = mapped_column(default=1)
-    #: Whose it is, as token_auth.visitors says: of each, so many are kept.
+    #: Kind of caller, as defined in token_auth.visitors. Each has its own maximum number of rows.
     category: Mapped[str] = mapped_column(String(10), default="account", server_default="account")

@@ -1,4 +1,4 @@
-"""People, and their secrets for docker login and the API."""
+"""Users, their sign-ins, and their secrets for docker login and the API."""
 
 from __future__ import annotations
 
@@ -20,25 +20,26 @@ class User(Base):
     password_hash: Mapped[str] = mapped_column(String(255))
     is_admin: Mapped[bool] = mapped_column(default=False)
     is_blocked: Mapped[bool] = mapped_column(default=False)
-    #: Clients of the registry must show a token; the password is for the pages alone.
+    #: Whether clients of the registry must use a token, so that the password is only for the web
+    #: pages.
     tokens_only: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
     last_sign_in_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
 
-    # What Flask-Login asks for.
+    # Flask-Login requires these attributes.
     is_authenticated = True
     is_anonymous = False
 
     @property
     def is_active(self) -> bool:
-        """A blocked user may do nothing."""
+        """Whether the user is not blocked. A blocked user can't sign in or use the registry."""
         return not self.is_blocked
 
 
 class BrowserSession(Base):
-    """A browser in which a user signed in. Only the hash of its key is stored.
+    """A browser in which a user is signed in. Only the hash of its key is stored.
 
-    The cookie alone would outlive a sign-out: whoever copied it would stay in.
+    A sign-out deletes the row, so that a stolen copy of the cookie is no longer valid.
     """
 
     __tablename__ = "browser_sessions"
@@ -49,9 +50,10 @@ class BrowserSession(Base):
 
 
 class UnseenSecret(Base):
-    """A new secret on its way to the page that shows it once.
+    """A new secret that waits for the page that shows it once.
 
-    Encrypted with a key that only the cookie of the browser session yields.
+    It is encrypted with a key derived from the session key in the browser's cookie and the
+    application's secret key, so the database alone does not reveal it.
     """
 
     __tablename__ = "unseen_secrets"
@@ -59,14 +61,14 @@ class UnseenSecret(Base):
     key_hash: Mapped[str] = mapped_column(
         ForeignKey("browser_sessions.key_hash", ondelete="CASCADE"), primary_key=True
     )
-    #: What the secret is of, such as "access token 7".
+    #: Name of the object that the secret belongs to, such as "access token 7".
     subject: Mapped[str] = mapped_column(bytewise(60), primary_key=True)
     ciphertext: Mapped[bytes] = mapped_column(LargeBinary)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now, index=True)
 
 
 class AccessToken(Base):
-    """A person's secret for docker login and the API. Only its SHA-256 is stored."""
+    """A user's secret for docker login and the API. Only its SHA-256 is stored."""
 
     __tablename__ = "access_tokens"
 
@@ -76,9 +78,9 @@ class AccessToken(Base):
     secret_hash: Mapped[str] = mapped_column(String(64), unique=True)
     #: Space-separated names of access.SCOPES.
     scopes: Mapped[str] = mapped_column(String(200))
-    #: Where it holds; None for everywhere that its owner may go.
+    #: Path that the token is restricted to; None if it is valid wherever its owner has access.
     reach_path: Mapped[str | None] = mapped_column(bytewise(255))
-    #: Only at that path, and not below it.
+    #: Whether the token is valid only at exactly that path, and not below it.
     reach_exact: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
     expires_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
@@ -89,20 +91,20 @@ class AccessToken(Base):
 
     @property
     def scope_names(self) -> list[str]:
-        """The scopes, one by one."""
+        """The scopes as a list of names."""
         return self.scopes.split()
 
     @property
     def is_active(self) -> bool:
-        """Neither revoked nor expired."""
+        """Whether the token is neither revoked nor expired."""
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > utc_now())
 
 
 class FailedSignIn(Base):
-    """A wrong password, kept for some minutes, to slow down guessing.
+    """A sign-in with a wrong password, kept for some minutes to slow down guessing.
 
-    ``address`` is the network that it counts for. ``by_post`` tells the two ways in which
-    clients try one and the same password.
+    ``address`` is the network that it counts for. Some clients try the same password by POST and
+    then by GET (PROTOCOLS 1.6), so failures ``by_post`` are counted apart from the others.
     """
 
     __tablename__ = "failed_sign_ins"
@@ -116,9 +118,9 @@ class FailedSignIn(Base):
 
 
 class KnownSignIn(Base):
-    """A user name whose password was right in a network, and when that was noted last.
+    """A user name that signed in successfully from a network, and when that was last recorded.
 
-    Wrong passwords for other names from there do not slow it down.
+    Wrong passwords for other names from this network do not slow down its sign-ins.
     """
 
     __tablename__ = "known_sign_ins"

@@ -1,4 +1,4 @@
-"""A pull by digest that may count for tags whose manifests were not read yet."""
+"""Pulls by digest that can count for tags whose manifests were not read yet."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from .base import Base, UTCDateTime, bytewise
 
 
 class WaitingPull(Base):
-    """The last pull of a digest, kept until every tag of the image was read.
+    """The last pull of a digest from an image, kept until all tags of the image are read.
 
-    Tags that are read later may consist of it, too.
+    The manifest of a tag that is read later can include this digest, and the pull counts for it.
     """
 
     __tablename__ = "waiting_pulls"

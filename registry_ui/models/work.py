@@ -1,4 +1,4 @@
-"""Long work that is planned, carried out step by step by the worker, and reported."""
+"""Operations: work that is planned, carried out step by step by the worker, and reported."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ STATES = "state IN ('planned', 'waiting', 'running', 'done', 'failed', 'cancelle
 
 
 class Operation(Stallable):
-    """What a removal and a copy have in common: a plan, how far it got, and who is at it.
+    """Base of removals and copies: the plan, its progress, and the lease of the worker.
 
-    ``plan`` is the list of steps and never changes; ``preview`` is what people are shown of
-    it. Each step that was carried out leaves a line, so that a worker that died goes on
-    behind it. *Planned* work waits to be confirmed.
+    ``plan`` is the list of steps; ``preview`` is the summary of it that users see. Each step
+    that was carried out leaves a row, so that another worker can continue after it if this one
+    dies. An operation in the state ``planned`` waits to be confirmed.
     """
 
     kind: Mapped[str] = mapped_column(String(10))
     target: Mapped[str] = mapped_column(bytewise(400))
     state: Mapped[str] = mapped_column(String(10), default="waiting")
-    #: The steps, which never change: long, and read by the worker alone.
+    #: List of steps. It never changes, can be long, and is needed only by the worker.
     plan: Mapped[Any]
     preview: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
     total: Mapped[int] = mapped_column(default=0)
@@ -32,20 +32,20 @@ class Operation(Stallable):
 
     @property
     def is_active(self) -> bool:
-        """Whether a worker has it, or will."""
+        """Whether a worker has the operation or will take it."""
         return self.state in {"waiting", "running"}
 
     @property
     def deed(self) -> str:
-        """What the audit calls it."""
+        """The name of this operation in the audit log."""
         raise NotImplementedError
 
 
 class OperationStep:
-    """One step of some work: what it was about, and what came of it."""
+    """Base of the steps of an operation: the reference that the step concerns, and the outcome."""
 
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     reference: Mapped[str] = mapped_column(bytewise(400))
-    #: None while the step is only prepared.
+    #: Result of the step; None while it is only prepared.
     outcome: Mapped[str | None] = mapped_column(String(20))
     detail: Mapped[str] = mapped_column(Text, default="")

@@ -1,1 +1,1 @@
-"""Namespaces, projects and images that get another path, with everything in the registry."""
+"""Moves: change the path of a namespace, project, or image, including its registry content."""

@@ -1,4 +1,4 @@
-"""Whether whoever asked for a move may still do it: asked again before anything is switched."""
+"""Check whether the requester of a move still has permission, repeated before the switch."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from .rule_check import first_refusal
 
 
 def require_right(session: Session, move: Move) -> None:
-    """Raise OperationFailed where whoever asked has no longer the right, here or there.
+    """Raise OperationFailed if the requester no longer has permission at the source or the target.
 
-    A namespace at the top can be made by everyone with an account. The rules of an image's
-    tags are asked again as well: there may be more of both since the plan.
+    Any account can create a top-level namespace unless its name is restricted. For an image, the
+    protection rules of its tags are checked again too: rules or tags can have been added since the
+    plan.
     """
     if move.requested_by != CONSOLE.name:
         _require_roles(session, move)
@@ -54,7 +55,7 @@ def _require_roles(session: Session, move: Move) -> None:
 def _require_unprotected(session: Session, move: Move) -> None:
     indexed = select(Tag.name).join(ContainerImage, ContainerImage.id == Tag.image_id)
     names = set(session.scalars(indexed.where(ContainerImage.path == move.source)))
-    # What was pushed a moment ago, and of which no event told yet.
+    # Include tags that were pushed so recently that no webhook event has added them to the index.
     names.update(session.scalars(select(CopiedTag.tag).where(CopiedTag.move_id == move.id)))
     here, there = move.source, move.target
     roles = (

@@ -1,4 +1,4 @@
-"""What a move takes away again, by removals like any other: each looks before it acts."""
+"""Delete content that a move no longer needs, through ordinary removals with all their checks."""
 
 from __future__ import annotations
 
@@ -15,12 +15,18 @@ from .lease import MoveLease
 def empty(
     lease: MoveLease, row: MovedRepository, repository: str, steps: list[RemovalStep]
 ) -> None:
-    """Carry out steps of a removal in one of the two repositories, or what is left of them.
+    """Run removal steps in the source or target repository, or resume an unfinished removal.
+
+    Args:
+        lease: the lease of the move.
+        row: the moved repository that the removal is recorded for.
+        repository: the repository to delete from, either the old path or the new one.
+        steps: what to delete. Ignored if an earlier removal for this row is unfinished.
 
     Raises:
         OperationFailed: not everything was removed.
-        Deferred: another worker is at it, the registry does not answer, or nothing may be
-            written in the whole registry.
+        Deferred: another worker holds the removal, the registry does not answer, or a write freeze
+            covers the whole registry.
     """
     started = _unfinished(row)
     if started is None:
@@ -37,7 +43,7 @@ def empty(
 
 
 def _unfinished(row: MovedRepository) -> int | None:
-    """Return the removal that a worker had begun for this, before it died."""
+    """Return the ID of a removal that an earlier worker started for this row, or None."""
     removal = db.session.get(Removal, row.removal_id) if row.removal_id else None
     return removal.id if removal is not None and removal.is_active else None
 
@@ -48,7 +54,8 @@ def _start(
     move = lease.move
     place = db.session.get(Place, move.place_id) if move.place_id else None
     if place is not None and place.path not in prefixes(repository):
-        # Not of its activity: whoever sees that may know of no other name, old or new.
+        # Leave the removal out of this place's activity: readers of that may not be allowed to know
+        # the path of a repository that is not in the place.
         place = None
     plan = RemovalPlan("image", repository, steps)
     removal = Removal(

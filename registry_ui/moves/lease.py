@@ -1,4 +1,4 @@
-"""The lease of a move: in the hands of one worker, who continues phase by phase."""
+"""The lease of a move: one worker at a time carries out its phases."""
 
 from __future__ import annotations
 
@@ -15,37 +15,43 @@ from ..operations.errors import Canceled, Deferred, OperationFailed
 from ..operations.lease import STALL_LIMIT, RegistryLease, acquire, free_work
 from ..operations.write_freeze import EVERYWHERE, fenced
 
-#: How long a move waits for a registry that does not answer, over all its workers, while nobody
-#: can push. Then it stops, so that they can push again.
+#: How long a move waits for a registry that does not answer while pushes are stopped, over all
+#: workers. After that it fails, so that pushes are possible again.
 FENCED_STALL_LIMIT = timedelta(minutes=15)
-#: States in which nobody can push to what moves.
+#: States in which a write freeze stops pushes to the source.
 FENCED = ("fenced", "settling", "verifying")
-#: Columns of a repository whose change shows that the move makes progress.
+#: Columns of a moved repository; a change to one of them means that the move makes progress.
 PROGRESS = frozenset({"last_tag", "oldest_moment_id", "state"})
 
 
 @dataclass(slots=True)
 class MoveLease(RegistryLease[Move]):
-    """A move in the hands of one worker."""
+    """The lease that one worker holds on a move."""
 
     @property
     def move(self) -> Move:
-        """The move."""
+        """The move that this lease covers."""
         return self.row
 
     def check(self) -> None:
-        """Raise Canceled if somebody wished that in time, Deferred if all writes are frozen."""
+        """Raise an exception if the worker must not continue now.
+
+        Raises:
+            Canceled: a user canceled the move, and it has not been switched yet.
+            Deferred: a write freeze covers the whole registry.
+        """
         if self.row.cancel_wanted and self.row.state in CANCELLABLE:
             raise Canceled
         if fenced(db.session(), EVERYWHERE) is not None:
             raise Deferred
 
     def record_stall(self, problem: str) -> None:
-        """Show on the page that it waits, and why.
+        """Record that the move is waiting for the registry, and why, for its page.
 
         Raises:
-            OperationFailed: it has waited for too long. A move that is past the switch, or is taken
-                back, has no other way to end, so it waits until the registry answers.
+            OperationFailed: the move has waited too long. A move that has been switched, or whose
+                copies are being removed, has no other way to end, so it waits until the registry
+                answers.
         """
         since = self.row.stalled_since or utc_now()
         limit = FENCED_STALL_LIMIT if self.row.state in FENCED else STALL_LIMIT
@@ -56,14 +62,21 @@ class MoveLease(RegistryLease[Move]):
         RegistryLease.record_stall(self, problem)
 
     def record_progress(self, row: MovedRepository, **values: Any) -> None:
-        """Record how far a repository is; a move that makes progress does not wait anymore."""
+        """Update columns of a moved repository.
+
+        If that shows progress, the move is no longer stalled.
+
+        Args:
+            row: the moved repository.
+            values: columns of ``row`` and their new values.
+        """
         with writing() as session:
             self.update(session, **(self._end_stall() if PROGRESS & values.keys() else {}))
             for name, value in values.items():
                 setattr(row, name, value)
 
     def add_removal(self, row: MovedRepository, removal: Removal) -> None:
-        """Store a removal, and that it is this repository's: one is not without the other."""
+        """Store a removal and link it to a moved repository in the same transaction."""
         with writing() as session:
             self.update(session)
             session.add(removal)
@@ -71,7 +84,10 @@ class MoveLease(RegistryLease[Move]):
             row.removal_id = removal.id
 
     def update(self, session: Session, **values: Any) -> None:
-        """Change the move, as Lease.update(); a move that changes its state makes progress."""
+        """Change columns of the move, like Lease.update().
+
+        A change of state counts as progress, so the move is no longer stalled.
+        """
         if "state" in values:
             values = self._end_stall() | values
         RegistryLease.update(self, session, **values)
@@ -82,7 +98,7 @@ class MoveLease(RegistryLease[Move]):
 
 
 def claim(move_id: int) -> MoveLease | None:
-    """Take a move that has work to do; None if it has none, or another worker holds it."""
+    """Acquire the lease of a move; return None if it has no work or another worker holds it."""
     with writing() as session:
         owner = acquire(session, Move, move_id, Move.state.in_(ACTIVE))
         if owner is None:
@@ -91,5 +107,5 @@ def claim(move_id: int) -> MoveLease | None:
 
 
 def waiting() -> list[int]:
-    """Return the moves with work to do that no living worker holds."""
+    """Return the IDs of moves that have work to do and are not leased by a live worker."""
     return free_work(Move, Move.state.in_(ACTIVE))

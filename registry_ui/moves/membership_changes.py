@@ -1,4 +1,4 @@
-"""Who gains and who loses a role, because something lies below another namespace."""
+"""Role changes caused by a move, because roles are inherited from the parent namespaces."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..models import Membership, Place, User
 
 @dataclass(frozen=True, slots=True)
 class RoleChange:
-    """The role of a person before and after; "" for none."""
+    """The role of a user before and after a move, by label; empty if the user has none."""
 
     username: str
     before: str
@@ -23,11 +23,13 @@ class RoleChange:
 def role_changes(
     session: Session, before: list[str], after: list[str], own: str = ""
 ) -> list[RoleChange]:
-    """Return whose role changes, those first who lose it.
+    """Return the users whose effective role changes, lost and lowered roles first.
 
     Args:
-        before, after: the paths from which roles are inherited.
-        own: the path of what moves; roles in it stay.
+        before: paths from which roles are inherited now.
+        after: paths from which roles are inherited after the move.
+        own: path of the place that moves, because roles granted there do not change; empty for an
+            image.
     """
     roles = _roles(session, {*before, *after, own})
     changes = []
@@ -41,7 +43,7 @@ def role_changes(
 
 
 def _roles(session: Session, paths: set[str]) -> dict[str, dict[str, int]]:
-    """Return who has which role at which of these paths."""
+    """Return the roles granted directly at these paths: username to path to numeric role."""
     found: dict[str, dict[str, int]] = {}
     members = (
         select(User.username, Place.path, Membership.role)

@@ -1,8 +1,8 @@
-"""Compare old paths with what was moved, and stop serving those that were changed.
+"""Compare old paths with the moved content, and stop serving old paths that were changed.
 
-Nobody is granted a push to an old path, but a push that was begun before the move can be
-finished behind it, directly at the registry or by a proxy that does not receive manifests
-whole. The old path would then serve the image of somebody who has no permission any more.
+No token grants a push to an old path. But a push that was started before the move can still be
+completed after it, directly at the registry or through a proxy that does not receive manifests as a
+whole. The old path would then serve an image from a user who no longer has permission to push it.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from .unmoved_tags import unmoved_tags
 
 logger = logging.getLogger(__name__)
 
-#: Number of tags that are compared at a time.
+#: Number of tags that are read from the registry per batch.
 BATCH = 200
-#: States of a repository that can still be pulled by its old path.
+#: States of a moved repository that can still be pulled by its old path.
 SERVED = ("verified", "kept")
 
 
 def compare_due() -> None:
-    """Compare the old paths of moves whose time for it has come."""
+    """Compare the old paths of all moves whose comparison is due."""
     _compare(select(Move.id).where(Move.compare_at <= utc_now()))
 
 
 def compare_all() -> None:
-    """Compare every old path that can be pulled."""
+    """Compare all old paths that can still be pulled."""
     _compare(select(Move.id))
 
 
@@ -47,7 +47,8 @@ def _compare(query: Select[int]) -> None:
         try:
             _compare_move(move_id)
         except RegistryError as error:
-            # Asked again in a minute: what can't be read is not served by the registry either.
+            # It is tried again in a minute; the registry does not serve content that it cannot
+            # read.
             logger.warning("the old path of move %s can't be compared: %s", move_id, error)
 
 
@@ -63,7 +64,7 @@ def _compare_move(move_id: int) -> None:
         except RegistryError as error:
             if not is_answering():
                 raise
-            problem = error  # of this repository alone: the others are compared
+            problem = error  # Only this repository is affected, so compare the others.
             continue
         if changed:
             _stop(row, changed)
@@ -79,11 +80,14 @@ def _compare_move(move_id: int) -> None:
 
 
 def _changed_tags(row: MovedRepository) -> list[str]:
-    """Return the tags of an old path that are not what was moved; missing ones serve nothing.
+    """Return the tags of an old path whose digest differs from the moved digest.
+
+    Tags that are missing or unreadable are left out, because the registry does not serve them.
 
     Raises:
-        RegistryError: the registry can't be asked, or does not answer for a tag now. All others
-            were compared by then: no tag hides another.
+        RegistryError: the registry cannot be read, or it does not answer for a tag and no other tag
+            has changed. All other tags are compared before this is raised, so an unreadable tag
+            cannot hide a change.
     """
     moved = _moved_tags(row)
     repository, live = RepositoryName(row.source), LiveTags()
@@ -94,7 +98,7 @@ def _changed_tags(row: MovedRepository) -> list[str]:
         return []
     for start in range(0, len(names), BATCH):
         live.add(read_tags(repository, names[start : start + BATCH]))
-    # What can't be read serves nothing either.
+    # Unreadable tags are not served either, so only readable ones are compared.
     changed = [tag for tag, digest in live.digests.items() if (tag, digest) not in moved]
     if not changed:
         live.require_answers()
@@ -102,10 +106,10 @@ def _changed_tags(row: MovedRepository) -> list[str]:
 
 
 def _moved_tags(row: MovedRepository) -> set[tuple[str, str]]:
-    """Return what each tag had at the switch.
+    """Return the (tag, digest) pairs that the old path is expected to serve after the switch.
 
-    A tag that could not be copied stays there as it was. A move that is older than this record
-    has all that its tags were copied as.
+    A tag that could not be copied stays at the old path unchanged, so it is included. A move from
+    before verified digests were recorded accepts every digest that it copied under a tag.
     """
     here = (CopiedTag.move_id == row.move_id) & (CopiedTag.number == row.number)
     found = db.session.execute(
@@ -117,13 +121,14 @@ def _moved_tags(row: MovedRepository) -> set[tuple[str, str]]:
 
 
 def _stop(row: MovedRepository, changed: Iterable[str]) -> None:
-    """Stop serving a repository by its old path, with an audit entry, and say so on the page."""
+    """Stop serving a repository by its old path; record it in the audit log and on the move."""
     above = prefixes(row.source)
     tags = name_some(changed)
     with writing() as session:
         move = session.get_one(Move, row.move_id, with_for_update=True, populate_existing=True)
         if move.state != "grace":
-            # Retired, or being retired, since it was read: what is there goes, or is shown.
+            # The old path was retired meanwhile, or is being retired, so its content is deleted or
+            # reported.
             return
         covering = session.scalars(
             select(OldPath)

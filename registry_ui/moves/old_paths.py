@@ -1,4 +1,4 @@
-"""What is taken away at last: the old names after their time, or the copies of a cancelled move."""
+"""Final cleanup of a move: delete the old path after its grace period, or undo the copies."""
 
 from __future__ import annotations
 
@@ -28,23 +28,24 @@ NOT_THERE = (
 
 
 def delete_old_path(lease: MoveLease, rows: Iterable[MovedRepository]) -> None:
-    """Empty the old repositories of what the new ones have, digest by digest.
+    """Delete from the old repositories what the new ones also have, compared digest by digest.
 
-    What the new name has no more, stays under the old one, unless somebody has seen that
-    and wished otherwise.
+    Content that the new path lacks stays at the old path, unless a user reviewed it and chose to
+    delete everything (``retire_all``).
 
     Raises:
         OperationFailed, RegistryError: not everything could be removed.
     """
     kept = False
     for row in rows:
-        # What could not be copied stays, unless a person decided that it may go.
+        # Keep tags that could not be copied, unless a user decided to delete them.
         unmoved = set() if lease.move.retire_all else set(unmoved_tags(row))
         steps = _steps(lease, row, unmoved)
         if steps:
             empty(lease, row, row.source, steps)
         after = read_live(lease, row.source)
-        # A tag that answers 404 stands for nothing, unless it was named: 2.8 can go on listing it.
+        # A tag that answers 404 has no content, so it does not count unless it is an unmoved tag:
+        # Distribution 2.8 can continue to list deleted tags.
         left = [*after.digests, *after.damaged.keys() & (after.faulty | unmoved)]
         lease.record_progress(
             row, state="kept" if left else "retired", detail=name_some(left) or row.detail
@@ -63,10 +64,12 @@ def delete_old_path(lease: MoveLease, rows: Iterable[MovedRepository]) -> None:
 
 
 def _steps(lease: MoveLease, row: MovedRepository, unmoved: set[str]) -> list[RemovalStep]:
-    """Return the steps that empty an old repository of what may go.
+    """Return the removal steps that delete everything from an old repository that can be deleted.
 
     Args:
-        unmoved: tags that stay, also if the new name has parts of them.
+        lease: the lease of the move.
+        row: the moved repository.
+        unmoved: tags that stay, even if the new path has their digests.
     """
     found = read_live(lease, row.source)
     tags = found.digests
@@ -80,7 +83,7 @@ def _steps(lease: MoveLease, row: MovedRepository, unmoved: set[str]) -> list[Re
     steps: list[RemovalStep] = []
     if unreadable := sorted(found.damaged.keys() - staying):
         steps.append(RemovalStep("unreadable", repository=row.source, tags=unreadable))
-    if staying:  # it may need any manifest, so only tags go
+    if staying:  # An unreadable tag can need any manifest, so delete only tags.
         steps += [
             RemovalStep("tag", repository=row.source, tag=tag, digest=digest)
             for tag, digest in sorted(going.items())
@@ -91,18 +94,19 @@ def _steps(lease: MoveLease, row: MovedRepository, unmoved: set[str]) -> list[Re
 
 
 def _unreadable_that_go(lease: MoveLease, row: MovedRepository, found: LiveTags) -> set[str]:
-    """Return the tags of the old name that can't be read and may go.
+    """Return the unreadable tags of the old path that can be deleted.
 
-    One that answers 404 stands for nothing, such as a tag that was removed before the move and
-    that 2.8 goes on listing: the index does not know tags of the old name any longer. Another
-    one goes if it was left out, or has its copy under the new name.
+    A tag that answers 404 has no content. It can be a tag that was deleted before the move and that
+    Distribution 2.8 still lists; the index cannot tell, because it no longer covers the old path.
+    Any other unreadable tag can be deleted if it was left out of the move, or was copied to the new
+    path.
     """
     nothing = found.damaged.keys() - found.faulty
     return nothing | left_out_of(lease, row.source) | live(lease, row.target).keys()
 
 
 def keep(session: Session, move: Move, until: datetime | None = None) -> None:
-    """Let the old path be pulled until then; None until somebody decides."""
+    """Set the end of the grace period of the old path; None keeps it until a user decides."""
     move.grace_until = until
     session.execute(
         update(OldPath)
@@ -113,7 +117,7 @@ def keep(session: Session, move: Move, until: datetime | None = None) -> None:
 
 
 def undo(lease: MoveLease, rows: Iterable[MovedRepository]) -> None:
-    """Take away what was copied; the old names have everything.
+    """Delete the copies of a canceled move; the old paths still have everything.
 
     Raises:
         OperationFailed, RegistryError: not everything could be removed.
@@ -130,7 +134,7 @@ def undo(lease: MoveLease, rows: Iterable[MovedRepository]) -> None:
 
 
 def _lacking(lease: MoveLease, row: MovedRepository, digests: set[str]) -> set[str]:
-    """Return those digests that the new name does not have."""
+    """Return the digests that the new path does not have, or cannot serve."""
     end_read()
     target, lacking = RepositoryName(row.target), set()
     for digest in sorted(digests):

@@ -1,4 +1,4 @@
-"""What a move will do, and whether it may: planned before anything happens."""
+"""Plan a move: what it changes and whether it is allowed, without changing anything."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from ..removals.service import unfinished
 from .membership_changes import RoleChange, role_changes
 from .rule_check import first_refusal
 
-#: So many repositories and people are named in a preview; the rest is counted.
+#: Maximum number of repositories and role changes listed in a preview; the rest is only counted.
 NAMED = 50
 NOT_PLANNED = "Nothing was planned."
 TAKEN = "“{}” is taken. Choose another path."
@@ -42,10 +42,14 @@ TAKEN = "“{}” is taken. Choose another path."
 
 @dataclass(slots=True)
 class MovePlan:
-    """What moves where, and what that changes for whom.
+    """What a move changes: repositories, places, roles, and visibility.
 
-    ``repositories`` are (old name, new name, tags). ``changes`` are the roles that people
-    gain and lose by what lies above. ``visibility`` is that of an image before and after.
+    Attributes:
+        repositories: tuples of old path, new path, and number of tags.
+        places: number of namespaces and projects inside the one that moves.
+        changes: role changes, because roles are inherited from the parent namespaces.
+        visibility: visibility of an image before and after, or None if it does not change.
+        new_project_id: project that an image moves to; None for a place.
     """
 
     kind: str
@@ -57,16 +61,16 @@ class MovePlan:
     visibility: tuple[str, str] | None = None
     new_project_id: int | None = None
     notes: list[str] = field(default_factory=list)
-    #: Tags that the registry can't read, so they are left out.
+    #: Tags that the registry cannot read, so they are left out, as "repository:tag".
     unread: list[str] = field(default_factory=list)
 
     @property
     def tags(self) -> int:
-        """How many tags there are, signatures and the like too."""
+        """Number of tags in all repositories, including signatures and other referrer tags."""
         return sum(count for _, _, count in self.repositories)
 
     def preview(self) -> dict[str, Any]:
-        """Return what is stored for people."""
+        """Return the part of the plan that is stored and shown to users, as JSON values."""
         return {
             "repositories": [list(row) for row in self.repositories[:NAMED]],
             "repositories_more": len(self.repositories[NAMED:]),
@@ -81,11 +85,11 @@ class MovePlan:
 
 
 def plan_place(place: Place, target: str) -> MovePlan:
-    """Plan that a namespace or project gets another path, with everything in it.
+    """Plan a new path for a namespace or project, including everything in it.
 
     Raises:
-        Invalid: the new path can't be used, or is taken.
-        Clash: something of the place is being deleted or moved.
+        Invalid: the new path cannot be used or is taken.
+        Conflict: something in the place is being deleted or moved.
     """
     refuse_push()
     session, source = db.session(), place.path
@@ -121,15 +125,20 @@ def plan_image(
     role: Role | None,
     new_role: Role | None,
 ) -> MovePlan:
-    """Plan that an image gets another name, in its project or in another one.
+    """Plan a new path for an image, in the same project or in another one.
 
     Args:
-        role: of whoever asks, in the project that it leaves, for protection rules.
-        new_role: the same in the project that it goes to.
+        image: the image to move.
+        project: the project that owns the image now.
+        target: the new repository path.
+        role: the requester's role in ``project``, for its protection rules.
+        new_role: the requester's role in the project that owns ``target``, for its protection
+            rules.
 
     Raises:
-        Invalid: the new name can't be used, is taken, or lies in no project.
-        Clash: something of the image is being deleted or moved.
+        Invalid: the new path cannot be used, is taken, or belongs to no project; or a protection
+            rule refuses the move.
+        Conflict: something in the image is being deleted or moved.
     """
     refuse_push()
     session, source = db.session(), image.path
@@ -164,7 +173,7 @@ def plan_image(
 
 
 def require_still_free(session: Session, move: Move) -> None:
-    """Raise Clash where a planned move can't begin any more."""
+    """Raise Conflict if a planned move can no longer start, for example if its target is taken."""
     model = ContainerImage if move.kind == "image" else Place
     stands = is_listed() if move.kind == "image" else true()
     taken = session.scalar(select(model.id).where(model.path == move.target, stands))
@@ -198,7 +207,7 @@ def _require_parent(session: Session, place: Place, path: PlacePath) -> None:
 def _require_free(session: Session, target: str) -> None:
     in_use = select(UnassignedRepository.path).where(
         at_or_below(UnassignedRepository.path, target),
-        # One without tags is what a removal or an earlier move left behind.
+        # A repository without tags is left over from a removal or an earlier move.
         or_(UnassignedRepository.tag_count.is_(None), UnassignedRepository.tag_count > 0),
     )
     if session.scalar(in_use.limit(1)) is not None or is_taken(session, target):
@@ -206,10 +215,14 @@ def _require_free(session: Session, target: str) -> None:
 
 
 def _require_quiet(session: Session, source: str, target: str, place: str) -> None:
-    """Raise Clash while something of this moves, or is deleted.
+    """Raise Conflict if a move or removal that affects one of these paths is unfinished.
 
     Args:
-        place: of which the reader looks after: other moves are not named.
+        session: the database session.
+        source: the path that moves.
+        target: the new path.
+        place: path of the place that the reader manages; the error message names no move outside
+            it.
     """
     moved = find_move(session, source, place) or find_move(session, target, place)
     if moved is not None:
@@ -226,7 +239,11 @@ def _require_lengths(paths: list[str], source: str, target: str) -> None:
 
 
 def _repositories(session: Session, source: str, target: str) -> list[tuple[str, str, int]]:
-    """Return what the index and the bin have below a path: old name, new name, tags."""
+    """Return the repositories at or below a path, from the index and the trash.
+
+    Returns:
+        Tuples of old path, new path, and number of tags, sorted by old path.
+    """
     images = (
         select(ContainerImage.path, func.count(Tag.id))
         .outerjoin(Tag, Tag.image_id == ContainerImage.id)
@@ -245,7 +262,10 @@ def _repositories(session: Session, source: str, target: str) -> list[tuple[str,
 
 
 def _damaged(session: Session, where: ColumnElement[bool]) -> list[str]:
-    """Return the tags that the index knows as damaged; what was removed is none of them."""
+    """Return the tags that the index marks as damaged, as "repository:tag".
+
+    Tags that were deleted but are still listed by the registry are not included.
+    """
     query = (
         select(ContainerImage.path, Tag.name)
         .join(Tag, Tag.image_id == ContainerImage.id)
@@ -258,7 +278,7 @@ def _damaged(session: Session, where: ColumnElement[bool]) -> list[str]:
 def _note_credentials(
     session: Session, plan: MovePlan, before: list[str], after: list[str]
 ) -> None:
-    """Say what tokens, rules of retention and earlier names the move concerns."""
+    """Add notes about access tokens, deploy tokens, retention policies, and old paths to a plan."""
     lost = [path for path in before if path not in after]
     gained = [path for path in after if path not in before]
     tokens = select(func.count()).select_from(AccessToken)

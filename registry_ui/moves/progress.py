@@ -1,4 +1,4 @@
-"""How far a move is within one repository, kept so that the next worker continues from there."""
+"""Stored progress of a move within one repository, so that another worker can resume it."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ from ..db.session import db, end_read, writing
 from ..models import CopiedManifest, CopiedTag, Move, MovedRepository, UnmovedTag
 from .lease import MoveLease
 
-#: Number of tags that a worker finishes before it says so. A killed worker has its successor
-#: look at no more than these again.
+#: Number of tags per batch; progress is stored after each batch, so a worker that resumes repeats
+#: at most this many.
 BATCH = 20
-#: Number of manifests that are copied before the record of them is written.
+#: Number of copied manifests after which their record is written to the database.
 RECORDED = 20
 
 
 def batches(lease: MoveLease, row: MovedRepository, names: list[str]) -> Iterator[list[str]]:
-    """Yield the tags that this phase has not finished yet; keep how far it is behind each batch.
+    """Yield the tags that the current phase has not finished; store progress after each batch.
 
     Args:
+        lease: the lease of the move.
+        row: the moved repository.
         names: all tags of the repository, in byte order.
     """
     start = bisect_right(names, row.last_tag)
@@ -35,7 +37,7 @@ def batches(lease: MoveLease, row: MovedRepository, names: list[str]) -> Iterato
 
 
 def record_tags(lease: MoveLease, row: MovedRepository, tags: Mapping[str, str]) -> None:
-    """Keep what tags of the new path are about to be pushed as."""
+    """Record the digests under which tags are about to be pushed to the new path."""
     key = {"move_id": row.move_id, "number": row.number}
     rows = [{**key, "tag": tag, "digest": digest} for tag, digest in tags.items()]
     if rows:
@@ -45,7 +47,7 @@ def record_tags(lease: MoveLease, row: MovedRepository, tags: Mapping[str, str])
 
 
 def record_verified(lease: MoveLease, row: MovedRepository, tags: Mapping[str, str]) -> None:
-    """Keep what tags have under both names, for later comparisons of the old one."""
+    """Record the digest that each tag has under both paths, for later checks of the old path."""
     here = (CopiedTag.move_id == row.move_id) & (CopiedTag.number == row.number)
     with writing() as session:
         lease.update(session)
@@ -66,7 +68,7 @@ def _by_digest(tags: Mapping[str, str]) -> dict[str, list[str]]:
 
 
 def copied_as(row: MovedRepository, tags: Iterable[str]) -> set[tuple[str, str]]:
-    """Return the tags of these that the move has copied, with each digest that it used."""
+    """Return all (tag, digest) pairs that the move has recorded for the given tags."""
     query = select(CopiedTag.tag, CopiedTag.digest).where(
         CopiedTag.move_id == row.move_id,
         CopiedTag.number == row.number,
@@ -76,7 +78,7 @@ def copied_as(row: MovedRepository, tags: Iterable[str]) -> set[tuple[str, str]]
 
 
 def copied_digests(row: MovedRepository) -> set[str]:
-    """Return every digest that the move has copied under a tag, or was about to."""
+    """Return all digests that the move copied, or was about to copy, under a tag."""
     query = select(CopiedTag.digest).where(
         CopiedTag.move_id == row.move_id, CopiedTag.number == row.number
     )
@@ -84,7 +86,7 @@ def copied_digests(row: MovedRepository) -> set[str]:
 
 
 def forget_tags(session: Session, move: Move) -> None:
-    """Forget which tags were copied, and which could not be: the move has ended."""
+    """Delete the records of copied and unmoved tags when a move ends."""
     for model in (CopiedTag, UnmovedTag):
         session.execute(
             delete(model)
@@ -94,14 +96,17 @@ def forget_tags(session: Session, move: Move) -> None:
 
 
 class CopiedManifests:
-    """The record of a copier that outlives its worker."""
+    """Persistent record of copied manifests, so that another worker can skip them.
+
+    Implements the CopyRecord protocol of the copier.
+    """
 
     def __init__(self, lease: MoveLease, row: MovedRepository) -> None:
         self._lease, self._row = lease, row
         self._new: dict[str, tuple[str, ...]] = {}
 
     def find(self, digest: str) -> tuple[str, ...] | None:
-        """Return the digests of a recorded manifest and of everything below it, or None."""
+        """Return the digests of a recorded manifest and of its descendants, or None."""
         if digest in self._new:
             return self._new[digest]
         query = select(CopiedManifest.manifests).where(
@@ -114,13 +119,13 @@ class CopiedManifests:
         return None if manifests is None else tuple(manifests)
 
     def add(self, digest: str, manifests: tuple[str, ...]) -> None:
-        """Record a manifest; written together with others."""
+        """Record a manifest and its descendants; rows are buffered and written in batches."""
         self._new[digest] = manifests
         if len(self._new) >= RECORDED:
             self.flush()
 
     def flush(self) -> None:
-        """Write what was recorded."""
+        """Write buffered records to the database."""
         key = {"move_id": self._row.move_id, "number": self._row.number}
         rows = [{**key, "digest": d, "manifests": list(m)} for d, m in self._new.items()]
         if rows:
@@ -130,7 +135,7 @@ class CopiedManifests:
         self._new.clear()
 
     def clear(self) -> None:
-        """Forget everything: the new path lacks something, or needs nothing more."""
+        """Delete all records, because the new path lacks parts or the copy is complete."""
         self._new.clear()
         with writing() as session:
             self._lease.update(session)

@@ -1,4 +1,4 @@
-"""Who may move what where; for pages, the API and whoever confirms a plan."""
+"""Permission checks for planning and confirming moves, shared by the pages and the API."""
 
 from __future__ import annotations
 
@@ -32,16 +32,22 @@ def plan(
     *,
     role: Role | None,
 ) -> Move:
-    """Plan that a place, or one of its images, gets another path, and store the plan.
+    """Plan a new path for a place or for one of its images, and store the plan.
 
-    The caller has loaded place and image with the right to remove them there.
+    The caller has already checked the permission to remove ``place`` or ``image``.
 
     Args:
-        role: of whoever asks, in the place, for protection rules.
+        actor: the requester, for the audit log.
+        who: the requester's permissions.
+        place: the place that moves, or the project of ``image``.
+        image: the image that moves, or None to move ``place``.
+        target: the new path.
+        role: the requester's role in ``place``, for protection rules.
 
     Raises:
-        Invalid, Clash: as plan_place() and plan_image().
-        Denied: they may create nothing where it is to go.
+        Invalid, Conflict: as raised by plan_place() and plan_image(); Invalid also if the requester
+            may not create or push at the target.
+        Denied: the user may not claim this top-level path; see require_unclaimed().
     """
     if image is None:
         _require_create(who, target)
@@ -55,7 +61,7 @@ def plan(
 
 
 def require_rights(who: Principal, move: Move) -> None:
-    """Raise Denied for whoever may not do what a plan says, here or where it goes."""
+    """Raise Denied unless the user may make this move, at both its source and its target."""
     wanted = Permission.DELETE if move.kind == "image" else Permission.REMOVE
     decision = decide(who, path_access(db.session(), who, move.source), wanted)
     if not decision.allowed:
@@ -70,11 +76,18 @@ def require_rights(who: Principal, move: Move) -> None:
 
 
 def _require_create(who: Principal, target: str) -> None:
-    """Refuse whoever may not create there. What they may not see is as what is not there."""
+    """Raise an error unless the user may create a place at the target.
+
+    The message is the same for a namespace that is missing and for one that the user may not see.
+
+    Raises:
+        Invalid: the parent namespace is missing, or the user may not create anything in it.
+        Denied: the user may not claim this top-level path; see require_unclaimed().
+    """
     try:
         above = PlacePath(target).parent
     except NameInvalid:
-        return  # said in the words of the grammar, by the plan
+        return  # plan_place() reports the invalid path.
     if above is None:
         if not who.is_admin:
             require_unclaimed(target)
@@ -94,10 +107,10 @@ def _require_push(who: Principal, target: str) -> PathAccess:
 
 
 def plan_for(who: Principal, move: Move) -> dict[str, Any]:
-    """Return what was planned, as far as someone who looks after one end may know it.
+    """Return the stored preview of a plan, limited to what the reader may know.
 
-    Whose role changes by the move of an image is told to members of both projects: who the
-    members are is for members.
+    The role changes of an image move show who the members are, so only members of both projects see
+    them.
     """
     plan = move.preview
     if move.kind != "image" or who.is_admin:
@@ -110,7 +123,7 @@ def plan_for(who: Principal, move: Move) -> dict[str, Any]:
 
 
 def quiet_at(move: Move) -> datetime | None:
-    """Return when the last token from before has ended, while a move waits for that."""
+    """Return when the last token from before the write freeze expires; None if not fenced."""
     if move.state != "fenced":
         return None
     fence = fence_of(db.session(), move.source)
@@ -118,6 +131,6 @@ def quiet_at(move: Move) -> datetime | None:
 
 
 def minutes() -> int:
-    """Return for how many minutes nobody can push, about."""
+    """Return the approximate number of minutes during which pushes are stopped."""
     lifetime = timedelta(seconds=current_app.config["SETTINGS"].token_lifetime)
     return math.ceil((lifetime + write_freeze.GRACE) / timedelta(minutes=1))

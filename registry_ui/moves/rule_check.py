@@ -1,4 +1,4 @@
-"""What protection rules say of an image that moves: its tags leave one name and come to another."""
+"""Check protection rules for an image move: its tags leave one path and appear at another."""
 
 from __future__ import annotations
 
@@ -18,12 +18,17 @@ def first_refusal(
     tags: Iterable[str],
     roles: tuple[Role | None, Role | None],
 ) -> str | None:
-    """Return why a rule refuses one of these tags, here or there; None where none does.
+    """Return why a protection rule at either path refuses one of these tags, or None.
 
-    A move deletes them by the old name and pushes them by the new one, and goes past the gate.
+    A move deletes the tags at the old path and pushes them at the new one. Its calls bypass the
+    gate, so the rules are checked here.
 
     Args:
-        roles: of whoever wants it, in the project of the old name and in that of the new one.
+        session: the database session.
+        source: the old repository path.
+        target: the new repository path.
+        tags: the tags to check; deleted tags in the trash are skipped.
+        roles: the requester's role in the project of the old path and in that of the new one.
     """
     here, there = repository_policy(session, source), repository_policy(session, target)
     if not here.rules and not there.rules:

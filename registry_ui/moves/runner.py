@@ -1,7 +1,8 @@
-"""Carries out moves, phase by phase; goes on where a dead worker stopped.
+"""Run moves phase by phase; a new worker resumes where an earlier one stopped.
 
-Everything is copied while nobody is stopped. Then nobody writes for some minutes: what
-changed since is copied, every tag is compared, and all paths are switched at once.
+Everything is copied first, while pushes are still allowed. A write freeze then stops pushes for
+some minutes: later changes are copied, every tag is compared, and all paths are switched in one
+transaction.
 """
 
 from __future__ import annotations
@@ -40,12 +41,12 @@ from .unmoved_tags import count_unmoved, why_nothing_was_copied
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two looks whether the last bearer tokens have ended.
+#: Interval in seconds between checks whether the last bearer tokens have expired.
 PAUSE = 0.5
-#: How long a proxy takes at most to receive a manifest. After that, whatever was begun before
-#: the fence has been written, or never will be: the old name is compared once more.
+#: Maximum time a proxy takes to receive a manifest. After that, every push that started before the
+#: write freeze has been written or has failed, so the old path is compared once more.
 PROXY_DEADLINE = timedelta(seconds=60)
-#: What the page of a move says that had to leave tags behind.
+#: Message on the page of a move that left tags behind.
 UNMOVED = (
     "Some tags could not be copied and stay at the old name: {}. They are listed below with the "
     "reasons. They are deleted only if you choose that."
@@ -53,9 +54,10 @@ UNMOVED = (
 
 
 def run(move_id: int) -> Move | None:
-    """Carry out a move, as far as it can go now.
+    """Run a move as far as possible now.
 
-    Returns None where another worker has it, or it has to wait for another.
+    Returns:
+        The move, or None if another worker holds it or it has to wait.
     """
     lease = claim(move_id)
     if lease is None:
@@ -82,15 +84,15 @@ def _carry_out(lease: MoveLease, phase: Callable[[MoveLease], None]) -> None:
     except (OperationFailed, CopyRefused, RegistryError, AppError) as error:
         _heed_trouble(lease, error)
     except (Deferred, LeaseLost, DBAPIError):
-        raise  # the database's trouble, too, is left to the next worker
+        raise  # Database errors are left to the next worker as well.
     except Exception:
-        # Nobody shall be kept from pushing by a mistake of ours.
+        # A bug in this code must not leave pushes stopped, so handle it like any other error.
         logger.exception("move %s broke off", lease.move.id)
         _heed_trouble(lease, InternalError())
 
 
 def _attempt(lease: MoveLease, phase: Callable[[MoveLease], None]) -> None:
-    """Carry out a phase, or a part of it; pause if the registry can't be used for a while."""
+    """Run a phase, or part of it; pause if the registry is unavailable or read-only."""
     try:
         phase(lease)
     except (RegistryUnavailable, RegistryReadOnly) as error:
@@ -99,7 +101,7 @@ def _attempt(lease: MoveLease, phase: Callable[[MoveLease], None]) -> None:
 
 def _heed_trouble(lease: MoveLease, error: Exception) -> None:
     lease.change()
-    # Whoever calls it off lifts the fence, which may be what went wrong.
+    # Cancellation lifts the write freeze, which can be the cause of this error.
     if lease.move.cancel_wanted and lease.move.state in CANCELLABLE:
         _take_back(lease)
     elif lease.move.state == "undoing" or _is_trouble(lease, error):
@@ -110,7 +112,7 @@ def _heed_trouble(lease: MoveLease, error: Exception) -> None:
 
 
 def _is_trouble(lease: MoveLease, error: Exception) -> bool:
-    """Whether it need only be tried again, because the registry does not answer."""
+    """Whether a retry is enough, because the registry failed during deletion of the old path."""
     return lease.move.state == "retiring" and isinstance(error, RegistryError)
 
 
@@ -121,7 +123,7 @@ def _take_back(lease: MoveLease) -> None:
 
 
 def _stop(lease: MoveLease, problem: str) -> None:
-    """Let people write again, and wait until somebody decides."""
+    """Lift the write freeze and wait until a user decides whether to retry or cancel."""
     move = lease.move
     after = "grace" if move.state == "retiring" else "failed"
     with writing() as session:
@@ -137,7 +139,7 @@ def _stop(lease: MoveLease, problem: str) -> None:
 
 
 def _begin(lease: MoveLease) -> None:
-    """Reserve the new path: nobody can push there from now on."""
+    """Reserve the new path with a write freeze, so that no one else can push there."""
     with writing() as session:
         require_right(session, lease.move)
         if fence_of(session, lease.move.target) is None:
@@ -146,7 +148,7 @@ def _begin(lease: MoveLease) -> None:
 
 
 def _copy(lease: MoveLease) -> None:
-    """Copy everything, while people go on pushing; then stop them."""
+    """Copy everything while pushes are still allowed, then start the write freeze on the source."""
     for row in _rows(lease.move, "planned"):
         transfer.copy(lease, row)
     if why := why_nothing_was_copied(lease.move):
@@ -158,7 +160,7 @@ def _copy(lease: MoveLease) -> None:
 
 
 def _wait(lease: MoveLease) -> None:
-    """Wait until nobody can push any more with a token from before."""
+    """Wait until all tokens that were issued before the write freeze have expired."""
     while (quiet_at := _quiet_at(lease.move)) is not None and utc_now() < quiet_at:
         end_read()
         lease.renew()
@@ -169,7 +171,7 @@ def _wait(lease: MoveLease) -> None:
 
 
 def _settle(lease: MoveLease) -> None:
-    """Copy what was pushed until the last token ended, whole repositories too."""
+    """Copy what was pushed until the last token expired, including new repositories."""
     _find_new(lease)
     for row in _rows(lease.move, "planned", "copied"):
         transfer.settle(lease, row)
@@ -177,7 +179,7 @@ def _settle(lease: MoveLease) -> None:
 
 
 def _verify(lease: MoveLease) -> None:
-    """Compare every tag, and switch."""
+    """Compare every tag at both paths, and switch to the new path."""
     for row in _rows(lease.move, "settled"):
         transfer.verify(lease, row)
     move = lease.move
@@ -211,7 +213,7 @@ def _verify(lease: MoveLease) -> None:
 
 
 def _undo(lease: MoveLease) -> None:
-    """Take the copies away again, and let go of the new path."""
+    """Delete the copies of a canceled move and release the new path."""
     old_paths.undo(lease, _rows(lease.move))
     move = lease.move
     with writing() as session:
@@ -223,7 +225,7 @@ def _undo(lease: MoveLease) -> None:
 
 
 def _retire(lease: MoveLease) -> None:
-    """Empty the old repositories."""
+    """Delete the content of the old repositories."""
     old_paths.delete_old_path(lease, _rows(lease.move, "verified", "kept"))
 
 
@@ -238,7 +240,7 @@ PHASES: dict[str, Callable[[MoveLease], None]] = {
 }
 
 
-# -- what they look at -------------------------------------------------------------
+# -- queries and helpers -----------------------------------------------------------
 
 
 def _rows(move: Move, *states: str) -> list[MovedRepository]:
@@ -249,7 +251,7 @@ def _rows(move: Move, *states: str) -> list[MovedRepository]:
 
 
 def _find_new(lease: MoveLease) -> None:
-    """Add repositories that were pushed since the plan: by the index, and by the catalog."""
+    """Add repositories created since the plan, from the registry's catalog and the index."""
     move = lease.move
     if move.kind == "image":
         return
@@ -275,7 +277,10 @@ def _indexed(path: str) -> set[str]:
 
 
 def _quiet_at(move: Move) -> datetime | None:
-    """Return when the last token has ended for both paths; None where a fence is gone."""
+    """Return when the last token that can push to either path expires.
+
+    None if the write freeze on one of the two paths is gone.
+    """
     session = db.session()
     fences = [fence_of(session, path) for path in (move.source, move.target)]
     moments = [fence.quiet_at for fence in fences if fence is not None]

@@ -1,4 +1,4 @@
-"""Moves as people deal with them: planned, confirmed, called off; old names kept or retired."""
+"""Move lifecycle: plan, confirm, retry, and cancel a move; extend or delete the old path."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from ..operations.write_freeze import lift_fence
 from . import old_paths
 from .planner import MovePlan, require_still_free
 
-#: So many repositories are listed on a page.
+#: Maximum number of repositories listed on the page of a move.
 LISTED = 200
-#: Number of newest tags among which one is chosen for an example.
+#: Number of newest tags considered for the example pull command.
 CANDIDATES = 50
 NOT_NOW = "That is not possible any more."
 NOT_AGREED = (
@@ -35,10 +35,12 @@ NOT_AGREED = (
 
 
 def save_plan(actor: Actor, plan: MovePlan, place: Place) -> Move:
-    """Store a plan that somebody will look at, and perhaps confirm.
+    """Store a move plan for a user to review and confirm.
 
     Args:
-        place: what moves; of an image, the project that it leaves.
+        actor: the requester.
+        plan: the plan to store.
+        place: the place that moves, or the current project of an image that moves.
     """
     with writing() as session:
         move = Move(
@@ -62,15 +64,18 @@ def save_plan(actor: Actor, plan: MovePlan, place: Place) -> Move:
 
 
 def confirm(actor: Actor, move_id: int, *, leave_out: bool = False) -> Move:
-    """Let the worker carry out a planned move.
+    """Queue a planned move for a worker.
 
     Args:
-        leave_out: whether the tags that the plan names as unread are to be left out.
+        actor: the user who confirms the plan.
+        move_id: the planned move.
+        leave_out: whether the user agrees that the tags listed as unread are left out.
 
     Raises:
-        StateConflict: it is no plan any more.
-        Clash: its paths are not free any more.
-        Invalid: it would leave something out, and that was not agreed to.
+        NotFound: there is no such move.
+        StateConflict: the plan was already confirmed or canceled.
+        Conflict: one of its paths is no longer free.
+        Invalid: the plan leaves out tags, and the user did not agree to that.
     """
     with writing() as session:
         move = _locked(session, move_id, {"planned"})
@@ -84,10 +89,11 @@ def confirm(actor: Actor, move_id: int, *, leave_out: bool = False) -> Move:
 
 
 def retry(actor: Actor, move_id: int) -> Move:
-    """Let a move that has stopped go on: what is done is not done again.
+    """Queue a failed move again. Content that was already copied is not copied again.
 
     Raises:
-        StateConflict: it has not stopped.
+        NotFound: there is no such move.
+        StateConflict: the move has not failed.
     """
     with writing() as session:
         move = _locked(session, move_id, {"failed"})
@@ -95,17 +101,18 @@ def retry(actor: Actor, move_id: int) -> Move:
         for row in session.scalars(
             select(MovedRepository).where(MovedRepository.move_id == move.id)
         ):
-            # Looked at once more: people have gone on writing.
+            # Go through every repository again, because pushes have continued since the failure.
             row.state, row.last_tag, row.oldest_moment_id = "planned", "", None
         record(session, actor, f"{move.kind}.move.retry", move.source, to=move.target)
         return move
 
 
 def cancel(actor: Actor, move_id: int) -> Move:
-    """Call a move off before the switch: people can write again at once, the copies go.
+    """Cancel a move before the switch: pushes are possible at once, and the copies are deleted.
 
     Raises:
-        StateConflict: it is switched already, or has ended.
+        NotFound: there is no such move.
+        StateConflict: the move has been switched or has ended.
     """
     with writing() as session:
         move = _locked(
@@ -127,13 +134,16 @@ def cancel(actor: Actor, move_id: int) -> Move:
 
 
 def retire_now(actor: Actor, move_id: int, *, everything: bool = False) -> Move:
-    """Let the old path go now.
+    """Queue the deletion of the old path before its grace period ends.
 
     Args:
-        everything: also what the new path has no more; somebody saw that there is such.
+        actor: the requester.
+        move_id: the move whose old path is deleted.
+        everything: delete also content that the new path lacks, because a user reviewed it.
 
     Raises:
-        StateConflict: there is no old path, or it is going already.
+        NotFound: there is no such move.
+        StateConflict: there is no old path, or it is already being deleted.
     """
     with writing() as session:
         move = _locked(session, move_id, {"grace"})
@@ -144,10 +154,13 @@ def retire_now(actor: Actor, move_id: int, *, everything: bool = False) -> Move:
 
 
 def extend_grace_period(actor: Actor, move_id: int) -> Move:
-    """Let the old path be pulled for another grace time, from now or from its end.
+    """Extend the time during which the old path can be pulled by another grace period.
+
+    It is counted from the current end, or from now if that has passed or no end is set.
 
     Raises:
-        StateConflict: there is no old path, or it is going already.
+        NotFound: there is no such move.
+        StateConflict: there is no old path, or it is already being deleted.
     """
     with writing() as session:
         move = _locked(session, move_id, {"grace"})
@@ -159,7 +172,7 @@ def extend_grace_period(actor: Actor, move_id: int) -> Move:
 
 
 def retire_due() -> list[int]:
-    """Let the old paths go whose time is over; return the moves."""
+    """Queue the deletion of old paths whose grace period has ended; return the move IDs."""
     with writing() as session:
         due = select(Move).where(Move.state == "grace", Move.grace_until <= utc_now())
         moves = list(session.scalars(due.with_for_update(skip_locked=True)))
@@ -169,13 +182,13 @@ def retire_due() -> list[int]:
 
 
 def grace_days() -> int:
-    """Return for how many days an old path can be pulled."""
+    """Return the length of the grace period of an old path in days."""
     found: int = current_app.config["SETTINGS"].move_grace_days
     return found
 
 
 def repositories_of(move: Move) -> list[MovedRepository]:
-    """Return the first repositories of a move, those first that need to be looked at."""
+    """Return the first repositories of a move, starting with those that need attention."""
     query = (
         select(MovedRepository)
         .where(MovedRepository.move_id == move.id)
@@ -186,26 +199,33 @@ def repositories_of(move: Move) -> list[MovedRepository]:
 
 
 def progress_of(move: Move) -> tuple[int, int]:
-    """Return how many tags were gone through, and of how many."""
+    """Return the number of tags processed so far, and the total number of tags."""
     query = select(func.sum(MovedRepository.done), func.sum(MovedRepository.tag_count))
     done, total = db.session.execute(query.where(MovedRepository.move_id == move.id)).one()
     return done or 0, total or 0
 
 
 def under_way(place: Place) -> list[Move]:
-    """Return the moves of a place, and of images that leave it, that have not ended."""
+    """Return moves before the switch, of a place itself or of images that leave it."""
     query = select(Move).where(Move.place_id == place.id, Move.state.in_(BEFORE_SWITCH))
     return list(db.session.scalars(query.order_by(Move.id)))
 
 
 def states_of(move: Move) -> Counter[str]:
-    """Return how many repositories are how far."""
+    """Return the number of repositories of a move in each state."""
     query = select(MovedRepository.state).where(MovedRepository.move_id == move.id)
     return Counter(db.session.scalars(query))
 
 
 def example_pull(plan: dict[str, Any]) -> str:
-    """Return a reference that can be pulled once a planned move is done; "" if there is no tag."""
+    """Return an image reference that can be pulled once a planned move is done.
+
+    Args:
+        plan: the stored preview of the move.
+
+    Returns:
+        The reference, or an empty string if there is no suitable tag.
+    """
     old, new = next(((old, new) for old, new, count in plan["repositories"] if count), ("", ""))
     query = (
         select(Tag.name)
@@ -221,7 +241,7 @@ def example_pull(plan: dict[str, Any]) -> str:
 
 
 def former_of(place: Place) -> list[tuple[OldPath, Move]]:
-    """Return the old names of a place itself that can still be pulled, and their moves."""
+    """Return the old paths of a place itself that can still be pulled, each with its move."""
     query = (
         select(OldPath, Move)
         .join(Move, Move.id == OldPath.move_id)
@@ -232,7 +252,7 @@ def former_of(place: Place) -> list[tuple[OldPath, Move]]:
 
 
 def former_of_image(image: ContainerImage) -> list[tuple[OldPath, Move]]:
-    """Return the old names of an image that can still be pulled, and their moves."""
+    """Return the old paths of an image that can still be pulled, each with its move."""
     query = (
         select(OldPath, Move)
         .join(Move, Move.id == OldPath.move_id)
@@ -243,7 +263,7 @@ def former_of_image(image: ContainerImage) -> list[tuple[OldPath, Move]]:
 
 
 def forget_plans(session: Session) -> None:
-    """Forget plans that nobody confirmed in time."""
+    """Delete plans that were not confirmed in time."""
     old = Move.created_at < utc_now() - PLANNED_KEPT
     session.execute(
         delete(Move)
@@ -253,7 +273,7 @@ def forget_plans(session: Session) -> None:
 
 
 def _one_at_a_time(session: Session, move: Move) -> None:
-    """Let one at a time begin near these paths: the second sees the first."""
+    """Lock all places at or above both paths, so that concurrent moves see each other."""
     paths = {*prefixes(move.source), *prefixes(move.target)}
     near = select(Place.id).where(Place.path.in_(paths)).order_by(Place.path)
     session.execute(near.with_for_update())

@@ -1,4 +1,4 @@
-"""The switch: everything that hangs by an old path hangs by the new one, in one transaction."""
+"""The switch of a move: update every row that refers to the old path, in one transaction."""
 
 from __future__ import annotations
 
@@ -31,20 +31,24 @@ from ..models import (
 from ..names import PlacePath
 from ..operations.errors import Canceled, OperationFailed
 
-#: States of a move whose old names can still be pulled.
+#: States of a move whose old paths can still be pulled.
 KEEPS_OLD = ("grace", "retiring")
 
 
 def switch(session: Session, move: Move, until: datetime, *, keeps_old: bool) -> None:
-    """Give everything its new path. To be called in the transaction that changes the state.
+    """Change every reference from the old path to the new one.
+
+    Must run in the transaction that changes the state of the move.
 
     Args:
-        until: until when the old path can be pulled.
-        keeps_old: whether there is anything to pull under it.
+        session: the database session of that transaction.
+        move: the move to switch.
+        until: end of the grace period, during which the old path can be pulled.
+        keeps_old: whether there are repositories to pull by the old path.
 
     Raises:
-        Canceled: somebody called it off in the last moment.
-        OperationFailed: what moves, or where it goes to, is not there any more.
+        Canceled: the move was canceled at the last moment.
+        OperationFailed: the source, or the parent of the target, no longer exists.
     """
     if move.cancel_wanted:
         raise Canceled
@@ -75,7 +79,8 @@ def _switch_place(session: Session, move: Move) -> None:
         here = model.project_id.in_(moved) & at_or_below(model.project_path, move.source)
         _set(session, model, here, project_path=_renamed(model.project_path, move))
     _discard_plans(session, Copy, at_or_below(Copy.source, move.source))
-    # Activity tells what was removed, to more people than may know of the old name.
+    # Rename the targets of removals too: more users can read the activity of a place than are
+    # allowed to know its old path.
     tagged = Removal.target.startswith(move.source + ":", autoescape=True)
     removed = Removal.project_id.in_(moved) & (at_or_below(Removal.target, move.source) | tagged)
     _set(session, Removal, removed, target=_renamed(Removal.target, move))
@@ -99,7 +104,7 @@ def _switch_image(session: Session, move: Move) -> None:
     tag = Removal.target.startswith(move.source + ":", autoescape=True)
     _discard_plans(session, Removal, (Removal.target == move.source) | tag)
     _discard_plans(session, Copy, (Copy.source == move.source) | (Copy.target == move.source))
-    # An image that was there is in the bin; its name is this one's now.
+    # An unlisted image with this path has only tags in the trash, so the moved image replaces it.
     session.execute(
         delete(ContainerImage)
         .where(ContainerImage.path == move.target, ~is_listed())
@@ -140,10 +145,10 @@ def _locked(session: Session, which: ColumnElement[bool]) -> Place | None:
 
 
 def _hold_all(session: Session, path: str) -> None:
-    """Wait for whoever creates something below a path, and let nobody else begin.
+    """Lock every place at or below a path, and wait for transactions that create one there.
 
-    They hold what is right above it. On PostgreSQL a statement that waits for them does not
-    see what they have created; the next one does.
+    Such a transaction locks the parent of the new place. On PostgreSQL a query that waited for that
+    lock does not see the new row, so repeat the query until its result is stable.
     """
     query = select(Place.id).where(at_or_below(Place.path, path)).order_by(Place.path)
     held: list[int] | None = None
@@ -161,7 +166,7 @@ def _locked_image(session: Session, move: Move) -> ContainerImage | None:
 
 
 def _move_activity(session: Session, old: tuple[int, str], new: tuple[int, str]) -> None:
-    """Give an image's pushes and counts to the project that it is in now."""
+    """Assign the pushes and daily counts of an image to its new project and name."""
     was = (Push.project_id == old[0]) & (Push.name == old[1])
     _set(session, Push, was, project_id=new[0], name=new[1])
     there = (DailyCount.project_id == new[0]) & (DailyCount.name == new[1])
@@ -180,12 +185,15 @@ def _move_activity(session: Session, old: tuple[int, str], new: tuple[int, str])
 def _discard_plans(
     session: Session, model: type[Removal | Copy], which: ColumnElement[bool]
 ) -> None:
-    """Cancel plans: they name repositories as they were."""
+    """Cancel unconfirmed plans that match, because they name repositories by their old paths."""
     _set(session, model, (model.state == "planned") & which, state="cancelled")
 
 
 def _keep_old(session: Session, move: Move, until: datetime) -> None:
-    """Let the old path be pulled, also by the names that it had before."""
+    """Keep the old path available for pulls during the grace period.
+
+    For a namespace or project, it also stays pullable below the old paths of the places above it.
+    """
     exact = move.kind == "image"
     session.add(
         OldPath(path=move.source, exact=exact, now=move.target, until=until, move_id=move.id)
@@ -200,7 +208,7 @@ def _keep_old(session: Session, move: Move, until: datetime) -> None:
 
 
 def _follow(session: Session, move: Move) -> None:
-    """Let earlier moves, whose old names can still be pulled, know where things are now."""
+    """Update earlier moves, whose old paths can still be pulled, to point to the new path."""
     earlier = select(Move.id).where(Move.state.in_(KEEPS_OLD), Move.id != move.id)
     of_earlier = MovedRepository.move_id.in_(earlier)
     if move.kind == "image":
@@ -215,14 +223,21 @@ def _follow(session: Session, move: Move) -> None:
 
 
 def _follow_image(session: Session, move: Move) -> None:
-    """Let an image that has left a moved place be pulled by the names that it had there."""
+    """Keep an image pullable by the old paths of a place that it is moved out of."""
     above = select(OldPath).where(OldPath.now.in_(prefixes(move.source)), OldPath.exact.is_(False))
     for row in session.scalars(above).all():
         _add_former(session, row, move, exact=True)
 
 
 def _add_former(session: Session, row: OldPath, move: Move, *, exact: bool) -> None:
-    """Let what moved be pulled by the name that it had when what lay above it moved."""
+    """Add an old path for the moved place or image, derived from an old path of a place above it.
+
+    Args:
+        session: the database session.
+        row: the old path of a place at or above the source of the move.
+        move: the move.
+        exact: whether the old path covers only itself, as for an image, and nothing below it.
+    """
     insert_if_absent(
         session,
         OldPath,
@@ -236,7 +251,7 @@ def _add_former(session: Session, row: OldPath, move: Move, *, exact: bool) -> N
 
 
 def _rename(session: Session, move: Move, column: Any, model: Any) -> None:
-    """Write the new path into a column, wherever the old one, or what lies below it, stands."""
+    """Replace the old path by the new one in a column, for rows at or below the old path."""
     _set(session, model, at_or_below(column, move.source), **{column.key: _renamed(column, move)})
 
 

@@ -1,7 +1,7 @@
-"""One repository of a move: copied, brought up to date, compared tag by tag.
+"""Copy, update, and verify one repository of a move.
 
-Each phase goes through the tags in batches and keeps how far it is, so that the next worker
-asks the registry only about the rest.
+Each phase processes the tags in batches and stores its progress, so that the next worker asks the
+registry only about the remaining tags.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ from .lease import MoveLease
 from .progress import CopiedManifests, batches, copied_as, record_tags, record_verified
 from .unmoved_tags import Unmoved, damaged, forget_others, record_unmoved, unmoved_tags
 
-#: So many tags are asked for between two signs of life.
+#: Number of tags that are read per batch; the lease is renewed before each batch.
 BATCH = 200
 LEFT_OUT = "left out, because they can't be read: {}"
 STAYS = "stays at the old name, because it can't be copied: {}"
 NO_MANIFEST = "the registry lists it, but does not have its manifest"
-#: What goes wrong with one image, while others can be copied.
+#: Errors that concern a single image, so the other images can still be copied.
 UNCOPYABLE = (CopyRefused, RegistryFault, InvalidRegistryResponse, RegistryNotFound)
-#: So many earlier digests of an image are looked for.
+#: Maximum number of tag history entries searched for earlier digests of an image.
 EARLIER = 1000
-#: Number of earlier digests that are copied before the next worker would skip them.
+#: Number of earlier digests per batch; progress is stored after each batch.
 EARLIER_BATCH = 20
 
 
 def copy(lease: MoveLease, row: MovedRepository) -> None:
-    """Copy what the new name does not have yet; nobody is stopped meanwhile.
+    """Copy everything that the new path does not have yet, while pushes are still allowed.
 
-    Tags that change behind the last copied one are left to settle().
+    Tags that change after they were copied are left to settle().
 
     Raises:
-        OperationFailed: the new name is in use in the registry.
-        CopyRefused, RegistryError: as Copier.bring().
+        OperationFailed: the new path is already in use in the registry.
+        CopyRefused, RegistryError: as raised by Copier.bring().
     """
     copying = _Copying(lease, row)
     for batch in batches(lease, row, copying.names):
@@ -55,15 +55,16 @@ def copy(lease: MoveLease, row: MovedRepository) -> None:
 
 
 def settle(lease: MoveLease, row: MovedRepository) -> None:
-    """Copy what changed since, and take away what is gone: nobody writes any more.
+    """Copy later changes and delete removed tags from the new path, while pushes are stopped.
 
     Raises:
-        OperationFailed: somebody else has pushed to the new name.
+        OperationFailed: someone else has pushed to the new path.
     """
     copying = _Copying(lease, row)
     for batch in batches(lease, row, copying.names):
         digests = copying.bring(batch, final=True)
-        # Tags that the registry lists, but does not have, and those that can't be copied any more.
+        # Remove tags that the registry lists without having their manifest, and tags that can no
+        # longer be copied.
         copying.remove([tag for tag in batch if tag not in digests])
     copying.remove(sorted(copying.listed.difference(copying.names)))
     forget_others(lease, row, copying.names)
@@ -72,13 +73,13 @@ def settle(lease: MoveLease, row: MovedRepository) -> None:
 
 
 def verify(lease: MoveLease, row: MovedRepository) -> None:
-    """Compare what every tag stands for, under the old name and under the new.
+    """Compare the digest of every tag under the old path with that under the new path.
 
-    What a digest consists of was checked when it was copied, manifest by manifest and blob
-    by blob, and can't be another since.
+    The content of a digest does not need to be compared: every manifest and blob was checked when
+    it was copied, and a digest cannot refer to other content later.
 
     Raises:
-        OperationFailed: they differ.
+        OperationFailed: at least one tag differs.
     """
     names, listed, unmoved = _tags(row.source), _tags(row.target), unmoved_tags(row)
     for batch in batches(lease, row, sorted({*names, *listed})):
@@ -95,18 +96,15 @@ def verify(lease: MoveLease, row: MovedRepository) -> None:
 
 
 def live(lease: MoveLease, repository: str) -> dict[str, str]:
-    """Return what every tag of a repository stands for now, those of the bin too.
-
-    What can't be read is left out.
-    """
+    """Return the current digest of each readable tag of a repository, including the trash."""
     return read_live(lease, repository).digests
 
 
 def read_live(lease: MoveLease, repository: str) -> LiveTags:
-    """Return every tag of a repository, those that can't be read too.
+    """Read all tags of a repository, including unreadable tags and the trash.
 
     Raises:
-        RegistryUnavailable: the registry does not answer for a tag now, so the move waits.
+        RegistryUnavailable: the registry does not answer for a tag, so the move waits.
     """
     names = _tags(repository)
     found = LiveTags()
@@ -118,15 +116,15 @@ def read_live(lease: MoveLease, repository: str) -> LiveTags:
 
 
 class _Copying:
-    """The two repositories of a row, and what is needed to copy from one to the other.
+    """State for copying one moved repository from its old path to its new one.
 
     Raises:
-        OperationFailed: the new name is in use in the registry, and nothing was copied yet.
+        OperationFailed: the new path is in use in the registry before anything was copied.
     """
 
     def __init__(self, lease: MoveLease, row: MovedRepository) -> None:
         self.lease, self.row = lease, row
-        #: Tags that each of the two names had when this worker began.
+        #: Tags of the old and of the new path when this worker started.
         self.names, self.listed = _tags(row.source), set(_tags(row.target))
         if not row.begun and self.listed:
             raise OperationFailed(
@@ -136,34 +134,37 @@ class _Copying:
         self.record = CopiedManifests(lease, row)
         names = RepositoryName(row.source), RepositoryName(row.target)
         self.copier = Copier(*names, lease.renew, self.record)
-        # Tags that sign or describe something are tags like others here.
+        # No tag names are passed, because referrer tags are copied like all other tags.
         self.following = ReferrerCopier(self.copier, ())
-        #: Tags that the old name had when they were read, and not a moment later.
+        #: Tags that were deleted from the old path while they were being copied.
         self._gone: set[str] = set()
-        #: Digests of which what refers to them was brought, for several tags on one.
+        #: Digests whose referrers were copied already, because several tags can share a digest.
         self._followed: set[str] = set()
 
     def bring(self, batch: list[str], *, final: bool = False) -> dict[str, str]:
-        """Make the new name have these tags, with all that they consist of and that refers to it.
+        """Copy tags with all their content and their referrers to the new path.
 
-        A tag that can't be copied is noted, and the others are.
+        A tag that cannot be copied is recorded as unmoved, and the others are still copied.
 
         Args:
-            final: nobody writes any more. It is looked for what refers to tags that the new name
-                has already, and what fails is tried once more.
+            batch: tags of the old path.
+            final: whether pushes are stopped. If so, referrers of tags that the new path already
+                has are copied too, and failed tags are tried once more.
 
         Returns:
-            What each stands for, as far as the old name has it and it could be copied.
+            The digest of each tag that was copied or was already there.
 
         Raises:
-            OperationFailed: somebody else has pushed one of them to the new name.
-            RegistryError: the registry can't be asked, or stores nothing now.
+            OperationFailed: someone else has pushed one of the tags to the new path, or the
+                registry cannot mount blobs.
+            RegistryError: the registry cannot be reached or cannot store anything now.
         """
         self.lease.renew()
         live = _movable(self.lease, self.row, batch)
         there = _digests(self.row.target, [tag for tag in batch if tag in self.listed])
         self._require_ours(there, live.digests)
-        # Before the push: who goes on later knows the tag as ours, and takes it away.
+        # Record the tags before the push, so that a later worker recognizes them as copies of this
+        # move and can delete them.
         record_tags(self.lease, self.row, live.digests)
         here = {tag for tag, digest in live.digests.items() if there.get(tag) == digest}
         left = live.digests if final else {t: d for t, d in live.digests.items() if t not in here}
@@ -180,10 +181,11 @@ class _Copying:
         return {tag: digest for tag, digest in live.digests.items() if tag not in gone}
 
     def _copy_tags(self, tags: Mapping[str, str], here: Collection[str]) -> dict[str, Unmoved]:
-        """Copy tags with what refers to them; return those that can't be copied.
+        """Copy tags with their referrers; return those that cannot be copied.
 
         Args:
-            here: those that the new name has already.
+            tags: the tags to copy, with their digests.
+            here: tags that the new path already has; only their referrers are copied.
         """
         failed: dict[str, Unmoved] = {}
         for tag, digest in tags.items():
@@ -201,10 +203,10 @@ class _Copying:
         return failed
 
     def _reason(self, tag: TagName, error: Exception) -> str:
-        """Return why a tag can't be copied; "" if it went a moment ago.
+        """Return why a tag cannot be copied; empty if it was deleted meanwhile.
 
         Raises:
-            OperationFailed: nothing else can be copied either.
+            OperationFailed: the registry mounts no blobs, so nothing else can be copied either.
         """
         if isinstance(error, MountsRefused):
             raise OperationFailed(f"{self.row.source}:{tag} can't be copied: {error}.") from None
@@ -217,16 +219,16 @@ class _Copying:
         if self.following.has_api is False:
             self.copier.bring(digest, tag)
             return
-        # The tag comes last: a tag that is there has everything that refers to it.
+        # Push the tag last, so that a tag at the new path always has all its referrers.
         brought = self.copier.bring(digest)
         self.following.bring(brought.manifests)
         self.copier.tag(tag, brought.top)
 
     def remove(self, tags: Iterable[str]) -> None:
-        """Take tags away from the new name that the old one does not have any more.
+        """Delete tags from the new path that the old path no longer has.
 
         Raises:
-            OperationFailed: somebody else has pushed one of them, or not all could be removed.
+            OperationFailed: someone else has pushed one of them, or not all could be removed.
         """
         gone = _digests(self.row.target, [tag for tag in tags if tag in self.listed])
         self._require_ours(gone, {})
@@ -251,7 +253,7 @@ class _Copying:
 
 
 def _tags(repository: str) -> list[str]:
-    """Return all tags of a repository, sorted by bytes; those of the bin too."""
+    """Return all tags of a repository in byte order, including the trash."""
     end_read()
     try:
         return registry().tags(RepositoryName(repository))
@@ -260,16 +262,23 @@ def _tags(repository: str) -> list[str]:
 
 
 def left_out_of(lease: MoveLease, repository: str) -> set[str]:
-    """Return the tags of a repository that can't be read, and that it was agreed to leave out."""
+    """Return the unreadable tags of a repository that the user agreed to leave out."""
     references = [r.rpartition(":") for r in lease.move.preview.get("unread", ())]
     return {tag for path, _, tag in references if path == repository}
 
 
 def _movable(lease: MoveLease, row: MovedRepository, tags: Collection[str]) -> LiveTags:
-    """Return what tags of the old name stand for, without those that are left out."""
+    """Return the tags of the old path as the registry has them, without unreadable ones to skip.
+
+    Skipped are unreadable tags that the user agreed to leave out, and deleted tags that the
+    registry still lists.
+
+    Raises:
+        RegistryUnavailable: the registry does not answer for a tag.
+    """
     end_read()
     live = read_tags(RepositoryName(row.source), tags)
-    live.require_answers()  # a tag without a digest would be taken for one that is gone
+    live.require_answers()  # A tag without an answer must not be mistaken for a deleted tag.
     left_out = left_out_of(lease, row.source) | leftovers_in(RepositoryName(row.source))
     end_read()
     live.damaged = {tag: how for tag, how in live.damaged.items() if tag not in left_out}
@@ -282,7 +291,7 @@ def _digests(repository: str, tags: Iterable[str]) -> dict[str, str]:
 
 
 def _bring_earlier(lease: MoveLease, row: MovedRepository, copying: _Copying) -> None:
-    """Copy what tags stood for before: somebody may pull it by its digest."""
+    """Copy digests from the tag history, because clients can still pull them by digest."""
     query = (
         select(TagHistoryEntry.id, TagHistoryEntry.digest)
         .join(ContainerImage, ContainerImage.id == TagHistoryEntry.image_id)
@@ -290,7 +299,8 @@ def _bring_earlier(lease: MoveLease, row: MovedRepository, copying: _Copying) ->
         .order_by(TagHistoryEntry.id.desc())
         .limit(EARLIER)
     )
-    # A digest is copied at its newest moment: that of an older one was gone through then.
+    # Copy each digest at its newest history entry, so that older entries of the same digest need no
+    # work.
     newest: dict[str, int] = {}
     for moment_id, digest in db.session.execute(query).all():
         newest.setdefault(digest, moment_id)
@@ -300,11 +310,11 @@ def _bring_earlier(lease: MoveLease, row: MovedRepository, copying: _Copying) ->
         batch = left[start : start + EARLIER_BATCH]
         for _, digest in batch:
             if copying.record.find(digest) is None:
-                # No tag needs it: one that can't be read stops nothing.
+                # No tag needs this digest, so an unreadable one does not stop the move.
                 try:
                     copying.copier.bring(digest)
                 except RegistryFault:
-                    copying.copier.require_storage()  # a full disk is no fault of the image
+                    copying.copier.require_storage()  # A full disk is not a fault of the image.
                 except UNCOPYABLE:
                     pass
         copying.record.flush()

@@ -1,7 +1,7 @@
-"""Tags that stay at the old path because they can't be copied: named, kept, and explained.
+"""Tags that stay at the old path of a move because they cannot be copied.
 
-One image that the registry refuses must not stop the move of all others. It stays at the old
-path, and is deleted there only if a person asks for that.
+One image that the registry refuses must not stop the move of all others. Such a tag is listed with
+the reason, stays at the old path, and is deleted there only if a user asks for that.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from ..db.session import db, writing
 from ..models import ContainerImage, CopiedTag, Move, MovedRepository, Tag, UnmovedTag
 from .lease import MoveLease
 
-#: Maximum number of such tags that a page names.
+#: Maximum number of unmoved tags listed on a page.
 LISTED = 200
-#: What can be done about them, for people.
+#: Advice for users about unmoved tags.
 ADVICE = (
     "Those that can be read can still be pulled by their old names. Build each again and push it "
     "to the new name, or fix the cause and copy it there; then retire the old name."
@@ -30,7 +30,10 @@ NONE_COPIED = "None of the tags can be copied, for example {}: {}."
 
 @dataclass(frozen=True, slots=True)
 class Unmoved:
-    """What a tag stands for, "" if that is not known, and the reason why it can't be copied."""
+    """The digest of a tag that cannot be copied, and the reason for users.
+
+    ``digest`` is empty if it is not known.
+    """
 
     digest: str
     reason: str
@@ -39,7 +42,14 @@ class Unmoved:
 def record_unmoved(
     lease: MoveLease, row: MovedRepository, tags: Collection[str], unmoved: Mapping[str, Unmoved]
 ) -> None:
-    """Keep which of some tags could not be copied; the others were, or are gone."""
+    """Record the tags of a batch that could not be copied.
+
+    Args:
+        lease: the lease of the move.
+        row: the moved repository.
+        tags: the tags of the batch; their earlier records are replaced.
+        unmoved: the tags that could not be copied.
+    """
     known = _of_row(row, tags)
     if known == dict(unmoved):
         return
@@ -56,7 +66,7 @@ def record_unmoved(
 
 
 def forget_others(lease: MoveLease, row: MovedRepository, names: Collection[str]) -> None:
-    """Forget tags that the old path does not have any more."""
+    """Delete the records of unmoved tags that the old path no longer has."""
     gone = _of_row(row).keys() - set(names)
     if gone:
         with writing() as session:
@@ -89,7 +99,12 @@ def _of_row(row: MovedRepository, tags: Collection[str] | None = None) -> dict[s
 
 
 def damaged(row: MovedRepository, damage: Mapping[str, str]) -> dict[str, Unmoved]:
-    """Return tags that can't be read, with the digest that the index knows of each."""
+    """Return unreadable tags as unmoved tags, with the digests that the index has for them.
+
+    Args:
+        row: the moved repository.
+        damage: unreadable tags and their kind of damage, a key of DAMAGES.
+    """
     query = (
         select(Tag.name, Tag.digest)
         .join(ContainerImage, ContainerImage.id == Tag.image_id)
@@ -100,13 +115,17 @@ def damaged(row: MovedRepository, damage: Mapping[str, str]) -> dict[str, Unmove
 
 
 def count_unmoved(move: Move) -> int:
-    """Return how many tags stay at the old path."""
+    """Return the number of tags that stay at the old path."""
     query = select(func.count()).select_from(UnmovedTag).where(UnmovedTag.move_id == move.id)
     return db.session.scalar(query) or 0
 
 
 def list_unmoved(move: Move) -> list[tuple[str, str]]:
-    """Return the first tags that stay at the old path, by old name, with the reasons."""
+    """Return the first tags that stay at the old path, with the reasons.
+
+    Returns:
+        Tuples of old reference ("repository:tag") and reason, at most LISTED.
+    """
     query = (
         select(MovedRepository.source, UnmovedTag.tag, UnmovedTag.reason)
         .join(
@@ -122,9 +141,9 @@ def list_unmoved(move: Move) -> list[tuple[str, str]]:
 
 
 def why_nothing_was_copied(move: Move) -> str | None:
-    """Return why no tag at all could be copied; None if one was, or if there was none to copy.
+    """Return why no tag could be copied; None if one was copied or there was none to copy.
 
-    Then the cause is not the tags, and a move would only take away the name of everything.
+    If all tags fail, the tags are not the cause, and the move would only take away their path.
     """
     also_unmoved = exists().where(
         UnmovedTag.move_id == CopiedTag.move_id,

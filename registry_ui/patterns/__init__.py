@@ -1,1 +1,1 @@
-"""Patterns."""
+"""Patterns for tags and image names."""

@@ -1,7 +1,7 @@
-"""Patterns of tags and of image names: one glob language, and regular expressions of RE2. Pure.
+"""Patterns for tags and image names: globs and RE2 regular expressions. Pure.
 
-The table "Patterns" in docs/users.md is the language for users. Both kinds match in linear
-time and match a name only as a whole.
+The table "Patterns" in docs/users.md describes the glob language for users. Both kinds match in
+linear time, and only whole names.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import re2
 
 from ..names import MAX_NAME, MAX_TAG
 
-#: Maximum number of characters of a pattern, with all alternatives of a list.
+#: Maximum number of characters of a pattern, including all alternatives of a list.
 MAX_PATTERN = 1000
 #: Maximum number of bytes that RE2 uses for one pattern.
 MAX_MEMORY = 1 << 20
@@ -33,10 +33,10 @@ class PatternInvalid(ValueError):
 
 @lru_cache(maxsize=2048)
 def compiled(expression: str) -> Any:
-    """Return an expression of RE2, whose ``fullmatch`` tests a text.
+    """Compile an RE2 expression with limited memory; results are cached.
 
     Raises:
-        re2.error, UnicodeError: it is not valid.
+        re2.error, UnicodeError: the expression is not valid.
     """
     options = re2.Options()
     options.max_mem = MAX_MEMORY
@@ -46,15 +46,17 @@ def compiled(expression: str) -> Any:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Grammar:
-    """Which names of one kind exist: a state machine over classes of characters.
+    """The grammar of one kind of names, as a state machine over character classes.
+
+    It detects patterns that can't match any valid name.
 
     Attributes:
-        noun: what such a name is called, with its article.
-        example: a list of patterns for such names.
-        letters: the characters of the class ``a``; any other character is a class of its own.
-        maximum: the maximum length of a name.
-        steps: for each state, the next state by class of character.
-        accepting: the states in which a name may end. The first state is ``start``.
+        noun: what such a name is called, with its article, for messages.
+        example: an example of a list of patterns, for messages.
+        letters: the characters of the class ``a``; any other character is its own class.
+        maximum: maximum length of a name.
+        steps: the next state by state and character class. The first state is ``start``.
+        accepting: the states in which a name can end.
     """
 
     noun: str
@@ -65,7 +67,11 @@ class Grammar:
     accepting: frozenset[str]
 
     def check(self, item: str) -> None:
-        """Raise PatternInvalid if no name can match one pattern of a list."""
+        """Raise PatternInvalid if no valid name can match this pattern.
+
+        Args:
+            item: one glob pattern, not a list.
+        """
         known = self.letters | {char for step in self.steps.values() for char in step}
         for char in item:
             if char not in known and char not in WILDCARDS:
@@ -88,7 +94,7 @@ class Grammar:
         return message
 
     def _reached(self, tokens: Iterable[str]) -> set[str]:
-        """Return the states in which the names end that begin with these tokens."""
+        """Return the states that can be reached by text that matches these tokens."""
         states = {"start"}
         for part in tokens:
             if part in {"*", "**"}:
@@ -115,7 +121,7 @@ class Grammar:
         return found
 
 
-#: An image's name below its project or namespace; the empty name is the root image.
+#: Grammar of an image name below its project or namespace; the empty name is the root image.
 _IN_SEGMENT = {"a": "in", ".": "mark", "_": "underscore", "-": "dash", "/": "mark"}
 IMAGES = Grammar(
     "an image name",
@@ -146,14 +152,14 @@ TAGS = Grammar(
 
 @dataclass(frozen=True, slots=True)
 class Glob:
-    """One glob, or several of which one is enough. Case matters.
+    """A case-sensitive glob, or a comma-separated list of globs; a name must match one of them.
 
-    ``*`` stands for any characters within a segment of a name, ``**`` for any characters
-    across segments, ``?`` for one character within a segment. The empty text matches the
-    empty name alone, which is the root image.
+    ``*`` matches any characters within a segment of a name, ``**`` any characters across
+    segments, ``?`` one character within a segment. An empty text matches only the empty name,
+    which is the root image.
 
     Attributes:
-        items: the patterns of the list.
+        items: the globs of the list.
     """
 
     kind: ClassVar[str] = "glob"
@@ -169,10 +175,11 @@ class Glob:
 
     @classmethod
     def parse(cls, text: str, grammar: Grammar) -> Self:
-        """Check a pattern that somebody typed; return it in its canonical form.
+        """Validate a glob entered by a user and return it in canonical form.
 
         Raises:
-            PatternInvalid: it is too long or too complex, or a part of it can match nothing.
+            PatternInvalid: the text is too long or too complex, or one of the globs can't
+                match any valid name.
         """
         _check_length(text)
         items = split(text)
@@ -197,7 +204,7 @@ class Glob:
 
 @dataclass(frozen=True, slots=True)
 class RegularExpression:
-    """A regular expression as RE2 writes it, without lists: a comma is a comma."""
+    """A regular expression in RE2 syntax. A comma has no special meaning: there are no lists."""
 
     kind: ClassVar[str] = "regex"
 
@@ -211,10 +218,10 @@ class RegularExpression:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Check an expression that somebody typed.
+        """Validate a regular expression entered by a user and return it compiled.
 
         Raises:
-            PatternInvalid: it is too long, or not an expression of RE2.
+            PatternInvalid: the text is too long, or not a valid RE2 expression.
         """
         _check_length(text)
         try:
@@ -238,10 +245,14 @@ KINDS = (Glob.kind, RegularExpression.kind)
 
 
 def parse(kind: str, text: str, grammar: Grammar) -> Pattern:
-    """Check a pattern of either kind.
+    """Validate a pattern and return it as a Glob or RegularExpression.
+
+    Args:
+        kind: ``glob`` or ``regex``.
+        grammar: the names that a glob must be able to match; not used for a regex.
 
     Raises:
-        PatternInvalid: there is no such kind, or the pattern can't be used.
+        PatternInvalid: the kind is unknown or the pattern is not valid.
     """
     if kind == Glob.kind:
         return Glob.parse(text, grammar)
@@ -251,20 +262,20 @@ def parse(kind: str, text: str, grammar: Grammar) -> Pattern:
 
 
 def split(text: str) -> tuple[str, ...]:
-    """Return the patterns of a list, each once, in their order."""
+    """Split a list at commas and line breaks; return its patterns in order, without duplicates."""
     return tuple(dict.fromkeys(filter(None, map(str.strip, _SEPARATOR.split(text)))))
 
 
 def has_wildcard(item: str) -> bool:
-    """Return whether a text is more than a literal name."""
+    """Return whether a pattern contains ``*`` or ``?``, so that it is not a literal name."""
     return not WILDCARDS.isdisjoint(item)
 
 
 class MatchCounter:
-    """Counts the names that a pattern matches, and knows which of its list match none.
+    """Counts the names that match a pattern, and finds the parts of a list without any match.
 
     Attributes:
-        count: how many names matched.
+        count: number of names that matched.
     """
 
     def __init__(self, pattern: Pattern) -> None:
@@ -273,7 +284,7 @@ class MatchCounter:
         self._left = [type(pattern)(item) for item in pattern.items]
 
     def add(self, names: Iterable[str]) -> None:
-        """Count the names that match."""
+        """Count those names that match the pattern."""
         for name in filter(self._pattern.matches, names):
             self.count += 1
             if self._left:

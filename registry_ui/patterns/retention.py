@@ -1,4 +1,4 @@
-"""Patterns as forms, programs and commands send them."""
+"""Validation of patterns in forms, API requests, and commands."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from .glob import Grammar, Pattern, PatternInvalid, parse
 
 
 def parse_pattern(kind: str, text: str, grammar: Grammar, field: str = "pattern") -> Pattern:
-    """Check a pattern.
+    """Validate a pattern from user input and return it parsed.
 
     Args:
-        kind: ``glob`` or ``regex``, the latter as RE2 writes it.
-        field: the field of the form or the key of the body that holds it.
+        kind: ``glob`` or ``regex`` (RE2 syntax).
+        grammar: the names that the pattern is for.
+        field: the form field or JSON key to report an error for.
 
     Raises:
-        Invalid: it can't be used.
+        Invalid: the pattern is not valid.
     """
     try:
         return parse(kind, text, grammar)

@@ -1,4 +1,4 @@
-"""Filters of lists: parts of names, or patterns for whole names. Pure."""
+"""Name filters for lists: by substring or by glob. Pure."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from .glob import Glob, has_wildcard, split
 
 
 def matcher(text: str) -> Callable[[str], bool]:
-    """Return a test of names for what was typed into a filter.
+    """Return a function that tells whether a name matches a filter entered by a user.
 
-    With ``*`` or ``?`` it is a glob, as everywhere: the whole name must match, and case
-    matters. Without them it is a part of the name, in any case. Several are separated by
-    commas, and one is enough.
+    The filter is a comma-separated list; a name must match one of its parts. A part with ``*``
+    or ``?`` is a glob: it must match the whole name, and case matters. Any other part must
+    be contained in the name, ignoring case. An empty filter matches all names.
     """
     items = split(text)
     if not items:

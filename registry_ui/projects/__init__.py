@@ -1,1 +1,1 @@
-"""Namespaces, projects, members, settings."""
+"""Namespaces and projects: members, settings, deploy tokens, and protection rules."""

@@ -1,4 +1,4 @@
-"""Deploy tokens of projects and namespaces: made and revoked by their Maintainers."""
+"""Deploy tokens of projects and namespaces, which their Maintainers create and revoke."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..models import DeployToken, Place, utc_now
 
 @dataclass(frozen=True, slots=True)
 class NewDeployToken:
-    """A deploy token with its secret, which is shown once."""
+    """A new deploy token with its secret, which is shown only once."""
 
     id: int
     username: str
@@ -28,11 +28,11 @@ class NewDeployToken:
 
 
 def create(actor: Actor, path: str, request: TokenRequest) -> NewDeployToken:
-    """Make a deploy token of the namespace or project at ``path``.
+    """Create a deploy token for the namespace or project at ``path``.
 
     Raises:
         NotFound: there is no such place.
-        Invalid: name, scopes or expiry can't be used.
+        Invalid: the name, scopes, or expiry is not valid.
     """
     wanted = validate_token_request(request)
     username, secret = _username(wanted.name), new_secret(DEPLOY_PREFIX)
@@ -63,9 +63,11 @@ def create(actor: Actor, path: str, request: TokenRequest) -> NewDeployToken:
 
 
 def revoke(actor: Actor, path: str, token_id: int) -> str:
-    """Revoke a deploy token of this very place and return its name.
+    """Revoke a deploy token of the place at ``path`` and return its name.
 
-    Raises NotFound for one of another place: the object is checked, not the address.
+    Raises:
+        NotFound: there is no such token, or it belongs to another place. This check prevents a
+            Maintainer from revoking tokens of other places by their IDs.
     """
     with writing() as session:
         token = session.scalar(
@@ -80,9 +82,10 @@ def revoke(actor: Actor, path: str, token_id: int) -> str:
 
 
 def revoke_named(actor: Actor, username: str) -> str:
-    """Revoke the deploy token with this user name and return the path that it belongs to.
+    """Revoke the deploy token with this username and return the path that it belongs to.
 
-    Raises NotFound where there is none.
+    Raises:
+        NotFound: there is no such token.
     """
     query = select(DeployToken, Place.path).join(Place, Place.id == DeployToken.place_id)
     with writing() as session:
@@ -102,9 +105,9 @@ def _revoke(session: Session, actor: Actor, token: DeployToken, path: str) -> No
 
 
 def tokens_of(path: str) -> list[tuple[DeployToken, str]]:
-    """Return the deploy tokens that hold at a place, each with the path it belongs to.
+    """Return the deploy tokens that are valid at a place, each with the path it belongs to.
 
-    Those of the place itself first, newest first, then those of what is above it.
+    Tokens of the place itself come first, then inherited ones; within a place, newest first.
     """
     query = (
         select(DeployToken, Place.path)
@@ -116,6 +119,6 @@ def tokens_of(path: str) -> list[tuple[DeployToken, str]]:
 
 
 def _username(name: str) -> str:
-    """Return a user name that needs no quotes in a shell, and that no person can have."""
+    """Return a username that needs no shell quoting and that no user account can have."""
     readable = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40].strip("-")
     return f"deploy+{readable or 'token'}-{secrets.token_hex(4)}"

@@ -1,4 +1,4 @@
-"""What lists and trees show: a constant number of queries, whatever there is to show."""
+"""Queries for lists and trees; each uses a constant number of queries for any number of rows."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from ..pagination import PER_PAGE, Page
 from ..tags.sizes import newest_sizes
 
 RECENT = 10
-#: So many namespaces are offered for a choice; any other can be named in the address.
+#: Maximum number of namespaces offered as a parent; any other can be given in the URL.
 PARENTS = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class ProjectRow:
-    """A project as lists show it."""
+    """A project in a list; ``role`` is the label of the viewer's role, or None."""
 
     path: str
     name: str
@@ -40,7 +40,7 @@ class ProjectRow:
 
 @dataclass(frozen=True, slots=True)
 class NamespaceRow:
-    """A namespace as lists show it; ``project_count`` counts what the viewer may see."""
+    """A namespace in a list; ``project_count`` counts only projects that the viewer may see."""
 
     path: str
     name: str
@@ -65,7 +65,7 @@ class NamespacePage:
 
 @dataclass(frozen=True, slots=True)
 class PushRow:
-    """A recent push."""
+    """A recently pushed tag in a list."""
 
     project_path: str
     image_name: str
@@ -78,9 +78,14 @@ class PushRow:
 
 @dataclass(frozen=True, slots=True)
 class MemberRow:
-    """A member; ``source`` is the path the role is inherited from, None for a direct one.
+    """A member in a list.
 
-    ``is_fixed`` for the user whose personal namespace it is: their role can't be changed.
+    Attributes:
+        username: the name of the user.
+        role: the label of the role.
+        role_value: the role as forms and the API name it.
+        source: path from which the role is inherited; None for a direct member.
+        is_fixed: whether the place is the user's personal namespace, so the role cannot be changed.
     """
 
     username: str
@@ -97,7 +102,15 @@ def projects(
     q: str = "",
     number: int = 1,
 ) -> tuple[list[ProjectRow], Page]:
-    """Return a page of the projects that match and that the principal may see."""
+    """Return a page of the projects that match and that the principal may see.
+
+    Args:
+        session: the database session.
+        principal: the viewer.
+        condition: SQL condition on Project.
+        q: text to find in the path or the description; empty for all projects.
+        number: the page number, from 1.
+    """
     visible = visible_places(session, principal)
     where = [visible, condition]
     if q:
@@ -157,10 +170,16 @@ def _roles(session: Session, principal: Principal, paths: list[str]) -> dict[str
 def namespaces(
     session: Session, principal: Principal, parent: Place | None, number: int = 1
 ) -> NamespacePage:
-    """Return a page of the namespaces in ``parent`` (at the top for None) that may be seen.
+    """Return a page of the namespaces directly in ``parent`` that the principal may see.
 
-    The principal's own comes first. The rest is paged, not cut: whoever makes hundreds of
-    groups and members of them must not push anyone's out of view.
+    The principal's personal namespace comes first. The rest is paginated, not cut off, so that a
+    user who creates hundreds of namespaces and adds others as members cannot hide other namespaces.
+
+    Args:
+        session: the database session.
+        principal: the viewer.
+        parent: the parent namespace; None for the top level.
+        number: the page number, from 1.
     """
     inside = aliased(Project)
     visible_inside = visible_places(session, principal, inside)
@@ -200,13 +219,19 @@ def namespaces(
 def recent_pushes(
     session: Session, principal: Principal, condition: ColumnElement[bool]
 ) -> list[PushRow]:
-    """Return the latest pushes in projects that match and that the principal may see."""
+    """Return the latest pushed tags in projects that match and that the principal may see.
+
+    Args:
+        session: the database session.
+        principal: the viewer.
+        condition: SQL condition on Project.
+    """
     query = (
         select(Tag, ContainerImage, Project.path.label("project_path"))
         .join(ContainerImage, ContainerImage.id == Tag.image_id)
         .join(Project, Project.id == ContainerImage.project_id)
         .where(Tag.pushed_at.is_not(None), visible_places(session, principal), condition)
-        # Signatures and the like are tags too, but not what people look for.
+        # Referrer tags, such as signatures, are left out, because users do not look for them.
         .where(~attached())
         .order_by(Tag.pushed_at.desc(), Tag.id.desc())
         .limit(RECENT)
@@ -226,20 +251,24 @@ def recent_pushes(
 
 
 def within(path: str) -> ColumnElement[bool]:
-    """Match the projects below a namespace."""
+    """Return the SQL condition for the projects below a namespace."""
     return below(Project.path, path)
 
 
 def images(session: Session, project: Place) -> list[ImageRow]:
-    """Return every image of a project, without sizes."""
+    """Return all images of a project, without sizes."""
     query = select(ContainerImage).where(ContainerImage.project_id == project.id, is_listed())
     return [image_row(image) for image in session.scalars(query)]
 
 
 def sized_images(session: Session, project: Place, name: str | None = None) -> list[ImageRow]:
-    """Return the images of a project with their sizes; those at and below a name, if given.
+    """Return the images of a project with their sizes.
 
-    Below the empty name is nothing: that is the root image alone.
+    Args:
+        session: the database session.
+        project: the project.
+        name: if given, only the image of this name and those below it. The empty name is the root
+            image, which has no images below it.
     """
     which = and_(ContainerImage.project_id == project.id, is_listed())
     if name is not None:
@@ -263,8 +292,16 @@ def sized_images(session: Session, project: Place, name: str | None = None) -> l
 
 
 def repositories(session: Session, principal: Principal, last: str, limit: int) -> list[str]:
-    """Return the repositories that the principal may pull, in byte order, after ``last``."""
-    # A token may be bound to one image: that is asked of the image, not of its project.
+    """Return the repositories that the principal may pull, in byte order.
+
+    Args:
+        session: the database session.
+        principal: the user or token.
+        last: only repositories after this name; empty to start with the first.
+        limit: maximum number of repositories.
+    """
+    # A token can be limited to one image, so its path restriction is applied to the image, not to
+    # its project.
     anywhere = replace(principal, reach=None)
     may_pull = visible_places(session, anywhere, Project, minimum=Role.REPORTER)
     query = (
@@ -280,7 +317,7 @@ def repositories(session: Session, principal: Principal, last: str, limit: int) 
 
 
 def image_row(image: ContainerImage) -> ImageRow:
-    """Return an image as lists show it."""
+    """Return a list row for an image, without its size."""
     return ImageRow(
         name=image.name,
         path=image.path,
@@ -292,7 +329,7 @@ def image_row(image: ContainerImage) -> ImageRow:
 
 
 def members(session: Session, place: Place) -> list[MemberRow]:
-    """Return the members of a place, those inherited from above included."""
+    """Return the members of a place, including those inherited from namespaces above it."""
     above = prefixes(place.path)
     query = (
         select(User.username, Membership.role, Place.path)
@@ -316,7 +353,7 @@ def members(session: Session, place: Place) -> list[MemberRow]:
 
 
 def creatable_parents(session: Session, principal: Principal) -> list[str]:
-    """Return the namespaces in which the principal may create something, their own first."""
+    """Return the namespaces in which the principal may create a place, the personal one first."""
     personal = func.coalesce(Namespace.owner_id == (principal.user_id or 0), false())
     query = select(Namespace.path).order_by(personal.desc(), Namespace.path).limit(PARENTS)
     if not principal.is_admin:

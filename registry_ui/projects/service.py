@@ -1,4 +1,4 @@
-"""Namespaces, projects and members: every change with its audit entry, in one transaction."""
+"""Create and change namespaces, projects, and members, each with its audit entry."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ from ..names import (
 )
 
 MAX_DESCRIPTION = 2000
-#: Maximum number of places that a warning is about.
+#: Maximum number of places listed in a warning.
 NAMED = 100
 
 
 def validate_path(text: str, field: str = "name") -> PlacePath:
-    """Return a path that a namespace or project can have; raise Invalid otherwise."""
+    """Return a valid path for a namespace or project; raise Invalid otherwise."""
     try:
         return PlacePath(text)
     except NameInvalid as error:
@@ -46,10 +46,15 @@ def validate_path(text: str, field: str = "name") -> PlacePath:
 
 
 def path_below(parent: str, name: str) -> str:
-    """Join a path from the place that holds it and one segment.
+    """Return the path of a new place from its parent's path and its name.
 
-    Raises Invalid for a name that is more than one segment: the right to create was
-    checked at ``parent``, and holds nowhere else.
+    Args:
+        parent: the path of the parent; empty at the top level.
+        name: the name of the new place.
+
+    Raises:
+        Invalid: the name is not a single valid path segment. A name with a slash is refused,
+            because the permission to create was checked only for ``parent``.
     """
     try:
         path_component(name)
@@ -62,7 +67,7 @@ def path_below(parent: str, name: str) -> str:
 
 
 def validate_visibility(text: str) -> str:
-    """Return a visibility; raise Invalid for another word."""
+    """Return a valid visibility; raise Invalid otherwise."""
     if text not in set(Visibility):
         message = f"Choose one of {', '.join(Visibility)}."
         raise Invalid("The visibility can't be used.", {"visibility": message})
@@ -70,7 +75,7 @@ def validate_visibility(text: str) -> str:
 
 
 def validate_role(text: str) -> Role:
-    """Return a role by name; raise Invalid for another word."""
+    """Return the role with this name; raise Invalid if there is none."""
     try:
         return Role.parse(text)
     except ValueError as error:
@@ -78,7 +83,7 @@ def validate_role(text: str) -> Role:
 
 
 def validate_description(text: str) -> str:
-    """Return a description of a length that can be stored."""
+    """Return a description, stripped; raise Invalid if it is too long."""
     text = text.strip().replace("\x00", "")
     if len(text) > MAX_DESCRIPTION:
         message = f"A description has at most {MAX_DESCRIPTION} characters."
@@ -89,15 +94,18 @@ def validate_description(text: str) -> str:
 def create_namespace(
     actor: Actor, path: str, description: str = "", owner: User | None = None
 ) -> Namespace:
-    """Create a group.
+    """Create a namespace.
 
     Args:
-        owner: becomes its Owner, where the new group is at the top.
+        actor: the requester, for the audit log.
+        path: the path of the namespace.
+        description: its description.
+        owner: user who becomes its Owner; used only for a top-level namespace.
 
     Raises:
-        Invalid: the path can't be used.
-        NotFound: the namespace above it does not exist.
-        Clash: the path is taken, or lies below a project.
+        Invalid: the path or the description is not valid.
+        NotFound: the parent namespace does not exist.
+        Conflict: the path is taken, or lies in a project.
     """
     namespace = Namespace(
         path=str(validate_path(path)), description=validate_description(description)
@@ -113,10 +121,21 @@ def create_project(
     description: str = "",
     owner: User | None = None,
 ) -> Project:
-    """Create a project, in an existing namespace or at the top.
+    """Create a project in an existing namespace or at the top level.
 
-    At the top it owns the repositories of an adopted registry whose names have one part.
-    Errors are those of create_namespace.
+    A top-level project owns the single-segment repositories of an adopted registry.
+
+    Args:
+        actor: the requester, for the audit log.
+        path: the path of the project.
+        visibility: its visibility.
+        description: its description.
+        owner: user who becomes its Owner; used only for a top-level project.
+
+    Raises:
+        Invalid: the path, the visibility, or the description is not valid.
+        NotFound: the parent namespace does not exist.
+        Conflict: the path is taken, or lies in a project.
     """
     project = Project(
         path=str(validate_path(path)),
@@ -128,14 +147,15 @@ def create_project(
 
 
 def require_unclaimed(path: str) -> None:
-    """Refuse a user a top-level path under which the registry may hold somebody's images.
+    """Raise Denied unless users who are not administrators may create this top-level path.
 
-    Whoever creates a group owns what is adopted below it: taking a name that an
-    existing registry uses is for administrators.
+    The Owner of a top-level place also owns the repositories that are adopted below it, so only
+    administrators may take a name that the registry already uses.
 
     Raises:
-        Denied: something unassigned lies there, the registry was never read as a whole, or
-            docker reads the name as a host.
+        Denied: unassigned repositories lie at or below the path, it was used before a removal or
+            move, the registry has not been read completely yet, or Docker could read the name as a
+            host name.
     """
     if PlacePath(path).is_restricted:
         raise Denied(
@@ -147,7 +167,8 @@ def require_unclaimed(path: str) -> None:
     )
     if session.scalar(unassigned.limit(1)):
         raise Denied("This name is in use in the registry. Ask an administrator to create it.")
-    # Its blobs stay in the registry until garbage collection, and can be pulled by digest.
+    # Blobs of removed or moved repositories stay in the registry until garbage collection and can
+    # be pulled by digest.
     removed = select(Removal.id).where(
         Removal.kind.in_(["project", "namespace"]), at_or_below(Removal.project_path, path)
     )
@@ -193,7 +214,7 @@ def _parent(session: Session, path: str) -> Place | None:
 def change_settings(
     actor: Actor, path: str, description: str, visibility: str | None = None
 ) -> Place:
-    """Change description and, of a project, visibility."""
+    """Change the description of a place and, for a project, its visibility."""
     with writing() as session:
         place = _locked(session, path)
         before = {"description": place.description, "visibility": place.visibility}
@@ -211,8 +232,9 @@ def add_member(actor: Actor, path: str, username: str, role: Role) -> None:
     """Give a user a role in a namespace or project.
 
     Raises:
+        NotFound: there is no such place.
         Invalid: there is no such user.
-        Clash: they are a member there already.
+        Conflict: the user is already a direct member.
     """
     with writing() as session:
         place = _locked(session, path)
@@ -230,17 +252,22 @@ def add_member(actor: Actor, path: str, username: str, role: Role) -> None:
 def change_member(
     actor: Actor, path: str, username: str, role: Role | None, *, may_leave_no_owner: bool = False
 ) -> bool:
-    """Change a member's role, or remove the member (``role`` None).
+    """Change the role of a direct member, or remove the member.
 
     Args:
-        may_leave_no_owner: whether the last Owner can go: only administrators could manage
-            the place then.
+        actor: the requester, for the audit log.
+        path: the path of the place.
+        username: the member.
+        role: the new role, or None to remove the member.
+        may_leave_no_owner: whether the last Owner can be removed or demoted, which leaves a place
+            that only administrators can manage.
 
     Returns:
-        Whether the place still has an Owner, its own or an inherited one.
+        Whether the place still has a direct or inherited Owner.
 
     Raises:
-        Clash: the member is the last Owner.
+        NotFound: there is no such place or direct member.
+        Conflict: the member is the last Owner.
     """
     with writing() as session:
         place = _locked(session, path)
@@ -265,7 +292,12 @@ def change_member(
 
 
 def remove_namespace(actor: Actor, path: str) -> None:
-    """Remove an empty group. Raises Clash for one that holds something, or is personal."""
+    """Delete an empty namespace.
+
+    Raises:
+        NotFound: there is no such namespace.
+        Conflict: it is not empty or is personal, or an old path of it can still be pulled.
+    """
     with writing() as session:
         place = _locked(session, path)
         if not isinstance(place, Namespace):
@@ -282,7 +314,7 @@ def remove_namespace(actor: Actor, path: str) -> None:
 
 
 def require_not_personal(place: Place) -> None:
-    """Raise Clash for a user's own namespace."""
+    """Raise Conflict if the place is a personal namespace."""
     if isinstance(place, Namespace) and place.is_personal:
         raise Conflict("A personal namespace goes with its account.")
 
@@ -295,14 +327,18 @@ def _locked(session: Session, path: str) -> Place:
 
 
 def _has_other_owner(session: Session, membership: Membership, path: str) -> bool:
-    """Whether someone manages a place besides this member: from here or from above."""
+    """Whether the place has a direct or inherited Owner other than this member."""
     by_role, personal = managed_places(Place, Place.path.in_(prefixes(path)))
     others = by_role.where(Membership.id != membership.id)
     return session.scalar(others.union_all(personal).limit(1)) is not None
 
 
 def places_without_manager(session: Session, username: str) -> list[str]:
-    """Return the first places of which this user is an Owner, and which nobody manages."""
+    """Return the first places that this user owns and that no active user manages.
+
+    Blocked users do not count as managers, so after a user is blocked, these are the places that
+    were left without a manager.
+    """
     above = aliased(Place)
     covers = (above.path == Place.path) | (
         func.substr(Place.path, 1, func.length(above.path) + 1) == above.path + "/"

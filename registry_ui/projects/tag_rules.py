@@ -1,4 +1,4 @@
-"""Protection rules of projects: made and deleted by their Maintainers; what they cover now."""
+"""Protection rules of projects: add, delete, and list them with the tags they cover."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from ..errors import Denied, Invalid, NotFound
 from ..models import ContainerImage, Project, ProtectionRule, ProtectionViolation, Tag, utc_now
 from ..patterns.glob import IMAGES, TAGS, Glob, PatternInvalid
 
-#: So many rules a project may have: each is looked at in every push.
+#: Maximum number of rules per project, because every push evaluates all of them.
 MAX_RULES = 30
-#: So many of a project's tags are looked at to say how many a rule covers now.
+#: Maximum number of a project's tags that are checked to count how many each rule covers.
 COUNTED = 5000
-#: How long a violation is shown, and how many of them.
+#: How long a violation is shown, and the maximum number shown.
 SHOWN = timedelta(days=30)
 SHOWN_COUNT = 5
 
-#: What a form can choose, and what that is: the kind, and the least role of a protected tag.
+#: Choices of a form: the kind of rule, and the minimum role for protected tags.
 CHOICES: dict[str, tuple[RuleKind, Role | None]] = {
     "immutable": (RuleKind.IMMUTABLE, None),
     "signable": (RuleKind.IMMUTABLE, None),
@@ -37,7 +37,7 @@ CHOICES: dict[str, tuple[RuleKind, Role | None]] = {
 
 @dataclass(frozen=True, slots=True)
 class RuleRequest:
-    """A rule as somebody asks for it: two patterns, and a word of CHOICES."""
+    """A requested rule: patterns for images and tags, and a key of CHOICES."""
 
     images: str
     tags: str
@@ -46,12 +46,13 @@ class RuleRequest:
 
 @dataclass(frozen=True, slots=True)
 class RuleView:
-    """A rule for people.
+    """A rule as shown to users.
 
     Attributes:
-        says: what it does, as one sentence.
-        kind: what tells its kind from the others.
-        tags: how many of the project's tags it covers now.
+        rule: the stored rule.
+        says: a sentence that describes the effect of the rule.
+        kind: a label for the kind of rule.
+        tags: number of the project's tags that it covers now.
     """
 
     rule: ProtectionRule
@@ -61,20 +62,24 @@ class RuleView:
 
 
 def add(actor: Actor, role: Role, path: str, request: RuleRequest) -> TagRule:
-    """Add a rule to the project at ``path``; return what it says.
+    """Add a rule to the project at ``path`` and return it.
 
     Args:
-        role: the actor's own, there; an administrator's is Owner.
+        actor: the requester, for the audit log.
+        role: the actor's role in the project; Owner for an administrator.
+        path: the path of the project.
+        request: the requested rule.
 
     Raises:
         NotFound: there is no such project.
-        Invalid: a pattern can't be used, the rule is there already, or there are too many.
-        Denied: the rule would bind the actor too.
+        Invalid: a pattern or the choice is not valid, the rule already exists, or the project has
+            the maximum number of rules.
+        Denied: the rule requires a higher role than the actor has.
     """
     images, tags, kind, minimum = _checked(request)
     _require_role(role, minimum)
     with writing() as session:
-        # One at a time for a project: the second sees the first.
+        # Lock the project, so that a concurrent request sees this rule.
         query = select(Project).where(Project.path == path).with_for_update()
         project = session.scalar(query)
         if project is None:
@@ -101,11 +106,18 @@ def add(actor: Actor, role: Role, path: str, request: RuleRequest) -> TagRule:
 
 
 def remove(actor: Actor, role: Role, path: str, rule_id: int) -> None:
-    """Delete a rule of this very project.
+    """Delete a rule of the project at ``path``.
+
+    Args:
+        actor: the requester, for the audit log.
+        role: the actor's role in the project; Owner for an administrator.
+        path: the path of the project.
+        rule_id: the ID of the rule.
 
     Raises:
-        NotFound: it is another project's, or gone: the object is checked, not the address.
-        Denied: the rule is for those who are more than the actor.
+        NotFound: there is no such rule, or it belongs to another project. This check prevents the
+            deletion of rules of other projects by their IDs.
+        Denied: the rule requires a higher role than the actor has.
     """
     with writing() as session:
         rule = session.scalar(
@@ -121,7 +133,11 @@ def remove(actor: Actor, role: Role, path: str, rule_id: int) -> None:
 
 
 def rules_of(project: Project) -> tuple[list[RuleView], bool]:
-    """Return a project's rules, and whether all of its tags were looked at to count them."""
+    """Return the rules of a project with the number of tags that each covers.
+
+    Returns:
+        The rules, and whether all tags were counted; False if there are more than COUNTED tags.
+    """
     query = select(ProtectionRule).where(_of(project.id)).order_by(ProtectionRule.id)
     rules = list(db.session.scalars(query))
     if not rules:
@@ -143,12 +159,12 @@ def rules_of(project: Project) -> tuple[list[RuleView], bool]:
 
 
 def has_rules(project: Project) -> bool:
-    """Whether a project has any rule."""
+    """Whether a project has any protection rules."""
     return db.session.scalar(select(func.count()).where(_of(project.id))) != 0
 
 
 def violations_of(project: Project) -> list[ProtectionViolation]:
-    """Return what was lately changed against the rules of a project, newest first."""
+    """Return the latest violations of a project's rules from the last 30 days, newest first."""
     query = (
         select(ProtectionViolation)
         .where(
@@ -177,7 +193,7 @@ def _checked(request: RuleRequest) -> tuple[Glob, Glob, RuleKind, Role | None]:
 
 
 def _require_role(role: Role, minimum: Role | None) -> None:
-    """Let nobody bind or free those who are more than they are."""
+    """Raise Denied for a rule that requires a higher role than the actor has."""
     if minimum is not None and role < minimum:
         raise Denied(f"Not allowed: a rule for {minimum.label}s is made and deleted by them.")
 
@@ -203,7 +219,7 @@ def _detail(rule: ProtectionRule) -> dict[str, str]:
 def _covered(
     rules: Iterable[ProtectionRule], project: str, tags: list[tuple[str, str]]
 ) -> Counter[int]:
-    """Count the tags that each rule covers; an image is looked at once for all of its tags."""
+    """Count the tags that each rule covers; each image name is matched once per rule."""
     found: Counter[int] = Counter()
     images = {image for image, _ in tags}
     for rule in rules:

@@ -1,1 +1,1 @@
-"""Search everywhere: namespaces, projects, images, tags, digests, whole references."""
+"""Search for namespaces, projects, images, tags, digests and complete references."""

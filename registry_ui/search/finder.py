@@ -1,9 +1,10 @@
-"""Finds what is visible by a part of its name: a constant number of queries, all of bounded work.
+"""Search by a part of a name, among the objects that a principal is allowed to see.
 
-What begins with the text is found by an index. What only contains it is looked for among
-the newest tags, so that no search takes longer because there are ever more of them. Both look
-at so many candidates at most and then at who may see them; but whoever sees few images is
-searched for in those alone, and misses nothing (``make bench-search``).
+A search is a constant number of queries of bounded work. An index finds tags that begin with the
+text. Tags that only contain it are searched among the newest ones, so that a search does not
+become slower as the number of tags grows. Both take a limited number of candidates before they
+check visibility. If the principal can see only few images, those are searched completely instead,
+so that no hit is missed (``make bench-search``).
 """
 
 from __future__ import annotations
@@ -37,20 +38,21 @@ from .query import SearchQuery
 
 T = TypeVar("T")
 
-#: Comes after every character that a tag or a digest may hold.
+#: Character that sorts after every character that a tag or a digest can contain.
 _LAST = "\x7f"
-#: A part of a name is looked for from so many characters on, and in so many of the newest tags.
+#: Minimum number of characters to search for inside the names of tags.
 LEAST_PART = 2
+#: Number of the newest tags whose names are searched for a part.
 NEWEST = 100_000
-#: So many that fit are asked for their visibility.
+#: Maximum number of matching tags whose visibility is checked.
 CANDIDATES = 5_000
-#: Whoever sees no more images than these sees few.
+#: Maximum number of visible images whose tags are all searched.
 FEW = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class PlaceHit:
-    """A namespace or a project."""
+    """A namespace or project that a search has found."""
 
     path: str
     description: str
@@ -59,7 +61,7 @@ class PlaceHit:
 
 @dataclass(frozen=True, slots=True)
 class ImageHit:
-    """An image, and the project that it is of."""
+    """An image that a search has found, with the path of its project."""
 
     project_path: str
     name: str
@@ -70,7 +72,7 @@ class ImageHit:
 
 @dataclass(frozen=True, slots=True)
 class TagHit:
-    """A tag, and the image that it is of."""
+    """A tag that a search has found, with its image and project."""
 
     id: int
     project_path: str
@@ -84,7 +86,7 @@ class TagHit:
 
 @dataclass(frozen=True, slots=True)
 class Hits(Generic[T]):
-    """The first that were found of one kind, the best first, and whether there are more."""
+    """The first hits of one kind, best first, and whether there are more."""
 
     rows: Sequence[T] = ()
     more: bool = False
@@ -98,7 +100,7 @@ class Hits(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """What was found, by kind."""
+    """The hits of a search, by kind."""
 
     namespaces: Hits[PlaceHit] = field(default_factory=Hits)
     projects: Hits[PlaceHit] = field(default_factory=Hits)
@@ -107,7 +109,7 @@ class SearchResult:
 
     @property
     def kinds(self) -> dict[str, Hits[Any]]:
-        """The kinds by the names that addresses and the API have for them."""
+        """The hits of each kind, by the name that the kind has in URLs and in the API."""
         return {
             "namespaces": self.namespaces,
             "projects": self.projects,
@@ -117,13 +119,13 @@ class SearchResult:
 
     @property
     def only(self) -> Any:
-        """The one thing that was found; None for nothing, and for more."""
+        """The only hit of the search; None if there is no hit or more than one."""
         every = [hit for hits in self.kinds.values() for hit in hits]
         return every[0] if len(every) == 1 else None
 
 
 class Finder:
-    """Searches what one principal may see."""
+    """A search among the objects that one principal is allowed to see."""
 
     def __init__(self, session: Session, principal: Principal) -> None:
         self._session = session
@@ -131,12 +133,18 @@ class Finder:
         self._namespaces = _seen_namespaces(session, principal)
         self._images = self._projects
         if principal.reach is not None:
-            # A token may be bound to one image: that is asked of the image, not of its project.
+            # A token can be restricted to one image, so its path is compared, not the project's.
             anywhere = visible_places(session, replace(principal, reach=None), Project)
             self._images = and_(anywhere, reached(ContainerImage.path, principal.reach))
 
     def find(self, query: SearchQuery, limit: int, kind: str = "") -> SearchResult:
-        """Return the first of each kind that the query may mean; of one kind where it is named."""
+        """Return the best hits for a query.
+
+        Args:
+            query: the parsed search text.
+            limit: maximum number of hits of each kind.
+            kind: a key of SearchResult.kinds to search for that kind only; "" for all kinds.
+        """
         seekers: dict[str, Callable[[SearchQuery, int], Hits[Any]]] = {
             "namespaces": self._namespaces_like,
             "projects": self._projects_like,
@@ -148,9 +156,9 @@ class Finder:
         )
 
     def meant(self, query: SearchQuery) -> Any:
-        """Return the one thing that a whole reference names; None for none, and for several.
+        """Return the hit that a complete reference names; None if it names none or several.
 
-        A name that was given up for another one in a move stands for that one.
+        An old path of a move stands for the current path.
         """
         reference = query.reference
         if reference is None:
@@ -173,7 +181,7 @@ class Finder:
         return found[0] if len(found) == 1 else None
 
     def _at(self, path: str) -> Any:
-        """Return the project, namespace or image that stands at a path and may be seen."""
+        """Return the visible project, namespace or image at a path, or None."""
         for kind, visible in ((Project, self._projects), (Namespace, self._namespaces)):
             row = self._session.execute(_place(kind).where(kind.path == path, visible)).first()
             if row:
@@ -227,7 +235,7 @@ class Finder:
     # -- tags --------------------------------------------------------------------
 
     def _tags_like(self, query: SearchQuery, limit: int) -> Hits[TagHit]:
-        """Find tags by the beginning of their digest or name, then by a part of the name."""
+        """Return tags by the beginning of their digest or name, then by a part of the name."""
         if not (query.tag or query.digest):
             return Hits()
         few = self._few_images(query)
@@ -250,7 +258,7 @@ class Finder:
             statement = (
                 self._tags()
                 .join(ids, ids.c.id == Tag.id)
-                # Signatures and the like are tags too, but not what people look for.
+                # Signatures and attestations are tags too, but users do not search for them.
                 .where(*_all_in(ContainerImage.path, query.image_words), ~attached())
                 .order_by(order, ContainerImage.path)
                 .limit(limit + 1)
@@ -259,7 +267,7 @@ class Finder:
         return _cut(list(found.values()), limit)
 
     def _few_images(self, query: SearchQuery) -> list[int] | None:
-        """Return the images that may be meant and seen, if they are few; None for many."""
+        """Return the IDs of visible images that match the query; None if they are more than FEW."""
         statement = (
             select(ContainerImage.id)
             .join(Project, Project.id == ContainerImage.project_id)
@@ -292,7 +300,11 @@ class Finder:
 
 
 def _seen_namespaces(session: Session, principal: Principal) -> ColumnElement[bool]:
-    """Match namespaces that are the principal's own or hold something that they may see."""
+    """Match the namespaces that the principal can see.
+
+    These are the ones where they have a role or can see a project, and all for an administrator
+    without a path restriction.
+    """
     inside = aliased(Project)
     below = (inside.path >= Namespace.path + "/") & (inside.path < Namespace.path + "0")
     seen = visible_places(session, principal, inside)
@@ -324,10 +336,10 @@ def _begins(column: Any, text: str) -> ColumnElement[bool]:
 
 
 def _reaching(digest: str) -> Iterator[ColumnElement[bool]]:
-    """Yield what matches the tags that reach a digest, given by its beginning.
+    """Yield conditions that match the tags that lead to a digest, given its beginning.
 
-    It may be that of a platform, an earlier one of the tag, or an image ID, which is the
-    digest of a configuration, also that of a platform.
+    The digest can be that of a platform's manifest in an index, an earlier digest of the tag, or
+    an image ID, which is the digest of a config, also of a platform's image.
     """
     listed = select(IndexChild.parent)
     yield Tag.digest.in_(listed.where(_begins(IndexChild.child, digest)))
@@ -343,7 +355,11 @@ def _reaching(digest: str) -> Iterator[ColumnElement[bool]]:
 
 
 def _rank(path: Any, name: str) -> ColumnElement[int]:
-    """Sort by how much of the path is meant: all of it, its last part, the beginning of a part."""
+    """Return the rank of a path for a name, lowest first.
+
+    0 if the name is the whole path, 1 if it is the end of the path, 2 if the path or one of its
+    segments begins with it, and otherwise 3.
+    """
     return case(
         (path == name, 0),
         (path.endswith("/" + name, autoescape=True), 1),

@@ -1,4 +1,4 @@
-"""What somebody typed or pasted into the search field. Pure."""
+"""Parser for the text of the search field. Pure functions without a database."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from ..errors import Invalid
 from ..names import NameInvalid, Reference
 from ..reference_parser import MAX_PASTED, AnotherRegistry, pasted
 
-#: Free words have no more characters; a reference, with the command around it, may have.
+#: Maximum number of characters of free words; a pasted command with a reference can be longer.
 MAX_LENGTH = 255
-#: More words than these narrow nothing down any more.
+#: Maximum number of words that are searched for; more would not narrow the result.
 MAX_WORDS = 6
-#: Fewer digits of a digest would find too much.
+#: Minimum number of digits of a digest, because fewer would find too much.
 LEAST_DIGITS = 7
 
-#: A whole digest among other words, as docker prints it after a push or a pull.
+#: Matches a complete digest among other words, as docker prints it after a push or a pull.
 _PRINTED = re.compile(r"\bsha256:[0-9a-f]{64}\b")
 _DIGEST = re.compile(rf"@?(?:(sha256|sha512):)?([0-9a-f]{{{LEAST_DIGITS},128}})")
 
 
 @dataclass(frozen=True, slots=True)
 class SearchQuery:
-    """A text, by what it may mean.
+    """A search text and its possible meanings.
 
-    ``words`` are looked for in paths and descriptions, all of them; ``tag`` in the names of
-    tags, of images that have ``image_words`` in their path. ``digest`` is the beginning of
-    one, with its algorithm. ``reference`` is set where the text is one that names a project,
-    an image, a tag or a digest and nothing else; ``another`` says that it is of another
-    registry, unless a namespace here has the name of that registry's host.
+    Each of ``words`` must be in the path or the description. ``tag`` is searched for in the names
+    of tags, in images whose path contains all ``image_words``. ``digest`` is the beginning of a
+    digest, with its algorithm. ``reference`` is set if the text is a complete reference to a
+    project, an image, a tag or a digest. ``another`` is a message that the reference belongs to
+    another registry, unless a namespace here has the name of that registry's host.
     """
 
     text: str
@@ -42,18 +42,19 @@ class SearchQuery:
 
     @property
     def name(self) -> str:
-        """What may be the whole last part of a path."""
+        """The query as a possible last path segment."""
         return " ".join(self.words)
 
 
 def parse(text: str, host: str) -> SearchQuery:
-    """Read what was typed.
+    """Parse the text of the search field.
 
     Args:
-        host: the registry's name in commands.
+        text: what a user typed or pasted, such as words, a reference or a docker command.
+        host: the registry's host name in docker commands.
 
     Raises:
-        Invalid: it is too long.
+        Invalid: the text is too long.
     """
     text = " ".join(text.replace("\x00", " ").split())
     if len(text) > MAX_PASTED:
@@ -79,7 +80,10 @@ def parse(text: str, host: str) -> SearchQuery:
 
 
 def _of_another(text: str, error: AnotherRegistry) -> SearchQuery:
-    """Read a reference of another registry: a mirror has namespaces with the names of hosts."""
+    """Return the query for a reference of another registry.
+
+    It can still match, because a mirror has namespaces with the names of other hosts.
+    """
     if error.reference is None:
         return SearchQuery(text, another=str(error))
     return replace(_of_reference(text, error.reference), another=str(error), digest="")
@@ -98,7 +102,7 @@ def _of_reference(text: str, reference: Reference) -> SearchQuery:
 
 
 def _free(text: str) -> SearchQuery:
-    """Read words that are no reference: such as ``App``, ``shop api`` or ``:1.0``."""
+    """Return the query for text that is no reference, such as ``App``, ``shop api`` or ``:1.0``."""
     if len(text) > MAX_LENGTH:
         raise _too_long()
     image, colon, tag = text.partition(":")

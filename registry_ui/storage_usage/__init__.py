@@ -1,1 +1,1 @@
-"""Storage usage."""
+"""Storage usage of namespaces, projects, images and tags."""

@@ -1,6 +1,7 @@
-"""Read what the store does not know of tags: for a place as asked for, and for each push.
+"""Read manifests of tags that are not stored yet: for a path on request, and after each push.
 
-It begins with what is unknown now, so it goes on where an earlier run ended or broke off.
+A run begins with the tags that are unknown then, so it continues where an earlier run ended or
+was interrupted.
 """
 
 from __future__ import annotations
@@ -22,18 +23,19 @@ from .survey import UsageScan
 
 logger = logging.getLogger(__name__)
 
-#: So many tags are asked for together.
+#: Number of tags that are read from the registry in one batch.
 BATCH = 50
-#: Seconds for one batch.
+#: Timeout in seconds for one batch.
 DEADLINE = 60.0
-#: Seconds for a manifest that was pushed, and again for what only the worker reads of it.
+#: Timeout in seconds for a pushed manifest, and again for those below it that no page reads.
 LEARN_DEADLINE = 30.0
 
 
 def read_contents(path: str) -> int:
-    """Read the contents of every tag at and below a place that are not known; return how many were.
+    """Read the unknown contents of the tags at and below a path; return how many tags were read.
 
-    What can't be read is left out; a registry that is down ends it, and changes nothing.
+    Tags that can't be read are skipped. If the registry does not answer, the run ends early, and
+    everything that was read before is kept.
     """
     unknown = list(UsageScan(db.session(), at_or_below(Project.path, path)).unknown())
     read = 0
@@ -53,16 +55,17 @@ def read_contents(path: str) -> int:
 
 
 def fetch_summaries(repository: RepositoryName, digest: str) -> None:
-    """Read a pushed manifest and everything below it, so that its first page is ready.
+    """Fetch a pushed manifest and everything below it, so that the first page view is fast.
 
-    Which tags a pull by digest is use of is known only for indexes that were read.
+    It also lets a pull by digest count for a tag, which is only possible for indexes that were
+    read.
     """
     ensure_fetched(repository, {digest: digest}, LEARN_DEADLINE)
     _read_rest(repository, {digest}, LEARN_DEADLINE)
 
 
 def _read_rest(repository: RepositoryName, digests: Collection[str], deadline: float) -> None:
-    """Read what indexes list and pages do not ask for: entries without a type, or far down."""
+    """Read entries of indexes that pages do not need: without a media type, or deeply nested."""
     image = select(ContainerImage.id).where(ContainerImage.path == str(repository))
     is_held = exists().where(
         RepositoryManifest.image_id.in_(image), RepositoryManifest.digest == IndexChild.child
@@ -77,7 +80,7 @@ def _batches(names: list[str]) -> Iterable[list[str]]:
 
 
 def _note_digests(repository: str, found: FetchSummary, names: list[str]) -> None:
-    """Note what tags stand for, unless an event told it meanwhile."""
+    """Store the digests of tags that had none, unless an event has set them meanwhile."""
     image = select(ContainerImage.id).where(ContainerImage.path == repository)
     with writing() as session:
         for name in found.digests.keys() & names:

@@ -1,7 +1,8 @@
-"""What takes the room in the registry: of a namespace by project, of a project by image, by tag.
+"""Storage usage: of a namespace by project and image, of a project by image, of an image by tag.
 
-A blob counts once wherever it stands. What an image has alone is what its removal would
-free, as far as the scope tells: another project that has the same layer keeps it.
+A blob counts once, even if several manifests need it. The size of the blobs that only one image
+needs is what its removal would free, as far as this scope shows: a project outside of it can
+need the same layer.
 """
 
 from __future__ import annotations
@@ -22,15 +23,18 @@ from ..manifests.blobs import key_of, unpack
 from ..manifests.store import MAX_DEPTH, facts_of
 from ..models import ContainerImage, Manifest, ManifestContents, Project, RepositoryManifest, Tag
 
-#: So many parts and layers are listed; the rest is counted together.
+#: Maximum number of parts and of layers that are listed; the other parts are added up.
 LARGEST = 20
-#: So many tags of a layer are named.
+#: Maximum number of tags that are named for a layer.
 NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
 class UsagePart:
-    """A project, an image or a tag: the bytes it needs, and those that nothing else here has."""
+    """A project, an image or a tag, with its size.
+
+    ``size`` is in bytes; ``alone`` is the size of the blobs that no other part needs.
+    """
 
     project: str
     repository: str
@@ -41,13 +45,16 @@ class UsagePart:
 
     @property
     def name(self) -> str:
-        """The image's name below its project."""
+        """The name of the image, without the path of its project."""
         return self.repository[len(self.project) + 1 :]
 
 
 @dataclass(frozen=True, slots=True)
 class SharedLayer:
-    """A layer, how large it is, and which tags need it: ``(project, repository, tag)``."""
+    """A layer, its size in bytes, and the number of images and tags that need it.
+
+    ``named`` are the first few of these tags, as ``(project, repository, tag)``.
+    """
 
     digest: str
     media_type: str
@@ -59,7 +66,12 @@ class SharedLayer:
 
 @dataclass(frozen=True, slots=True)
 class UsageParts:
-    """The largest parts, and what the smaller ones are together."""
+    """The largest parts of a scope, and the sums of the others.
+
+    ``more`` is the number of parts that are not in ``rows``, and ``more_alone`` the size of the
+    blobs that only one of those needs. ``shared`` is the size of the blobs that several parts
+    need. Sizes are in bytes.
+    """
 
     rows: list[UsagePart]
     more: int
@@ -68,9 +80,9 @@ class UsageParts:
 
     @property
     def pieces(self) -> list[tuple[str, int, str]]:
-        """What adds up to the whole, for a picture: words, bytes, and the row's number.
+        """The segments of the bar chart, which add up to the total: label, bytes, and a key.
 
-        In place of a number stands ``rest`` for the smaller parts and ``shared``.
+        The key is the number of the row, ``rest`` for the smaller parts, or ``shared``.
         """
         found = [(r.tag or r.repository, r.alone, str(n)) for n, r in enumerate(self.rows)]
         found += [("the smaller ones", self.more_alone, "rest"), ("shared", self.shared, "shared")]
@@ -79,10 +91,11 @@ class UsageParts:
 
 @dataclass(frozen=True, slots=True)
 class UsageSummary:
-    """What a scope takes.
+    """The storage usage of a scope, in bytes.
 
-    ``size`` counts each blob once. Of ``tags`` the contents of ``stored_manifests`` are known.
-    ``fresh_at`` is when the image was compared with the registry that waits longest.
+    ``size`` counts each blob once. ``known`` is the number of tags, out of ``tags``, whose
+    contents are stored. ``fresh_at`` is the oldest time of the last reconcile of these images;
+    None if one was never reconciled. ``projects`` is set only for a division by project.
     """
 
     size: int
@@ -97,7 +110,7 @@ class UsageSummary:
 
 @dataclass(slots=True)
 class _Image:
-    """An image while it is added up: its rows of tags, and what they need."""
+    """An image while its usage is added up: the rows of its tags, and the keys of their blobs."""
 
     id: int
     path: str
@@ -109,15 +122,16 @@ class _Image:
 
 
 class UsageScan:
-    """The images of a scope with what the store knows of their tags, by three queries.
+    """The images of a scope and the stored contents of their tags, read by three queries.
 
     Args:
-        scope: matches the images, joined with their projects.
+        scope: condition that selects the images, which are joined with their projects.
     """
 
     def __init__(self, session: Session, scope: ColumnElement[bool]) -> None:
         self.sizes: dict[bytes, int] = {}
-        #: Manifests by image and digest, as far as the image was seen to hold them.
+        #: Packed blobs and children of manifests, by image ID and digest. A manifest is included
+        #: only if the image is known to contain it.
         self._held: dict[int, dict[str, tuple[bytes, str]]] = defaultdict(dict)
         self.images = self._read_images(session, scope)
         self._read_tags(session, scope)
@@ -125,19 +139,19 @@ class UsageScan:
         self.known = {(i.id, tag.name) for i in self.images.values() for tag in self._add(i)}
 
     def unknown(self) -> Iterator[tuple[str, str, str | None]]:
-        """Yield repository, tag and digest of what must be read to know all."""
+        """Yield repository, tag and digest (if known) of the tags whose contents must be read."""
         for image in self.images.values():
             for tag in image.tags:
                 if (image.id, tag.name) not in self.known:
                     yield image.path, tag.name, tag.digest
 
     def holder(self, image: _Image, blob: bytes) -> str:
-        """Return the digest of a manifest of an image that has this blob."""
+        """Return the digest of a manifest of an image that needs this blob."""
         held = self._held[image.id].items()
         return next(digest for digest, (packed, _) in held if blob in packed)
 
     def packs(self, image: _Image, digest: str | None) -> list[bytes]:
-        """Return the packed blobs of a manifest and of those that it names."""
+        """Return the packed blobs of a manifest and of the manifests below it, one item each."""
         packed, children = self._held[image.id].get(digest or "", (b"", ""))
         if not children:
             return [packed]
@@ -176,10 +190,10 @@ class UsageScan:
         for row in session.execute(query):
             image = self.images.get(row.image_id)
             if image is None:
-                continue  # it came in between the two queries
+                continue  # The image was added between the two queries.
             image.tags.append(row)
             if row.blobs is not None:
-                # What a tag stands for needs no proof that the image holds it.
+                # The digest of a tag needs no proof that the image contains the manifest.
                 self._held[row.image_id][row.digest] = (row.blobs, row.children)
 
     def _read_children(self, session: Session, scope: ColumnElement[bool]) -> None:
@@ -199,12 +213,12 @@ class UsageScan:
             self._held[row.image_id][row.digest] = (row.blobs, row.children)
 
     def _add(self, image: _Image) -> Iterator[Any]:
-        """Add up an image; yield those of its tags of which all is known."""
+        """Add up the blobs of an image, and yield its tags whose contents are completely known."""
         complete: dict[str | None, bool] = {}
         counted: set[str | None] = set()
         for tag in image.tags:
             if tag.digest not in complete:
-                if tag.children == "":  # most have none, and cost half as much this way
+                if tag.children == "":  # Most tags have no children, and this way is twice as fast.
                     found, complete[tag.digest] = [(tag.blobs, "")], True
                 else:
                     found, complete[tag.digest] = self._reached(image.id, tag.digest, counted)
@@ -218,9 +232,16 @@ class UsageScan:
     def _reached(
         self, image_id: int, digest: str | None, counted: set[str | None] | None = None
     ) -> tuple[list[tuple[bytes, str]], bool]:
-        """Return a manifest with what it names, and whether nothing of that is missing.
+        """Return the contents of a manifest and of those below it, and whether all were found.
 
-        ``pluralize`` are digests whose blobs are not wanted again; it grows.
+        Args:
+            image_id: the image that must contain the manifests.
+            digest: the manifest to begin with.
+            counted: digests whose contents are left out, because an earlier call returned them;
+                the digests that are returned now are added to it.
+
+        Returns:
+            Packed blobs and children of each manifest, and False if one of them is not stored.
         """
         held, level, whole = self._held[image_id], {digest}, True
         counted = set() if counted is None else counted
@@ -250,12 +271,13 @@ def summarize_usage(
     by: str,
     open_projects: set[int],
 ) -> UsageSummary:
-    """Add up a survey.
+    """Return the storage usage of a scope, with its largest parts and layers.
 
     Args:
-        by: ``project``, ``image`` or ``tag``: what the scope is parted into.
-        open_projects: whose layers may be shown, by id: the contents of images need
-            the pull right.
+        survey: the images of the scope.
+        by: ``project``, ``image`` or ``tag``: the parts into which the scope is divided.
+        open_projects: IDs of the projects whose layers are shown, because the reader has the
+            pull permission there.
     """
     images = list(survey.images.values())
     moments = [image.reconciled_at for image in images]
@@ -305,7 +327,12 @@ def _by_tag(survey: UsageScan, images: list[_Image]) -> UsageParts:
 def _parts(
     survey: UsageScan, divided: Iterable[tuple[Hashable, tuple[str, str, str, int], set[bytes]]]
 ) -> UsageParts:
-    """Return the largest parts with what each has alone."""
+    """Return the largest parts, each with the size of the blobs that only it needs.
+
+    Args:
+        divided: for each part a unique key; its project, repository, tag and number of tags; and
+            the keys of its blobs.
+    """
     every = list(divided)
     holders: Counter[bytes] = Counter()
     for _, _, blobs in every:
@@ -326,11 +353,12 @@ def _parts(
 
 
 def _layers(session: Session, survey: UsageScan, images: list[_Image]) -> list[SharedLayer]:
-    """Return the largest layers of these images, and what needs them."""
+    """Return the largest layers of these images, with the tags that need them."""
     offered: set[bytes] = set()
     for image in images:
         offered |= image.blobs
-    # Configs are no layers; they are small, so twice as many are enough.
+    # The blobs include configs, which are left out later. They are small, so twice as many blobs
+    # are enough.
     sizes = survey.sizes
     largest = heapq.nlargest(2 * LARGEST, offered, key=lambda key: (sizes[key], key))
     used: dict[bytes, list[tuple[_Image, Any]]] = {key: [] for key in largest}
@@ -357,7 +385,11 @@ def _layers(session: Session, survey: UsageScan, images: list[_Image]) -> list[S
 
 
 def _described(session: Session, holders: dict[bytes, str]) -> dict[bytes, Descriptor]:
-    """Return what manifests say of their layers, by one query; configs are left out."""
+    """Return the descriptors of layers, by blob key and with one query; configs are left out.
+
+    Args:
+        holders: for each blob key, the digest of a manifest that needs the blob.
+    """
     query = select(Manifest).where(Manifest.digest.in_(set(holders.values())))
     rows = {row.digest: facts_of(row) for row in session.scalars(query)}
     found: dict[bytes, Descriptor] = {}

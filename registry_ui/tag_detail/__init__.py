@@ -1,4 +1,4 @@
-"""One tag in full: what it points to, how it was made, what it will run."""
+"""The page of one tag: its manifest, layers, config, history, and attached documents."""
 
 from .downloads import SbomView, config_bytes, manifest_bytes, sbom_view
 from .page import Wanted, tag_view

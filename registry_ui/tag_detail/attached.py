@@ -1,4 +1,4 @@
-"""What is attached to an image, with what its documents say."""
+"""Signatures, attestations and other documents attached to an image, with their contents."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ PROBLEMS = {
 def referrers(
     image: ContainerImage, subjects: Collection[str], index: Manifest | None, *, content: bool
 ) -> list[ReferrerView]:
-    """Return what signs or describes the image, by the tag under which it is.
+    """Return views of the manifests that sign or describe an image.
 
     Args:
-        subjects: digest of the tag, and of the platform that is shown.
-        index: the manifest of the tag, if it is an index.
-        content: whether the reader may pull, and so read what the documents say.
+        image: the image.
+        subjects: the digests of the tag and of the platform that is shown.
+        index: the manifest of the tag if it is an index, else None.
+        content: whether the reader has permission to pull, and so to read the documents.
     """
     found = attachments(image, subjects, index)
     layers = [layer for each in found for layer in _layers(each)]
@@ -47,7 +48,7 @@ def referrers(
 
 
 def _layers(attachment: Attachment) -> tuple[Descriptor, ...]:
-    """Return the layers that are documents: those of an image are not."""
+    """Return the layers that are documents, unlike the layers of a container image."""
     if attachment.facts is None:
         return ()
     return tuple(
@@ -94,7 +95,7 @@ def _document(
 
 
 def _why_unread(layer: Descriptor) -> str:
-    """Say why a document was not read; nothing of one that this page knows no words for."""
+    """Return why a document was not read; "" for a type that is never read."""
     if not may_be_read(layer):
         return ""
     return PROBLEMS["too large" if layer.size > MAX_DOCUMENT else "not read"]

@@ -1,4 +1,4 @@
-"""The Dockerfile of an image, as far as its history tells. What it can't tell is a comment."""
+"""Reconstruct a Dockerfile from the history of an image. Missing information becomes comments."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ HEADER = """\
 # Reconstructed from the history of the image: a reading aid, not the file it was built from.
 # Names of base images and stages, and the files that were copied, are not in an image.
 """
-#: What the classic builder writes before a step without a layer, and before every command.
+#: Prefix that the classic builder writes before steps without a layer, and before ADD and COPY.
 _NO_LAYER = re.compile(r"/bin/sh -c #\(nop\)\s*", re.ASCII)
-#: The shell of a RUN until a SHELL instruction names another; Windows has its own.
+#: Shell of a RUN instruction until a SHELL instruction sets another: on Linux and on Windows.
 _DEFAULT_SHELLS = ("/bin/sh -c ", "cmd /S /C ")
-#: Both builders name the arguments of a build before the command: |2 A=1 B=x /bin/sh -c …
+#: Number of build arguments, which both builders write before a command:
+#: ``|2 A=1 B=x /bin/sh -c …``.
 _ARGUMENTS = re.compile(r"\|(\d{1,3}) ", re.ASCII)
-#: The name of a heredoc where it begins: <<EOF, <<-EOF, <<"EOF".
+#: Start of a heredoc with its delimiter: <<EOF, <<-EOF, <<"EOF".
 _HEREDOC = re.compile(r"<<-?([\"']?)([A-Za-z0-9_.]{1,100})\1(?=\s|$)", re.ASCII)
 _INSTRUCTION = re.compile(
     r"(ADD|ARG|CMD|COPY|ENTRYPOINT|ENV|EXPOSE|FROM|HEALTHCHECK|LABEL|MAINTAINER|ONBUILD|RUN|SHELL"
@@ -27,21 +28,22 @@ _INSTRUCTION = re.compile(
 )
 _COPIED = re.compile(r"((?:file|dir|multi):[0-9a-f]{12})[0-9a-f]* in (.+)", re.DOTALL)
 _PORTS = re.compile(r"(?:map)?\[(.*)\]")
-#: A list as Go prints it: [/data /logs]
+#: A list as Go prints it: ``[/data /logs]``.
 _LIST = re.compile(r"\[([^\"\]]*)\]")
 _HEALTH = re.compile(r"&\{\[(.*?)\] \"([^\"\s]+)\" \"([^\"\s]+)\" \"([^\"\s]+)\" .*\}", re.DOTALL)
 _VARIABLE = re.compile(r"[^\s=]+=")
-#: A space on both sides, of however many: nothing here may take the square of a text's length.
+#: ``&&`` between spaces. It matches only one space on each side, because ``\s*&&`` would take
+#: quadratic time on a long run of spaces.
 _AND = re.compile(r"(?<=\s)&&(?=\s)")
-#: What is never closed is one word, to the end.
+#: A quoted string. An unterminated quote extends to the end of the text.
 _WORDS = re.compile(r'"((?:[^"\\]|\\.)*+)(?:"|\\?\Z)', re.DOTALL)
 
 
 def reconstruct(config: ImageConfig) -> str:
-    """Return the text of a Dockerfile that would make such a history; "" without any history.
+    """Return a Dockerfile that would produce the history of an image; "" without a history.
 
-    Every line of it is somebody else's text. Its header comes first: a comment before it
-    could be read as a directive for the builder.
+    The text comes from the image, so it is not trusted. HEADER comes first, because a comment
+    on the first line could be a parser directive for the builder.
     """
     if not config.history:
         return ""
@@ -86,10 +88,15 @@ def _cleaned(created_by: str, shells: tuple[str, ...]) -> tuple[str, str]:
 
 
 def _split_arguments(text: str, count: int, shells: tuple[str, ...]) -> tuple[str, str]:
-    """Split what follows the count of build arguments into these and the command.
+    """Split a text into build arguments and the command that follows them.
 
-    A value can hold spaces, so the shell ends the arguments. The exec form of RUN has no shell:
-    there each argument is taken for one word.
+    A value can contain spaces, so the arguments end where the shell begins. The exec form of RUN
+    has no shell; then each argument is assumed to be one word.
+
+    Args:
+        text: the part of the history line after the number of arguments.
+        count: the number of arguments.
+        shells: shell prefixes that can begin the command.
     """
     for shell in shells:
         before, found, command = f" {text}".partition(f" {shell}")
@@ -103,7 +110,7 @@ def _instruction(word: str, value: str) -> list[str]:
     if word in {"ADD", "COPY"} and (copied := _COPIED.fullmatch(value)):
         return [f"# From the build context, {copied[1]}…", _joined(f"{word} … {copied[2].strip()}")]
     if word in {"ADD", "COPY"} and (names := [name[2] for name in _HEREDOC.finditer(value)]):
-        # Without its end, the heredoc would take in all the steps that follow.
+        # The end delimiters are added, because an open heredoc would include all later steps.
         return ["# What the heredoc holds is not in the history.", f"{word} {value}", *names]
     if word == "EXPOSE" and (ports := _PORTS.fullmatch(value)):
         return ["EXPOSE " + " ".join(port.removesuffix(":{}") for port in ports[1].split())]
@@ -116,9 +123,9 @@ def _instruction(word: str, value: str) -> list[str]:
 
 
 def _run(value: str) -> str:
-    """Give each command a line of its own, if all of them are on one.
+    """Return the value of a RUN instruction with each ``&&`` command on its own line.
 
-    Continued lines are joined in a history, so a command of several lines was a heredoc.
+    Builders join continued lines in the history, so a value of several lines was a heredoc.
     """
     if "\n" in value:
         return _heredoc(value)
@@ -127,7 +134,7 @@ def _run(value: str) -> str:
 
 
 def _heredoc(value: str) -> str:
-    """Return a command of several lines as a heredoc, unless it ends its own."""
+    """Return a command of several lines as a heredoc, unless it is a complete heredoc already."""
     first, *lines = value.splitlines()
     names = [found[2] for found in _HEREDOC.finditer(first)]
     if names and all(name in lines for name in names) and lines[-1] == names[-1]:
@@ -138,7 +145,7 @@ def _heredoc(value: str) -> str:
 
 
 def _quoted(value: str) -> str:
-    """Quote the value of one variable that holds spaces: the history leaves the quotes out."""
+    """Quote the value of a single variable if it contains spaces, which the history omits."""
     name, equals, rest = value.partition("=")
     words = rest.split()
     alone = not all(_VARIABLE.match(word) for word in words[1:])
@@ -148,7 +155,7 @@ def _quoted(value: str) -> str:
 
 
 def _joined(text: str) -> str:
-    """Keep an instruction of several lines one instruction."""
+    """End each line but the last with a backslash, so that they remain one instruction."""
     lines = text.splitlines()
     return "\n".join(
         line if number == len(lines) or line.endswith("\\") else line + " \\"
@@ -157,19 +164,19 @@ def _joined(text: str) -> str:
 
 
 def _list(value: str) -> str:
-    """Return ``["a", "b"]`` of ``["a" "b"]``, as the classic builder writes it."""
+    """Convert a list that the classic builder wrote as ``["a" "b"]`` to ``["a", "b"]``."""
     if not value.startswith('["'):
         return _joined(value)
     try:
         words = json.loads(value.replace('" "', '", "'))
     except (ValueError, RecursionError):
         return _joined(value)
-    # Escapes that were read may be half a character, which no page can hold.
+    # A JSON escape can be a lone surrogate, which can't be encoded in a page.
     return plain_text(json.dumps(words, ensure_ascii=False), 2 * MAX_TEXT)
 
 
 def _health(value: str) -> str:
-    """Return HEALTHCHECK as one writes it, of the Go value that the history holds."""
+    """Convert the Go value that the history contains to a HEALTHCHECK instruction."""
     if '["NONE"' in value:
         return "HEALTHCHECK NONE"
     found = _HEALTH.fullmatch(value)

@@ -1,4 +1,4 @@
-"""What a tag holds, to download byte for byte; and the packages of one of its platforms."""
+"""Downloads of a tag: its manifest and config byte for byte, and the packages in its SBOM."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ from .live_tag import current
 
 @dataclass(frozen=True, slots=True)
 class SbomView:
-    """The packages of a tag's platform; None where no SBOM can be read, ``error`` then says why.
+    """The packages of one platform of a tag.
 
-    ``platform`` is its label; "" for an image of one platform only.
+    ``packages`` is None if no SBOM can be read; then ``error`` says why. ``platform`` is the
+    platform's label; "" if the tag is not an index. ``fresh_at`` is when the registry last
+    answered.
     """
 
     packages: list[Package] | None
@@ -29,22 +31,32 @@ class SbomView:
 
 
 def manifest_bytes(image: ContainerImage, name: TagName, platform: str) -> bytes:
-    """Return the manifest of a tag, or of the child of its index that is named.
+    """Return the bytes of a tag's manifest, or of a child of its index.
+
+    Args:
+        image: the image.
+        name: the name of the tag.
+        platform: digest of the child; "" for the manifest of the tag itself.
 
     Raises:
         NotFound: there is no such tag, or its index has no such child.
-        RegistryTrouble: it could not be read from the registry.
+        RegistryUnreachable: the manifest could not be read from the registry.
     """
     manifest = _whole(image, name)
     return (_child(image, manifest, platform) if platform else manifest).body
 
 
 def config_bytes(image: ContainerImage, name: TagName, platform: str) -> bytes:
-    """Return the config of a tag, or of the child of its index: the first, if none is named.
+    """Return the bytes of the config of a tag, or of a child of its index.
+
+    Args:
+        image: the image.
+        name: the name of the tag.
+        platform: digest of the child; "" for the first platform of an index.
 
     Raises:
-        NotFound: there is no such tag or child, or none that has a config that is read.
-        RegistryTrouble: it could not be read from the registry.
+        NotFound: there is no such tag or child, or its kind has no config that can be read.
+        RegistryUnreachable: the manifest or the config could not be read from the registry.
     """
     manifest = _whole(image, name)
     digest = platform or facts_of(manifest).first_platform
@@ -59,7 +71,12 @@ def config_bytes(image: ContainerImage, name: TagName, platform: str) -> bytes:
 
 
 def sbom_view(image: ContainerImage, name: TagName, platform: str) -> SbomView:
-    """Return the packages of a tag, or of the child of its index: the first, if none is named.
+    """Return the packages of a tag, or of a child of its index.
+
+    Args:
+        image: the image.
+        name: the name of the tag.
+        platform: digest of the child; "" for the first platform of an index.
 
     Raises:
         NotFound: there is no such tag or child.

@@ -1,4 +1,4 @@
-"""Words for what the OCI specifications and the best known artifacts name by keys and types."""
+"""User-visible labels for OCI annotation keys, and for media types of common artifacts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..distribution.statement import SIGSTORE
 from .view_models import Labelled
 
 PREFIX = "org.opencontainers.image."
-#: The annotation keys of the image specification, without their prefix.
+#: Labels of the annotation keys of the OCI image specification, without their prefix.
 LABELS = {
     "created": "Created",
     "authors": "Authors",
@@ -42,7 +42,7 @@ ARTIFACTS = {
     "application/vnd.unknown.artifact.v1": "Files without a type",
 }
 KINDS = {"signature": "Signature", "attestation": "Attestation", "artifact": "Artifact"}
-#: What cosign puts under the tags that it names by digest.
+#: Labels of cosign's digest tags, by the suffix of the tag.
 TAGS = {"sig": "Signature of cosign", "att": "Attestation of cosign", "sbom": "SBOM"}
 PREDICATES = {
     "https://spdx.dev/Document": "SBOM (SPDX)",
@@ -55,19 +55,19 @@ PREDICATES = {
 
 
 def labelled(pairs: Iterable[tuple[str, str]]) -> list[Labelled]:
-    """Return labels or annotations by key, with words for those of the specification."""
+    """Return image labels or annotations, sorted by key, with descriptions of standard keys."""
     return [Labelled(key, value, _label(key)) for key, value in sorted(pairs)]
 
 
 def artifact(media_type: str) -> str:
-    """Return words for an artifact type; "" for one that has none."""
+    """Return a label for a known artifact type; "" for any other."""
     if media_type.startswith(SIGSTORE):
         return "Sigstore bundle"
     return ARTIFACTS.get(media_type, "")
 
 
 def referrer(kind: str, artifact_type: str, tag: str) -> str:
-    """Return words for something attached: by its type, else by its tag, else by its kind."""
+    """Return a label for a referrer: by artifact type, else by tag suffix, else by kind."""
     return (
         artifact(artifact_type)
         or TAGS.get(tag.rpartition(".")[2], "")
@@ -76,7 +76,7 @@ def referrer(kind: str, artifact_type: str, tag: str) -> str:
 
 
 def predicate(predicate_type: str) -> str:
-    """Return words for what a statement states; its own type where there are none."""
+    """Return a label for the predicate type of an in-toto statement; the type if it is unknown."""
     for prefix, words in PREDICATES.items():
         if predicate_type.startswith(prefix):
             return words

@@ -1,4 +1,4 @@
-"""What a tag stands for now: the registry is asked, and the index made to say the same."""
+"""Read the current state of one tag from the registry, and update the index to match."""
 
 from __future__ import annotations
 
@@ -21,13 +21,17 @@ from ..names import RepositoryName, TagName, is_binned
 
 
 def current(image: ContainerImage, name: TagName) -> tuple[Tag, datetime | None, str | None]:
-    """Ask the registry what a tag is now, and make the index say the same.
+    """Read a tag from the registry, and update the index to match.
 
-    Returns the tag, when the registry last answered, and the trouble if there was any. A tag
-    that is listed and can't be read is marked, and no trouble of the registry.
+    A tag that is listed but can't be read is marked as damaged; this is not an error of the
+    registry.
+
+    Returns:
+        The tag, when the registry last answered, and the registry error or None.
 
     Raises:
-        NotFound: neither the registry nor, with the registry down, the index has it.
+        NotFound: the registry does not have the tag, or the registry is down and the index does
+            not have it.
     """
     if is_binned(str(name)):
         raise NotFound("The registry has no such tag.")
@@ -54,7 +58,13 @@ def current(image: ContainerImage, name: TagName) -> tuple[Tag, datetime | None,
 
 
 def _cached(image: ContainerImage, name: TagName) -> tuple[Tag, datetime | None, str | None]:
-    """Return the tag as it was last pulled: a cache would ask its upstream."""
+    """Return a tag of a pull-through cache from the index.
+
+    The registry is not asked, because a cache would send a request to its upstream.
+
+    Raises:
+        NotFound: the tag was never pulled.
+    """
     tag = db.session.scalar(_row(image, name))
     if tag is None or tag.digest is None:
         raise NotFound("Nothing was pulled by this tag yet.")
@@ -93,9 +103,9 @@ def _insert_found(
 
 
 def _damaged(image: ContainerImage, name: TagName, started: datetime) -> Tag | None:
-    """Return a tag that the registry lists and can't read, marked; None for any other.
+    """Mark a tag as damaged if the registry lists but can't read it; return it, or else None.
 
-    What is marked already is not asked for again: a page costs one call.
+    A tag that is marked already is not read again, to save registry calls.
     """
     tag = db.session.scalar(_row(image, name))
     if tag is not None and tag.is_damaged:

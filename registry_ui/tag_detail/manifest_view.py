@@ -1,4 +1,4 @@
-"""One manifest of a tag, as the page shows it: which platform, its layers and its config."""
+"""View of one manifest of a tag: the selected platform, its layers and its config."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .labels import labelled
 from .pretty_json import pretty_print
 from .view_models import ConfigView, FileView, LayerView, PlatformView, TagView
 
-#: How many digests are named in a message.
+#: Maximum number of digests named in a message.
 NAMED = 3
 MISSING = "missing from the registry: {}"
 UNREADABLE = "the registry can't read {}"
@@ -30,7 +30,15 @@ NOT_OFFERED = "{}… is not among the platforms shown here, so you see the first
 def choose(
     view: TagView, facts: ManifestFacts, children: dict[str, Manifest], platform: str
 ) -> Manifest | None:
-    """List the children of an index; return the one that is shown."""
+    """Add the children of an index to the view, and return the selected one if it is stored.
+
+    Args:
+        view: the view to change.
+        facts: facts of the index.
+        children: stored children of the index, by digest.
+        platform: digest of the requested child. The first platform is selected if it is "" or
+            not in the index.
+    """
     offered = {child.digest for child in facts.children}
     chosen = platform if platform in offered else facts.first_platform
     if platform and platform not in offered:
@@ -52,7 +60,7 @@ def choose(
 
 
 def unread(repository: str, facts: ManifestFacts, children: Mapping[str, Manifest]) -> list[str]:
-    """Say which children of an index are not shown, and why: a line for each reason."""
+    """Return messages about children of an index that can't be shown: one for each reason."""
     listed = (child.digest for child in facts.children)
     absent = list(dict.fromkeys(digest for digest in listed if digest not in children))
     reasons = unreadable(RepositoryName(repository), absent)
@@ -73,7 +81,7 @@ def unread(repository: str, facts: ManifestFacts, children: Mapping[str, Manifes
 
 
 def show(view: TagView, manifest: Manifest) -> None:
-    """Add what one manifest holds: the layers and config of an image, a chart, or files."""
+    """Add the contents of a manifest to the view: layers and config, a Helm chart, or files."""
     facts = facts_of(manifest)
     if manifest.digest != view.digest:
         if facts.annotations:
@@ -95,7 +103,7 @@ def show(view: TagView, manifest: Manifest) -> None:
         if config is not None and config.is_readable:
             view.config = _config_view(config)
     elif not view.blobs:
-        # A signature may have the config of an image as well, but nothing that runs.
+        # A signature can have an image config too, but it is not runnable, so show its files.
         view.files = file_views(facts.layers)
 
 
@@ -103,7 +111,8 @@ def file_views(blobs: Iterable[Descriptor], *, sized: bool = True) -> list[FileV
     """Return blobs as rows of a table.
 
     Args:
-        sized: whether their manifest says how large they are.
+        blobs: descriptors of the blobs.
+        sized: whether the manifest contains the sizes of the blobs.
     """
     return [FileView(b.title, b.media_type, b.digest, b.size if sized else None) for b in blobs]
 
@@ -117,7 +126,7 @@ def _show_chart(view: TagView, manifest: Manifest) -> None:
 
 
 def _show_layers(view: TagView, facts: ManifestFacts, config: ImageConfig) -> None:
-    """Put each layer beside the step of the history that made it, where the numbers agree."""
+    """Add the layers to the view, each with its history step if the numbers of both agree."""
     view.history = list(config.history)
     made_by = config.made_by(len(facts.layers))
     total = sum(layer.size for layer in facts.layers)

@@ -1,4 +1,4 @@
-"""One tag in full: what it points to, how it was made, what it will run."""
+"""Build the view of one tag from the registry, the index and the manifest store."""
 
 from __future__ import annotations
 
@@ -26,17 +26,19 @@ from .pretty_json import pretty_print
 from .pull_commands import commands
 from .view_models import MomentView, TagView
 
-#: So many moments of a tag's history are shown, and so many when all are asked for.
+#: Maximum number of history entries shown by default, and when the whole history is requested.
 MOMENTS, ALL_MOMENTS = 20, 500
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What of a tag is shown.
+    """Options for the view of a tag.
 
-    ``platform`` is the digest of the child of an index, "" for the first; ``content`` whether
-    the reader may pull; ``all_moments`` whether the history is shown to its beginning.
-    What a tag was copied from is told as far as the ``reader`` sees it.
+    Attributes:
+        platform: digest of the child of an index to show; "" for the first platform.
+        content: whether the reader has permission to pull, and so to see the contents.
+        all_moments: whether to show up to ALL_MOMENTS history entries instead of MOMENTS.
+        reader: the source of a copied tag is shown only if this user can see it.
     """
 
     platform: str = ""
@@ -48,10 +50,17 @@ class Wanted:
 def tag_view(
     image: ContainerImage, name: TagName, wanted: Wanted, host: str
 ) -> tuple[TagView, datetime | None, str | None]:
-    """Return a tag as the registry has it now, when that was, and the trouble if any.
+    """Return the view of a tag, when the registry last answered, and its error or None.
+
+    Args:
+        image: the image.
+        name: the name of the tag.
+        wanted: the options of the view.
+        host: the registry's host name in pull commands.
 
     Raises:
-        NotFound: neither the registry nor, with the registry down, the index has it.
+        NotFound: the registry does not have the tag, or the registry is down and the index does
+            not have it.
     """
     tag, fresh_at, error = current(image, name)
     view = _base(image, tag)
@@ -82,7 +91,7 @@ def _tags_of(image: ContainerImage, digest: str) -> list[str]:
 
 
 def _describe(view: TagView, image: ContainerImage, manifest: Manifest, wanted: Wanted) -> None:
-    """Add what the store knows of the manifest and of the platform that is chosen."""
+    """Add the stored data of the tag's manifest and of the selected platform to the view."""
     facts = facts_of(manifest)
     children = children_of(image.path, [manifest])
     add_manifest_info(view, manifest, children)
@@ -101,7 +110,7 @@ def _describe(view: TagView, image: ContainerImage, manifest: Manifest, wanted: 
         shown = in_full(chosen.digest) if chosen is not None else None
     if shown is not None:
         show(view, shown)
-    # An attestation is shown with what it speaks of.
+    # A selected attestation is shown with the referrers of the image that it is about.
     attested = {c.attests for c in facts.children if c.digest == view.selected_digest}
     subjects = {manifest.digest, view.selected_digest, *attested} - {""}
     index = manifest if facts.kind == "index" else None

@@ -1,4 +1,4 @@
-"""Documents of an image as people read them; the bytes themselves are there to download."""
+"""Readable form of the JSON documents of an image. The original bytes can be downloaded."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _ENCODER = json.JSONEncoder(indent=2, ensure_ascii=False)
 
 
 def pretty_print(body: bytes) -> str:
-    """Return a JSON document with a line for each member, or what it is if it is none.
+    """Return an indented JSON document; text that is not JSON is returned without indentation.
 
-    A document that would look like another one is shown as it is stored: with a key that
-    stands twice, or with numbers that JSON does not keep. In every one, what can't be seen,
-    such as a mark that turns the direction of writing, is written as its number.
+    A document whose meaning would change is not indented either: one with a duplicate key, or
+    with numbers that Python does not preserve, such as floats. In all texts, invisible characters
+    such as bidirectional controls are escaped. A long text is cut off after MAX_PRINTED characters.
     """
     text = body[:MAX_PRINTED].decode("utf-8", "replace")
     if len(body) <= MAX_PRINTED:
@@ -26,9 +26,10 @@ def pretty_print(body: bytes) -> str:
 
 
 def _indented(text: str) -> str:
-    """Return a document with a line for each member, a little more of it than is printed.
+    """Return an indented document, cut off soon after MAX_PRINTED characters.
 
-    Indented, a small one can be thousands of times as long: it is written piece by piece.
+    It is encoded piece by piece, because indentation can make a small document thousands of times
+    as long.
     """
     try:
         document = json.loads(

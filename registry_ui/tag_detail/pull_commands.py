@@ -1,4 +1,4 @@
-"""How each client pulls what a tag stands for."""
+"""Commands and configuration lines that pull a tag with different clients."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from .view_models import PullCommand
 
 
 def commands(kind: str, repository: str, tag: str, digest: str | None) -> list[PullCommand]:
-    """Return the commands and lines, the usual client first.
+    """Return the commands and configuration lines that pull a tag, the usual client first.
 
     Args:
-        repository: with the registry's host.
-        digest: None where it is not known; there is then no command by digest.
+        kind: the kind of manifest, such as ``image`` or ``chart``.
+        repository: the repository with the registry's host.
+        tag: the name of the tag.
+        digest: the digest of the tag; None if it is unknown, then no command uses the digest.
     """
     by_tag = f"{repository}:{tag}"
     by_digest = f"{repository}@{digest}" if digest else ""

@@ -1,4 +1,4 @@
-"""What the page of one tag shows, as plain values."""
+"""View models of the page of one tag."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..tags.rows import TagRow
 
 @dataclass(frozen=True, slots=True)
 class PlatformView:
-    """A child of an index. An attestation is shown apart: it is no platform."""
+    """A child of an index. Attestations are shown separately, because they are not platforms."""
 
     digest: str
     label: str
@@ -25,7 +25,7 @@ class PlatformView:
 
 @dataclass(frozen=True, slots=True)
 class LayerView:
-    """A layer, the step that made it, and its share of the whole (0 to 1)."""
+    """A layer, the history step that created it, and its share of the total size (0 to 1)."""
 
     digest: str
     size: int
@@ -38,7 +38,7 @@ class LayerView:
 class FileView:
     """A layer of an artifact: a file with its name, as ORAS pushes it.
 
-    ``size`` is None where the manifest does not say it.
+    ``size`` is in bytes; None if the manifest does not contain it.
     """
 
     title: str
@@ -49,7 +49,7 @@ class FileView:
 
 @dataclass(frozen=True, slots=True)
 class PullCommand:
-    """How one client pulls it; ``by_digest`` is "" where the client can't."""
+    """The commands of one client that pull a tag; ``by_digest`` is "" if there is no such one."""
 
     client: str
     by_tag: str
@@ -58,7 +58,7 @@ class PullCommand:
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """A label or an annotation. ``words`` say what one of the OCI specification means."""
+    """An image label or an annotation. ``words`` describes a key of the OCI specification."""
 
     key: str
     value: str
@@ -67,7 +67,11 @@ class Labelled:
 
 @dataclass(frozen=True, slots=True)
 class DocumentView:
-    """What an attached document says. ``about_other`` if it speaks of another image."""
+    """An attached document and its contents. ``about_other``: its subject is another image.
+
+    ``types`` are the types of packages in an SBOM, with the number of packages of each.
+    ``problem`` says why the document was not read.
+    """
 
     kind: str
     digest: str
@@ -80,15 +84,17 @@ class DocumentView:
 
     @property
     def packages(self) -> int:
-        """How many packages an SBOM lists."""
+        """The number of packages that an SBOM lists."""
         return sum(count for _, count in self.types)
 
 
 @dataclass(slots=True)
 class ReferrerView:
-    """Something that signs or describes the image. ``tag`` is "" beside it in its index.
+    """A referrer: a manifest that signs or describes the image.
 
-    ``listed`` is how many referrers are listed under the tag, if it is a list of them.
+    ``tag`` is the digest tag under which it was found; "" for a child of the image's index.
+    ``listed`` is the number of referrers in the index under that tag; 0 if there is no index.
+    ``words`` is its user-visible label.
     """
 
     kind: str
@@ -103,9 +109,10 @@ class ReferrerView:
 
 @dataclass(frozen=True, slots=True)
 class MomentView:
-    """When a tag was pushed or removed, what it stood for, and who did it.
+    """A history entry of a tag: the action, such as a push or removal, the digest and the user.
 
-    ``source`` is the reference that it was copied from, "" where there is none to tell.
+    ``source`` is the reference that the tag was copied from; "" if it was not copied, or if the
+    reader can't see the source.
     """
 
     action: str
@@ -118,7 +125,7 @@ class MomentView:
 
 @dataclass(slots=True)
 class ConfigView:
-    """An image configuration as the page prints it."""
+    """An image config as the page shows it."""
 
     os: str
     architecture: str
@@ -137,8 +144,9 @@ class ConfigView:
 class TagView(TagRow):
     """Everything that the page of one tag shows.
 
-    ``subject`` is the digest of what it signs or describes, with the tags of that. ``blobs``
-    are those of a build cache, and entries of an index that are no manifests.
+    ``subject`` is the digest of the manifest that the tag signs or describes, ``subject_tags`` the
+    tags of that manifest. ``views`` are the children of an index. ``blobs`` are the blobs of a
+    build cache or schema 1 image, and entries of an index that are not manifests.
     """
 
     media_type: str = ""
@@ -167,16 +175,16 @@ class TagView(TagRow):
     moments_total: int = 0
 
     def leave_out_content(self) -> None:
-        """Keep only what may be seen by someone who may not pull."""
+        """Remove everything that requires the permission to pull."""
         self.layers, self.history, self.config, self.annotations = [], [], None, []
         self.raw_manifest, self.raw_config, self.config_unreadable = "", None, False
         self.dockerfile, self.chart, self.files, self.blobs = "", None, [], []
 
     @property
     def referrers_left_out(self) -> list[tuple[str, int, int]]:
-        """The lists of referrers that are longer than what is shown of them.
+        """The indexes of referrers that are not shown completely.
 
-        Each with its tag, how many referrers are shown, and how many it has.
+        Each is a tuple of the tag, the number of referrers shown, and the number it lists.
         """
         totals = {each.tag: each.listed for each in self.referrers if each.listed}
         shown = Counter(each.tag for each in self.referrers)

@@ -1,1 +1,1 @@
-"""Tags."""
+"""Tags of an image: the list of tags, and queries and filters for it."""

@@ -1,4 +1,4 @@
-"""What protects tags, whether the registry enforces it, and what was changed against it."""
+"""Protection of tags: the rules, whether the gate enforces them, and violations."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from ..access.tag_rules import TagRule, strictest
 from ..db.session import db
 from ..models import GATE_ASKED, ContainerImage, Heartbeat, ProtectionViolation, Push, utc_now
 
-#: How much later than the gate's last question the last push can be. The gate notes its
-#: questions once a minute, and the registry's clock may be ahead.
+#: Maximum time by which the last push can be later than the gate's last recorded use. The gate
+#: records its use once per minute, and the registry's clock may be ahead.
 MAX_DELAY = timedelta(minutes=10)
-#: How long a tag says that it was changed against a rule.
+#: How long a violation of a rule is shown with its tag.
 VIOLATION_SHOWN = timedelta(days=90)
 
 
 class GateState(StrEnum):
-    """Whether the rules of a project are enforced, and why they are not."""
+    """Whether the gate enforces the rules of a project, and if not, why."""
 
     WORKS = "works"
-    #: The settings say that no proxy asks.
+    #: According to the settings, no proxy asks the gate.
     MISSING = "missing"
-    #: It is set up, and was never asked: the next push shows whether it is.
+    #: The gate is configured but was never asked. The next push shows whether it works.
     UNCONFIRMED = "unconfirmed"
-    #: Something was pushed, and the gate was not asked about it.
+    #: A push happened without the gate being asked.
     BYPASSED = "bypassed"
 
 
 @dataclass(frozen=True, slots=True)
 class TagProtection:
-    """The strictest rule for a tag, and how far it can be relied on.
+    """The strictest rule for a tag, and whether it is enforced.
 
-    ``violation`` is the newest change against the rules, if there was one.
+    ``violation`` is the newest violation of the rules for this tag, or None.
     """
 
     rule: TagRule
@@ -48,19 +48,19 @@ class TagProtection:
 
     @property
     def mark(self) -> str:
-        """A word or two beside the tag's name."""
+        """The label beside the tag's name: one or two words."""
         return self.rule.mark if self.is_enforced else f"{self.rule.mark}, not enforced"
 
     @property
     def promise(self) -> str:
-        """What the rule means for the tag, as sentences."""
+        """The effect of the rule on the tag, as user-visible sentences."""
         if self.is_enforced:
             return self.rule.promise
         return f"Rule: {self.rule.promise} Not enforced: pushes that break it go through."
 
 
 def protections(image: ContainerImage, names: Collection[str]) -> dict[str, TagProtection]:
-    """Return what protects these tags of an image; nothing for tags without a rule."""
+    """Return the protection of tags of an image by name. Tags without a rule are left out."""
     session = db.session()
     rules = repository_policy(session, image.path).rules
     found = {name: strictest(rules, image.name, name) for name in names}
@@ -76,17 +76,17 @@ def protections(image: ContainerImage, names: Collection[str]) -> dict[str, TagP
 
 
 def gate_works(session: Session, project_id: int) -> bool:
-    """Whether the gate is set up, and was in use when something was last pushed to a project."""
+    """Return whether the gate is configured and was in use at the last push to a project."""
     return gate_state(session, project_id) is GateState.WORKS
 
 
 def gate_state(session: Session, project_id: int) -> GateState:
-    """Return whether the gate is set up, and whether it was asked about the last push."""
+    """Return whether the gate is configured, and whether it was asked about the last push."""
     if not current_app.config["SETTINGS"].gate:
         return GateState.MISSING
     pushed = (
         select(Push.at)
-        # Our own copies ask no gate: they ask the rules themselves.
+        # Copies made by this application bypass the gate and check the rules themselves.
         .where(Push.project_id == project_id, Push.source == "")
         .order_by(Push.at.desc())
         .limit(1)

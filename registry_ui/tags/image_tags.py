@@ -1,4 +1,4 @@
-"""All tags of an image when their removal is planned: what each stands for, and what is known."""
+"""All tags of an image with their digests, for planning a removal."""
 
 from __future__ import annotations
 
@@ -14,18 +14,22 @@ from ..names import RepositoryName
 from .live_list import LiveTagList
 from .queries import tag_names
 
-#: Of an image with more tags, only those that go are asked what they stand for.
+#: Maximum number of tags of an image that are all read from the registry. If an image has more,
+#: only the tags to be removed are read.
 ASKED = 500
 
 
 @dataclass(slots=True)
 class ImageTags:
-    """The tags of one image, those of the bin too.
+    """The tags of one image, including those in the trash.
 
-    ``tags`` are those that can be read, with their digests; ``rows`` those of the index.
-    ``damaged`` are listed and can't be read, ``faulty`` those of them at which 2.8 stumbles.
-    ``leftovers`` were removed, and are still listed: nothing needs what they stood for.
-    ``unanswered`` are those for which the registry does not answer now: they stay.
+    Attributes:
+        tags: digest by name, for tags that can be read.
+        rows: the rows of the index, by name.
+        damaged: tags that are listed but can't be read.
+        faulty: damaged tags that make 2.8 fail when it deletes any other tag.
+        leftovers: tags that were removed but are still listed. They need no manifest.
+        unanswered: tags for which the registry gave no answer. They are kept.
     """
 
     tags: dict[str, str]
@@ -37,32 +41,33 @@ class ImageTags:
 
     @property
     def unreadable(self) -> set[str]:
-        """Whatever is listed and can't be read."""
+        """All tags that are listed but can't be read."""
         return self.damaged | self.leftovers
 
     def last_known(self, names: Iterable[str]) -> dict[str, str]:
-        """Return what damaged tags stood for before, as far as the index knows."""
+        """Return the last digests of damaged tags that the index knows, by name."""
         rows = {name: self.rows[name].digest for name in names if name in self.rows}
         return {name: digest for name, digest in rows.items() if digest}
 
 
 def tags_of_image(image: ContainerImage, names: Collection[str]) -> ImageTags:
-    """Return what every tag of an image stands for, and the rows of the index.
+    """Return every tag of an image with its digest and its row in the index.
 
-    Those that go are asked of the registry; so are all others, if they are not too many.
+    The tags to be removed are read from the registry; if the image has at most ASKED tags, all
+    others are read, too. Otherwise the digests of the others are taken from the index.
 
     Args:
-        names: those that go.
+        names: the tags to be removed.
 
     Raises:
-        RegistryError: it can't be asked.
+        RegistryError: the registry does not answer.
     """
     refresh(image)
     rows = _rows(image.path)
     asked = rows.keys() if len(rows) <= ASKED else rows.keys() & set(names)
     asked |= {name for name, tag in rows.items() if tag.digest is None or tag.is_damaged}
     tags = {name: tag.digest for name, tag in rows.items() if tag.digest and name not in asked}
-    # What the bin holds keeps its manifests alive.
+    # A tag in the trash needs its manifests, because it can be restored.
     tags |= binned_digests(image.path)
     live = read_tags(RepositoryName(image.path), sorted(asked))
     found = ImageTags(tags | live.digests, rows)
@@ -71,10 +76,10 @@ def tags_of_image(image: ContainerImage, names: Collection[str]) -> ImageTags:
 
 
 def all_tags(path: str) -> ImageTags:
-    """Return every tag that the registry lists of a repository, each asked for.
+    """Return every tag that the registry lists for a repository, with digests read from it.
 
     Raises:
-        RegistryError: it can't be asked.
+        RegistryError: the registry does not answer.
     """
     rows = _rows(path)
     live = read_all_tags(RepositoryName(path))
@@ -84,7 +89,11 @@ def all_tags(path: str) -> ImageTags:
 
 
 def refresh(image: ContainerImage) -> None:
-    """Compare an image's tags with the registry's list; raise RegistryError if there is none."""
+    """Update the index from the registry's list of an image's tags.
+
+    Raises:
+        RegistryError: the list can't be read.
+    """
     comparison = LiveTagList(image)
     comparison.settle(tag_names(image.id))
     if comparison.problem is not None:
@@ -92,7 +101,7 @@ def refresh(image: ContainerImage) -> None:
 
 
 def binned_digests(path: str) -> dict[str, str]:
-    """Return the tags of the bin in a repository, and what they stand for."""
+    """Return the tags of a repository that are in the trash: digest by name in the registry."""
     return dict(db.session.execute(_binned(path)).all())
 
 
@@ -112,7 +121,7 @@ def _rows(path: str) -> dict[str, Tag]:
 
 
 def _part(found: ImageTags, live: LiveTags) -> None:
-    """Part the damaged tags from those that are left over from a removal."""
+    """Add the unreadable tags to ``found``: damaged, left over from a removal, or unanswered."""
     found.unanswered = set(live.unanswered)
     for name, damage in live.damaged.items():
         row = found.rows.get(name)

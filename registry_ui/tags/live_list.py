@@ -1,4 +1,4 @@
-"""Whether the index has the tags that the registry lists: one call, and work meanwhile."""
+"""Compare an image's tags in the index with the registry's list, which is read concurrently."""
 
 from __future__ import annotations
 
@@ -19,10 +19,14 @@ from ..registry_connection import list_threads, registry
 
 
 class LiveTagList:
-    """The registry's list of an image's tags, asked for when this is made; never of a cache.
+    """The registry's list of an image's tags, requested in a thread when this is constructed.
 
-    After settle(), ``problem`` and ``error`` say why there is none, ``fresh_at`` when the
-    registry last answered, and ``unusable`` which names it listed that can't be tags.
+    A pull-through cache is not asked. The attributes are valid after settle().
+
+    Attributes:
+        problem: the error if the list can't be read, or None.
+        fresh_at: when the registry last answered.
+        unusable: listed names that are not valid tags.
     """
 
     def __init__(self, image: ContainerImage) -> None:
@@ -41,14 +45,17 @@ class LiveTagList:
 
     @property
     def error(self) -> str | None:
-        """The problem in words."""
+        """The error message if the list can't be read, or None."""
         return None if self.problem is None else str(self.problem)
 
     def settle(self, names: list[str]) -> bool:
-        """Wait for the list; mend the index where it says otherwise; return whether it did.
+        """Wait for the list, and correct the index if it differs.
 
         Args:
-            names: the tags that the index has of the image.
+            names: the image's tags in the index.
+
+        Returns:
+            Whether the index had to be corrected.
         """
         end_read()
         if self._answer is None:
@@ -61,7 +68,7 @@ class LiveTagList:
         except RegistryError as error:
             self.problem, self.fresh_at = error, self._image.reconciled_at
             return False
-        # Both mostly come in the order of bytes, and then that is all there is to do.
+        # Both lists are usually in byte order, so comparing them as lists is the fast path.
         if names == listed or set(names) == set(listed):
             return False
         with writing() as session:

@@ -1,4 +1,4 @@
-"""How many tags below a path patterns match now: for forms, while somebody types."""
+"""Count the tags that patterns match now, to show the number in a form while the user types."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from ..names import subject_of
 from ..patterns.glob import Pattern
 from .selection import Criteria, choose
 
-#: Maximum number of tags that are read to count matches.
+#: Maximum number of tags that are read to count matches, so that a form stays fast.
 MAX_COUNTED = 20_000
 
 
 @dataclass(slots=True)
 class MatchCount:
-    """What patterns match among the tags below a path.
+    """Number of images and tags below a path that patterns match.
 
     Attributes:
-        images: how many images match the pattern of images and have a tag.
-        tags: how many tags these images have.
-        named: how many of those tags match the pattern of tags.
-        is_complete: whether every tag was read.
+        images: number of images that match the image pattern and have a tag.
+        tags: number of tags of these images.
+        named: number of these tags that match the tag pattern.
+        is_complete: whether all tags were counted; False if there are more than MAX_COUNTED.
     """
 
     images: int = 0
@@ -37,10 +37,13 @@ class MatchCount:
 def count_matches(
     path: str, images: Pattern, tags: Pattern | None, *, attached: bool = False
 ) -> MatchCount:
-    """Count what the patterns match below a namespace or project, by one query.
+    """Count the tags that patterns match below a namespace or project, with one query.
 
     Args:
-        attached: count signatures and the like, too.
+        path: path of the namespace or project.
+        images: pattern for image names, relative to ``path``.
+        tags: pattern for tags; None to count no tags as ``named``.
+        attached: whether to count signatures and other digest tags.
     """
     query = (
         select(ContainerImage.path, Tag.name)
@@ -48,7 +51,7 @@ def count_matches(
         .where(at_or_below(ContainerImage.path, path))
         .limit(MAX_COUNTED + 1)
     )
-    # In no order: a million tags would be sorted to read a few of them.
+    # The query has no ORDER BY, because the database would sort a million tags to return a few.
     rows = db.session.execute(query).all()
     found = MatchCount(is_complete=len(rows) <= MAX_COUNTED)
     is_matching: dict[str, bool] = {}
@@ -65,7 +68,7 @@ def count_matches(
 def describe_matches(
     path: str, images: Pattern, tags: Pattern | None, *, attached: bool = False
 ) -> str:
-    """Return what the patterns match now, as a sentence for a form; by one query."""
+    """Return a sentence for a form that says how many tags patterns match now (one query)."""
     found = count_matches(path, images, tags, attached=attached)
     among = f"{counted(found.tags, 'tag')} in {counted(found.images, 'image')}"
     limit = "" if found.is_complete else f" (only {MAX_COUNTED:,} tags were counted)"
@@ -75,12 +78,18 @@ def describe_matches(
 
 
 def describe_chosen(image: ContainerImage, criteria: Criteria) -> str:
-    """Return how many tags of one image are meant now, as a sentence for a form."""
+    """Return a sentence for a form that says how many tags of an image match criteria now."""
     if image.tag_count > MAX_COUNTED:
         return f"The plan counts the tags: there are more than {MAX_COUNTED:,}."
     return f"Matches {len(choose(image, criteria)):,} of {counted(image.tag_count, 'tag')} now."
 
 
 def counted(count: int, one: str, many: str = "") -> str:
-    """Return a number with its noun."""
+    """Return a number with its noun in the singular or plural, such as ``1 tag``.
+
+    Args:
+        count: the number.
+        one: the singular.
+        many: the plural, if it is not the singular with an s.
+    """
     return f"{count:,} {one if count == 1 else many or one + 's'}"

@@ -1,4 +1,4 @@
-"""Signatures and attestations whose image is gone: tags that speak of a digest nobody has."""
+"""Orphans: tags of signatures and attestations whose subject is no longer tagged."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from ..registry_connection import registry
 from .queries import subjects, tag_names
 from .rows import group_attached_tags
 
-#: Timeout in seconds for asking the registry whether subjects are gone.
+#: Timeout in seconds for checking in the registry whether subjects still exist.
 DEADLINE = 20.0
 
 
 def orphans(image: ContainerImage) -> set[str]:
-    """Return the signature tags whose subject no tag leads to, as far as the index knows.
+    """Return the digest tags, such as signatures, whose subject no tag refers to.
 
-    A subject is reached by a tag that has its digest, lists it in its index, or had it
-    earlier. What the bin holds can be restored, so its signatures are no orphans.
+    A tag refers to a subject if it points to its digest, points to an OCI index that lists it, or
+    pointed to it earlier. Tags in the trash can be restored, so the signatures of their images
+    are not orphans. The registry is not asked.
     """
     names = tag_names(image.id)
     _, shown = group_attached_tags(names, subjects(image.id, names))
@@ -45,16 +46,19 @@ def _binned(repository: str, digests: Collection[str]) -> set[str]:
 
 
 def without_subject(image: ContainerImage, names: Collection[str]) -> set[str]:
-    """Return those of these signature tags whose subject the registry does not have.
+    """Return the digest tags in ``names`` whose subject the registry does not have.
 
-    A manifest without a tag can still be pulled by its digest, and its signature checked. If
-    the registry does not answer about a subject, its signature is not returned.
+    An untagged manifest can still be pulled by digest and its signature verified. If the registry
+    gives no answer about a subject, its signature is not returned.
     """
     return with_missing_subject(RepositoryName(image.path), names)
 
 
 def with_missing_subject(repository: RepositoryName, names: Collection[str]) -> set[str]:
-    """Return the same by the name of the repository."""
+    """Return the digest tags in ``names`` whose subject the repository does not have.
+
+    It is without_subject() for a repository that has no row in the index.
+    """
     found = {name: subject for name in names if (subject := subject_of(name))}
     calls: dict[str, Callable[[], str]] = {
         subject: partial(registry().head, repository, Digest(subject))

@@ -1,7 +1,8 @@
-"""All tags of an image, as little of each as a list needs, and as quick as the store can.
+"""Fast queries over all tags of an image; each returns only the columns that a list needs.
 
-A page shows fifty of perhaps thousands. The names come from one index alone, what else of
-them is needed from another; objects are made of those fifty only (``make bench-browse``).
+A page shows fifty tags of possibly thousands. The names and each sorted column are read from
+covering database indexes where possible, and ORM objects are created for the fifty visible tags
+only (``make bench-browse``).
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ from ..names import subject_of
 from .rows import has_digest_tags
 from .version_sort import version_key
 
-#: Digests in one query; SQLite takes 32,766 values.
+#: Maximum number of digests per query. SQLite allows 32,766 parameters.
 BATCH = 10_000
 
 _OF_IMAGE = Tag.image_id == bindparam("image_id", type_=Tag.image_id.type)
 _NAMES = CompiledQuery(select(lines_of(Tag.name).label("names")).where(_OF_IMAGE))
 _DISTINCT = CompiledQuery(select(Tag.digest).where(_OF_IMAGE, Tag.digest.is_not(None)).distinct())
 _DIGESTS = CompiledQuery(select(Tag.name, Tag.digest).where(_OF_IMAGE))
-#: What the index says of a tag in a column of its own, by the word of the URL.
+#: Queries for the values of a sortable column, by the name of the sort order in the URL.
 _VALUES = {
     "pushed": CompiledQuery(select(Tag.name, Tag.pushed_at).where(_OF_IMAGE)),
     "pulled": CompiledQuery(select(Tag.name, Tag.last_pulled_at).where(_OF_IMAGE)),
@@ -63,24 +64,35 @@ def tag_names(image_id: int) -> list[str]:
 
 
 def tag_digests(image_id: int) -> dict[str, str | None]:
-    """Return what each tag of an image stands for, as far as it is known."""
+    """Return the digest of each tag of an image by name; None if it is not known."""
     return dict(_DIGESTS.tuples(db.engine, image_id=image_id))  # type: ignore[arg-type]
 
 
 def tag_values(image_id: int, sort: str) -> dict[str, Any]:
-    """Return what a list of tags shows and sorts by: ``pushed``, ``pulled`` or ``pulls``."""
+    """Return the values of a sortable column by tag name.
+
+    Args:
+        image_id: id of the image.
+        sort: ``pushed`` or ``pulled`` for times, ``pulls`` for the number of pulls.
+    """
     values: dict[str, Any] = dict(_VALUES[sort].tuples(db.engine, image_id=image_id))  # type: ignore[arg-type]
     if sort == "pushed" and None in values.values():
-        # The column shows when an image was built if its push was not recorded.
+        # If a push was not recorded, the column shows when the image was built.
         for query in (_BUILT_PLATFORMS, _BUILT):
             values |= query.tuples(db.engine, image_id=image_id)  # type: ignore[arg-type]
     return values
 
 
 def subjects(image_id: int, names: Collection[str]) -> set[str]:
-    """Return the digests that a tag of these may speak of, and that a tag of the image reaches.
+    """Return the digests that tags of an image refer to, as possible subjects of digest tags.
 
-    A tag reaches its digest, what its index lists, and what it pointed to earlier.
+    A tag refers to its digest, to the manifests that its index lists, and to the digests it
+    pointed to earlier. The last two kinds are returned only if they are the subject of a digest
+    tag in ``names``. The result is empty if ``names`` contains no digest tag.
+
+    Args:
+        image_id: id of the image.
+        names: all tags of the image.
     """
     if not has_digest_tags(names):
         return set()
@@ -92,7 +104,7 @@ def subjects(image_id: int, names: Collection[str]) -> set[str]:
 
 
 def _platforms_and_earlier(image_id: int, digests: Collection[str]) -> set[str]:
-    """Return those digests that an index of the image lists, or that a tag of it had earlier."""
+    """Return the given digests that an index of the image lists or a tag pointed to earlier."""
     found: set[str] = set()
     every = sorted(digests)
     for start in range(0, len(every), BATCH):
@@ -116,11 +128,16 @@ def _platforms_and_earlier(image_id: int, digests: Collection[str]) -> set[str]:
 def related_digests(
     image_id: int, tags: Collection[Tag], digests: Collection[str]
 ) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
-    """Return which of these digests the tags reach: by tag, as platforms and as earlier digests.
+    """Return the subjects that each tag refers to through its index or through its history.
 
     Args:
-        tags: of one page.
-        digests: those of which some tag speaks.
+        image_id: id of the image.
+        tags: the tags of one page.
+        digests: the subjects of all digest tags of the image.
+
+    Returns:
+        Two dictionaries by tag name: subjects that the tag's index lists, and subjects that the
+        tag pointed to at any time.
     """
     platforms: dict[str, set[str]] = defaultdict(set)
     earlier: dict[str, set[str]] = defaultdict(set)
@@ -145,9 +162,11 @@ def related_digests(
 
 
 def tag_reaching(image_id: int, digest: str) -> tuple[str, str] | None:
-    """Return a tag that reaches a digest, and how: ``tag``, ``platform`` or ``earlier``.
+    """Return a tag that refers to a digest, and how; None if there is no such tag.
 
-    Of several, the one that reaches it most directly, and of those the highest version.
+    The second value is ``tag`` if the tag points to the digest, ``platform`` if its index lists
+    it, and ``earlier`` if the tag pointed to it before. Of several tags, the most direct one is
+    returned, and of those the one with the highest version.
     """
     here = Tag.image_id == image_id
     listed = IndexChild.parent == Tag.digest
@@ -175,7 +194,7 @@ def _version(row: Any) -> str:
 
 
 def tags_of(image_id: int, digests: Collection[str]) -> dict[str, list[str]]:
-    """Return the tags of each of a page's digests."""
+    """Return the names of an image's tags that point to these digests, by digest."""
     found: dict[str, list[str]] = defaultdict(list)
     query = select(Tag.name, Tag.digest).where(Tag.image_id == image_id, Tag.digest.in_(digests))
     for name, digest in db.session.execute(query):

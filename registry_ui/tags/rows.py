@@ -1,4 +1,4 @@
-"""What is said of one tag: by the index, the store of facts, and the tags that speak of it."""
+"""One row of a tag list: data from the index, the manifest store, and attached digest tags."""
 
 from __future__ import annotations
 
@@ -16,14 +16,18 @@ from ..models import Manifest, Tag
 from ..names import DIGEST_TAG_ALGORITHMS, subject_of
 from .enforcement import TagProtection
 
-#: The label of a child of an index that names no platform.
+#: Label of a child of an index that has no platform.
 NO_PLATFORM = "no platform named"
 _SBOM = re.compile(r"spdx|cyclonedx", re.IGNORECASE)
 
 
 @dataclass(slots=True)
 class TagRow:
-    """One row of a list of tags. What is not known is None."""
+    """One row of a list of tags. Unknown values are None.
+
+    ``folded`` are the digest tags shown with this tag, ``same_as`` other tags with its digest.
+    ``size`` is in bytes. ``problem`` says why fetching the tag's manifest failed.
+    """
 
     name: str
     digest: str | None
@@ -41,17 +45,17 @@ class TagRow:
     folded: list[str] = field(default_factory=list)
     is_orphan: bool = False
     problem: str | None = None
-    #: Why the registry can't read it; "" if it can.
+    #: Why the registry can't read the tag; "" if it can.
     damage: str = ""
     damaged_since: datetime | None = None
-    #: It was removed already, and is only still listed.
+    #: Whether the tag was removed but is still listed by the registry.
     is_leftover: bool = False
     pull_command: str = ""
     protection: TagProtection | None = None
 
     @classmethod
     def of(cls, tag: Tag) -> Self:
-        """Begin a row with what the index says of a tag."""
+        """Return a row with the data that the index has about a tag."""
         return cls(
             name=tag.name,
             digest=tag.digest,
@@ -68,16 +72,16 @@ class TagRow:
 def group_attached_tags(
     names: Iterable[str], digests: Collection[str]
 ) -> tuple[dict[str, list[str]], list[str]]:
-    """Part the tags that sign or describe a digest from those that people look for.
+    """Separate digest tags, which sign or describe a manifest, from ordinary tags.
 
-    A ``sha256-…`` tag whose subject no tag reaches stays among the others (PROTOCOLS 4.4).
+    A digest tag whose subject no tag refers to stays among the ordinary tags (PROTOCOLS 4.4).
 
     Args:
         names: all tags of an image.
-        digests: what they reach, as tag_names.subjects() says.
+        digests: the digests that tags refer to, from queries.subjects().
 
     Returns:
-        Names by the digest they speak of, and all other tags.
+        Digest tags by the digest of their subject, and all other tags.
     """
     folded: dict[str, list[str]] = defaultdict(list)
     if not digests:
@@ -93,14 +97,20 @@ def group_attached_tags(
 
 
 def has_digest_tags(names: Iterable[str]) -> bool:
-    """Whether any of these tags may speak of a digest, by how they begin."""
+    """Return whether the prefix of any of these tags shows that it can be a digest tag."""
     return any(name.startswith(DIGEST_TAG_ALGORITHMS) for name in names)
 
 
 def pull_command(kind: str, repository: str, tag: str) -> str:
-    """Return the command that pulls a tag, by the client that can."""
+    """Return the command that pulls a tag, for the usual client of this kind of manifest.
+
+    Args:
+        kind: the kind of manifest, such as ``image`` or ``chart``.
+        repository: the repository with the registry's host.
+        tag: the name of the tag.
+    """
     if kind == "chart":
-        # Helm writes the + of a version as _ in the tag (PROTOCOLS 4.4).
+        # Helm replaces the + of a version with _ in the tag (PROTOCOLS 4.4).
         return f"helm pull oci://{repository} --version {tag.replace('_', '+')}"
     if is_for_oras(kind):
         return f"oras pull {repository}:{tag}"
@@ -110,12 +120,12 @@ def pull_command(kind: str, repository: str, tag: str) -> str:
 
 
 def is_for_oras(kind: str) -> bool:
-    """Whether only a client for artifacts can pull it."""
+    """Return whether manifests of this kind are pulled with oras, the client for artifacts."""
     return kind in {"artifact", "signature", "attestation"}
 
 
 def label_platforms(children: Iterable[Descriptor]) -> list[str]:
-    """Return a label for each child of an index; those of different digests differ."""
+    """Return a label for each child of an index. Different digests get different labels."""
     named = [(child.platform or NO_PLATFORM, child.digest) for child in children]
     counts = Counter(label for label, _ in set(named))
     return [label if counts[label] == 1 else f"{label} ({digest[7:19]})" for label, digest in named]
@@ -124,7 +134,13 @@ def label_platforms(children: Iterable[Descriptor]) -> list[str]:
 def add_manifest_info(
     row: TagRow, manifest: Manifest | None, children: dict[str, Manifest]
 ) -> None:
-    """Add what the store knows of a manifest to a row."""
+    """Add the kind, size, build time and platforms of a stored manifest to a row.
+
+    Args:
+        row: the row to change.
+        manifest: the tag's manifest; None if it is not stored, which changes nothing.
+        children: stored manifests of the platforms of an index, by digest.
+    """
     if manifest is None:
         return
     row.kind, row.size, row.built_at = manifest.kind, manifest.size, manifest.built_at
@@ -136,21 +152,23 @@ def add_manifest_info(
     for child, label in zip(platforms, label_platforms(platforms), strict=True):
         known_child = children.get(child.digest)
         row.platforms.append((label, known_child.size if known_child else None))
-    # One pull brings one platform.
+    # A pull downloads only one platform, so the size is that of the largest one.
     row.size = max((size for _, size in row.platforms if size is not None), default=None)
 
 
 def add_attachment_flags(
     row: TagRow, attached: Mapping[str, str | None], manifests: Mapping[str, Manifest]
 ) -> None:
-    """Say whether a tag has a signature and an SBOM, by all that speaks of its digest.
+    """Set whether a tag has a signature and whether it has an SBOM.
 
-    That is cosign's tags, by their names, the index of referrers that a registry without
-    their API is given, and what buildx adds to the index itself (PROTOCOLS 4.4).
+    They are found in cosign's tags, by their names, in the index of referrers that clients push
+    to a registry without the referrers API, and in the attestations that buildx adds to the index
+    of an image (PROTOCOLS 4.4).
 
     Args:
-        attached: the tags that are folded under it, with what they stand for.
-        manifests: facts by digest, those of indexes' children among them.
+        row: the row to change.
+        attached: the digest tags shown with the tag, with the digests they point to.
+        manifests: stored manifests by digest, including children of indexes.
     """
     row.signed = any(name.endswith(".sig") for name in attached)
     row.has_sbom = any(name.endswith(".sbom") for name in attached)
@@ -170,6 +188,6 @@ def _children(indexes: Iterable[Manifest], manifests: Mapping[str, Manifest]) ->
 
 
 def _lists_packages(facts: ManifestFacts) -> bool:
-    """Whether this is an SBOM, or an attestation that states one."""
+    """Return whether a manifest is an SBOM, or an attestation that contains one."""
     stated = (layer.predicate_type for layer in facts.layers)
     return any(map(_SBOM.search, (facts.artifact_type, *stated)))

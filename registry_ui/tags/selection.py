@@ -1,4 +1,4 @@
-"""Which tags of an image are meant: by name, by what they match, by their age."""
+"""Select tags of an image by name, pattern or age."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ MAX_DAYS = 36500
 
 @dataclass(frozen=True, slots=True)
 class DatedTag:
-    """A tag of the index, and from when its age is counted.
+    """A tag of the index, and the time from which its age is counted.
 
-    ``at`` is None if its age is not known: no event told of a push, and it was not read when
-    the image was built.
+    ``at`` is None if the age is unknown, because no event reported a push and the build time was
+    not read.
     """
 
     name: str
@@ -43,13 +43,15 @@ class DatedTag:
 
     @classmethod
     def of(cls, row: Any, waiting_pull: datetime | None) -> Self:
-        """Count the age from the push, or else the build, but not from before ``age_from``.
+        """Return a tag whose age counts from its push, or else its build.
 
-        Nobody knows how long a tag has been there before a check found it, so an old image
-        can be new here. A tag that was restored is wanted again.
+        The age never counts from before ``age_from``: a tag that was found without a push event
+        can be new although its image is old, and a restored tag is in use again.
 
         Args:
-            waiting_pull: the last pull of what it may consist of, if that was not applied yet.
+            row: a row of the query in dated_tags().
+            waiting_pull: time of the last pull of a digest that the tag may contain, if the pull
+                was not applied to tags yet.
         """
         at = row.pushed_at or row.built_at
         if at is not None and row.age_from is not None:
@@ -61,7 +63,10 @@ class DatedTag:
 
 @dataclass(frozen=True, slots=True)
 class Criteria:
-    """What the tags that are meant have in common; what is empty asks for nothing."""
+    """Criteria that a selected tag must meet. An empty field is ignored.
+
+    ``q`` is the text of a filter; ``orphans`` selects digest tags whose subject is gone.
+    """
 
     names: Collection[str] = ()
     q: str = ""
@@ -74,10 +79,14 @@ class Criteria:
 
 
 def days(text: str, field: str) -> timedelta | None:
-    """Return a number of days as a form has it; None for nothing.
+    """Parse a number of days from a form; return None if the field is empty.
+
+    Args:
+        text: the text that the user entered.
+        field: name of the form field, for the error message.
 
     Raises:
-        Invalid: it is no whole number of days, or too many.
+        Invalid: the text is not a whole number from 1 to MAX_DAYS.
     """
     text = text.strip()
     if not text:
@@ -89,7 +98,7 @@ def days(text: str, field: str) -> timedelta | None:
 
 
 class UnknownTags(Invalid):
-    """Tags were named that the image does not have; ``names`` are these."""
+    """Some requested tags don't exist in the image. ``names`` are the missing ones."""
 
     def __init__(self, image: ContainerImage, names: Collection[str]) -> None:
         self.names = sorted(names)
@@ -99,18 +108,19 @@ class UnknownTags(Invalid):
 
 
 def choose(image: ContainerImage, criteria: Criteria) -> set[str]:
-    """Return the tags of the index that match all criteria; every tag without criteria.
+    """Return the tags of the index that match all criteria; all ordinary tags without criteria.
 
-    Signatures and the like are meant only by name, or as orphans: then nothing else is. A tag of
-    unknown age is not old.
+    Signatures and other digest tags are returned only if they are named, or as orphans; with
+    ``criteria.orphans``, no other tags are returned. A tag of unknown age matches no
+    ``older_than``.
 
     Raises:
-        UnknownTags: a tag is named that neither the index nor the registry knows.
+        UnknownTags: neither the index nor the registry has a named tag.
     """
     wanted = set(criteria.names)
     tags = dated_tags(image)
     if wanted - {tag.name for tag in tags}:
-        # A tag that was pushed just now; of a registry that is down, none is new.
+        # The tag may have been pushed a moment ago. If the registry is down, the index decides.
         with suppress(RegistryError):
             refresh(image)
         tags = dated_tags(image)
@@ -134,7 +144,10 @@ def choose(image: ContainerImage, criteria: Criteria) -> set[str]:
 
 
 def dated_tags(image: ContainerImage) -> list[DatedTag]:
-    """Return the tags of an image with their age, by two queries; by two more if pulls wait."""
+    """Return the tags of an image with their age, with two queries.
+
+    Two more queries are needed if there are pulls that were not applied to tags yet.
+    """
     query = (
         select(
             Tag.name,

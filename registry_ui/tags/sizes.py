@@ -1,4 +1,4 @@
-"""How large images are, as far as the store knows: a constant number of queries for any number."""
+"""Sizes of images, computed from stored manifests with few queries for any number of images."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from ..db.statements import AnySelect
 from ..distribution.manifest import Descriptor
 from ..models import ContainerImage, Manifest, RepositoryManifest, Tag
 
-#: So many digests go into one query; SQLite takes 32,766 values.
+#: Maximum number of digests per query. SQLite allows 32,766 parameters.
 BATCH = 10_000
 
-#: An image's id and a digest that one of its tags stands for.
+#: An image's id, and the digest that one of its tags points to.
 Held = tuple[int, str]
 
 
 def sizes_of(session: Session, wanted: AnySelect) -> dict[Held, int]:
-    """Return what a pull brings, in bytes; of an index, what its largest platform brings.
+    """Return the size in bytes of a pull of each manifest; for an index, of its largest platform.
 
-    What is not known is left out. A platform counts only where it was read from that very
-    image: an index may name any digest.
+    Unknown sizes are left out. A platform counts only if it was read from the same image, because
+    an index can contain any digest.
 
     Args:
-        wanted: selects the image's id and the digest.
+        session: the database session.
+        wanted: a query that selects the image's id and the digest.
     """
     named = wanted.subquery()
     image_id, digest = named.columns
@@ -43,12 +44,14 @@ def sizes_of(session: Session, wanted: AnySelect) -> dict[Held, int]:
 
 
 def newest_sizes(session: Session, images: ColumnElement[bool]) -> dict[int, int]:
-    """Return the size of the tag that was pushed last, by image id.
+    """Return the size in bytes of the tag that was pushed last, by image id.
 
-    Of an image of which no push was told, that of the tag that was found last.
+    If no push to an image is known, the tag that was found last is used. Images with unknown
+    sizes are left out.
 
     Args:
-        images: which container images.
+        session: the database session.
+        images: filter for the container images.
     """
     of_image = (Tag.image_id == ContainerImage.id, ~attached(), Tag.digest.is_not(None))
     pushed = (
@@ -75,7 +78,12 @@ def _platforms(index: Any) -> list[str]:
 
 
 def _largest(session: Session, platforms: dict[Held, list[str]]) -> dict[Held, int]:
-    """Return the sizes of the largest platforms of indexes."""
+    """Return the size of the largest platform of each index, if one is known.
+
+    Args:
+        session: the database session.
+        platforms: digests of the platforms, by the image's id and the digest of the index.
+    """
     digests = sorted({digest for children in platforms.values() for digest in children})
     sizes: dict[Held, int] = {}
     for start in range(0, len(digests), BATCH):

@@ -1,4 +1,4 @@
-"""A page of an image's tags, live from the registry, sorted and filtered over all of them."""
+"""One page of an image's tags, current in the registry, after filtering and sorting all tags."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from .version_sort import version_key
 PER_PAGE = 50
 SORTS = ("name", "size", "pushed", "pulled", "pulls")
 
-#: Maximum number of tags that a page view looks at once more, because they may be damaged.
+#: Maximum number of possibly damaged tags that a page view reads again to be sure.
 CHECKED = 10
-#: Attached tags whose names do not tell what they hold: they are looked into.
+#: Suffixes of digest tags whose names show what they contain. Other digest tags must be read.
 _NAME_TELLS = (".sig", ".sbom")
 
 
 @dataclass(frozen=True, slots=True)
 class TableQuery:
-    """Which rows, in which order, and how many a page. All of it lives in the URL."""
+    """Filter, sort order and page of a tag list, as given in the URL."""
 
     q: str = ""
     sort: str = "name"
@@ -46,25 +46,32 @@ class TableQuery:
 
 @dataclass(slots=True)
 class TagTable:
-    """A page of rows of all that match. ``error`` says why it may not be live."""
+    """One page of rows.
+
+    ``total`` is the number of tags that match the filter, on all pages. ``error`` says why the
+    page may not be current, and ``fresh_at`` when the registry last answered. ``orphans`` is the
+    number of digest tags of the image whose subject no tag refers to.
+    """
 
     rows: list[TagRow]
     total: int
     error: str | None
     fresh_at: datetime | None
     orphans: int = 0
-    #: Listed names that can't be tags.
+    #: Names that the registry lists but that are not valid tags.
     unusable: Sequence[str] = ()
 
 
 def tag_table(image: ContainerImage, query: TableQuery, host: str) -> TagTable:
-    """Return a page of an image's tags; mends the index where the registry says otherwise.
+    """Return one page of an image's tags, and correct the index if the registry's list differs.
 
-    One call to the registry for the list, and none for what the store knows already. A
-    page behind the last one is the last one.
+    This costs one registry call for the list, and further calls only for manifests that are not
+    stored. A page number after the last page returns the last page.
 
     Args:
-        host: the registry's name in pull commands.
+        image: the image.
+        query: filter, sort order and page.
+        host: the registry's host name in pull commands.
     """
     comparison = LiveTagList(image)
     view = _view(image, query, host, ask=False)
@@ -76,9 +83,10 @@ def tag_table(image: ContainerImage, query: TableQuery, host: str) -> TagTable:
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """What the index and the store say: all names, how many fit, the rows that are seen.
+    """One page of tags according to the index and the manifest store.
 
-    ``lacking`` says that the registry could tell more of those rows.
+    ``names`` are all tags of the image, ``total`` the number that match the filter. ``lacking``
+    is True if manifests of the visible rows were missing from the store.
     """
 
     names: list[str]
@@ -104,7 +112,12 @@ def _view(image: ContainerImage, query: TableQuery, host: str, *, ask: bool) -> 
 
 
 def tag_row(image: ContainerImage, name: TagName, host: str) -> TagRow:
-    """Return one row, asking the registry for what of it is not known yet.
+    """Return one row, after fetching its manifests if they are not stored.
+
+    Args:
+        image: the image.
+        name: the name of the tag.
+        host: the registry's host name in pull commands.
 
     Raises:
         NotFound: the index has no such tag.
@@ -125,7 +138,7 @@ def _sorted(names: Iterable[str], query: TableQuery, image_id: int) -> list[str]
     values: Mapping[str, Any] = (
         _sizes(image_id) if query.sort == "size" else tag_values(image_id, query.sort)
     )
-    # What is not known comes last, whichever way the rest is sorted.
+    # Unknown values come last in either direction.
     known_values = [name for name in by_version if values.get(name) is not None]
     known_values.sort(key=values.__getitem__, reverse=descending)
     return [*known_values, *(name for name in by_version if values.get(name) is None)]
@@ -146,20 +159,21 @@ def _rows(
     *,
     ask: bool,
 ) -> tuple[list[TagRow], bool]:
-    """Return rows of these tags, with what all tags of the image say of each other.
-
-    And whether the store lacks something of them that the registry was not asked for.
+    """Return the rows of these tags, and whether manifests were missing from the store.
 
     Args:
-        folded: the tags that speak of a digest, by digest.
-        ask: whether the registry is asked for what the store lacks of them.
+        image: the image.
+        host: the registry's host name in pull commands.
+        names: the tags to return.
+        folded: the digest tags of the image, by the digest of their subject.
+        ask: whether to fetch missing manifests from the registry.
     """
     tags = _by_name(image, names)
     attached, earlier = _attached(image, tags, folded)
     speaking = _by_name(image, sorted({name for found in attached.values() for name in found}))
     telling = [tag for name, tag in speaking.items() if not name.endswith(_NAME_TELLS)]
     wanted = [*tags.values(), *telling]
-    # What can't be read is asked for by a check, and not by each view.
+    # Damaged tags are left to reconciliation, so that page views don't retry them in vain.
     readable = [tag for tag in wanted if not tag.is_damaged]
     manifests, children = _stored(image, wanted)
     lacking = not is_complete(manifests, children, [tag.digest for tag in readable])
@@ -189,7 +203,10 @@ def _rows(
 def _attached(
     image: ContainerImage, tags: Mapping[str, Tag], folded: Mapping[str, Sequence[str]]
 ) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
-    """Return the tags that speak of each tag's digest or platforms, and of its earlier digests."""
+    """Return the digest tags that belong to each tag: to its current and to its earlier digests.
+
+    Both dictionaries are by tag name. The current digests include the platforms of an index.
+    """
     platforms, earlier = related_digests(image.id, list(tags.values()), folded.keys())
     now: dict[str, set[str]] = {}
     before: dict[str, set[str]] = {}
@@ -215,9 +232,12 @@ def _stored(
 
 
 def prefetch(image: ContainerImage, tags: Iterable[Tag]) -> dict[str, str]:
-    """Fetch what the store lacks of these tags; note digests that were not known.
+    """Fetch the manifests of these tags that are not stored, and store digests that were unknown.
 
-    Returns what went wrong, by tag.
+    Tags that turn out to be unreadable are marked as damaged.
+
+    Returns:
+        Error messages by tag name.
     """
     every = list(tags)
     found = ensure_fetched(RepositoryName(image.path), {tag.name: tag.digest for tag in every})
@@ -236,7 +256,7 @@ def _may_be_damaged(problem: RegistryError | None) -> bool:
 
 
 def _mark_damaged(image: ContainerImage, tags: list[Tag]) -> None:
-    """Mark the tags that the registry lists and can't read: a page just met that failure."""
+    """Mark tags as damaged that failed for this page, if they still fail and are listed."""
     names = [tag.name for tag in tags[:CHECKED]]
     started = utc_now()
     try:

@@ -1,4 +1,4 @@
-"""The order in which people expect versions. Pure."""
+"""Sort order for tags that are version numbers. No I/O."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from functools import lru_cache
 
 _PARTS = re.compile(r"(\d+)|([a-zA-Z]+)")
 _WITH_V = re.compile(r"[vV]\d")
-#: After these words a version is not yet itself: 2.0-rc1 comes before 2.0.
+#: Words that mark a pre-release, with their order: 2.0-rc1 comes before 2.0.
 _EARLY = {"dev": 0, "snapshot": 1, "nightly": 1, "alpha": 2, "a": 2, "beta": 3, "b": 3}
 _EARLY |= {"pre": 4, "preview": 4, "rc": 5}
-# The kinds of parts, in their order. A word ends with what is less than any letter.
+# Prefixes of the parts of a key, in sort order. A word is terminated by NUL, which sorts before
+# any letter, so that a word comes before longer words that begin with it.
 _EARLY_WORD, _END, _WORD, _NUMBER = "0", "1", "2", "3"
-#: As many keys as the largest images have tags, several times over; 200 bytes each.
+#: Maximum number of cached keys: enough for several of the largest images, at 200 bytes each.
 _KEPT = 32_768
 
 
@@ -20,7 +21,7 @@ _KEPT = 32_768
 def version_key(tag: str) -> str:
     """Return a sort key: 1.9 before 1.10, 2.0-rc1 before 2.0, words before numbers.
 
-    It is text, so that thousands of tags are compared at the speed of text.
+    The key is a string, because comparing strings is fast enough for thousands of tags.
 
     >>> sorted(["1.10", "1.9", "2.0", "2.0-rc1"], key=version_key)
     ['1.9', '1.10', '2.0-rc1', '2.0']

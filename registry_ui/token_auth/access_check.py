@@ -1,4 +1,7 @@
-"""“Can X push to Y?”: answered with the rule that decides, by the functions of the endpoint."""
+"""Access check: answers “Can X push to Y?” with the deciding rule.
+
+It uses the same functions as the token endpoint, so the answers are the same.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ NOT_ABOUT_OTHERS = (
 
 @dataclass(frozen=True, slots=True)
 class ActionAnswer:
-    """Whether one action is allowed, and by which rule."""
+    """Whether one action is allowed, and the rule that allows or refuses it."""
 
     action: str
     allowed: bool
@@ -43,26 +46,27 @@ class ActionAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The answers about one subject and one repository."""
+    """The result of an access check for one subject and one repository."""
 
     username: str
     repository: str
     answers: list[ActionAnswer]
     note: str = ""
-    #: What rules of the project say of tags, for whom may push or delete there.
+    #: Protection rules for tags of the repository, as sentences. Empty if the subject can
+    #: neither push nor delete.
     kept: list[str] = field(default_factory=list)
 
     @property
     def allowed(self) -> bool:
-        """Whether everything that was asked about is."""
+        """Whether all the actions that were checked are allowed."""
         return all(answer.allowed for answer in self.answers)
 
 
 def repository_named(text: str, registry_host: str = "") -> str:
-    """Return the repository of a reference as people paste it: with host and tag, or without.
+    """Return the repository name of a pasted reference, with or without registry host and tag.
 
     Raises:
-        Invalid: it is none.
+        Invalid: the text is not a reference.
     """
     text = text.strip().removeprefix(f"{registry_host}/")
     try:
@@ -74,7 +78,10 @@ def repository_named(text: str, registry_host: str = "") -> str:
 def explain(
     session: Session, subject: Subject, repository: str, actions: Iterable[str] = ACTIONS
 ) -> Explanation:
-    """Answer, without regard to who asks: for the console."""
+    """Check what a subject can do in a repository, without limits on what the asker may know.
+
+    For commands and administrators; see explain_to() for other users.
+    """
     who = subject.principal
     if subject.problem:
         answers = [ActionAnswer(action, False, subject.problem) for action in actions]
@@ -88,7 +95,7 @@ def explain(
 
 
 def _kept(session: Session, repository: str) -> list[str]:
-    """Return what protection rules say of tags of a repository: the gate's part of the answer."""
+    """Return the protection rules that the gate enforces for a repository, as sentences."""
     found = repository_policy(session, repository)
     return [rule.sentence for rule in found.rules if rule.images.matches(found.image_name)]
 
@@ -96,14 +103,15 @@ def _kept(session: Session, repository: str) -> list[str]:
 def explain_to(
     session: Session, asker: Principal, subject: Subject, repository: str
 ) -> Explanation:
-    """Answer as far as the asker may know.
+    """Check what a subject can do in a repository, and answer only what the asker may know.
 
-    About themselves and about visitors anyone may ask; what they may not see reads as if
-    it were not there. About others those may ask who look after the place.
+    Anyone may ask about themselves and about anonymous clients. A repository that the asker
+    can't see is then reported as nonexistent. Questions about other users and deploy tokens
+    need the Maintainer role in the project or namespace.
 
     Raises:
-        Denied: it is about somebody else, and the asker does not look after the place;
-            the same whether or not there is one.
+        Denied: the subject is not the asker, and the asker is not a Maintainer there. The
+            error is the same whether or not the subject exists.
     """
     who = subject.principal
     if asker.is_admin:
@@ -128,7 +136,13 @@ def explain_to(
 
 
 def _may_know(session: Session, asker: Principal, home: str, repository: str) -> bool:
-    """Whether a deploy token of ``home`` concerns whoever looks after the repository."""
+    """Return whether a Maintainer of a repository may know about the deploy tokens of a place.
+
+    They may if the repository is at or below ``home``, or if they are a Maintainer there too.
+
+    Args:
+        home: path of the namespace or project that the deploy token belongs to.
+    """
     if repository == home or repository.startswith(home + "/"):
         return True
     return decide(asker, path_access(session, asker, home), Permission.CONFIGURE).allowed

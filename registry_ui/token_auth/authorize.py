@@ -1,4 +1,4 @@
-"""From a principal and scopes to a signed token: decide, record, sign."""
+"""Authorization of token requests: decide on the scopes, record the decision, sign a token."""
 
 from __future__ import annotations
 
@@ -19,9 +19,12 @@ CATALOG_RULE = "the catalog of the registry is for administrators"
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What was decided about one resource.
+    """The decision on one requested scope.
 
-    ``rule`` says what refused whatever was asked and not granted; "" where nothing was.
+    Attributes:
+        place: the deepest namespace or project at or above the repository; "" if none.
+        granted: the actions that were granted.
+        rule: why the other requested actions were refused; "" if all were granted.
     """
 
     scope: Scope
@@ -31,7 +34,7 @@ class Grant:
 
     @property
     def access(self) -> dict[str, Any]:
-        """The entry of the ``access`` claim."""
+        """The entry for this resource in the ``access`` claim of the token."""
         return {
             "type": self.scope.kind,
             "name": self.scope.name,
@@ -40,7 +43,7 @@ class Grant:
 
     @property
     def resource(self) -> str:
-        """The name of the resource, as records and pages have it."""
+        """The name of the resource as recorded and shown; with its type if not a repository."""
         scope = self.scope
         return scope.name if scope.kind == "repository" else f"{scope.kind}:{scope.name}"
 
@@ -48,12 +51,13 @@ class Grant:
 def decide_all(
     engine: Engine, principal: Principal, scopes: list[Scope], places: AccessLookup
 ) -> list[Grant]:
-    """Cut the scopes down to what the principal may do.
+    """Decide for each scope which of the requested actions the principal is granted.
 
-    A subset, or nothing at all, is no error (PROTOCOLS 1.8).
+    Granting only some of the actions, or none, is not an error (PROTOCOLS 1.8).
 
     Args:
-        places: those of the scopes, as places_of() has them; read with the credential, or now.
+        places: the result of places_of() for these scopes. It is read now unless the query
+            for the credential has already read it.
     """
     found = places.standings(engine, principal)
     return [
@@ -65,7 +69,7 @@ def decide_all(
 
 
 def places_of(scopes: list[Scope]) -> AccessLookup:
-    """Return what has to be looked up for these scopes."""
+    """Return an access lookup for all repositories in these scopes; it is not yet read."""
     return AccessLookup(scope.name for scope in scopes if scope.kind == "repository")
 
 
@@ -91,7 +95,7 @@ def _decide(principal: Principal, scope: Scope, standing: PathAccess) -> Grant:
 def record_decision(
     journal: DecisionLog, principal: Principal, grants: list[Grant], address: str, client: str
 ) -> None:
-    """Record what was decided; a sign-in without scopes is recorded as such."""
+    """Add one record per grant to the decision log, or one for a sign-in without scopes."""
     who = (principal.username, principal.credential[:150], address, client)
     if not grants:
         category = UNOWNED if principal.is_anonymous else ACCOUNT
@@ -107,10 +111,10 @@ def record_decision(
 
 
 def answer(signer: RotatingSigner, principal: Principal, grants: list[Grant]) -> dict[str, Any]:
-    """Sign, and return the answer's JSON.
+    """Sign a token for the grants and return the response body of the token endpoint.
 
-    ``token`` and ``access_token`` are the same; ``issued_at`` has a zone and whole
-    seconds, ``expires_in`` is an integer: clients fail on anything else (PROTOCOLS 1.4).
+    ``token`` and ``access_token`` are the same. ``issued_at`` has a time zone and whole
+    seconds, and ``expires_in`` is an integer: clients fail on anything else (PROTOCOLS 1.4).
     """
     access = [grant.access for grant in grants if grant.granted]
     signed = signer.sign(principal.username, access)

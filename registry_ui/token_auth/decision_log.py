@@ -1,8 +1,9 @@
-"""Keeps what the token endpoint decided, without making anybody wait.
+"""Log of token endpoint decisions, written in the background so that no request waits for it.
 
-Decisions gather in memory and are written by a thread of their own, once a second;
-equal ones within that second are one row. What does not fit is counted, not waited for. Of
-requests without credentials only a few have rows of their own (visitors.py).
+Decisions are buffered in memory and written once a second by a separate thread. Equal
+decisions within that second become one row with a count. If the buffer is full, decisions are
+dropped and only their number is logged. Most requests without credentials are aggregated
+(visitors.py).
 """
 
 from __future__ import annotations
@@ -26,19 +27,21 @@ __all__ = ["DecisionLog", "DecisionRecord", "decision_log"]
 logger = logging.getLogger(__name__)
 
 INTERVAL = 1.0
-#: Different decisions that are kept within one interval, those of visitors counted apart.
+#: Maximum number of different decisions buffered within one interval, and maximum number of
+#: buffered decisions about requests without valid credentials.
 ROOM, VISITORS = 2000, 500
-#: Timeout in seconds for the write that is under way when the process ends.
+#: Timeout in seconds for a running write when the process ends.
 CLOSE_TIMEOUT = 5.0
 
 
 class DecisionLog:
-    """Gathers decisions and hands them on in batches. Safe to share between threads.
+    """Buffers decisions and writes them in batches. Thread-safe.
 
     Args:
-        write: stores a batch: each decision with its first moment and how often it was.
-        write_crowds: stores the crowds of visitors that grew.
-        threaded: whether a thread writes; without one, only flush() does.
+        write: stores a batch of decisions, each with the time of its first occurrence and
+            the number of occurrences.
+        write_crowds: stores the changed aggregate records of requests without credentials.
+        threaded: whether to write in a background thread; if not, only flush() writes.
     """
 
     def __init__(
@@ -58,7 +61,7 @@ class DecisionLog:
         self._closed = threading.Event()
 
     def note(self, decision: DecisionRecord) -> None:
-        """Remember a decision until the next batch."""
+        """Add a decision to the next batch."""
         with self._lock:
             known = self._waiting.get(decision)
             if known is not None:
@@ -70,7 +73,7 @@ class DecisionLog:
             else:
                 self._keep(decision, utc_now(), len(self._waiting) < ROOM)
             if self._threaded and self._thread is None:
-                # Not earlier: a process that forks would leave the thread behind.
+                # Start the thread on first use, because threads do not survive a fork.
                 self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
                 self._thread.start()
                 atexit.register(self.close)
@@ -82,7 +85,7 @@ class DecisionLog:
             self._lost += 1
 
     def flush(self) -> None:
-        """Write what waits. A store that does not answer loses it: it was no promise."""
+        """Write the buffered decisions. If that fails, they are lost: the log is best effort."""
         with self._lock:
             waiting, self._waiting = self._waiting, {}
             lost, self._lost, self._of_visitors = self._lost, 0, 0
@@ -111,11 +114,11 @@ class DecisionLog:
 
 
 def init_app(app: Flask) -> None:
-    """Give the application its journal."""
+    """Create the application's decision log, which writes to its database."""
 
     def write(batch: list[tuple[DecisionRecord, datetime, int]]) -> None:
         rows = [{**noted._asdict(), "at": at, "count": count} for noted, at, count in batch]
-        # A context of its own: whoever flushes may be in the middle of something.
+        # Use a separate context, because the caller of flush() may have a transaction open.
         with app.app_context():
             with writing() as session:
                 session.execute(insert(TokenDecision), rows)
@@ -131,7 +134,7 @@ def init_app(app: Flask) -> None:
 
 
 def _write_crowds(crowds: list[Crowd]) -> None:
-    """Write the row of each crowd, or change it if it has one."""
+    """Insert the row of each aggregate record, or update it if it exists."""
     new: list[tuple[Crowd, TokenDecision]] = []
     with writing() as session:
         for crowd in crowds:
@@ -149,6 +152,6 @@ def _write_crowds(crowds: list[Crowd]) -> None:
 
 
 def decision_log() -> DecisionLog:
-    """Return the application's journal."""
+    """Return the current application's decision log."""
     found: DecisionLog = current_app.extensions["journal"]
     return found

@@ -1,8 +1,8 @@
-"""What the token endpoint decided, for those who may read it.
+"""Queries for decisions of the token endpoint, limited to what the reader is allowed to see.
 
-A user reads their own, a Maintainer those of a place and what is below it, an
-administrator all. A stored rule can name what the reader may not see: there it is
-replaced, so that it reads as if nothing stood there.
+Users read their own decisions, Maintainers those of a namespace or project and everything
+below it, administrators all. If a stored rule mentions a place that the reader can't see, the
+rule is replaced by the one for a nonexistent repository.
 """
 
 from __future__ import annotations
@@ -21,16 +21,21 @@ from ..names import NAME
 from ..pagination import PER_PAGE
 from .scope import ACTIONS
 
-#: The largest number of a row that both databases can compare with.
+#: Largest row id that both SQLite and PostgreSQL can compare with.
 MAX_ID = 2**31 - 1
 
-#: The part of a rule that says where else a credential holds.
+#: Matches a rule about the path that a token is restricted to, and captures the path.
 _ELSEWHERE = re.compile(rf"the [a-z ]+? is (?:only )?for ({NAME})(?:, not for .+| and what .+)?")
 
 
 @dataclass(frozen=True, slots=True)
 class DecisionFilters:
-    """What a reader looks for. ``before`` is the row after which the page begins."""
+    """Filters for a page of decisions. Only rows with an id below ``before`` are returned.
+
+    Attributes:
+        repository: a repository, or a path above it.
+        refused: whether to return only decisions that refused at least one action.
+    """
 
     user: str = ""
     repository: str = ""
@@ -40,7 +45,15 @@ class DecisionFilters:
 
 @dataclass(frozen=True, slots=True)
 class DecisionRow:
-    """One decision, as far as the reader may know it. ``place`` is one that they may see."""
+    """One decision, reduced to what the reader is allowed to see.
+
+    Attributes:
+        place: the namespace or project; empty if the reader can't see it.
+        asked: requested actions, separated by commas.
+        granted: granted actions, separated by commas.
+        rule: why actions were refused; empty if all were granted.
+        count: number of equal decisions that the row stands for.
+    """
 
     id: int
     at: datetime
@@ -65,14 +78,18 @@ class DecisionRow:
 
 @dataclass(frozen=True, slots=True)
 class DecisionPage:
-    """A page of decisions, newest first; ``older`` is where the next one begins, if any."""
+    """A page of decisions, newest first.
+
+    Attributes:
+        older: the value of ``before`` for the next page; None if this is the last one.
+    """
 
     rows: list[DecisionRow]
     older: int | None
 
 
 def own(session: Session, reader: Principal, filters: DecisionFilters) -> DecisionPage:
-    """Return a reader's own decisions, and what was tried in their name."""
+    """Return the decisions about the reader's user name, including attempts by others."""
     mine = TokenDecision.username == reader.username
     found, older = _page(session, mine, filters)
     visible = _visible(session, reader, found)
@@ -83,9 +100,10 @@ def own(session: Session, reader: Principal, filters: DecisionFilters) -> Decisi
 def of_place(
     session: Session, reader: Principal, place: Place, filters: DecisionFilters
 ) -> DecisionPage:
-    """Return the decisions at and below a place, for a reader who looks after it.
+    """Return the decisions at and below a place, for one of its Maintainers.
 
-    What was decided before the place was made was decided about another of its name.
+    Decisions from before the place was created are left out: they are about an earlier place
+    with the same path.
     """
     here = at_or_below(TokenDecision.place, place.path) & (TokenDecision.at >= place.created_at)
     found, older = _page(session, here, filters)
@@ -105,10 +123,11 @@ def everything(session: Session, reader: Principal, filters: DecisionFilters) ->
 def _page(
     session: Session, condition: ColumnElement[bool] | None, filters: DecisionFilters
 ) -> tuple[list[TokenDecision], int | None]:
-    """Return a page and where the next begins. Nothing is counted: there may be a million.
+    """Return a page of decisions, and ``before`` for the next page or None.
 
-    Pages follow the rows as they were written; each process writes its own once a second, so
-    that within a page the moments decide.
+    Matching rows are not counted, because there can be a million. Pages are cut by row id, that
+    is by the order of writing. Each process writes its decisions once a second, so the ids are
+    not quite in order of time, and each page is sorted by time.
     """
     query = select(TokenDecision).order_by(TokenDecision.id.desc()).limit(PER_PAGE + 1)
     if condition is not None:
@@ -127,7 +146,7 @@ def _page(
 
 
 def _visible(session: Session, reader: Principal, found: list[TokenDecision]) -> set[str]:
-    """Return which places of a page the reader may see, by one query for all of them."""
+    """Return the places of a page that the reader can see (one query)."""
     wanted = {decision.place for decision in found}
     query = select(Place.path).where(Place.path.in_(wanted), visible_places(session, reader))
     return set(session.scalars(query))
@@ -143,15 +162,15 @@ def _row(decision: TokenDecision, visible: set[str], *, rule: str, **changes: An
 
 
 def _in_order(actions: str) -> str:
-    """Return actions as people list them: the lesser before the greater."""
+    """Return a list of actions, separated by commas, in the order pull, push, delete."""
     order = {action: number for number, action in enumerate(ACTIONS)}
     return ", ".join(sorted(actions.split(","), key=lambda word: order.get(word, len(order))))
 
 
 def _for_oneself(decision: TokenDecision, reader: Principal, visible: set[str]) -> str:
-    """Return the rule, unless it is about what the reader may not see.
+    """Return the rule of a reader's own decision.
 
-    Then it is the rule about what is not there, whatever was stored.
+    For a repository that the reader can't see, return the rule for a nonexistent repository.
     """
     about_repository = decision.repository and ":" not in decision.repository
     if reader.is_admin or not decision.rule or not about_repository:
@@ -162,10 +181,10 @@ def _for_oneself(decision: TokenDecision, reader: Principal, visible: set[str]) 
 def _for_maintainer(
     decision: TokenDecision, reader: Principal, place: Place, visible: set[str]
 ) -> DecisionRow:
-    """Return a row without what is of no concern to a place.
+    """Return a decision without details that a Maintainer of the place is not allowed to see.
 
-    That is where else a credential holds, and of a person what they call it and from where
-    they come.
+    These are the other paths that a token is restricted to and, for users, the names of their
+    tokens and their IP addresses.
     """
     if decision.username == reader.username:
         return _row(decision, visible, rule=decision.rule)
@@ -177,7 +196,7 @@ def _for_maintainer(
 
 
 def without_elsewhere(rule: str, path: str) -> str:
-    """Return a rule that names no place but those at, above and below ``path``."""
+    """Return a rule with all paths replaced that are not at, above, or below ``path``."""
     return "; ".join(_here_only(part, path) for part in rule.split("; "))
 
 
@@ -192,6 +211,6 @@ def _here_only(part: str, path: str) -> str:
 
 
 def impersonal(rule: str) -> str:
-    """Return a rule, made for whoever asked, in words for somebody else."""
+    """Rephrase a rule that addresses the requester (“you”) for another reader."""
     rule = rule.replace(", and you are signed in", ", and open to everyone signed in")
     return re.sub(r"(^|; )you (?:are|have) ", r"\1", rule)

@@ -1,4 +1,4 @@
-"""How long decisions of the token endpoint are kept, and how many of each category."""
+"""Retention of token endpoint decisions: by age, and by number for each category."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from sqlalchemy.orm import Session
 from ..models import TokenDecision, utc_now
 from .visitors import ACCOUNT, UNOWNED, VISITOR
 
-#: Maximum number of decisions that are kept, however young they are: strangers fill their own.
+#: Maximum number of decisions kept per category, whatever their age. Requests without
+#: credentials have their own limits, so that they can't push out the decisions of accounts.
 KEPT = {ACCOUNT: 1_000_000, VISITOR: 200_000, UNOWNED: 50_000}
 
 
 def forget_old(session: Session, days: int) -> None:
-    """Forget decisions older than so many days, and of each category all but the newest."""
+    """Delete decisions older than ``days``, and the oldest of each category above its limit."""
     old = TokenDecision.at < utc_now() - timedelta(days=days)
     session.execute(delete(TokenDecision).where(old))
     for category, kept in KEPT.items():

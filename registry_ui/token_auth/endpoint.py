@@ -1,8 +1,8 @@
-"""The realm of the registry: GET and POST /jwt/auth and its alias, as plain WSGI.
+"""Token endpoint of the registry (its ``realm``): GET and POST /jwt/auth, as WSGI middleware.
 
-Every docker command waits here, so the way in is short: no routing, no session, no
-template; the rest of the application is behind it. Identity comes from the
-Authorization header or the form only: ``account`` is a hint, and no cookie is read
+Every docker command waits for this endpoint, so it bypasses Flask's routing, sessions and
+templates; all other requests are passed on to the application. The identity comes only from
+the Authorization header or the form: ``account`` is just a hint, and cookies are not read
 (PROTOCOLS 6.2, 6.10).
 """
 
@@ -27,12 +27,13 @@ from .token_request import Caller, answer_form, answer_query
 
 logger = logging.getLogger(__name__)
 
-#: The second is where the registry's autoredirect sends clients. With a slash at the end
-#: it is the same: a redirect would lose what clients send.
+#: Paths of the token endpoint. The registry's ``autoredirect`` option sends clients to
+#: /auth/token. Variants with a trailing slash are served directly, because a redirect would
+#: lose the credentials or the form.
 PATHS = frozenset({"/jwt/auth", "/auth/token", "/jwt/auth/", "/auth/token/"})
-#: A form with fifty scopes and a password has room in this.
+#: Maximum size of a form in bytes; enough for fifty scopes and a password.
 MAX_FORM = 64 * 1024
-#: So many parameters are read; of scopes, far fewer count.
+#: Maximum number of parameters in a query or form. The limit for scopes is lower (scope.py).
 MAX_FIELDS = 10_000
 METHODS = "GET, HEAD, POST"
 
@@ -41,7 +42,7 @@ StartResponse = Callable[..., Any]
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """What is sent back."""
+    """An HTTP response: status, body, and the headers specific to this response."""
 
     status: int
     body: bytes
@@ -49,18 +50,18 @@ class HttpAnswer:
 
 
 class MethodNotAllowed(AppError):
-    """Another method than those of the protocol."""
+    """The request method is not GET, HEAD, or POST (HTTP 405)."""
 
     status = 405
 
 
 class TokenEndpoint:
-    """Answers the token endpoint's addresses; everything else goes on to the application.
+    """WSGI middleware that answers token requests and passes on all other requests.
 
     Args:
-        app: whose context the answers are made in.
-        behind: what answers all other addresses.
-        headers: what every answer carries.
+        app: the Flask application whose context the requests are answered in.
+        behind: the WSGI application for all other requests.
+        headers: headers to add to every response.
     """
 
     def __init__(self, app: Flask, behind: Any, headers: Iterable[tuple[str, str]]) -> None:
@@ -68,7 +69,7 @@ class TokenEndpoint:
         self._headers = [("Content-Type", "application/json"), *headers]
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        """Answer one request."""
+        """Answer a token request, or pass the request on (WSGI)."""
         if environ["PATH_INFO"] not in PATHS:
             behind: Iterable[bytes] = self._behind(environ, start_response)
             return behind
@@ -99,7 +100,7 @@ class TokenEndpoint:
 
 
 def _asked(environ: dict[str, Any]) -> dict[str, Any]:
-    """Read the request and answer it; raise AppError for what can't be."""
+    """Return the response body for a token request; raise AppError if it is refused."""
     method = environ["REQUEST_METHOD"]
     asked = Caller(environ.get("REMOTE_ADDR", ""), environ.get("HTTP_USER_AGENT", ""))
     if method in {"GET", "HEAD"}:
@@ -112,17 +113,17 @@ def _asked(environ: dict[str, Any]) -> dict[str, Any]:
 
 
 def _form(environ: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return the fields of a form. What is sent as anything else has none."""
+    """Return the fields of the request's form; none if the content type is another one."""
     kind = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
         return []
-    # Some send the form in chunks, without its length (PROTOCOLS 1.3).
+    # Some clients send the form chunked, without Content-Length (PROTOCOLS 1.3).
     stream = get_input_stream(environ, max_content_length=MAX_FORM)
     return _pairs(stream.read().decode("utf-8", "replace"))
 
 
 def _pairs(query: str) -> list[tuple[str, str]]:
-    """Return the parameters, as urllib.parse.parse_qsl() does, at a quarter of its price."""
+    """Parse parameters like urllib.parse.parse_qsl(), in a quarter of the time."""
     parts = query.split("&")
     if len(parts) > MAX_FIELDS:
         raise AppError("The request has too many parameters.")
@@ -138,7 +139,7 @@ def _unquoted(text: str) -> str:
 def _refusal(error: AppError) -> HttpAnswer:
     extra = []
     if error.status == 401:
-        # A Bearer challenge here would be merged by docker as a second error (PROTOCOLS 1.5).
+        # Not Bearer: docker would show the challenge as a second error (PROTOCOLS 1.5).
         extra.append(("WWW-Authenticate", 'Basic realm="registry_ui"'))
     if error.status == 405:
         extra.append(("Allow", METHODS))

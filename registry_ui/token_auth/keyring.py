@@ -1,9 +1,9 @@
-"""The keys that sign bearer tokens, as files; and how one follows another.
+"""Files of the keys that sign bearer tokens, and their rotation.
 
-Beside the active key lie, of its successor, key and certificate, and of its predecessor
-the certificate. ``bundle.pem`` holds the certificates of all of them: it is the
-registry's ``rootcertbundle``. Where the registry knows the successor before it signs,
-no pull fails when it begins to.
+The active key has a certificate. During a rotation, there are also the key and certificate of
+its successor, and afterward the certificate of its predecessor. ``bundle.pem`` contains all
+certificates and is the registry's ``rootcertbundle``. The registry must know the successor
+before it starts to sign; otherwise pulls fail.
 """
 
 from __future__ import annotations
@@ -32,26 +32,26 @@ from .signer import KeyUnusable, SignedToken, Signer, public_jwk
 
 CERTIFICATE_LIFETIME = timedelta(days=3653)
 CLOCK_SKEW = timedelta(days=1)
-#: From so long before a certificate ends, everyone who may do something about it is told.
+#: How long before a certificate expires administrators are warned.
 WARN_BEFORE = timedelta(days=60)
-#: Seconds between two looks at whether the files have changed.
+#: Interval in seconds at which the files are checked for changes.
 LOOK_EVERY = 2.0
-#: The registry's leeway: a token works so long after its end (PROTOCOLS 2.3).
+#: Number of seconds for which the registry accepts a token after it expires (PROTOCOLS 2.3).
 LEEWAY = 60
 
 
 class RotationRefused(RuntimeError):
-    """A step of the rotation would break pulls. The message says why, and what comes first."""
+    """A rotation step is not possible now, or would break pulls. The message says why."""
 
 
 def new_key() -> str:
-    """Return a new EC P-256 key as PEM: the one kind that 2.8 and 3.x both take."""
+    """Return a new EC P-256 key as PEM, a kind that Distribution 2.8 and 3.x both accept."""
     key = ec.generate_private_key(ec.SECP256R1())
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
 def self_signed(key: ec.EllipticCurvePrivateKey) -> str:
-    """Return a certificate of ten years for a key, as PEM."""
+    """Return a self-signed certificate for a key as PEM, valid for ten years."""
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "registry_ui bearer tokens")])
     now = datetime.now(UTC)
     certificate = (
@@ -69,7 +69,12 @@ def self_signed(key: ec.EllipticCurvePrivateKey) -> str:
 
 @dataclass(frozen=True, slots=True)
 class KeyView:
-    """One key of the ring, for people: its part, its id, and when its certificate ends."""
+    """One key of the ring, as shown to administrators.
+
+    Attributes:
+        part: ``active``, ``next``, or ``previous``.
+        expires_at: when its certificate expires.
+    """
 
     part: str
     key_id: str
@@ -77,16 +82,17 @@ class KeyView:
 
     @property
     def ends_soon(self) -> bool:
-        """Whether its certificate ends within the time of warning."""
+        """Whether its certificate expires within WARN_BEFORE."""
         return self.expires_at - datetime.now(UTC) < WARN_BEFORE
 
 
 @dataclass(frozen=True, slots=True)
 class KeyRing:
-    """The files of one installation.
+    """The signing keys of one installation, as files.
 
     Args:
-        key_file, certificate_file: of the active key; the others lie beside them.
+        key_file, certificate_file: files of the active key; the other files are in the same
+            directory.
     """
 
     key_file: Path
@@ -94,33 +100,41 @@ class KeyRing:
 
     @property
     def next_key_file(self) -> Path:
-        """The key that was staged."""
+        """The file of the staged key."""
         return self.key_file.with_name(f"next-{self.key_file.name}")
 
     @property
     def next_certificate_file(self) -> Path:
-        """Its certificate."""
+        """The file of the staged key's certificate."""
         return self.certificate_file.with_name(f"next-{self.certificate_file.name}")
 
     @property
     def previous_certificate_file(self) -> Path:
-        """The certificate of the key before the active one."""
+        """The file of the previous key's certificate."""
         return self.certificate_file.with_name(f"previous-{self.certificate_file.name}")
 
     @property
     def bundle_file(self) -> Path:
-        """Every certificate that the registry must know."""
+        """The file with all certificates that the registry must trust."""
         return self.certificate_file.with_name("bundle.pem")
 
     @property
     def trusted_file(self) -> Path:
-        """What the registry is told to trust: the bundle, where one could be written."""
+        """The file for the registry's ``rootcertbundle``.
+
+        It is the bundle if there is one, and the certificate of the active key otherwise.
+        """
         return self.bundle_file if self.bundle_file.exists() else self.certificate_file
 
     # -- reading -----------------------------------------------------------------
 
     def signer(self, issuer: str, service: str, lifetime: int) -> Signer:
-        """Return what signs with the active key; raise KeyUnusable where there is none."""
+        """Return a signer with the active key; raise KeyUnusable if the key can't be used.
+
+        Args:
+            issuer, service: ``iss`` and ``aud`` of the tokens.
+            lifetime: lifetime of the tokens in seconds.
+        """
         try:
             key = self.key_file.read_bytes()
             return Signer(key, self._certificate_of(key), issuer, service, lifetime)
@@ -128,7 +142,7 @@ class KeyRing:
             raise KeyUnusable(f"no usable signing key at {self.key_file}: {error}") from error
 
     def next_signer(self, issuer: str, service: str, lifetime: int) -> Signer:
-        """Return what signs with the staged key; raise RotationRefused where there is none."""
+        """Return a signer with the staged key; raise RotationRefused if no key is staged."""
         if not self.is_staged:
             raise RotationRefused("no key is staged: stage one first")
         key, certificate = self.next_key_file, self.next_certificate_file
@@ -136,29 +150,32 @@ class KeyRing:
 
     @property
     def is_staged(self) -> bool:
-        """Whether a successor is there."""
+        """Whether there is a staged key with its certificate."""
         return self.next_key_file.exists() and self.next_certificate_file.exists()
 
     def views(self) -> list[KeyView]:
-        """Return every key of the ring, the active one first."""
+        """Return all keys of the ring, the active one first."""
         return [
             KeyView(part, _key_id(certificate), certificate.not_valid_after_utc)
             for part, certificate in self._certificates()
         ]
 
     def jwks(self) -> dict[str, Any]:
-        """Return every public key as a JWK Set (RFC 7517), the active one first."""
+        """Return all public keys as a JWK Set (RFC 7517), the active one first."""
         keys = [c.public_key() for _, c in self._certificates()]
         return {"keys": [public_jwk(k) for k in keys if isinstance(k, ec.EllipticCurvePublicKey)]}
 
     def fingerprint(self) -> tuple[int, ...]:
-        """Return what changes whenever a file does."""
+        """Return the modification times of the files, to detect changes of the ring."""
         files = (self.key_file, self.certificate_file)
         others = (self.next_certificate_file, self.previous_certificate_file)
         return tuple(_changed_at(file) for file in files + others)
 
     def _certificate_of(self, key_pem: bytes) -> bytes:
-        """Return the certificate of a key: while it becomes active, it may still be the next."""
+        """Return the certificate of the active key as PEM.
+
+        If activate() was interrupted, it is still in the file of the next certificate.
+        """
         key = load_pem_private_key(key_pem, password=None).public_key()
         for file in (self.certificate_file, self.next_certificate_file):
             if file.exists():
@@ -185,7 +202,11 @@ class KeyRing:
     # -- rotating ----------------------------------------------------------------
 
     def stage(self) -> None:
-        """Make the successor, publish it, and put its certificate into the bundle."""
+        """Create the next key and its certificate, and add the certificate to the bundle.
+
+        Raises:
+            RotationRefused: a key is staged already.
+        """
         if self.is_staged:
             raise RotationRefused("a key is staged already: activate it")
         pem = new_key()
@@ -196,9 +217,13 @@ class KeyRing:
         self.write_bundle()
 
     def activate(self) -> None:
-        """Let the staged key sign from now on. Its predecessor stays known until it is retired.
+        """Make the staged key the active one. The previous key stays trusted until retire().
 
-        A process that dies in between leaves a key whose certificate is still called next.
+        If the process dies in between, the certificate of the active key is still in the file
+        of the next one; signer() finds it there.
+
+        Raises:
+            RotationRefused: no key is staged.
         """
         if not self.is_staged:
             raise RotationRefused("no key is staged: stage one first")
@@ -208,7 +233,15 @@ class KeyRing:
         self.write_bundle()
 
     def retire(self, lifetime: int, *, force: bool = False) -> None:
-        """Forget the key before the active one, once no token of it can be in use any more."""
+        """Delete the previous key's certificate, if its tokens have expired.
+
+        Args:
+            lifetime: lifetime of the tokens in seconds.
+            force: whether to delete it even if its tokens can still be in use.
+
+        Raises:
+            RotationRefused: there is no previous key, or its tokens can still be in use.
+        """
         file = self.previous_certificate_file
         if not file.exists():
             raise RotationRefused("there is no previous key to retire")
@@ -221,15 +254,19 @@ class KeyRing:
         self.write_bundle()
 
     def write_bundle(self) -> None:
-        """Write all certificates into one file, the active one first."""
+        """Write all certificates to the bundle, that of the active key first."""
         pems = [c.public_bytes(Encoding.PEM).decode() for _, c in self._certificates()]
         write_private(self.bundle_file, "".join(pems))
 
 
 class RotatingSigner:
-    """Signs with the key that is active now: a rotation by command reaches every process.
+    """Signer that reloads the active key after a rotation, so that every process follows it.
 
-    A ring that can't be read at a moment changes nothing: the key before goes on.
+    If the files can't be read, it continues with the last key.
+
+    Args:
+        issuer, service: ``iss`` and ``aud`` of the tokens.
+        lifetime: lifetime of the tokens in seconds.
     """
 
     def __init__(
@@ -249,11 +286,11 @@ class RotatingSigner:
     def sign(
         self, subject: str, access: list[dict[str, Any]], lifetime: int | None = None
     ) -> SignedToken:
-        """Sign a token, as Signer.sign() does, with the active key."""
+        """Sign a token with the active key; see Signer.sign()."""
         return self.current().sign(subject, access, lifetime)
 
     def current(self) -> Signer:
-        """Return what signs now."""
+        """Return the signer with the active key, after checking for a rotation if it is time."""
         if self._clock() >= self._look_at and self._lock.acquire(blocking=False):
             try:
                 self._look()

@@ -1,4 +1,4 @@
-"""The steps of a key's rotation, each with its audit entry."""
+"""Steps of a signing key rotation: stage, activate, retire; each with its audit entry."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ PROBE_LIFETIME = 60
 
 
 def stage(actor: Actor, ring: KeyRing) -> None:
-    """Make the next key, and publish it.
+    """Create the next signing key and publish its certificate in the bundle.
 
     Raises:
-        RotationRefused: one is staged already.
+        RotationRefused: a key is staged already.
     """
     with writing() as session:
         ring.stage()
@@ -27,13 +27,14 @@ def stage(actor: Actor, ring: KeyRing) -> None:
 def activate(
     actor: Actor, signer: RotatingSigner, registry_url: str, timeout: float, *, force: bool = False
 ) -> None:
-    """Let the staged key sign, after the registry has accepted a token of it.
+    """Make the staged key active, after the registry has accepted a token signed with it.
 
     Args:
-        force: without asking the registry.
+        timeout: timeout in seconds for the request to the registry.
+        force: whether to skip the check by the registry.
 
     Raises:
-        RotationRefused: no key is staged, or the registry does not accept it.
+        RotationRefused: no key is staged, or the registry did not accept its token.
     """
     ring = signer.ring
     staged = ring.next_signer(signer.issuer, signer.service, signer.lifetime)
@@ -66,10 +67,13 @@ def _require_accepted(staged: Signer, registry_url: str, timeout: float) -> None
 
 
 def retire(actor: Actor, signer: RotatingSigner, *, force: bool = False) -> None:
-    """Forget the previous key.
+    """Delete the certificate of the previous key.
+
+    Args:
+        force: whether to delete it even if its tokens can still be in use.
 
     Raises:
-        RotationRefused: there is none, or its tokens may still be in use.
+        RotationRefused: there is no previous key, or its tokens can still be in use.
     """
     key = _id(signer.ring, "previous")
     with writing() as session:

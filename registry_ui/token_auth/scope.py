@@ -1,4 +1,4 @@
-"""Scopes as clients really send them (PROTOCOLS 1.2, 1.7). Pure; never raises."""
+"""Parser for scopes as clients really send them (PROTOCOLS 1.2, 1.7). Pure; never raises."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from ..names import NameInvalid, RepositoryName
 
 MAX_SCOPES = 50
 MAX_LENGTH = 8 * 1024
-#: Maximum number of paths that may own the repositories of one request: names and all above
-#: them. One name has 128 at most.
+#: Maximum number of different paths at and above the repositories of one request, because each
+#: is looked up. One repository name has at most 128.
 MAX_PREFIXES = 256
-#: Words longer than this are parsed again each time: what strangers send must not fill memory.
+#: Maximum length of a scope that is cached after parsing, so that clients can't fill the memory.
 MAX_REMEMBERED = 300
 ACTIONS = ("pull", "push", "delete")
 
@@ -23,10 +23,11 @@ _TYPE = re.compile(r"([a-z0-9]+)(?:\([a-z0-9]+\))?")
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a client asks for one resource.
+    """The actions that a client requests for one resource.
 
-    ``kind`` is ``repository`` or ``registry``; ``actions`` are known words only,
-    ``*`` already expanded for repositories.
+    Attributes:
+        kind: ``repository`` or ``registry``.
+        actions: known actions only. For a repository, ``*`` is already expanded.
     """
 
     kind: str
@@ -37,9 +38,9 @@ class Scope:
 def parse_scopes(values: Iterable[str]) -> list[Scope]:
     """Parse any number of ``scope`` parameters, each with any number of scopes.
 
-    Scopes for the same resource are merged. What can't be parsed, or is of a type
-    or action that we do not know, is left out; the request does not fail for it.
-    What is over the limits of count, length and depth is left out too.
+    Scopes for the same resource are merged. Scopes that can't be parsed, and unknown types and
+    actions, are ignored and do not fail the request. The same applies to scopes above the
+    limits of number, length, and depth.
     """
     merged: dict[tuple[str, str], frozenset[str]] = {}
     room = _Room(MAX_PREFIXES)
@@ -57,13 +58,13 @@ def parse_scopes(values: Iterable[str]) -> list[Scope]:
 
 
 class _Room:
-    """Counts the paths at and above names, each once."""
+    """Budget of different paths at and above repository names."""
 
     def __init__(self, size: int) -> None:
         self._left, self._seen = size, set[str]()
 
     def takes(self, name: str) -> bool:
-        """Take the paths of a name that were not taken yet, if there is room for them."""
+        """Charge the new paths at and above a name; return False if the budget is too small."""
         if name in self._seen:
             return True
         new, above = [], name
@@ -78,14 +79,17 @@ class _Room:
 
 
 def _parse(word: str) -> Scope | None:
-    """Split at the first and the last colon: a name may hold a port between them."""
+    """Parse one scope; return None if it is not valid or nothing known is requested.
+
+    It is split at the first and the last colon, because the name can contain a port.
+    """
     type_, first, rest = word.partition(":")
     name, last, actions = rest.rpartition(":")
     matched = _TYPE.fullmatch(type_)
     if not (first and last and matched):
         return None
     wanted = frozenset(actions.split(","))
-    # The class, as in repository(plugin), is deprecated, and echoing it is refused.
+    # Ignore the class, as in repository(plugin): registries reject tokens that repeat it.
     if matched[1] == "registry" and name == "catalog" and "*" in wanted:
         return Scope("registry", "catalog", frozenset({"*"}))
     if matched[1] != "repository":
@@ -98,5 +102,5 @@ def _parse(word: str) -> Scope | None:
     return Scope("repository", name, known) if known else None
 
 
-# Clients ask for the same few scopes all day.
+# Cached because clients request the same few scopes again and again.
 _remembered = lru_cache(maxsize=512)(_parse)

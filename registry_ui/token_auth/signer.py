@@ -1,9 +1,9 @@
-"""Bearer tokens: ES256, with the certificate in ``x5c``.
+"""Signer for bearer tokens: JWTs with ES256 and the certificate in ``x5c``.
 
-``x5c`` is the only form that both 2.8 and 3.x accept (PROTOCOLS 2.3). The header is the
-same for every token of a key, so it is put together once; a token is then one JSON text
-and one signature. A library that does it anew each time takes half as long again
-(`make bench-token`); the tests verify every token by that library.
+``x5c`` is the only form that both Distribution 2.8 and 3.x accept (PROTOCOLS 2.3). The header
+is the same for every token of a key, so it is encoded once; a token then needs one JSON
+encoding and one signature. A library that encodes the header each time takes 50% longer
+(`make bench-token`); the tests use it to verify every token.
 """
 
 from __future__ import annotations
@@ -24,17 +24,23 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from joserfc.jwk import ECKey
 
-#: The registry allows 60 s of leeway; a clock ahead of the registry's needs less than that.
+#: Seconds by which ``nbf`` is set back, in case our clock is ahead of the registry's. The
+#: registry's own leeway of 60 s covers the rest.
 NOT_BEFORE_SLACK = 10
 
 
 class KeyUnusable(RuntimeError):
-    """The signing key or its certificate can't be used. The message says why."""
+    """The signing key or its certificate is missing or unusable. The message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class SignedToken:
-    """A bearer token, and what the answer to a client says of it."""
+    """A signed bearer token, with the fields of the response that describe it.
+
+    Attributes:
+        issued_at: time in RFC 3339 format, UTC, whole seconds.
+        lifetime: in seconds.
+    """
 
     token: str
     issued_at: str
@@ -45,13 +51,13 @@ class Signer:
     """Signs bearer tokens for one service with one key.
 
     Args:
-        key_pem: an EC P-256 private key. 2.8 panics on Ed25519 and refuses PS256.
-        certificate_pem: its certificate, which the registry has in ``rootcertbundle``.
+        key_pem: an EC P-256 private key. Distribution 2.8 panics on Ed25519 and rejects PS256.
+        certificate_pem: its certificate, which must be in the registry's ``rootcertbundle``.
         issuer, service: ``iss`` and ``aud``, as in the registry's configuration.
-        lifetime: seconds.
+        lifetime: default lifetime of a token in seconds.
 
     Raises:
-        KeyUnusable: another kind of key, or a certificate of another key.
+        KeyUnusable: the key is of another kind, or the certificate belongs to another key.
     """
 
     def __init__(
@@ -84,8 +90,12 @@ class Signer:
     ) -> SignedToken:
         """Sign a token for ``subject`` with the given ``access`` entries.
 
-        All times are whole seconds: both registries refuse fractions. ``aud`` is one
-        string: 2.8 can't read a list (PROTOCOLS 2.3).
+        All times are whole seconds, because Distribution 2.8 and 3.x reject fractions. ``aud``
+        is a string, because 2.8 can't read a list (PROTOCOLS 2.3).
+
+        Args:
+            access: entries of the ``access`` claim, with ``type``, ``name`` and ``actions``.
+            lifetime: in seconds; None for the default.
         """
         now = int(time.time())
         seconds = lifetime or self.lifetime
@@ -100,7 +110,7 @@ class Signer:
             "access": access,
         }
         text = self._header + _base64url(orjson.dumps(claims))
-        # A JWS holds r and s as 32 bytes each, not DER (RFC 7518, 3.4).
+        # A JWS contains r and s as 32 bytes each, not DER (RFC 7518, 3.4).
         r, s = decode_dss_signature(self._key.sign(text, self._algorithm))
         signature = r.to_bytes(32, "big") + s.to_bytes(32, "big")
         token = (text + b"." + _base64url(signature)).decode()
@@ -112,7 +122,7 @@ class Signer:
 
 
 def public_jwk(key: ec.EllipticCurvePublicKey) -> dict[str, Any]:
-    """Return a public key as a JWK that says what it is for."""
+    """Return a public key as a JWK, with its id, algorithm and use."""
     pem = key.public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
@@ -120,7 +130,7 @@ def public_jwk(key: ec.EllipticCurvePublicKey) -> dict[str, Any]:
     return {**public, "kid": libtrust_key_id(key), "use": "sig", "alg": "ES256"}
 
 
-# The same for every token of a second.
+# Cached because all tokens issued within one second have the same ``issued_at``.
 @lru_cache(maxsize=2)
 def _moment(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -131,7 +141,7 @@ def _base64url(data: bytes) -> bytes:
 
 
 def libtrust_key_id(key: ec.EllipticCurvePublicKey) -> str:
-    """Return the key's id as libtrust, and so 2.8, writes it (PROTOCOLS 2.2)."""
+    """Return the key id in libtrust format, as Distribution 2.8 computes it (PROTOCOLS 2.2)."""
     der = key.public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )

@@ -1,4 +1,4 @@
-"""Credentials and scopes in exchange for a bearer token; without HTTP."""
+"""Token requests by GET and POST: parameters in, response body out, independent of HTTP."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .keyring import RotatingSigner
 from .scope import Scope, parse_scopes
 from .visitors import ACCOUNT, UNOWNED
 
-#: What Go's ParseBool takes for true: clients of the registry are written in it.
+#: Values that Go's ParseBool accepts as true, because most registry clients are written in Go.
 TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 
 Pairs = list[tuple[str, str]]
@@ -29,14 +29,14 @@ Pairs = list[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, as far as the connection tells."""
+    """The client that sent a token request: its IP address and User-Agent."""
 
     address: str
     user_agent: str
 
     @property
     def client(self) -> str:
-        """What the client calls itself, as far as it can be printed."""
+        """The first word of the User-Agent, limited to 100 characters and printable ASCII."""
         name = self.user_agent.partition(" ")[0][:100]
         if name.isascii() and name.isprintable():
             return name
@@ -46,13 +46,17 @@ class Caller:
 def answer_query(
     asked: Caller, pairs: Pairs, header: str | None, given: Authorization | None
 ) -> dict[str, Any]:
-    """Answer a client that asks by GET (PROTOCOLS 1.2).
+    """Return the response body for a token request by GET (PROTOCOLS 1.2).
 
     Args:
-        pairs: the parameters.
-        header, given: the Authorization header as it came, and read.
+        pairs: names and values of the query parameters.
+        header: the Authorization header; None if there is none.
+        given: the parsed Authorization header; None if it is missing or malformed.
+
+    Raises:
+        AppError: the request is not valid or the credentials are refused.
     """
-    fields = dict(reversed(pairs))  # the first of each name
+    fields = dict(reversed(pairs))  # Reversed: the first value of each parameter counts.
     service = _checked_service(fields.get("service", ""))
     scopes, places = _wanted(pairs)
     principal = _by_header(asked, header, given, places)
@@ -63,7 +67,16 @@ def answer_query(
 
 
 def answer_form(asked: Caller, pairs: Pairs) -> dict[str, Any]:
-    """Answer a client that speaks OAuth 2 (PROTOCOLS 1.3): password or refresh token."""
+    """Return the response body for an OAuth 2 token request by POST (PROTOCOLS 1.3).
+
+    The grant type is ``password`` or ``refresh_token``.
+
+    Args:
+        pairs: names and values of the form fields.
+
+    Raises:
+        AppError: the request is not valid or the credentials are refused.
+    """
     fields = dict(reversed(pairs))
     service = _checked_service(fields.get("service", ""))
     grant_type, access_type = fields.get("grant_type"), fields.get("access_type", "online")
@@ -115,14 +128,18 @@ def _answer(
 def _by_header(
     asked: Caller, header: str | None, given: Authorization | None, places: AccessLookup
 ) -> Principal:
-    """Return who asks. Wrong credentials are never taken for none (PROTOCOLS 1.8)."""
+    """Return the principal of an Authorization header; ANONYMOUS if it has no credentials.
+
+    Wrong credentials raise an error and never count as anonymous (PROTOCOLS 1.8).
+    """
     if header is None:
         return ANONYMOUS
     if given is None or given.type != "basic":
         raise Unauthorized("Only Basic credentials are accepted here.")
     username, password = given.username or "", given.password or ""
     if not username and not password:
-        return ANONYMOUS  # the OCI conformance suite always sends ``Basic Og==``
+        # The OCI conformance suite sends ``Basic Og==`` if it has no credentials.
+        return ANONYMOUS
     return _authenticated(asked, Attempt(username, password, asked.address), places)
 
 
@@ -149,7 +166,8 @@ def _by_refresh_token(asked: Caller, secret: str, service: str, places: AccessLo
 
 def _note_refusal(asked: Caller, username: str, credential: str, error: AppError) -> None:
     who = mask_secrets(username)[:150].replace("\x00", "").lower()
-    # The name of an error is that of a right secret: anything else is what a stranger says.
+    # The error has a user name only if the secret was recognized. Without one, the user name is
+    # unverified input, and the record must not count as one of an account.
     category = ACCOUNT if isinstance(error, BadCredentials) and error.username else UNOWNED
     what = ("", "", "", "", error.message)
     decision_log().note(
@@ -160,9 +178,10 @@ def _note_refusal(asked: Caller, username: str, credential: str, error: AppError
 def _refresh_token(
     asked: Caller, principal: Principal, service: str, client_id: str
 ) -> dict[str, str]:
-    """Begin a docker session for a person who may have one: the answer's further field.
+    """Start a docker session for a user and return ``refresh_token`` for the response.
 
-    A deploy token gets none: it is a secret for one program already.
+    Returns an empty dictionary if sessions are disabled, and for deploy tokens and anonymous
+    clients. A deploy token needs no session, because it is already a secret for one program.
     """
     if not current_app.config["SETTINGS"].docker_sessions or principal.user_id is None:
         return {}

@@ -1,7 +1,7 @@
-"""Checks bearer tokens as the registry does: our keys, ES256 alone, issuer, service, times.
+"""Verifier for bearer tokens, with the checks of the registry: key, ES256, issuer, service, times.
 
-The gate knows by it who pushes, before the registry does. What a header says of its own
-key (``x5c``, ``jwk``) is never believed: ``kid`` selects one of ours, and proves nothing.
+The gate uses it to identify the client before a request reaches the registry. Keys in the
+header of a token (``x5c``, ``jwk``) are never trusted: ``kid`` only selects one of our keys.
 """
 
 from __future__ import annotations
@@ -24,35 +24,41 @@ ALGORITHM = "ES256"
 
 
 class TokenInvalid(ValueError):
-    """A bearer token that proves nothing, for whatever reason."""
+    """The bearer token is not valid: malformed, expired, or not issued by us."""
 
 
 @dataclass(frozen=True, slots=True)
 class VerifiedToken:
-    """What a bearer token proves: who sent it, its ``jti``, and the actions by repository."""
+    """The claims of a valid bearer token.
+
+    Attributes:
+        subject: user name of the client (``sub``); empty for an anonymous client.
+        token_id: unique id of the token (``jti``).
+        access: granted actions by repository.
+    """
 
     subject: str
     token_id: str
     access: dict[str, frozenset[str]]
 
     def grants(self, repository: str, actions: Collection[str]) -> bool:
-        """Whether the token holds all of these actions for a repository."""
+        """Return whether the token grants all of these actions for a repository."""
         granted = self.access.get(repository, frozenset())
         return "*" in granted or granted.issuperset(actions)
 
 
 class _Headers(JWSRegistry):
-    """Our headers hold a certificate, which takes more than the library allows."""
+    """JWS settings with a higher limit for the header, which contains a certificate."""
 
     max_header_length = 8192
 
 
 class TokenVerifier:
-    """Verifies tokens with every key of the ring; a rotation by command reaches it.
+    """Verifies bearer tokens with all keys of the ring, and reloads the keys after a rotation.
 
     Args:
-        ring: whose keys are trusted: the active one, its successor, its predecessor.
-        issuer, service: ``iss`` and ``aud``.
+        ring: the trusted keys: active, next and previous.
+        issuer, service: required values of ``iss`` and ``aud``.
     """
 
     def __init__(
@@ -76,11 +82,11 @@ class TokenVerifier:
         self._look()
 
     def verify(self, token: str) -> VerifiedToken:
-        """Return what a token proves.
+        """Verify a bearer token and return its claims.
 
         Raises:
-            TokenInvalid: another key, algorithm, issuer or service; expired, not yet valid,
-                or no token at all.
+            TokenInvalid: the token has another key, algorithm, issuer or service, is expired
+                or not yet valid, or is malformed.
         """
         if self._clock() >= self._look_at:
             with self._lock:
@@ -89,7 +95,7 @@ class TokenVerifier:
             decoded = jwt.decode(token, self._key_of, registry=self._headers)
             claims = decoded.claims
             self._claims.validate(claims)
-            if claims["aud"] != self._service:  # 2.8 reads no list
+            if claims["aud"] != self._service:  # Distribution 2.8 does not accept a list.
                 raise TokenInvalid("aud is a list")
             access = _access(claims.get("access"))
             return VerifiedToken(claims.get("sub", ""), claims.get("jti", ""), access)
@@ -103,7 +109,7 @@ class TokenVerifier:
         return key
 
     def _look(self) -> None:
-        """Read the keys again where a file has changed; one that breaks off changes nothing."""
+        """Reload the keys if a file has changed; keep the old ones if a file can't be parsed."""
         self._look_at = self._clock() + LOOK_EVERY
         seen = self._ring.fingerprint()
         if seen == self._seen:
@@ -117,7 +123,10 @@ class TokenVerifier:
 
 
 def _access(claim: Any) -> dict[str, frozenset[str]]:
-    """Return the actions by repository; entries of one repository are merged."""
+    """Return the granted actions by repository from an ``access`` claim.
+
+    Several entries for one repository are merged; entries of other types are ignored.
+    """
     found: dict[str, frozenset[str]] = {}
     for entry in claim or []:
         if entry.get("type") == "repository":
@@ -128,12 +137,12 @@ def _access(claim: Any) -> dict[str, frozenset[str]]:
 
 
 def init_app(app: Flask) -> None:
-    """Make the application's verifier, with the keys that sign."""
+    """Create the application's token verifier, with the key ring of its signer."""
     signer = app.extensions["signer"]
     app.extensions["verifier"] = TokenVerifier(signer.ring, signer.issuer, signer.service)
 
 
 def verifier() -> TokenVerifier:
-    """Return the application's verifier."""
+    """Return the current application's token verifier."""
     found: TokenVerifier = current_app.extensions["verifier"]
     return found

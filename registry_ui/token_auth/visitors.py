@@ -1,9 +1,9 @@
-"""Limits how many records requests without credentials leave behind.
+"""Limits for the decision records of requests without valid credentials.
 
-What a stranger asks for is recorded like everything else, a few times. After that, the requests
-of a network about a place are one record for the hour, with a count and some examples: names
-are free to make up, and a log that grows with them fills the disk and pushes out everything
-else. All limits are those of one process.
+The first such requests are recorded individually. After that, all requests of a network about
+a place within an hour are aggregated into one record (a “crowd”) with a count and some
+examples. Anyone can invent names, and a record for each would fill the disk and push out other
+records. All limits are per process.
 """
 
 from __future__ import annotations
@@ -15,22 +15,23 @@ from typing import NamedTuple
 
 from ..networks import network_of
 
-#: Whose decisions are kept apart from the others, so that none of them pushes out another kind.
-#: An account, or a token; a visitor at a namespace or project; one who asks for what nobody owns.
+#: Categories of decision records. Each has its own limit, so that none can push out another.
+#: ACCOUNT: the credentials were recognized. VISITOR: anonymous, for a path in a namespace or
+#: project. UNOWNED: anonymous, for any other path, and sign-ins with wrong credentials.
 ACCOUNT, VISITOR, UNOWNED = "account", "visitor", "unowned"
 
-#: Maximum number of records in an hour: of a network about one place, of a network, of all.
+#: Maximum number of individual records per hour: per network and place, per network, in total.
 OF_PLACE, OF_NETWORK, OF_ALL = 20, 200, 5000
-#: Maximum number of crowds in an hour; what is beyond it is one more.
+#: Maximum number of crowds per hour. Requests above it are counted as from OTHER_NETWORKS.
 CROWDS = 500
 OTHER_NETWORKS = "other networks"
-#: Maximum number of names that are told of a crowd, and characters of each.
+#: Maximum number of example names in the record of a crowd, and maximum length of each.
 EXAMPLES, EXAMPLE_LENGTH = 3, 60
 HOUR = timedelta(hours=1)
 
 
 class DecisionRecord(NamedTuple):
-    """One decision, in the columns of its row."""
+    """One decision of the token endpoint; the fields are columns of its row."""
 
     username: str
     credential: str
@@ -46,7 +47,15 @@ class DecisionRecord(NamedTuple):
 
 @dataclass(slots=True)
 class Crowd:
-    """Requests of a network about a place that are one record, and which row that is."""
+    """An aggregate record of the requests from one network about one place.
+
+    Attributes:
+        decision: the fields that all requests share.
+        at: time of the first request.
+        examples: some of the requested repositories or user names.
+        row_id: id of its row in the database; None if it was not written yet.
+        changed: whether it must be written (again).
+    """
 
     decision: DecisionRecord
     at: datetime
@@ -56,7 +65,7 @@ class Crowd:
     changed: bool = False
 
     def add(self, decision: DecisionRecord) -> None:
-        """Count a request."""
+        """Count a request, and keep its name as an example if there is room."""
         self.count += 1
         self.changed = True
         name = (decision.repository or decision.username)[:EXAMPLE_LENGTH]
@@ -65,7 +74,7 @@ class Crowd:
 
     @property
     def rule(self) -> str:
-        """What the record says in place of a rule; nothing if the requests were granted."""
+        """The text for the record's ``rule`` column; empty if the requests were granted."""
         if self.decision.granted:
             return ""
         names = ", such as for " + ", ".join(self.examples) if self.examples else ""
@@ -73,18 +82,24 @@ class Crowd:
 
 
 class VisitorLimits:
-    """Says of each new decision whether it gets a record of its own; not thread-safe."""
+    """Decides which requests without valid credentials are recorded individually.
+
+    Not thread-safe.
+    """
 
     def __init__(self) -> None:
         self._until: datetime | None = None
         self._places: Counter[tuple[str, str]] = Counter()
         self._networks: Counter[str] = Counter()
-        #: The sum of the networks' records: adding them up for each request would take too long.
+        #: Sum of ``_networks``, because adding it up for each request would take too long.
         self._records = 0
         self._crowds: dict[tuple[str, ...], Crowd] = {}
 
     def admit(self, decision: DecisionRecord, now: datetime) -> bool:
-        """Return True for a record of its own; otherwise the decision was added to its crowd."""
+        """Return True if a decision is to be recorded individually.
+
+        Otherwise, add it to the crowd of its network and place, and return False.
+        """
         if self._until is None or now >= self._until:
             self._begin_hour(now)
         network = network_of(decision.address)
@@ -101,7 +116,7 @@ class VisitorLimits:
         return False
 
     def changed(self) -> list[Crowd]:
-        """Return the crowds that grew since the last time."""
+        """Return the crowds that changed since the last call."""
         found = [crowd for crowd in self._crowds.values() if crowd.changed]
         for crowd in found:
             crowd.changed = False
@@ -112,7 +127,7 @@ class VisitorLimits:
         self._places.clear()
         self._networks.clear()
         self._records = 0
-        # Those that were not written yet are lost, at most those of a second.
+        # This loses changes that were not written yet, at most those of one second.
         self._crowds.clear()
 
     def _crowd_of(self, decision: DecisionRecord, network: str, now: datetime) -> Crowd:

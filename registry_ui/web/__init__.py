@@ -1,1 +1,1 @@
-"""Registry views: images, tags, removal."""
+"""Blueprints of the web pages."""

@@ -1,4 +1,4 @@
-"""Sign in and out; the profile with its access tokens and docker sessions."""
+"""Pages to sign in and out, and the profile with its access tokens and docker sessions."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ WRONG = "The user name or the password is wrong."
 
 @blueprint.route("/-/sign-in", methods=["GET", "POST"])
 def sign_in() -> Response | str | tuple[str, int]:
-    """Sign in with the account's password."""
+    """Show the sign-in form, or sign in with the account's password."""
     target = _own_address(request.values.get("next", ""))
     if current_user.is_authenticated:
         return redirect(target)
@@ -48,7 +48,7 @@ def sign_in() -> Response | str | tuple[str, int]:
             "sign_in.html", username=username, next=target, errors={"password": WRONG}
         )
         return page, 401
-    session.clear()  # nothing of an earlier visitor's session goes on
+    session.clear()  # Discard the session data of an earlier visitor.
     session.permanent = True
     login_user(service.sign_in(Actor(user.username, address), user))
     return redirect(target)
@@ -67,7 +67,7 @@ def sign_out() -> Response:
 @blueprint.get("/-/profile")
 @login_required
 def profile() -> str:
-    """Show the account, its access tokens and its docker sessions; a new token's secret once."""
+    """Show the account, its access tokens and docker sessions, and once a new token's secret."""
     return _profile(created=request.args.get("created", type=int))
 
 
@@ -75,14 +75,14 @@ def profile() -> str:
 @blueprint.get("/-/profile/tokens")
 @login_required
 def profile_form() -> Response:
-    """Lead back to the profile from where the answer to one of its forms was."""
+    """Redirect to the profile from the address of one of its forms, for example on a reload."""
     return redirect(url_for("accounts.profile"))
 
 
 @blueprint.post("/-/profile/password")
 @login_required
 def change_password() -> Response | tuple[str, int]:
-    """Change the password; every other session ends."""
+    """Change the password and end all other sessions of the user."""
     user = _me()
     try:
         browser = service.change_password(
@@ -101,7 +101,7 @@ def change_password() -> Response | tuple[str, int]:
 @blueprint.post("/-/profile/tokens")
 @login_required
 def create_token() -> Response | tuple[str, int]:
-    """Make an access token and lead to the page that shows it once."""
+    """Create an access token and redirect to the page that shows its secret once."""
     form = request.form
     try:
         created = service.create_access_token(
@@ -131,7 +131,7 @@ def create_token() -> Response | tuple[str, int]:
 @blueprint.post("/-/profile/tokens/<int(max=2147483647):token_id>/revoke")
 @login_required
 def revoke_token(token_id: int) -> Response:
-    """Revoke one of one's own tokens."""
+    """Revoke one of the user's own access tokens."""
     service.revoke_access_token(actor(), _me(), token_id)
     flash("The access token was revoked.", "success")
     return redirect(url_for("accounts.profile"))
@@ -140,7 +140,7 @@ def revoke_token(token_id: int) -> Response:
 @blueprint.post("/-/profile/docker-sessions/<int(max=2147483647):session_id>/revoke")
 @login_required
 def revoke_docker_session(session_id: int) -> Response:
-    """End one of one's own docker sessions."""
+    """Revoke one of the user's own docker sessions."""
     docker_sessions.revoke(actor(), _me(), session_id)
     flash("The docker session was revoked. That client has to sign in again.", "success")
     return redirect(url_for("accounts.profile"))
@@ -149,7 +149,7 @@ def revoke_docker_session(session_id: int) -> Response:
 @blueprint.post("/-/profile/docker-sessions/revoke")
 @login_required
 def revoke_all_docker_sessions() -> Response:
-    """End all of one's own docker sessions."""
+    """Revoke all docker sessions of the user."""
     docker_sessions.revoke_all(actor(), _me())
     flash("Every docker session was revoked. Clients have to sign in again.", "success")
     return redirect(url_for("accounts.profile"))
@@ -189,9 +189,9 @@ def _subject(token_id: int) -> str:
 
 
 def _own_address(target: str) -> str:
-    """Return where to go after signing in: only ever an address of this site."""
-    # One slash and then a path: browsers read // and /\ as another host, and drop control
-    # characters before they look.
+    """Return the address to open after signing in; the home page if it is not on this site."""
+    # Require a single slash and then a path. Browsers read // and /\ as the start of a host
+    # name, after removing control characters.
     own = target.startswith("/") and not target.startswith("//")
     plain = target.isprintable() and "\\" not in target
     return target if own and plain else url_for("projects.home")

@@ -1,4 +1,4 @@
-"""Activity: what happened in a namespace or project, and what a person did there."""
+"""Activity pages: the latest changes in a namespace or project, or by a user."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ blueprint = Blueprint("activity", __name__)
 
 @blueprint.get("/<name:path>/-/activity")
 def of_place(path: str) -> str:
-    """Show what happened in a namespace or project, as far as the visitor sees it."""
+    """Show the activity in a namespace or project that the visitor can see."""
     loaded = load(path)
     changes = str(Permission.CONFIGURE) in loaded.can
     found = feed.of_place(db.session(), principal(), loaded.place, changes=changes)
@@ -38,7 +38,11 @@ def of_place(path: str) -> str:
 
 @blueprint.get("/-/users/<name:username>/activity")
 def of_person(username: str) -> str:
-    """Show what a person did where the visitor may look; nobody there, where that is nothing."""
+    """Show the activity of a user in the projects that the visitor can see.
+
+    Raises:
+        NotFound: the visitor can't know that the user exists.
+    """
     if not feed.can_know(db.session(), principal(), username):
         raise NotFound
     found = feed.of_person(db.session(), principal(), username)
@@ -54,7 +58,11 @@ def of_person(username: str) -> str:
 
 
 def _filters(path: str = "") -> ActivityFilters:
-    """Return what the URL filters by. An image may be named as below ``path``, or whole."""
+    """Return the filters in the query string.
+
+    Args:
+        path: path of the place; the image to filter by can be named relative to it.
+    """
     kind = request.args.get("kind", "")
     image = query_text("image").removeprefix(f"{registry_host()}/").partition(":")[0].strip("/")
     if image and path and image != path and not image.startswith(f"{path}/"):

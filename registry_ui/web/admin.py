@@ -1,4 +1,4 @@
-"""The admin area. One check stands before every page: to anyone else it does not exist."""
+"""Admin area. Every page is for administrators only; other users get NotFound."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from .decision_filters import asked_filters, decisions_page, write_down
 
 blueprint = Blueprint("admin", __name__, url_prefix="/-/admin")
 
-#: What the registry token is called while it waits for the page that shows it.
+#: Name under which ``unseen_secrets`` keeps the registry token until a page shows it.
 SUBJECT = "registry token"
 
 
@@ -37,7 +37,7 @@ blueprint.before_request(administrators_only)
 
 @blueprint.get("", strict_slashes=False)
 def overview() -> str:
-    """Show whether everything works, and how much there is."""
+    """Show the health of the system and the number of users, projects, images and tags."""
     counts = admin_reports.counts()
     urls = {
         "Users": url_for("admin.users"),
@@ -72,7 +72,7 @@ def overview() -> str:
 
 @blueprint.post("/reconcile")
 def reconcile_all() -> Response:
-    """Ask the worker to compare the whole registry with the index."""
+    """Ask the worker to reconcile the index with the whole registry."""
     enqueue("reconcile_all")
     flash("The worker compares every repository with the index now.", "info")
     return redirect(url_for("admin.overview"))
@@ -80,32 +80,32 @@ def reconcile_all() -> Response:
 
 @blueprint.get("/registry-token")
 def registry_token() -> str:
-    """Show the registry token, masked unless it was just asked for, and how events arrive."""
+    """Show the registry token, masked unless it was just revealed, and how events arrive."""
     return _registry_token(unseen_secrets.take(SUBJECT) if "shown" in request.args else None)
 
 
 @blueprint.get("/registry-token/reveal")
 @blueprint.get("/registry-token/reset")
 def registry_token_form() -> Response:
-    """Lead back from where a new or revealed token was shown: that was once."""
+    """Redirect to the page of the registry token, because its secret is shown only once."""
     return redirect(url_for("admin.registry_token"))
 
 
 @blueprint.post("/registry-token/reveal")
 def reveal_registry_token() -> Response:
-    """Lead to the page that shows the registry token once."""
+    """Redirect to the page that shows the current registry token once."""
     return _show_once(tokens.reveal(actor()))
 
 
 @blueprint.post("/registry-token/reset")
 def reset_registry_token() -> Response:
-    """Make a new registry token; the old one stays valid until the new one is in use."""
+    """Create a new registry token; the old one stays valid until the registry uses the new one."""
     return _show_once(tokens.reset(actor()))
 
 
 @blueprint.post("/registry-token/revoke-previous")
 def revoke_previous_registry_token() -> Response:
-    """End the previous token's grace now."""
+    """Revoke the previous registry token before its grace period ends."""
     tokens.revoke_previous(actor())
     flash("The previous registry token was revoked.", "success")
     return redirect(url_for("admin.registry_token"))
@@ -135,7 +135,7 @@ def _registry_token(revealed: str | None) -> str:
 
 @blueprint.route("/users", methods=["GET", "POST"])
 def users() -> Response | tuple[str, int]:
-    """List the users, and create one."""
+    """List the users; on POST, create one."""
     form, errors, status = request.form, dict[str, str](), 200
     if request.method == "POST":
         try:
@@ -168,7 +168,7 @@ def users() -> Response | tuple[str, int]:
     return shown, status
 
 
-#: What the buttons in the list of users do, and what is said afterwards.
+#: Actions in the list of users: the function, its argument ``on``, and the message afterward.
 ACTIONS: dict[str, tuple[Any, bool, str]] = {
     "block": (accounts.set_blocked, True, "was blocked and signed out."),
     "unblock": (accounts.set_blocked, False, "may sign in again."),
@@ -181,7 +181,7 @@ ACTIONS: dict[str, tuple[Any, bool, str]] = {
 
 @blueprint.post("/users/<name:username>")
 def change_user(username: str) -> Response:
-    """Block or unblock a user, make or unmake an administrator, ask for tokens or not."""
+    """Apply one of ACTIONS to a user, such as blocking them or making them an administrator."""
     action = request.form.get("action", "")
     if action not in ACTIONS:
         raise Invalid("There is no such action.", hint=f"Choose one of {', '.join(ACTIONS)}.")
@@ -196,7 +196,7 @@ def change_user(username: str) -> Response:
 
 @blueprint.get("/unassigned")
 def unassigned() -> str:
-    """List what is in the registry but in no project."""
+    """List the repositories that are in the registry but belong to no project."""
     q = search_text()
     rows, page = admin_reports.unassigned(q, page_number())
     return render_template("admin_unassigned.html", rows=rows, page=page, q=q)
@@ -204,7 +204,7 @@ def unassigned() -> str:
 
 @blueprint.get("/events")
 def events() -> str:
-    """List the events, newest first."""
+    """List the events that the registry sent, newest first."""
     status = request.args.get("status", "")
     rows, page = admin_reports.events(status, page_number())
     return render_template("admin_events.html", events=rows, page=page, status=status)
@@ -212,14 +212,14 @@ def events() -> str:
 
 @blueprint.get("/audit")
 def audit() -> str:
-    """List who did what, newest first."""
+    """List the entries of the audit log, newest first."""
     entries, page = admin_reports.audit(page_number())
     return render_template("admin_audit.html", entries=entries, page=page)
 
 
 @blueprint.get("/decisions")
 def decisions() -> str:
-    """List what the token endpoint decided, newest first."""
+    """List the decisions of the token endpoint, newest first."""
     write_down()
     filters = asked_filters()
     return decisions_page(

@@ -1,4 +1,4 @@
-"""What the admin area lists. Every list is paged, every page a constant number of queries."""
+"""Queries for the admin area. Lists are paged; a page costs a constant number of queries."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _paged(query: AnySelect, number: int) -> tuple[list[Any], Page]:
 
 
 def counts() -> list[tuple[str, int]]:
-    """Return how many there are of each thing."""
+    """Return the number of users, namespaces, projects and so on, as (label, count) pairs."""
     models = {
         "Users": User,
         "Namespaces": Namespace,
@@ -64,7 +64,7 @@ def counts() -> list[tuple[str, int]]:
 
 
 def last_event_at() -> datetime | None:
-    """Return when the last event came."""
+    """Return when the registry's last event was received; None if there was none."""
     return db.session.scalar(select(func.max(RegistryEvent.received_at)))
 
 
@@ -75,17 +75,17 @@ def waiting_events() -> int:
 
 
 def reconciled_at() -> datetime | None:
-    """Return when the whole registry was last compared with the index."""
+    """Return when the index was last reconciled with the whole registry; None for never."""
     return db.session.scalar(select(Heartbeat.at).where(Heartbeat.name == REGISTRY_READ))
 
 
 def gate_asked_at() -> datetime | None:
-    """Return when the gate was last asked about a push or a deletion."""
+    """Return when the gate was last asked about a push or a deletion; None for never."""
     return db.session.scalar(select(Heartbeat.at).where(Heartbeat.name == GATE_ASKED))
 
 
 def deletes_by_tag() -> bool | None:
-    """Ask the registry whether it deletes by tag (3.x); None where that can't be told."""
+    """Return whether the registry supports deletion by tag (3.x); None if that is unknown."""
     path = db.session.scalar(select(ContainerImage.path).limit(1))
     if path is None:
         return None
@@ -96,7 +96,7 @@ def deletes_by_tag() -> bool | None:
 
 
 def stale_images() -> int:
-    """Count the images that were not compared with the registry for two days, or in vain."""
+    """Count the images whose last reconcile failed or is more than two days old."""
     query = (
         select(func.count())
         .select_from(ContainerImage)
@@ -119,13 +119,15 @@ def users(q: str, number: int) -> tuple[list[User], Page]:
 
 @dataclass(frozen=True, slots=True)
 class UnassignedRow:
-    """A repository that the index has in no project yet, and where a project would adopt it.
+    """An unassigned repository (one that the index has in no project), and how to adopt it.
 
-    ``parent`` is the deepest namespace above it, "" for none; ``name`` what follows
-    there, "" if no project can own the repository: its name is a namespace's own, or reserved.
-    ``needs_namespace`` tells that ``name`` becomes a namespace, in which the project lies.
-    ``project`` is the project that owns it already, until the worker has indexed it; or "".
-    ``copy`` is its latest copy to a project that exists, None for none.
+    Attributes:
+        parent: path of the deepest namespace or project at or above it; "" for none.
+        name: next segment of the path after ``parent``; "" if no project can own the repository,
+            because its path is a place's own or starts with a reserved name.
+        needs_namespace: whether ``name`` has to become a namespace that contains the project.
+        project: path of the project that owns it, if the worker has not indexed it yet; or "".
+        copy: the latest finished copy of it to a project that still exists, or None.
     """
 
     path: str
@@ -141,7 +143,7 @@ class UnassignedRow:
 
 
 def unassigned(q: str, number: int) -> tuple[list[UnassignedRow], Page]:
-    """Return a page of the repositories that no project owns and whose name contains ``q``."""
+    """Return a page of the unassigned repositories whose path contains ``q``."""
     query = select(UnassignedRepository).order_by(UnassignedRepository.path)
     if q:
         query = query.where(UnassignedRepository.path.contains(q.lower(), autoescape=True))
@@ -175,7 +177,13 @@ def _latest_copies(sources: list[str]) -> dict[str, Copy]:
 def _unassigned_row(
     row: UnassignedRepository, places: list[tuple[str, str]], copy: Copy | None
 ) -> UnassignedRow:
-    """Return a row, given the path and kind of each place at or above it, the longest last."""
+    """Return the row of an unassigned repository.
+
+    Args:
+        row: the repository.
+        places: path and kind of each place at or above it, the longest path last.
+        copy: its latest copy, if there is one.
+    """
     parent, kind = places[-1] if places else ("", "")
     rest = row.path[len(parent) :].strip("/").split("/")
     possible = parent != row.path and rest[0] not in (() if parent else RESERVED_FIRST_SEGMENTS)
@@ -194,12 +202,17 @@ def _unassigned_row(
 
 
 def unassigned_count() -> int:
-    """Count the repositories that no project owns."""
+    """Count the unassigned repositories."""
     return db.session.scalar(select(func.count()).select_from(UnassignedRepository)) or 0
 
 
 def events(status: str, number: int) -> tuple[list[RegistryEvent], Page]:
-    """Return a page of events, newest first, of one status or of any."""
+    """Return a page of registry events, newest first.
+
+    Args:
+        status: one of STATUSES; any other value selects all events.
+        number: number of the page, from 1.
+    """
     query = select(RegistryEvent).order_by(RegistryEvent.id.desc())
     if status in STATUSES:
         query = query.where(RegistryEvent.status == status)
@@ -207,5 +220,5 @@ def events(status: str, number: int) -> tuple[list[RegistryEvent], Page]:
 
 
 def audit(number: int) -> tuple[list[AuditEntry], Page]:
-    """Return a page of the audit, newest first."""
+    """Return a page of the audit log, newest first."""
     return _paged(select(AuditEntry).order_by(AuditEntry.id.desc()), number)

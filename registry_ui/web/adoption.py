@@ -1,4 +1,4 @@
-"""Adopt unassigned repositories in bulk: choose, look at what becomes what, confirm, report."""
+"""Pages to adopt unassigned repositories in bulk: choose, preview, confirm, report."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from ..jobs.queue import enqueue
 blueprint = Blueprint("adoption", __name__, url_prefix="/-/admin/unassigned/adopt")
 blueprint.before_request(administrators_only)
 
-#: Maximum number of projects, and of conflicts, that the preview names.
+#: Maximum number of projects, and of conflicts, that the preview lists.
 PREVIEW_LIMIT = 200
 
 
 @blueprint.get("")
 def preview() -> tuple[str, int]:
-    """Show which project each repository would get."""
+    """Show which project each unassigned repository would belong to."""
     values = {
         "below": request.args.get("below", ""),
         "parts": request.args.get("parts", "2"),
@@ -38,7 +38,7 @@ def preview() -> tuple[str, int]:
 
 @blueprint.post("")
 def confirm() -> Response:
-    """Create the projects of a preview, and have their images indexed."""
+    """Create the projects of a preview, and ask the worker to index their images."""
     form = request.form
     names = ("below", "parts", "visibility", "owner")
     wanted = AdoptionRequest.parse(*(form.get(name, "") for name in names))
@@ -54,7 +54,7 @@ def confirm() -> Response:
 
 @blueprint.get("/<int(max=2147483647):adoption_id>")
 def report(adoption_id: int) -> str:
-    """Show the projects of an adoption, and who can see them."""
+    """Show the projects that an adoption created, and who can see them."""
     found = adoption_report(db.session(), adoption_id)
     return render_template("admin_adopted.html", report=found, detail=found.detail)
 

@@ -1,4 +1,4 @@
-"""Any two tags side by side, also of different images and projects."""
+"""Page that compares any two tags, also of different images and projects."""
 
 from __future__ import annotations
 
@@ -24,33 +24,34 @@ from ..reference_parser import AnotherRegistry, pasted
 
 blueprint = Blueprint("compare", __name__)
 
-#: The two sides, as the address names them.
+#: Names of the two sides of a comparison in the query string.
 SIDES = ("from", "to")
 MISSING = "There is no such tag here, or you may not see it."
 
 
 @dataclass(slots=True)
 class _Asked:
-    """What the address asks for, read as far as it can be."""
+    """A requested comparison; each mapping has an entry for a side once it is resolved."""
 
     given: dict[str, str]
     references: dict[str, Reference] = field(default_factory=dict)
     images: dict[str, ContainerImage] = field(default_factory=dict)
     sides: dict[str, Side] = field(default_factory=dict)
-    #: What to say if nothing is found, of a side that looks like another registry's.
+    #: Error message for a side that looks like a reference to another registry. It is used only
+    #: if this registry has no such tag.
     hosts: dict[str, str] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
     status: int = 200
 
     def refuse(self, side: str, message: str, status: int) -> None:
-        """Note what is wrong with a side; the first of two decides on the status."""
+        """Record the error of a side; of two errors, the higher HTTP status is the response's."""
         self.errors[side] = message
         self.status = max(self.status, status) if self.status != 200 else status
 
 
 @blueprint.get("/-/compare")
 def show() -> tuple[str, int]:
-    """Compare what ``from`` and ``to`` stand for; offer what there is where one is missing."""
+    """Compare the tags ``from`` and ``to``; if one is missing, offer the image's other tags."""
     asked = _Asked({side: request.args.get(side, "").strip() for side in SIDES})
     _read_references(asked)
     for side in asked.references:
@@ -71,7 +72,7 @@ def show() -> tuple[str, int]:
 
 
 def _read_references(asked: _Asked) -> None:
-    """Read what was given. A bare tag or digest is of the other side's image."""
+    """Parse the references of both sides; a bare tag or digest is of the other side's image."""
     for side, text in asked.given.items():
         if "/" in text:
             _read(asked, side, text, None)
@@ -106,7 +107,13 @@ def _of_image(image: RepositoryName, text: str) -> Reference:
 
 
 def _load(asked: _Asked, side: str, *, live: bool) -> None:
-    """Find a side's image by the one loader and, where it is compared, ask the registry."""
+    """Resolve the image of a side, if the caller can pull it, and record an error otherwise.
+
+    Args:
+        asked: the requested comparison.
+        side: one of SIDES.
+        live: whether to read the tag from the registry, too.
+    """
     reference = asked.references[side] = _by_name_now(asked.references[side])
     try:
         asked.images[side] = _image(reference.name)
@@ -119,27 +126,28 @@ def _load(asked: _Asked, side: str, *, live: bool) -> None:
 
 
 def _by_name_now(reference: Reference) -> Reference:
-    """Take an old name for the one that came after it; what may be seen is asked of that."""
+    """Replace an old name by the current one, so that access is checked for the current name."""
     former = former_name(db.session(), str(reference.name))
     return replace(reference, name=RepositoryName(former.now)) if former else reference
 
 
 def _image(name: RepositoryName) -> ContainerImage:
-    """Return the image of that name, which the caller may pull.
+    """Return the image with a whole name, if the caller can pull it.
 
     Raises:
-        NotFound: there is none, or they may not see it.
-        Denied: they may see it, but not pull.
+        NotFound: there is no such image, or the caller can't see it.
+        Denied: the caller can see the image, but can't pull it.
     """
     project = owning_project(db.session(), str(name))
-    # Where nothing owns it, the loader finds nothing either, at the same expense.
+    # If no project owns the name, the loader raises NotFound after the same queries as for a
+    # hidden project, so the duration reveals nothing.
     path = project.path if project else str(name)
     _, image = load_image(path, name.below(path), Permission.PULL)
     return image
 
 
 def _choice(asked: _Asked) -> dict[str, Any] | None:
-    """Return the one side that is known, and the other tags of its image."""
+    """Return the known side and the other tags of its image, if the other side is not given."""
     for side, other in zip(SIDES, reversed(SIDES), strict=True):
         if side in asked.images and not asked.given[other]:
             reference = asked.references[side]
@@ -154,7 +162,7 @@ def _choice(asked: _Asked) -> dict[str, Any] | None:
 
 
 def _packages(comparison: Comparison | None) -> dict[str, Any]:
-    """Return the page of packages that the address asks for."""
+    """Return the template variables for the requested page of package differences."""
     q = search_text()
     if comparison is None or comparison.packages is None:
         return {"q": q, "packages": [], "page": None}

@@ -1,4 +1,4 @@
-"""Copies of tags in other images and projects: the wish, the plan, progress and report."""
+"""Pages to copy tags to other images and projects: form, plan, progress and report."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from ..tags.selection import UnknownTags
 
 blueprint = Blueprint("copies", __name__)
 
-#: So many lines of a report are shown.
+#: Maximum number of lines of a report that the page shows.
 LINES = 200
-#: More tags are meant all together, and never one by one.
+#: Maximum number of tags that can be chosen one by one; any number can be chosen with ``all``.
 MAX_CHOSEN = 1000
 
 
@@ -34,9 +34,9 @@ MAX_CHOSEN = 1000
 @blueprint.route("/<name:path>/-/images/<name:name>/-/copy", methods=["GET", "POST"])
 @login_required
 def copy_tags(path: str, name: str) -> str | Response | tuple[str, int]:
-    """Say where tags of an image are wanted, and plan their copy.
+    """Show the form to copy tags of an image; on POST, plan the copy.
 
-    The plan is stored and shown; nothing is copied before it is confirmed.
+    The plan is stored and shown; nothing is copied until it is confirmed.
     """
     loaded, row = load_image(path, name, Permission.PULL)
     asked, errors = _asked(path, name), {}
@@ -69,7 +69,7 @@ def copy_tags(path: str, name: str) -> str | Response | tuple[str, int]:
 
 
 def _asked(path: str, name: str) -> CopyForm:
-    """Return what the form says; at first, a copy beside the source."""
+    """Return the values of the copy form; the target defaults to the source image."""
     values = request.values
     everything = bool(values.get("all"))
     return CopyForm(
@@ -89,7 +89,7 @@ def _page(copy: Copy) -> str:
 @blueprint.get("/<name:path>/-/copies/<int(max=2147483647):copy_id>")
 @login_required
 def show(path: str, copy_id: int) -> str:
-    """Show a plan, how far its copy is, or its report."""
+    """Show a copy operation: its plan, progress and report."""
     row, project = load_copy(path, copy_id)
     fence = runner.stopped(db.session(), Copy, row.id)
     return render_template(
@@ -108,7 +108,7 @@ def show(path: str, copy_id: int) -> str:
 @blueprint.post("/<name:path>/-/copies/<int(max=2147483647):copy_id>/confirm")
 @login_required
 def confirm(path: str, copy_id: int) -> Response:
-    """Carry out a stored plan: that one, and nothing else."""
+    """Start a planned copy, exactly as planned."""
     row, _ = load_copy(path, copy_id)
     require(db.session(), principal(), row.source, row.target)
     overwrite = bool(request.form.get("overwrite"))

@@ -1,4 +1,4 @@
-"""The one page of decisions that users, Maintainers and administrators each have of their own."""
+"""Shared parts of the pages that list decisions of the token endpoint."""
 
 from __future__ import annotations
 
@@ -14,7 +14,14 @@ from ..token_auth.decision_queries import MAX_ID, DecisionFilters, DecisionPage
 
 
 def decisions_page(kind: str, listing: DecisionPage, filters: DecisionFilters, **more: Any) -> str:
-    """Render decisions: a user's ``own``, those of a ``place``, or ``all``."""
+    """Render a page of decisions of the token endpoint.
+
+    Args:
+        kind: ``own`` for the user's own, ``place`` for those of a namespace or project, or ``all``.
+        listing: the decisions.
+        filters: the filters that were applied.
+        more: further template variables.
+    """
     settings = current_app.config["SETTINGS"]
     return render_template(
         "decisions.html",
@@ -27,13 +34,16 @@ def decisions_page(kind: str, listing: DecisionPage, filters: DecisionFilters, *
 
 
 def write_down() -> None:
-    """Store what still waits in memory, and let what was read so far not hide it."""
+    """Write decisions that are still in memory to the database, so that the next query sees them.
+
+    This ends the current read transaction, whose snapshot would not include them.
+    """
     decision_log().flush()
     end_read()
 
 
 def asked_filters() -> DecisionFilters:
-    """Return what the URL filters by; nothing for what makes no sense."""
+    """Return the filters in the query string; invalid values are ignored."""
     before = request.args.get("before", "")
     is_number = before.isascii() and before.isdigit() and len(before) <= 10
     return DecisionFilters(

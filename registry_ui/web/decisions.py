@@ -1,4 +1,4 @@
-"""The token endpoint, explained: what was decided, and what would be."""
+"""Pages that explain the token endpoint: its past decisions, and the access check."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ blueprint = Blueprint("decisions", __name__)
 @blueprint.get("/-/decisions")
 @login_required
 def own() -> str:
-    """Show what was decided about the user's own requests."""
+    """Show the decisions of the token endpoint about the user's own requests."""
     write_down()
     filters = asked_filters()
     return decisions_page("own", decision_queries.own(db.session(), principal(), filters), filters)
@@ -32,7 +32,7 @@ def own() -> str:
 @blueprint.get("/<name:path>/-/decisions")
 @login_required
 def of_place(path: str) -> str:
-    """Show what was decided about a namespace or project, for its Maintainers."""
+    """Show the decisions about a namespace or project to its Maintainers."""
     loaded = load(path, Permission.CONFIGURE)
     write_down()
     filters = asked_filters()
@@ -45,7 +45,7 @@ def of_place(path: str) -> str:
 @blueprint.get("/-/access-check")
 @login_required
 def access_check() -> str | tuple[str, int]:
-    """Answer whether somebody can pull, push and delete, and by which rule."""
+    """Show whether a user can pull, push and delete in a repository, and which rule decides."""
     me = principal()
     username = query_text("user") if "user" in request.args else me.username
     given = request.args.get("repository", "").strip()[:512]
@@ -72,12 +72,16 @@ def access_check() -> str | tuple[str, int]:
 
 
 def active_tokens(user: User) -> list[AccessToken]:
-    """Return the user's access tokens that still work."""
+    """Return the user's access tokens that are still valid."""
     return [token for token in accounts.access_tokens(user) if token.is_active]
 
 
 def _subject(username: str) -> Subject:
-    """Return whom it is about; with one of the user's own access tokens, where one is chosen."""
+    """Return the subject of the access check: a user, or the caller with one of their tokens.
+
+    Raises:
+        Invalid: the chosen access token is not one of the caller's.
+    """
     me, token = principal(), request.args.get("token", "")
     is_number = token.isascii() and token.isdigit() and len(token) < 10
     if is_number and username.lower() == me.username:

@@ -1,4 +1,4 @@
-"""Deploy tokens of a namespace or project: list, create, revoke. For its Maintainers."""
+"""Pages for the deploy tokens of a namespace or project: list, create, revoke. For Maintainers."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ blueprint = Blueprint("deploy_tokens", __name__)
 @blueprint.get("/<name:path>/-/deploy-tokens")
 @login_required
 def show(path: str) -> str:
-    """List the deploy tokens that hold here: its own, and those of what is above.
+    """List the deploy tokens that are valid in a place: its own, and those of its parents.
 
-    The secret of a new one is shown once.
+    The secret of a new token is shown once.
     """
     return _page(load(path, Permission.CONFIGURE), created=request.args.get("created", type=int))
 
@@ -34,7 +34,7 @@ def show(path: str) -> str:
 @blueprint.post("/<name:path>/-/deploy-tokens")
 @login_required
 def create(path: str) -> Response | tuple[str, int]:
-    """Make a deploy token and lead to the page that shows its secret once."""
+    """Create a deploy token and redirect to the page that shows its secret once."""
     loaded, form = load(path, Permission.CONFIGURE), request.form
     try:
         created = deploy_tokens.create(
@@ -58,7 +58,7 @@ def create(path: str) -> Response | tuple[str, int]:
 @blueprint.post("/<name:path>/-/deploy-tokens/<int(max=2147483647):token_id>/revoke")
 @login_required
 def revoke(path: str, token_id: int) -> Response:
-    """Revoke a deploy token of this very place."""
+    """Revoke a deploy token of this place, but not one of its parents."""
     load(path, Permission.CONFIGURE)
     name = deploy_tokens.revoke(actor(), path, token_id)
     flash(f"The deploy token “{name}” was revoked.", "success")
@@ -82,7 +82,7 @@ def _page(
         crumbs=crumbs(path),
         can=loaded.can,
         tokens=tokens,
-        # Who looks after what lies above may go there; others only see what holds here.
+        # Maintainers of a parent get a link to it; others see only which tokens are valid here.
         linked={p for p, here in above.items() if decide(who, here, Permission.CONFIGURE).allowed},
         created_token=created_token,
         secret=unseen_secrets.take(_subject(created_token.id)) if created_token else None,

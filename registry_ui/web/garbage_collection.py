@@ -1,4 +1,4 @@
-"""Garbage collection of the registry: explained, tried, begun, watched, cancelled."""
+"""Admin pages for garbage collection: explain, dry-run, start, watch, cancel."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ blueprint.before_request(administrators_only)
 
 @blueprint.get("")
 def overview() -> str:
-    """Say what a collection does, and list the last ones."""
+    """Explain garbage collection, and list the latest runs."""
     rows = garbage_collection.latest()
     return render_template(
         "admin_collections.html",
@@ -28,7 +28,7 @@ def overview() -> str:
 
 @blueprint.get("/begin")
 def confirm() -> str:
-    """Ask once more before writes are stopped."""
+    """Ask for confirmation, because a garbage collection freezes writes to the registry."""
     rows = garbage_collection.latest()
     ended = [row for row in rows if row.state == "done"]
     return render_template(
@@ -42,7 +42,7 @@ def confirm() -> str:
 
 @blueprint.post("")
 def begin() -> Response:
-    """Begin a collection, or a dry run."""
+    """Start a garbage collection or a dry run."""
     row = garbage_collection.begin(actor(), dry_run=request.form.get("dry_run") == "1")
     enqueue("run_collection", row.id)
     return redirect(url_for("collections.show", collection_id=row.id))
@@ -50,13 +50,13 @@ def begin() -> Response:
 
 @blueprint.get("/<int(max=2147483647):collection_id>")
 def show(collection_id: int) -> str:
-    """Show how far a collection is, or its report."""
+    """Show the progress or the report of a garbage collection."""
     return render_template("admin_collection.html", row=garbage_collection.one(collection_id))
 
 
 @blueprint.post("/<int(max=2147483647):collection_id>/cancel")
 def cancel(collection_id: int) -> Response:
-    """Stop a collection; what waits for the end of its fence goes on."""
+    """Cancel a garbage collection, and resume operations that wait for its write freeze to end."""
     garbage_collection.cancel(actor(), collection_id)
     enqueue("resume_stored_work")
     return redirect(url_for("collections.show", collection_id=collection_id))

@@ -1,4 +1,4 @@
-"""Registry views: images as folders, their tags live, one tag, reconcile."""
+"""Pages for images: folders of images, the tags of an image, a single tag, reconcile."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ from .templating import image_url
 
 blueprint = Blueprint("registry", __name__)
 
-#: Rows that a tree shows of one image; the image's page has the rest.
+#: Maximum number of tags of one image that a tree shows; the image's page has the rest.
 TREE_ROWS = 20
-#: So many ticks of other pages are carried along in the URL.
+#: Maximum number of tags chosen on other pages of the list that are passed along in the URL.
 MAX_CHOSEN = 200
 
 
 @blueprint.get("/<name:path>/-/images", defaults={"name": ""})
 @blueprint.get("/<name:path>/-/images/<name:name>")
 def image(path: str, name: str) -> str:
-    """Show an image or a folder of images: its children and its tags together."""
+    """Show an image with its tags and the images below it, or a folder of images."""
     loaded = load(path)
     images = listing.sized_images(db.session(), loaded.project, name)
     if not images:
@@ -91,7 +91,7 @@ def _folder(loaded: ResolvedPlace, name: str, images: list[ImageRow]) -> str:
 @blueprint.get("/<name:path>/-/images/-/rows", defaults={"name": ""})
 @blueprint.get("/<name:path>/-/images/<name:name>/-/rows")
 def tag_rows(path: str, name: str) -> str:
-    """Return the newest tags of an image, for the tree to open in place."""
+    """Return the newest tags of an image as an HTML fragment, which opens inside the tree."""
     loaded, row = load_image(path, name)
     newest = TableQuery(sort="pushed", order="desc", per_page=TREE_ROWS)
     table = tag_table(row, newest, registry_host())
@@ -109,7 +109,7 @@ def tag_rows(path: str, name: str) -> str:
 @blueprint.get("/<name:path>/-/images/-/rows/<tag:tag>", defaults={"name": ""})
 @blueprint.get("/<name:path>/-/images/<name:name>/-/rows/<tag:tag>")
 def one_row(path: str, name: str, tag: str) -> str:
-    """Return one row of a list of tags, tried again."""
+    """Return the table row of one tag as an HTML fragment, to retry a tag that failed to load."""
     loaded, row = load_image(path, name)
     return render_template(
         "_tag_row.html",
@@ -122,7 +122,7 @@ def one_row(path: str, name: str, tag: str) -> str:
 
 @blueprint.get("/<name:path>:<tag:tag>")
 def reference(path: str, tag: str) -> Response:
-    """Take a reference as people type it: image, colon, tag."""
+    """Redirect a reference as people type it (``image:tag``) to the page of the tag."""
     owner = load_owner(path).place.path
     return redirect(image_url(owner, RepositoryName(path).below(owner), "tag", tag=tag))
 
@@ -130,9 +130,10 @@ def reference(path: str, tag: str) -> Response:
 @blueprint.get("/<name:path>@<digest:digest>")
 @blueprint.get("/<name:path>:<tag:_tag>@<digest:digest>")
 def digest_reference(path: str, digest: str, _tag: str = "") -> Response:
-    """Take a reference with a digest, which is what counts, to a tag that leads to it.
+    """Redirect a reference with a digest to the page of a tag that leads to the digest.
 
-    That is a tag on the digest, or one whose index lists it, or one that had it earlier.
+    The tag points to the digest, to an index that lists it, or pointed to it earlier. A tag in
+    the reference itself is ignored, because only the digest counts.
     """
     loaded = load_owner(path)
     owner = loaded.place.path
@@ -147,7 +148,7 @@ def digest_reference(path: str, digest: str, _tag: str = "") -> Response:
 @blueprint.get("/<name:path>/-/tags/<tag:tag>", defaults={"name": ""})
 @blueprint.get("/<name:path>/-/images/<name:name>/-/tags/<tag:tag>")
 def tag(path: str, name: str, tag: str) -> str:
-    """Show one tag as the registry has it now."""
+    """Show one tag as it is in the registry now."""
     loaded, row = load_image(path, name)
     wanted = Wanted(
         platform=request.args.get("platform", ""),
@@ -172,7 +173,10 @@ def tag(path: str, name: str, tag: str) -> str:
 @blueprint.post("/<name:path>/-/images/<name:name>/-/reconcile")
 @login_required
 def reconcile(path: str, name: str) -> Response:
-    """Compare the image with the registry now. Costs a call for each tag: not for everyone."""
+    """Reconcile an image with the registry now.
+
+    This requires permission to push, because it costs a registry call for each tag.
+    """
     _, row = load_image(path, name, Permission.PUSH)
     outcome = reconcile_repository(RepositoryName(row.path))
     if outcome.error:

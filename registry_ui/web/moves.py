@@ -1,4 +1,4 @@
-"""Renaming and moving: the plan, its confirmation, how far it is, the old name afterwards."""
+"""Pages to rename and move places and images: plan, confirm, watch, cancel, clean up."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ONE = "/<name:path>/-/moves/<int(max=2147483647):move_id>"
 @blueprint.route("/<name:path>/-/move", methods=["GET", "POST"])
 @login_required
 def move_place(path: str) -> Answer:
-    """Plan that a namespace or project gets another path; nothing moves yet."""
+    """Plan to rename or move a namespace or project; nothing moves yet."""
     return _form(load(path, Permission.REMOVE), None)
 
 
@@ -33,7 +33,7 @@ def move_place(path: str) -> Answer:
 @blueprint.route("/<name:path>/-/images/<name:name>/-/move", methods=["GET", "POST"])
 @login_required
 def move_image(path: str, name: str) -> Answer:
-    """Plan that an image gets another name, here or in another project; nothing moves yet."""
+    """Plan to rename an image or move it to another project; nothing moves yet."""
     loaded, image = load_image(path, name, Permission.DELETE)
     return _form(loaded, image)
 
@@ -72,7 +72,7 @@ def _form(loaded: ResolvedPlace, image: ContainerImage | None) -> Answer:
 @blueprint.get(ONE)
 @login_required
 def show(path: str, move_id: int) -> str:
-    """Show a plan, how far the move is, its report, and what becomes of the old name."""
+    """Show a move: its plan, progress and report, and the state of the old name."""
     move, loaded = load_move(path, move_id)
     return _page(move, loaded, {})
 
@@ -105,7 +105,7 @@ def _page(move: Move, loaded: ResolvedPlace, errors: dict[str, str]) -> str:
 @blueprint.post(ONE + "/confirm")
 @login_required
 def confirm(path: str, move_id: int) -> Answer:
-    """Begin a planned move, once its path was typed."""
+    """Start a planned move, if the user typed its path to confirm it."""
     move, loaded = load_move(path, move_id)
     if request.form.get("confirm", "").strip() != move.source:
         return _page(move, loaded, {"confirm": f"Type {move.source} to confirm."}), 422
@@ -122,7 +122,7 @@ def confirm(path: str, move_id: int) -> Answer:
 @blueprint.post(ONE + "/cancel")
 @login_required
 def cancel(path: str, move_id: int) -> Response:
-    """Call a move off, or discard its plan."""
+    """Cancel a move, or discard its plan."""
     move, _ = load_move(path, move_id)
     moves.cancel(actor(), move.id)
     return _on_the_way(path, move)
@@ -131,7 +131,7 @@ def cancel(path: str, move_id: int) -> Response:
 @blueprint.post(ONE + "/retry")
 @login_required
 def retry(path: str, move_id: int) -> Response:
-    """Let a move that has stopped go on."""
+    """Resume a move that has failed."""
     move, _ = load_move(path, move_id)
     requests.require_rights(principal(), move)
     moves.retry(actor(), move.id)
@@ -141,7 +141,10 @@ def retry(path: str, move_id: int) -> Response:
 @blueprint.post(ONE + "/retire")
 @login_required
 def retire(path: str, move_id: int) -> Response:
-    """Let the old path go now; where ``everything`` is ticked, with what the new one lacks."""
+    """Delete the old path now, before its grace period ends.
+
+    If ``everything`` is checked, contents that the new path does not have are deleted, too.
+    """
     move, _ = load_move(path, move_id)
     moves.retire_now(actor(), move.id, everything=bool(request.form.get("everything")))
     return _on_the_way(path, move)
@@ -150,7 +153,7 @@ def retire(path: str, move_id: int) -> Response:
 @blueprint.post(ONE + "/keep")
 @login_required
 def keep(path: str, move_id: int) -> Response:
-    """Let the old path be pulled for longer."""
+    """Extend the grace period in which clients can pull from the old path."""
     move, _ = load_move(path, move_id)
     kept = moves.extend_grace_period(actor(), move.id)
     flash(f"{kept.source} can be pulled until {kept.grace_until:%-d %B %Y}.", "success")

@@ -1,4 +1,4 @@
-"""Namespaces and projects: looking, creating, settings, members, deletion."""
+"""Pages for namespaces and projects: view, create, settings, members, delete."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Answer = str | Response | tuple[str, int]
 
 @blueprint.get("/")
 def home() -> str:
-    """Show a user's own projects, or all that the visitor may see, and the latest pushes."""
+    """Show the user's own projects or all that the visitor can see, and their latest pushes."""
     who, q = principal(), search_text()
     own = visible_places(db.session(), who, members_only=True)
     show = "all" if who.is_anonymous else request.args.get("show", "")
@@ -57,7 +57,7 @@ def home() -> str:
 
 @blueprint.get("/<name:path>")
 def show(path: str) -> str | Response:
-    """Show a namespace or a project; the whole name of an image leads to its page."""
+    """Show a namespace or a project; redirect the whole name of an image to the image's page."""
     try:
         loaded = load(path)
     except NotFound:
@@ -68,7 +68,7 @@ def show(path: str) -> str | Response:
 
 @blueprint.get("/<name:path>/")
 def show_slash(path: str) -> Response:
-    """Take a path as people type it, with a slash at its end."""
+    """Redirect a path with a slash at its end, as people type it, to the path without it."""
     return redirect(url_for("projects.show", path=path))
 
 
@@ -124,7 +124,10 @@ def _project(loaded: ResolvedPlace) -> str:
 
 
 def _gate_shown(loaded: ResolvedPlace) -> GateState:
-    """Return the state of the gate for those who push where there are rules, or that it works."""
+    """Return the state of the gate that the project page reports.
+
+    It is WORKS, which shows no warning, unless the project has rules and the caller can push.
+    """
     if "push" not in loaded.can or not tag_rules.has_rules(loaded.project):
         return GateState.WORKS
     return gate_state(db.session(), loaded.project.id)
@@ -133,14 +136,14 @@ def _gate_shown(loaded: ResolvedPlace) -> GateState:
 @blueprint.route("/-/new/namespace", methods=["GET", "POST"])
 @login_required
 def new_namespace() -> Answer:
-    """Create a group: at the top by any user, below a namespace by its Maintainers."""
+    """Create a namespace: at the top level by any user, in a namespace by its Maintainers."""
     return _new("namespace")
 
 
 @blueprint.route("/-/new/project", methods=["GET", "POST"])
 @login_required
 def new_project() -> Answer:
-    """Create a project in a namespace; at the top by administrators."""
+    """Create a project: in a namespace by its Maintainers, at the top level by administrators."""
     return _new("project")
 
 
@@ -174,7 +177,17 @@ def _new(kind: str) -> Answer:
 
 
 def _create(kind: str, parent: str, name: str) -> str:
-    """Check the right where it is created, and create it. Returns its path."""
+    """Create a namespace or project, if the caller is allowed to, and return its path.
+
+    Args:
+        kind: ``namespace`` or ``project``.
+        parent: path of the namespace to create it in; empty for the top level.
+        name: name below the parent.
+
+    Raises:
+        Invalid: the name or the parent can't be used.
+        Denied: the caller can't create anything in the parent.
+    """
     if not name:
         raise Invalid("A name is needed.", {"name": "Give it a name."})
     path = service.path_below(parent, name)
@@ -205,7 +218,7 @@ def _create(kind: str, parent: str, name: str) -> str:
 @blueprint.route("/<name:path>/-/settings", methods=["GET", "POST"])
 @login_required
 def settings(path: str) -> Answer:
-    """Change description and visibility."""
+    """Show and change the description and visibility of a namespace or project."""
     loaded = load(path, Permission.CONFIGURE)
     place, errors, status = loaded.place, dict[str, str](), 200
     values = {"description": place.description, "visibility": place.visibility}
@@ -235,11 +248,11 @@ def settings(path: str) -> Answer:
 @blueprint.route("/<name:path>/-/members", methods=["GET", "POST"])
 @login_required
 def members(path: str) -> Answer:
-    """List the members; an Owner adds to them."""
+    """List the members of a namespace or project; on POST, add one, which requires an Owner."""
     loaded = load(path)
     form, errors, status = request.form, dict[str, str](), 200
     if Permission.LIST_MEMBERS not in loaded.can:
-        raise NotFound  # Strangers do not learn who the members are.
+        raise NotFound  # Only members can see who the members are.
     if request.method == "POST":
         load(path, Permission.ADMINISTER)
         try:
@@ -283,7 +296,7 @@ def change_member(path: str, username: str) -> Response:
     if not has_owner:
         flash(f"{path} has no Owner. Only administrators can manage it.", "warning")
     here = permissions(principal(), path_access(db.session(), principal(), path))
-    # A person who has left may no longer see the members, or the place.
+    # Users who removed themselves can lose access to the list of members, or to the place.
     if Permission.LIST_MEMBERS in here:
         return redirect(url_for("projects.members", path=path))
     if Permission.SEE in here:

@@ -1,4 +1,4 @@
-"""The protection rules of a project: list, add, delete. For its Maintainers."""
+"""Pages for the protection rules of a project: list, add, delete. For its Maintainers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..tags.match_counts import describe_matches
 
 blueprint = Blueprint("protection", __name__)
 
-#: What is said of a new rule.
+#: Message after a rule was added, by the state of the gate.
 ADDED = {
     GateState.WORKS: "Rule added",
     GateState.MISSING: "Rule added, but not enforced without a gate",
@@ -33,14 +33,14 @@ EVERYTHING = {"images": "**", "tags": "", "choice": "immutable"}
 @blueprint.get("/<name:path>/-/protection")
 @login_required
 def show(path: str) -> str:
-    """List the rules, and what each covers now."""
+    """List the protection rules of a project, and the tags that each covers now."""
     return _page(load(path, Permission.CONFIGURE), EVERYTHING)
 
 
 @blueprint.get("/<name:path>/-/protection/matches")
 @login_required
 def matches(path: str) -> str:
-    """Say what the patterns of the form match now, while somebody types."""
+    """Return an HTML fragment that says, while typing, what the patterns in the form match."""
     loaded = load(path, Permission.CONFIGURE)
     return render_template("_matches.html", text=_matches(loaded, request.args))
 
@@ -48,7 +48,7 @@ def matches(path: str) -> str:
 @blueprint.post("/<name:path>/-/protection")
 @login_required
 def create(path: str) -> Response | tuple[str, int]:
-    """Add a rule."""
+    """Add a protection rule to a project."""
     loaded = load(path, Permission.CONFIGURE)
     values = {name: request.form.get(name, "").strip() for name in EVERYTHING}
     wanted = tag_rules.RuleRequest(values["images"], values["tags"], values["choice"])
@@ -64,7 +64,7 @@ def create(path: str) -> Response | tuple[str, int]:
 @blueprint.post("/<name:path>/-/protection/<int(max=2147483647):rule_id>/delete")
 @login_required
 def delete(path: str, rule_id: int) -> Response:
-    """Delete a rule of this very project."""
+    """Delete a protection rule of a project."""
     loaded = load(path, Permission.CONFIGURE)
     tag_rules.remove(actor(), _role(loaded), loaded.project.path, rule_id)
     flash("Rule deleted.", "success")
@@ -72,11 +72,11 @@ def delete(path: str, rule_id: int) -> Response:
 
 
 def _role(loaded: ResolvedPlace) -> Role:
-    return loaded.acting_role or Role.GUEST  # nobody comes here without one
+    return loaded.acting_role or Role.GUEST  # These pages require a role, so GUEST is never used.
 
 
 def _matches(loaded: ResolvedPlace, values: Mapping[str, str]) -> str:
-    """Return what the patterns match now, or what is wrong with them."""
+    """Return a sentence with how many tags the patterns match, or what is wrong with them."""
     try:
         images = Glob.parse(values.get("images", "").strip(), IMAGES)
         tags = Glob.parse(values.get("tags", "").strip(), TAGS)

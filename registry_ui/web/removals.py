@@ -1,4 +1,4 @@
-"""Removal: previews, confirmation, progress and report. For Maintainers."""
+"""Pages to delete tags and images: preview, confirm, progress and report. For Maintainers."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ Answer = str | Response | tuple[str, int]
 
 CHANGED = "Something was pushed since you saw the preview. Look again."
 REFUSED = "Nothing was deleted: a protection rule keeps it."
-#: Seconds for which a browser waits while the registry is silent; then the worker goes on.
+#: Time in seconds that a request waits for an unresponsive registry before the worker takes over.
 PATIENCE = 5.0
-#: So many lines of a report are shown.
+#: Maximum number of lines of a report that the page shows.
 LINES = 200
 
 
@@ -54,10 +54,11 @@ LINES = 200
 )
 @login_required
 def delete_tag(path: str, name: str, tag: str) -> Answer:
-    """Delete one tag, and no other, after a preview."""
+    """Show the preview for deleting a single tag; on POST, delete it."""
     loaded, row = load_image(path, name, Permission.DELETE)
     attached, bin_days = bool(request.values.get("attached")), _bin_days()
-    # The tick in the form confirms it; the link to the form asks for it only.
+    # On POST, only the checkbox in the form counts, because it is the confirmation. The query
+    # string of the link to the form can only ask for the option.
     despite_rules = request.form if request.method == "POST" else request.args
     plan = plan_tag(
         row,
@@ -102,7 +103,10 @@ def delete_tag(path: str, name: str, tag: str) -> Answer:
 @blueprint.route("/<name:path>/-/images/<name:name>/-/delete", methods=["GET", "POST"])
 @login_required
 def delete_image(path: str, name: str) -> Answer:
-    """Delete an image with all its tags, after a preview and a typed confirmation."""
+    """Show the preview for deleting an image with all its tags; on POST, delete it.
+
+    The user has to type the path of the image to confirm.
+    """
     loaded, row = load_image(path, name, Permission.DELETE)
     plan = plan_image(row, bin_days=_bin_days(), role=loaded.acting_role)
     errors: dict[str, str] = {}
@@ -133,9 +137,9 @@ def delete_image(path: str, name: str) -> Answer:
 @blueprint.route("/<name:path>/-/images/<name:name>/-/delete-tags", methods=["GET", "POST"])
 @login_required
 def delete_tags(path: str, name: str) -> Answer:
-    """Choose tags of an image, one by one or by what they have in common, and plan their removal.
+    """Show the form that selects tags of an image, by name or by criteria; on POST, plan a removal.
 
-    The plan is stored and shown; nothing is deleted before it is confirmed.
+    The plan is stored and shown; nothing is deleted until it is confirmed.
     """
     loaded, row = load_image(path, name, Permission.DELETE)
     errors: dict[str, str] = {}
@@ -174,13 +178,16 @@ def delete_tags(path: str, name: str) -> Answer:
 @blueprint.get("/<name:path>/-/images/<name:name>/-/delete-tags/matches")
 @login_required
 def delete_tags_matches(path: str, name: str) -> str:
-    """Say how many tags the form means now, while somebody types."""
+    """Return an HTML fragment that says, while typing, how many tags the form selects."""
     _, row = load_image(path, name, Permission.DELETE)
     return render_template("_matches.html", text=_matches(row, request.args))
 
 
 def _matches(image: ContainerImage, values: MultiDict[str, str]) -> str:
-    """Return how many tags the form means, or what is wrong with it; "" if it says nothing."""
+    """Return a sentence with how many tags the form selects, or what is wrong with the form.
+
+    It is empty if the form has no criteria.
+    """
     try:
         criteria = _criteria(values)
     except Invalid as error:
@@ -189,10 +196,10 @@ def _matches(image: ContainerImage, values: MultiDict[str, str]) -> str:
 
 
 def _criteria(values: MultiDict[str, str]) -> Criteria:
-    """Return what the tags have in common that the form asks for.
+    """Return the criteria in the form that select tags.
 
     Raises:
-        Invalid: a value can't be used.
+        Invalid: a value in the form can't be used.
     """
     chosen = [] if values.get("all") else values.getlist("chosen")
     text = values.get("pattern", "").strip()
@@ -206,10 +213,10 @@ def _criteria(values: MultiDict[str, str]) -> Criteria:
 
 
 def _plan_chosen(loaded: ResolvedPlace, image: ContainerImage) -> Removal:
-    """Store the plan for what the form asks for.
+    """Plan the removal of the tags that the form selects, and store the plan.
 
     Raises:
-        Invalid: the form asks for nothing, or for no tag that there is.
+        Invalid: the form has no criteria, no tag matches them, or a value can't be used.
     """
     form = request.form
     criteria = _criteria(form)
@@ -232,7 +239,7 @@ def _plan_chosen(loaded: ResolvedPlace, image: ContainerImage) -> Removal:
 
 
 def _bin_days() -> int:
-    """For how many days what is deleted can be restored: not at all, where that is wished."""
+    """Return for how many days deleted tags stay in the trash; 0 to delete them permanently."""
     return 0 if request.values.get("for_good") else trash.days()
 
 
@@ -268,7 +275,7 @@ def _preview(
 @blueprint.get("/<name:path>/-/removals/<int(max=2147483647):removal_id>")
 @login_required
 def show(path: str, removal_id: int) -> str:
-    """Show a plan, how far its removal is, or its report. It outlives what it removed."""
+    """Show a removal: its plan, progress and report. The page remains after its target is gone."""
     row, loaded = load_removal(path, removal_id)
     fence = runner.stopped(db.session(), row.id)
     plan = RemovalPlan.of_preview(row.preview) if row.preview else None
@@ -296,7 +303,7 @@ def show(path: str, removal_id: int) -> str:
 @blueprint.post("/<name:path>/-/removals/<int(max=2147483647):removal_id>/confirm")
 @login_required
 def confirm(path: str, removal_id: int) -> Response:
-    """Carry out a stored plan: that one, and nothing else."""
+    """Start a planned removal, exactly as planned."""
     row, loaded = load_planned(path, removal_id)
     confirmed = bool(request.form.get("despite_rules"))
     started = start_planned(
@@ -309,7 +316,7 @@ def confirm(path: str, removal_id: int) -> Response:
 @blueprint.post("/<name:path>/-/removals/<int(max=2147483647):removal_id>/cancel")
 @login_required
 def cancel(path: str, removal_id: int) -> Response:
-    """Stop a removal before its next step."""
+    """Stop a removal before its next step, or discard a plan."""
     row, _ = load_removal(path, removal_id)
     runner.cancel(actor(), row.id)
     return redirect(url_for("removals.show", path=path, removal_id=removal_id))

@@ -1,4 +1,4 @@
-"""Retention policies of a namespace or project: list, try, switch on. For its Maintainers."""
+"""Pages for retention policies: list, create, dry-run, switch on or off. For Maintainers."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ ONE = "/<name:path>/-/retention/<int(max=2147483647):policy_id>"
 @blueprint.get("/<name:path>/-/retention")
 @login_required
 def show(path: str) -> str:
-    """List the policies of a place, and a form for a new one."""
+    """List the retention policies of a namespace or project, with a form for a new one."""
     return _page(load(path, Permission.DELETE))
 
 
 @blueprint.get("/<name:path>/-/retention/matches")
 @login_required
 def matches(path: str) -> str:
-    """Say what the patterns of the form match now, while somebody types."""
+    """Return an HTML fragment that says, while typing, what the patterns in the form match."""
     loaded = load(path, Permission.DELETE)
     return render_template("_matches.html", text=_matches(loaded, request.args))
 
@@ -45,14 +45,17 @@ def matches(path: str) -> str:
 @blueprint.post("/<name:path>/-/retention")
 @login_required
 def create(path: str) -> Answer:
-    """Create a policy, switched off, together with its dry run, and show that."""
+    """Create a policy, switched off, together with its dry run, and show the dry run."""
     return _save(load(path, Permission.DELETE))
 
 
 @blueprint.route(ONE, methods=["GET", "POST"])
 @login_required
 def change(path: str, policy_id: int) -> Answer:
-    """Change a policy's settings; it is off until their dry run was seen."""
+    """Show the form to change a policy; on POST, save it and show its dry run.
+
+    A policy whose settings have changed is switched off.
+    """
     loaded = load(path, Permission.DELETE)
     row = retention.policy(loaded.place, policy_id)
     if request.method == "GET":
@@ -63,7 +66,7 @@ def change(path: str, policy_id: int) -> Answer:
 @blueprint.post(ONE + "/dry-run")
 @login_required
 def dry_run(path: str, policy_id: int) -> Answer:
-    """Store and show the plan of what a policy would remove now."""
+    """Store and show the dry run of a policy: the plan of what it would remove now."""
     loaded = load(path, Permission.DELETE)
     row = retention.policy(loaded.place, policy_id)
     fields = _fields(Rules.of(row))
@@ -79,7 +82,7 @@ def dry_run(path: str, policy_id: int) -> Answer:
 @blueprint.post(ONE + "/switch")
 @login_required
 def switch(path: str, policy_id: int) -> Response:
-    """Switch a policy on, if its dry run was seen, or off."""
+    """Switch a policy on or off; switching it on requires a dry run of its current settings."""
     loaded = load(path, Permission.DELETE)
     on = bool(request.form.get("on"))
     try:
@@ -94,14 +97,19 @@ def switch(path: str, policy_id: int) -> Response:
 @blueprint.post(ONE + "/delete")
 @login_required
 def delete(path: str, policy_id: int) -> Response:
-    """Delete a policy; what it removed stays removed."""
+    """Delete a policy. Tags that it has removed stay removed."""
     retention.remove(actor(), load(path, Permission.DELETE).place, policy_id)
     flash("The policy was deleted.", "success")
     return redirect(url_for("retention.show", path=path))
 
 
 def _save(loaded: ResolvedPlace, policy_id: int | None = None) -> Answer:
-    """Save what the form says and show its dry run; show the form again if that can't be done."""
+    """Save the policy in the form and show its dry run, or show the form again with its errors.
+
+    Args:
+        loaded: the place of the policy.
+        policy_id: the policy to change; None for a new one.
+    """
     form = request.form
     confirmed = form.getlist("confirm_unmatched")
     try:
@@ -122,7 +130,7 @@ def _fields(rules: Rules) -> dict[str, object]:
 
 
 def _matches(loaded: ResolvedPlace, values: Mapping[str, object]) -> str:
-    """Return what the patterns match now, or what is wrong with them."""
+    """Return a sentence with how many tags the patterns match, or what is wrong with them."""
     texts = {name: str(values.get(name) or "").strip() for name in PATTERN_FIELDS}
     kind = texts["pattern_kind"] or Glob.kind
     images = texts["images"] or ("**" if kind == Glob.kind else ".*")
@@ -164,7 +172,8 @@ def _page(
 def _unmatched(values: Mapping[str, object], error: AppError | None) -> list[tuple[str, bool]]:
     """Return the patterns that need a confirmation, and whether the form confirms each.
 
-    After another error it is not known which they are: those that were confirmed are offered.
+    A pattern needs one if it should keep tags but matches none. After an error of another kind,
+    it is not known which patterns these are, so only the confirmed ones are returned.
     """
     given = request.form.getlist("confirm_unmatched")
     if isinstance(error, KeepsNothing):

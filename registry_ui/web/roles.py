@@ -1,4 +1,4 @@
-"""The page of what each role can do."""
+"""Help page that lists the permissions of each role."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ blueprint = Blueprint("help", __name__, url_prefix="/-/help")
 
 @blueprint.get("/roles")
 def roles() -> str:
-    """Print the table that decides."""
+    """Show the table of permissions that all access decisions are based on."""
     rights: list[dict[str, Any]] = [
         {
             "label": str(rule.right).replace("_", " ").capitalize(),

@@ -1,4 +1,4 @@
-"""The search page: everywhere, or straight to the one thing that is meant."""
+"""Search page. A query that identifies a single object redirects to the object's page."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ from .templating import image_url
 
 blueprint = Blueprint("search", __name__)
 
-#: Rows of each kind where all kinds are shown, and where one is.
+#: Maximum number of hits of each kind if all kinds are shown, and if only one kind is shown.
 FIRST, MOST = 10, 100
 
 
 @blueprint.get("/-/search")
 def show() -> Response | tuple[str, int]:
-    """Search everywhere. A whole reference, or a digest of one tag, leads to its page."""
+    """Show search results, or redirect to the page of the object that the query identifies.
+
+    A whole reference, or a digest that belongs to a single tag, identifies an object.
+    """
     given = request.args.get("q", "")
     try:
         query = parse(given, registry_host())
@@ -45,7 +48,7 @@ def show() -> Response | tuple[str, int]:
 
 
 def address(hit: Any) -> str:
-    """Return the page of what was found."""
+    """Return the address of the page of a search hit."""
     if isinstance(hit, TagHit):
         return image_url(hit.project_path, hit.image_name, "tag", tag=hit.name)
     if isinstance(hit, ImageHit):

@@ -1,4 +1,4 @@
-"""Storage: what takes the room of a namespace, a project or an image, and reading the rest."""
+"""Page for the storage usage of a namespace, project or image."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ blueprint = Blueprint("storage", __name__)
 
 @blueprint.get("/<name:path>/-/storage")
 def show(path: str) -> str:
-    """Show what takes the room, by project, image or tag, as far as the visitor sees it."""
+    """Show the storage usage by project, image or tag, as far as the visitor can see them."""
     loaded = load(path)
     image = _asked_image(loaded)
     scope, opened = _inside(loaded.place), _opened(loaded)
@@ -43,7 +43,10 @@ def show(path: str) -> str:
 @blueprint.post("/<name:path>/-/storage/read")
 @login_required
 def read(path: str) -> Response:
-    """Have the worker read what is not known. Costs calls for each tag: not for everyone."""
+    """Ask the worker to read contents whose size is not known yet.
+
+    This requires permission to push, because it costs registry calls for each tag.
+    """
     load(path, Permission.PUSH)
     enqueue("read_contents", path)
     flash("The worker reads what is not known yet. Reload this page to see how far it is.", "info")
@@ -51,7 +54,11 @@ def read(path: str) -> Response:
 
 
 def _asked_image(loaded: ResolvedPlace) -> ContainerImage | None:
-    """Return the image of the project that the URL names by its whole name, if it does."""
+    """Return the image whose whole name is in the query string; None if there is no name.
+
+    Raises:
+        NotFound: the image is not in the project, or the index has no such image.
+    """
     asked = request.args.get("image", "")
     if not asked:
         return None
@@ -62,7 +69,7 @@ def _asked_image(loaded: ResolvedPlace) -> ContainerImage | None:
 
 
 def _inside(place: Place) -> ColumnElement[bool]:
-    """Match the projects of a place that the visitor may see."""
+    """Return the SQL condition for the projects of a place that the visitor can see."""
     if isinstance(place, Project):
         return Project.id == place.id
     visible = visible_places(db.session(), principal(), Project)
@@ -70,7 +77,7 @@ def _inside(place: Place) -> ColumnElement[bool]:
 
 
 def _opened(loaded: ResolvedPlace) -> set[int]:
-    """Return the projects whose images the visitor may pull, by id."""
+    """Return the ids of the projects in a place whose images the visitor can pull."""
     place = loaded.place
     if isinstance(place, Project):
         return {place.id} if str(Permission.PULL) in loaded.can else set()

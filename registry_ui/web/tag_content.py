@@ -1,4 +1,4 @@
-"""The content of one tag: its manifest and config to download, the packages of its SBOM."""
+"""Contents of a tag: downloads of its manifest and config, and the packages in its SBOM."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from ..tag_detail import config_bytes, manifest_bytes, sbom_view
 
 blueprint = Blueprint("content", __name__)
 
-#: What stands in an address for packages of no type.
+#: Value of the query argument ``type`` for packages without a type.
 NO_TYPE = "-"
 
 
 @blueprint.get("/<name:path>/-/tags/<tag:tag>/-/manifest", defaults={"name": ""})
 @blueprint.get("/<name:path>/-/images/<name:name>/-/tags/<tag:tag>/-/manifest")
 def manifest(path: str, name: str, tag: str) -> Response:
-    """Give the manifest of a tag, or of the platform that is asked for, byte for byte."""
+    """Download the manifest of a tag, or of the requested platform, byte for byte."""
     _, row = load_image(path, name, Permission.PULL)
     body = manifest_bytes(row, TagName(tag), request.args.get("platform", ""))
     return _attachment(body, path, name, f"{tag}-manifest.json")
@@ -31,7 +31,7 @@ def manifest(path: str, name: str, tag: str) -> Response:
 @blueprint.get("/<name:path>/-/tags/<tag:tag>/-/config", defaults={"name": ""})
 @blueprint.get("/<name:path>/-/images/<name:name>/-/tags/<tag:tag>/-/config")
 def config(path: str, name: str, tag: str) -> Response:
-    """Give the config of a tag, or of the platform that is asked for, byte for byte."""
+    """Download the config of a tag, or of the requested platform, byte for byte."""
     _, row = load_image(path, name, Permission.PULL)
     body = config_bytes(row, TagName(tag), request.args.get("platform", ""))
     return _attachment(body, path, name, f"{tag}-config.json")
@@ -40,7 +40,7 @@ def config(path: str, name: str, tag: str) -> Response:
 @blueprint.get("/<name:path>/-/tags/<tag:tag>/-/sbom", defaults={"name": ""})
 @blueprint.get("/<name:path>/-/images/<name:name>/-/tags/<tag:tag>/-/sbom")
 def sbom(path: str, name: str, tag: str) -> str:
-    """List the packages of a tag, or of the platform that is asked for."""
+    """List the packages in the SBOM of a tag, or of the requested platform."""
     loaded, row = load_image(path, name, Permission.PULL)
     platform = request.args.get("platform", "")
     view = sbom_view(row, TagName(tag), platform)
@@ -68,7 +68,7 @@ def sbom(path: str, name: str, tag: str) -> str:
 
 
 def _attachment(body: bytes, path: str, name: str, file: str) -> Response:
-    """Answer with a file to keep: whatever is in it, no browser shows or runs it here."""
+    """Return a response that browsers download, so that they never display or run its content."""
     image = (name or path).rpartition("/")[2]
     headers = {"Content-Disposition": f'attachment; filename="{image}-{file}"'}
     return Response(body, mimetype="application/json", headers=headers)

@@ -1,7 +1,7 @@
-"""What templates may call: filters, addresses and small pure helpers. No database, no registry.
+"""Filters and helpers for templates. They use neither the database nor the registry.
 
-Text from the registry is hostile: nothing here marks it as safe. The only markup made
-in Python is the ``<time>`` element of ``ago``, whose parts are escaped.
+Text from the registry is untrusted, so nothing here marks it as safe. The only markup that
+Python code creates is the ``<time>`` element of ``ago``, whose parts are escaped.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ from ..formatting import (
 )
 from ..http.query_args import current_address
 
-#: What url_for() leaves as it is in a query; none of it ends a part of a path but "?".
+#: Characters that stay unquoted in an address. ``url_for()`` leaves more characters unquoted in a
+#: query string, for example ``?``, but that would end a path.
 _SAFE = "/:"
 
 
@@ -42,15 +43,15 @@ _BAR_LEAST = 2
 _TONES = 6
 
 
-# --- words and figures ---
+# --- data for macros ---
 
 
 def records(items: Iterable[Any] | None, names: str) -> list[Any]:
-    """Give every item its fields by name, whatever form it came in.
+    """Convert items of any form to objects with named attributes.
 
     Args:
-        items: tuples, mappings, or objects that have the fields as attributes already.
-        names: the names of a tuple's fields in their order, apart by spaces.
+        items: tuples, mappings, or objects that already have the attributes.
+        names: the attribute names, separated by spaces, in the order of the fields of a tuple.
     """
     return [_record(item, names.split()) for item in items or ()]
 
@@ -67,12 +68,12 @@ def _record(item: Any, names: Sequence[str]) -> Any:
 def choices(
     values: Iterable[str] | None, chosen: str | None, top: str = ""
 ) -> list[tuple[str, str]]:
-    """Return the options of a choice of paths, the chosen one among them in any case.
+    """Return the (value, label) options of a select field for a path.
 
     Args:
-        values: the paths that are offered.
-        chosen: the one that the form came with, perhaps not offered any more.
-        top: the label of no path at all, where that is a choice.
+        values: the paths to offer.
+        chosen: the selected path; it is included even if it is no longer offered.
+        top: label of the option for no path; empty to leave this option out.
     """
     paths = [value for value in values or () if value]
     if chosen and chosen not in paths:
@@ -89,8 +90,8 @@ def image_url(project: str, name: str = "", endpoint: str = "image", **values: A
     Args:
         project: the path of the project.
         name: the name below the project; empty for the root image.
-        endpoint: ``image``, ``tag_rows``, ``tag`` or ``reconcile``, or one of a removal:
-            ``delete_tag``, ``delete_tags``, ``delete_image``; or ``copy_tags``.
+        endpoint: name of a view for images, such as ``image``, ``tag`` or ``reconcile``; for
+            removals, such as ``delete_tag``; or for copies, such as ``copy_tags``.
         values: further parts of the address, such as ``tag``; None is left out.
     """
     if name:
@@ -101,11 +102,11 @@ def image_url(project: str, name: str = "", endpoint: str = "image", **values: A
 
 
 def page_url(endpoint: str, **values: str | None) -> str:
-    """Return what url_for() returns for a page, for hundreds of them on one page.
+    """Return the same address as url_for(), but fast enough for hundreds of links on one page.
 
     Args:
-        endpoint: of a route whose parts may be any path.
-        values: text only; None is left out.
+        endpoint: endpoint of a route whose variable parts accept any path.
+        values: parts of the address; None is left out.
     """
     given = {name: quote(value, safe=_SAFE) for name, value in values.items() if value is not None}
     return _pattern(request.script_root, endpoint, tuple(given)).format_map(given)
@@ -113,7 +114,14 @@ def page_url(endpoint: str, **values: str | None) -> str:
 
 @lru_cache(maxsize=256)
 def _pattern(_root: str, endpoint: str, names: tuple[str, ...]) -> str:
-    """Return an address with the names of its values in braces."""
+    """Return the address of an endpoint as a format string, with the names of values in braces.
+
+    Args:
+        _root: path prefix of the application; addresses depend on it, so it belongs to the cache
+            key.
+        endpoint: endpoint of the route.
+        names: names of the values.
+    """
     values: dict[str, Any] = {name: f"value.{name}" for name in names}
     marked = url_for(endpoint, **values)
     for name in names:
@@ -122,11 +130,12 @@ def _pattern(_root: str, endpoint: str, names: tuple[str, ...]) -> str:
 
 
 def reference_url(project: str, reference: str) -> str | None:
-    """Return the page of ``repository:tag`` in a project, or None where it has none.
+    """Return the address of the page of a tag, given its reference; None if it has no page.
 
     Args:
         project: the path of the project.
-        reference: a whole reference; one by digest, or outside the project, has no page.
+        reference: ``repository:tag``; a reference with a digest, or one outside the project,
+            has no page.
     """
     repository, colon, tag = reference.rpartition(":")
     if not colon or "@" in reference or "/" in tag:
@@ -138,7 +147,7 @@ def reference_url(project: str, reference: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Crumb:
-    """One segment of a breadcrumb, and where it leads."""
+    """One segment of a breadcrumb: its label and the address that it links to."""
 
     label: str
     url: str
@@ -147,13 +156,13 @@ class Crumb:
 def breadcrumb_trail(
     crumbs: Iterable[Any] | None, project: str = "", name: str = "", tag: str = ""
 ) -> list[Crumb]:
-    """Return the breadcrumb of a page: namespaces, project, every folder, image, tag.
+    """Return the breadcrumb of a page: namespaces, project, folders, image, tag.
 
     Args:
-        crumbs: ``(label, path)`` of the namespaces and, perhaps, of the project.
-        project: the path of the project, on a page below one.
-        name: the name below the project.
-        tag: the tag, on its page.
+        crumbs: ``(label, path)`` of the namespaces and optionally of the project.
+        project: the path of the project; empty if the page does not belong to a project.
+        name: the name of the image or folder below the project; empty for none.
+        tag: the tag; empty if the page is not about a tag.
     """
     places = [place for place in records(crumbs, "label path") if "/-" not in str(place.path)]
     found = [Crumb(str(p.label), url_for("projects.show", path=p.path)) for p in places]
@@ -170,7 +179,7 @@ def breadcrumb_trail(
 
 
 def asset(filename: str) -> str:
-    """Return the address of a static file, changed whenever its content changes."""
+    """Return the address of a static file, with a hash of its content, so it can be cached."""
     path = Path(current_app.static_folder or "") / filename
     return url_for("static", filename=filename, v=_fingerprint(path, path.stat().st_mtime_ns))
 
@@ -180,12 +189,12 @@ def _fingerprint(path: Path, _mtime: int) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:10]
 
 
-# --- shapes ---
+# --- charts and trees ---
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One piece of a proportional bar, in units of its viewBox; ``tone`` picks the colour."""
+    """One piece of a proportional bar, in units of its viewBox; ``tone`` selects the color."""
 
     x: float
     width: float
@@ -193,10 +202,10 @@ class Segment:
 
 
 def proportional_bar(shares: Sequence[float | None]) -> list[Segment]:
-    """Lay shares of a whole out as a bar 1000 wide; what is too thin to see is widened.
+    """Lay out shares of a whole as a bar of width 1000; segments too thin to see are widened.
 
     Args:
-        shares: 0..1 each, None for unknown. They need not add up to 1.
+        shares: a number from 0 to 1 each, or None if unknown. They need not add up to 1.
     """
     total = sum(share or 0 for share in shares)
     if not shares or total <= 0:
@@ -219,12 +228,12 @@ class Column:
 
 
 def bar_chart(values: Sequence[int], height: int = 40, step: int = 10) -> list[Column]:
-    """Lay numbers out as columns from the left, the greatest of them ``height`` high.
+    """Lay out numbers as columns of a chart, from left to right.
 
     Args:
-        values: not negative. What is not nothing is seen, however little it is.
-        height: of the chart.
-        step: from one column to the next.
+        values: non-negative numbers. Any number above 0 gets a visible column.
+        height: height of the chart, and of the column of the largest number.
+        step: distance from one column to the next.
     """
     greatest = max(values, default=0)
     tall = [max(value / greatest * height, 1.0) if value else 0.0 for value in values]
@@ -235,10 +244,10 @@ def bar_chart(values: Sequence[int], height: int = 40, step: int = 10) -> list[C
 
 
 def collapse_folders(folder: Any) -> list[Any]:
-    """Return the folder and those below it that can share its line in a tree.
+    """Return a folder and the folders below it that share one line with it in a tree.
 
-    A folder without an image whose only child is another such folder would be a line
-    with nothing to see on it.
+    A folder without an image, whose only child is also a folder without an image, would take up
+    a line that shows nothing.
     """
     found = [folder]
     while (
@@ -279,7 +288,7 @@ HELPERS = (
 
 
 def init_app(app: Flask) -> None:
-    """Register filters, tests and globals of the templates."""
+    """Register the filters, tests and global functions of the templates."""
     environment = app.jinja_env
     environment.trim_blocks = True
     environment.lstrip_blocks = True

@@ -1,4 +1,4 @@
-"""The bin of a project: what was removed and can be restored. For Maintainers."""
+"""Pages for the trash of a project: deleted tags that can be restored. For Maintainers."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ blueprint = Blueprint("bin", __name__)
 @blueprint.get("/<name:path>/-/bin")
 @login_required
 def show(path: str) -> str:
-    """List what was removed and can be restored, the latest first."""
+    """List the tags in the trash of a project, most recently deleted first."""
     return _page(load(path, Permission.DELETE))
 
 
 @blueprint.get("/<name:path>/-/bin/<int(max=2147483647):entry_id>/restore")
 @login_required
 def restore_form(path: str, entry_id: int) -> Response:
-    """Lead back to the bin from where a name that can't be used was shown."""
+    """Redirect to the trash from the address of the restore form, for example on a reload."""
     load(path, Permission.DELETE)
     return redirect(url_for("bin.show", path=path, _anchor=f"name-{entry_id}"))
 
@@ -37,7 +37,7 @@ def restore_form(path: str, entry_id: int) -> Response:
 @blueprint.post("/<name:path>/-/bin/<int(max=2147483647):entry_id>/restore")
 @login_required
 def restore(path: str, entry_id: int) -> Response | tuple[str, int]:
-    """Give a removed tag back, under its own name or another."""
+    """Restore a deleted tag under its old name or a new one."""
     loaded = load(path, Permission.DELETE)
     row = trash.entry(loaded.project, entry_id)
     text = request.form.get("name", "").strip() or row.tag
@@ -55,7 +55,7 @@ def restore(path: str, entry_id: int) -> Response | tuple[str, int]:
 @blueprint.post("/<name:path>/-/bin/<int(max=2147483647):entry_id>/remove")
 @login_required
 def remove(path: str, entry_id: int) -> Response:
-    """Plan to remove what the bin holds of one tag for good; the plan is shown first."""
+    """Plan to delete one tag in the trash permanently; the plan has to be confirmed."""
     loaded = load(path, Permission.DELETE)
     row = trash.entry(loaded.project, entry_id)
     plan = plan_purge(f"{row.repository}:{row.tag}", [row])

@@ -1,4 +1,4 @@
-"""Copy a repository that no project can own below a project, so that people can pull it."""
+"""Page to copy an unassigned repository into a project, if no project can own it at its path."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ blueprint.before_request(administrators_only)
 
 @blueprint.route("/<name:name>", methods=["GET", "POST"])
 def copy_unassigned(name: str) -> Response | tuple[str, int]:
-    """Choose a project and a name below it, and plan the copy.
+    """Show the form that selects a target project and name; on POST, plan the copy.
 
-    The plan is stored and shown; nothing is copied before it is confirmed.
+    The plan is stored and shown; nothing is copied until it is confirmed.
     """
     repository = RepositoryName(name)
     require_unassigned(db.session(), repository)
