@@ -1,8 +1,8 @@
-"""Settings, read once from the environment. No secret has a default.
+"""Settings, read once from the environment. Secrets have no default.
 
-Precedence: the environment, then ``<var>/settings.env`` (which ``make run``
-writes so that ``flask`` commands need no settings), then the defaults below.
-Every name is documented in docs/configuration.md.
+Precedence: the environment, then ``<var>/settings.env`` (which ``make run`` writes so that
+``flask`` commands need no settings), then the defaults below. Every name is documented in
+docs/configuration.md.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ PREFIX = "REGISTRY_UI_"
 
 
 class ConfigError(RuntimeError):
-    """A setting is missing or unusable. The message says which, and the remedy."""
+    """A setting is missing or invalid. The message names the setting and the remedy."""
 
 
 def read_env_file(path: Path) -> dict[str, str]:
-    """Return the ``NAME=value`` lines of a file, or nothing if there is no such file."""
+    """Return the ``NAME=value`` lines of a file, or an empty dictionary if it does not exist."""
     if not path.is_file():
         return {}
     lines = (line.strip() for line in path.read_text().splitlines())
@@ -36,7 +36,8 @@ def read_env_file(path: Path) -> dict[str, str]:
 class Config:
     """All settings of one process.
 
-    Durations are seconds, sizes bytes. Secrets are kept out of ``repr``.
+    Durations are in seconds, unless the name ends in ``days``, and sizes in bytes. Secrets are kept
+    out of ``repr``.
     """
 
     var: Path
@@ -72,7 +73,7 @@ class Config:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] | None = None) -> Config:
-        """Read every setting; raise ConfigError for the first that cannot be used."""
+        """Read every setting; raise ConfigError for the first invalid one."""
         outer = os.environ if environ is None else environ
         var = Path(outer.get(PREFIX + "VAR") or ROOT / "var")
         if not var.is_absolute():
@@ -82,7 +83,7 @@ class Config:
         registry_port = read.port("REGISTRY_PORT", 5050)
         gate = read.flag("GATE", default=False)
         backend_port = read.port("REGISTRY_BACKEND_PORT", 5051)
-        # Our own calls go past the gate: it would ask us while we wait for it.
+        # Our own calls bypass the gate: it calls this application, which is waiting for the gate.
         own_port = backend_port if gate else registry_port
         registry_url = read.url("REGISTRY_URL", f"http://localhost:{own_port}")
         given = read.text("REGISTRY_URL", "")
@@ -128,23 +129,23 @@ class Config:
 
     @property
     def events_url(self) -> str:
-        """Where the registry posts its notifications."""
+        """URL to which the registry posts its notifications."""
         return f"{self.public_url}/api/v4/registry_events"
 
     @property
     def realm(self) -> str:
-        """The registry's ``auth.token.realm``."""
+        """URL of the token endpoint, for ``auth.token.realm`` of the registry."""
         return f"{self.public_url}/jwt/auth"
 
     @property
     def huey_file(self) -> Path:
-        """The embedded job queue, used where no Redis is configured."""
+        """File of the embedded job queue, which is used if Redis is not configured."""
         return self.var / "jobs.sqlite"
 
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """Typed access to the environment, with the setting's name in every complaint."""
+    """Typed access to the environment, with the name of the setting in every error message."""
 
     environ: Mapping[str, str]
 
@@ -204,7 +205,11 @@ class _Reader:
         return text or None
 
     def collector(self, name: str) -> tuple[str, ...]:
-        """Return the words of the command that collects garbage; none where it is not set."""
+        """Return the words of the garbage collection command; empty if it is not set.
+
+        Raises:
+            ConfigError: it can't be parsed, or has the ``--delete-untagged`` option.
+        """
         try:
             words = tuple(shlex.split(self.text(name, "")))
         except ValueError as error:
@@ -225,7 +230,7 @@ class _Reader:
         return text
 
     def origin(self, name: str, default: str) -> str:
-        """Return an address without a path: pages and endpoints are served at the root alone."""
+        """Return a URL without a path, because pages and endpoints are served only at the root."""
         text = self.url(name, default)
         parts = urlsplit(text)
         if parts.path or parts.query or parts.fragment:
@@ -237,12 +242,12 @@ class _Reader:
         return text
 
 
-#: The option by its letter, alone or among others.
+#: Short form ``-m`` of ``--delete-untagged``, alone or combined with other options.
 _UNTAGGED = re.compile(r" -[a-z]*m[a-z]*[ =]")
 
 
 def _address(text: str, *schemes: str) -> SplitResult | None:
-    """Return the parts of an address of one of these schemes; None for what is none."""
+    """Return the parts of a URL with one of these schemes; return None for any other text."""
     try:
         parts = urlsplit(text)
         usable = parts.scheme in schemes and parts.hostname and (parts.port or 1) > 0
@@ -266,7 +271,7 @@ def _secret(read: _Reader, var: Path) -> str:
 
 
 def normalised_database_url(url: str) -> str:
-    """Name the psycopg 3 driver in PostgreSQL addresses as other tools write them."""
+    """Return a database URL, with the psycopg 3 driver added to a plain PostgreSQL URL."""
     for scheme in ("postgres://", "postgresql://"):
         if url.startswith(scheme):
             return "postgresql+psycopg://" + url.removeprefix(scheme)

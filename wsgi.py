@@ -1,4 +1,4 @@
-"""The application for gunicorn and for the ``flask`` command."""
+"""WSGI application for gunicorn and the ``flask`` command."""
 
 import sys
 

@@ -1,4 +1,7 @@
-"""Gunicorn's settings: gunicorn --config deploy/gunicorn.conf.py wsgi:app (from the checkout)."""
+"""Gunicorn settings.
+
+Run from the checkout: ``gunicorn --config deploy/gunicorn.conf.py wsgi:app``.
+"""
 
 import gc
 import socket
@@ -14,71 +17,72 @@ from config import Config
 from registry_ui.http.admission import THREADS
 from registry_ui.processes import end_with_parent
 
-# A reverse proxy stands in front of it where others than this machine may come in.
+# Bind to the loopback address. Other machines connect through a reverse proxy.
 bind = f"127.0.0.1:{Config.from_environ().port}"
 workers = 2
-#: Pages and passwords can't take all of them: registry_ui/admission.py.
+#: Pages and passwords can't use all threads: see registry_ui/http/admission.py.
 threads = THREADS
 keepalive = 15
 timeout = 60
 graceful_timeout = 8
-#: Seconds that a thread waits for a client that has gone silent in the middle of a request.
-#: One that sends a byte now and then still holds a thread: see docs/administrators.md.
+#: Timeout in seconds for a client that stops sending in the middle of a request. A client that
+#: sends a byte now and then still holds a thread: see docs/administrators.md.
 SILENCE = 10
-#: Seconds after which a thread hands the interpreter on when others wait; Python's own 0.005
-#: leaves both cores idle at times, while requests of microseconds wait (`make bench-token`).
+#: Interpreter switch interval in seconds. With Python's default of 0.005, both cores are idle at
+#: times while requests of microseconds wait (`make bench-token`).
 TURN = 0.0002
-#: New objects before Python looks for rings among them; its own 700 is a few requests.
+#: Number of new objects after which Python's garbage collector runs. Its default of 700 is reached
+#: within a few requests.
 LOOK_FOR_RINGS = 50_000
 
 
-#: Seconds that a worker leaves a new connection to the others, for each that it has itself,
-#: and at most.
+#: Delay in seconds before a worker accepts a connection, for each connection that it already has,
+#: and the maximum delay.
 HESITATION, LONGEST = 0.0002, 0.001
 
 
 class FairWorker(ThreadWorker):
-    """A worker of threads that leaves new connections to those which have fewer.
+    """A threaded worker that leaves new connections to workers that have fewer.
 
-    Otherwise the first to wake takes all that come at once, and as connections are kept,
-    one core goes on alone with them: a third of the requests in a second.
+    Otherwise the first worker to wake up accepts all connections that arrive at once. Because
+    connections are kept alive, one core then serves all of them alone, at a third of the rate.
     """
 
     def accept(self, listener: Any) -> None:
-        """Take a connection, unless another did meanwhile."""
+        """Accept a connection after a short delay, unless another worker was faster."""
         time.sleep(min(self.nr_conns * HESITATION, LONGEST))
         super().accept(listener)
 
 
 class PlainLogger(Logger):
-    """An access log in which a path cannot pretend to be a line or a colour of its own."""
+    """An access log in which a request path can't forge a log line or set terminal colors."""
 
     def atoms(self, resp: Any, req: Any, environ: Any, request_time: Any) -> dict[str, Any]:
-        """Return what a line may show, with the path in plain ASCII."""
+        """Return the fields of a log line, with the path escaped to plain ASCII."""
         atoms: dict[str, Any] = super().atoms(resp, req, environ, request_time)
         return atoms | {"U": atoms["U"].encode("unicode_escape").decode("ascii")}
 
 
 worker_class = FairWorker
 
-# Neither %(r)s nor headers: query strings and Authorization may hold secrets.
+# Leave out %(r)s and headers, because query strings and Authorization can contain secrets.
 accesslog = "-"
 access_log_format = '%(t)s %(h)s "%(m)s %(U)s" %(s)s %(B)s %(M)sms'
 logger_class = PlainLogger
 loglevel = "warning"
 control_socket_disable = True
-# By default any program on this machine moves a request to another path, by a header.
+# By default, any program on this machine can change the path of a request with a header.
 forwarder_headers = ""
 
 
 def post_fork(_server: Any, worker: Any) -> None:
-    """Let no worker outlive its master, however that ends."""
+    """Make a worker end with its master process, and set its interpreter switch interval."""
     end_with_parent(worker.ppid)
     sys.setswitchinterval(TURN)
 
 
 def post_worker_init(worker: Any) -> None:
-    """Have the templates ready, and let Python's collector pass over what is there by now."""
+    """Compile all templates, then exclude the objects that exist from garbage collection."""
     templates = worker.wsgi.jinja_env
     for name in templates.list_templates():
         templates.get_template(name)
@@ -88,7 +92,7 @@ def post_worker_init(worker: Any) -> None:
 
 
 def when_ready(server: Any) -> None:
-    """Let accepted connections inherit the patience of the socket that they come in by."""
+    """Set the timeout on the listening sockets; accepted connections inherit it."""
     patience = struct.pack("@ll", SILENCE, 0)
     for listener in server.LISTENERS:
         for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):

@@ -1,4 +1,4 @@
-"""Alembic's entry: the application's engine and models, one transaction for a migration."""
+"""Alembic environment: runs migrations with the application's engine and models."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ config = context.config
 
 
 def run_offline() -> None:
-    """Print the SQL."""
+    """Print the SQL of the migrations, without a database connection."""
     url = current_app.config["SQLALCHEMY_DATABASE_URI"]
     context.configure(url=url, target_metadata=db.metadata, literal_binds=True)
     with context.begin_transaction():
@@ -22,7 +22,7 @@ def run_offline() -> None:
 
 
 def run_online() -> None:
-    """Run against the database of the settings."""
+    """Run the migrations against the configured database, in one transaction."""
     with db.engine.connect() as connection, without_foreign_keys(connection):
         context.configure(
             connection=connection,
@@ -37,11 +37,11 @@ def run_online() -> None:
 
 @contextmanager
 def without_foreign_keys(connection: Connection) -> Iterator[None]:
-    """Let SQLite replace a table without deleting the rows that refer to it.
+    """Disable foreign keys, so that SQLite can replace a table and keep the rows that refer to it.
 
-    SQLite alters a table by copying it and dropping the old one, and a dropped table takes along
-    whatever refers to it ON DELETE CASCADE. The setting changes outside of a transaction only
-    (https://sqlite.org/lang_altertable.html, section 7).
+    SQLite alters a table by copying it and dropping the old one. Dropping a table also deletes the
+    rows that refer to it with ON DELETE CASCADE. Foreign keys can only be disabled outside of a
+    transaction (https://sqlite.org/lang_altertable.html, section 7).
     """
     if connection.dialect.name != "sqlite":
         yield
@@ -57,7 +57,7 @@ def without_foreign_keys(connection: Connection) -> Iterator[None]:
 
 
 def require_foreign_keys(connection: Connection) -> None:
-    """Refuse a migration that leaves rows referring to nothing; nothing of it is kept then."""
+    """Raise RuntimeError if a migration breaks foreign keys, so that it is rolled back."""
     if connection.dialect.name != "sqlite":
         return
     broken = connection.exec_driver_sql("PRAGMA foreign_key_check").all()

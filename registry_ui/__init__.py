@@ -1,4 +1,4 @@
-"""A companion for a stock registry: projects, rights, tokens, pages."""
+"""Web application beside a stock OCI registry: projects, roles, access tokens, and pages."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def create_app(config: Config | None = None) -> Flask:
     Raises:
         config.ConfigError: a setting is missing or unusable.
     """
-    # Not at the top: the packages without Flask can be imported without all the others.
+    # Import inside the function, so that packages that don't need Flask can be imported without it.
     from . import blueprints, cli, page_call_budget, registry_connection
     from .accounts import failing_blocks, password_cache, password_checks, throttle
     from .db import session
@@ -56,7 +56,7 @@ def create_app(config: Config | None = None) -> Flask:
     _add_middleware(app, config)
     for module in (
         session,
-        # Every request.
+        # These modules act on every request.
         identity,
         security_headers,
         error_handlers,
@@ -66,10 +66,10 @@ def create_app(config: Config | None = None) -> Flask:
         compression,
         converters,
         templating,
-        # The registry.
+        # These modules call the registry.
         registry_connection,
         page_call_budget,
-        # Sign-in, tokens and what the registry asks and tells.
+        # These modules check credentials, issue tokens, and answer the registry's requests.
         password_cache,
         throttle,
         password_checks,
@@ -78,7 +78,7 @@ def create_app(config: Config | None = None) -> Flask:
         verifier,
         gate,
         events,
-        # Entry points.
+        # These modules are the entry points: jobs, pages, and commands.
         jobs,
         blueprints,
         cli,
@@ -88,7 +88,7 @@ def create_app(config: Config | None = None) -> Flask:
 
 
 def _flask_settings(config: Config) -> dict[str, Any]:
-    """Return the settings of Flask and its extensions."""
+    """Return the configuration of Flask and its extensions."""
     from .http import session_cookie
 
     return {
@@ -107,7 +107,7 @@ def _flask_settings(config: Config) -> dict[str, Any]:
 
 
 def _add_middleware(app: Flask, config: Config) -> None:
-    """Wrap the application: each layer answers or changes a request before the ones above it."""
+    """Wrap the application in WSGI middleware. The last wrapper sees a request first."""
     from .http import admission, client_address, security_headers
     from .token_auth.endpoint import TokenEndpoint
 
@@ -117,6 +117,6 @@ def _add_middleware(app: Flask, config: Config) -> None:
         count = config.trusted_proxies
         wsgi = client_address.ClientAddress(wsgi)
         wsgi = ProxyFix(wsgi, x_for=count, x_proto=count, x_host=count)
-    if not config.testing:  # test clients do not end their requests
+    if not config.testing:  # test clients don't close responses, which would use up all slots
         wsgi = admission.Admission(wsgi, headers)
     app.wsgi_app = wsgi  # type: ignore[assignment, method-assign]  # Flask's own way to wrap

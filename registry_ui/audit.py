@@ -1,4 +1,4 @@
-"""Who did what: written in the transaction of the deed itself."""
+"""Audit log. An entry is written in the same transaction as the change it describes."""
 
 from __future__ import annotations
 
@@ -9,32 +9,33 @@ from sqlalchemy.orm import Session
 
 from .models import AuditEntry
 
-#: The subject of our own calls to the registry. No user can have it: ``-`` is no
-#: component of a path. Its events are recognised by it and never counted.
+#: Token subject of our own calls to the registry. No user can have it, because ``-`` is not a valid
+#: path component. Events with this subject are recognized as ours and are never counted.
 OWN_SUBJECT = "-/registry_ui"
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Whoever acts: a user's name, or a part of the system; and from which address."""
+    """The user or system component that makes a change, and the client's IP address."""
 
     name: str
     address: str = ""
 
 
-# Names that no user can have: ``-`` is no part of a path.
-#: Commands on the machine itself.
+# No user can have these names, because ``-`` is not a valid path component.
+#: A command that is run on the server itself.
 CONSOLE = Actor("-/console")
-#: The worker, on its own account.
+#: The background worker, for changes that no user asked for.
 WORKER = Actor("-/worker")
-#: The registry, by what it sends.
+#: The registry, for changes that its notifications report.
 REGISTRY = Actor("-/registry")
 
 
 def record(session: Session, actor: Actor, action: str, subject: str, **detail: Any) -> AuditEntry:
-    """Add an entry to the session and return it; it is stored if and only if the deed is.
+    """Add an audit entry to the session and return it. It is stored when the caller commits.
 
-    ``detail`` holds no secrets.
+    Args:
+        detail: further facts about the change; must not contain secrets.
     """
     entry = AuditEntry(
         actor=actor.name, address=actor.address, action=action, subject=subject, detail=detail

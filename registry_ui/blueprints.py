@@ -1,4 +1,4 @@
-"""Every blueprint: the endpoints for machines, the API, and the pages."""
+"""All blueprints: endpoints for machines, the API, and the pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Naming the first of many things in a message, and counting the rest."""
+"""Lists of names in messages: the first names, and the number of the others."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ NAMED = 10
 
 
 def name_some(names: Iterable[str]) -> str:
-    """Return the first of some names in the order of bytes, and how many more there are."""
+    """Return the first names in byte order, separated by commas, and the number of the others."""
     return name_first(sorted(names))
 
 
 def name_first(names: Sequence[str], count: int = NAMED) -> str:
-    """Return the first of some names in their own order, and how many more there are."""
+    """Return the first ``count`` names, separated by commas, and the number of the others."""
     more = f" and {len(names) - count} more" if len(names) > count else ""
     return ", ".join(names[:count]) + more

@@ -1,4 +1,4 @@
-"""Errors as values with a message for a person. Pure; answered by ``http.error_handlers``."""
+"""Application errors with a message for people. Pure; ``http.error_handlers`` renders them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A page of ours that an error leads to: its endpoint and the values of its address."""
+    """A link from an error to a page of this site: its text, endpoint, and URL values."""
 
     text: str
     endpoint: str
@@ -17,10 +17,10 @@ class Link:
 
 
 class AppError(Exception):
-    """Something that the caller can understand and often mend.
+    """Base class of errors that the caller can understand and often fix.
 
-    ``code`` is a word of the OCI error codes where one fits; ``hint`` says what to do, and
-    ``links`` lead to the pages for it.
+    ``code`` is an OCI error code if one fits. ``hint`` says what to do, and ``links`` point to
+    pages where it can be done.
     """
 
     status = 400
@@ -34,7 +34,7 @@ class AppError(Exception):
 
 
 class NotFound(AppError):
-    """It does not exist, or the caller may not know that it does: one and the same answer."""
+    """The object does not exist, or the caller may not know that it does; both look the same."""
 
     status = 404
     code = "NAME_UNKNOWN"
@@ -44,7 +44,7 @@ class NotFound(AppError):
 
 
 class Denied(AppError):
-    """The caller may see it, but not do this to it."""
+    """The caller can see the object, but is not allowed to do this."""
 
     status = 403
     code = "DENIED"
@@ -58,9 +58,9 @@ class Unauthorized(AppError):
 
 
 class Invalid(AppError):
-    """One or more values of a form or a request cannot be used.
+    """One or more values of a form or a request can't be used.
 
-    ``errors`` maps the field's name to what is wrong with it.
+    ``errors`` maps the name of a field to its error message.
     """
 
     status = 422
@@ -72,7 +72,7 @@ class Invalid(AppError):
 
 
 class Conflict(Invalid):
-    """The name is taken, or something changed under the caller's feet."""
+    """The name is taken, or the object was changed or is in use."""
 
     status = 409
 
@@ -88,20 +88,20 @@ class Conflict(Invalid):
 
 
 class StateConflict(Conflict):
-    """What the request is about can't be done any more: it was begun, discarded, or has ended."""
+    """The operation is not possible in this state: it has begun, ended, or been discarded."""
 
     code = "CONFLICT"
 
 
 class RegistryUnreachable(AppError):
-    """The registry is down, slow, refuses, or answers nonsense."""
+    """The registry is down, slow, refuses the request, or sends an invalid response."""
 
     status = 502
     code = "UNAVAILABLE"
 
 
 class PayloadTooLarge(AppError):
-    """More than is read here."""
+    """The request body exceeds the size limit."""
 
     status = 413
     code = "SIZE_INVALID"
@@ -111,7 +111,7 @@ class PayloadTooLarge(AppError):
 
 
 class SiteBusy(AppError):
-    """Too many pages are being answered at this moment."""
+    """Too many page requests are in progress."""
 
     status = 503
     code = "UNAVAILABLE"
@@ -122,7 +122,7 @@ class SiteBusy(AppError):
 
 
 class DatabaseDown(AppError):
-    """It can't be reached, or is too busy."""
+    """The database can't be reached, or is too busy."""
 
     status = 503
     code = "UNAVAILABLE"
@@ -132,14 +132,14 @@ class DatabaseDown(AppError):
 
 
 class InvalidValue(AppError):
-    """The database refuses to keep or compare it."""
+    """A value has characters that the database can't store or compare."""
 
     def __init__(self) -> None:
         super().__init__("A value holds characters that can't be stored.")
 
 
 class InternalError(AppError):
-    """Our own mistake. What it is stays in the log."""
+    """An unexpected error in this application. Details are only in the log."""
 
     status = 500
     code = "UNKNOWN"
@@ -149,5 +149,5 @@ class InternalError(AppError):
 
 
 def oci_error(code: str, message: str, hint: str = "") -> dict[str, Any]:
-    """Return an error as the registry writes it: docker prints ``errors[0].message``."""
+    """Return the JSON body of an OCI error response; docker prints ``errors[0].message``."""
     return {"errors": [{"code": code, "message": message, "detail": hint or None}]}

@@ -1,4 +1,4 @@
-"""Files that only we may read, whole or not there at all."""
+"""Private files that are written atomically and that only this user can read."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from pathlib import Path
 
 
 def private_directory(path: Path) -> Path:
-    """Make the directory if needed and close it to others (mode 0700); return it."""
+    """Create a directory if needed, set its mode to 0700, and return it."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.chmod(0o700)
     return path
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write or replace a file of mode 0600."""
+    """Write or replace a file with mode 0600. A reader never sees it half written."""
     temporary = _temporary(path, text)
     temporary.replace(path)
 
 
 def write_private_once(path: Path, text: str) -> None:
-    """Write a file of mode 0600 unless one is there: what exists is never overwritten."""
+    """Write a file with mode 0600, unless it exists. An existing file is never overwritten."""
     temporary = _temporary(path, text)
     with suppress(FileExistsError):
         os.link(temporary, path)

@@ -13,8 +13,8 @@ from .names import NAME
 
 DASH = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
-#: Builds that want to be reproducible write one of these: the epoch, or the first day
-#: that a zip archive can hold.
+#: Earlier dates are not real: reproducible builds use the epoch, or 1980-01-01, which is the first
+#: day that a zip archive can store.
 _FIRST_REAL_DATE = datetime(1980, 1, 2, tzinfo=UTC)
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 _SPANS = (
@@ -28,7 +28,7 @@ _DIGEST_TAG = re.compile(r"(sha256-|sha512-)([0-9a-f]{64,128})(.*)")
 
 
 def size(value: int | None) -> str:
-    """Return bytes as docker prints them (``12.3 MB``, decimal), or a dash for None."""
+    """Format a number of bytes as docker does (``12.3 MB``, decimal), or a dash for None."""
     if value is None:
         return DASH
     amount, unit = float(value), 0
@@ -38,14 +38,14 @@ def size(value: int | None) -> str:
 
 
 def difference(value: int | None) -> str:
-    """Return by how many bytes something grew or shrank (``+12.3 MB``), or a dash for None."""
+    """Format a change in bytes with its sign (``+12.3 MB``), or a dash for None."""
     if not value:
         return DASH if value is None else "no change"
     return f"{'+' if value > 0 else MINUS}{size(abs(value))}"
 
 
 def number(value: int | None) -> str:
-    """Return a whole number with its thousands apart (``12,345``), or a dash for None."""
+    """Format an integer with thousands separators (``12,345``), or a dash for None."""
     return DASH if value is None else f"{value:,}"
 
 
@@ -53,17 +53,17 @@ def pluralize(value: int | None, one: str, many: str = "") -> str:
     """Return a number with its noun: ``1 tag``, ``312 tags``.
 
     Args:
-        value: how many; None reads as a dash.
-        one: the noun for one.
-        many: the noun for any other number, where an ``s`` is not enough.
+        value: the number; None is shown as a dash.
+        one: the singular of the noun.
+        many: the plural of the noun, if adding an ``s`` is not enough.
     """
     return f"{number(value)} {one if value == 1 else many or one + 's'}"
 
 
 def percent(share: float | None) -> str:
-    """Return a share of 0..1 as ``23.2 %``.
+    """Format a share from 0 to 1 as a percentage (``23.2%``), or a dash for None.
 
-    What would round to nothing reads ``< 0.1 %``, and what would round to all ``> 99.9 %``.
+    A tiny share reads ``< 0.1%`` instead of zero, and an almost full one ``> 99.9%``.
     """
     if share is None:
         return DASH
@@ -73,22 +73,23 @@ def percent(share: float | None) -> str:
 
 
 def short_digest(value: str | None) -> str:
-    """Return the first twelve digits of a digest, as docker shows them, or a dash."""
+    """Return the first twelve hex digits of a digest, as docker shows them, or a dash."""
     if not value:
         return DASH
     return value.rpartition(":")[2][:12]
 
 
 def short_tag(name: str) -> str:
-    """Return a tag's name with the digest of a ``sha256-<hex>.sig`` cut to twelve digits."""
+    """Return a tag name; the digest in a name like ``sha256-<hex>.sig`` is cut to twelve digits."""
     found = _DIGEST_TAG.fullmatch(name)
     return f"{found[1]}{found[2][:12]}…{found[3]}" if found else name
 
 
 def relative(moment: datetime, now: datetime) -> str:
-    """Return how far ``moment`` is from ``now``, in words: ``3 h ago``, ``in 2 days``.
+    """Return the distance between ``moment`` and ``now`` in words: ``3 h ago``, ``in 2 days``.
 
-    What is to come is rounded to the nearest: seven days, a second later, are still seven.
+    A time in the future is rounded to the nearest unit, so that seven days still read ``in 7 days``
+    a second later.
     """
     is_past = moment < now
     distance = abs(now - moment)
@@ -103,12 +104,12 @@ def relative(moment: datetime, now: datetime) -> str:
 
 
 def ago(value: datetime | None, missing: str = DASH) -> Markup:
-    """Return a ``<time>`` with relative text, and the exact moment in title and datetime.
+    """Return a ``<time>`` element with relative text, and the exact time in title and datetime.
 
     Args:
-        value: an aware datetime; a naive one is read as UTC. The epoch, which
-            reproducible builds write, reads ``not recorded``.
-        missing: what to print for None.
+        value: an aware datetime; a naive one is read as UTC. A date before 1980-01-02, which
+            reproducible builds use, reads ``not recorded``.
+        missing: text for None.
     """
     if value is None:
         return Markup('<span class="muted">{}</span>').format(missing)
@@ -116,7 +117,8 @@ def ago(value: datetime | None, missing: str = DASH) -> Markup:
     if moment < _FIRST_REAL_DATE:
         return Markup('<span class="muted">not recorded</span>')
     moment = moment.replace(microsecond=0)
-    # Figures and words of ours alone: there is nothing to escape, hundreds of times a page.
+    # The text has only digits and fixed words. Skip escaping, because a page can have hundreds of
+    # times.
     exact = moment.isoformat(" ").replace("+00:00", "")
     return Markup(  # noqa: S704
         f'<time datetime="{exact.replace(" ", "T")}Z" title="{exact} UTC">'
@@ -125,7 +127,7 @@ def ago(value: datetime | None, missing: str = DASH) -> Markup:
 
 
 def is_web_link(value: object) -> bool:
-    """Whether a text from an image may become a link: plain http or https and nothing else."""
+    """Return whether text from an image can be shown as a link: a plain http or https URL."""
     if not isinstance(value, str) or len(value) > 2048 or not value.isprintable():
         return False
     if any(character.isspace() or character in "\\\"'<>" for character in value):
@@ -138,7 +140,7 @@ def is_web_link(value: object) -> bool:
 
 
 def format_detail(detail: object) -> str:
-    """Return the detail of an audit entry as words: ``tags: 3, dry run: yes``."""
+    """Format the detail of an audit entry as text: ``tags: 3, dry run: yes``."""
     if isinstance(detail, Mapping):
         words = (
             (str(name).replace("_", " "), format_detail(value)) for name, value in detail.items()
@@ -152,12 +154,12 @@ def format_detail(detail: object) -> str:
 
 
 def day_name(day: date, today: date | None = None) -> str:
-    """Return a day as people say it: ``Today``, ``Yesterday``, ``24 November 2026``."""
+    """Return a date as text: ``Today``, ``Yesterday``, ``24 November 2026``."""
     today = today or datetime.now(UTC).date()
     near = {today: "Today", today - timedelta(days=1): "Yesterday"}
     return near.get(day) or f"{day.day} {day:%B %Y}"
 
 
 def is_username(value: object) -> bool:
-    """Whether a name can be a person's: a deploy token's and the system's own can't."""
+    """Return whether a name can belong to a user, and not to a deploy token or the system."""
     return isinstance(value, str) and re.fullmatch(NAME, value) is not None

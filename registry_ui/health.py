@@ -1,4 +1,4 @@
-"""Whether the database, the registry, the worker and the job queue answer."""
+"""Health checks of the database, the registry, the worker, and the job queue."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from .jobs.queue import HEARTBEAT_SECONDS, WORKER, redis_problem
 from .models import Heartbeat, RegistryEvent, utc_now
 from .registry_connection import registry
 
-#: An event that waits longer than this waits for a worker that does not come.
+#: Age of the oldest waiting event from which the worker counts as stuck.
 EVENTS_WAIT = timedelta(seconds=60)
 
 
 def health() -> list[tuple[str, bool, str]]:
-    """Return (name, whether it answers, detail) of database, registry and worker."""
+    """Return (name, is healthy, detail) for the database, the registry, and the worker."""
     return [
         ("database", *_database()),
         ("registry", *_registry()),
@@ -28,7 +28,7 @@ def health() -> list[tuple[str, bool, str]]:
 
 
 def queue_health() -> list[tuple[str, bool, str]]:
-    """Return the same of the job queue; nothing if it is a file of the worker."""
+    """Return (name, is healthy, detail) for the Redis job queue; empty if Redis is not used."""
     if current_app.config["SETTINGS"].redis_url is None:
         return []
     release_quietly()
@@ -81,7 +81,7 @@ def _worker() -> tuple[bool, str]:
 
 
 def release_quietly() -> None:
-    """End the reading transaction, if the database answers at all."""
+    """End the read transaction, and ignore a database that does not answer."""
     try:
         end_read()
     except SQLAlchemyError:

@@ -1,8 +1,7 @@
-"""Names of the registry, parsed once at the door and valid ever after.
+"""Value types for repository names, tags, and digests. They are validated once, when created.
 
-Grammars: distribution-spec "Pulling manifests" (name, tag), image-spec
-"Descriptors" (digest). All matching is ``fullmatch``: ``$`` would let a
-trailing newline pass.
+Grammars: distribution-spec "Pulling manifests" (name, tag), image-spec "Descriptors" (digest). All
+matching uses ``fullmatch``, because ``$`` would accept a trailing newline.
 """
 
 from __future__ import annotations
@@ -17,11 +16,12 @@ COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 NAME = rf"{COMPONENT}(?:/{COMPONENT})*"
 TAG = r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}"
 DIGEST = r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}"
-#: A tag that signs or describes a digest (PROTOCOLS 4.4): the digest, and of what kind it is.
+#: Pattern of a tag for a signature, attestation, or SBOM (PROTOCOLS 4.4). Groups: the digest of its
+#: subject, and the suffix.
 DIGEST_TAG = r"(sha256-[0-9a-f]{64}|sha512-[0-9a-f]{128})(\.(?:sig|att|sbom))?"
-#: A tag under which the bin keeps a manifest; no list shows it.
+#: Prefix of the tags under which the trash keeps manifests. No list shows them.
 BIN_PREFIX = "_bin."
-#: What comes after all that begins so: ``/`` is the character after ``.``.
+#: Upper bound (exclusive) of names with that prefix: ``/`` is the character after ``.``.
 BIN_PREFIX_END = "_bin/"
 BIN_TAG = rf"{re.escape(BIN_PREFIX)}[0-9a-f]{{16}}"
 MAX_NAME = 255
@@ -34,11 +34,11 @@ _DIGEST = re.compile(DIGEST)
 _BIN_TAG = re.compile(BIN_TAG)
 _DIGEST_TAG = re.compile(DIGEST_TAG)
 
-#: How a tag begins that holds what is attached to a digest.
+#: Prefixes of tags that are attached to a digest.
 DIGEST_TAG_ALGORITHMS = ("sha256-", "sha512-")
 
-#: First segments that nothing can have: routes of ours and of the registry, beside which a
-#: path would be ambiguous.
+#: First path segments that are reserved, because routes of this site or of the registry use them
+#: and a path would be ambiguous.
 RESERVED_FIRST_SEGMENTS = frozenset(
     [
         "api",
@@ -53,13 +53,13 @@ RESERVED_FIRST_SEGMENTS = frozenset(
         "v2",
     ]
 )
-#: First segments that docker adds to a short name, or reads as a host. So does it read any
-#: with a dot. Mirrors have such repositories; for others they are confusing.
+#: First path segments that docker adds to a short name or reads as a host. It also reads a segment
+#: with a dot as a host. Mirrors have such repositories; elsewhere they are confusing.
 RESTRICTED_FIRST_SEGMENTS = frozenset(["library", "localhost"])
 
 
 class NameInvalid(ValueError):
-    """A name breaks its grammar. The message is meant for the person who typed it."""
+    """A name does not match its grammar. The message is for the person who typed it."""
 
 
 def _too_long(value: str) -> bool:
@@ -90,7 +90,7 @@ class RepositoryName:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The components between the slashes."""
+        """The path components, which are separated by slashes."""
         return tuple(self.value.split("/"))
 
     def prefixes(self) -> list[str]:
@@ -103,9 +103,10 @@ class RepositoryName:
         return ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
 
     def below(self, path: str) -> str:
-        """Return what follows ``path``: ``""`` for the path itself.
+        """Return the rest of the name below ``path``, or ``""`` if it is ``path`` itself.
 
-        Raises NameInvalid where this name is not at or below ``path``.
+        Raises:
+            NameInvalid: this name is neither ``path`` nor below it.
         """
         if self.value == path:
             return ""
@@ -116,7 +117,7 @@ class RepositoryName:
 
 @dataclass(frozen=True, slots=True)
 class PlacePath:
-    """The full path of a namespace or a project: a repository name whose first segment is free."""
+    """Path of a namespace or project: a repository name whose first segment is not reserved."""
 
     value: str
 
@@ -130,9 +131,9 @@ class PlacePath:
 
     @property
     def is_restricted(self) -> bool:
-        """Whether only administrators may create it at the top.
+        """Whether only administrators can create it at the top level.
 
-        Without the registry's host before it, docker reads ``quay.io/app`` as a reference of
+        Unless the registry's host comes first, docker reads ``quay.io/app`` as a reference to
         another registry, and adds ``library`` to a short name.
         """
         first = self.value.partition("/")[0]
@@ -140,27 +141,27 @@ class PlacePath:
 
     @property
     def parent(self) -> str | None:
-        """The path of the namespace that holds this one; None at the top."""
+        """Path of the namespace that contains this one; None at the top level."""
         head, slash, _ = self.value.rpartition("/")
         return head if slash else None
 
     @property
     def name(self) -> str:
-        """The last segment."""
+        """The last path segment."""
         return self.value.rpartition("/")[2]
 
     def prefixes(self) -> list[str]:
-        """Return this path and all above it, shortest first."""
+        """Return this path and all paths above it, shortest first."""
         return RepositoryName(self.value).prefixes()
 
 
 def is_binned(tag: str) -> bool:
-    """Whether a tag is one of the bin's."""
+    """Return whether a tag is one under which the trash keeps a manifest."""
     return _BIN_TAG.fullmatch(tag) is not None
 
 
 def path_component(text: str) -> str:
-    """Return ``text`` if it is one component of a path; raise NameInvalid otherwise."""
+    """Return ``text`` if it is a valid path component; raise NameInvalid otherwise."""
     if not _COMPONENT.fullmatch(text):
         raise NameInvalid(
             "Use lower-case letters and digits, with single '.', '_', '__' or '-' between them."
@@ -169,9 +170,9 @@ def path_component(text: str) -> str:
 
 
 def suggest_component(text: str) -> str:
-    """Return the nearest component of a path: ``Jane Doe`` becomes ``jane-doe``.
+    """Return the most similar valid path component: ``Jane Doe`` becomes ``jane-doe``.
 
-    "" for a text of which nothing is left.
+    Returns "" if the text has no usable characters.
     """
     plain = unicodedata.normalize("NFKD", text[:MAX_NAME]).encode("ascii", "ignore")
     parts = re.findall(r"[a-z0-9]+|[._-]+|[^a-z0-9._-]+", plain.decode().lower())
@@ -179,13 +180,13 @@ def suggest_component(text: str) -> str:
 
 
 def _separator(text: str) -> str:
-    """Return a separator of the grammar for any characters between two words."""
+    """Return a valid separator for the characters between two words."""
     return text if text in {".", "_", "__"} or set(text) == {"-"} else "-"
 
 
 @dataclass(frozen=True, slots=True)
 class TagName:
-    """A tag of the OCI grammar. Case matters: ``v2`` and ``V2`` are two tags."""
+    """A tag of the OCI grammar. Tags are case-sensitive: ``v2`` and ``V2`` are two tags."""
 
     value: str
 
@@ -202,7 +203,7 @@ class TagName:
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """A sha256 or sha512 digest in lower-case hex. Other forms make the registry answer 500."""
+    """A SHA-256 or SHA-512 digest in lowercase hex. Other forms make the registry answer 500."""
 
     value: str
 
@@ -217,28 +218,28 @@ class Digest:
 
     @classmethod
     def of(cls, body: bytes) -> Digest:
-        """Return the sha256 digest of some bytes."""
+        """Return the SHA-256 digest of some bytes."""
         return cls("sha256:" + hashlib.sha256(body).hexdigest())
 
     @property
     def algorithm(self) -> str:
-        """``sha256`` or ``sha512``."""
+        """The hash algorithm: ``sha256`` or ``sha512``."""
         return self.value.partition(":")[0]
 
     @property
     def hex(self) -> str:
-        """The digits after the colon."""
+        """The hex digits after the colon."""
         return self.value.partition(":")[2]
 
     @property
     def short(self) -> str:
-        """Twelve digits, as docker shows them."""
+        """The first twelve hex digits, as docker shows them."""
         return self.hex[:12]
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """``name[:tag][@digest]`` of this registry, without a host."""
+    """A reference ``name[:tag][@digest]`` to an image of this registry, without a host."""
 
     name: RepositoryName
     tag: TagName | None = None
@@ -246,9 +247,10 @@ class Reference:
 
     @classmethod
     def parse(cls, text: str) -> Reference:
-        """Parse a reference; raise NameInvalid for what is none.
+        """Parse a reference; raise NameInvalid if it is malformed.
 
-        A bare 64-digit hex string is refused as a name, as docker does: it is an image id.
+        A bare string of 64 hex digits is refused as a name, as docker does, because it is an image
+        ID.
         """
         rest, at, digest = text.partition("@")
         name, colon, tag = rest.partition(":")
@@ -267,8 +269,8 @@ class Reference:
 
 
 def subject_of(tag: str) -> str | None:
-    """Return the digest that a ``sha256-<hex>[.sig|.att|.sbom]`` tag is attached to."""
-    if not tag.startswith(DIGEST_TAG_ALGORITHMS):  # of thousands, hardly any
+    """Return the digest to which a ``sha256-<hex>[.sig|.att|.sbom]`` tag is attached, or None."""
+    if not tag.startswith(DIGEST_TAG_ALGORITHMS):  # fast path for most tags
         return None
     found = _DIGEST_TAG.fullmatch(tag)
     return found[1].replace("-", ":") if found else None

@@ -1,22 +1,22 @@
-"""Which network an address counts as. Pure."""
+"""Networks and address blocks by which client addresses are grouped. Pure."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
-#: Length of the prefix that one IPv6 subscriber gets at least: its owner has 2^64 addresses.
+#: Prefix length of the smallest network that an IPv6 subscriber gets: its owner has 2^64 addresses.
 IPV6_PREFIX = 64
 MAX_LENGTH = 64
-#: Lengths of the prefixes of an address block: what one customer of a provider usually gets.
+#: Prefix lengths of the address block that a customer of a provider usually gets.
 IPV4_BLOCK, IPV6_BLOCK = 24, 48
 
 
 @lru_cache(maxsize=1024)
 def network_of(address: str) -> str:
-    """Return the network that an address counts as: IPv4 as it is, IPv6 by its /64.
+    """Return the network that counts as one client: an IPv4 address itself, or an IPv6 /64.
 
-    What is no address (a Unix socket, a broken proxy) counts as itself, cut to its length.
+    Text that is not an address (a Unix socket, a broken proxy) is returned, cut to MAX_LENGTH.
     """
     parsed = _parse(address)
     if isinstance(parsed, IPv6Address):
@@ -26,10 +26,10 @@ def network_of(address: str) -> str:
 
 @lru_cache(maxsize=1024)
 def block_of(address: str) -> str:
-    """Return the address block that an address belongs to: IPv4 by its /24, IPv6 by its /48.
+    """Return the address block that an address belongs to: an IPv4 /24, or an IPv6 /48.
 
-    Many networks can belong to one customer. So a block tells strangers from many networks
-    apart from strangers of many providers.
+    One customer can have many networks. The block shows whether clients from many networks are
+    customers of many providers, or just one.
     """
     parsed = _parse(address)
     if isinstance(parsed, IPv6Address):
@@ -40,7 +40,7 @@ def block_of(address: str) -> str:
 
 
 def _parse(address: str) -> IPv4Address | IPv6Address | str:
-    """Parse an address; return text that is not an address cut to its length."""
+    """Parse an address; return text that is not an address, cut to MAX_LENGTH."""
     try:
         parsed = ip_address(address.partition("%")[0])
     except ValueError:

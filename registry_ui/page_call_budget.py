@@ -1,6 +1,6 @@
-"""What a page view may ask the registry: a limited number of calls, and nothing in vain again.
+"""Limits the registry calls of a page view, and caches which objects can't be read.
 
-Only pages use this. Whatever is deleted, copied or moved is asked for itself, however often.
+Only pages use this. Deletions, copies, and moves always ask the registry.
 """
 
 from __future__ import annotations
@@ -25,20 +25,21 @@ from .names import RepositoryName
 
 T = TypeVar("T")
 
-#: Maximum number of calls to the registry for one page view.
+#: Maximum number of registry calls for one page view.
 MAX_CALLS = 200
-#: How long an object that is missing or can't be read is not asked for again, in seconds.
+#: How long a missing or invalid object is not requested again, in seconds.
 KEPT = 120.0
-#: The same for an object with which the registry failed: that may be over in a moment.
+#: How long an object is not requested again after a registry fault (500), in seconds. A fault can
+#: be over in a moment.
 FAULT_KEPT = 30.0
-#: Maximum number of objects that are remembered.
+#: Maximum number of objects in the cache.
 MAX_KEPT = 10_000
-#: Maximum number of objects of one repository that are asked for in vain while they are kept.
+#: Maximum number of cached objects of one repository; beyond it, pages read none of its objects.
 MAX_IN_VAIN = 100
 
 
 class UnreadableObjects:
-    """Objects, by repository and digest, that a page could not read a moment ago."""
+    """Cache of errors for objects, by repository and digest, that a page could not read."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[tuple[str, str], tuple[float, RegistryError]] = OrderedDict()
@@ -46,7 +47,10 @@ class UnreadableObjects:
         self._lock = threading.Lock()
 
     def find(self, repository: str, digests: Iterable[str]) -> dict[str, RegistryError]:
-        """Return what is known to be in the way of these objects."""
+        """Return the known errors of these objects, by digest.
+
+        If too many objects of the repository can't be read, every object gets an error.
+        """
         with self._lock:
             self._forget_old()
             found = {
@@ -60,7 +64,10 @@ class UnreadableObjects:
         return found
 
     def add(self, repository: str, problems: Mapping[str, RegistryError]) -> None:
-        """Remember what was asked for in vain; a registry that does not answer is no reason."""
+        """Cache the errors of objects that are missing, invalid, or make the registry fail.
+
+        Other errors are ignored: an outage says nothing about an object.
+        """
         now = time.monotonic()
         with self._lock:
             for digest, problem in problems.items():
@@ -77,7 +84,8 @@ class UnreadableObjects:
 
     def _forget_old(self) -> None:
         now = time.monotonic()
-        # In the order in which they came: of two ages, so the older kind may stay a little.
+        # Entries are in the order of insertion and have two lifetimes, so one can be kept a little
+        # longer behind another.
         while self._kept and next(iter(self._kept.values()))[0] < now:
             self._drop(next(iter(self._kept)))
 
@@ -89,23 +97,32 @@ class UnreadableObjects:
 
 
 def init_app(app: Flask) -> None:
-    """Make the memory of a process."""
+    """Create the cache of this process."""
     app.extensions["unreadable_objects"] = UnreadableObjects()
 
 
 def page_end() -> float:
-    """Return until when a page waits for facts; what is missing then gets a dash and a Retry."""
+    """Return the deadline of a page view, as a time.monotonic() value.
+
+    Facts that are missing by then are shown as a dash, with a Retry link.
+    """
     patience: float = current_app.config["SETTINGS"].registry_timeout
     return time.monotonic() + patience
 
 
 def is_page_view() -> bool:
-    """Whether somebody looks at a page, rather than changes something."""
+    """Return whether this is a request to view a page (GET or HEAD), not to change something."""
     return has_request_context() and request.method in {"GET", "HEAD"}
 
 
 def counted(call: Callable[[], T], *, retries: bool = True) -> Callable[[], T]:
-    """Return a call that counts for the page view for which it is made, if it is for one."""
+    """Wrap a registry call so that it counts against the budget of the current page view.
+
+    Outside of a page view, the call is returned unchanged.
+
+    Args:
+        retries: whether the call is repeated after a 500.
+    """
     if not is_page_view():
         return call
     if "call_budget" not in g:
@@ -120,14 +137,14 @@ def counted(call: Callable[[], T], *, retries: bool = True) -> Callable[[], T]:
 
 
 def unreadable(repository: RepositoryName, digests: Iterable[str]) -> dict[str, RegistryError]:
-    """Return which of these objects a page need not ask for, and why."""
+    """Return the errors of those objects that a page need not request again, by digest."""
     if not is_page_view():
         return {}
     return _memory().find(str(repository), list(digests))
 
 
 def remember_unreadable(repository: RepositoryName, problems: Mapping[str, RegistryError]) -> None:
-    """Remember objects that a page asked for in vain."""
+    """Cache the errors of objects that a page could not read."""
     if is_page_view():
         _memory().add(str(repository), problems)
 

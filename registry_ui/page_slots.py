@@ -1,4 +1,4 @@
-"""Places among the requests for pages, of which a server process answers a few at a time."""
+"""Slots that limit how many page requests a server process handles at a time."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from flask import has_request_context, request
 
 from .errors import SiteBusy
 
-#: Key of the WSGI environment under which a request for a page has its place.
+#: Key of the WSGI environment that holds the slot of a page request.
 KEY = "registry_ui.page_place"
 
 
 class PageSlot:
-    """A place that a request holds until its response is sent, except while it waits.
+    """A slot that a request holds until its response is sent, except while it waits.
 
     Args:
-        places: of all requests.
-        patience: seconds for which a request waits to take its place again.
+        places: semaphore that all page requests share.
+        patience: seconds that a request waits to get a slot again.
     """
 
     def __init__(self, places: threading.Semaphore, patience: float) -> None:
@@ -26,17 +26,17 @@ class PageSlot:
         self._is_held = True
 
     def give_back(self) -> None:
-        """Give the place back, once."""
+        """Release the slot, unless it was already released."""
         with self._lock:
             is_held, self._is_held = self._is_held, False
         if is_held:
             self._places.release()
 
     def take_again(self) -> None:
-        """Take a place again after a wait.
+        """Reacquire a slot after a wait.
 
         Raises:
-            SiteBusy: none is free in time.
+            SiteBusy: no slot is free in time.
         """
         if not self._places.acquire(timeout=self._patience):
             raise SiteBusy
@@ -45,16 +45,16 @@ class PageSlot:
 
 
 def release_page_slot() -> None:
-    """Let another page have the place of this request, because it waits for something else."""
+    """Release the slot of this request to another page while this one waits for something else."""
     if (place := _page_slot()) is not None:
         place.give_back()
 
 
 def reacquire_page_slot() -> None:
-    """Take a place again, because the wait is over and the page itself is still to be made.
+    """Reacquire a slot, because the wait is over and the page still has to be rendered.
 
     Raises:
-        SiteBusy: none is free in time.
+        SiteBusy: no slot is free in time.
     """
     if (place := _page_slot()) is not None:
         place.take_again()

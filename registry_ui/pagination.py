@@ -1,4 +1,4 @@
-"""Divide a list into pages of a fixed size."""
+"""Pagination: a list divided into pages of a fixed size."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class NoSuchPage(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a list: its number, the number of pages, and the number of rows in all."""
+    """One page of a list: its number, the number of pages, and the total number of rows."""
 
     number: int
     pages: int
@@ -29,13 +29,16 @@ class Page:
 
     @classmethod
     def of(cls, number: int, total: int, size: int = PER_PAGE, *, name: str = "page") -> Page:
-        """Return a page of a list.
+        """Return the page of a list that has this number.
 
         Args:
-            name: the parameter of the URL that asks for it.
+            number: page number, starting at 1; a lower number gives the first page.
+            total: number of rows in the list.
+            size: number of rows on a page.
+            name: URL parameter that holds the page number.
 
         Raises:
-            NoSuchPage: the list ends before it.
+            NoSuchPage: the list has fewer pages.
         """
         pages = max(1, -(-total // size))
         if number > pages:
@@ -48,5 +51,5 @@ class Page:
         return (self.number - 1) * self.size
 
     def cut(self, rows: Sequence[T]) -> Sequence[T]:
-        """Return the rows of this page, of all that there are."""
+        """Return the rows of this page, given all rows of the list."""
         return rows[self.offset : self.offset + self.size]

@@ -1,4 +1,4 @@
-"""Processes that end with whoever started them."""
+"""Processes that end when their parent process ends."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _libc = ctypes.CDLL(None)
 
 
 def end_with_parent(parent: int) -> None:
-    """Have this process told to end when its parent dies, however that dies.
+    """Make the kernel send SIGTERM to this process when its parent dies, for whatever reason.
 
     Args:
-        parent: the parent's id. If it is gone already, this process ends at once.
+        parent: process id of the parent. If it has already died, this process ends at once.
     """
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:

@@ -1,4 +1,4 @@
-"""What people paste from a terminal, a pipeline or a page, read as a reference. Pure."""
+"""Parser for references that people paste from a terminal, a pipeline, or a page. Pure."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import re
 
 from .names import NameInvalid, Reference, TagName
 
-#: A name, a tag and a digest are shorter, with the command around them.
+#: Maximum length of pasted text. A command with a name, a tag, and a digest is shorter.
 MAX_PASTED = 1024
 
 _SCHEME = re.compile(r"(?:oci|docker|docker-daemon|https?)://", re.IGNORECASE)
-#: The API's address of a manifest, as docker prints it when it was denied.
+#: Path of a manifest in the registry API, as docker prints it when access is denied.
 _MANIFEST = re.compile(r"v2/(.+)/manifests/([^/?]+)")
 _VERSION = re.compile(r"--version[= ]\s*['\"]?([^\s'\"]+)")
-#: What stands before a reference in commands and files; options aside.
+#: Words that come before a reference in commands and files, except options.
 _WORDS = re.compile(
     r"(?:docker|podman|nerdctl|ctr|crictl|buildah|skopeo|crane|regctl|oras|helm|images?|image:"
     r"|pull|push|run|copy|inspect|manifest|digest|from)",
@@ -22,10 +22,10 @@ _WORDS = re.compile(
 
 
 class AnotherRegistry(NameInvalid):
-    """A reference that begins with the host of some other registry.
+    """A reference that begins with the host of another registry.
 
-    ``reference`` is what it means if a namespace here has the name of that host, as in a
-    mirror; None if no namespace can have it.
+    ``reference`` is its meaning if a namespace here has the name of that host, as in a mirror; None
+    if no namespace can have that name.
     """
 
     def __init__(self, host: str, own: str, reference: Reference | None) -> None:
@@ -34,17 +34,17 @@ class AnotherRegistry(NameInvalid):
 
 
 def pasted(text: str, own_host: str) -> Reference:
-    """Read a reference as people have it: bare, with the host, in a command, in a message.
+    """Parse a reference as people paste it: bare, with a host, in a command, or in a message.
 
     >>> str(pasted("docker pull registry.example/group/app:1.0", "registry.example"))
     'group/app:1.0'
 
     Args:
-        own_host: the registry's name in commands, which is left out.
+        own_host: host of this registry, which is removed.
 
     Raises:
-        AnotherRegistry: it begins with another host.
-        NameInvalid: it is no reference.
+        AnotherRegistry: the reference begins with another host.
+        NameInvalid: the text is not a reference.
     """
     if len(text) > MAX_PASTED:
         raise NameInvalid("That is too long for a reference.")
@@ -63,7 +63,7 @@ def pasted(text: str, own_host: str) -> Reference:
 
 
 def _parse(word: str, text: str) -> Reference:
-    """Parse a reference without a host; the text around it may name the version of a chart."""
+    """Parse a reference without a host; a ``--version`` option in the text gives a chart's tag."""
     reference = Reference.parse(word)
     version = _VERSION.search(text)
     if version and reference.tag is None:
@@ -74,7 +74,7 @@ def _parse(word: str, text: str) -> Reference:
 
 
 def _of_host(text: str, host: str) -> str:
-    """Return the first reference that begins with the host, wherever in the text it stands."""
+    """Return the first reference in the text that begins with the host, or "" if there is none."""
     found = re.search(
         rf"(?<![\w.:@-]){re.escape(host)}/([^\s\"'`,;()<>\[\]]+)", text, re.IGNORECASE
     )
@@ -88,7 +88,10 @@ def _of_host(text: str, host: str) -> str:
 
 
 def _reference_word(text: str) -> str:
-    """Return the first word that can be a reference: no option, no verb, no quotes."""
+    """Return the first word that can be a reference, without quotes; "" if there is none.
+
+    Options, prompts, and words such as ``docker`` and ``pull`` are skipped.
+    """
     words = [word.strip("\"'`,;()") for word in text.split()]
     rest = [word for word in words if word and word[0] not in "-$#" and word != ">"]
     if len(rest) > 1:

@@ -1,4 +1,4 @@
-"""The one connection to the registry, with bearer tokens that we sign ourselves."""
+"""Connection to the registry, with bearer tokens that this application signs itself."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from .distribution.errors import RegistryError, RegistryNotFound
 from .names import RepositoryName
 from .token_auth.keyring import KeyRing, RotatingSigner
 
-#: Never more calls at a time, for one page or for all of them together.
+#: Maximum number of parallel calls in a thread pool, for all pages together.
 PARALLEL = 8
-#: Timeout in seconds for the question whether the registry answers at all.
+#: Timeout in seconds for checking whether the registry answers at all.
 ANSWER_TIMEOUT = 10.0
-#: Seconds that a bearer token of our own lives; it is signed anew for each call.
+#: Lifetime of our own bearer tokens in seconds. A new one is signed for each call.
 OWN_LIFETIME = 60
 
 
 def init_app(app: Flask) -> None:
-    """Make signer, client and the threads that ask in parallel."""
+    """Create the token signer, the registry client, and the thread pools for parallel calls."""
     config: Config = app.config["SETTINGS"]
     signer = RotatingSigner(
         KeyRing(config.token_key_file, config.token_certificate_file),
@@ -53,16 +53,17 @@ def init_app(app: Flask) -> None:
 
 
 def registry() -> RegistryClient:
-    """Return the application's client."""
+    """Return the application's registry client."""
     client: RegistryClient = current_app.extensions["registry"]
     return client
 
 
 def is_answering(repository: RepositoryName | None = None) -> bool:
-    """Whether the registry answers otherwise: then one object is the reason why a call failed.
+    """Return whether the registry answers, so that a failed call is due to a single object.
 
     Args:
-        repository: ask for its list of tags, for which the registry has to read its storage.
+        repository: read its list of tags, which requires the registry to access its storage; None
+            to only check the API.
     """
     try:
         with at_least(ANSWER_TIMEOUT):
@@ -78,12 +79,12 @@ def is_answering(repository: RepositoryName | None = None) -> bool:
 
 
 def threads() -> ThreadPoolExecutor:
-    """Return the application's threads for parallel calls."""
+    """Return the application's thread pool for parallel calls."""
     pool: ThreadPoolExecutor = current_app.extensions["registry_threads"]
     return pool
 
 
 def list_threads() -> ThreadPoolExecutor:
-    """Return the threads for lists of tags: no page's list waits for another's rows."""
+    """Return the thread pool for lists of tags, which must not wait for other calls of a page."""
     pool: ThreadPoolExecutor = current_app.extensions["registry_lists"]
     return pool

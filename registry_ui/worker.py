@@ -1,4 +1,4 @@
-"""The worker: ``python -m registry_ui.worker``."""
+"""Background worker, started with ``python -m registry_ui.worker``."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from .jobs.stored_work import resume_stored_work
 
 logger = logging.getLogger(__name__)
 
-#: Several at a time, so that a long removal does not hold back events.
+#: Number of worker threads. One is not enough: a long removal would delay events.
 THREADS = 4
-#: Seconds between two looks at an embedded queue; an event waits no longer than this.
+#: Seconds between two polls of the embedded queue, and the longest delay of an event.
 POLL = 0.2
 
 
 def main() -> None:
-    """Run until a signal stops it; tasks in progress are finished first."""
+    """Run the worker until a signal stops it. Tasks in progress are finished first."""
     argparse.ArgumentParser(
         prog="python -m registry_ui.worker",
         description="Applies events, reconciles, and carries out removals and copies.",
@@ -27,7 +27,7 @@ def main() -> None:
     app = create_app()
     with app.app_context():
         try:
-            resume_stored_work()  # At once: the queue may hold thousands of jobs.
+            resume_stored_work()  # not queued, because the queue can hold thousands of jobs
         except Exception:
             logger.exception("stored work could not be resumed; the schedule will find it")
         enqueue("resume")

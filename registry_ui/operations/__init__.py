@@ -1,1 +1,1 @@
-"""Operations."""
+"""Operations: leases, write freezes, and recovery of long-running work."""

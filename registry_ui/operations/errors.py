@@ -1,10 +1,10 @@
-"""Why long-running work stops: for a while, or for good."""
+"""Exceptions that stop long-running work, temporarily or permanently."""
 
 from __future__ import annotations
 
 from ..distribution.errors import RegistryError
 
-#: What a page says while work waits.
+#: Message that a page shows while work waits for the registry.
 SILENT = "The registry does not answer ({}). This goes on when it does."
 
 
@@ -13,7 +13,7 @@ class LeaseLost(Exception):
 
 
 class Canceled(Exception):
-    """Somebody canceled the work: nothing more is to be done."""
+    """The work was canceled, so nothing more is to be done."""
 
 
 class Deferred(Exception):
@@ -21,7 +21,7 @@ class Deferred(Exception):
 
 
 class Stalled(Deferred):
-    """The registry is silent for too long. The message is for the page of the work."""
+    """The registry has not answered for too long. The message is shown on the page of the work."""
 
     def __init__(self, error: RegistryError) -> None:
         super().__init__(SILENT.format(error))
@@ -29,8 +29,8 @@ class Stalled(Deferred):
 
 
 class StepFailed(Exception):
-    """A step could not be carried out, and the rest continues. The message is for the report."""
+    """A step failed, and the other steps continue. The message is shown in the report."""
 
 
 class OperationFailed(StepFailed):
-    """Nothing more can be done. The message is for the page of the work, or its report."""
+    """The operation failed, and no step can continue. The message is for its page or report."""

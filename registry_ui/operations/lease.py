@@ -1,4 +1,4 @@
-"""Work in the hands of one worker, until that stops renewing its lease."""
+"""Leases: a worker holds a piece of work until it stops renewing its lease."""
 
 from __future__ import annotations
 
@@ -20,29 +20,33 @@ from .errors import SILENT, Canceled, LeaseLost, Stalled
 Row = TypeVar("Row", bound=Leased)
 StallableRow = TypeVar("StallableRow", bound=Stallable)
 
-#: How long a worker holds work after it renewed the lease; then another can take it.
+#: How long a lease lasts after it was renewed. Then another worker can take the work.
 LEASE = timedelta(seconds=30)
-#: Seconds between two renewals.
+#: Minimum time in seconds between two renewals.
 RENEW_SECONDS = 5.0
-#: Seconds for which a worker waits for a registry that is silent, before the work is left for
-#: later; and the longest pause between two attempts.
+#: Timeout in seconds for waiting until the registry answers, after which the work is deferred, and
+#: the longest pause in seconds between two attempts.
 PATIENCE, LONGEST_PAUSE = 60.0, 5.0
-#: Seconds of the first pause.
+#: Length of the first pause in seconds.
 FIRST_PAUSE = 0.5
-#: How long work waits for a registry that does not answer, over all its workers. Then it ends as
-#: failed, because nobody expects it to continue days later.
+#: Maximum time that work waits for the registry, over all its workers. Then it fails, because its
+#: user does not expect it to continue days later.
 STALL_LIMIT = timedelta(hours=24)
 
 
 @dataclass(slots=True)
 class Silence:
-    """How long a worker has waited for a registry that does not answer."""
+    """Backoff timer of a worker that waits for a registry that does not answer."""
 
     since: float | None = None
     _pause: float = 0.0
 
     def wait(self, timeout: float) -> bool:
-        """Pause before the next attempt, each time for longer; return False after too long."""
+        """Pause before the next attempt, each time for longer; return False after the timeout.
+
+        Args:
+            timeout: total number of seconds to wait since the first pause.
+        """
         now = time.monotonic()
         if self.since is None:
             self.since, self._pause = now, FIRST_PAUSE
@@ -54,16 +58,16 @@ class Silence:
         return True
 
     def end(self) -> float:
-        """Note that it answers; return for how many seconds it was waited for."""
+        """Reset the timer because the registry answers; return how many seconds the wait took."""
         since, self.since = self.since, None
         return 0.0 if since is None else time.monotonic() - since
 
 
 @dataclass(slots=True)
 class Lease(Generic[Row]):
-    """A row of work in the hands of one worker."""
+    """A lease: the temporary hold of one worker on a row of work."""
 
-    #: The columns that are read again after each change; all of them by default.
+    #: Columns that are read again after each change; None for all.
     REFRESHED: ClassVar[tuple[str, ...] | None] = None
 
     row: Row
@@ -71,10 +75,10 @@ class Lease(Generic[Row]):
     _renewed_at: float = field(default_factory=time.monotonic)
 
     def renew(self, **values: Any) -> None:
-        """Renew the lease, at most once in a few seconds: it can be called before every call.
+        """Renew the lease if that is due; cheap enough to call before every registry call.
 
         Args:
-            values: columns to change when it is renewed.
+            values: columns to change if the lease is renewed.
 
         Raises:
             LeaseLost: another worker holds the work now.
@@ -84,7 +88,7 @@ class Lease(Generic[Row]):
             self.check()
 
     def keep(self, **values: Any) -> bool:
-        """Renew the lease as renew(), but without check(); return whether it was time for that."""
+        """Renew the lease like renew(), but without check(); return whether a renewal was due."""
         if time.monotonic() - self._renewed_at < RENEW_SECONDS:
             return False
         self.change(**values)
@@ -92,17 +96,17 @@ class Lease(Generic[Row]):
         return True
 
     def check(self) -> None:
-        """Raise Canceled if somebody wished that, or Deferred if the work has to wait."""
+        """Raise Canceled if cancellation was requested, or Deferred if the work has to wait."""
         if self.row.cancel_wanted:
             raise Canceled
 
     def change(self, **values: Any) -> None:
-        """Change columns, in a transaction of its own; raise LeaseLost as update()."""
+        """Change columns in a separate transaction and renew the lease; raises as update() does."""
         with writing() as session:
             self.update(session, **values)
 
     def update(self, session: Session, **values: Any) -> None:
-        """Change columns within a transaction, and hold the work for another while.
+        """Change columns within a transaction, and renew the lease.
 
         Raises:
             LeaseLost: another worker holds the work now; nothing is changed.
@@ -118,27 +122,27 @@ class Lease(Generic[Row]):
         session.refresh(self.row, self.REFRESHED)
 
     def release(self, **values: Any) -> None:
-        """Leave the work to another worker, or to nobody if it has ended.
+        """Release the lease, so that another worker can take the work if it has not ended.
 
         Args:
-            values: columns to change with that.
+            values: columns to change in the same statement.
         """
         self.change(lease_until=None, lease_owner=None, **values)
 
 
 @dataclass(slots=True)
 class RegistryLease(Lease[StallableRow]):
-    """A lease of work that waits while the registry is silent."""
+    """A lease of work that waits while the registry does not answer."""
 
-    #: Seconds for which a registry that is silent is waited for; PATIENCE for None.
+    #: Timeout in seconds for waiting until the registry answers; None for PATIENCE.
     timeout: float | None = None
     _silence: Silence = field(default_factory=Silence)
 
     def wait_for_registry(self, error: RegistryError) -> None:
-        """Pause before a call that failed is made again, each time for longer.
+        """Pause before a failed registry call is repeated, each time for longer.
 
         Raises:
-            Stalled: it was silent for too long.
+            Stalled: the registry has not answered for too long.
             LeaseLost, Canceled, Deferred: as renew().
         """
         self.record_stall(SILENT.format(error))
@@ -148,13 +152,13 @@ class RegistryLease(Lease[StallableRow]):
         self.renew()
 
     def record_stall(self, problem: str) -> None:
-        """Show on the page that it waits, and why; the time counts from the first worker's wait."""
+        """Record why the work waits, for its page, and keep the time when the first wait began."""
         if problem != self.row.problem or self.row.stalled_since is None:
             self.change(problem=problem, stalled_since=self.row.stalled_since or utc_now())
 
     @property
     def has_stalled_too_long(self) -> bool:
-        """Whether it has waited for the registry for longer than anyone expects."""
+        """Whether the work has waited for the registry for STALL_LIMIT or longer."""
         since = self.row.stalled_since
         return since is not None and utc_now() - since >= STALL_LIMIT
 
@@ -166,14 +170,14 @@ def acquire(
     *conditions: ColumnElement[bool],
     **values: Any,
 ) -> str | None:
-    """Take work that no living worker holds.
+    """Acquire the lease of work that no living worker holds.
 
     Args:
-        conditions: what else must hold for the row.
-        values: columns to change with that.
+        conditions: further conditions that the row must meet.
+        values: columns to change in the same statement.
 
     Returns:
-        The owner for a lease; None if another worker has the work, or the conditions don't hold.
+        The owner for the lease; None if another worker has the work or a condition is not met.
     """
     owner = secrets.token_hex(16)
     statement = (
@@ -185,11 +189,11 @@ def acquire(
 
 
 def free_work(model: type[Leased], *conditions: ColumnElement[bool]) -> list[int]:
-    """Return the ids of the work that no living worker holds, in order."""
+    """Return the ids of the work that no living worker holds, in ascending order."""
     query = select(model.id).where(*conditions, is_free(model)).order_by(model.id)
     return list(db.session.scalars(query))
 
 
 def is_free(model: type[Leased]) -> ColumnElement[bool]:
-    """Return the condition that no living worker holds a row."""
+    """Return the SQL condition that no living worker holds a row."""
     return or_(model.lease_until.is_(None), model.lease_until < utc_now())

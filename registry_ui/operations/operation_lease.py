@@ -1,4 +1,4 @@
-"""The lease of a removal or a copy: a stored plan that is carried out step by step."""
+"""Lease of a removal or a copy, which is a stored plan that is carried out step by step."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from .write_freeze import fenced
 
 AnyWork = TypeVar("AnyWork", bound=Operation)
 
-#: The report of each kind of work.
+#: Model of the report lines for each kind of work.
 LINES: dict[type[Operation], Any] = {Removal: RemovalLine, Copy: CopyLine}
-#: Seconds of a wait for the registry from which the report mentions it.
+#: Minimum wait for the registry, in seconds, that the report mentions.
 WORTH_TELLING = 1.0
 
 
 @dataclass(slots=True)
 class OperationLease(RegistryLease[AnyWork]):
-    """A removal or a copy in the hands of one worker."""
+    """A lease of a removal or a copy."""
 
-    #: The plan, which never changes, is long.
+    #: The plan is left out, because it never changes and can be long.
     REFRESHED: ClassVar = (
         "state",
         "done",
@@ -39,9 +39,9 @@ class OperationLease(RegistryLease[AnyWork]):
         "stalled_since",
     )
 
-    #: A write freeze that does not count: that of the operation that needs this work.
+    #: Id of a write freeze to ignore: that of the operation that needs this work.
     except_fence_id: int | None = None
-    #: What a step saw and the steps after it may rely on for a moment.
+    #: Results of checks that later steps can reuse for a short time, by any key.
     looks: dict[str, Any] = field(default_factory=dict)
     _repository: str = ""
     _waited: float = 0.0
@@ -49,18 +49,19 @@ class OperationLease(RegistryLease[AnyWork]):
 
     @property
     def work(self) -> AnyWork:
-        """The removal or copy."""
+        """The removal or copy that is carried out."""
         return self.row
 
     def begin_step(self, repository: str) -> None:
-        """Begin or continue a step in a repository; raise Canceled or Deferred as check()."""
+        """Begin or continue a step in a repository; raise Canceled or Deferred like check()."""
         self._repository = repository
         self._check()
 
     def check(self) -> None:
-        """Raise Canceled if somebody wished that, or Deferred if writes are frozen there.
+        """Raise Canceled if cancellation was requested, or Deferred if writes are frozen there.
 
-        Both only before or between what must not be left half done.
+        Neither is raised within ignoring_cancellation(), because that work must not be left half
+        done.
         """
         if not self._ignores_cancellation:
             self._check()
@@ -75,7 +76,7 @@ class OperationLease(RegistryLease[AnyWork]):
 
     @contextmanager
     def ignoring_cancellation(self) -> Iterator[None]:
-        """Complete something although somebody cancels it; only for what is short."""
+        """Suppress cancellation and write freezes for a short task that must be completed."""
         self._ignores_cancellation = True
         try:
             yield
@@ -83,13 +84,13 @@ class OperationLease(RegistryLease[AnyWork]):
             self._ignores_cancellation = False
 
     def record_answer(self) -> None:
-        """Record that the registry answers, and how long it was waited for."""
+        """Record that the registry answers, and how long the wait for it took."""
         self._waited += self._silence.end()
         if self.row.stalled_since is not None:
             self.change(problem="", stalled_since=None)
 
     def record_placeholder(self, number: int, step: PlanStep, digest: str) -> None:
-        """Record the placeholder that is about to be pushed for a step: it is known as ours."""
+        """Record the digest of a placeholder before it is pushed, to recognize it as ours later."""
         with writing() as session:
             self.update(session)
             self._line(session, number, step).placeholder = digest
@@ -100,14 +101,18 @@ class OperationLease(RegistryLease[AnyWork]):
         return line.placeholder if line else None
 
     def write(self, change: Callable[[Session], None]) -> None:
-        """Write something that belongs to the present step; LeaseLost writes nothing."""
+        """Write changes of the current step, and renew the lease, in one transaction.
+
+        Raises:
+            LeaseLost: another worker holds the work now; nothing is written.
+        """
         with writing() as session:
             self.update(session)
             change(session)
         self._renewed_at = time.monotonic()
 
     def record_outcome(self, number: int, step: PlanStep, outcome: str, detail: str) -> None:
-        """Record a step's outcome, and how long the registry was waited for."""
+        """Record the outcome of a step, and how long it waited for the registry."""
         self.record_answer()
         if self._waited >= WORTH_TELLING:
             waited = f"waited {self._waited:.0f} s for the registry"
@@ -120,16 +125,20 @@ class OperationLease(RegistryLease[AnyWork]):
         self._renewed_at = time.monotonic()
 
     def defer(self, problem: str = "") -> None:
-        """Leave it to the worker that looks for work later.
+        """Release the work, so that a worker continues it later.
 
         Args:
-            problem: what it waits for, for its page.
+            problem: reason for the wait, shown on the page of the work.
         """
         since = (self.row.stalled_since or utc_now()) if problem else None
         self.release(state="waiting", problem=problem, stalled_since=since)
 
     def finish(self, state: str) -> None:
-        """Record how it ended, and release it."""
+        """Record the final state of the work, and release the lease.
+
+        Args:
+            state: ``done``, ``failed``, or ``cancelled``.
+        """
         with writing() as session:
             self.update(
                 session,

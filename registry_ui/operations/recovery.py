@@ -1,7 +1,7 @@
-"""Completing or undoing steps of removals and restores that were interrupted.
+"""Recovery of interrupted removals and restores: their steps are completed or undone.
 
-A worker can be killed, and the registry can fail, between any two calls. Afterward, a tag is
-either live and not in the bin, or in the bin and not live.
+A worker can be killed, and the registry can fail, between any two calls. After the recovery, a tag
+is either live and not in the trash, or in the trash and not live.
 """
 
 from __future__ import annotations
@@ -30,22 +30,24 @@ from .write_freeze import fenced
 
 logger = logging.getLogger(__name__)
 
-#: Outcomes of steps that may have left a placeholder under a tag.
+#: Outcomes of steps that can have left a placeholder under a tag.
 UNFINISHED = (None, "failed", "cancelled")
-#: For so long, each check of a repository tries again to undo what a failed removal left there.
+#: How long failed removals are remembered: each check of a repository tries to undo their
+#: placeholders.
 RETRIED_FOR = timedelta(days=7)
 
 
 def complete_interrupted_steps(repository: RepositoryName) -> None:
-    """Complete or undo what removals and restores left half done in a repository."""
+    """Complete or undo the interrupted removals and restores of a repository."""
     complete_trash_entries(repository)
     _settle_placeholders(repository)
 
 
 def complete_trash_entries(repository: RepositoryName) -> None:
-    """Show or take back the hidden entries of a repository that no running removal works on.
+    """Show or discard the hidden trash entries of a repository that no running removal works on.
 
-    If the registry does not say what became of a tag, its entry stays hidden until the next time.
+    An entry is discarded if its tag is live, and shown if it is not. If the registry does not
+    answer, the entry stays hidden until the next attempt.
     """
     for row in _interrupted(db.session(), str(repository)):
         try:
@@ -62,9 +64,9 @@ def complete_trash_entries(repository: RepositoryName) -> None:
 
 
 def _settle_placeholders(repository: RepositoryName) -> None:
-    """Undo the placeholders that removals left in a repository when they failed.
+    """Undo the placeholders that failed and canceled removals left in a repository.
 
-    The registry did not answer or could not be written to at that moment.
+    They were left because the registry did not answer or accept writes at that moment.
     """
     failed = select(Removal).where(
         Removal.state.in_(("failed", "cancelled")),
@@ -81,14 +83,15 @@ def undo_placeholders(
     hold: Callable[[], None] = lambda: None,
     of: RepositoryName | None = None,
 ) -> RegistryUnavailable | None:
-    """Point tags back to their images if a removal ends while they stand for placeholders.
+    """Point tags from the placeholders of a removal back to their images.
 
     Args:
         hold: called before each tag, to renew the lease.
-        of: only the tags of this repository.
+        of: repository whose tags are handled; None for all.
 
     Returns:
-        The last problem if the registry did not answer about a tag, or can't be written to now.
+        The last error if the registry did not answer for a tag or can't be written to now, else
+            None.
     """
     problem = None
     query = select(RemovalLine.number, RemovalLine.placeholder, RemovalLine.outcome).where(
@@ -115,7 +118,7 @@ def undo_placeholders(
 
 
 def _interrupted(session: Session, repository: str) -> list[BinnedTag]:
-    """Return hidden entries that are neither being worked on nor only to be cleared away."""
+    """Return hidden entries that no removal works on and that have not been discarded."""
     query = select(BinnedTag).where(
         BinnedTag.repository == repository,
         BinnedTag.leaving.is_(True),
@@ -133,7 +136,7 @@ def _interrupted(session: Session, repository: str) -> list[BinnedTag]:
 
 
 def _is_placeholder(row: BinnedTag, digest: str) -> bool:
-    """Return whether a removal pushed this digest to the tag of an entry."""
+    """Return whether a removal pushed this digest to the tag of an entry, as a placeholder."""
     query = select(RemovalLine.work_id).where(
         RemovalLine.reference == f"{row.repository}:{row.tag}", RemovalLine.placeholder == digest
     )
@@ -150,16 +153,16 @@ def _digest(repository: RepositoryName, tag: str) -> str | None:
 
 
 def _put_back(repository: RepositoryName, tag: str, placeholder: str, digest: str) -> str | None:
-    """Point a tag that stands for a placeholder to its image again; return what it stands for.
+    """Point a tag from a placeholder back to its image; return the digest that it points to then.
 
     Raises:
-        RegistryError: the registry did not take it, or must not be written to now.
+        RegistryError: the registry did not accept it, or writes are frozen.
     """
     manifest = registry().manifest(repository, Digest(digest))
     if fenced(db.session(), str(repository)) is not None:
         raise RegistryUnavailable("nothing can be written there at the moment")
     end_read()
-    # A push since the first look must not be overwritten.
+    # Read the tag again, because a push since the first check must not be overwritten.
     now = _digest(repository, tag)
     if now == placeholder:
         registry().put_manifest(repository, TagName(tag), manifest.body, manifest.media_type)

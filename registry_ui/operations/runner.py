@@ -1,4 +1,4 @@
-"""Long work in the hands of workers: stored, claimed, carried out, cancelled, reported."""
+"""Runner of stored long-running work: claim it, carry it out, cancel it, and report."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .lease import STALL_LIMIT, acquire, free_work
 from .operation_lease import LINES, AnyWork, OperationLease
 from .write_freeze import fenced
 
-#: How long a plan waits to be confirmed.
+#: How long a plan is kept for confirmation.
 PLANNED_KEPT = timedelta(days=1)
 ACTIVE = ("waiting", "running")
 NEVER_ANSWERED = (
@@ -30,7 +30,8 @@ NEVER_ANSWERED = (
 ALONE = "the registry answers other requests, but not this one: {}"
 CANCELLED = "it was cancelled; what was done before stays done"
 
-#: Carries out one step of a plan; returns its outcome, and what there is to say of it.
+#: Function that carries out a step of a plan. Arguments: the number of the step, and the step.
+#: Returns its outcome and a detail.
 Step = Callable[[int, Any], tuple[str, str]]
 
 
@@ -41,16 +42,17 @@ def carry_out(
     undo: Callable[[], RegistryUnavailable | None] = lambda: None,
     answers: Callable[[Any], bool] = lambda _step: False,
 ) -> None:
-    """Carry out a plan, or what is left of it.
+    """Carry out a plan, or the rest of it.
 
-    What fails for one object is reported, and the rest goes on. While the registry is silent,
-    it is waited for; if that takes too long, the work is left for later.
+    A failed step is reported, and the other steps continue. While the registry does not answer, it
+    is waited for; if that takes too long, the work is deferred.
 
     Args:
-        bad: outcomes that are no reason to stop, but to say that it failed.
-        answers: whether the registry answers other requests about the repository of a step: then
-            a step that waited in vain fails alone.
-        undo: undoes the step that a cancellation interrupts; returns why it can't yet, or None.
+        step: function that carries out one step.
+        bad: outcomes that don't stop the work, but make it end as failed.
+        undo: undoes the step that a cancellation interrupts; returns the error if it can't yet.
+        answers: returns whether the registry answers other requests about the repository of a step.
+            If so, only the step that timed out fails.
     """
     work = lease.work
     plan = work.plan
@@ -74,7 +76,7 @@ def carry_out(
 
 
 def _cancel(lease: OperationLease[Any], undo: Callable[[], RegistryUnavailable | None]) -> None:
-    """End canceled work, once the step that was interrupted is undone."""
+    """End canceled work after undoing the step that was interrupted."""
     with lease.ignoring_cancellation():
         problem = undo()
     if problem is not None and not lease.has_stalled_too_long:
@@ -88,7 +90,7 @@ def _cancel(lease: OperationLease[Any], undo: Callable[[], RegistryUnavailable |
 def _take(
     lease: OperationLease[Any], step: Step, number: int, answers: Callable[[Any], bool]
 ) -> None:
-    """Take one step, and keep its outcome; a registry that is silent is waited for."""
+    """Carry out one step and record its outcome, or wait if the registry does not answer."""
     planned = lease.work.plan[number]
     lease.begin_step(planned.repository)
     try:
@@ -102,10 +104,10 @@ def _take(
 def _attempt(
     lease: OperationLease[Any], step: Step, number: int, planned: PlanStep
 ) -> tuple[str, str] | None:
-    """Return the outcome of a step; None if it must be taken again, after a wait.
+    """Return the outcome of a step, or None if it must be repeated after a wait.
 
     Raises:
-        Stalled: the registry was waited for in vain.
+        Stalled: the registry has not answered for too long.
     """
     try:
         return step(number, planned)
@@ -124,10 +126,10 @@ def _failed_alone(
     stalled: Stalled,
     answers: Callable[[Any], bool],
 ) -> tuple[str, str]:
-    """Return the outcome of a step that waited in vain for a registry that answers otherwise.
+    """Return ``failed`` for a step that timed out, if the registry answers other requests.
 
     Raises:
-        Stalled: it does not answer otherwise either.
+        Stalled: the registry does not answer other requests either.
     """
     if not isinstance(stalled.error, RegistryTimeout) or not answers(step):
         raise stalled
@@ -142,11 +144,11 @@ def claim(
     except_fence_id: int | None = None,
     timeout: float | None = None,
 ) -> OperationLease[AnyWork] | None:
-    """Take work into one's hands; None if another has it, or writes are frozen.
+    """Claim work and return its lease; None if another worker has it or writes are frozen.
 
     Args:
-        except_fence_id: a write freeze that does not count: that of whoever needs the work.
-        timeout: seconds for which a registry that is silent is waited for; the usual for None.
+        except_fence_id: id of a write freeze to ignore: that of the operation that needs the work.
+        timeout: seconds to wait for a registry that does not answer; None for PATIENCE.
     """
     with writing() as session:
         if stopped(session, model, work_id, except_fence_id=except_fence_id) is not None:
@@ -159,14 +161,14 @@ def claim(
 
 
 def waiting(model: type[Operation]) -> list[int]:
-    """Return the work that no living worker holds."""
+    """Return the ids of unfinished work that no living worker holds."""
     return free_work(model, model.state.in_(ACTIVE))
 
 
 def stopped(
     session: Session, model: type[Operation], work_id: int, *, except_fence_id: int | None = None
 ) -> Fenced | None:
-    """Return the fence that work which has not ended waits for, if one does."""
+    """Return the write freeze that unfinished work is waiting for, or None."""
     query = select(model.target).where(model.id == work_id, model.state.in_(ACTIVE))
     target = session.scalar(query)
     return (
@@ -177,11 +179,11 @@ def stopped(
 
 
 def cancel(actor: Actor, model: type[AnyWork], work_id: int) -> AnyWork:
-    """Stop work before its next step; what no worker is in the middle of is cancelled at once.
+    """Cancel work before its next step, or at once if no worker has begun a step.
 
     Raises:
-        NotFound: there is none.
-        StateConflict: it has ended already.
+        NotFound: there is no such work.
+        StateConflict: it has already ended.
     """
     with writing() as session:
         work = session.get(model, work_id, with_for_update=True, populate_existing=True)
@@ -190,7 +192,7 @@ def cancel(actor: Actor, model: type[AnyWork], work_id: int) -> AnyWork:
         if work.state not in {"planned", *ACTIVE}:
             raise StateConflict("This has ended already.")
         work.cancel_wanted = True
-        # A worker ends what was begun: a tag may stand for a placeholder.
+        # A worker completes or undoes a step that was begun: its tag can point to a placeholder.
         if work.state != "running" and not _is_begun(session, work):
             work.state, work.finished_at = "cancelled", utc_now()
         record(session, actor, f"{work.deed}.cancel", work.target)
@@ -198,17 +200,18 @@ def cancel(actor: Actor, model: type[AnyWork], work_id: int) -> AnyWork:
 
 
 def _is_begun(session: Session, work: Operation) -> bool:
-    """Return whether a worker left in the middle of a step."""
+    """Return whether a worker stopped in the middle of a step."""
     line = LINES[type(work)]
     query = select(line.number).where(line.work_id == work.id, line.outcome.is_(None)).limit(1)
     return session.execute(query).first() is not None
 
 
 def lines_of(work: Operation, limit: int, good: Collection[str]) -> list[OperationStep]:
-    """Return the newest lines of a report: what went wrong first, then the rest.
+    """Return the newest lines of a report, with unsuccessful steps first.
 
     Args:
-        good: the outcomes of what went as planned.
+        limit: maximum number of lines.
+        good: outcomes of steps that went as planned.
     """
     line = LINES[type(work)]
     query = (
@@ -221,7 +224,7 @@ def lines_of(work: Operation, limit: int, good: Collection[str]) -> list[Operati
 
 
 def outcomes_of(work: Operation) -> dict[str, int]:
-    """Return how many steps ended how."""
+    """Return the number of finished steps for each outcome."""
     line = LINES[type(work)]
     query = (
         select(line.outcome, func.count())
@@ -233,7 +236,7 @@ def outcomes_of(work: Operation) -> dict[str, int]:
 
 
 def delete_expired_plans(session: Session, model: type[Operation]) -> None:
-    """Forget plans that nobody confirmed in time."""
+    """Delete plans that were not confirmed in time."""
     old = model.created_at < utc_now() - PLANNED_KEPT
     session.execute(
         delete(model)

@@ -1,7 +1,8 @@
-"""Moving a tag to the bin, as a step of a removal, and forgetting it there.
+"""Trash entries: moving a tag to the trash as a step of a removal, and deleting its entry.
 
-An entry is hidden (``leaving``, with ``purge_at`` ahead) until its tag is gone, so that a tag is
-never live and in the bin at once. Steps that were interrupted are completed by ``bin_recovery``.
+An entry is hidden (``leaving`` is set, and ``purge_at`` is in the future) until its tag is deleted,
+so that a tag is never both live and in the trash. The ``recovery`` module completes steps that were
+interrupted.
 """
 
 from __future__ import annotations
@@ -22,30 +23,30 @@ from ..names import Digest, RepositoryName, TagName
 from ..registry_connection import registry
 from .errors import StepFailed
 
-#: Minimum time that an entry stays while its tag is restored.
+#: Minimum time that an entry is kept while its tag is restored.
 RESTORING = timedelta(hours=1)
 
 
 def put_into_trash(removal: Removal, step: RemovalStep) -> None:
-    """Keep a tag's manifest under the bin tag that the step names; safe to repeat.
+    """Keep the manifest of a tag under the trash tag that the step names. Safe to repeat.
 
-    The entry is written first and stays hidden, so that no bin tag is without an entry.
+    The hidden entry is written before the push, so that every trash tag has an entry.
 
     Raises:
-        RegistryError: the registry did not take it.
-        StepFailed: the project is gone, so it has no bin.
+        RegistryError: the registry did not accept the manifest.
+        StepFailed: the project was deleted, so it has no trash.
     """
     repository = RepositoryName(step.repository)
     manifest = registry().manifest(repository, Digest(step.digest))
     until = utc_now() + timedelta(days=step.days)
     if not _insert_hidden(removal, step, until):
-        # The step is repeated, and an earlier worker may have taken the entry back.
+        # The step is being repeated, and an earlier worker may have discarded the entry.
         _change(step.repository, step.trash_tag, leaving=True, purge_at=until)
     registry().put_manifest(repository, TagName(step.trash_tag), manifest.body, manifest.media_type)
 
 
 def _insert_hidden(removal: Removal, step: RemovalStep, until: datetime) -> bool:
-    """Add the entry of a step; return False if there is one."""
+    """Add the hidden entry of a step; return False if it already exists."""
     with writing() as session:
         project = owning_project(session, step.repository)
         if project is None:
@@ -75,10 +76,10 @@ def _insert_hidden(removal: Removal, step: RemovalStep, until: datetime) -> bool
 
 
 def hide(row: BinnedTag) -> None:
-    """Hide an entry while its tag is restored: until then, no other restore finds it.
+    """Hide an entry while its tag is restored, so that no other restore finds it.
 
     Raises:
-        NotFound: it is hidden already.
+        NotFound: it is already hidden.
     """
     until = max(row.purge_at, utc_now() + RESTORING)
     here = BinnedTag.leaving.is_(False)
@@ -87,13 +88,13 @@ def hide(row: BinnedTag) -> None:
 
 
 def show(repository: str, bin_tag: str) -> bool:
-    """Show a hidden entry, because its tag is gone; return whether there is one."""
+    """Show a hidden entry, because its tag was deleted; return whether there was such an entry."""
     hidden = (BinnedTag.leaving.is_(True), BinnedTag.purge_at > utc_now())
     return _change(repository, bin_tag, *hidden, leaving=False)
 
 
 def discard(repository: str, bin_tag: str) -> None:
-    """Let the bin forget a tag that was not removed after all; the worker clears it away."""
+    """Discard the entry of a tag that was not deleted after all; the worker purges it later."""
     _change(repository, bin_tag, leaving=True, purge_at=utc_now())
 
 
@@ -108,7 +109,7 @@ def _change(repository: str, bin_tag: str, *which: ColumnElement[bool], **values
 
 
 def forget(step: RemovalStep) -> None:
-    """Forget what the registry does not have any more under a bin tag."""
+    """Delete the entry of a trash tag that the registry no longer has."""
     with writing() as session:
         session.execute(
             delete(BinnedTag)
@@ -118,7 +119,7 @@ def forget(step: RemovalStep) -> None:
 
 
 def forget_gone(repository: str, bin_tags: Collection[str]) -> None:
-    """Forget bin tags that went together with everything else of their repository."""
+    """Delete the entries of trash tags that were deleted with the rest of their repository."""
     with writing() as session:
         session.execute(
             delete(BinnedTag)

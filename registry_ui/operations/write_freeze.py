@@ -1,8 +1,8 @@
-"""Fences: no push and no deletion at a path and below it, until the fence is lifted.
+"""Write freezes ("fences" in code): no push or deletion at a path or below it until lifted.
 
-The registry knows nothing of them: it lets through what a bearer token grants. So a fence
-is kept by whoever grants tokens, at once by the gate, and by our own work, which asks here.
-What was granted before can be used until the fence is quiet.
+The registry knows nothing about them and allows whatever a bearer token grants. So a freeze is
+enforced where tokens are issued, by the gate (which takes effect at once), and by removals, copies,
+and moves, which check it here. Tokens issued before the freeze can be used until its ``quiet_at``.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from ..errors import Conflict
 from ..models import Copy, Fence, Move, Removal, utc_now
 from ..token_auth.keyring import LEEWAY
 
-#: The fence that stands everywhere.
+#: Path of a write freeze of the whole registry.
 EVERYWHERE = ""
-#: Beyond the life of a token: the registry's own leeway, and what decisions under way and
-#: clocks that differ may take.
+#: How long to wait after the last token has expired: the registry's leeway, plus a margin for
+#: decisions in progress and for clock differences.
 GRACE = timedelta(seconds=LEEWAY + 30)
-#: The tables of our own work that writes to the registry. While a worker is at a row, its
+#: Models of our own work that writes to the registry. While a worker holds a row, its
 #: ``lease_until`` is in the future.
 WRITERS = (Removal, Copy, Move)
-#: What somebody is told whose wish has to wait.
+#: What a refused request has to wait for, by the reason of the freeze.
 WORDS = {
     "collection": "the garbage collection is over",
     "move": "its images have been moved",
@@ -36,17 +36,17 @@ WORDS = {
 
 
 def raise_fence(session: Session, path: str, reason: str) -> Fence:
-    """Stop pushes and deletions at a path and below it; EVERYWHERE for the whole registry.
+    """Freeze pushes and deletions at a path and below it; EVERYWHERE for the whole registry.
 
     Args:
-        session: of ``writing()``; the fence stands once that is committed.
+        session: session of ``writing()``; the freeze takes effect when it is committed.
         reason: ``collection`` or ``move``.
 
     Raises:
-        Clash: a fence stands at this very path.
+        Conflict: this very path is already frozen.
     """
     mine = select(Fence).where(Fence.path == path)
-    # Asked first: on SQLite this waits for other writers, and the time counts from then.
+    # Query first: on SQLite this waits for other writers, and ``set_at`` must be later than that.
     there = session.scalar(mine)
     now = utc_now()
     lifetime = timedelta(seconds=current_app.config["SETTINGS"].token_lifetime)
@@ -57,23 +57,23 @@ def raise_fence(session: Session, path: str, reason: str) -> Fence:
 
 
 def lift_fence(session: Session, fence_id: int) -> None:
-    """Let pushes and deletions go on; nothing where the fence is gone already."""
+    """End a write freeze; do nothing if it has already ended."""
     fence = session.get(Fence, fence_id)
     if fence is not None:
         session.delete(fence)
 
 
 def quiet_from(fence: Fence) -> datetime:
-    """Return the moment from which no token with push or delete from before can be used."""
+    """Return when every push or delete token that was issued before the freeze has expired."""
     return fence.quiet_at
 
 
 def fenced(session: Session, path: str, *, except_fence_id: int | None = None) -> Fenced | None:
-    """Return the widest fence over a path, or None: our own work waits for its end.
+    """Return the widest write freeze over a path, or None if there is none.
 
     Args:
-        path: a repository, or a place; EVERYWHERE for the fence of the whole registry alone.
-        except_fence_id: a fence that does not count: that of whoever asks.
+        path: path of a repository or place; EVERYWHERE to check only for a freeze of the registry.
+        except_fence_id: id of a freeze to ignore: that of the caller.
     """
     above = prefixes(path) if path else []
     query = select(Fence).where(fences_over(above)).order_by(Fence.path)
@@ -84,9 +84,9 @@ def fenced(session: Session, path: str, *, except_fence_id: int | None = None) -
 
 
 def writers_until(session: Session) -> datetime | None:
-    """Return until when a worker of ours may still write, as far as known; None for no one.
+    """Return when the last lease of a worker that writes to the registry expires, or None.
 
-    A worker that comes to a fence lets go of its work, a dead one's lease runs out.
+    A worker that finds a freeze releases its work, and the lease of a dead worker expires.
     """
     found = (
         session.scalar(select(func.max(writer.lease_until)).where(writer.lease_until > utc_now()))
@@ -96,7 +96,7 @@ def writers_until(session: Session) -> datetime | None:
 
 
 def require_open(session: Session, path: str) -> None:
-    """Raise Clash where a fence stands over a path: for what is done at once or not at all."""
+    """Raise Conflict if writes are frozen at a path, for changes that are not queued."""
     fence = fenced(session, path)
     if fence is not None:
         until = WORDS[fence.reason]

@@ -1,1 +1,1 @@
-"""Removals."""
+"""Removals: planning and running the deletion of tags, images, and places."""

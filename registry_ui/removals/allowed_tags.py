@@ -1,4 +1,4 @@
-"""Which tags of a removal plan the protection rules allow to be deleted."""
+"""Protection rules applied to the tags of a removal plan."""
 
 from __future__ import annotations
 
@@ -16,14 +16,21 @@ DESPITE = "{}; it can't be read, so it can be removed despite the rule"
 def allowed(
     plan: RemovalPlan, repository: str, names: Collection[str], role: Role | None
 ) -> set[str]:
-    """Return the tags that no protection rule keeps; note why the others stay."""
+    """Return the tags that the protection rules allow to be deleted.
+
+    The plan records each refused tag with the reason. Tags in the trash are always allowed.
+
+    Args:
+        names: tags of ``repository`` to check.
+        role: role of the user who asks, in the project that owns the repository.
+    """
     found = repository_policy(db.session(), repository)
     if not found.rules:
         return set(names)
     refused = {
         name: why
         for name in names
-        # What the bin holds was deleted before, when the rules were asked.
+        # The rules were already checked when a tag was moved to the trash.
         if not is_binned(name)
         and (
             why := refusal(
@@ -38,7 +45,12 @@ def allowed(
 def allowed_unreadable(
     plan: RemovalPlan, repository: str, names: Collection[str], role: Role | None
 ) -> set[str]:
-    """Return the damaged tags that may go; an immutable one only if the plan says so."""
+    """Return the damaged tags that can be deleted.
+
+    A damaged tag is listed by the registry but can't be read. An immutable one is deleted only if
+    ``plan.despite_rules`` is set and the role may set the rule aside. Without
+    ``plan.despite_rules``, such tags are recorded in ``plan.overridable``.
+    """
     found = repository_policy(db.session(), repository)
     rules = {
         name: rule

@@ -1,6 +1,7 @@
-"""Whether a removal may still go on: whoever asked for it, and the rules, as they are by now.
+"""Check, before each step, whether a removal is still permitted.
 
-Between its confirmation and a step of it a fence may have stood for hours.
+A write freeze can delay a confirmed removal for hours. Meanwhile, the role of the user who asked
+for it and the protection rules can change.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from .rule_check import first_refusal
 
 
 def denial_reason(session: Session, removal: Removal, step: RemovalStep) -> str | None:
-    """Return why a step may not be taken any more, in words; None where it may.
+    """Return why a step is no longer permitted, or None if it is.
 
-    What a move empties is not asked about: that was decided with the move.
+    A removal that is part of a move is always permitted, because that was decided with the move.
     """
     place = session.get(Place, removal.project_id) if removal.project_id else None
     why = None if place is None else _refused(session, removal, place, step)
@@ -29,7 +30,7 @@ def _refused(session: Session, removal: Removal, place: Place, step: RemovalStep
     role = Role.OWNER if removal.requested_by == CONSOLE.name else None
     subject = find_subject(session, removal.requested_by)
     who = subject.principal
-    # Parts of the system have no account, and nobody's account is ever deleted.
+    # Skip parts of the system, which have no account. Accounts of people are never deleted.
     if who.is_person or who.home:
         here = path_access(session, who, place.path)
         decision = decide(who, here, REMOVAL_PERMISSIONS.get(removal.kind, Permission.DELETE))

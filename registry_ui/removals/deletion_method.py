@@ -1,4 +1,4 @@
-"""How this registry deletes a tag, and why it refuses to."""
+"""Detection of how the registry deletes tags, and why it refuses to."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ SWITCHED_OFF = (
 
 
 def deletion_method(repository: RepositoryName) -> str:
-    """Find out how this registry deletes a tag: ``tag`` (3.x) or ``placeholder`` (2.8).
+    """Return how this registry deletes a tag: ``tag`` (3.x) or ``placeholder`` (2.8).
 
-    Asks it to delete a tag that can't be there: 3.x does not find it, 2.8 takes no
-    tags. OPTIONS would tell nothing (PROTOCOLS 4.3).
+    Asks the registry to delete a tag that can't exist: 3.x answers that it is unknown, 2.8 that it
+    deletes by digest only. OPTIONS does not tell them apart (PROTOCOLS 4.3).
 
     Raises:
-        RegistryTrouble: deletion is switched off, or the registry can't be asked.
+        RegistryUnreachable: deletion is disabled, or the registry can't be asked.
     """
     refuse_deletion()
     absent = TagName(f"_registry_ui_{secrets.token_hex(16)}")
@@ -51,12 +51,15 @@ def deletion_method(repository: RepositoryName) -> str:
 
 
 def why_refused(error: DeletionDisabled) -> tuple[str, str]:
-    """Return why the registry deletes nothing, and what an administrator can do."""
+    """Return the reason why the registry deletes nothing, and a hint for an administrator."""
     return READ_ONLY if isinstance(error, RegistryReadOnly) else SWITCHED_OFF
 
 
 def translate(error: RegistryError) -> Exception:
-    """Return the error for the caller that fits the registry's."""
+    """Convert an error of the registry client into an error for the caller.
+
+    Returns NotFound if the tag is unknown, and RegistryUnreachable for any other error.
+    """
     if isinstance(error, RegistryNotFound):
         return NotFound("The registry has no such tag.")
     if isinstance(error, DeletionDisabled):

@@ -1,8 +1,11 @@
-"""Deleting a tag of 2.8 and no other: by a placeholder that nothing else points to (PROTOCOLS 4.3).
+"""Deletion of a single tag on Distribution 2.8, with a placeholder manifest (PROTOCOLS 4.3).
 
-2.8 deletes a manifest first and looks for its tags afterwards. If it stumbles over a tag of the
-repository whose link is empty, the tags stay listed and stand for nothing (docs/protocols.md,
-"Found since").
+2.8 deletes by digest only, which removes every tag of that digest. So the tag is pointed to a
+unique placeholder manifest, and the placeholder is deleted.
+
+2.8 deletes a manifest before it looks for the tags that point to it. If the repository has a tag
+whose link file is empty, that lookup fails: the deleted tags stay listed, but point to nothing
+(docs/protocols.md, "Found since").
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ from .registry_calls import call_registry, listed_tags, read_in_batches
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 PLACEHOLDER_CONFIG = "application/vnd.registry-ui.placeholder.v1+json"
-#: How often a placeholder is tried for one tag.
+#: Maximum number of placeholders that are tried for one tag.
 ATTEMPTS = 3
 MOVED = "it points to another image since the preview"
 UNUSABLE = (
@@ -39,18 +42,18 @@ STILL_LISTED = "the registry lists it until {} is pushed again or removed, which
 
 
 def say_unusable(names: Iterable[str]) -> str:
-    """Return what listed names that can't be tags mean for a removal; they are quoted."""
+    """Return how listed names that are not valid tags affect a removal, with the names quoted."""
     quoted = name_some(map(repr, names))
     return UNUSABLE.format(quoted)
 
 
 def is_listed(lease: OperationLease[Removal], repository: RepositoryName, tag: TagName) -> bool:
-    """Whether the registry lists a tag."""
+    """Return whether the registry lists a tag."""
     return str(tag) in listed_tags(lease, repository)
 
 
 def dangles(lease: OperationLease[Removal], repository: RepositoryName, tag: TagName) -> bool:
-    """Whether a tag is listed and stands for nothing."""
+    """Return whether the registry lists a tag that points to no manifest."""
     gone = call_registry(lease, lambda: registry().head(repository, tag)) is None
     return gone and is_listed(lease, repository, tag)
 
@@ -58,12 +61,19 @@ def dangles(lease: OperationLease[Removal], repository: RepositoryName, tag: Tag
 def delete_by_placeholder(
     lease: OperationLease[Removal], number: int, step: RemovalStep, tag: TagName
 ) -> tuple[str, str]:
-    """Point the tag to a manifest that nothing else points to, and delete that by digest."""
+    """Delete one tag on 2.8: point it to a placeholder manifest, and delete that by digest.
+
+    Returns:
+        The outcome of the step (``deleted``, ``kept``, or ``gone already``) and a detail.
+
+    Raises:
+        StepFailed: the registry still lists the tag after several attempts.
+    """
     repository = RepositoryName(step.repository)
     ours = {step.digest}
     for _ in range(ATTEMPTS):
         body = prepare_placeholder(lease, number, step)
-        # Preparing took some calls: whoever pushed meanwhile was told that it worked.
+        # Check again: a client may have pushed this tag while the placeholder was prepared.
         now = call_registry(lease, lambda: registry().head(repository, tag))
         if now is None and not is_listed(lease, repository, tag):
             return "gone already", ""
@@ -86,15 +96,14 @@ def delete_by_placeholder(
 
 
 def prepare_placeholder(lease: OperationLease[Removal], number: int, step: RemovalStep) -> bytes:
-    """Push what a placeholder needs and return the manifest, which is not pushed yet.
+    """Upload the config of a placeholder and return its manifest, which is not pushed yet.
 
-    Its digest is stored first: a worker that dies in between leaves a tag that the next
-    one knows as its own.
+    The digest of the manifest is recorded first. If this worker dies after the push, the next one
+    recognizes the placeholder as its own.
     """
     repository = RepositoryName(step.repository)
     mark = f"{lease.work.id}/{number} {utc_now().isoformat()}"
-    # A config that nobody else pushes at this moment: 2.8 may refuse a manifest while
-    # one of its blobs is written again.
+    # The config is unique: 2.8 can refuse a manifest while one of its blobs is uploaded again.
     config = json.dumps({PLACEHOLDER_ANNOTATION: mark}).encode()
     body = json.dumps(
         {
@@ -116,7 +125,10 @@ def prepare_placeholder(lease: OperationLease[Removal], number: int, step: Remov
 def put_placeholder(
     lease: OperationLease[Removal], repository: RepositoryName, tag: TagName, body: bytes
 ) -> None:
-    """Point a tag to a placeholder, just after it was looked at: never again after a wait."""
+    """Point a tag to a placeholder, right after the caller has checked the tag.
+
+    The call is not repeated after a wait, because the tag can have changed by then.
+    """
     call_registry(
         lease,
         lambda: registry().put_manifest(repository, tag, body, OCI_MANIFEST),
@@ -127,13 +139,13 @@ def put_placeholder(
 def delete_placeholder(
     lease: OperationLease[Removal], repository: RepositoryName, digest: str
 ) -> None:
-    """Delete a placeholder; whether its tags went with it is for the caller to see."""
+    """Delete a placeholder by digest; the caller checks whether its tags were deleted, too."""
 
     def call() -> None:
         try:
             registry().delete_manifest(repository, Digest(digest))
         except RegistryFault:
-            # If the manifest went, 2.8 stumbled over another tag.
+            # If the manifest is gone, 2.8 deleted it and then failed on another, damaged tag.
             with suppress(RegistryNotFound):
                 registry().head(repository, Digest(digest))
                 raise
@@ -144,7 +156,7 @@ def delete_placeholder(
 def mark_leftovers(
     lease: OperationLease[Removal], repository: RepositoryName, names: list[str]
 ) -> None:
-    """Note in the index that tags were removed, although the registry lists them on."""
+    """Mark tags in the index as removed although the registry still lists them."""
     image = select(ContainerImage.id).where(ContainerImage.path == str(repository))
     query = select(Tag).where(Tag.name.in_(names), Tag.image_id.in_(image))
 
@@ -158,9 +170,10 @@ def mark_leftovers(
 
 
 def _still_faulty(lease: OperationLease[Removal], repository: RepositoryName) -> set[str]:
-    """Return the tags over which 2.8 stumbles in a repository: those of the index, or any.
+    """Return the tags that 2.8 fails to read, which make it keep listing deleted tags.
 
-    All tags are read once. After that, one call for each removed tag tells that it is still so.
+    The damaged tags known to the index are read first, and all tags if none of those is faulty. The
+    result is cached: later calls only check that one of the tags is still faulty.
     """
     key = f"faulty in {repository}"
     seen: set[str] | None = lease.looks.get(key)

@@ -1,4 +1,4 @@
-"""Removal of a whole namespace or project, as it is planned for programs and on the console."""
+"""Plans to remove a whole namespace or project, for the API and the command line."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from .planner import plan_namespace, plan_project
 
 
 def plan_place(place: Place, role: Role | None) -> RemovalPlan:
-    """Plan the removal of a place with everything in it; also of one that holds nothing.
+    """Plan the removal of a namespace or project with everything in it, even if it is empty.
 
     Args:
-        role: of whoever asks, for protection rules.
+        role: role of the user who asks, for the protection rules.
 
     Raises:
-        Clash: it is a personal namespace, which goes with its account.
-        RegistryTrouble: the registry can't be asked.
+        Conflict: it is a personal namespace, which is deleted with its account.
+        RegistryUnreachable: the registry can't be asked.
     """
     require_not_personal(place)
     if isinstance(place, Project):

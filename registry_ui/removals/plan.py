@@ -1,4 +1,4 @@
-"""A removal as it is planned: what people see of it, and the steps that the worker takes."""
+"""Removal plan: the preview that people see, and the steps that the worker carries out."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any, Self
 from ..models import RemovalStep
 from ..names import Digest
 
-#: So many references are named in a preview; the rest is counted.
+#: Maximum number of references that a preview names; the rest are only counted.
 NAMED = 50
 
 
 @dataclass(slots=True)
 class PlannedTag:
-    """A tag that goes, and what is known of it."""
+    """A tag that a plan removes, with its last push and pull."""
 
     reference: str
     pushed_at: datetime | None = None
@@ -24,7 +24,7 @@ class PlannedTag:
     last_pulled_at: datetime | None = None
 
     def to_json(self) -> dict[str, str | None]:
-        """Return it as JSON can hold it."""
+        """Return the tag as a dictionary for JSON, with times in ISO 8601 format."""
         pushed, pulled = self.pushed_at, self.last_pulled_at
         return {
             "reference": self.reference,
@@ -35,7 +35,7 @@ class PlannedTag:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
-        """Return what ``to_json`` wrote."""
+        """Return the tag that ``to_json()`` wrote."""
         pushed, pulled = data["pushed_at"], data["last_pulled_at"]
         return cls(
             data["reference"],
@@ -47,19 +47,30 @@ class PlannedTag:
 
 @dataclass(slots=True)
 class RemovalPlan:
-    """What a removal will do, for people (the lists) and for the worker (``steps``).
+    """A removal as planned: the preview for people, and the ``steps`` for the worker.
 
-    ``removes`` and ``keeps`` name the first fifty and count the rest. ``manifests`` counts
-    those that no tag leads to afterwards, ``shared`` those that kept tags lead to as well;
-    ``freed`` is what garbage collection will probably bring back. For ``bin_days`` days the
-    tags can be restored; manifests go after that. ``unread`` names what could not be read, and
-    therefore stays.
-
-    ``policy`` is that of a dry run: the ``id`` of the retention policy, and the ``rules`` that
-    were tried, by their fingerprint.
-
-    With ``despite_rules``, damaged tags go although they are immutable: ``despite`` names them
-    and the rules. Without it, ``overridable`` names the tags that could go like that.
+    Attributes:
+        kind: kind of the removal, such as ``tag``, ``image``, or ``retention``.
+        target: reference or path that is removed.
+        removes: the first tags to remove; ``removes_more`` counts the others.
+        keeps: the first tags that stay and share a digest with a removed tag; ``keeps_more`` counts
+            the others.
+        referrers: tags that sign or describe a removed image.
+        attached_goes: whether the ``referrers`` are removed, too.
+        platforms: platforms of a multi-platform image that is removed.
+        refused: references that a protection rule keeps, with the reasons.
+        manifests: number of manifests that no tag needs afterward.
+        shared: number of manifests of removed tags that remaining tags need as well.
+        freed: estimate of the bytes that garbage collection will free, or None.
+        bin_days: number of days that the tags stay in the trash; 0 to delete them permanently.
+        method: how the registry deletes tags, see deletion_method().
+        notes: further sentences for the preview.
+        unread: references that could not be read and are therefore kept.
+        despite_rules: whether damaged tags are removed even if they are immutable.
+        despite: references of those immutable tags, with the rules that are set aside.
+        overridable: references that could be removed with ``despite_rules``.
+        policy: of a dry run, the ``id`` of the retention policy and the fingerprint of its
+            ``rules``.
     """
 
     kind: str
@@ -87,42 +98,42 @@ class RemovalPlan:
 
     @property
     def digest(self) -> str:
-        """The plan's name by its content, so that the deed is the one that was previewed."""
+        """SHA-256 digest of the steps, which identifies the plan that was previewed."""
         return str(
             Digest.of(json.dumps([step.to_json() for step in self.steps], sort_keys=True).encode())
         )
 
     @property
     def tag_count(self) -> int:
-        """How many tags go."""
+        """Number of tags that the plan removes."""
         return len(self.removes) + self.removes_more
 
     @property
     def all_refused(self) -> bool:
-        """Whether rules keep every tag that was asked for, so that nothing goes."""
+        """Whether protection rules keep every requested tag, so that nothing would be removed."""
         return bool(self.refused) and not self.removes and self.kind in {"tag", "image"}
 
     def name(self, tags: list[PlannedTag]) -> None:
-        """Add tags that go: the first by name, the rest by number."""
+        """Add tags to remove: name them until the preview is full, and count the rest."""
         room = max(0, NAMED - len(self.removes))
         self.removes += tags[:room]
         self.removes_more += len(tags[room:])
 
     def name_kept(self, tags: list[str]) -> None:
-        """Add tags that stay: the first by name, the rest by number."""
+        """Add tags that stay: name them until the preview is full, and count the rest."""
         room = max(0, NAMED - len(self.keeps))
         self.keeps += tags[:room]
         self.keeps_more += len(tags[room:])
 
     def preview(self) -> dict[str, Any]:
-        """Return what is stored for people: everything but the steps."""
+        """Return everything but the steps as data for JSON, to be stored for display."""
         named = [tag.to_json() for tag in self.removes]
         kept = (f.name for f in fields(self) if f.name not in {"steps", "removes"})
         return {"removes": named, **{name: getattr(self, name) for name in kept}}
 
     @classmethod
     def of_preview(cls, preview: dict[str, Any]) -> Self:
-        """Return a stored plan for people; its steps stay in the store."""
+        """Return the plan of a stored preview. Its steps are not loaded."""
         known = {f.name for f in fields(cls)} - {"steps", "removes"}
         tags = [PlannedTag.from_json(tag) for tag in preview["removes"]]
         return cls(steps=[], removes=tags, **{k: v for k, v in preview.items() if k in known})

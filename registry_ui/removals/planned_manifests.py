@@ -1,4 +1,4 @@
-"""What a removal does to manifests: which of them no tag leads to afterwards."""
+"""Effects of a removal on manifests: which of them no tag needs afterward."""
 
 from __future__ import annotations
 
@@ -40,12 +40,16 @@ def add_manifests(
     *,
     stay: bool,
 ) -> None:
-    """Add the manifests that go with some tags of a repository.
+    """Add to a plan the manifests that no tag needs after some tags are removed.
+
+    A step to delete them is added only if the tags are deleted permanently. Otherwise they are
+    counted, and deleted when the trash is purged.
 
     Args:
-        tags: every tag, and what it stands for.
-        removed: the tags that go.
-        stay: keep all manifests, because a tag that stays can't be read: it may need any of them.
+        tags: digest of every tag of the repository.
+        removed: names of the tags to remove.
+        parts: children and blobs of the manifests.
+        stay: keep all manifests, because a tag that stays can't be read and may need any of them.
     """
     outcome = reach(tags, removed, parts.children, parts.named)
     plan.shared += len(outcome.shared)
@@ -65,7 +69,7 @@ def add_manifests(
 def referrers_of(
     tags: Mapping[str, str], removed: AbstractSet[str], parts: ManifestGraph
 ) -> list[str]:
-    """Return the tags that sign or describe what goes with the removed ones, at any remove."""
+    """Return the tags that sign or describe removed images, including signatures of signatures."""
     found: set[str] = set()
     while True:
         doomed = set(reach(tags, removed | found, parts.children, parts.named).doomed)
@@ -78,10 +82,16 @@ def referrers_of(
 def record_subjects(
     tags: Mapping[str, str], going: AbstractSet[str], asked: AbstractSet[str], parts: ManifestGraph
 ) -> dict[str, str]:
-    """Return what the steps that remove signatures have to know of their subjects, by tag.
+    """Return ``stays`` or ``goes`` for each signature tag to remove, depending on its subject.
 
-    A signature that was asked for by its name goes although a tag needs its subject. Every
-    other one goes because its subject does: the step looks again whether that is still so.
+    ``stays``: the signature was asked for by name, although a tag that stays needs its subject.
+    ``goes``: it is removed because its subject is. The step checks that again.
+
+    Args:
+        tags: digest of every tag of the repository.
+        going: names of all tags to remove.
+        asked: names of the tags that the user asked to remove.
+        parts: children and blobs of the manifests.
     """
     signing = {name: subject for name in going if (subject := subject_of(name))}
     if not signing:
@@ -96,7 +106,11 @@ def record_subjects(
 def record_missing_subjects(
     plan: RemovalPlan, chosen: Collection[tuple[ContainerImage, Collection[str]]]
 ) -> None:
-    """Note in the plan which of its signatures were chosen because their subject is missing."""
+    """Mark the steps of signatures that were chosen because their subject is missing.
+
+    Args:
+        chosen: images, each with the names of the tags to remove.
+    """
     lost = {(image.path, name) for image, names in chosen for name in names if subject_of(name)}
     if lost:
         plan.steps = [
@@ -108,8 +122,8 @@ def record_missing_subjects(
 def _freed(
     tags: Mapping[str, str], removed: AbstractSet[str], outcome: Reachability, parts: ManifestGraph
 ) -> int:
-    """Return the bytes that only doomed manifests hold, as far as this repository knows."""
-    # Blobs are among what manifests name.
+    """Return the number of bytes that only removed manifests use, within this repository."""
+    # ``parts.named`` includes the blobs of manifests, so this has every blob that stays in use.
     held = set(closure((d for tag, d in tags.items() if tag not in removed), parts.named))
     sizes: dict[str, int] = {}
     for digest in outcome.doomed:
@@ -124,7 +138,7 @@ def kept_signatures(
     tags: dict[str, str],
     parts: ManifestGraph,
 ) -> set[str]:
-    """Return the tags that sign or describe what an immutable tag needs; note that they stay."""
+    """Return the tags that sign or describe content of an immutable tag; the plan records why."""
     signing = {name: subject for name in names if (subject := subject_of(name))}
     if not signing:
         return set()
@@ -141,7 +155,12 @@ def kept_signatures(
 
 
 def add_damaged_note(plan: RemovalPlan, path: str, damaged: set[str], faulty: set[str]) -> None:
-    """Name the tags of an image that stay because they can't be read, and what that means."""
+    """Add to a plan the damaged tags of an image that stay, and a note on the consequences.
+
+    Args:
+        damaged: tags that the registry lists but can't read.
+        faulty: those of them that make 2.8 keep listing deleted tags (500, not 404).
+    """
     if not damaged:
         return
     plan.unread += [f"{path}:{name}" for name in sorted(damaged)]
@@ -151,7 +170,7 @@ def add_damaged_note(plan: RemovalPlan, path: str, damaged: set[str], faulty: se
 
 
 def add_unanswered_note(plan: RemovalPlan, path: str, names: set[str]) -> None:
-    """Name the tags of an image that stay because the registry does not answer for them now."""
+    """Add to a plan the tags that stay because requests for them time out."""
     if names:
         references = [f"{path}:{name}" for name in sorted(names)]
         plan.unread += references

@@ -1,4 +1,4 @@
-"""The tags that a stored plan removes, page by page: the plan itself names only the first."""
+"""Pages of the tags that a stored plan removes. The stored preview names only the first page."""
 
 from __future__ import annotations
 
@@ -14,18 +14,22 @@ from .plan import NAMED, PlannedTag, RemovalPlan
 
 
 def planned_references(plan: RemovalPlan) -> list[str]:
-    """Return every tag that a plan removes, in the order in which the plan names them."""
+    """Return the references of all tags that a plan removes, in the order of the preview."""
     return _references(plan.steps)
 
 
 def show_page(removal: Removal, plan: RemovalPlan, number: int) -> Page | None:
-    """Let a stored plan name the tags of one page; return the page, or None if one page does.
+    """Put the tags of one page into a stored plan; return the page, or None if there is only one.
 
-    Of whole images and places, only the first are named: what they have then is removed.
+    Removals of whole images and places have no pages: they remove all tags, so the first are
+    enough.
 
     Args:
-        plan: that of ``removal``, read for people, as it names the first page.
-        number: from 1.
+        plan: plan of the preview of ``removal``. It names the first page and is changed in place.
+        number: page number, starting at 1.
+
+    Raises:
+        NoSuchPage: the list has fewer pages.
     """
     if not plan.removes_more or removal.kind not in {"tags", "retention"}:
         return None
@@ -49,7 +53,7 @@ def _references(steps: Iterable[RemovalStep]) -> list[str]:
 
 
 def _planned(references: Iterable[str]) -> list[PlannedTag]:
-    """Return tags with what the index knows of them, by one query."""
+    """Return the tags with their last push and pull from the index (one query)."""
     split = [reference.rpartition(":") for reference in references]
     query = (
         select(ContainerImage.path, Tag)

@@ -1,7 +1,7 @@
-"""Removal: one planner for the preview and for the deed, whoever asks for it.
+"""Removal planner, used by every kind of removal for both the preview and the execution.
 
-A plan is a list of steps, each small and safe to repeat. A step looks again just
-before it acts, and leaves alone what has changed since the preview.
+A plan is a list of small steps that are safe to repeat. A step checks the current state just before
+it acts, and skips tags that have changed since the preview.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from .planned_manifests import (
 )
 from .unread_images import UnreadImages
 
-#: Seconds that a preview waits for what manifests consist of.
+#: Timeout in seconds for reading the manifests of one image while a removal is planned.
 PLAN_DEADLINE = 10.0
 UNTOLD = "Of these it is not known since when they stand for what they do, so they stay: {}."
 NOT_KEPT = (
@@ -55,16 +55,17 @@ def plan_tag(
     role: Role | None = None,
     despite_rules: bool = False,
 ) -> RemovalPlan:
-    """Plan the removal of one tag, and of nothing else.
+    """Plan the removal of a single tag.
 
     Args:
-        despite_rules: remove it although it is immutable, if it is damaged.
-        role: of whoever asks; protection rules let nobody without one delete a protected tag.
-        bin_days: for how many days it can be restored; 0 for good.
+        attached: also remove signatures and attestations of the image.
+        bin_days: number of days that the tag can be restored; 0 to delete it permanently.
+        role: role of the user who asks. Without one, no protected tag can be deleted.
+        despite_rules: if the tag is damaged, remove it even if it is immutable.
 
     Raises:
         NotFound: the registry has no such tag.
-        RegistryTrouble: the registry can't be asked, so nothing can be promised.
+        RegistryUnreachable: the registry can't be asked, so nothing can be planned.
     """
     if is_binned(str(name)):
         raise NotFound("The registry has no such tag.")
@@ -72,7 +73,7 @@ def plan_tag(
     repository = RepositoryName(image.path)
     live = _read_tag(repository, name)
     ensure_fetched(repository, live.digests)
-    # The bin keeps a manifest: of a tag that can't be read, there is none.
+    # The trash keeps manifests, and a tag that can't be read has none to keep.
     days = 0 if live.damaged else bin_days
     plan = RemovalPlan(
         "tag", f"{image.path}:{name}", [], bin_days=days, despite_rules=despite_rules
@@ -85,11 +86,11 @@ def plan_tag(
 
 
 def _read_tag(repository: RepositoryName, name: TagName) -> LiveTags:
-    """Return a tag that the registry has, whether or not it can be read.
+    """Return a tag that the registry lists, whether or not it can be read.
 
     Raises:
         NotFound: the registry has no such tag.
-        RegistryTrouble: the registry can't be asked, or does not answer for this tag.
+        RegistryUnreachable: the registry can't be asked, or does not answer for this tag.
     """
     try:
         live = read_tags(repository, [str(name)])
@@ -112,16 +113,17 @@ def plan_tags(
     bin_days: int = 0,
     role: Role | None = None,
 ) -> RemovalPlan:
-    """Plan the removal of some tags of some images, and of nothing else.
+    """Plan the removal of some tags of some images.
 
     Args:
-        role: of whoever asks, for protection rules.
-        chosen: images, and the names of the tags that go. What is gone already is left out.
-        attached: signatures and the like go with what they are attached to.
-        bin_days: for how many days they can be restored; 0 for good.
+        chosen: images, each with the names of the tags to remove. Tags that no longer exist are
+            ignored.
+        attached: also remove signatures and attestations of the removed images.
+        bin_days: number of days that the tags can be restored; 0 to delete them permanently.
+        role: role of the user who asks, for the protection rules.
 
     Raises:
-        RegistryTrouble: the registry can't be asked, so nothing can be promised.
+        RegistryUnreachable: the registry can't be asked, so nothing can be planned.
     """
     return add_tags(
         RemovalPlan(kind, target, [], method="none", bin_days=bin_days),
@@ -138,7 +140,7 @@ def add_tags(
     *,
     attached: bool,
 ) -> RemovalPlan:
-    """Add the removal of some tags to a plan, as plan_tags() does; return the plan."""
+    """Add the removal of some tags to a plan, as plan_tags() does, and return the plan."""
     unread = UnreadImages(plan)
     for image, names in chosen:
         if plan.method == "none":
@@ -155,7 +157,11 @@ def _add_or_raise(
     *,
     attached: bool,
 ) -> None:
-    """Add an image; of a policy, one that can't be listed is named, and the others go on."""
+    """Add the tags of one image; only a retention plan continues without an image it can't list.
+
+    Raises:
+        NotFound, RegistryUnreachable: the tags can't be listed.
+    """
     try:
         _add_image(unread.plan, image, names, role, attached=attached)
     except RegistryError as error:
@@ -167,12 +173,12 @@ def _add_or_raise(
 def _add_image(
     plan: RemovalPlan, image: ContainerImage, names: set[str], role: Role | None, *, attached: bool
 ) -> None:
-    """Add what the removal of some tags of one image does."""
+    """Add the removal of some tags of one image to a plan, with its effects on manifests."""
     found = tags_of_image(image, names)
     if plan.kind == "retention":
         names = _as_known(plan, image, names & found.tags.keys(), found.tags, found.rows)
     unreadable = allowed_unreadable(plan, image.path, names & found.unreadable, role)
-    # What a damaged tag stood for before goes with it, unless another tag needs it.
+    # A damaged tag is removed with its last known manifest, unless another tag needs that.
     tags = found.tags | found.last_known(unreadable)
     parts = graph_of(RepositoryName(image.path), set(tags.values()), PLAN_DEADLINE)
     asked = names & found.tags.keys()
@@ -205,10 +211,10 @@ def _as_known(
     tags: dict[str, str],
     rows: dict[str, Tag],
 ) -> set[str]:
-    """Return those tags that stand for what the index knows; note which do not.
+    """Return the tags that still have the digest in the index; note the others in the plan.
 
-    A policy chose them by the age that the index knows: of what stands for something else
-    by now, it is the age of another image.
+    A retention policy chose the tags by their age in the index. If a tag points to another image
+    now, that age is wrong.
     """
     untold = {name for name in names if name not in rows or rows[name].digest != tags[name]}
     if untold:
@@ -218,7 +224,7 @@ def _as_known(
 
 
 def _add_unreadable(plan: RemovalPlan, path: str, unreadable: Collection[str]) -> None:
-    """Add the removal of damaged tags, which nothing can restore."""
+    """Add the removal of damaged tags, which can't be restored."""
     if not unreadable:
         return
     plan.notes.append(NOT_KEPT.format(name_some(unreadable)))
@@ -238,7 +244,7 @@ def _add_steps(
     subjects: dict[str, str],
 ) -> None:
     removed, unreadable = going
-    # First: 2.8 lets go of no tag beside one whose link it can't read.
+    # Damaged tags come first: 2.8 can't delete any tag while it fails to read another one's link.
     _add_unreadable(plan, image.path, unreadable)
     plan.steps += [
         RemovalStep(
@@ -249,7 +255,7 @@ def _add_steps(
             days=plan.bin_days,
             subject=subjects.get(name, ""),
         )
-        # Signatures come last: by then it is known which of their subjects went.
+        # Signatures come last, because their steps check which of their subjects were deleted.
         for name in sorted(removed, key=lambda name: (subject_of(name) is not None, name))
     ]
 
@@ -262,10 +268,10 @@ def _planned(repository: str, name: str, row: Tag | None) -> PlannedTag:
 
 
 def plan_namespace(path: str, *, role: Role | None = None) -> RemovalPlan:
-    """Plan the removal of a namespace with all that lies below it; no steps where that is nothing.
+    """Plan the removal of a namespace with everything below it; no steps if it is empty.
 
     Raises:
-        RegistryTrouble: there is something, and the registry can't be asked.
+        RegistryUnreachable: it is not empty, and the registry can't be asked.
     """
     query = select(Place).where(below(Place.path, path)).order_by(Place.path)
     inner = list(db.session.scalars(query))
@@ -276,7 +282,7 @@ def plan_namespace(path: str, *, role: Role | None = None) -> RemovalPlan:
     plan = _plan_whole("namespace", path, repositories, role, with_bin=True)
     plan.steps += [RemovalStep("project", repository=project.path) for project in projects]
     groups = [path, *(place.path for place in inner if place.kind == "namespace")]
-    # What lies deepest goes first.
+    # Delete the deepest namespaces first, because only an empty namespace can be deleted.
     plan.steps += [
         RemovalStep("namespace", repository=group) for group in sorted(groups, reverse=True)
     ]
@@ -297,15 +303,15 @@ def plan_image(
     """Plan the removal of all tags and manifests of one repository.
 
     Args:
-        bin_days: for how many days its tags can be restored; 0 for good.
+        bin_days: number of days that its tags can be restored; 0 to delete them permanently.
 
     Raises:
-        RegistryTrouble: the registry can't be asked.
+        RegistryUnreachable: the registry can't be asked.
     """
     if not bin_days:
         return _plan_whole("image", image.path, [image.path], role)
     try:
-        refresh(image)  # the index learns what there is
+        refresh(image)  # updates the index from the registry's tag list
     except RegistryError as error:
         raise translate(error) from None
     names = set(db.session.scalars(select(Tag.name).where(Tag.image_id == image.id)))
@@ -320,7 +326,7 @@ def plan_project(project: Project, *, role: Role | None = None) -> RemovalPlan:
     """Plan the removal of a project with all its images.
 
     Raises:
-        RegistryTrouble: the registry can't be asked.
+        RegistryUnreachable: the registry can't be asked.
     """
     plan = _plan_whole("project", project.path, _repositories(project), role, with_bin=True)
     plan.steps.append(RemovalStep("project", repository=project.path))
@@ -329,7 +335,7 @@ def plan_project(project: Project, *, role: Role | None = None) -> RemovalPlan:
 
 
 def _repositories(project: Project) -> list[str]:
-    """Return the repositories of a project, those of which only the bin has something too."""
+    """Return the repositories of a project, including those that have tags only in the trash."""
     images = select(ContainerImage.path).where(ContainerImage.project_id == project.id)
     binned = select(BinnedTag.repository).where(BinnedTag.project_id == project.id)
     return sorted(db.session.scalars(images.union(binned)))
@@ -364,8 +370,12 @@ def _plan_whole(
 def _add_whole(
     plan: RemovalPlan, path: str, found: ImageTags, role: Role | None, *, with_bin: bool
 ) -> None:
-    """Add all tags of one repository: by their manifests, unless something there has to stay."""
-    # What each tag stands for now: one that moves before the deed is kept.
+    """Add all tags of one repository to a plan.
+
+    Usually one step deletes all their manifests. If a tag can't be read and stays, the other tags
+    are deleted one by one instead.
+    """
+    # Record the current digest of each tag, so that a tag that is pushed later is kept.
     names = {name for name in found.tags if with_bin or not is_binned(name)}
     planned = {name: found.tags[name] for name in sorted(allowed(plan, path, names, role))}
     unreadable = allowed_unreadable(

@@ -1,4 +1,4 @@
-"""Plans to remove for good what the bin holds."""
+"""Plans to delete tags in the trash permanently."""
 
 from __future__ import annotations
 
@@ -24,10 +24,14 @@ PURGE_WAITS = (
 
 
 def plan_purge(target: str, entries: Iterable[BinnedTag]) -> RemovalPlan:
-    """Plan to remove tags of the bin for good, with the manifests that only they need.
+    """Plan to delete tags in the trash permanently, with the manifests that only they need.
+
+    Args:
+        target: path of the project.
+        entries: trash entries to purge.
 
     Raises:
-        RegistryTrouble: the registry can't be asked.
+        RegistryUnreachable: the registry can't be asked.
     """
     plan = RemovalPlan("bin", target, [], method="none")
     by_repository: dict[str, list[BinnedTag]] = defaultdict(list)
@@ -46,7 +50,7 @@ def plan_purge(target: str, entries: Iterable[BinnedTag]) -> RemovalPlan:
 
 
 def _add_purge(plan: RemovalPlan, path: str, rows: list[BinnedTag], found: ImageTags) -> None:
-    """Add the tags of the bin that go from one repository."""
+    """Add the trash entries of one repository to a purge plan."""
     removed = {row.bin_tag for row in rows}
     damaged, faulty = found.damaged - removed, found.faulty - removed
     if faulty and plan.method == "placeholder":

@@ -1,4 +1,4 @@
-"""One call to the registry for a removal: what is gone is no trouble, and silence is waited out."""
+"""Registry calls of a removal: a missing object is no error, and an outage is waited out."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ from .deletion_method import why_refused
 
 T = TypeVar("T")
 
-#: Number of tags that are asked for between two renewals of the lease.
+#: Maximum number of tags that are read between two renewals of the lease.
 BATCH = 200
 
 
 def call_registry(
     lease: OperationLease[Any], call: Callable[[], T], *, repeat: bool = True
 ) -> T | None:
-    """Make one call; return None if the thing is gone. A registry that is silent is waited for.
+    """Make a registry call, and wait while the registry is down; return None if the object is gone.
 
     Args:
-        repeat: whether the call may be made again after a wait. One that is right only just
-            after a look may not: then the whole step is taken again, with a new look.
+        repeat: whether the call can be repeated after a wait. A call that is safe only right after
+            a check must not be. Then the caller repeats the whole step, including the check.
 
     Raises:
         DeletionByTagUnsupported: this registry deletes by digest only.
-        OperationFailed: the registry deletes nothing at all.
-        RegistryUnavailable: it did not answer, and the call may not be repeated.
-        StepFailed: any other trouble, which is of this object alone.
+        OperationFailed: deletion is disabled in the registry.
+        RegistryUnavailable: the registry did not answer, and ``repeat`` is False.
+        StepFailed: any other error; it concerns only this object.
         LeaseLost, Canceled, Deferred: as OperationLease.wait_for_registry().
     """
     waited = False
@@ -69,13 +69,13 @@ def call_registry(
         except RegistryError as error:
             message = f"{error}. Nothing else was changed; delete again to continue."
             raise StepFailed(message) from None
-        if waited:  # answers to other calls don't say that a write that fails will succeed
+        if waited:  # other answers don't prove that the call that failed works again
             lease.record_answer()
         return answer
 
 
 def listed_tags(lease: OperationLease[Any], repository: RepositoryName) -> TagNames:
-    """Return the tags that the registry lists; none if it does not have the repository.
+    """Return the tags that the registry lists, or none if it does not have the repository.
 
     Raises:
         StepFailed, LeaseLost, Canceled, Deferred: as call_registry().
@@ -86,10 +86,10 @@ def listed_tags(lease: OperationLease[Any], repository: RepositoryName) -> TagNa
 def read_in_batches(
     lease: OperationLease[Any], repository: RepositoryName, names: Sequence[str]
 ) -> LiveTags:
-    """Ask what tags stand for, and renew the lease in between.
+    """Read the digests of tags in batches, and renew the lease between them.
 
-    Tags for which the registry does not answer are waited for once: after that, the rest of the
-    work goes on without them.
+    If requests for some tags time out, the registry is waited for once per repository. Tags that
+    still have no answer are in ``unanswered`` of the result.
 
     Raises:
         StepFailed, LeaseLost, Canceled, Deferred: as call_registry().
@@ -108,9 +108,10 @@ def read_in_batches(
 def _wait_for_answers(
     lease: OperationLease[Any], repository: RepositoryName, found: LiveTags
 ) -> None:
-    """Ask again for the tags for which the registry does not answer, as long as it is waited for.
+    """Read unanswered tags again until the registry answers or the wait times out.
 
-    It answers other requests, so the work does not end if these never get an answer.
+    A timeout does not end the work, because the registry answers other requests. It is remembered,
+    so that the rest of the work does not wait for this repository again.
     """
     key = f"unanswered in {repository}"
     if key in lease.looks:
@@ -130,7 +131,12 @@ def _wait_for_answers(
 def require_readable(
     repository: RepositoryName, live: LiveTags, going: Collection[str] = ()
 ) -> None:
-    """Raise StepFailed if a tag that stays can't be read, as unreadable_tags_that_stay() tells."""
+    """Raise StepFailed if a tag that stays can't be read, because it may need any manifest.
+
+    Args:
+        live: tags that were read.
+        going: names of the tags to remove.
+    """
     if live.unanswered:
         raise StepFailed(f"{live.trouble}, so all manifests are kept. Delete again to continue")
     if damaged := unreadable_tags_that_stay(repository, live, going):

@@ -1,4 +1,4 @@
-"""Whether a stored plan may still be carried out: the protection rules as they are now."""
+"""Check of a stored plan against the current protection rules."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from ..names import RepositoryName, is_binned
 def first_refusal(
     session: Session, place: Place, steps: Iterable[RemovalStep], role: Role | None
 ) -> str | None:
-    """Return why the rules refuse a part of a plan now, in words; None where they do not.
+    """Return the first reason why the current rules refuse part of a plan, or None.
 
-    The plan was made by somebody's role, and by the rules of that moment. Whoever confirms it
-    may be less, and the rules may be more. One query, however many images it is about.
+    The plan was made for another role and under earlier rules. The user who confirms it can have a
+    lower role, and rules can have been added. Runs one query, for any number of images.
 
     Args:
-        place: that the plan is of.
-        role: of whoever confirms.
+        place: namespace or project of the plan.
+        role: role of the user who confirms the plan.
     """
     rules = _rules(session, place)
     if not rules:
@@ -58,9 +58,9 @@ def _rules(session: Session, place: Place) -> dict[str, list[TagRule]]:
 
 
 def _tags(steps: Iterable[RemovalStep]) -> Iterator[tuple[str, str, str | None]]:
-    """Yield what loses its tag, and the rule that was set aside for it, if one was.
+    """Yield the repository and name of each tag to remove, and the rule set aside for it, or None.
 
-    For tags of the bin, the rules were asked before.
+    Tags in the trash are skipped: the rules were checked when they were deleted.
     """
     for step in steps:
         tags = [] if step.kind == "purge" else step.tag_names

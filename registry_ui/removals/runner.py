@@ -1,4 +1,4 @@
-"""Carries out stored removals, step by step; goes on where a dead worker stopped."""
+"""Execution of stored removals, step by step. After a worker dies, another one continues."""
 
 from __future__ import annotations
 
@@ -23,20 +23,21 @@ from .steps import IN_THE_BIN, STEPS
 
 logger = logging.getLogger(__name__)
 
-#: Outcomes of what went as planned.
+#: Outcomes of steps that went as planned.
 GOOD = ("deleted", "gone already", IN_THE_BIN)
 
 
 def run(
     removal_id: int, *, except_fence_id: int | None = None, timeout: float | None = None
 ) -> Removal | None:
-    """Carry out a removal, or what is left of it.
+    """Carry out a removal, or the rest of it, and return it.
 
-    Returns None where another worker has it, or a fence stands: then it waits.
+    Returns None, and leaves it queued, if another worker holds it or a write freeze is in effect.
 
     Args:
-        except_fence_id: a fence that does not count: that of whoever needs the removal.
-        timeout: seconds for which a registry that is silent is waited for; PATIENCE for None.
+        except_fence_id: id of a write freeze to ignore: that of the operation that needs the
+            removal.
+        timeout: seconds to wait for a registry that does not answer; None for PATIENCE.
     """
     lease = runner.claim(Removal, removal_id, except_fence_id=except_fence_id, timeout=timeout)
     if lease is None:
@@ -59,9 +60,13 @@ def run(
 
 
 def _take(lease: OperationLease[Removal], number: int, step: RemovalStep) -> tuple[str, str]:
-    """Take one step, unless the right to it was withdrawn or a rule was made meanwhile."""
+    """Run one step, unless the user has lost the permission or a rule now forbids it.
+
+    Raises:
+        OperationFailed: the step is no longer permitted.
+    """
     session = db.session()
-    # What was begun is ended: the tag may stand for a placeholder already.
+    # A step that was begun is completed without a check: its tag can point to a placeholder.
     begun = lease.placeholder_of(session, number) is not None
     why = None if begun else denial_reason(session, lease.work, step)
     end_read()
@@ -71,7 +76,7 @@ def _take(lease: OperationLease[Removal], number: int, step: RemovalStep) -> tup
 
 
 def _reconcile(removal: Removal) -> None:
-    # What the plan could not read is marked in the index.
+    # Read all digests, so that the index marks the tags that the plan could not read.
     digests = bool(removal.preview.get("unread"))
     for repository in _repositories(removal.plan):
         reconcile(RepositoryName(repository), digests=digests, removed_by=removal.requested_by)
@@ -82,27 +87,27 @@ def _repositories(plan: Iterable[RemovalStep]) -> list[str]:
 
 
 def waiting() -> list[int]:
-    """Return the removals that no living worker holds."""
+    """Return the ids of the removals that no living worker holds."""
     return runner.waiting(Removal)
 
 
 def stopped(
     session: Session, removal_id: int, *, except_fence_id: int | None = None
 ) -> Fenced | None:
-    """Return the fence that a removal which has not ended waits for, if one does."""
+    """Return the write freeze that an unfinished removal is waiting for, or None."""
     return runner.stopped(session, Removal, removal_id, except_fence_id=except_fence_id)
 
 
 def cancel(actor: Actor, removal_id: int) -> Removal:
-    """Stop a removal before its next step; one that nobody has begun is cancelled at once.
+    """Cancel a removal before its next step, or at once if no step has begun.
 
     Raises:
-        NotFound: there is none.
-        StateConflict: it has ended already.
+        NotFound: there is no such removal.
+        StateConflict: it has already ended.
     """
     return runner.cancel(actor, Removal, removal_id)
 
 
 def lines_of(removal: Removal, limit: int) -> list[OperationStep]:
-    """Return the newest lines of a removal's report: what went wrong first, then the rest."""
+    """Return the newest lines of a removal's report, with unsuccessful steps first."""
     return runner.lines_of(removal, limit, GOOD)

@@ -1,4 +1,7 @@
-"""From a plan to a removal: stored, confirmed, one at a time for a target."""
+"""Lifecycle of a removal: store a plan, confirm it, and queue it.
+
+Only one removal of a target can be unfinished at a time.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +25,10 @@ NOT_CONFIRMED = "This plan sets rules aside to remove tags that can't be read. C
 
 
 def start(actor: Actor, plan: RemovalPlan, place: Place) -> Removal:
-    """Store a plan as a removal that waits for the worker.
+    """Store a plan as a removal and queue it for the worker.
 
     Raises:
-        Clash: a removal of the same target is not finished yet.
+        Conflict: something prevents the removal now, as find_obstacle() says.
     """
     with writing() as session:
         _lock(session, place)
@@ -38,13 +41,13 @@ def start(actor: Actor, plan: RemovalPlan, place: Place) -> Removal:
 
 
 def save_plan(actor: Actor, plan: RemovalPlan, place: Place) -> Removal:
-    """Store a plan that somebody will look at, and perhaps confirm."""
+    """Store a plan for review. It is carried out only after start_planned() confirms it."""
     with writing() as session:
         return add_plan(session, actor, plan, place)
 
 
 def add_plan(session: Session, actor: Actor, plan: RemovalPlan, place: Place) -> Removal:
-    """Store such a plan in a transaction that stores more."""
+    """Store a plan for review within the caller's transaction."""
     removal = _stored(plan, place, actor)
     removal.state = "planned"
     session.add(removal)
@@ -60,16 +63,16 @@ def start_planned(
     *,
     despite_rules: bool = False,
 ) -> Removal:
-    """Let the worker carry out a stored plan: that one, and nothing else.
+    """Queue a stored plan for execution, exactly as previewed.
 
     Args:
-        despite_rules: confirms that the plan removes damaged tags although they are immutable.
-        role: of whoever confirms, for the protection rules.
+        role: role of the user who confirms it, for the protection rules.
+        despite_rules: confirms that the plan removes damaged tags even if they are immutable.
 
     Raises:
-        StateConflict: it is no plan any more.
-        Clash: something of its target is being deleted.
-        Denied: a protection rule refuses a part of it by now, or to whoever confirms.
+        StateConflict: the plan was already confirmed or discarded.
+        Conflict: something prevents the removal now, as find_obstacle() says.
+        Denied: a protection rule now refuses part of it to this user.
         Invalid: it sets rules aside, and that was not confirmed.
     """
     with writing() as session:
@@ -91,7 +94,8 @@ def start_planned(
 
 
 def _stored(plan: RemovalPlan, place: Place, actor: Actor) -> Removal:
-    # The bin's names are drawn once the plan is kept: a preview is the same each time.
+    # Trash tags get random names only when a plan is stored, so that equal previews have equal
+    # digests.
     steps = [
         replace(step, trash_tag=f"_bin.{secrets.token_hex(8)}") if step.days else step
         for step in plan.steps
@@ -116,22 +120,24 @@ def _record(session: Session, actor: Actor, removal: Removal) -> None:
 
 
 def _lock(session: Session, place: Place) -> None:
-    """Let one at a time begin in a place: the second sees the first."""
+    """Lock the row of a place, so that removals in it start one after the other."""
     session.execute(select(Place.id).where(Place.id == place.id).with_for_update())
 
 
 def require_no_obstacle(session: Session, kind: str, target: str, place: Place) -> None:
-    """Raise Clash if a removal can't begin now, as find_obstacle() says."""
+    """Raise Conflict if a removal can't start now, as find_obstacle() says."""
     obstacle = find_obstacle(session, kind, target, place)
     if obstacle is not None:
         raise obstacle
 
 
 def find_obstacle(session: Session, kind: str, target: str, place: Place) -> Conflict | None:
-    """Return why a removal can't begin now, with links to what stands in its way, or None.
+    """Return the error that prevents a removal from starting now, with links, or None.
 
     Args:
-        place: the place of the removal, which the reader looks after.
+        kind: kind of the removal.
+        target: reference or path to remove.
+        place: place of the removal. Links lead only to pages that its maintainers can see.
     """
     if isinstance(place, Namespace) and place.is_personal and kind == place.kind:
         return Conflict("A personal namespace goes with its account.")
@@ -148,7 +154,10 @@ def find_obstacle(session: Session, kind: str, target: str, place: Place) -> Con
 
 
 def _link_removal(removal: Removal, place: Place) -> list[Link]:
-    """Return the link to a removal, unless it is of something above, which is not ours to see."""
+    """Return the link to a removal, or none if it belongs to a place above ``place``.
+
+    Maintainers of ``place`` may not see the removals of places above it.
+    """
     if place.path not in prefixes(removal.project_path):
         return []
     values = {"path": removal.project_path, "removal_id": removal.id}
@@ -156,12 +165,12 @@ def _link_removal(removal: Removal, place: Place) -> list[Link]:
 
 
 def has_running_operation(session: Session, target: str) -> bool:
-    """Whether a removal of a place, of what holds it or of a part of it, or a move is under way."""
+    """Return whether a removal or a move affects a place, a part of it, or a place above it."""
     return moving(session, target) is not None or unfinished(session, target) is not None
 
 
 def unfinished(session: Session, target: str) -> Removal | None:
-    """Return a removal that waits or runs, of ``target``, of what holds it, or of a part of it."""
+    """Return an unfinished removal of ``target``, a part of it, or something above it, or None."""
     image, colon, _ = target.partition(":")
     holders = prefixes(image) + ([target] if colon else [])
     parts = below(Removal.target, target) | Removal.target.startswith(target + ":", autoescape=True)

@@ -1,4 +1,4 @@
-"""Whether a signature that a removal planned to remove is needed again just before it goes."""
+"""Last check before a signature is removed: it is kept if a tag needs its subject again."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from .unreferenced import LOOK_DEADLINE, LOOK_SECONDS
 
 BACK = "the registry has its image again, or does not answer for it"
 UNREAD = "what other tags need could not be read"
-#: The steps that remove signatures, by tag.
+#: Steps that remove signatures, by tag.
 Steps = Mapping[str, RemovalStep]
 
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """Which signatures of a repository had to stay a moment ago, and why."""
+    """Cached result of a check: the signatures of a repository that must stay, and why."""
 
     kept: Mapping[str, str]
     good_until: float
 
 
 def why_signature_stays(lease: OperationLease[Removal], number: int, step: RemovalStep) -> str:
-    """Return why a step must not remove a signature after all, or nothing.
+    """Return why a signature must not be removed after all, or "" if it can be.
 
-    The plan says in ``subject`` what it relied on: ``goes`` for a subject that no tag needs
-    afterwards, ``missing`` for one that the registry did not have, ``stays`` for a signature
-    that was asked for by its name, and that only an immutable tag keeps. A step without it
-    belongs to a removal of everything.
+    ``step.subject`` is the assumption of the plan. ``goes``: no tag needs the subject afterward.
+    ``missing``: the registry did not have the subject. ``stays``: the signature was asked for by
+    name, so only an immutable tag keeps it. Empty: the step belongs to a removal of everything, and
+    nothing is checked.
 
     Raises:
         StepFailed: the registry can't be asked.
@@ -52,7 +52,7 @@ def why_signature_stays(lease: OperationLease[Removal], number: int, step: Remov
     repository, tag = RepositoryName(step.repository), TagName(step.tag)
     end_read()
     if call_registry(lease, lambda: registry().head(repository, tag)) != step.digest:
-        return ""  # gone, pushed anew, or begun by an earlier worker, who looked
+        return ""  # gone, pushed again, or begun by an earlier worker, which checked
     look = lease.looks.get(step.repository)
     if look is None or time.monotonic() > look.good_until:
         look = lease.looks[step.repository] = _look(lease, number, repository)
@@ -60,7 +60,7 @@ def why_signature_stays(lease: OperationLease[Removal], number: int, step: Remov
 
 
 def _look(lease: OperationLease[Removal], number: int, repository: RepositoryName) -> _Look:
-    """Look at all tags of a repository, and at what those that stay need."""
+    """Read all tags of a repository, and return which signatures must stay."""
     began = time.monotonic()
     own = [
         (place, step)
@@ -71,11 +71,11 @@ def _look(lease: OperationLease[Removal], number: int, repository: RepositoryNam
     names = listed_tags(lease, repository)
     live = read_in_batches(lease, repository, names)
     for _, step in own:
-        live.digests.pop(step.trash_tag, None)  # only there because the tag goes
+        live.digests.pop(step.trash_tag, None)  # exists only because the tag is being removed
     leaving = {tag for _, step in own for tag in step.tag_names}
     steps = {step.tag: step for _, step in own if step.subject}
     ahead = {step.tag: step.digest for place, step in own if place > number and step.tag}
-    # A tag that an earlier step left alone stays. Which signatures stay is found out below.
+    # A tag that an earlier step kept stays. Which signatures stay is determined below.
     gone = ahead | {tag: step.digest for tag, step in steps.items()}
     stay = sorted(tag for tag, digest in live.digests.items() if gone.get(tag) != digest)
     kept = _needed(lease, repository, live.digests, stay, steps)
@@ -90,7 +90,10 @@ def _look(lease: OperationLease[Removal], number: int, repository: RepositoryNam
 def _attached_to_releases(
     lease: OperationLease[Removal], repository: RepositoryName, live: LiveTags, steps: Steps
 ) -> dict[str, str]:
-    """Return the signatures of what an immutable tag needs: they stay, whoever asked for them."""
+    """Return the signatures of content that an immutable tag needs, with the reason.
+
+    They stay even if they were asked for by name.
+    """
     found = repository_policy(db.session(), str(repository))
     immutable = releases(
         found.rules,
@@ -114,7 +117,10 @@ def _needed(
     stay: Iterable[str],
     steps: Steps,
 ) -> dict[str, str]:
-    """Return the signatures that tags which stay need, at any remove."""
+    """Return the signatures that must stay because their subject is needed, with the reasons.
+
+    Signatures of signatures are included.
+    """
     judged = {name: step for name, step in steps.items() if step.subject != "stays"}
     needed = _needed_by(lease, repository, {tag: tags[tag] for tag in stay})
     if needed is None:
@@ -135,7 +141,7 @@ def _needed(
 def _needed_by(
     lease: OperationLease[Removal], repository: RepositoryName, tags: Mapping[str, str]
 ) -> dict[str, str] | None:
-    """Return what some tags need, and which of them does; None if not all could be read."""
+    """Return the digests that tags need, each with such a tag; None if a manifest is unreadable."""
     needed: dict[str, str] = {}
     every = sorted(tags)
     for start in range(0, len(every), BATCH):

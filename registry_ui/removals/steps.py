@@ -1,4 +1,4 @@
-"""The steps of a removal: each looks again just before it acts, and is safe to repeat."""
+"""Steps of a removal. Each checks the current state before it acts, and is safe to repeat."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ IN_THE_BIN = "in the bin"
 
 
 def _tag_step(lease: OperationLease[Removal], number: int, step: RemovalStep) -> tuple[str, str]:
-    """Remove one tag and no other, by way of the bin where the step says so."""
+    """Remove a single tag, and move it to the trash if the step says so."""
     if why := why_signature_stays(lease, number, step):
-        if step.trash_tag:  # an earlier worker may have put it there
+        if step.trash_tag:  # an earlier worker may have added the trash entry
             discard(step.repository, step.trash_tag)
         return "kept", why
     if not step.trash_tag:
@@ -51,7 +51,7 @@ def _tag_step(lease: OperationLease[Removal], number: int, step: RemovalStep) ->
             put_into_trash(lease.work, step)
         except RegistryError as error:
             if isinstance(error, RegistryUnavailable) and not isinstance(error, RegistryFault):
-                raise  # it is waited for, and the step taken again
+                raise  # the runner waits and repeats the step
             discard(step.repository, step.trash_tag)
             return "kept", f"the bin can't keep it ({error}); delete it for good"
     outcome, detail = _remove_tag(lease, number, step)
@@ -63,13 +63,16 @@ def _tag_step(lease: OperationLease[Removal], number: int, step: RemovalStep) ->
 
 
 def _purge_step(lease: OperationLease[Removal], number: int, step: RemovalStep) -> tuple[str, str]:
-    """Remove a tag of the bin, and forget it there. It is ours, also if it can't be read."""
+    """Delete a tag from the trash permanently, with its entry.
+
+    Trash tags belong to this application, so they are deleted even if they can't be read.
+    """
     try:
         outcome, detail = _remove_tag(lease, number, step)
     except StepFailed:
         damaged = RemovalStep("unreadable", step.repository, tags=[step.tag])
         outcome, detail = remove_unreadable(lease, number, damaged)
-        if outcome == "kept":  # it can be read, so something else went wrong
+        if outcome == "kept":  # the tag can be read, so the failure had another cause
             raise
     forget(step)
     return outcome, detail
@@ -89,7 +92,7 @@ def _remove_tag(lease: OperationLease[Removal], number: int, step: RemovalStep) 
     try:
         call_registry(lease, lambda: registry().delete_manifest(repository, tag), repeat=False)
     except DeletionByTagUnsupported:
-        # So deletion is on (it would say 405), and this is 2.8.
+        # Deletion is enabled (otherwise the answer would be 405), so this is 2.8.
         return delete_by_placeholder(lease, number, step, tag)
     return "deleted", ""
 
@@ -97,7 +100,7 @@ def _remove_tag(lease: OperationLease[Removal], number: int, step: RemovalStep) 
 def _end_placeholder(
     lease: OperationLease[Removal], number: int, step: RemovalStep, digest: str
 ) -> tuple[str, str]:
-    """Delete a placeholder that an earlier worker has pointed the tag to."""
+    """Delete the placeholder to which an earlier worker pointed the tag."""
     repository, tag = RepositoryName(step.repository), TagName(step.tag)
     delete_placeholder(lease, repository, digest)
     if not dangles(lease, repository, tag):
@@ -110,13 +113,13 @@ def _digest(lease: OperationLease[Removal], repository: RepositoryName, tag: Tag
 
 
 def _image_step(lease: OperationLease[Removal], number: int, step: RemovalStep) -> tuple[str, str]:
-    """Remove every manifest that the previewed tags stand for, indexes before their children.
+    """Delete the manifests that the previewed tags point to, indexes before their children.
 
-    What a tag outside the preview stands for stays, with everything that it may need. If a tag
-    can't be read, it is not known what it needs, so only the planned tags are deleted.
+    Manifests that any tag outside of the preview may need are kept. If a tag can't be read, its
+    needs are unknown, so only the planned tags are deleted.
 
     Raises:
-        StepFailed: a tag can't be read, so the manifests stay.
+        StepFailed: a tag can't be read, so the manifests are kept.
     """
     repository = RepositoryName(step.repository)
     end_read()
@@ -154,13 +157,13 @@ def _image_step(lease: OperationLease[Removal], number: int, step: RemovalStep) 
 def _remove_each(
     lease: OperationLease[Removal], number: int, step: RemovalStep, live: LiveTags
 ) -> list[str]:
-    """Delete the planned tags of an image one by one, and no manifest; return those that went."""
+    """Delete the planned tags of an image one by one, but no manifests; return the deleted tags."""
     repository, planned = RepositoryName(step.repository), step.digest_by_tag
     ours = lease.placeholder_of(db.session(), number)
     end_read()
     deleted = []
     for name, digest in live.digests.items():
-        # A placeholder is what a worker that died left there.
+        # The tag can also point to the placeholder of a worker that died.
         if name not in planned or digest not in {planned[name], ours}:
             continue
         lease.renew()
@@ -178,7 +181,7 @@ def _remove_each(
 def _manifests_step(
     lease: OperationLease[Removal], _number: int, step: RemovalStep
 ) -> tuple[str, str]:
-    """Remove manifests to which no tag leads any more: what a tag needs by now, stays."""
+    """Delete manifests that no tag needs, and keep those that a tag now needs."""
     repository = RepositoryName(step.repository)
     deleted, kept = delete_unreferenced(lease, repository, step.digests or [], {})
     detail = f"{deleted} manifest{'' if deleted == 1 else 's'}"
@@ -190,7 +193,7 @@ def _manifests_step(
 def _with_parts(
     lease: OperationLease[Removal], repository: RepositoryName, tops: Iterable[str]
 ) -> list[str]:
-    """Return these manifests and all manifests below them, at any depth, tops first."""
+    """Return the given manifests, followed by all manifests below them, at any depth."""
     every = list(tops)
     found: dict[str, None] = {}
     for start in range(0, len(every), BATCH):
@@ -205,7 +208,11 @@ def _with_parts(
 def _project_step(
     lease: OperationLease[Removal], _number: int, step: RemovalStep
 ) -> tuple[str, str]:
-    """Remove the project itself, if the registry has let go of every image."""
+    """Delete the project itself, if none of its images is left.
+
+    Raises:
+        StepFailed: images still have tags.
+    """
     images = (
         select(ContainerImage.path)
         .join(Project, Project.id == ContainerImage.project_id)
@@ -225,7 +232,11 @@ def _project_step(
 def _namespace_step(
     _lease: OperationLease[Removal], _number: int, step: RemovalStep
 ) -> tuple[str, str]:
-    """Remove a namespace, if nothing is left in it."""
+    """Delete a namespace, if nothing is left in it.
+
+    Raises:
+        StepFailed: something was created in it after the preview.
+    """
     with writing() as session:
         place = session.scalar(select(Place).where(Place.path == step.repository))
         if place is None:

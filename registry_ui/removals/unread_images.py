@@ -1,4 +1,4 @@
-"""Images of a plan whose tags can't be listed: each is named, and the others go on."""
+"""Images whose tags can't be listed: a plan names and skips them."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from .deletion_method import translate
 from .plan import RemovalPlan
 
 NOT_LISTED = "The tags of {} can't be listed ({}), so nothing of it is removed."
-#: Maximum number of images in a plan for which the registry may be silent: each costs a timeout,
-#: and of a storage that hangs the registry can list none.
+#: Maximum number of images in a plan whose tag lists can time out. Each one costs a timeout, and a
+#: registry whose storage hangs can list none.
 MAX_SILENT = 3
 
 
 @dataclass(slots=True)
 class UnreadImages:
-    """Names the images of one plan that can't be read, until it is clear that none can."""
+    """Collects the images of a plan that can't be read, and stops the plan if none can be."""
 
     plan: RemovalPlan
     silent: int = 0
 
     def add(self, path: str, error: RegistryError) -> None:
-        """Name an image that is left out of the plan.
+        """Name an image that the plan skips.
 
         Raises:
-            RegistryTrouble: the registry can't be asked about the others either.
+            RegistryUnreachable: the registry does not answer for the other images either.
         """
         if not isinstance(error, RegistryFault):
             self.silent += 1

@@ -1,4 +1,4 @@
-"""Removing tags that the registry lists and can't read, as a step of a removal."""
+"""Removal step for damaged tags, which the registry lists but can't read."""
 
 from __future__ import annotations
 
@@ -28,10 +28,17 @@ from .registry_calls import call_registry, listed_tags, read_in_batches
 def remove_unreadable(
     lease: OperationLease[Removal], number: int, step: RemovalStep
 ) -> tuple[str, str]:
-    """Remove tags that can't be read: by tag on 3.x, all by one placeholder on 2.8.
+    """Remove damaged tags: by tag on 3.x, all together with one placeholder on 2.8.
 
-    On 2.8 they go together: it lets go of no tag beside one whose link is empty. What earlier
-    removals left listed because of that, goes too.
+    On 2.8 they are removed together, because it can't delete a tag while the repository has another
+    tag whose link is empty. Tags that earlier removals left listed for that reason are removed,
+    too.
+
+    Returns:
+        The outcome of the step (``deleted``, ``kept``, or ``gone already``) and a detail.
+
+    Raises:
+        StepFailed: some of the tags could not be deleted.
     """
     repository = RepositoryName(step.repository)
     names = sorted(set(listed_tags(lease, repository)).intersection(step.tag_names))
@@ -66,17 +73,17 @@ def remove_unreadable(
 
 @dataclass(slots=True)
 class _Done:
-    """What became of damaged tags: gone, pushed again meanwhile, or why they could not go."""
+    """Result for damaged tags: deleted, pushed again in the meantime, or failed with a reason."""
 
     gone: list[str] = field(default_factory=list)
     pushed: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
 
     def attempt(self, name: str, call: Callable[[], object]) -> None:
-        """Note what becomes of a tag by a call that lets go of it.
+        """Make a call that removes a tag, and record the outcome.
 
         Raises:
-            OperationFailed: nothing more can be done with the others either.
+            OperationFailed: the other tags can't be removed either.
         """
         try:
             call()
@@ -100,7 +107,7 @@ def _by_tag(lease: OperationLease[Removal], repository: RepositoryName, names: l
 def _by_placeholder(
     lease: OperationLease[Removal], number: int, step: RemovalStep, names: list[str]
 ) -> _Done:
-    """Point the tags to one placeholder, and delete that."""
+    """Point damaged tags to one placeholder, and delete that."""
     repository = RepositoryName(step.repository)
     before = {lease.placeholder_of(db.session(), number)}
     left_over = leftovers_in(repository)
@@ -108,7 +115,7 @@ def _by_placeholder(
     body = prepare_placeholder(lease, number, step)
     ours = before | {lease.placeholder_of(db.session(), number)} - {None}
     end_read()
-    done, along = _Done(), _Done()  # what was left over goes along, and is not asked for
+    done, along = _Done(), _Done()  # ``along``: leftovers, which the report omits
     not_asked = left_over.difference(names)
     for name in [*names, *sorted(not_asked)]:
         lease.renew()
@@ -124,9 +131,9 @@ def _by_placeholder(
 
 
 def _is_free(repository: RepositoryName, name: str, ours: set[str | None]) -> bool:
-    """Whether a tag still can't be read, or stands for a placeholder of ours.
+    """Return whether a tag still can't be read, or points to one of our placeholders.
 
-    A single 500 says nothing: somebody may have pushed the tag a moment ago.
+    A single 500 proves nothing: a client may have pushed the tag a moment ago.
     """
     try:
         digest: str | None = registry().head(repository, TagName(name))
@@ -140,7 +147,7 @@ def _is_free(repository: RepositoryName, name: str, ours: set[str | None]) -> bo
 
 
 def _why_kept(readable: list[str], live: LiveTags) -> str:
-    """Return which tags were kept and why; "" if none was."""
+    """Return which tags were kept and why, or "" if none was."""
     kept = [f"{name_some(readable)} can be read again, and was kept"] if readable else []
     if live.unanswered:
         kept.append(f"{live.trouble}, so they were kept")

@@ -1,4 +1,8 @@
-"""Manifests that no tag needs: deleted one by one, and put back where somebody pushed meanwhile."""
+"""Deletion of manifests that no tag needs.
+
+They are deleted one by one. A manifest is pushed again if a client has meanwhile pushed a tag that
+needs it.
+"""
 
 from __future__ import annotations
 
@@ -25,11 +29,12 @@ from .registry_calls import BATCH, call_registry, listed_tags, read_in_batches, 
 
 logger = logging.getLogger(__name__)
 
-#: Seconds that the parts of so many manifests may take to be read.
+#: Timeout in seconds for reading the parts of one batch of manifests.
 LOOK_DEADLINE = 300.0
-#: A look at what tags need holds for so many seconds, or twice as long as it took.
+#: Minimum time in seconds for which a check of all tags is trusted. A slow check is trusted for
+#: twice as long as it took.
 LOOK_SECONDS = 1.0
-#: The registry's clock may be so far behind ours.
+#: How far the registry's clock can be behind ours.
 CLOCKS_DIFFER = timedelta(minutes=1)
 
 
@@ -39,16 +44,19 @@ def delete_unreferenced(
     digests: list[str],
     planned: dict[str, str],
 ) -> tuple[int, int]:
-    """Delete those manifests that no tag needs; return how many went and how many stayed.
+    """Delete the manifests that no tag needs; return how many were deleted and how many were kept.
 
-    Only what this repository has as a manifest is deleted: asked to delete a blob as a
+    Only digests that this repository has as manifests are deleted: asked to delete a blob as a
     manifest, 2.8 answers 202 and unlinks the blob.
 
-    A look is not the deed: whoever pushes an index in between is told that it worked, and its
-    parts go all the same. So there is a last look, and what is needed by then is put back.
+    A client can push an index between the check of the tags and a deletion. Its push succeeds
+    although children of the index are deleted. So all tags are checked again at the end, and the
+    manifests that they need are pushed again.
 
     Args:
-        planned: tags that go themselves, as long as they stand for these digests.
+        digests: manifests to delete, indexes before their children.
+        planned: digests by name of tags that are removed as well. What such a tag points to is kept
+            only if it now points to another digest.
 
     Raises:
         StepFailed: the registry can't be asked, or what tags need could not be read.
@@ -60,7 +68,7 @@ def delete_unreferenced(
     try:
         look = _delete_each(lease, repository, digests, planned, (tried, gone))
     except (Canceled, Deferred, StepFailed, RegistryUnavailable):
-        # Whatever ends the work: no push that was told that it worked is left without its parts.
+        # However the work ends, an image whose push succeeded must not lack its manifests.
         if tried:
             _put_back_needed(lease, repository, digests, planned, None)
         raise
@@ -70,18 +78,18 @@ def delete_unreferenced(
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """What the tags of a repository needed a moment ago."""
+    """Result of a check: the digests that tags need, and until when it is trusted."""
 
     safe: frozenset[str]
     good_until: float
 
 
 class _Pushes:
-    """What people push to a repository from now on, as the registry tells it.
+    """Tags that clients push to a repository from now on, according to the registry's events.
 
-    An event comes within moments, and costs no call: so a tag that is pushed between two
-    looks does not go with a manifest that was to go. Our own pushes are not among them: what
-    a move copied is taken back by a removal, at once, and its events may be late.
+    An event arrives within moments and costs no call. So a manifest is kept if a tag that needs it
+    is pushed between two checks of all tags. Our own pushes are ignored: a removal can delete the
+    copies of a move right after they were made, while the events of these copies still arrive.
     """
 
     def __init__(self, repository: RepositoryName) -> None:
@@ -95,7 +103,8 @@ class _Pushes:
             RegistryEvent.tag != "",
             RegistryEvent.status != "rejected",
             RegistryEvent.actor != OWN_SUBJECT,
-            # What waited at the registry for long, is in what it lists.
+            # Tags of older events, which were delayed in the registry, are already in its list of
+            # tags.
             told > utc_now() - CLOCKS_DIFFER,
         )
         self._tops: set[str] = set()
@@ -103,7 +112,7 @@ class _Pushes:
         end_read()
 
     def safe(self) -> set[str]:
-        """Return what such tags need."""
+        """Return the digests reachable from tags pushed since this object was created."""
         tops = {digest for digest in db.session.scalars(self._query) if digest}
         if tops != self._tops:
             needed = closure(tops, graph_of(self._repository, tops, LOOK_DEADLINE).named)
@@ -119,16 +128,17 @@ def _delete_each(
     planned: dict[str, str],
     noted: tuple[set[str], set[str]],
 ) -> _Look | None:
-    """Delete those that no tag needs, one by one; return the last look.
+    """Delete the manifests that no tag needs, one by one; return the last check of the tags.
 
     Args:
-        noted: takes those that were tried, and those of them that were there.
+        noted: two sets that are filled with the digests whose deletion was attempted, and with
+            those of them that existed.
     """
     tried, gone = noted
     pushes, look = _Pushes(repository), None
     for digest in digests:
         lease.renew()
-        # Deletion by digest takes every tag on it, also one that was pushed a moment ago.
+        # Deletion by digest removes every tag that points to it, even one pushed a moment ago.
         if look is None or time.monotonic() > look.good_until:
             look = _look(lease, repository, planned, planned)
         if digest not in look.safe and digest not in pushes.safe():
@@ -145,18 +155,19 @@ def _put_back_needed(
     going: Collection[str],
     look: _Look | None,
 ) -> frozenset[str]:
-    """Put back what tags need; return what that is.
+    """Push deleted manifests again if tags need them; return all digests that tags need.
 
     Args:
-        going: tags that go themselves.
-        look: the last one, if nothing was deleted since.
+        digests: manifests that may have been deleted, indexes before their children.
+        going: names of the tags to remove.
+        look: the last check of the tags if nothing was deleted since; None to check again.
     """
     with lease.ignoring_cancellation():
         if look is None and digests:
-            # A tag that was to go and is there now, was pushed anew.
+            # A planned tag that still exists was pushed again.
             look = _look(lease, repository, {}, going)
         safe = look.safe if look else frozenset()
-        for digest in reversed(digests):  # parts come before what names them
+        for digest in reversed(digests):  # children come before their index
             if digest in safe:
                 lease.renew()
                 _put_back(lease, repository, digest)
@@ -166,9 +177,9 @@ def _put_back_needed(
 def _manifests_of(
     lease: OperationLease[Removal], repository: RepositoryName, digests: list[str]
 ) -> list[str]:
-    """Return the digests that the repository has as manifests, and no others.
+    """Return the digests that the repository has as manifests.
 
-    Their bodies are in the store then: they may have to be put back, also by the next worker.
+    Their bodies are stored, so that this worker or the next one can push them again.
     """
     found: set[str] = set()
     for start in range(0, len(digests), BATCH):
@@ -183,7 +194,11 @@ def _manifests_of(
 
 
 def _put_back(lease: OperationLease[Removal], repository: RepositoryName, digest: str) -> None:
-    """Push a manifest again that a tag needs, where it went a moment ago."""
+    """Push a manifest again if it was deleted although a tag needs it.
+
+    Raises:
+        StepFailed: its body is not stored.
+    """
     if call_registry(lease, lambda: registry().head(repository, Digest(digest))) is not None:
         return
     kept = db.session.get(Manifest, digest)
@@ -203,11 +218,15 @@ def _look(
     planned: Mapping[str, str],
     going: Collection[str],
 ) -> _Look:
-    """Look at all tags, and at what they need.
+    """Read all tags of a repository, and return which digests they need.
 
     Args:
-        planned: tags that need nothing, as long as they stand for these digests.
-        going: tags that may stand for nothing by now.
+        planned: digests of tags to remove. A tag that still points to its digest here needs
+            nothing.
+        going: names of tags that can already point to nothing, because they are being removed.
+
+    Raises:
+        StepFailed: a tag or a manifest could not be read.
     """
     began = time.monotonic()
     end_read()
@@ -231,9 +250,9 @@ def _look(
 
 
 def _delete(lease: OperationLease[Removal], repository: RepositoryName, digest: str) -> bool:
-    """Delete a manifest just after a look at all tags; return whether there was one.
+    """Delete a manifest right after a check of all tags; return whether it existed.
 
-    It is not deleted again after a wait, for which the look does not hold.
+    The call is not repeated after a wait, because the check is outdated by then.
     """
 
     def call() -> bool:

@@ -1,1 +1,1 @@
-"""Retention."""
+"""Retention policies: rules that delete old tags once a day."""

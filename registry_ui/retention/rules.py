@@ -1,4 +1,4 @@
-"""Which tags a retention policy lets go. Pure."""
+"""Settings of a retention policy, and the tags that they select for deletion. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_KEPT = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The settings of a policy, as they are stored and compared."""
+    """Settings of a retention policy, as stored and compared."""
 
     images: str = "**"
     keep_matching: str = ""
@@ -37,10 +37,10 @@ class Rules:
 
     @classmethod
     def parse(cls, form: dict[str, str]) -> Self:
-        """Check the settings of a form, whose fields have the same names.
+        """Parse and check the settings of a form, whose fields have the same names.
 
         Raises:
-            Invalid: they can't be used, or nothing limits what would go.
+            Invalid: a value is invalid, or no setting limits what would be deleted.
         """
         errors: dict[str, str] = {}
         kind = form.get("pattern_kind") or Glob.kind
@@ -63,18 +63,20 @@ class Rules:
         return cls(patterns["images"] or any_image, patterns["keep_matching"], kind, **numbers)
 
     def image_pattern(self) -> Pattern:
-        """Return the pattern of the images.
+        """Return the pattern for image names.
 
         Raises:
-            Invalid: it was stored before patterns were checked, and can't be used.
+            Invalid: the stored pattern is invalid, because it was saved before patterns were
+                checked.
         """
         return parse_pattern(self.pattern_kind, self.images, IMAGES, "images")
 
     def keep_pattern(self) -> Pattern | None:
-        """Return the pattern of tags that are kept by their name, if there is one.
+        """Return the pattern for tags that are kept by name, or None.
 
         Raises:
-            Invalid: it was stored before patterns were checked, and can't be used.
+            Invalid: the stored pattern is invalid, because it was saved before patterns were
+                checked.
         """
         if not self.keep_matching:
             return None
@@ -82,12 +84,12 @@ class Rules:
 
     @property
     def fingerprint(self) -> str:
-        """The settings' name by their content: what was tried is what is switched on."""
+        """SHA-256 digest of the settings. A policy can be enabled only after their dry run."""
         return str(Digest.of(json.dumps(asdict(self), sort_keys=True).encode()))
 
 
 def _pattern_text(kind: str, text: str, grammar: Grammar, name: str, errors: dict[str, str]) -> str:
-    """Return a pattern in its canonical form; note what is wrong with it."""
+    """Return a pattern in its canonical form; add a message to ``errors`` if it is invalid."""
     try:
         return str(parse_pattern(kind, text, grammar, name)) if text else ""
     except Invalid as error:
@@ -110,13 +112,14 @@ def removable(
 ) -> set[str]:
     """Return the tags of one image that no rule keeps.
 
-    Kept are all tags on the newest ``keep_last`` digests, what matches, what was pulled lately,
-    what is not old enough, and what nobody knows the age of. Signatures and the like are no tags
-    here: they go with what they are attached to, or as orphans, which are never the newest. Nor
-    is a damaged tag, because nobody can pull it: ``keep_last`` images can be pulled.
+    These are kept: all tags on the newest ``keep_last`` digests, tags that match the keep pattern,
+    tags pulled recently, tags that are not old enough, and tags of unknown age.
+
+    Signatures and attestations are not counted as tags: they are deleted with their subject or as
+    orphans. Damaged tags can't be pulled, so they do not count toward ``keep_last``.
 
     Args:
-        orphans: the signature tags whose subject is gone.
+        orphans: signature tags whose subject no longer exists.
     """
     known = [tag for tag in tags if tag.at is not None]
     dated = [tag for tag in known if subject_of(tag.name) is None]
@@ -137,10 +140,10 @@ def removable(
 
 
 def _newest_images(tags: Iterable[DatedTag], count: int) -> set[str]:
-    """Return the digests of the newest images; each is as new as its newest tag.
+    """Return the digests of the newest images; an image is as new as its newest tag.
 
-    Equal times are in the order of builds, then of versions: an adopted registry, or one push
-    of many tags, gives the same time to all.
+    If times are equal, the build time and then the version decide: all tags have the same time in
+    an adopted registry, or if they were pushed together.
     """
     ordered = sorted(
         tags, key=lambda tag: (tag.at, tag.built_at or tag.at, version_key(tag.name)), reverse=True
@@ -149,7 +152,7 @@ def _newest_images(tags: Iterable[DatedTag], count: int) -> set[str]:
 
 
 def _image_of(tag: DatedTag) -> str:
-    """Return the digest of a tag; its own name if the index does not know its digest."""
+    """Return the digest of a tag, or its name if the index does not know the digest."""
     return tag.digest or tag.name
 
 

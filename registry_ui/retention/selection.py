@@ -1,4 +1,4 @@
-"""Which tags a retention policy would remove now, and what its patterns match now."""
+"""Tags that a retention policy would delete now, and matches of its patterns."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from .rules import Rules, removable
 
 
 class KeepsNothing(Invalid):
-    """A pattern of tags to keep matches no tag now; saving the policy needs a confirmation of it.
+    """A keep pattern matches no tag, and saving the policy was not confirmed.
 
     Attributes:
-        patterns: all patterns of the list that match none, the confirmed ones too.
+        patterns: all keep patterns that match no tag, including the confirmed ones.
     """
 
     def __init__(self, patterns: list[str], unconfirmed: list[str]) -> None:
@@ -39,14 +39,14 @@ class KeepsNothing(Invalid):
 
 @dataclass(slots=True)
 class Selection:
-    """What the rules of a policy select below a place.
+    """Tags that the rules of a policy select for deletion below a place.
 
     Attributes:
-        chosen: images, and the names of those of their tags that no rule keeps.
-        images: how many images the policy is about.
-        tags: how many tags they have.
-        kept_by_name: how many of these tags the pattern of tags to keep matches.
-        keeps_nothing: the patterns of tags to keep that match no tag of these images.
+        chosen: images, each with the names of its tags that no rule keeps.
+        images: number of images that the policy applies to.
+        tags: number of their tags, without signatures.
+        kept_by_name: number of these tags that match the keep pattern.
+        keeps_nothing: keep patterns that match no tag of these images.
     """
 
     chosen: list[tuple[ContainerImage, Collection[str]]] = field(default_factory=list)
@@ -56,13 +56,13 @@ class Selection:
     keeps_nothing: list[str] = field(default_factory=list)
 
     def require_confirmed(self, confirmed: Collection[str]) -> None:
-        """Raise KeepsNothing unless each pattern that keeps nothing was confirmed by name."""
+        """Raise KeepsNothing unless every keep pattern that matches no tag was confirmed."""
         left = [pattern for pattern in self.keeps_nothing if pattern not in confirmed]
         if left:
             raise KeepsNothing(self.keeps_nothing, left)
 
     def notes(self, rules: Rules) -> list[str]:
-        """Return what the patterns match now, as sentences."""
+        """Return sentences that say what the patterns match now."""
         found = f"{counted(self.tags, 'tag')} in {counted(self.images, 'image')}"
         notes = [f"The pattern “{rules.images}” matches {found} now."]
         if rules.keep_matching:
@@ -73,10 +73,10 @@ class Selection:
 
 
 def select_tags(place: Place, rules: Rules) -> Selection:
-    """Return what the rules select at this moment, as the index knows it.
+    """Return the tags that the rules select for deletion now, according to the index.
 
     Raises:
-        Invalid: a stored pattern can't be used.
+        Invalid: a stored pattern is invalid.
     """
     pattern, keep, now = rules.image_pattern(), rules.keep_pattern(), utc_now()
     counter = MatchCounter(keep) if keep else None

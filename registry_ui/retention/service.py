@@ -1,4 +1,4 @@
-"""Retention policies: kept, tried, switched on and carried out once a day."""
+"""Retention policies: save, dry run, enable, and run once a day."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from .selection import Selection, select_tags
 
 logger = logging.getLogger(__name__)
 
-#: When policies run, in UTC.
+#: Time of day when policies run, in UTC.
 HOUR, MINUTE = 4, 0
-#: A policy that ran less than this ago has had its turn today.
+#: Minimum time between two runs of a policy, so that each runs once a day.
 BETWEEN_RUNS = timedelta(hours=20)
 MAX_POLICIES = 50
 
@@ -43,10 +43,10 @@ def policies_of(place: Place) -> list[RetentionPolicy]:
 
 
 def policy(place: Place, policy_id: int, *, held: bool = False) -> RetentionPolicy:
-    """Return a policy of this very place; NotFound for any other.
+    """Return a policy of this place; raise NotFound if the place has no such policy.
 
     Args:
-        held: nobody else changes it before the transaction ends.
+        held: lock the row until the transaction ends.
     """
     found = db.session.get(
         RetentionPolicy, policy_id, populate_existing=True, with_for_update=held or None
@@ -57,11 +57,11 @@ def policy(place: Place, policy_id: int, *, held: bool = False) -> RetentionPoli
 
 
 def save(actor: Actor, place: Place, rules: Rules, policy_id: int | None = None) -> RetentionPolicy:
-    """Create a policy, or change one. Settings without a dry run are off.
+    """Create or change a policy; disable it if its settings have had no dry run.
 
     Raises:
-        NotFound: there is no such policy here.
-        Invalid: there are too many.
+        NotFound: the place has no such policy.
+        Invalid: the place has too many policies.
     """
     with writing() as session:
         return _save(session, actor, place, rules, policy_id)
@@ -93,15 +93,15 @@ def save_and_try(
     policy_id: int | None = None,
     confirmed: Collection[str] = (),
 ) -> tuple[RetentionPolicy, Removal]:
-    """Create or change a policy together with its dry run; without that, nothing is stored.
+    """Save a policy together with its dry run; if the dry run fails, nothing is stored.
 
     Args:
-        confirmed: the patterns of tags to keep that may match no tag now.
+        confirmed: keep patterns that are allowed to match no tag now.
 
     Raises:
         NotFound, Invalid: as for ``save``.
-        KeepsNothing: a pattern of tags to keep matches nothing, and was not confirmed.
-        RegistryTrouble: the registry can't be asked.
+        KeepsNothing: a keep pattern matches no tag, and that was not confirmed.
+        RegistryUnreachable: the registry can't be asked.
     """
     plan = _dry_run(place, rules, confirmed)
     with writing() as session:
@@ -110,13 +110,14 @@ def save_and_try(
 
 
 def dry_run(actor: Actor, place: Place, policy_id: int, confirmed: Collection[str] = ()) -> Removal:
-    """Store the plan of what a policy would remove now: its dry run, which may be confirmed.
+    """Store the plan of what a policy would delete now, as a dry run that can be confirmed.
 
     Raises:
-        Invalid: a stored pattern can't be used.
-        KeepsNothing: a pattern of tags to keep matches nothing, and was not confirmed.
-        Clash: the policy was changed meanwhile.
-        RegistryTrouble: the registry can't be asked.
+        NotFound: the place has no such policy.
+        Invalid: a stored pattern is invalid.
+        KeepsNothing: a keep pattern matches no tag, and that was not confirmed.
+        Conflict: the policy was changed in the meantime.
+        RegistryUnreachable: the registry can't be asked.
     """
     rules = Rules.of(policy(place, policy_id))
     plan = _dry_run(place, rules, confirmed)
@@ -136,7 +137,7 @@ def _dry_run(place: Place, rules: Rules, confirmed: Collection[str]) -> RemovalP
 def _mark_tried(
     session: Session, actor: Actor, place: Place, row: RetentionPolicy, plan: RemovalPlan
 ) -> Removal:
-    """Store a dry run; the policy can be switched on from then."""
+    """Store a dry run, which allows the policy to be enabled with its present settings."""
     row.seen = Rules.of(row).fingerprint
     row.suspension_reason = ""
     plan.policy = {"id": row.id, "rules": row.seen}
@@ -144,7 +145,7 @@ def _mark_tried(
 
 
 def remove(actor: Actor, place: Place, policy_id: int) -> None:
-    """Delete a policy; its removals stay."""
+    """Delete a policy. Its removals are kept."""
     with writing() as session:
         row = policy(place, policy_id)
         record(session, actor, "retention.delete", place.path, policy=row.id)
@@ -152,10 +153,10 @@ def remove(actor: Actor, place: Place, policy_id: int) -> None:
 
 
 def switch(actor: Actor, place: Place, policy_id: int, *, on: bool) -> None:
-    """Switch a policy on or off.
+    """Enable or disable a policy.
 
     Raises:
-        Clash: nobody has seen a dry run of exactly these settings.
+        Conflict: these settings have had no dry run.
     """
     with writing() as session:
         row = policy(place, policy_id, held=True)
@@ -166,7 +167,7 @@ def switch(actor: Actor, place: Place, policy_id: int, *, on: bool) -> None:
 
 
 def tried_policy(place: Place, plan: RemovalPlan) -> RetentionPolicy | None:
-    """Return the policy of a dry run, or None if it has other settings now, or is gone."""
+    """Return the policy of a dry run, or None if it has been changed or deleted since."""
     tried = plan.policy or {}
     row = db.session.get(RetentionPolicy, tried.get("id", 0))
     if row is None or row.place_id != place.id or row.seen != tried["rules"]:
@@ -175,11 +176,11 @@ def tried_policy(place: Place, plan: RemovalPlan) -> RetentionPolicy | None:
 
 
 def plan_of(place: Place, rules: Rules) -> RemovalPlan:
-    """Plan what these rules remove at this moment.
+    """Plan the removal of the tags that these rules select now.
 
     Raises:
-        Invalid: a stored pattern can't be used.
-        RegistryTrouble: the registry can't be asked.
+        Invalid: a stored pattern is invalid.
+        RegistryUnreachable: the registry can't be asked.
     """
     return _plan(place, rules, select_tags(place, rules))
 
@@ -194,7 +195,7 @@ def _plan(place: Place, rules: Rules, selection: Selection) -> RemovalPlan:
 
 
 def _count_kept(plan: RemovalPlan, selection: Selection) -> str:
-    """Say how many of the tags that the policy is about stay; signatures are not counted."""
+    """Return a sentence with the number of tags that stay. Signatures are not counted."""
     going = sum(
         subject_of(reference.rpartition(":")[2]) is None for reference in planned_references(plan)
     )
@@ -203,15 +204,15 @@ def _count_kept(plan: RemovalPlan, selection: Selection) -> str:
 
 
 def _without_doubt(image: ContainerImage, names: Collection[str]) -> set[str]:
-    """Return the names, of orphans only those whose subject the registry does not have either."""
+    """Return the names without signatures whose subject the registry has or does not answer for."""
     lost = {name for name in names if subject_of(name) is not None}
     return set(names) - lost | without_subject(image, lost) if lost else set(names)
 
 
 def run(actor: Actor, policy_id: int) -> Removal | None:
-    """Start the removal that a policy asks for now; None where it can't begin, which is noted.
+    """Start the removal of a policy; return None and store the reason if it can't start.
 
-    None as well where it was changed, switched off or deleted since somebody listed it.
+    Also returns None if the policy was changed, disabled or deleted after it was listed.
     """
     row = db.session.get(RetentionPolicy, policy_id, populate_existing=True)
     if row is None or not row.is_enabled or row.seen != Rules.of(row).fingerprint:
@@ -238,9 +239,9 @@ def run(actor: Actor, policy_id: int) -> Removal | None:
 
 
 def run_due() -> list[int]:
-    """Start what the policies ask for that are on and have not had their turn; return removals.
+    """Start the removals of all enabled policies that are due; return the ids of the removals.
 
-    One whose place is busy, perhaps with another policy's removal, has its turn later.
+    A policy is postponed while a removal or a move is in progress in its place.
     """
     before = utc_now() - BETWEEN_RUNS
     query = (
@@ -261,7 +262,7 @@ def _due(before: datetime) -> ColumnElement[bool]:
 
 
 def _claim(policy_id: int, before: datetime) -> bool:
-    """Take a policy's turn, if no other worker has."""
+    """Claim a policy's run for today; return False if another worker has claimed it."""
     with writing() as session:
         statement = (
             update(RetentionPolicy)
@@ -272,6 +273,6 @@ def _claim(policy_id: int, before: datetime) -> bool:
 
 
 def next_run(now: datetime) -> datetime:
-    """Return when policies run next."""
+    """Return the time of the next daily run of policies."""
     today = now.replace(hour=HOUR, minute=MINUTE, second=0, microsecond=0)
     return today if today > now else today + timedelta(days=1)

@@ -1,1 +1,1 @@
-"""Trash."""
+"""Trash: deleted tags that can still be restored."""

@@ -1,4 +1,4 @@
-"""The bin: removed tags whose manifests stay for some days under a tag that no list shows."""
+"""Trash: deleted tags whose manifests are kept for some days under a hidden tag."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from ..removals.service import start
 
 logger = logging.getLogger(__name__)
 
-#: So many tags of one project are purged by one removal.
+#: Maximum number of tags purged per removal.
 BATCH = 1000
 
 
 def page_of(project: Project, number: int) -> tuple[list[BinnedTag], Page]:
-    """Return a page of what the bin holds of a project, the latest first."""
+    """Return a page of a project's trash entries, newest first."""
     here = (BinnedTag.project_id == project.id, BinnedTag.leaving.is_(False))
     total = db.session.scalar(select(func.count()).select_from(BinnedTag).where(*here)) or 0
     page = Page.of(number, total)
@@ -44,7 +44,7 @@ def page_of(project: Project, number: int) -> tuple[list[BinnedTag], Page]:
 
 
 def entry(project: Project, entry_id: int) -> BinnedTag:
-    """Return what the bin holds; NotFound for what it does not, or not of this project."""
+    """Return a trash entry of a project; raise NotFound if it has no such entry or it is hidden."""
     found = db.session.get(BinnedTag, entry_id)
     if found is None or found.project_id != project.id or found.leaving:
         raise NotFound("The bin does not hold this any more.")
@@ -52,16 +52,18 @@ def entry(project: Project, entry_id: int) -> BinnedTag:
 
 
 def restore(actor: Actor, row: BinnedTag, name: TagName, role: Role | None) -> None:
-    """Give a manifest of the bin a tag again, its own or another; its digest is the same.
+    """Restore a deleted tag under its old name or a new one. The digest is unchanged.
 
     Args:
-        role: of whoever asks, for protection rules: our calls go past the gate.
+        row: trash entry to restore.
+        role: role of the user who asks. The rules are checked here, because our calls bypass the
+            gate.
 
     Raises:
-        Clash: the tag exists or is being pushed, or a fence stands.
-        Invalid: a protection rule lets them push no such tag, or it is a name of the bin's.
-        NotFound: the registry does not have the manifest any more, or it was restored already.
-        RegistryTrouble: the registry can't be asked.
+        Conflict: the tag exists or is being pushed, or a write freeze is in effect.
+        Invalid: a protection rule refuses the push, or the name is reserved for the trash.
+        NotFound: the registry no longer has the manifest, or it was already restored.
+        RegistryUnreachable: the registry can't be asked.
     """
     repository = RepositoryName(row.repository)
     is_claimed = _require_allowed(repository, name, role)
@@ -80,7 +82,7 @@ def restore(actor: Actor, row: BinnedTag, name: TagName, role: Role | None) -> N
         show(row.repository, row.bin_tag)
         raise
     except RegistryError as error:
-        complete_trash_entries(repository)  # the registry may have taken it all the same
+        complete_trash_entries(repository)  # the registry may have accepted it anyway
         raise translate(error) from None
     with writing() as session:
         session.execute(
@@ -95,7 +97,13 @@ def restore(actor: Actor, row: BinnedTag, name: TagName, role: Role | None) -> N
 
 
 def _require_allowed(repository: RepositoryName, name: TagName, role: Role | None) -> bool:
-    """Ask of a name what the gate asks of a push of it; return whether it has to be claimed."""
+    """Check a tag name against the rules, as the gate does; return whether the push needs a claim.
+
+    An immutable tag is claimed before it is pushed, so that only one push can create it.
+
+    Raises:
+        Invalid: the name is reserved for the trash, or a rule refuses the push.
+    """
     if is_binned(str(name)):
         message = "The bin keeps its own tags under such names. Give another name."
         raise Invalid("Nothing was restored.", {"name": message})
@@ -107,13 +115,15 @@ def _require_allowed(repository: RepositoryName, name: TagName, role: Role | Non
 
 
 def _push(repository: RepositoryName, name: TagName, manifest: FetchedManifest, deed: str) -> None:
-    """Push a tag that is not there.
+    """Push a manifest to a tag that does not exist yet.
 
     Args:
-        deed: for which it is claimed first, as by the gate; "" for a tag that can be overwritten.
+        deed: purpose of the claim that is acquired first, as the gate does; "" to push without one,
+            because the tag can be overwritten.
 
     Raises:
-        Clash: it is there, or somebody else is pushing it.
+        Conflict: the tag exists, or another push of it is in progress.
+        RegistryError: the registry did not accept it.
     """
     who = tag_claims.ourselves(deed)
     if deed and tag_claims.acquire(repository, name, who) is not None:
@@ -138,10 +148,10 @@ def _exists(repository: RepositoryName, name: TagName) -> bool:
 
 
 def _continue_history(actor: Actor, row: BinnedTag, name: TagName) -> None:
-    """Give a restored tag its push and its pulls again, and note the restore.
+    """Restore the push and pull data of a restored tag, and record the restore in its history.
 
-    For policies the restore counts like a push: what somebody wants back must not go again
-    the next night.
+    Retention policies treat the restore like a push, so that the tag is not deleted again the next
+    night.
     """
     query = (
         select(Tag)
@@ -164,10 +174,10 @@ def _continue_history(actor: Actor, row: BinnedTag, name: TagName) -> None:
 
 
 def purge_due() -> list[int]:
-    """Plan and start the removal of all whose time is over; return the removals.
+    """Start removals of all expired trash entries, one per project; return the ids of the removals.
 
-    A project in which something is being deleted, or of which the registry does not answer,
-    has its turn later.
+    A project is skipped until the next run if something in it is being deleted, or if the registry
+    does not answer.
     """
     query = select(BinnedTag.project_id).where(BinnedTag.purge_at <= utc_now()).distinct()
     started = []
@@ -193,6 +203,6 @@ def purge_due() -> list[int]:
 
 
 def days() -> int:
-    """Return for how many days a removed tag can be restored; 0 where there is no bin."""
+    """Return the number of days that a deleted tag can be restored; 0 if the trash is disabled."""
     found: int = current_app.config["SETTINGS"].bin_days
     return found
