@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -60,7 +60,7 @@ class Attempt:
     """
 
     username: str
-    password: str
+    password: str = field(repr=False)
     address: str
     by_post: bool = False
 
@@ -91,7 +91,7 @@ def authenticate(
         return by_token(attempt.password, attempt.username, places)
     user = _verified(attempt, places)
     if not passwords or user.tokens_only:
-        raise BadCredentials(NO_PASSWORDS, hint="Make one on your profile page.")
+        raise BadCredentials(NO_PASSWORDS, "Make one on your profile page.", user.username)
     return principal_of(user)
 
 

@@ -14,7 +14,6 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 @blueprint.before_request
-@blueprint.before_request
 def identify() -> None:
     """Identify the caller from the credentials of the request, and store them as ``g.principal``.
 

@@ -62,7 +62,9 @@ def moment(value: Any) -> datetime | None:
     are out of range for some databases and time zones.
     """
     try:
-        found = datetime.fromisoformat(value).astimezone(UTC)
+        found = datetime.fromisoformat(value)
+        # A timestamp without a time zone is invalid in RFC 3339, and most builders mean UTC.
+        found = (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
     except (TypeError, ValueError, OverflowError):
         return None
     return found if found.year > 1980 and found < datetime.now(UTC) + TOMORROW else None

@@ -140,13 +140,14 @@ def forecast(rows: list[GarbageCollection]) -> Forecast:
     """Estimate how long a collection that begins now would freeze writes.
 
     Args:
-        rows: earlier collections, newest first. The first successful one gives the duration.
+        rows: earlier collections, newest first. The first successful one gives the duration; a dry
+            run does not, because it deletes nothing.
     """
     settings = current_app.config["SETTINGS"]
     took = [
         row.finished_at - row.collector_started_at
         for row in rows
-        if row.state == "done" and row.finished_at and row.collector_started_at
+        if row.state == "done" and not row.dry_run and row.finished_at and row.collector_started_at
     ]
     tokens = timedelta(seconds=settings.token_lifetime) + write_freeze.GRACE
     return Forecast(tokens, took[0] if took else None)

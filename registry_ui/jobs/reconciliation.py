@@ -36,7 +36,7 @@ def reconcile_all(*, digests: bool = True) -> None:
     run_single_flight("reconcile_all", _reconcile_all, digests)
 
 
-def _reconcile_all(digests: bool) -> None:  # noqa: FBT001 - an argument of OneAtATime
+def _reconcile_all(digests: bool) -> None:  # noqa: FBT001 - an argument of SingleFlight
     try:
         pull_through.detect()
         reconcile.reconcile_all(digests=digests)

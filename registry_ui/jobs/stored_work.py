@@ -60,11 +60,18 @@ def _run_stored(kind: str, number: int) -> None:
 
 def _stored_work(which: tuple[str, int]) -> None:
     """Carry out one stored operation, then all those that wait for a free thread."""
-    kind, number = which
-    STORED_WORK[kind][0](number)
-    for run, waiting in STORED_WORK.values():
-        for found in waiting():
-            run(found)
+    _run_or_log(*which)
+    for kind, (_, waiting) in STORED_WORK.items():
+        for number in waiting():
+            _run_or_log(kind, number)
+
+
+def _run_or_log(kind: str, number: int) -> None:
+    """Carry out a stored operation; one that breaks off must not hold back the others."""
+    try:
+        STORED_WORK[kind][0](number)
+    except Exception:
+        logger.exception("%s %s broke off", kind, number)
 
 
 def resume_stored_work() -> None:

@@ -113,7 +113,7 @@ def _by_placeholder(
     left_over = leftovers_in(repository)
     end_read()
     body = prepare_placeholder(lease, number, step)
-    ours = before | {lease.placeholder_of(db.session(), number)} - {None}
+    ours = (before | {lease.placeholder_of(db.session(), number)}) - {None}
     end_read()
     done, along = _Done(), _Done()  # ``along``: leftovers, which the report omits
     not_asked = left_over.difference(names)

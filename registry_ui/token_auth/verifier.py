@@ -109,14 +109,14 @@ class TokenVerifier:
         return key
 
     def _look(self) -> None:
-        """Reload the keys if a file has changed; keep the old ones if a file can't be parsed."""
+        """Reload the keys if a file has changed; keep the old ones if a file can't be read."""
         self._look_at = self._clock() + LOOK_EVERY
-        seen = self._ring.fingerprint()
-        if seen == self._seen:
-            return
         try:
+            seen = self._ring.fingerprint()
+            if seen == self._seen:
+                return
             keys = self._ring.jwks()["keys"]
-        except ValueError:
+        except (ValueError, OSError):
             return
         self._keys = {key["kid"]: ECKey.import_key(key) for key in keys}
         self._seen = seen

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from unittest import mock
 
 import pytest
@@ -28,7 +30,7 @@ from registry_ui.distribution.manifest import (
 )
 from registry_ui.distribution.references import every_child
 from registry_ui.distribution.strict_json import AMBIGUOUS as AMBIGUOUS_JSON
-from registry_ui.distribution.untrusted import MAX_TEXT
+from registry_ui.distribution.untrusted import MAX_TEXT, moment
 
 OCI = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
@@ -335,3 +337,15 @@ def test_reading_never_raises_and_facts_can_be_stored(body):
         assert ManifestFacts.from_json(json.loads(json.dumps(facts.to_json()))) == facts
         assert facts.size is None or 0 <= facts.size <= MAX_SIZE
     assert isinstance(read_config(body), ImageConfig)
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "UTC"])
+def test_a_build_time_without_a_time_zone_is_read_as_utc_on_every_server(zone, monkeypatch):
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        built = moment("2026-05-01T12:00:00")
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert built == datetime(2026, 5, 1, 12, tzinfo=UTC)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
+from unittest import mock
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from registry_ui.launch.keys import ensure_signing_key
-from registry_ui.token_auth.keyring import KeyRing
+from registry_ui.token_auth.keyring import LOOK_EVERY, KeyRing
 from registry_ui.token_auth.verifier import TokenInvalid, TokenVerifier
 from tests.support.forge import Forge, Key
 
@@ -133,3 +134,12 @@ def test_after_a_rotation_tokens_of_both_keys_are_good_until_the_old_one_is_reti
     assert verifier.verify(new).subject == "bob"
     with pytest.raises(TokenInvalid):
         verifier.verify(old)
+
+
+def test_keys_that_cannot_be_read_at_a_moment_leave_the_known_ones(ring, signer, monkeypatch):
+    now = [0.0]
+    verifier = TokenVerifier(ring, ISSUER, SERVICE, clock=lambda: now[0])
+    token = signer.sign("alice", ACCESS).token
+    monkeypatch.setattr(KeyRing, "fingerprint", mock.Mock(side_effect=PermissionError("key.pem")))
+    now[0] += LOOK_EVERY
+    assert verifier.verify(token).subject == "alice"

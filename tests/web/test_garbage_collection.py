@@ -18,7 +18,7 @@ from registry_ui.garbage_collection import runner
 from registry_ui.garbage_collection import service as garbage_collection
 from registry_ui.jobs.tasks import resume
 from registry_ui.manifests.blobs import note_contents
-from registry_ui.models import Fence, GarbageCollection, Manifest
+from registry_ui.models import Fence, GarbageCollection, Manifest, utc_now
 from registry_ui.operations import write_freeze as fences
 from tests.support.html import Page
 from tests.web.support import ACTOR, PASSWORD, Site, basic, digest
@@ -351,3 +351,15 @@ def test_a_token_for_administration_will_do(site):
 
 def test_the_command_of_the_settings_is_shown_as_one_would_type_it(site, admin):
     assert shlex.join(site.app.config["SETTINGS"].gc_command) in admin.get(PAGE).text
+
+
+def test_how_long_writes_will_be_frozen_is_judged_by_the_last_collection_and_no_dry_run(site):
+    now = utc_now()
+    for dry_run, minutes in ((False, 20), (True, 1)):
+        begun = {"created_at": now, "collector_started_at": now, "requested_by": "root"}
+        ended = {"state": "done", "finished_at": now + timedelta(minutes=minutes)}
+        with site.app.app_context(), writing() as session:
+            session.add(GarbageCollection(dry_run=dry_run, **begun, **ended))
+    with site.app.app_context():
+        rows = garbage_collection.latest()
+        assert garbage_collection.forecast(rows).collector_minutes == 20
