@@ -13,6 +13,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 from urllib.parse import SplitResult, urlsplit
 
 ROOT = Path(__file__).resolve().parent
@@ -74,46 +75,29 @@ class Config:
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] | None = None) -> Config:
         """Read every setting; raise ConfigError for the first invalid one."""
-        outer = os.environ if environ is None else environ
-        var = Path(outer.get(PREFIX + "VAR") or ROOT / "var")
-        if not var.is_absolute():
-            var = ROOT / var
-        read = _Reader({**read_env_file(var / "settings.env"), **outer})
-        port = read.port("PORT", 8080)
-        registry_port = read.port("REGISTRY_PORT", 5050)
-        gate = read.flag("GATE", default=False)
-        backend_port = read.port("REGISTRY_BACKEND_PORT", 5051)
-        # Our own calls bypass the gate: it calls this application, which is waiting for the gate.
-        own_port = backend_port if gate else registry_port
-        registry_url = read.url("REGISTRY_URL", f"http://localhost:{own_port}")
-        given = read.text("REGISTRY_URL", "")
-        host = urlsplit(registry_url).netloc if given else f"localhost:{registry_port}"
-        lifetime = read.integer("TOKEN_LIFETIME", 300)
-        if lifetime < 60:
-            raise ConfigError(f"{PREFIX}TOKEN_LIFETIME is {lifetime}: clients need 60 or more")
+        read = _Reader.from_environ(os.environ if environ is None else environ)
+        var, keys = read.var, read.var / "token"
+        addresses = _Addresses.from_reader(read)
+        token_lifetime = read.lifetime("TOKEN_LIFETIME", 300)
         return cls(
             var=var,
-            secret_key=_secret(read, var),
-            token_key_file=read.path("TOKEN_KEY_FILE", var / "token" / "key.pem"),
-            token_certificate_file=read.path(
-                "TOKEN_CERTIFICATE_FILE", var / "token" / "certificate.pem"
-            ),
-            database_url=normalised_database_url(
-                read.database("DATABASE_URL", f"sqlite:///{var / 'registry_ui.sqlite'}")
-            ),
+            secret_key=_read_secret_key(read, var),
+            token_key_file=read.path("TOKEN_KEY_FILE", keys / "key.pem"),
+            token_certificate_file=read.path("TOKEN_CERTIFICATE_FILE", keys / "certificate.pem"),
+            database_url=read.database("DATABASE_URL", f"sqlite:///{var / 'registry_ui.sqlite'}"),
             redis_url=read.queue("REDIS_URL"),
-            port=port,
-            registry_port=registry_port,
-            gate=gate,
-            registry_backend_port=backend_port,
-            registry_url=registry_url,
-            registry_host=read.text("REGISTRY_HOST", host),
+            port=addresses.port,
+            registry_port=addresses.registry_port,
+            gate=addresses.gate,
+            registry_backend_port=addresses.registry_backend_port,
+            registry_url=addresses.registry_url,
+            registry_host=addresses.registry_host,
             registry_is_cache=read.choice("REGISTRY_IS_CACHE", ("auto", "yes", "no")),
-            public_url=read.origin("PUBLIC_URL", f"http://localhost:{port}"),
+            public_url=read.origin("PUBLIC_URL", f"http://localhost:{addresses.port}"),
             admin_username=read.text("ADMIN_USERNAME", "admin"),
             token_issuer=read.text("TOKEN_ISSUER", "registry_ui"),
             token_service=read.text("TOKEN_SERVICE", "registry"),
-            token_lifetime=lifetime,
+            token_lifetime=token_lifetime,
             tokens_only=read.flag("TOKENS_ONLY", default=False),
             docker_sessions=read.flag("DOCKER_SESSIONS", default=True),
             decisions_kept_days=read.integer("DECISIONS_KEPT_DAYS", 14),
@@ -148,6 +132,15 @@ class _Reader:
     """Typed access to the environment, with the name of the setting in every error message."""
 
     environ: Mapping[str, str]
+    var: Path
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Return a reader of the environment and, behind it, of ``<var>/settings.env``."""
+        var = Path(environ.get(PREFIX + "VAR") or ROOT / "var")
+        if not var.is_absolute():
+            var = ROOT / var
+        return cls({**read_env_file(var / "settings.env"), **environ}, var)
 
     def text(self, name: str, default: str) -> str:
         return self.environ.get(PREFIX + name, "").strip() or default
@@ -172,6 +165,12 @@ class _Reader:
             raise ConfigError(f"{PREFIX}{name} is {text!r}: a whole number is needed")
         return int(text)
 
+    def lifetime(self, name: str, default: int) -> int:
+        seconds = self.integer(name, default)
+        if seconds < 60:
+            raise ConfigError(f"{PREFIX}{name} is {seconds}: clients need 60 or more")
+        return seconds
+
     def flag(self, name: str, *, default: bool) -> bool:
         text = self.text(name, "yes" if default else "no").lower()
         if text not in {"yes", "no"}:
@@ -195,12 +194,12 @@ class _Reader:
         text = self.text(name, default)
         if not text.startswith(("sqlite:///", "postgres://", "postgresql")) or "://" not in text:
             raise ConfigError(f"{PREFIX}{name} is no address of SQLite or PostgreSQL")
-        return text
+        return normalised_database_url(text)
 
     def queue(self, name: str) -> str | None:
         text = self.text(name, "")
-        known = text.startswith("unix://") or _address(text, "redis", "rediss")
-        if text and not known:
+        is_valid = text.startswith("unix://") or _parse_url(text, "redis", "rediss")
+        if text and not is_valid:
             raise ConfigError(f"{PREFIX}{name} is no address of Redis: redis://host:6379/0")
         return text or None
 
@@ -211,21 +210,21 @@ class _Reader:
             ConfigError: it can't be parsed, or has the ``--delete-untagged`` option.
         """
         try:
-            words = tuple(shlex.split(self.text(name, "")))
+            arguments = tuple(shlex.split(self.text(name, "")))
         except ValueError as error:
             raise ConfigError(f"{PREFIX}{name} can't be read as a command: {error}") from None
-        said = [part for word in words for part in word.split()]
-        _, _, options = " ".join(said).partition(" garbage-collect ")
-        if "--delete-untagged" in " ".join(said) or _UNTAGGED.search(f" {options} "):
+        parts = [part for word in arguments for part in word.split()]
+        _, _, options = " ".join(parts).partition(" garbage-collect ")
+        if "--delete-untagged" in " ".join(parts) or _DELETE_UNTAGGED_OPTION.search(f" {options} "):
             raise ConfigError(
                 f"{PREFIX}{name} has --delete-untagged: it breaks multi-platform images on 2.8, "
                 "and signatures on any version; leave it out"
             )
-        return words
+        return arguments
 
     def url(self, name: str, default: str) -> str:
         text = self.text(name, default).rstrip("/")
-        if _address(text, "http", "https") is None:
+        if _parse_url(text, "http", "https") is None:
             raise ConfigError(f"{PREFIX}{name} is {text!r}: an http or https address is needed")
         return text
 
@@ -242,21 +241,53 @@ class _Reader:
         return text
 
 
+@dataclass(frozen=True, slots=True)
+class _Addresses:
+    """Ports and URLs of this application and of the registry."""
+
+    port: int
+    registry_port: int
+    gate: bool
+    registry_backend_port: int
+    registry_url: str
+    registry_host: str
+
+    @classmethod
+    def from_reader(cls, read: _Reader) -> Self:
+        port = read.port("PORT", 8080)
+        registry_port = read.port("REGISTRY_PORT", 5050)
+        gate = read.flag("GATE", default=False)
+        backend_port = read.port("REGISTRY_BACKEND_PORT", 5051)
+        # Our own calls bypass the gate: it calls this application, which is waiting for the gate.
+        own_port = backend_port if gate else registry_port
+        registry_url = read.url("REGISTRY_URL", f"http://localhost:{own_port}")
+        has_url = bool(read.text("REGISTRY_URL", ""))
+        host = urlsplit(registry_url).netloc if has_url else f"localhost:{registry_port}"
+        return cls(
+            port=port,
+            registry_port=registry_port,
+            gate=gate,
+            registry_backend_port=backend_port,
+            registry_url=registry_url,
+            registry_host=read.text("REGISTRY_HOST", host),
+        )
+
+
 #: Short form ``-m`` of ``--delete-untagged``, alone or combined with other options.
-_UNTAGGED = re.compile(r" -[a-z]*m[a-z]*[ =]")
+_DELETE_UNTAGGED_OPTION = re.compile(r" -[a-z]*m[a-z]*[ =]")
 
 
-def _address(text: str, *schemes: str) -> SplitResult | None:
+def _parse_url(text: str, *schemes: str) -> SplitResult | None:
     """Return the parts of a URL with one of these schemes; return None for any other text."""
     try:
         parts = urlsplit(text)
-        usable = parts.scheme in schemes and parts.hostname and (parts.port or 1) > 0
+        is_valid = parts.scheme in schemes and parts.hostname and (parts.port or 1) > 0
     except ValueError:
         return None
-    return parts if usable else None
+    return parts if is_valid else None
 
 
-def _secret(read: _Reader, var: Path) -> str:
+def _read_secret_key(read: _Reader, var: Path) -> str:
     """Return the secret key from the environment or from ``<var>/secret_key``."""
     value = read.text("SECRET_KEY", "")
     file = var / "secret_key"

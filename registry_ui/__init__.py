@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask
@@ -24,26 +25,6 @@ def create_app(config: Config | None = None) -> Flask:
     Raises:
         config.ConfigError: a setting is missing or unusable.
     """
-    # Import inside the function, so that packages that don't need Flask can be imported without it.
-    from . import blueprints, cli, page_call_budget, registry_connection
-    from .accounts import failing_blocks, password_cache, password_checks, throttle
-    from .db import session
-    from .events import service as events
-    from .gate import service as gate
-    from .http import (
-        compression,
-        converters,
-        error_handlers,
-        identity,
-        old_addresses,
-        page_context,
-        query_args,
-        security_headers,
-    )
-    from .jobs import setup as jobs
-    from .token_auth import decision_log, verifier
-    from .web import templating
-
     config = config or Config.from_environ()
     app = Flask(
         __name__,
@@ -54,9 +35,32 @@ def create_app(config: Config | None = None) -> Flask:
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     _add_middleware(app, config)
-    for module in (
+    for module in (*_request_modules(), *_service_modules(), *_entry_points()):
+        module.init_app(app)
+    return app
+
+
+# The functions below import modules when they are called, so that packages that don't need Flask
+# can be imported without it. The modules are initialized in this order.
+
+
+def _request_modules() -> tuple[ModuleType, ...]:
+    """Return the database module, and the modules that act on every request."""
+    from .db import session
+    from .http import (
+        compression,
+        converters,
+        error_handlers,
+        identity,
+        old_addresses,
+        page_context,
+        query_args,
+        security_headers,
+    )
+    from .web import templating
+
+    return (
         session,
-        # These modules act on every request.
         identity,
         security_headers,
         error_handlers,
@@ -66,10 +70,20 @@ def create_app(config: Config | None = None) -> Flask:
         compression,
         converters,
         templating,
-        # These modules call the registry.
+    )
+
+
+def _service_modules() -> tuple[ModuleType, ...]:
+    """Return the modules that call the registry, check credentials, or answer the registry."""
+    from . import page_call_budget, registry_connection
+    from .accounts import failing_blocks, password_cache, password_checks, throttle
+    from .events import service as events
+    from .gate import service as gate
+    from .token_auth import decision_log, verifier
+
+    return (
         registry_connection,
         page_call_budget,
-        # These modules check credentials, issue tokens, and answer the registry's requests.
         password_cache,
         throttle,
         password_checks,
@@ -78,13 +92,15 @@ def create_app(config: Config | None = None) -> Flask:
         verifier,
         gate,
         events,
-        # These modules are the entry points: jobs, pages, and commands.
-        jobs,
-        blueprints,
-        cli,
-    ):
-        module.init_app(app)
-    return app
+    )
+
+
+def _entry_points() -> tuple[ModuleType, ...]:
+    """Return the modules of the jobs, pages, and commands."""
+    from . import blueprints, cli
+    from .jobs import setup as jobs
+
+    return (jobs, blueprints, cli)
 
 
 def _flask_settings(config: Config) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 #: Maximum number of names in a message.
-NAMED = 10
+MAX_NAMES = 10
 
 
 def name_some(names: Iterable[str]) -> str:
@@ -13,7 +13,7 @@ def name_some(names: Iterable[str]) -> str:
     return name_first(sorted(names))
 
 
-def name_first(names: Sequence[str], count: int = NAMED) -> str:
+def name_first(names: Sequence[str], count: int = MAX_NAMES) -> str:
     """Return the first ``count`` names, separated by commas, and the number of the others."""
-    more = f" and {len(names) - count} more" if len(names) > count else ""
-    return ", ".join(names[:count]) + more
+    rest = f" and {len(names) - count} more" if len(names) > count else ""
+    return ", ".join(names[:count]) + rest

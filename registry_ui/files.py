@@ -17,19 +17,19 @@ def private_directory(path: Path) -> Path:
 
 def write_private(path: Path, text: str) -> None:
     """Write or replace a file with mode 0600. A reader never sees it half written."""
-    temporary = _temporary(path, text)
+    temporary = _write_temporary(path, text)
     temporary.replace(path)
 
 
 def write_private_once(path: Path, text: str) -> None:
     """Write a file with mode 0600, unless it exists. An existing file is never overwritten."""
-    temporary = _temporary(path, text)
+    temporary = _write_temporary(path, text)
     with suppress(FileExistsError):
         os.link(temporary, path)
     temporary.unlink()
 
 
-def _temporary(path: Path, text: str) -> Path:
+def _write_temporary(path: Path, text: str) -> Path:
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)

@@ -81,8 +81,8 @@ def short_digest(value: str | None) -> str:
 
 def short_tag(name: str) -> str:
     """Return a tag name; the digest in a name like ``sha256-<hex>.sig`` is cut to twelve digits."""
-    found = _DIGEST_TAG.fullmatch(name)
-    return f"{found[1]}{found[2][:12]}…{found[3]}" if found else name
+    match = _DIGEST_TAG.fullmatch(name)
+    return f"{match[1]}{match[2][:12]}…{match[3]}" if match else name
 
 
 def relative(moment: datetime, now: datetime) -> str:
@@ -98,8 +98,8 @@ def relative(moment: datetime, now: datetime) -> str:
             break
         if distance < end:
             count = (distance if is_past else distance + step / 2) // step
-            words = f"{count} {one if count == 1 else many}"
-            return f"{words} ago" if is_past else f"in {words}"
+            text = f"{count} {one if count == 1 else many}"
+            return f"{text} ago" if is_past else f"in {text}"
     return "just now"
 
 
@@ -142,10 +142,10 @@ def is_web_link(value: object) -> bool:
 def format_detail(detail: object) -> str:
     """Format the detail of an audit entry as text: ``tags: 3, dry run: yes``."""
     if isinstance(detail, Mapping):
-        words = (
+        items = (
             (str(name).replace("_", " "), format_detail(value)) for name, value in detail.items()
         )
-        detail = ", ".join(f"{name}: {value}" for name, value in words)
+        detail = ", ".join(f"{name}: {value}" for name, value in items)
     elif isinstance(detail, bool):
         detail = "yes" if detail else "no"
     elif isinstance(detail, (list, tuple)):
@@ -156,8 +156,8 @@ def format_detail(detail: object) -> str:
 def day_name(day: date, today: date | None = None) -> str:
     """Return a date as text: ``Today``, ``Yesterday``, ``24 November 2026``."""
     today = today or datetime.now(UTC).date()
-    near = {today: "Today", today - timedelta(days=1): "Yesterday"}
-    return near.get(day) or f"{day.day} {day:%B %Y}"
+    names = {today: "Today", today - timedelta(days=1): "Yesterday"}
+    return names.get(day) or f"{day.day} {day:%B %Y}"
 
 
 def is_username(value: object) -> bool:

@@ -15,15 +15,15 @@ from .models import Heartbeat, RegistryEvent, utc_now
 from .registry_connection import registry
 
 #: Age of the oldest waiting event from which the worker counts as stuck.
-EVENTS_WAIT = timedelta(seconds=60)
+MAX_EVENT_AGE = timedelta(seconds=60)
 
 
 def health() -> list[tuple[str, bool, str]]:
     """Return (name, is healthy, detail) for the database, the registry, and the worker."""
     return [
-        ("database", *_database()),
-        ("registry", *_registry()),
-        ("worker", *_worker()),
+        ("database", *_check_database()),
+        ("registry", *_check_registry()),
+        ("worker", *_check_worker()),
     ]
 
 
@@ -31,7 +31,7 @@ def queue_health() -> list[tuple[str, bool, str]]:
     """Return (name, is healthy, detail) for the Redis job queue; empty if Redis is not used."""
     if current_app.config["SETTINGS"].redis_url is None:
         return []
-    release_quietly()
+    end_read_quietly()
     problem = redis_problem(current_app.extensions["huey"])
     if problem is None:
         return [("job queue", True, "Redis answers")]
@@ -39,7 +39,7 @@ def queue_health() -> list[tuple[str, bool, str]]:
     return [("job queue", False, detail)]
 
 
-def _database() -> tuple[bool, str]:
+def _check_database() -> tuple[bool, str]:
     try:
         db.session.execute(text("SELECT 1"))
     except SQLAlchemyError as error:
@@ -48,8 +48,8 @@ def _database() -> tuple[bool, str]:
     return True, db.engine.dialect.name
 
 
-def _registry() -> tuple[bool, str]:
-    release_quietly()
+def _check_registry() -> tuple[bool, str]:
+    end_read_quietly()
     try:
         version = registry().ping()
     except RegistryError as error:
@@ -57,7 +57,7 @@ def _registry() -> tuple[bool, str]:
     return True, version
 
 
-def _worker() -> tuple[bool, str]:
+def _check_worker() -> tuple[bool, str]:
     try:
         at = db.session.scalar(select(Heartbeat.at).where(Heartbeat.name == WORKER))
         oldest = db.session.scalar(
@@ -74,13 +74,13 @@ def _worker() -> tuple[bool, str]:
     age = utc_now() - at
     if age > timedelta(seconds=4 * HEARTBEAT_SECONDS):
         return False, f"gave no sign of life for {int(age.total_seconds())} seconds"
-    if oldest is not None and utc_now() - oldest > EVENTS_WAIT:
-        waits = int((utc_now() - oldest).total_seconds())
-        return False, f"lives, but an event has waited for {waits} seconds"
+    if oldest is not None and utc_now() - oldest > MAX_EVENT_AGE:
+        wait_seconds = int((utc_now() - oldest).total_seconds())
+        return False, f"lives, but an event has waited for {wait_seconds} seconds"
     return True, f"last seen {int(age.total_seconds())} seconds ago"
 
 
-def release_quietly() -> None:
+def end_read_quietly() -> None:
     """End the read transaction, and ignore a database that does not answer."""
     try:
         end_read()

@@ -62,7 +62,7 @@ class NameInvalid(ValueError):
     """A name does not match its grammar. The message is for the person who typed it."""
 
 
-def _too_long(value: str) -> bool:
+def _is_too_long(value: str) -> bool:
     return len(value) > MAX_NAME
 
 
@@ -74,7 +74,7 @@ class RepositoryName:
     value: str
 
     def __post_init__(self) -> None:
-        if _too_long(self.value):
+        if _is_too_long(self.value):
             raise NameInvalid(f"The name is longer than {MAX_NAME} characters.")
         if not _NAME.fullmatch(self.value):
             raise NameInvalid(
@@ -142,8 +142,8 @@ class PlacePath:
     @property
     def parent(self) -> str | None:
         """Path of the namespace that contains this one; None at the top level."""
-        head, slash, _ = self.value.rpartition("/")
-        return head if slash else None
+        parent, slash, _ = self.value.rpartition("/")
+        return parent if slash else None
 
     @property
     def name(self) -> str:
@@ -174,12 +174,14 @@ def suggest_component(text: str) -> str:
 
     Returns "" if the text has no usable characters.
     """
-    plain = unicodedata.normalize("NFKD", text[:MAX_NAME]).encode("ascii", "ignore")
-    parts = re.findall(r"[a-z0-9]+|[._-]+|[^a-z0-9._-]+", plain.decode().lower())
-    return "".join(part if part.isalnum() else _separator(part) for part in parts).strip("._-")
+    ascii_text = unicodedata.normalize("NFKD", text[:MAX_NAME]).encode("ascii", "ignore")
+    parts = re.findall(r"[a-z0-9]+|[._-]+|[^a-z0-9._-]+", ascii_text.decode().lower())
+    return "".join(part if part.isalnum() else _normalize_separator(part) for part in parts).strip(
+        "._-"
+    )
 
 
-def _separator(text: str) -> str:
+def _normalize_separator(text: str) -> str:
     """Return a valid separator for the characters between two words."""
     return text if text in {".", "_", "__"} or set(text) == {"-"} else "-"
 
@@ -272,5 +274,5 @@ def subject_of(tag: str) -> str | None:
     """Return the digest to which a ``sha256-<hex>[.sig|.att|.sbom]`` tag is attached, or None."""
     if not tag.startswith(DIGEST_TAG_ALGORITHMS):  # fast path for most tags
         return None
-    found = _DIGEST_TAG.fullmatch(tag)
-    return found[1].replace("-", ":") if found else None
+    match = _DIGEST_TAG.fullmatch(tag)
+    return match[1].replace("-", ":") if match else None

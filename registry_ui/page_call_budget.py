@@ -28,21 +28,21 @@ T = TypeVar("T")
 #: Maximum number of registry calls for one page view.
 MAX_CALLS = 200
 #: How long a missing or invalid object is not requested again, in seconds.
-KEPT = 120.0
+ERROR_LIFETIME = 120.0
 #: How long an object is not requested again after a registry fault (500), in seconds. A fault can
 #: be over in a moment.
-FAULT_KEPT = 30.0
+FAULT_LIFETIME = 30.0
 #: Maximum number of objects in the cache.
-MAX_KEPT = 10_000
+MAX_CACHED_ERRORS = 10_000
 #: Maximum number of cached objects of one repository; beyond it, pages read none of its objects.
-MAX_IN_VAIN = 100
+MAX_ERRORS_PER_REPOSITORY = 100
 
 
 class UnreadableObjects:
     """Cache of errors for objects, by repository and digest, that a page could not read."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[str, str], tuple[float, RegistryError]] = OrderedDict()
+        self._entries: OrderedDict[tuple[str, str], tuple[float, RegistryError]] = OrderedDict()
         self._counts: Counter[str] = Counter()
         self._lock = threading.Lock()
 
@@ -53,15 +53,15 @@ class UnreadableObjects:
         """
         with self._lock:
             self._forget_old()
-            found = {
-                digest: self._kept[repository, digest][1]
+            errors = {
+                digest: self._entries[repository, digest][1]
                 for digest in digests
-                if (repository, digest) in self._kept
+                if (repository, digest) in self._entries
             }
-            if self._counts[repository] >= MAX_IN_VAIN:
-                spent = CallBudgetSpent("not read: too much of this image can't be read")
-                found = {digest: found.get(digest, spent) for digest in digests}
-        return found
+            if self._counts[repository] >= MAX_ERRORS_PER_REPOSITORY:
+                budget_error = CallBudgetSpent("not read: too much of this image can't be read")
+                errors = {digest: errors.get(digest, budget_error) for digest in digests}
+        return errors
 
     def add(self, repository: str, problems: Mapping[str, RegistryError]) -> None:
         """Cache the errors of objects that are missing, invalid, or make the registry fail.
@@ -75,22 +75,22 @@ class UnreadableObjects:
                     problem, RegistryNotFound | InvalidRegistryResponse | RegistryFault
                 ):
                     continue
-                seconds = FAULT_KEPT if isinstance(problem, RegistryFault) else KEPT
+                seconds = FAULT_LIFETIME if isinstance(problem, RegistryFault) else ERROR_LIFETIME
                 self._drop((repository, digest))
-                self._kept[repository, digest] = (now + seconds, problem)
+                self._entries[repository, digest] = (now + seconds, problem)
                 self._counts[repository] += 1
-            while len(self._kept) > MAX_KEPT:
-                self._drop(next(iter(self._kept)))
+            while len(self._entries) > MAX_CACHED_ERRORS:
+                self._drop(next(iter(self._entries)))
 
     def _forget_old(self) -> None:
         now = time.monotonic()
         # Entries are in the order of insertion and have two lifetimes, so one can be kept a little
         # longer behind another.
-        while self._kept and next(iter(self._kept.values()))[0] < now:
-            self._drop(next(iter(self._kept)))
+        while self._entries and next(iter(self._entries.values()))[0] < now:
+            self._drop(next(iter(self._entries)))
 
     def _drop(self, key: tuple[str, str]) -> None:
-        if self._kept.pop(key, None) is not None:
+        if self._entries.pop(key, None) is not None:
             self._counts[key[0]] -= 1
             if not self._counts[key[0]]:
                 del self._counts[key[0]]
@@ -106,8 +106,8 @@ def page_end() -> float:
 
     Facts that are missing by then are shown as a dash, with a Retry link.
     """
-    patience: float = current_app.config["SETTINGS"].registry_timeout
-    return time.monotonic() + patience
+    timeout: float = current_app.config["SETTINGS"].registry_timeout
+    return time.monotonic() + timeout
 
 
 def is_page_view() -> bool:
@@ -115,7 +115,7 @@ def is_page_view() -> bool:
     return has_request_context() and request.method in {"GET", "HEAD"}
 
 
-def counted(call: Callable[[], T], *, retries: bool = True) -> Callable[[], T]:
+def count_against_budget(call: Callable[[], T], *, retries: bool = True) -> Callable[[], T]:
     """Wrap a registry call so that it counts against the budget of the current page view.
 
     Outside of a page view, the call is returned unchanged.
@@ -129,26 +129,26 @@ def counted(call: Callable[[], T], *, retries: bool = True) -> Callable[[], T]:
         g.call_budget = CallBudget(MAX_CALLS)
     budget: CallBudget = g.call_budget
 
-    def counting() -> T:
+    def call_within_budget() -> T:
         with spending(budget, retries=retries):
             return call()
 
-    return counting
+    return call_within_budget
 
 
 def unreadable(repository: RepositoryName, digests: Iterable[str]) -> dict[str, RegistryError]:
     """Return the errors of those objects that a page need not request again, by digest."""
     if not is_page_view():
         return {}
-    return _memory().find(str(repository), list(digests))
+    return _error_cache().find(str(repository), list(digests))
 
 
 def remember_unreadable(repository: RepositoryName, problems: Mapping[str, RegistryError]) -> None:
     """Cache the errors of objects that a page could not read."""
     if is_page_view():
-        _memory().add(str(repository), problems)
+        _error_cache().add(str(repository), problems)
 
 
-def _memory() -> UnreadableObjects:
-    found: UnreadableObjects = current_app.extensions["unreadable_objects"]
-    return found
+def _error_cache() -> UnreadableObjects:
+    cache: UnreadableObjects = current_app.extensions["unreadable_objects"]
+    return cache

@@ -20,25 +20,25 @@ class PageSlot:
         patience: seconds that a request waits to get a slot again.
     """
 
-    def __init__(self, places: threading.Semaphore, patience: float) -> None:
-        self._places, self._patience = places, patience
+    def __init__(self, slots: threading.Semaphore, timeout: float) -> None:
+        self._slots, self._timeout = slots, timeout
         self._lock = threading.Lock()
         self._is_held = True
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """Release the slot, unless it was already released."""
         with self._lock:
             is_held, self._is_held = self._is_held, False
         if is_held:
-            self._places.release()
+            self._slots.release()
 
-    def take_again(self) -> None:
+    def reacquire(self) -> None:
         """Reacquire a slot after a wait.
 
         Raises:
             SiteBusy: no slot is free in time.
         """
-        if not self._places.acquire(timeout=self._patience):
+        if not self._slots.acquire(timeout=self._timeout):
             raise SiteBusy
         with self._lock:
             self._is_held = True
@@ -46,8 +46,8 @@ class PageSlot:
 
 def release_page_slot() -> None:
     """Release the slot of this request to another page while this one waits for something else."""
-    if (place := _page_slot()) is not None:
-        place.give_back()
+    if (slot := _page_slot()) is not None:
+        slot.release()
 
 
 def reacquire_page_slot() -> None:
@@ -56,8 +56,8 @@ def reacquire_page_slot() -> None:
     Raises:
         SiteBusy: no slot is free in time.
     """
-    if (place := _page_slot()) is not None:
-        place.take_again()
+    if (slot := _page_slot()) is not None:
+        slot.reacquire()
 
 
 def _page_slot() -> PageSlot | None:

@@ -7,14 +7,14 @@ import re
 from .names import NameInvalid, Reference, TagName
 
 #: Maximum length of pasted text. A command with a name, a tag, and a digest is shorter.
-MAX_PASTED = 1024
+MAX_PASTED_LENGTH = 1024
 
 _SCHEME = re.compile(r"(?:oci|docker|docker-daemon|https?)://", re.IGNORECASE)
 #: Path of a manifest in the registry API, as docker prints it when access is denied.
 _MANIFEST = re.compile(r"v2/(.+)/manifests/([^/?]+)")
 _VERSION = re.compile(r"--version[= ]\s*['\"]?([^\s'\"]+)")
 #: Words that come before a reference in commands and files, except options.
-_WORDS = re.compile(
+_COMMAND_WORDS = re.compile(
     r"(?:docker|podman|nerdctl|ctr|crictl|buildah|skopeo|crane|regctl|oras|helm|images?|image:"
     r"|pull|push|run|copy|inspect|manifest|digest|from)",
     re.IGNORECASE,
@@ -28,15 +28,15 @@ class AnotherRegistry(NameInvalid):
     if no namespace can have that name.
     """
 
-    def __init__(self, host: str, own: str, reference: Reference | None) -> None:
-        super().__init__(f"That is a reference of {host}; this is {own}.")
+    def __init__(self, host: str, own_host: str, reference: Reference | None) -> None:
+        super().__init__(f"That is a reference of {host}; this is {own_host}.")
         self.reference = reference
 
 
-def pasted(text: str, own_host: str) -> Reference:
+def parse_pasted(text: str, own_host: str) -> Reference:
     """Parse a reference as people paste it: bare, with a host, in a command, or in a message.
 
-    >>> str(pasted("docker pull registry.example/group/app:1.0", "registry.example"))
+    >>> str(parse_pasted("docker pull registry.example/group/app:1.0", "registry.example"))
     'group/app:1.0'
 
     Args:
@@ -46,9 +46,9 @@ def pasted(text: str, own_host: str) -> Reference:
         AnotherRegistry: the reference begins with another host.
         NameInvalid: the text is not a reference.
     """
-    if len(text) > MAX_PASTED:
+    if len(text) > MAX_PASTED_LENGTH:
         raise NameInvalid("That is too long for a reference.")
-    word = _of_host(text, own_host) or _reference_word(text)
+    word = _find_reference_of_host(text, own_host) or _find_reference_word(text)
     host, slash, rest = _SCHEME.sub("", word).partition("/")
     if slash and host.lower() == own_host.lower():
         return _parse(rest, text)
@@ -73,27 +73,29 @@ def _parse(word: str, text: str) -> Reference:
     return reference
 
 
-def _of_host(text: str, host: str) -> str:
+def _find_reference_of_host(text: str, host: str) -> str:
     """Return the first reference in the text that begins with the host, or "" if there is none."""
-    found = re.search(
+    match = re.search(
         rf"(?<![\w.:@-]){re.escape(host)}/([^\s\"'`,;()<>\[\]]+)", text, re.IGNORECASE
     )
-    if found is None:
+    if match is None:
         return ""
-    rest = found[1].rstrip(".:")
-    if manifest := _MANIFEST.fullmatch(rest):
-        name, which = manifest.groups()
-        rest = f"{name}{'@' if ':' in which else ':'}{which}"
-    return f"{host}/{rest}"
+    reference = match[1].rstrip(".:")
+    if manifest := _MANIFEST.fullmatch(reference):
+        name, suffix = manifest.groups()
+        reference = f"{name}{'@' if ':' in suffix else ':'}{suffix}"
+    return f"{host}/{reference}"
 
 
-def _reference_word(text: str) -> str:
+def _find_reference_word(text: str) -> str:
     """Return the first word that can be a reference, without quotes; "" if there is none.
 
     Options, prompts, and words such as ``docker`` and ``pull`` are skipped.
     """
     words = [word.strip("\"'`,;()") for word in text.split()]
-    rest = [word for word in words if word and word[0] not in "-$#" and word != ">"]
-    if len(rest) > 1:
-        rest = [word for word in rest if not _WORDS.fullmatch(word)] or rest
-    return rest[0] if rest else ""
+    candidates = [word for word in words if word and word[0] not in "-$#" and word != ">"]
+    if len(candidates) > 1:
+        candidates = [
+            word for word in candidates if not _COMMAND_WORDS.fullmatch(word)
+        ] or candidates
+    return candidates[0] if candidates else ""

@@ -16,11 +16,11 @@ from .names import RepositoryName
 from .token_auth.keyring import KeyRing, RotatingSigner
 
 #: Maximum number of parallel calls in a thread pool, for all pages together.
-PARALLEL = 8
+MAX_PARALLEL_CALLS = 8
 #: Timeout in seconds for checking whether the registry answers at all.
 ANSWER_TIMEOUT = 10.0
 #: Lifetime of our own bearer tokens in seconds. A new one is signed for each call.
-OWN_LIFETIME = 60
+OWN_TOKEN_LIFETIME = 60
 
 
 def init_app(app: Flask) -> None:
@@ -42,14 +42,14 @@ def init_app(app: Flask) -> None:
             access = [{"type": "registry", "name": "catalog", "actions": list(actions)}]
         if mounted_from is not None:
             access.append({"type": "repository", "name": mounted_from, "actions": ["pull"]})
-        return signer.sign(OWN_SUBJECT, access if actions else [], OWN_LIFETIME).token
+        return signer.sign(OWN_SUBJECT, access if actions else [], OWN_TOKEN_LIFETIME).token
 
     app.extensions["signer"] = signer
     app.extensions["registry"] = RegistryClient(
         config.registry_url, bearer, config.registry_timeout
     )
-    app.extensions["registry_threads"] = ThreadPoolExecutor(PARALLEL, "registry")
-    app.extensions["registry_lists"] = ThreadPoolExecutor(PARALLEL, "registry-lists")
+    app.extensions["registry_threads"] = ThreadPoolExecutor(MAX_PARALLEL_CALLS, "registry")
+    app.extensions["registry_lists"] = ThreadPoolExecutor(MAX_PARALLEL_CALLS, "registry-lists")
 
 
 def registry() -> RegistryClient:

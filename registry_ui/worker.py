@@ -12,9 +12,9 @@ from .jobs.stored_work import resume_stored_work
 logger = logging.getLogger(__name__)
 
 #: Number of worker threads. One is not enough: a long removal would delay events.
-THREADS = 4
+WORKER_THREADS = 4
 #: Seconds between two polls of the embedded queue, and the longest delay of an event.
-POLL = 0.2
+POLL_INTERVAL = 0.2
 
 
 def main() -> None:
@@ -34,7 +34,11 @@ def main() -> None:
         enqueue("catch_up")
     huey = app.extensions["huey"]
     consumer = huey.create_consumer(
-        workers=THREADS, periodic=True, initial_delay=POLL, max_delay=POLL, backoff=1.0
+        workers=WORKER_THREADS,
+        periodic=True,
+        initial_delay=POLL_INTERVAL,
+        max_delay=POLL_INTERVAL,
+        backoff=1.0,
     )
     consumer.run()
 

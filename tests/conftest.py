@@ -38,13 +38,13 @@ PASSWORD = "correct horse battery"
 # A password hash that is expensive enough for production would take a tenth of the test run.
 # Whether it is expensive enough is the subject of test_secrets.py.
 secrets._hasher = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
-secrets._DUMMY = secrets._hasher.hash("nobody's")
+secrets._DUMMY_HASH = secrets._hasher.hash("nobody's")
 
 # A fault that a test injects stays: there is nothing to wait for before the next attempt.
 transport.PAUSES = (0.0, 0.01, 0.02)
 live_tags.PAUSES = store.PAUSES = (0.01, 0.05)
 copier.PAUSES = (0.01, 0.05, 0.0)
-lease.FIRST_PAUSE = runner.PAUSE = 0.02
+lease.FIRST_PAUSE = runner.POLL_INTERVAL = 0.02
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -26,8 +26,10 @@ SCOPES: dict[str, frozenset[Permission]] = {
 }
 
 _SCOPES_FOR = {
-    right: frozenset(scope for scope, permissions in SCOPES.items() if right in permissions)
-    for right in Permission
+    permission: frozenset(
+        scope for scope, permissions in SCOPES.items() if permission in permissions
+    )
+    for permission in Permission
 }
 
 #: Kinds of credentials, as shown on pages and in decision records.
@@ -88,12 +90,12 @@ class Principal:
         """The kind of the credential, without the name of the token."""
         return self.credential.partition(" “")[0]
 
-    def lets_through(self, right: Permission) -> bool:
+    def lets_through(self, permission: Permission) -> bool:
         """Return whether the scopes of the credential allow a permission.
 
         Whether the user has the permission is checked by decide().
         """
-        return self.scopes is None or not self.scopes.isdisjoint(_SCOPES_FOR[right])
+        return self.scopes is None or not self.scopes.isdisjoint(_SCOPES_FOR[permission])
 
 
 ANONYMOUS = Principal(credential=NO_CREDENTIAL)
@@ -118,14 +120,14 @@ class Fenced:
     since: datetime
 
     @property
-    def why(self) -> str:
+    def reason_text(self) -> str:
         """The reason of the freeze, as text for messages."""
         return REASONS[self.reason]
 
     def rule(self, repository: str) -> str:
         """Return the rule with which a push or deletion in a repository is refused."""
-        stopped = f"writes to {repository} are stopped while {self.why}"
-        return f"{stopped}, since {self.since:%H:%M} UTC; try again later"
+        message = f"writes to {repository} are stopped while {self.reason_text}"
+        return f"{message}, since {self.since:%H:%M} UTC; try again later"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,14 +136,14 @@ class OldPathMatch:
 
     Attributes:
         name: the old path.
-        now: the current path.
+        new_path: the current path.
         until: when the old path stops working; None if no date is set.
         stopped: whether the old path can no longer be pulled, because it was changed after
             the move.
     """
 
     name: str
-    now: str
+    new_path: str
     until: datetime | None
     stopped: bool = False
 
@@ -152,10 +154,10 @@ class OldPathMatch:
         If the old path is stopped, the rule with which every request is refused.
         """
         if self.stopped:
-            changed = "the old name was changed after the move, and can no longer be pulled"
-            return f"{self.name} has moved to {self.now}; {changed}"
+            consequence = "the old name was changed after the move, and can no longer be pulled"
+            return f"{self.name} has moved to {self.new_path}; {consequence}"
         day = f"until {self.until.day} {self.until:%B %Y}" if self.until else "for now"
-        return f"{self.name} has moved to {self.now}; the old name can be pulled {day}"
+        return f"{self.name} has moved to {self.new_path}; the old name can be pulled {day}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,87 +203,93 @@ class Decision:
     rule: str
 
 
-def role_for_rules(principal: Principal, standing: PathAccess) -> Role | None:
+def role_for_rules(principal: Principal, access: PathAccess) -> Role | None:
     """Return the role that protection rules apply to; administrators count as Owner."""
-    return Role.OWNER if principal.is_admin else standing.role
+    return Role.OWNER if principal.is_admin else access.role
 
 
-def decide(principal: Principal, standing: PathAccess, right: Permission) -> Decision:
-    """Decide whether a principal has a permission at the namespace or project in ``standing``.
+def decide(principal: Principal, access: PathAccess, permission: Permission) -> Decision:
+    """Decide whether a principal has a permission at the namespace or project in ``access``.
 
     Restrictions of the credential are checked first: they apply to administrators too.
     """
-    if (short := _shortcoming(principal, standing, right)) is not None:
-        return Decision(False, short)
+    if (shortcoming := _find_shortcoming(principal, access, permission)) is not None:
+        return Decision(False, shortcoming)
     if principal.is_admin:
         return Decision(True, "administrators may all")
-    if standing.place is None:
-        return Decision(False, f"nothing owns {standing.path}")
-    rule = RULE_OF[right]
-    if standing.role is not None and standing.role >= rule.minimum:
-        who = "deploy token of" if principal.home else f"{standing.role.label} in"
-        return Decision(True, f"{who} {standing.role_at}")
-    opened = _by_visibility(principal, standing, right) if rule.by_visibility else None
-    return opened or Decision(False, _missing_role(principal, standing, rule.minimum, right))
+    if access.place is None:
+        return Decision(False, f"nothing owns {access.path}")
+    rule = RULE_OF[permission]
+    if access.role is not None and access.role >= rule.minimum:
+        source = "deploy token of" if principal.home else f"{access.role.label} in"
+        return Decision(True, f"{source} {access.role_at}")
+    decision = _decide_by_visibility(principal, access, permission) if rule.by_visibility else None
+    return decision or Decision(
+        False, _describe_missing_role(principal, access, rule.minimum, permission)
+    )
 
 
-def _shortcoming(principal: Principal, standing: PathAccess, right: Permission) -> str | None:
+def _find_shortcoming(
+    principal: Principal, access: PathAccess, permission: Permission
+) -> str | None:
     """Return why the credential itself does not allow the permission, or None if it does."""
-    if not principal.lets_through(right):
-        return f"the {principal.kind} has no scope for {right}"
-    if principal.reach is not None and not principal.reach.covers(standing.path):
+    if not principal.lets_through(permission):
+        return f"the {principal.kind} has no scope for {permission}"
+    if principal.reach is not None and not principal.reach.covers(access.path):
         return f"the {principal.kind} is only for {principal.reach}"
     return None
 
 
-def _by_visibility(
-    principal: Principal, standing: PathAccess, right: Permission
+def _decide_by_visibility(
+    principal: Principal, access: PathAccess, permission: Permission
 ) -> Decision | None:
     """Return the decision made by the visibility of a project, or None if it decides nothing.
 
     For principals without a sufficient role.
     """
-    if standing.visibility == Visibility.PUBLIC:
-        return Decision(True, f"{standing.place} is public")
-    if standing.visibility != Visibility.INTERNAL:
+    if access.visibility == Visibility.PUBLIC:
+        return Decision(True, f"{access.place} is public")
+    if access.visibility != Visibility.INTERNAL:
         return None
     if principal.is_person:
-        return Decision(True, f"{standing.place} is internal, and you are signed in")
+        return Decision(True, f"{access.place} is internal, and you are signed in")
     if principal.home is not None:
         return None
-    return Decision(False, f"{standing.place} is internal: sign in to {right}")
+    return Decision(False, f"{access.place} is internal: sign in to {permission}")
 
 
-def _missing_role(
-    principal: Principal, standing: PathAccess, minimum: Role, right: Permission
+def _describe_missing_role(
+    principal: Principal, access: PathAccess, minimum: Role, permission: Permission
 ) -> str:
-    place, needs = standing.place, f"{right} needs {minimum.label}"
+    place, requirement = access.place, f"{permission} needs {minimum.label}"
     if principal.is_anonymous:
-        return f"you are not signed in; {needs} in {place}"
-    if principal.home is not None and standing.role is None:
+        return f"you are not signed in; {requirement} in {place}"
+    if principal.home is not None and access.role is None:
         return f"the deploy token is for {principal.home}, not for {place}"
-    if standing.role is None:
-        return f"you have no role in {place}; {needs}"
-    return f"you are {standing.role.label} in {standing.role_at}; {needs}"
+    if access.role is None:
+        return f"you have no role in {place}; {requirement}"
+    return f"you are {access.role.label} in {access.role_at}; {requirement}"
 
 
-def decide_repository(principal: Principal, standing: PathAccess, right: Permission) -> Decision:
+def decide_repository(principal: Principal, access: PathAccess, permission: Permission) -> Decision:
     """Decide whether a principal has a permission in a repository of the registry.
 
     The repository must belong to a project, except for administrators. A write freeze is
     checked last, so that only a principal with write access learns about it. An old path
     gives the same read access as the current path, but never write access.
     """
-    former = standing.former
-    if standing.project is None and (former is not None or not principal.is_admin):
-        return Decision(False, unowned(former.name if former else standing.path))
-    decision = decide(principal, standing, right)
+    former = access.former
+    if access.project is None and (former is not None or not principal.is_admin):
+        return Decision(False, unowned(former.name if former else access.path))
+    decision = decide(principal, access, permission)
     if former is not None:
-        if decision.allowed and (former.stopped or right in FENCED_PERMISSIONS):
+        if decision.allowed and (former.stopped or permission in FENCED_PERMISSIONS):
             return Decision(False, former.refusal)
-        return Decision(decision.allowed, f"{decision.rule}; {former.name} is now {former.now}")
-    if decision.allowed and right in FENCED_PERMISSIONS and standing.fence is not None:
-        return Decision(False, standing.fence.rule(standing.path))
+        return Decision(
+            decision.allowed, f"{decision.rule}; {former.name} is now {former.new_path}"
+        )
+    if decision.allowed and permission in FENCED_PERMISSIONS and access.fence is not None:
+        return Decision(False, access.fence.rule(access.path))
     return decision
 
 
@@ -293,6 +301,10 @@ def unowned(path: str) -> str:
     return f"no project owns {path}"
 
 
-def permissions(principal: Principal, standing: PathAccess) -> set[str]:
-    """Return the names of all permissions of a principal at the place in ``standing``."""
-    return {str(right) for right in Permission if decide(principal, standing, right).allowed}
+def permissions(principal: Principal, access: PathAccess) -> set[str]:
+    """Return the names of all permissions of a principal at the place in ``access``."""
+    return {
+        str(permission)
+        for permission in Permission
+        if decide(principal, access, permission).allowed
+    }

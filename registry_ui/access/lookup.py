@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session, aliased
 
-from ..db.prepared import CompiledQuery, lines_of
+from ..db.prepared import CompiledQuery, string_agg
 from ..db.statements import AnySelect
 from ..models import Fence, Membership, OldPath, Place, Project
 from .decisions import Fenced, OldPathMatch, PathAccess, Principal
@@ -52,7 +52,7 @@ FORMER_COLUMNS: tuple[Any, ...] = (
 )
 
 
-def _columns(place: Any) -> tuple[Any, ...]:
+def _access_columns(place: Any) -> tuple[Any, ...]:
     return (
         place.id.label("place_id"),
         place.path.label("place"),
@@ -64,7 +64,7 @@ def _columns(place: Any) -> tuple[Any, ...]:
     )
 
 
-def _roles_of(place: Any, user_id: Any) -> ColumnElement[bool]:
+def _is_membership_of(place: Any, user_id: Any) -> ColumnElement[bool]:
     return and_(Membership.place_id == place.id, Membership.user_id == user_id)
 
 
@@ -73,7 +73,7 @@ def fences_over(paths: Iterable[Any]) -> ColumnElement[bool]:
     return Fence.path.in_([literal_column("''"), *paths])
 
 
-def _beside(query: AnySelect, user_id: Any, paths: list[Any]) -> AnySelect:
+def _join_access(query: AnySelect, user_id: Any, paths: list[Any]) -> AnySelect:
     """Extend a query by the places at some paths, a user's roles there, and all write freezes.
 
     Each row of the query is repeated for each place and each freeze. Usually there is no
@@ -84,11 +84,11 @@ def _beside(query: AnySelect, user_id: Any, paths: list[Any]) -> AnySelect:
         user_id: column or parameter with the id of the user; None for no roles.
     """
     place = aliased(Place)
-    own = false() if user_id is None else _roles_of(place, user_id)
-    query = query.outerjoin(place, place.path.in_(paths)).outerjoin(Membership, own)
-    former = select(lines_of(OldPath.path)).where(OldPath.path.in_(paths))
+    is_member = false() if user_id is None else _is_membership_of(place, user_id)
+    query = query.outerjoin(place, place.path.in_(paths)).outerjoin(Membership, is_member)
+    old_paths = select(string_agg(OldPath.path)).where(OldPath.path.in_(paths))
     query = query.outerjoin(Fence, true())
-    return query.add_columns(*_columns(place), former.scalar_subquery().label("former"))
+    return query.add_columns(*_access_columns(place), old_paths.scalar_subquery().label("former"))
 
 
 def one_row() -> AnySelect:
@@ -101,13 +101,15 @@ def path_accesses(
     session: Session, principal: Principal, paths: Iterable[str]
 ) -> dict[str, PathAccess]:
     """Return the access of a principal to each path, using one query for all paths."""
-    above = {path: prefixes(path) for path in paths}
-    every = {prefix for found in above.values() for prefix in found}
-    if not every:
+    prefixes_by_path = {path: prefixes(path) for path in paths}
+    all_prefixes = {
+        prefix for path_prefixes in prefixes_by_path.values() for prefix in path_prefixes
+    }
+    if not all_prefixes:
         return {}
-    query = _beside(one_row(), bindparam("user_id"), sorted(every))
+    query = _join_access(one_row(), bindparam("user_id"), sorted(all_prefixes))
     rows = session.execute(query, {"user_id": principal.user_id or 0}).all()
-    return _standings(principal, above, rows)
+    return _accesses_from_rows(principal, prefixes_by_path, rows)
 
 
 def path_access(session: Session, principal: Principal, path: str) -> PathAccess:
@@ -123,7 +125,7 @@ def path_access_by_any_name(session: Session, principal: Principal, repository: 
     former = former_name(session, repository)
     if former is None:
         return path_access(session, principal, repository)
-    return replace(path_access(session, principal, former.now), former=former)
+    return replace(path_access(session, principal, former.new_path), former=former)
 
 
 def former_name(session: Session, name: str) -> OldPathMatch | None:
@@ -132,12 +134,12 @@ def former_name(session: Session, name: str) -> OldPathMatch | None:
     Args:
         name: path of a repository, a namespace or a project.
     """
-    query = select(*FORMER_COLUMNS).where(OldPath.path.in_(above := prefixes(name)))
-    found = former_over(name, above, {row.former: row for row in session.execute(query)})
-    if found is None:
+    query = select(*FORMER_COLUMNS).where(OldPath.path.in_(path_prefixes := prefixes(name)))
+    former = former_over(name, path_prefixes, {row.former: row for row in session.execute(query)})
+    if former is None:
         return None
-    later = former_name(session, found.now)
-    return found if later is None else replace(found, now=later.now)
+    later = former_name(session, former.new_path)
+    return former if later is None else replace(former, new_path=later.new_path)
 
 
 class CredentialQuery:
@@ -150,51 +152,56 @@ class CredentialQuery:
 
     def __init__(self, query: AnySelect, user_id: Any = None) -> None:
         self._query, self._user_id = query, user_id
-        self._prepared: dict[int, CompiledQuery] = {}
+        self._compiled: dict[int, CompiledQuery] = {}
 
-    def with_room(self, room: int) -> CompiledQuery:
-        """Return the query compiled for ``room`` paths, given as parameters p0, p1 and so on."""
-        found = self._prepared.get(room)
-        if found is None:
-            paths = [bindparam(f"p{number}", type_=Place.path.type) for number in range(room)]
-            query = _beside(self._query, self._user_id, paths) if room else self._query
-            found = self._prepared[room] = CompiledQuery(query)
-        return found
+    def for_paths(self, count: int) -> CompiledQuery:
+        """Return the query compiled for ``count`` paths, given as parameters p0, p1 and so on."""
+        compiled = self._compiled.get(count)
+        if compiled is None:
+            paths = [bindparam(f"p{number}", type_=Place.path.type) for number in range(count)]
+            query = _join_access(self._query, self._user_id, paths) if count else self._query
+            compiled = self._compiled[count] = CompiledQuery(query)
+        return compiled
 
 
-_FORMER = CompiledQuery(
+_OLD_PATH_QUERY = CompiledQuery(
     select(*FORMER_COLUMNS).where(OldPath.path == bindparam("path", type_=OldPath.path.type))
 )
 #: For requests without credentials.
-_ANYONE = CredentialQuery(one_row(), bindparam("user_id"))
+_ANONYMOUS_QUERY = CredentialQuery(one_row(), bindparam("user_id"))
 
 
 _Parameters = tuple[dict[str, list[str]], int, dict[str, str]]
 
 
-def _parameters(paths: tuple[str, ...]) -> _Parameters:
+def _compute_parameters(paths: tuple[str, ...]) -> _Parameters:
     """Return the prefixes of each path, and the number and values of the query's parameters."""
-    above = {path: prefixes(path) for path in paths}
-    every = list({prefix: None for found in above.values() for prefix in found})
+    prefixes_by_path = {path: prefixes(path) for path in paths}
+    all_prefixes = list(
+        {prefix: None for path_prefixes in prefixes_by_path.values() for prefix in path_prefixes}
+    )
     # Queries are compiled for 4, 8, 16 … paths. Unused parameters repeat the last path.
-    room = max(4, 1 << (len(every) - 1).bit_length()) if every else 0
-    return above, room, {f"p{n}": every[min(n, len(every) - 1)] for n in range(room)}
+    count = max(4, 1 << (len(all_prefixes) - 1).bit_length()) if all_prefixes else 0
+    values = {f"p{n}": all_prefixes[min(n, len(all_prefixes) - 1)] for n in range(count)}
+    return prefixes_by_path, count, values
 
 
-#: Maximum number of cached entries of _parameters(), and maximum total length of the paths of
-#: one entry. Clients request the same few repositories again and again.
-REMEMBERED_PATHS, REMEMBERED_LENGTH = 512, 400
-_remembered_parameters = lru_cache(maxsize=REMEMBERED_PATHS)(_parameters)
+#: Maximum number of cached results of _compute_parameters(), and maximum total length of the
+#: paths of one result. Clients request the same few repositories again and again.
+MAX_CACHED_PARAMETERS, MAX_CACHED_LENGTH = 512, 400
+_compute_parameters_cached = lru_cache(maxsize=MAX_CACHED_PARAMETERS)(_compute_parameters)
 
 
-def _parameters_of(paths: tuple[str, ...]) -> _Parameters:
-    """Return the result of _parameters(), from a cache if it is small.
+def _get_parameters(paths: tuple[str, ...]) -> _Parameters:
+    """Return the result of _compute_parameters(), from a cache if it is small.
 
     Clients choose the paths and could fill the memory: the paths above a path of length n can
     have n²/4 characters in total.
     """
     length = sum(len(path) * (path.count("/") + 1) for path in paths)
-    return (_parameters if length > REMEMBERED_LENGTH else _remembered_parameters)(paths)
+    return (_compute_parameters if length > MAX_CACHED_LENGTH else _compute_parameters_cached)(
+        paths
+    )
 
 
 class AccessLookup:
@@ -205,107 +212,122 @@ class AccessLookup:
     """
 
     def __init__(self, paths: Iterable[str] = ()) -> None:
-        self._above, self._room, self._values = _parameters_of(tuple(paths))
+        self._prefixes, self._parameter_count, self._values = _get_parameters(tuple(paths))
         self._rows: list[Any] | None = None
 
-    def first(self, engine: Engine, look_up: CredentialQuery, **values: str) -> Any:
+    def first(self, engine: Engine, query: CredentialQuery, **values: str) -> Any:
         """Return the row of a credential or None, and read the data for the paths with it."""
-        rows = look_up.with_room(self._room).all(engine, **values, **self._values)
+        rows = query.for_paths(self._parameter_count).all(engine, **values, **self._values)
         self._rows = rows
         return rows[0] if rows else None
 
-    def standings(self, engine: Engine, principal: Principal) -> dict[str, PathAccess]:
+    def path_accesses(self, engine: Engine, principal: Principal) -> dict[str, PathAccess]:
         """Return the access of a principal to each path, using the data read by first().
 
         If first() was not called, as for an anonymous client, run a query now.
         """
-        if not self._room:
+        if not self._parameter_count:
             return {}
         if self._rows is None:
             user_id = principal.user_id or 0
-            anyone = _ANYONE.with_room(self._room)
-            self._rows = anyone.all(engine, user_id=user_id, **self._values)
-        found = _standings(principal, self._above, self._rows)
-        old = self._rows[0].former if self._rows else None
-        return found | self._by_new_names(engine, principal, old.split("\n")) if old else found
+            query = _ANONYMOUS_QUERY.for_paths(self._parameter_count)
+            self._rows = query.all(engine, user_id=user_id, **self._values)
+        accesses = _accesses_from_rows(principal, self._prefixes, self._rows)
+        old_paths = self._rows[0].former if self._rows else None
+        if not old_paths:
+            return accesses
+        return accesses | self._resolve_old_paths(engine, principal, old_paths.split("\n"))
 
-    def _by_new_names(
-        self, engine: Engine, principal: Principal, old: list[str]
+    def _resolve_old_paths(
+        self, engine: Engine, principal: Principal, old_paths: list[str]
     ) -> dict[str, PathAccess]:
         """Return the access to those paths that are old ones, taken from the current paths."""
-        rows = {path: _FORMER.first(engine, path=path) for path in old}
-        named = {
+        rows = {path: _OLD_PATH_QUERY.first(engine, path=path) for path in old_paths}
+        matches = {
             path: former
-            for path, above in self._above.items()
-            if (former := former_over(path, above, rows)) is not None
+            for path, path_prefixes in self._prefixes.items()
+            if (former := former_over(path, path_prefixes, rows)) is not None
         }
         # The target of an old path can be an old path itself if it was moved again.
-        now = AccessLookup(former.now for former in named.values()).standings(engine, principal)
+        accesses = AccessLookup(former.new_path for former in matches.values()).path_accesses(
+            engine, principal
+        )
         return {
-            path: replace(now[former.now], former=replace(former, now=now[former.now].path))
-            for path, former in named.items()
+            path: replace(
+                accesses[former.new_path],
+                former=replace(former, new_path=accesses[former.new_path].path),
+            )
+            for path, former in matches.items()
         }
 
 
-def _standings(
-    principal: Principal, wanted: dict[str, list[str]], rows: Sequence[Any]
+def _accesses_from_rows(
+    principal: Principal, prefixes_by_path: dict[str, list[str]], rows: Sequence[Any]
 ) -> dict[str, PathAccess]:
     places = {row.place: row for row in rows}
     fences = {row.fence: row for row in rows if row.fence is not None}
     return {
-        path: _standing(principal, path, above, places, fences) for path, above in wanted.items()
+        path: _access_from_rows(principal, path, path_prefixes, places, fences)
+        for path, path_prefixes in prefixes_by_path.items()
     }
 
 
-def former_over(name: str, above: list[str], rows: dict[str, Any]) -> OldPathMatch | None:
+def former_over(name: str, path_prefixes: list[str], rows: dict[str, Any]) -> OldPathMatch | None:
     """Return the deepest old path that covers a name, or None.
 
     Args:
-        above: the result of prefixes() for the name.
+        path_prefixes: the result of prefixes() for the name.
         rows: rows with FORMER_COLUMNS, by old path.
     """
-    for path in reversed(above):
+    for path in reversed(path_prefixes):
         row = rows.get(path)
         if row is not None and (path == name or not row.former_exact):
-            now = row.former_now + name[len(path) :]
+            new_path = row.former_now + name[len(path) :]
             stopped = name in row.former_stopped.split("\n")
-            return OldPathMatch(name, now, row.former_until, stopped)
+            return OldPathMatch(name, new_path, row.former_until, stopped)
     return None
 
 
-def _standing(
+def _access_from_rows(
     principal: Principal,
     path: str,
-    above: list[str],
+    path_prefixes: list[str],
     places: dict[str, Any],
     fences: dict[str, Any],
 ) -> PathAccess:
-    found = [places[prefix] for prefix in above if prefix in places]
-    fence = fence_over(above, fences) if fences else None
-    if not found:
+    place_rows = [places[prefix] for prefix in path_prefixes if prefix in places]
+    fence = fence_over(path_prefixes, fences) if fences else None
+    if not place_rows:
         return PathAccess(path, fence=fence)
     role, role_at = None, None
-    for row in found:
-        own = principal.user_id is not None and row.owner_id == principal.user_id
-        here = Role.OWNER if own else Role(row.role) if row.role else None
+    for row in place_rows:
+        is_owner = principal.user_id is not None and row.owner_id == principal.user_id
+        place_role = Role.OWNER if is_owner else Role(row.role) if row.role else None
         if row.place == principal.home:
-            here = DEPLOY_ROLE
-        if here is not None and (role is None or here > role):
-            role, role_at = here, row.place
-    last = found[-1]
+            place_role = DEPLOY_ROLE
+        if place_role is not None and (role is None or place_role > role):
+            role, role_at = place_role, row.place
+    deepest = place_rows[-1]
     return PathAccess(
-        path, last.place, last.place_id, last.kind, last.visibility, role, role_at, fence
+        path,
+        deepest.place,
+        deepest.place_id,
+        deepest.kind,
+        deepest.visibility,
+        role,
+        role_at,
+        fence,
     )
 
 
-def fence_over(above: list[str], fences: dict[str, Any]) -> Fenced | None:
+def fence_over(path_prefixes: list[str], fences: dict[str, Any]) -> Fenced | None:
     """Return the write freeze with the shortest path that covers a path, or None.
 
     Args:
-        above: the result of prefixes() for the path.
+        path_prefixes: the result of prefixes() for the path.
         fences: rows with FENCE_COLUMNS, by path of the freeze.
     """
-    row = next((fences[path] for path in ("", *above) if path in fences), None)
+    row = next((fences[path] for path in ("", *path_prefixes) if path in fences), None)
     return Fenced(row.fence, row.fence_reason, row.fence_set_at) if row else None
 
 

@@ -71,22 +71,22 @@ def visible_places(
         minimum: minimum role of a member. With Reporter, the condition matches the projects
             that the principal can pull from.
     """
-    within: ColumnElement[bool] = true()
+    restriction: ColumnElement[bool] = true()
     if principal.reach is not None:
-        within = reached(place.path, principal.reach)
+        restriction = reached(place.path, principal.reach)
     if principal.is_admin and not members_only:
-        return within
+        return restriction
     conditions: list[ColumnElement[bool]] = []
     if principal.home is not None:
         conditions.append(at_or_below(place.path, principal.home))
     if principal.is_person:
         conditions.append(below_own(session, principal, place, minimum))
     if not members_only:
-        open_to = [Visibility.PUBLIC]
+        visibilities = [Visibility.PUBLIC]
         if principal.is_person:
-            open_to.append(Visibility.INTERNAL)
-        conditions.append(place.visibility.in_(open_to))
-    return and_(within, or_(false(), *conditions))
+            visibilities.append(Visibility.INTERNAL)
+        conditions.append(place.visibility.in_(visibilities))
+    return and_(restriction, or_(false(), *conditions))
 
 
 def below_own(
@@ -97,17 +97,20 @@ def below_own(
     Up to MAX_RANGES of them become index ranges. More of them become a subquery, because
     SQLite limits the size of an expression, and a user can be a member of any number of places.
     """
-    tops: list[str] = []
+    roots: list[str] = []
     for path in session.scalars(own_places(principal, minimum)):
-        if not tops or not path.startswith(tops[-1] + "/"):
-            tops.append(path)
-    if len(tops) <= MAX_RANGES:
-        return or_(false(), *(at_or_below(place.path, path) for path in tops))
-    own = aliased(Place)
-    above = (place.path >= own.path + "/") & (place.path < own.path + "0")
+        if not roots or not path.startswith(roots[-1] + "/"):
+            roots.append(path)
+    if len(roots) <= MAX_RANGES:
+        return or_(false(), *(at_or_below(place.path, path) for path in roots))
+    own_place = aliased(Place)
+    is_below = (place.path >= own_place.path + "/") & (place.path < own_place.path + "0")
     return (
-        select(own.id)
-        .where(own.path.in_(own_places(principal, minimum)), (own.path == place.path) | above)
+        select(own_place.id)
+        .where(
+            own_place.path.in_(own_places(principal, minimum)),
+            (own_place.path == place.path) | is_below,
+        )
         .correlate(place)
         .exists()
     )
@@ -120,24 +123,24 @@ def can_see_namespace(session: Session, principal: Principal, path: str) -> bool
     return session.execute(query).first() is not None
 
 
-def can_see(session: Session, principal: Principal, standing: PathAccess) -> bool:
+def can_see(session: Session, principal: Principal, access: PathAccess) -> bool:
     """Return whether the principal can see the namespace or project at exactly this path."""
-    if standing.exact and decide(principal, standing, Permission.SEE).allowed:
+    if access.exact and decide(principal, access, Permission.SEE).allowed:
         return True
     # A principal who can see something in a namespace can see the namespace too. Run the same
     # query for a hidden place as for a missing one, so that the time does not reveal which it is.
-    opened = can_see_namespace(session, principal, standing.path)
-    return opened and standing.exact and standing.kind == "namespace"
+    can_see_inside = can_see_namespace(session, principal, access.path)
+    return can_see_inside and access.exact and access.kind == "namespace"
 
 
-def can_see_repository(session: Session, principal: Principal, standing: PathAccess) -> bool:
+def can_see_repository(session: Session, principal: Principal, access: PathAccess) -> bool:
     """Return whether the principal can see the place at this path, or the project above it."""
-    inside = standing.project is not None and decide(principal, standing, Permission.SEE).allowed
-    return inside or can_see(session, principal, standing)
+    has_access = access.project is not None and decide(principal, access, Permission.SEE).allowed
+    return has_access or can_see(session, principal, access)
 
 
 def managed_places(
-    place: type[Place], *where: ColumnElement[bool]
+    place: type[Place], *conditions: ColumnElement[bool]
 ) -> tuple[Select[str], Select[str]]:
     """Return two queries for the paths of places that have an active manager.
 
@@ -146,17 +149,17 @@ def managed_places(
 
     Args:
         place: Place or an alias of it.
-        where: conditions for the places.
+        conditions: conditions for the places.
     """
     by_role = (
         select(place.path)
         .join(Membership, Membership.place_id == place.id)
         .join(User, User.id == Membership.user_id)
-        .where(*where, Membership.role == int(Role.OWNER), User.is_blocked.is_(False))
+        .where(*conditions, Membership.role == int(Role.OWNER), User.is_blocked.is_(False))
     )
     personal = (
         select(place.path)
         .join(User, User.id == place.owner_id)
-        .where(*where, User.is_blocked.is_(False))
+        .where(*conditions, User.is_blocked.is_(False))
     )
     return by_role, personal

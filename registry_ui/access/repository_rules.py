@@ -44,13 +44,13 @@ class RepositoryPolicy:
 
 def repository_policy(session: Session, repository: str) -> RepositoryPolicy:
     """Return the protection rules, the write freeze, and the old path for a repository."""
-    above = prefixes(repository)
+    path_prefixes = prefixes(repository)
     query = (
         one_row()
-        .outerjoin(Project, Project.path.in_(above))
+        .outerjoin(Project, Project.path.in_(path_prefixes))
         .outerjoin(ProtectionRule, ProtectionRule.place_id == Project.id)
-        .outerjoin(Fence, fences_over(above))
-        .outerjoin(OldPath, OldPath.path.in_(above))
+        .outerjoin(Fence, fences_over(path_prefixes))
+        .outerjoin(OldPath, OldPath.path.in_(path_prefixes))
         .add_columns(Project.path.label("project"), ProtectionRule)
         .add_columns(*FENCE_COLUMNS, *FORMER_COLUMNS)
         .order_by(ProtectionRule.id)
@@ -59,11 +59,13 @@ def repository_policy(session: Session, repository: str) -> RepositoryPolicy:
     project = rows[0].project or ""
     rules = {row.ProtectionRule.id: row.ProtectionRule for row in rows if row.ProtectionRule}
     fences = {row.fence: row for row in rows if row.fence is not None}
-    found = [tag_rule(rule, project) for rule in rules.values()]
+    tag_rules = [tag_rule(rule, project) for rule in rules.values()]
     image_name = repository[len(project) + 1 :] if project else ""
-    formers = {row.former: row for row in rows if row.former is not None}
-    former = former_over(repository, above, formers)
-    return RepositoryPolicy(project, image_name, found, fence_over(above, fences), former)
+    old_paths = {row.former: row for row in rows if row.former is not None}
+    former = former_over(repository, path_prefixes, old_paths)
+    return RepositoryPolicy(
+        project, image_name, tag_rules, fence_over(path_prefixes, fences), former
+    )
 
 
 def tag_rule(rule: ProtectionRule, project: str) -> TagRule:

@@ -59,7 +59,7 @@ class Permission(StrEnum):
 class Rule:
     """The minimum role for a permission, and whether visibility can grant it to other users."""
 
-    right: Permission
+    permission: Permission
     minimum: Role
     by_visibility: bool
     description: str
@@ -81,7 +81,7 @@ RULES: tuple[Rule, ...] = (
     Rule(Permission.REMOVE, Role.OWNER, False, "Delete, rename or move the namespace or project"),
 )
 
-RULE_OF: dict[Permission, Rule] = {rule.right: rule for rule in RULES}
+RULE_OF: dict[Permission, Rule] = {rule.permission: rule for rule in RULES}
 
 #: Permissions needed to remove a whole project or namespace, by kind of removal. All other
 #: kinds need Permission.DELETE.

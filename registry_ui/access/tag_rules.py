@@ -75,22 +75,37 @@ class TagRule:
     @property
     def sentence(self) -> str:
         """The whole rule as a sentence, including the tags and images that it covers."""
-        which = "All tags" if self.tags.text == "*" else f"Tags {self.tags}"
+        tags = "All tags" if self.tags.text == "*" else f"Tags {self.tags}"
         if self.images.text == "**":
-            where = "all images"
+            images = "all images"
         elif self.images.text:
-            where = f"images {self.images}"
+            images = f"images {self.images}"
         else:
-            where = "the root image"
+            images = "the root image"
         if self.minimum is None:
-            also = "; signatures can be added" if self.open_to_signatures else ""
-            return f"{which} of {where} may be created, and are never overwritten or deleted{also}."
-        return f"{which} of {where} are pushed and deleted by {self._people} alone."
+            effect = "may be created, and are never overwritten or deleted"
+            exception = "; signatures can be added" if self.open_to_signatures else ""
+            return f"{tags} of {images} {effect}{exception}."
+        return f"{tags} of {images} are pushed and deleted by {self._people} alone."
 
     @property
     def _people(self) -> str:
         is_owners = self.minimum is not None and self.minimum >= Role.OWNER
         return "Owners" if is_owners else "Maintainers and Owners"
+
+
+@dataclass(frozen=True, slots=True)
+class TagChange:
+    """A push or deletion of one tag.
+
+    Attributes:
+        action: Permission.PUSH or Permission.DELETE.
+        exists: whether the tag exists in the registry now.
+    """
+
+    tag: str
+    action: Permission
+    exists: bool
 
 
 def covering(rules: Iterable[TagRule], image_name: str, tag: str) -> list[TagRule]:
@@ -103,8 +118,8 @@ def strictest(rules: Iterable[TagRule], image_name: str, tag: str) -> TagRule | 
 
     That is an immutable rule if there is one, otherwise the one with the highest minimum role.
     """
-    found = covering(rules, image_name, tag)
-    return max(found, key=lambda rule: rule.minimum or _HIGHEST, default=None)
+    matching = covering(rules, image_name, tag)
+    return max(matching, key=lambda rule: rule.minimum or _HIGHEST, default=None)
 
 
 def is_immutable(rules: Iterable[TagRule], image_name: str, tag: str, action: Permission) -> bool:
@@ -123,14 +138,14 @@ def releases(
     No rule allows deleting these signatures. A rule with ``open_to_signatures`` allows
     overwriting them.
     """
-    keeping = [
+    binding = [
         rule
         for rule in rules
         if rule.kind is RuleKind.IMMUTABLE
         and not (action is Permission.PUSH and rule.open_to_signatures)
         and rule.images.matches(image_name)
     ]
-    return [tag for tag in tags if any(rule.tags.matches(tag) for rule in keeping)]
+    return [tag for tag in tags if any(rule.tags.matches(tag) for rule in binding)]
 
 
 def _is_addition(rule: TagRule, tag: str, action: Permission) -> bool:
@@ -139,14 +154,9 @@ def _is_addition(rule: TagRule, tag: str, action: Permission) -> bool:
 
 
 def refusal(
-    rules: Iterable[TagRule],
-    image_name: str,
-    tag: str,
-    role: Role | None,
-    action: Permission,
-    exists: bool,  # noqa: FBT001 - the last of the facts, not a switch
+    rules: Iterable[TagRule], image_name: str, change: TagChange, role: Role | None
 ) -> str | None:
-    """Return the reason why the rules refuse an action on a tag, or None if they allow it.
+    """Return the reason why the rules refuse a change of a tag, or None if they allow it.
 
     The text contains only names, tags, and roles, so it needs no escaping in JSON.
 
@@ -154,13 +164,12 @@ def refusal(
         rules: protection rules of the project that owns the image.
         image_name: rest of the repository's path below the project; ``""`` for its root image.
         role: role of the principal in the project; Owner for an administrator.
-        action: Permission.PUSH or Permission.DELETE.
-        exists: whether the tag exists in the registry now.
     """
+    tag, action = change.tag, change.action
     for rule in covering(rules, image_name, tag):
         image = f"{rule.project}/{image_name}" if image_name else rule.project
         if rule.kind is RuleKind.IMMUTABLE:
-            if exists and not _is_addition(rule, tag, action):
+            if change.exists and not _is_addition(rule, tag, action):
                 return f"tag {tag} is immutable in {image}"
         elif rule.minimum is not None and (role is None or role < rule.minimum):
             return f"tag {tag} is protected in {image}: {action} needs {rule.minimum.label}"
@@ -177,7 +186,8 @@ def set_aside(rules: Iterable[TagRule], image_name: str, tag: str, role: Role | 
     rules = list(rules)
     if role is None or role < RULE_OF[Permission.CONFIGURE].minimum:
         return None
-    if refusal(rules, image_name, tag, role, Permission.DELETE, exists=False):
+    removal = TagChange(tag, Permission.DELETE, exists=False)
+    if refusal(rules, image_name, removal, role):
         return None
     immutable = [r for r in covering(rules, image_name, tag) if r.kind is RuleKind.IMMUTABLE]
     return " ".join(rule.sentence for rule in immutable) or None

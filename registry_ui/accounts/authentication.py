@@ -29,9 +29,9 @@ from .password_checks import Client, password_checks
 from .secrets import ACCESS_PREFIX, DEPLOY_PREFIX, SESSION_PREFIX, prefix_of, secret_hash
 
 #: Minimum time between two updates of the ``last_used_at`` of a credential.
-LAST_USED_STEP = timedelta(minutes=10)
-WRONG = "The user name, password or access token is wrong."
-SWAPPED = "A token was given as the user name."
+LAST_USED_INTERVAL = timedelta(minutes=10)
+WRONG_CREDENTIALS = "The user name, password or access token is wrong."
+SWAPPED_CREDENTIALS = "A token was given as the user name."
 SWAPPED_HINT = "Give your user name as the user name, and the token as the password."
 SESSION_ENDED = "This docker session has ended. Sign in again."
 NO_PASSWORDS = "Account passwords are not accepted here: use an access token."
@@ -44,7 +44,9 @@ class BadCredentials(Unauthorized):
     the owner of a token or docker session that was recognized; empty otherwise.
     """
 
-    def __init__(self, message: str = WRONG, hint: str = "", username: str = "") -> None:
+    def __init__(
+        self, message: str = WRONG_CREDENTIALS, hint: str = "", username: str = ""
+    ) -> None:
         super().__init__(message, hint)
         self.username = username
 
@@ -66,7 +68,7 @@ class Attempt:
 
 
 def authenticate(
-    attempt: Attempt, places: AccessLookup | None = None, *, passwords: bool = True
+    attempt: Attempt, lookup: AccessLookup | None = None, *, passwords: bool = True
 ) -> Principal:
     """Verify credentials and return their principal.
 
@@ -74,7 +76,7 @@ def authenticate(
     no password hash and writes nothing except ``last_used_at``, at most every ten minutes.
 
     Args:
-        places: paths to look up in the same query as the credentials.
+        lookup: paths to look up in the same query as the credentials.
         passwords: whether account passwords are accepted at all. Users with ``tokens_only``
             need a token in any case.
 
@@ -84,12 +86,12 @@ def authenticate(
             sign-ins at the same time.
     """
     if prefix_of(attempt.username.strip()) is not None:
-        raise BadCredentials(SWAPPED, hint=SWAPPED_HINT)
-    places = places or AccessLookup()
-    by_token = _BY_PREFIX.get(prefix_of(attempt.password) or "")
-    if by_token is not None:
-        return by_token(attempt.password, attempt.username, places)
-    user = _verified(attempt, places)
+        raise BadCredentials(SWAPPED_CREDENTIALS, hint=SWAPPED_HINT)
+    lookup = lookup or AccessLookup()
+    authenticator = _AUTHENTICATORS.get(prefix_of(attempt.password) or "")
+    if authenticator is not None:
+        return authenticator(attempt.password, attempt.username, lookup)
+    user = _authenticate_password(attempt, lookup)
     if not passwords or user.tokens_only:
         raise BadCredentials(NO_PASSWORDS, "Make one on your profile page.", user.username)
     return principal_of(user)
@@ -105,10 +107,10 @@ def authenticate_token(secret: str, username: str | None = None) -> Principal:
         BadCredentials: the token is unknown, revoked, or expired, its owner is blocked, or
             the user name is not its owner's.
     """
-    by_token = _BY_PREFIX.get(prefix_of(secret) or "")
-    if by_token is None:
+    authenticator = _AUTHENTICATORS.get(prefix_of(secret) or "")
+    if authenticator is None:
         raise BadCredentials
-    return by_token(secret, username, AccessLookup())
+    return authenticator(secret, username, AccessLookup())
 
 
 #: Columns to read for an access token, including the one behind a docker session.
@@ -129,13 +131,13 @@ _TOKEN_COLUMNS: tuple[Any, ...] = (
 
 
 _HASH = bindparam("hash", type_=AccessToken.secret_hash.type)
-_BY_ACCESS_TOKEN = CredentialQuery(
+_ACCESS_TOKEN_QUERY = CredentialQuery(
     select(*_TOKEN_COLUMNS)
     .join(User, User.id == AccessToken.user_id)
     .where(AccessToken.secret_hash == _HASH),
     User.id,
 )
-_BY_DEPLOY_TOKEN = CredentialQuery(
+_DEPLOY_TOKEN_QUERY = CredentialQuery(
     select(
         DeployToken.id,
         DeployToken.name,
@@ -149,7 +151,7 @@ _BY_DEPLOY_TOKEN = CredentialQuery(
     .join(Place, Place.id == DeployToken.place_id)
     .where(DeployToken.secret_hash == _HASH)
 )
-_BY_SESSION = CredentialQuery(
+_SESSION_QUERY = CredentialQuery(
     select(
         DockerSession.id,
         DockerSession.service,
@@ -163,7 +165,7 @@ _BY_SESSION = CredentialQuery(
     .where(DockerSession.secret_hash == _HASH),
     User.id,
 )
-_BY_NAME = CredentialQuery(
+_USER_QUERY = CredentialQuery(
     select(
         User.id,
         User.username,
@@ -178,22 +180,24 @@ _BY_NAME = CredentialQuery(
 )
 
 
-def _by_hash(look_up: CredentialQuery, secret: str, places: AccessLookup) -> Any:
-    return places.first(db.engine, look_up, hash=secret_hash(secret))
+def _fetch_by_hash(query: CredentialQuery, secret: str, lookup: AccessLookup) -> Any:
+    return lookup.first(db.engine, query, hash=secret_hash(secret))
 
 
-def _access_token(secret: str, username: str | None, places: AccessLookup) -> Principal:
-    row = _by_hash(_BY_ACCESS_TOKEN, secret, places)
+def _authenticate_access_token(
+    secret: str, username: str | None, lookup: AccessLookup
+) -> Principal:
+    row = _fetch_by_hash(_ACCESS_TOKEN_QUERY, secret, lookup)
     if row is None or row.is_blocked:
         raise BadCredentials
     if username is not None and username.lower() != row.username:
         raise BadCredentials
     _require_active(ACCESS_TOKEN, row)
-    _note_use(AccessToken, row.token_id, row.last_used_at)
-    return _principal_of_token(row, f"{ACCESS_TOKEN} “{row.name}”")
+    _record_use(AccessToken, row.token_id, row.last_used_at)
+    return _principal_from_token(row, f"{ACCESS_TOKEN} “{row.name}”")
 
 
-def _principal_of_token(row: Any, credential: str) -> Principal:
+def _principal_from_token(row: Any, credential: str) -> Principal:
     return Principal(
         user_id=row.user_id,
         username=row.username,
@@ -205,12 +209,14 @@ def _principal_of_token(row: Any, credential: str) -> Principal:
     )
 
 
-def _deploy_token(secret: str, username: str | None, places: AccessLookup) -> Principal:
-    row = _by_hash(_BY_DEPLOY_TOKEN, secret, places)
+def _authenticate_deploy_token(
+    secret: str, username: str | None, lookup: AccessLookup
+) -> Principal:
+    row = _fetch_by_hash(_DEPLOY_TOKEN_QUERY, secret, lookup)
     if row is None or (username is not None and username != row.username):
         raise BadCredentials
     _require_active(DEPLOY_TOKEN, row)
-    _note_use(DeployToken, row.id, row.last_used_at)
+    _record_use(DeployToken, row.id, row.last_used_at)
     return Principal(
         username=row.username,
         scopes=frozenset(row.scopes.split()),
@@ -220,13 +226,13 @@ def _deploy_token(secret: str, username: str | None, places: AccessLookup) -> Pr
 
 
 def authenticate_session(
-    secret: str, service: str, places: AccessLookup | None = None, *, passwords: bool = True
+    secret: str, service: str, lookup: AccessLookup | None = None, *, passwords: bool = True
 ) -> Principal:
     """Verify the refresh token of a docker session and return the principal of its user.
 
     Args:
         service: the ``service`` of the request, which must be the one the session is for.
-        places: paths to look up in the same query as the session.
+        lookup: paths to look up in the same query as the session.
         passwords: whether sessions that were started with an account password are accepted.
 
     Raises:
@@ -235,7 +241,7 @@ def authenticate_session(
     """
     if prefix_of(secret) != SESSION_PREFIX:
         raise BadCredentials("The refresh token is wrong. Sign in again.")
-    row = _by_hash(_BY_SESSION, secret, places or AccessLookup())
+    row = _fetch_by_hash(_SESSION_QUERY, secret, lookup or AccessLookup())
     if row is None:
         raise BadCredentials(SESSION_ENDED)
     if row.is_blocked or row.service != service:
@@ -244,17 +250,20 @@ def authenticate_session(
     if row.token_id is not None:
         _require_active(ACCESS_TOKEN, row)
         # A session has the permissions of the credential it was started with.
-        principal = _principal_of_token(row, f"{ACCESS_TOKEN} of the {credential}")
+        principal = _principal_from_token(row, f"{ACCESS_TOKEN} of the {credential}")
     elif row.tokens_only or not passwords:
         raise BadCredentials(NO_PASSWORDS, "Make one on your profile page.", row.username)
     else:
         principal = Principal(row.user_id, row.username, row.is_admin, credential=credential)
-    _note_use(DockerSession, row.id, row.session_used_at)
+    _record_use(DockerSession, row.id, row.session_used_at)
     return principal
 
 
 #: Functions that verify the tokens clients send with a user name, by the prefix of the token.
-_BY_PREFIX = {ACCESS_PREFIX: _access_token, DEPLOY_PREFIX: _deploy_token}
+_AUTHENTICATORS = {
+    ACCESS_PREFIX: _authenticate_access_token,
+    DEPLOY_PREFIX: _authenticate_deploy_token,
+}
 
 
 def _require_active(kind: str, row: Any) -> None:
@@ -263,35 +272,35 @@ def _require_active(kind: str, row: Any) -> None:
     The message gives the reason, because the caller has the secret of the token.
     """
     if row.revoked_at is not None:
-        words = f"The {kind} “{row.name}” was revoked."
-        raise BadCredentials(words, username=row.username)
+        message = f"The {kind} “{row.name}” was revoked."
+        raise BadCredentials(message, username=row.username)
     if row.expires_at is not None and row.expires_at <= utc_now():
         day = row.expires_at.date().isoformat()
-        words = f"The {kind} “{row.name}” expired on {day}."
-        raise BadCredentials(words, username=row.username)
+        message = f"The {kind} “{row.name}” expired on {day}."
+        raise BadCredentials(message, username=row.username)
 
 
-def _note_use(model: Any, row_id: int, last: datetime | None) -> None:
+def _record_use(model: Any, row_id: int, last_used_at: datetime | None) -> None:
     now = utc_now()
-    if last is None or now - last > LAST_USED_STEP:
+    if last_used_at is None or now - last_used_at > LAST_USED_INTERVAL:
         with writing() as session:
             session.execute(update(model).where(model.id == row_id).values(last_used_at=now))
 
 
-def _verified(attempt: Attempt, places: AccessLookup) -> Any:
+def _authenticate_password(attempt: Attempt, lookup: AccessLookup) -> Any:
     """Return the user if the password is correct; raise BadCredentials otherwise.
 
     A password that was verified minutes ago is looked up in the cache instead of hashed.
     """
-    name = _possible_name(attempt.username)
-    if cached_passwords().may_be_right(name, attempt.password):
-        user = places.first(db.engine, _BY_NAME, username=name)
-        if user is not None and not user.is_blocked and _is_remembered(user, attempt.password):
+    username = _normalize_username(attempt.username)
+    if cached_passwords().may_be_right(username, attempt.password):
+        user = lookup.first(db.engine, _USER_QUERY, username=username)
+        if user is not None and not user.is_blocked and _is_cached(user, attempt.password):
             return user
-    verified = verify_account(attempt)
-    if verified is None:
+    account = verify_account(attempt)
+    if account is None:
         raise BadCredentials
-    return verified
+    return account
 
 
 def verify_account(attempt: Attempt) -> User | None:
@@ -306,16 +315,16 @@ def verify_account(attempt: Attempt) -> User | None:
         TooManyAttempts: too many wrong passwords, or too many checks at the same time.
     """
     if prefix_of(attempt.username.strip()) is not None:
-        raise BadCredentials(SWAPPED, hint=SWAPPED_HINT)
+        raise BadCredentials(SWAPPED_CREDENTIALS, hint=SWAPPED_HINT)
     name, network = throttle.stored_name(attempt.username), network_of(attempt.address)
-    limits = throttle.refusals()
-    if not cached_passwords().may_be_right(_possible_name(attempt.username), attempt.password):
-        limits.check(name, network)
+    refusals = throttle.refusals()
+    if not cached_passwords().may_be_right(_normalize_username(attempt.username), attempt.password):
+        refusals.check(name, network)
     is_failing = failing_blocks().includes(attempt.address)
-    client = Client(name, network, limits.is_suspect(network), is_failing)
-    check, is_known = partial(_check, attempt), partial(_is_known, name, network)
-    right = password_checks().share(client, attempt.password, check, is_known)
-    return _user_named(attempt.username) if right else None
+    client = Client(name, network, refusals.is_suspect(network), is_failing)
+    check, is_known = partial(_check_password, attempt), partial(_is_known, name, network)
+    is_correct = password_checks().share(client, attempt.password, check, is_known)
+    return _find_user(attempt.username) if is_correct else None
 
 
 def _is_known(name: str, network: str) -> bool:
@@ -323,44 +332,44 @@ def _is_known(name: str, network: str) -> bool:
 
     The caller waits for a password hash next, and no transaction should stay open meanwhile.
     """
-    known = throttle.is_known(name, network)
+    is_recent = throttle.is_known(name, network)
     end_read()
-    return known
+    return is_recent
 
 
-def _check(attempt: Attempt) -> bool:
+def _check_password(attempt: Attempt) -> bool:
     """Return whether a password is correct; count it as a failed sign-in if it is wrong.
 
     Checks for the same user name and network run one at a time (see password_checks.py).
     """
-    user = _user_named(attempt.username)
-    if user is not None and _is_remembered(user, attempt.password):
+    user = _find_user(attempt.username)
+    if user is not None and _is_cached(user, attempt.password):
         end_read()
         return user.is_active
     throttle.check(attempt.username, attempt.address)
     name, network = throttle.stored_name(attempt.username), network_of(attempt.address)
     # Hashing takes a tenth of a second: _is_known() ends the transaction before it starts.
     priority = _is_known(name, network)
-    stored = user.password_hash if user else None
-    right = verify_password(stored, attempt.password, priority=priority)
-    if not right or user is None or not user.is_active:
+    stored_hash = user.password_hash if user else None
+    is_correct = verify_password(stored_hash, attempt.password, priority=priority)
+    if not is_correct or user is None or not user.is_active:
         failing_blocks().add(attempt.address)
-        throttle.failed(attempt.username, attempt.address, by_post=attempt.by_post)
+        throttle.record_failure(attempt.username, attempt.address, by_post=attempt.by_post)
         return False
     cached_passwords().keep(user.username, attempt.password, user.password_hash)
-    throttle.succeeded(user.username, attempt.address)
+    throttle.record_success(user.username, attempt.address)
     return True
 
 
-def _user_named(username: str) -> User | None:
-    return db.session.scalar(select(User).where(User.username == _possible_name(username)))
+def _find_user(username: str) -> User | None:
+    return db.session.scalar(select(User).where(User.username == _normalize_username(username)))
 
 
-def _is_remembered(user: Any, password: str) -> bool:
+def _is_cached(user: Any, password: str) -> bool:
     return cached_passwords().is_right(user.username, password, user.password_hash)
 
 
-def _possible_name(username: str) -> str:
+def _normalize_username(username: str) -> str:
     """Return the user name in lower case, or "" if it has unprintable characters.
 
     PostgreSQL rejects text that contains a NUL.

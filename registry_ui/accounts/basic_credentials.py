@@ -15,11 +15,11 @@ def read_authorization(header: str | None) -> Authorization | None:
     libraries, such as requests, send Latin-1. Bytes that are not UTF-8 are read as Latin-1.
     """
     try:
-        given = Authorization.from_header(header)
+        authorization = Authorization.from_header(header)
     except ValueError:  # The base64 text contains characters outside ASCII.
         return None
-    if given is not None or not header:
-        return given
+    if authorization is not None or not header:
+        return authorization
     scheme, _, encoded = header.partition(" ")
     if scheme.lower() != "basic":
         return None

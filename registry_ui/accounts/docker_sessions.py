@@ -11,6 +11,7 @@ from datetime import timedelta
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from ..access import Principal
 from ..audit import Actor, record
 from ..db.session import db, writing
 from ..db.statements import update_count
@@ -23,41 +24,25 @@ from .secrets import SESSION_PREFIX, new_secret, secret_hash
 #: per credential: one token must not end the sessions of the password or of other tokens.
 MAX_SESSIONS = 100
 #: How long an unused session is kept.
-UNUSED = timedelta(days=180)
+UNUSED_LIFETIME = timedelta(days=180)
 
 
-def begin(
-    actor: Actor,
-    user_id: int,
-    username: str,
-    service: str,
-    client: str,
-    access_token_id: int | None = None,
-) -> str:
+def begin(actor: Actor, principal: Principal, service: str, client: str) -> str:
     """Start a docker session and return its refresh token; only its hash is stored.
 
     Args:
+        principal: the user, with the access token they signed in with, if it was one.
         service: the ``service`` of the token request; the session is valid only for it.
         client: name of the client program, shown in the list of sessions.
-        access_token_id: the access token the user signed in with; None for a password.
     """
     secret = new_secret(SESSION_PREFIX)
     now = utc_now()
     with writing() as session:
-        query = (
-            select(DockerSession.id)
-            .where(
-                DockerSession.user_id == user_id,
-                DockerSession.access_token_id.is_not_distinct_from(access_token_id),
-            )
-            .order_by(DockerSession.last_used_at.desc(), DockerSession.id.desc())
-            .offset(MAX_SESSIONS - 1)
-        )
-        session.execute(delete(DockerSession).where(DockerSession.id.in_(query)))
+        _delete_least_recently_used(session, principal)
         session.add(
             DockerSession(
-                user_id=user_id,
-                access_token_id=access_token_id,
+                user_id=principal.user_id,
+                access_token_id=principal.token_id,
                 secret_hash=secret_hash(secret),
                 service=service,
                 client=client,
@@ -66,8 +51,22 @@ def begin(
                 last_used_at=now,
             )
         )
-        record(session, actor, "docker_session.begin", username, client=client)
+        record(session, actor, "docker_session.begin", principal.username, client=client)
     return secret
+
+
+def _delete_least_recently_used(session: Session, principal: Principal) -> None:
+    """Delete sessions of a user and credential so that a new one does not exceed MAX_SESSIONS."""
+    query = (
+        select(DockerSession.id)
+        .where(
+            DockerSession.user_id == principal.user_id,
+            DockerSession.access_token_id.is_not_distinct_from(principal.token_id),
+        )
+        .order_by(DockerSession.last_used_at.desc(), DockerSession.id.desc())
+        .offset(MAX_SESSIONS - 1)
+    )
+    session.execute(delete(DockerSession).where(DockerSession.id.in_(query)))
 
 
 def sessions_of(user: User) -> list[DockerSession]:
@@ -83,11 +82,11 @@ def sessions_of(user: User) -> list[DockerSession]:
 def revoke(actor: Actor, user: User, session_id: int) -> None:
     """End one of the user's docker sessions; raise NotFound if it belongs to another user."""
     with writing() as session:
-        found = session.get(DockerSession, session_id)
-        if found is None or found.user_id != user.id:
+        docker_session = session.get(DockerSession, session_id)
+        if docker_session is None or docker_session.user_id != user.id:
             raise NotFound
-        record(session, actor, "docker_session.revoke", user.username, client=found.client)
-        session.delete(found)
+        record(session, actor, "docker_session.revoke", user.username, client=docker_session.client)
+        session.delete(docker_session)
 
 
 def revoke_all(actor: Actor, user: User) -> int:
@@ -104,5 +103,7 @@ def end_all(session: Session, user: User) -> int:
 
 
 def forget_unused(session: Session) -> None:
-    """Delete the sessions that have not been used for UNUSED."""
-    session.execute(delete(DockerSession).where(DockerSession.last_used_at < utc_now() - UNUSED))
+    """Delete the sessions that have not been used for UNUSED_LIFETIME."""
+    session.execute(
+        delete(DockerSession).where(DockerSession.last_used_at < utc_now() - UNUSED_LIFETIME)
+    )

@@ -47,8 +47,8 @@ class FailingBlocks:
             return self._count(block_of(address)) >= LIMIT
 
     def _count(self, block: str) -> int:
-        count, until = self._counts.get(block, (0, 0.0))
-        return count if until > time.monotonic() else 0
+        count, expires_at = self._counts.get(block, (0, 0.0))
+        return count if expires_at > time.monotonic() else 0
 
 
 def init_app(app: Flask) -> None:
@@ -58,5 +58,5 @@ def init_app(app: Flask) -> None:
 
 def failing_blocks() -> FailingBlocks:
     """Return the current application's counter of wrong passwords by address block."""
-    found: FailingBlocks = current_app.extensions["failing_blocks"]
-    return found
+    blocks: FailingBlocks = current_app.extensions["failing_blocks"]
+    return blocks

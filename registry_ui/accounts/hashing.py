@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 PROGRAM = Path(__file__).with_name("hashing_process.py")
 #: Timeout in seconds, both for waiting in the queue and for the answer of the process.
 #: Generous, because a low-priority process is slow on a busy machine.
-PATIENCE = 20.0
+HASHING_TIMEOUT = 20.0
 RETRY_AFTER = 2
 
 
@@ -36,22 +36,22 @@ class PriorityLock:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._numbers = itertools.count()
-        self._waiting: list[tuple[bool, int]] = []
+        self._ticket_numbers = itertools.count()
+        self._tickets: list[tuple[bool, int]] = []
         self._is_held = False
 
     def acquire(self, timeout: float, *, priority: bool = False) -> bool:
         """Acquire the lock; return False if it was not free within ``timeout`` seconds."""
         with self._changed:
-            ticket = (not priority, next(self._numbers))
-            bisect.insort(self._waiting, ticket)
+            ticket = (not priority, next(self._ticket_numbers))
+            bisect.insort(self._tickets, ticket)
             try:
                 acquired = self._changed.wait_for(
-                    lambda: not self._is_held and self._waiting[0] == ticket, timeout
+                    lambda: not self._is_held and self._tickets[0] == ticket, timeout
                 )
                 self._is_held = self._is_held or acquired
             finally:
-                self._waiting.remove(ticket)
+                self._tickets.remove(ticket)
                 self._changed.notify_all()  # Wake the next in line, which waited for this one.
             return acquired
 
@@ -69,7 +69,7 @@ class HashingProcess:
     """
 
     def __init__(self) -> None:
-        self._turn = PriorityLock()
+        self._lock = PriorityLock()
         self._process: subprocess.Popen[bytes] | None = None
         self._owner = 0
 
@@ -82,37 +82,37 @@ class HashingProcess:
         Raises:
             TooManyAttempts: the timeout expired, in the queue or while hashing.
         """
-        if not self._turn.acquire(PATIENCE, priority=priority):
+        if not self._lock.acquire(HASHING_TIMEOUT, priority=priority):
             raise too_many_sign_ins()
         try:
-            question = json.dumps([password_hash, password]).encode() + b"\n"
+            line = json.dumps([password_hash, password]).encode() + b"\n"
             # Try twice: the process may have been killed, and the second call restarts it.
-            answer = self._ask(question) or self._ask(question)
+            answer = self._ask(line) or self._ask(line)
         finally:
-            self._turn.release()
+            self._lock.release()
         if not answer:
             raise too_many_sign_ins()
         return answer == b"1"
 
-    def _ask(self, question: bytes) -> bytes:
+    def _ask(self, line: bytes) -> bytes:
         """Send a line to the process and return its answer, or b"" if the process has died.
 
         Raises:
             TooManyAttempts: there was no answer within the timeout.
         """
-        process = self._running()
+        process = self._ensure_started()
         assert process.stdin is not None  # noqa: S101 - narrows the type
         assert process.stdout is not None  # noqa: S101 - narrows the type
         try:
-            process.stdin.write(question)
+            process.stdin.write(line)
             process.stdin.flush()
         except OSError:
             self.close()
             return b""
         with selectors.DefaultSelector() as selector:
             selector.register(process.stdout, selectors.EVENT_READ)
-            if not selector.select(PATIENCE):
-                logger.error("a password was not verified in %s seconds", PATIENCE)
+            if not selector.select(HASHING_TIMEOUT):
+                logger.error("a password was not verified in %s seconds", HASHING_TIMEOUT)
                 self.close()  # A late answer would be taken as the answer to the next line.
                 raise too_many_sign_ins()
         answer = os.read(process.stdout.fileno(), 1)
@@ -120,7 +120,7 @@ class HashingProcess:
             self.close()
         return answer
 
-    def _running(self) -> subprocess.Popen[bytes]:
+    def _ensure_started(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._owner != os.getpid():
             # -I: neither the environment nor the working directory may affect its imports.
             self._process = subprocess.Popen(
@@ -166,6 +166,6 @@ def verify_password(password_hash: str | None, password: str, *, priority: bool 
     Raises:
         TooManyAttempts: the timeout expired, in the queue or while hashing.
     """
-    stored = password_hash or hash_for_unknown_users()
-    right = _process.verify(stored, password, priority=priority)
-    return right and password_hash is not None
+    compared_hash = password_hash or hash_for_unknown_users()
+    is_match = _process.verify(compared_hash, password, priority=priority)
+    return is_match and password_hash is not None

@@ -27,10 +27,10 @@ def main() -> None:
     for line in sys.stdin.buffer:
         password_hash, password = json.loads(line)
         try:
-            right: bool = hasher.verify(password_hash, password.encode("utf-8", "surrogatepass"))
+            is_match: bool = hasher.verify(password_hash, password.encode("utf-8", "surrogatepass"))
         except (VerificationError, InvalidHashError):
-            right = False
-        sys.stdout.write("1" if right else "0")
+            is_match = False
+        sys.stdout.write("1" if is_match else "0")
         sys.stdout.flush()
 
 

@@ -16,7 +16,7 @@ from collections import OrderedDict
 from flask import Flask, current_app
 
 LIFETIME = 300.0
-SIZE = 10_000
+MAX_ENTRIES = 10_000
 
 
 class PasswordCache:
@@ -27,10 +27,10 @@ class PasswordCache:
         size: maximum number of entries.
     """
 
-    def __init__(self, lifetime: float = LIFETIME, size: int = SIZE) -> None:
-        self._key = secrets.token_bytes(32)
+    def __init__(self, lifetime: float = LIFETIME, size: int = MAX_ENTRIES) -> None:
+        self._secret = secrets.token_bytes(32)
         self._lifetime, self._size = lifetime, size
-        self._known: OrderedDict[bytes, tuple[str, float]] = OrderedDict()
+        self._entries: OrderedDict[bytes, tuple[str, float]] = OrderedDict()
         self._lock = threading.Lock()
 
     def may_be_right(self, username: str, password: str) -> bool:
@@ -39,28 +39,28 @@ class PasswordCache:
         This needs no query: use it to decide whether it is worth reading the stored hash.
         """
         with self._lock:
-            return self._name(username, password) in self._known
+            return self._compute_key(username, password) in self._entries
 
     def is_right(self, username: str, password: str, password_hash: str) -> bool:
         """Return whether this password was recently verified against this hash."""
         with self._lock:
-            known = self._known.get(self._name(username, password))
-        if known is None or known[1] < time.monotonic():
+            entry = self._entries.get(self._compute_key(username, password))
+        if entry is None or entry[1] < time.monotonic():
             return False
-        return hmac.compare_digest(known[0], password_hash)
+        return hmac.compare_digest(entry[0], password_hash)
 
     def keep(self, username: str, password: str, password_hash: str) -> None:
         """Add a password that was just verified; drop the oldest entries if the cache is full."""
         with self._lock:
-            name = self._name(username, password)
-            self._known.pop(name, None)
-            self._known[name] = (password_hash, time.monotonic() + self._lifetime)
-            while len(self._known) > self._size:
-                self._known.popitem(last=False)
+            key = self._compute_key(username, password)
+            self._entries.pop(key, None)
+            self._entries[key] = (password_hash, time.monotonic() + self._lifetime)
+            while len(self._entries) > self._size:
+                self._entries.popitem(last=False)
 
-    def _name(self, username: str, password: str) -> bytes:
+    def _compute_key(self, username: str, password: str) -> bytes:
         return hmac.digest(
-            self._key, f"{username}\0{password}".encode("utf-8", "surrogatepass"), "sha256"
+            self._secret, f"{username}\0{password}".encode("utf-8", "surrogatepass"), "sha256"
         )
 
 
@@ -71,5 +71,5 @@ def init_app(app: Flask) -> None:
 
 def cached_passwords() -> PasswordCache:
     """Return the current application's cache of verified passwords."""
-    found: PasswordCache = current_app.extensions["remembered_passwords"]
-    return found
+    cache: PasswordCache = current_app.extensions["remembered_passwords"]
+    return cache

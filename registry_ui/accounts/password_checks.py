@@ -20,7 +20,7 @@ from enum import Enum, auto
 from flask import Flask, current_app
 
 from ..page_slots import reacquire_page_slot, release_page_slot
-from .hashing import PATIENCE, too_many_sign_ins
+from .hashing import HASHING_TIMEOUT, too_many_sign_ins
 
 
 class Priority(Enum):
@@ -41,7 +41,7 @@ MAX_CHECKS = {Priority.FAILING: 3, Priority.UNKNOWN: 6, Priority.KNOWN: 10}
 #: counts too.
 MAX_WAITING = {Priority.FAILING: 5, Priority.UNKNOWN: 8, Priority.KNOWN: 12}
 #: Maximum number of threads of one process that wait for password checks (see admission.py).
-THREADS = max(MAX_WAITING.values())
+MAX_THREADS = max(MAX_WAITING.values())
 #: Maximum number of running checks per network, counted apart for known and other user names.
 MAX_OF_NETWORK = 4
 #: Maximum number of running checks per known user name. Needed because a user can be known in
@@ -74,7 +74,7 @@ class _Check:
     client: Client
     is_known: bool
     outcome: Future[bool] = field(default_factory=Future)
-    waiting: int = 1
+    waiter_count: int = 1
 
 
 #: Key of a check: user name, network, and a keyed hash of the password.
@@ -114,13 +114,14 @@ class PasswordChecks:
             # The request only waits now, and this class limits the number of waiting threads.
             release_page_slot()
             if is_first:
-                right = check()
-                entry.outcome.set_result(right)
+                is_correct = check()
+                entry.outcome.set_result(is_correct)
             else:
-                right = _wait(entry.outcome)
-            if right:  # The rest of the request can take long and is not limited by this class.
+                is_correct = _wait(entry.outcome)
+            if is_correct:
+                # The rest of the request can take long and is not limited by this class.
                 reacquire_page_slot()
-            return right
+            return is_correct
         finally:
             self._leave(key, entry, is_first=is_first)
 
@@ -134,28 +135,28 @@ class PasswordChecks:
         """
         priority = Priority.FAILING if client.is_failing else Priority.UNKNOWN
         with self._lock:
-            entered = self._admit(key, client, priority)
-            can_reserve = entered is None and self._has_place(key, client, Priority.KNOWN)
+            admission = self._admit(key, client, priority)
+            can_reserve = admission is None and self._has_slot(key, client, Priority.KNOWN)
         if can_reserve and is_known():
             with self._lock:
-                entered = self._admit(key, client, Priority.KNOWN)
-        if entered is None:
+                admission = self._admit(key, client, Priority.KNOWN)
+        if admission is None:
             raise too_many_sign_ins()
-        return entered
+        return admission
 
     def _admit(self, key: _Key, client: Client, priority: Priority) -> tuple[_Check, bool] | None:
-        if not self._has_place(key, client, priority):
+        if not self._has_slot(key, client, priority):
             return None
         entry = self._checks.get(key)
         if entry is not None:
-            entry.waiting += 1
+            entry.waiter_count += 1
             return entry, False
         entry = self._checks[key] = _Check(client, priority is Priority.KNOWN)
         return entry, True
 
-    def _has_place(self, key: _Key, client: Client, priority: Priority) -> bool:
+    def _has_slot(self, key: _Key, client: Client, priority: Priority) -> bool:
         checks = self._checks.values()
-        if sum(check.waiting for check in checks) >= MAX_WAITING[priority]:
+        if sum(check.waiter_count for check in checks) >= MAX_WAITING[priority]:
             return False
         if key in self._checks:
             return True
@@ -164,17 +165,19 @@ class PasswordChecks:
         names = {(check.client.username, check.client.network) for check in checks}
         if len(checks) >= MAX_CHECKS[priority] or (client.username, client.network) in names:
             return False
-        known = priority is Priority.KNOWN
-        of_name = [c for c in checks if c.client.username == client.username and c.is_known]
-        if known and len(of_name) >= MAX_OF_KNOWN_NAME:
+        is_known = priority is Priority.KNOWN
+        same_name = [c for c in checks if c.client.username == client.username and c.is_known]
+        if is_known and len(same_name) >= MAX_OF_KNOWN_NAME:
             return False
-        limit = MAX_OF_SUSPECT if client.is_suspect and not known else MAX_OF_NETWORK
-        same = [c for c in checks if c.client.network == client.network and c.is_known is known]
-        return len(same) < limit
+        limit = MAX_OF_SUSPECT if client.is_suspect and not is_known else MAX_OF_NETWORK
+        same_network = [
+            c for c in checks if c.client.network == client.network and c.is_known is is_known
+        ]
+        return len(same_network) < limit
 
     def _leave(self, key: _Key, entry: _Check, *, is_first: bool) -> None:
         with self._lock:
-            entry.waiting -= 1
+            entry.waiter_count -= 1
             if is_first:
                 self._checks.pop(key, None)
         if is_first and not entry.outcome.done():
@@ -184,7 +187,7 @@ class PasswordChecks:
 
 def _wait(outcome: Future[bool]) -> bool:
     try:
-        return outcome.result(2 * PATIENCE)
+        return outcome.result(2 * HASHING_TIMEOUT)
     except TimeoutError:
         raise too_many_sign_ins() from None
 
@@ -196,5 +199,5 @@ def init_app(app: Flask) -> None:
 
 def password_checks() -> PasswordChecks:
     """Return the current application's admission control for password checks."""
-    found: PasswordChecks = current_app.extensions["password_checks"]
-    return found
+    checks: PasswordChecks = current_app.extensions["password_checks"]
+    return checks

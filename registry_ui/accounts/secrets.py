@@ -20,10 +20,10 @@ MAX_PASSWORD = 1024
 #: Matches a secret of ours or a large part of one, also in the middle of other text.
 _SECRET = re.compile(r"(ruid?|ruis)_[0-9a-z]{16,}[0-9a-z_]*", re.IGNORECASE | re.ASCII)
 _ALPHABET = string.digits + string.ascii_letters
-_BODY = 40
-_CHECK = 6
+_BODY_LENGTH = 40
+_CHECKSUM_LENGTH = 6
 _hasher = PasswordHasher()
-_DUMMY = _hasher.hash(secrets.token_hex(16))
+_DUMMY_HASH = _hasher.hash(secrets.token_hex(16))
 
 
 def hash_password(password: str) -> str:
@@ -33,7 +33,7 @@ def hash_password(password: str) -> str:
 
 def hash_for_unknown_users() -> str:
     """Return a hash that no password matches, so that unknown users take as long as known ones."""
-    return _DUMMY
+    return _DUMMY_HASH
 
 
 def new_password() -> str:
@@ -43,8 +43,8 @@ def new_password() -> str:
 
 def new_secret(prefix: str) -> str:
     """Return a new secret: prefix, 238 random bits, and a checksum for secret scanners."""
-    body = "".join(secrets.choice(_ALPHABET) for _ in range(_BODY))
-    return prefix + body + _checksum(body)
+    body = "".join(secrets.choice(_ALPHABET) for _ in range(_BODY_LENGTH))
+    return prefix + body + _compute_checksum(body)
 
 
 def prefix_of(text: str) -> str | None:
@@ -54,9 +54,9 @@ def prefix_of(text: str) -> str | None:
     """
     prefix, _, body = text.partition("_")
     prefix += "_"
-    if prefix not in PREFIXES or len(body) != _BODY + _CHECK:
+    if prefix not in PREFIXES or len(body) != _BODY_LENGTH + _CHECKSUM_LENGTH:
         return None
-    return prefix if _checksum(body[:_BODY]) == body[_BODY:] else None
+    return prefix if _compute_checksum(body[:_BODY_LENGTH]) == body[_BODY_LENGTH:] else None
 
 
 def mask_secrets(text: str) -> str:
@@ -72,9 +72,9 @@ def secret_hash(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def _checksum(body: str) -> str:
+def _compute_checksum(body: str) -> str:
     number, digits = zlib.crc32(body.encode()), ""
-    for _ in range(_CHECK):
-        number, rest = divmod(number, len(_ALPHABET))
-        digits = _ALPHABET[rest] + digits
+    for _ in range(_CHECKSUM_LENGTH):
+        number, remainder = divmod(number, len(_ALPHABET))
+        digits = _ALPHABET[remainder] + digits
     return digits

@@ -45,18 +45,18 @@ def validate_username(username: str) -> str:
         Invalid: the user name is not valid. The message suggests the nearest valid one.
     """
     if len(username) > MAX_USERNAME:
-        raise _unusable(f"A user name has at most {MAX_USERNAME} characters.", username)
+        raise _invalid_username(f"A user name has at most {MAX_USERNAME} characters.", username)
     try:
         # Check it as one path component first: that error describes the rules for a user name.
         PlacePath(path_component(username))
     except NameInvalid as error:
-        raise _unusable(str(error), username) from None
+        raise _invalid_username(str(error), username) from None
     if username in RESTRICTED_FIRST_SEGMENTS:
-        raise _unusable(f"“{username}” is reserved. Choose another name.", username)
+        raise _invalid_username(f"“{username}” is reserved. Choose another name.", username)
     return username
 
 
-def _unusable(message: str, username: str) -> Invalid:
+def _invalid_username(message: str, username: str) -> Invalid:
     suggestion = suggested_username(username)
     if suggestion and suggestion != username:
         message += f" “{suggestion}” can be used."
@@ -69,8 +69,8 @@ def suggested_username(text: str) -> str:
     Returns "" if no usable character is left, or if the name is reserved.
     """
     name = suggest_component(text.partition("@")[0][:MAX_USERNAME])
-    usable = name not in RESTRICTED_FIRST_SEGMENTS | RESERVED_FIRST_SEGMENTS
-    return name if usable else ""
+    is_usable = name not in RESTRICTED_FIRST_SEGMENTS | RESERVED_FIRST_SEGMENTS
+    return name if is_usable else ""
 
 
 def validate_password(password: str, field: str = "password") -> str:
@@ -89,10 +89,10 @@ def create_user(actor: Actor, username: str, password: str, *, is_admin: bool = 
         Conflict: the name is taken by an account, a namespace or a project.
     """
     validate_username(username)
-    hashed = hash_password(validate_password(password))
+    password_hash = hash_password(validate_password(password))
     try:
         with writing() as session:
-            return _add_user(session, actor, username, hashed, is_admin=is_admin)
+            return _add_user(session, actor, username, password_hash, is_admin=is_admin)
     except IntegrityError:
         raise Conflict(
             "The user name is taken.", {"username": f"“{username}” is taken. Choose another."}
@@ -100,9 +100,9 @@ def create_user(actor: Actor, username: str, password: str, *, is_admin: bool = 
 
 
 def _add_user(
-    session: Session, actor: Actor, username: str, hashed: str, *, is_admin: bool
+    session: Session, actor: Actor, username: str, password_hash: str, *, is_admin: bool
 ) -> User:
-    user = User(username=username, password_hash=hashed, is_admin=is_admin)
+    user = User(username=username, password_hash=password_hash, is_admin=is_admin)
     session.add(user)
     session.flush()
     require_free(session, username, "username")
@@ -121,11 +121,11 @@ def ensure_first_administrator(username: str, password: str | None) -> str | Non
     Returns:
         The password, to be shown once; None if an administrator exists already.
     """
-    hashed_for = password or new_password()
+    first_password = password or new_password()
     if db.session.scalar(select(User.id).where(User.is_admin.is_(True)).limit(1)):
         return None
-    create_user(CONSOLE, username, hashed_for, is_admin=True)
-    return hashed_for
+    create_user(CONSOLE, username, first_password, is_admin=True)
+    return first_password
 
 
 def find_user(username: str) -> User:
@@ -145,26 +145,26 @@ def change_password(actor: Actor, user: User, current: str, new: str) -> session
     """
     if verify_account(Attempt(user.username, current, actor.address)) is None:
         raise Invalid("The password was not changed.", {"current_password": "This is not it."})
-    hashed = hash_password(validate_password(new, "new_password"))
+    password_hash = hash_password(validate_password(new, "new_password"))
     with writing() as session:
-        user.password_hash = hashed
+        user.password_hash = password_hash
         session.add(user)
-        _end_all(session, user)
+        _end_all_sessions(session, user)
         record(session, actor, "user.password", user.username)
         return sessions.begin(session, user)
 
 
 def set_password(actor: Actor, username: str, new: str) -> None:
     """Set a user's password without asking for the current one, and end all their sessions."""
-    hashed = hash_password(validate_password(new))
+    password_hash = hash_password(validate_password(new))
     with writing() as session:
         user = find_user(username)
-        user.password_hash = hashed
-        _end_all(session, user)
+        user.password_hash = password_hash
+        _end_all_sessions(session, user)
         record(session, actor, "user.password", user.username)
 
 
-def _end_all(session: Session, user: User) -> None:
+def _end_all_sessions(session: Session, user: User) -> None:
     """End all browser sessions and docker sessions of a user."""
     sessions.end_all(session, user)
     docker_sessions.end_all(session, user)
@@ -187,39 +187,39 @@ def sign_out(key: str) -> None:
 
 def set_blocked(actor: Actor, username: str, *, on: bool) -> None:
     """Block an account, which ends all its sessions, or unblock it."""
-    _change(actor, username, "user.block" if on else "user.unblock", is_blocked=on)
+    _update_user(actor, username, "user.block" if on else "user.unblock", is_blocked=on)
 
 
 def set_tokens_only(actor: Actor, username: str, *, on: bool) -> None:
     """Require a token instead of the password in registry clients, or allow passwords again."""
-    _change(actor, username, "user.tokens_only" if on else "user.passwords", tokens_only=on)
+    _update_user(actor, username, "user.tokens_only" if on else "user.passwords", tokens_only=on)
 
 
 def set_admin(actor: Actor, username: str, *, on: bool) -> None:
     """Make a user an administrator, or an administrator a normal user."""
-    _change(actor, username, "user.promote" if on else "user.demote", is_admin=on)
+    _update_user(actor, username, "user.promote" if on else "user.demote", is_admin=on)
 
 
-def _change(actor: Actor, username: str, action: str, **values: bool) -> None:
+def _update_user(actor: Actor, username: str, action: str, **values: bool) -> None:
     with writing() as session:
         # Lock the rows of all administrators, so that two can't demote each other at once.
-        held = (User.username == username) | User.is_admin.is_(True)
-        rows = session.scalars(select(User).where(held).order_by(User.id).with_for_update())
+        is_affected = (User.username == username) | User.is_admin.is_(True)
+        rows = session.scalars(select(User).where(is_affected).order_by(User.id).with_for_update())
         user = next((row for row in rows.all() if row.username == username), None)
         if user is None:
             raise NotFound(f"There is no user “{username[:MAX_USERNAME]}”.")
         for name, value in values.items():
             setattr(user, name, value)
         if values.get("is_blocked"):
-            _end_all(session, user)
+            _end_all_sessions(session, user)
         record(session, actor, action, username)
         session.flush()
-        admins = (
+        active_admins = (
             select(func.count())
             .select_from(User)
             .where(User.is_admin.is_(True), User.is_blocked.is_(False))
         )
-        if session.scalar(admins) == 0:
+        if session.scalar(active_admins) == 0:
             raise Conflict("The last administrator can be neither blocked nor demoted.")
 
 
@@ -230,22 +230,22 @@ def create_access_token(actor: Actor, user: User, request: TokenRequest) -> NewA
         Invalid: the name, scopes, expiry, or path restriction is not valid, or the user can't
             see the path.
     """
-    wanted = validate_token_request(request, partial(_can_see, principal_of(user)))
+    validated = validate_token_request(request, partial(_can_see, principal_of(user)))
     secret = new_secret(ACCESS_PREFIX)
     token = AccessToken(
         user_id=user.id,
-        name=wanted.name,
+        name=validated.name,
         secret_hash=secret_hash(secret),
-        scopes=wanted.scopes,
-        expires_at=wanted.expires_at,
-        reach_path=wanted.reach.path if wanted.reach else None,
-        reach_exact=bool(wanted.reach and wanted.reach.exact),
+        scopes=validated.scopes,
+        expires_at=validated.expires_at,
+        reach_path=validated.reach.path if validated.reach else None,
+        reach_exact=bool(validated.reach and validated.reach.exact),
     )
     with writing() as session:
         session.add(token)
-        detail = {"name": wanted.name, "scopes": wanted.scopes.split()}
-        if wanted.reach:
-            detail["reach"] = str(wanted.reach)
+        detail = {"name": validated.name, "scopes": validated.scopes.split()}
+        if validated.reach:
+            detail["reach"] = str(validated.reach)
         record(session, actor, "access_token.create", user.username, **detail)
     return NewAccessToken(token.id, secret)
 
@@ -256,14 +256,14 @@ def _can_see(principal: Principal, path: str) -> bool:
     An image need not exist: it is enough that the user can see the project that owns its path.
     """
     session = db.session()
-    visible = can_see_repository(session, principal, path_access(session, principal, path))
-    if not visible and principal.is_admin:
+    is_visible = can_see_repository(session, principal, path_access(session, principal, path))
+    if not is_visible and principal.is_admin:
         # Only administrators can see and pull repositories that belong to no project.
-        known = select(UnassignedRepository.path).where(
+        query = select(UnassignedRepository.path).where(
             at_or_below(UnassignedRepository.path, path)
         )
-        return session.scalar(known.limit(1)) is not None
-    return visible
+        return session.scalar(query.limit(1)) is not None
+    return is_visible
 
 
 def revoke_access_token(actor: Actor, user: User, token_id: int) -> None:

@@ -19,7 +19,7 @@ from ..access import (
 from ..errors import NotFound
 from ..models import AccessToken, DeployToken, Place, User
 
-TOKENS_ONLY = "account passwords are not accepted: it takes an access token"
+TOKENS_ONLY_NOTE = "account passwords are not accepted: it takes an access token"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +48,16 @@ def find_subject(session: Session, username: str, *, passwords: bool = True) -> 
     if not username:
         return Subject(ANONYMOUS)
     if not username.isprintable():
-        return _nobody(username)
+        return unknown_subject(username)
     if "+" in username:
-        return _deploy_token(session, username)
+        return _find_deploy_token(session, username)
     user = session.scalar(select(User).where(User.username == username.lower()))
     if user is None:
-        return _nobody(username)
+        return unknown_subject(username)
     principal = Principal(user.id, user.username, user.is_admin)
     problem = "the account is blocked" if user.is_blocked else ""
-    return Subject(principal, problem, "" if passwords and not user.tokens_only else TOKENS_ONLY)
+    note = "" if passwords and not user.tokens_only else TOKENS_ONLY_NOTE
+    return Subject(principal, problem, note)
 
 
 def current_role(session: Session, username: str, repository: str) -> Role | None:
@@ -73,49 +74,50 @@ def current_role(session: Session, username: str, repository: str) -> Role | Non
     return path_access(session, subject.principal, repository).role
 
 
-def _nobody(username: str) -> Subject:
+def unknown_subject(username: str) -> Subject:
+    """Return a subject whose ``problem`` says that no user or deploy token has this name."""
     kind = "deploy token" if "+" in username else "user"
     problem = f"there is no {kind} “{username[:150]}”"
     return Subject(Principal(username=username[:150], home=""), problem)
 
 
-def _deploy_token(session: Session, username: str) -> Subject:
+def _find_deploy_token(session: Session, username: str) -> Subject:
     query = select(DeployToken, Place.path).join(Place, Place.id == DeployToken.place_id)
-    found = session.execute(query.where(DeployToken.username == username)).first()
-    if found is None:
-        return _nobody(username)
-    token, home = found
+    row = session.execute(query.where(DeployToken.username == username)).first()
+    if row is None:
+        return unknown_subject(username)
+    token, home = row
     principal = Principal(
         username=token.username,
         scopes=frozenset(token.scope_names),
         home=home,
         credential=f"{DEPLOY_TOKEN} “{token.name}”",
     )
-    return Subject(principal, _ended(DEPLOY_TOKEN, token))
+    return Subject(principal, _describe_end(DEPLOY_TOKEN, token))
 
 
-def subject_with_token(session: Session, person: Principal, token_id: int) -> Subject:
+def subject_with_token(session: Session, owner: Principal, token_id: int) -> Subject:
     """Return a user as a subject that signs in with one of their access tokens.
 
     Raises:
         NotFound: there is no such token, or it belongs to another user.
     """
     token = session.get(AccessToken, token_id)
-    if token is None or token.user_id != person.user_id:
+    if token is None or token.user_id != owner.user_id:
         raise NotFound
     principal = Principal(
-        person.user_id,
-        person.username,
-        person.is_admin,
+        owner.user_id,
+        owner.username,
+        owner.is_admin,
         scopes=frozenset(token.scope_names),
         reach=PathRestriction(token.reach_path, token.reach_exact) if token.reach_path else None,
         credential=f"{ACCESS_TOKEN} “{token.name}”",
         token_id=token.id,
     )
-    return Subject(principal, _ended(ACCESS_TOKEN, token))
+    return Subject(principal, _describe_end(ACCESS_TOKEN, token))
 
 
-def _ended(kind: str, token: AccessToken | DeployToken) -> str:
+def _describe_end(kind: str, token: AccessToken | DeployToken) -> str:
     if token.is_active:
         return ""
     return f"the {kind} “{token.name}” {'was revoked' if token.revoked_at else 'has expired'}"

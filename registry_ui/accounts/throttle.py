@@ -41,21 +41,21 @@ NETWORK_LIMIT = 100
 NETWORK_PAUSE = 2
 #: Number of failures from one network that make it a suspect: checks of unknown user names from
 #: there then run one at a time.
-SUSPECT = 10
+SUSPECT_LIMIT = 10
 #: How long a user name counts as known in a network after a correct password, and how often at
 #: most the time of the last one is updated.
 KNOWN_FOR = timedelta(days=30)
-NOTE_KNOWN = timedelta(days=1)
+KNOWN_UPDATE_INTERVAL = timedelta(days=1)
 #: Number of failures from all networks within the window above which only every hundredth is
 #: recorded in the audit log.
-AUDITED = 1000
+MAX_AUDITED = 1000
 #: Action and subject of the audit entry for a failed sign-in.
-FAILED, FAILURES = "user.sign_in_failed", "sign in"
+FAILURE_ACTION, FAILURE_SUBJECT = "user.sign_in_failed", "sign in"
 #: How long these audit entries are kept, and their maximum number. They are limited because
 #: anyone can cause them.
-AUDIT_KEPT_FOR, AUDIT_KEPT = timedelta(days=90), 100_000
+AUDIT_LIFETIME, MAX_AUDIT_ENTRIES = timedelta(days=90), 100_000
 #: Maximum number of refusals that a process keeps in memory, and of known user names per network.
-REMEMBERED, KNOWN_NAMES = 10_000, 1000
+MAX_REFUSALS, MAX_KNOWN_NAMES = 10_000, 1000
 
 
 class TooManyAttempts(AppError):
@@ -73,8 +73,8 @@ class TooManyAttempts(AppError):
 class _Refusal:
     """A refusal of attempts until a time by time.monotonic(), except for the known user names."""
 
-    until: float
-    known: frozenset[str] = frozenset()
+    ends_at: float
+    known_names: frozenset[str] = frozenset()
 
 
 class Refusals:
@@ -86,7 +86,7 @@ class Refusals:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         #: By user name and network. The user name None means all names not known in the network.
-        self._kept: OrderedDict[tuple[str | None, str], _Refusal] = OrderedDict()
+        self._refusals: OrderedDict[tuple[str | None, str], _Refusal] = OrderedDict()
         self._suspects: OrderedDict[str, float] = OrderedDict()
 
     def check(self, name: str, network: str) -> None:
@@ -96,31 +96,33 @@ class Refusals:
         """
         with self._lock:
             for key in ((name, network), (None, network)):
-                found = self._kept.get(key)
-                if found is None or name in found.known:
+                refusal = self._refusals.get(key)
+                if refusal is None or name in refusal.known_names:
                     continue
-                if (seconds := found.until - time.monotonic()) > 0:
-                    raise _too_many(seconds)
-                del self._kept[key]
+                if (seconds := refusal.ends_at - time.monotonic()) > 0:
+                    raise _too_many_attempts(seconds)
+                del self._refusals[key]
 
-    def keep(self, name: str | None, network: str, seconds: float, known: frozenset[str]) -> None:
+    def keep(
+        self, name: str | None, network: str, seconds: float, known_names: frozenset[str]
+    ) -> None:
         """Add a refusal for a number of seconds; drop the oldest ones if there are too many.
 
         Args:
-            name: the refused user name; None for all names that are not in ``known``.
-            known: the user names that are not refused.
+            name: the refused user name; None for all names that are not in ``known_names``.
+            known_names: the user names that are not refused.
         """
         with self._lock:
-            self._kept[name, network] = _Refusal(time.monotonic() + seconds, known)
-            while len(self._kept) > REMEMBERED:
-                self._kept.popitem(last=False)
+            self._refusals[name, network] = _Refusal(time.monotonic() + seconds, known_names)
+            while len(self._refusals) > MAX_REFUSALS:
+                self._refusals.popitem(last=False)
 
     def suspect(self, network: str) -> None:
         """Mark a network as suspect for the length of the window."""
         with self._lock:
             self._suspects.pop(network, None)
             self._suspects[network] = time.monotonic() + WINDOW.total_seconds()
-            while len(self._suspects) > REMEMBERED:
+            while len(self._suspects) > MAX_REFUSALS:
                 self._suspects.popitem(last=False)
 
     def is_suspect(self, network: str) -> bool:
@@ -131,7 +133,7 @@ class Refusals:
     def forget(self) -> None:
         """Clear all refusals and suspect networks."""
         with self._lock:
-            self._kept.clear()
+            self._refusals.clear()
             self._suspects.clear()
 
 
@@ -142,54 +144,59 @@ def init_app(app: Flask) -> None:
 
 def refusals() -> Refusals:
     """Return the current application's cache of refusals."""
-    found: Refusals = current_app.extensions["refused_attempts"]
-    return found
+    cache: Refusals = current_app.extensions["refused_attempts"]
+    return cache
 
 
 def check(username: str, address: str) -> None:
     """Raise TooManyAttempts if this user name has to pause in the network of this address."""
     name, network = stored_name(username), network_of(address)
     now = utc_now()
-    of_name, of_network = FailedSignIn.username == name, FailedSignIn.address == network
+    is_name, is_network = FailedSignIn.username == name, FailedSignIn.address == network
     query = (
         select(
             func.count(),
             func.max(FailedSignIn.at),
-            func.count(case((of_name, 1))),
-            func.max(case((of_name, FailedSignIn.at))),
+            func.count(case((is_name, 1))),
+            func.max(case((is_name, FailedSignIn.at))),
         )
-        .where(of_network, FailedSignIn.at > now - WINDOW)
+        .where(is_network, FailedSignIn.at > now - WINDOW)
         .group_by(FailedSignIn.by_post)
     )
     counts = [tuple(row) for row in db.session.execute(query)]
-    for total, last, own, own_last in counts:
-        if total >= SUSPECT:
+    for failures, last_failure, name_failures, last_name_failure in counts:
+        if failures >= SUSPECT_LIMIT:
             refusals().suspect(network)
-        if own >= LIMIT:
-            _pause(name, network, own_last + _growing_pause(own) - now)
-        if total >= NETWORK_LIMIT:
-            known = _known_names(db.session(), network)
-            if name not in known:
-                _pause(None, network, last + timedelta(seconds=NETWORK_PAUSE) - now, known)
+        if name_failures >= LIMIT:
+            _pause(name, network, last_name_failure + _compute_pause(name_failures) - now)
+        if failures >= NETWORK_LIMIT:
+            known_names = _fetch_known_names(db.session(), network)
+            if name not in known_names:
+                _pause(
+                    None,
+                    network,
+                    last_failure + timedelta(seconds=NETWORK_PAUSE) - now,
+                    known_names,
+                )
 
 
-def _growing_pause(failures: int) -> timedelta:
+def _compute_pause(failures: int) -> timedelta:
     return timedelta(seconds=min(1 << min(failures - LIMIT, 10), LONGEST_PAUSE))
 
 
 def _pause(
-    name: str | None, network: str, rest: timedelta, known: frozenset[str] = frozenset()
+    name: str | None, network: str, remaining: timedelta, known_names: frozenset[str] = frozenset()
 ) -> None:
-    seconds = rest.total_seconds()
+    seconds = remaining.total_seconds()
     if seconds > 0:
-        refusals().keep(name, network, seconds, known)
-        raise _too_many(seconds)
+        refusals().keep(name, network, seconds, known_names)
+        raise _too_many_attempts(seconds)
 
 
-def _too_many(seconds: float) -> TooManyAttempts:
-    whole = max(1, math.ceil(seconds))
-    words = f"Wait {whole} second{'s' if whole > 1 else ''}, then try again."
-    return TooManyAttempts("Too many failed attempts.", words, whole)
+def _too_many_attempts(seconds: float) -> TooManyAttempts:
+    whole_seconds = max(1, math.ceil(seconds))
+    hint = f"Wait {whole_seconds} second{'s' if whole_seconds > 1 else ''}, then try again."
+    return TooManyAttempts("Too many failed attempts.", hint, whole_seconds)
 
 
 def is_known(name: str, network: str) -> bool:
@@ -201,37 +208,37 @@ def is_known(name: str, network: str) -> bool:
     query = select(KnownSignIn.at).where(
         KnownSignIn.network == network, KnownSignIn.username == name
     )
-    at = db.session.scalar(query)
-    return at is not None and at > utc_now() - KNOWN_FOR
+    last_sign_in = db.session.scalar(query)
+    return last_sign_in is not None and last_sign_in > utc_now() - KNOWN_FOR
 
 
-def _known_names(session: Session, network: str) -> frozenset[str]:
+def _fetch_known_names(session: Session, network: str) -> frozenset[str]:
     query = select(KnownSignIn.username).where(
         KnownSignIn.network == network, KnownSignIn.at > utc_now() - KNOWN_FOR
     )
-    return frozenset(session.scalars(query.order_by(KnownSignIn.at.desc()).limit(KNOWN_NAMES)))
+    return frozenset(session.scalars(query.order_by(KnownSignIn.at.desc()).limit(MAX_KNOWN_NAMES)))
 
 
-def failed(username: str, address: str, *, by_post: bool = False) -> None:
+def record_failure(username: str, address: str, *, by_post: bool = False) -> None:
     """Count a wrong password, record it in the audit log, and delete expired counts."""
     now = utc_now()
     with writing() as session:
         session.execute(delete(FailedSignIn).where(FailedSignIn.at < now - WINDOW))
         count = session.scalar(select(func.count()).select_from(FailedSignIn)) or 0
-        if count < AUDITED or count % 100 == 0:
-            detail = {} if count < AUDITED else {"failures_in_10_minutes": count}
+        if count < MAX_AUDITED or count % 100 == 0:
+            detail = {} if count < MAX_AUDITED else {"failures_in_10_minutes": count}
             actor = Actor(mask_secrets(username)[:100].replace("\x00", ""), address)
-            record(session, actor, FAILED, FAILURES, **detail)
+            record(session, actor, FAILURE_ACTION, FAILURE_SUBJECT, **detail)
         network = network_of(address)
         name = stored_name(username)
         session.add(FailedSignIn(username=name, address=network, by_post=by_post, at=now))
 
 
-def succeeded(username: str, address: str) -> None:
-    """Record that a user name is known in a network; write at most once per NOTE_KNOWN."""
+def record_success(username: str, address: str) -> None:
+    """Record that a user name is known in a network, at most once per KNOWN_UPDATE_INTERVAL."""
     network, now = network_of(address), utc_now()
-    known = db.session.get(KnownSignIn, (network, username))
-    if known is not None and now - known.at < NOTE_KNOWN:
+    known_sign_in = db.session.get(KnownSignIn, (network, username))
+    if known_sign_in is not None and now - known_sign_in.at < KNOWN_UPDATE_INTERVAL:
         return
     with writing() as session:
         if not insert_if_absent(session, KnownSignIn, network=network, username=username, at=now):
@@ -241,11 +248,11 @@ def succeeded(username: str, address: str) -> None:
 def forget_old(session: Session, now: datetime) -> None:
     """Delete expired known user names, and old audit entries of failed sign-ins."""
     session.execute(delete(KnownSignIn).where(KnownSignIn.at < now - KNOWN_FOR))
-    of_strangers = (AuditEntry.subject == FAILURES) & (AuditEntry.action == FAILED)
-    query = select(AuditEntry.id).where(of_strangers).order_by(AuditEntry.id.desc())
-    beyond = session.scalar(query.offset(AUDIT_KEPT).limit(1)) or 0
-    old = (AuditEntry.at < now - AUDIT_KEPT_FOR) | (AuditEntry.id <= beyond)
-    session.execute(delete(AuditEntry).where(of_strangers, old))
+    is_failure = (AuditEntry.subject == FAILURE_SUBJECT) & (AuditEntry.action == FAILURE_ACTION)
+    query = select(AuditEntry.id).where(is_failure).order_by(AuditEntry.id.desc())
+    last_excess_id = session.scalar(query.offset(MAX_AUDIT_ENTRIES).limit(1)) or 0
+    is_old = (AuditEntry.at < now - AUDIT_LIFETIME) | (AuditEntry.id <= last_excess_id)
+    session.execute(delete(AuditEntry).where(is_failure, is_old))
 
 
 def stored_name(username: str) -> str:

@@ -70,12 +70,12 @@ def validate_token_request(
         Invalid: the name is not valid, the scopes are missing or unknown, the expiry is in
             the past, or the path restriction is not valid or not visible to the user.
     """
-    chosen, errors = list(dict.fromkeys(request.scopes)), {}
+    scopes, errors = list(dict.fromkeys(request.scopes)), {}
     name, path = request.name.strip(), request.reach.strip().strip("/")
     if not 1 <= len(name) <= 100 or not name.isprintable():
         errors["name"] = "Name the token after what uses it, in at most 100 characters."
-    unknown = [scope for scope in chosen if scope not in SCOPES]
-    if unknown or not chosen:
+    unknown_scopes = [scope for scope in scopes if scope not in SCOPES]
+    if unknown_scopes or not scopes:
         errors["scopes"] = f"Choose at least one of {', '.join(SCOPES)}."
     if request.expires_at is not None and request.expires_at <= utc_now():
         errors["expires_on"] = "Choose a day to come."
@@ -88,7 +88,7 @@ def validate_token_request(
             errors["reach"] = UNKNOWN_REACH
     if errors:
         raise Invalid("The token was not made.", errors)
-    return CheckedToken(name, " ".join(chosen), request.expires_at, reach)
+    return CheckedToken(name, " ".join(scopes), request.expires_at, reach)
 
 
 def end_of_day(day: str) -> datetime | None:

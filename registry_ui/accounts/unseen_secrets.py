@@ -35,7 +35,7 @@ def keep(subject: str, secret: str) -> None:
     row = UnseenSecret(
         key_hash=secret_hash(key),
         subject=subject,
-        ciphertext=_fernet(key).encrypt(secret.encode()),
+        ciphertext=_build_fernet(key).encrypt(secret.encode()),
     )
     with writing() as db_session:
         db_session.execute(
@@ -66,7 +66,7 @@ def take(subject: str) -> str | None:
     if ciphertext is None:
         return None
     try:
-        secret = _fernet(key).decrypt(ciphertext).decode()
+        secret = _build_fernet(key).decrypt(ciphertext).decode()
     except InvalidToken:  # The secret key of the application has changed.
         return None
     # The length of a compressed page could reveal parts of the secret (BREACH), so mark the
@@ -79,7 +79,7 @@ def _session_key() -> str:
     return str(session["_user_id"])
 
 
-def _fernet(key: str) -> Fernet:
+def _build_fernet(key: str) -> Fernet:
     secret_key = current_app.config["SECRET_KEY"].encode()
     message = b"registry_ui unseen secret\0" + key.encode()
     derived = hmac.new(secret_key, message, hashlib.sha256).digest()

@@ -39,10 +39,10 @@ class Cursor:
         parts = text.split(".")
         if len(parts) != 3 or not all(p.isascii() and p.isdigit() and len(p) < 18 for p in parts):
             return None
-        moment, rank, row = (int(part) for part in parts)
+        microseconds, rank, row_id = (int(part) for part in parts)
         if rank >= len(KINDS):
             return None
-        return cls(_EPOCH + moment * _MICROSECOND, rank, min(row, _MAX_ID))
+        return cls(_EPOCH + microseconds * _MICROSECOND, rank, min(row_id, _MAX_ID))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +72,14 @@ class Entry:
     """
 
     kind: str
-    mark: Cursor
+    cursor: Cursor
     actor: str = ""
     project: str = ""
     name: str = ""
     tag: str = ""
     digest: str = ""
     subject: str = ""
-    words: str = ""
+    description: str = ""
     detail: Any = None
     count: int = 0
     state: str = ""
@@ -90,7 +90,7 @@ class Entry:
     @property
     def at(self) -> datetime:
         """The time of the event; for pulls, the start of the day."""
-        return self.mark.at
+        return self.cursor.at
 
     @property
     def repository(self) -> str:
@@ -107,18 +107,18 @@ class Entry:
 class EntryPage:
     """A page of entries, newest first; ``older`` is the cursor of the next page, if any.
 
-    ``standing`` are the images and tags of these entries that still exist.
+    ``existing`` are the images and tags of these entries that still exist.
     """
 
     entries: list[Entry]
     older: Cursor | None
-    standing: set[str]
+    existing: set[str]
 
     @property
     def days(self) -> Iterator[tuple[date, list[Entry]]]:
         """The entries grouped by day (UTC)."""
-        for day, found in groupby(self.entries, key=lambda entry: entry.at.date()):
-            yield day, list(found)
+        for day, entries in groupby(self.entries, key=lambda entry: entry.at.date()):
+            yield day, list(entries)
 
 
 @dataclass(frozen=True, slots=True)

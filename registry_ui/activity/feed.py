@@ -36,7 +36,7 @@ from ..pagination import PER_PAGE
 from .entries import KINDS, ActivityFilters, Cursor, Day, Entry, EntryPage
 
 #: Number of days that the chart shows.
-DAYS = 30
+CHART_DAYS = 30
 #: Text on the page for the audit actions that are changes of members and settings.
 CHANGES = {
     "namespace.create": "created the namespace",
@@ -82,77 +82,84 @@ class Activity:
     def page(self, session: Session, filters: ActivityFilters) -> EntryPage:
         """Return a page of entries, with one query for each kind of entry."""
         sources = {
-            "push": self._pushes,
-            "removal": self._removals,
-            "change": self._changes,
-            "pull": self._pulls,
+            "push": self._fetch_pushes,
+            "removal": self._fetch_removals,
+            "change": self._fetch_changes,
+            "pull": self._fetch_pulls,
         }
-        wanted = [kind for kind in KINDS if filters.kind in ("", kind)]
-        found = (sources[kind](session, filters) for kind in wanted)
-        entries = list(heapq.merge(*found, key=lambda entry: entry.mark.order))
-        older = entries[PER_PAGE - 1].mark if len(entries) > PER_PAGE else None
+        kinds = [kind for kind in KINDS if filters.kind in ("", kind)]
+        entries_by_kind = (sources[kind](session, filters) for kind in kinds)
+        entries = list(heapq.merge(*entries_by_kind, key=lambda entry: entry.cursor.order))
+        older = entries[PER_PAGE - 1].cursor if len(entries) > PER_PAGE else None
         del entries[PER_PAGE:]
-        return EntryPage(entries, older, _standing(session, entries))
+        return EntryPage(entries, older, _fetch_existing(session, entries))
 
     def days(self, session: Session, today: date) -> list[Day]:
-        """Return the counts of the last DAYS days, oldest first.
+        """Return the counts of the last CHART_DAYS days, oldest first.
 
         For a person, pulls are always 0, because it is not stored who pulled.
         """
-        first = today - timedelta(days=DAYS - 1)
+        first = today - timedelta(days=CHART_DAYS - 1)
         if self.person:
-            day = type_coerce(func.date(Push.at), String)
+            pushed_on = type_coerce(func.date(Push.at), String)
             midnight = datetime.combine(first, time(), UTC)
-            query: AnySelect = select(day, func.count(), literal(0))
+            query: AnySelect = select(pushed_on, func.count(), literal(0))
             query = query.join(Project, Project.id == Push.project_id)
-            query = query.where(Push.actor == self.person, Push.at >= midnight).group_by(day)
+            query = query.where(Push.actor == self.person, Push.at >= midnight)
+            query = query.group_by(pushed_on)
         else:
             columns = (DailyCount.day, func.sum(DailyCount.pushes), func.sum(DailyCount.pulls))
             query = select(*columns).join(Project, Project.id == DailyCount.project_id)
             query = query.where(DailyCount.day >= first).group_by(DailyCount.day)
         rows = session.execute(query.where(self.projects))
-        found = {str(day): (int(pushes), int(pulls)) for day, pushes, pulls in rows}
-        every = (first + timedelta(days=number) for number in range(DAYS))
-        return [Day(day, *found.get(str(day), (0, 0))) for day in every]
+        counts = {str(day): (int(pushes), int(pulls)) for day, pushes, pulls in rows}
+        days = []
+        for number in range(CHART_DAYS):
+            day = first + timedelta(days=number)
+            pushes, pulls = counts.get(str(day), (0, 0))
+            days.append(Day(day, pushes, pulls))
+        return days
 
     # -- sources ------------------------------------------------------------------
 
-    def _pushes(self, session: Session, filters: ActivityFilters) -> list[Entry]:
+    def _fetch_pushes(self, session: Session, filters: ActivityFilters) -> list[Entry]:
         query = select(Push, Project.path).join(Project, Project.id == Push.project_id)
-        query = query.where(self.projects, *self._by(Push.actor, filters))
+        query = query.where(self.projects, *self._match_actor(Push.actor, filters))
         if filters.image:
-            query = query.where(_image(filters.image, Push.name))
-        rows = session.execute(_page(query, Push.at, Push.id, 0, filters.before)).all()
-        seen = visible_sources(session, self.reader, {row.source for row, _ in rows})
+            query = query.where(_match_image(filters.image, Push.name))
+        rows = session.execute(_limit_to_page(query, Push.at, Push.id, 0, filters.before)).all()
+        visible = visible_sources(session, self.reader, {row.source for row, _ in rows})
         return [
             Entry(
-                "push",
-                Cursor(row.at, 0, row.id),
-                row.actor,
-                path,
-                row.name,
+                kind="push",
+                cursor=Cursor(row.at, 0, row.id),
+                actor=row.actor,
+                project=path,
+                name=row.name,
                 tag=row.tag,
                 digest=row.digest,
                 copied=bool(row.source),
-                source=row.source if row.source in seen else "",
+                source=row.source if row.source in visible else "",
             )
             for row, path in rows
         ]
 
-    def _removals(self, session: Session, filters: ActivityFilters) -> list[Entry]:
+    def _fetch_removals(self, session: Session, filters: ActivityFilters) -> list[Entry]:
         query = select(Removal, Project.path).join(Project, Project.id == Removal.project_id)
         query = query.where(self.projects, CARRIED_OUT)
-        query = query.where(*self._by(Removal.requested_by, filters))
+        query = query.where(*self._match_actor(Removal.requested_by, filters))
         if filters.image:
             tags = (Removal.target >= filters.image + ":") & (Removal.target < filters.image + ";")
             query = query.where(at_or_below(Removal.target, filters.image) | tags)
-        rows = session.execute(_page(query, Removal.created_at, Removal.id, 1, filters.before))
+        rows = session.execute(
+            _limit_to_page(query, Removal.created_at, Removal.id, 1, filters.before)
+        )
         return [
             Entry(
-                "removal",
-                Cursor(row.created_at, 1, row.id),
-                row.requested_by,
-                path,
+                kind="removal",
+                cursor=Cursor(row.created_at, 1, row.id),
+                actor=row.requested_by,
+                project=path,
                 subject=row.target,
                 state=row.state,
                 removal_id=row.id,
@@ -160,44 +167,48 @@ class Activity:
             for row, path in rows
         ]
 
-    def _changes(self, session: Session, filters: ActivityFilters) -> list[Entry]:
+    def _fetch_changes(self, session: Session, filters: ActivityFilters) -> list[Entry]:
         if filters.image:
             return []
         # A deleted place has no row; ``self.changes`` decides whether its entries are included.
         query = select(AuditEntry).outerjoin(Place, Place.path == AuditEntry.subject)
         query = query.where(self.changes, AuditEntry.action.in_(CHANGES))
-        query = query.where(*self._by(AuditEntry.actor, filters))
-        rows = session.scalars(_page(query, AuditEntry.at, AuditEntry.id, 2, filters.before))
+        query = query.where(*self._match_actor(AuditEntry.actor, filters))
+        rows = session.scalars(
+            _limit_to_page(query, AuditEntry.at, AuditEntry.id, 2, filters.before)
+        )
         return [
             Entry(
-                "change",
-                Cursor(row.at, 2, row.id),
-                row.actor,
+                kind="change",
+                cursor=Cursor(row.at, 2, row.id),
+                actor=row.actor,
                 subject=row.subject,
-                words=CHANGES[row.action],
+                description=CHANGES[row.action],
                 detail=row.detail,
             )
             for row in rows
         ]
 
-    def _pulls(self, session: Session, filters: ActivityFilters) -> list[Entry]:
+    def _fetch_pulls(self, session: Session, filters: ActivityFilters) -> list[Entry]:
         if filters.by or self.person:
             return []
         query = select(DailyCount, Project.path)
         query = query.join(Project, Project.id == DailyCount.project_id)
         query = query.where(self.projects, DailyCount.pulls > 0)
         if filters.image:
-            query = query.where(_image(filters.image, DailyCount.name))
-        mark = filters.before
-        if mark is not None:
-            day = mark.at.date()
-            same = DailyCount.id < mark.id if mark.rank == 3 else DailyCount.id.is_not(None)
-            query = query.where((DailyCount.day < day) | ((DailyCount.day == day) & same))
+            query = query.where(_match_image(filters.image, DailyCount.name))
+        cursor = filters.before
+        if cursor is not None:
+            day = cursor.at.date()
+            is_earlier = (
+                DailyCount.id < cursor.id if cursor.rank == 3 else DailyCount.id.is_not(None)
+            )
+            query = query.where((DailyCount.day < day) | ((DailyCount.day == day) & is_earlier))
         query = query.order_by(DailyCount.day.desc(), DailyCount.id.desc()).limit(PER_PAGE + 1)
         return [
             Entry(
-                "pull",
-                Cursor(datetime.combine(row.day, time(), UTC), 3, row.id),
+                kind="pull",
+                cursor=Cursor(datetime.combine(row.day, time(), UTC), 3, row.id),
                 project=path,
                 name=row.name,
                 count=row.pulls,
@@ -205,7 +216,7 @@ class Activity:
             for row, path in session.execute(query)
         ]
 
-    def _by(self, column: Any, filters: ActivityFilters) -> Iterator[ColumnElement[bool]]:
+    def _match_actor(self, column: Any, filters: ActivityFilters) -> Iterator[ColumnElement[bool]]:
         if self.person:
             yield column == self.person
         if filters.by:
@@ -223,8 +234,8 @@ def of_place(session: Session, reader: Principal, place: Place, *, changes: bool
     else:
         projects = at_or_below(Project.path, place.path) & visible_places(session, reader, Project)
     # Entries that are older than the place belong to an earlier place with the same path.
-    here = at_or_below(AuditEntry.subject, place.path) & (AuditEntry.at >= place.created_at)
-    return Activity(reader, projects, here if changes else false())
+    at_place = at_or_below(AuditEntry.subject, place.path) & (AuditEntry.at >= place.created_at)
+    return Activity(reader, projects, at_place if changes else false())
 
 
 def of_person(session: Session, reader: Principal, username: str) -> Activity:
@@ -232,13 +243,13 @@ def of_person(session: Session, reader: Principal, username: str) -> Activity:
 
     Changes of members and settings are included for places that the reader maintains.
     """
-    looked_after: ColumnElement[bool] = Place.id.is_not(None)
+    is_maintained: ColumnElement[bool] = Place.id.is_not(None)
     if not reader.is_admin:
-        looked_after = below_own(session, reader, Place, Role.MAINTAINER)
+        is_maintained = below_own(session, reader, Place, Role.MAINTAINER)
     return Activity(
         reader,
         visible_places(session, reader, Project),
-        and_(Place.id.is_not(None), AuditEntry.at >= Place.created_at, looked_after),
+        and_(Place.id.is_not(None), AuditEntry.at >= Place.created_at, is_maintained),
         username,
     )
 
@@ -256,25 +267,25 @@ def can_know(session: Session, reader: Principal, username: str) -> bool:
     if user_id is not None and reader.is_admin:
         return True
     visible = visible_places(session, reader, Project)
-    pushed = select(Push.id).join(Project, Project.id == Push.project_id)
-    removed = select(Removal.id).join(Project, Project.id == Removal.project_id)
-    removed = removed.where(CARRIED_OUT, Removal.requested_by == username)
-    for query in (pushed.where(Push.actor == username), removed):
+    pushes = select(Push.id).join(Project, Project.id == Push.project_id)
+    removals = select(Removal.id).join(Project, Project.id == Removal.project_id)
+    removals = removals.where(CARRIED_OUT, Removal.requested_by == username)
+    for query in (pushes.where(Push.actor == username), removals):
         if session.scalar(query.where(visible).limit(1)) is not None:
             return True
     if user_id is None or not reader.is_person:
         return False
-    mine = set(session.scalars(own_places(reader)))
-    theirs = set(session.scalars(own_places(Principal(user_id=user_id))))
-    return _meet(mine, theirs) or _meet(theirs, mine)
+    reader_places = set(session.scalars(own_places(reader)))
+    user_places = set(session.scalars(own_places(Principal(user_id=user_id))))
+    return _is_related(reader_places, user_places) or _is_related(user_places, reader_places)
 
 
-def _meet(paths: Iterable[str], others: set[str]) -> bool:
+def _is_related(paths: Iterable[str], others: set[str]) -> bool:
     """Return whether one of the paths equals one of the others, or lies below one."""
     return any(not others.isdisjoint(prefixes(path)) for path in paths)
 
 
-def _image(repository: str, name: Any) -> ColumnElement[bool]:
+def _match_image(repository: str, name: Any) -> ColumnElement[bool]:
     """Match images at or below a repository name, wherever its project part ends.
 
     Args:
@@ -289,26 +300,36 @@ def _image(repository: str, name: Any) -> ColumnElement[bool]:
     return or_(at_or_below(Project.path, repository), *splits)
 
 
-def _standing(session: Session, entries: list[Entry]) -> set[str]:
+def _fetch_existing(session: Session, entries: list[Entry]) -> set[str]:
     """Return the references of a page's images and tags that still exist, by one query."""
-    named = [entry for entry in entries if entry.kind in ("push", "pull")]
-    tagged = (Tag.image_id == ContainerImage.id) & Tag.name.in_({entry.tag for entry in named})
+    image_entries = [entry for entry in entries if entry.kind in ("push", "pull")]
+    is_tag_of_entry = (Tag.image_id == ContainerImage.id) & Tag.name.in_(
+        {entry.tag for entry in image_entries}
+    )
     path = ContainerImage.path
-    is_named = path.in_({entry.repository for entry in named}) & is_listed()
-    rows = session.execute(select(path, Tag.name).outerjoin(Tag, tagged).where(is_named)).all()
+    is_image_of_entry = path.in_({entry.repository for entry in image_entries}) & is_listed()
+    rows = session.execute(
+        select(path, Tag.name).outerjoin(Tag, is_tag_of_entry).where(is_image_of_entry)
+    ).all()
     return {path for path, _ in rows} | {f"{path}:{tag}" for path, tag in rows}
 
 
-def _page(query: AnySelect, at: Any, row: Any, rank: int, mark: Cursor | None) -> AnySelect:
+def _limit_to_page(
+    query: AnySelect, at: Any, row_id: Any, rank: int, cursor: Cursor | None
+) -> AnySelect:
     """Limit a query to the first page of entries after a cursor, newest first.
 
     Args:
         at: the column of the time.
-        row: the column of the row ID.
+        row_id: the column of the row ID.
         rank: the index of the query's kind in KINDS.
-        mark: the cursor; None for the newest entries.
+        cursor: the cursor; None for the newest entries.
     """
-    if mark is not None:
-        same = and_(at == mark.at, row < mark.id) if rank == mark.rank else at == mark.at
-        query = query.where(or_(at < mark.at, same) if rank >= mark.rank else at < mark.at)
-    return query.order_by(at.desc(), row.desc()).limit(PER_PAGE + 1)
+    if cursor is not None:
+        is_older = (
+            and_(at == cursor.at, row_id < cursor.id) if rank == cursor.rank else at == cursor.at
+        )
+        query = query.where(
+            or_(at < cursor.at, is_older) if rank >= cursor.rank else at < cursor.at
+        )
+    return query.order_by(at.desc(), row_id.desc()).limit(PER_PAGE + 1)

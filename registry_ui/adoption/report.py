@@ -27,9 +27,9 @@ from ..models import (
 from .service import ADOPT, ADOPT_INTO, CREATE
 
 #: Maximum number of projects listed in a report.
-NAMED = 200
+MAX_LISTED_PROJECTS = 200
 #: How long after the adoption its page reloads automatically while repositories are being read.
-REFRESHES = timedelta(minutes=15)
+REFRESH_PERIOD = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +76,9 @@ class AdoptionReport:
     def refreshes(self) -> bool:
         """Whether the page should reload automatically, because the worker is reading repositories.
 
-        That ends after REFRESHES, even if the registry is unavailable for longer.
+        That ends after REFRESH_PERIOD, even if the registry is unavailable for longer.
         """
-        return self.reading > 0 and utc_now() - self.entry.at < REFRESHES
+        return self.reading > 0 and utc_now() - self.entry.at < REFRESH_PERIOD
 
     @property
     def detail(self) -> dict[str, Any]:
@@ -109,15 +109,17 @@ def adoption_report(session: Session, adoption_id: int) -> AdoptionReport:
             AuditEntry.detail["adoption"].as_integer() == entry.id,
         )
         .order_by(AuditEntry.id)
-        .limit(min(total, NAMED))
+        .limit(min(total, MAX_LISTED_PROJECTS))
     )
     paths = list(session.scalars(query))
-    reading, unassigned = _not_read(session, entry.subject)
-    projects = _projects(session, paths, reading)
-    return AdoptionReport(entry, total, projects, reading.total(), unassigned)
+    unread, unassigned = _count_unread(session, entry.subject)
+    projects = _list_projects(session, paths, unread)
+    return AdoptionReport(entry, total, projects, unread.total(), unassigned)
 
 
-def _projects(session: Session, paths: list[str], reading: Counter[str]) -> list[AdoptedProject]:
+def _list_projects(
+    session: Session, paths: list[str], unread: Counter[str]
+) -> list[AdoptedProject]:
     query = select(Project.id, Project.path, Project.visibility).where(Project.path.in_(paths))
     rows = session.execute(query.order_by(Project.path)).all()
     images = dict(
@@ -127,42 +129,44 @@ def _projects(session: Session, paths: list[str], reading: Counter[str]) -> list
             .group_by(ContainerImage.project_id)
         ).all()
     )
-    members = _members(session, [row.path for row in rows])
+    members = _count_members(session, [row.path for row in rows])
     return [
         AdoptedProject(
             row.path,
             row.visibility or "",
             members[row.path],
             images.get(row.id, 0),
-            reading[row.path],
+            unread[row.path],
         )
         for row in rows
     ]
 
 
-def _members(session: Session, paths: list[str]) -> Counter[str]:
+def _count_members(session: Session, paths: list[str]) -> Counter[str]:
     """Count the unblocked users with a direct or inherited role in each project."""
-    every = {above for path in paths for above in prefixes(path)}
-    here = Place.path.in_(every), User.is_blocked.is_(False)
+    all_paths = {ancestor for path in paths for ancestor in prefixes(path)}
+    conditions = Place.path.in_(all_paths), User.is_blocked.is_(False)
     direct = (
         select(Place.path, User.id)
         .join(Membership, Membership.place_id == Place.id)
         .join(User, User.id == Membership.user_id)
-        .where(*here)
+        .where(*conditions)
     )
-    personal = select(Place.path, User.id).join(User, User.id == Place.owner_id).where(*here)
-    users: dict[str, set[int]] = {}
+    personal = select(Place.path, User.id).join(User, User.id == Place.owner_id).where(*conditions)
+    users_by_path: dict[str, set[int]] = {}
     for path, user_id in session.execute(direct.union_all(personal)):
-        users.setdefault(path, set()).add(user_id)
+        users_by_path.setdefault(path, set()).add(user_id)
     return Counter(
         {
-            path: len(set().union(*(users.get(above, ()) for above in prefixes(path))))
+            path: len(
+                set().union(*(users_by_path.get(ancestor, ()) for ancestor in prefixes(path)))
+            )
             for path in paths
         }
     )
 
 
-def _not_read(session: Session, below: str) -> tuple[Counter[str], int]:
+def _count_unread(session: Session, below: str) -> tuple[Counter[str], int]:
     """Count the repositories at or below a path that the worker has not read yet.
 
     Args:
@@ -177,5 +181,5 @@ def _not_read(session: Session, below: str) -> tuple[Counter[str], int]:
         query = query.where(at_or_below(UnassignedRepository.path, below))
     names = list(session.scalars(query))
     projects = set(session.scalars(select(Project.path)))
-    owners = [next(filter(projects.__contains__, reversed(prefixes(n))), None) for n in names]
+    owners = [next(filter(projects.__contains__, reversed(prefixes(name))), None) for name in names]
     return Counter(owner for owner in owners if owner is not None), owners.count(None)

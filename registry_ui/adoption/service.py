@@ -149,24 +149,26 @@ def plan_adoption(session: Session, request: AdoptionRequest) -> AdoptionPlan:
     if request.below:
         query = query.where(at_or_below(UnassignedRepository.path, request.below))
     names = list(session.scalars(query))
-    kinds = _kinds(session)
+    kinds = _load_kinds(session)
     plan = AdoptionPlan(request)
-    planned: dict[str, PlannedProject] = {}
-    taken = taken_paths(session, {project_path(name, request.parts) for name in names})
+    projects: dict[str, PlannedProject] = {}
+    reserved = taken_paths(session, {project_path(name, request.parts) for name in names})
     for name in names:
-        project = next((planned[path] for path in prefixes(name) if path in planned), None)
+        project = next((projects[path] for path in prefixes(name) if path in projects), None)
         if project is None:
-            owner = next((path for path in prefixes(name) if kinds.get(path) == "project"), None)
-            path = owner or project_path(name, request.parts)
-            reason = None if owner else _conflict(path, kinds, taken)
+            owning_project = next(
+                (path for path in prefixes(name) if kinds.get(path) == "project"), None
+            )
+            path = owning_project or project_path(name, request.parts)
+            reason = None if owning_project else _find_conflict(path, kinds, reserved)
             if reason:
                 plan.conflicts.append(PathConflict(name, reason))
                 continue
-            project = planned[path] = PlannedProject(path, exists=owner is not None)
+            project = projects[path] = PlannedProject(path, exists=owning_project is not None)
         project.repositories.append(name)
-    plan.projects = list(planned.values())
-    plan.namespaces = _new_namespaces(plan.new_projects, kinds)
-    ownerless = _without_owner(session, _topmost(plan))
+    plan.projects = list(projects.values())
+    plan.namespaces = _find_new_namespaces(plan.new_projects, kinds)
+    ownerless = _find_ownerless(session, _find_topmost(plan))
     plan.owned, plan.ownerless = (ownerless, []) if request.owner else ([], ownerless)
     return plan
 
@@ -176,7 +178,7 @@ def project_path(name: str, parts: int) -> str:
     return name if parts == WHOLE_NAME else "/".join(name.split("/")[:parts])
 
 
-def _conflict(path: str, kinds: dict[str, str], taken: set[str]) -> str | None:
+def _find_conflict(path: str, kinds: dict[str, str], reserved: set[str]) -> str | None:
     try:
         PlacePath(path)
     except NameInvalid:  # A repository name fails only if its first segment is reserved.
@@ -186,10 +188,10 @@ def _conflict(path: str, kinds: dict[str, str], taken: set[str]) -> str | None:
         return IS_NAMESPACE.format(path)
     if kind is not None:
         return IS_PERSONAL.format(path, kind.removeprefix(PERSONAL))
-    return IS_TAKEN if path in taken else None
+    return IS_TAKEN if path in reserved else None
 
 
-def _kinds(session: Session) -> dict[str, str]:
+def _load_kinds(session: Session) -> dict[str, str]:
     """Return the kind of place at each path; for a personal namespace, PERSONAL and its owner."""
     query = select(Place.path, Place.kind, User.username).outerjoin(User, User.id == Place.owner_id)
     return {
@@ -209,26 +211,26 @@ def _require_user(session: Session, username: str) -> None:
         raise Invalid("Nothing was planned.", {"owner": message})
 
 
-def _topmost(plan: AdoptionPlan) -> list[str]:
+def _find_topmost(plan: AdoptionPlan) -> list[str]:
     """Return the new places that are not inside another new place."""
-    new = {*plan.namespaces, *(project.path for project in plan.new_projects)}
-    return sorted(path for path in new if new.isdisjoint(prefixes(path)[:-1]))
+    new_paths = {*plan.namespaces, *(project.path for project in plan.new_projects)}
+    return sorted(path for path in new_paths if new_paths.isdisjoint(prefixes(path)[:-1]))
 
 
-def _without_owner(session: Session, paths: Collection[str]) -> list[str]:
+def _find_ownerless(session: Session, paths: Collection[str]) -> list[str]:
     """Return the new places that inherit no Owner from a namespace above them."""
-    above = {ancestor for path in paths for ancestor in prefixes(path)[:-1]}
-    if not above:
+    ancestors = {ancestor for path in paths for ancestor in prefixes(path)[:-1]}
+    if not ancestors:
         return list(paths)
-    by_role, personal = managed_places(Place, Place.path.in_(above))
-    owned = set(session.scalars(by_role.union_all(personal)))
-    return [path for path in paths if owned.isdisjoint(prefixes(path))]
+    by_role, personal = managed_places(Place, Place.path.in_(ancestors))
+    paths_with_owner = set(session.scalars(by_role.union_all(personal)))
+    return [path for path in paths if paths_with_owner.isdisjoint(prefixes(path))]
 
 
-def _new_namespaces(projects: Iterable[PlannedProject], kinds: dict[str, str]) -> list[str]:
+def _find_new_namespaces(projects: Iterable[PlannedProject], kinds: dict[str, str]) -> list[str]:
     """Return the namespaces to create for the projects, parents first."""
-    needed = {path for project in projects for path in prefixes(project.path)[:-1]}
-    return sorted(needed - kinds.keys())
+    ancestors = {path for project in projects for path in prefixes(project.path)[:-1]}
+    return sorted(ancestors - kinds.keys())
 
 
 def adopt(actor: Actor, request: AdoptionRequest, digest: str) -> tuple[AdoptionPlan, int]:
@@ -252,12 +254,12 @@ def adopt(actor: Actor, request: AdoptionRequest, digest: str) -> tuple[Adoption
                 raise Conflict("The registry has changed since the preview. Look again.")
             if not plan.projects:
                 raise Conflict("Nothing can be adopted.")
-            return plan, _create(session, actor, plan)
+            return plan, _create_places(session, actor, plan)
     except IntegrityError:
         raise Conflict("Someone created one of the paths just now. Look again.") from None
 
 
-def _create(session: Session, actor: Actor, plan: AdoptionPlan) -> int:
+def _create_places(session: Session, actor: Actor, plan: AdoptionPlan) -> int:
     adoption = _record_adoption(session, actor, plan)
     ids: dict[str | None, int | None] = {None: None}
     ids |= dict(session.execute(select(Namespace.path, Namespace.id)).all())
@@ -268,15 +270,22 @@ def _create(session: Session, actor: Actor, plan: AdoptionPlan) -> int:
         ids[path] = namespace.id
         record(session, actor, "namespace.create", path, visibility=None, adoption=adoption)
     visibility = plan.request.visibility
-    for planned in plan.projects:
-        count = len(planned.repositories)
-        detail = {"repositories": count, "adoption": adoption}
-        if planned.exists:
-            record(session, actor, ADOPT_INTO, planned.path, **detail)
+    for project in plan.projects:
+        count = len(project.repositories)
+        if project.exists:
+            record(session, actor, ADOPT_INTO, project.path, repositories=count, adoption=adoption)
             continue
-        parent = ids[PlacePath(planned.path).parent]
-        session.add(Project(path=planned.path, parent_id=parent, visibility=visibility))
-        record(session, actor, CREATE, planned.path, visibility=visibility, **detail)
+        parent = ids[PlacePath(project.path).parent]
+        session.add(Project(path=project.path, parent_id=parent, visibility=visibility))
+        record(
+            session,
+            actor,
+            CREATE,
+            project.path,
+            visibility=visibility,
+            repositories=count,
+            adoption=adoption,
+        )
     _add_owner(session, actor, plan)
     return adoption
 

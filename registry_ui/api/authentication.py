@@ -26,20 +26,20 @@ def identify() -> None:
     """
     if request.method not in SAFE_METHODS:
         request.get_data()
-    g.principal = _principal()
+    g.principal = _authenticate_request()
     if not g.principal.lets_through(Permission.SEE):
         raise Denied("The access token has no scope that reads.", hint="It needs read_registry.")
 
 
-def _principal() -> Principal:
+def _authenticate_request() -> Principal:
     if "Authorization" not in request.headers:
         return ANONYMOUS
-    given = read_authorization(request.headers["Authorization"])
+    credentials = read_authorization(request.headers["Authorization"])
     address = request.remote_addr or ""
-    if given is not None and given.type == "basic":
-        attempt = Attempt(given.username or "", given.password or "", address)
+    if credentials is not None and credentials.type == "basic":
+        attempt = Attempt(credentials.username or "", credentials.password or "", address)
         # With ``tokens_only``, account passwords work only on the pages, so programs need a token.
         return authenticate(attempt, passwords=not current_app.config["SETTINGS"].tokens_only)
-    if given is not None and given.type == "bearer":
-        return authenticate_token(given.token or "")
+    if credentials is not None and credentials.type == "bearer":
+        return authenticate_token(credentials.token or "")
     raise Unauthorized("The credentials are wrong.")

@@ -16,11 +16,11 @@ from ..models.work import Operation, OperationStep
 from ..operations.runner import outcomes_of
 
 #: Maximum number of lines of an operation's report in one response.
-LINES = 1000
+MAX_LINES = 1000
 #: Maximum number of characters of a key that an error message shows.
-_SHOWN = 64
+_MAX_KEY_LENGTH = 64
 #: Maximum number of unknown keys that a response lists. A body can contain a hundred thousand.
-_NAMED = 10
+_MAX_UNKNOWN_KEYS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,74 +110,74 @@ class Schema:
             Invalid: the body is not a JSON object, or it does not match the schema; then
                 ``errors`` has a message for each wrong key.
         """
-        sent = _sent()
-        unknown = islice((key for key in sent if key not in self.keys), _NAMED)
-        errors = {key[:_SHOWN]: self._unknown(key) for key in unknown}
+        body = _read_body()
+        unknown = islice((key for key in body if key not in self.keys), _MAX_UNKNOWN_KEYS)
+        errors = {key[:_MAX_KEY_LENGTH]: self._describe_unknown(key) for key in unknown}
         for name, key in self.keys.items():
-            value = sent.get(name)
-            if name not in sent or (value is None and key.nullable):
+            value = body.get(name)
+            if name not in body or (value is None and key.nullable):
                 if key.required:
                     errors[name] = f"“{name}” is required."
             elif not key.accepts(value):
                 errors[name] = f"“{name}” must be {key.meaning}."
-        errors |= self._contradictions(sent)
+        errors |= self._find_contradictions(body)
         if errors:
             raise Invalid("The body can't be used.", errors)
-        values = {name: sent.get(name) for name in self.keys}
+        values = {name: body.get(name) for name in self.keys}
         return {
             name: self.keys[name].default if value is None else value
             for name, value in values.items()
         }
 
-    def _unknown(self, key: str) -> str:
-        close = get_close_matches(key[:_SHOWN], self.keys, n=1)
+    def _describe_unknown(self, key: str) -> str:
+        close = get_close_matches(key[:_MAX_KEY_LENGTH], self.keys, n=1)
         suggestion = f" Did you mean “{close[0]}”?" if close else ""
-        return f"“{key[:_SHOWN]}” is not a key of this request.{suggestion}"
+        return f"“{key[:_MAX_KEY_LENGTH]}” is not a key of this request.{suggestion}"
 
-    def _contradictions(self, sent: Mapping[str, Any]) -> dict[str, str]:
+    def _find_contradictions(self, body: Mapping[str, Any]) -> dict[str, str]:
         # False and null count as a missing key.
-        said = {key for key, value in sent.items() if value is not None and value is not False}
+        set_keys = {key for key, value in body.items() if value is not None and value is not False}
         errors = {}
-        for key, others in self.conflicts.items():
-            for other in others:
-                if {key, other} <= said:
-                    errors[key] = f"“{key}” and “{other}” contradict each other: send only one."
-        for key, other in self.needs.items():
-            if key in said and other not in said:
-                errors[key] = f"“{key}” needs “{other}”."
-        for key, other in self.implies.items():
-            if key in said and sent.get(other) is False:
-                errors[other] = f"“{key}” implies “{other}”, which can't be false."
+        for key, conflicting_keys in self.conflicts.items():
+            for other_key in conflicting_keys:
+                if {key, other_key} <= set_keys:
+                    errors[key] = f"“{key}” and “{other_key}” contradict each other: send only one."
+        for key, other_key in self.needs.items():
+            if key in set_keys and other_key not in set_keys:
+                errors[key] = f"“{key}” needs “{other_key}”."
+        for key, other_key in self.implies.items():
+            if key in set_keys and body.get(other_key) is False:
+                errors[other_key] = f"“{key}” implies “{other_key}”, which can't be false."
         return errors
 
 
 #: The schema of an endpoint without a body.
-NOTHING = Schema()
+EMPTY_BODY = Schema()
 
 
-def _sent() -> dict[str, Any]:
-    body = request.get_data()
-    if not body.strip():
+def _read_body() -> dict[str, Any]:
+    data = request.get_data()
+    if not data.strip():
         return {}
     if not request.is_json:
         raise Invalid("The body must be JSON, with “Content-Type: application/json”.")
     try:
-        sent = json.loads(body, object_pairs_hook=_object)
+        content = json.loads(data, object_pairs_hook=_object_from_pairs)
     except (ValueError, RecursionError):  # Thousands of nested brackets can exceed the stack.
         raise Invalid("The body is not valid JSON.") from None
-    if not isinstance(sent, dict):
+    if not isinstance(content, dict):
         raise Invalid("The body must be a JSON object.")
-    return sent
+    return content
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _object_from_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
     for key, value in pairs:
-        if key in found:
-            message = f"“{key[:_SHOWN]}” occurs more than once."
-            raise Invalid("The body can't be used.", {key[:_SHOWN]: message})
-        found[key] = value
-    return found
+        if key in values:
+            message = f"“{key[:_MAX_KEY_LENGTH]}” occurs more than once."
+            raise Invalid("The body can't be used.", {key[:_MAX_KEY_LENGTH]: message})
+        values[key] = value
+    return values
 
 
 def _is_text(value: Any) -> bool:

@@ -13,10 +13,10 @@ from ..http.identity import actor
 from ..jobs.queue import enqueue
 from ..models import GarbageCollection
 from . import blueprint
-from .bodies import NOTHING, Schema, boolean
+from .bodies import EMPTY_BODY, Schema, boolean
 
-ALL = "/registry/garbage-collections"
-ONE = ALL + "/<int(max=2147483647):collection_id>"
+COLLECTIONS_URL = "/registry/garbage-collections"
+COLLECTION_URL = COLLECTIONS_URL + "/<int(max=2147483647):collection_id>"
 BEGIN = Schema({"dry_run": boolean(required=True)})
 
 
@@ -25,48 +25,54 @@ def _require_administrator() -> None:
 
     An access token must not be restricted to a path, and needs the scope ``api``.
     """
-    who = g.principal
-    if not who.is_admin or who.reach is not None or not who.lets_through(Permission.ADMINISTER):
+    caller = g.principal
+    if (
+        not caller.is_admin
+        or caller.reach is not None
+        or not caller.lets_through(Permission.ADMINISTER)
+    ):
         raise NotFound
 
 
-@blueprint.get(ALL)
+@blueprint.get(COLLECTIONS_URL)
 def list_collections() -> Response:
     """List the latest garbage collections, newest first."""
     _require_administrator()
-    return jsonify(garbage_collections=[_collection(row) for row in garbage_collection.latest()])
+    return jsonify(
+        garbage_collections=[_serialize_collection(row) for row in garbage_collection.latest()]
+    )
 
 
-@blueprint.post(ALL)
+@blueprint.post(COLLECTIONS_URL)
 def begin_collection() -> tuple[Response, int]:
     """Start a garbage collection, or a dry run if ``dry_run`` in the body is true."""
     _require_administrator()
     row = garbage_collection.begin(actor(), dry_run=BEGIN.read()["dry_run"])
     enqueue("run_collection", row.id)
-    return jsonify(_collection(garbage_collection.one(row.id))), 201
+    return jsonify(_serialize_collection(garbage_collection.one(row.id))), 201
 
 
-@blueprint.get(ONE)
+@blueprint.get(COLLECTION_URL)
 def show_collection(collection_id: int) -> Response:
     """Return one garbage collection, with the output of the collector."""
     _require_administrator()
     row = garbage_collection.one(collection_id)
-    return jsonify({**_collection(row), "output": row.output})
+    return jsonify({**_serialize_collection(row), "output": row.output})
 
 
-@blueprint.post(ONE + "/cancel")
+@blueprint.post(COLLECTION_URL + "/cancel")
 def cancel_collection(collection_id: int) -> Response:
     """Cancel a garbage collection."""
     _require_administrator()
-    NOTHING.read()
+    EMPTY_BODY.read()
     row = garbage_collection.cancel(actor(), collection_id)
     enqueue("resume_stored_work")
-    return jsonify(_collection(row))
+    return jsonify(_serialize_collection(row))
 
 
-def _collection(row: GarbageCollection) -> dict[str, Any]:
-    moments = ("created_at", "quiet_at", "collector_started_at", "finished_at")
-    values = {name: getattr(row, name) for name in moments}
+def _serialize_collection(row: GarbageCollection) -> dict[str, Any]:
+    columns = ("created_at", "quiet_at", "collector_started_at", "finished_at")
+    values = {name: getattr(row, name) for name in columns}
     return {
         "id": row.id,
         "dry_run": row.dry_run,

@@ -18,8 +18,8 @@ from ..jobs.queue import enqueue
 from ..models import Copy
 from . import blueprint
 from .bodies import (
-    LINES,
-    NOTHING,
+    EMPTY_BODY,
+    MAX_LINES,
     STRING,
     Key,
     Schema,
@@ -29,7 +29,7 @@ from .bodies import (
     strings,
 )
 
-ONE = "/projects/<name:path>/-/copies/<int(max=2147483647):copy_id>"
+COPY_URL = "/projects/<name:path>/-/copies/<int(max=2147483647):copy_id>"
 PLAN = Schema(
     {
         "image": string(),
@@ -58,7 +58,7 @@ def plan_copy(path: str) -> tuple[Response, int]:
     body = PLAN.read()
     if not body["tags"] and not body["all"]:
         raise Invalid("Name the “tags”, or send “all”.")
-    asked = CopyForm(
+    form = CopyForm(
         project=body["to_project"] or path,
         image=body["image"] if body["to_image"] is None else body["to_image"],
         tag=body["to_tag"],
@@ -66,18 +66,18 @@ def plan_copy(path: str) -> tuple[Response, int]:
         attached=body["attached"],
     )
     _, image = load_image(path, body["image"], Permission.PULL)
-    target = load_copy_target(asked.project)
-    return jsonify(_copy(plan_copy_form(asked, image, target, g.principal, actor()))), 201
+    target = load_copy_target(form.project)
+    return jsonify(_serialize_copy(plan_copy_form(form, image, target, g.principal, actor()))), 201
 
 
-@blueprint.get(ONE)
+@blueprint.get(COPY_URL)
 def copy(path: str, copy_id: int) -> Response:
     """Return a copy operation with its plan, progress and report."""
     row, _ = load_copy(path, copy_id)
-    return jsonify(_copy(row))
+    return jsonify(_serialize_copy(row))
 
 
-@blueprint.post(ONE + "/confirm")
+@blueprint.post(COPY_URL + "/confirm")
 def confirm_copy(path: str, copy_id: int) -> tuple[Response, int]:
     """Start a planned copy, exactly as planned.
 
@@ -88,17 +88,17 @@ def confirm_copy(path: str, copy_id: int) -> tuple[Response, int]:
     overwrite = CONFIRM.read()["overwrite"]
     started = copies.start_planned(actor(), row.id, overwrite=overwrite)
     enqueue("run_copy", started.id)
-    return jsonify(_copy(started)), 202
+    return jsonify(_serialize_copy(started)), 202
 
 
-@blueprint.post(ONE + "/cancel")
+@blueprint.post(COPY_URL + "/cancel")
 def cancel_copy(path: str, copy_id: int) -> Response:
     """Stop a copy before its next tag, or discard a plan."""
     row, _ = load_copy(path, copy_id)
-    NOTHING.read()
-    return jsonify(_copy(copies.cancel(actor(), row.id)))
+    EMPTY_BODY.read()
+    return jsonify(_serialize_copy(copies.cancel(actor(), row.id)))
 
 
-def _copy(row: Copy) -> dict[str, Any]:
-    ends = {"project": row.project_path, "source": row.source}
-    return serialize_operation(row, copies.lines_of(row, LINES)) | ends
+def _serialize_copy(row: Copy) -> dict[str, Any]:
+    location = {"project": row.project_path, "source": row.source}
+    return serialize_operation(row, copies.lines_of(row, MAX_LINES)) | location

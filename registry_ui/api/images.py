@@ -19,10 +19,10 @@ from .timestamps import iso_or_none
 @blueprint.get("/projects/<name:path>/-/images")
 def images(path: str) -> Response:
     """List the images of a project that the caller's token covers."""
-    place, reach = load(path).project, g.principal.reach
-    rows = sorted(listing.images(db.session(), place), key=lambda row: row.name)
+    project, reach = load(path).project, g.principal.reach
+    rows = sorted(listing.images(db.session(), project), key=lambda row: row.name)
     rows = [row for row in rows if reach is None or reach.covers(row.path)]
-    return jsonify(images=[_image(row) for row in rows])
+    return jsonify(images=[_serialize_image(row) for row in rows])
 
 
 @blueprint.get("/projects/<name:path>/-/tags", defaults={"name": ""})
@@ -31,10 +31,10 @@ def tags(path: str, name: str) -> Response:
     """List the tags of an image, as recorded in the index."""
     _, image = load_image(path, name)
     rows = db.session.scalars(select(Tag).where(Tag.image_id == image.id).order_by(Tag.name))
-    return jsonify(image=image.path, tags=[_tag(image, row) for row in rows])
+    return jsonify(image=image.path, tags=[_serialize_tag(image, row) for row in rows])
 
 
-def _image(row: Any) -> dict[str, Any]:
+def _serialize_image(row: Any) -> dict[str, Any]:
     return {
         "name": row.name,
         "repository": row.path,
@@ -45,7 +45,7 @@ def _image(row: Any) -> dict[str, Any]:
     }
 
 
-def _tag(image: ContainerImage, row: Tag) -> dict[str, Any]:
+def _serialize_tag(image: ContainerImage, row: Tag) -> dict[str, Any]:
     return {
         "name": row.name,
         "reference": f"{image.path}:{row.name}",
@@ -54,11 +54,11 @@ def _tag(image: ContainerImage, row: Tag) -> dict[str, Any]:
         "pushed_by": row.pushed_by,
         "pull_count": row.pull_count,
         "last_pulled_at": iso_or_none(row.last_pulled_at),
-        "unreadable": _damage(row),
+        "unreadable": _serialize_damage(row),
     }
 
 
-def _damage(row: Tag) -> dict[str, Any] | None:
+def _serialize_damage(row: Tag) -> dict[str, Any] | None:
     """Return the reason why the registry can't read a tag, and since when; None if it can."""
     if row.damage is None:
         return None

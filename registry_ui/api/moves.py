@@ -14,9 +14,9 @@ from ..models import Move
 from ..moves import requests, unmoved_tags
 from ..moves import service as moves
 from . import blueprint
-from .bodies import NOTHING, STRING, Key, Schema, boolean, string
+from .bodies import EMPTY_BODY, STRING, Key, Schema, boolean, string
 
-NUMBER = "<int(max=2147483647):move_id>"
+MOVE_ID = "<int(max=2147483647):move_id>"
 PLAN = Schema({"to": string(required=True), "image": Key(STRING, nullable=True)})
 CONFIRMATION = Schema({"leave_out": boolean()})
 RETIRE = Schema({"everything": boolean()})
@@ -39,23 +39,24 @@ def plan_move(path: str) -> tuple[Response, int]:
         loaded, image = load_image(path, body["image"], Permission.DELETE)
     role = loaded.acting_role
     target = body["to"].strip("/")
-    move = requests.plan(actor(), g.principal, loaded.place, image, target, role=role)
-    return jsonify(_move(move)), 201
+    move_request = requests.MoveRequest(loaded.place, image, target, role)
+    move = requests.plan(actor(), g.principal, move_request)
+    return jsonify(_serialize_move(move)), 201
 
 
-@blueprint.get(f"{OF_PROJECT}/{NUMBER}")
-@blueprint.get(f"{OF_NAMESPACE}/{NUMBER}")
+@blueprint.get(f"{OF_PROJECT}/{MOVE_ID}")
+@blueprint.get(f"{OF_NAMESPACE}/{MOVE_ID}")
 def move(path: str, move_id: int) -> Response:
     """Return a move with its plan, its progress, and the state of the old name.
 
     ``unmoved`` lists the first tags that could not be copied and stay under the old name.
     """
-    return jsonify(_move(load_move(path, move_id)[0]))
+    return jsonify(_serialize_move(load_move(path, move_id)[0]))
 
 
-@blueprint.post(f"{OF_PROJECT}/{NUMBER}/<any(confirm, retry):deed>")
-@blueprint.post(f"{OF_NAMESPACE}/{NUMBER}/<any(confirm, retry):deed>")
-def go_on(path: str, move_id: int, deed: str) -> tuple[Response, int]:
+@blueprint.post(f"{OF_PROJECT}/{MOVE_ID}/<any(confirm, retry):action>")
+@blueprint.post(f"{OF_NAMESPACE}/{MOVE_ID}/<any(confirm, retry):action>")
+def go_on(path: str, move_id: int, action: str) -> tuple[Response, int]:
     """Start a planned move (``confirm``), or resume a failed one (``retry``).
 
     If the plan lists tags that can't be read (``unread``), the confirmation must set
@@ -63,51 +64,51 @@ def go_on(path: str, move_id: int, deed: str) -> tuple[Response, int]:
     """
     row, _ = load_move(path, move_id)
     requests.require_rights(g.principal, row)
-    if deed == "confirm":
+    if action == "confirm":
         leave_out = CONFIRMATION.read()["leave_out"]
-        changed = moves.confirm(actor(), row.id, leave_out=leave_out)
+        updated = moves.confirm(actor(), row.id, leave_out=leave_out)
     else:
-        NOTHING.read()
-        changed = moves.retry(actor(), row.id)
-    enqueue("run_move", changed.id)
-    return jsonify(_move(changed)), 202
+        EMPTY_BODY.read()
+        updated = moves.retry(actor(), row.id)
+    enqueue("run_move", updated.id)
+    return jsonify(_serialize_move(updated)), 202
 
 
-@blueprint.post(f"{OF_PROJECT}/{NUMBER}/cancel")
-@blueprint.post(f"{OF_NAMESPACE}/{NUMBER}/cancel")
+@blueprint.post(f"{OF_PROJECT}/{MOVE_ID}/cancel")
+@blueprint.post(f"{OF_NAMESPACE}/{MOVE_ID}/cancel")
 def cancel_move(path: str, move_id: int) -> Response:
     """Cancel a move before its switchover, or discard a plan."""
     row, _ = load_move(path, move_id)
-    NOTHING.read()
-    changed = moves.cancel(actor(), row.id)
-    enqueue("run_move", changed.id)
-    return jsonify(_move(changed))
+    EMPTY_BODY.read()
+    updated = moves.cancel(actor(), row.id)
+    enqueue("run_move", updated.id)
+    return jsonify(_serialize_move(updated))
 
 
-@blueprint.post(f"{OF_PROJECT}/{NUMBER}/retire")
-@blueprint.post(f"{OF_NAMESPACE}/{NUMBER}/retire")
+@blueprint.post(f"{OF_PROJECT}/{MOVE_ID}/retire")
+@blueprint.post(f"{OF_NAMESPACE}/{MOVE_ID}/retire")
 def retire_move(path: str, move_id: int) -> tuple[Response, int]:
     """Delete the old path now, before its grace period ends.
 
     With ``everything``, tags and manifests that the new path does not have are deleted, too.
     """
     row, _ = load_move(path, move_id)
-    changed = moves.retire_now(actor(), row.id, everything=RETIRE.read()["everything"])
-    enqueue("run_move", changed.id)
-    return jsonify(_move(changed)), 202
+    updated = moves.retire_now(actor(), row.id, everything=RETIRE.read()["everything"])
+    enqueue("run_move", updated.id)
+    return jsonify(_serialize_move(updated)), 202
 
 
-@blueprint.post(f"{OF_PROJECT}/{NUMBER}/keep")
-@blueprint.post(f"{OF_NAMESPACE}/{NUMBER}/keep")
+@blueprint.post(f"{OF_PROJECT}/{MOVE_ID}/keep")
+@blueprint.post(f"{OF_NAMESPACE}/{MOVE_ID}/keep")
 def keep_move(path: str, move_id: int) -> Response:
     """Extend the grace period in which clients can pull from the old path."""
     row, _ = load_move(path, move_id)
-    NOTHING.read()
-    return jsonify(_move(moves.extend_grace_period(actor(), row.id)))
+    EMPTY_BODY.read()
+    return jsonify(_serialize_move(moves.extend_grace_period(actor(), row.id)))
 
 
-def _move(row: Move) -> dict[str, Any]:
-    moments = ("created_at", "switched_at", "grace_until", "finished_at")
+def _serialize_move(row: Move) -> dict[str, Any]:
+    columns = ("created_at", "switched_at", "grace_until", "finished_at")
     return {
         "id": row.id,
         "kind": row.kind,
@@ -116,17 +117,17 @@ def _move(row: Move) -> dict[str, Any]:
         "state": row.state,
         "problem": row.problem,
         "requested_by": row.requested_by,
-        **{name: at.isoformat() if (at := getattr(row, name)) else None for name in moments},
+        **{name: at.isoformat() if (at := getattr(row, name)) else None for name in columns},
         "plan": requests.plan_for(g.principal, row),
         "images": [
             {
-                "from": part.source,
-                "to": part.target,
-                "tags": part.tag_count,
-                "state": part.state,
-                "detail": part.detail,
+                "from": repository.source,
+                "to": repository.target,
+                "tags": repository.tag_count,
+                "state": repository.state,
+                "detail": repository.detail,
             }
-            for part in moves.repositories_of(row)
+            for repository in moves.repositories_of(row)
         ],
         "unmoved_count": unmoved_tags.count_unmoved(row),
         "unmoved": [

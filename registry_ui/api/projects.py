@@ -27,7 +27,7 @@ def projects() -> Response:
         # Return an empty page, because programs can read page by page until one is empty.
         return jsonify(projects=[], page=number, pages=error.pages, total=error.total)
     return jsonify(
-        projects=[_project(row) for row in rows],
+        projects=[_serialize_project(row) for row in rows],
         page=page.number,
         pages=page.pages,
         total=page.total,
@@ -37,16 +37,16 @@ def projects() -> Response:
 @blueprint.get("/projects/<name:path>")
 def project(path: str) -> Response:
     """Return the path, description, visibility and creation time of one project."""
-    place = load(path).project
+    row = load(path).project
     return jsonify(
-        path=place.path,
-        description=place.description,
-        visibility=place.visibility,
-        created_at=place.created_at.isoformat(),
+        path=row.path,
+        description=row.description,
+        visibility=row.visibility,
+        created_at=row.created_at.isoformat(),
     )
 
 
-def _project(row: listing.ProjectRow) -> dict[str, Any]:
+def _serialize_project(row: listing.ProjectRow) -> dict[str, Any]:
     return {
         "path": row.path,
         "description": row.description,

@@ -19,7 +19,7 @@ from .timestamps import iso_or_none
 #: Maximum number of repositories in one response of the catalog.
 MAX_CATALOG = 1000
 #: Default and maximum number of hits of each kind in one response of the search.
-DEFAULT_FOUND, MAX_FOUND = 20, 100
+DEFAULT_HITS, MAX_HITS = 20, 100
 
 
 @blueprint.get("/registry/catalog")
@@ -34,13 +34,13 @@ def catalog() -> Response:
     """
     if not g.principal.lets_through(Permission.PULL):
         raise Denied("The token has no scope that pulls.", hint="It needs read_registry.")
-    n = _how_many(MAX_CATALOG, MAX_CATALOG)
+    n = _read_limit(MAX_CATALOG, MAX_CATALOG)
     last = request.args.get("last", "")[:255].replace("\x00", "")
-    found = listing.repositories(db.session(), g.principal, last, n + 1)
-    response = jsonify(repositories=found[:n])
-    if n and len(found) > n:
-        following = url_for("api.catalog", n=n, last=found[n - 1])
-        response.headers["Link"] = f'<{following}>; rel="next"'
+    repositories = listing.repositories(db.session(), g.principal, last, n + 1)
+    response = jsonify(repositories=repositories[:n])
+    if n and len(repositories) > n:
+        next_url = url_for("api.catalog", n=n, last=repositories[n - 1])
+        response.headers["Link"] = f'<{next_url}>; rel="next"'
     return response
 
 
@@ -48,29 +48,31 @@ def catalog() -> Response:
 def search() -> Response:
     """Search namespaces, projects, images and tags; return at most ``n`` hits of each kind."""
     query = parse(request.args.get("q", ""), registry_host())
-    n = _how_many(DEFAULT_FOUND, MAX_FOUND)
-    found = Finder(db.session(), g.principal).find(query, n)
+    n = _read_limit(DEFAULT_HITS, MAX_HITS)
+    result = Finder(db.session(), g.principal).find(query, n)
     return jsonify(
         query=query.text,
-        namespaces=[{"path": hit.path, "description": hit.description} for hit in found.namespaces],
+        namespaces=[
+            {"path": hit.path, "description": hit.description} for hit in result.namespaces
+        ],
         projects=[
             {"path": hit.path, "description": hit.description, "visibility": hit.visibility}
-            for hit in found.projects
+            for hit in result.projects
         ],
-        images=[_image_hit(hit) for hit in found.images],
-        tags=[_tag_hit(hit) for hit in found.tags],
-        more=[kind for kind, hits in found.kinds.items() if hits.more],
+        images=[_serialize_image_hit(hit) for hit in result.images],
+        tags=[_serialize_tag_hit(hit) for hit in result.tags],
+        more=[kind for kind, hits in result.kinds.items() if hits.has_more],
     )
 
 
-def _how_many(usual: int, most: int) -> int:
-    """Return the query argument ``n``, at most ``most``; ``usual`` if it is not a number."""
-    asked = request.args.get("n", "")
-    is_number = asked.isascii() and asked.isdigit() and len(asked) < 8
-    return min(int(asked), most) if is_number else usual
+def _read_limit(default: int, maximum: int) -> int:
+    """Return the query argument ``n``, at most ``maximum``; ``default`` if it is not a number."""
+    text = request.args.get("n", "")
+    is_number = text.isascii() and text.isdigit() and len(text) < 8
+    return min(int(text), maximum) if is_number else default
 
 
-def _image_hit(hit: ImageHit) -> dict[str, Any]:
+def _serialize_image_hit(hit: ImageHit) -> dict[str, Any]:
     return {
         "project": hit.project_path,
         "name": hit.name,
@@ -80,7 +82,7 @@ def _image_hit(hit: ImageHit) -> dict[str, Any]:
     }
 
 
-def _tag_hit(hit: TagHit) -> dict[str, Any]:
+def _serialize_tag_hit(hit: TagHit) -> dict[str, Any]:
     return {
         "project": hit.project_path,
         "image": hit.image_name,

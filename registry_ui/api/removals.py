@@ -24,8 +24,8 @@ from ..tags.selection import Criteria, choose, days
 from ..trash import service as trash
 from . import blueprint
 from .bodies import (
-    LINES,
-    NOTHING,
+    EMPTY_BODY,
+    MAX_LINES,
     Schema,
     boolean,
     integer,
@@ -36,10 +36,10 @@ from .bodies import (
 )
 
 OF_PROJECT, OF_NAMESPACE = "/projects/<name:path>/-/removals", "/namespaces/<name:path>/-/removals"
-NUMBER = "<int(max=2147483647):removal_id>"
+REMOVAL_ID = "<int(max=2147483647):removal_id>"
 
 
-_CHOICES = ("tags", "pattern", "kind", "older_than_days", "orphans", "all")
+_SELECTION_KEYS = ("tags", "pattern", "kind", "older_than_days", "orphans", "all")
 PLAN = Schema(
     {
         "project": boolean(),
@@ -55,7 +55,7 @@ PLAN = Schema(
         "for_good": boolean(),
     },
     conflicts={
-        "project": ("image", "attached", *_CHOICES),
+        "project": ("image", "attached", *_SELECTION_KEYS),
         "all": ("tags", "pattern", "older_than_days", "orphans"),
         "tags": ("pattern", "older_than_days", "orphans"),
     },
@@ -70,8 +70,8 @@ CONFIRMATION = Schema({"despite_rules": boolean()})
 def plan_namespace_removal(path: str) -> tuple[Response, int]:
     """Plan to remove a namespace with everything in it; nothing is deleted yet."""
     loaded = load_whole(path, Permission.REMOVE)
-    NOTHING.read()
-    return _plan_place(loaded)
+    EMPTY_BODY.read()
+    return _save_place_plan(loaded)
 
 
 @blueprint.post(OF_PROJECT)
@@ -89,30 +89,30 @@ def plan_removal(path: str) -> tuple[Response, int]:
     load(path, Permission.DELETE)
     body = PLAN.read()
     if body["project"]:
-        return _plan_place(load_whole(path, Permission.REMOVE))
+        return _save_place_plan(load_whole(path, Permission.REMOVE))
     loaded, image = load_image(path, body["image"], Permission.DELETE)
     bin_days = 0 if body["for_good"] else trash.days()
     if body["all"]:
         plan = plan_image(image, bin_days=bin_days, role=loaded.acting_role)
     else:
-        chosen = [(image, _names(image, body))]
-        despite = body["despite_rules"]
+        selection = [(image, _select_tags(image, body))]
+        despite_rules = body["despite_rules"]
         plan = RemovalPlan(
-            "tags", image.path, [], method="none", bin_days=bin_days, despite_rules=despite
+            "tags", image.path, [], method="none", bin_days=bin_days, despite_rules=despite_rules
         )
-        add_tags(plan, chosen, loaded.acting_role, attached=body["attached"])
+        add_tags(plan, selection, loaded.acting_role, attached=body["attached"])
         if body["orphans"]:
-            record_missing_subjects(plan, chosen)
+            record_missing_subjects(plan, selection)
     removal = save_plan(actor(), plan, loaded.project)
     return jsonify(serialize_removal(removal)), 201
 
 
-def _plan_place(loaded: ResolvedPlace) -> tuple[Response, int]:
+def _save_place_plan(loaded: ResolvedPlace) -> tuple[Response, int]:
     plan = plan_place(loaded.place, loaded.acting_role)
     return jsonify(serialize_removal(save_plan(actor(), plan, loaded.place))), 201
 
 
-def _names(image: ContainerImage, body: dict[str, Any]) -> set[str]:
+def _select_tags(image: ContainerImage, body: dict[str, Any]) -> set[str]:
     """Return the names of the tags that the body of a request selects.
 
     Raises:
@@ -133,16 +133,16 @@ def _names(image: ContainerImage, body: dict[str, Any]) -> set[str]:
     return names
 
 
-@blueprint.get(f"{OF_PROJECT}/{NUMBER}")
-@blueprint.get(f"{OF_NAMESPACE}/{NUMBER}")
+@blueprint.get(f"{OF_PROJECT}/{REMOVAL_ID}")
+@blueprint.get(f"{OF_NAMESPACE}/{REMOVAL_ID}")
 def removal(path: str, removal_id: int) -> Response:
     """Return a removal with its plan, progress and report."""
     row, _ = load_removal(path, removal_id)
     return jsonify(serialize_removal(row))
 
 
-@blueprint.post(f"{OF_PROJECT}/{NUMBER}/confirm")
-@blueprint.post(f"{OF_NAMESPACE}/{NUMBER}/confirm")
+@blueprint.post(f"{OF_PROJECT}/{REMOVAL_ID}/confirm")
+@blueprint.post(f"{OF_NAMESPACE}/{REMOVAL_ID}/confirm")
 def confirm_removal(path: str, removal_id: int) -> tuple[Response, int]:
     """Start a planned removal, exactly as planned.
 
@@ -150,23 +150,23 @@ def confirm_removal(path: str, removal_id: int) -> tuple[Response, int]:
     true.
     """
     row, loaded = load_planned(path, removal_id)
-    confirmed = CONFIRMATION.read()["despite_rules"]
+    despite_rules = CONFIRMATION.read()["despite_rules"]
     started = start_planned(
-        actor(), row.id, loaded.place, loaded.acting_role, despite_rules=confirmed
+        actor(), row.id, loaded.place, loaded.acting_role, despite_rules=despite_rules
     )
     enqueue("run_removal", started.id)
     return jsonify(serialize_removal(started)), 202
 
 
-@blueprint.post(f"{OF_PROJECT}/{NUMBER}/cancel")
-@blueprint.post(f"{OF_NAMESPACE}/{NUMBER}/cancel")
+@blueprint.post(f"{OF_PROJECT}/{REMOVAL_ID}/cancel")
+@blueprint.post(f"{OF_NAMESPACE}/{REMOVAL_ID}/cancel")
 def cancel_removal(path: str, removal_id: int) -> Response:
     """Stop a removal before its next step, or discard a plan."""
     row, _ = load_removal(path, removal_id)
-    NOTHING.read()
+    EMPTY_BODY.read()
     return jsonify(serialize_removal(runner.cancel(actor(), row.id)))
 
 
 def serialize_removal(row: Removal) -> dict[str, Any]:
     """Return the JSON form of a removal, with its plan, progress and report."""
-    return serialize_operation(row, runner.lines_of(row, LINES))
+    return serialize_operation(row, runner.lines_of(row, MAX_LINES))

@@ -16,12 +16,12 @@ from ..patterns.glob import Glob
 from ..retention import service as retention
 from ..retention.rules import Rules
 from . import blueprint
-from .bodies import NOTHING, Schema, boolean, integer, patterns, string, strings
+from .bodies import EMPTY_BODY, Schema, boolean, integer, patterns, string, strings
 from .removals import serialize_removal
 
 OF_PROJECT = "/projects/<name:path>/-/retention-policies"
 OF_NAMESPACE = "/namespaces/<name:path>/-/retention-policies"
-NUMBER = "<int(max=2147483647):policy_id>"
+POLICY_ID = "<int(max=2147483647):policy_id>"
 TRY = Schema({"confirm_unmatched": strings()})
 SWITCH = Schema({"on": boolean(required=True)})
 POLICY = Schema(
@@ -41,8 +41,8 @@ POLICY = Schema(
 @blueprint.get(OF_NAMESPACE)
 def list_policies(path: str) -> Response:
     """List the retention policies of a namespace or project."""
-    rows = retention.policies_of(_place(path))
-    return jsonify(retention_policies=[_policy(row) for row in rows])
+    rows = retention.policies_of(_load_place(path))
+    return jsonify(retention_policies=[_serialize_policy(row) for row in rows])
 
 
 @blueprint.post(OF_PROJECT)
@@ -55,67 +55,67 @@ def create_policy(path: str) -> tuple[Response, int]:
     required. ``confirm_unmatched`` lists the patterns in ``keep_matching`` that are allowed to
     match no tag now.
     """
-    return _save(_place(path)), 201
+    return _save_policy(_load_place(path)), 201
 
 
-@blueprint.put(f"{OF_PROJECT}/{NUMBER}")
-@blueprint.put(f"{OF_NAMESPACE}/{NUMBER}")
+@blueprint.put(f"{OF_PROJECT}/{POLICY_ID}")
+@blueprint.put(f"{OF_NAMESPACE}/{POLICY_ID}")
 def change_policy(path: str, policy_id: int) -> Response:
     """Replace all settings of a policy, and return it with its dry run.
 
     A policy whose settings have changed is switched off.
     """
-    place = _place(path)
+    place = _load_place(path)
     retention.policy(place, policy_id)
-    return _save(place, policy_id)
+    return _save_policy(place, policy_id)
 
 
-@blueprint.delete(f"{OF_PROJECT}/{NUMBER}")
-@blueprint.delete(f"{OF_NAMESPACE}/{NUMBER}")
+@blueprint.delete(f"{OF_PROJECT}/{POLICY_ID}")
+@blueprint.delete(f"{OF_NAMESPACE}/{POLICY_ID}")
 def delete_policy(path: str, policy_id: int) -> tuple[str, int]:
     """Delete a policy. Tags that it has removed stay removed."""
-    retention.remove(actor(), _place(path), policy_id)
+    retention.remove(actor(), _load_place(path), policy_id)
     return "", 204
 
 
-@blueprint.post(f"{OF_PROJECT}/{NUMBER}/dry-run")
-@blueprint.post(f"{OF_NAMESPACE}/{NUMBER}/dry-run")
+@blueprint.post(f"{OF_PROJECT}/{POLICY_ID}/dry-run")
+@blueprint.post(f"{OF_NAMESPACE}/{POLICY_ID}/dry-run")
 def try_policy(path: str, policy_id: int) -> tuple[Response, int]:
     """Return a policy with its dry run: the plan of what the policy would remove now.
 
     The body can contain ``confirm_unmatched``, as for a new policy.
     """
-    place = _place(path)
+    place = _load_place(path)
     retention.policy(place, policy_id)
     confirmed = TRY.read()["confirm_unmatched"]
     removal = retention.dry_run(actor(), place, policy_id, confirmed)
-    return _with_dry_run(retention.policy(place, policy_id), removal), 201
+    return _respond_with_dry_run(retention.policy(place, policy_id), removal), 201
 
 
-@blueprint.post(f"{OF_PROJECT}/{NUMBER}/switch")
-@blueprint.post(f"{OF_NAMESPACE}/{NUMBER}/switch")
+@blueprint.post(f"{OF_PROJECT}/{POLICY_ID}/switch")
+@blueprint.post(f"{OF_NAMESPACE}/{POLICY_ID}/switch")
 def switch_policy(path: str, policy_id: int) -> Response:
     """Switch a policy on or off, depending on ``on`` in the body.
 
     Before a policy can be switched on, its current settings need a dry run.
     """
-    place = _place(path)
+    place = _load_place(path)
     retention.policy(place, policy_id)
     retention.switch(actor(), place, policy_id, on=SWITCH.read()["on"])
-    return jsonify(_policy(retention.policy(place, policy_id)))
+    return jsonify(_serialize_policy(retention.policy(place, policy_id)))
 
 
-@blueprint.post(f"{OF_PROJECT}/{NUMBER}/run")
-@blueprint.post(f"{OF_NAMESPACE}/{NUMBER}/run")
+@blueprint.post(f"{OF_PROJECT}/{POLICY_ID}/run")
+@blueprint.post(f"{OF_NAMESPACE}/{POLICY_ID}/run")
 def run_policy(path: str, policy_id: int) -> tuple[Response, int]:
     """Run an enabled policy now, and return its removal, which the worker carries out.
 
     Raises:
         Conflict: the policy is switched off, was changed meanwhile, or can't run now.
     """
-    place = _place(path)
+    place = _load_place(path)
     policy = retention.policy(place, policy_id)
-    NOTHING.read()
+    EMPTY_BODY.read()
     if not policy.is_enabled:
         raise Conflict("The policy is off. Switch it on first.")
     removal = retention.run(actor(), policy_id)
@@ -126,11 +126,11 @@ def run_policy(path: str, policy_id: int) -> tuple[Response, int]:
     return jsonify(serialize_removal(removal)), 202
 
 
-def _place(path: str) -> Place:
+def _load_place(path: str) -> Place:
     return load_whole(path, Permission.DELETE).place
 
 
-def _save(place: Place, policy_id: int | None = None) -> Response:
+def _save_policy(place: Place, policy_id: int | None = None) -> Response:
     """Create or change a policy together with its dry run; if one fails, save neither.
 
     Args:
@@ -139,20 +139,20 @@ def _save(place: Place, policy_id: int | None = None) -> Response:
     """
     body = POLICY.read()
     confirmed = body["confirm_unmatched"]
-    rules = Rules.parse({name: str(value) for name, value in _settings(body).items()})
+    rules = Rules.parse({name: str(value) for name, value in _settings_from_body(body).items()})
     row, removal = retention.save_and_try(actor(), place, rules, policy_id, confirmed)
-    return _with_dry_run(row, removal)
+    return _respond_with_dry_run(row, removal)
 
 
-def _settings(body: dict[str, Any]) -> dict[str, Any]:
+def _settings_from_body(body: dict[str, Any]) -> dict[str, Any]:
     return {name: body[name] for name in Rules.__slots__ if body[name] is not None}
 
 
-def _with_dry_run(row: RetentionPolicy, removal: Removal) -> Response:
-    return jsonify({**_policy(row), "dry_run": serialize_removal(removal)})
+def _respond_with_dry_run(row: RetentionPolicy, removal: Removal) -> Response:
+    return jsonify({**_serialize_policy(row), "dry_run": serialize_removal(removal)})
 
 
-def _policy(row: RetentionPolicy) -> dict[str, Any]:
+def _serialize_policy(row: RetentionPolicy) -> dict[str, Any]:
     rules = Rules.of(row)
     return {
         "id": row.id,

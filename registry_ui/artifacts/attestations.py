@@ -14,8 +14,8 @@ from ..db.session import db, writing
 from ..distribution.client import MAX_DOCUMENT
 from ..distribution.errors import RegistryError
 from ..distribution.manifest import Descriptor
-from ..distribution.statement import may_be_read, read_statement
-from ..manifests.store import blob_call, call_once
+from ..distribution.statement import can_be_read, read_statement
+from ..manifests.batch_calls import blob_call, call_once
 from ..models import AttachedDocument, ContainerImage, utc_now
 from ..names import RepositoryName
 from ..page_call_budget import page_end
@@ -31,8 +31,8 @@ def readable(layers: Iterable[Descriptor]) -> list[Descriptor]:
     Args:
         layers: layers of the manifests that are attached to an image.
     """
-    found = [layer for layer in layers if may_be_read(layer) and layer.size <= MAX_DOCUMENT]
-    return found[:MAX_FETCHED]
+    matches = [layer for layer in layers if can_be_read(layer) and layer.size <= MAX_DOCUMENT]
+    return matches[:MAX_FETCHED]
 
 
 def documents(
@@ -50,37 +50,37 @@ def documents(
         The documents by digest, and error messages by digest. Errors of the registry are never
         raised.
     """
-    wanted = {layer.digest for layer in readable(layers)}
-    if not wanted:
+    digests = {layer.digest for layer in readable(layers)}
+    if not digests:
         return {}, {}
-    found = _read_before(image, wanted)
-    missing = wanted - found.keys()
+    rows = _load_documents(image, digests)
+    missing = digests - rows.keys()
     problems: dict[str, RegistryError] = {}
     if missing:
         repository = RepositoryName(image.path)
         calls = {digest: blob_call(repository, digest) for digest in missing}
         bodies = call_once(repository, calls, page_end(), problems)
-        _store(image, bodies)
-        found = _read_before(image, wanted)
-    return found, {digest: str(problem) for digest, problem in problems.items()}
+        _store_documents(image, bodies)
+        rows = _load_documents(image, digests)
+    return rows, {digest: str(problem) for digest, problem in problems.items()}
 
 
-def _read_before(image: ContainerImage, digests: set[str]) -> dict[str, AttachedDocument]:
+def _load_documents(image: ContainerImage, digests: set[str]) -> dict[str, AttachedDocument]:
     query = select(AttachedDocument).where(
         AttachedDocument.image_id == image.id, AttachedDocument.digest.in_(digests)
     )
     return {row.digest: row for row in db.session.scalars(query)}
 
 
-def _store(image: ContainerImage, bodies: Mapping[str, bytes]) -> None:
+def _store_documents(image: ContainerImage, bodies: Mapping[str, bytes]) -> None:
     if not bodies:
         return
     # Untrusted documents are parsed before the transaction, because it blocks all other writes.
-    read = {digest: read_statement(body) for digest, body in bodies.items()}
+    statements = {digest: read_statement(body) for digest, body in bodies.items()}
     with writing() as session:
         if session.get(ContainerImage, image.id) is None:
             return  # The image was deleted in the meantime.
-        for digest, statement in read.items():
+        for digest, statement in statements.items():
             packages = statement.packages
             insert_if_absent(
                 session,

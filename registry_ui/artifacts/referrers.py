@@ -26,14 +26,14 @@ class Attachment:
     """A manifest that signs or describes another one.
 
     ``facts`` is None if the manifest is not in the store. ``tag`` is the ``sha256-…`` tag under
-    which it was found, or "" for a child of the image's index. ``listed`` is the number of
+    which it was found, or "" for a child of the image's index. ``referrer_count`` is the number of
     referrers in the index under that tag, or 0 if there is no such index.
     """
 
     digest: str
     tag: str = ""
     facts: ManifestFacts | None = None
-    listed: int = 0
+    referrer_count: int = 0
 
 
 def attachments(
@@ -46,8 +46,8 @@ def attachments(
         subjects: digests of the manifests: that of the tag, and that of the chosen platform.
         index: the index that lists the platform, or None.
     """
-    found = list(_beside(image, subjects, index)) if index is not None else []
-    return found + _tagged(image, subjects)
+    children = list(_find_in_index(image, subjects, index)) if index is not None else []
+    return children + _find_tagged(image, subjects)
 
 
 def index_around(image: ContainerImage, digest: str) -> Manifest | None:
@@ -65,7 +65,7 @@ def index_around(image: ContainerImage, digest: str) -> Manifest | None:
     return db.session.scalar(query)
 
 
-def _beside(
+def _find_in_index(
     image: ContainerImage, subjects: Collection[str], index: Manifest
 ) -> Iterator[Attachment]:
     """Yield the attestations of the subjects that buildx stored as children of the index."""
@@ -79,7 +79,7 @@ def _beside(
             yield Attachment(child.digest, "", facts)
 
 
-def _tagged(image: ContainerImage, subjects: Collection[str]) -> list[Attachment]:
+def _find_tagged(image: ContainerImage, subjects: Collection[str]) -> list[Attachment]:
     """Return the attachments under tags derived from the digests of the subjects.
 
     An index, usually under a tag without suffix, lists referrers; its children are returned.
@@ -92,16 +92,16 @@ def _tagged(image: ContainerImage, subjects: Collection[str]) -> list[Attachment
     prefetch(image, tags)
     rows = stored_manifests(tag.digest for tag in tags if tag.digest)
     referrers = children_of(image.path, rows.values())
-    found = []
+    matches = []
     for tag in tags:
         row = rows.get(tag.digest or "")
         facts = facts_of(row) if row is not None else None
         if facts is None or facts.kind != "index":
-            found.append(Attachment(tag.digest or "", tag.name, facts))
+            matches.append(Attachment(tag.digest or "", tag.name, facts))
             continue
         for child in facts.children:
-            inner = referrers.get(child.digest)
-            inner_facts = facts_of(inner) if inner is not None else None
-            listed = facts.children_total
-            found.append(Attachment(child.digest, tag.name, inner_facts, listed))
-    return found
+            child_row = referrers.get(child.digest)
+            child_facts = facts_of(child_row) if child_row is not None else None
+            referrer_count = facts.children_total
+            matches.append(Attachment(child.digest, tag.name, child_facts, referrer_count))
+    return matches

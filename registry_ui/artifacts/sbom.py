@@ -48,9 +48,9 @@ def packages_of(image: ContainerImage, digest: str) -> list[Package] | None:
     row = db.session.get(Manifest, digest)
     if row is not None and facts_of(row).kind == "index":
         return sbom_of(image, row, facts_of(row).first_platform)[0]
-    around = index_around(image, digest)
-    if around is not None:
-        return sbom_of(image, around, digest)[0]
+    index = index_around(image, digest)
+    if index is not None:
+        return sbom_of(image, index, digest)[0]
     return sbom_of(image, row, "")[0] if row is not None else None
 
 
@@ -69,11 +69,11 @@ def sbom_of(
     """
     subjects = [digest for digest in (platform, manifest.digest) if digest]
     index = manifest if platform else None
-    found = [a.facts for a in attachments(image, subjects, index) if a.facts is not None]
-    layers = [layer for facts in found for layer in facts.layers]
-    read, problems = documents(image, layers)
+    all_facts = [a.facts for a in attachments(image, subjects, index) if a.facts is not None]
+    layers = [layer for facts in all_facts for layer in facts.layers]
+    documents_by_digest, problems = documents(image, layers)
     for layer in layers:
-        document = read.get(layer.digest)
+        document = documents_by_digest.get(layer.digest)
         if document is not None and document.kind == "sbom":
             return [Package(*values) for values in document.packages or ()], ""
     return None, next(iter(problems.values()), "")
@@ -90,18 +90,18 @@ def package_table(
         kind: type to show; "" for packages without a type, None for all.
         page: page number, starting at 1. Numbers that are too large show the last page.
     """
-    every = list(packages)
-    counts = Counter(package.type for package in every)
+    all_packages = list(packages)
+    counts = Counter(package.type for package in all_packages)
     types = heapq.nsmallest(MAX_TYPES, counts.items(), key=lambda t: (-t[1], t[0]))
     if kind is not None and kind in counts and kind not in dict(types):
         types.append((kind, counts[kind]))
-    wanted = q.casefold()
-    found = [
+    text = q.casefold()
+    matches = [
         package
-        for package in every
+        for package in all_packages
         if kind in (None, package.type)
-        and any(wanted in t.casefold() for t in (package.name, package.version, package.licence))
+        and any(text in t.casefold() for t in (package.name, package.version, package.licence))
     ]
-    pages = max(1, -(-len(found) // PER_PAGE))
+    pages = max(1, -(-len(matches) // PER_PAGE))
     start = (min(page, pages) - 1) * PER_PAGE
-    return PackageTable(found[start : start + PER_PAGE], len(found), types)
+    return PackageTable(matches[start : start + PER_PAGE], len(matches), types)

@@ -31,57 +31,59 @@ class LastPush:
     actor: str | None = None
 
 
-def carry_over(session: Session, image: ContainerImage, noted: LastPush) -> None:
+def carry_over(session: Session, image: ContainerImage, recorded_push: LastPush) -> None:
     """Add the earlier pushes of an image to its history, and to tags that are unchanged since.
 
     The age of a tag still counts from the adoption, because earlier pulls are not recorded. The
     caller has locked the image's row, so two workers don't carry over the same events.
 
     Args:
-        noted: the last push to the repository before it was adopted.
+        recorded_push: the last push to the repository before it was adopted.
     """
-    pushes = _earlier_pushes(session, image)
+    pushes = _select_earlier_pushes(session, image)
     if pushes:
         session.execute(
             update(RegistryEvent)
-            .where(_is_of(image))
+            .where(_is_event_of(image))
             .values(image_id=image.id, reason="")
             .execution_options(synchronize_session=False)
         )
-        tagged = [push for push in pushes if push.tag and push.digest]
-        record_pushes(session, image, tagged)
-        _add_moments(session, image, tagged)
-        _date_tags(session, image, tagged)
-    for last in (noted, *(LastPush(push.at, push.actor) for push in pushes)):
-        if last.at and (image.last_push_at is None or image.last_push_at < last.at):
-            image.last_push_at, image.last_pushed_by = last.at, last.actor or None
+        tag_pushes = [push for push in pushes if push.tag and push.digest]
+        record_pushes(session, image, tag_pushes)
+        _add_history_entries(session, image, tag_pushes)
+        _set_push_times(session, image, tag_pushes)
+    for last_push in (recorded_push, *(LastPush(push.at, push.actor) for push in pushes)):
+        if last_push.at and (image.last_push_at is None or image.last_push_at < last_push.at):
+            image.last_push_at, image.last_pushed_by = last_push.at, last_push.actor or None
 
 
-def _is_of(image: ContainerImage) -> ColumnElement[bool]:
+def _is_event_of(image: ContainerImage) -> ColumnElement[bool]:
     # The database uses the partial index only if the reason is a literal, not a parameter.
     reason: ColumnElement[str] = literal_column(f"'{UNASSIGNED}'")
     return and_(RegistryEvent.repository == image.path, RegistryEvent.reason == reason)
 
 
-def _earlier_pushes(session: Session, image: ContainerImage) -> list[PushedTag]:
+def _select_earlier_pushes(session: Session, image: ContainerImage) -> list[PushedTag]:
     """Return the newest MAX_EVENTS earlier pushes, in chronological order."""
     at = func.coalesce(RegistryEvent.occurred_at, RegistryEvent.received_at)
     query = (
         select(RegistryEvent.tag, RegistryEvent.digest, RegistryEvent.actor, at)
-        .where(_is_of(image))
+        .where(_is_event_of(image))
         .order_by(RegistryEvent.id.desc())
         .limit(MAX_EVENTS)
     )
     now = utc_now()
-    found = [
+    pushes = [
         PushedTag(tag, digest, actor, min(at, now))
         for tag, digest, actor, at in session.execute(query)
     ]
-    found.reverse()  # The sort is stable: of equal times, the event received last stays last.
-    return sorted(found, key=lambda push: push.at)
+    pushes.reverse()  # The sort is stable: of equal times, the event received last stays last.
+    return sorted(pushes, key=lambda push: push.at)
 
 
-def _add_moments(session: Session, image: ContainerImage, pushes: Iterable[PushedTag]) -> None:
+def _add_history_entries(
+    session: Session, image: ContainerImage, pushes: Iterable[PushedTag]
+) -> None:
     rows = [
         {
             "image_id": image.id,
@@ -97,11 +99,13 @@ def _add_moments(session: Session, image: ContainerImage, pushes: Iterable[Pushe
         session.execute(insert(TagHistoryEntry), rows)
 
 
-def _date_tags(session: Session, image: ContainerImage, pushes: Iterable[PushedTag]) -> None:
+def _set_push_times(session: Session, image: ContainerImage, pushes: Iterable[PushedTag]) -> None:
     """Set the push time and author of each tag that still has the digest of its last push."""
-    last = {push.tag: push for push in pushes}
-    query = select(Tag).where(Tag.image_id == image.id, Tag.name.in_(last), Tag.pushed_at.is_(None))
+    last_pushes = {push.tag: push for push in pushes}
+    query = select(Tag).where(
+        Tag.image_id == image.id, Tag.name.in_(last_pushes), Tag.pushed_at.is_(None)
+    )
     for tag in session.scalars(query):
-        push = last[tag.name]
+        push = last_pushes[tag.name]
         if push.digest == tag.digest:
             tag.pushed_at, tag.pushed_by = push.at, push.actor or None

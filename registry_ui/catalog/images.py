@@ -44,8 +44,8 @@ def attached() -> ColumnElement[bool]:
     The whole name must match: ``sha256-x`` is an ordinary tag. The prefix is compared first
     because SQLite calls Python for every regular expression.
     """
-    may_be = Tag.name.between("sha256-", "sha512-~")
-    return and_(may_be, Tag.name.regexp_match(f"^{DIGEST_TAG}$"))
+    has_prefix = Tag.name.between("sha256-", "sha512-~")
+    return and_(has_prefix, Tag.name.regexp_match(f"^{DIGEST_TAG}$"))
 
 
 def count_tags(session: Session, image: ContainerImage) -> None:

@@ -18,6 +18,6 @@ def index_adopted() -> list[Outcome]:
     It can be repeated at any time: an indexed repository is no longer unassigned.
     """
     projects = set(db.session.scalars(select(Project.path)))
-    noted = list(db.session.scalars(select(UnassignedRepository.path)))
-    owned = [name for name in noted if not projects.isdisjoint(prefixes(name))]
-    return [reconcile(RepositoryName(name)) for name in owned]
+    unassigned_paths = list(db.session.scalars(select(UnassignedRepository.path)))
+    adopted_paths = [name for name in unassigned_paths if not projects.isdisjoint(prefixes(name))]
+    return [reconcile(RepositoryName(name)) for name in adopted_paths]

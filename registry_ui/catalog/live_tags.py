@@ -26,7 +26,7 @@ from ..distribution.errors import (
     RegistryUnavailable,
 )
 from ..enumerations import name_some
-from ..manifests.store import PATIENT_TIMEOUT, call_all, call_in_turn
+from ..manifests.batch_calls import PATIENT_TIMEOUT, call_all, call_in_turn
 from ..models import ContainerImage, Tag
 from ..names import RepositoryName, TagName
 from ..registry_connection import registry
@@ -35,7 +35,7 @@ from ..registry_connection import registry
 #: has usually finished, and a broken connection is replaced.
 PAUSES = (0.2, 0.6)
 #: Timeout in seconds for reading tags: a fixed part, and an additional part per tag.
-PATIENCE, PATIENCE_PER_TAG = 60.0, 0.1
+TIMEOUT, TIMEOUT_PER_TAG = 60.0, 0.1
 #: Timeout in seconds for all retries of tags that timed out. They are read one at a time.
 SLOW_TAGS_TIMEOUT = 20.0
 #: User-visible explanation of each value of ``Tag.damage``.
@@ -69,11 +69,11 @@ class LiveTags:
         """The damaged tags that make 2.8 fail when it deletes any other tag."""
         return {name for name, damage in self.damaged.items() if damage == "fault"}
 
-    def add(self, more: LiveTags) -> None:
+    def add(self, other: LiveTags) -> None:
         """Add the tags of another result to this one."""
-        self.digests |= more.digests
-        self.damaged |= more.damaged
-        self.unanswered |= more.unanswered
+        self.digests |= other.digests
+        self.damaged |= other.damaged
+        self.unanswered |= other.unanswered
 
     @property
     def trouble(self) -> RegistryUnavailable:
@@ -104,23 +104,23 @@ def read_tags(
         RegistryError: the registry is unavailable or refuses the request.
     """
     end_read()
-    found, names = LiveTags(), list(names)
-    end = time.monotonic() + PATIENCE + PATIENCE_PER_TAG * len(names)
-    problems = _heads(repository, names, found, end)
-    slow_end: float | None = None
+    live, names = LiveTags(), list(names)
+    end = time.monotonic() + TIMEOUT + TIMEOUT_PER_TAG * len(names)
+    problems = _read_digests(repository, names, live, end)
+    slow_tags_end: float | None = None
     for pause in PAUSES:
         if not problems:
-            return found
+            return live
         time.sleep(pause)
-        listed = _listed(repository)
-        again = {name: problem for name, problem in problems.items() if name in listed}
-        slow = [name for name, problem in again.items() if isinstance(problem, RegistryTimeout)]
-        problems = _heads(repository, again.keys() - set(slow), found, end)
+        listed_names = _fetch_list(repository)
+        to_retry = {name: problem for name, problem in problems.items() if name in listed_names}
+        slow = [name for name, problem in to_retry.items() if isinstance(problem, RegistryTimeout)]
+        problems = _read_digests(repository, to_retry.keys() - set(slow), live, end)
         if slow:
-            slow_end = slow_end or min(end, time.monotonic() + slow_timeout)
-            problems |= _heads_in_turn(repository, slow, found, slow_end)
-    _sort_out(repository, problems, found)
-    return found
+            slow_tags_end = slow_tags_end or min(end, time.monotonic() + slow_timeout)
+            problems |= _read_digests_in_turn(repository, slow, live, slow_tags_end)
+    _classify_problems(repository, problems, live)
+    return live
 
 
 def read_all_tags(repository: RepositoryName) -> LiveTags:
@@ -147,11 +147,11 @@ def digests_of(repository: RepositoryName, names: Iterable[str]) -> dict[str, st
     Raises:
         RegistryError: the registry is unavailable, or a tag can't be read.
     """
-    found = read_tags(repository, names)
-    found.require_answers()
-    if found.damaged:
-        raise RegistryFault(f"{name_some(found.damaged)} can't be read")
-    return found.digests
+    live = read_tags(repository, names)
+    live.require_answers()
+    if live.damaged:
+        raise RegistryFault(f"{name_some(live.damaged)} can't be read")
+    return live.digests
 
 
 def damaged_tags(image_id: int) -> dict[str, str]:
@@ -177,7 +177,7 @@ def leftovers_in(repository: RepositoryName) -> set[str]:
     return {name for name, damage in damaged_tags_of(repository).items() if damage == "removed"}
 
 
-def _listed(repository: RepositoryName) -> Collection[str]:
+def _fetch_list(repository: RepositoryName) -> Collection[str]:
     """Return the registry's list of tags, with a longer timeout in case the registry is busy."""
     try:
         with at_least(PATIENT_TIMEOUT):
@@ -186,33 +186,33 @@ def _listed(repository: RepositoryName) -> Collection[str]:
         return ()
 
 
-def _heads(
-    repository: RepositoryName, names: Iterable[str], found: LiveTags, end: float
+def _read_digests(
+    repository: RepositoryName, names: Iterable[str], live: LiveTags, end: float
 ) -> dict[str, RegistryError]:
-    """Add the digest of each tag to ``found``, with concurrent calls; return errors by tag."""
+    """Add the digest of each tag to ``live``, with concurrent calls; return errors by tag."""
     problems: dict[str, RegistryError] = {}
-    found.digests |= call_all(_head_calls(repository, names), end, problems)
+    live.digests |= call_all(_create_head_calls(repository, names), end, problems)
     return problems
 
 
-def _heads_in_turn(
-    repository: RepositoryName, names: Iterable[str], found: LiveTags, end: float
+def _read_digests_in_turn(
+    repository: RepositoryName, names: Iterable[str], live: LiveTags, end: float
 ) -> dict[str, RegistryError]:
-    """Add the digest of each tag to ``found``, with one call at a time; return errors by tag."""
+    """Add the digest of each tag to ``live``, with one call at a time; return errors by tag."""
     problems: dict[str, RegistryError] = {}
-    found.digests |= call_in_turn(_head_calls(repository, names), end, problems)
+    live.digests |= call_in_turn(_create_head_calls(repository, names), end, problems)
     return problems
 
 
-def _head_calls(
+def _create_head_calls(
     repository: RepositoryName, names: Iterable[str]
 ) -> Mapping[str, Callable[[], str]]:
     client = registry()
     return {name: partial(client.head, repository, TagName(name)) for name in names}
 
 
-def _sort_out(
-    repository: RepositoryName, problems: Mapping[str, RegistryError], found: LiveTags
+def _classify_problems(
+    repository: RepositoryName, problems: Mapping[str, RegistryError], live: LiveTags
 ) -> None:
     """Classify the tags that could not be read as damaged or unanswered, and add them.
 
@@ -222,23 +222,23 @@ def _sort_out(
     for problem in problems.values():
         if not isinstance(problem, RegistryNotFound | RegistryUnavailable):
             raise problem
-    unanswered = {
+    reasons = {
         name: str(problem)
         for name, problem in problems.items()
         if isinstance(problem, RegistryUnavailable) and not isinstance(problem, RegistryFault)
     }
-    if unanswered:
-        listed = _listed(repository)
-        found.unanswered = {name: why for name, why in unanswered.items() if name in listed}
-    found.damaged = {
+    if reasons:
+        listed_names = _fetch_list(repository)
+        live.unanswered = {name: reason for name, reason in reasons.items() if name in listed_names}
+    live.damaged = {
         name: "missing" if isinstance(problem, RegistryNotFound) else "fault"
         for name, problem in problems.items()
-        if name not in unanswered
+        if name not in reasons
     }
 
 
 def unreadable_tags_that_stay(
-    repository: RepositoryName, live: LiveTags, going: Collection[str] = ()
+    repository: RepositoryName, live: LiveTags, to_delete: Collection[str] = ()
 ) -> set[str]:
     """Return the unreadable tags that are kept: each of them may need any manifest.
 
@@ -246,11 +246,11 @@ def unreadable_tags_that_stay(
 
     Args:
         live: the tags as they were read from the registry.
-        going: tags that are being removed. Their manifests may already be deleted.
+        to_delete: tags that are being removed. Their manifests may already be deleted.
     """
-    need_nothing = leftovers_in(repository).union(going)
+    leftovers = leftovers_in(repository).union(to_delete)
     end_read()
-    damaged = {n for n, d in live.damaged.items() if d != "missing" or n not in need_nothing}
+    damaged_names = {n for n, d in live.damaged.items() if d != "missing" or n not in leftovers}
     # An unanswered tag counts even if it is being removed, because a client may have pushed it
     # again since the removal was planned.
-    return damaged | live.unanswered.keys()
+    return damaged_names | live.unanswered.keys()

@@ -24,9 +24,9 @@ from ..registry_connection import registry
 logger = logging.getLogger(__name__)
 
 #: Repository name for the probe. Nothing is stored, because every registry refuses its manifest.
-PROBE = RepositoryName("registry-ui-probe")
+PROBE_REPOSITORY = RepositoryName("registry-ui-probe")
 #: Permissions that have no effect in a cache, because it accepts no pushes or deletions.
-WRITES = frozenset(["push", "delete"])
+WRITE_PERMISSIONS = frozenset(["push", "delete"])
 MEDIA_TYPE = "application/vnd.oci.image.manifest.v1+json"
 
 
@@ -62,14 +62,14 @@ def refuse_push() -> None:
         )
 
 
-def permitted(can: Collection[str]) -> tuple[frozenset[str], bool]:
+def permitted(permissions: Collection[str]) -> tuple[frozenset[str], bool]:
     """Return the permissions that are effective in this registry, and whether it is a cache.
 
     Args:
-        can: the user's permissions. A cache removes those in WRITES.
+        permissions: the user's permissions. A cache removes those in WRITE_PERMISSIONS.
     """
-    cached = is_cache()
-    return frozenset(can) - (WRITES if cached else frozenset()), cached
+    is_cached = is_cache()
+    return frozenset(permissions) - (WRITE_PERMISSIONS if is_cached else frozenset()), is_cached
 
 
 def detect() -> None:
@@ -82,28 +82,28 @@ def detect() -> None:
     if current_app.config["SETTINGS"].registry_is_cache != "auto":
         return
     end_read()
-    body = _manifest_without_config()
+    body = _create_manifest_without_config()
     try:
-        registry().put_manifest(PROBE, Digest.of(body), body, MEDIA_TYPE)
+        registry().put_manifest(PROBE_REPOSITORY, Digest.of(body), body, MEDIA_TYPE)
     except RegistryIsCache:
-        found = True
+        is_detected = True
     except PartsMissing:
-        found = False
+        is_detected = False
     except RegistryError:
         return
     else:
         return
-    if found is is_cache():
+    if is_detected is is_cache():
         return
-    logger.warning("The registry is %s pull-through cache.", "a" if found else "no longer a")
+    logger.warning("The registry is %s pull-through cache.", "a" if is_detected else "no longer a")
     with writing() as session:
         session.execute(delete(Heartbeat).where(Heartbeat.name == REGISTRY_IS_CACHE))
-        if found:
+        if is_detected:
             session.add(Heartbeat(name=REGISTRY_IS_CACHE, at=utc_now()))
-    g.registry_is_cache = found
+    g.registry_is_cache = is_detected
 
 
-def _manifest_without_config() -> bytes:
+def _create_manifest_without_config() -> bytes:
     digest = "sha256:" + secrets.token_hex(32)
     config = {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest, "size": 2}
     manifest = {"schemaVersion": 2, "mediaType": MEDIA_TYPE, "config": config, "layers": []}

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
-from typing import Any
 
 from sqlalchemy import insert, update
 from sqlalchemy.orm import Session
@@ -20,31 +19,27 @@ from ..models import ContainerImage, DailyCount, Push
 from ..names import subject_of
 
 
-def record_push(
-    session: Session, image: ContainerImage, tag: str, digest: str, actor: str, at: datetime
-) -> Push | None:
-    """Log a push of a tag, and return the row.
-
-    Return None for a digest tag, such as a signature: users don't regard it as a push.
-    """
-    if subject_of(tag) is not None:
-        return None
-    push = Push(
-        project_id=image.project_id, name=image.name, tag=tag, digest=digest, actor=actor, at=at
-    )
-    session.add(push)
-    _count(session, image.project_id, image.name, _day(at), pushes=DailyCount.pushes + 1)
-    return push
-
-
 @dataclass(frozen=True, slots=True)
 class PushedTag:
-    """A push as an event reported it. ``actor`` is "" if the event names no user."""
+    """A push of a tag. ``actor`` is "" if the event that reported it names no user."""
 
     tag: str
     digest: str
     actor: str
     at: datetime
+
+
+def record_push(session: Session, image: ContainerImage, push: PushedTag) -> Push | None:
+    """Log a push of a tag, and return the row.
+
+    Return None for a digest tag, such as a signature: users don't regard it as a push.
+    """
+    if subject_of(push.tag) is not None:
+        return None
+    row = Push(project_id=image.project_id, name=image.name, **asdict(push))
+    session.add(row)
+    _add_to_daily_count(session, image, _day_from_time(push.at), pushes=1)
+    return row
 
 
 def record_pushes(session: Session, image: ContainerImage, pushes: Iterable[PushedTag]) -> None:
@@ -57,25 +52,27 @@ def record_pushes(session: Session, image: ContainerImage, pushes: Iterable[Push
     if not rows:
         return
     session.execute(insert(Push), rows)
-    for day, count in Counter(_day(row["at"]) for row in rows).items():
-        _count(session, image.project_id, image.name, day, pushes=DailyCount.pushes + count)
+    for day, count in Counter(_day_from_time(row["at"]) for row in rows).items():
+        _add_to_daily_count(session, image, day, pushes=count)
 
 
 def record_pull(session: Session, image: ContainerImage, at: datetime) -> None:
     """Count a pull of an image. The user is not recorded."""
-    _count(session, image.project_id, image.name, _day(at), pulls=DailyCount.pulls + 1)
+    _add_to_daily_count(session, image, _day_from_time(at), pulls=1)
 
 
-def _day(at: datetime) -> date:
+def _day_from_time(at: datetime) -> date:
     return at.astimezone(UTC).date()
 
 
-def _count(session: Session, project_id: int, name: str, day: date, **added: Any) -> None:
-    key = {"project_id": project_id, "name": name, "day": day}
+def _add_to_daily_count(
+    session: Session, image: ContainerImage, day: date, *, pushes: int = 0, pulls: int = 0
+) -> None:
+    key = {"project_id": image.project_id, "name": image.name, "day": day}
     insert_if_absent(session, DailyCount, **key, pushes=0, pulls=0)
     session.execute(
         update(DailyCount)
         .filter_by(**key)
-        .values(**added)
+        .values(pushes=DailyCount.pushes + pushes, pulls=DailyCount.pulls + pulls)
         .execution_options(synchronize_session=False)
     )

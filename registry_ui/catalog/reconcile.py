@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, select, update
@@ -20,16 +19,14 @@ from ..access.reserved_paths import reserved_names
 from ..db.prepared import insert_if_absent
 from ..db.session import db, end_read, writing
 from ..db.statements import update_count
-from ..distribution.client import TagNames
 from ..distribution.errors import RegistryError, RegistryNotFound
+from ..distribution.tag_list import TagNames
 from ..models import (
     DIGESTS_READ,
     REGISTRY_READ,
-    BinnedTag,
     ContainerImage,
     Heartbeat,
     Project,
-    Tag,
     UnassignedRepository,
     utc_now,
 )
@@ -37,18 +34,17 @@ from ..names import BIN_PREFIX, BIN_PREFIX_END, NameInvalid, RepositoryName, is_
 from ..operations.recovery import complete_interrupted_steps
 from ..registry_connection import registry
 from .earlier_pushes import carry_over
-from .images import count_tags, ensure_image
+from .images import ensure_image
 from .live_tags import LiveTags, read_tags
 from .pull_through import is_cache
 from .reconcile_outcome import Outcome
-from .tag_history import record_found, record_removed, record_state_before
-from .unassigned_notes import forget, note, take_note
-from .violations import record_unreported_violations
+from .tag_list_update import TagListing, apply_tag_list
+from .unassigned_notes import forget, note, pop_last_push
 
 logger = logging.getLogger(__name__)
 
 #: How long a comparison stays current. An older one is repeated when the image's page is opened.
-STALE = timedelta(hours=1)
+STALE_AFTER = timedelta(hours=1)
 
 
 def reconcile(repository: RepositoryName, *, digests: bool = True, removed_by: str = "") -> Outcome:
@@ -66,52 +62,46 @@ def reconcile(repository: RepositoryName, *, digests: bool = True, removed_by: s
     if is_cache():
         return _reconcile_cached(repository)
     complete_interrupted_steps(repository)
-    started = utc_now()
+    started_at = utc_now()
     end_read()
     try:
-        answer = _tags_or_none(repository)
+        answer = _fetch_tags(repository)
         names = without_trash(answer or [])
-        wanted = digests or _image_id(db.session(), repository) is None
+        reads_digests = digests or _find_image_id(db.session(), repository) is None
         end_read()
-        live = read_tags(repository, names) if wanted else LiveTags()
+        live = read_tags(repository, names) if reads_digests else LiveTags()
     except RegistryError as error:
-        _note_error(repository, str(error))
+        _record_error(repository, str(error))
         return Outcome(str(repository), error=str(error))
-    listed = None if answer is None else names
-    outcome = _mend_or_note(repository, listed, live, started, removed_by)
+    listing = TagListing(names, live, started_at, removed_by)
+    outcome = _apply_or_record_unassigned(repository, listing, is_known=answer is not None)
     outcome.unanswered = sorted(live.unanswered)
     outcome.unusable = list(answer.unusable) if answer else []
     return outcome
 
 
-def _mend_or_note(
-    repository: RepositoryName,
-    names: list[str] | None,
-    live: LiveTags,
-    started: datetime,
-    removed_by: str,
+def _apply_or_record_unassigned(
+    repository: RepositoryName, listing: TagListing, *, is_known: bool
 ) -> Outcome:
     """Correct the index of a repository that a project owns; record any other as unassigned.
 
     Args:
-        names: every tag that the registry listed; None if it does not have the repository.
-        live: digests and damage of the tags, if they were read.
-        started: when the registry was asked.
-        removed_by: the user who just removed tags, or "".
+        repository: the repository.
+        listing: the tags that the registry listed; none if it does not have the repository.
+        is_known: whether the registry has the repository.
     """
-    known, names = names is not None, names or []
     with writing() as session:
         if reserved_names(session, [str(repository)]):
             return Outcome(str(repository))
         project = owning_project(session, str(repository))
         if project is None:
-            return _mend_unassigned(session, repository, names, known=known)
-        last_push = take_note(session, str(repository))
-        if not names and not _image_id(session, repository):
+            return _record_unassigned(session, repository, len(listing.names), is_known=is_known)
+        last_push = pop_last_push(session, str(repository))
+        if not listing.names and not _find_image_id(session, repository):
             return Outcome(str(repository))
         image = ensure_image(session, project, str(repository))
-        outcome = apply_tag_list(session, image, names, live, started, removed_by)
-        if names:
+        outcome = apply_tag_list(session, image, listing)
+        if listing.names:
             carry_over(session, image, last_push)
         return outcome
 
@@ -134,117 +124,7 @@ def _reconcile_cached(repository: RepositoryName) -> Outcome:
         return Outcome(path, tags=image.tag_count)
 
 
-def apply_tag_list(
-    session: Session,
-    image: ContainerImage,
-    names: Iterable[str],
-    live: LiveTags,
-    started: datetime,
-    removed_by: str = "",
-) -> Outcome:
-    """Update the rows of an image and its tags to match the registry's answer.
-
-    Args:
-        names: every tag that the registry listed.
-        live: digests and damage of the tags that were read; tags missing here keep theirs.
-        started: when the registry was asked. Changes that an event reported later are kept.
-        removed_by: the user who removed tags; "" if only events can name the user.
-    """
-    listed = set(names)
-    rows = {tag.name: tag for tag in session.scalars(select(Tag).where(Tag.image_id == image.id))}
-    outcome = Outcome(image.path, tags=len(listed), damaged=len(live.damaged))
-    for name in listed - rows.keys():
-        outcome.added += _insert(session, image, name, live, started)
-    _mark(rows, live, started)
-    moved = [
-        rows[name]
-        for name in listed & rows.keys()
-        if live.digests.get(name, rows[name].digest) != rows[name].digest
-        and rows[name].seen_at < started
-    ]
-    overwritten = [row.name for row in moved if row.digest is not None]
-    record_state_before(session, moved)
-    for row in moved:
-        move(session, row, live.digests[row.name], started)
-    outcome.changed = len(moved)
-    gone = [rows[name] for name in rows.keys() - listed if rows[name].seen_at < started]
-    record_unreported_violations(session, image, overwritten, "overwritten", started)
-    # A damaged tag has no readable content that a rule could protect.
-    deleted = [row.name for row in gone if not row.is_damaged]
-    record_unreported_violations(session, image, deleted, "deleted", started)
-    if gone:
-        record_removed(session, gone, started, removed_by)
-        session.execute(delete(Tag).where(Tag.id.in_([tag.id for tag in gone])))
-        outcome.removed = len(gone)
-    session.flush()
-    count_tags(session, image)
-    image.reconciled_at, image.reconcile_error = started, None
-    image.reconcile_wanted = False
-    _keep_or_drop(session, image, started, is_empty=not listed)
-    return outcome
-
-
-def _insert(
-    session: Session, image: ContainerImage, name: str, live: LiveTags, started: datetime
-) -> bool:
-    """Insert a tag that was found in the registry; return whether the row is new."""
-    return insert_if_absent(
-        session,
-        Tag,
-        image_id=image.id,
-        name=name,
-        digest=live.digests.get(name),
-        pull_count=0,
-        seen_at=started,
-        age_from=started,
-        damage=live.damaged.get(name),
-        damaged_since=started if name in live.damaged else None,
-    )
-
-
-def _mark(rows: Mapping[str, Tag], live: LiveTags, started: datetime) -> None:
-    """Mark unreadable tags as damaged, and clear the mark of tags that can be read again.
-
-    A tag that an event changed after the registry was asked is left alone.
-    """
-    for name, row in rows.items():
-        if row.seen_at >= started:
-            continue
-        if name in live.damaged:
-            row.mark_damaged(live.damaged[name], started)
-        elif name in live.digests:
-            row.mark_readable()
-
-
-def _keep_or_drop(
-    session: Session, image: ContainerImage, started: datetime, *, is_empty: bool
-) -> None:
-    """Delete an image without tags, or only hide it while the trash contains a tag of it."""
-    if not is_empty or _pushed_since(image, started):
-        image.emptied_at = None
-    elif session.scalar(select(BinnedTag.id).where(BinnedTag.repository == image.path).limit(1)):
-        image.emptied_at = started
-    else:
-        session.delete(image)
-
-
-def move(session: Session, tag: Tag, digest: str, at: datetime) -> None:
-    """Point a tag to the digest that the registry reports and that no event announced."""
-    stood_for_another = tag.digest is not None
-    tag.digest = digest
-    if stood_for_another:
-        # The time and author of this push are unknown. The tag may have been pushed a moment
-        # ago even if the image is old, so its age counts from now.
-        tag.pushed_at = tag.pushed_by = None
-        tag.age_from = at
-        record_found(session, tag, at)
-
-
-def _pushed_since(image: ContainerImage, moment: datetime) -> bool:
-    return image.last_push_at is not None and image.last_push_at >= moment
-
-
-def _tags_or_none(repository: RepositoryName) -> TagNames | None:
+def _fetch_tags(repository: RepositoryName) -> TagNames | None:
     """Return all tags, including those in the trash; None if there is no such repository."""
     try:
         return registry().tags(repository)
@@ -258,16 +138,16 @@ def without_trash(names: list[str]) -> list[str]:
     Args:
         names: tags in byte order, so that the tags in the trash are adjacent.
     """
-    first, end = bisect_left(names, BIN_PREFIX), bisect_left(names, BIN_PREFIX_END)
-    return [*names[:first], *(n for n in names[first:end] if not is_binned(n)), *names[end:]]
+    start, end = bisect_left(names, BIN_PREFIX), bisect_left(names, BIN_PREFIX_END)
+    return [*names[:start], *(n for n in names[start:end] if not is_binned(n)), *names[end:]]
 
 
-def _image_id(session: Session, repository: RepositoryName) -> int | None:
+def _find_image_id(session: Session, repository: RepositoryName) -> int | None:
     return session.scalar(select(ContainerImage.id).where(ContainerImage.path == str(repository)))
 
 
-def _mend_unassigned(
-    session: Session, repository: RepositoryName, names: list[str], *, known: bool
+def _record_unassigned(
+    session: Session, repository: RepositoryName, tag_count: int, *, is_known: bool
 ) -> Outcome:
     """Record a repository that no project owns, with its number of tags.
 
@@ -276,19 +156,19 @@ def _mend_unassigned(
     and the list of tags no longer have it.
 
     Args:
-        names: the tags that the registry listed.
-        known: whether the registry has the repository.
+        tag_count: number of tags that the registry listed.
+        is_known: whether the registry has the repository.
     """
     path = str(repository)
-    if names:
+    if tag_count:
         insert_if_absent(session, UnassignedRepository, path=path, first_seen_at=utc_now())
     row = session.get(UnassignedRepository, path)
     if row is not None:
-        row.tag_count = len(names)
-    return Outcome(path, owned=False, known=known, tags=len(names))
+        row.tag_count = tag_count
+    return Outcome(path, owned=False, known=is_known, tags=tag_count)
 
 
-def _note_error(repository: RepositoryName, error: str) -> None:
+def _record_error(repository: RepositoryName, error: str) -> None:
     with writing() as session:
         image = session.scalar(select(ContainerImage).where(ContainerImage.path == str(repository)))
         if image is not None:
@@ -296,7 +176,7 @@ def _note_error(repository: RepositoryName, error: str) -> None:
 
 
 def request_reconcile_if_stale(image: ContainerImage) -> bool:
-    """Mark an image for reconciliation if its last comparison is older than STALE.
+    """Mark an image for reconciliation if its last comparison is older than STALE_AFTER.
 
     The mark is cleared by the next successful comparison, so opening the page repeatedly causes
     only one job.
@@ -315,8 +195,8 @@ def request_reconcile_if_stale(image: ContainerImage) -> bool:
         return bool(update_count(session, statement))
 
 
-def _is_stale(moment: datetime | None) -> bool:
-    return moment is None or utc_now() - moment > STALE
+def _is_stale(reconciled_at: datetime | None) -> bool:
+    return reconciled_at is None or utc_now() - reconciled_at > STALE_AFTER
 
 
 def reconcile_wanted() -> list[Outcome]:
@@ -351,19 +231,20 @@ def reconcile_all(*, digests: bool = True) -> list[Outcome]:
     Raises:
         RegistryError: the catalog can't be read; nothing was changed.
     """
-    started = utc_now()
+    started_at = utc_now()
     end_read()
-    listed = set(map(str, registry().catalog()))
-    noted = set(db.session.scalars(select(UnassignedRepository.path)))
-    note(sorted(_not_owned(listed) - noted))
-    indexed = set(db.session.scalars(select(ContainerImage.path))) | noted
+    catalog_paths = set(map(str, registry().catalog()))
+    unassigned_paths = set(db.session.scalars(select(UnassignedRepository.path)))
+    note(sorted(_exclude_owned(catalog_paths) - unassigned_paths))
+    paths = set(db.session.scalars(select(ContainerImage.path))) | unassigned_paths
     outcomes = []
-    for path in sorted(listed | indexed):
+    for path in sorted(catalog_paths | paths):
         try:
             outcomes.append(reconcile(RepositoryName(path), digests=digests))
         except NameInvalid:
             logger.warning("a repository has a name that breaks the grammar: %r", path)
-    forget({o.repository for o in outcomes if not o.owned and not o.known} - listed, started)
+    missing_paths = {outcome.repository for outcome in outcomes if _is_missing(outcome)}
+    forget(missing_paths - catalog_paths, started_at)
     with writing() as session:
         session.merge(Heartbeat(name=REGISTRY_READ, at=utc_now()))
         if digests:
@@ -371,11 +252,15 @@ def reconcile_all(*, digests: bool = True) -> list[Outcome]:
     return outcomes
 
 
-def _not_owned(repositories: set[str]) -> set[str]:
+def _is_missing(outcome: Outcome) -> bool:
+    return not outcome.owned and not outcome.known
+
+
+def _exclude_owned(repositories: set[str]) -> set[str]:
     """Return the repositories that no project owns and that are not reserved."""
     projects = set(db.session.scalars(select(Project.path)))
-    not_owned = {name for name in repositories if projects.isdisjoint(prefixes(name))}
-    return not_owned - reserved_names(db.session(), not_owned)
+    unowned_paths = {name for name in repositories if projects.isdisjoint(prefixes(name))}
+    return unowned_paths - reserved_names(db.session(), unowned_paths)
 
 
 def index_repositories_below(path: str) -> list[Outcome]:

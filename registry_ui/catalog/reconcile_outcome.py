@@ -32,12 +32,12 @@ class Outcome:
     def __str__(self) -> str:
         """Return a one-line summary."""
         noun = "tag" if self.tags == 1 else "tags"
-        found = f"{self.tags} {noun}"
+        summary = f"{self.tags} {noun}"
         if not self.owned:
-            return f"{found}, unassigned{self._remarks}"
-        damaged = f", {self.damaged} can't be read" if self.damaged else ""
+            return f"{summary}, unassigned{self._remarks}"
+        damage = f", {self.damaged} can't be read" if self.damaged else ""
         changes = f"{self.added} new, {self.changed} changed, {self.removed} gone"
-        return f"{found}; {changes}{damaged}{self._remarks}"
+        return f"{summary}; {changes}{damage}{self._remarks}"
 
     @property
     def _remarks(self) -> str:
@@ -45,6 +45,6 @@ class Outcome:
         if self.unanswered:
             remarks += f"; the registry does not answer for {name_some(self.unanswered)} now"
         if self.unusable:
-            quoted = name_some(map(repr, self.unusable))
-            remarks += f"; listed names that can't be tags: {quoted}"
+            names = name_some(map(repr, self.unusable))
+            remarks += f"; listed names that can't be tags: {names}"
         return remarks

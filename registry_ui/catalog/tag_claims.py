@@ -25,119 +25,123 @@ from ..names import RepositoryName, TagName
 from ..token_auth.verifier import VerifiedToken
 
 #: How long a claim lasts. A push that has not finished by then has failed.
-HELD = timedelta(seconds=15)
+CLAIM_DURATION = timedelta(seconds=15)
 #: Minimum and maximum age at which a claim covers one retry with the same bearer token. Before
 #: that, the first push may still be in progress, and the gate can't tell a retry from a push of
 #: other content.
 RETRY_FROM, RETRY_UNTIL = timedelta(seconds=5), timedelta(seconds=9)
 #: How long a claim still lasts after a retry, so that the registry can write the tag in time.
-NEEDED = timedelta(seconds=5)
+RETRY_DURATION = timedelta(seconds=5)
 #: How long a claim is kept after the push event, which arrives a moment before the tag can be
 #: read (PROTOCOLS 3.2).
-SETTLING = timedelta(seconds=3)
+SETTLE_DURATION = timedelta(seconds=3)
 #: How long a subject must let others go first after its claim blocked them without a push.
-YIELDING = timedelta(seconds=60)
+YIELD_DURATION = timedelta(seconds=60)
 #: Maximum number of claims that one user or deploy token can hold at the same time.
 MAX_UNFINISHED = 50
 
 
-def ourselves(deed: str) -> VerifiedToken:
+def own_identity(operation: str) -> VerifiedToken:
     """Return the identity that claims tags for an operation of this application.
 
     Args:
-        deed: key of the operation. An operation that is repeated with the same key renews its
+        operation: key of the operation. An operation that is repeated with the same key renews its
             own claims.
     """
-    return VerifiedToken(OWN_SUBJECT, deed, {})
+    return VerifiedToken(OWN_SUBJECT, operation, {})
 
 
-def acquire(repository: RepositoryName, tag: TagName, who: VerifiedToken) -> str | None:
+def acquire(repository: RepositoryName, tag: TagName, claimant: VerifiedToken) -> str | None:
     """Acquire a claim on a tag, or renew the caller's own; return None, or why it is refused.
 
     The reason is shown in the client's terminal, and needs no escaping in JSON.
     """
     with writing() as session:
-        row = _locked(session, repository, tag)
+        row = _lock_claim(session, repository, tag)
         now = utc_now()  # Read after waiting for the lock, so that concurrent calls are ordered.
         if row is not None and row.until >= now:
-            return _go_on(row, who, now)
-        waits = _waits(row, now) if row is not None else {}
-        if who.subject in waits:
+            return _renew(row, claimant, now)
+        waits = _find_waiting(row, now) if row is not None else {}
+        if claimant.subject in waits:
             return f"your last push of tag {tag} did not finish, and others wait: try in a minute"
-        if _unfinished(session, who, now) >= MAX_UNFINISHED:
+        if _count_unfinished(session, claimant, now) >= MAX_UNFINISHED:
             return "too many of your pushes are unfinished: try again in 15 seconds"
-        values = {"subject": who.subject, "token_id": who.token_id[:64], "until": now + HELD}
+        values = {
+            "subject": claimant.subject,
+            "token_id": claimant.token_id[:64],
+            "until": now + CLAIM_DURATION,
+        }
         if row is None:
             key = {"repository": str(repository), "tag": str(tag)}
             if insert_if_absent(session, TagClaim, **key, **values):
                 return None
             # A concurrent call inserted the row first.
-            row = _locked(session, repository, tag)
-            return _busy(str(tag)) if row is None else _go_on(row, who, utc_now())
+            row = _lock_claim(session, repository, tag)
+            return _describe_conflict(str(tag)) if row is None else _renew(row, claimant, utc_now())
         row.contested, row.waits = False, waits
         for name, value in values.items():
             setattr(row, name, value)
         return None
 
 
-def _go_on(row: TagClaim, who: VerifiedToken, now: datetime) -> str | None:
-    if (row.subject, row.token_id) != (who.subject, who.token_id[:64]):
-        row.contested = row.contested or who.subject != row.subject
-        return _busy(row.tag)
-    if who.subject == OWN_SUBJECT:
-        row.until = now + HELD
+def _renew(row: TagClaim, claimant: VerifiedToken, now: datetime) -> str | None:
+    if (row.subject, row.token_id) != (claimant.subject, claimant.token_id[:64]):
+        row.contested = row.contested or claimant.subject != row.subject
+        return _describe_conflict(row.tag)
+    if claimant.subject == OWN_SUBJECT:
+        row.until = now + CLAIM_DURATION
         return None
-    age = now - (row.until - HELD)
+    age = now - (row.until - CLAIM_DURATION)
     if age < RETRY_FROM:
         return f"your last push of tag {row.tag} may not have ended: try again in 5 seconds"
     if age > RETRY_UNTIL:
         return f"the last push of tag {row.tag} did not finish: try again in 15 seconds"
     # Shorten the claim, so that it covers no further push.
-    row.until = now + NEEDED
+    row.until = now + RETRY_DURATION
     return None
 
 
-def _busy(tag: str) -> str:
+def _describe_conflict(tag: str) -> str:
     return f"tag {tag} is being pushed by someone else: try again in 15 seconds"
 
 
-def _waits(row: TagClaim, now: datetime) -> dict[str, float]:
+def _find_waiting(row: TagClaim, now: datetime) -> dict[str, float]:
     """Return until when each subject must let others go first: Unix time by subject."""
     waits = {subject: end for subject, end in row.waits.items() if end > now.timestamp()}
-    end = row.until + YIELDING
+    end = row.until + YIELD_DURATION
     if row.contested and end > now and row.subject != OWN_SUBJECT:
         waits[row.subject] = end.timestamp()
     return waits
 
 
-def _unfinished(session: Session, who: VerifiedToken, now: datetime) -> int:
-    if who.subject == OWN_SUBJECT:
+def _count_unfinished(session: Session, claimant: VerifiedToken, now: datetime) -> int:
+    if claimant.subject == OWN_SUBJECT:
         return 0
     query = select(func.count()).select_from(TagClaim)
-    found = session.scalar(query.where(TagClaim.until > now, TagClaim.subject == who.subject))
-    return found or 0
+    count = session.scalar(query.where(TagClaim.until > now, TagClaim.subject == claimant.subject))
+    return count or 0
 
 
-def _locked(session: Session, repository: RepositoryName, tag: TagName) -> TagClaim | None:
-    query = select(TagClaim).where(_of(repository, tag)).with_for_update()
+def _lock_claim(session: Session, repository: RepositoryName, tag: TagName) -> TagClaim | None:
+    query = select(TagClaim).where(_is_claim_on(repository, tag)).with_for_update()
     return session.scalar(query.execution_options(populate_existing=True))
 
 
-def release(repository: RepositoryName, tag: TagName, who: VerifiedToken) -> None:
+def release(repository: RepositoryName, tag: TagName, claimant: VerifiedToken) -> None:
     """Release the caller's own claim, because the push is refused.
 
     A claim that was renewed for a retry is kept until it ends, because the first push may still be
     in progress.
     """
-    by = (TagClaim.subject == who.subject) & (TagClaim.token_id == who.token_id[:64])
-    is_first = TagClaim.until > utc_now() + NEEDED
+    is_own = (TagClaim.subject == claimant.subject) & (TagClaim.token_id == claimant.token_id[:64])
+    is_first = TagClaim.until > utc_now() + RETRY_DURATION
     with writing() as session:
-        session.execute(delete(TagClaim).where(_of(repository, tag), by, is_first))
+        session.execute(delete(TagClaim).where(_is_claim_on(repository, tag), is_own, is_first))
 
 
 def expire_soon(session: Session, repository: str, tag: str) -> None:
     """Let a claim end a few seconds after the event of its push, when the tag can be read."""
-    soon = utc_now() + SETTLING
+    soon = utc_now() + SETTLE_DURATION
     session.execute(
         update(TagClaim)
         .where(TagClaim.repository == repository, TagClaim.tag == tag, TagClaim.until > soon)
@@ -155,5 +159,5 @@ def forget_ended(session: Session) -> None:
     )
 
 
-def _of(repository: RepositoryName, tag: TagName) -> ColumnElement[bool]:
+def _is_claim_on(repository: RepositoryName, tag: TagName) -> ColumnElement[bool]:
     return (TagClaim.repository == str(repository)) & (TagClaim.tag == str(tag))

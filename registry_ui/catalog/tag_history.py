@@ -13,30 +13,29 @@ from sqlalchemy.orm import Session
 
 from ..audit import OWN_SUBJECT
 from ..models import ContainerImage, RegistryEvent, Tag, TagHistoryEntry
+from .push_log import PushedTag
 
 
-def record_tag_push(
-    session: Session, tag: Tag, digest: str, at: datetime, actor: str, source: str = ""
-) -> None:
+def record_tag_push(session: Session, tag: Tag, push: PushedTag, source: str = "") -> None:
     """Record a push that an event reported, or a copy made by this application.
 
     It must be called before the tag's row changes.
 
     Args:
         tag: the row before the change.
-        digest: the digest that was pushed.
+        push: the push of this tag.
         source: the reference that the tag was copied from; "" for a push by a client.
     """
-    if tag.digest != digest:
+    if tag.digest != push.digest:
         record_state_before(session, [tag])
     session.add(
         TagHistoryEntry(
             image_id=tag.image_id,
             tag=tag.name,
             action="copied" if source else "pushed",
-            digest=digest,
-            actor=actor,
-            at=at,
+            digest=push.digest,
+            actor=push.actor,
+            at=push.at,
             source=source,
         )
     )
@@ -48,16 +47,16 @@ def record_state_before(session: Session, tags: Iterable[Tag]) -> None:
     Args:
         tags: rows of one image, before the change.
     """
-    known = [tag for tag in tags if tag.digest is not None]
-    if not known:
+    readable = [tag for tag in tags if tag.digest is not None]
+    if not readable:
         return
     query = select(TagHistoryEntry.tag).where(
-        TagHistoryEntry.image_id == known[0].image_id,
-        TagHistoryEntry.tag.in_({tag.name for tag in known}),
+        TagHistoryEntry.image_id == readable[0].image_id,
+        TagHistoryEntry.tag.in_({tag.name for tag in readable}),
     )
-    told = set(session.scalars(query))
-    for tag in known:
-        if tag.name not in told:
+    recorded_names = set(session.scalars(query))
+    for tag in readable:
+        if tag.name not in recorded_names:
             record_found(session, tag, tag.seen_at)
 
 
@@ -91,25 +90,25 @@ def record_removed(session: Session, tags: Iterable[Tag], at: datetime, actor: s
         actor: the user who removed tags in this application; used for tags for which no event
             names a user.
     """
-    gone = list(tags)
-    if not gone:
+    removed_tags = list(tags)
+    if not removed_tags:
         return
-    told = _removed_by(session, gone)
+    actors = _find_removing_users(session, removed_tags)
     rows = [
         {
             "image_id": tag.image_id,
             "tag": tag.name,
             "action": "removed",
             "digest": tag.digest or "",
-            "actor": told.get(tag.name) or told.get(tag.digest or "") or actor,
+            "actor": actors.get(tag.name) or actors.get(tag.digest or "") or actor,
             "at": at,
         }
-        for tag in gone
+        for tag in removed_tags
     ]
     session.execute(insert(TagHistoryEntry), rows)
 
 
-def _removed_by(session: Session, gone: list[Tag]) -> dict[str, str]:
+def _find_removing_users(session: Session, removed_tags: list[Tag]) -> dict[str, str]:
     """Return the users named by deletion events: user by tag name or by digest.
 
     Calls of this application are left out, because their events don't name the user.
@@ -117,14 +116,14 @@ def _removed_by(session: Session, gone: list[Tag]) -> dict[str, str]:
     events = session.execute(
         select(RegistryEvent.tag, RegistryEvent.digest, RegistryEvent.actor)
         .where(
-            RegistryEvent.image_id == gone[0].image_id,
+            RegistryEvent.image_id == removed_tags[0].image_id,
             RegistryEvent.action == "delete",
             RegistryEvent.actor.not_in(("", OWN_SUBJECT)),
             # A deletion before the last push removed an earlier tag of this name.
-            RegistryEvent.received_at >= min(tag.seen_at for tag in gone),
+            RegistryEvent.received_at >= min(tag.seen_at for tag in removed_tags),
             or_(
-                RegistryEvent.tag.in_({tag.name for tag in gone}),
-                RegistryEvent.digest.in_({tag.digest for tag in gone if tag.digest}),
+                RegistryEvent.tag.in_({tag.name for tag in removed_tags}),
+                RegistryEvent.digest.in_({tag.digest for tag in removed_tags if tag.digest}),
             ),
         )
         .order_by(RegistryEvent.id)
@@ -136,11 +135,13 @@ def history_of(
     session: Session, image: ContainerImage, tag: str, limit: int
 ) -> tuple[ScalarResult[TagHistoryEntry], int]:
     """Return the newest ``limit`` history entries of a tag, newest first, and the total number."""
-    here = (TagHistoryEntry.image_id == image.id, TagHistoryEntry.tag == tag)
-    total = session.scalar(select(func.count()).select_from(TagHistoryEntry).where(*here)) or 0
+    conditions = (TagHistoryEntry.image_id == image.id, TagHistoryEntry.tag == tag)
+    total = (
+        session.scalar(select(func.count()).select_from(TagHistoryEntry).where(*conditions)) or 0
+    )
     query = (
         select(TagHistoryEntry)
-        .where(*here)
+        .where(*conditions)
         .order_by(TagHistoryEntry.at.desc(), TagHistoryEntry.id.desc())
     )
     return session.scalars(query.limit(limit)), total

@@ -49,13 +49,13 @@ class Folder:
 
     def find(self, name: str) -> Folder | None:
         """Return the folder with this name relative to this folder, or None."""
-        here = self
+        folder = self
         for segment in filter(None, name.split("/")):
-            found = next((f for f in here.folders if f.segment == segment), None)
-            if found is None:
+            child = next((f for f in folder.folders if f.segment == segment), None)
+            if child is None:
                 return None
-            here = found
-        return here
+            folder = child
+        return folder
 
     def sort(self, by: str, *, descending: bool) -> None:
         """Sort every level by ``name``, ``size``, ``pulls`` or ``pushed``.
@@ -63,15 +63,17 @@ class Folder:
         A folder is sorted by the total of everything below it. Unknown values come last in either
         direction; folders with equal values keep the order of their names.
         """
-        value = _VALUES[by]
-        known = [folder for folder in self.folders if value(folder) is not None]
-        known.sort(key=value, reverse=descending)
-        self.folders = known + [folder for folder in self.folders if value(folder) is None]
+        value = _SORT_VALUES[by]
+        folders_with_value = [folder for folder in self.folders if value(folder) is not None]
+        folders_with_value.sort(key=value, reverse=descending)
+        self.folders = folders_with_value + [
+            folder for folder in self.folders if value(folder) is None
+        ]
         for folder in self.folders:
             folder.sort(by, descending=descending)
 
 
-_VALUES: dict[str, Callable[[Folder], Any]] = {
+_SORT_VALUES: dict[str, Callable[[Folder], Any]] = {
     "name": lambda folder: folder.segment,
     "size": lambda folder: folder.size,
     "pulls": lambda folder: folder.pull_count,
@@ -123,19 +125,19 @@ def build_tree(images: Iterable[ImageRow]) -> Folder:
     index = {"": root}
     for image in sorted(images, key=lambda image: image.name.split("/")):
         node = root
-        _count(node, image)
+        _add_to_totals(node, image)
         for segment in filter(None, image.name.split("/")):
             name = f"{node.name}/{segment}" if node.name else segment
             if name not in index:
                 index[name] = Folder(segment, name)
                 node.folders.append(index[name])
             node = index[name]
-            _count(node, image)
+            _add_to_totals(node, image)
         node.image = image
     return root
 
 
-def _count(node: Folder, image: ImageRow) -> None:
+def _add_to_totals(node: Folder, image: ImageRow) -> None:
     node.image_count += 1
     node.tag_count += image.tag_count
     node.pull_count += image.pull_count

@@ -13,42 +13,44 @@ from ..models import UnassignedRepository, utc_now
 from .earlier_pushes import LastPush
 
 #: Maximum number of repositories recorded in one transaction.
-BATCH = 500
+BATCH_SIZE = 500
 
 
 def note(paths: list[str]) -> None:
     """Record repositories that no project owns."""
-    for start in range(0, len(paths), BATCH):
+    for start in range(0, len(paths), BATCH_SIZE):
         with writing() as session:
-            for path in paths[start : start + BATCH]:
+            for path in paths[start : start + BATCH_SIZE]:
                 insert_if_absent(session, UnassignedRepository, path=path, first_seen_at=utc_now())
 
 
-def forget(paths: set[str], started: datetime) -> None:
+def forget(paths: set[str], started_at: datetime) -> None:
     """Delete the records of repositories that the registry no longer has.
 
     Args:
         paths: repositories that the registry does not have.
-        started: when the registry was asked. A repository that was pushed or first seen since
+        started_at: when the registry was asked. A repository that was pushed or first seen since
             then is kept.
     """
     if not paths:
         return
-    told = func.coalesce(UnassignedRepository.last_push_at, UnassignedRepository.first_seen_at)
+    last_activity = func.coalesce(
+        UnassignedRepository.last_push_at, UnassignedRepository.first_seen_at
+    )
     with writing() as session:
         for path in sorted(paths):
             session.execute(
                 delete(UnassignedRepository).where(
-                    UnassignedRepository.path == path, told < started
+                    UnassignedRepository.path == path, last_activity < started_at
                 )
             )
 
 
-def take_note(session: Session, path: str) -> LastPush:
+def pop_last_push(session: Session, path: str) -> LastPush:
     """Delete the record of an unassigned repository; return the last push to it, if known."""
     row = session.get(UnassignedRepository, path)
     if row is None:
         return LastPush()
-    found = LastPush(row.last_push_at, row.pushed_by)
+    last_push = LastPush(row.last_push_at, row.pushed_by)
     session.delete(row)
-    return found
+    return last_push

@@ -14,34 +14,41 @@ from sqlalchemy.orm import Session
 
 from ..access import Permission
 from ..access.repository_rules import tag_rule
-from ..access.tag_rules import TagRule, is_immutable, refusal
+from ..access.tag_rules import TagChange, TagRule, is_immutable, refusal
 from ..accounts.subjects import current_role
 from ..audit import REGISTRY, Actor, record
 from ..models import ContainerImage, Place, ProtectionRule, ProtectionViolation, Tag
+from .push_log import PushedTag
 
 
-def record_violations(
-    session: Session, image: ContainerImage, tag: Tag, digest: str, actor: str, at: datetime
-) -> None:
+def record_violations(session: Session, image: ContainerImage, tag: Tag, push: PushedTag) -> None:
     """Record a push that a rule does not allow. It must be called before the tag's row changes.
 
     Args:
         tag: the row before the push; its digest is None if it is not known.
-        digest: the digest that was pushed.
-        actor: subject of the user who pushed; "" if it is not known.
-        at: time of the push. Rules created later are ignored.
+        push: the push of this tag. Rules created after its time are ignored.
     """
-    rules = _rules(session, image, at)
+    rules = _load_rules(session, image, push.at)
     if not rules:
         return
-    role = current_role(session, actor, image.path) if any(r.minimum for r in rules) else None
-    moved = tag.digest not in {None, digest}
-    if refusal(rules, image.name, tag.name, role, Permission.PUSH, moved):
-        _note(session, image, tag.name, "overwritten" if moved else "pushed", actor, at)
+    needs_role = any(rule.minimum for rule in rules)
+    role = current_role(session, push.actor, image.path) if needs_role else None
+    is_overwritten = tag.digest not in {None, push.digest}
+    change = TagChange(tag.name, Permission.PUSH, exists=is_overwritten)
+    if refusal(rules, image.name, change, role):
+        violation = ProtectionViolation(
+            place_id=image.project_id,
+            repository=image.path,
+            tag=tag.name,
+            what="overwritten" if is_overwritten else "pushed",
+            actor=push.actor,
+            at=push.at,
+        )
+        _record_violation(session, violation)
 
 
 def record_unreported_violations(
-    session: Session, image: ContainerImage, names: Iterable[str], what: str, at: datetime
+    session: Session, image: ContainerImage, names: Iterable[str], change: str, at: datetime
 ) -> None:
     """Record changes of immutable tags that no event reported.
 
@@ -49,20 +56,28 @@ def record_unreported_violations(
 
     Args:
         names: the tags that changed.
-        what: ``overwritten`` or ``deleted``.
+        change: ``overwritten`` or ``deleted``.
         at: when the registry was asked. Rules created later are ignored.
     """
     names = sorted(names)
     if not names:
         return
-    rules = _rules(session, image, at)
-    action = Permission.DELETE if what == "deleted" else Permission.PUSH
+    rules = _load_rules(session, image, at)
+    action = Permission.DELETE if change == "deleted" else Permission.PUSH
     for name in names:
         if is_immutable(rules, image.name, name, action):
-            _note(session, image, name, what, "", at)
+            violation = ProtectionViolation(
+                place_id=image.project_id,
+                repository=image.path,
+                tag=name,
+                what=change,
+                actor="",
+                at=at,
+            )
+            _record_violation(session, violation)
 
 
-def _rules(session: Session, image: ContainerImage, at: datetime) -> list[TagRule]:
+def _load_rules(session: Session, image: ContainerImage, at: datetime) -> list[TagRule]:
     query = (
         select(ProtectionRule, Place.path)
         .join(Place, Place.id == ProtectionRule.place_id)
@@ -71,18 +86,8 @@ def _rules(session: Session, image: ContainerImage, at: datetime) -> list[TagRul
     return [tag_rule(rule, path) for rule, path in session.execute(query)]
 
 
-def _note(
-    session: Session, image: ContainerImage, tag: str, what: str, actor: str, at: datetime
-) -> None:
-    session.add(
-        ProtectionViolation(
-            place_id=image.project_id,
-            repository=image.path,
-            tag=tag,
-            what=what,
-            actor=actor,
-            at=at,
-        )
-    )
-    who = Actor(actor) if actor else REGISTRY
-    record(session, who, "tag.protection_violated", f"{image.path}:{tag}", what=what)
+def _record_violation(session: Session, violation: ProtectionViolation) -> None:
+    session.add(violation)
+    actor = Actor(violation.actor) if violation.actor else REGISTRY
+    tag = f"{violation.repository}:{violation.tag}"
+    record(session, actor, "tag.protection_violated", tag, what=violation.what)

@@ -48,12 +48,12 @@ def access_check(
     settings = current_app.config["SETTINGS"]
     name = repository_named(repository, settings.registry_host)
     subject = find_subject(db.session(), username, passwords=not settings.tokens_only)
-    found = explain(db.session(), subject, name, actions or ACTIONS)
-    for answer in found.answers:
-        word = "allowed" if answer.allowed else "refused"
-        click.echo(f"{answer.action:<7} {word}  {impersonal(answer.rule)}")
-    for says in found.kept:
-        click.echo(says, err=True)
-    if found.note:
-        click.echo(f"For docker login {found.note}.", err=True)
-    context.exit(0 if found.allowed else 1)
+    explanation = explain(db.session(), subject, name, actions or ACTIONS)
+    for answer in explanation.answers:
+        result = "allowed" if answer.allowed else "refused"
+        click.echo(f"{answer.action:<7} {result}  {impersonal(answer.rule)}")
+    for remark in explanation.protection:
+        click.echo(remark, err=True)
+    if explanation.note:
+        click.echo(f"For docker login {explanation.note}.", err=True)
+    context.exit(0 if explanation.allowed else 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 
 import click
 from flask.cli import AppGroup
@@ -13,6 +14,7 @@ from ..accounts import service as accounts
 from ..accounts.tokens import TokenRequest, end_of_day
 from ..audit import CONSOLE
 from .errors import clear_errors
+from .options import group_options
 
 user = AppGroup("user", help="Accounts.")
 token = AppGroup("token", help="Access tokens.")
@@ -25,11 +27,11 @@ token = AppGroup("token", help="Access tokens.")
 @clear_errors
 def user_create(name: str, *, admin: bool, password_stdin: bool) -> None:
     """Create the user NAME. Without --password-stdin, generate and print the password."""
-    given = sys.stdin.readline().rstrip("\r\n") if password_stdin else None
-    password = secrets.new_password() if given is None else given
+    given_password = sys.stdin.readline().rstrip("\r\n") if password_stdin else None
+    password = secrets.new_password() if given_password is None else given_password
     accounts.create_user(CONSOLE, name, password, is_admin=admin)
     click.echo(f"Created {name}, with the namespace {name}.", err=True)
-    if given is None:
+    if given_password is None:
         click.echo(password)
 
 
@@ -39,17 +41,28 @@ def user_create(name: str, *, admin: bool, password_stdin: bool) -> None:
 @clear_errors
 def user_password(name: str, *, password_stdin: bool) -> None:
     """Change the password of NAME. Without --password-stdin, generate and print it."""
-    given = sys.stdin.readline().rstrip("\r\n") if password_stdin else None
-    password = secrets.new_password() if given is None else given
+    given_password = sys.stdin.readline().rstrip("\r\n") if password_stdin else None
+    password = secrets.new_password() if given_password is None else given_password
     accounts.set_password(CONSOLE, name, password)
     click.echo(f"{name} has a new password, and was signed out everywhere.", err=True)
-    if given is None:
+    if given_password is None:
         click.echo(password)
 
 
 def scopes_of(text: str) -> list[str]:
     """Return the scopes in a comma-separated list."""
     return [scope.strip() for scope in text.split(",") if scope.strip()]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenOptions:
+    """Options of ``token create``, which its help describes."""
+
+    name: str
+    scopes: str
+    only: str
+    exactly: bool
+    expires: str
 
 
 @token.command("create")
@@ -59,15 +72,18 @@ def scopes_of(text: str) -> list[str]:
 @click.option("--only", metavar="PATH", default="", help="Holds there and below, nowhere else.")
 @click.option("--exactly", is_flag=True, help="With --only: there alone, not below.")
 @click.option("--expires", metavar="YYYY-MM-DD", default="", help="The last day, in UTC.")
+@group_options(TokenOptions)
 @clear_errors
-def token_create(
-    username: str, name: str, scopes: str, only: str, expires: str, *, exactly: bool
-) -> None:
+def token_create(username: str, options: TokenOptions) -> None:
     """Create an access token for USER. Prints the token only."""
-    if exactly and not only:
+    if options.exactly and not options.only:
         raise click.UsageError("--exactly goes with --only")
     owner = accounts.find_user(username)
-    wanted = TokenRequest(
-        name, scopes_of(scopes), end_of_day(expires), reach=only, reach_exact=exactly
+    token_request = TokenRequest(
+        name=options.name,
+        scopes=scopes_of(options.scopes),
+        expires_at=end_of_day(options.expires),
+        reach=options.only,
+        reach_exact=options.exactly,
     )
-    click.echo(accounts.create_access_token(CONSOLE, owner, wanted).secret)
+    click.echo(accounts.create_access_token(CONSOLE, owner, token_request).secret)

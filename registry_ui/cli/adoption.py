@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import click
 
@@ -14,14 +15,25 @@ from ..errors import Invalid
 from ..formatting import pluralize
 from ..jobs.queue import enqueue
 from .errors import clear_errors
+from .options import DRY_RUN, YES, group_options
 from .places import project
-from .removals import DRY_RUN, YES
 
 #: Exit status if some repositories can be adopted, but not all.
 INCOMPLETE = 3
 
 
-def _number_of_parts(_context: click.Context, _parameter: click.Parameter, text: str) -> str:
+@dataclass(frozen=True, slots=True)
+class AdoptionOptions:
+    """Options of ``project adopt``, which its help describes."""
+
+    parts: str
+    visibility: str
+    owner: str
+    dry_run: bool
+    yes: bool
+
+
+def _validate_parts(_context: click.Context, _parameter: click.Parameter, text: str) -> str:
     if text not in map(str, range(MAX_PARTS + 1)):
         allowed = f"a whole number from 1 to {MAX_PARTS}, or 0 for the whole name"
         raise click.BadParameter(f"“{text[:20]}” is not {allowed}.")
@@ -35,7 +47,7 @@ def _number_of_parts(_context: click.Context, _parameter: click.Parameter, text:
     default="2",
     show_default=True,
     metavar="NUMBER",
-    callback=_number_of_parts,
+    callback=_validate_parts,
     help="How many parts of a repository's name are the path of its project; 0 for all.",
 )
 @click.option(
@@ -47,42 +59,41 @@ def _number_of_parts(_context: click.Context, _parameter: click.Parameter, text:
 @click.option("--owner", default="", metavar="USER", help="Becomes Owner where there is none.")
 @DRY_RUN
 @YES
+@group_options(AdoptionOptions)
 @click.pass_context
 @clear_errors
-def project_adopt(
-    context: click.Context, below: str, *, dry_run: bool, yes: bool, **asked: str
-) -> None:
+def project_adopt(context: click.Context, below: str, options: AdoptionOptions) -> None:
     """Create projects for the unassigned repositories at and below the path BELOW, or for all.
 
     Prints a table of the projects and the repositories that they will own. Exits with 3 if some
     repositories can't be adopted, and with 1 if none can or nothing was adopted.
     """
     try:
-        request = AdoptionRequest.parse(below, **asked)
+        request = AdoptionRequest.parse(below, options.parts, options.visibility, options.owner)
     except Invalid as error:
         raise click.UsageError(" ".join(error.errors.values())) from None
     plan = plan_adoption(db.session(), request)
-    _print(plan)
+    _print_plan(plan)
     if not plan.projects:
-        raise click.ClickException(_nothing(plan))
-    if not dry_run:
-        if not yes:
+        raise click.ClickException(_explain_nothing(plan))
+    if not options.dry_run:
+        if not options.yes:
             click.confirm("Go on?", abort=True, err=True)
         adopt(CONSOLE, request, plan.digest)
         enqueue("index_adopted")
-    verb = "Would adopt" if dry_run else "Adopted"
+    verb = "Would adopt" if options.dry_run else "Adopted"
     click.echo(
         f"{verb} {pluralize(plan.repositories, 'repository', 'repositories')} in "
         f"{pluralize(len(plan.projects), 'project')}.",
         err=True,
     )
     if plan.conflicts:
-        left = pluralize(len(plan.conflicts), "repository stays", "repositories stay")
-        click.echo(f"{left} unassigned; the reasons are above.", err=True)
+        conflict_count = pluralize(len(plan.conflicts), "repository stays", "repositories stay")
+        click.echo(f"{conflict_count} unassigned; the reasons are above.", err=True)
         context.exit(INCOMPLETE)
 
 
-def _print(plan: AdoptionPlan) -> None:
+def _print_plan(plan: AdoptionPlan) -> None:
     for conflict in plan.conflicts:
         click.echo(f"{conflict.repository}: {conflict.reason}", err=True)
     if plan.projects:
@@ -95,7 +106,7 @@ def _print(plan: AdoptionPlan) -> None:
             )
             for planned in plan.projects
         ]
-        for line in _table(("PROJECT", "STATE", "REPOSITORIES", "NAMES"), rows):
+        for line in _format_table(("PROJECT", "STATE", "REPOSITORIES", "NAMES"), rows):
             click.echo(line)
     if plan.namespaces:
         click.echo(f"New namespaces: {' '.join(plan.namespaces)}", err=True)
@@ -105,7 +116,7 @@ def _print(plan: AdoptionPlan) -> None:
         click.echo(f"Without an Owner (see --owner): {' '.join(plan.ownerless)}", err=True)
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+def _format_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """Return a table as aligned lines; the last column is not padded."""
     lines = [list(head), *map(list, rows)]
     for column in range(len(head) - 1):
@@ -115,8 +126,8 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     return ["  ".join(line) for line in lines]
 
 
-def _nothing(plan: AdoptionPlan) -> str:
+def _explain_nothing(plan: AdoptionPlan) -> str:
     if plan.conflicts:
         return "Nothing can be adopted."
-    where = f" at or below “{plan.request.below}”" if plan.request.below else ""
-    return f"Nothing can be adopted: there is no unassigned repository{where}."
+    location = f" at or below “{plan.request.below}”" if plan.request.below else ""
+    return f"Nothing can be adopted: there is no unassigned repository{location}."

@@ -15,8 +15,8 @@ from ..jobs.queue import enqueue
 from ..models import GarbageCollection
 from .errors import clear_errors
 
-LOOK_EVERY = 1.0
-WORDS = {
+POLL_INTERVAL = 1.0
+STATE_DESCRIPTIONS = {
     "waiting": "waits for a worker",
     "draining": "writes are stopped; waits until the last tokens have ended",
     "running": "the collector runs",
@@ -39,27 +39,27 @@ def collect_garbage(*, dry_run: bool, wait: bool) -> None:
     click.echo(f"garbage collection {row.id} was begun", err=True)
     if not wait:
         return
-    told = ""
+    printed_state = ""
     while (row := garbage_collection.one(row.id)).is_active:
-        if row.state != told:
-            told = row.state
-            click.echo(_progress(row), err=True)
+        if row.state != printed_state:
+            printed_state = row.state
+            click.echo(_describe_progress(row), err=True)
         end_read()
-        time.sleep(LOOK_EVERY)
+        time.sleep(POLL_INTERVAL)
     if row.state != "done":
         raise click.ClickException(f"{row.state}. {row.problem}\n{row.output}".strip())
-    click.echo(_outcome(row))
+    click.echo(_describe_outcome(row))
 
 
-def _progress(row: GarbageCollection) -> str:
-    until = f", about {row.quiet_at:%H:%M:%S} UTC" if row.state == "draining" else ""
-    return WORDS[row.state] + until
+def _describe_progress(row: GarbageCollection) -> str:
+    end = f", about {row.quiet_at:%H:%M:%S} UTC" if row.state == "draining" else ""
+    return STATE_DESCRIPTIONS[row.state] + end
 
 
-def _outcome(row: GarbageCollection) -> str:
-    would = "would be freed" if row.dry_run else "freed"
+def _describe_outcome(row: GarbageCollection) -> str:
+    verb = "would be freed" if row.dry_run else "freed"
     noun = "blob" if row.blobs == 1 else "blobs"
     if row.unmeasured and row.unmeasured == row.blobs:
-        return f"{row.blobs} {noun} {would}; size unknown"
+        return f"{row.blobs} {noun} {verb}; size unknown"
     unknown = f"; the size of {row.unmeasured} is unknown" if row.unmeasured else ""
-    return f"{row.blobs} {noun}, {size(row.freed)} {would}{unknown}"
+    return f"{row.blobs} {noun}, {size(row.freed)} {verb}{unknown}"

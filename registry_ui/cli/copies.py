@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import click
 from sqlalchemy import select
 
@@ -17,16 +19,34 @@ from ..db.session import db
 from ..models import Copy, CopyLine, Project
 from ..names import Reference, RepositoryName
 from ..operations import runner
-from ..operations.write_freeze import WORDS
+from ..operations.write_freeze import AWAITED_EVENTS
 from ..patterns.glob import TAGS
 from ..patterns.retention import parse_pattern
 from ..tags.selection import Criteria, choose
 from .errors import clear_errors
-from .images import image_named, tag
-from .removals import DRY_RUN, YES, image
+from .images import find_image, tag
+from .options import DRY_RUN, YES, group_options
+from .removals import image
 
 OVERWRITE = click.option("--overwrite", is_flag=True, help="Overwrite tags of the target.")
 ALONE = click.option("--alone", is_flag=True, help="Without signatures and the like.")
+
+
+@dataclass(frozen=True, slots=True)
+class CopyOptions:
+    """Options of the commands that copy.
+
+    Attributes:
+        overwrite: overwrite tags of the target.
+        alone: copy no referrers, such as signatures.
+        dry_run: print the plan only.
+        yes: do not ask for confirmation.
+    """
+
+    overwrite: bool
+    alone: bool
+    dry_run: bool
+    yes: bool
 
 
 @tag.command("copy")
@@ -36,16 +56,28 @@ ALONE = click.option("--alone", is_flag=True, help="Without signatures and the l
 @ALONE
 @DRY_RUN
 @YES
+@group_options(CopyOptions)
 @clear_errors
-def tag_copy(source: str, target: str, **how: bool) -> None:
+def tag_copy(source: str, target: str, options: CopyOptions) -> None:
     """Copy the tag SOURCE (group/project/image:tag) to TARGET, under the same or another name."""
-    one, other = Reference.parse(source), Reference.parse(target)
-    if one.tag is None or one.digest is not None or other.digest is not None:
+    source_reference, target_reference = Reference.parse(source), Reference.parse(target)
+    if (
+        source_reference.tag is None
+        or source_reference.digest is not None
+        or target_reference.digest is not None
+    ):
         raise click.UsageError("SOURCE is group/project/image:tag, TARGET the same or without tag")
-    tags = {str(one.tag): str(other.tag or one.tag)}
-    attached = not how.pop("alone")
-    wish = CopyRequest("tag", *_source(one.name), _project(other.name), other.name, tags, attached)
-    _carry_out(wish, **how)
+    path, owner = _find_source(source_reference.name)
+    copy_request = CopyRequest(
+        kind="tag",
+        source=path,
+        source_project=owner,
+        target_project=_find_project(target_reference.name),
+        target=target_reference.name,
+        tags={str(source_reference.tag): str(target_reference.tag or source_reference.tag)},
+        attached=not options.alone,
+    )
+    _carry_out(copy_request, options)
 
 
 @image.command("copy")
@@ -56,61 +88,70 @@ def tag_copy(source: str, target: str, **how: bool) -> None:
 @ALONE
 @DRY_RUN
 @YES
+@group_options(CopyOptions)
 @clear_errors
-def image_copy(source: str, target: str, matching: str, **how: bool) -> None:
+def image_copy(source: str, target: str, matching: str, options: CopyOptions) -> None:
     """Copy the tags of the image SOURCE (group/project/image) to TARGET.
 
     SOURCE can be a repository that no project owns.
     """
     pattern = parse_pattern("glob", matching, TAGS, "matching") if matching else None
-    path, owner = _source(RepositoryName(source))
+    path, owner = _find_source(RepositoryName(source))
     if owner:
-        names = choose(image_named(RepositoryName(path))[0], Criteria(pattern=pattern))
+        names = choose(find_image(RepositoryName(path))[0], Criteria(pattern=pattern))
     else:
-        every = tags_of_unassigned(RepositoryName(path))
-        names = {tag for tag in every if pattern is None or pattern.matches(tag)}
+        all_tags = tags_of_unassigned(RepositoryName(path))
+        names = {tag for tag in all_tags if pattern is None or pattern.matches(tag)}
     if not names:
         raise click.ClickException("No tag fits.")
     name = RepositoryName(target)
-    tags = {chosen: chosen for chosen in names}
-    kind, attached = "tags" if matching else "image", not how.pop("alone")
-    _carry_out(CopyRequest(kind, path, owner, _project(name), name, tags, attached), **how)
+    copy_request = CopyRequest(
+        kind="tags" if matching else "image",
+        source=path,
+        source_project=owner,
+        target_project=_find_project(name),
+        target=name,
+        tags={tag_name: tag_name for tag_name in names},
+        attached=not options.alone,
+    )
+    _carry_out(copy_request, options)
 
 
-def _source(name: RepositoryName) -> tuple[str, str]:
+def _find_source(name: RepositoryName) -> tuple[str, str]:
     """Return the path of a repository and the path of its project ("" if it is unassigned)."""
     if is_unassigned(db.session(), name):
         return str(name), ""
-    found, owner = image_named(name)
-    return found.path, owner.path
+    row, owner = find_image(name)
+    return row.path, owner.path
 
 
-def _project(repository: RepositoryName) -> Project:
+def _find_project(repository: RepositoryName) -> Project:
     project = owning_project(db.session(), str(repository))
     if project is None:
         raise click.ClickException(f"No project owns {repository}. Create one first.")
     return project
 
 
-def _carry_out(wish: CopyRequest, *, overwrite: bool, dry_run: bool, yes: bool) -> None:
-    plan = plan_copy(wish, Role.OWNER)
-    _print(plan, overwrite=overwrite)
-    if dry_run:
+def _carry_out(copy_request: CopyRequest, options: CopyOptions) -> None:
+    plan = plan_copy(copy_request, Role.OWNER)
+    _print_plan(plan, overwrite=options.overwrite)
+    if options.dry_run:
         return
-    if not yes:
+    if not options.yes:
         click.confirm("Copy them?", abort=True, err=True)
-    copy_id = copies.save_plan(CONSOLE, wish, plan).id
-    copies.start_planned(CONSOLE, copy_id, overwrite=overwrite)
-    done = copies.run(copy_id)
-    fence = runner.stopped(db.session(), Copy, copy_id)
+    copy_id = copies.save_plan(CONSOLE, copy_request, plan).id
+    copies.start_planned(CONSOLE, copy_id, overwrite=options.overwrite)
+    copy = copies.run(copy_id)
+    fence = runner.find_blocking_freeze(db.session(), Copy, copy_id)
     if fence is not None:
-        raise click.ClickException(f"It waits until {WORDS[fence.reason]}; a worker goes on then.")
-    if done is None:
+        event = AWAITED_EVENTS[fence.reason]
+        raise click.ClickException(f"It waits until {event}; a worker goes on then.")
+    if copy is None:
         raise click.ClickException("A worker is at it already.")
-    _report(done)
+    _print_report(copy)
 
 
-def _print(plan: CopyPlan, *, overwrite: bool) -> None:
+def _print_plan(plan: CopyPlan, *, overwrite: bool) -> None:
     """Print the tags to copy, one per line, and remarks for people on stderr."""
     for step in plan.steps:
         click.echo(f"{step.repository}:{step.tag}")
@@ -121,11 +162,11 @@ def _print(plan: CopyPlan, *, overwrite: bool) -> None:
         elif planned.state == OVERWRITES:
             verb = "replaces" if overwrite else "keeps   "
             click.echo(f"{verb} {reference} ({planned.there})", err=True)
-    same, along = plan.count(SAME), len(plan.referrers) + plan.referrers_more
-    click.echo(f"{len(plan.steps)} tags, {same} there already, {along} attached", err=True)
+    existing, attached = plan.count(SAME), len(plan.referrers) + plan.referrers_more
+    click.echo(f"{len(plan.steps)} tags, {existing} there already, {attached} attached", err=True)
 
 
-def _report(copy: Copy) -> None:
+def _print_report(copy: Copy) -> None:
     for outcome, count in runner.outcomes_of(copy).items():
         click.echo(f"{count} {outcome}", err=True)
     query = select(CopyLine).where(CopyLine.work_id == copy.id, CopyLine.outcome.not_in(GOOD))

@@ -23,8 +23,8 @@ def clear_errors(command: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return command(*args, **kwargs)
         except Invalid as error:
-            words = [error.message, *error.errors.values(), error.hint]
-            raise click.ClickException(" ".join(filter(None, words))) from None
+            parts = [error.message, *error.errors.values(), error.hint]
+            raise click.ClickException(" ".join(filter(None, parts))) from None
         except AppError as error:
             raise click.ClickException(f"{error.message} {error.hint}".strip()) from None
         except (NameInvalid, RegistryError, RotationRefused, KeyUnusable, PermissionError) as error:

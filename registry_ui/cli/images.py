@@ -9,47 +9,49 @@ from sqlalchemy import select
 from ..access import Role
 from ..access.lookup import owning_project
 from ..audit import CONSOLE
-from ..catalog import reconcile as reconciling
+from ..catalog import reconcile as catalog_reconcile
 from ..catalog.images import is_listed
 from ..db.session import db
 from ..models import ContainerImage, Project, Removal
 from ..names import Reference, RepositoryName
-from ..operations.write_freeze import WORDS
+from ..operations.write_freeze import AWAITED_EVENTS
 from ..removals import runner
-from ..removals.plan import RemovalPlan
+from ..removals.plan import RemovalOptions, RemovalPlan
 from ..removals.planner import plan_tag
 from ..removals.service import start
 from ..trash import service as trash
 from .errors import clear_errors
+from .options import FOR_GOOD, YES
 
 tag = AppGroup("tag", help="Tags.")
 
 
 @tag.command("delete")
 @click.argument("reference")
-@click.option("--for-good", is_flag=True, help="Without the bin.")
+@FOR_GOOD
 @click.option("--despite-rules", is_flag=True, help="Also if it is immutable, but can't be read.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@YES
 @clear_errors
 def tag_delete(reference: str, *, for_good: bool, despite_rules: bool, yes: bool) -> None:
     """Delete the tag REFERENCE (group/project/image:tag), and no other."""
     parsed = Reference.parse(reference)
     if parsed.tag is None or parsed.digest is not None:
         raise click.UsageError("REFERENCE is group/project/image:tag")
-    image, owner = image_named(parsed.name)
+    image, owner = find_image(parsed.name)
     days = 0 if for_good else trash.days()
-    plan = plan_tag(image, parsed.tag, bin_days=days, role=Role.OWNER, despite_rules=despite_rules)
+    options = RemovalOptions(bin_days=days, role=Role.OWNER, despite_rules=despite_rules)
+    plan = plan_tag(image, parsed.tag, options)
     print_remarks(plan)
     if not plan.steps:
         hint = " Add --despite-rules." if plan.overridable else ""
         raise click.ClickException(f"Nothing is deleted.{hint}")
     for name in plan.keeps:
         click.echo(f"keeps    {image.path}:{name} (the same digest)", err=True)
-    what = plan.steps[0].digest or "it can't be read"
-    click.echo(f"deletes  {plan.target} ({what})", err=True)
+    description = plan.steps[0].digest or "it can't be read"
+    click.echo(f"deletes  {plan.target} ({description})", err=True)
     if not yes:
         click.confirm("Go on?", abort=True, err=True)
-    removal = carried_out(start(CONSOLE, plan, owner).id)
+    removal = carry_out_removal(start(CONSOLE, plan, owner).id)
     if removal.state != "done":
         raise click.ClickException(removal.lines[-1].detail)
     line = removal.lines[0]
@@ -61,8 +63,8 @@ def print_remarks(plan: RemovalPlan) -> None:
 
     They are the tags that it keeps, the tags that can't be read, and the rules it sets aside.
     """
-    for name, why in plan.refused:
-        click.echo(f"keeps    {name}: {why}", err=True)
+    for name, reason in plan.refused:
+        click.echo(f"keeps    {name}: {reason}", err=True)
     for name in plan.unread:
         click.echo(f"unread   {name}", err=True)
     for name, rule in plan.despite:
@@ -71,17 +73,17 @@ def print_remarks(plan: RemovalPlan) -> None:
         click.echo(note, err=True)
 
 
-def carried_out(removal_id: int) -> Removal:
+def carry_out_removal(removal_id: int) -> Removal:
     """Carry out a removal and return it.
 
     Raises:
         click.ClickException: it has a problem, or is left to a worker.
     """
     removal = runner.run(removal_id)
-    fence = runner.stopped(db.session(), removal_id)
+    fence = runner.find_blocking_freeze(db.session(), removal_id)
     if fence is not None:
-        until = WORDS[fence.reason]
-        raise click.ClickException(f"It waits until {until}; a worker goes on then.")
+        event = AWAITED_EVENTS[fence.reason]
+        raise click.ClickException(f"It waits until {event}; a worker goes on then.")
     if removal is None:
         raise click.ClickException("A worker is at it already.")
     if removal.problem:
@@ -89,7 +91,7 @@ def carried_out(removal_id: int) -> Removal:
     return removal
 
 
-def image_named(name: RepositoryName) -> tuple[ContainerImage, Project]:
+def find_image(name: RepositoryName) -> tuple[ContainerImage, Project]:
     """Return an indexed image and its project; raise ClickException if there is none."""
     owner = owning_project(db.session(), str(name))
     query = select(ContainerImage).where(ContainerImage.path == str(name), is_listed())
@@ -106,9 +108,9 @@ def image_named(name: RepositoryName) -> tuple[ContainerImage, Project]:
 def reconcile(repository: str | None) -> None:
     """Compare REPOSITORY, or the whole registry, with the index, and repair the index."""
     if repository:
-        outcomes = [reconciling.reconcile(RepositoryName(repository))]
+        outcomes = [catalog_reconcile.reconcile(RepositoryName(repository))]
     else:
-        outcomes = reconciling.reconcile_all()
+        outcomes = catalog_reconcile.reconcile_all()
     for outcome in outcomes:
         if outcome.error:
             click.echo(f"{outcome.repository}: {outcome.error}", err=True)

@@ -18,14 +18,12 @@ from ..moves import service as moves
 from ..moves.planner import MovePlan, plan_image, plan_place
 from ..names import RepositoryName
 from .errors import clear_errors
-from .images import image_named
+from .images import find_image
+from .options import DRY_RUN, YES
 from .places import namespace, project
 from .removals import image
 
 move = AppGroup("move", help="Moves under way, and old names that can still be pulled.")
-
-YES = click.option("--yes", is_flag=True, help="Do not ask.")
-DRY_RUN = click.option("--dry-run", is_flag=True, help="Print the plan, and do nothing.")
 
 
 @namespace.command("move")
@@ -34,9 +32,9 @@ DRY_RUN = click.option("--dry-run", is_flag=True, help="Print the plan, and do n
 @DRY_RUN
 @YES
 @clear_errors
-def namespace_move(path: str, new_path: str, **how: bool) -> None:
+def namespace_move(path: str, new_path: str, *, dry_run: bool, yes: bool) -> None:
     """Move the namespace PATH, with everything in it, to the path NEW."""
-    _move_place("namespace", path, new_path, **how)
+    _move_place("namespace", path, new_path, dry_run=dry_run, yes=yes)
 
 
 @project.command("move")
@@ -45,9 +43,9 @@ def namespace_move(path: str, new_path: str, **how: bool) -> None:
 @DRY_RUN
 @YES
 @clear_errors
-def project_move(path: str, new_path: str, **how: bool) -> None:
+def project_move(path: str, new_path: str, *, dry_run: bool, yes: bool) -> None:
     """Move the project PATH, with all its images, to the path NEW."""
-    _move_place("project", path, new_path, **how)
+    _move_place("project", path, new_path, dry_run=dry_run, yes=yes)
 
 
 @image.command("move")
@@ -56,10 +54,12 @@ def project_move(path: str, new_path: str, **how: bool) -> None:
 @DRY_RUN
 @YES
 @clear_errors
-def image_move(repository: str, new_name: str, **how: bool) -> None:
+def image_move(repository: str, new_name: str, *, dry_run: bool, yes: bool) -> None:
     """Rename the image REPOSITORY to NEW, in its project or in another."""
-    found, owner = image_named(RepositoryName(repository))
-    _carry_out(plan_image(found, owner, new_name, Role.OWNER, Role.OWNER), owner, **how)
+    row, owner = find_image(RepositoryName(repository))
+    _carry_out(
+        plan_image(row, owner, new_name, Role.OWNER, Role.OWNER), owner, dry_run=dry_run, yes=yes
+    )
 
 
 @move.command("show")
@@ -67,7 +67,7 @@ def image_move(repository: str, new_name: str, **how: bool) -> None:
 @clear_errors
 def move_show(number: int) -> None:
     """Show the progress of a move."""
-    _report(_named(number))
+    _print_report(_find_move(number))
 
 
 @move.command("cancel")
@@ -76,7 +76,7 @@ def move_show(number: int) -> None:
 def move_cancel(number: int) -> None:
     """Cancel a move that has not switched to the new path yet."""
     moves.cancel(CONSOLE, number)
-    _go_on(number)
+    _run_and_report(number)
 
 
 @move.command("retry")
@@ -85,7 +85,7 @@ def move_cancel(number: int) -> None:
 def move_retry(number: int) -> None:
     """Resume a move that has stopped."""
     moves.retry(CONSOLE, number)
-    _go_on(number)
+    _run_and_report(number)
 
 
 @move.command("retire")
@@ -95,7 +95,7 @@ def move_retry(number: int) -> None:
 def move_retire(number: int, *, everything: bool) -> None:
     """Delete the old path of a move now."""
     moves.retire_now(CONSOLE, number, everything=everything)
-    _go_on(number)
+    _run_and_report(number)
 
 
 @move.command("keep")
@@ -103,14 +103,14 @@ def move_retire(number: int, *, everything: bool) -> None:
 @clear_errors
 def move_keep(number: int) -> None:
     """Extend the time in which the old path of a move can be pulled."""
-    _report(moves.extend_grace_period(CONSOLE, number))
+    _print_report(moves.extend_grace_period(CONSOLE, number))
 
 
-def _move_place(kind: str, path: str, new_path: str, **how: bool) -> None:
+def _move_place(kind: str, path: str, new_path: str, *, dry_run: bool, yes: bool) -> None:
     place = db.session.scalar(select(Place).where(Place.path == path, Place.kind == kind))
     if place is None:
         raise NotFound(f"There is no {kind} “{path[:255]}”.")
-    _carry_out(plan_place(place, new_path), place, **how)
+    _carry_out(plan_place(place, new_path), place, dry_run=dry_run, yes=yes)
 
 
 def _carry_out(plan: MovePlan, place: Place, *, dry_run: bool, yes: bool) -> None:
@@ -119,8 +119,8 @@ def _carry_out(plan: MovePlan, place: Place, *, dry_run: bool, yes: bool) -> Non
     Standard output has a line for each image, with its old and its new name; remarks for people
     go to stderr.
     """
-    for old, new, _ in plan.repositories:
-        click.echo(f"{old} {new}")
+    for source, target, _ in plan.repositories:
+        click.echo(f"{source} {target}")
     for change in plan.changes:
         roles = f"{change.before or 'no role'}, then {change.after or 'no role'}"
         click.echo(f"{change.username}: {roles}", err=True)
@@ -136,36 +136,39 @@ def _carry_out(plan: MovePlan, place: Place, *, dry_run: bool, yes: bool) -> Non
     planned = moves.save_plan(CONSOLE, plan, place)
     click.echo(f"This is move {planned.id}.", err=True)
     moves.confirm(CONSOLE, planned.id, leave_out=True)
-    _go_on(planned.id)
+    _run_and_report(planned.id)
 
 
-def _go_on(number: int) -> None:
+def _run_and_report(number: int) -> None:
     runner.run(number)
-    _report(_named(number))
+    _print_report(_find_move(number))
 
 
-def _named(number: int) -> Move:
-    found: Any = db.session.get(Move, number, populate_existing=True)
-    if found is None:
+def _find_move(number: int) -> Move:
+    row: Any = db.session.get(Move, number, populate_existing=True)
+    if row is None:
         raise NotFound(f"There is no move {number}.")
-    row: Move = found
-    return row
+    move: Move = row
+    return move
 
 
-def _report(row: Move) -> None:
+def _print_report(row: Move) -> None:
     click.echo(f"{row.source} to {row.target}: {row.state}", err=True)
     if row.state == "grace":
         until = f"until {row.grace_until:%-d %B %Y}" if row.grace_until else "until you decide"
         click.echo(f"The old name can be pulled {until}.", err=True)
-    for part in moves.repositories_of(row):
-        click.echo(f"{part.target} {part.state} {part.detail}".strip())
-    left = unmoved_tags.list_unmoved(row)
-    for reference, reason in left:
+    for repository in moves.repositories_of(row):
+        click.echo(f"{repository.target} {repository.state} {repository.detail}".strip())
+    unmoved = unmoved_tags.list_unmoved(row)
+    for reference, reason in unmoved:
         click.echo(f"{reference} stays at the old name: {reason}", err=True)
-    if left:
-        more = unmoved_tags.count_unmoved(row) - len(left)
+    if unmoved:
+        hidden_count = unmoved_tags.count_unmoved(row) - len(unmoved)
         click.echo(
-            f"and {more} more\n{unmoved_tags.ADVICE}" if more else unmoved_tags.ADVICE, err=True
+            f"and {hidden_count} more\n{unmoved_tags.ADVICE}"
+            if hidden_count
+            else unmoved_tags.ADVICE,
+            err=True,
         )
     if row.problem:
         raise click.ClickException(row.problem)

@@ -67,10 +67,10 @@ def deploy_token_create(path: str, name: str, scopes: str, expires: str) -> None
 
     Prints two lines: the user name of the token, and the secret.
     """
-    wanted = TokenRequest(name, scopes_of(scopes), end_of_day(expires))
-    made = deploy_tokens.create(CONSOLE, path, wanted)
-    click.echo(made.username)
-    click.echo(made.secret)
+    token_request = TokenRequest(name, scopes_of(scopes), end_of_day(expires))
+    created = deploy_tokens.create(CONSOLE, path, token_request)
+    click.echo(created.username)
+    click.echo(created.secret)
 
 
 @deploy_token.command("revoke")

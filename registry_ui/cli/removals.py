@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import click
 from flask.cli import AppGroup
 from sqlalchemy import select
@@ -16,7 +18,7 @@ from ..operations.runner import outcomes_of
 from ..patterns.glob import TAGS
 from ..patterns.retention import parse_pattern
 from ..removals.places import plan_place
-from ..removals.plan import RemovalPlan
+from ..removals.plan import RemovalOptions, RemovalPlan
 from ..removals.planned_manifests import record_missing_subjects
 from ..removals.planner import plan_image, plan_tags
 from ..removals.service import start
@@ -25,16 +27,25 @@ from ..retention.rules import Rules
 from ..tags.selection import Criteria, choose, days
 from ..trash import service as trash
 from .errors import clear_errors
-from .images import carried_out, image_named, print_remarks
+from .images import carry_out_removal, find_image, print_remarks
+from .options import DRY_RUN, FOR_GOOD, YES, group_options
 from .places import namespace, project
 
 tags = AppGroup("tags", help="Several tags at once.")
 image = AppGroup("image", help="Images.")
 retention = AppGroup("retention", help="Retention policies.")
 
-FOR_GOOD = click.option("--for-good", is_flag=True, help="Without the bin.")
-YES = click.option("--yes", is_flag=True, help="Do not ask.")
-DRY_RUN = click.option("--dry-run", is_flag=True, help="Print the plan, and do nothing.")
+
+@dataclass(frozen=True, slots=True)
+class TagsDeleteOptions:
+    """Options of ``tags delete``, which its help describes."""
+
+    matching: str
+    regex: str
+    older_than: str
+    orphans: bool
+    attached: bool
+    for_good: bool
 
 
 @tags.command("delete")
@@ -47,35 +58,48 @@ DRY_RUN = click.option("--dry-run", is_flag=True, help="Print the plan, and do n
 @FOR_GOOD
 @DRY_RUN
 @YES
+@group_options(TagsDeleteOptions)
 @clear_errors
-def tags_delete(repository: str, matching: str, regex: str, older_than: str, **how: bool) -> None:
+def tags_delete(repository: str, options: TagsDeleteOptions, *, dry_run: bool, yes: bool) -> None:
     """Delete the tags of REPOSITORY that match all given options."""
-    if matching and regex:
-        raise click.UsageError("--matching or --regex, not both")
-    kind = "regex" if regex else "glob"
-    text = matching or regex
-    criteria = Criteria(
-        pattern=parse_pattern(kind, text, TAGS) if text else None,
-        older_than=days(older_than, "older_than"),
-        orphans=how["orphans"],
-    )
-    if not criteria:
-        raise click.UsageError("--matching, --regex, --older-than or --orphans")
-    found, owner = image_named(RepositoryName(repository))
-    names = choose(found, criteria)
+    criteria = _parse_criteria(options)
+    row, owner = find_image(RepositoryName(repository))
+    names = choose(row, criteria)
     if not names:
         raise click.ClickException("No tag fits.")
     plan = plan_tags(
         "tags",
-        found.path,
-        [(found, names)],
-        attached=how["attached"],
-        bin_days=0 if how["for_good"] else trash.days(),
-        role=Role.OWNER,
+        row.path,
+        [(row, names)],
+        RemovalOptions(
+            attached=options.attached,
+            bin_days=0 if options.for_good else trash.days(),
+            role=Role.OWNER,
+        ),
     )
     if criteria.orphans:
-        record_missing_subjects(plan, [(found, names)])
-    _carry_out(plan, owner, dry_run=how["dry_run"], yes=how["yes"])
+        record_missing_subjects(plan, [(row, names)])
+    _carry_out(plan, owner, dry_run=dry_run, yes=yes)
+
+
+def _parse_criteria(options: TagsDeleteOptions) -> Criteria:
+    """Return the criteria for the tags to delete.
+
+    Raises:
+        click.UsageError: the options contain no criteria, or contradict each other.
+    """
+    if options.matching and options.regex:
+        raise click.UsageError("--matching or --regex, not both")
+    kind = "regex" if options.regex else "glob"
+    text = options.matching or options.regex
+    criteria = Criteria(
+        pattern=parse_pattern(kind, text, TAGS) if text else None,
+        older_than=days(options.older_than, "older_than"),
+        orphans=options.orphans,
+    )
+    if not criteria:
+        raise click.UsageError("--matching, --regex, --older-than or --orphans")
+    return criteria
 
 
 @image.command("delete")
@@ -86,8 +110,8 @@ def tags_delete(repository: str, matching: str, regex: str, older_than: str, **h
 @clear_errors
 def image_delete(repository: str, *, for_good: bool, dry_run: bool, yes: bool) -> None:
     """Delete REPOSITORY with all its tags."""
-    found, owner = image_named(RepositoryName(repository))
-    plan = plan_image(found, bin_days=0 if for_good else trash.days(), role=Role.OWNER)
+    row, owner = find_image(RepositoryName(repository))
+    plan = plan_image(row, bin_days=0 if for_good else trash.days(), role=Role.OWNER)
     _carry_out(plan, owner, dry_run=dry_run, yes=yes)
 
 
@@ -112,7 +136,7 @@ def namespace_delete(path: str, *, dry_run: bool, yes: bool) -> None:
 
 
 def _delete_place(kind: str, path: str, *, dry_run: bool, yes: bool) -> None:
-    place = _place(path)
+    place = _find_place(path)
     if place.kind != kind:
         raise click.ClickException(f"“{path}” is a {place.kind}.")
     _carry_out(plan_place(place, Role.OWNER), place, dry_run=dry_run, yes=yes)
@@ -123,12 +147,12 @@ def _delete_place(kind: str, path: str, *, dry_run: bool, yes: bool) -> None:
 @clear_errors
 def retention_plan(path: str) -> None:
     """Print what each policy of the namespace or project PATH would delete now."""
-    place = _place(path)
+    place = _find_place(path)
     for policy in policies.policies_of(place):
         state = "on" if policy.is_enabled else "off"
         click.echo(f"policy {policy.id} ({state}), images {policy.images}:", err=True)
         plan = policies.plan_of(place, Rules.of(policy))
-        _print(plan)
+        _print_plan(plan)
 
 
 @retention.command("run")
@@ -136,25 +160,25 @@ def retention_plan(path: str) -> None:
 @clear_errors
 def retention_run(path: str) -> None:
     """Run the enabled policies of the namespace or project PATH now."""
-    for policy in policies.policies_of(_place(path)):
+    for policy in policies.policies_of(_find_place(path)):
         if not policy.is_enabled:
             continue
         started = policies.run(CONSOLE, policy.id)
         if started is None:
-            problem = policies.policy(_place(path), policy.id).last_problem
+            problem = policies.policy(_find_place(path), policy.id).last_problem
             problem = problem or f"Policy {policy.id} is off by now."
             raise click.ClickException(problem)
-        _report(carried_out(started.id))
+        _print_report(carry_out_removal(started.id))
 
 
-def _place(path: str) -> Place:
+def _find_place(path: str) -> Place:
     place = db.session.scalar(select(Place).where(Place.path == path))
     if place is None:
         raise NotFound(f"There is no namespace and no project “{path[:255]}”.")
     return place
 
 
-def _print(plan: RemovalPlan) -> None:
+def _print_plan(plan: RemovalPlan) -> None:
     """Print the tags to delete, one per line, and remarks for people on stderr.
 
     Tags that are purged from the trash are not listed.
@@ -167,15 +191,15 @@ def _print(plan: RemovalPlan) -> None:
 
 
 def _carry_out(plan: RemovalPlan, place: Place, *, dry_run: bool, yes: bool) -> None:
-    _print(plan)
+    _print_plan(plan)
     if dry_run:
         return
     if not yes:
         click.confirm("Delete them?", abort=True, err=True)
-    _report(carried_out(start(CONSOLE, plan, place).id))
+    _print_report(carry_out_removal(start(CONSOLE, plan, place).id))
 
 
-def _report(removal: Removal) -> None:
+def _print_report(removal: Removal) -> None:
     for outcome, count in outcomes_of(removal).items():
         click.echo(f"{count} {outcome}", err=True)
     if removal.state != "done":

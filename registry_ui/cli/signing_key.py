@@ -14,7 +14,7 @@ from .errors import clear_errors
 signing_key = AppGroup("signing-key", help="The key that signs bearer tokens.")
 
 
-def _signer() -> RotatingSigner:
+def _get_signer() -> RotatingSigner:
     signer: RotatingSigner = current_app.extensions["signer"]
     return signer
 
@@ -27,9 +27,9 @@ def signing_key_status() -> None:
     A line has its part (active, next or previous), its id, and the expiry date of its
     certificate.
     """
-    for view in _signer().ring.views():
-        soon = "  ends soon" if view.ends_soon else ""
-        click.echo(f"{view.part:<9} {view.key_id}  {view.expires_at.date()}{soon}")
+    for view in _get_signer().ring.views():
+        warning = "  ends soon" if view.ends_soon else ""
+        click.echo(f"{view.part:<9} {view.key_id}  {view.expires_at.date()}{warning}")
 
 
 @signing_key.command("stage")
@@ -39,7 +39,7 @@ def signing_key_stage() -> None:
 
     The registry reads the certificate from the bundle when it starts.
     """
-    ring = _signer().ring
+    ring = _get_signer().ring
     rotation.stage(CONSOLE, ring)
     click.echo(f"A key was staged. Its certificate is in {ring.bundle_file}:", err=True)
     click.echo("restart the registry with that rootcertbundle, then activate the key.", err=True)
@@ -52,7 +52,7 @@ def signing_key_activate(*, force: bool) -> None:
     """Start signing with the staged key, if the registry accepts it."""
     settings = current_app.config["SETTINGS"]
     rotation.activate(
-        CONSOLE, _signer(), settings.registry_url, settings.registry_timeout, force=force
+        CONSOLE, _get_signer(), settings.registry_url, settings.registry_timeout, force=force
     )
     click.echo("The new key signs. Every process takes it up within seconds.", err=True)
     click.echo("Retire the previous one when its last tokens have ended.", err=True)
@@ -63,5 +63,5 @@ def signing_key_activate(*, force: bool) -> None:
 @clear_errors
 def signing_key_retire(*, force: bool) -> None:
     """Retire the previous key, if none of its tokens can still be in use."""
-    rotation.retire(CONSOLE, _signer(), force=force)
+    rotation.retire(CONSOLE, _get_signer(), force=force)
     click.echo("The previous key was retired. Stage the next one when you like.", err=True)

@@ -10,18 +10,18 @@ from ..models import ContainerImage, Tag
 from ..names import Reference
 
 #: Maximum number of tags that are offered.
-OFFERED = 40
+MAX_CANDIDATES = 40
 
 
 def candidate_tags(image: ContainerImage, reference: Reference) -> list[tuple[str, bool]]:
     """Return other tags of an image, latest push first, and whether each has the same digest."""
-    own = select(Tag.digest).where(Tag.image_id == image.id, Tag.name == str(reference.tag))
-    digest = str(reference.digest) if reference.digest else db.session.scalar(own)
+    stored = select(Tag.digest).where(Tag.image_id == image.id, Tag.name == str(reference.tag))
+    digest = str(reference.digest) if reference.digest else db.session.scalar(stored)
     query = (
         select(Tag.name, Tag.digest)
         .where(Tag.image_id == image.id, Tag.name != str(reference.tag), ~attached())
         .order_by(Tag.pushed_at.desc().nulls_last(), Tag.id.desc())
-        .limit(OFFERED)
+        .limit(MAX_CANDIDATES)
     )
     return [
         (row.name, digest is not None and row.digest == digest) for row in db.session.execute(query)

@@ -9,7 +9,7 @@ from difflib import SequenceMatcher
 
 ADDED, REMOVED, CHANGED, SAME = "added", "removed", "changed", "unchanged"
 #: Number of unchanged lines shown around a change; the rest of a longer run is folded.
-CONTEXT = 2
+CONTEXT_LINES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Change:
     after: str | None
 
     @property
-    def what(self) -> str:
+    def kind(self) -> str:
         """The kind of change: ``added``, ``removed``, ``changed`` or ``unchanged``."""
         if self.before == self.after:
             return SAME
@@ -41,12 +41,12 @@ class Group:
     @property
     def different(self) -> list[Change]:
         """The changes that are not ``unchanged``."""
-        return [change for change in self.changes if change.what != SAME]
+        return [change for change in self.changes if change.kind != SAME]
 
     @property
     def same(self) -> list[Change]:
         """The changes whose value is equal on both sides."""
-        return [change for change in self.changes if change.what == SAME]
+        return [change for change in self.changes if change.kind == SAME]
 
 
 def of_pairs(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[Change, ...]:
@@ -71,7 +71,7 @@ class LineRun:
     A run is ``folded`` if it is unchanged and too far from any change to be of interest.
     """
 
-    what: str
+    kind: str
     lines: tuple[str, ...]
     folded: bool = False
 
@@ -79,38 +79,38 @@ class LineRun:
 def of_lines(before: Sequence[str], after: Sequence[str]) -> list[LineRun]:
     """Return the lines of both sequences merged in one order, as ``diff`` shows them."""
     runs: list[LineRun] = []
-    for what, old, new in aligned(before, after):
-        if what == SAME:
+    for kind, old, new in aligned(before, after):
+        if kind == SAME:
             runs += _with_context(before[old], at_start=not runs, at_end=old.stop == len(before))
-        if what in {REMOVED, CHANGED}:
+        if kind in {REMOVED, CHANGED}:
             runs.append(LineRun(REMOVED, tuple(before[old])))
-        if what in {ADDED, CHANGED}:
+        if kind in {ADDED, CHANGED}:
             runs.append(LineRun(ADDED, tuple(after[new])))
     return runs
 
 
 def aligned(before: Sequence[str], after: Sequence[str]) -> Iterator[tuple[str, slice, slice]]:
     """Yield each kind of change in order, with its slices of the first and the second sequence."""
-    words = {"equal": SAME, "insert": ADDED, "delete": REMOVED, "replace": CHANGED}
+    kinds = {"equal": SAME, "insert": ADDED, "delete": REMOVED, "replace": CHANGED}
     # Without duplicate items the work is bounded, whatever an untrusted image contains.
     matcher = SequenceMatcher(None, _numbered(before), _numbered(after), autojunk=False)
     for tag, old, old_end, new, new_end in matcher.get_opcodes():
-        yield words[tag], slice(old, old_end), slice(new, new_end)
+        yield kinds[tag], slice(old, old_end), slice(new, new_end)
 
 
 def _numbered(items: Iterable[str]) -> list[tuple[str, int]]:
     """Return each item with the number of equal items before it, which makes the pairs unique."""
-    seen: Counter[str] = Counter()
-    found = []
+    counts: Counter[str] = Counter()
+    numbered_items = []
     for item in items:
-        found.append((item, seen[item]))
-        seen[item] += 1
-    return found
+        numbered_items.append((item, counts[item]))
+        counts[item] += 1
+    return numbered_items
 
 
 def _with_context(lines: Sequence[str], *, at_start: bool, at_end: bool) -> Iterator[LineRun]:
-    head = 0 if at_start else CONTEXT
-    tail = 0 if at_end else CONTEXT
+    head = 0 if at_start else CONTEXT_LINES
+    tail = 0 if at_end else CONTEXT_LINES
     if len(lines) <= head + tail + 1:
         yield LineRun(SAME, tuple(lines))
         return

@@ -23,7 +23,7 @@ class PackageChange:
     after: tuple[str, ...]
 
     @property
-    def what(self) -> str:
+    def kind(self) -> str:
         """The kind of change: ``added``, ``removed``, ``upgraded``, ``downgraded`` or ``changed``.
 
         It is ``changed`` if one side has several versions.
@@ -48,8 +48,8 @@ class PackageDiff:
     @property
     def counts(self) -> dict[str, int]:
         """The number of changes of each kind, in the order in which the page shows them."""
-        found = Counter(change.what for change in self.changes)
-        return {what: found[what] for what in (*_ORDER, CHANGED) if found[what]}
+        counts = Counter(change.kind for change in self.changes)
+        return {kind: counts[kind] for kind in (*_KIND_ORDER, CHANGED) if counts[kind]}
 
     def matching(self, q: str) -> list[PackageChange]:
         """Return the changes whose name contains ``q`` or whose type is ``q``, ignoring case."""
@@ -57,27 +57,32 @@ class PackageDiff:
         return [c for c in self.changes if text in c.name.lower() or text == c.type.lower()]
 
 
-_ORDER = (ADDED, REMOVED, UPGRADED, DOWNGRADED)
+_KIND_ORDER = (ADDED, REMOVED, UPGRADED, DOWNGRADED)
 
 
 def package_diff(before: Iterable[Package], after: Iterable[Package]) -> PackageDiff:
     """Compare two lists of packages by name and type; a package can have several versions."""
-    old, new = _versions(before), _versions(after)
+    old, new = _group_versions(before), _group_versions(after)
     keys = sorted(old.keys() | new.keys())
     changes = tuple(
-        PackageChange(name, kind, _sorted(old[name, kind]), _sorted(new[name, kind]))
-        for name, kind in keys
-        if old[name, kind] != new[name, kind]
+        PackageChange(
+            name=key[0],
+            type=key[1],
+            before=_sort_versions(old[key]),
+            after=_sort_versions(new[key]),
+        )
+        for key in keys
+        if old[key] != new[key]
     )
     return PackageDiff(changes, len(keys) - len(changes))
 
 
-def _versions(packages: Iterable[Package]) -> defaultdict[tuple[str, str], set[str]]:
-    found: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+def _group_versions(packages: Iterable[Package]) -> defaultdict[tuple[str, str], set[str]]:
+    versions: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
     for package in packages:
-        found[package.name, package.type].add(package.version)
-    return found
+        versions[package.name, package.type].add(package.version)
+    return versions
 
 
-def _sorted(versions: set[str]) -> tuple[str, ...]:
+def _sort_versions(versions: set[str]) -> tuple[str, ...]:
     return tuple(sorted(versions, key=version_key))

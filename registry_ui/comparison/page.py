@@ -60,92 +60,94 @@ def compare(before: Side, after: Side, platforms: tuple[str, str] = ("", "")) ->
         platforms: key of the requested platform of each side; "" to choose the same one on both.
     """
     choose_platforms((before, after), platforms)
-    notes = tuple(_notes(before, after))
+    notes = tuple(_list_notes(before, after))
     if before.facts is None or after.facts is None:
-        return Comparison(before, after, notes, platforms=_platforms(before, after))
+        return Comparison(before, after, notes, platforms=_compare_platforms(before, after))
     return Comparison(
         before,
         after,
         notes,
         layers=layer_diff(before.facts, after.facts, before.config, after.config),
         groups=(
-            *_config_groups(before.config, after.config),
+            *_compare_configs(before.config, after.config),
             Group(
                 "Annotations",
                 "Annotation",
                 of_pairs(before.facts.annotations, after.facts.annotations),
             ),
         ),
-        history=_history(before.config, after.config),
-        packages=_packages(before, after),
-        platforms=_platforms(before, after),
+        history=_compare_history(before.config, after.config),
+        packages=_compare_packages(before, after),
+        platforms=_compare_platforms(before, after),
     )
 
 
-def _notes(before: Side, after: Side) -> Iterable[str]:
+def _list_notes(before: Side, after: Side) -> Iterable[str]:
     kinds = before.compared_kind, after.compared_kind
     if before.facts and after.facts and kinds[0] != kinds[1]:
-        first, second = (_with_article(kind) for kind in kinds)
+        first, second = (_add_article(kind) for kind in kinds)
         yield (
             f"{first.capitalize()} and {second}: parts, sizes and annotations are compared; "
             "they have nothing else in common."
         )
     elif before.facts and after.facts and kinds[0] != "image":
         yield f"Both are of the kind {kinds[0]}: parts, sizes and annotations are compared."
-    one, other = before.platform, after.platform
-    if one and other and not same_platform(one, other):
-        yield f"Two different platforms are compared: {one} and {other}."
+    old_platform, new_platform = before.platform, after.platform
+    if old_platform and new_platform and not same_platform(old_platform, new_platform):
+        yield f"Two different platforms are compared: {old_platform} and {new_platform}."
 
 
-def _with_article(kind: str) -> str:
+def _add_article(kind: str) -> str:
     return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
 
 
-def _platforms(before: Side, after: Side) -> tuple[Change, ...]:
+def _compare_platforms(before: Side, after: Side) -> tuple[Change, ...]:
     """Return the changes of the list of platforms; empty unless both sides are an index."""
     if not (before.platforms and after.platforms):
         return ()
-    labels = [{p.label: p.label for p in side.platforms} for side in (before, after)]
-    return of_pairs(*labels)
+    old, new = ({p.label: p.label for p in side.platforms} for side in (before, after))
+    return of_pairs(old, new)
 
 
-def _config_groups(old: ImageConfig | None, new: ImageConfig | None) -> Iterable[Group]:
+def _compare_configs(old: ImageConfig | None, new: ImageConfig | None) -> Iterable[Group]:
     if old is None or new is None:
         return
-    yield Group("Settings", "Setting", _settings(old, new))
+    yield Group("Settings", "Setting", _compare_settings(old, new))
     yield Group("Environment", "Variable", of_pairs(dict(old.env), dict(new.env)))
     yield Group("Labels", "Label", of_pairs(dict(old.labels), dict(new.labels)))
 
 
-def _settings(old: ImageConfig, new: ImageConfig) -> tuple[Change, ...]:
-    single = (
+def _compare_settings(old: ImageConfig, new: ImageConfig) -> tuple[Change, ...]:
+    values = (
         ("Platform", old.platform, new.platform),
-        ("Entrypoint", _words(old.entrypoint), _words(new.entrypoint)),
-        ("Command", _words(old.cmd), _words(new.cmd)),
+        ("Entrypoint", _format_command(old.entrypoint), _format_command(new.entrypoint)),
+        ("Command", _format_command(old.cmd), _format_command(new.cmd)),
         ("User", old.user, new.user),
         ("Working directory", old.workdir, new.workdir),
     )
-    found = [Change(name, one or None, other or None) for name, one, other in single]
+    changes = [
+        Change(name, old_value or None, new_value or None) for name, old_value, new_value in values
+    ]
     return (
-        *(change for change in found if change.before or change.after),
+        *(change for change in changes if change.before or change.after),
         *of_sets("Port", old.ports, new.ports),
         *of_sets("Volume", old.volumes, new.volumes),
     )
 
 
-def _words(items: tuple[str, ...]) -> str:
+def _format_command(items: tuple[str, ...]) -> str:
     """Return a command in the JSON form of Dockerfiles, such as ``["nginx", "-g"]``."""
     return json.dumps(list(items), ensure_ascii=False) if items else ""
 
 
-def _history(old: ImageConfig | None, new: ImageConfig | None) -> tuple[LineRun, ...]:
+def _compare_history(old: ImageConfig | None, new: ImageConfig | None) -> tuple[LineRun, ...]:
     if old is None or new is None:
         return ()
-    lines = [[line.created_by for line in config.history] for config in (old, new)]
-    return tuple(of_lines(*lines))
+    before, after = ([line.created_by for line in config.history] for config in (old, new))
+    return tuple(of_lines(before, after))
 
 
-def _packages(before: Side, after: Side) -> PackageDiff | None:
+def _compare_packages(before: Side, after: Side) -> PackageDiff | None:
     if before.config is None or after.config is None:
         return None
     old = packages_of(before.image, before.shown_digest)

@@ -125,22 +125,22 @@ def locate(image: ContainerImage, reference: Reference) -> Side:
     """
     tag = "" if reference.digest or reference.tag is None else str(reference.tag)
     name = tag or str(reference.digest)
-    found = ensure_fetched(reference.name, {name: None}, fresh=True)
-    problem = found.problems.get(name)
+    summary = ensure_fetched(reference.name, {name: None}, fresh=True)
+    problem = summary.problems.get(name)
     if isinstance(problem, RegistryNotFound):
         raise NotFound("The registry has no such tag or digest.")
     row = db.session.scalar(select(Tag).where(Tag.image_id == image.id, Tag.name == tag))
-    digest = found.digests.get(name)
+    digest = summary.digests.get(name)
     error = None
     if digest is None:
-        digest, error = _last_known(image, row, reference), str(problem or "no answer")
+        digest, error = _find_last_digest(image, row, reference), str(problem or "no answer")
     side = Side(image, tag, digest, error, is_unreadable=isinstance(problem, RegistryFault))
     if row is not None and row.digest == digest:
         side.pushed_at, side.pushed_by = row.pushed_at, row.pushed_by
     return side
 
 
-def _last_known(image: ContainerImage, row: Tag | None, reference: Reference) -> str:
+def _find_last_digest(image: ContainerImage, row: Tag | None, reference: Reference) -> str:
     """Return the digest that the index has for a reference.
 
     Args:
@@ -158,79 +158,79 @@ def _last_known(image: ContainerImage, row: Tag | None, reference: Reference) ->
     raise NotFound
 
 
-def choose_platforms(sides: tuple[Side, Side], wanted: tuple[str, str]) -> None:
+def choose_platforms(sides: tuple[Side, Side], requested: tuple[str, str]) -> None:
     """Read both manifests and choose the platforms to compare, the same one if both have it.
 
     The result is stored in the sides; problems are added to their ``problems``.
 
     Args:
-        wanted: key of the requested platform of each side; "" for no request.
+        requested: key of the requested platform of each side; "" for no request.
     """
     stored = stored_manifests(side.digest for side in sides)
-    children = []
+    children_by_side = []
     for side in sides:
         side.manifest = stored.get(side.digest)
-        found = children_of(side.image.path, [side.manifest]) if side.manifest else {}
-        children.append(found)
+        child_manifests = children_of(side.image.path, [side.manifest]) if side.manifest else {}
+        children_by_side.append(child_manifests)
         if side.manifest is None:
             side.problems.append("its manifest is not known here yet")
         elif side.manifest.kind == "index":
-            side.platforms = _platforms(facts_of(side.manifest), found)
+            side.platforms = _list_platforms(facts_of(side.manifest), child_manifests)
         else:
-            _show(side, side.manifest)
+            _add_manifest(side, side.manifest)
     first, second = sides
-    first.chosen = _chosen(first, wanted[0] or second.platform)
-    second.chosen = _chosen(second, wanted[1] or first.platform)
-    if not wanted[0] and not same_platform(first.platform, second.platform):
+    first.chosen = _choose_platform(first, requested[0] or second.platform)
+    second.chosen = _choose_platform(second, requested[1] or first.platform)
+    if not requested[0] and not same_platform(first.platform, second.platform):
         # The first side has no request, and its first choice does not fit: try the platform of the
         # second side.
-        first.chosen = _chosen(first, second.platform)
-    for side, found in zip(sides, children, strict=True):
+        first.chosen = _choose_platform(first, second.platform)
+    for side, child_manifests in zip(sides, children_by_side, strict=True):
         if side.chosen is not None:
-            _show_chosen(side, side.chosen, found)
+            _add_platform(side, side.chosen, child_manifests)
 
 
-def _platforms(facts: ManifestFacts, children: dict[str, Manifest]) -> list[PlatformChoice]:
-    count = Counter(child.platform for child in facts.platforms)
-    found = []
+def _list_platforms(facts: ManifestFacts, children: dict[str, Manifest]) -> list[PlatformChoice]:
+    counts = Counter(child.platform for child in facts.platforms)
+    choices = []
     for child in facts.platforms:
         row = children.get(child.digest)
-        alone = child.platform and count[child.platform] == 1
-        found.append(
+        is_unique = child.platform and counts[child.platform] == 1
+        choices.append(
             PlatformChoice(
-                key=child.platform if alone else child.digest,
+                key=child.platform if is_unique else child.digest,
                 label=child.platform or UNNAMED,
                 digest=child.digest,
                 size=row.size if row else None,
             )
         )
-    return found
+    return choices
 
 
-def _chosen(side: Side, wanted: str) -> PlatformChoice | None:
+def _choose_platform(side: Side, requested: str) -> PlatformChoice | None:
     for platform in side.platforms:
-        if wanted in {platform.key, platform.digest}:
+        if requested in {platform.key, platform.digest}:
             return platform
     for platform in side.platforms:
-        if same_platform(platform.label, wanted):
+        if same_platform(platform.label, requested):
             return platform
     return next(iter(side.platforms), None)
 
 
-def same_platform(one: str, other: str) -> bool:
+def same_platform(first_label: str, second_label: str) -> bool:
     """Return whether two labels mean the same platform: ``linux/arm64`` is ``linux/arm64/v8``."""
-    return one.removesuffix("/v8") == other.removesuffix("/v8")
+    return first_label.removesuffix("/v8") == second_label.removesuffix("/v8")
 
 
-def _show_chosen(side: Side, chosen: PlatformChoice, children: dict[str, Manifest]) -> None:
+def _add_platform(side: Side, chosen: PlatformChoice, children: dict[str, Manifest]) -> None:
     row = children.get(chosen.digest)
     if row is None:
         side.problems.append(f"{chosen.label} is missing or could not be read")
         return
-    _show(side, row)
+    _add_manifest(side, row)
 
 
-def _show(side: Side, manifest: Manifest) -> None:
+def _add_manifest(side: Side, manifest: Manifest) -> None:
     side.shown_digest = manifest.digest
     side.facts = facts_of(manifest)
     side.problems += side.facts.problems

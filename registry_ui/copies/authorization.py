@@ -28,44 +28,46 @@ from ..errors import Denied
 from ..models import Project
 
 #: Maximum number of projects suggested as the target of a copy; users can type any other.
-OFFERED = 200
+MAX_SUGGESTED_PROJECTS = 200
 
 
-def require(session: Session, who: Principal, source: str, target: str) -> None:
+def require(session: Session, principal: Principal, source: str, target: str) -> None:
     """Raise Denied unless the user may pull from the source and push to the target.
 
     Args:
         session: the database session.
-        who: the user.
+        principal: the user.
         source: the repository to copy from.
         target: the repository to copy to.
 
     Raises:
         Denied: with the rule that refuses it.
     """
-    for repository, right in ((source, Permission.PULL), (target, Permission.PUSH)):
-        decision = _decision(session, who, repository, right)
+    for repository, permission in ((source, Permission.PULL), (target, Permission.PUSH)):
+        decision = _decide(session, principal, repository, permission)
         if not decision.allowed:
             raise Denied(f"Not allowed: {decision.rule}.", hint="Ask an owner for the role.")
 
 
-def _decision(session: Session, who: Principal, repository: str, right: Permission) -> Decision:
+def _decide(
+    session: Session, principal: Principal, repository: str, permission: Permission
+) -> Decision:
     """Decide like the token endpoint, including old paths, but ignore write freezes.
 
     A write freeze only delays a copy. Nothing is copied to an old path: otherwise users who may
     write to the project that an image has left could change what others pull by that path.
     """
-    here = path_access_by_any_name(session, who, repository)
-    if here.former is not None and not decide(who, here, Permission.SEE).allowed:
+    access = path_access_by_any_name(session, principal, repository)
+    if access.former is not None and not decide(principal, access, Permission.SEE).allowed:
         return Decision(False, unowned(repository))
-    return decide_repository(who, replace(here, fence=None), right)
+    return decide_repository(principal, replace(access, fence=None), permission)
 
 
 def denial_reason(session: Session, requested_by: str, source: str, target: str) -> str | None:
     """Return the reason the requester is no longer allowed to make this copy, or None."""
     if requested_by == CONSOLE.name:
-        former = former_name(session, target)
-        return former.refusal if former is not None else None
+        old_path = former_name(session, target)
+        return old_path.refusal if old_path is not None else None
     subject = find_subject(session, requested_by)
     if subject.problem:
         return subject.problem
@@ -83,14 +85,20 @@ def acting_role(session: Session, requested_by: str, repository: str) -> Role | 
     return current_role(session, requested_by, repository)
 
 
-def offered_projects(session: Session, who: Principal, *, members_only: bool = True) -> list[str]:
+def offered_projects(
+    session: Session, principal: Principal, *, members_only: bool = True
+) -> list[str]:
     """Return the first projects, by path, to which a user may push.
 
     Args:
         session: the database session.
-        who: the user.
+        principal: the user.
         members_only: whether to omit projects that the user can push to only as an administrator.
     """
-    mine = visible_places(session, who, Project, members_only=members_only, minimum=Role.DEVELOPER)
-    query = select(Project.path).where(mine).order_by(Project.path).limit(OFFERED)
+    can_push = visible_places(
+        session, principal, Project, members_only=members_only, minimum=Role.DEVELOPER
+    )
+    query = (
+        select(Project.path).where(can_push).order_by(Project.path).limit(MAX_SUGGESTED_PROJECTS)
+    )
     return list(session.scalars(query))

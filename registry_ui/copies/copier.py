@@ -24,13 +24,13 @@ from ..distribution.errors import (
 )
 from ..distribution.media_types import INDEX_TYPES
 from ..distribution.references import References, references_of
-from ..manifests.store import call_all
+from ..manifests.batch_calls import call_all
 from ..names import Digest, RepositoryName, TagName
 from ..registry_connection import registry
 
-#: Number of blobs per batch (the hold callback runs before each batch), and the timeout of a batch
+#: Number of blobs per batch (the renew callback runs before each batch), and the timeout of a batch
 #: in seconds.
-BATCH, DEADLINE = 32, 20.0
+BATCH_SIZE, BATCH_TIMEOUT = 32, 20.0
 #: Maximum number of manifests in one image or index, and maximum nesting depth; anything beyond
 #: that is not an image but an attack.
 MAX_MANIFESTS, MAX_DEPTH = 2000, 8
@@ -67,10 +67,10 @@ class CopyRecord(Protocol):
         """Delete all records, because the target lacks parts of a recorded manifest."""
 
 
-class _Blob(Enum):
+class _MountResult(Enum):
     """The result of copying one blob."""
 
-    THERE, MOUNTED, ABSENT, REFUSED = auto(), auto(), auto(), auto()
+    EXISTS, MOUNTED, MISSING, REFUSED = auto(), auto(), auto(), auto()
 
 
 @dataclass(slots=True)
@@ -112,7 +112,7 @@ class Copier:
     Args:
         source: the repository to copy from.
         target: the repository to copy to.
-        hold: called before every few requests to the registry, for example to renew a lease; an
+        renew: called before every few requests to the registry, for example to renew a lease; an
             exception that it raises ends the copy.
         record: manifests that an earlier worker copied and that are not checked again.
     """
@@ -121,20 +121,20 @@ class Copier:
         self,
         source: RepositoryName,
         target: RepositoryName,
-        hold: Callable[[], None],
+        renew: Callable[[], None],
         record: CopyRecord | None = None,
     ) -> None:
-        self.source, self.target, self.hold = source, target, hold
+        self.source, self.target, self.renew = source, target, renew
         self._record = record
         self._client = registry()
         #: Blobs that the target is known to have.
-        self._there: set[str] = set()
+        self._existing_blobs: set[str] = set()
         #: Manifests that the target is known to have with all descendants, mapped to the digests of
         #: the descendants and the manifest itself. A thousand referrers can share the same thousand
         #: children.
-        self._whole: dict[str, tuple[str, ...]] = {}
+        self._complete: dict[str, tuple[str, ...]] = {}
 
-    def bring(self, digest: str, name: TagName | None = None) -> CopyResult:
+    def copy_manifest(self, digest: str, name: TagName | None = None) -> CopyResult:
         """Copy a manifest with all its descendants, unless the target has them already.
 
         An index with missing children is copied as far as the registry accepts it.
@@ -149,11 +149,13 @@ class Copier:
             RegistryNotFound: the source does not have it.
             RegistryError: the registry cannot be reached.
         """
-        under = _CopyProgress()
-        top = self._bring(Digest(digest), under, 0, name)
-        if top is None:
+        progress = _CopyProgress()
+        manifest = self._copy_tree(Digest(digest), progress, 0, name)
+        if manifest is None:
             raise RegistryNotFound(f"{self.source} does not have {digest[:19]}…")
-        return CopyResult(top, tuple(under.manifests), tuple(under.missing), under.written)
+        return CopyResult(
+            manifest, tuple(progress.manifests), tuple(progress.missing), progress.written
+        )
 
     def tag(self, name: TagName, manifest: FetchedManifest) -> bool:
         """Point a tag of the target to a manifest; return False if it already did.
@@ -162,9 +164,9 @@ class Copier:
             CopyRefused: the tag does not refer to the manifest after the push.
             RegistryError: the registry did not accept it or cannot be reached.
         """
-        return self._put(name, manifest)
+        return self._push_if_absent(name, manifest)
 
-    def stands_for(self, repository: RepositoryName, reference: TagName | Digest) -> str | None:
+    def current_digest(self, repository: RepositoryName, reference: TagName | Digest) -> str | None:
         """Return the current digest of a tag or manifest, or None if it does not exist."""
         try:
             return self._client.head(repository, reference)
@@ -181,83 +183,85 @@ class Copier:
         except RegistryFault as error:
             raise RegistryUnavailable(str(error)) from None
 
-    def _bring(
-        self, digest: Digest, under: _CopyProgress, depth: int, name: TagName | None = None
+    def _copy_tree(
+        self, digest: Digest, progress: _CopyProgress, depth: int, name: TagName | None = None
     ) -> FetchedManifest | None:
         """Copy a manifest after its parts; return None if the source does not have it."""
-        _require_bounds(depth, len(under.manifests) + 1)
-        self.hold()
+        _require_bounds(depth, len(progress.manifests) + 1)
+        self.renew()
         try:
             manifest = self._client.manifest(self.source, digest)
         except RegistryNotFound:
             return None
-        if self._record is not None and (copied := self._copied(str(digest))) is not None:
-            under.manifests |= dict.fromkeys(copied)
+        if self._record is not None and (copied := self._find_complete(str(digest))) is not None:
+            progress.manifests |= dict.fromkeys(copied)
             if name is not None:
                 self._push(name, manifest)
             return manifest
         references = references_of(manifest.media_type, manifest.body)
         for child in references.children:
-            if not self._bring_child(child, under, depth + 1):
-                under.missing.append(child)
-        absent = self._mount(references.blobs, references.elsewhere, under)
-        for part in absent:
+            if not self._copy_child(child, progress, depth + 1):
+                progress.missing.append(child)
+        missing_blobs = self._mount_blobs(references.blobs, references.foreign, progress)
+        for blob in missing_blobs:
             # An index can list a manifest with the media type of a blob, or without one.
             is_index = manifest.media_type in INDEX_TYPES
-            if not (is_index and self._bring_child(part, under, depth + 1)):
-                under.missing.append(part)
-        under.written += self._put(digest, manifest) if name is None else self._push(name, manifest)
-        under.manifests[str(digest)] = None
-        self._note_whole(str(digest), references)
+            if not (is_index and self._copy_child(blob, progress, depth + 1)):
+                progress.missing.append(blob)
+        progress.written += (
+            self._push_if_absent(digest, manifest) if name is None else self._push(name, manifest)
+        )
+        progress.manifests[str(digest)] = None
+        self._record_complete(str(digest), references)
         return manifest
 
-    def _bring_child(self, child: str, under: _CopyProgress, depth: int) -> bool:
+    def _copy_child(self, child: str, progress: _CopyProgress, depth: int) -> bool:
         """Copy an entry of an index; return whether the source has it.
 
         An index can list a blob with the media type of a manifest. Distribution 2.8 accepts that,
         and answers 500 when that manifest is read.
         """
-        if child in under.manifests or child in under.missing:
+        if child in progress.manifests or child in progress.missing:
             return True  # It was processed already.
-        if (copied := self._copied(child)) is not None:
-            under.manifests |= dict.fromkeys(copied)
-            _require_bounds(depth, len(under.manifests))
+        if (copied := self._find_complete(child)) is not None:
+            progress.manifests |= dict.fromkeys(copied)
+            _require_bounds(depth, len(progress.manifests))
             return True
         try:
-            return self._bring(Digest(child), under, depth) is not None
+            return self._copy_tree(Digest(child), progress, depth) is not None
         except RegistryFault:
             if not self._client.has_blob(self.source, Digest(child)):
                 raise
-            return not self._mount([child], (), under)
+            return not self._mount_blobs([child], (), progress)
 
-    def _note_whole(self, digest: str, references: References) -> None:
-        below = [self._whole.get(child) for child in references.children]
-        if None not in below and self._there.issuperset(references.blobs):
-            whole = tuple(dict.fromkeys((*chain(*filter(None, below)), digest)))
-            self._whole[digest] = whole
+    def _record_complete(self, digest: str, references: References) -> None:
+        subtrees = [self._complete.get(child) for child in references.children]
+        if None not in subtrees and self._existing_blobs.issuperset(references.blobs):
+            manifests = tuple(dict.fromkeys((*chain(*filter(None, subtrees)), digest)))
+            self._complete[digest] = manifests
             if self._record is not None:
-                self._record.add(digest, whole)
+                self._record.add(digest, manifests)
 
-    def _copied(self, digest: str) -> tuple[str, ...] | None:
+    def _find_complete(self, digest: str) -> tuple[str, ...] | None:
         """Return the digests of a manifest and its descendants if the target has all of them.
 
         None if that is not known.
         """
-        if digest not in self._whole and self._record is not None:
+        if digest not in self._complete and self._record is not None:
             recorded = self._record.find(digest)
             if recorded is not None:
-                self._whole[digest] = recorded
-        return self._whole.get(digest)
+                self._complete[digest] = recorded
+        return self._complete.get(digest)
 
-    def _mount(
-        self, blobs: Iterable[str], elsewhere: Collection[str], under: _CopyProgress
+    def _mount_blobs(
+        self, blobs: Iterable[str], optional: Collection[str], progress: _CopyProgress
     ) -> list[str]:
         """Mount blobs that the target does not have yet.
 
         Args:
             blobs: digests of the blobs.
-            elsewhere: the subset that the registry need not have, such as foreign layers.
-            under: the progress of the copy, which counts mounted blobs.
+            optional: the subset that the registry need not have, such as foreign layers.
+            progress: the progress of the copy, which counts mounted blobs.
 
         Returns:
             Digests that the source lacks although it should have them.
@@ -266,51 +270,54 @@ class Copier:
             MountsRefused: the registry does not mount blobs.
             RegistryError: the registry cannot be reached.
         """
-        wanted = [blob for blob in blobs if blob not in self._there]
-        absent: list[str] = []
-        for start in range(0, len(wanted), BATCH):
-            self.hold()
+        to_mount = [blob for blob in blobs if blob not in self._existing_blobs]
+        missing: list[str] = []
+        for start in range(0, len(to_mount), BATCH_SIZE):
+            self.renew()
             calls = {
-                blob: self._mounting(Digest(blob), may_lack=blob in elsewhere)
-                for blob in wanted[start : start + BATCH]
+                blob: self._make_mount_call(Digest(blob), is_optional=blob in optional)
+                for blob in to_mount[start : start + BATCH_SIZE]
             }
             problems: dict[str, RegistryError] = {}
-            outcomes: dict[str, _Blob] = call_all(calls, time.monotonic() + DEADLINE, problems)
+            outcomes: dict[str, _MountResult] = call_all(
+                calls, time.monotonic() + BATCH_TIMEOUT, problems
+            )
             for problem in problems.values():
                 raise problem
             for blob, outcome in outcomes.items():
-                if outcome is _Blob.REFUSED:
+                if outcome is _MountResult.REFUSED:
                     raise MountsRefused(NO_MOUNTS)
-                if outcome is not _Blob.ABSENT:
-                    self._there.add(blob)
-                elif blob not in elsewhere:
-                    absent.append(blob)
-                under.written += outcome is _Blob.MOUNTED
-        return absent
+                if outcome is not _MountResult.MISSING:
+                    self._existing_blobs.add(blob)
+                elif blob not in optional:
+                    missing.append(blob)
+                progress.written += outcome is _MountResult.MOUNTED
+        return missing
 
-    def _mounting(self, blob: Digest, *, may_lack: bool) -> Callable[[], _Blob]:
+    def _make_mount_call(self, blob: Digest, *, is_optional: bool) -> Callable[[], _MountResult]:
         """Return a function for a worker thread that mounts one blob if the target lacks it.
 
         Args:
             blob: the digest of the blob.
-            may_lack: whether the registry need not have the blob; then the source is checked first.
+            is_optional: whether the registry need not have the blob; then the source is checked
+                first.
         """
         client, source, target = self._client, self.source, self.target
 
-        def call() -> _Blob:
+        def call() -> _MountResult:
             if client.has_blob(target, blob):
-                return _Blob.THERE
-            if may_lack and not client.has_blob(source, blob):
-                return _Blob.ABSENT
+                return _MountResult.EXISTS
+            if is_optional and not client.has_blob(source, blob):
+                return _MountResult.MISSING
             if client.mount_blob(target, blob, source):
-                return _Blob.MOUNTED
-            return _Blob.REFUSED if client.has_blob(source, blob) else _Blob.ABSENT
+                return _MountResult.MOUNTED
+            return _MountResult.REFUSED if client.has_blob(source, blob) else _MountResult.MISSING
 
         return call
 
-    def _put(self, reference: TagName | Digest, manifest: FetchedManifest) -> bool:
+    def _push_if_absent(self, reference: TagName | Digest, manifest: FetchedManifest) -> bool:
         """Push a manifest unless the target has it; return whether it was pushed."""
-        if self.stands_for(self.target, reference) == manifest.digest:
+        if self.current_digest(self.target, reference) == manifest.digest:
             return False
         return self._push(reference, manifest)
 
@@ -322,26 +329,27 @@ class Copier:
         """
         for pause in PAUSES:
             try:
-                what = (manifest.body, manifest.media_type)
-                self._client.put_manifest(self.target, reference, *what)
+                self._client.put_manifest(
+                    self.target, reference, manifest.body, manifest.media_type
+                )
                 break
             except PartsMissing:
-                self._there.clear()
-                self._whole.clear()
+                self._existing_blobs.clear()
+                self._complete.clear()
                 if self._record is not None:
                     self._record.clear()
                 time.sleep(pause)
-            except Schema1Refused as refused:
-                raise CopyRefused(str(refused)) from None
+            except Schema1Refused as error:
+                raise CopyRefused(str(error)) from None
         else:
             raise CopyRefused(
                 "the registry does not take it: parts of it are missing at the source, or illegible"
             )
-        if self.stands_for(self.target, reference) != manifest.digest:
+        if self.current_digest(self.target, reference) != manifest.digest:
             raise CopyRefused(f"the registry does not have {manifest.digest[:19]}… after the copy")
         return True
 
 
-def _require_bounds(depth: int, parts: int) -> None:
-    if depth > MAX_DEPTH or parts > MAX_MANIFESTS:
+def _require_bounds(depth: int, manifests: int) -> None:
+    if depth > MAX_DEPTH or manifests > MAX_MANIFESTS:
         raise CopyRefused(f"it has more than {MAX_MANIFESTS} parts, or is nested too deep")

@@ -11,7 +11,7 @@ from ..models import CopyStep, Project
 from ..names import RepositoryName
 
 #: Maximum number of tags and of referrers listed in a preview; the rest is only counted.
-NAMED = 50
+PREVIEW_LIMIT = 50
 #: States of a planned tag at the target, and their order in a preview: tags that need attention
 #: come first.
 NEW, SAME, OVERWRITES, REFUSED = "new", "same", "overwrites", "refused"
@@ -68,8 +68,8 @@ class CopyPlan:
 
     Attributes:
         steps: the tags that the worker copies.
-        tags, referrers: the first NAMED of each; ``tags_more`` and ``referrers_more`` count the
-            rest.
+        tags, referrers: the first PREVIEW_LIMIT of each; ``tags_more`` and ``referrers_more`` count
+            the rest.
         counts: number of tags in each state.
         attached: whether referrers are copied too.
         new_image: whether the target repository has no tags yet.
@@ -100,7 +100,7 @@ class CopyPlan:
     def name(self, tags: list[PlannedCopy]) -> None:
         """Set the planned tags, tags that need attention first, and derive counts and steps."""
         tags = sorted(tags, key=lambda tag: (ORDER.index(tag.state), tag.source_tag))
-        self.tags, self.tags_more = tags[:NAMED], len(tags[NAMED:])
+        self.tags, self.tags_more = tags[:PREVIEW_LIMIT], len(tags[PREVIEW_LIMIT:])
         self.counts = dict(Counter(tag.state for tag in tags))
         self.steps = [
             CopyStep(self.source, tag.source_tag, tag.digest, self.target, tag.tag, tag.there)
@@ -110,7 +110,7 @@ class CopyPlan:
 
     def name_referrers(self, names: list[str]) -> None:
         """Set the referrer tags to copy: the names of the first, and the number of the rest."""
-        self.referrers, self.referrers_more = names[:NAMED], len(names[NAMED:])
+        self.referrers, self.referrers_more = names[:PREVIEW_LIMIT], len(names[PREVIEW_LIMIT:])
 
     def count(self, state: str) -> int:
         """Return the number of tags in a state."""
@@ -123,6 +123,6 @@ class CopyPlan:
     @classmethod
     def of_preview(cls, preview: dict[str, Any]) -> Self:
         """Return a plan for display, restored from its stored preview, without its steps."""
-        known = {f.name for f in fields(cls)} - {"steps"}
-        values = {name: value for name, value in preview.items() if name in known}
+        names = {column.name for column in fields(cls)} - {"steps"}
+        values = {name: value for name, value in preview.items() if name in names}
         return cls(**{**values, "tags": [PlannedCopy(**tag) for tag in preview["tags"]]})

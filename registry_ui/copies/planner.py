@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 
 from sqlalchemy import select
 
 from ..access import Permission, Role, former_name, repository_policy
-from ..access.tag_rules import TagRule, refusal
+from ..access.tag_rules import TagChange, TagRule, refusal
 from ..catalog.live_tags import LiveTags, leftovers_in, read_tags
 from ..catalog.pull_through import refuse_push
 from ..db.session import db, end_read
@@ -26,25 +27,41 @@ from .referrers import referring_tags
 
 #: Maximum number of tags that are read from the registry for a plan. For more tags, the index is
 #: used; the worker checks each with the registry before it copies it.
-ASKED = 500
+MAX_LIVE_TAGS = 500
 #: Timeout in seconds for reading manifests for a preview.
-PLAN_DEADLINE = 10.0
-GUESSED = "There are many tags: what each stands for is asked of the registry when its turn comes."
-UNREAD = "Not everything could be read in time: sizes and attached tags may be more."
-DAMAGED = "Can't be read, so it is not copied: {}. Push it again, or remove it."
-UNANSWERED = (
+PLAN_TIMEOUT = 10.0
+TAGS_FROM_INDEX = (
+    "There are many tags: what each stands for is asked of the registry when its turn comes."
+)
+SIZES_UNKNOWN = "Not everything could be read in time: sizes and attached tags may be more."
+DAMAGED_TAGS = "Can't be read, so it is not copied: {}. Push it again, or remove it."
+UNANSWERED_TAGS = (
     "The registry does not answer for these now, so they are not copied: {}. Try again later."
 )
-UNANSWERED_THERE = "the registry does not answer for it at the target now: try again later"
-DAMAGED_THERE = "it can't be read at the target: push it again, or remove it first"
-NO_TAG = "The registry has no such tag."
+TARGET_UNANSWERED = "the registry does not answer for it at the target now: try again later"
+TARGET_DAMAGED = "it can't be read at the target: push it again, or remove it first"
+NO_SUCH_TAG = "The registry has no such tag."
 
 
-def plan_copy(wish: CopyRequest, role: Role | None) -> CopyPlan:
+@dataclass(frozen=True, slots=True)
+class _RuleCheck:
+    """The protection rules that apply to pushes of one requester to the target."""
+
+    rules: list[TagRule]
+    image_name: str
+    role: Role | None
+
+    def find_refusal(self, tag: str, *, exists: bool) -> str | None:
+        """Return why a rule refuses a push of this tag, or None."""
+        push = TagChange(tag, Permission.PUSH, exists=exists)
+        return refusal(self.rules, self.image_name, push, self.role)
+
+
+def plan_copy(request: CopyRequest, role: Role | None) -> CopyPlan:
     """Plan a copy of tags without writing anything.
 
     Args:
-        wish: the tags to copy and their destination.
+        request: the tags to copy and their destination.
         role: the requester's role in the target's project, for protection rules.
 
     Raises:
@@ -54,47 +71,52 @@ def plan_copy(wish: CopyRequest, role: Role | None) -> CopyPlan:
         RegistryUnreachable: the registry cannot be reached, or does not answer for any of the tags.
     """
     refuse_push()
-    source, target = wish.source, str(wish.target)
-    if any(source == target and name == tag for name, tag in wish.tags.items()):
-        message = "The target is the tag itself. Choose another project, image or tag."
-        raise Invalid("Nothing was planned.", {"tag": message})
-    former = former_name(db.session(), target)
-    if former is not None:
-        raise Invalid("Nothing was planned.", {"image": f"{former.refusal}."})
-    plan = CopyPlan(wish.kind, source, target, attached=wish.attached)
+    _require_other_target(request)
+    source, target = request.source, str(request.target)
+    plan = CopyPlan(request.kind, source, target, attached=request.attached)
     end_read()
     try:
-        every = _tags(RepositoryName(source))
-        live = _read(plan, source, wish.tags.keys() & set(every))
-        live.damaged = _without_removed(source, live.damaged)
-        taken = _tags(wish.target)
-        there = _read(plan, target, set(wish.tags.values()) & set(taken))
+        source_tags = _list_tags(RepositoryName(source))
+        source_live = _read_digests(plan, source, request.tags.keys() & set(source_tags))
+        source_live.damaged = _exclude_removed(source, source_live.damaged)
+        target_tags = _list_tags(request.target)
+        target_live = _read_digests(plan, target, set(request.tags.values()) & set(target_tags))
     except RegistryError as error:
         raise RegistryUnreachable(
             f"The registry could not be asked: {error}.", hint="Nothing was changed. Try again."
         ) from None
-    digests = live.digests
-    _note_unread(plan, live)
-    plan.new_image = not taken
+    _add_unread_notes(plan, source_live)
+    plan.new_image = not target_tags
     rules = repository_policy(db.session(), target).rules
-    name = wish.target.below(wish.target_project.path)
+    check = _RuleCheck(rules, request.target.below(request.target_project.path), role)
     plan.name(
         [
-            _planned(tag, wish.tags[tag], digest, there, refuse=(rules, name, role))
-            for tag, digest in sorted(digests.items())
+            _plan_tag(tag, request.tags[tag], digest, target_live, check)
+            for tag, digest in sorted(source_live.digests.items())
         ]
     )
-    _weigh(plan, wish, every, set(digests.values()))
+    _add_sizes(plan, request, source_tags, set(source_live.digests.values()))
     return plan
 
 
-def _note_unread(plan: CopyPlan, live: LiveTags) -> None:
+def _require_other_target(request: CopyRequest) -> None:
+    """Raise Invalid if a tag would be copied to itself, or if the target is an old path."""
+    target = str(request.target)
+    if any(request.source == target and name == tag for name, tag in request.tags.items()):
+        message = "The target is the tag itself. Choose another project, image or tag."
+        raise Invalid("Nothing was planned.", {"tag": message})
+    old_path = former_name(db.session(), target)
+    if old_path is not None:
+        raise Invalid("Nothing was planned.", {"image": f"{old_path.refusal}."})
+
+
+def _add_unread_notes(plan: CopyPlan, live: LiveTags) -> None:
     """Add the tags that cannot be read to the plan.
 
     Raises:
         RegistryUnreachable, Conflict, NotFound: no tag can be read.
     """
-    notes = [(DAMAGED, live.damaged), (UNANSWERED, live.unanswered)]
+    notes = [(DAMAGED_TAGS, live.damaged), (UNANSWERED_TAGS, live.unanswered)]
     for text, tags in notes:
         if tags:
             plan.unread += [f"{plan.source}:{tag}" for tag in sorted(tags)]
@@ -102,11 +124,15 @@ def _note_unread(plan: CopyPlan, live: LiveTags) -> None:
     if live.digests:
         return
     if live.unanswered:
-        raise RegistryUnreachable(UNANSWERED.format(name_some(live.unanswered)))
-    raise Conflict(DAMAGED.format(name_some(live.damaged))) if live.damaged else NotFound(NO_TAG)
+        raise RegistryUnreachable(UNANSWERED_TAGS.format(name_some(live.unanswered)))
+    raise (
+        Conflict(DAMAGED_TAGS.format(name_some(live.damaged)))
+        if live.damaged
+        else NotFound(NO_SUCH_TAG)
+    )
 
 
-def _tags(repository: RepositoryName) -> list[str]:
+def _list_tags(repository: RepositoryName) -> list[str]:
     """Return the tags of a repository, without the trash; empty if it does not exist."""
     try:
         return [tag for tag in registry().tags(repository) if not is_binned(tag)]
@@ -114,25 +140,25 @@ def _tags(repository: RepositoryName) -> list[str]:
         return []
 
 
-def _read(plan: CopyPlan, repository: str, names: Collection[str]) -> LiveTags:
+def _read_digests(plan: CopyPlan, repository: str, names: Collection[str]) -> LiveTags:
     """Read the digests of tags from the registry, or from the index if there are many."""
-    if len(names) <= ASKED:
+    if len(names) <= MAX_LIVE_TAGS:
         return read_tags(RepositoryName(repository), sorted(names))
-    if GUESSED not in plan.notes:
-        plan.notes.append(GUESSED)
+    if TAGS_FROM_INDEX not in plan.notes:
+        plan.notes.append(TAGS_FROM_INDEX)
     query = (
         select(Tag.name, Tag.digest)
         .join(ContainerImage, ContainerImage.id == Tag.image_id)
         .where(ContainerImage.path == repository, Tag.digest.is_not(None), Tag.damage.is_(None))
     )
     rows = db.session.execute(query)
-    known = {name: digest for name, digest in rows if digest is not None and name in names}
-    live = read_tags(RepositoryName(repository), sorted(set(names) - known.keys()))
-    live.digests |= known
+    indexed = {name: digest for name, digest in rows if digest is not None and name in names}
+    live = read_tags(RepositoryName(repository), sorted(set(names) - indexed.keys()))
+    live.digests |= indexed
     return live
 
 
-def _without_removed(source: str, damaged: dict[str, str]) -> dict[str, str]:
+def _exclude_removed(source: str, damaged: dict[str, str]) -> dict[str, str]:
     """Return damaged tags without those that were deleted and are still listed by the registry."""
     removed = leftovers_in(RepositoryName(source))
     end_read()
@@ -143,45 +169,47 @@ def _without_removed(source: str, damaged: dict[str, str]) -> dict[str, str]:
     }
 
 
-def _planned(
+def _plan_tag(
     source_tag: str,
     tag: str,
     digest: str,
-    there: LiveTags,
-    refuse: tuple[list[TagRule], str, Role | None],
+    target_live: LiveTags,
+    check: _RuleCheck,
 ) -> PlannedCopy:
-    rules, image_name, role = refuse
-    if tag in there.damaged:
-        return PlannedCopy(source_tag, tag, digest, REFUSED, "", DAMAGED_THERE)
-    if tag in there.unanswered:
-        return PlannedCopy(source_tag, tag, digest, REFUSED, "", UNANSWERED_THERE)
-    now = there.digests.get(tag, "")
-    if now == digest:
-        return PlannedCopy(source_tag, tag, digest, SAME, now)
-    why = refusal(rules, image_name, tag, role, Permission.PUSH, bool(now))
-    if why is not None:
-        return PlannedCopy(source_tag, tag, digest, REFUSED, now, why)
-    return PlannedCopy(source_tag, tag, digest, OVERWRITES if now else NEW, now)
+    if tag in target_live.damaged:
+        return PlannedCopy(source_tag, tag, digest, REFUSED, "", TARGET_DAMAGED)
+    if tag in target_live.unanswered:
+        return PlannedCopy(source_tag, tag, digest, REFUSED, "", TARGET_UNANSWERED)
+    target_digest = target_live.digests.get(tag, "")
+    if target_digest == digest:
+        return PlannedCopy(source_tag, tag, digest, SAME, target_digest)
+    reason = check.find_refusal(tag, exists=bool(target_digest))
+    if reason is not None:
+        return PlannedCopy(source_tag, tag, digest, REFUSED, target_digest, reason)
+    state = OVERWRITES if target_digest else NEW
+    return PlannedCopy(source_tag, tag, digest, state, target_digest)
 
 
-def _weigh(plan: CopyPlan, wish: CopyRequest, every: list[str], digests: set[str]) -> None:
+def _add_sizes(
+    plan: CopyPlan, request: CopyRequest, source_tags: list[str], digests: set[str]
+) -> None:
     """Add the referrer tags and the sizes to a plan, as far as they can be read in time."""
-    parts = graph_of(RepositoryName(plan.source), digests, PLAN_DEADLINE)
-    if parts.unknown:
-        count = len(parts.unknown)
+    graph = graph_of(RepositoryName(plan.source), digests, PLAN_TIMEOUT)
+    if graph.unknown:
+        count = len(graph.unknown)
         plan.unread.append(f"{plan.source} ({count} manifest{'' if count == 1 else 's'})")
-        plan.notes.append(UNREAD)
-    whole = closure(digests, parts.children)
-    if wish.attached:
-        plan.name_referrers(referring_tags(every, whole))
-    sizes = _sizes(whole, parts)
-    survey = UsageScan(db.session(), Project.id == wish.target_project.id)
+        plan.notes.append(SIZES_UNKNOWN)
+    reachable = closure(digests, graph.children)
+    if request.attached:
+        plan.name_referrers(referring_tags(source_tags, reachable))
+    sizes = _collect_sizes(reachable, graph)
+    survey = UsageScan(db.session(), Project.id == request.target_project.id)
     plan.size = sum(sizes.values())
     plan.new_size = sum(size for blob, size in sizes.items() if key_of(blob) not in survey.sizes)
 
 
-def _sizes(digests: Collection[str], parts: ManifestGraph) -> dict[str, int]:
+def _collect_sizes(digests: Collection[str], graph: ManifestGraph) -> dict[str, int]:
     sizes: dict[str, int] = {}
     for digest in digests:
-        sizes |= parts.blobs.get(digest, {})
+        sizes |= graph.blobs.get(digest, {})
     return sizes

@@ -42,8 +42,8 @@ class CopiedReferrers:
 
 def referring_tags(tags: Iterable[str], digests: Iterable[str]) -> list[str]:
     """Return the tags, sorted, that sign or describe one of these digests."""
-    wanted = set(digests)
-    return sorted(tag for tag in tags if subject_of(tag) in wanted)
+    subjects = set(digests)
+    return sorted(tag for tag in tags if subject_of(tag) in subjects)
 
 
 class ReferrerCopier:
@@ -64,90 +64,96 @@ class ReferrerCopier:
         point: Callable[[TagName, FetchedManifest, str | None], bool] | None = None,
     ) -> None:
         self._copier = copier
-        self._point = point or (lambda name, manifest, _there: copier.tag(name, manifest))
-        self._tags: dict[str, list[str]] = defaultdict(list)
+        self._point = point or (lambda name, manifest, _old_digest: copier.tag(name, manifest))
+        self._tags_by_subject: dict[str, list[str]] = defaultdict(list)
         for tag in tags:
             if (subject := subject_of(tag)) is not None:
-                self._tags[subject].append(tag)
+                self._tags_by_subject[subject].append(tag)
         #: Whether the registry has the referrers API; None until it was asked.
         self.has_api: bool | None = None
 
-    def bring(self, digests: Iterable[str]) -> CopiedReferrers:
+    def copy_referrers(self, digests: Iterable[str]) -> CopiedReferrers:
         """Copy the referrers of these manifests, their referrers, and so on.
 
         Raises:
-            CopyRefused, RegistryError: as raised by Copier.bring().
+            CopyRefused, RegistryError: as raised by Copier.copy_manifest().
         """
-        found = CopiedReferrers()
+        result = CopiedReferrers()
         pending = list(digests)
-        seen = set(pending)
+        visited = set(pending)
         for digest in pending:  # The list grows during the loop.
-            more = [*self._by_api(digest, found), *self._by_tags(digest, found)]
-            pending += [name for name in dict.fromkeys(more) if name not in seen]
-            seen.update(more)
-            if len(seen) > MAX_MANIFESTS:
+            referrers = [*self._copy_listed(digest, result), *self._copy_tagged(digest, result)]
+            pending += [name for name in dict.fromkeys(referrers) if name not in visited]
+            visited.update(referrers)
+            if len(visited) > MAX_MANIFESTS:
                 raise CopyRefused(f"more than {MAX_MANIFESTS} manifests refer to it")
-        return found
+        return result
 
-    def _by_api(self, digest: str, found: CopiedReferrers) -> list[str]:
+    def _copy_listed(self, digest: str, result: CopiedReferrers) -> list[str]:
         if self.has_api is False:
             return []
-        self._copier.hold()
-        listed = registry().referrers(self._copier.source, Digest(digest))
-        self.has_api = listed is not None
-        return [name for part in listed or () for name in self._manifests(part, found)]
+        self._copier.renew()
+        referrers = registry().referrers(self._copier.source, Digest(digest))
+        self.has_api = referrers is not None
+        return [
+            name for referrer in referrers or () for name in self._copy_manifest(referrer, result)
+        ]
 
-    def _by_tags(self, digest: str, found: CopiedReferrers) -> list[str]:
-        brought: list[str] = []
-        for tag in self._tags.get(digest, ()):
-            self._copier.hold()
+    def _copy_tagged(self, digest: str, result: CopiedReferrers) -> list[str]:
+        digests: list[str] = []
+        for tag in self._tags_by_subject.get(digest, ()):
+            self._copier.renew()
             try:
-                part = self._copier.stands_for(self._copier.source, TagName(tag))
+                referrer = self._copier.current_digest(self._copier.source, TagName(tag))
             except RegistryFault:
-                found.refused.append(f"{tag}: it can't be read")
+                result.refused.append(f"{tag}: it can't be read")
                 continue
-            if part is None:
+            if referrer is None:
                 continue
-            brought += self._manifests(part, found)
-            manifest = registry().manifest(self._copier.source, Digest(part))
-            self._tag(TagName(tag), manifest, found)
-        return brought
+            digests += self._copy_manifest(referrer, result)
+            manifest = registry().manifest(self._copier.source, Digest(referrer))
+            self._tag_referrer(TagName(tag), manifest, result)
+        return digests
 
-    def _manifests(self, digest: str, found: CopiedReferrers) -> tuple[str, ...]:
+    def _copy_manifest(self, digest: str, result: CopiedReferrers) -> tuple[str, ...]:
         try:
-            brought = self._copier.bring(digest)
+            copied = self._copier.copy_manifest(digest)
         except RegistryNotFound:
-            found.missing.append(digest)
+            result.missing.append(digest)
             return ()
-        found.missing += brought.missing
-        return brought.manifests
+        result.missing += copied.missing
+        return copied.manifests
 
-    def _tag(self, name: TagName, manifest: FetchedManifest, found: CopiedReferrers) -> None:
+    def _tag_referrer(
+        self, name: TagName, manifest: FetchedManifest, result: CopiedReferrers
+    ) -> None:
         """Tag a copied referrer; a referrers index that the target already has is merged."""
-        there = self._copier.stands_for(self._copier.target, name)
-        if there not in {None, manifest.digest}:
-            merged = self._merged(Digest(there or ""), manifest)
+        target_digest = self._copier.current_digest(self._copier.target, name)
+        if target_digest not in {None, manifest.digest}:
+            merged = self._merge_indexes(Digest(target_digest or ""), manifest)
             if merged is None:
-                found.kept.append(str(name))
+                result.kept.append(str(name))
                 return
             manifest = merged
         try:
-            if self._point(name, manifest, there):
-                found.written.append(str(name))
-        except TagKept as kept:
-            found.refused.append(f"{name}: {kept}")
+            if self._point(name, manifest, target_digest):
+                result.written.append(str(name))
+        except TagKept as error:
+            result.refused.append(f"{name}: {error}")
             return
-        found.tags[str(name)] = manifest.digest
+        result.tags[str(name)] = manifest.digest
 
-    def _merged(self, there: Digest, manifest: FetchedManifest) -> FetchedManifest | None:
+    def _merge_indexes(
+        self, target_digest: Digest, manifest: FetchedManifest
+    ) -> FetchedManifest | None:
         """Return the target's referrers index, extended by the entries of the source's.
 
         None if one of the two is not an index, so they cannot be merged.
         """
-        own = registry().manifest(self._copier.target, there)
-        if not {own.media_type, manifest.media_type} <= INDEX_TYPES:
+        target_index = registry().manifest(self._copier.target, target_digest)
+        if not {target_index.media_type, manifest.media_type} <= INDEX_TYPES:
             return None
-        body = merged_index(own.body, manifest.body)
+        body = merged_index(target_index.body, manifest.body)
         if body is None:
-            return own
-        return FetchedManifest(str(Digest.of(body)), own.media_type, body)
+            return target_index
+        return FetchedManifest(str(Digest.of(body)), target_index.media_type, body)

@@ -41,12 +41,12 @@ class CopyForm:
 
 
 def plan_copy_form(
-    asked: CopyForm, image: ContainerImage, project: Project, principal: Principal, actor: Actor
+    form: CopyForm, image: ContainerImage, project: Project, principal: Principal, actor: Actor
 ) -> Copy:
     """Plan a copy of tags of an image and store the plan; nothing is copied yet.
 
     Args:
-        asked: the input of the form.
+        form: the input of the form.
         image: the source, which the principal is allowed to pull.
         project: the target's project, which the principal is allowed to push to.
         principal: the requester's permissions.
@@ -57,15 +57,17 @@ def plan_copy_form(
         Conflict, NotFound: none of the tags can be read.
         RegistryUnreachable: the registry cannot be reached.
     """
-    target = _target(project, asked.image)
-    tags = _tags(image, asked)
+    target = _parse_target(project, form.image)
+    tags = _select_tags(image, form)
     owner = image.path.removesuffix(f"/{image.name}") if image.name else image.path
-    wish = CopyRequest(_kind(asked), image.path, owner, project, target, tags, asked.attached)
-    return _plan(wish, principal, actor)
+    request = CopyRequest(
+        _kind_from_form(form), image.path, owner, project, target, tags, form.attached
+    )
+    return _save_planned(request, principal, actor)
 
 
 def plan_unassigned(
-    asked: CopyForm,
+    form: CopyForm,
     repository: RepositoryName,
     project: Project,
     principal: Principal,
@@ -74,7 +76,7 @@ def plan_unassigned(
     """Plan a copy of all tags of a repository that no project owns, and store the plan.
 
     Args:
-        asked: the input of the form.
+        form: the input of the form.
         repository: the source.
         project: the target's project, which the principal is allowed to push to.
         principal: the requester's permissions.
@@ -87,30 +89,30 @@ def plan_unassigned(
         RegistryUnreachable: the registry cannot be reached.
     """
     require_unassigned(db.session(), repository)
-    target = _target(project, asked.image)
+    target = _parse_target(project, form.image)
     tags = {tag: tag for tag in tags_of_unassigned(repository)}
-    wish = CopyRequest("image", str(repository), "", project, target, tags, asked.attached)
-    return _plan(wish, principal, actor)
+    request = CopyRequest("image", str(repository), "", project, target, tags, form.attached)
+    return _save_planned(request, principal, actor)
 
 
-def _plan(wish: CopyRequest, principal: Principal, actor: Actor) -> Copy:
-    target = str(wish.target)
+def _save_planned(request: CopyRequest, principal: Principal, actor: Actor) -> Copy:
+    target = str(request.target)
     try:
-        require(db.session(), principal, wish.source, target)
+        require(db.session(), principal, request.source, target)
     except Denied as error:
         raise Invalid("Nothing was planned.", {"project": error.message}) from None
-    plan = plan_copy(wish, acting_role(db.session(), actor.name, target))
-    return service.save_plan(actor, wish, plan)
+    plan = plan_copy(request, acting_role(db.session(), actor.name, target))
+    return service.save_plan(actor, request, plan)
 
 
-def _kind(asked: CopyForm) -> str:
-    chosen = list(asked.chosen)
-    if not chosen and not asked.q:
+def _kind_from_form(form: CopyForm) -> str:
+    chosen = list(form.chosen)
+    if not chosen and not form.q:
         return "image"
     return "tag" if len(chosen) == 1 else "tags"
 
 
-def _target(project: Project, name: str) -> RepositoryName:
+def _parse_target(project: Project, name: str) -> RepositoryName:
     name = name.strip().strip("/")
     try:
         return RepositoryName(f"{project.path}/{name}" if name else project.path)
@@ -118,22 +120,22 @@ def _target(project: Project, name: str) -> RepositoryName:
         raise Invalid("Nothing was planned.", {"image": str(error)}) from None
 
 
-def _tags(image: ContainerImage, asked: CopyForm) -> dict[str, str]:
+def _select_tags(image: ContainerImage, form: CopyForm) -> dict[str, str]:
     """Return the requested tags, each mapped to its name at the target."""
-    chosen = list(asked.chosen)
-    found = choose(image, Criteria(names=chosen, q="" if chosen else asked.q))
-    if not found:
+    chosen = list(form.chosen)
+    names = choose(image, Criteria(names=chosen, q="" if chosen else form.q))
+    if not names:
         raise Invalid("No tags match. Nothing was planned.")
-    tags = {tag: tag for tag in found}
-    if asked.tag and len(tags) == 1:
-        tags = dict.fromkeys(tags, _name(asked.tag.strip()))
-    elif asked.tag:
+    tags = {tag: tag for tag in names}
+    if form.tag and len(tags) == 1:
+        tags = dict.fromkeys(tags, _parse_tag_name(form.tag.strip()))
+    elif form.tag:
         message = "Only a single tag can have another name at the target."
         raise Invalid("Nothing was planned.", {"tag": message})
     return tags
 
 
-def _name(text: str) -> str:
+def _parse_tag_name(text: str) -> str:
     try:
         tag = str(TagName(text))
     except NameInvalid as error:

@@ -22,22 +22,22 @@ from .steps import GOOD, REFUSED, Steps
 logger = logging.getLogger(__name__)
 
 #: Maximum number of a user's own copies of an image that are listed on the copy page.
-LISTED = 5
+MAX_LISTED_COPIES = 5
 #: Maximum number of copied tags whose metadata is fetched after a copy, so that their pages load
 #: quickly, and the timeout for that in seconds.
-PREFETCHED_TAGS, PREFETCH_DEADLINE = 50, 30.0
+MAX_PREFETCHED_TAGS, PREFETCH_TIMEOUT = 50, 30.0
 
 
-def save_plan(actor: Actor, wish: CopyRequest, plan: CopyPlan) -> Copy:
+def save_plan(actor: Actor, request: CopyRequest, plan: CopyPlan) -> Copy:
     """Store a copy plan for a user to review and confirm."""
     with writing() as session:
         copy = Copy(
             kind=plan.kind,
             source=plan.source,
-            source_project=wish.source_project,
+            source_project=request.source_project,
             target=plan.target,
-            project_path=wish.target_project.path,
-            project_id=wish.target_project.id,
+            project_path=request.target_project.path,
+            project_id=request.target_project.id,
             requested_by=actor.name,
             state="planned",
             plan=plan.steps,
@@ -66,8 +66,15 @@ def start_planned(actor: Actor, copy_id: int, *, overwrite: bool) -> Copy:
             raise StateConflict("This plan was carried out or discarded already.")
         copy.state, copy.requested_by = "waiting", actor.name
         copy.preview = {**copy.preview, "overwrite": overwrite}
-        detail = {"source": copy.source, "tags": copy.total, "overwrite": overwrite}
-        record(session, actor, copy.deed, copy.target, **detail)
+        record(
+            session,
+            actor,
+            copy.deed,
+            copy.target,
+            source=copy.source,
+            tags=copy.total,
+            overwrite=overwrite,
+        )
         return copy
 
 
@@ -81,7 +88,7 @@ def run(copy_id: int) -> Copy | None:
     if lease is None:
         return None
     try:
-        runner.carry_out(lease, Steps(lease).take, bad=[REFUSED])
+        runner.carry_out(lease, Steps(lease).take, failed_outcomes=[REFUSED])
     except LeaseLost:
         logger.warning("copy %s: another worker has taken it over", copy_id)
         return None
@@ -93,8 +100,8 @@ def run(copy_id: int) -> Copy | None:
 
 def _prefetch(copy: Copy) -> None:
     """Fetch the metadata of the first tags from the target, as after a push."""
-    digests = {step.digest: step.digest for step in copy.plan[:PREFETCHED_TAGS]}
-    ensure_fetched(RepositoryName(copy.target), digests, PREFETCH_DEADLINE)
+    digests = {step.digest: step.digest for step in copy.plan[:MAX_PREFETCHED_TAGS]}
+    ensure_fetched(RepositoryName(copy.target), digests, PREFETCH_TIMEOUT)
 
 
 def waiting() -> list[int]:
@@ -123,6 +130,6 @@ def latest(session: Session, source: str, requested_by: str) -> list[Copy]:
         select(Copy)
         .where(Copy.source == source, Copy.requested_by == requested_by)
         .order_by(Copy.id.desc())
-        .limit(LISTED)
+        .limit(MAX_LISTED_COPIES)
     )
     return list(session.scalars(query))

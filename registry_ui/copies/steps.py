@@ -6,7 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ..access import Permission, repository_policy
-from ..access.tag_rules import is_immutable, refusal
+from ..access.tag_rules import TagChange, is_immutable, refusal
 from ..audit import Actor
 from ..catalog import tag_claims
 from ..db.session import db, end_read
@@ -24,17 +24,17 @@ from ..operations.operation_lease import OperationLease
 from ..registry_connection import registry
 from .authorization import acting_role, denial_reason
 from .copier import Copier, CopyRefused, CopyResult, TagKept
-from .index_update import record_copied_tag
+from .index_update import TagCopy, record_copied_tag
 from .referrers import CopiedReferrers, ReferrerCopier
 
-COPIED, THERE, KEPT, REFUSED = "copied", "there already", "kept", "refused"
+COPIED, UNCHANGED, KEPT, REFUSED = "copied", "there already", "kept", "refused"
 #: Outcomes of steps that succeeded.
-GOOD = (COPIED, THERE)
-GONE = "the source has no such tag any more"
-MOVED = "it points to another image since the plan"
-TAKEN = "the tag at the target was pushed since the plan"
-CLAIMED = "somebody else is pushing the tag at the target at this moment"
-EXISTS = "the target has another image under this tag, and overwriting was not ticked"
+GOOD = (COPIED, UNCHANGED)
+SOURCE_TAG_MISSING = "the source has no such tag any more"
+SOURCE_TAG_CHANGED = "it points to another image since the plan"
+TARGET_TAG_CHANGED = "the tag at the target was pushed since the plan"
+TARGET_TAG_CLAIMED = "somebody else is pushing the tag at the target at this moment"
+TARGET_TAG_EXISTS = "the target has another image under this tag, and overwriting was not ticked"
 
 
 class Steps:
@@ -46,9 +46,9 @@ class Steps:
         self._overwrite = copy.preview["overwrite"]
         self._attached = copy.preview["attached"]
         self._actor = Actor(copy.requested_by)
-        self._claimant = tag_claims.ourselves(f"copy {copy.id}")
+        self._claimant = tag_claims.own_identity(f"copy {copy.id}")
         self._copier = Copier(self._source, self._target, lease.renew)
-        self._following: ReferrerCopier | None = None
+        self._referrer_copier: ReferrerCopier | None = None
 
     def take(self, _number: int, step: CopyStep) -> tuple[str, str]:
         """Copy one tag.
@@ -64,26 +64,26 @@ class Steps:
             OperationFailed: the requester is no longer allowed to make this copy.
             RegistryUnavailable: the registry does not answer.
         """
-        why = denial_reason(db.session(), self._actor.name, *map(str, (self._source, self._target)))
-        if why is not None:
-            raise OperationFailed(f"{self._actor.name} can no longer copy this: {why}")
+        reason = denial_reason(db.session(), self._actor.name, str(self._source), str(self._target))
+        if reason is not None:
+            raise OperationFailed(f"{self._actor.name} can no longer copy this: {reason}")
         end_read()
         try:
             return self._copy(step)
-        except CopyRefused as refused:
-            return REFUSED, str(refused)
-        except TagKept as kept:
-            return KEPT, str(kept)
+        except CopyRefused as error:
+            return REFUSED, str(error)
+        except TagKept as error:
+            return KEPT, str(error)
         except RegistryNotFound:
-            return KEPT, GONE
+            return KEPT, SOURCE_TAG_MISSING
         except RegistryFault as error:
-            return REFUSED, self._reason(error)
+            return REFUSED, self._explain_fault(error)
         except RegistryUnavailable:
             raise  # The caller waits for the registry and retries the step.
         except RegistryError as error:
             return REFUSED, str(error)
 
-    def _reason(self, error: RegistryFault) -> str:
+    def _explain_fault(self, error: RegistryFault) -> str:
         """Return why a tag cannot be copied after the registry failed on it.
 
         Raises:
@@ -93,26 +93,26 @@ class Steps:
             self._copier.require_storage()
         except RegistryUnavailable:
             raise
-        except RegistryError as problem:  # For example, the registry is read-only.
-            return str(problem)
+        except RegistryError as storage_error:  # For example, the registry is read-only.
+            return str(storage_error)
         return f"{error}, again and again, while it answers otherwise"
 
     def _copy(self, step: CopyStep) -> tuple[str, str]:
         name, digest = TagName(step.tag), step.digest
-        there = self._copier.stands_for(self._target, name)
-        if (kept := self._against(step, there)) is not None:
-            return KEPT, kept
-        brought = self._copier.bring(digest)
-        written = self._point(name, brought.top, there)
-        followers = self._follow(brought)
+        target_digest = self._copier.current_digest(self._target, name)
+        if (obstacle := self._find_obstacle(step, target_digest)) is not None:
+            return KEPT, obstacle
+        copied = self._copier.copy_manifest(digest)
+        is_new = self._point(name, copied.top, target_digest)
+        referrers = self._copy_referrers(copied)
         # An earlier worker may have pushed the tag and died before it was recorded in the index.
-        if written or (step.there != digest and not self._is_indexed(name, digest)):
-            self._lease.write(lambda session: self._note(session, step, followers))
-            return COPIED, _words(brought, followers)
-        self._lease.write(lambda session: self._note_followers(session, followers))
-        return THERE, _words(brought, followers)
+        if is_new or (step.there != digest and not self._is_indexed(name, digest)):
+            self._lease.write(lambda session: self._record_copy(session, step, referrers))
+            return COPIED, _describe(copied, referrers)
+        self._lease.write(lambda session: self._record_referrers(session, referrers))
+        return UNCHANGED, _describe(copied, referrers)
 
-    def _point(self, name: TagName, manifest: FetchedManifest, there: str | None) -> bool:
+    def _point(self, name: TagName, manifest: FetchedManifest, target_digest: str | None) -> bool:
         """Point a tag of the target to a manifest; return False if it already did.
 
         A new immutable tag is claimed first, like the gate does, so that only one of two concurrent
@@ -121,66 +121,68 @@ class Steps:
         Args:
             name: the tag of the target.
             manifest: the manifest to push.
-            there: the digest that the tag had when it was checked, or None.
+            target_digest: the digest that the tag had when it was checked, or None.
 
         Raises:
             TagKept: a protection rule refuses the change, or someone else has pushed the tag since
                 it was checked or is pushing it now.
         """
-        if there == manifest.digest:
-            claimed = False
+        if target_digest == manifest.digest:
+            has_claim = False
         else:
-            if (why := self._refusal(str(name), exists=there is not None)) is not None:
-                raise TagKept(why)
-            claimed = there is None and self._is_immutable(str(name))
-        if claimed and tag_claims.acquire(self._target, name, self._claimant) is not None:
-            raise TagKept(CLAIMED)
+            reason = self._find_refusal(str(name), exists=target_digest is not None)
+            if reason is not None:
+                raise TagKept(reason)
+            has_claim = target_digest is None and self._is_immutable(str(name))
+        if has_claim and tag_claims.acquire(self._target, name, self._claimant) is not None:
+            raise TagKept(TARGET_TAG_CLAIMED)
         # Check again: a client may have pushed this tag while its content was copied.
-        free = self._copier.stands_for(self._target, name) == there
-        written = free and self._copier.tag(name, manifest)
-        if claimed:
+        is_unchanged = self._copier.current_digest(self._target, name) == target_digest
+        is_new = is_unchanged and self._copier.tag(name, manifest)
+        if has_claim:
             tag_claims.release(self._target, name, self._claimant)
-        if not free:
-            raise TagKept(TAKEN)
-        return written
+        if not is_unchanged:
+            raise TagKept(TARGET_TAG_CHANGED)
+        return is_new
 
-    def _against(self, step: CopyStep, there: str | None) -> str | None:
+    def _find_obstacle(self, step: CopyStep, target_digest: str | None) -> str | None:
         """Return why a tag must not be copied as source and target are now, or None."""
-        now = self._copier.stands_for(self._source, TagName(step.source_tag))
-        if now is None:
-            return GONE
-        if now != step.digest:
-            return MOVED
-        if there == now:
+        source_digest = self._copier.current_digest(self._source, TagName(step.source_tag))
+        if source_digest is None:
+            return SOURCE_TAG_MISSING
+        if source_digest != step.digest:
+            return SOURCE_TAG_CHANGED
+        if target_digest == source_digest:
             return None
-        if there is not None and there != step.there:
-            return TAKEN
-        if there is not None and not self._overwrite:
-            return EXISTS
-        return self._refusal(step.tag, there is not None)
+        if target_digest is not None and target_digest != step.there:
+            return TARGET_TAG_CHANGED
+        if target_digest is not None and not self._overwrite:
+            return TARGET_TAG_EXISTS
+        return self._find_refusal(step.tag, exists=target_digest is not None)
 
-    def _refusal(self, tag: str, exists: bool) -> str | None:  # noqa: FBT001 - as refusal()
+    def _find_refusal(self, tag: str, *, exists: bool) -> str | None:
         session = db.session()
-        found = repository_policy(session, str(self._target))
-        if not found.rules:
+        policy = repository_policy(session, str(self._target))
+        if not policy.rules:
             end_read()
             return None
         role = acting_role(session, self._actor.name, str(self._target))
         end_read()
-        return refusal(found.rules, found.image_name, tag, role, Permission.PUSH, exists)
+        push = TagChange(tag, Permission.PUSH, exists=exists)
+        return refusal(policy.rules, policy.image_name, push, role)
 
     def _is_immutable(self, tag: str) -> bool:
-        found = repository_policy(db.session(), str(self._target))
+        policy = repository_policy(db.session(), str(self._target))
         end_read()
-        return is_immutable(found.rules, found.image_name, tag, Permission.PUSH)
+        return is_immutable(policy.rules, policy.image_name, tag, Permission.PUSH)
 
-    def _follow(self, brought: CopyResult) -> CopiedReferrers:
+    def _copy_referrers(self, copied: CopyResult) -> CopiedReferrers:
         if not self._attached:
             return CopiedReferrers()
-        if self._following is None:
+        if self._referrer_copier is None:
             tags = registry().tags(self._source)
-            self._following = ReferrerCopier(self._copier, tags, self._point)
-        return self._following.bring(brought.manifests)
+            self._referrer_copier = ReferrerCopier(self._copier, tags, self._point)
+        return self._referrer_copier.copy_referrers(copied.manifests)
 
     def _is_indexed(self, name: TagName, digest: str) -> bool:
         query = (
@@ -192,32 +194,33 @@ class Steps:
                 Tag.digest == digest,
             )
         )
-        found = db.session.scalar(query) is not None
+        is_indexed = db.session.scalar(query) is not None
         end_read()
-        return found
+        return is_indexed
 
-    def _note(self, session: Session, step: CopyStep, followers: CopiedReferrers) -> None:
+    def _record_copy(self, session: Session, step: CopyStep, referrers: CopiedReferrers) -> None:
         source = f"{self._source}:{step.source_tag}"
-        what = (str(self._target), step.tag, step.digest, source)
-        record_copied_tag(session, self._actor, *what)
-        self._note_followers(session, followers)
+        copy = TagCopy(str(self._target), step.tag, step.digest, source)
+        record_copied_tag(session, self._actor, copy)
+        self._record_referrers(session, referrers)
 
-    def _note_followers(self, session: Session, followers: CopiedReferrers) -> None:
-        for tag in followers.written:
-            what = (str(self._target), tag, followers.tags[tag], f"{self._source}:{tag}")
-            record_copied_tag(session, self._actor, *what)
+    def _record_referrers(self, session: Session, referrers: CopiedReferrers) -> None:
+        for tag in referrers.written:
+            source = f"{self._source}:{tag}"
+            copy = TagCopy(str(self._target), tag, referrers.tags[tag], source)
+            record_copied_tag(session, self._actor, copy)
 
 
-def _words(brought: CopyResult, followers: CopiedReferrers) -> str:
+def _describe(copied: CopyResult, referrers: CopiedReferrers) -> str:
     """Return the detail of a copied tag for the report, such as skipped referrers."""
-    said = []
-    if followers.tags:
-        count = len(followers.tags)
-        said.append(f"with {count} attached {'tag' if count == 1 else 'tags'}")
-    if followers.kept:
-        said.append(f"the target keeps its own {', '.join(followers.kept[:5])}")
-    said += [f"not copied along is {words}" for words in followers.refused[:5]]
-    missing = len({*brought.missing, *followers.missing})
-    if missing:
-        said.append(f"missing at the source, and so here: {missing} parts")
-    return "; ".join(said)
+    parts = []
+    if referrers.tags:
+        count = len(referrers.tags)
+        parts.append(f"with {count} attached {'tag' if count == 1 else 'tags'}")
+    if referrers.kept:
+        parts.append(f"the target keeps its own {', '.join(referrers.kept[:5])}")
+    parts += [f"not copied along is {reason}" for reason in referrers.refused[:5]]
+    missing_count = len({*copied.missing, *referrers.missing})
+    if missing_count:
+        parts.append(f"missing at the source, and so here: {missing_count} parts")
+    return "; ".join(parts)

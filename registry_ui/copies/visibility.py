@@ -12,14 +12,18 @@ from ..access.lookup import prefixes
 from ..models import Project
 
 
-def visible_sources(session: Session, reader: Principal, references: Iterable[str]) -> set[str]:
+def visible_sources(session: Session, principal: Principal, references: Iterable[str]) -> set[str]:
     """Return the references whose project the reader may see; others must not be shown."""
-    above = {r: prefixes(r.rpartition(":")[0]) for r in references if r}
-    if not above:
+    prefixes_by_reference = {r: prefixes(r.rpartition(":")[0]) for r in references if r}
+    if not prefixes_by_reference:
         return set()
-    every = {path for paths in above.values() for path in paths}
+    all_prefixes = {path for paths in prefixes_by_reference.values() for path in paths}
     query = select(Project.path).where(
-        Project.path.in_(every), visible_places(session, reader, Project)
+        Project.path.in_(all_prefixes), visible_places(session, principal, Project)
     )
-    seen = set(session.scalars(query))
-    return {reference for reference, paths in above.items() if seen.intersection(paths)}
+    visible = set(session.scalars(query))
+    return {
+        reference
+        for reference, paths in prefixes_by_reference.items()
+        if visible.intersection(paths)
+    }

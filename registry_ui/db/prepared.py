@@ -44,25 +44,25 @@ def insert_all_if_absent(session: Session, model: type[Base], rows: list[dict[st
     """
     insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
     keys = [column.key for column in model.__table__.primary_key]
-    in_order = sorted(rows, key=lambda row: [row[key] for key in keys])
-    session.execute(insert(model).on_conflict_do_nothing(), in_order)
+    sorted_rows = sorted(rows, key=lambda row: [row[key] for key in keys])
+    session.execute(insert(model).on_conflict_do_nothing(), sorted_rows)
 
 
-class lines_of(FunctionElement[str]):  # noqa: N801 - a function of SQL
+class string_agg(FunctionElement[str]):  # noqa: N801 - a function of SQL
     """SQL aggregate that joins a text column with newlines; cheaper than one row per value."""
 
-    name = "lines_of"
+    name = "string_agg"
     type = Text()
     inherit_cache = True
 
 
-@compiles(lines_of, "sqlite")
-def _lines_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
+@compiles(string_agg, "sqlite")
+def _string_agg_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
     return f"group_concat({compiler.process(element.clauses, **options)}, char(10))"
 
 
-@compiles(lines_of, "postgresql")
-def _lines_on_postgresql(element: Any, compiler: Any, **options: Any) -> str:
+@compiles(string_agg, "postgresql")
+def _string_agg_on_postgresql(element: Any, compiler: Any, **options: Any) -> str:
     return f"string_agg({compiler.process(element.clauses, **options)}, chr(10))"
 
 
@@ -120,13 +120,13 @@ class CompiledQuery:
         Raises:
             sqlalchemy.exc.DBAPIError: the query failed or the connection was lost.
         """
-        compiled = self._compiled.get(engine.dialect.name) or self._compile(engine)
-        rows = _run(engine, compiled.text, compiled.arrange(values))
-        return list(map(compiled.converted, rows)) if compiled.converters else rows
+        query = self._compiled.get(engine.dialect.name) or self._compile(engine)
+        rows = _run(engine, query.text, query.arrange(values))
+        return list(map(query.convert_row, rows)) if query.converters else rows
 
     def _compile(self, engine: Engine) -> _Compiled:
-        compiled = self.statement.compile(dialect=engine.dialect)
-        order = tuple(compiled.positiontup or ()) if compiled.positional else None
+        statement = self.statement.compile(dialect=engine.dialect)
+        order = tuple(statement.positiontup or ()) if statement.positional else None
         converters = tuple(
             (number, convert)
             for number, column in enumerate(self.statement.selected_columns)
@@ -136,8 +136,8 @@ class CompiledQuery:
                 )
             )
         )
-        made = self._compiled[engine.dialect.name] = _Compiled(str(compiled), order, converters)
-        return made
+        query = self._compiled[engine.dialect.name] = _Compiled(str(statement), order, converters)
+        return query
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,7 @@ class _Compiled:
         """Return the parameters in the form that the driver expects: by position or by name."""
         return values if self.order is None else tuple(values[name] for name in self.order)
 
-    def converted(self, row: Sequence[Any]) -> Sequence[Any]:
+    def convert_row(self, row: Sequence[Any]) -> Sequence[Any]:
         """Return a row with its values converted to their Python types."""
         values = list(row)
         for number, convert in self.converters:
@@ -177,7 +177,7 @@ class _ReadConnectionPool:
         try:
             connection = self._idle.pop()
         except IndexError:
-            return self._read(engine, self._connected(engine), text, parameters)
+            return self._read(engine, self._connect(engine), text, parameters)
         try:
             return self._read(engine, connection, text, parameters)
         except DBAPIError as error:
@@ -186,7 +186,7 @@ class _ReadConnectionPool:
         # The connection was lost while idle, for example because the server was restarted, so the
         # other idle connections are lost too.
         self._close(engine)
-        return self._read(engine, self._connected(engine), text, parameters)
+        return self._read(engine, self._connect(engine), text, parameters)
 
     def _read(
         self, engine: Engine, connection: Any, text: str, parameters: Any
@@ -197,17 +197,19 @@ class _ReadConnectionPool:
             rows: Sequence[Sequence[Any]] = cursor.fetchall()
             cursor.close()
         except engine.dialect.loaded_dbapi.Error as error:
-            lost = engine.dialect.is_disconnect(error, connection, None)
+            is_disconnect = engine.dialect.is_disconnect(error, connection, None)
             connection.close()
-            raise _as_sqlalchemy_has_it(engine, error, text, lost=lost) from error
+            raise _sqlalchemy_error_from(
+                engine, error, text, is_disconnect=is_disconnect
+            ) from error
         self._idle.append(connection)
         return rows
 
-    def _connected(self, engine: Engine) -> Any:
+    def _connect(self, engine: Engine) -> Any:
         try:
             fairy = engine.raw_connection()
         except engine.dialect.loaded_dbapi.Error as error:
-            raise _as_sqlalchemy_has_it(engine, error, "", lost=True) from error
+            raise _sqlalchemy_error_from(engine, error, "", is_disconnect=True) from error
         connection: Any = fairy.dbapi_connection
         fairy.detach()
         engine.dialect.set_isolation_level(connection, "AUTOCOMMIT")
@@ -219,20 +221,20 @@ class _ReadConnectionPool:
                 self._idle.pop().close()
 
 
-def _as_sqlalchemy_has_it(
-    engine: Engine, error: Exception, text: str, *, lost: bool
+def _sqlalchemy_error_from(
+    engine: Engine, error: Exception, text: str, *, is_disconnect: bool
 ) -> BaseException:
     base = engine.dialect.loaded_dbapi.Error
     return DBAPIError.instance(
-        text, None, error, base, connection_invalidated=lost, dialect=engine.dialect
+        text, None, error, base, connection_invalidated=is_disconnect, dialect=engine.dialect
     )
 
 
-_readers: WeakKeyDictionary[Engine, _ReadConnectionPool] = WeakKeyDictionary()
+_pools: WeakKeyDictionary[Engine, _ReadConnectionPool] = WeakKeyDictionary()
 
 
 def _run(engine: Engine, text: str, parameters: Any) -> Sequence[Sequence[Any]]:
-    readers = _readers.get(engine)
-    if readers is None:
-        readers = _readers.setdefault(engine, _ReadConnectionPool(engine))
-    return readers.rows(engine, text, parameters)
+    pool = _pools.get(engine)
+    if pool is None:
+        pool = _pools.setdefault(engine, _ReadConnectionPool(engine))
+    return pool.rows(engine, text, parameters)

@@ -66,10 +66,10 @@ def writing() -> Iterator[Session]:
         RuntimeError: calls are nested, or the session had changes before.
     """
     if _in_writing.get():
-        raise RuntimeError("writing() inside writing(): one deed is one transaction")
+        raise RuntimeError("writing() inside writing(): write transactions can't be nested")
     session = db.session
     end_read()
-    before = _in_writing.set(True)
+    token = _in_writing.set(True)
     try:
         yield session()
         session.commit()
@@ -77,7 +77,7 @@ def writing() -> Iterator[Session]:
         session.rollback()
         raise
     finally:
-        _in_writing.reset(before)
+        _in_writing.reset(token)
 
 
 def _lower(text: str | None) -> str | None:

@@ -36,7 +36,7 @@ class NotRunning(Exception):
     """
 
 
-def arguments(argv: list[str] | None) -> argparse.Namespace:
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m registry_ui.demo",
@@ -62,19 +62,19 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
 def admin_password(config: Config, *, from_stdin: bool) -> str:
     """Return the administrator's password; raise NotRunning if none was given."""
     if from_stdin:
-        found = sys.stdin.readline().rstrip("\r\n")
-    elif given := os.environ.get("REGISTRY_UI_ADMIN_PASSWORD"):
-        found = given
+        password = sys.stdin.readline().rstrip("\r\n")
+    elif environ_password := os.environ.get("REGISTRY_UI_ADMIN_PASSWORD"):
+        password = environ_password
     elif sys.stdin.isatty():
-        found = _ask_password(config.admin_username)
+        password = _ask_password(config.admin_username)
     else:
-        found = ""
-    if not found:
+        password = ""
+    if not password:
         raise NotRunning(
             f"The password of {config.admin_username} is needed: set REGISTRY_UI_ADMIN_PASSWORD, "
             "or pipe it in with --password-stdin."
         )
-    return found
+    return password
 
 
 def _ask_password(username: str) -> str:
@@ -86,20 +86,20 @@ def _ask_password(username: str) -> str:
         return ""
 
 
-def wait_until_ready(config: Config, seconds: float) -> None:
+def wait_until_ready(config: Config, timeout: float) -> None:
     """Wait until the site reports that all its parts are ready.
 
     Raises:
         NotRunning: it does not answer, or is not ready after ``seconds``.
     """
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + timeout
     with requests.Session() as session:
         session.trust_env = False
         while True:
             try:
-                answer = session.get(config.public_url + "/readyz", timeout=5)
-                problem = f"It answers, but is not ready: {answer.text.strip()[:500]}"
-                if answer.status_code == 200:
+                response = session.get(config.public_url + "/readyz", timeout=5)
+                problem = f"It answers, but is not ready: {response.text.strip()[:500]}"
+                if response.status_code == 200:
                     return
             except requests.RequestException:
                 raise NotRunning(
@@ -115,31 +115,31 @@ def summary(filling: Filling) -> str:
     """Return the address of each sample, and the accounts with their known passwords."""
     site = filling.config.public_url
     lines = ["", "What is where"]
-    width = max(len(sample.what) for sample in SAMPLES)
+    width = max(len(sample.title) for sample in SAMPLES)
     for sample in SAMPLES:
         tag = list(sample.tags())[-1]
         address = image_page(sample.project, sample.name, tag)
-        lines.append(f"  {sample.what:{width}}  {site}{address}")
+        lines.append(f"  {sample.title:{width}}  {site}{address}")
     lines += ["", f"Accounts, at {site}/-/sign-in"]
-    for username, about in ACCOUNTS.items():
+    for username, description in ACCOUNTS.items():
         password = filling.secrets.passwords.get(username, "not known here")
-        lines.append(f"  {username:10}  {password:16}  {about}")
+        lines.append(f"  {username:10}  {password:16}  {description}")
     lines.append(f"  The passwords are kept in {filling.secrets.file}.")
     return "\n".join(lines)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Fill the system, verify the result, and return the exit status."""
-    options = arguments(argv)
+    options = parse_arguments(argv)
     try:
         config = Config.from_environ()
         wait_until_ready(config, 15)
-        known = Secrets.load(config.var / "demo.json")
+        account_secrets = Secrets.load(config.var / "demo.json")
         password = admin_password(config, from_stdin=options.password_stdin)
     except (ConfigError, NotRunning, SecretsError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 2
-    filling = Filling(config, password, known, partial(print, flush=True))
+    filling = Filling(config, password, account_secrets, partial(print, flush=True))
     try:
         filling.run()
         print("Looking at it as different people")
@@ -152,8 +152,8 @@ def main(argv: list[str] | None = None) -> int:
         print(f"demo: not as it should be: {problem}", file=sys.stderr)
     if not problems:
         print("\nEverything is at its place.")
-    if unknown := [name for name in ACCOUNTS if not filling.knows(name)]:
-        print(f"Not looked at as {', '.join(unknown)}: their passwords are not known here.")
+    if unknown_users := [name for name in ACCOUNTS if not filling.knows(name)]:
+        print(f"Not looked at as {', '.join(unknown_users)}: their passwords are not known here.")
     return 1 if problems else 0
 
 

@@ -41,12 +41,12 @@ HELM_CONFIG = "application/vnd.cncf.helm.config.v1+json"
 HELM_CHART = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
 EMPTY = "application/vnd.oci.empty.v1+json"
 #: Parts of the names of the invented packages that the SBOMs list.
-FRUIT = (
+FRUITS = (
     *("apple", "cherry", "damson", "elder", "fig", "grape", "lime", "medlar", "pear", "plum"),
     *("quince", "rowan", "sloe"),
 )
 #: For each package URL type, the patterns of package names, and the license of the packages.
-KINDS = {
+PACKAGE_KINDS = {
     "deb": (("lib{}", "lib{}-common", "{}-utils", "{}-data"), "GPL-2.0-or-later"),
     "pypi": (("py{}", "{}-client"), "MIT"),
     "npm": (("{}-pad", "@orchard/{}"), "ISC"),
@@ -55,21 +55,21 @@ KINDS = {
 ATTESTATION_ARTIFACT = "application/vnd.docker.attestation.manifest.v1+json"
 
 
-def attestation(of: Image, *, artifact: bool = False) -> Manifest:
+def attestation(image: Image, *, artifact: bool = False) -> Manifest:
     """Return the attestation manifest of an image, as buildx puts it into the image's index.
 
     It contains an SPDX SBOM and SLSA provenance. ``artifact`` selects the newer form:
     artifactType, ``subject`` and the empty config in place of an image config.
     """
     statements = [
-        _statement(SPDX, of, _bill_of_materials(of)),
-        _statement(SLSA, of, _provenance(of)),
+        _build_statement(SPDX, image, _build_sbom(image)),
+        _build_statement(SLSA, image, _build_provenance(image)),
     ]
-    more: dict[str, object] = {}
+    members: dict[str, object] = {}
     if artifact:
         config = Blob(EMPTY, b"{}")
-        subject = {"mediaType": of.media_type, "digest": of.digest, "size": len(of.data)}
-        more = {"artifactType": ATTESTATION_ARTIFACT, "subject": subject}
+        subject = {"mediaType": image.media_type, "digest": image.digest, "size": len(image.data)}
+        members = {"artifactType": ATTESTATION_ARTIFACT, "subject": subject}
     else:
         diff_ids = [blob.digest for blob in statements]
         rootfs = {"type": "layers", "diff_ids": diff_ids}
@@ -77,9 +77,9 @@ def attestation(of: Image, *, artifact: bool = False) -> Manifest:
     blobs = (config, *statements)
     return Manifest(
         OCI.manifest,
-        encode(manifest_body(OCI.manifest, blobs, more=more)),
+        encode(manifest_body(OCI.manifest, blobs, members=members)),
         annotations={
-            "vnd.docker.reference.digest": of.digest,
+            "vnd.docker.reference.digest": image.digest,
             "vnd.docker.reference.type": "attestation-manifest",
         },
         blobs=blobs,
@@ -87,25 +87,25 @@ def attestation(of: Image, *, artifact: bool = False) -> Manifest:
     )
 
 
-def _statement(predicate_type: str, of: Image, predicate: object) -> Blob:
+def _build_statement(predicate_type: str, image: Image, predicate: object) -> Blob:
     statement = {
         "_type": "https://in-toto.io/Statement/v0.1",
         "predicateType": predicate_type,
-        "subject": [{"name": "_", "digest": {"sha256": of.digest.partition(":")[2]}}],
+        "subject": [{"name": "_", "digest": {"sha256": image.digest.partition(":")[2]}}],
         "predicate": predicate,
     }
     return Blob(IN_TOTO, encode(statement), {"in-toto.io/predicate-type": predicate_type})
 
 
-def _packages() -> list[dict[str, object]]:
+def _build_packages() -> list[dict[str, object]]:
     """Return the invented packages of every SBOM: several types, and too many for one page."""
-    found: list[dict[str, object]] = []
-    for place, fruit in enumerate(FRUIT):
-        for kind, (names, licence) in KINDS.items():
+    packages: list[dict[str, object]] = []
+    for number, fruit in enumerate(FRUITS):
+        for kind, (names, license_id) in PACKAGE_KINDS.items():
             for name in names:
-                version = f"{place % 4 + 1}.{place}.{len(found) % 7}"
+                version = f"{number % 4 + 1}.{number}.{len(packages) % 7}"
                 package = name.format(fruit)
-                found.append(
+                packages.append(
                     {
                         "SPDXID": f"SPDXRef-Package-{kind}-{package}",
                         "name": package,
@@ -113,7 +113,7 @@ def _packages() -> list[dict[str, object]]:
                         "downloadLocation": "NOASSERTION",
                         "filesAnalyzed": False,
                         "licenseConcluded": "NOASSERTION",
-                        "licenseDeclared": licence,
+                        "licenseDeclared": license_id,
                         "externalRefs": [
                             {
                                 "referenceCategory": "PACKAGE-MANAGER",
@@ -123,31 +123,31 @@ def _packages() -> list[dict[str, object]]:
                         ],
                     }
                 )
-    return found
+    return packages
 
 
-def _bill_of_materials(of: Image) -> object:
+def _build_sbom(image: Image) -> object:
     """Return an SPDX 2.3 document like those of BuildKit's SBOM scanner."""
     return {
         "SPDXID": "SPDXRef-DOCUMENT",
         "spdxVersion": "SPDX-2.3",
         "dataLicense": "CC0-1.0",
         "name": "sbom",
-        "documentNamespace": f"https://example.test/spdx/{of.digest.partition(':')[2]}",
+        "documentNamespace": f"https://example.test/spdx/{image.digest.partition(':')[2]}",
         "creationInfo": {"created": rfc3339(BUILT), "creators": ["Tool: registry_ui-demo"]},
-        "packages": _packages(),
+        "packages": _build_packages(),
     }
 
 
-def _provenance(of: Image) -> object:
+def _build_provenance(image: Image) -> object:
     """Return SLSA 0.2 provenance in the format that BuildKit writes."""
     return {
         "builder": {"id": "https://ci.example.test/orchard/runs/2026"},
         "buildType": "https://mobyproject.org/buildkit@v1",
         "materials": [
             {
-                "uri": f"pkg:docker/orchard@12?platform={of.platform}",
-                "digest": {"sha256": of.layers[0].diff_id.partition(":")[2]},
+                "uri": f"pkg:docker/orchard@12?platform={image.platform}",
+                "digest": {"sha256": image.layers[0].diff_id.partition(":")[2]},
             }
         ],
         "invocation": {
@@ -156,7 +156,7 @@ def _provenance(of: Image) -> object:
                 "frontend": "dockerfile.v0",
                 "args": {"build-arg:ORCHARD_VERSION": "12", "target": "runtime"},
             },
-            "environment": {"platform": str(of.platform)},
+            "environment": {"platform": str(image.platform)},
         },
         "metadata": {
             "buildStartedOn": rfc3339(BUILT - timedelta(minutes=1)),
@@ -173,9 +173,9 @@ def _provenance(of: Image) -> object:
     }
 
 
-def signature_tag(of: Manifest) -> str:
+def signature_tag(manifest: Manifest) -> str:
     """Return the tag under which cosign stores the signature: ``sha256-<hex>.sig``."""
-    return of.digest.replace(":", "-") + ".sig"
+    return manifest.digest.replace(":", "-") + ".sig"
 
 
 def signing_key() -> Ed25519PrivateKey:
@@ -183,7 +183,7 @@ def signing_key() -> Ed25519PrivateKey:
     return Ed25519PrivateKey.from_private_bytes(hashlib.sha256(b"registry_ui demo").digest())
 
 
-def signature(of: Manifest, reference: str) -> Manifest:
+def signature(manifest: Manifest, reference: str) -> Manifest:
     """Return a cosign signature of a manifest, to be pushed under the tag of `signature_tag`.
 
     ``reference`` is the repository with its host, as the signer named it. The
@@ -192,14 +192,16 @@ def signature(of: Manifest, reference: str) -> Manifest:
     claim = {
         "critical": {
             "identity": {"docker-reference": reference},
-            "image": {"docker-manifest-digest": of.digest},
+            "image": {"docker-manifest-digest": manifest.digest},
             "type": "cosign container image signature",
         },
         "optional": None,
     }
     payload = json.dumps(claim, separators=(",", ":")).encode()
-    proof = base64.b64encode(signing_key().sign(payload)).decode()
-    signed = Blob(SIMPLE_SIGNING, payload, {"dev.cosignproject.cosign/signature": proof})
+    signature_text = base64.b64encode(signing_key().sign(payload)).decode()
+    payload_blob = Blob(
+        SIMPLE_SIGNING, payload, {"dev.cosignproject.cosign/signature": signature_text}
+    )
     # cosign sets the times to zero, and pages must show them as "not recorded".
     zero = "0001-01-01T00:00:00Z"
     config = {
@@ -207,10 +209,10 @@ def signature(of: Manifest, reference: str) -> Manifest:
         "created": zero,
         "history": [{"created": zero}],
         "os": "",
-        "rootfs": {"type": "layers", "diff_ids": [signed.digest]},
+        "rootfs": {"type": "layers", "diff_ids": [payload_blob.digest]},
         "config": {},
     }
-    blobs = (Blob(OCI.config, encode(config)), signed)
+    blobs = (Blob(OCI.config, encode(config)), payload_blob)
     return Manifest(OCI.manifest, encode(manifest_body(OCI.manifest, blobs)), blobs=blobs)
 
 
@@ -246,6 +248,6 @@ def artifact(
     ]
     blobs = (Blob(EMPTY, b"{}"), *layers)
     annotations = {"org.opencontainers.image.created": rfc3339(BUILT)}
-    more = {"artifactType": artifact_type}
-    body = manifest_body(OCI.manifest, blobs, annotations, more)
+    members = {"artifactType": artifact_type}
+    body = manifest_body(OCI.manifest, blobs, annotations, members)
     return Manifest(OCI.manifest, encode(body), blobs=blobs)

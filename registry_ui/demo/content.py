@@ -49,11 +49,11 @@ class Member:
 class Sample:
     """An image to push, with its tags.
 
-    ``what`` describes it for people. ``name`` is the part of the repository name after the
+    ``title`` describes it for people. ``name`` is the part of the repository name after the
     project's path; "" is the root image. ``tags`` returns the manifest of each tag.
     """
 
-    what: str
+    title: str
     project: str
     name: str
     tags: Callable[[], Mapping[str, Manifest]]

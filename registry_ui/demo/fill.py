@@ -43,8 +43,8 @@ class Secrets:
             SecretsError: the file can't be read.
         """
         try:
-            known = json.loads(file.read_text()) if file.exists() else {}
-            return cls(file, dict(known.get("passwords", {})), dict(known.get("tokens", {})))
+            stored = json.loads(file.read_text()) if file.exists() else {}
+            return cls(file, dict(stored.get("passwords", {})), dict(stored.get("tokens", {})))
         except (OSError, ValueError, TypeError, AttributeError) as error:
             raise SecretsError(
                 f"{file} can't be read ({error}). Delete it, and try again."
@@ -52,13 +52,13 @@ class Secrets:
 
     def save(self) -> None:
         """Write the file, readable by its owner only; raise SecretsError if that fails."""
-        known = {"passwords": self.passwords, "tokens": self.tokens}
-        draft = self.file.with_suffix(".new")
+        stored = {"passwords": self.passwords, "tokens": self.tokens}
+        temporary_file = self.file.with_suffix(".new")
         try:
-            draft.unlink(missing_ok=True)
-            draft.touch(mode=0o600)
-            draft.write_text(json.dumps(known, indent=2) + "\n")
-            draft.replace(self.file)
+            temporary_file.unlink(missing_ok=True)
+            temporary_file.touch(mode=0o600)
+            temporary_file.write_text(json.dumps(stored, indent=2) + "\n")
+            temporary_file.replace(self.file)
         except OSError as error:
             raise SecretsError(f"{self.file} can't be written ({error}).") from error
 
@@ -88,10 +88,10 @@ class Filling:
             RegistryError: the registry or the token endpoint refused a request.
         """
         self.say(f"Signing in as {self.config.admin_username} at {self.config.public_url}")
-        self._sites[ADMIN] = self._signed_in(self.config.admin_username, self.admin_password)
-        self._accounts()
-        self._places()
-        self._samples()
+        self._sites[ADMIN] = self._sign_in(self.config.admin_username, self.admin_password)
+        self._create_accounts()
+        self._create_places()
+        self._push_samples()
 
     def site(self, username: str) -> Site:
         """Return the browser of an account; the administrator's if its password is not known.
@@ -126,21 +126,21 @@ class Filling:
 
     def access_token(self, username: str) -> str:
         """Return an access token of an account: a working one of an earlier run, or a new one."""
-        known = self.secrets.tokens.get(username)
-        if not known or not self._is_good(username, known):
+        token = self.secrets.tokens.get(username)
+        if not token or not self._is_valid_token(username, token):
             # Forget a token that does not work, so that registry() uses the password instead.
             self.secrets.tokens.pop(username, None)
-            known = self.site(username).create_access_token(TOKEN_NAME, TOKEN_SCOPES, TOKEN_PREFIX)
-            self.secrets.tokens[username] = known
+            token = self.site(username).create_access_token(TOKEN_NAME, TOKEN_SCOPES, TOKEN_PREFIX)
+            self.secrets.tokens[username] = token
             self.secrets.save()
-        return known
+        return token
 
-    def _signed_in(self, username: str, password: str) -> Site:
+    def _sign_in(self, username: str, password: str) -> Site:
         site = Site(self.config.public_url)
         site.sign_in(username, password)
         return site
 
-    def _is_good(self, username: str, token: str) -> bool:
+    def _is_valid_token(self, username: str, token: str) -> bool:
         client = RegistryClient(
             self.config.registry_url, username, token, trusted=self.config.public_url
         )
@@ -152,57 +152,58 @@ class Filling:
                 return False
             raise
 
-    def _accounts(self) -> None:
+    def _create_accounts(self) -> None:
         self.say("Accounts")
         for username in ACCOUNTS:
-            self.say(f"  {username}: {self._account(username)}")
+            self.say(f"  {username}: {self._create_account(username)}")
         if self.knows(TOKEN_BY):
             self.access_token(TOKEN_BY)
 
-    def _account(self, username: str) -> str:
+    def _create_account(self, username: str) -> str:
         """Create an account if it does not exist, sign in, and return a message about it."""
         password = self.secrets.passwords.get(username)
-        fresh = password or secrets.token_urlsafe(12)
+        new_password = password or secrets.token_urlsafe(12)
         # Save the password before it is used, so that a run which is interrupted in between can
         # still sign in to the account later.
-        self._keep(username, fresh)
-        made = self.site(ADMIN).create_user(username, fresh)
-        if made:
-            password = fresh
+        self._save_password(username, new_password)
+        is_new = self.site(ADMIN).create_user(username, new_password)
+        if is_new:
+            password = new_password
         elif not password:
-            self._keep(username, None)
+            self._save_password(username, None)
         try:
             if password:
-                self._sites[username] = self._signed_in(username, password)
-                return "made" if made else "already there"
+                self._sites[username] = self._sign_in(username, password)
+                return "made" if is_new else "already there"
         except SiteError as error:
-            if made or error.status != 401:
+            if is_new or error.status != 401:
                 raise
-            self._keep(username, None)
+            self._save_password(username, None)
         return "already there, with a password not known here: the administrator stands in"
 
-    def _keep(self, username: str, password: str | None) -> None:
+    def _save_password(self, username: str, password: str | None) -> None:
         self.secrets.passwords.pop(username, None)
         if password:
             self.secrets.passwords[username] = password
         self.secrets.save()
 
-    def _places(self) -> None:
+    def _create_places(self) -> None:
         self.say("Groups, projects and members")
         for step in STEPS:
             site = self.site(step.by)
             if not isinstance(step, Place):
-                made = site.add_member(step.path, step.username, step.role)
-                what = f"{step.username} as {step.role.capitalize()} of {step.path}"
+                is_new = site.add_member(step.path, step.username, step.role)
+                subject = f"{step.username} as {step.role.capitalize()} of {step.path}"
             elif step.visibility:
-                made = site.create_project(step.path, step.description, step.visibility)
-                what = f"{step.visibility} project {step.path}"
+                is_new = site.create_project(step.path, step.description, step.visibility)
+                subject = f"{step.visibility} project {step.path}"
             else:
-                made = site.create_namespace(step.path, step.description)
-                what = f"group {step.path}"
-            self.say(f"  {what}: {f'made by {site.username}' if made else 'already there'}")
+                is_new = site.create_namespace(step.path, step.description)
+                subject = f"group {step.path}"
+            outcome = f"made by {site.username}" if is_new else "already there"
+            self.say(f"  {subject}: {outcome}")
 
-    def _samples(self) -> None:
+    def _push_samples(self) -> None:
         if self.registry("").challenge() is None:
             raise RegistryError(
                 f"The registry at {self.config.registry_url} asks nobody for a token: "
@@ -213,6 +214,6 @@ class Filling:
         for sample in SAMPLES:
             client = clients.setdefault(sample.by, self.registry(sample.by))
             tags = sample.tags()
-            new = client.push(sample.repository, tags)
-            note = f"pushed by {client.username}" if new else "already there"
-            self.say(f"  {sample.repository}, {sample.what}: {note}")
+            changed = client.push(sample.repository, tags)
+            outcome = f"pushed by {client.username}" if changed else "already there"
+            self.say(f"  {sample.repository}, {sample.title}: {outcome}")

@@ -178,9 +178,13 @@ class Layer:
 
 @dataclass(frozen=True)
 class Step:
-    """A line of the history that adds no layer, such as ``ENV``, ``LABEL`` or ``ENTRYPOINT``."""
+    """A line of the history that adds no layer, such as ``ENV``, ``LABEL`` or ``ENTRYPOINT``.
+
+    If it is the last step of an image, ``created`` is the creation time of the image.
+    """
 
     created_by: str
+    created: datetime = BUILT
 
 
 def filler(size: int, seed: str) -> bytes:
@@ -238,31 +242,32 @@ def image(
     platform: str = "linux/amd64",
     runtime: Mapping[str, Any] | None = None,
     annotations: Mapping[str, str] | None = None,
-    created: datetime = BUILT,
 ) -> Image:
     """Return an image of layers and empty history steps, in order.
 
     ``runtime`` is the ``config`` object of the image config: Env, Entrypoint, Cmd,
     Labels and so on. ``annotations`` are those of the manifest; only `OCI` has them.
-    ``created`` is the time of the last step; each earlier step is one second older.
     """
-    target = Platform.parse(platform)
+    created = _creation_time(steps)
+    target_platform = Platform.parse(platform)
     layers = tuple(step for step in steps if isinstance(step, Layer))
     config = {
         "created": rfc3339(created),
-        **target.json,
+        **target_platform.json,
         "config": dict(runtime or {}),
-        "rootfs": {"type": "layers", "diff_ids": [each.diff_id for each in layers]},
-        "history": _history(steps, created),
+        "rootfs": {"type": "layers", "diff_ids": [item.diff_id for item in layers]},
+        "history": _build_history(steps, created),
     }
     blobs = (
         Blob(family.config, encode(config)),
-        *(Blob(family.layer, each.data) for each in layers),
+        *(Blob(family.layer, item.data) for item in layers),
     )
     if annotations and family is not OCI:
         raise ValueError("Docker manifests have no annotations; put them into Labels.")
     body = manifest_body(family.manifest, blobs, annotations)
-    return Image(family.manifest, encode(body), blobs=blobs, platform=target, layers=layers)
+    return Image(
+        family.manifest, encode(body), blobs=blobs, platform=target_platform, layers=layers
+    )
 
 
 def rfc3339(moment: datetime) -> str:
@@ -270,11 +275,17 @@ def rfc3339(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _history(steps: Sequence[Layer | Step], created: datetime) -> list[dict[str, Any]]:
+def _creation_time(steps: Sequence[Layer | Step]) -> datetime:
+    last_step = steps[-1] if steps else None
+    return last_step.created if isinstance(last_step, Step) else BUILT
+
+
+def _build_history(steps: Sequence[Layer | Step], created: datetime) -> list[dict[str, Any]]:
+    """Return the history; each step is one second older than the next one."""
     lines: list[dict[str, Any]] = []
-    for place, step in enumerate(steps, start=1):
+    for number, step in enumerate(steps, start=1):
         line: dict[str, Any] = {
-            "created": rfc3339(created - timedelta(seconds=len(steps) - place)),
+            "created": rfc3339(created - timedelta(seconds=len(steps) - number)),
             "created_by": step.created_by,
             "comment": "buildkit.dockerfile.v0",
         }
@@ -288,14 +299,14 @@ def manifest_body(
     media_type: str,
     blobs: Sequence[Blob],
     annotations: Mapping[str, str] | None = None,
-    more: Mapping[str, object] | None = None,
+    members: Mapping[str, object] | None = None,
 ) -> dict[str, Any]:
     """Return a manifest as a dict; its config is the first of ``blobs``, its layers the rest.
 
-    ``more`` has further members, such as ``artifactType`` and ``subject``.
+    ``members`` has further members, such as ``artifactType`` and ``subject``.
     """
     config, *layers = (blob.descriptor() for blob in blobs)
-    body: dict[str, Any] = {"schemaVersion": 2, "mediaType": media_type, **(more or {})}
+    body: dict[str, Any] = {"schemaVersion": 2, "mediaType": media_type, **(members or {})}
     body.update(config=config, layers=layers)
     if annotations:
         body["annotations"] = dict(annotations)

@@ -19,7 +19,7 @@ import requests
 
 from .images import DOCKER, OCI, Blob, Manifest, sha256
 
-WORKERS = 4
+MAX_WORKERS = 4
 #: Pauses in seconds after the attempts that the registry answers with 500 or, for a manifest, with
 #: 400: 2.8 can read the link file of a layer while another push rewrites it.
 PAUSES = (0.02, 0.1, 0.5)
@@ -50,10 +50,10 @@ class Challenge:
     def parse(cls, header: str) -> Challenge:
         """Parse the header; raise RegistryError if it is not a Bearer challenge."""
         scheme, _, rest = header.partition(" ")
-        found = dict(_PARAMETER.findall(rest))
-        if scheme.lower() != "bearer" or "realm" not in found:
+        parameters = dict(_PARAMETER.findall(rest))
+        if scheme.lower() != "bearer" or "realm" not in parameters:
             raise RegistryError(f"The registry asks for {header!r}, not for a bearer token.")
-        return cls(found["realm"], found.get("service", ""), found.get("scope", ""))
+        return cls(parameters["realm"], parameters.get("service", ""), parameters.get("scope", ""))
 
 
 @dataclass(slots=True)
@@ -84,11 +84,11 @@ class RegistryClient:
 
     def challenge(self) -> Challenge | None:
         """Return the challenge of ``/v2/``; None if the registry needs no authentication."""
-        answer = self._send("GET", self.base_url + "/v2/")
-        if answer.status_code == 401:
-            return Challenge.parse(answer.headers.get("WWW-Authenticate", ""))
-        if answer.status_code != 200:
-            raise _refusal(answer, "GET /v2/", self.username)
+        response = self._send("GET", self.base_url + "/v2/")
+        if response.status_code == 401:
+            return Challenge.parse(response.headers.get("WWW-Authenticate", ""))
+        if response.status_code != 200:
+            raise _error_from_response(response, "GET /v2/", self.username)
         return None
 
     def token(self, challenge: Challenge, scope: str) -> str:
@@ -105,15 +105,15 @@ class RegistryClient:
                 f"not to {self.trusted}. It belongs to another site."
             )
         query = [("service", challenge.service), ("scope", scope)]
-        answer = self._send(
+        response = self._send(
             "GET",
             challenge.realm,
             params=[(name, value) for name, value in query if value],
             auth=(self.username, self.password) if self.username else None,
         )
-        if answer.status_code != 200:
-            raise _refusal(answer, "Asking for a token", self.username)
-        body = answer.json()
+        if response.status_code != 200:
+            raise _error_from_response(response, "Asking for a token", self.username)
+        body = response.json()
         return str(body.get("token") or body["access_token"])
 
     def push(self, repository: str, tags: Mapping[str, Manifest]) -> int:
@@ -122,21 +122,24 @@ class RegistryClient:
         Returns:
             The number of tags that were created or changed; 0 if all of them were up to date.
         """
-        known = set(self.tags(repository))
-        todo = [
+        present_tags = set(self.tags(repository))
+        missing = [
             (tag, manifest)
             for tag, manifest in tags.items()
-            if tag not in known or not self.holds(repository, tag, manifest.digest)
+            if tag not in present_tags or not self.holds(repository, tag, manifest.digest)
         ]
         # Push the first one alone, because it fetches the bearer token and uploads the layers that
         # the others share.
-        for tag, manifest in todo[:1]:
+        for tag, manifest in missing[:1]:
             self._push_one(repository, tag, manifest)
-        with ThreadPoolExecutor(WORKERS) as pool:
-            work = [pool.submit(self._push_one, repository, *each) for each in todo[1:]]
-            for done in work:
-                done.result()
-        return len(todo)
+        with ThreadPoolExecutor(MAX_WORKERS) as pool:
+            futures = [
+                pool.submit(self._push_one, repository, tag, manifest)
+                for tag, manifest in missing[1:]
+            ]
+            for future in futures:
+                future.result()
+        return len(missing)
 
     def _push_one(self, repository: str, tag: str, manifest: Manifest) -> None:
         for part in manifest.walk():
@@ -147,8 +150,8 @@ class RegistryClient:
     def holds(self, repository: str, reference: str, digest: str) -> bool:
         """Return whether a tag or digest exists in the repository and has the given digest."""
         url = f"{repository}/manifests/{reference}"
-        answer = self._call("HEAD", url, repository, 200, 404, 500, headers={"Accept": ACCEPT})
-        return answer.headers.get("Docker-Content-Digest") == digest
+        response = self._call("HEAD", url, repository, 200, 404, 500, headers={"Accept": ACCEPT})
+        return response.headers.get("Docker-Content-Digest") == digest
 
     def pull(self, repository: str, reference: str) -> bytes:
         """Fetch a manifest and check its digest; the registry sends a pull event for it.
@@ -157,31 +160,31 @@ class RegistryClient:
             RegistryError: the registry refused, or the digest does not match.
         """
         url = f"{repository}/manifests/{reference}"
-        answer = self._call("GET", url, repository, 200, headers={"Accept": ACCEPT})
-        if sha256(answer.content) != answer.headers.get("Docker-Content-Digest"):
+        response = self._call("GET", url, repository, 200, headers={"Accept": ACCEPT})
+        if sha256(response.content) != response.headers.get("Docker-Content-Digest"):
             raise RegistryError(f"{repository}:{reference} is not what its digest says.")
-        return answer.content
+        return response.content
 
     def tags(self, repository: str) -> list[str]:
         """Return the tags of a repository; an empty list if it does not exist."""
-        answer = self._call("GET", f"{repository}/tags/list", repository, 200, 404)
-        return list(answer.json().get("tags") or []) if answer.ok else []
+        response = self._call("GET", f"{repository}/tags/list", repository, 200, 404)
+        return list(response.json().get("tags") or []) if response.ok else []
 
     def _put_blob(self, repository: str, blob: Blob) -> None:
         """Upload a blob in one request, unless the repository has it already."""
         key = (repository, blob.digest)
         if key in self._present:
             return
-        answer = self._call("HEAD", f"{repository}/blobs/{blob.digest}", repository, 200, 404)
-        if answer.status_code == 404:
-            begun = self._call("POST", f"{repository}/blobs/uploads/", repository, 202)
+        response = self._call("HEAD", f"{repository}/blobs/{blob.digest}", repository, 200, 404)
+        if response.status_code == 404:
+            upload = self._call("POST", f"{repository}/blobs/uploads/", repository, 202)
             # Use only path and query of Location, because the registry can be wrong about its own
             # host.
-            place = urlsplit(begun.headers["Location"])
-            joint = "&" if place.query else ""
+            location = urlsplit(upload.headers["Location"])
+            separator = "&" if location.query else ""
             self._call(
                 "PUT",
-                f"{place.path.removeprefix('/v2/')}?{place.query}{joint}digest={blob.digest}",
+                f"{location.path.removeprefix('/v2/')}?{location.query}{separator}digest={blob.digest}",
                 repository,
                 201,
                 data=blob.data,
@@ -208,7 +211,7 @@ class RegistryClient:
                 return
 
     def _call(
-        self, method: str, path: str, repository: str, *expected: int, **more: Any
+        self, method: str, path: str, repository: str, *expected: int, **options: Any
     ) -> requests.Response:
         """Send a request below ``/v2/``; after a challenge, fetch a token and repeat it once.
 
@@ -217,61 +220,63 @@ class RegistryClient:
             path: the path below ``/v2/``.
             repository: the repository for which the bearer token is kept.
             expected: the acceptable statuses.
-            more: further arguments of the request.
+            options: further arguments of the request.
 
         Raises:
             RegistryError: the response has another status.
         """
-        headers = more.pop("headers", {})
-        asked = ""
+        headers = options.pop("headers", {})
+        requested_scope = ""
         for attempt in (1, 2):
             if bearer := self._tokens.get(repository):
                 headers["Authorization"] = f"Bearer {bearer}"
-            answer = self._send(method, f"{self.base_url}/v2/{path}", headers=headers, **more)
-            if answer.status_code != 401 or attempt == 2:
+            response = self._send(method, f"{self.base_url}/v2/{path}", headers=headers, **options)
+            if response.status_code != 401 or attempt == 2:
                 break
-            challenge = Challenge.parse(answer.headers.get("WWW-Authenticate", ""))
-            asked = challenge.scope
+            challenge = Challenge.parse(response.headers.get("WWW-Authenticate", ""))
+            requested_scope = challenge.scope
             self._tokens[repository] = self.token(challenge, challenge.scope)
-        if answer.status_code not in expected:
-            what = f"{method} /v2/{path.partition('?')[0]}"
-            raise _refusal(answer, what, self.username, asked)
-        return answer
+        if response.status_code not in expected:
+            request = f"{method} /v2/{path.partition('?')[0]}"
+            raise _error_from_response(response, request, self.username, requested_scope)
+        return response
 
-    def _send(self, method: str, url: str, **more: Any) -> requests.Response:
-        more.setdefault("headers", {})
+    def _send(self, method: str, url: str, **options: Any) -> requests.Response:
+        options.setdefault("headers", {})
         try:
             for pause in PAUSES:
-                answer = self._session.request(
-                    method, url, timeout=self.timeout, allow_redirects=False, **more
+                response = self._session.request(
+                    method, url, timeout=self.timeout, allow_redirects=False, **options
                 )
                 # 2.8 can fail on the link file of a layer while another push rewrites it.
-                if answer.status_code != 500 or "/blobs/uploads/" in url:
+                if response.status_code != 500 or "/blobs/uploads/" in url:
                     break
                 time.sleep(pause)
         except requests.RequestException as error:
-            at = "://".join(urlsplit(url)[:2])
-            raise RegistryError(f"{at} does not answer ({type(error).__name__}).") from error
-        return answer
+            address = "://".join(urlsplit(url)[:2])
+            raise RegistryError(f"{address} does not answer ({type(error).__name__}).") from error
+        return response
 
 
-def _refusal(answer: requests.Response, what: str, username: str, scope: str = "") -> RegistryError:
+def _error_from_response(
+    response: requests.Response, request: str, username: str, scope: str = ""
+) -> RegistryError:
     """Return the error for an unexpected response, with the registry's message if it has one.
 
     Args:
-        answer: the response.
-        what: the request, for the message.
+        response: the response.
+        request: the request, for the message.
         username: the user of the request, "" for an anonymous one.
         scope: the scope of the token that was requested, "" for none.
     """
     try:
-        first = answer.json()["errors"][0]
+        first = response.json()["errors"][0]
         reason = f"{first.get('code', '')}: {first.get('message', '')}"
     except (ValueError, LookupError, TypeError, AttributeError):
-        reason = answer.text[:200].strip() or answer.reason
-    who = username or "nobody (no account)"
-    asked = f"; the token asked for was {scope!r}" if scope else ""
+        reason = response.text[:200].strip() or response.reason
+    user = username or "nobody (no account)"
+    scope_note = f"; the token asked for was {scope!r}" if scope else ""
     return RegistryError(
-        f"{what} as {who} was refused with {answer.status_code} ({reason}{asked}).",
-        answer.status_code,
+        f"{request} as {user} was refused with {response.status_code} ({reason}{scope_note}).",
+        response.status_code,
     )

@@ -63,22 +63,22 @@ def application(
     name: str, version: str, *, family: Family = OCI, annotations: dict[str, str] | None = None
 ) -> Image:
     """Return the image of a Python service: several layers, and a config with every field."""
-    code: dict[str, str | bytes] = {
+    code_files: dict[str, str | bytes] = {
         f"srv/{name}/app.py": f'"""{name} {version}"""\n\nprint("{name}", "{version}")\n',
         f"srv/{name}/static/app.js": filler(48_000, f"{name} {version}").hex(),
     }
-    needs: dict[str, str | bytes] = {f"srv/{name}/packages/needs.so": filler(420_000, name)}
-    start = {"usr/local/bin/start.sh": f'#!/bin/sh\nexec python3 /srv/{name}/app.py "$@"\n'}
+    package_files: dict[str, str | bytes] = {f"srv/{name}/packages/needs.so": filler(420_000, name)}
+    start_script = {"usr/local/bin/start.sh": f'#!/bin/sh\nexec python3 /srv/{name}/app.py "$@"\n'}
     install = f"RUN /bin/sh -c pip install --target /srv/{name}/packages -r requirements.txt"
     steps: list[Layer | Step] = [
         system(),
         Step('CMD ["/bin/sh"]'),
         interpreter(),
         Step("ENV PYTHONUNBUFFERED=1"),
-        layer(needs, f"{install} # buildkit"),
+        layer(package_files, f"{install} # buildkit"),
         Step(f"ARG VERSION={version}"),
-        layer(code, f"COPY --chown=app . /srv/{name} # buildkit"),
-        layer(start, "COPY start.sh /usr/local/bin/ # buildkit"),
+        layer(code_files, f"COPY --chown=app . /srv/{name} # buildkit"),
+        layer(start_script, "COPY start.sh /usr/local/bin/ # buildkit"),
         Step(f"WORKDIR /srv/{name}"),
         Step("USER app"),
         Step("EXPOSE map[8000/tcp:{}]"),
@@ -176,13 +176,13 @@ def backend_tags() -> Tags:
 def backend_signature() -> Tags:
     """Return the cosign signature of `backend`, by the tag that cosign looks for."""
     # The host is invented, because cosign checks only the digest, not the reference.
-    proof = signature(backend(), "registry.example.test/orchard/shop/backend")
-    return {signature_tag(backend()): proof}
+    manifest = signature(backend(), "registry.example.test/orchard/shop/backend")
+    return {signature_tag(backend()): manifest}
 
 
 def frontend() -> Tags:
     """Return an OCI image with the annotations that the image-spec defines, by tag."""
-    said = {
+    annotations = {
         "created": "2026-11-02T09:30:00Z",
         "authors": "The orchard team <team@example.test>",
         "url": "https://shop.example.test",
@@ -196,7 +196,7 @@ def frontend() -> Tags:
         "description": "What visitors of the shop see.",
         "base.name": "registry.example.test/orchard/platform/runtime/base:2026.11",
     }
-    prefixed = {f"org.opencontainers.image.{key}": text for key, text in said.items()}
+    prefixed = {f"org.opencontainers.image.{key}": text for key, text in annotations.items()}
     return {"5.0.0": application("frontend", "5.0.0", annotations=prefixed)}
 
 
@@ -215,7 +215,7 @@ def base() -> Tags:
         )
         for platform, size in zip(PLATFORMS, (900_000, 860_000, 640_000), strict=True)
     ]
-    return {"2026.11": index([*images, *(attestation(each) for each in images)])}
+    return {"2026.11": index([*images, *(attestation(child) for child in images)])}
 
 
 def shop_chart() -> Tags:
@@ -274,13 +274,13 @@ def agent(count: int = 300) -> Tags:
     numbers = [f"1.{minor}.{patch}" for minor in range(count) for patch in range(4)][: count - 1]
     tags: dict[str, Manifest] = {}
     for age, version in enumerate(reversed(numbers)):
+        entrypoint = Step('ENTRYPOINT ["agent.sh"]', created=BUILT - timedelta(days=age))
         tags[version] = image(
-            [*layers, Step(f"ENV AGENT_VERSION={version}"), Step('ENTRYPOINT ["agent.sh"]')],
+            [*layers, Step(f"ENV AGENT_VERSION={version}"), entrypoint],
             runtime={
                 "Env": [PATH, f"AGENT_VERSION={version}"],
                 "Entrypoint": ["agent.sh"],
                 "Labels": {"org.opencontainers.image.version": version},
             },
-            created=BUILT - timedelta(days=age),
         )
     return {**dict(reversed(tags.items())), "latest": tags[numbers[-1]]}

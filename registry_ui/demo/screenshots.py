@@ -86,8 +86,8 @@ def main() -> int:
 
 def show(page: Page, site: str, picture: Picture) -> None:
     """Open the page of a screenshot; raise RuntimeError if it does not exist."""
-    answer = page.goto(site + picture.address)
-    if answer is None or not answer.ok:
+    response = page.goto(site + picture.address)
+    if response is None or not response.ok:
         raise RuntimeError(f"{picture.address} is not there: has `make demo` been run?")
     if picture.opened:
         page.locator("summary", has_text=picture.opened).first.click()

@@ -45,11 +45,11 @@ class Page(HTMLParser):
     heading and paragraphs, ``code`` the commands and secrets.
     """
 
-    def __init__(self, answer: requests.Response) -> None:
+    def __init__(self, response: requests.Response) -> None:
         super().__init__(convert_charrefs=True)
-        self.url = answer.url
-        self.status = answer.status_code
-        self.body = answer.text
+        self.url = response.url
+        self.status = response.status_code
+        self.body = response.text
         self.forms: list[Form] = []
         self.links: set[str] = set()
         self.texts: dict[str, list[str]] = {"messages": [], "words": [], "code": []}
@@ -59,18 +59,18 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Record a form, field or link, and start to collect the text of the element."""
-        given = {name: value or "" for name, value in attrs}
+        attributes = {name: value or "" for name, value in attrs}
         if tag == "form":
-            action = urljoin(self.url, given.get("action", ""))
-            self.forms.append(Form(action, given.get("method", "get").upper()))
-        elif self.forms and given.get("name"):
-            self.forms[-1].names.add(given["name"])
-            if given.get("type") == "hidden":
-                self.forms[-1].fields[given["name"]] = given.get("value", "")
-        elif tag == "a" and "href" in given:
-            self.links.add(urlsplit(urljoin(self.url, given["href"])).path)
+            action = urljoin(self.url, attributes.get("action", ""))
+            self.forms.append(Form(action, attributes.get("method", "get").upper()))
+        elif self.forms and attributes.get("name"):
+            self.forms[-1].names.add(attributes["name"])
+            if attributes.get("type") == "hidden":
+                self.forms[-1].fields[attributes["name"]] = attributes.get("value", "")
+        elif tag == "a" and "href" in attributes:
+            self.links.add(urlsplit(urljoin(self.url, attributes["href"])).path)
         if tag not in _VOID:
-            self._open.append((tag, _kind(tag, given), []))
+            self._open.append((tag, _kind(tag, attributes), []))
 
     def handle_endtag(self, tag: str) -> None:
         """Close the innermost element of this name, and store its text."""
@@ -98,13 +98,13 @@ class Page(HTMLParser):
     @property
     def reason(self) -> str:
         """The reason for which the page refused a request, from its error messages or text."""
-        found = self.texts["messages"] or [t for t in self.texts["words"] if not t.isdigit()][:2]
-        return " ".join(dict.fromkeys(found)) or f"it answered {self.status} without a word"
+        texts = self.texts["messages"] or [t for t in self.texts["words"] if not t.isdigit()][:2]
+        return " ".join(dict.fromkeys(texts)) or f"it answered {self.status} without a word"
 
 
-def _kind(tag: str, given: Mapping[str, str]) -> str:
+def _kind(tag: str, attributes: Mapping[str, str]) -> str:
     """Return the key in Page.texts for the text of an element; "" if it is not collected."""
-    if given.get("role") == "alert" or "error" in given.get("class", "").split():
+    if attributes.get("role") == "alert" or "error" in attributes.get("class", "").split():
         return "messages"
     return {"h1": "words", "p": "words", "code": "code"}.get(tag, "")
 
@@ -135,10 +135,10 @@ class Site:
         if page.status != 200:
             raise SiteError(f"{path}: {page.reason}", page.status)
         form = page.form(*fields)
-        answer = self._send("POST", form.action, {**form.fields, **fields})
-        if answer.status >= 400:
-            raise SiteError(f"{path}: {answer.reason}", answer.status)
-        return answer
+        result = self._send("POST", form.action, {**form.fields, **fields})
+        if result.status >= 400:
+            raise SiteError(f"{path}: {result.reason}", result.status)
+        return result
 
     def sign_in(self, username: str, password: str) -> None:
         """Sign in; raise SiteError if the user name or password is wrong."""
@@ -196,12 +196,12 @@ class Site:
     def _send(self, method: str, url: str, fields: Fields | None = None) -> Page:
         try:
             # As in a browser, a POST that is redirected continues as a GET.
-            answer = self._session.request(method, url, data=fields, timeout=self.timeout)
+            response = self._session.request(method, url, data=fields, timeout=self.timeout)
         except requests.RequestException as error:
             raise SiteError(
                 f"The site at {self.base_url} does not answer ({type(error).__name__})."
             ) from error
-        return Page(answer)
+        return Page(response)
 
 
 def image_page(project: str, name: str, tag: str = "") -> str:
@@ -212,7 +212,7 @@ def image_page(project: str, name: str, tag: str = "") -> str:
         name: the name of the image below its project, "" for the root image.
         tag: the tag, "" for the page of the image.
     """
-    below = f"/-/images/{name}" if name else ""
+    image_path = f"/-/images/{name}" if name else ""
     if not tag:
-        return f"/{project}{below or '/-/images'}"
-    return f"/{project}{below}/-/tags/{quote(tag)}"
+        return f"/{project}{image_path or '/-/images'}"
+    return f"/{project}{image_path}/-/tags/{quote(tag)}"

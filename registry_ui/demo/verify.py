@@ -24,8 +24,8 @@ from .site import Page, Site, image_page
 #: is a visitor without an account.
 READERS = {PUBLIC: "", INTERNAL: "stranger", PRIVATE: "guest", PERSONAL: "developer"}
 BASE = f"{INTERNAL}/base"
-NEVER_MADE = "orchard/never-made"
-PAUSE = 0.2
+NO_PROJECT = "orchard/never-made"
+RETRY_PAUSE = 0.2
 
 
 class NotYet(Exception):
@@ -34,29 +34,29 @@ class NotYet(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A check: ``look`` raises NotYet unless ``what``, a description for people, is as expected."""
+    """A check: ``look`` raises NotYet if it fails; ``title`` describes it for people."""
 
-    what: str
+    title: str
     look: Callable[[], object]
 
 
-def verify(filling: Filling, seconds: float) -> list[str]:
+def verify(filling: Filling, timeout: float) -> list[str]:
     """Run every check, and return a message for each that failed.
 
     A check that fails is repeated until ``seconds`` have passed since the start.
     """
-    deadline = time.monotonic() + seconds
-    return [problem for check in checks(filling) if (problem := _outcome(check, deadline))]
+    deadline = time.monotonic() + timeout
+    return [problem for check in checks(filling) if (problem := _run_check(check, deadline))]
 
 
-def _outcome(check: Check, deadline: float) -> str:
+def _run_check(check: Check, deadline: float) -> str:
     while True:
         try:
             check.look()
         except NotYet as error:
             if time.monotonic() > deadline:
-                return f"{check.what}: {error}"
-            time.sleep(PAUSE)
+                return f"{check.title}: {error}"
+            time.sleep(RETRY_PAUSE)
         else:
             return ""
 
@@ -65,25 +65,29 @@ def checks(filling: Filling) -> Iterable[Check]:
     """Yield a check for each sample, for pulls, and for the invisibility of the private project."""
     for sample in SAMPLES:
         site = filling.site(READERS[sample.project])
-        yield Check(f"{sample.what} in {sample.repository}", partial(_is_shown, site, sample))
-    yield Check("the empty project", partial(_opens, filling.site("maintainer"), f"/{EMPTY}"))
-    yield Check("pulling without an account", partial(_pulls, filling, "", PUBLIC, "1.0"))
-    yield Check("pulling as reporter", partial(_pulls, filling, "reporter", BASE, "2026.11"))
+        yield Check(f"{sample.title} in {sample.repository}", partial(_require_shown, site, sample))
+    yield Check(
+        "the empty project", partial(_require_page, filling.site("maintainer"), f"/{EMPTY}")
+    )
+    yield Check("pulling without an account", partial(_require_pull, filling, "", PUBLIC, "1.0"))
+    yield Check("pulling as reporter", partial(_require_pull, filling, "reporter", BASE, "2026.11"))
     for person in ("guest", "stranger", ""):
         if person and not filling.knows(person):
             continue
-        who = person or "someone without an account"
-        yield Check(f"{PRIVATE} by token for {who}", partial(_is_refused, filling, person))
+        user_label = person or "someone without an account"
+        yield Check(
+            f"{PRIVATE} by token for {user_label}", partial(_require_refused, filling, person)
+        )
         if person != "guest":
-            page = partial(_is_invisible, filling.site(person))
-            yield Check(f"{PRIVATE} by page for {who}", page)
-            lists = partial(_is_listed_nowhere, filling.site(person))
-            yield Check(f"{PRIVATE} in lists for {who}", lists)
-            api = partial(_is_unknown_to_the_api, filling, person)
-            yield Check(f"{PRIVATE} by API for {who}", api)
+            page = partial(_require_invisible, filling.site(person))
+            yield Check(f"{PRIVATE} by page for {user_label}", page)
+            lists = partial(_require_unlisted, filling.site(person))
+            yield Check(f"{PRIVATE} in lists for {user_label}", lists)
+            api = partial(_require_unknown_to_api, filling, person)
+            yield Check(f"{PRIVATE} by API for {user_label}", api)
 
 
-def _opens(site: Site, path: str, *texts: str) -> Page:
+def _require_page(site: Site, path: str, *texts: str) -> Page:
     """Return a page; raise NotYet unless it exists and shows the texts."""
     page = site.get(path)
     if page.status != 200:
@@ -94,33 +98,33 @@ def _opens(site: Site, path: str, *texts: str) -> Page:
     return page
 
 
-def _is_shown(site: Site, sample: Sample) -> None:
+def _require_shown(site: Site, sample: Sample) -> None:
     """Check that the project's page lists the image, and that pages of its tags show the digest."""
     tags = sample.tags()
-    project = _opens(site, f"/{sample.project}")
+    project = _require_page(site, f"/{sample.project}")
     address = image_page(sample.project, sample.name)
     if address not in project.links:
         raise NotYet(f"{project.url} has no link to {address}")
     for tag in (next(iter(tags)), list(tags)[-1]):
-        _opens(site, image_page(sample.project, sample.name, tag), tags[tag].digest)
+        _require_page(site, image_page(sample.project, sample.name, tag), tags[tag].digest)
     if len(tags) > 2:
-        _opens(site, address, f"{len(tags)} tags")
+        _require_page(site, address, f"{len(tags)} tags")
 
 
-def _is_invisible(site: Site) -> None:
+def _require_invisible(site: Site) -> None:
     """Check that the private project's pages equal those of a project that never existed."""
-    for below in ("", "/-/images/api", "/-/images/api/-/tags/1.1", "/-/members", "/-/settings"):
-        there, nowhere = site.get(f"/{PRIVATE}{below}"), site.get(f"/{NEVER_MADE}{below}")
-        if there.status != nowhere.status:
-            raise NotYet(f"{there.url} answers {there.status}, {nowhere.url} {nowhere.status}")
-        if _neutral(there, PRIVATE) != _neutral(nowhere, NEVER_MADE):
-            raise NotYet(f"{there.url} differs from a page that does not exist")
+    for subpath in ("", "/-/images/api", "/-/images/api/-/tags/1.1", "/-/members", "/-/settings"):
+        private, missing = site.get(f"/{PRIVATE}{subpath}"), site.get(f"/{NO_PROJECT}{subpath}")
+        if private.status != missing.status:
+            raise NotYet(f"{private.url} answers {private.status}, {missing.url} {missing.status}")
+        if _normalize(private, PRIVATE) != _normalize(missing, NO_PROJECT):
+            raise NotYet(f"{private.url} differs from a page that does not exist")
         # Without an account, pages for members can redirect to the sign-in page instead.
-        if there.status != 404 and not (site.username == "" and "/-/sign-in" in there.url):
-            raise NotYet(f"{there.url} answers {there.status}, not 404")
+        if private.status != 404 and not (site.username == "" and "/-/sign-in" in private.url):
+            raise NotYet(f"{private.url} answers {private.status}, not 404")
 
 
-def _is_listed_nowhere(site: Site) -> None:
+def _require_unlisted(site: Site) -> None:
     """Check that no page with a list names the private project."""
     for path in ("/", "/?q=ledger", "/orchard", "/orchard?q=ledger"):
         page = site.get(path)
@@ -128,20 +132,20 @@ def _is_listed_nowhere(site: Site) -> None:
             raise NotYet(f"{page.url} names it")
 
 
-def _neutral(page: Page, path: str) -> str:
+def _normalize(page: Page, path: str) -> str:
     """Return the body of a page without its own path and its CSRF tokens, for a comparison."""
     body = page.body.replace(path, "PATH").replace(path.replace("/", "%2F"), "PATH")
     return re.sub(r'(name="csrf_token"[^>]*value=|csrf-token"[^>]*content=)"[^"]*"', r"\1", body)
 
 
-def _pulls(filling: Filling, username: str, repository: str, tag: str) -> None:
+def _require_pull(filling: Filling, username: str, repository: str, tag: str) -> None:
     try:
         filling.registry(username).pull(repository, tag)
     except RegistryError as error:
         raise NotYet(str(error)) from error
 
 
-def _is_refused(filling: Filling, username: str) -> None:
+def _require_refused(filling: Filling, username: str) -> None:
     """Check that a bearer token for the private project grants nothing, and that a pull fails."""
     client = filling.registry(username)
     challenge = client.challenge()
@@ -161,20 +165,20 @@ def _is_refused(filling: Filling, username: str) -> None:
     raise NotYet("the registry hands the image out")
 
 
-def _is_unknown_to_the_api(filling: Filling, username: str) -> None:
+def _require_unknown_to_api(filling: Filling, username: str) -> None:
     """Check that the API treats the private project like one that never existed."""
     base = filling.config.public_url
     auth = (username, filling.access_token(username)) if username else None
     with requests.Session() as session:
         session.trust_env = False
         session.auth = auth
-        for below in ("", "/-/images", "/-/images/api/-/tags"):
-            there = session.get(f"{base}/api/v4/projects/{PRIVATE}{below}", timeout=15)
-            nowhere = session.get(f"{base}/api/v4/projects/{NEVER_MADE}{below}", timeout=15)
-            if (there.status_code, there.text) != (nowhere.status_code, nowhere.text):
-                raise NotYet(f"{there.url} answers otherwise than {nowhere.url}")
-            if there.status_code != 404:
-                raise NotYet(f"{there.url} answers {there.status_code}, not 404")
-        listed = session.get(f"{base}/api/v4/projects", timeout=15)
-        if PRIVATE in listed.text:
-            raise NotYet(f"{listed.url} lists it")
+        for subpath in ("", "/-/images", "/-/images/api/-/tags"):
+            private = session.get(f"{base}/api/v4/projects/{PRIVATE}{subpath}", timeout=15)
+            missing = session.get(f"{base}/api/v4/projects/{NO_PROJECT}{subpath}", timeout=15)
+            if (private.status_code, private.text) != (missing.status_code, missing.text):
+                raise NotYet(f"{private.url} answers otherwise than {missing.url}")
+            if private.status_code != 404:
+                raise NotYet(f"{private.url} answers {private.status_code}, not 404")
+        list_response = session.get(f"{base}/api/v4/projects", timeout=15)
+        if PRIVATE in list_response.text:
+            raise NotYet(f"{list_response.url} lists it")

@@ -18,15 +18,15 @@ class CallBudget:
     """A thread-safe counter of the registry calls that one page view can still make."""
 
     def __init__(self, limit: int) -> None:
-        self._left = limit
+        self._remaining = limit
         self._lock = threading.Lock()
 
     def spend(self) -> None:
         """Count one call; raise CallBudgetSpent if the limit was already reached."""
         with self._lock:
-            if self._left == 0:
+            if self._remaining == 0:
                 raise CallBudgetSpent("not read: the page asks the registry for too much")
-            self._left -= 1
+            self._remaining -= 1
 
 
 _budget: ContextVar[CallBudget | None] = ContextVar("call_budget", default=None)
@@ -41,12 +41,12 @@ def spending(budget: CallBudget, *, retries: bool) -> Iterator[None]:
         budget: the budget of the page view.
         retries: whether a call that is answered with status 500 is retried.
     """
-    counted, repeated = _budget.set(budget), _retries.set(retries)
+    budget_token, retries_token = _budget.set(budget), _retries.set(retries)
     try:
         yield
     finally:
-        _budget.reset(counted)
-        _retries.reset(repeated)
+        _budget.reset(budget_token)
+        _retries.reset(retries_token)
 
 
 def count_call() -> None:

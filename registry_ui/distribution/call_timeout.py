@@ -16,17 +16,17 @@ def at_least(seconds: float) -> Iterator[None]:
     Args:
         seconds: minimum timeout of each call. In nested contexts, the largest one applies.
     """
-    before = _timeout.set(call_timeout(seconds))
+    reset_token = _timeout.set(call_timeout(seconds))
     try:
         yield
     finally:
-        _timeout.reset(before)
+        _timeout.reset(reset_token)
 
 
-def call_timeout(usual: float) -> float:
+def call_timeout(default: float) -> float:
     """Return the timeout in seconds for a call.
 
     Args:
-        usual: the configured timeout; a larger minimum set by at_least() overrides it.
+        default: the configured timeout; a larger minimum set by at_least() overrides it.
     """
-    return max(usual, _timeout.get())
+    return max(default, _timeout.get())

@@ -10,11 +10,10 @@ from typing import Any
 
 from .errors import InvalidRegistryResponse
 from .strict_json import MAX_PARTS
-from .transport import parse_json
-from .untrusted import TOO_MANY, TooManyParts, count_parts, member, plain_text
+from .untrusted import TOO_MANY, TooManyParts, count_parts, member, parse_json, plain_text
 
 MAX_ITEMS = 50
-_TEXTS = {
+_TEXT_FIELDS = {
     "name": "name",
     "version": "version",
     "app_version": "appVersion",
@@ -76,21 +75,23 @@ def read_chart(body: bytes) -> Chart:
     except InvalidRegistryResponse:
         return Chart(problem="it is not JSON")
     return Chart(
-        **{ours: plain_text(member(document, theirs)) for ours, theirs in _TEXTS.items()},
-        sources=_texts(member(document, "sources")),
-        keywords=_texts(member(document, "keywords")),
-        maintainers=_triples(member(document, "maintainers"), "name", "email", "url"),
-        dependencies=_triples(member(document, "dependencies"), "name", "version", "repository"),
+        **{field: plain_text(member(document, key)) for field, key in _TEXT_FIELDS.items()},
+        sources=_read_texts(member(document, "sources")),
+        keywords=_read_texts(member(document, "keywords")),
+        maintainers=_read_triples(member(document, "maintainers"), "name", "email", "url"),
+        dependencies=_read_triples(
+            member(document, "dependencies"), "name", "version", "repository"
+        ),
         deprecated=member(document, "deprecated") is True,
     )
 
 
-def _texts(value: Any) -> tuple[str, ...]:
+def _read_texts(value: Any) -> tuple[str, ...]:
     items = value[:MAX_ITEMS] if isinstance(value, list) else []
     return tuple(plain_text(item) for item in items if isinstance(item, str))
 
 
-def _triples(value: Any, *names: str) -> tuple[tuple[str, str, str], ...]:
+def _read_triples(value: Any, *names: str) -> tuple[tuple[str, str, str], ...]:
     items = value[:MAX_ITEMS] if isinstance(value, list) else []
-    found = [tuple(plain_text(member(item, name)) for name in names) for item in items]
-    return tuple((a, b, c) for a, b, c in found if a)
+    triples = [tuple(plain_text(member(item, name)) for name in names) for item in items]
+    return tuple((a, b, c) for a, b, c in triples if a)

@@ -7,19 +7,16 @@ response body has a size limit and a deadline, and content is verified against i
 from __future__ import annotations
 
 import hashlib
-import re
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from requests.utils import parse_header_links
 from urllib3.response import BaseHTTPResponse
 
-from ..names import TAG, Digest, NameInvalid, RepositoryName, TagName
+from ..names import Digest, NameInvalid, RepositoryName, TagName
 from .call_timeout import call_timeout
 from .errors import (
     InvalidRegistryResponse,
@@ -32,7 +29,9 @@ from .errors import (
 from .media_types import ACCEPT, IMAGE_TYPES, INDEX_TYPES, OLD_TYPES
 from .references import digests_in
 from .schema1 import covered_bytes
-from .transport import TokenSource, Transport, json_object
+from .tag_list import TagNames, parse_tag_list
+from .transport import RequestOptions, TokenSource, Transport
+from .untrusted import json_object
 
 #: Maximum size in bytes of a manifest, which is also the registry's limit (PROTOCOLS 4.2), and
 #: of a blob that is read into memory, such as a config.
@@ -48,12 +47,8 @@ SCHEMA_1_OFF = (
 #: Timeouts for all pages of a tag list, and of the catalog, as multiples of the timeout of one
 #: call. The catalog is slow because the registry walks its storage to list it.
 TAGS_DEADLINE, CATALOG_DEADLINE = 5, 300
-_TAG = re.compile(TAG)
-#: Maximum number and length of invalid tag names that are kept for an error message.
-MAX_UNUSABLE, MAX_UNUSABLE_LENGTH = 100, 128
-#: Maximum size in bytes of a tag list whose parsed form is cached: some ten thousand tags.
-MAX_REMEMBERED = 512 * 1024
-_TAGS = re.compile(rf"{TAG}(?:\n{TAG})*")
+MANIFEST_OPTIONS = RequestOptions(accept=ACCEPT)
+BLOB_OPTIONS = RequestOptions(may_redirect=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +64,6 @@ class FetchedManifest:
     body: bytes
 
 
-class TagNames(list[str]):
-    """A list of tags in byte order. ``unusable`` holds listed names that are not valid tags."""
-
-    unusable: tuple[str, ...] = ()
-
-
 class RegistryClient:
     """A client for one registry. It is safe to share between threads.
 
@@ -86,12 +75,12 @@ class RegistryClient:
     """
 
     def __init__(self, base_url: str, token_source: TokenSource, timeout: float = 2.0) -> None:
-        self._wire, self._timeout = Transport(base_url, token_source, timeout), timeout
+        self._transport, self._timeout = Transport(base_url, token_source, timeout), timeout
 
     @property
     def clock_problem(self) -> str | None:
         """A message if the registry's clock differs too much from ours, or None."""
-        return self._wire.clock.problem
+        return self._transport.clock.problem
 
     # -- reading ---------------------------------------------------------------
 
@@ -101,7 +90,7 @@ class RegistryClient:
         Raises:
             RegistryError: the registry can't be reached, refuses the token, or is not a registry.
         """
-        response = self._wire.send("GET", "/v2/", None, ())
+        response = self._transport.send("GET", "/v2/", None, ())
         version: str | None = response.headers.get("Docker-Distribution-Api-Version")
         # Distribution 2.8 and 3.x both send this header. Another server at this URL does not.
         if version is None:
@@ -118,26 +107,19 @@ class RegistryClient:
         Raises:
             RegistryNotFound: the registry does not have the repository.
         """
-        pages = [
-            _tags_of(body) if len(body) > MAX_REMEMBERED else _remembered_tags_of(body)
-            for body in self._pages(f"/v2/{repository}/tags/list", str(repository), ("pull",))
-        ]
-        names = TagNames(
-            pages[0].tags if len(pages) == 1 else sorted({t for p in pages for t in p.tags})
-        )
-        names.unusable = tuple(sorted({name for page in pages for name in page.unusable}))
-        return names
+        path = f"/v2/{repository}/tags/list"
+        return parse_tag_list(self._fetch_pages(path, str(repository), ("pull",)))
 
     def catalog(self) -> Iterator[RepositoryName]:
         """Yield all repositories of the registry, without those that have invalid names.
 
         This is slow because the registry walks its storage.
         """
-        for body in self._pages("/v2/_catalog?n=100", None, ("*",)):
-            listed = json_object(body).get("repositories") or []
-            if not isinstance(listed, list):
+        for body in self._fetch_pages("/v2/_catalog?n=100", None, ("*",)):
+            names = json_object(body).get("repositories") or []
+            if not isinstance(names, list):
                 raise InvalidRegistryResponse("the catalog is no list")
-            for name in listed:
+            for name in names:
                 try:
                     yield RepositoryName(name)
                 except (NameInvalid, TypeError):
@@ -150,19 +132,18 @@ class RegistryClient:
             RegistryNotFound: the manifest does not exist.
             InvalidRegistryResponse: the response is not a manifest, or does not match its digest.
         """
-        response = self._wire.send(
-            "GET", f"/v2/{repository}/manifests/{reference}", repository, ("pull",), accept=ACCEPT
-        )
-        media_type = _media_type(response)
+        target = f"/v2/{repository}/manifests/{reference}"
+        response = self._transport.send("GET", target, repository, ("pull",), MANIFEST_OPTIONS)
+        media_type = _read_media_type(response)
         if media_type not in IMAGE_TYPES | INDEX_TYPES | OLD_TYPES:
             response.close()
             raise InvalidRegistryResponse("the registry answered something that is no manifest")
-        body = self._wire.read(response, MAX_DOCUMENT)
-        covered = covered_bytes(media_type, body)
-        digest = _digest_header(response) or str(Digest.of(covered))
+        body = self._transport.read(response, MAX_DOCUMENT)
+        content = covered_bytes(media_type, body)
+        digest = _read_digest_header(response) or str(Digest.of(content))
         if isinstance(reference, Digest) and digest != str(reference):
             raise InvalidRegistryResponse(f"asked for {reference}, the registry answered {digest}")
-        _verify(digest, covered)
+        _verify(digest, content)
         return FetchedManifest(digest, media_type, body)
 
     def head(self, repository: RepositoryName, reference: TagName | Digest) -> str:
@@ -171,10 +152,9 @@ class RegistryClient:
         Raises:
             RegistryNotFound: the tag or manifest does not exist.
         """
-        response = self._wire.send(
-            "HEAD", f"/v2/{repository}/manifests/{reference}", repository, ("pull",), accept=ACCEPT
-        )
-        digest = _digest_header(response)
+        target = f"/v2/{repository}/manifests/{reference}"
+        response = self._transport.send("HEAD", target, repository, ("pull",), MANIFEST_OPTIONS)
+        digest = _read_digest_header(response)
         if digest is None:
             raise InvalidRegistryResponse("the registry gave no digest for a manifest")
         return digest
@@ -188,11 +168,11 @@ class RegistryClient:
             InvalidRegistryResponse: the content does not match the digest.
         """
         target = f"/v2/{repository}/blobs/{digest}"
-        response = self._wire.send("GET", target, repository, ("pull",), may_redirect=True)
+        response = self._transport.send("GET", target, repository, ("pull",), BLOB_OPTIONS)
         if response.status >= 300:
             # The redirect leads to object storage. Its URL is signed, so our token is not sent.
-            response = self._wire.get_elsewhere(response.headers.get("Location", ""))
-        body = self._wire.read(response, MAX_DOCUMENT)
+            response = self._transport.get_from_storage(response.headers.get("Location", ""))
+        body = self._transport.read(response, MAX_DOCUMENT)
         _verify(str(digest), body)
         return body
 
@@ -200,7 +180,7 @@ class RegistryClient:
         """Return whether a repository has a blob, according to the registry."""
         target = f"/v2/{repository}/blobs/{digest}"
         try:
-            self._wire.send("HEAD", target, repository, ("pull",), may_redirect=True)
+            self._transport.send("HEAD", target, repository, ("pull",), BLOB_OPTIONS)
         except RegistryNotFound:
             return False
         return True
@@ -213,13 +193,13 @@ class RegistryClient:
             (PROTOCOLS 4.4), so its clients store the list in an index under a tag.
         """
         target = f"/v2/{repository}/referrers/{digest}"
-        found: list[str] = []
+        digests: list[str] = []
         try:
-            for page in self._pages(target, str(repository), ("pull",)):
-                found += digests_in(json_object(page).get("manifests"))
+            for page in self._fetch_pages(target, str(repository), ("pull",)):
+                digests += digests_in(json_object(page).get("manifests"))
         except (RegistryNotFound, InvalidRegistryResponse):
             return None
-        return found
+        return digests
 
     # -- writing ---------------------------------------------------------------
 
@@ -234,40 +214,41 @@ class RegistryClient:
             canceled.
         """
         query = urlencode({"mount": str(digest), "from": str(source)})
-        answer = self._wire.send(
+        response = self._transport.send(
             "POST",
             f"/v2/{repository}/blobs/uploads/?{query}",
             repository,
             ("pull", "push"),
-            mounted_from=source,
+            RequestOptions(mounted_from=source),
         )
-        if answer.status == 201:
-            if _digest_header(answer) not in {None, str(digest)}:
+        if response.status == 201:
+            if _read_digest_header(response) not in {None, str(digest)}:
                 raise InvalidRegistryResponse(
                     f"asked to mount {digest}, the registry mounted another"
                 )
             return True
-        place = self._wire.own_place(answer.headers.get("Location", ""))
-        address = f"{place.path}?{place.query}" if place.query else place.path
+        location = self._transport.parse_location(response.headers.get("Location", ""))
+        upload = f"{location.path}?{location.query}" if location.query else location.path
         # Canceling is optional: the registry purges abandoned uploads after a week.
         with suppress(RegistryError):
-            self._wire.send("DELETE", address, repository, ("delete",))
+            self._transport.send("DELETE", upload, repository, ("delete",))
         return False
 
     def put_blob(self, repository: RepositoryName, body: bytes) -> str:
         """Upload a small blob and return its digest."""
         digest = "sha256:" + hashlib.sha256(body).hexdigest()
-        rights = ("pull", "push")
-        start = self._wire.send("POST", f"/v2/{repository}/blobs/uploads/", repository, rights)
-        place = self._wire.own_place(start.headers.get("Location", ""))
-        query = urlencode([*parse_qsl(place.query), ("digest", digest)])
-        self._wire.send(
+        actions = ("pull", "push")
+        response = self._transport.send(
+            "POST", f"/v2/{repository}/blobs/uploads/", repository, actions
+        )
+        location = self._transport.parse_location(response.headers.get("Location", ""))
+        query = urlencode([*parse_qsl(location.query), ("digest", digest)])
+        self._transport.send(
             "PUT",
-            f"{place.path}?{query}",
+            f"{location.path}?{query}",
             repository,
-            rights,
-            body=body,
-            content_type="application/octet-stream",
+            actions,
+            RequestOptions(body=body, content_type="application/octet-stream"),
         )
         return digest
 
@@ -290,19 +271,18 @@ class RegistryClient:
         else:
             digest = str(Digest.of(covered_bytes(media_type, body)))
         try:
-            answer = self._wire.send(
+            response = self._transport.send(
                 "PUT",
                 f"/v2/{repository}/manifests/{reference}",
                 repository,
                 ("pull", "push"),
-                body=body,
-                content_type=media_type,
+                RequestOptions(body=body, content_type=media_type),
             )
         except (RegistryFault, InvalidRegistryResponse):
             if media_type in OLD_TYPES:
                 raise Schema1Refused(SCHEMA_1_OFF) from None
             raise
-        if _digest_header(answer) not in {None, digest}:
+        if _read_digest_header(response) not in {None, digest}:
             raise InvalidRegistryResponse(f"the registry stored {digest} by another digest")
         return digest
 
@@ -319,88 +299,42 @@ class RegistryClient:
             DeletionByTagUnsupported: a tag was given, and the registry is Distribution 2.8.
         """
         target = f"/v2/{repository}/manifests/{reference}"
-        self._wire.send("DELETE", target, repository, ("delete",))
+        self._transport.send("DELETE", target, repository, ("delete",))
 
-    def _pages(
+    def _fetch_pages(
         self, path: str, repository: str | None, actions: tuple[str, ...]
     ) -> Iterator[bytes]:
-        target, seen = path, set[str]()
+        target, visited = path, set[str]()
         name = None if repository is None else RepositoryName(repository)
-        patience = CATALOG_DEADLINE if repository is None else TAGS_DEADLINE
-        deadline = time.monotonic() + patience * call_timeout(self._timeout)
+        factor = CATALOG_DEADLINE if repository is None else TAGS_DEADLINE
+        deadline = time.monotonic() + factor * call_timeout(self._timeout)
         for _ in range(MAX_PAGES):
             if time.monotonic() > deadline:
                 raise RegistryUnavailable("the registry takes too long to list")
-            seen.add(target)
-            response = self._wire.send("GET", target, name, actions)
-            yield self._wire.read(response, MAX_LISTING)
+            visited.add(target)
+            response = self._transport.send("GET", target, name, actions)
+            yield self._transport.read(response, MAX_LISTING)
             # Only the query of the Link header is used, because its host can be wrong. A page
             # that links to itself is the last one.
-            link = _next(response.headers.get("Link", ""))
+            link = _find_next_link(response.headers.get("Link", ""))
             if not link:
                 return
-            parts = self._wire.own_place(link)
-            here, target = target, f"{path.partition('?')[0]}?{parts.query}"
-            if target == here:
+            parts = self._transport.parse_location(link)
+            previous, target = target, f"{path.partition('?')[0]}?{parts.query}"
+            if target == previous:
                 return
-            if target in seen:
+            if target in visited:
                 raise InvalidRegistryResponse("the pages of the listing lead in a circle")
         raise InvalidRegistryResponse("the listing has no end")
 
 
-def _next(links: str) -> str | None:
+def _find_next_link(links: str) -> str | None:
     """Return the URL of the next page from a Link header, or None on the last page."""
-    found = (link["url"] for link in parse_header_links(links) if link.get("rel") == "next")
-    return next(found, None)
+    urls = (link["url"] for link in parse_header_links(links) if link.get("rel") == "next")
+    return next(urls, None)
 
 
-@dataclass(frozen=True, slots=True)
-class _TagPage:
-    """One page of a tag list: the sorted valid tags, and the first names that are not valid."""
-
-    tags: tuple[str, ...]
-    unusable: tuple[str, ...] = ()
-
-
-def _tags_of(body: bytes) -> _TagPage:
-    """Parse the response body of a tag list request.
-
-    Raises:
-        InvalidRegistryResponse: the body is not a tag list.
-    """
-    page = json_object(body)
-    # The value is null if all tags were deleted, but the key is always there.
-    if "tags" not in page:
-        raise InvalidRegistryResponse("the registry answered JSON of another shape")
-    names = page["tags"] or []
-    if not isinstance(names, list):
-        raise InvalidRegistryResponse("the list of tags is no list")
-    if _are_tags(names):
-        return _TagPage(tuple(sorted(set(names))))
-    unusable = [name for name in names if isinstance(name, str) and not _TAG.fullmatch(name)]
-    shortened = (name[:MAX_UNUSABLE_LENGTH] for name in unusable[:MAX_UNUSABLE])
-    return _TagPage(tuple(sorted(set(filter(_is_tag, names)))), tuple(shortened))
-
-
-#: Cached version of _tags_of(), because parsing thousands of tags takes milliseconds and most
-#: lists have not changed since the previous request.
-_remembered_tags_of = lru_cache(maxsize=16)(_tags_of)
-
-
-def _are_tags(names: list[Any]) -> bool:
-    """Return whether all names are valid tags; ten times faster than checking each of them."""
-    try:
-        text = "\n".join(names)
-    except TypeError:
-        return False
-    return text.count("\n") == len(names) - 1 and _TAGS.fullmatch(text) is not None
-
-
-def _is_tag(name: Any) -> bool:
-    return isinstance(name, str) and _TAG.fullmatch(name) is not None
-
-
-def _digest_header(response: BaseHTTPResponse) -> str | None:
+def _read_digest_header(response: BaseHTTPResponse) -> str | None:
     value = response.headers.get("Docker-Content-Digest")
     if value is None:
         return None
@@ -410,11 +344,11 @@ def _digest_header(response: BaseHTTPResponse) -> str | None:
         raise InvalidRegistryResponse("the registry gave a digest that is none") from None
 
 
-def _media_type(response: BaseHTTPResponse) -> str:
+def _read_media_type(response: BaseHTTPResponse) -> str:
     return response.headers.get("Content-Type", "").partition(";")[0].strip()[:255]
 
 
 def _verify(digest: str, body: bytes) -> None:
-    algorithm, _, expected = digest.partition(":")
-    if hashlib.new(algorithm, body).hexdigest() != expected:
+    algorithm, _, expected_hash = digest.partition(":")
+    if hashlib.new(algorithm, body).hexdigest() != expected_hash:
         raise InvalidRegistryResponse(f"the content is not what its digest {digest[:19]}… says")

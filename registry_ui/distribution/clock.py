@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 #: Clock difference in seconds that causes a warning. It is half of the registry's leeway of 60 s
 #: (PROTOCOLS 2.3), so that drift is noticed before tokens are refused.
-WARN_FROM = 30
+WARNING_THRESHOLD = 30
 #: Maximum duration of a request in seconds. The measurement from a slower one is too inaccurate.
 MAX_DURATION = 5
 
@@ -28,7 +28,7 @@ class RegistryClock:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._ahead = 0.0
+        self._skew = 0.0
         self._warned = False
 
     def observe(self, date: str | None, sent_at: float, received_at: float) -> None:
@@ -43,26 +43,26 @@ class RegistryClock:
         if date is None or not 0 <= duration <= MAX_DURATION:
             return
         try:
-            theirs = parsedate_to_datetime(date).replace(tzinfo=UTC).timestamp()
+            registry_time = parsedate_to_datetime(date).replace(tzinfo=UTC).timestamp()
         except (ValueError, OverflowError):
             return
         # The header is truncated to whole seconds, so the real time is 0.5 s later on average.
-        ahead = theirs + 0.5 - (sent_at + received_at) / 2
+        skew = registry_time + 0.5 - (sent_at + received_at) / 2
         with self._lock:
-            self._ahead = ahead
+            self._skew = skew
             problem = self.problem
-            changed = bool(problem) is not self._warned
+            has_changed = bool(problem) is not self._warned
             self._warned = bool(problem)
-        if changed:
+        if has_changed:
             logger.warning(problem or "The registry's clock agrees with ours again.")
 
     @property
     def problem(self) -> str | None:
         """A warning about the clock difference and its effect, or None if it is small."""
-        seconds = abs(self._ahead)
-        if seconds < WARN_FROM:
+        seconds = abs(self._skew)
+        if seconds < WARNING_THRESHOLD:
             return None
-        direction = "ahead of" if self._ahead > 0 else "behind"
+        direction = "ahead of" if self._skew > 0 else "behind"
         return (
             f"The registry's clock is {seconds:.0f} seconds {direction} this server's. "
             "If they differ by more than 60 seconds, the registry refuses tokens. "

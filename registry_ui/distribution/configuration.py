@@ -66,12 +66,12 @@ def registry_config(settings: RegistrySettings) -> str:
             "    disabled: true",
             "storage:",
             "  filesystem:",
-            f"    rootdirectory: {_quoted(settings.data)}",
+            f"    rootdirectory: {_quote(settings.data)}",
             "  delete:",
             "    enabled: true",
             "http:",
-            f"  addr: {_quoted(settings.address)}",
-            f"  secret: {_quoted(settings.http_secret)}",
+            f"  addr: {_quote(settings.address)}",
+            f"  secret: {_quote(settings.http_secret)}",
             "  draintimeout: 5s",
             auth_snippet(settings.auth)
             + notifications_snippet(settings.events_url, settings.registry_token),
@@ -92,10 +92,10 @@ def auth_snippet(auth: TokenAuth) -> str:
     return (
         "auth:\n"
         "  token:\n"
-        f"    realm: {_quoted(auth.realm)}\n"
-        f"    service: {_quoted(auth.service)}\n"
-        f"    issuer: {_quoted(auth.issuer)}\n"
-        f"    rootcertbundle: {_quoted(auth.certificate)}\n"
+        f"    realm: {_quote(auth.realm)}\n"
+        f"    service: {_quote(auth.service)}\n"
+        f"    issuer: {_quote(auth.issuer)}\n"
+        f"    rootcertbundle: {_quote(auth.certificate)}\n"
         "    signingalgorithms: [ES256]\n"
     )
 
@@ -109,9 +109,9 @@ def notifications_snippet(events_url: str, token: str) -> str:
     """
     endpoint = (
         "- name: registry_ui\n"
-        f"  url: {_quoted(events_url)}\n"
+        f"  url: {_quote(events_url)}\n"
         "  headers:\n"
-        f"    Authorization: [{_quoted('Bearer ' + token)}]\n"
+        f"    Authorization: [{_quote('Bearer ' + token)}]\n"
         "  timeout: 5s\n"
         "  threshold: 3\n"
         "  backoff: 1s\n"
@@ -120,6 +120,6 @@ def notifications_snippet(events_url: str, token: str) -> str:
     return "notifications:\n  endpoints:\n" + indent(endpoint, "    ")
 
 
-def _quoted(value: str | Path) -> str:
+def _quote(value: str | Path) -> str:
     """Return the value as a YAML scalar; any JSON string is one."""
     return json.dumps(str(value), ensure_ascii=False)

@@ -16,9 +16,9 @@ from .untrusted import TOO_MANY, TextBudget, TooManyParts, moment, plain_text, w
 MAX_CONFIG_TEXT = 256 * 1024
 TOO_LONG = "it is longer than what is shown"
 NOT_JSON = "it is not JSON"
-NO_OBJECT = "it is no object"
+NOT_AN_OBJECT = "it is no object"
 #: Problems that leave all other fields of the configuration unknown.
-UNREADABLE = frozenset({TOO_MANY, NOT_JSON, NO_OBJECT, AMBIGUOUS})
+UNREADABLE = frozenset({TOO_MANY, NOT_JSON, NOT_AN_OBJECT, AMBIGUOUS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,15 +111,15 @@ def read_config(body: bytes) -> ImageConfig:
     except InvalidRegistryResponse:
         return ImageConfig(problem=NOT_JSON)
     if not isinstance(document, dict):
-        return ImageConfig(problem=NO_OBJECT)
+        return ImageConfig(problem=NOT_AN_OBJECT)
     if is_ambiguous_config(document):
         return ImageConfig(problem=AMBIGUOUS)
-    inner = document.get("config")
-    config: dict[str, Any] = inner if isinstance(inner, dict) else {}
-    room = TextBudget(MAX_CONFIG_TEXT)
-    env = (entry.partition("=") for entry in _list(config.get("Env"), room))
+    raw_config = document.get("config")
+    config: dict[str, Any] = raw_config if isinstance(raw_config, dict) else {}
+    budget = TextBudget(MAX_CONFIG_TEXT)
+    env = (entry.partition("=") for entry in _read_list(config.get("Env"), budget))
     steps, labels = document.get("history"), config.get("Labels")
-    found = ImageConfig(
+    image_config = ImageConfig(
         os=plain_text(document.get("os"))[:50],
         architecture=plain_text(document.get("architecture"))[:50],
         variant=plain_text(document.get("variant"))[:50],
@@ -127,24 +127,24 @@ def read_config(body: bytes) -> ImageConfig:
         built_at=moment(document.get("created")),
         user=plain_text(config.get("User")),
         workdir=plain_text(config.get("WorkingDir")),
-        entrypoint=tuple(_list(config.get("Entrypoint"), room)),
-        cmd=tuple(_list(config.get("Cmd"), room)),
+        entrypoint=tuple(_read_list(config.get("Entrypoint"), budget)),
+        cmd=tuple(_read_list(config.get("Cmd"), budget)),
         env=tuple((name, value) for name, _, value in env),
-        ports=tuple(_keys(config.get("ExposedPorts"), room)),
-        volumes=tuple(_keys(config.get("Volumes"), room)),
+        ports=tuple(_read_keys(config.get("ExposedPorts"), budget)),
+        volumes=tuple(_read_keys(config.get("Volumes"), budget)),
         labels=tuple(sorted(read_strings(labels).items())),
         labels_total=len(labels) if isinstance(labels, dict) else 0,
-        history=tuple(_history(steps, room)) if isinstance(steps, list) else (),
+        history=tuple(_read_history(steps, budget)) if isinstance(steps, list) else (),
     )
-    return replace(found, problem=TOO_LONG) if room.is_full else found
+    return replace(image_config, problem=TOO_LONG) if budget.is_full else image_config
 
 
-def _history(steps: list[Any], room: TextBudget) -> list[HistoryLine]:
+def _read_history(steps: list[Any], budget: TextBudget) -> list[HistoryLine]:
     return [
         HistoryLine(
             created_at=moment(step.get("created")),
-            created_by=room.text(step.get("created_by")),
-            comment=room.text(step.get("comment")),
+            created_by=budget.text(step.get("created_by")),
+            comment=budget.text(step.get("comment")),
             empty=step.get("empty_layer") is True,
         )
         for step in steps[:MAX_LAYERS]
@@ -152,14 +152,14 @@ def _history(steps: list[Any], room: TextBudget) -> list[HistoryLine]:
     ]
 
 
-def _list(value: Any, room: TextBudget) -> list[str]:
+def _read_list(value: Any, budget: TextBudget) -> list[str]:
     items = value if isinstance(value, list) else []
-    return [room.text(item) for item in items[:MAX_LAYERS] if isinstance(item, str)]
+    return [budget.text(item) for item in items[:MAX_LAYERS] if isinstance(item, str)]
 
 
-def _keys(value: Any, room: TextBudget) -> list[str]:
+def _read_keys(value: Any, budget: TextBudget) -> list[str]:
     return (
-        sorted(room.text(key) for key in list(value)[:MAX_LAYERS])
+        sorted(budget.text(key) for key in list(value)[:MAX_LAYERS])
         if isinstance(value, dict)
         else []
     )

@@ -7,7 +7,7 @@ Impossible sizes are replaced by 0 and reported as problems.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -166,72 +166,77 @@ def read_manifest(media_type: str, body: bytes) -> ManifestFacts:
     if is_ambiguous_manifest(document):
         return ManifestFacts("unknown", media_type, problems=(AMBIGUOUS,))
     problems: list[str] = []
-    declared = plain_text(document.get("mediaType"))
-    if declared and declared != media_type:
-        problems.append(f"its mediaType says {declared}, the registry {media_type}")
+    declared_type = plain_text(document.get("mediaType"))
+    if declared_type and declared_type != media_type:
+        problems.append(f"its mediaType says {declared_type}, the registry {media_type}")
     if "layers" in document and "manifests" in document:
         problems.append("it claims to be both an image and an index")
-    read = _READERS.get(media_type, _read_image)
+    reader = _READERS.get(media_type, _read_image)
+    facts = reader(media_type, document, problems)
     subject = document.get("subject")
     annotations = document.get("annotations")
-    return ManifestFacts(
-        media_type=media_type,
+    return replace(
+        facts,
         annotations=read_strings(annotations),
         annotations_total=len(annotations) if isinstance(annotations, dict) else 0,
         subject=read_digest(subject.get("digest")) if isinstance(subject, dict) else "",
-        **read(document, problems),
         problems=tuple(problems),
     )
 
 
-def _read_index(document: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
+def _read_index(media_type: str, document: Mapping[str, Any], problems: list[str]) -> ManifestFacts:
     """Parse an index; the media type of an entry decides whether it is a manifest or a blob.
 
     BuildKit's older registry cache lists layers and its own config in an index. An entry
     without a media type counts as a blob, which is safe because blobs are never deleted as
     manifests.
     """
-    listed = document.get("manifests")
-    entries = listed if isinstance(listed, list) else []
+    value = document.get("manifests")
+    entries = value if isinstance(value, list) else []
     manifests = [entry for entry in entries if is_manifest_entry(entry)]
     blobs = [entry for entry in entries if not is_manifest_entry(entry)]
-    children = _descriptors(manifests, MAX_CHILDREN, problems)
-    layers = _descriptors(blobs, MAX_LAYERS, problems)
+    children = _read_descriptors(manifests, MAX_CHILDREN, problems)
+    layers = _read_descriptors(blobs, MAX_LAYERS, problems)
     artifact_type = plain_text(document.get("artifactType"))
     kind = "index"
     if layers and not manifests:
         kind = "build cache" if BUILD_CACHE in {b.media_type for b in layers} else "unknown"
         artifact_type = artifact_type or (BUILD_CACHE if kind == "build cache" else "")
         problems += [NO_MANIFESTS] if kind == "unknown" else []
-    return {
-        "kind": kind,
-        "artifact_type": artifact_type,
-        "layers": layers,
-        "children": children,
-        "children_total": len(manifests),
-    }
+    return ManifestFacts(
+        kind=kind,
+        media_type=media_type,
+        artifact_type=artifact_type,
+        layers=layers,
+        children=children,
+        children_total=len(manifests),
+    )
 
 
-def _read_image(document: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
-    layers = _descriptors(document.get("layers"), MAX_LAYERS, problems)
-    config = _descriptor(document.get("config"), problems)
+def _read_image(media_type: str, document: Mapping[str, Any], problems: list[str]) -> ManifestFacts:
+    layers = _read_descriptors(document.get("layers"), MAX_LAYERS, problems)
+    config = _read_descriptor(document.get("config"), problems)
     artifact_type = plain_text(document.get("artifactType")) or (
         config.media_type if config and config.media_type not in IMAGE_CONFIG_TYPES else ""
     )
-    return {
-        "kind": _kind(config, layers, document),
-        "artifact_type": artifact_type,
-        "config": config,
-        "layers": layers,
-    }
+    return ManifestFacts(
+        kind=_detect_kind(config, layers, document),
+        media_type=media_type,
+        artifact_type=artifact_type,
+        config=config,
+        layers=layers,
+    )
 
 
-def _read_schema1(document: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
-    return {
-        "kind": "schema 1",
-        "layers": _descriptors(schema1.layers_of(document), MAX_LAYERS, problems),
-        "built": plain_text(schema1.built_at(document))[:50],
-    }
+def _read_schema1(
+    media_type: str, document: Mapping[str, Any], problems: list[str]
+) -> ManifestFacts:
+    return ManifestFacts(
+        kind="schema 1",
+        media_type=media_type,
+        layers=_read_descriptors(schema1.layers_of(document), MAX_LAYERS, problems),
+        built=plain_text(schema1.built_at(document))[:50],
+    )
 
 
 _READERS = {
@@ -246,7 +251,7 @@ def is_manifest_entry(entry: Any) -> bool:
     return isinstance(media_type, str) and media_type in MANIFEST_TYPES
 
 
-def _kind(
+def _detect_kind(
     config: Descriptor | None,
     layers: tuple[Descriptor, ...],
     document: Mapping[str, Any],
@@ -258,25 +263,25 @@ def _kind(
         return "chart"
     if config.media_type == BUILD_CACHE:
         return "build cache"
-    declared = plain_text(document.get("artifactType"))
-    is_notation = NOTATION in {declared, config.media_type}
-    if is_notation or COSIGN_LAYER in types or "sigstore.bundle" in declared:
+    artifact_type = plain_text(document.get("artifactType"))
+    is_notation = NOTATION in {artifact_type, config.media_type}
+    if is_notation or COSIGN_LAYER in types or "sigstore.bundle" in artifact_type:
         return "signature"
     if types & {IN_TOTO, DSSE}:
         return "attestation"
     return "image" if config.media_type in IMAGE_CONFIG_TYPES else "artifact"
 
 
-def _descriptors(value: Any, limit: int, problems: list[str]) -> tuple[Descriptor, ...]:
+def _read_descriptors(value: Any, limit: int, problems: list[str]) -> tuple[Descriptor, ...]:
     if not isinstance(value, list):
         return ()
     if len(value) > limit:
         problems.append(f"only the first {limit} of {len(value)} parts are shown")
-    found = (_descriptor(item, problems) for item in value[:limit])
-    return tuple(item for item in found if item is not None)
+    descriptors = (_read_descriptor(item, problems) for item in value[:limit])
+    return tuple(item for item in descriptors if item is not None)
 
 
-def _descriptor(value: Any, problems: list[str]) -> Descriptor | None:
+def _read_descriptor(value: Any, problems: list[str]) -> Descriptor | None:
     if not isinstance(value, dict):
         return None
     digest = read_digest(value.get("digest"))
@@ -292,25 +297,25 @@ def _descriptor(value: Any, problems: list[str]) -> Descriptor | None:
         digest=digest,
         media_type=plain_text(value.get("mediaType"))[:255],
         size=size,
-        platform=_platform(value.get("platform"), annotations),
+        platform=_label_platform(value.get("platform"), annotations),
         attests=annotations.get("vnd.docker.reference.digest", "")
         if annotations.get("vnd.docker.reference.type") == "attestation-manifest"
         else "",
         title=annotations.get("org.opencontainers.image.title", "")[:255],
-        predicate_type=_predicate_type(annotations),
+        predicate_type=_read_predicate_type(annotations),
     )
 
 
-def _predicate_type(annotations: dict[str, str]) -> str:
+def _read_predicate_type(annotations: dict[str, str]) -> str:
     """Return the in-toto predicate type from a layer's annotations, or "".
 
     Buildx uses the first of the two annotation keys, cosign the second.
     """
-    named = (annotations.get(name, "") for name in ("in-toto.io/predicate-type", "predicateType"))
-    return next(filter(None, named), "")[:255]
+    types = (annotations.get(name, "") for name in ("in-toto.io/predicate-type", "predicateType"))
+    return next(filter(None, types), "")[:255]
 
 
-def _platform(value: Any, annotations: Mapping[str, str]) -> str:
+def _label_platform(value: Any, annotations: Mapping[str, str]) -> str:
     """Return a platform label that differs for entries that clients distinguish, or "".
 
     It includes the OS version and zstd compression, as in ``windows/amd64 (10.0.17763.1)``.
@@ -321,8 +326,8 @@ def _platform(value: Any, annotations: Mapping[str, str]) -> str:
     label = "/".join(part for part in parts if part)
     version = plain_text(value.get("os.version"))[:50]
     compression = "zstd" if annotations.get(_ZSTD_ANNOTATION) == "true" else ""
-    more = ", ".join(word for word in (version, compression) if word)
-    return f"{label} ({more})" if label and more else label
+    details = ", ".join(word for word in (version, compression) if word)
+    return f"{label} ({details})" if label and details else label
 
 
 def read_digest(value: Any) -> str:
@@ -337,10 +342,10 @@ def read_strings(value: Any) -> dict[str, str]:
     """Return the members of a JSON object whose values are strings, up to the size limits."""
     if not isinstance(value, dict):
         return {}
-    found: dict[str, str] = {}
-    room = MAX_ANNOTATIONS_TEXT
-    for key, item in list(value.items())[:MAX_ANNOTATIONS]:
-        if isinstance(item, str) and len(item) <= room:
-            found[plain_text(key)[:255]] = plain_text(item)
-            room -= len(item)
-    return found
+    strings: dict[str, str] = {}
+    budget = MAX_ANNOTATIONS_TEXT
+    for key, text in list(value.items())[:MAX_ANNOTATIONS]:
+        if isinstance(text, str) and len(text) <= budget:
+            strings[plain_text(key)[:255]] = plain_text(text)
+            budget -= len(text)
+    return strings

@@ -32,9 +32,9 @@ BUILD_CACHE = "application/vnd.buildkit.cacheconfig.v0"
 
 #: Parts of the media types of foreign layers. Clients can fetch these from another server, so the
 #: registry does not need to have them.
-_ELSEWHERE = (".foreign.", ".nondistributable.")
+_FOREIGN_PARTS = (".foreign.", ".nondistributable.")
 
 
-def lies_elsewhere(media_type: str) -> bool:
+def is_foreign(media_type: str) -> bool:
     """Return whether layers of this type are foreign, so that the registry can lack them."""
-    return any(word in media_type for word in _ELSEWHERE)
+    return any(word in media_type for word in _FOREIGN_PARTS)

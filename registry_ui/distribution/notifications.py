@@ -62,49 +62,49 @@ def parse_envelope(body: bytes) -> list[Notification]:
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
-        return [_rejected(body, "the body is not JSON")]
+        return [_reject(body, "the body is not JSON")]
     events = document.get("events") if isinstance(document, dict) else None
     if not isinstance(events, list) or not events:
-        return [_rejected(body, "the body holds no events")]
+        return [_reject(body, "the body holds no events")]
     if len(events) > MAX_EVENTS:
-        return [_rejected(body, f"more than {MAX_EVENTS} events in one delivery")]
+        return [_reject(body, f"more than {MAX_EVENTS} events in one delivery")]
     return [parse_event(event) for event in events]
 
 
 def parse_event(event: Any) -> Notification:
     """Parse one event of an envelope; set its ``rejected`` if it can't be used."""
     if not isinstance(event, dict):
-        return _rejected(_dumped(event), "an event is no object")
-    target, actor = _object(event, "target"), _object(event, "actor")
-    event_id = _text(event, "id")
-    found = Notification(
-        event_id=event_id if 0 < len(event_id) <= 255 else _made_up_id(_dumped(event)),
+        return _reject(_serialize(event), "an event is no object")
+    target, actor = _get_object(event, "target"), _get_object(event, "actor")
+    event_id = _get_text(event, "id")
+    notification = Notification(
+        event_id=event_id if 0 < len(event_id) <= 255 else _id_from_content(_serialize(event)),
         raw=b"",
-        occurred_at=_timestamp(_text(event, "timestamp")),
-        action=_text(event, "action")[:50],
-        repository=_text(target, "repository")[:512],
-        tag=_text(target, "tag")[:255],
-        digest=_text(target, "digest")[:255],
-        media_type=_text(target, "mediaType")[:255],
-        method=_text(_object(event, "request"), "method")[:10],
-        actor=_text(actor, "name")[:255],
+        occurred_at=_parse_timestamp(_get_text(event, "timestamp")),
+        action=_get_text(event, "action")[:50],
+        repository=_get_text(target, "repository")[:512],
+        tag=_get_text(target, "tag")[:255],
+        digest=_get_text(target, "digest")[:255],
+        media_type=_get_text(target, "mediaType")[:255],
+        method=_get_text(_get_object(event, "request"), "method")[:10],
+        actor=_get_text(actor, "name")[:255],
     )
-    reason = _unusable(found)
+    reason = _find_problem(notification)
     if reason is None:
-        return replace(found, raw=_believed(found))
-    return replace(found, raw=_dumped(event)[:MAX_REJECTED], rejected=reason)
+        return replace(notification, raw=_serialize_trusted_fields(notification))
+    return replace(notification, raw=_serialize(event)[:MAX_REJECTED], rejected=reason)
 
 
-def _dumped(event: Any) -> bytes:
+def _serialize(event: Any) -> bytes:
     try:
         return json.dumps(event, separators=(",", ":")).encode()
     except RecursionError:  # JSON that was parsed can still be too deep to serialize.
         return b"nested too deeply"
 
 
-def _believed(event: Notification) -> bytes:
+def _serialize_trusted_fields(event: Notification) -> bytes:
     """Return the trusted fields of an event as JSON that parse_event() can parse."""
-    return _dumped(
+    return _serialize(
         {
             "id": event.event_id,
             "timestamp": event.occurred_at.isoformat() if event.occurred_at else "",
@@ -121,7 +121,7 @@ def _believed(event: Notification) -> bytes:
     )
 
 
-def _unusable(event: Notification) -> str | None:
+def _find_problem(event: Notification) -> str | None:
     if event.action not in ACTIONS:
         return "an action that we do not know"
     if event.occurred_at is None:
@@ -143,24 +143,24 @@ def oversized(length: int | None) -> Notification:
     Args:
         length: size of the body in bytes, or None if unknown.
     """
-    return _rejected(f"{length or 'unknown'} bytes".encode(), OVERSIZED)
+    return _reject(f"{length or 'unknown'} bytes".encode(), OVERSIZED)
 
 
-def _rejected(raw: bytes, reason: str) -> Notification:
-    return Notification(event_id=_made_up_id(raw), raw=raw[:MAX_REJECTED], rejected=reason)
+def _reject(raw: bytes, reason: str) -> Notification:
+    return Notification(event_id=_id_from_content(raw), raw=raw[:MAX_REJECTED], rejected=reason)
 
 
-def _made_up_id(raw: bytes) -> str:
+def _id_from_content(raw: bytes) -> str:
     """Return an id for an event without one: a hash of its content, so that repeats match."""
     return "sha256:" + hashlib.sha256(raw).hexdigest()
 
 
-def _object(parent: dict[str, Any], key: str) -> dict[str, Any]:
+def _get_object(parent: dict[str, Any], key: str) -> dict[str, Any]:
     value = parent.get(key)
     return value if isinstance(value, dict) else {}
 
 
-def _text(parent: dict[str, Any], key: str) -> str:
+def _get_text(parent: dict[str, Any], key: str) -> str:
     # PostgreSQL can't store NUL, and a lone surrogate can't be encoded as UTF-8.
     value = parent.get(key)
     if not isinstance(value, str) or "\x00" in value:
@@ -168,19 +168,19 @@ def _text(parent: dict[str, Any], key: str) -> str:
     return value.encode("utf-8", "replace").decode()
 
 
-def _timestamp(text: str) -> datetime | None:
+def _parse_timestamp(text: str) -> datetime | None:
     """Parse an RFC 3339 timestamp, with up to 9 fractional digits and any offset, into UTC.
 
     Return None if it is malformed, has no offset, or its year is out of range.
     """
     try:
-        moment = datetime.fromisoformat(text)
+        timestamp = datetime.fromisoformat(text)
     except ValueError:
         return None
-    if moment.tzinfo is None:
+    if timestamp.tzinfo is None:
         return None
     try:
-        moment = moment.astimezone(UTC)
+        timestamp = timestamp.astimezone(UTC)
     except OverflowError:
         return None
-    return moment if MIN_YEAR < moment.year < MAX_YEAR else None
+    return timestamp if MIN_YEAR < timestamp.year < MAX_YEAR else None

@@ -11,7 +11,7 @@ from typing import Any
 from .untrusted import member, moment, plain_text, written
 
 MAX_PARAMETERS = 20
-PARAMETER_TEXT = 200
+MAX_PARAMETER_TEXT = 200
 #: Metadata key under which BuildKit states the source repository and revision (SLSA 0.2).
 _BUILDKIT = "https://mobyproject.org/buildkit@v1#metadata"
 
@@ -52,10 +52,14 @@ class Provenance:
 
 def read_provenance(predicate: Any) -> Provenance:
     """Parse a provenance predicate of either version; never raises because of its content."""
-    return _version_1(predicate) if member(predicate, "buildDefinition") else _version_0(predicate)
+    return (
+        _read_version_1(predicate)
+        if member(predicate, "buildDefinition")
+        else _read_version_0(predicate)
+    )
 
 
-def _version_0(predicate: Any) -> Provenance:
+def _read_version_0(predicate: Any) -> Provenance:
     source = member(predicate, "invocation", "configSource")
     metadata = member(predicate, "metadata")
     materials = member(predicate, "materials")
@@ -63,46 +67,55 @@ def _version_0(predicate: Any) -> Provenance:
     return Provenance(
         builder=plain_text(member(predicate, "builder", "id")),
         build_type=plain_text(member(predicate, "buildType")),
-        source=_source(member(vcs, "source"), member(source, "uri"), materials),
-        revision=_revision(member(vcs, "revision"), member(source, "digest"), materials),
+        source=_find_source(member(vcs, "source"), member(source, "uri"), materials),
+        revision=_find_revision(member(vcs, "revision"), member(source, "digest"), materials),
         started_at=moment(member(metadata, "buildStartedOn")),
         finished_at=moment(member(metadata, "buildFinishedOn")),
-        parameters=_parameters(member(predicate, "invocation", "parameters")),
+        parameters=_read_parameters(member(predicate, "invocation", "parameters")),
         materials=len(materials) if isinstance(materials, list) else 0,
     )
 
 
-def _version_1(predicate: Any) -> Provenance:
+def _read_version_1(predicate: Any) -> Provenance:
     definition = member(predicate, "buildDefinition")
     details = member(predicate, "runDetails")
-    asked = member(definition, "externalParameters")
-    source = member(asked, "configSource")
+    parameters = member(definition, "externalParameters")
+    source = member(parameters, "configSource")
     materials = member(definition, "resolvedDependencies")
     metadata = member(details, "metadata")
     vcs = member(metadata, "buildkit_metadata", "vcs")
-    named = member(source, "uri") or member(asked, "workflow", "repository")
+    uri = member(source, "uri") or member(parameters, "workflow", "repository")
     return Provenance(
         builder=plain_text(member(details, "builder", "id")),
         build_type=plain_text(member(definition, "buildType")),
-        source=_source(member(vcs, "source"), named, materials),
-        revision=_revision(member(vcs, "revision"), member(source, "digest"), materials),
+        source=_find_source(member(vcs, "source"), uri, materials),
+        revision=_find_revision(member(vcs, "revision"), member(source, "digest"), materials),
         started_at=moment(member(metadata, "startedOn")),
         finished_at=moment(member(metadata, "finishedOn")),
-        parameters=_parameters(member(asked, "request") or member(asked, "workflow")),
+        parameters=_read_parameters(
+            member(parameters, "request") or member(parameters, "workflow")
+        ),
         materials=len(materials) if isinstance(materials, list) else 0,
     )
 
 
-def _source(told: Any, named: Any, materials: Any) -> str:
+def _find_source(vcs_source: Any, uri: Any, materials: Any) -> str:
     """Return the URL of the source repository that was built, or "".
 
     It comes from BuildKit's version control metadata, else from the parameters of the build, else
     from the first git repository among the materials.
     """
-    return next((_address(text) for text in (told, named, _git(materials, "uri")) if text), "")
+    return next(
+        (
+            _url_from_git(text)
+            for text in (vcs_source, uri, _get_git_member(materials, "uri"))
+            if text
+        ),
+        "",
+    )
 
 
-def _address(value: Any) -> str:
+def _url_from_git(value: Any) -> str:
     """Return a URL without git's additions.
 
     ``git+https://host/path@refs/heads/main#commit`` becomes ``https://host/path``.
@@ -111,17 +124,17 @@ def _address(value: Any) -> str:
     return re.sub(r"@refs/[^@]*$", "", text)
 
 
-def _revision(told: Any, digests: Any, materials: Any) -> str:
-    if isinstance(told, str):
-        return plain_text(told, 200)
-    for named in (digests, _git(materials, "digest")):
+def _find_revision(vcs_revision: Any, digests: Any, materials: Any) -> str:
+    if isinstance(vcs_revision, str):
+        return plain_text(vcs_revision, 200)
+    for candidates in (digests, _get_git_member(materials, "digest")):
         for algorithm in ("gitCommit", "sha1", "sha256"):
-            if found := plain_text(member(named, algorithm), 200):
-                return found
+            if revision := plain_text(member(candidates, algorithm), 200):
+                return revision
     return ""
 
 
-def _git(materials: Any, name: str) -> Any:
+def _get_git_member(materials: Any, name: str) -> Any:
     """Return one member (``uri`` or ``digest``) of the first material that is a git repository."""
     for item in materials[:200] if isinstance(materials, list) else []:
         if plain_text(member(item, "uri")).startswith(("git+", "git://", "ssh://git@")):
@@ -129,23 +142,25 @@ def _git(materials: Any, name: str) -> Any:
     return None
 
 
-def _parameters(value: Any) -> tuple[tuple[str, str], ...]:
-    found: list[tuple[str, str]] = []
-    for name, text in _flat(value, "", 0):
-        if len(found) == MAX_PARAMETERS:
+def _read_parameters(value: Any) -> tuple[tuple[str, str], ...]:
+    parameters: list[tuple[str, str]] = []
+    for name, text in _flatten(value, "", 0):
+        if len(parameters) == MAX_PARAMETERS:
             break
-        found.append((plain_text(name, PARAMETER_TEXT), plain_text(text, PARAMETER_TEXT)))
-    return tuple(found)
+        parameters.append(
+            (plain_text(name, MAX_PARAMETER_TEXT), plain_text(text, MAX_PARAMETER_TEXT))
+        )
+    return tuple(parameters)
 
 
-def _flat(value: Any, name: str, depth: int) -> Iterator[tuple[str, str]]:
+def _flatten(value: Any, name: str, depth: int) -> Iterator[tuple[str, str]]:
     """Yield the scalar values of nested objects as (dotted name, text).
 
     BuildKit's ``args`` and ``root`` objects add no part to the name.
     """
     if isinstance(value, dict) and depth < 4:
-        for key, inner in value.items():
-            inner_name = name if key in {"args", "root"} else f"{name}.{key}".lstrip(".")
-            yield from _flat(inner, inner_name, depth + 1)
+        for key, item in value.items():
+            item_name = name if key in {"args", "root"} else f"{name}.{key}".lstrip(".")
+            yield from _flatten(item, item_name, depth + 1)
     elif isinstance(value, str | int | float) and name:
         yield name, str(value)

@@ -13,11 +13,10 @@ from typing import Any
 
 from .errors import InvalidRegistryResponse
 from .manifest import is_manifest_entry, read_digest
-from .media_types import INDEX_TYPES, OLD_TYPES, lies_elsewhere
+from .media_types import INDEX_TYPES, OLD_TYPES, is_foreign
 from .schema1 import covered_bytes, layers_of
 from .strict_json import MAX_PARTS, is_ambiguous_manifest, parse_document
-from .transport import json_object
-from .untrusted import count_parts
+from .untrusted import count_parts, json_object
 
 _ANY_DIGEST = re.compile(r"sha256:[0-9a-f]{64}(?![0-9a-f])|sha512:[0-9a-f]{128}(?![0-9a-f])")
 
@@ -27,13 +26,13 @@ class References:
     """The digests of all content that a manifest references.
 
     ``children`` are the manifests of an index. ``blobs`` are its other entries or, for other
-    manifests, the config and layers. ``elsewhere`` are the foreign layers, which the registry can
+    manifests, the config and layers. ``foreign`` are the foreign layers, which the registry can
     lack.
     """
 
     children: tuple[str, ...] = ()
     blobs: tuple[str, ...] = ()
-    elsewhere: frozenset[str] = field(default_factory=frozenset)
+    foreign: frozenset[str] = field(default_factory=frozenset)
 
 
 def references_of(media_type: str, body: bytes) -> References:
@@ -46,22 +45,22 @@ def references_of(media_type: str, body: bytes) -> References:
     document = json_object(covered_bytes(media_type, body))
     children: tuple[str, ...] = ()
     if media_type in INDEX_TYPES:
-        entries = _list(document.get("manifests"))
-        children = tuple(_every(filter(is_manifest_entry, entries)))
+        entries = _as_list(document.get("manifests"))
+        children = tuple(_require_digests(filter(is_manifest_entry, entries)))
         parts = [entry for entry in entries if not is_manifest_entry(entry)]
     elif media_type in OLD_TYPES:
         parts = layers_of(document)
     else:
-        parts = _list(document.get("layers"))
+        parts = _as_list(document.get("layers"))
         if document.get("config") is not None:
             parts = [document["config"], *parts]
-    blobs = tuple(_every(parts))
-    elsewhere = (part["digest"] for part in parts if lies_elsewhere(str(part.get("mediaType"))))
-    return References(children, blobs, frozenset(elsewhere))
+    blobs = tuple(_require_digests(parts))
+    foreign = (part["digest"] for part in parts if is_foreign(str(part.get("mediaType"))))
+    return References(children, blobs, frozenset(foreign))
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class IndexEntries:
     """The digests of all entries of an index; empty for any other manifest.
 
     ``manifests`` are the entries that are manifests according to their media types. ``entries``
@@ -73,30 +72,30 @@ class Listed:
     entries: tuple[str, ...] = ()
 
 
-def listed_in(media_type: str, body: bytes) -> Listed:
+def index_entries_of(media_type: str, body: bytes) -> IndexEntries:
     """Return the digests that an index lists; never raises because of its content.
 
     If its JSON is invalid, or clients could interpret it differently, every digest in it counts
     as an entry.
     """
     if media_type not in INDEX_TYPES:
-        return Listed()
+        return IndexEntries()
     try:
         document = parse_document(body)
     except InvalidRegistryResponse:
-        return Listed(entries=tuple(every_digest(body)))
+        return IndexEntries(entries=tuple(every_digest(body)))
     if not isinstance(document, dict):
-        return Listed()
+        return IndexEntries()
     if is_ambiguous_manifest(document):
-        return Listed(entries=tuple(every_digest(body)))
-    entries = _list(document.get("manifests"))
+        return IndexEntries(entries=tuple(every_digest(body)))
+    entries = _as_list(document.get("manifests"))
     manifests = digests_in(list(filter(is_manifest_entry, entries)))
-    return Listed(tuple(dict.fromkeys(manifests)), tuple(dict.fromkeys(digests_in(entries))))
+    return IndexEntries(tuple(dict.fromkeys(manifests)), tuple(dict.fromkeys(digests_in(entries))))
 
 
 def every_child(body: bytes) -> list[str]:
     """Return the digests of all entries of an index that are manifests by their media types."""
-    entries = _list(_document(body).get("manifests"))
+    entries = _as_list(_parse_object(body).get("manifests"))
     return digests_in([entry for entry in entries if is_manifest_entry(entry)])
 
 
@@ -106,10 +105,10 @@ def every_blob(body: bytes) -> list[str]:
     Entries without a media type are left out, because they can be manifests. The list is empty
     if clients could interpret the JSON differently.
     """
-    document = _document(body)
+    document = _parse_object(body)
     if is_ambiguous_manifest(document):
         return []
-    return digests_in([entry for entry in _list(document.get("manifests")) if _is_blob(entry)])
+    return digests_in([entry for entry in _as_list(document.get("manifests")) if _is_blob(entry)])
 
 
 def every_digest(body: bytes) -> list[str]:
@@ -122,7 +121,7 @@ def every_digest(body: bytes) -> list[str]:
     return list(dict.fromkeys(_ANY_DIGEST.findall(text)))
 
 
-def _document(body: bytes) -> dict[str, Any]:
+def _parse_object(body: bytes) -> dict[str, Any]:
     """Parse a body as a JSON object; return an empty one if it is anything else."""
     try:
         document = parse_document(body)
@@ -136,11 +135,11 @@ def _is_blob(entry: Any) -> bool:
     return isinstance(media_type, str) and bool(media_type) and not is_manifest_entry(entry)
 
 
-def digests_in(listed: Any) -> list[str]:
+def digests_in(descriptors: Any) -> list[str]:
     """Return the valid digests of a list of descriptors; [] if the value is not a list."""
-    items = listed if isinstance(listed, list) else []
-    found = (read_digest(item.get("digest")) for item in items if _is_object(item))
-    return [digest for digest in found if digest]
+    items = descriptors if isinstance(descriptors, list) else []
+    digests = (read_digest(item.get("digest")) for item in items if _is_object(item))
+    return [digest for digest in digests if digest]
 
 
 def merged_index(body: bytes, other: bytes) -> bytes | None:
@@ -158,35 +157,37 @@ def merged_index(body: bytes, other: bytes) -> bytes | None:
     """
     for text in (body, other):
         count_parts(text, MAX_PARTS)
-    document, added = json_object(body), json_object(other)
-    listed = _list(document.get("manifests"))
-    there = set(digests_in(listed))
-    more = [
+    document, other_document = json_object(body), json_object(other)
+    entries = _as_list(document.get("manifests"))
+    digests = set(digests_in(entries))
+    new_entries = [
         item
-        for item in _list(added.get("manifests"))
-        if _is_object(item) and (digest := read_digest(item.get("digest"))) and digest not in there
+        for item in _as_list(other_document.get("manifests"))
+        if _is_object(item)
+        and (digest := read_digest(item.get("digest")))
+        and digest not in digests
     ]
-    if not more:
+    if not new_entries:
         return None
-    return json.dumps({**document, "manifests": [*listed, *more]}).encode()
+    return json.dumps({**document, "manifests": [*entries, *new_entries]}).encode()
 
 
-def _every(parts: Iterable[Any]) -> dict[str, None]:
+def _require_digests(parts: Iterable[Any]) -> dict[str, None]:
     """Return the digests of all descriptors, each once and in order, as keys.
 
     Raises:
         InvalidRegistryResponse: a descriptor has no valid digest.
     """
-    found: dict[str, None] = {}
+    digests: dict[str, None] = {}
     for part in parts:
         digest = read_digest(part.get("digest")) if _is_object(part) else ""
         if not digest:
             raise InvalidRegistryResponse("a part of it has no usable digest")
-        found[digest] = None
-    return found
+        digests[digest] = None
+    return digests
 
 
-def _list(value: Any) -> list[Any]:
+def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 

@@ -35,16 +35,16 @@ def read_packages(document: Any) -> list[Package] | None:
     if not isinstance(document, dict):
         return None
     if isinstance(document.get("spdxVersion"), str):
-        listed = _spdx(document)
+        packages = _read_spdx(document)
     elif document.get("bomFormat") == "CycloneDX":
-        listed = _cyclonedx(document.get("components"))
+        packages = _read_cyclonedx(document.get("components"))
     else:
         return None
-    found = [package for package, _ in zip(listed, range(MAX_PACKAGES), strict=False)]
-    return sorted(found, key=lambda package: (package.name.lower(), package.version))
+    first_packages = [package for package, _ in zip(packages, range(MAX_PACKAGES), strict=False)]
+    return sorted(first_packages, key=lambda package: (package.name.lower(), package.version))
 
 
-def _spdx(document: dict[str, Any]) -> Iterator[Package]:
+def _read_spdx(document: dict[str, Any]) -> Iterator[Package]:
     packages = document.get("packages")
     for item in packages if isinstance(packages, list) else []:
         # SPDX also lists the image itself, as the container of the other packages.
@@ -55,19 +55,19 @@ def _spdx(document: dict[str, Any]) -> Iterator[Package]:
             yield Package(
                 name=name,
                 version=plain_text(item.get("versionInfo"), 255),
-                type=_purl_type(_spdx_purl(item.get("externalRefs"))),
-                licence=_first_licence(item.get("licenseDeclared"), item.get("licenseConcluded")),
+                type=_type_from_purl(_find_spdx_purl(item.get("externalRefs"))),
+                licence=_pick_licence(item.get("licenseDeclared"), item.get("licenseConcluded")),
             )
 
 
-def _spdx_purl(references: Any) -> Any:
+def _find_spdx_purl(references: Any) -> Any:
     for reference in references if isinstance(references, list) else []:
         if member(reference, "referenceType") == "purl":
             return member(reference, "referenceLocator")
     return None
 
 
-def _cyclonedx(components: Any, depth: int = 0) -> Iterator[Package]:
+def _read_cyclonedx(components: Any, depth: int = 0) -> Iterator[Package]:
     for item in components if isinstance(components, list) else []:
         if not isinstance(item, dict):
             continue
@@ -76,30 +76,34 @@ def _cyclonedx(components: Any, depth: int = 0) -> Iterator[Package]:
             yield Package(
                 name=f"{group}/{name}" if group else name,
                 version=plain_text(item.get("version"), 255),
-                type=_purl_type(item.get("purl")),
-                licence=_cyclonedx_licence(item.get("licenses")),
+                type=_type_from_purl(item.get("purl")),
+                licence=_read_cyclonedx_licences(item.get("licenses")),
             )
         if depth < MAX_DEPTH:
-            yield from _cyclonedx(item.get("components"), depth + 1)
+            yield from _read_cyclonedx(item.get("components"), depth + 1)
 
 
-def _cyclonedx_licence(licences: Any) -> str:
-    found = []
+def _read_cyclonedx_licences(licences: Any) -> str:
+    names = []
     for item in licences[:20] if isinstance(licences, list) else []:
-        named = (member(item, "license", "id"), member(item, "license", "name"))
-        found.append(_first_licence(member(item, "expression"), *named))
-    return ", ".join(filter(None, found))[:255]
+        candidates = (member(item, "license", "id"), member(item, "license", "name"))
+        names.append(_pick_licence(member(item, "expression"), *candidates))
+    return ", ".join(filter(None, names))[:255]
 
 
-def _first_licence(*values: Any) -> str:
+def _pick_licence(*values: Any) -> str:
     texts = (plain_text(value, 255) for value in values)
     return next((text for text in texts if text not in NO_LICENCE), "")
 
 
-def _purl_type(purl: Any) -> str:
+def _type_from_purl(purl: Any) -> str:
     """Return the type of a package URL (``deb`` for ``pkg:deb/debian/bash@5.2``), or ""."""
     text = plain_text(purl, 1024)
     if not text.startswith("pkg:"):
         return ""
-    found = unquote(text[4:].lstrip("/").partition("/")[0]).lower()
-    return found if found.isascii() and len(found) <= 40 and found.isprintable() else ""
+    package_type = unquote(text[4:].lstrip("/").partition("/")[0]).lower()
+    return (
+        package_type
+        if package_type.isascii() and len(package_type) <= 40 and package_type.isprintable()
+        else ""
+    )

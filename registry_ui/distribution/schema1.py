@@ -31,7 +31,7 @@ def covered_bytes(media_type: str, body: bytes) -> bytes:
     signatures = document.get("signatures") if isinstance(document, dict) else None
     if not isinstance(signatures, list) or not signatures:
         raise InvalidRegistryResponse(NO_PAYLOAD)
-    formats = {_format(signature) for signature in signatures}
+    formats = {_parse_format(signature) for signature in signatures}
     if len(formats) != 1:
         raise InvalidRegistryResponse(NO_PAYLOAD)
     length, tail = formats.pop()
@@ -45,13 +45,13 @@ def layers_of(document: Mapping[str, Any]) -> list[dict[str, Any]]:
 
     Their sizes are 0, because schema 1 does not state sizes.
     """
-    layers = [layer for layer in _list(document.get("fsLayers")) if isinstance(layer, dict)]
+    layers = [layer for layer in _as_list(document.get("fsLayers")) if isinstance(layer, dict)]
     return [{"digest": layer.get("blobSum"), "size": 0} for layer in reversed(layers)]
 
 
 def built_at(document: Mapping[str, Any]) -> Any:
     """Return the build time that a schema 1 image states, as untrusted JSON, or None."""
-    newest = next(iter(_list(document.get("history"))), None)
+    newest = next(iter(_as_list(document.get("history"))), None)
     text = newest.get("v1Compatibility") if isinstance(newest, dict) else None
     try:
         config = parse_document(text.encode()) if isinstance(text, str) else None
@@ -60,7 +60,7 @@ def built_at(document: Mapping[str, Any]) -> Any:
     return config.get("created") if isinstance(config, dict) else None
 
 
-def _format(signature: Any) -> tuple[int, bytes]:
+def _parse_format(signature: Any) -> tuple[int, bytes]:
     """Parse the protected header of a signature.
 
     Returns:
@@ -71,8 +71,8 @@ def _format(signature: Any) -> tuple[int, bytes]:
     """
     try:
         text = signature["protected"]
-        header = json.loads(_decoded(text))
-        length, tail = header["formatLength"], _decoded(header["formatTail"])
+        header = json.loads(_decode(text))
+        length, tail = header["formatLength"], _decode(header["formatTail"])
     except (LookupError, TypeError, ValueError, RecursionError):
         raise InvalidRegistryResponse(NO_PAYLOAD) from None
     if not isinstance(length, int) or isinstance(length, bool):
@@ -80,9 +80,9 @@ def _format(signature: Any) -> tuple[int, bytes]:
     return length, tail
 
 
-def _decoded(text: str) -> bytes:
+def _decode(text: str) -> bytes:
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
-def _list(value: Any) -> list[Any]:
+def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []

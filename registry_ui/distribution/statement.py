@@ -17,8 +17,7 @@ from .errors import InvalidRegistryResponse
 from .manifest import DSSE, IN_TOTO, Descriptor
 from .provenance import read_provenance
 from .sbom import Package, read_packages
-from .transport import parse_json
-from .untrusted import TOO_MANY, TooManyParts, count_parts, member, plain_text
+from .untrusted import TOO_MANY, TooManyParts, count_parts, member, parse_json, plain_text
 
 #: Maximum number of JSON members and objects in a document, approximately. It is eight times the
 #: limit of manifests, because SBOMs also list files and relations. Parsing that many takes 0.2 s.
@@ -46,16 +45,16 @@ class Statement:
     packages: list[Package] | None = None
 
 
-def may_be_read(layer: Descriptor) -> bool:
+def can_be_read(layer: Descriptor) -> bool:
     """Return whether a layer can be an SBOM or provenance, so that it should be fetched.
 
     The media type decides, together with the predicate type if the layer has one.
     """
-    wrapped = layer.media_type in {IN_TOTO, DSSE} or layer.media_type.startswith(SIGSTORE)
+    is_wrapped = layer.media_type in {IN_TOTO, DSSE} or layer.media_type.startswith(SIGSTORE)
     if layer.media_type in SBOM_TYPES:
         return True
-    known = (*SBOM_PREDICATES, *PROVENANCE_PREDICATES)
-    return wrapped and (not layer.predicate_type or layer.predicate_type.startswith(known))
+    predicates = (*SBOM_PREDICATES, *PROVENANCE_PREDICATES)
+    return is_wrapped and (not layer.predicate_type or layer.predicate_type.startswith(predicates))
 
 
 def read_statement(body: bytes) -> Statement:
@@ -65,31 +64,36 @@ def read_statement(body: bytes) -> Statement:
         The statement. If the document can't be parsed, its kind is unreadable.
     """
     try:
-        document = _unwrapped(_parsed(body))
+        document = _unwrap(_parse(body))
     except TooManyParts:
         return Statement("unreadable", {"problem": TOO_MANY})
     except InvalidRegistryResponse:
         return Statement("unreadable", {"problem": "it is not JSON"})
     predicate_type = plain_text(member(document, "predicateType"), 255)
-    summary: dict[str, Any] = {"predicate_type": predicate_type, "subjects": _subjects(document)}
-    inner = member(document, "predicate") if predicate_type else document
+    summary: dict[str, Any] = {
+        "predicate_type": predicate_type,
+        "subjects": _read_subjects(document),
+    }
+    content = member(document, "predicate") if predicate_type else document
     if predicate_type.startswith(PROVENANCE_PREDICATES):
-        return Statement("provenance", {**summary, "provenance": read_provenance(inner).to_json()})
-    packages = read_packages(inner)
+        return Statement(
+            "provenance", {**summary, "provenance": read_provenance(content).to_json()}
+        )
+    packages = read_packages(content)
     if packages is None and predicate_type.startswith(SBOM_PREDICATES):
-        packages = read_packages(member(inner, "Data"))  # Cosign adds this level of nesting.
+        packages = read_packages(member(content, "Data"))  # Cosign adds this level of nesting.
     if packages is None:
         return Statement("statement" if predicate_type else "unreadable", summary)
     types = Counter(package.type for package in packages)
     return Statement("sbom", {**summary, "types": types.most_common()}, packages)
 
 
-def _parsed(body: bytes) -> Any:
+def _parse(body: bytes) -> Any:
     count_parts(body, MAX_PARTS)
     return parse_json(body)
 
 
-def _unwrapped(document: Any) -> Any:
+def _unwrap(document: Any) -> Any:
     """Return the statement from a DSSE envelope or Sigstore bundle; other documents unchanged.
 
     Raises:
@@ -99,16 +103,16 @@ def _unwrapped(document: Any) -> Any:
     if not isinstance(payload, str):
         return document
     try:
-        return _parsed(base64.b64decode(payload, validate=True))
+        return _parse(base64.b64decode(payload, validate=True))
     except (binascii.Error, ValueError):
         raise InvalidRegistryResponse("the envelope holds no base64") from None
 
 
-def _subjects(document: Any) -> list[str]:
+def _read_subjects(document: Any) -> list[str]:
     """Return the sha256 digests of the subjects of an in-toto statement."""
-    listed = member(document, "subject")
-    found = [
+    subjects = member(document, "subject")
+    digests = [
         member(item, "digest", "sha256")
-        for item in (listed[:MAX_SUBJECTS] if isinstance(listed, list) else [])
+        for item in (subjects[:MAX_SUBJECTS] if isinstance(subjects, list) else [])
     ]
-    return ["sha256:" + plain_text(digest, 64) for digest in found if isinstance(digest, str)]
+    return ["sha256:" + plain_text(digest, 64) for digest in digests if isinstance(digest, str)]

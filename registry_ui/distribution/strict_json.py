@@ -22,18 +22,24 @@ MAX_PARTS = 50_000
 AMBIGUOUS = "its JSON means one thing to us and another to clients; nothing of it is shown"
 
 
-def _fields(names: str) -> dict[str, str]:
+def _fields_from_names(names: str) -> dict[str, str]:
     return {name.casefold(): name for name in names.split()}
 
 
-_MANIFEST = _fields(
+_MANIFEST = _fields_from_names(
     "schemaVersion mediaType artifactType config layers manifests subject annotations"
 )
-_DESCRIPTOR = _fields("mediaType artifactType digest size platform urls annotations data")
-_PLATFORM = _fields("architecture os os.version os.features variant features")
-_CONFIG = _fields("architecture os os.version variant author created config rootfs history")
-_RUNTIME = _fields("User WorkingDir Entrypoint Cmd Env ExposedPorts Volumes Labels Shell")
-_STEP = _fields("created created_by comment author empty_layer")
+_DESCRIPTOR = _fields_from_names(
+    "mediaType artifactType digest size platform urls annotations data"
+)
+_PLATFORM = _fields_from_names("architecture os os.version os.features variant features")
+_CONFIG = _fields_from_names(
+    "architecture os os.version variant author created config rootfs history"
+)
+_RUNTIME = _fields_from_names(
+    "User WorkingDir Entrypoint Cmd Env ExposedPorts Volumes Labels Shell"
+)
+_STEP = _fields_from_names("created created_by comment author empty_layer")
 
 
 class RepeatedKeys(dict[str, Any]):
@@ -57,7 +63,7 @@ def parse_document(body: bytes) -> Any:
     """
     count_parts(body, MAX_PARTS)
     try:
-        return json.loads(body, object_pairs_hook=_object)
+        return json.loads(body, object_pairs_hook=_object_from_pairs)
     except (ValueError, RecursionError):
         raise InvalidRegistryResponse("the registry answered something that is not JSON") from None
 
@@ -66,8 +72,8 @@ def is_ambiguous_manifest(document: Mapping[str, Any]) -> bool:
     """Return whether clients could interpret this manifest differently than we do."""
     descriptors = [
         *(document.get(key) for key in ("config", "subject")),
-        *_list(document.get("layers")),
-        *_list(document.get("manifests")),
+        *_as_list(document.get("layers")),
+        *_as_list(document.get("manifests")),
     ]
     platforms = [part.get("platform") for part in descriptors if isinstance(part, dict)]
     return (
@@ -82,24 +88,24 @@ def is_ambiguous_config(document: Mapping[str, Any]) -> bool:
     return (
         _is_ambiguous(document, _CONFIG)
         or _is_ambiguous(document.get("config"), _RUNTIME)
-        or any(_is_ambiguous(step, _STEP) for step in _list(document.get("history")))
+        or any(_is_ambiguous(step, _STEP) for step in _as_list(document.get("history")))
     )
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    return found if len(found) == len(pairs) else RepeatedKeys(pairs)
+def _object_from_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    return members if len(members) == len(pairs) else RepeatedKeys(pairs)
 
 
 def _is_ambiguous(part: Any, fields: Mapping[str, str]) -> bool:
     if not isinstance(part, dict):
         return False
-    repeated = part.repeated if isinstance(part, RepeatedKeys) else ()
+    repeated_keys = part.repeated if isinstance(part, RepeatedKeys) else ()
     return any(
-        (field := fields.get(key.casefold())) is not None and (field != key or key in repeated)
+        (field := fields.get(key.casefold())) is not None and (field != key or key in repeated_keys)
         for key in part
     )
 
 
-def _list(value: Any) -> list[Any]:
+def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []

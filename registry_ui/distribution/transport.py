@@ -5,13 +5,12 @@ Responses are untrusted. Redirects are never followed automatically.
 
 from __future__ import annotations
 
-import json
-import re
 import ssl
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
-from typing import Any, Protocol
+from typing import NoReturn, Protocol
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 import certifi
@@ -27,23 +26,13 @@ from .clock import RegistryClock
 from .errors import (
     ConnectionBroken,
     ContentTooLarge,
-    DeletionByTagUnsupported,
-    DeletionDisabled,
     InvalidRegistryResponse,
-    PartsMissing,
     RegistryError,
-    RegistryFault,
-    RegistryIsCache,
-    RegistryNotFound,
-    RegistryReadOnly,
-    RegistryRefused,
     RegistryTimeout,
     RegistryUnavailable,
 )
+from .response_errors import error_from_response, read_error_codes
 
-#: Error codes in a 404 from the registry itself. A 404 without them comes from a proxy and does
-#: not mean that content is missing.
-NOT_THERE = frozenset({"NAME_UNKNOWN", "MANIFEST_UNKNOWN", "BLOB_UNKNOWN", "NOT_FOUND"})
 #: Seconds to wait before each retry. Distribution 2.8 answers 500 to a request that reads a tag
 #: or blob link while a concurrent push rewrites it (docs/protocols.md, "Found since").
 PAUSES = (0.02, 0.1, 0.3)
@@ -66,7 +55,29 @@ class TokenSource(Protocol):
 
 #: Maximum number of idle connections that are kept open: enough for the parallel calls of one
 #: page, and some for concurrent requests.
-KEPT = 16
+MAX_IDLE_CONNECTIONS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class RequestOptions:
+    """The optional parts of a registry call.
+
+    Attributes:
+        accept: value of the Accept header.
+        body: request body.
+        content_type: media type of the request body.
+        may_redirect: whether to return a redirect instead of raising an error.
+        mounted_from: source repository of a blob mount.
+    """
+
+    accept: str = "application/json"
+    body: bytes | None = None
+    content_type: str | None = None
+    may_redirect: bool = False
+    mounted_from: RepositoryName | None = None
+
+
+NO_OPTIONS = RequestOptions()
 
 
 class Transport:
@@ -91,24 +102,19 @@ class Transport:
         # alone decide how the registry is reached.
         self._pool = urllib3.PoolManager(
             num_pools=4,
-            maxsize=KEPT,
+            maxsize=MAX_IDLE_CONNECTIONS,
             headers={"User-Agent": "registry_ui"},
-            ssl_context=_trusted(),
+            ssl_context=_create_tls_context(),
             retries=False,
         )
 
-    def send(  # noqa: PLR0913 - one request has that many parts
+    def send(
         self,
         method: str,
         target: str,
         repository: RepositoryName | None,
         actions: tuple[str, ...],
-        *,
-        accept: str = "application/json",
-        body: bytes | None = None,
-        content_type: str | None = None,
-        may_redirect: bool = False,
-        mounted_from: RepositoryName | None = None,
+        options: RequestOptions = NO_OPTIONS,
     ) -> BaseHTTPResponse:
         """Make one registry call with a bearer token that is restricted to it.
 
@@ -120,46 +126,61 @@ class Transport:
             target: path and query, relative to the base URL.
             repository: repository for which the token is issued; None for the catalog.
             actions: actions that the token allows.
-            accept: value of the Accept header.
-            body: request body.
-            content_type: media type of the request body.
-            may_redirect: whether to return a redirect instead of raising an error.
-            mounted_from: source repository of a blob mount.
+            options: headers and body of the request, and how to handle a redirect.
 
         Raises:
             RegistryError: the registry can't be reached, or its response is an error.
         """
+        headers = self._create_headers(repository, actions, options)
+        # Uploads are not idempotent, so they must not be sent twice. All other requests can be,
+        # including mounts.
+        is_upload = "/blobs/uploads/" in target and options.mounted_from is None
+        pauses = PAUSES if may_retry() and not is_upload else ()
+        response = self._exchange_with_retries(method, target, headers, options.body, pauses)
+        if response.status >= 400:
+            self._raise_error(method, response)
+        elif response.status >= 300 and not options.may_redirect:
+            _refuse_redirect(response)
+        elif method != "GET":
+            self._drain(response)
+        return response
+
+    def _create_headers(
+        self, repository: RepositoryName | None, actions: tuple[str, ...], options: RequestOptions
+    ) -> dict[str, str]:
+        """Return the headers of a call, with a new bearer token for it."""
         name = None if repository is None else str(repository)
-        more = (str(mounted_from),) if mounted_from else ()
-        token = self._token_source(name, actions, *more)
-        headers = {"Accept": accept, "Authorization": f"Bearer {token}"}
-        if content_type:
-            headers["Content-Type"] = content_type
+        if options.mounted_from is None:
+            token = self._token_source(name, actions)
+        else:
+            token = self._token_source(name, actions, str(options.mounted_from))
+        headers = {"Accept": options.accept, "Authorization": f"Bearer {token}"}
+        if options.content_type:
+            headers["Content-Type"] = options.content_type
+        return headers
+
+    def _drain(self, response: BaseHTTPResponse) -> None:
+        """Drain a small response body that is not needed, so that the connection can be reused."""
+        with suppress(RegistryError):
+            self.read(response, 64 * 1024)
+
+    def _exchange_with_retries(
+        self,
+        method: str,
+        target: str,
+        headers: dict[str, str],
+        body: bytes | None,
+        pauses: tuple[float, ...],
+    ) -> BaseHTTPResponse:
+        """Send a request, and repeat it after each pause while it is answered with status 500."""
         response = self._exchange(method, target, headers, body)
-        for pause in PAUSES if may_retry() else ():
-            # Uploads are not idempotent, so they must not be sent twice. All other requests can
-            # be, including mounts.
-            upload = "/blobs/uploads/" in target and mounted_from is None
-            if response.status != 500 or upload:
+        for pause in pauses:
+            if response.status != 500:
                 break
             response.close()
             time.sleep(pause)
             response = self._exchange(method, target, headers, body)
-        if response.status >= 400:
-            self._raise(method, response)
-        elif response.status >= 300 and not may_redirect:
-            # Probably a proxy redirecting to its sign-in page; accepting it as a success would
-            # corrupt the index.
-            response.close()
-            raise InvalidRegistryResponse(f"the registry redirects ({response.status})")
-        elif method != "GET":
-            self._let_go(response)
         return response
-
-    def _let_go(self, response: BaseHTTPResponse) -> None:
-        """Drain a small response body that is not needed, so that the connection can be reused."""
-        with suppress(RegistryError):
-            self.read(response, 64 * 1024)
 
     def _exchange(
         self, method: str, target: str, headers: dict[str, str], body: bytes | None
@@ -179,45 +200,36 @@ class Transport:
         self, method: str, target: str, headers: dict[str, str], body: bytes | None
     ) -> BaseHTTPResponse:
         count_call()
-        patience = call_timeout(self._timeout)
+        timeout = call_timeout(self._timeout)
         if body or method == "POST":
-            patience = max(patience, 10.0)
+            timeout = max(timeout, 10.0)
         sent_at = time.time()
-        response = self._request(
-            "registry", method, self.base_url + target, headers=headers, body=body, read=patience
-        )
+        try:
+            response = self._request(method, self.base_url + target, timeout, headers, body)
+        except HTTPError as error:
+            raise _error_from_urllib3("registry", error) from None
         self.clock.observe(response.headers.get("Date"), sent_at, time.time())
         return response
 
     def _request(
         self,
-        whom: str,
         method: str,
         url: str,
-        *,
+        read_timeout: float,
         headers: dict[str, str] | None = None,
         body: bytes | None = None,
-        read: float,
     ) -> BaseHTTPResponse:
-        try:
-            return self._pool.request(
-                method,
-                url,
-                headers={**self._pool.headers, **(headers or {})},
-                body=body,
-                timeout=urllib3.Timeout(connect=self._timeout, read=read),
-                redirect=False,
-                preload_content=False,
-            )
-        except HTTPError as error:
-            message = f"the {whom} can't be reached: {_reason(error)}"
-            if isinstance(error, ProtocolError):
-                raise ConnectionBroken(message) from None
-            if isinstance(error, ReadTimeoutError):
-                raise RegistryTimeout(message) from None
-            raise RegistryUnavailable(message) from None
+        return self._pool.request(
+            method,
+            url,
+            headers={**self._pool.headers, **(headers or {})},
+            body=body,
+            timeout=urllib3.Timeout(connect=self._timeout, read=read_timeout),
+            redirect=False,
+            preload_content=False,
+        )
 
-    def own_place(self, address: str) -> SplitResult:
+    def parse_location(self, url: str) -> SplitResult:
         """Parse a URL that the registry returned, such as a Location header.
 
         Use only the path and query of the result: the registry can be wrong about its own host.
@@ -226,14 +238,14 @@ class Transport:
             InvalidRegistryResponse: the URL is malformed, or is not below ``/v2/``.
         """
         try:
-            place = urlsplit(urljoin(self.base_url + "/", address))
+            parts = urlsplit(urljoin(self.base_url + "/", url))
         except ValueError:
             raise InvalidRegistryResponse("the registry gave an address that is none") from None
-        if not place.path.startswith("/v2/"):
+        if not parts.path.startswith("/v2/"):
             raise InvalidRegistryResponse("the registry gave an address that is not its own")
-        return place
+        return parts
 
-    def get_elsewhere(self, location: str) -> BaseHTTPResponse:
+    def get_from_storage(self, location: str) -> BaseHTTPResponse:
         """Start to download a blob from a signed URL of object storage, without our token.
 
         Raises:
@@ -243,7 +255,9 @@ class Transport:
         if not location.startswith(("http://", "https://")):
             raise InvalidRegistryResponse("a blob redirects to no web address")
         try:
-            response = self._request("storage", "GET", location, read=call_timeout(self._timeout))
+            response = self._request("GET", location, call_timeout(self._timeout))
+        except HTTPError as error:
+            raise _error_from_urllib3("storage", error) from None
         except ValueError:
             raise InvalidRegistryResponse("a blob redirects to no web address") from None
         if response.status != 200:
@@ -278,57 +292,33 @@ class Transport:
                     raise RegistryTimeout("the registry is too slow")
                 chunks.append(chunk)
         except ReadTimeoutError as error:
-            raise RegistryTimeout(f"the answer broke off: {_reason(error)}") from None
+            raise RegistryTimeout(f"the answer broke off: {_describe_error(error)}") from None
         except HTTPError as error:
-            raise RegistryUnavailable(f"the answer broke off: {_reason(error)}") from None
+            raise RegistryUnavailable(f"the answer broke off: {_describe_error(error)}") from None
         finally:
             response.close()
         return b"".join(chunks)
 
-    def _raise(self, method: str, response: BaseHTTPResponse) -> None:
-        status = response.status
+    def _raise_error(self, method: str, response: BaseHTTPResponse) -> NoReturn:
         try:
-            codes = _error_codes(self.read(response, 1024 * 1024))
+            codes = read_error_codes(self.read(response, 1024 * 1024))
         except InvalidRegistryResponse:
             codes = []
-        told = f"{status} {' '.join(codes)}".strip()
-        if status in {401, 403}:
-            reason = f". {self.clock.problem}" if self.clock.problem else ""
-            raise RegistryRefused(f"the registry did not accept our token ({told}){reason}")
-        if status == 405 and method not in {"GET", "HEAD"}:
-            _raise_not_allowed(method, response, codes)
-        if method == "DELETE" and status == 400 and "DIGEST_INVALID" in codes:
-            raise DeletionByTagUnsupported("this registry deletes by digest only")
-        if method == "PUT" and "MANIFEST_BLOB_UNKNOWN" in codes:
-            raise PartsMissing("the registry misses parts of the manifest")
-        own = response.headers.get("Docker-Distribution-Api-Version")
-        if status == 404 and ((own and method == "HEAD") or NOT_THERE.intersection(codes)):
-            raise RegistryNotFound(f"the registry does not have it ({told})")
-        if status == 500 and own:
-            raise RegistryFault(f"the registry answered {told}")
-        if status >= 500 or status == 429:
-            raise RegistryUnavailable(f"the registry answered {told}")
-        raise InvalidRegistryResponse(f"the registry answered {told}")
+        raise error_from_response(method, response, codes, self.clock.problem)
 
 
-def _raise_not_allowed(method: str, response: BaseHTTPResponse, codes: list[str]) -> None:
-    """Raise the error for a 405 that the registry's configuration explains; else return.
+def _refuse_redirect(response: BaseHTTPResponse) -> NoReturn:
+    """Raise InvalidRegistryResponse for an unexpected redirect.
 
-    Raises:
-        RegistryReadOnly: the registry is read-only.
-        DeletionDisabled: deletion is disabled.
-        RegistryIsCache: the registry is a pull-through cache.
+    It is probably a proxy redirecting to its sign-in page; accepting it as a success would
+    corrupt the index.
     """
-    if _is_read_only(response):
-        raise RegistryReadOnly("the registry is read-only")
-    if method == "DELETE":
-        raise DeletionDisabled("deletion is switched off in the registry")
-    if "UNSUPPORTED" in codes:
-        raise RegistryIsCache("the registry is a pull-through cache: nothing can be pushed")
+    response.close()
+    raise InvalidRegistryResponse(f"the registry redirects ({response.status})")
 
 
 @cache
-def _trusted() -> ssl.SSLContext:
+def _create_tls_context() -> ssl.SSLContext:
     """Return a TLS context that trusts the system's certificates and those of certifi.
 
     The system's certificates can include a company's own authority. The context is created once
@@ -339,54 +329,25 @@ def _trusted() -> ssl.SSLContext:
     return context
 
 
-def _is_read_only(response: BaseHTTPResponse) -> bool:
-    """Return whether a 405 means that the registry is read-only.
+def _error_from_urllib3(server: str, error: HTTPError) -> RegistryUnavailable:
+    """Return the error to raise if a request got no response.
 
-    A read-only registry has no handlers for writes, so its Allow header lists only reads. A
-    registry with deletion disabled has a handler, which answers UNSUPPORTED without this header
-    (docs/protocols.md, "Found since").
+    Args:
+        server: name of the server for the message, such as ``registry``.
+        error: the error that urllib3 raised.
     """
-    allowed = {word.strip() for word in response.headers.get("Allow", "").split(",")}
-    return "GET" in allowed and not allowed & {"DELETE", "PUT", "POST", "PATCH"}
+    message = f"the {server} can't be reached: {_describe_error(error)}"
+    if isinstance(error, ProtocolError):
+        return ConnectionBroken(message)
+    if isinstance(error, ReadTimeoutError):
+        return RegistryTimeout(message)
+    return RegistryUnavailable(message)
 
 
-def _reason(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     """Describe a connection error without the URL, which can contain credentials."""
     if isinstance(error, NewConnectionError | ProtocolError):
         return "no connection"
     if isinstance(error, TooSlow):
         return "no answer in time"
     return type(error).__name__
-
-
-def parse_json(body: bytes) -> Any:
-    """Parse untrusted JSON.
-
-    Raises:
-        InvalidRegistryResponse: the body is not JSON, is nested too deeply, or contains a number
-            that is too large.
-    """
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        raise InvalidRegistryResponse("the registry answered something that is not JSON") from None
-
-
-def json_object(body: bytes) -> dict[str, Any]:
-    """Parse untrusted JSON that must be an object.
-
-    Raises:
-        InvalidRegistryResponse: the body is not JSON, or not an object.
-    """
-    value = parse_json(body)
-    if not isinstance(value, dict):
-        raise InvalidRegistryResponse("the registry answered JSON of another shape")
-    return value
-
-
-def _error_codes(body: bytes) -> list[str]:
-    errors = json_object(body).get("errors")
-    if not isinstance(errors, list):
-        return []
-    codes = (str(e.get("code", "")) for e in errors if isinstance(e, dict))
-    return [code for code in codes if re.fullmatch(r"[A-Z_]{1,40}", code)]

@@ -1,7 +1,8 @@
-"""Sanitizers that make untrusted values safe for every database and page."""
+"""Parser for untrusted JSON, and sanitizers that make its values safe for databases and pages."""
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -26,6 +27,31 @@ def count_parts(body: bytes, limit: int) -> None:
         raise TooManyParts(TOO_MANY)
 
 
+def parse_json(body: bytes) -> Any:
+    """Parse untrusted JSON.
+
+    Raises:
+        InvalidRegistryResponse: the body is not JSON, is nested too deeply, or contains a number
+            that is too large.
+    """
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise InvalidRegistryResponse("the registry answered something that is not JSON") from None
+
+
+def json_object(body: bytes) -> dict[str, Any]:
+    """Parse untrusted JSON that must be an object.
+
+    Raises:
+        InvalidRegistryResponse: the body is not JSON, or not an object.
+    """
+    value = parse_json(body)
+    if not isinstance(value, dict):
+        raise InvalidRegistryResponse("the registry answered JSON of another shape")
+    return value
+
+
 def plain_text(value: Any, limit: int = MAX_TEXT) -> str:
     """Return text that every database can store; "" if the value is not a string.
 
@@ -40,18 +66,18 @@ class TextBudget:
     """A limit on the total length of the texts of one document; texts beyond it are truncated."""
 
     def __init__(self, size: int) -> None:
-        self._left = size
+        self._remaining = size
 
     @property
     def is_full(self) -> bool:
         """Whether the limit was reached, so that texts can be truncated."""
-        return self._left == 0
+        return self._remaining == 0
 
     def text(self, value: Any) -> str:
         """Return a value as plain_text() does, truncated to the remaining length."""
-        found = plain_text(value, min(MAX_TEXT, self._left))
-        self._left -= len(found)
-        return found
+        text = plain_text(value, min(MAX_TEXT, self._remaining))
+        self._remaining -= len(text)
+        return text
 
 
 def moment(value: Any) -> datetime | None:
@@ -62,12 +88,12 @@ def moment(value: Any) -> datetime | None:
     are out of range for some databases and time zones.
     """
     try:
-        found = datetime.fromisoformat(value)
+        date = datetime.fromisoformat(value)
         # A timestamp without a time zone is invalid in RFC 3339, and most builders mean UTC.
-        found = (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+        date = (date if date.tzinfo else date.replace(tzinfo=UTC)).astimezone(UTC)
     except (TypeError, ValueError, OverflowError):
         return None
-    return found if found.year > 1980 and found < datetime.now(UTC) + TOMORROW else None
+    return date if date.year > 1980 and date < datetime.now(UTC) + TOMORROW else None
 
 
 def written(value: datetime | None) -> str | None:

@@ -23,24 +23,24 @@ def manifest() -> Response:
     so its configuration takes the message from the header ``X-Gate-Message``, and builds the
     registry's error JSON around it.
     """
-    asked = read(request.headers)
-    if asked is not None:
-        service.authorize(asked, request.headers.get("Authorization", ""))
+    gate_request = read(request.headers)
+    if gate_request is not None:
+        service.authorize(gate_request, request.headers.get("Authorization", ""))
     return Response(status=204)
 
 
 @blueprint.errorhandler(AppError)
 def on_refusal(error: AppError) -> Response:
     """Return a refusal as the registry's own error JSON, so that docker prints its message."""
-    answer = jsonify(oci_error(error.code, error.message, error.hint))
-    answer.status_code = error.status
-    answer.headers["X-Gate-Message"] = error.message
+    response = jsonify(oci_error(error.code, error.message, error.hint))
+    response.status_code = error.status
+    response.headers["X-Gate-Message"] = error.message
     if isinstance(error, service.Unauthenticated):
-        answer.headers["WWW-Authenticate"] = _challenge(error)
-    return answer
+        response.headers["WWW-Authenticate"] = _make_challenge(error)
+    return response
 
 
-def _challenge(error: service.Unauthenticated) -> str:
+def _make_challenge(error: service.Unauthenticated) -> str:
     """Return the Bearer challenge that the registry would send, so the client gets a new token."""
     settings = current_app.config["SETTINGS"]
     parts = {"realm": settings.realm, "service": settings.token_service, "scope": error.scope}

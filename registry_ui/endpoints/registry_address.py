@@ -6,7 +6,7 @@ from flask import Blueprint, Response, current_app
 
 from ..db.session import csrf
 from ..errors import AppError
-from ..http.error_handlers import error_response
+from ..http.error_handlers import ErrorContent, error_response
 
 blueprint = Blueprint("registry_address", __name__)
 
@@ -28,9 +28,9 @@ class NotTheRegistry(AppError):
 @blueprint.route("/v2/", defaults={"rest": ""}, methods=METHODS)
 @blueprint.route("/v2/<path:rest>", methods=METHODS)
 @csrf.exempt
-def registry_api(rest: str) -> Response:  # noqa: ARG001 - whatever is asked for
+def registry_api(rest: str) -> Response:  # noqa: ARG001 - the answer is always the same
     """Return an OCI error with the address of the registry, for any request to ``/v2/``."""
     error = NotTheRegistry()
-    answer = error_response(error.status, error.code, error.message)
-    answer.headers["Docker-Distribution-Api-Version"] = "registry/2.0"
-    return answer
+    response = error_response(ErrorContent.from_error(error))
+    response.headers["Docker-Distribution-Api-Version"] = "registry/2.0"
+    return response

@@ -31,19 +31,19 @@ def registry_events() -> Response:
     received = receive(
         request.headers.get("Authorization", ""),
         request.remote_addr or "unknown",
-        _events,
+        _read_events,
     )
     enqueue("apply_events")
-    if received.lost:
+    if received.is_oversized:
         current_app.logger.warning("an event is larger than allowed; the registry is asked")
     if received.rotated:
         current_app.logger.info("the registry uses the new registry token")
-    if received.rotated or received.lost:
+    if received.rotated or received.is_oversized:
         enqueue("reconcile_all")
     return Response(status=202)
 
 
-def _events() -> list[Notification]:
+def _read_events() -> list[Notification]:
     request.max_content_length = MAX_BODY
     try:
         return parse_envelope(request.get_data(cache=False))

@@ -22,7 +22,7 @@ from ..audit import OWN_SUBJECT
 from ..catalog import tag_claims, tag_history, violations
 from ..catalog.images import count_tags, ensure_image
 from ..catalog.pull_through import is_cache
-from ..catalog.push_log import record_push
+from ..catalog.push_log import PushedTag, record_push
 from ..db.prepared import insert_if_absent
 from ..db.session import db, writing
 from ..db.statements import update_count
@@ -35,43 +35,43 @@ from .pulls import apply_pull
 
 logger = logging.getLogger(__name__)
 
-BATCH = 500
+BATCH_SIZE = 500
 #: Maximum number of attempts to apply an event that violates a database constraint. More would
 #: hold back all other events.
-ATTEMPTS = 3
+MAX_ATTEMPTS = 3
 
 
 @dataclass(slots=True)
-class Applied:
+class ApplyResult:
     """The result of a run, for the jobs that follow.
 
     ``count`` is the number of applied events, ``pushed`` the (repository, digest) pairs of
-    manifests that should be fetched. ``doubts`` is True if an image must be reconciled.
+    manifests that should be fetched. ``needs_reconcile`` is True if an image must be reconciled.
     """
 
     count: int = 0
     pushed: set[tuple[str, str]] = field(default_factory=set)
-    doubts: bool = False
+    needs_reconcile: bool = False
 
 
-def apply_pending() -> Applied:
+def apply_pending() -> ApplyResult:
     """Apply every pending event, oldest first. Several processes can run this concurrently."""
-    done = Applied()
-    last = 0
+    result = ApplyResult()
+    last_id = 0
     while True:
         query = (
             select(RegistryEvent.id)
-            .where(RegistryEvent.status == "pending", RegistryEvent.id > last)
+            .where(RegistryEvent.status == "pending", RegistryEvent.id > last_id)
             .order_by(RegistryEvent.id)
-            .limit(BATCH)
+            .limit(BATCH_SIZE)
         )
         ids = list(db.session.scalars(query))
         if not ids:
-            return done
+            return result
         for event_id in ids:
-            last = event_id
+            last_id = event_id
             try:
-                _apply(event_id, done)
+                _apply(event_id, result)
             except DataError:
                 # The database can't store or return a value, and a retry would not help.
                 logger.exception("event %s can't be stored", event_id)
@@ -86,14 +86,14 @@ def apply_pending() -> Applied:
                 _set_aside(event_id, f"can't be applied: {type(error).__name__}")
 
 
-def _apply(event_id: int, done: Applied) -> None:
+def _apply(event_id: int, result: ApplyResult) -> None:
     """Apply an event, and retry if another process inserted the same row meanwhile."""
-    for _ in range(ATTEMPTS - 1):
+    for _ in range(MAX_ATTEMPTS - 1):
         try:
-            return _apply_one(event_id, done)
+            return _apply_one(event_id, result)
         except IntegrityError:
             continue
-    return _apply_one(event_id, done)
+    return _apply_one(event_id, result)
 
 
 def _set_aside(row_id: int, reason: str) -> None:
@@ -109,7 +109,7 @@ def _set_aside(row_id: int, reason: str) -> None:
         )
 
 
-def _apply_one(row_id: int, done: Applied) -> None:
+def _apply_one(row_id: int, result: ApplyResult) -> None:
     """Claim and apply one event in one transaction, so that no other process applies it too."""
     with writing() as session:
         statement = (
@@ -125,14 +125,14 @@ def _apply_one(row_id: int, done: Applied) -> None:
         at = min(event.occurred_at or row.received_at, utc_now())
         former = former_name(session, event.repository)
         if former is None:
-            effect = _effect(session, event, at, done)
+            effect = _apply_to_index(session, event, at, result)
         else:
-            effect = _about_old_path(session, event, former.now, at)
+            effect = _apply_to_old_path(session, event, former.new_path, at)
         row.status, row.reason, row.image_id = effect
-        done.count += 1
+        result.count += 1
 
 
-def _about_old_path(
+def _apply_to_old_path(
     session: Session, event: Notification, new_path: str, at: datetime
 ) -> tuple[str, str, int | None]:
     """Apply an event about the old path of a moved image.
@@ -155,65 +155,66 @@ def _about_old_path(
     return "rejected", f"a {event.action} to the old name of {new_path}", None
 
 
-def _effect(
-    session: Session, event: Notification, at: datetime, done: Applied
+def _apply_to_index(
+    session: Session, event: Notification, at: datetime, result: ApplyResult
 ) -> tuple[str, str, int | None]:
     """Change the index; return the event's new status, the reason, and the image's id."""
-    own = event.actor == OWN_SUBJECT
+    is_own = event.actor == OWN_SUBJECT
     if event.action == "delete":
-        return _delete(session, event, done)
-    if own:
+        return _apply_delete(session, event, result)
+    if is_own:
         return "dropped", "our own call to the registry", None
     if not event.is_manifest:
         return "dropped", "about a blob", None
     if event.action == "push":
-        return _push(session, event, at, done)
+        return _apply_push(session, event, at, result)
     if event.action == "pull":
         if is_cache() and index_pulled(session, event, at):
-            done.pushed.add((event.repository, event.digest))
+            result.pushed.add((event.repository, event.digest))
         return apply_pull(session, event, at)
     return "dropped", "nothing to index", None
 
 
-def _push(
-    session: Session, event: Notification, at: datetime, done: Applied
+def _apply_push(
+    session: Session, event: Notification, at: datetime, result: ApplyResult
 ) -> tuple[str, str, int | None]:
     if is_binned(event.tag):
         return "dropped", "a name of the bin", None
     project = owning_project(session, event.repository)
     if project is None:
-        _note_unassigned(session, event, at)
+        _record_unassigned(session, event, at)
         return "applied", UNASSIGNED, None
     image = ensure_image(session, project, event.repository)
     if image.last_push_at is None or image.last_push_at <= at:
         image.last_push_at, image.last_pushed_by = at, event.actor or None
     if event.tag and event.digest:
-        _tag(session, image, event, at)
+        push = PushedTag(event.tag, event.digest, event.actor, at)
+        _update_tag(session, image, push)
         tag_claims.expire_soon(session, event.repository, event.tag)
-        record_push(session, image, event.tag, event.digest, event.actor, at)
-        done.pushed.add((event.repository, event.digest))
+        record_push(session, image, push)
+        result.pushed.add((event.repository, event.digest))
     if image.reconciled_at is None:
         image.reconcile_wanted = True
-        done.doubts = True
+        result.needs_reconcile = True
     return "applied", "", image.id
 
 
-def _tag(session: Session, image: ContainerImage, event: Notification, at: datetime) -> None:
+def _update_tag(session: Session, image: ContainerImage, push: PushedTag) -> None:
     insert_if_absent(
-        session, Tag, image_id=image.id, name=event.tag, pull_count=0, seen_at=utc_now()
+        session, Tag, image_id=image.id, name=push.tag, pull_count=0, seen_at=utc_now()
     )
-    tag = session.scalars(select(Tag).where(Tag.image_id == image.id, Tag.name == event.tag)).one()
-    violations.record_violations(session, image, tag, event.digest, event.actor, at)
-    tag_history.record_tag_push(session, tag, event.digest, at, event.actor)
-    if tag.pushed_at is None or tag.pushed_at <= at:
-        tag.digest, tag.pushed_at, tag.pushed_by = event.digest, at, event.actor or None
+    tag = session.scalars(select(Tag).where(Tag.image_id == image.id, Tag.name == push.tag)).one()
+    violations.record_violations(session, image, tag, push)
+    tag_history.record_tag_push(session, tag, push)
+    if tag.pushed_at is None or tag.pushed_at <= push.at:
+        tag.digest, tag.pushed_at, tag.pushed_by = push.digest, push.at, push.actor or None
         tag.seen_at = utc_now()
         tag.mark_readable()
     session.flush()
     count_tags(session, image)
 
 
-def _note_unassigned(session: Session, event: Notification, at: datetime) -> None:
+def _record_unassigned(session: Session, event: Notification, at: datetime) -> None:
     insert_if_absent(session, UnassignedRepository, path=event.repository, first_seen_at=utc_now())
     session.execute(
         update(UnassignedRepository)
@@ -228,10 +229,12 @@ def _note_unassigned(session: Session, event: Notification, at: datetime) -> Non
     )
 
 
-def _delete(session: Session, event: Notification, done: Applied) -> tuple[str, str, int | None]:
+def _apply_delete(
+    session: Session, event: Notification, result: ApplyResult
+) -> tuple[str, str, int | None]:
     image = session.scalar(select(ContainerImage).where(ContainerImage.path == event.repository))
     if image is None:
         return "dropped", "an image that the index does not have", None
     image.reconcile_wanted = True
-    done.doubts = True
+    result.needs_reconcile = True
     return "applied", "the registry is asked what is left", image.id

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from ..access.lookup import owning_project
 from ..catalog.images import count_tags, ensure_image
-from ..catalog.reconcile import move
+from ..catalog.tag_list_update import repoint_tag
 from ..db.prepared import insert_if_absent
 from ..distribution.notifications import Notification
 from ..models import Tag, UnassignedRepository, utc_now
@@ -40,7 +40,7 @@ def index_pulled(session: Session, event: Notification, at: datetime) -> bool:
         tag.last_pulled_at is None or tag.last_pulled_at < at
     )
     if is_changed:
-        move(session, tag, event.digest, at)
+        repoint_tag(session, tag, event.digest, at)
         tag.seen_at = utc_now()
     session.flush()
     count_tags(session, image)

@@ -18,8 +18,8 @@ from ..manifests.tag_use import mark_digest_used, mark_tag_used
 from ..models import ContainerImage, Tag
 
 #: Reason stored with an applied event of a HEAD request.
-CHECKED = "a client checked whether it has the image (HEAD)"
-PART = "a part of an image"
+CHECKED_REASON = "a client checked whether it has the image (HEAD)"
+PART_REASON = "a part of an image"
 
 
 def apply_pull(
@@ -47,37 +47,52 @@ def apply_pull(
         return "dropped", "an image that the index does not have", None
     by_digest = by_old_name or not event.tag
     if event.method == "HEAD":
-        if by_digest:
-            mark_digest_used(session, image.id, event.digest, at)
-        else:
-            mark_tag_used(session, image.id, event.tag, at)
-        return "applied", CHECKED, image.id
-    own = [Tag.image_id == image.id]
-    own += [Tag.name == event.tag] if event.tag else []
-    own += [Tag.digest == event.digest] if by_digest else []
-    ids = list(session.scalars(select(Tag.id).where(*own).limit(2)))
-    if ids:
-        _count(session, ContainerImage, image.id, at)
+        _mark_used(session, image, event, at, by_digest=by_digest)
+        return "applied", CHECKED_REASON, image.id
+    tag_ids = _find_pulled_tags(session, image, event, by_digest=by_digest)
+    if tag_ids:
+        _count_pull(session, ContainerImage, image.id, at)
         record_pull(session, image, at)
-    if len(ids) == 1:
-        _count(session, Tag, ids[0], at)
+    if len(tag_ids) == 1:
+        _count_pull(session, Tag, tag_ids[0], at)
     if by_digest:
         mark_digest_used(session, image.id, event.digest, at)
-    if ids:
+    if tag_ids:
         return "applied", "", image.id
-    reason = "by an old name, where its tag stands for something else" if event.tag else PART
+    reason = "by an old name, where its tag stands for something else" if event.tag else PART_REASON
     return "dropped", reason, image.id
 
 
-def _count(session: Session, model: type[ContainerImage | Tag], row_id: int, at: datetime) -> None:
-    last = model.last_pulled_at
-    is_later: ColumnElement[bool] = or_(last.is_(None), last < at)
+def _mark_used(
+    session: Session, image: ContainerImage, event: Notification, at: datetime, *, by_digest: bool
+) -> None:
+    if by_digest:
+        mark_digest_used(session, image.id, event.digest, at)
+    else:
+        mark_tag_used(session, image.id, event.tag, at)
+
+
+def _find_pulled_tags(
+    session: Session, image: ContainerImage, event: Notification, *, by_digest: bool
+) -> list[int]:
+    """Return the ids of the tags that a pull can be about, at most two of them."""
+    conditions = [Tag.image_id == image.id]
+    conditions += [Tag.name == event.tag] if event.tag else []
+    conditions += [Tag.digest == event.digest] if by_digest else []
+    return list(session.scalars(select(Tag.id).where(*conditions).limit(2)))
+
+
+def _count_pull(
+    session: Session, model: type[ContainerImage | Tag], row_id: int, at: datetime
+) -> None:
+    last_pulled_at = model.last_pulled_at
+    is_later: ColumnElement[bool] = or_(last_pulled_at.is_(None), last_pulled_at < at)
     session.execute(
         update(model)
         .where(model.id == row_id)
         .values(
             pull_count=model.pull_count + 1,
-            last_pulled_at=case((is_later, literal(at, last.type)), else_=last),
+            last_pulled_at=case((is_later, literal(at, last_pulled_at.type)), else_=last_pulled_at),
         )
         .execution_options(synchronize_session=False)
     )

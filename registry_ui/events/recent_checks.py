@@ -25,16 +25,16 @@ class RecentChecks:
     """
 
     def __init__(self) -> None:
-        self._last: OrderedDict[_Key, datetime] = OrderedDict()
+        self._last_checks: OrderedDict[_Key, datetime] = OrderedDict()
         self._lock = Lock()
 
     def has(self, event: Notification) -> bool:
         """Return whether a HEAD of the same manifest was stored less than a minute apart."""
-        last = self._last.get(_key(event))
+        last_check = self._last_checks.get(_key_from_event(event))
         return (
-            last is not None
+            last_check is not None
             and event.occurred_at is not None
-            and abs(event.occurred_at - last) < PRECISION
+            and abs(event.occurred_at - last_check) < PRECISION
         )
 
     def remember(self, events: Iterable[Notification]) -> None:
@@ -42,11 +42,11 @@ class RecentChecks:
         with self._lock:
             for event in events:
                 if event.occurred_at is not None:
-                    self._last[_key(event)] = event.occurred_at
-                    self._last.move_to_end(_key(event))
-            while len(self._last) > MAX_REMEMBERED:
-                self._last.popitem(last=False)
+                    self._last_checks[_key_from_event(event)] = event.occurred_at
+                    self._last_checks.move_to_end(_key_from_event(event))
+            while len(self._last_checks) > MAX_REMEMBERED:
+                self._last_checks.popitem(last=False)
 
 
-def _key(event: Notification) -> _Key:
+def _key_from_event(event: Notification) -> _Key:
     return event.repository, event.tag, event.digest

@@ -23,9 +23,9 @@ from ..errors import Conflict
 from ..models import RegistryToken, utc_now
 
 #: How long the previous token stays valid after a reset if no event arrives with the new one.
-GRACE = timedelta(hours=24)
+GRACE_PERIOD = timedelta(hours=24)
 #: Minimum time between two updates of ``last_used_at``, to avoid a write for every event.
-LAST_USED_STEP = timedelta(seconds=30)
+LAST_USED_INTERVAL = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +43,14 @@ class TokenView:
 def ensure() -> str:
     """Return the current secret, after creating the first token if necessary."""
     ensure_one()
-    token = _current(db.session())
+    token = _fetch_current(db.session())
     assert token is not None  # noqa: S101 - there is one now
     return _decrypt(token)
 
 
 def ensure_one() -> None:
     """Create the first token if there is none."""
-    if _current(db.session()) is not None:
+    if _fetch_current(db.session()) is not None:
         return
     try:
         with writing() as session:
@@ -64,7 +64,7 @@ def reveal(actor: Actor) -> str:
     """Return the current secret, and record in the audit log that it was shown."""
     ensure()
     with writing() as session:
-        token = _current(session)
+        token = _fetch_current(session)
         assert token is not None  # noqa: S101 - ensure() made one
         record(session, actor, "registry_token.reveal", "registry token")
         return _decrypt(token)
@@ -74,19 +74,19 @@ def reset(actor: Actor) -> str:
     """Create a new token and return its secret.
 
     The replaced token stays valid until the first event arrives with the new one, at most for
-    GRACE. If the replaced token was never used, the registry still uses the one before it; then
-    that one stays valid instead.
+    GRACE_PERIOD. If the replaced token was never used, the registry still uses the one before
+    it; then that one stays valid instead.
     """
     ensure_one()
     with writing() as session:
         _lock(session)
-        old, previous = _by_state(session)
-        if old is not None:
-            if old.first_used_at is None and previous is not None:
-                old.state, previous.valid_until = "revoked", utc_now() + GRACE
+        current, previous = _fetch_current_and_previous(session)
+        if current is not None:
+            if current.first_used_at is None and previous is not None:
+                current.state, previous.valid_until = "revoked", utc_now() + GRACE_PERIOD
             else:
                 _revoke_previous(session)
-                old.state, old.valid_until = "previous", utc_now() + GRACE
+                current.state, current.valid_until = "previous", utc_now() + GRACE_PERIOD
             session.flush()
         secret = _add(session, actor)
         record(session, actor, "registry_token.reset", "registry token")
@@ -95,19 +95,21 @@ def reset(actor: Actor) -> str:
 
 def _lock(session: Session) -> None:
     """Serialize changes of the tokens' states by locking the first row of the table."""
-    first = select(RegistryToken.id).order_by(RegistryToken.id).limit(1).with_for_update()
-    session.execute(first)
+    query = select(RegistryToken.id).order_by(RegistryToken.id).limit(1).with_for_update()
+    session.execute(query)
 
 
-def _by_state(session: Session) -> tuple[RegistryToken | None, RegistryToken | None]:
+def _fetch_current_and_previous(
+    session: Session,
+) -> tuple[RegistryToken | None, RegistryToken | None]:
     """Return the current token, and the previous one if its grace period has not ended."""
     query = select(RegistryToken).where(RegistryToken.state.in_(["current", "previous"]))
     rows = session.scalars(query.execution_options(populate_existing=True)).all()
-    found = {token.state: token for token in rows}
-    previous = found.get("previous")
+    by_state = {token.state: token for token in rows}
+    previous = by_state.get("previous")
     if previous is not None and previous.valid_until is not None:
         previous = previous if previous.valid_until > utc_now() else None
-    return found.get("current"), previous
+    return by_state.get("current"), previous
 
 
 def revoke_previous(actor: Actor) -> None:
@@ -129,7 +131,7 @@ def recognizes(session: Session, presented: str) -> bool:
     Args:
         presented: the header, ``Bearer T`` or the bare ``T``.
     """
-    return _match(session, _given(presented)) is not None
+    return _find_match(session, _hash_presented(presented)) is not None
 
 
 def accept(session: Session, presented: str) -> tuple[bool, bool]:
@@ -143,47 +145,47 @@ def accept(session: Session, presented: str) -> tuple[bool, bool]:
         replaces another one. The second means that the registry was restarted and may have lost
         events.
     """
-    given = _given(presented)
-    found = _match(session, given)
-    if found is not None and found.first_used_at is None:
+    presented_hash = _hash_presented(presented)
+    token = _find_match(session, presented_hash)
+    if token is not None and token.first_used_at is None:
         _lock(session)  # A concurrent reset must see that this token is in use.
-        found = _match(session, given)
-    if found is None:
+        token = _find_match(session, presented_hash)
+    if token is None:
         return False, False
     now = utc_now()
-    if found.last_used_at is None or now - found.last_used_at > LAST_USED_STEP:
-        found.last_used_at = now
-    if found.first_used_at is not None:
+    if token.last_used_at is None or now - token.last_used_at > LAST_USED_INTERVAL:
+        token.last_used_at = now
+    if token.first_used_at is not None:
         return True, False
-    found.first_used_at = now
-    if found.state != "current" or not _revoke_previous(session):
+    token.first_used_at = now
+    if token.state != "current" or not _revoke_previous(session):
         return True, False
     record(session, REGISTRY, "registry_token.in_use", "registry token")
     return True, True
 
 
-def _given(presented: str) -> str:
+def _hash_presented(presented: str) -> str:
     """Return the hash of the token in an Authorization header."""
-    scheme, _, rest = presented.partition(" ")
-    return secret_hash(rest.strip() if scheme.lower() == "bearer" else presented.strip())
+    scheme, _, credentials = presented.partition(" ")
+    return secret_hash(credentials.strip() if scheme.lower() == "bearer" else presented.strip())
 
 
-def _match(session: Session, given: str) -> RegistryToken | None:
+def _find_match(session: Session, presented_hash: str) -> RegistryToken | None:
     """Return the valid token with this hash, or None; hashes are compared in constant time."""
-    equal = [
+    matches = [
         token
-        for token in _by_state(session)
-        if token is not None and hmac.compare_digest(token.secret_hash, given)
+        for token in _fetch_current_and_previous(session)
+        if token is not None and hmac.compare_digest(token.secret_hash, presented_hash)
     ]
-    return equal[0] if equal else None
+    return matches[0] if matches else None
 
 
 def views() -> tuple[TokenView, TokenView | None]:
     """Return views of the current token, and of the previous one during its grace period."""
     ensure_one()
-    current, previous = _by_state(db.session())
+    current, previous = _fetch_current_and_previous(db.session())
     assert current is not None  # noqa: S101 - there is one now
-    return _view(current), _view(previous) if previous else None
+    return _view_from_token(current), _view_from_token(previous) if previous else None
 
 
 def _revoke_previous(session: Session) -> bool:
@@ -197,7 +199,7 @@ def _add(session: Session, actor: Actor) -> str:
     secret = "rt_" + secrets.token_urlsafe(32)
     session.add(
         RegistryToken(
-            secret_encrypted=_fernet().encrypt(secret.encode()),
+            secret_encrypted=_build_fernet().encrypt(secret.encode()),
             secret_hash=secret_hash(secret),
             state="current",
             created_by=actor.name,
@@ -207,13 +209,13 @@ def _add(session: Session, actor: Actor) -> str:
     return secret
 
 
-def _current(session: Session) -> RegistryToken | None:
+def _fetch_current(session: Session) -> RegistryToken | None:
     return session.scalar(select(RegistryToken).where(RegistryToken.state == "current"))
 
 
-def _view(token: RegistryToken) -> TokenView:
+def _view_from_token(token: RegistryToken) -> TokenView:
     return TokenView(
-        masked="rt_••••••••" + _tail(token),
+        masked="rt_••••••••" + _last_characters(token),
         created_at=token.created_at,
         created_by=token.created_by,
         first_used_at=token.first_used_at,
@@ -222,7 +224,7 @@ def _view(token: RegistryToken) -> TokenView:
     )
 
 
-def _tail(token: RegistryToken) -> str:
+def _last_characters(token: RegistryToken) -> str:
     try:
         return _decrypt(token)[-4:]
     except Conflict:
@@ -231,7 +233,7 @@ def _tail(token: RegistryToken) -> str:
 
 def _decrypt(token: RegistryToken) -> str:
     try:
-        return _fernet().decrypt(token.secret_encrypted).decode()
+        return _build_fernet().decrypt(token.secret_encrypted).decode()
     except InvalidToken:
         raise Conflict(
             "The registry token can't be read: the secret key has changed since it was made.",
@@ -239,7 +241,7 @@ def _decrypt(token: RegistryToken) -> str:
         ) from None
 
 
-def _fernet() -> Fernet:
+def _build_fernet() -> Fernet:
     secret = current_app.config["SECRET_KEY"].encode()
     derived = hashlib.sha256(b"registry_ui registry token\0" + secret).digest()
     return Fernet(base64.urlsafe_b64encode(derived))

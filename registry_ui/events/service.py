@@ -27,22 +27,24 @@ from .recent_checks import RecentChecks
 MAX_REFUSED_ADDRESSES = 1000
 OTHER_ADDRESSES = "other addresses"
 #: How long pull events are kept after they arrived, if they were processed.
-PULLS_KEPT = timedelta(days=1)
+PULL_LIFETIME = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
+class DeliveryResult:
     """Consequences of a delivery beyond its events.
 
-    ``rotated``: it is the first delivery with a new registry token. ``lost``: its body was too
-    large to be read, so the registry must be reconciled.
+    ``rotated``: it is the first delivery with a new registry token. ``is_oversized``: its body
+    was too large to be read, so the registry must be reconciled.
     """
 
     rotated: bool
-    lost: bool
+    is_oversized: bool
 
 
-def receive(authorization: str, address: str, read: Callable[[], list[Notification]]) -> Received:
+def receive(
+    authorization: str, address: str, read: Callable[[], list[Notification]]
+) -> DeliveryResult:
     """Store the events of one delivery. An event that is delivered again is stored only once.
 
     Args:
@@ -54,26 +56,26 @@ def receive(authorization: str, address: str, read: Callable[[], list[Notificati
     Raises:
         Unauthorized: the registry token is missing or wrong.
     """
-    valid, rotated, events = registry_token.recognizes(db.session(), authorization), False, []
+    is_valid, rotated, events = registry_token.recognizes(db.session(), authorization), False, []
     checks: RecentChecks = current_app.extensions["recent_checks"]
     end_read()
-    if valid:
+    if is_valid:
         events = read()
         with writing() as session:
             # The token may have been revoked while the body was read.
-            valid, rotated = registry_token.accept(session, authorization)
-            kept = [e for e in events if is_worth_keeping(e, checks)] if valid else []
-            for event in kept:
+            is_valid, rotated = registry_token.accept(session, authorization)
+            stored = [e for e in events if is_worth_keeping(e, checks)] if is_valid else []
+            for event in stored:
                 _store(session, event)
-        checks.remember(filter(is_check, kept))
-    if not valid:
+        checks.remember(filter(is_check, stored))
+    if not is_valid:
         _count_refusal(address)
         raise Unauthorized(
             "The registry token is missing or wrong.",
             hint="Compare notifications.endpoints.headers in the registry's configuration "
             "with the registry token in the admin area.",
         )
-    return Received(rotated, any(event.rejected == OVERSIZED for event in events))
+    return DeliveryResult(rotated, any(event.rejected == OVERSIZED for event in events))
 
 
 def is_worth_keeping(event: Notification, checks: RecentChecks) -> bool:
@@ -118,8 +120,8 @@ def _store(session: Session, event: Notification) -> None:
 
 def _count_refusal(address: str) -> None:
     with writing() as session:
-        known = session.get(RefusedDelivery, address)
-        if known is None:
+        row = session.get(RefusedDelivery, address)
+        if row is None:
             count = session.scalar(select(func.count()).select_from(RefusedDelivery)) or 0
             if count >= MAX_REFUSED_ADDRESSES:
                 address = OTHER_ADDRESSES
@@ -142,11 +144,11 @@ def refusals(limit: int = 20) -> tuple[list[RefusedDelivery], int]:
 
 
 def forget_pulls(session: Session) -> None:
-    """Delete processed pull events after PULLS_KEPT, earlier than other events.
+    """Delete processed pull events after PULL_LIFETIME, earlier than other events.
 
     Most events are pulls, and their counts are stored elsewhere. The newest event is always kept:
     SQLite would reuse its id, and a removal looks for events with higher ids than the last one it
-    saw. Events older than four times PULLS_KEPT, left from a time when the worker was stopped,
+    saw. Events older than four times PULL_LIFETIME, left from a time when the worker was stopped,
     are deleted together with all other old events.
     """
     now = utc_now()
@@ -154,7 +156,7 @@ def forget_pulls(session: Session) -> None:
     session.execute(
         delete(RegistryEvent)
         .where(
-            RegistryEvent.received_at.between(now - 4 * PULLS_KEPT, now - PULLS_KEPT),
+            RegistryEvent.received_at.between(now - 4 * PULL_LIFETIME, now - PULL_LIFETIME),
             RegistryEvent.action == "pull",
             RegistryEvent.status.in_(("applied", "dropped")),
             RegistryEvent.id < newest,

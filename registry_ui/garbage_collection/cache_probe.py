@@ -35,19 +35,19 @@ class CacheProbe:
         end_read()
         if path is None:
             return None
-        made = cls(RepositoryName(path), secrets.token_bytes(32))
+        probe = cls(RepositoryName(path), secrets.token_bytes(32))
         try:
-            registry().put_blob(made.repository, made.body)
+            registry().put_blob(probe.repository, probe.body)
         except RegistryError:
             return None
-        return made
+        return probe
 
     @property
     def digest(self) -> str:
         """The digest of the blob."""
         return str(Digest.of(self.body))
 
-    def is_believed_in(self) -> bool:
+    def is_still_reported(self) -> bool:
         """Return whether the registry still reports the blob as present after a collection.
 
         False if the registry does not answer.

@@ -12,13 +12,13 @@ from ..names import DIGEST
 MAX_DIGESTS = 200_000
 #: Maximum number of lines that are kept from the beginning and from the end of the output. Lines
 #: about marked manifests and blobs do not count.
-FIRST, LAST = 150, 150
-LONGEST_LINE = 400
-NOTE = (
+MAX_FIRST_LINES, MAX_LAST_LINES = 150, 150
+MAX_LINE_LENGTH = 400
+PROBE_NOTE = (
     "[registry_ui] One of these blobs is a probe that registry_ui pushed before this collection, "
     "and is not counted above: {}"
 )
-_MARKED = re.compile(r"(\S+): marking (?:manifest|blob) ")
+_MARKING = re.compile(r"(\S+): marking (?:manifest|blob) ")
 _MANIFEST = re.compile(r"\S+: marking manifest ")
 #: Message with which both versions stop at a manifest that they can't read. They delete nothing.
 _UNREADABLE = re.compile(rf"failed to retrieve manifest for digest ({DIGEST})\b")
@@ -41,15 +41,15 @@ class CollectorOutput:
         self.digests: set[str] = set()
         self.unreadable = ""
         self._repository = ""
-        self._said: int | None = None
-        self._first: list[str] = []
-        self._last: deque[str] = deque(maxlen=LAST)
-        self._left_out = 0
+        self._total: int | None = None
+        self._first_lines: list[str] = []
+        self._last_lines: deque[str] = deque(maxlen=MAX_LAST_LINES)
+        self._omitted = 0
         self._note = ""
 
     def read(self, line: str) -> None:
         """Parse one line of the collector's standard output or standard error."""
-        if marking := _MARKED.match(line):
+        if marking := _MARKING.match(line):
             self._repository = marking[1]
             self.marked += bool(_MANIFEST.match(line))
             return
@@ -58,28 +58,28 @@ class CollectorOutput:
         if (blob := _BLOB.fullmatch(line)) and len(self.digests) < MAX_DIGESTS:
             self.digests.add(blob[1])
         if total := _SUM.fullmatch(line):
-            self._said = int(total[1])
+            self._total = int(total[1])
         if line.strip():
-            self._keep(line.rstrip()[:LONGEST_LINE].replace("\x00", ""))
+            self._keep_line(line.rstrip()[:MAX_LINE_LENGTH].replace("\x00", ""))
 
-    def leave_out(self, digest: str) -> None:
+    def exclude_blob(self, digest: str) -> None:
         """Exclude the blob of our cache probe from the count, and add a note to the text."""
         if digest in self.digests:
             self.digests.discard(digest)
-            self._note = NOTE.format(digest)
-            self._said = None if self._said is None else max(0, self._said - 1)
+            self._note = PROBE_NOTE.format(digest)
+            self._total = None if self._total is None else max(0, self._total - 1)
 
-    def _keep(self, line: str) -> None:
-        if len(self._first) < FIRST:
-            self._first.append(line)
+    def _keep_line(self, line: str) -> None:
+        if len(self._first_lines) < MAX_FIRST_LINES:
+            self._first_lines.append(line)
             return
-        self._left_out += len(self._last) == LAST
-        self._last.append(line)
+        self._omitted += len(self._last_lines) == MAX_LAST_LINES
+        self._last_lines.append(line)
 
     @property
     def blobs(self) -> int:
         """Number of unreferenced blobs: the total that was printed, else the number listed."""
-        return len(self.digests) if self._said is None else self._said
+        return len(self.digests) if self._total is None else self._total
 
     @property
     def text(self) -> str:
@@ -87,6 +87,6 @@ class CollectorOutput:
 
         Long output is reduced to its beginning and its end.
         """
-        left_out = [f"… {self._left_out} lines are left out …"] if self._left_out else []
+        omission = [f"… {self._omitted} lines are left out …"] if self._omitted else []
         note = ["", self._note] if self._note else []
-        return "\n".join([*self._first, *left_out, *self._last, *note])
+        return "\n".join([*self._first_lines, *omission, *self._last_lines, *note])

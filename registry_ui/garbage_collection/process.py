@@ -18,13 +18,13 @@ from . import exclusive_process
 from .output_parser import CollectorOutput
 
 #: Timeout in seconds for the collector to end after a signal.
-END_PATIENCE = 20.0
+END_TIMEOUT = 20.0
 #: Timeout in seconds for reading the rest of the output. A process that the collector started can
 #: keep the pipe open.
-READ_PATIENCE = 2.0
+READ_TIMEOUT = 2.0
 #: Maximum number of bytes that are read as one line. The collector writes no longer lines; others
 #: are read in pieces.
-READ_AT_ONCE = 8192
+MAX_READ_BYTES = 8192
 
 
 class Collector:
@@ -36,7 +36,7 @@ class Collector:
     """
 
     def __init__(self, command: tuple[str, ...], lock: Path) -> None:
-        self.collected = CollectorOutput()
+        self.output = CollectorOutput()
         self._process = subprocess.Popen(
             [
                 sys.executable,
@@ -47,7 +47,7 @@ class Collector:
                 *command,
             ],
             cwd=ROOT,
-            env=_environ(),
+            env=_build_environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -61,31 +61,31 @@ class Collector:
 
     def _read(self, stream: IO[bytes]) -> None:
         with stream:
-            while line := stream.readline(READ_AT_ONCE):
-                self.collected.read(line.decode("utf-8", "replace"))
+            while line := stream.readline(MAX_READ_BYTES):
+                self.output.read(line.decode("utf-8", "replace"))
 
     @property
     def status(self) -> int | None:
         """Exit status, after the collector has ended and its output was read; None until then."""
         code = self._process.poll()
         if code is not None:
-            self._reader.join(READ_PATIENCE)
+            self._reader.join(READ_TIMEOUT)
         return code
 
     def end(self) -> None:
-        """End the collector if it still runs: SIGTERM first, SIGKILL after END_PATIENCE seconds."""
+        """End the collector if it still runs: SIGTERM first, SIGKILL after END_TIMEOUT seconds."""
         if self.status is not None:
             return
-        for how in (signal.SIGTERM, signal.SIGKILL):
+        for signal_number in (signal.SIGTERM, signal.SIGKILL):
             with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, how)
+                os.killpg(self._process.pid, signal_number)
             with suppress(subprocess.TimeoutExpired):
-                self._process.wait(END_PATIENCE)
+                self._process.wait(END_TIMEOUT)
                 break
         # Kill processes that the collector started and left behind.
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        self._reader.join(READ_PATIENCE)
+        self._reader.join(READ_TIMEOUT)
 
 
 def is_gone(lock: Path) -> bool:
@@ -104,10 +104,10 @@ def is_gone(lock: Path) -> bool:
     return True
 
 
-def _environ() -> dict[str, str]:
+def _build_environment() -> dict[str, str]:
     """Return our environment without our settings.
 
     The registry would read every variable named REGISTRY_* as a setting of its own.
     """
-    ours = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-    return ours | {"OTEL_TRACES_EXPORTER": "none"}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    return environment | {"OTEL_TRACES_EXPORTER": "none"}

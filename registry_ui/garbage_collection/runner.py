@@ -28,14 +28,14 @@ from .process import Collector, is_gone
 from .service import NOT_SET_UP, SUBJECT, command
 
 #: Seconds between two checks while waiting.
-LOOK_EVERY = 0.5
+POLL_INTERVAL = 0.5
 #: How long our own removals, copies and moves have to stop writing after the last bearer token
 #: from before the write freeze has expired.
-PATIENCE = timedelta(minutes=15)
+WRITERS_TIMEOUT = timedelta(minutes=15)
 #: How long, in seconds, an earlier collector is waited for before that is reported as a problem.
-LOCK_PATIENCE = 120.0
+LOCK_TIMEOUT = 120.0
 #: Number of manifests that one query reads.
-CHUNK = 500
+BATCH_SIZE = 500
 DRY_RUN = "--dry-run"
 RESTART = (
     "Restart the registry now: it still believes in blobs that were collected. Until then, pushes "
@@ -49,7 +49,7 @@ UNREADABLE = (
     "The collector can't read a manifest, and collected nothing: {}. Delete that manifest by its "
     "digest, and collect again."
 )
-BROKE_OFF = "It broke off. The log of the worker says more."
+UNEXPECTED_ERROR = "It broke off. The log of the worker says more."
 
 logger = logging.getLogger(__name__)
 
@@ -65,19 +65,19 @@ def run(collection_id: int) -> GarbageCollection | None:
     if lease is None:
         return None
     try:
-        lease.close(*_outcome(lease))
+        lease.close(*_run_all_steps(lease))
     except LeaseLost:
         logger.warning("garbage collection %s was cancelled, or taken over", collection_id)
         return None
     return lease.row
 
 
-def _outcome(lease: CollectionLease) -> tuple[str, str]:
+def _run_all_steps(lease: CollectionLease) -> tuple[str, str]:
     """Carry out all steps; return the final state and a message for the page ("" for none)."""
     try:
         if not lease.row.dry_run:
-            _drain(lease)
-        return "done", _collect(lease)
+            _freeze_writes(lease)
+        return "done", _collect_garbage(lease)
     except LeaseLost:
         raise
     except Canceled:
@@ -86,10 +86,10 @@ def _outcome(lease: CollectionLease) -> tuple[str, str]:
         return "failed", str(failure)
     except Exception:
         logger.exception("garbage collection %s broke off", lease.row.id)
-        return "failed", BROKE_OFF
+        return "failed", UNEXPECTED_ERROR
 
 
-def _drain(lease: CollectionLease) -> None:
+def _freeze_writes(lease: CollectionLease) -> None:
     """Freeze all writes, and wait until nothing from before the freeze can write anymore.
 
     That is until the last bearer token with push or delete has expired, and our own removals,
@@ -100,7 +100,7 @@ def _drain(lease: CollectionLease) -> None:
         LeaseLost, Canceled: as CollectionLease.renew().
     """
     if lease.row.state == "waiting":
-        _wait_until_gone(lease, _lock())
+        _wait_until_gone(lease, _lock_path())
         with lease.changing() as row:
             session = db.session()
             try:
@@ -111,21 +111,21 @@ def _drain(lease: CollectionLease) -> None:
             record(session, WORKER, "fence.raise", SUBJECT, run=row.id)
     while not _is_quiet(lease.row):
         lease.renew()
-        time.sleep(LOOK_EVERY)
+        time.sleep(POLL_INTERVAL)
 
 
 def _is_quiet(row: GarbageCollection) -> bool:
     assert row.quiet_at is not None  # noqa: S101 - there is a fence
     if utc_now() < row.quiet_at:
         return False
-    still = write_freeze.writers_until(db.session())
+    writers_until = write_freeze.writers_until(db.session())
     end_read()
-    if still is not None and utc_now() > row.quiet_at + PATIENCE:
+    if writers_until is not None and utc_now() > row.quiet_at + WRITERS_TIMEOUT:
         raise OperationFailed("A removal is under way and did not stop. See its page.")
-    return still is None
+    return writers_until is None
 
 
-def _collect(lease: CollectionLease) -> str:
+def _collect_garbage(lease: CollectionLease) -> str:
     """Run the collector, and store its output; one that died with its worker runs again.
 
     Returns:
@@ -135,40 +135,40 @@ def _collect(lease: CollectionLease) -> str:
         OperationFailed: no collector is configured, it failed, or an earlier one still runs.
         LeaseLost, Canceled: as CollectionLease.renew().
     """
-    words = command()
-    if not words:
+    arguments = command()
+    if not arguments:
         raise OperationFailed(NOT_SET_UP)
     if lease.row.dry_run:
-        words += (DRY_RUN,)
+        arguments += (DRY_RUN,)
     with lease.changing() as row:
         row.state, row.collector_started_at = "running", utc_now()
         action = f"collection.collector.{'dry_run' if row.dry_run else 'run'}"
         record(db.session(), WORKER, action, SUBJECT, run=row.id)
-    canary = None if lease.row.dry_run else CacheProbe.pushed()
-    status, collected = _carried_out(lease, words, _lock())
-    if canary is not None:
-        collected.leave_out(canary.digest)
-    freed, unmeasured = _measured(lease, collected)
+    probe = None if lease.row.dry_run else CacheProbe.pushed()
+    status, output = _run_collector(lease, arguments, _lock_path())
+    if probe is not None:
+        output.exclude_blob(probe.digest)
+    freed_bytes, unknown_sizes = _measure_blobs(lease, output)
     with lease.changing() as row:
-        row.output, row.marked = collected.text, collected.marked
-        row.blobs, row.freed = collected.blobs, freed
-        row.unmeasured = unmeasured
+        row.output, row.marked = output.text, output.marked
+        row.blobs, row.freed = output.blobs, freed_bytes
+        row.unmeasured = unknown_sizes
     if status:
-        unreadable = collected.unreadable
+        unreadable = output.unreadable
         raise OperationFailed(
             UNREADABLE.format(unreadable) if unreadable else EXITED.format(status)
         )
-    return RESTART if canary is not None and canary.is_believed_in() else ""
+    return RESTART if probe is not None and probe.is_still_reported() else ""
 
 
-def _lock() -> Path:
+def _lock_path() -> Path:
     """Return the path of the file that is locked as long as any process of a collector runs."""
     var: Path = current_app.config["SETTINGS"].var
     return var / "collector.lock"
 
 
-def _carried_out(
-    lease: CollectionLease, words: tuple[str, ...], lock: Path
+def _run_collector(
+    lease: CollectionLease, arguments: tuple[str, ...], lock: Path
 ) -> tuple[int, CollectorOutput]:
     """Run the collector to completion, or end it if the collection is canceled.
 
@@ -180,80 +180,80 @@ def _carried_out(
     while True:
         _wait_until_gone(lease, lock)
         lease.renew()
-        collector = Collector(words, lock)
+        collector = Collector(arguments, lock)
         try:
             while (status := collector.status) is None:
-                lease.renew(marked=collector.collected.marked)
-                time.sleep(LOOK_EVERY)
+                lease.renew(marked=collector.output.marked)
+                time.sleep(POLL_INTERVAL)
         except Canceled:
             collector.end()
             _wait_until_gone(lease, lock)
             with lease.changing() as row:
-                row.output, row.marked = collector.collected.text, collector.collected.marked
+                row.output, row.marked = collector.output.text, collector.output.marked
             raise
         finally:
             collector.end()
-        if status != BUSY or collector.collected.text:
-            return status, collector.collected
+        if status != BUSY or collector.output.text:
+            return status, collector.output
 
 
 def _wait_until_gone(lease: CollectionLease, lock: Path) -> None:
     """Wait until no process of an earlier collector runs, not even one whose worker was killed.
 
     During a write freeze this waits without limit, because without the freeze that collector
-    could delete blobs that are pushed meanwhile. After LOCK_PATIENCE seconds the page shows
+    could delete blobs that are pushed meanwhile. After LOCK_TIMEOUT seconds the page shows
     the reason.
 
     Raises:
         OperationFailed: no writes are frozen, and the process did not end in time.
     """
-    deadline, said = time.monotonic() + LOCK_PATIENCE, False
+    deadline, is_reported = time.monotonic() + LOCK_TIMEOUT, False
     while not is_gone(lock):
-        if time.monotonic() > deadline and not said:
+        if time.monotonic() > deadline and not is_reported:
             if lease.row.fence_id is None:
                 raise OperationFailed(STILL_RUNS.format(lock))
             with lease.changing() as row:
                 row.problem = STILL_RUNS.format(lock)
-            said = True
+            is_reported = True
         lease.keep()
-        time.sleep(LOOK_EVERY)
+        time.sleep(POLL_INTERVAL)
 
 
-def _measured(lease: CollectionLease, collected: CollectorOutput) -> tuple[int, int]:
+def _measure_blobs(lease: CollectionLease, output: CollectorOutput) -> tuple[int, int]:
     """Return the size of the unreferenced blobs in bytes, and the number of unknown sizes.
 
     The collector prints no sizes. The index knows the sizes of blobs that belonged to images.
     """
-    wanted = {key_of(digest): digest for digest in collected.digests}
+    digest_by_key = {key_of(digest): digest for digest in output.digests}
     sizes: dict[bytes, int] = {}
     last = ""
-    while wanted:
+    while digest_by_key:
         query = (
             select(ManifestContents.digest, ManifestContents.blobs)
             .where(ManifestContents.digest > last)
             .order_by(ManifestContents.digest)
-            .limit(CHUNK)
+            .limit(BATCH_SIZE)
         )
         rows = db.session.execute(query).all()
         end_read()
         lease.keep()
         for row in rows:
             packed = unpack(row.blobs)
-            sizes |= {key: packed[key] for key in wanted.keys() & packed.keys()}
-        if len(rows) < CHUNK:
+            sizes |= {key: packed[key] for key in digest_by_key.keys() & packed.keys()}
+        if len(rows) < BATCH_SIZE:
             break
         last = rows[-1].digest
-    sizes |= _manifest_sizes(sorted(collected.digests))
-    known = sum(max(0, size) for size in sizes.values())
-    return min(known, 2**62), max(0, collected.blobs - len(sizes))
+    sizes |= _load_manifest_sizes(sorted(output.digests))
+    known_bytes = sum(max(0, size) for size in sizes.values())
+    return min(known_bytes, 2**62), max(0, output.blobs - len(sizes))
 
 
-def _manifest_sizes(digests: list[str]) -> dict[bytes, int]:
-    found: dict[bytes, int] = {}
-    for start in range(0, len(digests), CHUNK):
+def _load_manifest_sizes(digests: list[str]) -> dict[bytes, int]:
+    sizes: dict[bytes, int] = {}
+    for start in range(0, len(digests), BATCH_SIZE):
         query = select(Manifest.digest, func.length(Manifest.body)).where(
-            Manifest.digest.in_(digests[start : start + CHUNK])
+            Manifest.digest.in_(digests[start : start + BATCH_SIZE])
         )
-        found |= {key_of(digest): size for digest, size in db.session.execute(query)}
+        sizes |= {key_of(digest): size for digest, size in db.session.execute(query)}
         end_read()
-    return found
+    return sizes

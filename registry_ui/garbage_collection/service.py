@@ -19,15 +19,15 @@ from ..operations import write_freeze
 #: Subject of the audit entries about garbage collections.
 SUBJECT = "garbage collection"
 #: Maximum number of collections that the page lists.
-LISTED = 20
+MAX_LISTED = 20
 NOT_SET_UP = "There is no command that collects garbage."
-SET_IT_UP = "Set REGISTRY_UI_GC_COMMAND; docs/administrators.md says how."
+SETUP_HINT = "Set REGISTRY_UI_GC_COMMAND; docs/administrators.md says how."
 
 
 def command() -> tuple[str, ...]:
     """Return the configured collector command and its arguments; empty if there is none."""
-    found: tuple[str, ...] = current_app.config["SETTINGS"].gc_command
-    return found
+    arguments: tuple[str, ...] = current_app.config["SETTINGS"].gc_command
+    return arguments
 
 
 def begin(actor: Actor, *, dry_run: bool) -> GarbageCollection:
@@ -37,15 +37,16 @@ def begin(actor: Actor, *, dry_run: bool) -> GarbageCollection:
         Conflict: another collection has not ended yet, or no command is configured.
     """
     if not command():
-        raise Conflict(NOT_SET_UP, hint=SET_IT_UP)
+        raise Conflict(NOT_SET_UP, hint=SETUP_HINT)
     with writing() as session:
-        values = {"dry_run": dry_run, "requested_by": actor.name}
-        if not insert_if_absent(session, GarbageCollection, slot=1, **values):
+        if not insert_if_absent(
+            session, GarbageCollection, slot=1, dry_run=dry_run, requested_by=actor.name
+        ):
             raise Conflict(
                 "A garbage collection is under way.", hint="Its progress is on its page."
             )
         row = session.scalars(select(GarbageCollection).where(GarbageCollection.slot == 1)).one()
-        record(session, actor, _action(row, "start"), SUBJECT, run=row.id)
+        record(session, actor, _audit_action(row, "start"), SUBJECT, run=row.id)
         return row
 
 
@@ -67,7 +68,7 @@ def cancel(actor: Actor, collection_id: int) -> GarbageCollection:
             raise NotFound
         if not row.is_active:
             raise StateConflict("This garbage collection has ended already.")
-        record(session, actor, _action(row, "cancel"), SUBJECT, run=row.id)
+        record(session, actor, _audit_action(row, "cancel"), SUBJECT, run=row.id)
         row.cancel_wanted = True
         if row.state != "running":
             close(session, row, "cancelled")
@@ -89,18 +90,18 @@ def close(session: Session, row: GarbageCollection, state: str, problem: str = "
     row.slot = row.fence_id = row.lease_until = row.lease_owner = None
     detail = {"problem": problem} if problem else {}
     actor = Actor(row.requested_by)
-    record(session, actor, _action(row, state), SUBJECT, run=row.id, **detail)
+    record(session, actor, _audit_action(row, state), SUBJECT, run=row.id, **detail)
 
 
-def _action(row: GarbageCollection, what: str) -> str:
-    return f"collection.{'dry_run' if row.dry_run else 'run'}.{what}"
+def _audit_action(row: GarbageCollection, event: str) -> str:
+    return f"collection.{'dry_run' if row.dry_run else 'run'}.{event}"
 
 
 def latest() -> list[GarbageCollection]:
-    """Return the latest collections, newest first, at most LISTED."""
+    """Return the latest collections, newest first, at most MAX_LISTED."""
     return list(
         db.session.scalars(
-            select(GarbageCollection).order_by(GarbageCollection.id.desc()).limit(LISTED)
+            select(GarbageCollection).order_by(GarbageCollection.id.desc()).limit(MAX_LISTED)
         )
     )
 
@@ -144,10 +145,10 @@ def forecast(rows: list[GarbageCollection]) -> Forecast:
             run does not, because it deletes nothing.
     """
     settings = current_app.config["SETTINGS"]
-    took = [
+    durations = [
         row.finished_at - row.collector_started_at
         for row in rows
         if row.state == "done" and not row.dry_run and row.finished_at and row.collector_started_at
     ]
     tokens = timedelta(seconds=settings.token_lifetime) + write_freeze.GRACE
-    return Forecast(tokens, took[0] if took else None)
+    return Forecast(tokens, durations[0] if durations else None)

@@ -24,14 +24,14 @@ HEADERS = (
     ("X-Forwarded-Method", "X-Forwarded-Uri"),
 )
 #: Methods that pass without a check, because they change no manifest.
-PASSING = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PATCH"})
+UNCHECKED_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PATCH"})
 ACTIONS = {"PUT": Permission.PUSH, "DELETE": Permission.DELETE}
 _MANIFEST = re.compile(rf"/v2/({NAME})/manifests/({DIGEST}|{TAG})")
 _UPLOAD = re.compile(rf"/v2/{NAME}/blobs/uploads/[A-Za-z0-9_=-]+")
 _BLOB = re.compile(rf"/v2/({NAME})/blobs/({DIGEST})")
 
-NOT_TOLD = "the gate was not told, or was told twice, what is asked of the registry"
-NOT_PLAIN = "the gate takes plain addresses of manifests only"
+AMBIGUOUS_REQUEST = "the gate was not told, or was told twice, what is asked of the registry"
+NOT_CANONICAL = "the gate takes plain addresses of manifests only"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,33 +54,33 @@ def read(headers: Headers) -> GateRequest | None:
         Denied: the method or the URL is missing, both pairs of headers are present (a client may
             have sent one), or the URL is not in canonical form.
     """
-    told = [pair for pair in HEADERS if any(name in headers for name in pair)]
-    if len(told) != 1 or not all(name in headers for name in told[0]):
-        raise Denied(NOT_TOLD)
-    method, uri = (headers[name] for name in told[0])
-    if method in PASSING:
+    pairs = [pair for pair in HEADERS if any(name in headers for name in pair)]
+    if len(pairs) != 1 or not all(name in headers for name in pairs[0]):
+        raise Denied(AMBIGUOUS_REQUEST)
+    method, uri = (headers[name] for name in pairs[0])
+    if method in UNCHECKED_METHODS:
         return None
     path, _, query = uri.partition("?")
     if _UPLOAD.fullmatch(path):
         return None
     if any(name == "tag" for name, _ in parse_qsl(query, keep_blank_values=True)):
         # Future registries may accept tags in `?tag=`, which the rules would not see.
-        raise Denied(NOT_PLAIN)
-    return _asked(method, unquote_to_bytes(path).decode("ascii", "replace"))
+        raise Denied(NOT_CANONICAL)
+    return _parse_request(method, unquote_to_bytes(path).decode("ascii", "replace"))
 
 
-def _asked(method: str, path: str) -> GateRequest:
+def _parse_request(method: str, path: str) -> GateRequest:
     manifest, blob = _MANIFEST.fullmatch(path), None
     if method == "DELETE":
         blob = _BLOB.fullmatch(path)
-    found = manifest or blob
-    if found is None or method not in ACTIONS:
-        raise Denied(NOT_PLAIN)
-    name, reference = found.groups()
+    match = manifest or blob
+    if match is None or method not in ACTIONS:
+        raise Denied(NOT_CANONICAL)
+    name, reference = match.groups()
     try:
         repository = RepositoryName(name)
     except NameInvalid:
-        raise Denied(NOT_PLAIN) from None
+        raise Denied(NOT_CANONICAL) from None
     is_digest = ":" in reference
     kind = Digest if is_digest else TagName
     return GateRequest(ACTIONS[method], repository, kind(reference), is_blob=manifest is None)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from ..access import RULE_OF, Permission, Role
-from ..access.tag_rules import RuleKind, TagRule, is_immutable, refusal, releases
+from ..access.tag_rules import RuleKind, TagChange, TagRule, is_immutable, refusal, releases
 from ..catalog import tag_claims
 from ..catalog.live_tags import read_tags, unreadable_tags_that_stay
 from ..db.session import db, end_read
@@ -28,15 +28,15 @@ from .tag_states import SLOW_TAGS_TIMEOUT, RegistryNotAnswering, TagState, read_
 
 #: Minimum role that may remove a damaged tag although it is immutable
 #: (see access.tag_rules.set_aside).
-REPAIRER = RULE_OF[Permission.CONFIGURE].minimum
-DAMAGED = "{} and can't be read: a {} can push it again or remove it"
-UNREADABLE = (
+REPAIR_ROLE = RULE_OF[Permission.CONFIGURE].minimum
+DAMAGED_TAG = "{} and can't be read: a {} can push it again or remove it"
+UNREADABLE_TAGS = (
     "{} can't be read, so what it may need stays in {}: let a Maintainer push it again or remove it"
 )
-BLOBS = "garbage collection deletes unused blobs"
+BLOB_HINT = "garbage collection deletes unused blobs"
 #: Timeout in seconds for reading the manifests that protected tags need. A deletion that depends
 #: on a manifest that was not read by then is refused.
-PARTS_DEADLINE = 20.0
+GRAPH_TIMEOUT = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +52,12 @@ class Change:
     image_name: str
     rules: list[TagRule]
     role: Role | None
-    who: VerifiedToken
+    token: VerifiedToken
 
     def refusal(self, tag: str, *, exists: bool) -> str | None:
         """Return why the rules refuse this change of a tag, or None if they allow it."""
-        return refusal(self.rules, self.image_name, tag, self.role, self.action, exists=exists)
+        change = TagChange(tag, self.action, exists=exists)
+        return refusal(self.rules, self.image_name, change, self.role)
 
     def may_change(self, state: TagState) -> bool:
         """Return whether a tag in this state may be changed although a rule makes it immutable.
@@ -66,7 +67,7 @@ class Change:
         the tag's content.
         """
         if state is TagState.DAMAGED:
-            return self.role is not None and self.role >= REPAIRER
+            return self.role is not None and self.role >= REPAIR_ROLE
         return state is TagState.ABSENT
 
 
@@ -77,20 +78,22 @@ def check_tag(change: Change, tag: TagName) -> None:
         Denied: a rule refuses the change, or another push has claimed the tag.
         RegistryNotAnswering: the registry does not answer.
     """
-    repository, action, who = change.repository, change.action, change.who
-    _refuse(change.refusal(str(tag), exists=False))
+    repository, action, token = change.repository, change.action, change.token
+    _raise_if_refused(change.refusal(str(tag), exists=False))
     end_read()
     _check_attached(change, tag)
     if not is_immutable(change.rules, change.image_name, str(tag), action):
         return
-    busy = tag_claims.acquire(repository, tag, who) if action is Permission.PUSH else None
+    claim_refusal = (
+        tag_claims.acquire(repository, tag, token) if action is Permission.PUSH else None
+    )
     try:
         _check_state(change, tag)
     except AppError:
-        if busy is None and action is Permission.PUSH:
-            tag_claims.release(repository, tag, who)
+        if claim_refusal is None and action is Permission.PUSH:
+            tag_claims.release(repository, tag, token)
         raise
-    _refuse(busy)
+    _raise_if_refused(claim_refusal)
 
 
 def _check_state(change: Change, tag: TagName) -> None:
@@ -98,13 +101,13 @@ def _check_state(change: Change, tag: TagName) -> None:
     state = read_state(change.repository, tag)
     if change.may_change(state):
         return
-    words = change.refusal(str(tag), exists=True)
-    _refuse(_with_damage(words, state) if words else None)
+    reason = change.refusal(str(tag), exists=True)
+    _raise_if_refused(_add_damage(reason, state) if reason else None)
 
 
-def _with_damage(words: str, state: TagState) -> str:
+def _add_damage(reason: str, state: TagState) -> str:
     """Return the reason for a refusal; for a damaged tag, also which role can repair it."""
-    return DAMAGED.format(words, REPAIRER.label) if state is TagState.DAMAGED else words
+    return DAMAGED_TAG.format(reason, REPAIR_ROLE.label) if state is TagState.DAMAGED else reason
 
 
 def _check_attached(change: Change, tag: TagName) -> None:
@@ -124,17 +127,17 @@ def _check_attached(change: Change, tag: TagName) -> None:
     state = read_state(change.repository, tag)
     if change.may_change(state):
         return
-    rules = change.rules, change.image_name
-    kept = releases(*rules, _tags(change.repository), change.action)
-    needed = _needed_by(change, Digest(subject), kept)
-    if subject in needed.by:
-        words = _attached_words(change, str(tag), needed.by[subject])
-        raise Denied(_with_damage(words, state))
+    tags = _fetch_tags(change.repository)
+    immutable_tags = releases(change.rules, change.image_name, tags, change.action)
+    needed = _find_needed(change, Digest(subject), immutable_tags)
+    if subject in needed.tag_by_digest:
+        reason = _describe_attached(change, str(tag), needed.tag_by_digest[subject])
+        raise Denied(_add_damage(reason, state))
     needed.require_known()
 
 
-def _attached_words(change: Change, tag: str, kept: str) -> str:
-    return f"tag {tag} belongs to {kept}, which is immutable in {change.repository}"
+def _describe_attached(change: Change, tag: str, immutable_tag: str) -> str:
+    return f"tag {tag} belongs to {immutable_tag}, which is immutable in {change.repository}"
 
 
 def check_blob(change: Change) -> None:
@@ -149,8 +152,8 @@ def check_blob(change: Change) -> None:
         RegistryNotAnswering: the registry does not answer.
     """
     end_read()
-    if _tags(change.repository):
-        raise Denied(f"{change.repository} has tags that may need this blob: {BLOBS}")
+    if _fetch_tags(change.repository):
+        raise Denied(f"{change.repository} has tags that may need this blob: {BLOB_HINT}")
 
 
 def check_digest(change: Change, digest: Digest) -> None:
@@ -164,36 +167,39 @@ def check_digest(change: Change, digest: Digest) -> None:
         RegistryNotAnswering: the registry does not answer.
     """
     end_read()
-    names = _tags(change.repository)
-    refused = {tag: words for tag in names if (words := change.refusal(tag, exists=True))}
-    immutable = set(releases(change.rules, change.image_name, names, Permission.DELETE))
+    tags = _fetch_tags(change.repository)
+    reason_by_tag = {tag: reason for tag in tags if (reason := change.refusal(tag, exists=True))}
+    immutable = set(releases(change.rules, change.image_name, tags, Permission.DELETE))
     # Immutable tags come first, so that the message names the stricter of two tags.
-    needed = _needed_by(change, digest, sorted(refused, key=lambda tag: tag not in immutable))
-    if str(digest) in needed.by:
-        _refuse(refused[needed.by[str(digest)]])
+    needed = _find_needed(
+        change, digest, sorted(reason_by_tag, key=lambda tag: tag not in immutable)
+    )
+    if str(digest) in needed.tag_by_digest:
+        _raise_if_refused(reason_by_tag[needed.tag_by_digest[str(digest)]])
     needed.require_known()
     attached = {
-        tag: needed.by[subject]
-        for tag in names
-        if (subject := subject_of(tag)) and needed.by.get(subject) in immutable
+        tag: needed.tag_by_digest[subject]
+        for tag in tags
+        if (subject := subject_of(tag)) and needed.tag_by_digest.get(subject) in immutable
     }
-    theirs = _needed_by(change, digest, attached)
-    if str(digest) in theirs.by:
-        tag = theirs.by[str(digest)]
-        raise Denied(_attached_words(change, tag, attached[tag]))
-    theirs.require_known()
+    attached_needs = _find_needed(change, digest, attached)
+    if str(digest) in attached_needs.tag_by_digest:
+        tag = attached_needs.tag_by_digest[str(digest)]
+        raise Denied(_describe_attached(change, tag, attached[tag]))
+    attached_needs.require_known()
     end_read()
 
 
 @dataclass(frozen=True, slots=True)
-class _Needed:
+class _NeededManifests:
     """The manifests that some tags need.
 
-    ``by`` maps the digest of each manifest to the first tag that needs it. ``is_known`` is False
-    if one of the manifests could not be read, so that others may be missing here.
+    ``tag_by_digest`` maps the digest of each manifest to the first tag that needs it.
+    ``is_known`` is False if one of the manifests could not be read, so that others may be missing
+    here.
     """
 
-    by: dict[str, str]
+    tag_by_digest: dict[str, str]
     is_known: bool
 
     def require_known(self) -> None:
@@ -202,22 +208,22 @@ class _Needed:
             raise RegistryNotAnswering
 
 
-def _needed_by(change: Change, digest: Digest, names: Iterable[str]) -> _Needed:
+def _find_needed(change: Change, digest: Digest, names: Iterable[str]) -> _NeededManifests:
     """Return the manifests that the tags in ``names`` need.
 
     Args:
         digest: the manifest that the change is about.
     """
-    stands = _standing_for(change, digest, names)
-    parts = graph_of(change.repository, set(stands.values()), PARTS_DEADLINE)
-    by: dict[str, str] = {}
+    digests = _fetch_live_digests(change, digest, names)
+    graph = graph_of(change.repository, set(digests.values()), GRAPH_TIMEOUT)
+    tag_by_digest: dict[str, str] = {}
     for tag in names:
-        for part in closure([stands[tag]] if tag in stands else [], parts.named):
-            by.setdefault(part, tag)
-    return _Needed(by, parts.unknown.isdisjoint(by))
+        for needed_digest in closure([digests[tag]] if tag in digests else [], graph.referenced):
+            tag_by_digest.setdefault(needed_digest, tag)
+    return _NeededManifests(tag_by_digest, graph.unknown.isdisjoint(tag_by_digest))
 
 
-def _standing_for(change: Change, digest: Digest, names: Iterable[str]) -> dict[str, str]:
+def _fetch_live_digests(change: Change, digest: Digest, names: Iterable[str]) -> dict[str, str]:
     """Return the current digests of tags. Tags that no longer exist are left out.
 
     The registry is asked for each tag, because the event of a change may be late or lost. The
@@ -229,26 +235,26 @@ def _standing_for(change: Change, digest: Digest, names: Iterable[str]) -> dict[
         RegistryNotAnswering: the registry does not answer.
     """
     repository = change.repository
-    indexed = _indexed_digests(repository)
+    indexed = _fetch_indexed_digests(repository)
     end_read()
-    known = {
-        name: there
+    trusted = {
+        name: indexed_digest
         for name in names
-        if (there := indexed.get(name, str(digest))) != str(digest)
+        if (indexed_digest := indexed.get(name, str(digest))) != str(digest)
         and is_immutable(change.rules, change.image_name, name, Permission.PUSH)
     }
     try:
-        asked = [name for name in names if name not in known]
-        live = read_tags(repository, asked, slow_timeout=SLOW_TAGS_TIMEOUT)
+        to_read = [name for name in names if name not in trusted]
+        live = read_tags(repository, to_read, slow_timeout=SLOW_TAGS_TIMEOUT)
         live.require_answers()
     except RegistryError:
         raise RegistryNotAnswering from None
     if damaged := unreadable_tags_that_stay(repository, live):
-        raise Denied(UNREADABLE.format(name_some(damaged), repository))
-    return known | live.digests
+        raise Denied(UNREADABLE_TAGS.format(name_some(damaged), repository))
+    return trusted | live.digests
 
 
-def _tags(repository: RepositoryName) -> list[str]:
+def _fetch_tags(repository: RepositoryName) -> list[str]:
     try:
         return registry().tags(repository)
     except RegistryNotFound:
@@ -257,7 +263,7 @@ def _tags(repository: RepositoryName) -> list[str]:
         raise RegistryNotAnswering from None
 
 
-def _indexed_digests(repository: RepositoryName) -> dict[str, str]:
+def _fetch_indexed_digests(repository: RepositoryName) -> dict[str, str]:
     query = (
         select(Tag.name, Tag.digest)
         .join(ContainerImage, ContainerImage.id == Tag.image_id)
@@ -266,7 +272,7 @@ def _indexed_digests(repository: RepositoryName) -> dict[str, str]:
     return {name: digest for name, digest in db.session.execute(query) if digest is not None}
 
 
-def _refuse(words: str | None) -> None:
-    if words is not None:
+def _raise_if_refused(reason: str | None) -> None:
+    if reason is not None:
         end_read()
-        raise Denied(words)
+        raise Denied(reason)

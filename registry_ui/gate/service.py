@@ -28,10 +28,10 @@ from .request import GateRequest
 from .rules import Change, check_blob, check_digest, check_tag
 
 #: Actions that the registry requires a token to grant (PROTOCOLS 1.1).
-NEEDED = {Permission.PUSH: ("pull", "push"), Permission.DELETE: ("delete",)}
-BIN = "tags of the bin are neither pushed nor deleted by clients"
+REQUIRED_ACTIONS = {Permission.PUSH: ("pull", "push"), Permission.DELETE: ("delete",)}
+BIN_REFUSAL = "tags of the bin are neither pushed nor deleted by clients"
 #: Minimum number of seconds between two records that the gate is in use.
-NOTE_EVERY = 60.0
+RECORD_INTERVAL = 60.0
 
 
 class Unauthenticated(Unauthorized):
@@ -47,11 +47,11 @@ class Unauthenticated(Unauthorized):
         self.scope, self.problem = scope, problem
 
 
-def authorize(asked: GateRequest, authorization: str) -> None:
+def authorize(request: GateRequest, authorization: str) -> None:
     """Authorize a push or a deletion: return if it is allowed, raise if it is not.
 
     Args:
-        asked: the request to decide on.
+        request: the request to decide on.
         authorization: the client's Authorization header, unchanged.
 
     Raises:
@@ -61,38 +61,40 @@ def authorize(asked: GateRequest, authorization: str) -> None:
             permission was withdrawn. The message is shown in the client's terminal.
         RegistryNotAnswering: a rule applies, and the registry does not answer.
     """
-    found = repository_policy(db.session(), str(asked.repository))
-    changes_no_tag = asked.action is Permission.PUSH and isinstance(asked.reference, Digest)
-    if changes_no_tag and found.fence is None:
+    policy = repository_policy(db.session(), str(request.repository))
+    changes_no_tag = request.action is Permission.PUSH and isinstance(request.reference, Digest)
+    if changes_no_tag and policy.fence is None:
         end_read()
         return  # A push by digest changes no tag: it is a child of an index, or a referrer.
-    who = _identified(asked, authorization)
-    role = _authorize(asked, who, found)
-    if who.subject == OWN_SUBJECT:
+    token = _identify(request, authorization)
+    role = _check_permission(request, token, policy)
+    if token.subject == OWN_SUBJECT:
         return  # The application checked the rules when it planned its own operation.
-    if is_binned(str(asked.reference)):
-        raise Denied(BIN)
-    rules = [rule for rule in found.rules if rule.images.matches(found.image_name)]
-    change = Change(asked.action, asked.repository, found.image_name, rules, role, who)
+    if is_binned(str(request.reference)):
+        raise Denied(BIN_REFUSAL)
+    rules = [rule for rule in policy.rules if rule.images.matches(policy.image_name)]
+    change = Change(request.action, request.repository, policy.image_name, rules, role, token)
     try:
-        _check(change, asked)
+        _check_rules(change, request)
     except Denied as error:
-        _record(asked, who, found.project, error.message)
+        _record(request, token, policy.project, error.message)
         raise
 
 
-def _check(change: Change, asked: GateRequest) -> None:
-    if asked.is_blob:
+def _check_rules(change: Change, request: GateRequest) -> None:
+    if request.is_blob:
         check_blob(change)
     elif not change.rules:
         end_read()
-    elif isinstance(asked.reference, Digest):
-        check_digest(change, asked.reference)
+    elif isinstance(request.reference, Digest):
+        check_digest(change, request.reference)
     else:
-        check_tag(change, asked.reference)
+        check_tag(change, request.reference)
 
 
-def _authorize(asked: GateRequest, who: VerifiedToken, found: RepositoryPolicy) -> Role | None:
+def _check_permission(
+    request: GateRequest, token: VerifiedToken, policy: RepositoryPolicy
+) -> Role | None:
     """Check the caller's current permission and return the role; None for our own calls.
 
     The permission is checked again because a token stays valid after the permission for which it
@@ -103,70 +105,77 @@ def _authorize(asked: GateRequest, who: VerifiedToken, found: RepositoryPolicy) 
         Denied: a write freeze (fence) is active, the permission was withdrawn, or the repository
             has moved.
     """
-    repository = str(asked.repository)
-    covered = who.grants(repository, NEEDED[asked.action])
-    own = who.subject == OWN_SUBJECT
+    repository = str(request.repository)
+    is_covered = token.grants(repository, REQUIRED_ACTIONS[request.action])
+    is_own = token.subject == OWN_SUBJECT
     role = None
-    if not own and (covered or found.fence is not None):
-        role = current_role(db.session(), who.subject, repository)
-    permitted = role is not None and role >= RULE_OF[asked.action].minimum
-    if found.fence is not None and permitted:
+    if not is_own and (is_covered or policy.fence is not None):
+        role = current_role(db.session(), token.subject, repository)
+    is_permitted = role is not None and role >= RULE_OF[request.action].minimum
+    if policy.fence is not None and is_permitted:
         # A token that was issued during the write freeze covers no push, so without this check
         # the client would see only a missing permission. Users without permission get no
         # information about the freeze.
-        _refuse(asked, who, found.project, found.fence.rule(repository))
-    if not covered:
-        raise Unauthenticated(_scope(asked), "insufficient_scope")
+        _refuse(request, token, policy.project, policy.fence.rule(repository))
+    if not is_covered:
+        raise Unauthenticated(_required_scope(request), "insufficient_scope")
     current_app.extensions["gate_in_use"].note()
-    if not own and not permitted:
-        words = f"you no longer have permission to {asked.action} in {repository}"
-        _refuse(asked, who, found.project, words)
-    if found.former is not None and not own:
+    if not is_own and not is_permitted:
+        message = f"you no longer have permission to {request.action} in {repository}"
+        _refuse(request, token, policy.project, message)
+    if policy.former is not None and not is_own:
         # A token from before a move still covers the old name, and the old name still belongs to
         # a project if only the image was renamed.
-        _refuse(asked, who, found.project, found.former.refusal)
+        _refuse(request, token, policy.project, policy.former.refusal)
     return role
 
 
-def _refuse(asked: GateRequest, who: VerifiedToken, project: str, rule: str) -> NoReturn:
-    _record(asked, who, project, rule)
+def _refuse(request: GateRequest, token: VerifiedToken, project: str, rule: str) -> NoReturn:
+    _record(request, token, project, rule)
     end_read()
     raise Denied(rule)
 
 
-def _record(asked: GateRequest, who: VerifiedToken, project: str, rule: str) -> None:
+def _record(request: GateRequest, token: VerifiedToken, project: str, rule: str) -> None:
     """Add a refusal to the log in which users look up why a request was denied."""
-    action = str(asked.action)
-    what = (str(asked.repository), project, action, "", rule)
-    decision_log().note(DecisionRecord(who.subject, "bearer token", "", "", *what))
+    decision_log().note(
+        DecisionRecord(
+            username=token.subject,
+            credential="bearer token",
+            repository=str(request.repository),
+            place=project,
+            asked=str(request.action),
+            rule=rule,
+        )
+    )
 
 
-def _identified(asked: GateRequest, authorization: str) -> VerifiedToken:
+def _identify(request: GateRequest, authorization: str) -> VerifiedToken:
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer":
-        raise Unauthenticated(_scope(asked))
+        raise Unauthenticated(_required_scope(request))
     try:
         return verifier().verify(token.strip())
     except TokenInvalid:
-        raise Unauthenticated(_scope(asked), "invalid_token") from None
+        raise Unauthenticated(_required_scope(request), "invalid_token") from None
 
 
-def _scope(asked: GateRequest) -> str:
-    return f"repository:{asked.repository}:{','.join(NEEDED[asked.action])}"
+def _required_scope(request: GateRequest) -> str:
+    return f"repository:{request.repository}:{','.join(REQUIRED_ACTIONS[request.action])}"
 
 
 class GateUsage:
     """Recorder of the last use of the gate, which administrators see. Writes once per minute."""
 
     def __init__(self) -> None:
-        self._next, self._lock = 0.0, threading.Lock()
+        self._next_record_at, self._lock = 0.0, threading.Lock()
 
     def note(self) -> None:
-        """Record that the gate is in use, unless this was done less than NOTE_EVERY ago."""
+        """Record that the gate is in use, unless this was done less than RECORD_INTERVAL ago."""
         with self._lock:
-            if time.monotonic() < self._next:
+            if time.monotonic() < self._next_record_at:
                 return
-            self._next = time.monotonic() + NOTE_EVERY
+            self._next_record_at = time.monotonic() + RECORD_INTERVAL
         with writing() as session:
             session.merge(Heartbeat(name=GATE_ASKED, at=utc_now()))
 

@@ -23,7 +23,7 @@ from typing import Any
 import orjson
 from werkzeug.wsgi import ClosingIterator
 
-from ..accounts.password_checks import THREADS as PASSWORDS
+from ..accounts.password_checks import MAX_THREADS as PASSWORD_THREADS
 from ..page_slots import KEY, PageSlot
 
 
@@ -34,16 +34,16 @@ class Limits:
     Args:
         pages: maximum number of page and API requests that are answered at the same time.
         waiting: maximum number of further requests that wait for a slot.
-        patience: maximum time in seconds that a request waits for a slot.
-        held: maximum number of 429 responses that are delayed at the same time.
-        hold: delay of a 429 response in seconds.
+        timeout: maximum time in seconds that a request waits for a slot.
+        max_delayed: maximum number of 429 responses that are delayed at the same time.
+        delay: delay of a 429 response in seconds.
     """
 
     pages: int = 5
     waiting: int = 3
-    patience: float = 1.0
-    held: int = 12
-    hold: float = 0.5
+    timeout: float = 1.0
+    max_delayed: int = 12
+    delay: float = 0.5
 
 
 LIMITS = Limits()
@@ -51,7 +51,7 @@ LIMITS = Limits()
 RESERVED = 4
 #: Number of threads in one process. Password checks count separately, because the token
 #: endpoint needs them, too.
-THREADS = LIMITS.pages + LIMITS.waiting + LIMITS.held + PASSWORDS + RESERVED
+THREADS = LIMITS.pages + LIMITS.waiting + LIMITS.max_delayed + PASSWORD_THREADS + RESERVED
 #: Value in seconds of the Retry-After header in a 503 response.
 RETRY_AFTER = 2
 
@@ -60,11 +60,11 @@ RETRY_AFTER = 2
 UNLIMITED_PREFIXES = ("/jwt/", "/auth/", "/gate/")
 UNLIMITED_PATHS = frozenset({"/api/v4/registry_events", "/healthz", "/readyz"})
 
-MESSAGE = "The site is busy. Try again in a few seconds."
-PAGE = f"""<!doctype html>
+BUSY_MESSAGE = "The site is busy. Try again in a few seconds."
+BUSY_PAGE = f"""<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><title>Busy</title></head>
-<body><main><h1>503</h1><p>{MESSAGE}</p></main></body>
+<body><main><h1>503</h1><p>{BUSY_MESSAGE}</p></main></body>
 </html>
 """
 
@@ -85,15 +85,15 @@ class Admission:
         self._headers = [*headers, ("Retry-After", str(RETRY_AFTER))]
         self._pages = threading.BoundedSemaphore(limits.pages)
         self._waiting = threading.BoundedSemaphore(limits.waiting)
-        self._held = threading.BoundedSemaphore(limits.held)
+        self._delayed = threading.BoundedSemaphore(limits.max_delayed)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Answer one WSGI request, or refuse it if no slot becomes free."""
         path, statuses = environ.get("PATH_INFO", ""), list[str]()
 
-        def start(status: str, *rest: Any) -> Any:
+        def start(status: str, *arguments: Any) -> Any:
             statuses.append(status)
-            return start_response(status, *rest)
+            return start_response(status, *arguments)
 
         answer: Iterable[bytes]
         if is_unlimited(path):
@@ -103,34 +103,34 @@ class Admission:
         else:
             return self._refuse(path, start_response)
         if statuses and statuses[-1].startswith("429"):
-            answer = self._hold(answer)
+            answer = self._delay(answer)
         return answer
 
     def _answer_page(self, environ: dict[str, Any], start: Any) -> Iterable[bytes]:
-        place = environ[KEY] = PageSlot(self._pages, self._limits.patience)
+        slot = environ[KEY] = PageSlot(self._pages, self._limits.timeout)
         try:
             answer = self._app(environ, start)
         except BaseException:
-            place.give_back()
+            slot.release()
             raise
         # Keep the slot until the response is closed, because a slow client occupies the thread
         # until the last byte is sent.
-        return ClosingIterator(answer, place.give_back)
+        return ClosingIterator(answer, slot.release)
 
-    def _hold(self, answer: Iterable[bytes]) -> Iterable[bytes]:
+    def _delay(self, answer: Iterable[bytes]) -> Iterable[bytes]:
         """Delay a response, unless too many are delayed already; its page slot is freed first."""
-        if not self._held.acquire(blocking=False):
+        if not self._delayed.acquire(blocking=False):
             return answer
         try:
             try:
-                parts = list(answer)
+                chunks = list(answer)
             finally:
                 if hasattr(answer, "close"):
                     answer.close()
-            time.sleep(self._limits.hold)
+            time.sleep(self._limits.delay)
         finally:
-            self._held.release()
-        return parts
+            self._delayed.release()
+        return chunks
 
     def _admit(self) -> bool:
         if self._pages.acquire(blocking=False):
@@ -138,17 +138,17 @@ class Admission:
         if not self._waiting.acquire(blocking=False):
             return False
         try:
-            return self._pages.acquire(timeout=self._limits.patience)
+            return self._pages.acquire(timeout=self._limits.timeout)
         finally:
             self._waiting.release()
 
     def _refuse(self, path: str, start_response: Any) -> Iterable[bytes]:
         if path.startswith("/api/"):
             kind = "application/json"
-            error = {"code": "UNAVAILABLE", "message": MESSAGE, "hint": None}
+            error = {"code": "UNAVAILABLE", "message": BUSY_MESSAGE, "hint": None}
             body = orjson.dumps({"error": error})
         else:
-            kind, body = "text/html; charset=utf-8", PAGE.encode()
+            kind, body = "text/html; charset=utf-8", BUSY_PAGE.encode()
         length = ("Content-Length", str(len(body)))
         start_response("503 Service Unavailable", [("Content-Type", kind), length, *self._headers])
         return [body]

@@ -15,8 +15,8 @@ from functools import lru_cache
 from flask import Flask, Response, g, request
 
 #: Minimum size in bytes of a response to compress. Below it, packet headers outweigh the savings.
-LEAST = 1024
-TEXT = frozenset({"text/html", "text/css", "text/javascript", "image/svg+xml"})
+MIN_SIZE = 1024
+TEXT_TYPES = frozenset({"text/html", "text/css", "text/javascript", "image/svg+xml"})
 #: Gzip levels. A page is compressed for every request, a static file only once.
 PAGE_LEVEL, FILE_LEVEL = 5, 9
 
@@ -26,29 +26,33 @@ def init_app(app: Flask) -> None:
 
     @app.after_request
     def compress(response: Response) -> Response:
-        if request.method != "GET" or response.status_code != 200 or response.mimetype not in TEXT:
+        if (
+            request.method != "GET"
+            or response.status_code != 200
+            or response.mimetype not in TEXT_TYPES
+        ):
             return response
         if g.get("is_secret_shown"):
             return response
         response.vary.add("Accept-Encoding")
-        if not request.accept_encodings["gzip"] or (response.content_length or LEAST) < LEAST:
+        if not request.accept_encodings["gzip"] or (response.content_length or MIN_SIZE) < MIN_SIZE:
             return response
         response.direct_passthrough = False
         content = response.get_data()
         if request.endpoint == "static":
-            packed = _packed_file(content)
+            compressed_content = _compress_file(content)
             # The ETag must be weak, because the plain and the compressed response share it
             # although their bytes differ.
             etag, _weak = response.get_etag()
             response.set_etag(etag or "", weak=True)
             response.headers.pop("Accept-Ranges", None)
         else:
-            packed = gzip.compress(content, PAGE_LEVEL, mtime=0)
-        response.set_data(packed)
+            compressed_content = gzip.compress(content, PAGE_LEVEL, mtime=0)
+        response.set_data(compressed_content)
         response.content_encoding = "gzip"
         return response
 
 
 @lru_cache(maxsize=32)
-def _packed_file(content: bytes) -> bytes:
+def _compress_file(content: bytes) -> bytes:
     return gzip.compress(content, FILE_LEVEL, mtime=0)

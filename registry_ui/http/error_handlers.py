@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Self
 
 from flask import Flask, Response, jsonify, make_response, render_template, request
 from flask_wtf.csrf import CSRFError
@@ -31,24 +33,18 @@ logger = logging.getLogger(__name__)
 OCI_PREFIXES = ("/jwt/", "/auth/", "/gate/", "/v2/")
 JSON_PREFIXES = ("/api/",)
 _HTTP_CODES = {404: "NAME_UNKNOWN", 405: "UNSUPPORTED", 413: "SIZE_INVALID", 429: "TOOMANYREQUESTS"}
-_HTTP_WORDS = {
+_HTTP_MESSAGES = {
     404: ("There is nothing here.", ""),
     405: ("This address does not take that method.", ""),
     413: (PayloadTooLarge().message, ""),
 }
 
 
-def error_response(
-    status: int,
-    code: str,
-    message: str,
-    hint: str = "",
-    errors: Mapping[str, str] | None = None,
-    links: Sequence[Link] = (),
-) -> Response:
-    """Return an error response in the form that the caller of the current path expects.
+@dataclass(frozen=True, slots=True)
+class ErrorContent:
+    """The content of an error response, whatever its form.
 
-    Args:
+    Attributes:
         status: HTTP status.
         code: OCI error code.
         message: sentence for a person.
@@ -56,20 +52,44 @@ def error_response(
         errors: error message of each invalid field or key.
         links: links for the HTML page; JSON responses leave them out.
     """
-    message = " ".join(dict.fromkeys([message, *(errors or {}).values()]))
+
+    status: int
+    code: str
+    message: str
+    hint: str = ""
+    errors: Mapping[str, str] = field(default_factory=dict)
+    links: Sequence[Link] = ()
+
+    @classmethod
+    def from_error(cls, error: AppError) -> Self:
+        """Return the content of the response for an error of the application."""
+        return cls(
+            status=error.status,
+            code=error.code,
+            message=error.message,
+            hint=error.hint,
+            errors=error.errors if isinstance(error, Invalid) else {},
+            links=error.links,
+        )
+
+
+def error_response(content: ErrorContent) -> Response:
+    """Return an error response in the form that the caller of the current path expects."""
+    code, hint, errors = content.code, content.hint, content.errors
+    message = " ".join(dict.fromkeys([content.message, *errors.values()]))
     if request.path.startswith(OCI_PREFIXES):
-        body = jsonify(oci_error(code, message, hint))
+        response = jsonify(oci_error(code, message, hint))
     elif request.path.startswith(JSON_PREFIXES):
-        more = {"errors": dict(errors)} if errors else {}
-        body = jsonify(error={"code": code, "message": message, "hint": hint or None, **more})
+        extra = {"errors": dict(errors)} if errors else {}
+        response = jsonify(error={"code": code, "message": message, "hint": hint or None, **extra})
     else:
-        body = _page(status, message, hint, links)
-    body.status_code = status
-    body.headers["Cache-Control"] = "no-store"
-    return body
+        response = _render_page(content.status, message, hint, content.links)
+    response.status_code = content.status
+    response.headers["Cache-Control"] = "no-store"
+    return response
 
 
-def _page(status: int, message: str, hint: str, links: Sequence[Link]) -> Response:
+def _render_page(status: int, message: str, hint: str, links: Sequence[Link]) -> Response:
     try:
         return make_response(
             render_template("error.html", status=status, message=message, hint=hint, links=links)
@@ -81,14 +101,11 @@ def _page(status: int, message: str, hint: str, links: Sequence[Link]) -> Respon
 
 def init_app(app: Flask) -> None:
     """Register the error handlers; an unexpected error is logged, and its text is not sent."""
-    _on_database(app)
+    _register_database_handlers(app)
 
     @app.errorhandler(AppError)
     def on_app_error(error: AppError) -> Response:
-        errors = error.errors if isinstance(error, Invalid) else {}
-        response = error_response(
-            error.status, error.code, error.message, error.hint, errors, error.links
-        )
+        response = error_response(ErrorContent.from_error(error))
         if error.status == 429 or isinstance(error, SiteBusy):
             response.headers["Retry-After"] = str(getattr(error, "retry_after", 60))
         if error.status == 401 and not request.path.startswith("/-/"):
@@ -98,48 +115,46 @@ def init_app(app: Flask) -> None:
 
     @app.errorhandler(CSRFError)
     def on_csrf(_error: CSRFError) -> Response:
-        return error_response(
-            400,
-            "DENIED",
-            "The form was too old, or did not come from this site.",
-            "Go back, reload the page, and send it again.",
+        content = ErrorContent(
+            status=400,
+            code="DENIED",
+            message="The form was too old, or did not come from this site.",
+            hint="Go back, reload the page, and send it again.",
         )
+        return error_response(content)
 
     @app.errorhandler(HTTPException)
     def on_http_exception(error: HTTPException) -> Response:
         status = error.code or 500
         if error.response is not None or status < 400:  # pragma: no cover - redirects of routing
             return make_response(error.get_response())
-        message, hint = _HTTP_WORDS.get(status, (error.description or error.name, ""))
-        response = error_response(status, _HTTP_CODES.get(status, "UNKNOWN"), message, hint)
+        message, hint = _HTTP_MESSAGES.get(status, (error.description or error.name, ""))
+        code = _HTTP_CODES.get(status, "UNKNOWN")
+        response = error_response(ErrorContent(status, code, message, hint))
         for name, value in error.get_headers():
             if name.lower() in {"allow", "retry-after"}:
                 response.headers[name] = value
         return response
 
     if not app.debug:  # In debug mode, the debugger shows the error.
-        app.register_error_handler(Exception, _on_unexpected)
+        app.register_error_handler(Exception, _handle_unexpected)
 
 
-def _on_unexpected(error: Exception) -> Response:
+def _handle_unexpected(error: Exception) -> Response:
     logger.error("unexpected error on %s %s", request.method, request.path, exc_info=error)
-    return _answer_with(InternalError())
+    return error_response(ErrorContent.from_error(InternalError()))
 
 
-def _answer_with(error: AppError) -> Response:
-    return error_response(error.status, error.code, error.message, error.hint)
-
-
-def _on_database(app: Flask) -> None:
+def _register_database_handlers(app: Flask) -> None:
     """Register the handlers for a database that is unavailable or rejects a value."""
 
     @app.errorhandler(OperationalError)
     @app.errorhandler(InterfaceError)
     def on_database_down(error: DBAPIError) -> Response:
         logger.error("the database does not answer: %s", type(error.orig).__name__)
-        return _answer_with(DatabaseDown())
+        return error_response(ErrorContent.from_error(DatabaseDown()))
 
     @app.errorhandler(DataError)
     def on_impossible_value(_error: DataError) -> Response:
         db.session.rollback()
-        return _answer_with(InvalidValue())
+        return error_response(ErrorContent.from_error(InvalidValue()))

@@ -48,8 +48,8 @@ def principal() -> Principal:
     The API stores its own principal, from the credentials of the request, in ``g``.
     """
     if "principal" in g:
-        found: Principal = g.principal
-        return found
+        api_principal: Principal = g.principal
+        return api_principal
     if not current_user.is_authenticated:
         return ANONYMOUS
     return principal_of(current_user)
@@ -77,8 +77,8 @@ def administrators_only() -> BaseResponse | None:
     Raises:
         NotFound: the user is not an administrator, so the admin area stays hidden.
     """
-    if (away := sign_in_first()) is not None:
-        return away
+    if (redirection := sign_in_first()) is not None:
+        return redirection
     if not principal().is_admin:
         raise NotFound
     return None

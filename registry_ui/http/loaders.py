@@ -66,7 +66,7 @@ class ResolvedPlace:
         return self.place
 
 
-def load(path: str, right: Permission = Permission.SEE) -> ResolvedPlace:
+def load(path: str, permission: Permission = Permission.SEE) -> ResolvedPlace:
     """Resolve the path of a namespace or project and check that the caller has a permission.
 
     All views reach namespaces and projects through this function, so none can skip the check.
@@ -75,27 +75,27 @@ def load(path: str, right: Permission = Permission.SEE) -> ResolvedPlace:
         NotFound: there is no such place, or the caller can't see it; both look the same.
         Denied: the caller can see the place, but does not have the permission.
     """
-    who = principal()
-    here = path_access(db.session(), who, path)
-    if not can_see(db.session(), who, here):
+    caller = principal()
+    access = path_access(db.session(), caller, path)
+    if not can_see(db.session(), caller, access):
         raise NotFound
-    decision = decide(who, here, right)
-    if right is not Permission.SEE and not decision.allowed:
-        raise Denied(f"Not allowed: {decision.rule}.", hint=_hint(who))
-    if here.fence is not None and decide(who, here, Permission.PUSH).allowed:
-        g.fence = here.fence  # Every page of the place shows the write freeze.
-    place = db.session.get_one(Place, here.place_id)
-    return ResolvedPlace(place, here, permissions(who, here))
+    decision = decide(caller, access, permission)
+    if permission is not Permission.SEE and not decision.allowed:
+        raise Denied(f"Not allowed: {decision.rule}.", hint=_choose_hint(caller))
+    if access.fence is not None and decide(caller, access, Permission.PUSH).allowed:
+        g.fence = access.fence  # Every page of the place shows the write freeze.
+    place = db.session.get_one(Place, access.place_id)
+    return ResolvedPlace(place, access, permissions(caller, access))
 
 
-def load_whole(path: str, right: Permission) -> ResolvedPlace:
+def load_whole(path: str, permission: Permission) -> ResolvedPlace:
     """Resolve a place for an operation on everything in it, and check a permission like load().
 
     Raises:
         NotFound: as for load(), or the caller's token covers only a part of the place.
         Denied: as for load().
     """
-    loaded = load(path, right)
+    loaded = load(path, permission)
     reach = principal().reach
     if reach is not None and (reach.exact or not reach.covers(path)):
         raise NotFound
@@ -108,16 +108,16 @@ def load_owner(repository: str) -> ResolvedPlace:
     Raises:
         NotFound: no project owns the repository, or the caller can't see that project.
     """
-    who = principal()
-    here = path_access(db.session(), who, repository)
+    caller = principal()
+    access = path_access(db.session(), caller, repository)
     # Timing side channel: run no more queries for a hidden project than for a missing one.
-    if here.project is None or not decide(who, here, Permission.SEE).allowed:
+    if access.project is None or not decide(caller, access, Permission.SEE).allowed:
         raise NotFound
-    return load(here.project)
+    return load(access.project)
 
 
 def load_image(
-    path: str, name: str, right: Permission = Permission.SEE
+    path: str, name: str, permission: Permission = Permission.SEE
 ) -> tuple[ResolvedPlace, ContainerImage]:
     """Resolve a project and one of its images, and check that the caller has a permission.
 
@@ -129,7 +129,7 @@ def load_image(
         NotFound: as for load() and image_in().
         Denied: as for load().
     """
-    loaded = load(path, right)
+    loaded = load(path, permission)
     return loaded, image_in(loaded, name)
 
 
@@ -140,7 +140,7 @@ def image_in(loaded: ResolvedPlace, name: str) -> ContainerImage:
         NotFound: the index has no such image, or the caller's token does not cover it.
     """
     path = loaded.place.path
-    _require_reach([f"{path}/{name}" if name else path])
+    _require_covered([f"{path}/{name}" if name else path])
     key = {"project_id": loaded.project.id, "name": name}
     image = db.session.scalar(select(ContainerImage).filter_by(**key, emptied_at=None))
     if image is None:
@@ -158,16 +158,16 @@ def load_removal(path: str, removal_id: int) -> tuple[Removal, ResolvedPlace | N
     row = db.session.scalar(
         select(Removal).where(Removal.id == removal_id, Removal.project_path == path)
     )
-    who = principal()
-    if row is None or not _reaches(_repositories_of(row)):
-        raise _absent(path)
+    caller = principal()
+    if row is None or not _is_covered(_iterate_repositories(row)):
+        raise _make_not_found(path)
     if row.project_id is not None:
         loaded = load(path, Permission.DELETE)
         if loaded.place.id != row.project_id:
             raise NotFound  # The removal belongs to an earlier place at this path.
         return row, loaded
-    if row.requested_by != who.username and not who.is_admin:
-        raise _absent(path)
+    if row.requested_by != caller.username and not caller.is_admin:
+        raise _make_not_found(path)
     return row, None
 
 
@@ -186,22 +186,22 @@ def load_planned(path: str, removal_id: int) -> tuple[Removal, ResolvedPlace]:
     return row, loaded
 
 
-def _require_reach(repositories: Iterable[str]) -> None:
+def _require_covered(repositories: Iterable[str]) -> None:
     """Raise NotFound unless the caller's token covers all of the repositories.
 
     A token restricted to exactly the path of a project covers only the project's root image.
     """
-    if not _reaches(repositories):
+    if not _is_covered(repositories):
         raise NotFound
 
 
-def _reaches(repositories: Iterable[str]) -> bool:
+def _is_covered(repositories: Iterable[str]) -> bool:
     """Return whether the caller's token covers all of the repositories or is not restricted."""
     reach = principal().reach
     return reach is None or all(map(reach.covers, repositories))
 
 
-def _repositories_of(row: Removal) -> Iterator[str]:
+def _iterate_repositories(row: Removal) -> Iterator[str]:
     """Yield the repositories of a removal: first its target, then those in its plan.
 
     The plan is loaded from the database only if the caller reads past the target.
@@ -211,7 +211,7 @@ def _repositories_of(row: Removal) -> Iterator[str]:
         yield step.repository
 
 
-def _absent(path: str) -> NotFound:
+def _make_not_found(path: str) -> NotFound:
     """Return a NotFound error for a missing object, after the same queries as for a hidden one.
 
     So neither the response nor its duration tells a stranger whether an id is in use.
@@ -274,24 +274,28 @@ def load_copy(path: str, copy_id: int) -> tuple[Copy, Project | None]:
         Denied: the caller can see the project, but can't push to it.
     """
     row = db.session.scalar(select(Copy).where(Copy.id == copy_id, Copy.project_path == path))
-    if row is None or not _reaches([row.source, row.target]):
-        raise _absent(path)
-    who = principal()
-    own = who.is_admin or row.requested_by == who.username
+    if row is None or not _is_covered([row.source, row.target]):
+        raise _make_not_found(path)
+    caller = principal()
+    is_requester_or_admin = caller.is_admin or row.requested_by == caller.username
     if row.project_id is None:
-        if own:
+        if is_requester_or_admin:
             return row, None
-        raise _absent(path)
+        raise _make_not_found(path)
     project = load(path, Permission.PUSH).project
     if project.id != row.project_id:
         raise NotFound  # The copy belongs to an earlier project at this path.
     if (
-        not own
-        and not decide(who, path_access(db.session(), who, row.source), Permission.PULL).allowed
+        not is_requester_or_admin
+        and not decide(
+            caller, path_access(db.session(), caller, row.source), Permission.PULL
+        ).allowed
     ):
         raise NotFound
     return row, project
 
 
-def _hint(who: Principal) -> str:
-    return "Sign in with an account that may." if who.is_anonymous else "Ask an owner for the role."
+def _choose_hint(caller: Principal) -> str:
+    return (
+        "Sign in with an account that may." if caller.is_anonymous else "Ask an owner for the role."
+    )

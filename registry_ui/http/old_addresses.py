@@ -14,7 +14,7 @@ from ..access import (
 )
 from ..db.session import db
 from ..errors import NotFound
-from .error_handlers import error_response
+from .error_handlers import ErrorContent, error_response
 from .identity import principal
 
 
@@ -23,13 +23,13 @@ def init_app(app: Flask) -> None:
 
     @app.errorhandler(NotFound)
     def on_not_found(error: NotFound) -> BaseResponse:
-        address = _new_address()
+        address = _find_new_address()
         if address is not None:
             return redirect(address)
-        return error_response(error.status, error.code, error.message, error.hint)
+        return error_response(ErrorContent.from_error(error))
 
 
-def _new_address() -> str | None:
+def _find_new_address() -> str | None:
     """Return the current address of a page that was requested by an old name.
 
     None if the page has not moved, or if the caller can't see it.
@@ -37,20 +37,20 @@ def _new_address() -> str | None:
     values = dict(request.view_args or {})
     if request.method != "GET" or request.endpoint is None or "path" not in values:
         return None
-    session, who = db.session(), principal()
-    whole = "/".join(filter(None, (values["path"], values.get("name"))))
-    former = former_name(session, whole)
-    if former is None:
+    session, caller = db.session(), principal()
+    repository = "/".join(filter(None, (values["path"], values.get("name"))))
+    old_path = former_name(session, repository)
+    if old_path is None:
         return None
-    here = path_access(session, who, former.now)
-    if here.place is None:
+    access = path_access(session, caller, old_path.new_path)
+    if access.place is None:
         return None
-    if not decide(who, here, Permission.SEE).allowed and not can_see(session, who, here):
+    if not decide(caller, access, Permission.SEE).allowed and not can_see(session, caller, access):
         return None
     if "name" in values:
-        values |= {"path": here.place, "name": former.now[len(here.place) + 1 :]}
-    elif here.exact:
-        values["path"] = former.now
+        values |= {"path": access.place, "name": old_path.new_path[len(access.place) + 1 :]}
+    elif access.exact:
+        values["path"] = old_path.new_path
     else:
         return None
     query = request.query_string.decode("utf-8", "replace")

@@ -9,10 +9,10 @@ from flask import Flask, current_app, g
 
 def init_app(app: Flask) -> None:
     """Give every template the addresses of registry and site, and the place's write freeze."""
-    app.context_processor(_shared)
+    app.context_processor(_provide_variables)
 
 
-def _shared() -> dict[str, Any]:
+def _provide_variables() -> dict[str, Any]:
     settings = current_app.config["SETTINGS"]
     return {
         "registry_host": settings.registry_host,

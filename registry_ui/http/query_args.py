@@ -13,10 +13,10 @@ from ..pagination import NoSuchPage
 
 def init_app(app: Flask) -> None:
     """Redirect to the last page of a list if the requested one no longer exists."""
-    app.register_error_handler(NoSuchPage, _go_to_last)
+    app.register_error_handler(NoSuchPage, _redirect_to_last_page)
 
 
-def _go_to_last(error: NoSuchPage) -> Response:
+def _redirect_to_last_page(error: NoSuchPage) -> Response:
     return redirect(current_address(**{error.name: error.pages if error.pages > 1 else None}))
 
 
@@ -41,18 +41,18 @@ def search_text() -> str:
     return request.args.get("q", "").strip()[:255]
 
 
-def sort_order(sorts: tuple[str, ...], first: str) -> tuple[str, str]:
+def sort_order(sorts: tuple[str, ...], default: str) -> tuple[str, str]:
     """Return the sort key and the direction in the query string.
 
     Args:
         sorts: the sort keys that are allowed.
-        first: the sort key to use if the given one is missing or not allowed.
+        default: the sort key to use if the given one is missing or not allowed.
 
     Returns:
         The sort key, and ``"asc"`` or ``"desc"``.
     """
-    sort = request.args.get("sort", first)
-    return sort if sort in sorts else first, "desc" if request.args.get(
+    sort = request.args.get("sort", default)
+    return sort if sort in sorts else default, "desc" if request.args.get(
         "order"
     ) == "desc" else "asc"
 
@@ -70,9 +70,9 @@ def query_with(pairs: Iterable[tuple[str, str]], changes: Mapping[str, object]) 
         pairs: the names and values of the current query string.
         changes: the new value of each name; empty or None to remove the name.
     """
-    kept = [(name, value) for name, value in pairs if name not in changes and value]
-    new = [(name, str(value)) for name, value in changes.items() if value not in (None, "")]
-    return urlencode(kept + new)
+    other_pairs = [(name, value) for name, value in pairs if name not in changes and value]
+    new_pairs = [(name, str(value)) for name, value in changes.items() if value not in (None, "")]
+    return urlencode(other_pairs + new_pairs)
 
 
 def current_address(**changes: object) -> str:

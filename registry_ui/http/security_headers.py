@@ -30,12 +30,12 @@ def headers_for(config: Config) -> dict[str, str]:
 
 def init_app(app: Flask) -> None:
     """Add the security and caching headers to every response."""
-    every = headers_for(app.config["SETTINGS"])
+    common_headers = headers_for(app.config["SETTINGS"])
 
     @app.after_request
     def harden(response: Response) -> Response:
         headers = response.headers
-        for name, value in every.items():
+        for name, value in common_headers.items():
             headers.setdefault(name, value)
         if request.endpoint != "static":
             headers.setdefault("Cache-Control", "no-store")

@@ -15,7 +15,7 @@ COOKIE = "registry_ui"
 HOST_COOKIE = f"__Host-{COOKIE}"
 #: Session key that marks a session stored in HOST_COOKIE. A marked session in the other cookie
 #: is rejected, because another host of the domain can have planted it.
-MARK = "_host"
+HOST_MARK = "_host"
 
 #: Paths for machines, which neither read nor write a session cookie.
 MACHINE_PREFIXES = ("/jwt/", "/auth/", "/gate/", "/api/", "/static/", "/v2/")
@@ -35,7 +35,7 @@ def settings_for(public_url: str) -> dict[str, Any]:
     }
 
 
-def _for_machines(path: str) -> bool:
+def _is_for_machines(path: str) -> bool:
     return path in MACHINE_PATHS or path.startswith(MACHINE_PREFIXES)
 
 
@@ -44,27 +44,27 @@ class PageSessions(SecureCookieSessionInterface):
 
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
         """Return the session in the request's cookie; an empty one on a path for machines."""
-        if _for_machines(request.path):
+        if _is_for_machines(request.path):
             return SecureCookieSession()
-        if self._renamed(app) and self.get_cookie_name(app) not in request.cookies:
-            return self._from_before(app, request)
+        if self._has_host_cookie(app) and self.get_cookie_name(app) not in request.cookies:
+            return self._open_old_session(app, request)
         return super().open_session(app, request)
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         """Store the session in the response's cookie, except on a path for machines."""
-        if _for_machines(request.path):
+        if _is_for_machines(request.path):
             return
-        if self._renamed(app):
-            if session and MARK not in session:
-                session[MARK] = True
+        if self._has_host_cookie(app):
+            if session and HOST_MARK not in session:
+                session[HOST_MARK] = True
             if COOKIE in request.cookies:
                 response.delete_cookie(COOKIE, secure=True, httponly=True, samesite="Lax")
         super().save_session(app, session, response)
 
-    def _renamed(self, app: Flask) -> bool:
+    def _has_host_cookie(self, app: Flask) -> bool:
         return self.get_cookie_name(app) == HOST_COOKIE
 
-    def _from_before(self, app: Flask, request: Request) -> SecureCookieSession | None:
+    def _open_old_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
         """Return the session in a cookie with the old name, so that no user is signed out.
 
         A session that was stored under the new name is rejected: another host of the domain can
@@ -80,4 +80,4 @@ class PageSessions(SecureCookieSessionInterface):
             )
         except BadSignature:
             data = {}
-        return SecureCookieSession() if MARK in data else SecureCookieSession(data)
+        return SecureCookieSession() if HOST_MARK in data else SecureCookieSession(data)

@@ -54,34 +54,34 @@ class SingleFlight:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._wanted: set[tuple[Any, ...]] = set()
+        self._pending: set[tuple[Any, ...]] = set()
 
     def do(self, work: Callable[..., Any], *args: Any) -> None:
         """Run ``work(*args)`` now, or queue it for the thread that is running.
 
         Queued calls with equal arguments are merged into one.
         """
-        self._wanted.add(args)
+        self._pending.add(args)
         # Check again after releasing the lock: another thread can have queued a call just before
         # the release, when it could not acquire the lock itself.
-        while self._wanted and self._lock.acquire(blocking=False):
+        while self._pending and self._lock.acquire(blocking=False):
             try:
-                while self._wanted:
-                    work(*self._wanted.pop())
+                while self._pending:
+                    work(*self._pending.pop())
             finally:
                 self._lock.release()
 
 
 class BackgroundThreads:
-    """Runs work in separate threads, at most ``most`` at a time and each key only once.
+    """Runs work in separate threads, at most ``maximum`` at a time and each key only once.
 
     The threads end with the process, so the work must be resumable.
     """
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, maximum: int) -> None:
+        self._maximum = maximum
         self._lock = threading.Lock()
-        self._busy: set[Any] = set()
+        self._running_keys: set[Any] = set()
 
     def do(self, work: Callable[[Any], Any], key: Any) -> bool:
         """Start ``work(key)`` in a new thread.
@@ -90,11 +90,11 @@ class BackgroundThreads:
             False if all threads are busy; True if the work was started or is already running.
         """
         with self._lock:
-            if key in self._busy:
+            if key in self._running_keys:
                 return True
-            if len(self._busy) >= self._most:
+            if len(self._running_keys) >= self._maximum:
                 return False
-            self._busy.add(key)
+            self._running_keys.add(key)
         threading.Thread(target=self._run, args=(work, key), daemon=True, name="aside").start()
         return True
 
@@ -105,4 +105,4 @@ class BackgroundThreads:
             logger.exception("work aside broke off: %s", key)
         finally:
             with self._lock:
-                self._busy.discard(key)
+                self._running_keys.discard(key)

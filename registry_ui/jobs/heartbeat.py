@@ -13,7 +13,7 @@ from .queue import HEARTBEAT_SECONDS, WORKER
 
 logger = logging.getLogger(__name__)
 
-_started = threading.Lock()
+_start_lock = threading.Lock()
 
 
 def record_heartbeat(app: Flask) -> None:
@@ -24,10 +24,10 @@ def record_heartbeat(app: Flask) -> None:
 
 def start_heartbeat(app: Flask) -> None:
     """Start the heartbeat thread, once per process; huey calls this in each of its threads."""
-    if not _started.acquire(blocking=False):
+    if not _start_lock.acquire(blocking=False):
         return
 
-    def live() -> None:
+    def run() -> None:
         pause = threading.Event()
         while True:
             try:
@@ -36,4 +36,4 @@ def start_heartbeat(app: Flask) -> None:
                 logger.exception("no sign of life could be written")
             pause.wait(HEARTBEAT_SECONDS)
 
-    threading.Thread(target=live, name="heartbeat", daemon=True).start()
+    threading.Thread(target=run, name="heartbeat", daemon=True).start()

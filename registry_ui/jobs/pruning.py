@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from flask import current_app
 from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
 
 from ..accounts import docker_sessions, throttle
 from ..accounts.sessions import SESSION_LIFETIME
@@ -29,12 +30,12 @@ from ..operations import runner as long_work
 from ..token_auth import decision_retention
 
 #: How long processed registry events are kept, counted from their receipt.
-EVENTS_KEPT = timedelta(days=90)
+EVENT_RETENTION = timedelta(days=90)
 #: How long manifest data is kept, counted from its fetch, if no tag or repository refers to it.
-FACTS_KEPT = timedelta(days=7)
+UNUSED_MANIFEST_RETENTION = timedelta(days=7)
 #: How long violations of protection rules are kept for their page; the audit log keeps them
 #: permanently.
-VIOLATIONS_KEPT = timedelta(days=90)
+VIOLATION_RETENTION = timedelta(days=90)
 
 
 def prune() -> None:
@@ -45,21 +46,11 @@ def prune() -> None:
         tag_claims.forget_ended(session)
         session.execute(
             delete(ProtectionViolation)
-            .where(ProtectionViolation.at < utc_now() - VIOLATIONS_KEPT)
+            .where(ProtectionViolation.at < utc_now() - VIOLATION_RETENTION)
             .execution_options(synchronize_session=False)
         )
         decision_retention.forget_old(session, current_app.config["SETTINGS"].decisions_kept_days)
-        used = select(Tag.digest).where(Tag.digest == Manifest.digest).exists()
-        held = (
-            select(RepositoryManifest.digest)
-            .where(RepositoryManifest.digest == Manifest.digest)
-            .exists()
-        )
-        session.execute(
-            delete(Manifest)
-            .where(Manifest.fetched_at < utc_now() - FACTS_KEPT, ~used, ~held)
-            .execution_options(synchronize_session=False)
-        )
+        _delete_unused_manifests(session)
         long_work.delete_expired_plans(session, Removal)
         long_work.delete_expired_plans(session, Copy)
         moves.forget_plans(session)
@@ -68,9 +59,28 @@ def prune() -> None:
         )
         session.execute(
             delete(RegistryEvent).where(
-                RegistryEvent.received_at < utc_now() - EVENTS_KEPT,
+                RegistryEvent.received_at < utc_now() - EVENT_RETENTION,
                 RegistryEvent.status != "pending",
             )
         )
         forget_pulls(session)
     tag_use.forget_placed_pulls()
+
+
+def _delete_unused_manifests(session: Session) -> None:
+    """Delete the data of manifests that no tag and no repository refers to."""
+    has_tag = select(Tag.digest).where(Tag.digest == Manifest.digest).exists()
+    has_repository = (
+        select(RepositoryManifest.digest)
+        .where(RepositoryManifest.digest == Manifest.digest)
+        .exists()
+    )
+    session.execute(
+        delete(Manifest)
+        .where(
+            Manifest.fetched_at < utc_now() - UNUSED_MANIFEST_RETENTION,
+            ~has_tag,
+            ~has_repository,
+        )
+        .execution_options(synchronize_session=False)
+    )

@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 CONNECT_TIMEOUT = 1.0
 ANSWER_TIMEOUT = 2.0
 #: How long, in seconds, this process sends nothing to Redis after a failure.
-PAUSE = 5.0
+RETRY_INTERVAL = 5.0
 
 T = TypeVar("T")
 
@@ -67,15 +67,15 @@ class RedisOutage:
         try:
             result = call()
         except RedisError as error:
-            self._fail(error)
+            self._record_failure(error)
             raise
         if self._since is not None:
-            self._recover()
+            self._record_recovery()
         return result
 
-    def _fail(self, error: RedisError) -> None:
+    def _record_failure(self, error: RedisError) -> None:
         with self._lock:
-            self._retry_at = time.monotonic() + PAUSE
+            self._retry_at = time.monotonic() + RETRY_INTERVAL
             self.reason = type(error).__name__
             if self._since is not None:
                 return
@@ -85,7 +85,7 @@ class RedisOutage:
             type(error).__name__,
         )
 
-    def _recover(self) -> None:
+    def _record_recovery(self) -> None:
         with self._lock:
             if self._since is None:
                 return
@@ -124,10 +124,10 @@ class ResilientRedisStorage(RedisStorage):  # type: ignore[misc]
         """
         time.sleep(self.outage.seconds_to_wait)
         try:
-            found = self.outage.run(lambda: self.conn.brpop(self.queue_key, self.read_timeout))
+            item = self.outage.run(lambda: self.conn.brpop(self.queue_key, self.read_timeout))
         except RedisError:
             return None
-        return found[1] if found else None
+        return item[1] if item else None
 
     def read_schedule(self, ts: Any) -> list[bytes]:
         """Return the scheduled jobs that are due; an empty list if Redis does not answer."""
@@ -144,13 +144,15 @@ class ResilientRedisStorage(RedisStorage):  # type: ignore[misc]
         Huey reads them before and after each job. registry_ui never revokes a job, so a job that
         was received before an outage can run and end without an error.
         """
-        return self._unless_away(lambda: super(ResilientRedisStorage, self).peek_many(keys), {})
+        return self._call_or_default(lambda: super(ResilientRedisStorage, self).peek_many(keys), {})
 
     def delete_data(self, key: str) -> bool:
         """Delete a revocation marker; return False if there is none, or Redis does not answer."""
-        return self._unless_away(lambda: super(ResilientRedisStorage, self).delete_data(key), False)
+        return self._call_or_default(
+            lambda: super(ResilientRedisStorage, self).delete_data(key), False
+        )
 
-    def _unless_away(self, call: Callable[[], T], default: T) -> T:
+    def _call_or_default(self, call: Callable[[], T], default: T) -> T:
         """Call Redis; return the default if it does not answer, or failed a moment ago."""
         if self.outage.seconds_to_wait:
             return default
@@ -179,8 +181,8 @@ class RedisJobQueue(Huey):  # type: ignore[misc]
     The worker finds the work in the database later.
     """
 
-    def __init__(self, name: str, url: str, **more: Any) -> None:
-        super().__init__(name, storage_class=ResilientRedisStorage, url=url, **more)
+    def __init__(self, name: str, url: str, **options: Any) -> None:
+        super().__init__(name, storage_class=ResilientRedisStorage, url=url, **options)
 
     def enqueue(self, task: Any) -> Any:
         """Queue a task; return None if Redis does not answer."""

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 #: How often the digest of every tag is compared. The lists of tags are compared more often.
 DIGESTS_INTERVAL = timedelta(days=1)
 #: Maximum time in seconds that a starting worker waits for a registry that starts with it.
-REGISTRY_PATIENCE = 20.0
+REGISTRY_START_TIMEOUT = 20.0
 #: Maximum number of tags whose digests are compared when the worker starts.
 CATCH_UP_TAGS = 5000
 
@@ -64,11 +64,11 @@ def reconcile_when_due(interval: int) -> None:
     report changed digests, and a registry call per tag would delay the events of users.
     """
     query = select(Heartbeat.name, Heartbeat.at)
-    last = dict(db.session.execute(query).all())
+    last_times = dict(db.session.execute(query).all())
     long_ago = datetime.min.replace(tzinfo=UTC)
     now = utc_now()
-    if now - last.get(REGISTRY_READ, long_ago) >= timedelta(seconds=interval):
-        reconcile_all(digests=now - last.get(DIGESTS_READ, long_ago) >= DIGESTS_INTERVAL)
+    if now - last_times.get(REGISTRY_READ, long_ago) >= timedelta(seconds=interval):
+        reconcile_all(digests=now - last_times.get(DIGESTS_READ, long_ago) >= DIGESTS_INTERVAL)
 
 
 def catch_up() -> None:
@@ -77,14 +77,14 @@ def catch_up() -> None:
     The registry keeps undelivered events in memory only, so a crash loses them. If there are
     more than CATCH_UP_TAGS tags, only the lists of tags are compared.
     """
-    deadline = time.monotonic() + REGISTRY_PATIENCE
-    while time.monotonic() < deadline and not _registry_answers():
+    deadline = time.monotonic() + REGISTRY_START_TIMEOUT
+    while time.monotonic() < deadline and not _is_registry_available():
         time.sleep(0.5)
     tags = db.session.scalar(select(func.count()).select_from(Tag)) or 0
     reconcile_all(digests=tags <= CATCH_UP_TAGS)
 
 
-def _registry_answers() -> bool:
+def _is_registry_available() -> bool:
     try:
         registry().ping()
     except RegistryError:

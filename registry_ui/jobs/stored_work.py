@@ -29,20 +29,20 @@ STORED_WORK: dict[str, tuple[Callable[[int], Any], Callable[[], list[int]]]] = {
 
 def run_removal(removal_id: int) -> None:
     """Carry out one removal."""
-    _run_stored("removal", removal_id)
+    _run_in_background("removal", removal_id)
 
 
 def run_copy(copy_id: int) -> None:
     """Carry out one copy."""
-    _run_stored("copy", copy_id)
+    _run_in_background("copy", copy_id)
 
 
 def run_move(move_id: int) -> None:
     """Carry out one move until it ends or has to wait."""
-    _run_stored("move", move_id)
+    _run_in_background("move", move_id)
 
 
-def _run_stored(kind: str, number: int) -> None:
+def _run_in_background(kind: str, number: int) -> None:
     """Carry out a stored operation in a background thread, so that it delays nothing else.
 
     If all threads of this process are busy, the schedule finds the operation later.
@@ -55,12 +55,12 @@ def _run_stored(kind: str, number: int) -> None:
         STORED_WORK[kind][0](number)
         return
     app = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001
-    current_app.extensions["aside"].do(in_app(app, _stored_work), (kind, number))
+    current_app.extensions["aside"].do(in_app(app, _run_stored_work), (kind, number))
 
 
-def _stored_work(which: tuple[str, int]) -> None:
+def _run_stored_work(operation: tuple[str, int]) -> None:
     """Carry out one stored operation, then all those that wait for a free thread."""
-    _run_or_log(*which)
+    _run_or_log(*operation)
     for kind, (_, waiting) in STORED_WORK.items():
         for number in waiting():
             _run_or_log(kind, number)
@@ -79,7 +79,7 @@ def resume_stored_work() -> None:
     for kind, (_, waiting) in STORED_WORK.items():
         for number in waiting():
             try:
-                _run_stored(kind, number)
+                _run_in_background(kind, number)
             except Exception:
                 logger.exception("%s %s broke off", kind, number)
 
@@ -90,12 +90,12 @@ def run_collection(collection_id: int) -> None:
     Afterward, operations that waited for its end are resumed.
     """
     if current_app.testing:
-        _collection(collection_id)
+        _run_collection(collection_id)
         return
     app = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001
-    current_app.extensions["collecting"].do(in_app(app, _collection), collection_id)
+    current_app.extensions["collecting"].do(in_app(app, _run_collection), collection_id)
 
 
-def _collection(collection_id: int) -> None:
+def _run_collection(collection_id: int) -> None:
     runner.run(collection_id)
     enqueue("resume_stored_work")

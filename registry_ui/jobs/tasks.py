@@ -29,7 +29,7 @@ def apply_events() -> None:
     applied = apply_pending()
     for repository, digest in sorted(applied.pushed):
         enqueue("learn", repository, digest)
-    if applied.doubts:
+    if applied.needs_reconcile:
         enqueue("reconcile_wanted")
 
 

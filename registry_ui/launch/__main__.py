@@ -16,7 +16,7 @@ from config import PREFIX, ROOT, Config
 from ..files import private_directory
 from ..processes import end_with_parent
 from . import LaunchError
-from .application import forget_first_start, prepare
+from .application import Prepared, forget_first_start, prepare
 from .binary import Registry, find_registry
 from .gate import find_nginx, write_gate_files
 from .keys import ensure_signing_key
@@ -24,12 +24,12 @@ from .lock import RunLock
 from .ports import require_free_ports
 from .ready import registry_trouble, unready
 from .registry import connecting_snippet, token_auth, with_collector, write_registry_files
-from .settings import note_settings, read_settings
+from .settings import read_settings, save_settings
 from .summary import other_registry, summary
 from .supervise import Supervisor
 
-DEADLINE = 60.0
-FOREIGN = frozenset({"registry", "gate"})
+START_TIMEOUT = 60.0
+FOREIGN_PROCESSES = frozenset({"registry", "gate"})
 #: Command of the web app with a debugger, which restarts when a file changes. For development
 #: only.
 DEVELOPMENT_WEB = "exec .venv/bin/python -m flask --app wsgi run --debug --port {port}"
@@ -74,19 +74,14 @@ def run(environ: Mapping[str, str], *, develop: bool = False) -> None:
     lock = RunLock(config.var / "run.lock")
     lock.acquire()
     ensure_signing_key(config.token_key_file, config.token_certificate_file)
-    registry = None
-    if not environ.get(PREFIX + "REGISTRY_URL"):
-        registry = find_registry(config.var, (token_auth(config).certificate,), say)
+    registry = _find_own_registry(config, environ)
     if registry:
         environ = with_collector(environ, config, registry)
     nginx = find_nginx() if registry and config.gate else None
-    require_free_ports(wanted_ports(config, registry))
-    note_settings(config, environ)
+    require_free_ports(required_ports(config, registry))
+    save_settings(config, environ)
     prepared = prepare(config, environ.get(PREFIX + "ADMIN_PASSWORD"))
-    if registry:
-        write_registry_files(config, registry, prepared.registry_token)
-    if nginx:
-        write_gate_files(config, nginx)
+    _write_files(config, registry, nginx, prepared)
 
     supervisor = Supervisor(private_directory(config.var / "log"), lock.descriptor)
     try:
@@ -94,24 +89,45 @@ def run(environ: Mapping[str, str], *, develop: bool = False) -> None:
         if develop:
             lines["web"] = (DEVELOPMENT_WEB.format(port=config.port), lines["web"][1])
         supervisor.start(lines)
-        if not wait_until_ready(config, supervisor, registry):
-            return
-        if not registry and (trouble := registry_trouble(config)):
-            snippet = connecting_snippet(config, prepared.registry_token)
-            say(other_registry(trouble, config, snippet))
-        say(summary(config, prepared, registry.description if registry else None))
-        forget_first_start(config)
-        while not supervisor.stop_wanted(wait=60):
-            require_all_alive(supervisor)
+        if wait_until_ready(config, supervisor, registry):
+            _show_summary(config, prepared, registry)
+            while not supervisor.stop_wanted(timeout=60):
+                require_all_alive(supervisor)
     finally:
         say("Stopping")
-        lock.note_ending()
+        lock.record_ending()
         supervisor.stop()
         if registry:
             registry.remove_container()
 
 
-def wanted_ports(config: Config, registry: Registry | None) -> dict[str, int]:
+def _find_own_registry(config: Config, environ: Mapping[str, str]) -> Registry | None:
+    """Return the registry to start; None if the settings name an external one."""
+    if environ.get(PREFIX + "REGISTRY_URL"):
+        return None
+    return find_registry(config.var, (token_auth(config).certificate,), say)
+
+
+def _write_files(
+    config: Config, registry: Registry | None, nginx: str | None, prepared: Prepared
+) -> None:
+    """Write the configurations and start scripts of the registry and of the gate's nginx."""
+    if registry:
+        write_registry_files(config, registry, prepared.registry_token)
+    if nginx:
+        write_gate_files(config, nginx)
+
+
+def _show_summary(config: Config, prepared: Prepared, registry: Registry | None) -> None:
+    """Print the addresses and first steps, and how to connect an external registry."""
+    if not registry and (trouble := registry_trouble(config)):
+        snippet = connecting_snippet(config, prepared.registry_token)
+        say(other_registry(trouble, config, snippet))
+    say(summary(config, prepared, registry.description if registry else None))
+    forget_first_start(config)
+
+
+def required_ports(config: Config, registry: Registry | None) -> dict[str, int]:
     """Return the ports to listen on, by the name of the setting that chooses them."""
     ports = {PREFIX + "PORT": config.port}
     if registry:
@@ -134,12 +150,13 @@ def commands(
         del procfile["registry"]
     if registry is None or not config.gate:
         del procfile["gate"]
-    var = {PREFIX + "VAR": str(config.var)}
-    ours = {k: v for k, v in environ.items() if k != PREFIX + "ADMIN_PASSWORD"}
-    ours |= var | {"PYTHONUNBUFFERED": "1"}
-    foreign = {k: v for k, v in environ.items() if not k.startswith(PREFIX)} | var
+    var_setting = {PREFIX + "VAR": str(config.var)}
+    own_environ = {k: v for k, v in environ.items() if k != PREFIX + "ADMIN_PASSWORD"}
+    own_environ |= var_setting | {"PYTHONUNBUFFERED": "1"}
+    foreign_environ = {k: v for k, v in environ.items() if not k.startswith(PREFIX)} | var_setting
     return {
-        name: (command, foreign if name in FOREIGN else ours) for name, command in procfile.items()
+        name: (command, foreign_environ if name in FOREIGN_PROCESSES else own_environ)
+        for name, command in procfile.items()
     }
 
 
@@ -150,12 +167,12 @@ def wait_until_ready(config: Config, supervisor: Supervisor, registry: Registry 
         LaunchError: a process ended, or did not answer in time.
     """
     say("Starting", *(["the registry,"] if registry else []), "the pages and the worker")
-    deadline = time.monotonic() + DEADLINE
-    while missing := unready(config, own_registry=registry is not None):
+    deadline = time.monotonic() + START_TIMEOUT
+    while problems := unready(config, own_registry=registry is not None):
         require_all_alive(supervisor)
         if time.monotonic() > deadline:
-            raise LaunchError("\n".join([*missing, supervisor.last_words()]))
-        if supervisor.stop_wanted(wait=0.1):
+            raise LaunchError("\n".join([*problems, supervisor.last_words()]))
+        if supervisor.stop_wanted(timeout=0.1):
             return False
     return True
 

@@ -75,16 +75,16 @@ def prepare(config: Config, password: str | None) -> Prepared:
 
 def forget_first_start(config: Config) -> None:
     """Record that the first start is over, and delete the stored password, which was shown."""
-    _first_start(config).unlink(missing_ok=True)
+    _first_start_file(config).unlink(missing_ok=True)
 
 
 def _prepare(config: Config, password: str | None) -> Prepared:
     # Treat every start as the first until the password was printed, so that an interrupted start
     # shows it again.
-    first_start = _first_start(config)
-    if created := accounts.ensure_first_administrator(config.admin_username, password):
-        write_private(first_start, "" if password else created)
-    administrator = _administrator(config.admin_username)
+    first_start = _first_start_file(config)
+    if new_password := accounts.ensure_first_administrator(config.admin_username, password):
+        write_private(first_start, "" if password else new_password)
+    administrator = _find_administrator(config.admin_username)
     project = f"{administrator}/{FIRST_PROJECT}"
     if first_start.exists():
         with suppress(Conflict):
@@ -92,21 +92,21 @@ def _prepare(config: Config, password: str | None) -> Prepared:
     with writing() as session:
         # A heartbeat of the previous run says nothing about the worker of this one.
         session.execute(delete(Heartbeat).where(Heartbeat.name == WORKER))
-        exists = session.scalar(select(Project.id).where(Project.path == project)) is not None
+        project_id = session.scalar(select(Project.id).where(Project.path == project))
     return Prepared(
         registry_token=registry_token.ensure(),
         administrator=administrator,
         password=(first_start.read_text() or None) if first_start.exists() else None,
         project=project,
-        project_exists=exists,
+        project_exists=project_id is not None,
     )
 
 
-def _first_start(config: Config) -> Path:
+def _first_start_file(config: Config) -> Path:
     return config.var / "first_start"
 
 
-def _administrator(preferred: str) -> str:
+def _find_administrator(preferred: str) -> str:
     """Return the user name of the administrator to show.
 
     It is the preferred name if an active administrator has it, else the oldest one's name.

@@ -15,14 +15,14 @@ from config import ROOT
 
 from . import LaunchError
 
-NAMES = ("registry", "docker-registry")
+PROGRAM_NAMES = ("registry", "docker-registry")
 ENGINES = ("docker", "podman")
 #: Container image of the registry. The tag is a full version, because the image behind `3` changes.
 #: No digest is pinned, because it would be valid for one platform only and can't be verified here.
 #: An image with this tag that is already on this machine is used as it is.
-IMAGE = "registry:3.1.1"
+REGISTRY_IMAGE = "registry:3.1.1"
 VERSION = re.compile(r"github\.com/(?:docker|distribution)/distribution\S*\s+v?(\S+)")
-NOTHING_FOUND = (
+NO_REGISTRY = (
     "there is no registry on this machine, and none could be fetched. Do one of these and try "
     "again: apt install docker-registry; put Distribution's `registry` on PATH; start docker; "
     "or set REGISTRY_UI_REGISTRY_URL to a registry that you already run"
@@ -50,7 +50,7 @@ class Registry:
     def remove_container(self) -> None:
         """Remove the container of the registry, if it runs in one."""
         if self.removal:
-            _output(list(self.removal))
+            _read_output(list(self.removal))
 
 
 def find_registry(var: Path, readable: tuple[Path, ...], say: Say) -> Registry:
@@ -64,79 +64,85 @@ def find_registry(var: Path, readable: tuple[Path, ...], say: Say) -> Registry:
     Raises:
         LaunchError: no registry was found; the message says what to install.
     """
-    found = _on_path() or _debian_package(var, say) or _container(var, readable, say)
-    if found is None:
-        raise LaunchError(NOTHING_FOUND)
-    return found
+    registry = (
+        _find_on_path() or _fetch_debian_package(var, say) or _prepare_container(var, readable, say)
+    )
+    if registry is None:
+        raise LaunchError(NO_REGISTRY)
+    return registry
 
 
 def version_of(program: Path | str) -> str | None:
     """Return the version of a Distribution registry; None if the program is not one."""
-    output = _output([str(program), "--version"])
+    output = _read_output([str(program), "--version"])
     match = VERSION.search(output or "")
     return match[1] if match else None
 
 
-def _on_path() -> Registry | None:
-    candidates = (path for name in NAMES if (path := shutil.which(name)))
-    return next((found for path in candidates if (found := _program(path))), None)
+def _find_on_path() -> Registry | None:
+    candidates = (path for name in PROGRAM_NAMES if (path := shutil.which(name)))
+    return next(
+        (registry for path in candidates if (registry := _registry_from_program(path))), None
+    )
 
 
-def _program(path: Path | str) -> Registry | None:
+def _registry_from_program(path: Path | str) -> Registry | None:
     version = version_of(path)
     if version is None:
         return None
     return Registry(f"{path} {version}", (str(path), "serve"), (str(path), "garbage-collect"))
 
 
-def _debian_package(var: Path, say: Say) -> Registry | None:
+def _fetch_debian_package(var: Path, say: Say) -> Registry | None:
     directory = var / "debian" / "docker-registry"
     if not directory.exists():
         if not shutil.which("apt-get"):
             return None
         say("There is no registry on PATH: fetching Debian's docker-registry")
-        unpack = ["sh", str(ROOT / "deploy" / "debian-package.sh"), directory.name, str(directory)]
-        unpacked = subprocess.run(
-            unpack,
+        command = ["sh", str(ROOT / "deploy" / "debian-package.sh"), directory.name, str(directory)]
+        result = subprocess.run(
+            command,
             env=os.environ | {"REGISTRY_UI_VAR": str(var)},
             stderr=subprocess.PIPE,
             text=True,
             check=False,
         )
-        if unpacked.returncode:
-            say(f"That did not work: {unpacked.stderr.strip()}")
+        if result.returncode:
+            say(f"That did not work: {result.stderr.strip()}")
             return None
-    return _program(directory / "usr" / "bin" / "docker-registry")
+    return _registry_from_program(directory / "usr" / "bin" / "docker-registry")
 
 
-def _container(var: Path, readable: tuple[Path, ...], say: Say) -> Registry | None:
+def _prepare_container(var: Path, readable: tuple[Path, ...], say: Say) -> Registry | None:
     for engine in ENGINES:
         # Rootless docker has a separate network, where localhost is another host: skip it.
         # Rootless podman shares the network of this machine.
-        about = _output([engine, "info", "--format", "{{.SecurityOptions}}"])
-        if engine == "docker" and (about is None or "rootless" in about):
+        security_options = _read_output([engine, "info", "--format", "{{.SecurityOptions}}"])
+        if engine == "docker" and (security_options is None or "rootless" in security_options):
             continue
-        if about is None and _output([engine, "info"]) is None:
+        if security_options is None and _read_output([engine, "info"]) is None:
             continue
-        if _output([engine, "image", "inspect", IMAGE]) is None:
-            say(f"There is no registry on PATH: {engine} pulls {IMAGE}")
-            if _output([engine, "pull", "--quiet", IMAGE], timeout=600) is None:
-                say(f"{engine} could not pull {IMAGE}")
+        if _read_output([engine, "image", "inspect", REGISTRY_IMAGE]) is None:
+            say(f"There is no registry on PATH: {engine} pulls {REGISTRY_IMAGE}")
+            if _read_output([engine, "pull", "--quiet", REGISTRY_IMAGE], timeout=600) is None:
+                say(f"{engine} could not pull {REGISTRY_IMAGE}")
                 continue
         name = f"registry_ui-{sha256(bytes(var)).hexdigest()[:12]}"
         # The fixed container name prevents a second collector from running beside the first.
-        found = Registry(
-            f"{IMAGE} by {engine}",
-            (*_run_command(engine, name, var, readable), "serve"),
-            (*_run_command(engine, f"{name}-collector", var, readable), "garbage-collect"),
+        registry = Registry(
+            f"{REGISTRY_IMAGE} by {engine}",
+            (*_build_run_command(engine, name, var, readable), "serve"),
+            (*_build_run_command(engine, f"{name}-collector", var, readable), "garbage-collect"),
             (engine, "rm", "--force", name),
         )
-        found.remove_container()
-        return found
+        registry.remove_container()
+        return registry
     return None
 
 
-def _run_command(engine: str, name: str, var: Path, readable: tuple[Path, ...]) -> tuple[str, ...]:
+def _build_run_command(
+    engine: str, name: str, var: Path, readable: tuple[Path, ...]
+) -> tuple[str, ...]:
     """Return the command that runs the image in a container; its arguments have to be added.
 
     The container uses the network of the host, because the registry listens on loopback and
@@ -150,10 +156,10 @@ def _run_command(engine: str, name: str, var: Path, readable: tuple[Path, ...]) 
     command += ["--volume", f"{var / 'registry'}:{var / 'registry'}"]
     for path in readable:
         command += ["--volume", f"{path}:{path}:ro"]
-    return (*command, IMAGE)
+    return (*command, REGISTRY_IMAGE)
 
 
-def _output(command: list[str], timeout: float = 20) -> str | None:
+def _read_output(command: list[str], timeout: float = 20) -> str | None:
     """Return the standard output and standard error of a command.
 
     None if the command does not exist, fails, or takes longer than ``timeout`` seconds.

@@ -13,7 +13,7 @@ from ..files import private_directory, write_private
 from . import LaunchError
 
 #: Search path for nginx. Debian installs it in a directory that is only on root's PATH.
-PLACES = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
+NGINX_SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
 NO_NGINX = (
     "REGISTRY_UI_GATE is yes, and there is no nginx on this machine to ask the gate. Do one of "
     "these and try again: apt install nginx-light; or run without REGISTRY_UI_GATE, and "
@@ -27,10 +27,10 @@ def find_nginx() -> str:
     Raises:
         LaunchError: nginx is not installed; the message says what to do.
     """
-    found = shutil.which("nginx", path=PLACES)
-    if found is None:
+    program = shutil.which("nginx", path=NGINX_SEARCH_PATH)
+    if program is None:
         raise LaunchError(NO_NGINX)
-    return found
+    return program
 
 
 def write_gate_files(config: Config, nginx: str) -> None:
@@ -62,11 +62,11 @@ def write_gate_files(config: Config, nginx: str) -> None:
     # Set the error log by -e, too: nginx logs to its default file until it has read the
     # configuration.
     command = [nginx, "-e", "stderr", "-p", str(directory), "-c", str(file)]
-    run = RUN.format(directory=shlex.quote(str(directory)), command=shlex.join(command))
-    write_private(directory / "run", run)
+    script = RUN_SCRIPT.format(directory=shlex.quote(str(directory)), command=shlex.join(command))
+    write_private(directory / "run", script)
 
 
-RUN = """\
+RUN_SCRIPT = """\
 #!/bin/sh
 # Runs the gate's nginx. Written at each start of `make run`.
 cd {directory} || exit

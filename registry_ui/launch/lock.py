@@ -19,8 +19,9 @@ from . import LaunchError
 ENDING = b"ending"
 #: Seconds before a launcher that still lives counts as another run. One that has just lost its
 #: terminal or its make is about to end.
-SECOND_LOOK = 1.0
-PATIENCE = 12.0
+LAUNCHER_TIMEOUT = 1.0
+#: Seconds before leftover processes of an earlier run are killed.
+KILL_TIMEOUT = 12.0
 
 
 class RunLock:
@@ -30,37 +31,37 @@ class RunLock:
         self._file = file.resolve()
         self.descriptor = -1
 
-    def acquire(self, patience: float = PATIENCE) -> None:
+    def acquire(self, timeout: float = KILL_TIMEOUT) -> None:
         """Acquire the lock. Wait for an earlier run to end, and kill its leftover processes.
 
         Args:
-            patience: seconds until leftover processes are killed; after twice as long, give up.
+            timeout: seconds until leftover processes are killed; after twice as long, give up.
 
         Raises:
             LaunchError: another run is active, or its processes do not end.
         """
-        start = time.monotonic()
-        killed = False
-        while not self._try():
-            waited = time.monotonic() - start
-            launcher = self._launcher()
-            if launcher and waited > SECOND_LOOK:
+        start_time = time.monotonic()
+        has_killed = False
+        while not self._try_acquire():
+            waited = time.monotonic() - start_time
+            launcher = self._find_launcher()
+            if launcher and waited > LAUNCHER_TIMEOUT:
                 raise LaunchError(
                     f"it runs already. Stop it with Ctrl-C there, or with: kill {launcher}"
                 )
-            if waited > patience and not killed:
-                killed = True
+            if waited > timeout and not has_killed:
+                has_killed = True
                 self._kill_holders()
-            if waited > 2 * patience:
-                raise LaunchError(f"processes of an earlier run do not end: {self._holders()}")
+            if waited > 2 * timeout:
+                raise LaunchError(f"processes of an earlier run do not end: {self._find_holders()}")
             time.sleep(0.05)
-        self._note(str(os.getpid()).encode())
+        self._write(str(os.getpid()).encode())
 
-    def note_ending(self) -> None:
+    def record_ending(self) -> None:
         """Record in the lock file that this run is ending, so that the next start waits for it."""
-        self._note(ENDING)
+        self._write(ENDING)
 
-    def _try(self) -> bool:
+    def _try_acquire(self) -> bool:
         """Try to acquire the lock; return whether that succeeded.
 
         After a failure the file is closed, because every process that has it open counts as
@@ -75,21 +76,21 @@ class RunLock:
         self.descriptor = descriptor
         return True
 
-    def _note(self, text: bytes) -> None:
+    def _write(self, text: bytes) -> None:
         os.ftruncate(self.descriptor, 0)
         os.pwrite(self.descriptor, text, 0)
 
-    def _launcher(self) -> int | None:
+    def _find_launcher(self) -> int | None:
         """Return the process id of the active launcher; None if it has ended or is ending."""
         text = self._file.read_bytes()
-        return int(text) if text.isdigit() and int(text) in self._holders() else None
+        return int(text) if text.isdigit() and int(text) in self._find_holders() else None
 
     def _kill_holders(self) -> None:
-        for process in self._holders():
+        for process in self._find_holders():
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
 
-    def _holders(self) -> set[int]:
+    def _find_holders(self) -> set[int]:
         """Return the ids of the processes that have the lock file open."""
         holders = set()
         for link in Path("/proc").glob("[0-9]*/fd/*"):

@@ -12,20 +12,20 @@ LOOPBACKS = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 NO_SUCH_ADDRESS = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 
 
-def require_free_ports(wanted: dict[str, int]) -> None:
+def require_free_ports(ports: dict[str, int]) -> None:
     """Check that servers can listen on all of the ports.
 
     Args:
-        wanted: the ports, by the name of the setting that chooses them.
+        ports: the ports, by the name of the setting that chooses them.
 
     Raises:
         LaunchError: a port is in use, not allowed, or chosen by two settings.
     """
-    seen: dict[int, str] = {}
-    for setting, port in wanted.items():
-        if port in seen:
-            raise LaunchError(f"{seen[port]} and {setting} are both {port}: change one of them")
-        seen[port] = setting
+    settings: dict[int, str] = {}
+    for setting, port in ports.items():
+        if port in settings:
+            raise LaunchError(f"{settings[port]} and {setting} are both {port}: change one of them")
+        settings[port] = setting
         for family, address in LOOPBACKS:
             _require_free(family, address, port, setting)
 
@@ -41,9 +41,9 @@ def _require_free(family: socket.AddressFamily, address: str, port: int, setting
         if error.errno in NO_SUCH_ADDRESS:
             return
         if error.errno == errno.EADDRINUSE:
-            what = f"port {port} is taken by another program"
+            problem = f"port {port} is taken by another program"
         else:
-            what = f"port {port} cannot be used ({error.strerror})"
+            problem = f"port {port} cannot be used ({error.strerror})"
         raise LaunchError(
-            f"{what}. Free it, or choose another: {setting}={port + 1} make run"
+            f"{problem}. Free it, or choose another: {setting}={port + 1} make run"
         ) from None

@@ -6,7 +6,7 @@ import requests
 
 from config import Config
 
-TIMEOUT = 5.0
+REQUEST_TIMEOUT = 5.0
 
 
 def unready(config: Config, *, own_registry: bool) -> list[str]:
@@ -17,34 +17,34 @@ def unready(config: Config, *, own_registry: bool) -> list[str]:
         own_registry: whether this run started the registry. An external registry is not checked,
             because its administrator can still have to connect it to this site.
     """
-    missing = [trouble] if own_registry and (trouble := registry_trouble(config)) else []
-    if own_registry and config.gate and (trouble := _gate_trouble(config)):
-        missing.append(trouble)
-    return missing + _pages_trouble(config, own_registry=own_registry)
+    troubles = [trouble] if own_registry and (trouble := registry_trouble(config)) else []
+    if own_registry and config.gate and (trouble := _find_gate_trouble(config)):
+        troubles.append(trouble)
+    return troubles + _find_pages_troubles(config, own_registry=own_registry)
 
 
 def registry_trouble(config: Config) -> str | None:
     """Return why the registry can't be used with this site; None if it can."""
     url = f"{config.registry_url}/v2/"
     try:
-        answer = _get(url)
+        response = _get(url)
     except requests.RequestException:
         return f"the registry does not answer at {url}"
-    if f'realm="{config.realm}"' in answer.headers.get("WWW-Authenticate", ""):
+    if f'realm="{config.realm}"' in response.headers.get("WWW-Authenticate", ""):
         return None
     return f"the registry at {config.registry_url} does not send its clients here to sign in"
 
 
-def _gate_trouble(config: Config) -> str | None:
+def _find_gate_trouble(config: Config) -> str | None:
     url = f"http://localhost:{config.registry_port}/v2/"
     try:
-        answer = _get(url)
+        response = _get(url)
     except requests.RequestException:
         return f"the gate does not answer at {url}"
-    return None if answer.status_code == 401 else f"the gate does not let {url} through"
+    return None if response.status_code == 401 else f"the gate does not let {url} through"
 
 
-def _pages_trouble(config: Config, *, own_registry: bool) -> list[str]:
+def _find_pages_troubles(config: Config, *, own_registry: bool) -> list[str]:
     url = f"http://localhost:{config.port}/readyz"
     try:
         parts = _get(url).json()
@@ -62,4 +62,4 @@ def _get(url: str) -> requests.Response:
     """
     with requests.Session() as session:
         session.trust_env = False
-        return session.get(url, timeout=TIMEOUT, allow_redirects=False)
+        return session.get(url, timeout=REQUEST_TIMEOUT, allow_redirects=False)

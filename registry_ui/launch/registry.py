@@ -38,7 +38,7 @@ def write_registry_files(config: Config, registry: Registry, registry_token: str
     )
     write_private(directory / "config.yml", registry_config(settings))
     command = shlex.join((*registry.command, str(directory / "config.yml")))
-    write_private(directory / "run", RUN.format(command=command))
+    write_private(directory / "run", RUN_SCRIPT.format(command=command))
 
 
 def with_collector(
@@ -51,8 +51,8 @@ def with_collector(
     name = PREFIX + "GC_COMMAND"
     if environ.get(name) or not registry.collector:
         return dict(environ)
-    words = (*registry.collector, str(config.var / "registry" / "config.yml"))
-    return {**environ, name: shlex.join(words)}
+    command = (*registry.collector, str(config.var / "registry" / "config.yml"))
+    return {**environ, name: shlex.join(command)}
 
 
 def listening_port(config: Config) -> int:
@@ -76,7 +76,7 @@ def token_auth(config: Config) -> TokenAuth:
     )
 
 
-RUN = """\
+RUN_SCRIPT = """\
 #!/bin/sh
 # Runs the registry. Written at each start of `make run`.
 # It takes REGISTRY_* for settings of its own, and it is for its log alone: it calls

@@ -13,7 +13,7 @@ from .keys import ensure_secret_key
 
 #: Settings that are not saved: ``VAR`` is needed to find the file, and the password is only for the
 #: first start.
-NOT_NOTED = frozenset({PREFIX + "VAR", PREFIX + "ADMIN_PASSWORD"})
+UNSAVED_SETTINGS = frozenset({PREFIX + "VAR", PREFIX + "ADMIN_PASSWORD"})
 
 
 def read_settings(environ: Mapping[str, str]) -> Config:
@@ -27,14 +27,14 @@ def read_settings(environ: Mapping[str, str]) -> Config:
     var = private_directory(ROOT / (environ.get(PREFIX + "VAR") or "var"))
     if not environ.get(PREFIX + "SECRET_KEY"):
         ensure_secret_key(var / "secret_key")
-    forgotten = dict.fromkeys(read_env_file(settings_file(var)), "")
+    empty_settings = dict.fromkeys(read_env_file(settings_file(var)), "")
     try:
-        return Config.from_environ(forgotten | dict(environ))
+        return Config.from_environ(empty_settings | dict(environ))
     except ConfigError as error:
         raise LaunchError(str(error)) from None
 
 
-def note_settings(config: Config, environ: Mapping[str, str]) -> None:
+def save_settings(config: Config, environ: Mapping[str, str]) -> None:
     """Save the settings from the environment, so that ``.venv/bin/flask`` works without them.
 
     They can include passwords (in the URLs of the database and of Redis) and the secret key,
@@ -45,7 +45,7 @@ def note_settings(config: Config, environ: Mapping[str, str]) -> None:
     """
     lines = ["# The settings of the last `make run`; written at each start."]
     for name, value in sorted(environ.items()):
-        if name.startswith(PREFIX) and value and name not in NOT_NOTED:
+        if name.startswith(PREFIX) and value and name not in UNSAVED_SETTINGS:
             if "\n" in value:
                 raise LaunchError(f"{name} holds a line break: one line is needed")
             lines.append(f"{name}={value}")

@@ -20,13 +20,15 @@ from config import ROOT
 
 from ..processes import end_with_parent
 
-LOG_SIZE = 10 * 1024 * 1024
-TAIL = 15
-PATIENCE = 10.0
+MAX_LOG_SIZE = 10 * 1024 * 1024
+TAIL_LINES = 15
+STOP_TIMEOUT = 10.0
 STOP_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 #: Replaces control characters, because log lines contain names and paths from untrusted clients,
 #: which must not control the terminal.
-PLAIN = dict.fromkeys([*range(9), *range(10, 32), *range(127, 160)], "\N{REPLACEMENT CHARACTER}")
+CONTROL_REPLACEMENTS = dict.fromkeys(
+    [*range(9), *range(10, 32), *range(127, 160)], "\N{REPLACEMENT CHARACTER}"
+)
 
 
 class Child:
@@ -39,16 +41,24 @@ class Child:
         command: a shell command.
         environ: the complete environment of the process.
         log: path of the log, which is rotated at 10 MiB; one old log is kept.
-        inherited: a file descriptor that the process inherits and keeps open.
+        inherited_descriptor: a file descriptor that the process inherits and keeps open.
     """
 
     def __init__(
-        self, name: str, command: str, *, environ: Mapping[str, str], log: Path, inherited: int
+        self,
+        name: str,
+        command: str,
+        *,
+        environ: Mapping[str, str],
+        log: Path,
+        inherited_descriptor: int,
     ) -> None:
         self.name = name
         self.log = log
-        self.tail: deque[str] = deque(maxlen=TAIL)
-        self._file = RotatingFileHandler(log, maxBytes=LOG_SIZE, backupCount=1, encoding="utf-8")
+        self.tail: deque[str] = deque(maxlen=TAIL_LINES)
+        self._file = RotatingFileHandler(
+            log, maxBytes=MAX_LOG_SIZE, backupCount=1, encoding="utf-8"
+        )
         # The process gets its own session, so that Ctrl-C reaches only the launcher, which stops
         # all processes in order.
         self._process = subprocess.Popen(
@@ -59,11 +69,11 @@ class Child:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
-            pass_fds=[inherited],
+            pass_fds=[inherited_descriptor],
             preexec_fn=partial(_begin_child, os.getpid()),  # noqa: PLW1509 - no thread runs yet
         )
         self._readers = [
-            threading.Thread(target=partial(self._keep, stream, shown=shown), daemon=True)
+            threading.Thread(target=partial(self._copy_output, stream, shown=shown), daemon=True)
             for stream, shown in ((self._process.stdout, False), (self._process.stderr, True))
             if stream
         ]
@@ -101,9 +111,9 @@ class Child:
             reader.join(timeout=1)
         self._file.close()
 
-    def _keep(self, stream: IO[bytes], *, shown: bool) -> None:
+    def _copy_output(self, stream: IO[bytes], *, shown: bool) -> None:
         for raw in stream:
-            line = raw.decode("utf-8", "replace").rstrip().translate(PLAIN)
+            line = raw.decode("utf-8", "replace").rstrip().translate(CONTROL_REPLACEMENTS)
             self.tail.append(line)
             self._file.handle(logging.makeLogRecord({"msg": line}))
             if shown:
@@ -117,12 +127,12 @@ class Supervisor:
 
     Args:
         logs: the directory of the log files.
-        inherited: a file descriptor that every process inherits and keeps open.
+        inherited_descriptor: a file descriptor that every process inherits and keeps open.
     """
 
-    def __init__(self, logs: Path, inherited: int) -> None:
+    def __init__(self, logs: Path, inherited_descriptor: int) -> None:
         self._logs = logs
-        self._inherited = inherited
+        self._inherited_descriptor = inherited_descriptor
         self._children: list[Child] = []
         # Block the signals, so that they stay pending until stop_wanted() and never interrupt a
         # step.
@@ -133,20 +143,26 @@ class Supervisor:
         for name, (command, environ) in commands.items():
             log = self._logs / f"{name}.log"
             self._children.append(
-                Child(name, command, environ=environ, log=log, inherited=self._inherited)
+                Child(
+                    name,
+                    command,
+                    environ=environ,
+                    log=log,
+                    inherited_descriptor=self._inherited_descriptor,
+                )
             )
         # Start the threads after the last fork, because forking with threads is unsafe.
         for child in self._children:
             child.listen()
 
-    def stop_wanted(self, wait: float) -> bool:
-        """Wait for a signal to stop or the end of a process, at most ``wait`` seconds.
+    def stop_wanted(self, timeout: float) -> bool:
+        """Wait for a signal to stop or the end of a process, at most ``timeout`` seconds.
 
         Returns:
             Whether a signal to stop arrived.
         """
-        came = signal.sigtimedwait(STOP_SIGNALS | {signal.SIGCHLD}, wait)
-        return came is not None and came.si_signo in STOP_SIGNALS
+        signal_info = signal.sigtimedwait(STOP_SIGNALS | {signal.SIGCHLD}, timeout)
+        return signal_info is not None and signal_info.si_signo in STOP_SIGNALS
 
     def ended(self) -> Child | None:
         """Return a process that has ended by itself; None if all are running."""
@@ -166,7 +182,7 @@ class Supervisor:
         for children in (first, others):
             for child in children:
                 child.terminate()
-            deadline = time.monotonic() + PATIENCE
+            deadline = time.monotonic() + STOP_TIMEOUT
             while any(child.end is None for child in children) and time.monotonic() < deadline:
                 signal.sigtimedwait({signal.SIGCHLD}, 0.2)
             for child in children:

@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 
 from ..db.prepared import insert_all_if_absent
 from ..distribution.manifest import Descriptor, ManifestFacts
-from ..distribution.media_types import lies_elsewhere
-from ..distribution.references import Listed
+from ..distribution.media_types import is_foreign
+from ..distribution.references import IndexEntries
 from ..models import UNLISTED, IndexChild, ManifestContents
 
 #: Maximum number of manifests of an index that are stored for adding up their sizes.
@@ -26,39 +26,41 @@ MAX_ENTRIES = 2000
 _BLOB = struct.Struct("<32sq")
 
 
-def note_contents(
-    session: Session, found: Mapping[str, ManifestFacts], listed: Mapping[str, Listed]
+def record_contents(
+    session: Session,
+    facts_by_digest: Mapping[str, ManifestFacts],
+    entries_by_digest: Mapping[str, IndexEntries],
 ) -> None:
     """Store the blobs and the index entries of manifests.
 
     Args:
         session: the session of the transaction that also stores the facts.
-        found: facts by manifest digest. They include only the first children of an index.
-        listed: all index entries, by the same digests.
+        facts_by_digest: facts by manifest digest. They include only the first children of an index.
+        entries_by_digest: all index entries, by the same digests.
     """
     rows = [
         {
             "digest": digest,
             "blobs": pack({key_of(blob.digest): blob.size for blob in stored_blobs(facts)}),
-            "children": " ".join(_first(listed[digest].manifests, MAX_COUNTED)),
+            "children": " ".join(_truncate(entries_by_digest[digest].manifests, MAX_COUNTED)),
         }
-        for digest, facts in found.items()
+        for digest, facts in facts_by_digest.items()
     ]
     insert_all_if_absent(session, ManifestContents, rows)
     entries = [
         {"child": child, "parent": digest}
-        for digest in found
-        for child in _findable(listed[digest].entries)
+        for digest in facts_by_digest
+        for child in _limit_entries(entries_by_digest[digest].entries)
     ]
     if entries:
         insert_all_if_absent(session, IndexChild, entries)
 
 
-def _first(digests: Sequence[str], limit: int) -> Sequence[str]:
+def _truncate(digests: Sequence[str], limit: int) -> Sequence[str]:
     return digests if len(digests) <= limit else [*digests[:limit], UNLISTED]
 
 
-def _findable(digests: Sequence[str]) -> Sequence[str]:
+def _limit_entries(digests: Sequence[str]) -> Sequence[str]:
     """Return all entries, or only UNLISTED if there are too many.
 
     A partial list is not stored, because readers would take it for the complete one.
@@ -73,7 +75,7 @@ def stored_blobs(facts: ManifestFacts) -> list[Descriptor]:
     """
     if facts.kind == "schema 1":
         return []
-    return [blob for blob in facts.blobs if not lies_elsewhere(blob.media_type)]
+    return [blob for blob in facts.blobs if not is_foreign(blob.media_type)]
 
 
 def key_of(digest: str) -> bytes:
@@ -96,6 +98,6 @@ def pack(blobs: dict[bytes, int]) -> bytes:
     return b"".join(_BLOB.pack(key, size) for key, size in blobs.items())
 
 
-def unpack(packed: bytes) -> dict[bytes, int]:
+def unpack(data: bytes) -> dict[bytes, int]:
     """Return the sizes in bytes of blobs by their keys; the inverse of pack()."""
-    return dict(_BLOB.iter_unpack(packed))
+    return dict(_BLOB.iter_unpack(data))

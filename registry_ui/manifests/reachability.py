@@ -10,50 +10,50 @@ from dataclasses import dataclass
 class Reachability:
     """The effect of a removal of tags on the manifests that are reachable from them.
 
-    ``doomed`` are digests that only removed tags reach; an index comes before its children.
+    ``to_delete`` are digests that only removed tags reach; an index comes before its children.
     ``shared`` are digests that kept tags reach as well.
     """
 
-    doomed: tuple[str, ...]
+    to_delete: tuple[str, ...]
     shared: tuple[str, ...]
 
 
 def reach(
     tags: Mapping[str, str],
-    removed: Collection[str],
+    removed_tags: Collection[str],
     children: Mapping[str, Iterable[str]],
-    named: Mapping[str, Iterable[str]],
+    referenced: Mapping[str, Iterable[str]],
 ) -> Reachability:
     """Divide the manifests that removed tags reach into deleted and kept ones.
 
     Args:
         tags: all tags of the repository, with the digests that they point to.
-        removed: the tags to remove.
+        removed_tags: the tags to remove.
         children: manifests of each index, as parsed. They determine what can be deleted.
-        named: every digest that an index or manifest can need. They determine what is kept, so
+        referenced: every digest that an index or manifest can need. They determine what is kept, so
             that no client loses content if it interprets an index differently.
     """
-    gone = set(removed)
-    safe = set(closure((d for tag, d in tags.items() if tag not in gone), named))
-    found = closure((d for tag, d in tags.items() if tag in gone), children)
+    removed_set = set(removed_tags)
+    needed = set(closure((d for tag, d in tags.items() if tag not in removed_set), referenced))
+    reachable = closure((d for tag, d in tags.items() if tag in removed_set), children)
     return Reachability(
-        tuple(digest for digest in found if digest not in safe),
-        tuple(digest for digest in found if digest in safe),
+        tuple(digest for digest in reachable if digest not in needed),
+        tuple(digest for digest in reachable if digest in needed),
     )
 
 
-def closure(tops: Iterable[str], below: Mapping[str, Iterable[str]]) -> list[str]:
+def closure(roots: Iterable[str], references: Mapping[str, Iterable[str]]) -> list[str]:
     """Return the digests reachable from the given ones, each once, in breadth-first order.
 
     Args:
-        tops: digests to start with, which come first in the result.
-        below: digests that each digest references directly.
+        roots: digests to start with, which come first in the result.
+        references: digests that each digest references directly.
     """
-    found = list(dict.fromkeys(tops))
-    seen = set(found)
-    for digest in found:  # The loop appends to this list.
-        for part in below.get(digest, ()):
+    digests = list(dict.fromkeys(roots))
+    seen = set(digests)
+    for digest in digests:  # The loop appends to this list.
+        for part in references.get(digest, ()):
             if part not in seen:
                 seen.add(part)
-                found.append(part)
-    return found
+                digests.append(part)
+    return digests

@@ -17,7 +17,7 @@ from ..db.session import db, end_read, writing
 from ..distribution.client import FetchedManifest
 from ..distribution.manifest import read_manifest
 from ..models import IndexChild, Manifest, ManifestContents
-from .blobs import note_contents
+from .blobs import record_contents
 from .parser_version import FACTS_VERSION, is_stale, is_stale_index
 from .store import in_full
 from .summary_writer import FetchResult, columns_of
@@ -26,9 +26,9 @@ from .tag_use import apply_waiting_pulls
 logger = logging.getLogger(__name__)
 
 #: Maximum number of manifests that are written in one transaction.
-BATCH = 50
+BATCH_SIZE = 50
 #: Time limit in seconds for one run; the next run continues.
-DEADLINE = 20.0
+TIME_LIMIT = 20.0
 FAILURE = "the facts of manifest %s can't be read again"
 
 
@@ -41,24 +41,24 @@ def refresh() -> int:
     Returns:
         The number of manifests processed, including failed ones.
     """
-    end = time.monotonic() + DEADLINE
-    done = 0
-    while time.monotonic() < end and (digests := _stale()):
-        found = {digest: _read_again(digest) for digest in digests}
-        _store({digest: read for digest, read in found.items() if read is not None})
-        done += len(digests)
+    end = time.monotonic() + TIME_LIMIT
+    count = 0
+    while time.monotonic() < end and (digests := _select_stale()):
+        results = {digest: _parse_again(digest) for digest in digests}
+        _store({digest: result for digest, result in results.items() if result is not None})
+        count += len(digests)
     end_read()
-    return done
+    return count
 
 
-def _stale() -> list[str]:
+def _select_stale() -> list[str]:
     """Return the digests of the next batch of stale manifests, indexes first."""
-    query = select(Manifest.digest).limit(BATCH)
+    query = select(Manifest.digest).limit(BATCH_SIZE)
     indexes = list(db.session.scalars(query.where(is_stale_index())))
     return indexes or list(db.session.scalars(query.where(is_stale())))
 
 
-def _read_again(digest: str) -> FetchResult | None:
+def _parse_again(digest: str) -> FetchResult | None:
     row = in_full(digest)
     if row is None:
         return None
@@ -70,30 +70,31 @@ def _read_again(digest: str) -> FetchResult | None:
         return FetchResult(manifest, read_manifest(manifest.media_type, manifest.body), config)
     except Exception:
         logger.exception(FAILURE, digest)
-        _give_up(digest)
+        _mark_current(digest)
         return None
 
 
-def _store(reads: dict[str, FetchResult]) -> None:
+def _store(results: dict[str, FetchResult]) -> None:
     """Store parsed manifests; if one of them can't be stored, store the others.
 
     Raises:
         OperationalError, InterfaceError: the database failed.
     """
     try:
-        _write(reads)
+        _write(results)
     except (OperationalError, InterfaceError):
         raise  # The database failed, not the manifest, so the next run can try again.
     except Exception:
-        if len(reads) == 1:
-            logger.exception(FAILURE, *reads)
-            _give_up(*reads)
+        if len(results) == 1:
+            (digest,) = results
+            logger.exception(FAILURE, digest)
+            _mark_current(digest)
             return
-        for digest, read in reads.items():
-            _store({digest: read})
+        for digest, result in results.items():
+            _store({digest: result})
 
 
-def _give_up(digest: str) -> None:
+def _mark_current(digest: str) -> None:
     """Mark the old facts of a manifest as current, so that they are not parsed again."""
     with writing() as session:
         session.execute(
@@ -104,16 +105,16 @@ def _give_up(digest: str) -> None:
         )
 
 
-def _changed(read: FetchResult) -> dict[str, Any]:
+def _derive_columns(result: FetchResult) -> dict[str, Any]:
     """Return the columns that depend on the parser, without the documents themselves."""
-    kept = {"digest", "body", "config", "has_config", "fetched_at"}
-    return {name: value for name, value in columns_of(read).items() if name not in kept}
+    documents = {"digest", "body", "config", "has_config", "fetched_at"}
+    return {name: value for name, value in columns_of(result).items() if name not in documents}
 
 
-def _write(reads: dict[str, FetchResult]) -> None:
-    columns = {digest: _changed(read) for digest, read in reads.items()}
-    facts = {digest: read.facts for digest, read in reads.items()}
-    listed = {digest: read.listed for digest, read in reads.items()}
+def _write(results: dict[str, FetchResult]) -> None:
+    columns = {digest: _derive_columns(result) for digest, result in results.items()}
+    facts = {digest: result.facts for digest, result in results.items()}
+    entries = {digest: result.index_entries for digest, result in results.items()}
     with writing() as session:
         for digest, values in columns.items():
             session.execute(
@@ -122,13 +123,13 @@ def _write(reads: dict[str, FetchResult]) -> None:
                 .values(values)
                 .execution_options(synchronize_session=False)
             )
-        there = select(Manifest.digest).where(Manifest.digest.in_(facts))
-        still = set(session.scalars(there))
+        query = select(Manifest.digest).where(Manifest.digest.in_(facts))
+        existing_digests = set(session.scalars(query))
         for column in (ManifestContents.digest, IndexChild.parent):
             session.execute(
                 delete(column.class_)
                 .where(column.in_(facts))
                 .execution_options(synchronize_session=False)
             )
-        note_contents(session, {digest: facts[digest] for digest in still}, listed)
-        apply_waiting_pulls(session, still)
+        record_contents(session, {digest: facts[digest] for digest in existing_digests}, entries)
+        apply_waiting_pulls(session, existing_digests)

@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import select
 from sqlalchemy.orm import undefer
 
-from ..db.session import db, end_read
-from ..distribution.call_timeout import at_least
+from ..db.session import db
 from ..distribution.errors import (
     RegistryError,
     RegistryNotFound,
@@ -30,21 +28,18 @@ from ..distribution.image_config import ImageConfig
 from ..distribution.manifest import ManifestFacts, read_manifest
 from ..models import ContainerImage, Manifest, RepositoryManifest
 from ..names import Digest, RepositoryName, TagName
-from ..page_call_budget import counted, page_end, remember_unreadable, unreadable
-from ..registry_connection import registry, threads
+from ..page_call_budget import count_against_budget, page_end
+from ..registry_connection import registry
+from .batch_calls import blob_call, call_all, call_in_turn, call_once
 from .summary_writer import FetchResult, store, store_configs
 
 #: Seconds to wait before each retry of failed calls.
 PAUSES = (0.1, 0.5)
-#: Timeout in seconds for a call that is retried on its own because it timed out before.
-PATIENT_TIMEOUT = 10.0
 #: Maximum number of levels below a manifest that are fetched for a page. Clients do not run
 #: images that are nested more deeply in indexes.
 MAX_DEPTH = 2
 #: Maximum number of manifests per batch. A caller that holds a lease renews it between batches.
-FETCHED_TOGETHER = 32
-
-T = TypeVar("T")
+BATCH_SIZE = 32
 
 _facts: WeakKeyDictionary[Manifest, ManifestFacts] = WeakKeyDictionary()
 
@@ -70,10 +65,10 @@ class FetchedBodies:
 
 def stored_manifests(digests: Iterable[str]) -> dict[str, Manifest]:
     """Return the stored manifests with the given digests, by digest (one query)."""
-    wanted = set(digests)
-    if not wanted:
+    requested = set(digests)
+    if not requested:
         return {}
-    rows = db.session.scalars(select(Manifest).where(Manifest.digest.in_(wanted)))
+    rows = db.session.scalars(select(Manifest).where(Manifest.digest.in_(requested)))
     return {row.digest: row for row in rows}
 
 
@@ -84,8 +79,8 @@ def children_of(repository: str, manifests: Iterable[Manifest]) -> dict[str, Man
     list digests from repositories that the reader must not see.
     """
     indexes = (row for row in manifests if row.kind == "index")
-    named = {child.digest for row in indexes for child in facts_of(row).children}
-    return stored_manifests(digests_in_repository(repository, named)) if named else {}
+    digests = {child.digest for row in indexes for child in facts_of(row).children}
+    return stored_manifests(digests_in_repository(repository, digests)) if digests else {}
 
 
 def digests_in_repository(repository: str, digests: Iterable[str]) -> set[str]:
@@ -114,10 +109,10 @@ def in_full(digest: str) -> Manifest | None:
 
 def facts_of(row: Manifest) -> ManifestFacts:
     """Return the facts of a stored manifest; the parsed object is cached per row."""
-    found = _facts.get(row)
-    if found is None:
-        found = _facts[row] = ManifestFacts.from_json(row.facts)
-    return found
+    facts = _facts.get(row)
+    if facts is None:
+        facts = _facts[row] = ManifestFacts.from_json(row.facts)
+    return facts
 
 
 def is_complete(
@@ -136,7 +131,7 @@ def is_complete(
     if not all(digest in manifests for digest in digests):
         return False
     return all(
-        row.has_config or not _wants_config(row)
+        row.has_config or not _should_have_config(row)
         for row in (*manifests.values(), *children.values())
     ) and all(
         child.digest in children and children[child.digest].kind != "index"
@@ -146,7 +141,7 @@ def is_complete(
     )
 
 
-def _wants_config(row: Manifest) -> bool:
+def _should_have_config(row: Manifest) -> bool:
     facts = facts_of(row)
     return facts.wants_config and facts.config is not None
 
@@ -177,42 +172,65 @@ def ensure_fetched(
         Digests and problems by name. Errors of the registry are never raised.
     """
     end = page_end() if deadline is None else time.monotonic() + deadline
-    found = FetchSummary()
+    summary = FetchSummary()
     if fresh:
-        heads = {name: counted(_head_call(repository, name)) for name in names}
-        names = call_all(heads, end, found.problems)
-    found.digests = {name: digest for name, digest in names.items() if digest}
-    stored = stored_manifests(found.digests.values())
+        heads = {name: count_against_budget(_create_head_call(repository, name)) for name in names}
+        names = call_all(heads, end, summary.problems)
+    summary.digests = {name: digest for name, digest in names.items() if digest}
+    stored_rows = stored_manifests(summary.digests.values())
     # Names that are known to point to the same digest share one call.
     missing = {
-        name: found.digests.get(name, name)
+        name: summary.digests.get(name, name)
         for name in names
-        if found.digests.get(name) not in stored
+        if summary.digests.get(name) not in stored_rows
     }
-    calls = {reference: _call(repository, reference) for reference in missing.values()}
     problems: dict[str, RegistryError] = {}
-    # Remembered failures are ignored for a single name, because the user can have pressed Retry,
-    # and for fresh results.
+    answers = _fetch_references(repository, missing.values(), end, problems, fresh=fresh)
+    summary.digests |= {n: answers[r].manifest.digest for n, r in missing.items() if r in answers}
+    summary.problems |= {n: problems[r] for n, r in missing.items() if r in problems}
+    store(answers.values())
+    new_rows = stored_manifests(summary.digests.values() - stored_rows.keys())
+    _fetch_missing_parts(repository, stored_rows | new_rows, end)
+    return summary
+
+
+def _fetch_references(
+    repository: RepositoryName,
+    references: Iterable[str],
+    end: float,
+    problems: dict[str, RegistryError],
+    *,
+    fresh: bool,
+) -> dict[str, FetchResult]:
+    """Fetch manifests with their configs, by tag or digest.
+
+    Args:
+        repository: the repository to fetch from.
+        references: tags or digests of the manifests.
+        end: deadline, as a value of time.monotonic().
+        problems: receives the errors, by tag or digest.
+        fresh: whether to ignore remembered failures, which are also ignored for a single
+            reference, because the user can have pressed Retry.
+
+    Returns:
+        The results by tag or digest.
+    """
+    calls = {reference: _create_manifest_call(repository, reference) for reference in references}
+    answers: dict[str, FetchResult]
     if fresh or len(calls) == 1:
-        answers = call_all({name: counted(call) for name, call in calls.items()}, end, problems)
+        answers = call_all(
+            {name: count_against_budget(call) for name, call in calls.items()}, end, problems
+        )
     else:
         answers = call_once(repository, calls, end, problems)
-    for name, reference in missing.items():
-        if reference in answers:
-            found.digests[name] = answers[reference].manifest.digest
-        elif reference in problems:
-            found.problems[name] = problems[reference]
-    store(answers.values())
-    rows = stored | stored_manifests(found.digests.values() - stored.keys())
-    _complete(repository, rows, end)
-    return found
+    return answers
 
 
 def fetch(
     repository: RepositoryName,
     digests: Iterable[str],
     deadline: float,
-    hold: Callable[[], None] = lambda: None,
+    renew: Callable[[], None] = lambda: None,
 ) -> FetchedBodies:
     """Fetch manifests by digest, without their configs, and store them.
 
@@ -222,26 +240,28 @@ def fetch(
         repository: the repository to fetch from.
         digests: digests of the manifests.
         deadline: time limit in seconds.
-        hold: called before each batch of registry calls, to renew a lease. An exception that it
+        renew: called before each batch of registry calls, to renew a lease. An exception that it
             raises ends the fetch and is passed on.
     """
     end = time.monotonic() + deadline
-    found = FetchedBodies(set(), set())
-    every = sorted(digests)
-    for start in range(0, len(every), FETCHED_TOGETHER):
-        hold()
-        some = every[start : start + FETCHED_TOGETHER]
+    result = FetchedBodies(set(), set())
+    sorted_digests = sorted(digests)
+    for start in range(0, len(sorted_digests), BATCH_SIZE):
+        renew()
+        batch = sorted_digests[start : start + BATCH_SIZE]
         problems: dict[str, RegistryError] = {}
-        calls = {digest: _call(repository, digest, config=False) for digest in some}
-        answers = _ask_again(calls, end, problems)
+        calls = {
+            digest: _create_manifest_call(repository, digest, config=False) for digest in batch
+        }
+        answers = _call_with_retries(calls, end, problems)
         store(answers.values(), repository)
-        found.manifests.update(answers)
+        result.manifests.update(answers)
         absent = {d for d, problem in problems.items() if isinstance(problem, RegistryNotFound)}
-        found.unread.update(problems.keys() - absent)
-    return found
+        result.unread.update(problems.keys() - absent)
+    return result
 
 
-def _ask_again(
+def _call_with_retries(
     calls: Mapping[str, Callable[[], Any]], end: float, problems: dict[str, RegistryError]
 ) -> dict[str, Any]:
     """Make all calls like call_all(), and retry those for which the registry was unavailable.
@@ -250,19 +270,21 @@ def _ask_again(
     """
     answers: dict[str, Any] = call_all(calls, end, problems)
     for pause in PAUSES:
-        failed = {n for n, problem in problems.items() if isinstance(problem, RegistryUnavailable)}
-        if not failed or time.monotonic() + pause >= end:
+        failed_names = {
+            n for n, problem in problems.items() if isinstance(problem, RegistryUnavailable)
+        }
+        if not failed_names or time.monotonic() + pause >= end:
             break
         time.sleep(pause)
-        slow = {name for name in failed if isinstance(problems[name], RegistryTimeout)}
-        for name in failed:
+        slow = {name for name in failed_names if isinstance(problems[name], RegistryTimeout)}
+        for name in failed_names:
             del problems[name]
-        answers |= call_all({name: calls[name] for name in failed - slow}, end, problems)
+        answers |= call_all({name: calls[name] for name in failed_names - slow}, end, problems)
         answers |= call_in_turn({name: calls[name] for name in sorted(slow)}, end, problems)
     return answers
 
 
-def _complete(repository: RepositoryName, rows: dict[str, Manifest], end: float) -> None:
+def _fetch_missing_parts(repository: RepositoryName, rows: dict[str, Manifest], end: float) -> None:
     """Fetch the missing children and configs of manifests, because pages show them.
 
     Args:
@@ -279,22 +301,22 @@ def _complete(repository: RepositoryName, rows: dict[str, Manifest], end: float)
             if f.wants_config and f.config and not rows[digest].has_config
         }
         calls: dict[str, Callable[[], Any]] = {
-            child: _call(repository, child)
+            child: _create_manifest_call(repository, child)
             for child in children - digests_in_repository(str(repository), children)
         }
         blobs = {digest: blob_call(repository, digest) for digest in configs.values()}
         problems: dict[str, RegistryError] = {}
         if calls or blobs:
             answers = call_once(repository, calls | blobs, end, problems)
-            found = {name: answer for name, answer in answers.items() if name in calls}
-            store(found.values(), repository)
+            manifests = {name: answer for name, answer in answers.items() if name in calls}
+            store(manifests.values(), repository)
             store_configs(configs, {n: body for n, body in answers.items() if n in blobs})
         if not children:
             return
         rows = stored_manifests(digests_in_repository(str(repository), children))
 
 
-def _call(
+def _create_manifest_call(
     repository: RepositoryName, reference: str, *, config: bool = True
 ) -> Callable[[], FetchResult]:
     """Return a function that fetches a manifest and, immediately after it, its config.
@@ -306,10 +328,10 @@ def _call(
         reference: tag or digest of the manifest.
         config: whether to fetch the config.
     """
-    client, asked = registry(), _parsed(reference)
+    client, parsed_reference = registry(), _parse_reference(reference)
 
     def call() -> FetchResult:
-        manifest = client.manifest(repository, asked)
+        manifest = client.manifest(repository, parsed_reference)
         facts = read_manifest(manifest.media_type, manifest.body)
         body = None
         if config and facts.wants_config and facts.config:
@@ -321,109 +343,10 @@ def _call(
     return call
 
 
-def _head_call(repository: RepositoryName, reference: str) -> Callable[[], str]:
-    client, asked = registry(), _parsed(reference)
-    return lambda: client.head(repository, asked)
+def _create_head_call(repository: RepositoryName, reference: str) -> Callable[[], str]:
+    client, parsed_reference = registry(), _parse_reference(reference)
+    return lambda: client.head(repository, parsed_reference)
 
 
-def _parsed(reference: str) -> TagName | Digest:
+def _parse_reference(reference: str) -> TagName | Digest:
     return Digest(reference) if ":" in reference else TagName(reference)
-
-
-def blob_call(repository: RepositoryName, digest: str) -> Callable[[], bytes]:
-    """Return a function that fetches a small blob, for use with call_all()."""
-    client = registry()
-    return lambda: client.blob(repository, Digest(digest))
-
-
-def call_once(
-    repository: RepositoryName,
-    calls: Mapping[str, Callable[[], Any]],
-    end: float,
-    problems: dict[str, RegistryError],
-) -> Any:
-    """Make calls like call_all(), but limit those of a page view.
-
-    In a page view, calls count toward its limit, are not retried after a status 500, and are
-    skipped for digests that recently failed. Otherwise, this is the same as call_all().
-
-    Args:
-        repository: the repository to which the calls are made.
-        calls: functions by digest or tag. Failures are remembered for digests only.
-        end: deadline, as a value of time.monotonic().
-        problems: receives the errors, by digest or tag.
-
-    Returns:
-        The results by digest or tag.
-    """
-    lately = unreadable(repository, calls)
-    problems.update(lately)
-    left = {n: counted(call, retries=False) for n, call in calls.items() if n not in lately}
-    failed: dict[str, RegistryError] = {}
-    answers = call_all(left, end, failed)
-    remember_unreadable(repository, {n: why for n, why in failed.items() if ":" in n})
-    problems.update(failed)
-    return answers
-
-
-def call_all(
-    calls: Mapping[str, Callable[[], Any]], end: float, problems: dict[str, RegistryError]
-) -> Any:
-    """Make all calls in parallel, eight at a time, until the deadline.
-
-    Args:
-        calls: functions by name.
-        end: deadline, as a value of time.monotonic().
-        problems: receives the errors of the registry by name; they are not raised.
-
-    Returns:
-        The results by name.
-    """
-    end_read()
-    pending: dict[Future[Any], str] = {threads().submit(call): n for n, call in calls.items()}
-    wait(pending, timeout=max(0.0, end - time.monotonic()))
-    answers = {}
-    for future, name in pending.items():
-        if not future.done():
-            future.cancel()
-            problems[name] = RegistryTimeout("the registry is too slow")
-            continue
-        error = future.exception()
-        if error is None:
-            answers[name] = future.result()
-        elif isinstance(error, RegistryError):
-            problems[name] = error
-        else:
-            raise error
-    return answers
-
-
-def call_in_turn(
-    calls: Mapping[str, Callable[[], T]], end: float, problems: dict[str, RegistryError]
-) -> dict[str, T]:
-    """Make calls that timed out before, one at a time, until the deadline.
-
-    The timeout of each call is its share of the remaining time, up to PATIENT_TIMEOUT, so that a
-    call that hangs leaves time for the others.
-
-    Args:
-        calls: functions by name.
-        end: deadline, as a value of time.monotonic().
-        problems: receives the errors of the registry by name; they are not raised.
-
-    Returns:
-        The results by name.
-    """
-    end_read()
-    answers: dict[str, T] = {}
-    for done, (name, call) in enumerate(calls.items()):
-        left = end - time.monotonic()
-        if left <= 0:
-            problems[name] = RegistryTimeout("the registry is too slow")
-            continue
-        try:
-            with at_least(min(PATIENT_TIMEOUT, left / (len(calls) - done))):
-                answers[name] = call()
-        except RegistryError as error:
-            problems[name] = error
-    return answers

@@ -15,10 +15,10 @@ from ..distribution.chart import read_chart
 from ..distribution.client import FetchedManifest
 from ..distribution.image_config import read_config
 from ..distribution.manifest import ManifestFacts
-from ..distribution.references import Listed, listed_in
+from ..distribution.references import IndexEntries, index_entries_of
 from ..models import ContainerImage, Manifest, RepositoryManifest, utc_now
 from ..names import RepositoryName
-from .blobs import note_contents
+from .blobs import record_contents
 from .parser_version import FACTS_VERSION
 from .tag_use import apply_waiting_pulls
 
@@ -32,40 +32,40 @@ class FetchResult:
     config: bytes | None
 
     @property
-    def listed(self) -> Listed:
+    def index_entries(self) -> IndexEntries:
         """The complete entries of an index; empty for any other manifest."""
-        return listed_in(self.manifest.media_type, self.manifest.body)
+        return index_entries_of(self.manifest.media_type, self.manifest.body)
 
 
-def store(fetched: Iterable[FetchResult], holder: RepositoryName | None = None) -> None:
+def store(results: Iterable[FetchResult], repository: RepositoryName | None = None) -> None:
     """Store manifests by digest, with their configs.
 
     Args:
-        fetched: the manifests. Those that are already stored do not change.
-        holder: the repository to record as having them, if they are parts of indexes.
+        results: the manifests. Those that are already stored do not change.
+        repository: the repository to record as having them, if they are parts of indexes.
     """
-    every = {read.manifest.digest: read for read in fetched}
-    if not every:
+    by_digest = {result.manifest.digest: result for result in results}
+    if not by_digest:
         return
-    rows = [columns_of(read) for read in every.values()]
-    facts = {digest: read.facts for digest, read in every.items()}
-    listed = {digest: read.listed for digest, read in every.items()}
+    rows = [columns_of(result) for result in by_digest.values()]
+    facts = {digest: result.facts for digest, result in by_digest.items()}
+    entries = {digest: result.index_entries for digest, result in by_digest.items()}
     with writing() as session:
         insert_all_if_absent(session, Manifest, rows)
-        note_contents(session, facts, listed)
-        apply_waiting_pulls(session, every)
-        if holder is None:
+        record_contents(session, facts, entries)
+        apply_waiting_pulls(session, by_digest)
+        if repository is None:
             return
-        query = select(ContainerImage.id).where(ContainerImage.path == str(holder))
+        query = select(ContainerImage.id).where(ContainerImage.path == str(repository))
         image_id = session.scalar(query)
         if image_id is not None:
-            held_rows = [{"image_id": image_id, "digest": digest} for digest in every]
-            insert_all_if_absent(session, RepositoryManifest, held_rows)
+            repository_rows = [{"image_id": image_id, "digest": digest} for digest in by_digest]
+            insert_all_if_absent(session, RepositoryManifest, repository_rows)
 
 
-def columns_of(read: FetchResult) -> dict[str, Any]:
+def columns_of(result: FetchResult) -> dict[str, Any]:
     """Return the database columns of a fetched manifest, by name."""
-    manifest, facts = read.manifest, read.facts
+    manifest, facts = result.manifest, result.facts
     row: dict[str, Any] = {
         "digest": manifest.digest,
         "media_type": manifest.media_type,
@@ -78,10 +78,12 @@ def columns_of(read: FetchResult) -> dict[str, Any]:
         "facts_version": FACTS_VERSION,
         "built_at": facts.created_at,
     }
-    return row | _of_config(read.config, facts.kind, facts.created_at)
+    return row | _derive_config_columns(result.config, facts.kind, facts.created_at)
 
 
-def _of_config(body: bytes | None, kind: str, built_at: datetime | None) -> dict[str, Any]:
+def _derive_config_columns(
+    body: bytes | None, kind: str, built_at: datetime | None
+) -> dict[str, Any]:
     """Return the database columns that depend on the config of an image or Helm chart.
 
     Args:
@@ -115,5 +117,5 @@ def store_configs(configs: Mapping[str, str], bodies: Mapping[str, bytes]) -> No
         for row in session.scalars(select(Manifest).where(Manifest.digest.in_(configs))):
             body = bodies.get(configs[row.digest])
             if body is not None:
-                for name, value in _of_config(body, row.kind, row.built_at).items():
+                for name, value in _derive_config_columns(body, row.kind, row.built_at).items():
                     setattr(row, name, value)

@@ -29,7 +29,7 @@ from ..models import UNLISTED, IndexChild, Manifest, Tag, WaitingPull
 from .parser_version import is_stale_index
 
 #: Maximum number of images whose waiting pulls are deleted in one transaction.
-IMAGES = 50
+BATCH_SIZE = 50
 #: Precision of a last pull time. A stored time is updated only if it is older by more than this,
 #: to save writes.
 PRECISION = timedelta(minutes=1)
@@ -37,7 +37,7 @@ PRECISION = timedelta(minutes=1)
 
 def mark_tag_used(session: Session, image_id: int, tag: str, at: datetime) -> None:
     """Record a pull of one tag, unless its stored time is recent enough (PRECISION)."""
-    _mark(session, image_id, Tag.name == tag, at)
+    _update_pull_times(session, image_id, Tag.name == tag, at)
 
 
 def mark_digest_used(session: Session, image_id: int, digest: str, at: datetime) -> None:
@@ -49,28 +49,28 @@ def mark_digest_used(session: Session, image_id: int, digest: str, at: datetime)
     """
     if not digest:
         return
-    _mark(session, image_id, Tag.digest.in_(_consisting_of(digest)), at)
+    _update_pull_times(session, image_id, Tag.digest.in_(_select_containing(digest)), at)
     if not insert_if_absent(session, WaitingPull, image_id=image_id, digest=digest, at=at):
-        here = (WaitingPull.image_id == image_id) & (WaitingPull.digest == digest)
+        is_same_pull = (WaitingPull.image_id == image_id) & (WaitingPull.digest == digest)
         session.execute(
             update(WaitingPull)
-            .where(here, WaitingPull.at < at - PRECISION)
+            .where(is_same_pull, WaitingPull.at < at - PRECISION)
             .values(at=at)
             .execution_options(synchronize_session=False)
         )
 
 
-def apply_waiting_pulls(session: Session, read: Collection[str]) -> None:
+def apply_waiting_pulls(session: Session, digests: Collection[str]) -> None:
     """Apply waiting pulls to tags whose manifests have just been read.
 
     Args:
         session: the session of the current transaction.
-        read: digests of these manifests.
+        digests: digests of these manifests.
     """
-    children = select(IndexChild.child).where(IndexChild.parent.in_(read))
-    below = select(IndexChild.child).where(IndexChild.parent.in_(children))
+    children = select(IndexChild.child).where(IndexChild.parent.in_(digests))
+    grandchildren = select(IndexChild.child).where(IndexChild.parent.in_(children))
     digest = WaitingPull.digest
-    _apply(session, or_(digest.in_(read), digest.in_(children), digest.in_(below)))
+    _apply(session, or_(digest.in_(digests), digest.in_(children), digest.in_(grandchildren)))
 
 
 def forget_placed_pulls() -> None:
@@ -79,26 +79,28 @@ def forget_placed_pulls() -> None:
     They are applied once more before that, because a pull that arrived while an index was being
     read can have missed tags. Each transaction covers a limited number of images.
     """
-    last = 0
+    last_id = 0
     while True:
         with writing() as session:
-            some = select(WaitingPull.image_id).where(WaitingPull.image_id > last).distinct()
-            images = list(session.scalars(some.order_by(WaitingPull.image_id).limit(IMAGES)))
-            if not images:
+            query = select(WaitingPull.image_id).where(WaitingPull.image_id > last_id).distinct()
+            image_ids = list(
+                session.scalars(query.order_by(WaitingPull.image_id).limit(BATCH_SIZE))
+            )
+            if not image_ids:
                 return
-            last = images[-1]
-            waits = exists().where(Tag.image_id == WaitingPull.image_id, _is_unread())
-            placed = WaitingPull.image_id.in_(images) & ~waits
-            _apply(session, placed)
+            last_id = image_ids[-1]
+            has_unread_tags = exists().where(Tag.image_id == WaitingPull.image_id, _is_unread())
+            is_placed = WaitingPull.image_id.in_(image_ids) & ~has_unread_tags
+            _apply(session, is_placed)
             session.execute(
-                delete(WaitingPull).where(placed).execution_options(synchronize_session=False)
+                delete(WaitingPull).where(is_placed).execution_options(synchronize_session=False)
             )
 
 
-def _apply(session: Session, which: ColumnElement[bool]) -> None:
-    query = select(WaitingPull.image_id, WaitingPull.digest, WaitingPull.at).where(which)
+def _apply(session: Session, condition: ColumnElement[bool]) -> None:
+    query = select(WaitingPull.image_id, WaitingPull.digest, WaitingPull.at).where(condition)
     for image_id, digest, at in session.execute(query.order_by(WaitingPull.image_id)).all():
-        _mark(session, image_id, Tag.digest.in_(_consisting_of(digest)), at)
+        _update_pull_times(session, image_id, Tag.digest.in_(_select_containing(digest)), at)
 
 
 def waiting_pulls(session: Session, image_id: int) -> dict[str | None, datetime]:
@@ -108,24 +110,24 @@ def waiting_pulls(session: Session, image_id: int) -> dict[str | None, datetime]
     policies that keep recently pulled tags need this, so that they do not remove a tag only
     because it has not been read yet.
     """
-    pulled = dict(
+    times_by_digest = dict(
         session.execute(
             select(WaitingPull.digest, WaitingPull.at).where(WaitingPull.image_id == image_id)
         ).all()
     )
-    if not pulled:
+    if not times_by_digest:
         return {}
-    found: dict[str | None, datetime] = {None: max(pulled.values())}
-    found.update(pulled)
-    level: dict[str, datetime] = pulled
+    latest: dict[str | None, datetime] = {None: max(times_by_digest.values())}
+    latest.update(times_by_digest)
+    level: dict[str, datetime] = times_by_digest
     for _ in range(2):  # An index can list other indexes.
-        level = _parents(session, level)
+        level = _find_parents(session, level)
         for digest, at in level.items():
-            found[digest] = max(at, found.get(digest, at))
-    return found
+            latest[digest] = max(at, latest.get(digest, at))
+    return latest
 
 
-def _parents(session: Session, children: dict[str, datetime]) -> dict[str, datetime]:
+def _find_parents(session: Session, children: dict[str, datetime]) -> dict[str, datetime]:
     if not children:
         return {}
     # An index with too many entries to store can contain any of these digests.
@@ -142,22 +144,24 @@ def last_use(times: Iterable[datetime | None]) -> datetime | None:
     return max((at for at in times if at is not None), default=None)
 
 
-def _mark(session: Session, image_id: int, which: ColumnElement[bool], at: datetime) -> None:
+def _update_pull_times(
+    session: Session, image_id: int, condition: ColumnElement[bool], at: datetime
+) -> None:
     is_stale = or_(Tag.last_pulled_at.is_(None), Tag.last_pulled_at < at - PRECISION)
     session.execute(
         update(Tag)
-        .where(Tag.image_id == image_id, which, is_stale)
+        .where(Tag.image_id == image_id, condition, is_stale)
         .values(last_pulled_at=at)
         .execution_options(synchronize_session=False)
     )
 
 
-def _consisting_of(digest: str) -> Select[str]:
+def _select_containing(digest: str) -> Select[str]:
     """Return a query for a digest, the indexes that can contain it, and the indexes above these."""
     parents = select(IndexChild.parent).where(IndexChild.child.in_([digest, UNLISTED]))
-    above = select(IndexChild.parent).where(IndexChild.child.in_(parents))
-    own = select(literal(digest, IndexChild.parent.type))
-    return select(union_all(own, parents, above).subquery().c[0])
+    grandparents = select(IndexChild.parent).where(IndexChild.child.in_(parents))
+    itself = select(literal(digest, IndexChild.parent.type))
+    return select(union_all(itself, parents, grandparents).subquery().c[0])
 
 
 def _is_unread() -> ColumnElement[bool]:

@@ -111,7 +111,7 @@ class MovedRepository(Base):
     removal_id: Mapped[int | None] = mapped_column(ForeignKey("removals.id", ondelete="SET NULL"))
 
 
-def _of_one_repository() -> ForeignKeyConstraint:
+def _moved_repository_key() -> ForeignKeyConstraint:
     return ForeignKeyConstraint(
         ["move_id", "number"],
         ["moved_repositories.move_id", "moved_repositories.number"],
@@ -126,7 +126,7 @@ class CopiedTag(Base):
     """
 
     __tablename__ = "copied_tags"
-    __table_args__ = (_of_one_repository(),)
+    __table_args__ = (_moved_repository_key(),)
 
     move_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
@@ -143,7 +143,7 @@ class UnmovedTag(Base):
     """
 
     __tablename__ = "unmoved_tags"
-    __table_args__ = (_of_one_repository(),)
+    __table_args__ = (_moved_repository_key(),)
 
     move_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
@@ -160,7 +160,7 @@ class CopiedManifest(Base):
     """
 
     __tablename__ = "copied_manifests"
-    __table_args__ = (_of_one_repository(),)
+    __table_args__ = (_moved_repository_key(),)
 
     move_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)

@@ -33,21 +33,23 @@ def _require_roles(session: Session, move: Move) -> None:
     if subject.problem:
         raise OperationFailed(f"{move.requested_by} may not do this any more: {subject.problem}.")
     if move.kind == "image":
-        wanted = [(move.source, Permission.DELETE), (move.target, Permission.PUSH)]
+        requirements = [(move.source, Permission.DELETE), (move.target, Permission.PUSH)]
     else:
-        above = PlacePath(move.target).parent
-        wanted = [(move.source, Permission.REMOVE)]
-        wanted += [(above, Permission.CREATE)] if above else []
+        parent = PlacePath(move.target).parent
+        requirements = [(move.source, Permission.REMOVE)]
+        requirements += [(parent, Permission.CREATE)] if parent else []
         if (
-            above is None
+            parent is None
             and PlacePath(move.target).is_restricted
             and not subject.principal.is_admin
         ):
             raise OperationFailed(
                 f"{move.requested_by} can no longer do this: only administrators can."
             )
-    for path, right in wanted:
-        decision = decide(subject.principal, path_access(session, subject.principal, path), right)
+    for path, permission in requirements:
+        decision = decide(
+            subject.principal, path_access(session, subject.principal, path), permission
+        )
         if not decision.allowed:
             raise OperationFailed(f"{move.requested_by} may not do this any more: {decision.rule}.")
 
@@ -57,11 +59,9 @@ def _require_unprotected(session: Session, move: Move) -> None:
     names = set(session.scalars(indexed.where(ContainerImage.path == move.source)))
     # Include tags that were pushed so recently that no webhook event has added them to the index.
     names.update(session.scalars(select(CopiedTag.tag).where(CopiedTag.move_id == move.id)))
-    here, there = move.source, move.target
-    roles = (
-        acting_role(session, move.requested_by, here),
-        acting_role(session, move.requested_by, there),
-    )
-    why = first_refusal(session, here, there, sorted(names), roles)
-    if why is not None:
-        raise OperationFailed(f"A rule refuses this by now: {why}.")
+    source_role = acting_role(session, move.requested_by, move.source)
+    target_role = acting_role(session, move.requested_by, move.target)
+    roles = (source_role, target_role)
+    reason = first_refusal(session, move.source, move.target, sorted(names), roles)
+    if reason is not None:
+        raise OperationFailed(f"A rule refuses this by now: {reason}.")

@@ -28,27 +28,27 @@ def empty(
         Deferred: another worker holds the removal, the registry does not answer, or a write freeze
             covers the whole registry.
     """
-    started = _unfinished(row)
-    if started is None:
-        started = _start(lease, row, repository, steps)
+    removal_id = _find_unfinished(row)
+    if removal_id is None:
+        removal_id = _start_removal(lease, row, repository, steps)
     fence = fence_of(db.session(), lease.move.target)
-    done = runner.run(started, except_fence_id=fence.id if fence is not None else None)
-    if done is None or done.is_active:
-        if done is not None and done.problem:
-            lease.record_stall(done.problem)
+    removal = runner.run(removal_id, except_fence_id=fence.id if fence is not None else None)
+    if removal is None or removal.is_active:
+        if removal is not None and removal.problem:
+            lease.record_stall(removal.problem)
         raise Deferred
-    if done.state != "done":
-        problem = runner.lines_of(done, 1)
-        raise OperationFailed(f"{repository}: {problem[0].detail if problem else done.state}")
+    if removal.state != "done":
+        lines = runner.lines_of(removal, 1)
+        raise OperationFailed(f"{repository}: {lines[0].detail if lines else removal.state}")
 
 
-def _unfinished(row: MovedRepository) -> int | None:
+def _find_unfinished(row: MovedRepository) -> int | None:
     """Return the ID of a removal that an earlier worker started for this row, or None."""
     removal = db.session.get(Removal, row.removal_id) if row.removal_id else None
     return removal.id if removal is not None and removal.is_active else None
 
 
-def _start(
+def _start_removal(
     lease: MoveLease, row: MovedRepository, repository: str, steps: list[RemovalStep]
 ) -> int:
     move = lease.move

@@ -13,15 +13,15 @@ from ..models import Move, MovedRepository, Removal, utc_now
 from ..models.move import ACTIVE, CANCELLABLE
 from ..operations.errors import Canceled, Deferred, OperationFailed
 from ..operations.lease import STALL_LIMIT, RegistryLease, acquire, free_work
-from ..operations.write_freeze import EVERYWHERE, fenced
+from ..operations.write_freeze import EVERYWHERE, find_freeze
 
 #: How long a move waits for a registry that does not answer while pushes are stopped, over all
 #: workers. After that it fails, so that pushes are possible again.
-FENCED_STALL_LIMIT = timedelta(minutes=15)
+FROZEN_STALL_LIMIT = timedelta(minutes=15)
 #: States in which a write freeze stops pushes to the source.
-FENCED = ("fenced", "settling", "verifying")
+FROZEN_STATES = ("fenced", "settling", "verifying")
 #: Columns of a moved repository; a change to one of them means that the move makes progress.
-PROGRESS = frozenset({"last_tag", "oldest_moment_id", "state"})
+PROGRESS_COLUMNS = frozenset({"last_tag", "oldest_moment_id", "state"})
 
 
 @dataclass(slots=True)
@@ -42,7 +42,7 @@ class MoveLease(RegistryLease[Move]):
         """
         if self.row.cancel_wanted and self.row.state in CANCELLABLE:
             raise Canceled
-        if fenced(db.session(), EVERYWHERE) is not None:
+        if find_freeze(db.session(), EVERYWHERE) is not None:
             raise Deferred
 
     def record_stall(self, problem: str) -> None:
@@ -54,11 +54,11 @@ class MoveLease(RegistryLease[Move]):
                 answers.
         """
         since = self.row.stalled_since or utc_now()
-        limit = FENCED_STALL_LIMIT if self.row.state in FENCED else STALL_LIMIT
+        limit = FROZEN_STALL_LIMIT if self.row.state in FROZEN_STATES else STALL_LIMIT
         if self.row.state in CANCELLABLE and utc_now() - since >= limit:
             minutes = limit // timedelta(minutes=1)
-            waited = f"{minutes // 60} hours" if minutes >= 60 else f"{minutes} minutes"
-            raise OperationFailed(f"The registry did not answer for {waited}. {problem}")
+            duration = f"{minutes // 60} hours" if minutes >= 60 else f"{minutes} minutes"
+            raise OperationFailed(f"The registry did not answer for {duration}. {problem}")
         RegistryLease.record_stall(self, problem)
 
     def record_progress(self, row: MovedRepository, **values: Any) -> None:
@@ -71,7 +71,7 @@ class MoveLease(RegistryLease[Move]):
             values: columns of ``row`` and their new values.
         """
         with writing() as session:
-            self.update(session, **(self._end_stall() if PROGRESS & values.keys() else {}))
+            self.update(session, **(self._end_stall() if PROGRESS_COLUMNS & values.keys() else {}))
             for name, value in values.items():
                 setattr(row, name, value)
 
@@ -93,7 +93,7 @@ class MoveLease(RegistryLease[Move]):
         RegistryLease.update(self, session, **values)
 
     def _end_stall(self) -> dict[str, Any]:
-        self._silence.end()
+        self._backoff.end()
         return {} if self.row.stalled_since is None else {"stalled_since": None, "problem": ""}
 
 

@@ -21,30 +21,33 @@ class RoleChange:
 
 
 def role_changes(
-    session: Session, before: list[str], after: list[str], own: str = ""
+    session: Session, before: list[str], after: list[str], place_path: str = ""
 ) -> list[RoleChange]:
     """Return the users whose effective role changes, lost and lowered roles first.
 
     Args:
         before: paths from which roles are inherited now.
         after: paths from which roles are inherited after the move.
-        own: path of the place that moves, because roles granted there do not change; empty for an
-            image.
+        place_path: path of the place that moves, because roles granted there do not change; empty
+            for an image.
     """
-    roles = _roles(session, {*before, *after, own})
+    roles = _load_roles(session, {*before, *after, place_path})
     changes = []
-    for username, at in sorted(roles.items()):
-        old = max((at[path] for path in (*before, own) if path in at), default=None)
-        new = max((at[path] for path in (*after, own) if path in at), default=None)
-        if old != new:
-            changes.append((old or 0, new or 0, username))
+    for username, roles_by_path in sorted(roles.items()):
+        old_role = max(roles_by_path.get(path, 0) for path in (*before, place_path))
+        new_role = max(roles_by_path.get(path, 0) for path in (*after, place_path))
+        if old_role != new_role:
+            changes.append((old_role, new_role, username))
     changes.sort(key=lambda change: (change[1] > change[0], change[1], change[2]))
-    return [RoleChange(name, _label(old), _label(new)) for old, new, name in changes]
+    return [
+        RoleChange(name, _label_from_role(old_role), _label_from_role(new_role))
+        for old_role, new_role, name in changes
+    ]
 
 
-def _roles(session: Session, paths: set[str]) -> dict[str, dict[str, int]]:
+def _load_roles(session: Session, paths: set[str]) -> dict[str, dict[str, int]]:
     """Return the roles granted directly at these paths: username to path to numeric role."""
-    found: dict[str, dict[str, int]] = {}
+    roles: dict[str, dict[str, int]] = {}
     members = (
         select(User.username, Place.path, Membership.role)
         .join(Membership, Membership.user_id == User.id)
@@ -52,12 +55,12 @@ def _roles(session: Session, paths: set[str]) -> dict[str, dict[str, int]]:
         .where(Place.path.in_(paths))
     )
     for username, path, role in session.execute(members):
-        found.setdefault(username, {})[path] = role
+        roles.setdefault(username, {})[path] = role
     owners = select(User.username, Place.path).join(Place, Place.owner_id == User.id)
     for username, path in session.execute(owners.where(Place.path.in_(paths))):
-        found.setdefault(username, {})[path] = int(Role.OWNER)
-    return found
+        roles.setdefault(username, {})[path] = int(Role.OWNER)
+    return roles
 
 
-def _label(role: int) -> str:
+def _label_from_role(role: int) -> str:
     return Role(role).label if role else ""

@@ -26,22 +26,22 @@ from .unmoved_tags import unmoved_tags
 logger = logging.getLogger(__name__)
 
 #: Number of tags that are read from the registry per batch.
-BATCH = 200
+BATCH_SIZE = 200
 #: States of a moved repository that can still be pulled by its old path.
-SERVED = ("verified", "kept")
+SERVED_STATES = ("verified", "kept")
 
 
 def compare_due() -> None:
     """Compare the old paths of all moves whose comparison is due."""
-    _compare(select(Move.id).where(Move.compare_at <= utc_now()))
+    _compare_moves(select(Move.id).where(Move.compare_at <= utc_now()))
 
 
 def compare_all() -> None:
     """Compare all old paths that can still be pulled."""
-    _compare(select(Move.id))
+    _compare_moves(select(Move.id))
 
 
-def _compare(query: Select[int]) -> None:
+def _compare_moves(query: Select[int]) -> None:
     served = query.where(Move.state == "grace").order_by(Move.id)
     for move_id in db.session.scalars(served).all():
         try:
@@ -55,19 +55,19 @@ def _compare(query: Select[int]) -> None:
 def _compare_move(move_id: int) -> None:
     started = utc_now()
     rows = select(MovedRepository).where(
-        MovedRepository.move_id == move_id, MovedRepository.state.in_(SERVED)
+        MovedRepository.move_id == move_id, MovedRepository.state.in_(SERVED_STATES)
     )
     problem: RegistryError | None = None
     for row in db.session.scalars(rows).all():
         try:
-            changed = _changed_tags(row)
+            changed = _find_changed_tags(row)
         except RegistryError as error:
             if not is_answering():
                 raise
             problem = error  # Only this repository is affected, so compare the others.
             continue
         if changed:
-            _stop(row, changed)
+            _stop_serving(row, changed)
     if problem is not None:
         raise problem
     with writing() as session:
@@ -79,7 +79,7 @@ def _compare_move(move_id: int) -> None:
         )
 
 
-def _changed_tags(row: MovedRepository) -> list[str]:
+def _find_changed_tags(row: MovedRepository) -> list[str]:
     """Return the tags of an old path whose digest differs from the moved digest.
 
     Tags that are missing or unreadable are left out, because the registry does not serve them.
@@ -89,15 +89,15 @@ def _changed_tags(row: MovedRepository) -> list[str]:
             has changed. All other tags are compared before this is raised, so an unreadable tag
             cannot hide a change.
     """
-    moved = _moved_tags(row)
+    moved = _load_moved_tags(row)
     repository, live = RepositoryName(row.source), LiveTags()
     end_read()
     try:
         names = registry().tags(repository)
     except RegistryNotFound:
         return []
-    for start in range(0, len(names), BATCH):
-        live.add(read_tags(repository, names[start : start + BATCH]))
+    for start in range(0, len(names), BATCH_SIZE):
+        live.add(read_tags(repository, names[start : start + BATCH_SIZE]))
     # Unreadable tags are not served either, so only readable ones are compared.
     changed = [tag for tag, digest in live.digests.items() if (tag, digest) not in moved]
     if not changed:
@@ -105,24 +105,24 @@ def _changed_tags(row: MovedRepository) -> list[str]:
     return changed
 
 
-def _moved_tags(row: MovedRepository) -> set[tuple[str, str]]:
+def _load_moved_tags(row: MovedRepository) -> set[tuple[str, str]]:
     """Return the (tag, digest) pairs that the old path is expected to serve after the switch.
 
     A tag that could not be copied stays at the old path unchanged, so it is included. A move from
     before verified digests were recorded accepts every digest that it copied under a tag.
     """
-    here = (CopiedTag.move_id == row.move_id) & (CopiedTag.number == row.number)
-    found = db.session.execute(
-        select(CopiedTag.tag, CopiedTag.digest, CopiedTag.verified).where(here)
+    is_of_row = (CopiedTag.move_id == row.move_id) & (CopiedTag.number == row.number)
+    rows = db.session.execute(
+        select(CopiedTag.tag, CopiedTag.digest, CopiedTag.verified).where(is_of_row)
     ).all()
-    has_record = any(verified for _, _, verified in found)
-    copied = {(tag, digest) for tag, digest, verified in found if verified or not has_record}
+    has_record = any(verified for _, _, verified in rows)
+    copied = {(tag, digest) for tag, digest, verified in rows if verified or not has_record}
     return copied | set(unmoved_tags(row).items())
 
 
-def _stop(row: MovedRepository, changed: Iterable[str]) -> None:
+def _stop_serving(row: MovedRepository, changed: Iterable[str]) -> None:
     """Stop serving a repository by its old path; record it in the audit log and on the move."""
-    above = prefixes(row.source)
+    paths = prefixes(row.source)
     tags = name_some(changed)
     with writing() as session:
         move = session.get_one(Move, row.move_id, with_for_update=True, populate_existing=True)
@@ -130,19 +130,19 @@ def _stop(row: MovedRepository, changed: Iterable[str]) -> None:
             # The old path was retired meanwhile, or is being retired, so its content is deleted or
             # reported.
             return
-        covering = session.scalars(
+        old_paths = session.scalars(
             select(OldPath)
             .where(
-                OldPath.path.in_(above),
+                OldPath.path.in_(paths),
                 or_(OldPath.path == row.source, OldPath.exact.is_(False)),
             )
             .with_for_update()
             .execution_options(populate_existing=True)
         ).all()
-        former = max(covering, key=lambda found: len(found.path), default=None)
-        if former is None or row.source in former.stopped.split("\n"):
+        old_path = max(old_paths, key=lambda candidate: len(candidate.path), default=None)
+        if old_path is None or row.source in old_path.stopped.split("\n"):
             return
-        former.stopped = f"{former.stopped}\n{row.source}".strip()
+        old_path.stopped = f"{old_path.stopped}\n{row.source}".strip()
         problem = (
             f"{row.source} can no longer be pulled: after the move, someone pushed {tags} there. "
             f"Everything is at {row.target} as it was moved. Check who could write to the old "

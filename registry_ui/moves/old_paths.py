@@ -19,10 +19,10 @@ from ..registry_connection import registry
 from .cleanup import empty
 from .lease import MoveLease
 from .progress import copied_digests, forget_tags
-from .transfer import left_out_of, live, read_live
+from .transfer import left_out_of, read_live, read_live_digests
 from .unmoved_tags import unmoved_tags
 
-NOT_THERE = (
+INCOMPLETE = (
     "The new path does not have everything that the old one has. Nothing of that was deleted."
 )
 
@@ -36,26 +36,26 @@ def delete_old_path(lease: MoveLease, rows: Iterable[MovedRepository]) -> None:
     Raises:
         OperationFailed, RegistryError: not everything could be removed.
     """
-    kept = False
+    has_leftovers = False
     for row in rows:
         # Keep tags that could not be copied, unless a user decided to delete them.
         unmoved = set() if lease.move.retire_all else set(unmoved_tags(row))
-        steps = _steps(lease, row, unmoved)
+        steps = _plan_steps(lease, row, unmoved)
         if steps:
             empty(lease, row, row.source, steps)
-        after = read_live(lease, row.source)
+        remaining = read_live(lease, row.source)
         # A tag that answers 404 has no content, so it does not count unless it is an unmoved tag:
         # Distribution 2.8 can continue to list deleted tags.
-        left = [*after.digests, *after.damaged.keys() & (after.faulty | unmoved)]
+        leftovers = [*remaining.digests, *remaining.damaged.keys() & (remaining.faulty | unmoved)]
         lease.record_progress(
-            row, state="kept" if left else "retired", detail=name_some(left) or row.detail
+            row, state="kept" if leftovers else "retired", detail=name_some(leftovers) or row.detail
         )
-        kept = kept or bool(left)
+        has_leftovers = has_leftovers or bool(leftovers)
     move = lease.move
     with writing() as session:
-        if kept:
-            lease.update(session, state="grace", problem=NOT_THERE, retire_all=False)
-            keep(session, move)
+        if has_leftovers:
+            lease.update(session, state="grace", problem=INCOMPLETE, retire_all=False)
+            set_grace_end(session, move)
             return
         lease.update(session, state="done", finished_at=utc_now(), problem="")
         session.execute(delete(OldPath).where(OldPath.move_id == move.id))
@@ -63,7 +63,7 @@ def delete_old_path(lease: MoveLease, rows: Iterable[MovedRepository]) -> None:
         record(session, Actor(move.requested_by), f"{move.kind}.move.retire", move.source)
 
 
-def _steps(lease: MoveLease, row: MovedRepository, unmoved: set[str]) -> list[RemovalStep]:
+def _plan_steps(lease: MoveLease, row: MovedRepository, unmoved: set[str]) -> list[RemovalStep]:
     """Return the removal steps that delete everything from an old repository that can be deleted.
 
     Args:
@@ -71,29 +71,33 @@ def _steps(lease: MoveLease, row: MovedRepository, unmoved: set[str]) -> list[Re
         row: the moved repository.
         unmoved: tags that stay, even if the new path has their digests.
     """
-    found = read_live(lease, row.source)
-    tags = found.digests
-    lacking = set() if lease.move.retire_all else _lacking(lease, row, set(tags.values()))
-    going = {
-        tag: digest for tag, digest in tags.items() if digest not in lacking and tag not in unmoved
+    source = read_live(lease, row.source)
+    digests = source.digests
+    missing = set() if lease.move.retire_all else _find_missing(lease, row, set(digests.values()))
+    to_delete = {
+        tag: digest
+        for tag, digest in digests.items()
+        if digest not in missing and tag not in unmoved
     }
-    staying = found.damaged.keys() & unmoved
-    if found.damaged and not lease.move.retire_all:
-        staying |= found.damaged.keys() - _unreadable_that_go(lease, row, found)
+    to_keep = source.damaged.keys() & unmoved
+    if source.damaged and not lease.move.retire_all:
+        to_keep |= source.damaged.keys() - _find_deletable_unreadable(lease, row, source)
     steps: list[RemovalStep] = []
-    if unreadable := sorted(found.damaged.keys() - staying):
+    if unreadable := sorted(source.damaged.keys() - to_keep):
         steps.append(RemovalStep("unreadable", repository=row.source, tags=unreadable))
-    if staying:  # An unreadable tag can need any manifest, so delete only tags.
+    if to_keep:  # An unreadable tag can need any manifest, so delete only tags.
         steps += [
             RemovalStep("tag", repository=row.source, tag=tag, digest=digest)
-            for tag, digest in sorted(going.items())
+            for tag, digest in sorted(to_delete.items())
         ]
-    elif going:
-        steps.append(RemovalStep("image", repository=row.source, tags=going))
+    elif to_delete:
+        steps.append(RemovalStep("image", repository=row.source, tags=to_delete))
     return steps
 
 
-def _unreadable_that_go(lease: MoveLease, row: MovedRepository, found: LiveTags) -> set[str]:
+def _find_deletable_unreadable(
+    lease: MoveLease, row: MovedRepository, source: LiveTags
+) -> set[str]:
     """Return the unreadable tags of the old path that can be deleted.
 
     A tag that answers 404 has no content. It can be a tag that was deleted before the move and that
@@ -101,11 +105,15 @@ def _unreadable_that_go(lease: MoveLease, row: MovedRepository, found: LiveTags)
     Any other unreadable tag can be deleted if it was left out of the move, or was copied to the new
     path.
     """
-    nothing = found.damaged.keys() - found.faulty
-    return nothing | left_out_of(lease, row.source) | live(lease, row.target).keys()
+    without_content = source.damaged.keys() - source.faulty
+    return (
+        without_content
+        | left_out_of(lease, row.source)
+        | read_live_digests(lease, row.target).keys()
+    )
 
 
-def keep(session: Session, move: Move, until: datetime | None = None) -> None:
+def set_grace_end(session: Session, move: Move, until: datetime | None = None) -> None:
     """Set the end of the grace period of the old path; None keeps it until a user decides."""
     move.grace_until = until
     session.execute(
@@ -125,22 +133,26 @@ def undo(lease: MoveLease, rows: Iterable[MovedRepository]) -> None:
     for row in rows:
         if not row.begun or row.state == "undone":
             continue
-        ours = copied_digests(row) | set(live(lease, row.source).values())
-        copies = {tag: d for tag, d in live(lease, row.target).items() if d in ours}
+        own_digests = copied_digests(row) | set(read_live_digests(lease, row.source).values())
+        copies = {
+            tag: digest
+            for tag, digest in read_live_digests(lease, row.target).items()
+            if digest in own_digests
+        }
         if copies:
             step = RemovalStep("image", repository=row.target, tags=copies)
             empty(lease, row, row.target, [step])
         lease.record_progress(row, state="undone")
 
 
-def _lacking(lease: MoveLease, row: MovedRepository, digests: set[str]) -> set[str]:
+def _find_missing(lease: MoveLease, row: MovedRepository, digests: set[str]) -> set[str]:
     """Return the digests that the new path does not have, or cannot serve."""
     end_read()
-    target, lacking = RepositoryName(row.target), set()
+    target, missing = RepositoryName(row.target), set()
     for digest in sorted(digests):
         lease.renew()
         try:
             registry().head(target, Digest(digest))
         except (RegistryNotFound, RegistryFault):
-            lacking.add(digest)
-    return lacking
+            missing.add(digest)
+    return missing

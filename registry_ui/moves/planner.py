@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -11,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from ..access import Role, at_or_below, below
 from ..access.lookup import owning_project, prefixes
-from ..access.reserved_paths import find_move, has_former, is_taken
+from ..access.reserved_paths import find_move_conflict, has_old_path, is_taken
 from ..catalog.images import is_listed
 from ..catalog.pull_through import refuse_push
 from ..db.session import db
@@ -35,7 +36,7 @@ from .membership_changes import RoleChange, role_changes
 from .rule_check import first_refusal
 
 #: Maximum number of repositories and role changes listed in a preview; the rest is only counted.
-NAMED = 50
+PREVIEW_LIMIT = 50
 NOT_PLANNED = "Nothing was planned."
 TAKEN = "“{}” is taken. Choose another path."
 
@@ -72,12 +73,12 @@ class MovePlan:
     def preview(self) -> dict[str, Any]:
         """Return the part of the plan that is stored and shown to users, as JSON values."""
         return {
-            "repositories": [list(row) for row in self.repositories[:NAMED]],
-            "repositories_more": len(self.repositories[NAMED:]),
+            "repositories": [list(row) for row in self.repositories[:PREVIEW_LIMIT]],
+            "repositories_more": len(self.repositories[PREVIEW_LIMIT:]),
             "tags": self.tags,
             "places": self.places,
-            "changes": [asdict(change) for change in self.changes[:NAMED]],
-            "changes_more": len(self.changes[NAMED:]),
+            "changes": [asdict(change) for change in self.changes[:PREVIEW_LIMIT]],
+            "changes_more": len(self.changes[PREVIEW_LIMIT:]),
             "visibility": list(self.visibility) if self.visibility else None,
             "notes": self.notes,
             "unread": self.unread,
@@ -96,25 +97,27 @@ def plan_place(place: Place, target: str) -> MovePlan:
     try:
         path = PlacePath(target)
     except NameInvalid as error:
-        raise _refused(str(error)) from None
+        raise _invalid_target(str(error)) from None
     if isinstance(place, Namespace) and place.is_personal:
-        raise _refused("A personal namespace has the name of its account.")
-    _require_elsewhere(source, target)
+        raise _invalid_target("A personal namespace has the name of its account.")
+    _require_different(source, target)
     if target.startswith(source + "/"):
-        raise _refused(f"“{target}” lies in what is to be moved.")
+        raise _invalid_target(f"“{target}” lies in what is to be moved.")
     _require_parent(session, place, path)
     if session.scalar(select(Place.id).where(Place.path == target)) is not None:
-        raise _refused(TAKEN.format(target))
+        raise _invalid_target(TAKEN.format(target))
     _require_free(session, target)
-    _require_quiet(session, source, target, source)
-    plan = MovePlan(place.kind, source, target, _repositories(session, source, target))
-    inner = list(session.scalars(select(Place.path).where(below(Place.path, source))))
-    plan.places = len(inner)
-    plan.unread = _damaged(session, at_or_below(ContainerImage.path, source))
-    _require_lengths([source, *inner, *(old for old, _, _ in plan.repositories)], source, target)
-    above, new_above = prefixes(source)[:-1], prefixes(target)[:-1]
-    plan.changes = role_changes(session, above, new_above, source)
-    _note_credentials(session, plan, above, new_above)
+    _require_no_conflict(session, source, target, source)
+    plan = MovePlan(place.kind, source, target, _load_repositories(session, source, target))
+    inner_paths = list(session.scalars(select(Place.path).where(below(Place.path, source))))
+    plan.places = len(inner_paths)
+    plan.unread = _load_damaged_tags(session, at_or_below(ContainerImage.path, source))
+    _require_lengths(
+        [source, *inner_paths, *(old for old, _, _ in plan.repositories)], source, target
+    )
+    ancestors, new_ancestors = prefixes(source)[:-1], prefixes(target)[:-1]
+    plan.changes = role_changes(session, ancestors, new_ancestors, source)
+    _add_credential_notes(session, plan, ancestors, new_ancestors)
     return plan
 
 
@@ -142,31 +145,17 @@ def plan_image(
     """
     refuse_push()
     session, source = db.session(), image.path
-    try:
-        RepositoryName(target)
-    except NameInvalid as error:
-        raise _refused(str(error)) from None
-    _require_elsewhere(source, target)
-    owner = owning_project(session, target)
-    if owner is None:
-        raise _refused(f"No project owns “{target}”. Create one first.")
-    taken = select(ContainerImage.id).where(ContainerImage.path == target, is_listed())
-    if session.scalar(taken) is not None:
-        raise _refused(f"There is an image “{target}”.")
-    _require_free(session, target)
-    _require_quiet(session, source, target, project.path)
-    names = session.scalars(select(Tag.name).where(Tag.image_id == image.id).order_by(Tag.name))
-    why = first_refusal(session, source, target, names, (role, new_role))
-    if why:
-        raise _refused(f"{why[0].upper()}{why[1:]}.")
+    owner = _require_image_target(session, source, target)
+    _require_no_conflict(session, source, target, project.path)
+    _require_unprotected(session, image, target, (role, new_role))
     count = session.scalar(select(func.count()).where(Tag.image_id == image.id)) or 0
     plan = MovePlan("image", source, target, [(source, target, count)])
     plan.new_project_id = owner.id
-    plan.unread = _damaged(session, ContainerImage.path == source)
+    plan.unread = _load_damaged_tags(session, ContainerImage.path == source)
     if owner.id != project.id:
         before, after = prefixes(project.path), prefixes(owner.path)
         plan.changes = role_changes(session, before, after)
-        _note_credentials(session, plan, before, after)
+        _add_credential_notes(session, plan, before, after)
     if owner.visibility != project.visibility:
         plan.visibility = (str(project.visibility), str(owner.visibility))
     return plan
@@ -175,33 +164,62 @@ def plan_image(
 def require_still_free(session: Session, move: Move) -> None:
     """Raise Conflict if a planned move can no longer start, for example if its target is taken."""
     model = ContainerImage if move.kind == "image" else Place
-    stands = is_listed() if move.kind == "image" else true()
-    taken = session.scalar(select(model.id).where(model.path == move.target, stands))
+    is_current = is_listed() if move.kind == "image" else true()
+    taken = session.scalar(select(model.id).where(model.path == move.target, is_current))
     if taken is not None or is_taken(session, move.target):
         raise Conflict(f"“{move.target}” is taken by now.", hint="Plan the move again.")
     place = session.get(Place, move.place_id) if move.place_id else None
-    _require_quiet(session, move.source, move.target, place.path if place else move.source)
+    _require_no_conflict(session, move.source, move.target, place.path if place else move.source)
 
 
-def _refused(words: str) -> Invalid:
-    return Invalid(NOT_PLANNED, {"target": words})
+def _invalid_target(message: str) -> Invalid:
+    return Invalid(NOT_PLANNED, {"target": message})
 
 
-def _require_elsewhere(source: str, target: str) -> None:
+def _require_different(source: str, target: str) -> None:
     if target == source:
-        raise _refused("That is where it is.")
+        raise _invalid_target("That is where it is.")
+
+
+def _require_image_target(session: Session, source: str, target: str) -> Project:
+    """Return the project that owns the target of an image; raise Invalid if it cannot be used."""
+    try:
+        RepositoryName(target)
+    except NameInvalid as error:
+        raise _invalid_target(str(error)) from None
+    _require_different(source, target)
+    owner = owning_project(session, target)
+    if owner is None:
+        raise _invalid_target(f"No project owns “{target}”. Create one first.")
+    taken = select(ContainerImage.id).where(ContainerImage.path == target, is_listed())
+    if session.scalar(taken) is not None:
+        raise _invalid_target(f"There is an image “{target}”.")
+    _require_free(session, target)
+    return owner
+
+
+def _require_unprotected(
+    session: Session, image: ContainerImage, target: str, roles: tuple[Role | None, Role | None]
+) -> None:
+    """Raise Invalid if a protection rule at the old or the new path refuses the move of a tag."""
+    names = session.scalars(select(Tag.name).where(Tag.image_id == image.id).order_by(Tag.name))
+    reason = first_refusal(session, image.path, target, names, roles)
+    if reason:
+        raise _invalid_target(f"{reason[0].upper()}{reason[1:]}.")
 
 
 def _require_parent(session: Session, place: Place, path: PlacePath) -> None:
     if path.parent is None:
         if isinstance(place, Project):
-            raise _refused("A project lies in a namespace: give a path such as group/project.")
+            raise _invalid_target(
+                "A project lies in a namespace: give a path such as group/project."
+            )
         return
     parent = session.scalar(select(Place).where(Place.path == path.parent))
     if parent is None:
-        raise _refused(f"There is no namespace “{path.parent}”. Create it first.")
+        raise _invalid_target(f"There is no namespace “{path.parent}”. Create it first.")
     if parent.kind == "project":
-        raise _refused(f"“{path.parent}” is a project, and holds only images.")
+        raise _invalid_target(f"“{path.parent}” is a project, and holds only images.")
 
 
 def _require_free(session: Session, target: str) -> None:
@@ -211,10 +229,10 @@ def _require_free(session: Session, target: str) -> None:
         or_(UnassignedRepository.tag_count.is_(None), UnassignedRepository.tag_count > 0),
     )
     if session.scalar(in_use.limit(1)) is not None or is_taken(session, target):
-        raise _refused(TAKEN.format(target))
+        raise _invalid_target(TAKEN.format(target))
 
 
-def _require_quiet(session: Session, source: str, target: str, place: str) -> None:
+def _require_no_conflict(session: Session, source: str, target: str, place: str) -> None:
     """Raise Conflict if a move or removal that affects one of these paths is unfinished.
 
     Args:
@@ -224,9 +242,11 @@ def _require_quiet(session: Session, source: str, target: str, place: str) -> No
         place: path of the place that the reader manages; the error message names no move outside
             it.
     """
-    moved = find_move(session, source, place) or find_move(session, target, place)
-    if moved is not None:
-        raise moved
+    conflict = find_move_conflict(session, source, place) or find_move_conflict(
+        session, target, place
+    )
+    if conflict is not None:
+        raise conflict
     if unfinished(session, source):
         raise Conflict("Something of this is being deleted.", hint="Move it when that is done.")
 
@@ -234,11 +254,11 @@ def _require_quiet(session: Session, source: str, target: str, place: str) -> No
 def _require_lengths(paths: list[str], source: str, target: str) -> None:
     longest = max(paths, key=len)
     if len(longest) - len(source) + len(target) > MAX_NAME:
-        new = target + longest[len(source) :]
-        raise _refused(f"“{new}” would be longer than {MAX_NAME} characters.")
+        new_path = target + longest[len(source) :]
+        raise _invalid_target(f"“{new_path}” would be longer than {MAX_NAME} characters.")
 
 
-def _repositories(session: Session, source: str, target: str) -> list[tuple[str, str, int]]:
+def _load_repositories(session: Session, source: str, target: str) -> list[tuple[str, str, int]]:
     """Return the repositories at or below a path, from the index and the trash.
 
     Returns:
@@ -250,18 +270,18 @@ def _repositories(session: Session, source: str, target: str) -> list[tuple[str,
         .where(at_or_below(ContainerImage.path, source))
         .group_by(ContainerImage.path)
     )
-    binned = (
+    in_trash = (
         select(BinnedTag.repository, func.count())
         .where(at_or_below(BinnedTag.repository, source))
         .group_by(BinnedTag.repository)
     )
     counts: Counter[str] = Counter()
-    for path, count in [*session.execute(images).all(), *session.execute(binned).all()]:
+    for path, count in [*session.execute(images).all(), *session.execute(in_trash).all()]:
         counts[path] += count
     return [(path, target + path[len(source) :], count) for path, count in sorted(counts.items())]
 
 
-def _damaged(session: Session, where: ColumnElement[bool]) -> list[str]:
+def _load_damaged_tags(session: Session, where: ColumnElement[bool]) -> list[str]:
     """Return the tags that the index marks as damaged, as "repository:tag".
 
     Tags that were deleted but are still listed by the registry are not included.
@@ -275,34 +295,44 @@ def _damaged(session: Session, where: ColumnElement[bool]) -> list[str]:
     return [f"{path}:{name}" for path, name in session.execute(query)]
 
 
-def _note_credentials(
+def _add_credential_notes(
     session: Session, plan: MovePlan, before: list[str], after: list[str]
 ) -> None:
     """Add notes about access tokens, deploy tokens, retention policies, and old paths to a plan."""
     lost = [path for path in before if path not in after]
     gained = [path for path in after if path not in before]
-    tokens = select(func.count()).select_from(AccessToken)
-    active = AccessToken.revoked_at.is_(None)
-    reach = AccessToken.reach_path
-    within = session.scalar(tokens.where(active, at_or_below(reach, plan.source))) or 0
-    if within and plan.kind != "image":
-        plan.notes.append(f"Access tokens that are limited to this path follow it: {within}.")
-    without = session.scalar(tokens.where(active, reach.in_(lost))) or 0
-    if without:
-        words = "Access tokens that are limited to a path above, and hold here no more"
-        plan.notes.append(f"{words}: {without}.")
-    _note_rows(session, plan, DeployToken, "Deploy tokens", lost, gained)
-    _note_rows(session, plan, RetentionPolicy, "Retention policies", lost, gained)
-    if has_former(session, plan.source):
+    tokens = select(func.count()).select_from(AccessToken).where(AccessToken.revoked_at.is_(None))
+    inside = tokens.where(at_or_below(AccessToken.reach_path, plan.source))
+    inside_count = session.scalar(inside) or 0
+    if inside_count and plan.kind != "image":
+        plan.notes.append(f"Access tokens that are limited to this path follow it: {inside_count}.")
+    lost_count = session.scalar(tokens.where(AccessToken.reach_path.in_(lost))) or 0
+    if lost_count:
+        text = "Access tokens that are limited to a path above, and hold here no more"
+        plan.notes.append(f"{text}: {lost_count}.")
+    effects = {"hold here no more": lost, "hold here too": gained}
+    plan.notes += _count_notes(session, DeployToken, "Deploy tokens", effects)
+    plan.notes += _count_notes(session, RetentionPolicy, "Retention policies", effects)
+    if has_old_path(session, plan.source):
         plan.notes.append("Earlier names of this can still be pulled, and lead to the new path.")
 
 
-def _note_rows(
-    session: Session, plan: MovePlan, model: Any, noun: str, lost: list[str], gained: list[str]
-) -> None:
-    counted = select(func.count()).select_from(model).join(Place, Place.id == model.place_id)
-    on = model.revoked_at.is_(None) if model is DeployToken else model.is_enabled.is_(True)
-    for paths, words in ((lost, "hold here no more"), (gained, "hold here too")):
-        count = session.scalar(counted.where(on, Place.path.in_(paths))) or 0
+def _count_notes(
+    session: Session, model: Any, noun: str, effects: Mapping[str, list[str]]
+) -> list[str]:
+    """Return a note with the number of active rows for each effect that a move has on some.
+
+    Args:
+        session: the database session.
+        model: DeployToken or RetentionPolicy.
+        noun: the name of such rows for users.
+        effects: paths of places by the effect of the move on their rows.
+    """
+    counts = select(func.count()).select_from(model).join(Place, Place.id == model.place_id)
+    is_active = model.revoked_at.is_(None) if model is DeployToken else model.is_enabled.is_(True)
+    notes = []
+    for effect, paths in effects.items():
+        count = session.scalar(counts.where(is_active, Place.path.in_(paths))) or 0
         if count:
-            plan.notes.append(f"{noun} of {', '.join(paths)} that {words}: {count}.")
+            notes.append(f"{noun} of {', '.join(paths)} that {effect}: {count}.")
+    return notes

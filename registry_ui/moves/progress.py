@@ -16,9 +16,9 @@ from .lease import MoveLease
 
 #: Number of tags per batch; progress is stored after each batch, so a worker that resumes repeats
 #: at most this many.
-BATCH = 20
+BATCH_SIZE = 20
 #: Number of copied manifests after which their record is written to the database.
-RECORDED = 20
+RECORD_BATCH_SIZE = 20
 
 
 def batches(lease: MoveLease, row: MovedRepository, names: list[str]) -> Iterator[list[str]]:
@@ -30,7 +30,7 @@ def batches(lease: MoveLease, row: MovedRepository, names: list[str]) -> Iterato
         names: all tags of the repository, in byte order.
     """
     start = bisect_right(names, row.last_tag)
-    while batch := list(islice(names, start, start + BATCH)):
+    while batch := list(islice(names, start, start + BATCH_SIZE)):
         yield batch
         start += len(batch)
         lease.record_progress(row, last_tag=batch[-1], done=start)
@@ -48,23 +48,23 @@ def record_tags(lease: MoveLease, row: MovedRepository, tags: Mapping[str, str])
 
 def record_verified(lease: MoveLease, row: MovedRepository, tags: Mapping[str, str]) -> None:
     """Record the digest that each tag has under both paths, for later checks of the old path."""
-    here = (CopiedTag.move_id == row.move_id) & (CopiedTag.number == row.number)
+    is_of_row = (CopiedTag.move_id == row.move_id) & (CopiedTag.number == row.number)
     with writing() as session:
         lease.update(session)
-        for digest, names in _by_digest(tags).items():
+        for digest, names in _group_by_digest(tags).items():
             session.execute(
                 update(CopiedTag)
-                .where(here, CopiedTag.tag.in_(names))
+                .where(is_of_row, CopiedTag.tag.in_(names))
                 .values(verified=CopiedTag.digest == digest)
                 .execution_options(synchronize_session=False)
             )
 
 
-def _by_digest(tags: Mapping[str, str]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+def _group_by_digest(tags: Mapping[str, str]) -> dict[str, list[str]]:
+    tags_by_digest: dict[str, list[str]] = {}
     for tag, digest in tags.items():
-        found.setdefault(digest, []).append(tag)
-    return found
+        tags_by_digest.setdefault(digest, []).append(tag)
+    return tags_by_digest
 
 
 def copied_as(row: MovedRepository, tags: Iterable[str]) -> set[tuple[str, str]]:
@@ -103,12 +103,12 @@ class CopiedManifests:
 
     def __init__(self, lease: MoveLease, row: MovedRepository) -> None:
         self._lease, self._row = lease, row
-        self._new: dict[str, tuple[str, ...]] = {}
+        self._pending: dict[str, tuple[str, ...]] = {}
 
     def find(self, digest: str) -> tuple[str, ...] | None:
         """Return the digests of a recorded manifest and of its descendants, or None."""
-        if digest in self._new:
-            return self._new[digest]
+        if digest in self._pending:
+            return self._pending[digest]
         query = select(CopiedManifest.manifests).where(
             CopiedManifest.move_id == self._row.move_id,
             CopiedManifest.number == self._row.number,
@@ -120,23 +120,23 @@ class CopiedManifests:
 
     def add(self, digest: str, manifests: tuple[str, ...]) -> None:
         """Record a manifest and its descendants; rows are buffered and written in batches."""
-        self._new[digest] = manifests
-        if len(self._new) >= RECORDED:
+        self._pending[digest] = manifests
+        if len(self._pending) >= RECORD_BATCH_SIZE:
             self.flush()
 
     def flush(self) -> None:
         """Write buffered records to the database."""
         key = {"move_id": self._row.move_id, "number": self._row.number}
-        rows = [{**key, "digest": d, "manifests": list(m)} for d, m in self._new.items()]
+        rows = [{**key, "digest": d, "manifests": list(m)} for d, m in self._pending.items()]
         if rows:
             with writing() as session:
                 self._lease.update(session)
                 insert_all_if_absent(session, CopiedManifest, rows)
-        self._new.clear()
+        self._pending.clear()
 
     def clear(self) -> None:
         """Delete all records, because the new path lacks parts or the copy is complete."""
-        self._new.clear()
+        self._pending.clear()
         with writing() as session:
             self._lease.update(session)
             session.execute(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,62 +21,69 @@ from ..projects.service import require_unclaimed
 from . import service as moves
 from .planner import plan_image, plan_place
 
-FOR_BOTH = "Whose role changes is told to members of both projects."
+ROLE_CHANGES_HIDDEN = "Whose role changes is told to members of both projects."
 
 
-def plan(
-    actor: Actor,
-    who: Principal,
-    place: Place,
-    image: ContainerImage | None,
-    target: str,
-    *,
-    role: Role | None,
-) -> Move:
-    """Plan a new path for a place or for one of its images, and store the plan.
+@dataclass(frozen=True, slots=True)
+class MoveRequest:
+    """A requested move of a place or of one of its images.
 
-    The caller has already checked the permission to remove ``place`` or ``image``.
-
-    Args:
-        actor: the requester, for the audit log.
-        who: the requester's permissions.
+    Attributes:
         place: the place that moves, or the project of ``image``.
         image: the image that moves, or None to move ``place``.
         target: the new path.
         role: the requester's role in ``place``, for protection rules.
+    """
+
+    place: Place
+    image: ContainerImage | None
+    target: str
+    role: Role | None
+
+
+def plan(actor: Actor, principal: Principal, request: MoveRequest) -> Move:
+    """Plan a new path for a place or for one of its images, and store the plan.
+
+    The caller has already checked the permission to remove the place or the image.
+
+    Args:
+        actor: the requester, for the audit log.
+        principal: the requester's permissions.
+        request: the requested move.
 
     Raises:
         Invalid, Conflict: as raised by plan_place() and plan_image(); Invalid also if the requester
             may not create or push at the target.
         Denied: the user may not claim this top-level path; see require_unclaimed().
     """
-    if image is None:
-        _require_create(who, target)
+    place, target = request.place, request.target
+    if request.image is None:
+        _require_create(principal, target)
         planned = plan_place(place, target)
     else:
-        there = _require_push(who, target)
-        new_role = role_for_rules(who, there)
+        access = _require_push(principal, target)
+        new_role = role_for_rules(principal, access)
         assert isinstance(place, Project)  # noqa: S101 - narrows the type
-        planned = plan_image(image, place, target, role, new_role)
+        planned = plan_image(request.image, place, target, request.role, new_role)
     return moves.save_plan(actor, planned, place)
 
 
-def require_rights(who: Principal, move: Move) -> None:
+def require_rights(principal: Principal, move: Move) -> None:
     """Raise Denied unless the user may make this move, at both its source and its target."""
-    wanted = Permission.DELETE if move.kind == "image" else Permission.REMOVE
-    decision = decide(who, path_access(db.session(), who, move.source), wanted)
+    permission = Permission.DELETE if move.kind == "image" else Permission.REMOVE
+    decision = decide(principal, path_access(db.session(), principal, move.source), permission)
     if not decision.allowed:
         raise Denied(f"Not allowed: {decision.rule}.")
     try:
         if move.kind == "image":
-            _require_push(who, move.target)
+            _require_push(principal, move.target)
         else:
-            _require_create(who, move.target)
+            _require_create(principal, move.target)
     except Invalid as error:
         raise Denied(" ".join(error.errors.values())) from None
 
 
-def _require_create(who: Principal, target: str) -> None:
+def _require_create(principal: Principal, target: str) -> None:
     """Raise an error unless the user may create a place at the target.
 
     The message is the same for a namespace that is missing and for one that the user may not see.
@@ -85,40 +93,40 @@ def _require_create(who: Principal, target: str) -> None:
         Denied: the user may not claim this top-level path; see require_unclaimed().
     """
     try:
-        above = PlacePath(target).parent
+        parent = PlacePath(target).parent
     except NameInvalid:
         return  # plan_place() reports the invalid path.
-    if above is None:
-        if not who.is_admin:
+    if parent is None:
+        if not principal.is_admin:
             require_unclaimed(target)
         return
-    here = path_access(db.session(), who, above)
-    if not decide(who, here, Permission.CREATE).allowed:
-        message = f"There is no namespace “{above}” in which you may create something."
+    access = path_access(db.session(), principal, parent)
+    if not decide(principal, access, Permission.CREATE).allowed:
+        message = f"There is no namespace “{parent}” in which you may create something."
         raise Invalid("Nothing was planned.", {"target": message})
 
 
-def _require_push(who: Principal, target: str) -> PathAccess:
-    here = path_access(db.session(), who, target)
-    if here.project is None or not decide(who, here, Permission.PUSH).allowed:
+def _require_push(principal: Principal, target: str) -> PathAccess:
+    access = path_access(db.session(), principal, target)
+    if access.project is None or not decide(principal, access, Permission.PUSH).allowed:
         message = f"There is no project that owns “{target}” and to which you may push."
         raise Invalid("Nothing was planned.", {"target": message})
-    return here
+    return access
 
 
-def plan_for(who: Principal, move: Move) -> dict[str, Any]:
+def plan_for(principal: Principal, move: Move) -> dict[str, Any]:
     """Return the stored preview of a plan, limited to what the reader may know.
 
     The role changes of an image move show who the members are, so only members of both projects see
     them.
     """
     plan = move.preview
-    if move.kind != "image" or who.is_admin:
+    if move.kind != "image" or principal.is_admin:
         return plan
     session = db.session()
-    if all(path_access(session, who, path).role for path in (move.source, move.target)):
+    if all(path_access(session, principal, path).role for path in (move.source, move.target)):
         return plan
-    notes = [FOR_BOTH] if plan["changes"] or plan["notes"] else []
+    notes = [ROLE_CHANGES_HIDDEN] if plan["changes"] or plan["notes"] else []
     return {**plan, "changes": [], "changes_more": 0, "notes": notes}
 
 

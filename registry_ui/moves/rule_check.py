@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from sqlalchemy.orm import Session
 
-from ..access import Permission, Role, repository_policy
-from ..access.tag_rules import refusal
+from ..access import Permission, RepositoryPolicy, Role, repository_policy
+from ..access.tag_rules import TagChange, refusal
 from ..names import is_binned
 
 
@@ -30,17 +30,25 @@ def first_refusal(
         tags: the tags to check; deleted tags in the trash are skipped.
         roles: the requester's role in the project of the old path and in that of the new one.
     """
-    here, there = repository_policy(session, source), repository_policy(session, target)
-    if not here.rules and not there.rules:
+    source_policy = repository_policy(session, source)
+    target_policy = repository_policy(session, target)
+    if not source_policy.rules and not target_policy.rules:
         return None
+    source_role, target_role = roles
     for tag in tags:
         if is_binned(tag):
             continue
-        why = refusal(here.rules, here.image_name, tag, roles[0], Permission.DELETE, exists=True)
-        if why is None:
-            why = refusal(
-                there.rules, there.image_name, tag, roles[1], Permission.PUSH, exists=False
-            )
-        if why is not None:
-            return why
+        reason = _find_refusal(source_policy, tag, source_role, Permission.DELETE)
+        if reason is None:
+            reason = _find_refusal(target_policy, tag, target_role, Permission.PUSH)
+        if reason is not None:
+            return reason
     return None
+
+
+def _find_refusal(
+    policy: RepositoryPolicy, tag: str, role: Role | None, permission: Permission
+) -> str | None:
+    """Return why a rule refuses to delete an existing tag or to push a new one, or None."""
+    change = TagChange(tag, permission, exists=permission is Permission.DELETE)
+    return refusal(policy.rules, policy.image_name, change, role)

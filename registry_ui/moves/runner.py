@@ -11,7 +11,6 @@ import logging
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any
 
 from flask import current_app
 from sqlalchemy import select
@@ -42,12 +41,12 @@ from .unmoved_tags import count_unmoved, why_nothing_was_copied
 logger = logging.getLogger(__name__)
 
 #: Interval in seconds between checks whether the last bearer tokens have expired.
-PAUSE = 0.5
+POLL_INTERVAL = 0.5
 #: Maximum time a proxy takes to receive a manifest. After that, every push that started before the
 #: write freeze has been written or has failed, so the old path is compared once more.
-PROXY_DEADLINE = timedelta(seconds=60)
+PROXY_TIMEOUT = timedelta(seconds=60)
 #: Message on the page of a move that left tags behind.
-UNMOVED = (
+UNMOVED_TAGS = (
     "Some tags could not be copied and stay at the old name: {}. They are listed below with the "
     "reasons. They are deleted only if you choose that."
 )
@@ -80,15 +79,15 @@ def _carry_out(lease: MoveLease, phase: Callable[[MoveLease], None]) -> None:
         lease.check()
         _attempt(lease, phase)
     except Canceled:
-        _take_back(lease)
+        _start_undo(lease)
     except (OperationFailed, CopyRefused, RegistryError, AppError) as error:
-        _heed_trouble(lease, error)
+        _handle_error(lease, error)
     except (Deferred, LeaseLost, DBAPIError):
         raise  # Database errors are left to the next worker as well.
     except Exception:
         # A bug in this code must not leave pushes stopped, so handle it like any other error.
         logger.exception("move %s broke off", lease.move.id)
-        _heed_trouble(lease, InternalError())
+        _handle_error(lease, InternalError())
 
 
 def _attempt(lease: MoveLease, phase: Callable[[MoveLease], None]) -> None:
@@ -99,38 +98,38 @@ def _attempt(lease: MoveLease, phase: Callable[[MoveLease], None]) -> None:
         lease.wait_for_registry(error)
 
 
-def _heed_trouble(lease: MoveLease, error: Exception) -> None:
+def _handle_error(lease: MoveLease, error: Exception) -> None:
     lease.change()
     # Cancellation lifts the write freeze, which can be the cause of this error.
     if lease.move.cancel_wanted and lease.move.state in CANCELLABLE:
-        _take_back(lease)
-    elif lease.move.state == "undoing" or _is_trouble(lease, error):
+        _start_undo(lease)
+    elif lease.move.state == "undoing" or _is_retryable(lease, error):
         lease.change(problem=str(error))
         raise Deferred
     else:
-        _stop(lease, str(error))
+        _stop_move(lease, str(error))
 
 
-def _is_trouble(lease: MoveLease, error: Exception) -> bool:
+def _is_retryable(lease: MoveLease, error: Exception) -> bool:
     """Whether a retry is enough, because the registry failed during deletion of the old path."""
     return lease.move.state == "retiring" and isinstance(error, RegistryError)
 
 
-def _take_back(lease: MoveLease) -> None:
+def _start_undo(lease: MoveLease) -> None:
     with writing() as session:
         lease.update(session, state="undoing")
-        _lift(session, lease.move.source)
+        _lift_freeze(session, lease.move.source)
 
 
-def _stop(lease: MoveLease, problem: str) -> None:
+def _stop_move(lease: MoveLease, problem: str) -> None:
     """Lift the write freeze and wait until a user decides whether to retry or cancel."""
     move = lease.move
-    after = "grace" if move.state == "retiring" else "failed"
+    state = "grace" if move.state == "retiring" else "failed"
     with writing() as session:
-        lease.update(session, state=after, problem=problem)
-        _lift(session, move.source)
-        if after == "grace":
-            old_paths.keep(session, move)
+        lease.update(session, state=state, problem=problem)
+        _lift_freeze(session, move.source)
+        if state == "grace":
+            old_paths.set_grace_end(session, move)
         actor = Actor(move.requested_by)
         record(session, actor, f"{move.kind}.move.stop", move.source, why=problem)
 
@@ -149,10 +148,10 @@ def _begin(lease: MoveLease) -> None:
 
 def _copy(lease: MoveLease) -> None:
     """Copy everything while pushes are still allowed, then start the write freeze on the source."""
-    for row in _rows(lease.move, "planned"):
+    for row in _load_rows(lease.move, "planned"):
         transfer.copy(lease, row)
-    if why := why_nothing_was_copied(lease.move):
-        raise OperationFailed(why)
+    if reason := why_nothing_was_copied(lease.move):
+        raise OperationFailed(reason)
     with writing() as session:
         if fence_of(session, lease.move.source) is None:
             raise_fence(session, lease.move.source, "move")
@@ -161,10 +160,10 @@ def _copy(lease: MoveLease) -> None:
 
 def _wait(lease: MoveLease) -> None:
     """Wait until all tokens that were issued before the write freeze have expired."""
-    while (quiet_at := _quiet_at(lease.move)) is not None and utc_now() < quiet_at:
+    while (quiet_at := _compute_quiet_at(lease.move)) is not None and utc_now() < quiet_at:
         end_read()
         lease.renew()
-        time.sleep(PAUSE)
+        time.sleep(POLL_INTERVAL)
     if quiet_at is None:
         raise OperationFailed("Writes were let go on meanwhile.")
     lease.change(state="settling")
@@ -172,39 +171,43 @@ def _wait(lease: MoveLease) -> None:
 
 def _settle(lease: MoveLease) -> None:
     """Copy what was pushed until the last token expired, including new repositories."""
-    _find_new(lease)
-    for row in _rows(lease.move, "planned", "copied"):
+    _add_new_repositories(lease)
+    for row in _load_rows(lease.move, "planned", "copied"):
         transfer.settle(lease, row)
     lease.change(state="verifying")
 
 
 def _verify(lease: MoveLease) -> None:
     """Compare every tag at both paths, and switch to the new path."""
-    for row in _rows(lease.move, "settled"):
+    for row in _load_rows(lease.move, "settled"):
         transfer.verify(lease, row)
     move = lease.move
-    rows, unmoved = _rows(move), count_unmoved(move)
+    rows, unmoved = _load_rows(move), count_unmoved(move)
     until = utc_now() + timedelta(days=current_app.config["SETTINGS"].move_grace_days)
     try:
         with writing() as session:
             require_right(session, move)
-            if _quiet_at(move) is None:
+            if _compute_quiet_at(move) is None:
                 raise OperationFailed("Writes were let go on meanwhile.")
             lease.update(session)
-            switch(session, move, until, keeps_old=bool(rows))
-            after: dict[str, Any] = {"state": "done"}
+            switch(session, move, until, has_repositories=bool(rows))
+            now, problem = utc_now(), UNMOVED_TAGS.format(unmoved) if unmoved else ""
             if rows:
-                compare_at = utc_now() + PROXY_DEADLINE
-                after = {"state": "grace", "grace_until": until, "compare_at": compare_at}
-            lease.update(
-                session,
-                switched_at=utc_now(),
-                finished_at=None if rows else utc_now(),
-                problem=UNMOVED.format(unmoved) if unmoved else "",
-                **after,
-            )
-            _lift(session, move.source)
-            _lift(session, move.target)
+                lease.update(
+                    session,
+                    state="grace",
+                    problem=problem,
+                    switched_at=now,
+                    finished_at=None,
+                    grace_until=until,
+                    compare_at=now + PROXY_TIMEOUT,
+                )
+            else:
+                lease.update(
+                    session, state="done", problem=problem, switched_at=now, finished_at=now
+                )
+            _lift_freeze(session, move.source)
+            _lift_freeze(session, move.target)
     except IntegrityError:
         raise OperationFailed(f"{move.target} was taken meanwhile.") from None
     for row in rows:
@@ -214,19 +217,19 @@ def _verify(lease: MoveLease) -> None:
 
 def _undo(lease: MoveLease) -> None:
     """Delete the copies of a canceled move and release the new path."""
-    old_paths.undo(lease, _rows(lease.move))
+    old_paths.undo(lease, _load_rows(lease.move))
     move = lease.move
     with writing() as session:
         lease.update(session, state="cancelled", finished_at=utc_now(), problem="")
         forget_tags(session, move)
-        _lift(session, move.source)
-        _lift(session, move.target)
+        _lift_freeze(session, move.source)
+        _lift_freeze(session, move.target)
         record(session, Actor(move.requested_by), f"{move.kind}.move.cancelled", move.source)
 
 
 def _retire(lease: MoveLease) -> None:
     """Delete the content of the old repositories."""
-    old_paths.delete_old_path(lease, _rows(lease.move, "verified", "kept"))
+    old_paths.delete_old_path(lease, _load_rows(lease.move, "verified", "kept"))
 
 
 PHASES: dict[str, Callable[[MoveLease], None]] = {
@@ -243,51 +246,51 @@ PHASES: dict[str, Callable[[MoveLease], None]] = {
 # -- queries and helpers -----------------------------------------------------------
 
 
-def _rows(move: Move, *states: str) -> list[MovedRepository]:
+def _load_rows(move: Move, *states: str) -> list[MovedRepository]:
     query = select(MovedRepository).where(MovedRepository.move_id == move.id)
     if states:
         query = query.where(MovedRepository.state.in_(states))
     return list(db.session.scalars(query.order_by(MovedRepository.number)))
 
 
-def _find_new(lease: MoveLease) -> None:
+def _add_new_repositories(lease: MoveLease) -> None:
     """Add repositories created since the plan, from the registry's catalog and the index."""
     move = lease.move
     if move.kind == "image":
         return
     end_read()
-    listed = {str(name) for name in registry().catalog()}
-    known = {row.source for row in _rows(move)}
-    inside = {name for name in listed if f"{name}/".startswith(f"{move.source}/")} - known
-    inside |= _indexed(move.source) - known
-    new = sorted(inside - reserved_names(db.session(), inside))
-    if new:
+    catalog = {str(name) for name in registry().catalog()}
+    planned = {row.source for row in _load_rows(move)}
+    candidates = {name for name in catalog if f"{name}/".startswith(f"{move.source}/")} - planned
+    candidates |= _load_indexed(move.source) - planned
+    new_names = sorted(candidates - reserved_names(db.session(), candidates))
+    if new_names:
         with writing() as session:
             lease.update(session)
-            for number, name in enumerate(new, len(known)):
+            for number, name in enumerate(new_names, len(planned)):
                 target = move.target + name[len(move.source) :]
                 session.add(
                     MovedRepository(move_id=move.id, number=number, source=name, target=target)
                 )
 
 
-def _indexed(path: str) -> set[str]:
+def _load_indexed(path: str) -> set[str]:
     query = select(ContainerImage.path).where(at_or_below(ContainerImage.path, path))
     return set(db.session.scalars(query))
 
 
-def _quiet_at(move: Move) -> datetime | None:
+def _compute_quiet_at(move: Move) -> datetime | None:
     """Return when the last token that can push to either path expires.
 
     None if the write freeze on one of the two paths is gone.
     """
     session = db.session()
     fences = [fence_of(session, path) for path in (move.source, move.target)]
-    moments = [fence.quiet_at for fence in fences if fence is not None]
-    return max(moments) if len(moments) == len(fences) else None
+    times = [fence.quiet_at for fence in fences if fence is not None]
+    return max(times) if len(times) == len(fences) else None
 
 
-def _lift(session: Session, path: str) -> None:
+def _lift_freeze(session: Session, path: str) -> None:
     fence = fence_of(session, path)
     if fence is not None:
         lift_fence(session, fence.id)

@@ -19,17 +19,17 @@ from ..models import ContainerImage, Move, MovedRepository, OldPath, Place, Tag,
 from ..models.move import BEFORE_SWITCH
 from ..names import subject_of
 from ..operations.lease import is_free
-from ..operations.runner import PLANNED_KEPT
+from ..operations.runner import PLAN_LIFETIME
 from ..operations.write_freeze import lift_fence
 from . import old_paths
 from .planner import MovePlan, require_still_free
 
 #: Maximum number of repositories listed on the page of a move.
-LISTED = 200
+MAX_LISTED_REPOSITORIES = 200
 #: Number of newest tags considered for the example pull command.
-CANDIDATES = 50
-NOT_NOW = "That is not possible any more."
-NOT_AGREED = (
+MAX_EXAMPLE_CANDIDATES = 50
+NOT_POSSIBLE = "That is not possible any more."
+NEEDS_CONSENT = (
     "Some tags can't be read, and would be left out. Agree to that, or push them again first."
 )
 
@@ -78,10 +78,10 @@ def confirm(actor: Actor, move_id: int, *, leave_out: bool = False) -> Move:
         Invalid: the plan leaves out tags, and the user did not agree to that.
     """
     with writing() as session:
-        move = _locked(session, move_id, {"planned"})
+        move = _lock_move(session, move_id, {"planned"})
         if move.preview.get("unread") and not leave_out:
-            raise Invalid(NOT_AGREED, {"leave_out": NOT_AGREED})
-        _one_at_a_time(session, move)
+            raise Invalid(NEEDS_CONSENT, {"leave_out": NEEDS_CONSENT})
+        _lock_paths(session, move)
         require_still_free(session, move)
         move.state, move.requested_by = "waiting", actor.name
         record(session, actor, f"{move.kind}.move.start", move.source, to=move.target)
@@ -96,7 +96,7 @@ def retry(actor: Actor, move_id: int) -> Move:
         StateConflict: the move has not failed.
     """
     with writing() as session:
-        move = _locked(session, move_id, {"failed"})
+        move = _lock_move(session, move_id, {"failed"})
         move.state, move.requested_by = "waiting", actor.name
         for row in session.scalars(
             select(MovedRepository).where(MovedRepository.move_id == move.id)
@@ -115,7 +115,7 @@ def cancel(actor: Actor, move_id: int) -> Move:
         StateConflict: the move has been switched or has ended.
     """
     with writing() as session:
-        move = _locked(
+        move = _lock_move(
             session,
             move_id,
             {"planned", "waiting", "copying", "fenced", "settling", "verifying", "failed"},
@@ -146,7 +146,7 @@ def retire_now(actor: Actor, move_id: int, *, everything: bool = False) -> Move:
         StateConflict: there is no old path, or it is already being deleted.
     """
     with writing() as session:
-        move = _locked(session, move_id, {"grace"})
+        move = _lock_move(session, move_id, {"grace"})
         move.state, move.retire_all = "retiring", everything
         move.problem = ""
         record(session, actor, f"{move.kind}.move.retire_now", move.source, everything=everything)
@@ -163,10 +163,10 @@ def extend_grace_period(actor: Actor, move_id: int) -> Move:
         StateConflict: there is no old path, or it is already being deleted.
     """
     with writing() as session:
-        move = _locked(session, move_id, {"grace"})
+        move = _lock_move(session, move_id, {"grace"})
         days = timedelta(days=max(1, grace_days()))
         until = max(move.grace_until or utc_now(), utc_now()) + days
-        old_paths.keep(session, move, until)
+        old_paths.set_grace_end(session, move, until)
         record(session, actor, f"{move.kind}.move.keep", move.source, until=until.isoformat())
         return move
 
@@ -183,8 +183,8 @@ def retire_due() -> list[int]:
 
 def grace_days() -> int:
     """Return the length of the grace period of an old path in days."""
-    found: int = current_app.config["SETTINGS"].move_grace_days
-    return found
+    days: int = current_app.config["SETTINGS"].move_grace_days
+    return days
 
 
 def repositories_of(move: Move) -> list[MovedRepository]:
@@ -193,7 +193,7 @@ def repositories_of(move: Move) -> list[MovedRepository]:
         select(MovedRepository)
         .where(MovedRepository.move_id == move.id)
         .order_by(MovedRepository.state != "kept", MovedRepository.number)
-        .limit(LISTED)
+        .limit(MAX_LISTED_REPOSITORIES)
     )
     return list(db.session.scalars(query))
 
@@ -232,7 +232,7 @@ def example_pull(plan: dict[str, Any]) -> str:
         .join(ContainerImage, ContainerImage.id == Tag.image_id)
         .where(ContainerImage.path == old, Tag.damage.is_(None))
         .order_by(Tag.pushed_at.desc())
-        .limit(CANDIDATES)
+        .limit(MAX_EXAMPLE_CANDIDATES)
     )
     names = [name for name in db.session.scalars(query) if subject_of(name) is None]
     if not names:
@@ -264,25 +264,25 @@ def former_of_image(image: ContainerImage) -> list[tuple[OldPath, Move]]:
 
 def forget_plans(session: Session) -> None:
     """Delete plans that were not confirmed in time."""
-    old = Move.created_at < utc_now() - PLANNED_KEPT
+    is_expired = Move.created_at < utc_now() - PLAN_LIFETIME
     session.execute(
         delete(Move)
-        .where(Move.state == "planned", old)
+        .where(Move.state == "planned", is_expired)
         .execution_options(synchronize_session=False)
     )
 
 
-def _one_at_a_time(session: Session, move: Move) -> None:
+def _lock_paths(session: Session, move: Move) -> None:
     """Lock all places at or above both paths, so that concurrent moves see each other."""
     paths = {*prefixes(move.source), *prefixes(move.target)}
-    near = select(Place.id).where(Place.path.in_(paths)).order_by(Place.path)
-    session.execute(near.with_for_update())
+    places = select(Place.id).where(Place.path.in_(paths)).order_by(Place.path)
+    session.execute(places.with_for_update())
 
 
-def _locked(session: Session, move_id: int, states: set[str]) -> Move:
+def _lock_move(session: Session, move_id: int, states: set[str]) -> Move:
     move = session.get(Move, move_id, with_for_update=True, populate_existing=True)
     if move is None:
         raise NotFound
     if move.state not in states or move.cancel_wanted:
-        raise StateConflict(NOT_NOW, hint="Reload the page to see how far it is.")
+        raise StateConflict(NOT_POSSIBLE, hint="Reload the page to see how far it is.")
     return move

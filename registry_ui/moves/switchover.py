@@ -32,10 +32,10 @@ from ..names import PlacePath
 from ..operations.errors import Canceled, OperationFailed
 
 #: States of a move whose old paths can still be pulled.
-KEEPS_OLD = ("grace", "retiring")
+OLD_PATH_STATES = ("grace", "retiring")
 
 
-def switch(session: Session, move: Move, until: datetime, *, keeps_old: bool) -> None:
+def switch(session: Session, move: Move, until: datetime, *, has_repositories: bool) -> None:
     """Change every reference from the old path to the new one.
 
     Must run in the transaction that changes the state of the move.
@@ -44,7 +44,7 @@ def switch(session: Session, move: Move, until: datetime, *, keeps_old: bool) ->
         session: the database session of that transaction.
         move: the move to switch.
         until: end of the grace period, during which the old path can be pulled.
-        keeps_old: whether there are repositories to pull by the old path.
+        has_repositories: whether there are repositories to pull by the old path.
 
     Raises:
         Canceled: the move was canceled at the last moment.
@@ -57,60 +57,59 @@ def switch(session: Session, move: Move, until: datetime, *, keeps_old: bool) ->
     else:
         _switch_place(session, move)
     session.execute(delete(TagClaim).where(at_or_below(TagClaim.repository, move.source)))
-    if keeps_old:
-        _keep_old(session, move, until)
-    _follow(session, move)
+    if has_repositories:
+        _keep_old_path(session, move, until)
+    _update_earlier_moves(session, move)
     actor = Actor(move.requested_by)
     record(session, actor, f"{move.kind}.move", move.target, source=move.source)
 
 
 def _switch_place(session: Session, move: Move) -> None:
-    place = _locked(session, Place.path == move.source)
+    place = _lock_place(session, Place.path == move.source)
     if place is None or place.id != move.place_id:
         raise OperationFailed(f"{move.source} is not there any more.")
-    above = PlacePath(move.target).parent
-    parent = _locked(session, Place.path == above) if above else None
-    if above and (parent is None or parent.kind == "project"):
-        raise OperationFailed(f"There is no namespace {above} any more.")
-    _hold_all(session, move.source)
-    moved = select(Place.id).where(at_or_below(Place.path, move.source))
+    parent_path = PlacePath(move.target).parent
+    parent = _lock_place(session, Place.path == parent_path) if parent_path else None
+    if parent_path and (parent is None or parent.kind == "project"):
+        raise OperationFailed(f"There is no namespace {parent_path} any more.")
+    _lock_places_below(session, move.source)
+    place_ids = select(Place.id).where(at_or_below(Place.path, move.source))
     for model in (Removal, Copy):
-        _discard_plans(session, model, model.project_id.in_(moved))
-        here = model.project_id.in_(moved) & at_or_below(model.project_path, move.source)
-        _set(session, model, here, project_path=_renamed(model.project_path, move))
+        _discard_plans(session, model, model.project_id.in_(place_ids))
+        is_inside = model.project_id.in_(place_ids) & at_or_below(model.project_path, move.source)
+        _update_rows(
+            session, model, is_inside, project_path=_renamed_path(model.project_path, move)
+        )
     _discard_plans(session, Copy, at_or_below(Copy.source, move.source))
     # Rename the targets of removals too: more users can read the activity of a place than are
     # allowed to know its old path.
-    tagged = Removal.target.startswith(move.source + ":", autoescape=True)
-    removed = Removal.project_id.in_(moved) & (at_or_below(Removal.target, move.source) | tagged)
-    _set(session, Removal, removed, target=_renamed(Removal.target, move))
-    _rename(session, move, Place.path, Place)
-    _set(session, Place, Place.id == place.id, parent_id=parent.id if parent else None)
-    _rename(session, move, ContainerImage.path, ContainerImage)
-    _rename(session, move, BinnedTag.repository, BinnedTag)
-    _rename(session, move, ProtectionViolation.repository, ProtectionViolation)
-    _rename(session, move, AccessToken.reach_path, AccessToken)
+    is_tag = Removal.target.startswith(move.source + ":", autoescape=True)
+    is_moved = Removal.project_id.in_(place_ids) & (
+        at_or_below(Removal.target, move.source) | is_tag
+    )
+    _update_rows(session, Removal, is_moved, target=_renamed_path(Removal.target, move))
+    _rename_paths(session, move, Place.path, Place)
+    _update_rows(session, Place, Place.id == place.id, parent_id=parent.id if parent else None)
+    _rename_paths(session, move, ContainerImage.path, ContainerImage)
+    _rename_paths(session, move, BinnedTag.repository, BinnedTag)
+    _rename_paths(session, move, ProtectionViolation.repository, ProtectionViolation)
+    _rename_paths(session, move, AccessToken.reach_path, AccessToken)
 
 
 def _switch_image(session: Session, move: Move) -> None:
-    image = _locked_image(session, move)
-    project = _locked(session, Place.id == move.new_project_id)
+    image = _lock_image(session, move)
+    project = _lock_place(session, Place.id == move.new_project_id)
     if image is None or project is None or project.path not in prefixes(move.target):
         raise OperationFailed(
             f"{move.source} or the project of {move.target} is not there any more."
         )
     old_project, old_name = image.project_id, image.name
     name = move.target[len(project.path) + 1 :]
-    tag = Removal.target.startswith(move.source + ":", autoescape=True)
-    _discard_plans(session, Removal, (Removal.target == move.source) | tag)
+    is_tag = Removal.target.startswith(move.source + ":", autoescape=True)
+    _discard_plans(session, Removal, (Removal.target == move.source) | is_tag)
     _discard_plans(session, Copy, (Copy.source == move.source) | (Copy.target == move.source))
-    # An unlisted image with this path has only tags in the trash, so the moved image replaces it.
-    session.execute(
-        delete(ContainerImage)
-        .where(ContainerImage.path == move.target, ~is_listed())
-        .execution_options(synchronize_session=False)
-    )
-    _set(
+    _delete_unlisted_image(session, move.target)
+    _update_rows(
         session,
         ContainerImage,
         ContainerImage.id == image.id,
@@ -118,45 +117,45 @@ def _switch_image(session: Session, move: Move) -> None:
         name=name,
         path=move.target,
     )
-    here = {"repository": move.target}
-    _set(
-        session,
-        BinnedTag,
-        BinnedTag.repository == move.source,
-        project_id=project.id,
-        **here,
+    is_in_trash = BinnedTag.repository == move.source
+    _update_rows(session, BinnedTag, is_in_trash, project_id=project.id, repository=move.target)
+    is_violation = ProtectionViolation.repository == move.source
+    _update_rows(
+        session, ProtectionViolation, is_violation, place_id=project.id, repository=move.target
     )
-    _set(
-        session,
-        ProtectionViolation,
-        ProtectionViolation.repository == move.source,
-        place_id=project.id,
-        **here,
-    )
-    exactly = (AccessToken.reach_path == move.source) & AccessToken.reach_exact.is_(True)
-    _set(session, AccessToken, exactly, reach_path=move.target)
+    is_exact = (AccessToken.reach_path == move.source) & AccessToken.reach_exact.is_(True)
+    _update_rows(session, AccessToken, is_exact, reach_path=move.target)
     _move_activity(session, (old_project, old_name), (project.id, name))
 
 
-def _locked(session: Session, which: ColumnElement[bool]) -> Place | None:
-    return session.scalar(
-        select(Place).where(which).with_for_update().execution_options(populate_existing=True)
+def _delete_unlisted_image(session: Session, path: str) -> None:
+    """Delete an image that has only tags in the trash, because the moved image replaces it."""
+    session.execute(
+        delete(ContainerImage)
+        .where(ContainerImage.path == path, ~is_listed())
+        .execution_options(synchronize_session=False)
     )
 
 
-def _hold_all(session: Session, path: str) -> None:
+def _lock_place(session: Session, condition: ColumnElement[bool]) -> Place | None:
+    return session.scalar(
+        select(Place).where(condition).with_for_update().execution_options(populate_existing=True)
+    )
+
+
+def _lock_places_below(session: Session, path: str) -> None:
     """Lock every place at or below a path, and wait for transactions that create one there.
 
     Such a transaction locks the parent of the new place. On PostgreSQL a query that waited for that
     lock does not see the new row, so repeat the query until its result is stable.
     """
     query = select(Place.id).where(at_or_below(Place.path, path)).order_by(Place.path)
-    held: list[int] | None = None
-    while (found := list(session.scalars(query.with_for_update()))) != held:
-        held = found
+    locked_ids: list[int] | None = None
+    while (place_ids := list(session.scalars(query.with_for_update()))) != locked_ids:
+        locked_ids = place_ids
 
 
-def _locked_image(session: Session, move: Move) -> ContainerImage | None:
+def _lock_image(session: Session, move: Move) -> ContainerImage | None:
     return session.scalar(
         select(ContainerImage)
         .where(ContainerImage.path == move.source, ContainerImage.project_id == move.place_id)
@@ -167,29 +166,29 @@ def _locked_image(session: Session, move: Move) -> ContainerImage | None:
 
 def _move_activity(session: Session, old: tuple[int, str], new: tuple[int, str]) -> None:
     """Assign the pushes and daily counts of an image to its new project and name."""
-    was = (Push.project_id == old[0]) & (Push.name == old[1])
-    _set(session, Push, was, project_id=new[0], name=new[1])
-    there = (DailyCount.project_id == new[0]) & (DailyCount.name == new[1])
-    counted = {row.day: row for row in session.scalars(select(DailyCount).where(there))}
-    here = (DailyCount.project_id == old[0]) & (DailyCount.name == old[1])
-    for row in session.scalars(select(DailyCount).where(here)).all():
-        other = counted.get(row.day)
-        if other is None:
+    old_pushes = (Push.project_id == old[0]) & (Push.name == old[1])
+    _update_rows(session, Push, old_pushes, project_id=new[0], name=new[1])
+    new_counts = (DailyCount.project_id == new[0]) & (DailyCount.name == new[1])
+    counts_by_day = {row.day: row for row in session.scalars(select(DailyCount).where(new_counts))}
+    old_counts = (DailyCount.project_id == old[0]) & (DailyCount.name == old[1])
+    for row in session.scalars(select(DailyCount).where(old_counts)).all():
+        new_row = counts_by_day.get(row.day)
+        if new_row is None:
             row.project_id, row.name = new
         else:
-            other.pushes, other.pulls = other.pushes + row.pushes, other.pulls + row.pulls
+            new_row.pushes, new_row.pulls = new_row.pushes + row.pushes, new_row.pulls + row.pulls
             session.delete(row)
     session.flush()
 
 
 def _discard_plans(
-    session: Session, model: type[Removal | Copy], which: ColumnElement[bool]
+    session: Session, model: type[Removal | Copy], condition: ColumnElement[bool]
 ) -> None:
     """Cancel unconfirmed plans that match, because they name repositories by their old paths."""
-    _set(session, model, (model.state == "planned") & which, state="cancelled")
+    _update_rows(session, model, (model.state == "planned") & condition, state="cancelled")
 
 
-def _keep_old(session: Session, move: Move, until: datetime) -> None:
+def _keep_old_path(session: Session, move: Move, until: datetime) -> None:
     """Keep the old path available for pulls during the grace period.
 
     For a namespace or project, it also stays pullable below the old paths of the places above it.
@@ -200,36 +199,40 @@ def _keep_old(session: Session, move: Move, until: datetime) -> None:
     )
     if exact:
         return
-    above = select(OldPath).where(
+    covering = select(OldPath).where(
         OldPath.now.in_(prefixes(move.source)[:-1]), OldPath.exact.is_(False)
     )
-    for row in session.scalars(above).all():
-        _add_former(session, row, move, exact=False)
+    for row in session.scalars(covering).all():
+        _add_old_path(session, row, move, exact=False)
 
 
-def _follow(session: Session, move: Move) -> None:
+def _update_earlier_moves(session: Session, move: Move) -> None:
     """Update earlier moves, whose old paths can still be pulled, to point to the new path."""
-    earlier = select(Move.id).where(Move.state.in_(KEEPS_OLD), Move.id != move.id)
-    of_earlier = MovedRepository.move_id.in_(earlier)
+    earlier_ids = select(Move.id).where(Move.state.in_(OLD_PATH_STATES), Move.id != move.id)
+    is_of_earlier = MovedRepository.move_id.in_(earlier_ids)
     if move.kind == "image":
-        _set(session, OldPath, OldPath.now == move.source, now=move.target)
-        same = of_earlier & (MovedRepository.target == move.source)
-        _set(session, MovedRepository, same, target=move.target)
-        _follow_image(session, move)
+        _update_rows(session, OldPath, OldPath.now == move.source, now=move.target)
+        is_image = is_of_earlier & (MovedRepository.target == move.source)
+        _update_rows(session, MovedRepository, is_image, target=move.target)
+        _keep_inherited_paths(session, move)
         return
-    _rename(session, move, OldPath.now, OldPath)
-    within = of_earlier & at_or_below(MovedRepository.target, move.source)
-    _set(session, MovedRepository, within, target=_renamed(MovedRepository.target, move))
+    _rename_paths(session, move, OldPath.now, OldPath)
+    is_inside = is_of_earlier & at_or_below(MovedRepository.target, move.source)
+    _update_rows(
+        session, MovedRepository, is_inside, target=_renamed_path(MovedRepository.target, move)
+    )
 
 
-def _follow_image(session: Session, move: Move) -> None:
+def _keep_inherited_paths(session: Session, move: Move) -> None:
     """Keep an image pullable by the old paths of a place that it is moved out of."""
-    above = select(OldPath).where(OldPath.now.in_(prefixes(move.source)), OldPath.exact.is_(False))
-    for row in session.scalars(above).all():
-        _add_former(session, row, move, exact=True)
+    covering = select(OldPath).where(
+        OldPath.now.in_(prefixes(move.source)), OldPath.exact.is_(False)
+    )
+    for row in session.scalars(covering).all():
+        _add_old_path(session, row, move, exact=True)
 
 
-def _add_former(session: Session, row: OldPath, move: Move, *, exact: bool) -> None:
+def _add_old_path(session: Session, row: OldPath, move: Move, *, exact: bool) -> None:
     """Add an old path for the moved place or image, derived from an old path of a place above it.
 
     Args:
@@ -250,16 +253,23 @@ def _add_former(session: Session, row: OldPath, move: Move, *, exact: bool) -> N
     )
 
 
-def _rename(session: Session, move: Move, column: Any, model: Any) -> None:
+def _rename_paths(session: Session, move: Move, column: Any, model: Any) -> None:
     """Replace the old path by the new one in a column, for rows at or below the old path."""
-    _set(session, model, at_or_below(column, move.source), **{column.key: _renamed(column, move)})
+    _update_rows(
+        session,
+        model,
+        at_or_below(column, move.source),
+        **{column.key: _renamed_path(column, move)},
+    )
 
 
-def _renamed(column: Any, move: Move) -> Any:
+def _renamed_path(column: Any, move: Move) -> Any:
     return literal(move.target, String) + func.substr(column, len(move.source) + 1)
 
 
-def _set(session: Session, model: Any, which: ColumnElement[bool], **values: Any) -> None:
+def _update_rows(
+    session: Session, model: Any, condition: ColumnElement[bool], **values: Any
+) -> None:
     session.execute(
-        update(model).where(which).values(**values).execution_options(synchronize_session=False)
+        update(model).where(condition).values(**values).execution_options(synchronize_session=False)
     )

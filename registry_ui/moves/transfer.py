@@ -23,19 +23,19 @@ from ..registry_connection import registry
 from .cleanup import empty
 from .lease import MoveLease
 from .progress import CopiedManifests, batches, copied_as, record_tags, record_verified
-from .unmoved_tags import Unmoved, damaged, forget_others, record_unmoved, unmoved_tags
+from .unmoved_tags import Unmoved, forget_others, record_unmoved, unmoved_from_damage, unmoved_tags
 
 #: Number of tags that are read per batch; the lease is renewed before each batch.
-BATCH = 200
+BATCH_SIZE = 200
 LEFT_OUT = "left out, because they can't be read: {}"
-STAYS = "stays at the old name, because it can't be copied: {}"
+STAYS_AT_SOURCE = "stays at the old name, because it can't be copied: {}"
 NO_MANIFEST = "the registry lists it, but does not have its manifest"
 #: Errors that concern a single image, so the other images can still be copied.
 UNCOPYABLE = (CopyRefused, RegistryFault, InvalidRegistryResponse, RegistryNotFound)
 #: Maximum number of tag history entries searched for earlier digests of an image.
-EARLIER = 1000
+MAX_HISTORY_ENTRIES = 1000
 #: Number of earlier digests per batch; progress is stored after each batch.
-EARLIER_BATCH = 20
+HISTORY_BATCH_SIZE = 20
 
 
 def copy(lease: MoveLease, row: MovedRepository) -> None:
@@ -45,13 +45,13 @@ def copy(lease: MoveLease, row: MovedRepository) -> None:
 
     Raises:
         OperationFailed: the new path is already in use in the registry.
-        CopyRefused, RegistryError: as raised by Copier.bring().
+        CopyRefused, RegistryError: as raised by Copier.copy_manifest().
     """
-    copying = _Copying(lease, row)
-    for batch in batches(lease, row, copying.names):
-        copying.bring(batch)
-    _bring_earlier(lease, row, copying)
-    lease.record_progress(row, state="copied", last_tag="", done=len(copying.names))
+    repository_copy = _RepositoryCopy(lease, row)
+    for batch in batches(lease, row, repository_copy.source_tags):
+        repository_copy.copy_tags(batch)
+    _copy_history(lease, row, repository_copy)
+    lease.record_progress(row, state="copied", last_tag="", done=len(repository_copy.source_tags))
 
 
 def settle(lease: MoveLease, row: MovedRepository) -> None:
@@ -60,16 +60,18 @@ def settle(lease: MoveLease, row: MovedRepository) -> None:
     Raises:
         OperationFailed: someone else has pushed to the new path.
     """
-    copying = _Copying(lease, row)
-    for batch in batches(lease, row, copying.names):
-        digests = copying.bring(batch, final=True)
+    repository_copy = _RepositoryCopy(lease, row)
+    for batch in batches(lease, row, repository_copy.source_tags):
+        digests = repository_copy.copy_tags(batch, final=True)
         # Remove tags that the registry lists without having their manifest, and tags that can no
         # longer be copied.
-        copying.remove([tag for tag in batch if tag not in digests])
-    copying.remove(sorted(copying.listed.difference(copying.names)))
-    forget_others(lease, row, copying.names)
-    copying.record.clear()
-    lease.record_progress(row, state="settled", last_tag="", done=len(copying.names))
+        repository_copy.remove([tag for tag in batch if tag not in digests])
+    repository_copy.remove(
+        sorted(repository_copy.target_tags.difference(repository_copy.source_tags))
+    )
+    forget_others(lease, row, repository_copy.source_tags)
+    repository_copy.record.clear()
+    lease.record_progress(row, state="settled", last_tag="", done=len(repository_copy.source_tags))
 
 
 def verify(lease: MoveLease, row: MovedRepository) -> None:
@@ -81,21 +83,26 @@ def verify(lease: MoveLease, row: MovedRepository) -> None:
     Raises:
         OperationFailed: at least one tag differs.
     """
-    names, listed, unmoved = _tags(row.source), _tags(row.target), unmoved_tags(row)
-    for batch in batches(lease, row, sorted({*names, *listed})):
-        live, there = _movable(lease, row, batch), _digests(row.target, batch)
-        tags = {tag: digest for tag, digest in live.digests.items() if tag not in unmoved}
-        differing = {tag for tag in batch if tags.get(tag) != there.get(tag)}
+    source_tags, target_tags = _list_tags(row.source), _list_tags(row.target)
+    unmoved = unmoved_tags(row)
+    for batch in batches(lease, row, sorted({*source_tags, *target_tags})):
+        source, target_digests = _read_movable(lease, row, batch), _read_digests(row.target, batch)
+        source_digests = {
+            tag: digest for tag, digest in source.digests.items() if tag not in unmoved
+        }
+        differing = {tag for tag in batch if source_digests.get(tag) != target_digests.get(tag)}
         if differing:
             raise OperationFailed(f"{row.source} and {row.target} differ: {name_some(differing)}.")
-        record_verified(lease, row, tags)
+        record_verified(lease, row, source_digests)
     left_out = left_out_of(lease, row.source) - unmoved.keys()
-    details = [(LEFT_OUT, left_out), (STAYS, unmoved)]
-    detail = "; ".join(words.format(name_some(tags)) for words, tags in details if tags)
-    lease.record_progress(row, state="verified", last_tag="", tag_count=len(names), detail=detail)
+    details = [(LEFT_OUT, left_out), (STAYS_AT_SOURCE, unmoved)]
+    detail = "; ".join(text.format(name_some(tags)) for text, tags in details if tags)
+    lease.record_progress(
+        row, state="verified", last_tag="", tag_count=len(source_tags), detail=detail
+    )
 
 
-def live(lease: MoveLease, repository: str) -> dict[str, str]:
+def read_live_digests(lease: MoveLease, repository: str) -> dict[str, str]:
     """Return the current digest of each readable tag of a repository, including the trash."""
     return read_live(lease, repository).digests
 
@@ -106,16 +113,16 @@ def read_live(lease: MoveLease, repository: str) -> LiveTags:
     Raises:
         RegistryUnavailable: the registry does not answer for a tag, so the move waits.
     """
-    names = _tags(repository)
-    found = LiveTags()
-    for start in range(0, len(names), BATCH):
+    names = _list_tags(repository)
+    live = LiveTags()
+    for start in range(0, len(names), BATCH_SIZE):
         lease.renew()
-        found.add(read_tags(RepositoryName(repository), names[start : start + BATCH]))
-    found.require_answers()
-    return found
+        live.add(read_tags(RepositoryName(repository), names[start : start + BATCH_SIZE]))
+    live.require_answers()
+    return live
 
 
-class _Copying:
+class _RepositoryCopy:
     """State for copying one moved repository from its old path to its new one.
 
     Raises:
@@ -125,23 +132,23 @@ class _Copying:
     def __init__(self, lease: MoveLease, row: MovedRepository) -> None:
         self.lease, self.row = lease, row
         #: Tags of the old and of the new path when this worker started.
-        self.names, self.listed = _tags(row.source), set(_tags(row.target))
-        if not row.begun and self.listed:
+        self.source_tags, self.target_tags = _list_tags(row.source), set(_list_tags(row.target))
+        if not row.begun and self.target_tags:
             raise OperationFailed(
-                f"{row.target} is in use in the registry: {name_some(self.listed)}."
+                f"{row.target} is in use in the registry: {name_some(self.target_tags)}."
             )
-        lease.record_progress(row, begun=True, tag_count=len(self.names))
+        lease.record_progress(row, begun=True, tag_count=len(self.source_tags))
         self.record = CopiedManifests(lease, row)
-        names = RepositoryName(row.source), RepositoryName(row.target)
-        self.copier = Copier(*names, lease.renew, self.record)
+        source, target = RepositoryName(row.source), RepositoryName(row.target)
+        self.copier = Copier(source, target, lease.renew, self.record)
         # No tag names are passed, because referrer tags are copied like all other tags.
-        self.following = ReferrerCopier(self.copier, ())
+        self.referrer_copier = ReferrerCopier(self.copier, ())
         #: Tags that were deleted from the old path while they were being copied.
-        self._gone: set[str] = set()
+        self._deleted: set[str] = set()
         #: Digests whose referrers were copied already, because several tags can share a digest.
-        self._followed: set[str] = set()
+        self._followed_digests: set[str] = set()
 
-    def bring(self, batch: list[str], *, final: bool = False) -> dict[str, str]:
+    def copy_tags(self, batch: list[str], *, final: bool = False) -> dict[str, str]:
         """Copy tags with all their content and their referrers to the new path.
 
         A tag that cannot be copied is recorded as unmoved, and the others are still copied.
@@ -160,49 +167,51 @@ class _Copying:
             RegistryError: the registry cannot be reached or cannot store anything now.
         """
         self.lease.renew()
-        live = _movable(self.lease, self.row, batch)
-        there = _digests(self.row.target, [tag for tag in batch if tag in self.listed])
-        self._require_ours(there, live.digests)
+        source = _read_movable(self.lease, self.row, batch)
+        target_digests = self._read_target(batch)
+        self._require_own(target_digests, source.digests)
         # Record the tags before the push, so that a later worker recognizes them as copies of this
         # move and can delete them.
-        record_tags(self.lease, self.row, live.digests)
-        here = {tag for tag, digest in live.digests.items() if there.get(tag) == digest}
-        left = live.digests if final else {t: d for t, d in live.digests.items() if t not in here}
-        unmoved = self._copy_tags(left, here)
-        if unmoved or live.damaged:
+        record_tags(self.lease, self.row, source.digests)
+        existing = {
+            tag for tag, digest in source.digests.items() if target_digests.get(tag) == digest
+        }
+        remaining = {t: d for t, d in source.digests.items() if final or t not in existing}
+        unmoved = self._copy_each(remaining, existing)
+        if unmoved or source.damaged:
             self.copier.require_storage()
         if unmoved and final:
-            left = {tag: digest for tag, digest in left.items() if tag in unmoved}
-            unmoved = self._copy_tags(left, here)
-        unmoved |= damaged(self.row, live.damaged)
+            remaining = {tag: digest for tag, digest in remaining.items() if tag in unmoved}
+            unmoved = self._copy_each(remaining, existing)
+        unmoved |= unmoved_from_damage(self.row, source.damaged)
         record_unmoved(self.lease, self.row, batch, unmoved)
         self.record.flush()
-        gone = unmoved.keys() | self._gone
-        return {tag: digest for tag, digest in live.digests.items() if tag not in gone}
+        not_copied = unmoved.keys() | self._deleted
+        return {tag: digest for tag, digest in source.digests.items() if tag not in not_copied}
 
-    def _copy_tags(self, tags: Mapping[str, str], here: Collection[str]) -> dict[str, Unmoved]:
+    def _copy_each(self, tags: Mapping[str, str], existing: Collection[str]) -> dict[str, Unmoved]:
         """Copy tags with their referrers; return those that cannot be copied.
 
         Args:
             tags: the tags to copy, with their digests.
-            here: tags that the new path already has; only their referrers are copied.
+            existing: tags that the new path already has; only their referrers are copied.
         """
         failed: dict[str, Unmoved] = {}
         for tag, digest in tags.items():
             try:
-                if tag not in here:
-                    self._bring_one(TagName(tag), digest)
-                elif digest not in self._followed:
-                    self.following.bring([digest])
-                    self._followed.add(digest)
+                if tag not in existing:
+                    self._copy_tag(TagName(tag), digest)
+                elif digest not in self._followed_digests:
+                    self.referrer_copier.copy_referrers([digest])
+                    self._followed_digests.add(digest)
             except UNCOPYABLE as error:
-                if reason := self._reason(TagName(tag), error):
+                if reason := self._explain_failure(TagName(tag), error):
                     failed[tag] = Unmoved(digest, reason)
                 else:
-                    self._gone.add(tag)
+                    self._deleted.add(tag)
         return failed
 
-    def _reason(self, tag: TagName, error: Exception) -> str:
+    def _explain_failure(self, tag: TagName, error: Exception) -> str:
         """Return why a tag cannot be copied; empty if it was deleted meanwhile.
 
         Raises:
@@ -211,18 +220,29 @@ class _Copying:
         if isinstance(error, MountsRefused):
             raise OperationFailed(f"{self.row.source}:{tag} can't be copied: {error}.") from None
         if isinstance(error, RegistryNotFound):
-            there = self.copier.stands_for(self.copier.source, tag)
-            return "" if there is None else NO_MANIFEST
+            current_digest = self.copier.current_digest(self.copier.source, tag)
+            return "" if current_digest is None else NO_MANIFEST
         return str(error)
 
-    def _bring_one(self, tag: TagName, digest: str) -> None:
-        if self.following.has_api is False:
-            self.copier.bring(digest, tag)
+    def _copy_tag(self, tag: TagName, digest: str) -> None:
+        if self.referrer_copier.has_api is False:
+            self.copier.copy_manifest(digest, tag)
             return
         # Push the tag last, so that a tag at the new path always has all its referrers.
-        brought = self.copier.bring(digest)
-        self.following.bring(brought.manifests)
-        self.copier.tag(tag, brought.top)
+        copied = self.copier.copy_manifest(digest)
+        self.referrer_copier.copy_referrers(copied.manifests)
+        self.copier.tag(tag, copied.top)
+
+    def copy_earlier_digest(self, digest: str) -> None:
+        """Copy a digest that no tag needs, so an unreadable one does not stop the move."""
+        if self.record.find(digest) is not None:
+            return
+        try:
+            self.copier.copy_manifest(digest)
+        except RegistryFault:
+            self.copier.require_storage()  # A full disk is not a fault of the image.
+        except UNCOPYABLE:
+            pass
 
     def remove(self, tags: Iterable[str]) -> None:
         """Delete tags from the new path that the old path no longer has.
@@ -230,21 +250,27 @@ class _Copying:
         Raises:
             OperationFailed: someone else has pushed one of them, or not all could be removed.
         """
-        gone = _digests(self.row.target, [tag for tag in tags if tag in self.listed])
-        self._require_ours(gone, {})
-        if gone:
+        to_remove = self._read_target(tags)
+        self._require_own(to_remove, {})
+        if to_remove:
             steps = [
                 RemovalStep("tag", repository=self.row.target, tag=tag, digest=digest)
-                for tag, digest in sorted(gone.items())
+                for tag, digest in sorted(to_remove.items())
             ]
             empty(self.lease, self.row, self.row.target, steps)
 
-    def _require_ours(self, there: Mapping[str, str], tags: Mapping[str, str]) -> None:
-        ours = copied_as(self.row, there)
+    def _read_target(self, tags: Iterable[str]) -> dict[str, str]:
+        """Return the digests of tags that were listed at the new path when this worker started."""
+        return _read_digests(self.row.target, [tag for tag in tags if tag in self.target_tags])
+
+    def _require_own(
+        self, target_digests: Mapping[str, str], source_digests: Mapping[str, str]
+    ) -> None:
+        own_pairs = copied_as(self.row, target_digests)
         foreign = [
             tag
-            for tag, digest in there.items()
-            if digest != tags.get(tag) and (tag, digest) not in ours
+            for tag, digest in target_digests.items()
+            if digest != source_digests.get(tag) and (tag, digest) not in own_pairs
         ]
         if foreign:
             raise OperationFailed(
@@ -252,7 +278,7 @@ class _Copying:
             )
 
 
-def _tags(repository: str) -> list[str]:
+def _list_tags(repository: str) -> list[str]:
     """Return all tags of a repository in byte order, including the trash."""
     end_read()
     try:
@@ -267,7 +293,7 @@ def left_out_of(lease: MoveLease, repository: str) -> set[str]:
     return {tag for path, _, tag in references if path == repository}
 
 
-def _movable(lease: MoveLease, row: MovedRepository, tags: Collection[str]) -> LiveTags:
+def _read_movable(lease: MoveLease, row: MovedRepository, tags: Collection[str]) -> LiveTags:
     """Return the tags of the old path as the registry has them, without unreadable ones to skip.
 
     Skipped are unreadable tags that the user agreed to leave out, and deleted tags that the
@@ -281,41 +307,34 @@ def _movable(lease: MoveLease, row: MovedRepository, tags: Collection[str]) -> L
     live.require_answers()  # A tag without an answer must not be mistaken for a deleted tag.
     left_out = left_out_of(lease, row.source) | leftovers_in(RepositoryName(row.source))
     end_read()
-    live.damaged = {tag: how for tag, how in live.damaged.items() if tag not in left_out}
+    live.damaged = {tag: damage for tag, damage in live.damaged.items() if tag not in left_out}
     return live
 
 
-def _digests(repository: str, tags: Iterable[str]) -> dict[str, str]:
+def _read_digests(repository: str, tags: Iterable[str]) -> dict[str, str]:
     end_read()
     return digests_of(RepositoryName(repository), tags)
 
 
-def _bring_earlier(lease: MoveLease, row: MovedRepository, copying: _Copying) -> None:
+def _copy_history(lease: MoveLease, row: MovedRepository, repository_copy: _RepositoryCopy) -> None:
     """Copy digests from the tag history, because clients can still pull them by digest."""
     query = (
         select(TagHistoryEntry.id, TagHistoryEntry.digest)
         .join(ContainerImage, ContainerImage.id == TagHistoryEntry.image_id)
         .where(ContainerImage.path == row.source, TagHistoryEntry.digest != "")
         .order_by(TagHistoryEntry.id.desc())
-        .limit(EARLIER)
+        .limit(MAX_HISTORY_ENTRIES)
     )
     # Copy each digest at its newest history entry, so that older entries of the same digest need no
     # work.
     newest: dict[str, int] = {}
-    for moment_id, digest in db.session.execute(query).all():
-        newest.setdefault(digest, moment_id)
+    for entry_id, digest in db.session.execute(query).all():
+        newest.setdefault(digest, entry_id)
     oldest = row.oldest_moment_id
-    left = [(n, digest) for digest, n in newest.items() if oldest is None or n < oldest]
-    for start in range(0, len(left), EARLIER_BATCH):
-        batch = left[start : start + EARLIER_BATCH]
+    remaining = [(id_, digest) for digest, id_ in newest.items() if oldest is None or id_ < oldest]
+    for start in range(0, len(remaining), HISTORY_BATCH_SIZE):
+        batch = remaining[start : start + HISTORY_BATCH_SIZE]
         for _, digest in batch:
-            if copying.record.find(digest) is None:
-                # No tag needs this digest, so an unreadable one does not stop the move.
-                try:
-                    copying.copier.bring(digest)
-                except RegistryFault:
-                    copying.copier.require_storage()  # A full disk is not a fault of the image.
-                except UNCOPYABLE:
-                    pass
-        copying.record.flush()
+            repository_copy.copy_earlier_digest(digest)
+        repository_copy.record.flush()
         lease.record_progress(row, oldest_moment_id=batch[-1][0])

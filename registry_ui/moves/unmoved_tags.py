@@ -19,7 +19,7 @@ from ..models import ContainerImage, CopiedTag, Move, MovedRepository, Tag, Unmo
 from .lease import MoveLease
 
 #: Maximum number of unmoved tags listed on a page.
-LISTED = 200
+MAX_LISTED_TAGS = 200
 #: Advice for users about unmoved tags.
 ADVICE = (
     "Those that can be read can still be pulled by their old names. Build each again and push it "
@@ -50,46 +50,46 @@ def record_unmoved(
         tags: the tags of the batch; their earlier records are replaced.
         unmoved: the tags that could not be copied.
     """
-    known = _of_row(row, tags)
-    if known == dict(unmoved):
+    recorded = _load_unmoved(row, tags)
+    if recorded == dict(unmoved):
         return
     key = {"move_id": row.move_id, "number": row.number}
     rows = [
-        {**key, "tag": tag, "digest": one.digest, "reason": one.reason}
-        for tag, one in unmoved.items()
+        {**key, "tag": tag, "digest": record.digest, "reason": record.reason}
+        for tag, record in unmoved.items()
     ]
     with writing() as session:
         lease.update(session)
-        _forget(session, row, known)
+        _delete_records(session, row, recorded)
         if rows:
             insert_all_if_absent(session, UnmovedTag, rows)
 
 
 def forget_others(lease: MoveLease, row: MovedRepository, names: Collection[str]) -> None:
     """Delete the records of unmoved tags that the old path no longer has."""
-    gone = _of_row(row).keys() - set(names)
-    if gone:
+    deleted = _load_unmoved(row).keys() - set(names)
+    if deleted:
         with writing() as session:
             lease.update(session)
-            _forget(session, row, gone)
+            _delete_records(session, row, deleted)
 
 
-def _forget(session: Session, row: MovedRepository, tags: Collection[str]) -> None:
+def _delete_records(session: Session, row: MovedRepository, tags: Collection[str]) -> None:
     if tags:
-        here = (UnmovedTag.move_id == row.move_id) & (UnmovedTag.number == row.number)
+        is_of_row = (UnmovedTag.move_id == row.move_id) & (UnmovedTag.number == row.number)
         session.execute(
             delete(UnmovedTag)
-            .where(here, UnmovedTag.tag.in_(tags))
+            .where(is_of_row, UnmovedTag.tag.in_(tags))
             .execution_options(synchronize_session=False)
         )
 
 
 def unmoved_tags(row: MovedRepository) -> dict[str, str]:
     """Return the tags of a repository that stay at the old path, with their digests."""
-    return {tag: one.digest for tag, one in _of_row(row).items()}
+    return {tag: record.digest for tag, record in _load_unmoved(row).items()}
 
 
-def _of_row(row: MovedRepository, tags: Collection[str] | None = None) -> dict[str, Unmoved]:
+def _load_unmoved(row: MovedRepository, tags: Collection[str] | None = None) -> dict[str, Unmoved]:
     query = select(UnmovedTag.tag, UnmovedTag.digest, UnmovedTag.reason).where(
         UnmovedTag.move_id == row.move_id, UnmovedTag.number == row.number
     )
@@ -98,7 +98,7 @@ def _of_row(row: MovedRepository, tags: Collection[str] | None = None) -> dict[s
     return {tag: Unmoved(digest, reason) for tag, digest, reason in db.session.execute(query)}
 
 
-def damaged(row: MovedRepository, damage: Mapping[str, str]) -> dict[str, Unmoved]:
+def unmoved_from_damage(row: MovedRepository, damage: Mapping[str, str]) -> dict[str, Unmoved]:
     """Return unreadable tags as unmoved tags, with the digests that the index has for them.
 
     Args:
@@ -111,7 +111,7 @@ def damaged(row: MovedRepository, damage: Mapping[str, str]) -> dict[str, Unmove
         .where(ContainerImage.path == row.source, Tag.name.in_(damage))
     )
     digests = dict(db.session.execute(query).all()) if damage else {}
-    return {tag: Unmoved(digests.get(tag) or "", DAMAGES[how]) for tag, how in damage.items()}
+    return {tag: Unmoved(digests.get(tag) or "", DAMAGES[kind]) for tag, kind in damage.items()}
 
 
 def count_unmoved(move: Move) -> int:
@@ -124,7 +124,7 @@ def list_unmoved(move: Move) -> list[tuple[str, str]]:
     """Return the first tags that stay at the old path, with the reasons.
 
     Returns:
-        Tuples of old reference ("repository:tag") and reason, at most LISTED.
+        Tuples of old reference ("repository:tag") and reason, at most MAX_LISTED_TAGS.
     """
     query = (
         select(MovedRepository.source, UnmovedTag.tag, UnmovedTag.reason)
@@ -135,7 +135,7 @@ def list_unmoved(move: Move) -> list[tuple[str, str]]:
         )
         .where(UnmovedTag.move_id == move.id)
         .order_by(UnmovedTag.number, UnmovedTag.tag)
-        .limit(LISTED)
+        .limit(MAX_LISTED_TAGS)
     )
     return [(f"{path}:{tag}", reason) for path, tag, reason in db.session.execute(query)]
 
@@ -145,13 +145,13 @@ def why_nothing_was_copied(move: Move) -> str | None:
 
     If all tags fail, the tags are not the cause, and the move would only take away their path.
     """
-    also_unmoved = exists().where(
+    is_unmoved = exists().where(
         UnmovedTag.move_id == CopiedTag.move_id,
         UnmovedTag.number == CopiedTag.number,
         UnmovedTag.tag == CopiedTag.tag,
     )
-    copied = select(CopiedTag.tag).where(CopiedTag.move_id == move.id, ~also_unmoved).limit(1)
+    copied = select(CopiedTag.tag).where(CopiedTag.move_id == move.id, ~is_unmoved).limit(1)
     if db.session.scalar(copied) is not None:
         return None
-    listed = list_unmoved(move)
-    return NONE_COPIED.format(*listed[0]) if listed else None
+    examples = list_unmoved(move)
+    return NONE_COPIED.format(*examples[0]) if examples else None

@@ -21,12 +21,12 @@ Row = TypeVar("Row", bound=Leased)
 StallableRow = TypeVar("StallableRow", bound=Stallable)
 
 #: How long a lease lasts after it was renewed. Then another worker can take the work.
-LEASE = timedelta(seconds=30)
+LEASE_DURATION = timedelta(seconds=30)
 #: Minimum time in seconds between two renewals.
-RENEW_SECONDS = 5.0
+RENEW_INTERVAL = 5.0
 #: Timeout in seconds for waiting until the registry answers, after which the work is deferred, and
 #: the longest pause in seconds between two attempts.
-PATIENCE, LONGEST_PAUSE = 60.0, 5.0
+REGISTRY_TIMEOUT, MAX_PAUSE = 60.0, 5.0
 #: Length of the first pause in seconds.
 FIRST_PAUSE = 0.5
 #: Maximum time that work waits for the registry, over all its workers. Then it fails, because its
@@ -35,7 +35,7 @@ STALL_LIMIT = timedelta(hours=24)
 
 
 @dataclass(slots=True)
-class Silence:
+class Backoff:
     """Backoff timer of a worker that waits for a registry that does not answer."""
 
     since: float | None = None
@@ -50,11 +50,11 @@ class Silence:
         now = time.monotonic()
         if self.since is None:
             self.since, self._pause = now, FIRST_PAUSE
-        left = self.since + timeout - now
-        if left <= 0:
+        remaining = self.since + timeout - now
+        if remaining <= 0:
             return False
-        time.sleep(min(self._pause, left))
-        self._pause = min(2 * self._pause, LONGEST_PAUSE)
+        time.sleep(min(self._pause, remaining))
+        self._pause = min(2 * self._pause, MAX_PAUSE)
         return True
 
     def end(self) -> float:
@@ -89,7 +89,7 @@ class Lease(Generic[Row]):
 
     def keep(self, **values: Any) -> bool:
         """Renew the lease like renew(), but without check(); return whether a renewal was due."""
-        if time.monotonic() - self._renewed_at < RENEW_SECONDS:
+        if time.monotonic() - self._renewed_at < RENEW_INTERVAL:
             return False
         self.change(**values)
         self._renewed_at = time.monotonic()
@@ -115,7 +115,7 @@ class Lease(Generic[Row]):
         statement = (
             update(model)
             .where(model.id == self.row.id, model.lease_owner == self.owner)
-            .values({"lease_until": utc_now() + LEASE, **values})
+            .values({"lease_until": utc_now() + LEASE_DURATION, **values})
         )
         if not update_count(session, statement):
             raise LeaseLost
@@ -134,9 +134,9 @@ class Lease(Generic[Row]):
 class RegistryLease(Lease[StallableRow]):
     """A lease of work that waits while the registry does not answer."""
 
-    #: Timeout in seconds for waiting until the registry answers; None for PATIENCE.
+    #: Timeout in seconds for waiting until the registry answers; None for REGISTRY_TIMEOUT.
     timeout: float | None = None
-    _silence: Silence = field(default_factory=Silence)
+    _backoff: Backoff = field(default_factory=Backoff)
 
     def wait_for_registry(self, error: RegistryError) -> None:
         """Pause before a failed registry call is repeated, each time for longer.
@@ -147,7 +147,7 @@ class RegistryLease(Lease[StallableRow]):
         """
         self.record_stall(SILENT.format(error))
         end_read()
-        if not self._silence.wait(PATIENCE if self.timeout is None else self.timeout):
+        if not self._backoff.wait(REGISTRY_TIMEOUT if self.timeout is None else self.timeout):
             raise Stalled(error)
         self.renew()
 
@@ -183,7 +183,7 @@ def acquire(
     statement = (
         update(model)
         .where(model.id == row_id, *conditions, is_free(model))
-        .values(lease_until=utc_now() + LEASE, lease_owner=owner, **values)
+        .values(lease_until=utc_now() + LEASE_DURATION, lease_owner=owner, **values)
     )
     return owner if update_count(session, statement) else None
 

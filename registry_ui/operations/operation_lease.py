@@ -15,14 +15,14 @@ from ..db.session import db, end_read, writing
 from ..models import Copy, CopyLine, Operation, PlanStep, Removal, RemovalLine, utc_now
 from .errors import Canceled, Deferred
 from .lease import RegistryLease
-from .write_freeze import fenced
+from .write_freeze import find_freeze
 
 AnyWork = TypeVar("AnyWork", bound=Operation)
 
 #: Model of the report lines for each kind of work.
-LINES: dict[type[Operation], Any] = {Removal: RemovalLine, Copy: CopyLine}
+LINE_MODELS: dict[type[Operation], Any] = {Removal: RemovalLine, Copy: CopyLine}
 #: Minimum wait for the registry, in seconds, that the report mentions.
-WORTH_TELLING = 1.0
+MIN_REPORTED_WAIT = 1.0
 
 
 @dataclass(slots=True)
@@ -42,9 +42,9 @@ class OperationLease(RegistryLease[AnyWork]):
     #: Id of a write freeze to ignore: that of the operation that needs this work.
     except_fence_id: int | None = None
     #: Results of checks that later steps can reuse for a short time, by any key.
-    looks: dict[str, Any] = field(default_factory=dict)
+    cached_checks: dict[str, Any] = field(default_factory=dict)
     _repository: str = ""
-    _waited: float = 0.0
+    _wait_seconds: float = 0.0
     _ignores_cancellation: bool = False
 
     @property
@@ -69,7 +69,7 @@ class OperationLease(RegistryLease[AnyWork]):
     def _check(self) -> None:
         if self.row.cancel_wanted:
             raise Canceled
-        fence = fenced(db.session(), self._repository, except_fence_id=self.except_fence_id)
+        fence = find_freeze(db.session(), self._repository, except_fence_id=self.except_fence_id)
         end_read()
         if fence is not None:
             raise Deferred
@@ -85,7 +85,7 @@ class OperationLease(RegistryLease[AnyWork]):
 
     def record_answer(self) -> None:
         """Record that the registry answers, and how long the wait for it took."""
-        self._waited += self._silence.end()
+        self._wait_seconds += self._backoff.end()
         if self.row.stalled_since is not None:
             self.change(problem="", stalled_since=None)
 
@@ -93,7 +93,7 @@ class OperationLease(RegistryLease[AnyWork]):
         """Record the digest of a placeholder before it is pushed, to recognize it as ours later."""
         with writing() as session:
             self.update(session)
-            self._line(session, number, step).placeholder = digest
+            self._get_or_add_line(session, number, step).placeholder = digest
 
     def placeholder_of(self, session: Session, number: int) -> str | None:
         """Return the placeholder digest that was last recorded for a step, or None."""
@@ -114,13 +114,13 @@ class OperationLease(RegistryLease[AnyWork]):
     def record_outcome(self, number: int, step: PlanStep, outcome: str, detail: str) -> None:
         """Record the outcome of a step, and how long it waited for the registry."""
         self.record_answer()
-        if self._waited >= WORTH_TELLING:
-            waited = f"waited {self._waited:.0f} s for the registry"
-            detail = f"{detail}; {waited}" if detail else waited
-        self._waited = 0.0
+        if self._wait_seconds >= MIN_REPORTED_WAIT:
+            note = f"waited {self._wait_seconds:.0f} s for the registry"
+            detail = f"{detail}; {note}" if detail else note
+        self._wait_seconds = 0.0
         with writing() as session:
             self.update(session, done=number + 1, problem="")
-            line = self._line(session, number, step)
+            line = self._get_or_add_line(session, number, step)
             line.outcome, line.detail = outcome, detail
         self._renewed_at = time.monotonic()
 
@@ -152,8 +152,8 @@ class OperationLease(RegistryLease[AnyWork]):
             actor = Actor(self.row.requested_by)
             record(session, actor, f"{self.row.deed}.{state}", self.row.target)
 
-    def _line(self, session: Session, number: int, step: PlanStep) -> Any:
-        model = LINES[type(self.row)]
+    def _get_or_add_line(self, session: Session, number: int, step: PlanStep) -> Any:
+        model = LINE_MODELS[type(self.row)]
         line = session.get(model, (self.row.id, number))
         if line is None:
             line = model(work_id=self.row.id, number=number, reference=step.reference, detail="")

@@ -26,21 +26,21 @@ from ..names import Digest, RepositoryName, TagName
 from ..registry_connection import registry
 from .runner import ACTIVE
 from .trash_entries import discard, show
-from .write_freeze import fenced
+from .write_freeze import find_freeze
 
 logger = logging.getLogger(__name__)
 
 #: Outcomes of steps that can have left a placeholder under a tag.
-UNFINISHED = (None, "failed", "cancelled")
+UNFINISHED_OUTCOMES = (None, "failed", "cancelled")
 #: How long failed removals are remembered: each check of a repository tries to undo their
 #: placeholders.
-RETRIED_FOR = timedelta(days=7)
+RETRY_PERIOD = timedelta(days=7)
 
 
 def complete_interrupted_steps(repository: RepositoryName) -> None:
     """Complete or undo the interrupted removals and restores of a repository."""
     complete_trash_entries(repository)
-    _settle_placeholders(repository)
+    _undo_left_placeholders(repository)
 
 
 def complete_trash_entries(repository: RepositoryName) -> None:
@@ -49,45 +49,49 @@ def complete_trash_entries(repository: RepositoryName) -> None:
     An entry is discarded if its tag is live, and shown if it is not. If the registry does not
     answer, the entry stays hidden until the next attempt.
     """
-    for row in _interrupted(db.session(), str(repository)):
+    for row in _find_interrupted_entries(db.session(), str(repository)):
         try:
-            live = _digest(repository, row.tag)
-            if live is not None and live != row.digest and _is_placeholder(row, live):
-                live = _put_back(repository, row.tag, live, row.digest)
+            current_digest = _read_digest(repository, row.tag)
+            if (
+                current_digest is not None
+                and current_digest != row.digest
+                and _is_placeholder(row, current_digest)
+            ):
+                current_digest = _restore_tag(repository, row.tag, current_digest, row.digest)
         except RegistryError as error:
             logger.warning("the bin entry of %s:%s stays hidden: %s", repository, row.tag, error)
             continue
-        if live == row.digest:
+        if current_digest == row.digest:
             discard(row.repository, row.bin_tag)
         else:
             show(row.repository, row.bin_tag)
 
 
-def _settle_placeholders(repository: RepositoryName) -> None:
+def _undo_left_placeholders(repository: RepositoryName) -> None:
     """Undo the placeholders that failed and canceled removals left in a repository.
 
     They were left because the registry did not answer or accept writes at that moment.
     """
-    failed = select(Removal).where(
+    query = select(Removal).where(
         Removal.state.in_(("failed", "cancelled")),
-        Removal.finished_at > utc_now() - RETRIED_FOR,
+        Removal.finished_at > utc_now() - RETRY_PERIOD,
         Removal.project_path.in_(prefixes(str(repository))),
     )
-    for removal in db.session.scalars(failed).all():
-        undo_placeholders(removal, of=repository)
+    for removal in db.session.scalars(query).all():
+        undo_placeholders(removal, only_repository=repository)
     end_read()
 
 
 def undo_placeholders(
     removal: Removal,
-    hold: Callable[[], None] = lambda: None,
-    of: RepositoryName | None = None,
+    renew: Callable[[], None] = lambda: None,
+    only_repository: RepositoryName | None = None,
 ) -> RegistryUnavailable | None:
     """Point tags from the placeholders of a removal back to their images.
 
     Args:
-        hold: called before each tag, to renew the lease.
-        of: repository whose tags are handled; None for all.
+        renew: called before each tag, to renew the lease.
+        only_repository: repository whose tags are handled; None for all.
 
     Returns:
         The last error if the registry did not answer for a tag or can't be written to now, else
@@ -97,19 +101,21 @@ def undo_placeholders(
     query = select(RemovalLine.number, RemovalLine.placeholder, RemovalLine.outcome).where(
         RemovalLine.work_id == removal.id, RemovalLine.placeholder.is_not(None)
     )
-    lines = [line for line in db.session.execute(query).all() if line.outcome in UNFINISHED]
+    lines = [
+        line for line in db.session.execute(query).all() if line.outcome in UNFINISHED_OUTCOMES
+    ]
     for line in lines:
         step = removal.plan[line.number]
         if step.kind not in {"tag", "purge"}:
             continue
         repository, tag = RepositoryName(step.repository), step.tag
-        if of is not None and repository != of:
+        if only_repository is not None and repository != only_repository:
             continue
         end_read()
-        hold()
+        renew()
         try:
-            if _digest(repository, tag) == line.placeholder:
-                _put_back(repository, tag, line.placeholder, step.digest)
+            if _read_digest(repository, tag) == line.placeholder:
+                _restore_tag(repository, tag, line.placeholder, step.digest)
         except RegistryError as error:
             logger.warning("%s:%s still stands for a placeholder: %s", repository, tag, error)
             if isinstance(error, RegistryUnavailable) and not isinstance(error, RegistryFault):
@@ -117,7 +123,7 @@ def undo_placeholders(
     return problem
 
 
-def _interrupted(session: Session, repository: str) -> list[BinnedTag]:
+def _find_interrupted_entries(session: Session, repository: str) -> list[BinnedTag]:
     """Return hidden entries that no removal works on and that have not been discarded."""
     query = select(BinnedTag).where(
         BinnedTag.repository == repository,
@@ -140,31 +146,31 @@ def _is_placeholder(row: BinnedTag, digest: str) -> bool:
     query = select(RemovalLine.work_id).where(
         RemovalLine.reference == f"{row.repository}:{row.tag}", RemovalLine.placeholder == digest
     )
-    found = db.session.execute(query.limit(1)).first() is not None
+    is_placeholder = db.session.execute(query.limit(1)).first() is not None
     end_read()
-    return found
+    return is_placeholder
 
 
-def _digest(repository: RepositoryName, tag: str) -> str | None:
+def _read_digest(repository: RepositoryName, tag: str) -> str | None:
     try:
         return registry().head(repository, TagName(tag))
     except RegistryNotFound:
         return None
 
 
-def _put_back(repository: RepositoryName, tag: str, placeholder: str, digest: str) -> str | None:
+def _restore_tag(repository: RepositoryName, tag: str, placeholder: str, digest: str) -> str | None:
     """Point a tag from a placeholder back to its image; return the digest that it points to then.
 
     Raises:
         RegistryError: the registry did not accept it, or writes are frozen.
     """
     manifest = registry().manifest(repository, Digest(digest))
-    if fenced(db.session(), str(repository)) is not None:
+    if find_freeze(db.session(), str(repository)) is not None:
         raise RegistryUnavailable("nothing can be written there at the moment")
     end_read()
     # Read the tag again, because a push since the first check must not be overwritten.
-    now = _digest(repository, tag)
-    if now == placeholder:
+    current_digest = _read_digest(repository, tag)
+    if current_digest == placeholder:
         registry().put_manifest(repository, TagName(tag), manifest.body, manifest.media_type)
         return digest
-    return now
+    return current_digest

@@ -17,17 +17,17 @@ from ..errors import NotFound, StateConflict
 from ..models import Operation, OperationStep, PlanStep, utc_now
 from .errors import SILENT, Canceled, Deferred, OperationFailed, Stalled, StepFailed
 from .lease import STALL_LIMIT, acquire, free_work
-from .operation_lease import LINES, AnyWork, OperationLease
-from .write_freeze import fenced
+from .operation_lease import LINE_MODELS, AnyWork, OperationLease
+from .write_freeze import find_freeze
 
 #: How long a plan is kept for confirmation.
-PLANNED_KEPT = timedelta(days=1)
+PLAN_LIFETIME = timedelta(days=1)
 ACTIVE = ("waiting", "running")
 NEVER_ANSWERED = (
     f"the registry did not answer for {STALL_LIMIT // timedelta(hours=1)} hours; what was done "
     "before stays done"
 )
-ALONE = "the registry answers other requests, but not this one: {}"
+STEP_UNANSWERED = "the registry answers other requests, but not this one: {}"
 CANCELLED = "it was cancelled; what was done before stays done"
 
 #: Function that carries out a step of a plan. Arguments: the number of the step, and the step.
@@ -38,9 +38,9 @@ Step = Callable[[int, Any], tuple[str, str]]
 def carry_out(
     lease: OperationLease[Any],
     step: Step,
-    bad: Collection[str] = (),
+    failed_outcomes: Collection[str] = (),
     undo: Callable[[], RegistryUnavailable | None] = lambda: None,
-    answers: Callable[[Any], bool] = lambda _step: False,
+    is_answering: Callable[[Any], bool] = lambda _step: False,
 ) -> None:
     """Carry out a plan, or the rest of it.
 
@@ -49,17 +49,18 @@ def carry_out(
 
     Args:
         step: function that carries out one step.
-        bad: outcomes that don't stop the work, but make it end as failed.
+        failed_outcomes: outcomes that don't stop the work, but make it end as failed.
         undo: undoes the step that a cancellation interrupts; returns the error if it can't yet.
-        answers: returns whether the registry answers other requests about the repository of a step.
-            If so, only the step that timed out fails.
+        is_answering: returns whether the registry answers other requests about the repository of a
+            step. If so, only the step that timed out fails.
     """
     work = lease.work
     plan = work.plan
     try:
         while work.done < len(plan):
-            _take(lease, step, work.done, answers)
-        lease.finish("failed" if outcomes_of(work).keys() & {"failed", *bad} else "done")
+            _run_step(lease, step, work.done, is_answering)
+        has_failed = bool(outcomes_of(work).keys() & {"failed", *failed_outcomes})
+        lease.finish("failed" if has_failed else "done")
     except OperationFailed as failure:
         lease.record_outcome(work.done, plan[work.done], "failed", str(failure))
         lease.finish("failed")
@@ -87,22 +88,22 @@ def _cancel(lease: OperationLease[Any], undo: Callable[[], RegistryUnavailable |
     lease.finish("cancelled")
 
 
-def _take(
-    lease: OperationLease[Any], step: Step, number: int, answers: Callable[[Any], bool]
+def _run_step(
+    lease: OperationLease[Any], step: Step, number: int, is_answering: Callable[[Any], bool]
 ) -> None:
     """Carry out one step and record its outcome, or wait if the registry does not answer."""
-    planned = lease.work.plan[number]
-    lease.begin_step(planned.repository)
+    planned_step = lease.work.plan[number]
+    lease.begin_step(planned_step.repository)
     try:
-        taken = _attempt(lease, step, number, planned)
+        result = _attempt_step(lease, step, number, planned_step)
     except Stalled as stalled:
-        taken = _failed_alone(lease, planned, stalled, answers)
-    if taken is not None:
-        lease.record_outcome(number, planned, *taken)
+        result = _fail_step(lease, planned_step, stalled, is_answering)
+    if result is not None:
+        lease.record_outcome(number, planned_step, *result)
 
 
-def _attempt(
-    lease: OperationLease[Any], step: Step, number: int, planned: PlanStep
+def _attempt_step(
+    lease: OperationLease[Any], step: Step, number: int, planned_step: PlanStep
 ) -> tuple[str, str] | None:
     """Return the outcome of a step, or None if it must be repeated after a wait.
 
@@ -110,7 +111,7 @@ def _attempt(
         Stalled: the registry has not answered for too long.
     """
     try:
-        return step(number, planned)
+        return step(number, planned_step)
     except OperationFailed:
         raise
     except StepFailed as failure:
@@ -120,21 +121,21 @@ def _attempt(
         return None
 
 
-def _failed_alone(
+def _fail_step(
     lease: OperationLease[Any],
     step: PlanStep,
     stalled: Stalled,
-    answers: Callable[[Any], bool],
+    is_answering: Callable[[Any], bool],
 ) -> tuple[str, str]:
     """Return ``failed`` for a step that timed out, if the registry answers other requests.
 
     Raises:
         Stalled: the registry does not answer other requests either.
     """
-    if not isinstance(stalled.error, RegistryTimeout) or not answers(step):
+    if not isinstance(stalled.error, RegistryTimeout) or not is_answering(step):
         raise stalled
     lease.record_answer()
-    return "failed", ALONE.format(stalled.error)
+    return "failed", STEP_UNANSWERED.format(stalled.error)
 
 
 def claim(
@@ -148,10 +149,13 @@ def claim(
 
     Args:
         except_fence_id: id of a write freeze to ignore: that of the operation that needs the work.
-        timeout: seconds to wait for a registry that does not answer; None for PATIENCE.
+        timeout: seconds to wait for a registry that does not answer; None for REGISTRY_TIMEOUT.
     """
     with writing() as session:
-        if stopped(session, model, work_id, except_fence_id=except_fence_id) is not None:
+        if (
+            find_blocking_freeze(session, model, work_id, except_fence_id=except_fence_id)
+            is not None
+        ):
             return None
         owner = acquire(session, model, work_id, model.state.in_(ACTIVE), state="running")
         if owner is None:
@@ -165,7 +169,7 @@ def waiting(model: type[Operation]) -> list[int]:
     return free_work(model, model.state.in_(ACTIVE))
 
 
-def stopped(
+def find_blocking_freeze(
     session: Session, model: type[Operation], work_id: int, *, except_fence_id: int | None = None
 ) -> Fenced | None:
     """Return the write freeze that unfinished work is waiting for, or None."""
@@ -174,7 +178,7 @@ def stopped(
     return (
         None
         if target is None
-        else fenced(session, target.partition(":")[0], except_fence_id=except_fence_id)
+        else find_freeze(session, target.partition(":")[0], except_fence_id=except_fence_id)
     )
 
 
@@ -193,31 +197,33 @@ def cancel(actor: Actor, model: type[AnyWork], work_id: int) -> AnyWork:
             raise StateConflict("This has ended already.")
         work.cancel_wanted = True
         # A worker completes or undoes a step that was begun: its tag can point to a placeholder.
-        if work.state != "running" and not _is_begun(session, work):
+        if work.state != "running" and not _has_begun(session, work):
             work.state, work.finished_at = "cancelled", utc_now()
         record(session, actor, f"{work.deed}.cancel", work.target)
         return work
 
 
-def _is_begun(session: Session, work: Operation) -> bool:
+def _has_begun(session: Session, work: Operation) -> bool:
     """Return whether a worker stopped in the middle of a step."""
-    line = LINES[type(work)]
+    line = LINE_MODELS[type(work)]
     query = select(line.number).where(line.work_id == work.id, line.outcome.is_(None)).limit(1)
     return session.execute(query).first() is not None
 
 
-def lines_of(work: Operation, limit: int, good: Collection[str]) -> list[OperationStep]:
+def lines_of(
+    work: Operation, limit: int, successful_outcomes: Collection[str]
+) -> list[OperationStep]:
     """Return the newest lines of a report, with unsuccessful steps first.
 
     Args:
         limit: maximum number of lines.
-        good: outcomes of steps that went as planned.
+        successful_outcomes: outcomes of steps that went as planned.
     """
-    line = LINES[type(work)]
+    line = LINE_MODELS[type(work)]
     query = (
         select(line)
         .where(line.work_id == work.id, line.outcome.is_not(None))
-        .order_by(line.outcome.in_(good), line.number.desc())
+        .order_by(line.outcome.in_(successful_outcomes), line.number.desc())
         .limit(limit)
     )
     return list(db.session.scalars(query))
@@ -225,7 +231,7 @@ def lines_of(work: Operation, limit: int, good: Collection[str]) -> list[Operati
 
 def outcomes_of(work: Operation) -> dict[str, int]:
     """Return the number of finished steps for each outcome."""
-    line = LINES[type(work)]
+    line = LINE_MODELS[type(work)]
     query = (
         select(line.outcome, func.count())
         .where(line.work_id == work.id, line.outcome.is_not(None))
@@ -237,9 +243,9 @@ def outcomes_of(work: Operation) -> dict[str, int]:
 
 def delete_expired_plans(session: Session, model: type[Operation]) -> None:
     """Delete plans that were not confirmed in time."""
-    old = model.created_at < utc_now() - PLANNED_KEPT
+    is_expired = model.created_at < utc_now() - PLAN_LIFETIME
     session.execute(
         delete(model)
-        .where(model.state == "planned", old)
+        .where(model.state == "planned", is_expired)
         .execution_options(synchronize_session=False)
     )

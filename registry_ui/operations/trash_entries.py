@@ -11,7 +11,7 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, select, update
+from sqlalchemy import ColumnElement, and_, delete, select, update
 
 from ..access.lookup import owning_project
 from ..db.prepared import insert_if_absent
@@ -24,7 +24,7 @@ from ..registry_connection import registry
 from .errors import StepFailed
 
 #: Minimum time that an entry is kept while its tag is restored.
-RESTORING = timedelta(hours=1)
+RESTORE_PERIOD = timedelta(hours=1)
 
 
 def put_into_trash(removal: Removal, step: RemovalStep) -> None:
@@ -38,20 +38,20 @@ def put_into_trash(removal: Removal, step: RemovalStep) -> None:
     """
     repository = RepositoryName(step.repository)
     manifest = registry().manifest(repository, Digest(step.digest))
-    until = utc_now() + timedelta(days=step.days)
-    if not _insert_hidden(removal, step, until):
+    purge_at = utc_now() + timedelta(days=step.days)
+    if not _insert_hidden(removal, step, purge_at):
         # The step is being repeated, and an earlier worker may have discarded the entry.
-        _change(step.repository, step.trash_tag, leaving=True, purge_at=until)
+        _change_entry(step.repository, step.trash_tag, leaving=True, purge_at=purge_at)
     registry().put_manifest(repository, TagName(step.trash_tag), manifest.body, manifest.media_type)
 
 
-def _insert_hidden(removal: Removal, step: RemovalStep, until: datetime) -> bool:
+def _insert_hidden(removal: Removal, step: RemovalStep, purge_at: datetime) -> bool:
     """Add the hidden entry of a step; return False if it already exists."""
     with writing() as session:
         project = owning_project(session, step.repository)
         if project is None:
             raise StepFailed("its project no longer exists, so it can't be kept in the bin")
-        pushed = session.execute(
+        tag_row = session.execute(
             select(Tag.pushed_at, Tag.pushed_by, Tag.pull_count, Tag.last_pulled_at)
             .join(ContainerImage, ContainerImage.id == Tag.image_id)
             .where(ContainerImage.path == step.repository, Tag.name == step.tag)
@@ -64,13 +64,13 @@ def _insert_hidden(removal: Removal, step: RemovalStep, until: datetime) -> bool
             tag=step.tag,
             bin_tag=step.trash_tag,
             digest=step.digest,
-            pushed_at=pushed.pushed_at if pushed else None,
-            pushed_by=pushed.pushed_by if pushed else None,
-            pull_count=pushed.pull_count if pushed else 0,
-            last_pulled_at=pushed.last_pulled_at if pushed else None,
+            pushed_at=tag_row.pushed_at if tag_row else None,
+            pushed_by=tag_row.pushed_by if tag_row else None,
+            pull_count=tag_row.pull_count if tag_row else 0,
+            last_pulled_at=tag_row.last_pulled_at if tag_row else None,
             removed_at=utc_now(),
             removed_by=removal.requested_by,
-            purge_at=until,
+            purge_at=purge_at,
             leaving=True,
         )
 
@@ -81,28 +81,30 @@ def hide(row: BinnedTag) -> None:
     Raises:
         NotFound: it is already hidden.
     """
-    until = max(row.purge_at, utc_now() + RESTORING)
-    here = BinnedTag.leaving.is_(False)
-    if not _change(row.repository, row.bin_tag, here, leaving=True, purge_at=until):
+    purge_at = max(row.purge_at, utc_now() + RESTORE_PERIOD)
+    is_shown = BinnedTag.leaving.is_(False)
+    if not _change_entry(row.repository, row.bin_tag, is_shown, leaving=True, purge_at=purge_at):
         raise NotFound("The bin does not hold this any more.")
 
 
 def show(repository: str, bin_tag: str) -> bool:
     """Show a hidden entry, because its tag was deleted; return whether there was such an entry."""
-    hidden = (BinnedTag.leaving.is_(True), BinnedTag.purge_at > utc_now())
-    return _change(repository, bin_tag, *hidden, leaving=False)
+    is_hidden = and_(BinnedTag.leaving.is_(True), BinnedTag.purge_at > utc_now())
+    return _change_entry(repository, bin_tag, is_hidden, leaving=False)
 
 
 def discard(repository: str, bin_tag: str) -> None:
     """Discard the entry of a tag that was not deleted after all; the worker purges it later."""
-    _change(repository, bin_tag, leaving=True, purge_at=utc_now())
+    _change_entry(repository, bin_tag, leaving=True, purge_at=utc_now())
 
 
-def _change(repository: str, bin_tag: str, *which: ColumnElement[bool], **values: Any) -> bool:
+def _change_entry(
+    repository: str, bin_tag: str, *conditions: ColumnElement[bool], **values: Any
+) -> bool:
     with writing() as session:
         statement = (
             update(BinnedTag)
-            .where(BinnedTag.repository == repository, BinnedTag.bin_tag == bin_tag, *which)
+            .where(BinnedTag.repository == repository, BinnedTag.bin_tag == bin_tag, *conditions)
             .values(values)
         )
         return bool(update_count(session, statement))

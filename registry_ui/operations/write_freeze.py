@@ -29,7 +29,7 @@ GRACE = timedelta(seconds=LEEWAY + 30)
 #: ``lease_until`` is in the future.
 WRITERS = (Removal, Copy, Move)
 #: What a refused request has to wait for, by the reason of the freeze.
-WORDS = {
+AWAITED_EVENTS = {
     "collection": "the garbage collection is over",
     "move": "its images have been moved",
 }
@@ -45,15 +45,21 @@ def raise_fence(session: Session, path: str, reason: str) -> Fence:
     Raises:
         Conflict: this very path is already frozen.
     """
-    mine = select(Fence).where(Fence.path == path)
+    query = select(Fence).where(Fence.path == path)
     # Query first: on SQLite this waits for other writers, and ``set_at`` must be later than that.
-    there = session.scalar(mine)
+    existing = session.scalar(query)
     now = utc_now()
     lifetime = timedelta(seconds=current_app.config["SETTINGS"].token_lifetime)
-    values = {"path": path, "reason": reason, "set_at": now, "quiet_at": now + lifetime + GRACE}
-    if there is not None or not insert_if_absent(session, Fence, **values):
+    if existing is not None or not insert_if_absent(
+        session,
+        Fence,
+        path=path,
+        reason=reason,
+        set_at=now,
+        quiet_at=now + lifetime + GRACE,
+    ):
         raise Conflict("Writes are stopped here already.", hint="Try again later.")
-    return session.scalars(mine).one()
+    return session.scalars(query).one()
 
 
 def lift_fence(session: Session, fence_id: int) -> None:
@@ -68,7 +74,9 @@ def quiet_from(fence: Fence) -> datetime:
     return fence.quiet_at
 
 
-def fenced(session: Session, path: str, *, except_fence_id: int | None = None) -> Fenced | None:
+def find_freeze(
+    session: Session, path: str, *, except_fence_id: int | None = None
+) -> Fenced | None:
     """Return the widest write freeze over a path, or None if there is none.
 
     Args:
@@ -88,16 +96,16 @@ def writers_until(session: Session) -> datetime | None:
 
     A worker that finds a freeze releases its work, and the lease of a dead worker expires.
     """
-    found = (
+    lease_ends = (
         session.scalar(select(func.max(writer.lease_until)).where(writer.lease_until > utc_now()))
         for writer in WRITERS
     )
-    return max(filter(None, found), default=None)
+    return max(filter(None, lease_ends), default=None)
 
 
 def require_open(session: Session, path: str) -> None:
     """Raise Conflict if writes are frozen at a path, for changes that are not queued."""
-    fence = fenced(session, path)
+    fence = find_freeze(session, path)
     if fence is not None:
-        until = WORDS[fence.reason]
-        raise Conflict(f"Nothing is written before {until}.", hint="Try again later.")
+        event = AWAITED_EVENTS[fence.reason]
+        raise Conflict(f"Nothing is written before {event}.", hint="Try again later.")

@@ -32,7 +32,7 @@ class PatternInvalid(ValueError):
 
 
 @lru_cache(maxsize=2048)
-def compiled(expression: str) -> Any:
+def compile_expression(expression: str) -> Any:
     """Compile an RE2 expression with limited memory; results are cached.
 
     Raises:
@@ -72,41 +72,43 @@ class Grammar:
         Args:
             item: one glob pattern, not a list.
         """
-        known = self.letters | {char for step in self.steps.values() for char in step}
+        allowed = self.letters | {char for step in self.steps.values() for char in step}
         for char in item:
-            if char not in known and char not in WILDCARDS:
-                raise PatternInvalid(self._refusal(char))
-        tokens = _tokens(item)
+            if char not in allowed and char not in WILDCARDS:
+                raise PatternInvalid(self._explain_character(char))
+        tokens = _split_tokens(item)
         shortest = sum(token not in {"*", "**"} for token in tokens)
         if shortest > self.maximum:
             raise PatternInvalid(f"{self.noun} has at most {self.maximum} characters.".capitalize())
-        if not self._reached(tokens) & self.accepting:
+        if not self._find_reachable_states(tokens) & self.accepting:
             raise PatternInvalid(f"“{item}” can't match: {self.noun} is never written like that.")
 
-    def _refusal(self, char: str) -> str:
-        shown = f"“{char}”" if char.isprintable() and not char.isspace() else f"U+{ord(char):04X}"
-        shown = "A space" if char == " " else shown
-        message = f"{shown} can't be part of {self.noun}."
+    def _explain_character(self, char: str) -> str:
+        char_text = (
+            f"“{char}”" if char.isprintable() and not char.isspace() else f"U+{ord(char):04X}"
+        )
+        char_text = "A space" if char == " " else char_text
+        message = f"{char_text} can't be part of {self.noun}."
         if char.isascii() and char.isupper():
             return f"{message} Image names are lowercase."
         if char in "{}[]()|":
             return f"{message} Separate alternatives by commas: {self.example}."
         return message
 
-    def _reached(self, tokens: Iterable[str]) -> set[str]:
+    def _find_reachable_states(self, tokens: Iterable[str]) -> set[str]:
         """Return the states that can be reached by text that matches these tokens."""
         states = {"start"}
-        for part in tokens:
-            if part in {"*", "**"}:
-                states = self._closure(states, slashes=part == "**")
-            elif part == "?":
-                states = self._after(states, slashes=False)
+        for symbol in tokens:
+            if symbol in {"*", "**"}:
+                states = self._closure(states, slashes=symbol == "**")
+            elif symbol == "?":
+                states = self._find_next_states(states, slashes=False)
             else:
-                char = "a" if part in self.letters else part
-                states = {self.steps[s][char] for s in states if char in self.steps[s]}
+                char = "a" if symbol in self.letters else symbol
+                states = {self.steps[state][char] for state in states if char in self.steps[state]}
         return states
 
-    def _after(self, states: Iterable[str], *, slashes: bool) -> set[str]:
+    def _find_next_states(self, states: Iterable[str], *, slashes: bool) -> set[str]:
         return {
             following
             for state in states
@@ -115,10 +117,10 @@ class Grammar:
         }
 
     def _closure(self, states: set[str], *, slashes: bool) -> set[str]:
-        found = states
-        while more := self._after(found, slashes=slashes) - found:
-            found = found | more
-        return found
+        reached = states
+        while new_states := self._find_next_states(reached, slashes=slashes) - reached:
+            reached = reached | new_states
+        return reached
 
 
 #: Grammar of an image name below its project or namespace; the empty name is the root image.
@@ -171,7 +173,9 @@ class Glob:
     def __post_init__(self) -> None:
         items = split(self.text) or ("",)
         object.__setattr__(self, "items", items)
-        object.__setattr__(self, "_compiled", compiled(f"(?s){'|'.join(map(_regex, items))}"))
+        object.__setattr__(
+            self, "_compiled", compile_expression(f"(?s){'|'.join(map(_regex_from_glob, items))}")
+        )
 
     @classmethod
     def parse(cls, text: str, grammar: Grammar) -> Self:
@@ -214,7 +218,7 @@ class RegularExpression:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "items", (self.text,))
-        object.__setattr__(self, "_compiled", compiled(self.text))
+        object.__setattr__(self, "_compiled", compile_expression(self.text))
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -281,19 +285,21 @@ class MatchCounter:
     def __init__(self, pattern: Pattern) -> None:
         self.count = 0
         self._pattern = pattern
-        self._left = [type(pattern)(item) for item in pattern.items]
+        self._unmatched = [type(pattern)(item) for item in pattern.items]
 
     def add(self, names: Iterable[str]) -> None:
         """Count those names that match the pattern."""
         for name in filter(self._pattern.matches, names):
             self.count += 1
-            if self._left:
-                self._left = [one for one in self._left if not one.matches(name)]
+            if self._unmatched:
+                self._unmatched = [
+                    pattern for pattern in self._unmatched if not pattern.matches(name)
+                ]
 
     @property
     def unmatched(self) -> list[str]:
         """The patterns of the list that matched no name."""
-        return [one.text for one in self._left]
+        return [pattern.text for pattern in self._unmatched]
 
 
 def _check_length(text: str) -> None:
@@ -301,9 +307,9 @@ def _check_length(text: str) -> None:
         raise PatternInvalid(f"A pattern has at most {MAX_PATTERN:,} characters.")
 
 
-def _tokens(item: str) -> list[str]:
+def _split_tokens(item: str) -> list[str]:
     return ["**" if len(token) > 1 else token for token in _TOKEN.findall(item)]
 
 
-def _regex(item: str) -> str:
-    return "".join(_EXPRESSIONS.get(token) or re.escape(token) for token in _tokens(item))
+def _regex_from_glob(item: str) -> str:
+    return "".join(_EXPRESSIONS.get(token) or re.escape(token) for token in _split_tokens(item))

@@ -17,14 +17,17 @@ def matcher(text: str) -> Callable[[str], bool]:
     items = split(text)
     if not items:
         return lambda _name: True
-    tests = [_glob(item) if has_wildcard(item) else _part(item) for item in items]
+    tests = [
+        _make_glob_test(item) if has_wildcard(item) else _make_substring_test(item)
+        for item in items
+    ]
     return tests[0] if len(tests) == 1 else lambda name: any(test(name) for test in tests)
 
 
-def _glob(item: str) -> Callable[[str], bool]:
+def _make_glob_test(item: str) -> Callable[[str], bool]:
     return Glob(item).matches
 
 
-def _part(item: str) -> Callable[[str], bool]:
-    wanted = item.lower()
-    return lambda name: wanted in name.lower()
+def _make_substring_test(item: str) -> Callable[[str], bool]:
+    substring = item.lower()
+    return lambda name: substring in name.lower()

@@ -34,20 +34,20 @@ def create(actor: Actor, path: str, request: TokenRequest) -> NewDeployToken:
         NotFound: there is no such place.
         Invalid: the name, scopes, or expiry is not valid.
     """
-    wanted = validate_token_request(request)
-    username, secret = _username(wanted.name), new_secret(DEPLOY_PREFIX)
+    valid_request = validate_token_request(request)
+    username, secret = _make_username(valid_request.name), new_secret(DEPLOY_PREFIX)
     with writing() as session:
         place = session.scalar(select(Place).where(Place.path == path))
         if place is None:
             raise NotFound
         token = DeployToken(
             place_id=place.id,
-            name=wanted.name,
+            name=valid_request.name,
             username=username,
             secret_hash=secret_hash(secret),
-            scopes=wanted.scopes,
+            scopes=valid_request.scopes,
             created_by=actor.name,
-            expires_at=wanted.expires_at,
+            expires_at=valid_request.expires_at,
         )
         session.add(token)
         record(
@@ -55,9 +55,9 @@ def create(actor: Actor, path: str, request: TokenRequest) -> NewDeployToken:
             actor,
             "deploy_token.create",
             path,
-            name=wanted.name,
+            name=valid_request.name,
             username=username,
-            scopes=wanted.scopes.split(),
+            scopes=valid_request.scopes.split(),
         )
     return NewDeployToken(token.id, username, secret)
 
@@ -77,7 +77,7 @@ def revoke(actor: Actor, path: str, token_id: int) -> str:
         )
         if token is None:
             raise NotFound
-        _revoke(session, actor, token, path)
+        _mark_revoked(session, actor, token, path)
         return token.name
 
 
@@ -89,19 +89,25 @@ def revoke_named(actor: Actor, username: str) -> str:
     """
     query = select(DeployToken, Place.path).join(Place, Place.id == DeployToken.place_id)
     with writing() as session:
-        found = session.execute(query.where(DeployToken.username == username)).first()
-        if found is None:
+        row = session.execute(query.where(DeployToken.username == username)).first()
+        if row is None:
             raise NotFound(f"There is no deploy token “{username[:150]}”.")
-        token, path = found
-        _revoke(session, actor, token, path)
+        token, path = row
+        _mark_revoked(session, actor, token, path)
         return str(path)
 
 
-def _revoke(session: Session, actor: Actor, token: DeployToken, path: str) -> None:
+def _mark_revoked(session: Session, actor: Actor, token: DeployToken, path: str) -> None:
     if token.revoked_at is None:
         token.revoked_at = utc_now()
-        details = {"name": token.name, "username": token.username}
-        record(session, actor, "deploy_token.revoke", path, **details)
+        record(
+            session,
+            actor,
+            "deploy_token.revoke",
+            path,
+            name=token.name,
+            username=token.username,
+        )
 
 
 def tokens_of(path: str) -> list[tuple[DeployToken, str]]:
@@ -114,11 +120,11 @@ def tokens_of(path: str) -> list[tuple[DeployToken, str]]:
         .join(Place, Place.id == DeployToken.place_id)
         .where(Place.path.in_(prefixes(path)))
     )
-    found = [(token, at) for token, at in db.session.execute(query)]
-    return sorted(found, key=lambda entry: (-len(entry[1]), -entry[0].id))
+    rows = [(token, at) for token, at in db.session.execute(query)]
+    return sorted(rows, key=lambda entry: (-len(entry[1]), -entry[0].id))
 
 
-def _username(name: str) -> str:
+def _make_username(name: str) -> str:
     """Return a username that needs no shell quoting and that no user account can have."""
-    readable = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40].strip("-")
-    return f"deploy+{readable or 'token'}-{secrets.token_hex(4)}"
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40].strip("-")
+    return f"deploy+{slug or 'token'}-{secrets.token_hex(4)}"

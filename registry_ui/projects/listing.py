@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, and_, false, func, or_, select
+from sqlalchemy import ColumnElement, ScalarSelect, Subquery, and_, false, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from ..access import Principal, Role, at_or_below, below, path_accesses, visible_places
@@ -19,9 +20,9 @@ from ..models import ContainerImage, Membership, Namespace, Place, Project, Tag,
 from ..pagination import PER_PAGE, Page
 from ..tags.sizes import newest_sizes
 
-RECENT = 10
+MAX_RECENT_PUSHES = 10
 #: Maximum number of namespaces offered as a parent; any other can be given in the URL.
-PARENTS = 1000
+MAX_PARENTS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,19 +112,50 @@ def projects(
         q: text to find in the path or the description; empty for all projects.
         number: the page number, from 1.
     """
-    visible = visible_places(session, principal)
-    where = [visible, condition]
+    where = [visible_places(session, principal), condition]
     if q:
-        text = q.lower()
-        where.append(
-            or_(
-                Project.path.contains(text, autoescape=True),
-                lowered(Project.description).contains(text, autoescape=True),
-            )
-        )
+        where.append(_contains(q))
     total = session.scalar(select(func.count()).select_from(Project).where(*where)) or 0
     page = Page.of(number, total)
-    counts = (
+    counts = _image_counts()
+    query = (
+        select(Project, counts.c.images, counts.c.tags, counts.c.pushed)
+        .outerjoin(counts, counts.c.project_id == Project.id)
+        .where(*where)
+        .order_by(Project.path)
+        .limit(PER_PAGE)
+        .offset(page.offset)
+    )
+    rows = session.execute(query).all()
+    roles = _load_role_labels(session, principal, [row.Project.path for row in rows])
+    return [_row_from_project(row, roles[row.Project.path]) for row in rows], page
+
+
+def _row_from_project(row: Any, role: str | None) -> ProjectRow:
+    return ProjectRow(
+        path=row.Project.path,
+        name=row.Project.name,
+        description=row.Project.description,
+        visibility=row.Project.visibility or "",
+        role=role,
+        image_count=row.images or 0,
+        tag_count=row.tags or 0,
+        last_push_at=row.pushed,
+    )
+
+
+def _contains(text: str) -> ColumnElement[bool]:
+    """Return the SQL condition for projects whose path or description contains a text."""
+    text = text.lower()
+    return or_(
+        Project.path.contains(text, autoescape=True),
+        lowered(Project.description).contains(text, autoescape=True),
+    )
+
+
+def _image_counts() -> Subquery:
+    """Return the numbers of images and tags, and the time of the last push, of each project."""
+    return (
         select(
             ContainerImage.project_id,
             func.count().label("images"),
@@ -134,37 +166,15 @@ def projects(
         .group_by(ContainerImage.project_id)
         .subquery()
     )
-    query = (
-        select(Project, counts.c.images, counts.c.tags, counts.c.pushed)
-        .outerjoin(counts, counts.c.project_id == Project.id)
-        .where(*where)
-        .order_by(Project.path)
-        .limit(PER_PAGE)
-        .offset(page.offset)
-    )
-    found = session.execute(query).all()
-    roles = _roles(session, principal, [row.Project.path for row in found])
-    rows = [
-        ProjectRow(
-            path=row.Project.path,
-            name=row.Project.name,
-            description=row.Project.description,
-            visibility=row.Project.visibility or "",
-            role=roles[row.Project.path],
-            image_count=row.images or 0,
-            tag_count=row.tags or 0,
-            last_push_at=row.pushed,
-        )
-        for row in found
-    ]
-    return rows, page
 
 
-def _roles(session: Session, principal: Principal, paths: list[str]) -> dict[str, str | None]:
+def _load_role_labels(
+    session: Session, principal: Principal, paths: list[str]
+) -> dict[str, str | None]:
     if principal.is_anonymous:
         return dict.fromkeys(paths)
-    found = path_accesses(session, principal, paths)
-    return {path: s.role.label if s.role else None for path, s in found.items()}
+    accesses = path_accesses(session, principal, paths)
+    return {path: access.role.label if access.role else None for path, access in accesses.items()}
 
 
 def namespaces(
@@ -181,17 +191,12 @@ def namespaces(
         parent: the parent namespace; None for the top level.
         number: the page number, from 1.
     """
-    inside = aliased(Project)
-    visible_inside = visible_places(session, principal, inside)
-    below_it = (inside.path >= Namespace.path + "/") & (inside.path < Namespace.path + "0")
-    count = (
-        select(func.count()).select_from(inside).where(visible_inside, below_it).scalar_subquery()
-    )
-    own = visible_places(session, principal, Namespace, members_only=True)
-    everything = Namespace.owner_id.is_(None) if principal.is_admin else false()
+    count = _count_visible_projects(session, principal)
+    is_member = visible_places(session, principal, Namespace, members_only=True)
+    is_shared = Namespace.owner_id.is_(None) if principal.is_admin else false()
     where = (
         Namespace.parent_id == parent.id if parent else Namespace.parent_id.is_(None),
-        (count > 0) | own | everything,
+        (count > 0) | is_member | is_shared,
     )
     total = session.scalar(select(func.count()).select_from(Namespace).where(*where)) or 0
     page = Page.of(number, total, name="groups")
@@ -203,17 +208,25 @@ def namespaces(
         .limit(PER_PAGE)
         .offset(page.offset)
     )
-    rows = [
-        NamespaceRow(
-            path=row.Namespace.path,
-            name=row.Namespace.name,
-            description=row.Namespace.description,
-            is_personal=row.Namespace.is_personal,
-            project_count=row.project_count,
-        )
-        for row in session.execute(query)
-    ]
-    return NamespacePage(rows, page)
+    return NamespacePage([_row_from_namespace(row) for row in session.execute(query)], page)
+
+
+def _row_from_namespace(row: Any) -> NamespaceRow:
+    return NamespaceRow(
+        path=row.Namespace.path,
+        name=row.Namespace.name,
+        description=row.Namespace.description,
+        is_personal=row.Namespace.is_personal,
+        project_count=row.project_count,
+    )
+
+
+def _count_visible_projects(session: Session, principal: Principal) -> ScalarSelect[int]:
+    """Return the SQL expression for the number of visible projects below each namespace."""
+    project = aliased(Project)
+    is_visible = visible_places(session, principal, project)
+    is_below = (project.path >= Namespace.path + "/") & (project.path < Namespace.path + "0")
+    return select(func.count()).select_from(project).where(is_visible, is_below).scalar_subquery()
 
 
 def recent_pushes(
@@ -234,7 +247,7 @@ def recent_pushes(
         # Referrer tags, such as signatures, are left out, because users do not look for them.
         .where(~attached())
         .order_by(Tag.pushed_at.desc(), Tag.id.desc())
-        .limit(RECENT)
+        .limit(MAX_RECENT_PUSHES)
     )
     return [
         PushRow(
@@ -270,9 +283,9 @@ def sized_images(session: Session, project: Place, name: str | None = None) -> l
         name: if given, only the image of this name and those below it. The empty name is the root
             image, which has no images below it.
     """
-    which = and_(ContainerImage.project_id == project.id, is_listed())
+    condition = and_(ContainerImage.project_id == project.id, is_listed())
     if name is not None:
-        which = and_(which, at_or_below(ContainerImage.name, name))
+        condition = and_(condition, at_or_below(ContainerImage.name, name))
     query = select(
         ContainerImage.id,
         ContainerImage.name,
@@ -282,11 +295,11 @@ def sized_images(session: Session, project: Place, name: str | None = None) -> l
         ContainerImage.last_pushed_by,
         ContainerImage.pull_count,
     )
-    sizes = newest_sizes(session, which)
+    sizes = newest_sizes(session, condition)
     return [
         ImageRow(name, path, tag_count, last_push_at, last_push_by, pull_count, sizes.get(image_id))
         for image_id, name, path, tag_count, last_push_at, last_push_by, pull_count in (
-            session.execute(query.where(which))
+            session.execute(query.where(condition))
         )
     ]
 
@@ -302,12 +315,12 @@ def repositories(session: Session, principal: Principal, last: str, limit: int) 
     """
     # A token can be limited to one image, so its path restriction is applied to the image, not to
     # its project.
-    anywhere = replace(principal, reach=None)
-    may_pull = visible_places(session, anywhere, Project, minimum=Role.REPORTER)
+    unrestricted = replace(principal, reach=None)
+    can_pull = visible_places(session, unrestricted, Project, minimum=Role.REPORTER)
     query = (
         select(ContainerImage.path)
         .join(Project, Project.id == ContainerImage.project_id)
-        .where(may_pull, ContainerImage.path > last, is_listed())
+        .where(can_pull, ContainerImage.path > last, is_listed())
         .order_by(ContainerImage.path)
         .limit(limit)
     )
@@ -330,24 +343,24 @@ def image_row(image: ContainerImage) -> ImageRow:
 
 def members(session: Session, place: Place) -> list[MemberRow]:
     """Return the members of a place, including those inherited from namespaces above it."""
-    above = prefixes(place.path)
+    paths = prefixes(place.path)
     query = (
         select(User.username, Membership.role, Place.path)
         .join(Membership, Membership.user_id == User.id)
         .join(Place, Place.id == Membership.place_id)
-        .where(Place.path.in_(above))
+        .where(Place.path.in_(paths))
     )
     owners = (
         select(User.username, Place.path)
         .join(Place, Place.owner_id == User.id)
-        .where(Place.path.in_(above))
+        .where(Place.path.in_(paths))
     )
-    found = [(name, Role(role), path, False) for name, role, path in session.execute(query)]
-    found += [(name, Role.OWNER, path, True) for name, path in session.execute(owners)]
+    rows = [(name, Role(role), path, False) for name, role, path in session.execute(query)]
+    rows += [(name, Role.OWNER, path, True) for name, path in session.execute(owners)]
     return [
         MemberRow(name, role.label, role.name.lower(), None if path == place.path else path, fixed)
         for name, role, path, fixed in sorted(
-            found, key=lambda member: (member[2] != place.path, -member[1], member[0])
+            rows, key=lambda member: (member[2] != place.path, -member[1], member[0])
         )
     ]
 
@@ -355,7 +368,7 @@ def members(session: Session, place: Place) -> list[MemberRow]:
 def creatable_parents(session: Session, principal: Principal) -> list[str]:
     """Return the namespaces in which the principal may create a place, the personal one first."""
     personal = func.coalesce(Namespace.owner_id == (principal.user_id or 0), false())
-    query = select(Namespace.path).order_by(personal.desc(), Namespace.path).limit(PARENTS)
+    query = select(Namespace.path).order_by(personal.desc(), Namespace.path).limit(MAX_PARENTS)
     if not principal.is_admin:
         query = query.where(below_own(session, principal, Namespace, Role.MAINTAINER))
     return list(session.scalars(query))

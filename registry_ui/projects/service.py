@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session, aliased
 
 from ..access import Role, Visibility, at_or_below, managed_places
 from ..access.lookup import prefixes
-from ..access.reserved_paths import find_former, require_free
+from ..access.reserved_paths import find_old_path_conflict, require_free
 from ..audit import Actor, record
 from ..db.session import db, writing
 from ..errors import Conflict, Denied, Invalid, NotFound
@@ -34,7 +34,7 @@ from ..names import (
 
 MAX_DESCRIPTION = 2000
 #: Maximum number of places listed in a warning.
-NAMED = 100
+MAX_LISTED_PLACES = 100
 
 
 def validate_path(text: str, field: str = "name") -> PlacePath:
@@ -110,7 +110,7 @@ def create_namespace(
     namespace = Namespace(
         path=str(validate_path(path)), description=validate_description(description)
     )
-    _create(actor, namespace, owner)
+    _insert_place(actor, namespace, owner)
     return namespace
 
 
@@ -142,7 +142,7 @@ def create_project(
         visibility=validate_visibility(visibility),
         description=validate_description(description),
     )
-    _create(actor, project, owner)
+    _insert_place(actor, project, owner)
     return project
 
 
@@ -179,10 +179,10 @@ def require_unclaimed(path: str) -> None:
         raise Denied("The registry has not been read yet. Try again in a minute.")
 
 
-def _create(actor: Actor, place: Place, owner: User | None) -> None:
+def _insert_place(actor: Actor, place: Place, owner: User | None) -> None:
     try:
         with writing() as session:
-            parent = _parent(session, place.path)
+            parent = _lock_parent(session, place.path)
             require_free(session, place.path)
             place.parent_id = parent.id if parent else None
             session.add(place)
@@ -196,16 +196,16 @@ def _create(actor: Actor, place: Place, owner: User | None) -> None:
         ) from None
 
 
-def _parent(session: Session, path: str) -> Place | None:
-    above = PlacePath(path).parent
-    if above is None:
+def _lock_parent(session: Session, path: str) -> Place | None:
+    parent_path = PlacePath(path).parent
+    if parent_path is None:
         return None
-    parent = session.scalar(select(Place).where(Place.path == above).with_for_update())
+    parent = session.scalar(select(Place).where(Place.path == parent_path).with_for_update())
     if parent is None:
-        raise NotFound(f"There is no namespace “{above}”.", hint="Create it first.")
+        raise NotFound(f"There is no namespace “{parent_path}”.", hint="Create it first.")
     if parent.kind == "project":
         raise Conflict(
-            f"“{above}” is a project.",
+            f"“{parent_path}” is a project.",
             {"parent": "A project holds images, no namespaces and no projects."},
         )
     return parent
@@ -216,15 +216,15 @@ def change_settings(
 ) -> Place:
     """Change the description of a place and, for a project, its visibility."""
     with writing() as session:
-        place = _locked(session, path)
+        place = _lock_place(session, path)
         before = {"description": place.description, "visibility": place.visibility}
         place.description = validate_description(description)
         if isinstance(place, Project) and visibility is not None:
             place.visibility = validate_visibility(visibility)
         after = {"description": place.description, "visibility": place.visibility}
-        changed = {key: [before[key], after[key]] for key in after if before[key] != after[key]}
-        if changed:
-            record(session, actor, f"{place.kind}.settings", place.path, **changed)
+        changes = {key: [before[key], after[key]] for key in after if before[key] != after[key]}
+        if changes:
+            record(session, actor, f"{place.kind}.settings", place.path, **changes)
         return place
 
 
@@ -237,12 +237,12 @@ def add_member(actor: Actor, path: str, username: str, role: Role) -> None:
         Conflict: the user is already a direct member.
     """
     with writing() as session:
-        place = _locked(session, path)
+        place = _lock_place(session, path)
         user = session.scalar(select(User).where(User.username == username.strip().lower()))
         if user is None:
             message = f"There is no user “{username[:100]}”."
             raise Invalid("The member was not added.", {"username": message})
-        if _membership(session, place, user.username) is not None:
+        if _find_membership(session, place, user.username) is not None:
             message = f"{user.username} is a member already. Change the role in the list."
             raise Conflict("The member was not added.", {"username": message})
         session.add(Membership(user_id=user.id, place_id=place.id, role=int(role)))
@@ -270,23 +270,23 @@ def change_member(
         Conflict: the member is the last Owner.
     """
     with writing() as session:
-        place = _locked(session, path)
-        membership = _membership(session, place, username)
+        place = _lock_place(session, path)
+        membership = _find_membership(session, place, username)
         if membership is None:
             raise NotFound(f"{username[:100]} is no direct member here.")
-        old = Role(membership.role)
+        old_role = Role(membership.role)
         has_owner = role is Role.OWNER or _has_other_owner(session, membership, path)
-        if old is Role.OWNER and not has_owner and not may_leave_no_owner:
+        if old_role is Role.OWNER and not has_owner and not may_leave_no_owner:
             raise Conflict(
                 f"{username} is the last Owner of {path}.",
                 hint="Make someone else an Owner first.",
             )
         if role is None:
             session.delete(membership)
-            record(session, actor, "member.remove", path, user=username, role=old.label)
-        elif role != old:
+            record(session, actor, "member.remove", path, user=username, role=old_role.label)
+        elif role != old_role:
             membership.role = int(role)
-            roles = [old.label, role.label]
+            roles = [old_role.label, role.label]
             record(session, actor, "member.change", path, user=username, role=roles)
         return has_owner
 
@@ -299,11 +299,11 @@ def remove_namespace(actor: Actor, path: str) -> None:
         Conflict: it is not empty or is personal, or an old path of it can still be pulled.
     """
     with writing() as session:
-        place = _locked(session, path)
+        place = _lock_place(session, path)
         if not isinstance(place, Namespace):
             raise NotFound
         require_not_personal(place)
-        if (obstacle := find_former(session, path, path)) is not None:
+        if (obstacle := find_old_path_conflict(session, path, path)) is not None:
             raise obstacle
         if session.scalar(select(Place.id).where(Place.parent_id == place.id).limit(1)):
             raise Conflict(
@@ -319,7 +319,7 @@ def require_not_personal(place: Place) -> None:
         raise Conflict("A personal namespace goes with its account.")
 
 
-def _locked(session: Session, path: str) -> Place:
+def _lock_place(session: Session, path: str) -> Place:
     place = session.scalar(select(Place).where(Place.path == path).with_for_update())
     if place is None:
         raise NotFound
@@ -339,9 +339,9 @@ def places_without_manager(session: Session, username: str) -> list[str]:
     Blocked users do not count as managers, so after a user is blocked, these are the places that
     were left without a manager.
     """
-    above = aliased(Place)
-    covers = (above.path == Place.path) | (
-        func.substr(Place.path, 1, func.length(above.path) + 1) == above.path + "/"
+    ancestor = aliased(Place)
+    is_ancestor = (ancestor.path == Place.path) | (
+        func.substr(Place.path, 1, func.length(ancestor.path) + 1) == ancestor.path + "/"
     )
     owner = aliased(User)
     query = (
@@ -349,14 +349,19 @@ def places_without_manager(session: Session, username: str) -> list[str]:
         .join(Membership, Membership.place_id == Place.id)
         .join(owner, owner.id == Membership.user_id)
         .where(owner.username == username, Membership.role == int(Role.OWNER))
-        .where(*(~managed.correlate(Place).exists() for managed in managed_places(above, covers)))
+        .where(
+            *(
+                ~has_manager.correlate(Place).exists()
+                for has_manager in managed_places(ancestor, is_ancestor)
+            )
+        )
         .order_by(Place.path)
-        .limit(NAMED)
+        .limit(MAX_LISTED_PLACES)
     )
     return list(session.scalars(query))
 
 
-def _membership(session: Session, place: Place, username: str) -> Membership | None:
+def _find_membership(session: Session, place: Place, username: str) -> Membership | None:
     return session.scalar(
         select(Membership)
         .join(User, User.id == Membership.user_id)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.orm import Session
 
 from ..access import Role
 from ..access.repository_rules import tag_rule
@@ -21,10 +22,10 @@ from ..patterns.glob import IMAGES, TAGS, Glob, PatternInvalid
 #: Maximum number of rules per project, because every push evaluates all of them.
 MAX_RULES = 30
 #: Maximum number of a project's tags that are checked to count how many each rule covers.
-COUNTED = 5000
+MAX_COUNTED_TAGS = 5000
 #: How long a violation is shown, and the maximum number shown.
-SHOWN = timedelta(days=30)
-SHOWN_COUNT = 5
+VIOLATION_PERIOD = timedelta(days=30)
+MAX_SHOWN_VIOLATIONS = 5
 
 #: Choices of a form: the kind of rule, and the minimum role for protected tags.
 CHOICES: dict[str, tuple[RuleKind, Role | None]] = {
@@ -76,7 +77,7 @@ def add(actor: Actor, role: Role, path: str, request: RuleRequest) -> TagRule:
             the maximum number of rules.
         Denied: the rule requires a higher role than the actor has.
     """
-    images, tags, kind, minimum = _checked(request)
+    images, tags, kind, minimum = _parse_request(request)
     _require_role(role, minimum)
     with writing() as session:
         # Lock the project, so that a concurrent request sees this rule.
@@ -93,16 +94,19 @@ def add(actor: Actor, role: Role, path: str, request: RuleRequest) -> TagRule:
             open_to_signatures=request.choice == "signable",
             created_by=actor.name,
         )
-        there = session.scalars(select(ProtectionRule).where(_of(project.id))).all()
-        if len(there) >= MAX_RULES:
-            raise Invalid(
-                "The rule was not added.", {"": f"A project has {MAX_RULES} rules at most."}
-            )
-        if any(_parts(other) == _parts(rule) for other in there):
-            raise Invalid("The rule was not added.", {"tags": "There is this very rule already."})
+        _require_addable(session, rule)
         session.add(rule)
-        record(session, actor, "protection_rule.create", path, **_detail(rule))
+        record(session, actor, "protection_rule.create", path, **_detail_from_rule(rule))
     return tag_rule(rule, path)
+
+
+def _require_addable(session: Session, rule: ProtectionRule) -> None:
+    """Raise Invalid if the project has this rule already, or has the maximum number of rules."""
+    existing = session.scalars(select(ProtectionRule).where(_belongs_to(rule.place_id))).all()
+    if len(existing) >= MAX_RULES:
+        raise Invalid("The rule was not added.", {"": f"A project has {MAX_RULES} rules at most."})
+    if any(_key_from_rule(other) == _key_from_rule(rule) for other in existing):
+        raise Invalid("The rule was not added.", {"tags": "There is this very rule already."})
 
 
 def remove(actor: Actor, role: Role, path: str, rule_id: int) -> None:
@@ -129,16 +133,16 @@ def remove(actor: Actor, role: Role, path: str, rule_id: int) -> None:
             raise NotFound
         _require_role(role, Role(rule.minimum_role) if rule.minimum_role else None)
         session.delete(rule)
-        record(session, actor, "protection_rule.delete", path, **_detail(rule))
+        record(session, actor, "protection_rule.delete", path, **_detail_from_rule(rule))
 
 
 def rules_of(project: Project) -> tuple[list[RuleView], bool]:
     """Return the rules of a project with the number of tags that each covers.
 
     Returns:
-        The rules, and whether all tags were counted; False if there are more than COUNTED tags.
+        The rules, and whether all tags were counted; False if there are more than MAX_COUNTED_TAGS.
     """
-    query = select(ProtectionRule).where(_of(project.id)).order_by(ProtectionRule.id)
+    query = select(ProtectionRule).where(_belongs_to(project.id)).order_by(ProtectionRule.id)
     rules = list(db.session.scalars(query))
     if not rules:
         return [], True
@@ -147,20 +151,20 @@ def rules_of(project: Project) -> tuple[list[RuleView], bool]:
         .join(Tag, Tag.image_id == ContainerImage.id)
         .where(ContainerImage.project_id == project.id)
         .order_by(ContainerImage.id, Tag.id)
-        .limit(COUNTED + 1)
+        .limit(MAX_COUNTED_TAGS + 1)
     )
     rows = [(image, tag) for image, tag in db.session.execute(tags)]
-    covered = _covered(rules, project.path, rows[:COUNTED])
+    counts = _count_covered(rules, project.path, rows[:MAX_COUNTED_TAGS])
     views = []
     for rule in rules:
         parsed = tag_rule(rule, project.path)
-        views.append(RuleView(rule, parsed.sentence, parsed.label, covered[rule.id]))
-    return views, len(rows) <= COUNTED
+        views.append(RuleView(rule, parsed.sentence, parsed.label, counts[rule.id]))
+    return views, len(rows) <= MAX_COUNTED_TAGS
 
 
 def has_rules(project: Project) -> bool:
     """Whether a project has any protection rules."""
-    return db.session.scalar(select(func.count()).where(_of(project.id))) != 0
+    return db.session.scalar(select(func.count()).where(_belongs_to(project.id))) != 0
 
 
 def violations_of(project: Project) -> list[ProtectionViolation]:
@@ -169,15 +173,15 @@ def violations_of(project: Project) -> list[ProtectionViolation]:
         select(ProtectionViolation)
         .where(
             ProtectionViolation.place_id == project.id,
-            ProtectionViolation.at > utc_now() - SHOWN,
+            ProtectionViolation.at > utc_now() - VIOLATION_PERIOD,
         )
         .order_by(ProtectionViolation.at.desc())
-        .limit(SHOWN_COUNT)
+        .limit(MAX_SHOWN_VIOLATIONS)
     )
     return list(db.session.scalars(query))
 
 
-def _checked(request: RuleRequest) -> tuple[Glob, Glob, RuleKind, Role | None]:
+def _parse_request(request: RuleRequest) -> tuple[Glob, Glob, RuleKind, Role | None]:
     globs, errors = {}, {}
     for field, grammar, text in (("images", IMAGES, request.images), ("tags", TAGS, request.tags)):
         try:
@@ -198,16 +202,16 @@ def _require_role(role: Role, minimum: Role | None) -> None:
         raise Denied(f"Not allowed: a rule for {minimum.label}s is made and deleted by them.")
 
 
-def _of(project_id: int) -> ColumnElement[bool]:
+def _belongs_to(project_id: int) -> ColumnElement[bool]:
     return ProtectionRule.place_id == project_id
 
 
-def _parts(rule: ProtectionRule) -> tuple[object, ...]:
+def _key_from_rule(rule: ProtectionRule) -> tuple[object, ...]:
     signatures = bool(rule.open_to_signatures)
     return rule.image_pattern, rule.tag_pattern, rule.kind, rule.minimum_role, signatures
 
 
-def _detail(rule: ProtectionRule) -> dict[str, str]:
+def _detail_from_rule(rule: ProtectionRule) -> dict[str, str]:
     detail = {"images": rule.image_pattern, "tags": rule.tag_pattern, "kind": rule.kind}
     if rule.minimum_role is not None:
         detail["from"] = Role(rule.minimum_role).label
@@ -216,14 +220,16 @@ def _detail(rule: ProtectionRule) -> dict[str, str]:
     return detail
 
 
-def _covered(
+def _count_covered(
     rules: Iterable[ProtectionRule], project: str, tags: list[tuple[str, str]]
 ) -> Counter[int]:
     """Count the tags that each rule covers; each image name is matched once per rule."""
-    found: Counter[int] = Counter()
+    counts: Counter[int] = Counter()
     images = {image for image, _ in tags}
     for rule in rules:
-        says = tag_rule(rule, project)
-        its = {image for image in images if says.images.matches(image)}
-        found[rule.id] = sum(image in its and says.tags.matches(tag) for image, tag in tags)
-    return found
+        parsed = tag_rule(rule, project)
+        matching_images = {image for image in images if parsed.images.matches(image)}
+        counts[rule.id] = sum(
+            image in matching_images and parsed.tags.matches(tag) for image, tag in tags
+        )
+    return counts

@@ -22,25 +22,29 @@ def denial_reason(session: Session, removal: Removal, step: RemovalStep) -> str 
     A removal that is part of a move is always permitted, because that was decided with the move.
     """
     place = session.get(Place, removal.project_id) if removal.project_id else None
-    why = None if place is None else _refused(session, removal, place, step)
-    return None if why is not None and _is_of_a_move(session, removal) else why
+    reason = None if place is None else _find_denial_reason(session, removal, place, step)
+    return None if reason is not None and _is_part_of_move(session, removal) else reason
 
 
-def _refused(session: Session, removal: Removal, place: Place, step: RemovalStep) -> str | None:
+def _find_denial_reason(
+    session: Session, removal: Removal, place: Place, step: RemovalStep
+) -> str | None:
     role = Role.OWNER if removal.requested_by == CONSOLE.name else None
     subject = find_subject(session, removal.requested_by)
-    who = subject.principal
+    principal = subject.principal
     # Skip parts of the system, which have no account. Accounts of people are never deleted.
-    if who.is_person or who.home:
-        here = path_access(session, who, place.path)
-        decision = decide(who, here, REMOVAL_PERMISSIONS.get(removal.kind, Permission.DELETE))
+    if principal.is_person or principal.home:
+        access = path_access(session, principal, place.path)
+        decision = decide(
+            principal, access, REMOVAL_PERMISSIONS.get(removal.kind, Permission.DELETE)
+        )
         if subject.problem or not decision.allowed:
-            why = subject.problem or decision.rule
-            return f"{removal.requested_by} may not delete this any more: {why}"
-        role = role_for_rules(who, here)
+            reason = subject.problem or decision.rule
+            return f"{removal.requested_by} may not delete this any more: {reason}"
+        role = role_for_rules(principal, access)
     return first_refusal(session, place, [step], role)
 
 
-def _is_of_a_move(session: Session, removal: Removal) -> bool:
+def _is_part_of_move(session: Session, removal: Removal) -> bool:
     query = select(MovedRepository.number).where(MovedRepository.removal_id == removal.id)
     return session.execute(query.limit(1)).first() is not None

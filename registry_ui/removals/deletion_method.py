@@ -37,10 +37,10 @@ def deletion_method(repository: RepositoryName) -> str:
         RegistryUnreachable: deletion is disabled, or the registry can't be asked.
     """
     refuse_deletion()
-    absent = TagName(f"_registry_ui_{secrets.token_hex(16)}")
+    absent_tag = TagName(f"_registry_ui_{secrets.token_hex(16)}")
     end_read()
     try:
-        registry().delete_manifest(repository, absent)
+        registry().delete_manifest(repository, absent_tag)
     except RegistryNotFound:
         return "tag"
     except DeletionByTagUnsupported:
@@ -50,7 +50,7 @@ def deletion_method(repository: RepositoryName) -> str:
     return "tag"
 
 
-def why_refused(error: DeletionDisabled) -> tuple[str, str]:
+def explain_refusal(error: DeletionDisabled) -> tuple[str, str]:
     """Return the reason why the registry deletes nothing, and a hint for an administrator."""
     return READ_ONLY if isinstance(error, RegistryReadOnly) else SWITCHED_OFF
 
@@ -63,7 +63,7 @@ def translate(error: RegistryError) -> Exception:
     if isinstance(error, RegistryNotFound):
         return NotFound("The registry has no such tag.")
     if isinstance(error, DeletionDisabled):
-        message, hint = why_refused(error)
+        message, hint = explain_refusal(error)
         return RegistryUnreachable(message, hint=hint)
     return RegistryUnreachable(
         f"The registry could not be asked: {error}.", hint="Nothing was changed. Try again later."

@@ -32,19 +32,19 @@ from .registry_calls import call_registry, listed_tags, read_in_batches
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 PLACEHOLDER_CONFIG = "application/vnd.registry-ui.placeholder.v1+json"
 #: Maximum number of placeholders that are tried for one tag.
-ATTEMPTS = 3
-MOVED = "it points to another image since the preview"
-UNUSABLE = (
+MAX_ATTEMPTS = 3
+CHANGED_SINCE_PREVIEW = "it points to another image since the preview"
+UNUSABLE_NAMES = (
     "the registry lists names that can't be tags ({}), and may keep listing deleted tags until an "
     "administrator removes these from its storage"
 )
 STILL_LISTED = "the registry lists it until {} is pushed again or removed, which can't be read"
 
 
-def say_unusable(names: Iterable[str]) -> str:
+def describe_unusable(names: Iterable[str]) -> str:
     """Return how listed names that are not valid tags affect a removal, with the names quoted."""
-    quoted = name_some(map(repr, names))
-    return UNUSABLE.format(quoted)
+    quoted_names = name_some(map(repr, names))
+    return UNUSABLE_NAMES.format(quoted_names)
 
 
 def is_listed(lease: OperationLease[Removal], repository: RepositoryName, tag: TagName) -> bool:
@@ -52,10 +52,10 @@ def is_listed(lease: OperationLease[Removal], repository: RepositoryName, tag: T
     return str(tag) in listed_tags(lease, repository)
 
 
-def dangles(lease: OperationLease[Removal], repository: RepositoryName, tag: TagName) -> bool:
+def is_dangling(lease: OperationLease[Removal], repository: RepositoryName, tag: TagName) -> bool:
     """Return whether the registry lists a tag that points to no manifest."""
-    gone = call_registry(lease, lambda: registry().head(repository, tag)) is None
-    return gone and is_listed(lease, repository, tag)
+    is_missing = call_registry(lease, lambda: registry().head(repository, tag)) is None
+    return is_missing and is_listed(lease, repository, tag)
 
 
 def delete_by_placeholder(
@@ -70,28 +70,28 @@ def delete_by_placeholder(
         StepFailed: the registry still lists the tag after several attempts.
     """
     repository = RepositoryName(step.repository)
-    ours = {step.digest}
-    for _ in range(ATTEMPTS):
+    expected_digests = {step.digest}
+    for _ in range(MAX_ATTEMPTS):
         body = prepare_placeholder(lease, number, step)
         # Check again: a client may have pushed this tag while the placeholder was prepared.
-        now = call_registry(lease, lambda: registry().head(repository, tag))
-        if now is None and not is_listed(lease, repository, tag):
+        current_digest = call_registry(lease, lambda: registry().head(repository, tag))
+        if current_digest is None and not is_listed(lease, repository, tag):
             return "gone already", ""
-        if now is not None and now not in ours:
-            return "kept", MOVED
-        digest = Digest.of(body)
-        ours.add(str(digest))
+        if current_digest is not None and current_digest not in expected_digests:
+            return "kept", CHANGED_SINCE_PREVIEW
+        placeholder = Digest.of(body)
+        expected_digests.add(str(placeholder))
         put_placeholder(lease, repository, tag, body)
-        delete_placeholder(lease, repository, str(digest))
-        if not dangles(lease, repository, tag):
+        delete_placeholder(lease, repository, str(placeholder))
+        if not is_dangling(lease, repository, tag):
             return "deleted", ""
-        if (culprits := _still_faulty(lease, repository)) and str(tag) not in culprits:
+        if (faulty_tags := _find_faulty_tags(lease, repository)) and str(tag) not in faulty_tags:
             mark_leftovers(lease, repository, [str(tag)])
-            return "deleted", STILL_LISTED.format(name_some(culprits))
+            return "deleted", STILL_LISTED.format(name_some(faulty_tags))
         listed = listed_tags(lease, repository)
         if listed.unusable:
             mark_leftovers(lease, repository, [str(tag)])
-            return "deleted", f"the registry still lists it; {say_unusable(listed.unusable)}"
+            return "deleted", f"the registry still lists it; {describe_unusable(listed.unusable)}"
     raise StepFailed(f"the registry still lists {tag}, which stands for nothing. Delete it again.")
 
 
@@ -102,9 +102,9 @@ def prepare_placeholder(lease: OperationLease[Removal], number: int, step: Remov
     recognizes the placeholder as its own.
     """
     repository = RepositoryName(step.repository)
-    mark = f"{lease.work.id}/{number} {utc_now().isoformat()}"
+    annotation = f"{lease.work.id}/{number} {utc_now().isoformat()}"
     # The config is unique: 2.8 can refuse a manifest while one of its blobs is uploaded again.
-    config = json.dumps({PLACEHOLDER_ANNOTATION: mark}).encode()
+    config = json.dumps({PLACEHOLDER_ANNOTATION: annotation}).encode()
     body = json.dumps(
         {
             "schemaVersion": 2,
@@ -115,7 +115,7 @@ def prepare_placeholder(lease: OperationLease[Removal], number: int, step: Remov
                 "size": len(config),
             },
             "layers": [],
-            "annotations": {PLACEHOLDER_ANNOTATION: mark},
+            "annotations": {PLACEHOLDER_ANNOTATION: annotation},
         }
     ).encode()
     lease.record_placeholder(number, step, str(Digest.of(body)))
@@ -157,8 +157,8 @@ def mark_leftovers(
     lease: OperationLease[Removal], repository: RepositoryName, names: list[str]
 ) -> None:
     """Mark tags in the index as removed although the registry still lists them."""
-    image = select(ContainerImage.id).where(ContainerImage.path == str(repository))
-    query = select(Tag).where(Tag.name.in_(names), Tag.image_id.in_(image))
+    image_id = select(ContainerImage.id).where(ContainerImage.path == str(repository))
+    query = select(Tag).where(Tag.name.in_(names), Tag.image_id.in_(image_id))
 
     def write(session: Session) -> None:
         rows, now = session.scalars(query).all(), utc_now()
@@ -169,17 +169,17 @@ def mark_leftovers(
     lease.write(write)
 
 
-def _still_faulty(lease: OperationLease[Removal], repository: RepositoryName) -> set[str]:
+def _find_faulty_tags(lease: OperationLease[Removal], repository: RepositoryName) -> set[str]:
     """Return the tags that 2.8 fails to read, which make it keep listing deleted tags.
 
     The damaged tags known to the index are read first, and all tags if none of those is faulty. The
     result is cached: later calls only check that one of the tags is still faulty.
     """
     key = f"faulty in {repository}"
-    seen: set[str] | None = lease.looks.get(key)
-    if seen is None or (seen and not _is_faulty(repository, min(seen))):
-        seen = lease.looks[key] = _read_faulty(lease, repository)
-    return seen
+    faulty_tags: set[str] | None = lease.cached_checks.get(key)
+    if faulty_tags is None or (faulty_tags and not _is_faulty(repository, min(faulty_tags))):
+        faulty_tags = lease.cached_checks[key] = _read_faulty_tags(lease, repository)
+    return faulty_tags
 
 
 def _is_faulty(repository: RepositoryName, tag: str) -> bool:
@@ -191,9 +191,11 @@ def _is_faulty(repository: RepositoryName, tag: str) -> bool:
     return False
 
 
-def _read_faulty(lease: OperationLease[Removal], repository: RepositoryName) -> set[str]:
-    known = [name for name, damage in damaged_tags_of(repository).items() if damage == "fault"]
-    if known and (faulty := read_in_batches(lease, repository, known).faulty):
-        return faulty
+def _read_faulty_tags(lease: OperationLease[Removal], repository: RepositoryName) -> set[str]:
+    known_faulty = [
+        name for name, damage in damaged_tags_of(repository).items() if damage == "fault"
+    ]
+    if known_faulty and (faulty_tags := read_in_batches(lease, repository, known_faulty).faulty):
+        return faulty_tags
     names = listed_tags(lease, repository)
     return read_in_batches(lease, repository, names).faulty

@@ -7,11 +7,29 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, Self
 
+from ..access import Role
 from ..models import RemovalStep
 from ..names import Digest
 
 #: Maximum number of references that a preview names; the rest are only counted.
-NAMED = 50
+PREVIEW_LIMIT = 50
+
+
+@dataclass(frozen=True, slots=True)
+class RemovalOptions:
+    """Options of a removal of tags, and the role of the user who asks for it.
+
+    Attributes:
+        attached: also remove signatures and attestations of the removed images.
+        bin_days: number of days that the tags can be restored; 0 to delete them permanently.
+        role: role of the user who asks. Without one, no protected tag can be deleted.
+        despite_rules: remove damaged tags even if they are immutable.
+    """
+
+    attached: bool = False
+    bin_days: int = 0
+    role: Role | None = None
+    despite_rules: bool = False
 
 
 @dataclass(slots=True)
@@ -25,23 +43,23 @@ class PlannedTag:
 
     def to_json(self) -> dict[str, str | None]:
         """Return the tag as a dictionary for JSON, with times in ISO 8601 format."""
-        pushed, pulled = self.pushed_at, self.last_pulled_at
+        pushed_at, last_pulled_at = self.pushed_at, self.last_pulled_at
         return {
             "reference": self.reference,
-            "pushed_at": pushed.isoformat() if pushed else None,
+            "pushed_at": pushed_at.isoformat() if pushed_at else None,
             "pushed_by": self.pushed_by,
-            "last_pulled_at": pulled.isoformat() if pulled else None,
+            "last_pulled_at": last_pulled_at.isoformat() if last_pulled_at else None,
         }
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
         """Return the tag that ``to_json()`` wrote."""
-        pushed, pulled = data["pushed_at"], data["last_pulled_at"]
+        pushed_at, last_pulled_at = data["pushed_at"], data["last_pulled_at"]
         return cls(
             data["reference"],
-            datetime.fromisoformat(pushed) if pushed else None,
+            datetime.fromisoformat(pushed_at) if pushed_at else None,
             data["pushed_by"],
-            datetime.fromisoformat(pulled) if pulled else None,
+            datetime.fromisoformat(last_pulled_at) if last_pulled_at else None,
         )
 
 
@@ -115,25 +133,25 @@ class RemovalPlan:
 
     def name(self, tags: list[PlannedTag]) -> None:
         """Add tags to remove: name them until the preview is full, and count the rest."""
-        room = max(0, NAMED - len(self.removes))
-        self.removes += tags[:room]
-        self.removes_more += len(tags[room:])
+        count = max(0, PREVIEW_LIMIT - len(self.removes))
+        self.removes += tags[:count]
+        self.removes_more += len(tags[count:])
 
     def name_kept(self, tags: list[str]) -> None:
         """Add tags that stay: name them until the preview is full, and count the rest."""
-        room = max(0, NAMED - len(self.keeps))
-        self.keeps += tags[:room]
-        self.keeps_more += len(tags[room:])
+        count = max(0, PREVIEW_LIMIT - len(self.keeps))
+        self.keeps += tags[:count]
+        self.keeps_more += len(tags[count:])
 
     def preview(self) -> dict[str, Any]:
         """Return everything but the steps as data for JSON, to be stored for display."""
-        named = [tag.to_json() for tag in self.removes]
-        kept = (f.name for f in fields(self) if f.name not in {"steps", "removes"})
-        return {"removes": named, **{name: getattr(self, name) for name in kept}}
+        removed_tags = [tag.to_json() for tag in self.removes]
+        field_names = (f.name for f in fields(self) if f.name not in {"steps", "removes"})
+        return {"removes": removed_tags, **{name: getattr(self, name) for name in field_names}}
 
     @classmethod
     def of_preview(cls, preview: dict[str, Any]) -> Self:
         """Return the plan of a stored preview. Its steps are not loaded."""
-        known = {f.name for f in fields(cls)} - {"steps", "removes"}
+        field_names = {f.name for f in fields(cls)} - {"steps", "removes"}
         tags = [PlannedTag.from_json(tag) for tag in preview["removes"]]
-        return cls(steps=[], removes=tags, **{k: v for k, v in preview.items() if k in known})
+        return cls(steps=[], removes=tags, **{k: v for k, v in preview.items() if k in field_names})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from ..access import Permission, repository_policy
 from ..access.tag_rules import releases
@@ -16,11 +16,11 @@ from ..models import ContainerImage, RemovalStep
 from ..names import subject_of
 from .plan import RemovalPlan
 
-DAMAGED = (
+DAMAGED_TAGS = (
     "Tags that can't be read: {}. Push them again or remove them; until then, all manifests of "
     "this image are kept."
 )
-UNANSWERED = (
+UNANSWERED_TAGS = (
     "The registry does not answer for these tags now: {}. They are kept, and so are all manifests "
     "of this image. Try again later."
 )
@@ -28,17 +28,36 @@ STILL_LISTED = (
     "Until then, this registry also keeps listing the tags removed from {}, although they can no "
     "longer be pulled."
 )
-UNREAD = "Not every manifest of {} could be read: its tags are deleted, and its manifests are kept."
+UNREAD_MANIFESTS = (
+    "Not every manifest of {} could be read: its tags are deleted, and its manifests are kept."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryContent:
+    """Tags and manifests of a repository, from which a plan computes what a removal affects.
+
+    Attributes:
+        repository: name of the repository.
+        tags: digest of every tag.
+        graph: children and blobs of the manifests.
+    """
+
+    repository: str
+    tags: Mapping[str, str]
+    graph: ManifestGraph
+
+    def digests_without(self, names: AbstractSet[str]) -> list[str]:
+        """Return the digests of all tags except those with the given names."""
+        return [digest for tag, digest in self.tags.items() if tag not in names]
+
+    def reach(self, names: AbstractSet[str]) -> Reachability:
+        """Return which manifests become unreachable when the tags with these names are removed."""
+        return reach(self.tags, names, self.graph.children, self.graph.referenced)
 
 
 def add_manifests(
-    plan: RemovalPlan,
-    repository: str,
-    tags: Mapping[str, str],
-    removed: AbstractSet[str],
-    parts: ManifestGraph,
-    *,
-    stay: bool,
+    plan: RemovalPlan, content: RepositoryContent, to_delete: AbstractSet[str], *, keep_all: bool
 ) -> None:
     """Add to a plan the manifests that no tag needs after some tags are removed.
 
@@ -46,41 +65,43 @@ def add_manifests(
     counted, and deleted when the trash is purged.
 
     Args:
-        tags: digest of every tag of the repository.
-        removed: names of the tags to remove.
-        parts: children and blobs of the manifests.
-        stay: keep all manifests, because a tag that stays can't be read and may need any of them.
+        to_delete: names of the tags to remove.
+        keep_all: keep all manifests, because a tag that stays can't be read and may need any of
+            them.
     """
-    outcome = reach(tags, removed, parts.children, parts.named)
-    plan.shared += len(outcome.shared)
-    if parts.unknown:
-        count = len(parts.unknown)
+    repository, unknown = content.repository, content.graph.unknown
+    reachability = content.reach(to_delete)
+    plan.shared += len(reachability.shared)
+    if unknown:
+        count = len(unknown)
         plan.unread.append(f"{repository} ({count} manifest{'' if count == 1 else 's'})")
-        plan.notes.append(UNREAD.format(repository))
-    elif outcome.doomed and not stay:
+        plan.notes.append(UNREAD_MANIFESTS.format(repository))
+    elif reachability.to_delete and not keep_all:
         if not plan.bin_days:
             plan.steps.append(
-                RemovalStep("manifests", repository=repository, digests=list(outcome.doomed))
+                RemovalStep(
+                    "manifests", repository=repository, digests=list(reachability.to_delete)
+                )
             )
-        plan.manifests += len(outcome.doomed)
-        plan.freed = (plan.freed or 0) + _freed(tags, removed, outcome, parts)
+        plan.manifests += len(reachability.to_delete)
+        freed_bytes = _estimate_freed_bytes(content, to_delete, reachability)
+        plan.freed = (plan.freed or 0) + freed_bytes
 
 
-def referrers_of(
-    tags: Mapping[str, str], removed: AbstractSet[str], parts: ManifestGraph
-) -> list[str]:
+def referrers_of(content: RepositoryContent, to_delete: AbstractSet[str]) -> list[str]:
     """Return the tags that sign or describe removed images, including signatures of signatures."""
-    found: set[str] = set()
+    referrers: set[str] = set()
     while True:
-        doomed = set(reach(tags, removed | found, parts.children, parts.named).doomed)
-        more = {name for name in tags if subject_of(name) in doomed} - removed - found
-        if not more:
-            return sorted(found)
-        found |= more
+        deleted = to_delete | referrers
+        unreachable = set(content.reach(deleted).to_delete)
+        new_referrers = {name for name in content.tags if subject_of(name) in unreachable} - deleted
+        if not new_referrers:
+            return sorted(referrers)
+        referrers |= new_referrers
 
 
 def record_subjects(
-    tags: Mapping[str, str], going: AbstractSet[str], asked: AbstractSet[str], parts: ManifestGraph
+    content: RepositoryContent, to_delete: AbstractSet[str], requested: AbstractSet[str]
 ) -> dict[str, str]:
     """Return ``stays`` or ``goes`` for each signature tag to remove, depending on its subject.
 
@@ -88,84 +109,92 @@ def record_subjects(
     ``goes``: it is removed because its subject is. The step checks that again.
 
     Args:
-        tags: digest of every tag of the repository.
-        going: names of all tags to remove.
-        asked: names of the tags that the user asked to remove.
-        parts: children and blobs of the manifests.
+        to_delete: names of all tags to remove.
+        requested: names of the tags that the user asked to remove.
     """
-    signing = {name: subject for name in going if (subject := subject_of(name))}
-    if not signing:
+    subjects = {name: subject for name in to_delete if (subject := subject_of(name))}
+    if not subjects:
         return {}
-    safe = set(closure((d for tag, d in tags.items() if tag not in going), parts.named))
+    needed_digests = set(closure(content.digests_without(to_delete), content.graph.referenced))
     return {
-        name: "stays" if name in asked and subject in safe else "goes"
-        for name, subject in signing.items()
+        name: "stays" if name in requested and subject in needed_digests else "goes"
+        for name, subject in subjects.items()
     }
 
 
 def record_missing_subjects(
-    plan: RemovalPlan, chosen: Collection[tuple[ContainerImage, Collection[str]]]
+    plan: RemovalPlan, tags_to_delete: Collection[tuple[ContainerImage, Collection[str]]]
 ) -> None:
     """Mark the steps of signatures that were chosen because their subject is missing.
 
     Args:
-        chosen: images, each with the names of the tags to remove.
+        tags_to_delete: images, each with the names of the tags to remove.
     """
-    lost = {(image.path, name) for image, names in chosen for name in names if subject_of(name)}
-    if lost:
+    signatures = {
+        (image.path, name) for image, names in tags_to_delete for name in names if subject_of(name)
+    }
+    if signatures:
         plan.steps = [
-            replace(step, subject="missing") if (step.repository, step.tag) in lost else step
+            replace(step, subject="missing") if (step.repository, step.tag) in signatures else step
             for step in plan.steps
         ]
 
 
-def _freed(
-    tags: Mapping[str, str], removed: AbstractSet[str], outcome: Reachability, parts: ManifestGraph
+def _estimate_freed_bytes(
+    content: RepositoryContent, to_delete: AbstractSet[str], reachability: Reachability
 ) -> int:
     """Return the number of bytes that only removed manifests use, within this repository."""
-    # ``parts.named`` includes the blobs of manifests, so this has every blob that stays in use.
-    held = set(closure((d for tag, d in tags.items() if tag not in removed), parts.named))
+    graph = content.graph
+    # ``graph.referenced`` includes the blobs of manifests, so this has every blob that stays in
+    # use.
+    used_digests = set(closure(content.digests_without(to_delete), graph.referenced))
     sizes: dict[str, int] = {}
-    for digest in outcome.doomed:
-        sizes |= parts.blobs.get(digest, {})
-    return sum(size for blob, size in sizes.items() if blob not in held)
+    for digest in reachability.to_delete:
+        sizes |= graph.blobs.get(digest, {})
+    return sum(size for blob, size in sizes.items() if blob not in used_digests)
 
 
 def kept_signatures(
-    plan: RemovalPlan,
-    image: ContainerImage,
-    names: Collection[str],
-    tags: dict[str, str],
-    parts: ManifestGraph,
+    plan: RemovalPlan, content: RepositoryContent, names: Collection[str]
 ) -> set[str]:
     """Return the tags that sign or describe content of an immutable tag; the plan records why."""
-    signing = {name: subject for name in names if (subject := subject_of(name))}
-    if not signing:
+    subjects = {name: subject for name in names if (subject := subject_of(name))}
+    if not subjects:
         return set()
-    found = repository_policy(db.session(), image.path)
-    immutable = releases(found.rules, found.image_name, tags, Permission.DELETE)
-    kept = {digest: tag for tag in immutable for digest in closure([tags[tag]], parts.named)}
-    stay = {name: kept[subject] for name, subject in signing.items() if subject in kept}
+    path, tags = content.repository, content.tags
+    policy = repository_policy(db.session(), path)
+    immutable_tag_by_digest = {
+        digest: tag
+        for tag in releases(policy.rules, policy.image_name, tags, Permission.DELETE)
+        for digest in closure([tags[tag]], content.graph.referenced)
+    }
+    immutable_tag_by_name = {
+        name: immutable_tag_by_digest[subject]
+        for name, subject in subjects.items()
+        if subject in immutable_tag_by_digest
+    }
     plan.refused += [
-        (f"{image.path}:{name}", f"tag {name} belongs to {tag}, which is immutable in {image.path}")
-        for name, tag in sorted(stay.items())
-        if (f"{image.path}:{name}") not in dict(plan.refused)
+        (f"{path}:{name}", f"tag {name} belongs to {tag}, which is immutable in {path}")
+        for name, tag in sorted(immutable_tag_by_name.items())
+        if (f"{path}:{name}") not in dict(plan.refused)
     ]
-    return set(stay)
+    return set(immutable_tag_by_name)
 
 
-def add_damaged_note(plan: RemovalPlan, path: str, damaged: set[str], faulty: set[str]) -> None:
+def add_damaged_note(
+    plan: RemovalPlan, path: str, damaged_tags: set[str], faulty_tags: set[str]
+) -> None:
     """Add to a plan the damaged tags of an image that stay, and a note on the consequences.
 
     Args:
-        damaged: tags that the registry lists but can't read.
-        faulty: those of them that make 2.8 keep listing deleted tags (500, not 404).
+        damaged_tags: tags that the registry lists but can't read.
+        faulty_tags: those of them that make 2.8 keep listing deleted tags (500, not 404).
     """
-    if not damaged:
+    if not damaged_tags:
         return
-    plan.unread += [f"{path}:{name}" for name in sorted(damaged)]
-    plan.notes.append(DAMAGED.format(name_some([f"{path}:{name}" for name in damaged])))
-    if faulty and plan.method == "placeholder":
+    plan.unread += [f"{path}:{name}" for name in sorted(damaged_tags)]
+    plan.notes.append(DAMAGED_TAGS.format(name_some([f"{path}:{name}" for name in damaged_tags])))
+    if faulty_tags and plan.method == "placeholder":
         plan.notes.append(STILL_LISTED.format(path))
 
 
@@ -174,4 +203,4 @@ def add_unanswered_note(plan: RemovalPlan, path: str, names: set[str]) -> None:
     if names:
         references = [f"{path}:{name}" for name in sorted(names)]
         plan.unread += references
-        plan.notes.append(UNANSWERED.format(name_some(references)))
+        plan.notes.append(UNANSWERED_TAGS.format(name_some(references)))

@@ -1,4 +1,4 @@
-"""Pages of the tags that a stored plan removes. The stored preview names only the first page."""
+"""Tags that a plan removes, and pages of them. The stored preview names only the first page."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from sqlalchemy import select
 from ..db.session import db
 from ..models import ContainerImage, Removal, RemovalStep, Tag
 from ..pagination import Page
+from ..tags.image_tags import ImageTags
 from ..tags.version_sort import version_key
-from .plan import NAMED, PlannedTag, RemovalPlan
+from .plan import PREVIEW_LIMIT, PlannedTag, RemovalPlan
 
 
 def planned_references(plan: RemovalPlan) -> list[str]:
     """Return the references of all tags that a plan removes, in the order of the preview."""
-    return _references(plan.steps)
+    return _references_from_steps(plan.steps)
 
 
 def show_page(removal: Removal, plan: RemovalPlan, number: int) -> Page | None:
@@ -33,14 +34,30 @@ def show_page(removal: Removal, plan: RemovalPlan, number: int) -> Page | None:
     """
     if not plan.removes_more or removal.kind not in {"tags", "retention"}:
         return None
-    page = Page.of(number, plan.tag_count, NAMED)
+    page = Page.of(number, plan.tag_count, PREVIEW_LIMIT)
     if page.number > 1:
-        plan.removes = _planned(page.cut(_references(removal.plan)))
+        plan.removes = _load_planned_tags(page.cut(_references_from_steps(removal.plan)))
         plan.removes_more = page.total - len(plan.removes)
     return page
 
 
-def _references(steps: Iterable[RemovalStep]) -> list[str]:
+def planned_tags_from_names(
+    repository: str, names: Iterable[str], image_tags: ImageTags
+) -> list[PlannedTag]:
+    """Return tags of a repository in version order, with their last push and pull."""
+    return [
+        _planned_tag_from_row(f"{repository}:{name}", image_tags.rows.get(name))
+        for name in sorted(names, key=version_key)
+    ]
+
+
+def _planned_tag_from_row(reference: str, row: Tag | None) -> PlannedTag:
+    if row is None:
+        return PlannedTag(reference)
+    return PlannedTag(reference, row.pushed_at, row.pushed_by, row.last_pulled_at)
+
+
+def _references_from_steps(steps: Iterable[RemovalStep]) -> list[str]:
     tags: dict[str, set[str]] = {}
     for step in steps:
         if step.kind in {"tag", "unreadable"}:
@@ -52,24 +69,19 @@ def _references(steps: Iterable[RemovalStep]) -> list[str]:
     ]
 
 
-def _planned(references: Iterable[str]) -> list[PlannedTag]:
+def _load_planned_tags(references: Iterable[str]) -> list[PlannedTag]:
     """Return the tags with their last push and pull from the index (one query)."""
-    split = [reference.rpartition(":") for reference in references]
+    repository_tags = [reference.rpartition(":") for reference in references]
     query = (
         select(ContainerImage.path, Tag)
         .join(Tag, Tag.image_id == ContainerImage.id)
         .where(
-            ContainerImage.path.in_({repository for repository, _, _ in split}),
-            Tag.name.in_({name for _, _, name in split}),
+            ContainerImage.path.in_({repository for repository, _, _ in repository_tags}),
+            Tag.name.in_({name for _, _, name in repository_tags}),
         )
     )
     rows = {(path, row.name): row for path, row in db.session.execute(query)}
-    planned = []
-    for repository, _, name in split:
-        row, reference = rows.get((repository, name)), f"{repository}:{name}"
-        planned.append(
-            PlannedTag(reference, row.pushed_at, row.pushed_by, row.last_pulled_at)
-            if row
-            else PlannedTag(reference)
-        )
-    return planned
+    return [
+        _planned_tag_from_row(f"{repository}:{name}", rows.get((repository, name)))
+        for repository, _, name in repository_tags
+    ]

@@ -23,10 +23,11 @@ from ..models import BinnedTag, ContainerImage, Place, Project, RemovalStep, Tag
 from ..names import RepositoryName, TagName, is_binned, subject_of
 from ..tags.image_tags import ImageTags, all_tags, refresh, tags_of_image
 from ..tags.version_sort import version_key
-from .allowed_tags import allowed, allowed_unreadable
+from .allowed_tags import filter_allowed, filter_allowed_unreadable
 from .deletion_method import deletion_method, translate
-from .plan import PlannedTag, RemovalPlan
+from .plan import RemovalOptions, RemovalPlan
 from .planned_manifests import (
+    RepositoryContent,
     add_damaged_note,
     add_manifests,
     add_unanswered_note,
@@ -34,34 +35,24 @@ from .planned_manifests import (
     record_subjects,
     referrers_of,
 )
+from .planned_tags import planned_tags_from_names
 from .unread_images import UnreadImages
 
 #: Timeout in seconds for reading the manifests of one image while a removal is planned.
-PLAN_DEADLINE = 10.0
-UNTOLD = "Of these it is not known since when they stand for what they do, so they stay: {}."
-NOT_KEPT = (
+MANIFESTS_TIMEOUT = 10.0
+UNKNOWN_AGE = "Of these it is not known since when they stand for what they do, so they stay: {}."
+NOT_RESTORABLE = (
     "The bin can't keep tags that can't be read: {}. They are deleted permanently, and can't be "
     "restored."
 )
 NO_ANSWER = "The registry does not answer for {} now: {}."
+DEFAULT_OPTIONS = RemovalOptions()
 
 
 def plan_tag(
-    image: ContainerImage,
-    name: TagName,
-    *,
-    attached: bool = False,
-    bin_days: int = 0,
-    role: Role | None = None,
-    despite_rules: bool = False,
+    image: ContainerImage, name: TagName, options: RemovalOptions = DEFAULT_OPTIONS
 ) -> RemovalPlan:
     """Plan the removal of a single tag.
-
-    Args:
-        attached: also remove signatures and attestations of the image.
-        bin_days: number of days that the tag can be restored; 0 to delete it permanently.
-        role: role of the user who asks. Without one, no protected tag can be deleted.
-        despite_rules: if the tag is damaged, remove it even if it is immutable.
 
     Raises:
         NotFound: the registry has no such tag.
@@ -74,12 +65,16 @@ def plan_tag(
     live = _read_tag(repository, name)
     ensure_fetched(repository, live.digests)
     # The trash keeps manifests, and a tag that can't be read has none to keep.
-    days = 0 if live.damaged else bin_days
     plan = RemovalPlan(
-        "tag", f"{image.path}:{name}", [], bin_days=days, despite_rules=despite_rules
+        "tag",
+        f"{image.path}:{name}",
+        [],
+        bin_days=0 if live.damaged else options.bin_days,
+        despite_rules=options.despite_rules,
     )
     plan.method = deletion_method(repository)
-    _add_or_raise(UnreadImages(plan), image, {str(name)}, role, attached=attached)
+    unread_images = UnreadImages(plan)
+    _add_or_raise(unread_images, image, {str(name)}, options.role, attached=options.attached)
     for row in stored_manifests(live.digests.values()).values():
         plan.platforms = [child.platform for child in facts_of(row).platforms]
     return plan
@@ -107,50 +102,41 @@ def _read_tag(repository: RepositoryName, name: TagName) -> LiveTags:
 def plan_tags(
     kind: str,
     target: str,
-    chosen: Iterable[tuple[ContainerImage, Collection[str]]],
-    *,
-    attached: bool,
-    bin_days: int = 0,
-    role: Role | None = None,
+    tags_to_delete: Iterable[tuple[ContainerImage, Collection[str]]],
+    options: RemovalOptions = DEFAULT_OPTIONS,
 ) -> RemovalPlan:
     """Plan the removal of some tags of some images.
 
     Args:
-        chosen: images, each with the names of the tags to remove. Tags that no longer exist are
-            ignored.
-        attached: also remove signatures and attestations of the removed images.
-        bin_days: number of days that the tags can be restored; 0 to delete them permanently.
-        role: role of the user who asks, for the protection rules.
+        tags_to_delete: images, each with the names of the tags to remove. Tags that no longer exist
+            are ignored.
+        options: options of the removal. ``despite_rules`` is ignored.
 
     Raises:
         RegistryUnreachable: the registry can't be asked, so nothing can be planned.
     """
-    return add_tags(
-        RemovalPlan(kind, target, [], method="none", bin_days=bin_days),
-        chosen,
-        role,
-        attached=attached,
-    )
+    plan = RemovalPlan(kind, target, [], method="none", bin_days=options.bin_days)
+    return add_tags(plan, tags_to_delete, options.role, attached=options.attached)
 
 
 def add_tags(
     plan: RemovalPlan,
-    chosen: Iterable[tuple[ContainerImage, Collection[str]]],
+    tags_to_delete: Iterable[tuple[ContainerImage, Collection[str]]],
     role: Role | None,
     *,
     attached: bool,
 ) -> RemovalPlan:
     """Add the removal of some tags to a plan, as plan_tags() does, and return the plan."""
-    unread = UnreadImages(plan)
-    for image, names in chosen:
+    unread_images = UnreadImages(plan)
+    for image, names in tags_to_delete:
         if plan.method == "none":
             plan.method = deletion_method(RepositoryName(image.path))
-        _add_or_raise(unread, image, set(names), role, attached=attached)
+        _add_or_raise(unread_images, image, set(names), role, attached=attached)
     return plan
 
 
 def _add_or_raise(
-    unread: UnreadImages,
+    unread_images: UnreadImages,
     image: ContainerImage,
     names: set[str],
     role: Role | None,
@@ -163,108 +149,113 @@ def _add_or_raise(
         NotFound, RegistryUnreachable: the tags can't be listed.
     """
     try:
-        _add_image(unread.plan, image, names, role, attached=attached)
+        _add_image(unread_images.plan, image, names, role, attached=attached)
     except RegistryError as error:
-        if unread.plan.kind != "retention":
+        if unread_images.plan.kind != "retention":
             raise translate(error) from None
-        unread.add(image.path, error)
+        unread_images.add(image.path, error)
 
 
 def _add_image(
     plan: RemovalPlan, image: ContainerImage, names: set[str], role: Role | None, *, attached: bool
 ) -> None:
     """Add the removal of some tags of one image to a plan, with its effects on manifests."""
-    found = tags_of_image(image, names)
+    image_tags = tags_of_image(image, names)
     if plan.kind == "retention":
-        names = _as_known(plan, image, names & found.tags.keys(), found.tags, found.rows)
-    unreadable = allowed_unreadable(plan, image.path, names & found.unreadable, role)
-    # A damaged tag is removed with its last known manifest, unless another tag needs that.
-    tags = found.tags | found.last_known(unreadable)
-    parts = graph_of(RepositoryName(image.path), set(tags.values()), PLAN_DEADLINE)
-    asked = names & found.tags.keys()
-    removed = allowed(plan, image.path, asked, role) - kept_signatures(
-        plan, image, asked, tags, parts
+        names = _drop_changed_tags(plan, image, names & image_tags.tags.keys(), image_tags)
+    unreadable_tags = filter_allowed_unreadable(
+        plan, image.path, names & image_tags.unreadable, role
     )
-    referrers = referrers_of(tags, removed | unreadable & tags.keys(), parts)
+    # A damaged tag is removed with its last known manifest, unless another tag needs that.
+    tags = image_tags.tags | image_tags.last_known(unreadable_tags)
+    graph = graph_of(RepositoryName(image.path), set(tags.values()), MANIFESTS_TIMEOUT)
+    content = RepositoryContent(image.path, tags, graph)
+    requested = names & image_tags.tags.keys()
+    readable_tags = filter_allowed(plan, image.path, requested, role)
+    readable_tags -= kept_signatures(plan, content, requested)
+    referrers = referrers_of(content, readable_tags | unreadable_tags & tags.keys())
     plan.referrers += referrers
     if attached and referrers:
         plan.attached_goes = True
-        removed |= allowed(plan, image.path, referrers, role)
-    subjects = record_subjects(tags, removed | unreadable, asked, parts)
-    _add_steps(plan, image, tags, (removed, unreadable), subjects)
-    damaged = found.damaged - unreadable
-    add_damaged_note(plan, image.path, damaged, found.faulty - unreadable if removed else set())
-    add_unanswered_note(plan, image.path, found.unanswered)
-    going = removed | unreadable
-    stay = bool(damaged or found.unanswered)
-    add_manifests(plan, image.path, tags, going, parts, stay=stay)
-    plan.name([_planned(image.path, n, found.rows.get(n)) for n in sorted(going, key=version_key)])
-    gone = {tags[name] for name in removed}
-    stays = (n for n, d in tags.items() if d in gone and n not in going and not is_binned(n))
-    plan.name_kept(sorted(stays, key=version_key))
+        readable_tags |= filter_allowed(plan, image.path, referrers, role)
+    to_delete = readable_tags | unreadable_tags
+    # Damaged tags come first: 2.8 can't delete any tag while it fails to read another one's link.
+    _add_unreadable(plan, image.path, unreadable_tags)
+    _add_tag_steps(plan, content, readable_tags, record_subjects(content, to_delete, requested))
+    damaged_tags = image_tags.damaged - unreadable_tags
+    faulty_tags = image_tags.faulty - unreadable_tags if readable_tags else set()
+    add_damaged_note(plan, image.path, damaged_tags, faulty_tags)
+    add_unanswered_note(plan, image.path, image_tags.unanswered)
+    add_manifests(plan, content, to_delete, keep_all=bool(damaged_tags or image_tags.unanswered))
+    plan.name(planned_tags_from_names(image.path, to_delete, image_tags))
+    plan.name_kept(_list_kept_tags(tags, readable_tags, to_delete))
 
 
-def _as_known(
-    plan: RemovalPlan,
-    image: ContainerImage,
-    names: Collection[str],
-    tags: dict[str, str],
-    rows: dict[str, Tag],
+def _list_kept_tags(
+    tags: dict[str, str], readable_tags: set[str], to_delete: set[str]
+) -> list[str]:
+    """Return the tags that stay and share a digest with a readable tag to delete."""
+    digests = {tags[name] for name in readable_tags}
+    names = (
+        name
+        for name, digest in tags.items()
+        if digest in digests and name not in to_delete and not is_binned(name)
+    )
+    return sorted(names, key=version_key)
+
+
+def _drop_changed_tags(
+    plan: RemovalPlan, image: ContainerImage, names: Collection[str], image_tags: ImageTags
 ) -> set[str]:
     """Return the tags that still have the digest in the index; note the others in the plan.
 
     A retention policy chose the tags by their age in the index. If a tag points to another image
     now, that age is wrong.
     """
-    untold = {name for name in names if name not in rows or rows[name].digest != tags[name]}
-    if untold:
-        named = [f"{image.path}:{name}" for name in sorted(untold, key=version_key)]
-        plan.notes.append(UNTOLD.format(name_first(named)))
-    return set(names) - untold
+    tags, rows = image_tags.tags, image_tags.rows
+    changed_tags = {name for name in names if name not in rows or rows[name].digest != tags[name]}
+    if changed_tags:
+        references = [f"{image.path}:{name}" for name in sorted(changed_tags, key=version_key)]
+        plan.notes.append(UNKNOWN_AGE.format(name_first(references)))
+    return set(names) - changed_tags
 
 
-def _add_unreadable(plan: RemovalPlan, path: str, unreadable: Collection[str]) -> None:
+def _add_unreadable(plan: RemovalPlan, path: str, unreadable_tags: Collection[str]) -> None:
     """Add the removal of damaged tags, which can't be restored."""
-    if not unreadable:
+    if not unreadable_tags:
         return
-    plan.notes.append(NOT_KEPT.format(name_some(unreadable)))
-    despite = {
+    plan.notes.append(NOT_RESTORABLE.format(name_some(unreadable_tags)))
+    rules_by_tag = {
         ref.rpartition(":")[2]: rule for ref, rule in plan.despite if ref.startswith(f"{path}:")
     }
     plan.steps.append(
-        RemovalStep("unreadable", path, tags=sorted(unreadable), despite=despite or None)
+        RemovalStep("unreadable", path, tags=sorted(unreadable_tags), despite=rules_by_tag or None)
     )
 
 
-def _add_steps(
+def _add_tag_steps(
     plan: RemovalPlan,
-    image: ContainerImage,
-    tags: dict[str, str],
-    going: tuple[set[str], set[str]],
+    content: RepositoryContent,
+    names: Collection[str],
     subjects: dict[str, str],
 ) -> None:
-    removed, unreadable = going
-    # Damaged tags come first: 2.8 can't delete any tag while it fails to read another one's link.
-    _add_unreadable(plan, image.path, unreadable)
+    """Add one step for each tag.
+
+    Args:
+        subjects: assumptions about the subjects of signatures, as from record_subjects().
+    """
     plan.steps += [
         RemovalStep(
             "tag",
-            image.path,
+            content.repository,
             name,
-            tags[name],
+            content.tags[name],
             days=plan.bin_days,
             subject=subjects.get(name, ""),
         )
         # Signatures come last, because their steps check which of their subjects were deleted.
-        for name in sorted(removed, key=lambda name: (subject_of(name) is not None, name))
+        for name in sorted(names, key=lambda name: (subject_of(name) is not None, name))
     ]
-
-
-def _planned(repository: str, name: str, row: Tag | None) -> PlannedTag:
-    reference = f"{repository}:{name}"
-    if row is None:
-        return PlannedTag(reference)
-    return PlannedTag(reference, row.pushed_at, row.pushed_by, row.last_pulled_at)
 
 
 def plan_namespace(path: str, *, role: Role | None = None) -> RemovalPlan:
@@ -274,23 +265,24 @@ def plan_namespace(path: str, *, role: Role | None = None) -> RemovalPlan:
         RegistryUnreachable: it is not empty, and the registry can't be asked.
     """
     query = select(Place).where(below(Place.path, path)).order_by(Place.path)
-    inner = list(db.session.scalars(query))
-    if not inner:
+    places = list(db.session.scalars(query))
+    if not places:
         return RemovalPlan("namespace", path, [], method="none")
-    projects = [place for place in inner if isinstance(place, Project)]
-    repositories = [name for project in projects for name in _repositories(project)]
-    plan = _plan_whole("namespace", path, repositories, role, with_bin=True)
+    projects = [place for place in places if isinstance(place, Project)]
+    repositories = [name for project in projects for name in _repositories_of(project)]
+    plan = _plan_all_tags("namespace", path, repositories, role, with_trash=True)
     plan.steps += [RemovalStep("project", repository=project.path) for project in projects]
-    groups = [path, *(place.path for place in inner if place.kind == "namespace")]
+    namespaces = [path, *(place.path for place in places if place.kind == "namespace")]
     # Delete the deepest namespaces first, because only an empty namespace can be deleted.
     plan.steps += [
-        RemovalStep("namespace", repository=group) for group in sorted(groups, reverse=True)
+        RemovalStep("namespace", repository=namespace)
+        for namespace in sorted(namespaces, reverse=True)
     ]
-    plan.notes.insert(0, _with_places(len(projects), len(groups) - 1))
+    plan.notes.insert(0, _describe_places(len(projects), len(namespaces) - 1))
     return plan
 
 
-def _with_places(projects: int, namespaces: int) -> str:
+def _describe_places(projects: int, namespaces: int) -> str:
     count = f"{projects} project{'' if projects == 1 else 's'}"
     if namespaces:
         count += f" and {namespaces} namespace{'' if namespaces == 1 else 's'}"
@@ -309,15 +301,14 @@ def plan_image(
         RegistryUnreachable: the registry can't be asked.
     """
     if not bin_days:
-        return _plan_whole("image", image.path, [image.path], role)
+        return _plan_all_tags("image", image.path, [image.path], role)
     try:
         refresh(image)  # updates the index from the registry's tag list
     except RegistryError as error:
         raise translate(error) from None
     names = set(db.session.scalars(select(Tag.name).where(Tag.image_id == image.id)))
-    plan = plan_tags(
-        "image", image.path, [(image, names)], attached=True, bin_days=bin_days, role=role
-    )
+    options = RemovalOptions(attached=True, bin_days=bin_days, role=role)
+    plan = plan_tags("image", image.path, [(image, names)], options)
     plan.notes.append("Tags that are pushed after this preview stay.")
     return plan
 
@@ -328,47 +319,47 @@ def plan_project(project: Project, *, role: Role | None = None) -> RemovalPlan:
     Raises:
         RegistryUnreachable: the registry can't be asked.
     """
-    plan = _plan_whole("project", project.path, _repositories(project), role, with_bin=True)
+    plan = _plan_all_tags("project", project.path, _repositories_of(project), role, with_trash=True)
     plan.steps.append(RemovalStep("project", repository=project.path))
     plan.notes.insert(0, "The project goes when the registry has let go of all its images.")
     return plan
 
 
-def _repositories(project: Project) -> list[str]:
+def _repositories_of(project: Project) -> list[str]:
     """Return the repositories of a project, including those that have tags only in the trash."""
     images = select(ContainerImage.path).where(ContainerImage.project_id == project.id)
-    binned = select(BinnedTag.repository).where(BinnedTag.project_id == project.id)
-    return sorted(db.session.scalars(images.union(binned)))
+    trash_repositories = select(BinnedTag.repository).where(BinnedTag.project_id == project.id)
+    return sorted(db.session.scalars(images.union(trash_repositories)))
 
 
-def _plan_whole(
+def _plan_all_tags(
     kind: str,
     target: str,
     repositories: list[str],
     role: Role | None,
     *,
-    with_bin: bool = False,
+    with_trash: bool = False,
 ) -> RemovalPlan:
     plan = RemovalPlan(
         kind, target, [], method="digest", notes=["Tags that are pushed after this preview stay."]
     )
     if repositories:
         deletion_method(RepositoryName(repositories[0]))
-    if with_bin:
+    if with_trash:
         plan.notes.append("Nothing of this can be restored. What the bin holds goes too.")
-    unread = UnreadImages(plan)
+    unread_images = UnreadImages(plan)
     for path in repositories:
         try:
-            found = all_tags(path)
+            image_tags = all_tags(path)
         except RegistryError as error:
-            unread.add(path, error)
+            unread_images.add(path, error)
             continue
-        _add_whole(plan, path, found, role, with_bin=with_bin)
+        _add_all_tags(plan, path, image_tags, role, with_trash=with_trash)
     return plan
 
 
-def _add_whole(
-    plan: RemovalPlan, path: str, found: ImageTags, role: Role | None, *, with_bin: bool
+def _add_all_tags(
+    plan: RemovalPlan, path: str, image_tags: ImageTags, role: Role | None, *, with_trash: bool
 ) -> None:
     """Add all tags of one repository to a plan.
 
@@ -376,21 +367,23 @@ def _add_whole(
     are deleted one by one instead.
     """
     # Record the current digest of each tag, so that a tag that is pushed later is kept.
-    names = {name for name in found.tags if with_bin or not is_binned(name)}
-    planned = {name: found.tags[name] for name in sorted(allowed(plan, path, names, role))}
-    unreadable = allowed_unreadable(
-        plan, path, {n for n in found.unreadable if with_bin or not is_binned(n)}, role
+    names = {name for name in image_tags.tags if with_trash or not is_binned(name)}
+    planned_digests = {
+        name: image_tags.tags[name] for name in sorted(filter_allowed(plan, path, names, role))
+    }
+    unreadable_tags = filter_allowed_unreadable(
+        plan, path, {n for n in image_tags.unreadable if with_trash or not is_binned(n)}, role
     )
-    _add_unreadable(plan, path, unreadable)
-    damaged = found.damaged - unreadable
-    add_damaged_note(plan, path, damaged, found.faulty - unreadable)
-    add_unanswered_note(plan, path, found.unanswered)
-    if damaged or found.unanswered:
+    _add_unreadable(plan, path, unreadable_tags)
+    damaged_tags = image_tags.damaged - unreadable_tags
+    add_damaged_note(plan, path, damaged_tags, image_tags.faulty - unreadable_tags)
+    add_unanswered_note(plan, path, image_tags.unanswered)
+    if damaged_tags or image_tags.unanswered:
         plan.steps += [
             RemovalStep("tag", repository=path, tag=name, digest=digest)
-            for name, digest in planned.items()
+            for name, digest in planned_digests.items()
         ]
     else:
-        plan.steps.append(RemovalStep("image", repository=path, tags=planned))
-    going = (n for n in {*planned, *unreadable} if not is_binned(n))
-    plan.name([_planned(path, n, found.rows.get(n)) for n in sorted(going, key=version_key)])
+        plan.steps.append(RemovalStep("image", repository=path, tags=planned_digests))
+    shown_tags = (n for n in {*planned_digests, *unreadable_tags} if not is_binned(n))
+    plan.name(planned_tags_from_names(path, shown_tags, image_tags))

@@ -13,8 +13,13 @@ from ..names import RepositoryName, is_binned
 from ..tags.image_tags import ImageTags, all_tags, binned_digests
 from .deletion_method import deletion_method
 from .plan import PlannedTag, RemovalPlan
-from .planned_manifests import add_damaged_note, add_manifests, add_unanswered_note
-from .planner import PLAN_DEADLINE
+from .planned_manifests import (
+    RepositoryContent,
+    add_damaged_note,
+    add_manifests,
+    add_unanswered_note,
+)
+from .planner import MANIFESTS_TIMEOUT
 from .unread_images import UnreadImages
 
 PURGE_WAITS = (
@@ -37,33 +42,38 @@ def plan_purge(target: str, entries: Iterable[BinnedTag]) -> RemovalPlan:
     by_repository: dict[str, list[BinnedTag]] = defaultdict(list)
     for entry in entries:
         by_repository[entry.repository].append(entry)
-    unread = UnreadImages(plan)
+    unread_images = UnreadImages(plan)
     for path, rows in sorted(by_repository.items()):
         plan.method = deletion_method(RepositoryName(path))
         try:
-            found = all_tags(path)
+            image_tags = all_tags(path)
         except RegistryError as error:
-            unread.add(path, error)
+            unread_images.add(path, error)
             continue
-        _add_purge(plan, path, [row for row in rows if row.bin_tag not in found.unanswered], found)
+        _add_purge(
+            plan,
+            path,
+            [row for row in rows if row.bin_tag not in image_tags.unanswered],
+            image_tags,
+        )
     return plan
 
 
-def _add_purge(plan: RemovalPlan, path: str, rows: list[BinnedTag], found: ImageTags) -> None:
+def _add_purge(plan: RemovalPlan, path: str, rows: list[BinnedTag], image_tags: ImageTags) -> None:
     """Add the trash entries of one repository to a purge plan."""
-    removed = {row.bin_tag for row in rows}
-    damaged, faulty = found.damaged - removed, found.faulty - removed
-    if faulty and plan.method == "placeholder":
-        plan.unread += [f"{path}:{name}" for name in sorted(faulty)]
-        plan.notes.append(PURGE_WAITS.format(path, name_some(faulty)))
+    to_delete = {row.bin_tag for row in rows}
+    damaged_tags, faulty_tags = image_tags.damaged - to_delete, image_tags.faulty - to_delete
+    if faulty_tags and plan.method == "placeholder":
+        plan.unread += [f"{path}:{name}" for name in sorted(faulty_tags)]
+        plan.notes.append(PURGE_WAITS.format(path, name_some(faulty_tags)))
         return
-    tags = binned_digests(path) | found.tags
+    tags = binned_digests(path) | image_tags.tags
     plan.steps += [
         RemovalStep("purge", repository=path, tag=row.bin_tag, digest=row.digest) for row in rows
     ]
-    parts = graph_of(RepositoryName(path), set(tags.values()), PLAN_DEADLINE)
-    add_damaged_note(plan, path, {name for name in damaged if not is_binned(name)}, set())
-    add_unanswered_note(plan, path, {name for name in found.unanswered if not is_binned(name)})
-    stay = bool(damaged or found.unanswered)
-    add_manifests(plan, path, tags, removed, parts, stay=stay)
+    graph = graph_of(RepositoryName(path), set(tags.values()), MANIFESTS_TIMEOUT)
+    add_damaged_note(plan, path, {name for name in damaged_tags if not is_binned(name)}, set())
+    add_unanswered_note(plan, path, {name for name in image_tags.unanswered if not is_binned(name)})
+    content = RepositoryContent(path, tags, graph)
+    add_manifests(plan, content, to_delete, keep_all=bool(damaged_tags or image_tags.unanswered))
     plan.name([PlannedTag(f"{path}:{row.tag}", row.pushed_at, row.pushed_by) for row in rows])

@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 
 from ..catalog.live_tags import LiveTags, read_tags, unreadable_tags_that_stay
 from ..distribution.call_timeout import at_least
-from ..distribution.client import TagNames
 from ..distribution.errors import (
     DeletionByTagUnsupported,
     DeletionDisabled,
@@ -17,18 +16,21 @@ from ..distribution.errors import (
     RegistryNotFound,
     RegistryUnavailable,
 )
+from ..distribution.tag_list import TagNames
 from ..enumerations import name_some
-from ..manifests.store import PATIENT_TIMEOUT
+from ..manifests.batch_calls import PATIENT_TIMEOUT
 from ..names import RepositoryName
 from ..operations.errors import OperationFailed, Stalled, StepFailed
 from ..operations.operation_lease import OperationLease
 from ..registry_connection import registry
-from .deletion_method import why_refused
+from .deletion_method import explain_refusal
 
 T = TypeVar("T")
 
+CALL_FAILED = "{}. Nothing else was changed; delete again to continue."
+
 #: Maximum number of tags that are read between two renewals of the lease.
-BATCH = 200
+BATCH_SIZE = 200
 
 
 def call_registry(
@@ -47,29 +49,28 @@ def call_registry(
         StepFailed: any other error; it concerns only this object.
         LeaseLost, Canceled, Deferred: as OperationLease.wait_for_registry().
     """
-    waited = False
+    has_waited = False
     while True:
         try:
-            with at_least(PATIENT_TIMEOUT if waited else 0):
+            with at_least(PATIENT_TIMEOUT if has_waited else 0):
                 answer = call()
         except RegistryNotFound:
             answer = None
         except DeletionByTagUnsupported:
             raise
         except DeletionDisabled as error:
-            raise OperationFailed(" ".join(why_refused(error))) from None
+            raise OperationFailed(" ".join(explain_refusal(error))) from None
         except RegistryFault as error:
             raise StepFailed(f"{error}, again and again, while it answers otherwise") from None
         except RegistryUnavailable as error:
             if not repeat:
                 raise
             lease.wait_for_registry(error)
-            waited = True
+            has_waited = True
             continue
         except RegistryError as error:
-            message = f"{error}. Nothing else was changed; delete again to continue."
-            raise StepFailed(message) from None
-        if waited:  # other answers don't prove that the call that failed works again
+            raise StepFailed(CALL_FAILED.format(error)) from None
+        if has_waited:  # other answers don't prove that the call that failed works again
             lease.record_answer()
         return answer
 
@@ -94,19 +95,19 @@ def read_in_batches(
     Raises:
         StepFailed, LeaseLost, Canceled, Deferred: as call_registry().
     """
-    found = LiveTags()
-    for start in range(0, len(names), BATCH):
+    live = LiveTags()
+    for start in range(0, len(names), BATCH_SIZE):
         lease.renew()
-        some = names[start : start + BATCH]
-        more = call_registry(lease, partial(read_tags, repository, some))
-        found.add(more or LiveTags())
-    if found.unanswered:
-        _wait_for_answers(lease, repository, found)
-    return found
+        batch = names[start : start + BATCH_SIZE]
+        answers = call_registry(lease, partial(read_tags, repository, batch))
+        live.add(answers or LiveTags())
+    if live.unanswered:
+        _wait_for_answers(lease, repository, live)
+    return live
 
 
 def _wait_for_answers(
-    lease: OperationLease[Any], repository: RepositoryName, found: LiveTags
+    lease: OperationLease[Any], repository: RepositoryName, live: LiveTags
 ) -> None:
     """Read unanswered tags again until the registry answers or the wait times out.
 
@@ -114,33 +115,33 @@ def _wait_for_answers(
     so that the rest of the work does not wait for this repository again.
     """
     key = f"unanswered in {repository}"
-    if key in lease.looks:
+    if key in lease.cached_checks:
         return
-    while found.unanswered:
+    while live.unanswered:
         try:
-            lease.wait_for_registry(found.trouble)
+            lease.wait_for_registry(live.trouble)
         except Stalled:
-            lease.looks[key] = True
+            lease.cached_checks[key] = True
             break
-        names = sorted(found.unanswered)
-        found.unanswered = {}
-        found.add(call_registry(lease, partial(read_tags, repository, names)) or found)
+        names = sorted(live.unanswered)
+        live.unanswered = {}
+        live.add(call_registry(lease, partial(read_tags, repository, names)) or live)
     lease.record_answer()
 
 
 def require_readable(
-    repository: RepositoryName, live: LiveTags, going: Collection[str] = ()
+    repository: RepositoryName, live: LiveTags, to_delete: Collection[str] = ()
 ) -> None:
     """Raise StepFailed if a tag that stays can't be read, because it may need any manifest.
 
     Args:
         live: tags that were read.
-        going: names of the tags to remove.
+        to_delete: names of the tags to remove.
     """
     if live.unanswered:
         raise StepFailed(f"{live.trouble}, so all manifests are kept. Delete again to continue")
-    if damaged := unreadable_tags_that_stay(repository, live, going):
-        names = name_some(damaged)
+    if damaged_tags := unreadable_tags_that_stay(repository, live, to_delete):
+        names = name_some(damaged_tags)
         raise StepFailed(
             f"{names} can't be read, so all manifests are kept. Push it again, or remove it"
         )

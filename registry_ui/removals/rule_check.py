@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from ..access import Permission, Role, at_or_below
 from ..access.lookup import prefixes
 from ..access.repository_rules import tag_rule
-from ..access.tag_rules import TagRule, refusal, set_aside
+from ..access.tag_rules import TagChange, TagRule, refusal, set_aside
 from ..models import Place, Project, ProtectionRule, RemovalStep
 from ..names import RepositoryName, is_binned
 
@@ -28,43 +28,46 @@ def first_refusal(
         place: namespace or project of the plan.
         role: role of the user who confirms the plan.
     """
-    rules = _rules(session, place)
+    rules = _load_rules(session, place)
     if not rules:
         return None
-    for repository, tag, despite in _tags(steps):
+    for repository, tag, overridden_rule in _tags_from_steps(steps):
         project = next((path for path in prefixes(repository) if path in rules), None)
         if project is None:
             continue
         image_name = RepositoryName(repository).below(project)
-        words = refusal(rules[project], image_name, tag, role, Permission.DELETE, exists=True)
-        if words is None:
+        deletion = TagChange(tag, Permission.DELETE, exists=True)
+        reason = refusal(rules[project], image_name, deletion, role)
+        if reason is None:
             continue
-        if despite is None or despite != set_aside(rules[project], image_name, tag, role):
-            return words
+        if overridden_rule is None or overridden_rule != set_aside(
+            rules[project], image_name, tag, role
+        ):
+            return reason
     return None
 
 
-def _rules(session: Session, place: Place) -> dict[str, list[TagRule]]:
+def _load_rules(session: Session, place: Place) -> dict[str, list[TagRule]]:
     query = (
         select(ProtectionRule, Project.path)
         .join(Project, Project.id == ProtectionRule.place_id)
         .where(at_or_below(Project.path, place.path))
         .order_by(ProtectionRule.id)
     )
-    found: dict[str, list[TagRule]] = defaultdict(list)
+    rules: dict[str, list[TagRule]] = defaultdict(list)
     for rule, path in session.execute(query):
-        found[path].append(tag_rule(rule, path))
-    return found
+        rules[path].append(tag_rule(rule, path))
+    return rules
 
 
-def _tags(steps: Iterable[RemovalStep]) -> Iterator[tuple[str, str, str | None]]:
+def _tags_from_steps(steps: Iterable[RemovalStep]) -> Iterator[tuple[str, str, str | None]]:
     """Yield the repository and name of each tag to remove, and the rule set aside for it, or None.
 
     Tags in the trash are skipped: the rules were checked when they were deleted.
     """
     for step in steps:
         tags = [] if step.kind == "purge" else step.tag_names
-        despite = step.despite or {}
+        overridden_rules = step.despite or {}
         for tag in tags:
             if not is_binned(tag):
-                yield step.repository, tag, despite.get(tag)
+                yield step.repository, tag, overridden_rules.get(tag)

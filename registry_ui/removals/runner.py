@@ -24,7 +24,7 @@ from .steps import IN_THE_BIN, STEPS
 logger = logging.getLogger(__name__)
 
 #: Outcomes of steps that went as planned.
-GOOD = ("deleted", "gone already", IN_THE_BIN)
+SUCCESSFUL_OUTCOMES = ("deleted", "gone already", IN_THE_BIN)
 
 
 def run(
@@ -37,7 +37,7 @@ def run(
     Args:
         except_fence_id: id of a write freeze to ignore: that of the operation that needs the
             removal.
-        timeout: seconds to wait for a registry that does not answer; None for PATIENCE.
+        timeout: seconds to wait for a registry that does not answer; None for REGISTRY_TIMEOUT.
     """
     lease = runner.claim(Removal, removal_id, except_fence_id=except_fence_id, timeout=timeout)
     if lease is None:
@@ -45,21 +45,21 @@ def run(
     try:
         runner.carry_out(
             lease,
-            lambda number, step: _take(lease, number, step),
+            lambda number, step: _run_step(lease, number, step),
             undo=lambda: undo_placeholders(lease.work, lease.renew),
-            answers=lambda step: is_answering(RepositoryName(step.repository)),
+            is_answering=lambda step: is_answering(RepositoryName(step.repository)),
         )
     except LeaseLost:
         logger.warning("removal %s: another worker has taken it over", removal_id)
         return None
     except BaseException:
-        _reconcile(lease.work)
+        _reconcile_images(lease.work)
         raise
-    _reconcile(lease.work)
+    _reconcile_images(lease.work)
     return lease.work
 
 
-def _take(lease: OperationLease[Removal], number: int, step: RemovalStep) -> tuple[str, str]:
+def _run_step(lease: OperationLease[Removal], number: int, step: RemovalStep) -> tuple[str, str]:
     """Run one step, unless the user has lost the permission or a rule now forbids it.
 
     Raises:
@@ -67,22 +67,22 @@ def _take(lease: OperationLease[Removal], number: int, step: RemovalStep) -> tup
     """
     session = db.session()
     # A step that was begun is completed without a check: its tag can point to a placeholder.
-    begun = lease.placeholder_of(session, number) is not None
-    why = None if begun else denial_reason(session, lease.work, step)
+    has_begun = lease.placeholder_of(session, number) is not None
+    reason = None if has_begun else denial_reason(session, lease.work, step)
     end_read()
-    if why is not None:
-        raise OperationFailed(why)
+    if reason is not None:
+        raise OperationFailed(reason)
     return STEPS[step.kind](lease, number, step)
 
 
-def _reconcile(removal: Removal) -> None:
+def _reconcile_images(removal: Removal) -> None:
     # Read all digests, so that the index marks the tags that the plan could not read.
     digests = bool(removal.preview.get("unread"))
-    for repository in _repositories(removal.plan):
+    for repository in _repositories_from_steps(removal.plan):
         reconcile(RepositoryName(repository), digests=digests, removed_by=removal.requested_by)
 
 
-def _repositories(plan: Iterable[RemovalStep]) -> list[str]:
+def _repositories_from_steps(plan: Iterable[RemovalStep]) -> list[str]:
     return sorted({step.repository for step in plan})
 
 
@@ -91,11 +91,13 @@ def waiting() -> list[int]:
     return runner.waiting(Removal)
 
 
-def stopped(
+def find_blocking_freeze(
     session: Session, removal_id: int, *, except_fence_id: int | None = None
 ) -> Fenced | None:
     """Return the write freeze that an unfinished removal is waiting for, or None."""
-    return runner.stopped(session, Removal, removal_id, except_fence_id=except_fence_id)
+    return runner.find_blocking_freeze(
+        session, Removal, removal_id, except_fence_id=except_fence_id
+    )
 
 
 def cancel(actor: Actor, removal_id: int) -> Removal:
@@ -110,4 +112,4 @@ def cancel(actor: Actor, removal_id: int) -> Removal:
 
 def lines_of(removal: Removal, limit: int) -> list[OperationStep]:
     """Return the newest lines of a removal's report, with unsuccessful steps first."""
-    return runner.lines_of(removal, limit, GOOD)
+    return runner.lines_of(removal, limit, SUCCESSFUL_OUTCOMES)

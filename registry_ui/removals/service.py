@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from ..access import REMOVAL_PERMISSIONS, Role, below
 from ..access.lookup import prefixes
-from ..access.reserved_paths import find_former, find_move, moving
+from ..access.reserved_paths import find_move_conflict, find_old_path_conflict, find_unfinished_move
 from ..audit import Actor, record
 from ..db.session import writing
 from ..errors import Conflict, Denied, Invalid, Link, StateConflict
@@ -21,7 +21,9 @@ from ..models import Namespace, Place, Removal
 from .plan import RemovalPlan
 from .rule_check import first_refusal
 
-NOT_CONFIRMED = "This plan sets rules aside to remove tags that can't be read. Confirm this. {}"
+UNCONFIRMED_OVERRIDE = (
+    "This plan sets rules aside to remove tags that can't be read. Confirm this. {}"
+)
 
 
 def start(actor: Actor, plan: RemovalPlan, place: Place) -> Removal:
@@ -31,11 +33,11 @@ def start(actor: Actor, plan: RemovalPlan, place: Place) -> Removal:
         Conflict: something prevents the removal now, as find_obstacle() says.
     """
     with writing() as session:
-        _lock(session, place)
+        _lock_place(session, place)
         require_no_obstacle(session, plan.kind, plan.target, place)
-        removal = _stored(plan, place, actor)
+        removal = _removal_from_plan(plan, place, actor)
         session.add(removal)
-        _record(session, actor, removal)
+        _record_start(session, actor, removal)
         session.flush()
         return removal
 
@@ -48,7 +50,7 @@ def save_plan(actor: Actor, plan: RemovalPlan, place: Place) -> Removal:
 
 def add_plan(session: Session, actor: Actor, plan: RemovalPlan, place: Place) -> Removal:
     """Store a plan for review within the caller's transaction."""
-    removal = _stored(plan, place, actor)
+    removal = _removal_from_plan(plan, place, actor)
     removal.state = "planned"
     session.add(removal)
     session.flush()
@@ -76,24 +78,26 @@ def start_planned(
         Invalid: it sets rules aside, and that was not confirmed.
     """
     with writing() as session:
-        _lock(session, place)
+        _lock_place(session, place)
         removal = session.get(Removal, removal_id, with_for_update=True, populate_existing=True)
         if removal is None or removal.state != "planned":
             raise StateConflict("This plan was carried out or discarded already.")
-        rules = removal.preview.get("despite")
-        if rules and not despite_rules:
-            message = NOT_CONFIRMED.format(" ".join(f"{name}: {rule}" for name, rule in rules))
+        overridden_rules = removal.preview.get("despite")
+        if overridden_rules and not despite_rules:
+            message = UNCONFIRMED_OVERRIDE.format(
+                " ".join(f"{name}: {rule}" for name, rule in overridden_rules)
+            )
             raise Invalid("Nothing was deleted.", {"despite_rules": message})
         require_no_obstacle(session, removal.kind, removal.target, place)
-        refused = first_refusal(session, place, removal.plan, role)
-        if refused is not None:
-            raise Denied(f"Not allowed: {refused}.", hint="Plan again: the plan leaves it out.")
+        refusal = first_refusal(session, place, removal.plan, role)
+        if refusal is not None:
+            raise Denied(f"Not allowed: {refusal}.", hint="Plan again: the plan leaves it out.")
         removal.state, removal.requested_by = "waiting", actor.name
-        _record(session, actor, removal)
+        _record_start(session, actor, removal)
         return removal
 
 
-def _stored(plan: RemovalPlan, place: Place, actor: Actor) -> Removal:
+def _removal_from_plan(plan: RemovalPlan, place: Place, actor: Actor) -> Removal:
     # Trash tags get random names only when a plan is stored, so that equal previews have equal
     # digests.
     steps = [
@@ -112,14 +116,14 @@ def _stored(plan: RemovalPlan, place: Place, actor: Actor) -> Removal:
     )
 
 
-def _record(session: Session, actor: Actor, removal: Removal) -> None:
+def _record_start(session: Session, actor: Actor, removal: Removal) -> None:
     tags = len(removal.preview["removes"]) + removal.preview["removes_more"]
     record(session, actor, f"{removal.kind}.delete", removal.target, tags=tags)
     for reference, rule in removal.preview.get("despite", ()):
         record(session, actor, "tag.delete_despite_rule", reference, rule=rule)
 
 
-def _lock(session: Session, place: Place) -> None:
+def _lock_place(session: Session, place: Place) -> None:
     """Lock the row of a place, so that removals in it start one after the other."""
     session.execute(select(Place.id).where(Place.id == place.id).with_for_update())
 
@@ -141,16 +145,20 @@ def find_obstacle(session: Session, kind: str, target: str, place: Place) -> Con
     """
     if isinstance(place, Namespace) and place.is_personal and kind == place.kind:
         return Conflict("A personal namespace goes with its account.")
-    if (moved := find_move(session, target.partition(":")[0], place.path)) is not None:
-        return moved
-    other = unfinished(session, target)
-    if other is not None:
+    if (
+        move_conflict := find_move_conflict(session, target.partition(":")[0], place.path)
+    ) is not None:
+        return move_conflict
+    other_removal = unfinished(session, target)
+    if other_removal is not None:
         return Conflict(
             "This is being deleted already.",
             hint="Its progress is on its page.",
-            links=_link_removal(other, place),
+            links=_link_removal(other_removal, place),
         )
-    return find_former(session, target, place.path) if kind in REMOVAL_PERMISSIONS else None
+    return (
+        find_old_path_conflict(session, target, place.path) if kind in REMOVAL_PERMISSIONS else None
+    )
 
 
 def _link_removal(removal: Removal, place: Place) -> list[Link]:
@@ -166,19 +174,23 @@ def _link_removal(removal: Removal, place: Place) -> list[Link]:
 
 def has_running_operation(session: Session, target: str) -> bool:
     """Return whether a removal or a move affects a place, a part of it, or a place above it."""
-    return moving(session, target) is not None or unfinished(session, target) is not None
+    return (
+        find_unfinished_move(session, target) is not None or unfinished(session, target) is not None
+    )
 
 
 def unfinished(session: Session, target: str) -> Removal | None:
     """Return an unfinished removal of ``target``, a part of it, or something above it, or None."""
     image, colon, _ = target.partition(":")
-    holders = prefixes(image) + ([target] if colon else [])
-    parts = below(Removal.target, target) | Removal.target.startswith(target + ":", autoescape=True)
+    targets_above = prefixes(image) + ([target] if colon else [])
+    is_part = below(Removal.target, target) | Removal.target.startswith(
+        target + ":", autoescape=True
+    )
     return session.scalar(
         select(Removal)
         .where(
             Removal.state.in_(["waiting", "running"]),
-            Removal.target.in_(holders) | parts,
+            Removal.target.in_(targets_above) | is_part,
         )
         .limit(1)
     )

@@ -18,21 +18,21 @@ from ..names import RepositoryName, TagName, is_binned, subject_of
 from ..operations.operation_lease import OperationLease
 from ..registry_connection import registry
 from ..tags.orphans import with_missing_subject
-from .registry_calls import BATCH, call_registry, listed_tags, read_in_batches
-from .unreferenced import LOOK_DEADLINE, LOOK_SECONDS
+from .registry_calls import BATCH_SIZE, call_registry, listed_tags, read_in_batches
+from .unreferenced import MANIFESTS_TIMEOUT, MIN_CHECK_LIFETIME
 
-BACK = "the registry has its image again, or does not answer for it"
-UNREAD = "what other tags need could not be read"
+SUBJECT_RESTORED = "the registry has its image again, or does not answer for it"
+UNREAD_TAGS = "what other tags need could not be read"
 #: Steps that remove signatures, by tag.
-Steps = Mapping[str, RemovalStep]
+StepsByTag = Mapping[str, RemovalStep]
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
+class _SignatureCheck:
     """Cached result of a check: the signatures of a repository that must stay, and why."""
 
-    kept: Mapping[str, str]
-    good_until: float
+    reasons: Mapping[str, str]
+    valid_until: float
 
 
 def why_signature_stays(lease: OperationLease[Removal], number: int, step: RemovalStep) -> str:
@@ -53,112 +53,130 @@ def why_signature_stays(lease: OperationLease[Removal], number: int, step: Remov
     end_read()
     if call_registry(lease, lambda: registry().head(repository, tag)) != step.digest:
         return ""  # gone, pushed again, or begun by an earlier worker, which checked
-    look = lease.looks.get(step.repository)
-    if look is None or time.monotonic() > look.good_until:
-        look = lease.looks[step.repository] = _look(lease, number, repository)
-    return look.kept.get(step.tag, "")
+    check = lease.cached_checks.get(step.repository)
+    if check is None or time.monotonic() > check.valid_until:
+        check = lease.cached_checks[step.repository] = _check_signatures(lease, number, repository)
+    return check.reasons.get(step.tag, "")
 
 
-def _look(lease: OperationLease[Removal], number: int, repository: RepositoryName) -> _Look:
+def _check_signatures(
+    lease: OperationLease[Removal], number: int, repository: RepositoryName
+) -> _SignatureCheck:
     """Read all tags of a repository, and return which signatures must stay."""
-    began = time.monotonic()
-    own = [
-        (place, step)
-        for place, step in enumerate(lease.work.plan)
+    started_at = time.monotonic()
+    own_steps = [
+        (step_number, step)
+        for step_number, step in enumerate(lease.work.plan)
         if step.repository == str(repository)
     ]
     end_read()
     names = listed_tags(lease, repository)
     live = read_in_batches(lease, repository, names)
-    for _, step in own:
+    for _, step in own_steps:
         live.digests.pop(step.trash_tag, None)  # exists only because the tag is being removed
-    leaving = {tag for _, step in own for tag in step.tag_names}
-    steps = {step.tag: step for _, step in own if step.subject}
-    ahead = {step.tag: step.digest for place, step in own if place > number and step.tag}
+    to_delete = {tag for _, step in own_steps for tag in step.tag_names}
+    steps = {step.tag: step for _, step in own_steps if step.subject}
+    later_digests = {
+        step.tag: step.digest
+        for step_number, step in own_steps
+        if step_number > number and step.tag
+    }
     # A tag that an earlier step kept stays. Which signatures stay is determined below.
-    gone = ahead | {tag: step.digest for tag, step in steps.items()}
-    stay = sorted(tag for tag, digest in live.digests.items() if gone.get(tag) != digest)
-    kept = _needed(lease, repository, live.digests, stay, steps)
-    if damaged := unreadable_tags_that_stay(repository, live, leaving):
-        why = f"{name_some(damaged)} can't be read, and may need it"
-        kept |= {tag: why for tag, step in steps.items() if step.subject != "stays"}
-    kept |= _attached_to_releases(lease, repository, live, steps)
-    took = time.monotonic() - began
-    return _Look(kept, began + took + max(LOOK_SECONDS, 2 * took))
+    planned_digests = later_digests | {tag: step.digest for tag, step in steps.items()}
+    remaining_tags = sorted(
+        tag for tag, digest in live.digests.items() if planned_digests.get(tag) != digest
+    )
+    reasons = _find_needed_signatures(lease, repository, live.digests, remaining_tags, steps)
+    if damaged_tags := unreadable_tags_that_stay(repository, live, to_delete):
+        reason = f"{name_some(damaged_tags)} can't be read, and may need it"
+        reasons |= {tag: reason for tag, step in steps.items() if step.subject != "stays"}
+    reasons |= _find_release_signatures(lease, repository, live, steps)
+    duration = time.monotonic() - started_at
+    return _SignatureCheck(reasons, started_at + duration + max(MIN_CHECK_LIFETIME, 2 * duration))
 
 
-def _attached_to_releases(
-    lease: OperationLease[Removal], repository: RepositoryName, live: LiveTags, steps: Steps
+def _find_release_signatures(
+    lease: OperationLease[Removal], repository: RepositoryName, live: LiveTags, steps: StepsByTag
 ) -> dict[str, str]:
     """Return the signatures of content that an immutable tag needs, with the reason.
 
     They stay even if they were asked for by name.
     """
-    found = repository_policy(db.session(), str(repository))
-    immutable = releases(
-        found.rules,
-        found.image_name,
+    policy = repository_policy(db.session(), str(repository))
+    immutable_tags = releases(
+        policy.rules,
+        policy.image_name,
         [*live.digests, *live.damaged, *live.unanswered],
         Permission.DELETE,
     )
     end_read()
-    readable = {tag: live.digests[tag] for tag in immutable if tag in live.digests}
-    needed = _needed_by(lease, repository, readable)
-    if needed is None or len(readable) < len(immutable):
-        return dict.fromkeys(steps, UNREAD)
-    tags = {name: needed.get(subject_of(name) or "") for name in steps}
+    digest_by_tag = {tag: live.digests[tag] for tag in immutable_tags if tag in live.digests}
+    tag_by_digest = _map_needed_digests(lease, repository, digest_by_tag)
+    if tag_by_digest is None or len(digest_by_tag) < len(immutable_tags):
+        return dict.fromkeys(steps, UNREAD_TAGS)
+    tags = {name: tag_by_digest.get(subject_of(name) or "") for name in steps}
     return {name: f"it belongs to {tag}, which is immutable" for name, tag in tags.items() if tag}
 
 
-def _needed(
+def _find_needed_signatures(
     lease: OperationLease[Removal],
     repository: RepositoryName,
     tags: Mapping[str, str],
-    stay: Iterable[str],
-    steps: Steps,
+    remaining_tags: Iterable[str],
+    steps: StepsByTag,
 ) -> dict[str, str]:
     """Return the signatures that must stay because their subject is needed, with the reasons.
 
     Signatures of signatures are included.
     """
-    judged = {name: step for name, step in steps.items() if step.subject != "stays"}
-    needed = _needed_by(lease, repository, {tag: tags[tag] for tag in stay})
-    if needed is None:
-        return dict.fromkeys(judged, UNREAD)
-    lost = {name for name, step in judged.items() if step.subject == "missing"}
+    conditional_steps = {name: step for name, step in steps.items() if step.subject != "stays"}
+    tag_by_digest = _map_needed_digests(
+        lease, repository, {tag: tags[tag] for tag in remaining_tags}
+    )
+    if tag_by_digest is None:
+        return dict.fromkeys(conditional_steps, UNREAD_TAGS)
+    without_subject = {
+        name for name, step in conditional_steps.items() if step.subject == "missing"
+    }
     lease.renew()
-    back = lost - with_missing_subject(repository, lost)
-    kept = {name: _words(needed.get(subject_of(name) or "")) for name in back}
-    more = set(kept)
+    restored_names = without_subject - with_missing_subject(repository, without_subject)
+    reasons = {
+        name: _format_reason(tag_by_digest.get(subject_of(name) or "")) for name in restored_names
+    }
+    new_names = set(reasons)
     while True:
-        needed |= {tags[name]: name for name in more if name in tags}
-        more = {n for n in judged.keys() - kept.keys() if subject_of(n) in needed}
-        if not more:
-            return kept
-        kept |= {name: _words(needed[subject_of(name) or ""]) for name in more}
+        tag_by_digest |= {tags[name]: name for name in new_names if name in tags}
+        new_names = {
+            n for n in conditional_steps.keys() - reasons.keys() if subject_of(n) in tag_by_digest
+        }
+        if not new_names:
+            return reasons
+        reasons |= {
+            name: _format_reason(tag_by_digest[subject_of(name) or ""]) for name in new_names
+        }
 
 
-def _needed_by(
+def _map_needed_digests(
     lease: OperationLease[Removal], repository: RepositoryName, tags: Mapping[str, str]
 ) -> dict[str, str] | None:
     """Return the digests that tags need, each with such a tag; None if a manifest is unreadable."""
-    needed: dict[str, str] = {}
-    every = sorted(tags)
-    for start in range(0, len(every), BATCH):
+    tag_by_digest: dict[str, str] = {}
+    names = sorted(tags)
+    for start in range(0, len(names), BATCH_SIZE):
         lease.renew()
-        some = every[start : start + BATCH]
-        parts = graph_of(repository, {tags[tag] for tag in some}, LOOK_DEADLINE, lease.renew)
+        batch = names[start : start + BATCH_SIZE]
+        graph = graph_of(repository, {tags[tag] for tag in batch}, MANIFESTS_TIMEOUT, lease.renew)
         end_read()
-        for tag in some:
-            below = closure([tags[tag]], parts.named)
-            if parts.unknown.intersection(below):
+        for tag in batch:
+            reachable = closure([tags[tag]], graph.referenced)
+            if graph.unknown.intersection(reachable):
                 return None
-            for digest in below:
-                needed.setdefault(digest, tag)
-    return needed
+            for digest in reachable:
+                tag_by_digest.setdefault(digest, tag)
+    return tag_by_digest
 
 
-def _words(tag: str | None) -> str:
+def _format_reason(tag: str | None) -> str:
     if tag is None:
-        return BACK
+        return SUBJECT_RESTORED
     return f"{'the bin' if is_binned(tag) else tag} needs it"

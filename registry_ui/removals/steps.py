@@ -27,26 +27,40 @@ from ..operations.errors import StepFailed
 from ..operations.operation_lease import OperationLease
 from ..operations.trash_entries import discard, forget, forget_gone, put_into_trash, show
 from ..registry_connection import registry
-from .placeholders import MOVED, dangles, delete_by_placeholder, delete_placeholder, is_listed
-from .registry_calls import BATCH, call_registry, listed_tags, read_in_batches, require_readable
+from .placeholders import (
+    CHANGED_SINCE_PREVIEW,
+    delete_by_placeholder,
+    delete_placeholder,
+    is_dangling,
+    is_listed,
+)
+from .registry_calls import (
+    BATCH_SIZE,
+    call_registry,
+    listed_tags,
+    read_in_batches,
+    require_readable,
+)
 from .signature_steps import why_signature_stays
 from .unreadable_tags import remove_unreadable
-from .unreferenced import LOOK_DEADLINE, delete_unreferenced
+from .unreferenced import MANIFESTS_TIMEOUT, delete_unreferenced
 
 IN_THE_BIN = "in the bin"
 
 
-def _tag_step(lease: OperationLease[Removal], number: int, step: RemovalStep) -> tuple[str, str]:
+def _run_tag_step(
+    lease: OperationLease[Removal], number: int, step: RemovalStep
+) -> tuple[str, str]:
     """Remove a single tag, and move it to the trash if the step says so."""
-    if why := why_signature_stays(lease, number, step):
+    if reason := why_signature_stays(lease, number, step):
         if step.trash_tag:  # an earlier worker may have added the trash entry
             discard(step.repository, step.trash_tag)
-        return "kept", why
+        return "kept", reason
     if not step.trash_tag:
         return _remove_tag(lease, number, step)
     repository, tag = RepositoryName(step.repository), TagName(step.tag)
     end_read()
-    if _digest(lease, repository, tag) == step.digest:
+    if _read_digest(lease, repository, tag) == step.digest:
         try:
             put_into_trash(lease.work, step)
         except RegistryError as error:
@@ -62,7 +76,9 @@ def _tag_step(lease: OperationLease[Removal], number: int, step: RemovalStep) ->
     return outcome, detail
 
 
-def _purge_step(lease: OperationLease[Removal], number: int, step: RemovalStep) -> tuple[str, str]:
+def _run_purge_step(
+    lease: OperationLease[Removal], number: int, step: RemovalStep
+) -> tuple[str, str]:
     """Delete a tag from the trash permanently, with its entry.
 
     Trash tags belong to this application, so they are deleted even if they can't be read.
@@ -70,8 +86,8 @@ def _purge_step(lease: OperationLease[Removal], number: int, step: RemovalStep) 
     try:
         outcome, detail = _remove_tag(lease, number, step)
     except StepFailed:
-        damaged = RemovalStep("unreadable", step.repository, tags=[step.tag])
-        outcome, detail = remove_unreadable(lease, number, damaged)
+        damaged_step = RemovalStep("unreadable", step.repository, tags=[step.tag])
+        outcome, detail = remove_unreadable(lease, number, damaged_step)
         if outcome == "kept":  # the tag can be read, so the failure had another cause
             raise
     forget(step)
@@ -82,13 +98,13 @@ def _remove_tag(lease: OperationLease[Removal], number: int, step: RemovalStep) 
     """Remove one tag and no other: by tag on 3.x, by a placeholder on 2.8 (PROTOCOLS 4.3)."""
     repository, tag = RepositoryName(step.repository), TagName(step.tag)
     end_read()
-    now = _digest(lease, repository, tag)
-    if now is None and not is_listed(lease, repository, tag):
+    current_digest = _read_digest(lease, repository, tag)
+    if current_digest is None and not is_listed(lease, repository, tag):
         return "gone already", ""
-    if now is not None and now == lease.placeholder_of(db.session(), number):
-        return _end_placeholder(lease, number, step, now)
-    if now is not None and now != step.digest:
-        return "kept", MOVED
+    if current_digest is not None and current_digest == lease.placeholder_of(db.session(), number):
+        return _delete_earlier_placeholder(lease, number, step, current_digest)
+    if current_digest is not None and current_digest != step.digest:
+        return "kept", CHANGED_SINCE_PREVIEW
     try:
         call_registry(lease, lambda: registry().delete_manifest(repository, tag), repeat=False)
     except DeletionByTagUnsupported:
@@ -97,22 +113,26 @@ def _remove_tag(lease: OperationLease[Removal], number: int, step: RemovalStep) 
     return "deleted", ""
 
 
-def _end_placeholder(
+def _delete_earlier_placeholder(
     lease: OperationLease[Removal], number: int, step: RemovalStep, digest: str
 ) -> tuple[str, str]:
     """Delete the placeholder to which an earlier worker pointed the tag."""
     repository, tag = RepositoryName(step.repository), TagName(step.tag)
     delete_placeholder(lease, repository, digest)
-    if not dangles(lease, repository, tag):
+    if not is_dangling(lease, repository, tag):
         return "deleted", ""
     return delete_by_placeholder(lease, number, step, tag)
 
 
-def _digest(lease: OperationLease[Removal], repository: RepositoryName, tag: TagName) -> str | None:
+def _read_digest(
+    lease: OperationLease[Removal], repository: RepositoryName, tag: TagName
+) -> str | None:
     return call_registry(lease, lambda: registry().head(repository, tag))
 
 
-def _image_step(lease: OperationLease[Removal], number: int, step: RemovalStep) -> tuple[str, str]:
+def _run_image_step(
+    lease: OperationLease[Removal], number: int, step: RemovalStep
+) -> tuple[str, str]:
     """Delete the manifests that the previewed tags point to, indexes before their children.
 
     Manifests that any tag outside of the preview may need are kept. If a tag can't be read, its
@@ -123,48 +143,56 @@ def _image_step(lease: OperationLease[Removal], number: int, step: RemovalStep) 
     """
     repository = RepositoryName(step.repository)
     end_read()
-    planned = step.digest_by_tag
-    tops: dict[str, None] = {}
-    kept = []
+    planned_digests = step.digest_by_tag
+    roots: dict[str, None] = {}
+    pushed_tags = []
     live = read_in_batches(lease, repository, listed_tags(lease, repository))
     try:
-        require_readable(repository, live, planned)
+        require_readable(repository, live, planned_digests)
     except StepFailed as failure:
         names = _remove_each(lease, number, step, live)
         if not names:
             raise
         raise StepFailed(f"{name_some(names)} deleted; {failure}") from None
     for tag, digest in live.digests.items():
-        if planned.get(tag) == digest:
-            tops[digest] = None
+        if planned_digests.get(tag) == digest:
+            roots[digest] = None
         elif not is_binned(tag):
-            kept.append(tag)
-    deleted, _ = delete_unreferenced(
-        lease, repository, _with_parts(lease, repository, tops), planned
+            pushed_tags.append(tag)
+    deleted_count, _ = delete_unreferenced(
+        lease, repository, _list_descendants(lease, repository, roots), planned_digests
     )
-    left = listed_tags(lease, repository)
-    forget_gone(str(repository), {tag for tag in planned if is_binned(tag)}.difference(left))
-    for tag in left:
-        lease.renew()
-        if tag in planned and dangles(lease, repository, TagName(tag)):
-            delete_by_placeholder(lease, number, step, TagName(tag))
-    detail = f"{deleted} manifest{'' if deleted == 1 else 's'}"
-    if kept:
-        detail += f"; pushed since the preview, and kept: {', '.join(kept[:10])}"
+    _finish_image(lease, number, step)
+    detail = f"{deleted_count} manifest{'' if deleted_count == 1 else 's'}"
+    if pushed_tags:
+        detail += f"; pushed since the preview, and kept: {', '.join(pushed_tags[:10])}"
     return "deleted", detail
+
+
+def _finish_image(lease: OperationLease[Removal], number: int, step: RemovalStep) -> None:
+    """Delete the trash entries of deleted tags, and planned tags that point to nothing now."""
+    repository, planned_digests = RepositoryName(step.repository), step.digest_by_tag
+    listed = listed_tags(lease, repository)
+    forget_gone(
+        str(repository), {tag for tag in planned_digests if is_binned(tag)}.difference(listed)
+    )
+    for tag in listed:
+        lease.renew()
+        if tag in planned_digests and is_dangling(lease, repository, TagName(tag)):
+            delete_by_placeholder(lease, number, step, TagName(tag))
 
 
 def _remove_each(
     lease: OperationLease[Removal], number: int, step: RemovalStep, live: LiveTags
 ) -> list[str]:
     """Delete the planned tags of an image one by one, but no manifests; return the deleted tags."""
-    repository, planned = RepositoryName(step.repository), step.digest_by_tag
-    ours = lease.placeholder_of(db.session(), number)
+    repository, planned_digests = RepositoryName(step.repository), step.digest_by_tag
+    placeholder = lease.placeholder_of(db.session(), number)
     end_read()
-    deleted = []
+    deleted_tags = []
     for name, digest in live.digests.items():
         # The tag can also point to the placeholder of a worker that died.
-        if name not in planned or digest not in {planned[name], ours}:
+        if name not in planned_digests or digest not in {planned_digests[name], placeholder}:
             continue
         lease.renew()
         tag = TagName(name)
@@ -174,38 +202,38 @@ def _remove_each(
         except DeletionByTagUnsupported:
             outcome, _ = delete_by_placeholder(lease, number, replace(step, digest=digest), tag)
         if outcome == "deleted":
-            deleted.append(name)
-    return deleted
+            deleted_tags.append(name)
+    return deleted_tags
 
 
-def _manifests_step(
+def _run_manifests_step(
     lease: OperationLease[Removal], _number: int, step: RemovalStep
 ) -> tuple[str, str]:
     """Delete manifests that no tag needs, and keep those that a tag now needs."""
     repository = RepositoryName(step.repository)
-    deleted, kept = delete_unreferenced(lease, repository, step.digests or [], {})
-    detail = f"{deleted} manifest{'' if deleted == 1 else 's'}"
-    if kept:
-        detail += f"; {kept} are in use, and stay"
-    return "deleted" if deleted or not kept else "kept", detail
+    deleted_count, kept_count = delete_unreferenced(lease, repository, step.digests or [], {})
+    detail = f"{deleted_count} manifest{'' if deleted_count == 1 else 's'}"
+    if kept_count:
+        detail += f"; {kept_count} are in use, and stay"
+    return "deleted" if deleted_count or not kept_count else "kept", detail
 
 
-def _with_parts(
-    lease: OperationLease[Removal], repository: RepositoryName, tops: Iterable[str]
+def _list_descendants(
+    lease: OperationLease[Removal], repository: RepositoryName, roots: Iterable[str]
 ) -> list[str]:
     """Return the given manifests, followed by all manifests below them, at any depth."""
-    every = list(tops)
-    found: dict[str, None] = {}
-    for start in range(0, len(every), BATCH):
+    root_digests = list(roots)
+    reachable: dict[str, None] = {}
+    for start in range(0, len(root_digests), BATCH_SIZE):
         lease.renew()
-        some = every[start : start + BATCH]
-        parts = graph_of(repository, some, LOOK_DEADLINE, lease.renew)
-        found |= dict.fromkeys(closure(some, parts.children))
+        batch = root_digests[start : start + BATCH_SIZE]
+        graph = graph_of(repository, batch, MANIFESTS_TIMEOUT, lease.renew)
+        reachable |= dict.fromkeys(closure(batch, graph.children))
     end_read()
-    return list(found)
+    return list(reachable)
 
 
-def _project_step(
+def _run_project_step(
     lease: OperationLease[Removal], _number: int, step: RemovalStep
 ) -> tuple[str, str]:
     """Delete the project itself, if none of its images is left.
@@ -221,15 +249,15 @@ def _project_step(
     for path in db.session.scalars(images).all():
         lease.renew()
         reconcile(RepositoryName(path), digests=False)
-    left = list(db.session.scalars(images))
-    if left:
-        raise StepFailed(f"images still have tags, and stay: {', '.join(left[:5])}")
+    remaining_images = list(db.session.scalars(images))
+    if remaining_images:
+        raise StepFailed(f"images still have tags, and stay: {', '.join(remaining_images[:5])}")
     with writing() as session:
         _remove_place(session, step.repository)
     return "deleted", ""
 
 
-def _namespace_step(
+def _run_namespace_step(
     _lease: OperationLease[Removal], _number: int, step: RemovalStep
 ) -> tuple[str, str]:
     """Delete a namespace, if nothing is left in it.
@@ -241,9 +269,11 @@ def _namespace_step(
         place = session.scalar(select(Place).where(Place.path == step.repository))
         if place is None:
             return "gone already", ""
-        left = session.scalar(select(Place.path).where(Place.parent_id == place.id).limit(1))
-        if left is not None:
-            raise StepFailed(f"{left} was created meanwhile, and stays")
+        remaining_path = session.scalar(
+            select(Place.path).where(Place.parent_id == place.id).limit(1)
+        )
+        if remaining_path is not None:
+            raise StepFailed(f"{remaining_path} was created meanwhile, and stays")
         _remove_place(session, step.repository)
     return "deleted", ""
 
@@ -255,11 +285,11 @@ def _remove_place(session: Session, path: str) -> None:
 
 
 STEPS: dict[str, Callable[[OperationLease[Removal], int, RemovalStep], tuple[str, str]]] = {
-    "tag": _tag_step,
-    "purge": _purge_step,
+    "tag": _run_tag_step,
+    "purge": _run_purge_step,
     "unreadable": remove_unreadable,
-    "manifests": _manifests_step,
-    "image": _image_step,
-    "project": _project_step,
-    "namespace": _namespace_step,
+    "manifests": _run_manifests_step,
+    "image": _run_image_step,
+    "project": _run_project_step,
+    "namespace": _run_namespace_step,
 }

@@ -12,7 +12,7 @@ from .plan import RemovalPlan
 NOT_LISTED = "The tags of {} can't be listed ({}), so nothing of it is removed."
 #: Maximum number of images in a plan whose tag lists can time out. Each one costs a timeout, and a
 #: registry whose storage hangs can list none.
-MAX_SILENT = 3
+MAX_UNANSWERED = 3
 
 
 @dataclass(slots=True)
@@ -20,7 +20,7 @@ class UnreadImages:
     """Collects the images of a plan that can't be read, and stops the plan if none can be."""
 
     plan: RemovalPlan
-    silent: int = 0
+    unanswered_count: int = 0
 
     def add(self, path: str, error: RegistryError) -> None:
         """Name an image that the plan skips.
@@ -29,8 +29,10 @@ class UnreadImages:
             RegistryUnreachable: the registry does not answer for the other images either.
         """
         if not isinstance(error, RegistryFault):
-            self.silent += 1
-            is_alone = isinstance(error, RegistryUnavailable) and self.silent <= MAX_SILENT
+            self.unanswered_count += 1
+            is_alone = (
+                isinstance(error, RegistryUnavailable) and self.unanswered_count <= MAX_UNANSWERED
+            )
             if not (is_alone and is_answering()):
                 raise translate(error) from None
         self.plan.unread.append(path)

@@ -17,10 +17,10 @@ from ..operations.operation_lease import OperationLease
 from ..registry_connection import registry
 from .placeholders import (
     delete_placeholder,
+    describe_unusable,
     mark_leftovers,
     prepare_placeholder,
     put_placeholder,
-    say_unusable,
 )
 from .registry_calls import call_registry, listed_tags, read_in_batches
 
@@ -43,41 +43,34 @@ def remove_unreadable(
     repository = RepositoryName(step.repository)
     names = sorted(set(listed_tags(lease, repository)).intersection(step.tag_names))
     live = read_in_batches(lease, repository, names)
-    ours = lease.placeholder_of(db.session(), number)
+    placeholder = lease.placeholder_of(db.session(), number)
     end_read()
-    begun = {name for name, digest in live.digests.items() if digest == ours}
-    going = sorted(begun | live.damaged.keys())
-    readable = sorted(live.digests.keys() - begun)
-    if not going:
-        kept = _why_kept(readable, live)
-        return ("kept", kept) if kept else ("gone already", "")
+    interrupted_tags = {name for name, digest in live.digests.items() if digest == placeholder}
+    damaged_tags = sorted(interrupted_tags | live.damaged.keys())
+    readable_tags = sorted(live.digests.keys() - interrupted_tags)
+    if not damaged_tags:
+        detail = _explain_kept(readable_tags, live)
+        return ("kept", detail) if detail else ("gone already", "")
     try:
-        done = _by_tag(lease, repository, going)
+        result = _delete_by_tag(lease, repository, damaged_tags)
     except DeletionByTagUnsupported:
-        done = _by_placeholder(lease, number, step, going)
-    listed = listed_tags(lease, repository)
-    left = sorted(set(done.gone).intersection(listed))
-    detail = [f"{name_some(done.gone)} deleted"] if done.gone else []
-    if left:
-        mark_leftovers(lease, repository, left)
-        detail.append(f"the registry still lists {name_some(left)}, beside others it can't read")
-    if listed.unusable:
-        detail.append(say_unusable(listed.unusable))
-    if kept := _why_kept(readable + done.pushed, live):
-        detail.append(kept)
-    if done.failed:
-        each = [f"{name} ({why})" for name, why in done.failed.items()]
-        raise StepFailed("; ".join([f"could not be deleted: {name_some(each)}", *detail]))
-    return "deleted" if done.gone else "kept", "; ".join(detail)
+        result = _delete_by_placeholder(lease, number, step, damaged_tags)
+    details = _finish_deletion(lease, repository, result)
+    if reason := _explain_kept(readable_tags + result.repushed, live):
+        details.append(reason)
+    if result.failures:
+        failures = [f"{name} ({reason})" for name, reason in result.failures.items()]
+        raise StepFailed("; ".join([f"could not be deleted: {name_some(failures)}", *details]))
+    return "deleted" if result.deleted else "kept", "; ".join(details)
 
 
 @dataclass(slots=True)
-class _Done:
+class _DeletionResult:
     """Result for damaged tags: deleted, pushed again in the meantime, or failed with a reason."""
 
-    gone: list[str] = field(default_factory=list)
-    pushed: list[str] = field(default_factory=list)
-    failed: dict[str, str] = field(default_factory=dict)
+    deleted: list[str] = field(default_factory=list)
+    repushed: list[str] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
 
     def attempt(self, name: str, call: Callable[[], object]) -> None:
         """Make a call that removes a tag, and record the outcome.
@@ -90,47 +83,68 @@ class _Done:
         except OperationFailed:
             raise
         except StepFailed as failure:
-            self.failed[name] = str(failure)
+            self.failures[name] = str(failure)
         else:
-            self.gone.append(name)
+            self.deleted.append(name)
 
 
-def _by_tag(lease: OperationLease[Removal], repository: RepositoryName, names: list[str]) -> _Done:
-    done = _Done()
+def _finish_deletion(
+    lease: OperationLease[Removal], repository: RepositoryName, result: _DeletionResult
+) -> list[str]:
+    """Mark deleted tags that the registry still lists; return sentences for the report."""
+    listed = listed_tags(lease, repository)
+    leftovers = sorted(set(result.deleted).intersection(listed))
+    details = [f"{name_some(result.deleted)} deleted"] if result.deleted else []
+    if leftovers:
+        mark_leftovers(lease, repository, leftovers)
+        details.append(
+            f"the registry still lists {name_some(leftovers)}, beside others it can't read"
+        )
+    if listed.unusable:
+        details.append(describe_unusable(listed.unusable))
+    return details
+
+
+def _delete_by_tag(
+    lease: OperationLease[Removal], repository: RepositoryName, names: list[str]
+) -> _DeletionResult:
+    result = _DeletionResult()
     for name in names:
         lease.renew()
         delete = partial(registry().delete_manifest, repository, TagName(name))
-        done.attempt(name, partial(call_registry, lease, delete))
-    return done
+        result.attempt(name, partial(call_registry, lease, delete))
+    return result
 
 
-def _by_placeholder(
+def _delete_by_placeholder(
     lease: OperationLease[Removal], number: int, step: RemovalStep, names: list[str]
-) -> _Done:
+) -> _DeletionResult:
     """Point damaged tags to one placeholder, and delete that."""
     repository = RepositoryName(step.repository)
-    before = {lease.placeholder_of(db.session(), number)}
-    left_over = leftovers_in(repository)
+    earlier_placeholders = {lease.placeholder_of(db.session(), number)} - {None}
+    leftovers = leftovers_in(repository).difference(names)
     end_read()
     body = prepare_placeholder(lease, number, step)
-    ours = (before | {lease.placeholder_of(db.session(), number)}) - {None}
+    placeholder = lease.placeholder_of(db.session(), number) or ""
     end_read()
-    done, along = _Done(), _Done()  # ``along``: leftovers, which the report omits
-    not_asked = left_over.difference(names)
-    for name in [*names, *sorted(not_asked)]:
+    placeholders = {*earlier_placeholders, placeholder}
+    result = _DeletionResult()
+    leftovers_result = _DeletionResult()  # the report omits these tags
+    for name in [*names, *sorted(leftovers)]:
         lease.renew()
-        noted = along if name in not_asked else done
-        if _is_free(repository, name, ours):
-            noted.attempt(name, partial(put_placeholder, lease, repository, TagName(name), body))
+        tag_result = leftovers_result if name in leftovers else result
+        if _is_replaceable(repository, name, placeholders):
+            put = partial(put_placeholder, lease, repository, TagName(name), body)
+            tag_result.attempt(name, put)
         else:
-            noted.pushed.append(name)
-    delete_placeholder(lease, repository, lease.placeholder_of(db.session(), number) or "")
-    for digest in before - {None}:
+            tag_result.repushed.append(name)
+    delete_placeholder(lease, repository, placeholder)
+    for digest in earlier_placeholders:
         delete_placeholder(lease, repository, str(digest))
-    return done
+    return result
 
 
-def _is_free(repository: RepositoryName, name: str, ours: set[str | None]) -> bool:
+def _is_replaceable(repository: RepositoryName, name: str, placeholders: set[str | None]) -> bool:
     """Return whether a tag still can't be read, or points to one of our placeholders.
 
     A single 500 proves nothing: a client may have pushed the tag a moment ago.
@@ -143,12 +157,14 @@ def _is_free(repository: RepositoryName, name: str, ours: set[str | None]) -> bo
         live = read_tags(repository, [name])
         live.require_answers()
         digest = live.digests.get(name)
-    return digest is None or digest in ours
+    return digest is None or digest in placeholders
 
 
-def _why_kept(readable: list[str], live: LiveTags) -> str:
+def _explain_kept(readable_tags: list[str], live: LiveTags) -> str:
     """Return which tags were kept and why, or "" if none was."""
-    kept = [f"{name_some(readable)} can be read again, and was kept"] if readable else []
+    reasons = (
+        [f"{name_some(readable_tags)} can be read again, and was kept"] if readable_tags else []
+    )
     if live.unanswered:
-        kept.append(f"{live.trouble}, so they were kept")
-    return "; ".join(kept)
+        reasons.append(f"{live.trouble}, so they were kept")
+    return "; ".join(reasons)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from sqlalchemy import func, select
@@ -25,24 +25,30 @@ from ..names import Digest, RepositoryName
 from ..operations.errors import Canceled, Deferred, StepFailed
 from ..operations.operation_lease import OperationLease
 from ..registry_connection import registry
-from .registry_calls import BATCH, call_registry, listed_tags, read_in_batches, require_readable
+from .registry_calls import (
+    BATCH_SIZE,
+    call_registry,
+    listed_tags,
+    read_in_batches,
+    require_readable,
+)
 
 logger = logging.getLogger(__name__)
 
 #: Timeout in seconds for reading the parts of one batch of manifests.
-LOOK_DEADLINE = 300.0
+MANIFESTS_TIMEOUT = 300.0
 #: Minimum time in seconds for which a check of all tags is trusted. A slow check is trusted for
 #: twice as long as it took.
-LOOK_SECONDS = 1.0
+MIN_CHECK_LIFETIME = 1.0
 #: How far the registry's clock can be behind ours.
-CLOCKS_DIFFER = timedelta(minutes=1)
+MAX_CLOCK_SKEW = timedelta(minutes=1)
 
 
 def delete_unreferenced(
     lease: OperationLease[Removal],
     repository: RepositoryName,
     digests: list[str],
-    planned: dict[str, str],
+    planned_digests: dict[str, str],
 ) -> tuple[int, int]:
     """Delete the manifests that no tag needs; return how many were deleted and how many were kept.
 
@@ -55,36 +61,53 @@ def delete_unreferenced(
 
     Args:
         digests: manifests to delete, indexes before their children.
-        planned: digests by name of tags that are removed as well. What such a tag points to is kept
-            only if it now points to another digest.
+        planned_digests: digests by name of tags that are removed as well. What such a tag points to
+            is kept only if it now points to another digest.
 
     Raises:
         StepFailed: the registry can't be asked, or what tags need could not be read.
         LeaseLost, Canceled, Deferred: as OperationLease.renew().
     """
-    digests = _manifests_of(lease, repository, digests)
-    tried: set[str] = set()
-    gone: set[str] = set()
+    digests = _store_manifests(lease, repository, digests)
+    progress = _DeletionProgress()
     try:
-        look = _delete_each(lease, repository, digests, planned, (tried, gone))
+        _delete_each(lease, repository, digests, planned_digests, progress)
     except (Canceled, Deferred, StepFailed, RegistryUnavailable):
         # However the work ends, an image whose push succeeded must not lack its manifests.
-        if tried:
-            _put_back_needed(lease, repository, digests, planned, None)
+        if progress.attempted:
+            _restore_needed(lease, repository, digests, planned_digests, None)
         raise
-    safe = _put_back_needed(lease, repository, digests, planned, None if tried else look)
-    return len(gone - safe), len(set(digests) - (tried - safe))
+    check = None if progress.attempted else progress.last_check
+    needed_digests = _restore_needed(lease, repository, digests, planned_digests, check)
+    deleted_count = len(progress.deleted - needed_digests)
+    kept_count = len(set(digests) - (progress.attempted - needed_digests))
+    return deleted_count, kept_count
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
+class _TagCheck:
     """Result of a check: the digests that tags need, and until when it is trusted."""
 
-    safe: frozenset[str]
-    good_until: float
+    needed_digests: frozenset[str]
+    valid_until: float
 
 
-class _Pushes:
+@dataclass(slots=True)
+class _DeletionProgress:
+    """Progress of a deletion of manifests, one by one.
+
+    Attributes:
+        attempted: digests of the manifests whose deletion was attempted.
+        deleted: digests of those of them that existed.
+        last_check: the last check of the tags.
+    """
+
+    attempted: set[str] = field(default_factory=set)
+    deleted: set[str] = field(default_factory=set)
+    last_check: _TagCheck | None = None
+
+
+class _PushWatcher:
     """Tags that clients push to a repository from now on, according to the registry's events.
 
     An event arrives within moments and costs no call. So a manifest is kept if a tag that needs it
@@ -94,10 +117,10 @@ class _Pushes:
 
     def __init__(self, repository: RepositoryName) -> None:
         self._repository = repository
-        last = db.session.scalar(select(func.max(RegistryEvent.id))) or 0
-        told = func.coalesce(RegistryEvent.occurred_at, RegistryEvent.received_at)
+        last_event_id = db.session.scalar(select(func.max(RegistryEvent.id))) or 0
+        pushed_at = func.coalesce(RegistryEvent.occurred_at, RegistryEvent.received_at)
         self._query = select(RegistryEvent.digest).where(
-            RegistryEvent.id > last,
+            RegistryEvent.id > last_event_id,
             RegistryEvent.repository == str(repository),
             RegistryEvent.action == "push",
             RegistryEvent.tag != "",
@@ -105,95 +128,100 @@ class _Pushes:
             RegistryEvent.actor != OWN_SUBJECT,
             # Tags of older events, which were delayed in the registry, are already in its list of
             # tags.
-            told > utc_now() - CLOCKS_DIFFER,
+            pushed_at > utc_now() - MAX_CLOCK_SKEW,
         )
-        self._tops: set[str] = set()
-        self._safe: set[str] = set()
+        self._roots: set[str] = set()
+        self._needed_digests: set[str] = set()
         end_read()
 
-    def safe(self) -> set[str]:
+    def load_needed_digests(self) -> set[str]:
         """Return the digests reachable from tags pushed since this object was created."""
-        tops = {digest for digest in db.session.scalars(self._query) if digest}
-        if tops != self._tops:
-            needed = closure(tops, graph_of(self._repository, tops, LOOK_DEADLINE).named)
-            self._tops, self._safe = tops, set(needed)
+        roots = {digest for digest in db.session.scalars(self._query) if digest}
+        if roots != self._roots:
+            reachable = closure(
+                roots, graph_of(self._repository, roots, MANIFESTS_TIMEOUT).referenced
+            )
+            self._roots, self._needed_digests = roots, set(reachable)
         end_read()
-        return self._safe
+        return self._needed_digests
 
 
 def _delete_each(
     lease: OperationLease[Removal],
     repository: RepositoryName,
     digests: list[str],
-    planned: dict[str, str],
-    noted: tuple[set[str], set[str]],
-) -> _Look | None:
-    """Delete the manifests that no tag needs, one by one; return the last check of the tags.
+    planned_digests: dict[str, str],
+    progress: _DeletionProgress,
+) -> None:
+    """Delete the manifests that no tag needs, one by one.
 
     Args:
-        noted: two sets that are filled with the digests whose deletion was attempted, and with
-            those of them that existed.
+        progress: is updated before and after each deletion, so that it is right even if an error
+            is raised.
     """
-    tried, gone = noted
-    pushes, look = _Pushes(repository), None
+    watcher, check = _PushWatcher(repository), None
     for digest in digests:
         lease.renew()
         # Deletion by digest removes every tag that points to it, even one pushed a moment ago.
-        if look is None or time.monotonic() > look.good_until:
-            look = _look(lease, repository, planned, planned)
-        if digest not in look.safe and digest not in pushes.safe():
-            tried.add(digest)
-            if _delete(lease, repository, digest):
-                gone.add(digest)
-    return look
+        if check is None or time.monotonic() > check.valid_until:
+            check = progress.last_check = _check_tags(
+                lease, repository, planned_digests, planned_digests
+            )
+        if digest not in check.needed_digests and digest not in watcher.load_needed_digests():
+            progress.attempted.add(digest)
+            if _delete_manifest(lease, repository, digest):
+                progress.deleted.add(digest)
 
 
-def _put_back_needed(
+def _restore_needed(
     lease: OperationLease[Removal],
     repository: RepositoryName,
     digests: list[str],
-    going: Collection[str],
-    look: _Look | None,
+    to_delete: Collection[str],
+    check: _TagCheck | None,
 ) -> frozenset[str]:
     """Push deleted manifests again if tags need them; return all digests that tags need.
 
     Args:
         digests: manifests that may have been deleted, indexes before their children.
-        going: names of the tags to remove.
-        look: the last check of the tags if nothing was deleted since; None to check again.
+        to_delete: names of the tags to remove.
+        check: the last check of the tags if nothing was deleted since; None to check again.
     """
     with lease.ignoring_cancellation():
-        if look is None and digests:
+        if check is None and digests:
             # A planned tag that still exists was pushed again.
-            look = _look(lease, repository, {}, going)
-        safe = look.safe if look else frozenset()
+            check = _check_tags(lease, repository, {}, to_delete)
+        needed_digests = check.needed_digests if check else frozenset()
         for digest in reversed(digests):  # children come before their index
-            if digest in safe:
+            if digest in needed_digests:
                 lease.renew()
-                _put_back(lease, repository, digest)
-    return safe
+                _restore_manifest(lease, repository, digest)
+    return needed_digests
 
 
-def _manifests_of(
+def _store_manifests(
     lease: OperationLease[Removal], repository: RepositoryName, digests: list[str]
 ) -> list[str]:
     """Return the digests that the repository has as manifests.
 
     Their bodies are stored, so that this worker or the next one can push them again.
     """
-    found: set[str] = set()
-    for start in range(0, len(digests), BATCH):
+    manifests: set[str] = set()
+    for start in range(0, len(digests), BATCH_SIZE):
         lease.renew()
-        some = digests[start : start + BATCH]
-        stored = digests_in_repository(str(repository), some) & stored_manifests(some).keys()
-        found |= (
-            stored | fetch(repository, set(some) - stored, LOOK_DEADLINE, lease.renew).manifests
+        batch = digests[start : start + BATCH_SIZE]
+        stored = digests_in_repository(str(repository), batch) & stored_manifests(batch).keys()
+        manifests |= (
+            stored
+            | fetch(repository, set(batch) - stored, MANIFESTS_TIMEOUT, lease.renew).manifests
         )
     end_read()
-    return [digest for digest in digests if digest in found]
+    return [digest for digest in digests if digest in manifests]
 
 
-def _put_back(lease: OperationLease[Removal], repository: RepositoryName, digest: str) -> None:
+def _restore_manifest(
+    lease: OperationLease[Removal], repository: RepositoryName, digest: str
+) -> None:
     """Push a manifest again if it was deleted although a tag needs it.
 
     Raises:
@@ -201,55 +229,60 @@ def _put_back(lease: OperationLease[Removal], repository: RepositoryName, digest
     """
     if call_registry(lease, lambda: registry().head(repository, Digest(digest))) is not None:
         return
-    kept = db.session.get(Manifest, digest)
-    body = kept.body if kept else None
+    manifest = db.session.get(Manifest, digest)
+    body = manifest.body if manifest else None
     end_read()
-    if kept is None or body is None:
+    if manifest is None or body is None:
         raise StepFailed(f"{digest[:19]}… went, and a tag that was pushed meanwhile needs it")
     logger.warning("%s: %s is needed by a tag that was pushed meanwhile", repository, digest)
     call_registry(
-        lease, lambda: registry().put_manifest(repository, Digest(digest), body, kept.media_type)
+        lease,
+        lambda: registry().put_manifest(repository, Digest(digest), body, manifest.media_type),
     )
 
 
-def _look(
+def _check_tags(
     lease: OperationLease[Removal],
     repository: RepositoryName,
-    planned: Mapping[str, str],
-    going: Collection[str],
-) -> _Look:
+    planned_digests: Mapping[str, str],
+    to_delete: Collection[str],
+) -> _TagCheck:
     """Read all tags of a repository, and return which digests they need.
 
     Args:
-        planned: digests of tags to remove. A tag that still points to its digest here needs
+        planned_digests: digests of tags to remove. A tag that still points to its digest here needs
             nothing.
-        going: names of tags that can already point to nothing, because they are being removed.
+        to_delete: names of tags that can already point to nothing, because they are being removed.
 
     Raises:
         StepFailed: a tag or a manifest could not be read.
     """
-    began = time.monotonic()
+    started_at = time.monotonic()
     end_read()
     names = listed_tags(lease, repository)
     live = read_in_batches(lease, repository, names)
-    require_readable(repository, live, going)
-    tops = {digest for tag, digest in live.digests.items() if planned.get(tag) != digest}
-    safe: set[str] = set()
-    every = sorted(tops)
-    for start in range(0, len(every), BATCH):
+    require_readable(repository, live, to_delete)
+    roots = {digest for tag, digest in live.digests.items() if planned_digests.get(tag) != digest}
+    needed_digests: set[str] = set()
+    root_digests = sorted(roots)
+    for start in range(0, len(root_digests), BATCH_SIZE):
         lease.renew()
-        some = every[start : start + BATCH]
-        parts = graph_of(repository, some, LOOK_DEADLINE, lease.renew)
-        needed = closure(some, parts.named)
-        if parts.unknown.intersection(needed):
+        batch = root_digests[start : start + BATCH_SIZE]
+        graph = graph_of(repository, batch, MANIFESTS_TIMEOUT, lease.renew)
+        reachable = closure(batch, graph.referenced)
+        if graph.unknown.intersection(reachable):
             raise StepFailed("what other tags need could not be read, so no manifest was deleted")
-        safe |= set(needed)
+        needed_digests |= set(reachable)
     end_read()
-    took = time.monotonic() - began
-    return _Look(frozenset(safe), began + took + max(LOOK_SECONDS, 2 * took))
+    duration = time.monotonic() - started_at
+    return _TagCheck(
+        frozenset(needed_digests), started_at + duration + max(MIN_CHECK_LIFETIME, 2 * duration)
+    )
 
 
-def _delete(lease: OperationLease[Removal], repository: RepositoryName, digest: str) -> bool:
+def _delete_manifest(
+    lease: OperationLease[Removal], repository: RepositoryName, digest: str
+) -> bool:
     """Delete a manifest right after a check of all tags; return whether it existed.
 
     The call is not repeated after a wait, because the check is outdated by then.

@@ -16,7 +16,7 @@ from ..patterns.retention import parse_pattern
 from ..tags.selection import MAX_DAYS, DatedTag
 from ..tags.version_sort import version_key
 
-MAX_KEPT = 100_000
+MAX_KEEP_LAST = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +45,19 @@ class Rules:
         errors: dict[str, str] = {}
         kind = form.get("pattern_kind") or Glob.kind
         patterns = {
-            name: _pattern_text(kind, form.get(name, "").strip(), grammar, name, errors)
+            name: _parse_pattern_text(kind, form.get(name, "").strip(), grammar, name, errors)
             for name, grammar in (("images", IMAGES), ("keep_matching", TAGS))
         }
         if kind not in KINDS:
             errors = {"pattern_kind": f"Choose one of {', '.join(KINDS)}."}
-        most = {"keep_last": MAX_KEPT, "keep_pulled_days": MAX_DAYS, "older_than_days": MAX_DAYS}
+        limits = {
+            "keep_last": MAX_KEEP_LAST,
+            "keep_pulled_days": MAX_DAYS,
+            "older_than_days": MAX_DAYS,
+        }
         numbers = {
-            name: _number(form.get(name, ""), name, top, errors) for name, top in most.items()
+            name: _parse_number(form.get(name, ""), name, maximum, errors)
+            for name, maximum in limits.items()
         }
         if not errors and numbers["keep_last"] is None and numbers["older_than_days"] is None:
             message = "Set how many digests are kept, or an age: otherwise all tags are deleted."
@@ -88,7 +93,9 @@ class Rules:
         return str(Digest.of(json.dumps(asdict(self), sort_keys=True).encode()))
 
 
-def _pattern_text(kind: str, text: str, grammar: Grammar, name: str, errors: dict[str, str]) -> str:
+def _parse_pattern_text(
+    kind: str, text: str, grammar: Grammar, name: str, errors: dict[str, str]
+) -> str:
     """Return a pattern in its canonical form; add a message to ``errors`` if it is invalid."""
     try:
         return str(parse_pattern(kind, text, grammar, name)) if text else ""
@@ -97,13 +104,13 @@ def _pattern_text(kind: str, text: str, grammar: Grammar, name: str, errors: dic
         return ""
 
 
-def _number(text: str, name: str, top: int, errors: dict[str, str]) -> int | None:
+def _parse_number(text: str, name: str, maximum: int, errors: dict[str, str]) -> int | None:
     text = text.strip()
     if not text:
         return None
-    if text.isascii() and text.isdigit() and len(text) < 9 and 1 <= int(text) <= top:
+    if text.isascii() and text.isdigit() and len(text) < 9 and 1 <= int(text) <= maximum:
         return int(text)
-    errors[name] = f"A whole number is needed, from 1 to {top}."
+    errors[name] = f"A whole number is needed, from 1 to {maximum}."
     return None
 
 
@@ -121,25 +128,25 @@ def removable(
     Args:
         orphans: signature tags whose subject no longer exists.
     """
-    known = [tag for tag in tags if tag.at is not None]
-    dated = [tag for tag in known if subject_of(tag.name) is None]
-    readable = [tag for tag in dated if not tag.is_damaged]
-    newest = _newest_images(readable, rules.keep_last or 0)
-    candidates = [tag for tag in dated if _image_of(tag) not in newest]
-    candidates += [tag for tag in known if tag.name in orphans]
-    keep = rules.keep_pattern()
-    pulled = _ago(now, rules.keep_pulled_days)
-    pushed = _ago(now, rules.older_than_days)
+    dated = [tag for tag in tags if tag.at is not None]
+    image_tags = [tag for tag in dated if subject_of(tag.name) is None]
+    readable = [tag for tag in image_tags if not tag.is_damaged]
+    newest = _find_newest_images(readable, rules.keep_last or 0)
+    candidates = [tag for tag in image_tags if _image_of(tag) not in newest]
+    candidates += [tag for tag in dated if tag.name in orphans]
+    keep_pattern = rules.keep_pattern()
+    pulled_since = _subtract_days(now, rules.keep_pulled_days)
+    pushed_since = _subtract_days(now, rules.older_than_days)
     return {
         tag.name
         for tag in candidates
-        if not (keep and keep.matches(tag.name))
-        and not (pulled and tag.last_pulled_at and tag.last_pulled_at >= pulled)
-        and not (pushed and tag.at and tag.at >= pushed)
+        if not (keep_pattern and keep_pattern.matches(tag.name))
+        and not (pulled_since and tag.last_pulled_at and tag.last_pulled_at >= pulled_since)
+        and not (pushed_since and tag.at and tag.at >= pushed_since)
     }
 
 
-def _newest_images(tags: Iterable[DatedTag], count: int) -> set[str]:
+def _find_newest_images(tags: Iterable[DatedTag], count: int) -> set[str]:
     """Return the digests of the newest images; an image is as new as its newest tag.
 
     If times are equal, the build time and then the version decide: all tags have the same time in
@@ -156,5 +163,5 @@ def _image_of(tag: DatedTag) -> str:
     return tag.digest or tag.name
 
 
-def _ago(now: datetime, days: int | None) -> datetime | None:
+def _subtract_days(now: datetime, days: int | None) -> datetime | None:
     return now - timedelta(days=days) if days else None

@@ -13,7 +13,7 @@ from ..errors import Invalid
 from ..models import ContainerImage, Place, utc_now
 from ..names import subject_of
 from ..patterns.glob import MatchCounter
-from ..tags.match_counts import counted
+from ..tags.match_counts import pluralize
 from ..tags.orphans import orphans
 from ..tags.selection import dated_tags
 from .rules import Rules, removable
@@ -27,8 +27,8 @@ class KeepsNothing(Invalid):
     """
 
     def __init__(self, patterns: list[str], unconfirmed: list[str]) -> None:
-        named = ", ".join(f"“{pattern}”" for pattern in unconfirmed)
-        message = f"No tag matches {named} now, so nothing is kept by it."
+        quoted_patterns = ", ".join(f"“{pattern}”" for pattern in unconfirmed)
+        message = f"No tag matches {quoted_patterns} now, so nothing is kept by it."
         super().__init__(
             "The policy was not saved.",
             {"keep_matching": message},
@@ -42,14 +42,14 @@ class Selection:
     """Tags that the rules of a policy select for deletion below a place.
 
     Attributes:
-        chosen: images, each with the names of its tags that no rule keeps.
+        tags_to_delete: images, each with the names of its tags that no rule keeps.
         images: number of images that the policy applies to.
         tags: number of their tags, without signatures.
         kept_by_name: number of these tags that match the keep pattern.
         keeps_nothing: keep patterns that match no tag of these images.
     """
 
-    chosen: list[tuple[ContainerImage, Collection[str]]] = field(default_factory=list)
+    tags_to_delete: list[tuple[ContainerImage, Collection[str]]] = field(default_factory=list)
     images: int = 0
     tags: int = 0
     kept_by_name: int = 0
@@ -57,17 +57,17 @@ class Selection:
 
     def require_confirmed(self, confirmed: Collection[str]) -> None:
         """Raise KeepsNothing unless every keep pattern that matches no tag was confirmed."""
-        left = [pattern for pattern in self.keeps_nothing if pattern not in confirmed]
-        if left:
-            raise KeepsNothing(self.keeps_nothing, left)
+        unconfirmed = [pattern for pattern in self.keeps_nothing if pattern not in confirmed]
+        if unconfirmed:
+            raise KeepsNothing(self.keeps_nothing, unconfirmed)
 
     def notes(self, rules: Rules) -> list[str]:
         """Return sentences that say what the patterns match now."""
-        found = f"{counted(self.tags, 'tag')} in {counted(self.images, 'image')}"
-        notes = [f"The pattern “{rules.images}” matches {found} now."]
+        description = f"{pluralize(self.tags, 'tag')} in {pluralize(self.images, 'image')}"
+        notes = [f"The pattern “{rules.images}” matches {description} now."]
         if rules.keep_matching:
-            kept = counted(self.kept_by_name, "of these tags", "of these tags")
-            notes.append(f"Kept by name: “{rules.keep_matching}” matches {kept}.")
+            kept_tags = pluralize(self.kept_by_name, "of these tags", "of these tags")
+            notes.append(f"Kept by name: “{rules.keep_matching}” matches {kept_tags}.")
         notes += [f"No tag matches “{p}” now: nothing is kept by it." for p in self.keeps_nothing]
         return notes
 
@@ -78,23 +78,23 @@ def select_tags(place: Place, rules: Rules) -> Selection:
     Raises:
         Invalid: a stored pattern is invalid.
     """
-    pattern, keep, now = rules.image_pattern(), rules.keep_pattern(), utc_now()
-    counter = MatchCounter(keep) if keep else None
-    found = Selection()
+    image_pattern, keep_pattern, now = rules.image_pattern(), rules.keep_pattern(), utc_now()
+    counter = MatchCounter(keep_pattern) if keep_pattern else None
+    selection = Selection()
     query = select(ContainerImage).where(at_or_below(ContainerImage.path, place.path))
     for image in db.session.scalars(query.order_by(ContainerImage.path)).all():
-        if not pattern.matches(image.path[len(place.path) + 1 :]):
+        if not image_pattern.matches(image.path[len(place.path) + 1 :]):
             continue
         tags = dated_tags(image)
         names = [tag.name for tag in tags if subject_of(tag.name) is None]
-        found.images += 1
-        found.tags += len(names)
+        selection.images += 1
+        selection.tags += len(names)
         if counter:
             counter.add(names)
-        lost = orphans(image) if len(names) < len(tags) else ()
-        gone = removable(tags, rules, now, lost)
-        if gone:
-            found.chosen.append((image, gone))
+        orphaned = orphans(image) if len(names) < len(tags) else ()
+        to_delete = removable(tags, rules, now, orphaned)
+        if to_delete:
+            selection.tags_to_delete.append((image, to_delete))
     if counter:
-        found.kept_by_name, found.keeps_nothing = counter.count, counter.unmatched
-    return found
+        selection.kept_by_name, selection.keeps_nothing = counter.count, counter.unmatched
+    return selection

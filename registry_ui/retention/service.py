@@ -16,12 +16,12 @@ from ..db.statements import update_count
 from ..errors import AppError, Conflict, Invalid, NotFound
 from ..models import ContainerImage, Place, Removal, RetentionPolicy, utc_now
 from ..names import subject_of
-from ..removals.plan import RemovalPlan
+from ..removals.plan import RemovalOptions, RemovalPlan
 from ..removals.planned_manifests import record_missing_subjects
 from ..removals.planned_tags import planned_references
 from ..removals.planner import plan_tags
 from ..removals.service import add_plan, has_running_operation, start
-from ..tags.match_counts import counted
+from ..tags.match_counts import pluralize
 from ..tags.orphans import without_subject
 from ..trash import service as trash
 from .rules import Rules
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 #: Time of day when policies run, in UTC.
 HOUR, MINUTE = 4, 0
 #: Minimum time between two runs of a policy, so that each runs once a day.
-BETWEEN_RUNS = timedelta(hours=20)
+MIN_RUN_INTERVAL = timedelta(hours=20)
 MAX_POLICIES = 50
 
 
@@ -42,18 +42,18 @@ def policies_of(place: Place) -> list[RetentionPolicy]:
     return list(db.session.scalars(query.order_by(RetentionPolicy.id)))
 
 
-def policy(place: Place, policy_id: int, *, held: bool = False) -> RetentionPolicy:
+def policy(place: Place, policy_id: int, *, lock: bool = False) -> RetentionPolicy:
     """Return a policy of this place; raise NotFound if the place has no such policy.
 
     Args:
-        held: lock the row until the transaction ends.
+        lock: lock the row until the transaction ends.
     """
-    found = db.session.get(
-        RetentionPolicy, policy_id, populate_existing=True, with_for_update=held or None
+    row = db.session.get(
+        RetentionPolicy, policy_id, populate_existing=True, with_for_update=lock or None
     )
-    if found is None or found.place_id != place.id:
+    if row is None or row.place_id != place.id:
         raise NotFound
-    return found
+    return row
 
 
 def save(actor: Actor, place: Place, rules: Rules, policy_id: int | None = None) -> RetentionPolicy:
@@ -76,7 +76,7 @@ def _save(
         row = RetentionPolicy(place_id=place.id, created_by=actor.name)
         session.add(row)
     else:
-        row = policy(place, policy_id, held=True)
+        row = policy(place, policy_id, lock=True)
     for name, value in asdict(rules).items():
         setattr(row, name, value)
     if row.seen != rules.fingerprint:
@@ -103,10 +103,10 @@ def save_and_try(
         KeepsNothing: a keep pattern matches no tag, and that was not confirmed.
         RegistryUnreachable: the registry can't be asked.
     """
-    plan = _dry_run(place, rules, confirmed)
+    plan = _plan_dry_run(place, rules, confirmed)
     with writing() as session:
         row = _save(session, actor, place, rules, policy_id)
-        return row, _mark_tried(session, actor, place, row, plan)
+        return row, _store_dry_run(session, actor, place, row, plan)
 
 
 def dry_run(actor: Actor, place: Place, policy_id: int, confirmed: Collection[str] = ()) -> Removal:
@@ -120,21 +120,21 @@ def dry_run(actor: Actor, place: Place, policy_id: int, confirmed: Collection[st
         RegistryUnreachable: the registry can't be asked.
     """
     rules = Rules.of(policy(place, policy_id))
-    plan = _dry_run(place, rules, confirmed)
+    plan = _plan_dry_run(place, rules, confirmed)
     with writing() as session:
-        row = policy(place, policy_id, held=True)
+        row = policy(place, policy_id, lock=True)
         if Rules.of(row) != rules:
             raise Conflict("The policy was changed meanwhile. Make a dry run again.")
-        return _mark_tried(session, actor, place, row, plan)
+        return _store_dry_run(session, actor, place, row, plan)
 
 
-def _dry_run(place: Place, rules: Rules, confirmed: Collection[str]) -> RemovalPlan:
+def _plan_dry_run(place: Place, rules: Rules, confirmed: Collection[str]) -> RemovalPlan:
     selection = select_tags(place, rules)
     selection.require_confirmed(confirmed)
-    return _plan(place, rules, selection)
+    return _plan_removal(place, rules, selection)
 
 
-def _mark_tried(
+def _store_dry_run(
     session: Session, actor: Actor, place: Place, row: RetentionPolicy, plan: RemovalPlan
 ) -> Removal:
     """Store a dry run, which allows the policy to be enabled with its present settings."""
@@ -159,7 +159,7 @@ def switch(actor: Actor, place: Place, policy_id: int, *, on: bool) -> None:
         Conflict: these settings have had no dry run.
     """
     with writing() as session:
-        row = policy(place, policy_id, held=True)
+        row = policy(place, policy_id, lock=True)
         if on and row.seen != Rules.of(row).fingerprint:
             raise Conflict("Make a dry run of these settings first, and look at what would go.")
         row.is_enabled = on
@@ -168,9 +168,9 @@ def switch(actor: Actor, place: Place, policy_id: int, *, on: bool) -> None:
 
 def tried_policy(place: Place, plan: RemovalPlan) -> RetentionPolicy | None:
     """Return the policy of a dry run, or None if it has been changed or deleted since."""
-    tried = plan.policy or {}
-    row = db.session.get(RetentionPolicy, tried.get("id", 0))
-    if row is None or row.place_id != place.id or row.seen != tried["rules"]:
+    dry_run = plan.policy or {}
+    row = db.session.get(RetentionPolicy, dry_run.get("id", 0))
+    if row is None or row.place_id != place.id or row.seen != dry_run["rules"]:
         return None
     return row if Rules.of(row).fingerprint == row.seen else None
 
@@ -182,31 +182,37 @@ def plan_of(place: Place, rules: Rules) -> RemovalPlan:
         Invalid: a stored pattern is invalid.
         RegistryUnreachable: the registry can't be asked.
     """
-    return _plan(place, rules, select_tags(place, rules))
+    return _plan_removal(place, rules, select_tags(place, rules))
 
 
-def _plan(place: Place, rules: Rules, selection: Selection) -> RemovalPlan:
-    each = ((image, _without_doubt(image, names)) for image, names in selection.chosen)
-    chosen = [(image, names) for image, names in each if names]
-    plan = plan_tags("retention", place.path, chosen, attached=True, bin_days=trash.days())
-    record_missing_subjects(plan, chosen)
-    plan.notes[:0] = [*selection.notes(rules), _count_kept(plan, selection)]
+def _plan_removal(place: Place, rules: Rules, selection: Selection) -> RemovalPlan:
+    selected = (
+        (image, _drop_needed_signatures(image, names)) for image, names in selection.tags_to_delete
+    )
+    tags_to_delete = [(image, names) for image, names in selected if names]
+    options = RemovalOptions(attached=True, bin_days=trash.days())
+    plan = plan_tags("retention", place.path, tags_to_delete, options)
+    record_missing_subjects(plan, tags_to_delete)
+    plan.notes[:0] = [*selection.notes(rules), _describe_kept(plan, selection)]
     return plan
 
 
-def _count_kept(plan: RemovalPlan, selection: Selection) -> str:
+def _describe_kept(plan: RemovalPlan, selection: Selection) -> str:
     """Return a sentence with the number of tags that stay. Signatures are not counted."""
-    going = sum(
+    deleted_count = sum(
         subject_of(reference.rpartition(":")[2]) is None for reference in planned_references(plan)
     )
-    kept = selection.tags - going
-    return f"{kept:,} of these {counted(selection.tags, 'tag')} {'stays' if kept == 1 else 'stay'}."
+    kept_count = selection.tags - deleted_count
+    verb = "stays" if kept_count == 1 else "stay"
+    return f"{kept_count:,} of these {pluralize(selection.tags, 'tag')} {verb}."
 
 
-def _without_doubt(image: ContainerImage, names: Collection[str]) -> set[str]:
+def _drop_needed_signatures(image: ContainerImage, names: Collection[str]) -> set[str]:
     """Return the names without signatures whose subject the registry has or does not answer for."""
-    lost = {name for name in names if subject_of(name) is not None}
-    return set(names) - lost | without_subject(image, lost) if lost else set(names)
+    signatures = {name for name in names if subject_of(name) is not None}
+    if not signatures:
+        return set(names)
+    return set(names) - signatures | without_subject(image, signatures)
 
 
 def run(actor: Actor, policy_id: int) -> Removal | None:
@@ -243,30 +249,30 @@ def run_due() -> list[int]:
 
     A policy is postponed while a removal or a move is in progress in its place.
     """
-    before = utc_now() - BETWEEN_RUNS
+    latest_run = utc_now() - MIN_RUN_INTERVAL
     query = (
         select(RetentionPolicy.id, Place.path)
         .join(Place, Place.id == RetentionPolicy.place_id)
-        .where(RetentionPolicy.is_enabled.is_(True), _due(before))
+        .where(RetentionPolicy.is_enabled.is_(True), _is_due(latest_run))
     )
-    started = []
+    removal_ids = []
     for policy_id, path in db.session.execute(query.order_by(RetentionPolicy.id)).all():
-        if not has_running_operation(db.session(), path) and _claim(policy_id, before):
+        if not has_running_operation(db.session(), path) and _claim(policy_id, latest_run):
             removal = run(WORKER, policy_id)
-            started += [removal.id] if removal else []
-    return started
+            removal_ids += [removal.id] if removal else []
+    return removal_ids
 
 
-def _due(before: datetime) -> ColumnElement[bool]:
-    return or_(RetentionPolicy.last_run_at.is_(None), RetentionPolicy.last_run_at < before)
+def _is_due(latest_run: datetime) -> ColumnElement[bool]:
+    return or_(RetentionPolicy.last_run_at.is_(None), RetentionPolicy.last_run_at < latest_run)
 
 
-def _claim(policy_id: int, before: datetime) -> bool:
+def _claim(policy_id: int, latest_run: datetime) -> bool:
     """Claim a policy's run for today; return False if another worker has claimed it."""
     with writing() as session:
         statement = (
             update(RetentionPolicy)
-            .where(RetentionPolicy.id == policy_id, _due(before))
+            .where(RetentionPolicy.id == policy_id, _is_due(latest_run))
             .values(last_run_at=utc_now())
         )
         return bool(update_count(session, statement))

@@ -39,15 +39,15 @@ from .query import SearchQuery
 T = TypeVar("T")
 
 #: Character that sorts after every character that a tag or a digest can contain.
-_LAST = "\x7f"
+_LAST_CHARACTER = "\x7f"
 #: Minimum number of characters to search for inside the names of tags.
-LEAST_PART = 2
+MIN_PART_LENGTH = 2
 #: Number of the newest tags whose names are searched for a part.
-NEWEST = 100_000
+MAX_NEWEST_TAGS = 100_000
 #: Maximum number of matching tags whose visibility is checked.
-CANDIDATES = 5_000
+MAX_CANDIDATES = 5_000
 #: Maximum number of visible images whose tags are all searched.
-FEW = 1_000
+MAX_SEARCHED_IMAGES = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class Hits(Generic[T]):
     """The first hits of one kind, best first, and whether there are more."""
 
     rows: Sequence[T] = ()
-    more: bool = False
+    has_more: bool = False
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -118,10 +118,10 @@ class SearchResult:
         }
 
     @property
-    def only(self) -> Any:
+    def single_hit(self) -> Any:
         """The only hit of the search; None if there is no hit or more than one."""
-        every = [hit for hits in self.kinds.values() for hit in hits]
-        return every[0] if len(every) == 1 else None
+        all_hits = [hit for hits in self.kinds.values() for hit in hits]
+        return all_hits[0] if len(all_hits) == 1 else None
 
 
 class Finder:
@@ -130,12 +130,12 @@ class Finder:
     def __init__(self, session: Session, principal: Principal) -> None:
         self._session = session
         self._projects = visible_places(session, principal, Project)
-        self._namespaces = _seen_namespaces(session, principal)
+        self._namespaces = _is_visible_namespace(session, principal)
         self._images = self._projects
         if principal.reach is not None:
             # A token can be restricted to one image, so its path is compared, not the project's.
-            anywhere = visible_places(session, replace(principal, reach=None), Project)
-            self._images = and_(anywhere, reached(ContainerImage.path, principal.reach))
+            unrestricted = visible_places(session, replace(principal, reach=None), Project)
+            self._images = and_(unrestricted, reached(ContainerImage.path, principal.reach))
 
     def find(self, query: SearchQuery, limit: int, kind: str = "") -> SearchResult:
         """Return the best hits for a query.
@@ -145,17 +145,21 @@ class Finder:
             limit: maximum number of hits of each kind.
             kind: a key of SearchResult.kinds to search for that kind only; "" for all kinds.
         """
-        seekers: dict[str, Callable[[SearchQuery, int], Hits[Any]]] = {
-            "namespaces": self._namespaces_like,
-            "projects": self._projects_like,
-            "images": self._images_like,
-            "tags": self._tags_like,
+        searches: dict[str, Callable[[SearchQuery, int], Hits[Any]]] = {
+            "namespaces": self._find_namespaces,
+            "projects": self._find_projects,
+            "images": self._find_images,
+            "tags": self._find_tags,
         }
         return SearchResult(
-            **{name: seek(query, limit) for name, seek in seekers.items() if kind in ("", name)}
+            **{
+                name: search(query, limit)
+                for name, search in searches.items()
+                if kind in ("", name)
+            }
         )
 
-    def meant(self, query: SearchQuery) -> Any:
+    def exact_match(self, query: SearchQuery) -> Any:
         """Return the hit that a complete reference names; None if it names none or several.
 
         An old path of a move stands for the current path.
@@ -163,68 +167,79 @@ class Finder:
         reference = query.reference
         if reference is None:
             return None
-        found = self._named(str(reference.name), reference)
-        if found is None:
-            former = former_name(self._session, str(reference.name))
-            found = self._named(former.now, reference) if former is not None else None
-        return found
+        hit = self._find_reference(str(reference.name), reference)
+        if hit is None:
+            old_path = former_name(self._session, str(reference.name))
+            hit = (
+                self._find_reference(old_path.new_path, reference) if old_path is not None else None
+            )
+        return hit
 
-    def _named(self, name: str, reference: Reference) -> Any:
+    def _find_reference(self, name: str, reference: Reference) -> Any:
         if reference.tag is None and reference.digest is None:
-            return self._at(name)
-        where: list[ColumnElement[bool]] = [ContainerImage.path == name]
+            return self._find_path(name)
+        conditions: list[ColumnElement[bool]] = [ContainerImage.path == name]
         if reference.tag is not None:
-            where.append(Tag.name == str(reference.tag))
+            conditions.append(Tag.name == str(reference.tag))
         if reference.digest is not None:
-            where.append(Tag.digest == str(reference.digest))
-        found = self._tag_hits(self._tags().where(*where).limit(2))
-        return found[0] if len(found) == 1 else None
+            conditions.append(Tag.digest == str(reference.digest))
+        hits = self._fetch_tags(self._select_tags().where(*conditions).limit(2))
+        return hits[0] if len(hits) == 1 else None
 
-    def _at(self, path: str) -> Any:
+    def _find_path(self, path: str) -> Any:
         """Return the visible project, namespace or image at a path, or None."""
         for kind, visible in ((Project, self._projects), (Namespace, self._namespaces)):
-            row = self._session.execute(_place(kind).where(kind.path == path, visible)).first()
+            row = self._session.execute(
+                _select_places(kind).where(kind.path == path, visible)
+            ).first()
             if row:
                 return PlaceHit(*row)
-        row = self._session.execute(self._image().where(ContainerImage.path == path)).first()
+        row = self._session.execute(
+            self._select_images().where(ContainerImage.path == path)
+        ).first()
         return ImageHit(*row) if row else None
 
     # -- places and images -------------------------------------------------------
 
-    def _namespaces_like(self, query: SearchQuery, limit: int) -> Hits[PlaceHit]:
-        return self._places_like(Namespace, self._namespaces, query, limit)
+    def _find_namespaces(self, query: SearchQuery, limit: int) -> Hits[PlaceHit]:
+        return self._find_places(Namespace, self._namespaces, query, limit)
 
-    def _projects_like(self, query: SearchQuery, limit: int) -> Hits[PlaceHit]:
-        return self._places_like(Project, self._projects, query, limit)
+    def _find_projects(self, query: SearchQuery, limit: int) -> Hits[PlaceHit]:
+        return self._find_places(Project, self._projects, query, limit)
 
-    def _places_like(
+    def _find_places(
         self, kind: type[Place], visible: ColumnElement[bool], query: SearchQuery, limit: int
     ) -> Hits[PlaceHit]:
         if not query.words:
             return Hits()
         described = lowered(kind.description)
         statement = (
-            _place(kind)
-            .where(*(or_(_has(kind.path, word), _has(described, word)) for word in query.words))
+            _select_places(kind)
+            .where(
+                *(
+                    or_(_contains(kind.path, word), _contains(described, word))
+                    for word in query.words
+                )
+            )
             .where(visible)
             .order_by(_rank(kind.path, query.name), kind.path)
             .limit(limit + 1)
         )
-        return _cut([PlaceHit(*row) for row in self._session.execute(statement)], limit)
+        return _hits_from_rows([PlaceHit(*row) for row in self._session.execute(statement)], limit)
 
-    def _images_like(self, query: SearchQuery, limit: int) -> Hits[ImageHit]:
+    def _find_images(self, query: SearchQuery, limit: int) -> Hits[ImageHit]:
         if not query.words:
             return Hits()
         path = ContainerImage.path
         statement = (
-            self._image()
-            .where(*(_has(path, word) for word in query.words))
+            self._select_images()
+            .where(*(_contains(path, word) for word in query.words))
             .order_by(_rank(path, query.name), path)
             .limit(limit + 1)
         )
-        return _cut([ImageHit(*row) for row in self._session.execute(statement)], limit)
+        return _hits_from_rows([ImageHit(*row) for row in self._session.execute(statement)], limit)
 
-    def _image(self) -> AnySelect:
+    def _select_images(self) -> AnySelect:
         image = ContainerImage
         return (
             select(Project.path, image.name, image.path, image.tag_count, image.last_push_at)
@@ -234,50 +249,52 @@ class Finder:
 
     # -- tags --------------------------------------------------------------------
 
-    def _tags_like(self, query: SearchQuery, limit: int) -> Hits[TagHit]:
+    def _find_tags(self, query: SearchQuery, limit: int) -> Hits[TagHit]:
         """Return tags by the beginning of their digest or name, then by a part of the name."""
         if not (query.tag or query.digest):
             return Hits()
-        few = self._few_images(query)
-        near = true() if few is None else Tag.image_id.in_(few)
-        steps: list[tuple[ColumnElement[bool], Any]] = []
+        image_ids = self._fetch_image_ids(query)
+        in_images = true() if image_ids is None else Tag.image_id.in_(image_ids)
+        searches: list[tuple[ColumnElement[bool], Any]] = []
         if query.digest:
-            steps.append((_begins(Tag.digest, query.digest), Tag.digest))
-            steps += [(meant, Tag.id.desc()) for meant in _reaching(query.digest)]
+            searches.append((_begins_with(Tag.digest, query.digest), Tag.digest))
+            searches += [(match, Tag.id.desc()) for match in _leads_to(query.digest)]
         if query.tag:
-            steps.append((_begins(Tag.name, query.tag), Tag.name))
-        if len(query.tag) >= LEAST_PART:
-            newest = select(func.max(Tag.id) - NEWEST).scalar_subquery()
-            recent = Tag.id > newest if few is None else true()
-            part = _has(func.lower(Tag.name), query.tag.lower())
-            steps.append((and_(part, recent), Tag.id.desc()))
-        found: dict[int, TagHit] = {}
-        for condition, order in steps:
-            candidates = select(Tag.id).where(condition, near).order_by(order).limit(CANDIDATES)
+            searches.append((_begins_with(Tag.name, query.tag), Tag.name))
+        if len(query.tag) >= MIN_PART_LENGTH:
+            oldest_id = select(func.max(Tag.id) - MAX_NEWEST_TAGS).scalar_subquery()
+            is_recent = Tag.id > oldest_id if image_ids is None else true()
+            contains_tag = _contains(func.lower(Tag.name), query.tag.lower())
+            searches.append((and_(contains_tag, is_recent), Tag.id.desc()))
+        hits: dict[int, TagHit] = {}
+        for condition, order in searches:
+            candidates = (
+                select(Tag.id).where(condition, in_images).order_by(order).limit(MAX_CANDIDATES)
+            )
             ids = candidates.subquery()
             statement = (
-                self._tags()
+                self._select_tags()
                 .join(ids, ids.c.id == Tag.id)
                 # Signatures and attestations are tags too, but users do not search for them.
-                .where(*_all_in(ContainerImage.path, query.image_words), ~attached())
+                .where(*_contains_all(ContainerImage.path, query.image_words), ~attached())
                 .order_by(order, ContainerImage.path)
                 .limit(limit + 1)
             )
-            found |= {h.id: h for h in self._tag_hits(statement) if h.id not in found}
-        return _cut(list(found.values()), limit)
+            hits |= {h.id: h for h in self._fetch_tags(statement) if h.id not in hits}
+        return _hits_from_rows(list(hits.values()), limit)
 
-    def _few_images(self, query: SearchQuery) -> list[int] | None:
-        """Return the IDs of visible images that match the query; None if they are more than FEW."""
+    def _fetch_image_ids(self, query: SearchQuery) -> list[int] | None:
+        """Return the IDs of visible images that match; None if there are too many to search all."""
         statement = (
             select(ContainerImage.id)
             .join(Project, Project.id == ContainerImage.project_id)
-            .where(self._images, *_all_in(ContainerImage.path, query.image_words))
-            .limit(FEW + 1)
+            .where(self._images, *_contains_all(ContainerImage.path, query.image_words))
+            .limit(MAX_SEARCHED_IMAGES + 1)
         )
-        found = list(self._session.scalars(statement))
-        return found if len(found) <= FEW else None
+        ids = list(self._session.scalars(statement))
+        return ids if len(ids) <= MAX_SEARCHED_IMAGES else None
 
-    def _tags(self) -> AnySelect:
+    def _select_tags(self) -> AnySelect:
         image = ContainerImage
         return (
             select(
@@ -295,63 +312,65 @@ class Finder:
             .where(self._images)
         )
 
-    def _tag_hits(self, statement: AnySelect) -> list[TagHit]:
+    def _fetch_tags(self, statement: AnySelect) -> list[TagHit]:
         return [TagHit(*row) for row in self._session.execute(statement)]
 
 
-def _seen_namespaces(session: Session, principal: Principal) -> ColumnElement[bool]:
-    """Match the namespaces that the principal can see.
+def _is_visible_namespace(session: Session, principal: Principal) -> ColumnElement[bool]:
+    """Return a condition for the namespaces that the principal can see.
 
     These are the ones where they have a role or can see a project, and all for an administrator
     without a path restriction.
     """
-    inside = aliased(Project)
-    below = (inside.path >= Namespace.path + "/") & (inside.path < Namespace.path + "0")
-    seen = visible_places(session, principal, inside)
+    project = aliased(Project)
+    is_below = (project.path >= Namespace.path + "/") & (project.path < Namespace.path + "0")
+    is_visible = visible_places(session, principal, project)
     return or_(
         visible_places(session, principal, Namespace, members_only=True),
         true() if principal.is_admin and principal.reach is None else false(),
-        select(inside.id).where(below, seen).correlate(Namespace).exists(),
+        select(project.id).where(is_below, is_visible).correlate(Namespace).exists(),
     )
 
 
 # -- statements and conditions ---------------------------------------------------
 
 
-def _place(kind: type[Place]) -> AnySelect:
+def _select_places(kind: type[Place]) -> AnySelect:
     return select(kind.path, kind.description, kind.visibility)
 
 
-def _has(column: Any, word: str) -> ColumnElement[bool]:
-    found: ColumnElement[bool] = column.contains(word, autoescape=True)
-    return found
+def _contains(column: Any, word: str) -> ColumnElement[bool]:
+    condition: ColumnElement[bool] = column.contains(word, autoescape=True)
+    return condition
 
 
-def _all_in(column: Any, words: Iterable[str]) -> list[ColumnElement[bool]]:
-    return [_has(column, word) for word in words]
+def _contains_all(column: Any, words: Iterable[str]) -> list[ColumnElement[bool]]:
+    return [_contains(column, word) for word in words]
 
 
-def _begins(column: Any, text: str) -> ColumnElement[bool]:
-    return and_(column >= text, column < text + _LAST)
+def _begins_with(column: Any, text: str) -> ColumnElement[bool]:
+    return and_(column >= text, column < text + _LAST_CHARACTER)
 
 
-def _reaching(digest: str) -> Iterator[ColumnElement[bool]]:
-    """Yield conditions that match the tags that lead to a digest, given its beginning.
+def _leads_to(digest: str) -> Iterator[ColumnElement[bool]]:
+    """Yield conditions for the tags that lead to a digest, given its beginning.
 
     The digest can be that of a platform's manifest in an index, an earlier digest of the tag, or
     an image ID, which is the digest of a config, also of a platform's image.
     """
-    listed = select(IndexChild.parent)
-    yield Tag.digest.in_(listed.where(_begins(IndexChild.child, digest)))
+    parents = select(IndexChild.parent)
+    yield Tag.digest.in_(parents.where(_begins_with(IndexChild.child, digest)))
     tag = aliased(Tag)
-    here = (TagHistoryEntry.image_id == tag.image_id) & (TagHistoryEntry.tag == tag.name)
+    is_same_tag = (TagHistoryEntry.image_id == tag.image_id) & (TagHistoryEntry.tag == tag.name)
     earlier = (
-        select(tag.id).join(TagHistoryEntry, here).where(_begins(TagHistoryEntry.digest, digest))
+        select(tag.id)
+        .join(TagHistoryEntry, is_same_tag)
+        .where(_begins_with(TagHistoryEntry.digest, digest))
     )
     yield Tag.id.in_(earlier)
-    images = select(Manifest.digest).where(_begins(Manifest.config_digest, digest))
+    images = select(Manifest.digest).where(_begins_with(Manifest.config_digest, digest))
     yield Tag.digest.in_(images)
-    yield Tag.digest.in_(listed.where(IndexChild.child.in_(images)))
+    yield Tag.digest.in_(parents.where(IndexChild.child.in_(images)))
 
 
 def _rank(path: Any, name: str) -> ColumnElement[int]:
@@ -363,10 +382,10 @@ def _rank(path: Any, name: str) -> ColumnElement[int]:
     return case(
         (path == name, 0),
         (path.endswith("/" + name, autoescape=True), 1),
-        (or_(path.startswith(name, autoescape=True), _has(path, "/" + name)), 2),
+        (or_(path.startswith(name, autoescape=True), _contains(path, "/" + name)), 2),
         else_=3,
     )
 
 
-def _cut(rows: list[T], limit: int) -> Hits[T]:
+def _hits_from_rows(rows: list[T], limit: int) -> Hits[T]:
     return Hits(rows[:limit], len(rows) > limit)

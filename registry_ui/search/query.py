@@ -7,18 +7,18 @@ from dataclasses import dataclass, replace
 
 from ..errors import Invalid
 from ..names import NameInvalid, Reference
-from ..reference_parser import MAX_PASTED, AnotherRegistry, pasted
+from ..reference_parser import MAX_PASTED_LENGTH, AnotherRegistry, parse_pasted
 
 #: Maximum number of characters of free words; a pasted command with a reference can be longer.
 MAX_LENGTH = 255
 #: Maximum number of words that are searched for; more would not narrow the result.
 MAX_WORDS = 6
 #: Minimum number of digits of a digest, because fewer would find too much.
-LEAST_DIGITS = 7
+MIN_DIGEST_DIGITS = 7
 
 #: Matches a complete digest among other words, as docker prints it after a push or a pull.
-_PRINTED = re.compile(r"\bsha256:[0-9a-f]{64}\b")
-_DIGEST = re.compile(rf"@?(?:(sha256|sha512):)?([0-9a-f]{{{LEAST_DIGITS},128}})")
+_COMPLETE_DIGEST = re.compile(r"\bsha256:[0-9a-f]{64}\b")
+_DIGEST = re.compile(rf"@?(?:(sha256|sha512):)?([0-9a-f]{{{MIN_DIGEST_DIGITS},128}})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,8 @@ class SearchQuery:
     Each of ``words`` must be in the path or the description. ``tag`` is searched for in the names
     of tags, in images whose path contains all ``image_words``. ``digest`` is the beginning of a
     digest, with its algorithm. ``reference`` is set if the text is a complete reference to a
-    project, an image, a tag or a digest. ``another`` is a message that the reference belongs to
-    another registry, unless a namespace here has the name of that registry's host.
+    project, an image, a tag or a digest. ``other_registry_message`` is set if the reference
+    belongs to another registry, unless a namespace here has the name of that registry's host.
     """
 
     text: str
@@ -38,7 +38,7 @@ class SearchQuery:
     image_words: tuple[str, ...] = ()
     digest: str = ""
     reference: Reference | None = None
-    another: str = ""
+    other_registry_message: str = ""
 
     @property
     def name(self) -> str:
@@ -57,39 +57,41 @@ def parse(text: str, host: str) -> SearchQuery:
         Invalid: the text is too long.
     """
     text = " ".join(text.replace("\x00", " ").split())
-    if len(text) > MAX_PASTED:
-        raise _too_long()
+    if len(text) > MAX_PASTED_LENGTH:
+        raise _too_long_error()
     if not text:
         return SearchQuery("")
-    if found := _DIGEST.fullmatch(text.lower()):
-        digest = f"{found[1] or 'sha256'}:{found[2]}"
-        tag = "" if found[1] else text
-        return SearchQuery(text, words=() if found[1] else (text.lower(),), tag=tag, digest=digest)
+    if match := _DIGEST.fullmatch(text.lower()):
+        digest = f"{match[1] or 'sha256'}:{match[2]}"
+        tag = "" if match[1] else text
+        return SearchQuery(text, words=() if match[1] else (text.lower(),), tag=tag, digest=digest)
     try:
-        reference = pasted(text, host)
+        reference = parse_pasted(text, host)
     except AnotherRegistry as error:
-        return _of_another(text, error)
+        return _query_from_foreign_reference(text, error)
     except NameInvalid:
-        printed = _PRINTED.search(text.lower())
-        return SearchQuery(text, digest=printed[0]) if printed else _free(text)
+        match = _COMPLETE_DIGEST.search(text.lower())
+        return SearchQuery(text, digest=match[0]) if match else _query_from_text(text)
     name = str(reference.name)
-    whole = "/" in name or reference.tag is not None or reference.digest is not None
-    if not whole:
-        return _free(text) if " " in text else SearchQuery(text, words=(name,), tag=name)
-    return _of_reference(text, reference)
+    is_complete = "/" in name or reference.tag is not None or reference.digest is not None
+    if not is_complete:
+        return _query_from_text(text) if " " in text else SearchQuery(text, words=(name,), tag=name)
+    return _query_from_reference(text, reference)
 
 
-def _of_another(text: str, error: AnotherRegistry) -> SearchQuery:
+def _query_from_foreign_reference(text: str, error: AnotherRegistry) -> SearchQuery:
     """Return the query for a reference of another registry.
 
     It can still match, because a mirror has namespaces with the names of other hosts.
     """
     if error.reference is None:
-        return SearchQuery(text, another=str(error))
-    return replace(_of_reference(text, error.reference), another=str(error), digest="")
+        return SearchQuery(text, other_registry_message=str(error))
+    return replace(
+        _query_from_reference(text, error.reference), other_registry_message=str(error), digest=""
+    )
 
 
-def _of_reference(text: str, reference: Reference) -> SearchQuery:
+def _query_from_reference(text: str, reference: Reference) -> SearchQuery:
     name = str(reference.name)
     return SearchQuery(
         text,
@@ -101,21 +103,21 @@ def _of_reference(text: str, reference: Reference) -> SearchQuery:
     )
 
 
-def _free(text: str) -> SearchQuery:
+def _query_from_text(text: str) -> SearchQuery:
     """Return the query for text that is no reference, such as ``App``, ``shop api`` or ``:1.0``."""
     if len(text) > MAX_LENGTH:
-        raise _too_long()
+        raise _too_long_error()
     image, colon, tag = text.partition(":")
     if colon and " " not in tag:
-        words = _words(image)
+        words = _split_words(image)
         return SearchQuery(text, words=words, tag=tag, image_words=words)
-    return SearchQuery(text, words=_words(text), tag="" if " " in text else text)
+    return SearchQuery(text, words=_split_words(text), tag="" if " " in text else text)
 
 
-def _too_long() -> Invalid:
+def _too_long_error() -> Invalid:
     message = f"Search for {MAX_LENGTH} characters at most."
     return Invalid(message, {"q": message})
 
 
-def _words(text: str) -> tuple[str, ...]:
+def _split_words(text: str) -> tuple[str, ...]:
     return tuple(text.lower().split()[:MAX_WORDS])

@@ -24,11 +24,11 @@ from .survey import UsageScan
 logger = logging.getLogger(__name__)
 
 #: Number of tags that are read from the registry in one batch.
-BATCH = 50
+BATCH_SIZE = 50
 #: Timeout in seconds for one batch.
-DEADLINE = 60.0
+BATCH_TIMEOUT = 60.0
 #: Timeout in seconds for a pushed manifest, and again for those below it that no page reads.
-LEARN_DEADLINE = 30.0
+PUSH_TIMEOUT = 30.0
 
 
 def read_contents(path: str) -> int:
@@ -37,21 +37,20 @@ def read_contents(path: str) -> int:
     Tags that can't be read are skipped. If the registry does not answer, the run ends early, and
     everything that was read before is kept.
     """
-    unknown = list(UsageScan(db.session(), at_or_below(Project.path, path)).unknown())
-    read = 0
-    for repository, tags in groupby(unknown, key=lambda tag: tag[0]):
-        names = {name: digest for _, name, digest in tags}
-        for batch in _batches(list(names)):
-            found = ensure_fetched(
-                RepositoryName(repository), {n: names[n] for n in batch}, DEADLINE
-            )
-            _note_digests(repository, found, [name for name in batch if names[name] is None])
-            _read_rest(RepositoryName(repository), set(found.digests.values()), DEADLINE)
-            read += len(batch) - len(found.problems)
-            if any(isinstance(p, RegistryUnavailable) for p in found.problems.values()):
+    unread_tags = list(UsageScan(db.session(), at_or_below(Project.path, path)).unknown())
+    read_count = 0
+    for image_path, tags in groupby(unread_tags, key=lambda tag: tag[0]):
+        repository = RepositoryName(image_path)
+        digests = {name: digest for _, name, digest in tags}
+        for batch in _split_into_batches(list(digests)):
+            summary = ensure_fetched(repository, {n: digests[n] for n in batch}, BATCH_TIMEOUT)
+            _store_digests(repository, summary, [n for n in batch if digests[n] is None])
+            _fetch_other_children(repository, set(summary.digests.values()), BATCH_TIMEOUT)
+            read_count += len(batch) - len(summary.problems)
+            if any(isinstance(p, RegistryUnavailable) for p in summary.problems.values()):
                 logger.warning("reading the contents of %s: the registry does not answer", path)
-                return read
-    return read
+                return read_count
+    return read_count
 
 
 def fetch_summaries(repository: RepositoryName, digest: str) -> None:
@@ -60,33 +59,35 @@ def fetch_summaries(repository: RepositoryName, digest: str) -> None:
     It also lets a pull by digest count for a tag, which is only possible for indexes that were
     read.
     """
-    ensure_fetched(repository, {digest: digest}, LEARN_DEADLINE)
-    _read_rest(repository, {digest}, LEARN_DEADLINE)
+    ensure_fetched(repository, {digest: digest}, PUSH_TIMEOUT)
+    _fetch_other_children(repository, {digest}, PUSH_TIMEOUT)
 
 
-def _read_rest(repository: RepositoryName, digests: Collection[str], deadline: float) -> None:
+def _fetch_other_children(
+    repository: RepositoryName, digests: Collection[str], timeout: float
+) -> None:
     """Read entries of indexes that pages do not need: without a media type, or deeply nested."""
     image = select(ContainerImage.id).where(ContainerImage.path == str(repository))
-    is_held = exists().where(
+    in_repository = exists().where(
         RepositoryManifest.image_id.in_(image), RepositoryManifest.digest == IndexChild.child
     )
-    query = select(IndexChild.parent).where(IndexChild.parent.in_(digests), ~is_held)
-    if incomplete := set(db.session.scalars(query.distinct())):
-        graph_of(repository, incomplete, deadline)
+    query = select(IndexChild.parent).where(IndexChild.parent.in_(digests), ~in_repository)
+    if incomplete_indexes := set(db.session.scalars(query.distinct())):
+        graph_of(repository, incomplete_indexes, timeout)
 
 
-def _batches(names: list[str]) -> Iterable[list[str]]:
-    return (names[start : start + BATCH] for start in range(0, len(names), BATCH))
+def _split_into_batches(names: list[str]) -> Iterable[list[str]]:
+    return (names[start : start + BATCH_SIZE] for start in range(0, len(names), BATCH_SIZE))
 
 
-def _note_digests(repository: str, found: FetchSummary, names: list[str]) -> None:
+def _store_digests(repository: RepositoryName, summary: FetchSummary, names: list[str]) -> None:
     """Store the digests of tags that had none, unless an event has set them meanwhile."""
-    image = select(ContainerImage.id).where(ContainerImage.path == repository)
+    image = select(ContainerImage.id).where(ContainerImage.path == str(repository))
     with writing() as session:
-        for name in found.digests.keys() & names:
+        for name in summary.digests.keys() & names:
             session.execute(
                 update(Tag)
                 .where(Tag.image_id.in_(image), Tag.name == name, Tag.digest.is_(None))
-                .values(digest=found.digests[name])
+                .values(digest=summary.digests[name])
                 .execution_options(synchronize_session=False)
             )

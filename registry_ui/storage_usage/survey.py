@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -22,90 +22,12 @@ from ..distribution.manifest import Descriptor
 from ..manifests.blobs import key_of, unpack
 from ..manifests.store import MAX_DEPTH, facts_of
 from ..models import ContainerImage, Manifest, ManifestContents, Project, RepositoryManifest, Tag
+from .usage import SharedLayer, UsagePart, UsageParts, UsageSummary
 
 #: Maximum number of parts and of layers that are listed; the other parts are added up.
-LARGEST = 20
+MAX_LISTED = 20
 #: Maximum number of tags that are named for a layer.
-NAMED = 3
-
-
-@dataclass(frozen=True, slots=True)
-class UsagePart:
-    """A project, an image or a tag, with its size.
-
-    ``size`` is in bytes; ``alone`` is the size of the blobs that no other part needs.
-    """
-
-    project: str
-    repository: str
-    tag: str
-    tags: int
-    size: int
-    alone: int
-
-    @property
-    def name(self) -> str:
-        """The name of the image, without the path of its project."""
-        return self.repository[len(self.project) + 1 :]
-
-
-@dataclass(frozen=True, slots=True)
-class SharedLayer:
-    """A layer, its size in bytes, and the number of images and tags that need it.
-
-    ``named`` are the first few of these tags, as ``(project, repository, tag)``.
-    """
-
-    digest: str
-    media_type: str
-    size: int
-    images: int
-    tags: int
-    named: list[tuple[str, str, str]]
-
-
-@dataclass(frozen=True, slots=True)
-class UsageParts:
-    """The largest parts of a scope, and the sums of the others.
-
-    ``more`` is the number of parts that are not in ``rows``, and ``more_alone`` the size of the
-    blobs that only one of those needs. ``shared`` is the size of the blobs that several parts
-    need. Sizes are in bytes.
-    """
-
-    rows: list[UsagePart]
-    more: int
-    more_alone: int
-    shared: int
-
-    @property
-    def pieces(self) -> list[tuple[str, int, str]]:
-        """The segments of the bar chart, which add up to the total: label, bytes, and a key.
-
-        The key is the number of the row, ``rest`` for the smaller parts, or ``shared``.
-        """
-        found = [(r.tag or r.repository, r.alone, str(n)) for n, r in enumerate(self.rows)]
-        found += [("the smaller ones", self.more_alone, "rest"), ("shared", self.shared, "shared")]
-        return [piece for piece in found if piece[1]]
-
-
-@dataclass(frozen=True, slots=True)
-class UsageSummary:
-    """The storage usage of a scope, in bytes.
-
-    ``size`` counts each blob once. ``known`` is the number of tags, out of ``tags``, whose
-    contents are stored. ``fresh_at`` is the oldest time of the last reconcile of these images;
-    None if one was never reconciled. ``projects`` is set only for a division by project.
-    """
-
-    size: int
-    tags: int
-    known: int
-    images: int
-    fresh_at: datetime | None
-    projects: UsageParts | None
-    largest: UsageParts
-    layers: list[SharedLayer]
+PREVIEW_LIMIT = 3
 
 
 @dataclass(slots=True)
@@ -121,6 +43,17 @@ class _Image:
     blobs: set[bytes] = field(default_factory=set)
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A part of a scope, with the number of its tags and the keys of its blobs."""
+
+    project: str
+    repository: str
+    tag: str
+    tags: int
+    blobs: set[bytes]
+
+
 class UsageScan:
     """The images of a scope and the stored contents of their tags, read by three queries.
 
@@ -132,11 +65,11 @@ class UsageScan:
         self.sizes: dict[bytes, int] = {}
         #: Packed blobs and children of manifests, by image ID and digest. A manifest is included
         #: only if the image is known to contain it.
-        self._held: dict[int, dict[str, tuple[bytes, str]]] = defaultdict(dict)
+        self._contents: dict[int, dict[str, tuple[bytes, str]]] = defaultdict(dict)
         self.images = self._read_images(session, scope)
         self._read_tags(session, scope)
         self._read_children(session, scope)
-        self.known = {(i.id, tag.name) for i in self.images.values() for tag in self._add(i)}
+        self.known = {(i.id, tag.name) for i in self.images.values() for tag in self._add_up(i)}
 
     def unknown(self) -> Iterator[tuple[str, str, str | None]]:
         """Yield repository, tag and digest (if known) of the tags whose contents must be read."""
@@ -145,17 +78,17 @@ class UsageScan:
                 if (image.id, tag.name) not in self.known:
                     yield image.path, tag.name, tag.digest
 
-    def holder(self, image: _Image, blob: bytes) -> str:
+    def manifest_of(self, image: _Image, blob: bytes) -> str:
         """Return the digest of a manifest of an image that needs this blob."""
-        held = self._held[image.id].items()
-        return next(digest for digest, (packed, _) in held if blob in packed)
+        contents = self._contents[image.id].items()
+        return next(digest for digest, (packed, _) in contents if blob in packed)
 
-    def packs(self, image: _Image, digest: str | None) -> list[bytes]:
+    def packed_blobs(self, image: _Image, digest: str | None) -> list[bytes]:
         """Return the packed blobs of a manifest and of the manifests below it, one item each."""
-        packed, children = self._held[image.id].get(digest or "", (b"", ""))
+        packed, children = self._contents[image.id].get(digest or "", (b"", ""))
         if not children:
             return [packed]
-        return [packed for packed, _ in self._reached(image.id, digest)[0]]
+        return [packed for packed, _ in self._collect(image.id, digest)[0]]
 
     def _read_images(self, session: Session, scope: ColumnElement[bool]) -> dict[int, _Image]:
         query = (
@@ -194,7 +127,7 @@ class UsageScan:
             image.tags.append(row)
             if row.blobs is not None:
                 # The digest of a tag needs no proof that the image contains the manifest.
-                self._held[row.image_id][row.digest] = (row.blobs, row.children)
+                self._contents[row.image_id][row.digest] = (row.blobs, row.children)
 
     def _read_children(self, session: Session, scope: ColumnElement[bool]) -> None:
         query = (
@@ -210,26 +143,26 @@ class UsageScan:
             .where(scope)
         )
         for row in session.execute(query):
-            self._held[row.image_id][row.digest] = (row.blobs, row.children)
+            self._contents[row.image_id][row.digest] = (row.blobs, row.children)
 
-    def _add(self, image: _Image) -> Iterator[Any]:
+    def _add_up(self, image: _Image) -> Iterator[Any]:
         """Add up the blobs of an image, and yield its tags whose contents are completely known."""
         complete: dict[str | None, bool] = {}
         counted: set[str | None] = set()
         for tag in image.tags:
             if tag.digest not in complete:
                 if tag.children == "":  # Most tags have no children, and this way is twice as fast.
-                    found, complete[tag.digest] = [(tag.blobs, "")], True
+                    contents, complete[tag.digest] = [(tag.blobs, "")], True
                 else:
-                    found, complete[tag.digest] = self._reached(image.id, tag.digest, counted)
-                for packed, _ in found:
+                    contents, complete[tag.digest] = self._collect(image.id, tag.digest, counted)
+                for packed, _ in contents:
                     blobs = unpack(packed)
                     self.sizes.update(blobs)
                     image.blobs.update(blobs)
             if complete[tag.digest]:
                 yield tag
 
-    def _reached(
+    def _collect(
         self, image_id: int, digest: str | None, counted: set[str | None] | None = None
     ) -> tuple[list[tuple[bytes, str]], bool]:
         """Return the contents of a manifest and of those below it, and whether all were found.
@@ -243,30 +176,30 @@ class UsageScan:
         Returns:
             Packed blobs and children of each manifest, and False if one of them is not stored.
         """
-        held, level, whole = self._held[image_id], {digest}, True
+        stored_contents, level, is_complete = self._contents[image_id], {digest}, True
         counted = set() if counted is None else counted
-        seen: set[str | None] = set()
-        found = []
+        visited: set[str | None] = set()
+        contents = []
         for _ in range(MAX_DEPTH + 1):
-            below: set[str | None] = set()
-            for name in level - seen:
-                row = held.get(name or "")
+            children: set[str | None] = set()
+            for child in level - visited:
+                row = stored_contents.get(child or "")
                 if row is None:
-                    whole = False
+                    is_complete = False
                     continue
-                below.update(row[1].split())
-                if name in counted:
+                children.update(row[1].split())
+                if child in counted:
                     continue
-                found.append(row)
-                counted.add(name)
-            seen |= level
-            level = below
-        return found, whole
+                contents.append(row)
+                counted.add(child)
+            visited |= level
+            level = children
+        return contents, is_complete
 
 
 def summarize_usage(
     session: Session,
-    survey: UsageScan,
+    scan: UsageScan,
     *,
     by: str,
     open_projects: set[int],
@@ -274,126 +207,129 @@ def summarize_usage(
     """Return the storage usage of a scope, with its largest parts and layers.
 
     Args:
-        survey: the images of the scope.
+        scan: the images of the scope.
         by: ``project``, ``image`` or ``tag``: the parts into which the scope is divided.
         open_projects: IDs of the projects whose layers are shown, because the reader has the
             pull permission there.
     """
-    images = list(survey.images.values())
-    moments = [image.reconciled_at for image in images]
-    parts = _by_tag(survey, images) if by == "tag" else _by_image(survey, images)
+    images = list(scan.images.values())
+    readable = [image for image in images if image.project_id in open_projects]
+    times = [image.reconciled_at for image in images]
+    parts = _divide_by_tag(scan, images) if by == "tag" else _divide_by_image(images)
     return UsageSummary(
-        size=sum(survey.sizes.values()),
+        size=sum(scan.sizes.values()),
         tags=sum(len(image.tags) for image in images),
-        known=len(survey.known),
+        known=len(scan.known),
         images=len(images),
-        fresh_at=None if None in moments else min(filter(None, moments), default=None),
-        projects=_by_project(survey, images) if by == "project" else None,
-        largest=parts,
-        layers=_layers(session, survey, [i for i in images if i.project_id in open_projects]),
+        fresh_at=None if None in times else min(filter(None, times), default=None),
+        projects=_compute_usage(scan, _divide_by_project(images)) if by == "project" else None,
+        largest=_compute_usage(scan, parts),
+        layers=_list_largest_layers(session, scan, readable),
     )
 
 
-def _by_project(survey: UsageScan, images: list[_Image]) -> UsageParts:
+def _divide_by_project(images: list[_Image]) -> list[_Part]:
     blobs: dict[str, set[bytes]] = defaultdict(set)
     tags: Counter[str] = Counter()
     for image in images:
         blobs[image.project] |= image.blobs
         tags[image.project] += len(image.tags)
-    return _parts(
-        survey, ((path, (path, path, "", tags[path]), found) for path, found in blobs.items())
-    )
+    return [_Part(path, path, "", tags[path], blobs[path]) for path in blobs]
 
 
-def _by_image(survey: UsageScan, images: list[_Image]) -> UsageParts:
-    return _parts(survey, ((i.id, (i.project, i.path, "", len(i.tags)), i.blobs) for i in images))
+def _divide_by_image(images: list[_Image]) -> list[_Part]:
+    return [_Part(i.project, i.path, "", len(i.tags), i.blobs) for i in images]
 
 
-def _by_tag(survey: UsageScan, images: list[_Image]) -> UsageParts:
-    return _parts(
-        survey,
-        (
-            (
-                (image.id, tag.name),
-                (image.project, image.path, tag.name, 1),
-                {key for packed in survey.packs(image, tag.digest) for key in unpack(packed)},
-            )
-            for image in images
-            for tag in image.tags
-        ),
-    )
+def _divide_by_tag(scan: UsageScan, images: list[_Image]) -> list[_Part]:
+    return [
+        _Part(
+            project=image.project,
+            repository=image.path,
+            tag=tag.name,
+            tags=1,
+            blobs={
+                key for packed in scan.packed_blobs(image, tag.digest) for key in unpack(packed)
+            },
+        )
+        for image in images
+        for tag in image.tags
+    ]
 
 
-def _parts(
-    survey: UsageScan, divided: Iterable[tuple[Hashable, tuple[str, str, str, int], set[bytes]]]
-) -> UsageParts:
-    """Return the largest parts, each with the size of the blobs that only it needs.
-
-    Args:
-        divided: for each part a unique key; its project, repository, tag and number of tags; and
-            the keys of its blobs.
-    """
-    every = list(divided)
-    holders: Counter[bytes] = Counter()
-    for _, _, blobs in every:
-        holders.update(blobs)
-    size_of = survey.sizes.__getitem__
+def _compute_usage(scan: UsageScan, parts: list[_Part]) -> UsageParts:
+    """Return the largest parts, each with the size of the blobs that only it needs."""
+    needed_by: Counter[bytes] = Counter()
+    for part in parts:
+        needed_by.update(part.blobs)
+    size_of = scan.sizes.__getitem__
     rows = [
         UsagePart(
-            *names,
-            size=sum(map(size_of, blobs)),
-            alone=sum(size_of(key) for key in blobs if holders[key] == 1),
+            project=part.project,
+            repository=part.repository,
+            tag=part.tag,
+            tags=part.tags,
+            size=sum(map(size_of, part.blobs)),
+            alone=sum(size_of(key) for key in part.blobs if needed_by[key] == 1),
         )
-        for _, names, blobs in every
+        for part in parts
     ]
-    rows.sort(key=lambda part: (-part.size, -part.alone, part.repository, part.tag))
-    rest = rows[LARGEST:]
-    shared = sum(size_of(key) for key, count in holders.items() if count > 1)
-    return UsageParts(rows[:LARGEST], len(rest), sum(part.alone for part in rest), shared)
+    rows.sort(key=lambda row: (-row.size, -row.alone, row.repository, row.tag))
+    rest = rows[MAX_LISTED:]
+    shared = sum(size_of(key) for key, count in needed_by.items() if count > 1)
+    return UsageParts(rows[:MAX_LISTED], len(rest), sum(row.alone for row in rest), shared)
 
 
-def _layers(session: Session, survey: UsageScan, images: list[_Image]) -> list[SharedLayer]:
+def _list_largest_layers(
+    session: Session, scan: UsageScan, images: list[_Image]
+) -> list[SharedLayer]:
     """Return the largest layers of these images, with the tags that need them."""
-    offered: set[bytes] = set()
+    candidates: set[bytes] = set()
     for image in images:
-        offered |= image.blobs
+        candidates |= image.blobs
     # The blobs include configs, which are left out later. They are small, so twice as many blobs
     # are enough.
-    sizes = survey.sizes
-    largest = heapq.nlargest(2 * LARGEST, offered, key=lambda key: (sizes[key], key))
-    used: dict[bytes, list[tuple[_Image, Any]]] = {key: [] for key in largest}
+    sizes = scan.sizes
+    largest = heapq.nlargest(2 * MAX_LISTED, candidates, key=lambda key: (sizes[key], key))
+    tags_by_blob: dict[bytes, list[tuple[_Image, Any]]] = {key: [] for key in largest}
     for image in images:
-        wanted = image.blobs.intersection(largest)
-        for tag in image.tags if wanted else ():
-            packs = survey.packs(image, tag.digest)
-            for key in wanted:
-                if any(key in packed for packed in packs):
-                    used[key].append((image, tag))
-    described = _described(session, {key: survey.holder(used[key][0][0], key) for key in largest})
+        image_blobs = image.blobs.intersection(largest)
+        for tag in image.tags if image_blobs else ():
+            packed_blobs = scan.packed_blobs(image, tag.digest)
+            for key in image_blobs:
+                if any(key in blobs for blobs in packed_blobs):
+                    tags_by_blob[key].append((image, tag))
+    manifests = {key: scan.manifest_of(tags[0][0], key) for key, tags in tags_by_blob.items()}
+    descriptors = _fetch_descriptors(session, manifests)
     return [
         SharedLayer(
-            digest=described[key].digest,
-            media_type=described[key].media_type,
-            size=survey.sizes[key],
-            images=len({image.id for image, _ in used[key]}),
-            tags=len(used[key]),
-            named=[(image.project, image.path, tag.name) for image, tag in used[key][:NAMED]],
+            digest=descriptors[key].digest,
+            media_type=descriptors[key].media_type,
+            size=scan.sizes[key],
+            images=len({image.id for image, _ in tags_by_blob[key]}),
+            tags=len(tags_by_blob[key]),
+            named=[
+                (image.project, image.path, tag.name)
+                for image, tag in tags_by_blob[key][:PREVIEW_LIMIT]
+            ],
         )
         for key in largest
-        if key in described
-    ][:LARGEST]
+        if key in descriptors
+    ][:MAX_LISTED]
 
 
-def _described(session: Session, holders: dict[bytes, str]) -> dict[bytes, Descriptor]:
+def _fetch_descriptors(session: Session, digests: dict[bytes, str]) -> dict[bytes, Descriptor]:
     """Return the descriptors of layers, by blob key and with one query; configs are left out.
 
     Args:
-        holders: for each blob key, the digest of a manifest that needs the blob.
+        digests: for each blob key, the digest of a manifest that needs the blob.
     """
-    query = select(Manifest).where(Manifest.digest.in_(set(holders.values())))
+    query = select(Manifest).where(Manifest.digest.in_(set(digests.values())))
     rows = {row.digest: facts_of(row) for row in session.scalars(query)}
-    found: dict[bytes, Descriptor] = {}
-    for key, holder in holders.items():
-        layers = rows[holder].layers if holder in rows else ()
-        found |= {k: layer for layer in layers if (k := key_of(layer.digest)) == key}
-    return found
+    descriptors: dict[bytes, Descriptor] = {}
+    for key, digest in digests.items():
+        layers = rows[digest].layers if digest in rows else ()
+        for layer in layers:
+            if key_of(layer.digest) == key:
+                descriptors[key] = layer
+    return descriptors

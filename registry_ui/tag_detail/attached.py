@@ -9,7 +9,7 @@ from ..artifacts.referrers import Attachment, attachments
 from ..distribution.client import MAX_DOCUMENT
 from ..distribution.manifest import Descriptor
 from ..distribution.provenance import Provenance
-from ..distribution.statement import may_be_read
+from ..distribution.statement import can_be_read
 from ..models import AttachedDocument, ContainerImage, Manifest
 from . import labels
 from .view_models import DocumentView, ReferrerView
@@ -32,70 +32,72 @@ def referrers(
         index: the manifest of the tag if it is an index, else None.
         content: whether the reader has permission to pull, and so to read the documents.
     """
-    found = attachments(image, subjects, index)
-    layers = [layer for each in found for layer in _layers(each)]
-    read, problems = documents(image, layers) if content else ({}, {})
+    all_attachments = attachments(image, subjects, index)
+    layers = [layer for item in all_attachments for layer in _document_layers(item)]
+    rows, problems = documents(image, layers) if content else ({}, {})
     views = []
-    for attachment in found:
-        view = _view(attachment)
+    for attachment in all_attachments:
+        view = _build_view(attachment)
         if content:
             view.documents = [
-                _document(layer, read.get(layer.digest), problems.get(layer.digest, ""), subjects)
-                for layer in _layers(attachment)
+                _build_document_view(
+                    layer, rows.get(layer.digest), problems.get(layer.digest, ""), subjects
+                )
+                for layer in _document_layers(attachment)
             ]
         views.append(view)
     return views
 
 
-def _layers(attachment: Attachment) -> tuple[Descriptor, ...]:
+def _document_layers(attachment: Attachment) -> tuple[Descriptor, ...]:
     """Return the layers that are documents, unlike the layers of a container image."""
     if attachment.facts is None:
         return ()
     return tuple(
-        layer for layer in attachment.facts.layers if may_be_read(layer) or layer.predicate_type
+        layer for layer in attachment.facts.layers if can_be_read(layer) or layer.predicate_type
     )
 
 
-def _view(attachment: Attachment) -> ReferrerView:
+def _build_view(attachment: Attachment) -> ReferrerView:
     facts = attachment.facts
     kind = facts.kind if facts is not None else "unknown"
     artifact_type = facts.artifact_type if facts is not None else ""
     return ReferrerView(
         kind=kind,
-        words=labels.referrer(kind, artifact_type, attachment.tag),
+        label=labels.referrer(kind, artifact_type, attachment.tag),
         artifact_type=artifact_type,
         digest=attachment.digest,
         tag=attachment.tag,
         size=facts.size if facts is not None else None,
-        listed=attachment.listed,
+        listed=attachment.referrer_count,
     )
 
 
-def _document(
+def _build_document_view(
     layer: Descriptor, row: AttachedDocument | None, problem: str, subjects: Collection[str]
 ) -> DocumentView:
-    named = labels.predicate(layer.predicate_type) or labels.artifact(layer.media_type)
+    label = labels.predicate(layer.predicate_type) or labels.artifact(layer.media_type)
     if row is None:
-        kind, told = "unread", problem or _why_unread(layer)
-        return DocumentView(kind, layer.digest, layer.size, named, told)
+        reason = problem or _explain_unread(layer)
+        return DocumentView("unread", layer.digest, layer.size, predicate=label, problem=reason)
     summary = row.summary
     provenance = summary.get("provenance")
-    about = set(summary.get("subjects", ()))
-    told = summary.get("problem", "")
+    about_digests = set(summary.get("subjects", ()))
+    reason = summary.get("problem", "")
     return DocumentView(
         kind=row.kind,
         digest=layer.digest,
         size=layer.size,
-        predicate=labels.predicate(summary.get("predicate_type", "")) or named,
-        problem=told or (PROBLEMS["unreadable"] if row.kind == "unreadable" else ""),
-        about_other=bool(about) and about.isdisjoint(subjects),
-        types=[(kind, count) for kind, count in summary.get("types", ())],
+        predicate=labels.predicate(summary.get("predicate_type", "")) or label,
+        problem=reason or (PROBLEMS["unreadable"] if row.kind == "unreadable" else ""),
+        about_other=bool(about_digests) and about_digests.isdisjoint(subjects),
+        types=[(package_type, count) for package_type, count in summary.get("types", ())],
         provenance=Provenance.from_json(provenance) if provenance else None,
     )
 
 
-def _why_unread(layer: Descriptor) -> str:
+def _explain_unread(layer: Descriptor) -> str:
     """Return why a document was not read; "" for a type that is never read."""
-    if not may_be_read(layer):
+    if not can_be_read(layer):
         return ""
     return PROBLEMS["too large" if layer.size > MAX_DOCUMENT else "not read"]

@@ -26,7 +26,7 @@ _INSTRUCTION = re.compile(
     r"(ADD|ARG|CMD|COPY|ENTRYPOINT|ENV|EXPOSE|FROM|HEALTHCHECK|LABEL|MAINTAINER|ONBUILD|RUN|SHELL"
     r"|STOPSIGNAL|USER|VOLUME|WORKDIR)(\s|$)"
 )
-_COPIED = re.compile(r"((?:file|dir|multi):[0-9a-f]{12})[0-9a-f]* in (.+)", re.DOTALL)
+_COPIED_FILES = re.compile(r"((?:file|dir|multi):[0-9a-f]{12})[0-9a-f]* in (.+)", re.DOTALL)
 _PORTS = re.compile(r"(?:map)?\[(.*)\]")
 #: A list as Go prints it: ``[/data /logs]``.
 _LIST = re.compile(r"\[([^\"\]]*)\]")
@@ -36,7 +36,7 @@ _VARIABLE = re.compile(r"[^\s=]+=")
 #: quadratic time on a long run of spaces.
 _AND = re.compile(r"(?<=\s)&&(?=\s)")
 #: A quoted string. An unterminated quote extends to the end of the text.
-_WORDS = re.compile(r'"((?:[^"\\]|\\.)*+)(?:"|\\?\Z)', re.DOTALL)
+_QUOTED_STRING = re.compile(r'"((?:[^"\\]|\\.)*+)(?:"|\\?\Z)', re.DOTALL)
 
 
 def reconstruct(config: ImageConfig) -> str:
@@ -50,36 +50,36 @@ def reconstruct(config: ImageConfig) -> str:
     lines = [HEADER, "# The base image is not known: its steps are the first ones.", "FROM scratch"]
     shells: tuple[str, ...] = _DEFAULT_SHELLS
     for step in config.history:
-        arguments, text = _cleaned(step.created_by, shells)
-        lines += _step(step, arguments, text)
-        if text.startswith("SHELL ") and (words := _LIST.fullmatch(text.removeprefix("SHELL "))):
-            shells = (" ".join(words[1].split()) + " ",)
+        arguments, text = _split_step(step.created_by, shells)
+        lines += _convert_step(step, arguments, text)
+        if text.startswith("SHELL ") and (match := _LIST.fullmatch(text.removeprefix("SHELL "))):
+            shells = (" ".join(match[1].split()) + " ",)
     return "\n".join(lines) + "\n"
 
 
-def _step(step: HistoryLine, arguments: str, text: str) -> list[str]:
+def _convert_step(step: HistoryLine, arguments: str, text: str) -> list[str]:
     if not text:
-        what = "without a layer" if step.empty else "that made a layer"
-        return [f"# A step {what}, of which nothing is recorded.", *_comment(step.comment)]
+        effect = "without a layer" if step.empty else "that made a layer"
+        return [f"# A step {effect}, of which nothing is recorded.", *_format_comment(step.comment)]
     if not _INSTRUCTION.match(text):
-        return _comment(text)
-    word, _, value = text.partition(" ")
-    told = _comment(f"With the build arguments {arguments}") if arguments else []
-    return told + _instruction(word, value.strip())
+        return _format_comment(text)
+    keyword, _, value = text.partition(" ")
+    comment = _format_comment(f"With the build arguments {arguments}") if arguments else []
+    return comment + _convert_instruction(keyword, value.strip())
 
 
-def _cleaned(created_by: str, shells: tuple[str, ...]) -> tuple[str, str]:
+def _split_step(created_by: str, shells: tuple[str, ...]) -> tuple[str, str]:
     """Split a history line into build arguments and the bare instruction.
 
     Args:
         shells: prefixes that a builder puts before the command of a RUN.
     """
     text = created_by.strip().removesuffix("# buildkit").rstrip()
-    if found := _NO_LAYER.match(text):
-        return "", text[found.end() :].strip()
+    if match := _NO_LAYER.match(text):
+        return "", text[match.end() :].strip()
     run = text.removeprefix("RUN ")
-    if found := _ARGUMENTS.match(run):
-        arguments, command = _split_arguments(run[found.end() :], int(found[1]), shells)
+    if match := _ARGUMENTS.match(run):
+        arguments, command = _split_arguments(run[match.end() :], int(match[1]), shells)
         return " ".join(arguments.split()), f"RUN {command}"
     for shell in shells:
         if run.startswith(shell):
@@ -99,44 +99,53 @@ def _split_arguments(text: str, count: int, shells: tuple[str, ...]) -> tuple[st
         shells: shell prefixes that can begin the command.
     """
     for shell in shells:
-        before, found, command = f" {text}".partition(f" {shell}")
-        if found:
-            return before, command
-    words = text.split(" ", count)
-    return " ".join(words[:count]), "".join(words[count:])
+        prefix, separator, command = f" {text}".partition(f" {shell}")
+        if separator:
+            return prefix, command
+    arguments = text.split(" ", count)
+    return " ".join(arguments[:count]), "".join(arguments[count:])
 
 
-def _instruction(word: str, value: str) -> list[str]:
-    if word in {"ADD", "COPY"} and (copied := _COPIED.fullmatch(value)):
-        return [f"# From the build context, {copied[1]}…", _joined(f"{word} … {copied[2].strip()}")]
-    if word in {"ADD", "COPY"} and (names := [name[2] for name in _HEREDOC.finditer(value)]):
+def _convert_instruction(keyword: str, value: str) -> list[str]:
+    if keyword in {"ADD", "COPY"} and (match := _COPIED_FILES.fullmatch(value)):
+        return [
+            f"# From the build context, {match[1]}…",
+            _join_lines(f"{keyword} … {match[2].strip()}"),
+        ]
+    if keyword in {"ADD", "COPY"} and (names := [name[2] for name in _HEREDOC.finditer(value)]):
         # The end delimiters are added, because an open heredoc would include all later steps.
-        return ["# What the heredoc holds is not in the history.", f"{word} {value}", *names]
-    if word == "EXPOSE" and (ports := _PORTS.fullmatch(value)):
+        return ["# What the heredoc holds is not in the history.", f"{keyword} {value}", *names]
+    if keyword == "EXPOSE" and (ports := _PORTS.fullmatch(value)):
         return ["EXPOSE " + " ".join(port.removesuffix(":{}") for port in ports[1].split())]
-    if word in {"SHELL", "VOLUME"} and (words := _LIST.fullmatch(value)):
-        return [f"{word} " + json.dumps(words[1].split(), ensure_ascii=False)]
-    if word == "HEALTHCHECK":
-        return [_health(value)]
-    writers = {"RUN": _run, "CMD": _list, "ENTRYPOINT": _list, "ENV": _quoted, "LABEL": _quoted}
-    return [f"{word} {writers.get(word, _joined)(value)}".rstrip()]
+    if keyword in {"SHELL", "VOLUME"} and (match := _LIST.fullmatch(value)):
+        return [f"{keyword} " + json.dumps(match[1].split(), ensure_ascii=False)]
+    if keyword == "HEALTHCHECK":
+        return [_format_healthcheck(value)]
+    writers = {
+        "RUN": _format_run,
+        "CMD": _format_list,
+        "ENTRYPOINT": _format_list,
+        "ENV": _quote_value,
+        "LABEL": _quote_value,
+    }
+    return [f"{keyword} {writers.get(keyword, _join_lines)(value)}".rstrip()]
 
 
-def _run(value: str) -> str:
+def _format_run(value: str) -> str:
     """Return the value of a RUN instruction with each ``&&`` command on its own line.
 
     Builders join continued lines in the history, so a value of several lines was a heredoc.
     """
     if "\n" in value:
-        return _heredoc(value)
-    first, *more = _AND.split(value)
-    return "".join((first.rstrip(), *(f" \\\n    && {command.strip()}" for command in more)))
+        return _format_heredoc(value)
+    first, *others = _AND.split(value)
+    return "".join((first.rstrip(), *(f" \\\n    && {command.strip()}" for command in others)))
 
 
-def _heredoc(value: str) -> str:
+def _format_heredoc(value: str) -> str:
     """Return a command of several lines as a heredoc, unless it is a complete heredoc already."""
     first, *lines = value.splitlines()
-    names = [found[2] for found in _HEREDOC.finditer(first)]
+    names = [match[2] for match in _HEREDOC.finditer(first)]
     if names and all(name in lines for name in names) and lines[-1] == names[-1]:
         return value
     candidates = chain(["EOF"], map("EOF{}".format, count(2)))
@@ -144,17 +153,17 @@ def _heredoc(value: str) -> str:
     return f"<<{end}\n{value.rstrip()}\n{end}"
 
 
-def _quoted(value: str) -> str:
+def _quote_value(value: str) -> str:
     """Quote the value of a single variable if it contains spaces, which the history omits."""
     name, equals, rest = value.partition("=")
     words = rest.split()
-    alone = not all(_VARIABLE.match(word) for word in words[1:])
-    if equals and len(words) > 1 and alone and not rest.startswith(('"', "'")):
+    is_single = not all(_VARIABLE.match(word) for word in words[1:])
+    if equals and len(words) > 1 and is_single and not rest.startswith(('"', "'")):
         return f"{name}={json.dumps(rest, ensure_ascii=False)}"
-    return _joined(value)
+    return _join_lines(value)
 
 
-def _joined(text: str) -> str:
+def _join_lines(text: str) -> str:
     """End each line but the last with a backslash, so that they remain one instruction."""
     lines = text.splitlines()
     return "\n".join(
@@ -163,31 +172,33 @@ def _joined(text: str) -> str:
     )
 
 
-def _list(value: str) -> str:
+def _format_list(value: str) -> str:
     """Convert a list that the classic builder wrote as ``["a" "b"]`` to ``["a", "b"]``."""
     if not value.startswith('["'):
-        return _joined(value)
+        return _join_lines(value)
     try:
-        words = json.loads(value.replace('" "', '", "'))
+        items = json.loads(value.replace('" "', '", "'))
     except (ValueError, RecursionError):
-        return _joined(value)
+        return _join_lines(value)
     # A JSON escape can be a lone surrogate, which can't be encoded in a page.
-    return plain_text(json.dumps(words, ensure_ascii=False), 2 * MAX_TEXT)
+    return plain_text(json.dumps(items, ensure_ascii=False), 2 * MAX_TEXT)
 
 
-def _health(value: str) -> str:
+def _format_healthcheck(value: str) -> str:
     """Convert the Go value that the history contains to a HEALTHCHECK instruction."""
     if '["NONE"' in value:
         return "HEALTHCHECK NONE"
-    found = _HEALTH.fullmatch(value)
-    if found is None:
-        return _joined(f"HEALTHCHECK {value}")
-    kind, *words = _WORDS.findall(found[1]) or [""]
-    command = " ".join(words) if kind == "CMD-SHELL" else json.dumps(words, ensure_ascii=False)
-    times = zip(("interval", "timeout", "start-period"), found.groups()[1:], strict=True)
+    match = _HEALTH.fullmatch(value)
+    if match is None:
+        return _join_lines(f"HEALTHCHECK {value}")
+    kind, *arguments = _QUOTED_STRING.findall(match[1]) or [""]
+    command = (
+        " ".join(arguments) if kind == "CMD-SHELL" else json.dumps(arguments, ensure_ascii=False)
+    )
+    times = zip(("interval", "timeout", "start-period"), match.groups()[1:], strict=True)
     options = "".join(f"--{name}={time} " for name, time in times if time != "0s")
-    return _joined(f"HEALTHCHECK {options}CMD {command}")
+    return _join_lines(f"HEALTHCHECK {options}CMD {command}")
 
 
-def _comment(text: str) -> list[str]:
+def _format_comment(text: str) -> list[str]:
     return [f"# {line}" for line in text.splitlines() if line.strip()]

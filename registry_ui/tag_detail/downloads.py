@@ -12,7 +12,7 @@ from ..errors import NotFound, RegistryUnreachable
 from ..manifests.store import children_of, facts_of
 from ..models import ContainerImage, Manifest
 from ..names import TagName
-from .live_tag import current
+from .live_tag import read_live_tag
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +42,8 @@ def manifest_bytes(image: ContainerImage, name: TagName, platform: str) -> bytes
         NotFound: there is no such tag, or its index has no such child.
         RegistryUnreachable: the manifest could not be read from the registry.
     """
-    manifest = _whole(image, name)
-    return (_child(image, manifest, platform) if platform else manifest).body
+    manifest = _load_manifest(image, name)
+    return (_load_child(image, manifest, platform) if platform else manifest).body
 
 
 def config_bytes(image: ContainerImage, name: TagName, platform: str) -> bytes:
@@ -58,9 +58,9 @@ def config_bytes(image: ContainerImage, name: TagName, platform: str) -> bytes:
         NotFound: there is no such tag or child, or its kind has no config that can be read.
         RegistryUnreachable: the manifest or the config could not be read from the registry.
     """
-    manifest = _whole(image, name)
+    manifest = _load_manifest(image, name)
     digest = platform or facts_of(manifest).first_platform
-    chosen = _child(image, manifest, digest) if digest else manifest
+    chosen = _load_child(image, manifest, digest) if digest else manifest
     if chosen.config is None:
         if facts_of(chosen).wants_config:
             raise RegistryUnreachable(
@@ -81,7 +81,7 @@ def sbom_view(image: ContainerImage, name: TagName, platform: str) -> SbomView:
     Raises:
         NotFound: there is no such tag or child.
     """
-    tag, fresh_at, error = current(image, name)
+    tag, fresh_at, error = read_live_tag(image, name)
     manifest = db.session.get(Manifest, tag.digest) if tag.digest else None
     if manifest is None:
         return SbomView(None, "", fresh_at, error or "the manifest could not be read")
@@ -93,8 +93,8 @@ def sbom_view(image: ContainerImage, name: TagName, platform: str) -> SbomView:
     return SbomView(packages, labels.get(digest, ""), fresh_at, error or problem or None)
 
 
-def _whole(image: ContainerImage, name: TagName) -> Manifest:
-    tag, _, error = current(image, name)
+def _load_manifest(image: ContainerImage, name: TagName) -> Manifest:
+    tag, _, error = read_live_tag(image, name)
     manifest = db.session.get(Manifest, tag.digest) if tag.digest else None
     if manifest is None:
         message = error or "it gave no manifest"
@@ -102,8 +102,8 @@ def _whole(image: ContainerImage, name: TagName) -> Manifest:
     return manifest
 
 
-def _child(image: ContainerImage, manifest: Manifest, digest: str) -> Manifest:
-    found = children_of(image.path, [manifest]).get(digest)
-    if found is None:
+def _load_child(image: ContainerImage, manifest: Manifest, digest: str) -> Manifest:
+    child = children_of(image.path, [manifest]).get(digest)
+    if child is None:
         raise NotFound
-    return found
+    return child

@@ -77,9 +77,9 @@ def referrer(kind: str, artifact_type: str, tag: str) -> str:
 
 def predicate(predicate_type: str) -> str:
     """Return a label for the predicate type of an in-toto statement; the type if it is unknown."""
-    for prefix, words in PREDICATES.items():
+    for prefix, label in PREDICATES.items():
         if predicate_type.startswith(prefix):
-            return words
+            return label
     return predicate_type
 
 

@@ -20,11 +20,11 @@ from .pretty_json import pretty_print
 from .view_models import ConfigView, FileView, LayerView, PlatformView, TagView
 
 #: Maximum number of digests named in a message.
-NAMED = 3
+PREVIEW_LIMIT = 3
 MISSING = "missing from the registry: {}"
 UNREADABLE = "the registry can't read {}"
 NOT_READ = "not read yet: {}"
-NOT_OFFERED = "{}… is not among the platforms shown here, so you see the first one"
+NO_SUCH_PLATFORM = "{}… is not among the platforms shown here, so you see the first one"
 
 
 def choose(
@@ -39,10 +39,10 @@ def choose(
         platform: digest of the requested child. The first platform is selected if it is "" or
             not in the index.
     """
-    offered = {child.digest for child in facts.children}
-    chosen = platform if platform in offered else facts.first_platform
-    if platform and platform not in offered:
-        view.problems.append(NOT_OFFERED.format(platform[:19]))
+    digests = {child.digest for child in facts.children}
+    chosen = platform if platform in digests else facts.first_platform
+    if platform and platform not in digests:
+        view.problems.append(NO_SUCH_PLATFORM.format(platform[:19]))
     view.selected_digest = chosen
     labels = dict(zip(facts.platforms, label_platforms(facts.platforms), strict=True))
     for child in facts.children:
@@ -59,13 +59,15 @@ def choose(
     return children.get(chosen)
 
 
-def unread(repository: str, facts: ManifestFacts, children: Mapping[str, Manifest]) -> list[str]:
+def explain_unread(
+    repository: str, facts: ManifestFacts, children: Mapping[str, Manifest]
+) -> list[str]:
     """Return messages about children of an index that can't be shown: one for each reason."""
-    listed = (child.digest for child in facts.children)
-    absent = list(dict.fromkeys(digest for digest in listed if digest not in children))
-    reasons = unreadable(RepositoryName(repository), absent)
+    child_digests = (child.digest for child in facts.children)
+    missing = list(dict.fromkeys(digest for digest in child_digests if digest not in children))
+    reasons = unreadable(RepositoryName(repository), missing)
     groups: dict[str, list[str]] = {MISSING: [], UNREADABLE: [], NOT_READ: []}
-    for digest in absent:
+    for digest in missing:
         problem = reasons.get(digest)
         if isinstance(problem, RegistryNotFound):
             groups[MISSING].append(digest)
@@ -74,9 +76,9 @@ def unread(repository: str, facts: ManifestFacts, children: Mapping[str, Manifes
         else:
             groups[UNREADABLE].append(digest)
     return [
-        reason.format(name_first([f"{digest[:19]}…" for digest in found], NAMED))
-        for reason, found in groups.items()
-        if found
+        reason.format(name_first([f"{digest[:19]}…" for digest in digests], PREVIEW_LIMIT))
+        for reason, digests in groups.items()
+        if digests
     ]
 
 
@@ -92,16 +94,16 @@ def show(view: TagView, manifest: Manifest) -> None:
     if manifest.config:
         view.raw_config = pretty_print(manifest.config)
     if facts.kind == "chart":
-        _show_chart(view, manifest)
+        _add_chart(view, manifest)
     config = image_config(manifest)
     if config is not None and config.problem:
         view.problems.append(f"its configuration: {config.problem}")
     if facts.kind == "image":
-        _show_layers(view, facts, config or ImageConfig())
+        _add_layers(view, facts, config or ImageConfig())
         view.dockerfile = reconstruct(config or ImageConfig())
         view.config_unreadable = config is not None and not config.is_readable
         if config is not None and config.is_readable:
-            view.config = _config_view(config)
+            view.config = _build_config_view(config)
     elif not view.blobs:
         # A signature can have an image config too, but it is not runnable, so show its files.
         view.files = file_views(facts.layers)
@@ -117,7 +119,7 @@ def file_views(blobs: Iterable[Descriptor], *, sized: bool = True) -> list[FileV
     return [FileView(b.title, b.media_type, b.digest, b.size if sized else None) for b in blobs]
 
 
-def _show_chart(view: TagView, manifest: Manifest) -> None:
+def _add_chart(view: TagView, manifest: Manifest) -> None:
     if manifest.config_facts is None:
         return
     view.chart = Chart.from_json(manifest.config_facts)
@@ -125,7 +127,7 @@ def _show_chart(view: TagView, manifest: Manifest) -> None:
         view.problems.append(f"its configuration: {view.chart.problem}")
 
 
-def _show_layers(view: TagView, facts: ManifestFacts, config: ImageConfig) -> None:
+def _add_layers(view: TagView, facts: ManifestFacts, config: ImageConfig) -> None:
     """Add the layers to the view, each with its history step if the numbers of both agree."""
     view.history = list(config.history)
     made_by = config.made_by(len(facts.layers))
@@ -142,7 +144,7 @@ def _show_layers(view: TagView, facts: ManifestFacts, config: ImageConfig) -> No
     ]
 
 
-def _config_view(config: ImageConfig) -> ConfigView:
+def _build_config_view(config: ImageConfig) -> ConfigView:
     return ConfigView(
         os=config.os,
         architecture=config.platform.partition("/")[2],

@@ -20,24 +20,24 @@ from ..tags.rows import add_manifest_info, is_for_oras
 from ..tags.version_sort import version_key
 from .attached import referrers
 from .labels import artifact, labelled
-from .live_tag import current
-from .manifest_view import choose, file_views, show, unread
+from .live_tag import read_live_tag
+from .manifest_view import choose, explain_unread, file_views, show
 from .pretty_json import pretty_print
 from .pull_commands import commands
 from .view_models import MomentView, TagView
 
 #: Maximum number of history entries shown by default, and when the whole history is requested.
-MOMENTS, ALL_MOMENTS = 20, 500
+MAX_MOMENTS, MAX_ALL_MOMENTS = 20, 500
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class TagViewOptions:
     """Options for the view of a tag.
 
     Attributes:
         platform: digest of the child of an index to show; "" for the first platform.
         content: whether the reader has permission to pull, and so to see the contents.
-        all_moments: whether to show up to ALL_MOMENTS history entries instead of MOMENTS.
+        all_moments: whether to show up to MAX_ALL_MOMENTS history entries instead of MAX_MOMENTS.
         reader: the source of a copied tag is shown only if this user can see it.
     """
 
@@ -48,7 +48,7 @@ class Wanted:
 
 
 def tag_view(
-    image: ContainerImage, name: TagName, wanted: Wanted, host: str
+    image: ContainerImage, name: TagName, options: TagViewOptions, host: str
 ) -> tuple[TagView, datetime | None, str | None]:
     """Return the view of a tag, when the registry last answered, and its error or None.
 
@@ -62,77 +62,81 @@ def tag_view(
         NotFound: the registry does not have the tag, or the registry is down and the index does
             not have it.
     """
-    tag, fresh_at, error = current(image, name)
-    view = _base(image, tag)
+    tag, fresh_at, error = read_live_tag(image, name)
+    view = _build_base_view(image, tag)
     manifest = in_full(tag.digest) if tag.digest else None
     if manifest is not None:
-        _describe(view, image, manifest, wanted)
+        _add_manifest(view, image, manifest, options)
         view.subject = view.subject or facts_of(manifest).subject
     if view.subject:
-        view.subject_tags = _tags_of(image, view.subject)
+        view.subject_tags = _find_tags(image, view.subject)
     repository = f"{host}/{image.path}"
     view.commands = commands(view.kind, repository, tag.name, tag.digest)
-    _add_moments(view, image, repository, wanted)
+    _add_moments(view, image, repository, options)
     return view, fresh_at, error
 
 
-def _base(image: ContainerImage, tag: Tag) -> TagView:
+def _build_base_view(image: ContainerImage, tag: Tag) -> TagView:
     view = TagView.of(tag)
     view.subject = subject_of(tag.name) or ""
     view.protection = protections(image, [tag.name]).get(tag.name)
     if tag.digest:
-        view.same_as = [name for name in _tags_of(image, tag.digest) if name != tag.name]
+        view.same_as = [name for name in _find_tags(image, tag.digest) if name != tag.name]
     return view
 
 
-def _tags_of(image: ContainerImage, digest: str) -> list[str]:
+def _find_tags(image: ContainerImage, digest: str) -> list[str]:
     query = select(Tag.name).where(Tag.image_id == image.id, Tag.digest == digest)
     return sorted(db.session.scalars(query), key=version_key)
 
 
-def _describe(view: TagView, image: ContainerImage, manifest: Manifest, wanted: Wanted) -> None:
+def _add_manifest(
+    view: TagView, image: ContainerImage, manifest: Manifest, options: TagViewOptions
+) -> None:
     """Add the stored data of the tag's manifest and of the selected platform to the view."""
     facts = facts_of(manifest)
     children = children_of(image.path, [manifest])
     add_manifest_info(view, manifest, children)
     view.media_type, view.artifact_type = facts.media_type, facts.artifact_type
-    view.artifact_words = artifact(facts.artifact_type)
+    view.artifact_label = artifact(facts.artifact_type)
     view.problems = list(facts.problems)
     view.annotations = labelled(facts.annotations.items())
     view.annotations_total = facts.annotations_total
     view.raw_manifest = pretty_print(manifest.body)
-    shown: Manifest | None = manifest
+    selected: Manifest | None = manifest
     if facts.kind in {"build cache", "schema 1"} or facts.media_type in INDEX_TYPES:
         view.blobs = file_views(facts.blobs, sized=facts.kind != "schema 1")
     if facts.kind == "index":
-        chosen = choose(view, facts, children, wanted.platform)
-        view.problems += unread(image.path, facts, children)
-        shown = in_full(chosen.digest) if chosen is not None else None
-    if shown is not None:
-        show(view, shown)
+        chosen = choose(view, facts, children, options.platform)
+        view.problems += explain_unread(image.path, facts, children)
+        selected = in_full(chosen.digest) if chosen is not None else None
+    if selected is not None:
+        show(view, selected)
     # A selected attestation is shown with the referrers of the image that it is about.
-    attested = {c.attests for c in facts.children if c.digest == view.selected_digest}
-    subjects = {manifest.digest, view.selected_digest, *attested} - {""}
+    attested_digests = {c.attests for c in facts.children if c.digest == view.selected_digest}
+    subjects = {manifest.digest, view.selected_digest, *attested_digests} - {""}
     index = manifest if facts.kind == "index" else None
-    view.referrers = referrers(image, subjects, index, content=wanted.content)
-    if not wanted.content:
+    view.referrers = referrers(image, subjects, index, content=options.content)
+    if not options.content:
         view.leave_out_content()
 
 
-def _add_moments(view: TagView, image: ContainerImage, repository: str, wanted: Wanted) -> None:
-    session, limit = db.session(), ALL_MOMENTS if wanted.all_moments else MOMENTS
-    found, view.moments_total = history_of(session, image, view.name, limit)
-    moments = list(found)
-    seen = visible_sources(session, wanted.reader, {moment.source for moment in moments})
+def _add_moments(
+    view: TagView, image: ContainerImage, repository: str, options: TagViewOptions
+) -> None:
+    session, limit = db.session(), MAX_ALL_MOMENTS if options.all_moments else MAX_MOMENTS
+    history, view.moments_total = history_of(session, image, view.name, limit)
+    moments = list(history)
+    visible = visible_sources(session, options.reader, {moment.source for moment in moments})
     client = "oras" if is_for_oras(view.kind) or view.kind == "chart" else "docker"
     view.moments = [
         MomentView(
-            moment.action,
-            moment.digest,
-            f"{client} pull {repository}@{moment.digest}" if moment.digest else "",
-            moment.at,
-            moment.actor,
-            moment.source if moment.source in seen else "",
+            action=moment.action,
+            digest=moment.digest,
+            pull_command=f"{client} pull {repository}@{moment.digest}" if moment.digest else "",
+            at=moment.at,
+            actor=moment.actor,
+            source=moment.source if moment.source in visible else "",
         )
         for moment in moments
     ]

@@ -19,13 +19,13 @@ def pretty_print(body: bytes) -> str:
     """
     text = body[:MAX_PRINTED].decode("utf-8", "replace")
     if len(body) <= MAX_PRINTED:
-        text = _indented(text)
+        text = _indent(text)
     text = "".join(c if c.isprintable() or c in "\n\r\t" else json.dumps(c)[1:-1] for c in text)
     is_whole = max(len(body), len(text)) <= MAX_PRINTED
     return text if is_whole else text[:MAX_PRINTED] + CUT
 
 
-def _indented(text: str) -> str:
+def _indent(text: str) -> str:
     """Return an indented document, cut off soon after MAX_PRINTED characters.
 
     It is encoded piece by piece, because indentation can make a small document thousands of times
@@ -33,7 +33,10 @@ def _indented(text: str) -> str:
     """
     try:
         document = json.loads(
-            text, object_pairs_hook=_distinct, parse_float=_refused, parse_constant=_refused
+            text,
+            object_pairs_hook=_require_distinct_keys,
+            parse_float=_refuse_number,
+            parse_constant=_refuse_number,
         )
         pieces, length = [], 0
         for piece in _ENCODER.iterencode(document):
@@ -46,12 +49,12 @@ def _indented(text: str) -> str:
     return "".join(pieces)
 
 
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+def _require_distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
         raise ValueError("a key stands twice in an object")
-    return found
+    return members
 
 
-def _refused(text: str) -> Any:
+def _refuse_number(text: str) -> Any:
     raise ValueError(f"{text} is not kept as it is")

@@ -17,15 +17,15 @@ def commands(kind: str, repository: str, tag: str, digest: str | None) -> list[P
     """
     by_tag = f"{repository}:{tag}"
     by_digest = f"{repository}@{digest}" if digest else ""
-    usual = pull_command(kind, repository, tag)
+    command = pull_command(kind, repository, tag)
     if kind == "chart":
-        install = usual.replace("helm pull", "helm install my-release", 1)
-        return [PullCommand("helm", usual), PullCommand("helm install", install)]
+        install_command = command.replace("helm pull", "helm install my-release", 1)
+        return [PullCommand("helm", command), PullCommand("helm install", install_command)]
     if kind == "build cache":
-        to = f"docker buildx build --cache-to type=registry,ref={by_tag} ."
-        return [PullCommand("buildx", usual), PullCommand("buildx, to write it", to)]
+        cache_command = f"docker buildx build --cache-to type=registry,ref={by_tag} ."
+        return [PullCommand("buildx", command), PullCommand("buildx, to write it", cache_command)]
     if is_for_oras(kind):
-        return [PullCommand("oras", usual, by_digest and f"oras pull {by_digest}")]
+        return [PullCommand("oras", command, by_digest and f"oras pull {by_digest}")]
     lines = {
         "docker": "docker pull {}",
         "podman": "podman pull {}",

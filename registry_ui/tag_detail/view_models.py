@@ -58,11 +58,11 @@ class PullCommand:
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """An image label or an annotation. ``words`` describes a key of the OCI specification."""
+    """An image label or an annotation. ``label`` describes a key of the OCI specification."""
 
     key: str
     value: str
-    words: str = ""
+    label: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +94,11 @@ class ReferrerView:
 
     ``tag`` is the digest tag under which it was found; "" for a child of the image's index.
     ``listed`` is the number of referrers in the index under that tag; 0 if there is no index.
-    ``words`` is its user-visible label.
+    ``label`` is its user-visible label.
     """
 
     kind: str
-    words: str
+    label: str
     artifact_type: str
     digest: str
     tag: str
@@ -151,7 +151,7 @@ class TagView(TagRow):
 
     media_type: str = ""
     artifact_type: str = ""
-    artifact_words: str = ""
+    artifact_label: str = ""
     commands: list[PullCommand] = field(default_factory=list)
     views: list[PlatformView] = field(default_factory=list)
     selected_digest: str = ""
@@ -186,6 +186,6 @@ class TagView(TagRow):
 
         Each is a tuple of the tag, the number of referrers shown, and the number it lists.
         """
-        totals = {each.tag: each.listed for each in self.referrers if each.listed}
-        shown = Counter(each.tag for each in self.referrers)
+        totals = {referrer.tag: referrer.listed for referrer in self.referrers if referrer.listed}
+        shown = Counter(referrer.tag for referrer in self.referrers)
         return [(tag, shown[tag], total) for tag, total in totals.items() if total > shown[tag]]

@@ -20,7 +20,7 @@ from ..models import GATE_ASKED, ContainerImage, Heartbeat, ProtectionViolation,
 #: records its use once per minute, and the registry's clock may be ahead.
 MAX_DELAY = timedelta(minutes=10)
 #: How long a violation of a rule is shown with its tag.
-VIOLATION_SHOWN = timedelta(days=90)
+VIOLATION_DISPLAY_PERIOD = timedelta(days=90)
 
 
 class GateState(StrEnum):
@@ -63,15 +63,15 @@ def protections(image: ContainerImage, names: Collection[str]) -> dict[str, TagP
     """Return the protection of tags of an image by name. Tags without a rule are left out."""
     session = db.session()
     rules = repository_policy(session, image.path).rules
-    found = {name: strictest(rules, image.name, name) for name in names}
-    covered = {name: rule for name, rule in found.items() if rule is not None}
-    if not covered:
+    rules_by_name = {name: strictest(rules, image.name, name) for name in names}
+    protecting_rules = {name: rule for name, rule in rules_by_name.items() if rule is not None}
+    if not protecting_rules:
         return {}
     is_enforced = gate_works(session, image.project_id)
-    violations = _violations(session, image, covered)
+    violations = _load_violations(session, image, protecting_rules)
     return {
         name: TagProtection(rule, is_enforced, violations.get(name))
-        for name, rule in covered.items()
+        for name, rule in protecting_rules.items()
     }
 
 
@@ -84,7 +84,7 @@ def gate_state(session: Session, project_id: int) -> GateState:
     """Return whether the gate is configured, and whether it was asked about the last push."""
     if not current_app.config["SETTINGS"].gate:
         return GateState.MISSING
-    pushed = (
+    last_push = (
         select(Push.at)
         # Copies made by this application bypass the gate and check the rules themselves.
         .where(Push.project_id == project_id, Push.source == "")
@@ -92,16 +92,16 @@ def gate_state(session: Session, project_id: int) -> GateState:
         .limit(1)
         .scalar_subquery()
     )
-    asked = select(Heartbeat.at).where(Heartbeat.name == GATE_ASKED).scalar_subquery()
-    asked_at, pushed_at = session.execute(select(asked, pushed)).one()
+    last_use = select(Heartbeat.at).where(Heartbeat.name == GATE_ASKED).scalar_subquery()
+    used_at, pushed_at = session.execute(select(last_use, last_push)).one()
     if pushed_at is None:
         return GateState.WORKS
-    if asked_at is None:
+    if used_at is None:
         return GateState.UNCONFIRMED
-    return GateState.WORKS if pushed_at <= asked_at + MAX_DELAY else GateState.BYPASSED
+    return GateState.WORKS if pushed_at <= used_at + MAX_DELAY else GateState.BYPASSED
 
 
-def _violations(
+def _load_violations(
     session: Session, image: ContainerImage, names: Collection[str]
 ) -> dict[str, ProtectionViolation]:
     newest = (
@@ -109,7 +109,7 @@ def _violations(
         .where(
             ProtectionViolation.repository == image.path,
             ProtectionViolation.tag.in_(names),
-            ProtectionViolation.at > utc_now() - VIOLATION_SHOWN,
+            ProtectionViolation.at > utc_now() - VIOLATION_DISPLAY_PERIOD,
         )
         .group_by(ProtectionViolation.tag)
     )

@@ -16,7 +16,7 @@ from .queries import tag_names
 
 #: Maximum number of tags of an image that are all read from the registry. If an image has more,
 #: only the tags to be removed are read.
-ASKED = 500
+MAX_READ_TAGS = 500
 
 
 @dataclass(slots=True)
@@ -53,8 +53,8 @@ class ImageTags:
 def tags_of_image(image: ContainerImage, names: Collection[str]) -> ImageTags:
     """Return every tag of an image with its digest and its row in the index.
 
-    The tags to be removed are read from the registry; if the image has at most ASKED tags, all
-    others are read, too. Otherwise the digests of the others are taken from the index.
+    The tags to be removed are read from the registry; if the image has at most MAX_READ_TAGS tags,
+    all others are read, too. Otherwise the digests of the others are taken from the index.
 
     Args:
         names: the tags to be removed.
@@ -63,16 +63,16 @@ def tags_of_image(image: ContainerImage, names: Collection[str]) -> ImageTags:
         RegistryError: the registry does not answer.
     """
     refresh(image)
-    rows = _rows(image.path)
-    asked = rows.keys() if len(rows) <= ASKED else rows.keys() & set(names)
-    asked |= {name for name, tag in rows.items() if tag.digest is None or tag.is_damaged}
-    tags = {name: tag.digest for name, tag in rows.items() if tag.digest and name not in asked}
+    rows = _load_rows(image.path)
+    to_read = rows.keys() if len(rows) <= MAX_READ_TAGS else rows.keys() & set(names)
+    to_read |= {name for name, tag in rows.items() if tag.digest is None or tag.is_damaged}
+    tags = {name: tag.digest for name, tag in rows.items() if tag.digest and name not in to_read}
     # A tag in the trash needs its manifests, because it can be restored.
     tags |= binned_digests(image.path)
-    live = read_tags(RepositoryName(image.path), sorted(asked))
-    found = ImageTags(tags | live.digests, rows)
-    _part(found, live)
-    return found
+    live = read_tags(RepositoryName(image.path), sorted(to_read))
+    image_tags = ImageTags(tags | live.digests, rows)
+    _add_unreadable(image_tags, live)
+    return image_tags
 
 
 def all_tags(path: str) -> ImageTags:
@@ -81,11 +81,11 @@ def all_tags(path: str) -> ImageTags:
     Raises:
         RegistryError: the registry does not answer.
     """
-    rows = _rows(path)
+    rows = _load_rows(path)
     live = read_all_tags(RepositoryName(path))
-    found = ImageTags(live.digests, rows)
-    _part(found, live)
-    return found
+    image_tags = ImageTags(live.digests, rows)
+    _add_unreadable(image_tags, live)
+    return image_tags
 
 
 def refresh(image: ContainerImage) -> None:
@@ -94,22 +94,22 @@ def refresh(image: ContainerImage) -> None:
     Raises:
         RegistryError: the list can't be read.
     """
-    comparison = LiveTagList(image)
-    comparison.settle(tag_names(image.id))
-    if comparison.problem is not None:
-        raise comparison.problem
+    live_list = LiveTagList(image)
+    live_list.settle(tag_names(image.id))
+    if live_list.problem is not None:
+        raise live_list.problem
 
 
 def binned_digests(path: str) -> dict[str, str]:
     """Return the tags of a repository that are in the trash: digest by name in the registry."""
-    return dict(db.session.execute(_binned(path)).all())
+    return dict(db.session.execute(_select_binned(path)).all())
 
 
-def _binned(path: str) -> Select[str, str]:
+def _select_binned(path: str) -> Select[str, str]:
     return select(BinnedTag.bin_tag, BinnedTag.digest).where(BinnedTag.repository == path)
 
 
-def _rows(path: str) -> dict[str, Tag]:
+def _load_rows(path: str) -> dict[str, Tag]:
     query = (
         select(Tag)
         .join(ContainerImage, ContainerImage.id == Tag.image_id)
@@ -120,14 +120,14 @@ def _rows(path: str) -> dict[str, Tag]:
     return rows
 
 
-def _part(found: ImageTags, live: LiveTags) -> None:
-    """Add the unreadable tags to ``found``: damaged, left over from a removal, or unanswered."""
-    found.unanswered = set(live.unanswered)
+def _add_unreadable(image_tags: ImageTags, live: LiveTags) -> None:
+    """Add the unreadable tags: damaged, left over from a removal, or unanswered."""
+    image_tags.unanswered = set(live.unanswered)
     for name, damage in live.damaged.items():
-        row = found.rows.get(name)
+        row = image_tags.rows.get(name)
         if damage == "missing" and row is not None and row.damage == "removed":
-            found.leftovers.add(name)
+            image_tags.leftovers.add(name)
             continue
-        found.damaged.add(name)
+        image_tags.damaged.add(name)
         if damage == "fault":
-            found.faulty.add(name)
+            image_tags.faulty.add(name)

@@ -8,13 +8,14 @@ from functools import partial
 
 from ..catalog.live_tags import LiveTags
 from ..catalog.pull_through import is_cache
-from ..catalog.reconcile import apply_tag_list, without_trash
+from ..catalog.reconcile import without_trash
+from ..catalog.tag_list_update import TagListing, apply_tag_list
 from ..db.session import end_read, writing
-from ..distribution.client import TagNames
 from ..distribution.errors import RegistryError, RegistryNotFound
+from ..distribution.tag_list import TagNames
 from ..models import ContainerImage, utc_now
 from ..names import RepositoryName
-from ..page_call_budget import counted
+from ..page_call_budget import count_against_budget
 from ..registry_connection import list_threads, registry
 
 
@@ -30,29 +31,29 @@ class LiveTagList:
     """
 
     def __init__(self, image: ContainerImage) -> None:
-        cached = is_cache()
+        is_cached = is_cache()
         end_read()
         self.problem: RegistryError | None = None
         self.fresh_at: datetime | None = utc_now()
         self.unusable: tuple[str, ...] = ()
-        self._image, self._started = image, utc_now()
+        self._image, self._started_at = image, utc_now()
         self._answer: Future[TagNames] | None = None
-        if cached:
+        if is_cached:
             self.fresh_at = image.reconciled_at
         else:
-            listed = partial(registry().tags, RepositoryName(image.path))
-            self._answer = list_threads().submit(counted(listed))
+            call = partial(registry().tags, RepositoryName(image.path))
+            self._answer = list_threads().submit(count_against_budget(call))
 
     @property
     def error(self) -> str | None:
         """The error message if the list can't be read, or None."""
         return None if self.problem is None else str(self.problem)
 
-    def settle(self, names: list[str]) -> bool:
+    def settle(self, indexed_names: list[str]) -> bool:
         """Wait for the list, and correct the index if it differs.
 
         Args:
-            names: the image's tags in the index.
+            indexed_names: the image's tags in the index.
 
         Returns:
             Whether the index had to be corrected.
@@ -62,17 +63,18 @@ class LiveTagList:
             return False
         try:
             answer = self._answer.result()
-            self.unusable, listed = answer.unusable, without_trash(answer)
+            self.unusable, listed_names = answer.unusable, without_trash(answer)
         except RegistryNotFound:
-            listed = []
+            listed_names = []
         except RegistryError as error:
             self.problem, self.fresh_at = error, self._image.reconciled_at
             return False
         # Both lists are usually in byte order, so comparing them as lists is the fast path.
-        if names == listed or set(names) == set(listed):
+        if indexed_names == listed_names or set(indexed_names) == set(listed_names):
             return False
         with writing() as session:
             current = session.get(ContainerImage, self._image.id)
             if current is not None:
-                apply_tag_list(session, current, listed, LiveTags(), self._started)
+                listing = TagListing(listed_names, LiveTags(), self._started_at)
+                apply_tag_list(session, current, listing)
         return True

@@ -24,13 +24,13 @@ class MatchCount:
     Attributes:
         images: number of images that match the image pattern and have a tag.
         tags: number of tags of these images.
-        named: number of these tags that match the tag pattern.
+        matching_tags: number of these tags that match the tag pattern.
         is_complete: whether all tags were counted; False if there are more than MAX_COUNTED.
     """
 
     images: int = 0
     tags: int = 0
-    named: int = 0
+    matching_tags: int = 0
     is_complete: bool = True
 
 
@@ -42,7 +42,7 @@ def count_matches(
     Args:
         path: path of the namespace or project.
         images: pattern for image names, relative to ``path``.
-        tags: pattern for tags; None to count no tags as ``named``.
+        tags: pattern for tags; None to count no tags as ``matching_tags``.
         attached: whether to count signatures and other digest tags.
     """
     query = (
@@ -53,43 +53,43 @@ def count_matches(
     )
     # The query has no ORDER BY, because the database would sort a million tags to return a few.
     rows = db.session.execute(query).all()
-    found = MatchCount(is_complete=len(rows) <= MAX_COUNTED)
+    counts = MatchCount(is_complete=len(rows) <= MAX_COUNTED)
     is_matching: dict[str, bool] = {}
     for repository, tag in rows[:MAX_COUNTED]:
         if repository not in is_matching:
             is_matching[repository] = images.matches(repository[len(path) + 1 :])
-            found.images += is_matching[repository]
+            counts.images += is_matching[repository]
         if is_matching[repository] and (attached or subject_of(tag) is None):
-            found.tags += 1
-            found.named += tags is not None and tags.matches(tag)
-    return found
+            counts.tags += 1
+            counts.matching_tags += tags is not None and tags.matches(tag)
+    return counts
 
 
 def describe_matches(
     path: str, images: Pattern, tags: Pattern | None, *, attached: bool = False
 ) -> str:
     """Return a sentence for a form that says how many tags patterns match now (one query)."""
-    found = count_matches(path, images, tags, attached=attached)
-    among = f"{counted(found.tags, 'tag')} in {counted(found.images, 'image')}"
-    limit = "" if found.is_complete else f" (only {MAX_COUNTED:,} tags were counted)"
+    counts = count_matches(path, images, tags, attached=attached)
+    total = f"{pluralize(counts.tags, 'tag')} in {pluralize(counts.images, 'image')}"
+    limit = "" if counts.is_complete else f" (only {MAX_COUNTED:,} tags were counted)"
     if tags is None:
-        return f"Matches {among} now{limit}."
-    return f"Matches {found.named:,} of {among} now{limit}."
+        return f"Matches {total} now{limit}."
+    return f"Matches {counts.matching_tags:,} of {total} now{limit}."
 
 
 def describe_chosen(image: ContainerImage, criteria: Criteria) -> str:
     """Return a sentence for a form that says how many tags of an image match criteria now."""
     if image.tag_count > MAX_COUNTED:
         return f"The plan counts the tags: there are more than {MAX_COUNTED:,}."
-    return f"Matches {len(choose(image, criteria)):,} of {counted(image.tag_count, 'tag')} now."
+    return f"Matches {len(choose(image, criteria)):,} of {pluralize(image.tag_count, 'tag')} now."
 
 
-def counted(count: int, one: str, many: str = "") -> str:
+def pluralize(count: int, singular: str, plural: str = "") -> str:
     """Return a number with its noun in the singular or plural, such as ``1 tag``.
 
     Args:
         count: the number.
-        one: the singular.
-        many: the plural, if it is not the singular with an s.
+        singular: the singular.
+        plural: the plural, if it is not the singular with an s.
     """
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
+    return f"{count:,} {singular if count == 1 else plural or singular + 's'}"

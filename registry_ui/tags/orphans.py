@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from ..db.session import db
 from ..distribution.errors import RegistryError, RegistryNotFound
-from ..manifests.store import call_all
+from ..manifests.batch_calls import call_all
 from ..models import BinnedTag, ContainerImage, IndexChild
 from ..names import Digest, RepositoryName, subject_of
 from ..registry_connection import registry
@@ -18,7 +18,7 @@ from .queries import subjects, tag_names
 from .rows import group_attached_tags
 
 #: Timeout in seconds for checking in the registry whether subjects still exist.
-DEADLINE = 20.0
+TIMEOUT = 20.0
 
 
 def orphans(image: ContainerImage) -> set[str]:
@@ -29,20 +29,20 @@ def orphans(image: ContainerImage) -> set[str]:
     are not orphans. The registry is not asked.
     """
     names = tag_names(image.id)
-    _, shown = group_attached_tags(names, subjects(image.id, names))
-    found = {name: subject for name in shown if (subject := subject_of(name))}
-    if not found:
+    _, ungrouped_names = group_attached_tags(names, subjects(image.id, names))
+    subjects_by_name = {name: subject for name in ungrouped_names if (subject := subject_of(name))}
+    if not subjects_by_name:
         return set()
-    binned = _binned(image.path, set(found.values()))
-    return {name for name, subject in found.items() if subject not in binned}
+    restorable = _select_subjects_in_trash(image.path, set(subjects_by_name.values()))
+    return {name for name, subject in subjects_by_name.items() if subject not in restorable}
 
 
-def _binned(repository: str, digests: Collection[str]) -> set[str]:
-    held = select(BinnedTag.digest).where(BinnedTag.repository == repository)
-    listed = select(IndexChild.child).where(
-        IndexChild.parent.in_(held), IndexChild.child.in_(digests)
+def _select_subjects_in_trash(repository: str, digests: Collection[str]) -> set[str]:
+    trash_digests = select(BinnedTag.digest).where(BinnedTag.repository == repository)
+    child_digests = select(IndexChild.child).where(
+        IndexChild.parent.in_(trash_digests), IndexChild.child.in_(digests)
     )
-    return set(db.session.scalars(held.union(listed)))
+    return set(db.session.scalars(trash_digests.union(child_digests)))
 
 
 def without_subject(image: ContainerImage, names: Collection[str]) -> set[str]:
@@ -59,15 +59,15 @@ def with_missing_subject(repository: RepositoryName, names: Collection[str]) -> 
 
     It is without_subject() for a repository that has no row in the index.
     """
-    found = {name: subject for name in names if (subject := subject_of(name))}
+    subjects_by_name = {name: subject for name in names if (subject := subject_of(name))}
     calls: dict[str, Callable[[], str]] = {
         subject: partial(registry().head, repository, Digest(subject))
-        for subject in set(found.values())
+        for subject in set(subjects_by_name.values())
     }
     problems: dict[str, RegistryError] = {}
-    call_all(calls, time.monotonic() + DEADLINE, problems)
+    call_all(calls, time.monotonic() + TIMEOUT, problems)
     return {
         name
-        for name, subject in found.items()
+        for name, subject in subjects_by_name.items()
         if isinstance(problems.get(subject), RegistryNotFound)
     }

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import bindparam, func, literal, select, union_all
 from sqlalchemy.orm import aliased
 
-from ..db.prepared import CompiledQuery, lines_of
+from ..db.prepared import CompiledQuery, string_agg
 from ..db.session import db
 from ..models import IndexChild, Manifest, RepositoryManifest, Tag, TagHistoryEntry
 from ..names import subject_of
@@ -22,10 +22,10 @@ from .rows import has_digest_tags
 from .version_sort import version_key
 
 #: Maximum number of digests per query. SQLite allows 32,766 parameters.
-BATCH = 10_000
+BATCH_SIZE = 10_000
 
 _OF_IMAGE = Tag.image_id == bindparam("image_id", type_=Tag.image_id.type)
-_NAMES = CompiledQuery(select(lines_of(Tag.name).label("names")).where(_OF_IMAGE))
+_NAMES = CompiledQuery(select(string_agg(Tag.name).label("names")).where(_OF_IMAGE))
 _DISTINCT = CompiledQuery(select(Tag.digest).where(_OF_IMAGE, Tag.digest.is_not(None)).distinct())
 _DIGESTS = CompiledQuery(select(Tag.name, Tag.digest).where(_OF_IMAGE))
 #: Queries for the values of a sortable column, by the name of the sort order in the URL.
@@ -96,33 +96,33 @@ def subjects(image_id: int, names: Collection[str]) -> set[str]:
     """
     if not has_digest_tags(names):
         return set()
-    found = {digest for (digest,) in _DISTINCT.tuples(db.engine, image_id=image_id)}
-    others = {subject for name in names if (subject := subject_of(name))} - found
-    if others:
-        found |= _platforms_and_earlier(image_id, others)
-    return found
+    digests = {digest for (digest,) in _DISTINCT.tuples(db.engine, image_id=image_id)}
+    candidates = {subject for name in names if (subject := subject_of(name))} - digests
+    if candidates:
+        digests |= _find_platforms_and_earlier(image_id, candidates)
+    return digests
 
 
-def _platforms_and_earlier(image_id: int, digests: Collection[str]) -> set[str]:
+def _find_platforms_and_earlier(image_id: int, digests: Collection[str]) -> set[str]:
     """Return the given digests that an index of the image lists or a tag pointed to earlier."""
-    found: set[str] = set()
-    every = sorted(digests)
-    for start in range(0, len(every), BATCH):
-        some = every[start : start + BATCH]
-        listed = (
+    matches: set[str] = set()
+    sorted_digests = sorted(digests)
+    for start in range(0, len(sorted_digests), BATCH_SIZE):
+        batch = sorted_digests[start : start + BATCH_SIZE]
+        platforms_query = (
             select(IndexChild.child)
             .join(Tag, Tag.digest == IndexChild.parent)
-            .where(IndexChild.child.in_(some), Tag.image_id == image_id)
+            .where(IndexChild.child.in_(batch), Tag.image_id == image_id)
         )
-        earlier = (
+        history_query = (
             select(TagHistoryEntry.digest)
             .join(
                 Tag, (Tag.image_id == TagHistoryEntry.image_id) & (Tag.name == TagHistoryEntry.tag)
             )
-            .where(TagHistoryEntry.image_id == image_id, TagHistoryEntry.digest.in_(some))
+            .where(TagHistoryEntry.image_id == image_id, TagHistoryEntry.digest.in_(batch))
         )
-        found |= set(db.session.scalars(listed.union(earlier)))
-    return found
+        matches |= set(db.session.scalars(platforms_query.union(history_query)))
+    return matches
 
 
 def related_digests(
@@ -145,17 +145,17 @@ def related_digests(
         return platforms, earlier
     by_digest: dict[str, set[str]] = defaultdict(set)
     parents = {tag.digest for tag in tags if tag.digest}
-    listed = select(IndexChild.parent, IndexChild.child).where(IndexChild.parent.in_(parents))
-    for parent, child in db.session.execute(listed):
+    query = select(IndexChild.parent, IndexChild.child).where(IndexChild.parent.in_(parents))
+    for parent, child in db.session.execute(query):
         by_digest[parent].add(child)
     for tag in tags:
         platforms[tag.name] = by_digest[tag.digest or ""].intersection(digests)
-    moments = select(TagHistoryEntry.tag, TagHistoryEntry.digest).where(
+    history_query = select(TagHistoryEntry.tag, TagHistoryEntry.digest).where(
         TagHistoryEntry.image_id == image_id, TagHistoryEntry.tag.in_({tag.name for tag in tags})
     )
-    if len(digests) <= BATCH:
-        moments = moments.where(TagHistoryEntry.digest.in_(sorted(digests)))
-    for name, digest in db.session.execute(moments.distinct()):
+    if len(digests) <= BATCH_SIZE:
+        history_query = history_query.where(TagHistoryEntry.digest.in_(sorted(digests)))
+    for name, digest in db.session.execute(history_query.distinct()):
         if digest in digests:
             earlier[name].add(digest)
     return platforms, earlier
@@ -168,35 +168,35 @@ def tag_reaching(image_id: int, digest: str) -> tuple[str, str] | None:
     it, and ``earlier`` if the tag pointed to it before. Of several tags, the most direct one is
     returned, and of those the one with the highest version.
     """
-    here = Tag.image_id == image_id
-    listed = IndexChild.parent == Tag.digest
-    before = (TagHistoryEntry.image_id == Tag.image_id) & (TagHistoryEntry.tag == Tag.name)
-    ways = {
-        "tag": select(Tag.name, literal("tag")).where(here, Tag.digest == digest),
+    of_image = Tag.image_id == image_id
+    is_listed = IndexChild.parent == Tag.digest
+    is_earlier = (TagHistoryEntry.image_id == Tag.image_id) & (TagHistoryEntry.tag == Tag.name)
+    queries = {
+        "tag": select(Tag.name, literal("tag")).where(of_image, Tag.digest == digest),
         "platform": select(Tag.name, literal("platform"))
-        .join(IndexChild, listed)
-        .where(here, IndexChild.child == digest),
+        .join(IndexChild, is_listed)
+        .where(of_image, IndexChild.child == digest),
         "earlier": select(Tag.name, literal("earlier"))
-        .join(TagHistoryEntry, before)
-        .where(here, TagHistoryEntry.digest == digest),
+        .join(TagHistoryEntry, is_earlier)
+        .where(of_image, TagHistoryEntry.digest == digest),
     }
-    found = db.session.execute(union_all(*ways.values())).all()
-    order = list(ways)
+    rows = db.session.execute(union_all(*queries.values())).all()
+    order = list(queries)
     return min(
-        ((name, way) for name, way in sorted(found, key=_version, reverse=True)),
+        ((name, way) for name, way in sorted(rows, key=_version_from_row, reverse=True)),
         key=lambda pair: order.index(pair[1]),
         default=None,
     )
 
 
-def _version(row: Any) -> str:
+def _version_from_row(row: Any) -> str:
     return version_key(row[0])
 
 
 def tags_of(image_id: int, digests: Collection[str]) -> dict[str, list[str]]:
     """Return the names of an image's tags that point to these digests, by digest."""
-    found: dict[str, list[str]] = defaultdict(list)
+    names: dict[str, list[str]] = defaultdict(list)
     query = select(Tag.name, Tag.digest).where(Tag.image_id == image_id, Tag.digest.in_(digests))
     for name, digest in db.session.execute(query):
-        found[digest or ""].append(name)
-    return found
+        names[digest or ""].append(name)
+    return names

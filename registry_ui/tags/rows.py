@@ -83,17 +83,17 @@ def group_attached_tags(
     Returns:
         Digest tags by the digest of their subject, and all other tags.
     """
-    folded: dict[str, list[str]] = defaultdict(list)
+    digest_tags: dict[str, list[str]] = defaultdict(list)
     if not digests:
-        return folded, list(names)
-    shown = []
+        return digest_tags, list(names)
+    ordinary_tags = []
     for name in names:
         subject = subject_of(name)
         if subject is not None and subject in digests:
-            folded[subject].append(name)
+            digest_tags[subject].append(name)
         else:
-            shown.append(name)
-    return folded, shown
+            ordinary_tags.append(name)
+    return digest_tags, ordinary_tags
 
 
 def has_digest_tags(names: Iterable[str]) -> bool:
@@ -126,9 +126,11 @@ def is_for_oras(kind: str) -> bool:
 
 def label_platforms(children: Iterable[Descriptor]) -> list[str]:
     """Return a label for each child of an index. Different digests get different labels."""
-    named = [(child.platform or NO_PLATFORM, child.digest) for child in children]
-    counts = Counter(label for label, _ in set(named))
-    return [label if counts[label] == 1 else f"{label} ({digest[7:19]})" for label, digest in named]
+    labels = [(child.platform or NO_PLATFORM, child.digest) for child in children]
+    counts = Counter(label for label, _ in set(labels))
+    return [
+        label if counts[label] == 1 else f"{label} ({digest[7:19]})" for label, digest in labels
+    ]
 
 
 def add_manifest_info(
@@ -147,17 +149,17 @@ def add_manifest_info(
     if manifest.kind != "index":
         return
     platforms = facts_of(manifest).platforms
-    built = [children[c.digest].built_at for c in platforms if c.digest in children]
-    row.built_at = row.built_at or min(filter(None, built), default=None)
+    build_times = [children[c.digest].built_at for c in platforms if c.digest in children]
+    row.built_at = row.built_at or min(filter(None, build_times), default=None)
     for child, label in zip(platforms, label_platforms(platforms), strict=True):
-        known_child = children.get(child.digest)
-        row.platforms.append((label, known_child.size if known_child else None))
+        child_manifest = children.get(child.digest)
+        row.platforms.append((label, child_manifest.size if child_manifest else None))
     # A pull downloads only one platform, so the size is that of the largest one.
     row.size = max((size for _, size in row.platforms if size is not None), default=None)
 
 
 def add_attachment_flags(
-    row: TagRow, attached: Mapping[str, str | None], manifests: Mapping[str, Manifest]
+    row: TagRow, attached_digests: Mapping[str, str | None], manifests: Mapping[str, Manifest]
 ) -> None:
     """Set whether a tag has a signature and whether it has an SBOM.
 
@@ -167,27 +169,36 @@ def add_attachment_flags(
 
     Args:
         row: the row to change.
-        attached: the digest tags shown with the tag, with the digests they point to.
+        attached_digests: the digest tags shown with the tag, with the digests they point to.
         manifests: stored manifests by digest, including children of indexes.
     """
-    row.signed = any(name.endswith(".sig") for name in attached)
-    row.has_sbom = any(name.endswith(".sbom") for name in attached)
-    own = manifests.get(row.digest or "")
-    speaking = [manifests[d] for d in attached.values() if d is not None and d in manifests]
-    referrers = [facts_of(each) for each in (*speaking, *_children(speaking, manifests))]
+    row.signed = any(name.endswith(".sig") for name in attached_digests)
+    row.has_sbom = any(name.endswith(".sbom") for name in attached_digests)
+    manifest = manifests.get(row.digest or "")
+    attached_manifests = [
+        manifests[d] for d in attached_digests.values() if d is not None and d in manifests
+    ]
+    referrers = [
+        facts_of(referrer)
+        for referrer in (*attached_manifests, *_iterate_children(attached_manifests, manifests))
+    ]
     row.signed |= any(facts.kind == "signature" for facts in referrers)
-    referrers += [facts_of(child) for child in _children([own] if own else [], manifests)]
-    row.has_sbom |= any(map(_lists_packages, referrers))
+    referrers += [
+        facts_of(child) for child in _iterate_children([manifest] if manifest else [], manifests)
+    ]
+    row.has_sbom |= any(map(_has_packages, referrers))
 
 
-def _children(indexes: Iterable[Manifest], manifests: Mapping[str, Manifest]) -> Iterator[Manifest]:
+def _iterate_children(
+    indexes: Iterable[Manifest], manifests: Mapping[str, Manifest]
+) -> Iterator[Manifest]:
     for index in indexes:
         for child in facts_of(index).children if index.kind == "index" else ():
             if child.digest in manifests:
                 yield manifests[child.digest]
 
 
-def _lists_packages(facts: ManifestFacts) -> bool:
+def _has_packages(facts: ManifestFacts) -> bool:
     """Return whether a manifest is an SBOM, or an attestation that contains one."""
-    stated = (layer.predicate_type for layer in facts.layers)
-    return any(map(_SBOM.search, (facts.artifact_type, *stated)))
+    predicate_types = (layer.predicate_type for layer in facts.layers)
+    return any(map(_SBOM.search, (facts.artifact_type, *predicate_types)))

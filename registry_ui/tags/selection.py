@@ -56,9 +56,9 @@ class DatedTag:
         at = row.pushed_at or row.built_at
         if at is not None and row.age_from is not None:
             at = max(at, row.age_from)
-        pulled = last_use([row.last_pulled_at, waiting_pull])
+        last_pulled_at = last_use([row.last_pulled_at, waiting_pull])
         is_damaged = row.damage is not None
-        return cls(row.name, at, pulled, row.digest, row.built_at, is_damaged)
+        return cls(row.name, at, last_pulled_at, row.digest, row.built_at, is_damaged)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +102,8 @@ class UnknownTags(Invalid):
 
     def __init__(self, image: ContainerImage, names: Collection[str]) -> None:
         self.names = sorted(names)
-        shown = name_first([f"“{name[:MAX_TAG]}”" for name in self.names])
-        message = f"{image.path} has no tag {shown}."
+        examples = name_first([f"“{name[:MAX_TAG]}”" for name in self.names])
+        message = f"{image.path} has no tag {examples}."
         super().__init__("Nothing was planned.", {"tags": message})
 
 
@@ -117,29 +117,29 @@ def choose(image: ContainerImage, criteria: Criteria) -> set[str]:
     Raises:
         UnknownTags: neither the index nor the registry has a named tag.
     """
-    wanted = set(criteria.names)
+    names = set(criteria.names)
     tags = dated_tags(image)
-    if wanted - {tag.name for tag in tags}:
+    if names - {tag.name for tag in tags}:
         # The tag may have been pushed a moment ago. If the registry is down, the index decides.
         with suppress(RegistryError):
             refresh(image)
         tags = dated_tags(image)
-    unknown = wanted - {tag.name for tag in tags}
-    if unknown:
-        raise UnknownTags(image, unknown)
+    missing = names - {tag.name for tag in tags}
+    if missing:
+        raise UnknownTags(image, missing)
     if criteria.orphans:
-        wanted = without_subject(image, orphans(image))
-        if not wanted:
+        names = without_subject(image, orphans(image))
+        if not names:
             return set()
-    searched = matcher(criteria.q)
-    before = utc_now() - criteria.older_than if criteria.older_than else None
+    matches_text = matcher(criteria.q)
+    cutoff = utc_now() - criteria.older_than if criteria.older_than else None
     return {
         tag.name
         for tag in tags
-        if (tag.name in wanted if wanted else subject_of(tag.name) is None)
-        and searched(tag.name)
+        if (tag.name in names if names else subject_of(tag.name) is None)
+        and matches_text(tag.name)
         and (criteria.pattern is None or criteria.pattern.matches(tag.name))
-        and (before is None or (tag.at is not None and tag.at < before))
+        and (cutoff is None or (tag.at is not None and tag.at < cutoff))
     }
 
 
@@ -164,5 +164,5 @@ def dated_tags(image: ContainerImage) -> list[DatedTag]:
         .order_by(Tag.name)
     )
     rows = db.session.execute(query).all()
-    pulled = waiting_pulls(db.session(), image.id)
-    return [DatedTag.of(row, pulled.get(row.read)) for row in rows]
+    waiting_pull_times = waiting_pulls(db.session(), image.id)
+    return [DatedTag.of(row, waiting_pull_times.get(row.read)) for row in rows]

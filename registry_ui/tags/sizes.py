@@ -13,13 +13,13 @@ from ..distribution.manifest import Descriptor
 from ..models import ContainerImage, Manifest, RepositoryManifest, Tag
 
 #: Maximum number of digests per query. SQLite allows 32,766 parameters.
-BATCH = 10_000
+BATCH_SIZE = 10_000
 
 #: An image's id, and the digest that one of its tags points to.
-Held = tuple[int, str]
+ImageDigest = tuple[int, str]
 
 
-def sizes_of(session: Session, wanted: AnySelect) -> dict[Held, int]:
+def sizes_of(session: Session, pairs: AnySelect) -> dict[ImageDigest, int]:
     """Return the size in bytes of a pull of each manifest; for an index, of its largest platform.
 
     Unknown sizes are left out. A platform counts only if it was read from the same image, because
@@ -27,20 +27,20 @@ def sizes_of(session: Session, wanted: AnySelect) -> dict[Held, int]:
 
     Args:
         session: the database session.
-        wanted: a query that selects the image's id and the digest.
+        pairs: a query that selects the image's id and the digest.
     """
-    named = wanted.subquery()
-    image_id, digest = named.columns
+    subquery = pairs.subquery()
+    image_id, digest = subquery.columns
     facts = case((Manifest.size.is_(None), Manifest.facts), else_=null())
     query = select(image_id, digest, Manifest.size, facts).join(Manifest, Manifest.digest == digest)
-    found: dict[Held, int] = {}
-    platforms: dict[Held, list[str]] = {}
-    for owner, name, size, index in session.execute(query):
+    sizes: dict[ImageDigest, int] = {}
+    platforms: dict[ImageDigest, list[str]] = {}
+    for row_image_id, row_digest, size, index_facts in session.execute(query):
         if size is not None:
-            found[owner, name] = size
+            sizes[row_image_id, row_digest] = size
         else:
-            platforms[owner, name] = _platforms(index)
-    return found | _largest(session, platforms)
+            platforms[row_image_id, row_digest] = _platforms_from_facts(index_facts)
+    return sizes | _find_largest(session, platforms)
 
 
 def newest_sizes(session: Session, images: ColumnElement[bool]) -> dict[int, int]:
@@ -54,30 +54,33 @@ def newest_sizes(session: Session, images: ColumnElement[bool]) -> dict[int, int
         images: filter for the container images.
     """
     of_image = (Tag.image_id == ContainerImage.id, ~attached(), Tag.digest.is_not(None))
-    pushed = (
+    last_pushed = (
         select(Tag.digest)
         .where(*of_image, Tag.pushed_at.is_not(None))
         .order_by(Tag.pushed_at.desc())
         .limit(1)
         .scalar_subquery()
     )
-    found = (
+    last_found = (
         select(Tag.digest)
         .where(*of_image, Tag.pushed_at.is_(None))
         .order_by(Tag.id.desc())
         .limit(1)
         .scalar_subquery()
     )
-    newest = select(ContainerImage.id, func.coalesce(pushed, found).label("digest")).where(images)
-    return {image_id: size for (image_id, _), size in sizes_of(session, newest).items()}
+    newest = func.coalesce(last_pushed, last_found).label("digest")
+    pairs = select(ContainerImage.id, newest).where(images)
+    return {image_id: size for (image_id, _), size in sizes_of(session, pairs).items()}
 
 
-def _platforms(index: Any) -> list[str]:
-    children = [Descriptor(**child) for child in index["children"]]
+def _platforms_from_facts(facts: Any) -> list[str]:
+    children = [Descriptor(**child) for child in facts["children"]]
     return [child.digest for child in children if not child.is_attestation]
 
 
-def _largest(session: Session, platforms: dict[Held, list[str]]) -> dict[Held, int]:
+def _find_largest(
+    session: Session, platforms: dict[ImageDigest, list[str]]
+) -> dict[ImageDigest, int]:
     """Return the size of the largest platform of each index, if one is known.
 
     Args:
@@ -85,19 +88,19 @@ def _largest(session: Session, platforms: dict[Held, list[str]]) -> dict[Held, i
         platforms: digests of the platforms, by the image's id and the digest of the index.
     """
     digests = sorted({digest for children in platforms.values() for digest in children})
-    sizes: dict[Held, int] = {}
-    for start in range(0, len(digests), BATCH):
+    sizes: dict[ImageDigest, int] = {}
+    for start in range(0, len(digests), BATCH_SIZE):
         query = (
             select(RepositoryManifest.image_id, Manifest.digest, Manifest.size)
             .join(Manifest, Manifest.digest == RepositoryManifest.digest)
-            .where(RepositoryManifest.digest.in_(digests[start : start + BATCH]))
+            .where(RepositoryManifest.digest.in_(digests[start : start + BATCH_SIZE]))
         )
         for image_id, digest, size in session.execute(query):
             if size is not None:
                 sizes[image_id, digest] = size
-    found = {}
+    largest = {}
     for (image_id, index), children in platforms.items():
-        known = [sizes[image_id, child] for child in children if (image_id, child) in sizes]
-        if known:
-            found[image_id, index] = max(known)
-    return found
+        known_sizes = [sizes[image_id, child] for child in children if (image_id, child) in sizes]
+        if known_sizes:
+            largest[image_id, index] = max(known_sizes)
+    return largest

@@ -28,9 +28,9 @@ PER_PAGE = 50
 SORTS = ("name", "size", "pushed", "pulled", "pulls")
 
 #: Maximum number of possibly damaged tags that a page view reads again to be sure.
-CHECKED = 10
+MAX_CHECKED = 10
 #: Suffixes of digest tags whose names show what they contain. Other digest tags must be read.
-_NAME_TELLS = (".sig", ".sbom")
+_KNOWN_SUFFIXES = (".sig", ".sbom")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,42 +73,48 @@ def tag_table(image: ContainerImage, query: TableQuery, host: str) -> TagTable:
         query: filter, sort order and page.
         host: the registry's host name in pull commands.
     """
-    comparison = LiveTagList(image)
-    view = _view(image, query, host, ask=False)
-    if comparison.settle(view.names) or (view.lacking and comparison.error is None):
-        view = _view(image, query, host, ask=comparison.error is None)
-    live = comparison.error, comparison.fresh_at
-    return TagTable(view.rows, view.total, *live, view.orphans, comparison.unusable)
+    live_list = LiveTagList(image)
+    view = _build_view(image, query, host, can_fetch=False)
+    if live_list.settle(view.names) or (view.were_missing and live_list.error is None):
+        view = _build_view(image, query, host, can_fetch=live_list.error is None)
+    return TagTable(
+        rows=view.rows,
+        total=view.total,
+        error=live_list.error,
+        fresh_at=live_list.fresh_at,
+        orphans=view.orphans,
+        unusable=live_list.unusable,
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class _View:
     """One page of tags according to the index and the manifest store.
 
-    ``names`` are all tags of the image, ``total`` the number that match the filter. ``lacking``
-    is True if manifests of the visible rows were missing from the store.
+    ``names`` are all tags of the image, ``total`` the number that match the filter.
+    ``were_missing`` is True if manifests of the visible rows were missing from the store.
     """
 
     names: list[str]
     total: int
     rows: list[TagRow]
-    lacking: bool
+    were_missing: bool
     orphans: int
 
 
-def _view(image: ContainerImage, query: TableQuery, host: str, *, ask: bool) -> _View:
+def _build_view(image: ContainerImage, query: TableQuery, host: str, *, can_fetch: bool) -> _View:
     names = tag_names(image.id)
-    folded, shown = group_attached_tags(names, subjects(image.id, names))
-    orphans = sum(subject_of(name) is not None for name in shown)
+    digest_tags, matching_names = group_attached_tags(names, subjects(image.id, names))
+    orphans = sum(subject_of(name) is not None for name in matching_names)
     if query.q:
         matches = matcher(query.q)
-        shown = [name for name in shown if matches(name)]
-    shown = _sorted(shown, query, image.id)
-    last = max(1, -(-len(shown) // query.per_page))
-    start = (min(query.page, last) - 1) * query.per_page
-    visible = shown[start : start + query.per_page]
-    rows, lacking = _rows(image, host, visible, folded, ask=ask)
-    return _View(names, len(shown), rows, lacking, orphans)
+        matching_names = [name for name in matching_names if matches(name)]
+    matching_names = _sort(matching_names, query, image.id)
+    last_page = max(1, -(-len(matching_names) // query.per_page))
+    start = (min(query.page, last_page) - 1) * query.per_page
+    visible = matching_names[start : start + query.per_page]
+    rows, were_missing = _load_rows(image, host, visible, digest_tags, can_fetch=can_fetch)
+    return _View(names, len(matching_names), rows, were_missing, orphans)
 
 
 def tag_row(image: ContainerImage, name: TagName, host: str) -> TagRow:
@@ -125,18 +131,18 @@ def tag_row(image: ContainerImage, name: TagName, host: str) -> TagRow:
     names = tag_names(image.id)
     if str(name) not in names:
         raise NotFound
-    folded, _ = group_attached_tags(names, subjects(image.id, names))
-    (row,), _ = _rows(image, host, [str(name)], folded, ask=True)
+    digest_tags, _ = group_attached_tags(names, subjects(image.id, names))
+    (row,), _ = _load_rows(image, host, [str(name)], digest_tags, can_fetch=True)
     return row
 
 
-def _sorted(names: Iterable[str], query: TableQuery, image_id: int) -> list[str]:
+def _sort(names: Iterable[str], query: TableQuery, image_id: int) -> list[str]:
     descending = query.order == "desc"
     by_version = sorted(names, key=version_key, reverse=descending)
     if query.sort == "name":
         return by_version
     values: Mapping[str, Any] = (
-        _sizes(image_id) if query.sort == "size" else tag_values(image_id, query.sort)
+        _load_sizes(image_id) if query.sort == "size" else tag_values(image_id, query.sort)
     )
     # Unknown values come last in either direction.
     known_values = [name for name in by_version if values.get(name) is not None]
@@ -144,20 +150,20 @@ def _sorted(names: Iterable[str], query: TableQuery, image_id: int) -> list[str]
     return [*known_values, *(name for name in by_version if values.get(name) is None)]
 
 
-def _sizes(image_id: int) -> dict[str, int | None]:
+def _load_sizes(image_id: int) -> dict[str, int | None]:
     tags = select(Tag.image_id, Tag.digest).where(Tag.image_id == image_id)
     sizes = sizes_of(db.session(), tags)
     digests = tag_digests(image_id)
     return {name: sizes.get((image_id, digest or "")) for name, digest in digests.items()}
 
 
-def _rows(
+def _load_rows(
     image: ContainerImage,
     host: str,
     names: Sequence[str],
-    folded: Mapping[str, Sequence[str]],
+    digest_tags: Mapping[str, Sequence[str]],
     *,
-    ask: bool,
+    can_fetch: bool,
 ) -> tuple[list[TagRow], bool]:
     """Return the rows of these tags, and whether manifests were missing from the store.
 
@@ -165,66 +171,101 @@ def _rows(
         image: the image.
         host: the registry's host name in pull commands.
         names: the tags to return.
-        folded: the digest tags of the image, by the digest of their subject.
-        ask: whether to fetch missing manifests from the registry.
+        digest_tags: the digest tags of the image, by the digest of their subject.
+        can_fetch: whether to fetch missing manifests from the registry.
     """
-    tags = _by_name(image, names)
-    attached, earlier = _attached(image, tags, folded)
-    speaking = _by_name(image, sorted({name for found in attached.values() for name in found}))
-    telling = [tag for name, tag in speaking.items() if not name.endswith(_NAME_TELLS)]
-    wanted = [*tags.values(), *telling]
-    # Damaged tags are left to reconciliation, so that page views don't retry them in vain.
-    readable = [tag for tag in wanted if not tag.is_damaged]
-    manifests, children = _stored(image, wanted)
-    lacking = not is_complete(manifests, children, [tag.digest for tag in readable])
-    problems: dict[str, str] = {}
-    if lacking and ask:
-        problems = prefetch(image, readable)
-        manifests, children = _stored(image, wanted)
-    same = tags_of(image.id, {tag.digest for tag in tags.values() if tag.digest})
-    protected = protections(image, list(tags))
+    tags = _load_tags(image, names)
+    attached_by_tag, earlier_by_tag = _find_attached(image, tags, digest_tags)
+    attached_names = set[str]().union(*attached_by_tag.values())
+    attached_tags = _load_tags(image, sorted(attached_names))
+    to_read = [tag for name, tag in attached_tags.items() if not name.endswith(_KNOWN_SUFFIXES)]
+    manifests = _load_or_fetch_manifests(image, [*tags.values(), *to_read], can_fetch=can_fetch)
+    same_digest = tags_of(image.id, {tag.digest for tag in tags.values() if tag.digest})
+    protections_by_name = protections(image, list(tags))
     rows = []
     for name in filter(tags.__contains__, names):
-        row = TagRow.of(tags[name])
-        row.folded = sorted({*attached[name], *earlier[name]})
-        row.is_orphan = subject_of(name) is not None
-        others = (other for other in same.get(row.digest or "", []) if other != name)
-        row.same_as = sorted(others, key=version_key)
-        add_manifest_info(row, manifests.get(row.digest or ""), children)
-        digests = {other: speaking[other].digest for other in attached[name] if other in speaking}
-        add_attachment_flags(row, digests, {**children, **manifests})
+        row = _create_row(tags[name], manifests)
+        row.folded = sorted({*attached_by_tag[name], *earlier_by_tag[name]})
+        same_digest_names = (n for n in same_digest.get(row.digest or "", []) if n != name)
+        row.same_as = sorted(same_digest_names, key=version_key)
+        digests = {n: attached_tags[n].digest for n in attached_by_tag[name] if n in attached_tags}
+        add_attachment_flags(row, digests, {**manifests.children, **manifests.by_digest})
         row.pull_command = pull_command(row.kind, f"{host}/{image.path}", name)
-        row.problem = problems.get(name)
-        row.protection = protected.get(name)
+        row.protection = protections_by_name.get(name)
         rows.append(row)
-    return rows, lacking
+    return rows, manifests.were_missing
 
 
-def _attached(
-    image: ContainerImage, tags: Mapping[str, Tag], folded: Mapping[str, Sequence[str]]
+@dataclass(frozen=True, slots=True)
+class _Manifests:
+    """The stored manifests of some tags.
+
+    Attributes:
+        by_digest: manifests that tags point to, by digest.
+        children: children of those that are indexes, by digest.
+        were_missing: whether manifests were missing from the store.
+        problems: error messages of manifests that could not be fetched, by tag name.
+    """
+
+    by_digest: dict[str, Manifest]
+    children: dict[str, Manifest]
+    were_missing: bool
+    problems: dict[str, str]
+
+
+def _load_or_fetch_manifests(
+    image: ContainerImage, tags: Sequence[Tag], *, can_fetch: bool
+) -> _Manifests:
+    # Damaged tags are left to reconciliation, so that page views don't retry them in vain.
+    readable = [tag for tag in tags if not tag.is_damaged]
+    by_digest, children = _load_manifests(image, tags)
+    are_missing = not is_complete(by_digest, children, [tag.digest for tag in readable])
+    problems: dict[str, str] = {}
+    if are_missing and can_fetch:
+        problems = prefetch(image, readable)
+        by_digest, children = _load_manifests(image, tags)
+    return _Manifests(by_digest, children, are_missing, problems)
+
+
+def _create_row(tag: Tag, manifests: _Manifests) -> TagRow:
+    row = TagRow.of(tag)
+    row.is_orphan = subject_of(tag.name) is not None
+    row.problem = manifests.problems.get(tag.name)
+    add_manifest_info(row, manifests.by_digest.get(row.digest or ""), manifests.children)
+    return row
+
+
+def _find_attached(
+    image: ContainerImage, tags: Mapping[str, Tag], digest_tags: Mapping[str, Sequence[str]]
 ) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
     """Return the digest tags that belong to each tag: to its current and to its earlier digests.
 
     Both dictionaries are by tag name. The current digests include the platforms of an index.
     """
-    platforms, earlier = related_digests(image.id, list(tags.values()), folded.keys())
-    now: dict[str, set[str]] = {}
-    before: dict[str, set[str]] = {}
+    platforms, earlier = related_digests(image.id, list(tags.values()), digest_tags.keys())
+    current_tags: dict[str, set[str]] = {}
+    earlier_tags: dict[str, set[str]] = {}
     for name, tag in tags.items():
         current = {tag.digest or "", *platforms[name]}
-        now[name] = {other for digest in current for other in folded.get(digest, ())}
-        before[name] = {other for digest in earlier[name] - current for other in folded[digest]}
-    return now, before
+        current_tags[name] = {
+            attached_name for digest in current for attached_name in digest_tags.get(digest, ())
+        }
+        earlier_tags[name] = {
+            attached_name
+            for digest in earlier[name] - current
+            for attached_name in digest_tags[digest]
+        }
+    return current_tags, earlier_tags
 
 
-def _by_name(image: ContainerImage, names: Collection[str]) -> dict[str, Tag]:
+def _load_tags(image: ContainerImage, names: Collection[str]) -> dict[str, Tag]:
     if not names:
         return {}
     query = select(Tag).where(Tag.image_id == image.id, Tag.name.in_(names))
     return {tag.name: tag for tag in db.session.scalars(query)}
 
 
-def _stored(
+def _load_manifests(
     image: ContainerImage, tags: Iterable[Tag]
 ) -> tuple[dict[str, Manifest], dict[str, Manifest]]:
     manifests = stored_manifests(tag.digest for tag in tags if tag.digest)
@@ -239,33 +280,35 @@ def prefetch(image: ContainerImage, tags: Iterable[Tag]) -> dict[str, str]:
     Returns:
         Error messages by tag name.
     """
-    every = list(tags)
-    found = ensure_fetched(RepositoryName(image.path), {tag.name: tag.digest for tag in every})
-    unknown = [tag for tag in every if tag.digest is None and tag.name in found.digests]
-    if unknown:
+    all_tags = list(tags)
+    summary = ensure_fetched(RepositoryName(image.path), {tag.name: tag.digest for tag in all_tags})
+    newly_known = [tag for tag in all_tags if tag.digest is None and tag.name in summary.digests]
+    if newly_known:
         with writing() as session:
-            for tag in unknown:
-                tag.digest = found.digests[tag.name]
+            for tag in newly_known:
+                tag.digest = summary.digests[tag.name]
                 session.add(tag)
-    _mark_damaged(image, [tag for tag in every if _may_be_damaged(found.problems.get(tag.name))])
-    return {name: str(problem) for name, problem in found.problems.items()}
+    _mark_damaged(
+        image, [tag for tag in all_tags if _can_be_damaged(summary.problems.get(tag.name))]
+    )
+    return {name: str(problem) for name, problem in summary.problems.items()}
 
 
-def _may_be_damaged(problem: RegistryError | None) -> bool:
+def _can_be_damaged(problem: RegistryError | None) -> bool:
     return isinstance(problem, RegistryNotFound | RegistryFault)
 
 
 def _mark_damaged(image: ContainerImage, tags: list[Tag]) -> None:
     """Mark tags as damaged that failed for this page, if they still fail and are listed."""
-    names = [tag.name for tag in tags[:CHECKED]]
-    started = utc_now()
+    names = [tag.name for tag in tags[:MAX_CHECKED]]
+    started_at = utc_now()
     try:
         live = read_tags(RepositoryName(image.path), names, slow_timeout=0)
     except RegistryError:
         return
     if live.damaged:
         with writing() as session:
-            for tag in tags[:CHECKED]:
-                if tag.name in live.damaged and tag.seen_at < started:
-                    tag.mark_damaged(live.damaged[tag.name], started)
+            for tag in tags[:MAX_CHECKED]:
+                if tag.name in live.damaged and tag.seen_at < started_at:
+                    tag.mark_damaged(live.damaged[tag.name], started_at)
                     session.add(tag)

@@ -8,16 +8,16 @@ from functools import lru_cache
 _PARTS = re.compile(r"(\d+)|([a-zA-Z]+)")
 _WITH_V = re.compile(r"[vV]\d")
 #: Words that mark a pre-release, with their order: 2.0-rc1 comes before 2.0.
-_EARLY = {"dev": 0, "snapshot": 1, "nightly": 1, "alpha": 2, "a": 2, "beta": 3, "b": 3}
-_EARLY |= {"pre": 4, "preview": 4, "rc": 5}
+_PRE_RELEASES = {"dev": 0, "snapshot": 1, "nightly": 1, "alpha": 2, "a": 2, "beta": 3, "b": 3}
+_PRE_RELEASES |= {"pre": 4, "preview": 4, "rc": 5}
 # Prefixes of the parts of a key, in sort order. A word is terminated by NUL, which sorts before
 # any letter, so that a word comes before longer words that begin with it.
-_EARLY_WORD, _END, _WORD, _NUMBER = "0", "1", "2", "3"
+_PRE_RELEASE, _END, _WORD, _NUMBER = "0", "1", "2", "3"
 #: Maximum number of cached keys: enough for several of the largest images, at 200 bytes each.
-_KEPT = 32_768
+_MAX_CACHED = 32_768
 
 
-@lru_cache(maxsize=_KEPT)
+@lru_cache(maxsize=_MAX_CACHED)
 def version_key(tag: str) -> str:
     """Return a sort key: 1.9 before 1.10, 2.0-rc1 before 2.0, words before numbers.
 
@@ -31,8 +31,8 @@ def version_key(tag: str) -> str:
         if digits:
             significant = digits.lstrip("0")
             parts.append(f"{_NUMBER}{len(significant):03}{significant}")
-        elif parts and word.lower() in _EARLY:
-            parts.append(f"{_EARLY_WORD}{_EARLY[word.lower()]}")
+        elif parts and word.lower() in _PRE_RELEASES:
+            parts.append(f"{_PRE_RELEASE}{_PRE_RELEASES[word.lower()]}")
         else:
             parts.append(f"{_WORD}{word.lower()}\0")
     is_version = bool(parts) and parts[0].startswith(_NUMBER)

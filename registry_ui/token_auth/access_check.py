@@ -22,7 +22,7 @@ from ..access import (
     unowned,
     visible_places,
 )
-from ..accounts.subjects import Subject, _nobody
+from ..accounts.subjects import Subject, unknown_subject
 from ..errors import Denied, Invalid
 from ..models import Place
 from ..names import NameInvalid, Reference
@@ -54,7 +54,7 @@ class Explanation:
     note: str = ""
     #: Protection rules for tags of the repository, as sentences. Empty if the subject can
     #: neither push nor delete.
-    kept: list[str] = field(default_factory=list)
+    protection: list[str] = field(default_factory=list)
 
     @property
     def allowed(self) -> bool:
@@ -82,22 +82,27 @@ def explain(
 
     For commands and administrators; see explain_to() for other users.
     """
-    who = subject.principal
+    principal = subject.principal
     if subject.problem:
         answers = [ActionAnswer(action, False, subject.problem) for action in actions]
     else:
-        here = path_access_by_any_name(session, who, repository)
-        decisions = {action: decide_repository(who, here, Permission(action)) for action in actions}
-        answers = [ActionAnswer(action, d.allowed, d.rule) for action, d in decisions.items()]
-    changes = any(a.allowed for a in answers if a.action != Permission.PULL)
-    kept = _kept(session, repository) if changes else []
-    return Explanation(who.username, repository, answers, subject.note, kept)
+        access = path_access_by_any_name(session, principal, repository)
+        decisions = {
+            action: decide_repository(principal, access, Permission(action)) for action in actions
+        }
+        answers = [
+            ActionAnswer(action, decision.allowed, decision.rule)
+            for action, decision in decisions.items()
+        ]
+    can_change = any(answer.allowed for answer in answers if answer.action != Permission.PULL)
+    protection = _fetch_rule_sentences(session, repository) if can_change else []
+    return Explanation(principal.username, repository, answers, subject.note, protection)
 
 
-def _kept(session: Session, repository: str) -> list[str]:
+def _fetch_rule_sentences(session: Session, repository: str) -> list[str]:
     """Return the protection rules that the gate enforces for a repository, as sentences."""
-    found = repository_policy(session, repository)
-    return [rule.sentence for rule in found.rules if rule.images.matches(found.image_name)]
+    policy = repository_policy(session, repository)
+    return [rule.sentence for rule in policy.rules if rule.images.matches(policy.image_name)]
 
 
 def explain_to(
@@ -113,29 +118,32 @@ def explain_to(
         Denied: the subject is not the asker, and the asker is not a Maintainer there. The
             error is the same whether or not the subject exists.
     """
-    who = subject.principal
+    principal = subject.principal
     if asker.is_admin:
-        found = explain(session, subject, repository)
-        return found if who.user_id == asker.user_id else _about_other(found)
-    here = path_access_by_any_name(session, asker, repository)
-    if decide(asker, here, Permission.CONFIGURE).allowed:
-        if who.home and not _may_know(session, asker, who.home, repository):
-            subject = _nobody(who.username)
-        found = explain(session, subject, repository)
-        return found if who.user_id == asker.user_id else _about_other(found)
-    if not who.is_anonymous and who.user_id != asker.user_id:
+        explanation = explain(session, subject, repository)
+        return explanation if principal.user_id == asker.user_id else _make_impersonal(explanation)
+    access = path_access_by_any_name(session, asker, repository)
+    if decide(asker, access, Permission.CONFIGURE).allowed:
+        if principal.home and not _can_know_deploy_token(
+            session, asker, principal.home, repository
+        ):
+            subject = unknown_subject(principal.username)
+        explanation = explain(session, subject, repository)
+        return explanation if principal.user_id == asker.user_id else _make_impersonal(explanation)
+    if not principal.is_anonymous and principal.user_id != asker.user_id:
         raise Denied(NOT_ABOUT_OTHERS)
-    found = explain(session, subject, repository)
-    seen = select(Place.id).where(Place.id == here.place_id, visible_places(session, asker))
-    if session.scalar(seen) is None and not subject.problem:
-        hidden = [
-            ActionAnswer(answer.action, False, unowned(repository)) for answer in found.answers
+    explanation = explain(session, subject, repository)
+    query = select(Place.id).where(Place.id == access.place_id, visible_places(session, asker))
+    if session.scalar(query) is None and not subject.problem:
+        answers = [
+            ActionAnswer(answer.action, False, unowned(repository))
+            for answer in explanation.answers
         ]
-        return Explanation(found.username, repository, hidden, found.note)
-    return found if who.is_person else _about_other(found)
+        return Explanation(explanation.username, repository, answers, explanation.note)
+    return explanation if principal.is_person else _make_impersonal(explanation)
 
 
-def _may_know(session: Session, asker: Principal, home: str, repository: str) -> bool:
+def _can_know_deploy_token(session: Session, asker: Principal, home: str, repository: str) -> bool:
     """Return whether a Maintainer of a repository may know about the deploy tokens of a place.
 
     They may if the repository is at or below ``home``, or if they are a Maintainer there too.
@@ -148,6 +156,9 @@ def _may_know(session: Session, asker: Principal, home: str, repository: str) ->
     return decide(asker, path_access(session, asker, home), Permission.CONFIGURE).allowed
 
 
-def _about_other(found: Explanation) -> Explanation:
-    answers = [ActionAnswer(a.action, a.allowed, impersonal(a.rule)) for a in found.answers]
-    return replace(found, answers=answers)
+def _make_impersonal(explanation: Explanation) -> Explanation:
+    answers = [
+        ActionAnswer(answer.action, answer.allowed, impersonal(answer.rule))
+        for answer in explanation.answers
+    ]
+    return replace(explanation, answers=answers)

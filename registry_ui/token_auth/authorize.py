@@ -13,7 +13,7 @@ from .keyring import RotatingSigner
 from .scope import ACTIONS, Scope
 from .visitors import ACCOUNT, UNOWNED, VISITOR
 
-_RIGHTS = tuple((action, Permission(action)) for action in ACTIONS)
+_PERMISSIONS = tuple((action, Permission(action)) for action in ACTIONS)
 CATALOG_RULE = "the catalog of the registry is for administrators"
 
 
@@ -49,65 +49,75 @@ class Grant:
 
 
 def decide_all(
-    engine: Engine, principal: Principal, scopes: list[Scope], places: AccessLookup
+    engine: Engine, principal: Principal, scopes: list[Scope], lookup: AccessLookup
 ) -> list[Grant]:
     """Decide for each scope which of the requested actions the principal is granted.
 
     Granting only some of the actions, or none, is not an error (PROTOCOLS 1.8).
 
     Args:
-        places: the result of places_of() for these scopes. It is read now unless the query
+        lookup: the result of lookup_from_scopes() for these scopes. It is read now unless the query
             for the credential has already read it.
     """
-    found = places.standings(engine, principal)
+    accesses = lookup.path_accesses(engine, principal)
     return [
         _decide_catalog(principal, scope)
         if scope.kind == "registry"
-        else _decide(principal, scope, found[scope.name])
+        else _decide_repository(principal, scope, accesses[scope.name])
         for scope in scopes
     ]
 
 
-def places_of(scopes: list[Scope]) -> AccessLookup:
+def lookup_from_scopes(scopes: list[Scope]) -> AccessLookup:
     """Return an access lookup for all repositories in these scopes; it is not yet read."""
     return AccessLookup(scope.name for scope in scopes if scope.kind == "repository")
 
 
 def _decide_catalog(principal: Principal, scope: Scope) -> Grant:
-    unbound = principal.reach is None and principal.lets_through(Permission.PULL)
-    allowed = principal.is_admin and unbound
+    is_unrestricted = principal.reach is None and principal.lets_through(Permission.PULL)
+    allowed = principal.is_admin and is_unrestricted
     return Grant(scope, "", ("*",) if allowed else (), "" if allowed else CATALOG_RULE)
 
 
-def _decide(principal: Principal, scope: Scope, standing: PathAccess) -> Grant:
+def _decide_repository(principal: Principal, scope: Scope, access: PathAccess) -> Grant:
     granted, rules = [], dict[str, None]()
-    for action, right in _RIGHTS:
+    for action, permission in _PERMISSIONS:
         if action not in scope.actions:
             continue
-        decision = decide_repository(principal, standing, right)
+        decision = decide_repository(principal, access, permission)
         if decision.allowed:
             granted.append(action)
         else:
             rules[decision.rule] = None
-    return Grant(scope, standing.place or "", tuple(granted), "; ".join(rules))
+    return Grant(scope, access.place or "", tuple(granted), "; ".join(rules))
 
 
 def record_decision(
-    journal: DecisionLog, principal: Principal, grants: list[Grant], address: str, client: str
+    log: DecisionLog, principal: Principal, grants: list[Grant], address: str, client: str
 ) -> None:
     """Add one record per grant to the decision log, or one for a sign-in without scopes."""
-    who = (principal.username, principal.credential[:150], address, client)
+    username, credential = principal.username, principal.credential[:150]
     if not grants:
         category = UNOWNED if principal.is_anonymous else ACCOUNT
-        journal.note(DecisionRecord(*who, "", "", "", "", "", category))
+        log.note(DecisionRecord(username, credential, address, client, category=category))
     for grant in grants:
-        asked = ",".join(sorted(grant.scope.actions))
-        granted = ",".join(grant.granted)
         category = ACCOUNT
         if principal.is_anonymous:
             category = VISITOR if grant.place else UNOWNED
-        what = (grant.resource, grant.place, asked, granted, grant.rule)
-        journal.note(DecisionRecord(*who, *what, category))
+        log.note(
+            DecisionRecord(
+                username,
+                credential,
+                address,
+                client,
+                repository=grant.resource,
+                place=grant.place,
+                asked=",".join(sorted(grant.scope.actions)),
+                granted=",".join(grant.granted),
+                rule=grant.rule,
+                category=category,
+            )
+        )
 
 
 def answer(signer: RotatingSigner, principal: Principal, grants: list[Grant]) -> dict[str, Any]:
@@ -116,13 +126,15 @@ def answer(signer: RotatingSigner, principal: Principal, grants: list[Grant]) ->
     ``token`` and ``access_token`` are the same. ``issued_at`` has a time zone and whole
     seconds, and ``expires_in`` is an integer: clients fail on anything else (PROTOCOLS 1.4).
     """
-    access = [grant.access for grant in grants if grant.granted]
-    signed = signer.sign(principal.username, access)
-    scope = " ".join(f"{a['type']}:{a['name']}:{','.join(a['actions'])}" for a in access)
+    entries = [grant.access for grant in grants if grant.granted]
+    token = signer.sign(principal.username, entries)
+    scope = " ".join(
+        f"{entry['type']}:{entry['name']}:{','.join(entry['actions'])}" for entry in entries
+    )
     return {
-        "token": signed.token,
-        "access_token": signed.token,
-        "expires_in": signed.lifetime,
-        "issued_at": signed.issued_at,
+        "token": token.token,
+        "access_token": token.token,
+        "expires_in": token.lifetime,
+        "issued_at": token.issued_at,
         "scope": scope,
     }

@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 INTERVAL = 1.0
 #: Maximum number of different decisions buffered within one interval, and maximum number of
 #: buffered decisions about requests without valid credentials.
-ROOM, VISITORS = 2000, 500
+MAX_PENDING, MAX_PENDING_VISITORS = 2000, 500
 #: Timeout in seconds for a running write when the process ends.
 CLOSE_TIMEOUT = 5.0
 
@@ -53,52 +53,52 @@ class DecisionLog:
     ) -> None:
         self._write, self._write_crowds, self._threaded = write, write_crowds, threaded
         self._visitors = VisitorLimits()
-        self._of_visitors = 0
-        self._waiting: dict[DecisionRecord, list[Any]] = {}
+        self._visitor_count = 0
+        self._pending: dict[DecisionRecord, list[Any]] = {}
         self._lock = threading.Lock()
-        self._lost = 0
+        self._lost_count = 0
         self._thread: threading.Thread | None = None
         self._closed = threading.Event()
 
     def note(self, decision: DecisionRecord) -> None:
         """Add a decision to the next batch."""
         with self._lock:
-            known = self._waiting.get(decision)
-            if known is not None:
-                known[1] += 1
+            entry = self._pending.get(decision)
+            if entry is not None:
+                entry[1] += 1
             elif decision.category != ACCOUNT:
                 if self._visitors.admit(decision, now := utc_now()):
-                    self._keep(decision, now, self._of_visitors < VISITORS)
-                    self._of_visitors += 1
+                    self._add_pending(decision, now, self._visitor_count < MAX_PENDING_VISITORS)
+                    self._visitor_count += 1
             else:
-                self._keep(decision, utc_now(), len(self._waiting) < ROOM)
+                self._add_pending(decision, utc_now(), len(self._pending) < MAX_PENDING)
             if self._threaded and self._thread is None:
                 # Start the thread on first use, because threads do not survive a fork.
                 self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
                 self._thread.start()
                 atexit.register(self.close)
 
-    def _keep(self, decision: DecisionRecord, now: datetime, has_room: bool) -> None:  # noqa: FBT001
+    def _add_pending(self, decision: DecisionRecord, now: datetime, has_room: bool) -> None:  # noqa: FBT001
         if has_room:
-            self._waiting[decision] = [now, 1]
+            self._pending[decision] = [now, 1]
         else:
-            self._lost += 1
+            self._lost_count += 1
 
     def flush(self) -> None:
         """Write the buffered decisions. If that fails, they are lost: the log is best effort."""
         with self._lock:
-            waiting, self._waiting = self._waiting, {}
-            lost, self._lost, self._of_visitors = self._lost, 0, 0
+            pending, self._pending = self._pending, {}
+            lost_count, self._lost_count, self._visitor_count = self._lost_count, 0, 0
             crowds = self._visitors.changed()
-        if lost:
-            logger.warning("%s decisions of the token endpoint were too many to keep", lost)
+        if lost_count:
+            logger.warning("%s decisions of the token endpoint were too many to keep", lost_count)
         try:
-            if waiting:
-                self._write([(noted, at, count) for noted, (at, count) in waiting.items()])
+            if pending:
+                self._write([(decision, at, count) for decision, (at, count) in pending.items()])
             if crowds:
                 self._write_crowds(crowds)
         except Exception:
-            logger.exception("%s decisions of the token endpoint were not kept", len(waiting))
+            logger.exception("%s decisions of the token endpoint were not kept", len(pending))
 
     def close(self) -> None:
         """Stop the thread and write the remaining decisions."""
@@ -117,7 +117,7 @@ def init_app(app: Flask) -> None:
     """Create the application's decision log, which writes to its database."""
 
     def write(batch: list[tuple[DecisionRecord, datetime, int]]) -> None:
-        rows = [{**noted._asdict(), "at": at, "count": count} for noted, at, count in batch]
+        rows = [{**decision._asdict(), "at": at, "count": count} for decision, at, count in batch]
         # Use a separate context, because the caller of flush() may have a transaction open.
         with app.app_context():
             with writing() as session:
@@ -135,23 +135,23 @@ def init_app(app: Flask) -> None:
 
 def _write_crowds(crowds: list[Crowd]) -> None:
     """Insert the row of each aggregate record, or update it if it exists."""
-    new: list[tuple[Crowd, TokenDecision]] = []
+    new_rows: list[tuple[Crowd, TokenDecision]] = []
     with writing() as session:
         for crowd in crowds:
             values = {"count": crowd.count, "rule": crowd.rule}
             if crowd.row_id is None:
                 fields = {**crowd.decision._asdict(), **values, "at": crowd.at}
-                new.append((crowd, TokenDecision(**fields)))
-                session.add(new[-1][1])
+                new_rows.append((crowd, TokenDecision(**fields)))
+                session.add(new_rows[-1][1])
             else:
                 query = update(TokenDecision).where(TokenDecision.id == crowd.row_id)
                 session.execute(query.values(**values))
         session.flush()
-    for crowd, row in new:
+    for crowd, row in new_rows:
         crowd.row_id = row.id
 
 
 def decision_log() -> DecisionLog:
     """Return the current application's decision log."""
-    found: DecisionLog = current_app.extensions["journal"]
-    return found
+    log: DecisionLog = current_app.extensions["journal"]
+    return log

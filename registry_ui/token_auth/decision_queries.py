@@ -25,7 +25,9 @@ from .scope import ACTIONS
 MAX_ID = 2**31 - 1
 
 #: Matches a rule about the path that a token is restricted to, and captures the path.
-_ELSEWHERE = re.compile(rf"the [a-z ]+? is (?:only )?for ({NAME})(?:, not for .+| and what .+)?")
+_RESTRICTION_RULE = re.compile(
+    rf"the [a-z ]+? is (?:only )?for ({NAME})(?:, not for .+| and what .+)?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,16 +90,16 @@ class DecisionPage:
     older: int | None
 
 
-def own(session: Session, reader: Principal, filters: DecisionFilters) -> DecisionPage:
+def own_decisions(session: Session, reader: Principal, filters: DecisionFilters) -> DecisionPage:
     """Return the decisions about the reader's user name, including attempts by others."""
-    mine = TokenDecision.username == reader.username
-    found, older = _page(session, mine, filters)
-    visible = _visible(session, reader, found)
-    rows = [_row(d, visible, rule=_for_oneself(d, reader, visible)) for d in found]
+    condition = TokenDecision.username == reader.username
+    decisions, older = _fetch_page(session, condition, filters)
+    visible_paths = _fetch_visible_paths(session, reader, decisions)
+    rows = [_row_for_oneself(decision, reader, visible_paths) for decision in decisions]
     return DecisionPage(rows, older)
 
 
-def of_place(
+def place_decisions(
     session: Session, reader: Principal, place: Place, filters: DecisionFilters
 ) -> DecisionPage:
     """Return the decisions at and below a place, for one of its Maintainers.
@@ -105,22 +107,24 @@ def of_place(
     Decisions from before the place was created are left out: they are about an earlier place
     with the same path.
     """
-    here = at_or_below(TokenDecision.place, place.path) & (TokenDecision.at >= place.created_at)
-    found, older = _page(session, here, filters)
-    visible = _visible(session, reader, found)
+    is_below = at_or_below(TokenDecision.place, place.path)
+    condition = is_below & (TokenDecision.at >= place.created_at)
+    decisions, older = _fetch_page(session, condition, filters)
+    visible_paths = _fetch_visible_paths(session, reader, decisions)
     if reader.is_admin:
-        return DecisionPage([_row(d, visible, rule=impersonal(d.rule)) for d in found], older)
-    return DecisionPage([_for_maintainer(d, reader, place, visible) for d in found], older)
+        return DecisionPage(_impersonal_rows(decisions, visible_paths), older)
+    rows = [_row_for_maintainer(decision, reader, place, visible_paths) for decision in decisions]
+    return DecisionPage(rows, older)
 
 
-def everything(session: Session, reader: Principal, filters: DecisionFilters) -> DecisionPage:
+def all_decisions(session: Session, reader: Principal, filters: DecisionFilters) -> DecisionPage:
     """Return all decisions, for an administrator."""
-    found, older = _page(session, None, filters)
-    visible = _visible(session, reader, found)
-    return DecisionPage([_row(d, visible, rule=impersonal(d.rule)) for d in found], older)
+    decisions, older = _fetch_page(session, None, filters)
+    visible_paths = _fetch_visible_paths(session, reader, decisions)
+    return DecisionPage(_impersonal_rows(decisions, visible_paths), older)
 
 
-def _page(
+def _fetch_page(
     session: Session, condition: ColumnElement[bool] | None, filters: DecisionFilters
 ) -> tuple[list[TokenDecision], int | None]:
     """Return a page of decisions, and ``before`` for the next page or None.
@@ -140,46 +144,61 @@ def _page(
         query = query.where(TokenDecision.rule != "")
     if filters.before is not None:
         query = query.where(TokenDecision.id < filters.before)
-    found = list(session.scalars(query))
-    older = found[PER_PAGE - 1].id if len(found) > PER_PAGE else None
-    return sorted(found[:PER_PAGE], key=lambda row: row.at, reverse=True), older
+    decisions = list(session.scalars(query))
+    older = decisions[PER_PAGE - 1].id if len(decisions) > PER_PAGE else None
+    return sorted(decisions[:PER_PAGE], key=lambda row: row.at, reverse=True), older
 
 
-def _visible(session: Session, reader: Principal, found: list[TokenDecision]) -> set[str]:
+def _fetch_visible_paths(
+    session: Session, reader: Principal, decisions: list[TokenDecision]
+) -> set[str]:
     """Return the places of a page that the reader can see (one query)."""
-    wanted = {decision.place for decision in found}
-    query = select(Place.path).where(Place.path.in_(wanted), visible_places(session, reader))
+    paths = {decision.place for decision in decisions}
+    query = select(Place.path).where(Place.path.in_(paths), visible_places(session, reader))
     return set(session.scalars(query))
 
 
-def _row(decision: TokenDecision, visible: set[str], *, rule: str, **changes: Any) -> DecisionRow:
-    names = ["id", "at", "username", "credential", "address", "client"]
-    names += ["repository", "asked", "granted", "count"]
-    values = {name: getattr(decision, name) for name in names} | changes
-    values |= {name: _in_order(values[name]) for name in ("asked", "granted")}
-    place = decision.place if decision.place in visible else ""
+def _row_from_decision(
+    decision: TokenDecision, visible_paths: set[str], *, rule: str, **changes: Any
+) -> DecisionRow:
+    columns = ["id", "at", "username", "credential", "address", "client"]
+    columns += ["repository", "asked", "granted", "count"]
+    values = {name: getattr(decision, name) for name in columns} | changes
+    values |= {name: _sort_actions(values[name]) for name in ("asked", "granted")}
+    place = decision.place if decision.place in visible_paths else ""
     return DecisionRow(**values, place=place, rule=rule)
 
 
-def _in_order(actions: str) -> str:
+def _impersonal_rows(decisions: list[TokenDecision], visible_paths: set[str]) -> list[DecisionRow]:
+    return [
+        _row_from_decision(decision, visible_paths, rule=impersonal(decision.rule))
+        for decision in decisions
+    ]
+
+
+def _sort_actions(actions: str) -> str:
     """Return a list of actions, separated by commas, in the order pull, push, delete."""
     order = {action: number for number, action in enumerate(ACTIONS)}
-    return ", ".join(sorted(actions.split(","), key=lambda word: order.get(word, len(order))))
+    return ", ".join(sorted(actions.split(","), key=lambda action: order.get(action, len(order))))
 
 
-def _for_oneself(decision: TokenDecision, reader: Principal, visible: set[str]) -> str:
-    """Return the rule of a reader's own decision.
+def _row_for_oneself(
+    decision: TokenDecision, reader: Principal, visible_paths: set[str]
+) -> DecisionRow:
+    """Return a reader's own decision.
 
-    For a repository that the reader can't see, return the rule for a nonexistent repository.
+    For a repository that the reader can't see, its rule is the one for a nonexistent repository.
     """
-    about_repository = decision.repository and ":" not in decision.repository
-    if reader.is_admin or not decision.rule or not about_repository:
-        return decision.rule
-    return decision.rule if decision.place in visible else unowned(decision.repository)
+    rule = decision.rule
+    is_about_repository = decision.repository and ":" not in decision.repository
+    is_limited = rule and is_about_repository and not reader.is_admin
+    if is_limited and decision.place not in visible_paths:
+        rule = unowned(decision.repository)
+    return _row_from_decision(decision, visible_paths, rule=rule)
 
 
-def _for_maintainer(
-    decision: TokenDecision, reader: Principal, place: Place, visible: set[str]
+def _row_for_maintainer(
+    decision: TokenDecision, reader: Principal, place: Place, visible_paths: set[str]
 ) -> DecisionRow:
     """Return a decision without details that a Maintainer of the place is not allowed to see.
 
@@ -187,27 +206,31 @@ def _for_maintainer(
     tokens and their IP addresses.
     """
     if decision.username == reader.username:
-        return _row(decision, visible, rule=decision.rule)
+        return _row_from_decision(decision, visible_paths, rule=decision.rule)
     rule = without_elsewhere(impersonal(decision.rule), place.path)
     if not decision.username or "+" in decision.username:
-        return _row(decision, visible, rule=rule)
+        return _row_from_decision(decision, visible_paths, rule=rule)
     kind = decision.credential.partition(" “")[0]
-    return _row(decision, visible, rule=rule, credential=kind, address="")
+    return _row_from_decision(decision, visible_paths, rule=rule, credential=kind, address="")
 
 
 def without_elsewhere(rule: str, path: str) -> str:
     """Return a rule with all paths replaced that are not at, above, or below ``path``."""
-    return "; ".join(_here_only(part, path) for part in rule.split("; "))
+    return "; ".join(_hide_other_path(clause, path) for clause in rule.split("; "))
 
 
-def _here_only(part: str, path: str) -> str:
-    named = _ELSEWHERE.fullmatch(part)
-    if named is None:
-        return part
-    other = named[1]
-    if other == path or other.startswith(path + "/") or path.startswith(other + "/"):
-        return part
-    return part[: named.start(1)] + "another place"
+def _hide_other_path(rule: str, path: str) -> str:
+    match = _RESTRICTION_RULE.fullmatch(rule)
+    if match is None:
+        return rule
+    restriction = match[1]
+    if (
+        restriction == path
+        or restriction.startswith(path + "/")
+        or path.startswith(restriction + "/")
+    ):
+        return rule
+    return rule[: match.start(1)] + "another place"
 
 
 def impersonal(rule: str) -> str:

@@ -12,16 +12,18 @@ from .visitors import ACCOUNT, UNOWNED, VISITOR
 
 #: Maximum number of decisions kept per category, whatever their age. Requests without
 #: credentials have their own limits, so that they can't push out the decisions of accounts.
-KEPT = {ACCOUNT: 1_000_000, VISITOR: 200_000, UNOWNED: 50_000}
+MAX_DECISIONS = {ACCOUNT: 1_000_000, VISITOR: 200_000, UNOWNED: 50_000}
 
 
 def forget_old(session: Session, days: int) -> None:
     """Delete decisions older than ``days``, and the oldest of each category above its limit."""
-    old = TokenDecision.at < utc_now() - timedelta(days=days)
-    session.execute(delete(TokenDecision).where(old))
-    for category, kept in KEPT.items():
+    is_old = TokenDecision.at < utc_now() - timedelta(days=days)
+    session.execute(delete(TokenDecision).where(is_old))
+    for category, limit in MAX_DECISIONS.items():
         of_category = TokenDecision.category == category
         query = select(TokenDecision.id).where(of_category).order_by(TokenDecision.id.desc())
-        beyond = session.scalar(query.offset(kept).limit(1))
-        if beyond is not None:
-            session.execute(delete(TokenDecision).where(of_category, TokenDecision.id <= beyond))
+        last_excess_id = session.scalar(query.offset(limit).limit(1))
+        if last_excess_id is not None:
+            session.execute(
+                delete(TokenDecision).where(of_category, TokenDecision.id <= last_excess_id)
+            )

@@ -60,96 +60,96 @@ class TokenEndpoint:
 
     Args:
         app: the Flask application whose context the requests are answered in.
-        behind: the WSGI application for all other requests.
+        inner: the WSGI application for all other requests.
         headers: headers to add to every response.
     """
 
-    def __init__(self, app: Flask, behind: Any, headers: Iterable[tuple[str, str]]) -> None:
-        self._app, self._behind = app, behind
+    def __init__(self, app: Flask, inner: Any, headers: Iterable[tuple[str, str]]) -> None:
+        self._app, self._inner = app, inner
         self._headers = [("Content-Type", "application/json"), *headers]
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answer a token request, or pass the request on (WSGI)."""
         if environ["PATH_INFO"] not in PATHS:
-            behind: Iterable[bytes] = self._behind(environ, start_response)
-            return behind
+            response: Iterable[bytes] = self._inner(environ, start_response)
+            return response
         with self._app.app_context():
             answer = self._answer(environ)
         length = ("Content-Length", str(len(answer.body)))
         headers = [*self._headers, length, *answer.headers]
-        start_response(f"{answer.status} {_WORDS.get(answer.status, 'Error')}", headers)
+        start_response(f"{answer.status} {_REASON_PHRASES.get(answer.status, 'Error')}", headers)
         return [b"" if environ["REQUEST_METHOD"] == "HEAD" else answer.body]
 
     def _answer(self, environ: dict[str, Any]) -> HttpAnswer:
         try:
-            found = _asked(environ)
-            return HttpAnswer(200, orjson.dumps(found))
+            body = _answer_request(environ)
+            return HttpAnswer(200, orjson.dumps(body))
         except AppError as error:
-            return _refusal(error)
+            return _answer_from_error(error)
         except RequestEntityTooLarge:
-            return _refusal(PayloadTooLarge())
+            return _answer_from_error(PayloadTooLarge())
         except DataError:
             db.session.rollback()
-            return _refusal(InvalidValue())
+            return _answer_from_error(InvalidValue())
         except (OperationalError, InterfaceError) as error:
             logger.error("the database does not answer: %s", type(error.orig).__name__)  # noqa: TRY400
-            return _refusal(DatabaseDown())
+            return _answer_from_error(DatabaseDown())
         except Exception:
             logger.exception("unexpected error of the token endpoint")
-            return _refusal(InternalError())
+            return _answer_from_error(InternalError())
 
 
-def _asked(environ: dict[str, Any]) -> dict[str, Any]:
+def _answer_request(environ: dict[str, Any]) -> dict[str, Any]:
     """Return the response body for a token request; raise AppError if it is refused."""
     method = environ["REQUEST_METHOD"]
-    asked = Caller(environ.get("REMOTE_ADDR", ""), environ.get("HTTP_USER_AGENT", ""))
+    caller = Caller(environ.get("REMOTE_ADDR", ""), environ.get("HTTP_USER_AGENT", ""))
     if method in {"GET", "HEAD"}:
-        pairs = _pairs(environ.get("QUERY_STRING", ""))
+        pairs = _parse_pairs(environ.get("QUERY_STRING", ""))
         header = environ.get("HTTP_AUTHORIZATION")
-        return answer_query(asked, pairs, header, read_authorization(header))
+        return answer_query(caller, pairs, header, read_authorization(header))
     if method != "POST":
         raise MethodNotAllowed("This address takes GET and POST.")
-    return answer_form(asked, _form(environ))
+    return answer_form(caller, _read_form(environ))
 
 
-def _form(environ: dict[str, Any]) -> list[tuple[str, str]]:
+def _read_form(environ: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the fields of the request's form; none if the content type is another one."""
-    kind = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
-    if kind != "application/x-www-form-urlencoded":
+    content_type = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
+    if content_type != "application/x-www-form-urlencoded":
         return []
     # Some clients send the form chunked, without Content-Length (PROTOCOLS 1.3).
     stream = get_input_stream(environ, max_content_length=MAX_FORM)
-    return _pairs(stream.read().decode("utf-8", "replace"))
+    return _parse_pairs(stream.read().decode("utf-8", "replace"))
 
 
-def _pairs(query: str) -> list[tuple[str, str]]:
+def _parse_pairs(query: str) -> list[tuple[str, str]]:
     """Parse parameters like urllib.parse.parse_qsl(), in a quarter of the time."""
     parts = query.split("&")
     if len(parts) > MAX_FIELDS:
         raise AppError("The request has too many parameters.")
     split = (part.partition("=") for part in parts if part)
-    return [(_unquoted(name), _unquoted(value)) for name, _, value in split]
+    return [(_unquote(name), _unquote(value)) for name, _, value in split]
 
 
-def _unquoted(text: str) -> str:
+def _unquote(text: str) -> str:
     text = text.replace("+", " ")
     return unquote_to_bytes(text).decode("utf-8", "replace") if "%" in text else text
 
 
-def _refusal(error: AppError) -> HttpAnswer:
-    extra = []
+def _answer_from_error(error: AppError) -> HttpAnswer:
+    headers = []
     if error.status == 401:
         # Not Bearer: docker would show the challenge as a second error (PROTOCOLS 1.5).
-        extra.append(("WWW-Authenticate", 'Basic realm="registry_ui"'))
+        headers.append(("WWW-Authenticate", 'Basic realm="registry_ui"'))
     if error.status == 405:
-        extra.append(("Allow", METHODS))
+        headers.append(("Allow", METHODS))
     if error.status == 429:
-        extra.append(("Retry-After", str(getattr(error, "retry_after", 60))))
+        headers.append(("Retry-After", str(getattr(error, "retry_after", 60))))
     body = orjson.dumps(oci_error(error.code, error.message, error.hint))
-    return HttpAnswer(error.status, body, tuple(extra))
+    return HttpAnswer(error.status, body, tuple(headers))
 
 
-_WORDS = {
+_REASON_PHRASES = {
     200: "OK",
     400: "Bad Request",
     401: "Unauthorized",

@@ -35,7 +35,7 @@ CLOCK_SKEW = timedelta(days=1)
 #: How long before a certificate expires administrators are warned.
 WARN_BEFORE = timedelta(days=60)
 #: Interval in seconds at which the files are checked for changes.
-LOOK_EVERY = 2.0
+POLL_INTERVAL = 2.0
 #: Number of seconds for which the registry accepts a token after it expires (PROTOCOLS 2.3).
 LEEWAY = 60
 
@@ -137,7 +137,7 @@ class KeyRing:
         """
         try:
             key = self.key_file.read_bytes()
-            return Signer(key, self._certificate_of(key), issuer, service, lifetime)
+            return Signer(key, self._find_certificate(key), issuer, service, lifetime)
         except (OSError, ValueError) as error:
             raise KeyUnusable(f"no usable signing key at {self.key_file}: {error}") from error
 
@@ -156,22 +156,24 @@ class KeyRing:
     def views(self) -> list[KeyView]:
         """Return all keys of the ring, the active one first."""
         return [
-            KeyView(part, _key_id(certificate), certificate.not_valid_after_utc)
-            for part, certificate in self._certificates()
+            KeyView(part, _key_id_from_certificate(certificate), certificate.not_valid_after_utc)
+            for part, certificate in self._read_certificates()
         ]
 
     def jwks(self) -> dict[str, Any]:
         """Return all public keys as a JWK Set (RFC 7517), the active one first."""
-        keys = [c.public_key() for _, c in self._certificates()]
-        return {"keys": [public_jwk(k) for k in keys if isinstance(k, ec.EllipticCurvePublicKey)]}
+        keys = [certificate.public_key() for _, certificate in self._read_certificates()]
+        return {
+            "keys": [public_jwk(key) for key in keys if isinstance(key, ec.EllipticCurvePublicKey)]
+        }
 
     def fingerprint(self) -> tuple[int, ...]:
         """Return the modification times of the files, to detect changes of the ring."""
-        files = (self.key_file, self.certificate_file)
-        others = (self.next_certificate_file, self.previous_certificate_file)
-        return tuple(_changed_at(file) for file in files + others)
+        active_files = (self.key_file, self.certificate_file)
+        other_files = (self.next_certificate_file, self.previous_certificate_file)
+        return tuple(_read_modification_time(file) for file in active_files + other_files)
 
-    def _certificate_of(self, key_pem: bytes) -> bytes:
+    def _find_certificate(self, key_pem: bytes) -> bytes:
         """Return the certificate of the active key as PEM.
 
         If activate() was interrupted, it is still in the file of the next certificate.
@@ -179,25 +181,25 @@ class KeyRing:
         key = load_pem_private_key(key_pem, password=None).public_key()
         for file in (self.certificate_file, self.next_certificate_file):
             if file.exists():
-                text = file.read_bytes()
-                if x509.load_pem_x509_certificate(text).public_key() == key:
-                    return text
+                pem = file.read_bytes()
+                if x509.load_pem_x509_certificate(pem).public_key() == key:
+                    return pem
         raise KeyUnusable(f"the certificate {self.certificate_file} belongs to another key")
 
-    def _certificates(self) -> list[tuple[str, x509.Certificate]]:
+    def _read_certificates(self) -> list[tuple[str, x509.Certificate]]:
         parts = (
             ("active", self.certificate_file),
             ("next", self.next_certificate_file),
             ("previous", self.previous_certificate_file),
         )
-        found: dict[bytes, tuple[str, x509.Certificate]] = {}
+        certificates: dict[bytes, tuple[str, x509.Certificate]] = {}
         for part, file in parts:
             try:
-                text = file.read_bytes()
+                pem = file.read_bytes()
             except FileNotFoundError:
                 continue
-            found.setdefault(text, (part, x509.load_pem_x509_certificate(text)))
-        return list(found.values())
+            certificates.setdefault(pem, (part, x509.load_pem_x509_certificate(pem)))
+        return list(certificates.values())
 
     # -- rotating ----------------------------------------------------------------
 
@@ -245,17 +247,20 @@ class KeyRing:
         file = self.previous_certificate_file
         if not file.exists():
             raise RotationRefused("there is no previous key to retire")
-        wait = file.stat().st_mtime + lifetime + LEEWAY - time.time()
-        if wait > 0 and not force:
+        remaining = file.stat().st_mtime + lifetime + LEEWAY - time.time()
+        if remaining > 0 and not force:
             raise RotationRefused(
-                f"tokens of the previous key are in use for another {int(wait) + 1} seconds"
+                f"tokens of the previous key are in use for another {int(remaining) + 1} seconds"
             )
         file.unlink()
         self.write_bundle()
 
     def write_bundle(self) -> None:
         """Write all certificates to the bundle, that of the active key first."""
-        pems = [c.public_bytes(Encoding.PEM).decode() for _, c in self._certificates()]
+        pems = [
+            certificate.public_bytes(Encoding.PEM).decode()
+            for _, certificate in self._read_certificates()
+        ]
         write_private(self.bundle_file, "".join(pems))
 
 
@@ -279,9 +284,9 @@ class RotatingSigner:
     ) -> None:
         self.ring, self.issuer, self.service, self.lifetime = ring, issuer, service, lifetime
         self._clock, self._lock = clock, threading.Lock()
-        self._seen = ring.fingerprint()
+        self._fingerprint = ring.fingerprint()
         self._signer = ring.signer(issuer, service, lifetime)
-        self._look_at = clock() + LOOK_EVERY
+        self._next_check_at = clock() + POLL_INTERVAL
 
     def sign(
         self, subject: str, access: list[dict[str, Any]], lifetime: int | None = None
@@ -291,31 +296,31 @@ class RotatingSigner:
 
     def current(self) -> Signer:
         """Return the signer with the active key, after checking for a rotation if it is time."""
-        if self._clock() >= self._look_at and self._lock.acquire(blocking=False):
+        if self._clock() >= self._next_check_at and self._lock.acquire(blocking=False):
             try:
-                self._look()
+                self._reload_if_changed()
             finally:
                 self._lock.release()
         return self._signer
 
-    def _look(self) -> None:
-        self._look_at = self._clock() + LOOK_EVERY
-        seen = self.ring.fingerprint()
-        if seen == self._seen:
+    def _reload_if_changed(self) -> None:
+        self._next_check_at = self._clock() + POLL_INTERVAL
+        fingerprint = self.ring.fingerprint()
+        if fingerprint == self._fingerprint:
             return
         try:
             self._signer = self.ring.signer(self.issuer, self.service, self.lifetime)
         except KeyUnusable:
             return
-        self._seen = seen
+        self._fingerprint = fingerprint
 
 
-def _key_id(certificate: x509.Certificate) -> str:
+def _key_id_from_certificate(certificate: x509.Certificate) -> str:
     key = certificate.public_key()
     return public_jwk(key)["kid"] if isinstance(key, ec.EllipticCurvePublicKey) else ""
 
 
-def _changed_at(file: Path) -> int:
+def _read_modification_time(file: Path) -> int:
     try:
         return file.stat().st_mtime_ns
     except FileNotFoundError:

@@ -21,7 +21,7 @@ def stage(actor: Actor, ring: KeyRing) -> None:
     """
     with writing() as session:
         ring.stage()
-        record(session, actor, "signing_key.stage", SUBJECT, key=_id(ring, "next"))
+        record(session, actor, "signing_key.stage", SUBJECT, key=_find_key_id(ring, "next"))
 
 
 def activate(
@@ -75,11 +75,11 @@ def retire(actor: Actor, signer: RotatingSigner, *, force: bool = False) -> None
     Raises:
         RotationRefused: there is no previous key, or its tokens can still be in use.
     """
-    key = _id(signer.ring, "previous")
+    key = _find_key_id(signer.ring, "previous")
     with writing() as session:
         signer.ring.retire(signer.lifetime, force=force)
         record(session, actor, "signing_key.retire", SUBJECT, key=key, force=force)
 
 
-def _id(ring: KeyRing, part: str) -> str:
+def _find_key_id(ring: KeyRing, part: str) -> str:
     return next((view.key_id for view in ring.views() if view.part == part), "")

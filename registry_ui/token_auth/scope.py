@@ -15,7 +15,7 @@ MAX_LENGTH = 8 * 1024
 #: is looked up. One repository name has at most 128.
 MAX_PREFIXES = 256
 #: Maximum length of a scope that is cached after parsing, so that clients can't fill the memory.
-MAX_REMEMBERED = 300
+MAX_CACHED_LENGTH = 300
 ACTIONS = ("pull", "push", "delete")
 
 _TYPE = re.compile(r"([a-z0-9]+)(?:\([a-z0-9]+\))?")
@@ -43,64 +43,64 @@ def parse_scopes(values: Iterable[str]) -> list[Scope]:
     limits of number, length, and depth.
     """
     merged: dict[tuple[str, str], frozenset[str]] = {}
-    room = _Room(MAX_PREFIXES)
-    words = [word for value in values for word in value[:MAX_LENGTH].split(" ") if word]
+    budget = _PrefixBudget(MAX_PREFIXES)
+    texts = [text for value in values for text in value[:MAX_LENGTH].split(" ") if text]
     length = 0
-    for word in words[:MAX_SCOPES]:
-        length += len(word)
+    for text in texts[:MAX_SCOPES]:
+        length += len(text)
         if length > MAX_LENGTH:
             break
-        scope = _parse(word) if len(word) > MAX_REMEMBERED else _remembered(word)
-        if scope is not None and room.takes(scope.name):
+        scope = _parse(text) if len(text) > MAX_CACHED_LENGTH else _parse_cached(text)
+        if scope is not None and budget.charge(scope.name):
             key = (scope.kind, scope.name)
             merged[key] = merged.get(key, frozenset()) | scope.actions
     return [Scope(kind, name, actions) for (kind, name), actions in merged.items()]
 
 
-class _Room:
+class _PrefixBudget:
     """Budget of different paths at and above repository names."""
 
     def __init__(self, size: int) -> None:
-        self._left, self._seen = size, set[str]()
+        self._remaining, self._charged = size, set[str]()
 
-    def takes(self, name: str) -> bool:
+    def charge(self, name: str) -> bool:
         """Charge the new paths at and above a name; return False if the budget is too small."""
-        if name in self._seen:
+        if name in self._charged:
             return True
-        new, above = [], name
-        while above and above not in self._seen:
-            new.append(above)
-            above = above.rpartition("/")[0]
-        if len(new) > self._left:
+        new_paths, path = [], name
+        while path and path not in self._charged:
+            new_paths.append(path)
+            path = path.rpartition("/")[0]
+        if len(new_paths) > self._remaining:
             return False
-        self._left -= len(new)
-        self._seen.update(new)
+        self._remaining -= len(new_paths)
+        self._charged.update(new_paths)
         return True
 
 
-def _parse(word: str) -> Scope | None:
+def _parse(text: str) -> Scope | None:
     """Parse one scope; return None if it is not valid or nothing known is requested.
 
     It is split at the first and the last colon, because the name can contain a port.
     """
-    type_, first, rest = word.partition(":")
-    name, last, actions = rest.rpartition(":")
-    matched = _TYPE.fullmatch(type_)
-    if not (first and last and matched):
+    type_, first_colon, remainder = text.partition(":")
+    name, last_colon, actions = remainder.rpartition(":")
+    match = _TYPE.fullmatch(type_)
+    if not (first_colon and last_colon and match):
         return None
-    wanted = frozenset(actions.split(","))
+    requested = frozenset(actions.split(","))
     # Ignore the class, as in repository(plugin): registries reject tokens that repeat it.
-    if matched[1] == "registry" and name == "catalog" and "*" in wanted:
+    if match[1] == "registry" and name == "catalog" and "*" in requested:
         return Scope("registry", "catalog", frozenset({"*"}))
-    if matched[1] != "repository":
+    if match[1] != "repository":
         return None
     try:
         RepositoryName(name)
     except NameInvalid:
         return None
-    known = frozenset(ACTIONS) if "*" in wanted else wanted & frozenset(ACTIONS)
-    return Scope("repository", name, known) if known else None
+    accepted = frozenset(ACTIONS) if "*" in requested else requested & frozenset(ACTIONS)
+    return Scope("repository", name, accepted) if accepted else None
 
 
 # Cached because clients request the same few scopes again and again.
-_remembered = lru_cache(maxsize=512)(_parse)
+_parse_cached = lru_cache(maxsize=512)(_parse)

@@ -81,7 +81,7 @@ class Signer:
             "kid": self.key_id,
             "x5c": [base64.b64encode(der).decode()],
         }
-        self._header = _base64url(orjson.dumps(header)) + b"."
+        self._header = _encode_base64url(orjson.dumps(header)) + b"."
         self._algorithm = ec.ECDSA(hashes.SHA256())
         self.issuer, self.service, self.lifetime = issuer, service, lifetime
 
@@ -109,12 +109,12 @@ class Signer:
             "jti": secrets.token_urlsafe(16),
             "access": access,
         }
-        text = self._header + _base64url(orjson.dumps(claims))
+        signing_input = self._header + _encode_base64url(orjson.dumps(claims))
         # A JWS contains r and s as 32 bytes each, not DER (RFC 7518, 3.4).
-        r, s = decode_dss_signature(self._key.sign(text, self._algorithm))
+        r, s = decode_dss_signature(self._key.sign(signing_input, self._algorithm))
         signature = r.to_bytes(32, "big") + s.to_bytes(32, "big")
-        token = (text + b"." + _base64url(signature)).decode()
-        return SignedToken(token, _moment(now), seconds)
+        token = (signing_input + b"." + _encode_base64url(signature)).decode()
+        return SignedToken(token, _format_time(now), seconds)
 
     def jwk(self) -> dict[str, Any]:
         """Return the public key as a JWK (RFC 7517)."""
@@ -132,11 +132,11 @@ def public_jwk(key: ec.EllipticCurvePublicKey) -> dict[str, Any]:
 
 # Cached because all tokens issued within one second have the same ``issued_at``.
 @lru_cache(maxsize=2)
-def _moment(seconds: int) -> str:
+def _format_time(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _base64url(data: bytes) -> bytes:
+def _encode_base64url(data: bytes) -> bytes:
     return base64.urlsafe_b64encode(data).rstrip(b"=")
 
 
@@ -145,5 +145,5 @@ def libtrust_key_id(key: ec.EllipticCurvePublicKey) -> str:
     der = key.public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )
-    text = base64.b32encode(hashlib.sha256(der).digest()[:30]).decode()
-    return ":".join(text[start : start + 4] for start in range(0, 48, 4))
+    encoded = base64.b32encode(hashlib.sha256(der).digest()[:30]).decode()
+    return ":".join(encoded[start : start + 4] for start in range(0, 48, 4))

@@ -15,14 +15,14 @@ from ..accounts.secrets import mask_secrets
 from ..audit import Actor
 from ..db.session import db
 from ..errors import AppError, Unauthorized
-from .authorize import answer, decide_all, places_of, record_decision
+from .authorize import answer, decide_all, lookup_from_scopes, record_decision
 from .decision_log import DecisionRecord, decision_log
 from .keyring import RotatingSigner
 from .scope import Scope, parse_scopes
 from .visitors import ACCOUNT, UNOWNED
 
 #: Values that Go's ParseBool accepts as true, because most registry clients are written in Go.
-TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
+TRUE_VALUES = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 
 Pairs = list[tuple[str, str]]
 
@@ -44,29 +44,29 @@ class Caller:
 
 
 def answer_query(
-    asked: Caller, pairs: Pairs, header: str | None, given: Authorization | None
+    caller: Caller, pairs: Pairs, header: str | None, authorization: Authorization | None
 ) -> dict[str, Any]:
     """Return the response body for a token request by GET (PROTOCOLS 1.2).
 
     Args:
         pairs: names and values of the query parameters.
         header: the Authorization header; None if there is none.
-        given: the parsed Authorization header; None if it is missing or malformed.
+        authorization: the parsed Authorization header; None if it is missing or malformed.
 
     Raises:
         AppError: the request is not valid or the credentials are refused.
     """
     fields = dict(reversed(pairs))  # Reversed: the first value of each parameter counts.
-    service = _checked_service(fields.get("service", ""))
-    scopes, places = _wanted(pairs)
-    principal = _by_header(asked, header, given, places)
-    extra = {}
-    if fields.get("offline_token") in TRUE:
-        extra = _refresh_token(asked, principal, service, fields.get("client_id", ""))
-    return _answer(asked, principal, scopes, places) | extra
+    service = _validate_service(fields.get("service", ""))
+    scopes, lookup = _read_scopes(pairs)
+    principal = _authenticate_header(caller, header, authorization, lookup)
+    session_fields: dict[str, str] = {}
+    if fields.get("offline_token") in TRUE_VALUES:
+        session_fields = _begin_session(caller, principal, service, fields.get("client_id", ""))
+    return _answer(caller, principal, scopes, lookup) | session_fields
 
 
-def answer_form(asked: Caller, pairs: Pairs) -> dict[str, Any]:
+def answer_form(caller: Caller, pairs: Pairs) -> dict[str, Any]:
     """Return the response body for an OAuth 2 token request by POST (PROTOCOLS 1.3).
 
     The grant type is ``password`` or ``refresh_token``.
@@ -78,27 +78,27 @@ def answer_form(asked: Caller, pairs: Pairs) -> dict[str, Any]:
         AppError: the request is not valid or the credentials are refused.
     """
     fields = dict(reversed(pairs))
-    service = _checked_service(fields.get("service", ""))
+    service = _validate_service(fields.get("service", ""))
     grant_type, access_type = fields.get("grant_type"), fields.get("access_type", "online")
     if not fields.get("client_id"):
         raise AppError("The form needs a client_id.")
     if access_type not in {"online", "offline"}:
         raise AppError("The access_type is online or offline.")
-    scopes, places = _wanted(pairs)
+    scopes, lookup = _read_scopes(pairs)
     if grant_type == "refresh_token":
         secret = fields.get("refresh_token", "")
-        principal = _by_refresh_token(asked, secret, service, places)
-        return _answer(asked, principal, scopes, places) | {"refresh_token": secret}
+        principal = _authenticate_refresh_token(caller, secret, service, lookup)
+        return _answer(caller, principal, scopes, lookup) | {"refresh_token": secret}
     if grant_type != "password":
         raise AppError("The grant_type is password or refresh_token.")
     attempt = Attempt(
-        fields.get("username", ""), fields.get("password", ""), asked.address, by_post=True
+        fields.get("username", ""), fields.get("password", ""), caller.address, by_post=True
     )
-    principal = _authenticated(asked, attempt, places)
-    extra = {}
+    principal = _authenticate_attempt(caller, attempt, lookup)
+    session_fields: dict[str, str] = {}
     if access_type == "offline":
-        extra = _refresh_token(asked, principal, service, fields["client_id"])
-    return _answer(asked, principal, scopes, places) | extra
+        session_fields = _begin_session(caller, principal, service, fields["client_id"])
+    return _answer(caller, principal, scopes, lookup) | session_fields
 
 
 def _signer() -> RotatingSigner:
@@ -106,27 +106,27 @@ def _signer() -> RotatingSigner:
     return signer
 
 
-def _checked_service(service: str) -> str:
+def _validate_service(service: str) -> str:
     if service != _signer().service:
         raise AppError(f"This is not the token endpoint of the service “{service[:100]}”.")
     return service
 
 
-def _wanted(pairs: Pairs) -> tuple[list[Scope], AccessLookup]:
+def _read_scopes(pairs: Pairs) -> tuple[list[Scope], AccessLookup]:
     scopes = parse_scopes([value for name, value in pairs if name == "scope"])
-    return scopes, places_of(scopes)
+    return scopes, lookup_from_scopes(scopes)
 
 
 def _answer(
-    asked: Caller, principal: Principal, scopes: list[Scope], places: AccessLookup
+    caller: Caller, principal: Principal, scopes: list[Scope], lookup: AccessLookup
 ) -> dict[str, Any]:
-    grants = decide_all(db.engine, principal, scopes, places)
-    record_decision(decision_log(), principal, grants, asked.address, asked.client)
+    grants = decide_all(db.engine, principal, scopes, lookup)
+    record_decision(decision_log(), principal, grants, caller.address, caller.client)
     return answer(_signer(), principal, grants)
 
 
-def _by_header(
-    asked: Caller, header: str | None, given: Authorization | None, places: AccessLookup
+def _authenticate_header(
+    caller: Caller, header: str | None, authorization: Authorization | None, lookup: AccessLookup
 ) -> Principal:
     """Return the principal of an Authorization header; ANONYMOUS if it has no credentials.
 
@@ -134,49 +134,56 @@ def _by_header(
     """
     if header is None:
         return ANONYMOUS
-    if given is None or given.type != "basic":
+    if authorization is None or authorization.type != "basic":
         raise Unauthorized("Only Basic credentials are accepted here.")
-    username, password = given.username or "", given.password or ""
+    username, password = authorization.username or "", authorization.password or ""
     if not username and not password:
         # The OCI conformance suite sends ``Basic Og==`` if it has no credentials.
         return ANONYMOUS
-    return _authenticated(asked, Attempt(username, password, asked.address), places)
+    return _authenticate_attempt(caller, Attempt(username, password, caller.address), lookup)
 
 
-def _authenticated(asked: Caller, attempt: Attempt, places: AccessLookup) -> Principal:
+def _authenticate_attempt(caller: Caller, attempt: Attempt, lookup: AccessLookup) -> Principal:
     settings = current_app.config["SETTINGS"]
     try:
-        return authenticate(attempt, places, passwords=not settings.tokens_only)
+        return authenticate(attempt, lookup, passwords=not settings.tokens_only)
     except AppError as error:
-        _note_refusal(asked, attempt.username, "sign-in", error)
+        _record_refusal(caller, attempt.username, "sign-in", error)
         raise
 
 
-def _by_refresh_token(asked: Caller, secret: str, service: str, places: AccessLookup) -> Principal:
+def _authenticate_refresh_token(
+    caller: Caller, secret: str, service: str, lookup: AccessLookup
+) -> Principal:
     settings = current_app.config["SETTINGS"]
     try:
         if not settings.docker_sessions:
             raise BadCredentials("Docker sessions are switched off. Sign in again.")
-        return authenticate_session(secret, service, places, passwords=not settings.tokens_only)
+        return authenticate_session(secret, service, lookup, passwords=not settings.tokens_only)
     except AppError as error:
         username = error.username if isinstance(error, BadCredentials) else ""
-        _note_refusal(asked, username, "docker session", error)
+        _record_refusal(caller, username, "docker session", error)
         raise
 
 
-def _note_refusal(asked: Caller, username: str, credential: str, error: AppError) -> None:
-    who = mask_secrets(username)[:150].replace("\x00", "").lower()
+def _record_refusal(caller: Caller, username: str, credential: str, error: AppError) -> None:
     # The error has a user name only if the secret was recognized. Without one, the user name is
     # unverified input, and the record must not count as one of an account.
     category = ACCOUNT if isinstance(error, BadCredentials) and error.username else UNOWNED
-    what = ("", "", "", "", error.message)
     decision_log().note(
-        DecisionRecord(who, credential, asked.address, asked.client, *what, category)
+        DecisionRecord(
+            username=mask_secrets(username)[:150].replace("\x00", "").lower(),
+            credential=credential,
+            address=caller.address,
+            client=caller.client,
+            rule=error.message,
+            category=category,
+        )
     )
 
 
-def _refresh_token(
-    asked: Caller, principal: Principal, service: str, client_id: str
+def _begin_session(
+    caller: Caller, principal: Principal, service: str, client_id: str
 ) -> dict[str, str]:
     """Start a docker session for a user and return ``refresh_token`` for the response.
 
@@ -185,12 +192,7 @@ def _refresh_token(
     """
     if not current_app.config["SETTINGS"].docker_sessions or principal.user_id is None:
         return {}
-    secret = docker_sessions.begin(
-        Actor(principal.username, asked.address),
-        principal.user_id,
-        principal.username,
-        service,
-        asked.client or client_id[:200],
-        principal.token_id,
-    )
+    actor = Actor(principal.username, caller.address)
+    client = caller.client or client_id[:200]
+    secret = docker_sessions.begin(actor, principal, service, client)
     return {"refresh_token": secret}

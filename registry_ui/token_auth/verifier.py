@@ -18,7 +18,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 from joserfc.jws import JWSRegistry
 
-from .keyring import LEEWAY, LOOK_EVERY, KeyRing
+from .keyring import LEEWAY, POLL_INTERVAL, KeyRing
 
 ALGORITHM = "ES256"
 
@@ -77,9 +77,9 @@ class TokenVerifier:
             aud={"essential": True, "value": service},
             exp={"essential": True},
         )
-        self._seen: tuple[int, ...] = ()
+        self._fingerprint: tuple[int, ...] = ()
         self._keys: dict[str, ECKey] = {}
-        self._look()
+        self._reload_if_changed()
 
     def verify(self, token: str) -> VerifiedToken:
         """Verify a bearer token and return its claims.
@@ -88,52 +88,52 @@ class TokenVerifier:
             TokenInvalid: the token has another key, algorithm, issuer or service, is expired
                 or not yet valid, or is malformed.
         """
-        if self._clock() >= self._look_at:
+        if self._clock() >= self._next_check_at:
             with self._lock:
-                self._look()
+                self._reload_if_changed()
         try:
-            decoded = jwt.decode(token, self._key_of, registry=self._headers)
+            decoded = jwt.decode(token, self._find_key, registry=self._headers)
             claims = decoded.claims
             self._claims.validate(claims)
             if claims["aud"] != self._service:  # Distribution 2.8 does not accept a list.
                 raise TokenInvalid("aud is a list")
-            access = _access(claims.get("access"))
+            access = _access_from_claim(claims.get("access"))
             return VerifiedToken(claims.get("sub", ""), claims.get("jti", ""), access)
         except (JoseError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise TokenInvalid(str(error)) from None
 
-    def _key_of(self, signed: Any) -> ECKey:
-        key = self._keys.get(signed.headers().get("kid"))
+    def _find_key(self, signed_token: Any) -> ECKey:
+        key = self._keys.get(signed_token.headers().get("kid"))
         if key is None:
             raise TokenInvalid("signed by no key of ours")
         return key
 
-    def _look(self) -> None:
+    def _reload_if_changed(self) -> None:
         """Reload the keys if a file has changed; keep the old ones if a file can't be read."""
-        self._look_at = self._clock() + LOOK_EVERY
+        self._next_check_at = self._clock() + POLL_INTERVAL
         try:
-            seen = self._ring.fingerprint()
-            if seen == self._seen:
+            fingerprint = self._ring.fingerprint()
+            if fingerprint == self._fingerprint:
                 return
             keys = self._ring.jwks()["keys"]
         except (ValueError, OSError):
             return
         self._keys = {key["kid"]: ECKey.import_key(key) for key in keys}
-        self._seen = seen
+        self._fingerprint = fingerprint
 
 
-def _access(claim: Any) -> dict[str, frozenset[str]]:
+def _access_from_claim(claim: Any) -> dict[str, frozenset[str]]:
     """Return the granted actions by repository from an ``access`` claim.
 
     Several entries for one repository are merged; entries of other types are ignored.
     """
-    found: dict[str, frozenset[str]] = {}
+    access: dict[str, frozenset[str]] = {}
     for entry in claim or []:
         if entry.get("type") == "repository":
             name = str(entry.get("name"))
             actions = frozenset(str(action) for action in entry.get("actions") or [])
-            found[name] = found.get(name, frozenset()) | actions
-    return found
+            access[name] = access.get(name, frozenset()) | actions
+    return access
 
 
 def init_app(app: Flask) -> None:
@@ -144,5 +144,5 @@ def init_app(app: Flask) -> None:
 
 def verifier() -> TokenVerifier:
     """Return the current application's token verifier."""
-    found: TokenVerifier = current_app.extensions["verifier"]
-    return found
+    token_verifier: TokenVerifier = current_app.extensions["verifier"]
+    return token_verifier

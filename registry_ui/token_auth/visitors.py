@@ -21,12 +21,12 @@ from ..networks import network_of
 ACCOUNT, VISITOR, UNOWNED = "account", "visitor", "unowned"
 
 #: Maximum number of individual records per hour: per network and place, per network, in total.
-OF_PLACE, OF_NETWORK, OF_ALL = 20, 200, 5000
+MAX_OF_PLACE, MAX_OF_NETWORK, MAX_OF_ALL = 20, 200, 5000
 #: Maximum number of crowds per hour. Requests above it are counted as from OTHER_NETWORKS.
-CROWDS = 500
+MAX_CROWDS = 500
 OTHER_NETWORKS = "other networks"
 #: Maximum number of example names in the record of a crowd, and maximum length of each.
-EXAMPLES, EXAMPLE_LENGTH = 3, 60
+MAX_EXAMPLES, MAX_EXAMPLE_LENGTH = 3, 60
 HOUR = timedelta(hours=1)
 
 
@@ -35,13 +35,13 @@ class DecisionRecord(NamedTuple):
 
     username: str
     credential: str
-    address: str
-    client: str
-    repository: str
-    place: str
-    asked: str
-    granted: str
-    rule: str
+    address: str = ""
+    client: str = ""
+    repository: str = ""
+    place: str = ""
+    asked: str = ""
+    granted: str = ""
+    rule: str = ""
     category: str = ACCOUNT
 
 
@@ -68,8 +68,8 @@ class Crowd:
         """Count a request, and keep its name as an example if there is room."""
         self.count += 1
         self.changed = True
-        name = (decision.repository or decision.username)[:EXAMPLE_LENGTH]
-        if name and len(self.examples) < EXAMPLES and name not in self.examples:
+        name = (decision.repository or decision.username)[:MAX_EXAMPLE_LENGTH]
+        if name and len(self.examples) < MAX_EXAMPLES and name not in self.examples:
             self.examples.append(name)
 
     @property
@@ -88,7 +88,7 @@ class VisitorLimits:
     """
 
     def __init__(self) -> None:
-        self._until: datetime | None = None
+        self._hour_ends_at: datetime | None = None
         self._places: Counter[tuple[str, str]] = Counter()
         self._networks: Counter[str] = Counter()
         #: Sum of ``_networks``, because adding it up for each request would take too long.
@@ -100,45 +100,51 @@ class VisitorLimits:
 
         Otherwise, add it to the crowd of its network and place, and return False.
         """
-        if self._until is None or now >= self._until:
+        if self._hour_ends_at is None or now >= self._hour_ends_at:
             self._begin_hour(now)
         network = network_of(decision.address)
         if (
-            self._places[network, decision.place] < OF_PLACE
-            and self._networks[network] < OF_NETWORK
-            and self._records < OF_ALL
+            self._places[network, decision.place] < MAX_OF_PLACE
+            and self._networks[network] < MAX_OF_NETWORK
+            and self._records < MAX_OF_ALL
         ):
             self._places[network, decision.place] += 1
             self._networks[network] += 1
             self._records += 1
             return True
-        self._crowd_of(decision, network, now).add(decision)
+        self._get_crowd(decision, network, now).add(decision)
         return False
 
     def changed(self) -> list[Crowd]:
         """Return the crowds that changed since the last call."""
-        found = [crowd for crowd in self._crowds.values() if crowd.changed]
-        for crowd in found:
+        crowds = [crowd for crowd in self._crowds.values() if crowd.changed]
+        for crowd in crowds:
             crowd.changed = False
-        return found
+        return crowds
 
     def _begin_hour(self, now: datetime) -> None:
-        self._until = now + HOUR
+        self._hour_ends_at = now + HOUR
         self._places.clear()
         self._networks.clear()
         self._records = 0
         # This loses changes that were not written yet, at most those of one second.
         self._crowds.clear()
 
-    def _crowd_of(self, decision: DecisionRecord, network: str, now: datetime) -> Crowd:
+    def _get_crowd(self, decision: DecisionRecord, network: str, now: datetime) -> Crowd:
+        """Return the crowd of a decision, after creating it if necessary."""
         place, category = decision.place, decision.category
         if (key := (network, place, decision.credential, decision.granted)) not in self._crowds:
-            if len(self._crowds) >= CROWDS:
+            if len(self._crowds) >= MAX_CROWDS:
                 network, place, category = OTHER_NETWORKS, "", UNOWNED
                 key = (network, place, decision.credential, decision.granted)
-            whole = DecisionRecord(
-                "", decision.credential, network, "", place, place, "", "", "", category
+            common = DecisionRecord(
+                username="",
+                credential=decision.credential,
+                address=network,
+                repository=place,
+                place=place,
+                granted=decision.granted,
+                category=category,
             )
-            crowd = Crowd(whole._replace(granted=decision.granted), now)
-            return self._crowds.setdefault(key, crowd)
+            return self._crowds.setdefault(key, Crowd(common, now))
         return self._crowds[key]

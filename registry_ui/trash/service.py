@@ -8,7 +8,7 @@ from flask import current_app
 from sqlalchemy import func, select, update
 
 from ..access import Permission, Role, repository_policy
-from ..access.tag_rules import is_immutable, refusal
+from ..access.tag_rules import TagChange, is_immutable, refusal
 from ..audit import WORKER, Actor, record
 from ..catalog import tag_claims
 from ..catalog.reconcile import reconcile
@@ -31,24 +31,24 @@ from ..removals.service import start
 logger = logging.getLogger(__name__)
 
 #: Maximum number of tags purged per removal.
-BATCH = 1000
+MAX_PURGED_TAGS = 1000
 
 
 def page_of(project: Project, number: int) -> tuple[list[BinnedTag], Page]:
     """Return a page of a project's trash entries, newest first."""
-    here = (BinnedTag.project_id == project.id, BinnedTag.leaving.is_(False))
-    total = db.session.scalar(select(func.count()).select_from(BinnedTag).where(*here)) or 0
+    conditions = (BinnedTag.project_id == project.id, BinnedTag.leaving.is_(False))
+    total = db.session.scalar(select(func.count()).select_from(BinnedTag).where(*conditions)) or 0
     page = Page.of(number, total)
-    query = select(BinnedTag).where(*here).order_by(BinnedTag.id.desc())
+    query = select(BinnedTag).where(*conditions).order_by(BinnedTag.id.desc())
     return list(db.session.scalars(query.limit(PER_PAGE).offset(page.offset))), page
 
 
 def entry(project: Project, entry_id: int) -> BinnedTag:
     """Return a trash entry of a project; raise NotFound if it has no such entry or it is hidden."""
-    found = db.session.get(BinnedTag, entry_id)
-    if found is None or found.project_id != project.id or found.leaving:
+    row = db.session.get(BinnedTag, entry_id)
+    if row is None or row.project_id != project.id or row.leaving:
         raise NotFound("The bin does not hold this any more.")
-    return found
+    return row
 
 
 def restore(actor: Actor, row: BinnedTag, name: TagName, role: Role | None) -> None:
@@ -66,18 +66,13 @@ def restore(actor: Actor, row: BinnedTag, name: TagName, role: Role | None) -> N
         RegistryUnreachable: the registry can't be asked.
     """
     repository = RepositoryName(row.repository)
-    is_claimed = _require_allowed(repository, name, role)
+    needs_claim = _require_allowed(repository, name, role)
     require_open(db.session(), row.repository)
     end_read()
-    try:
-        manifest = registry().manifest(repository, Digest(row.digest))
-    except RegistryNotFound:
-        raise NotFound("The registry does not have this manifest any more.") from None
-    except RegistryError as error:
-        raise translate(error) from None
+    manifest = _fetch_manifest(repository, row.digest)
     hide(row)
     try:
-        _push(repository, name, manifest, f"bin {row.id}" if is_claimed else "")
+        _push(repository, name, manifest, f"bin {row.id}" if needs_claim else "")
     except Conflict:
         show(row.repository, row.bin_tag)
         raise
@@ -96,6 +91,21 @@ def restore(actor: Actor, row: BinnedTag, name: TagName, role: Role | None) -> N
     _continue_history(actor, row, name)
 
 
+def _fetch_manifest(repository: RepositoryName, digest: str) -> FetchedManifest:
+    """Return a manifest from the registry.
+
+    Raises:
+        NotFound: the registry does not have it.
+        RegistryUnreachable: the registry can't be asked.
+    """
+    try:
+        return registry().manifest(repository, Digest(digest))
+    except RegistryNotFound:
+        raise NotFound("The registry does not have this manifest any more.") from None
+    except RegistryError as error:
+        raise translate(error) from None
+
+
 def _require_allowed(repository: RepositoryName, name: TagName, role: Role | None) -> bool:
     """Check a tag name against the rules, as the gate does; return whether the push needs a claim.
 
@@ -107,39 +117,42 @@ def _require_allowed(repository: RepositoryName, name: TagName, role: Role | Non
     if is_binned(str(name)):
         message = "The bin keeps its own tags under such names. Give another name."
         raise Invalid("Nothing was restored.", {"name": message})
-    found = repository_policy(db.session(), str(repository))
-    words = refusal(found.rules, found.image_name, str(name), role, Permission.PUSH, exists=False)
-    if words is not None:
-        raise Invalid("Nothing was restored.", {"name": f"Not allowed: {words}."})
-    return is_immutable(found.rules, found.image_name, str(name), Permission.PUSH)
+    policy = repository_policy(db.session(), str(repository))
+    push = TagChange(str(name), Permission.PUSH, exists=False)
+    reason = refusal(policy.rules, policy.image_name, push, role)
+    if reason is not None:
+        raise Invalid("Nothing was restored.", {"name": f"Not allowed: {reason}."})
+    return is_immutable(policy.rules, policy.image_name, str(name), Permission.PUSH)
 
 
-def _push(repository: RepositoryName, name: TagName, manifest: FetchedManifest, deed: str) -> None:
+def _push(
+    repository: RepositoryName, name: TagName, manifest: FetchedManifest, claim_purpose: str
+) -> None:
     """Push a manifest to a tag that does not exist yet.
 
     Args:
-        deed: purpose of the claim that is acquired first, as the gate does; "" to push without one,
-            because the tag can be overwritten.
+        claim_purpose: purpose of the claim that is acquired first, as the gate does; "" to push
+            without one, because the tag can be overwritten.
 
     Raises:
         Conflict: the tag exists, or another push of it is in progress.
         RegistryError: the registry did not accept it.
     """
-    who = tag_claims.ourselves(deed)
-    if deed and tag_claims.acquire(repository, name, who) is not None:
+    holder = tag_claims.own_identity(claim_purpose)
+    if claim_purpose and tag_claims.acquire(repository, name, holder) is not None:
         message = f"The tag {name} is being pushed. Try again in a minute."
         raise Conflict("Nothing was restored.", {"name": message})
-    exists = _exists(repository, name)
+    exists = _has_tag(repository, name)
     if not exists:
         registry().put_manifest(repository, name, manifest.body, manifest.media_type)
-    if deed:
-        tag_claims.release(repository, name, who)
+    if claim_purpose:
+        tag_claims.release(repository, name, holder)
     if exists:
         message = f"The tag {name} exists. Give another name."
         raise Conflict("Nothing was restored.", {"name": message})
 
 
-def _exists(repository: RepositoryName, name: TagName) -> bool:
+def _has_tag(repository: RepositoryName, name: TagName) -> bool:
     try:
         registry().head(repository, name)
     except RegistryNotFound:
@@ -180,29 +193,29 @@ def purge_due() -> list[int]:
     does not answer.
     """
     query = select(BinnedTag.project_id).where(BinnedTag.purge_at <= utc_now()).distinct()
-    started = []
+    removal_ids = []
     for project_id in db.session.scalars(query).all():
         project = db.session.get_one(Project, project_id)
         due = (
             select(BinnedTag)
             .where(BinnedTag.project_id == project_id, BinnedTag.purge_at <= utc_now())
             .order_by(BinnedTag.id)
-            .limit(BATCH)
+            .limit(MAX_PURGED_TAGS)
         )
         try:
             plan = plan_purge(project.path, list(db.session.scalars(due)))
             if plan.steps:
-                started.append(start(WORKER, plan, project).id)
+                removal_ids.append(start(WORKER, plan, project).id)
             else:
                 logger.warning("the bin of %s: %s", project.path, " ".join(plan.notes))
         except Conflict:
             continue
         except RegistryUnreachable as error:
             logger.warning("the bin of %s: %s", project.path, error.message)
-    return started
+    return removal_ids
 
 
 def days() -> int:
     """Return the number of days that a deleted tag can be restored; 0 if the trash is disabled."""
-    found: int = current_app.config["SETTINGS"].bin_days
-    return found
+    bin_days: int = current_app.config["SETTINGS"].bin_days
+    return bin_days

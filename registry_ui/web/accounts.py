@@ -28,13 +28,13 @@ from ..models import User
 
 blueprint = Blueprint("accounts", __name__)
 
-WRONG = "The user name or the password is wrong."
+WRONG_CREDENTIALS = "The user name or the password is wrong."
 
 
 @blueprint.route("/-/sign-in", methods=["GET", "POST"])
 def sign_in() -> Response | str | tuple[str, int]:
     """Show the sign-in form, or sign in with the account's password."""
-    target = _own_address(request.values.get("next", ""))
+    target = _validate_target(request.values.get("next", ""))
     if current_user.is_authenticated:
         return redirect(target)
     if request.method != "POST":
@@ -45,7 +45,7 @@ def sign_in() -> Response | str | tuple[str, int]:
     user = verify_account(Attempt(username, password, address))
     if user is None:
         page = render_template(
-            "sign_in.html", username=username, next=target, errors={"password": WRONG}
+            "sign_in.html", username=username, next=target, errors={"password": WRONG_CREDENTIALS}
         )
         return page, 401
     session.clear()  # Discard the session data of an earlier visitor.
@@ -68,7 +68,7 @@ def sign_out() -> Response:
 @login_required
 def profile() -> str:
     """Show the account, its access tokens and docker sessions, and once a new token's secret."""
-    return _profile(created=request.args.get("created", type=int))
+    return _render_profile(created=request.args.get("created", type=int))
 
 
 @blueprint.get("/-/profile/password")
@@ -83,7 +83,7 @@ def profile_form() -> Response:
 @login_required
 def change_password() -> Response | tuple[str, int]:
     """Change the password and end all other sessions of the user."""
-    user = _me()
+    user = _get_current_user()
     try:
         browser = service.change_password(
             actor(),
@@ -92,7 +92,7 @@ def change_password() -> Response | tuple[str, int]:
             request.form.get("new_password", ""),
         )
     except Invalid as error:
-        return _profile(errors=error.errors), error.status
+        return _render_profile(errors=error.errors), error.status
     login_user(browser)
     flash("Your password was changed. You were signed out everywhere else.", "success")
     return redirect(url_for("accounts.profile"))
@@ -106,7 +106,7 @@ def create_token() -> Response | tuple[str, int]:
     try:
         created = service.create_access_token(
             actor(),
-            _me(),
+            _get_current_user(),
             TokenRequest(
                 form.get("name", ""),
                 form.getlist("scopes"),
@@ -123,8 +123,8 @@ def create_token() -> Response | tuple[str, int]:
             "reach": form.get("reach", ""),
             "reach_exact": form.get("reach_exact") == "1",
         }
-        return _profile(errors=error.errors, values=values), error.status
-    unseen_secrets.keep(_subject(created.id), created.secret)
+        return _render_profile(errors=error.errors, values=values), error.status
+    unseen_secrets.keep(_subject_from_token_id(created.id), created.secret)
     return redirect(url_for("accounts.profile", created=created.id))
 
 
@@ -132,7 +132,7 @@ def create_token() -> Response | tuple[str, int]:
 @login_required
 def revoke_token(token_id: int) -> Response:
     """Revoke one of the user's own access tokens."""
-    service.revoke_access_token(actor(), _me(), token_id)
+    service.revoke_access_token(actor(), _get_current_user(), token_id)
     flash("The access token was revoked.", "success")
     return redirect(url_for("accounts.profile"))
 
@@ -141,7 +141,7 @@ def revoke_token(token_id: int) -> Response:
 @login_required
 def revoke_docker_session(session_id: int) -> Response:
     """Revoke one of the user's own docker sessions."""
-    docker_sessions.revoke(actor(), _me(), session_id)
+    docker_sessions.revoke(actor(), _get_current_user(), session_id)
     flash("The docker session was revoked. That client has to sign in again.", "success")
     return redirect(url_for("accounts.profile"))
 
@@ -150,22 +150,22 @@ def revoke_docker_session(session_id: int) -> Response:
 @login_required
 def revoke_all_docker_sessions() -> Response:
     """Revoke all docker sessions of the user."""
-    docker_sessions.revoke_all(actor(), _me())
+    docker_sessions.revoke_all(actor(), _get_current_user())
     flash("Every docker session was revoked. Clients have to sign in again.", "success")
     return redirect(url_for("accounts.profile"))
 
 
-def _me() -> User:
+def _get_current_user() -> User:
     user: User = current_user._get_current_object()  # noqa: SLF001 - the session wants the row
     return user
 
 
-def _profile(
+def _render_profile(
     errors: dict[str, str] | None = None,
     values: Mapping[str, object] | None = None,
     created: int | None = None,
 ) -> str:
-    user, settings = _me(), current_app.config["SETTINGS"]
+    user, settings = _get_current_user(), current_app.config["SETTINGS"]
     tokens = service.access_tokens(user)
     created_token = next((token for token in tokens if token.id == created), None)
     refused_by = "everyone" if settings.tokens_only else "user" if user.tokens_only else None
@@ -178,20 +178,22 @@ def _profile(
         sessions_off=not settings.docker_sessions,
         passwords_refused=refused_by,
         created_token=created_token,
-        secret=unseen_secrets.take(_subject(created_token.id)) if created_token else None,
+        secret=unseen_secrets.take(_subject_from_token_id(created_token.id))
+        if created_token
+        else None,
         errors=errors or {},
         values=values or {},
     )
 
 
-def _subject(token_id: int) -> str:
+def _subject_from_token_id(token_id: int) -> str:
     return f"access token {token_id}"
 
 
-def _own_address(target: str) -> str:
+def _validate_target(target: str) -> str:
     """Return the address to open after signing in; the home page if it is not on this site."""
     # Require a single slash and then a path. Browsers read // and /\ as the start of a host
     # name, after removing control characters.
-    own = target.startswith("/") and not target.startswith("//")
-    plain = target.isprintable() and "\\" not in target
-    return target if own and plain else url_for("projects.home")
+    is_path = target.startswith("/") and not target.startswith("//")
+    is_safe = target.isprintable() and "\\" not in target
+    return target if is_path and is_safe else url_for("projects.home")

@@ -22,16 +22,16 @@ def of_place(path: str) -> str:
     """Show the activity in a namespace or project that the visitor can see."""
     loaded = load(path)
     changes = str(Permission.CONFIGURE) in loaded.can
-    found = feed.of_place(db.session(), principal(), loaded.place, changes=changes)
-    filters = _filters(path)
+    activity = feed.of_place(db.session(), principal(), loaded.place, changes=changes)
+    filters = _read_filters(path)
     return render_template(
         "activity.html",
         node=loaded.place,
         crumbs=crumbs(path),
         can=loaded.can,
         kinds=[kind for kind in KINDS if changes or kind != "change"],
-        listing=found.page(db.session(), filters),
-        days=found.days(db.session(), utc_now().date()),
+        listing=activity.page(db.session(), filters),
+        days=activity.days(db.session(), utc_now().date()),
         filters=filters,
     )
 
@@ -45,19 +45,19 @@ def of_person(username: str) -> str:
     """
     if not feed.can_know(db.session(), principal(), username):
         raise NotFound
-    found = feed.of_person(db.session(), principal(), username)
-    filters = _filters()
+    activity = feed.of_person(db.session(), principal(), username)
+    filters = _read_filters()
     return render_template(
         "activity.html",
         person=username,
         kinds=[kind for kind in KINDS if kind != "pull"],
-        listing=found.page(db.session(), filters),
-        days=found.days(db.session(), utc_now().date()),
+        listing=activity.page(db.session(), filters),
+        days=activity.days(db.session(), utc_now().date()),
         filters=filters,
     )
 
 
-def _filters(path: str = "") -> ActivityFilters:
+def _read_filters(path: str = "") -> ActivityFilters:
     """Return the filters in the query string.
 
     Args:

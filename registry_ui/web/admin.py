@@ -24,7 +24,7 @@ from ..projects.service import places_without_manager
 from ..registry_connection import registry
 from ..token_auth import decision_queries
 from . import admin_reports
-from .decision_filters import asked_filters, decisions_page, write_down
+from .decision_filters import decisions_page, flush_decisions, read_filters
 
 blueprint = Blueprint("admin", __name__, url_prefix="/-/admin")
 
@@ -81,7 +81,7 @@ def reconcile_all() -> Response:
 @blueprint.get("/registry-token")
 def registry_token() -> str:
     """Show the registry token, masked unless it was just revealed, and how events arrive."""
-    return _registry_token(unseen_secrets.take(SUBJECT) if "shown" in request.args else None)
+    return _render_registry_token(unseen_secrets.take(SUBJECT) if "shown" in request.args else None)
 
 
 @blueprint.get("/registry-token/reveal")
@@ -116,7 +116,7 @@ def _show_once(secret: str) -> Response:
     return redirect(url_for("admin.registry_token", shown=1))
 
 
-def _registry_token(revealed: str | None) -> str:
+def _render_registry_token(revealed: str | None) -> str:
     current, previous = tokens.views()
     refused, total = refusals()
     events_url = current_app.config["SETTINGS"].events_url
@@ -157,7 +157,7 @@ def users() -> Response | tuple[str, int]:
     q = request.args.get("q", "").strip()[:100]
     rows, page = admin_reports.users(q, page_number())
     values = {"username": form.get("username", ""), "is_admin": form.get("is_admin") == "1"}
-    shown = render_template(
+    content = render_template(
         "admin_users.html",
         users=rows,
         page=page,
@@ -165,7 +165,7 @@ def users() -> Response | tuple[str, int]:
         errors=errors,
         values=values,
     )
-    return shown, status
+    return content, status
 
 
 #: Actions in the list of users: the function, its argument ``on``, and the message afterward.
@@ -185,12 +185,12 @@ def change_user(username: str) -> Response:
     action = request.form.get("action", "")
     if action not in ACTIONS:
         raise Invalid("There is no such action.", hint=f"Choose one of {', '.join(ACTIONS)}.")
-    change, on, words = ACTIONS[action]
+    change, on, message = ACTIONS[action]
     change(actor(), username, on=on)
-    flash(f"{username} {words}", "success")
+    flash(f"{username} {message}", "success")
     if action == "block" and (places := places_without_manager(db.session(), username)):
-        named = name_some(places)
-        flash(f"Only administrators can manage these now: {named}.", "warning")
+        names = name_some(places)
+        flash(f"Only administrators can manage these now: {names}.", "warning")
     return redirect(url_for("admin.users"))
 
 
@@ -220,8 +220,8 @@ def audit() -> str:
 @blueprint.get("/decisions")
 def decisions() -> str:
     """List the decisions of the token endpoint, newest first."""
-    write_down()
-    filters = asked_filters()
+    flush_decisions()
+    filters = read_filters()
     return decisions_page(
-        "all", decision_queries.everything(db.session(), principal(), filters), filters
+        "all", decision_queries.all_decisions(db.session(), principal(), filters), filters
     )

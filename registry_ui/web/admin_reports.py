@@ -33,13 +33,13 @@ from ..names import RESERVED_FIRST_SEGMENTS, RepositoryName
 from ..pagination import PER_PAGE, Page
 from ..removals.deletion_method import deletion_method
 
-STALE = timedelta(days=2)
+STALE_AFTER = timedelta(days=2)
 STATUSES = ("pending", "applied", "dropped", "rejected")
 
 
-def _paged(query: AnySelect, number: int) -> tuple[list[Any], Page]:
-    counted = select(func.count()).select_from(query.order_by(None).subquery())
-    page = Page.of(number, db.session.scalar(counted) or 0)
+def _fetch_page(query: AnySelect, number: int) -> tuple[list[Any], Page]:
+    count_query = select(func.count()).select_from(query.order_by(None).subquery())
+    page = Page.of(number, db.session.scalar(count_query) or 0)
     return list(db.session.scalars(query.limit(PER_PAGE).offset(page.offset))), page
 
 
@@ -102,7 +102,7 @@ def stale_images() -> int:
         .select_from(ContainerImage)
         .where(
             is_listed(),
-            (ContainerImage.reconciled_at < utc_now() - STALE)
+            (ContainerImage.reconciled_at < utc_now() - STALE_AFTER)
             | ContainerImage.reconcile_error.is_not(None),
         )
     )
@@ -114,7 +114,7 @@ def users(q: str, number: int) -> tuple[list[User], Page]:
     query = select(User).order_by(User.username)
     if q:
         query = query.where(User.username.contains(q.lower(), autoescape=True))
-    return _paged(query, number)
+    return _fetch_page(query, number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,24 +147,24 @@ def unassigned(q: str, number: int) -> tuple[list[UnassignedRow], Page]:
     query = select(UnassignedRepository).order_by(UnassignedRepository.path)
     if q:
         query = query.where(UnassignedRepository.path.contains(q.lower(), autoescape=True))
-    rows, page = _paged(query, number)
-    above = {row.path: prefixes(row.path) for row in rows}
-    every = {path for paths in above.values() for path in paths}
-    query_kinds = select(Place.path, Place.kind).where(Place.path.in_(every))
-    kinds: dict[str, str] = dict(db.session.execute(query_kinds).all())
-    copied = _latest_copies(list(above))
-    found = [
-        _unassigned_row(
+    rows, page = _fetch_page(query, number)
+    parents = {row.path: prefixes(row.path) for row in rows}
+    parent_paths = {path for paths in parents.values() for path in paths}
+    kind_query = select(Place.path, Place.kind).where(Place.path.in_(parent_paths))
+    kinds: dict[str, str] = dict(db.session.execute(kind_query).all())
+    copies = _fetch_latest_copies(list(parents))
+    unassigned_rows = [
+        _make_unassigned_row(
             row,
-            [(path, kinds[path]) for path in above[row.path] if path in kinds],
-            copied.get(row.path),
+            [(path, kinds[path]) for path in parents[row.path] if path in kinds],
+            copies.get(row.path),
         )
         for row in rows
     ]
-    return found, page
+    return unassigned_rows, page
 
 
-def _latest_copies(sources: list[str]) -> dict[str, Copy]:
+def _fetch_latest_copies(sources: list[str]) -> dict[str, Copy]:
     latest = (
         select(func.max(Copy.id))
         .where(Copy.source.in_(sources), Copy.state == "done", Copy.project_id.is_not(None))
@@ -174,7 +174,7 @@ def _latest_copies(sources: list[str]) -> dict[str, Copy]:
     return {copy.source: copy for copy in db.session.scalars(query)}
 
 
-def _unassigned_row(
+def _make_unassigned_row(
     row: UnassignedRepository, places: list[tuple[str, str]], copy: Copy | None
 ) -> UnassignedRow:
     """Return the row of an unassigned repository.
@@ -185,8 +185,10 @@ def _unassigned_row(
         copy: its latest copy, if there is one.
     """
     parent, kind = places[-1] if places else ("", "")
-    rest = row.path[len(parent) :].strip("/").split("/")
-    possible = parent != row.path and rest[0] not in (() if parent else RESERVED_FIRST_SEGMENTS)
+    segments = row.path[len(parent) :].strip("/").split("/")
+    is_ownable = parent != row.path and segments[0] not in (
+        () if parent else RESERVED_FIRST_SEGMENTS
+    )
     return UnassignedRow(
         path=row.path,
         first_seen_at=row.first_seen_at,
@@ -194,8 +196,8 @@ def _unassigned_row(
         pushed_by=row.pushed_by,
         tag_count=row.tag_count,
         parent=parent,
-        name=rest[0] if possible else "",
-        needs_namespace=not parent and len(rest) > 1,
+        name=segments[0] if is_ownable else "",
+        needs_namespace=not parent and len(segments) > 1,
         project=parent if kind == "project" else "",
         copy=copy,
     )
@@ -216,9 +218,9 @@ def events(status: str, number: int) -> tuple[list[RegistryEvent], Page]:
     query = select(RegistryEvent).order_by(RegistryEvent.id.desc())
     if status in STATUSES:
         query = query.where(RegistryEvent.status == status)
-    return _paged(query, number)
+    return _fetch_page(query, number)
 
 
 def audit(number: int) -> tuple[list[AuditEntry], Page]:
     """Return a page of the audit log, newest first."""
-    return _paged(select(AuditEntry).order_by(AuditEntry.id.desc()), number)
+    return _fetch_page(select(AuditEntry).order_by(AuditEntry.id.desc()), number)

@@ -32,8 +32,8 @@ def preview() -> tuple[str, int]:
     try:
         plan = plan_adoption(db.session(), AdoptionRequest.parse(**values))
     except Invalid as error:
-        return _page(values, None, error.errors), error.status
-    return _page(values, plan, {}), 200
+        return _render_plan(values, None, error.errors), error.status
+    return _render_plan(values, plan, {}), 200
 
 
 @blueprint.post("")
@@ -41,25 +41,25 @@ def confirm() -> Response:
     """Create the projects of a preview, and ask the worker to index their images."""
     form = request.form
     names = ("below", "parts", "visibility", "owner")
-    wanted = AdoptionRequest.parse(*(form.get(name, "") for name in names))
-    plan, adoption = adopt(actor(), wanted, form.get("digest", ""))
+    adoption_request = AdoptionRequest.parse(*(form.get(name, "") for name in names))
+    plan, adoption_id = adopt(actor(), adoption_request, form.get("digest", ""))
     enqueue("index_adopted")
     flash(
         f"{pluralize(plan.repositories, 'repository', 'repositories')} can be pulled as images of "
         f"{pluralize(len(plan.projects), 'project')} now. The worker reads their tags.",
         "success",
     )
-    return redirect(url_for("adoption.report", adoption_id=adoption))
+    return redirect(url_for("adoption.report", adoption_id=adoption_id))
 
 
 @blueprint.get("/<int(max=2147483647):adoption_id>")
 def report(adoption_id: int) -> str:
     """Show the projects that an adoption created, and who can see them."""
-    found = adoption_report(db.session(), adoption_id)
-    return render_template("admin_adopted.html", report=found, detail=found.detail)
+    adoption = adoption_report(db.session(), adoption_id)
+    return render_template("admin_adopted.html", report=adoption, detail=adoption.detail)
 
 
-def _page(values: dict[str, str], plan: object, errors: dict[str, str]) -> str:
+def _render_plan(values: dict[str, str], plan: object, errors: dict[str, str]) -> str:
     return render_template(
         "admin_adopt.html",
         values=values,

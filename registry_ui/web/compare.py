@@ -20,17 +20,17 @@ from ..http.query_args import page_number, search_text
 from ..models import ContainerImage
 from ..names import Digest, NameInvalid, Reference, RepositoryName, TagName
 from ..pagination import Page
-from ..reference_parser import AnotherRegistry, pasted
+from ..reference_parser import AnotherRegistry, parse_pasted
 
 blueprint = Blueprint("compare", __name__)
 
 #: Names of the two sides of a comparison in the query string.
 SIDES = ("from", "to")
-MISSING = "There is no such tag here, or you may not see it."
+NO_SUCH_TAG = "There is no such tag here, or you may not see it."
 
 
 @dataclass(slots=True)
-class _Asked:
+class _CompareForm:
     """A requested comparison; each mapping has an entry for a side once it is resolved."""
 
     given: dict[str, str]
@@ -52,86 +52,90 @@ class _Asked:
 @blueprint.get("/-/compare")
 def show() -> tuple[str, int]:
     """Compare the tags ``from`` and ``to``; if one is missing, offer the image's other tags."""
-    asked = _Asked({side: request.args.get(side, "").strip() for side in SIDES})
-    _read_references(asked)
-    for side in asked.references:
-        _load(asked, side, live=len(asked.references) == len(SIDES))
+    form = _CompareForm({side: request.args.get(side, "").strip() for side in SIDES})
+    _parse_references(form)
+    for side in form.references:
+        _resolve_side(form, side, live=len(form.references) == len(SIDES))
     comparison = None
-    if len(asked.sides) == len(SIDES) and not asked.errors:
+    if len(form.sides) == len(SIDES) and not form.errors:
         platforms = (request.args.get("from_platform", ""), request.args.get("to_platform", ""))
-        comparison = compare(asked.sides["from"], asked.sides["to"], platforms)
+        comparison = compare(form.sides["from"], form.sides["to"], platforms)
     page = render_template(
         "compare.html",
-        given=asked.given,
-        errors=asked.errors,
+        given=form.given,
+        errors=form.errors,
         comparison=comparison,
-        choice=None if comparison else _choice(asked),
-        **_packages(comparison),
+        choice=None if comparison else _find_other_tags(form),
+        **_variables_from_comparison(comparison),
     )
-    return page, asked.status
+    return page, form.status
 
 
-def _read_references(asked: _Asked) -> None:
+def _parse_references(form: _CompareForm) -> None:
     """Parse the references of both sides; a bare tag or digest is of the other side's image."""
-    for side, text in asked.given.items():
+    for side, text in form.given.items():
         if "/" in text:
-            _read(asked, side, text, None)
-    for side, other in zip(SIDES, reversed(SIDES), strict=True):
-        text = asked.given[side]
+            _parse_reference(form, side, text, None)
+    for side, other_side in zip(SIDES, reversed(SIDES), strict=True):
+        text = form.given[side]
         if text and "/" not in text:
-            near = asked.references.get(other)
-            _read(asked, side, text, near.name if near else None)
+            other_reference = form.references.get(other_side)
+            _parse_reference(form, side, text, other_reference.name if other_reference else None)
 
 
-def _read(asked: _Asked, side: str, text: str, image: RepositoryName | None) -> None:
+def _parse_reference(
+    form: _CompareForm, side: str, text: str, image: RepositoryName | None
+) -> None:
     try:
-        reference = _of_image(image, text) if image else pasted(text, registry_host())
+        reference = (
+            _parse_image_reference(image, text) if image else parse_pasted(text, registry_host())
+        )
     except AnotherRegistry as error:
         if error.reference is None:
-            asked.refuse(side, str(error), 422)
+            form.refuse(side, str(error), 422)
             return
-        reference, asked.hosts[side] = error.reference, str(error)
+        reference, form.hosts[side] = error.reference, str(error)
     except NameInvalid as error:
-        asked.refuse(side, str(error), 422)
+        form.refuse(side, str(error), 422)
         return
     if reference.tag is None and reference.digest is None:
         reference = Reference(reference.name, TagName("latest"))
-    asked.references[side] = reference
+    form.references[side] = reference
 
 
-def _of_image(image: RepositoryName, text: str) -> Reference:
+def _parse_image_reference(image: RepositoryName, text: str) -> Reference:
     text = text.lstrip(":@")
     if ":" in text:
         return Reference(image, digest=Digest(text))
     return Reference(image, TagName(text))
 
 
-def _load(asked: _Asked, side: str, *, live: bool) -> None:
+def _resolve_side(form: _CompareForm, side: str, *, live: bool) -> None:
     """Resolve the image of a side, if the caller can pull it, and record an error otherwise.
 
     Args:
-        asked: the requested comparison.
+        form: the requested comparison.
         side: one of SIDES.
         live: whether to read the tag from the registry, too.
     """
-    reference = asked.references[side] = _by_name_now(asked.references[side])
+    reference = form.references[side] = _replace_old_name(form.references[side])
     try:
-        asked.images[side] = _image(reference.name)
+        form.images[side] = _load_image(reference.name)
         if live:
-            asked.sides[side] = locate(asked.images[side], reference)
+            form.sides[side] = locate(form.images[side], reference)
     except NotFound:
-        asked.refuse(side, asked.hosts.get(side, MISSING), NotFound.status)
+        form.refuse(side, form.hosts.get(side, NO_SUCH_TAG), NotFound.status)
     except Denied as error:
-        asked.refuse(side, error.message, error.status)
+        form.refuse(side, error.message, error.status)
 
 
-def _by_name_now(reference: Reference) -> Reference:
+def _replace_old_name(reference: Reference) -> Reference:
     """Replace an old name by the current one, so that access is checked for the current name."""
-    former = former_name(db.session(), str(reference.name))
-    return replace(reference, name=RepositoryName(former.now)) if former else reference
+    old_path = former_name(db.session(), str(reference.name))
+    return replace(reference, name=RepositoryName(old_path.new_path)) if old_path else reference
 
 
-def _image(name: RepositoryName) -> ContainerImage:
+def _load_image(name: RepositoryName) -> ContainerImage:
     """Return the image with a whole name, if the caller can pull it.
 
     Raises:
@@ -146,26 +150,26 @@ def _image(name: RepositoryName) -> ContainerImage:
     return image
 
 
-def _choice(asked: _Asked) -> dict[str, Any] | None:
+def _find_other_tags(form: _CompareForm) -> dict[str, Any] | None:
     """Return the known side and the other tags of its image, if the other side is not given."""
-    for side, other in zip(SIDES, reversed(SIDES), strict=True):
-        if side in asked.images and not asked.given[other]:
-            reference = asked.references[side]
+    for side, other_side in zip(SIDES, reversed(SIDES), strict=True):
+        if side in form.images and not form.given[other_side]:
+            reference = form.references[side]
             return {
                 "side": side,
-                "other": other,
+                "other": other_side,
                 "reference": str(reference),
-                "image": asked.images[side].path,
-                "tags": candidate_tags(asked.images[side], reference),
+                "image": form.images[side].path,
+                "tags": candidate_tags(form.images[side], reference),
             }
     return None
 
 
-def _packages(comparison: Comparison | None) -> dict[str, Any]:
+def _variables_from_comparison(comparison: Comparison | None) -> dict[str, Any]:
     """Return the template variables for the requested page of package differences."""
     q = search_text()
     if comparison is None or comparison.packages is None:
         return {"q": q, "packages": [], "page": None}
-    found = comparison.packages.matching(q)
-    page = Page.of(page_number(), len(found))
-    return {"q": q, "packages": page.cut(found), "page": page}
+    packages = comparison.packages.matching(q)
+    page = Page.of(page_number(), len(packages))
+    return {"q": q, "packages": page.cut(packages), "page": page}

@@ -18,14 +18,14 @@ from ..http.query_args import crumbs
 from ..jobs.queue import enqueue
 from ..models import Copy
 from ..operations import runner
-from ..operations.write_freeze import WORDS
+from ..operations.write_freeze import AWAITED_EVENTS
 from ..projects import listing
 from ..tags.selection import UnknownTags
 
 blueprint = Blueprint("copies", __name__)
 
 #: Maximum number of lines of a report that the page shows.
-LINES = 200
+MAX_LINES = 200
 #: Maximum number of tags that can be chosen one by one; any number can be chosen with ``all``.
 MAX_CHOSEN = 1000
 
@@ -39,28 +39,28 @@ def copy_tags(path: str, name: str) -> str | Response | tuple[str, int]:
     The plan is stored and shown; nothing is copied until it is confirmed.
     """
     loaded, row = load_image(path, name, Permission.PULL)
-    asked, errors = _asked(path, name), {}
-    chosen = list(asked.chosen)
+    form, errors = _read_form(path, name), {}
+    chosen = list(form.chosen)
     if request.method == "POST":
         try:
-            target = load_copy_target(asked.project)
-            planned = plan_copy_form(asked, row, target, principal(), actor())
+            target = load_copy_target(form.project)
+            planned = plan_copy_form(form, row, target, principal(), actor())
         except UnknownTags as error:
             errors = {"form": error.errors["tags"]}
             chosen = [name for name in chosen if name not in error.names]
         except Invalid as error:
             errors = error.errors or {"form": error.message}
         else:
-            return redirect(_page(planned))
+            return redirect(_url_from_copy(planned))
     page = render_template(
         "copy_tags.html",
         project=loaded.project,
         crumbs=crumbs(path),
         image=listing.image_row(row),
-        asked=asked,
+        asked=form,
         chosen=chosen,
         everything=bool(request.values.get("all")),
-        tag=asked.tag or (chosen[0] if len(chosen) == 1 else ""),
+        tag=form.tag or (chosen[0] if len(chosen) == 1 else ""),
         projects=offered_projects(db.session(), principal()),
         before=copies.latest(db.session(), row.path, actor().name),
         errors=errors,
@@ -68,7 +68,7 @@ def copy_tags(path: str, name: str) -> str | Response | tuple[str, int]:
     return page, 422 if errors else 200
 
 
-def _asked(path: str, name: str) -> CopyForm:
+def _read_form(path: str, name: str) -> CopyForm:
     """Return the values of the copy form; the target defaults to the source image."""
     values = request.values
     everything = bool(values.get("all"))
@@ -82,7 +82,7 @@ def _asked(path: str, name: str) -> CopyForm:
     )
 
 
-def _page(copy: Copy) -> str:
+def _url_from_copy(copy: Copy) -> str:
     return url_for("copies.show", path=copy.project_path, copy_id=copy.id)
 
 
@@ -91,17 +91,17 @@ def _page(copy: Copy) -> str:
 def show(path: str, copy_id: int) -> str:
     """Show a copy operation: its plan, progress and report."""
     row, project = load_copy(path, copy_id)
-    fence = runner.stopped(db.session(), Copy, row.id)
+    fence = runner.find_blocking_freeze(db.session(), Copy, row.id)
     return render_template(
         "copy.html",
         project=project,
         crumbs=crumbs(path),
         path=path,
         copy=row,
-        waits_until=WORDS[fence.reason] if fence else "",
+        waits_until=AWAITED_EVENTS[fence.reason] if fence else "",
         plan=CopyPlan.of_preview(row.preview),
         outcomes=runner.outcomes_of(row),
-        report=copies.lines_of(row, LINES),
+        report=copies.lines_of(row, MAX_LINES),
     )
 
 
@@ -113,7 +113,7 @@ def confirm(path: str, copy_id: int) -> Response:
     require(db.session(), principal(), row.source, row.target)
     overwrite = bool(request.form.get("overwrite"))
     enqueue("run_copy", copies.start_planned(actor(), row.id, overwrite=overwrite).id)
-    return redirect(_page(row))
+    return redirect(_url_from_copy(row))
 
 
 @blueprint.post("/<name:path>/-/copies/<int(max=2147483647):copy_id>/cancel")
@@ -122,4 +122,4 @@ def cancel(path: str, copy_id: int) -> Response:
     """Stop a copy before its next tag, or discard a plan."""
     row, _ = load_copy(path, copy_id)
     copies.cancel(actor(), row.id)
-    return redirect(_page(row))
+    return redirect(_url_from_copy(row))

@@ -13,14 +13,16 @@ from ..token_auth.decision_log import decision_log
 from ..token_auth.decision_queries import MAX_ID, DecisionFilters, DecisionPage
 
 
-def decisions_page(kind: str, listing: DecisionPage, filters: DecisionFilters, **more: Any) -> str:
+def decisions_page(
+    kind: str, listing: DecisionPage, filters: DecisionFilters, **variables: Any
+) -> str:
     """Render a page of decisions of the token endpoint.
 
     Args:
         kind: ``own`` for the user's own, ``place`` for those of a namespace or project, or ``all``.
         listing: the decisions.
         filters: the filters that were applied.
-        more: further template variables.
+        variables: further template variables.
     """
     settings = current_app.config["SETTINGS"]
     return render_template(
@@ -29,11 +31,11 @@ def decisions_page(kind: str, listing: DecisionPage, filters: DecisionFilters, *
         listing=listing,
         filters=filters,
         kept_days=settings.decisions_kept_days,
-        **more,
+        **variables,
     )
 
 
-def write_down() -> None:
+def flush_decisions() -> None:
     """Write decisions that are still in memory to the database, so that the next query sees them.
 
     This ends the current read transaction, whose snapshot would not include them.
@@ -42,7 +44,7 @@ def write_down() -> None:
     end_read()
 
 
-def asked_filters() -> DecisionFilters:
+def read_filters() -> DecisionFilters:
     """Return the filters in the query string; invalid values are ignored."""
     before = request.args.get("before", "")
     is_number = before.isascii() and before.isdigit() and len(before) <= 10

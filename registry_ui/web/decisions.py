@@ -15,7 +15,7 @@ from ..http.query_args import crumbs, query_text
 from ..models import AccessToken, User
 from ..token_auth import decision_queries
 from ..token_auth.access_check import explain_to, repository_named
-from .decision_filters import asked_filters, decisions_page, write_down
+from .decision_filters import decisions_page, flush_decisions, read_filters
 
 blueprint = Blueprint("decisions", __name__)
 
@@ -24,9 +24,11 @@ blueprint = Blueprint("decisions", __name__)
 @login_required
 def own() -> str:
     """Show the decisions of the token endpoint about the user's own requests."""
-    write_down()
-    filters = asked_filters()
-    return decisions_page("own", decision_queries.own(db.session(), principal(), filters), filters)
+    flush_decisions()
+    filters = read_filters()
+    return decisions_page(
+        "own", decision_queries.own_decisions(db.session(), principal(), filters), filters
+    )
 
 
 @blueprint.get("/<name:path>/-/decisions")
@@ -34,9 +36,9 @@ def own() -> str:
 def of_place(path: str) -> str:
     """Show the decisions about a namespace or project to its Maintainers."""
     loaded = load(path, Permission.CONFIGURE)
-    write_down()
-    filters = asked_filters()
-    listing = decision_queries.of_place(db.session(), principal(), loaded.place, filters)
+    flush_decisions()
+    filters = read_filters()
+    listing = decision_queries.place_decisions(db.session(), principal(), loaded.place, filters)
     return decisions_page(
         "place", listing, filters, node=loaded.place, crumbs=crumbs(path), can=loaded.can
     )
@@ -46,23 +48,23 @@ def of_place(path: str) -> str:
 @login_required
 def access_check() -> str | tuple[str, int]:
     """Show whether a user can pull, push and delete in a repository, and which rule decides."""
-    me = principal()
-    username = query_text("user") if "user" in request.args else me.username
-    given = request.args.get("repository", "").strip()[:512]
+    caller = principal()
+    username = query_text("user") if "user" in request.args else caller.username
+    repository_text = request.args.get("repository", "").strip()[:512]
     errors, explanation, status = dict[str, str](), None, 200
-    if given:
+    if repository_text:
         try:
-            repository = repository_named(given, registry_host())
-            explanation = explain_to(db.session(), me, _subject(username), repository)
+            repository = repository_named(repository_text, registry_host())
+            explanation = explain_to(db.session(), caller, _find_subject(username), repository)
         except Invalid as error:
             errors, status = error.errors, error.status
         except Denied as error:
             errors, status = {"user": error.message}, error.status
-    user = db.session.get(User, me.user_id)
+    user = db.session.get(User, caller.user_id)
     page = render_template(
         "access_check.html",
         username=username,
-        repository=given,
+        repository=repository_text,
         token=request.args.get("token", ""),
         tokens=[] if user is None else active_tokens(user),
         explanation=explanation,
@@ -76,19 +78,19 @@ def active_tokens(user: User) -> list[AccessToken]:
     return [token for token in accounts.access_tokens(user) if token.is_active]
 
 
-def _subject(username: str) -> Subject:
+def _find_subject(username: str) -> Subject:
     """Return the subject of the access check: a user, or the caller with one of their tokens.
 
     Raises:
         Invalid: the chosen access token is not one of the caller's.
     """
-    me, token = principal(), request.args.get("token", "")
+    caller, token = principal(), request.args.get("token", "")
     is_number = token.isascii() and token.isdigit() and len(token) < 10
-    if is_number and username.lower() == me.username:
+    if is_number and username.lower() == caller.username:
         try:
-            return subject_with_token(db.session(), me, int(token))
+            return subject_with_token(db.session(), caller, int(token))
         except NotFound:
             message = "That is none of your access tokens."
             raise Invalid("The question makes no sense.", {"token": message}) from None
-    passwords = not current_app.config["SETTINGS"].tokens_only
-    return find_subject(db.session(), username, passwords=passwords)
+    allow_passwords = not current_app.config["SETTINGS"].tokens_only
+    return find_subject(db.session(), username, passwords=allow_passwords)

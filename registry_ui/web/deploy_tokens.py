@@ -28,7 +28,9 @@ def show(path: str) -> str:
 
     The secret of a new token is shown once.
     """
-    return _page(load(path, Permission.CONFIGURE), created=request.args.get("created", type=int))
+    return _render_page(
+        load(path, Permission.CONFIGURE), created=request.args.get("created", type=int)
+    )
 
 
 @blueprint.post("/<name:path>/-/deploy-tokens")
@@ -50,8 +52,8 @@ def create(path: str) -> Response | tuple[str, int]:
             "scopes": form.getlist("scopes"),
             "expires_on": form.get("expires_on", ""),
         }
-        return _page(loaded, errors=error.errors, values=values), error.status
-    unseen_secrets.keep(_subject(created.id), created.secret)
+        return _render_page(loaded, errors=error.errors, values=values), error.status
+    unseen_secrets.keep(_subject_from_token_id(created.id), created.secret)
     return redirect(url_for("deploy_tokens.show", path=path, created=created.id))
 
 
@@ -65,7 +67,7 @@ def revoke(path: str, token_id: int) -> Response:
     return redirect(url_for("deploy_tokens.show", path=path))
 
 
-def _page(
+def _render_page(
     loaded: ResolvedPlace,
     errors: dict[str, str] | None = None,
     values: Mapping[str, object] | None = None,
@@ -73,9 +75,11 @@ def _page(
 ) -> str:
     path = loaded.place.path
     tokens = deploy_tokens.tokens_of(path)
-    created_token = next((row for row, at in tokens if row.id == created and at == path), None)
-    who = principal()
-    above = path_accesses(db.session(), who, prefixes(path)[:-1])
+    created_token = next(
+        (row for row, origin in tokens if row.id == created and origin == path), None
+    )
+    caller = principal()
+    parent_accesses = path_accesses(db.session(), caller, prefixes(path)[:-1])
     return render_template(
         "deploy_tokens.html",
         node=loaded.place,
@@ -83,13 +87,19 @@ def _page(
         can=loaded.can,
         tokens=tokens,
         # Maintainers of a parent get a link to it; others see only which tokens are valid here.
-        linked={p for p, here in above.items() if decide(who, here, Permission.CONFIGURE).allowed},
+        linked={
+            parent
+            for parent, access in parent_accesses.items()
+            if decide(caller, access, Permission.CONFIGURE).allowed
+        },
         created_token=created_token,
-        secret=unseen_secrets.take(_subject(created_token.id)) if created_token else None,
+        secret=unseen_secrets.take(_subject_from_token_id(created_token.id))
+        if created_token
+        else None,
         errors=errors or {},
         values=values or {},
     )
 
 
-def _subject(token_id: int) -> str:
+def _subject_from_token_id(token_id: int) -> str:
     return f"deploy token {token_id}"

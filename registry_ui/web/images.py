@@ -24,7 +24,7 @@ from ..moves import service as moves
 from ..names import RepositoryName, TagName
 from ..pagination import Page
 from ..projects import listing
-from ..tag_detail import Wanted, tag_view
+from ..tag_detail import TagViewOptions, tag_view
 from ..tags.queries import tag_reaching
 from ..tags.table import SORTS, TableQuery, tag_row, tag_table
 from .templating import image_url
@@ -45,9 +45,9 @@ def image(path: str, name: str) -> str:
     images = listing.sized_images(db.session(), loaded.project, name)
     if not images:
         raise NotFound
-    own = next((image for image in images if image.name == name), None)
-    if own is None:
-        return _folder(loaded, name, images)
+    image_row = next((image for image in images if image.name == name), None)
+    if image_row is None:
+        return _render_folder(loaded, name, images)
     can, cached = permitted(loaded.can)
     row = image_in(loaded, name)
     sort, order = sort_order(SORTS, "name")
@@ -60,7 +60,7 @@ def image(path: str, name: str) -> str:
         project=loaded.project,
         crumbs=crumbs(path),
         folder=build_tree(images).find(name),
-        image=own,
+        image=image_row,
         rows=table.rows,
         damaged=damaged_tags(row.id),
         error=table.error,
@@ -78,7 +78,7 @@ def image(path: str, name: str) -> str:
     )
 
 
-def _folder(loaded: ResolvedPlace, name: str, images: list[ImageRow]) -> str:
+def _render_folder(loaded: ResolvedPlace, name: str, images: list[ImageRow]) -> str:
     return render_template(
         "folder.html",
         project=loaded.project,
@@ -138,11 +138,14 @@ def digest_reference(path: str, digest: str, _tag: str = "") -> Response:
     loaded = load_owner(path)
     owner = loaded.place.path
     name = RepositoryName(path).below(owner)
-    found = tag_reaching(image_in(loaded, name).id, digest)
-    if found is None:
+    hit = tag_reaching(image_in(loaded, name).id, digest)
+    if hit is None:
         raise NotFound
-    more = {"platform": {"platform": digest}, "earlier": {"history": "all", "_anchor": "moments"}}
-    return redirect(image_url(owner, name, "tag", tag=found[0], **more.get(found[1], {})))
+    url_values = {
+        "platform": {"platform": digest},
+        "earlier": {"history": "all", "_anchor": "moments"},
+    }
+    return redirect(image_url(owner, name, "tag", tag=hit[0], **url_values.get(hit[1], {})))
 
 
 @blueprint.get("/<name:path>/-/tags/<tag:tag>", defaults={"name": ""})
@@ -150,13 +153,13 @@ def digest_reference(path: str, digest: str, _tag: str = "") -> Response:
 def tag(path: str, name: str, tag: str) -> str:
     """Show one tag as it is in the registry now."""
     loaded, row = load_image(path, name)
-    wanted = Wanted(
+    options = TagViewOptions(
         platform=request.args.get("platform", ""),
         content=str(Permission.PULL) in loaded.can,
         all_moments=request.args.get("history") == "all",
         reader=principal(),
     )
-    view, fresh_at, error = tag_view(row, TagName(tag), wanted, registry_host())
+    view, fresh_at, error = tag_view(row, TagName(tag), options, registry_host())
     return render_template(
         "tag.html",
         project=loaded.project,

@@ -19,14 +19,14 @@ blueprint = Blueprint("moves", __name__)
 
 Answer = str | Response | tuple[str, int]
 
-ONE = "/<name:path>/-/moves/<int(max=2147483647):move_id>"
+MOVE_URL = "/<name:path>/-/moves/<int(max=2147483647):move_id>"
 
 
 @blueprint.route("/<name:path>/-/move", methods=["GET", "POST"])
 @login_required
 def move_place(path: str) -> Answer:
     """Plan to rename or move a namespace or project; nothing moves yet."""
-    return _form(load(path, Permission.REMOVE), None)
+    return _render_form(load(path, Permission.REMOVE), None)
 
 
 @blueprint.route("/<name:path>/-/images/-/move", defaults={"name": ""}, methods=["GET", "POST"])
@@ -35,10 +35,10 @@ def move_place(path: str) -> Answer:
 def move_image(path: str, name: str) -> Answer:
     """Plan to rename an image or move it to another project; nothing moves yet."""
     loaded, image = load_image(path, name, Permission.DELETE)
-    return _form(loaded, image)
+    return _render_form(loaded, image)
 
 
-def _form(loaded: ResolvedPlace, image: ContainerImage | None) -> Answer:
+def _render_form(loaded: ResolvedPlace, image: ContainerImage | None) -> Answer:
     path, errors, status = loaded.place.path, dict[str, str](), 200
     obstacle: Invalid | Denied | None = None
     source = image.path if image else path
@@ -46,7 +46,8 @@ def _form(loaded: ResolvedPlace, image: ContainerImage | None) -> Answer:
     if request.method == "POST":
         try:
             role = loaded.acting_role
-            planned = requests.plan(actor(), principal(), loaded.place, image, target, role=role)
+            move_request = requests.MoveRequest(loaded.place, image, target, role)
+            planned = requests.plan(actor(), principal(), move_request)
         except (Invalid, Denied) as error:
             errors = dict(getattr(error, "errors", {}))
             obstacle = None if errors else error
@@ -69,15 +70,15 @@ def _form(loaded: ResolvedPlace, image: ContainerImage | None) -> Answer:
     return page, status
 
 
-@blueprint.get(ONE)
+@blueprint.get(MOVE_URL)
 @login_required
 def show(path: str, move_id: int) -> str:
     """Show a move: its plan, progress and report, and the state of the old name."""
     move, loaded = load_move(path, move_id)
-    return _page(move, loaded, {})
+    return _render_move(move, loaded, {})
 
 
-def _page(move: Move, loaded: ResolvedPlace, errors: dict[str, str]) -> str:
+def _render_move(move: Move, loaded: ResolvedPlace, errors: dict[str, str]) -> str:
     plan = requests.plan_for(principal(), move)
     return render_template(
         "move.html",
@@ -102,43 +103,43 @@ def _page(move: Move, loaded: ResolvedPlace, errors: dict[str, str]) -> str:
     )
 
 
-@blueprint.post(ONE + "/confirm")
+@blueprint.post(MOVE_URL + "/confirm")
 @login_required
 def confirm(path: str, move_id: int) -> Answer:
     """Start a planned move, if the user typed its path to confirm it."""
     move, loaded = load_move(path, move_id)
     if request.form.get("confirm", "").strip() != move.source:
-        return _page(move, loaded, {"confirm": f"Type {move.source} to confirm."}), 422
+        return _render_move(move, loaded, {"confirm": f"Type {move.source} to confirm."}), 422
     requests.require_rights(principal(), move)
     try:
         moves.confirm(actor(), move.id, leave_out=bool(request.form.get("leave_out")))
     except Invalid as error:
         if "leave_out" not in error.errors:
             raise
-        return _page(move, loaded, error.errors), 422
-    return _on_the_way(path, move)
+        return _render_move(move, loaded, error.errors), 422
+    return _enqueue_and_redirect(path, move)
 
 
-@blueprint.post(ONE + "/cancel")
+@blueprint.post(MOVE_URL + "/cancel")
 @login_required
 def cancel(path: str, move_id: int) -> Response:
     """Cancel a move, or discard its plan."""
     move, _ = load_move(path, move_id)
     moves.cancel(actor(), move.id)
-    return _on_the_way(path, move)
+    return _enqueue_and_redirect(path, move)
 
 
-@blueprint.post(ONE + "/retry")
+@blueprint.post(MOVE_URL + "/retry")
 @login_required
 def retry(path: str, move_id: int) -> Response:
     """Resume a move that has failed."""
     move, _ = load_move(path, move_id)
     requests.require_rights(principal(), move)
     moves.retry(actor(), move.id)
-    return _on_the_way(path, move)
+    return _enqueue_and_redirect(path, move)
 
 
-@blueprint.post(ONE + "/retire")
+@blueprint.post(MOVE_URL + "/retire")
 @login_required
 def retire(path: str, move_id: int) -> Response:
     """Delete the old path now, before its grace period ends.
@@ -147,19 +148,19 @@ def retire(path: str, move_id: int) -> Response:
     """
     move, _ = load_move(path, move_id)
     moves.retire_now(actor(), move.id, everything=bool(request.form.get("everything")))
-    return _on_the_way(path, move)
+    return _enqueue_and_redirect(path, move)
 
 
-@blueprint.post(ONE + "/keep")
+@blueprint.post(MOVE_URL + "/keep")
 @login_required
 def keep(path: str, move_id: int) -> Response:
     """Extend the grace period in which clients can pull from the old path."""
     move, _ = load_move(path, move_id)
-    kept = moves.extend_grace_period(actor(), move.id)
-    flash(f"{kept.source} can be pulled until {kept.grace_until:%-d %B %Y}.", "success")
+    extended = moves.extend_grace_period(actor(), move.id)
+    flash(f"{extended.source} can be pulled until {extended.grace_until:%-d %B %Y}.", "success")
     return redirect(url_for("moves.show", path=path, move_id=move.id))
 
 
-def _on_the_way(path: str, move: Move) -> Response:
+def _enqueue_and_redirect(path: str, move: Move) -> Response:
     enqueue("run_move", move.id)
     return redirect(url_for("moves.show", path=path, move_id=move.id))

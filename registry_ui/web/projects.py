@@ -34,24 +34,24 @@ Answer = str | Response | tuple[str, int]
 @blueprint.get("/")
 def home() -> str:
     """Show the user's own projects or all that the visitor can see, and their latest pushes."""
-    who, q = principal(), search_text()
-    own = visible_places(db.session(), who, members_only=True)
-    show = "all" if who.is_anonymous else request.args.get("show", "")
+    caller, q = principal(), search_text()
+    own_places = visible_places(db.session(), caller, members_only=True)
+    show = "all" if caller.is_anonymous else request.args.get("show", "")
     if show not in {"yours", "all"}:
-        has_own = db.session.scalar(select(Project.id).where(own).limit(1))
+        has_own = db.session.scalar(select(Project.id).where(own_places).limit(1))
         show = "yours" if has_own else "all"
-    which = own if show == "yours" else true()
-    rows, page = listing.projects(db.session(), who, which, q, page_number())
+    condition = own_places if show == "yours" else true()
+    rows, page = listing.projects(db.session(), caller, condition, q, page_number())
     return render_template(
         "home.html",
         projects=rows,
         page=page,
         q=q,
-        namespaces=listing.namespaces(db.session(), who, None, page_number("groups")),
-        pushes=listing.recent_pushes(db.session(), who, which),
+        namespaces=listing.namespaces(db.session(), caller, None, page_number("groups")),
+        pushes=listing.recent_pushes(db.session(), caller, condition),
         show=show,
-        can_create=not who.is_anonymous,
-        unassigned=unassigned_count() if who.is_admin else 0,
+        can_create=not caller.is_anonymous,
+        unassigned=unassigned_count() if caller.is_admin else 0,
     )
 
 
@@ -63,7 +63,7 @@ def show(path: str) -> str | Response:
     except NotFound:
         owner = load_owner(path).place.path
         return redirect(image_url(owner, RepositoryName(path).below(owner)))
-    return _project(loaded) if loaded.place.kind == "project" else _namespace(loaded)
+    return _render_project(loaded) if loaded.place.kind == "project" else _render_namespace(loaded)
 
 
 @blueprint.get("/<name:path>/")
@@ -72,11 +72,11 @@ def show_slash(path: str) -> Response:
     return redirect(url_for("projects.show", path=path))
 
 
-def _namespace(loaded: ResolvedPlace) -> str:
-    who, place = principal(), loaded.place
+def _render_namespace(loaded: ResolvedPlace) -> str:
+    caller, place = principal(), loaded.place
     rows, page = listing.projects(
         db.session(),
-        who,
+        caller,
         Project.parent_id == place.id,
         number=page_number(),
     )
@@ -84,10 +84,10 @@ def _namespace(loaded: ResolvedPlace) -> str:
         "namespace.html",
         namespace=place,
         crumbs=crumbs(place.path),
-        namespaces=listing.namespaces(db.session(), who, place, page_number("groups")),
+        namespaces=listing.namespaces(db.session(), caller, place, page_number("groups")),
         projects=rows,
         page=page,
-        pushes=listing.recent_pushes(db.session(), who, listing.within(place.path)),
+        pushes=listing.recent_pushes(db.session(), caller, listing.within(place.path)),
         former=moves.former_of(place) if "configure" in loaded.can else [],
         under_way=moves.under_way(place) if "configure" in loaded.can else [],
         role=loaded.role,
@@ -95,7 +95,7 @@ def _namespace(loaded: ResolvedPlace) -> str:
     )
 
 
-def _project(loaded: ResolvedPlace) -> str:
+def _render_project(loaded: ResolvedPlace) -> str:
     project = loaded.project
     images = listing.sized_images(db.session(), project)
     can, cached = permitted(loaded.can)
@@ -119,11 +119,11 @@ def _project(loaded: ResolvedPlace) -> str:
         ),
         fresh_at=oldest,
         violations=tag_rules.violations_of(project) if "push" in loaded.can else [],
-        gate=_gate_shown(loaded),
+        gate=_read_gate_state(loaded),
     )
 
 
-def _gate_shown(loaded: ResolvedPlace) -> GateState:
+def _read_gate_state(loaded: ResolvedPlace) -> GateState:
     """Return the state of the gate that the project page reports.
 
     It is WORKS, which shows no warning, unless the project has rules and the caller can push.
@@ -137,17 +137,17 @@ def _gate_shown(loaded: ResolvedPlace) -> GateState:
 @login_required
 def new_namespace() -> Answer:
     """Create a namespace: at the top level by any user, in a namespace by its Maintainers."""
-    return _new("namespace")
+    return _show_or_create("namespace")
 
 
 @blueprint.route("/-/new/project", methods=["GET", "POST"])
 @login_required
 def new_project() -> Answer:
     """Create a project: in a namespace by its Maintainers, at the top level by administrators."""
-    return _new("project")
+    return _show_or_create("project")
 
 
-def _new(kind: str) -> Answer:
+def _show_or_create(kind: str) -> Answer:
     form = request.form
     parent = request.values.get("parent", "").strip().strip("/")
     errors: dict[str, str] = {}
@@ -281,8 +281,8 @@ def members(path: str) -> Answer:
 def change_member(path: str, username: str) -> Response:
     """Change a direct member's role, or remove the member."""
     load(path, Permission.ADMINISTER)
-    removes = bool(request.form.get("remove"))
-    role = None if removes else service.validate_role(request.form.get("role", ""))
+    is_removal = bool(request.form.get("remove"))
+    role = None if is_removal else service.validate_role(request.form.get("role", ""))
     is_admin = principal().is_admin
     try:
         has_owner = service.change_member(
@@ -291,15 +291,15 @@ def change_member(path: str, username: str) -> Response:
     except Conflict as error:
         flash(f"{error.message} {error.hint}", "error")
         return redirect(url_for("projects.members", path=path))
-    done = f"is now {role.label} here" if role else "is no longer a member here"
-    flash(f"{username} {done}.", "success")
+    change = f"is now {role.label} here" if role else "is no longer a member here"
+    flash(f"{username} {change}.", "success")
     if not has_owner:
         flash(f"{path} has no Owner. Only administrators can manage it.", "warning")
-    here = permissions(principal(), path_access(db.session(), principal(), path))
+    caller_permissions = permissions(principal(), path_access(db.session(), principal(), path))
     # Users who removed themselves can lose access to the list of members, or to the place.
-    if Permission.LIST_MEMBERS in here:
+    if Permission.LIST_MEMBERS in caller_permissions:
         return redirect(url_for("projects.members", path=path))
-    if Permission.SEE in here:
+    if Permission.SEE in caller_permissions:
         return redirect(url_for("projects.show", path=path))
     return redirect(url_for("projects.home"))
 

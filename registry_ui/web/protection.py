@@ -21,20 +21,20 @@ from ..tags.match_counts import describe_matches
 blueprint = Blueprint("protection", __name__)
 
 #: Message after a rule was added, by the state of the gate.
-ADDED = {
+ADDED_MESSAGES = {
     GateState.WORKS: "Rule added",
     GateState.MISSING: "Rule added, but not enforced without a gate",
     GateState.UNCONFIRMED: "Rule added; the next push shows whether the gate enforces it",
     GateState.BYPASSED: "Rule added, but not enforced, because pushes bypass the gate",
 }
-EVERYTHING = {"images": "**", "tags": "", "choice": "immutable"}
+DEFAULT_VALUES = {"images": "**", "tags": "", "choice": "immutable"}
 
 
 @blueprint.get("/<name:path>/-/protection")
 @login_required
 def show(path: str) -> str:
     """List the protection rules of a project, and the tags that each covers now."""
-    return _page(load(path, Permission.CONFIGURE), EVERYTHING)
+    return _render_page(load(path, Permission.CONFIGURE), DEFAULT_VALUES)
 
 
 @blueprint.get("/<name:path>/-/protection/matches")
@@ -42,7 +42,7 @@ def show(path: str) -> str:
 def matches(path: str) -> str:
     """Return an HTML fragment that says, while typing, what the patterns in the form match."""
     loaded = load(path, Permission.CONFIGURE)
-    return render_template("_matches.html", text=_matches(loaded, request.args))
+    return render_template("_matches.html", text=_describe_matches(loaded, request.args))
 
 
 @blueprint.post("/<name:path>/-/protection")
@@ -50,14 +50,17 @@ def matches(path: str) -> str:
 def create(path: str) -> Response | tuple[str, int]:
     """Add a protection rule to a project."""
     loaded = load(path, Permission.CONFIGURE)
-    values = {name: request.form.get(name, "").strip() for name in EVERYTHING}
-    wanted = tag_rules.RuleRequest(values["images"], values["tags"], values["choice"])
+    values = {name: request.form.get(name, "").strip() for name in DEFAULT_VALUES}
+    rule_request = tag_rules.RuleRequest(values["images"], values["tags"], values["choice"])
     try:
-        rule = tag_rules.add(actor(), _role(loaded), loaded.project.path, wanted)
+        rule = tag_rules.add(actor(), _get_role(loaded), loaded.project.path, rule_request)
     except Invalid as error:
-        return _page(loaded, values, error.errors), error.status
+        return _render_page(loaded, values, error.errors), error.status
     state = gate_state(db.session(), loaded.project.id)
-    flash(f"{ADDED[state]}: {rule.sentence}", "success" if state is GateState.WORKS else "warning")
+    flash(
+        f"{ADDED_MESSAGES[state]}: {rule.sentence}",
+        "success" if state is GateState.WORKS else "warning",
+    )
     return redirect(url_for("protection.show", path=path))
 
 
@@ -66,16 +69,16 @@ def create(path: str) -> Response | tuple[str, int]:
 def delete(path: str, rule_id: int) -> Response:
     """Delete a protection rule of a project."""
     loaded = load(path, Permission.CONFIGURE)
-    tag_rules.remove(actor(), _role(loaded), loaded.project.path, rule_id)
+    tag_rules.remove(actor(), _get_role(loaded), loaded.project.path, rule_id)
     flash("Rule deleted.", "success")
     return redirect(url_for("protection.show", path=path))
 
 
-def _role(loaded: ResolvedPlace) -> Role:
+def _get_role(loaded: ResolvedPlace) -> Role:
     return loaded.acting_role or Role.GUEST  # These pages require a role, so GUEST is never used.
 
 
-def _matches(loaded: ResolvedPlace, values: Mapping[str, str]) -> str:
+def _describe_matches(loaded: ResolvedPlace, values: Mapping[str, str]) -> str:
     """Return a sentence with how many tags the patterns match, or what is wrong with them."""
     try:
         images = Glob.parse(values.get("images", "").strip(), IMAGES)
@@ -85,10 +88,10 @@ def _matches(loaded: ResolvedPlace, values: Mapping[str, str]) -> str:
     return describe_matches(loaded.project.path, images, tags, attached=True)
 
 
-def _page(
+def _render_page(
     loaded: ResolvedPlace, values: Mapping[str, str], errors: Mapping[str, str] | None = None
 ) -> str:
-    project, role = loaded.project, _role(loaded)
+    project, role = loaded.project, _get_role(loaded)
     rules, all_counted = tag_rules.rules_of(project)
     return render_template(
         "protection.html",
@@ -97,11 +100,11 @@ def _page(
         can=loaded.can,
         rules=rules,
         all_counted=all_counted,
-        counted=tag_rules.COUNTED,
+        counted=tag_rules.MAX_COUNTED_TAGS,
         own_role=int(role),
         gate=gate_state(db.session(), project.id),
         violations=tag_rules.violations_of(project),
         values=values,
-        matches=_matches(loaded, values) if values["tags"] else "",
+        matches=_describe_matches(loaded, values) if values["tags"] else "",
         errors=errors or {},
     )

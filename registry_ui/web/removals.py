@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
@@ -18,12 +19,12 @@ from ..jobs.queue import enqueue
 from ..models import ContainerImage, Removal
 from ..names import TagName
 from ..operations.runner import outcomes_of
-from ..operations.write_freeze import WORDS
+from ..operations.write_freeze import AWAITED_EVENTS
 from ..patterns.glob import TAGS, Glob
 from ..patterns.retention import parse_pattern
 from ..projects import listing
 from ..removals import runner
-from ..removals.plan import RemovalPlan
+from ..removals.plan import RemovalOptions, RemovalPlan
 from ..removals.planned_manifests import record_missing_subjects
 from ..removals.planned_tags import show_page
 from ..removals.planner import plan_image, plan_tag, plan_tags
@@ -38,12 +39,20 @@ blueprint = Blueprint("removals", __name__)
 
 Answer = str | Response | tuple[str, int]
 
-CHANGED = "Something was pushed since you saw the preview. Look again."
-REFUSED = "Nothing was deleted: a protection rule keeps it."
+CHANGED_MESSAGE = "Something was pushed since you saw the preview. Look again."
+REFUSED_MESSAGE = "Nothing was deleted: a protection rule keeps it."
 #: Time in seconds that a request waits for an unresponsive registry before the worker takes over.
-PATIENCE = 5.0
+REMOVAL_TIMEOUT = 5.0
 #: Maximum number of lines of a report that the page shows.
-LINES = 200
+MAX_LINES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class _PreviewLinks:
+    """Addresses in a preview: the target of its form, and the page to go back to."""
+
+    action: str
+    back: str
 
 
 @blueprint.route(
@@ -56,47 +65,52 @@ LINES = 200
 def delete_tag(path: str, name: str, tag: str) -> Answer:
     """Show the preview for deleting a single tag; on POST, delete it."""
     loaded, row = load_image(path, name, Permission.DELETE)
-    attached, bin_days = bool(request.values.get("attached")), _bin_days()
+    attached, bin_days = bool(request.values.get("attached")), _get_bin_days()
     # On POST, only the checkbox in the form counts, because it is the confirmation. The query
     # string of the link to the form can only ask for the option.
     despite_rules = request.form if request.method == "POST" else request.args
     plan = plan_tag(
         row,
         TagName(tag),
-        attached=attached,
-        bin_days=bin_days,
-        role=loaded.acting_role,
-        despite_rules=bool(despite_rules.get("despite_rules")),
+        RemovalOptions(
+            attached=attached,
+            bin_days=bin_days,
+            role=loaded.acting_role,
+            despite_rules=bool(despite_rules.get("despite_rules")),
+        ),
     )
-    place: dict[str, Any] = {"path": path, "name": name}
     errors: dict[str, str] = {}
     if request.method == "POST":
         require_no_obstacle(db.session(), plan.kind, plan.target, loaded.project)
         if plan.all_refused:
-            errors["form"] = REFUSED
+            errors["form"] = REFUSED_MESSAGE
         elif request.form.get("digest") == plan.digest:
-            removal = start(actor(), plan, loaded.project)
-            done = runner.run(removal.id, timeout=PATIENCE)
-            if done is not None and done.state == "done":
-                outcome = done.lines[0].outcome
-                if outcome == IN_THE_BIN:
-                    outcome = "deleted; it can be restored from the bin"
-                flash(f"{plan.target}: {outcome}.", "success")
-                left = db.session.get(ContainerImage, row.id, populate_existing=True)
-                if left is None:
-                    return redirect(url_for("projects.show", path=path))
-                return redirect(url_for("registry.image", **place))
-            return redirect(url_for("removals.show", path=path, removal_id=removal.id))
+            return _delete_and_redirect(loaded, row, plan)
         else:
-            errors["digest"] = CHANGED
-    return _preview(
-        loaded,
-        plan,
-        None,
-        url_for("removals.delete_tag", **place, tag=tag),
-        url_for("registry.tag", **place, tag=tag),
-        errors,
+            errors["digest"] = CHANGED_MESSAGE
+    links = _PreviewLinks(
+        action=url_for("removals.delete_tag", path=path, name=name, tag=tag),
+        back=url_for("registry.tag", path=path, name=name, tag=tag),
     )
+    return _render_preview(loaded, plan, links, errors)
+
+
+def _delete_and_redirect(
+    loaded: ResolvedPlace, image: ContainerImage, plan: RemovalPlan
+) -> Response:
+    """Delete a tag, and redirect to its image; to the removal if the worker has to finish it."""
+    path, name = loaded.place.path, image.name
+    started = start(actor(), plan, loaded.project)
+    removal = runner.run(started.id, timeout=REMOVAL_TIMEOUT)
+    if removal is None or removal.state != "done":
+        return redirect(url_for("removals.show", path=path, removal_id=started.id))
+    outcome = removal.lines[0].outcome
+    if outcome == IN_THE_BIN:
+        outcome = "deleted; it can be restored from the bin"
+    flash(f"{plan.target}: {outcome}.", "success")
+    if db.session.get(ContainerImage, image.id, populate_existing=True) is None:
+        return redirect(url_for("projects.show", path=path))
+    return redirect(url_for("registry.image", path=path, name=name))
 
 
 @blueprint.route("/<name:path>/-/images/-/delete", defaults={"name": ""}, methods=["GET", "POST"])
@@ -108,27 +122,24 @@ def delete_image(path: str, name: str) -> Answer:
     The user has to type the path of the image to confirm.
     """
     loaded, row = load_image(path, name, Permission.DELETE)
-    plan = plan_image(row, bin_days=_bin_days(), role=loaded.acting_role)
+    plan = plan_image(row, bin_days=_get_bin_days(), role=loaded.acting_role)
     errors: dict[str, str] = {}
     if request.method == "POST":
         if plan.all_refused:
-            errors["form"] = REFUSED
+            errors["form"] = REFUSED_MESSAGE
         elif request.form.get("confirm") != row.path:
             errors["confirm"] = f"Type {row.path} to confirm."
         elif request.form.get("digest", plan.digest) != plan.digest:
-            errors["digest"] = CHANGED
+            errors["digest"] = CHANGED_MESSAGE
         else:
             removal = start(actor(), plan, loaded.project)
             enqueue("run_removal", removal.id)
             return redirect(url_for("removals.show", path=path, removal_id=removal.id))
-    return _preview(
-        loaded,
-        plan,
-        row.path,
-        url_for("removals.delete_image", path=path, name=name),
-        url_for("registry.image", path=path, name=name),
-        errors,
+    links = _PreviewLinks(
+        action=url_for("removals.delete_image", path=path, name=name),
+        back=url_for("registry.image", path=path, name=name),
     )
+    return _render_preview(loaded, plan, links, errors, confirm_text=row.path)
 
 
 @blueprint.route(
@@ -164,7 +175,7 @@ def delete_tags(path: str, name: str) -> Answer:
         none_ticked=bool(request.args.get("ticked")) and not chosen,
         everything=bool(values.get("all")),
         values={field: values.get(field, "") for field in ("q", "pattern", "kind", "days")},
-        matches=_matches(row, values) if request.method == "POST" else "",
+        matches=_describe_matches(row, values) if request.method == "POST" else "",
         attached=bool(values.get("attached")),
         orphans=bool(values.get("orphans")),
         bin_days=trash.days(),
@@ -180,22 +191,22 @@ def delete_tags(path: str, name: str) -> Answer:
 def delete_tags_matches(path: str, name: str) -> str:
     """Return an HTML fragment that says, while typing, how many tags the form selects."""
     _, row = load_image(path, name, Permission.DELETE)
-    return render_template("_matches.html", text=_matches(row, request.args))
+    return render_template("_matches.html", text=_describe_matches(row, request.args))
 
 
-def _matches(image: ContainerImage, values: MultiDict[str, str]) -> str:
+def _describe_matches(image: ContainerImage, values: MultiDict[str, str]) -> str:
     """Return a sentence with how many tags the form selects, or what is wrong with the form.
 
     It is empty if the form has no criteria.
     """
     try:
-        criteria = _criteria(values)
+        criteria = _parse_criteria(values)
     except Invalid as error:
         return " ".join(error.errors.values())
     return describe_chosen(image, criteria) if criteria else ""
 
 
-def _criteria(values: MultiDict[str, str]) -> Criteria:
+def _parse_criteria(values: MultiDict[str, str]) -> Criteria:
     """Return the criteria in the form that select tags.
 
     Raises:
@@ -219,7 +230,7 @@ def _plan_chosen(loaded: ResolvedPlace, image: ContainerImage) -> Removal:
         Invalid: the form has no criteria, no tag matches them, or a value can't be used.
     """
     form = request.form
-    criteria = _criteria(form)
+    criteria = _parse_criteria(form)
     if not criteria and not form.get("all"):
         raise Invalid("Say which tags: by a pattern, by their age, or choose them in the list.")
     names = choose(image, criteria)
@@ -229,40 +240,50 @@ def _plan_chosen(loaded: ResolvedPlace, image: ContainerImage) -> Removal:
         "tags",
         image.path,
         [(image, names)],
-        attached=bool(form.get("attached")),
-        bin_days=_bin_days(),
-        role=loaded.acting_role,
+        RemovalOptions(
+            attached=bool(form.get("attached")),
+            bin_days=_get_bin_days(),
+            role=loaded.acting_role,
+        ),
     )
     if criteria.orphans:
         record_missing_subjects(plan, [(image, names)])
     return save_plan(actor(), plan, loaded.project)
 
 
-def _bin_days() -> int:
+def _get_bin_days() -> int:
     """Return for how many days deleted tags stay in the trash; 0 to delete them permanently."""
     return 0 if request.values.get("for_good") else trash.days()
 
 
-def _preview(
+def _render_preview(
     loaded: ResolvedPlace,
     plan: RemovalPlan,
-    confirm_text: str | None,
-    action: str,
-    back: str,
+    links: _PreviewLinks,
     errors: dict[str, str],
+    confirm_text: str | None = None,
 ) -> Answer:
-    shown = request.view_args or {}
+    """Render the preview of a removal.
+
+    Args:
+        loaded: the place of the removal.
+        plan: the plan to show.
+        links: the addresses of the form and of the page to go back to.
+        errors: error message of each invalid field.
+        confirm_text: text that the user has to type to confirm; None for no such text.
+    """
+    url_values = request.view_args or {}
     page = render_template(
         "removal_preview.html",
         project=loaded.project,
         crumbs=crumbs(loaded.place.path),
-        image_name=shown.get("name", ""),
-        tag=shown.get("tag", ""),
+        image_name=url_values.get("name", ""),
+        tag=url_values.get("tag", ""),
         plan=plan,
         obstacle=find_obstacle(db.session(), plan.kind, plan.target, loaded.project),
         confirm_text=confirm_text,
-        action=action,
-        back=back,
+        action=links.action,
+        back=links.back,
         bin_days=trash.days(),
         for_good=bool(request.values.get("for_good")),
         attached=bool(request.values.get("attached")),
@@ -277,11 +298,11 @@ def _preview(
 def show(path: str, removal_id: int) -> str:
     """Show a removal: its plan, progress and report. The page remains after its target is gone."""
     row, loaded = load_removal(path, removal_id)
-    fence = runner.stopped(db.session(), row.id)
+    fence = runner.find_blocking_freeze(db.session(), row.id)
     plan = RemovalPlan.of_preview(row.preview) if row.preview else None
-    shown: dict[str, Any] = {}
+    plan_variables: dict[str, Any] = {}
     if row.state == "planned" and loaded and plan:
-        shown = {
+        plan_variables = {
             "obstacle": find_obstacle(db.session(), row.kind, row.target, loaded.place),
             "page": show_page(row, plan, page_number()),
             "policy": retention.tried_policy(loaded.place, plan) if plan.policy else None,
@@ -292,11 +313,11 @@ def show(path: str, removal_id: int) -> str:
         crumbs=crumbs(path),
         path=path,
         removal=row,
-        waits_until=WORDS[fence.reason] if fence else "",
+        waits_until=AWAITED_EVENTS[fence.reason] if fence else "",
         plan=plan,
         outcomes=outcomes_of(row),
-        report=runner.lines_of(row, LINES),
-        **shown,
+        report=runner.lines_of(row, MAX_LINES),
+        **plan_variables,
     )
 
 
@@ -305,9 +326,9 @@ def show(path: str, removal_id: int) -> str:
 def confirm(path: str, removal_id: int) -> Response:
     """Start a planned removal, exactly as planned."""
     row, loaded = load_planned(path, removal_id)
-    confirmed = bool(request.form.get("despite_rules"))
+    despite_rules = bool(request.form.get("despite_rules"))
     started = start_planned(
-        actor(), row.id, loaded.place, loaded.acting_role, despite_rules=confirmed
+        actor(), row.id, loaded.place, loaded.acting_role, despite_rules=despite_rules
     )
     enqueue("run_removal", started.id)
     return redirect(url_for("removals.show", path=path, removal_id=removal_id))

@@ -24,14 +24,14 @@ blueprint = Blueprint("retention", __name__)
 Answer = Response | str | tuple[str, int]
 
 PATTERN_FIELDS = ("images", "keep_matching", "pattern_kind")
-ONE = "/<name:path>/-/retention/<int(max=2147483647):policy_id>"
+POLICY_URL = "/<name:path>/-/retention/<int(max=2147483647):policy_id>"
 
 
 @blueprint.get("/<name:path>/-/retention")
 @login_required
 def show(path: str) -> str:
     """List the retention policies of a namespace or project, with a form for a new one."""
-    return _page(load(path, Permission.DELETE))
+    return _render_page(load(path, Permission.DELETE))
 
 
 @blueprint.get("/<name:path>/-/retention/matches")
@@ -39,17 +39,17 @@ def show(path: str) -> str:
 def matches(path: str) -> str:
     """Return an HTML fragment that says, while typing, what the patterns in the form match."""
     loaded = load(path, Permission.DELETE)
-    return render_template("_matches.html", text=_matches(loaded, request.args))
+    return render_template("_matches.html", text=_describe_matches(loaded, request.args))
 
 
 @blueprint.post("/<name:path>/-/retention")
 @login_required
 def create(path: str) -> Answer:
     """Create a policy, switched off, together with its dry run, and show the dry run."""
-    return _save(load(path, Permission.DELETE))
+    return _save_policy(load(path, Permission.DELETE))
 
 
-@blueprint.route(ONE, methods=["GET", "POST"])
+@blueprint.route(POLICY_URL, methods=["GET", "POST"])
 @login_required
 def change(path: str, policy_id: int) -> Answer:
     """Show the form to change a policy; on POST, save it and show its dry run.
@@ -59,27 +59,27 @@ def change(path: str, policy_id: int) -> Answer:
     loaded = load(path, Permission.DELETE)
     row = retention.policy(loaded.place, policy_id)
     if request.method == "GET":
-        return _page(loaded, _fields(Rules.of(row)), changing=policy_id)
-    return _save(loaded, policy_id)
+        return _render_page(loaded, _fields_from_rules(Rules.of(row)), policy_id=policy_id)
+    return _save_policy(loaded, policy_id)
 
 
-@blueprint.post(ONE + "/dry-run")
+@blueprint.post(POLICY_URL + "/dry-run")
 @login_required
 def dry_run(path: str, policy_id: int) -> Answer:
     """Store and show the dry run of a policy: the plan of what it would remove now."""
     loaded = load(path, Permission.DELETE)
     row = retention.policy(loaded.place, policy_id)
-    fields = _fields(Rules.of(row))
+    fields = _fields_from_rules(Rules.of(row))
     try:
         removal = retention.dry_run(actor(), loaded.place, policy_id)
     except Conflict:
         raise
     except Invalid as error:
-        return _page(loaded, fields, error, changing=policy_id), error.status
-    return _show(loaded, removal)
+        return _render_page(loaded, fields, error, policy_id=policy_id), error.status
+    return _redirect_to_plan(loaded, removal)
 
 
-@blueprint.post(ONE + "/switch")
+@blueprint.post(POLICY_URL + "/switch")
 @login_required
 def switch(path: str, policy_id: int) -> Response:
     """Switch a policy on or off; switching it on requires a dry run of its current settings."""
@@ -94,7 +94,7 @@ def switch(path: str, policy_id: int) -> Response:
     return redirect(url_for("retention.show", path=path))
 
 
-@blueprint.post(ONE + "/delete")
+@blueprint.post(POLICY_URL + "/delete")
 @login_required
 def delete(path: str, policy_id: int) -> Response:
     """Delete a policy. Tags that it has removed stay removed."""
@@ -103,7 +103,7 @@ def delete(path: str, policy_id: int) -> Response:
     return redirect(url_for("retention.show", path=path))
 
 
-def _save(loaded: ResolvedPlace, policy_id: int | None = None) -> Answer:
+def _save_policy(loaded: ResolvedPlace, policy_id: int | None = None) -> Answer:
     """Save the policy in the form and show its dry run, or show the form again with its errors.
 
     Args:
@@ -116,20 +116,20 @@ def _save(loaded: ResolvedPlace, policy_id: int | None = None) -> Answer:
         rules = Rules.parse(form.to_dict())
         _, removal = retention.save_and_try(actor(), loaded.place, rules, policy_id, confirmed)
     except (Invalid, RegistryUnreachable) as error:
-        return _page(loaded, form, error, changing=policy_id), error.status
-    return _show(loaded, removal)
+        return _render_page(loaded, form, error, policy_id=policy_id), error.status
+    return _redirect_to_plan(loaded, removal)
 
 
-def _show(loaded: ResolvedPlace, removal: Removal) -> Response:
+def _redirect_to_plan(loaded: ResolvedPlace, removal: Removal) -> Response:
     path = loaded.place.path
     return redirect(url_for("removals.show", path=path, removal_id=removal.id))
 
 
-def _fields(rules: Rules) -> dict[str, object]:
+def _fields_from_rules(rules: Rules) -> dict[str, object]:
     return {name: getattr(rules, name) for name in rules.__slots__}
 
 
-def _matches(loaded: ResolvedPlace, values: Mapping[str, object]) -> str:
+def _describe_matches(loaded: ResolvedPlace, values: Mapping[str, object]) -> str:
     """Return a sentence with how many tags the patterns match, or what is wrong with them."""
     texts = {name: str(values.get(name) or "").strip() for name in PATTERN_FIELDS}
     kind = texts["pattern_kind"] or Glob.kind
@@ -142,11 +142,11 @@ def _matches(loaded: ResolvedPlace, values: Mapping[str, object]) -> str:
     return describe_matches(loaded.place.path, pattern, keep)
 
 
-def _page(
+def _render_page(
     loaded: ResolvedPlace,
     values: Mapping[str, object] | None = None,
     error: AppError | None = None,
-    changing: int | None = None,
+    policy_id: int | None = None,
 ) -> str:
     policies = [
         (row, row.seen == Rules.of(row).fingerprint) for row in retention.policies_of(loaded.place)
@@ -162,23 +162,23 @@ def _page(
         policies=policies,
         next_run=retention.next_run(utc_now()),
         values=values or {},
-        matches=_matches(loaded, values) if values else "",
+        matches=_describe_matches(loaded, values) if values else "",
         errors=errors,
-        unmatched=_unmatched(values or {}, error),
-        changing=changing,
+        unmatched=_find_unmatched(values or {}, error),
+        changing=policy_id,
     )
 
 
-def _unmatched(values: Mapping[str, object], error: AppError | None) -> list[tuple[str, bool]]:
+def _find_unmatched(values: Mapping[str, object], error: AppError | None) -> list[tuple[str, bool]]:
     """Return the patterns that need a confirmation, and whether the form confirms each.
 
     A pattern needs one if it should keep tags but matches none. After an error of another kind,
     it is not known which patterns these are, so only the confirmed ones are returned.
     """
-    given = request.form.getlist("confirm_unmatched")
+    confirmed = request.form.getlist("confirm_unmatched")
     if isinstance(error, KeepsNothing):
-        return [(pattern, pattern in given) for pattern in error.patterns]
+        return [(pattern, pattern in confirmed) for pattern in error.patterns]
     text = str(values.get("keep_matching") or "").strip()
     is_regex = values.get("pattern_kind") == RegularExpression.kind
     items = (text,) if is_regex else split(text)
-    return [(pattern, True) for pattern in items if pattern in given]
+    return [(pattern, True) for pattern in items if pattern in confirmed]

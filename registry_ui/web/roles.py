@@ -16,7 +16,7 @@ def roles() -> str:
     """Show the table of permissions that all access decisions are based on."""
     rights: list[dict[str, Any]] = [
         {
-            "label": str(rule.right).replace("_", " ").capitalize(),
+            "label": str(rule.permission).replace("_", " ").capitalize(),
             "description": rule.description,
             "role": rule.minimum.label,
             "minimum": rule.minimum.label,

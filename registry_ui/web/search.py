@@ -17,7 +17,7 @@ from .templating import image_url
 blueprint = Blueprint("search", __name__)
 
 #: Maximum number of hits of each kind if all kinds are shown, and if only one kind is shown.
-FIRST, MOST = 10, 100
+PREVIEW_LIMIT, MAX_HITS = 10, 100
 
 
 @blueprint.get("/-/search")
@@ -26,25 +26,25 @@ def show() -> Response | tuple[str, int]:
 
     A whole reference, or a digest that belongs to a single tag, identifies an object.
     """
-    given = request.args.get("q", "")
+    text = request.args.get("q", "")
     try:
-        query = parse(given, registry_host())
+        query = parse(text, registry_host())
     except Invalid as error:
-        return _page(SearchQuery(given), SearchResult(), errors=error.errors), error.status
+        return _render_page(SearchQuery(text), SearchResult(), errors=error.errors), error.status
     if not query.text:
-        return _page(query, None), 200
+        return _render_page(query, None), 200
     kind = request.args.get("kind", "")
     if kind not in SearchResult().kinds:
         kind = ""
     finder = Finder(db.session(), principal())
-    meant = None if kind else finder.meant(query)
-    found = SearchResult()
-    if meant is None:
-        found = finder.find(query, MOST if kind else FIRST, kind)
-        meant = found.only if query.digest and not kind else None
-    if meant is not None:
-        return redirect(address(meant))
-    return _page(query, found, kind=kind), 200
+    target = None if kind else finder.exact_match(query)
+    result = SearchResult()
+    if target is None:
+        result = finder.find(query, MAX_HITS if kind else PREVIEW_LIMIT, kind)
+        target = result.single_hit if query.digest and not kind else None
+    if target is not None:
+        return redirect(address(target))
+    return _render_page(query, result, kind=kind), 200
 
 
 def address(hit: Any) -> str:
@@ -56,5 +56,5 @@ def address(hit: Any) -> str:
     return url_for("projects.show", path=hit.path)
 
 
-def _page(query: SearchQuery, found: SearchResult | None, **more: Any) -> str:
-    return render_template("search.html", query=query, found=found, address=address, **more)
+def _render_page(query: SearchQuery, result: SearchResult | None, **variables: Any) -> str:
+    return render_template("search.html", query=query, found=result, address=address, **variables)

@@ -23,12 +23,12 @@ blueprint = Blueprint("storage", __name__)
 def show(path: str) -> str:
     """Show the storage usage by project, image or tag, as far as the visitor can see them."""
     loaded = load(path)
-    image = _asked_image(loaded)
-    scope, opened = _inside(loaded.place), _opened(loaded)
+    image = _load_requested_image(loaded)
+    scope, pullable = _condition_from_place(loaded.place), _find_pullable_projects(loaded)
     by = "image" if loaded.place.kind == "project" else "project"
     if image is not None:
         scope, by = ContainerImage.id == image.id, "tag"
-    survey = UsageScan(db.session(), scope)
+    scan = UsageScan(db.session(), scope)
     return render_template(
         "storage.html",
         node=loaded.place,
@@ -36,7 +36,7 @@ def show(path: str) -> str:
         by=by,
         crumbs=crumbs(path),
         can=loaded.can,
-        found=summarize_usage(db.session(), survey, by=by, open_projects=opened),
+        found=summarize_usage(db.session(), scan, by=by, open_projects=pullable),
     )
 
 
@@ -53,22 +53,22 @@ def read(path: str) -> Response:
     return redirect(url_for("storage.show", path=path))
 
 
-def _asked_image(loaded: ResolvedPlace) -> ContainerImage | None:
+def _load_requested_image(loaded: ResolvedPlace) -> ContainerImage | None:
     """Return the image whose whole name is in the query string; None if there is no name.
 
     Raises:
         NotFound: the image is not in the project, or the index has no such image.
     """
-    asked = request.args.get("image", "")
-    if not asked:
+    repository = request.args.get("image", "")
+    if not repository:
         return None
     path = loaded.project.path
-    if asked != path and not asked.startswith(f"{path}/"):
+    if repository != path and not repository.startswith(f"{path}/"):
         raise NotFound
-    return load_image(path, asked[len(path) + 1 :])[1]
+    return load_image(path, repository[len(path) + 1 :])[1]
 
 
-def _inside(place: Place) -> ColumnElement[bool]:
+def _condition_from_place(place: Place) -> ColumnElement[bool]:
     """Return the SQL condition for the projects of a place that the visitor can see."""
     if isinstance(place, Project):
         return Project.id == place.id
@@ -76,11 +76,11 @@ def _inside(place: Place) -> ColumnElement[bool]:
     return at_or_below(Project.path, place.path) & visible
 
 
-def _opened(loaded: ResolvedPlace) -> set[int]:
+def _find_pullable_projects(loaded: ResolvedPlace) -> set[int]:
     """Return the ids of the projects in a place whose images the visitor can pull."""
     place = loaded.place
     if isinstance(place, Project):
         return {place.id} if str(Permission.PULL) in loaded.can else set()
-    may_pull = visible_places(db.session(), principal(), Project, minimum=Role.REPORTER)
-    query = select(Project.id).where(at_or_below(Project.path, place.path), may_pull)
+    can_pull = visible_places(db.session(), principal(), Project, minimum=Role.REPORTER)
+    query = select(Project.id).where(at_or_below(Project.path, place.path), can_pull)
     return set(db.session.scalars(query))

@@ -25,7 +25,7 @@ def manifest(path: str, name: str, tag: str) -> Response:
     """Download the manifest of a tag, or of the requested platform, byte for byte."""
     _, row = load_image(path, name, Permission.PULL)
     body = manifest_bytes(row, TagName(tag), request.args.get("platform", ""))
-    return _attachment(body, path, name, f"{tag}-manifest.json")
+    return _make_attachment(body, path, name, f"{tag}-manifest.json")
 
 
 @blueprint.get("/<name:path>/-/tags/<tag:tag>/-/config", defaults={"name": ""})
@@ -34,7 +34,7 @@ def config(path: str, name: str, tag: str) -> Response:
     """Download the config of a tag, or of the requested platform, byte for byte."""
     _, row = load_image(path, name, Permission.PULL)
     body = config_bytes(row, TagName(tag), request.args.get("platform", ""))
-    return _attachment(body, path, name, f"{tag}-config.json")
+    return _make_attachment(body, path, name, f"{tag}-config.json")
 
 
 @blueprint.get("/<name:path>/-/tags/<tag:tag>/-/sbom", defaults={"name": ""})
@@ -47,8 +47,8 @@ def sbom(path: str, name: str, tag: str) -> str:
     q, kind = request.args.get("q", "").strip()[:128], request.args.get("type", "")[:40]
     number, table = page_number(), None
     if view.packages is not None:
-        wanted = {"": None, NO_TYPE: ""}.get(kind, kind)
-        table = package_table(view.packages, q, wanted, number)
+        package_type = {"": None, NO_TYPE: ""}.get(kind, kind)
+        table = package_table(view.packages, q, package_type, number)
     return render_template(
         "sbom.html",
         project=loaded.project,
@@ -67,7 +67,7 @@ def sbom(path: str, name: str, tag: str) -> str:
     )
 
 
-def _attachment(body: bytes, path: str, name: str, file: str) -> Response:
+def _make_attachment(body: bytes, path: str, name: str, file: str) -> Response:
     """Return a response that browsers download, so that they never display or run its content."""
     image = (name or path).rpartition("/")[2]
     headers = {"Content-Disposition": f'attachment; filename="{image}-{file}"'}

@@ -35,12 +35,12 @@ from ..http.query_args import current_address
 
 #: Characters that stay unquoted in an address. ``url_for()`` leaves more characters unquoted in a
 #: query string, for example ``?``, but that would end a path.
-_SAFE = "/:"
+_SAFE_CHARACTERS = "/:"
 
 
 _BAR_WIDTH = 1000
-_BAR_LEAST = 2
-_TONES = 6
+_MIN_SEGMENT_WIDTH = 2
+_TONE_COUNT = 6
 
 
 # --- data for macros ---
@@ -53,10 +53,10 @@ def records(items: Iterable[Any] | None, names: str) -> list[Any]:
         items: tuples, mappings, or objects that already have the attributes.
         names: the attribute names, separated by spaces, in the order of the fields of a tuple.
     """
-    return [_record(item, names.split()) for item in items or ()]
+    return [_make_record(item, names.split()) for item in items or ()]
 
 
-def _record(item: Any, names: Sequence[str]) -> Any:
+def _make_record(item: Any, names: Sequence[str]) -> Any:
     if isinstance(item, Mapping):
         return SimpleNamespace(**{name: item.get(name) for name in names})
     if isinstance(item, (tuple, list)) and not hasattr(item, "_fields"):
@@ -96,9 +96,9 @@ def image_url(project: str, name: str = "", endpoint: str = "image", **values: A
     """
     if name:
         values["name"] = name
-    rooms = {"delete": "removals", "copy": "copies"}
-    room = rooms.get(endpoint.partition("_")[0], "registry")
-    return page_url(f"{room}.{endpoint}", path=project, **values)
+    blueprints = {"delete": "removals", "copy": "copies"}
+    blueprint = blueprints.get(endpoint.partition("_")[0], "registry")
+    return page_url(f"{blueprint}.{endpoint}", path=project, **values)
 
 
 def page_url(endpoint: str, **values: str | None) -> str:
@@ -108,12 +108,16 @@ def page_url(endpoint: str, **values: str | None) -> str:
         endpoint: endpoint of a route whose variable parts accept any path.
         values: parts of the address; None is left out.
     """
-    given = {name: quote(value, safe=_SAFE) for name, value in values.items() if value is not None}
-    return _pattern(request.script_root, endpoint, tuple(given)).format_map(given)
+    quoted = {
+        name: quote(value, safe=_SAFE_CHARACTERS)
+        for name, value in values.items()
+        if value is not None
+    }
+    return _make_pattern(request.script_root, endpoint, tuple(quoted)).format_map(quoted)
 
 
 @lru_cache(maxsize=256)
-def _pattern(_root: str, endpoint: str, names: tuple[str, ...]) -> str:
+def _make_pattern(_root: str, endpoint: str, names: tuple[str, ...]) -> str:
     """Return the address of an endpoint as a format string, with the names of values in braces.
 
     Args:
@@ -123,10 +127,10 @@ def _pattern(_root: str, endpoint: str, names: tuple[str, ...]) -> str:
         names: names of the values.
     """
     values: dict[str, Any] = {name: f"value.{name}" for name in names}
-    marked = url_for(endpoint, **values)
+    address = url_for(endpoint, **values)
     for name in names:
-        marked = marked.replace(f"value.{name}", f"{{{name}}}")
-    return marked
+        address = address.replace(f"value.{name}", f"{{{name}}}")
+    return address
 
 
 def reference_url(project: str, reference: str) -> str | None:
@@ -165,27 +169,29 @@ def breadcrumb_trail(
         tag: the tag; empty if the page is not about a tag.
     """
     places = [place for place in records(crumbs, "label path") if "/-" not in str(place.path)]
-    found = [Crumb(str(p.label), url_for("projects.show", path=p.path)) for p in places]
+    trail = [Crumb(str(p.label), url_for("projects.show", path=p.path)) for p in places]
     if project and project not in {place.path for place in places}:
-        found.append(Crumb(project.rpartition("/")[2], url_for("projects.show", path=project)))
+        trail.append(Crumb(project.rpartition("/")[2], url_for("projects.show", path=project)))
     segments = name.split("/") if name else []
-    found += [
+    trail += [
         Crumb(segment, image_url(project, "/".join(segments[: index + 1])))
         for index, segment in enumerate(segments)
     ]
     if tag:
-        found.append(Crumb(tag, image_url(project, name, "tag", tag=tag)))
-    return found
+        trail.append(Crumb(tag, image_url(project, name, "tag", tag=tag)))
+    return trail
 
 
 def asset(filename: str) -> str:
     """Return the address of a static file, with a hash of its content, so it can be cached."""
     path = Path(current_app.static_folder or "") / filename
-    return url_for("static", filename=filename, v=_fingerprint(path, path.stat().st_mtime_ns))
+    return url_for(
+        "static", filename=filename, v=_compute_fingerprint(path, path.stat().st_mtime_ns)
+    )
 
 
 @lru_cache(maxsize=64)
-def _fingerprint(path: Path, _mtime: int) -> str:
+def _compute_fingerprint(path: Path, _mtime: int) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:10]
 
 
@@ -210,12 +216,12 @@ def proportional_bar(shares: Sequence[float | None]) -> list[Segment]:
     total = sum(share or 0 for share in shares)
     if not shares or total <= 0:
         return []
-    widths = [max((share or 0) / total * _BAR_WIDTH, _BAR_LEAST) for share in shares]
-    scale, x, found = _BAR_WIDTH / sum(widths), 0.0, []
+    widths = [max((share or 0) / total * _BAR_WIDTH, _MIN_SEGMENT_WIDTH) for share in shares]
+    scale, x, bar = _BAR_WIDTH / sum(widths), 0.0, []
     for index, width in enumerate(widths):
-        found.append(Segment(round(x, 2), round(width * scale, 2), index % _TONES))
+        bar.append(Segment(round(x, 2), round(width * scale, 2), index % _TONE_COUNT))
         x += width * scale
-    return found
+    return bar
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,10 +242,10 @@ def bar_chart(values: Sequence[int], height: int = 40, step: int = 10) -> list[C
         step: distance from one column to the next.
     """
     greatest = max(values, default=0)
-    tall = [max(value / greatest * height, 1.0) if value else 0.0 for value in values]
+    heights = [max(value / greatest * height, 1.0) if value else 0.0 for value in values]
     return [
         Column(index * step, round(height - value, 2), round(value, 2))
-        for index, value in enumerate(tall)
+        for index, value in enumerate(heights)
     ]
 
 
@@ -249,14 +255,14 @@ def collapse_folders(folder: Any) -> list[Any]:
     A folder without an image, whose only child is also a folder without an image, would take up
     a line that shows nothing.
     """
-    found = [folder]
+    folders = [folder]
     while (
-        found[-1].image is None
-        and len(found[-1].folders) == 1
-        and found[-1].folders[0].image is None
+        folders[-1].image is None
+        and len(folders[-1].folders) == 1
+        and folders[-1].folders[0].image is None
     ):
-        found.append(found[-1].folders[0])
-    return found
+        folders.append(folders[-1].folders[0])
+    return folders
 
 
 FILTERS = (

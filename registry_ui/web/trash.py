@@ -23,7 +23,7 @@ blueprint = Blueprint("bin", __name__)
 @login_required
 def show(path: str) -> str:
     """List the tags in the trash of a project, most recently deleted first."""
-    return _page(load(path, Permission.DELETE))
+    return _render_page(load(path, Permission.DELETE))
 
 
 @blueprint.get("/<name:path>/-/bin/<int(max=2147483647):entry_id>/restore")
@@ -44,9 +44,11 @@ def restore(path: str, entry_id: int) -> Response | tuple[str, int]:
     try:
         trash.restore(actor(), row, TagName(text), loaded.acting_role)
     except NameInvalid as error:
-        return _page(loaded, entry_id, text, str(error)), 422
+        return _render_page(loaded, entry_id, text, str(error)), 422
     except (Conflict, Invalid) as error:
-        return _page(loaded, entry_id, text, error.errors.get("name", error.message)), error.status
+        return _render_page(
+            loaded, entry_id, text, error.errors.get("name", error.message)
+        ), error.status
     enqueue("purge_bin")
     flash(f"{row.repository}:{text} was restored.", "success")
     return redirect(url_for("bin.show", path=path))
@@ -63,7 +65,7 @@ def remove(path: str, entry_id: int) -> Response:
     return redirect(url_for("removals.show", path=path, removal_id=removal.id))
 
 
-def _page(
+def _render_page(
     loaded: ResolvedPlace, entry_id: int | None = None, name: str = "", error: str = ""
 ) -> str:
     rows, page = trash.page_of(loaded.project, page_number())

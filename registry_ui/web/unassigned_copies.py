@@ -27,11 +27,11 @@ def copy_unassigned(name: str) -> Response | tuple[str, int]:
     """
     repository = RepositoryName(name)
     require_unassigned(db.session(), repository)
-    asked, errors = _asked(repository), {}
+    form, errors = _read_form(repository), {}
     if request.method == "POST":
         try:
-            target = load_copy_target(asked.project)
-            planned = plan_unassigned(asked, repository, target, principal(), actor())
+            target = load_copy_target(form.project)
+            planned = plan_unassigned(form, repository, target, principal(), actor())
         except Invalid as error:
             errors = error.errors or {"form": error.message}
         else:
@@ -40,7 +40,7 @@ def copy_unassigned(name: str) -> Response | tuple[str, int]:
     page = render_template(
         "copy_unassigned.html",
         repository=str(repository),
-        asked=asked,
+        asked=form,
         projects=offered_projects(db.session(), principal(), members_only=False),
         before=copies.latest(db.session(), str(repository), actor().name),
         errors=errors,
@@ -48,7 +48,7 @@ def copy_unassigned(name: str) -> Response | tuple[str, int]:
     return page, 422 if errors else 200
 
 
-def _asked(repository: RepositoryName) -> CopyForm:
+def _read_form(repository: RepositoryName) -> CopyForm:
     values = request.values
     return CopyForm(
         project=values.get("project", "")[:512],

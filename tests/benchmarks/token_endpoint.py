@@ -29,7 +29,7 @@ from sqlalchemy import insert
 from config import PREFIX, ROOT, Config
 from registry_ui import create_app
 from registry_ui.accounts import service as accounts
-from registry_ui.accounts.authentication import Attempt, authenticate
+from registry_ui.accounts.authentication import Attempt, authenticate, principal_of
 from registry_ui.accounts.docker_sessions import begin
 from registry_ui.accounts.secrets import ACCESS_PREFIX, hash_password, new_secret, secret_hash
 from registry_ui.audit import Actor
@@ -136,7 +136,7 @@ def fill(app, count: int) -> tuple[str, str]:
         if ASKER in secrets:
             token = secrets[ASKER]
     user = accounts.find_user(f"user{ASKER}")
-    refresh = begin(Actor(user.username), user.id, user.username, "registry", "docker")
+    refresh = begin(Actor(user.username), principal_of(user), "registry", "docker")
     assert authenticate(Attempt(user.username, token, "")).user_id == user.id
     return token, refresh
 

@@ -217,7 +217,7 @@ def test_a_copy_mounts_its_blobs_and_has_the_same_digest(site, odd):
     site.push(source, {"odd": odd})
     with site.app.app_context():
         copier = Copier(RepositoryName(source), RepositoryName(target), lambda: None)
-        brought = copier.bring(odd.digest)
+        brought = copier.copy_manifest(odd.digest)
         copier.tag(TagName("odd"), brought.top)
     assert brought.missing == ()
     assert site.live(target) == {"odd": odd.digest}
@@ -232,7 +232,7 @@ def test_an_entry_of_the_wrong_type_that_is_a_manifest_is_copied_as_one(site):
     site.push(source, {"odd": odd})
     with site.app.app_context():
         copier = Copier(RepositoryName(source), RepositoryName(target), lambda: None)
-        brought = copier.bring(odd.digest)
+        brought = copier.copy_manifest(odd.digest)
     assert set(brought.manifests) == {odd.digest, ONE.digest}
     assert site.pusher.digest(target, ONE.digest) == ONE.digest
 

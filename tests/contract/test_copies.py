@@ -299,7 +299,7 @@ def test_while_a_new_immutable_tag_is_copied_the_gate_lets_nobody_else_push_it(m
 def test_with_the_claim_of_a_worker_that_died_the_next_one_goes_on(market):
     market.site.rule(market.stall, "**")
     plan = market.plan("plain")
-    mine = tag_claims.ourselves(f"copy {plan.id}")
+    mine = tag_claims.own_identity(f"copy {plan.id}")
     with market.site.app.app_context():
         assert tag_claims.acquire(RepositoryName(market.target), TagName("plain"), mine) is None
     assert market.outcomes(market.confirm(plan)) == {"plain": "copied"}

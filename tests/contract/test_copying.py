@@ -67,7 +67,7 @@ class Two:
     def copy(self, manifest: Manifest, tag: str):
         with self.site.app.app_context():
             copier = self.copier()
-            brought = copier.bring(manifest.digest)
+            brought = copier.copy_manifest(manifest.digest)
             copier.tag(TagName(tag), brought.top)
             return brought
 
@@ -75,7 +75,9 @@ class Two:
         with self.site.app.app_context():
             copier = self.copier()
             tags = self.site.pusher.tags(self.source)
-            return ReferrerCopier(copier, tags).bring(copier.bring(manifest.digest).manifests)
+            return ReferrerCopier(copier, tags).copy_referrers(
+                copier.copy_manifest(manifest.digest).manifests
+            )
 
 
 @pytest.fixture
@@ -178,7 +180,7 @@ def test_a_layer_that_lies_elsewhere_is_not_asked_of_the_registry(two):
             two.site.patched("put_manifest", lambda *what: put.append(what)),
             two.site.patched("head", lambda *_: manifest.digest if put else plain),
         ):
-            brought = copier.bring(plain)
+            brought = copier.copy_manifest(plain)
     assert brought.missing == ()
     assert put[0][2] == body
 
@@ -205,9 +207,9 @@ def test_children_that_many_indexes_share_are_brought_once(two):
     two.push({f"top{n}": top for n, top in enumerate(tops)})
     with two.site.app.app_context():
         copier = two.copier()
-        copier.bring(tops[0].digest)
+        copier.copy_manifest(tops[0].digest)
         first = two.held
-        brought = [copier.bring(top.digest) for top in tops[1:]]
+        brought = [copier.copy_manifest(top.digest) for top in tops[1:]]
     # For each index, for its own child, and for the blobs of that.
     assert two.held - first == 3 * len(brought)
     for top, found in zip(tops[1:], brought, strict=True):

@@ -38,7 +38,7 @@ def delete(site: Mover, image: str, tag: str) -> None:
     with site.app.app_context():
         row = db.session.scalars(select(ContainerImage).where(ContainerImage.path == image)).one()
         project = db.session.scalars(select(Project).where(Project.path == site.shop)).one()
-        plan = plan_tags("tags", image, [(row, [tag])], attached=False)
+        plan = plan_tags("tags", image, [(row, [tag])])
         started = removals.start(ACTOR, plan, project).id
     assert site.run(started).state == "done"
 

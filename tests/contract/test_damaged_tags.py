@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from functools import partial
-from typing import Any
 from unittest import mock
 
 import pytest
@@ -163,11 +162,11 @@ def test_programs_read_which_tag_is_damaged_why_and_since_when(shop, image):
 # -- removals --------------------------------------------------------------------
 
 
-def delete(site: LiveSite, image: str, *tags: str, **more: Any) -> Removal:
+def delete(site: LiveSite, image: str, *tags: str) -> Removal:
     """Plan and carry out the removal of tags of an image by hand; return what became of it."""
     with site.app.app_context():
         row = db.session.scalars(select(ContainerImage).where(ContainerImage.path == image)).one()
-        plan = plan_tags("tags", image, [(row, tags)], attached=False, **more)
+        plan = plan_tags("tags", image, [(row, tags)])
         project = db.session.scalars(select(Project).where(Project.path == site.shop)).one()
         started = removals.start(ACTOR, plan, project).id
     return site.run(started)
@@ -293,8 +292,8 @@ def test_one_failure_of_the_registry_does_not_let_a_push_be_overwritten(shop, im
 
 def test_reading_tags_has_a_deadline_for_all_of_them_together(shop, image, monkeypatch):
     answer = threading.Event()
-    monkeypatch.setattr(live_tags, "PATIENCE", 0.2)
-    monkeypatch.setattr(live_tags, "PATIENCE_PER_TAG", 0.0)
+    monkeypatch.setattr(live_tags, "TIMEOUT", 0.2)
+    monkeypatch.setattr(live_tags, "TIMEOUT_PER_TAG", 0.0)
 
     def head(*_arguments):
         answer.wait(20)

@@ -24,6 +24,7 @@ from registry_ui.names import TagName, is_binned
 from registry_ui.operations.lease import STALL_LIMIT
 from registry_ui.operations.operation_lease import OperationLease
 from registry_ui.removals import runner
+from registry_ui.removals.plan import RemovalOptions
 from registry_ui.removals.planner import plan_tag
 from tests.support.live import LiveSite, tiny
 from tests.web.support import ACTOR
@@ -90,7 +91,7 @@ def ending(request) -> str:
 
 
 def faulty(site: LiveSite, fault: str, at: int | None) -> Any:
-    wire = site.app.extensions["registry"]._wire
+    wire = site.app.extensions["registry"]._transport
     return mock.patch.object(wire, "send", FaultyWire(wire.send, fault, at))
 
 
@@ -98,7 +99,9 @@ def remove(
     site: LiveSite, image: str, fault: str = "", at: int | None = None, *, bin_days: int = 7
 ) -> int:
     """Begin to remove 1.0, by way of the bin; return the number of calls that it made."""
-    started = site.start(partial(plan_tag, bin_days=bin_days), image, TagName("1.0"))
+    started = site.start(
+        partial(plan_tag, options=RemovalOptions(bin_days=bin_days)), image, TagName("1.0")
+    )
     with faulty(site, fault, at) as wire, suppress(Killed):
         site.run(started, patience=0)
     return wire.calls
@@ -202,7 +205,9 @@ def test_a_removal_that_failed_because_of_silence_leaves_no_placeholder_behind(s
 def test_a_step_that_is_repeated_hides_an_entry_again_that_it_had_taken_back(shop):
     image = f"{shop.shop}/app"
     shop.push_and_index(image, {"1.0": ONE, "2.0": TWO})
-    started = shop.start(partial(plan_tag, bin_days=7), image, TagName("1.0"))
+    started = shop.start(
+        partial(plan_tag, options=RemovalOptions(bin_days=7)), image, TagName("1.0")
+    )
     put = mock.Mock(side_effect=RegistryReadOnly("the registry is read-only"))
     killed = mock.patch.object(OperationLease, "record_outcome", side_effect=Killed)
     with shop.patched("put_manifest", put), killed, suppress(Killed):

@@ -12,6 +12,7 @@ from registry_ui.demo.artifacts import signature, signature_tag
 from registry_ui.demo.images import index
 from registry_ui.models import ContainerImage, Namespace, Project, Tag, utc_now
 from registry_ui.removals import service as removals
+from registry_ui.removals.plan import RemovalOptions
 from registry_ui.removals.planner import plan_tags
 from registry_ui.retention import service as retention
 from registry_ui.retention.rules import Rules
@@ -38,7 +39,8 @@ def plan(site, *names: str, days: int = 0) -> int:
     with site.app.app_context():
         image = db.session.scalars(select(ContainerImage)).one()
         place = db.session.scalars(select(Project)).one()
-        planned = plan_tags("tags", site.web, [(image, set(names))], attached=True, bin_days=days)
+        options = RemovalOptions(attached=True, bin_days=days)
+        planned = plan_tags("tags", site.web, [(image, set(names))], options)
         return removals.start(ACTOR, planned, place).id
 
 

@@ -257,7 +257,7 @@ def stopped_behind_the_copy(mover):
         raise errors.RegistryError("the registry could not be reached")
 
     move_id = mover.planned(mover.market)
-    with mock.patch.object(work.transfer, "_bring_earlier", unavailable):
+    with mock.patch.object(work.transfer, "_copy_history", unavailable):
         assert mover.confirmed(move_id).state == "failed"
     assert mover.live(mover.market) == DIGESTS
     mover.pusher.delete(mover.shop, TWO.digest)

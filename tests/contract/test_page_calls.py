@@ -38,7 +38,7 @@ def layers_called_manifests() -> Manifest:
 def calls(shop: LiveSite, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every request to the registry."""
     made: list[str] = []
-    wire = shop.app.extensions["registry"]._wire
+    wire = shop.app.extensions["registry"]._transport
     exchange = wire._exchange_once
 
     def counted(method, target, headers, body):

@@ -11,6 +11,7 @@ from registry_ui.db.session import db
 from registry_ui.demo.images import DOCKER, index
 from registry_ui.jobs.tasks import purge_bin
 from registry_ui.models import BinnedTag, ContainerImage, utc_now
+from registry_ui.removals.plan import RemovalOptions
 from registry_ui.removals.planner import plan_tags
 from registry_ui.removals.purge_planner import plan_purge
 from tests.contract.test_removal_trouble import finished, killed
@@ -35,7 +36,8 @@ def image(shop: LiveSite) -> str:
 
 
 def planned(image: ContainerImage, bin_days: int = 0):
-    return plan_tags("tags", image.path, [(image, REMOVED)], attached=False, bin_days=bin_days)
+    options = RemovalOptions(bin_days=bin_days)
+    return plan_tags("tags", image.path, [(image, REMOVED)], options)
 
 
 def visible(shop, image):

@@ -247,7 +247,7 @@ def test_a_token_that_the_registry_refuses_changes_nothing(full):
     def without_rights(*_arguments):
         return full.app.extensions["signer"].sign("-/registry_ui", []).token
 
-    wire = full.app.extensions["registry"]._wire
+    wire = full.app.extensions["registry"]._transport
     with mock.patch.object(wire, "_token_source", without_rights):
         assert "401" in full.reconcile(f"{full.shop}/app").error
         with pytest.raises(RegistryError):

@@ -12,7 +12,7 @@ from registry_ui.db.session import db
 from registry_ui.demo.images import index
 from registry_ui.models import CopiedManifest, CopiedTag, Move, MovedRepository
 from registry_ui.moves import runner
-from registry_ui.moves.progress import BATCH
+from registry_ui.moves.progress import BATCH_SIZE
 from registry_ui.operations.errors import Deferred
 from tests.contract.mover import ONE
 from tests.support.live import tiny
@@ -23,9 +23,9 @@ pytestmark = [
     pytest.mark.parametrize("storage", ["sqlite"], indirect=True),
 ]
 
-MANY = {f"n{number:02}": tiny(f"number {number}") for number in range(3 * BATCH)}
+MANY = {f"n{number:02}": tiny(f"number {number}") for number in range(3 * BATCH_SIZE)}
 #: Tags that a worker had finished when it was killed in the middle of the last batch.
-FINISHED = list(MANY)[: 2 * BATCH]
+FINISHED = list(MANY)[: 2 * BATCH_SIZE]
 #: Calls that a worker makes for a repository however many tags it has: two lists of tags, and
 #: one that finds out whether the registry has the referrers API.
 ALWAYS = 3
@@ -43,7 +43,7 @@ def many(mover):
 @contextmanager
 def calls_of(mover):
     """Note every call to the registry: method and address."""
-    wire, noted = mover.app.extensions["registry"]._wire, []
+    wire, noted = mover.app.extensions["registry"]._transport, []
     send = wire.send
 
     def note(method, target, *arguments, **more):
@@ -83,13 +83,13 @@ def killed_in(mover, state):
     mover.begin(move_id)
     if state == "copying":
         # Each tag has another manifest, which is read once.
-        mover.killed(move_id, "client.manifest", len(FINISHED) + BATCH // 2)
+        mover.killed(move_id, "client.manifest", len(FINISHED) + BATCH_SIZE // 2)
     else:
         mover.killed(move_id, "work._wait", 1)
         release_lease(mover)
         # Both phases ask for every tag once under the old and once under the new path.
         earlier = 2 * len(MANY) if state == "verifying" else 0
-        mover.killed(move_id, "client.head", earlier + 2 * len(FINISHED) + BATCH // 2)
+        mover.killed(move_id, "client.head", earlier + 2 * len(FINISHED) + BATCH_SIZE // 2)
     assert mover.move(move_id).state == state
     return move_id
 
@@ -129,32 +129,32 @@ def test_the_calls_of_a_resumed_move_are_in_proportion_to_what_is_left(many):
 
 
 def test_killed_amid_the_parts_of_an_index_the_next_worker_copies_the_rest_alone(mover):
-    parts = [tiny(f"part {number}") for number in range(2 * BATCH + 5)]
+    parts = [tiny(f"part {number}") for number in range(2 * BATCH_SIZE + 5)]
     tags = {"all": index(parts)}
     mover.push_and_tell(f"{mover.shop}/web", tags)
     move_id = mover.planned(mover.market)
     mover.begin(move_id)
-    mover.killed(move_id, "client.put_manifest", 2 * BATCH + 1)
+    mover.killed(move_id, "client.put_manifest", 2 * BATCH_SIZE + 1)
     noted = calls_of_phase(mover, move_id, "copying")
     asked = {call.rpartition("/")[2] for call in noted if "/manifests/" in call}
-    assert asked.isdisjoint(part.digest for part in parts[: 2 * BATCH])
-    assert asked.issuperset(part.digest for part in parts[2 * BATCH :])
+    assert asked.isdisjoint(part.digest for part in parts[: 2 * BATCH_SIZE])
+    assert asked.issuperset(part.digest for part in parts[2 * BATCH_SIZE :])
     assert_complete(mover, move_id, tags)
     assert mover.readable_of(f"{mover.market}/web", parts)
 
 
 def test_killed_amid_earlier_digests_the_next_worker_copies_the_rest_alone(mover):
     web = f"{mover.shop}/web"
-    earlier = [tiny(f"earlier {number}") for number in range(BATCH + BATCH // 2)]
+    earlier = [tiny(f"earlier {number}") for number in range(BATCH_SIZE + BATCH_SIZE // 2)]
     for manifest in [*earlier, ONE]:
         mover.push_and_tell(web, {"moving": manifest})
     move_id = mover.planned(mover.market)
     mover.begin(move_id)
     # The tag itself takes two; its earlier digests follow, the newest first.
-    mover.killed(move_id, "client.put_manifest", 2 + BATCH + 5)
+    mover.killed(move_id, "client.put_manifest", 2 + BATCH_SIZE + 5)
     noted = calls_of_phase(mover, move_id, "copying")
     asked = {call.rpartition("/")[2] for call in noted if "/manifests/" in call}
-    assert asked.isdisjoint(manifest.digest for manifest in earlier[-(BATCH - 1) :])
+    assert asked.isdisjoint(manifest.digest for manifest in earlier[-(BATCH_SIZE - 1) :])
     assert_complete(mover, move_id, {"moving": ONE})
     assert mover.readable_of(f"{mover.market}/web", earlier)
 

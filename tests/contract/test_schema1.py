@@ -7,6 +7,7 @@ import pytest
 from registry_ui.demo.push import ACCEPT
 from registry_ui.models import Project
 from registry_ui.names import TagName
+from registry_ui.removals.plan import RemovalOptions
 from registry_ui.removals.planner import plan_image, plan_project, plan_tag
 from tests.contract.conftest import app_of
 from tests.contract.mover import Mover
@@ -111,7 +112,7 @@ def test_where_it_can_not_be_binned_it_stays_and_is_deleted_for_good(shop):
     stop_taking_schema1(shop)
 
     def binned(image):
-        return plan_tag(image, TagName("1.0"), bin_days=7)
+        return plan_tag(image, TagName("1.0"), RemovalOptions(bin_days=7))
 
     done = shop.run(shop.start(binned, path))
     (line,) = shop.report(done.id)

@@ -16,7 +16,7 @@ from registry_ui.gate.tag_states import RegistryNotAnswering, read_state
 from registry_ui.models import ContainerImage, Project, Removal, Tag
 from registry_ui.names import RepositoryName, TagName
 from registry_ui.removals import service as removals
-from registry_ui.removals.plan import RemovalPlan
+from registry_ui.removals.plan import RemovalOptions, RemovalPlan
 from registry_ui.removals.planner import (
     plan_image,
     plan_namespace,
@@ -90,7 +90,7 @@ def one_by_one(site: LiveSite, image: str, *tags: str) -> Removal:
     """Remove tags of an image permanently, by a plan that names each."""
     with site.app.app_context():
         row = db.session.scalars(select(ContainerImage).where(ContainerImage.path == image)).one()
-        made = plan_tags("tags", image, [(row, tags)], attached=False)
+        made = plan_tags("tags", image, [(row, tags)])
         project = db.session.scalars(select(Project).where(Project.path == site.shop)).one()
         started = removals.start(ACTOR, made, project).id
     return site.run(started, patience=0)
@@ -239,7 +239,8 @@ def test_a_copy_names_the_slow_tag_and_copies_the_others(shop, image, slow):
 def test_a_tag_that_becomes_slow_after_the_plan_stops_no_other(shop, image, monkeypatch):
     with shop.app.app_context():
         row = db.session.scalars(select(ContainerImage).where(ContainerImage.path == image)).one()
-        made = plan_tags("tags", image, [(row, DIGESTS.keys())], attached=False, bin_days=7)
+        options = RemovalOptions(bin_days=7)
+        made = plan_tags("tags", image, [(row, DIGESTS.keys())], options)
         project = db.session.scalars(select(Project).where(Project.path == shop.shop)).one()
         started = removals.start(ACTOR, made, project).id
     SlowAnswers(shop, monkeypatch, manifests(f"{image}:1.0"))

@@ -30,14 +30,14 @@ PHASES = {
 @pytest.fixture(autouse=True)
 def _hasty(monkeypatch):
     """Pauses of hundredths of a second."""
-    for name, value in {"FIRST_PAUSE": 0.01, "LONGEST_PAUSE": 0.02}.items():
+    for name, value in {"FIRST_PAUSE": 0.01, "MAX_PAUSE": 0.02}.items():
         monkeypatch.setattr(lease, name, value)
 
 
 @pytest.fixture
 def impatient(monkeypatch):
     """A worker that leaves the work for later after a moment."""
-    monkeypatch.setattr(lease, "PATIENCE", 0.1)
+    monkeypatch.setattr(lease, "REGISTRY_TIMEOUT", 0.1)
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_a_move_whose_worker_was_killed_while_it_waited_continues(filled, impati
     ("state", "limit", "words"),
     [
         ("copying", hold.STALL_LIMIT, "did not answer for 24 hours"),
-        ("settling", hold.FENCED_STALL_LIMIT, "did not answer for 15 minutes"),
+        ("settling", hold.FROZEN_STALL_LIMIT, "did not answer for 15 minutes"),
     ],
 )
 def test_the_wait_ends_and_people_can_push_again(

@@ -191,7 +191,7 @@ def test_a_tag_that_lacks_a_blob_stays(mover):
 
 
 def test_a_registry_that_stores_nothing_is_waited_for(mover, monkeypatch):
-    monkeypatch.setattr("registry_ui.operations.lease.PATIENCE", 0.0)
+    monkeypatch.setattr("registry_ui.operations.lease.REGISTRY_TIMEOUT", 0.0)
     mover.fill()
 
     def full(*_):
@@ -207,7 +207,7 @@ def test_a_registry_that_stores_nothing_is_waited_for(mover, monkeypatch):
 
 def test_an_earlier_build_is_not_left_behind_by_a_registry_that_stores_nothing(mover, monkeypatch):
     """No tag needs it, but it can be pulled by its digest."""
-    monkeypatch.setattr("registry_ui.operations.lease.PATIENCE", 0.0)
+    monkeypatch.setattr("registry_ui.operations.lease.REGISTRY_TIMEOUT", 0.0)
     mover.push_and_tell(old(mover), {"main": LATER})
     mover.fill()
     mover.push_and_tell(old(mover), {"main": ONE})

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import requests
 
-from registry_ui.token_auth.keyring import LOOK_EVERY, KeyRing, RotationRefused
+from registry_ui.token_auth.keyring import POLL_INTERVAL, KeyRing, RotationRefused
 from registry_ui.token_auth.signer import Signer
 from tests.support.live import tiny
 from tests.support.processes import until
@@ -212,7 +212,7 @@ def test_no_pull_and_no_push_fails_while_keys_follow_each_other(site, ring):
 
         ring.activate()
         activated = time.monotonic()
-        crowd.go_on(LOOK_EVERY + 1)
+        crowd.go_on(POLL_INTERVAL + 1)
         taken_up = time.monotonic()
         assert site.published() == {old, new}
         assert (site.key("active"), site.key("previous")) == (new, old)

@@ -33,7 +33,7 @@ class SlowAnswers:
         *,
         needs: float = NEVER,
     ) -> None:
-        pool = site.app.extensions["registry"]._wire._pool
+        pool = site.app.extensions["registry"]._transport._pool
         self.needs, self._is_slow = needs, is_slow
         self.calls: list[float] = []
         self.together = self._now = 0

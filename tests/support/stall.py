@@ -22,7 +22,7 @@ class Stall:
     def __init__(
         self, site: LiveSite, monkeypatch: Any, is_meant: Callable[[str, str], bool], *, calls: int
     ) -> None:
-        pool = site.app.extensions["registry"]._wire._pool
+        pool = site.app.extensions["registry"]._transport._pool
         self.left, self._is_meant = calls, is_meant
         self._lock = Lock()
         self._request = pool.request

@@ -15,7 +15,7 @@ from registry_ui.http import admission
 from registry_ui.http.admission import Admission, Limits, is_unlimited
 from registry_ui.page_slots import KEY, PageSlot
 
-QUICK = Limits(pages=1, waiting=1, patience=0.05, held=1, hold=0.0)
+QUICK = Limits(pages=1, waiting=1, timeout=0.05, max_delayed=1, delay=0.0)
 MACHINES = (
     "/jwt/auth",
     "/auth/token/",
@@ -78,7 +78,7 @@ def test_a_page_that_waits_for_something_else_gives_its_place_back_once(busy):
     application, inner = busy
     place = inner.environ[KEY]
     for _ in range(2):
-        place.give_back()
+        place.release()
     inner.go_on.set()
     assert ask(application, "/")[0] == "200 OK"
     assert application._pages._value == QUICK.pages
@@ -89,7 +89,7 @@ def page():
     """A request for a page that has the only place; and the places."""
     places = threading.BoundedSemaphore(1)
     places.acquire()
-    environ = {KEY: PageSlot(places, patience=0.05)}
+    environ = {KEY: PageSlot(places, timeout=0.05)}
     with Flask("site").test_request_context("/", environ_overrides=environ):
         yield places
 
@@ -129,7 +129,7 @@ def test_a_page_for_which_there_is_no_room_is_refused_and_told_when_to_come_back
 
 def test_a_page_that_waits_its_turn_is_answered():
     inner = Blocking()
-    application = Admission(inner, [], Limits(pages=1, waiting=1, patience=20))
+    application = Admission(inner, [], Limits(pages=1, waiting=1, timeout=20))
     answers = []
     threads = [
         threading.Thread(target=lambda: answers.append(ask(application, "/slow")[0]))
@@ -189,5 +189,5 @@ def test_the_answer_to_too_many_attempts_is_held_back_and_takes_no_place_of_a_pa
 
 def test_the_threads_of_a_process_are_more_than_pages_and_passwords_can_take():
     limits = admission.LIMITS
-    taken = limits.pages + limits.waiting + limits.held + password_checks.THREADS
+    taken = limits.pages + limits.waiting + limits.max_delayed + password_checks.MAX_THREADS
     assert admission.THREADS - taken == admission.RESERVED >= 4

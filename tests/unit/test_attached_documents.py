@@ -14,7 +14,7 @@ from registry_ui.distribution.chart import Chart, read_chart
 from registry_ui.distribution.manifest import Descriptor
 from registry_ui.distribution.provenance import Provenance, read_provenance
 from registry_ui.distribution.sbom import MAX_PACKAGES, Package, read_packages
-from registry_ui.distribution.statement import MAX_PARTS, may_be_read, read_statement
+from registry_ui.distribution.statement import MAX_PARTS, can_be_read, read_statement
 from registry_ui.distribution.untrusted import TOO_MANY
 
 IN_TOTO = "application/vnd.in-toto+json"
@@ -73,7 +73,7 @@ def descriptor(media_type, predicate_type=""):
     ],
 )
 def test_only_what_its_types_call_a_document_is_fetched(media_type, predicate_type, read):
-    assert may_be_read(descriptor(media_type, predicate_type)) is read
+    assert can_be_read(descriptor(media_type, predicate_type)) is read
 
 
 def test_what_has_too_many_parts_is_not_parsed():

@@ -44,8 +44,8 @@ def test_the_blobs_that_nothing_needs_are_counted_and_named(more):
 
 def test_a_blob_of_our_own_is_not_counted():
     found = read(SUM, *ELIGIBLE)
-    found.leave_out(A)
-    found.leave_out("sha256:" + "c" * 64)
+    found.exclude_blob(A)
+    found.exclude_blob("sha256:" + "c" * 64)
     assert (found.blobs, found.digests) == (1, {B})
     assert found.text.splitlines()[-1].startswith("[registry_ui] One of these blobs is a probe")
     assert found.text.endswith(A)
@@ -70,7 +70,7 @@ def test_a_name_can_not_pass_for_a_line_of_the_collector():
 def test_much_is_kept_with_its_beginning_and_its_end_and_no_line_whole():
     found = read(*(f"{number} " + "x" * 1000 for number in range(1000)), "\x00end")
     lines = found.text.splitlines()
-    assert len(lines) == output_parser.FIRST + 1 + output_parser.LAST
-    assert lines[output_parser.FIRST] == "… 701 lines are left out …"
-    assert max(map(len, lines)) == output_parser.LONGEST_LINE
+    assert len(lines) == output_parser.MAX_FIRST_LINES + 1 + output_parser.MAX_LAST_LINES
+    assert lines[output_parser.MAX_FIRST_LINES] == "… 701 lines are left out …"
+    assert max(map(len, lines)) == output_parser.MAX_LINE_LENGTH
     assert lines[-1] == "end"

@@ -36,7 +36,7 @@ def steps(*lines):
 
 def shown(runs):
     words = {"added": "+", "removed": "-", "unchanged": " "}
-    return [words[run.what] + line for run in runs if not run.folded for line in run.lines]
+    return [words[run.kind] + line for run in runs if not run.folded for line in run.lines]
 
 
 # -- layers ----------------------------------------------------------------------
@@ -46,22 +46,22 @@ def test_layers_are_told_apart_in_an_order_that_fits_both():
     diff = layer_diff(
         facts(("a", 10), ("b", 20), ("old", 5)), facts(("a", 10), ("new", 7), ("b", 20))
     )
-    found = [(row.digest, row.where) for row in diff.rows]
+    found = [(row.digest, row.sides) for row in diff.rows]
     assert found == [("a", "both"), ("new", "to"), ("b", "both"), ("old", "from")]
-    assert (diff.shared, diff.new, diff.gone, diff.base) == (2, 1, 1, 1)
+    assert (diff.shared, diff.added, diff.removed, diff.base) == (2, 1, 1, 1)
 
 
 def test_a_pull_fetches_what_is_not_there_each_blob_once():
     old, new = facts(("a", 10)), facts(("a", 10), ("b", 20), ("b", 20), config="d")
-    assert layer_diff(old, new).fetched == 20 + 1
-    assert layer_diff(new, old).fetched == 1
-    assert layer_diff(old, old).fetched == 0
+    assert layer_diff(old, new).download_size == 20 + 1
+    assert layer_diff(new, old).download_size == 1
+    assert layer_diff(old, old).download_size == 0
 
 
 def test_a_layer_that_only_moved_is_shared_and_stands_once():
     diff = layer_diff(facts(("a", 1), ("b", 1)), facts(("b", 1), ("a", 1)))
-    assert sorted((row.digest, row.where) for row in diff.rows) == [("a", "both"), ("b", "both")]
-    assert diff.fetched == 0
+    assert sorted((row.digest, row.sides) for row in diff.rows) == [("a", "both"), ("b", "both")]
+    assert diff.download_size == 0
     assert diff.base == 0
 
 
@@ -78,7 +78,7 @@ def test_the_step_that_made_a_layer_is_named_only_where_the_history_tells():
 
 def test_pairs_are_added_removed_changed_or_unchanged():
     changes = of_pairs({"A": "1", "B": "2", "C": ""}, {"A": "1", "B": "3", "D": ""})
-    assert [(c.name, c.what) for c in changes] == [
+    assert [(c.name, c.kind) for c in changes] == [
         ("A", "unchanged"),
         ("B", "changed"),
         ("C", "removed"),
@@ -124,7 +124,7 @@ def test_packages_are_added_removed_upgraded_and_downgraded_by_the_order_of_vers
     after = [Package("a", "1.10", "deb"), Package("b", "1", "deb"), Package("e", "1", "npm")]
     after += [Package("same", "1", "deb"), Package("d", "1.0", "npm"), Package("d", "2.0", "npm")]
     diff = package_diff(before, after)
-    assert {c.name: c.what for c in diff.changes} == {
+    assert {c.name: c.kind for c in diff.changes} == {
         "a": "upgraded",
         "b": "downgraded",
         "c": "removed",
@@ -139,7 +139,7 @@ def test_packages_are_added_removed_upgraded_and_downgraded_by_the_order_of_vers
 
 def test_one_name_of_two_types_is_two_packages():
     diff = package_diff([Package("a", "1", "deb")], [Package("a", "1", "npm")])
-    assert [(c.type, c.what) for c in diff.changes] == [("deb", "removed"), ("npm", "added")]
+    assert [(c.type, c.kind) for c in diff.changes] == [("deb", "removed"), ("npm", "added")]
 
 
 def test_packages_are_found_by_a_part_of_the_name_or_by_their_type():

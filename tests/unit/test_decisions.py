@@ -63,7 +63,7 @@ def namespace(role=None, path="acme"):
 
 def test_the_roles_are_these_in_this_order():
     assert [role.name.lower() for role in sorted(Role)] == list(ROLES)
-    assert [str(right) for right in Permission] == [rule.right for rule in RULES]
+    assert [str(right) for right in Permission] == [rule.permission for rule in RULES]
     assert {str(right) for right in Permission} == EVERYTHING
 
 

@@ -258,7 +258,7 @@ class TestSamples:
         assert {"1.0.0", "1.10.0", "1.9.3", "latest"} <= set(tags)
         assert tags["latest"] is tags["1.74.2"]
 
-    @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.what)
+    @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.title)
     def test_nothing_is_named_that_is_not_there(self, sample):
         for made in every_manifest(sample):
             held = {part.digest: len(part.data) for part in (*made.blobs, *made.children)}

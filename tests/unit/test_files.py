@@ -14,7 +14,7 @@ from config import read_env_file
 from registry_ui.files import private_directory, write_private, write_private_once
 from registry_ui.launch import LaunchError
 from registry_ui.launch.keys import derived_secret, ensure_secret_key, ensure_signing_key
-from registry_ui.launch.settings import note_settings, read_settings, settings_file
+from registry_ui.launch.settings import read_settings, save_settings, settings_file
 
 
 def mode(path: Path) -> int:
@@ -127,7 +127,7 @@ class TestSettings:
 
     def test_what_an_earlier_run_noted_does_not_come_back(self, environ):
         first = environ | {"REGISTRY_UI_PORT": "9001", "REGISTRY_UI_REGISTRY_URL": "http://other:5"}
-        note_settings(read_settings(first), first)
+        save_settings(read_settings(first), first)
         config = read_settings(environ)
         assert (config.port, config.registry_url) == (8080, "http://localhost:5050")
 
@@ -139,7 +139,7 @@ class TestSettings:
             "REGISTRY_UI_REDIS_URL": "",
         }
         config = read_settings(given)
-        note_settings(config, given)
+        save_settings(config, given)
         assert mode(settings_file(config.var)) == 0o600
         assert read_env_file(settings_file(config.var)) == {
             "REGISTRY_UI_PORT": "9001",
@@ -149,7 +149,7 @@ class TestSettings:
     def test_a_value_of_two_lines_is_refused(self, environ):
         given = environ | {"REGISTRY_UI_REALM": "a\nREGISTRY_UI_PORT=1"}
         with pytest.raises(LaunchError, match="REGISTRY_UI_REALM holds a line break"):
-            note_settings(read_settings(given), given)
+            save_settings(read_settings(given), given)
 
     def test_a_setting_that_cannot_be_used_is_named(self, environ):
         with pytest.raises(LaunchError, match="REGISTRY_UI_PORT is 'http'"):

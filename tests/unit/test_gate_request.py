@@ -7,7 +7,7 @@ from werkzeug.datastructures import Headers
 
 from registry_ui.access import Permission
 from registry_ui.errors import Denied
-from registry_ui.gate.request import HEADERS, NOT_PLAIN, NOT_TOLD, read
+from registry_ui.gate.request import AMBIGUOUS_REQUEST, HEADERS, NOT_CANONICAL, read
 
 DIGEST = "sha256:" + "a" * 64
 
@@ -30,7 +30,7 @@ def test_a_blob_that_is_deleted_is_read_like_a_manifest():
     found = asked("DELETE", f"/v2/a/b/blobs/{DIGEST}")
     assert (found.action, str(found.repository), found.is_blob) == (Permission.DELETE, "a/b", True)
     assert not asked("DELETE", f"/v2/a/b/manifests/{DIGEST}").is_blob
-    with pytest.raises(Denied, match=NOT_PLAIN):
+    with pytest.raises(Denied, match=NOT_CANONICAL):
         asked("PUT", f"/v2/a/b/blobs/{DIGEST}")
 
 
@@ -95,7 +95,7 @@ TRICKS = [
 @pytest.mark.parametrize("uri", TRICKS)
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
 def test_an_address_that_is_not_plain_is_refused(method, uri):
-    with pytest.raises(Denied, match=NOT_PLAIN):
+    with pytest.raises(Denied, match=NOT_CANONICAL):
         asked(method, uri)
 
 
@@ -129,4 +129,4 @@ SPOOFED = [
 def test_what_two_have_told_or_nobody_is_refused(headers):
     with pytest.raises(Denied, match="told"):
         read(Headers(headers))
-    assert "told" in NOT_TOLD
+    assert "told" in AMBIGUOUS_REQUEST

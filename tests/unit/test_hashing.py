@@ -55,7 +55,7 @@ def test_one_that_takes_too_long_is_given_up_and_its_answer_is_never_taken_for_a
 ):
     assert process.verify(hashed, "correct horse")
     os.kill(process._process.pid, signal.SIGSTOP)  # it is as slow as can be
-    monkeypatch.setattr(hashing, "PATIENCE", 0.05)
+    monkeypatch.setattr(hashing, "HASHING_TIMEOUT", 0.05)
     with pytest.raises(TooManyAttempts):
         process.verify(hashed, "correct horse")
     monkeypatch.undo()
@@ -63,8 +63,8 @@ def test_one_that_takes_too_long_is_given_up_and_its_answer_is_never_taken_for_a
 
 
 def test_who_does_not_get_a_turn_is_told_to_come_back(process, hashed, monkeypatch):
-    monkeypatch.setattr(hashing, "PATIENCE", 0.05)
-    assert process._turn.acquire(60)
+    monkeypatch.setattr(hashing, "HASHING_TIMEOUT", 0.05)
+    assert process._lock.acquire(60)
     refused = []
 
     def ask():
@@ -77,13 +77,13 @@ def test_who_does_not_get_a_turn_is_told_to_come_back(process, hashed, monkeypat
     thread.start()
     thread.join(20)
     assert refused == [hashing.RETRY_AFTER]
-    process._turn.release()
+    process._lock.release()
     monkeypatch.undo()
     assert process.verify(hashed, "correct horse")
 
 
 def test_passwords_with_priority_are_compared_first_and_otherwise_in_order(process, hashed):
-    assert process._turn.acquire(60)
+    assert process._lock.acquire(60)
     turns = []
 
     def ask(name, priority):
@@ -94,8 +94,8 @@ def test_passwords_with_priority_are_compared_first_and_otherwise_in_order(proce
     for name, priority in [("a", False), ("b", False), ("c", True), ("d", True)]:
         threads.append(threading.Thread(target=ask, args=(name, priority)))
         threads[-1].start()
-        until(lambda: len(process._turn._waiting) == len(threads))
-    process._turn.release()
+        until(lambda: len(process._lock._tickets) == len(threads))
+    process._lock.release()
     for thread in threads:
         thread.join(60)
     assert turns == ["c", "d", "a", "b"]

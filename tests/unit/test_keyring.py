@@ -78,7 +78,7 @@ def test_a_running_process_takes_the_new_key_up_within_seconds(ring, signer, now
     first = signer.sign("alice", []).token
     ring.activate()
     assert signer.current().key_id != ring.views()[0].key_id, "it does not look each time"
-    now[0] += keyring.LOOK_EVERY
+    now[0] += keyring.POLL_INTERVAL
     assert signer.current().key_id == ring.views()[0].key_id
     second = signer.sign("alice", []).token
     assert first.split(".")[0] != second.split(".")[0]
@@ -96,10 +96,10 @@ def test_a_process_that_dies_between_key_and_certificate_leaves_a_ring_that_sign
 def test_a_ring_that_cannot_be_read_at_a_moment_changes_nothing(ring, signer, now):
     known = signer.current().key_id
     ring.key_file.write_text("half a ke")
-    now[0] += keyring.LOOK_EVERY
+    now[0] += keyring.POLL_INTERVAL
     assert signer.current().key_id == known
     ring.activate()
-    now[0] += keyring.LOOK_EVERY
+    now[0] += keyring.POLL_INTERVAL
     assert signer.current().key_id != known
 
 

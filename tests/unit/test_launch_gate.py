@@ -8,7 +8,7 @@ import pytest
 
 from config import ROOT, Config
 from registry_ui.launch import LaunchError, gate
-from registry_ui.launch.__main__ import commands, wanted_ports
+from registry_ui.launch.__main__ import commands, required_ports
 from registry_ui.launch.binary import Registry
 from registry_ui.launch.gate import GATED, find_nginx, write_gate_files
 from registry_ui.launch.registry import listening_port
@@ -29,7 +29,7 @@ def test_without_the_setting_there_is_no_gate(config):
     plain = config()
     assert list(commands(plain, {}, REGISTRY)) == ["registry", "web", "worker"]
     assert listening_port(plain) == 5050
-    assert set(wanted_ports(plain, REGISTRY).values()) == {8080, 5050}
+    assert set(required_ports(plain, REGISTRY).values()) == {8080, 5050}
 
 
 def test_with_it_nginx_has_the_port_of_the_registry_which_stands_behind(config):
@@ -38,17 +38,17 @@ def test_with_it_nginx_has_the_port_of_the_registry_which_stands_behind(config):
     assert list(started) == ["registry", "gate", "web", "worker"]
     assert "REGISTRY_UI_SECRET_KEY" not in started["gate"][1]
     assert listening_port(gated) == 5051
-    assert set(wanted_ports(gated, REGISTRY).values()) == {8080, 5050, 5051}
+    assert set(required_ports(gated, REGISTRY).values()) == {8080, 5050, 5051}
 
 
 def test_a_registry_of_ones_own_has_a_proxy_of_ones_own(config):
     gated = config(GATE="yes", REGISTRY_URL="http://elsewhere:5000")
     assert list(commands(gated, {}, None)) == ["web", "worker"]
-    assert set(wanted_ports(gated, None).values()) == {8080}
+    assert set(required_ports(gated, None).values()) == {8080}
 
 
 def test_without_nginx_it_is_said_what_to_install(monkeypatch, tmp_path):
-    monkeypatch.setattr(gate, "PLACES", str(tmp_path))
+    monkeypatch.setattr(gate, "NGINX_SEARCH_PATH", str(tmp_path))
     with pytest.raises(LaunchError, match="apt install nginx"):
         find_nginx()
 

@@ -22,7 +22,7 @@ lock.acquire()
 child = subprocess.Popen(["sleep", sys.argv[2]], pass_fds=[lock.descriptor])
 print(child.pid, flush=True)
 if sys.argv[3] == "ending":
-    lock.note_ending()
+    lock.record_ending()
 sys.stdin.read()
 """
 
@@ -71,14 +71,14 @@ def test_children_that_do_not_end_are_ended(file):
     with launcher(file, child_lives=600) as (process, child):
         process.kill()
         process.wait()
-        RunLock(file).acquire(patience=0.3)
+        RunLock(file).acquire(timeout=0.3)
         assert not alive(child)
 
 
 def test_a_second_one_that_waits_is_not_taken_for_a_part_of_the_run(file, monkeypatch):
     """It opens the file only to try, so the first does not end it."""
-    monkeypatch.setattr(lock, "SECOND_LOOK", 600)
+    monkeypatch.setattr(lock, "LAUNCHER_TIMEOUT", 600)
     with launcher(file, child_lives=0, state="ending"):
         waiting = RunLock(file)
-        assert not waiting._try()
-        assert os.getpid() not in waiting._holders()
+        assert not waiting._try_acquire()
+        assert os.getpid() not in waiting._find_holders()

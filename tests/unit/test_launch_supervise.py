@@ -72,7 +72,7 @@ def test_the_end_of_its_log_says_why(supervisor):
 def test_the_end_of_a_process_is_noticed_at_once(supervisor):
     """Otherwise this waits for an hour, and fails by its timeout."""
     start(supervisor, web="sleep 0.1")
-    assert supervisor.stop_wanted(wait=3600) is False
+    assert supervisor.stop_wanted(timeout=3600) is False
     assert supervisor.ended()
 
 
@@ -80,7 +80,7 @@ def test_the_end_of_a_process_is_noticed_at_once(supervisor):
 def test_a_signal_to_stop_is_taken(supervisor, signum):
     # To this thread: the threads of whoever runs the tests have not blocked it.
     signal.pthread_kill(threading.get_ident(), signum)
-    assert supervisor.stop_wanted(wait=DEADLINE) is True
+    assert supervisor.stop_wanted(timeout=DEADLINE) is True
 
 
 def test_signals_are_not_blocked_in_what_is_started(supervisor):

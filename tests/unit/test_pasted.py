@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from registry_ui.names import NameInvalid
-from registry_ui.reference_parser import MAX_PASTED, AnotherRegistry, pasted
+from registry_ui.reference_parser import MAX_PASTED_LENGTH, AnotherRegistry, parse_pasted
 
 HOST = "registry.example:5000"
 DIGEST = "sha256:" + "a" * 64
@@ -46,7 +46,7 @@ DIGEST = "sha256:" + "a" * 64
     ],
 )
 def test_a_reference_is_found_in_what_people_have_in_hand(text, reference):
-    assert str(pasted(text, HOST)) == reference
+    assert str(parse_pasted(text, HOST)) == reference
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_a_reference_is_found_in_what_people_have_in_hand(text, reference):
 )
 def test_a_reference_of_another_registry_is_named_as_such(text):
     with pytest.raises(AnotherRegistry, match=r"this is registry\.example:5000"):
-        pasted(text, HOST)
+        parse_pasted(text, HOST)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_a_reference_of_another_registry_is_named_as_such(text):
 )
 def test_it_may_be_one_of_ours_if_a_namespace_can_have_the_name_of_the_host(text, reference):
     with pytest.raises(AnotherRegistry) as caught:
-        pasted(text, HOST)
+        parse_pasted(text, HOST)
     found = caught.value.reference
     assert (str(found) if found else None) == reference
 
@@ -85,14 +85,18 @@ def test_it_may_be_one_of_ours_if_a_namespace_can_have_the_name_of_the_host(text
     ],
 )
 def test_after_our_own_host_a_dot_is_a_part_of_the_path(text, reference):
-    assert str(pasted(text, HOST)) == reference
+    assert str(parse_pasted(text, HOST)) == reference
 
 
 NONE = ["", " ", "--", "A/B", "a//b", "group/app:", "group/app@sha256:12", "a/b\0:1", "ä/ö"]
-NONE += ["docker pull A/B", "helm pull oci://a/b --version \N{SNOWMAN}", "a" * (MAX_PASTED + 1)]
+NONE += [
+    "docker pull A/B",
+    "helm pull oci://a/b --version \N{SNOWMAN}",
+    "a" * (MAX_PASTED_LENGTH + 1),
+]
 
 
 @pytest.mark.parametrize("text", NONE)
 def test_what_is_no_reference_is_refused(text):
     with pytest.raises(NameInvalid):
-        pasted(text, HOST)
+        parse_pasted(text, HOST)

@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from registry_ui.launch.keys import ensure_signing_key
-from registry_ui.token_auth.keyring import LOOK_EVERY, KeyRing
+from registry_ui.token_auth.keyring import POLL_INTERVAL, KeyRing
 from registry_ui.token_auth.verifier import TokenInvalid, TokenVerifier
 from tests.support.forge import Forge, Key
 
@@ -141,5 +141,5 @@ def test_keys_that_cannot_be_read_at_a_moment_leave_the_known_ones(ring, signer,
     verifier = TokenVerifier(ring, ISSUER, SERVICE, clock=lambda: now[0])
     token = signer.sign("alice", ACCESS).token
     monkeypatch.setattr(KeyRing, "fingerprint", mock.Mock(side_effect=PermissionError("key.pem")))
-    now[0] += LOOK_EVERY
+    now[0] += POLL_INTERVAL
     assert verifier.verify(token).subject == "alice"

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from registry_ui.access.roles import Permission, Role
-from registry_ui.access.tag_rules import RuleKind, TagRule, refusal
+from registry_ui.access.tag_rules import RuleKind, TagChange, TagRule, refusal
 from registry_ui.patterns.glob import Glob
 
 
@@ -20,8 +20,8 @@ def rule(tags: str, images: str = "**", minimum: Role | None = None) -> TagRule:
 @pytest.mark.parametrize("action", [Permission.PUSH, Permission.DELETE])
 def test_an_immutable_tag_may_be_created_and_then_stays_whoever_comes(role, action):
     rules = [rule("v*")]
-    assert refusal(rules, "", "v1.2", role, action, False) is None
-    words = refusal(rules, "", "v1.2", role, action, True)
+    assert refusal(rules, "", TagChange("v1.2", action, exists=False), role) is None
+    words = refusal(rules, "", TagChange("v1.2", action, exists=True), role)
     assert words == "tag v1.2 is immutable in group/project"
 
 
@@ -31,7 +31,7 @@ def test_an_immutable_tag_may_be_created_and_then_stays_whoever_comes(role, acti
 def test_a_protected_tag_is_pushed_and_deleted_from_a_role_on(minimum, action, exists):
     rules = [rule("latest", minimum=minimum)]
     for role in (None, *Role):
-        words = refusal(rules, "web", "latest", role, action, exists)
+        words = refusal(rules, "web", TagChange("latest", action, exists=exists), role)
         if role is not None and role >= minimum:
             assert words is None
         else:
@@ -49,18 +49,25 @@ def test_a_rule_holds_for_the_images_and_tags_that_it_covers_and_no_others():
         ("web/api/deep", "v1", False),
     ):
         assert (
-            refusal(rules, image, tag, Role.OWNER, Permission.PUSH, True) is not None
+            refusal(rules, image, TagChange(tag, Permission.PUSH, exists=True), Role.OWNER)
+            is not None
         ) is refused
 
 
 def test_of_several_rules_each_one_holds():
     rules = [rule("*", minimum=Role.MAINTAINER), rule("v*")]
-    assert "protected" in refusal(rules, "", "v1", Role.DEVELOPER, Permission.PUSH, False)
-    assert "immutable" in refusal(rules, "", "v1", Role.OWNER, Permission.PUSH, True)
-    assert refusal(rules, "", "v1", Role.OWNER, Permission.PUSH, False) is None
-    assert refusal([], "", "v1", None, Permission.PUSH, True) is None
+    assert "protected" in refusal(
+        rules, "", TagChange("v1", Permission.PUSH, exists=False), Role.DEVELOPER
+    )
+    assert "immutable" in refusal(
+        rules, "", TagChange("v1", Permission.PUSH, exists=True), Role.OWNER
+    )
+    assert refusal(rules, "", TagChange("v1", Permission.PUSH, exists=False), Role.OWNER) is None
+    assert refusal([], "", TagChange("v1", Permission.PUSH, exists=True), None) is None
 
 
 def test_the_words_fit_into_json_as_they_are():
-    words = refusal([rule("*")], "a/b__c--d", "A_1.2-x" * 18, None, Permission.DELETE, True)
+    words = refusal(
+        [rule("*")], "a/b__c--d", TagChange("A_1.2-x" * 18, Permission.DELETE, exists=True), None
+    )
     assert json.loads(f'{{"message":"{words}"}}')["message"] == words

@@ -78,7 +78,7 @@ def test_what_stands_twice_is_one_part():
 @pytest.mark.parametrize("media_type", [FOREIGN, APART])
 def test_layers_that_clients_fetch_elsewhere_are_told_apart(media_type):
     found = references_of(IMAGE, body(config=part(0), layers=[part(1, media_type), part(2)]))
-    assert found.elsewhere == {digest(1)}
+    assert found.foreign == {digest(1)}
     assert found.blobs == (digest(0), digest(1), digest(2))
 
 

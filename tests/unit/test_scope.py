@@ -131,29 +131,29 @@ def test_after_a_name_that_is_too_deep_others_are_still_read():
 
 
 def test_what_strangers_make_up_is_not_remembered():
-    scopes_module._remembered.cache_clear()
-    lookup._remembered_parameters.cache_clear()
+    scopes_module._parse_cached.cache_clear()
+    lookup._compute_parameters_cached.cache_clear()
     for number in range(50):
         name = deep(number)
         found = parse_scopes([f"repository:{name}:pull,{'x' * 400}", f"repository:{name}:pull"])
         AccessLookup(one.name for one in found)
-    assert lookup._remembered_parameters.cache_info().currsize == 0
+    assert lookup._compute_parameters_cached.cache_info().currsize == 0
     longest = max(len(f"repository:{deep(n)}:pull") for n in range(50))
-    assert scopes_module._remembered.cache_info().currsize <= 50
-    assert longest <= scopes_module.MAX_REMEMBERED
+    assert scopes_module._parse_cached.cache_info().currsize <= 50
+    assert longest <= scopes_module.MAX_CACHED_LENGTH
     AccessLookup(["acme/group/project/app"])
-    assert lookup._remembered_parameters.cache_info().currsize == 1
+    assert lookup._compute_parameters_cached.cache_info().currsize == 1
 
 
 def test_what_is_remembered_takes_little_memory():
-    lookup._remembered_parameters.cache_clear()
+    lookup._compute_parameters_cached.cache_clear()
     tracemalloc.start()
     try:
-        for number in range(lookup.REMEMBERED_PATHS):
+        for number in range(lookup.MAX_CACHED_PARAMETERS):
             for depth in (2, 20, 60, 127):
                 AccessLookup([deep(number, depth)])
         size, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-        lookup._remembered_parameters.cache_clear()
+        lookup._compute_parameters_cached.cache_clear()
     assert size < 4 * 1024 * 1024

@@ -86,14 +86,14 @@ def test_seven_hex_digits_and_more_may_be_a_digest(text, digest):
 
 def test_a_reference_of_another_registry_says_so_and_may_be_one_of_a_mirror():
     query = parse("docker.io/library/nginx:1", HOST)
-    assert "docker.io" in query.another
+    assert "docker.io" in query.other_registry_message
     assert str(query.reference) == "docker.io/library/nginx:1"
     assert (query.words, query.tag) == (("docker.io/library/nginx",), "1")
 
 
 def test_a_host_with_a_port_can_be_no_path():
     query = parse("localhost:5001/library/nginx:1", HOST)
-    assert "localhost:5001" in query.another
+    assert "localhost:5001" in query.other_registry_message
     assert (query.words, query.tag, query.reference) == ((), "", None)
 
 

@@ -332,7 +332,7 @@ def test_a_tag_that_moves_at_the_last_moment_leaves_nothing_in_the_bin(site, gra
 
 
 def test_what_the_bin_can_not_keep_is_not_deleted(site, graph, monkeypatch):
-    monkeypatch.setattr("registry_ui.web.removals.PATIENCE", 0.2)
+    monkeypatch.setattr("registry_ui.web.removals.REMOVAL_TIMEOUT", 0.2)
     graph.tag(IMAGE, v1=graph.image("one"))
     adopt(site)
 

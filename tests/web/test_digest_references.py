@@ -6,8 +6,8 @@ import pytest
 
 from registry_ui.db.session import writing
 from registry_ui.distribution.manifest import Descriptor, ManifestFacts
-from registry_ui.distribution.references import Listed
-from registry_ui.manifests.blobs import note_contents
+from registry_ui.distribution.references import IndexEntries
+from registry_ui.manifests.blobs import record_contents
 from registry_ui.models import Manifest, Project
 from tests.support.html import Page
 from tests.web.support import OCI_INDEX, OCI_MANIFEST, digest, event_of
@@ -27,7 +27,7 @@ def put(site, name, facts):
         session.add(Manifest(digest=name, facts=facts.to_json(), config_digest=config, **row))
         session.flush()
         children = tuple(child.digest for child in facts.children)
-        note_contents(session, {name: facts}, {name: Listed(children, children)})
+        record_contents(session, {name: facts}, {name: IndexEntries(children, children)})
 
 
 @pytest.fixture

@@ -306,7 +306,7 @@ def test_a_body_is_read_before_anything_is_locked(site, monkeypatch):
         with writing():  # nobody else has one open
             return parse_envelope(b"")
 
-    monkeypatch.setattr("registry_ui.endpoints.registry_events._events", read)
+    monkeypatch.setattr("registry_ui.endpoints.registry_events._read_events", read)
     assert site.deliver().status_code == 202
 
 
@@ -321,7 +321,7 @@ def test_the_door_does_not_call_the_registry(site, monkeypatch):
     monkeypatch.setattr(
         "registry_ui.endpoints.registry_events.enqueue", lambda *job: calls.append(job)
     )
-    monkeypatch.setattr(site.app.extensions["registry"], "_wire", None)
+    monkeypatch.setattr(site.app.extensions["registry"], "_transport", None)
     assert site.deliver(event_of("push", "a/b", "v1")).status_code == 202
     assert ("apply_events",) in calls
     assert site.row(RegistryEvent).status == "pending"

@@ -26,7 +26,7 @@ VALUES = {
     "copy_id": 1,
     "adoption_id": ADOPTION,
     "move_id": 1,
-    "deed": "confirm",
+    "action": "confirm",
     "collection_id": 1,
     "rule_id": 1,
     "entry_id": 1,

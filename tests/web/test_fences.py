@@ -225,11 +225,11 @@ def test_two_at_one_path_there_are_not(acme):
         raised(acme, APP, "move")
     raised(acme)
     with acme.session() as session:
-        assert write_freeze.fenced(session, f"{APP}/x").path == EVERYWHERE
-        assert write_freeze.fenced(session, EVERYWHERE).path == EVERYWHERE
+        assert write_freeze.find_freeze(session, f"{APP}/x").path == EVERYWHERE
+        assert write_freeze.find_freeze(session, EVERYWHERE).path == EVERYWHERE
         own = session.query(Fence).filter_by(path=EVERYWHERE).one().id
-        assert write_freeze.fenced(session, f"{APP}/x", except_fence_id=own).path == APP
-        assert write_freeze.fenced(session, "acme/apple", except_fence_id=own) is None
+        assert write_freeze.find_freeze(session, f"{APP}/x", except_fence_id=own).path == APP
+        assert write_freeze.find_freeze(session, "acme/apple", except_fence_id=own) is None
 
 
 # -- our own work ----------------------------------------------------------------
@@ -305,7 +305,7 @@ def test_a_fence_elsewhere_holds_no_removal_up(acme, graph):
 
 
 def test_a_removal_under_way_stops_at_a_fence_and_lets_go(acme, graph, monkeypatch):
-    monkeypatch.setattr(lease, "RENEW_SECONDS", 0.0)
+    monkeypatch.setattr(lease, "RENEW_INTERVAL", 0.0)
     removal_id = removal_of(acme, graph, tags=3)
 
     since = []

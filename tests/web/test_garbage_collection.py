@@ -12,12 +12,12 @@ import pytest
 from registry_ui.audit import WORKER
 from registry_ui.db.session import writing
 from registry_ui.distribution.manifest import Descriptor, ManifestFacts
-from registry_ui.distribution.references import Listed
+from registry_ui.distribution.references import IndexEntries
 from registry_ui.errors import Conflict
 from registry_ui.garbage_collection import runner
 from registry_ui.garbage_collection import service as garbage_collection
 from registry_ui.jobs.tasks import resume
-from registry_ui.manifests.blobs import note_contents
+from registry_ui.manifests.blobs import record_contents
 from registry_ui.models import Fence, GarbageCollection, Manifest, utc_now
 from registry_ui.operations import write_freeze as fences
 from tests.support.html import Page
@@ -133,7 +133,7 @@ def test_what_the_index_knows_is_measured(site, admin):
         session.add(Manifest(digest=BLOBS[1], media_type="x", kind="image", body=b"x" * 500))
         session.flush()
         facts = ManifestFacts("image", "x", layers=(layer,))
-        note_contents(session, {digest("e"): facts}, {digest("e"): Listed()})
+        record_contents(session, {digest("e"): facts}, {digest("e"): IndexEntries()})
         session.commit()
     text = Page(admin.post(PAGE, {"dry_run": "1"}, follow_redirects=True).text).text
     assert "2 blobs, 12.0 MB would be freed" in text
@@ -161,17 +161,17 @@ def test_what_can_not_be_run_is_said(make_app, tmp_path, monkeypatch):
 
 
 def test_an_error_of_ours_lifts_the_fence_too(site, monkeypatch):
-    monkeypatch.setattr(runner, "_measured", lambda *_: 1 / 0)
+    monkeypatch.setattr(runner, "_measure_blobs", lambda *_: 1 / 0)
     row = run(site, begun(site))
-    assert (row.state, row.problem) == ("failed", runner.BROKE_OFF)
+    assert (row.state, row.problem) == ("failed", runner.UNEXPECTED_ERROR)
     assert site.rows(Fence) == []
 
 
 @pytest.fixture
 def impatient(monkeypatch):
     """Nobody waits for an earlier collector without saying so."""
-    monkeypatch.setattr(runner, "LOCK_PATIENCE", -1.0)
-    monkeypatch.setattr(runner, "LOOK_EVERY", 0.0)
+    monkeypatch.setattr(runner, "LOCK_TIMEOUT", -1.0)
+    monkeypatch.setattr(runner, "POLL_INTERVAL", 0.0)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -204,7 +204,7 @@ def test_behind_something_that_never_ends_no_fence_is_raised(site, monkeypatch, 
 
 
 def test_a_removal_that_never_lets_go_ends_it(site, monkeypatch):
-    monkeypatch.setattr(runner, "PATIENCE", timedelta(0))
+    monkeypatch.setattr(runner, "WRITERS_TIMEOUT", timedelta(0))
     monkeypatch.setattr(fences, "writers_until", lambda _session: fences.utc_now())
     row = run(site, begun(site))
     assert (row.state, site.rows(Fence)) == ("failed", [])

@@ -137,7 +137,7 @@ def test_a_network_from_which_many_names_failed_pauses_but_for_names_known_there
     assert by_token(alice, "bob", PASSWORD, elsewhere).status_code == 200
     assert by_token(alice, "alice", "a new password", nat).status_code == 401
     with alice.app.app_context():
-        cached_passwords()._known.clear()  # as in another process
+        cached_passwords()._entries.clear()  # as in another process
     assert by_token(alice, "alice", PASSWORD, nat).status_code == 200
     forget_refusals(alice)
     now[0] += timedelta(seconds=throttle.NETWORK_PAUSE + 0.01)
@@ -295,7 +295,7 @@ def test_one_network_can_not_take_every_place(alice, verifying):
 def test_a_network_that_failed_often_has_one_place(alice, monkeypatch, verifying):
     work, guess, _ = verifying
     work.go_on.set()
-    for number in range(throttle.SUSPECT + 1):
+    for number in range(throttle.SUSPECT_LIMIT + 1):
         by_token(alice, f"user{number}", "x", "192.0.2.1")
     work.go_on.clear()
     while work.begun.acquire(blocking=False):
@@ -324,7 +324,7 @@ def test_equal_guesses_at_once_are_one_failure(alice, verifying):
         guess("alice", "192.0.2.1", "the same")
     assert work.begun.acquire(timeout=60)
     checks = alice.app.extensions["password_checks"]._checks
-    until(lambda: [check.waiting for check in checks.values()] == [3])
+    until(lambda: [check.waiter_count for check in checks.values()] == [3])
     work.go_on.set()
     until(lambda: statuses == [401] * 3)
     assert len(alice.rows(FailedSignIn)) == 1

@@ -12,8 +12,8 @@ from alembic.migration import MigrationContext
 from config import ROOT
 from registry_ui.db.session import db
 from registry_ui.distribution.manifest import Descriptor, ManifestFacts
-from registry_ui.distribution.references import Listed
-from registry_ui.manifests.blobs import note_contents
+from registry_ui.distribution.references import IndexEntries
+from registry_ui.manifests.blobs import record_contents
 from registry_ui.models import (
     AccessToken,
     CopiedTag,
@@ -210,7 +210,7 @@ def test_stored_facts_become_contents_as_the_application_makes_them(site):
             session.add(Manifest(digest=digest, **values))
             session.flush()
             children = tuple({child.digest for child in found.children})
-            note_contents(session, {digest: found}, {digest: Listed(children, children)})
+            record_contents(session, {digest: found}, {digest: IndexEntries(children, children)})
         session.commit()
     before = {c.digest: (c.blobs, c.children) for c in site.rows(ManifestContents)}
     listed = {(row.child, row.parent) for row in site.rows(IndexChild)}

@@ -141,7 +141,7 @@ def test_a_tag_that_a_rule_would_not_let_one_push_comes_by_no_move(acme):
 
 @pytest.mark.parametrize("path", ["acme/app", "acme/other"])
 def test_a_rule_that_was_made_on_the_way_keeps_an_image_where_it_is(acme, monkeypatch, path):
-    monkeypatch.setattr("registry_ui.moves.runner._quiet_at", lambda _move: utc_now())
+    monkeypatch.setattr("registry_ui.moves.runner._compute_quiet_at", lambda _move: utc_now())
     monkeypatch.setattr("registry_ui.moves.transfer.verify", lambda *_: None)
     acme.member("acme/app", "worker", "maintainer")
     plan(acme, "acme/app", "acme/other/web", "worker", image="web")
@@ -311,7 +311,7 @@ def test_whoever_lost_the_right_since_the_plan_begins_nothing(acme):
 def test_an_empty_namespace_is_renamed_with_what_is_in_it(acme, monkeypatch):
     """Nothing is copied, and no old name is kept; the registry is asked for its catalog only."""
     monkeypatch.setattr(acme.app.extensions["registry"], "catalog", lambda: iter(()))
-    monkeypatch.setattr("registry_ui.moves.runner._quiet_at", lambda _move: utc_now())
+    monkeypatch.setattr("registry_ui.moves.runner._compute_quiet_at", lambda _move: utc_now())
     acme.project("acme/empty/inner/app")
     number = plan(acme, "acme/empty", "acme/full")[0].headers["Location"]
     acme.browser("owner").post(f"{number}/confirm", {"confirm": "acme/empty"})
@@ -329,7 +329,7 @@ def test_an_empty_namespace_is_renamed_with_what_is_in_it(acme, monkeypatch):
 
 def test_whoever_loses_the_right_on_the_way_switches_nothing(acme, monkeypatch):
     monkeypatch.setattr(acme.app.extensions["registry"], "catalog", lambda: iter(()))
-    monkeypatch.setattr("registry_ui.moves.runner._quiet_at", lambda _move: utc_now())
+    monkeypatch.setattr("registry_ui.moves.runner._compute_quiet_at", lambda _move: utc_now())
     acme.project("acme/empty/app")
     number = acme.move("acme/empty", "waiting", parts=0, requested_by="worker", target="acme/new")
     with acme.app.app_context():
@@ -361,7 +361,7 @@ def test_what_is_created_deep_below_at_the_moment_of_the_switch_moves_too(acme):
     switching.set()
     with acme.app.app_context(), writing() as session:
         move = session.get(Move, number)
-        switch(session, move, utc_now(), keeps_old=False)
+        switch(session, move, utc_now(), has_repositories=False)
     creator.join()
     paths = {place.path for place in acme.rows(Place)}
     assert "acme/now/er/new" in paths

@@ -30,7 +30,7 @@ def compare(site, monkeypatch, meanwhile):
             meanwhile()
         return ["1.0"]
 
-    monkeypatch.setattr(old_path_check, "_changed_tags", changed_tags)
+    monkeypatch.setattr(old_path_check, "_find_changed_tags", changed_tags)
     with site.app.app_context():
         old_path_check.compare_all()
 

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import bindparam, select, text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from registry_ui.db.prepared import CompiledQuery, _readers
+from registry_ui.db.prepared import CompiledQuery, _pools
 from registry_ui.db.session import db
 from registry_ui.models import User
 
@@ -29,7 +29,7 @@ def alice(site):
 
 
 def idle() -> int:
-    return len(_readers[db.engine]._idle)
+    return len(_pools[db.engine]._idle)
 
 
 def test_a_row_comes_back_as_the_orm_would_have_it(alice):
@@ -87,7 +87,7 @@ def test_connections_that_were_lost_are_made_anew(alice):
     """As when the server starts anew between two requests."""
     if db.engine.dialect.name == "sqlite":
         BY_NAME.first(db.engine, username="alice")
-        _readers[db.engine]._idle[0].close()
+        _pools[db.engine]._idle[0].close()
     else:
         BY_NAME.first(db.engine, username="alice")
         db.session.execute(

@@ -47,9 +47,9 @@ def test_decisions_are_forgotten_after_so_many_days(make_app):
 
 
 def test_no_more_than_a_million_are_kept_and_the_newest_stay(site):
-    assert decision_retention.KEPT["account"] == 1_000_000
+    assert decision_retention.MAX_DECISIONS["account"] == 1_000_000
     fill(site, 4, 3, 2, 1)
-    with mock.patch.dict(decision_retention.KEPT, account=3):
+    with mock.patch.dict(decision_retention.MAX_DECISIONS, account=3):
         assert prune(site) == ["3", "2", "1"]
         assert prune(site) == ["3", "2", "1"]
 
@@ -58,7 +58,7 @@ def test_what_strangers_made_up_pushes_out_nothing_else(site):
     fill(site, 4, 3)
     fill(site, 9, 8, category="visitor")
     fill(site, 1, 2, 1, 0, category="unowned")
-    with mock.patch.dict(decision_retention.KEPT, account=2, visitor=1, unowned=2):
+    with mock.patch.dict(decision_retention.MAX_DECISIONS, account=2, visitor=1, unowned=2):
         assert prune(site) == ["4", "3", "8", "1", "0"]
 
 
@@ -66,14 +66,14 @@ def test_failed_sign_ins_leave_the_audit_log_after_a_while_and_nothing_else_does
     site.users("alice")
     with site.app.app_context():
         for name in ("first", "second", "third"):
-            throttle.failed(name, "192.0.2.1")
+            throttle.record_failure(name, "192.0.2.1")
     before = len(site.audit())
-    long_ago = utc_now() - throttle.AUDIT_KEPT_FOR - timedelta(days=1)
+    long_ago = utc_now() - throttle.AUDIT_LIFETIME - timedelta(days=1)
     site.change(AuditEntry, {"at": long_ago}, actor="test")
     site.change(AuditEntry, {"at": long_ago}, actor="first")
-    with mock.patch.object(throttle, "AUDIT_KEPT", 1):
+    with mock.patch.object(throttle, "MAX_AUDIT_ENTRIES", 1):
         prune(site)
-    failed = [actor for actor, action, _ in site.audit() if action == throttle.FAILED]
+    failed = [actor for actor, action, _ in site.audit() if action == throttle.FAILURE_ACTION]
     assert failed == ["third"]
     assert len(site.audit()) == before - 2
 

@@ -140,7 +140,7 @@ def test_closed_it_writes_the_rest_and_its_thread_ends():
 
 
 def test_what_does_not_fit_is_counted_and_not_waited_for(monkeypatch, caplog):
-    monkeypatch.setattr(decision_log, "ROOM", 3)
+    monkeypatch.setattr(decision_log, "MAX_PENDING", 3)
     written = []
     journal = DecisionLog(written.extend, threaded=False)
     for number in range(5):

@@ -155,7 +155,7 @@ def test_a_registry_that_does_not_answer_holds_no_page_for_long(troubled, regist
 
     hasty = replace(troubled.app.config["SETTINGS"], registry_timeout=TIMEOUT)
     monkeypatch.setitem(troubled.app.config, "SETTINGS", hasty)
-    monkeypatch.setattr(troubled.app.extensions["registry"]._wire, "_timeout", TIMEOUT)
+    monkeypatch.setattr(troubled.app.extensions["registry"]._transport, "_timeout", TIMEOUT)
     registry.answer = answer
     browser = troubled.browser("admin")
     for url in ("/acme/app", "/acme/app/-/images", "/acme/app/-/tags/v1", "/readyz"):

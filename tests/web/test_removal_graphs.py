@@ -380,7 +380,7 @@ def test_what_a_dead_worker_deleted_and_a_tag_needs_is_put_back_by_the_next(site
 @pytest.mark.parametrize("state", ["cancelled", "waiting"])
 def test_whatever_ends_a_removal_a_tag_gets_back_what_it_needs(site, graph, monkeypatch, state):
     """Somebody pushes, and somebody else stops the removal, both behind the last look."""
-    monkeypatch.setattr(lease, "RENEW_SECONDS", 0.0)
+    monkeypatch.setattr(lease, "RENEW_INTERVAL", 0.0)
     shared = graph.image("one"), graph.image("two")
     kept = graph.index(*shared)
     graph.tag(IMAGE, v1=graph.index(*shared, graph.image("three")))

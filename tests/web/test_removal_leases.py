@@ -34,7 +34,7 @@ def missing(count):
 @pytest.fixture
 def site(served, graph, monkeypatch):
     served.project(PATH)
-    monkeypatch.setattr(lease, "RENEW_SECONDS", 0.0)
+    monkeypatch.setattr(lease, "RENEW_INTERVAL", 0.0)
     return served
 
 
@@ -59,7 +59,7 @@ def run(site, removal_id):
 def test_an_index_of_too_many_parts_goes_and_they_are_not_asked_for(
     site, graph, registry, monkeypatch
 ):
-    monkeypatch.setattr(parts, "MAX_ASKED", 20)
+    monkeypatch.setattr(parts, "MAX_FETCHED", 20)
     trap = graph.store(OCI_INDEX, {"manifests": missing(100)})
     removal_id = removal_of(site, graph, PATH, trap)
     registry.asked.clear()
@@ -70,7 +70,7 @@ def test_an_index_of_too_many_parts_goes_and_they_are_not_asked_for(
 
 
 def test_the_lease_is_renewed_while_parts_are_asked_for(site, graph, monkeypatch):
-    monkeypatch.setattr(store, "FETCHED_TOGETHER", 1)
+    monkeypatch.setattr(store, "BATCH_SIZE", 1)
     trap = graph.store(OCI_INDEX, {"manifests": missing(10)})
     removal_id = removal_of(site, graph, PATH, trap)
     held = []
@@ -89,7 +89,7 @@ def test_the_lease_is_renewed_while_parts_are_asked_for(site, graph, monkeypatch
 def test_a_worker_whose_lease_is_anothers_stops_and_writes_nothing(
     site, graph, registry, monkeypatch
 ):
-    monkeypatch.setattr(store, "FETCHED_TOGETHER", 1)
+    monkeypatch.setattr(store, "BATCH_SIZE", 1)
     trap = graph.store(OCI_INDEX, {"manifests": missing(10)})
     removal_id = removal_of(site, graph, PATH, trap)
     registry.asked.clear()
@@ -123,7 +123,7 @@ def test_a_worker_that_was_overtaken_at_the_last_step_does_not_say_that_it_is_do
 def test_a_slow_removal_does_not_hold_back_the_next(site, graph, monkeypatch):
     monkeypatch.setattr(site.app, "testing", False)
     # The first removal waits for an answer as long as the test looks.
-    monkeypatch.setattr(site.app.extensions["registry"]._wire, "_timeout", 30.0)
+    monkeypatch.setattr(site.app.extensions["registry"]._transport, "_timeout", 30.0)
     ids = [removal_of(site, graph, f"{PATH}/{name}", graph.image(name)) for name in ("a", "b")]
     inside, go_on = threading.Event(), threading.Event()
 

@@ -288,7 +288,7 @@ def test_a_kind_that_is_none_shows_all(shop):
 @pytest.mark.parametrize("few", [0, 1000])
 def test_whoever_sees_few_images_and_whoever_sees_many_find_the_same(world, few):
     """Two ways lead to the tags: by the images that one sees, or by the tags that fit."""
-    with mock.patch.object(finder, "FEW", few):
+    with mock.patch.object(finder, "MAX_SEARCHED_IMAGES", few):
         for who in (None, "stranger", "guest"):
             visible = [f"acme/{v}/web/api:v2" for v in ("internal", "private", "public")]
             seen = {None: visible[2:], "stranger": [visible[0], visible[2]], "guest": visible}[who]
@@ -311,7 +311,10 @@ def test_whoever_sees_little_misses_nothing_behind_what_others_have(site):
         rows = [{"image_id": secret.id, "name": n, "digest": digest("e")} for n in names]
         session.execute(insert(Tag), rows)
         session.commit()
-    with mock.patch.object(finder, "CANDIDATES", 20), mock.patch.object(finder, "NEWEST", 10):
+    with (
+        mock.patch.object(finder, "MAX_CANDIDATES", 20),
+        mock.patch.object(finder, "MAX_NEWEST_TAGS", 10),
+    ):
         for q in ("v1", "mine", "eeeeeee"):
             assert found(site, q, "member")["tags"] == ["zzz/own/app:v1-mine"], q
 

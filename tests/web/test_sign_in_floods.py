@@ -35,7 +35,7 @@ def office(site):
     site.users("alice", "bob", "carol")
     assert ask(site, "alice", OFFICE) == 200
     with site.app.app_context():
-        cached_passwords()._known.clear()
+        cached_passwords()._entries.clear()
     assert [(row.network, row.username) for row in site.rows(KnownSignIn)] == [(OFFICE, "alice")]
     return site
 
@@ -84,7 +84,7 @@ class Crowd:
 
     def has_settled(self, sent):
         """Whether each sent request waits or was answered."""
-        return sum(check.waiting for check in self.checks.values()) + len(self.answers) == sent
+        return sum(check.waiter_count for check in self.checks.values()) + len(self.answers) == sent
 
     def fill(self, address_of, limit=64):
         """Guess from further addresses until one is refused; return how many were not."""
@@ -106,8 +106,8 @@ class Crowd:
 def stopped(office, monkeypatch):
     """Stop the hashing process until ``go_on``; requests that wait for it stay where they are."""
     for module in (hashing, password_checks):  # a busy machine is not what this is about
-        monkeypatch.setattr(module, "PATIENCE", 60.0)
-    process = hashing._process._running()
+        monkeypatch.setattr(module, "HASHING_TIMEOUT", 60.0)
+    process = hashing._process._ensure_started()
     os.kill(process.pid, signal.SIGSTOP)
     crowd = Crowd(office)
 
@@ -144,8 +144,8 @@ def test_a_name_known_in_its_network_has_a_place_and_goes_first(stopped, office,
     crowd, go_on = stopped
     crowd.fill(of_many_providers)
     crowd.send("alice", OFFICE, PASSWORD)
-    turn = hashing._process._turn
-    until(lambda: any(not ordinary for ordinary, _ in turn._waiting))
+    turn = hashing._process._lock
+    until(lambda: any(not ordinary for ordinary, _ in turn._tickets))
     assert ask(office, "bob", "203.0.113.5") == 429, "not known there"
     assert ask(office, "alice", "203.0.113.5") == 429, "known elsewhere only"
     assert ask(office, "carol", OFFICE) == 429, "another name there"
@@ -168,7 +168,7 @@ def test_many_networks_of_one_provider_leave_places_for_others(stopped, office):
     go_on()
     for number in range(2):
         assert ask(office, f"first{number}", of_one_provider(0xFF00 + number), "wrong") == 401
-    os.kill(hashing._process._running().pid, signal.SIGSTOP)
+    os.kill(hashing._process._ensure_started().pid, signal.SIGSTOP)
     taken = crowd.fill(of_one_provider)
     assert taken >= 1
     crowd.send("bob", "203.0.113.5", PASSWORD)

@@ -206,8 +206,8 @@ def test_many_signatures_cost_one_look_at_the_tags(site, graph):
         looks.append(asked) if asked.path.endswith("/manifests/main") else None
     )
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("registry_ui.removals.signature_steps.LOOK_SECONDS", 600.0)
-        patched.setattr("registry_ui.removals.unreferenced.LOOK_SECONDS", 600.0)
+        patched.setattr("registry_ui.removals.signature_steps.MIN_CHECK_LIFETIME", 600.0)
+        patched.setattr("registry_ui.removals.unreferenced.MIN_CHECK_LIFETIME", 600.0)
         site.owner.post(f"{plan}/confirm")
     assert set(graph.tags[IMAGE]) == {"main", proof(site.earlier), proof(site.gone)}
     assert 0 < len(looks) <= 3  # before the signatures, before the manifests and after them

@@ -69,14 +69,14 @@ def test_one_that_raises_keeps_its_facts_and_is_logged_once(site, stale, monkeyp
 
 
 def test_one_that_can_not_be_stored_does_not_hold_back_its_batch(site, stale, monkeypatch, caplog):
-    right = stale_facts.note_contents
+    right = stale_facts.record_contents
 
     def breaks(session, found, listed):
         if stale[2] in found:
             raise DataError("statement", {}, Exception("words"))
         right(session, found, listed)
 
-    monkeypatch.setattr(stale_facts, "note_contents", breaks)
+    monkeypatch.setattr(stale_facts, "record_contents", breaks)
     for _ in range(3):
         refresh(site)
     assert state(site) == {**dict.fromkeys(stale, NEW), stale[2]: OLD}
@@ -88,7 +88,7 @@ def test_a_database_that_fails_is_asked_again_by_the_next_run(site, stale, monke
         raise OperationalError("statement", {}, Exception("words"))
 
     with monkeypatch.context() as patched:
-        patched.setattr(stale_facts, "note_contents", breaks)
+        patched.setattr(stale_facts, "record_contents", breaks)
         with pytest.raises(OperationalError):
             refresh(site)
     assert {version for version, _ in state(site).values()} == {0}

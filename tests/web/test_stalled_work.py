@@ -20,8 +20,8 @@ TAGS = 40
 def _hasty(monkeypatch):
     """Pauses of hundredths of a second, of which the report tells."""
     monkeypatch.setattr(lease, "FIRST_PAUSE", 0.01)
-    monkeypatch.setattr(lease, "LONGEST_PAUSE", 0.02)
-    monkeypatch.setattr(operation_lease, "WORTH_TELLING", 0.001)
+    monkeypatch.setattr(lease, "MAX_PAUSE", 0.02)
+    monkeypatch.setattr(operation_lease, "MIN_REPORTED_WAIT", 0.001)
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ class Stall:
     """A transport that times out, from the given deletion on, for a number of calls."""
 
     def __init__(self, site, monkeypatch, *, after, calls):
-        pool = site.app.extensions["registry"]._wire._pool
+        pool = site.app.extensions["registry"]._transport._pool
         self.deletions, self.after, self.left = 0, after, calls
         self._request = pool.request
         monkeypatch.setattr(pool, "request", self)
@@ -73,7 +73,7 @@ def test_a_stall_in_the_middle_is_waited_out_and_reported(site, graph, monkeypat
 
 
 def test_a_longer_silence_leaves_the_work_for_later_and_loses_nothing(site, graph, monkeypatch):
-    monkeypatch.setattr("registry_ui.operations.lease.PATIENCE", 0.1)
+    monkeypatch.setattr("registry_ui.operations.lease.REGISTRY_TIMEOUT", 0.1)
     stall = Stall(site, monkeypatch, after=TAGS // 2, calls=10**6)
     found = start(site)
     assert found["state"] == "waiting"
@@ -91,7 +91,7 @@ def test_a_longer_silence_leaves_the_work_for_later_and_loses_nothing(site, grap
 
 
 def test_waiting_work_can_be_cancelled(site, graph, monkeypatch):
-    monkeypatch.setattr("registry_ui.operations.lease.PATIENCE", 0.1)
+    monkeypatch.setattr("registry_ui.operations.lease.REGISTRY_TIMEOUT", 0.1)
     Stall(site, monkeypatch, after=1, calls=10**6)
     found = start(site)
     assert client(site)(f"{URL}/{found['id']}/cancel").json["state"] == "cancelled"

@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import insert
 
 from registry_ui.distribution.manifest import MAX_SIZE, read_manifest
-from registry_ui.distribution.references import listed_in
-from registry_ui.manifests.blobs import MAX_COUNTED, note_contents
+from registry_ui.distribution.references import index_entries_of
+from registry_ui.manifests.blobs import MAX_COUNTED, record_contents
 from registry_ui.models import ContainerImage, Manifest, Project, RepositoryManifest, Tag
 from registry_ui.storage_usage.survey import UsageScan, summarize_usage
 from tests.support.html import Page
@@ -51,7 +51,9 @@ class Shelf:
                 values = {"media_type": media_type, "kind": facts.kind, "body": b""}
                 session.add(Manifest(digest=digest, facts=facts.to_json(), **values))
                 session.flush()
-                note_contents(session, {digest: facts}, {digest: listed_in(media_type, body)})
+                record_contents(
+                    session, {digest: facts}, {digest: index_entries_of(media_type, body)}
+                )
             image = self._image(session, path)
             if tag:
                 session.add(Tag(image_id=image.id, name=tag, digest=digest))

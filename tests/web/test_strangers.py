@@ -10,7 +10,12 @@ import pytest
 
 from registry_ui.models import TokenDecision, utc_now
 from registry_ui.token_auth import decision_log, visitors
-from registry_ui.token_auth.visitors import OF_NETWORK, OF_PLACE, DecisionRecord, VisitorLimits
+from registry_ui.token_auth.visitors import (
+    MAX_OF_NETWORK,
+    MAX_OF_PLACE,
+    DecisionRecord,
+    VisitorLimits,
+)
 from tests.web.support import PASSWORD
 
 pytestmark = pytest.mark.both_databases
@@ -44,12 +49,12 @@ def written(site, **which):
 
 
 def test_made_up_names_of_a_network_are_a_few_records_and_one_with_a_count(acme):
-    for number in range(OF_PLACE + 30):
+    for number in range(MAX_OF_PLACE + 30):
         ask(acme, f"made/up{number}", f"2001:db8::{number + 1:x}", f"agent{number}")
         if number % 7 == 0:
             written(acme)
     rows = written(acme)
-    assert len(rows) == OF_PLACE + 1
+    assert len(rows) == MAX_OF_PLACE + 1
     (crowd,) = [row for row in rows if row.count > 1]
     assert crowd.count == 30
     assert crowd.address == "2001:db8::/64"
@@ -59,7 +64,7 @@ def test_made_up_names_of_a_network_are_a_few_records_and_one_with_a_count(acme)
 
 
 def test_the_same_from_another_network_or_in_another_hour_is_recorded_again(acme, monkeypatch):
-    for number in range(OF_PLACE + 1):
+    for number in range(MAX_OF_PLACE + 1):
         ask(acme, f"made/up{number}")
     before = len(written(acme))
     ask(acme, "made/up0", "192.0.2.2")
@@ -71,7 +76,7 @@ def test_the_same_from_another_network_or_in_another_hour_is_recorded_again(acme
 
 
 def test_those_about_a_real_place_are_counted_for_it_and_read_by_its_maintainer(acme):
-    for number in range(OF_PLACE + 5):
+    for number in range(MAX_OF_PLACE + 5):
         ask(acme, f"acme/none{number}/x")
         ask(acme, "acme/app", agent=f"agent{number}")
     rows = written(acme)
@@ -87,7 +92,7 @@ def test_what_is_hidden_is_recorded_like_what_is_absent_for_who_may_see_neither(
     """An answer and a user's own page tell nothing, however often they are asked."""
     acme.users("bob")
     for name in ("acme/hidden/x", "nowhere/x"):
-        for _ in range(OF_PLACE + 5):
+        for _ in range(MAX_OF_PLACE + 5):
             assert ask(acme, name).json["scope"] == ""
             acme.ask_token(f"repository:{name}:pull", auth=("bob", PASSWORD))
     written(acme)
@@ -102,19 +107,19 @@ def test_wrong_passwords_for_made_up_names_are_few_records_too(acme, monkeypatch
         "registry_ui.accounts.authentication.verify_password", lambda *_, **__: False
     )
     monkeypatch.setattr("registry_ui.accounts.throttle.NETWORK_LIMIT", 10**9)
-    for number in range(OF_PLACE + 10):
+    for number in range(MAX_OF_PLACE + 10):
         acme.ask_token(auth=(f"name{number}", "x"))
     rows = written(acme)
-    assert len(rows) == OF_PLACE + 1
+    assert len(rows) == MAX_OF_PLACE + 1
     assert rows[-1].count == 10
     assert rows[-1].username == ""
     assert "such as for name20, name21, name22" in rows[-1].rule
 
 
 def test_a_flood_of_strangers_costs_no_record_of_an_account(acme, monkeypatch, caplog):
-    monkeypatch.setattr(visitors, "OF_PLACE", 10**6)
-    monkeypatch.setattr(visitors, "OF_NETWORK", 10**6)
-    with mock.patch.multiple(decision_log, ROOM=8, VISITORS=5):
+    monkeypatch.setattr(visitors, "MAX_OF_PLACE", 10**6)
+    monkeypatch.setattr(visitors, "MAX_OF_NETWORK", 10**6)
+    with mock.patch.multiple(decision_log, MAX_PENDING=8, MAX_PENDING_VISITORS=5):
         for number in range(20):
             ask(acme, f"made/up{number}")
         acme.ask_token("repository:acme/app:pull", auth=("alice", PASSWORD))
@@ -124,7 +129,7 @@ def test_a_flood_of_strangers_costs_no_record_of_an_account(acme, monkeypatch, c
 
 
 def test_a_crowd_that_was_not_written_is_written_with_the_next(acme, monkeypatch):
-    for number in range(OF_PLACE + 3):
+    for number in range(MAX_OF_PLACE + 3):
         ask(acme, f"made/up{number}")
     written(acme)
     ask(acme, "made/up99")
@@ -145,9 +150,9 @@ def test_a_request_is_admitted_without_adding_up_all_networks():
 
     limits, now = VisitorLimits(), utc_now()
     limits._networks = Networks()
-    for number in range(visitors.OF_ALL + 10):
+    for number in range(visitors.MAX_OF_ALL + 10):
         limits.admit(noted(number, number), now)
-    assert len(limits._networks) == visitors.OF_ALL
+    assert len(limits._networks) == visitors.MAX_OF_ALL
     assert limits.admit(noted(1, 1), now + visitors.HOUR), "the next hour begins with none"
 
 
@@ -160,10 +165,10 @@ def test_an_hour_of_made_up_names_takes_less_than_ten_megabytes(networks):
     )
     rows = own + len(limits._crowds)
     if networks == 1:
-        assert rows == OF_PLACE + 1
-        assert OF_NETWORK * PROCESSES * BYTES_OF_A_ROW < 1_000_000
-    assert rows <= visitors.OF_ALL + visitors.CROWDS + 1
-    assert len(limits._networks) <= visitors.OF_ALL
+        assert rows == MAX_OF_PLACE + 1
+        assert MAX_OF_NETWORK * PROCESSES * BYTES_OF_A_ROW < 1_000_000
+    assert rows <= visitors.MAX_OF_ALL + visitors.MAX_CROWDS + 1
+    assert len(limits._networks) <= visitors.MAX_OF_ALL
     whole = PROCESSES * rows * 800
     assert whole < 10_000_000
     assert sum(crowd.count for crowd in limits._crowds.values()) == 60_000 - own

@@ -147,7 +147,7 @@ def test_a_long_history_is_cut_until_all_of_it_is_asked_for(site, graph, monkeyp
     page = Page(site.browser("reader").get(PAGE).text)
     assert len(history(site, "?history=all")) == 31
     assert page.links["Show all 31 changes"] == f"{PAGE}?history=all"
-    monkeypatch.setattr(detail, "ALL_MOMENTS", 25)
+    monkeypatch.setattr(detail, "MAX_ALL_MOMENTS", 25)
     assert len(history(site, "?history=all")) == 25
     text = Page(site.browser("reader").get(f"{PAGE}?history=all").text).text
     assert "The newest 25 of 31 changes are shown" in text

@@ -217,7 +217,7 @@ def test_a_password_writes_once_a_day_where_it_was_right(alice):
         assert alice.ask_token("repository:a/b:pull", auth=("alice", PASSWORD)).status_code == 200
     assert [sql.split()[2] for sql in writes(noted)] == ["known_sign_ins"]
     with alice.app.app_context():
-        cached_passwords()._known.clear()  # as in another process
+        cached_passwords()._entries.clear()  # as in another process
     with alice.statements() as noted:
         assert alice.ask_token("repository:a/b:pull", auth=("alice", PASSWORD)).status_code == 200
     assert writes(noted) == []

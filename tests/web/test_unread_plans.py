@@ -32,7 +32,7 @@ def plan(site):
 
 def resets(monkeypatch, site, method, marker, times):
     """Let the transport reset the connection of the first requests of that kind."""
-    pool = site.app.extensions["registry"]._wire._pool
+    pool = site.app.extensions["registry"]._transport._pool
     request, failures = pool.request, []
 
     def breaking(asked, url, **more):

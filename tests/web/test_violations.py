@@ -8,7 +8,7 @@ import pytest
 
 from registry_ui.audit import OWN_SUBJECT
 from registry_ui.catalog.live_tags import LiveTags
-from registry_ui.catalog.reconcile import apply_tag_list
+from registry_ui.catalog.tag_list_update import TagListing, apply_tag_list
 from registry_ui.models import AuditEntry, ContainerImage, ProtectionRule, ProtectionViolation, Tag
 from tests.web.support import digest, event_of
 
@@ -76,9 +76,8 @@ def compare(site, tags):
     """Do what a reconcile does once the registry has answered."""
     with site.session() as session:
         image = session.query(ContainerImage).one()
-        apply_tag_list(
-            session, image, tags, LiveTags(digests=tags), datetime.now(UTC) + timedelta(seconds=1)
-        )
+        later = datetime.now(UTC) + timedelta(seconds=1)
+        apply_tag_list(session, image, TagListing(tags, LiveTags(digests=tags), later))
         session.commit()
 
 
