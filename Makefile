@@ -73,6 +73,7 @@ check: ## Lint, types, import rules, templates
 	.venv/bin/ruff format --check $(PYTHON_FILES)
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+	.venv/bin/python deploy/code_limits.py
 	.venv/bin/djlint --check --lint --quiet templates
 
 format: ## Write the format that `check` wants

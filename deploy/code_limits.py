@@ -1,0 +1,50 @@
+"""Fail if code of the package exceeds a limit: lines of a function, lines of a file, parameters.
+
+A function that needs more parameters takes a dataclass; one that needs more lines has a second
+subject. Run by ``make check``.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+MAX_FUNCTION_LINES = 40
+MAX_FILE_LINES = 400
+MAX_PARAMETERS = 5
+PLACES = ("config.py", "wsgi.py", "registry_ui", "deploy")
+
+
+def excesses(file: Path) -> Iterator[str]:
+    """Yield one line for each limit that a file exceeds."""
+    text = file.read_text()
+    if (lines := text.count("\n")) > MAX_FILE_LINES:
+        yield f"{file}: {lines} lines, more than {MAX_FILE_LINES}"
+    for node in ast.walk(ast.parse(text)):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        place = f"{file}:{node.lineno}: {node.name}"
+        if (lines := (node.end_lineno or node.lineno) - node.lineno + 1) > MAX_FUNCTION_LINES:
+            yield f"{place} has {lines} lines, more than {MAX_FUNCTION_LINES}"
+        arguments = node.args.posonlyargs + node.args.args + node.args.kwonlyargs
+        names = [each.arg for each in arguments if each.arg not in {"self", "cls"}]
+        if len(names) > MAX_PARAMETERS:
+            yield f"{place} has {len(names)} parameters, more than {MAX_PARAMETERS}"
+
+
+def main() -> int:
+    """Print every excess; return 1 if there is one."""
+    files = [
+        file
+        for place in map(Path, PLACES)
+        for file in ([place] if place.is_file() else sorted(place.rglob("*.py")))
+    ]
+    found = [line for file in files for line in excesses(file)]
+    print("\n".join(found), end="\n" if found else "")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
