@@ -2,6 +2,9 @@
 .DEFAULT_GOAL := help
 PYTHON_FILES := config.py wsgi.py registry_ui migrations tests deploy
 VENV := sh deploy/venv.sh
+# Words of a private dialect, each with a plain replacement: no longer, many, forever, now.
+DIALECT := whoever|told|deed|any more|for ever|by now|of which
+PROSE := registry_ui templates docs README.md CONTRIBUTING.md SECURITY.md
 PARALLEL := --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help run run-gate dev demo screenshots test test-fast test-all migration bench-token bench-browse bench-search \
@@ -74,6 +77,9 @@ check: ## Lint, types, import rules, templates
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	.venv/bin/python deploy/code_limits.py
+	.venv/bin/codespell $(PROSE)
+	@! grep --recursive --line-number --ignore-case --word-regexp --extended-regexp \
+		--include='*.py' --include='*.html' --include='*.md' '$(DIALECT)' $(PROSE)
 	.venv/bin/djlint --check --lint --quiet templates
 
 format: ## Write the format that `check` wants

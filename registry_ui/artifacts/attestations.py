@@ -89,6 +89,7 @@ def _store_documents(image: ContainerImage, bodies: Mapping[str, bytes]) -> None
                 digest=digest,
                 kind=statement.kind,
                 summary=statement.summary,
-                packages=[[p.name, p.version, p.type, p.licence] for p in packages or ()] or None,
+                packages=[[p.name, p.version, p.type, p.license_name] for p in packages or ()]
+                or None,
                 read_at=utc_now(),
             )

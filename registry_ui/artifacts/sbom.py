@@ -100,7 +100,7 @@ def package_table(
         package
         for package in all_packages
         if kind in (None, package.type)
-        and any(text in t.casefold() for t in (package.name, package.version, package.licence))
+        and any(text in t.casefold() for t in (package.name, package.version, package.license_name))
     ]
     pages = max(1, -(-len(matches) // PER_PAGE))
     start = (min(page, pages) - 1) * PER_PAGE

@@ -166,7 +166,7 @@ def retention_run(path: str) -> None:
         started = policies.run(CONSOLE, policy.id)
         if started is None:
             problem = policies.policy(_find_place(path), policy.id).last_problem
-            problem = problem or f"Policy {policy.id} is off by now."
+            problem = problem or f"Policy {policy.id} is off."
             raise click.ClickException(problem)
         _print_report(carry_out_removal(started.id))
 

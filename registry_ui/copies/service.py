@@ -69,7 +69,7 @@ def start_planned(actor: Actor, copy_id: int, *, overwrite: bool) -> Copy:
         record(
             session,
             actor,
-            copy.deed,
+            copy.audit_action,
             copy.target,
             source=copy.source,
             tags=copy.total,

@@ -30,7 +30,7 @@ from .referrers import CopiedReferrers, ReferrerCopier
 COPIED, UNCHANGED, KEPT, REFUSED = "copied", "there already", "kept", "refused"
 #: Outcomes of steps that succeeded.
 GOOD = (COPIED, UNCHANGED)
-SOURCE_TAG_MISSING = "the source has no such tag any more"
+SOURCE_TAG_MISSING = "the source no longer has this tag"
 SOURCE_TAG_CHANGED = "it points to another image since the plan"
 TARGET_TAG_CHANGED = "the tag at the target was pushed since the plan"
 TARGET_TAG_CLAIMED = "somebody else is pushing the tag at the target at this moment"

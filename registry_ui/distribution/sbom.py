@@ -23,7 +23,7 @@ class Package:
     name: str
     version: str
     type: str
-    licence: str
+    license_name: str
 
 
 def read_packages(document: Any) -> list[Package] | None:
@@ -56,7 +56,9 @@ def _read_spdx(document: dict[str, Any]) -> Iterator[Package]:
                 name=name,
                 version=plain_text(item.get("versionInfo"), 255),
                 type=_type_from_purl(_find_spdx_purl(item.get("externalRefs"))),
-                licence=_pick_licence(item.get("licenseDeclared"), item.get("licenseConcluded")),
+                license_name=_pick_license(
+                    item.get("licenseDeclared"), item.get("licenseConcluded")
+                ),
             )
 
 
@@ -77,21 +79,21 @@ def _read_cyclonedx(components: Any, depth: int = 0) -> Iterator[Package]:
                 name=f"{group}/{name}" if group else name,
                 version=plain_text(item.get("version"), 255),
                 type=_type_from_purl(item.get("purl")),
-                licence=_read_cyclonedx_licences(item.get("licenses")),
+                license_name=_read_cyclonedx_licenses(item.get("licenses")),
             )
         if depth < MAX_DEPTH:
             yield from _read_cyclonedx(item.get("components"), depth + 1)
 
 
-def _read_cyclonedx_licences(licences: Any) -> str:
+def _read_cyclonedx_licenses(licenses: Any) -> str:
     names = []
-    for item in licences[:20] if isinstance(licences, list) else []:
+    for item in licenses[:20] if isinstance(licenses, list) else []:
         candidates = (member(item, "license", "id"), member(item, "license", "name"))
-        names.append(_pick_licence(member(item, "expression"), *candidates))
+        names.append(_pick_license(member(item, "expression"), *candidates))
     return ", ".join(filter(None, names))[:255]
 
 
-def _pick_licence(*values: Any) -> str:
+def _pick_license(*values: Any) -> str:
     texts = (plain_text(value, 255) for value in values)
     return next((text for text in texts if text not in NO_LICENCE), "")
 

@@ -30,7 +30,7 @@ _MANIFEST = re.compile(rf"/v2/({NAME})/manifests/({DIGEST}|{TAG})")
 _UPLOAD = re.compile(rf"/v2/{NAME}/blobs/uploads/[A-Za-z0-9_=-]+")
 _BLOB = re.compile(rf"/v2/({NAME})/blobs/({DIGEST})")
 
-AMBIGUOUS_REQUEST = "the gate was not told, or was told twice, what is asked of the registry"
+AMBIGUOUS_REQUEST = "the question to the gate lacks the request to the registry, or names two"
 NOT_CANONICAL = "the gate takes plain addresses of manifests only"
 
 

@@ -36,7 +36,7 @@ class Copy(Operation, Base):
     lines: Mapped[list[CopyLine]] = relationship(order_by="CopyLine.number", viewonly=True)
 
     @property
-    def deed(self) -> str:
+    def audit_action(self) -> str:
         """The name of this operation in the audit log."""
         return "copy"
 

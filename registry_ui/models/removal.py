@@ -32,7 +32,7 @@ class Removal(Operation, Base):
     lines: Mapped[list[RemovalLine]] = relationship(order_by="RemovalLine.number", viewonly=True)
 
     @property
-    def deed(self) -> str:
+    def audit_action(self) -> str:
         """The name of this operation in the audit log, such as ``tag.delete``."""
         return f"{self.kind}.delete"
 

@@ -36,7 +36,7 @@ class Operation(Stallable):
         return self.state in {"waiting", "running"}
 
     @property
-    def deed(self) -> str:
+    def audit_action(self) -> str:
         """The name of this operation in the audit log."""
         raise NotImplementedError
 

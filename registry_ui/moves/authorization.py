@@ -31,7 +31,7 @@ def require_right(session: Session, move: Move) -> None:
 def _require_roles(session: Session, move: Move) -> None:
     subject = find_subject(session, move.requested_by)
     if subject.problem:
-        raise OperationFailed(f"{move.requested_by} may not do this any more: {subject.problem}.")
+        raise OperationFailed(f"{move.requested_by} can no longer do this: {subject.problem}.")
     if move.kind == "image":
         requirements = [(move.source, Permission.DELETE), (move.target, Permission.PUSH)]
     else:
@@ -51,7 +51,7 @@ def _require_roles(session: Session, move: Move) -> None:
             subject.principal, path_access(session, subject.principal, path), permission
         )
         if not decision.allowed:
-            raise OperationFailed(f"{move.requested_by} may not do this any more: {decision.rule}.")
+            raise OperationFailed(f"{move.requested_by} can no longer do this: {decision.rule}.")
 
 
 def _require_unprotected(session: Session, move: Move) -> None:
@@ -64,4 +64,4 @@ def _require_unprotected(session: Session, move: Move) -> None:
     roles = (source_role, target_role)
     reason = first_refusal(session, move.source, move.target, sorted(names), roles)
     if reason is not None:
-        raise OperationFailed(f"A rule refuses this by now: {reason}.")
+        raise OperationFailed(f"A rule now refuses this: {reason}.")

@@ -167,7 +167,7 @@ def require_still_free(session: Session, move: Move) -> None:
     is_current = is_listed() if move.kind == "image" else true()
     taken = session.scalar(select(model.id).where(model.path == move.target, is_current))
     if taken is not None or is_taken(session, move.target):
-        raise Conflict(f"“{move.target}” is taken by now.", hint="Plan the move again.")
+        raise Conflict(f"“{move.target}” is taken.", hint="Plan the move again.")
     place = session.get(Place, move.place_id) if move.place_id else None
     _require_no_conflict(session, move.source, move.target, place.path if place else move.source)
 

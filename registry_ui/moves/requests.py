@@ -21,7 +21,7 @@ from ..projects.service import require_unclaimed
 from . import service as moves
 from .planner import plan_image, plan_place
 
-ROLE_CHANGES_HIDDEN = "Whose role changes is told to members of both projects."
+ROLE_CHANGES_HIDDEN = "Only members of both projects can see whose role changes."
 
 
 @dataclass(frozen=True, slots=True)

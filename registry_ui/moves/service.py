@@ -28,7 +28,7 @@ from .planner import MovePlan, require_still_free
 MAX_LISTED_REPOSITORIES = 200
 #: Number of newest tags considered for the example pull command.
 MAX_EXAMPLE_CANDIDATES = 50
-NOT_POSSIBLE = "That is not possible any more."
+NOT_POSSIBLE = "That is no longer possible."
 NEEDS_CONSENT = (
     "Some tags can't be read, and would be left out. Agree to that, or push them again first."
 )

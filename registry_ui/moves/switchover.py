@@ -67,11 +67,11 @@ def switch(session: Session, move: Move, until: datetime, *, has_repositories: b
 def _switch_place(session: Session, move: Move) -> None:
     place = _lock_place(session, Place.path == move.source)
     if place is None or place.id != move.place_id:
-        raise OperationFailed(f"{move.source} is not there any more.")
+        raise OperationFailed(f"{move.source} no longer exists.")
     parent_path = PlacePath(move.target).parent
     parent = _lock_place(session, Place.path == parent_path) if parent_path else None
     if parent_path and (parent is None or parent.kind == "project"):
-        raise OperationFailed(f"There is no namespace {parent_path} any more.")
+        raise OperationFailed(f"The namespace {parent_path} no longer exists.")
     _lock_places_below(session, move.source)
     place_ids = select(Place.id).where(at_or_below(Place.path, move.source))
     for model in (Removal, Copy):
@@ -100,9 +100,7 @@ def _switch_image(session: Session, move: Move) -> None:
     image = _lock_image(session, move)
     project = _lock_place(session, Place.id == move.new_project_id)
     if image is None or project is None or project.path not in prefixes(move.target):
-        raise OperationFailed(
-            f"{move.source} or the project of {move.target} is not there any more."
-        )
+        raise OperationFailed(f"{move.source} or the project of {move.target} no longer exists.")
     old_project, old_name = image.project_id, image.name
     name = move.target[len(project.path) + 1 :]
     is_tag = Removal.target.startswith(move.source + ":", autoescape=True)

@@ -150,7 +150,7 @@ class OperationLease(RegistryLease[AnyWork]):
                 lease_owner=None,
             )
             actor = Actor(self.row.requested_by)
-            record(session, actor, f"{self.row.deed}.{state}", self.row.target)
+            record(session, actor, f"{self.row.audit_action}.{state}", self.row.target)
 
     def _get_or_add_line(self, session: Session, number: int, step: PlanStep) -> Any:
         model = LINE_MODELS[type(self.row)]

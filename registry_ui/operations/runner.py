@@ -28,7 +28,7 @@ NEVER_ANSWERED = (
     "before stays done"
 )
 STEP_UNANSWERED = "the registry answers other requests, but not this one: {}"
-CANCELLED = "it was cancelled; what was done before stays done"
+CANCELED = "it was canceled; what was done before stays done"
 
 #: Function that carries out a step of a plan. Arguments: the number of the step, and the step.
 #: Returns its outcome and a detail.
@@ -84,7 +84,7 @@ def _cancel(lease: OperationLease[Any], undo: Callable[[], RegistryUnavailable |
         lease.defer(SILENT.format(problem))
         return
     work = lease.work
-    lease.record_outcome(work.done, work.plan[work.done], "cancelled", CANCELLED)
+    lease.record_outcome(work.done, work.plan[work.done], "cancelled", CANCELED)
     lease.finish("cancelled")
 
 
@@ -199,7 +199,7 @@ def cancel(actor: Actor, model: type[AnyWork], work_id: int) -> AnyWork:
         # A worker completes or undoes a step that was begun: its tag can point to a placeholder.
         if work.state != "running" and not _has_begun(session, work):
             work.state, work.finished_at = "cancelled", utc_now()
-        record(session, actor, f"{work.deed}.cancel", work.target)
+        record(session, actor, f"{work.audit_action}.cancel", work.target)
         return work
 
 

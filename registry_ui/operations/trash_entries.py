@@ -84,7 +84,7 @@ def hide(row: BinnedTag) -> None:
     purge_at = max(row.purge_at, utc_now() + RESTORE_PERIOD)
     is_shown = BinnedTag.leaving.is_(False)
     if not _change_entry(row.repository, row.bin_tag, is_shown, leaving=True, purge_at=purge_at):
-        raise NotFound("The bin does not hold this any more.")
+        raise NotFound("This is no longer in the bin.")
 
 
 def show(repository: str, bin_tag: str) -> bool:

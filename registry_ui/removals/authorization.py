@@ -40,7 +40,7 @@ def _find_denial_reason(
         )
         if subject.problem or not decision.allowed:
             reason = subject.problem or decision.rule
-            return f"{removal.requested_by} may not delete this any more: {reason}"
+            return f"{removal.requested_by} can no longer delete this: {reason}"
         role = role_for_rules(principal, access)
     return first_refusal(session, place, [step], role)
 

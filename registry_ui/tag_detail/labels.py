@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..distribution.statement import SIGSTORE
-from .view_models import Labelled
+from .view_models import Labeled
 
 PREFIX = "org.opencontainers.image."
 #: Labels of the annotation keys of the OCI image specification, without their prefix.
@@ -54,9 +54,9 @@ PREDICATES = {
 }
 
 
-def labelled(pairs: Iterable[tuple[str, str]]) -> list[Labelled]:
+def labeled(pairs: Iterable[tuple[str, str]]) -> list[Labeled]:
     """Return image labels or annotations, sorted by key, with descriptions of standard keys."""
-    return [Labelled(key, value, _label(key)) for key, value in sorted(pairs)]
+    return [Labeled(key, value, _label(key)) for key, value in sorted(pairs)]
 
 
 def artifact(media_type: str) -> str:

@@ -15,7 +15,7 @@ from ..names import RepositoryName
 from ..page_call_budget import unreadable
 from ..tags.rows import label_platforms
 from .dockerfile import reconstruct
-from .labels import labelled
+from .labels import labeled
 from .pretty_json import pretty_print
 from .view_models import ConfigView, FileView, LayerView, PlatformView, TagView
 
@@ -87,7 +87,7 @@ def show(view: TagView, manifest: Manifest) -> None:
     facts = facts_of(manifest)
     if manifest.digest != view.digest:
         if facts.annotations:
-            view.annotations = labelled(facts.annotations.items())
+            view.annotations = labeled(facts.annotations.items())
             view.annotations_total = facts.annotations_total
         view.problems += facts.problems
         view.raw_manifest = pretty_print(manifest.body)
@@ -155,6 +155,6 @@ def _build_config_view(config: ImageConfig) -> ConfigView:
         env=list(config.env),
         ports=list(config.ports),
         volumes=list(config.volumes),
-        labels=labelled(config.labels),
+        labels=labeled(config.labels),
         labels_total=max(config.labels_total, len(config.labels)),
     )

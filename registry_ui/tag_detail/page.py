@@ -19,7 +19,7 @@ from ..tags.enforcement import protections
 from ..tags.rows import add_manifest_info, is_for_oras
 from ..tags.version_sort import version_key
 from .attached import referrers
-from .labels import artifact, labelled
+from .labels import artifact, labeled
 from .live_tag import read_live_tag
 from .manifest_view import choose, explain_unread, file_views, show
 from .pretty_json import pretty_print
@@ -100,7 +100,7 @@ def _add_manifest(
     view.media_type, view.artifact_type = facts.media_type, facts.artifact_type
     view.artifact_label = artifact(facts.artifact_type)
     view.problems = list(facts.problems)
-    view.annotations = labelled(facts.annotations.items())
+    view.annotations = labeled(facts.annotations.items())
     view.annotations_total = facts.annotations_total
     view.raw_manifest = pretty_print(manifest.body)
     selected: Manifest | None = manifest

@@ -57,7 +57,7 @@ class PullCommand:
 
 
 @dataclass(frozen=True, slots=True)
-class Labelled:
+class Labeled:
     """An image label or an annotation. ``label`` describes a key of the OCI specification."""
 
     key: str
@@ -136,7 +136,7 @@ class ConfigView:
     env: list[tuple[str, str]]
     ports: list[str]
     volumes: list[str]
-    labels: list[Labelled]
+    labels: list[Labeled]
     labels_total: int
 
 
@@ -162,7 +162,7 @@ class TagView(TagRow):
     chart: Chart | None = None
     files: list[FileView] = field(default_factory=list)
     blobs: list[FileView] = field(default_factory=list)
-    annotations: list[Labelled] = field(default_factory=list)
+    annotations: list[Labeled] = field(default_factory=list)
     annotations_total: int = 0
     raw_manifest: str = ""
     raw_config: str | None = None

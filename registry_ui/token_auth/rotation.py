@@ -61,9 +61,7 @@ def _require_accepted(staged: Signer, registry_url: str, timeout: float) -> None
             "restart it with a rootcertbundle that holds the certificate, then try again"
         ) from None
     except RegistryError as error:
-        raise RotationRefused(
-            f"whether the registry knows the key can't be told: {error}"
-        ) from None
+        raise RotationRefused(f"it is unknown whether the registry has the key: {error}") from None
 
 
 def retire(actor: Actor, signer: RotatingSigner, *, force: bool = False) -> None:

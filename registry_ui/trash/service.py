@@ -47,7 +47,7 @@ def entry(project: Project, entry_id: int) -> BinnedTag:
     """Return a trash entry of a project; raise NotFound if it has no such entry or it is hidden."""
     row = db.session.get(BinnedTag, entry_id)
     if row is None or row.project_id != project.id or row.leaving:
-        raise NotFound("The bin does not hold this any more.")
+        raise NotFound("This is no longer in the bin.")
     return row
 
 
@@ -101,7 +101,7 @@ def _fetch_manifest(repository: RepositoryName, digest: str) -> FetchedManifest:
     try:
         return registry().manifest(repository, Digest(digest))
     except RegistryNotFound:
-        raise NotFound("The registry does not have this manifest any more.") from None
+        raise NotFound("The registry no longer has this manifest.") from None
     except RegistryError as error:
         raise translate(error) from None
 

@@ -173,7 +173,7 @@ ACTIONS: dict[str, tuple[Any, bool, str]] = {
     "block": (accounts.set_blocked, True, "was blocked and signed out."),
     "unblock": (accounts.set_blocked, False, "may sign in again."),
     "promote": (accounts.set_admin, True, "is an administrator now."),
-    "demote": (accounts.set_admin, False, "is no administrator any more."),
+    "demote": (accounts.set_admin, False, "is no longer an administrator."),
     "tokens_only": (accounts.set_tokens_only, True, "needs a token for docker login now."),
     "passwords": (accounts.set_tokens_only, False, "may use the password for docker login again."),
 }

@@ -261,8 +261,8 @@ def forbid(site):
 @pytest.mark.parametrize(
     ("meanwhile", "why"),
     [
-        (demote, "maintainer may not delete this any more: you are Developer in acme;"),
-        (block, "maintainer may not delete this any more: the account is blocked"),
+        (demote, "maintainer can no longer delete this: you are Developer in acme;"),
+        (block, "maintainer can no longer delete this: the account is blocked"),
         (forbid, "tag v0 is immutable in acme/app"),
     ],
 )

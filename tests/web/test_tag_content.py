@@ -24,10 +24,10 @@ PACKAGES = [
     {
         "name": name,
         "versionInfo": version,
-        "licenseDeclared": licence,
+        "licenseDeclared": license_name,
         "externalRefs": [{"referenceType": "purl", "referenceLocator": f"pkg:{kind}/{name}"}],
     }
-    for name, version, licence, kind in (
+    for name, version, license_name, kind in (
         ("zlib", "1.3", "Zlib", "deb"),
         ("bash", "5.2", "GPL-3.0", "deb"),
         ("left-pad", "1.0.0", "NOASSERTION", "npm"),
@@ -262,7 +262,7 @@ def test_the_packages_are_there_for_a_platform_and_for_its_index(attested, graph
         image = db.session.query(ContainerImage).one()
         found = packages_of(image, whole)
         assert found[0] == Package("bash", "5.2", "deb", "GPL-3.0")
-        assert [package.licence for package in found] == ["GPL-3.0", "", "Zlib"]
+        assert [package.license_name for package in found] == ["GPL-3.0", "", "Zlib"]
         assert packages_of(image, platform) == found
         assert packages_of(image, "sha256:" + "0" * 64) is None
 

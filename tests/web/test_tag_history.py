@@ -89,14 +89,14 @@ def test_what_no_event_told_is_found_by_a_check_and_what_was_before_is_kept(site
     graph.tag(IMAGE, v1=two)
     reconcile(site)
     found = "Found by a check"
-    assert history(site) == [(found, short(two), "not told"), (found, short(one), "not told")]
+    assert history(site) == [(found, short(two), "unknown"), (found, short(one), "unknown")]
 
 
 def test_the_page_itself_notes_what_it_finds_changed(site, graph):
     push(site, graph, "one")
     two = graph.image("two")
     graph.tag(IMAGE, v1=two)
-    assert history(site)[0] == ("Found by a check", short(two), "not told")
+    assert history(site)[0] == ("Found by a check", short(two), "unknown")
     assert len(history(site)) == 2
 
 
@@ -107,7 +107,7 @@ def remove(site, graph, by):
     return gone
 
 
-@pytest.mark.parametrize(("by", "told"), [("carol", "carol"), (OWN_SUBJECT, "not told")])
+@pytest.mark.parametrize(("by", "told"), [("carol", "carol"), (OWN_SUBJECT, "unknown")])
 def test_a_removal_is_part_of_the_history(site, graph, by, told):
     push(site, graph, "one")
     gone = remove(site, graph, by)
