@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from functools import partial
 from itertools import chain
 from typing import Protocol
 
@@ -199,21 +200,26 @@ class Copier:
                 self._push(name, manifest)
             return manifest
         references = references_of(manifest.media_type, manifest.body)
+        self._copy_parts(manifest, references, progress, depth)
+        if name is not None or self.current_digest(self.target, digest) != manifest.digest:
+            copy_parts = partial(self._copy_parts, manifest, references, _CopyProgress(), depth)
+            progress.written += self._push(name or digest, manifest, copy_parts)
+        progress.manifests[str(digest)] = None
+        self._record_complete(str(digest), references)
+        return manifest
+
+    def _copy_parts(
+        self, manifest: FetchedManifest, references: References, progress: _CopyProgress, depth: int
+    ) -> None:
+        """Copy the children of a manifest, and mount its blobs."""
         for child in references.children:
             if not self._copy_child(child, progress, depth + 1):
                 progress.missing.append(child)
-        missing_blobs = self._mount_blobs(references.blobs, references.foreign, progress)
-        for blob in missing_blobs:
+        for blob in self._mount_blobs(references.blobs, references.foreign, progress):
             # An index can list a manifest with the media type of a blob, or without one.
             is_index = manifest.media_type in INDEX_TYPES
             if not (is_index and self._copy_child(blob, progress, depth + 1)):
                 progress.missing.append(blob)
-        progress.written += (
-            self._push_if_absent(digest, manifest) if name is None else self._push(name, manifest)
-        )
-        progress.manifests[str(digest)] = None
-        self._record_complete(str(digest), references)
-        return manifest
 
     def _copy_child(self, child: str, progress: _CopyProgress, depth: int) -> bool:
         """Copy an entry of an index; return whether the source has it.
@@ -321,8 +327,17 @@ class Copier:
             return False
         return self._push(reference, manifest)
 
-    def _push(self, reference: TagName | Digest, manifest: FetchedManifest) -> bool:
+    def _push(
+        self,
+        reference: TagName | Digest,
+        manifest: FetchedManifest,
+        copy_parts: Callable[[], None] | None = None,
+    ) -> bool:
         """Push a manifest and verify it at the target; return True.
+
+        Args:
+            copy_parts: copies the parts of the manifest again, once, if the registry lacks one: it
+                can have lost a part since this copier found it there.
 
         Raises:
             CopyRefused: the registry does not accept it, or does not have it afterward.
@@ -339,6 +354,9 @@ class Copier:
                 if self._record is not None:
                     self._record.clear()
                 time.sleep(pause)
+                if copy_parts is not None:
+                    copy_parts()
+                    copy_parts = None
             except Schema1Refused as error:
                 raise CopyRefused(str(error)) from None
         else:

@@ -234,11 +234,17 @@ class _RepositoryCopy:
         self.copier.tag(tag, copied.top)
 
     def copy_earlier_digest(self, digest: str) -> None:
-        """Copy a digest that no tag needs, so an unreadable one does not stop the move."""
+        """Copy a digest that no tag needs, so an unreadable one does not stop the move.
+
+        Raises:
+            OperationFailed: the registry mounts no blobs, so nothing else can be copied either.
+        """
         if self.record.find(digest) is not None:
             return
         try:
             self.copier.copy_manifest(digest)
+        except MountsRefused as error:
+            raise OperationFailed(f"{self.row.source} can't be copied: {error}.") from None
         except RegistryFault:
             self.copier.require_storage()  # A full disk is not a fault of the image.
         except UNCOPYABLE:

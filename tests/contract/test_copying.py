@@ -107,6 +107,20 @@ def test_every_kind_of_manifest_is_whole_at_the_target_with_the_same_digest(two,
     assert two.site.live(two.source) == {"1.0": manifest.digest}
 
 
+def test_a_part_that_the_target_has_lost_since_it_was_seen_there_is_mounted_again(two):
+    """It once was believed to be there, and the tag refused as if the source lacked it."""
+    shared = layer({"shared": "by both"})
+    one, other = made([shared, layer({"one": "1"})]), made([shared, layer({"other": "2"})])
+    two.push({"1.0": one, "2.0": other})
+    with two.site.app.app_context():
+        copier = two.copier()
+        copier.copy_manifest(one.digest)
+        lost = f"{two.target}/blobs/{sha256(shared.data)}"
+        two.site.pusher._call("DELETE", lost, two.target, 202)
+        copier.copy_manifest(other.digest)
+    whole(two.site, two.target, other)
+
+
 def test_a_second_copy_looks_and_writes_nothing(two):
     manifest = KINDS["index with attestations"]
     two.push({"1.0": manifest})
