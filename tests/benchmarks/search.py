@@ -10,7 +10,9 @@ import hashlib
 import statistics
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import insert, text
@@ -46,55 +48,56 @@ QUERIES = (
 
 def fill() -> None:
     """Fill the database: a tenth of the projects is public, one is the member's."""
-    session, now = db.session(), utc_now()
+    session = db.session()
     session.add(User(id=1, username="member", password_hash="x"))
     session.flush()
     groups = [Namespace(id=n + 1, path=f"group{n}") for n in range(GROUPS)]
     session.add_all(groups)
     session.flush()
-    many(
-        Project,
-        (
-            {
-                "id": 1000 + n,
-                "kind": "project",
-                "path": f"group{n % GROUPS}/project{n}",
-                "parent_id": n % GROUPS + 1,
-                "visibility": "private" if n % 10 else "public",
-                "description": "",
-            }
-            for n in range(PROJECTS)
-        ),
-    )
+    many(Project, project_rows())
     session.add(Membership(user_id=1, place_id=1007, role=30))
-    many(
-        ContainerImage,
-        (
-            {
-                "id": n + 1,
-                "project_id": 1000 + n % PROJECTS,
-                "name": f"image{n}",
-                "path": f"group{n % PROJECTS % GROUPS}/project{n % PROJECTS}/image{n}",
-                "last_push_at": now,
-            }
-            for n in range(IMAGES)
-        ),
-    )
-    many(
-        Tag,
-        (
-            {
-                "image_id": n % IMAGES + 1,
-                "name": f"v1.{n // IMAGES}.{n % 7}" if n % 3 else f"main-{n:07x}-rc{n % 9}",
-                "digest": "sha256:" + hashlib.sha256(str(n).encode()).hexdigest(),
-                "pushed_at": now,
-            }
-            for n in range(TAGS)
-        ),
-    )
+    now = utc_now()
+    many(ContainerImage, image_rows(now))
+    many(Tag, tag_rows(now))
     session.commit()
     session.execute(text("ANALYZE"))
     session.commit()
+
+
+def project_rows() -> Iterator[dict[str, object]]:
+    """Yield the row of each project."""
+    for n in range(PROJECTS):
+        yield {
+            "id": 1000 + n,
+            "kind": "project",
+            "path": f"group{n % GROUPS}/project{n}",
+            "parent_id": n % GROUPS + 1,
+            "visibility": "private" if n % 10 else "public",
+            "description": "",
+        }
+
+
+def image_rows(now: datetime) -> Iterator[dict[str, object]]:
+    """Yield the row of each image."""
+    for n in range(IMAGES):
+        yield {
+            "id": n + 1,
+            "project_id": 1000 + n % PROJECTS,
+            "name": f"image{n}",
+            "path": f"group{n % PROJECTS % GROUPS}/project{n % PROJECTS}/image{n}",
+            "last_push_at": now,
+        }
+
+
+def tag_rows(now: datetime) -> Iterator[dict[str, object]]:
+    """Yield the row of each tag."""
+    for n in range(TAGS):
+        yield {
+            "image_id": n % IMAGES + 1,
+            "name": f"v1.{n // IMAGES}.{n % 7}" if n % 3 else f"main-{n:07x}-rc{n % 9}",
+            "digest": "sha256:" + hashlib.sha256(str(n).encode()).hexdigest(),
+            "pushed_at": now,
+        }
 
 
 def many(model: type, rows: object) -> None:

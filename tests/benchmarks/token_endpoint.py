@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from subprocess import Popen, run
 from urllib.parse import urlencode
@@ -25,6 +26,7 @@ from urllib.request import urlopen
 
 import flask_migrate
 from sqlalchemy import insert
+from sqlalchemy.orm import Session
 
 from config import PREFIX, ROOT, Config
 from registry_ui import create_app
@@ -85,60 +87,72 @@ def fill(app, count: int) -> tuple[str, str]:
     hashed = hash_password(PASSWORD)
     for start in range(0, count, CHUNK):
         numbers = range(start, min(start + CHUNK, count))
+        secrets = {n: new_secret(ACCESS_PREFIX) for n in numbers}
         with writing() as session:
-            users = [
-                {"id": n + 1, "username": f"user{n}", "password_hash": hashed, "created_at": now}
-                for n in numbers
-            ]
-            groups = [
-                {"id": 2 * n + 1, "kind": "namespace", "path": f"group{n}", "created_at": now}
-                for n in numbers
-            ]
-            shops = [
-                {
-                    "id": 2 * n + 2,
-                    "kind": "project",
-                    "path": f"group{n}/shop",
-                    "parent_id": 2 * n + 1,
-                    "visibility": "public" if n == ASKER + 1 else "private",
-                    "created_at": now,
-                }
-                for n in numbers
-            ]
-            session.execute(insert(User), users)
-            session.execute(insert(Place.__table__), [{**g, "description": ""} for g in groups])
-            session.execute(insert(Place.__table__), [{**s, "description": ""} for s in shops])
-            session.execute(
-                insert(Membership),
-                [{"user_id": n + 1, "place_id": 2 * n + 1, "role": 30} for n in numbers],
-            )
-            session.execute(
-                insert(ContainerImage),
-                [
-                    {"project_id": 2 * n + 2, "name": "app", "path": f"group{n}/shop/app"}
-                    for n in numbers
-                ],
-            )
-            secrets = {n: new_secret(ACCESS_PREFIX) for n in numbers}
-            session.execute(
-                insert(AccessToken),
-                [
-                    {
-                        "user_id": n + 1,
-                        "name": "ci",
-                        "secret_hash": secret_hash(secret),
-                        "scopes": "write_registry",
-                        "created_at": now,
-                    }
-                    for n, secret in secrets.items()
-                ],
-            )
+            insert_users_and_places(session, numbers, hashed, now)
+            insert_images(session, numbers)
+            insert_access_tokens(session, secrets, now)
         if ASKER in secrets:
             token = secrets[ASKER]
     user = accounts.find_user(f"user{ASKER}")
     refresh = begin(Actor(user.username), principal_of(user), "registry", "docker")
     assert authenticate(Attempt(user.username, token, "")).user_id == user.id
     return token, refresh
+
+
+def insert_users_and_places(session: Session, numbers: range, hashed: str, now: datetime) -> None:
+    """Insert users, and for each a group with a project, in which they are a Developer."""
+    users = [
+        {"id": n + 1, "username": f"user{n}", "password_hash": hashed, "created_at": now}
+        for n in numbers
+    ]
+    groups = [
+        {"id": 2 * n + 1, "kind": "namespace", "path": f"group{n}", "created_at": now}
+        for n in numbers
+    ]
+    shops = [
+        {
+            "id": 2 * n + 2,
+            "kind": "project",
+            "path": f"group{n}/shop",
+            "parent_id": 2 * n + 1,
+            "visibility": "public" if n == ASKER + 1 else "private",
+            "created_at": now,
+        }
+        for n in numbers
+    ]
+    session.execute(insert(User), users)
+    session.execute(insert(Place.__table__), [{**g, "description": ""} for g in groups])
+    session.execute(insert(Place.__table__), [{**s, "description": ""} for s in shops])
+    session.execute(
+        insert(Membership),
+        [{"user_id": n + 1, "place_id": 2 * n + 1, "role": 30} for n in numbers],
+    )
+
+
+def insert_images(session: Session, numbers: range) -> None:
+    """Insert one image into each project."""
+    session.execute(
+        insert(ContainerImage),
+        [{"project_id": 2 * n + 2, "name": "app", "path": f"group{n}/shop/app"} for n in numbers],
+    )
+
+
+def insert_access_tokens(session: Session, secrets: dict[int, str], now: datetime) -> None:
+    """Insert the access token of each user, by the user's number."""
+    session.execute(
+        insert(AccessToken),
+        [
+            {
+                "user_id": n + 1,
+                "name": "ci",
+                "secret_hash": secret_hash(secret),
+                "scopes": "write_registry",
+                "created_at": now,
+            }
+            for n, secret in secrets.items()
+        ],
+    )
 
 
 @contextmanager

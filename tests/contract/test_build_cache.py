@@ -18,8 +18,8 @@ from registry_ui.models import Project, Removal
 from registry_ui.names import RepositoryName, TagName
 from registry_ui.removals.planner import plan_image, plan_project, plan_tag
 from tests.contract.mover import Mover
-from tests.contract.test_copies import Market
 from tests.support.live import LiveSite, tiny
+from tests.support.market import Market
 from tests.support.oddities import build_cache, index_of_blobs, layer_blob
 
 pytestmark = [

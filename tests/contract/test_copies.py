@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
 import threading
 
 import pytest
-from sqlalchemy import update
 
 from registry_ui.catalog import tag_claims
-from registry_ui.copies import service as copies
-from registry_ui.db.session import db, writing
-from registry_ui.demo.artifacts import attestation, chart, signature, signature_tag
-from registry_ui.demo.images import DOCKER, index
-from registry_ui.jobs.tasks import resume
-from registry_ui.models import (
-    AuditEntry,
-    Copy,
-    CopyLine,
-    Membership,
-    Push,
-    TagClaim,
-    TagHistoryEntry,
-)
+from registry_ui.demo.artifacts import signature_tag
+from registry_ui.demo.images import index
+from registry_ui.models import AuditEntry, Push, TagClaim, TagHistoryEntry
 from registry_ui.names import RepositoryName, TagName
-from registry_ui.operations import write_freeze
-from registry_ui.operations.write_freeze import EVERYWHERE, lift_fence, raise_fence
 from registry_ui.token_auth.verifier import VerifiedToken
-from tests.support.html import Page
-from tests.support.live import LiveSite, environ_of, tiny
+from tests.support.live import LiveSite, tiny
+from tests.support.market import AMD, BOTH, LIVE, PROOF, TAGS, Market, open_market
 
 # The web tests ask the same of both storage pairs; one of them does for the registry's part.
 pytestmark = [
@@ -38,84 +21,10 @@ pytestmark = [
     pytest.mark.parametrize("storage", ["postgresql"], indirect=True),
 ]
 
-AMD, ARM = tiny("amd"), tiny("arm", platform="linux/arm64")
-BOTH = index([AMD, ARM, attestation(AMD), attestation(ARM, artifact=True)])
-CHART = chart({"name": "web", "version": "1.0.0"}, {"templates/a.yaml": "a"})
-PROOF = signature(BOTH, "somewhere")
-TAGS = {
-    "1.0": BOTH,
-    "latest": BOTH,
-    "docker": index([tiny("d1", family=DOCKER), tiny("d2", family=DOCKER)], family=DOCKER),
-    "plain": tiny("plain"),
-    "chart": CHART,
-    signature_tag(BOTH): PROOF,
-}
-LIVE = {tag: manifest.digest for tag, manifest in TAGS.items()}
-
-
-class Market:
-    """A shop to copy from, a stall to copy to, and alice, who may both."""
-
-    def __init__(self, site: LiveSite) -> None:
-        self.site = site
-        self.source = f"{site.shop}/web"
-        self.stall = f"{site.root}/deep/er/stall"
-        self.target = f"{self.stall}/a/b/web"
-        site.project(self.stall)
-        site.user("alice")
-        site.member(site.shop, "alice", "reporter")
-        site.member(self.stall, "alice", "developer")
-
-    def form(self, image: str = "web") -> str:
-        return f"/{self.site.shop}/-/images/{image}/-/copy"
-
-    def plan(
-        self,
-        *chosen: str,
-        status: int = 302,
-        by: str = "alice",
-        source: str = "web",
-        **more: str,
-    ):
-        """Send the form; return the row of the plan, or the page with the errors."""
-        data = {"project": self.stall, "image": "a/b/web", "attached": "1", **more}
-        data |= {"chosen": list(chosen)} if chosen else {"all": "1"}
-        answer = self.site.browser(by).post(self.form(source), data)
-        assert answer.status_code == status, answer.text
-        if status != 302:
-            return Page(answer.text)
-        return self.copy(int(answer.location.rpartition("/")[2]))
-
-    def copy(self, number: int) -> Copy:
-        found: Copy = self.site.row(Copy, id=number)
-        return found
-
-    def confirm(self, plan: Copy, by: str = "alice", **more: str) -> Copy:
-        """Confirm a plan; in tests the worker is at it at once."""
-        address = f"/{self.stall}/-/copies/{plan.id}/confirm"
-        answer = self.site.browser(by).post(address, more)
-        assert answer.status_code == 302, answer.text
-        return self.copy(plan.id)
-
-    def start(self, plan: Copy) -> None:
-        """Confirm a plan, without a worker."""
-        with self.site.app.app_context():
-            copies.start_planned(copies.Actor("alice"), plan.id, overwrite=False)
-
-    def outcomes(self, copy: Copy) -> dict[str, str]:
-        """What came of each tag, by its name at the target."""
-        lines = self.site.rows(CopyLine, work_id=copy.id)
-        return {line.reference.rpartition(":")[2]: line.outcome for line in lines}
-
-    def details(self, copy: Copy) -> str:
-        return " ".join(line.detail for line in self.site.rows(CopyLine, work_id=copy.id))
-
 
 @pytest.fixture
 def market(shop: LiveSite) -> Market:
-    made = Market(shop)
-    shop.push_and_index(made.source, TAGS)
-    return made
+    return open_market(shop)
 
 
 def test_an_image_is_copied_with_all_platforms_and_signatures_digest_by_digest(market):
@@ -342,125 +251,3 @@ def test_pushes_of_the_source_meanwhile_lose_nothing(market):
     found = market.site.live(market.target).get("moving")
     known = {manifest.digest for manifest in [*versions, tiny("first")]}
     assert found is None or found in known
-
-
-@pytest.mark.parametrize(
-    ("method", "number"),
-    [("mount_blob", 1), ("put_manifest", 1), ("put_manifest", 5), ("put_manifest", 6), ("head", 9)],
-)
-def test_killed_in_the_middle_the_next_worker_goes_on(market, method, number):
-    plan = market.plan()
-    market.start(plan)
-    killed(market.site, plan.id, method, number)
-    assert market.copy(plan.id).state == "running"
-    with market.site.app.app_context():
-        db.session.execute(update(Copy).values(lease_until=None))
-        db.session.commit()
-        resume()
-    assert market.copy(plan.id).state == "done"
-    assert set(market.outcomes(plan).values()) == {"copied"}
-    assert market.site.live(market.target) == market.site.index(market.target) == LIVE
-    # Each was told once, also the one at which the first worker died.
-    assert sorted(push.tag for push in market.site.rows(Push)) == sorted(
-        tag for tag in TAGS if not tag.startswith("sha256-")
-    )
-
-
-def killed(site: LiveSite, started: int, method: str, number: int) -> None:
-    """Run a copy in a process that kills itself, -9, after some calls to the registry."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.contract.copy_process", str(started), method, str(number)],
-        env=environ_of(site.config),
-        capture_output=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
-
-
-def test_who_loses_the_right_in_between_stops_it(market):
-    plan = market.plan()
-    with market.site.app.app_context():
-        db.session.execute(update(Membership).values(role=20))
-        db.session.commit()
-        copies.start_planned(copies.Actor("alice"), plan.id, overwrite=False)
-        copies.run(plan.id)
-    assert market.copy(plan.id).state == "failed"
-    assert "can no longer copy this" in market.details(plan)
-    assert market.site.pusher.tags(market.target) == []
-
-
-def test_who_is_no_member_of_the_source_any_more_stops_it(market):
-    plan = market.plan()
-    market.start(plan)
-    with market.site.session() as session:
-        alice = market.site.row(Membership, role=20)
-        session.delete(session.get(Membership, alice.id))
-        session.commit()
-    with market.site.app.app_context():
-        copies.run(plan.id)
-    assert market.copy(plan.id).state == "failed"
-    assert market.site.pusher.tags(market.target) == []
-
-
-@pytest.mark.parametrize("where", ["everywhere", "target"])
-def test_it_waits_behind_a_fence_and_goes_on_by_itself(market, where):
-    with market.site.app.app_context(), writing() as session:
-        path = EVERYWHERE if where == "everywhere" else market.stall
-        fence = raise_fence(session, path, "collection").id
-    plan = market.plan("plain")
-    waiting = market.confirm(plan)
-    assert waiting.state == "waiting"
-    page = market.site.page(f"/{market.stall}/-/copies/{plan.id}", "alice")
-    assert "Waits until the garbage collection is over" in page.text
-    assert market.site.pusher.tags(market.target) == []
-    with market.site.app.app_context():
-        with writing() as session:
-            lift_fence(session, fence)
-        resume()
-    assert market.copy(plan.id).state == "done"
-
-
-def test_it_can_be_cancelled_before_and_in_between(market):
-    plan = market.plan()
-    assert (
-        market.site.browser("alice").post(f"/{market.stall}/-/copies/{plan.id}/cancel").status_code
-        == 302
-    )
-    assert market.copy(plan.id).state == "cancelled"
-    plan = market.plan()
-    client = market.site.app.extensions["registry"]
-    put = client.put_manifest
-    browser = market.site.browser("maintainer")
-    market.site.member(market.stall, "maintainer", "developer")
-
-    def cancel_first(*what):
-        with market.site.session() as session:
-            session.execute(update(Copy).where(Copy.id == plan.id).values(cancel_wanted=True))
-            session.commit()
-        return put(*what)
-
-    with market.site.patched("put_manifest", cancel_first):
-        done = market.confirm(plan)
-    assert done.state == "cancelled"
-    assert len(market.site.live(market.target)) < len(LIVE)
-    assert browser.get(f"/{market.stall}/-/copies/{plan.id}").status_code == 200
-
-
-def test_a_collection_waits_for_a_copy_that_is_under_way(market):
-    plan = market.plan()
-    market.start(plan)
-    with market.site.session() as session:
-        assert write_freeze.writers_until(session) is None
-    client = market.site.app.extensions["registry"]
-    put, seen = client.put_manifest, []
-
-    def look(*what):
-        with market.site.session() as session:
-            seen.append(write_freeze.writers_until(session))
-        return put(*what)
-
-    with market.site.patched("put_manifest", look), market.site.app.app_context():
-        copies.run(plan.id)
-    assert seen
-    assert None not in seen

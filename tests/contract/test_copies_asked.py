@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from registry_ui.models import Copy
-from tests.contract.test_copies import BOTH, LIVE, TAGS, Market
 from tests.support.html import Page
 from tests.support.live import tiny
+from tests.support.market import BOTH, LIVE, TAGS, Market
 
 pytestmark = pytest.mark.contract
 

@@ -29,11 +29,11 @@ from registry_ui.retention import service as retention
 from registry_ui.retention.rules import Rules
 from tests.contract.conftest import PATIENCE
 from tests.contract.mover import Mover
-from tests.contract.test_copies import Market
 from tests.support import registry as registries
 from tests.support.hostile_storage import MISSING, ODD, ODDITIES, ONE, ORDINARY, HostileStorage
 from tests.support.html import Page, rows_of_tags
 from tests.support.live import LiveSite, tiny
+from tests.support.market import Market
 from tests.web.support import ACTOR
 
 pytestmark = pytest.mark.contract

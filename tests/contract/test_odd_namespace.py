@@ -15,9 +15,9 @@ from registry_ui.removals import service as removals
 from registry_ui.retention import service as retention
 from registry_ui.retention.rules import Rules
 from tests.contract.mover import Mover
-from tests.contract.test_copies import Market
 from tests.contract.test_hostile_repositories import assert_whole, done, live_registry, pullable
 from tests.support.hostile_storage import ODD, ORDINARY, HostileStorage
+from tests.support.market import Market
 from tests.web.support import ACTOR
 
 pytestmark = pytest.mark.contract

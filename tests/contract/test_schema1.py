@@ -11,9 +11,9 @@ from registry_ui.removals.plan import RemovalOptions
 from registry_ui.removals.planner import plan_image, plan_project, plan_tag
 from tests.contract.conftest import app_of
 from tests.contract.mover import Mover
-from tests.contract.test_copies import Market
 from tests.support import registry as registries
 from tests.support.live import LiveSite, tiny
+from tests.support.market import Market
 from tests.support.oddities import schema1
 
 pytestmark = pytest.mark.contract

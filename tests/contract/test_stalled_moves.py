@@ -11,7 +11,7 @@ from registry_ui.models import Copy, Fence, Move, utc_now
 from registry_ui.moves import lease as hold
 from registry_ui.operations import lease
 from tests.contract.mover import DIGESTS, Mover
-from tests.contract.test_copies import Market
+from tests.support.market import Market
 from tests.support.stall import Stall
 
 pytestmark = [

@@ -10,7 +10,14 @@ from playwright.sync_api import expect
 
 from registry_ui.demo.images import Step, image
 from registry_ui.names import is_binned
-from tests.support.browser import Window, chromium, window
+from tests.support.browser import chromium, window
+from tests.support.page_actions import (
+    add_member,
+    announced,
+    deliver,
+    make_namespace_and_project,
+    tree_node,
+)
 from tests.support.stack import ADMIN
 
 pytestmark = [
@@ -56,16 +63,6 @@ def filled(stack):
     client.put(project, "root", TWO)
     stack.wait_for_tags(project, "python/web/api", {"1.0", "latest", "2.0"})
     return project, user
-
-
-def announced(page, words: str) -> None:
-    """What a screen reader is told without that the page changes."""
-    expect(page.locator("[aria-live]", has_text=re.compile(f"^{words}$"))).to_have_count(1)
-
-
-def tree_node(page, name: str):
-    """What opens an image in the tree to its tags."""
-    return page.locator("summary", has_text=re.compile(rf"Tags of {re.escape(name)}\s*$"))
 
 
 # -- signing in ------------------------------------------------------------------
@@ -274,33 +271,6 @@ def test_an_image_is_deleted_by_the_worker_while_the_page_shows_how_far_it_is(
 # -- making ----------------------------------------------------------------------
 
 
-def make_namespace_and_project(person: Window, name: str) -> str:
-    """Make a namespace, a public project in it, by the buttons of the pages; return its path."""
-    page = person.page
-    person.go("/")
-    person.link("New namespace").click()
-    page.get_by_label("Name", exact=True).fill(name)
-    person.button("Create namespace").click()
-    expect(page.get_by_role("heading", level=1)).to_contain_text(name)
-    person.link("New project").first.click()
-    expect(page.get_by_label("In namespace")).to_have_value(name)
-    page.get_by_label("Name", exact=True).fill("shop")
-    page.get_by_label("Public").check()
-    person.button("Create project").click()
-    expect(page.get_by_role("heading", level=1)).to_contain_text("shop")
-    return f"{name}/shop"
-
-
-def add_member(person: Window, username: str, role: str) -> None:
-    person.link("Members").click()
-    page = person.page
-    page.get_by_label("User name").fill(username)
-    page.get_by_label("Role", exact=True).select_option(label=role)
-    person.button("Add member").click()
-    row = page.get_by_role("row", name=username)
-    expect(row).to_contain_text(role)
-
-
 def test_namespace_project_and_member_are_made_and_the_empty_project_teaches(stack, visitor):
     user = stack.developer(stack.place())
     visitor.sign_in(user)
@@ -376,13 +346,6 @@ def test_the_registry_token_is_reset_and_the_old_one_revoked(stack, visitor):
     stack.write_registry_files(new)
     stack.stop("registry")
     stack.start("registry")
-
-
-def deliver(stack, token: str) -> int:
-    """Post events as the registry would with this token."""
-    headers = {"Authorization": f"Bearer {token}"}
-    url = stack.config.events_url
-    return requests.post(url, json={"events": []}, headers=headers, timeout=60).status_code
 
 
 # -- without JavaScript ----------------------------------------------------------

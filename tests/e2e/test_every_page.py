@@ -125,8 +125,18 @@ def fill_credentials(stack, project: str) -> None:
 
 def pages(project: str) -> dict[str, str]:
     """Every page of the site, by what it is."""
-    root = project.partition("/")[0]
-    app = f"/{project}/-/images/app"
+    return {
+        **pages_to_find_images(project),
+        **pages_of_places(project),
+        **pages_of_policies_and_use(project),
+        **pages_of_images_and_tags(project),
+        **pages_of_bulk_work(project),
+        **admin_pages(),
+    }
+
+
+def pages_to_find_images(project: str) -> dict[str, str]:
+    """The home page, the searches, and the comparisons."""
     old, long = f"/-/compare?from={project}/app:1.0", f"{project}/{LONG}/{LONG}:1.0"
     return {
         "home": "/",
@@ -143,6 +153,13 @@ def pages(project: str) -> dict[str, str]:
         "compared, of platforms": f"/-/compare?from={project}/app:both&to={project}/app:1.0",
         "compared, long": f"/-/compare?from={project}/app:{'t' * 128}&to={long}",
         "compared, identical": f"{old}&to={project}/app:latest",
+    }
+
+
+def pages_of_places(project: str) -> dict[str, str]:
+    """The pages of a user, of a namespace, and of a project."""
+    root = project.partition("/")[0]
+    return {
         "profile": "/-/profile",
         "decisions": "/-/decisions",
         "no decisions": "/-/decisions?repository=nothing/like/this",
@@ -161,6 +178,13 @@ def pages(project: str) -> dict[str, str]:
         "deploy tokens": f"/{project}/-/deploy-tokens",
         "deploy tokens of a namespace": f"/{root}/-/deploy-tokens",
         "no deploy tokens": f"/{root}/nothing/{LONG}/-/deploy-tokens",
+    }
+
+
+def pages_of_policies_and_use(project: str) -> dict[str, str]:
+    """The rules of a project, and what was done and is stored in it."""
+    root = project.partition("/")[0]
+    return {
         "protection": f"/{project}/-/protection",
         "no protection": f"/{root}/nothing/{LONG}/-/protection",
         "access log": f"/{project}/-/decisions",
@@ -174,6 +198,13 @@ def pages(project: str) -> dict[str, str]:
         "storage of an image": f"/{project}/-/storage?image={project}/app",
         "no storage": f"/{root}/nothing/{LONG}/-/storage",
         "delete project": f"/{project}/-/delete",
+    }
+
+
+def pages_of_images_and_tags(project: str) -> dict[str, str]:
+    """Every view of images and tags."""
+    app = f"/{project}/-/images/app"
+    return {
         "image": app,
         "folder": f"/{project}/-/images/{LONG}",
         "filtered folder": f"/{project}/-/images/{LONG}?q=nothing*",
@@ -195,6 +226,14 @@ def pages(project: str) -> dict[str, str]:
         "long image": f"/{project}/-/images/{LONG}/{LONG}/-/tags/1.0",
         "delete tag": f"{app}/-/tags/1.0/-/delete",
         "delete image": f"{app}/-/delete",
+    }
+
+
+def pages_of_bulk_work(project: str) -> dict[str, str]:
+    """Retention, and the forms that delete, copy, and move."""
+    root = project.partition("/")[0]
+    app = f"/{project}/-/images/app"
+    return {
         "retention": f"/{project}/-/retention",
         "retention of a namespace": f"/{root}/-/retention",
         "bin": f"/{project}/-/bin",
@@ -207,6 +246,12 @@ def pages(project: str) -> dict[str, str]:
         "move a project": f"/{project}/-/move",
         "move a namespace": f"/{root}/-/move?target={LONG}",
         "move an image": f"{app}/-/move",
+    }
+
+
+def admin_pages() -> dict[str, str]:
+    """The pages of administrators."""
+    return {
         "admin": "/-/admin",
         "registry token": "/-/admin/registry-token",
         "users": "/-/admin/users",

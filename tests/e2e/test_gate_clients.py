@@ -288,43 +288,47 @@ def test_large_blobs_go_through_in_pieces_and_come_back(gated, shop, project):
 # -- many at a time --------------------------------------------------------------
 
 
+def push_25_times(client, target, number):
+    """Push as one client 25 times in turn: over the immutable tag, and new tags.
+
+    Returns whether each push is allowed, with its outcome.
+    """
+    pushes = []
+    client.make(f"{target}:v1")
+    if isinstance(client, DockerClient):
+        for count in range(5):
+            works(client.run("tag", f"{target}:v1", f"{target}:free-{number}-{count}"))
+    for count in range(25):
+        allowed = count % 5 == 0
+        tag = f"free-{number}-{count // 5}" if allowed else "v1"
+        pushes.append((allowed, push_stubbornly(client, f"{target}:{tag}")))
+    return pushes
+
+
+def push_stubbornly(client, name):
+    """Push, and again if 2.8 stumbled over a blob that another push writes anew."""
+    for _ in range(5):
+        result = client.push(name)
+        if "blob unknown" not in result.stderr:
+            break
+    return result
+
+
 def test_of_200_pushes_all_that_may_succeed_and_no_other_does(gated, shop, project):
     clients = [
         signed_in(gated, shop, kind, gated.developer(project))
         for kind in (DockerClient, Skopeo)
         for _ in range(4)
     ]
-    host = gated.config.registry_host
-    target = f"{host}/{project}/busy"
+    target = f"{gated.config.registry_host}/{project}/busy"
     first = clients[0]
     first.make(f"{target}:v1")
     works(first.push(f"{target}:v1"))
     direct = Direct(gated, gated.developer(project), f"{project}/busy")
     before = direct.head("v1")
-
-    def work(number):
-        """One client pushes 25 times in turn: over the immutable tag, and new ones."""
-        client, done = clients[number], []
-        client.make(f"{target}:v1")
-        if isinstance(client, DockerClient):
-            for count in range(5):
-                works(client.run("tag", f"{target}:v1", f"{target}:free-{number}-{count}"))
-        for count in range(25):
-            allowed = count % 5 == 0
-            tag = f"free-{number}-{count // 5}" if allowed else "v1"
-            done.append((allowed, pushed(client, f"{target}:{tag}")))
-        return done
-
-    def pushed(client, name):
-        """Push, and again where 2.8 stumbled over a blob that another push writes anew."""
-        for _ in range(5):
-            result = client.push(name)
-            if "blob unknown" not in result.stderr:
-                break
-        return result
-
     with ThreadPoolExecutor(8) as pool:
-        results = [entry for done in pool.map(work, range(8)) for entry in done]
+        turns = pool.map(lambda number: push_25_times(clients[number], target, number), range(8))
+        results = [entry for turn in turns for entry in turn]
     assert len(results) == 200
     for allowed, done in results:
         output = done.stdout + done.stderr

@@ -158,6 +158,11 @@ class Site:
         """Pull without an account."""
         self.client().pull(f"{self.public}/app", "1.0")
 
+    def restart_registry(self) -> None:
+        """Stop the registry and start it again."""
+        self.stack.stop("registry")
+        self.stack.start("registry")
+
     def published(self) -> set[str]:
         """The ids of the keys that everyone may read."""
         url = f"{self.stack.config.public_url}/jwt/jwks.json"
@@ -230,8 +235,7 @@ def test_no_pull_and_no_push_fails_while_keys_follow_each_other(site, ring):
         crowd.go_on(SECONDS / 4)
 
     # Next time: at its start, the registry takes up the key to come and forgets the retired one.
-    site.stack.stop("registry")
-    site.stack.start("registry")
+    site.restart_registry()
     assert site.opens(ring.signer(*signing))
     assert site.opens(ring.next_signer(*signing))
     assert not site.opens(retired)

@@ -86,7 +86,8 @@ def test_no_template_asks_for_more_than_our_one_stylesheet_and_one_script() -> N
     assert names == {"app.css", "app.js", "vendor/pico.min.css", "vendor/htmx.min.js"}
 
 
-def test_hostile_text_stays_text() -> None:
+def app_with_registry_routes() -> Flask:
+    """Make an application that renders the templates and has the addresses of images and tags."""
     app = Flask(
         "pages",
         template_folder=str(ROOT / "templates"),
@@ -100,6 +101,11 @@ def test_hostile_text_stays_text() -> None:
         "/<path:path>/-/images/<path:name>/-/tags/<tag>": "registry.tag",
     }.items():
         app.add_url_rule(rule, endpoint)
+    return app
+
+
+def test_hostile_text_stays_text() -> None:
+    app = app_with_registry_routes()
     row = SimpleNamespace(
         name="v1",
         kind=HOSTILE,

@@ -9,21 +9,18 @@ import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest import mock
 from urllib.parse import urlencode
 
 from flask import Flask
-from flask.testing import FlaskClient
-from itsdangerous import URLSafeTimedSerializer
 from sqlalchemy import event, func, select, update
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
 from registry_ui.access import Role
-from registry_ui.accounts import secrets, sessions
+from registry_ui.accounts import secrets
 from registry_ui.accounts import service as accounts
 from registry_ui.accounts.tokens import TokenRequest
 from registry_ui.audit import Actor
@@ -50,13 +47,13 @@ from registry_ui.moves.planner import MovePlan
 from registry_ui.projects import deploy_tokens, tag_rules
 from registry_ui.projects import service as projects
 from tests.unit.bearer import key_of, verified
+from tests.web.browser import PASSWORD, Browser
 
 ACTOR = Actor("test")
 ROLES = ("guest", "reporter", "developer", "maintainer", "owner")
 VISIBILITIES = ("private", "internal", "public")
 #: The columns of tables of who may do what.
 PEOPLE = ("anonymous", "stranger", *ROLES, "admin")
-PASSWORD = "correct horse battery"
 EVENTS = "/api/v4/registry_events"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -77,50 +74,6 @@ def basic(username: str, password: str) -> dict[str, str]:
     return {
         "Authorization": "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()
     }
-
-
-@dataclass
-class Browser:
-    """A browser with its own cookies. ``post`` sends the right CSRF token by itself."""
-
-    app: Flask
-    client: FlaskClient = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.client = self.app.test_client()
-
-    def get(self, url: str, **more: Any) -> TestResponse:
-        return self.client.get(url, buffered=True, **more)
-
-    def post(self, url: str, data: dict[str, Any] | None = None, **more: Any) -> TestResponse:
-        return self.client.post(url, data={"csrf_token": self.csrf(), **(data or {})}, **more)
-
-    def submit(self, url: str, data: dict[str, Any] | None = None) -> TestResponse:
-        """Send a form and go where its answer leads, as a browser does."""
-        answer = self.post(url, data)
-        return self.get(answer.headers["Location"]) if answer.status_code == 302 else answer
-
-    def csrf(self) -> str:
-        """A token as the hidden field of a form of this browser holds it."""
-        with self.client.session_transaction() as session:
-            raw = session.setdefault("csrf_token", "0" * 40)
-        return str(URLSafeTimedSerializer(self.app.secret_key, salt="wtf-csrf-token").dumps(raw))
-
-    def be(self, user: User) -> None:
-        """Have signed in, without the work of a password hash."""
-        with self.app.app_context():
-            with writing() as transaction:
-                key = sessions.begin(transaction, user).get_id()
-            db.session.remove()
-        with self.client.session_transaction() as session:
-            session["_user_id"], session["_fresh"] = key, True
-
-    def sign_in(self, username: str, password: str = PASSWORD, **more: Any) -> TestResponse:
-        """Sign in by the form."""
-        return self.post("/-/sign-in", {"username": username, "password": password, **more})
-
-    def is_signed_in(self) -> bool:
-        return self.get("/-/profile").status_code == 200
 
 
 class Site:

@@ -7,9 +7,9 @@ import json
 import pytest
 
 from registry_ui.models import Copy, GarbageCollection, Move, Place, Removal, RetentionPolicy
+from tests.support.removal_api import client
+from tests.support.removals import IMAGE, adopt
 from tests.web.test_every_route import VALUES, routes
-from tests.web.test_removal_api import client
-from tests.web.test_removal_graphs import IMAGE, adopt
 
 PROJECT = "/api/v4/projects/acme/app/-"
 SCOPES = ("api", "read_registry", "write_registry", "delete_registry")

@@ -17,9 +17,9 @@ from registry_ui.operations.errors import StepFailed
 from registry_ui.removals import purge_planner
 from registry_ui.token_auth.verifier import VerifiedToken
 from tests.support.html import Page
+from tests.support.removals import IMAGE, PAGE, adopt, names, whole
 from tests.web.graph import Graph
 from tests.web.support import event_of
-from tests.web.test_removal_graphs import IMAGE, PAGE, adopt, names, whole
 
 BIN = "/acme/app/-/bin"
 PAST = utc_now() - timedelta(minutes=1)

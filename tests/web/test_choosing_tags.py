@@ -12,9 +12,9 @@ from registry_ui.models import Manifest, Removal, Tag, utc_now
 from registry_ui.tags.table import TableQuery
 from registry_ui.web import images
 from tests.support.html import Page
+from tests.support.removals import IMAGE, adopt, names, whole
 from tests.web.graph import Graph
 from tests.web.support import ACTOR
-from tests.web.test_removal_graphs import IMAGE, adopt, names, whole
 
 LIST = "/acme/app/-/images/web"
 PAGE = f"{LIST}/-/delete-tags"

@@ -8,7 +8,8 @@ from html.parser import HTMLParser
 import pytest
 
 from registry_ui.models import AuditEntry, GarbageCollection, UnassignedRepository
-from tests.web.support import PASSWORD, Browser, basic, digest
+from tests.web.browser import Browser
+from tests.web.support import PASSWORD, basic, digest
 
 #: The number of an audit entry, as the reports of adoptions have it.
 ADOPTION = 1_000_000

@@ -15,7 +15,8 @@ from registry_ui.accounts.throttle import LIMIT, WINDOW
 from registry_ui.models import FailedSignIn, KnownSignIn
 from registry_ui.token_auth.decision_log import decision_log
 from tests.support.processes import until
-from tests.web.support import PASSWORD, Browser, basic
+from tests.web.browser import Browser
+from tests.web.support import PASSWORD, basic
 
 pytestmark = pytest.mark.both_databases
 

@@ -135,40 +135,43 @@ EVENT = (
 )
 
 
+EVENTS_AND_TAGS = (
+    (
+        "INSERT INTO places (id, kind, path, description, visibility, created_at)"
+        " VALUES (3, 'project', 'acme/app', '', 'private', '2026-01-01 00:00:00')"
+    ),
+    (
+        "INSERT INTO container_images (id, project_id, name, path, created_at, tag_count,"
+        " pull_count, reconcile_wanted)"
+        " VALUES (5, 3, '', 'acme/app', '2026-01-01 00:00:00', 1, 0, false)"
+    ),
+    (
+        "INSERT INTO tags (image_id, name, digest, pushed_at, pushed_by, pull_count,"
+        " seen_at) VALUES (5, 'old', 'sha256:bb', '2026-01-02 00:00:00', 'bob', 0,"
+        " '2026-01-02 00:00:00'), (5, 'v1', 'sha256:aa', '2026-03-01 10:00:00', 'alice',"
+        " 0, '2026-01-02 00:00:00')"
+    ),
+    *(
+        EVENT.format(number, *values)
+        for number, values in enumerate(
+            [
+                ("push", "2026-03-01 10:00:05", "2026-03-01 10:00:00", "v1", "applied"),
+                ("push", "2026-03-01 23:00:00", "2027-03-01 10:00:00", "v2", "applied"),
+                ("push", "2026-03-01 23:00:00", "2026-03-01 10:00:00", "v3", "dropped"),
+                ("pull", "2026-03-01 23:00:00", "2026-03-01 10:00:00", "v1", "applied"),
+                ("pull", "2026-03-02 23:00:00", "2026-03-02 10:00:00", "v1", "applied"),
+                ("pull", "2026-03-02 23:00:00", "2026-03-02 10:00:00", "v1", "dropped"),
+            ]
+        )
+    ),
+)
+
+
 def test_what_the_events_and_the_tags_still_tell_becomes_pushes_and_counts(site):
     with site.app.app_context():
         flask_migrate.downgrade(MIGRATIONS, revision="0002")
         connection = db.session.connection()
-        for statement in (
-            (
-                "INSERT INTO places (id, kind, path, description, visibility, created_at)"
-                " VALUES (3, 'project', 'acme/app', '', 'private', '2026-01-01 00:00:00')"
-            ),
-            (
-                "INSERT INTO container_images (id, project_id, name, path, created_at, tag_count,"
-                " pull_count, reconcile_wanted)"
-                " VALUES (5, 3, '', 'acme/app', '2026-01-01 00:00:00', 1, 0, false)"
-            ),
-            (
-                "INSERT INTO tags (image_id, name, digest, pushed_at, pushed_by, pull_count,"
-                " seen_at) VALUES (5, 'old', 'sha256:bb', '2026-01-02 00:00:00', 'bob', 0,"
-                " '2026-01-02 00:00:00'), (5, 'v1', 'sha256:aa', '2026-03-01 10:00:00', 'alice',"
-                " 0, '2026-01-02 00:00:00')"
-            ),
-            *(
-                EVENT.format(number, *values)
-                for number, values in enumerate(
-                    [
-                        ("push", "2026-03-01 10:00:05", "2026-03-01 10:00:00", "v1", "applied"),
-                        ("push", "2026-03-01 23:00:00", "2027-03-01 10:00:00", "v2", "applied"),
-                        ("push", "2026-03-01 23:00:00", "2026-03-01 10:00:00", "v3", "dropped"),
-                        ("pull", "2026-03-01 23:00:00", "2026-03-01 10:00:00", "v1", "applied"),
-                        ("pull", "2026-03-02 23:00:00", "2026-03-02 10:00:00", "v1", "applied"),
-                        ("pull", "2026-03-02 23:00:00", "2026-03-02 10:00:00", "v1", "dropped"),
-                    ]
-                )
-            ),
-        ):
+        for statement in EVENTS_AND_TAGS:
             connection.exec_driver_sql(statement)
         db.session.commit()
         db.session.remove()

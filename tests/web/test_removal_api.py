@@ -16,11 +16,10 @@ from registry_ui.models import (
     utc_now,
 )
 from tests.support.html import Page
-from tests.web.test_removal_graphs import IMAGE, adopt
+from tests.support.removal_api import URL, client
+from tests.support.removals import IMAGE, adopt
 
 pytestmark = pytest.mark.both_databases
-
-URL = "/api/v4/projects/acme/app/-/removals"
 
 
 @pytest.fixture
@@ -33,16 +32,6 @@ def site(served, graph):
     graph.tag(IMAGE, **{tag: graph.image(tag) for tag in ("v1", "v2", "pr-1")})
     adopt(served)
     return served
-
-
-def client(site, user="owner", *scopes, **more):
-    """Posts and gets JSON with an access token; more: reach, reach_exact."""
-    secret = site.access_token(user, *(scopes or ("delete_registry",)), **more)
-    headers = {"Authorization": f"Bearer {secret}"}
-    test_client = site.app.test_client()
-    return lambda url, body=None, method="POST": test_client.open(
-        url, method=method, json=body, headers=headers
-    )
 
 
 def test_a_plan_is_made_confirmed_and_followed(site, graph):

@@ -16,8 +16,8 @@ from registry_ui.retention import service as retention
 from registry_ui.retention.rules import Rules, removable
 from registry_ui.tags.selection import DatedTag
 from tests.support.html import Page
+from tests.support.removals import IMAGE, adopt
 from tests.web.support import ACTOR, event_of
-from tests.web.test_removal_graphs import IMAGE, adopt
 
 pytestmark = pytest.mark.both_databases
 

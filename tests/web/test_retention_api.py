@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 
 from registry_ui.models import RetentionPolicy, Tag, utc_now
-from tests.web.test_removal_api import client
-from tests.web.test_removal_graphs import IMAGE, adopt
+from tests.support.removal_api import client
+from tests.support.removals import IMAGE, adopt
 
 URL = "/api/v4/projects/acme/app/-/retention-policies"
 

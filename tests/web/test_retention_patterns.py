@@ -10,8 +10,8 @@ from registry_ui.jobs import tasks
 from registry_ui.models import Removal, RetentionPolicy, Tag, utc_now
 from registry_ui.retention.rules import Rules
 from tests.support.html import Page
-from tests.web.test_removal_api import client
-from tests.web.test_removal_graphs import IMAGE, adopt
+from tests.support.removal_api import client
+from tests.support.removals import IMAGE, adopt
 
 PAGE = "/acme/app/-/retention"
 URL = "/api/v4/projects/acme/app/-/retention-policies"

@@ -24,7 +24,8 @@ from registry_ui.accounts.password_checks import (
 from registry_ui.http.admission import LIMITS, Admission
 from registry_ui.models import FailedSignIn, KnownSignIn, utc_now
 from tests.support.processes import until
-from tests.web.support import PASSWORD, Browser, basic
+from tests.web.browser import Browser
+from tests.web.support import PASSWORD, basic
 
 OFFICE = "192.0.2.1"
 

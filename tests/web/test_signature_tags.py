@@ -10,9 +10,9 @@ from registry_ui.distribution.manifest import read_manifest
 from registry_ui.jobs import tasks
 from registry_ui.models import RetentionPolicy, Tag, utc_now
 from tests.support.html import Page
+from tests.support.removals import IMAGE, PAGE, adopt
 from tests.web.graph import OCI, OCI_CONFIG
 from tests.web.support import event_of
-from tests.web.test_removal_graphs import IMAGE, PAGE, adopt
 
 OLD = timedelta(days=60)
 

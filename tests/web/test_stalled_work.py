@@ -8,8 +8,8 @@ from urllib3.exceptions import ReadTimeoutError
 from registry_ui.jobs.tasks import resume
 from registry_ui.models import Removal
 from registry_ui.operations import lease, operation_lease
-from tests.web.test_removal_api import URL, client
-from tests.web.test_removal_graphs import IMAGE, adopt, names
+from tests.support.removal_api import URL, client
+from tests.support.removals import IMAGE, adopt, names
 
 pytestmark = pytest.mark.both_databases
 

@@ -25,8 +25,8 @@ from registry_ui.retention.rules import Rules, removable
 from registry_ui.tags import selection as choosing
 from registry_ui.tags.selection import Criteria, DatedTag, choose, dated_tags
 from tests.support.html import Page
+from tests.support.removals import IMAGE, PAGE, adopt
 from tests.web.support import event_of
-from tests.web.test_removal_graphs import IMAGE, PAGE, adopt
 
 pytestmark = pytest.mark.both_databases
 

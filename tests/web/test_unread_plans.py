@@ -6,9 +6,9 @@ import pytest
 from urllib3.exceptions import ProtocolError
 
 from registry_ui.models import Manifest
+from tests.support.removal_api import URL, client
+from tests.support.removals import IMAGE, adopt
 from tests.unit.hostile_registry import Answer
-from tests.web.test_removal_api import URL, client
-from tests.web.test_removal_graphs import IMAGE, adopt
 
 TAGS = ("v1", "v2", "pr-1")
 
