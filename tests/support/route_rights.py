@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from werkzeug.test import TestResponse
 
-from registry_ui.models import DeployToken, ProtectionRule
+from registry_ui.models import DeployToken, Place, ProtectionRule, RetentionPolicy
 from tests.web.support import PEOPLE, VISIBILITIES, Site, digest
 
 PROJECT = """
@@ -199,6 +199,21 @@ def add_deploy_tokens(world):
         world.deploy_token(path, "read_registry", name=f"of {path}")
     made = {token.name: token.id for token in world.rows(DeployToken)}
     return {path: made[f"of {path}"] for path in paths}
+
+
+def add_retention_policies(world):
+    """Make a policy for each place that deletes nothing yet; return their numbers by path."""
+    paths = ["acme", *(f"acme/{visibility}" for visibility in VISIBILITIES), "veiled/private"]
+    numbers = {}
+    with world.session() as session:
+        for path in paths:
+            place = session.query(Place).filter_by(path=path).one()
+            row = RetentionPolicy(place_id=place.id, older_than_days=100, created_by="x")
+            session.add(row)
+            session.flush()
+            numbers[path] = row.id
+        session.commit()
+    return numbers
 
 
 def add_protection_rules(world):

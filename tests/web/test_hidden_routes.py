@@ -8,7 +8,14 @@ from urllib.parse import quote
 import pytest
 from werkzeug.test import TestResponse
 
-from tests.support.route_rights import PROJECT, add_deploy_tokens, add_protection_rules, form, rows
+from tests.support.route_rights import (
+    PROJECT,
+    add_deploy_tokens,
+    add_protection_rules,
+    add_retention_policies,
+    form,
+    rows,
+)
 from tests.web.support import digest
 
 
@@ -16,6 +23,12 @@ from tests.web.support import digest
 def tokens(world):
     """The number of a deploy token of each place."""
     return add_deploy_tokens(world)
+
+
+@pytest.fixture(scope="module")
+def policies(world):
+    """The number of a retention policy of each place."""
+    return add_retention_policies(world)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +64,7 @@ def test_what_is_hidden_costs_as_much_as_what_is_absent(world, address, who):
 
 @pytest.mark.parametrize("gone", [False, True], ids=["of the project", "of one that is gone"])
 def test_every_route_of_what_is_hidden_answers_and_costs_as_that_of_what_is_absent(
-    world, tokens, protection_rules, gone
+    world, tokens, policies, protection_rules, gone
 ):
     """By the address of the project, and by numbers that it has, for those who can see neither."""
     path, owner = "veiled/private", None if gone else "veiled/private"
@@ -61,7 +74,7 @@ def test_every_route_of_what_is_hidden_answers_and_costs_as_that_of_what_is_abse
         "move": world.move(path),
         "token": tokens[path],
         "rule": protection_rules[path],
-        "policy": 1,
+        "policy": policies[path],
     }
     wrong = []
     for who in (None, "stranger"):

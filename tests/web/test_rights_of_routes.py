@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from registry_ui.models import Place, RetentionPolicy
 from tests.support.route_rights import (
     HIDDEN,
     NAMESPACE,
     PROJECT,
     add_deploy_tokens,
     add_protection_rules,
+    add_retention_policies,
     form,
     outcome,
     outcomes,
@@ -41,17 +41,8 @@ def moves(world):
 
 @pytest.fixture(scope="module")
 def policies(world):
-    """The number of a retention policy of each project, by which nothing is old enough to go."""
-    found = {}
-    with world.session() as session:
-        for path in ("acme", *(f"acme/{visibility}" for visibility in VISIBILITIES)):
-            place = session.query(Place).filter_by(path=path).one()
-            row = RetentionPolicy(place_id=place.id, older_than_days=100, created_by="x")
-            session.add(row)
-            session.flush()
-            found[path] = row.id
-        session.commit()
-    return found
+    """The number of a retention policy of each place."""
+    return add_retention_policies(world)
 
 
 @pytest.fixture(scope="module")
