@@ -6,6 +6,8 @@ whoever deletes it as one: then the blob is unlinked, and images that have it as
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import select
 
@@ -184,9 +186,9 @@ def test_a_plan_from_before_that_names_a_layer_as_a_manifest_does_not_unlink_it(
     with shop.app.app_context(), writing() as session:
         removal = session.get_one(Removal, started)
         last = removal.plan[-1]
-        assert last["digests"] == [SHARING.digest]
+        assert last.digests == [SHARING.digest]
         digests = [SHARING.digest, *(blob.digest for blob in SHARING.blobs)]
-        removal.plan = [*removal.plan[:-1], {**last, "digests": digests}]
+        removal.plan = [*removal.plan[:-1], replace(last, digests=digests)]
     assert shop.run(started).state == "done"
     assert shop.pusher.digest(path, SHARING.digest) is None
     assert_blobs_are_there(shop, path, SHARING, IMAGE)

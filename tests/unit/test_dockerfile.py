@@ -60,7 +60,7 @@ STEPS = {
     "RUN cmd /S /C dir # buildkit": "RUN dir",
     "SHELL [/bin/bash -o pipefail -c]": 'SHELL ["/bin/bash", "-o", "pipefail", "-c"]',
     "debootstrap --variant=minbase": "# debootstrap --variant=minbase",
-    "": "# A step that made a layer, of which nothing is recorded.",
+    "": "# A step that made a layer; its instruction is not recorded.",
 }
 
 
