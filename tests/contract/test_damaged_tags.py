@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from functools import partial
 from typing import Any
+from unittest import mock
 
 import pytest
 from sqlalchemy import select
@@ -12,7 +13,7 @@ from sqlalchemy import select
 from registry_ui.catalog import live_tags, starting
 from registry_ui.catalog.deletion import plan_image, plan_project, plan_tag, plan_tags
 from registry_ui.demo.images import Manifest
-from registry_ui.distribution.errors import RegistryFault
+from registry_ui.distribution.errors import RegistryFault, RegistryTimeout
 from registry_ui.extensions import db
 from registry_ui.models import ContainerImage, Project, Removal, Tag
 from registry_ui.names import RepositoryName, TagName, is_binned
@@ -124,6 +125,23 @@ def test_the_page_of_a_damaged_tag_that_no_check_has_seen_marks_it(shop, image, 
     damage_tag(shop.registry, image, "bad", kind)
     page = shop.browser("maintainer").get(f"/{shop.shop}/-/images/app/-/tags/bad")
     assert "This tag can't be read" in Page(page.text).text
+    assert row_of(shop).damage == KINDS[kind]
+
+
+def test_a_page_forgets_no_tag_while_the_list_that_says_whether_it_is_gone_fails(
+    shop, image, kind, monkeypatch
+):
+    """It once took the row and the history of a damaged tag: the registry said 404 for it."""
+    damage_tag(shop.registry, image, "bad", kind)
+    failing = mock.Mock(side_effect=RegistryTimeout("no answer in time"))
+    monkeypatch.setattr(shop.app.extensions["registry"], "tags", failing)
+    page = shop.browser("maintainer").get(f"/{shop.shop}/-/images/app/-/tags/bad")
+    assert page.status_code == 200
+    assert "no answer in time" in Page(page.text).text
+    assert failing.called
+    assert row_of(shop).digest == tags_of(shop)["bad"].digest
+    monkeypatch.undo()
+    assert shop.browser("maintainer").get(page.request.path).status_code == 200
     assert row_of(shop).damage == KINDS[kind]
 
 

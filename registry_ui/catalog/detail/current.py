@@ -37,7 +37,11 @@ def current(image: ContainerImage, name: TagName) -> tuple[Tag, datetime | None,
     found = gather(RepositoryName(image.path), {str(name): None}, fresh=True)
     problem, digest = found.problems.get(str(name)), found.digests.get(str(name))
     if isinstance(problem, RegistryNotFound | RegistryFault):
-        damaged = _damaged(image, name, started)
+        try:
+            damaged = _damaged(image, name, started)
+        except RegistryError as error:
+            # A tag that answers 404 can be damaged. Only the list of tags says whether it is gone.
+            problem, damaged = error, None
         if damaged is not None:
             return damaged, started, None
     if isinstance(problem, RegistryNotFound):
@@ -96,14 +100,15 @@ def _damaged(image: ContainerImage, name: TagName, started: datetime) -> Tag | N
     """Return a tag that the registry lists and can't read, marked; None for any other.
 
     What is marked already is not asked for again: a page costs one call.
+
+    Raises:
+        RegistryError: the registry does not say whether it lists the tag.
     """
     tag = db.session.scalar(_row(image, name))
     if tag is not None and tag.is_damaged:
         return tag
-    try:
-        live = read_tags(RepositoryName(image.path), [str(name)], slow_timeout=0)
-    except RegistryError:
-        return None
+    live = read_tags(RepositoryName(image.path), [str(name)], slow_timeout=0)
+    live.require_answers()
     damage = live.damaged.get(str(name))
     if damage is None:
         return None
