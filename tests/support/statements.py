@@ -52,7 +52,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     everything = {item.nodeid for item in items}
     left_out = [item for item in items if _is_left_out(item, everything)]
     config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if not _is_left_out(item, everything)]
+    dropped = set(left_out)
+    items[:] = [item for item in items if item not in dropped]
     config.pluginmanager.get_plugin(PLACES).collected = {item.nodeid for item in items}
 
 
