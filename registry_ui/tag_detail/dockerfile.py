@@ -60,7 +60,8 @@ def reconstruct(config: ImageConfig) -> str:
 def _convert_step(step: HistoryLine, arguments: str, text: str) -> list[str]:
     if not text:
         effect = "without a layer" if step.empty else "that made a layer"
-        return [f"# A step {effect}; its instruction is not recorded.", *_format_comment(step.comment)]
+        unknown = f"# A step {effect}; its instruction is not recorded."
+        return [unknown, *_format_comment(step.comment)]
     if not _INSTRUCTION.match(text):
         return _format_comment(text)
     keyword, _, value = text.partition(" ")
