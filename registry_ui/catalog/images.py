@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, and_, func, select
+from sqlalchemy import ColumnElement, Select, and_, func, select
 from sqlalchemy.orm import Session
 
 from ..db.prepared import insert_if_absent
@@ -27,10 +27,30 @@ def ensure_image(session: Session, project: Project, repository: str) -> Contain
         pull_count=0,
         reconcile_wanted=False,
     )
-    query = select(ContainerImage).where(ContainerImage.path == repository).with_for_update()
-    image = session.scalars(query).one()
+    image = session.scalars(_locked(ContainerImage.path == repository)).one()
     image.emptied_at = None
     return image
+
+
+def lock_image(session: Session, image_id: int) -> ContainerImage | None:
+    """Lock an image's row until the end of the transaction; return it, or None if it is gone.
+
+    A transaction that inserts, changes, or deletes tags locks their images before the tags.
+    Otherwise two transactions can wait for each other, and PostgreSQL cancels one of them; and
+    each of them would store a ``tag_count`` that lacks the other's tags.
+    """
+    return session.scalar(_locked(ContainerImage.id == image_id))
+
+
+def lock_image_of(session: Session, repository: str) -> ContainerImage | None:
+    """Lock the image of a repository, as lock_image() does by its id."""
+    return session.scalar(_locked(ContainerImage.path == repository))
+
+
+def _locked(condition: ColumnElement[bool]) -> Select[ContainerImage]:
+    # Rows that refer to the image (manifests, pulls) can still be inserted: that is KEY SHARE.
+    query = select(ContainerImage).where(condition).with_for_update(key_share=True)
+    return query.execution_options(populate_existing=True)
 
 
 def is_listed() -> ColumnElement[bool]:

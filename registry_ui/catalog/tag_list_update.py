@@ -36,9 +36,15 @@ class TagListing:
 
 
 def apply_tag_list(session: Session, image: ContainerImage, listing: TagListing) -> Outcome:
-    """Update the rows of an image and its tags to match the registry's answer."""
+    """Update the rows of an image and its tags to match the registry's answer.
+
+    Args:
+        session: the session of the current transaction.
+        image: the image, locked by lock_image() or ensure_image().
+        listing: the registry's answer.
+    """
     started_at, listed_names = listing.started_at, set(listing.names)
-    rows = {tag.name: tag for tag in session.scalars(select(Tag).where(Tag.image_id == image.id))}
+    rows = _load_rows(session, image)
     outcome = Outcome(image.path, tags=len(listed_names), damaged=len(listing.live.damaged))
     for name in listed_names - rows.keys():
         outcome.added += _insert_tag(session, image, name, listing)
@@ -63,6 +69,13 @@ def apply_tag_list(session: Session, image: ContainerImage, listing: TagListing)
     image.reconcile_wanted = False
     _delete_or_hide_if_empty(session, image, listing)
     return outcome
+
+
+def _load_rows(session: Session, image: ContainerImage) -> dict[str, Tag]:
+    # Rows that the session has loaded before may have been changed by an event since.
+    query = select(Tag).where(Tag.image_id == image.id)
+    tags = session.scalars(query.execution_options(populate_existing=True))
+    return {tag.name: tag for tag in tags}
 
 
 def _is_outdated(row: Tag, listing: TagListing) -> bool:

@@ -203,7 +203,8 @@ def _update_tag(session: Session, image: ContainerImage, push: PushedTag) -> Non
     insert_if_absent(
         session, Tag, image_id=image.id, name=push.tag, pull_count=0, seen_at=utc_now()
     )
-    tag = session.scalars(select(Tag).where(Tag.image_id == image.id, Tag.name == push.tag)).one()
+    query = select(Tag).where(Tag.image_id == image.id, Tag.name == push.tag)
+    tag = session.scalars(query.execution_options(populate_existing=True)).one()
     violations.record_violations(session, image, tag, push)
     tag_history.record_tag_push(session, tag, push)
     if tag.pushed_at is None or tag.pushed_at <= push.at:

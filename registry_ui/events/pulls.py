@@ -12,6 +12,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, case, literal, or_, select, update
 from sqlalchemy.orm import Session
 
+from ..catalog.images import lock_image_of
 from ..catalog.push_log import record_pull
 from ..distribution.notifications import Notification
 from ..manifests.tag_use import mark_digest_used, mark_tag_used
@@ -42,7 +43,7 @@ def apply_pull(
     """
     if event.method not in {"GET", "HEAD"}:
         return "dropped", "neither a pull nor a check", None
-    image = session.scalar(select(ContainerImage).where(ContainerImage.path == event.repository))
+    image = lock_image_of(session, event.repository)
     if image is None:
         return "dropped", "an image that the index does not have", None
     by_digest = by_old_name or not event.tag

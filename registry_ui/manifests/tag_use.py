@@ -25,7 +25,7 @@ from sqlalchemy.orm import Session
 
 from ..db.prepared import insert_if_absent
 from ..db.session import writing
-from ..models import UNLISTED, IndexChild, Manifest, Tag, WaitingPull
+from ..models import UNLISTED, ContainerImage, IndexChild, Manifest, Tag, WaitingPull
 from .parser_version import is_stale_index
 
 #: Maximum number of images whose waiting pulls are deleted in one transaction.
@@ -99,7 +99,14 @@ def forget_placed_pulls() -> None:
 
 def _apply(session: Session, condition: ColumnElement[bool]) -> None:
     query = select(WaitingPull.image_id, WaitingPull.digest, WaitingPull.at).where(condition)
-    for image_id, digest, at in session.execute(query.order_by(WaitingPull.image_id)).all():
+    pulls = session.execute(query.order_by(WaitingPull.image_id, WaitingPull.digest)).all()
+    if pulls:
+        # Images are locked before their tags, like everywhere (catalog.images.lock_image).
+        ids = {image_id for image_id, _, _ in pulls}
+        images = select(ContainerImage.id).where(ContainerImage.id.in_(ids))
+        locked = images.order_by(ContainerImage.id).with_for_update(key_share=True)
+        session.execute(locked).all()
+    for image_id, digest, at in pulls:
         _update_pull_times(session, image_id, Tag.digest.in_(_select_containing(digest)), at)
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
+from ..catalog.images import count_tags, lock_image
 from ..catalog.live_tags import read_tags
 from ..catalog.pull_through import is_cache
 from ..catalog.tag_history import record_removed, record_state_before
@@ -76,21 +77,25 @@ def _read_cached(image: ContainerImage, name: TagName) -> tuple[Tag, datetime | 
 
 
 def _select_tag(image: ContainerImage, name: TagName) -> Select[Tag]:
-    return select(Tag).where(Tag.image_id == image.id, Tag.name == str(name))
+    # An event may have changed the row since the session loaded it.
+    query = select(Tag).where(Tag.image_id == image.id, Tag.name == str(name))
+    return query.execution_options(populate_existing=True)
 
 
 def _remove_tag(image: ContainerImage, name: TagName, start_time: datetime) -> None:
     with writing() as session:
+        current = lock_image(session, image.id)
         tag = session.scalar(_select_tag(image, name))
-        if tag is not None and tag.seen_at < start_time:
+        if current is not None and tag is not None and tag.seen_at < start_time:
             record_removed(session, [tag], start_time)
             session.delete(tag)
+            session.flush()
+            count_tags(session, current)
 
 
 def _update_digest(image: ContainerImage, name: TagName, digest: str, start_time: datetime) -> Tag:
     with writing() as session:
-        _insert_tag(session, image, name, start_time)
-        tag = session.scalars(_select_tag(image, name)).one()
+        tag = _ensure_tag(session, image, name, start_time)
         if tag.digest not in (None, digest) and tag.seen_at < start_time:
             record_state_before(session, [tag])
             repoint_tag(session, tag, digest, start_time)
@@ -99,10 +104,18 @@ def _update_digest(image: ContainerImage, name: TagName, digest: str, start_time
         return tag
 
 
-def _insert_tag(
+def _ensure_tag(
     session: Session, image: ContainerImage, name: TagName, start_time: datetime
-) -> None:
-    insert_if_absent(
+) -> Tag:
+    """Return the row of a tag that the registry has, creating it if necessary.
+
+    Raises:
+        NotFound: the image was deleted in the meantime.
+    """
+    current = lock_image(session, image.id)
+    if current is None:
+        raise NotFound
+    is_new = insert_if_absent(
         session,
         Tag,
         image_id=image.id,
@@ -111,6 +124,9 @@ def _insert_tag(
         seen_at=start_time,
         age_from=start_time,
     )
+    if is_new:
+        count_tags(session, current)
+    return session.scalars(_select_tag(image, name)).one()
 
 
 def _mark_if_damaged(image: ContainerImage, name: TagName, start_time: datetime) -> Tag | None:
@@ -130,7 +146,6 @@ def _mark_if_damaged(image: ContainerImage, name: TagName, start_time: datetime)
     if damage is None:
         return None
     with writing() as session:
-        _insert_tag(session, image, name, start_time)
-        tag = session.scalars(_select_tag(image, name)).one()
+        tag = _ensure_tag(session, image, name, start_time)
         tag.mark_damaged(damage, start_time)
         return tag

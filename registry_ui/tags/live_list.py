@@ -6,6 +6,7 @@ from concurrent.futures import Future
 from datetime import datetime
 from functools import partial
 
+from ..catalog.images import lock_image
 from ..catalog.live_tags import LiveTags
 from ..catalog.pull_through import is_cache
 from ..catalog.reconcile import without_trash
@@ -73,7 +74,7 @@ class LiveTagList:
         if indexed_names == listed_names or set(indexed_names) == set(listed_names):
             return False
         with writing() as session:
-            current = session.get(ContainerImage, self._image.id)
+            current = lock_image(session, self._image.id)
             if current is not None:
                 listing = TagListing(listed_names, LiveTags(), self._started_at)
                 apply_tag_list(session, current, listing)

@@ -8,7 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
+from ..catalog.images import lock_image
 from ..catalog.live_tags import read_tags
 from ..db.session import db, writing
 from ..distribution.errors import RegistryError, RegistryFault, RegistryNotFound
@@ -285,9 +287,8 @@ def prefetch(image: ContainerImage, tags: Iterable[Tag]) -> dict[str, str]:
     newly_known = [tag for tag in all_tags if tag.digest is None and tag.name in summary.digests]
     if newly_known:
         with writing() as session:
-            for tag in newly_known:
-                tag.digest = summary.digests[tag.name]
-                session.add(tag)
+            for tag in _lock_tags(session, image, newly_known):
+                tag.digest = tag.digest or summary.digests[tag.name]
     _mark_damaged(
         image, [tag for tag in all_tags if _can_be_damaged(summary.problems.get(tag.name))]
     )
@@ -307,8 +308,15 @@ def _mark_damaged(image: ContainerImage, tags: list[Tag]) -> None:
     except RegistryError:
         return
     if live.damaged:
+        damaged_tags = [tag for tag in tags[:MAX_CHECKED] if tag.name in live.damaged]
         with writing() as session:
-            for tag in tags[:MAX_CHECKED]:
-                if tag.name in live.damaged and tag.seen_at < started_at:
+            for tag in _lock_tags(session, image, damaged_tags):
+                if tag.seen_at < started_at:
                     tag.mark_damaged(live.damaged[tag.name], started_at)
-                    session.add(tag)
+
+
+def _lock_tags(session: Session, image: ContainerImage, tags: Iterable[Tag]) -> list[Tag]:
+    """Lock an image and return those of its tags that still exist, as they are now."""
+    lock_image(session, image.id)
+    query = select(Tag).where(Tag.id.in_([tag.id for tag in tags])).order_by(Tag.id)
+    return list(session.scalars(query.execution_options(populate_existing=True)))
