@@ -124,7 +124,7 @@ def one_row(path: str, name: str, tag: str) -> str:
 def reference(path: str, tag: str) -> Response:
     """Redirect a reference as people type it (``image:tag``) to the page of the tag."""
     owner = load_owner(path).place.path
-    return redirect(image_url(owner, RepositoryName(path).below(owner), "tag", tag=tag))
+    return redirect(image_url(owner, RepositoryName(path).below(owner), "registry.tag", tag=tag))
 
 
 @blueprint.get("/<name:path>@<digest:digest>")
@@ -145,7 +145,9 @@ def digest_reference(path: str, digest: str, _tag: str = "") -> Response:
         "platform": {"platform": digest},
         "earlier": {"history": "all", "_anchor": "moments"},
     }
-    return redirect(image_url(owner, name, "tag", tag=hit[0], **url_values.get(hit[1], {})))
+    return redirect(
+        image_url(owner, name, "registry.tag", tag=hit[0], **url_values.get(hit[1], {}))
+    )
 
 
 @blueprint.get("/<name:path>/-/tags/<tag:tag>", defaults={"name": ""})

@@ -50,7 +50,7 @@ def show() -> Response | tuple[str, int]:
 def address(hit: Any) -> str:
     """Return the address of the page of a search hit."""
     if isinstance(hit, TagHit):
-        return image_url(hit.project_path, hit.image_name, "tag", tag=hit.name)
+        return image_url(hit.project_path, hit.image_name, "registry.tag", tag=hit.name)
     if isinstance(hit, ImageHit):
         return image_url(hit.project_path, hit.name)
     return url_for("projects.show", path=hit.path)

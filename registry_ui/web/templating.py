@@ -84,21 +84,18 @@ def choices(
 # --- addresses ---
 
 
-def image_url(project: str, name: str = "", endpoint: str = "image", **values: Any) -> str:
+def image_url(project: str, name: str = "", endpoint: str = "registry.image", **values: Any) -> str:
     """Return the address of a page of an image, or of a folder of names.
 
     Args:
         project: the path of the project.
         name: the name below the project; empty for the root image.
-        endpoint: name of a view for images, such as ``image``, ``tag`` or ``reconcile``; for
-            removals, such as ``delete_tag``; or for copies, such as ``copy_tags``.
+        endpoint: endpoint of a route with the variable parts ``path`` and ``name``.
         values: further parts of the address, such as ``tag``; None is left out.
     """
     if name:
         values["name"] = name
-    blueprints = {"delete": "removals", "copy": "copies"}
-    blueprint = blueprints.get(endpoint.partition("_")[0], "registry")
-    return page_url(f"{blueprint}.{endpoint}", path=project, **values)
+    return page_url(endpoint, path=project, **values)
 
 
 def page_url(endpoint: str, **values: str | None) -> str:
@@ -146,7 +143,7 @@ def reference_url(project: str, reference: str) -> str | None:
         return None
     if repository != project and not repository.startswith(project + "/"):
         return None
-    return image_url(project, repository[len(project) + 1 :], "tag", tag=tag)
+    return image_url(project, repository[len(project) + 1 :], "registry.tag", tag=tag)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +175,7 @@ def breadcrumb_trail(
         for index, segment in enumerate(segments)
     ]
     if tag:
-        trail.append(Crumb(tag, image_url(project, name, "tag", tag=tag)))
+        trail.append(Crumb(tag, image_url(project, name, "registry.tag", tag=tag)))
     return trail
 
 

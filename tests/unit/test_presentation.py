@@ -236,8 +236,8 @@ def test_the_address_reads_like_the_reference(pages: Flask) -> None:
     with pages.test_request_context():
         assert image_url("g/p") == "/g/p/-/images"
         assert image_url("g/p", "a/b") == "/g/p/-/images/a/b"
-        assert image_url("g/p", "", "tag", tag="v1") == "/g/p/-/tags/v1"
-        assert image_url("g/p", "a/b", "tag", tag="v1") == "/g/p/-/images/a/b/-/tags/v1"
+        assert image_url("g/p", "", "registry.tag", tag="v1") == "/g/p/-/tags/v1"
+        assert image_url("g/p", "a/b", "registry.tag", tag="v1") == "/g/p/-/images/a/b/-/tags/v1"
 
 
 @pytest.mark.parametrize(
