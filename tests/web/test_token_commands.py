@@ -211,7 +211,7 @@ def test_a_key_is_staged_tried_activated_and_the_old_one_retired(keyed):
 def test_a_key_that_the_registry_does_not_know_yet_is_not_activated(keyed):
     site, registry, _ = keyed
     before = parts(site)
-    for status, words in ((401, "does not know the staged key"), (500, "can't be told")):
+    for status, words in ((401, "does not know the staged key"), (500, "it is unknown whether")):
         registry.answer = always(status)
         result = run(site, "signing-key", "activate")
         assert result.exit_code == 1
