@@ -19,8 +19,8 @@ from ..enumerations import name_first, name_some
 from ..errors import NotFound, RegistryUnreachable
 from ..manifests.graph import graph_of
 from ..manifests.store import ensure_fetched, facts_of, stored_manifests
-from ..models import BinnedTag, ContainerImage, Place, Project, RemovalStep, Tag
-from ..names import RepositoryName, TagName, is_binned, subject_of
+from ..models import ContainerImage, Place, Project, RemovalStep, Tag, TrashedTag
+from ..names import RepositoryName, TagName, is_trash_tag, subject_of
 from ..tags.image_tags import ImageTags, all_tags, refresh, tags_of_image
 from ..tags.version_sort import version_key
 from .allowed_tags import filter_allowed, filter_allowed_unreadable
@@ -58,7 +58,7 @@ def plan_tag(
         NotFound: the registry has no such tag.
         RegistryUnreachable: the registry can't be asked, so nothing can be planned.
     """
-    if is_binned(str(name)):
+    if is_trash_tag(str(name)):
         raise NotFound("The registry has no such tag.")
     refuse_deletion()
     repository = RepositoryName(image.path)
@@ -199,7 +199,7 @@ def _list_kept_tags(
     names = (
         name
         for name, digest in tags.items()
-        if digest in digests and name not in to_delete and not is_binned(name)
+        if digest in digests and name not in to_delete and not is_trash_tag(name)
     )
     return sorted(names, key=version_key)
 
@@ -328,7 +328,7 @@ def plan_project(project: Project, *, role: Role | None = None) -> RemovalPlan:
 def _repositories_of(project: Project) -> list[str]:
     """Return the repositories of a project, including those that have tags only in the trash."""
     images = select(ContainerImage.path).where(ContainerImage.project_id == project.id)
-    trash_repositories = select(BinnedTag.repository).where(BinnedTag.project_id == project.id)
+    trash_repositories = select(TrashedTag.repository).where(TrashedTag.project_id == project.id)
     return sorted(db.session.scalars(images.union(trash_repositories)))
 
 
@@ -367,12 +367,12 @@ def _add_all_tags(
     are deleted one by one instead.
     """
     # Record the current digest of each tag, so that a tag that is pushed later is kept.
-    names = {name for name in image_tags.tags if with_trash or not is_binned(name)}
+    names = {name for name in image_tags.tags if with_trash or not is_trash_tag(name)}
     planned_digests = {
         name: image_tags.tags[name] for name in sorted(filter_allowed(plan, path, names, role))
     }
     unreadable_tags = filter_allowed_unreadable(
-        plan, path, {n for n in image_tags.unreadable if with_trash or not is_binned(n)}, role
+        plan, path, {n for n in image_tags.unreadable if with_trash or not is_trash_tag(n)}, role
     )
     _add_unreadable(plan, path, unreadable_tags)
     damaged_tags = image_tags.damaged - unreadable_tags
@@ -385,5 +385,5 @@ def _add_all_tags(
         ]
     else:
         plan.steps.append(RemovalStep("image", repository=path, tags=planned_digests))
-    shown_tags = (n for n in {*planned_digests, *unreadable_tags} if not is_binned(n))
+    shown_tags = (n for n in {*planned_digests, *unreadable_tags} if not is_trash_tag(n))
     plan.name(planned_tags_from_names(path, shown_tags, image_tags))

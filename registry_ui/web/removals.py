@@ -29,7 +29,7 @@ from ..removals.planned_manifests import record_missing_subjects
 from ..removals.planned_tags import show_page
 from ..removals.planner import plan_image, plan_tag, plan_tags
 from ..removals.service import find_obstacle, require_no_obstacle, save_plan, start, start_planned
-from ..removals.steps import IN_THE_BIN
+from ..removals.steps import IN_TRASH
 from ..retention import service as retention
 from ..tags.match_counts import describe_chosen
 from ..tags.selection import Criteria, UnknownTags, choose, days
@@ -105,7 +105,7 @@ def _delete_and_redirect(
     if removal is None or removal.state != "done":
         return redirect(url_for("removals.show", path=path, removal_id=started.id))
     outcome = removal.lines[0].outcome
-    if outcome == IN_THE_BIN:
+    if outcome == IN_TRASH:
         outcome = "deleted; it can be restored from the bin"
     flash(f"{plan.target}: {outcome}.", "success")
     if db.session.get(ContainerImage, image.id, populate_existing=True) is None:

@@ -14,7 +14,7 @@ from registry_ui.db.session import db
 from registry_ui.demo.images import Manifest
 from registry_ui.distribution.errors import RegistryFault, RegistryTimeout
 from registry_ui.models import ContainerImage, Project, Removal, Tag
-from registry_ui.names import RepositoryName, TagName, is_binned
+from registry_ui.names import RepositoryName, TagName, is_trash_tag
 from registry_ui.removals import service as removals
 from registry_ui.removals.planner import plan_image, plan_project, plan_tag, plan_tags
 from tests.support.damage import KINDS, damage_tag
@@ -235,7 +235,7 @@ def test_the_image_goes_with_its_damaged_tag(shop, image, kind, bin_days):
     damage_tag(shop.registry, image, "bad", kind)
     started = shop.start(partial(plan_image, bin_days=bin_days), image)
     assert shop.run(started).state == "done"
-    left = [tag for tag in shop.pusher.tags(image) if not is_binned(tag)]
+    left = [tag for tag in shop.pusher.tags(image) if not is_trash_tag(tag)]
     assert left == []
     # Its history stays for as long as the bin has a tag of it.
     assert shop.index(image) == ({} if bin_days else None)

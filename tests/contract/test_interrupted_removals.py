@@ -19,8 +19,8 @@ from registry_ui.distribution.errors import (
     RegistryFault,
     RegistryReadOnly,
 )
-from registry_ui.models import BinnedTag, Removal, utc_now
-from registry_ui.names import TagName, is_binned
+from registry_ui.models import Removal, TrashedTag, utc_now
+from registry_ui.names import TagName, is_trash_tag
 from registry_ui.operations.lease import STALL_LIMIT
 from registry_ui.operations.operation_lease import OperationLease
 from registry_ui.removals import runner
@@ -123,16 +123,16 @@ def end(site: LiveSite, ending: str) -> None:
 
 def state(site: LiveSite, image: str) -> tuple[str | None, int]:
     """What 1.0 stands for in the registry, and how many entries for it the bin shows."""
-    return site.pusher.digest(image, "1.0"), len(site.rows(BinnedTag, leaving=False))
+    return site.pusher.digest(image, "1.0"), len(site.rows(TrashedTag, leaving=False))
 
 
 def start_again(site: LiveSite, image: str) -> None:
     """Take away what an attempt left behind."""
     with site.app.app_context():
-        for model in (BinnedTag, Removal):
+        for model in (TrashedTag, Removal):
             db.session.query(model).delete()
         db.session.commit()
-    for tag in filter(is_binned, site.pusher.tags(image)):
+    for tag in filter(is_trash_tag, site.pusher.tags(image)):
         if digest := site.pusher.digest(image, tag):
             site.pusher.delete(image, digest)
     site.push_and_index(image, {"1.0": ONE, "2.0": TWO})
@@ -212,7 +212,7 @@ def test_a_step_that_is_repeated_hides_an_entry_again_that_it_had_taken_back(sho
     killed = mock.patch.object(OperationLease, "record_outcome", side_effect=Killed)
     with shop.patched("put_manifest", put), killed, suppress(Killed):
         shop.run(started)
-    assert shop.row(BinnedTag).leaving
+    assert shop.row(TrashedTag).leaving
     end(shop, "resumed")
     assert state(shop, image) == (None, 1)
 
@@ -242,7 +242,7 @@ def test_after_an_interrupted_restore_a_tag_is_live_or_in_the_bin(shop, fault):
         start_again(shop, image)
         remove(shop, image)
         assert state(shop, image) == (None, 1)
-        address = f"/{shop.shop}/-/bin/{shop.row(BinnedTag, leaving=False).id}/restore"
+        address = f"/{shop.shop}/-/bin/{shop.row(TrashedTag, leaving=False).id}/restore"
         with faulty(shop, fault, at) as wire, suppress(Killed):
             browser.post(address)
         calls = wire.calls

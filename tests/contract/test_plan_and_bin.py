@@ -10,7 +10,7 @@ import pytest
 from registry_ui.db.session import db
 from registry_ui.demo.images import DOCKER, index
 from registry_ui.jobs.tasks import purge_bin
-from registry_ui.models import BinnedTag, ContainerImage, utc_now
+from registry_ui.models import ContainerImage, TrashedTag, utc_now
 from registry_ui.removals.plan import RemovalOptions
 from registry_ui.removals.planner import plan_tags
 from registry_ui.removals.purge_planner import plan_purge
@@ -108,18 +108,18 @@ def test_what_went_into_the_bin_comes_back_digest_by_digest(shop, image, when):
     assert readable(shop, image, *TAGS.values()) == digests(*TAGS.values())
     shop.app.config["SETTINGS"] = replace(shop.config, bin_days=7)
     browser = shop.browser("maintainer")
-    for row in shop.rows(BinnedTag):
+    for row in shop.rows(TrashedTag):
         assert browser.post(f"/{shop.shop}/-/bin/{row.id}/restore").status_code == 302
     assert shop.live(image) == {tag: manifest.digest for tag, manifest in TAGS.items()}
     assert set(shop.index(image)) == set(TAGS)
     assert readable(shop, image, *TAGS.values()) == digests(*TAGS.values())
-    assert shop.rows(BinnedTag) == []
+    assert shop.rows(TrashedTag) == []
 
 
 @pytest.mark.parametrize("when", [None, "before", "after"])
 def test_what_leaves_the_bin_takes_along_what_only_it_needed(shop, image, when):
     shop.run(shop.start(partial(planned, bin_days=7), image))
-    shop.change(BinnedTag, {"purge_at": utc_now()})
+    shop.change(TrashedTag, {"purge_at": utc_now()})
     if when is None:
         with shop.app.app_context():
             purge_bin()
@@ -129,8 +129,8 @@ def test_what_leaves_the_bin_takes_along_what_only_it_needed(shop, image, when):
         shop.resume()
         finished(shop, started)
     assert_only_what_was_planned_is_gone(shop, image)
-    assert shop.rows(BinnedTag) == []
+    assert shop.rows(TrashedTag) == []
 
 
 def binned():
-    return list(db.session.query(BinnedTag))
+    return list(db.session.query(TrashedTag))

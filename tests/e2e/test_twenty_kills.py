@@ -27,8 +27,8 @@ from sqlalchemy import select
 from registry_ui.demo.images import sha256
 from registry_ui.demo.push import RegistryClient
 from registry_ui.distribution.manifest import PLACEHOLDER_ANNOTATION
-from registry_ui.models import BinnedTag, ContainerImage, Fence, RegistryEvent, Tag
-from registry_ui.names import is_binned
+from registry_ui.models import ContainerImage, Fence, RegistryEvent, Tag, TrashedTag
+from registry_ui.names import is_trash_tag
 from tests.support import registry as registries
 from tests.support.crowd import BASE, IMAGES, Hasty, PushingHasty, PushingSkopeo
 from tests.support.ledger import Ledger, Renamed
@@ -316,7 +316,7 @@ def pulled(reader, repository: str, ledger) -> dict[str, str]:
                 assert reader.blob(repository, blob.digest) == blob.data
         return tag, digest
 
-    tags = [tag for tag in reader.tags(repository) if not is_binned(tag)]
+    tags = [tag for tag in reader.tags(repository) if not is_trash_tag(tag)]
     with ThreadPoolExecutor(4) as pool:
         return dict(pool.map(pull, tags))
 
@@ -333,8 +333,8 @@ def assert_nothing_of_ours_is_left(stack, reader, projects) -> None:
     for project in projects:
         for image in IMAGES:
             repository = f"{project.path}/{image}"
-            kept = {row.bin_tag for row in stack.fill.rows(BinnedTag, repository=repository)}
-            assert {tag for tag in reader.tags(repository) if is_binned(tag)} == kept
+            kept = {row.trash_tag for row in stack.fill.rows(TrashedTag, repository=repository)}
+            assert {tag for tag in reader.tags(repository) if is_trash_tag(tag)} == kept
     assert placeholders(stack.config.var / "registry" / "data" / "docker" / "registry" / "v2") == []
 
 

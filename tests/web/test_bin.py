@@ -11,7 +11,7 @@ import pytest
 from registry_ui.catalog import tag_claims
 from registry_ui.errors import RegistryUnreachable
 from registry_ui.jobs import tasks
-from registry_ui.models import BinnedTag, ContainerImage, Project, Removal, Tag, TagClaim, utc_now
+from registry_ui.models import ContainerImage, Project, Removal, Tag, TagClaim, TrashedTag, utc_now
 from registry_ui.names import RepositoryName, TagName
 from registry_ui.operations.errors import StepFailed
 from registry_ui.removals import purge_planner
@@ -77,11 +77,11 @@ def test_a_removed_tag_is_kept_whole_and_no_list_shows_it(site, graph):
     assert site.row(ContainerImage).tag_count == 1
     adopt(site)
     assert names(site) == ["v2"]
-    bin_tag = site.row(BinnedTag).bin_tag
-    assert bin_tag not in site.owner.get(PAGE).text
-    assert bin_tag not in site.owner.get("/api/v4/projects/acme/app/-/images/web/-/tags").text
+    trash_tag = site.row(TrashedTag).trash_tag
+    assert trash_tag not in site.owner.get(PAGE).text
+    assert trash_tag not in site.owner.get("/api/v4/projects/acme/app/-/images/web/-/tags").text
     for page in ("", "/-/delete"):
-        assert site.owner.get(f"{PAGE}/-/tags/{bin_tag}{page}").status_code == 404
+        assert site.owner.get(f"{PAGE}/-/tags/{trash_tag}{page}").status_code == 404
 
 
 def test_the_list_of_tags_and_the_report_of_a_removal_lead_to_the_bin(site, graph):
@@ -112,14 +112,14 @@ def test_a_restored_tag_has_its_digest_and_its_pusher_again(site, graph):
     site.change(Tag, {"pushed_by": "alice", "pushed_at": pushed}, name="v1")
     delete_tag(site, "v1")
     assert site.row(ContainerImage).emptied_at is not None
-    row = site.row(BinnedTag)
+    row = site.row(TrashedTag)
     assert (row.tag, row.digest, row.pushed_by, row.removed_by) == ("v1", one, "alice", "owner")
     answer = site.owner.post(f"{BIN}/{row.id}/restore")
     assert answer.status_code == 302
     assert graph.tags[IMAGE] == {"v1": one}
     tag = site.row(Tag)
     assert (tag.name, tag.digest, tag.pushed_by, tag.pushed_at) == ("v1", one, "alice", pushed)
-    assert site.rows(BinnedTag) == []
+    assert site.rows(TrashedTag) == []
     assert ("owner", "tag.restore", f"{IMAGE}:v1") in site.audit()
 
 
@@ -129,7 +129,7 @@ def test_a_tag_that_exists_again_is_not_overwritten_and_another_name_is_asked_fo
     adopt(site)
     delete_tag(site, "v1")
     graph.tag(IMAGE, v1=two)
-    number = site.row(BinnedTag).id
+    number = site.row(TrashedTag).id
     answer = site.owner.post(f"{BIN}/{number}/restore")
     assert answer.status_code == 409
     assert "Give another name" in answer.text
@@ -147,7 +147,7 @@ def test_nobody_restores_under_a_name_that_a_rule_lets_them_not_push(site, graph
     site.users("maintainer")
     site.member("acme", "maintainer", "maintainer")
     site.rule("acme/app", "stable", "owner")
-    restore = f"{BIN}/{site.row(BinnedTag).id}/restore"
+    restore = f"{BIN}/{site.row(TrashedTag).id}/restore"
     refused = site.browser("maintainer").post(restore, {"name": "stable"})
     assert refused.status_code == 422
     assert "tag stable is protected in acme/app/web: push needs Owner" in refused.text
@@ -162,7 +162,7 @@ def test_an_immutable_tag_that_somebody_is_pushing_is_not_restored_under_their_h
     adopt(site)
     delete_tag(site, "v1")
     site.rule("acme/app", "v*")
-    restore = f"{BIN}/{site.row(BinnedTag).id}/restore"
+    restore = f"{BIN}/{site.row(TrashedTag).id}/restore"
     with site.app.app_context():
         claimant = VerifiedToken("somebody", "token", {})
         assert tag_claims.acquire(RepositoryName(IMAGE), TagName("v1"), claimant) is None
@@ -186,7 +186,7 @@ def test_a_broken_repository_does_not_keep_the_bins_of_other_projects_full(
     for page in (PAGE, "/acme/other/-/images/web"):
         address = f"{page}/-/tags/v1/-/delete"
         site.owner.post(address, Page(site.owner.get(address).text).hidden)
-    site.change(BinnedTag, {"purge_at": PAST})
+    site.change(TrashedTag, {"purge_at": PAST})
     asked = []
 
     def plan_purge(target, entries):
@@ -198,7 +198,7 @@ def test_a_broken_repository_does_not_keep_the_bins_of_other_projects_full(
     monkeypatch.setattr("registry_ui.trash.service.plan_purge", plan_purge)
     purge(site)
     assert sorted(asked) == ["acme/app", "acme/other"]
-    (left,) = site.rows(BinnedTag)
+    (left,) = site.rows(TrashedTag)
     assert left.repository.startswith(asked[0])
 
 
@@ -207,7 +207,7 @@ def test_nothing_is_restored_under_a_name_of_the_bin_where_no_list_would_show_it
     adopt(site)
     delete_tag(site, "v1")
     before = dict(graph.tags[IMAGE])
-    restore = f"{BIN}/{site.row(BinnedTag).id}/restore"
+    restore = f"{BIN}/{site.row(TrashedTag).id}/restore"
     refused = site.owner.post(restore, {"name": "_bin.0123456789abcdef"})
     assert refused.status_code == 422
     assert "Give another name" in refused.text
@@ -222,13 +222,13 @@ def test_after_its_days_a_tag_goes_for_good_with_what_only_it_needed(site, graph
     delete_tag(site, "v1")
     purge(site)
     assert binned(graph) == [both]
-    site.change(BinnedTag, {"purge_at": PAST})
+    site.change(TrashedTag, {"purge_at": PAST})
     purge(site)
     assert graph.tags[IMAGE] == {"v2": kept}
     assert whole(graph, kept)
     assert both not in graph.manifests
     assert one not in graph.manifests
-    assert site.rows(BinnedTag) == []
+    assert site.rows(TrashedTag) == []
     assert site.rows(Removal)[-1].requested_by == "-/worker"
 
 
@@ -237,13 +237,13 @@ def test_a_tag_that_the_registry_could_not_remove_stays_in_the_bin(site, graph, 
     graph.tag(IMAGE, v1=one)
     adopt(site)
     delete_tag(site, "v1")
-    site.change(BinnedTag, {"purge_at": PAST})
+    site.change(TrashedTag, {"purge_at": PAST})
     failure = mock.Mock(side_effect=StepFailed("the registry answered 500"))
     with monkeypatch.context() as patched:
         patched.setattr("registry_ui.removals.steps._remove_tag", failure)
         purge(site)
     assert binned(graph) == [one]
-    assert [row.digest for row in site.rows(BinnedTag)] == [one]
+    assert [row.digest for row in site.rows(TrashedTag)] == [one]
     purge(site)
     assert binned(graph) == []
 
@@ -254,7 +254,7 @@ def test_what_was_tagged_again_meanwhile_outlives_the_bin(site, graph):
     adopt(site)
     delete_tag(site, "v1")
     graph.tag(IMAGE, again=one)
-    site.change(BinnedTag, {"purge_at": PAST})
+    site.change(TrashedTag, {"purge_at": PAST})
     purge(site)
     assert graph.tags[IMAGE] == {"again": one}
     assert one in graph.manifests
@@ -265,7 +265,7 @@ def test_removing_for_good_shows_its_plan_first(site, graph):
     graph.tag(IMAGE, v1=one, v2=graph.image("two"))
     adopt(site)
     delete_tag(site, "v1")
-    address = site.owner.post(f"{BIN}/{site.row(BinnedTag).id}/remove").headers["Location"]
+    address = site.owner.post(f"{BIN}/{site.row(TrashedTag).id}/remove").headers["Location"]
     assert f"{IMAGE}:v1" in Page(site.owner.get(address).text).section("What goes")
     assert binned(graph) == [one]
     site.owner.post(f"{address}/confirm")
@@ -307,7 +307,7 @@ def test_a_deleted_project_takes_its_bin_with_it_and_says_so(site, graph):
     assert "What the bin holds goes too" in site.owner.get("/acme/app/-/delete").text
     site.owner.post("/acme/app/-/delete", {"confirm": "acme/app"})
     assert site.rows(Project) == []
-    assert site.rows(BinnedTag) == []
+    assert site.rows(TrashedTag) == []
     assert graph.manifests == {}
 
 
@@ -370,6 +370,6 @@ def test_a_removal_of_someone_elses_project_can_not_be_restored_from(site, graph
     adopt(site)
     delete_tag(site, "v1")
     site.project("acme/other")
-    number = site.row(BinnedTag).id
+    number = site.row(TrashedTag).id
     for what in ("restore", "remove"):
         assert site.owner.post(f"/acme/other/-/bin/{number}/{what}").status_code == 404

@@ -12,11 +12,11 @@ from sqlalchemy import select
 
 from registry_ui.jobs import tasks
 from registry_ui.models import (
-    BinnedTag,
     ContainerImage,
     RetentionPolicy,
     Tag,
     TagHistoryEntry,
+    TrashedTag,
     utc_now,
 )
 from registry_ui.retention import selection
@@ -75,7 +75,7 @@ def delete_tag(site, tag):
 
 
 def restore(site, tag="v1"):
-    number = site.row(BinnedTag, tag=tag, leaving=False).id
+    number = site.row(TrashedTag, tag=tag, leaving=False).id
     return site.owner.post(f"{BIN}/{number}/restore")
 
 
@@ -251,10 +251,10 @@ def test_a_push_to_it_makes_it_an_image_again(site, graph):
 
 def test_its_history_goes_when_the_bin_has_nothing_left_of_it(site):
     delete_tag(site, "v1")
-    site.change(BinnedTag, {"purge_at": utc_now() - timedelta(minutes=1)})
+    site.change(TrashedTag, {"purge_at": utc_now() - timedelta(minutes=1)})
     with site.app.app_context():
         tasks.purge_bin()
-    assert site.rows(BinnedTag) == site.rows(ContainerImage) == site.rows(TagHistoryEntry) == []
+    assert site.rows(TrashedTag) == site.rows(ContainerImage) == site.rows(TagHistoryEntry) == []
 
 
 def test_its_project_can_be_deleted(site):
