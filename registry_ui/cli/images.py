@@ -39,7 +39,7 @@ def tag_delete(reference: str, *, for_good: bool, despite_rules: bool, yes: bool
         raise click.UsageError("REFERENCE is group/project/image:tag")
     image, owner = find_image(parsed.name)
     days = 0 if for_good else trash.days()
-    options = RemovalOptions(bin_days=days, role=Role.OWNER, despite_rules=despite_rules)
+    options = RemovalOptions(trash_days=days, role=Role.OWNER, despite_rules=despite_rules)
     plan = plan_tag(image, parsed.tag, options)
     print_remarks(plan)
     if not plan.steps:

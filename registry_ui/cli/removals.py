@@ -73,7 +73,7 @@ def tags_delete(repository: str, options: TagsDeleteOptions, *, dry_run: bool, y
         [(row, names)],
         RemovalOptions(
             attached=options.attached,
-            bin_days=0 if options.for_good else trash.days(),
+            trash_days=0 if options.for_good else trash.days(),
             role=Role.OWNER,
         ),
     )
@@ -111,7 +111,7 @@ def _parse_criteria(options: TagsDeleteOptions) -> Criteria:
 def image_delete(repository: str, *, for_good: bool, dry_run: bool, yes: bool) -> None:
     """Delete REPOSITORY with all its tags."""
     row, owner = find_image(RepositoryName(repository))
-    plan = plan_image(row, bin_days=0 if for_good else trash.days(), role=Role.OWNER)
+    plan = plan_image(row, trash_days=0 if for_good else trash.days(), role=Role.OWNER)
     _carry_out(plan, owner, dry_run=dry_run, yes=yes)
 
 

@@ -69,7 +69,7 @@ def plan_tag(
         "tag",
         f"{image.path}:{name}",
         [],
-        bin_days=0 if live.damaged else options.bin_days,
+        trash_days=0 if live.damaged else options.trash_days,
         despite_rules=options.despite_rules,
     )
     plan.method = deletion_method(repository)
@@ -115,7 +115,7 @@ def plan_tags(
     Raises:
         RegistryUnreachable: the registry can't be asked, so nothing can be planned.
     """
-    plan = RemovalPlan(kind, target, [], method="none", bin_days=options.bin_days)
+    plan = RemovalPlan(kind, target, [], method="none", trash_days=options.trash_days)
     return add_tags(plan, tags_to_delete, options.role, attached=options.attached)
 
 
@@ -250,7 +250,7 @@ def _add_tag_steps(
             content.repository,
             name,
             content.tags[name],
-            days=plan.bin_days,
+            days=plan.trash_days,
             subject=subjects.get(name, ""),
         )
         # Signatures come last, because their steps check which of their subjects were deleted.
@@ -290,24 +290,24 @@ def _describe_places(projects: int, namespaces: int) -> str:
 
 
 def plan_image(
-    image: ContainerImage, *, bin_days: int = 0, role: Role | None = None
+    image: ContainerImage, *, trash_days: int = 0, role: Role | None = None
 ) -> RemovalPlan:
     """Plan the removal of all tags and manifests of one repository.
 
     Args:
-        bin_days: number of days that its tags can be restored; 0 to delete them permanently.
+        trash_days: number of days that its tags can be restored; 0 to delete them permanently.
 
     Raises:
         RegistryUnreachable: the registry can't be asked.
     """
-    if not bin_days:
+    if not trash_days:
         return _plan_all_tags("image", image.path, [image.path], role)
     try:
         refresh(image)  # updates the index from the registry's tag list
     except RegistryError as error:
         raise translate(error) from None
     names = set(db.session.scalars(select(Tag.name).where(Tag.image_id == image.id)))
-    options = RemovalOptions(attached=True, bin_days=bin_days, role=role)
+    options = RemovalOptions(attached=True, trash_days=trash_days, role=role)
     plan = plan_tags("image", image.path, [(image, names)], options)
     plan.notes.append("Tags that are pushed after this preview stay.")
     return plan

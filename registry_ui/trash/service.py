@@ -217,5 +217,5 @@ def purge_due() -> list[int]:
 
 def days() -> int:
     """Return the number of days that a deleted tag can be restored; 0 if the trash is disabled."""
-    bin_days: int = current_app.config["SETTINGS"].bin_days
-    return bin_days
+    trash_days: int = current_app.config["SETTINGS"].trash_days
+    return trash_days

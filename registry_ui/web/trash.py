@@ -76,6 +76,6 @@ def _render_page(
         can=loaded.can,
         rows=rows,
         page=page,
-        bin_days=trash.days(),
+        trash_days=trash.days(),
         tried={"id": entry_id, "name": name, "error": error},
     )

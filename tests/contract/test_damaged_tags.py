@@ -230,15 +230,15 @@ def test_a_tag_that_was_pushed_again_since_the_plan_is_kept(shop, image, kind):
     assert shop.pusher.digest(image, "bad") == TWO.digest
 
 
-@pytest.mark.parametrize("bin_days", [0, 7], ids=["for good", "by the bin"])
-def test_the_image_goes_with_its_damaged_tag(shop, image, kind, bin_days):
+@pytest.mark.parametrize("trash_days", [0, 7], ids=["for good", "by the bin"])
+def test_the_image_goes_with_its_damaged_tag(shop, image, kind, trash_days):
     damage_tag(shop.registry, image, "bad", kind)
-    started = shop.start(partial(plan_image, bin_days=bin_days), image)
+    started = shop.start(partial(plan_image, trash_days=trash_days), image)
     assert shop.run(started).state == "done"
     left = [tag for tag in shop.pusher.tags(image) if not is_trash_tag(tag)]
     assert left == []
     # Its history stays for as long as the bin has a tag of it.
-    assert shop.index(image) == ({} if bin_days else None)
+    assert shop.index(image) == ({} if trash_days else None)
 
 
 def test_a_project_goes_with_its_damaged_tag(shop, image, kind):

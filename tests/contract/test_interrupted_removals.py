@@ -96,11 +96,11 @@ def faulty(site: LiveSite, fault: str, at: int | None) -> Any:
 
 
 def remove(
-    site: LiveSite, image: str, fault: str = "", at: int | None = None, *, bin_days: int = 7
+    site: LiveSite, image: str, fault: str = "", at: int | None = None, *, trash_days: int = 7
 ) -> int:
     """Begin to remove 1.0, by way of the bin; return the number of calls that it made."""
     started = site.start(
-        partial(plan_tag, options=RemovalOptions(bin_days=bin_days)), image, TagName("1.0")
+        partial(plan_tag, options=RemovalOptions(trash_days=trash_days)), image, TagName("1.0")
     )
     with faulty(site, fault, at) as wire, suppress(Killed):
         site.run(started, patience=0)
@@ -170,10 +170,10 @@ def test_while_a_removal_is_interrupted_the_bin_does_not_show_what_is_live(shop,
 def silent_removals(site: LiveSite, image: str) -> Iterator[Removal]:
     """Remove 1.0 without the bin, each time with a registry that is silent from another call on."""
     site.push_and_index(image, {"1.0": ONE, "2.0": TWO})
-    calls = remove(site, image, bin_days=0)
+    calls = remove(site, image, trash_days=0)
     for at in range(calls):
         start_again(site, image)
-        remove(site, image, "silent from then on", at, bin_days=0)
+        remove(site, image, "silent from then on", at, trash_days=0)
         yield from site.rows(Removal)
         assert site.pusher.digest(image, "1.0") in {ONE.digest, None}, at
 
@@ -206,7 +206,7 @@ def test_a_step_that_is_repeated_hides_an_entry_again_that_it_had_taken_back(sho
     image = f"{shop.shop}/app"
     shop.push_and_index(image, {"1.0": ONE, "2.0": TWO})
     started = shop.start(
-        partial(plan_tag, options=RemovalOptions(bin_days=7)), image, TagName("1.0")
+        partial(plan_tag, options=RemovalOptions(trash_days=7)), image, TagName("1.0")
     )
     put = mock.Mock(side_effect=RegistryReadOnly("the registry is read-only"))
     killed = mock.patch.object(OperationLease, "record_outcome", side_effect=Killed)
@@ -235,7 +235,7 @@ def test_a_check_leaves_alone_what_a_running_removal_works_on(shop):
 def test_after_an_interrupted_restore_a_tag_is_live_or_in_the_bin(shop, fault):
     image = f"{shop.shop}/app"
     shop.push_and_index(image, {"1.0": ONE, "2.0": TWO})
-    shop.app.config["SETTINGS"] = replace(shop.config, bin_days=7)
+    shop.app.config["SETTINGS"] = replace(shop.config, trash_days=7)
     browser = shop.browser("maintainer")
     at, calls = 0, 1
     while at < calls:

@@ -139,7 +139,7 @@ def test_killed_while_old_images_go_the_next_worker_finishes(filled):
 
 def test_bin_tokens_and_removals_follow_a_project(filled):
     filled.access_token("owner", "read_registry", reach=f"{filled.shop}/web")
-    filled.app.config["SETTINGS"] = replace(filled.config, bin_days=7)
+    filled.app.config["SETTINGS"] = replace(filled.config, trash_days=7)
     filled.confirm(f"/{filled.shop}/-/images/web/api/-/delete", f"{filled.shop}/web/api")
     binned = filled.rows(TrashedTag)
     assert len(binned) == len(DIGESTS)

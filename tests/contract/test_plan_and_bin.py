@@ -35,8 +35,8 @@ def image(shop: LiveSite) -> str:
     return path
 
 
-def planned(image: ContainerImage, bin_days: int = 0):
-    options = RemovalOptions(bin_days=bin_days)
+def planned(image: ContainerImage, trash_days: int = 0):
+    options = RemovalOptions(trash_days=trash_days)
     return plan_tags("tags", image.path, [(image, REMOVED)], options)
 
 
@@ -97,7 +97,7 @@ def test_what_is_pushed_while_tags_go_stays_whole(shop, image):
 
 @pytest.mark.parametrize("when", [None, "before", "after"])
 def test_what_went_into_the_bin_comes_back_digest_by_digest(shop, image, when):
-    started = shop.start(partial(planned, bin_days=7), image)
+    started = shop.start(partial(planned, trash_days=7), image)
     if when:
         killed(shop, started, when)
         shop.resume()
@@ -106,7 +106,7 @@ def test_what_went_into_the_bin_comes_back_digest_by_digest(shop, image, when):
     assert shop.removal(started).state == "done"
     assert visible(shop, image) == shop.index(image) == LEFT
     assert readable(shop, image, *TAGS.values()) == digests(*TAGS.values())
-    shop.app.config["SETTINGS"] = replace(shop.config, bin_days=7)
+    shop.app.config["SETTINGS"] = replace(shop.config, trash_days=7)
     browser = shop.browser("maintainer")
     for row in shop.rows(TrashedTag):
         assert browser.post(f"/{shop.shop}/-/bin/{row.id}/restore").status_code == 302
@@ -118,7 +118,7 @@ def test_what_went_into_the_bin_comes_back_digest_by_digest(shop, image, when):
 
 @pytest.mark.parametrize("when", [None, "before", "after"])
 def test_what_leaves_the_bin_takes_along_what_only_it_needed(shop, image, when):
-    shop.run(shop.start(partial(planned, bin_days=7), image))
+    shop.run(shop.start(partial(planned, trash_days=7), image))
     shop.change(TrashedTag, {"purge_at": utc_now()})
     if when is None:
         with shop.app.app_context():

@@ -112,7 +112,7 @@ def test_where_it_can_not_be_binned_it_stays_and_is_deleted_for_good(shop):
     stop_taking_schema1(shop)
 
     def binned(image):
-        return plan_tag(image, TagName("1.0"), RemovalOptions(bin_days=7))
+        return plan_tag(image, TagName("1.0"), RemovalOptions(trash_days=7))
 
     done = shop.run(shop.start(binned, path))
     (line,) = shop.report(done.id)

@@ -35,7 +35,7 @@ def graph(request, registry):
 @pytest.fixture
 def site(served, monkeypatch):
     """A project with its owner, on a site with a bin."""
-    settings = replace(served.app.config["SETTINGS"], bin_days=7)
+    settings = replace(served.app.config["SETTINGS"], trash_days=7)
     monkeypatch.setitem(served.app.config, "SETTINGS", settings)
     served.users("owner")
     served.project("acme/app")

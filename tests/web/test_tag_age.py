@@ -40,7 +40,7 @@ NOTHING = "/acme/app/-/images/nothing"
 @pytest.fixture
 def site(served, graph, monkeypatch):
     """acme/app on a site with a bin; its image has v1, pushed 90 days ago by alice."""
-    settings = replace(served.app.config["SETTINGS"], bin_days=7)
+    settings = replace(served.app.config["SETTINGS"], trash_days=7)
     monkeypatch.setitem(served.app.config, "SETTINGS", settings)
     served.users("owner")
     served.project("acme/app")
