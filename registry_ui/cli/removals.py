@@ -12,6 +12,7 @@ from ..access import Role
 from ..audit import CONSOLE
 from ..db.session import db
 from ..errors import NotFound
+from ..formatting import outcome_label
 from ..models import Place, Removal
 from ..names import RepositoryName
 from ..operations.runner import outcomes_of
@@ -201,7 +202,7 @@ def _carry_out(plan: RemovalPlan, place: Place, *, dry_run: bool, yes: bool) -> 
 
 def _print_report(removal: Removal) -> None:
     for outcome, count in outcomes_of(removal).items():
-        click.echo(f"{count} {outcome}", err=True)
+        click.echo(f"{count} {outcome_label(outcome)}", err=True)
     if removal.state != "done":
         last = removal.lines[-1]
         raise click.ClickException(f"{last.reference}: {last.detail}")

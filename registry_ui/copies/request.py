@@ -141,6 +141,6 @@ def _parse_tag_name(text: str) -> str:
     except NameInvalid as error:
         raise Invalid("Nothing was planned.", {"tag": str(error)}) from None
     if is_trash_tag(tag) or subject_of(tag) is not None:
-        message = "Names like this are kept for the bin, and for what signs an image."
+        message = "Names like this are reserved for the trash and for signatures."
         raise Invalid("Nothing was planned.", {"tag": message})
     return tag

@@ -29,7 +29,7 @@ from .rules import Change, check_blob, check_digest, check_tag
 
 #: Actions that the registry requires a token to grant (PROTOCOLS 1.1).
 REQUIRED_ACTIONS = {Permission.PUSH: ("pull", "push"), Permission.DELETE: ("delete",)}
-TRASH_REFUSAL = "tags of the bin are neither pushed nor deleted by clients"
+TRASH_REFUSAL = "clients can't push or delete tags in the trash"
 #: Minimum number of seconds between two records that the gate is in use.
 RECORD_INTERVAL = 60.0
 

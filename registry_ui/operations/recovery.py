@@ -59,7 +59,7 @@ def complete_trash_entries(repository: RepositoryName) -> None:
             ):
                 current_digest = _restore_tag(repository, row.tag, current_digest, row.digest)
         except RegistryError as error:
-            logger.warning("the bin entry of %s:%s stays hidden: %s", repository, row.tag, error)
+            logger.warning("the trash entry of %s:%s stays hidden: %s", repository, row.tag, error)
             continue
         if current_digest == row.digest:
             discard(row.repository, row.trash_tag)

@@ -50,7 +50,7 @@ def _insert_hidden(removal: Removal, step: RemovalStep, purge_at: datetime) -> b
     with writing() as session:
         project = owning_project(session, step.repository)
         if project is None:
-            raise StepFailed("its project no longer exists, so it can't be kept in the bin")
+            raise StepFailed("its project no longer exists, so it can't be kept in the trash")
         tag_row = session.execute(
             select(Tag.pushed_at, Tag.pushed_by, Tag.pull_count, Tag.last_pulled_at)
             .join(ContainerImage, ContainerImage.id == Tag.image_id)
@@ -84,7 +84,7 @@ def hide(row: TrashedTag) -> None:
     purge_at = max(row.purge_at, utc_now() + RESTORE_PERIOD)
     is_shown = TrashedTag.leaving.is_(False)
     if not _change_entry(row.repository, row.trash_tag, is_shown, leaving=True, purge_at=purge_at):
-        raise NotFound("This is no longer in the bin.")
+        raise NotFound("This is no longer in the trash.")
 
 
 def show(repository: str, trash_tag: str) -> bool:

@@ -42,7 +42,7 @@ from .unread_images import UnreadImages
 MANIFESTS_TIMEOUT = 10.0
 UNKNOWN_AGE = "Of these it is not known since when they stand for what they do, so they stay: {}."
 NOT_RESTORABLE = (
-    "The bin can't keep tags that can't be read: {}. They are deleted permanently, and can't be "
+    "The trash can't keep tags that can't be read: {}. They are deleted permanently, and can't be "
     "restored."
 )
 NO_ANSWER = "The registry does not answer for {} now: {}."
@@ -346,7 +346,7 @@ def _plan_all_tags(
     if repositories:
         deletion_method(RepositoryName(repositories[0]))
     if with_trash:
-        plan.notes.append("Nothing of this can be restored. What the bin holds goes too.")
+        plan.notes.append("None of this can be restored. Tags in the trash are deleted, too.")
     unread_images = UnreadImages(plan)
     for path in repositories:
         try:

@@ -179,4 +179,4 @@ def _map_needed_digests(
 def _format_reason(tag: str | None) -> str:
     if tag is None:
         return SUBJECT_RESTORED
-    return f"{'the bin' if is_trash_tag(tag) else tag} needs it"
+    return f"{'the trash' if is_trash_tag(tag) else tag} needs it"

@@ -45,6 +45,7 @@ from .signature_steps import why_signature_stays
 from .unreadable_tags import remove_unreadable
 from .unreferenced import MANIFESTS_TIMEOUT, delete_unreferenced
 
+#: Outcome of a tag that was moved to the trash, as it is stored and as the API returns it.
 IN_TRASH = "in the bin"
 
 
@@ -67,7 +68,7 @@ def _run_tag_step(
             if isinstance(error, RegistryUnavailable) and not isinstance(error, RegistryFault):
                 raise  # the runner waits and repeats the step
             discard(step.repository, step.trash_tag)
-            return "kept", f"the bin can't keep it ({error}); delete it for good"
+            return "kept", f"the trash can't keep it ({error}); delete it permanently"
     outcome, detail = _remove_tag(lease, number, step)
     if outcome == "kept":
         discard(step.repository, step.trash_tag)

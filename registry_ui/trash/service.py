@@ -47,7 +47,7 @@ def entry(project: Project, entry_id: int) -> TrashedTag:
     """Return a trash entry of a project; raise NotFound if it has no such entry or it is hidden."""
     row = db.session.get(TrashedTag, entry_id)
     if row is None or row.project_id != project.id or row.leaving:
-        raise NotFound("This is no longer in the bin.")
+        raise NotFound("This is no longer in the trash.")
     return row
 
 
@@ -115,7 +115,7 @@ def _require_allowed(repository: RepositoryName, name: TagName, role: Role | Non
         Invalid: the name is reserved for the trash, or a rule refuses the push.
     """
     if is_trash_tag(str(name)):
-        message = "The bin keeps its own tags under such names. Give another name."
+        message = "Names like this are reserved for the trash. Give another name."
         raise Invalid("Nothing was restored.", {"name": message})
     policy = repository_policy(db.session(), str(repository))
     push = TagChange(str(name), Permission.PUSH, exists=False)
@@ -207,11 +207,11 @@ def purge_due() -> list[int]:
             if plan.steps:
                 removal_ids.append(start(WORKER, plan, project).id)
             else:
-                logger.warning("the bin of %s: %s", project.path, " ".join(plan.notes))
+                logger.warning("the trash of %s: %s", project.path, " ".join(plan.notes))
         except Conflict:
             continue
         except RegistryUnreachable as error:
-            logger.warning("the bin of %s: %s", project.path, error.message)
+            logger.warning("the trash of %s: %s", project.path, error.message)
     return removal_ids
 
 

@@ -106,7 +106,7 @@ def _delete_and_redirect(
         return redirect(url_for("removals.show", path=path, removal_id=started.id))
     outcome = removal.lines[0].outcome
     if outcome == IN_TRASH:
-        outcome = "deleted; it can be restored from the bin"
+        outcome = "deleted; you can restore it from the trash"
     flash(f"{plan.target}: {outcome}.", "success")
     if db.session.get(ContainerImage, image.id, populate_existing=True) is None:
         return redirect(url_for("projects.show", path=path))

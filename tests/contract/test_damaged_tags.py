@@ -198,7 +198,7 @@ def test_the_damaged_tag_itself_can_be_removed_by_its_page(shop, image, kind):
     browser = shop.browser("maintainer")
     address = f"/{shop.shop}/-/images/app/-/tags/bad/-/delete"
     preview = Page(browser.get(address).text)
-    assert "bin" not in preview.text.split("What goes")[1].split("What stays")[0]
+    assert "trash" not in preview.text.split("What goes")[1].split("What stays")[0]
     assert browser.post(address, preview.hidden).status_code == 302
     assert shop.removal(1).state == "done"
     assert sorted(shop.pusher.tags(image)) == ["1.0", "2.0"]
@@ -230,14 +230,14 @@ def test_a_tag_that_was_pushed_again_since_the_plan_is_kept(shop, image, kind):
     assert shop.pusher.digest(image, "bad") == TWO.digest
 
 
-@pytest.mark.parametrize("trash_days", [0, 7], ids=["for good", "by the bin"])
+@pytest.mark.parametrize("trash_days", [0, 7], ids=["for good", "by the trash"])
 def test_the_image_goes_with_its_damaged_tag(shop, image, kind, trash_days):
     damage_tag(shop.registry, image, "bad", kind)
     started = shop.start(partial(plan_image, trash_days=trash_days), image)
     assert shop.run(started).state == "done"
     left = [tag for tag in shop.pusher.tags(image) if not is_trash_tag(tag)]
     assert left == []
-    # Its history stays for as long as the bin has a tag of it.
+    # Its history stays for as long as the trash has a tag of it.
     assert shop.index(image) == ({} if trash_days else None)
 
 

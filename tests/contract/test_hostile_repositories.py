@@ -112,7 +112,7 @@ def digest_of(site: LiveSite, repository: str, reference: str) -> str | None:
 
 
 def pullable(site: LiveSite, repository: str) -> dict[str, str]:
-    """Return the tags that can be pulled, apart from those of the bin, and their digests."""
+    """Return the tags that can be pulled, apart from those of the trash, and their digests."""
     tags = [tag for tag in site.pusher.tags(repository) if not is_trash_tag(tag)]
     found = {tag: digest_of(site, repository, tag) for tag in tags}
     return {tag: digest for tag, digest in found.items() if digest}

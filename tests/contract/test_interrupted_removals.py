@@ -1,4 +1,4 @@
-"""A removal or a restore that is interrupted at any call: no tag is live and in the bin at once."""
+"""A removal or a restore that is interrupted at any call: no tag is both live and in the trash."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def faulty(site: LiveSite, fault: str, at: int | None) -> Any:
 def remove(
     site: LiveSite, image: str, fault: str = "", at: int | None = None, *, trash_days: int = 7
 ) -> int:
-    """Begin to remove 1.0, by way of the bin; return the number of calls that it made."""
+    """Begin to remove 1.0, by way of the trash; return the number of calls that it made."""
     started = site.start(
         partial(plan_tag, options=RemovalOptions(trash_days=trash_days)), image, TagName("1.0")
     )
@@ -122,7 +122,7 @@ def end(site: LiveSite, ending: str) -> None:
 
 
 def state(site: LiveSite, image: str) -> tuple[str | None, int]:
-    """What 1.0 stands for in the registry, and how many entries for it the bin shows."""
+    """What 1.0 stands for in the registry, and how many entries for it the trash shows."""
     return site.pusher.digest(image, "1.0"), len(site.rows(TrashedTag, leaving=False))
 
 
@@ -138,7 +138,7 @@ def start_again(site: LiveSite, image: str) -> None:
     site.push_and_index(image, {"1.0": ONE, "2.0": TWO})
 
 
-def test_after_an_interrupted_removal_a_tag_is_live_or_in_the_bin(shop, fault, ending):
+def test_after_an_interrupted_removal_a_tag_is_live_or_in_the_trash(shop, fault, ending):
     image = f"{shop.shop}/app"
     shop.push_and_index(image, {"1.0": ONE, "2.0": TWO})
     calls = remove(shop, image)
@@ -156,7 +156,7 @@ def test_after_an_interrupted_removal_a_tag_is_live_or_in_the_bin(shop, fault, e
         assert shop.pusher.digest(image, "2.0") == TWO.digest
 
 
-def test_while_a_removal_is_interrupted_the_bin_does_not_show_what_is_live(shop, fault):
+def test_while_a_removal_is_interrupted_the_trash_does_not_show_what_is_live(shop, fault):
     image = f"{shop.shop}/app"
     shop.push_and_index(image, {"1.0": ONE, "2.0": TWO})
     calls = remove(shop, image)
@@ -168,7 +168,7 @@ def test_while_a_removal_is_interrupted_the_bin_does_not_show_what_is_live(shop,
 
 
 def silent_removals(site: LiveSite, image: str) -> Iterator[Removal]:
-    """Remove 1.0 without the bin, each time with a registry that is silent from another call on."""
+    """Remove 1.0 without the trash, with a registry that is silent from each call on in turn."""
     site.push_and_index(image, {"1.0": ONE, "2.0": TWO})
     calls = remove(site, image, trash_days=0)
     for at in range(calls):
@@ -178,7 +178,7 @@ def silent_removals(site: LiveSite, image: str) -> Iterator[Removal]:
         assert site.pusher.digest(image, "1.0") in {ONE.digest, None}, at
 
 
-def test_a_removal_without_the_bin_that_is_canceled_leaves_no_placeholder(shop):
+def test_a_removal_without_the_trash_that_is_canceled_leaves_no_placeholder(shop):
     """Also if the registry does not answer yet when a worker would end the removal."""
     for removal in silent_removals(shop, f"{shop.shop}/app"):
         if removal.is_active:
@@ -232,7 +232,7 @@ def test_a_check_leaves_alone_what_a_running_removal_works_on(shop):
     assert [line["outcome"] for line in shop.report()] == ["in the bin"]
 
 
-def test_after_an_interrupted_restore_a_tag_is_live_or_in_the_bin(shop, fault):
+def test_after_an_interrupted_restore_a_tag_is_live_or_in_the_trash(shop, fault):
     image = f"{shop.shop}/app"
     shop.push_and_index(image, {"1.0": ONE, "2.0": TWO})
     shop.app.config["SETTINGS"] = replace(shop.config, trash_days=7)
@@ -242,7 +242,7 @@ def test_after_an_interrupted_restore_a_tag_is_live_or_in_the_bin(shop, fault):
         start_again(shop, image)
         remove(shop, image)
         assert state(shop, image) == (None, 1)
-        address = f"/{shop.shop}/-/bin/{shop.row(TrashedTag, leaving=False).id}/restore"
+        address = f"/{shop.shop}/-/trash/{shop.row(TrashedTag, leaving=False).id}/restore"
         with faulty(shop, fault, at) as wire, suppress(Killed):
             browser.post(address)
         calls = wire.calls

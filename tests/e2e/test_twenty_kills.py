@@ -305,7 +305,7 @@ def differences(wanted, found) -> dict[str, tuple[set[str | None], str | None]]:
 
 
 def pulled(reader, repository: str, ledger) -> dict[str, str]:
-    """Pull every tag but the bin's, to the last blob; return what each stands for."""
+    """Pull every tag but the trash's, to the last blob; return what each stands for."""
 
     def pull(tag: str) -> tuple[str, str]:
         digest = sha256(reader.pull(repository, tag))
@@ -328,7 +328,7 @@ def index_of(stack, repository: str) -> dict[str, str]:
 
 
 def assert_nothing_of_ours_is_left(stack, reader, projects) -> None:
-    """No fence, no tag of the bin that is not in the bin, no placeholder of a removal."""
+    """No fence, no tag of the trash that is not in the trash, no placeholder of a removal."""
     assert stack.fill.rows(Fence) == []
     for project in projects:
         for image in IMAGES:

@@ -339,7 +339,7 @@ def test_a_command_that_deletes_says_that_a_worker_goes_on_later(acme, graph):
     assert acme.rows(Removal)[-1].state == "done"
 
 
-def test_nothing_is_restored_from_the_bin_behind_a_fence(acme, registry):
+def test_nothing_is_restored_from_the_trash_behind_a_fence(acme, registry):
     with acme.session() as session:
         now = datetime.now().astimezone()
         session.add(
@@ -358,7 +358,7 @@ def test_nothing_is_restored_from_the_bin_behind_a_fence(acme, registry):
     raised(acme)
     entry = acme.row(TrashedTag).id
     registry.asked.clear()
-    answer = acme.browser("maintainer").post(f"/{APP}/-/bin/{entry}/restore")
+    answer = acme.browser("maintainer").post(f"/{APP}/-/trash/{entry}/restore")
     assert answer.status_code == 409
     assert "Nothing is written before the garbage collection is over." in answer.text
     assert registry.asked == []

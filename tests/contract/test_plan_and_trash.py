@@ -1,4 +1,4 @@
-"""Plans of several tags, and the bin, on every major version; also where the worker is killed."""
+"""Plans of several tags, and the trash, on every major version; also where the worker is killed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from registry_ui.db.session import db
 from registry_ui.demo.images import DOCKER, index
-from registry_ui.jobs.tasks import purge_bin
+from registry_ui.jobs.tasks import purge_trash
 from registry_ui.models import ContainerImage, TrashedTag, utc_now
 from registry_ui.removals.plan import RemovalOptions
 from registry_ui.removals.planner import plan_tags
@@ -96,7 +96,7 @@ def test_what_is_pushed_while_tags_go_stays_whole(shop, image):
 
 
 @pytest.mark.parametrize("when", [None, "before", "after"])
-def test_what_went_into_the_bin_comes_back_digest_by_digest(shop, image, when):
+def test_what_went_into_the_trash_comes_back_digest_by_digest(shop, image, when):
     started = shop.start(partial(planned, trash_days=7), image)
     if when:
         killed(shop, started, when)
@@ -109,7 +109,7 @@ def test_what_went_into_the_bin_comes_back_digest_by_digest(shop, image, when):
     shop.app.config["SETTINGS"] = replace(shop.config, trash_days=7)
     browser = shop.browser("maintainer")
     for row in shop.rows(TrashedTag):
-        assert browser.post(f"/{shop.shop}/-/bin/{row.id}/restore").status_code == 302
+        assert browser.post(f"/{shop.shop}/-/trash/{row.id}/restore").status_code == 302
     assert shop.live(image) == {tag: manifest.digest for tag, manifest in TAGS.items()}
     assert set(shop.index(image)) == set(TAGS)
     assert readable(shop, image, *TAGS.values()) == digests(*TAGS.values())
@@ -117,14 +117,14 @@ def test_what_went_into_the_bin_comes_back_digest_by_digest(shop, image, when):
 
 
 @pytest.mark.parametrize("when", [None, "before", "after"])
-def test_what_leaves_the_bin_takes_along_what_only_it_needed(shop, image, when):
+def test_what_leaves_the_trash_takes_along_what_only_it_needed(shop, image, when):
     shop.run(shop.start(partial(planned, trash_days=7), image))
     shop.change(TrashedTag, {"purge_at": utc_now()})
     if when is None:
         with shop.app.app_context():
-            purge_bin()
+            purge_trash()
     else:
-        started = shop.start(lambda project: plan_purge(project.path, binned()))
+        started = shop.start(lambda project: plan_purge(project.path, trashed()))
         killed(shop, started, when)
         shop.resume()
         finished(shop, started)
@@ -132,5 +132,5 @@ def test_what_leaves_the_bin_takes_along_what_only_it_needed(shop, image, when):
     assert shop.rows(TrashedTag) == []
 
 
-def binned():
+def trashed():
     return list(db.session.query(TrashedTag))
