@@ -18,6 +18,8 @@ from urllib.parse import SplitResult, urlsplit
 
 ROOT = Path(__file__).resolve().parent
 PREFIX = "REGISTRY_UI_"
+#: Current names of settings by their old names, which still work.
+RENAMED_SETTINGS = {"BIN_DAYS": "TRASH_DAYS"}
 
 
 class ConfigError(RuntimeError):
@@ -62,7 +64,7 @@ class Config:
     tokens_only: bool
     docker_sessions: bool
     decisions_kept_days: int
-    bin_days: int
+    trash_days: int
     move_grace_days: int
     gc_command: tuple[str, ...]
     registry_timeout: float
@@ -101,7 +103,7 @@ class Config:
             tokens_only=read.flag("TOKENS_ONLY", default=False),
             docker_sessions=read.flag("DOCKER_SESSIONS", default=True),
             decisions_kept_days=read.integer("DECISIONS_KEPT_DAYS", 14),
-            bin_days=read.integer("BIN_DAYS", 7),
+            trash_days=read.integer("TRASH_DAYS", 7),
             move_grace_days=read.integer("MOVE_GRACE_DAYS", 30),
             gc_command=read.collector("GC_COMMAND"),
             registry_timeout=read.number("REGISTRY_TIMEOUT", 2.0),
@@ -140,7 +142,8 @@ class _Reader:
         var = Path(environ.get(PREFIX + "VAR") or ROOT / "var")
         if not var.is_absolute():
             var = ROOT / var
-        return cls({**read_env_file(var / "settings.env"), **environ}, var)
+        saved_settings = _use_current_names(read_env_file(var / "settings.env"))
+        return cls(saved_settings | _use_current_names(environ), var)
 
     def text(self, name: str, default: str) -> str:
         return self.environ.get(PREFIX + name, "").strip() or default
@@ -271,6 +274,24 @@ class _Addresses:
             registry_url=registry_url,
             registry_host=read.text("REGISTRY_HOST", host),
         )
+
+
+def _use_current_names(settings: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings with the old name of each renamed setting replaced.
+
+    Raises:
+        ConfigError: a setting has different values under its old and its current name.
+    """
+    result = dict(settings)
+    for old, current in ((PREFIX + a, PREFIX + b) for a, b in RENAMED_SETTINGS.items()):
+        value, old_value = result.get(current, "").strip(), result.pop(old, "").strip()
+        if value and old_value and value != old_value:
+            raise ConfigError(
+                f"{current} is {value!r}, but {old}, its old name, is {old_value!r}: remove {old}"
+            )
+        if old in settings:
+            result[current] = value or old_value
+    return result
 
 
 #: Short form ``-m`` of ``--delete-untagged``, alone or combined with other options.

@@ -24,6 +24,8 @@ _SPANS = (
     (timedelta(days=30), timedelta(days=365), "month", "months"),
     (timedelta(days=365), timedelta.max, "year", "years"),
 )
+#: Words for the stored outcomes that are not shown as they are stored.
+_OUTCOME_LABELS = {"cancelled": "canceled", "in the bin": "in the trash"}
 _DIGEST_TAG = re.compile(r"(sha256-|sha512-)([0-9a-f]{64,128})(.*)")
 
 
@@ -58,6 +60,11 @@ def pluralize(value: int | None, one: str, many: str = "") -> str:
         many: the plural of the noun, if adding an ``s`` is not enough.
     """
     return f"{number(value)} {one if value == 1 else many or one + 's'}"
+
+
+def outcome_label(outcome: str | None) -> str:
+    """Return the words for the stored outcome of a step, or a dash for None."""
+    return DASH if outcome is None else _OUTCOME_LABELS.get(outcome, outcome)
 
 
 def percent(share: float | None) -> str:

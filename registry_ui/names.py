@@ -19,11 +19,12 @@ DIGEST = r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}"
 #: Pattern of a tag for a signature, attestation, or SBOM (PROTOCOLS 4.4). Groups: the digest of its
 #: subject, and the suffix.
 DIGEST_TAG = r"(sha256-[0-9a-f]{64}|sha512-[0-9a-f]{128})(\.(?:sig|att|sbom))?"
-#: Prefix of the tags under which the trash keeps manifests. No list shows them.
-BIN_PREFIX = "_bin."
+#: Prefix of the tags under which the trash keeps manifests. No list shows them. Registries have
+#: such tags from when the trash was called *bin*, so the prefix can't change.
+TRASH_PREFIX = "_bin."
 #: Upper bound (exclusive) of names with that prefix: ``/`` is the character after ``.``.
-BIN_PREFIX_END = "_bin/"
-BIN_TAG = rf"{re.escape(BIN_PREFIX)}[0-9a-f]{{16}}"
+TRASH_PREFIX_END = "_bin/"
+TRASH_TAG = rf"{re.escape(TRASH_PREFIX)}[0-9a-f]{{16}}"
 MAX_NAME = 255
 MAX_TAG = 128
 
@@ -31,7 +32,7 @@ _COMPONENT = re.compile(COMPONENT)
 _NAME = re.compile(NAME)
 _TAG = re.compile(TAG)
 _DIGEST = re.compile(DIGEST)
-_BIN_TAG = re.compile(BIN_TAG)
+_TRASH_TAG = re.compile(TRASH_TAG)
 _DIGEST_TAG = re.compile(DIGEST_TAG)
 
 #: Prefixes of tags that are attached to a digest.
@@ -155,9 +156,9 @@ class PlacePath:
         return RepositoryName(self.value).prefixes()
 
 
-def is_binned(tag: str) -> bool:
+def is_trash_tag(tag: str) -> bool:
     """Return whether a tag is one under which the trash keeps a manifest."""
-    return _BIN_TAG.fullmatch(tag) is not None
+    return _TRASH_TAG.fullmatch(tag) is not None
 
 
 def path_component(text: str) -> str:

@@ -91,14 +91,19 @@ def plan_removal(path: str) -> tuple[Response, int]:
     if body["project"]:
         return _save_place_plan(load_whole(path, Permission.REMOVE))
     loaded, image = load_image(path, body["image"], Permission.DELETE)
-    bin_days = 0 if body["for_good"] else trash.days()
+    trash_days = 0 if body["for_good"] else trash.days()
     if body["all"]:
-        plan = plan_image(image, bin_days=bin_days, role=loaded.acting_role)
+        plan = plan_image(image, trash_days=trash_days, role=loaded.acting_role)
     else:
         selection = [(image, _select_tags(image, body))]
         despite_rules = body["despite_rules"]
         plan = RemovalPlan(
-            "tags", image.path, [], method="none", bin_days=bin_days, despite_rules=despite_rules
+            "tags",
+            image.path,
+            [],
+            method="none",
+            trash_days=trash_days,
+            despite_rules=despite_rules,
         )
         add_tags(plan, selection, loaded.acting_role, attached=body["attached"])
         if body["orphans"]:

@@ -30,7 +30,7 @@ from ..models import (
     UnassignedRepository,
     utc_now,
 )
-from ..names import BIN_PREFIX, BIN_PREFIX_END, NameInvalid, RepositoryName, is_binned
+from ..names import TRASH_PREFIX, TRASH_PREFIX_END, NameInvalid, RepositoryName, is_trash_tag
 from ..operations.recovery import complete_interrupted_steps
 from ..registry_connection import registry
 from .earlier_pushes import carry_over
@@ -138,8 +138,8 @@ def without_trash(names: list[str]) -> list[str]:
     Args:
         names: tags in byte order, so that the tags in the trash are adjacent.
     """
-    start, end = bisect_left(names, BIN_PREFIX), bisect_left(names, BIN_PREFIX_END)
-    return [*names[:start], *(n for n in names[start:end] if not is_binned(n)), *names[end:]]
+    start, end = bisect_left(names, TRASH_PREFIX), bisect_left(names, TRASH_PREFIX_END)
+    return [*names[:start], *(n for n in names[start:end] if not is_trash_tag(n)), *names[end:]]
 
 
 def _find_image_id(session: Session, repository: RepositoryName) -> int | None:

@@ -10,7 +10,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from ..db.prepared import insert_if_absent
-from ..models import BinnedTag, ContainerImage, Tag
+from ..models import ContainerImage, Tag, TrashedTag
 from .images import count_tags
 from .live_tags import LiveTags
 from .reconcile_outcome import Outcome
@@ -131,7 +131,7 @@ def _delete_or_hide_if_empty(session: Session, image: ContainerImage, listing: T
     """Delete an image without tags, or only hide it while the trash contains a tag of it."""
     if listing.names or _has_push_since(image, listing.started_at):
         image.emptied_at = None
-    elif session.scalar(select(BinnedTag.id).where(BinnedTag.repository == image.path).limit(1)):
+    elif session.scalar(select(TrashedTag.id).where(TrashedTag.repository == image.path).limit(1)):
         image.emptied_at = listing.started_at
     else:
         session.delete(image)

@@ -12,6 +12,7 @@ from ..audit import CONSOLE
 from ..catalog import reconcile as catalog_reconcile
 from ..catalog.images import is_listed
 from ..db.session import db
+from ..formatting import outcome_label
 from ..models import ContainerImage, Project, Removal
 from ..names import Reference, RepositoryName
 from ..operations.write_freeze import AWAITED_EVENTS
@@ -39,7 +40,7 @@ def tag_delete(reference: str, *, for_good: bool, despite_rules: bool, yes: bool
         raise click.UsageError("REFERENCE is group/project/image:tag")
     image, owner = find_image(parsed.name)
     days = 0 if for_good else trash.days()
-    options = RemovalOptions(bin_days=days, role=Role.OWNER, despite_rules=despite_rules)
+    options = RemovalOptions(trash_days=days, role=Role.OWNER, despite_rules=despite_rules)
     plan = plan_tag(image, parsed.tag, options)
     print_remarks(plan)
     if not plan.steps:
@@ -55,7 +56,7 @@ def tag_delete(reference: str, *, for_good: bool, despite_rules: bool, yes: bool
     if removal.state != "done":
         raise click.ClickException(removal.lines[-1].detail)
     line = removal.lines[0]
-    click.echo(f"{line.outcome}: {plan.target} {line.detail}".strip(), err=True)
+    click.echo(f"{outcome_label(line.outcome)}: {plan.target} {line.detail}".strip(), err=True)
 
 
 def print_remarks(plan: RemovalPlan) -> None:

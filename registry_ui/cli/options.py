@@ -11,7 +11,7 @@ import click
 
 DRY_RUN = click.option("--dry-run", is_flag=True, help="Print the plan, and do nothing.")
 YES = click.option("--yes", is_flag=True, help="Do not ask.")
-FOR_GOOD = click.option("--for-good", is_flag=True, help="Without the bin.")
+FOR_GOOD = click.option("--for-good", is_flag=True, help="Skip the trash.")
 
 
 def group_options(group: type[Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -12,6 +12,7 @@ from ..access import Role
 from ..audit import CONSOLE
 from ..db.session import db
 from ..errors import NotFound
+from ..formatting import outcome_label
 from ..models import Place, Removal
 from ..names import RepositoryName
 from ..operations.runner import outcomes_of
@@ -73,7 +74,7 @@ def tags_delete(repository: str, options: TagsDeleteOptions, *, dry_run: bool, y
         [(row, names)],
         RemovalOptions(
             attached=options.attached,
-            bin_days=0 if options.for_good else trash.days(),
+            trash_days=0 if options.for_good else trash.days(),
             role=Role.OWNER,
         ),
     )
@@ -111,7 +112,7 @@ def _parse_criteria(options: TagsDeleteOptions) -> Criteria:
 def image_delete(repository: str, *, for_good: bool, dry_run: bool, yes: bool) -> None:
     """Delete REPOSITORY with all its tags."""
     row, owner = find_image(RepositoryName(repository))
-    plan = plan_image(row, bin_days=0 if for_good else trash.days(), role=Role.OWNER)
+    plan = plan_image(row, trash_days=0 if for_good else trash.days(), role=Role.OWNER)
     _carry_out(plan, owner, dry_run=dry_run, yes=yes)
 
 
@@ -201,7 +202,7 @@ def _carry_out(plan: RemovalPlan, place: Place, *, dry_run: bool, yes: bool) -> 
 
 def _print_report(removal: Removal) -> None:
     for outcome, count in outcomes_of(removal).items():
-        click.echo(f"{count} {outcome}", err=True)
+        click.echo(f"{count} {outcome_label(outcome)}", err=True)
     if removal.state != "done":
         last = removal.lines[-1]
         raise click.ClickException(f"{last.reference}: {last.detail}")

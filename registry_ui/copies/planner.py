@@ -19,7 +19,7 @@ from ..manifests.blobs import key_of
 from ..manifests.graph import ManifestGraph, graph_of
 from ..manifests.reachability import closure
 from ..models import ContainerImage, Project, Tag
-from ..names import RepositoryName, is_binned
+from ..names import RepositoryName, is_trash_tag
 from ..registry_connection import registry
 from ..storage_usage.survey import UsageScan
 from .plan import NEW, OVERWRITES, REFUSED, SAME, CopyPlan, CopyRequest, PlannedCopy
@@ -135,7 +135,7 @@ def _add_unread_notes(plan: CopyPlan, live: LiveTags) -> None:
 def _list_tags(repository: RepositoryName) -> list[str]:
     """Return the tags of a repository, without the trash; empty if it does not exist."""
     try:
-        return [tag for tag in registry().tags(repository) if not is_binned(tag)]
+        return [tag for tag in registry().tags(repository) if not is_trash_tag(tag)]
     except RegistryNotFound:
         return []
 

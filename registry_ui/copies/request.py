@@ -10,7 +10,7 @@ from ..audit import Actor
 from ..db.session import db
 from ..errors import Denied, Invalid
 from ..models import ContainerImage, Copy, Project
-from ..names import NameInvalid, RepositoryName, TagName, is_binned, subject_of
+from ..names import NameInvalid, RepositoryName, TagName, is_trash_tag, subject_of
 from ..tags.selection import Criteria, choose
 from . import service
 from .authorization import acting_role, require
@@ -140,7 +140,7 @@ def _parse_tag_name(text: str) -> str:
         tag = str(TagName(text))
     except NameInvalid as error:
         raise Invalid("Nothing was planned.", {"tag": str(error)}) from None
-    if is_binned(tag) or subject_of(tag) is not None:
-        message = "Names like this are kept for the bin, and for what signs an image."
+    if is_trash_tag(tag) or subject_of(tag) is not None:
+        message = "Names like this are reserved for the trash and for signatures."
         raise Invalid("Nothing was planned.", {"tag": message})
     return tag

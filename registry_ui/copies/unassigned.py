@@ -10,7 +10,7 @@ from ..db.session import end_read
 from ..distribution.errors import RegistryError, RegistryNotFound
 from ..errors import NotFound, RegistryUnreachable
 from ..models import UnassignedRepository
-from ..names import RepositoryName, is_binned, subject_of
+from ..names import RepositoryName, is_trash_tag, subject_of
 from ..registry_connection import registry
 
 
@@ -38,7 +38,7 @@ def tags_of_unassigned(name: RepositoryName) -> list[str]:
     """
     end_read()
     try:
-        tags = [tag for tag in registry().tags(name) if not is_binned(tag)]
+        tags = [tag for tag in registry().tags(name) if not is_trash_tag(tag)]
     except RegistryNotFound:
         tags = []
     except RegistryError as error:

@@ -28,7 +28,7 @@ from ..db.session import db, writing
 from ..db.statements import update_count
 from ..distribution.notifications import Notification, parse_event
 from ..models import UNASSIGNED, ContainerImage, RegistryEvent, Tag, UnassignedRepository, utc_now
-from ..names import is_binned
+from ..names import is_trash_tag
 from .cached import index_pulled
 from .old_paths import request_comparison
 from .pulls import apply_pull
@@ -178,7 +178,7 @@ def _apply_to_index(
 def _apply_push(
     session: Session, event: Notification, at: datetime, result: ApplyResult
 ) -> tuple[str, str, int | None]:
-    if is_binned(event.tag):
+    if is_trash_tag(event.tag):
         return "dropped", "a name of the bin", None
     project = owning_project(session, event.repository)
     if project is None:

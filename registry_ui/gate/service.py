@@ -21,7 +21,7 @@ from ..audit import OWN_SUBJECT
 from ..db.session import db, end_read, writing
 from ..errors import Denied, Unauthorized
 from ..models import GATE_ASKED, Heartbeat, utc_now
-from ..names import Digest, is_binned
+from ..names import Digest, is_trash_tag
 from ..token_auth.decision_log import DecisionRecord, decision_log
 from ..token_auth.verifier import TokenInvalid, VerifiedToken, verifier
 from .request import GateRequest
@@ -29,7 +29,7 @@ from .rules import Change, check_blob, check_digest, check_tag
 
 #: Actions that the registry requires a token to grant (PROTOCOLS 1.1).
 REQUIRED_ACTIONS = {Permission.PUSH: ("pull", "push"), Permission.DELETE: ("delete",)}
-BIN_REFUSAL = "tags of the bin are neither pushed nor deleted by clients"
+TRASH_REFUSAL = "clients can't push or delete tags in the trash"
 #: Minimum number of seconds between two records that the gate is in use.
 RECORD_INTERVAL = 60.0
 
@@ -70,8 +70,8 @@ def authorize(request: GateRequest, authorization: str) -> None:
     role = _check_permission(request, token, policy)
     if token.subject == OWN_SUBJECT:
         return  # The application checked the rules when it planned its own operation.
-    if is_binned(str(request.reference)):
-        raise Denied(BIN_REFUSAL)
+    if is_trash_tag(str(request.reference)):
+        raise Denied(TRASH_REFUSAL)
     rules = [rule for rule in policy.rules if rule.images.matches(policy.image_name)]
     change = Change(request.action, request.repository, policy.image_name, rules, role, token)
     try:

@@ -53,5 +53,10 @@ def _find_new_address() -> str | None:
         values["path"] = old_path.new_path
     else:
         return None
+    return with_query(url_for(request.endpoint, **values))
+
+
+def with_query(address: str) -> str:
+    """Return an address with the query string of the request."""
     query = request.query_string.decode("utf-8", "replace")
-    return url_for(request.endpoint, **values) + (f"?{query}" if query else "")
+    return address + (f"?{query}" if query else "")

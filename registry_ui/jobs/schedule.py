@@ -9,7 +9,7 @@ from huey import crontab
 from ..retention import service as retention
 from .pruning import prune
 from .reconciliation import reconcile_when_due
-from .tasks import purge_bin, resume, retire_moved, run_retention
+from .tasks import purge_trash, resume, retire_moved, run_retention
 
 
 def periodic_tasks(interval: int) -> dict[str, tuple[Callable[[], None], Callable[..., bool]]]:
@@ -21,7 +21,7 @@ def periodic_tasks(interval: int) -> dict[str, tuple[Callable[[], None], Callabl
     return {
         "resume": (resume, crontab(minute="*")),
         "reconcile": (lambda: reconcile_when_due(interval), crontab(minute="*/5")),
-        "purge_bin": (purge_bin, crontab(minute="11")),
+        "purge_trash": (purge_trash, crontab(minute="11")),
         "retire_moved": (retire_moved, crontab(minute="23")),
         "retention": (
             run_retention,

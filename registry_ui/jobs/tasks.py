@@ -58,7 +58,7 @@ def resume() -> None:
     refresh.refresh()
 
 
-def purge_bin() -> None:
+def purge_trash() -> None:
     """Queue the permanent removal of the tags whose time in the trash is over."""
     for removal_id in trash.purge_due():
         enqueue("run_removal", removal_id)
@@ -92,5 +92,6 @@ TASKS: dict[str, Callable[..., Any]] = {
     "run_copy": run_copy,
     "resume_stored_work": resume_stored_work,
     "run_collection": run_collection,
-    "purge_bin": purge_bin,
+    "purge_trash": purge_trash,
+    "purge_bin": purge_trash,  # the old name, of jobs that were queued before an update
 }

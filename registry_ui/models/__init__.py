@@ -3,7 +3,6 @@
 from .activity import DailyCount, Push
 from .audit import AuditEntry
 from .base import Base, UTCDateTime, utc_now
-from .bin import BinnedTag
 from .collection import GarbageCollection
 from .contents import UNLISTED, IndexChild, ManifestContents
 from .copy import Copy, CopyLine
@@ -28,6 +27,7 @@ from .removal import Removal, RemovalLine
 from .retention import RetentionPolicy
 from .steps import CopyStep, PlanStep, RemovalStep
 from .token_decision import TokenDecision
+from .trash import TrashedTag
 from .user import AccessToken, BrowserSession, FailedSignIn, KnownSignIn, UnseenSecret, User
 from .waiting_pull import WaitingPull
 from .work import Operation, OperationStep
@@ -43,7 +43,6 @@ __all__ = [
     "AttachedDocument",
     "AuditEntry",
     "Base",
-    "BinnedTag",
     "BrowserSession",
     "ContainerImage",
     "CopiedManifest",
@@ -89,6 +88,7 @@ __all__ = [
     "TagClaim",
     "TagHistoryEntry",
     "TokenDecision",
+    "TrashedTag",
     "UTCDateTime",
     "UnassignedRepository",
     "UnmovedTag",

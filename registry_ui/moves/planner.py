@@ -19,7 +19,6 @@ from ..db.session import db
 from ..errors import Conflict, Invalid
 from ..models import (
     AccessToken,
-    BinnedTag,
     ContainerImage,
     DeployToken,
     Move,
@@ -28,6 +27,7 @@ from ..models import (
     Project,
     RetentionPolicy,
     Tag,
+    TrashedTag,
     UnassignedRepository,
 )
 from ..names import MAX_NAME, NameInvalid, PlacePath, RepositoryName
@@ -271,9 +271,9 @@ def _load_repositories(session: Session, source: str, target: str) -> list[tuple
         .group_by(ContainerImage.path)
     )
     in_trash = (
-        select(BinnedTag.repository, func.count())
-        .where(at_or_below(BinnedTag.repository, source))
-        .group_by(BinnedTag.repository)
+        select(TrashedTag.repository, func.count())
+        .where(at_or_below(TrashedTag.repository, source))
+        .group_by(TrashedTag.repository)
     )
     counts: Counter[str] = Counter()
     for path, count in [*session.execute(images).all(), *session.execute(in_trash).all()]:

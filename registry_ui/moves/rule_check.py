@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from ..access import Permission, RepositoryPolicy, Role, repository_policy
 from ..access.tag_rules import TagChange, refusal
-from ..names import is_binned
+from ..names import is_trash_tag
 
 
 def first_refusal(
@@ -36,7 +36,7 @@ def first_refusal(
         return None
     source_role, target_role = roles
     for tag in tags:
-        if is_binned(tag):
+        if is_trash_tag(tag):
             continue
         reason = _find_refusal(source_policy, tag, source_role, Permission.DELETE)
         if reason is None:

@@ -15,7 +15,6 @@ from ..catalog.images import is_listed
 from ..db.prepared import insert_if_absent
 from ..models import (
     AccessToken,
-    BinnedTag,
     ContainerImage,
     Copy,
     DailyCount,
@@ -27,6 +26,7 @@ from ..models import (
     Push,
     Removal,
     TagClaim,
+    TrashedTag,
 )
 from ..names import PlacePath
 from ..operations.errors import Canceled, OperationFailed
@@ -91,7 +91,7 @@ def _switch_place(session: Session, move: Move) -> None:
     _rename_paths(session, move, Place.path, Place)
     _update_rows(session, Place, Place.id == place.id, parent_id=parent.id if parent else None)
     _rename_paths(session, move, ContainerImage.path, ContainerImage)
-    _rename_paths(session, move, BinnedTag.repository, BinnedTag)
+    _rename_paths(session, move, TrashedTag.repository, TrashedTag)
     _rename_paths(session, move, ProtectionViolation.repository, ProtectionViolation)
     _rename_paths(session, move, AccessToken.reach_path, AccessToken)
 
@@ -115,8 +115,8 @@ def _switch_image(session: Session, move: Move) -> None:
         name=name,
         path=move.target,
     )
-    is_in_trash = BinnedTag.repository == move.source
-    _update_rows(session, BinnedTag, is_in_trash, project_id=project.id, repository=move.target)
+    is_in_trash = TrashedTag.repository == move.source
+    _update_rows(session, TrashedTag, is_in_trash, project_id=project.id, repository=move.target)
     is_violation = ProtectionViolation.repository == move.source
     _update_rows(
         session, ProtectionViolation, is_violation, place_id=project.id, repository=move.target

@@ -21,7 +21,7 @@ from ..distribution.errors import (
     RegistryNotFound,
     RegistryUnavailable,
 )
-from ..models import BinnedTag, Removal, RemovalLine, utc_now
+from ..models import Removal, RemovalLine, TrashedTag, utc_now
 from ..names import Digest, RepositoryName, TagName
 from ..registry_connection import registry
 from .runner import ACTIVE
@@ -59,12 +59,12 @@ def complete_trash_entries(repository: RepositoryName) -> None:
             ):
                 current_digest = _restore_tag(repository, row.tag, current_digest, row.digest)
         except RegistryError as error:
-            logger.warning("the bin entry of %s:%s stays hidden: %s", repository, row.tag, error)
+            logger.warning("the trash entry of %s:%s stays hidden: %s", repository, row.tag, error)
             continue
         if current_digest == row.digest:
-            discard(row.repository, row.bin_tag)
+            discard(row.repository, row.trash_tag)
         else:
-            show(row.repository, row.bin_tag)
+            show(row.repository, row.trash_tag)
 
 
 def _undo_left_placeholders(repository: RepositoryName) -> None:
@@ -123,12 +123,12 @@ def undo_placeholders(
     return problem
 
 
-def _find_interrupted_entries(session: Session, repository: str) -> list[BinnedTag]:
+def _find_interrupted_entries(session: Session, repository: str) -> list[TrashedTag]:
     """Return hidden entries that no removal works on and that have not been discarded."""
-    query = select(BinnedTag).where(
-        BinnedTag.repository == repository,
-        BinnedTag.leaving.is_(True),
-        BinnedTag.purge_at > utc_now(),
+    query = select(TrashedTag).where(
+        TrashedTag.repository == repository,
+        TrashedTag.leaving.is_(True),
+        TrashedTag.purge_at > utc_now(),
     )
     rows = list(session.scalars(query))
     if rows:
@@ -136,12 +136,12 @@ def _find_interrupted_entries(session: Session, repository: str) -> list[BinnedT
             Removal.state.in_(ACTIVE), Removal.project_path.in_(prefixes(repository))
         )
         running = {step.trash_tag for plan in session.scalars(plans) for step in plan}
-        rows = [row for row in rows if row.bin_tag not in running]
+        rows = [row for row in rows if row.trash_tag not in running]
     end_read()
     return rows
 
 
-def _is_placeholder(row: BinnedTag, digest: str) -> bool:
+def _is_placeholder(row: TrashedTag, digest: str) -> bool:
     """Return whether a removal pushed this digest to the tag of an entry, as a placeholder."""
     query = select(RemovalLine.work_id).where(
         RemovalLine.reference == f"{row.repository}:{row.tag}", RemovalLine.placeholder == digest

@@ -18,7 +18,7 @@ from ..db.prepared import insert_if_absent
 from ..db.session import writing
 from ..db.statements import update_count
 from ..errors import NotFound
-from ..models import BinnedTag, ContainerImage, Removal, RemovalStep, Tag, utc_now
+from ..models import ContainerImage, Removal, RemovalStep, Tag, TrashedTag, utc_now
 from ..names import Digest, RepositoryName, TagName
 from ..registry_connection import registry
 from .errors import StepFailed
@@ -50,7 +50,7 @@ def _insert_hidden(removal: Removal, step: RemovalStep, purge_at: datetime) -> b
     with writing() as session:
         project = owning_project(session, step.repository)
         if project is None:
-            raise StepFailed("its project no longer exists, so it can't be kept in the bin")
+            raise StepFailed("its project no longer exists, so it can't be kept in the trash")
         tag_row = session.execute(
             select(Tag.pushed_at, Tag.pushed_by, Tag.pull_count, Tag.last_pulled_at)
             .join(ContainerImage, ContainerImage.id == Tag.image_id)
@@ -58,11 +58,11 @@ def _insert_hidden(removal: Removal, step: RemovalStep, purge_at: datetime) -> b
         ).first()
         return insert_if_absent(
             session,
-            BinnedTag,
+            TrashedTag,
             project_id=project.id,
             repository=step.repository,
             tag=step.tag,
-            bin_tag=step.trash_tag,
+            trash_tag=step.trash_tag,
             digest=step.digest,
             pushed_at=tag_row.pushed_at if tag_row else None,
             pushed_by=tag_row.pushed_by if tag_row else None,
@@ -75,36 +75,38 @@ def _insert_hidden(removal: Removal, step: RemovalStep, purge_at: datetime) -> b
         )
 
 
-def hide(row: BinnedTag) -> None:
+def hide(row: TrashedTag) -> None:
     """Hide an entry while its tag is restored, so that no other restore finds it.
 
     Raises:
         NotFound: it is already hidden.
     """
     purge_at = max(row.purge_at, utc_now() + RESTORE_PERIOD)
-    is_shown = BinnedTag.leaving.is_(False)
-    if not _change_entry(row.repository, row.bin_tag, is_shown, leaving=True, purge_at=purge_at):
-        raise NotFound("This is no longer in the bin.")
+    is_shown = TrashedTag.leaving.is_(False)
+    if not _change_entry(row.repository, row.trash_tag, is_shown, leaving=True, purge_at=purge_at):
+        raise NotFound("This is no longer in the trash.")
 
 
-def show(repository: str, bin_tag: str) -> bool:
+def show(repository: str, trash_tag: str) -> bool:
     """Show a hidden entry, because its tag was deleted; return whether there was such an entry."""
-    is_hidden = and_(BinnedTag.leaving.is_(True), BinnedTag.purge_at > utc_now())
-    return _change_entry(repository, bin_tag, is_hidden, leaving=False)
+    is_hidden = and_(TrashedTag.leaving.is_(True), TrashedTag.purge_at > utc_now())
+    return _change_entry(repository, trash_tag, is_hidden, leaving=False)
 
 
-def discard(repository: str, bin_tag: str) -> None:
+def discard(repository: str, trash_tag: str) -> None:
     """Discard the entry of a tag that was not deleted after all; the worker purges it later."""
-    _change_entry(repository, bin_tag, leaving=True, purge_at=utc_now())
+    _change_entry(repository, trash_tag, leaving=True, purge_at=utc_now())
 
 
 def _change_entry(
-    repository: str, bin_tag: str, *conditions: ColumnElement[bool], **values: Any
+    repository: str, trash_tag: str, *conditions: ColumnElement[bool], **values: Any
 ) -> bool:
     with writing() as session:
         statement = (
-            update(BinnedTag)
-            .where(BinnedTag.repository == repository, BinnedTag.bin_tag == bin_tag, *conditions)
+            update(TrashedTag)
+            .where(
+                TrashedTag.repository == repository, TrashedTag.trash_tag == trash_tag, *conditions
+            )
             .values(values)
         )
         return bool(update_count(session, statement))
@@ -114,17 +116,17 @@ def forget(step: RemovalStep) -> None:
     """Delete the entry of a trash tag that the registry no longer has."""
     with writing() as session:
         session.execute(
-            delete(BinnedTag)
-            .where(BinnedTag.repository == step.repository, BinnedTag.bin_tag == step.tag)
+            delete(TrashedTag)
+            .where(TrashedTag.repository == step.repository, TrashedTag.trash_tag == step.tag)
             .execution_options(synchronize_session=False)
         )
 
 
-def forget_gone(repository: str, bin_tags: Collection[str]) -> None:
+def forget_gone(repository: str, trash_tags: Collection[str]) -> None:
     """Delete the entries of trash tags that were deleted with the rest of their repository."""
     with writing() as session:
         session.execute(
-            delete(BinnedTag)
-            .where(BinnedTag.repository == repository, BinnedTag.bin_tag.in_(bin_tags))
+            delete(TrashedTag)
+            .where(TrashedTag.repository == repository, TrashedTag.trash_tag.in_(trash_tags))
             .execution_options(synchronize_session=False)
         )

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from ..access import Permission, Role, repository_policy
 from ..access.tag_rules import TagChange, refusal, set_aside
 from ..db.session import db
-from ..names import is_binned
+from ..names import is_trash_tag
 from .plan import RemovalPlan
 
 REMOVABLE_DESPITE_RULE = "{}; it can't be read, so it can be removed despite the rule"
@@ -31,7 +31,7 @@ def filter_allowed(
         name: reason
         for name in names
         # The rules were already checked when a tag was moved to the trash.
-        if not is_binned(name)
+        if not is_trash_tag(name)
         and (
             reason := refusal(
                 policy.rules,
@@ -58,7 +58,8 @@ def filter_allowed_unreadable(
     rules = {
         name: rule
         for name in sorted(names)
-        if not is_binned(name) and (rule := set_aside(policy.rules, policy.image_name, name, role))
+        if not is_trash_tag(name)
+        and (rule := set_aside(policy.rules, policy.image_name, name, role))
     }
     if plan.despite_rules:
         plan.despite += [(f"{repository}:{name}", rule) for name, rule in rules.items()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from ..access import Role
 from ..models import RemovalStep
@@ -21,13 +21,13 @@ class RemovalOptions:
 
     Attributes:
         attached: also remove signatures and attestations of the removed images.
-        bin_days: number of days that the tags can be restored; 0 to delete them permanently.
+        trash_days: number of days that the tags can be restored; 0 to delete them permanently.
         role: role of the user who asks. Without one, no protected tag can be deleted.
         despite_rules: remove damaged tags even if they are immutable.
     """
 
     attached: bool = False
-    bin_days: int = 0
+    trash_days: int = 0
     role: Role | None = None
     despite_rules: bool = False
 
@@ -80,7 +80,7 @@ class RemovalPlan:
         manifests: number of manifests that no tag needs afterward.
         shared: number of manifests of removed tags that remaining tags need as well.
         freed: estimate of the bytes that garbage collection will free, or None.
-        bin_days: number of days that the tags stay in the trash; 0 to delete them permanently.
+        trash_days: number of days that the tags stay in the trash; 0 to delete them permanently.
         method: how the registry deletes tags, see deletion_method().
         notes: further sentences for the preview.
         unread: references that could not be read and are therefore kept.
@@ -90,6 +90,9 @@ class RemovalPlan:
         policy: of a dry run, the ``id`` of the retention policy and the fingerprint of its
             ``rules``.
     """
+
+    #: JSON keys of the fields whose key is not the field name.
+    JSON_NAMES: ClassVar = {"trash_days": "bin_days"}
 
     kind: str
     target: str
@@ -105,7 +108,7 @@ class RemovalPlan:
     manifests: int = 0
     shared: int = 0
     freed: int | None = None
-    bin_days: int = 0
+    trash_days: int = 0
     method: str = "unknown"
     notes: list[str] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
@@ -146,12 +149,18 @@ class RemovalPlan:
     def preview(self) -> dict[str, Any]:
         """Return everything but the steps as data for JSON, to be stored for display."""
         removed_tags = [tag.to_json() for tag in self.removes]
-        field_names = (f.name for f in fields(self) if f.name not in {"steps", "removes"})
-        return {"removes": removed_tags, **{name: getattr(self, name) for name in field_names}}
+        keys = self._preview_keys()
+        return {"removes": removed_tags, **{key: getattr(self, keys[key]) for key in keys}}
 
     @classmethod
     def of_preview(cls, preview: dict[str, Any]) -> Self:
         """Return the plan of a stored preview. Its steps are not loaded."""
-        field_names = {f.name for f in fields(cls)} - {"steps", "removes"}
+        keys = cls._preview_keys()
         tags = [PlannedTag.from_json(tag) for tag in preview["removes"]]
-        return cls(steps=[], removes=tags, **{k: v for k, v in preview.items() if k in field_names})
+        return cls(steps=[], removes=tags, **{keys[k]: v for k, v in preview.items() if k in keys})
+
+    @classmethod
+    def _preview_keys(cls) -> dict[str, str]:
+        """Return the field names by JSON key, without the fields that need a conversion."""
+        names = (field.name for field in fields(cls) if field.name not in {"steps", "removes"})
+        return {cls.JSON_NAMES.get(name, name): name for name in names}

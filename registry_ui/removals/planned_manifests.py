@@ -77,7 +77,7 @@ def add_manifests(
         plan.unread.append(f"{repository} ({count} manifest{'' if count == 1 else 's'})")
         plan.notes.append(UNREAD_MANIFESTS.format(repository))
     elif reachability.to_delete and not keep_all:
-        if not plan.bin_days:
+        if not plan.trash_days:
             plan.steps.append(
                 RemovalStep(
                     "manifests", repository=repository, digests=list(reachability.to_delete)

@@ -19,8 +19,8 @@ from ..enumerations import name_first, name_some
 from ..errors import NotFound, RegistryUnreachable
 from ..manifests.graph import graph_of
 from ..manifests.store import ensure_fetched, facts_of, stored_manifests
-from ..models import BinnedTag, ContainerImage, Place, Project, RemovalStep, Tag
-from ..names import RepositoryName, TagName, is_binned, subject_of
+from ..models import ContainerImage, Place, Project, RemovalStep, Tag, TrashedTag
+from ..names import RepositoryName, TagName, is_trash_tag, subject_of
 from ..tags.image_tags import ImageTags, all_tags, refresh, tags_of_image
 from ..tags.version_sort import version_key
 from .allowed_tags import filter_allowed, filter_allowed_unreadable
@@ -42,7 +42,7 @@ from .unread_images import UnreadImages
 MANIFESTS_TIMEOUT = 10.0
 UNKNOWN_AGE = "Of these it is not known since when they stand for what they do, so they stay: {}."
 NOT_RESTORABLE = (
-    "The bin can't keep tags that can't be read: {}. They are deleted permanently, and can't be "
+    "The trash can't keep tags that can't be read: {}. They are deleted permanently, and can't be "
     "restored."
 )
 NO_ANSWER = "The registry does not answer for {} now: {}."
@@ -58,7 +58,7 @@ def plan_tag(
         NotFound: the registry has no such tag.
         RegistryUnreachable: the registry can't be asked, so nothing can be planned.
     """
-    if is_binned(str(name)):
+    if is_trash_tag(str(name)):
         raise NotFound("The registry has no such tag.")
     refuse_deletion()
     repository = RepositoryName(image.path)
@@ -69,7 +69,7 @@ def plan_tag(
         "tag",
         f"{image.path}:{name}",
         [],
-        bin_days=0 if live.damaged else options.bin_days,
+        trash_days=0 if live.damaged else options.trash_days,
         despite_rules=options.despite_rules,
     )
     plan.method = deletion_method(repository)
@@ -115,7 +115,7 @@ def plan_tags(
     Raises:
         RegistryUnreachable: the registry can't be asked, so nothing can be planned.
     """
-    plan = RemovalPlan(kind, target, [], method="none", bin_days=options.bin_days)
+    plan = RemovalPlan(kind, target, [], method="none", trash_days=options.trash_days)
     return add_tags(plan, tags_to_delete, options.role, attached=options.attached)
 
 
@@ -199,7 +199,7 @@ def _list_kept_tags(
     names = (
         name
         for name, digest in tags.items()
-        if digest in digests and name not in to_delete and not is_binned(name)
+        if digest in digests and name not in to_delete and not is_trash_tag(name)
     )
     return sorted(names, key=version_key)
 
@@ -250,7 +250,7 @@ def _add_tag_steps(
             content.repository,
             name,
             content.tags[name],
-            days=plan.bin_days,
+            days=plan.trash_days,
             subject=subjects.get(name, ""),
         )
         # Signatures come last, because their steps check which of their subjects were deleted.
@@ -290,24 +290,24 @@ def _describe_places(projects: int, namespaces: int) -> str:
 
 
 def plan_image(
-    image: ContainerImage, *, bin_days: int = 0, role: Role | None = None
+    image: ContainerImage, *, trash_days: int = 0, role: Role | None = None
 ) -> RemovalPlan:
     """Plan the removal of all tags and manifests of one repository.
 
     Args:
-        bin_days: number of days that its tags can be restored; 0 to delete them permanently.
+        trash_days: number of days that its tags can be restored; 0 to delete them permanently.
 
     Raises:
         RegistryUnreachable: the registry can't be asked.
     """
-    if not bin_days:
+    if not trash_days:
         return _plan_all_tags("image", image.path, [image.path], role)
     try:
         refresh(image)  # updates the index from the registry's tag list
     except RegistryError as error:
         raise translate(error) from None
     names = set(db.session.scalars(select(Tag.name).where(Tag.image_id == image.id)))
-    options = RemovalOptions(attached=True, bin_days=bin_days, role=role)
+    options = RemovalOptions(attached=True, trash_days=trash_days, role=role)
     plan = plan_tags("image", image.path, [(image, names)], options)
     plan.notes.append("Tags that are pushed after this preview stay.")
     return plan
@@ -328,7 +328,7 @@ def plan_project(project: Project, *, role: Role | None = None) -> RemovalPlan:
 def _repositories_of(project: Project) -> list[str]:
     """Return the repositories of a project, including those that have tags only in the trash."""
     images = select(ContainerImage.path).where(ContainerImage.project_id == project.id)
-    trash_repositories = select(BinnedTag.repository).where(BinnedTag.project_id == project.id)
+    trash_repositories = select(TrashedTag.repository).where(TrashedTag.project_id == project.id)
     return sorted(db.session.scalars(images.union(trash_repositories)))
 
 
@@ -346,7 +346,7 @@ def _plan_all_tags(
     if repositories:
         deletion_method(RepositoryName(repositories[0]))
     if with_trash:
-        plan.notes.append("Nothing of this can be restored. What the bin holds goes too.")
+        plan.notes.append("None of this can be restored. Tags in the trash are deleted, too.")
     unread_images = UnreadImages(plan)
     for path in repositories:
         try:
@@ -367,12 +367,12 @@ def _add_all_tags(
     are deleted one by one instead.
     """
     # Record the current digest of each tag, so that a tag that is pushed later is kept.
-    names = {name for name in image_tags.tags if with_trash or not is_binned(name)}
+    names = {name for name in image_tags.tags if with_trash or not is_trash_tag(name)}
     planned_digests = {
         name: image_tags.tags[name] for name in sorted(filter_allowed(plan, path, names, role))
     }
     unreadable_tags = filter_allowed_unreadable(
-        plan, path, {n for n in image_tags.unreadable if with_trash or not is_binned(n)}, role
+        plan, path, {n for n in image_tags.unreadable if with_trash or not is_trash_tag(n)}, role
     )
     _add_unreadable(plan, path, unreadable_tags)
     damaged_tags = image_tags.damaged - unreadable_tags
@@ -385,5 +385,5 @@ def _add_all_tags(
         ]
     else:
         plan.steps.append(RemovalStep("image", repository=path, tags=planned_digests))
-    shown_tags = (n for n in {*planned_digests, *unreadable_tags} if not is_binned(n))
+    shown_tags = (n for n in {*planned_digests, *unreadable_tags} if not is_trash_tag(n))
     plan.name(planned_tags_from_names(path, shown_tags, image_tags))

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from ..distribution.errors import RegistryError
 from ..enumerations import name_some
 from ..manifests.graph import graph_of
-from ..models import BinnedTag, RemovalStep
-from ..names import RepositoryName, is_binned
-from ..tags.image_tags import ImageTags, all_tags, binned_digests
+from ..models import RemovalStep, TrashedTag
+from ..names import RepositoryName, is_trash_tag
+from ..tags.image_tags import ImageTags, all_tags, trash_digests
 from .deletion_method import deletion_method
 from .plan import PlannedTag, RemovalPlan
 from .planned_manifests import (
@@ -28,7 +28,7 @@ PURGE_WAITS = (
 )
 
 
-def plan_purge(target: str, entries: Iterable[BinnedTag]) -> RemovalPlan:
+def plan_purge(target: str, entries: Iterable[TrashedTag]) -> RemovalPlan:
     """Plan to delete tags in the trash permanently, with the manifests that only they need.
 
     Args:
@@ -39,7 +39,7 @@ def plan_purge(target: str, entries: Iterable[BinnedTag]) -> RemovalPlan:
         RegistryUnreachable: the registry can't be asked.
     """
     plan = RemovalPlan("bin", target, [], method="none")
-    by_repository: dict[str, list[BinnedTag]] = defaultdict(list)
+    by_repository: dict[str, list[TrashedTag]] = defaultdict(list)
     for entry in entries:
         by_repository[entry.repository].append(entry)
     unread_images = UnreadImages(plan)
@@ -53,27 +53,29 @@ def plan_purge(target: str, entries: Iterable[BinnedTag]) -> RemovalPlan:
         _add_purge(
             plan,
             path,
-            [row for row in rows if row.bin_tag not in image_tags.unanswered],
+            [row for row in rows if row.trash_tag not in image_tags.unanswered],
             image_tags,
         )
     return plan
 
 
-def _add_purge(plan: RemovalPlan, path: str, rows: list[BinnedTag], image_tags: ImageTags) -> None:
+def _add_purge(plan: RemovalPlan, path: str, rows: list[TrashedTag], image_tags: ImageTags) -> None:
     """Add the trash entries of one repository to a purge plan."""
-    to_delete = {row.bin_tag for row in rows}
+    to_delete = {row.trash_tag for row in rows}
     damaged_tags, faulty_tags = image_tags.damaged - to_delete, image_tags.faulty - to_delete
     if faulty_tags and plan.method == "placeholder":
         plan.unread += [f"{path}:{name}" for name in sorted(faulty_tags)]
         plan.notes.append(PURGE_WAITS.format(path, name_some(faulty_tags)))
         return
-    tags = binned_digests(path) | image_tags.tags
+    tags = trash_digests(path) | image_tags.tags
     plan.steps += [
-        RemovalStep("purge", repository=path, tag=row.bin_tag, digest=row.digest) for row in rows
+        RemovalStep("purge", repository=path, tag=row.trash_tag, digest=row.digest) for row in rows
     ]
     graph = graph_of(RepositoryName(path), set(tags.values()), MANIFESTS_TIMEOUT)
-    add_damaged_note(plan, path, {name for name in damaged_tags if not is_binned(name)}, set())
-    add_unanswered_note(plan, path, {name for name in image_tags.unanswered if not is_binned(name)})
+    add_damaged_note(plan, path, {name for name in damaged_tags if not is_trash_tag(name)}, set())
+    add_unanswered_note(
+        plan, path, {name for name in image_tags.unanswered if not is_trash_tag(name)}
+    )
     content = RepositoryContent(path, tags, graph)
     add_manifests(plan, content, to_delete, keep_all=bool(damaged_tags or image_tags.unanswered))
     plan.name([PlannedTag(f"{path}:{row.tag}", row.pushed_at, row.pushed_by) for row in rows])

@@ -13,7 +13,7 @@ from ..access.lookup import prefixes
 from ..access.repository_rules import tag_rule
 from ..access.tag_rules import TagChange, TagRule, refusal, set_aside
 from ..models import Place, Project, ProtectionRule, RemovalStep
-from ..names import RepositoryName, is_binned
+from ..names import RepositoryName, is_trash_tag
 
 
 def first_refusal(
@@ -69,5 +69,5 @@ def _tags_from_steps(steps: Iterable[RemovalStep]) -> Iterator[tuple[str, str, s
         tags = [] if step.kind == "purge" else step.tag_names
         overridden_rules = step.despite or {}
         for tag in tags:
-            if not is_binned(tag):
+            if not is_trash_tag(tag):
                 yield step.repository, tag, overridden_rules.get(tag)

@@ -19,12 +19,12 @@ from ..operations.operation_lease import OperationLease
 from ..operations.recovery import undo_placeholders
 from ..registry_connection import is_answering
 from .authorization import denial_reason
-from .steps import IN_THE_BIN, STEPS
+from .steps import IN_TRASH, STEPS
 
 logger = logging.getLogger(__name__)
 
 #: Outcomes of steps that went as planned.
-SUCCESSFUL_OUTCOMES = ("deleted", "gone already", IN_THE_BIN)
+SUCCESSFUL_OUTCOMES = ("deleted", "gone already", IN_TRASH)
 
 
 def run(

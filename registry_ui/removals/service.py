@@ -18,6 +18,7 @@ from ..audit import Actor, record
 from ..db.session import writing
 from ..errors import Conflict, Denied, Invalid, Link, StateConflict
 from ..models import Namespace, Place, Removal
+from ..names import TRASH_PREFIX
 from .plan import RemovalPlan
 from .rule_check import first_refusal
 
@@ -101,7 +102,7 @@ def _removal_from_plan(plan: RemovalPlan, place: Place, actor: Actor) -> Removal
     # Trash tags get random names only when a plan is stored, so that equal previews have equal
     # digests.
     steps = [
-        replace(step, trash_tag=f"_bin.{secrets.token_hex(8)}") if step.days else step
+        replace(step, trash_tag=TRASH_PREFIX + secrets.token_hex(8)) if step.days else step
         for step in plan.steps
     ]
     return Removal(

@@ -14,7 +14,7 @@ from ..enumerations import name_some
 from ..manifests.graph import graph_of
 from ..manifests.reachability import closure
 from ..models import Removal, RemovalStep
-from ..names import RepositoryName, TagName, is_binned, subject_of
+from ..names import RepositoryName, TagName, is_trash_tag, subject_of
 from ..operations.operation_lease import OperationLease
 from ..registry_connection import registry
 from ..tags.orphans import with_missing_subject
@@ -179,4 +179,4 @@ def _map_needed_digests(
 def _format_reason(tag: str | None) -> str:
     if tag is None:
         return SUBJECT_RESTORED
-    return f"{'the bin' if is_binned(tag) else tag} needs it"
+    return f"{'the trash' if is_trash_tag(tag) else tag} needs it"

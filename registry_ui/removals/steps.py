@@ -22,7 +22,7 @@ from ..enumerations import name_some
 from ..manifests.graph import graph_of
 from ..manifests.reachability import closure
 from ..models import ContainerImage, Place, Project, Removal, RemovalStep
-from ..names import RepositoryName, TagName, is_binned
+from ..names import RepositoryName, TagName, is_trash_tag
 from ..operations.errors import StepFailed
 from ..operations.operation_lease import OperationLease
 from ..operations.trash_entries import discard, forget, forget_gone, put_into_trash, show
@@ -45,7 +45,8 @@ from .signature_steps import why_signature_stays
 from .unreadable_tags import remove_unreadable
 from .unreferenced import MANIFESTS_TIMEOUT, delete_unreferenced
 
-IN_THE_BIN = "in the bin"
+#: Outcome of a tag that was moved to the trash, as it is stored and as the API returns it.
+IN_TRASH = "in the bin"
 
 
 def _run_tag_step(
@@ -67,12 +68,12 @@ def _run_tag_step(
             if isinstance(error, RegistryUnavailable) and not isinstance(error, RegistryFault):
                 raise  # the runner waits and repeats the step
             discard(step.repository, step.trash_tag)
-            return "kept", f"the bin can't keep it ({error}); delete it for good"
+            return "kept", f"the trash can't keep it ({error}); delete it permanently"
     outcome, detail = _remove_tag(lease, number, step)
     if outcome == "kept":
         discard(step.repository, step.trash_tag)
     elif show(step.repository, step.trash_tag) or outcome == "deleted":
-        return IN_THE_BIN, detail
+        return IN_TRASH, detail
     return outcome, detail
 
 
@@ -157,7 +158,7 @@ def _run_image_step(
     for tag, digest in live.digests.items():
         if planned_digests.get(tag) == digest:
             roots[digest] = None
-        elif not is_binned(tag):
+        elif not is_trash_tag(tag):
             pushed_tags.append(tag)
     deleted_count, _ = delete_unreferenced(
         lease, repository, _list_descendants(lease, repository, roots), planned_digests
@@ -174,7 +175,7 @@ def _finish_image(lease: OperationLease[Removal], number: int, step: RemovalStep
     repository, planned_digests = RepositoryName(step.repository), step.digest_by_tag
     listed = listed_tags(lease, repository)
     forget_gone(
-        str(repository), {tag for tag in planned_digests if is_binned(tag)}.difference(listed)
+        str(repository), {tag for tag in planned_digests if is_trash_tag(tag)}.difference(listed)
     )
     for tag in listed:
         lease.renew()

@@ -190,7 +190,7 @@ def _plan_removal(place: Place, rules: Rules, selection: Selection) -> RemovalPl
         (image, _drop_needed_signatures(image, names)) for image, names in selection.tags_to_delete
     )
     tags_to_delete = [(image, names) for image, names in selected if names]
-    options = RemovalOptions(attached=True, bin_days=trash.days())
+    options = RemovalOptions(attached=True, trash_days=trash.days())
     plan = plan_tags("retention", place.path, tags_to_delete, options)
     record_missing_subjects(plan, tags_to_delete)
     plan.notes[:0] = [*selection.notes(rules), _describe_kept(plan, selection)]

@@ -18,7 +18,7 @@ from ..distribution.errors import RegistryError, RegistryFault, RegistryNotFound
 from ..errors import NotFound
 from ..manifests.store import ensure_fetched
 from ..models import ContainerImage, Tag, utc_now
-from ..names import RepositoryName, TagName, is_binned
+from ..names import RepositoryName, TagName, is_trash_tag
 
 
 def read_live_tag(image: ContainerImage, name: TagName) -> tuple[Tag, datetime | None, str | None]:
@@ -34,7 +34,7 @@ def read_live_tag(image: ContainerImage, name: TagName) -> tuple[Tag, datetime |
         NotFound: the registry does not have the tag, or the registry is down and the index does
             not have it.
     """
-    if is_binned(str(name)):
+    if is_trash_tag(str(name)):
         raise NotFound("The registry has no such tag.")
     if is_cache():
         return _read_cached(image, name)

@@ -9,7 +9,7 @@ from sqlalchemy import Select, select
 
 from ..catalog.live_tags import LiveTags, read_all_tags, read_tags
 from ..db.session import db, end_read
-from ..models import BinnedTag, ContainerImage, Tag
+from ..models import ContainerImage, Tag, TrashedTag
 from ..names import RepositoryName
 from .live_list import LiveTagList
 from .queries import tag_names
@@ -68,7 +68,7 @@ def tags_of_image(image: ContainerImage, names: Collection[str]) -> ImageTags:
     to_read |= {name for name, tag in rows.items() if tag.digest is None or tag.is_damaged}
     tags = {name: tag.digest for name, tag in rows.items() if tag.digest and name not in to_read}
     # A tag in the trash needs its manifests, because it can be restored.
-    tags |= binned_digests(image.path)
+    tags |= trash_digests(image.path)
     live = read_tags(RepositoryName(image.path), sorted(to_read))
     image_tags = ImageTags(tags | live.digests, rows)
     _add_unreadable(image_tags, live)
@@ -100,13 +100,13 @@ def refresh(image: ContainerImage) -> None:
         raise live_list.problem
 
 
-def binned_digests(path: str) -> dict[str, str]:
+def trash_digests(path: str) -> dict[str, str]:
     """Return the tags of a repository that are in the trash: digest by name in the registry."""
-    return dict(db.session.execute(_select_binned(path)).all())
+    return dict(db.session.execute(_select_trash_digests(path)).all())
 
 
-def _select_binned(path: str) -> Select[str, str]:
-    return select(BinnedTag.bin_tag, BinnedTag.digest).where(BinnedTag.repository == path)
+def _select_trash_digests(path: str) -> Select[str, str]:
+    return select(TrashedTag.trash_tag, TrashedTag.digest).where(TrashedTag.repository == path)
 
 
 def _load_rows(path: str) -> dict[str, Tag]:

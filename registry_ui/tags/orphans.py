@@ -11,7 +11,7 @@ from sqlalchemy import select
 from ..db.session import db
 from ..distribution.errors import RegistryError, RegistryNotFound
 from ..manifests.batch_calls import call_all
-from ..models import BinnedTag, ContainerImage, IndexChild
+from ..models import ContainerImage, IndexChild, TrashedTag
 from ..names import Digest, RepositoryName, subject_of
 from ..registry_connection import registry
 from .queries import subjects, tag_names
@@ -38,7 +38,7 @@ def orphans(image: ContainerImage) -> set[str]:
 
 
 def _select_subjects_in_trash(repository: str, digests: Collection[str]) -> set[str]:
-    trash_digests = select(BinnedTag.digest).where(BinnedTag.repository == repository)
+    trash_digests = select(TrashedTag.digest).where(TrashedTag.repository == repository)
     child_digests = select(IndexChild.child).where(
         IndexChild.parent.in_(trash_digests), IndexChild.child.in_(digests)
     )

@@ -17,8 +17,8 @@ from ..db.session import db, end_read, writing
 from ..distribution.client import FetchedManifest
 from ..distribution.errors import RegistryError, RegistryNotFound
 from ..errors import Conflict, Invalid, NotFound, RegistryUnreachable
-from ..models import BinnedTag, ContainerImage, Project, Tag, utc_now
-from ..names import Digest, RepositoryName, TagName, is_binned
+from ..models import ContainerImage, Project, Tag, TrashedTag, utc_now
+from ..names import Digest, RepositoryName, TagName, is_trash_tag
 from ..operations.recovery import complete_trash_entries
 from ..operations.trash_entries import hide, show
 from ..operations.write_freeze import require_open
@@ -34,24 +34,24 @@ logger = logging.getLogger(__name__)
 MAX_PURGED_TAGS = 1000
 
 
-def page_of(project: Project, number: int) -> tuple[list[BinnedTag], Page]:
+def page_of(project: Project, number: int) -> tuple[list[TrashedTag], Page]:
     """Return a page of a project's trash entries, newest first."""
-    conditions = (BinnedTag.project_id == project.id, BinnedTag.leaving.is_(False))
-    total = db.session.scalar(select(func.count()).select_from(BinnedTag).where(*conditions)) or 0
+    conditions = (TrashedTag.project_id == project.id, TrashedTag.leaving.is_(False))
+    total = db.session.scalar(select(func.count()).select_from(TrashedTag).where(*conditions)) or 0
     page = Page.of(number, total)
-    query = select(BinnedTag).where(*conditions).order_by(BinnedTag.id.desc())
+    query = select(TrashedTag).where(*conditions).order_by(TrashedTag.id.desc())
     return list(db.session.scalars(query.limit(PER_PAGE).offset(page.offset))), page
 
 
-def entry(project: Project, entry_id: int) -> BinnedTag:
+def entry(project: Project, entry_id: int) -> TrashedTag:
     """Return a trash entry of a project; raise NotFound if it has no such entry or it is hidden."""
-    row = db.session.get(BinnedTag, entry_id)
+    row = db.session.get(TrashedTag, entry_id)
     if row is None or row.project_id != project.id or row.leaving:
-        raise NotFound("This is no longer in the bin.")
+        raise NotFound("This is no longer in the trash.")
     return row
 
 
-def restore(actor: Actor, row: BinnedTag, name: TagName, role: Role | None) -> None:
+def restore(actor: Actor, row: TrashedTag, name: TagName, role: Role | None) -> None:
     """Restore a deleted tag under its old name or a new one. The digest is unchanged.
 
     Args:
@@ -74,15 +74,15 @@ def restore(actor: Actor, row: BinnedTag, name: TagName, role: Role | None) -> N
     try:
         _push(repository, name, manifest, f"bin {row.id}" if needs_claim else "")
     except Conflict:
-        show(row.repository, row.bin_tag)
+        show(row.repository, row.trash_tag)
         raise
     except RegistryError as error:
         complete_trash_entries(repository)  # the registry may have accepted it anyway
         raise translate(error) from None
     with writing() as session:
         session.execute(
-            update(BinnedTag)
-            .where(BinnedTag.id == row.id)
+            update(TrashedTag)
+            .where(TrashedTag.id == row.id)
             .values(leaving=True, purge_at=utc_now())
             .execution_options(synchronize_session=False)
         )
@@ -114,8 +114,8 @@ def _require_allowed(repository: RepositoryName, name: TagName, role: Role | Non
     Raises:
         Invalid: the name is reserved for the trash, or a rule refuses the push.
     """
-    if is_binned(str(name)):
-        message = "The bin keeps its own tags under such names. Give another name."
+    if is_trash_tag(str(name)):
+        message = "Names like this are reserved for the trash. Give another name."
         raise Invalid("Nothing was restored.", {"name": message})
     policy = repository_policy(db.session(), str(repository))
     push = TagChange(str(name), Permission.PUSH, exists=False)
@@ -160,7 +160,7 @@ def _has_tag(repository: RepositoryName, name: TagName) -> bool:
     return True
 
 
-def _continue_history(actor: Actor, row: BinnedTag, name: TagName) -> None:
+def _continue_history(actor: Actor, row: TrashedTag, name: TagName) -> None:
     """Restore the push and pull data of a restored tag, and record the restore in its history.
 
     Retention policies treat the restore like a push, so that the tag is not deleted again the next
@@ -192,14 +192,14 @@ def purge_due() -> list[int]:
     A project is skipped until the next run if something in it is being deleted, or if the registry
     does not answer.
     """
-    query = select(BinnedTag.project_id).where(BinnedTag.purge_at <= utc_now()).distinct()
+    query = select(TrashedTag.project_id).where(TrashedTag.purge_at <= utc_now()).distinct()
     removal_ids = []
     for project_id in db.session.scalars(query).all():
         project = db.session.get_one(Project, project_id)
         due = (
-            select(BinnedTag)
-            .where(BinnedTag.project_id == project_id, BinnedTag.purge_at <= utc_now())
-            .order_by(BinnedTag.id)
+            select(TrashedTag)
+            .where(TrashedTag.project_id == project_id, TrashedTag.purge_at <= utc_now())
+            .order_by(TrashedTag.id)
             .limit(MAX_PURGED_TAGS)
         )
         try:
@@ -207,15 +207,15 @@ def purge_due() -> list[int]:
             if plan.steps:
                 removal_ids.append(start(WORKER, plan, project).id)
             else:
-                logger.warning("the bin of %s: %s", project.path, " ".join(plan.notes))
+                logger.warning("the trash of %s: %s", project.path, " ".join(plan.notes))
         except Conflict:
             continue
         except RegistryUnreachable as error:
-            logger.warning("the bin of %s: %s", project.path, error.message)
+            logger.warning("the trash of %s: %s", project.path, error.message)
     return removal_ids
 
 
 def days() -> int:
     """Return the number of days that a deleted tag can be restored; 0 if the trash is disabled."""
-    bin_days: int = current_app.config["SETTINGS"].bin_days
-    return bin_days
+    trash_days: int = current_app.config["SETTINGS"].trash_days
+    return trash_days

@@ -29,7 +29,7 @@ from ..removals.planned_manifests import record_missing_subjects
 from ..removals.planned_tags import show_page
 from ..removals.planner import plan_image, plan_tag, plan_tags
 from ..removals.service import find_obstacle, require_no_obstacle, save_plan, start, start_planned
-from ..removals.steps import IN_THE_BIN
+from ..removals.steps import IN_TRASH
 from ..retention import service as retention
 from ..tags.match_counts import describe_chosen
 from ..tags.selection import Criteria, UnknownTags, choose, days
@@ -65,7 +65,7 @@ class _PreviewLinks:
 def delete_tag(path: str, name: str, tag: str) -> Answer:
     """Show the preview for deleting a single tag; on POST, delete it."""
     loaded, row = load_image(path, name, Permission.DELETE)
-    attached, bin_days = bool(request.values.get("attached")), _get_bin_days()
+    attached, trash_days = bool(request.values.get("attached")), _get_trash_days()
     # On POST, only the checkbox in the form counts, because it is the confirmation. The query
     # string of the link to the form can only ask for the option.
     despite_rules = request.form if request.method == "POST" else request.args
@@ -74,7 +74,7 @@ def delete_tag(path: str, name: str, tag: str) -> Answer:
         TagName(tag),
         RemovalOptions(
             attached=attached,
-            bin_days=bin_days,
+            trash_days=trash_days,
             role=loaded.acting_role,
             despite_rules=bool(despite_rules.get("despite_rules")),
         ),
@@ -105,8 +105,8 @@ def _delete_and_redirect(
     if removal is None or removal.state != "done":
         return redirect(url_for("removals.show", path=path, removal_id=started.id))
     outcome = removal.lines[0].outcome
-    if outcome == IN_THE_BIN:
-        outcome = "deleted; it can be restored from the bin"
+    if outcome == IN_TRASH:
+        outcome = "deleted; you can restore it from the trash"
     flash(f"{plan.target}: {outcome}.", "success")
     if db.session.get(ContainerImage, image.id, populate_existing=True) is None:
         return redirect(url_for("projects.show", path=path))
@@ -122,7 +122,7 @@ def delete_image(path: str, name: str) -> Answer:
     The user has to type the path of the image to confirm.
     """
     loaded, row = load_image(path, name, Permission.DELETE)
-    plan = plan_image(row, bin_days=_get_bin_days(), role=loaded.acting_role)
+    plan = plan_image(row, trash_days=_get_trash_days(), role=loaded.acting_role)
     errors: dict[str, str] = {}
     if request.method == "POST":
         if plan.all_refused:
@@ -178,7 +178,7 @@ def delete_tags(path: str, name: str) -> Answer:
         matches=_describe_matches(row, values) if request.method == "POST" else "",
         attached=bool(values.get("attached")),
         orphans=bool(values.get("orphans")),
-        bin_days=trash.days(),
+        trash_days=trash.days(),
         for_good=bool(values.get("for_good")),
         errors=errors,
     )
@@ -242,7 +242,7 @@ def _plan_chosen(loaded: ResolvedPlace, image: ContainerImage) -> Removal:
         [(image, names)],
         RemovalOptions(
             attached=bool(form.get("attached")),
-            bin_days=_get_bin_days(),
+            trash_days=_get_trash_days(),
             role=loaded.acting_role,
         ),
     )
@@ -251,7 +251,7 @@ def _plan_chosen(loaded: ResolvedPlace, image: ContainerImage) -> Removal:
     return save_plan(actor(), plan, loaded.project)
 
 
-def _get_bin_days() -> int:
+def _get_trash_days() -> int:
     """Return for how many days deleted tags stay in the trash; 0 to delete them permanently."""
     return 0 if request.values.get("for_good") else trash.days()
 
@@ -284,7 +284,7 @@ def _render_preview(
         confirm_text=confirm_text,
         action=links.action,
         back=links.back,
-        bin_days=trash.days(),
+        trash_days=trash.days(),
         for_good=bool(request.values.get("for_good")),
         attached=bool(request.values.get("attached")),
         errors=errors,

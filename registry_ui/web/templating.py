@@ -25,6 +25,7 @@ from ..formatting import (
     is_username,
     is_web_link,
     number,
+    outcome_label,
     percent,
     pluralize,
     short_digest,
@@ -273,6 +274,7 @@ FILTERS = (
     ago,
     format_detail,
     records,
+    outcome_label,
     day_name,
 )
 

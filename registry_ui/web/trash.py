@@ -9,6 +9,7 @@ from ..access import Permission
 from ..errors import Conflict, Invalid
 from ..http.identity import actor, login_required
 from ..http.loaders import ResolvedPlace, load
+from ..http.old_addresses import with_query
 from ..http.query_args import crumbs, page_number
 from ..jobs.queue import enqueue
 from ..names import NameInvalid, TagName
@@ -16,25 +17,25 @@ from ..removals.purge_planner import plan_purge
 from ..removals.service import save_plan
 from ..trash import service as trash
 
-blueprint = Blueprint("bin", __name__)
+blueprint = Blueprint("trash", __name__)
 
 
-@blueprint.get("/<name:path>/-/bin")
+@blueprint.get("/<name:path>/-/trash")
 @login_required
 def show(path: str) -> str:
     """List the tags in the trash of a project, most recently deleted first."""
     return _render_page(load(path, Permission.DELETE))
 
 
-@blueprint.get("/<name:path>/-/bin/<int(max=2147483647):entry_id>/restore")
+@blueprint.get("/<name:path>/-/trash/<int(max=2147483647):entry_id>/restore")
 @login_required
 def restore_form(path: str, entry_id: int) -> Response:
     """Redirect to the trash from the address of the restore form, for example on a reload."""
     load(path, Permission.DELETE)
-    return redirect(url_for("bin.show", path=path, _anchor=f"name-{entry_id}"))
+    return redirect(url_for("trash.show", path=path, _anchor=f"name-{entry_id}"))
 
 
-@blueprint.post("/<name:path>/-/bin/<int(max=2147483647):entry_id>/restore")
+@blueprint.post("/<name:path>/-/trash/<int(max=2147483647):entry_id>/restore")
 @login_required
 def restore(path: str, entry_id: int) -> Response | tuple[str, int]:
     """Restore a deleted tag under its old name or a new one."""
@@ -49,12 +50,12 @@ def restore(path: str, entry_id: int) -> Response | tuple[str, int]:
         return _render_page(
             loaded, entry_id, text, error.errors.get("name", error.message)
         ), error.status
-    enqueue("purge_bin")
+    enqueue("purge_trash")
     flash(f"{row.repository}:{text} was restored.", "success")
-    return redirect(url_for("bin.show", path=path))
+    return redirect(url_for("trash.show", path=path))
 
 
-@blueprint.post("/<name:path>/-/bin/<int(max=2147483647):entry_id>/remove")
+@blueprint.post("/<name:path>/-/trash/<int(max=2147483647):entry_id>/remove")
 @login_required
 def remove(path: str, entry_id: int) -> Response:
     """Plan to delete one tag in the trash permanently; the plan has to be confirmed."""
@@ -65,17 +66,36 @@ def remove(path: str, entry_id: int) -> Response:
     return redirect(url_for("removals.show", path=path, removal_id=removal.id))
 
 
+@blueprint.get("/<name:path>/-/bin")
+@blueprint.route(
+    "/<name:path>/-/bin/<int(max=2147483647):entry_id>/restore", methods=["GET", "POST"]
+)
+@blueprint.post("/<name:path>/-/bin/<int(max=2147483647):entry_id>/remove")
+@login_required
+def redirect_old_address(path: str, entry_id: int | None = None) -> Response:
+    """Redirect from an address of the time when the trash was called *bin*.
+
+    The permission is checked first, so that the redirect does not reveal a hidden project. Status
+    308 makes browsers repeat a POST with its form.
+    """
+    project = load(path, Permission.DELETE).project
+    address = url_for("trash.show", path=project.path)
+    if entry_id is not None:
+        address += request.path.partition("/-/bin")[2]
+    return redirect(with_query(address), 308)
+
+
 def _render_page(
     loaded: ResolvedPlace, entry_id: int | None = None, name: str = "", error: str = ""
 ) -> str:
     rows, page = trash.page_of(loaded.project, page_number())
     return render_template(
-        "bin.html",
+        "trash.html",
         project=loaded.project,
         crumbs=crumbs(loaded.project.path),
         can=loaded.can,
         rows=rows,
         page=page,
-        bin_days=trash.days(),
+        trash_days=trash.days(),
         tried={"id": entry_id, "name": name, "error": error},
     )

@@ -28,8 +28,8 @@ WRONG = {
     "too long an image": ({"image": "a" * 250}, "longer than 255"),
     "a tag with a slash": ({"tag": "a/b"}, "up to 128 letters"),
     "too long a tag": ({"tag": "a" * 129}, "up to 128 letters"),
-    "a tag of the bin": ({"tag": "_bin.0123456789abcdef"}, "kept for the bin"),
-    "a tag of a signature": ({"tag": "sha256-" + "a" * 64 + ".sig"}, "kept for the bin"),
+    "a tag of the trash": ({"tag": "_bin.0123456789abcdef"}, "reserved for the trash"),
+    "a tag of a signature": ({"tag": "sha256-" + "a" * 64 + ".sig"}, "reserved for the trash"),
 }
 
 

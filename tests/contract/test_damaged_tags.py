@@ -14,7 +14,7 @@ from registry_ui.db.session import db
 from registry_ui.demo.images import Manifest
 from registry_ui.distribution.errors import RegistryFault, RegistryTimeout
 from registry_ui.models import ContainerImage, Project, Removal, Tag
-from registry_ui.names import RepositoryName, TagName, is_binned
+from registry_ui.names import RepositoryName, TagName, is_trash_tag
 from registry_ui.removals import service as removals
 from registry_ui.removals.planner import plan_image, plan_project, plan_tag, plan_tags
 from tests.support.damage import KINDS, damage_tag
@@ -198,7 +198,7 @@ def test_the_damaged_tag_itself_can_be_removed_by_its_page(shop, image, kind):
     browser = shop.browser("maintainer")
     address = f"/{shop.shop}/-/images/app/-/tags/bad/-/delete"
     preview = Page(browser.get(address).text)
-    assert "bin" not in preview.text.split("What goes")[1].split("What stays")[0]
+    assert "trash" not in preview.text.split("What goes")[1].split("What stays")[0]
     assert browser.post(address, preview.hidden).status_code == 302
     assert shop.removal(1).state == "done"
     assert sorted(shop.pusher.tags(image)) == ["1.0", "2.0"]
@@ -230,15 +230,15 @@ def test_a_tag_that_was_pushed_again_since_the_plan_is_kept(shop, image, kind):
     assert shop.pusher.digest(image, "bad") == TWO.digest
 
 
-@pytest.mark.parametrize("bin_days", [0, 7], ids=["for good", "by the bin"])
-def test_the_image_goes_with_its_damaged_tag(shop, image, kind, bin_days):
+@pytest.mark.parametrize("trash_days", [0, 7], ids=["for good", "by the trash"])
+def test_the_image_goes_with_its_damaged_tag(shop, image, kind, trash_days):
     damage_tag(shop.registry, image, "bad", kind)
-    started = shop.start(partial(plan_image, bin_days=bin_days), image)
+    started = shop.start(partial(plan_image, trash_days=trash_days), image)
     assert shop.run(started).state == "done"
-    left = [tag for tag in shop.pusher.tags(image) if not is_binned(tag)]
+    left = [tag for tag in shop.pusher.tags(image) if not is_trash_tag(tag)]
     assert left == []
-    # Its history stays for as long as the bin has a tag of it.
-    assert shop.index(image) == ({} if bin_days else None)
+    # Its history stays for as long as the trash has a tag of it.
+    assert shop.index(image) == ({} if trash_days else None)
 
 
 def test_a_project_goes_with_its_damaged_tag(shop, image, kind):

@@ -21,7 +21,7 @@ from registry_ui.distribution import transport
 from registry_ui.garbage_collection import runner
 from registry_ui.garbage_collection import service as garbage_collection
 from registry_ui.models import Fence, GarbageCollection, Namespace, Project, Removal, Tag, utc_now
-from registry_ui.names import TagName, is_binned
+from registry_ui.names import TagName, is_trash_tag
 from registry_ui.operations import write_freeze
 from registry_ui.removals import service as removals
 from registry_ui.removals.planner import plan_image, plan_project, plan_tag
@@ -112,8 +112,8 @@ def digest_of(site: LiveSite, repository: str, reference: str) -> str | None:
 
 
 def pullable(site: LiveSite, repository: str) -> dict[str, str]:
-    """Return the tags that can be pulled, apart from those of the bin, and their digests."""
-    tags = [tag for tag in site.pusher.tags(repository) if not is_binned(tag)]
+    """Return the tags that can be pulled, apart from those of the trash, and their digests."""
+    tags = [tag for tag in site.pusher.tags(repository) if not is_trash_tag(tag)]
     found = {tag: digest_of(site, repository, tag) for tag in tags}
     return {tag: digest for tag, digest in found.items() if digest}
 

@@ -1,4 +1,4 @@
-"""A removal or a restore that is interrupted at any call: no tag is live and in the bin at once."""
+"""A removal or a restore that is interrupted at any call: no tag is both live and in the trash."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from registry_ui.distribution.errors import (
     RegistryFault,
     RegistryReadOnly,
 )
-from registry_ui.models import BinnedTag, Removal, utc_now
-from registry_ui.names import TagName, is_binned
+from registry_ui.models import Removal, TrashedTag, utc_now
+from registry_ui.names import TagName, is_trash_tag
 from registry_ui.operations.lease import STALL_LIMIT
 from registry_ui.operations.operation_lease import OperationLease
 from registry_ui.removals import runner
@@ -96,11 +96,11 @@ def faulty(site: LiveSite, fault: str, at: int | None) -> Any:
 
 
 def remove(
-    site: LiveSite, image: str, fault: str = "", at: int | None = None, *, bin_days: int = 7
+    site: LiveSite, image: str, fault: str = "", at: int | None = None, *, trash_days: int = 7
 ) -> int:
-    """Begin to remove 1.0, by way of the bin; return the number of calls that it made."""
+    """Begin to remove 1.0, by way of the trash; return the number of calls that it made."""
     started = site.start(
-        partial(plan_tag, options=RemovalOptions(bin_days=bin_days)), image, TagName("1.0")
+        partial(plan_tag, options=RemovalOptions(trash_days=trash_days)), image, TagName("1.0")
     )
     with faulty(site, fault, at) as wire, suppress(Killed):
         site.run(started, patience=0)
@@ -122,23 +122,23 @@ def end(site: LiveSite, ending: str) -> None:
 
 
 def state(site: LiveSite, image: str) -> tuple[str | None, int]:
-    """What 1.0 stands for in the registry, and how many entries for it the bin shows."""
-    return site.pusher.digest(image, "1.0"), len(site.rows(BinnedTag, leaving=False))
+    """What 1.0 stands for in the registry, and how many entries for it the trash shows."""
+    return site.pusher.digest(image, "1.0"), len(site.rows(TrashedTag, leaving=False))
 
 
 def start_again(site: LiveSite, image: str) -> None:
     """Take away what an attempt left behind."""
     with site.app.app_context():
-        for model in (BinnedTag, Removal):
+        for model in (TrashedTag, Removal):
             db.session.query(model).delete()
         db.session.commit()
-    for tag in filter(is_binned, site.pusher.tags(image)):
+    for tag in filter(is_trash_tag, site.pusher.tags(image)):
         if digest := site.pusher.digest(image, tag):
             site.pusher.delete(image, digest)
     site.push_and_index(image, {"1.0": ONE, "2.0": TWO})
 
 
-def test_after_an_interrupted_removal_a_tag_is_live_or_in_the_bin(shop, fault, ending):
+def test_after_an_interrupted_removal_a_tag_is_live_or_in_the_trash(shop, fault, ending):
     image = f"{shop.shop}/app"
     shop.push_and_index(image, {"1.0": ONE, "2.0": TWO})
     calls = remove(shop, image)
@@ -156,7 +156,7 @@ def test_after_an_interrupted_removal_a_tag_is_live_or_in_the_bin(shop, fault, e
         assert shop.pusher.digest(image, "2.0") == TWO.digest
 
 
-def test_while_a_removal_is_interrupted_the_bin_does_not_show_what_is_live(shop, fault):
+def test_while_a_removal_is_interrupted_the_trash_does_not_show_what_is_live(shop, fault):
     image = f"{shop.shop}/app"
     shop.push_and_index(image, {"1.0": ONE, "2.0": TWO})
     calls = remove(shop, image)
@@ -168,17 +168,17 @@ def test_while_a_removal_is_interrupted_the_bin_does_not_show_what_is_live(shop,
 
 
 def silent_removals(site: LiveSite, image: str) -> Iterator[Removal]:
-    """Remove 1.0 without the bin, each time with a registry that is silent from another call on."""
+    """Remove 1.0 without the trash, with a registry that is silent from each call on in turn."""
     site.push_and_index(image, {"1.0": ONE, "2.0": TWO})
-    calls = remove(site, image, bin_days=0)
+    calls = remove(site, image, trash_days=0)
     for at in range(calls):
         start_again(site, image)
-        remove(site, image, "silent from then on", at, bin_days=0)
+        remove(site, image, "silent from then on", at, trash_days=0)
         yield from site.rows(Removal)
         assert site.pusher.digest(image, "1.0") in {ONE.digest, None}, at
 
 
-def test_a_removal_without_the_bin_that_is_canceled_leaves_no_placeholder(shop):
+def test_a_removal_without_the_trash_that_is_canceled_leaves_no_placeholder(shop):
     """Also if the registry does not answer yet when a worker would end the removal."""
     for removal in silent_removals(shop, f"{shop.shop}/app"):
         if removal.is_active:
@@ -206,13 +206,13 @@ def test_a_step_that_is_repeated_hides_an_entry_again_that_it_had_taken_back(sho
     image = f"{shop.shop}/app"
     shop.push_and_index(image, {"1.0": ONE, "2.0": TWO})
     started = shop.start(
-        partial(plan_tag, options=RemovalOptions(bin_days=7)), image, TagName("1.0")
+        partial(plan_tag, options=RemovalOptions(trash_days=7)), image, TagName("1.0")
     )
     put = mock.Mock(side_effect=RegistryReadOnly("the registry is read-only"))
     killed = mock.patch.object(OperationLease, "record_outcome", side_effect=Killed)
     with shop.patched("put_manifest", put), killed, suppress(Killed):
         shop.run(started)
-    assert shop.row(BinnedTag).leaving
+    assert shop.row(TrashedTag).leaving
     end(shop, "resumed")
     assert state(shop, image) == (None, 1)
 
@@ -232,17 +232,17 @@ def test_a_check_leaves_alone_what_a_running_removal_works_on(shop):
     assert [line["outcome"] for line in shop.report()] == ["in the bin"]
 
 
-def test_after_an_interrupted_restore_a_tag_is_live_or_in_the_bin(shop, fault):
+def test_after_an_interrupted_restore_a_tag_is_live_or_in_the_trash(shop, fault):
     image = f"{shop.shop}/app"
     shop.push_and_index(image, {"1.0": ONE, "2.0": TWO})
-    shop.app.config["SETTINGS"] = replace(shop.config, bin_days=7)
+    shop.app.config["SETTINGS"] = replace(shop.config, trash_days=7)
     browser = shop.browser("maintainer")
     at, calls = 0, 1
     while at < calls:
         start_again(shop, image)
         remove(shop, image)
         assert state(shop, image) == (None, 1)
-        address = f"/{shop.shop}/-/bin/{shop.row(BinnedTag, leaving=False).id}/restore"
+        address = f"/{shop.shop}/-/trash/{shop.row(TrashedTag, leaving=False).id}/restore"
         with faulty(shop, fault, at) as wire, suppress(Killed):
             browser.post(address)
         calls = wire.calls

@@ -39,7 +39,7 @@ def plan(site, *names: str, days: int = 0) -> int:
     with site.app.app_context():
         image = db.session.scalars(select(ContainerImage)).one()
         place = db.session.scalars(select(Project)).one()
-        options = RemovalOptions(attached=True, bin_days=days)
+        options = RemovalOptions(attached=True, trash_days=days)
         planned = plan_tags("tags", site.web, [(image, set(names))], options)
         return removals.start(ACTOR, planned, place).id
 

@@ -12,7 +12,6 @@ from registry_ui.copies import service as copies
 from registry_ui.jobs.tasks import retire_moved
 from registry_ui.models import (
     AccessToken,
-    BinnedTag,
     ContainerImage,
     Copy,
     DailyCount,
@@ -21,6 +20,7 @@ from registry_ui.models import (
     OldPath,
     Project,
     Push,
+    TrashedTag,
     UnassignedRepository,
     utc_now,
 )
@@ -137,19 +137,19 @@ def test_killed_while_old_images_go_the_next_worker_finishes(filled):
 # -- what moves along --------------------------------------------------------------
 
 
-def test_bin_tokens_and_removals_follow_a_project(filled):
+def test_trash_tokens_and_removals_follow_a_project(filled):
     filled.access_token("owner", "read_registry", reach=f"{filled.shop}/web")
-    filled.app.config["SETTINGS"] = replace(filled.config, bin_days=7)
+    filled.app.config["SETTINGS"] = replace(filled.config, trash_days=7)
     filled.confirm(f"/{filled.shop}/-/images/web/api/-/delete", f"{filled.shop}/web/api")
-    binned = filled.rows(BinnedTag)
-    assert len(binned) == len(DIGESTS)
+    trashed = filled.rows(TrashedTag)
+    assert len(trashed) == len(DIGESTS)
     filled.moved(filled.market)
     new = f"{filled.market}/web/api"
-    assert {row.repository for row in filled.rows(BinnedTag)} == {new}
+    assert {row.repository for row in filled.rows(TrashedTag)} == {new}
     assert filled.row(AccessToken, reach_path=f"{filled.market}/web")
     browser = filled.browser("maintainer")
-    for row in binned:
-        assert browser.post(f"/{filled.market}/-/bin/{row.id}/restore").status_code == 302
+    for row in trashed:
+        assert browser.post(f"/{filled.market}/-/trash/{row.id}/restore").status_code == 302
     assert filled.live(new) == DIGESTS
     answer = browser.get(f"/{filled.shop}/-/removals/1")
     assert answer.headers["Location"] == f"/{filled.market}/-/removals/1"

@@ -139,7 +139,7 @@ def test_the_command_removes_it_if_asked_to(shop, immutable):
 
 
 def test_page_api_and_command_say_that_a_damaged_tag_cannot_be_restored(shop, image):
-    shop.app.config["SETTINGS"] = replace(shop.config, bin_days=7)
+    shop.app.config["SETTINGS"] = replace(shop.config, trash_days=7)
     words = "can't be restored"
     assert words in shop.page(page_of(shop)).text
     plan = call(shop, "", {"image": "app", "tags": ["bad"]}).json["plan"]

@@ -175,10 +175,10 @@ def test_platforms_of_an_index_are_named_even_if_they_are_the_same_image(shop):
     assert "linux/arm" in goes
 
 
-@pytest.mark.parametrize("bin_days", ["", "?for_good=1"], ids=["with the bin", "for good"])
+@pytest.mark.parametrize("trash_days", ["", "?for_good=1"], ids=["with the trash", "for good"])
 @pytest.mark.parametrize("what", ["app/-/tags/1.0", "app"], ids=["tag", "image"])
-def test_the_preview_of_what_a_rule_keeps_says_why_and_offers_no_deletion(shop, what, bin_days):
-    path, address = f"{shop.shop}/app", f"/{shop.shop}/-/images/{what}/-/delete{bin_days}"
+def test_the_preview_of_what_a_rule_keeps_says_why_and_offers_no_deletion(shop, what, trash_days):
+    path, address = f"{shop.shop}/app", f"/{shop.shop}/-/images/{what}/-/delete{trash_days}"
     shop.push_and_index(path, {"1.0": ONE})
     shop.rule(shop.shop, "1.*")
     page = shop.page(address)

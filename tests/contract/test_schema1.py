@@ -106,15 +106,15 @@ def test_a_registry_that_takes_none_copies_the_rest_and_says_why(shop):
     assert "compatibility.schema1.enabled" in page.text
 
 
-def test_where_it_can_not_be_binned_it_stays_and_is_deleted_for_good(shop):
+def test_where_it_can_not_be_trashed_it_stays_and_is_deleted_for_good(shop):
     path = f"{shop.shop}/app"
     shop.push_and_tell(path, {"1.0": OLD})
     stop_taking_schema1(shop)
 
-    def binned(image):
-        return plan_tag(image, TagName("1.0"), RemovalOptions(bin_days=7))
+    def trashed(image):
+        return plan_tag(image, TagName("1.0"), RemovalOptions(trash_days=7))
 
-    done = shop.run(shop.start(binned, path))
+    done = shop.run(shop.start(trashed, path))
     (line,) = shop.report(done.id)
     assert line["outcome"] == "kept"
     assert "compatibility.schema1.enabled" in line["detail"]

@@ -239,7 +239,7 @@ def test_a_copy_names_the_slow_tag_and_copies_the_others(shop, image, slow):
 def test_a_tag_that_becomes_slow_after_the_plan_stops_no_other(shop, image, monkeypatch):
     with shop.app.app_context():
         row = db.session.scalars(select(ContainerImage).where(ContainerImage.path == image)).one()
-        options = RemovalOptions(bin_days=7)
+        options = RemovalOptions(trash_days=7)
         made = plan_tags("tags", image, [(row, DIGESTS.keys())], options)
         project = db.session.scalars(select(Project).where(Project.path == shop.shop)).one()
         started = removals.start(ACTOR, made, project).id

@@ -9,7 +9,7 @@ import requests
 from playwright.sync_api import expect
 
 from registry_ui.demo.images import Step, image
-from registry_ui.names import is_binned
+from registry_ui.names import is_trash_tag
 from tests.support.browser import chromium, window
 from tests.support.page_actions import (
     add_member,
@@ -236,7 +236,7 @@ def test_a_tag_is_deleted_after_a_preview_and_its_sibling_stays(stack, filled, v
     expect(visitor.link("1.0")).to_be_visible()
     client = stack.client(stack.developer(project))
     left = client.tags(f"{project}/python/web/api")
-    assert sorted(tag for tag in left if not is_binned(tag)) == ["1.0", "2.0"]
+    assert sorted(tag for tag in left if not is_trash_tag(tag)) == ["1.0", "2.0"]
 
 
 def test_a_deletion_can_be_left_without_harm(stack, filled, visitor):

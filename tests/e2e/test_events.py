@@ -13,7 +13,7 @@ import requests
 from registry_ui.demo.images import Manifest, Step, image
 from registry_ui.demo.push import RegistryError
 from registry_ui.demo.site import image_page
-from registry_ui.names import is_binned
+from registry_ui.names import is_trash_tag
 from tests.support.processes import until
 from tests.support.stack import ADMIN, Client, Stack
 
@@ -220,7 +220,7 @@ def test_a_tag_deleted_on_the_page_is_gone_from_the_index_and_the_registry(stack
     stack.wait_for_tags(project, "app", {"1.0", "latest"})
     address = image_page(project, "app", "latest") + "/-/delete"
     assert stack.site(f"{developer}-boss").press(address, "/-/delete").status == 200
-    assert [tag for tag in client.tags(f"{project}/app") if not is_binned(tag)] == ["1.0"]
+    assert [tag for tag in client.tags(f"{project}/app") if not is_trash_tag(tag)] == ["1.0"]
     assert set(stack.tags(project, "app")) == {"1.0"}
     assert client.holds(f"{project}/app", "1.0", numbered(1).digest)
 

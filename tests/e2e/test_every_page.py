@@ -236,7 +236,7 @@ def pages_of_bulk_work(project: str) -> dict[str, str]:
     return {
         "retention": f"/{project}/-/retention",
         "retention of a namespace": f"/{root}/-/retention",
-        "bin": f"/{project}/-/bin",
+        "trash": f"/{project}/-/trash",
         "delete tags": f"{app}/-/delete-tags?chosen=1.0&chosen={'t' * 128}",
         "delete tags that match": f"{app}/-/delete-tags?all=1&q={'t' * 128}",
         "delete tags by pattern": f"{app}/-/delete-tags",

@@ -1,4 +1,4 @@
-"""Choosing tags over several pages, the plan, its job, and the bin: with and without JavaScript."""
+"""Choosing tags over several pages, the plan, its job, the trash: with and without JavaScript."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def test_tags_of_two_pages_are_deleted_by_one_plan_and_one_comes_back(
         made.says("7 days")
         made.button("Delete 2 tags").click()
         until_it_says(made, "Done: the registry confirmed every step.")
-        made.says("2 in the bin")
-        made.go(f"/{project}/-/bin")
+        made.says("2 in the trash")
+        made.go(f"/{project}/-/trash")
         made.button(f"Restore {project}/app:both").click()
         made.says(f"{project}/app:both was restored.")
         made.go(f"/{project}/-/images/app/-/tags/both")

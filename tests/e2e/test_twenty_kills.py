@@ -27,8 +27,8 @@ from sqlalchemy import select
 from registry_ui.demo.images import sha256
 from registry_ui.demo.push import RegistryClient
 from registry_ui.distribution.manifest import PLACEHOLDER_ANNOTATION
-from registry_ui.models import BinnedTag, ContainerImage, Fence, RegistryEvent, Tag
-from registry_ui.names import is_binned
+from registry_ui.models import ContainerImage, Fence, RegistryEvent, Tag, TrashedTag
+from registry_ui.names import is_trash_tag
 from tests.support import registry as registries
 from tests.support.crowd import BASE, IMAGES, Hasty, PushingHasty, PushingSkopeo
 from tests.support.ledger import Ledger, Renamed
@@ -305,7 +305,7 @@ def differences(wanted, found) -> dict[str, tuple[set[str | None], str | None]]:
 
 
 def pulled(reader, repository: str, ledger) -> dict[str, str]:
-    """Pull every tag but the bin's, to the last blob; return what each stands for."""
+    """Pull every tag but the trash's, to the last blob; return what each stands for."""
 
     def pull(tag: str) -> tuple[str, str]:
         digest = sha256(reader.pull(repository, tag))
@@ -316,7 +316,7 @@ def pulled(reader, repository: str, ledger) -> dict[str, str]:
                 assert reader.blob(repository, blob.digest) == blob.data
         return tag, digest
 
-    tags = [tag for tag in reader.tags(repository) if not is_binned(tag)]
+    tags = [tag for tag in reader.tags(repository) if not is_trash_tag(tag)]
     with ThreadPoolExecutor(4) as pool:
         return dict(pool.map(pull, tags))
 
@@ -328,13 +328,13 @@ def index_of(stack, repository: str) -> dict[str, str]:
 
 
 def assert_nothing_of_ours_is_left(stack, reader, projects) -> None:
-    """No fence, no tag of the bin that is not in the bin, no placeholder of a removal."""
+    """No fence, no tag of the trash that is not in the trash, no placeholder of a removal."""
     assert stack.fill.rows(Fence) == []
     for project in projects:
         for image in IMAGES:
             repository = f"{project.path}/{image}"
-            kept = {row.bin_tag for row in stack.fill.rows(BinnedTag, repository=repository)}
-            assert {tag for tag in reader.tags(repository) if is_binned(tag)} == kept
+            kept = {row.trash_tag for row in stack.fill.rows(TrashedTag, repository=repository)}
+            assert {tag for tag in reader.tags(repository) if is_trash_tag(tag)} == kept
     assert placeholders(stack.config.var / "registry" / "data" / "docker" / "registry" / "v2") == []
 
 

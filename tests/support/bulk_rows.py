@@ -12,7 +12,6 @@ from registry_ui.models import (
     AccessToken,
     AttachedDocument,
     AuditEntry,
-    BinnedTag,
     ContainerImage,
     Copy,
     CopyLine,
@@ -38,6 +37,7 @@ from registry_ui.models import (
     Tag,
     TagHistoryEntry,
     TokenDecision,
+    TrashedTag,
     UnassignedRepository,
     User,
     utc_now,
@@ -126,7 +126,9 @@ def add_stored_work(session, numbers, project_id):
     )
     many = {"repository": "acme/app/many", "tag": "t", "digest": digest("a")}
     session.add_all(
-        BinnedTag(project_id=project_id, bin_tag=f"{n}", removed_by="x", purge_at=utc_now(), **many)
+        TrashedTag(
+            project_id=project_id, trash_tag=f"{n}", removed_by="x", purge_at=utc_now(), **many
+        )
         for n in numbers
     )
 

@@ -54,7 +54,7 @@ def environ_of(config: Config) -> dict[str, str]:
         "REGISTRY_PORT": config.registry_port,
         "REGISTRY_URL": config.registry_url,
         "PUBLIC_URL": config.public_url,
-        "BIN_DAYS": config.bin_days,
+        "TRASH_DAYS": config.trash_days,
         "RECONCILE_INTERVAL": config.reconcile_interval,
     }
     outer = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}

@@ -114,9 +114,9 @@ class Jobs:
             self.due.pop()()
 
     def run_policy(self, project: Renamed, policy: int) -> None:
-        """Let tags go, every other time by way of the bin."""
-        bin_days = 7 * (self.rounds % 2)
-        self.stack.app.config["SETTINGS"] = replace(self.stack.config, bin_days=bin_days)
+        """Let tags go, every other time by way of the trash."""
+        trash_days = 7 * (self.rounds % 2)
+        self.stack.app.config["SETTINGS"] = replace(self.stack.config, trash_days=trash_days)
         removal = retention.run(BY, policy)
         assert removal is not None, "a policy can't begin"
         for image in IMAGES:

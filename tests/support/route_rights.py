@@ -46,7 +46,7 @@ GET  /-/images/-/delete-tags  in -- no no no ok ok ok
 GET  /-/images/web/api/-/delete-tags in -- no no no ok ok ok
 GET  /-/images/-/delete-tags/matches in -- no no no ok ok ok
 GET  /-/images/web/api/-/delete-tags/matches in -- no no no ok ok ok
-GET  /-/bin                   in -- no no no ok ok ok
+GET  /-/trash                 in -- no no no ok ok ok
 GET  /-/retention             in -- no no no ok ok ok
 GET  /-/retention/matches     in -- no no no ok ok ok
 GET  /-/retention/{policy}    in -- no no no ok ok ok
@@ -54,8 +54,12 @@ POST /-/retention/{policy}    in -- no no no ok ok ok
 POST /-/retention/{policy}/dry-run in -- no no no ok ok ok
 POST /-/retention/{policy}/switch in -- no no no ok ok ok
 POST /-/retention/999999/delete in -- no no no -- -- --
-POST /-/bin/1/restore         in -- no no no -- -- --
-POST /-/bin/1/remove          in -- no no no -- -- --
+POST /-/trash/1/restore       in -- no no no -- -- --
+POST /-/trash/1/remove        in -- no no no -- -- --
+GET  /-/bin                   in -- no no no ok ok ok
+GET  /-/bin/1/restore         in -- no no no ok ok ok
+POST /-/bin/1/restore         in -- no no no ok ok ok
+POST /-/bin/1/remove          in -- no no no ok ok ok
 GET  /-/removals/{removal}    in -- no no no ok ok ok
 POST /-/removals/{removal}/confirm in -- no no no ok ok ok
 POST /-/removals/{removal}/cancel in -- no no no ok ok ok
@@ -116,6 +120,7 @@ GET  /-/retention/{policy}    in no no no no ok ok ok
 POST /-/retention/{policy}    in no no no no ok ok ok
 POST /-/retention/{policy}/dry-run in no no no no ok ok ok
 POST /-/retention/{policy}/switch in no no no no ok ok ok
+GET  /-/trash                 in no no no no -- -- --
 GET  /-/bin                   in no no no no -- -- --
 GET  /-/images                -- -- -- -- -- -- -- --
 GET  /-/tags/v1               -- -- -- -- -- -- -- --
@@ -158,7 +163,7 @@ def rows(table):
 def outcome(answer: TestResponse) -> str:
     if answer.status_code == 302 and "/-/sign-in" in answer.headers["Location"]:
         return "in"
-    words = {200: "ok", 302: "ok", 404: "--", 403: "no", 502: "rg", 409: "ok", 422: "ok"}
+    words = {200: "ok", 302: "ok", 308: "ok", 404: "--", 403: "no", 502: "rg", 409: "ok", 422: "ok"}
     return words.get(answer.status_code, str(answer.status_code))
 
 

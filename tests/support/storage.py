@@ -112,7 +112,7 @@ def template(var: Path) -> Config:
             "REGISTRY_UI_VAR": str(var),
             "REGISTRY_UI_PORT": str(free_port()),
             "REGISTRY_UI_REGISTRY_PORT": str(free_port()),
-            "REGISTRY_UI_BIN_DAYS": "0",
+            "REGISTRY_UI_TRASH_DAYS": "0",
         }
     )
     return replace(settings, testing=True)

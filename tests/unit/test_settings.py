@@ -39,7 +39,7 @@ def test_without_settings_everything_but_the_secret_has_a_value(read, tmp_path):
     assert (config.token_issuer, config.token_service) == ("registry_ui", "registry")
     assert (config.token_lifetime, config.registry_timeout) == (300, 2.0)
     assert (config.tokens_only, config.docker_sessions) == (False, True)
-    assert (config.decisions_kept_days, config.bin_days) == (14, 7)
+    assert (config.decisions_kept_days, config.trash_days) == (14, 7)
     assert config.move_grace_days == 30
     assert (config.gate, config.gc_command) == (False, ())
     assert (config.reconcile_interval, config.max_body) == (3600, 1024 * 1024)
@@ -66,7 +66,7 @@ VALUES = {
     "TOKENS_ONLY": ("yes", "tokens_only", True),
     "DOCKER_SESSIONS": ("No", "docker_sessions", False),
     "DECISIONS_KEPT_DAYS": ("3", "decisions_kept_days", 3),
-    "BIN_DAYS": ("0", "bin_days", 0),
+    "TRASH_DAYS": ("0", "trash_days", 0),
     "MOVE_GRACE_DAYS": ("0", "move_grace_days", 0),
     "GC_COMMAND": ("collect 'my registry'", "gc_command", ("collect", "my registry")),
     "REGISTRY_TIMEOUT": ("0.5", "registry_timeout", 0.5),
@@ -135,6 +135,35 @@ def test_a_bad_value_names_its_setting(read, name, text):
 def test_a_public_url_with_a_path_is_refused_with_the_address_to_use(read, more):
     with pytest.raises(ConfigError, match=r"can't be served.*such as https://ui\.example:8443$"):
         read(PUBLIC_URL=f"https://ui.example:8443{more}")
+
+
+# -- old names ---------------------------------------------------------------------
+
+
+def test_a_setting_is_still_read_by_its_old_name(read):
+    assert read(BIN_DAYS=" 3 ").trash_days == 3
+    assert read(BIN_DAYS="0").trash_days == 0
+    assert read(BIN_DAYS="").trash_days == 7
+    assert read(BIN_DAYS="3", TRASH_DAYS="").trash_days == 3
+    assert read(BIN_DAYS="", TRASH_DAYS="3").trash_days == 3
+    assert "REGISTRY_UI_BIN_DAYS" in (ROOT / "docs" / "configuration.md").read_text()
+
+
+def test_an_old_name_may_say_the_same_as_the_new_one_and_nothing_else(read):
+    assert read(BIN_DAYS="3", TRASH_DAYS="3").trash_days == 3
+    message = "REGISTRY_UI_TRASH_DAYS is '5', but REGISTRY_UI_BIN_DAYS, its old name, is '3': "
+    with pytest.raises(ConfigError, match=message + "remove REGISTRY_UI_BIN_DAYS"):
+        read(BIN_DAYS="3", TRASH_DAYS="5")
+
+
+@pytest.mark.parametrize(
+    ("saved", "given"), [("BIN", "TRASH"), ("TRASH", "BIN"), ("BIN", "BIN"), ("TRASH", "TRASH")]
+)
+def test_the_environment_is_nearer_than_the_file_by_either_name(read, tmp_path, saved, given):
+    (tmp_path / "settings.env").write_text(f"REGISTRY_UI_{saved}_DAYS=3\n")
+    assert read().trash_days == 3
+    assert read(**{f"{given}_DAYS": "5"}).trash_days == 5
+    assert read(**{f"{given}_DAYS": ""}).trash_days == 7
 
 
 # -- secrets -----------------------------------------------------------------------

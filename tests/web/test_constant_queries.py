@@ -43,7 +43,7 @@ PAGES = {
     "/acme/app/-/retention": ("member", "admin"),
     "/acme/app/-/retention/matches?images=m**&keep_matching=t*,+latest": ("member", "admin"),
     "/acme/app/-/protection/matches?images=**&tags=t*": ("member", "admin"),
-    "/acme/app/-/bin": ("member", "admin"),
+    "/acme/app/-/trash": ("member", "admin"),
     "/acme/app/-/removals/1": ("member", "admin"),
     "/acme/app/-/images/many/-/copy?chosen=latest": ("member", "admin"),
     "/acme/app/-/copies/1": ("member", "admin"),

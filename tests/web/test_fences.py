@@ -12,13 +12,13 @@ from registry_ui.db.session import writing
 from registry_ui.errors import Conflict
 from registry_ui.jobs.tasks import resume
 from registry_ui.models import (
-    BinnedTag,
     ContainerImage,
     Fence,
     Membership,
     Project,
     Removal,
     TokenDecision,
+    TrashedTag,
     User,
 )
 from registry_ui.operations import lease, write_freeze
@@ -339,15 +339,15 @@ def test_a_command_that_deletes_says_that_a_worker_goes_on_later(acme, graph):
     assert acme.rows(Removal)[-1].state == "done"
 
 
-def test_nothing_is_restored_from_the_bin_behind_a_fence(acme, registry):
+def test_nothing_is_restored_from_the_trash_behind_a_fence(acme, registry):
     with acme.session() as session:
         now = datetime.now().astimezone()
         session.add(
-            BinnedTag(
+            TrashedTag(
                 project_id=session.query(Project).filter_by(path=APP).one().id,
                 repository=APP,
                 tag="v1",
-                bin_tag="_bin.0000",
+                trash_tag="_bin.0000",
                 digest=digest("a"),
                 removed_at=now,
                 removed_by="dev",
@@ -356,9 +356,9 @@ def test_nothing_is_restored_from_the_bin_behind_a_fence(acme, registry):
         )
         session.commit()
     raised(acme)
-    entry = acme.row(BinnedTag).id
+    entry = acme.row(TrashedTag).id
     registry.asked.clear()
-    answer = acme.browser("maintainer").post(f"/{APP}/-/bin/{entry}/restore")
+    answer = acme.browser("maintainer").post(f"/{APP}/-/trash/{entry}/restore")
     assert answer.status_code == 409
     assert "Nothing is written before the garbage collection is over." in answer.text
     assert registry.asked == []

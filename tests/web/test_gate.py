@@ -208,11 +208,11 @@ def test_basic_credentials_and_cookies_prove_nothing(acme):
     assert "Set-Cookie" not in answer.headers
 
 
-def test_tags_of_the_bin_are_none_of_a_clients_business(acme):
+def test_tags_of_the_trash_are_none_of_a_clients_business(acme):
     acme.member("acme/free", "owner", "owner")
     for method in ("PUT", "DELETE"):
         refused = ask(acme, method, "_bin.0123456789abcdef", "owner", "acme/free")
-        assert_refused(refused, "tags of the bin are neither pushed nor deleted by clients")
+        assert_refused(refused, "clients can't push or delete tags in the trash")
     assert_passes(ask(acme, "PUT", "_bin.0123456789abcdef", OWN_SUBJECT, "acme/free"))
 
 

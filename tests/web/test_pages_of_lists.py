@@ -25,7 +25,7 @@ LISTS = [
     "/-/admin/unassigned",
     "/-/admin/events",
     "/-/admin/audit",
-    "/acme/app/-/bin",
+    "/acme/app/-/trash",
     "/acme/app/-/images",
 ]
 

@@ -12,7 +12,7 @@ PAGES = {
     "Activity": "/-/activity",
     "Storage": "/-/storage",
     "Members": "/-/members",
-    "Bin": "/-/bin",
+    "Trash": "/-/trash",
     "Retention": "/-/retention",
     "Deploy tokens": "/-/deploy-tokens",
     "Protection": "/-/protection",

@@ -12,11 +12,11 @@ from sqlalchemy import select
 
 from registry_ui.jobs import tasks
 from registry_ui.models import (
-    BinnedTag,
     ContainerImage,
     RetentionPolicy,
     Tag,
     TagHistoryEntry,
+    TrashedTag,
     utc_now,
 )
 from registry_ui.retention import selection
@@ -30,7 +30,7 @@ from tests.web.support import event_of
 
 pytestmark = pytest.mark.both_databases
 
-BIN = "/acme/app/-/bin"
+TRASH = "/acme/app/-/trash"
 MONTH = timedelta(days=30)
 OLD = "2025-01-01T00:00:00Z"
 BUILT = datetime(2025, 1, 1, tzinfo=UTC)
@@ -39,8 +39,8 @@ NOTHING = "/acme/app/-/images/nothing"
 
 @pytest.fixture
 def site(served, graph, monkeypatch):
-    """acme/app on a site with a bin; its image has v1, pushed 90 days ago by alice."""
-    settings = replace(served.app.config["SETTINGS"], bin_days=7)
+    """acme/app on a site with a trash; its image has v1, pushed 90 days ago by alice."""
+    settings = replace(served.app.config["SETTINGS"], trash_days=7)
     monkeypatch.setitem(served.app.config, "SETTINGS", settings)
     served.users("owner")
     served.project("acme/app")
@@ -75,8 +75,8 @@ def delete_tag(site, tag):
 
 
 def restore(site, tag="v1"):
-    number = site.row(BinnedTag, tag=tag, leaving=False).id
-    return site.owner.post(f"{BIN}/{number}/restore")
+    number = site.row(TrashedTag, tag=tag, leaving=False).id
+    return site.owner.post(f"{TRASH}/{number}/restore")
 
 
 # -- what a check finds ---------------------------------------------------------------
@@ -198,7 +198,7 @@ def test_the_history_keeps_the_push_and_the_restore(site):
     moments = [(m.action, m.actor) for m in site.rows(TagHistoryEntry)]
     assert moments == [("pushed", "bob"), ("removed", "owner"), ("restored", "owner")]
     page = Page(site.owner.get(f"{PAGE}/-/tags/v1").text).section("What this tag pointed to")
-    assert "Restored from the bin" in page
+    assert "Restored from the trash" in page
     assert "bob" in page
 
 
@@ -222,7 +222,7 @@ def answer_of(site, page):
     return re.sub(r'(name="csrf_token" value=)"[^"]*"', r"\1", site.owner.get(page).text)
 
 
-def test_an_image_of_which_only_the_bin_has_tags_is_nowhere_to_be_seen(site):
+def test_an_image_of_which_only_the_trash_has_tags_is_nowhere_to_be_seen(site):
     bearer = {"Authorization": f"Bearer {site.access_token('owner', 'read_registry')}"}
     api = "/api/v4/projects/acme/app/-/images"
 
@@ -249,12 +249,12 @@ def test_a_push_to_it_makes_it_an_image_again(site, graph):
     assert site.owner.get(PAGE).status_code == 200
 
 
-def test_its_history_goes_when_the_bin_has_nothing_left_of_it(site):
+def test_its_history_goes_when_the_trash_has_nothing_left_of_it(site):
     delete_tag(site, "v1")
-    site.change(BinnedTag, {"purge_at": utc_now() - timedelta(minutes=1)})
+    site.change(TrashedTag, {"purge_at": utc_now() - timedelta(minutes=1)})
     with site.app.app_context():
-        tasks.purge_bin()
-    assert site.rows(BinnedTag) == site.rows(ContainerImage) == site.rows(TagHistoryEntry) == []
+        tasks.purge_trash()
+    assert site.rows(TrashedTag) == site.rows(ContainerImage) == site.rows(TagHistoryEntry) == []
 
 
 def test_its_project_can_be_deleted(site):

@@ -10,9 +10,10 @@ from sqlalchemy.orm import Mapped, mapped_column
 from .base import Base, UTCDateTime, bytewise, utc_now
 
 
-class BinnedTag(Base):
-    """A deleted tag whose manifest stays in the registry under ``bin_tag`` until ``purge_at``."""
+class TrashedTag(Base):
+    """A deleted tag whose manifest stays in the registry under ``trash_tag`` until ``purge_at``."""
 
+    # The names in the database are from when the trash was called *bin*.
     __tablename__ = "binned_tags"
     __table_args__ = (
         UniqueConstraint("repository", "bin_tag"),
@@ -24,7 +25,7 @@ class BinnedTag(Base):
     project_id: Mapped[int] = mapped_column(ForeignKey("places.id", ondelete="CASCADE"))
     repository: Mapped[str] = mapped_column(bytewise(255))
     tag: Mapped[str] = mapped_column(bytewise(128))
-    bin_tag: Mapped[str] = mapped_column(bytewise(128))
+    trash_tag: Mapped[str] = mapped_column("bin_tag", bytewise(128))
     digest: Mapped[str] = mapped_column(bytewise(150))
     pushed_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     pushed_by: Mapped[str | None] = mapped_column(bytewise(255))
@@ -35,5 +36,5 @@ class BinnedTag(Base):
     purge_at: Mapped[datetime] = mapped_column(UTCDateTime)
     #: Whether the entry is hidden. If ``purge_at`` is in the future, its tag is being deleted or
     #: restored now, or that was interrupted. Otherwise the tag was restored or was never
-    #: deleted, and only ``bin_tag`` still has to be removed from the registry.
+    #: deleted, and only ``trash_tag`` still has to be removed from the registry.
     leaving: Mapped[bool] = mapped_column(default=False)

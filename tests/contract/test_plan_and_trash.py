@@ -1,4 +1,4 @@
-"""Plans of several tags, and the bin, on every major version; also where the worker is killed."""
+"""Plans of several tags, and the trash, on every major version; also where the worker is killed."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 
 from registry_ui.db.session import db
 from registry_ui.demo.images import DOCKER, index
-from registry_ui.jobs.tasks import purge_bin
-from registry_ui.models import BinnedTag, ContainerImage, utc_now
+from registry_ui.jobs.tasks import purge_trash
+from registry_ui.models import ContainerImage, TrashedTag, utc_now
 from registry_ui.removals.plan import RemovalOptions
 from registry_ui.removals.planner import plan_tags
 from registry_ui.removals.purge_planner import plan_purge
@@ -35,8 +35,8 @@ def image(shop: LiveSite) -> str:
     return path
 
 
-def planned(image: ContainerImage, bin_days: int = 0):
-    options = RemovalOptions(bin_days=bin_days)
+def planned(image: ContainerImage, trash_days: int = 0):
+    options = RemovalOptions(trash_days=trash_days)
     return plan_tags("tags", image.path, [(image, REMOVED)], options)
 
 
@@ -96,8 +96,8 @@ def test_what_is_pushed_while_tags_go_stays_whole(shop, image):
 
 
 @pytest.mark.parametrize("when", [None, "before", "after"])
-def test_what_went_into_the_bin_comes_back_digest_by_digest(shop, image, when):
-    started = shop.start(partial(planned, bin_days=7), image)
+def test_what_went_into_the_trash_comes_back_digest_by_digest(shop, image, when):
+    started = shop.start(partial(planned, trash_days=7), image)
     if when:
         killed(shop, started, when)
         shop.resume()
@@ -106,31 +106,31 @@ def test_what_went_into_the_bin_comes_back_digest_by_digest(shop, image, when):
     assert shop.removal(started).state == "done"
     assert visible(shop, image) == shop.index(image) == LEFT
     assert readable(shop, image, *TAGS.values()) == digests(*TAGS.values())
-    shop.app.config["SETTINGS"] = replace(shop.config, bin_days=7)
+    shop.app.config["SETTINGS"] = replace(shop.config, trash_days=7)
     browser = shop.browser("maintainer")
-    for row in shop.rows(BinnedTag):
-        assert browser.post(f"/{shop.shop}/-/bin/{row.id}/restore").status_code == 302
+    for row in shop.rows(TrashedTag):
+        assert browser.post(f"/{shop.shop}/-/trash/{row.id}/restore").status_code == 302
     assert shop.live(image) == {tag: manifest.digest for tag, manifest in TAGS.items()}
     assert set(shop.index(image)) == set(TAGS)
     assert readable(shop, image, *TAGS.values()) == digests(*TAGS.values())
-    assert shop.rows(BinnedTag) == []
+    assert shop.rows(TrashedTag) == []
 
 
 @pytest.mark.parametrize("when", [None, "before", "after"])
-def test_what_leaves_the_bin_takes_along_what_only_it_needed(shop, image, when):
-    shop.run(shop.start(partial(planned, bin_days=7), image))
-    shop.change(BinnedTag, {"purge_at": utc_now()})
+def test_what_leaves_the_trash_takes_along_what_only_it_needed(shop, image, when):
+    shop.run(shop.start(partial(planned, trash_days=7), image))
+    shop.change(TrashedTag, {"purge_at": utc_now()})
     if when is None:
         with shop.app.app_context():
-            purge_bin()
+            purge_trash()
     else:
-        started = shop.start(lambda project: plan_purge(project.path, binned()))
+        started = shop.start(lambda project: plan_purge(project.path, trashed()))
         killed(shop, started, when)
         shop.resume()
         finished(shop, started)
     assert_only_what_was_planned_is_gone(shop, image)
-    assert shop.rows(BinnedTag) == []
+    assert shop.rows(TrashedTag) == []
 
 
-def binned():
-    return list(db.session.query(BinnedTag))
+def trashed():
+    return list(db.session.query(TrashedTag))

@@ -1,4 +1,4 @@
-"""The bin: a removed tag can be restored for some days, its digest unchanged."""
+"""The trash: a removed tag can be restored for some days, its digest unchanged."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from registry_ui.catalog import tag_claims
 from registry_ui.errors import RegistryUnreachable
 from registry_ui.jobs import tasks
-from registry_ui.models import BinnedTag, ContainerImage, Project, Removal, Tag, TagClaim, utc_now
+from registry_ui.models import ContainerImage, Project, Removal, Tag, TagClaim, TrashedTag, utc_now
 from registry_ui.names import RepositoryName, TagName
 from registry_ui.operations.errors import StepFailed
 from registry_ui.removals import purge_planner
@@ -21,7 +21,7 @@ from tests.support.removals import IMAGE, PAGE, adopt, names, whole
 from tests.web.graph import Graph
 from tests.web.support import event_of
 
-BIN = "/acme/app/-/bin"
+TRASH = "/acme/app/-/trash"
 PAST = utc_now() - timedelta(minutes=1)
 
 
@@ -34,8 +34,8 @@ def graph(request, registry):
 
 @pytest.fixture
 def site(served, monkeypatch):
-    """A project with its owner, on a site with a bin."""
-    settings = replace(served.app.config["SETTINGS"], bin_days=7)
+    """A project with its owner, on a site with a trash."""
+    settings = replace(served.app.config["SETTINGS"], trash_days=7)
     monkeypatch.setitem(served.app.config, "SETTINGS", settings)
     served.users("owner")
     served.project("acme/app")
@@ -50,17 +50,17 @@ def delete_tag(site, tag, **more):
 
 
 def visible(graph):
-    """The tags of the registry that are not the bin's."""
+    """The tags of the registry that are not the trash's."""
     return {tag: d for tag, d in graph.tags[IMAGE].items() if not tag.startswith("_bin.")}
 
 
-def binned(graph):
+def trashed(graph):
     return [digest for tag, digest in graph.tags[IMAGE].items() if tag.startswith("_bin.")]
 
 
 def purge(site):
     with site.app.app_context():
-        tasks.purge_bin()
+        tasks.purge_trash()
 
 
 def test_a_removed_tag_is_kept_whole_and_no_list_shows_it(site, graph):
@@ -71,33 +71,33 @@ def test_a_removed_tag_is_kept_whole_and_no_list_shows_it(site, graph):
     assert "7 days" in text
     delete_tag(site, "v1")
     assert list(visible(graph)) == names(site) == ["v2"]
-    assert binned(graph) == [both]
+    assert trashed(graph) == [both]
     assert whole(graph, both)
     assert site.report()[-1]["outcome"] == "in the bin"
     assert site.row(ContainerImage).tag_count == 1
     adopt(site)
     assert names(site) == ["v2"]
-    bin_tag = site.row(BinnedTag).bin_tag
-    assert bin_tag not in site.owner.get(PAGE).text
-    assert bin_tag not in site.owner.get("/api/v4/projects/acme/app/-/images/web/-/tags").text
+    trash_tag = site.row(TrashedTag).trash_tag
+    assert trash_tag not in site.owner.get(PAGE).text
+    assert trash_tag not in site.owner.get("/api/v4/projects/acme/app/-/images/web/-/tags").text
     for page in ("", "/-/delete"):
-        assert site.owner.get(f"{PAGE}/-/tags/{bin_tag}{page}").status_code == 404
+        assert site.owner.get(f"{PAGE}/-/tags/{trash_tag}{page}").status_code == 404
 
 
-def test_the_list_of_tags_and_the_report_of_a_removal_lead_to_the_bin(site, graph):
+def test_the_list_of_tags_and_the_report_of_a_removal_lead_to_the_trash(site, graph):
     graph.tag(IMAGE, v1=graph.image("one"), v2=graph.image("two"), v3=graph.image("three"))
     adopt(site)
-    assert Page(site.owner.get(PAGE).text).links["Bin"] == BIN
+    assert Page(site.owner.get(PAGE).text).links["Trash"] == TRASH
     for form, leads in ({"chosen": "v1"}, True), ({"chosen": "v2", "for_good": "1"}, False):
         plan = site.owner.post(f"{PAGE}/-/delete-tags", form).headers["Location"]
         site.owner.post(f"{plan}/confirm")
         report = Page(site.owner.get(plan).text)
         assert "Back to the project" in report.links
-        assert ("Bin" in report.links) is leads
+        assert ("Trash" in report.links) is leads
     assert "1 manifest " in report.text
 
 
-def test_an_event_about_a_name_of_the_bin_makes_no_tag(site, graph):
+def test_an_event_about_a_name_of_the_trash_makes_no_tag(site, graph):
     graph.tag(IMAGE, v1=graph.image("one"))
     adopt(site)
     site.deliver(event_of("push", IMAGE, "_bin.0123456789abcdef", digest=graph.tags[IMAGE]["v1"]))
@@ -112,14 +112,14 @@ def test_a_restored_tag_has_its_digest_and_its_pusher_again(site, graph):
     site.change(Tag, {"pushed_by": "alice", "pushed_at": pushed}, name="v1")
     delete_tag(site, "v1")
     assert site.row(ContainerImage).emptied_at is not None
-    row = site.row(BinnedTag)
+    row = site.row(TrashedTag)
     assert (row.tag, row.digest, row.pushed_by, row.removed_by) == ("v1", one, "alice", "owner")
-    answer = site.owner.post(f"{BIN}/{row.id}/restore")
+    answer = site.owner.post(f"{TRASH}/{row.id}/restore")
     assert answer.status_code == 302
     assert graph.tags[IMAGE] == {"v1": one}
     tag = site.row(Tag)
     assert (tag.name, tag.digest, tag.pushed_by, tag.pushed_at) == ("v1", one, "alice", pushed)
-    assert site.rows(BinnedTag) == []
+    assert site.rows(TrashedTag) == []
     assert ("owner", "tag.restore", f"{IMAGE}:v1") in site.audit()
 
 
@@ -129,13 +129,13 @@ def test_a_tag_that_exists_again_is_not_overwritten_and_another_name_is_asked_fo
     adopt(site)
     delete_tag(site, "v1")
     graph.tag(IMAGE, v1=two)
-    number = site.row(BinnedTag).id
-    answer = site.owner.post(f"{BIN}/{number}/restore")
+    number = site.row(TrashedTag).id
+    answer = site.owner.post(f"{TRASH}/{number}/restore")
     assert answer.status_code == 409
     assert "Give another name" in answer.text
-    assert site.owner.post(f"{BIN}/{number}/restore", {"name": "no name"}).status_code == 422
+    assert site.owner.post(f"{TRASH}/{number}/restore", {"name": "no name"}).status_code == 422
     assert visible(graph) == {"v1": two}
-    site.owner.post(f"{BIN}/{number}/restore", {"name": "v1-old"})
+    site.owner.post(f"{TRASH}/{number}/restore", {"name": "v1-old"})
     assert visible(graph) == {"v1": two, "v1-old": one}
 
 
@@ -147,7 +147,7 @@ def test_nobody_restores_under_a_name_that_a_rule_lets_them_not_push(site, graph
     site.users("maintainer")
     site.member("acme", "maintainer", "maintainer")
     site.rule("acme/app", "stable", "owner")
-    restore = f"{BIN}/{site.row(BinnedTag).id}/restore"
+    restore = f"{TRASH}/{site.row(TrashedTag).id}/restore"
     refused = site.browser("maintainer").post(restore, {"name": "stable"})
     assert refused.status_code == 422
     assert "tag stable is protected in acme/app/web: push needs Owner" in refused.text
@@ -162,7 +162,7 @@ def test_an_immutable_tag_that_somebody_is_pushing_is_not_restored_under_their_h
     adopt(site)
     delete_tag(site, "v1")
     site.rule("acme/app", "v*")
-    restore = f"{BIN}/{site.row(BinnedTag).id}/restore"
+    restore = f"{TRASH}/{site.row(TrashedTag).id}/restore"
     with site.app.app_context():
         claimant = VerifiedToken("somebody", "token", {})
         assert tag_claims.acquire(RepositoryName(IMAGE), TagName("v1"), claimant) is None
@@ -176,7 +176,7 @@ def test_an_immutable_tag_that_somebody_is_pushing_is_not_restored_under_their_h
     assert site.rows(TagClaim) == []
 
 
-def test_a_broken_repository_does_not_keep_the_bins_of_other_projects_full(
+def test_a_broken_repository_does_not_keep_the_trash_of_other_projects_full(
     site, graph, monkeypatch
 ):
     site.project("acme/other")
@@ -186,7 +186,7 @@ def test_a_broken_repository_does_not_keep_the_bins_of_other_projects_full(
     for page in (PAGE, "/acme/other/-/images/web"):
         address = f"{page}/-/tags/v1/-/delete"
         site.owner.post(address, Page(site.owner.get(address).text).hidden)
-    site.change(BinnedTag, {"purge_at": PAST})
+    site.change(TrashedTag, {"purge_at": PAST})
     asked = []
 
     def plan_purge(target, entries):
@@ -198,16 +198,16 @@ def test_a_broken_repository_does_not_keep_the_bins_of_other_projects_full(
     monkeypatch.setattr("registry_ui.trash.service.plan_purge", plan_purge)
     purge(site)
     assert sorted(asked) == ["acme/app", "acme/other"]
-    (left,) = site.rows(BinnedTag)
+    (left,) = site.rows(TrashedTag)
     assert left.repository.startswith(asked[0])
 
 
-def test_nothing_is_restored_under_a_name_of_the_bin_where_no_list_would_show_it(site, graph):
+def test_nothing_is_restored_under_a_name_of_the_trash_where_no_list_would_show_it(site, graph):
     graph.tag(IMAGE, v1=graph.image("one"))
     adopt(site)
     delete_tag(site, "v1")
     before = dict(graph.tags[IMAGE])
-    restore = f"{BIN}/{site.row(BinnedTag).id}/restore"
+    restore = f"{TRASH}/{site.row(TrashedTag).id}/restore"
     refused = site.owner.post(restore, {"name": "_bin.0123456789abcdef"})
     assert refused.status_code == 422
     assert "Give another name" in refused.text
@@ -221,40 +221,40 @@ def test_after_its_days_a_tag_goes_for_good_with_what_only_it_needed(site, graph
     adopt(site)
     delete_tag(site, "v1")
     purge(site)
-    assert binned(graph) == [both]
-    site.change(BinnedTag, {"purge_at": PAST})
+    assert trashed(graph) == [both]
+    site.change(TrashedTag, {"purge_at": PAST})
     purge(site)
     assert graph.tags[IMAGE] == {"v2": kept}
     assert whole(graph, kept)
     assert both not in graph.manifests
     assert one not in graph.manifests
-    assert site.rows(BinnedTag) == []
+    assert site.rows(TrashedTag) == []
     assert site.rows(Removal)[-1].requested_by == "-/worker"
 
 
-def test_a_tag_that_the_registry_could_not_remove_stays_in_the_bin(site, graph, monkeypatch):
+def test_a_tag_that_the_registry_could_not_remove_stays_in_the_trash(site, graph, monkeypatch):
     one = graph.image("one")
     graph.tag(IMAGE, v1=one)
     adopt(site)
     delete_tag(site, "v1")
-    site.change(BinnedTag, {"purge_at": PAST})
+    site.change(TrashedTag, {"purge_at": PAST})
     failure = mock.Mock(side_effect=StepFailed("the registry answered 500"))
     with monkeypatch.context() as patched:
         patched.setattr("registry_ui.removals.steps._remove_tag", failure)
         purge(site)
-    assert binned(graph) == [one]
-    assert [row.digest for row in site.rows(BinnedTag)] == [one]
+    assert trashed(graph) == [one]
+    assert [row.digest for row in site.rows(TrashedTag)] == [one]
     purge(site)
-    assert binned(graph) == []
+    assert trashed(graph) == []
 
 
-def test_what_was_tagged_again_meanwhile_outlives_the_bin(site, graph):
+def test_what_was_tagged_again_meanwhile_outlives_the_trash(site, graph):
     one = graph.image("one")
     graph.tag(IMAGE, v1=one)
     adopt(site)
     delete_tag(site, "v1")
     graph.tag(IMAGE, again=one)
-    site.change(BinnedTag, {"purge_at": PAST})
+    site.change(TrashedTag, {"purge_at": PAST})
     purge(site)
     assert graph.tags[IMAGE] == {"again": one}
     assert one in graph.manifests
@@ -265,54 +265,54 @@ def test_removing_for_good_shows_its_plan_first(site, graph):
     graph.tag(IMAGE, v1=one, v2=graph.image("two"))
     adopt(site)
     delete_tag(site, "v1")
-    address = site.owner.post(f"{BIN}/{site.row(BinnedTag).id}/remove").headers["Location"]
+    address = site.owner.post(f"{TRASH}/{site.row(TrashedTag).id}/remove").headers["Location"]
     assert f"{IMAGE}:v1" in Page(site.owner.get(address).text).section("What goes")
-    assert binned(graph) == [one]
+    assert trashed(graph) == [one]
     site.owner.post(f"{address}/confirm")
-    assert binned(graph) == []
+    assert trashed(graph) == []
     assert one not in graph.manifests
-    assert "The bin is empty" in site.owner.get(BIN).text
+    assert "The trash is empty" in site.owner.get(TRASH).text
 
 
-def test_a_tag_can_be_deleted_without_the_bin(site, graph):
+def test_a_tag_can_be_deleted_without_the_trash(site, graph):
     one = graph.image("one")
     graph.tag(IMAGE, v1=one, v2=graph.image("two"))
     adopt(site)
     address = f"{PAGE}/-/tags/v1/-/delete"
     seen = Page(site.owner.get(f"{address}?for_good=1").text).hidden
     site.owner.post(address, seen)
-    assert binned(graph) == []
+    assert trashed(graph) == []
     assert one not in graph.manifests
 
 
 @pytest.mark.both_databases
-def test_the_tags_of_a_deleted_image_are_all_in_the_bin(site, graph):
+def test_the_tags_of_a_deleted_image_are_all_in_the_trash(site, graph):
     one, two = graph.image("one"), graph.image("two")
     graph.tag(IMAGE, v1=one, v2=two)
     adopt(site)
     site.owner.post(f"{PAGE}/-/delete", {"confirm": IMAGE})
     assert visible(graph) == {}
-    assert sorted(binned(graph)) == sorted([one, two])
+    assert sorted(trashed(graph)) == sorted([one, two])
     assert site.row(ContainerImage).emptied_at is not None
-    text = site.owner.get(BIN).text
+    text = site.owner.get(TRASH).text
     assert f"{IMAGE}:v1" in text
     assert f"{IMAGE}:v2" in text
 
 
-def test_a_deleted_project_takes_its_bin_with_it_and_says_so(site, graph):
+def test_a_deleted_project_takes_its_trash_with_it_and_says_so(site, graph):
     graph.tag(IMAGE, v1=graph.image("one"))
     graph.tag("acme/app/other", v1=graph.image("other"))
     adopt(site)
     delete_tag(site, "v1")
-    assert "What the bin holds goes too" in site.owner.get("/acme/app/-/delete").text
+    assert "Tags in the trash are deleted, too" in site.owner.get("/acme/app/-/delete").text
     site.owner.post("/acme/app/-/delete", {"confirm": "acme/app"})
     assert site.rows(Project) == []
-    assert site.rows(BinnedTag) == []
+    assert site.rows(TrashedTag) == []
     assert graph.manifests == {}
 
 
 @pytest.mark.both_databases
-def test_a_tag_that_moves_at_the_last_moment_leaves_nothing_in_the_bin(site, graph):
+def test_a_tag_that_moves_at_the_last_moment_leaves_nothing_in_the_trash(site, graph):
     one, two = graph.image("one"), graph.image("two")
     graph.tag(IMAGE, v1=one)
     adopt(site)
@@ -325,13 +325,13 @@ def test_a_tag_that_moves_at_the_last_moment_leaves_nothing_in_the_bin(site, gra
     delete_tag(site, "v1")
     assert site.report()[0]["outcome"] == "kept"
     assert visible(graph) == {"v1": two}
-    assert "The bin is empty" in site.owner.get(BIN).text
+    assert "The trash is empty" in site.owner.get(TRASH).text
     graph.before = lambda _asked: None
     purge(site)
-    assert binned(graph) == []
+    assert trashed(graph) == []
 
 
-def test_what_the_bin_can_not_keep_is_not_deleted(site, graph, monkeypatch):
+def test_what_the_trash_can_not_keep_is_not_deleted(site, graph, monkeypatch):
     monkeypatch.setattr("registry_ui.web.removals.REMOVAL_TIMEOUT", 0.2)
     graph.tag(IMAGE, v1=graph.image("one"))
     adopt(site)
@@ -370,6 +370,16 @@ def test_a_removal_of_someone_elses_project_can_not_be_restored_from(site, graph
     adopt(site)
     delete_tag(site, "v1")
     site.project("acme/other")
-    number = site.row(BinnedTag).id
+    number = site.row(TrashedTag).id
     for what in ("restore", "remove"):
-        assert site.owner.post(f"/acme/other/-/bin/{number}/{what}").status_code == 404
+        assert site.owner.post(f"/acme/other/-/trash/{number}/{what}").status_code == 404
+
+
+def test_a_form_of_the_old_page_still_restores(site, graph):
+    graph.tag(IMAGE, v1=graph.image("one"))
+    adopt(site)
+    delete_tag(site, "v1")
+    old = f"/acme/app/-/bin/{site.row(TrashedTag).id}/restore"
+    new = site.owner.post(old, {"name": "v2"}).headers["Location"]
+    assert site.owner.post(new, {"name": "v2"}).headers["Location"] == TRASH
+    assert list(visible(graph)) == ["v2"]
