@@ -5,6 +5,9 @@ VENV := sh deploy/venv.sh
 # Words of a private dialect, each with a plain replacement: no longer, many, forever, now.
 DIALECT := whoever|told|deed|any more|for ever|by now|of which
 PROSE := registry_ui templates docs README.md CONTRIBUTING.md SECURITY.md
+# For every Python from 3.11 on, and without the name of a package host.
+PIN := UV_CUSTOM_COMPILE_COMMAND="make requirements" .venv/bin/uv pip compile --quiet --upgrade --universal \
+	--python-version 3.11 --generate-hashes
 PARALLEL := --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help run run-gate dev demo screenshots test test-fast test-all migration bench-token bench-browse bench-search \
@@ -92,10 +95,7 @@ audit: ## Ask the public advisories about what is pinned; fail if one package is
 	@$(VENV) requirements.txt requirements-dev.txt
 	.venv/bin/pip-audit --strict --require-hashes --requirement requirements.txt
 
-requirements: ## Pin requirements*.in anew, with hashes
-	@$(VENV) requirements-dev.txt
-	for file in requirements requirements-dev; do \
-		CUSTOM_COMPILE_COMMAND="make requirements" .venv/bin/pip-compile --quiet --upgrade \
-			--strip-extras --generate-hashes --allow-unsafe --no-emit-index-url \
-			--no-emit-find-links --no-emit-trusted-host --output-file $$file.txt $$file.in || exit 1; \
-	done
+requirements: ## Pin the requirements of pyproject.toml anew, with hashes
+	@$(VENV) requirements.txt requirements-dev.txt
+	$(PIN) pyproject.toml --output-file requirements.txt
+	$(PIN) --group dev --constraints requirements.txt --output-file requirements-dev.txt
