@@ -8,10 +8,11 @@ PROSE := registry_ui templates docs README.md CONTRIBUTING.md SECURITY.md
 # For every Python from 3.11 on, and without the name of a package host.
 PIN := UV_CUSTOM_COMPILE_COMMAND="make requirements" .venv/bin/uv pip compile --quiet --upgrade --universal \
 	--python-version 3.11 --generate-hashes
+FAST := tests/unit tests/web -k "not postgresql"
 PARALLEL := --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help run run-gate dev demo screenshots test test-fast test-all migration bench-token bench-browse bench-search \
-	bench-storage bench-abuse check format audit requirements
+.PHONY: help run run-gate dev demo screenshots test test-fast coverage test-all migration \
+	bench-token bench-browse bench-search bench-storage bench-abuse check format audit requirements
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\): *## /\1 /p' $(MAKEFILE_LIST) | \
@@ -43,7 +44,12 @@ test: ## Run every test on SQLite, and on PostgreSQL what covers each statement;
 
 test-fast: ## Run the unit tests, and the web tests on SQLite
 	@$(VENV) requirements.txt requirements-dev.txt
-	.venv/bin/python -m pytest tests/unit tests/web -k "not postgresql" $(PARALLEL)
+	.venv/bin/python -m pytest $(FAST) $(PARALLEL)
+
+coverage: ## Run the tests of `test-fast`, and report which branches they cover; T=path: those
+	@$(VENV) requirements.txt requirements-dev.txt
+	@mkdir -p -m 700 var var/coverage
+	.venv/bin/python -m pytest $(if $(T),$(T),$(FAST)) $(PARALLEL) --cov --cov-report=term --cov-report=html
 
 test-all: ## Run every test on both; before a release
 	@$(VENV) requirements.txt requirements-dev.txt
