@@ -11,7 +11,7 @@ PIN := UV_CUSTOM_COMPILE_COMMAND="make requirements" .venv/bin/uv pip compile --
 FAST := tests/unit tests/web -k "not postgresql"
 PARALLEL := --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help run run-gate dev demo screenshots test test-fast coverage test-all migration \
+.PHONY: help run run-gate dev demo screenshots test test-fast coverage test-all release migration \
 	bench-token bench-browse bench-search bench-storage bench-abuse check format audit requirements
 
 help: ## Show this list
@@ -74,6 +74,10 @@ bench-storage: ## Measure the pages of storage and activity at 50,000 tags
 bench-abuse: ## Measure what strangers can do: wrong passwords, made-up names, crafted images
 	@$(VENV) requirements.txt requirements-dev.txt
 	.venv/bin/python -m tests.benchmarks.abuse
+
+release: ## Test, commit, and tag a version; push nothing: make release V=0.1.0; TESTED=yes: without tests
+	@$(VENV) requirements.txt requirements-dev.txt
+	@.venv/bin/python deploy/release.py "$(V)" "$(TESTED)"
 
 migration: ## Generate a migration from the models: make migration M="add a column for ..."
 	@$(VENV) requirements.txt
