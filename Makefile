@@ -5,10 +5,14 @@ VENV := sh deploy/venv.sh
 # Words of a private dialect, each with a plain replacement: no longer, many, forever, now.
 DIALECT := whoever|told|deed|any more|for ever|by now|of which
 PROSE := registry_ui templates docs README.md CONTRIBUTING.md SECURITY.md
+# For every Python from 3.11 on, and without the name of a package host.
+PIN := UV_CUSTOM_COMPILE_COMMAND="make requirements" .venv/bin/uv pip compile --quiet --upgrade --universal \
+	--python-version 3.11 --generate-hashes
+FAST := tests/unit tests/web -k "not postgresql"
 PARALLEL := --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help run run-gate dev demo screenshots test test-fast test-all migration bench-token bench-browse bench-search \
-	bench-storage bench-abuse check format audit requirements
+.PHONY: help run run-gate dev demo screenshots test test-fast coverage test-all release migration \
+	bench-token bench-browse bench-search bench-storage bench-abuse check format audit requirements
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\): *## /\1 /p' $(MAKEFILE_LIST) | \
@@ -40,7 +44,12 @@ test: ## Run every test on SQLite, and on PostgreSQL what covers each statement;
 
 test-fast: ## Run the unit tests, and the web tests on SQLite
 	@$(VENV) requirements.txt requirements-dev.txt
-	.venv/bin/python -m pytest tests/unit tests/web -k "not postgresql" $(PARALLEL)
+	.venv/bin/python -m pytest $(FAST) $(PARALLEL)
+
+coverage: ## Run the tests of `test-fast`, and report which branches they cover; T=path: those
+	@$(VENV) requirements.txt requirements-dev.txt
+	@mkdir -p -m 700 var var/coverage
+	.venv/bin/python -m pytest $(if $(T),$(T),$(FAST)) $(PARALLEL) --cov --cov-report=term --cov-report=html
 
 test-all: ## Run every test on both; before a release
 	@$(VENV) requirements.txt requirements-dev.txt
@@ -65,6 +74,10 @@ bench-storage: ## Measure the pages of storage and activity at 50,000 tags
 bench-abuse: ## Measure what strangers can do: wrong passwords, made-up names, crafted images
 	@$(VENV) requirements.txt requirements-dev.txt
 	.venv/bin/python -m tests.benchmarks.abuse
+
+release: ## Test, commit, and tag a version; push nothing: make release V=0.1.0; TESTED=yes: without tests
+	@$(VENV) requirements.txt requirements-dev.txt
+	@.venv/bin/python deploy/release.py "$(V)" "$(TESTED)"
 
 migration: ## Generate a migration from the models: make migration M="add a column for ..."
 	@$(VENV) requirements.txt
@@ -92,10 +105,7 @@ audit: ## Ask the public advisories about what is pinned; fail if one package is
 	@$(VENV) requirements.txt requirements-dev.txt
 	.venv/bin/pip-audit --strict --require-hashes --requirement requirements.txt
 
-requirements: ## Pin requirements*.in anew, with hashes
-	@$(VENV) requirements-dev.txt
-	for file in requirements requirements-dev; do \
-		CUSTOM_COMPILE_COMMAND="make requirements" .venv/bin/pip-compile --quiet --upgrade \
-			--strip-extras --generate-hashes --allow-unsafe --no-emit-index-url \
-			--no-emit-find-links --no-emit-trusted-host --output-file $$file.txt $$file.in || exit 1; \
-	done
+requirements: ## Pin the requirements of pyproject.toml anew, with hashes
+	@$(VENV) requirements.txt requirements-dev.txt
+	$(PIN) pyproject.toml --output-file requirements.txt
+	$(PIN) --group dev --constraints requirements.txt --output-file requirements-dev.txt

@@ -13,8 +13,6 @@ from config import ROOT, Config
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-__version__ = "0.1.0"
-
 
 def create_app(config: Config | None = None) -> Flask:
     """Build the application.

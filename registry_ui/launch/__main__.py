@@ -31,8 +31,10 @@ from .supervise import Supervisor
 START_TIMEOUT = 60.0
 FOREIGN_PROCESSES = frozenset({"registry", "gate"})
 #: Command of the web app with a debugger, which restarts when a file changes. For development
-#: only.
-DEVELOPMENT_WEB = "exec .venv/bin/python -m flask --app wsgi run --debug --port {port}"
+#: only: the debugger runs any code that it is sent, so FLASK_RUN_HOST must not open it to others.
+DEVELOPMENT_WEB = (
+    "exec .venv/bin/python -m flask --app wsgi run --debug --host 127.0.0.1 --port {port}"
+)
 say = partial(print, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""`make run` as a test drives it: from a copy of the checkout, as a user would."""
+"""`make run` and its kin as a test drives them: from a copy of the checkout, as a user would."""
 
 from __future__ import annotations
 
@@ -32,9 +32,11 @@ def alive(process: int) -> bool:
 
 
 class Run:
-    """One `make run`. Its processes are those that work in the checkout."""
+    """One `make run`, or `make dev`. Its processes are those that work in the checkout."""
 
-    def __init__(self, checkout: Path, ports: tuple[int, int], **settings: str) -> None:
+    def __init__(
+        self, checkout: Path, ports: tuple[int, int], target: str = "run", **settings: str
+    ) -> None:
         self.checkout = checkout
         self.port, self.registry_port = ports
         self.lines: list[str] = []
@@ -42,7 +44,7 @@ class Run:
         settings = {"PORT": str(ports[0]), "REGISTRY_PORT": str(ports[1])} | settings
         environ |= {f"REGISTRY_UI_{name}": value for name, value in settings.items()}
         self.process = subprocess.Popen(
-            ["make", "run"],
+            ["make", target],
             cwd=checkout,
             env=environ,
             stdout=subprocess.PIPE,
