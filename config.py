@@ -18,7 +18,7 @@ from urllib.parse import SplitResult, urlsplit
 
 ROOT = Path(__file__).resolve().parent
 PREFIX = "REGISTRY_UI_"
-#: Current names of settings by their old names, which still work.
+#: The current name of each renamed setting, by the old name, which still works.
 RENAMED_SETTINGS = {"BIN_DAYS": "TRASH_DAYS"}
 
 
@@ -138,7 +138,7 @@ class _Reader:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
-        """Return a reader of the environment and, behind it, of ``<var>/settings.env``."""
+        """Return a reader of the environment, with ``<var>/settings.env`` as the fallback."""
         var = Path(environ.get(PREFIX + "VAR") or ROOT / "var")
         if not var.is_absolute():
             var = ROOT / var
@@ -210,7 +210,7 @@ class _Reader:
         """Return the words of the garbage collection command; empty if it is not set.
 
         Raises:
-            ConfigError: it can't be parsed, or has the ``--delete-untagged`` option.
+            ConfigError: the command can't be parsed, or has the ``--delete-untagged`` option.
         """
         try:
             arguments = tuple(shlex.split(self.text(name, "")))
@@ -261,7 +261,7 @@ class _Addresses:
         registry_port = read.port("REGISTRY_PORT", 5050)
         gate = read.flag("GATE", default=False)
         backend_port = read.port("REGISTRY_BACKEND_PORT", 5051)
-        # Our own calls bypass the gate: it calls this application, which is waiting for the gate.
+        # Our own calls bypass the proxy, which would ask this application (the gate) first.
         own_port = backend_port if gate else registry_port
         registry_url = read.url("REGISTRY_URL", f"http://localhost:{own_port}")
         has_url = bool(read.text("REGISTRY_URL", ""))
@@ -277,7 +277,7 @@ class _Addresses:
 
 
 def _use_current_names(settings: Mapping[str, str]) -> dict[str, str]:
-    """Return the settings with the old name of each renamed setting replaced.
+    """Return the settings with each old name in RENAMED_SETTINGS replaced by the current name.
 
     Raises:
         ConfigError: a setting has different values under its old and its current name.

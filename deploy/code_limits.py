@@ -1,7 +1,7 @@
-"""Fail if code of the package exceeds a limit: lines of a function, lines of a file, parameters.
+"""Fail if code exceeds a limit: lines of a function, lines of a file, or number of parameters.
 
-A function that needs more parameters takes a dataclass; one that needs more lines has a second
-subject. Run by ``make check``.
+A function that needs more parameters should take a dataclass; a function that needs more lines
+does more than one thing, and should be split. Run by ``make check``.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def excesses(file: Path) -> Iterator[str]:
 
 
 def main() -> int:
-    """Print every excess; return 1 if there is one."""
+    """Check all Python files, print a line for each exceeded limit, and return the exit status."""
     files = [
         file
         for place in map(Path, PLACES)

@@ -20,13 +20,13 @@ from registry_ui.processes import end_with_parent
 # Bind to the loopback address. Other machines connect through a reverse proxy.
 bind = f"127.0.0.1:{Config.from_environ().port}"
 workers = 2
-#: Pages and passwords can't use all threads: see registry_ui/http/admission.py.
+#: Pages and password checks can't use all threads: see registry_ui/http/admission.py.
 threads = THREADS
 keepalive = 15
 timeout = 60
 graceful_timeout = 8
 #: Timeout in seconds for a client that stops sending in the middle of a request. A client that
-#: sends a byte now and then still holds a thread: see docs/administrators.md.
+#: keeps sending single bytes still occupies a thread: see docs/administrators.md.
 SILENCE = 10
 #: Interpreter switch interval in seconds. With Python's default of 0.005, both cores are idle at
 #: times while requests of microseconds wait (`make bench-token`).
@@ -36,20 +36,20 @@ TURN = 0.0002
 LOOK_FOR_RINGS = 50_000
 
 
-#: Delay in seconds before a worker accepts a connection, for each connection that it already has,
-#: and the maximum delay.
+#: Delay in seconds before a worker accepts a new connection, per connection that the worker already
+#: has, and the maximum delay.
 HESITATION, LONGEST = 0.0002, 0.001
 
 
 class FairWorker(ThreadWorker):
-    """A threaded worker that leaves new connections to workers that have fewer.
+    """A threaded worker that leaves new connections to workers that have fewer connections.
 
     Otherwise the first worker to wake up accepts all connections that arrive at once. Because
     connections are kept alive, one core then serves all of them alone, at a third of the rate.
     """
 
     def accept(self, listener: Any) -> None:
-        """Accept a connection after a short delay, unless another worker was faster."""
+        """Accept a connection after a short delay, unless a different worker was faster."""
         time.sleep(min(self.nr_conns * HESITATION, LONGEST))
         super().accept(listener)
 
@@ -71,18 +71,18 @@ access_log_format = '%(t)s %(h)s "%(m)s %(U)s" %(s)s %(B)s %(M)sms'
 logger_class = PlainLogger
 loglevel = "warning"
 control_socket_disable = True
-# By default, any program on this machine can change the path of a request with a header.
+# Gunicorn's default lets any program on this machine change the path of a request with a header.
 forwarder_headers = ""
 
 
 def post_fork(_server: Any, worker: Any) -> None:
-    """Make a worker end with its master process, and set its interpreter switch interval."""
+    """Make a worker process end with its master process, and set its thread switch interval."""
     end_with_parent(worker.ppid)
     sys.setswitchinterval(TURN)
 
 
 def post_worker_init(worker: Any) -> None:
-    """Compile all templates, then exclude the objects that exist from garbage collection."""
+    """Compile all templates, then exclude all existing objects from Python's garbage collection."""
     templates = worker.wsgi.jinja_env
     for name in templates.list_templates():
         templates.get_template(name)
@@ -92,7 +92,7 @@ def post_worker_init(worker: Any) -> None:
 
 
 def when_ready(server: Any) -> None:
-    """Set the timeout on the listening sockets; accepted connections inherit it."""
+    """Set the SILENCE timeout on the listening sockets; accepted connections inherit it."""
     patience = struct.pack("@ll", SILENCE, 0)
     for listener in server.LISTENERS:
         for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):

@@ -1,8 +1,8 @@
 """Commit and tag a version:  make release V=0.1.0.
 
-The commit sets the version in pyproject.toml, and its number and date in CHANGELOG.md. That part of
-the changelog is the message of the tag. A second commit begins the next part. Nothing is pushed.
-If a step fails, the checkout is as it was before.
+The commit sets the version in pyproject.toml, and gives the first part of CHANGELOG.md the version
+and the date. That part of the changelog is the message of the tag. A second commit adds an empty
+part for the next version. Nothing is pushed. If a step fails, the checkout is restored.
 """
 
 from __future__ import annotations
@@ -27,7 +27,14 @@ class ReleaseError(RuntimeError):
 
 
 class Release(NamedTuple):
-    """The two files of the release, the message of its tag, and the changelog after it."""
+    """The contents of the files to commit, and the message of the tag, for one release.
+
+    Attributes:
+        project: pyproject.toml with the version.
+        changelog: CHANGELOG.md with the version and the date.
+        notes: the message of the tag.
+        next_changelog: CHANGELOG.md with an empty part for the next version.
+    """
 
     project: str
     changelog: str
@@ -36,7 +43,7 @@ class Release(NamedTuple):
 
 
 def git(*arguments: str) -> str:
-    """Run git, and return what it prints."""
+    """Run a git command, and return its output; raise ReleaseError if it fails."""
     done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
         raise ReleaseError(f"git {arguments[0]} failed: {' '.join(done.stderr.split())}")
@@ -44,18 +51,18 @@ def git(*arguments: str) -> str:
 
 
 def numbers(version: str) -> tuple[int, ...]:
-    """Return the numbers of a version, by which versions are ordered."""
+    """Return the numbers of a version such as 0.1.0, as a sort key."""
     return tuple(map(int, version.split(".")))
 
 
 def require_passing_tests() -> None:
-    """Run every check and test, and show what they print."""
+    """Run every check and test, and show their output; raise ReleaseError if one fails."""
     if subprocess.run(["make", "check", "test-all"], check=False).returncode:
         raise ReleaseError("a check or a test failed: see the lines above")
 
 
 def require_ready_checkout(version: str) -> None:
-    """Check that the version follows the last tag, and that the checkout is main without edits."""
+    """Raise ReleaseError unless the version is greater than the last, on an unmodified ``main``."""
     if not VERSION.fullmatch(version):
         raise ReleaseError(f"'{version}' is not a version: make release V=0.1.0")
     if git("branch", "--show-current") != "main":
@@ -68,7 +75,11 @@ def require_ready_checkout(version: str) -> None:
 
 
 def plan(version: str) -> Release:
-    """Return the release, and change nothing."""
+    """Check the checkout, and return the file contents of the release; nothing is written.
+
+    Raises:
+        ReleaseError: the version can't be released.
+    """
     require_ready_checkout(version)
     text, unreleased = CHANGELOG.read_text(), f"{version} \N{EN DASH} unreleased"
     part = FIRST_PART.search(text)
@@ -85,18 +96,18 @@ def plan(version: str) -> Release:
 
 
 def carry_out(release: Release, tag: str) -> None:
-    """Make both commits and the tag."""
+    """Write the files, and make both commits and the tag; if a step fails, undo all of them."""
     start = git("rev-parse", "HEAD")
     try:
         PROJECT.write_text(release.project)
         CHANGELOG.write_text(release.changelog)
         git("commit", "--all", "--message", f"release: {tag}")
-        # The default cleanup would drop the headings, because a line with # is a comment to it.
+        # The default cleanup would drop the headings, because it treats lines with # as comments.
         git("tag", "--annotate", "--cleanup=whitespace", "--message", release.notes, tag)
         CHANGELOG.write_text(release.next_changelog)
         git("commit", "--all", "--message", "changelog: begin the part of the next version")
     except BaseException:
-        if git("tag", "--list", tag):  # It is from above: there was none before.
+        if git("tag", "--list", tag):  # The tag was created above: it did not exist before.
             git("tag", "--delete", tag)
         git("reset", "--hard", start)
         raise
@@ -105,7 +116,7 @@ def carry_out(release: Release, tag: str) -> None:
 
 
 def main(version: str = "", tested: str = "") -> None:
-    """Release the version, after every check and test unless ``tested`` is yes."""
+    """Release ``version``. Run every check and test first, unless ``tested`` is ``"yes"``."""
     try:
         release = plan(version)
         if tested != "yes":

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def create_app(config: Config | None = None) -> Flask:
-    """Build the application.
+    """Build the Flask application.
 
     Args:
         config: the settings; read from the environment if None.

@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session
 
 from .models import AuditEntry
 
-#: Token subject of our own calls to the registry. No user can have it, because ``-`` is not a valid
-#: path component. Events with this subject are recognized as ours and are never counted.
+#: Subject of the tokens for this application's own calls to the registry. No user can have that
+#: name, because ``-`` is not a valid path component. Events with this subject are never counted.
 OWN_SUBJECT = "-/registry_ui"
 
 

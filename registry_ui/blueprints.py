@@ -1,4 +1,4 @@
-"""All blueprints: endpoints for machines, the API, and the pages."""
+"""All Flask blueprints of the app: endpoints for machines, the API, and the pages."""
 
 from __future__ import annotations
 
@@ -57,6 +57,6 @@ PAGES = (
 
 
 def init_app(app: Flask) -> None:
-    """Register every blueprint."""
+    """Register every blueprint with the app."""
     for module in (*ENDPOINTS, api, *PAGES):
         app.register_blueprint(module.blueprint)

@@ -1,4 +1,4 @@
-"""Lists of names in messages: the first names, and the number of the others."""
+"""Shorten long lists of names for messages: the first few names, and the number of the rest."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ MAX_NAMES = 10
 
 
 def name_some(names: Iterable[str]) -> str:
-    """Return the first names in byte order, separated by commas, and the number of the others."""
+    """Sort names and return the first few, separated by commas, and the number of the rest."""
     return name_first(sorted(names))
 
 
 def name_first(names: Sequence[str], count: int = MAX_NAMES) -> str:
-    """Return the first ``count`` names, separated by commas, and the number of the others."""
+    """Return the first ``count`` names, separated by commas, and the number of the rest."""
     rest = f" and {len(names) - count} more" if len(names) > count else ""
     return ", ".join(names[:count]) + rest

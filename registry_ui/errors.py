@@ -1,4 +1,4 @@
-"""Application errors with a message for people. Pure; ``http.error_handlers`` renders them."""
+"""Application errors whose messages are shown to users. ``http.error_handlers`` renders them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Link:
 class AppError(Exception):
     """Base class of errors that the caller can understand and often fix.
 
-    ``code`` is an OCI error code if one fits. ``hint`` says what to do, and ``links`` point to
-    pages where it can be done.
+    ``status`` is the HTTP status, and ``code`` an OCI error code if one fits. ``hint`` says how to
+    fix the error, and ``links`` point to pages where that is possible.
     """
 
     status = 400
@@ -34,7 +34,7 @@ class AppError(Exception):
 
 
 class NotFound(AppError):
-    """The object does not exist, or the caller may not know that it does; both look the same."""
+    """The object does not exist, or the caller is not allowed to know that it does."""
 
     status = 404
     code = "NAME_UNKNOWN"
@@ -44,7 +44,7 @@ class NotFound(AppError):
 
 
 class Denied(AppError):
-    """The caller can see the object, but is not allowed to do this."""
+    """The caller is allowed to see the object, but not to perform the requested action."""
 
     status = 403
     code = "DENIED"
@@ -88,7 +88,7 @@ class Conflict(Invalid):
 
 
 class StateConflict(Conflict):
-    """The operation is not possible in this state: it has begun, ended, or been discarded."""
+    """The state of an operation forbids the request, for example because it has already ended."""
 
     code = "CONFLICT"
 
@@ -111,7 +111,7 @@ class PayloadTooLarge(AppError):
 
 
 class SiteBusy(AppError):
-    """Too many page requests are in progress."""
+    """Too many page requests are in progress. ``retry_after`` is in seconds."""
 
     status = 503
     code = "UNAVAILABLE"
@@ -122,7 +122,7 @@ class SiteBusy(AppError):
 
 
 class DatabaseDown(AppError):
-    """The database can't be reached, or is too busy."""
+    """The database can't be reached, or is too busy to answer."""
 
     status = 503
     code = "UNAVAILABLE"
@@ -132,7 +132,7 @@ class DatabaseDown(AppError):
 
 
 class InvalidValue(AppError):
-    """A value has characters that the database can't store or compare."""
+    """A value in the request has characters that the database can't store or compare."""
 
     def __init__(self) -> None:
         super().__init__("A value holds characters that can't be stored.")
@@ -149,5 +149,5 @@ class InternalError(AppError):
 
 
 def oci_error(code: str, message: str, hint: str = "") -> dict[str, Any]:
-    """Return the JSON body of an OCI error response; docker prints ``errors[0].message``."""
+    """Return the JSON body of an OCI error response; Docker prints ``errors[0].message``."""
     return {"errors": [{"code": code, "message": message, "detail": hint or None}]}

@@ -1,4 +1,4 @@
-"""Private files that are written atomically and that only this user can read."""
+"""Private files: written atomically, and readable only by the user who runs this process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def private_directory(path: Path) -> Path:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write or replace a file with mode 0600. A reader never sees it half written."""
+    """Write or replace a file with mode 0600. A reader never sees a partial file."""
     temporary = _write_temporary(path, text)
     temporary.replace(path)
 

@@ -1,4 +1,4 @@
-"""Format values for people: sizes, counts, digests, times. Pure."""
+"""Format values for people: sizes, counts, digests, and times. No I/O."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _SPANS = (
     (timedelta(days=30), timedelta(days=365), "month", "months"),
     (timedelta(days=365), timedelta.max, "year", "years"),
 )
-#: Words for the stored outcomes that are not shown as they are stored.
+#: Displayed words for stored outcomes of steps, if they differ from the stored words.
 _OUTCOME_LABELS = {"cancelled": "canceled", "in the bin": "in the trash"}
 _DIGEST_TAG = re.compile(r"(sha256-|sha512-)([0-9a-f]{64,128})(.*)")
 
 
 def size(value: int | None) -> str:
-    """Format a number of bytes as docker does (``12.3 MB``, decimal), or a dash for None."""
+    """Format a number of bytes as Docker does (``12.3 MB``, decimal), or a dash for None."""
     if value is None:
         return DASH
     amount, unit = float(value), 0
@@ -63,14 +63,14 @@ def pluralize(value: int | None, one: str, many: str = "") -> str:
 
 
 def outcome_label(outcome: str | None) -> str:
-    """Return the words for the stored outcome of a step, or a dash for None."""
+    """Return the displayed words for the stored outcome of a step, or a dash for None."""
     return DASH if outcome is None else _OUTCOME_LABELS.get(outcome, outcome)
 
 
 def percent(share: float | None) -> str:
     """Format a share from 0 to 1 as a percentage (``23.2%``), or a dash for None.
 
-    A tiny share reads ``< 0.1%`` instead of zero, and an almost full one ``> 99.9%``.
+    A tiny share is shown as ``< 0.1%`` instead of zero, and an almost full one as ``> 99.9%``.
     """
     if share is None:
         return DASH
@@ -80,7 +80,7 @@ def percent(share: float | None) -> str:
 
 
 def short_digest(value: str | None) -> str:
-    """Return the first twelve hex digits of a digest, as docker shows them, or a dash."""
+    """Return the first twelve hex digits of a digest, as Docker shows them, or a dash for None."""
     if not value:
         return DASH
     return value.rpartition(":")[2][:12]
@@ -93,7 +93,7 @@ def short_tag(name: str) -> str:
 
 
 def relative(moment: datetime, now: datetime) -> str:
-    """Return the distance between ``moment`` and ``now`` in words: ``3 h ago``, ``in 2 days``.
+    """Return the time from ``now`` to ``moment`` in words: ``3 h ago``, ``in 2 days``.
 
     A time in the future is rounded to the nearest unit, so that seven days still read ``in 7 days``
     a second later.
@@ -114,9 +114,9 @@ def ago(value: datetime | None, missing: str = DASH) -> Markup:
     """Return a ``<time>`` element with relative text, and the exact time in title and datetime.
 
     Args:
-        value: an aware datetime; a naive one is read as UTC. A date before 1980-01-02, which
-            reproducible builds use, reads ``not recorded``.
-        missing: text for None.
+        value: the time; a naive datetime is taken as UTC. A date before 1980-01-02, which
+            reproducible builds use, is shown as ``not recorded``.
+        missing: text to show for None.
     """
     if value is None:
         return Markup('<span class="muted">{}</span>').format(missing)
@@ -134,7 +134,7 @@ def ago(value: datetime | None, missing: str = DASH) -> Markup:
 
 
 def is_web_link(value: object) -> bool:
-    """Return whether text from an image can be shown as a link: a plain http or https URL."""
+    """Return whether a value from an image is a plain http or https URL, safe to show as a link."""
     if not isinstance(value, str) or len(value) > 2048 or not value.isprintable():
         return False
     if any(character.isspace() or character in "\\\"'<>" for character in value):
@@ -168,5 +168,5 @@ def day_name(day: date, today: date | None = None) -> str:
 
 
 def is_username(value: object) -> bool:
-    """Return whether a name can belong to a user, and not to a deploy token or the system."""
+    """Return whether a name can be a user name, and not that of a deploy token or the system."""
     return isinstance(value, str) and re.fullmatch(NAME, value) is not None

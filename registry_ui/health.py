@@ -14,7 +14,7 @@ from .jobs.queue import HEARTBEAT_SECONDS, WORKER, redis_problem
 from .models import Heartbeat, RegistryEvent, utc_now
 from .registry_connection import registry
 
-#: Age of the oldest waiting event from which the worker counts as stuck.
+#: Age of the oldest unprocessed registry event from which the worker counts as stuck.
 MAX_EVENT_AGE = timedelta(seconds=60)
 
 
@@ -81,7 +81,7 @@ def _check_worker() -> tuple[bool, str]:
 
 
 def end_read_quietly() -> None:
-    """End the read transaction, and ignore a database that does not answer."""
+    """End the session's read transaction; ignore the error if the database does not answer."""
     try:
         end_read()
     except SQLAlchemyError:

@@ -16,13 +16,13 @@ COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 NAME = rf"{COMPONENT}(?:/{COMPONENT})*"
 TAG = r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}"
 DIGEST = r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}"
-#: Pattern of a tag for a signature, attestation, or SBOM (PROTOCOLS 4.4). Groups: the digest of its
+#: Pattern of a tag for a signature, attestation, or SBOM (PROTOCOLS 4.4). Groups: the digest of the
 #: subject, and the suffix.
 DIGEST_TAG = r"(sha256-[0-9a-f]{64}|sha512-[0-9a-f]{128})(\.(?:sig|att|sbom))?"
-#: Prefix of the tags under which the trash keeps manifests. No list shows them. Registries have
-#: such tags from when the trash was called *bin*, so the prefix can't change.
+#: Prefix of the tags under which the trash keeps manifests. No list shows these tags. Registries
+#: have such tags from when the trash was called *bin*, so the prefix can't change.
 TRASH_PREFIX = "_bin."
-#: Upper bound (exclusive) of names with that prefix: ``/`` is the character after ``.``.
+#: Exclusive upper bound of the tags with TRASH_PREFIX: ``/`` is the character after ``.``.
 TRASH_PREFIX_END = "_bin/"
 TRASH_TAG = rf"{re.escape(TRASH_PREFIX)}[0-9a-f]{{16}}"
 MAX_NAME = 255
@@ -35,7 +35,7 @@ _DIGEST = re.compile(DIGEST)
 _TRASH_TAG = re.compile(TRASH_TAG)
 _DIGEST_TAG = re.compile(DIGEST_TAG)
 
-#: Prefixes of tags that are attached to a digest.
+#: Prefixes of digest tags, which attach a signature, attestation, or SBOM to a digest.
 DIGEST_TAG_ALGORITHMS = ("sha256-", "sha512-")
 
 #: First path segments that are reserved, because routes of this site or of the registry use them
@@ -54,8 +54,8 @@ RESERVED_FIRST_SEGMENTS = frozenset(
         "v2",
     ]
 )
-#: First path segments that docker adds to a short name or reads as a host. It also reads a segment
-#: with a dot as a host. Mirrors have such repositories; elsewhere they are confusing.
+#: First path segments that Docker adds to a short name or reads as a host. Docker also reads a
+#: segment with a dot as a host. Mirrors have such repositories; elsewhere they are confusing.
 RESTRICTED_FIRST_SEGMENTS = frozenset(["library", "localhost"])
 
 
@@ -70,7 +70,7 @@ def _is_too_long(value: str) -> bool:
 @total_ordering
 @dataclass(frozen=True, slots=True)
 class RepositoryName:
-    """A repository name of the OCI grammar, at most 255 characters: ``group/project/image``."""
+    """A repository name by the OCI grammar, at most 255 characters: ``group/project/image``."""
 
     value: str
 
@@ -95,7 +95,7 @@ class RepositoryName:
         return tuple(self.value.split("/"))
 
     def prefixes(self) -> list[str]:
-        """Return every path that could own this name, shortest first, itself included.
+        """Return every path that could own this repository, shortest first, including this name.
 
         >>> RepositoryName("a/b/c").prefixes()
         ['a', 'a/b', 'a/b/c']
@@ -132,9 +132,9 @@ class PlacePath:
 
     @property
     def is_restricted(self) -> bool:
-        """Whether only administrators can create it at the top level.
+        """Whether only administrators can create this path at the top level.
 
-        Unless the registry's host comes first, docker reads ``quay.io/app`` as a reference to
+        Unless the registry's host comes first, Docker reads ``quay.io/app`` as a reference to
         another registry, and adds ``library`` to a short name.
         """
         first = self.value.partition("/")[0]
@@ -142,7 +142,7 @@ class PlacePath:
 
     @property
     def parent(self) -> str | None:
-        """Path of the namespace that contains this one; None at the top level."""
+        """Path of the namespace that contains this path; None at the top level."""
         parent, slash, _ = self.value.rpartition("/")
         return parent if slash else None
 
@@ -189,7 +189,7 @@ def _normalize_separator(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class TagName:
-    """A tag of the OCI grammar. Tags are case-sensitive: ``v2`` and ``V2`` are two tags."""
+    """A tag by the OCI grammar. Tags are case-sensitive: ``v2`` and ``V2`` are different tags."""
 
     value: str
 
@@ -206,7 +206,7 @@ class TagName:
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """A SHA-256 or SHA-512 digest in lowercase hex. Other forms make the registry answer 500."""
+    """A SHA-256 or SHA-512 digest in lowercase hex. The registry returns 500 for any other."""
 
     value: str
 
@@ -236,7 +236,7 @@ class Digest:
 
     @property
     def short(self) -> str:
-        """The first twelve hex digits, as docker shows them."""
+        """The first twelve hex digits, as Docker shows them."""
         return self.hex[:12]
 
 
@@ -252,7 +252,7 @@ class Reference:
     def parse(cls, text: str) -> Reference:
         """Parse a reference; raise NameInvalid if it is malformed.
 
-        A bare string of 64 hex digits is refused as a name, as docker does, because it is an image
+        A bare string of 64 hex digits is refused as a name, as Docker does, because it is an image
         ID.
         """
         rest, at, digest = text.partition("@")

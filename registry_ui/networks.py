@@ -1,11 +1,11 @@
-"""Networks and address blocks by which client addresses are grouped. Pure."""
+"""Networks and address blocks by which client addresses are grouped. No I/O."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
-#: Prefix length of the smallest network that an IPv6 subscriber gets: its owner has 2^64 addresses.
+#: Prefix length of the smallest network that an IPv6 subscriber gets: 2^64 addresses.
 IPV6_PREFIX = 64
 MAX_LENGTH = 64
 #: Prefix lengths of the address block that a customer of a provider usually gets.
@@ -16,7 +16,8 @@ IPV4_BLOCK, IPV6_BLOCK = 24, 48
 def network_of(address: str) -> str:
     """Return the network that counts as one client: an IPv4 address itself, or an IPv6 /64.
 
-    Text that is not an address (a Unix socket, a broken proxy) is returned, cut to MAX_LENGTH.
+    Text that is not an address (from a Unix socket or a broken proxy) is returned as it is, cut to
+    MAX_LENGTH characters.
     """
     parsed = _parse(address)
     if isinstance(parsed, IPv6Address):
@@ -28,8 +29,8 @@ def network_of(address: str) -> str:
 def block_of(address: str) -> str:
     """Return the address block that an address belongs to: an IPv4 /24, or an IPv6 /48.
 
-    One customer can have many networks. The block shows whether clients from many networks are
-    customers of many providers, or just one.
+    One customer can have many networks. The block shows whether many networks belong to many
+    customers or to just one. Text that is not an address is returned, cut to MAX_LENGTH characters.
     """
     parsed = _parse(address)
     if isinstance(parsed, IPv6Address):
@@ -40,7 +41,7 @@ def block_of(address: str) -> str:
 
 
 def _parse(address: str) -> IPv4Address | IPv6Address | str:
-    """Parse an address; return text that is not an address, cut to MAX_LENGTH."""
+    """Parse an address; return text that is not an address, cut to MAX_LENGTH characters."""
     try:
         parsed = ip_address(address.partition("%")[0])
     except ValueError:

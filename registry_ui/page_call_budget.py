@@ -1,6 +1,7 @@
-"""Limits the registry calls of a page view, and caches which objects can't be read.
+"""Limit on the registry calls of a page view, and a cache of registry objects that can't be read.
 
-Only pages use this. Deletions, copies, and moves always ask the registry.
+An object is a manifest or a blob. Only page views use the limit and the cache. Deletions, copies,
+and moves always ask the registry.
 """
 
 from __future__ import annotations
@@ -27,19 +28,19 @@ T = TypeVar("T")
 
 #: Maximum number of registry calls for one page view.
 MAX_CALLS = 200
-#: How long a missing or invalid object is not requested again, in seconds.
+#: How long pages don't request a missing or invalid object again, in seconds.
 ERROR_LIFETIME = 120.0
-#: How long an object is not requested again after a registry fault (500), in seconds. A fault can
-#: be over in a moment.
+#: How long pages don't request an object again after the registry answered 500, in seconds. This is
+#: short, because the cause of a 500 can be temporary.
 FAULT_LIFETIME = 30.0
-#: Maximum number of objects in the cache.
+#: Maximum number of unreadable objects in the cache.
 MAX_CACHED_ERRORS = 10_000
-#: Maximum number of cached objects of one repository; beyond it, pages read none of its objects.
+#: Number of unreadable objects of one repository at which pages read no more objects of it.
 MAX_ERRORS_PER_REPOSITORY = 100
 
 
 class UnreadableObjects:
-    """Cache of errors for objects, by repository and digest, that a page could not read."""
+    """Thread-safe cache of errors for manifests and blobs that page views could not read."""
 
     def __init__(self) -> None:
         self._entries: OrderedDict[tuple[str, str], tuple[float, RegistryError]] = OrderedDict()
@@ -47,9 +48,10 @@ class UnreadableObjects:
         self._lock = threading.Lock()
 
     def find(self, repository: str, digests: Iterable[str]) -> dict[str, RegistryError]:
-        """Return the known errors of these objects, by digest.
+        """Return the cached errors for some objects of a repository, by digest.
 
-        If too many objects of the repository can't be read, every object gets an error.
+        Objects without a cached error are left out. But if the cache has at least
+        MAX_ERRORS_PER_REPOSITORY errors for the repository, every object gets an error.
         """
         with self._lock:
             self._forget_old()
@@ -64,9 +66,13 @@ class UnreadableObjects:
         return errors
 
     def add(self, repository: str, problems: Mapping[str, RegistryError]) -> None:
-        """Cache the errors of objects that are missing, invalid, or make the registry fail.
+        """Cache errors for objects that are missing or invalid, or for which the registry fails.
 
-        Other errors are ignored: an outage says nothing about an object.
+        Errors of any other kind are ignored, because an outage says nothing about an object.
+
+        Args:
+            repository: the repository that has the objects.
+            problems: errors by digest of the object.
         """
         now = time.monotonic()
         with self._lock:
@@ -84,8 +90,8 @@ class UnreadableObjects:
 
     def _forget_old(self) -> None:
         now = time.monotonic()
-        # Entries are in the order of insertion and have two lifetimes, so one can be kept a little
-        # longer behind another.
+        # Entries are in the order of insertion. Because there are two lifetimes, an expired entry
+        # can remain until the older entries before it have expired, too.
         while self._entries and next(iter(self._entries.values()))[0] < now:
             self._drop(next(iter(self._entries)))
 
@@ -97,31 +103,38 @@ class UnreadableObjects:
 
 
 def init_app(app: Flask) -> None:
-    """Create the cache of this process."""
+    """Create this process's cache of errors for unreadable registry objects."""
     app.extensions["unreadable_objects"] = UnreadableObjects()
 
 
 def page_end() -> float:
-    """Return the deadline of a page view, as a time.monotonic() value.
+    """Return the deadline for the registry calls of a page view, as a time.monotonic() value.
 
-    Facts that are missing by then are shown as a dash, with a Retry link.
+    Data that the registry has not delivered until the deadline is shown as a dash.
     """
     timeout: float = current_app.config["SETTINGS"].registry_timeout
     return time.monotonic() + timeout
 
 
 def is_page_view() -> bool:
-    """Return whether this is a request to view a page (GET or HEAD), not to change something."""
+    """Return whether the current HTTP request only views a page (GET or HEAD).
+
+    False outside of an HTTP request, such as in a worker.
+    """
     return has_request_context() and request.method in {"GET", "HEAD"}
 
 
 def count_against_budget(call: Callable[[], T], *, retries: bool = True) -> Callable[[], T]:
-    """Wrap a registry call so that it counts against the budget of the current page view.
+    """Wrap a registry call so that it counts against the limit of the current page view.
 
     Outside of a page view, the call is returned unchanged.
 
     Args:
-        retries: whether the call is repeated after a 500.
+        call: function that makes the call.
+        retries: whether the call is repeated if the registry answers 500.
+
+    Returns:
+        A function that makes the call, or raises CallBudgetSpent if the limit was reached.
     """
     if not is_page_view():
         return call
@@ -137,14 +150,24 @@ def count_against_budget(call: Callable[[], T], *, retries: bool = True) -> Call
 
 
 def unreadable(repository: RepositoryName, digests: Iterable[str]) -> dict[str, RegistryError]:
-    """Return the errors of those objects that a page need not request again, by digest."""
+    """Return the cached errors for objects that a page should not request again, by digest.
+
+    The result is empty outside of a page view.
+    """
     if not is_page_view():
         return {}
     return _error_cache().find(str(repository), list(digests))
 
 
 def remember_unreadable(repository: RepositoryName, problems: Mapping[str, RegistryError]) -> None:
-    """Cache the errors of objects that a page could not read."""
+    """Cache errors for registry objects that this page view could not read.
+
+    Outside of a page view, nothing is cached.
+
+    Args:
+        repository: the repository that has the objects.
+        problems: errors by digest of the object.
+    """
     if is_page_view():
         _error_cache().add(str(repository), problems)
 

@@ -13,11 +13,11 @@ KEY = "registry_ui.page_place"
 
 
 class PageSlot:
-    """A slot that a request holds until its response is sent, except while it waits.
+    """A slot that a request holds until its response is sent, except during a password check.
 
     Args:
-        places: semaphore that all page requests share.
-        patience: seconds that a request waits to get a slot again.
+        slots: semaphore that all page requests of the process share.
+        timeout: maximum time in seconds that reacquire() waits for a free slot.
     """
 
     def __init__(self, slots: threading.Semaphore, timeout: float) -> None:
@@ -33,10 +33,10 @@ class PageSlot:
             self._slots.release()
 
     def reacquire(self) -> None:
-        """Reacquire a slot after a wait.
+        """Acquire a slot again after release().
 
         Raises:
-            SiteBusy: no slot is free in time.
+            SiteBusy: no slot became free within the timeout.
         """
         if not self._slots.acquire(timeout=self._timeout):
             raise SiteBusy
@@ -45,16 +45,16 @@ class PageSlot:
 
 
 def release_page_slot() -> None:
-    """Release the slot of this request to another page while this one waits for something else."""
+    """Release the slot of this request, so that other page requests can use it during a wait."""
     if (slot := _page_slot()) is not None:
         slot.release()
 
 
 def reacquire_page_slot() -> None:
-    """Reacquire a slot, because the wait is over and the page still has to be rendered.
+    """Acquire a slot for this request again, so that the page can be rendered.
 
     Raises:
-        SiteBusy: no slot is free in time.
+        SiteBusy: no slot became free in time.
     """
     if (slot := _page_slot()) is not None:
         slot.reacquire()

@@ -11,7 +11,13 @@ PER_PAGE = 50
 
 
 class NoSuchPage(Exception):
-    """A list has fewer pages than the URL asks for."""
+    """The URL requests a page beyond the end of a list.
+
+    Attributes:
+        name: URL parameter that holds the page number.
+        pages: number of pages of the list.
+        total: number of rows in the list.
+    """
 
     def __init__(self, name: str, pages: int, total: int) -> None:
         super().__init__(f"there are only {pages} pages")
@@ -20,7 +26,14 @@ class NoSuchPage(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a list: its number, the number of pages, and the total number of rows."""
+    """One page of a list, without the rows.
+
+    Attributes:
+        number: page number, starting at 1.
+        pages: number of pages of the list.
+        total: number of rows in the list.
+        size: maximum number of rows on a page.
+    """
 
     number: int
     pages: int
@@ -29,12 +42,12 @@ class Page:
 
     @classmethod
     def of(cls, number: int, total: int, size: int = PER_PAGE, *, name: str = "page") -> Page:
-        """Return the page of a list that has this number.
+        """Return the page with a given number.
 
         Args:
             number: page number, starting at 1; a lower number gives the first page.
             total: number of rows in the list.
-            size: number of rows on a page.
+            size: maximum number of rows on a page.
             name: URL parameter that holds the page number.
 
         Raises:
@@ -47,7 +60,7 @@ class Page:
 
     @property
     def offset(self) -> int:
-        """The number of rows before this page."""
+        """The number of rows of the list before this page."""
         return (self.number - 1) * self.size
 
     def cut(self, rows: Sequence[T]) -> Sequence[T]:

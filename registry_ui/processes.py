@@ -11,10 +11,10 @@ _libc = ctypes.CDLL(None)
 
 
 def end_with_parent(parent: int) -> None:
-    """Make the kernel send SIGTERM to this process when its parent dies, for whatever reason.
+    """Make the kernel send SIGTERM to this process when its parent process dies for any reason.
 
     Args:
-        parent: process id of the parent. If it has already died, this process ends at once.
+        parent: process id of the parent. If the parent has already died, this process ends at once.
     """
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:

@@ -1,4 +1,4 @@
-"""Parser for references that people paste from a terminal, a pipeline, or a page. Pure."""
+"""Parser for image references that people paste from a terminal, a pipeline, or a page."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .names import NameInvalid, Reference, TagName
 MAX_PASTED_LENGTH = 1024
 
 _SCHEME = re.compile(r"(?:oci|docker|docker-daemon|https?)://", re.IGNORECASE)
-#: Path of a manifest in the registry API, as docker prints it when access is denied.
+#: Path of a manifest in the registry API, as Docker prints it when access is denied.
 _MANIFEST = re.compile(r"v2/(.+)/manifests/([^/?]+)")
 _VERSION = re.compile(r"--version[= ]\s*['\"]?([^\s'\"]+)")
 #: Words that come before a reference in commands and files, except options.
@@ -22,10 +22,10 @@ _COMMAND_WORDS = re.compile(
 
 
 class AnotherRegistry(NameInvalid):
-    """A reference that begins with the host of another registry.
+    """A reference that begins with the host of a different registry.
 
-    ``reference`` is its meaning if a namespace here has the name of that host, as in a mirror; None
-    if no namespace can have that name.
+    ``reference`` is the pasted text parsed with the host as the first segment of a path, because a
+    mirror can have a namespace with the name of that host; None if such a path is not valid.
     """
 
     def __init__(self, host: str, own_host: str, reference: Reference | None) -> None:
@@ -34,16 +34,16 @@ class AnotherRegistry(NameInvalid):
 
 
 def parse_pasted(text: str, own_host: str) -> Reference:
-    """Parse a reference as people paste it: bare, with a host, in a command, or in a message.
+    """Parse a pasted image reference: bare, with a host, in a command, or in a message.
 
     >>> str(parse_pasted("docker pull registry.example/group/app:1.0", "registry.example"))
     'group/app:1.0'
 
     Args:
-        own_host: host of this registry, which is removed.
+        own_host: host of this registry, which is removed from the reference.
 
     Raises:
-        AnotherRegistry: the reference begins with another host.
+        AnotherRegistry: the reference begins with the host of a different registry.
         NameInvalid: the text is not a reference.
     """
     if len(text) > MAX_PASTED_LENGTH:

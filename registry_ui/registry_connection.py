@@ -15,11 +15,12 @@ from .distribution.errors import RegistryError, RegistryNotFound
 from .names import RepositoryName
 from .token_auth.keyring import KeyRing, RotatingSigner
 
-#: Maximum number of parallel calls in a thread pool, for all pages together.
+#: Maximum number of parallel registry calls per thread pool, for all requests of this process.
 MAX_PARALLEL_CALLS = 8
-#: Timeout in seconds for checking whether the registry answers at all.
+#: Minimum timeout in seconds for checking whether the registry answers at all.
 ANSWER_TIMEOUT = 10.0
-#: Lifetime of our own bearer tokens in seconds. A new one is signed for each call.
+#: Lifetime in seconds of the bearer tokens that this application uses for its own registry calls.
+#: A new token is signed for each call.
 OWN_TOKEN_LIFETIME = 60
 
 
@@ -59,11 +60,13 @@ def registry() -> RegistryClient:
 
 
 def is_answering(repository: RepositoryName | None = None) -> bool:
-    """Return whether the registry answers, so that a failed call is due to a single object.
+    """Return whether the registry answers requests.
+
+    If so, the cause of an earlier failed call is a single object, not an outage.
 
     Args:
-        repository: read its list of tags, which requires the registry to access its storage; None
-            to only check the API.
+        repository: the repository whose list of tags is read for the check, so that the registry
+            must access its storage; None to check only the base URL of the API.
     """
     try:
         with at_least(ANSWER_TIMEOUT):
@@ -79,12 +82,12 @@ def is_answering(repository: RepositoryName | None = None) -> bool:
 
 
 def threads() -> ThreadPoolExecutor:
-    """Return the application's thread pool for parallel calls."""
+    """Return the application's thread pool for parallel registry calls."""
     pool: ThreadPoolExecutor = current_app.extensions["registry_threads"]
     return pool
 
 
 def list_threads() -> ThreadPoolExecutor:
-    """Return the thread pool for lists of tags, which must not wait for other calls of a page."""
+    """Return the thread pool for requests of tag lists, which must not wait for other calls."""
     pool: ThreadPoolExecutor = current_app.extensions["registry_lists"]
     return pool

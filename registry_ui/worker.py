@@ -11,14 +11,18 @@ from .jobs.stored_work import resume_stored_work
 
 logger = logging.getLogger(__name__)
 
-#: Number of worker threads. One is not enough: a long removal would delay events.
+#: Number of worker threads. One is not enough: a long reconciliation with the registry would delay
+#: the processing of registry events.
 WORKER_THREADS = 4
-#: Seconds between two polls of the embedded queue, and the longest delay of an event.
+#: Seconds between two polls of the SQLite job queue, and so the longest delay of a registry event.
 POLL_INTERVAL = 0.2
 
 
 def main() -> None:
-    """Run the worker until a signal stops it. Tasks in progress are finished first."""
+    """Run the worker until a signal stops it.
+
+    After SIGINT the tasks in progress finish first; SIGTERM interrupts them.
+    """
     argparse.ArgumentParser(
         prog="python -m registry_ui.worker",
         description="Applies events, reconciles, and carries out removals and copies.",

@@ -1,4 +1,7 @@
-"""Access decisions: from a principal and its access to a path to an answer with a rule. Pure."""
+"""Access decisions: whether a principal has a permission at a path, and by which rule.
+
+All functions are pure: lookup.py reads the data that they need from the database.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,7 @@ class PathRestriction:
     exact: bool = False
 
     def covers(self, path: str) -> bool:
-        """Return whether a path is within the restriction. Only whole segments match."""
+        """Return whether a path is within the restriction. Only whole path segments match."""
         return path == self.path or (not self.exact and path.startswith(self.path + "/"))
 
     def __str__(self) -> str:
@@ -58,12 +61,12 @@ class Principal:
 
     Attributes:
         user_id: id of the user; None for deploy tokens and anonymous clients.
-        scopes: scopes of the token; None if a password was used.
+        scopes: scopes of the token; None for a password and for anonymous clients.
         reach: path restriction of the token; None if it is valid wherever its owner has access.
         home: path of the namespace or project that a deploy token belongs to; None for users
             and anonymous clients.
         credential: description of the credential: its kind and, for tokens, its name.
-        token_id: id of the access token, if one was used.
+        token_id: id of the access token; None for any other credential.
     """
 
     user_id: int | None = None
@@ -101,7 +104,8 @@ class Principal:
 ANONYMOUS = Principal(credential=NO_CREDENTIAL)
 
 
-#: Permissions that a write freeze suspends, and the text for each reason of a freeze.
+#: Permissions that a write freeze (a temporary stop of pushes and deletions) suspends, and the text
+#: for each reason for a write freeze.
 FENCED_PERMISSIONS = frozenset({Permission.PUSH, Permission.DELETE})
 REASONS = {"collection": "the registry collects garbage", "move": "it is moved"}
 
@@ -113,6 +117,7 @@ class Fenced:
     Attributes:
         path: "" for the whole registry.
         reason: a key of REASONS.
+        since: when the write freeze began.
     """
 
     path: str
@@ -121,11 +126,11 @@ class Fenced:
 
     @property
     def reason_text(self) -> str:
-        """The reason of the freeze, as text for messages."""
+        """The reason for the write freeze, as text for messages."""
         return REASONS[self.reason]
 
     def rule(self, repository: str) -> str:
-        """Return the rule with which a push or deletion in a repository is refused."""
+        """Return the text that refuses a push or deletion in a repository."""
         message = f"writes to {repository} are stopped while {self.reason_text}"
         return f"{message}, since {self.since:%H:%M} UTC; try again later"
 
@@ -149,9 +154,9 @@ class OldPathMatch:
 
     @property
     def refusal(self) -> str:
-        """The rule with which a push or deletion by the old path is refused.
+        """The text that refuses a push or deletion by the old path.
 
-        If the old path is stopped, the rule with which every request is refused.
+        If the old path is stopped, the text refuses pulls too.
         """
         if self.stopped:
             consequence = "the old name was changed after the move, and can no longer be pulled"
@@ -167,11 +172,11 @@ class PathAccess:
     Attributes:
         place: the deepest namespace or project at or above the path; None if there is none.
         kind: ``namespace`` or ``project``.
-        role: the highest role of the principal at or above the place.
+        role: the highest role of the principal at or above the place; None without a role.
         role_at: the path at which the principal has that role.
-        fence: the write freeze in effect at the path, if any.
-        former: the old path by which the repository was requested, if it was; ``path`` is
-            then the current one.
+        fence: the write freeze in effect at the path; None if there is none.
+        former: the old path by which the repository was requested, ``path`` being the current
+            one; None if it was requested by its current path.
     """
 
     path: str
@@ -186,7 +191,7 @@ class PathAccess:
 
     @property
     def exact(self) -> bool:
-        """Whether the place has exactly this path, not one above it."""
+        """Whether ``path`` itself is a namespace or project, and not only a path below one."""
         return self.place == self.path
 
     @property
@@ -204,7 +209,7 @@ class Decision:
 
 
 def role_for_rules(principal: Principal, access: PathAccess) -> Role | None:
-    """Return the role that protection rules apply to; administrators count as Owner."""
+    """Return the role for checking protection rules: Owner for administrators, None without one."""
     return Role.OWNER if principal.is_admin else access.role
 
 
@@ -245,7 +250,7 @@ def _decide_by_visibility(
 ) -> Decision | None:
     """Return the decision made by the visibility of a project, or None if it decides nothing.
 
-    For principals without a sufficient role.
+    It is called only for principals whose role is not sufficient.
     """
     if access.visibility == Visibility.PUBLIC:
         return Decision(True, f"{access.place} is public")
@@ -296,13 +301,13 @@ def decide_repository(principal: Principal, access: PathAccess, permission: Perm
 def unowned(path: str) -> str:
     """Return the rule for a repository that belongs to no project.
 
-    It is also used for hidden repositories, which must look like nonexistent ones.
+    The same rule is used for hidden repositories, which must look like nonexistent ones.
     """
     return f"no project owns {path}"
 
 
 def permissions(principal: Principal, access: PathAccess) -> set[str]:
-    """Return the names of all permissions of a principal at the place in ``access``."""
+    """Return the names of a principal's permissions at the namespace or project in ``access``."""
     return {
         str(permission)
         for permission in Permission

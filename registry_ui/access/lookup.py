@@ -26,7 +26,7 @@ from ..models import Fence, Membership, OldPath, Place, Project
 from .decisions import Fenced, OldPathMatch, PathAccess, Principal
 from .roles import Role
 
-#: Role of a deploy token in the place that it belongs to. Its scopes limit it further.
+#: Role of a deploy token in its namespace or project. The scopes of the token limit it further.
 DEPLOY_ROLE = Role.MAINTAINER
 
 
@@ -69,16 +69,17 @@ def _is_membership_of(place: Any, user_id: Any) -> ColumnElement[bool]:
 
 
 def fences_over(paths: Iterable[Any]) -> ColumnElement[bool]:
-    """Return the condition for write freezes at any of these paths, or of the whole registry."""
+    """Return the SQL condition for write freezes at these paths, or of the whole registry."""
     return Fence.path.in_([literal_column("''"), *paths])
 
 
 def _join_access(query: AnySelect, user_id: Any, paths: list[Any]) -> AnySelect:
-    """Extend a query by the places at some paths, a user's roles there, and all write freezes.
+    """Extend a query by the data from which the access to some paths is decided.
 
-    Each row of the query is repeated for each place and each freeze. Usually there is no
-    freeze, and joining all of them is the cheapest way to find that out. The column ``former``
-    of every row contains all old paths among ``paths``, one per line.
+    This data is the places (namespaces and projects) at the paths, a user's role in each place,
+    and all write freezes. Each row of the query is repeated for each place and each freeze.
+    Usually there is no freeze, and joining all of them is the cheapest way to find that out. The
+    column ``former`` of every row contains all old paths among ``paths``, one per line.
 
     Args:
         user_id: column or parameter with the id of the user; None for no roles.
@@ -120,7 +121,7 @@ def path_access(session: Session, principal: Principal, path: str) -> PathAccess
 def path_access_by_any_name(session: Session, principal: Principal, repository: str) -> PathAccess:
     """Return the access of a principal to a repository, given by its current or an old path.
 
-    The result is the same as for the token endpoint.
+    The token endpoint grants access by the same rules.
     """
     former = former_name(session, repository)
     if former is None:
@@ -129,10 +130,12 @@ def path_access_by_any_name(session: Session, principal: Principal, repository: 
 
 
 def former_name(session: Session, name: str) -> OldPathMatch | None:
-    """Return the current path for an old path, following later moves; None for any other path.
+    """Return the old path that covers a name, with its current path, or None.
+
+    Later moves of the current path are followed. None means that no old path covers the name.
 
     Args:
-        name: path of a repository, a namespace or a project.
+        name: path of a repository, a namespace, or a project.
     """
     query = select(*FORMER_COLUMNS).where(OldPath.path.in_(path_prefixes := prefixes(name)))
     former = former_over(name, path_prefixes, {row.former: row for row in session.execute(query)})
@@ -143,7 +146,9 @@ def former_name(session: Session, name: str) -> OldPathMatch | None:
 
 
 class CredentialQuery:
-    """A compiled query for a credential that can read the access to some paths as well.
+    """A query for a credential that can read the access to some paths as well.
+
+    The query is compiled once for each number of paths.
 
     Args:
         query: selects at most one row, that of the credential.
@@ -155,7 +160,7 @@ class CredentialQuery:
         self._compiled: dict[int, CompiledQuery] = {}
 
     def for_paths(self, count: int) -> CompiledQuery:
-        """Return the query compiled for ``count`` paths, given as parameters p0, p1 and so on."""
+        """Return the query compiled for ``count`` paths, given as parameters p0, p1, and so on."""
         compiled = self._compiled.get(count)
         if compiled is None:
             paths = [bindparam(f"p{number}", type_=Place.path.type) for number in range(count)]
@@ -207,8 +212,8 @@ def _get_parameters(paths: tuple[str, ...]) -> _Parameters:
 class AccessLookup:
     """Lookup of the access to some paths, in the same query as the lookup of the credential.
 
-    For the token endpoint: two separate queries would be two thirds of its work, most of it
-    spent on waking threads (``make bench-token``).
+    It is for the token endpoint: two separate queries would be two thirds of the endpoint's work,
+    most of it spent on waking threads (``make bench-token``).
     """
 
     def __init__(self, paths: Iterable[str] = ()) -> None:
@@ -216,7 +221,10 @@ class AccessLookup:
         self._rows: list[Any] | None = None
 
     def first(self, engine: Engine, query: CredentialQuery, **values: str) -> Any:
-        """Return the row of a credential or None, and read the data for the paths with it."""
+        """Run the query; return the credential's row, or None if there is no such credential.
+
+        The query also reads the access data for the paths, which path_accesses() uses.
+        """
         rows = query.for_paths(self._parameter_count).all(engine, **values, **self._values)
         self._rows = rows
         return rows[0] if rows else None
@@ -241,7 +249,7 @@ class AccessLookup:
     def _resolve_old_paths(
         self, engine: Engine, principal: Principal, old_paths: list[str]
     ) -> dict[str, PathAccess]:
-        """Return the access to those paths that are old ones, taken from the current paths."""
+        """Return the access to the requested paths that ``old_paths`` cover, by requested path."""
         rows = {path: _OLD_PATH_QUERY.first(engine, path=path) for path in old_paths}
         matches = {
             path: former
@@ -332,7 +340,7 @@ def fence_over(path_prefixes: list[str], fences: dict[str, Any]) -> Fenced | Non
 
 
 def owning_project(session: Session, repository: str) -> Project | None:
-    """Return the project that owns a repository: the one with the longest matching prefix."""
+    """Return the project at the longest prefix of a repository name, or None if there is none."""
     return session.scalar(
         select(Project)
         .where(Project.path.in_(prefixes(repository)))

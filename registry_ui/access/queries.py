@@ -19,25 +19,26 @@ MAX_RANGES = 50
 
 
 def below(column: Any, path: str) -> ColumnElement[bool]:
-    """Return the condition for paths below ``path``.
+    """Return the SQL condition that the path in a column is below ``path``.
 
-    It can use an index, because it is a range: ``0`` is the character after ``/``.
+    The condition is a range, so that a database index can be used: ``0`` is the character that
+    follows ``/``.
     """
     return and_(column >= path + "/", column < path + "0")
 
 
 def at_or_below(column: Any, path: str) -> ColumnElement[bool]:
-    """Return the condition for ``path`` and all paths below it."""
+    """Return the SQL condition that the path in a column is ``path`` or below it."""
     return or_(column == path, below(column, path))
 
 
 def reached(column: Any, reach: PathRestriction) -> ColumnElement[bool]:
-    """Return PathRestriction.covers() as an SQL condition."""
+    """Return the SQL condition that the path in a column is within a path restriction."""
     return column == reach.path if reach.exact else at_or_below(column, reach.path)
 
 
 def own_places(principal: Principal, minimum: Role = Role.GUEST) -> AnySelect:
-    """Return a query for the places that a user owns or has at least a certain role in."""
+    """Return a query for the paths of the places that a user owns or has a sufficient role in."""
     return (
         select(Place.path)
         .outerjoin(
@@ -92,9 +93,9 @@ def visible_places(
 def below_own(
     session: Session, principal: Principal, place: Any, minimum: Role = Role.GUEST
 ) -> ColumnElement[bool]:
-    """Return the condition for places at or below those returned by own_places().
+    """Return the SQL condition for places at or below those returned by own_places().
 
-    Up to MAX_RANGES of them become index ranges. More of them become a subquery, because
+    Up to MAX_RANGES of those become index ranges. A larger number becomes a subquery, because
     SQLite limits the size of an expression, and a user can be a member of any number of places.
     """
     roots: list[str] = []
@@ -124,7 +125,7 @@ def can_see_namespace(session: Session, principal: Principal, path: str) -> bool
 
 
 def can_see(session: Session, principal: Principal, access: PathAccess) -> bool:
-    """Return whether the principal can see the namespace or project at exactly this path."""
+    """Return whether the principal can see a namespace or project at exactly ``access.path``."""
     if access.exact and decide(principal, access, Permission.SEE).allowed:
         return True
     # A principal who can see something in a namespace can see the namespace too. Run the same
@@ -134,7 +135,7 @@ def can_see(session: Session, principal: Principal, access: PathAccess) -> bool:
 
 
 def can_see_repository(session: Session, principal: Principal, access: PathAccess) -> bool:
-    """Return whether the principal can see the place at this path, or the project above it."""
+    """Return whether the principal can see the place at ``access.path``, or the project above."""
     has_access = access.project is not None and decide(principal, access, Permission.SEE).allowed
     return has_access or can_see(session, principal, access)
 
@@ -144,12 +145,12 @@ def managed_places(
 ) -> tuple[Select[str], Select[str]]:
     """Return two queries for the paths of places that have an active manager.
 
-    The first selects places with a member who is Owner, the second personal namespaces. Blocked
-    users do not count, because they can't sign in.
+    The first query selects places with an Owner among their members, the second selects personal
+    namespaces. Blocked users do not count, because they can't sign in.
 
     Args:
         place: Place or an alias of it.
-        conditions: conditions for the places.
+        conditions: further SQL conditions for the places.
     """
     by_role = (
         select(place.path)

@@ -28,11 +28,11 @@ class RepositoryPolicy:
 
     Attributes:
         project: path of the project that owns the repository; "" if there is none.
-        image_name: rest of the repository's path below the project, which the rules match;
+        image_name: rest of the repository's path below the project, matched with the rules;
             "" for the root image.
         rules: protection rules of the project.
-        fence: the write freeze in effect, if any.
-        former: set if the repository was given by an old path.
+        fence: the write freeze (stop of pushes and deletions) in effect; None if there is none.
+        former: the old path by which the repository was given; None if by its current path.
     """
 
     project: str

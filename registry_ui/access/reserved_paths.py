@@ -66,7 +66,7 @@ def require_free(session: Session, path: str, field: str = "name") -> None:
 
 
 def find_unfinished_move(session: Session, path: str) -> Move | None:
-    """Return an unfinished move from or to a path at, above, or below this one, or None.
+    """Return an unfinished move from or to a path at, above, or below ``path``, or None.
 
     A failed move counts as unfinished: it must be resumed or canceled first.
     """
@@ -84,13 +84,13 @@ def has_old_path(session: Session, path: str) -> bool:
 def find_old_path_conflict(session: Session, path: str, place: str) -> Conflict | None:
     """Return an error if anything at or below a path has an old path that still works, or None.
 
-    It prevents a removal, which would leave the content of the old path behind. Removing only
-    a part of what was moved is allowed: deleting the old path later shows the difference.
+    The error prevents a removal that would leave the content of the old path behind. Removing
+    only a part of what was moved is allowed: deleting the old path later shows the difference.
 
     Args:
         path: the path to be removed.
-        place: path of the place that the reader maintains, at or above ``path``. Only moves
-            of places there are linked.
+        place: path of the namespace or project that the user maintains, at or above ``path``.
+            Only moves of places at or below it are linked.
     """
     query = (
         select(OldPath, Move)
@@ -116,11 +116,11 @@ def find_old_path_conflict(session: Session, path: str, place: str) -> Conflict 
 def find_move_conflict(session: Session, path: str, place: str) -> Conflict | None:
     """Return an error if a path is affected by an unfinished move, or None.
 
-    The error does not name a move of something outside of ``place``, because the reader might
-    not be allowed to see it.
+    The error does not name a move of something outside of ``place``, because the signed-in user
+    might not be allowed to see it.
 
     Args:
-        place: path of the place that the reader maintains, at or above ``path``.
+        place: path of the namespace or project that the user maintains, at or above ``path``.
     """
     move = find_unfinished_move(session, path)
     if move is None:

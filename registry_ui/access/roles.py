@@ -42,7 +42,7 @@ class Visibility(StrEnum):
 
 
 class Permission(StrEnum):
-    """Something that can be done to a namespace, a project or an image."""
+    """Something that can be done to a namespace, a project, or an image."""
 
     SEE = "see"
     LIST_MEMBERS = "list_members"
@@ -57,7 +57,7 @@ class Permission(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """The minimum role for a permission, and whether visibility can grant it to other users."""
+    """The minimum role for a permission, and whether a project's visibility can grant it too."""
 
     permission: Permission
     minimum: Role

@@ -1,7 +1,7 @@
 """Evaluation of a project's protection rules for a tag. Pure.
 
-The gate applies them before a push or deletion reaches the registry; removals apply them when
-they are planned.
+The gate (this application's check of pushes and deletions, which the proxy in front of the registry
+asks for) applies the rules to clients. Removals apply them when they are planned.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class TagRule:
         images: pattern for image names below the project; ``""`` is its root image.
         tags: pattern for tags.
         minimum: minimum role to push or delete a protected tag; None if the rule is IMMUTABLE.
-        open_to_signatures: for an IMMUTABLE rule, whether the tags with the signatures can be
-            overwritten, which is how clients add another signature.
+        open_to_signatures: for an IMMUTABLE rule, whether the tags that hold the signatures
+            can be overwritten, which is how clients add one more signature.
     """
 
     project: str
@@ -114,9 +114,9 @@ def covering(rules: Iterable[TagRule], image_name: str, tag: str) -> list[TagRul
 
 
 def strictest(rules: Iterable[TagRule], image_name: str, tag: str) -> TagRule | None:
-    """Return the strictest rule for a tag, or None.
+    """Return the strictest rule for a tag, or None if no rule covers the tag.
 
-    That is an immutable rule if there is one, otherwise the one with the highest minimum role.
+    An immutable rule is the strictest; otherwise, the rule with the highest minimum role is.
     """
     matching = covering(rules, image_name, tag)
     return max(matching, key=lambda rule: rule.minimum or _HIGHEST, default=None)
@@ -133,10 +133,10 @@ def is_immutable(rules: Iterable[TagRule], image_name: str, tag: str, action: Pe
 def releases(
     rules: Iterable[TagRule], image_name: str, tags: Iterable[str], action: Permission
 ) -> list[str]:
-    """Return the immutable tags whose signatures must not be changed by an action.
+    """Return those of ``tags`` whose signatures must not be changed, because they are immutable.
 
-    No rule allows deleting these signatures. A rule with ``open_to_signatures`` allows
-    overwriting them.
+    No immutable rule allows deleting the signatures of the tags that it covers. A rule with
+    ``open_to_signatures`` allows overwriting them.
     """
     binding = [
         rule
@@ -156,7 +156,7 @@ def _is_addition(rule: TagRule, tag: str, action: Permission) -> bool:
 def refusal(
     rules: Iterable[TagRule], image_name: str, change: TagChange, role: Role | None
 ) -> str | None:
-    """Return the reason why the rules refuse a change of a tag, or None if they allow it.
+    """Return the reason why the rules refuse a change to a tag, or None if they allow it.
 
     The text contains only names, tags, and roles, so it needs no escaping in JSON.
 

@@ -1,1 +1,1 @@
-"""Accounts: sign in and out, profile, access tokens."""
+"""Accounts: sign-in, sessions, access tokens, and limits for wrong passwords."""

@@ -1,4 +1,8 @@
-"""Authentication by account password, access token, deploy token, or docker session."""
+"""Authentication by account password, access token, deploy token, or docker session.
+
+An access token belongs to a user, a deploy token to a namespace or project. A docker session is
+a refresh token that ``docker login`` stores instead of a password.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +32,7 @@ from .password_cache import cached_passwords
 from .password_checks import Client, password_checks
 from .secrets import ACCESS_PREFIX, DEPLOY_PREFIX, SESSION_PREFIX, prefix_of, secret_hash
 
-#: Minimum time between two updates of the ``last_used_at`` of a credential.
+#: Minimum time between two updates of a credential's ``last_used_at`` column.
 LAST_USED_INTERVAL = timedelta(minutes=10)
 WRONG_CREDENTIALS = "The user name, password or access token is wrong."
 SWAPPED_CREDENTIALS = "A token was given as the user name."
@@ -40,8 +44,8 @@ NO_PASSWORDS = "Account passwords are not accepted here: use an access token."
 class BadCredentials(Unauthorized):
     """The credentials are wrong or not accepted.
 
-    The message gives the reason only if the client presented a valid secret. ``username`` is
-    the owner of a token or docker session that was recognized; empty otherwise.
+    The message says that a token was revoked or has expired only if the client sent its secret.
+    ``username`` is the owner of the secret or password that was recognized; empty if none was.
     """
 
     def __init__(
@@ -58,7 +62,7 @@ class Attempt:
     Attributes:
         password: the account password, or an access or deploy token.
         address: IP address of the client.
-        by_post: whether they were sent in an OAuth 2 form by POST (PROTOCOLS 1.3).
+        by_post: whether the credentials were sent in an OAuth 2 form by POST (PROTOCOLS 1.3).
     """
 
     username: str
@@ -70,18 +74,20 @@ class Attempt:
 def authenticate(
     attempt: Attempt, lookup: AccessLookup | None = None, *, passwords: bool = True
 ) -> Principal:
-    """Verify credentials and return their principal.
+    """Verify credentials and return the principal (user or deploy token) that they belong to.
 
-    A token is accepted only together with its owner's user name. Verifying a token computes
-    no password hash and writes nothing except ``last_used_at``, at most every ten minutes.
+    An access token is accepted only with the user name of its owner, a deploy token only with
+    its own. Verifying a token computes no password hash and writes nothing except
+    ``last_used_at``, at most every ten minutes.
 
     Args:
-        lookup: paths to look up in the same query as the credentials.
+        lookup: the paths whose access is read in the same query as the credentials.
         passwords: whether account passwords are accepted at all. Users with ``tokens_only``
             need a token in any case.
 
     Raises:
-        BadCredentials: the credentials are wrong, or not accepted here.
+        BadCredentials: the credentials are wrong, a token was sent as the user name, or the
+            password is correct but account passwords are not accepted.
         throttle.TooManyAttempts: too many wrong passwords from this address, or too many
             sign-ins at the same time.
     """
@@ -105,7 +111,7 @@ def authenticate_token(secret: str, username: str | None = None) -> Principal:
 
     Raises:
         BadCredentials: the token is unknown, revoked, or expired, its owner is blocked, or
-            the user name is not its owner's.
+            the user name is not that of the owner or the deploy token.
     """
     authenticator = _AUTHENTICATORS.get(prefix_of(secret) or "")
     if authenticator is None:
@@ -113,7 +119,7 @@ def authenticate_token(secret: str, username: str | None = None) -> Principal:
     return authenticator(secret, username, AccessLookup())
 
 
-#: Columns to read for an access token, including the one behind a docker session.
+#: Columns to read for an access token, also for the one with which a docker session was started.
 _TOKEN_COLUMNS: tuple[Any, ...] = (
     AccessToken.id.label("token_id"),
     AccessToken.name,
@@ -231,12 +237,13 @@ def authenticate_session(
     """Verify the refresh token of a docker session and return the principal of its user.
 
     Args:
-        service: the ``service`` of the request, which must be the one the session is for.
-        lookup: paths to look up in the same query as the session.
+        service: audience (``aud``) that the client requests a token for; must be the one for
+            which the session was started.
+        lookup: the paths whose access is read in the same query as the session.
         passwords: whether sessions that were started with an account password are accepted.
 
     Raises:
-        BadCredentials: the session has ended or is for another service, its user is blocked,
+        BadCredentials: the session has ended or has a different ``service``, its user is blocked,
             its access token was revoked or has expired, or passwords are not accepted.
     """
     if prefix_of(secret) != SESSION_PREFIX:
@@ -259,7 +266,7 @@ def authenticate_session(
     return principal
 
 
-#: Functions that verify the tokens clients send with a user name, by the prefix of the token.
+#: Functions that verify a token sent in place of a password, by the prefix of the token.
 _AUTHENTICATORS = {
     ACCESS_PREFIX: _authenticate_access_token,
     DEPLOY_PREFIX: _authenticate_deploy_token,
@@ -269,7 +276,7 @@ _AUTHENTICATORS = {
 def _require_active(kind: str, row: Any) -> None:
     """Raise BadCredentials if a token was revoked or has expired.
 
-    The message gives the reason, because the caller has the secret of the token.
+    The message gives the reason, because the client sent the secret of the token.
     """
     if row.revoked_at is not None:
         message = f"The {kind} “{row.name}” was revoked."
@@ -338,7 +345,7 @@ def _is_known(name: str, network: str) -> bool:
 
 
 def _check_password(attempt: Attempt) -> bool:
-    """Return whether a password is correct; count it as a failed sign-in if it is wrong.
+    """Return whether the password is correct and the user not blocked; count wrong passwords.
 
     Checks for the same user name and network run one at a time (see password_checks.py).
     """
@@ -348,7 +355,7 @@ def _check_password(attempt: Attempt) -> bool:
         return user.is_active
     throttle.check(attempt.username, attempt.address)
     name, network = throttle.stored_name(attempt.username), network_of(attempt.address)
-    # Hashing takes a tenth of a second: _is_known() ends the transaction before it starts.
+    # Hashing takes a tenth of a second: _is_known() ends the transaction before that.
     priority = _is_known(name, network)
     stored_hash = user.password_hash if user else None
     is_correct = verify_password(stored_hash, attempt.password, priority=priority)

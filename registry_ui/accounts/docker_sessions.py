@@ -1,7 +1,8 @@
 """Docker sessions: the refresh tokens that ``docker login`` stores instead of a password.
 
-A refresh token does not expire by itself (PROTOCOLS 1.9). It ends when the user revokes it,
-changes the password, or is blocked, or when the access token it was obtained with ends.
+A refresh token has no expiry date (PROTOCOLS 1.9). It ends when the user revokes it, changes the
+password, or is blocked, when the access token that started the session ends, or after
+UNUSED_LIFETIME without use.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from ..models import DockerSession, User, utc_now
 from .secrets import SESSION_PREFIX, new_secret, secret_hash
 
 #: Maximum number of sessions per user and credential. A pipeline that runs ``docker login`` for
-#: every build creates one each time, so the least recently used ones are deleted. The limit is
-#: per credential: one token must not end the sessions of the password or of other tokens.
+#: every build starts many sessions, so the least recently used ones are deleted. The limit is per
+#: credential, so that sign-ins with one token do not end sessions of the user's other credentials.
 MAX_SESSIONS = 100
 #: How long an unused session is kept.
 UNUSED_LIFETIME = timedelta(days=180)
@@ -31,8 +32,8 @@ def begin(actor: Actor, principal: Principal, service: str, client: str) -> str:
     """Start a docker session and return its refresh token; only its hash is stored.
 
     Args:
-        principal: the user, with the access token they signed in with, if it was one.
-        service: the ``service`` of the token request; the session is valid only for it.
+        principal: the user. ``token_id`` is the access token used to sign in, None for a password.
+        service: audience (``aud``) named in the token request; the session is valid only for it.
         client: name of the client program, shown in the list of sessions.
     """
     secret = new_secret(SESSION_PREFIX)
@@ -80,7 +81,7 @@ def sessions_of(user: User) -> list[DockerSession]:
 
 
 def revoke(actor: Actor, user: User, session_id: int) -> None:
-    """End one of the user's docker sessions; raise NotFound if it belongs to another user."""
+    """End one of the user's docker sessions; raise NotFound if the user has no such session."""
     with writing() as session:
         docker_session = session.get(DockerSession, session_id)
         if docker_session is None or docker_session.user_id != user.id:

@@ -1,7 +1,8 @@
 """Address blocks that recently sent wrong passwords, in the memory of one process.
 
-An attacker can have thousands of networks, but usually in few address blocks. A failing block
-is not refused: its passwords are only checked with a lower priority (password_checks.py).
+A block is an IPv4 /24 or an IPv6 /48. An attacker can use thousands of addresses, but usually in
+few blocks. Sign-ins from a failing block are not refused: their passwords are only checked with
+a lower priority (password_checks.py).
 """
 
 from __future__ import annotations

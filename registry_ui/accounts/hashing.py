@@ -1,8 +1,8 @@
 """Password verification in a separate low-priority process, so that requests never wait for it.
 
-A hash takes a tenth of a second on several cores, and 64 MiB. Computed in the process that
-serves requests, it would take CPU time from them. A low-priority thread in that process is no
-solution: it could hold the GIL while it waits for a CPU, and block all other threads.
+Computing a hash takes a tenth of a second on several cores, and 64 MiB of memory. In the process
+that serves requests, it would take CPU time from them. A low-priority thread in that process
+would not help: it could hold the GIL while it waits for a CPU, and block all other threads.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 PROGRAM = Path(__file__).with_name("hashing_process.py")
 #: Timeout in seconds, both for waiting in the queue and for the answer of the process.
-#: Generous, because a low-priority process is slow on a busy machine.
+#: The timeout is long, because a low-priority process is slow on a busy machine.
 HASHING_TIMEOUT = 20.0
 RETRY_AFTER = 2
 
@@ -65,7 +65,7 @@ class PriorityLock:
 class HashingProcess:
     """Client of the process that verifies passwords.
 
-    It starts the process on first use, and again if the process has died.
+    The process is started by the first call, and again by the next call if it has died.
     """
 
     def __init__(self) -> None:
@@ -77,10 +77,10 @@ class HashingProcess:
         """Return whether a password matches a hash.
 
         Args:
-            priority: whether to go ahead of waiting calls without priority.
+            priority: whether this call goes ahead of waiting calls without priority.
 
         Raises:
-            TooManyAttempts: the timeout expired, in the queue or while hashing.
+            TooManyAttempts: HASHING_TIMEOUT expired, either in the queue or while hashing.
         """
         if not self._lock.acquire(HASHING_TIMEOUT, priority=priority):
             raise too_many_sign_ins()
@@ -95,10 +95,10 @@ class HashingProcess:
         return answer == b"1"
 
     def _ask(self, line: bytes) -> bytes:
-        """Send a line to the process and return its answer, or b"" if the process has died.
+        """Send a request line to the process; return b"1", b"0", or b"" if the process has died.
 
         Raises:
-            TooManyAttempts: there was no answer within the timeout.
+            TooManyAttempts: there was no answer within HASHING_TIMEOUT.
         """
         process = self._ensure_started()
         assert process.stdin is not None  # noqa: S101 - narrows the type
@@ -122,7 +122,7 @@ class HashingProcess:
 
     def _ensure_started(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._owner != os.getpid():
-            # -I: neither the environment nor the working directory may affect its imports.
+            # -I: the environment and working directory must not affect the program's imports.
             self._process = subprocess.Popen(
                 [sys.executable, "-I", str(PROGRAM)],
                 stdin=subprocess.PIPE,
@@ -161,10 +161,10 @@ def verify_password(password_hash: str | None, password: str, *, priority: bool 
     Args:
         password_hash: None for an unknown user. The result is then False, after the same
             amount of work, so that the response time does not reveal which users exist.
-        priority: whether to go ahead of waiting calls without priority.
+        priority: whether this call goes ahead of waiting calls without priority.
 
     Raises:
-        TooManyAttempts: the timeout expired, in the queue or while hashing.
+        TooManyAttempts: HASHING_TIMEOUT expired, either in the queue or while hashing.
     """
     compared_hash = password_hash or hash_for_unknown_users()
     is_match = _process.verify(compared_hash, password, priority=priority)

@@ -1,8 +1,9 @@
 """Program that verifies passwords for another process, one at a time, at low priority.
 
-It is run by its path and imports as little as possible, so that it starts in a tenth of a
-second and needs no settings. Each line of input is a JSON list of a hash and a password; the
-answer is one character, ``1`` or ``0``. The program ends with its input.
+The program is run by its file path and imports as little as possible, so that it starts in a
+tenth of a second and needs no settings. Each line of input is a JSON list of a hash and a
+password; the answer is one character, ``1`` or ``0``. The program ends when its standard input is
+closed.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from contextlib import suppress
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-#: Increment of the nice value. On a busy machine it leaves the program a tenth of a CPU.
+#: Increment of the nice value. On a busy machine, this leaves the program a tenth of a CPU.
 NICENESS = 10
 
 

@@ -1,8 +1,8 @@
 """Cache of recently verified passwords, so that the next docker command need not wait for argon2.
 
-It is kept in memory only, under a keyed hash whose key is lost with the process. An entry
-stores the password hash it was verified against, so changing the password invalidates it,
-also if another process changes it.
+The cache is in memory only. Passwords are stored as a keyed hash (HMAC), whose key is lost when
+the process ends. An entry contains the argon2 hash that the password was verified against, so a
+password change invalidates the entry, even if it happens in a different process.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class PasswordCache:
         self._lock = threading.Lock()
 
     def may_be_right(self, username: str, password: str) -> bool:
-        """Return whether there is an entry for this password, valid or not.
+        """Return whether there is an entry for this user name and password, valid or not.
 
-        This needs no query: use it to decide whether it is worth reading the stored hash.
+        The call needs no database query. If it returns False, is_right() would do so for any hash.
         """
         with self._lock:
             return self._compute_key(username, password) in self._entries

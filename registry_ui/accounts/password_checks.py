@@ -2,8 +2,8 @@
 
 An attacker with many networks and user names can fill any number of slots. So the number of
 slots depends on the priority of a client (trunk reservation): clients from address blocks that
-sent wrong passwords can use only the first slots, other clients some more, and the last ones
-are reserved for users who signed in from the same network in recent weeks. The passwords of
+sent wrong passwords can use only the first few slots, other clients a few more, and the last
+slots are reserved for users who signed in from the same network in recent weeks. The passwords of
 these users are also hashed first.
 """
 
@@ -28,24 +28,25 @@ class Priority(Enum):
 
     #: The client's address block has sent wrong passwords recently.
     FAILING = auto()
-    #: Neither of the other two applies.
+    #: Neither FAILING nor KNOWN applies.
     UNKNOWN = auto()
     #: The user has signed in from this network recently.
     KNOWN = auto()
 
 
-#: Maximum number of different running checks, by the priority of the check to be admitted. All
+#: Maximum number of running password checks, by the priority of the check to be admitted. All
 #: running checks count, whatever their priority.
 MAX_CHECKS = {Priority.FAILING: 3, Priority.UNKNOWN: 6, Priority.KNOWN: 10}
-#: Maximum number of requests that wait for a check, by priority. The request that runs a check
-#: counts too.
+#: Maximum number of requests that wait for password checks, by the priority of the request to be
+#: admitted. The requests that run the checks count too.
 MAX_WAITING = {Priority.FAILING: 5, Priority.UNKNOWN: 8, Priority.KNOWN: 12}
-#: Maximum number of threads of one process that wait for password checks (see admission.py).
+#: Maximum number of threads of one process that wait for password checks (see http/admission.py).
 MAX_THREADS = max(MAX_WAITING.values())
-#: Maximum number of running checks per network, counted apart for known and other user names.
+#: Maximum number of running checks per network, counted separately for known and
+#: unknown user names.
 MAX_OF_NETWORK = 4
-#: Maximum number of running checks per known user name. Needed because a user can be known in
-#: any number of networks.
+#: Maximum number of running checks per known user name. This limit is needed because a user can be
+#: known in any number of networks.
 MAX_OF_KNOWN_NAME = 2
 #: Maximum number of running checks of unknown user names per network that has sent many wrong
 #: passwords.
@@ -58,7 +59,7 @@ class Client:
 
     Args:
         is_suspect: whether many wrong passwords came from this network.
-        is_failing: whether wrong passwords came from its address block recently.
+        is_failing: whether wrong passwords came from the client's address block recently.
     """
 
     username: str
@@ -82,7 +83,10 @@ _Key = tuple[str, str, bytes]
 
 
 class PasswordChecks:
-    """Runs password checks within the limits. Equal checks at the same time run only once."""
+    """Runs password checks within the limits of this module.
+
+    If several requests have the same user name, network, and password, the check runs only once.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -96,7 +100,7 @@ class PasswordChecks:
         check: Callable[[], bool],
         is_known: Callable[[], bool] = lambda: False,
     ) -> bool:
-        """Run a password check, or wait for an equal one that is running; return its outcome.
+        """Run a password check, or wait for an equal one; return whether the password is correct.
 
         Args:
             check: verifies the password, and counts it if it is wrong.
@@ -128,7 +132,7 @@ class PasswordChecks:
     def _enter(
         self, key: _Key, client: Client, is_known: Callable[[], bool]
     ) -> tuple[_Check, bool]:
-        """Join an equal running check or register a new one; return it and whether it is new.
+        """Join an equal running check or register a new one; return the check, and if it is new.
 
         Raises:
             TooManyAttempts: no slot is free.

@@ -10,14 +10,14 @@ import zlib
 
 from argon2 import PasswordHasher
 
-#: Prefix of each kind of secret (access token, deploy token, docker session). It tells them
-#: apart, and lets secret scanners find them.
+#: Prefix of each kind of secret (access token, deploy token, docker session). The prefix shows the
+#: kind, and lets secret scanners find the secret.
 ACCESS_PREFIX, DEPLOY_PREFIX, SESSION_PREFIX = "rui_", "ruid_", "ruis_"
 PREFIXES = (ACCESS_PREFIX, DEPLOY_PREFIX, SESSION_PREFIX)
 MIN_PASSWORD = 8
 MAX_PASSWORD = 1024
 
-#: Matches a secret of ours or a large part of one, also in the middle of other text.
+#: Matches a secret that new_secret() returned, or a large part of one, anywhere in a text.
 _SECRET = re.compile(r"(ruid?|ruis)_[0-9a-z]{16,}[0-9a-z_]*", re.IGNORECASE | re.ASCII)
 _ALPHABET = string.digits + string.ascii_letters
 _BODY_LENGTH = 40
@@ -48,9 +48,10 @@ def new_secret(prefix: str) -> str:
 
 
 def prefix_of(text: str) -> str | None:
-    """Return the prefix of a secret of ours; None if the prefix, length or checksum is wrong.
+    """Return the prefix of a secret made by new_secret(), or None for any other text.
 
-    Text with a valid prefix is looked up as a token and never hashed as a password.
+    The length and the checksum are verified too. Text with a valid prefix is looked up as a token
+    and never hashed as a password.
     """
     prefix, _, body = text.partition("_")
     prefix += "_"
@@ -60,7 +61,7 @@ def prefix_of(text: str) -> str | None:
 
 
 def mask_secrets(text: str) -> str:
-    """Replace everything in a text that looks like a secret of ours by its prefix and ``***``.
+    """Return a text in which everything that looks like a secret is cut to its prefix and ``***``.
 
     Users sometimes enter a token as the user name, and user names are logged.
     """

@@ -1,4 +1,4 @@
-"""Changes of accounts and access tokens, each in one transaction with its audit entry."""
+"""Changes to accounts and access tokens, each in one transaction with its audit entry."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ MAX_USERNAME = 100
 
 
 def validate_username(username: str) -> str:
-    """Return a user name if it is valid as a path, because it names the personal namespace.
+    """Return a user name if it is valid, also as the path of the personal namespace.
 
     Raises:
         Invalid: the user name is not valid. The message suggests the nearest valid one.
@@ -47,7 +47,7 @@ def validate_username(username: str) -> str:
     if len(username) > MAX_USERNAME:
         raise _invalid_username(f"A user name has at most {MAX_USERNAME} characters.", username)
     try:
-        # Check it as one path component first: that error describes the rules for a user name.
+        # Check for one path component first: that error describes the rules for a user name.
         PlacePath(path_component(username))
     except NameInvalid as error:
         raise _invalid_username(str(error), username) from None
@@ -86,7 +86,7 @@ def create_user(actor: Actor, username: str, password: str, *, is_admin: bool = 
 
     Raises:
         Invalid: the user name or the password is not valid.
-        Conflict: the name is taken by an account, a namespace or a project.
+        Conflict: the name is taken by an account, a namespace, a project, or a move.
     """
     validate_username(username)
     password_hash = hash_password(validate_password(password))
@@ -202,7 +202,7 @@ def set_admin(actor: Actor, username: str, *, on: bool) -> None:
 
 def _update_user(actor: Actor, username: str, action: str, **values: bool) -> None:
     with writing() as session:
-        # Lock the rows of all administrators, so that two can't demote each other at once.
+        # Lock the rows of all administrators, so that two of them can't demote each other at once.
         is_affected = (User.username == username) | User.is_admin.is_(True)
         rows = session.scalars(select(User).where(is_affected).order_by(User.id).with_for_update())
         user = next((row for row in rows.all() if row.username == username), None)
@@ -251,9 +251,9 @@ def create_access_token(actor: Actor, user: User, request: TokenRequest) -> NewA
 
 
 def _can_see(principal: Principal, path: str) -> bool:
-    """Return whether a user can see the namespace or project at a path, or an image there.
+    """Return whether a user can see the namespace, project, or image with this path.
 
-    An image need not exist: it is enough that the user can see the project that owns its path.
+    The image need not exist: it is enough that the user can see the project that owns its path.
     """
     session = db.session()
     is_visible = can_see_repository(session, principal, path_access(session, principal, path))
@@ -267,7 +267,7 @@ def _can_see(principal: Principal, path: str) -> bool:
 
 
 def revoke_access_token(actor: Actor, user: User, token_id: int) -> None:
-    """Revoke one of the user's access tokens; raise NotFound if it belongs to another user."""
+    """Revoke one of the user's access tokens; raise NotFound if the user has no such token."""
     with writing() as session:
         token = session.get(AccessToken, token_id)
         if token is None or token.user_id != user.id:

@@ -1,4 +1,4 @@
-"""Browser sessions, which end by sign-out, a password change, a block, or after 14 days."""
+"""Browser sessions, which end at sign-out, a password change, or a block, or after 14 days."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class SignedIn(UserMixin):
 
 
 def begin(session: Session, user: User) -> SignedIn:
-    """Start a session for a user; it is valid as soon as the caller's transaction commits."""
+    """Start a browser session for a user; it is valid once the caller's transaction commits."""
     key = secrets.token_urlsafe(32)
     session.add(BrowserSession(key_hash=secret_hash(key), user_id=user.id, created_at=utc_now()))
     return SignedIn(key)
 
 
 def find(key: str) -> User | None:
-    """Return the user of an active session, or None if it has ended or the user is blocked."""
+    """Return the user of an active browser session; None if it has ended or the user is blocked."""
     query = (
         select(User)
         .join(BrowserSession, BrowserSession.user_id == User.id)
@@ -48,7 +48,7 @@ def find(key: str) -> User | None:
 
 
 def end(session: Session, key: str) -> None:
-    """End one browser session."""
+    """End the browser session with this key."""
     session.execute(delete(BrowserSession).where(BrowserSession.key_hash == secret_hash(key)))
 
 

@@ -1,4 +1,7 @@
-"""Subjects of the access check: the user, deploy token, or anonymous client behind a user name."""
+"""Subjects of the access check: the user, deploy token, or anonymous client behind a user name.
+
+The access check answers whether a subject can pull from, push to, or delete in a repository.
+"""
 
 from __future__ import annotations
 
@@ -61,10 +64,10 @@ def find_subject(session: Session, username: str, *, passwords: bool = True) -> 
 
 
 def current_role(session: Session, username: str, repository: str) -> Role | None:
-    """Return the current role of a user or deploy token in a repository, or None.
+    """Return the current role in a repository of the user or deploy token with this user name.
 
-    Administrators count as Owner. The result is None without a role, for an unknown name, for
-    a blocked user, and for a revoked or expired token.
+    Administrators count as Owner. Return None if there is no role, no such user or deploy
+    token, if the user is blocked, or if the token was revoked or has expired.
     """
     subject = find_subject(session, username)
     if subject.problem:

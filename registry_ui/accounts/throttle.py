@@ -3,10 +3,11 @@
 Failures are counted in the database, so all processes share the counts. No account is ever
 locked: after too many failures, the next attempt is refused only until a short pause is over.
 A user name is counted separately for each network it was tried from, so an attacker does not
-slow down a user elsewhere. In a network with many failures, user names that signed in from
-there within the last weeks are not affected; all others share one attempt every few seconds.
-Some clients try a password by POST and, if refused, again by GET (PROTOCOLS 1.6). To count
-them once, POST and GET are counted separately, and each count is compared with the limits.
+slow down a user elsewhere. In a network with many failures, known user names (those that signed
+in from the network within KNOWN_FOR) are not affected; all other names share one attempt every
+few seconds. Some clients try a password by POST and, if refused, again by GET (PROTOCOLS 1.6).
+So that such a password counts once, failures by POST and by GET are counted separately, and each
+count is compared with the limits.
 """
 
 from __future__ import annotations
@@ -39,22 +40,22 @@ LONGEST_PAUSE = 60
 #: names, and the length of that pause in seconds.
 NETWORK_LIMIT = 100
 NETWORK_PAUSE = 2
-#: Number of failures from one network that make it a suspect: checks of unknown user names from
-#: there then run one at a time.
+#: Number of failures from one network that make the network suspect: password checks for unknown
+#: user names from that network then run one at a time.
 SUSPECT_LIMIT = 10
-#: How long a user name counts as known in a network after a correct password, and how often at
-#: most the time of the last one is updated.
+#: How long a user name counts as known in a network after a correct password, and the minimum time
+#: between two updates of the stored time.
 KNOWN_FOR = timedelta(days=30)
 KNOWN_UPDATE_INTERVAL = timedelta(days=1)
-#: Number of failures from all networks within the window above which only every hundredth is
-#: recorded in the audit log.
+#: Maximum number of failures from all networks within the window that are all recorded in the audit
+#: log. Above it, only every hundredth is recorded.
 MAX_AUDITED = 1000
 #: Action and subject of the audit entry for a failed sign-in.
 FAILURE_ACTION, FAILURE_SUBJECT = "user.sign_in_failed", "sign in"
-#: How long these audit entries are kept, and their maximum number. They are limited because
-#: anyone can cause them.
+#: How long audit entries for failed sign-ins are kept, and their maximum number. They are limited,
+#: because anyone can cause them.
 AUDIT_LIFETIME, MAX_AUDIT_ENTRIES = timedelta(days=90), 100_000
-#: Maximum number of refusals that a process keeps in memory, and of known user names per network.
+#: Maximum number of refusals in the memory of a process, and of known user names in one refusal.
 MAX_REFUSALS, MAX_KNOWN_NAMES = 10_000, 1000
 
 
@@ -71,7 +72,7 @@ class TooManyAttempts(AppError):
 
 @dataclass(frozen=True, slots=True)
 class _Refusal:
-    """A refusal of attempts until a time by time.monotonic(), except for the known user names."""
+    """A refusal of attempts until ``ends_at`` (of time.monotonic()), except for ``known_names``."""
 
     ends_at: float
     known_names: frozenset[str] = frozenset()
@@ -80,7 +81,7 @@ class _Refusal:
 class Refusals:
     """Cache of current refusals, so that refusing further attempts needs no query. Thread-safe.
 
-    It also keeps the suspect networks, from which many wrong passwords came.
+    The cache also contains the suspect networks, from which many wrong passwords came.
     """
 
     def __init__(self) -> None:
@@ -90,9 +91,9 @@ class Refusals:
         self._suspects: OrderedDict[str, float] = OrderedDict()
 
     def check(self, name: str, network: str) -> None:
-        """Raise TooManyAttempts if attempts with this user name are refused at the moment.
+        """Raise TooManyAttempts if a user name is refused in a network at the moment.
 
-        The refusal can be for this name, or for all unknown names of the network.
+        The refusal can be for this name, or for all unknown names in the network.
         """
         with self._lock:
             for key in ((name, network), (None, network)):
@@ -138,18 +139,21 @@ class Refusals:
 
 
 def init_app(app: Flask) -> None:
-    """Create the application's cache of refusals."""
+    """Create the application's cache of refused sign-in attempts."""
     app.extensions["refused_attempts"] = Refusals()
 
 
 def refusals() -> Refusals:
-    """Return the current application's cache of refusals."""
+    """Return the current application's cache of refused sign-in attempts."""
     cache: Refusals = current_app.extensions["refused_attempts"]
     return cache
 
 
 def check(username: str, address: str) -> None:
-    """Raise TooManyAttempts if this user name has to pause in the network of this address."""
+    """Raise TooManyAttempts if sign-ins with this user name from this address have to pause.
+
+    The failures of the user name and of the address's network are counted in the database.
+    """
     name, network = stored_name(username), network_of(address)
     now = utc_now()
     is_name, is_network = FailedSignIn.username == name, FailedSignIn.address == network
@@ -220,7 +224,7 @@ def _fetch_known_names(session: Session, network: str) -> frozenset[str]:
 
 
 def record_failure(username: str, address: str, *, by_post: bool = False) -> None:
-    """Count a wrong password, record it in the audit log, and delete expired counts."""
+    """Store a failed sign-in and record it in the audit log; delete failures before the window."""
     now = utc_now()
     with writing() as session:
         session.execute(delete(FailedSignIn).where(FailedSignIn.at < now - WINDOW))
@@ -246,7 +250,7 @@ def record_success(username: str, address: str) -> None:
 
 
 def forget_old(session: Session, now: datetime) -> None:
-    """Delete expired known user names, and old audit entries of failed sign-ins."""
+    """Delete expired known user names, and old or excess audit entries for failed sign-ins."""
     session.execute(delete(KnownSignIn).where(KnownSignIn.at < now - KNOWN_FOR))
     is_failure = (AuditEntry.subject == FAILURE_SUBJECT) & (AuditEntry.action == FAILURE_ACTION)
     query = select(AuditEntry.id).where(is_failure).order_by(AuditEntry.id.desc())
@@ -256,7 +260,7 @@ def forget_old(session: Session, now: datetime) -> None:
 
 
 def stored_name(username: str) -> str:
-    """Return a user name in the form failures are counted by: masked, cut, and in lower case.
+    """Return a user name as it is stored with a failure: masked, shortened, and in lower case.
 
     Users sometimes send a token as the user name, and it must not be stored.
     """

@@ -1,4 +1,4 @@
-"""Validation shared by access and deploy tokens: name, scopes, expiry, path restriction."""
+"""Validation shared by access and deploy tokens: name, scopes, expiry, and path restriction."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ class TokenRequest:
     """The requested properties of a new token, before validation.
 
     Attributes:
+        expires_at: None if the token does not expire.
         reach: the path the token is restricted to; empty for no restriction.
         reach_exact: whether the restriction is to that path alone, without the paths below it.
     """
@@ -41,7 +42,8 @@ class CheckedToken:
     """The validated properties of a new token.
 
     Attributes:
-        scopes: separated by spaces, as they are stored.
+        scopes: names of scopes, separated by spaces.
+        expires_at: None if the token does not expire.
         reach: the path restriction; None if the token is valid everywhere.
     """
 
@@ -51,7 +53,7 @@ class CheckedToken:
     reach: PathRestriction | None
 
 
-#: The message is the same for missing and hidden paths, so that it reveals no hidden ones.
+#: The message is the same for missing and hidden paths, so that it does not reveal hidden paths.
 UNKNOWN_REACH = (
     "There is no namespace, project, or image with this path that the user can see. "
     "An image can be pushed later, but its project must exist."

@@ -45,9 +45,12 @@ def keep(subject: str, secret: str) -> None:
 
 
 def take(subject: str) -> str | None:
-    """Return a stored secret of this browser and delete it, so that it is shown only once.
+    """Return a secret that this browser stored, and delete it, so that it is shown only once.
 
-    Returns None if the secret was shown already or has expired, and for a HEAD request.
+    Return None if the secret was shown already or has expired, and for a HEAD request.
+
+    Args:
+        subject: the ``subject`` that was passed to keep().
     """
     if request.method != "GET":
         return None  # The response to a HEAD has no body, so keep the secret for the GET.

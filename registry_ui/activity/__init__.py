@@ -1,1 +1,1 @@
-"""Activity pages: pushes, pulls, removals and changes in a place or by a person."""
+"""Activity pages: pushes, pulls, removals, and changes in a project or namespace, or by a user."""

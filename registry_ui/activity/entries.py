@@ -8,18 +8,22 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 from typing import Any, Self
 
-#: Kinds of entries. If several have the same time, they are sorted in this order.
+#: Kinds of entries. Entries with the same time are sorted in this order.
 KINDS = ("push", "removal", "change", "pull")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-#: Largest row ID that both databases can compare with an integer column.
+#: Largest row ID that PostgreSQL and SQLite can compare with an integer column.
 _MAX_ID = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Position of an entry in the feed: its time, the index of its kind in KINDS, its row ID."""
+    """Position of an entry in a list of activity, used to request the entries after it.
+
+    ``at`` is the time of the entry, ``rank`` the index of its kind in KINDS, and ``id`` the ID of
+    its database row.
+    """
 
     at: datetime
     rank: int
@@ -49,8 +53,9 @@ class Cursor:
 class ActivityFilters:
     """Filters of an activity page.
 
-    ``image`` is a repository name or a path above it, ``by`` the name of a user, and ``before``
-    the cursor after which the page begins. An empty field does not filter.
+    ``kind`` is one of KINDS, ``image`` a repository name or a path above it, ``by`` the name of a
+    user, and ``before`` the cursor of the last entry on the previous page. An empty field does not
+    filter.
     """
 
     kind: str = ""
@@ -64,11 +69,12 @@ class ActivityFilters:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One event on an activity page. Fields that its kind does not use are empty.
+    """One entry on an activity page. Fields that do not apply to its kind are empty.
 
     ``project`` and ``name`` identify the image; ``subject`` is the object of a removal or a
-    change; ``count`` is the number of pulls of the day; ``state`` is that of the removal. A push
-    that is ``copied`` has a ``source`` only if the reader is allowed to see it.
+    change; ``count`` is the number of pulls on that day; ``state`` is the state of the removal.
+    ``copied`` is True if the tag was copied, not pushed by a client; then ``source`` is the
+    reference it was copied from, or "" if the user who views the page can't see the source.
     """
 
     kind: str
@@ -105,9 +111,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class EntryPage:
-    """A page of entries, newest first; ``older`` is the cursor of the next page, if any.
+    """A page of entries, newest first.
 
-    ``existing`` are the images and tags of these entries that still exist.
+    ``older`` is the cursor of the last entry; None if there are no older entries. ``existing``
+    contains the references of those images and tags in the entries that still exist.
     """
 
     entries: list[Entry]

@@ -1,8 +1,8 @@
-"""Activity feed of a project, a namespace or a person: newest first, page by page.
+"""Activity feed of a project, a namespace, or a user: newest first, page by page.
 
-Four sources are merged: pushes, removals, changes of members and settings, and pulls, which are
-counted by image and day. Each source is queried for one page at most. A page begins after the
-last entry of the page before, so new entries do not shift the pages.
+Four sources are merged: pushes, removals, changes to members and settings, and pulls, which are
+counted by image and day. For each page, at most one page of rows is read from each source. A page
+begins after the last entry of the previous page, so new entries do not shift the pages.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from .entries import KINDS, ActivityFilters, Cursor, Day, Entry, EntryPage
 
 #: Number of days that the chart shows.
 CHART_DAYS = 30
-#: Text on the page for the audit actions that are changes of members and settings.
+#: Text on the page for each audit action that is a change to members or settings.
 CHANGES = {
     "namespace.create": "created the namespace",
     "namespace.settings": "changed the settings of",
@@ -53,19 +53,19 @@ CHANGES = {
     "deploy_token.create": "created a deploy token of",
     "deploy_token.revoke": "revoked a deploy token of",
 }
-#: Matches removals that were or are carried out: no plans, and none canceled before any step.
+#: SQL condition for removals that were started; excludes plans, and those canceled before any step.
 CARRIED_OUT = Removal.state.in_(("waiting", "running", "done", "failed")) | (
     (Removal.state == "cancelled") & (Removal.done > 0)
 )
 
 
 class Activity:
-    """The activity of a place or a person, limited to what a reader is allowed to see.
+    """The activity in a project or namespace, or of a user, limited to what the viewer can see.
 
     Args:
         reader: the principal who views the activity.
-        projects: condition for the projects whose pushes, removals and pulls are included.
-        changes: condition for the audit entries that are included, joined with places.
+        projects: SQL condition for the projects whose pushes, removals, and pulls are included.
+        changes: SQL condition for the audit entries that are included; it can refer to Place.
         person: name of a user to include only their actions; "" for all users.
     """
 
@@ -80,7 +80,7 @@ class Activity:
         self.projects, self.changes, self.person = projects, changes, person
 
     def page(self, session: Session, filters: ActivityFilters) -> EntryPage:
-        """Return a page of entries, with one query for each kind of entry."""
+        """Return the page of entries that the filters select, with one query for each kind."""
         sources = {
             "push": self._fetch_pushes,
             "removal": self._fetch_removals,
@@ -95,9 +95,9 @@ class Activity:
         return EntryPage(entries, older, _fetch_existing(session, entries))
 
     def days(self, session: Session, today: date) -> list[Day]:
-        """Return the counts of the last CHART_DAYS days, oldest first.
+        """Return the numbers of pushes and pulls on the last CHART_DAYS days, oldest first.
 
-        For a person, pulls are always 0, because it is not stored who pulled.
+        For a user, the number of pulls is always 0, because pulls are stored without user names.
         """
         first = today - timedelta(days=CHART_DAYS - 1)
         if self.person:
@@ -224,24 +224,28 @@ class Activity:
 
 
 def of_place(session: Session, reader: Principal, place: Place, *, changes: bool) -> Activity:
-    """Return the activity at and below a place, in the projects that the reader can see.
+    """Return the activity at and below a project or namespace, in projects that the viewer can see.
 
     Args:
-        changes: whether the reader is allowed to see changes of members and settings.
+        session: the database session.
+        reader: the principal who views the activity.
+        place: the project or namespace.
+        changes: whether the viewer is allowed to see changes to members and settings.
     """
     if isinstance(place, Project):
         projects: ColumnElement[bool] = Project.id == place.id
     else:
         projects = at_or_below(Project.path, place.path) & visible_places(session, reader, Project)
-    # Entries that are older than the place belong to an earlier place with the same path.
+    # Audit entries older than the place belong to a deleted place that had the same path.
     at_place = at_or_below(AuditEntry.subject, place.path) & (AuditEntry.at >= place.created_at)
     return Activity(reader, projects, at_place if changes else false())
 
 
 def of_person(session: Session, reader: Principal, username: str) -> Activity:
-    """Return a person's activity in projects that the reader can see.
+    """Return a user's activity in the projects that the viewer (``reader``) can see.
 
-    Changes of members and settings are included for places that the reader maintains.
+    Changes to members and settings are included for projects and namespaces in which the viewer is
+    at least a Maintainer.
     """
     is_maintained: ColumnElement[bool] = Place.id.is_not(None)
     if not reader.is_admin:
@@ -255,11 +259,11 @@ def of_person(session: Session, reader: Principal, username: str) -> Activity:
 
 
 def can_know(session: Session, reader: Principal, username: str) -> bool:
-    """Return whether a reader is allowed to learn that a person exists.
+    """Return whether the viewer (``reader``) is allowed to learn that a user name exists.
 
-    An administrator can know every user. Other readers can know themselves, everyone who pushed
-    or removed something in a project that they can see (its pages show that anyway), and everyone
-    with a role in, above or below a place where they have a role themselves.
+    An administrator can learn of every user. Other viewers can learn of themselves, of every user
+    who pushed to or removed from a project that they can see (its pages show that anyway), and of
+    every user with a role in, above, or below a project or namespace in which the viewer has one.
     """
     if reader.is_person and reader.username == username:
         return True
@@ -281,15 +285,17 @@ def can_know(session: Session, reader: Principal, username: str) -> bool:
 
 
 def _is_related(paths: Iterable[str], others: set[str]) -> bool:
-    """Return whether one of the paths equals one of the others, or lies below one."""
+    """Return whether any of the paths equals or lies below any path in ``others``."""
     return any(not others.isdisjoint(prefixes(path)) for path in paths)
 
 
 def _match_image(repository: str, name: Any) -> ColumnElement[bool]:
-    """Match images at or below a repository name, wherever its project part ends.
+    """Return the SQL condition for images at or below a repository name.
+
+    Every split of the name into a project path and an image name is tried.
 
     Args:
-        repository: a full repository name, or a path above it.
+        repository: a full repository name, or a path above one.
         name: the column of the image's name below its project.
     """
     parts = repository.split("/")
@@ -301,7 +307,7 @@ def _match_image(repository: str, name: Any) -> ColumnElement[bool]:
 
 
 def _fetch_existing(session: Session, entries: list[Entry]) -> set[str]:
-    """Return the references of a page's images and tags that still exist, by one query."""
+    """Return the references of the images and tags in the entries that still exist (one query)."""
     image_entries = [entry for entry in entries if entry.kind in ("push", "pull")]
     is_tag_of_entry = (Tag.image_id == ContainerImage.id) & Tag.name.in_(
         {entry.tag for entry in image_entries}
@@ -317,12 +323,13 @@ def _fetch_existing(session: Session, entries: list[Entry]) -> set[str]:
 def _limit_to_page(
     query: AnySelect, at: Any, row_id: Any, rank: int, cursor: Cursor | None
 ) -> AnySelect:
-    """Limit a query to the first page of entries after a cursor, newest first.
+    """Limit a query to the first page of rows after a cursor, newest first, plus one row.
 
     Args:
-        at: the column of the time.
-        row_id: the column of the row ID.
-        rank: the index of the query's kind in KINDS.
+        query: the query for entries of one kind.
+        at: the column with the time of an entry.
+        row_id: the column with the row ID.
+        rank: the index of the kind in KINDS.
         cursor: the cursor; None for the newest entries.
     """
     if cursor is not None:

@@ -1,4 +1,8 @@
-"""The report of an adoption: which projects own its repositories now, and who has access."""
+"""Report of an adoption, with the current state of the projects that received repositories.
+
+An adoption assigns repositories of an existing registry to projects in bulk. Afterward, the worker
+reads the repositories from the registry.
+"""
 
 from __future__ import annotations
 
@@ -28,22 +32,22 @@ from .service import ADOPT, ADOPT_INTO, CREATE
 
 #: Maximum number of projects listed in a report.
 MAX_LISTED_PROJECTS = 200
-#: How long after the adoption its page reloads automatically while repositories are being read.
+#: How long after an adoption the report page reloads while the worker is reading repositories.
 REFRESH_PERIOD = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True)
 class AdoptedProject:
-    """A project of an adoption.
+    """A project that received repositories in an adoption, in its current state.
 
     Attributes:
         path: the path of the project.
-        visibility: who can see the project.
-        members: number of users with a role, including inherited roles. Administrators who are not
-            members are not counted.
+        visibility: the visibility, such as ``private``.
+        members: number of unblocked users with a direct or inherited role. Administrators who are
+            not members are not counted.
         images: number of images that the worker has read.
-        reading: number of repositories that the worker has not read yet, so their images are not
-            counted.
+        reading: number of repositories that the worker has not read yet; they are not included in
+            ``images``.
     """
 
     path: str
@@ -55,15 +59,15 @@ class AdoptedProject:
 
 @dataclass(frozen=True, slots=True)
 class AdoptionReport:
-    """An adoption as recorded in the audit log, with the current state of its first projects.
+    """An adoption as recorded in the audit log, with the current state of its projects.
 
     Attributes:
         entry: the audit entry of the adoption.
-        total: number of all its projects.
-        projects: its first projects.
-        reading: number of repositories at or below its path that a project owns and that the worker
-            has not read yet.
-        unassigned: number of repositories at or below its path that no project owns.
+        total: number of all projects that received repositories.
+        projects: those projects that still exist, up to MAX_LISTED_PROJECTS.
+        reading: number of repositories at or below the adopted path that a project owns and that
+            the worker has not read yet.
+        unassigned: number of repositories at or below the adopted path that no project owns.
     """
 
     entry: AuditEntry
@@ -76,22 +80,22 @@ class AdoptionReport:
     def refreshes(self) -> bool:
         """Whether the page should reload automatically, because the worker is reading repositories.
 
-        That ends after REFRESH_PERIOD, even if the registry is unavailable for longer.
+        Reloading ends after REFRESH_PERIOD, even if the registry is unavailable for longer.
         """
         return self.reading > 0 and utc_now() - self.entry.at < REFRESH_PERIOD
 
     @property
     def detail(self) -> dict[str, Any]:
-        """Details of the audit entry: counts, visibility, and owner."""
+        """Details of the audit entry: counts, and the visibility and owner of new projects."""
         return self.entry.detail
 
 
 def adoption_report(session: Session, adoption_id: int) -> AdoptionReport:
-    """Return the report of an adoption. The number of queries is constant.
+    """Return the report of an adoption with a constant number of queries.
 
     Args:
         session: the database session.
-        adoption_id: the ID of its audit entry.
+        adoption_id: the ID of the audit entry of the adoption.
 
     Raises:
         NotFound: there is no such adoption.
@@ -174,7 +178,8 @@ def _count_unread(session: Session, below: str) -> tuple[Counter[str], int]:
         below: the path, or "*" for the whole registry.
 
     Returns:
-        The number for each project that owns some, by path, and the number without a project.
+        The number of such repositories by path of the project that owns them, and the number of
+        such repositories that no project owns.
     """
     query = select(UnassignedRepository.path)
     if below != "*":

@@ -1,4 +1,7 @@
-"""Adopt unassigned repositories in bulk: plan their projects, then create them in one step."""
+"""Adopt unassigned repositories in bulk: plan their projects, then create them in one step.
+
+A place is a namespace or a project. The topmost new places are those not inside a new place.
+"""
 
 from __future__ import annotations
 
@@ -23,11 +26,11 @@ from ..projects.service import validate_visibility
 
 #: Maximum number of path segments that a request can choose for the project.
 MAX_PARTS = 10
-#: Value of ``parts`` that turns the whole repository name into a project.
+#: Value of AdoptionRequest.parts that makes each whole repository name the path of a project.
 WHOLE_NAME = 0
 #: Action names in the audit log.
 ADOPT, CREATE, ADOPT_INTO = "registry.adopt", "project.create", "project.adopt"
-#: Prefix that marks a personal namespace; the username of its owner follows.
+#: Prefix of the kind of a personal namespace; the username of the owner follows.
 PERSONAL = "personal:"
 
 IS_NAMESPACE = (
@@ -52,11 +55,11 @@ class AdoptionRequest:
 
     Attributes:
         below: adopt the repositories at and below this path; empty for all repositories.
-        parts: number of leading path segments that become the project. A shorter name becomes a
-            project as a whole.
+        parts: number of leading path segments that become the project path. The whole name is used
+            if it has fewer segments, or for WHOLE_NAME.
         visibility: visibility of new projects.
-        owner: username that becomes Owner of new places without an inherited Owner; empty for no
-            one.
+        owner: username of the user who becomes Owner of new places that inherit no Owner; empty to
+            add no Owner.
     """
 
     below: str = ""
@@ -66,7 +69,7 @@ class AdoptionRequest:
 
     @classmethod
     def parse(cls, below: str, parts: str, visibility: str, owner: str = "") -> AdoptionRequest:
-        """Return the request for the input of a form; raise Invalid if a field cannot be used."""
+        """Return the request for the fields of a form; raise Invalid if a field is not valid."""
         below = below.strip().strip("/").removesuffix("/**").removesuffix("/*")
         try:
             path = str(RepositoryName(below)) if below else ""
@@ -80,7 +83,7 @@ class AdoptionRequest:
 
 @dataclass(slots=True)
 class PlannedProject:
-    """A project and the repositories that it will own; ``exists`` if it is not a new project."""
+    """A project and the repositories it will own; ``exists`` is False for a project to create."""
 
     path: str
     exists: bool = False
@@ -88,13 +91,13 @@ class PlannedProject:
 
     @property
     def is_repository(self) -> bool:
-        """Whether the project path is itself a repository, in addition to others below it."""
+        """Whether the project gets a repository with its own path and others below it."""
         return len(self.repositories) > 1 and self.path in self.repositories
 
 
 @dataclass(frozen=True, slots=True)
 class PathConflict:
-    """A repository that no project can own, and the reason."""
+    """A repository that no project can own, with the reason as a sentence for users."""
 
     repository: str
     reason: str
@@ -102,14 +105,13 @@ class PathConflict:
 
 @dataclass(slots=True)
 class AdoptionPlan:
-    """What an adoption creates.
+    """The namespaces and projects that an adoption creates, and the repositories they get.
 
     Attributes:
         request: the request that was planned.
         namespaces: paths of new namespaces, parents first.
-        owned: topmost new places that would inherit no Owner, so the chosen user becomes their
-            Owner.
-        ownerless: the same places if no user was chosen.
+        owned: paths of topmost new places that inherit no Owner; the requested user becomes Owner.
+        ownerless: the same paths if no user was requested; then ``owned`` is empty.
         projects: the projects that get repositories, both new and existing ones.
         conflicts: repositories that no project can own, so they stay unassigned.
     """
@@ -133,16 +135,18 @@ class AdoptionPlan:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the plan, so that a confirmation is valid only for the plan that was shown."""
+        """SHA-256 of the plan in hex; a confirmation is valid only for the plan that was shown."""
         text = json.dumps(asdict(self), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
 def plan_adoption(session: Session, request: AdoptionRequest) -> AdoptionPlan:
-    """Plan a project for each unassigned repository. The number of queries is constant.
+    """Plan a project for each requested repository that no project owns yet.
+
+    The number of queries is constant.
 
     Raises:
-        Invalid: the chosen owner does not exist or is blocked.
+        Invalid: the requested owner does not exist or is blocked.
     """
     _require_user(session, request.owner)
     query = select(UnassignedRepository.path).order_by(UnassignedRepository.path)
@@ -174,14 +178,14 @@ def plan_adoption(session: Session, request: AdoptionRequest) -> AdoptionPlan:
 
 
 def project_path(name: str, parts: int) -> str:
-    """Return the first segments of a repository name, or all of it for WHOLE_NAME."""
+    """Return the first ``parts`` segments of a repository name; the whole name for WHOLE_NAME."""
     return name if parts == WHOLE_NAME else "/".join(name.split("/")[:parts])
 
 
 def _find_conflict(path: str, kinds: dict[str, str], reserved: set[str]) -> str | None:
     try:
         PlacePath(path)
-    except NameInvalid:  # A repository name fails only if its first segment is reserved.
+    except NameInvalid:  # A valid repository name is rejected only for a reserved first segment.
         return IS_RESERVED.format(path.partition("/")[0])
     kind = kinds.get(path)
     if kind == "namespace":
@@ -192,7 +196,7 @@ def _find_conflict(path: str, kinds: dict[str, str], reserved: set[str]) -> str 
 
 
 def _load_kinds(session: Session) -> dict[str, str]:
-    """Return the kind of place at each path; for a personal namespace, PERSONAL and its owner."""
+    """Return the kind of each place by path: PERSONAL and the username for a personal namespace."""
     query = select(Place.path, Place.kind, User.username).outerjoin(User, User.id == Place.owner_id)
     return {
         path: kind if username is None else PERSONAL + username
@@ -212,13 +216,13 @@ def _require_user(session: Session, username: str) -> None:
 
 
 def _find_topmost(plan: AdoptionPlan) -> list[str]:
-    """Return the new places that are not inside another new place."""
+    """Return the paths of the new places that are not inside a new namespace."""
     new_paths = {*plan.namespaces, *(project.path for project in plan.new_projects)}
     return sorted(path for path in new_paths if new_paths.isdisjoint(prefixes(path)[:-1]))
 
 
 def _find_ownerless(session: Session, paths: Collection[str]) -> list[str]:
-    """Return the new places that inherit no Owner from a namespace above them."""
+    """Return those paths of new places that inherit no Owner from an existing namespace."""
     ancestors = {ancestor for path in paths for ancestor in prefixes(path)[:-1]}
     if not ancestors:
         return list(paths)
@@ -228,7 +232,7 @@ def _find_ownerless(session: Session, paths: Collection[str]) -> list[str]:
 
 
 def _find_new_namespaces(projects: Iterable[PlannedProject], kinds: dict[str, str]) -> list[str]:
-    """Return the namespaces to create for the projects, parents first."""
+    """Return the paths of the namespaces to create for the projects, parents first."""
     ancestors = {path for project in projects for path in prefixes(project.path)[:-1]}
     return sorted(ancestors - kinds.keys())
 
@@ -245,7 +249,8 @@ def adopt(actor: Actor, request: AdoptionRequest, digest: str) -> tuple[Adoption
         The plan, and the ID of its audit entry, which identifies its report.
 
     Raises:
-        Conflict: something has changed since the preview, or there is nothing to adopt.
+        Conflict: the plan differs from the one that was shown, there is nothing to adopt, or a path
+            was created at the same moment.
     """
     try:
         with writing() as session:

@@ -1,4 +1,4 @@
-"""REST API: JSON for programs, which send credentials with each request or are anonymous."""
+"""JSON REST API for programs, which send credentials with each request or are anonymous."""
 
 from __future__ import annotations
 

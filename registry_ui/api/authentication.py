@@ -17,11 +17,11 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 def identify() -> None:
     """Identify the caller from the credentials of the request, and store them as ``g.principal``.
 
-    The body of a request that changes something is read first. Otherwise a client could start
-    sending a request, be blocked or have its token expire, and still complete the request.
+    The body of a request that can change data is read before the credentials are checked.
+    Otherwise a client that is blocked after the check could still complete a request it has begun.
 
     Raises:
-        Unauthorized: the credentials are wrong.
+        Unauthorized: the credentials are malformed, wrong, or of a type that is not accepted.
         Denied: the access token has no scope that permits reading.
     """
     if request.method not in SAFE_METHODS:

@@ -1,4 +1,7 @@
-"""Request bodies, checked against a schema for each endpoint, and the JSON form of operations."""
+"""Schemas for the JSON request bodies of the API, and the JSON form of operations.
+
+An operation is a removal or a copy of tags, with a plan that a user confirms.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from ..errors import Invalid
 from ..models.work import Operation, OperationStep
 from ..operations.runner import outcomes_of
 
-#: Maximum number of lines of an operation's report in one response.
+#: Maximum number of lines of an operation's report in one response; a line describes one step.
 MAX_LINES = 1000
 #: Maximum number of characters of a key that an error message shows.
 _MAX_KEY_LENGTH = 64
@@ -25,10 +28,10 @@ _MAX_UNKNOWN_KEYS = 10
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key of a request body: the type of its value, and the default for a missing value.
+    """A key of a JSON request body: the type of its value, and the default for a missing value.
 
     Attributes:
-        meaning: description of the type; completes "must be".
+        meaning: description of the type, which completes the error message "must be …".
         default: the value to use if the key is missing.
         required: whether the key must be sent.
         nullable: whether null counts as a missing value.
@@ -93,7 +96,7 @@ class Schema:
         keys: the allowed keys by name.
         conflicts: maps a key to the keys that can't be sent with it.
         needs: maps a key to the key that must be sent with it.
-        implies: maps a key to the key that can't be false if the first one is set.
+        implies: maps a key to another key that can't be false if the first key is set.
     """
 
     keys: Mapping[str, Key] = field(default_factory=dict)
@@ -163,7 +166,7 @@ def _read_body() -> dict[str, Any]:
         raise Invalid("The body must be JSON, with “Content-Type: application/json”.")
     try:
         content = json.loads(data, object_pairs_hook=_object_from_pairs)
-    except (ValueError, RecursionError):  # Thousands of nested brackets can exceed the stack.
+    except (ValueError, RecursionError):  # Thousands of nested brackets exceed the stack.
         raise Invalid("The body is not valid JSON.") from None
     if not isinstance(content, dict):
         raise Invalid("The body must be a JSON object.")
@@ -185,7 +188,7 @@ def _is_text(value: Any) -> bool:
 
 
 def serialize_operation(row: Operation, lines: Iterable[OperationStep]) -> dict[str, Any]:
-    """Return the JSON form of a removal or copy, with its plan, progress and report.
+    """Return the JSON form of a removal or copy, with its plan, progress, and report.
 
     Args:
         row: the removal or copy.

@@ -1,4 +1,4 @@
-"""API endpoints for garbage collection. Only administrators can use them; others get NotFound."""
+"""API endpoints for garbage collections of the registry, which only administrators can use."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BEGIN = Schema({"dry_run": boolean(required=True)})
 
 
 def _require_administrator() -> None:
-    """Raise NotFound unless the caller is an administrator with an unrestricted credential.
+    """Raise NotFound unless the caller is an administrator with unrestricted credentials.
 
     An access token must not be restricted to a path, and needs the scope ``api``.
     """
@@ -45,7 +45,7 @@ def list_collections() -> Response:
 
 @blueprint.post(COLLECTIONS_URL)
 def begin_collection() -> tuple[Response, int]:
-    """Start a garbage collection, or a dry run if ``dry_run`` in the body is true."""
+    """Start a garbage collection, or only a dry run if ``dry_run`` in the body is true."""
     _require_administrator()
     row = garbage_collection.begin(actor(), dry_run=BEGIN.read()["dry_run"])
     enqueue("run_collection", row.id)
@@ -54,7 +54,7 @@ def begin_collection() -> tuple[Response, int]:
 
 @blueprint.get(COLLECTION_URL)
 def show_collection(collection_id: int) -> Response:
-    """Return one garbage collection, with the output of the collector."""
+    """Return one garbage collection, with the output of the registry's garbage collector."""
     _require_administrator()
     row = garbage_collection.one(collection_id)
     return jsonify({**_serialize_collection(row), "output": row.output})
@@ -62,7 +62,7 @@ def show_collection(collection_id: int) -> Response:
 
 @blueprint.post(COLLECTION_URL + "/cancel")
 def cancel_collection(collection_id: int) -> Response:
-    """Cancel a garbage collection."""
+    """Cancel a garbage collection that has not ended, and return it."""
     _require_administrator()
     EMPTY_BODY.read()
     row = garbage_collection.cancel(actor(), collection_id)

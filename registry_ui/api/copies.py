@@ -1,4 +1,4 @@
-"""API endpoints for copies of tags: plan, confirm, watch and cancel a copy."""
+"""API endpoints for copies of tags: plan, confirm, show, and cancel a copy."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ CONFIRM = Schema({"overwrite": boolean()})
 def plan_copy(path: str) -> tuple[Response, int]:
     """Plan a copy of tags of an image in this project; nothing is copied yet.
 
-    The keys of the body are ``image`` (name below the project, "" for the root image); ``tags``
-    or ``all``; ``to_project``, ``to_image`` and, for a single tag, ``to_tag``, which default to
-    those of the source; and ``attached`` (whether to copy signatures and other referrers, too),
-    which defaults to true.
+    The body selects the tags of ``image`` (name below the project; "" for the root image) with
+    ``tags``, a list of names, or ``all``. The target is ``to_project``, ``to_image``, and, for a
+    single tag, ``to_tag``, which default to those of the source. ``attached``, by default true,
+    also copies signatures and other referrers.
     """
     load(path, Permission.PULL)
     body = PLAN.read()
@@ -72,7 +72,7 @@ def plan_copy(path: str) -> tuple[Response, int]:
 
 @blueprint.get(COPY_URL)
 def copy(path: str, copy_id: int) -> Response:
-    """Return a copy operation with its plan, progress and report."""
+    """Return a copy operation with its plan, progress, and report."""
     row, _ = load_copy(path, copy_id)
     return jsonify(_serialize_copy(row))
 
@@ -81,7 +81,7 @@ def copy(path: str, copy_id: int) -> Response:
 def confirm_copy(path: str, copy_id: int) -> tuple[Response, int]:
     """Start a planned copy, exactly as planned.
 
-    The body can set ``overwrite`` to replace tags that exist at the target.
+    If ``overwrite`` in the body is true, tags that exist at the target are replaced.
     """
     row, _ = load_copy(path, copy_id)
     require(db.session(), g.principal, row.source, row.target)
@@ -93,7 +93,7 @@ def confirm_copy(path: str, copy_id: int) -> tuple[Response, int]:
 
 @blueprint.post(COPY_URL + "/cancel")
 def cancel_copy(path: str, copy_id: int) -> Response:
-    """Stop a copy before its next tag, or discard a plan."""
+    """Stop a running copy before its next tag, or discard a planned copy."""
     row, _ = load_copy(path, copy_id)
     EMPTY_BODY.read()
     return jsonify(_serialize_copy(copies.cancel(actor(), row.id)))

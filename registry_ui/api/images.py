@@ -1,4 +1,7 @@
-"""API endpoints for the images and tags that the caller can see, as recorded in the index."""
+"""API endpoints for the images and tags that the caller can see.
+
+The data comes from the index (the database's copy of the registry's tags).
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from .timestamps import iso_or_none
 
 @blueprint.get("/projects/<name:path>/-/images")
 def images(path: str) -> Response:
-    """List the images of a project that the caller's token covers."""
+    """List the images of a project, without those outside the path that the token is limited to."""
     project, reach = load(path).project, g.principal.reach
     rows = sorted(listing.images(db.session(), project), key=lambda row: row.name)
     rows = [row for row in rows if reach is None or reach.covers(row.path)]
@@ -59,7 +62,7 @@ def _serialize_tag(image: ContainerImage, row: Tag) -> dict[str, Any]:
 
 
 def _serialize_damage(row: Tag) -> dict[str, Any] | None:
-    """Return the reason why the registry can't read a tag, and since when; None if it can."""
+    """Return why and since when the registry can't read a tag; None if the tag is readable."""
     if row.damage is None:
         return None
     return {"reason": DAMAGES[row.damage], "since": iso_or_none(row.damaged_since)}

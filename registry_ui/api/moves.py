@@ -1,4 +1,7 @@
-"""API endpoints to rename and move places and images: plan, confirm, watch, cancel, clean up."""
+"""API endpoints for moves, which rename or move a namespace, a project, or an image.
+
+After the switchover to the new path, clients can pull from the old path for a grace period.
+"""
 
 from __future__ import annotations
 
@@ -26,10 +29,10 @@ OF_PROJECT, OF_NAMESPACE = "/projects/<name:path>/-/moves", "/namespaces/<name:p
 @blueprint.post(OF_PROJECT)
 @blueprint.post(OF_NAMESPACE)
 def plan_move(path: str) -> tuple[Response, int]:
-    """Plan to rename or move a namespace, a project or one of its images; nothing moves yet.
+    """Plan to rename or move a namespace, a project, or one of its images; nothing moves yet.
 
-    The keys of the body are ``to``, the whole new path, and, to move only an image, ``image``,
-    its name below the project ("" for the root image).
+    The body contains the whole new path as ``to``. To move only an image, it also contains the
+    name of the image below the project as ``image`` ("" for the root image).
     """
     load(path)
     body = PLAN.read()
@@ -47,9 +50,9 @@ def plan_move(path: str) -> tuple[Response, int]:
 @blueprint.get(f"{OF_PROJECT}/{MOVE_ID}")
 @blueprint.get(f"{OF_NAMESPACE}/{MOVE_ID}")
 def move(path: str, move_id: int) -> Response:
-    """Return a move with its plan, its progress, and the state of the old name.
+    """Return a move with its plan, its progress, and the state of the old path.
 
-    ``unmoved`` lists the first tags that could not be copied and stay under the old name.
+    ``unmoved`` lists the first few tags that could not be copied and stay at the old path.
     """
     return jsonify(_serialize_move(load_move(path, move_id)[0]))
 
@@ -77,7 +80,7 @@ def go_on(path: str, move_id: int, action: str) -> tuple[Response, int]:
 @blueprint.post(f"{OF_PROJECT}/{MOVE_ID}/cancel")
 @blueprint.post(f"{OF_NAMESPACE}/{MOVE_ID}/cancel")
 def cancel_move(path: str, move_id: int) -> Response:
-    """Cancel a move before its switchover, or discard a plan."""
+    """Cancel a move before its switchover to the new path, or discard a planned move."""
     row, _ = load_move(path, move_id)
     EMPTY_BODY.read()
     updated = moves.cancel(actor(), row.id)
@@ -88,9 +91,10 @@ def cancel_move(path: str, move_id: int) -> Response:
 @blueprint.post(f"{OF_PROJECT}/{MOVE_ID}/retire")
 @blueprint.post(f"{OF_NAMESPACE}/{MOVE_ID}/retire")
 def retire_move(path: str, move_id: int) -> tuple[Response, int]:
-    """Delete the old path now, before its grace period ends.
+    """Delete the old path of a move now, before its grace period ends.
 
-    With ``everything``, tags and manifests that the new path does not have are deleted, too.
+    If ``everything`` in the body is true, tags and manifests that the new path does not have are
+    deleted, too.
     """
     row, _ = load_move(path, move_id)
     updated = moves.retire_now(actor(), row.id, everything=RETIRE.read()["everything"])
@@ -101,7 +105,7 @@ def retire_move(path: str, move_id: int) -> tuple[Response, int]:
 @blueprint.post(f"{OF_PROJECT}/{MOVE_ID}/keep")
 @blueprint.post(f"{OF_NAMESPACE}/{MOVE_ID}/keep")
 def keep_move(path: str, move_id: int) -> Response:
-    """Extend the grace period in which clients can pull from the old path."""
+    """Extend the grace period during which clients can pull from the old path of a move."""
     row, _ = load_move(path, move_id)
     EMPTY_BODY.read()
     return jsonify(_serialize_move(moves.extend_grace_period(actor(), row.id)))

@@ -18,7 +18,7 @@ from .timestamps import iso_or_none
 
 @blueprint.get("/projects")
 def projects() -> Response:
-    """List the projects that the caller can see: page ``page`` of those that match ``q``."""
+    """List the projects that the caller can see and that match ``q``, one page at a time."""
     q = request.args.get("q", "").strip()[:255]
     number = page_number()
     try:
@@ -36,7 +36,7 @@ def projects() -> Response:
 
 @blueprint.get("/projects/<name:path>")
 def project(path: str) -> Response:
-    """Return the path, description, visibility and creation time of one project."""
+    """Return the path, description, visibility, and creation time of one project."""
     row = load(path).project
     return jsonify(
         path=row.path,

@@ -1,4 +1,4 @@
-"""API endpoints for the whole registry, as far as the caller can see it: catalog and search."""
+"""API endpoints for the catalog and the search, limited to what the caller can see."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from ..search.query import parse
 from . import blueprint
 from .timestamps import iso_or_none
 
-#: Maximum number of repositories in one response of the catalog.
+#: Default and maximum number of repositories in one response of the catalog.
 MAX_CATALOG = 1000
-#: Default and maximum number of hits of each kind in one response of the search.
+#: Default and maximum number of hits of each kind (such as tags) in one response of the search.
 DEFAULT_HITS, MAX_HITS = 20, 100
 
 
 @blueprint.get("/registry/catalog")
 def catalog() -> Response:
-    """List the repositories that the caller can pull, like the registry's own ``_catalog``.
+    """List the repositories that the caller can pull from, like the registry's own ``_catalog``.
 
-    Pages work as in the registry: ``n`` repositories after ``last``, and a Link header with the
-    address of the next page.
+    Pagination works as in the registry: a page has ``n`` repositories after the name ``last``, and
+    a Link header with the address of the next page.
 
     Raises:
         Denied: the access token has no scope that permits pulling.
@@ -46,7 +46,7 @@ def catalog() -> Response:
 
 @blueprint.get("/registry/search")
 def search() -> Response:
-    """Search namespaces, projects, images and tags; return at most ``n`` hits of each kind."""
+    """Search namespaces, projects, images, and tags; return at most ``n`` hits of each kind."""
     query = parse(request.args.get("q", ""), registry_host())
     n = _read_limit(DEFAULT_HITS, MAX_HITS)
     result = Finder(db.session(), g.principal).find(query, n)

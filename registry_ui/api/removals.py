@@ -1,4 +1,7 @@
-"""API endpoints for removals: plan, confirm, watch and cancel a removal."""
+"""API endpoints for removals of tags, images, projects, and namespaces.
+
+A removal is planned, then confirmed or canceled; the worker runs confirmed removals.
+"""
 
 from __future__ import annotations
 
@@ -62,13 +65,13 @@ PLAN = Schema(
     needs={"kind": "pattern", "despite_rules": "tags"},
     implies={"all": "attached", "project": "for_good"},
 )
-#: Schema of the body that confirms a plan.
+#: Schema of the request body that confirms a planned removal.
 CONFIRMATION = Schema({"despite_rules": boolean()})
 
 
 @blueprint.post(OF_NAMESPACE)
 def plan_namespace_removal(path: str) -> tuple[Response, int]:
-    """Plan to remove a namespace with everything in it; nothing is deleted yet."""
+    """Plan to remove a namespace with all of its content; nothing is deleted yet."""
     loaded = load_whole(path, Permission.REMOVE)
     EMPTY_BODY.read()
     return _save_place_plan(loaded)
@@ -76,15 +79,16 @@ def plan_namespace_removal(path: str) -> tuple[Response, int]:
 
 @blueprint.post(OF_PROJECT)
 def plan_removal(path: str) -> tuple[Response, int]:
-    """Plan to remove tags of an image, a whole image or the project; nothing is deleted yet.
+    """Plan to remove tags of an image, a whole image, or the project; nothing is deleted yet.
 
-    The body selects the tags of ``image`` (name below the project, "" for the root image): by
-    name with ``tags``; by ``pattern`` (with ``kind``), ``older_than_days`` and ``orphans``
-    (signatures whose subject is gone); or with ``all``, which removes the image. ``attached``
-    also removes the signatures of these tags, and ``for_good`` bypasses the trash.
+    The body selects the tags of ``image`` (name below the project; "" for the root image): by
+    name with ``tags``; by ``pattern`` (of type ``kind``), ``older_than_days``, and ``orphans``
+    (signatures whose subject no longer exists); or all of them with ``all``, which removes the
+    image. ``attached`` also removes the signatures of these tags, and ``for_good`` bypasses the
+    trash. If ``project`` is true, the whole project is removed instead.
 
-    ``project``, true, removes the whole project instead. ``despite_rules``, true, also removes
-    ``tags`` that can't be read although they are immutable; the confirmation must repeat it.
+    If ``despite_rules`` is true, tags in ``tags`` that the registry can't read are removed even if
+    they are immutable; the confirmation must also set ``despite_rules``.
     """
     load(path, Permission.DELETE)
     body = PLAN.read()
@@ -118,10 +122,11 @@ def _save_place_plan(loaded: ResolvedPlace) -> tuple[Response, int]:
 
 
 def _select_tags(image: ContainerImage, body: dict[str, Any]) -> set[str]:
-    """Return the names of the tags that the body of a request selects.
+    """Return the names of the tags of an image that the body of a request selects.
 
     Raises:
-        Invalid: the body selects no tag, or it names one that does not exist.
+        Invalid: the body has no criteria, has an invalid one, or names a tag that does not exist;
+            or no tag matches.
     """
     pattern, age = body["pattern"], body["older_than_days"]
     criteria = Criteria(
@@ -141,7 +146,7 @@ def _select_tags(image: ContainerImage, body: dict[str, Any]) -> set[str]:
 @blueprint.get(f"{OF_PROJECT}/{REMOVAL_ID}")
 @blueprint.get(f"{OF_NAMESPACE}/{REMOVAL_ID}")
 def removal(path: str, removal_id: int) -> Response:
-    """Return a removal with its plan, progress and report."""
+    """Return a removal with its plan, progress, and report."""
     row, _ = load_removal(path, removal_id)
     return jsonify(serialize_removal(row))
 
@@ -151,8 +156,8 @@ def removal(path: str, removal_id: int) -> Response:
 def confirm_removal(path: str, removal_id: int) -> tuple[Response, int]:
     """Start a planned removal, exactly as planned.
 
-    If the plan overrides protection rules (``despite``), the body must set ``despite_rules`` to
-    true.
+    If the plan removes tags despite protection rules (listed as ``despite``), the body must set
+    ``despite_rules`` to true.
     """
     row, loaded = load_planned(path, removal_id)
     despite_rules = CONFIRMATION.read()["despite_rules"]
@@ -166,12 +171,12 @@ def confirm_removal(path: str, removal_id: int) -> tuple[Response, int]:
 @blueprint.post(f"{OF_PROJECT}/{REMOVAL_ID}/cancel")
 @blueprint.post(f"{OF_NAMESPACE}/{REMOVAL_ID}/cancel")
 def cancel_removal(path: str, removal_id: int) -> Response:
-    """Stop a removal before its next step, or discard a plan."""
+    """Stop a running removal before its next step, or discard a planned removal."""
     row, _ = load_removal(path, removal_id)
     EMPTY_BODY.read()
     return jsonify(serialize_removal(runner.cancel(actor(), row.id)))
 
 
 def serialize_removal(row: Removal) -> dict[str, Any]:
-    """Return the JSON form of a removal, with its plan, progress and report."""
+    """Return the JSON form of a removal, with its plan, progress, and report."""
     return serialize_operation(row, runner.lines_of(row, MAX_LINES))

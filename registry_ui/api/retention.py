@@ -1,4 +1,4 @@
-"""API endpoints for retention policies: create, change, dry-run, switch on and run a policy."""
+"""API endpoints for retention policies: create, change, dry-run, switch on, and run a policy."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ def create_policy(path: str) -> tuple[Response, int]:
     """Create a retention policy, switched off, and return it with its dry run.
 
     The keys of the body are ``images``, ``keep_matching``, ``pattern_kind``, ``keep_last``,
-    ``keep_pulled_days`` and ``older_than_days``; ``keep_last`` or ``older_than_days`` is
-    required. ``confirm_unmatched`` lists the patterns in ``keep_matching`` that are allowed to
-    match no tag now.
+    ``keep_pulled_days``, and ``older_than_days``; ``keep_last`` or ``older_than_days`` is
+    required. ``confirm_unmatched`` lists those patterns in ``keep_matching`` that are accepted
+    although they match no tag now.
     """
     return _save_policy(_load_place(path)), 201
 
@@ -61,9 +61,9 @@ def create_policy(path: str) -> tuple[Response, int]:
 @blueprint.put(f"{OF_PROJECT}/{POLICY_ID}")
 @blueprint.put(f"{OF_NAMESPACE}/{POLICY_ID}")
 def change_policy(path: str, policy_id: int) -> Response:
-    """Replace all settings of a policy, and return it with its dry run.
+    """Replace all settings of a retention policy, and return the policy with its dry run.
 
-    A policy whose settings have changed is switched off.
+    If the settings differ from the old ones, the policy is switched off.
     """
     place = _load_place(path)
     retention.policy(place, policy_id)
@@ -73,7 +73,7 @@ def change_policy(path: str, policy_id: int) -> Response:
 @blueprint.delete(f"{OF_PROJECT}/{POLICY_ID}")
 @blueprint.delete(f"{OF_NAMESPACE}/{POLICY_ID}")
 def delete_policy(path: str, policy_id: int) -> tuple[str, int]:
-    """Delete a policy. Tags that it has removed stay removed."""
+    """Delete a retention policy. Tags that the policy has removed are not restored."""
     retention.remove(actor(), _load_place(path), policy_id)
     return "", 204
 
@@ -81,9 +81,9 @@ def delete_policy(path: str, policy_id: int) -> tuple[str, int]:
 @blueprint.post(f"{OF_PROJECT}/{POLICY_ID}/dry-run")
 @blueprint.post(f"{OF_NAMESPACE}/{POLICY_ID}/dry-run")
 def try_policy(path: str, policy_id: int) -> tuple[Response, int]:
-    """Return a policy with its dry run: the plan of what the policy would remove now.
+    """Return a retention policy with a new dry run: the plan of what the policy would remove now.
 
-    The body can contain ``confirm_unmatched``, as for a new policy.
+    The body can contain ``confirm_unmatched``, as in create_policy().
     """
     place = _load_place(path)
     retention.policy(place, policy_id)
@@ -95,9 +95,9 @@ def try_policy(path: str, policy_id: int) -> tuple[Response, int]:
 @blueprint.post(f"{OF_PROJECT}/{POLICY_ID}/switch")
 @blueprint.post(f"{OF_NAMESPACE}/{POLICY_ID}/switch")
 def switch_policy(path: str, policy_id: int) -> Response:
-    """Switch a policy on or off, depending on ``on`` in the body.
+    """Switch a retention policy on or off, depending on ``on`` in the body.
 
-    Before a policy can be switched on, its current settings need a dry run.
+    A policy can be switched on only after a dry run with its current settings.
     """
     place = _load_place(path)
     retention.policy(place, policy_id)
@@ -108,10 +108,10 @@ def switch_policy(path: str, policy_id: int) -> Response:
 @blueprint.post(f"{OF_PROJECT}/{POLICY_ID}/run")
 @blueprint.post(f"{OF_NAMESPACE}/{POLICY_ID}/run")
 def run_policy(path: str, policy_id: int) -> tuple[Response, int]:
-    """Run an enabled policy now, and return its removal, which the worker carries out.
+    """Run a retention policy now, and return the removal that the run starts.
 
     Raises:
-        Conflict: the policy is switched off, was changed meanwhile, or can't run now.
+        Conflict: the policy is switched off, was changed meanwhile, or can't start a removal now.
     """
     place = _load_place(path)
     policy = retention.policy(place, policy_id)
@@ -131,7 +131,7 @@ def _load_place(path: str) -> Place:
 
 
 def _save_policy(place: Place, policy_id: int | None = None) -> Response:
-    """Create or change a policy together with its dry run; if one fails, save neither.
+    """Create or change a policy and store its dry run; if the dry run fails, save neither.
 
     Args:
         place: the namespace or project of the policy.

@@ -1,1 +1,1 @@
-"""Artifacts attached to images: signatures, attestations, SBOMs and other referrers."""
+"""Artifacts attached to images: signatures, attestations, SBOMs, and other referrers."""

@@ -1,6 +1,6 @@
 """Cache of parsed SBOMs and attestations.
 
-Each is fetched once from the image's repository and then kept in the database.
+Each document is fetched once from the image's repository and then kept in the database.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MAX_FETCHED = 8
 
 
 def readable(layers: Iterable[Descriptor]) -> list[Descriptor]:
-    """Return the layers to fetch: SBOMs and provenance within the size limit, MAX_FETCHED at most.
+    """Return the layers to fetch: SBOMs and provenance up to a size limit, at most MAX_FETCHED.
 
     Args:
         layers: layers of the manifests that are attached to an image.
@@ -44,11 +44,10 @@ def documents(
 
     Args:
         image: the image to which the documents are attached.
-        layers: layers of the attached manifests. Layers of other types are skipped.
+        layers: layers of the attached manifests. Only SBOMs and provenance are read.
 
     Returns:
-        The documents by digest, and error messages by digest. Errors of the registry are never
-        raised.
+        The documents by digest, and error messages by digest. Registry errors are never raised.
     """
     digests = {layer.digest for layer in readable(layers)}
     if not digests:
@@ -75,7 +74,8 @@ def _load_documents(image: ContainerImage, digests: set[str]) -> dict[str, Attac
 def _store_documents(image: ContainerImage, bodies: Mapping[str, bytes]) -> None:
     if not bodies:
         return
-    # Untrusted documents are parsed before the transaction, because it blocks all other writes.
+    # Parse the documents before the transaction, because a transaction that writes blocks all
+    # other writes.
     statements = {digest: read_statement(body) for digest, body in bodies.items()}
     with writing() as session:
         if session.get(ContainerImage, image.id) is None:

@@ -1,8 +1,8 @@
-"""Attachments of an image: signatures, attestations, SBOMs and other referrers.
+"""Attachments of an image: signatures, attestations, SBOMs, and other referrers.
 
 Distribution has no referrers API (PROTOCOLS 4.4), so clients store attachments in three places:
-as children of the image's index, under tags derived from its digest (``sha256-….sig``), and in an
-index of referrers under the tag ``sha256-…``.
+as children of the image's OCI index, under tags derived from the image's digest
+(``sha256-….sig``), and in an OCI index of referrers under the tag ``sha256-…``.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ SUFFIXES = ("", ".sig", ".att", ".sbom")
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A manifest that signs or describes another one.
+    """A manifest that signs or describes a manifest of an image.
 
-    ``facts`` is None if the manifest is not in the store. ``tag`` is the ``sha256-…`` tag under
-    which it was found, or "" for a child of the image's index. ``referrer_count`` is the number of
-    referrers in the index under that tag, or 0 if there is no such index.
+    ``facts`` is None if the attachment is not in the database. ``tag`` is the ``sha256-…`` tag
+    under which it was found, or "" for a child of the image's OCI index. ``referrer_count`` is the
+    number of referrers in the OCI index under that tag, or 0 if there is no such index.
     """
 
     digest: str
@@ -44,14 +44,14 @@ def attachments(
     Args:
         image: the image, whose repository contains the manifests.
         subjects: digests of the manifests: that of the tag, and that of the chosen platform.
-        index: the index that lists the platform, or None.
+        index: the OCI index that lists the manifest of the chosen platform, or None.
     """
     children = list(_find_in_index(image, subjects, index)) if index is not None else []
     return children + _find_tagged(image, subjects)
 
 
 def index_around(image: ContainerImage, digest: str) -> Manifest | None:
-    """Return a tagged index of the image that contains the given manifest, or None."""
+    """Return an OCI index that a tag of the image points to and that lists a digest, or None."""
     query = (
         select(Manifest)
         .join(Tag, Tag.digest == Manifest.digest)
@@ -68,7 +68,7 @@ def index_around(image: ContainerImage, digest: str) -> Manifest | None:
 def _find_in_index(
     image: ContainerImage, subjects: Collection[str], index: Manifest
 ) -> Iterator[Attachment]:
-    """Yield the attestations of the subjects that buildx stored as children of the index."""
+    """Yield the attestations of the subjects that buildx stored as children of the OCI index."""
     children = children_of(image.path, [index])
     for child in facts_of(index).children:
         if not child.is_attestation:
@@ -82,7 +82,7 @@ def _find_in_index(
 def _find_tagged(image: ContainerImage, subjects: Collection[str]) -> list[Attachment]:
     """Return the attachments under tags derived from the digests of the subjects.
 
-    An index, usually under a tag without suffix, lists referrers; its children are returned.
+    An OCI index, usually under a tag without a suffix, lists referrers; its children are returned.
     """
     names = [digest.replace(":", "-") + suffix for digest in subjects for suffix in SUFFIXES]
     query = select(Tag).where(Tag.image_id == image.id, Tag.name.in_(names)).order_by(Tag.name)

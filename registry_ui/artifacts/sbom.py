@@ -37,13 +37,13 @@ class PackageTable:
 def packages_of(image: ContainerImage, digest: str) -> list[Package] | None:
     """Return the packages of an image sorted by name, or None if no SBOM can be read.
 
-    The SBOM is fetched with a few calls at most and then cached. Errors of the registry are never
+    The SBOM is fetched with a few registry calls at most and then cached. Registry errors are never
     raised.
 
     Args:
         image: the image whose repository is searched for an SBOM. The caller must have checked
             the right to pull it.
-        digest: digest of a manifest, or of an index, for which the first platform is used.
+        digest: digest of a manifest or of an OCI index. The first platform of an index is used.
     """
     row = db.session.get(Manifest, digest)
     if row is not None and facts_of(row).kind == "index":
@@ -57,12 +57,12 @@ def packages_of(image: ContainerImage, digest: str) -> list[Package] | None:
 def sbom_of(
     image: ContainerImage, manifest: Manifest, platform: str
 ) -> tuple[list[Package] | None, str]:
-    """Find the SBOM of a manifest or of one platform of an index.
+    """Return the packages in the SBOM of a manifest or of one platform of an OCI index.
 
     Args:
         image: the image whose repository is searched for an SBOM.
-        manifest: manifest or index that a tag points to.
-        platform: digest of a child if ``manifest`` is an index; otherwise "".
+        manifest: manifest or OCI index that a tag points to.
+        platform: digest of a platform's manifest if ``manifest`` is an index; otherwise "".
 
     Returns:
         The packages, or None if there is no readable SBOM, and an error message, or "".
@@ -82,11 +82,11 @@ def sbom_of(
 def package_table(
     packages: Iterable[Package], q: str = "", kind: str | None = None, page: int = 1
 ) -> PackageTable:
-    """Return one page of the packages that match.
+    """Return one page of the packages that match a search text and a type.
 
     Args:
         packages: all packages of an image.
-        q: case-insensitive substring of the name, version or license.
+        q: case-insensitive substring of the name, version, or license.
         kind: type to show; "" for packages without a type, None for all.
         page: page number, starting at 1. Numbers that are too large show the last page.
     """

@@ -1,7 +1,8 @@
-"""Add the pushes that a repository received before a project owned it to its image.
+"""Carry over earlier pushes: those to a repository before a project owned it ("unassigned").
 
-The events of an unassigned repository are stored until they are pruned. An event that was carried
-over refers to the image, so each one counts once.
+The push events of an unassigned repository are stored until they are pruned. If a project is
+created over the repository (adoption), their pushes are added to the new image. A carried-over
+event then refers to the image, so each event counts once.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ MAX_EVENTS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class LastPush:
-    """Time and author of the last push to an unassigned repository.
+    """Time and author of the last push to an unassigned repository; None if unknown.
 
-    It is stored with the repository, so it is known even after the event was pruned.
+    Both are stored in the repository's row, so they are known even after the event was pruned.
     """
 
     at: datetime | None = None
@@ -32,13 +33,17 @@ class LastPush:
 
 
 def carry_over(session: Session, image: ContainerImage, recorded_push: LastPush) -> None:
-    """Add the earlier pushes of an image to its history, and to tags that are unchanged since.
+    """Add the pushes made before a project owned the repository to its new image.
 
-    The age of a tag still counts from the adoption, because earlier pulls are not recorded. The
-    caller has locked the image's row, so two workers don't carry over the same events.
+    The pushes are added to the push log and to the tag history. A tag that still has the digest
+    of its last push also gets the push's time and author. The age of a tag still counts from the
+    adoption, because earlier pulls are not recorded.
 
     Args:
-        recorded_push: the last push to the repository before it was adopted.
+        session: the session of the current transaction.
+        image: the image. The caller has locked its row, so that two workers don't carry over the
+            same events.
+        recorded_push: the last push to the repository before a project owned it.
     """
     pushes = _select_earlier_pushes(session, image)
     if pushes:
@@ -58,13 +63,16 @@ def carry_over(session: Session, image: ContainerImage, recorded_push: LastPush)
 
 
 def _is_event_of(image: ContainerImage) -> ColumnElement[bool]:
-    # The database uses the partial index only if the reason is a literal, not a parameter.
+    # The database uses its partial index only if the reason is a literal, not a parameter.
     reason: ColumnElement[str] = literal_column(f"'{UNASSIGNED}'")
     return and_(RegistryEvent.repository == image.path, RegistryEvent.reason == reason)
 
 
 def _select_earlier_pushes(session: Session, image: ContainerImage) -> list[PushedTag]:
-    """Return the newest MAX_EVENTS earlier pushes, in chronological order."""
+    """Return the pushes to a repository before a project owned it, in chronological order.
+
+    The result is limited to the newest MAX_EVENTS.
+    """
     at = func.coalesce(RegistryEvent.occurred_at, RegistryEvent.received_at)
     query = (
         select(RegistryEvent.tag, RegistryEvent.digest, RegistryEvent.actor, at)
@@ -77,7 +85,7 @@ def _select_earlier_pushes(session: Session, image: ContainerImage) -> list[Push
         PushedTag(tag, digest, actor, min(at, now))
         for tag, digest, actor, at in session.execute(query)
     ]
-    pushes.reverse()  # The sort is stable: of equal times, the event received last stays last.
+    pushes.reverse()  # The sort is stable: among equal times, the order of receipt is kept.
     return sorted(pushes, key=lambda push: push.at)
 
 
@@ -100,7 +108,11 @@ def _add_history_entries(
 
 
 def _set_push_times(session: Session, image: ContainerImage, pushes: Iterable[PushedTag]) -> None:
-    """Set the push time and author of each tag that still has the digest of its last push."""
+    """Set the unknown push times and authors of tags that still have the digest of their last push.
+
+    Args:
+        pushes: earlier pushes to the image's repository, in chronological order.
+    """
     last_pushes = {push.tag: push for push in pushes}
     query = select(Tag).where(
         Tag.image_id == image.id, Tag.name.in_(last_pushes), Tag.pushed_at.is_(None)

@@ -1,4 +1,4 @@
-"""Rows of the index for container images, and filters for them and their tags."""
+"""Database rows of container images: creating, locking, and filtering them and their tags."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..names import DIGEST_TAG
 
 
 def ensure_image(session: Session, project: Project, repository: str) -> ContainerImage:
-    """Return the image of a repository that belongs to ``project``, creating it if necessary.
+    """Return the row of the image in ``repository``, which the project owns; insert it if missing.
 
     The image's row is locked until the end of the transaction.
     """
@@ -33,42 +33,43 @@ def ensure_image(session: Session, project: Project, repository: str) -> Contain
 
 
 def lock_image(session: Session, image_id: int) -> ContainerImage | None:
-    """Lock an image's row until the end of the transaction; return it, or None if it is gone.
+    """Lock an image's row until the end of the transaction; return it, or None if it was deleted.
 
-    A transaction that inserts, changes, or deletes tags locks their images before the tags.
-    Otherwise two transactions can wait for each other, and PostgreSQL cancels one of them; and
-    each of them would store a ``tag_count`` that lacks the other's tags.
+    A transaction that inserts, changes, or deletes tags must lock their images before the tags.
+    Without the lock, two transactions could wait for each other, so that PostgreSQL cancels one of
+    them; or each would store a ``tag_count`` that lacks the tags inserted by the other.
     """
     return session.scalar(_locked(ContainerImage.id == image_id))
 
 
 def lock_image_of(session: Session, repository: str) -> ContainerImage | None:
-    """Lock the image of a repository, as lock_image() does by its id."""
+    """Lock the image of a repository like lock_image(); return it, or None if there is none."""
     return session.scalar(_locked(ContainerImage.path == repository))
 
 
 def _locked(condition: ColumnElement[bool]) -> Select[ContainerImage]:
-    # Rows that refer to the image (manifests, pulls) can still be inserted: that is KEY SHARE.
+    # With key_share, other transactions can still insert rows that refer to the image.
     query = select(ContainerImage).where(condition).with_for_update(key_share=True)
     return query.execution_options(populate_existing=True)
 
 
 def is_listed() -> ColumnElement[bool]:
-    """Match the images that users see: an image whose only tags are in the trash is hidden."""
+    """Return the condition for images that lists show: all except those with only trashed tags."""
     return ContainerImage.emptied_at.is_(None)
 
 
 def attached() -> ColumnElement[bool]:
-    """Match digest tags, which hold what signs or describes a manifest (PROTOCOLS 4.4).
+    """Return the condition for digest tags, which hold signatures and SBOMs (PROTOCOLS 4.4).
 
-    The whole name must match: ``sha256-x`` is an ordinary tag. The prefix is compared first
-    because SQLite calls Python for every regular expression.
+    The name of a digest tag contains the digest that it describes: ``sha256-<hex>.sig``. The whole
+    name must match; ``sha256-x`` is an ordinary tag. The prefix is compared first, because SQLite
+    calls Python to match a regular expression.
     """
     has_prefix = Tag.name.between("sha256-", "sha512-~")
     return and_(has_prefix, Tag.name.regexp_match(f"^{DIGEST_TAG}$"))
 
 
 def count_tags(session: Session, image: ContainerImage) -> None:
-    """Set an image's ``tag_count`` from its rows, without signatures and other digest tags."""
+    """Set an image's ``tag_count`` to the number of its tags, excluding signatures and SBOMs."""
     query = select(func.count()).select_from(Tag).where(Tag.image_id == image.id, ~attached())
     image.tag_count = session.scalar(query) or 0

@@ -1,4 +1,4 @@
-"""Index repositories that existed before the project that owns them was created."""
+"""Reconcile repositories that existed before the project that owns them was created."""
 
 from __future__ import annotations
 
@@ -13,9 +13,13 @@ from .reconcile_outcome import Outcome
 
 
 def index_adopted() -> list[Outcome]:
-    """Index every repository that is recorded as unassigned although a project owns it.
+    """Reconcile every repository that is recorded as unassigned although a project owns it.
 
-    It can be repeated at any time: an indexed repository is no longer unassigned.
+    The function can be called again at any time, because a reconciled repository is no longer
+    recorded as unassigned.
+
+    Returns:
+        One outcome for each of these repositories.
     """
     projects = set(db.session.scalars(select(Project.path)))
     unassigned_paths = list(db.session.scalars(select(UnassignedRepository.path)))

@@ -1,10 +1,11 @@
 """Read the digests that the tags of a repository point to now, and find unreadable tags.
 
-An unreadable tag does not mean that the registry is down: 2.8 answers 500 for a tag whose link is
-empty, and 404 for a tag whose link or manifest is missing, and lists both (docs/protocols.md,
-"Found since"). Such a tag is reported and kept, and the other tags are processed. The same applies
-to a tag that times out while the registry answers other requests: a manifest that names the same
-layer 26,000 times costs the registry 0.2 seconds of CPU time per HEAD.
+An unreadable tag does not mean that the registry is down. Distribution 2.8 answers 500 for a tag
+whose link file is empty, answers 404 for a tag whose link file or manifest is missing, and lists
+both kinds of tag (docs/protocols.md, "Found since"). Such a tag is reported and kept, and the
+other tags are processed. A tag that times out while the registry answers other requests is treated
+in the same way: for example, a manifest that names the same layer 26,000 times costs the registry
+0.2 seconds of CPU time per HEAD.
 """
 
 from __future__ import annotations
@@ -31,12 +32,12 @@ from ..models import ContainerImage, Tag
 from ..names import RepositoryName, TagName
 from ..registry_connection import registry
 
-#: Pause in seconds before each retry of failed calls. By then, a push or deletion in progress
-#: has usually finished, and a broken connection is replaced.
+#: Pause in seconds before each retry of failed calls. A push or deletion in progress usually
+#: finishes during the pause, and a broken connection is replaced.
 PAUSES = (0.2, 0.6)
-#: Timeout in seconds for reading tags: a fixed part, and an additional part per tag.
+#: Timeout in seconds for reading the digests of tags: a fixed part, and an additional part per tag.
 TIMEOUT, TIMEOUT_PER_TAG = 60.0, 0.1
-#: Timeout in seconds for all retries of tags that timed out. They are read one at a time.
+#: Timeout in seconds for all retries of tags that timed out, which are read one at a time.
 SLOW_TAGS_TIMEOUT = 20.0
 #: User-visible explanation of each value of ``Tag.damage``.
 DAMAGES = {
@@ -49,13 +50,13 @@ DAMAGES = {
 
 @dataclass(slots=True)
 class LiveTags:
-    """Tags as the registry has them.
+    """The tags of one repository as the registry has them now, with their digests.
 
     Attributes:
-        digests: digest by name, for tags that can be read.
-        damaged: reason by name, for tags that are listed but can't be read: ``fault`` for a
-            500, ``missing`` for a 404.
-        unanswered: error message by name, for listed tags for which the registry gave no answer
+        digests: digest by tag name, for tags that can be read.
+        damaged: reason by tag name, for listed tags that can't be read: ``fault`` if the registry
+            answers 500, ``missing`` if it answers 404.
+        unanswered: error message by tag name, for listed tags for which the registry gave no answer
             although it answered other requests. They may be intact, so they are neither marked
             as damaged nor removed.
     """
@@ -66,23 +67,23 @@ class LiveTags:
 
     @property
     def faulty(self) -> set[str]:
-        """The damaged tags that make 2.8 fail when it deletes any other tag."""
+        """The damaged tags that make Distribution 2.8 fail when it deletes any other tag."""
         return {name for name, damage in self.damaged.items() if damage == "fault"}
 
     def add(self, other: LiveTags) -> None:
-        """Add the tags of another result to this one."""
+        """Add the tags of ``other``, which replace tags of the same name."""
         self.digests |= other.digests
         self.damaged |= other.damaged
         self.unanswered |= other.unanswered
 
     @property
     def trouble(self) -> RegistryUnavailable:
-        """The error to raise if unanswered tags are not acceptable."""
+        """The error to raise if unanswered tags are not acceptable; the message names them."""
         reasons = ", ".join(sorted(set(self.unanswered.values())))
         return RegistryUnavailable(f"{name_some(self.unanswered)} can't be read now: {reasons}")
 
     def require_answers(self) -> None:
-        """Raise RegistryUnavailable if the registry gave no answer for a tag."""
+        """Raise RegistryUnavailable if there are unanswered tags."""
         if self.unanswered:
             raise self.trouble
 
@@ -92,12 +93,14 @@ def read_tags(
 ) -> LiveTags:
     """Read the digest of each tag from the registry, with eight concurrent HEAD requests.
 
-    Failed calls are retried after the registry has returned its list of tags: a tag counts as
-    damaged or unanswered only if it fails while other requests succeed. Calls that timed out are
-    retried one at a time with a longer timeout, because concurrency can be the cause. A tag that
-    is deleted meanwhile is left out.
+    Failed calls are retried after the registry has returned its list of tags, so that a tag counts
+    as damaged or unanswered only if it fails while other requests succeed. Calls that timed out
+    are retried one at a time with a longer timeout, because concurrency can be the cause. A tag
+    that is deleted during the calls is left out.
 
     Args:
+        repository: the repository that has the tags.
+        names: the tags to read.
         slow_timeout: timeout in seconds for all retries of tags that timed out.
 
     Raises:
@@ -124,9 +127,9 @@ def read_tags(
 
 
 def read_all_tags(repository: RepositoryName) -> LiveTags:
-    """Read all tags of a repository, including those in the trash, with their digests.
+    """Read all tags of a repository from the registry, including the trash, with their digests.
 
-    Return no tags if the registry does not have the repository.
+    The result has no tags if the registry does not have the repository.
 
     Raises:
         RegistryError: the registry is unavailable or refuses the request.
@@ -140,12 +143,12 @@ def read_all_tags(repository: RepositoryName) -> LiveTags:
 
 
 def digests_of(repository: RepositoryName, names: Iterable[str]) -> dict[str, str]:
-    """Return the digest of each tag, or fail if a listed tag can't be read.
+    """Read tags from the registry and return their digests by tag name.
 
     Tags that the registry no longer lists are left out.
 
     Raises:
-        RegistryError: the registry is unavailable, or a tag can't be read.
+        RegistryError: the registry is unavailable, or one of the listed tags can't be read.
     """
     live = read_tags(repository, names)
     live.require_answers()
@@ -155,14 +158,14 @@ def digests_of(repository: RepositoryName, names: Iterable[str]) -> dict[str, st
 
 
 def damaged_tags(image_id: int) -> dict[str, str]:
-    """Return the tags of an image that the index marks as damaged: damage by tag name."""
+    """Return the tags of an image that are marked as damaged in the database: damage by name."""
     query = select(Tag.name, Tag.damage).where(Tag.image_id == image_id, Tag.damage.is_not(None))
     rows = db.session.execute(query.order_by(Tag.name))
     return {name: damage for name, damage in rows if damage is not None}
 
 
 def damaged_tags_of(repository: RepositoryName) -> dict[str, str]:
-    """Return the tags of a repository that the index marks as damaged: damage by tag name."""
+    """Return the tags of a repository that the database marks as damaged: damage by name."""
     query = (
         select(Tag.name, Tag.damage)
         .join(ContainerImage, ContainerImage.id == Tag.image_id)
@@ -173,12 +176,18 @@ def damaged_tags_of(repository: RepositoryName) -> dict[str, str]:
 
 
 def leftovers_in(repository: RepositoryName) -> set[str]:
-    """Return the tags of a repository that were removed but are still listed by the registry."""
+    """Return the tags that users removed but that the registry still lists in a repository.
+
+    The database marks such a tag with the damage ``removed``.
+    """
     return {name for name, damage in damaged_tags_of(repository).items() if damage == "removed"}
 
 
 def _fetch_list(repository: RepositoryName) -> Collection[str]:
-    """Return the registry's list of tags, with a longer timeout in case the registry is busy."""
+    """Return the names of the tags that the registry lists; empty if it lacks the repository.
+
+    The timeout is PATIENT_TIMEOUT, in case the registry is busy.
+    """
     try:
         with at_least(PATIENT_TIMEOUT):
             return set(registry().tags(repository))
@@ -189,7 +198,14 @@ def _fetch_list(repository: RepositoryName) -> Collection[str]:
 def _read_digests(
     repository: RepositoryName, names: Iterable[str], live: LiveTags, end: float
 ) -> dict[str, RegistryError]:
-    """Add the digest of each tag to ``live``, with concurrent calls; return errors by tag."""
+    """Read the digests of tags with concurrent calls and add them to ``live``.
+
+    Args:
+        end: deadline, as a value of time.monotonic().
+
+    Returns:
+        The errors by tag name, for the tags that could not be read.
+    """
     problems: dict[str, RegistryError] = {}
     live.digests |= call_all(_create_head_calls(repository, names), end, problems)
     return problems
@@ -198,7 +214,7 @@ def _read_digests(
 def _read_digests_in_turn(
     repository: RepositoryName, names: Iterable[str], live: LiveTags, end: float
 ) -> dict[str, RegistryError]:
-    """Add the digest of each tag to ``live``, with one call at a time; return errors by tag."""
+    """Read digests like _read_digests(), but with one call at a time; return errors by name."""
     problems: dict[str, RegistryError] = {}
     live.digests |= call_in_turn(_create_head_calls(repository, names), end, problems)
     return problems
@@ -214,7 +230,11 @@ def _create_head_calls(
 def _classify_problems(
     repository: RepositoryName, problems: Mapping[str, RegistryError], live: LiveTags
 ) -> None:
-    """Classify the tags that could not be read as damaged or unanswered, and add them.
+    """Add the tags that could not be read to ``live``, as damaged or as unanswered.
+
+    Args:
+        problems: the error of each tag that could not be read, by tag name.
+        live: the result, whose ``damaged`` and ``unanswered`` are set.
 
     Raises:
         RegistryError: the registry is unavailable or refuses the requests.
@@ -240,11 +260,13 @@ def _classify_problems(
 def unreadable_tags_that_stay(
     repository: RepositoryName, live: LiveTags, to_delete: Collection[str] = ()
 ) -> set[str]:
-    """Return the unreadable tags that are kept: each of them may need any manifest.
+    """Return the unreadable tags that a removal keeps and that may therefore need any manifest.
 
-    A tag that was removed but is still listed needs no manifest.
+    A missing tag (404) is left out if it was removed before, or is being removed: the registry
+    still lists it, but it needs no manifest.
 
     Args:
+        repository: the repository that has the tags.
         live: the tags as they were read from the registry.
         to_delete: tags that are being removed. Their manifests may already be deleted.
     """

@@ -1,7 +1,8 @@
 """Support for a registry that is a pull-through cache (``proxy:`` in its configuration).
 
-A cache sends a request to its upstream for every list of tags and every request by tag, and
-accepts no pushes or deletions. So it is indexed only from the pull events that it sends.
+A cache sends a request to its upstream registry if a list of tags or a tag is requested, and
+accepts no pushes or deletions. Therefore, the database's list of tags ("the index") is filled
+only from the pull events that the cache sends.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from ..registry_connection import registry
 
 logger = logging.getLogger(__name__)
 
-#: Repository name for the probe. Nothing is stored, because every registry refuses its manifest.
+#: Repository name for the test push in detect(). Every registry refuses it, so nothing is stored.
 PROBE_REPOSITORY = RepositoryName("registry-ui-probe")
 #: Permissions that have no effect in a cache, because it accepts no pushes or deletions.
 WRITE_PERMISSIONS = frozenset(["push", "delete"])
@@ -45,7 +46,7 @@ def is_cache() -> bool:
 
 
 def refuse_deletion() -> None:
-    """Raise RegistryUnreachable if the registry is a cache, which accepts no deletions."""
+    """Raise RegistryUnreachable if the registry is a pull-through cache: it allows no deletions."""
     if is_cache():
         raise RegistryUnreachable(
             "This registry is a pull-through cache: nothing can be deleted from it.",
@@ -54,7 +55,7 @@ def refuse_deletion() -> None:
 
 
 def refuse_push() -> None:
-    """Raise RegistryUnreachable if the registry is a cache, which accepts no pushes."""
+    """Raise RegistryUnreachable if the registry is a pull-through cache: it allows no pushes."""
     if is_cache():
         raise RegistryUnreachable(
             "This registry is a pull-through cache: nothing can be pushed to it.",
@@ -63,21 +64,22 @@ def refuse_push() -> None:
 
 
 def permitted(permissions: Collection[str]) -> tuple[frozenset[str], bool]:
-    """Return the permissions that are effective in this registry, and whether it is a cache.
+    """Return the user's effective permissions, and whether the registry is a pull-through cache.
 
     Args:
-        permissions: the user's permissions. A cache removes those in WRITE_PERMISSIONS.
+        permissions: the user's permissions. For a cache, the result lacks WRITE_PERMISSIONS.
     """
     is_cached = is_cache()
     return frozenset(permissions) - (WRITE_PERMISSIONS if is_cached else frozenset()), is_cached
 
 
 def detect() -> None:
-    """Detect whether the registry is a cache, and store the result.
+    """Detect whether the registry is a pull-through cache, and store the result.
 
-    The probe pushes a manifest that every registry refuses, so it changes nothing there: a cache
-    refuses any manifest, and any other registry refuses this one because its config is missing.
-    After any other error, the stored result is kept.
+    The test is a push that every registry refuses, so that it changes nothing: a cache refuses
+    any manifest, and an ordinary registry refuses this one, because its config is missing. If the
+    push fails for a different reason, the stored result is kept. Nothing is tested if the
+    configuration says whether the registry is a cache.
     """
     if current_app.config["SETTINGS"].registry_is_cache != "auto":
         return

@@ -1,7 +1,7 @@
 """Log of pushes, and daily counts of pushes and pulls.
 
-The rows are written in the transaction that claims the event or records a copied tag, so each
-push and pull counts once.
+The rows are written in the transaction that marks a registry event as processed, or that records a
+tag copied by this application. So each push and pull counts once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ from ..names import subject_of
 
 @dataclass(frozen=True, slots=True)
 class PushedTag:
-    """A push of a tag. ``actor`` is "" if the event that reported it names no user."""
+    """A push of a tag: the digest, the user, and the time.
+
+    ``actor`` is "" if the event that reported the push names no user.
+    """
 
     tag: str
     digest: str
@@ -30,9 +33,11 @@ class PushedTag:
 
 
 def record_push(session: Session, image: ContainerImage, push: PushedTag) -> Push | None:
-    """Log a push of a tag, and return the row.
+    """Log a push of a tag and add it to the daily count.
 
-    Return None for a digest tag, such as a signature: users don't regard it as a push.
+    Returns:
+        The new row of the log, or None for a digest tag, such as a signature, which is not logged
+        because users don't regard it as a push.
     """
     if subject_of(push.tag) is not None:
         return None
@@ -43,7 +48,7 @@ def record_push(session: Session, image: ContainerImage, push: PushedTag) -> Pus
 
 
 def record_pushes(session: Session, image: ContainerImage, pushes: Iterable[PushedTag]) -> None:
-    """Log many pushes of tags like record_push(), with a few statements per day."""
+    """Log many pushes of tags like record_push(), with one INSERT and two statements per day."""
     rows = [
         {"project_id": image.project_id, "name": image.name, **asdict(push)}
         for push in pushes
@@ -57,7 +62,7 @@ def record_pushes(session: Session, image: ContainerImage, pushes: Iterable[Push
 
 
 def record_pull(session: Session, image: ContainerImage, at: datetime) -> None:
-    """Count a pull of an image. The user is not recorded."""
+    """Add a pull of an image to the count of its day. The user is not recorded."""
     _add_to_daily_count(session, image, _day_from_time(at), pulls=1)
 
 

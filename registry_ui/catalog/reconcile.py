@@ -1,7 +1,8 @@
-"""Reconcile the index with the registry: compare repositories, and correct the index.
+"""Reconcile the index (the database's copy of the registry's tags) with the registry.
 
-The registry is authoritative. An error changes nothing in the index, and neither does a missing
-catalog entry, because the catalog omits names on some storage drivers (PROTOCOLS 4.1).
+The registry is authoritative: differences are corrected in the index. If the registry answers with
+an error, nothing changes in the index. Nor does it if the registry's catalog lacks a repository,
+because the catalog omits names on some storage drivers (PROTOCOLS 4.1).
 """
 
 from __future__ import annotations
@@ -43,21 +44,25 @@ from .unassigned_notes import forget, note, pop_last_push
 
 logger = logging.getLogger(__name__)
 
-#: How long a comparison stays current. An older one is repeated when the image's page is opened.
+#: How long a reconcile stays current. An older one is repeated when the image's page is opened.
 STALE_AFTER = timedelta(hours=1)
 
 
 def reconcile(repository: RepositoryName, *, digests: bool = True, removed_by: str = "") -> Outcome:
-    """Read all tags of a repository from the registry, and correct the index.
+    """Read all tags of a repository from the registry, and correct the database.
 
     A registry error is not raised: it is stored in the outcome and in the image's row, and nothing
     else changes. A tag that can't be read is marked as damaged, and the others are compared.
 
     Args:
-        digests: also read the digest of each tag. Otherwise only the list of tags is read, by one
-            call, which finds new and deleted tags. The digests of an image that is not in the
-            index yet are always read.
-        removed_by: the user who just removed tags, for the history.
+        repository: the repository.
+        digests: whether to read the digest of each tag, too. Without digests, one call reads the
+            list of tags, which shows new and deleted tags. The digests of an image that is not in
+            the database yet are always read.
+        removed_by: the user who just removed tags, for the tag history; "" if not known.
+
+    Returns:
+        The differences that were found, or the error.
     """
     if is_cache():
         return _reconcile_cached(repository)
@@ -83,11 +88,13 @@ def reconcile(repository: RepositoryName, *, digests: bool = True, removed_by: s
 def _apply_or_record_unassigned(
     repository: RepositoryName, listing: TagListing, *, is_known: bool
 ) -> Outcome:
-    """Correct the index of a repository that a project owns; record any other as unassigned.
+    """Correct the database for a repository, or record that no project owns the repository.
+
+    A repository that belongs to an unfinished or former move is left alone.
 
     Args:
         repository: the repository.
-        listing: the tags that the registry listed; none if it does not have the repository.
+        listing: the tags that the registry listed; empty if it does not have the repository.
         is_known: whether the registry has the repository.
     """
     with writing() as session:
@@ -107,10 +114,10 @@ def _apply_or_record_unassigned(
 
 
 def _reconcile_cached(repository: RepositoryName) -> Outcome:
-    """Record which project owns a repository of a pull-through cache, without registry calls.
+    """Insert the image row for a repository of a pull-through cache, if a project owns it.
 
-    A call would make the cache send a request to its upstream. The index contains only the tags
-    that were pulled, with the digests that were pulled.
+    The registry is not called, because a call would make the cache send a request to its upstream
+    registry. The database contains only the tags that were pulled, with the digests pulled.
     """
     path = str(repository)
     with writing() as session:
@@ -125,7 +132,10 @@ def _reconcile_cached(repository: RepositoryName) -> Outcome:
 
 
 def _fetch_tags(repository: RepositoryName) -> TagNames | None:
-    """Return all tags, including those in the trash; None if there is no such repository."""
+    """Return all tags that the registry lists, including those in the trash.
+
+    None if the registry does not have the repository.
+    """
     try:
         return registry().tags(repository)
     except RegistryNotFound:
@@ -133,10 +143,10 @@ def _fetch_tags(repository: RepositoryName) -> TagNames | None:
 
 
 def without_trash(names: list[str]) -> list[str]:
-    """Return the tags of a repository without those in the trash.
+    """Return the given tags without those in the trash.
 
     Args:
-        names: tags in byte order, so that the tags in the trash are adjacent.
+        names: all tags of a repository in byte order, so that the tags in the trash are adjacent.
     """
     start, end = bisect_left(names, TRASH_PREFIX), bisect_left(names, TRASH_PREFIX_END)
     return [*names[:start], *(n for n in names[start:end] if not is_trash_tag(n)), *names[end:]]
@@ -149,11 +159,11 @@ def _find_image_id(session: Session, repository: RepositoryName) -> int | None:
 def _record_unassigned(
     session: Session, repository: RepositoryName, tag_count: int, *, is_known: bool
 ) -> Outcome:
-    """Record a repository that no project owns, with its number of tags.
+    """Record that no project owns a repository, and the number of its tags.
 
-    A repository without tags stays recorded, because its manifests can still be pulled by digest,
-    and a project created over its name would own them. It is forgotten only if both the catalog
-    and the list of tags no longer have it.
+    A recorded repository that has no tags stays recorded, because its manifests can still be
+    pulled by digest, and a project created over its name would own them. reconcile_all() deletes
+    the record once the registry's catalog and tag list both lack the repository.
 
     Args:
         tag_count: number of tags that the registry listed.
@@ -176,9 +186,9 @@ def _record_error(repository: RepositoryName, error: str) -> None:
 
 
 def request_reconcile_if_stale(image: ContainerImage) -> bool:
-    """Mark an image for reconciliation if its last comparison is older than STALE_AFTER.
+    """Mark an image to be reconciled by a job if its last reconcile is older than STALE_AFTER.
 
-    The mark is cleared by the next successful comparison, so opening the page repeatedly causes
+    The next successful reconcile clears the mark, so opening the image's page repeatedly causes
     only one job.
 
     Returns:
@@ -200,10 +210,14 @@ def _is_stale(reconciled_at: datetime | None) -> bool:
 
 
 def reconcile_wanted() -> list[Outcome]:
-    """Reconcile every image that is marked, by a deletion event or by opening a stale page.
+    """Reconcile every image whose ``reconcile_wanted`` is set.
 
-    Digests are read only if the last comparison is old and did not fail: after an error this is
-    retried every minute until the registry answers, so a retry must be cheap.
+    The digests of tags are read only if the last reconcile is older than STALE_AFTER and did not
+    fail. After an error, the image is reconciled again every minute until the registry answers, so
+    a retry must be cheap.
+
+    Returns:
+        One outcome for each of these images.
     """
     query = select(
         ContainerImage.path, ContainerImage.reconciled_at, ContainerImage.reconcile_error
@@ -218,15 +232,16 @@ def reconcile_wanted() -> list[Outcome]:
 
 
 def reconcile_all(*, digests: bool = True) -> list[Outcome]:
-    """Reconcile every repository in the catalog or in the index once.
+    """Reconcile every repository in the registry's catalog or in the database once.
 
-    Unassigned repositories are recorded before their tags are read, so that a name in use is not
-    considered free because reading its tags failed. So the registry counts as read as soon as its
-    catalog was, and one broken repository does not prevent users from creating namespaces.
+    Repositories that no project owns are recorded before their tags are read, so that a name in
+    use is not considered free because reading its tags failed. Therefore, the registry counts as
+    read (REGISTRY_READ) even if some repositories failed. Until the registry has been read for the
+    first time, users can't create namespaces.
 
     Args:
-        digests: also read the digest of each tag, which costs one call per tag and makes the
-            registry send an event for each.
+        digests: whether to read the digest of each tag, too, which costs one call per tag and
+            makes the registry send one event per tag.
 
     Raises:
         RegistryError: the catalog can't be read; nothing was changed.
@@ -257,13 +272,17 @@ def _is_missing(outcome: Outcome) -> bool:
 
 
 def _exclude_owned(repositories: set[str]) -> set[str]:
-    """Return the repositories that no project owns and that are not reserved."""
+    """Return the given repositories that no project owns and that no move has reserved."""
     projects = set(db.session.scalars(select(Project.path)))
     unowned_paths = {name for name in repositories if projects.isdisjoint(prefixes(name))}
     return unowned_paths - reserved_names(db.session(), unowned_paths)
 
 
 def index_repositories_below(path: str) -> list[Outcome]:
-    """Index the unassigned repositories at or below the path of a new project."""
+    """Reconcile the repositories at or below a new project's path that no project owned before.
+
+    Returns:
+        One outcome for each of these repositories.
+    """
     query = select(UnassignedRepository.path).where(at_or_below(UnassignedRepository.path, path))
     return [reconcile(RepositoryName(name)) for name in db.session.scalars(query).all()]

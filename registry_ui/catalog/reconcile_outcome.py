@@ -1,4 +1,4 @@
-"""Result of comparing one repository of the registry with the index."""
+"""Result of comparing the tags of one repository in the registry with those in the database."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from ..enumerations import name_some
 
 @dataclass(slots=True)
 class Outcome:
-    """The result of reconciling one repository.
+    """The result of comparing the tags of one repository in the registry with the database.
 
     ``owned`` is False if no project owns the repository; ``known`` is False if the registry does
-    not have it. ``tags`` is the number of listed tags; ``added``, ``changed``, ``removed`` and
-    ``damaged`` count the differences. ``error`` is the registry error that stopped the comparison.
+    not have it. ``tags`` is the number of tags that the registry lists; ``added``, ``changed``,
+    and ``removed`` count the tags that differed in the database, and ``damaged`` the tags that
+    can't be read. ``error`` is the registry error that stopped the comparison, or None.
     """
 
     repository: str
@@ -24,13 +25,13 @@ class Outcome:
     changed: int = 0
     removed: int = 0
     damaged: int = 0
-    #: Listed tags for which the registry gave no answer, and listed names that are not valid tags.
+    #: Tags for which the registry gave no answer, and listed names that are not valid tags.
     unanswered: list[str] = field(default_factory=list)
     unusable: list[str] = field(default_factory=list)
     error: str | None = None
 
     def __str__(self) -> str:
-        """Return a one-line summary."""
+        """Return a one-line summary for logs and command output."""
         noun = "tag" if self.tags == 1 else "tags"
         summary = f"{self.tags} {noun}"
         if not self.owned:

@@ -1,13 +1,14 @@
 """Short-lived locks on new tags ("claims"): if two clients push a tag concurrently, one wins.
 
-The registry writes a tag some time after the gate has checked that it does not exist. A claim
-locks the tag in between, for the bearer token of one push, or for an operation of this
-application, whose calls bypass the gate.
+Before a push, the reverse proxy asks the gate (this application's check of pushes and deletions),
+which checks that the tag does not exist. The registry writes the tag some time later. A claim locks
+the tag in between, for the bearer token of one push, or for an operation of this application, whose
+calls bypass the gate.
 
-The proxy asks the gate when it has received the whole manifest, so a claim lasts for seconds. A
-client can claim a tag without pushing it. So a claim can't be extended, and a subject whose claim
-blocked others and ended without a push must then let them go first. The gate does not see the
-content, so a claim covers one push, and a retry must wait a few seconds.
+The proxy asks the gate after it has received the whole manifest, so a claim needs to last only for
+seconds. A client can claim a tag without pushing it. Therefore, a claim can't be extended, and if a
+subject's claim blocked other subjects and expired without a push, the others go first. The gate
+does not see the content, so a claim covers one push, and a retry must wait a few seconds.
 """
 
 from __future__ import annotations
@@ -24,37 +25,40 @@ from ..models import TagClaim, utc_now
 from ..names import RepositoryName, TagName
 from ..token_auth.verifier import VerifiedToken
 
-#: How long a claim lasts. A push that has not finished by then has failed.
+#: How long a tag claim lasts. A push that takes longer than that has failed.
 CLAIM_DURATION = timedelta(seconds=15)
-#: Minimum and maximum age at which a claim covers one retry with the same bearer token. Before
-#: that, the first push may still be in progress, and the gate can't tell a retry from a push of
-#: other content.
+#: Minimum and maximum age of a tag claim at which it covers one retry with the same bearer token.
+#: Before the minimum, the first push may still be in progress, and the gate can't distinguish a
+#: retry from a push of different content.
 RETRY_FROM, RETRY_UNTIL = timedelta(seconds=5), timedelta(seconds=9)
-#: How long a claim still lasts after a retry, so that the registry can write the tag in time.
+#: How long a tag claim lasts after the start of a retry: enough for the registry to write the tag.
 RETRY_DURATION = timedelta(seconds=5)
-#: How long a claim is kept after the push event, which arrives a moment before the tag can be
-#: read (PROTOCOLS 3.2).
+#: How long a tag claim is kept after the event of its push arrived. The registry sends the event a
+#: moment before the tag can be read (PROTOCOLS 3.2).
 SETTLE_DURATION = timedelta(seconds=3)
-#: How long a subject must let others go first after its claim blocked them without a push.
+#: How long a subject must let others claim a tag first, after its own claim of the tag blocked them
+#: and expired without a push.
 YIELD_DURATION = timedelta(seconds=60)
-#: Maximum number of claims that one user or deploy token can hold at the same time.
+#: Maximum number of tag claims that one user or deploy token can hold at the same time.
 MAX_UNFINISHED = 50
 
 
 def own_identity(operation: str) -> VerifiedToken:
-    """Return the identity that claims tags for an operation of this application.
+    """Return the identity under which an operation of this application claims tags.
 
     Args:
-        operation: key of the operation. An operation that is repeated with the same key renews its
-            own claims.
+        operation: key of the operation, such as "copy 17". An operation that is resumed with the
+            same key can renew its own claims.
     """
     return VerifiedToken(OWN_SUBJECT, operation, {})
 
 
 def acquire(repository: RepositoryName, tag: TagName, claimant: VerifiedToken) -> str | None:
-    """Acquire a claim on a tag, or renew the caller's own; return None, or why it is refused.
+    """Claim a tag for one push, or renew the claimant's own claim on the tag.
 
-    The reason is shown in the client's terminal, and needs no escaping in JSON.
+    Returns:
+        None on success, or the reason for the refusal. The reason is shown in the client's
+        terminal, and needs no escaping in JSON.
     """
     with writing() as session:
         row = _lock_claim(session, repository, tag)
@@ -106,7 +110,7 @@ def _describe_conflict(tag: str) -> str:
 
 
 def _find_waiting(row: TagClaim, now: datetime) -> dict[str, float]:
-    """Return until when each subject must let others go first: Unix time by subject."""
+    """Return the subjects that must let others claim the tag first, with the end as Unix time."""
     waits = {subject: end for subject, end in row.waits.items() if end > now.timestamp()}
     end = row.until + YIELD_DURATION
     if row.contested and end > now and row.subject != OWN_SUBJECT:
@@ -128,10 +132,10 @@ def _lock_claim(session: Session, repository: RepositoryName, tag: TagName) -> T
 
 
 def release(repository: RepositoryName, tag: TagName, claimant: VerifiedToken) -> None:
-    """Release the caller's own claim, because the push is refused.
+    """Delete the claimant's claim on a tag, so that others can push the tag at once.
 
-    A claim that was renewed for a retry is kept until it ends, because the first push may still be
-    in progress.
+    A claim that was renewed for a retry is kept until it expires, because the first push may still
+    be in progress. Nothing happens if the claimant has no claim on the tag.
     """
     is_own = (TagClaim.subject == claimant.subject) & (TagClaim.token_id == claimant.token_id[:64])
     is_first = TagClaim.until > utc_now() + RETRY_DURATION
@@ -140,7 +144,7 @@ def release(repository: RepositoryName, tag: TagName, claimant: VerifiedToken) -
 
 
 def expire_soon(session: Session, repository: str, tag: str) -> None:
-    """Let a claim end a few seconds after the event of its push, when the tag can be read."""
+    """Let the claim on a tag expire in SETTLE_DURATION, because the event of its push arrived."""
     soon = utc_now() + SETTLE_DURATION
     session.execute(
         update(TagClaim)
@@ -151,7 +155,7 @@ def expire_soon(session: Session, repository: str, tag: str) -> None:
 
 
 def forget_ended(session: Session) -> None:
-    """Delete expired claims."""
+    """Delete the expired tag claims."""
     session.execute(
         delete(TagClaim)
         .where(TagClaim.until < utc_now())

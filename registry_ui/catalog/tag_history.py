@@ -1,6 +1,6 @@
 """History of tags: which digest a tag pointed to, and when.
 
-An entry is written in the transaction that changes the tag, and kept as long as the image.
+An entry is written in the transaction that changes the tag, and is kept until the image is deleted.
 """
 
 from __future__ import annotations
@@ -17,13 +17,15 @@ from .push_log import PushedTag
 
 
 def record_tag_push(session: Session, tag: Tag, push: PushedTag, source: str = "") -> None:
-    """Record a push that an event reported, or a copy made by this application.
+    """Add a push or a copy of a tag to the tag's history.
 
-    It must be called before the tag's row changes.
+    Must be called before the tag's row changes, because a tag without history also gets an entry
+    for the digest that it has now.
 
     Args:
+        session: the session of the transaction that changes the tag.
         tag: the row before the change.
-        push: the push of this tag.
+        push: the push that an event reported, or the copy that this application made.
         source: the reference that the tag was copied from; "" for a push by a client.
     """
     if tag.digest != push.digest:
@@ -42,10 +44,11 @@ def record_tag_push(session: Session, tag: Tag, push: PushedTag, source: str = "
 
 
 def record_state_before(session: Session, tags: Iterable[Tag]) -> None:
-    """Record the current digests of tags that are about to change and have no history yet.
+    """Add the current digests of tags to their history, for tags without any history entry.
 
     Args:
-        tags: rows of one image, before the change.
+        session: the session of the transaction that changes the tags.
+        tags: rows of tags of one image, before they change.
     """
     readable = [tag for tag in tags if tag.digest is not None]
     if not readable:
@@ -61,7 +64,7 @@ def record_state_before(session: Session, tags: Iterable[Tag]) -> None:
 
 
 def record_found(session: Session, tag: Tag, at: datetime) -> None:
-    """Record that the registry reported this digest for a tag without a push event."""
+    """Record that the registry has a tag with its current digest, although no event reported it."""
     session.add(
         TagHistoryEntry(
             image_id=tag.image_id, tag=tag.name, action="found", digest=tag.digest or "", at=at
@@ -70,7 +73,7 @@ def record_found(session: Session, tag: Tag, at: datetime) -> None:
 
 
 def record_restored(session: Session, tag: Tag, actor: str, at: datetime) -> None:
-    """Record that a user restored a tag from the trash."""
+    """Add to a tag's history that a user restored the tag from the trash."""
     session.add(
         TagHistoryEntry(
             image_id=tag.image_id,
@@ -84,11 +87,14 @@ def record_restored(session: Session, tag: Tag, actor: str, at: datetime) -> Non
 
 
 def record_removed(session: Session, tags: Iterable[Tag], at: datetime, actor: str = "") -> None:
-    """Record that the registry no longer has these tags of one image.
+    """Add to the history of tags that the registry no longer has them.
 
     Args:
-        actor: the user who removed tags in this application; used for tags for which no event
-            names a user.
+        session: the session of the current transaction.
+        tags: rows of tags of one image.
+        at: when their absence was found.
+        actor: the user who removed tags in this application, or ""; used for tags whose deletion
+            events name no user.
     """
     removed_tags = list(tags)
     if not removed_tags:
@@ -109,9 +115,12 @@ def record_removed(session: Session, tags: Iterable[Tag], at: datetime, actor: s
 
 
 def _find_removing_users(session: Session, removed_tags: list[Tag]) -> dict[str, str]:
-    """Return the users named by deletion events: user by tag name or by digest.
+    """Return the users who deleted these tags or their digests, according to deletion events.
 
-    Calls of this application are left out, because their events don't name the user.
+    Events of this application's own calls are left out, because they don't name the user.
+
+    Returns:
+        User names by tag name, or by digest for events without a tag.
     """
     events = session.execute(
         select(RegistryEvent.tag, RegistryEvent.digest, RegistryEvent.actor)
@@ -119,7 +128,7 @@ def _find_removing_users(session: Session, removed_tags: list[Tag]) -> dict[str,
             RegistryEvent.image_id == removed_tags[0].image_id,
             RegistryEvent.action == "delete",
             RegistryEvent.actor.not_in(("", OWN_SUBJECT)),
-            # A deletion before the last push removed an earlier tag of this name.
+            # A deletion before the last push affected an earlier tag of the same name.
             RegistryEvent.received_at >= min(tag.seen_at for tag in removed_tags),
             or_(
                 RegistryEvent.tag.in_({tag.name for tag in removed_tags}),
@@ -134,7 +143,7 @@ def _find_removing_users(session: Session, removed_tags: list[Tag]) -> dict[str,
 def history_of(
     session: Session, image: ContainerImage, tag: str, limit: int
 ) -> tuple[ScalarResult[TagHistoryEntry], int]:
-    """Return the newest ``limit`` history entries of a tag, newest first, and the total number."""
+    """Return the newest ``limit`` history entries of a tag, newest first, and the number of all."""
     conditions = (TagHistoryEntry.image_id == image.id, TagHistoryEntry.tag == tag)
     total = (
         session.scalar(select(func.count()).select_from(TagHistoryEntry).where(*conditions)) or 0

@@ -24,9 +24,11 @@ class TagListing:
 
     Attributes:
         names: every tag that the registry listed, without those in the trash.
-        live: digests and damage of the tags that were read; other tags keep theirs in the index.
+        live: digests and damage of the tags that were read. Tags that were not read keep the
+            digest and damage stored in the database.
         started_at: when the registry was asked. Changes that an event reported later are kept.
-        removed_by: the user who removed tags; "" if only events can name the user.
+        removed_by: the user who removed tags in this application; "" if deletion events are the
+            only source for the user's name.
     """
 
     names: Collection[str]
@@ -38,10 +40,16 @@ class TagListing:
 def apply_tag_list(session: Session, image: ContainerImage, listing: TagListing) -> Outcome:
     """Update the rows of an image and its tags to match the registry's answer.
 
+    Changes that no event reported are added to the tag history and checked for violations of
+    protection rules. An image without tags is deleted, or hidden while the trash has tags of it.
+
     Args:
         session: the session of the current transaction.
         image: the image, locked by lock_image() or ensure_image().
         listing: the registry's answer.
+
+    Returns:
+        The number of tags that were added, changed, and removed.
     """
     started_at, listed_names = listing.started_at, set(listing.names)
     rows = _load_rows(session, image)
@@ -72,14 +80,17 @@ def apply_tag_list(session: Session, image: ContainerImage, listing: TagListing)
 
 
 def _load_rows(session: Session, image: ContainerImage) -> dict[str, Tag]:
-    # Rows that the session has loaded before may have been changed by an event since.
+    # Load the rows again: an event may have changed them since this session loaded them.
     query = select(Tag).where(Tag.image_id == image.id)
     tags = session.scalars(query.execution_options(populate_existing=True))
     return {tag.name: tag for tag in tags}
 
 
 def _is_outdated(row: Tag, listing: TagListing) -> bool:
-    """Return whether the registry reports another digest for a tag than the index has."""
+    """Return whether a tag's row must be changed to the digest that the registry reports.
+
+    False if an event changed the row after the registry was asked.
+    """
     return listing.live.digests.get(row.name, row.digest) != row.digest and (
         row.seen_at < listing.started_at
     )
@@ -88,7 +99,7 @@ def _is_outdated(row: Tag, listing: TagListing) -> bool:
 def _delete_missing(
     session: Session, image: ContainerImage, missing_rows: list[Tag], listing: TagListing
 ) -> None:
-    """Delete the rows of tags that the registry does not list, and record it in their history."""
+    """Delete the rows of tags that the registry does not list, and add this to the tag history."""
     # A damaged tag has no readable content that a rule could protect.
     readable_names = [row.name for row in missing_rows if not row.is_damaged]
     record_unreported_violations(session, image, readable_names, "deleted", listing.started_at)
@@ -98,7 +109,7 @@ def _delete_missing(
 
 
 def _insert_tag(session: Session, image: ContainerImage, name: str, listing: TagListing) -> bool:
-    """Insert a tag that was found in the registry; return whether the row is new."""
+    """Insert a row for a tag that the registry lists; return False if the row already exists."""
     return insert_if_absent(
         session,
         Tag,
@@ -114,9 +125,13 @@ def _insert_tag(session: Session, image: ContainerImage, name: str, listing: Tag
 
 
 def _update_damage(rows: Mapping[str, Tag], listing: TagListing) -> None:
-    """Mark unreadable tags as damaged, and clear the mark of tags that can be read again.
+    """Mark the rows of unreadable tags as damaged, and clear the mark of tags that could be read.
 
-    A tag that an event changed after the registry was asked is left alone.
+    A row that an event changed after the registry was asked is not modified.
+
+    Args:
+        rows: the rows of the image's tags, by tag name.
+        listing: the registry's answer.
     """
     for name, row in rows.items():
         if row.seen_at >= listing.started_at:
@@ -128,7 +143,7 @@ def _update_damage(rows: Mapping[str, Tag], listing: TagListing) -> None:
 
 
 def _delete_or_hide_if_empty(session: Session, image: ContainerImage, listing: TagListing) -> None:
-    """Delete an image without tags, or only hide it while the trash contains a tag of it."""
+    """Delete an image that has no tags, or hide it from lists while the trash has tags of it."""
     if listing.names or _has_push_since(image, listing.started_at):
         image.emptied_at = None
     elif session.scalar(select(TrashedTag.id).where(TrashedTag.repository == image.path).limit(1)):
@@ -138,12 +153,16 @@ def _delete_or_hide_if_empty(session: Session, image: ContainerImage, listing: T
 
 
 def repoint_tag(session: Session, tag: Tag, digest: str, at: datetime) -> None:
-    """Point a tag to the digest that the registry reports and that no event announced."""
+    """Set a tag's digest to the one that the registry reports, although no event reported a push.
+
+    If the tag had a known digest before, its push time and author become unknown, its age counts
+    from ``at``, and the new digest is added to its history.
+    """
     is_known = tag.digest is not None
     tag.digest = digest
     if is_known:
-        # The time and author of this push are unknown. The tag may have been pushed a moment
-        # ago even if the image is old, so its age counts from now.
+        # The time and author of the push are unknown. The tag may have been pushed a moment ago
+        # even if the image was built long ago, so its age counts from now.
         tag.pushed_at = tag.pushed_by = None
         tag.age_from = at
         record_found(session, tag, at)

@@ -16,8 +16,9 @@ SORTS = ("name", "size", "pulls", "pushed")
 class ImageRow:
     """An image as a row of a list.
 
-    ``name`` is relative to the project, ``path`` is the repository. ``size`` is the size in bytes
-    of the tag that was pushed last; None if it is unknown.
+    ``name`` is relative to the project, ``path`` is the repository. ``last_push_at`` and
+    ``last_push_by`` are None if no push is known. ``size`` is the size in bytes of the tag that
+    was pushed last; None if it is unknown.
     """
 
     name: str
@@ -31,10 +32,12 @@ class ImageRow:
 
 @dataclass(slots=True)
 class Folder:
-    """A folder: one path segment of image names. It can be an image and contain folders as well.
+    """A folder of a project's image tree: one path segment of image names.
 
-    ``name`` is the whole name relative to the project, ``""`` for the project itself. Counts,
-    ``size`` and ``last_push_at`` include everything below; unknown values are ignored.
+    A folder can be an image (``image``) and contain more folders (``folders``) at the same time.
+    ``name`` is the whole name relative to the project, ``""`` for the project itself. The counts,
+    ``size`` (bytes), and ``last_push_at`` cover the folder's image and all images below it; images
+    whose value is unknown are ignored, and the result is None if all are unknown.
     """
 
     segment: str
@@ -48,7 +51,7 @@ class Folder:
     last_push_at: datetime | None = None
 
     def find(self, name: str) -> Folder | None:
-        """Return the folder with this name relative to this folder, or None."""
+        """Return the folder whose name, relative to this folder, is ``name``; None if missing."""
         folder = self
         for segment in filter(None, name.split("/")):
             child = next((f for f in folder.folders if f.segment == segment), None)
@@ -58,10 +61,14 @@ class Folder:
         return folder
 
     def sort(self, by: str, *, descending: bool) -> None:
-        """Sort every level by ``name``, ``size``, ``pulls`` or ``pushed``.
+        """Sort the folders at every level below this one.
 
-        A folder is sorted by the total of everything below it. Unknown values come last in either
-        direction; folders with equal values keep the order of their names.
+        A folder is sorted by its total over all images in it. Unknown values come last in either
+        direction; folders with equal values keep their order.
+
+        Args:
+            by: ``name``, ``size``, ``pulls``, or ``pushed``.
+            descending: whether to sort in descending order.
         """
         value = _SORT_VALUES[by]
         folders_with_value = [folder for folder in self.folders if value(folder) is not None]
@@ -83,9 +90,10 @@ _SORT_VALUES: dict[str, Callable[[Folder], Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class TreeView:
-    """A filtered and sorted tree as a page shows it.
+    """A filtered and sorted tree of images as a page shows it.
 
-    ``folder`` contains the images that match ``q``; ``total`` is the number before filtering.
+    ``folder`` contains the images that match the filter text ``q``; ``total`` is the number of
+    images before filtering. ``sort`` and ``order`` are the sort order that was used.
     """
 
     folder: Folder
@@ -96,10 +104,10 @@ class TreeView:
 
 
 def tree_view(images: Sequence[ImageRow], name: str, q: str, sort: str, order: str) -> TreeView:
-    """Return the folder with this name, filtered and sorted; an empty one if nothing matches.
+    """Return a folder of a project's images, filtered and sorted; empty if no image matches.
 
     Args:
-        images: all images of the project, or those at and below the name.
+        images: all images of the project, or only those at and below the folder.
         name: name of the folder relative to the project.
         q: text of the filter; "" for all images.
         sort: one of SORTS.
@@ -111,9 +119,10 @@ def tree_view(images: Sequence[ImageRow], name: str, q: str, sort: str, order: s
 
 
 def matching(images: Iterable[ImageRow], text: str) -> list[ImageRow]:
-    """Return the images whose names match the text of a filter; all of them if it is empty.
+    """Return the images whose names match a filter text; all images if the text is empty.
 
-    The root image of a project has no name of its own, so the name of the project is used.
+    The root image of a project (whose repository is the project's path) has no name of its own, so
+    the last segment of its path is used.
     """
     matches = matcher(text)
     return [image for image in images if matches(image.name or image.path.rpartition("/")[2])]

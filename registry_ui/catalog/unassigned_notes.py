@@ -1,4 +1,4 @@
-"""Records of unassigned repositories: those in the registry that no project owns."""
+"""Database records of unassigned repositories: those in the registry that no project owns."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BATCH_SIZE = 500
 
 
 def note(paths: list[str]) -> None:
-    """Record repositories that no project owns."""
+    """Store a record for each of these repositories, which no project owns."""
     for start in range(0, len(paths), BATCH_SIZE):
         with writing() as session:
             for path in paths[start : start + BATCH_SIZE]:
@@ -25,12 +25,12 @@ def note(paths: list[str]) -> None:
 
 
 def forget(paths: set[str], started_at: datetime) -> None:
-    """Delete the records of repositories that the registry no longer has.
+    """Delete the records of unassigned repositories that the registry no longer has.
 
     Args:
-        paths: repositories that the registry does not have.
-        started_at: when the registry was asked. A repository that was pushed or first seen since
-            then is kept.
+        paths: paths of the repositories that the registry does not have.
+        started_at: when the registry was asked. The record of a repository that was pushed to, or
+            first seen, after that time is kept.
     """
     if not paths:
         return
@@ -47,7 +47,10 @@ def forget(paths: set[str], started_at: datetime) -> None:
 
 
 def pop_last_push(session: Session, path: str) -> LastPush:
-    """Delete the record of an unassigned repository; return the last push to it, if known."""
+    """Delete the record of an unassigned repository, and return the last push to the repository.
+
+    The time and author of the result are None if there was no record or no push is known.
+    """
     row = session.get(UnassignedRepository, path)
     if row is None:
         return LastPush()

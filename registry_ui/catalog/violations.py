@@ -1,7 +1,8 @@
-"""Detection of changes that broke a protection rule. Each is shown to users and audited.
+"""Detection of tag changes that violated a protection rule. Each is shown to users and audited.
 
-If the gate is in use, no violation should ever occur. Without the gate, rules are not enforced,
-and detecting violations is their only effect.
+The gate is the check that a reverse proxy requests before it forwards a push or deletion. If the
+gate is in use, no violation should ever occur. Without the gate, protection rules are not enforced,
+and the detection of violations is their only effect.
 """
 
 from __future__ import annotations
@@ -22,11 +23,15 @@ from .push_log import PushedTag
 
 
 def record_violations(session: Session, image: ContainerImage, tag: Tag, push: PushedTag) -> None:
-    """Record a push that a rule does not allow. It must be called before the tag's row changes.
+    """Record a violation if a protection rule does not allow a push that an event reported.
+
+    Must be called before the tag's row changes.
 
     Args:
-        tag: the row before the push; its digest is None if it is not known.
-        push: the push of this tag. Rules created after its time are ignored.
+        session: the session of the transaction that changes the tag.
+        image: the image of the tag.
+        tag: the row before the push; its digest is None if the digest is not known.
+        push: the push of the tag. Rules created after the time of the push are ignored.
     """
     rules = _load_rules(session, image, push.at)
     if not rules:
@@ -50,11 +55,13 @@ def record_violations(session: Session, image: ContainerImage, tag: Tag, push: P
 def record_unreported_violations(
     session: Session, image: ContainerImage, names: Iterable[str], change: str, at: datetime
 ) -> None:
-    """Record changes of immutable tags that no event reported.
+    """Record a violation for each immutable tag that changed without an event.
 
-    Other rules depend on the role of the user, who is not known here.
+    Rules that require a role are not checked, because without an event the user is not known.
 
     Args:
+        session: the session of the current transaction.
+        image: the image of the tags.
         names: the tags that changed.
         change: ``overwritten`` or ``deleted``.
         at: when the registry was asked. Rules created later are ignored.

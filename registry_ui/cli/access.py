@@ -36,7 +36,7 @@ def access_check(
     *,
     anonymous: bool,
 ) -> None:
-    """Show whether USER can pull, push and delete in REPOSITORY, and by which rule.
+    """Show whether USER can pull, push, and delete in REPOSITORY, and by which rule.
 
     USER is a user, or the user name of a deploy token. The repository need not exist.
     Exits with 0 if every requested action is allowed, otherwise with 1.

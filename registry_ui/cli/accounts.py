@@ -56,7 +56,7 @@ def scopes_of(text: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class TokenOptions:
-    """Options of ``token create``, which its help describes."""
+    """Values of the options of the command ``token create``; see the help of the command."""
 
     name: str
     scopes: str

@@ -1,4 +1,4 @@
-"""Command ``project adopt``: adopt unassigned repositories in bulk."""
+"""Command ``project adopt``: create projects for repositories that no project owns, in bulk."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ INCOMPLETE = 3
 
 @dataclass(frozen=True, slots=True)
 class AdoptionOptions:
-    """Options of ``project adopt``, which its help describes."""
+    """Values of the options of the command ``project adopt``; see the help of the command."""
 
     parts: str
     visibility: str
@@ -65,7 +65,8 @@ def _validate_parts(_context: click.Context, _parameter: click.Parameter, text: 
 def project_adopt(context: click.Context, below: str, options: AdoptionOptions) -> None:
     """Create projects for the unassigned repositories at and below the path BELOW, or for all.
 
-    Prints a table of the projects and the repositories that they will own. Exits with 3 if some
+    Unassigned repositories are those that no project owns. Prints a table of the projects
+    and the repositories that they will own. Exits with 3 if some
     repositories can't be adopted, and with 1 if none can or nothing was adopted.
     """
     try:

@@ -31,7 +31,7 @@ STATE_DESCRIPTIONS = {
 def collect_garbage(*, dry_run: bool, wait: bool) -> None:
     """Delete unused blobs. Pushes and deletions are paused meanwhile.
 
-    The worker carries it out. With --wait, this command exits with 0 if the collection
+    The worker runs the collection. With --wait, this command exits with 0 if the collection
     succeeded, otherwise with 1. Ctrl-C stops only the waiting.
     """
     row = garbage_collection.begin(CONSOLE, dry_run=dry_run)

@@ -1,4 +1,4 @@
-"""Commands that copy a tag, or an image with its tags."""
+"""Commands that copy a tag, or an image with some or all of its tags."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ ALONE = click.option("--alone", is_flag=True, help="Without signatures and the l
 
 @dataclass(frozen=True, slots=True)
 class CopyOptions:
-    """Options of the commands that copy.
+    """Values of the options of the commands that copy.
 
     Attributes:
-        overwrite: overwrite tags of the target.
+        overwrite: overwrite existing tags of the target repository.
         alone: copy no referrers, such as signatures.
         dry_run: print the plan only.
         yes: do not ask for confirmation.
@@ -118,7 +118,7 @@ def image_copy(source: str, target: str, matching: str, options: CopyOptions) ->
 
 
 def _find_source(name: RepositoryName) -> tuple[str, str]:
-    """Return the path of a repository and the path of its project ("" if it is unassigned)."""
+    """Return the path of a repository and the path of its project, "" if no project owns it."""
     if is_unassigned(db.session(), name):
         return str(name), ""
     row, owner = find_image(name)
@@ -152,7 +152,7 @@ def _carry_out(copy_request: CopyRequest, options: CopyOptions) -> None:
 
 
 def _print_plan(plan: CopyPlan, *, overwrite: bool) -> None:
-    """Print the tags to copy, one per line, and remarks for people on stderr."""
+    """Print the source tags to copy, one per line, and remarks for people on stderr."""
     for step in plan.steps:
         click.echo(f"{step.repository}:{step.tag}")
     for planned in plan.tags:

@@ -1,4 +1,4 @@
-"""Conversion of errors from services into messages of commands."""
+"""Conversion of exceptions into the error messages of ``flask`` commands."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..token_auth.signer import KeyUnusable
 
 
 def clear_errors(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorate a command so that an error of a service becomes a message and exit status 1."""
+    """Decorate a command so that an expected exception becomes a message and exit status 1."""
 
     @wraps(command)
     def run(*args: Any, **kwargs: Any) -> Any:

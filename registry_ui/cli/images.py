@@ -1,4 +1,4 @@
-"""Commands that delete a tag, and that reconcile the index with the registry."""
+"""Commands that delete a tag, and that reconcile the index (the database's copy of the tags)."""
 
 from __future__ import annotations
 
@@ -60,9 +60,10 @@ def tag_delete(reference: str, *, for_good: bool, despite_rules: bool, yes: bool
 
 
 def print_remarks(plan: RemovalPlan) -> None:
-    """Print the exceptions and notes of a plan on stderr.
+    """Print the notes of a plan on stderr, and the tags for which it makes an exception.
 
-    They are the tags that it keeps, the tags that can't be read, and the rules it sets aside.
+    The exceptions are the tags that the plan keeps, the tags that can't be read, and the tags that
+    the plan deletes despite a protection rule.
     """
     for name, reason in plan.refused:
         click.echo(f"keeps    {name}: {reason}", err=True)
@@ -75,10 +76,11 @@ def print_remarks(plan: RemovalPlan) -> None:
 
 
 def carry_out_removal(removal_id: int) -> Removal:
-    """Carry out a removal and return it.
+    """Carry out a stored removal in this process, and return the removal.
 
     Raises:
-        click.ClickException: it has a problem, or is left to a worker.
+        click.ClickException: the removal stopped with a problem, waits for the end of a write
+            freeze, or is already being carried out by a worker.
     """
     removal = runner.run(removal_id)
     fence = runner.find_blocking_freeze(db.session(), removal_id)
@@ -93,7 +95,7 @@ def carry_out_removal(removal_id: int) -> Removal:
 
 
 def find_image(name: RepositoryName) -> tuple[ContainerImage, Project]:
-    """Return an indexed image and its project; raise ClickException if there is none."""
+    """Return an image in the index and its project; raise ClickException if there is none."""
     owner = owning_project(db.session(), str(name))
     query = select(ContainerImage).where(ContainerImage.path == str(name), is_listed())
     image = db.session.scalar(query)

@@ -1,4 +1,4 @@
-"""Commands that rename and move namespaces, projects and images."""
+"""Commands that rename and move namespaces, projects, and images."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def project_move(path: str, new_path: str, *, dry_run: bool, yes: bool) -> None:
 @YES
 @clear_errors
 def image_move(repository: str, new_name: str, *, dry_run: bool, yes: bool) -> None:
-    """Rename the image REPOSITORY to NEW, in its project or in another."""
+    """Rename the image REPOSITORY to NEW, in its project or in a different project."""
     row, owner = find_image(RepositoryName(repository))
     _carry_out(
         plan_image(row, owner, new_name, Role.OWNER, Role.OWNER), owner, dry_run=dry_run, yes=yes
@@ -114,10 +114,16 @@ def _move_place(kind: str, path: str, new_path: str, *, dry_run: bool, yes: bool
 
 
 def _carry_out(plan: MovePlan, place: Place, *, dry_run: bool, yes: bool) -> None:
-    """Print a plan, ask for confirmation, and carry it out.
+    """Print the plan of a move, ask for confirmation, and carry out the move.
 
     Standard output has a line for each image, with its old and its new name; remarks for people
     go to stderr.
+
+    Args:
+        plan: the plan of the move.
+        place: the namespace or project to move, or the project of the image to move.
+        dry_run: only print the plan.
+        yes: do not ask for confirmation.
     """
     for source, target, _ in plan.repositories:
         click.echo(f"{source} {target}")

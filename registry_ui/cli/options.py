@@ -1,4 +1,4 @@
-"""Options that several commands share, and a decorator that groups the options of a command."""
+"""Options that several ``flask`` commands share, and a decorator that groups several options."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ FOR_GOOD = click.option("--for-good", is_flag=True, help="Skip the trash.")
 
 
 def group_options(group: type[Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Decorate a command so that it gets some of its options as one argument, ``options``.
+    """Return a decorator that passes several options to a command as one argument, ``options``.
 
     Args:
-        group: a dataclass with a field for each of these options.
+        group: the type of that argument: a dataclass with a field for each of the options.
     """
     names = [field.name for field in fields(group)]
 

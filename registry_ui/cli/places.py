@@ -1,4 +1,4 @@
-"""Commands for namespaces and projects, their members and their deploy tokens."""
+"""Commands for namespaces and projects, their members, and their deploy tokens."""
 
 from __future__ import annotations
 

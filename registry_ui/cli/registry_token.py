@@ -1,4 +1,4 @@
-"""Commands for the registry token, with which the registry sends its events."""
+"""Commands for the registry token, the secret with which the registry sends notifications."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ registry_token_group = AppGroup("registry-token", help="The registry token.")
 @registry_token_group.command("show")
 @clear_errors
 def registry_token_show() -> None:
-    """Print the registry token only. This is recorded in the audit log."""
+    """Print the registry token only. The disclosure is recorded in the audit log."""
     click.echo(registry_token.reveal(CONSOLE))
 
 

@@ -1,4 +1,4 @@
-"""Commands that delete tags, images, projects and namespaces, and run retention policies."""
+"""Commands that delete tags, images, projects, and namespaces, and run retention policies."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ retention = AppGroup("retention", help="Retention policies.")
 
 @dataclass(frozen=True, slots=True)
 class TagsDeleteOptions:
-    """Options of ``tags delete``, which its help describes."""
+    """Values of the options of the command ``tags delete``; see the help of the command."""
 
     matching: str
     regex: str
@@ -180,9 +180,9 @@ def _find_place(path: str) -> Place:
 
 
 def _print_plan(plan: RemovalPlan) -> None:
-    """Print the tags to delete, one per line, and remarks for people on stderr.
+    """Print the tags that a plan deletes, one per line, and remarks for people on stderr.
 
-    Tags that are purged from the trash are not listed.
+    Tags in the trash that the plan deletes permanently are not listed.
     """
     for step in plan.steps:
         for tag in () if step.kind == "purge" else step.tag_names:

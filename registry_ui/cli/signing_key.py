@@ -24,8 +24,8 @@ def _get_signer() -> RotatingSigner:
 def signing_key_status() -> None:
     """Print a line for each key.
 
-    A line has its part (active, next or previous), its id, and the expiry date of its
-    certificate.
+    A line has the state of the key (active, next, or previous), the key id, and the expiry
+    date of the certificate.
     """
     for view in _get_signer().ring.views():
         warning = "  ends soon" if view.ends_soon else ""

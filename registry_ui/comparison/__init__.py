@@ -1,1 +1,1 @@
-"""Comparison of two manifests, of any two images: what they share and what differs."""
+"""Comparison of two manifests from any images: their common parts and their differences."""

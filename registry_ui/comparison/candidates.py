@@ -1,4 +1,4 @@
-"""Tags that are offered for a comparison with a given one."""
+"""Tags of an image that are offered for a comparison with a given tag or digest."""
 
 from __future__ import annotations
 
@@ -9,12 +9,18 @@ from ..db.session import db
 from ..models import ContainerImage, Tag
 from ..names import Reference
 
-#: Maximum number of tags that are offered.
+#: Maximum number of tags that are offered for a comparison.
 MAX_CANDIDATES = 40
 
 
 def candidate_tags(image: ContainerImage, reference: Reference) -> list[tuple[str, bool]]:
-    """Return other tags of an image, latest push first, and whether each has the same digest."""
+    """Return the tags of an image that can be compared with a reference, latest push first.
+
+    The tag of the reference itself is left out, and so are signatures and other referrer tags.
+
+    Returns:
+        The name of each tag, and whether the tag has the same digest as the reference.
+    """
     stored = select(Tag.digest).where(Tag.image_id == image.id, Tag.name == str(reference.tag))
     digest = str(reference.digest) if reference.digest else db.session.scalar(stored)
     query = (

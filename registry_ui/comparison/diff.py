@@ -1,4 +1,4 @@
-"""Differences between two lists or mappings: added, removed and changed. Pure functions."""
+"""Compute differences between two lists, sets, or mappings. Pure functions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CONTEXT_LINES = 2
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A value before and after; None on the side that does not have it."""
+    """A named value before and after a change; None if that side does not have the value."""
 
     name: str
     before: str | None
@@ -22,7 +22,7 @@ class Change:
 
     @property
     def kind(self) -> str:
-        """The kind of change: ``added``, ``removed``, ``changed`` or ``unchanged``."""
+        """The kind of change: ``added``, ``removed``, ``changed``, or ``unchanged``."""
         if self.before == self.after:
             return SAME
         if self.before is None:
@@ -32,7 +32,10 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The changes of one kind of setting; ``noun`` is the name of one item, such as "Label"."""
+    """The changes to one kind of setting, including unchanged values.
+
+    ``title`` is the heading, such as "Labels"; ``noun`` is the name of one item, such as "Label".
+    """
 
     title: str
     noun: str
@@ -50,13 +53,19 @@ class Group:
 
 
 def of_pairs(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[Change, ...]:
-    """Return a change for every key of either mapping, sorted by key."""
+    """Return a Change for each key of two mappings, sorted by key; it can be ``unchanged``."""
     names = sorted(before.keys() | after.keys())
     return tuple(Change(name, before.get(name), after.get(name)) for name in names)
 
 
 def of_sets(name: str, before: Iterable[str], after: Iterable[str]) -> tuple[Change, ...]:
-    """Return a change for every member of either set, sorted, each with the given name."""
+    """Return a Change for each member of two sets, sorted by member.
+
+    Args:
+        name: the name of each change, such as "Port".
+        before: the members of the first set.
+        after: the members of the second set.
+    """
     old, new = set(before), set(after)
     return tuple(
         Change(name, item if item in old else None, item if item in new else None)
@@ -66,9 +75,9 @@ def of_sets(name: str, before: Iterable[str], after: Iterable[str]) -> tuple[Cha
 
 @dataclass(frozen=True, slots=True)
 class LineRun:
-    """Consecutive lines that are all ``added``, all ``removed`` or all ``unchanged``.
+    """Consecutive lines that are all ``added``, all ``removed``, or all ``unchanged``.
 
-    A run is ``folded`` if it is unchanged and too far from any change to be of interest.
+    ``folded`` is True for unchanged lines that the page folds because they are far from a change.
     """
 
     kind: str
@@ -77,7 +86,7 @@ class LineRun:
 
 
 def of_lines(before: Sequence[str], after: Sequence[str]) -> list[LineRun]:
-    """Return the lines of both sequences merged in one order, as ``diff`` shows them."""
+    """Return the lines of both sequences merged into runs, in the order that ``diff`` uses."""
     runs: list[LineRun] = []
     for kind, old, new in aligned(before, after):
         if kind == SAME:
@@ -90,9 +99,13 @@ def of_lines(before: Sequence[str], after: Sequence[str]) -> list[LineRun]:
 
 
 def aligned(before: Sequence[str], after: Sequence[str]) -> Iterator[tuple[str, slice, slice]]:
-    """Yield each kind of change in order, with its slices of the first and the second sequence."""
+    """Align two sequences, and yield each equal or different section in order.
+
+    Yields:
+        The kind of change, and the slices of ``before`` and of ``after`` that it covers.
+    """
     kinds = {"equal": SAME, "insert": ADDED, "delete": REMOVED, "replace": CHANGED}
-    # Without duplicate items the work is bounded, whatever an untrusted image contains.
+    # Items are made unique, because duplicates in an untrusted image could make this very slow.
     matcher = SequenceMatcher(None, _numbered(before), _numbered(after), autojunk=False)
     for tag, old, old_end, new, new_end in matcher.get_opcodes():
         yield kinds[tag], slice(old, old_end), slice(new, new_end)

@@ -1,4 +1,4 @@
-"""Layers that two images share, and the download size if a client already has one of them."""
+"""Layers that two images share, and the download size if a client already has one image."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ FROM, TO, BOTH = "from", "to", "both"
 
 @dataclass(frozen=True, slots=True)
 class ComparedLayer:
-    """A layer, the sides that have it, and the build step that made it, if the history tells."""
+    """A layer with its size in bytes; ``sides`` is FROM, TO, or BOTH.
+
+    ``made_by`` is the build step that created the layer; "" if the history does not tell.
+    """
 
     digest: str
     size: int
@@ -54,7 +57,7 @@ class LayerDiff:
 
     @property
     def base(self) -> int:
-        """The number of equal layers with which both begin: their common base image."""
+        """The number of equal layers at the start of both sides: their common base image."""
         pairs = zip(self.before, self.after, strict=False)
         count = 0
         for old_layer, new_layer in pairs:
@@ -70,7 +73,15 @@ def layer_diff(
     old_config: ImageConfig | None = None,
     new_config: ImageConfig | None = None,
 ) -> LayerDiff:
-    """Compare the layers of two manifests; the configs, if given, tell which step made each one."""
+    """Compare the layers of two manifests.
+
+    Args:
+        old: facts of the first manifest (*from*).
+        new: facts of the second manifest (*to*).
+        old_config: config of the first manifest, which contains the build step of each layer;
+            None if it is not known.
+        new_config: config of the second manifest, likewise.
+    """
     shared = {layer.digest for layer in old.layers} & {layer.digest for layer in new.layers}
     before = tuple(_compare_layers(old.layers, old_config, shared, FROM))
     after = tuple(_compare_layers(new.layers, new_config, shared, TO))

@@ -15,7 +15,7 @@ UPGRADED, DOWNGRADED = "upgraded", "downgraded"
 
 @dataclass(frozen=True, slots=True)
 class PackageChange:
-    """A package that differs, with all its versions on each side (empty if it is not there)."""
+    """A package that differs, with its versions on each side; empty if a side does not have it."""
 
     name: str
     type: str
@@ -24,9 +24,9 @@ class PackageChange:
 
     @property
     def kind(self) -> str:
-        """The kind of change: ``added``, ``removed``, ``upgraded``, ``downgraded`` or ``changed``.
+        """The kind of change: ``added``, ``removed``, ``upgraded``, ``downgraded``, or ``changed``.
 
-        It is ``changed`` if one side has several versions.
+        The kind is ``changed`` if a side has several versions of the package.
         """
         if not self.before:
             return ADDED
@@ -40,7 +40,7 @@ class PackageChange:
 
 @dataclass(frozen=True, slots=True)
 class PackageDiff:
-    """All packages that differ, sorted by name, and the number of packages that are equal."""
+    """All packages that differ, sorted by name; ``same`` is the number of equal packages."""
 
     changes: tuple[PackageChange, ...]
     same: int

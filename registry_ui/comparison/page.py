@@ -1,4 +1,4 @@
-"""Data that the comparison page shows."""
+"""Comparison of two references, with the data that the comparison page shows."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from .side import Side, choose_platforms, same_platform
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two sides and their differences.
+    """The two sides of a comparison and their differences.
 
-    A field is None or empty if it could not be compared; ``notes`` are sentences for the reader
-    about the limits of the comparison. ``identical`` is about the manifests of the references,
-    ``same_image`` about the images of the chosen platforms.
+    A field is None or empty if that part could not be compared. ``notes`` are sentences for the
+    page about the limits of the comparison. ``identical`` compares the manifests of the references,
+    and ``same_image`` compares the images of the chosen platforms.
     """
 
     before: Side
@@ -46,7 +46,7 @@ class Comparison:
 
     @property
     def growth(self) -> int | None:
-        """The size of *to* minus that of *from*, in bytes; None if one is not known."""
+        """The size of ``after`` minus the size of ``before``, in bytes; None if one is unknown."""
         old, new = self.before.size, self.after.size
         return None if old is None or new is None else new - old
 
@@ -55,7 +55,7 @@ def compare(before: Side, after: Side, platforms: tuple[str, str] = ("", "")) ->
     """Compare two references, as far as their kinds of artifact allow.
 
     Args:
-        before: the first side, as locate() returns it; it is completed here.
+        before: the first side, as locate() returns it. Its manifest and platform are filled in.
         after: the second side, likewise.
         platforms: key of the requested platform of each side; "" to choose the same one on both.
     """
@@ -102,7 +102,7 @@ def _add_article(kind: str) -> str:
 
 
 def _compare_platforms(before: Side, after: Side) -> tuple[Change, ...]:
-    """Return the changes of the list of platforms; empty unless both sides are an index."""
+    """Return the changes to the list of platforms; empty unless both sides are an OCI index."""
     if not (before.platforms and after.platforms):
         return ()
     old, new = ({p.label: p.label for p in side.platforms} for side in (before, after))
@@ -136,7 +136,7 @@ def _compare_settings(old: ImageConfig, new: ImageConfig) -> tuple[Change, ...]:
 
 
 def _format_command(items: tuple[str, ...]) -> str:
-    """Return a command in the JSON form of Dockerfiles, such as ``["nginx", "-g"]``."""
+    """Return a command as JSON, such as ``["nginx", "-g"]``; "" if it is empty."""
     return json.dumps(list(items), ensure_ascii=False) if items else ""
 
 

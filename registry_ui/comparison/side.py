@@ -1,4 +1,4 @@
-"""One side of a comparison: a reference, its current digest, and its stored facts."""
+"""One side of a comparison: a reference, its current digest, and its parsed manifest."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ UNNAMED = "no platform named"
 
 @dataclass(frozen=True, slots=True)
 class PlatformChoice:
-    """A platform of an index that can be chosen for the comparison.
+    """A platform of an OCI index that can be chosen for the comparison.
 
     ``key`` names the platform in a URL: its label, or its digest if the label is empty or not
-    unique. ``size`` is in bytes, None if it is not known.
+    unique. ``size`` is in bytes; None if it is not known.
     """
 
     key: str
@@ -45,10 +45,10 @@ class PlatformChoice:
 class Side:
     """One side of a comparison: the manifest that a reference points to.
 
-    ``manifest`` is that of the tag or digest itself. ``facts`` and ``config`` are those of the
-    image that is compared, which is the one of the ``chosen`` platform for an index. ``error``
-    says why ``digest`` can be outdated. ``is_unreadable`` means that the registry answered but
-    can't read the manifest.
+    ``manifest`` is the manifest of the tag or digest itself. ``facts`` and ``config`` describe the
+    image that is compared; for an OCI index, this is the image of the ``chosen`` platform.
+    ``error`` is the reason why ``digest`` can be outdated; None if the registry has confirmed it.
+    ``is_unreadable`` means that the registry answered but can't read the manifest.
     """
 
     image: ContainerImage
@@ -84,12 +84,12 @@ class Side:
 
     @property
     def kind(self) -> str:
-        """The kind of the referenced manifest, such as ``image``, ``index`` or ``chart``."""
+        """The kind of the referenced manifest, such as ``image``, ``index``, or ``chart``."""
         return self.manifest.kind if self.manifest else "unknown"
 
     @property
     def compared_kind(self) -> str:
-        """The kind of the compared manifest, which for an index is that of the chosen platform."""
+        """The kind of the compared manifest: for an OCI index, that of the chosen platform."""
         return self.facts.kind if self.facts else "unknown"
 
     @property
@@ -111,17 +111,17 @@ class Side:
 
 
 def locate(image: ContainerImage, reference: Reference) -> Side:
-    """Look up the current digest of a reference in the registry, and fetch its facts.
+    """Look up the current digest of a reference in the registry, and store its manifest.
 
-    If the registry does not answer, the last known digest is used and ``error`` is set.
+    If the registry does not answer, the last known digest is used, and ``error`` is set.
 
     Args:
         image: the image of the reference. The caller must have checked the pull permission.
-        reference: must have a tag or a digest; the digest wins if it has both.
+        reference: must have a tag or a digest; the digest takes precedence if it has both.
 
     Raises:
-        NotFound: the registry has no such tag or digest; or it does not answer, and the index
-            has none either.
+        NotFound: the registry has no such tag or digest; or the registry does not answer, and the
+            database does not contain the tag or digest for this image.
     """
     tag = "" if reference.digest or reference.tag is None else str(reference.tag)
     name = tag or str(reference.digest)
@@ -141,13 +141,13 @@ def locate(image: ContainerImage, reference: Reference) -> Side:
 
 
 def _find_last_digest(image: ContainerImage, row: Tag | None, reference: Reference) -> str:
-    """Return the digest that the index has for a reference.
+    """Return the last known digest of a reference from the database.
 
     Args:
-        row: the row of the tag, if the reference has a tag and the index knows it.
+        row: the row of the tag; None if the reference has no tag or the tag is not known.
 
     Raises:
-        NotFound: no digest is known, or the requested one does not belong to this image.
+        NotFound: no digest is known, or the requested digest does not belong to this image.
     """
     if row is not None and row.digest is not None:
         return row.digest
@@ -159,11 +159,13 @@ def _find_last_digest(image: ContainerImage, row: Tag | None, reference: Referen
 
 
 def choose_platforms(sides: tuple[Side, Side], requested: tuple[str, str]) -> None:
-    """Read both manifests and choose the platforms to compare, the same one if both have it.
+    """Load both manifests, and choose the same platform on both sides if possible.
 
-    The result is stored in the sides; problems are added to their ``problems``.
+    The manifest, platform, facts, and config are stored in each side, and messages about problems
+    are added to its ``problems``.
 
     Args:
+        sides: the two sides, which are changed.
         requested: key of the requested platform of each side; "" for no request.
     """
     stored = stored_manifests(side.digest for side in sides)
@@ -182,8 +184,8 @@ def choose_platforms(sides: tuple[Side, Side], requested: tuple[str, str]) -> No
     first.chosen = _choose_platform(first, requested[0] or second.platform)
     second.chosen = _choose_platform(second, requested[1] or first.platform)
     if not requested[0] and not same_platform(first.platform, second.platform):
-        # The first side has no request, and its first choice does not fit: try the platform of the
-        # second side.
+        # No platform was requested for the first side, and its first choice does not match: try the
+        # platform of the second side.
         first.chosen = _choose_platform(first, second.platform)
     for side, child_manifests in zip(sides, children_by_side, strict=True):
         if side.chosen is not None:

@@ -1,1 +1,4 @@
-"""Copies of tags to other repositories, digest by digest, optionally with their referrers."""
+"""Copies of tags to other repositories, with unchanged digests.
+
+The referrers of the tags (signatures, SBOMs, and attestations) can be copied, too.
+"""

@@ -1,6 +1,6 @@
-"""Permissions for copies: pull at the source and push at the target.
+"""Permissions for copying tags: pull at the source repository and push at the target repository.
 
-They are checked when a copy is planned, when it is confirmed, and before each of its steps.
+The permissions are checked when a copy is planned, when it is confirmed, and before each step.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from ..audit import CONSOLE
 from ..errors import Denied
 from ..models import Project
 
-#: Maximum number of projects suggested as the target of a copy; users can type any other.
+#: Maximum number of projects suggested as the target of a copy; users can type any project.
 MAX_SUGGESTED_PROJECTS = 200
 
 
 def require(session: Session, principal: Principal, source: str, target: str) -> None:
-    """Raise Denied unless the user may pull from the source and push to the target.
+    """Require that a user can pull from the source and push to the target of a copy.
 
     Args:
         session: the database session.
@@ -41,7 +41,7 @@ def require(session: Session, principal: Principal, source: str, target: str) ->
         target: the repository to copy to.
 
     Raises:
-        Denied: with the rule that refuses it.
+        Denied: the user lacks one of the permissions; the message gives the reason.
     """
     for repository, permission in ((source, Permission.PULL), (target, Permission.PUSH)):
         decision = _decide(session, principal, repository, permission)
@@ -52,10 +52,18 @@ def require(session: Session, principal: Principal, source: str, target: str) ->
 def _decide(
     session: Session, principal: Principal, repository: str, permission: Permission
 ) -> Decision:
-    """Decide like the token endpoint, including old paths, but ignore write freezes.
+    """Decide, like the token endpoint, whether a user has a permission in a repository.
 
-    A write freeze only delays a copy. Nothing is copied to an old path: otherwise users who may
-    write to the project that an image has left could change what others pull by that path.
+    Unlike the token endpoint, this function ignores write freezes (periods in which pushes are
+    refused), because a write freeze only delays a copy. Nothing is copied to an old path, from
+    which an image was moved: otherwise users with write access to the project that the image has
+    left could change the content that others pull by the old path.
+
+    Args:
+        session: the database session.
+        principal: the user.
+        repository: current or old path of the repository.
+        permission: Permission.PULL or Permission.PUSH.
     """
     access = path_access_by_any_name(session, principal, repository)
     if access.former is not None and not decide(principal, access, Permission.SEE).allowed:
@@ -64,7 +72,14 @@ def _decide(
 
 
 def denial_reason(session: Session, requested_by: str, source: str, target: str) -> str | None:
-    """Return the reason the requester is no longer allowed to make this copy, or None."""
+    """Return why the requester of a copy is no longer allowed to make the copy, or None.
+
+    Args:
+        session: the database session.
+        requested_by: user name of the requester.
+        source: the repository to copy from.
+        target: the repository to copy to.
+    """
     if requested_by == CONSOLE.name:
         old_path = former_name(session, target)
         return old_path.refusal if old_path is not None else None
@@ -79,7 +94,10 @@ def denial_reason(session: Session, requested_by: str, source: str, target: str)
 
 
 def acting_role(session: Session, requested_by: str, repository: str) -> Role | None:
-    """Return the requester's current role for protection rules; the console acts as Owner."""
+    """Return the requester's current role in a repository, for protection rules.
+
+    None if the requester has no role. The command line counts as an Owner.
+    """
     if requested_by == CONSOLE.name:
         return Role.OWNER
     return current_role(session, requested_by, repository)
@@ -88,7 +106,7 @@ def acting_role(session: Session, requested_by: str, repository: str) -> Role | 
 def offered_projects(
     session: Session, principal: Principal, *, members_only: bool = True
 ) -> list[str]:
-    """Return the first projects, by path, to which a user may push.
+    """Return the paths of projects to which a user can push: the first ones in sort order.
 
     Args:
         session: the database session.

@@ -1,7 +1,8 @@
-"""Copy a manifest and its blobs to another repository by cross-repository mounts.
+"""Copy a manifest and its blobs to a different repository by cross-repository mounts.
 
-No blob data passes through this process. Each part is looked up at the target first, so a copy can
-be repeated at any time: existing parts are left unchanged, and an interrupted copy resumes.
+No blob data passes through this process. Each manifest and blob is looked up at the target first,
+so a copy can be repeated at any time: existing parts are left unchanged, and an interrupted copy
+resumes.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ from ..manifests.batch_calls import call_all
 from ..names import Digest, RepositoryName, TagName
 from ..registry_connection import registry
 
-#: Number of blobs per batch (the renew callback runs before each batch), and the timeout of a batch
-#: in seconds.
+#: Number of blobs that are mounted in one batch, and the timeout of a batch in seconds. A worker
+#: renews its lease before each batch.
 BATCH_SIZE, BATCH_TIMEOUT = 32, 20.0
-#: Maximum number of manifests in one image or index, and maximum nesting depth; anything beyond
-#: that is not an image but an attack.
+#: Maximum number of manifests in one image or OCI index, and maximum nesting depth of indexes; an
+#: image beyond these limits is considered an attack.
 MAX_MANIFESTS, MAX_DEPTH = 2000, 8
-#: Seconds to pause after each failed attempt to push a manifest. Distribution 2.8 can miss a blob
-#: whose link a concurrent push is rewriting (docs/protocols.md, "Found since").
+#: Seconds to pause after each failed attempt to push a manifest. Distribution 2.8 can fail to find
+#: a blob whose link file a concurrent push is rewriting (docs/protocols.md, "Found since").
 PAUSES = (0.1, 0.3, 0.0)
 #: Content of the blob that is uploaded to test whether the registry can store anything.
 PROBE = b"registry_ui: can anything be stored here?\n"
@@ -48,24 +49,24 @@ class CopyRefused(Exception):
 
 
 class MountsRefused(CopyRefused):
-    """The registry does not mount blobs between repositories, so nothing can be copied."""
+    """The registry does not support mounting blobs between repositories, so nothing is copied."""
 
 
 class TagKept(Exception):
-    """A tag of the target is left unchanged; the message gives the reason for the report."""
+    """A tag of the target must be left unchanged; the message gives the reason for the report."""
 
 
 class CopyRecord(Protocol):
-    """Persistent record of manifests that the target has with all their parts."""
+    """Persistent record of the manifests that the target has completely, with all their parts."""
 
     def find(self, digest: str) -> tuple[str, ...] | None:
-        """Return the digests of a recorded manifest and of its descendants, or None."""
+        """Return the digests of a manifest and its descendants; None if not recorded."""
 
     def add(self, digest: str, manifests: tuple[str, ...]) -> None:
-        """Record a manifest with the digests of itself and of all its descendants."""
+        """Record a manifest; ``manifests`` are the digests of itself and all its descendants."""
 
     def clear(self) -> None:
-        """Delete all records, because the target lacks parts of a recorded manifest."""
+        """Delete all records, because the target turned out to lack parts of some manifest."""
 
 
 class _MountResult(Enum):
@@ -76,12 +77,12 @@ class _MountResult(Enum):
 
 @dataclass(slots=True)
 class CopyResult:
-    """A manifest that the target has now, verified by its digest.
+    """The result of copying one manifest, which the target has now, verified by its digest.
 
     Attributes:
         top: the manifest itself.
         manifests: digests of the manifest and of all its descendants, children first.
-        missing: digests that the source does not have.
+        missing: digests of its manifests and blobs that the source does not have.
         written: number of manifests and blobs that were new at the target.
     """
 
@@ -98,7 +99,7 @@ class CopyResult:
 
 @dataclass(slots=True)
 class _CopyProgress:
-    """Intermediate result of copying one manifest; the fields are those of CopyResult."""
+    """Intermediate result of copying one manifest; the fields have the meaning of CopyResult's."""
 
     manifests: dict[str, None] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
@@ -113,9 +114,10 @@ class Copier:
     Args:
         source: the repository to copy from.
         target: the repository to copy to.
-        renew: called before every few requests to the registry, for example to renew a lease; an
-            exception that it raises ends the copy.
-        record: manifests that an earlier worker copied and that are not checked again.
+        renew: called before every few requests to the registry, for example to renew the worker's
+            lease; an exception from ``renew`` ends the copy.
+        record: record of manifests that an earlier worker copied and that are not checked again;
+            None to check every manifest.
     """
 
     def __init__(
@@ -130,24 +132,26 @@ class Copier:
         self._client = registry()
         #: Blobs that the target is known to have.
         self._existing_blobs: set[str] = set()
-        #: Manifests that the target is known to have with all descendants, mapped to the digests of
-        #: the descendants and the manifest itself. A thousand referrers can share the same thousand
-        #: children.
+        #: Manifests that the target is known to have completely, each mapped to the digests of its
+        #: descendants and itself. The cache saves much work, because, for example, a thousand
+        #: referrers can share the same thousand children.
         self._complete: dict[str, tuple[str, ...]] = {}
 
     def copy_manifest(self, digest: str, name: TagName | None = None) -> CopyResult:
         """Copy a manifest with all its descendants, unless the target has them already.
 
-        An index with missing children is copied as far as the registry accepts it.
+        An index whose children are partly missing at the source is copied without the missing
+        children, if the registry accepts such an index.
 
         Args:
             digest: the digest of the manifest at the source.
-            name: a tag of the target that does not refer to the manifest yet. The manifest is then
-                pushed only by this tag, because the registry stores it by digest as well.
+            name: a tag of the target that does not point to the manifest yet, or None. The
+                manifest is then pushed only by this tag, because a push by tag also stores the
+                manifest by digest.
 
         Raises:
             CopyRefused: the manifest cannot be copied, or the registry did not accept it.
-            RegistryNotFound: the source does not have it.
+            RegistryNotFound: the source does not have the manifest.
             RegistryError: the registry cannot be reached.
         """
         progress = _CopyProgress()
@@ -159,25 +163,30 @@ class Copier:
         )
 
     def tag(self, name: TagName, manifest: FetchedManifest) -> bool:
-        """Point a tag of the target to a manifest; return False if it already did.
+        """Point a tag of the target to a manifest, by pushing the manifest under this tag.
+
+        Returns:
+            Whether the tag was changed; False if it already pointed to the manifest.
 
         Raises:
-            CopyRefused: the tag does not refer to the manifest after the push.
-            RegistryError: the registry did not accept it or cannot be reached.
+            CopyRefused: the registry did not accept the manifest, or the tag does not point to the
+                manifest after the push.
+            RegistryError: the registry cannot be reached or refuses the request.
         """
         return self._push_if_absent(name, manifest)
 
     def current_digest(self, repository: RepositoryName, reference: TagName | Digest) -> str | None:
-        """Return the current digest of a tag or manifest, or None if it does not exist."""
+        """Return the current digest of a tag or manifest; None if the registry does not have it."""
         try:
             return self._client.head(repository, reference)
         except RegistryNotFound:
             return None
 
     def require_storage(self) -> None:
-        """Raise RegistryError unless the registry can store a blob in the target.
+        """Raise RegistryError unless the registry can store a blob in the target repository.
 
-        A registry with a full disk answers 500 to every push, so the image is not at fault.
+        This distinguishes a registry with a full disk, which answers 500 to every push, from a
+        registry that fails for a single image.
         """
         try:
             self._client.put_blob(self.target, PROBE)
@@ -187,7 +196,15 @@ class Copier:
     def _copy_tree(
         self, digest: Digest, progress: _CopyProgress, depth: int, name: TagName | None = None
     ) -> FetchedManifest | None:
-        """Copy a manifest after its parts; return None if the source does not have it."""
+        """Copy the parts of a manifest, and then the manifest itself.
+
+        Args:
+            depth: nesting depth; 0 for the manifest that copy_manifest() was called with.
+            name: as for copy_manifest().
+
+        Returns:
+            The manifest, or None if the source does not have it.
+        """
         _require_bounds(depth, len(progress.manifests) + 1)
         self.renew()
         try:
@@ -216,16 +233,19 @@ class Copier:
             if not self._copy_child(child, progress, depth + 1):
                 progress.missing.append(child)
         for blob in self._mount_blobs(references.blobs, references.foreign, progress):
-            # An index can list a manifest with the media type of a blob, or without one.
+            # An index can list a manifest with the media type of a blob, or without a media type.
             is_index = manifest.media_type in INDEX_TYPES
             if not (is_index and self._copy_child(blob, progress, depth + 1)):
                 progress.missing.append(blob)
 
     def _copy_child(self, child: str, progress: _CopyProgress, depth: int) -> bool:
-        """Copy an entry of an index; return whether the source has it.
+        """Copy an entry of an index.
 
-        An index can list a blob with the media type of a manifest. Distribution 2.8 accepts that,
-        and answers 500 when that manifest is read.
+        An index can list a blob with the media type of a manifest. Distribution 2.8 accepts such an
+        index, and answers 500 if the blob is requested as a manifest.
+
+        Returns:
+            False if the source does not have the entry, and ``progress.missing`` lacks it, too.
         """
         if child in progress.manifests or child in progress.missing:
             return True  # It was processed already.
@@ -249,9 +269,9 @@ class Copier:
                 self._record.add(digest, manifests)
 
     def _find_complete(self, digest: str) -> tuple[str, ...] | None:
-        """Return the digests of a manifest and its descendants if the target has all of them.
+        """Return the digests of a manifest and its descendants, if the target has all of them.
 
-        None if that is not known.
+        None if the manifest is not known to be complete at the target.
         """
         if digest not in self._complete and self._record is not None:
             recorded = self._record.find(digest)
@@ -266,11 +286,11 @@ class Copier:
 
         Args:
             blobs: digests of the blobs.
-            optional: the subset that the registry need not have, such as foreign layers.
-            progress: the progress of the copy, which counts mounted blobs.
+            optional: digests of blobs that the registry can lack, such as foreign layers.
+            progress: the progress of the copy, whose ``written`` counts the mounted blobs.
 
         Returns:
-            Digests that the source lacks although it should have them.
+            Digests of the blobs that are not optional and that the source does not have.
 
         Raises:
             MountsRefused: the registry does not mount blobs.
@@ -305,8 +325,8 @@ class Copier:
 
         Args:
             blob: the digest of the blob.
-            is_optional: whether the registry need not have the blob; then the source is checked
-                first.
+            is_optional: whether the registry can lack the blob. If so, the function checks the
+                source before it tries to mount the blob.
         """
         client, source, target = self._client, self.source, self.target
 
@@ -322,7 +342,7 @@ class Copier:
         return call
 
     def _push_if_absent(self, reference: TagName | Digest, manifest: FetchedManifest) -> bool:
-        """Push a manifest unless the target has it; return whether it was pushed."""
+        """Push a manifest unless the target already has it; return whether it was pushed."""
         if self.current_digest(self.target, reference) == manifest.digest:
             return False
         return self._push(reference, manifest)
@@ -333,14 +353,15 @@ class Copier:
         manifest: FetchedManifest,
         copy_parts: Callable[[], None] | None = None,
     ) -> bool:
-        """Push a manifest and verify it at the target; return True.
+        """Push a manifest to the target, and verify that the target has it; return True.
 
         Args:
-            copy_parts: copies the parts of the manifest again, once, if the registry lacks one: it
-                can have lost a part since this copier found it there.
+            reference: the tag or digest to push the manifest by.
+            copy_parts: function that copies the parts of the manifest again. It is called once if
+                the registry lacks a part, which it can have lost since this copier found it there.
 
         Raises:
-            CopyRefused: the registry does not accept it, or does not have it afterward.
+            CopyRefused: the registry does not accept the manifest, or does not have it afterward.
         """
         for pause in PAUSES:
             try:

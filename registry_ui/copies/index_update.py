@@ -1,4 +1,7 @@
-"""Update the index for copied tags, because webhook events of our own calls are ignored."""
+"""Database updates for copied tags, because no registry event causes them.
+
+The registry also sends events for this application's own calls, but these events are ignored.
+"""
 
 from __future__ import annotations
 
@@ -34,10 +37,10 @@ class TagCopy:
 
 
 def record_copied_tag(session: Session, actor: Actor, copy: TagCopy) -> None:
-    """Record a copied tag in the index, tag history, activity, and audit log.
+    """Record a copied tag in its database row, the tag history, the push log, and the audit log.
 
-    Must run in the transaction that records the step as done. Does nothing if no project owns the
-    repository.
+    Must run in the transaction that records the step of the copy as done. Does nothing if no
+    project owns the repository.
 
     Args:
         session: the database session of that transaction.

@@ -1,4 +1,4 @@
-"""The plan of a copy: the preview for users and the steps for the worker."""
+"""The plan for copying tags: the preview for users and the steps for the worker."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Self
 from ..models import CopyStep, Project
 from ..names import RepositoryName
 
-#: Maximum number of tags and of referrers listed in a preview; the rest is only counted.
+#: Maximum number of tags, and of referrers, in the preview of a copy; the rest are only counted.
 PREVIEW_LIMIT = 50
 #: States of a planned tag at the target, and their order in a preview: tags that need attention
 #: come first.
@@ -23,9 +23,9 @@ class CopyRequest:
     """The tags to copy and their destination.
 
     Attributes:
-        kind: "tag", "tags", or "image".
+        kind: "tag" for one tag, "tags" for several, or "image" for all tags.
         source: the source repository.
-        source_project: path of the source's project; empty if it has none.
+        source_project: path of the project that owns the source; empty if no project owns it.
         target_project: the project that owns the target.
         target: the target repository.
         tags: tags of the source, each mapped to its name at the target.
@@ -43,15 +43,16 @@ class CopyRequest:
 
 @dataclass(frozen=True, slots=True)
 class PlannedCopy:
-    """A tag to copy, and the current state of its target.
+    """A tag to copy, and the state of the target's tag when the copy was planned.
 
     Attributes:
         source_tag: the tag at the source.
         tag: the tag at the target.
         digest: the digest to copy.
-        state: one of ORDER.
-        there: current digest of the tag at the target; empty if there is none.
-        why: the rule or problem that refuses the copy; empty if nothing does.
+        state: one of ORDER: ``new``, ``same`` (the target already has this digest),
+            ``overwrites`` (it has a different digest), or ``refused``.
+        there: digest of the tag at the target; empty if the target has no such tag.
+        why: the reason why the tag can't be copied; empty unless the state is ``refused``.
     """
 
     source_tag: str
@@ -64,17 +65,18 @@ class PlannedCopy:
 
 @dataclass(slots=True)
 class CopyPlan:
-    """What a copy will do: the preview for users and the steps for the worker.
+    """The planned effects of a copy: the preview for users and the steps for the worker.
 
     Attributes:
+        kind, source, target: as in CopyRequest.
         steps: the tags that the worker copies.
-        tags, referrers: the first PREVIEW_LIMIT of each; ``tags_more`` and ``referrers_more`` count
-            the rest.
+        tags, referrers: the planned tags and the names of the referrer tags, at most PREVIEW_LIMIT
+            of each; ``tags_more`` and ``referrers_more`` count the rest.
         counts: number of tags in each state.
-        attached: whether referrers are copied too.
+        attached: whether referrers, such as signatures, are copied, too.
         new_image: whether the target repository has no tags yet.
-        size: total size in bytes of everything to copy, as far as known.
-        new_size: the part of ``size`` that the target's project does not have yet.
+        size: total size in bytes of everything to copy; unknown sizes are not included.
+        new_size: size in bytes of the blobs that the target's project does not have yet.
     """
 
     kind: str
@@ -92,13 +94,13 @@ class CopyPlan:
     new_size: int = 0
     #: Whether the user allowed overwriting; set when the plan is confirmed.
     overwrite: bool = False
-    #: Names of tags and manifests that could not be read, so they are not copied or their size is
-    #: not known.
+    #: Tags and manifests that could not be read: the tags are not copied, and the sizes of the
+    #: manifests are not known.
     unread: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def name(self, tags: list[PlannedCopy]) -> None:
-        """Set the planned tags, tags that need attention first, and derive counts and steps."""
+        """Set the tags of the plan, in the order of ORDER, and derive the counts and the steps."""
         tags = sorted(tags, key=lambda tag: (ORDER.index(tag.state), tag.source_tag))
         self.tags, self.tags_more = tags[:PREVIEW_LIMIT], len(tags[PREVIEW_LIMIT:])
         self.counts = dict(Counter(tag.state for tag in tags))
@@ -109,20 +111,20 @@ class CopyPlan:
         ]
 
     def name_referrers(self, names: list[str]) -> None:
-        """Set the referrer tags to copy: the names of the first, and the number of the rest."""
+        """Set the names of the referrer tags to copy; beyond PREVIEW_LIMIT, only their number."""
         self.referrers, self.referrers_more = names[:PREVIEW_LIMIT], len(names[PREVIEW_LIMIT:])
 
     def count(self, state: str) -> int:
-        """Return the number of tags in a state."""
+        """Return the number of planned tags in a state of ORDER."""
         return self.counts.get(state, 0)
 
     def preview(self) -> dict[str, Any]:
-        """Return everything but the steps, to be stored and shown to users."""
+        """Return all attributes except the steps as JSON data, to be stored and shown to users."""
         return {name: value for name, value in asdict(self).items() if name != "steps"}
 
     @classmethod
     def of_preview(cls, preview: dict[str, Any]) -> Self:
-        """Return a plan for display, restored from its stored preview, without its steps."""
+        """Return a plan for display, without steps, from the stored result of preview()."""
         names = {column.name for column in fields(cls)} - {"steps"}
         values = {name: value for name, value in preview.items() if name in names}
         return cls(**{**values, "tags": [PlannedCopy(**tag) for tag in preview["tags"]]})

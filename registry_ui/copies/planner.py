@@ -1,4 +1,7 @@
-"""Plan a copy: which tags are new at the target, which exist, and which a rule refuses."""
+"""Plan a copy of tags: which are new at the target, which exist there, and which a rule refuses.
+
+"The index" is the database's copy of the registry's tags.
+"""
 
 from __future__ import annotations
 
@@ -25,10 +28,11 @@ from ..storage_usage.survey import UsageScan
 from .plan import NEW, OVERWRITES, REFUSED, SAME, CopyPlan, CopyRequest, PlannedCopy
 from .referrers import referring_tags
 
-#: Maximum number of tags that are read from the registry for a plan. For more tags, the index is
-#: used; the worker checks each with the registry before it copies it.
+#: Maximum number of tags whose digests are read from the registry for a plan. If there are more
+#: tags, their digests are taken from the index; the worker asks the registry for the digest of
+#: each tag before it copies the tag.
 MAX_LIVE_TAGS = 500
-#: Timeout in seconds for reading manifests for a preview.
+#: Timeout in seconds for reading the manifests from which a preview's sizes are computed.
 PLAN_TIMEOUT = 10.0
 TAGS_FROM_INDEX = (
     "There are many tags: what each stands for is asked of the registry when its turn comes."
@@ -45,14 +49,20 @@ NO_SUCH_TAG = "The registry has no such tag."
 
 @dataclass(frozen=True, slots=True)
 class _RuleCheck:
-    """The protection rules that apply to pushes of one requester to the target."""
+    """The protection rules of the target's project, and the role of the requester.
+
+    Attributes:
+        rules: the rules.
+        image_name: name of the target image in its project; ``""`` for the root image.
+        role: the requester's role in the project, or None.
+    """
 
     rules: list[TagRule]
     image_name: str
     role: Role | None
 
     def find_refusal(self, tag: str, *, exists: bool) -> str | None:
-        """Return why a rule refuses a push of this tag, or None."""
+        """Return why a rule refuses that the requester pushes a tag, or None if no rule does."""
         push = TagChange(tag, Permission.PUSH, exists=exists)
         return refusal(self.rules, self.image_name, push, self.role)
 
@@ -65,10 +75,10 @@ def plan_copy(request: CopyRequest, role: Role | None) -> CopyPlan:
         role: the requester's role in the target's project, for protection rules.
 
     Raises:
-        Invalid: a tag would be copied to itself or to an old path.
-        Conflict: none of the tags can be read, because they are damaged.
+        Invalid: a tag would be copied to itself, or to a path from which an image was moved.
+        Conflict: no tag can be read, because the tags are damaged in the registry.
         NotFound: the registry has none of the tags.
-        RegistryUnreachable: the registry cannot be reached, or does not answer for any of the tags.
+        RegistryUnreachable: the registry does not answer, or is a pull-through cache.
     """
     refuse_push()
     _require_other_target(request)
@@ -100,7 +110,12 @@ def plan_copy(request: CopyRequest, role: Role | None) -> CopyPlan:
 
 
 def _require_other_target(request: CopyRequest) -> None:
-    """Raise Invalid if a tag would be copied to itself, or if the target is an old path."""
+    """Require that the source and the target of a copy are different tags.
+
+    Raises:
+        Invalid: a tag would be copied to itself, or the target is an old path, which images or
+            projects were moved away from.
+    """
     target = str(request.target)
     if any(request.source == target and name == tag for name, tag in request.tags.items()):
         message = "The target is the tag itself. Choose another project, image or tag."
@@ -111,10 +126,16 @@ def _require_other_target(request: CopyRequest) -> None:
 
 
 def _add_unread_notes(plan: CopyPlan, live: LiveTags) -> None:
-    """Add the tags that cannot be read to the plan.
+    """Add the source's tags that cannot be read to the plan's ``unread`` and ``notes``.
+
+    Args:
+        plan: the plan to extend.
+        live: the result of reading the source's tags.
 
     Raises:
-        RegistryUnreachable, Conflict, NotFound: no tag can be read.
+        RegistryUnreachable: no tag can be read, and the registry gave no answer about some tags.
+        Conflict: no tag can be read, and some tags are damaged in the registry.
+        NotFound: the registry has none of the tags.
     """
     notes = [(DAMAGED_TAGS, live.damaged), (UNANSWERED_TAGS, live.unanswered)]
     for text, tags in notes:
@@ -133,7 +154,10 @@ def _add_unread_notes(plan: CopyPlan, live: LiveTags) -> None:
 
 
 def _list_tags(repository: RepositoryName) -> list[str]:
-    """Return the tags of a repository, without the trash; empty if it does not exist."""
+    """Return the tags that the registry lists, without those in the trash.
+
+    Returns no tags if the registry does not have the repository.
+    """
     try:
         return [tag for tag in registry().tags(repository) if not is_trash_tag(tag)]
     except RegistryNotFound:
@@ -141,7 +165,13 @@ def _list_tags(repository: RepositoryName) -> list[str]:
 
 
 def _read_digests(plan: CopyPlan, repository: str, names: Collection[str]) -> LiveTags:
-    """Read the digests of tags from the registry, or from the index if there are many."""
+    """Read the digests of tags from the registry, or from the database if there are many.
+
+    Args:
+        plan: receives a note if digests are taken from the database.
+        repository: the repository that has the tags.
+        names: the tags to read.
+    """
     if len(names) <= MAX_LIVE_TAGS:
         return read_tags(RepositoryName(repository), sorted(names))
     if TAGS_FROM_INDEX not in plan.notes:
@@ -159,7 +189,12 @@ def _read_digests(plan: CopyPlan, repository: str, names: Collection[str]) -> Li
 
 
 def _exclude_removed(source: str, damaged: dict[str, str]) -> dict[str, str]:
-    """Return damaged tags without those that were deleted and are still listed by the registry."""
+    """Return the damaged tags, except missing tags that users removed but the registry still lists.
+
+    Args:
+        source: the source repository.
+        damaged: damage (``fault`` or ``missing``) by tag name.
+    """
     removed = leftovers_in(RepositoryName(source))
     end_read()
     return {
@@ -193,7 +228,14 @@ def _plan_tag(
 def _add_sizes(
     plan: CopyPlan, request: CopyRequest, source_tags: list[str], digests: set[str]
 ) -> None:
-    """Add the referrer tags and the sizes to a plan, as far as they can be read in time."""
+    """Add the referrer tags and the sizes to a plan, as far as they can be read in PLAN_TIMEOUT.
+
+    Args:
+        plan: the plan to extend.
+        request: the tags to copy and their destination.
+        source_tags: all tags of the source, including any referrer tags.
+        digests: the digests to copy.
+    """
     graph = graph_of(RepositoryName(plan.source), digests, PLAN_TIMEOUT)
     if graph.unknown:
         count = len(graph.unknown)

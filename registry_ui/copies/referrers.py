@@ -1,8 +1,8 @@
 """Copy the referrers of copied manifests, such as signatures, recursively (PROTOCOLS 4.4).
 
-They are found through the referrers API, if the registry has it, and through the tags that clients
-use instead: the referrers index under the tag ``sha256-<hex>``, and the tags of cosign, such as
-``sha256-<hex>.sig``.
+Referrers are found through the referrers API, if the registry has this API, and by the names of
+referrer tags, which clients use instead: the tag ``sha256-<hex>`` for an index of referrers, and
+the tags of cosign, such as ``sha256-<hex>.sig``. The hex digits are the digest of the subject.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ class CopiedReferrers:
     """The referrers that were copied along with a manifest.
 
     Attributes:
-        tags: referrer tags that the target has now, with their digests.
+        tags: referrer tags that the target has now, mapped to their digests.
         written: the subset of ``tags`` that was pushed.
-        kept: tags that have other content at the target and were left unchanged.
-        refused: tags that were not copied, each with the reason, such as a protection rule or a
-            concurrent push.
-        missing: digests that the source does not have.
+        kept: referrer tags that have different content at the target and were left unchanged.
+        refused: referrer tags that were not copied, each as text with the reason, such as a
+            protection rule or a concurrent push.
+        missing: digests of manifests and blobs that the source does not have.
     """
 
     tags: dict[str, str] = field(default_factory=dict)
@@ -41,7 +41,7 @@ class CopiedReferrers:
 
 
 def referring_tags(tags: Iterable[str], digests: Iterable[str]) -> list[str]:
-    """Return the tags, sorted, that sign or describe one of these digests."""
+    """Return the referrer tags (signatures, SBOMs ...) of the given digests, sorted by name."""
     subjects = set(digests)
     return sorted(tag for tag in tags if subject_of(tag) in subjects)
 
@@ -52,9 +52,10 @@ class ReferrerCopier:
     Args:
         copier: the copier between the two repositories.
         tags: all tags of the source, among which referrer tags are found by their names.
-        point: called with a tag of the target, the manifest for it, and the digest that the tag had
-            when it was read, or None. Points the tag to the manifest; returns False if it already
-            was. Raises TagKept if the tag has to stay unchanged. Defaults to Copier.tag().
+        point: function that points a tag of the target to a manifest. Its arguments are the tag,
+            the manifest, and the digest that the target's tag had when it was read, or None. It
+            returns False if the tag already pointed to the manifest, and raises TagKept if the tag
+            must stay unchanged. Defaults to Copier.tag().
     """
 
     def __init__(
@@ -69,14 +70,15 @@ class ReferrerCopier:
         for tag in tags:
             if (subject := subject_of(tag)) is not None:
                 self._tags_by_subject[subject].append(tag)
-        #: Whether the registry has the referrers API; None until it was asked.
+        #: Whether the registry has the referrers API; None before the first request.
         self.has_api: bool | None = None
 
     def copy_referrers(self, digests: Iterable[str]) -> CopiedReferrers:
-        """Copy the referrers of these manifests, their referrers, and so on.
+        """Copy the referrers of the given manifests, the referrers of these referrers, and so on.
 
         Raises:
-            CopyRefused, RegistryError: as raised by Copier.copy_manifest().
+            CopyRefused: a referrer cannot be copied, or there are more than MAX_MANIFESTS.
+            RegistryError: the registry cannot be reached or refuses a request.
         """
         result = CopiedReferrers()
         pending = list(digests)
@@ -127,7 +129,15 @@ class ReferrerCopier:
     def _tag_referrer(
         self, name: TagName, manifest: FetchedManifest, result: CopiedReferrers
     ) -> None:
-        """Tag a copied referrer; a referrers index that the target already has is merged."""
+        """Point a referrer tag of the target to a copied referrer, and record the outcome.
+
+        If the tag has a different index of referrers at the target, both indexes are merged.
+
+        Args:
+            name: the referrer tag.
+            manifest: the copied manifest that the tag points to at the source.
+            result: receives the outcome.
+        """
         target_digest = self._copier.current_digest(self._copier.target, name)
         if target_digest not in {None, manifest.digest}:
             merged = self._merge_indexes(Digest(target_digest or ""), manifest)
@@ -146,9 +156,14 @@ class ReferrerCopier:
     def _merge_indexes(
         self, target_digest: Digest, manifest: FetchedManifest
     ) -> FetchedManifest | None:
-        """Return the target's referrers index, extended by the entries of the source's.
+        """Merge two indexes of referrers: append the source's missing entries to the target's.
 
-        None if one of the two is not an index, so they cannot be merged.
+        Args:
+            target_digest: digest of the target's index.
+            manifest: the source's index.
+
+        Returns:
+            The merged index, or None if one of the two manifests is not an index.
         """
         target_index = registry().manifest(self._copier.target, target_digest)
         if not {target_index.media_type, manifest.media_type} <= INDEX_TYPES:

@@ -1,4 +1,4 @@
-"""Validate and plan copies requested through a form or the API."""
+"""Validation of requests to copy tags, made through a form or the API, and plans for them."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ class CopyForm:
 
     Attributes:
         project: path of the target's project.
-        image: name of the target image in that project; empty for the root image.
-        tag: name of the tag at the target; empty to keep its name.
-        chosen: tags to copy; if empty, every tag that contains ``q``.
-        q: search text; if it is empty too, all tags are copied.
-        attached: whether referrers are copied too.
+        image: name of the target image in the project; empty for the root image, whose repository
+            is the project's path.
+        tag: new name for the copied tag at the target; empty to keep the name.
+        chosen: names of the tags to copy; if empty, every tag that matches ``q`` is copied.
+        q: filter text for tags; if both ``chosen`` and ``q`` are empty, all tags are copied.
+        attached: whether referrers, such as signatures, are copied, too.
     """
 
     project: str
@@ -43,19 +44,21 @@ class CopyForm:
 def plan_copy_form(
     form: CopyForm, image: ContainerImage, project: Project, principal: Principal, actor: Actor
 ) -> Copy:
-    """Plan a copy of tags of an image and store the plan; nothing is copied yet.
+    """Plan a copy of tags of an image, and store the plan; nothing is copied yet.
 
     Args:
         form: the input of the form.
-        image: the source, which the principal is allowed to pull.
-        project: the target's project, which the principal is allowed to push to.
-        principal: the requester's permissions.
+        image: the source.
+        project: the target's project.
+        principal: the requester, whose permissions are checked.
         actor: the requester, for the audit log.
 
     Raises:
-        Invalid: the input cannot be used; the errors are listed by field.
-        Conflict, NotFound: none of the tags can be read.
-        RegistryUnreachable: the registry cannot be reached.
+        Invalid: the input cannot be used, or the requester is not allowed to pull from the source
+            or push to the target; the errors are listed by form field.
+        Conflict: no tag can be read, because the tags are damaged in the registry.
+        NotFound: the registry has none of the tags.
+        RegistryUnreachable: the registry cannot be reached, or accepts no pushes.
     """
     target = _parse_target(project, form.image)
     tags = _select_tags(image, form)
@@ -76,17 +79,18 @@ def plan_unassigned(
     """Plan a copy of all tags of a repository that no project owns, and store the plan.
 
     Args:
-        form: the input of the form.
+        form: the input of the form; only ``image`` and ``attached`` are used.
         repository: the source.
-        project: the target's project, which the principal is allowed to push to.
-        principal: the requester's permissions.
+        project: the target's project.
+        principal: the requester, whose permissions are checked.
         actor: the requester, for the audit log.
 
     Raises:
-        Invalid: the target cannot be used; the errors are listed by field.
-        NotFound: the repository is not unassigned, or has no tags.
-        Conflict: none of the tags can be read.
-        RegistryUnreachable: the registry cannot be reached.
+        Invalid: the target cannot be used, or the requester is not allowed to pull from the source
+            or push to the target; the errors are listed by form field.
+        NotFound: a project owns the repository, or the registry has no tags of it.
+        Conflict: no tag can be read, because the tags are damaged in the registry.
+        RegistryUnreachable: the registry cannot be reached, or accepts no pushes.
     """
     require_unassigned(db.session(), repository)
     target = _parse_target(project, form.image)
@@ -121,7 +125,11 @@ def _parse_target(project: Project, name: str) -> RepositoryName:
 
 
 def _select_tags(image: ContainerImage, form: CopyForm) -> dict[str, str]:
-    """Return the requested tags, each mapped to its name at the target."""
+    """Return the tags of an image that a form selects, each mapped to its name at the target.
+
+    Raises:
+        Invalid: no tags match, or a new name is given for several tags or is not allowed.
+    """
     chosen = list(form.chosen)
     names = choose(image, Criteria(names=chosen, q="" if chosen else form.q))
     if not names:

@@ -1,4 +1,8 @@
-"""Copies as stored plans: confirmed by a user, run by a worker, resumed if a worker dies."""
+"""Copies of tags, from the stored plan to the report.
+
+A user confirms the plan, and a worker carries it out. A worker holds a lease (a lock that expires
+unless it is renewed), so that another worker can resume the copy if the first one dies.
+"""
 
 from __future__ import annotations
 
@@ -21,15 +25,21 @@ from .steps import GOOD, REFUSED, Steps
 
 logger = logging.getLogger(__name__)
 
-#: Maximum number of a user's own copies of an image that are listed on the copy page.
+#: Maximum number of the signed-in user's copies of an image that the copy page lists.
 MAX_LISTED_COPIES = 5
-#: Maximum number of copied tags whose metadata is fetched after a copy, so that their pages load
-#: quickly, and the timeout for that in seconds.
+#: Maximum number of copied tags whose manifests are fetched after a copy, so that the pages of the
+#: tags load quickly, and the timeout in seconds for fetching them.
 MAX_PREFETCHED_TAGS, PREFETCH_TIMEOUT = 50, 30.0
 
 
 def save_plan(actor: Actor, request: CopyRequest, plan: CopyPlan) -> Copy:
-    """Store a copy plan for a user to review and confirm."""
+    """Store a plan to copy tags, which the user can review and confirm; return its row.
+
+    Args:
+        actor: the user who requested the copy.
+        request: the tags to copy and their destination.
+        plan: the plan for the request.
+    """
     with writing() as session:
         copy = Copy(
             kind=plan.kind,
@@ -50,15 +60,15 @@ def save_plan(actor: Actor, request: CopyRequest, plan: CopyPlan) -> Copy:
 
 
 def start_planned(actor: Actor, copy_id: int, *, overwrite: bool) -> Copy:
-    """Queue a stored plan for execution exactly as previewed.
+    """Queue a stored plan to copy tags, for execution exactly as previewed.
 
     Args:
         actor: the user who confirms the plan.
-        copy_id: the planned copy.
-        overwrite: whether tags of the target that have another digest are overwritten.
+        copy_id: id of the planned copy.
+        overwrite: whether tags of the target that have a different digest are overwritten.
 
     Raises:
-        StateConflict: the plan was already confirmed or discarded.
+        StateConflict: the plan was already confirmed, was discarded, or does not exist.
     """
     with writing() as session:
         copy = session.get(Copy, copy_id, with_for_update=True, populate_existing=True)
@@ -79,10 +89,11 @@ def start_planned(actor: Actor, copy_id: int, *, overwrite: bool) -> Copy:
 
 
 def run(copy_id: int) -> Copy | None:
-    """Run a copy, or resume it.
+    """Carry out a confirmed copy, or resume an interrupted one.
 
     Returns:
-        The copy, or None if another worker holds it or it has to wait for a write freeze.
+        The copy, or None if it was not carried out to its end here: another worker holds its
+        lease, or it must wait until a write freeze ends (a period in which pushes are refused).
     """
     lease = runner.claim(Copy, copy_id)
     if lease is None:
@@ -99,18 +110,18 @@ def run(copy_id: int) -> Copy | None:
 
 
 def _prefetch(copy: Copy) -> None:
-    """Fetch the metadata of the first tags from the target, as after a push."""
+    """Fetch and store the manifests of up to MAX_PREFETCHED_TAGS copied tags from the target."""
     digests = {step.digest: step.digest for step in copy.plan[:MAX_PREFETCHED_TAGS]}
     ensure_fetched(RepositoryName(copy.target), digests, PREFETCH_TIMEOUT)
 
 
 def waiting() -> list[int]:
-    """Return the IDs of copies that have work to do and are not leased by a live worker."""
+    """Return the ids of confirmed, unfinished copies that no live worker is carrying out."""
     return runner.waiting(Copy)
 
 
 def cancel(actor: Actor, copy_id: int) -> Copy:
-    """Stop a copy before its next tag, or discard a plan.
+    """Cancel a confirmed copy before its next tag, or discard a planned copy; return its row.
 
     Raises:
         NotFound: there is no such copy.
@@ -120,12 +131,18 @@ def cancel(actor: Actor, copy_id: int) -> Copy:
 
 
 def lines_of(copy: Copy, limit: int) -> list[OperationStep]:
-    """Return the newest lines of a copy's report, problems first."""
+    """Return the newest ``limit`` lines of a copy's report, with unsuccessful steps first."""
     return runner.lines_of(copy, limit, GOOD)
 
 
 def latest(session: Session, source: str, requested_by: str) -> list[Copy]:
-    """Return a user's latest copies and plans of an image, newest first."""
+    """Return the latest copies that a user planned or ran from a repository, newest first.
+
+    Args:
+        session: the database session.
+        source: the source repository.
+        requested_by: user name of the user.
+    """
     query = (
         select(Copy)
         .where(Copy.source == source, Copy.requested_by == requested_by)

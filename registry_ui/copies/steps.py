@@ -1,4 +1,7 @@
-"""Steps of a copy: each tag is checked again at the source and target just before it is copied."""
+"""Steps of a copy: one for each tag.
+
+A step checks the tag again at the source and at the target just before it copies the tag.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ from .index_update import TagCopy, record_copied_tag
 from .referrers import CopiedReferrers, ReferrerCopier
 
 COPIED, UNCHANGED, KEPT, REFUSED = "copied", "there already", "kept", "refused"
-#: Outcomes of steps that succeeded.
+#: Outcomes of successful steps: the target has the tag as planned.
 GOOD = (COPIED, UNCHANGED)
 SOURCE_TAG_MISSING = "the source no longer has this tag"
 SOURCE_TAG_CHANGED = "it points to another image since the plan"
@@ -38,7 +41,11 @@ TARGET_TAG_EXISTS = "the target has another image under this tag, and overwritin
 
 
 class Steps:
-    """Executor of the steps of one copy, for the worker that holds its lease."""
+    """Executor of the steps of one copy, for the worker that holds the copy's lease.
+
+    Args:
+        lease: the lease, which also gives access to the copy's row.
+    """
 
     def __init__(self, lease: OperationLease[Copy]) -> None:
         self._lease, copy = lease, lease.work
@@ -51,18 +58,18 @@ class Steps:
         self._referrer_copier: ReferrerCopier | None = None
 
     def take(self, _number: int, step: CopyStep) -> tuple[str, str]:
-        """Copy one tag.
+        """Carry out one step: copy a tag, unless its source or target has changed since the plan.
 
         Args:
-            _number: the number of the step, which is not used.
+            _number: number of the step in the plan, which is not used.
             step: the tag to copy.
 
         Returns:
-            The outcome and a detail for the report.
+            The outcome (COPIED, UNCHANGED, KEPT, or REFUSED) and a detail for the report.
 
         Raises:
             OperationFailed: the requester is no longer allowed to make this copy.
-            RegistryUnavailable: the registry does not answer.
+            RegistryUnavailable: the registry does not answer, so the step must be repeated.
         """
         reason = denial_reason(db.session(), self._actor.name, str(self._source), str(self._target))
         if reason is not None:
@@ -79,15 +86,19 @@ class Steps:
         except RegistryFault as error:
             return REFUSED, self._explain_fault(error)
         except RegistryUnavailable:
-            raise  # The caller waits for the registry and retries the step.
+            raise  # The caller waits until the registry answers, and retries the step.
         except RegistryError as error:
             return REFUSED, str(error)
 
     def _explain_fault(self, error: RegistryFault) -> str:
-        """Return why a tag cannot be copied after the registry failed on it.
+        """Return why a tag cannot be copied, for which the registry answered 500 repeatedly.
+
+        Args:
+            error: the registry's last answer about the tag.
 
         Raises:
-            RegistryUnavailable: the registry cannot store anything now, so the tag is not at fault.
+            RegistryUnavailable: the registry cannot store anything now, so the error is not caused
+                by the tag.
         """
         try:
             self._copier.require_storage()
@@ -105,7 +116,7 @@ class Steps:
         copied = self._copier.copy_manifest(digest)
         is_new = self._point(name, copied.top, target_digest)
         referrers = self._copy_referrers(copied)
-        # An earlier worker may have pushed the tag and died before it was recorded in the index.
+        # An earlier worker may have pushed the tag and died before it updated the database.
         if is_new or (step.there != digest and not self._is_indexed(name, digest)):
             self._lease.write(lambda session: self._record_copy(session, step, referrers))
             return COPIED, _describe(copied, referrers)
@@ -113,19 +124,23 @@ class Steps:
         return UNCHANGED, _describe(copied, referrers)
 
     def _point(self, name: TagName, manifest: FetchedManifest, target_digest: str | None) -> bool:
-        """Point a tag of the target to a manifest; return False if it already did.
+        """Point a tag of the target to a manifest that was copied.
 
-        A new immutable tag is claimed first, like the gate does, so that only one of two concurrent
-        first pushes succeeds. If the result of the push is unknown, the claim expires by itself.
+        A new tag that a rule makes immutable is locked by a tag claim first, as for a push by a
+        client, so that only one of two concurrent first pushes succeeds. If the result of the push
+        is unknown, the claim expires by itself.
 
         Args:
             name: the tag of the target.
             manifest: the manifest to push.
             target_digest: the digest that the tag had when it was checked, or None.
 
+        Returns:
+            Whether the tag was changed; False if it already pointed to the manifest.
+
         Raises:
-            TagKept: a protection rule refuses the change, or someone else has pushed the tag since
-                it was checked or is pushing it now.
+            TagKept: a protection rule refuses the change, or a client has pushed the tag since it
+                was checked or is pushing it now.
         """
         if target_digest == manifest.digest:
             has_claim = False
@@ -136,7 +151,7 @@ class Steps:
             has_claim = target_digest is None and self._is_immutable(str(name))
         if has_claim and tag_claims.acquire(self._target, name, self._claimant) is not None:
             raise TagKept(TARGET_TAG_CLAIMED)
-        # Check again: a client may have pushed this tag while its content was copied.
+        # Check again: a client may have pushed the tag while the manifest's content was copied.
         is_unchanged = self._copier.current_digest(self._target, name) == target_digest
         is_new = is_unchanged and self._copier.tag(name, manifest)
         if has_claim:
@@ -146,7 +161,12 @@ class Steps:
         return is_new
 
     def _find_obstacle(self, step: CopyStep, target_digest: str | None) -> str | None:
-        """Return why a tag must not be copied as source and target are now, or None."""
+        """Return why a tag must not be copied now, or None.
+
+        Args:
+            step: the tag to copy.
+            target_digest: current digest of the tag at the target, or None.
+        """
         source_digest = self._copier.current_digest(self._source, TagName(step.source_tag))
         if source_digest is None:
             return SOURCE_TAG_MISSING
@@ -212,7 +232,7 @@ class Steps:
 
 
 def _describe(copied: CopyResult, referrers: CopiedReferrers) -> str:
-    """Return the detail of a copied tag for the report, such as skipped referrers."""
+    """Return the detail for a copied tag in the report: copied, kept, and missing referrers."""
     parts = []
     if referrers.tags:
         count = len(referrers.tags)

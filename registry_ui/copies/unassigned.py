@@ -1,4 +1,7 @@
-"""Copy from unassigned repositories, which no project owns and whose tags are not indexed."""
+"""Sources of copies that no project owns ("unassigned" repositories).
+
+The tags of unassigned repositories are not stored in the database.
+"""
 
 from __future__ import annotations
 
@@ -15,25 +18,25 @@ from ..registry_connection import registry
 
 
 def is_unassigned(session: Session, name: RepositoryName) -> bool:
-    """Whether the registry has this repository and no project owns it."""
+    """Return whether a repository is recorded as one in the registry that no project owns."""
     query = select(UnassignedRepository.path).where(UnassignedRepository.path == str(name))
     return session.scalar(query) is not None and owning_project(session, str(name)) is None
 
 
 def require_unassigned(session: Session, name: RepositoryName) -> None:
-    """Raise NotFound unless a repository is unassigned."""
+    """Raise NotFound unless the registry has a repository that no project owns."""
     if not is_unassigned(session, name):
         raise NotFound(f"There is no unassigned repository “{name}”.")
 
 
 def tags_of_unassigned(name: RepositoryName) -> list[str]:
-    """Return the tags to copy, as listed by the registry.
+    """Return the tags to copy from an unassigned repository, as listed by the registry.
 
     Referrer tags, such as signatures, are left out, because they are copied along with their
-    subjects; they are returned only if there are no other tags.
+    subjects. They are returned only if the repository has no tags of any other kind.
 
     Raises:
-        NotFound: the registry has no such repository, or it has no tags.
+        NotFound: the registry does not have the repository, or lists no tags of it.
         RegistryUnreachable: the registry cannot be reached.
     """
     end_read()

@@ -1,4 +1,8 @@
-"""Visibility of the sources of copied tags: a source reference reveals the name of a project."""
+"""Visibility of the sources of copied tags.
+
+The reference that a tag was copied from contains the name of a project, which must be shown only to
+users who can see the project.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,13 @@ from ..models import Project
 
 
 def visible_sources(session: Session, principal: Principal, references: Iterable[str]) -> set[str]:
-    """Return the references whose project the reader may see; others must not be shown."""
+    """Return the references whose project the user can see; the others must not be shown.
+
+    Args:
+        session: the database session.
+        principal: the signed-in user, or an anonymous one.
+        references: references with a tag, such as ``team/app:1.0``; empty texts are ignored.
+    """
     prefixes_by_reference = {r: prefixes(r.rpartition(":")[0]) for r in references if r}
     if not prefixes_by_reference:
         return set()

@@ -34,13 +34,13 @@ def insert_if_absent(session: Session, model: type[Base], **values: Any) -> bool
 
 
 def insert_all_if_absent(session: Session, model: type[Base], rows: list[dict[str, Any]]) -> None:
-    """Insert all rows that violate no unique constraint, by one statement.
+    """Insert all rows that do not violate a unique constraint, with one statement.
 
-    The rows are sorted by their primary keys: two transactions that insert the same rows in
+    The rows are sorted by primary key, because two transactions that insert the same rows in
     different orders would deadlock.
 
     Args:
-        rows: values by column; each must include the primary key.
+        rows: the values of each row by column name, including the primary key.
     """
     insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
     keys = [column.key for column in model.__table__.primary_key]
@@ -49,7 +49,7 @@ def insert_all_if_absent(session: Session, model: type[Base], rows: list[dict[st
 
 
 class string_agg(FunctionElement[str]):  # noqa: N801 - a function of SQL
-    """SQL aggregate that joins a text column with newlines; cheaper than one row per value."""
+    """SQL aggregate that joins a text column's values with newlines; cheaper than many rows."""
 
     name = "string_agg"
     type = Text()
@@ -67,7 +67,7 @@ def _string_agg_on_postgresql(element: Any, compiler: Any, **options: Any) -> st
 
 
 class lowered(FunctionElement[str]):  # noqa: N801 - a function of SQL
-    """SQL function for lower case in any script, because SQLite's ``lower`` handles only ASCII."""
+    """SQL function that lowercases any script, because SQLite's ``lower`` handles only ASCII."""
 
     name = "lowered"
     type = Text()
@@ -87,10 +87,10 @@ def _lowered_on_postgresql(element: Any, compiler: Any, **options: Any) -> str:
 class CompiledQuery:
     """A query that is compiled once and then run directly by the database driver.
 
-    Used by the token endpoint, which every docker command waits for, and for lists of thousands
-    of tags: building a query and converting its rows costs SQLAlchemy twenty times what SQLite
-    needs to answer it (``make bench-token``). It only reads committed data, outside of any
-    session, on its own connections.
+    It is used by the token endpoint, for which every Docker command waits, and for lists of
+    thousands of tags: SQLAlchemy takes twenty times as long to build a query and convert its rows
+    as SQLite takes to execute it (``make bench-token``). The query reads only committed data,
+    outside of any session, on separate connections.
 
     Args:
         statement: the query. Its parameters are passed by name, as text or numbers.
@@ -149,7 +149,7 @@ class _Compiled:
     converters: tuple[tuple[int, Callable[[Any], Any]], ...]
 
     def arrange(self, values: dict[str, Any]) -> Any:
-        """Return the parameters in the form that the driver expects: by position or by name."""
+        """Return parameters in the form that the driver expects: by position or by name."""
         return values if self.order is None else tuple(values[name] for name in self.order)
 
     def convert_row(self, row: Sequence[Any]) -> Sequence[Any]:
@@ -162,9 +162,9 @@ class _Compiled:
 
 
 class _ReadConnectionPool:
-    """Pool of the connections to one engine that compiled queries use.
+    """Pool of the database connections that compiled queries use for one engine.
 
-    The engine's own pool would work, but would take a tenth of the token endpoint's time.
+    The engine's own pool would also work, but would take 10% of the token endpoint's time.
     Connections are in autocommit mode, so that no transaction stays open between two queries.
     """
 

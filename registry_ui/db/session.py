@@ -1,4 +1,4 @@
-"""The Flask extensions, which create_app binds to the application, and write transactions."""
+"""The Flask extensions, which create_app() binds to the application, and write transactions."""
 
 from __future__ import annotations
 
@@ -59,11 +59,11 @@ def end_read() -> None:
 def writing() -> Iterator[Session]:
     """Run the block in a write transaction: commit at the end, roll back on any error.
 
-    The session's read transaction is ended first, because SQLite refuses to write in a
-    transaction that began by reading if another one has written since. It does not wait then.
+    The session's read transaction is ended first. Otherwise SQLite would refuse to write, without
+    waiting, if a different connection has written since that transaction began to read.
 
     Raises:
-        RuntimeError: calls are nested, or the session had changes before.
+        RuntimeError: the calls are nested, or the session already has changes.
     """
     if _in_writing.get():
         raise RuntimeError("writing() inside writing(): write transactions can't be nested")
@@ -110,9 +110,9 @@ def _prepare_sqlite(engine: Engine) -> None:
 
 
 def _prepare_postgresql(engine: Engine) -> None:
-    """Set the time zone of PostgreSQL connections to UTC, whatever the server's default is.
+    """Set the time zone of PostgreSQL connections to UTC, regardless of the server's default.
 
-    In other time zones, the last hours of the year 9999 can be a date that Python can't represent.
+    In a different time zone, the last hours of the year 9999 can exceed the dates of Python.
     """
 
     @event.listens_for(engine, "connect")

@@ -1,4 +1,4 @@
-"""Statements that change rows without loading them."""
+"""SQL statements that change rows without loading them, and the type of a query."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ AnySelect: TypeAlias = Select[*tuple[Any, ...]]
 
 
 def update_count(session: Session, statement: Update | Delete) -> int:
-    """Execute a statement and return the number of rows that it changed.
+    """Execute a statement and return the number of rows that it changed or deleted.
 
-    Objects in the session are not updated, so refresh those that are used afterward.
+    Objects in the session are not updated, so refresh objects that are used afterward.
     """
     result = session.execute(statement, execution_options={"synchronize_session": False})
     assert isinstance(result, CursorResult)  # noqa: S101 - what an update returns

@@ -1,4 +1,4 @@
-"""`make demo`: fill a running system with samples, through its public interfaces only."""
+"""`make demo`: fill a running site and registry with samples, as users would do it over HTTP."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ is not as it should be, 2 nothing could be tried.
 
 
 class NotRunning(Exception):
-    """The system is not ready, or the administrator's password is missing.
+    """The site is not ready, or the administrator's password is missing.
 
     The message says what to do.
     """
@@ -60,7 +60,11 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 def admin_password(config: Config, *, from_stdin: bool) -> str:
-    """Return the administrator's password; raise NotRunning if none was given."""
+    """Return the administrator's password from stdin, the environment, or the terminal.
+
+    Raises:
+        NotRunning: no password was given.
+    """
     if from_stdin:
         password = sys.stdin.readline().rstrip("\r\n")
     elif environ_password := os.environ.get("REGISTRY_UI_ADMIN_PASSWORD"):
@@ -90,7 +94,7 @@ def wait_until_ready(config: Config, timeout: float) -> None:
     """Wait until the site reports that all its parts are ready.
 
     Raises:
-        NotRunning: it does not answer, or is not ready after ``seconds``.
+        NotRunning: the site does not answer, or is not ready after ``timeout`` seconds.
     """
     deadline = time.monotonic() + timeout
     with requests.Session() as session:
@@ -112,7 +116,7 @@ def wait_until_ready(config: Config, timeout: float) -> None:
 
 
 def summary(filling: Filling) -> str:
-    """Return the address of each sample, and the accounts with their known passwords."""
+    """Return the text that lists each sample's URL, and each account's password if known."""
     site = filling.config.public_url
     lines = ["", "What is where"]
     width = max(len(sample.title) for sample in SAMPLES)
@@ -129,7 +133,7 @@ def summary(filling: Filling) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Fill the system, verify the result, and return the exit status."""
+    """Create and push the samples, verify the result, and return the exit status."""
     options = parse_arguments(argv)
     try:
         config = Config.from_environ()

@@ -1,8 +1,8 @@
-"""Content other than images: attestations, signatures, Helm charts, files.
+"""Builders of artifacts other than images: attestations, signatures, Helm charts, and files.
 
 As in `images`, the same arguments give the same digests. The formats are those of
 BuildKit's docs/attestations/attestation-storage.md, cosign's
-specs/SIGNATURE_SPEC.md and Helm's pkg/registry (PROTOCOLS.md 4.4)::
+specs/SIGNATURE_SPEC.md, and Helm's pkg/registry (PROTOCOLS.md 4.4)::
 
     amd, arm = image(layers), image(layers, platform="linux/arm64")
     both = index([amd, arm, attestation(amd), attestation(arm)])
@@ -56,10 +56,10 @@ ATTESTATION_ARTIFACT = "application/vnd.docker.attestation.manifest.v1+json"
 
 
 def attestation(image: Image, *, artifact: bool = False) -> Manifest:
-    """Return the attestation manifest of an image, as buildx puts it into the image's index.
+    """Return the attestation manifest of an image, as buildx puts it into the image's OCI index.
 
-    It contains an SPDX SBOM and SLSA provenance. ``artifact`` selects the newer form:
-    artifactType, ``subject`` and the empty config in place of an image config.
+    The manifest contains an SPDX SBOM and SLSA provenance. ``artifact`` selects the newer form:
+    artifactType, ``subject``, and the empty config in place of an image config.
     """
     statements = [
         _build_statement(SPDX, image, _build_sbom(image)),
@@ -98,7 +98,7 @@ def _build_statement(predicate_type: str, image: Image, predicate: object) -> Bl
 
 
 def _build_packages() -> list[dict[str, object]]:
-    """Return the invented packages of every SBOM: several types, and too many for one page."""
+    """Return the invented SPDX packages of every SBOM: several types, too many for one page."""
     packages: list[dict[str, object]] = []
     for number, fruit in enumerate(FRUITS):
         for kind, (names, license_id) in PACKAGE_KINDS.items():
@@ -179,15 +179,15 @@ def signature_tag(manifest: Manifest) -> str:
 
 
 def signing_key() -> Ed25519PrivateKey:
-    """Return the fixed key that `signature` uses. It is public, so its signatures prove nothing."""
+    """Return the fixed private key that `signature` uses; its signatures prove nothing."""
     return Ed25519PrivateKey.from_private_bytes(hashlib.sha256(b"registry_ui demo").digest())
 
 
 def signature(manifest: Manifest, reference: str) -> Manifest:
     """Return a cosign signature of a manifest, to be pushed under the tag of `signature_tag`.
 
-    ``reference`` is the repository with its host, as the signer named it. The
-    signature is valid for the key of `signing_key`.
+    ``reference`` is the repository name with its host, as the signer gave it. The
+    signature can be verified with the public key of `signing_key`.
     """
     claim = {
         "critical": {
@@ -202,7 +202,7 @@ def signature(manifest: Manifest, reference: str) -> Manifest:
     payload_blob = Blob(
         SIMPLE_SIGNING, payload, {"dev.cosignproject.cosign/signature": signature_text}
     )
-    # cosign sets the times to zero, and pages must show them as "not recorded".
+    # cosign sets these times to zero, and pages must show them as "not recorded".
     zero = "0001-01-01T00:00:00Z"
     config = {
         "architecture": "",

@@ -1,7 +1,8 @@
 """The table of everything that `make demo` creates.
 
 All names are invented. Order matters, because a line can depend on the lines above it.
-``by`` is the account that creates the item; it has just the role that this needs.
+``by`` is the user name of the account that creates the item. The account has only the role that
+creating the item requires.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from . import samples
 from .images import Manifest
 
-ADMIN = "admin"  # Stands for the administrator, whose user name can be another one.
+ADMIN = "admin"  # Stands for the administrator, whose actual user name is a setting.
 
 #: Accounts to create, by user name, with a description for people.
 ACCOUNTS: Mapping[str, str] = {
@@ -27,7 +28,7 @@ ACCOUNTS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A namespace or a project. The ``visibility`` of a namespace is empty."""
+    """A namespace or a project to create. The ``visibility`` of a namespace is empty."""
 
     path: str
     description: str
@@ -37,7 +38,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A membership: the role of an account in a namespace or project."""
+    """A membership to create: the role of an account in the namespace or project ``path``."""
 
     path: str
     username: str
@@ -49,8 +50,8 @@ class Member:
 class Sample:
     """An image to push, with its tags.
 
-    ``title`` describes it for people. ``name`` is the part of the repository name after the
-    project's path; "" is the root image. ``tags`` returns the manifest of each tag.
+    ``title`` describes the sample for people. ``name`` is the part of the repository name after
+    the project's path; "" if they are the same. ``tags`` returns the manifests by tag.
     """
 
     title: str
@@ -83,7 +84,7 @@ STEPS: tuple[Place | Member, ...] = (
     Place(PERSONAL, "A developer's own project.", "developer", "private"),
 )
 
-#: The account that pushes with an access token, and the name and the scopes of that token.
+#: The user name of the account that pushes with an access token, and that token's name and scopes.
 TOKEN_BY, TOKEN_NAME = "developer", "demo laptop"
 TOKEN_SCOPES = ("read_registry", "write_registry")
 

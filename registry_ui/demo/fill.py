@@ -1,6 +1,6 @@
-"""Create and push everything that `content` lists, each item as the account that it names.
+"""Create and push everything that `content` lists, each item as the account in its ``by`` field.
 
-Everything can exist already: a second run keeps it, and continues with what is missing.
+A second run keeps the items that already exist, and creates the missing ones.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ TOKEN_PREFIX = "rui_"  # noqa: S105 - how every access token begins
 
 
 class SecretsError(Exception):
-    """The file with the secrets of the accounts can't be used. The message says what to do."""
+    """The file with the secrets of the sample accounts can't be read or written."""
 
 
 @dataclass(slots=True)
@@ -37,10 +37,10 @@ class Secrets:
 
     @classmethod
     def load(cls, file: Path) -> Secrets:
-        """Read the file; without a file, return no secrets.
+        """Return the secrets in the file; no secrets if the file does not exist.
 
         Raises:
-            SecretsError: the file can't be read.
+            SecretsError: the file can't be read or parsed.
         """
         try:
             stored = json.loads(file.read_text()) if file.exists() else {}
@@ -65,7 +65,7 @@ class Secrets:
 
 @dataclass(slots=True)
 class Filling:
-    """One run that fills the system, with a signed-in browser for each account.
+    """One run of `make demo`, with a signed-in browser for each account.
 
     Attributes:
         config: the settings of the running system.
@@ -94,7 +94,7 @@ class Filling:
         self._push_samples()
 
     def site(self, username: str) -> Site:
-        """Return the browser of an account; the administrator's if its password is not known.
+        """Return the browser of an account, or the administrator's if this run can't sign in.
 
         The user name ``""`` stands for a visitor who has not signed in.
         """
@@ -111,7 +111,8 @@ class Filling:
     def registry(self, username: str) -> RegistryClient:
         """Return a registry client for an account, with its access token or else its password.
 
-        The user name ``""`` stands for an anonymous client.
+        If this run is not signed in as the account, the client is the administrator's. The user
+        name ``""`` stands for an anonymous client.
         """
         if not username:
             name, password = "", ""
@@ -125,7 +126,7 @@ class Filling:
         )
 
     def access_token(self, username: str) -> str:
-        """Return an access token of an account: a working one of an earlier run, or a new one."""
+        """Return an account's access token: one of an earlier run if still valid, or a new one."""
         token = self.secrets.tokens.get(username)
         if not token or not self._is_valid_token(username, token):
             # Forget a token that does not work, so that registry() uses the password instead.
@@ -160,11 +161,11 @@ class Filling:
             self.access_token(TOKEN_BY)
 
     def _create_account(self, username: str) -> str:
-        """Create an account if it does not exist, sign in, and return a message about it."""
+        """Create an account if it does not exist, sign in, and return the outcome as a message."""
         password = self.secrets.passwords.get(username)
         new_password = password or secrets.token_urlsafe(12)
-        # Save the password before it is used, so that a run which is interrupted in between can
-        # still sign in to the account later.
+        # Save the password before it is used, so that a later run can still sign in to the account
+        # if this run is interrupted.
         self._save_password(username, new_password)
         is_new = self.site(ADMIN).create_user(username, new_password)
         if is_new:

@@ -1,19 +1,19 @@
-"""Images and indexes built from nothing: real bytes, correct digests, no network.
+"""Builders of images and OCI indexes in memory: real bytes, correct digests, no network.
 
 The same arguments give the same digests on every run. `artifacts` adds
-attestations, signatures and charts::
+attestations, signatures, and charts::
 
     base = layer({"etc/os-release": "ID=demo"}, "ADD rootfs.tar.gz /")
     app = layer({"srv/app/main.py": "print('hello')"}, "COPY . /srv/app")
     plain = image([base, Step("WORKDIR /srv/app"), app], runtime={"Entrypoint": ["/srv/app"]})
     arm = image([base, app], platform="linux/arm64")
     both = index([plain, arm])
-    for manifest in both.walk():     # Children first: a registry refuses an index without them.
-        for blob in manifest.blobs:  # Push its blobs before each manifest.
+    for manifest in both.walk():     # A registry refuses an index before its child manifests.
+        for blob in manifest.blobs:  # Push the blobs of a manifest before the manifest.
             ...
 
-Everything has ``media_type``, ``data`` and ``digest``; a manifest also has
-``blobs``, ``children``, ``json`` and ``descriptor()``. Formats are those of the
+Every blob and manifest has ``media_type``, ``data``, ``digest``, and ``descriptor()``;
+a manifest also has ``blobs``, ``children``, and ``json``. Formats are those of the
 OCI image-spec 1.1 and Docker's "Image Manifest V2, Schema 2".
 """
 
@@ -65,7 +65,7 @@ def sha256(data: bytes) -> str:
 
 
 def encode(value: object) -> bytes:
-    """Return a value as JSON in a fixed format, so that digests are the same on every run."""
+    """Encode a value as JSON in a fixed format, so that digests are the same on every run."""
     return json.dumps(value, indent=2, ensure_ascii=False).encode()
 
 
@@ -124,7 +124,7 @@ UNKNOWN = Platform("unknown", "unknown")
 class Manifest(Blob):
     """A manifest or an index, with the blobs and child manifests to push before it.
 
-    ``annotations`` and ``platform`` belong to the descriptor in a parent index;
+    ``annotations`` and ``platform`` belong to the descriptor in a parent OCI index;
     the annotations inside the manifest are in ``json["annotations"]``.
     """
 
@@ -167,8 +167,8 @@ class Image(Manifest):
 class Layer:
     """A gzipped tar with the files of a layer.
 
-    ``diff_id`` is the digest of the uncompressed tar, which the image config lists.
-    ``created_by`` is its line in the history.
+    ``data`` is the compressed tar; ``diff_id`` is the digest of the uncompressed tar, which the
+    image config lists. ``created_by`` is the build command in the image history.
     """
 
     data: bytes = field(repr=False)
@@ -178,9 +178,9 @@ class Layer:
 
 @dataclass(frozen=True)
 class Step:
-    """A line of the history that adds no layer, such as ``ENV``, ``LABEL`` or ``ENTRYPOINT``.
+    """A line of the image history without a layer, such as ``ENV``, ``LABEL``, or ``ENTRYPOINT``.
 
-    If it is the last step of an image, ``created`` is the creation time of the image.
+    ``created`` is used only if the step is the last one: as the creation time of the image.
     """
 
     created_by: str
@@ -195,7 +195,7 @@ def filler(size: int, seed: str) -> bytes:
 def tar(files: Mapping[str, str | bytes]) -> bytes:
     """Return an uncompressed tar of the files and their folders; ``*.sh`` files are executable.
 
-    Owner, times and order are fixed, so that the bytes depend only on the files.
+    Owner, times, and order are fixed, so that the bytes depend only on the files.
     """
     folders = {
         "/".join(parts[:depth])
@@ -219,7 +219,7 @@ def tar(files: Mapping[str, str | bytes]) -> bytes:
 
 
 def gzipped(data: bytes) -> bytes:
-    """Return gzip data with a fixed header.
+    """Return the data compressed in the gzip format, with a fixed header.
 
     The header of `gzip.compress` depends on the Python version, and so would the digests.
     """
@@ -243,10 +243,10 @@ def image(
     runtime: Mapping[str, Any] | None = None,
     annotations: Mapping[str, str] | None = None,
 ) -> Image:
-    """Return an image of layers and empty history steps, in order.
+    """Return an image of layers and history steps without a layer, in order.
 
     ``runtime`` is the ``config`` object of the image config: Env, Entrypoint, Cmd,
-    Labels and so on. ``annotations`` are those of the manifest; only `OCI` has them.
+    Labels, and so on. ``annotations`` are those of the manifest; only `OCI` allows them.
     """
     created = _creation_time(steps)
     target_platform = Platform.parse(platform)
@@ -281,7 +281,7 @@ def _creation_time(steps: Sequence[Layer | Step]) -> datetime:
 
 
 def _build_history(steps: Sequence[Layer | Step], created: datetime) -> list[dict[str, Any]]:
-    """Return the history; each step is one second older than the next one."""
+    """Return the ``history`` of an image config; each line is one second older than the next."""
     lines: list[dict[str, Any]] = []
     for number, step in enumerate(steps, start=1):
         line: dict[str, Any] = {
@@ -303,7 +303,7 @@ def manifest_body(
 ) -> dict[str, Any]:
     """Return a manifest as a dict; its config is the first of ``blobs``, its layers the rest.
 
-    ``members`` has further members, such as ``artifactType`` and ``subject``.
+    ``members`` are additional members of the manifest, such as ``artifactType`` and ``subject``.
     """
     config, *layers = (blob.descriptor() for blob in blobs)
     body: dict[str, Any] = {"schemaVersion": 2, "mediaType": media_type, **(members or {})}

@@ -1,6 +1,6 @@
-"""A small registry client: handles the challenge, bearer tokens, blobs and manifests.
+"""A small registry client: handles the challenge, bearer tokens, blobs, and manifests.
 
-It sends the same requests as ``docker push`` and ``docker pull``, and shares no
+The client sends the same requests as ``docker push`` and ``docker pull``, and shares no
 code with the application.
 """
 
@@ -20,8 +20,9 @@ import requests
 from .images import DOCKER, OCI, Blob, Manifest, sha256
 
 MAX_WORKERS = 4
-#: Pauses in seconds after the attempts that the registry answers with 500 or, for a manifest, with
-#: 400: 2.8 can read the link file of a layer while another push rewrites it.
+#: Pauses in seconds before a request is repeated that the registry answered with 500 or, for a
+#: manifest, with 400: Distribution 2.8 can read the link file of a layer while another push
+#: rewrites the file.
 PAUSES = (0.02, 0.1, 0.5)
 ACCEPT = f"{OCI.index}, {OCI.manifest}, {DOCKER.index}, {DOCKER.manifest}"
 _PARAMETER = re.compile(r'(\w+)="([^"]*)"')
@@ -61,7 +62,8 @@ class RegistryClient:
     """A client of one registry for one user; anonymous if ``username`` is empty.
 
     ``trusted`` is the URL of the site whose token endpoint may receive the password;
-    a challenge that names another site is refused. If it is empty, any site is accepted.
+    a challenge with a different site is refused. If ``trusted`` is empty, any site is accepted.
+    ``timeout`` is the timeout of a request in seconds.
     """
 
     base_url: str
@@ -94,10 +96,11 @@ class RegistryClient:
     def token(self, challenge: Challenge, scope: str) -> str:
         """Fetch a bearer token for a scope with this user's name and password.
 
-        A scope that is not granted is no error: the token is issued without it.
+        A scope that is not granted is not an error: the token is issued without that scope.
 
         Raises:
-            RegistryError: the credentials are wrong, or the endpoint is not the trusted one.
+            RegistryError: the token endpoint is not on the trusted site, or refuses the request,
+                for example because the credentials are wrong.
         """
         if self.trusted and urlsplit(challenge.realm)[:2] != urlsplit(self.trusted)[:2]:
             raise RegistryError(
@@ -117,7 +120,7 @@ class RegistryClient:
         return str(body.get("token") or body["access_token"])
 
     def push(self, repository: str, tags: Mapping[str, Manifest]) -> int:
-        """Push the manifests, with everything that they refer to, under their tags.
+        """Push the manifests, with their blobs and child manifests, under their tags.
 
         Returns:
             The number of tags that were created or changed; 0 if all of them were up to date.
@@ -128,8 +131,8 @@ class RegistryClient:
             for tag, manifest in tags.items()
             if tag not in present_tags or not self.holds(repository, tag, manifest.digest)
         ]
-        # Push the first one alone, because it fetches the bearer token and uploads the layers that
-        # the others share.
+        # Push the first manifest alone, because this fetches the bearer token and uploads the
+        # layers that the other manifests share.
         for tag, manifest in missing[:1]:
             self._push_one(repository, tag, manifest)
         with ThreadPoolExecutor(MAX_WORKERS) as pool:
@@ -154,10 +157,12 @@ class RegistryClient:
         return response.headers.get("Docker-Content-Digest") == digest
 
     def pull(self, repository: str, reference: str) -> bytes:
-        """Fetch a manifest and check its digest; the registry sends a pull event for it.
+        """Fetch a manifest, check its digest, and return its bytes.
+
+        The registry sends a notification about the pull.
 
         Raises:
-            RegistryError: the registry refused, or the digest does not match.
+            RegistryError: the registry refused the request, or the digest does not match.
         """
         url = f"{repository}/manifests/{reference}"
         response = self._call("GET", url, repository, 200, headers={"Accept": ACCEPT})
@@ -178,8 +183,8 @@ class RegistryClient:
         response = self._call("HEAD", f"{repository}/blobs/{blob.digest}", repository, 200, 404)
         if response.status_code == 404:
             upload = self._call("POST", f"{repository}/blobs/uploads/", repository, 202)
-            # Use only path and query of Location, because the registry can be wrong about its own
-            # host.
+            # Use only the path and the query of Location, because the registry can report a wrong
+            # host for itself.
             location = urlsplit(upload.headers["Location"])
             separator = "&" if location.query else ""
             self._call(
@@ -213,17 +218,17 @@ class RegistryClient:
     def _call(
         self, method: str, path: str, repository: str, *expected: int, **options: Any
     ) -> requests.Response:
-        """Send a request below ``/v2/``; after a challenge, fetch a token and repeat it once.
+        """Send a request below ``/v2/``; after a challenge, fetch a token and repeat the request.
 
         Args:
             method: the HTTP method.
             path: the path below ``/v2/``.
-            repository: the repository for which the bearer token is kept.
-            expected: the acceptable statuses.
-            options: further arguments of the request.
+            repository: the repository name under which the bearer token is kept for reuse.
+            expected: the acceptable HTTP statuses.
+            options: further arguments of ``requests.Session.request``.
 
         Raises:
-            RegistryError: the response has another status.
+            RegistryError: the status of the response is not in ``expected``.
         """
         headers = options.pop("headers", {})
         requested_scope = ""
@@ -248,7 +253,7 @@ class RegistryClient:
                 response = self._session.request(
                     method, url, timeout=self.timeout, allow_redirects=False, **options
                 )
-                # 2.8 can fail on the link file of a layer while another push rewrites it.
+                # Distribution 2.8 can fail on a layer's link file while another push rewrites it.
                 if response.status_code != 500 or "/blobs/uploads/" in url:
                     break
                 time.sleep(pause)
@@ -265,9 +270,9 @@ def _error_from_response(
 
     Args:
         response: the response.
-        request: the request, for the message.
-        username: the user of the request, "" for an anonymous one.
-        scope: the scope of the token that was requested, "" for none.
+        request: description of the request, for the message.
+        username: the user who sent the request, "" for an anonymous user.
+        scope: the scope of the bearer token that was requested, "" if none was requested.
     """
     try:
         first = response.json()["errors"][0]

@@ -1,6 +1,7 @@
 """The sample images, built with `images` and `artifacts`. All names are invented.
 
-Each sample is a dict of manifests by tag.
+A function that returns `Tags` builds one sample: manifests by the tags to push them under. The
+other functions build layers and images that the samples use.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ PLATFORMS = ("linux/amd64", "linux/arm64", "linux/arm/v7")
 
 @cache
 def system(architecture: str = "amd64", size: int = 2_400_000) -> Layer:
-    """Return the first layer of every image: the files of a small system."""
+    """Return the first layer of the sample images: the files of a small operating system."""
     return layer(
         {
             "etc/os-release": OS_RELEASE,
@@ -133,32 +134,32 @@ def plain(name: str, version: str, family: Family = OCI) -> Image:
 
 
 def storefront() -> Tags:
-    """Return a root image, whose repository has the path of its project, by tag."""
+    """Return a sample: a root image, whose repository name is the path of its project."""
     return {"1.0": plain("shop", "1.0")}
 
 
 def web() -> Tags:
-    """Return an image two levels below its project, by tag."""
+    """Return a sample: an image two levels below its project."""
     return {"3.2": application("web", "3.2")}
 
 
 def retry() -> Tags:
-    """Return an image four levels below its project, by tag."""
+    """Return a sample: an image four levels below its project."""
     return {"0.9.1": plain("retry", "0.9.1")}
 
 
 def worker() -> Tags:
-    """Return one image under two tags."""
+    """Return a sample: one image under two tags."""
     return dict.fromkeys(("1.7.0", "latest"), plain("worker", "1.7.0"))
 
 
 def ledger() -> Tags:
-    """Return an image of a private project, which non-members must not see, by tag."""
+    """Return a sample: an image in a private project, which non-members must not see."""
     return {"1.1": plain("api", "1.1", DOCKER)}
 
 
 def scratch() -> Tags:
-    """Return an image of a personal project, by a tag that is not a version."""
+    """Return a sample: an image in a personal project, under a tag that is not a version."""
     return {"dev": plain("out", "dev")}
 
 
@@ -169,19 +170,19 @@ def backend() -> Image:
 
 
 def backend_tags() -> Tags:
-    """Return the `backend` image by tag."""
+    """Return a sample: the `backend` image, under its version as the tag."""
     return {"2.4.1": backend()}
 
 
 def backend_signature() -> Tags:
-    """Return the cosign signature of `backend`, by the tag that cosign looks for."""
+    """Return a sample: the cosign signature of `backend`, under the tag that cosign looks for."""
     # The host is invented, because cosign checks only the digest, not the reference.
     manifest = signature(backend(), "registry.example.test/orchard/shop/backend")
     return {signature_tag(backend()): manifest}
 
 
 def frontend() -> Tags:
-    """Return an OCI image with the annotations that the image-spec defines, by tag."""
+    """Return a sample: an OCI image with the annotations that the OCI image-spec defines."""
     annotations = {
         "created": "2026-11-02T09:30:00Z",
         "authors": "The orchard team <team@example.test>",
@@ -201,7 +202,7 @@ def frontend() -> Tags:
 
 
 def base() -> Tags:
-    """Return an index for three platforms with attestations, as buildx writes it, by tag."""
+    """Return a sample: an OCI index for three platforms with attestations, as buildx writes it."""
     images = [
         image(
             [
@@ -219,7 +220,7 @@ def base() -> Tags:
 
 
 def shop_chart() -> Tags:
-    """Return a Helm chart by tag. Helm replaces the ``+`` of a version with ``_`` in the tag."""
+    """Return a sample: a Helm chart. Helm replaces the ``+`` of a version with ``_`` in the tag."""
     version = "0.3.0+build.7"
     metadata = {
         "apiVersion": "v2",
@@ -251,7 +252,7 @@ def shop_chart() -> Tags:
 
 
 def labels() -> Tags:
-    """Return an artifact that is not an image, files as ORAS pushes them, by tag."""
+    """Return a sample: an artifact that is not an image, with files as ORAS pushes them."""
     files = {
         "labels.csv": b"fruit,price\napple,2\nplum,3\n",
         "harvest.txt": b"Invented for a demonstration.\n",
@@ -261,9 +262,10 @@ def labels() -> Tags:
 
 @cache
 def agent(count: int = 300) -> Tags:
-    """Return the versions of one image, each with its own digest, and ``latest``: ``count`` tags.
+    """Return a sample: ``count`` tags of one image, which are versions and ``latest``.
 
-    All versions share their layers, so that each adds only a config and a manifest.
+    Each version has its own digest. All versions share their layers, so that each adds only a
+    config and a manifest.
     """
     layers = [
         system(),

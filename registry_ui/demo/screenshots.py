@@ -1,6 +1,6 @@
 """Take the screenshots of the docs: ``make screenshots``, after ``make run`` and ``make demo``.
 
-Each is taken in the light and the dark theme. To add one, add a line to PICTURES.
+Each page is captured in the light and in the dark theme. To add a page, add a line to PICTURES.
 
 Needs the test requirements (Playwright) and a Chromium.
 """
@@ -26,8 +26,9 @@ FLAGS = ["--no-sandbox", "--disable-background-networking", "--disable-component
 class Picture:
     """A page to take a screenshot of.
 
-    ``opened`` is the text of an image in a tree to expand first. ``pressed`` is the label of a
-    button to click first; it must change nothing except for creating a plan.
+    ``address`` is the URL path of the page. ``opened`` is the name of an image in the page's tree
+    to expand first. ``pressed`` is the label of a button to click first; the button must change
+    nothing except for creating a plan.
     """
 
     address: str
@@ -35,7 +36,7 @@ class Picture:
     pressed: str = ""
 
 
-#: Screenshots by file name without extension. The dark one has the suffix ``-dark``.
+#: Pages by file name without extension. The file of the dark theme has the suffix ``-dark``.
 PICTURES = {
     "project": Picture("/orchard/shop", opened="worker"),
     "image": Picture("/orchard/platform/runtime/-/images/agent?q=1.2"),
@@ -85,7 +86,11 @@ def main() -> int:
 
 
 def show(page: Page, site: str, picture: Picture) -> None:
-    """Open the page of a screenshot; raise RuntimeError if it does not exist."""
+    """Open the page of a screenshot, and expand or click what the screenshot needs.
+
+    Raises:
+        RuntimeError: the page does not exist.
+    """
     response = page.goto(site + picture.address)
     if response is None or not response.ok:
         raise RuntimeError(f"{picture.address} is not there: has `make demo` been run?")

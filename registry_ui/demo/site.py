@@ -1,4 +1,4 @@
-"""A small browser: it opens pages, submits their forms, and parses the responses."""
+"""A small browser for the pages of registry_ui: opens them, submits forms, parses responses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ _VOID = frozenset({"area", "base", "br", "col", "hr", "img", "input", "link", "m
 class SiteError(Exception):
     """A page refused a request, or the site does not answer.
 
-    The message is the page's own; ``status`` is the HTTP status, 0 if there was no response.
+    The message includes the reason that the page shows, if there was a response; ``status`` is
+    the HTTP status, 0 if there was none.
     """
 
     def __init__(self, message: str, status: int = 0) -> None:
@@ -28,8 +29,8 @@ class SiteError(Exception):
 class Form:
     """A form of a page.
 
-    ``action`` is its absolute URL, ``fields`` the values of its hidden fields, and ``names`` the
-    names of all fields.
+    ``action`` is the absolute URL to submit the form to, ``method`` is GET or POST, ``fields``
+    has the values of the hidden fields by name, and ``names`` the names of all fields.
     """
 
     action: str
@@ -39,10 +40,10 @@ class Form:
 
 
 class Page(HTMLParser):
-    """A parsed page of the site, with its forms, links and texts.
+    """A parsed page of the site, with its forms, links, and texts.
 
     ``texts`` has three lists: ``messages`` are the texts marked as errors, ``words`` the
-    heading and paragraphs, ``code`` the commands and secrets.
+    heading and paragraphs, ``code`` the texts of ``<code>`` elements (commands and secrets).
     """
 
     def __init__(self, response: requests.Response) -> None:
@@ -58,7 +59,7 @@ class Page(HTMLParser):
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Record a form, field or link, and start to collect the text of the element."""
+        """Record a form, field, or link, and start to collect the text of the element."""
         attributes = {name: value or "" for name, value in attrs}
         if tag == "form":
             action = urljoin(self.url, attributes.get("action", ""))
@@ -73,7 +74,7 @@ class Page(HTMLParser):
             self._open.append((tag, _kind(tag, attributes), []))
 
     def handle_endtag(self, tag: str) -> None:
-        """Close the innermost element of this name, and store its text."""
+        """Close the innermost open element with this tag name, and store its text in ``texts``."""
         while any(name == tag for name, _, _ in self._open):
             name, kind, parts = self._open.pop()
             text = " ".join("".join(parts).split())
@@ -89,7 +90,11 @@ class Page(HTMLParser):
                 parts.append(data)
 
     def form(self, *names: str) -> Form:
-        """Return the first POST form with all these fields; raise SiteError if there is none."""
+        """Return the first POST form that has all the named fields.
+
+        Raises:
+            SiteError: the page has no such form.
+        """
         for form in self.forms:
             if form.method == "POST" and form.names.issuperset(names):
                 return form
@@ -97,7 +102,7 @@ class Page(HTMLParser):
 
     @property
     def reason(self) -> str:
-        """The reason for which the page refused a request, from its error messages or text."""
+        """The reason for a refusal: the page's error messages, or else its first two texts."""
         texts = self.texts["messages"] or [t for t in self.texts["words"] if not t.isdigit()][:2]
         return " ".join(dict.fromkeys(texts)) or f"it answered {self.status} without a word"
 
@@ -129,7 +134,8 @@ class Site:
         """Open a page, submit its form that has these fields, and return the resulting page.
 
         Raises:
-            SiteError: the page has no such form, or refuses the submitted values.
+            SiteError: the page can't be opened, has no such form, or refuses the submitted
+                values, or the site does not answer.
         """
         page = self.get(path)
         if page.status != 200:
@@ -168,10 +174,10 @@ class Site:
         Args:
             name: the name of the token.
             scopes: the scopes of the token.
-            prefix: the beginning of every secret, by which it is found on the page.
+            prefix: the text with which every secret begins, used to find the secret on the page.
 
         Raises:
-            SiteError: the page refused, or shows no secret.
+            SiteError: the page refused the request, or shows no secret.
         """
         page = self.submit("/-/profile", {"name": name, "scopes": scopes})
         for text in page.texts["code"]:
@@ -205,11 +211,12 @@ class Site:
 
 
 def image_page(project: str, name: str, tag: str = "") -> str:
-    """Return the path of the page of an image, or of one of its tags.
+    """Return the URL path of the page of an image, or of one of its tags.
 
     Args:
         project: the path of the project.
-        name: the name of the image below its project, "" for the root image.
+        name: the name of the image below its project, "" for the root image (whose repository
+            name is the path of the project).
         tag: the tag, "" for the page of the image.
     """
     image_path = f"/-/images/{name}" if name else ""

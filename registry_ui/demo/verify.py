@@ -1,6 +1,6 @@
-"""Verify the filled system as different users, and report what is wrong.
+"""Check that everything that `make demo` created is shown to the right users, and only to them.
 
-Events take a moment to arrive, so each check is repeated until a deadline.
+The registry's notifications take a moment to arrive, so each check is repeated until a deadline.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from .fill import Filling
 from .push import RegistryError
 from .site import Page, Site, image_page
 
-#: The account that views each project: the one with the fewest rights that can still see it. ""
-#: is a visitor without an account.
+#: User name of the account that views each project: the account with the fewest permissions that
+#: can still see the project. "" is a visitor without an account.
 READERS = {PUBLIC: "", INTERNAL: "stranger", PRIVATE: "guest", PERSONAL: "developer"}
 BASE = f"{INTERNAL}/base"
 NO_PROJECT = "orchard/never-made"
@@ -34,7 +34,7 @@ class NotYet(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A check: ``look`` raises NotYet if it fails; ``title`` describes it for people."""
+    """A check: ``look`` raises NotYet if the check fails; ``title`` describes the check."""
 
     title: str
     look: Callable[[], object]
@@ -43,7 +43,7 @@ class Check:
 def verify(filling: Filling, timeout: float) -> list[str]:
     """Run every check, and return a message for each that failed.
 
-    A check that fails is repeated until ``seconds`` have passed since the start.
+    A check that fails is repeated until ``timeout`` seconds have passed since the start.
     """
     deadline = time.monotonic() + timeout
     return [problem for check in checks(filling) if (problem := _run_check(check, deadline))]
@@ -62,7 +62,7 @@ def _run_check(check: Check, deadline: float) -> str:
 
 
 def checks(filling: Filling) -> Iterable[Check]:
-    """Yield a check for each sample, for pulls, and for the invisibility of the private project."""
+    """Yield checks that samples are shown, pulls work, and the private project stays hidden."""
     for sample in SAMPLES:
         site = filling.site(READERS[sample.project])
         yield Check(f"{sample.title} in {sample.repository}", partial(_require_shown, site, sample))
@@ -88,7 +88,7 @@ def checks(filling: Filling) -> Iterable[Check]:
 
 
 def _require_page(site: Site, path: str, *texts: str) -> Page:
-    """Return a page; raise NotYet unless it exists and shows the texts."""
+    """Open and return a page; raise NotYet unless it exists and its HTML contains the texts."""
     page = site.get(path)
     if page.status != 200:
         raise NotYet(f"{page.url} answers {page.status}")
@@ -99,7 +99,7 @@ def _require_page(site: Site, path: str, *texts: str) -> Page:
 
 
 def _require_shown(site: Site, sample: Sample) -> None:
-    """Check that the project's page lists the image, and that pages of its tags show the digest."""
+    """Check that the project's page links to the image, and that pages of tags show the digest."""
     tags = sample.tags()
     project = _require_page(site, f"/{sample.project}")
     address = image_page(sample.project, sample.name)
@@ -125,7 +125,7 @@ def _require_invisible(site: Site) -> None:
 
 
 def _require_unlisted(site: Site) -> None:
-    """Check that no page with a list names the private project."""
+    """Check that no list of projects or search result contains the private project."""
     for path in ("/", "/?q=ledger", "/orchard", "/orchard?q=ledger"):
         page = site.get(path)
         if f"/{PRIVATE}" in page.body or f"{PRIVATE}/" in page.body:
@@ -133,7 +133,12 @@ def _require_unlisted(site: Site) -> None:
 
 
 def _normalize(page: Page, path: str) -> str:
-    """Return the body of a page without its own path and its CSRF tokens, for a comparison."""
+    """Return a page's HTML without ``path`` and CSRF tokens, to compare it with a different page.
+
+    Args:
+        page: the page.
+        path: the path of the project that the page is about; replaced with ``PATH``.
+    """
     body = page.body.replace(path, "PATH").replace(path.replace("/", "%2F"), "PATH")
     return re.sub(r'(name="csrf_token"[^>]*value=|csrf-token"[^>]*content=)"[^"]*"', r"\1", body)
 
@@ -146,7 +151,7 @@ def _require_pull(filling: Filling, username: str, repository: str, tag: str) ->
 
 
 def _require_refused(filling: Filling, username: str) -> None:
-    """Check that a bearer token for the private project grants nothing, and that a pull fails."""
+    """Check that a user gets no access to the private project by token, and that a pull fails."""
     client = filling.registry(username)
     challenge = client.challenge()
     if challenge is None:

@@ -1,1 +1,1 @@
-"""Client side of Distribution: HTTP API, manifests, notifications, configuration. Flask-free."""
+"""Client side of the registry: HTTP API, manifests, notifications, configuration. No Flask."""

@@ -1,7 +1,7 @@
 """Limit on the number of registry calls that one page view makes.
 
 The limit is needed because anyone can open the page of a public image, and the user who pushed
-an index decides how many manifests it lists and how many of them are readable.
+an OCI index decides how many manifests the index lists, and how many of them are readable.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class CallBudget:
         self._lock = threading.Lock()
 
     def spend(self) -> None:
-        """Count one call; raise CallBudgetSpent if the limit was already reached."""
+        """Count one registry call; raise CallBudgetSpent if the limit was already reached."""
         with self._lock:
             if self._remaining == 0:
                 raise CallBudgetSpent("not read: the page asks the registry for too much")
@@ -39,7 +39,7 @@ def spending(budget: CallBudget, *, retries: bool) -> Iterator[None]:
 
     Args:
         budget: the budget of the page view.
-        retries: whether a call that is answered with status 500 is retried.
+        retries: whether a registry call that returns status 500 is retried.
     """
     budget_token, retries_token = _budget.set(budget), _retries.set(retries)
     try:
@@ -50,10 +50,10 @@ def spending(budget: CallBudget, *, retries: bool) -> Iterator[None]:
 
 
 def count_call() -> None:
-    """Charge one call to the budget of this thread, if it has one.
+    """Charge one registry call to the budget of this thread, if the thread has a budget.
 
     Raises:
-        CallBudgetSpent: the limit was already reached, so the call must not be made.
+        CallBudgetSpent: the limit was already reached. The caller must not make the call.
     """
     budget = _budget.get()
     if budget is not None:
@@ -61,5 +61,5 @@ def count_call() -> None:
 
 
 def may_retry() -> bool:
-    """Return whether this thread can retry a call that was answered with status 500."""
+    """Return whether this thread is allowed to retry a registry call that returned status 500."""
     return _retries.get()

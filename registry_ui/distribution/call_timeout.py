@@ -1,4 +1,4 @@
-"""Longer timeout for calls that are retried because the registry was slow."""
+"""Longer timeouts for registry calls that are allowed to be slow, such as retries."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def at_least(seconds: float) -> Iterator[None]:
 
 
 def call_timeout(default: float) -> float:
-    """Return the timeout in seconds for a call.
+    """Return the timeout in seconds for a registry call of this thread.
 
     Args:
         default: the configured timeout; a larger minimum set by at_least() overrides it.

@@ -1,6 +1,6 @@
 """Helm chart metadata, parsed from the chart's config blob (Chart.yaml as JSON).
 
-The content is untrusted: texts, lists and the document itself are limited in size.
+The content is untrusted: texts, lists, and the document itself are limited in size.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ _TEXT_FIELDS = {
 class Chart:
     """The metadata of a Helm chart. Fields that Chart.yaml does not set are empty.
 
-    ``maintainers`` are (name, email, URL), ``dependencies`` (name, version, repository).
-    ``problem`` is the reason why the config could not be parsed, or "".
+    ``maintainers`` are triples of name, email, and URL; ``dependencies`` are triples of name,
+    version, and repository. ``problem`` is the reason why the config blob could not be parsed,
+    or "".
     """
 
     name: str = ""
@@ -65,7 +66,7 @@ def read_chart(body: bytes) -> Chart:
     """Parse the config blob of a Helm chart.
 
     Returns:
-        The chart. If the config can't be parsed, all fields but ``problem`` are empty.
+        The metadata. If the blob can't be parsed, all fields except ``problem`` are empty.
     """
     try:
         count_parts(body, MAX_PARTS)

@@ -1,7 +1,7 @@
 """Client for the part of the registry's HTTP API that this application needs.
 
-The base URL is fixed. Only redirects of blobs are followed, and without credentials. Every
-response body has a size limit and a deadline, and content is verified against its digest.
+The base URL is fixed. Only redirects of blob downloads are followed, without sending credentials.
+Every response body has a size limit and a deadline, and content is verified against its digest.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ SCHEMA_1_OFF = (
     "it is of Docker schema 1, which Distribution 2.8 takes only with "
     "compatibility.schema1.enabled: true in its configuration, and 3.x not at all"
 )
-#: Timeouts for all pages of a tag list, and of the catalog, as multiples of the timeout of one
-#: call. The catalog is slow because the registry walks its storage to list it.
+#: Time limits for reading all pages of a tag list, and all pages of the catalog, as multiples of
+#: the timeout of one call. The catalog is slow because the registry walks its storage to list it.
 TAGS_DEADLINE, CATALOG_DEADLINE = 5, 300
 MANIFEST_OPTIONS = RequestOptions(accept=ACCEPT)
 BLOB_OPTIONS = RequestOptions(may_redirect=True)
@@ -79,7 +79,7 @@ class RegistryClient:
 
     @property
     def clock_problem(self) -> str | None:
-        """A message if the registry's clock differs too much from ours, or None."""
+        """A warning if the registry's clock differs too much from this server's; otherwise None."""
         return self._transport.clock.problem
 
     # -- reading ---------------------------------------------------------------
@@ -88,11 +88,12 @@ class RegistryClient:
         """Return the API version header of the registry.
 
         Raises:
-            RegistryError: the registry can't be reached, refuses the token, or is not a registry.
+            RegistryError: the registry can't be reached or refuses the token, or the server is not
+                a registry.
         """
         response = self._transport.send("GET", "/v2/", None, ())
         version: str | None = response.headers.get("Docker-Distribution-Api-Version")
-        # Distribution 2.8 and 3.x both send this header. Another server at this URL does not.
+        # Distribution 2.8 and 3.x both send this header. A server that is not a registry does not.
         if version is None:
             raise InvalidRegistryResponse("what answers is no registry")
         return version
@@ -101,8 +102,9 @@ class RegistryClient:
         """Return all tags of a repository in byte order; [] if all of them were deleted.
 
         Without the parameter ``n``, Distribution 2.8 and 3.x return the whole list at once. If a
-        registry returns pages anyway, its links are followed (PROTOCOLS 4.1). Listed names that
-        are not valid tags are only in ``unusable``, because no client can push or pull them.
+        registry returns pages anyway, the links between them are followed (PROTOCOLS 4.1). Listed
+        names that are not valid tags are only in the attribute ``unusable`` of the result, because
+        no client can push or pull them.
 
         Raises:
             RegistryNotFound: the registry does not have the repository.
@@ -111,9 +113,9 @@ class RegistryClient:
         return parse_tag_list(self._fetch_pages(path, str(repository), ("pull",)))
 
     def catalog(self) -> Iterator[RepositoryName]:
-        """Yield all repositories of the registry, without those that have invalid names.
+        """Yield the names of all repositories of the registry, except names that are not valid.
 
-        This is slow because the registry walks its storage.
+        Listing the repositories is slow, because the registry walks its storage.
         """
         for body in self._fetch_pages("/v2/_catalog?n=100", None, ("*",)):
             names = json_object(body).get("repositories") or []
@@ -126,7 +128,7 @@ class RegistryClient:
                     continue
 
     def manifest(self, repository: RepositoryName, reference: TagName | Digest) -> FetchedManifest:
-        """Fetch a manifest or index of any supported type, including schema 1.
+        """Fetch a manifest or OCI index, including schema 1 manifests, and verify its digest.
 
         Raises:
             RegistryNotFound: the manifest does not exist.
@@ -147,7 +149,7 @@ class RegistryClient:
         return FetchedManifest(digest, media_type, body)
 
     def head(self, repository: RepositoryName, reference: TagName | Digest) -> str:
-        """Return the digest that a tag currently points to, or that of an existing manifest.
+        """Return the digest of an existing manifest, or of the one to which a tag currently points.
 
         Raises:
             RegistryNotFound: the tag or manifest does not exist.
@@ -186,11 +188,11 @@ class RegistryClient:
         return True
 
     def referrers(self, repository: RepositoryName, digest: Digest) -> list[str] | None:
-        """Return the digests of the referrers of a manifest, using the referrers API of OCI.
+        """Return the digests of the referrers of a manifest, using the OCI referrers API.
 
         Returns:
             The digests, or None if the registry has no referrers API. Distribution has none
-            (PROTOCOLS 4.4), so its clients store the list in an index under a tag.
+            (PROTOCOLS 4.4), so clients store the list of referrers in an OCI index under a tag.
         """
         target = f"/v2/{repository}/referrers/{digest}"
         digests: list[str] = []
@@ -206,7 +208,7 @@ class RegistryClient:
     def mount_blob(
         self, repository: RepositoryName, digest: Digest, source: RepositoryName
     ) -> bool:
-        """Mount a blob from another repository, which makes it available without a transfer.
+        """Mount a blob from a source repository, which makes it available without an upload.
 
         Returns:
             True if the blob was mounted. False if the registry started an upload instead, because
@@ -264,7 +266,7 @@ class RegistryClient:
         Raises:
             PartsMissing: the repository lacks a blob or manifest that the manifest references.
             Schema1Refused: the registry does not accept schema 1.
-            InvalidRegistryResponse: the registry stored it under another digest.
+            InvalidRegistryResponse: the registry stored the manifest under an unexpected digest.
         """
         if isinstance(reference, Digest):
             digest = str(reference)
@@ -295,7 +297,7 @@ class RegistryClient:
 
         Raises:
             RegistryNotFound: the manifest or tag does not exist.
-            DeletionDisabled: the registry's configuration forbids it.
+            DeletionDisabled: the registry's configuration forbids deletion.
             DeletionByTagUnsupported: a tag was given, and the registry is Distribution 2.8.
         """
         target = f"/v2/{repository}/manifests/{reference}"

@@ -1,7 +1,7 @@
 """Clock skew between the registry and this server, measured from the ``Date`` header.
 
 Bearer tokens are valid for a limited time. If the clocks differ by more than the registry's
-leeway, it refuses every token, and its error does not give the reason.
+leeway, the registry refuses every token, and its error message does not give the reason.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ logger = logging.getLogger(__name__)
 #: Clock difference in seconds that causes a warning. It is half of the registry's leeway of 60 s
 #: (PROTOCOLS 2.3), so that drift is noticed before tokens are refused.
 WARNING_THRESHOLD = 30
-#: Maximum duration of a request in seconds. The measurement from a slower one is too inaccurate.
+#: Maximum duration in seconds of a request from which clock skew is measured. With a slower
+#: request, the measurement would be too inaccurate.
 MAX_DURATION = 5
 
 
 class RegistryClock:
-    """The difference between the registry's clock and ours, from the last usable response.
+    """The difference between the registry's clock and this server's, from the last usable response.
 
     It is safe to share between threads.
     """
@@ -32,12 +33,12 @@ class RegistryClock:
         self._warned = False
 
     def observe(self, date: str | None, sent_at: float, received_at: float) -> None:
-        """Compare the ``Date`` of a response with our clock.
+        """Compare the ``Date`` header of a response with this server's clock.
 
         Args:
-            date: value of the header, untrusted. A missing or malformed one is ignored.
-            sent_at: our time before the request, in seconds since the epoch.
-            received_at: our time after the response, in seconds since the epoch.
+            date: value of the header, untrusted. A missing or malformed header is ignored.
+            sent_at: this server's time before the request, in seconds since the epoch.
+            received_at: this server's time after the response, in seconds since the epoch.
         """
         duration = received_at - sent_at
         if date is None or not 0 <= duration <= MAX_DURATION:
@@ -58,7 +59,7 @@ class RegistryClock:
 
     @property
     def problem(self) -> str | None:
-        """A warning about the clock difference and its effect, or None if it is small."""
+        """A warning about a clock difference and its effect; None if the difference is small."""
         seconds = abs(self._skew)
         if seconds < WARNING_THRESHOLD:
             return None

@@ -1,4 +1,4 @@
-"""Generated configuration for the registry, in YAML. It suits Distribution 2.8 and 3.x."""
+"""Generate the registry's YAML configuration, for Distribution 2.8 and 3.x."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 from textwrap import indent
 
 #: Media type of blobs in notifications, which distinguishes them from manifests (PROTOCOLS 3.2).
-#: It is the value of ``ignoredmediatypes``, which is a key of the endpoint in 2.8 and 3.x.
-#: ``ignore.actions`` alone has no effect in 2.8.
+#: The generated configuration excludes blobs by the endpoint's key ``ignoredmediatypes``, which 2.8
+#: and 3.x support. The key ``ignore.actions`` alone has no effect in 2.8.
 BLOB_TYPE = "application/octet-stream"
 
 
@@ -19,8 +19,8 @@ class TokenAuth:
 
     Attributes:
         realm: URL of the token endpoint, to which the registry sends clients.
-        service: audience that tokens must have.
-        issuer: issuer that tokens must have.
+        service: audience (``aud``) that tokens must have.
+        issuer: issuer (``iss``) that tokens must have.
         certificate: file with the certificate of the key that signs tokens.
     """
 
@@ -35,12 +35,13 @@ class RegistrySettings:
     """The values that vary between generated registry configurations.
 
     Attributes:
-        address: ``host:port`` to listen on.
+        address: ``host:port`` on which the registry listens.
         data: directory in which the registry stores images.
-        http_secret: signs the state of uploads. Keep it stable, so that uploads survive a restart.
+        http_secret: secret with which the registry signs the state of uploads. It must not change,
+            so that unfinished uploads survive a restart.
         auth: settings for bearer tokens.
         events_url: URL to which the registry posts notifications.
-        registry_token: authorizes the notifications.
+        registry_token: secret with which the registry authenticates its notifications.
     """
 
     address: str
@@ -86,8 +87,8 @@ DELETION_SNIPPET = "storage:\n  delete:\n    enabled: true\n"
 def auth_snippet(auth: TokenAuth) -> str:
     """Return the ``auth`` section, which sends clients to our token endpoint.
 
-    ``signingalgorithms`` allows a single algorithm, because 3.x allows many by default; 2.8
-    ignores it.
+    ``signingalgorithms`` allows a single algorithm, because 3.x allows many by default. 2.8
+    ignores this key.
     """
     return (
         "auth:\n"
@@ -121,5 +122,5 @@ def notifications_snippet(events_url: str, token: str) -> str:
 
 
 def _quote(value: str | Path) -> str:
-    """Return the value as a YAML scalar; any JSON string is one."""
+    """Return a value as a JSON string, which is also a valid YAML scalar."""
     return json.dumps(str(value), ensure_ascii=False)

@@ -12,7 +12,7 @@ class RegistryUnavailable(RegistryError):
 
 
 class ConnectionBroken(RegistryUnavailable):
-    """The connection broke before a response arrived; a read can be retried immediately."""
+    """The connection broke before a response arrived; a GET or HEAD can be retried immediately."""
 
 
 class RegistryTimeout(RegistryUnavailable):
@@ -20,13 +20,13 @@ class RegistryTimeout(RegistryUnavailable):
 
 
 class CallBudgetSpent(RegistryUnavailable):
-    """The call was not made, because the page view has reached its limit of calls."""
+    """The call was not made, because the page view has reached its limit of registry calls."""
 
 
 class RegistryFault(RegistryUnavailable):
     """The registry itself, not a proxy, returned status 500 for one request.
 
-    If this persists while other requests succeed, an object in its storage is damaged.
+    If the error persists while other requests succeed, an object in the storage is damaged.
     """
 
 
@@ -43,7 +43,7 @@ class ContentTooLarge(InvalidRegistryResponse):
 
 
 class RegistryNotFound(RegistryError):
-    """The repository, manifest, tag or blob does not exist."""
+    """The repository, manifest, tag, or blob does not exist."""
 
 
 class PartsMissing(RegistryError):

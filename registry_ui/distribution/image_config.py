@@ -23,7 +23,10 @@ UNREADABLE = frozenset({TOO_MANY, NOT_JSON, NOT_AN_OBJECT, AMBIGUOUS})
 
 @dataclass(frozen=True, slots=True)
 class HistoryLine:
-    """One build step from the history of an image. ``empty`` steps created no layer."""
+    """One build step from the history of an image.
+
+    ``empty`` is True if the step created no layer. ``created_at`` is None if it is not stated.
+    """
 
     created_at: datetime | None
     created_by: str
@@ -35,8 +38,8 @@ class HistoryLine:
 class ImageConfig:
     """The fields of an image configuration that the pages show.
 
-    ``problem`` is the reason why it is empty or truncated, or "". ``labels_total`` also counts
-    labels that are not in ``labels``.
+    ``problem`` is the reason why the configuration is empty or truncated, or "". ``labels_total``
+    also counts labels that exceed the limits and are therefore not in ``labels``.
     """
 
     os: str = ""
@@ -58,7 +61,7 @@ class ImageConfig:
 
     @property
     def is_readable(self) -> bool:
-        """Whether the configuration was parsed; if not, even its user is unknown."""
+        """Whether the configuration was parsed; if not, only ``problem`` is set."""
         return self.problem not in UNREADABLE
 
     def to_json(self) -> dict[str, Any]:
@@ -99,10 +102,10 @@ class ImageConfig:
 
 
 def read_config(body: bytes) -> ImageConfig:
-    """Parse an image configuration; never raises because of its content.
+    """Parse an image configuration. Invalid content does not raise an exception.
 
     Returns:
-        The configuration. If it can't be parsed, all fields but ``problem`` are empty.
+        The configuration. If it can't be parsed, all fields except ``problem`` are empty.
     """
     try:
         document = parse_document(body)

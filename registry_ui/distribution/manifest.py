@@ -1,6 +1,6 @@
-"""Parser for manifests and indexes, whose content is untrusted.
+"""Parser for manifests and OCI indexes, whose content is untrusted.
 
-Any text can be hostile: it is truncated, stored as text, and its URLs are never fetched.
+Any text can be hostile, so texts are truncated and URLs in them are never fetched.
 Impossible sizes are replaced by 0 and reported as problems.
 """
 
@@ -39,7 +39,8 @@ IN_TOTO = "application/vnd.in-toto+json"
 DSSE = "application/vnd.dsse.envelope.v1+json"
 PLACEHOLDER_ANNOTATION = "io.registry-ui.placeholder"
 NO_MANIFESTS = "it is an index, but lists no manifests: no client can pull it as an image"
-#: Annotation by which containers/image marks a manifest in an index that has zstd layers.
+#: Annotation with which the containers/image library marks, in an OCI index, a manifest that has
+#: zstd layers.
 _ZSTD_ANNOTATION = "io.github.containers.compression.zstd"
 
 
@@ -47,9 +48,9 @@ _ZSTD_ANNOTATION = "io.github.containers.compression.zstd"
 class Descriptor:
     """An OCI descriptor: a reference to a blob or manifest. Fields that are not set are "".
 
-    ``platform`` is a label such as ``linux/arm64``, ``attests`` the digest of the manifest that an
-    attestation is about, ``title`` a file name, ``predicate_type`` the type of the in-toto
-    predicate in an attestation's layer.
+    ``size`` is in bytes, ``platform`` is a label such as ``linux/arm64``, ``attests`` is the digest
+    of the manifest that an attestation is about, ``title`` is a file name, and ``predicate_type``
+    is the type of the in-toto predicate in an attestation's layer.
     """
 
     digest: str
@@ -62,7 +63,7 @@ class Descriptor:
 
     @property
     def is_attestation(self) -> bool:
-        """Whether this index entry is an attestation of buildx, not a platform (PROTOCOLS 4.4)."""
+        """Whether this index entry is an attestation by buildx, not a platform (PROTOCOLS 4.4)."""
         return bool(self.attests) or self.platform == "unknown/unknown"
 
 
@@ -70,11 +71,12 @@ class Descriptor:
 class ManifestFacts:
     """The parsed content of one manifest.
 
-    ``kind`` is image, index, chart, signature, attestation, artifact, build cache, schema 1 or
-    unknown. ``children`` are the manifests that an index lists; its other entries are blobs and
-    are in ``layers``. ``subject`` is the digest of the manifest that this one refers to, or "".
+    ``kind`` is image, index, chart, signature, attestation, artifact, build cache, schema 1, or
+    unknown. ``children`` are the manifests that an index lists; entries of an index that are blobs
+    are in ``layers``. ``subject`` is the digest of the manifest to which this one refers, or "".
     ``problems`` are messages about invalid content. ``children_total`` and ``annotations_total``
-    also count entries beyond the limits. ``built`` is the build time that a schema 1 image states.
+    also count entries beyond the limits. ``built`` is the build time that a schema 1 image states,
+    or "".
     """
 
     kind: str
@@ -108,22 +110,22 @@ class ManifestFacts:
 
     @property
     def platforms(self) -> tuple[Descriptor, ...]:
-        """The children that a client can run, which excludes attestations."""
+        """The children of an index that a client can run: all except attestations."""
         return tuple(child for child in self.children if not child.is_attestation)
 
     @property
     def first_platform(self) -> str:
-        """The digest of the first platform of an index, or ""."""
+        """The digest of the first platform of an index, or "" if there is none."""
         return next((child.digest for child in self.platforms), "")
 
     @property
     def created_at(self) -> datetime | None:
-        """The creation time that the manifest states, or None; an image's config is preferable."""
+        """The creation time that the manifest states, or None. An image's config has precedence."""
         return moment(self.built or self.annotations.get("org.opencontainers.image.created"))
 
     @property
     def wants_config(self) -> bool:
-        """Whether the config is of an image or a Helm chart, so that it should be fetched."""
+        """Whether the config can be parsed because it is that of an image or a Helm chart."""
         return self.config is not None and self.config.media_type in READ_CONFIG_TYPES
 
     def to_json(self) -> dict[str, Any]:
@@ -146,10 +148,10 @@ class ManifestFacts:
 
 
 def read_manifest(media_type: str, body: bytes) -> ManifestFacts:
-    """Parse a manifest of any type; never raises because of its content.
+    """Parse a manifest of any type. Invalid content does not raise an exception.
 
     Args:
-        media_type: the media type with which the registry served it.
+        media_type: the media type with which the registry served the manifest.
         body: the manifest, untrusted.
 
     Returns:
@@ -185,7 +187,7 @@ def read_manifest(media_type: str, body: bytes) -> ManifestFacts:
 
 
 def _read_index(media_type: str, document: Mapping[str, Any], problems: list[str]) -> ManifestFacts:
-    """Parse an index; the media type of an entry decides whether it is a manifest or a blob.
+    """Parse an OCI index; the media type of an entry decides if it is a manifest or a blob.
 
     BuildKit's older registry cache lists layers and its own config in an index. An entry
     without a media type counts as a blob, which is safe because blobs are never deleted as
@@ -316,9 +318,10 @@ def _read_predicate_type(annotations: dict[str, str]) -> str:
 
 
 def _label_platform(value: Any, annotations: Mapping[str, str]) -> str:
-    """Return a platform label that differs for entries that clients distinguish, or "".
+    """Return a label for the platform of an index entry, or "" if it states no platform.
 
-    It includes the OS version and zstd compression, as in ``windows/amd64 (10.0.17763.1)``.
+    The label includes the OS version and zstd compression, as in ``windows/amd64 (10.0.17763.1)``,
+    because an index can list several entries that differ only in these.
     """
     if not isinstance(value, dict):
         return ""
@@ -339,7 +342,7 @@ def read_digest(value: Any) -> str:
 
 
 def read_strings(value: Any) -> dict[str, str]:
-    """Return the members of a JSON object whose values are strings, up to the size limits."""
+    """Return those members of a JSON object that are strings, up to the size limits."""
     if not isinstance(value, dict):
         return {}
     strings: dict[str, str] = {}

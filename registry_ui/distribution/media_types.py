@@ -1,4 +1,4 @@
-"""Media types of manifests, indexes and build caches."""
+"""Media types of manifests, OCI indexes, and build caches."""
 
 from __future__ import annotations
 
@@ -22,19 +22,20 @@ SIGNED_SCHEMA_1 = "application/vnd.docker.distribution.manifest.v1+prettyjws"
 #: Media types of schema 1 manifests, which a Distribution 2.8 registry can still hold.
 OLD_TYPES = frozenset({"application/vnd.docker.distribution.manifest.v1+json", SIGNED_SCHEMA_1})
 
-#: Media types of everything that the registry stores as a manifest. An entry of an index with any
-#: other type is a blob. 2.8 accepts such an index, and deletes the blob if a client deletes it as
-#: a manifest.
+#: Media types of everything that the registry stores as a manifest. An entry of an OCI index with
+#: any other type is a blob. Distribution 2.8 accepts an index that lists blobs, and deletes such a
+#: blob if a client requests the deletion of a manifest with its digest.
 MANIFEST_TYPES = INDEX_TYPES | IMAGE_TYPES | OLD_TYPES
 
-#: Media type of the config of BuildKit's registry cache, in an index (older form) or a manifest.
+#: Media type of the config of BuildKit's registry cache, which an OCI index (older form) or a
+#: manifest lists.
 BUILD_CACHE = "application/vnd.buildkit.cacheconfig.v0"
 
-#: Parts of the media types of foreign layers. Clients can fetch these from another server, so the
-#: registry does not need to have them.
+#: Substrings of the media types of foreign layers. Clients fetch foreign layers from a different
+#: server, so the registry does not need to have them.
 _FOREIGN_PARTS = (".foreign.", ".nondistributable.")
 
 
 def is_foreign(media_type: str) -> bool:
-    """Return whether layers of this type are foreign, so that the registry can lack them."""
+    """Return whether layers of this type are foreign: the registry does not need to have them."""
     return any(word in media_type for word in _FOREIGN_PARTS)

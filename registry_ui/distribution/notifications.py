@@ -1,7 +1,8 @@
 """Parser for the registry's notifications, whose content is only partly trusted.
 
-Only action, repository, tag, digest, media type, method, actor and timestamp are used. Address,
-host, URL and user agent are ignored, because any client can forge them (PROTOCOLS 3.2).
+Only the action, repository, tag, digest, media type, method, actor, and timestamp of an event are
+used. Address, host, URL, and user agent are ignored, because any client can forge them
+(PROTOCOLS 3.2).
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from typing import Any
 from ..names import Digest, NameInvalid, RepositoryName, TagName
 from .media_types import MANIFEST_TYPES
 
-#: Maximum number of events in one envelope. A registry sends one at a time (PROTOCOLS 3.1), but
-#: the format allows more.
+#: Maximum number of events in one envelope. A registry sends one event at a time (PROTOCOLS 3.1),
+#: but the format allows more.
 MAX_EVENTS = 1000
-#: Maximum number of bytes that are kept of an unusable event, for troubleshooting.
+#: Maximum number of bytes of an unusable event that are kept for troubleshooting.
 MAX_REJECTED = 8 * 1024
-#: Exclusive bounds for the year of an event, because a conversion to another time zone must not
+#: Exclusive bounds for the year of an event, because a conversion to a different time zone must not
 #: lead to a year that databases do not support.
 MIN_YEAR, MAX_YEAR = 1, 9999
 OVERSIZED = "the body is larger than allowed"
@@ -29,7 +30,7 @@ ACTIONS = frozenset({"push", "pull", "mount", "delete"})
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """One event from the registry. Absent fields are ``""``, because 3.x sends them empty.
+    """One event from the registry. An absent field is ``""``; 3.x sends it as an empty string.
 
     ``raw`` is the JSON to store. For a usable event it has the original structure, but contains
     only the fields below: clients can put a megabyte of text into other fields, such as the user
@@ -55,9 +56,9 @@ class Notification:
 
 
 def parse_envelope(body: bytes) -> list[Notification]:
-    """Parse the body of a notification request into one or more events; never raises.
+    """Parse the body of a notification request into one or more events, even if it is invalid.
 
-    A body without usable events becomes one rejected event, so that no authentic request is lost.
+    A body that contains no events becomes one rejected event, so that no authentic request is lost.
     """
     try:
         document = json.loads(body)
@@ -72,7 +73,7 @@ def parse_envelope(body: bytes) -> list[Notification]:
 
 
 def parse_event(event: Any) -> Notification:
-    """Parse one event of an envelope; set its ``rejected`` if it can't be used."""
+    """Parse one event of an envelope; if the event can't be used, ``rejected`` says why."""
     if not isinstance(event, dict):
         return _reject(_serialize(event), "an event is no object")
     target, actor = _get_object(event, "target"), _get_object(event, "actor")
@@ -151,7 +152,7 @@ def _reject(raw: bytes, reason: str) -> Notification:
 
 
 def _id_from_content(raw: bytes) -> str:
-    """Return an id for an event without one: a hash of its content, so that repeats match."""
+    """Return a hash of an event's content as its ID, so that a repeated event has the same ID."""
     return "sha256:" + hashlib.sha256(raw).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""Parser for SLSA provenance (how an image was built), versions 0.2 and 1; untrusted."""
+"""Parser for SLSA provenance (how an image was built), versions 0.2 and 1. It is untrusted."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _BUILDKIT = "https://mobyproject.org/buildkit@v1#metadata"
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """The statements of a builder about a build; "" or None if it does not state them.
+    """A builder's statements about a build. A field that the builder omits is empty or None.
 
-    ``materials`` is the number of inputs of the build. ``parameters`` are (name, value).
+    ``materials`` is the number of inputs of the build. ``parameters`` are pairs of name and value.
     """
 
     builder: str = ""
@@ -51,7 +51,7 @@ class Provenance:
 
 
 def read_provenance(predicate: Any) -> Provenance:
-    """Parse a provenance predicate of either version; never raises because of its content."""
+    """Parse a provenance predicate of either version. Invalid content raises no exception."""
     return (
         _read_version_1(predicate)
         if member(predicate, "buildDefinition")
@@ -100,10 +100,10 @@ def _read_version_1(predicate: Any) -> Provenance:
 
 
 def _find_source(vcs_source: Any, uri: Any, materials: Any) -> str:
-    """Return the URL of the source repository that was built, or "".
+    """Return the URL of the source repository that was built, or "" if it is not stated.
 
-    It comes from BuildKit's version control metadata, else from the parameters of the build, else
-    from the first git repository among the materials.
+    The URL is taken from BuildKit's version control metadata if present, otherwise from the
+    parameters of the build, otherwise from the first Git repository among the materials.
     """
     return next(
         (
@@ -116,7 +116,7 @@ def _find_source(vcs_source: Any, uri: Any, materials: Any) -> str:
 
 
 def _url_from_git(value: Any) -> str:
-    """Return a URL without git's additions.
+    """Return a source URL without the prefix ``git+``, the ref, and the commit.
 
     ``git+https://host/path@refs/heads/main#commit`` becomes ``https://host/path``.
     """
@@ -135,7 +135,7 @@ def _find_revision(vcs_revision: Any, digests: Any, materials: Any) -> str:
 
 
 def _get_git_member(materials: Any, name: str) -> Any:
-    """Return one member (``uri`` or ``digest``) of the first material that is a git repository."""
+    """Return one member (``uri`` or ``digest``) of the first material that is a Git repository."""
     for item in materials[:200] if isinstance(materials, list) else []:
         if plain_text(member(item, "uri")).startswith(("git+", "git://", "ssh://git@")):
             return member(item, name)

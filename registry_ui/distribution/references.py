@@ -1,6 +1,7 @@
-"""The complete references of a manifest, without the limits that apply to pages.
+"""Find the digests of all content that a manifest references.
 
-Copies and deletions need every reference; a missing one would break an image.
+The limits that apply to the manifests shown on pages do not apply here, because copies and
+deletions need every reference: a missing reference would break an image.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ _ANY_DIGEST = re.compile(r"sha256:[0-9a-f]{64}(?![0-9a-f])|sha512:[0-9a-f]{128}(
 class References:
     """The digests of all content that a manifest references.
 
-    ``children`` are the manifests of an index. ``blobs`` are its other entries or, for other
-    manifests, the config and layers. ``foreign`` are the foreign layers, which the registry can
-    lack.
+    ``children`` are the manifests that an OCI index lists. ``blobs`` are the other entries of an
+    index, or the config and layers of any other manifest. ``foreign`` are those of the ``blobs``
+    that are foreign layers, which the registry does not need to have.
     """
 
     children: tuple[str, ...] = ()
@@ -61,11 +62,11 @@ def references_of(media_type: str, body: bytes) -> References:
 
 @dataclass(frozen=True, slots=True)
 class IndexEntries:
-    """The digests of all entries of an index; empty for any other manifest.
+    """The digests of all entries of an OCI index; empty for any other manifest.
 
     ``manifests`` are the entries that are manifests according to their media types. ``entries``
-    are all entries, because some clients choose an entry by its platform alone and pull it
-    whatever its media type is.
+    are all entries, because some clients choose an entry by its platform alone,
+    regardless of its media type.
     """
 
     manifests: tuple[str, ...] = ()
@@ -73,10 +74,10 @@ class IndexEntries:
 
 
 def index_entries_of(media_type: str, body: bytes) -> IndexEntries:
-    """Return the digests that an index lists; never raises because of its content.
+    """Return the digests that an OCI index lists. Invalid content does not raise an exception.
 
-    If its JSON is invalid, or clients could interpret it differently, every digest in it counts
-    as an entry.
+    If the JSON is invalid, or clients could interpret it differently, every digest in the body
+    counts as an entry.
     """
     if media_type not in INDEX_TYPES:
         return IndexEntries()
@@ -94,15 +95,15 @@ def index_entries_of(media_type: str, body: bytes) -> IndexEntries:
 
 
 def every_child(body: bytes) -> list[str]:
-    """Return the digests of all entries of an index that are manifests by their media types."""
+    """Return the digests of those entries of an index whose media types are of manifests."""
     entries = _as_list(_parse_object(body).get("manifests"))
     return digests_in([entry for entry in entries if is_manifest_entry(entry)])
 
 
 def every_blob(body: bytes) -> list[str]:
-    """Return the digests of all entries of an index that every client takes for blobs.
+    """Return the digests of those entries of an OCI index that all clients treat as blobs.
 
-    Entries without a media type are left out, because they can be manifests. The list is empty
+    Entries without a media type are omitted, because they can be manifests. The list is empty
     if clients could interpret the JSON differently.
     """
     document = _parse_object(body)
@@ -114,7 +115,7 @@ def every_blob(body: bytes) -> list[str]:
 def every_digest(body: bytes) -> list[str]:
     """Return every string in a body that looks like a digest, each once.
 
-    The result includes every reference, no matter how a client interprets the JSON. It serves
+    The result includes every reference, no matter how a client interprets the JSON. It is used
     to decide which content must not be deleted.
     """
     text = body.decode("utf-8", "replace").replace("\\u003a", ":").replace("\\u003A", ":")
@@ -122,7 +123,7 @@ def every_digest(body: bytes) -> list[str]:
 
 
 def _parse_object(body: bytes) -> dict[str, Any]:
-    """Parse a body as a JSON object; return an empty one if it is anything else."""
+    """Parse a body as a JSON object; return {} if the body is anything else."""
     try:
         document = parse_document(body)
     except InvalidRegistryResponse:
@@ -143,14 +144,14 @@ def digests_in(descriptors: Any) -> list[str]:
 
 
 def merged_index(body: bytes, other: bytes) -> bytes | None:
-    """Merge two indexes by appending the entries of one that the other lacks.
+    """Extend an OCI index by those entries of a second index that it does not list yet.
 
     Args:
         body: the index to extend. Its own members and entries do not change.
         other: the index whose entries are appended.
 
     Returns:
-        The extended index, or None if it already lists all entries of the other one.
+        The extended index, or None if ``body`` already lists all entries of ``other``.
 
     Raises:
         InvalidRegistryResponse: one of the indexes can't be parsed.
@@ -173,7 +174,7 @@ def merged_index(body: bytes, other: bytes) -> bytes | None:
 
 
 def _require_digests(parts: Iterable[Any]) -> dict[str, None]:
-    """Return the digests of all descriptors, each once and in order, as keys.
+    """Return the digests of all descriptors as the keys of a dictionary, in order.
 
     Raises:
         InvalidRegistryResponse: a descriptor has no valid digest.

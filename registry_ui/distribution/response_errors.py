@@ -29,13 +29,14 @@ NOT_FOUND_CODES = frozenset({"NAME_UNKNOWN", "MANIFEST_UNKNOWN", "BLOB_UNKNOWN",
 def error_from_response(
     method: str, response: BaseHTTPResponse, codes: list[str], clock_problem: str | None
 ) -> RegistryError:
-    """Return the error to raise for a response.
+    """Return the exception to raise for an error response of the registry.
 
     Args:
         method: HTTP method of the request.
         response: the response, with a status of 400 or higher.
-        codes: error codes from its body.
-        clock_problem: a message if the registry's clock differs too much from ours, or None.
+        codes: OCI error codes from the response body.
+        clock_problem: a warning if the registry's clock differs too much from this server's,
+            otherwise None.
     """
     status = response.status
     description = f"{status} {' '.join(codes)}".strip()
@@ -59,10 +60,10 @@ def error_from_response(
 def _error_from_refused_write(
     method: str, response: BaseHTTPResponse, codes: list[str]
 ) -> RegistryError | None:
-    """Return the error for a refused push or deletion, or None if the reason is another one.
+    """Return the error for a refused push or deletion, or None for any other response.
 
-    A status 405 is explained by the registry's configuration: it is read-only, deletion is
-    disabled, or it is a pull-through cache.
+    Status 405 is caused by the registry's configuration: the registry is read-only, deletion is
+    disabled, or the registry is a pull-through cache.
     """
     if response.status == 405 and method not in {"GET", "HEAD"}:
         if _is_read_only(response):
@@ -82,15 +83,15 @@ def _is_read_only(response: BaseHTTPResponse) -> bool:
     """Return whether a 405 means that the registry is read-only.
 
     A read-only registry has no handlers for writes, so its Allow header lists only reads. A
-    registry with deletion disabled has a handler, which answers UNSUPPORTED without this header
-    (docs/protocols.md, "Found since").
+    registry with deletion disabled has a handler for deletions, which responds with the error
+    code UNSUPPORTED and without an Allow header (docs/protocols.md, "Found since").
     """
     allowed_methods = {word.strip() for word in response.headers.get("Allow", "").split(",")}
     return "GET" in allowed_methods and not allowed_methods & {"DELETE", "PUT", "POST", "PATCH"}
 
 
 def read_error_codes(body: bytes) -> list[str]:
-    """Return the error codes in a response body.
+    """Return the OCI error codes in a response body.
 
     Raises:
         InvalidRegistryResponse: the body is not a JSON object.

@@ -27,10 +27,10 @@ class Package:
 
 
 def read_packages(document: Any) -> list[Package] | None:
-    """Parse an SPDX or CycloneDX document.
+    """Return the packages that an SPDX or CycloneDX document lists.
 
     Returns:
-        The packages, sorted by name and version, or None if the document has another format.
+        The packages, sorted by name and version, or None if the document is in neither format.
     """
     if not isinstance(document, dict):
         return None

@@ -1,7 +1,7 @@
 """Docker schema 1, a legacy manifest format that Distribution 2.8 still serves.
 
-The digest covers the payload without its signatures. 2.8 stores only the payload and signs it
-anew for every response, so two responses differ although they have the same digest.
+The digest covers the payload without its signatures. Distribution 2.8 stores only the payload and
+signs it again for every response, so two responses differ although they have the same digest.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ NO_PAYLOAD = "its signatures do not say what they sign"
 
 
 def covered_bytes(media_type: str, body: bytes) -> bytes:
-    """Return the part of a manifest that its digest covers; all of it unless it is signed schema 1.
+    """Return the part of a manifest that its digest covers: all, unless it is signed schema 1.
 
     Raises:
-        InvalidRegistryResponse: it is signed schema 1, and the signed payload can't be determined
-            because signatures are missing, malformed or inconsistent.
+        InvalidRegistryResponse: the manifest is signed schema 1, and the signed payload can't be
+            determined because signatures are missing, malformed, or inconsistent.
     """
     if media_type != SIGNED_SCHEMA_1:
         return body
@@ -50,7 +50,7 @@ def layers_of(document: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def built_at(document: Mapping[str, Any]) -> Any:
-    """Return the build time that a schema 1 image states, as untrusted JSON, or None."""
+    """Return the build time in a schema 1 manifest, as an untrusted JSON value, or None."""
     newest = next(iter(_as_list(document.get("history"))), None)
     text = newest.get("v1Compatibility") if isinstance(newest, dict) else None
     try:
@@ -61,7 +61,7 @@ def built_at(document: Mapping[str, Any]) -> Any:
 
 
 def _parse_format(signature: Any) -> tuple[int, bytes]:
-    """Parse the protected header of a signature.
+    """Parse the protected header of a signature of a schema 1 manifest.
 
     Returns:
         The number of bytes of the body that are signed, and the bytes to append to them.

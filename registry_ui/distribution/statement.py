@@ -1,4 +1,4 @@
-"""Parser for documents attached to an image: SBOMs, provenance and other in-toto statements.
+"""Parser for documents attached to an image: SBOMs, provenance, and other in-toto statements.
 
 An SBOM is either a plain document or the predicate of an in-toto statement. A statement is
 either plain or in a signed envelope (DSSE or Sigstore bundle). The content is untrusted, and
@@ -22,7 +22,7 @@ from .untrusted import TOO_MANY, TooManyParts, count_parts, member, parse_json, 
 #: Maximum number of JSON members and objects in a document, approximately. It is eight times the
 #: limit of manifests, because SBOMs also list files and relations. Parsing that many takes 0.2 s.
 MAX_PARTS = 400_000
-#: Maximum number of subjects that are kept of a statement.
+#: Maximum number of subjects of an in-toto statement that are kept.
 MAX_SUBJECTS = 16
 SIGSTORE = "application/vnd.dev.sigstore.bundle"
 SBOM_TYPES = frozenset(
@@ -36,7 +36,7 @@ PROVENANCE_PREDICATES = ("https://slsa.dev/provenance/",)
 class Statement:
     """The parsed content of an attached document.
 
-    ``kind`` is sbom, provenance, statement or unreadable. ``summary`` is the JSON object that a
+    ``kind`` is sbom, provenance, statement, or unreadable. ``summary`` is the JSON object that a
     page shows. ``packages`` is None unless the document is an SBOM.
     """
 
@@ -46,9 +46,9 @@ class Statement:
 
 
 def can_be_read(layer: Descriptor) -> bool:
-    """Return whether a layer can be an SBOM or provenance, so that it should be fetched.
+    """Return whether a layer can be an SBOM or provenance, so that it is worth fetching.
 
-    The media type decides, together with the predicate type if the layer has one.
+    The media type of the layer decides, together with the predicate type if the layer has one.
     """
     is_wrapped = layer.media_type in {IN_TOTO, DSSE} or layer.media_type.startswith(SIGSTORE)
     if layer.media_type in SBOM_TYPES:
@@ -58,7 +58,7 @@ def can_be_read(layer: Descriptor) -> bool:
 
 
 def read_statement(body: bytes) -> Statement:
-    """Parse an attached document; never raises because of its content.
+    """Parse an attached document. Invalid content does not raise an exception.
 
     Returns:
         The statement. If the document can't be parsed, its kind is unreadable.
@@ -94,7 +94,7 @@ def _parse(body: bytes) -> Any:
 
 
 def _unwrap(document: Any) -> Any:
-    """Return the statement from a DSSE envelope or Sigstore bundle; other documents unchanged.
+    """Return the statement in a DSSE envelope or Sigstore bundle, or any other document itself.
 
     Raises:
         InvalidRegistryResponse: the payload of the envelope is not base64 or not JSON.

@@ -1,9 +1,9 @@
 """JSON parser for manifests and image configurations that detects ambiguous documents.
 
-The registry and its clients are written in Go, whose JSON parser ignores the case of keys and
-lets a later key overwrite or extend an earlier one. A crafted document can therefore show one
-image on our pages and give clients another. Only keys that Go programs interpret are checked:
-configurations from Docker have a key ``Size``, for example, which is unrelated to ``size``.
+The registry and its clients are written in Go, whose JSON parser ignores the case of keys and lets
+a later key overwrite or extend an earlier key. A crafted document can therefore show one image on
+our pages and give clients a different image. Only keys that Go programs interpret are checked:
+image configurations from Docker have a key ``Size``, for example, which is unrelated to ``size``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .errors import InvalidRegistryResponse
 from .untrusted import count_parts
 
 #: Maximum number of JSON members and objects in a body, approximately, because 4 MiB of brackets
-#: take seconds to parse. Ten thousand layers have fewer.
+#: take seconds to parse. A manifest with ten thousand layers has fewer.
 MAX_PARTS = 50_000
 AMBIGUOUS = "its JSON means one thing to us and another to clients; nothing of it is shown"
 
@@ -69,7 +69,7 @@ def parse_document(body: bytes) -> Any:
 
 
 def is_ambiguous_manifest(document: Mapping[str, Any]) -> bool:
-    """Return whether clients could interpret this manifest differently than we do."""
+    """Return whether clients could interpret this manifest differently than our parser."""
     descriptors = [
         *(document.get(key) for key in ("config", "subject")),
         *_as_list(document.get("layers")),
@@ -84,7 +84,7 @@ def is_ambiguous_manifest(document: Mapping[str, Any]) -> bool:
 
 
 def is_ambiguous_config(document: Mapping[str, Any]) -> bool:
-    """Return whether clients could interpret this image configuration differently than we do."""
+    """Return whether clients could interpret this image config differently than our parser."""
     return (
         _is_ambiguous(document, _CONFIG)
         or _is_ambiguous(document.get("config"), _RUNTIME)

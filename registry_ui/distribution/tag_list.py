@@ -14,7 +14,7 @@ from .untrusted import json_object
 
 #: Maximum number and length of invalid tag names that are kept for an error message.
 MAX_UNUSABLE, MAX_UNUSABLE_LENGTH = 100, 128
-#: Maximum size in bytes of a tag list whose parsed form is cached: some ten thousand tags.
+#: Maximum size in bytes of a tag list whose parsed form is cached: about ten thousand tags.
 MAX_CACHED_LIST = 512 * 1024
 
 _TAG = re.compile(TAG)
@@ -22,7 +22,7 @@ _TAG_LIST = re.compile(rf"{TAG}(?:\n{TAG})*")
 
 
 class TagNames(list[str]):
-    """A list of tags in byte order. ``unusable`` holds listed names that are not valid tags."""
+    """A list of tags in byte order. ``unusable`` are the first listed names that are not tags."""
 
     unusable: tuple[str, ...] = ()
 
@@ -49,7 +49,7 @@ def parse_tag_list(bodies: Iterable[bytes]) -> TagNames:
 
 @dataclass(frozen=True, slots=True)
 class _TagPage:
-    """One page of a tag list: the sorted valid tags, and the first names that are not valid."""
+    """One page of a tag list: the sorted valid tags, and the first few names that are invalid."""
 
     tags: tuple[str, ...]
     unusable: tuple[str, ...] = ()
@@ -62,7 +62,7 @@ def _parse_page(body: bytes) -> _TagPage:
         InvalidRegistryResponse: the body is not a tag list.
     """
     page = json_object(body)
-    # The value is null if all tags were deleted, but the key is always there.
+    # The value of "tags" is null if all tags were deleted, but the key is always present.
     if "tags" not in page:
         raise InvalidRegistryResponse("the registry answered JSON of another shape")
     names = page["tags"] or []
@@ -81,7 +81,7 @@ _parse_page_cached = lru_cache(maxsize=16)(_parse_page)
 
 
 def _are_tags(names: list[Any]) -> bool:
-    """Return whether all names are valid tags; ten times faster than checking each of them."""
+    """Return whether all names are valid tags, ten times as fast as by checking each name."""
     try:
         text = "\n".join(names)
     except TypeError:

@@ -1,4 +1,4 @@
-"""HTTP transport to the registry, with size limits, deadlines and typed errors.
+"""HTTP transport to the registry, with size limits, deadlines, and typed errors.
 
 Responses are untrusted. Redirects are never followed automatically.
 """
@@ -39,7 +39,7 @@ PAUSES = (0.02, 0.1, 0.3)
 
 
 class TokenSource(Protocol):
-    """A callable that issues a bearer token for one call, restricted to that call."""
+    """A callable that issues a bearer token for one registry call, restricted to that call."""
 
     def __call__(
         self, repository: str | None, actions: tuple[str, ...], mounted_from: str | None = None
@@ -64,10 +64,10 @@ class RequestOptions:
 
     Attributes:
         accept: value of the Accept header.
-        body: request body.
-        content_type: media type of the request body.
-        may_redirect: whether to return a redirect instead of raising an error.
-        mounted_from: source repository of a blob mount.
+        body: request body, or None.
+        content_type: media type of the request body, or None.
+        may_redirect: whether to return a redirect response instead of raising an error for it.
+        mounted_from: source repository of a blob mount; None for any other call.
     """
 
     accept: str = "application/json"
@@ -116,7 +116,7 @@ class Transport:
         actions: tuple[str, ...],
         options: RequestOptions = NO_OPTIONS,
     ) -> BaseHTTPResponse:
-        """Make one registry call with a bearer token that is restricted to it.
+        """Make one registry call with a bearer token that is restricted to that call.
 
         The caller must read the body of a GET response with read(). The bodies of other responses
         are discarded.
@@ -148,7 +148,7 @@ class Transport:
     def _create_headers(
         self, repository: RepositoryName | None, actions: tuple[str, ...], options: RequestOptions
     ) -> dict[str, str]:
-        """Return the headers of a call, with a new bearer token for it."""
+        """Return the headers of a registry call, including a new bearer token for that call."""
         name = None if repository is None else str(repository)
         if options.mounted_from is None:
             token = self._token_source(name, actions)
@@ -172,7 +172,7 @@ class Transport:
         body: bytes | None,
         pauses: tuple[float, ...],
     ) -> BaseHTTPResponse:
-        """Send a request, and repeat it after each pause while it is answered with status 500."""
+        """Send a request, and send it again after each pause as long as the status is 500."""
         response = self._exchange(method, target, headers, body)
         for pause in pauses:
             if response.status != 500:
@@ -185,9 +185,9 @@ class Transport:
     def _exchange(
         self, method: str, target: str, headers: dict[str, str], body: bytes | None
     ) -> BaseHTTPResponse:
-        """Send one request and return the response, whatever its status is.
+        """Send one request and return the response, regardless of its status.
 
-        A GET or HEAD whose connection broke is retried.
+        A GET or HEAD request is retried if its connection broke.
         """
         for pause in PAUSES if method in {"GET", "HEAD"} else ():
             try:
@@ -246,11 +246,11 @@ class Transport:
         return parts
 
     def get_from_storage(self, location: str) -> BaseHTTPResponse:
-        """Start to download a blob from a signed URL of object storage, without our token.
+        """Start the download of a blob from a signed URL of object storage, without a bearer token.
 
         Raises:
             InvalidRegistryResponse: the location is not an HTTP URL.
-            RegistryUnavailable: the storage can't be reached, or its status is not 200.
+            RegistryUnavailable: the storage can't be reached, or the response status is not 200.
         """
         if not location.startswith(("http://", "https://")):
             raise InvalidRegistryResponse("a blob redirects to no web address")
@@ -269,7 +269,7 @@ class Transport:
         """Read a response body completely, and close the response.
 
         Args:
-            response: the response, whose body was not read yet.
+            response: the response, whose body has not been read yet.
             limit: maximum size in bytes.
 
         Raises:
@@ -310,8 +310,8 @@ class Transport:
 def _refuse_redirect(response: BaseHTTPResponse) -> NoReturn:
     """Raise InvalidRegistryResponse for an unexpected redirect.
 
-    It is probably a proxy redirecting to its sign-in page; accepting it as a success would
-    corrupt the index.
+    Most likely, a proxy redirects to its sign-in page. Accepting the redirect as a success would
+    corrupt the database's copy of the registry's tags.
     """
     response.close()
     raise InvalidRegistryResponse(f"the registry redirects ({response.status})")
@@ -321,8 +321,8 @@ def _refuse_redirect(response: BaseHTTPResponse) -> NoReturn:
 def _create_tls_context() -> ssl.SSLContext:
     """Return a TLS context that trusts the system's certificates and those of certifi.
 
-    The system's certificates can include a company's own authority. The context is created once
-    per process, because loading more than a hundred certificates is slow.
+    The system's certificates can include a company's own certificate authority. The context is
+    created once per process, because loading more than a hundred certificates is slow.
     """
     context = ssl.create_default_context()
     context.load_verify_locations(certifi.where())

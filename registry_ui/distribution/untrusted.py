@@ -21,7 +21,7 @@ def count_parts(body: bytes, limit: int) -> None:
     """Estimate the number of members and objects in JSON before it is parsed.
 
     Raises:
-        TooManyParts: there are more than ``limit``.
+        TooManyParts: there are more members and objects than ``limit``.
     """
     if body.count(b",") + body.count(b"[") + body.count(b"{") > limit:
         raise TooManyParts(TOO_MANY)
@@ -70,11 +70,11 @@ class TextBudget:
 
     @property
     def is_full(self) -> bool:
-        """Whether the limit was reached, so that texts can be truncated."""
+        """Whether the limit was reached, so that texts may have been truncated."""
         return self._remaining == 0
 
     def text(self, value: Any) -> str:
-        """Return a value as plain_text() does, truncated to the remaining length."""
+        """Return a value as plain_text() does, truncated to the remaining length of the budget."""
         text = plain_text(value, min(MAX_TEXT, self._remaining))
         self._remaining -= len(text)
         return text
@@ -84,8 +84,8 @@ def moment(value: Any) -> datetime | None:
     """Parse an ISO 8601 timestamp into UTC; return None if it is invalid or implausible.
 
     Dates up to 1980 are implausible because reproducible builds use the epoch or similar dates.
-    Dates more than a day ahead are, too: a builder's clock can be ahead by a little, and far dates
-    are out of range for some databases and time zones.
+    Dates more than a day in the future are also implausible. The clock of a builder can be slightly
+    ahead, but far dates are out of range for some databases and time zones.
     """
     try:
         date = datetime.fromisoformat(value)

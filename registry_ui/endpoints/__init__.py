@@ -1,1 +1,1 @@
-"""Blueprints for machines: gate, health probes, public keys and registry notifications."""
+"""Blueprints for machines: gate, health probes, public keys, and registry notifications."""

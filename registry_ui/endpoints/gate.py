@@ -1,4 +1,7 @@
-"""Gate endpoint for nginx (auth_request), Traefik (forwardAuth) and Caddy (forward_auth)."""
+"""Gate endpoint, which a reverse proxy asks before it forwards a request to the registry.
+
+It works with nginx (auth_request), Traefik (forwardAuth), and Caddy (forward_auth).
+"""
 
 from __future__ import annotations
 
@@ -17,11 +20,11 @@ METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 @blueprint.route("/gate/manifest", methods=METHODS, provide_automatic_options=False)
 def manifest() -> Response:
-    """Return 204 if the proxy can pass a request to the registry, otherwise an error that says why.
+    """Return 204 if the proxy may forward a request to the registry, otherwise an error response.
 
-    Traefik and Caddy pass the whole response on to the client. nginx passes on only the status,
-    so its configuration takes the message from the header ``X-Gate-Message``, and builds the
-    registry's error JSON around it.
+    Traefik and Caddy pass the whole error response on to the client. nginx passes on only the
+    status, so our nginx configuration takes the message from the header ``X-Gate-Message``, and
+    builds the registry's error JSON around the message.
     """
     gate_request = read(request.headers)
     if gate_request is not None:
@@ -31,7 +34,7 @@ def manifest() -> Response:
 
 @blueprint.errorhandler(AppError)
 def on_refusal(error: AppError) -> Response:
-    """Return a refusal as the registry's own error JSON, so that docker prints its message."""
+    """Return a refusal in the registry's JSON format for errors, which Docker shows to the user."""
     response = jsonify(oci_error(error.code, error.message, error.hint))
     response.status_code = error.status
     response.headers["X-Gate-Message"] = error.message

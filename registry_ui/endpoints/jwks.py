@@ -11,6 +11,6 @@ blueprint = Blueprint("token_auth", __name__)
 
 @blueprint.get("/jwt/jwks.json")
 def jwks() -> Response:
-    """Return the public keys as a JWK set, for ``jwks`` of Distribution 3.x and for gates."""
+    """Return the public keys as a JWK set, for the setting ``jwks`` of Distribution 3.x."""
     signer: RotatingSigner = current_app.extensions["signer"]
     return jsonify(signer.ring.jwks())

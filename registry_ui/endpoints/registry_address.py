@@ -1,4 +1,4 @@
-"""Answers registry clients that use the address of this site, with the registry's address."""
+"""Error responses for registry clients that use this site's address instead of the registry's."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 class NotTheRegistry(AppError):
     """Error for a registry client that used the address of this site instead of the registry's.
 
-    The status is 400, because docker prints the message of a 400 response unchanged. To that of
-    a 404 response, docker adds that the repository does not exist.
+    The status is 400, because Docker prints the message of a 400 response unchanged. Docker adds
+    to the message of a 404 response that the repository does not exist.
     """
 
     def __init__(self) -> None:

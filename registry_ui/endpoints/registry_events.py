@@ -10,8 +10,8 @@ from ..distribution.notifications import Notification, oversized, parse_envelope
 from ..events.service import receive
 from ..jobs.queue import enqueue
 
-#: Maximum size in bytes of a notification. The registry copies headers of its client into an
-#: event, up to a megabyte, and encodes each ``<`` in them as six bytes.
+#: Maximum size in bytes of a notification request. The registry copies headers of its client into
+#: an event, up to a megabyte, and encodes each ``<`` in these headers as six bytes.
 MAX_BODY = 8 * 1024 * 1024
 
 blueprint = Blueprint("events", __name__)
@@ -49,5 +49,5 @@ def _read_events() -> list[Notification]:
         return parse_envelope(request.get_data(cache=False))
     except RequestEntityTooLarge:
         # The registry would retry a rejected event forever, and this one is too large to read.
-        # Store a marker instead; it makes the worker reconcile the index with the registry.
+        # Store a marker instead, which makes the worker reconcile the database with the registry.
         return [oversized(request.content_length)]

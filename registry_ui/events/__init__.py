@@ -1,1 +1,1 @@
-"""Receiver of the registry's notifications: events are stored, then applied to the index."""
+"""Receiver of the registry's notifications: events are stored, then applied to the database."""

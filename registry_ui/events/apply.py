@@ -1,8 +1,10 @@
-"""Apply stored events to the index: exactly once, in any order, one transaction per event.
+"""Apply stored events to the index (the database's copy of the registry's tags).
+
+Each event is applied exactly once, in its own transaction. The order does not matter.
 
 A push creates images and tags. A deletion is only a hint: the event of a deleted manifest looks
-like that of a deleted blob (PROTOCOLS 3.2), so the image is marked, and the worker reconciles it
-with the registry.
+like that of a deleted blob (PROTOCOLS 3.2), so the image is marked, and the worker reconciles the
+image with the registry.
 """
 
 from __future__ import annotations
@@ -36,16 +38,16 @@ from .pulls import apply_pull
 logger = logging.getLogger(__name__)
 
 BATCH_SIZE = 500
-#: Maximum number of attempts to apply an event that violates a database constraint. More would
-#: hold back all other events.
+#: Maximum number of attempts to apply an event that violates a database constraint. More attempts
+#: would hold back all other events.
 MAX_ATTEMPTS = 3
 
 
 @dataclass(slots=True)
 class ApplyResult:
-    """The result of a run, for the jobs that follow.
+    """The result of applying all pending events, for the jobs that run next.
 
-    ``count`` is the number of applied events, ``pushed`` the (repository, digest) pairs of
+    ``count`` is the number of applied events, ``pushed`` are the (repository, digest) pairs of
     manifests that should be fetched. ``needs_reconcile`` is True if an image must be reconciled.
     """
 
@@ -55,7 +57,7 @@ class ApplyResult:
 
 
 def apply_pending() -> ApplyResult:
-    """Apply every pending event, oldest first. Several processes can run this concurrently."""
+    """Apply every pending event, oldest first. Several processes can do so concurrently."""
     result = ApplyResult()
     last_id = 0
     while True:
@@ -87,7 +89,7 @@ def apply_pending() -> ApplyResult:
 
 
 def _apply(event_id: int, result: ApplyResult) -> None:
-    """Apply an event, and retry if another process inserted the same row meanwhile."""
+    """Apply an event, and retry if a concurrent process inserted the same row meanwhile."""
     for _ in range(MAX_ATTEMPTS - 1):
         try:
             return _apply_one(event_id, result)
@@ -110,7 +112,7 @@ def _set_aside(row_id: int, reason: str) -> None:
 
 
 def _apply_one(row_id: int, result: ApplyResult) -> None:
-    """Claim and apply one event in one transaction, so that no other process applies it too."""
+    """Mark an event as applied and apply it, in one transaction, so that no process repeats it."""
     with writing() as session:
         statement = (
             update(RegistryEvent)
@@ -137,12 +139,12 @@ def _apply_to_old_path(
 ) -> tuple[str, str, int | None]:
     """Apply an event about the old path of a moved image.
 
-    A pull is counted for the new path, for tags with that digest. After a push or a deletion, the
-    two paths are compared. Pushes to an old path are not allowed: one that succeeds because it
-    began before the move does not change the new path.
+    A pull is counted for those tags of the new path that point to the pulled digest. After a push
+    or a deletion, the two paths are compared. Pushes to an old path are not allowed: a push that
+    succeeds because it began before the move does not change the new path.
 
     Returns:
-        The event's new status, the reason, and the image's id if there is one.
+        The event's new status, the reason for the status, and the image's id or None.
     """
     if event.actor == OWN_SUBJECT:
         return "dropped", "our own call to the registry", None
@@ -158,7 +160,11 @@ def _apply_to_old_path(
 def _apply_to_index(
     session: Session, event: Notification, at: datetime, result: ApplyResult
 ) -> tuple[str, str, int | None]:
-    """Change the index; return the event's new status, the reason, and the image's id."""
+    """Apply an event about a current path.
+
+    Returns:
+        The event's new status, the reason for the status, and the image's id or None.
+    """
     is_own = event.actor == OWN_SUBJECT
     if event.action == "delete":
         return _apply_delete(session, event, result)

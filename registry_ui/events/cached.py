@@ -1,4 +1,4 @@
-"""Index the tags that clients pull through a cache, because nothing is ever pushed to it."""
+"""Record the tags that clients pull from a pull-through cache, which has no push events."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ from ..models import Tag, UnassignedRepository, utc_now
 
 
 def index_pulled(session: Session, event: Notification, at: datetime) -> bool:
-    """Add the image and tag of a pull to the index, or record an unassigned repository.
+    """Add the image and tag of a pull event to the database, or update the tag's digest.
+
+    If no project owns the repository, only the unassigned repository is recorded.
 
     Returns:
-        Whether the tag is new or points to another manifest than before.
+        Whether the tag is new, or now points to a different manifest.
     """
     if not (event.tag and event.digest):
         return False

@@ -1,4 +1,4 @@
-"""Events about an old path that is still served after a move."""
+"""Reaction to events about an old path that is still served after a move."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..models import Move, OldPath, utc_now
 
 
 def request_comparison(session: Session, path: str) -> None:
-    """Schedule a comparison of an old path with the new one, because an event changed it."""
+    """Schedule a comparison of an old path with the new path, because the old path has changed."""
     moves = select(OldPath.move_id).where(OldPath.path.in_(prefixes(path)))
     session.execute(
         update(Move)

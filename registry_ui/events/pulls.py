@@ -1,7 +1,7 @@
 """Apply pull events: count the pulls of an image, and set when each tag was last used.
 
 Clients request an image in three ways (docs/protocols.md, "Found since"): GET by tag (skopeo),
-HEAD by tag and then GET by digest (containerd, docker), or only HEAD if they already have the
+HEAD by tag and then GET by digest (containerd, Docker), or only HEAD if they already have the
 image. All three count as use of the tag; only a GET counts as a pull.
 """
 
@@ -26,20 +26,20 @@ PART_REASON = "a part of an image"
 def apply_pull(
     session: Session, event: Notification, at: datetime, *, by_old_name: bool = False
 ) -> tuple[str, str, int | None]:
-    """Apply a pull event in a constant number of statements.
+    """Apply a pull event in a constant number of SQL statements.
 
-    A GET by digest marks every tag as used that points to the digest or to an index that lists
-    it. It counts as a pull of the image if a tag points to the digest, and as a pull of that tag
-    if it is the only one. The pull of a digest that only an index lists was counted with the
-    index.
+    A GET by digest marks as used every tag that points to the digest, or to an OCI index that
+    lists the digest. The GET counts as a pull of the image if a tag points to the digest, and as
+    a pull of that tag if there is only one. If only an OCI index lists the digest, the pull was
+    already counted when the client fetched the index.
 
     Args:
         at: time of the pull.
-        by_old_name: the image was pulled by an old name. A tag can point to another manifest
-            there, so only tags that point to the digest, or whose index lists it, were used.
+        by_old_name: whether the image was pulled by an old name. The tags of that name can point
+            to different manifests, so the digest alone decides which tags were used.
 
     Returns:
-        The event's new status, the reason, and the image's id if the index has the image.
+        The event's new status, the reason for the status, and the image's id, or None.
     """
     if event.method not in {"GET", "HEAD"}:
         return "dropped", "neither a pull nor a check", None
@@ -76,7 +76,7 @@ def _mark_used(
 def _find_pulled_tags(
     session: Session, image: ContainerImage, event: Notification, *, by_digest: bool
 ) -> list[int]:
-    """Return the ids of the tags that a pull can be about, at most two of them."""
+    """Return the ids of the tags to which a pull event can apply, at most two of them."""
     conditions = [Tag.image_id == image.id]
     conditions += [Tag.name == event.tag] if event.tag else []
     conditions += [Tag.digest == event.digest] if by_digest else []

@@ -1,4 +1,4 @@
-"""Memory of recently stored HEAD requests, so that repeated ones need not be stored."""
+"""Memory of recently stored events for HEAD requests, so that repeated ones are not stored."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _Key = tuple[str, str, str]
 class RecentChecks:
     """The time of the last HEAD event that this process stored for each manifest.
 
-    A polling client makes the registry send an event for every request. The time of the last pull
-    has a precision of one minute, so one event per minute is enough. Each process has its own
-    memory.
+    A polling client makes the registry send an event for every request. The stored time of a tag's
+    last pull has a precision of one minute, so one event per minute is enough. Each process has its
+    own memory.
     """
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class RecentChecks:
         self._lock = Lock()
 
     def has(self, event: Notification) -> bool:
-        """Return whether a HEAD of the same manifest was stored less than a minute apart."""
+        """Return whether an event within a minute of this one was stored for the same manifest."""
         last_check = self._last_checks.get(_key_from_event(event))
         return (
             last_check is not None
@@ -38,7 +38,7 @@ class RecentChecks:
         )
 
     def remember(self, events: Iterable[Notification]) -> None:
-        """Remember HEAD events whose transaction was committed."""
+        """Remember events for HEAD requests. Call it only after their transaction was committed."""
         with self._lock:
             for event in events:
                 if event.occurred_at is not None:

@@ -1,4 +1,4 @@
-"""The registry token: the secret by which the registry authenticates its notifications."""
+"""The registry token: the secret with which the registry authenticates its notifications."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LAST_USED_INTERVAL = timedelta(seconds=30)
 
 @dataclass(frozen=True, slots=True)
 class TokenView:
-    """A registry token as a page shows it, without the secret."""
+    """A registry token as a page shows it: only the end of the secret, in ``masked``."""
 
     masked: str
     created_at: datetime
@@ -41,7 +41,7 @@ class TokenView:
 
 
 def ensure() -> str:
-    """Return the current secret, after creating the first token if necessary."""
+    """Return the secret of the current registry token; create the first token if necessary."""
     ensure_one()
     token = _fetch_current(db.session())
     assert token is not None  # noqa: S101 - there is one now
@@ -49,7 +49,7 @@ def ensure() -> str:
 
 
 def ensure_one() -> None:
-    """Create the first token if there is none."""
+    """Create the first registry token if there is none."""
     if _fetch_current(db.session()) is not None:
         return
     try:
@@ -61,7 +61,7 @@ def ensure_one() -> None:
 
 
 def reveal(actor: Actor) -> str:
-    """Return the current secret, and record in the audit log that it was shown."""
+    """Return the secret of the current registry token, and record this in the audit log."""
     ensure()
     with writing() as session:
         token = _fetch_current(session)
@@ -71,11 +71,11 @@ def reveal(actor: Actor) -> str:
 
 
 def reset(actor: Actor) -> str:
-    """Create a new token and return its secret.
+    """Create a new registry token and return its secret.
 
-    The replaced token stays valid until the first event arrives with the new one, at most for
-    GRACE_PERIOD. If the replaced token was never used, the registry still uses the one before
-    it; then that one stays valid instead.
+    The replaced token stays valid until the first event arrives with the new token, but at most for
+    GRACE_PERIOD. If the replaced token was never used, the registry still uses the token before it.
+    Then that earlier token stays valid, and the replaced token is revoked.
     """
     ensure_one()
     with writing() as session:
@@ -94,7 +94,7 @@ def reset(actor: Actor) -> str:
 
 
 def _lock(session: Session) -> None:
-    """Serialize changes of the tokens' states by locking the first row of the table."""
+    """Serialize changes to the states of registry tokens, by locking the table's first row."""
     query = select(RegistryToken.id).order_by(RegistryToken.id).limit(1).with_for_update()
     session.execute(query)
 
@@ -102,7 +102,7 @@ def _lock(session: Session) -> None:
 def _fetch_current_and_previous(
     session: Session,
 ) -> tuple[RegistryToken | None, RegistryToken | None]:
-    """Return the current token, and the previous one if its grace period has not ended."""
+    """Return the current registry token or None, and the previous one if it is still valid."""
     query = select(RegistryToken).where(RegistryToken.state.in_(["current", "previous"]))
     rows = session.scalars(query.execution_options(populate_existing=True)).all()
     by_state = {token.state: token for token in rows}
@@ -113,7 +113,7 @@ def _fetch_current_and_previous(
 
 
 def revoke_previous(actor: Actor) -> None:
-    """Revoke the previous token before its grace period ends.
+    """Revoke the previous registry token before its grace period ends.
 
     Raises:
         Conflict: there is no previous token.
@@ -126,24 +126,23 @@ def revoke_previous(actor: Actor) -> None:
 
 
 def recognizes(session: Session, presented: str) -> bool:
-    """Return whether an Authorization header contains a valid token, without recording its use.
+    """Return whether an Authorization header contains a valid registry token; record nothing.
 
     Args:
-        presented: the header, ``Bearer T`` or the bare ``T``.
+        presented: value of the header: ``Bearer TOKEN``, or only ``TOKEN``.
     """
     return _find_match(session, _hash_presented(presented)) is not None
 
 
 def accept(session: Session, presented: str) -> tuple[bool, bool]:
-    """Check the token of a delivery in constant time, and record its use.
+    """Check the registry token of a notification request, and record its use.
 
     Args:
-        presented: the Authorization header, ``Bearer T`` or the bare ``T``.
+        presented: value of the Authorization header: ``Bearer TOKEN``, or only ``TOKEN``.
 
     Returns:
-        Whether the token is valid, and whether this is the first delivery with a token that
-        replaces another one. The second means that the registry was restarted and may have lost
-        events.
+        Whether the token is valid, and whether this is the first request with a token that replaces
+        a previous one. If so, the registry was restarted and may have lost events.
     """
     presented_hash = _hash_presented(presented)
     token = _find_match(session, presented_hash)
@@ -165,13 +164,13 @@ def accept(session: Session, presented: str) -> tuple[bool, bool]:
 
 
 def _hash_presented(presented: str) -> str:
-    """Return the hash of the token in an Authorization header."""
+    """Return the hash of the registry token in an Authorization header."""
     scheme, _, credentials = presented.partition(" ")
     return secret_hash(credentials.strip() if scheme.lower() == "bearer" else presented.strip())
 
 
 def _find_match(session: Session, presented_hash: str) -> RegistryToken | None:
-    """Return the valid token with this hash, or None; hashes are compared in constant time."""
+    """Return the valid registry token with this hash, or None; the comparison is constant-time."""
     matches = [
         token
         for token in _fetch_current_and_previous(session)
@@ -181,7 +180,7 @@ def _find_match(session: Session, presented_hash: str) -> RegistryToken | None:
 
 
 def views() -> tuple[TokenView, TokenView | None]:
-    """Return views of the current token, and of the previous one during its grace period."""
+    """Return the current registry token, and the previous one, or None after its grace period."""
     ensure_one()
     current, previous = _fetch_current_and_previous(db.session())
     assert current is not None  # noqa: S101 - there is one now

@@ -1,7 +1,7 @@
-"""Receive notifications and store their events. apply.py applies them.
+"""Receive webhook deliveries (requests with notifications of the registry) and store their events.
 
-Nothing here calls the registry, because its queue is serial and waits for the response
-(PROTOCOLS 3.3).
+The module ``apply`` applies the events later. Nothing here calls the registry, because the registry
+sends one delivery at a time and waits for the response (PROTOCOLS 3.3).
 """
 
 from __future__ import annotations
@@ -23,19 +23,22 @@ from ..models import RefusedDelivery, RegistryEvent, utc_now
 from . import registry_token
 from .recent_checks import RecentChecks
 
-#: Maximum number of addresses with their own counter of refused deliveries. All others share one.
+#: Maximum number of sender addresses that have their own counter of refused deliveries. All other
+#: addresses share one counter.
 MAX_REFUSED_ADDRESSES = 1000
 OTHER_ADDRESSES = "other addresses"
-#: How long pull events are kept after they arrived, if they were processed.
+#: How long processed pull events are kept after their arrival.
 PULL_LIFETIME = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryResult:
-    """Consequences of a delivery beyond its events.
+    """The properties of a webhook delivery after which the database must be reconciled.
 
-    ``rotated``: it is the first delivery with a new registry token. ``is_oversized``: its body
-    was too large to be read, so the registry must be reconciled.
+    Attributes:
+        rotated: whether this is the first delivery with a new registry token, which shows that the
+            registry was restarted and may have lost events.
+        is_oversized: whether the body was too large to be read, so that its events are unknown.
     """
 
     rotated: bool
@@ -45,13 +48,13 @@ class DeliveryResult:
 def receive(
     authorization: str, address: str, read: Callable[[], list[Notification]]
 ) -> DeliveryResult:
-    """Store the events of one delivery. An event that is delivered again is stored only once.
+    """Store the events of one webhook delivery. A repeated event is stored only once.
 
     Args:
         authorization: the Authorization header with the registry token.
         address: IP address of the sender, for counting refused deliveries.
-        read: reads and parses the body. It is called only if the token is valid, and before the
-            write transaction, because other writers wait for that.
+        read: function that reads and parses the body. It is called only if the token is valid,
+            and before the write transaction, so that no other writer waits for a slow sender.
 
     Raises:
         Unauthorized: the registry token is missing or wrong.
@@ -79,10 +82,10 @@ def receive(
 
 
 def is_worth_keeping(event: Notification, checks: RecentChecks) -> bool:
-    """Return whether an event can change the index.
+    """Return whether an event must be stored.
 
-    Reads by this application, pulls of blobs, and repeated HEAD requests for a manifest can't,
-    and most events of a registry are of these kinds.
+    Reads by this application, pulls of blobs, and repeated HEAD requests for a manifest change
+    nothing in the database, and most events of a registry are of these kinds.
     """
     if event.action != "pull":
         return True
@@ -96,7 +99,7 @@ def is_worth_keeping(event: Notification, checks: RecentChecks) -> bool:
 
 
 def is_check(event: Notification) -> bool:
-    """Return whether the event reports a HEAD request for a manifest."""
+    """Return whether an event reports a HEAD request for a manifest."""
     return event.action == "pull" and event.method == "HEAD" and event.is_manifest
 
 
@@ -137,19 +140,19 @@ def _count_refusal(address: str) -> None:
 
 
 def refusals(limit: int = 20) -> tuple[list[RefusedDelivery], int]:
-    """Return the addresses refused most recently, and the total number of refused deliveries."""
+    """Return the senders refused most recently, and the total number of refused deliveries."""
     query = select(RefusedDelivery).order_by(RefusedDelivery.last_at.desc()).limit(limit)
     total = db.session.scalar(select(func.sum(RefusedDelivery.count))) or 0
     return list(db.session.scalars(query)), int(total)
 
 
 def forget_pulls(session: Session) -> None:
-    """Delete processed pull events after PULL_LIFETIME, earlier than other events.
+    """Delete processed pull events after PULL_LIFETIME, which is sooner than other events.
 
-    Most events are pulls, and their counts are stored elsewhere. The newest event is always kept:
-    SQLite would reuse its id, and a removal looks for events with higher ids than the last one it
-    saw. Events older than four times PULL_LIFETIME, left from a time when the worker was stopped,
-    are deleted together with all other old events.
+    Most events are pulls, and their counts are stored with images and tags. The newest event is
+    always kept: SQLite would reuse its id, and a removal looks for events with higher ids than the
+    last event it saw. Events older than four times PULL_LIFETIME, which remain if the worker was
+    stopped for a while, are left to the job that deletes all old events.
     """
     now = utc_now()
     newest = select(func.max(RegistryEvent.id)).scalar_subquery()

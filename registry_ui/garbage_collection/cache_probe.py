@@ -1,8 +1,9 @@
 """Probe that detects whether the registry still reports collected blobs as present.
 
-A registry with a cache of blob descriptors does so until it is restarted: clients then skip the
-upload of a deleted layer, and a pushed manifest is accepted but not stored (docs/protocols.md,
-"Found since"). So an unreferenced blob is pushed before a collection, and requested after it.
+A registry that caches blob descriptors keeps reporting deleted blobs until it is restarted: clients
+then skip the upload of a deleted layer, and a pushed manifest is accepted but not stored
+(docs/protocols.md, "Found since"). So an unreferenced blob, the probe, is pushed before a
+collection, and requested after the collection.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ from ..registry_connection import registry
 
 @dataclass(frozen=True, slots=True)
 class CacheProbe:
-    """An unreferenced blob that was pushed to an existing repository."""
+    """An unreferenced blob of random bytes that was pushed to an existing repository."""
 
     repository: RepositoryName
     body: bytes
 
     @classmethod
     def pushed(cls) -> Self | None:
-        """Push a new probe; return None if there is no image yet, or the registry refuses it."""
+        """Push and return a new probe; None if there is no image yet, or the registry refuses."""
         query = select(ContainerImage.path).where(ContainerImage.tag_count > 0)
         path = db.session.scalar(query.order_by(ContainerImage.id).limit(1))
         end_read()
@@ -50,7 +51,7 @@ class CacheProbe:
     def is_still_reported(self) -> bool:
         """Return whether the registry still reports the blob as present after a collection.
 
-        False if the registry does not answer.
+        Return False if the registry can't be asked.
         """
         try:
             return registry().has_blob(self.repository, Digest(self.digest))

@@ -3,8 +3,8 @@
 ``python -m registry_ui.garbage_collection.exclusive_process PARENT LOCK COMMAND…``
 
 The file LOCK stays locked as long as any process of the command runs, even if this process is
-killed, because they inherit its descriptor. The command is terminated when the process with the
-id PARENT dies.
+killed, because the command's processes inherit the file descriptor. The command is terminated when
+the process with the id PARENT dies.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ NOT_FOUND = 127
 def main() -> int:
     """Run the command given by ``sys.argv``, and return its exit status as a shell would.
 
-    BUSY if the lock is held, NOT_FOUND if the command can't be run.
+    Return BUSY if an earlier command holds the lock, and NOT_FOUND if the command can't be run.
     """
     parent, lock, *command = sys.argv[1:]
     end_with_parent(int(parent))

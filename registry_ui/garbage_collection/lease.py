@@ -1,4 +1,7 @@
-"""The lease of a garbage collection, so that only one worker runs the collector."""
+"""The lease of a garbage collection, so that only one worker at a time carries it out.
+
+A lease is the temporary hold of one worker on a database row; the worker has to renew it.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +21,19 @@ from .service import close
 
 @dataclass(slots=True)
 class CollectionLease(Lease[GarbageCollection]):
-    """A garbage collection that one worker holds."""
+    """The lease that one worker holds on a garbage collection; ``row`` is the collection."""
 
     def renew(self, **values: Any) -> None:
-        """Renew the lease as Lease.renew() does, but check for cancellation on every call.
+        """Renew the lease if that is due, and check on every call whether a user canceled.
 
-        Users wait for the cancellation, so it must not wait until the next renewal.
+        Lease.renew() checks only if a renewal is due, which is too late for a waiting user.
+
+        Args:
+            values: columns to change if the lease is renewed.
+
+        Raises:
+            LeaseLost: a different worker holds the collection now.
+            Canceled: a user canceled the collection.
         """
         self.keep(**values)
         self.check()
@@ -38,10 +48,10 @@ class CollectionLease(Lease[GarbageCollection]):
 
     @contextmanager
     def changing(self) -> Iterator[GarbageCollection]:
-        """Yield the row for changes in one transaction.
+        """Yield the collection's row, to be changed in a transaction that also renews the lease.
 
         Raises:
-            LeaseLost: another worker holds the collection now.
+            LeaseLost: a different worker holds the collection now.
         """
         with writing() as session:
             self.update(session)
@@ -54,7 +64,10 @@ class CollectionLease(Lease[GarbageCollection]):
 
 
 def claim(collection_id: int) -> CollectionLease | None:
-    """Acquire the lease of a collection; None if it has ended, or another worker holds it."""
+    """Acquire and return the lease of a garbage collection.
+
+    Return None if the collection has ended, or a different worker holds the lease.
+    """
     with writing() as session:
         owner = acquire(session, GarbageCollection, collection_id, GarbageCollection.slot == 1)
         if owner is None:
@@ -64,5 +77,5 @@ def claim(collection_id: int) -> CollectionLease | None:
 
 
 def waiting() -> list[int]:
-    """Return the ids of the active collections that no living worker holds."""
+    """Return the ids of the unfinished garbage collections that no running worker holds."""
     return free_work(GarbageCollection, GarbageCollection.slot == 1)

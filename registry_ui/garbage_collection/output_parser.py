@@ -11,7 +11,7 @@ from ..names import DIGEST
 #: only counted.
 MAX_DIGESTS = 200_000
 #: Maximum number of lines that are kept from the beginning and from the end of the output. Lines
-#: about marked manifests and blobs do not count.
+#: about manifests and blobs that are in use ("marking …") are never kept.
 MAX_FIRST_LINES, MAX_LAST_LINES = 150, 150
 MAX_LINE_LENGTH = 400
 PROBE_NOTE = (
@@ -20,7 +20,7 @@ PROBE_NOTE = (
 )
 _MARKING = re.compile(r"(\S+): marking (?:manifest|blob) ")
 _MANIFEST = re.compile(r"\S+: marking manifest ")
-#: Message with which both versions stop at a manifest that they can't read. They delete nothing.
+#: Message with which both versions stop, without deleting anything, at an unreadable manifest.
 _UNREADABLE = re.compile(rf"failed to retrieve manifest for digest ({DIGEST})\b")
 _BLOB = re.compile(rf"blob eligible for deletion: ({DIGEST})\s*")
 _SUM = re.compile(r"\d+ blobs marked, (\d+) blobs and \d+ manifests eligible for deletion\s*")
@@ -30,7 +30,7 @@ class CollectorOutput:
     """Parses the collector's output line by line, and keeps a summary and the shortened text.
 
     Attributes:
-        marked: number of manifests that the collector has found in use so far.
+        marked: number of manifests that the collector has found to be in use so far.
         digests: digests of unreferenced blobs, at most MAX_DIGESTS.
         unreadable: the manifest that the collector could not read and stopped at, as
             ``repository@digest``; "" if there is none.
@@ -63,7 +63,7 @@ class CollectorOutput:
             self._keep_line(line.rstrip()[:MAX_LINE_LENGTH].replace("\x00", ""))
 
     def exclude_blob(self, digest: str) -> None:
-        """Exclude the blob of our cache probe from the count, and add a note to the text."""
+        """Exclude the cache probe's blob, which registry_ui pushed, from the count; add a note."""
         if digest in self.digests:
             self.digests.discard(digest)
             self._note = PROBE_NOTE.format(digest)
@@ -78,12 +78,12 @@ class CollectorOutput:
 
     @property
     def blobs(self) -> int:
-        """Number of unreferenced blobs: the total that was printed, else the number listed."""
+        """Number of unreferenced blobs, as printed by the collector, or else as listed by it."""
         return len(self.digests) if self._total is None else self._total
 
     @property
     def text(self) -> str:
-        """The output without lines about marked content.
+        """The collector's output without the lines about content that is in use.
 
         Long output is reduced to its beginning and its end.
         """

@@ -1,4 +1,4 @@
-"""The registry's garbage collector as a child process, never two at the same time."""
+"""The registry's garbage collector as a child process; a lock file prevents a second one."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from config import PREFIX, ROOT
 from . import exclusive_process
 from .output_parser import CollectorOutput
 
-#: Timeout in seconds for the collector to end after a signal.
+#: Timeout in seconds for the collector to end after SIGTERM or SIGKILL.
 END_TIMEOUT = 20.0
-#: Timeout in seconds for reading the rest of the output. A process that the collector started can
-#: keep the pipe open.
+#: Timeout in seconds for reading the rest of the output after the collector has ended, because a
+#: process that the collector started can keep the pipe open.
 READ_TIMEOUT = 2.0
-#: Maximum number of bytes that are read as one line. The collector writes no longer lines; others
-#: are read in pieces.
+#: Maximum number of bytes that are read as one line. Longer lines, which the collector does not
+#: write, are read in pieces.
 MAX_READ_BYTES = 8192
 
 
 class Collector:
-    """A run of the collector; it starts when the object is created.
+    """A run of the registry's garbage collector, which starts when the object is created.
 
     Args:
         command: the program and its arguments.
@@ -51,7 +51,7 @@ class Collector:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            # A separate process group, so that a signal reaches all processes of the collector.
+            # Start a separate process group, so that a signal reaches every collector process.
             start_new_session=True,
         )
         self._reader = threading.Thread(
@@ -89,10 +89,10 @@ class Collector:
 
 
 def is_gone(lock: Path) -> bool:
-    """Return whether no process of any collector runs on this machine.
+    """Return whether no process of a collector that uses this lock file runs on this machine.
 
     Args:
-        lock: the file that collectors keep locked.
+        lock: the file that the processes of a collector keep locked.
     """
     descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -105,9 +105,9 @@ def is_gone(lock: Path) -> bool:
 
 
 def _build_environment() -> dict[str, str]:
-    """Return our environment without our settings.
+    """Return the collector's environment: that of this process without registry_ui's settings.
 
-    The registry would read every variable named REGISTRY_* as a setting of its own.
+    The registry program would read every variable named REGISTRY_* as a setting of its own.
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     return environment | {"OTEL_TRACES_EXPORTER": "none"}

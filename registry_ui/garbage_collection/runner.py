@@ -1,6 +1,6 @@
-"""Carry out garbage collections: freeze writes, wait for writers, collect, lift the freeze.
+"""Carry out garbage collections: freeze writes, wait for writers, collect, and lift the freeze.
 
-Another worker resumes a collection whose worker died.
+A worker holds a collection by a lease. If that worker dies, a different worker resumes.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from .output_parser import CollectorOutput
 from .process import Collector, is_gone
 from .service import NOT_SET_UP, SUBJECT, command
 
-#: Seconds between two checks while waiting.
+#: Seconds between two checks while a collection waits, for example for the collector to end.
 POLL_INTERVAL = 0.5
-#: How long our own removals, copies and moves have to stop writing after the last bearer token
-#: from before the write freeze has expired.
+#: How long registry_ui's own removals, copies, and moves can take to stop writing, counted from the
+#: expiry of the last bearer token that was issued before the write freeze.
 WRITERS_TIMEOUT = timedelta(minutes=15)
-#: How long, in seconds, an earlier collector is waited for before that is reported as a problem.
+#: Time in seconds to wait for an earlier collector to end before a problem is reported.
 LOCK_TIMEOUT = 120.0
 #: Number of manifests that one query reads.
 BATCH_SIZE = 500
@@ -55,11 +55,11 @@ logger = logging.getLogger(__name__)
 
 
 def run(collection_id: int) -> GarbageCollection | None:
-    """Carry out a collection, or the rest of it.
+    """Carry out a garbage collection, or resume one whose worker died.
 
     Returns:
-        The ended collection; None if another worker holds it, took it over, or it was canceled
-        and closed meanwhile.
+        The ended collection; None if a different worker holds it or took it over, or if it had
+        already ended or was canceled and closed meanwhile.
     """
     lease = claim(collection_id)
     if lease is None:
@@ -73,7 +73,14 @@ def run(collection_id: int) -> GarbageCollection | None:
 
 
 def _run_all_steps(lease: CollectionLease) -> tuple[str, str]:
-    """Carry out all steps; return the final state and a message for the page ("" for none)."""
+    """Carry out all steps of a collection.
+
+    Returns:
+        The final state, and a message for the page of the collection ("" for none).
+
+    Raises:
+        LeaseLost: a different worker holds the collection now, or it was canceled and closed.
+    """
     try:
         if not lease.row.dry_run:
             _freeze_writes(lease)
@@ -90,14 +97,16 @@ def _run_all_steps(lease: CollectionLease) -> tuple[str, str]:
 
 
 def _freeze_writes(lease: CollectionLease) -> None:
-    """Freeze all writes, and wait until nothing from before the freeze can write anymore.
+    """Freeze all writes to the registry, and wait until no earlier permission to write is left.
 
-    That is until the last bearer token with push or delete has expired, and our own removals,
-    copies and moves have stopped.
+    The wait ends when the last bearer token with push or delete has expired, and registry_ui's own
+    removals, copies, and moves have stopped.
 
     Raises:
-        OperationFailed: writes are frozen already, or our own work does not stop.
-        LeaseLost, Canceled: as CollectionLease.renew().
+        OperationFailed: writes are frozen already, registry_ui's own operations do not stop in
+            time, or an earlier collector still runs.
+        LeaseLost: a different worker holds the collection now.
+        Canceled: a user canceled the collection.
     """
     if lease.row.state == "waiting":
         _wait_until_gone(lease, _lock_path())
@@ -126,14 +135,18 @@ def _is_quiet(row: GarbageCollection) -> bool:
 
 
 def _collect_garbage(lease: CollectionLease) -> str:
-    """Run the collector, and store its output; one that died with its worker runs again.
+    """Run the registry's collector, and store its output and the freed size in the row.
+
+    A collector that died with its worker is run again.
 
     Returns:
         A message that tells the administrator to restart the registry, "" if that is not needed.
 
     Raises:
-        OperationFailed: no collector is configured, it failed, or an earlier one still runs.
-        LeaseLost, Canceled: as CollectionLease.renew().
+        OperationFailed: no collector is configured, the collector failed, or an earlier one still
+            runs.
+        LeaseLost: a different worker holds the collection now.
+        Canceled: a user canceled the collection.
     """
     arguments = command()
     if not arguments:
@@ -174,6 +187,11 @@ def _run_collector(
 
     Only one collector runs at a time.
 
+    Args:
+        lease: the lease of the collection.
+        arguments: the command of the collector.
+        lock: the file that the collector keeps locked.
+
     Returns:
         The exit status and the parsed output.
     """
@@ -200,12 +218,13 @@ def _run_collector(
 def _wait_until_gone(lease: CollectionLease, lock: Path) -> None:
     """Wait until no process of an earlier collector runs, not even one whose worker was killed.
 
-    During a write freeze this waits without limit, because without the freeze that collector
-    could delete blobs that are pushed meanwhile. After LOCK_TIMEOUT seconds the page shows
-    the reason.
+    During a write freeze there is no time limit: if the freeze ended first, the earlier collector
+    could delete blobs that are pushed afterward. After LOCK_TIMEOUT seconds the page of the
+    collection shows the reason for the wait.
 
     Raises:
-        OperationFailed: no writes are frozen, and the process did not end in time.
+        OperationFailed: writes are not frozen, and the processes did not end in time.
+        LeaseLost: a different worker holds the collection now.
     """
     deadline, is_reported = time.monotonic() + LOCK_TIMEOUT, False
     while not is_gone(lock):
@@ -220,9 +239,9 @@ def _wait_until_gone(lease: CollectionLease, lock: Path) -> None:
 
 
 def _measure_blobs(lease: CollectionLease, output: CollectorOutput) -> tuple[int, int]:
-    """Return the size of the unreferenced blobs in bytes, and the number of unknown sizes.
+    """Return the known size of the unreferenced blobs in bytes, and the number of unknown sizes.
 
-    The collector prints no sizes. The index knows the sizes of blobs that belonged to images.
+    The collector prints no sizes. The sizes come from the manifests that the database stores.
     """
     digest_by_key = {key_of(digest): digest for digest in output.digests}
     sizes: dict[bytes, int] = {}

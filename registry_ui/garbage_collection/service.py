@@ -31,10 +31,13 @@ def command() -> tuple[str, ...]:
 
 
 def begin(actor: Actor, *, dry_run: bool) -> GarbageCollection:
-    """Request a collection or a dry run; a worker carries it out.
+    """Request a garbage collection or a dry run, which a worker then carries out.
+
+    Returns:
+        The new collection.
 
     Raises:
-        Conflict: another collection has not ended yet, or no command is configured.
+        Conflict: an earlier collection has not ended yet, or no collector command is configured.
     """
     if not command():
         raise Conflict(NOT_SET_UP, hint=SETUP_HINT)
@@ -51,14 +54,17 @@ def begin(actor: Actor, *, dry_run: bool) -> GarbageCollection:
 
 
 def cancel(actor: Actor, collection_id: int) -> GarbageCollection:
-    """Cancel a collection.
+    """Cancel a garbage collection.
 
-    Before the collector runs, this ends the collection and its write freeze at once. A running
-    collector is ended by its worker, and writes stay frozen until it has ended.
+    If the collector does not run yet, the collection and its write freeze end at once. A running
+    collector is ended by its worker, and writes stay frozen until the collector has ended.
+
+    Returns:
+        The collection.
 
     Raises:
         NotFound: there is no such collection.
-        StateConflict: it has already ended.
+        StateConflict: the collection has already ended.
     """
     with writing() as session:
         row = session.get(
@@ -79,9 +85,10 @@ def close(session: Session, row: GarbageCollection, state: str, problem: str = "
     """End a collection, and lift its write freeze (fence) in the same transaction.
 
     Args:
-        session: the session of writing().
-        state: the final state: done, failed or cancelled.
-        problem: a message for the page, "" for none.
+        session: the session of the caller's write transaction.
+        row: the collection.
+        state: the final state: done, failed, or cancelled.
+        problem: a message for the page of the collection, "" for none.
     """
     if row.fence_id is not None:
         write_freeze.lift_fence(session, row.fence_id)
@@ -98,7 +105,7 @@ def _audit_action(row: GarbageCollection, event: str) -> str:
 
 
 def latest() -> list[GarbageCollection]:
-    """Return the latest collections, newest first, at most MAX_LISTED."""
+    """Return the latest garbage collections, newest first, at most MAX_LISTED."""
     return list(
         db.session.scalars(
             select(GarbageCollection).order_by(GarbageCollection.id.desc()).limit(MAX_LISTED)
@@ -107,7 +114,7 @@ def latest() -> list[GarbageCollection]:
 
 
 def one(collection_id: int) -> GarbageCollection:
-    """Return a collection by its id; raise NotFound if there is none."""
+    """Return a garbage collection by its id; raise NotFound if there is none."""
     row = db.session.get(GarbageCollection, collection_id, populate_existing=True)
     if row is None:
         raise NotFound("There is no such garbage collection.")
@@ -116,11 +123,12 @@ def one(collection_id: int) -> GarbageCollection:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """How long a collection would freeze writes.
+    """Estimate of how long a garbage collection would freeze writes.
 
     Attributes:
-        tokens: time until the last bearer token from before the freeze has expired.
-        collector: how long the collector took last time; None if it never ran.
+        tokens: time until the last bearer token that was issued before the freeze has expired.
+        collector: how long the collector took in the last successful collection; None if there
+            was none.
     """
 
     tokens: timedelta
@@ -128,7 +136,7 @@ class Forecast:
 
     @property
     def collector_minutes(self) -> int:
-        """How long the collector took last time, in whole minutes, rounded down."""
+        """How long the collector took last time, in whole minutes, rounded down; 0 if unknown."""
         return (self.collector or timedelta()) // timedelta(minutes=1)
 
     @property
@@ -141,8 +149,8 @@ def forecast(rows: list[GarbageCollection]) -> Forecast:
     """Estimate how long a collection that begins now would freeze writes.
 
     Args:
-        rows: earlier collections, newest first. The first successful one gives the duration; a dry
-            run does not, because it deletes nothing.
+        rows: earlier collections, newest first. The estimate uses the duration of the first
+            successful one that is not a dry run, because a dry run deletes nothing.
     """
     settings = current_app.config["SETTINGS"]
     durations = [

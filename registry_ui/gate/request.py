@@ -1,8 +1,8 @@
 """Parse the request that the reverse proxy asks about: a method and a URL of the registry.
 
-The registry decodes a URL once and redirects a URL that is not in its canonical form. The gate
-normalizes nothing and refuses such a URL, so that the gate and the registry never interpret the
-same URL differently.
+The registry decodes a URL once, and redirects a URL that is not in canonical form. The gate does
+not normalize such a URL but refuses it, so that the gate and the registry never interpret the same
+URL differently.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from ..access import Permission
 from ..errors import Denied
 from ..names import DIGEST, NAME, TAG, Digest, NameInvalid, RepositoryName, TagName
 
-#: Headers with the method and the URL. Our nginx configuration sets the first pair; Traefik and
-#: Caddy send the second one by default.
+#: Headers with the method and the URL of the client's request. Our nginx configuration sets the
+#: first pair; Traefik and Caddy send the second pair by default.
 HEADERS = (
     ("X-Original-Method", "X-Original-URI"),
     ("X-Forwarded-Method", "X-Forwarded-Uri"),
@@ -45,14 +45,14 @@ class GateRequest:
 
 
 def read(headers: Headers) -> GateRequest | None:
-    """Return the request to check; None if it changes neither a manifest nor a stored blob.
+    """Return the request to check, or None if it changes neither a manifest nor a stored blob.
 
     Args:
         headers: headers of the proxy's request to the gate.
 
     Raises:
-        Denied: the method or the URL is missing, both pairs of headers are present (a client may
-            have sent one), or the URL is not in canonical form.
+        Denied: the method or the URL is missing, both pairs of headers are present (the client may
+            have sent one of them), or the URL is not in canonical form.
     """
     pairs = [pair for pair in HEADERS if any(name in headers for name in pair)]
     if len(pairs) != 1 or not all(name in headers for name in pairs[0]):

@@ -34,8 +34,8 @@ UNREADABLE_TAGS = (
     "{} can't be read, so what it may need stays in {}: let a Maintainer push it again or remove it"
 )
 BLOB_HINT = "garbage collection deletes unused blobs"
-#: Timeout in seconds for reading the manifests that protected tags need. A deletion that depends
-#: on a manifest that was not read by then is refused.
+#: Timeout in seconds for reading the manifests that protected tags need. A deletion is refused if
+#: it depends on a manifest that could not be read in time.
 GRAPH_TIMEOUT = 20.0
 
 
@@ -43,8 +43,9 @@ GRAPH_TIMEOUT = 20.0
 class Change:
     """A push or a deletion by a user who has the permission for it.
 
-    ``rules`` are the project's rules that cover the image; ``image_name`` is the image's name
-    relative to the project, and ``role`` the user's current role in it.
+    ``rules`` are the project's rules that cover the image, ``image_name`` is the image's name
+    relative to the project, ``role`` is the user's current role in the project, and ``token`` is
+    the bearer token of the request.
     """
 
     action: Permission
@@ -55,16 +56,20 @@ class Change:
     token: VerifiedToken
 
     def refusal(self, tag: str, *, exists: bool) -> str | None:
-        """Return why the rules refuse this change of a tag, or None if they allow it."""
+        """Return why the rules refuse the change for a tag, or None if they allow it.
+
+        Args:
+            exists: whether the tag already exists.
+        """
         change = TagChange(tag, self.action, exists=exists)
         return refusal(self.rules, self.image_name, change, self.role)
 
     def may_change(self, state: TagState) -> bool:
         """Return whether a tag in this state may be changed although a rule makes it immutable.
 
-        A tag that does not exist may be created. A damaged tag may be changed only by the role
-        that may remove it: after a removal the name is free, so this role can already choose
-        the tag's content.
+        A tag that does not exist may be created. A damaged tag may be changed only by users
+        with REPAIR_ROLE, who may also remove it: after a removal the name is free, so these users
+        can choose the tag's content in any case.
         """
         if state is TagState.DAMAGED:
             return self.role is not None and self.role >= REPAIR_ROLE
@@ -72,10 +77,13 @@ class Change:
 
 
 def check_tag(change: Change, tag: TagName) -> None:
-    """Refuse a push or deletion of a protected tag; claim a new immutable tag for the push.
+    """Refuse a push or deletion of a protected tag.
+
+    For the push of a new immutable tag, a tag claim is acquired. It is a short lock on the tag, so
+    that only one of several concurrent pushes creates the tag.
 
     Raises:
-        Denied: a rule refuses the change, or another push has claimed the tag.
+        Denied: a rule refuses the change, or a concurrent push has claimed the tag.
         RegistryNotAnswering: the registry does not answer.
     """
     repository, action, token = change.repository, change.action, change.token
@@ -106,19 +114,20 @@ def _check_state(change: Change, tag: TagName) -> None:
 
 
 def _add_damage(reason: str, state: TagState) -> str:
-    """Return the reason for a refusal; for a damaged tag, also which role can repair it."""
+    """Return a refusal's reason, which for a damaged tag also names the role that can repair it."""
     return DAMAGED_TAG.format(reason, REPAIR_ROLE.label) if state is TagState.DAMAGED else reason
 
 
 def _check_attached(change: Change, tag: TagName) -> None:
-    """Refuse to overwrite or delete a digest tag that belongs to an immutable tag.
+    """Refuse to overwrite or delete a tag ``sha256-<hex>.sig`` that belongs to an immutable tag.
 
-    The first signature of a release can be pushed. The gate does not see the content, so it can't
-    tell whether a later push adds a signature or replaces the first one. The rule has an option
-    that allows both.
+    The same applies to digest tags for attestations (``.att``) and SBOMs (``.sbom``). The first
+    signature of a release can be pushed. The gate does not see the content, so it can't tell
+    whether a later push adds a signature or replaces the first one. The rule has an option that
+    allows both.
 
     Raises:
-        Denied: the tag that is attached to an immutable tag exists already.
+        Denied: the digest tag already exists and belongs to an immutable tag.
         RegistryNotAnswering: the registry does not answer.
     """
     subject = subject_of(str(tag))
@@ -144,8 +153,8 @@ def check_blob(change: Change) -> None:
     """Refuse to delete a blob from a repository that has tags, because a tag may need it.
 
     The registry unlinks a layer even if manifests refer to it; their images can no longer be
-    pulled. Garbage collection deletes unused blobs, so checking the repository instead of the
-    blob prevents nothing useful.
+    pulled. Garbage collection deletes unused blobs, so this check prevents nothing useful although
+    it considers the repository instead of the blob.
 
     Raises:
         Denied: the repository has tags.
@@ -157,10 +166,10 @@ def check_blob(change: Change) -> None:
 
 
 def check_digest(change: Change, digest: Digest) -> None:
-    """Refuse to delete a manifest that a protected tag, or an attachment of one, needs.
+    """Refuse to delete a manifest that a protected tag or its signatures or attachments need.
 
-    The registry deletes every tag that points to the digest, and does not check whether an index
-    refers to it, directly or through other indexes.
+    The registry deletes every tag that points to the digest, and does not check whether an OCI
+    index refers to the digest, directly or through other indexes.
 
     Raises:
         Denied: a protected tag needs the manifest.
@@ -192,11 +201,11 @@ def check_digest(change: Change, digest: Digest) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _NeededManifests:
-    """The manifests that some tags need.
+    """The manifests that a set of tags needs.
 
     ``tag_by_digest`` maps the digest of each manifest to the first tag that needs it.
-    ``is_known`` is False if one of the manifests could not be read, so that others may be missing
-    here.
+    ``is_known`` is False if one of the manifests could not be read, so that the mapping may be
+    incomplete.
     """
 
     tag_by_digest: dict[str, str]
@@ -209,10 +218,10 @@ class _NeededManifests:
 
 
 def _find_needed(change: Change, digest: Digest, names: Iterable[str]) -> _NeededManifests:
-    """Return the manifests that the tags in ``names`` need.
+    """Return the manifests that the tags with these names need.
 
     Args:
-        digest: the manifest that the change is about.
+        digest: the manifest that would be deleted, or the subject of the changed digest tag.
     """
     digests = _fetch_live_digests(change, digest, names)
     graph = graph_of(change.repository, set(digests.values()), GRAPH_TIMEOUT)
@@ -226,12 +235,12 @@ def _find_needed(change: Change, digest: Digest, names: Iterable[str]) -> _Neede
 def _fetch_live_digests(change: Change, digest: Digest, names: Iterable[str]) -> dict[str, str]:
     """Return the current digests of tags. Tags that no longer exist are left out.
 
-    The registry is asked for each tag, because the event of a change may be late or lost. The
-    index is trusted only for an immutable tag with another digest than ``digest``, because such a
-    tag does not change.
+    The registry is asked for each tag, because the event about a change may be late or lost. Only
+    for an immutable tag, which does not change, the digest in the database is used, unless it is
+    ``digest``.
 
     Raises:
-        Denied: a tag that is kept can't be read, so it may need any manifest.
+        Denied: a tag can't be read but must be kept, so any manifest may be needed by it.
         RegistryNotAnswering: the registry does not answer.
     """
     repository = change.repository

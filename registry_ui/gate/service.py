@@ -1,10 +1,10 @@
 """Decide whether a push or a deletion can be forwarded to the registry: by token, then by rules.
 
-Every push waits for this. If no rule covers the tag, it costs three queries and no registry call.
-If a rule applies and the registry does not answer, the request is refused. A write freeze (fence),
-a blocked account and a lost role take effect immediately, although older bearer tokens would still
-be valid. The proxy asks after it has received the whole manifest, and the state at that moment
-counts.
+Every push waits for this decision. If no rule covers the tag, the decision takes three queries and
+no registry call. If a rule applies and the registry does not answer, the request is refused. A
+write freeze (fence), a blocked account, and a lost role take effect immediately, although older
+bearer tokens would still be valid. The proxy asks the gate after it has received the whole
+manifest, and the state at that moment counts.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ..token_auth.verifier import TokenInvalid, VerifiedToken, verifier
 from .request import GateRequest
 from .rules import Change, check_blob, check_digest, check_tag
 
-#: Actions that the registry requires a token to grant (PROTOCOLS 1.1).
+#: Actions that a token must grant before the registry accepts a push or a deletion (PROTOCOLS 1.1).
 REQUIRED_ACTIONS = {Permission.PUSH: ("pull", "push"), Permission.DELETE: ("delete",)}
 TRASH_REFUSAL = "clients can't push or delete tags in the trash"
 #: Minimum number of seconds between two records that the gate is in use.
@@ -38,8 +38,8 @@ class Unauthenticated(Unauthorized):
     """The bearer token is missing, invalid, or does not cover the request.
 
     Attributes:
-        scope: the scope that the token must grant, for the challenge.
-        problem: the ``error`` of the challenge; "" if there was no token.
+        scope: the scope that the token must grant, for the Bearer challenge.
+        problem: the ``error`` parameter of the challenge; "" if there was no token.
     """
 
     def __init__(self, scope: str, problem: str = "") -> None:
@@ -55,8 +55,8 @@ def authorize(request: GateRequest, authorization: str) -> None:
         authorization: the client's Authorization header, unchanged.
 
     Raises:
-        Unauthenticated: the token is missing or does not cover the request; the registry would
-            answer the same.
+        Unauthenticated: the token is missing, invalid, or does not cover the request; the registry
+            would respond in the same way.
         Denied: a write freeze (fence) or a rule of the project refuses the request, or the
             permission was withdrawn. The message is shown in the client's terminal.
         RegistryNotAnswering: a rule applies, and the registry does not answer.
@@ -95,10 +95,10 @@ def _check_rules(change: Change, request: GateRequest) -> None:
 def _check_permission(
     request: GateRequest, token: VerifiedToken, policy: RepositoryPolicy
 ) -> Role | None:
-    """Check the caller's current permission and return the role; None for our own calls.
+    """Check the caller's current permission and return the role.
 
-    The permission is checked again because a token stays valid after the permission for which it
-    was issued is withdrawn.
+    Returns None for a call by this application, which needs no role. The permission is checked
+    again because a token stays valid after the permission for which it was issued is withdrawn.
 
     Raises:
         Unauthenticated: the token does not cover the request.
@@ -165,13 +165,13 @@ def _required_scope(request: GateRequest) -> str:
 
 
 class GateUsage:
-    """Recorder of the last use of the gate, which administrators see. Writes once per minute."""
+    """Recorder of the time when the gate was last used. It writes at most once per minute."""
 
     def __init__(self) -> None:
         self._next_record_at, self._lock = 0.0, threading.Lock()
 
     def note(self) -> None:
-        """Record that the gate is in use, unless this was done less than RECORD_INTERVAL ago."""
+        """Record that the gate is in use, at most once every RECORD_INTERVAL seconds."""
         with self._lock:
             if time.monotonic() < self._next_record_at:
                 return

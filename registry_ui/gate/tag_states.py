@@ -1,4 +1,4 @@
-"""Determine from the registry whether a tag exists. A tag that can't be read exists, too."""
+"""Determine from the registry whether a tag exists. A tag that can't be read counts, too."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class RegistryNotAnswering(AppError):
 
 
 class TagState(Enum):
-    """State of a tag in the registry."""
+    """State of a tag in the registry: absent, readable, or damaged."""
 
     ABSENT = auto()
     READABLE = auto()
@@ -38,11 +38,12 @@ class TagState(Enum):
 
 
 def read_state(repository: RepositoryName, tag: TagName) -> TagState:
-    """Return the state of a tag in the registry: absent, readable or damaged.
+    """Return the state of a tag in the registry: absent, readable, or damaged.
 
-    The registry answers 404 for a damaged tag as for an absent one, or 500 as for any internal
-    error. After a 404, a tag that is not in the index is absent. Otherwise the registry's list of
-    tags decides, so that a stale index does not block the push of a tag that was just deleted.
+    For a damaged tag, the registry responds with 404 as for an absent tag, or with 500 as for any
+    internal error. After a 404, a tag that is not in the database is absent. Otherwise the
+    registry's list of tags decides, so that an outdated database does not block the push of a tag
+    that was just deleted.
 
     Raises:
         RegistryNotAnswering: the registry does not answer.
@@ -69,7 +70,7 @@ def read_state(repository: RepositoryName, tag: TagName) -> TagState:
 
 
 def _is_indexed(repository: RepositoryName, tag: TagName) -> bool:
-    """Return whether the index has a tag, not counting a removed tag that is still listed."""
+    """Return whether the database has a tag, except a removed tag that the registry still lists."""
     query = (
         select(Tag.damage)
         .join(ContainerImage, ContainerImage.id == Tag.image_id)

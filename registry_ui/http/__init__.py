@@ -1,1 +1,1 @@
-"""HTTP layer: WSGI middleware, loaders, error handlers and response headers."""
+"""HTTP layer: WSGI middleware, permission checks, error handlers, and response headers."""

@@ -1,15 +1,15 @@
-"""WSGI middleware that reserves threads for the token endpoint, the gate and registry events.
+"""WSGI middleware that reserves threads for the token endpoint, the gate, and registry events.
 
-A server has a fixed number of threads in each process. Without a limit, slow pages could occupy
-all of them, and every docker command would wait. So pages and the API share a limited number of
-slots. Further requests wait briefly for a slot, and get a 503 response if none becomes free.
-While a page waits for a password hash, it gives up its slot, because password checks have
-threads of their own.
+The gate authorizes pushes and deletions for the registry's reverse proxy. A server has a fixed
+number of threads in each process. Without a limit, slow pages could occupy all of them, and every
+docker command would wait. So pages and the API share a limited number of slots. Further
+requests wait briefly for a slot, and get a 503 response if none becomes free. While a request waits
+for a password hash, it gives up its slot, because password checks have their own threads.
 
 A response that refuses a client after too many attempts (429) is delayed, unless many are being
-delayed already. Otherwise guessing would use up the processors, even if every guess is refused.
+delayed already. Otherwise password guessing would occupy the CPUs, even if every guess is refused.
 
-This is plain WSGI. It works with every server that runs THREADS threads in each process.
+The middleware works with every WSGI server that runs THREADS threads in each process.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from ..page_slots import KEY, PageSlot
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits on the threads of one process that pages, the API and refused attempts can take.
+    """Limits on the threads of one process that pages, the API, and 429 responses can occupy.
 
-    Args:
+    Attributes:
         pages: maximum number of page and API requests that are answered at the same time.
         waiting: maximum number of further requests that wait for a slot.
         timeout: maximum time in seconds that a request waits for a slot.
@@ -47,16 +47,16 @@ class Limits:
 
 
 LIMITS = Limits()
-#: Number of threads that neither these requests nor password checks can take.
+#: Number of threads reserved for requests that need no slot, such as those of docker clients.
 RESERVED = 4
-#: Number of threads in one process. Password checks count separately, because the token
+#: Number of threads in one server process. Password checks have their own share, because the token
 #: endpoint needs them, too.
 THREADS = LIMITS.pages + LIMITS.waiting + LIMITS.max_delayed + PASSWORD_THREADS + RESERVED
 #: Value in seconds of the Retry-After header in a 503 response.
 RETRY_AFTER = 2
 
-#: Paths that need no slot: docker clients, the registry, its proxy and health probes wait for
-#: these responses, which are quick.
+#: Paths that need no slot, because docker clients, the registry, its proxy, and health probes wait
+#: for these responses, which are quick.
 UNLIMITED_PREFIXES = ("/jwt/", "/auth/", "/gate/")
 UNLIMITED_PATHS = frozenset({"/api/v4/registry_events", "/healthz", "/readyz"})
 
@@ -70,12 +70,12 @@ BUSY_PAGE = f"""<!doctype html>
 
 
 class Admission:
-    """WSGI middleware that passes page and API requests on only while a slot is free.
+    """WSGI middleware that limits the number of concurrent page and API requests.
 
     Args:
         app: the WSGI application to protect.
-        headers: the headers of a 503 response, besides its type, length and Retry-After.
-        limits: the number of slots, and of requests that can wait.
+        headers: further headers of a 503 response, such as the security headers.
+        limits: the limits that apply to each server process.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Admission:
         self._delayed = threading.BoundedSemaphore(limits.max_delayed)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        """Answer one WSGI request, or refuse it if no slot becomes free."""
+        """Answer one WSGI request; respond with 503 if no slot becomes free in time."""
         path, statuses = environ.get("PATH_INFO", ""), list[str]()
 
         def start(status: str, *arguments: Any) -> Any:
@@ -118,7 +118,7 @@ class Admission:
         return ClosingIterator(answer, slot.release)
 
     def _delay(self, answer: Iterable[bytes]) -> Iterable[bytes]:
-        """Delay a response, unless too many are delayed already; its page slot is freed first."""
+        """Delay a 429 response after freeing its slot, unless too many are delayed already."""
         if not self._delayed.acquire(blocking=False):
             return answer
         try:
@@ -155,5 +155,5 @@ class Admission:
 
 
 def is_unlimited(path: str) -> bool:
-    """Return whether requests for a path are answered without a slot."""
+    """Return whether requests for a path are answered even if no slot is free."""
     return path.startswith(UNLIMITED_PREFIXES) or path.rstrip("/") in UNLIMITED_PATHS

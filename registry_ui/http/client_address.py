@@ -1,7 +1,7 @@
 """WSGI middleware that accepts a client address from a trusted proxy only if it is valid.
 
-Some proxies pass on a header that the client itself sent. Arbitrary text would not fit the
-database columns for addresses, and each invented value would count as another network.
+Some proxies pass on an address header that the client itself sent. Arbitrary text would not fit
+the database columns for addresses, and a client could invent addresses to evade limits.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import Any
 
-#: Address with a port, as some proxies send it: "192.0.2.1:443", "[2001:db8::1]:443".
+#: Matches an address with a port, as some proxies send it: "192.0.2.1:443", "[2001:db8::1]:443".
 _WITH_PORT = re.compile(r"\[([^\]]+)\](?::\d+)?|([\d.]+):\d+")
 
 
 class ClientAddress:
     """WSGI middleware that replaces an invalid client address with the address of the proxy.
 
-    Werkzeug's ProxyFix must wrap it directly, because ProxyFix records the original address.
+    Werkzeug's ProxyFix must directly wrap this middleware, because ProxyFix records the address of
+    the proxy, which is used instead.
     """
 
     def __init__(self, app: Any) -> None:
@@ -34,7 +35,7 @@ class ClientAddress:
 
 
 def parse_address(text: str) -> str | None:
-    """Return the IP address in a text, without its port and IPv6 zone; None if it is invalid."""
+    """Return a text as an IP address without port and IPv6 zone; None if it is not an address."""
     if match := _WITH_PORT.fullmatch(text.strip()):
         text = match[1] or match[2]
     try:

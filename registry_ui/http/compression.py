@@ -2,9 +2,9 @@
 
 The length of a compressed response can reveal a secret if the response also contains text that
 an attacker chose (BREACH attack). So pages that show a secret, and responses to forms, are not
-compressed. The only secret in other pages is the CSRF token, whose signature changes every
-second. Besides, another site can't make a browser request many pages with a session: the cookie
-is SameSite, and Cross-Origin-Opener-Policy separates a window from the page that opened it.
+compressed. The only secret in the remaining pages is the CSRF token, whose signature changes every
+second. Besides, a foreign site can't make a browser request many pages with the user's session: the
+cookie is SameSite, and Cross-Origin-Opener-Policy separates a window from the page that opened it.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from functools import lru_cache
 
 from flask import Flask, Response, g, request
 
-#: Minimum size in bytes of a response to compress. Below it, packet headers outweigh the savings.
+#: Minimum size in bytes of a response to compress. For smaller ones, the savings are negligible.
 MIN_SIZE = 1024
 TEXT_TYPES = frozenset({"text/html", "text/css", "text/javascript", "image/svg+xml"})
-#: Gzip levels. A page is compressed for every request, a static file only once.
+#: Gzip levels of pages, which are compressed for each request, and of files, compressed once.
 PAGE_LEVEL, FILE_LEVEL = 5, 9
 
 
 def init_app(app: Flask) -> None:
-    """Compress eligible responses for clients that accept gzip."""
+    """Compress pages and static files without secrets for clients that accept gzip."""
 
     @app.after_request
     def compress(response: Response) -> Response:

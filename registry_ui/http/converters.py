@@ -1,4 +1,4 @@
-"""URL converters for repository names, tags and digests."""
+"""URL converters for repository names, tags, and digests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .. import names
 
 
 class NameConverter(BaseConverter):
-    """URL converter for a whole name with its slashes, which are never written as ``%2F``.
+    """URL converter for a repository name with its slashes, which are never written as ``%2F``.
 
     A name can't contain ``/-/``, so the rest of the URL after it is unambiguous.
     """
@@ -36,13 +36,13 @@ class TagConverter(BaseConverter):
 
 
 class DigestConverter(BaseConverter):
-    """URL converter for a whole digest, with its algorithm."""
+    """URL converter for a complete digest, with its algorithm."""
 
     regex = names.DIGEST
 
 
 def init_app(app: Flask) -> None:
-    """Register the converters for use in routes, as ``name``, ``tag`` and ``digest``."""
+    """Register the converters for use in routes, as ``name``, ``tag``, and ``digest``."""
     app.url_map.converters["name"] = NameConverter
     app.url_map.converters["tag"] = TagConverter
     app.url_map.converters["digest"] = DigestConverter

@@ -1,7 +1,8 @@
-"""Error handlers that answer in the form each kind of caller expects.
+"""Error handlers that respond in the format that each kind of caller expects.
 
-The form depends on the path: the token endpoint and the gate use the registry's OCI error JSON,
-``/api/`` uses the JSON of the API, and everything else gets an HTML page.
+The format depends on the path: the token endpoint and the gate (which authorizes pushes for the
+registry's proxy) use the OCI error JSON, ``/api/`` uses the JSON of the API, and all other paths
+return an HTML page.
 """
 
 from __future__ import annotations
@@ -42,15 +43,15 @@ _HTTP_MESSAGES = {
 
 @dataclass(frozen=True, slots=True)
 class ErrorContent:
-    """The content of an error response, whatever its form.
+    """The content of an error response, independent of its format.
 
     Attributes:
         status: HTTP status.
         code: OCI error code.
-        message: sentence for a person.
+        message: a sentence that describes the error.
         hint: advice on what to do; empty for none.
-        errors: error message of each invalid field or key.
-        links: links for the HTML page; JSON responses leave them out.
+        errors: error messages by name of the invalid form field or JSON key.
+        links: links for the HTML page; JSON responses do not contain them.
     """
 
     status: int
@@ -62,7 +63,7 @@ class ErrorContent:
 
     @classmethod
     def from_error(cls, error: AppError) -> Self:
-        """Return the content of the response for an error of the application."""
+        """Return the content of the response for an AppError."""
         return cls(
             status=error.status,
             code=error.code,
@@ -74,7 +75,7 @@ class ErrorContent:
 
 
 def error_response(content: ErrorContent) -> Response:
-    """Return an error response in the form that the caller of the current path expects."""
+    """Return an error response in the format that belongs to the path of the current request."""
     code, hint, errors = content.code, content.hint, content.errors
     message = " ".join(dict.fromkeys([content.message, *errors.values()]))
     if request.path.startswith(OCI_PREFIXES):
@@ -95,12 +96,12 @@ def _render_page(status: int, message: str, hint: str, links: Sequence[Link]) ->
             render_template("error.html", status=status, message=message, hint=hint, links=links)
         )
     except Exception:  # noqa: BLE001 - an error page must not fail for a second reason
-        # The page layout needs the database and a valid Host header, so it can fail as well.
+        # The page layout needs the database and a valid Host header, so rendering can fail as well.
         return make_response(f"{message} {hint}", {"Content-Type": "text/plain; charset=utf-8"})
 
 
 def init_app(app: Flask) -> None:
-    """Register the error handlers; an unexpected error is logged, and its text is not sent."""
+    """Register the error handlers. Unexpected errors are logged; clients do not see their text."""
     _register_database_handlers(app)
 
     @app.errorhandler(AppError)

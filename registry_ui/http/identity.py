@@ -26,7 +26,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 
 def init_app(app: Flask) -> None:
-    """Set up browser sessions and the loader of the signed-in user."""
+    """Set up browser sessions and the function that loads the signed-in user."""
     app.session_interface = PageSessions()
     login_manager.login_view = "accounts.sign_in"
     login_manager.session_protection = None  # The cookie is signed, and client addresses change.
@@ -45,7 +45,7 @@ def login_required(view: View) -> View:
 def principal() -> Principal:
     """Return the principal of the current request: the signed-in user, or ANONYMOUS.
 
-    The API stores its own principal, from the credentials of the request, in ``g``.
+    In the API, this is the principal of the request's credentials, which the API stores in ``g``.
     """
     if "principal" in g:
         api_principal: Principal = g.principal
@@ -85,6 +85,6 @@ def administrators_only() -> BaseResponse | None:
 
 
 def registry_host() -> str:
-    """Return the host name, with any port, under which clients reach the registry."""
+    """Return the host name of the registry for clients, with its port if it has one."""
     host: str = current_app.config["SETTINGS"].registry_host
     return host

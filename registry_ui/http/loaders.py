@@ -1,4 +1,7 @@
-"""Loaders that resolve the objects named in a request and check the caller's permissions."""
+"""Load the objects that a request names, and check the caller's permissions.
+
+A place is a namespace or a project. An access token can be restricted to a path.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ NO_PROJECT = "There is no such project, or you may not see it."
 class ResolvedPlace:
     """A place (namespace or project) that the caller can see, with their permissions there.
 
-    ``can`` holds the names of the permissions.
+    ``can`` contains the names of the permissions that the caller has.
     """
 
     place: Place
@@ -43,12 +46,12 @@ class ResolvedPlace:
 
     @property
     def role(self) -> str | None:
-        """Label of the caller's own role; None if they have no role here."""
+        """Label of the caller's role in the place; None if the caller has no role there."""
         return self.path_access.role.label if self.path_access.role else None
 
     @property
     def acting_role(self) -> Role | None:
-        """Role that protection rules apply to the caller; an administrator counts as an Owner."""
+        """The caller's role for protection rules; an administrator counts as an Owner."""
         return role_for_rules(principal(), self.path_access)
 
     @property
@@ -69,10 +72,10 @@ class ResolvedPlace:
 def load(path: str, permission: Permission = Permission.SEE) -> ResolvedPlace:
     """Resolve the path of a namespace or project and check that the caller has a permission.
 
-    All views reach namespaces and projects through this function, so none can skip the check.
+    All views load namespaces and projects with this function, so no view can skip the check.
 
     Raises:
-        NotFound: there is no such place, or the caller can't see it; both look the same.
+        NotFound: there is no such place, or the caller can't see it. The response is the same.
         Denied: the caller can see the place, but does not have the permission.
     """
     caller = principal()
@@ -89,10 +92,12 @@ def load(path: str, permission: Permission = Permission.SEE) -> ResolvedPlace:
 
 
 def load_whole(path: str, permission: Permission) -> ResolvedPlace:
-    """Resolve a place for an operation on everything in it, and check a permission like load().
+    """Load a namespace or project for an operation on all of its content.
+
+    The permission is checked as in load().
 
     Raises:
-        NotFound: as for load(), or the caller's token covers only a part of the place.
+        NotFound: as for load(), or the caller's token is restricted to a part of the place.
         Denied: as for load().
     """
     loaded = load(path, permission)
@@ -103,7 +108,7 @@ def load_whole(path: str, permission: Permission) -> ResolvedPlace:
 
 
 def load_owner(repository: str) -> ResolvedPlace:
-    """Resolve the project that owns a repository, given the whole name that clients use.
+    """Load the project that owns a repository, given the full name of the repository.
 
     Raises:
         NotFound: no project owns the repository, or the caller can't see that project.
@@ -119,7 +124,7 @@ def load_owner(repository: str) -> ResolvedPlace:
 def load_image(
     path: str, name: str, permission: Permission = Permission.SEE
 ) -> tuple[ResolvedPlace, ContainerImage]:
-    """Resolve a project and one of its images, and check that the caller has a permission.
+    """Load a project and one of its images, and check that the caller has a permission.
 
     Args:
         path: path of the project.
@@ -134,10 +139,15 @@ def load_image(
 
 
 def image_in(loaded: ResolvedPlace, name: str) -> ContainerImage:
-    """Return an image of a resolved project.
+    """Return an image of a project that has been loaded.
+
+    Args:
+        loaded: the project.
+        name: name of the image below the project; empty for the root image.
 
     Raises:
-        NotFound: the index has no such image, or the caller's token does not cover it.
+        NotFound: the database has no such image, or the caller's token is restricted to a path
+            that does not include the image.
     """
     path = loaded.place.path
     _require_covered([f"{path}/{name}" if name else path])
@@ -149,11 +159,15 @@ def image_in(loaded: ResolvedPlace, name: str) -> ContainerImage:
 
 
 def load_removal(path: str, removal_id: int) -> tuple[Removal, ResolvedPlace | None]:
-    """Return a removal and its place, or None instead of the place if that no longer exists.
+    """Return a removal, and its namespace or project (None if that no longer exists).
+
+    Args:
+        path: path of the namespace or project.
+        removal_id: the ID of the removal.
 
     Raises:
-        NotFound: there is no such removal, or the caller can't see it.
-        Denied: the caller can see the place, but can't delete in it.
+        NotFound: there is no such removal at this path, or the caller can't see it.
+        Denied: the caller can see the place, but does not have the permission to delete there.
     """
     row = db.session.scalar(
         select(Removal).where(Removal.id == removal_id, Removal.project_path == path)
@@ -172,10 +186,10 @@ def load_removal(path: str, removal_id: int) -> tuple[Removal, ResolvedPlace | N
 
 
 def load_planned(path: str, removal_id: int) -> tuple[Removal, ResolvedPlace]:
-    """Return a removal to be confirmed and its place, if the caller is allowed to carry it out.
+    """Return a removal that the caller is allowed to start, and its namespace or project.
 
     Raises:
-        NotFound: as for load_removal(), or the place no longer exists.
+        NotFound: as for load_removal(), or the namespace or project no longer exists.
         Denied: the caller can see the place, but does not have the permission for the removal.
     """
     row, loaded = load_removal(path, removal_id)
@@ -187,24 +201,24 @@ def load_planned(path: str, removal_id: int) -> tuple[Removal, ResolvedPlace]:
 
 
 def _require_covered(repositories: Iterable[str]) -> None:
-    """Raise NotFound unless the caller's token covers all of the repositories.
+    """Raise NotFound unless the caller's token is valid for all of the repositories.
 
-    A token restricted to exactly the path of a project covers only the project's root image.
+    A token restricted to exactly the path of a project is valid only for the project's root image.
     """
     if not _is_covered(repositories):
         raise NotFound
 
 
 def _is_covered(repositories: Iterable[str]) -> bool:
-    """Return whether the caller's token covers all of the repositories or is not restricted."""
+    """Return whether the caller's path restriction, if any, includes all of the repositories."""
     reach = principal().reach
     return reach is None or all(map(reach.covers, repositories))
 
 
 def _iterate_repositories(row: Removal) -> Iterator[str]:
-    """Yield the repositories of a removal: first its target, then those in its plan.
+    """Yield the repositories of a removal: first its target, then the repositories in its plan.
 
-    The plan is loaded from the database only if the caller reads past the target.
+    The plan is loaded from the database only if the iteration continues after the target.
     """
     yield row.target.partition(":")[0]
     for step in row.plan:
@@ -214,7 +228,7 @@ def _iterate_repositories(row: Removal) -> Iterator[str]:
 def _make_not_found(path: str) -> NotFound:
     """Return a NotFound error for a missing object, after the same queries as for a hidden one.
 
-    So neither the response nor its duration tells a stranger whether an id is in use.
+    So neither the response nor its duration reveals whether an object with the requested ID exists.
     """
     with suppress(NotFound):
         load(path)
@@ -222,13 +236,13 @@ def _make_not_found(path: str) -> NotFound:
 
 
 def load_move(path: str, move_id: int) -> tuple[Move, ResolvedPlace]:
-    """Return a move and the place at a path, which the move involves and the caller manages.
+    """Return a move and the namespace or project at a path, if the move belongs to it.
 
-    A move involves the namespace or project that moves. The move of an image involves the
-    project that the image leaves and, after the switchover, its new project.
+    A move belongs to the namespace or project that moves. The move of an image belongs to the
+    project that the image leaves and, after the switchover, to the new project of the image.
 
     Raises:
-        NotFound: there is no such move, it does not involve this place, or the caller can't see it.
+        NotFound: there is no such move at this path, or the caller can't see it.
         Denied: the caller can see the place, but can't configure it.
     """
     loaded = load(path, Permission.CONFIGURE)
@@ -240,7 +254,7 @@ def load_move(path: str, move_id: int) -> tuple[Move, ResolvedPlace]:
         raise NotFound
     reach = principal().reach
     if reach is not None and not any(map(reach.covers, (move.source, move.target))):
-        raise NotFound  # The caller's token is for another image.
+        raise NotFound  # The caller's token is restricted to a different path.
     return move, loaded
 
 
@@ -251,8 +265,8 @@ def load_copy_target(text: str) -> Project:
         text: path of the project, with or without the host of the registry.
 
     Raises:
-        Invalid: there is no such project, or the caller can't see it or push to it. The error
-            belongs to the field "project".
+        Invalid: there is no such project, or the caller can't see it or push to it. The message is
+            for the form field "project".
     """
     path = text.strip().removeprefix(f"{registry_host()}/").strip("/")
     try:
@@ -265,12 +279,16 @@ def load_copy_target(text: str) -> Project:
 
 
 def load_copy(path: str, copy_id: int) -> tuple[Copy, Project | None]:
-    """Return a copy and its target project, or None instead of the project if that is gone.
+    """Return a copy, and its target project (None if the project no longer exists).
+
+    Args:
+        path: path of the target project.
+        copy_id: the ID of the copy.
 
     Raises:
-        NotFound: there is no such copy, the caller's token does not cover both repositories, or
-            they can't see the project. If another user requested the copy, also if the caller
-            can't pull from its source, or if the project is gone (except for administrators).
+        NotFound: there is no such copy, the caller's token does not include both repositories, or
+            the caller can't see the project. For a caller who is neither the requester nor an
+            administrator, also if they can't pull from the source, or the project is gone.
         Denied: the caller can see the project, but can't push to it.
     """
     row = db.session.scalar(select(Copy).where(Copy.id == copy_id, Copy.project_path == path))

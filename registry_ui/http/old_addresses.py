@@ -1,4 +1,4 @@
-"""Redirects from the old address of a page to its current one, after a rename or move."""
+"""Redirects from the old address of a page to its current address after a move."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .identity import principal
 
 
 def init_app(app: Flask) -> None:
-    """Answer a NotFound error with a redirect if the page has moved, otherwise with the error."""
+    """Redirect requests for a page that has moved, instead of responding with NotFound."""
 
     @app.errorhandler(NotFound)
     def on_not_found(error: NotFound) -> BaseResponse:
@@ -30,9 +30,10 @@ def init_app(app: Flask) -> None:
 
 
 def _find_new_address() -> str | None:
-    """Return the current address of a page that was requested by an old name.
+    """Return the current address of a page that was requested by an old path.
 
-    None if the page has not moved, or if the caller can't see it.
+    Returns:
+        The address, or None if the page has not moved or if the caller can't see it.
     """
     values = dict(request.view_args or {})
     if request.method != "GET" or request.endpoint is None or "path" not in values:
@@ -57,6 +58,6 @@ def _find_new_address() -> str | None:
 
 
 def with_query(address: str) -> str:
-    """Return an address with the query string of the request."""
+    """Return an address with the query string of the current request appended."""
     query = request.query_string.decode("utf-8", "replace")
     return address + (f"?{query}" if query else "")

@@ -1,4 +1,4 @@
-"""Template variables that every page gets."""
+"""Template variables that are available in every page."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from flask import Flask, current_app, g
 
 
 def init_app(app: Flask) -> None:
-    """Give every template the addresses of registry and site, and the place's write freeze."""
+    """Provide the template variables, such as the registry's host and the current write freeze."""
     app.context_processor(_provide_variables)
 
 

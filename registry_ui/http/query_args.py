@@ -1,4 +1,4 @@
-"""Query arguments of lists: page number, search text, sort order; and links that keep them."""
+"""Read the query arguments of lists (page, search text, sort order), and build links with them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _redirect_to_last_page(error: NoSuchPage) -> Response:
 
 
 def crumbs(path: str) -> list[tuple[str, str]]:
-    """Return the breadcrumb of a path as (label, path) pairs, one for each segment."""
+    """Return the breadcrumbs of a path as (label, path) pairs, one for each segment."""
     parts = path.split("/")
     return [(part, "/".join(parts[: depth + 1])) for depth, part in enumerate(parts)]
 
@@ -42,11 +42,11 @@ def search_text() -> str:
 
 
 def sort_order(sorts: tuple[str, ...], default: str) -> tuple[str, str]:
-    """Return the sort key and the direction in the query string.
+    """Return the sort key and the direction that the query string requests.
 
     Args:
         sorts: the sort keys that are allowed.
-        default: the sort key to use if the given one is missing or not allowed.
+        default: the sort key if the query string contains none or one that is not allowed.
 
     Returns:
         The sort key, and ``"asc"`` or ``"desc"``.

@@ -1,4 +1,4 @@
-"""Security headers of every response: a strict content security policy, no caching of pages."""
+"""Add security headers, such as a strict content security policy, to every response."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def headers_for(config: Config) -> dict[str, str]:
 
 
 def init_app(app: Flask) -> None:
-    """Add the security and caching headers to every response."""
+    """Add the security headers to every response, and headers that control caching."""
     common_headers = headers_for(app.config["SETTINGS"])
 
     @app.after_request

@@ -1,4 +1,4 @@
-"""The session cookie of browsers, and the paths that do not use it."""
+"""The session cookie of browsers, and the paths for machines, which do not use the cookie."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from itsdangerous import BadSignature
 
 #: Name of the session cookie without HTTPS.
 COOKIE = "registry_ui"
-#: Name of the session cookie with HTTPS. A browser accepts a ``__Host-`` cookie only from this
-#: very host, so no other host of the domain can set it.
+#: Name of the session cookie with HTTPS. A browser accepts a ``__Host-`` cookie only from the
+#: host itself, so no other host of the domain can set the cookie.
 HOST_COOKIE = f"__Host-{COOKIE}"
-#: Session key that marks a session stored in HOST_COOKIE. A marked session in the other cookie
-#: is rejected, because another host of the domain can have planted it.
+#: Session key that marks a session stored in HOST_COOKIE. A marked session in COOKIE is rejected,
+#: because a different host of the domain can have set that cookie.
 HOST_MARK = "_host"
 
 #: Paths for machines, which neither read nor write a session cookie.
@@ -23,7 +23,7 @@ MACHINE_PATHS = ("/healthz", "/readyz")
 
 
 def settings_for(public_url: str) -> dict[str, Any]:
-    """Return Flask's settings for the session cookie."""
+    """Return Flask's settings for the session cookie of a site with this public URL."""
     is_https = public_url.startswith("https://")
     return {
         "SESSION_COOKIE_NAME": HOST_COOKIE if is_https else COOKIE,
@@ -65,10 +65,10 @@ class PageSessions(SecureCookieSessionInterface):
         return self.get_cookie_name(app) == HOST_COOKIE
 
     def _open_old_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
-        """Return the session in a cookie with the old name, so that no user is signed out.
+        """Return the session in COOKIE, used before HOST_COOKIE, so that no user is signed out.
 
-        A session that was stored under the new name is rejected: another host of the domain can
-        set a cookie with the old name, to plant the session of a different user.
+        A session that was stored in HOST_COOKIE is rejected here: a different host of the domain
+        can set COOKIE, to plant the session of a different user.
         """
         serializer = self.get_signing_serializer(app)
         value = request.cookies.get(COOKIE)

@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 
 #: Kinds of work that can take minutes. At most one thread of a process runs each kind.
 LONG_WORK = ("reconcile_all", "reconcile_wanted", "read_contents", "index_adopted", "old_paths")
-#: Maximum number of removals, copies and moves that a process runs at the same time, each in its
+#: Maximum number of removals, copies, and moves that a process runs at the same time, each in its
 #: own thread.
 MAX_BACKGROUND_THREADS = 4
 
@@ -36,20 +36,21 @@ def in_app(app: Flask, work: Callable[..., Any]) -> Callable[..., None]:
 
 
 def run_single_flight(kind: str, work: Callable[..., Any], *args: Any) -> None:
-    """Run long-running work, or leave it to the thread that already runs the same kind.
+    """Run long-running work, or queue it for the thread that already runs work of the same kind.
 
     Args:
         kind: one of LONG_WORK.
-        work: the function, called with ``args``.
+        work: the function that does the work, called with ``args``.
     """
     current_app.extensions["one_at_a_time"][kind].do(work, *args)
 
 
 class SingleFlight:
-    """Limits a kind of work to one thread of the process.
+    """Limits one kind of long-running work to one thread of the process.
 
-    A call that arrives while the work runs is queued, and the running thread carries it out
-    afterward. So long work never occupies all threads of the worker: events need one, too.
+    A call that arrives while such work runs is queued, and the running thread carries it out
+    afterward. So no kind of work occupies more than one thread of the worker: registry events
+    need a thread, too.
     """
 
     def __init__(self) -> None:
@@ -57,7 +58,7 @@ class SingleFlight:
         self._pending: set[tuple[Any, ...]] = set()
 
     def do(self, work: Callable[..., Any], *args: Any) -> None:
-        """Run ``work(*args)`` now, or queue it for the thread that is running.
+        """Run ``work(*args)`` now, or queue the call for the thread that already runs such work.
 
         Queued calls with equal arguments are merged into one.
         """
@@ -73,9 +74,9 @@ class SingleFlight:
 
 
 class BackgroundThreads:
-    """Runs work in separate threads, at most ``maximum`` at a time and each key only once.
+    """Runs work in separate threads: at most ``maximum`` at a time, and at most one for each key.
 
-    The threads end with the process, so the work must be resumable.
+    The threads end with the process, so it must be possible to resume the work later.
     """
 
     def __init__(self, maximum: int) -> None:

@@ -1,4 +1,4 @@
-"""Heartbeat of the worker, from which pages and health probes know that the worker runs."""
+"""Heartbeat of the worker: a regularly stored time that proves that the worker is running."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def record_heartbeat(app: Flask) -> None:
 
 
 def start_heartbeat(app: Flask) -> None:
-    """Start the heartbeat thread, once per process; huey calls this in each of its threads."""
+    """Start the heartbeat thread, once per process; huey calls this function in each thread."""
     if not _start_lock.acquire(blocking=False):
         return
 

@@ -31,15 +31,20 @@ from ..token_auth import decision_retention
 
 #: How long processed registry events are kept, counted from their receipt.
 EVENT_RETENTION = timedelta(days=90)
-#: How long manifest data is kept, counted from its fetch, if no tag or repository refers to it.
+#: How long the stored data of a manifest is kept, counted from its fetch, if no tag or repository
+#: refers to the manifest.
 UNUSED_MANIFEST_RETENTION = timedelta(days=7)
-#: How long violations of protection rules are kept for their page; the audit log keeps them
-#: permanently.
+#: How long violations of protection rules are kept for the page that lists them; the audit log
+#: keeps them permanently.
 VIOLATION_RETENTION = timedelta(days=90)
 
 
 def prune() -> None:
-    """Delete expired data, such as events, sessions, plans, decisions and unused manifests."""
+    """Delete expired data from the database.
+
+    Examples are registry events, sessions, unconfirmed plans, token decisions (recorded answers of
+    the token endpoint), and the stored data of unused manifests.
+    """
     with writing() as session:
         docker_sessions.forget_unused(session)
         throttle.forget_old(session, utc_now())
@@ -68,7 +73,7 @@ def prune() -> None:
 
 
 def _delete_unused_manifests(session: Session) -> None:
-    """Delete the data of manifests that no tag and no repository refers to."""
+    """Delete the stored data of manifests that no tag and no repository refers to."""
     has_tag = select(Tag.digest).where(Tag.digest == Manifest.digest).exists()
     has_repository = (
         select(RepositoryManifest.digest)

@@ -1,7 +1,7 @@
 """The job queue. An outage of Redis is logged once, delays no request, and loses no work.
 
-All work is stored in the database first, and the worker looks for it every minute. So a job
-that can't be queued is only delayed.
+All work is stored in the database first, and the worker looks for stored work every minute. So a
+job that can't be queued is only delayed.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ HEARTBEAT_SECONDS = 5
 
 logger = logging.getLogger(__name__)
 
-#: Timeouts in seconds for connecting to Redis, and for its answer. The second is longer than the
-#: worker's blocking read, which takes one second.
+#: Timeouts in seconds for connecting to Redis, and for its answer. The second timeout is longer
+#: than the worker's blocking read, which takes one second.
 CONNECT_TIMEOUT = 1.0
 ANSWER_TIMEOUT = 2.0
-#: How long, in seconds, this process sends nothing to Redis after a failure.
+#: Pause in seconds after Redis has failed, during which this process does not call Redis.
 RETRY_INTERVAL = 5.0
 
 T = TypeVar("T")
 
 
 class QueueUnavailable(RedisError):
-    """Redis failed a moment ago, so it was not called again."""
+    """Redis was not called, because it failed less than RETRY_INTERVAL seconds ago."""
 
 
 class RedisOutage:
@@ -59,10 +59,10 @@ class RedisOutage:
         return max(0.0, self._retry_at - time.monotonic())
 
     def run(self, call: Callable[[], T]) -> T:
-        """Call Redis, and record whether it answers.
+        """Run a function that calls Redis, return its result, and record whether Redis answered.
 
         Raises:
-            RedisError: the call failed.
+            RedisError: Redis did not answer, or answered with an error.
         """
         try:
             result = call()
@@ -102,7 +102,7 @@ class ResilientRedisStorage(RedisStorage):  # type: ignore[misc]
             url,
             socket_connect_timeout=CONNECT_TIMEOUT,
             socket_timeout=ANSWER_TIMEOUT,
-            # Redis can have closed a connection, for example by a restart: replace it at once.
+            # Replace a connection at once that Redis has closed, for example by a restart.
             retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
         )
         super().__init__(name, connection_pool=pool)
@@ -118,9 +118,9 @@ class ResilientRedisStorage(RedisStorage):  # type: ignore[misc]
         self.outage.run(lambda: super(ResilientRedisStorage, self).enqueue(data, priority))
 
     def dequeue(self) -> bytes | None:
-        """Return the next job; None if there is none in time, or Redis does not answer.
+        """Return the next job; None if none arrives in time, or Redis does not answer.
 
-        After a failure, wait first until Redis can be called again.
+        After a failure of Redis, wait until it can be called again before asking for a job.
         """
         time.sleep(self.outage.seconds_to_wait)
         try:
@@ -141,8 +141,8 @@ class ResilientRedisStorage(RedisStorage):  # type: ignore[misc]
     def peek_many(self, keys: list[str]) -> dict[str, bytes]:
         """Return the revocation markers of jobs; an empty dict if Redis does not answer.
 
-        Huey reads them before and after each job. registry_ui never revokes a job, so a job that
-        was received before an outage can run and end without an error.
+        Huey reads the markers before and after each job. registry_ui never revokes a job, so an
+        empty answer is correct, and a job that was received before an outage ends without an error.
         """
         return self._call_or_default(lambda: super(ResilientRedisStorage, self).peek_many(keys), {})
 
@@ -153,7 +153,7 @@ class ResilientRedisStorage(RedisStorage):  # type: ignore[misc]
         )
 
     def _call_or_default(self, call: Callable[[], T], default: T) -> T:
-        """Call Redis; return the default if it does not answer, or failed a moment ago."""
+        """Return the result of a call to Redis; ``default`` if it fails, or failed a moment ago."""
         if self.outage.seconds_to_wait:
             return default
         try:
@@ -165,7 +165,7 @@ class ResilientRedisStorage(RedisStorage):  # type: ignore[misc]
         """Check that Redis answers.
 
         Raises:
-            RedisError: it does not answer, or failed a moment ago.
+            RedisError: Redis does not answer, or failed a moment ago.
         """
         self._require_no_pause()
         self.outage.run(self.conn.ping)
@@ -176,16 +176,16 @@ class ResilientRedisStorage(RedisStorage):  # type: ignore[misc]
 
 
 class RedisJobQueue(Huey):  # type: ignore[misc]
-    """A queue that accepts jobs even if Redis does not answer.
+    """A job queue in Redis that drops a job, without an error, if Redis does not answer.
 
-    The worker finds the work in the database later.
+    The worker finds the work of a dropped job in the database later.
     """
 
     def __init__(self, name: str, url: str, **options: Any) -> None:
         super().__init__(name, storage_class=ResilientRedisStorage, url=url, **options)
 
     def enqueue(self, task: Any) -> Any:
-        """Queue a task; return None if Redis does not answer."""
+        """Queue a task as Huey.enqueue() does; return None if Redis does not answer."""
         try:
             return super().enqueue(task)
         except RedisError:
@@ -208,7 +208,7 @@ def make_queue(settings: Config) -> Huey:
 
 
 def redis_problem(queue: Huey) -> str | None:
-    """Return the error that Redis fails with; None if it answers, or is not in use."""
+    """Return the class name of Redis's last error; None if Redis works now, or is not in use."""
     if not isinstance(queue, RedisJobQueue) or not isinstance(queue.storage, ResilientRedisStorage):
         return None
     try:
@@ -219,9 +219,9 @@ def redis_problem(queue: Huey) -> str | None:
 
 
 def enqueue(name: str, *args: Any) -> None:
-    """Queue a task by its name in TASKS.
+    """Queue a task, given by its name in TASKS, to be called with ``args``.
 
-    A failure is only logged, because the schedule finds the stored work later.
+    A failure to queue the task is only logged, because the worker finds the stored work later.
     """
     try:
         current_app.extensions["tasks"][name](*args)

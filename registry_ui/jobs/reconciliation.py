@@ -1,4 +1,7 @@
-"""Reconcile the index with the registry: on demand, on schedule, and when the worker starts."""
+"""Reconcile the index with the registry: on demand, on schedule, and when the worker starts.
+
+The index is the database's copy of the registry's repositories and tags.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +22,11 @@ from .executors import run_single_flight
 
 logger = logging.getLogger(__name__)
 
-#: How often the digest of every tag is compared. The lists of tags are compared more often.
+#: How often the digest of every tag in the index is compared with the registry. The lists of tags
+#: are compared more often.
 DIGESTS_INTERVAL = timedelta(days=1)
-#: Maximum time in seconds that a starting worker waits for a registry that starts with it.
+#: Maximum time in seconds that a starting worker waits for the registry, which can be starting at
+#: the same time.
 REGISTRY_START_TIMEOUT = 20.0
 #: Maximum number of tags whose digests are compared when the worker starts.
 CATCH_UP_TAGS = 5000
@@ -31,7 +36,7 @@ def reconcile_all(*, digests: bool = True) -> None:
     """Reconcile every repository with the registry. An unreachable registry is only logged.
 
     Args:
-        digests: compare the digest of every tag, not only the lists of tags.
+        digests: compare the digest of every tag; if False, compare only the lists of tags.
     """
     run_single_flight("reconcile_all", _reconcile_all, digests)
 
@@ -48,20 +53,20 @@ def _reconcile_all(digests: bool) -> None:  # noqa: FBT001 - an argument of Sing
 
 
 def reconcile_wanted() -> None:
-    """Reconcile the images that are marked for it, for example after a deletion event."""
+    """Reconcile the images that are marked as outdated, for example by a deletion event."""
     run_single_flight("reconcile_wanted", reconcile.reconcile_wanted)
 
 
 def index_adopted() -> None:
-    """Index the unassigned repositories that a project owns now."""
+    """Add repositories to the index that had no project, and that a project now owns."""
     run_single_flight("index_adopted", initial_index.index_adopted)
 
 
 def reconcile_when_due(interval: int) -> None:
-    """Reconcile everything if the last time is longer ago than ``interval`` seconds.
+    """Reconcile everything if the last reconciliation was at least ``interval`` seconds ago.
 
-    The lists of tags are compared each time, the digests of tags once a day: events already
-    report changed digests, and a registry call per tag would delay the events of users.
+    The lists of tags are compared each time, the digests of tags once a day: notifications of the
+    registry already report changed digests, and a registry call for each tag takes long.
     """
     query = select(Heartbeat.name, Heartbeat.at)
     last_times = dict(db.session.execute(query).all())
@@ -72,10 +77,10 @@ def reconcile_when_due(interval: int) -> None:
 
 
 def catch_up() -> None:
-    """Reconcile everything when the worker starts, because events can have been lost.
+    """Reconcile everything when the worker starts, because notifications can have been lost.
 
-    The registry keeps undelivered events in memory only, so a crash loses them. If there are
-    more than CATCH_UP_TAGS tags, only the lists of tags are compared.
+    The registry keeps undelivered notifications in memory only, so a crash loses them. If there
+    are more than CATCH_UP_TAGS tags, only the lists of tags are compared.
     """
     deadline = time.monotonic() + REGISTRY_START_TIMEOUT
     while time.monotonic() < deadline and not _is_registry_available():

@@ -13,7 +13,7 @@ from .tasks import purge_trash, resume, retire_moved, run_retention
 
 
 def periodic_tasks(interval: int) -> dict[str, tuple[Callable[[], None], Callable[..., bool]]]:
-    """Return the periodic tasks by name, each with its schedule.
+    """Return the periodic tasks by name: the function, and its schedule as a huey crontab.
 
     Args:
         interval: seconds between two reconciliations of the whole index with the registry.
@@ -25,8 +25,8 @@ def periodic_tasks(interval: int) -> dict[str, tuple[Callable[[], None], Callabl
         "retire_moved": (retire_moved, crontab(minute="23")),
         "retention": (
             run_retention,
-            # Repeated for two hours, because a policy can have to wait for another policy of the
-            # same namespace or project.
+            # Repeated for two hours, because a policy may have to wait until a different policy of
+            # the same namespace or project has finished.
             crontab(minute="*/10", hour=f"{retention.HOUR}-{retention.HOUR + 1}"),
         ),
         "prune": (prune, crontab(minute="17", hour="3")),

@@ -13,7 +13,7 @@ from .tasks import TASKS
 
 
 def init_app(app: Flask) -> None:
-    """Create the job queue, and register the tasks, the schedule and the heartbeat."""
+    """Create the app's job queue, and register the tasks, the schedule, and the heartbeat."""
     executors.init_app(app)
     settings = app.config["SETTINGS"]
     huey = make_queue(settings)

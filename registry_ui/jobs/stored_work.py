@@ -1,4 +1,7 @@
-"""Carry out operations stored in the database: removals, copies, moves, garbage collections."""
+"""Carry out operations stored in the database: removals, copies, moves, and garbage collections.
+
+A worker holds an operation by a lease, which it renews. Operations whose worker died are resumed.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +21,8 @@ from .queue import enqueue
 
 logger = logging.getLogger(__name__)
 
-#: Kinds of stored operations. Each has a function that carries one out, given its id, and a
-#: function that returns the ids of all that no worker holds.
+#: Stored operations by kind: a function that carries out the operation with a given id, and a
+#: function that returns the ids of the unfinished operations that no worker holds.
 STORED_WORK: dict[str, tuple[Callable[[int], Any], Callable[[], list[int]]]] = {
     "removal": (removals.run, removals.waiting),
     "copy": (copies.run, copies.waiting),
@@ -28,22 +31,22 @@ STORED_WORK: dict[str, tuple[Callable[[int], Any], Callable[[], list[int]]]] = {
 
 
 def run_removal(removal_id: int) -> None:
-    """Carry out one removal."""
+    """Carry out one removal in a background thread."""
     _run_in_background("removal", removal_id)
 
 
 def run_copy(copy_id: int) -> None:
-    """Carry out one copy."""
+    """Carry out one copy in a background thread."""
     _run_in_background("copy", copy_id)
 
 
 def run_move(move_id: int) -> None:
-    """Carry out one move until it ends or has to wait."""
+    """Carry out one move in a background thread, until the move ends or has to wait."""
     _run_in_background("move", move_id)
 
 
 def _run_in_background(kind: str, number: int) -> None:
-    """Carry out a stored operation in a background thread, so that it delays nothing else.
+    """Carry out a stored operation in a background thread, so that it delays no other task.
 
     If all threads of this process are busy, the schedule finds the operation later.
 
@@ -59,7 +62,7 @@ def _run_in_background(kind: str, number: int) -> None:
 
 
 def _run_stored_work(operation: tuple[str, int]) -> None:
-    """Carry out one stored operation, then all those that wait for a free thread."""
+    """Carry out the operation given as (kind, id), then all operations that no worker holds."""
     _run_or_log(*operation)
     for kind, (_, waiting) in STORED_WORK.items():
         for number in waiting():
@@ -67,7 +70,7 @@ def _run_stored_work(operation: tuple[str, int]) -> None:
 
 
 def _run_or_log(kind: str, number: int) -> None:
-    """Carry out a stored operation; one that breaks off must not hold back the others."""
+    """Carry out a stored operation, and only log an exception, so that other operations can run."""
     try:
         STORED_WORK[kind][0](number)
     except Exception:
@@ -75,7 +78,7 @@ def _run_or_log(kind: str, number: int) -> None:
 
 
 def resume_stored_work() -> None:
-    """Carry out the removals, copies and moves that no worker holds."""
+    """Carry out the removals, copies, and moves that no worker holds, in background threads."""
     for kind, (_, waiting) in STORED_WORK.items():
         for number in waiting():
             try:
@@ -87,7 +90,7 @@ def resume_stored_work() -> None:
 def run_collection(collection_id: int) -> None:
     """Carry out a garbage collection in a background thread.
 
-    Afterward, operations that waited for its end are resumed.
+    Afterward, operations that waited for the end of the collection are resumed.
     """
     if current_app.testing:
         _run_collection(collection_id)

@@ -1,4 +1,4 @@
-"""Tasks of the worker. Their arguments are plain values, because jobs are serialized."""
+"""Tasks of the worker. Arguments of tasks are plain values, because jobs are serialized."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ from .stored_work import resume_stored_work, run_collection, run_copy, run_move,
 
 
 def apply_events() -> None:
-    """Apply stored registry events, and queue the tasks that follow from them.
+    """Apply stored registry events to the database, and queue the tasks that the events require.
 
-    Pushed manifests are fetched, and deletions are followed by a reconciliation.
+    Pushed manifests are fetched, and after deletions the affected repositories are compared with
+    the registry.
     """
     applied = apply_pending()
     for repository, digest in sorted(applied.pushed):
@@ -34,7 +35,7 @@ def apply_events() -> None:
 
 
 def learn(repository: str, digest: str) -> None:
-    """Fetch a pushed manifest, so that the first view of its page does not wait for it."""
+    """Fetch and store a pushed manifest, so that the first view of its page is fast."""
     backfill.fetch_summaries(RepositoryName(repository), digest)
 
 
@@ -44,10 +45,10 @@ def read_contents(path: str) -> None:
 
 
 def resume() -> None:
-    """Resume work left over from a dead worker, a lost job, or an outage of the queue.
+    """Resume work left over from a dead worker, a lost job, or an outage of the job queue.
 
-    Stored operations come first, because they run in their own threads, while thousands of
-    events can be waiting.
+    Stored operations are started first: they run in their own threads, so starting them is quick,
+    while it can take long to apply thousands of waiting events.
     """
     resume_stored_work()
     for collection_id in waiting_collections():
@@ -59,7 +60,7 @@ def resume() -> None:
 
 
 def purge_trash() -> None:
-    """Queue the permanent removal of the tags whose time in the trash is over."""
+    """Queue the permanent deletion of the tags whose time in the trash is over."""
     for removal_id in trash.purge_due():
         enqueue("run_removal", removal_id)
 
@@ -93,5 +94,5 @@ TASKS: dict[str, Callable[..., Any]] = {
     "resume_stored_work": resume_stored_work,
     "run_collection": run_collection,
     "purge_trash": purge_trash,
-    "purge_bin": purge_trash,  # the old name, of jobs that were queued before an update
+    "purge_bin": purge_trash,  # the old name, used by jobs that were queued before an update
 }

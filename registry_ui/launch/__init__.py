@@ -1,4 +1,4 @@
-"""The launcher of ``make run``: runs a registry, the web app and the worker on one machine."""
+"""The launcher of ``make run``: runs a registry, the web app, and the worker on one machine."""
 
 from __future__ import annotations
 

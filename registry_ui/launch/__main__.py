@@ -1,4 +1,4 @@
-"""``make run``: start the registry, the web app and the worker together, until Ctrl-C."""
+"""``make run``: run the registry, the web app, and the worker together, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from .supervise import Supervisor
 
 START_TIMEOUT = 60.0
 FOREIGN_PROCESSES = frozenset({"registry", "gate"})
-#: Command of the web app with a debugger, which restarts when a file changes. For development
-#: only: the debugger runs any code that it is sent, so FLASK_RUN_HOST must not open it to others.
+#: Command of the web app with a debugger and a reloader, for development only. The host is given
+#: here so that FLASK_RUN_HOST can't change it, because the debugger runs any code that it receives.
 DEVELOPMENT_WEB = (
     "exec .venv/bin/python -m flask --app wsgi run --debug --host 127.0.0.1 --port {port}"
 )
@@ -70,7 +70,7 @@ def run(environ: Mapping[str, str], *, develop: bool = False) -> None:
         develop: run the web app with a debugger, and restart it when a file changes.
 
     Raises:
-        LaunchError: a process can't be started, or ended by itself.
+        LaunchError: a process can't be started, or has ended by itself.
     """
     config = read_settings(environ)
     lock = RunLock(config.var / "run.lock")
@@ -121,7 +121,10 @@ def _write_files(
 
 
 def _show_summary(config: Config, prepared: Prepared, registry: Registry | None) -> None:
-    """Print the addresses and first steps, and how to connect an external registry."""
+    """Print addresses and first steps, and how to connect an external registry if necessary.
+
+    Afterward, the password of the first administrator is not shown again.
+    """
     if not registry and (trouble := registry_trouble(config)):
         snippet = connecting_snippet(config, prepared.registry_token)
         say(other_registry(trouble, config, snippet))
@@ -130,7 +133,7 @@ def _show_summary(config: Config, prepared: Prepared, registry: Registry | None)
 
 
 def required_ports(config: Config, registry: Registry | None) -> dict[str, int]:
-    """Return the ports to listen on, by the name of the setting that chooses them."""
+    """Return the ports that the processes listen on, each by the name of the setting for it."""
     ports = {PREFIX + "PORT": config.port}
     if registry:
         ports[PREFIX + "REGISTRY_PORT"] = config.registry_port
@@ -144,8 +147,8 @@ def commands(
 ) -> dict[str, tuple[str, dict[str, str]]]:
     """Return the commands of the Procfile by process name, each with its environment.
 
-    The registry gets none of our settings, because it reads every variable that begins with
-    REGISTRY_ as its own. The gate needs none.
+    The registry and the gate's nginx get no settings of registry_ui except REGISTRY_UI_VAR: the
+    registry reads every variable that begins with REGISTRY_ as its own, and nginx needs none.
     """
     procfile = parse_procfile((ROOT / "Procfile").read_text()).processes
     if registry is None:
@@ -163,7 +166,10 @@ def commands(
 
 
 def wait_until_ready(config: Config, supervisor: Supervisor, registry: Registry | None) -> bool:
-    """Wait until all processes answer; return False if a signal to stop arrived first.
+    """Wait until all processes answer.
+
+    Returns:
+        True, or False if a signal to stop arrived first.
 
     Raises:
         LaunchError: a process ended, or did not answer in time.
@@ -180,7 +186,7 @@ def wait_until_ready(config: Config, supervisor: Supervisor, registry: Registry 
 
 
 def require_all_alive(supervisor: Supervisor) -> None:
-    """Raise LaunchError with the end of the log if a process has ended by itself."""
+    """Raise LaunchError with the end of its log if one of the processes has ended by itself."""
     if child := supervisor.ended():
         raise LaunchError(f"{child.name} {child.end}. {child.last_words}")
 

@@ -1,4 +1,7 @@
-"""Preparation of the database: tables, first administrator, registry token, first project."""
+"""Preparation of the database: tables, first administrator, registry token, and first project.
+
+The registry token is the secret with which the registry sends its notifications.
+"""
 
 from __future__ import annotations
 
@@ -29,14 +32,14 @@ FIRST_PROJECT = "hello"
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """The result of prepare().
+    """The result of prepare(): the values that the summary of ``make run`` shows.
 
     Attributes:
         registry_token: the current registry token.
         administrator: the user name to show for signing in.
         password: the administrator's password if it was generated and not shown yet, else None.
         project: the path of the project for a first image.
-        project_exists: whether the project still exists; its owner can have deleted it.
+        project_exists: whether ``project`` exists; its owner can have deleted it since.
     """
 
     registry_token: str = field(repr=False)
@@ -47,14 +50,14 @@ class Prepared:
 
 
 def prepare(config: Config, password: str | None) -> Prepared:
-    """Migrate the database, and create the rows that the first start needs.
+    """Migrate the database, create the rows that the first start needs, and return the result.
 
     Args:
         config: the settings of this run.
         password: the password for the first administrator; None to generate one.
 
     Raises:
-        LaunchError: the database, the user name or the password can't be used.
+        LaunchError: the database, the administrator's user name, or the password can't be used.
     """
     try:
         app = create_app(config)
@@ -74,13 +77,13 @@ def prepare(config: Config, password: str | None) -> Prepared:
 
 
 def forget_first_start(config: Config) -> None:
-    """Record that the first start is over, and delete the stored password, which was shown."""
+    """Record that the first start is over, and delete the stored copy of the shown password."""
     _first_start_file(config).unlink(missing_ok=True)
 
 
 def _prepare(config: Config, password: str | None) -> Prepared:
-    # Treat every start as the first until the password was printed, so that an interrupted start
-    # shows it again.
+    # Treat every start as the first until the password was printed, so that the password is shown
+    # again after an interrupted start.
     first_start = _first_start_file(config)
     if new_password := accounts.ensure_first_administrator(config.admin_username, password):
         write_private(first_start, "" if password else new_password)
@@ -90,7 +93,7 @@ def _prepare(config: Config, password: str | None) -> Prepared:
         with suppress(Conflict):
             projects.create_project(CONSOLE, project, visibility="private")
     with writing() as session:
-        # A heartbeat of the previous run says nothing about the worker of this one.
+        # A heartbeat of the previous run says nothing about the worker of this run.
         session.execute(delete(Heartbeat).where(Heartbeat.name == WORKER))
         project_id = session.scalar(select(Project.id).where(Project.path == project))
     return Prepared(
@@ -109,7 +112,9 @@ def _first_start_file(config: Config) -> Path:
 def _find_administrator(preferred: str) -> str:
     """Return the user name of the administrator to show.
 
-    It is the preferred name if an active administrator has it, else the oldest one's name.
+    Args:
+        preferred: the user name to return if it is an active administrator's, or if there is no
+            active administrator. Otherwise the oldest active administrator's name is returned.
     """
     query = select(User.username).where(User.is_admin, ~User.is_blocked).order_by(User.id)
     names = list(db.session.scalars(query))

@@ -36,10 +36,11 @@ class Registry:
     """A registry that can be started.
 
     Attributes:
-        description: its path or image, with the version, for people.
-        command: the command that runs it; the path of its configuration has to be added.
-        collector: the command that runs its garbage collector, likewise.
-        removal: the command that removes its container; empty for a program on this machine.
+        description: the program's path and version, or the name of the container image.
+        command: the command that runs the registry, without its last argument, the path of the
+            configuration file.
+        collector: the command that runs the garbage collector, also without that path.
+        removal: the command that removes the container; empty for a program on this machine.
     """
 
     description: str
@@ -48,7 +49,7 @@ class Registry:
     removal: tuple[str, ...] = ()
 
     def remove_container(self) -> None:
-        """Remove the container of the registry, if it runs in one."""
+        """Remove the container of the registry, if the registry runs in a container."""
         if self.removal:
             _read_output(list(self.removal))
 
@@ -115,8 +116,8 @@ def _fetch_debian_package(var: Path, say: Say) -> Registry | None:
 
 def _prepare_container(var: Path, readable: tuple[Path, ...], say: Say) -> Registry | None:
     for engine in ENGINES:
-        # Rootless docker has a separate network, where localhost is another host: skip it.
-        # Rootless podman shares the network of this machine.
+        # Skip rootless Docker, because it has a separate network, where localhost is a different
+        # host. Rootless Podman shares the network of this machine.
         security_options = _read_output([engine, "info", "--format", "{{.SecurityOptions}}"])
         if engine == "docker" and (security_options is None or "rootless" in security_options):
             continue
@@ -128,7 +129,7 @@ def _prepare_container(var: Path, readable: tuple[Path, ...], say: Say) -> Regis
                 say(f"{engine} could not pull {REGISTRY_IMAGE}")
                 continue
         name = f"registry_ui-{sha256(bytes(var)).hexdigest()[:12]}"
-        # The fixed container name prevents a second collector from running beside the first.
+        # The fixed name of the collector's container prevents two collectors at the same time.
         registry = Registry(
             f"{REGISTRY_IMAGE} by {engine}",
             (*_build_run_command(engine, name, var, readable), "serve"),
@@ -143,7 +144,7 @@ def _prepare_container(var: Path, readable: tuple[Path, ...], say: Say) -> Regis
 def _build_run_command(
     engine: str, name: str, var: Path, readable: tuple[Path, ...]
 ) -> tuple[str, ...]:
-    """Return the command that runs the image in a container; its arguments have to be added.
+    """Return the command that runs the image in a container, without the registry's arguments.
 
     The container uses the network of the host, because the registry listens on loopback and
     reaches the web app there.
@@ -160,9 +161,9 @@ def _build_run_command(
 
 
 def _read_output(command: list[str], timeout: float = 20) -> str | None:
-    """Return the standard output and standard error of a command.
+    """Run a command, and return its standard output and standard error.
 
-    None if the command does not exist, fails, or takes longer than ``timeout`` seconds.
+    Return None if the command does not exist, fails, or takes longer than ``timeout`` seconds.
     """
     try:
         result = subprocess.run(

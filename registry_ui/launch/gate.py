@@ -1,4 +1,8 @@
-"""nginx in front of the registry of this run, which asks the gate before a manifest changes."""
+"""nginx in front of the registry of this run.
+
+Before a request changes a manifest, nginx asks the gate: the endpoint of registry_ui that checks
+protection rules and write freezes.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from config import Config
 from ..files import private_directory, write_private
 from . import LaunchError
 
-#: Search path for nginx. Debian installs it in a directory that is only on root's PATH.
+#: Search path for nginx. Debian installs nginx in a directory that is only on root's PATH.
 NGINX_SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
 NO_NGINX = (
     "REGISTRY_UI_GATE is yes, and there is no nginx on this machine to ask the gate. Do one of "
@@ -46,8 +50,8 @@ def write_gate_files(config: Config, nginx: str) -> None:
     text = FRAME.replace("SERVER", GATED)
     values = {
         "DIRECTORY": str(directory),
-        # Workers of an nginx that root started would switch to another user, who can't enter this
-        # directory.
+        # By default, the workers of an nginx that root started switch to a user who can't enter
+        # this directory.
         "USER": f"user {owner};" if os.getuid() == 0 else "",
         "LISTEN": f"127.0.0.1:{config.registry_port}",
         "PAGES": f"127.0.0.1:{config.port}",
@@ -59,8 +63,8 @@ def write_gate_files(config: Config, nginx: str) -> None:
     for name, value in values.items():
         text = text.replace(f"@{name}@", value)
     write_private(file, text)
-    # Set the error log by -e, too: nginx logs to its default file until it has read the
-    # configuration.
+    # Also set the error log with -e, because nginx logs to its default file until it has read
+    # the configuration.
     command = [nginx, "-e", "stderr", "-p", str(directory), "-c", str(file)]
     script = RUN_SCRIPT.format(directory=shlex.quote(str(directory)), command=shlex.join(command))
     write_private(directory / "run", script)

@@ -1,4 +1,4 @@
-"""The secrets of an installation: created once and never overwritten."""
+"""The secret key and the signing key of an installation: created once and never overwritten."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ from . import LaunchError
 
 
 def ensure_secret_key(file: Path) -> None:
-    """Write a random secret key to the file unless it exists."""
+    """Write a random secret key (of Flask) to the file, unless the file exists."""
     if not file.exists():
         write_private_once(file, secrets.token_urlsafe(48) + "\n")
 
 
 def ensure_signing_key(key_file: Path, certificate_file: Path) -> None:
-    """Create the key that signs bearer tokens and its certificate, if they are missing.
+    """Create the key that signs bearer tokens, and its certificate, if they are missing.
 
-    The next key is staged, too, if the directories of both files are writable.
+    If the directories of both files are writable, also create the next key for a later rotation,
+    and write the bundle of certificates that the registry trusts.
 
     Raises:
-        LaunchError: a file can't be read as a key or a certificate, the certificate has no key,
-            belongs to another key, or has expired.
+        LaunchError: a file can't be read as a key or a certificate, or the certificate has no key,
+            does not match the key, or has expired.
     """
     if certificate_file.exists() and not key_file.exists():
         raise LaunchError(f"{certificate_file} is there, but its key {key_file} is not")
@@ -48,8 +49,8 @@ def ensure_signing_key(key_file: Path, certificate_file: Path) -> None:
     if os.access(certificate_file.parent, os.W_OK) and os.access(key_file.parent, os.W_OK):
         ring = KeyRing(key_file, certificate_file)
         if not ring.is_staged:
-            # The registry reads the certificates only when it starts. Staged now, a later
-            # rotation needs no restart.
+            # The registry reads the certificates only when it starts. If the next key is staged
+            # now, a later rotation needs no restart.
             ring.stage()
         ring.write_bundle()
 
@@ -57,7 +58,7 @@ def ensure_signing_key(key_file: Path, certificate_file: Path) -> None:
 def derived_secret(secret_key: str, purpose: str) -> str:
     """Derive the secret for one purpose from the secret key.
 
-    It is the same for equal arguments, and does not reveal the key.
+    The result is the same for equal arguments, and does not reveal the secret key.
     """
     return hmac.new(secret_key.encode(), purpose.encode(), hashlib.sha256).hexdigest()
 

@@ -1,8 +1,8 @@
-"""Lock that limits a ``var`` directory to one run.
+"""Lock file that limits a ``var`` directory to one run of the launcher (``make run``).
 
-Every process that a run starts inherits the file descriptor of the lock, so it is held as long
-as any of them lives. So a new start can tell whether processes of an earlier run are left, and
-which they are, even if the launcher was killed.
+Every process that a run starts inherits the file descriptor of the lock, so the lock is held as
+long as any of these processes lives. A new start can therefore find the processes that are left
+of an earlier run, even if the launcher was killed.
 """
 
 from __future__ import annotations
@@ -17,15 +17,19 @@ from pathlib import Path
 from . import LaunchError
 
 ENDING = b"ending"
-#: Seconds before a launcher that still lives counts as another run. One that has just lost its
-#: terminal or its make is about to end.
+#: Seconds to wait for an earlier launcher before its run counts as active. A launcher that has
+#: just lost its terminal or its ``make`` process ends within this time.
 LAUNCHER_TIMEOUT = 1.0
 #: Seconds before leftover processes of an earlier run are killed.
 KILL_TIMEOUT = 12.0
 
 
 class RunLock:
-    """The lock of one run. All its processes inherit the file descriptor ``descriptor``."""
+    """The lock of one run, on a lock file that contains the process id of the launcher.
+
+    All processes of the run inherit the file descriptor ``descriptor``, which is -1 until the
+    lock is acquired.
+    """
 
     def __init__(self, file: Path) -> None:
         self._file = file.resolve()
@@ -64,8 +68,8 @@ class RunLock:
     def _try_acquire(self) -> bool:
         """Try to acquire the lock; return whether that succeeded.
 
-        After a failure the file is closed, because every process that has it open counts as
-        part of the run that holds the lock.
+        After a failure the lock file is closed, because every process that has the file open
+        counts as part of the run that holds the lock.
         """
         descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:

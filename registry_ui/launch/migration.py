@@ -17,10 +17,10 @@ VERSIONS = Path("migrations/versions")
 
 
 def main(message: str) -> int:
-    """Write a new migration with the changes of the models since the last migration.
+    """Write a new migration with the changes to the models since the last migration.
 
     Args:
-        message: a description of the change, for its docstring and its file name.
+        message: a description of the change, for the migration's docstring and file name.
 
     Returns:
         The exit status.

@@ -1,4 +1,4 @@
-"""Check that the ports are free before anything starts."""
+"""Check that the ports are free before the launcher starts the processes that listen on them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def require_free_ports(ports: dict[str, int]) -> None:
 def _require_free(family: socket.AddressFamily, address: str, port: int, setting: str) -> None:
     try:
         with socket.socket(family, socket.SOCK_STREAM) as probe:
-            # The servers set this option, too: without it, connections that linger after a stop
+            # The servers also set this option. Without it, connections that linger after a stop
             # would make the port look busy.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((address, port))

@@ -10,7 +10,7 @@ REQUEST_TIMEOUT = 5.0
 
 
 def unready(config: Config, *, own_registry: bool) -> list[str]:
-    """Return a message for each process that does not answer yet; empty if all do.
+    """Return a message for each process that is not ready yet; an empty list if all are ready.
 
     Args:
         config: the settings of this run.
@@ -24,7 +24,7 @@ def unready(config: Config, *, own_registry: bool) -> list[str]:
 
 
 def registry_trouble(config: Config) -> str | None:
-    """Return why the registry can't be used with this site; None if it can."""
+    """Return the reason why this site can't use the registry, or None if it can."""
     url = f"{config.registry_url}/v2/"
     try:
         response = _get(url)

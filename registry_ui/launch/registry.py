@@ -1,4 +1,4 @@
-"""Configuration and start script of the registry of this run, under ``var``."""
+"""Configuration and start script of the registry that the launcher runs, under ``var``."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ from .keys import derived_secret
 def write_registry_files(config: Config, registry: Registry, registry_token: str) -> None:
     """Write the configuration ``var/registry/config.yml`` and the script ``var/registry/run``.
 
-    They are written at every start, so that a new registry token takes effect.
+    Both files are written at every start, so that a new registry token (the secret with which
+    the registry sends its notifications) takes effect.
     """
     directory = private_directory(config.var / "registry")
     settings = RegistrySettings(
@@ -32,7 +33,7 @@ def write_registry_files(config: Config, registry: Registry, registry_token: str
         data=private_directory(directory / "data"),
         http_secret=derived_secret(config.secret_key, "registry http secret"),
         auth=token_auth(config),
-        # The local address, because the public one can lead through a proxy.
+        # Use the local address of the site, because the public address can lead through a proxy.
         events_url=f"http://localhost:{config.port}{config.events_url.removeprefix(config.public_url)}",
         registry_token=registry_token,
     )
@@ -56,18 +57,18 @@ def with_collector(
 
 
 def listening_port(config: Config) -> int:
-    """Return the port on which the registry listens: behind the gate, or the port for clients."""
+    """Return the registry's port: the port for clients, or with the gate the one behind nginx."""
     return config.registry_backend_port if config.gate else config.registry_port
 
 
 def connecting_snippet(config: Config, registry_token: str) -> str:
-    """Return the configuration to add to a registry that this run did not start."""
+    """Return the YAML to add to the configuration of a registry that this run did not start."""
     snippet = auth_snippet(token_auth(config)) + DELETION_SNIPPET
     return snippet + notifications_snippet(config.events_url, registry_token)
 
 
 def token_auth(config: Config) -> TokenAuth:
-    """Return the settings with which a registry verifies our bearer tokens."""
+    """Return the settings with which a registry verifies the bearer tokens of this site."""
     return TokenAuth(
         realm=config.realm,
         service=config.token_service,

@@ -1,4 +1,4 @@
-"""The settings of this run, and the file in which the ``flask`` commands find them."""
+"""The settings of a run of ``make run``, and the file in which ``flask`` commands find them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from ..files import private_directory, write_private
 from . import LaunchError
 from .keys import ensure_secret_key
 
-#: Settings that are not saved: ``VAR`` is needed to find the file, and the password is only for the
-#: first start.
+#: Settings that are not saved: ``VAR`` is needed to find the file with the saved settings, and the
+#: administrator's password is only for the first start.
 UNSAVED_SETTINGS = frozenset({PREFIX + "VAR", PREFIX + "ADMIN_PASSWORD"})
 
 
 def read_settings(environ: Mapping[str, str]) -> Config:
-    """Return the settings; create ``var`` and the secret key if they are missing.
+    """Return the settings; create the ``var`` directory and the secret key if they are missing.
 
     Only the environment is read; ``settings.env`` from an earlier run is for ``flask`` commands.
 
@@ -37,8 +37,8 @@ def read_settings(environ: Mapping[str, str]) -> Config:
 def save_settings(config: Config, environ: Mapping[str, str]) -> None:
     """Save the settings from the environment, so that ``.venv/bin/flask`` works without them.
 
-    They can include passwords (in the URLs of the database and of Redis) and the secret key,
-    because the commands need them. The file has the same mode and directory as the key files.
+    Saved settings can include passwords (in the URLs of the database and of Redis) and the secret
+    key, because the commands need them. The file is as private as the files of the keys.
 
     Raises:
         LaunchError: a value contains a line break.

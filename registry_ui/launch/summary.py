@@ -1,4 +1,4 @@
-"""Text that ``make run`` prints when all processes answer."""
+"""Texts that ``make run`` prints when all processes answer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .registry import token_auth
 
 
 def summary(config: Config, prepared: Prepared, registry: str | None) -> str:
-    """Return the address of the site, the sign-in, and commands that push a first image.
+    """Return a text with the site's address, how to sign in, and commands to push a first image.
 
     Args:
         config: the settings of this run.
@@ -54,9 +54,9 @@ def other_registry(trouble: str, config: Config, snippet: str) -> str:
     """Return instructions for connecting an external registry to this site.
 
     Args:
-        trouble: why the registry can't be used yet.
+        trouble: the reason that the registry can't be used yet.
         config: the settings of this run.
-        snippet: the configuration to add to the registry.
+        snippet: the YAML to add to the registry's configuration.
     """
     return f"""
 Note: {trouble}.

@@ -1,4 +1,4 @@
-"""Supervisor for processes that run together: starts, logs, watches and stops them."""
+"""Supervisor for processes that run together: starts, logs, watches, and stops them."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ CONTROL_REPLACEMENTS = dict.fromkeys(
 
 
 class Child:
-    """One process, its log, and the last lines of the log.
+    """One process that the launcher started, its log file, and the last lines of the log.
 
-    Standard output goes to the log; standard error is shown on the terminal, too.
+    Both output streams go to the log; standard error is also shown on the terminal.
 
     Args:
         name: shown before the lines of the process on the terminal.
@@ -123,7 +123,7 @@ class Child:
 
 
 class Supervisor:
-    """Starts, watches and stops a set of processes.
+    """Starts, watches, and stops a set of processes.
 
     Args:
         logs: the directory of the log files.
@@ -134,8 +134,8 @@ class Supervisor:
         self._logs = logs
         self._inherited_descriptor = inherited_descriptor
         self._children: list[Child] = []
-        # Block the signals, so that they stay pending until stop_wanted() and never interrupt a
-        # step.
+        # Block the signals to stop, so that they stay pending until stop_wanted() is called, and
+        # never interrupt a step of the launcher.
         signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS | {signal.SIGCHLD})
 
     def start(self, commands: Mapping[str, tuple[str, Mapping[str, str]]]) -> None:

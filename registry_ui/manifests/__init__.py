@@ -1,1 +1,1 @@
-"""Manifests: fetching, parsing, storing, and the graph of indexes, manifests and blobs."""
+"""Manifests: fetching, parsing, storing, and the graph of OCI indexes, manifests, and blobs."""

@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 def blob_call(repository: RepositoryName, digest: str) -> Callable[[], bytes]:
-    """Return a function that fetches a small blob, for use with call_all()."""
+    """Return a function that fetches a small blob and returns its content, for call_all()."""
     client = registry()
     return lambda: client.blob(repository, Digest(digest))
 
@@ -32,16 +32,17 @@ def call_once(
     end: float,
     problems: dict[str, RegistryError],
 ) -> Any:
-    """Make calls like call_all(), but limit those of a page view.
+    """Make calls like call_all(), but limit the number of calls that one page view makes.
 
-    In a page view, calls count toward its limit, are not retried after a status 500, and are
-    skipped for digests that recently failed. Otherwise, this is the same as call_all().
+    In a page view, calls count toward the limit of the page view, are not retried if the registry
+    answers 500, and are skipped for digests that recently failed. Outside of a page view, this
+    function does the same as call_all().
 
     Args:
-        repository: the repository to which the calls are made.
-        calls: functions by digest or tag. Failures are remembered for digests only.
+        repository: the repository that the calls read.
+        calls: functions by digest or tag. Failures are cached for digests only.
         end: deadline, as a value of time.monotonic().
-        problems: receives the errors, by digest or tag.
+        problems: receives the errors of the registry, by digest or tag; they are not raised.
 
     Returns:
         The results by digest or tag.
@@ -65,10 +66,12 @@ def call_once(
 def call_all(
     calls: Mapping[str, Callable[[], Any]], end: float, problems: dict[str, RegistryError]
 ) -> Any:
-    """Make all calls in parallel, eight at a time, until the deadline.
+    """Make registry calls in parallel, eight at a time, until the deadline.
+
+    Calls that are not finished at the deadline get a RegistryTimeout.
 
     Args:
-        calls: functions by name.
+        calls: functions by any name that the caller chooses, such as a digest.
         end: deadline, as a value of time.monotonic().
         problems: receives the errors of the registry by name; they are not raised.
 
@@ -99,13 +102,13 @@ def call_all(
 def call_in_turn(
     calls: Mapping[str, Callable[[], T]], end: float, problems: dict[str, RegistryError]
 ) -> dict[str, T]:
-    """Make calls that timed out before, one at a time, until the deadline.
+    """Retry registry calls that timed out, one at a time, until the deadline.
 
     The timeout of each call is its share of the remaining time, up to PATIENT_TIMEOUT, so that a
     call that hangs leaves time for the others.
 
     Args:
-        calls: functions by name.
+        calls: functions by any name that the caller chooses, such as a digest.
         end: deadline, as a value of time.monotonic().
         problems: receives the errors of the registry by name; they are not raised.
 

@@ -1,7 +1,7 @@
-"""Packed storage for the blobs of a manifest, because pages read tens of thousands at once.
+"""Compact storage for the digests and sizes of a manifest's blobs.
 
-A blob takes 40 bytes: a key of 32 bytes, and the size that the manifest states
-(docs/decisions/0005-packed-layers.md).
+It is compact because pages read tens of thousands of blobs at once. A blob takes 40 bytes: a key of
+32 bytes, and the size that the manifest states (docs/decisions/0005-packed-layers.md).
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from ..distribution.media_types import is_foreign
 from ..distribution.references import IndexEntries
 from ..models import UNLISTED, IndexChild, ManifestContents
 
-#: Maximum number of manifests of an index that are stored for adding up their sizes.
+#: Maximum number of manifests of an OCI index that are stored for adding up their sizes.
 MAX_COUNTED = 512
-#: Maximum number of entries of an index that are stored for finding the index by its entries.
+#: Maximum number of entries of an OCI index that are stored for finding the index by an entry.
 MAX_ENTRIES = 2000
 
 _BLOB = struct.Struct("<32sq")
@@ -31,12 +31,12 @@ def record_contents(
     facts_by_digest: Mapping[str, ManifestFacts],
     entries_by_digest: Mapping[str, IndexEntries],
 ) -> None:
-    """Store the blobs and the index entries of manifests.
+    """Store the blobs of manifests, and the entries of those that are OCI indexes.
 
     Args:
-        session: the session of the transaction that also stores the facts.
-        facts_by_digest: facts by manifest digest. They include only the first children of an index.
-        entries_by_digest: all index entries, by the same digests.
+        session: the session of the transaction that also stores the manifests.
+        facts_by_digest: parsed manifests by digest. A parsed index has only its first children.
+        entries_by_digest: all entries of indexes, by the same digests.
     """
     rows = [
         {
@@ -61,9 +61,9 @@ def _truncate(digests: Sequence[str], limit: int) -> Sequence[str]:
 
 
 def _limit_entries(digests: Sequence[str]) -> Sequence[str]:
-    """Return all entries, or only UNLISTED if there are too many.
+    """Return all entries of an OCI index, or only the marker UNLISTED if there are too many.
 
-    A partial list is not stored, because readers would take it for the complete one.
+    A partial list is not stored, because a query could not distinguish it from a complete list.
     """
     return digests if len(digests) <= MAX_ENTRIES else [UNLISTED]
 
@@ -71,7 +71,7 @@ def _limit_entries(digests: Sequence[str]) -> Sequence[str]:
 def stored_blobs(facts: ManifestFacts) -> list[Descriptor]:
     """Return the layers and the config of a manifest, without foreign layers.
 
-    The list is empty for schema 1, because its layers have no sizes to add up.
+    The list is empty for a schema 1 manifest, because it does not state the sizes of its layers.
     """
     if facts.kind == "schema 1":
         return []
@@ -79,9 +79,10 @@ def stored_blobs(facts: ManifestFacts) -> list[Descriptor]:
 
 
 def key_of(digest: str) -> bytes:
-    """Return the 32-byte key of a digest.
+    """Return the 32-byte key under which the size of a blob is stored.
 
-    It is the value of a sha256 digest; any other digest is hashed, as text, with sha256.
+    The key is the binary value of a sha256 digest. For a digest of any other algorithm, the key is
+    the sha256 hash of the digest's text.
     """
     algorithm, _, digits = digest.partition(":")
     if algorithm == "sha256":
@@ -90,14 +91,14 @@ def key_of(digest: str) -> bytes:
 
 
 def pack(blobs: dict[bytes, int]) -> bytes:
-    """Serialize blobs for storage.
+    """Serialize the keys and sizes of blobs for storage.
 
     Args:
-        blobs: sizes in bytes by the key of the blob, so a repeated blob counts once.
+        blobs: sizes in bytes, by the result of key_of().
     """
     return b"".join(_BLOB.pack(key, size) for key, size in blobs.items())
 
 
 def unpack(data: bytes) -> dict[bytes, int]:
-    """Return the sizes in bytes of blobs by their keys; the inverse of pack()."""
+    """Return the sizes of blobs in bytes, by their keys, from the result of pack()."""
     return dict(_BLOB.iter_unpack(data))

@@ -1,7 +1,7 @@
 """Graph of the manifests and blobs that some manifests reference, at any depth.
 
-Manifests come from the store, and those that it lacks are fetched from the registry. Because a
-digest identifies immutable content, no manifest is fetched twice.
+Manifests are read from the database, which permanently stores each manifest that was fetched; only
+missing manifests are fetched from the registry. In this module, an index is an OCI index.
 """
 
 from __future__ import annotations
@@ -24,21 +24,24 @@ from .store import digests_in_repository, facts_of, fetch
 
 #: Maximum number of digests in one SQL query.
 CHUNK_SIZE = 500
-#: Maximum number of manifests fetched from the registry for one graph, plus ten for each root.
+#: Maximum number of manifests that are fetched from the registry for one graph. Ten more are
+#: allowed for each manifest that the graph starts with.
 MAX_FETCHED = 2000
 
 
 @dataclass(slots=True)
 class ManifestGraph:
-    """The references between manifests and blobs, by the digest of the referencing manifest.
+    """The references from manifests to other manifests and to blobs.
+
+    The keys of the dictionaries are the digests of the referencing manifests.
 
     Attributes:
-        children: the existing manifests that an index lists, according to their media types.
-        referenced: everything that a manifest can need: every digest in an index, or the blobs of
-            any other manifest.
-        unknown: digests that could not be read, so that their references are unknown.
-        blobs: sizes in bytes of the blobs, by digest; only for manifests that the repository is
-            known to have.
+        children: digests that an OCI index lists as manifests and that exist as manifests.
+        referenced: digests of all content that a manifest can need: every digest in an OCI index,
+            or the blobs of any other manifest.
+        unknown: digests of content that could not be read, so that its references are unknown.
+        blobs: sizes in bytes of a manifest's blobs, by digest of the blob; only for manifests that
+            the repository is known to have.
     """
 
     children: dict[str, list[str]] = field(default_factory=dict)
@@ -53,14 +56,14 @@ def graph_of(
     deadline: float,
     renew: Callable[[], None] = lambda: None,
 ) -> ManifestGraph:
-    """Return the graph below some manifests of a repository.
+    """Return the graph of everything that some manifests of a repository reference, at any depth.
 
     Args:
         repository: the repository that has the manifests.
         roots: digests of the manifests to start with.
-        deadline: time limit in seconds. Manifests that are not read in time are unknown.
-        renew: called before each batch of registry calls, to renew a lease. An exception that it
-            raises ends the work and is passed on.
+        deadline: time limit in seconds. Manifests that are not read in time become ``unknown``.
+        renew: called before each batch of registry calls, to renew the worker's lease. An exception
+            from ``renew`` ends the function and is passed on.
     """
     end = time.monotonic() + deadline
     graph = ManifestGraph()
@@ -92,16 +95,17 @@ def graph_of(
 def _add_stored(
     repository: RepositoryName, digests: Iterable[str], root_digests: set[str], graph: ManifestGraph
 ) -> tuple[set[str], set[str]]:
-    """Add the manifests that are in the store to the graph.
+    """Add those of the given manifests that are stored in the database to the graph.
 
     Args:
         repository: the repository that has the manifests.
         digests: digests of the manifests to look up.
-        root_digests: digests that the repository is known to have, because tags point to them.
+        root_digests: digests that the graph starts with, which the repository is known to have.
         graph: the graph, which is extended.
 
     Returns:
-        The digests that are in the store, and the digests below them that can be manifests.
+        The digests of the stored manifests, and the digests that these manifests reference and
+        that can be manifests.
     """
     stored_digests: set[str] = set()
     candidates: set[str] = set()
@@ -115,7 +119,7 @@ def _add_stored(
             stored_digests.add(row.digest)
             blobs = facts_of(row).blobs
             graph.referenced[row.digest] = [blob.digest for blob in blobs]
-            # Schema 1 does not state the sizes of its blobs.
+            # A schema 1 manifest does not state the sizes of its blobs.
             if row.digest in in_repository and row.kind != "schema 1":
                 graph.blobs[row.digest] = {blob.digest: max(blob.size, 0) for blob in blobs}
             if row.media_type in INDEX_TYPES or row.kind == "unknown" or len(blobs) >= MAX_LAYERS:
@@ -125,11 +129,17 @@ def _add_stored(
 
 
 def _add_references_in_bodies(digests: list[str], graph: ManifestGraph) -> set[str]:
-    """Add all digests in the bodies of indexes, and of manifests whose facts are truncated.
+    """Add every digest in the stored bodies of some manifests to the graph's references.
+
+    This is needed for OCI indexes, and for manifests whose stored summary is truncated.
+
+    Args:
+        digests: digests of the manifests.
+        graph: the graph, which is extended.
 
     Returns:
-        The digests in indexes that can be manifests. Entries that are blobs by their media types
-        are left out, because the registry answers 500 if a blob is requested as a manifest.
+        The digests in OCI indexes that can be manifests. Entries that are blobs by their media
+        types are left out, because the registry answers 500 if a blob is requested as a manifest.
     """
     query = select(Manifest.digest, Manifest.media_type, Manifest.body)
     candidates: set[str] = set()
@@ -144,15 +154,15 @@ def _add_references_in_bodies(digests: list[str], graph: ManifestGraph) -> set[s
 def _fetch_as_blobs(
     repository: RepositoryName, digests: Iterable[str], graph: ManifestGraph, end: float
 ) -> set[str]:
-    """Fetch content as blobs that could not be fetched as manifests, and add its references.
+    """Fetch content as blobs if it could not be fetched as manifests, and add its references.
 
     Distribution 2.8 answers 500 if a blob is requested as a manifest, so a 500 does not prove that
-    the content is damaged. Every digest in it counts as a reference.
+    the content is damaged. Every digest in the content counts as a reference.
 
     Args:
         repository: the repository that has the content.
         digests: digests of the content.
-        graph: the graph, which is extended. Content that can't be read becomes unknown.
+        graph: the graph, which is extended. Content that can't be read becomes ``unknown``.
         end: deadline, as a value of time.monotonic().
 
     Returns:

@@ -1,4 +1,7 @@
-"""Reachability of manifests from tags: decides which ones a removal of tags deletes. Pure."""
+"""Reachability of manifests from tags, which decides which manifests a removal of tags deletes.
+
+Pure functions without I/O.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Reachability:
-    """The effect of a removal of tags on the manifests that are reachable from them.
+    """The manifests that are reachable from removed tags, divided into deleted and kept ones.
 
-    ``to_delete`` are digests that only removed tags reach; an index comes before its children.
-    ``shared`` are digests that kept tags reach as well.
+    ``to_delete`` are the digests that only removed tags reach; an OCI index comes before its
+    children. ``shared`` are the digests that both removed tags and kept tags reach.
     """
 
     to_delete: tuple[str, ...]
@@ -29,9 +32,11 @@ def reach(
     Args:
         tags: all tags of the repository, with the digests that they point to.
         removed_tags: the tags to remove.
-        children: manifests of each index, as parsed. They determine what can be deleted.
-        referenced: every digest that an index or manifest can need. They determine what is kept, so
-            that no client loses content if it interprets an index differently.
+        children: the manifests that each OCI index lists, by the digest of the index. Only these
+            manifests, and those that tags point to, can be deleted.
+        referenced: every digest that a manifest or index can need, by its digest. Everything that
+            kept tags reach in this way is kept, so that no client loses content, even if the
+            client interprets an index differently.
     """
     removed_set = set(removed_tags)
     needed = set(closure((d for tag, d in tags.items() if tag not in removed_set), referenced))
@@ -43,11 +48,11 @@ def reach(
 
 
 def closure(roots: Iterable[str], references: Mapping[str, Iterable[str]]) -> list[str]:
-    """Return the digests reachable from the given ones, each once, in breadth-first order.
+    """Return all digests that are reachable from some digests, each once, in breadth-first order.
 
     Args:
         roots: digests to start with, which come first in the result.
-        references: digests that each digest references directly.
+        references: the digests that a manifest references directly, by its digest.
     """
     digests = list(dict.fromkeys(roots))
     seen = set(digests)

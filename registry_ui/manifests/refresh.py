@@ -1,7 +1,8 @@
 """Parse stored manifests again after the parser has changed.
 
-The bodies are in the store, so this needs no call to the registry. Indexes come first, because
-earlier versions could mistake blobs for platforms.
+The bodies of manifests are stored in the database, so this needs no call to the registry. OCI
+indexes come first, because earlier versions of the parser could mistake blobs for platforms. The
+"facts" of a manifest are the stored result of parsing it.
 """
 
 from __future__ import annotations
@@ -25,18 +26,18 @@ from .tag_use import apply_waiting_pulls
 
 logger = logging.getLogger(__name__)
 
-#: Maximum number of manifests that are written in one transaction.
+#: Maximum number of parsed manifests that are written in one transaction.
 BATCH_SIZE = 50
-#: Time limit in seconds for one run; the next run continues.
+#: Time limit in seconds for one call of refresh(); the next call continues.
 TIME_LIMIT = 20.0
 FAILURE = "the facts of manifest %s can't be read again"
 
 
 def refresh() -> int:
-    """Parse stale manifests again until none are left or the time limit is reached.
+    """Parse the manifests again that an old version of the parser read, up to TIME_LIMIT.
 
-    A manifest that can't be parsed or stored keeps its old facts and is marked as current, because
-    it would otherwise come first in every run and block the others.
+    A manifest that can't be parsed or stored keeps its old facts and is marked as current.
+    Otherwise, it would come first in every call and block the others.
 
     Returns:
         The number of manifests processed, including failed ones.
@@ -52,7 +53,7 @@ def refresh() -> int:
 
 
 def _select_stale() -> list[str]:
-    """Return the digests of the next batch of stale manifests, indexes first."""
+    """Return the digests of the next BATCH_SIZE manifests to parse again, OCI indexes first."""
     query = select(Manifest.digest).limit(BATCH_SIZE)
     indexes = list(db.session.scalars(query.where(is_stale_index())))
     return indexes or list(db.session.scalars(query.where(is_stale())))
@@ -75,7 +76,10 @@ def _parse_again(digest: str) -> FetchResult | None:
 
 
 def _store(results: dict[str, FetchResult]) -> None:
-    """Store parsed manifests; if one of them can't be stored, store the others.
+    """Store the new facts of manifests; if those of one can't be stored, store the others.
+
+    Args:
+        results: the parsed manifests by digest.
 
     Raises:
         OperationalError, InterfaceError: the database failed.
@@ -83,7 +87,7 @@ def _store(results: dict[str, FetchResult]) -> None:
     try:
         _write(results)
     except (OperationalError, InterfaceError):
-        raise  # The database failed, not the manifest, so the next run can try again.
+        raise  # The cause is the database, not the manifest, so a later call can try again.
     except Exception:
         if len(results) == 1:
             (digest,) = results
@@ -95,7 +99,7 @@ def _store(results: dict[str, FetchResult]) -> None:
 
 
 def _mark_current(digest: str) -> None:
-    """Mark the old facts of a manifest as current, so that they are not parsed again."""
+    """Mark a manifest as parsed by the current version, so that it is not selected again."""
     with writing() as session:
         session.execute(
             update(Manifest)
@@ -106,7 +110,10 @@ def _mark_current(digest: str) -> None:
 
 
 def _derive_columns(result: FetchResult) -> dict[str, Any]:
-    """Return the columns that depend on the parser, without the documents themselves."""
+    """Return the values of the manifest's columns that depend on the parser, by column name.
+
+    The columns with the manifest's body and config are left out, because they do not change.
+    """
     documents = {"digest", "body", "config", "has_config", "fetched_at"}
     return {name: value for name, value in columns_of(result).items() if name not in documents}
 

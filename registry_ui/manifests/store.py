@@ -1,8 +1,9 @@
-"""Store of manifests by digest: each is fetched once, verified, and then kept permanently.
+"""Store of manifests by digest: each is fetched once, verified, and then kept in the database.
 
 Manifests are fetched in rounds, each with its config: first the requested ones, then the children
-of indexes. A round skips manifests that are already stored, and stores the others in one
-transaction. No transaction is open during calls to the registry.
+of OCI indexes. A round skips manifests that are already stored, and stores the others in one
+transaction. No transaction is open during calls to the registry. The "facts" of a manifest are the
+stored result of parsing it.
 """
 
 from __future__ import annotations
@@ -33,12 +34,13 @@ from ..registry_connection import registry
 from .batch_calls import blob_call, call_all, call_in_turn, call_once
 from .summary_writer import FetchResult, store, store_configs
 
-#: Seconds to wait before each retry of failed calls.
+#: Seconds to wait before each retry of failed registry calls.
 PAUSES = (0.1, 0.5)
-#: Maximum number of levels below a manifest that are fetched for a page. Clients do not run
-#: images that are nested more deeply in indexes.
+#: Maximum number of levels of OCI indexes whose children are fetched for a page. Clients do not run
+#: images that are nested more deeply.
 MAX_DEPTH = 2
-#: Maximum number of manifests per batch. A caller that holds a lease renews it between batches.
+#: Maximum number of manifests that fetch() requests in one batch. A worker renews its lease before
+#: each batch.
 BATCH_SIZE = 32
 
 _facts: WeakKeyDictionary[Manifest, ManifestFacts] = WeakKeyDictionary()
@@ -46,7 +48,11 @@ _facts: WeakKeyDictionary[Manifest, ManifestFacts] = WeakKeyDictionary()
 
 @dataclass(slots=True)
 class FetchSummary:
-    """The result of fetching: the digest of each requested name, and the errors by name."""
+    """The result of fetching manifests by tag or digest.
+
+    ``digests`` maps each requested tag or digest to the digest of its manifest, if known, and
+    ``problems`` maps those that failed to the registry's error.
+    """
 
     digests: dict[str, str] = field(default_factory=dict)
     problems: dict[str, RegistryError] = field(default_factory=dict)
@@ -54,9 +60,10 @@ class FetchSummary:
 
 @dataclass(frozen=True, slots=True)
 class FetchedBodies:
-    """The requested digests that a repository has as manifests, and those that failed.
+    """The result of fetching manifests by digest.
 
-    Digests in neither set do not exist as manifests in the registry.
+    ``manifests`` are the digests of manifests that were fetched, ``unread`` those for which the
+    registry gave an error. Requested digests in neither set do not exist in the repository.
     """
 
     manifests: set[str]
@@ -73,10 +80,10 @@ def stored_manifests(digests: Iterable[str]) -> dict[str, Manifest]:
 
 
 def children_of(repository: str, manifests: Iterable[Manifest]) -> dict[str, Manifest]:
-    """Return the stored children of indexes, by digest.
+    """Return the stored children of those manifests that are OCI indexes, by the child's digest.
 
     Children that were never read from the given repository are left out, because an index can
-    list digests from repositories that the reader must not see.
+    list digests from repositories to which the user has no access.
     """
     indexes = (row for row in manifests if row.kind == "index")
     digests = {child.digest for row in indexes for child in facts_of(row).children}
@@ -84,7 +91,7 @@ def children_of(repository: str, manifests: Iterable[Manifest]) -> dict[str, Man
 
 
 def digests_in_repository(repository: str, digests: Iterable[str]) -> set[str]:
-    """Return the given digests that are recorded as read from a repository (one query)."""
+    """Return those of the digests that are recorded as manifests of a repository (one query)."""
     query = (
         select(RepositoryManifest.digest)
         .join(ContainerImage, ContainerImage.id == RepositoryManifest.image_id)
@@ -94,9 +101,9 @@ def digests_in_repository(repository: str, digests: Iterable[str]) -> set[str]:
 
 
 def in_full(digest: str) -> Manifest | None:
-    """Return a stored manifest with its body and config, or None (one query).
+    """Return a stored manifest with its body and config loaded, or None if it is not stored.
 
-    Other queries do not load these large columns.
+    Other queries do not load the large columns with the body and the config.
     """
     documents = (Manifest.body, Manifest.config, Manifest.config_facts)
     return db.session.scalar(
@@ -108,7 +115,7 @@ def in_full(digest: str) -> Manifest | None:
 
 
 def facts_of(row: Manifest) -> ManifestFacts:
-    """Return the facts of a stored manifest; the parsed object is cached per row."""
+    """Return the parsed content of a stored manifest, which is cached for each row object."""
     facts = _facts.get(row)
     if facts is None:
         facts = _facts[row] = ManifestFacts.from_json(row.facts)
@@ -120,13 +127,13 @@ def is_complete(
     children: Mapping[str, Manifest],
     digests: Iterable[str | None],
 ) -> bool:
-    """Return whether the store has everything that ensure_fetched() would fetch for some digests.
+    """Return whether the database has everything that ensure_fetched() would fetch for digests.
 
     Args:
-        manifests: the stored manifests of these digests.
-        children: their stored children. The result is False if one of them is an index, because
-            its own children are not checked.
-        digests: the digests to check. None stands for an unknown digest and is never complete.
+        manifests: the stored manifests with the digests to check, by digest.
+        children: the stored children of OCI indexes in ``manifests``, by digest. The result is
+            False if a child is an index, too, because the children of a child are not checked.
+        digests: the digests to check. The result is False if one of them is None (unknown).
     """
     if not all(digest in manifests for digest in digests):
         return False
@@ -147,7 +154,7 @@ def _should_have_config(row: Manifest) -> bool:
 
 
 def image_config(row: Manifest) -> ImageConfig | None:
-    """Return the configuration of a stored image; None if it was not fetched, or for a chart."""
+    """Return the parsed config of a stored image; None if not fetched, or for a Helm chart."""
     if row.kind == "chart" or not row.config_facts:
         return None
     return ImageConfig.from_json(row.config_facts)
@@ -160,16 +167,16 @@ def ensure_fetched(
     *,
     fresh: bool = False,
 ) -> FetchSummary:
-    """Fetch the manifests of some tags or digests that are not in the store.
+    """Fetch the missing manifests of tags or digests, with children and configs, and store them.
 
     Args:
         repository: the repository to fetch from.
         names: tags or digests, each with the digest that it is known to point to, or None.
-        deadline: time limit in seconds; None for the time that a page waits.
-        fresh: ask the registry for the current digest of every name, even if it is known.
+        deadline: time limit in seconds; None for the time limit of a page view.
+        fresh: whether to ask the registry for the digest of each tag, even if a digest is known.
 
     Returns:
-        Digests and problems by name. Errors of the registry are never raised.
+        The digests and the errors, by tag or digest. Errors of the registry are never raised.
     """
     end = page_end() if deadline is None else time.monotonic() + deadline
     summary = FetchSummary()
@@ -178,7 +185,7 @@ def ensure_fetched(
         names = call_all(heads, end, summary.problems)
     summary.digests = {name: digest for name, digest in names.items() if digest}
     stored_rows = stored_manifests(summary.digests.values())
-    # Names that are known to point to the same digest share one call.
+    # Tags that are known to point to the same digest share one call.
     missing = {
         name: summary.digests.get(name, name)
         for name in names
@@ -209,11 +216,11 @@ def _fetch_references(
         references: tags or digests of the manifests.
         end: deadline, as a value of time.monotonic().
         problems: receives the errors, by tag or digest.
-        fresh: whether to ignore remembered failures, which are also ignored for a single
-            reference, because the user can have pressed Retry.
+        fresh: whether to request manifests that recently failed, too. A single manifest is always
+            requested, because the user can have pressed Retry.
 
     Returns:
-        The results by tag or digest.
+        The fetched manifests by tag or digest.
     """
     calls = {reference: _create_manifest_call(repository, reference) for reference in references}
     answers: dict[str, FetchResult]
@@ -234,14 +241,15 @@ def fetch(
 ) -> FetchedBodies:
     """Fetch manifests by digest, without their configs, and store them.
 
-    Calls that fail temporarily are retried before the deadline.
+    Calls for which the registry was unavailable are retried after each of the PAUSES, unless the
+    deadline has passed.
 
     Args:
         repository: the repository to fetch from.
         digests: digests of the manifests.
         deadline: time limit in seconds.
-        renew: called before each batch of registry calls, to renew a lease. An exception that it
-            raises ends the fetch and is passed on.
+        renew: called before each batch of registry calls, to renew the worker's lease. An exception
+            from ``renew`` ends the function and is passed on.
     """
     end = time.monotonic() + deadline
     result = FetchedBodies(set(), set())
@@ -264,9 +272,10 @@ def fetch(
 def _call_with_retries(
     calls: Mapping[str, Callable[[], Any]], end: float, problems: dict[str, RegistryError]
 ) -> dict[str, Any]:
-    """Make all calls like call_all(), and retry those for which the registry was unavailable.
+    """Make calls like call_all(), and retry those for which the registry was unavailable.
 
-    Calls that timed out are retried one at a time, with a longer timeout.
+    Calls that timed out are retried one at a time, with a longer timeout. The arguments and the
+    result are those of call_all().
     """
     answers: dict[str, Any] = call_all(calls, end, problems)
     for pause in PAUSES:
@@ -285,7 +294,9 @@ def _call_with_retries(
 
 
 def _fetch_missing_parts(repository: RepositoryName, rows: dict[str, Manifest], end: float) -> None:
-    """Fetch the missing children and configs of manifests, because pages show them.
+    """Fetch and store the children and configs of manifests that are missing in the database.
+
+    Pages show the platforms and the build time of an image, which are read from these parts.
 
     Args:
         repository: the repository to fetch from.
@@ -319,14 +330,14 @@ def _fetch_missing_parts(repository: RepositoryName, rows: dict[str, Manifest], 
 def _create_manifest_call(
     repository: RepositoryName, reference: str, *, config: bool = True
 ) -> Callable[[], FetchResult]:
-    """Return a function that fetches a manifest and, immediately after it, its config.
+    """Return a function that fetches a manifest and, immediately afterward, its config.
 
-    A single function fetches both, so that a thread does not wait for other manifests first.
+    One function fetches both, so that the config does not wait until other manifests are fetched.
 
     Args:
         repository: the repository to fetch from.
         reference: tag or digest of the manifest.
-        config: whether to fetch the config.
+        config: whether to fetch the config, if the manifest is of a kind whose config is used.
     """
     client, parsed_reference = registry(), _parse_reference(reference)
 
@@ -335,7 +346,7 @@ def _create_manifest_call(
         facts = read_manifest(manifest.media_type, manifest.body)
         body = None
         if config and facts.wants_config and facts.config:
-            # The page shows a dash for a missing config, and the next view requests it again.
+            # Without a config, the page shows a dash, and the next view requests the config again.
             with suppress(RegistryError):
                 body = client.blob(repository, Digest(facts.config.digest))
         return FetchResult(manifest, facts, body)

@@ -1,4 +1,7 @@
-"""Database writes for fetched manifests and configs, and the facts parsed from them."""
+"""Database writes for fetched manifests and image configs.
+
+The manifests and configs are stored with their "facts", the result of parsing them.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,10 @@ from .tag_use import apply_waiting_pulls
 
 @dataclass(frozen=True, slots=True)
 class FetchResult:
-    """A fetched manifest, the facts parsed from it, and its config blob or None."""
+    """A fetched manifest, the facts parsed from it, and the content of its config blob.
+
+    ``config`` is None if the config was not fetched.
+    """
 
     manifest: FetchedManifest
     facts: ManifestFacts
@@ -33,16 +39,17 @@ class FetchResult:
 
     @property
     def index_entries(self) -> IndexEntries:
-        """The complete entries of an index; empty for any other manifest."""
+        """All entries of an OCI index; empty for a manifest of any other kind."""
         return index_entries_of(self.manifest.media_type, self.manifest.body)
 
 
 def store(results: Iterable[FetchResult], repository: RepositoryName | None = None) -> None:
-    """Store manifests by digest, with their configs.
+    """Store fetched manifests by digest, with their configs.
 
     Args:
-        results: the manifests. Those that are already stored do not change.
-        repository: the repository to record as having them, if they are parts of indexes.
+        results: the manifests. Manifests that are already stored do not change.
+        repository: the repository that the manifests are recorded as belonging to; None to record
+            no repository. Manifests that a tag points to need no record.
     """
     by_digest = {result.manifest.digest: result for result in results}
     if not by_digest:
@@ -64,7 +71,7 @@ def store(results: Iterable[FetchResult], repository: RepositoryName | None = No
 
 
 def columns_of(result: FetchResult) -> dict[str, Any]:
-    """Return the database columns of a fetched manifest, by name."""
+    """Return the values for the database row of a fetched manifest, by column name."""
     manifest, facts = result.manifest, result.facts
     row: dict[str, Any] = {
         "digest": manifest.digest,
@@ -84,12 +91,12 @@ def columns_of(result: FetchResult) -> dict[str, Any]:
 def _derive_config_columns(
     body: bytes | None, kind: str, built_at: datetime | None
 ) -> dict[str, Any]:
-    """Return the database columns that depend on the config of an image or Helm chart.
+    """Return the column values that depend on the config of an image or Helm chart, by name.
 
     Args:
         body: the config, or None if it was not fetched.
-        kind: kind of the manifest.
-        built_at: creation time from the manifest, for a config that does not state one.
+        kind: kind of the manifest, such as ``image`` or ``chart``.
+        built_at: build time from the manifest, which is used if the config states none.
     """
     if body is None:
         return {"has_config": False, "config": None, "config_facts": None}
@@ -105,7 +112,7 @@ def _derive_config_columns(
 
 
 def store_configs(configs: Mapping[str, str], bodies: Mapping[str, bytes]) -> None:
-    """Store configs of manifests that were stored without them.
+    """Store the configs of manifests that were stored without their configs.
 
     Args:
         configs: config digests by manifest digest.

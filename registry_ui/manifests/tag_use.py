@@ -1,7 +1,8 @@
-"""Last pull times of tags, derived from pulls of tags and of digests below them.
+"""Last pull times of tags, derived from pulls by tag and pulls by digest.
 
-A client can pull a platform by its digest. The tags that contain this digest are known only after
-their indexes have been read, so an earlier pull is stored as a waiting pull until then.
+A client can pull one platform of a multi-platform image by its digest. The tags that contain this
+digest are known only after their OCI indexes have been read. Until then, the pull is stored as a
+"waiting pull". In this module, an index is an OCI index.
 """
 
 from __future__ import annotations
@@ -30,21 +31,22 @@ from .parser_version import is_stale_index
 
 #: Maximum number of images whose waiting pulls are deleted in one transaction.
 BATCH_SIZE = 50
-#: Precision of a last pull time. A stored time is updated only if it is older by more than this,
-#: to save writes.
+#: Precision of a last pull time. To save writes, a stored time is updated only if it is older than
+#: the new one by more than this.
 PRECISION = timedelta(minutes=1)
 
 
 def mark_tag_used(session: Session, image_id: int, tag: str, at: datetime) -> None:
-    """Record a pull of one tag, unless its stored time is recent enough (PRECISION)."""
+    """Set the last pull time of one tag, unless the stored time is recent enough (PRECISION)."""
     _update_pull_times(session, image_id, Tag.name == tag, at)
 
 
 def mark_digest_used(session: Session, image_id: int, digest: str, at: datetime) -> None:
-    """Record a pull of a digest for every tag of the image that contains it.
+    """Set the last pull time of all those tags of an image that contain a pulled digest.
 
-    The pull is also stored as a waiting pull, because tags that have not been read can contain
-    the digest, too. Whether such tags exist is not checked, because that would take a scan of all
+    A tag contains the digest that it points to, and the digests in its OCI index. The pull is also
+    stored as a waiting pull, because tags whose manifests have not been read can contain the
+    digest, too. Whether such tags exist is not checked, because that would require a scan of all
     tags of the image.
     """
     if not digest:
@@ -61,11 +63,12 @@ def mark_digest_used(session: Session, image_id: int, digest: str, at: datetime)
 
 
 def apply_waiting_pulls(session: Session, digests: Collection[str]) -> None:
-    """Apply waiting pulls to tags whose manifests have just been read.
+    """Set the last pull times of tags that contain digests pulled before the tags were read.
 
     Args:
         session: the session of the current transaction.
-        digests: digests of these manifests.
+        digests: digests of manifests that have just been read. The waiting pulls of these
+            manifests, and of everything that they contain, are applied.
     """
     children = select(IndexChild.child).where(IndexChild.parent.in_(digests))
     grandchildren = select(IndexChild.child).where(IndexChild.parent.in_(children))
@@ -74,10 +77,11 @@ def apply_waiting_pulls(session: Session, digests: Collection[str]) -> None:
 
 
 def forget_placed_pulls() -> None:
-    """Delete the waiting pulls of images whose tags have all been read.
+    """Delete the waiting pulls of images for which the manifests of all tags have been read.
 
-    They are applied once more before that, because a pull that arrived while an index was being
-    read can have missed tags. Each transaction covers a limited number of images.
+    Waiting pulls are applied once more before they are deleted, because a pull that arrived while
+    an OCI index was being read can have missed tags. Each transaction covers a limited number of
+    images.
     """
     last_id = 0
     while True:
@@ -101,7 +105,7 @@ def _apply(session: Session, condition: ColumnElement[bool]) -> None:
     query = select(WaitingPull.image_id, WaitingPull.digest, WaitingPull.at).where(condition)
     pulls = session.execute(query.order_by(WaitingPull.image_id, WaitingPull.digest)).all()
     if pulls:
-        # Images are locked before their tags, like everywhere (catalog.images.lock_image).
+        # Every transaction locks images before their tags (catalog.images.lock_image).
         ids = {image_id for image_id, _, _ in pulls}
         images = select(ContainerImage.id).where(ContainerImage.id.in_(ids))
         locked = images.order_by(ContainerImage.id).with_for_update(key_share=True)
@@ -111,11 +115,15 @@ def _apply(session: Session, condition: ColumnElement[bool]) -> None:
 
 
 def waiting_pulls(session: Session, image_id: int) -> dict[str | None, datetime]:
-    """Return the times of an image's last waiting pulls, by the digest that a tag can point to.
+    """Return when content of an image was pulled by digest, for pulls not applied to all tags.
 
-    The key None has the latest time of all; use it for tags that have not been read. Retention
-    policies that keep recently pulled tags need this, so that they do not remove a tag only
-    because it has not been read yet.
+    Retention policies that keep recently pulled tags need these times, so that they do not remove
+    a tag only because its manifest has not been read yet.
+
+    Returns:
+        The time of the latest waiting pull, by the digest that a tag can point to: a pulled digest,
+        or that of an OCI index that contains it. The key None has the latest time of all waiting
+        pulls; use it for tags whose manifests have not been read.
     """
     times_by_digest = dict(
         session.execute(
@@ -147,7 +155,7 @@ def _find_parents(session: Session, children: dict[str, datetime]) -> dict[str, 
 
 
 def last_use(times: Iterable[datetime | None]) -> datetime | None:
-    """Return the latest of some times, ignoring None; None if there is no other."""
+    """Return the latest of the given times, ignoring None; None if there are no times."""
     return max((at for at in times if at is not None), default=None)
 
 
@@ -164,7 +172,11 @@ def _update_pull_times(
 
 
 def _select_containing(digest: str) -> Select[str]:
-    """Return a query for a digest, the indexes that can contain it, and the indexes above these."""
+    """Return a query for the digests that a tag can point to if it contains the given digest.
+
+    These are the digest itself, the OCI indexes that can list it, and the indexes that can list
+    those indexes.
+    """
     parents = select(IndexChild.parent).where(IndexChild.child.in_([digest, UNLISTED]))
     grandparents = select(IndexChild.parent).where(IndexChild.child.in_(parents))
     itself = select(literal(digest, IndexChild.parent.type))
@@ -172,7 +184,7 @@ def _select_containing(digest: str) -> Select[str]:
 
 
 def _is_unread() -> ColumnElement[bool]:
-    """Return a condition for tags whose manifests still have to be read.
+    """Return the SQL condition for tags whose manifests must still be fetched or parsed.
 
     Damaged tags do not match, because their manifests can't be read.
     """

@@ -1,7 +1,7 @@
 """Activity of a project's images: single pushes, and counts of pushes and pulls by day.
 
-Both belong to the project instead of the image, because an image's row is deleted with its last
-tag, and the activity must outlive it.
+The rows belong to the project instead of the image, because an image's row is deleted with its
+last tag, and the activity must outlive the image. Images are named by their path below the project.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .base import Base, UTCDateTime, bytewise
 
 
 class Push(Base):
-    """One push or copy of a tag, kept as long as its project; ``name`` is the image's name."""
+    """One push or copy of a tag to an image (``name``), kept as long as the project exists."""
 
     __tablename__ = "pushes"
     __table_args__ = (
@@ -36,7 +36,7 @@ class Push(Base):
 
 
 class DailyCount(Base):
-    """Number of pushes and pulls of an image on one day (UTC), kept as long as its project."""
+    """Number of pushes and pulls of an image on one day (UTC), kept as long as the project."""
 
     __tablename__ = "daily_counts"
     __table_args__ = (UniqueConstraint("project_id", "day", "name"),)

@@ -12,7 +12,7 @@ from .base import Base, UTCDateTime, bytewise, utc_now
 
 
 class AuditEntry(Base):
-    """One action of a user. The actor is stored by name, so that the entry outlives the account."""
+    """One action of a user or of the application. The actor's name outlives the account."""
 
     __tablename__ = "audit_entries"
     __table_args__ = (

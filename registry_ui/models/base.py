@@ -1,4 +1,4 @@
-"""The declarative base and the column types that both databases share."""
+"""The declarative base, and column types that work with both SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -54,8 +54,9 @@ class UTCDateTime(TypeDecorator[datetime]):
 def bytewise(length: int) -> String:
     """Return a string type that compares by bytes on every database.
 
-    Names and tags are case-sensitive (``v2`` and ``V2`` coexist), and the range
-    ``path/`` to ``path0`` must be exactly the paths below ``path``, so that an index finds them.
+    Names and tags are case-sensitive (``v2`` and ``V2`` coexist). The range
+    ``path/`` to ``path0`` must be exactly the paths below ``path``, so that queries for them can
+    use a database index.
     """
     return String(length).with_variant(String(length, collation="C"), "postgresql")
 

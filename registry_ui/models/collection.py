@@ -14,9 +14,9 @@ from .leased import Leased
 class GarbageCollection(Leased, Base):
     """One garbage collection (or a dry run of one), carried out by the worker.
 
-    It is ``waiting`` for a worker, then ``draining``: the write freeze (fence) is in place, until
-    no bearer token granted before it can be used. Then the registry's collector is ``running``.
-    A dry run needs no write freeze.
+    The run is ``waiting`` for a worker, then ``draining``: the write freeze (a stop of pushes and
+    deletions) is in effect, but bearer tokens granted before it can still be used. When they have
+    expired, the registry's collector is ``running``. A dry run needs no write freeze.
     """
 
     __tablename__ = "collections"
@@ -40,8 +40,8 @@ class GarbageCollection(Leased, Base):
     marked: Mapped[int] = mapped_column(default=0)
     #: Number of blobs that no manifest needs; None until the collector has reported it.
     blobs: Mapped[int | None]
-    #: Total size in bytes of those blobs whose size the index knows; ``unmeasured`` counts the
-    #: others.
+    #: Total size in bytes of those ``blobs`` whose size is in the database; ``unmeasured`` is the
+    #: number of blobs whose size is not.
     freed: Mapped[int | None] = mapped_column(BigInteger)
     unmeasured: Mapped[int] = mapped_column(default=0)
     #: Output of the collector, shortened.
@@ -49,12 +49,12 @@ class GarbageCollection(Leased, Base):
 
     @property
     def is_active(self) -> bool:
-        """Whether the run has not ended: a worker has it or will take it."""
+        """Whether the run has not ended: a worker carries it out, or will do so."""
         return self.slot is not None
 
     @property
     def took(self) -> str:
-        """Total duration as hours, minutes and seconds; "" until the run has ended."""
+        """Total duration as hours, minutes, and seconds; "" until the run has ended."""
         if self.finished_at is None:
             return ""
         return str(self.finished_at - self.created_at).partition(".")[0]

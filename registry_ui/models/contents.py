@@ -1,4 +1,4 @@
-"""Contents of manifests: their blobs and child manifests, stored apart from their facts."""
+"""Blobs and child manifests of manifests, apart from the other parsed data (models/image.py)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from .base import Base, bytewise
 
-#: Stands in place of a digest, if an index lists more manifests than are stored.
+#: Placeholder for a digest. It means that an OCI index lists more manifests than are stored here.
 UNLISTED = "*"
 
 
@@ -15,7 +15,7 @@ class ManifestContents(Base):
     """Blobs and child manifests of a manifest, compact enough to read thousands of rows.
 
     ``blobs`` is packed by manifests/blobs.py. ``children`` are digests separated by spaces; the
-    last one is UNLISTED if the index lists more than are stored.
+    last one is UNLISTED if the OCI index lists more than are stored.
     """
 
     __tablename__ = "manifest_contents"
@@ -28,11 +28,11 @@ class ManifestContents(Base):
 
 
 class IndexChild(Base):
-    """An entry of an index, stored to find the indexes that need a given manifest.
+    """An entry of an OCI index, stored to find the OCI indexes that need a given manifest.
 
     Every entry has a row, whatever its media type, because clients can pull anything that the
-    registry serves. An index with too many entries has UNLISTED as its only child, which means
-    that it can list any manifest.
+    registry serves. An OCI index with too many entries has UNLISTED as its only child, which means
+    that any manifest can be among its entries.
     """
 
     __tablename__ = "index_children"

@@ -1,4 +1,4 @@
-"""Copies of tags to another repository, with their plan, progress and outcome."""
+"""Copies of tags to another repository, with their plan, progress, and outcome."""
 
 from __future__ import annotations
 

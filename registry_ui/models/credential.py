@@ -46,8 +46,9 @@ class DeployToken(Base):
 class DockerSession(Base):
     """A client that signed in with ``docker login`` and keeps a refresh token, not a password.
 
-    Only the SHA-256 of the refresh token is stored. It is valid for one service. If the client
-    signed in with an access token, the session ends with that access token.
+    Only the SHA-256 of the refresh token is stored. The token is valid for one ``service``, the
+    audience (``aud``) of the bearer tokens that it is exchanged for. If the client signed in with
+    an access token, the session ends with that access token.
     """
 
     __tablename__ = "docker_sessions"

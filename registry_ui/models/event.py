@@ -9,17 +9,18 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from .base import Base, UTCDateTime, bytewise, utc_now
 
-#: Reason why a push changed no image: no project owns the repository. Once the repository is
-#: adopted, the push is applied to its image (catalog/earlier_pushes.py).
+#: Reason why a push changed no image: no project owns the repository. Once a project owns
+#: the repository, the push is applied to its image (catalog/earlier_pushes.py).
 UNASSIGNED = "no project owns it: unassigned"
 _IS_UNASSIGNED = text(f"reason = '{UNASSIGNED}'")
 
 
 class RegistryEvent(Base):
-    """One notification, stored before the registry gets its answer and applied to the index later.
+    """One notification of the registry, stored on arrival.
 
-    ``id`` is the order of arrival. ``event_id`` is the registry's own (opaque: UUIDv4 in 2.8,
-    UUIDv7 in 3.x), or derived from the body if the event has none.
+    A notification is applied later to the index (the database's copy of the registry's tags).
+    ``id`` is the order of arrival. ``event_id`` is the ID from the notification (opaque: UUIDv4 in
+    Distribution 2.8, UUIDv7 in 3.x), or is derived from the body if the notification has none.
     """
 
     __tablename__ = "registry_events"
@@ -56,8 +57,8 @@ class RegistryToken(Base):
     """A secret with which the registry authenticates its notifications.
 
     At most one token is ``current``. After a reset, the token that the registry used before
-    stays ``previous`` until the first event arrives with the new one, for at most 24 hours. The
-    secret is encrypted and not only hashed, because an administrator might need to see it again.
+    stays ``previous`` until the first event arrives with the new token, for at most 24 hours.
+    The secret is encrypted, not only hashed, because an administrator might need to see it again.
     """
 
     __tablename__ = "registry_tokens"

@@ -21,5 +21,5 @@ class Fence(Base):
     reason: Mapped[str] = mapped_column(String(10))
     set_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
     #: From this time on, no bearer token granted before the write freeze can be used. Stored,
-    #: because the application can be restarted with another token lifetime.
+    #: because the application can be restarted with a different token lifetime.
     quiet_at: Mapped[datetime] = mapped_column(UTCDateTime)

@@ -1,4 +1,8 @@
-"""Heartbeats: when something last happened, one row each."""
+"""Heartbeats: the time of the last event of each kind, one row per kind.
+
+The constants are the names of the kinds. A reconcile compares the registry with the index (the
+database's copy of the registry's tags), and corrects the index.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +12,18 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from .base import Base, UTCDateTime, bytewise
 
-#: Heartbeat of the last reconcile of the whole registry with the index.
+#: The last reconcile of the whole registry.
 REGISTRY_READ = "registry_read"
-#: Heartbeat of the last such reconcile that also read the digest of every tag.
+#: The last reconcile of the whole registry that also read the digest of every tag.
 DIGESTS_READ = "digests_read"
-#: Heartbeat of the gate: when a proxy last asked it about a push or a deletion.
+#: The last use of the gate (the check that a reverse proxy asks for before a push or deletion).
 GATE_ASKED = "gate_asked"
-#: Since when the registry is known to be a pull-through cache. There is no row if it is not one.
+#: Since when the registry is known to be a pull-through cache. Other registries have no such row.
 REGISTRY_IS_CACHE = "registry_is_cache"
 
 
 class Heartbeat(Base):
-    """When something last happened, such as a reconcile of the whole registry."""
+    """The time of the last event of one kind, such as a reconcile of the whole registry."""
 
     __tablename__ = "heartbeats"
 

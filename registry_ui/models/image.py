@@ -1,4 +1,7 @@
-"""The index: container images, their tags, and the facts of manifests by digest."""
+"""The index (the database's copy of the registry's tags): images, tags, and manifests.
+
+The facts of a manifest are the data that was parsed from its JSON and from its config.
+"""
 
 from __future__ import annotations
 
@@ -46,13 +49,13 @@ class ContainerImage(Base):
     last_pulled_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     last_push_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     last_pushed_by: Mapped[str | None] = mapped_column(bytewise(255))
-    #: Since when all tags are in the trash; None if there are live tags. Lists leave the image
-    #: out then, and its history is kept in case a tag is restored.
+    #: Since when all tags are in the trash; None if there are live tags. An image without live tags
+    #: is left out of lists, and its history is kept in case a tag is restored.
     emptied_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     #: When the index was last reconciled with the registry for this image.
     reconciled_at: Mapped[datetime | None] = mapped_column(UTCDateTime, index=True)
     reconcile_error: Mapped[str | None] = mapped_column(Text)
-    #: Whether the worker has to reconcile the image soon, such as after an event of a deletion.
+    #: Whether the worker has to reconcile the image soon, for example after a deletion event.
     reconcile_wanted: Mapped[bool] = mapped_column(default=False, index=True)
 
     project: Mapped[Project] = relationship(lazy="raise")
@@ -80,18 +83,18 @@ class Tag(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     image_id: Mapped[int] = mapped_column(ForeignKey("container_images.id", ondelete="CASCADE"))
     name: Mapped[str] = mapped_column(bytewise(128))
-    #: None until an event or a read sets it. Indexed, because search matches its beginning.
+    #: None until an event or a read of the registry sets it. Indexed for search by its beginning.
     digest: Mapped[str | None] = mapped_column(bytewise(150), index=True)
-    #: None if the push is not known. The build date is a fact of the image, not of the tag.
+    #: Time of the last push; None if it is not known. The build date is stored with the manifest.
     pushed_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     pushed_by: Mapped[str | None] = mapped_column(bytewise(255))
     #: Earliest time from which the tag's age is counted: when a reconcile found a digest that no
-    #: event had reported, or when the tag was restored.
+    #: event had reported, or when the tag was restored; None if neither happened.
     age_from: Mapped[datetime | None] = mapped_column(UTCDateTime)
     pull_count: Mapped[int] = mapped_column(default=0)
     last_pulled_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     seen_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
-    #: Why the registry lists the tag but can't read it: ``fault``, ``missing`` or ``removed``
+    #: Why the registry lists the tag but can't read it: ``fault``, ``missing``, or ``removed``
     #: (catalog.live_tags.DAMAGES); None for a tag that can be read. ``digest`` is then the last
     #: known one, if any.
     damage: Mapped[str | None] = mapped_column(String(10))
@@ -123,10 +126,11 @@ class Tag(Base):
 
 
 class Manifest(Base):
-    """A manifest and its facts, by digest: verified against the digest and kept forever.
+    """A manifest and its facts, by digest. The body was verified against the digest.
 
-    ``facts`` is what registry_ui.distribution.manifest read from the body. Before showing them,
-    a caller must find the digest in a repository that the reader is allowed to see.
+    ``facts`` is what registry_ui.distribution.manifest parsed from the body. Before showing facts,
+    a caller must find the digest in a repository that the signed-in user is allowed to see. Old
+    rows that no tag and no repository refers to are deleted (jobs/pruning.py).
     """
 
     __tablename__ = "manifests"
@@ -135,28 +139,28 @@ class Manifest(Base):
     digest: Mapped[str] = mapped_column(bytewise(150), primary_key=True)
     media_type: Mapped[str] = mapped_column(String(255))
     kind: Mapped[str] = mapped_column(String(20))
-    #: Size of config and layers together, in bytes; None for an index, whose platforms have sizes.
+    #: Total size of config and layers in bytes; None for an OCI index, whose platforms have sizes.
     size: Mapped[int | None] = mapped_column(BigInteger)
     built_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     has_config: Mapped[bool] = mapped_column(default=False)
     #: Digest of the config, which docker calls the image ID.
     config_digest: Mapped[str | None] = mapped_column(bytewise(150), index=True)
-    #: Deferred, because each can have up to 4 MiB and lists do not need it.
+    #: Not loaded with the row, because ``body`` and ``config`` can have up to 4 MiB each.
     body: Mapped[bytes] = mapped_column(LargeBinary, deferred=True)
     config: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
     facts: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
-    #: Facts read from the config. Deferred, because they contain long lists.
+    #: Facts parsed from the config. Not loaded with the row, because they contain long lists.
     config_facts: Mapped[dict[str, Any] | None] = mapped_column(JSON, deferred=True)
-    #: Version of the parser that read the facts; older facts are read again (manifests/refresh.py).
+    #: Version of the parser of the facts; older facts are parsed again (manifests/refresh.py).
     facts_version: Mapped[int] = mapped_column(default=0, server_default="0")
     fetched_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
 
 
 class RepositoryManifest(Base):
-    """Proof that an image's repository contains a manifest: it was read from there.
+    """Proof that an image's repository contains a manifest, because it was read from there.
 
-    The digest of a tag needs no proof. A child of an index does, because the author of an index
-    can list any digest, including one from a repository that they are not allowed to see.
+    The digest of a tag needs no proof. A child of an OCI index does, because its author can list
+    any digest, including one from a repository that they are not allowed to see.
     """
 
     __tablename__ = "held_manifests"
@@ -170,7 +174,7 @@ class RepositoryManifest(Base):
 class TagHistoryEntry(Base):
     """One entry in the history of a tag: what happened to it, and when.
 
-    Kept as long as the image, because events are pruned earlier. The action ``found`` means a
+    Kept as long as the image, because events are deleted earlier. The action ``found`` means a
     digest that no push event had reported; ``actor`` is "" if it is not known.
     """
 
@@ -198,7 +202,8 @@ class AttachedDocument(Base):
     """Content of an SBOM or an attestation, read once from the image's repository and verified.
 
     There is one row for each repository that it was read from, so knowing a digest gives no
-    access to it in another repository. ``kind`` is sbom, provenance, statement or unreadable.
+    access to it in another repository. ``kind`` is sbom, provenance, statement, or
+    unreadable.
     """
 
     __tablename__ = "attached_documents"
@@ -209,8 +214,8 @@ class AttachedDocument(Base):
     digest: Mapped[str] = mapped_column(bytewise(150), primary_key=True)
     kind: Mapped[str] = mapped_column(String(20))
     summary: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
-    #: Packages of an SBOM, each as name, version, type and license. Deferred, because there can
-    #: be thousands.
+    #: Packages of an SBOM, each as name, version, type, and license. Not loaded with the row,
+    #: because there can be thousands.
     packages: Mapped[list[list[str]] | None] = mapped_column(JSON, deferred=True)
     read_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
 

@@ -1,4 +1,4 @@
-"""Columns that all long-running work has in common."""
+"""Columns that removals, copies, moves, and garbage collections have in common."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from .base import UTCDateTime, bytewise, utc_now
 
 
 class Leased:
-    """Base of work that one worker at a time holds by a lease; another continues if it dies."""
+    """Base of long-running work that one worker at a time carries out under a lease.
+
+    A lease is the exclusive right to do the work. It expires unless the worker renews it, so that a
+    different worker can continue if the first one dies.
+    """
 
     id: Mapped[int] = mapped_column(primary_key=True)
     state: Mapped[str]
@@ -21,15 +25,15 @@ class Leased:
     problem: Mapped[str] = mapped_column(Text, default="")
     #: When the lease of the current worker expires unless it is renewed; None without a worker.
     lease_until: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    #: Random ID of the worker that holds the lease. A worker that has lost its lease finds another
-    #: ID here, and stops.
+    #: Random ID of the worker that holds the lease. A worker that has lost its lease finds a
+    #: different ID here, and stops.
     lease_owner: Mapped[str | None] = mapped_column(String(32))
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
     finished_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
 
 
 class Stallable(Leased):
-    """Base of work that waits while the registry does not answer."""
+    """Base of long-running work that waits while the registry does not answer."""
 
-    #: Since when the work waits for the registry, also across workers; None if it makes progress.
+    #: Since when the work waits for the registry, also if the worker changes; None if not waiting.
     stalled_since: Mapped[datetime | None] = mapped_column(UTCDateTime)

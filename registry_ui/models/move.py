@@ -1,4 +1,7 @@
-"""Moves of a namespace, project or image to another path, and the old path afterward."""
+"""Moves of a namespace, project, or image to another path, and the old path afterward.
+
+A move copies all tags to the new path. The switch makes the new path the current one.
+"""
 
 from __future__ import annotations
 
@@ -19,20 +22,20 @@ from sqlalchemy.orm import Mapped, mapped_column
 from .base import Base, UTCDateTime, bytewise
 from .leased import Stallable
 
-#: States in which a worker has the move or will take it, in this order.
+#: States in which a worker carries out the move, or will do so.
 ACTIVE = ("waiting", "copying", "fenced", "settling", "verifying", "undoing", "retiring")
 #: States before the switch: the new path is reserved, and the old path is still the current one.
 BEFORE_SWITCH = ("waiting", "copying", "fenced", "settling", "verifying", "undoing", "failed")
-#: States in which the move can be canceled, because nothing was switched yet.
+#: States in which the move can be canceled, because the switch has not happened yet.
 CANCELLABLE = ("planned", "waiting", "copying", "fenced", "settling", "verifying", "failed")
 
 
 class Move(Stallable, Base):
-    """A move of a namespace, a project or an image to another path, with all its repositories.
+    """A move of a namespace, a project, or an image to another path, with all its repositories.
 
-    Before the switch (``switched_at``) it can be canceled. In the state ``grace`` the old path
-    can still be pulled; ``grace_until`` is None if it stays until a user deletes it. ``problem``
-    says why the move stopped, or what it waits for.
+    Before the switch (``switched_at``), the move can be canceled. In the state ``grace``, the old
+    path can still be pulled until ``grace_until`` or, if that is None, until a user deletes the
+    old path. ``problem`` says why the move stopped, or what the move waits for.
     """
 
     __tablename__ = "moves"
@@ -63,17 +66,18 @@ class Move(Stallable, Base):
     retire_all: Mapped[bool] = mapped_column(default=False)
     switched_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     grace_until: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    #: When the old path is next compared with what was moved; None for the next full reconcile.
+    #: When the old path is next compared with the moved content; None if only the next reconcile of
+    #: the whole registry does so.
     compare_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
 
     @property
     def is_active(self) -> bool:
-        """Whether a worker has the move or will take it."""
+        """Whether a worker carries out the move, or will do so."""
         return self.state in ACTIVE
 
     @property
     def is_cancellable(self) -> bool:
-        """Whether the move can be canceled, because nothing was switched yet."""
+        """Whether the move can be canceled, because the switch has not happened yet."""
         return self.state in CANCELLABLE and not self.cancel_wanted
 
 
@@ -153,10 +157,10 @@ class UnmovedTag(Base):
 
 
 class CopiedManifest(Base):
-    """A manifest that was copied to the new path with everything below it.
+    """A manifest that a move has copied to the new path, with all blobs and child manifests.
 
-    ``manifests`` are the digests of the manifests below it and its own, children first. Kept until
-    the repository is settled, so that an interrupted copy of a large index can continue.
+    ``manifests`` are the digests of the children and its own, children first. The row is kept until
+    the repository is ``settled``, so that an interrupted copy of a large OCI index can continue.
     """
 
     __tablename__ = "copied_manifests"
@@ -169,9 +173,9 @@ class CopiedManifest(Base):
 
 
 class OldPath(Base):
-    """An old path after a move: it can still be pulled, but no longer be pushed to.
+    """An old path after a move: clients can still pull from it, but not push to it.
 
-    It covers everything below it too, unless it is ``exact``, as for an image. ``now`` is the
+    It covers all paths below it too, unless it is ``exact``, as for an image. ``now`` is the
     current path and follows every later move. ``stopped`` lists the repositories, one per line,
     that are no longer served because they were changed after the move.
     """

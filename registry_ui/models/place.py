@@ -41,7 +41,7 @@ class Place(Base):
     )
     description: Mapped[str] = mapped_column(Text, default="")
     visibility: Mapped[str | None] = mapped_column(String(10))
-    #: The user whose personal namespace this is.
+    #: The user whose personal namespace this is; None for groups and projects.
     owner_id: Mapped[int | None] = mapped_column(
         ForeignKey("users.id", ondelete="RESTRICT"), unique=True
     )
@@ -54,7 +54,7 @@ class Place(Base):
 
 
 class Namespace(Place):
-    """A group or a user's personal namespace; can contain namespaces and projects."""
+    """A group, or a user's personal namespace. It can contain namespaces and projects."""
 
     __mapper_args__ = {"polymorphic_identity": "namespace"}  # noqa: RUF012 - SQLAlchemy declares it for instances
 
@@ -65,7 +65,7 @@ class Namespace(Place):
 
 
 class Project(Place):
-    """A project: owns the images at and below its path; contains no namespace or project."""
+    """Owner of the images at and below its path. It contains no namespaces or projects."""
 
     __mapper_args__ = {"polymorphic_identity": "project"}  # noqa: RUF012 - SQLAlchemy declares it for instances
 

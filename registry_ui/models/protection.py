@@ -1,4 +1,9 @@
-"""Tag protection: the rules of projects, claims of pushes in progress, and violations."""
+"""Tag protection: the rules of projects, tag claims, and violations of the rules.
+
+A tag claim is a short-lived lock on a new tag for a push in progress (catalog/tag_claims.py). The
+gate is this application's check of pushes and deletions, which the proxy in front of the registry
+asks for.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +16,7 @@ from .base import Base, UTCDateTime, bytewise, utc_now
 
 
 class ProtectionRule(Base):
-    """A rule of a project that protects tags, matched by globs (registry_ui/patterns/glob.py).
+    """A rule of a project that protects tags, selected by globs (registry_ui/patterns/glob.py).
 
     An immutable tag can be created, but never overwritten or deleted. A protected tag can be
     pushed and deleted only with at least the role ``minimum_role``.
@@ -41,7 +46,7 @@ class ProtectionRule(Base):
 
 
 class TagClaim(Base):
-    """A claim of a new immutable tag by one push in progress, identified by its bearer token."""
+    """A lock on a new tag for one push in progress, which is identified by its bearer token."""
 
     __tablename__ = "tag_claims"
 
@@ -59,7 +64,7 @@ class TagClaim(Base):
 
 
 class ProtectionViolation(Base):
-    """A change of a tag that violated a rule, because the gate was not asked or not installed."""
+    """A change to a tag that violated a rule, because the gate was not asked or not installed."""
 
     __tablename__ = "protection_violations"
     __table_args__ = (

@@ -1,4 +1,4 @@
-"""Removals of tags, images and places, with their plan, progress and outcome."""
+"""Removals of tags, images, projects, and namespaces: the plan, the progress, and the outcome."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .work import STATES, Operation, OperationStep
 
 
 class Removal(Operation, Base):
-    """A planned removal of tags, an image, a project or a namespace, carried out by the worker."""
+    """A planned removal of tags, an image, a project, or a namespace, done by the worker."""
 
     __tablename__ = "removals"
     __table_args__ = (
@@ -24,7 +24,7 @@ class Removal(Operation, Base):
         Index("ix_removals_project_id_id", "project_id", "id"),
     )
 
-    #: Namespace or project. Its path is stored as well, because the removal can delete the row.
+    #: Namespace or project. Its path is stored as well, because the removal can delete its row.
     project_id: Mapped[int | None] = mapped_column(ForeignKey("places.id", ondelete="SET NULL"))
     project_path: Mapped[str] = mapped_column(bytewise(255))
 
@@ -46,6 +46,6 @@ class RemovalLine(OperationStep, Base):
     work_id: Mapped[int] = mapped_column(
         "removal_id", ForeignKey("removals.id", ondelete="CASCADE"), primary_key=True
     )
-    #: Digest of the placeholder manifest that is pushed over a tag to delete it in 2.8 (PROTOCOLS
-    #: 4.3). Stored before the push, so that any later worker recognizes it as ours.
+    #: Digest of the placeholder manifest that is pushed over a tag to delete it in Distribution
+    #: 2.8 (PROTOCOLS 4.3). Stored before the push, so that any later worker recognizes it.
     placeholder: Mapped[str | None] = mapped_column(bytewise(150))

@@ -41,5 +41,5 @@ class RetentionPolicy(Base):
     #: ID of the removal of the last run; None if it could not start, as ``last_problem`` explains.
     last_removal: Mapped[int | None]
     last_problem: Mapped[str] = mapped_column(Text, default="")
-    #: Why an update has disabled the policy, until its next dry run; otherwise "".
+    #: Why an update of the application disabled the policy; "" if none did, or after a dry run.
     suspension_reason: Mapped[str] = mapped_column(Text, default="")

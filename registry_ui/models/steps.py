@@ -1,4 +1,4 @@
-"""Steps of stored plans, as values that the database stores as JSON."""
+"""Steps of the plans of removals and copies, which the database stores as JSON."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class RemovalStep(PlanStep):
     JSON_NAMES: ClassVar = {"kind": "do", "trash_tag": "bin"}
 
     kind: str
-    #: Repository name; for the deletion of a namespace or project, the path of that.
+    #: Repository name; path of the namespace or project if the step deletes one.
     repository: str
     tag: str = ""
     digest: str = ""
@@ -55,9 +55,9 @@ class RemovalStep(PlanStep):
     digests: list[str] | None = None
     #: Number of days for which the tag can be restored.
     days: int = 0
-    #: Tag under which the trash keeps the manifest until then.
+    #: Tag under which the trash keeps the manifest for these days.
     trash_tag: str = ""
-    #: Why the plan can remove a signature: ``goes``, ``missing`` or ``stays``, explained in
+    #: Why the plan can remove a signature: ``goes``, ``missing``, or ``stays``, explained in
     #: removals/signature_steps.py; "" if nothing has to be checked.
     subject: str = ""
     #: Rules that are ignored for damaged tags, by tag name.
@@ -70,7 +70,7 @@ class RemovalStep(PlanStep):
 
     @property
     def digest_by_tag(self) -> dict[str, str]:
-        """All tags of an image with their digests; empty for a step of another kind."""
+        """All tags of an image with their digests; empty if the step has none."""
         return self.tags if isinstance(self.tags, dict) else {}
 
     @property

@@ -1,4 +1,4 @@
-"""Decisions of the token endpoint, kept for a limited time."""
+"""Token decisions (recorded answers of the token endpoint), kept for a limited time."""
 
 from __future__ import annotations
 
@@ -41,5 +41,5 @@ class TokenDecision(Base):
     #: Rule that refused the actions that were not granted; "" if nothing was refused.
     rule: Mapped[str] = mapped_column(Text)
     count: Mapped[int] = mapped_column(default=1)
-    #: Kind of caller, as defined in token_auth.visitors. Each has its own maximum number of rows.
+    #: Category of the client (token_auth.visitors). Each has its own limit on rows.
     category: Mapped[str] = mapped_column(String(10), default="account", server_default="account")

@@ -34,7 +34,7 @@ class TrashedTag(Base):
     removed_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
     removed_by: Mapped[str] = mapped_column(bytewise(255))
     purge_at: Mapped[datetime] = mapped_column(UTCDateTime)
-    #: Whether the entry is hidden. If ``purge_at`` is in the future, its tag is being deleted or
-    #: restored now, or that was interrupted. Otherwise the tag was restored or was never
-    #: deleted, and only ``trash_tag`` still has to be removed from the registry.
+    #: Whether the entry is hidden. If ``purge_at`` is in the future, the tag is being deleted or
+    #: restored, or the deletion or restoration was interrupted. Otherwise the tag was restored or
+    #: was never deleted, and only ``trash_tag`` still has to be removed from the registry.
     leaving: Mapped[bool] = mapped_column(default=False)

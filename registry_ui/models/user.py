@@ -50,7 +50,7 @@ class BrowserSession(Base):
 
 
 class UnseenSecret(Base):
-    """A new secret that waits for the page that shows it once.
+    """A new secret, such as an access token, that waits for the page that shows it once.
 
     It is encrypted with a key derived from the session key in the browser's cookie and the
     application's secret key, so the database alone does not reveal it.
@@ -103,8 +103,8 @@ class AccessToken(Base):
 class FailedSignIn(Base):
     """A sign-in with a wrong password, kept for some minutes to slow down guessing.
 
-    ``address`` is the network that it counts for. Some clients try the same password by POST and
-    then by GET (PROTOCOLS 1.6), so failures ``by_post`` are counted apart from the others.
+    ``address`` is the network that the failure counts for. Some clients try the same password by
+    POST and then by GET (PROTOCOLS 1.6), so failures ``by_post`` are counted separately.
     """
 
     __tablename__ = "failed_sign_ins"
@@ -120,7 +120,7 @@ class FailedSignIn(Base):
 class KnownSignIn(Base):
     """A user name that signed in successfully from a network, and when that was last recorded.
 
-    Wrong passwords for other names from this network do not slow down its sign-ins.
+    Wrong passwords for other names from this network do not slow down sign-ins with this name.
     """
 
     __tablename__ = "known_sign_ins"

@@ -11,9 +11,10 @@ from .base import Base, UTCDateTime, bytewise
 
 
 class WaitingPull(Base):
-    """The last pull of a digest from an image, kept until all tags of the image are read.
+    """The last pull of a digest from an image, kept until the manifests of all tags are read.
 
-    The manifest of a tag that is read later can include this digest, and the pull counts for it.
+    The manifest of a tag that is read later can include this digest. The pull then counts for that
+    tag.
     """
 
     __tablename__ = "waiting_pulls"

@@ -14,11 +14,11 @@ STATES = "state IN ('planned', 'waiting', 'running', 'done', 'failed', 'cancelle
 
 
 class Operation(Stallable):
-    """Base of removals and copies: the plan, its progress, and the lease of the worker.
+    """Base of removals and copies: the plan, its progress, and the worker's lease (leased.py).
 
     ``plan`` is the list of steps; ``preview`` is the summary of it that users see. Each step
-    that was carried out leaves a row, so that another worker can continue after it if this one
-    dies. An operation in the state ``planned`` waits to be confirmed.
+    that was carried out leaves a row, so that a different worker can continue after that step if
+    the current worker dies. An operation in the state ``planned`` waits to be confirmed.
     """
 
     kind: Mapped[str] = mapped_column(String(10))
@@ -32,7 +32,7 @@ class Operation(Stallable):
 
     @property
     def is_active(self) -> bool:
-        """Whether a worker has the operation or will take it."""
+        """Whether a worker carries out the operation, or will do so."""
         return self.state in {"waiting", "running"}
 
     @property

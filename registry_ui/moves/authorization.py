@@ -18,9 +18,9 @@ from .rule_check import first_refusal
 def require_right(session: Session, move: Move) -> None:
     """Raise OperationFailed if the requester no longer has permission at the source or the target.
 
-    Any account can create a top-level namespace unless its name is restricted. For an image, the
-    protection rules of its tags are checked again too: rules or tags can have been added since the
-    plan.
+    A top-level target needs no permission, because any account can create a top-level namespace
+    unless its name is restricted. For an image, the protection rules are checked again too: rules
+    or tags can have been added since the plan.
     """
     if move.requested_by != CONSOLE.name:
         _require_roles(session, move)
@@ -57,7 +57,7 @@ def _require_roles(session: Session, move: Move) -> None:
 def _require_unprotected(session: Session, move: Move) -> None:
     indexed = select(Tag.name).join(ContainerImage, ContainerImage.id == Tag.image_id)
     names = set(session.scalars(indexed.where(ContainerImage.path == move.source)))
-    # Include tags that were pushed so recently that no webhook event has added them to the index.
+    # Include tags that were pushed so recently that the database does not have them yet.
     names.update(session.scalars(select(CopiedTag.tag).where(CopiedTag.move_id == move.id)))
     source_role = acting_role(session, move.requested_by, move.source)
     target_role = acting_role(session, move.requested_by, move.target)

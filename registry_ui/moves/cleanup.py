@@ -15,7 +15,7 @@ from .lease import MoveLease
 def empty(
     lease: MoveLease, row: MovedRepository, repository: str, steps: list[RemovalStep]
 ) -> None:
-    """Run removal steps in the source or target repository, or resume an unfinished removal.
+    """Run removal steps in the old or the new repository, or resume an unfinished removal.
 
     Args:
         lease: the lease of the move.
@@ -54,8 +54,8 @@ def _start_removal(
     move = lease.move
     place = db.session.get(Place, move.place_id) if move.place_id else None
     if place is not None and place.path not in prefixes(repository):
-        # Leave the removal out of this place's activity: readers of that may not be allowed to know
-        # the path of a repository that is not in the place.
+        # Do not list the removal in the activity of a place that does not contain the repository:
+        # users who can see that activity may not be allowed to know the repository's path.
         place = None
     plan = RemovalPlan("image", repository, steps)
     removal = Removal(

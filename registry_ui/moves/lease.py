@@ -1,4 +1,4 @@
-"""The lease of a move: one worker at a time carries out its phases."""
+"""The lease of a move: a temporary lock, so that only one worker carries out the move at a time."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PROGRESS_COLUMNS = frozenset({"last_tag", "oldest_moment_id", "state"})
 
 @dataclass(slots=True)
 class MoveLease(RegistryLease[Move]):
-    """The lease that one worker holds on a move."""
+    """The lease that one worker holds on a move, and renews until the work is done."""
 
     @property
     def move(self) -> Move:
@@ -46,7 +46,7 @@ class MoveLease(RegistryLease[Move]):
             raise Deferred
 
     def record_stall(self, problem: str) -> None:
-        """Record that the move is waiting for the registry, and why, for its page.
+        """Record why the move is waiting for the registry, to be shown on the page of the move.
 
         Raises:
             OperationFailed: the move has waited too long. A move that has been switched, or whose
@@ -64,7 +64,7 @@ class MoveLease(RegistryLease[Move]):
     def record_progress(self, row: MovedRepository, **values: Any) -> None:
         """Update columns of a moved repository.
 
-        If that shows progress, the move is no longer stalled.
+        A change to one of PROGRESS_COLUMNS means that the move no longer waits for the registry.
 
         Args:
             row: the moved repository.
@@ -84,9 +84,12 @@ class MoveLease(RegistryLease[Move]):
             row.removal_id = removal.id
 
     def update(self, session: Session, **values: Any) -> None:
-        """Change columns of the move, like Lease.update().
+        """Change columns of the move within a transaction, and renew the lease.
 
-        A change of state counts as progress, so the move is no longer stalled.
+        A change to ``state`` means that the move no longer waits for the registry.
+
+        Raises:
+            LeaseLost: another worker holds the move now; nothing is changed.
         """
         if "state" in values:
             values = self._end_stall() | values
@@ -98,7 +101,7 @@ class MoveLease(RegistryLease[Move]):
 
 
 def claim(move_id: int) -> MoveLease | None:
-    """Acquire the lease of a move; return None if it has no work or another worker holds it."""
+    """Acquire the lease of a move; return None if there is no work or another worker has it."""
     with writing() as session:
         owner = acquire(session, Move, move_id, Move.state.in_(ACTIVE))
         if owner is None:

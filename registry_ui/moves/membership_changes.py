@@ -28,8 +28,8 @@ def role_changes(
     Args:
         before: paths from which roles are inherited now.
         after: paths from which roles are inherited after the move.
-        place_path: path of the place that moves, because roles granted there do not change; empty
-            for an image.
+        place_path: path of the namespace or project that moves, because roles granted there do not
+            change; empty for an image.
     """
     roles = _load_roles(session, {*before, *after, place_path})
     changes = []
@@ -46,7 +46,7 @@ def role_changes(
 
 
 def _load_roles(session: Session, paths: set[str]) -> dict[str, dict[str, int]]:
-    """Return the roles granted directly at these paths: username to path to numeric role."""
+    """Return the numeric role by username and path, for roles granted directly at these paths."""
     roles: dict[str, dict[str, int]] = {}
     members = (
         select(User.username, Place.path, Membership.role)

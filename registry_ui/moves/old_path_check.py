@@ -32,12 +32,12 @@ SERVED_STATES = ("verified", "kept")
 
 
 def compare_due() -> None:
-    """Compare the old paths of all moves whose comparison is due."""
+    """Compare the old paths with the moved content, for all moves whose comparison is due."""
     _compare_moves(select(Move.id).where(Move.compare_at <= utc_now()))
 
 
 def compare_all() -> None:
-    """Compare all old paths that can still be pulled."""
+    """Compare all old paths that can still be pulled with the moved content."""
     _compare_moves(select(Move.id))
 
 
@@ -47,8 +47,8 @@ def _compare_moves(query: Select[int]) -> None:
         try:
             _compare_move(move_id)
         except RegistryError as error:
-            # It is tried again in a minute; the registry does not serve content that it cannot
-            # read.
+            # The comparison is repeated in a minute. Meanwhile, the registry does not serve content
+            # that it cannot read.
             logger.warning("the old path of move %s can't be compared: %s", move_id, error)
 
 
@@ -64,7 +64,7 @@ def _compare_move(move_id: int) -> None:
         except RegistryError as error:
             if not is_answering():
                 raise
-            problem = error  # Only this repository is affected, so compare the others.
+            problem = error  # Only this repository is affected, so compare the remaining ones.
             continue
         if changed:
             _stop_serving(row, changed)
@@ -85,9 +85,9 @@ def _find_changed_tags(row: MovedRepository) -> list[str]:
     Tags that are missing or unreadable are left out, because the registry does not serve them.
 
     Raises:
-        RegistryError: the registry cannot be read, or it does not answer for a tag and no other tag
-            has changed. All other tags are compared before this is raised, so an unreadable tag
-            cannot hide a change.
+        RegistryError: the registry cannot be read, or it does not answer for a tag and no tag has
+            changed. The remaining tags are compared before this error is raised, so an unreadable
+            tag cannot hide a change.
     """
     moved = _load_moved_tags(row)
     repository, live = RepositoryName(row.source), LiveTags()
@@ -108,8 +108,8 @@ def _find_changed_tags(row: MovedRepository) -> list[str]:
 def _load_moved_tags(row: MovedRepository) -> set[tuple[str, str]]:
     """Return the (tag, digest) pairs that the old path is expected to serve after the switch.
 
-    A tag that could not be copied stays at the old path unchanged, so it is included. A move from
-    before verified digests were recorded accepts every digest that it copied under a tag.
+    A tag that could not be copied stays at the old path unchanged, so it is included. For a move
+    that was made by a version without verified digests, all digests copied with a tag are returned.
     """
     is_of_row = (CopiedTag.move_id == row.move_id) & (CopiedTag.number == row.number)
     rows = db.session.execute(
@@ -121,13 +121,13 @@ def _load_moved_tags(row: MovedRepository) -> set[tuple[str, str]]:
 
 
 def _stop_serving(row: MovedRepository, changed: Iterable[str]) -> None:
-    """Stop serving a repository by its old path; record it in the audit log and on the move."""
+    """Stop serving a repository by its old path; record that in the audit log and on the move."""
     paths = prefixes(row.source)
     tags = name_some(changed)
     with writing() as session:
         move = session.get_one(Move, row.move_id, with_for_update=True, populate_existing=True)
         if move.state != "grace":
-            # The old path was retired meanwhile, or is being retired, so its content is deleted or
+            # The old path was retired meanwhile, or is being retired: its content is deleted or
             # reported.
             return
         old_paths = session.scalars(

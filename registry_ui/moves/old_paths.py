@@ -28,13 +28,14 @@ INCOMPLETE = (
 
 
 def delete_old_path(lease: MoveLease, rows: Iterable[MovedRepository]) -> None:
-    """Delete from the old repositories what the new ones also have, compared digest by digest.
+    """Delete from the old repositories the digests that the new repositories also have.
 
     Content that the new path lacks stays at the old path, unless a user reviewed it and chose to
     delete everything (``retire_all``).
 
     Raises:
-        OperationFailed, RegistryError: not everything could be removed.
+        OperationFailed: a removal at the old path failed.
+        RegistryError: the registry cannot be read.
     """
     has_leftovers = False
     for row in rows:
@@ -44,7 +45,7 @@ def delete_old_path(lease: MoveLease, rows: Iterable[MovedRepository]) -> None:
         if steps:
             empty(lease, row, row.source, steps)
         remaining = read_live(lease, row.source)
-        # A tag that answers 404 has no content, so it does not count unless it is an unmoved tag:
+        # A tag with status 404 has no content, so it does not count unless it is an unmoved tag:
         # Distribution 2.8 can continue to list deleted tags.
         leftovers = [*remaining.digests, *remaining.damaged.keys() & (remaining.faulty | unmoved)]
         lease.record_progress(
@@ -100,10 +101,10 @@ def _find_deletable_unreadable(
 ) -> set[str]:
     """Return the unreadable tags of the old path that can be deleted.
 
-    A tag that answers 404 has no content. It can be a tag that was deleted before the move and that
-    Distribution 2.8 still lists; the index cannot tell, because it no longer covers the old path.
-    Any other unreadable tag can be deleted if it was left out of the move, or was copied to the new
-    path.
+    A tag for which the registry returns 404 has no content. It can be a tag that was deleted before
+    the move and that Distribution 2.8 still lists; the database cannot tell, because it no longer
+    has the tags of the old path. Any other unreadable tag can be deleted if it was left out of the
+    move, or was copied to the new path.
     """
     without_content = source.damaged.keys() - source.faulty
     return (
@@ -114,7 +115,7 @@ def _find_deletable_unreadable(
 
 
 def set_grace_end(session: Session, move: Move, until: datetime | None = None) -> None:
-    """Set the end of the grace period of the old path; None keeps it until a user decides."""
+    """Set the end of the old path's grace period; None keeps the path until a user deletes it."""
     move.grace_until = until
     session.execute(
         update(OldPath)
@@ -128,7 +129,8 @@ def undo(lease: MoveLease, rows: Iterable[MovedRepository]) -> None:
     """Delete the copies of a canceled move; the old paths still have everything.
 
     Raises:
-        OperationFailed, RegistryError: not everything could be removed.
+        OperationFailed: a removal at the new path failed.
+        RegistryError: the registry cannot be read.
     """
     for row in rows:
         if not row.begun or row.state == "undone":
@@ -146,7 +148,7 @@ def undo(lease: MoveLease, rows: Iterable[MovedRepository]) -> None:
 
 
 def _find_missing(lease: MoveLease, row: MovedRepository, digests: set[str]) -> set[str]:
-    """Return the digests that the new path does not have, or cannot serve."""
+    """Return those of the given digests that the new path does not have or cannot serve."""
     end_read()
     target, missing = RepositoryName(row.target), set()
     for digest in sorted(digests):

@@ -43,14 +43,17 @@ TAKEN = "“{}” is taken. Choose another path."
 
 @dataclass(slots=True)
 class MovePlan:
-    """What a move changes: repositories, places, roles, and visibility.
+    """What a move changes: repositories, namespaces, projects, roles, and visibility.
 
     Attributes:
+        source: the old path.
+        target: the new path.
         repositories: tuples of old path, new path, and number of tags.
-        places: number of namespaces and projects inside the one that moves.
+        places: number of namespaces and projects inside the namespace that moves.
         changes: role changes, because roles are inherited from the parent namespaces.
         visibility: visibility of an image before and after, or None if it does not change.
-        new_project_id: project that an image moves to; None for a place.
+        new_project_id: ID of the project that an image moves to; None for a namespace or project.
+        notes: further effects, as sentences for users.
     """
 
     kind: str
@@ -90,7 +93,8 @@ def plan_place(place: Place, target: str) -> MovePlan:
 
     Raises:
         Invalid: the new path cannot be used or is taken.
-        Conflict: something in the place is being deleted or moved.
+        Conflict: something in the namespace or project is being deleted or moved.
+        RegistryUnreachable: the registry is a pull-through cache.
     """
     refuse_push()
     session, source = db.session(), place.path
@@ -128,7 +132,7 @@ def plan_image(
     role: Role | None,
     new_role: Role | None,
 ) -> MovePlan:
-    """Plan a new path for an image, in the same project or in another one.
+    """Plan a new path for an image, in the same project or a different one.
 
     Args:
         image: the image to move.
@@ -142,6 +146,7 @@ def plan_image(
         Invalid: the new path cannot be used, is taken, or belongs to no project; or a protection
             rule refuses the move.
         Conflict: something in the image is being deleted or moved.
+        RegistryUnreachable: the registry is a pull-through cache.
     """
     refuse_push()
     session, source = db.session(), image.path
@@ -239,8 +244,8 @@ def _require_no_conflict(session: Session, source: str, target: str, place: str)
         session: the database session.
         source: the path that moves.
         target: the new path.
-        place: path of the place that the reader manages; the error message names no move outside
-            it.
+        place: path of the namespace or project that the user maintains. The error message names no
+            move outside of that.
     """
     conflict = find_move_conflict(session, source, place) or find_move_conflict(
         session, target, place
@@ -259,7 +264,7 @@ def _require_lengths(paths: list[str], source: str, target: str) -> None:
 
 
 def _load_repositories(session: Session, source: str, target: str) -> list[tuple[str, str, int]]:
-    """Return the repositories at or below a path, from the index and the trash.
+    """Return the repositories at or below a path that the database knows, including trash entries.
 
     Returns:
         Tuples of old path, new path, and number of tags, sorted by old path.
@@ -282,7 +287,7 @@ def _load_repositories(session: Session, source: str, target: str) -> list[tuple
 
 
 def _load_damaged_tags(session: Session, where: ColumnElement[bool]) -> list[str]:
-    """Return the tags that the index marks as damaged, as "repository:tag".
+    """Return the tags that the database marks as damaged, as "repository:tag".
 
     Tags that were deleted but are still listed by the registry are not included.
     """
@@ -320,13 +325,13 @@ def _add_credential_notes(
 def _count_notes(
     session: Session, model: Any, noun: str, effects: Mapping[str, list[str]]
 ) -> list[str]:
-    """Return a note with the number of active rows for each effect that a move has on some.
+    """Return notes on how many deploy tokens or retention policies a move affects.
 
     Args:
         session: the database session.
         model: DeployToken or RetentionPolicy.
         noun: the name of such rows for users.
-        effects: paths of places by the effect of the move on their rows.
+        effects: paths of namespaces and projects, by the effect that the move has on their rows.
     """
     counts = select(func.count()).select_from(model).join(Place, Place.id == model.place_id)
     is_active = model.revoked_at.is_(None) if model is DeployToken else model.is_enabled.is_(True)

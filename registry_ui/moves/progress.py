@@ -1,4 +1,4 @@
-"""Stored progress of a move within one repository, so that another worker can resume it."""
+"""Stored progress of a move within one repository, so that a new worker can resume the move."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ RECORD_BATCH_SIZE = 20
 
 
 def batches(lease: MoveLease, row: MovedRepository, names: list[str]) -> Iterator[list[str]]:
-    """Yield the tags that the current phase has not finished; store progress after each batch.
+    """Yield batches of the tags that the current phase of a move has not processed yet.
+
+    Progress is stored after each batch.
 
     Args:
         lease: the lease of the move.
@@ -47,7 +49,7 @@ def record_tags(lease: MoveLease, row: MovedRepository, tags: Mapping[str, str])
 
 
 def record_verified(lease: MoveLease, row: MovedRepository, tags: Mapping[str, str]) -> None:
-    """Record the digest that each tag has under both paths, for later checks of the old path."""
+    """Record the digest that each tag has at both paths, for later checks of the old path."""
     is_of_row = (CopiedTag.move_id == row.move_id) & (CopiedTag.number == row.number)
     with writing() as session:
         lease.update(session)
@@ -78,7 +80,7 @@ def copied_as(row: MovedRepository, tags: Iterable[str]) -> set[tuple[str, str]]
 
 
 def copied_digests(row: MovedRepository) -> set[str]:
-    """Return all digests that the move copied, or was about to copy, under a tag."""
+    """Return all digests that the move has copied, or was about to copy, with a tag."""
     query = select(CopiedTag.digest).where(
         CopiedTag.move_id == row.move_id, CopiedTag.number == row.number
     )
@@ -86,7 +88,7 @@ def copied_digests(row: MovedRepository) -> set[str]:
 
 
 def forget_tags(session: Session, move: Move) -> None:
-    """Delete the records of copied and unmoved tags when a move ends."""
+    """Delete the records of a move's copied and unmoved tags, because the move has ended."""
     for model in (CopiedTag, UnmovedTag):
         session.execute(
             delete(model)
@@ -96,7 +98,7 @@ def forget_tags(session: Session, move: Move) -> None:
 
 
 class CopiedManifests:
-    """Persistent record of copied manifests, so that another worker can skip them.
+    """Persistent record of copied manifests, so that a worker that resumes can skip them.
 
     Implements the CopyRecord protocol of the copier.
     """
@@ -119,7 +121,10 @@ class CopiedManifests:
         return None if manifests is None else tuple(manifests)
 
     def add(self, digest: str, manifests: tuple[str, ...]) -> None:
-        """Record a manifest and its descendants; rows are buffered and written in batches."""
+        """Record a copied manifest with the digests of itself and of its descendants.
+
+        Rows are buffered and written in batches.
+        """
         self._pending[digest] = manifests
         if len(self._pending) >= RECORD_BATCH_SIZE:
             self.flush()
@@ -135,7 +140,7 @@ class CopiedManifests:
         self._pending.clear()
 
     def clear(self) -> None:
-        """Delete all records, because the new path lacks parts or the copy is complete."""
+        """Delete all records of the repository: it is fully copied, or the new path lacks parts."""
         self._pending.clear()
         with writing() as session:
             self._lease.update(session)

@@ -26,10 +26,10 @@ ROLE_CHANGES_HIDDEN = "Only members of both projects can see whose role changes.
 
 @dataclass(frozen=True, slots=True)
 class MoveRequest:
-    """A requested move of a place or of one of its images.
+    """A requested move of a place (a namespace or project) or of one image.
 
     Attributes:
-        place: the place that moves, or the project of ``image``.
+        place: the namespace or project that moves, or the project of ``image``.
         image: the image that moves, or None to move ``place``.
         target: the new path.
         role: the requester's role in ``place``, for protection rules.
@@ -42,9 +42,9 @@ class MoveRequest:
 
 
 def plan(actor: Actor, principal: Principal, request: MoveRequest) -> Move:
-    """Plan a new path for a place or for one of its images, and store the plan.
+    """Plan a new path for a namespace, project, or image, and store the plan.
 
-    The caller has already checked the permission to remove the place or the image.
+    The caller has already checked the permission to remove what is to be moved.
 
     Args:
         actor: the requester, for the audit log.
@@ -52,9 +52,10 @@ def plan(actor: Actor, principal: Principal, request: MoveRequest) -> Move:
         request: the requested move.
 
     Raises:
-        Invalid, Conflict: as raised by plan_place() and plan_image(); Invalid also if the requester
-            may not create or push at the target.
-        Denied: the user may not claim this top-level path; see require_unclaimed().
+        Invalid: the new path cannot be used or is taken, or the requester may not create a
+            namespace or project, or push an image, at the new path.
+        Conflict: something at the old path is being deleted or moved.
+        Denied: only administrators may create this top-level path; see require_unclaimed().
     """
     place, target = request.place, request.target
     if request.image is None:
@@ -84,13 +85,13 @@ def require_rights(principal: Principal, move: Move) -> None:
 
 
 def _require_create(principal: Principal, target: str) -> None:
-    """Raise an error unless the user may create a place at the target.
+    """Raise an error unless the user may create a namespace or project at the target.
 
     The message is the same for a namespace that is missing and for one that the user may not see.
 
     Raises:
         Invalid: the parent namespace is missing, or the user may not create anything in it.
-        Denied: the user may not claim this top-level path; see require_unclaimed().
+        Denied: only administrators may create this top-level path; see require_unclaimed().
     """
     try:
         parent = PlacePath(target).parent
@@ -115,10 +116,10 @@ def _require_push(principal: Principal, target: str) -> PathAccess:
 
 
 def plan_for(principal: Principal, move: Move) -> dict[str, Any]:
-    """Return the stored preview of a plan, limited to what the reader may know.
+    """Return the stored preview of a move, limited to what the signed-in user may see.
 
-    The role changes of an image move show who the members are, so only members of both projects see
-    them.
+    For an image, the role changes reveal the members of both projects, so only administrators and
+    users with a role in both projects see them.
     """
     plan = move.preview
     if move.kind != "image" or principal.is_admin:
@@ -131,7 +132,10 @@ def plan_for(principal: Principal, move: Move) -> dict[str, Any]:
 
 
 def quiet_at(move: Move) -> datetime | None:
-    """Return when the last token from before the write freeze expires; None if not fenced."""
+    """Return when the last token that was issued before the write freeze expires.
+
+    Return None unless the move is waiting for that time (in the state ``fenced``).
+    """
     if move.state != "fenced":
         return None
     fence = fence_of(db.session(), move.source)
@@ -139,6 +143,6 @@ def quiet_at(move: Move) -> datetime | None:
 
 
 def minutes() -> int:
-    """Return the approximate number of minutes during which pushes are stopped."""
+    """Return the approximate number of minutes during which a move stops pushes."""
     lifetime = timedelta(seconds=current_app.config["SETTINGS"].token_lifetime)
     return math.ceil((lifetime + write_freeze.GRACE) / timedelta(minutes=1))

@@ -20,8 +20,8 @@ def first_refusal(
 ) -> str | None:
     """Return why a protection rule at either path refuses one of these tags, or None.
 
-    A move deletes the tags at the old path and pushes them at the new one. Its calls bypass the
-    gate, so the rules are checked here.
+    A move deletes the tags at the old path and pushes them at the new one. The gate, which checks
+    clients' pushes and deletions, does not see a move's calls, so the rules are checked here.
 
     Args:
         session: the database session.

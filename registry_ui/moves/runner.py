@@ -42,8 +42,8 @@ logger = logging.getLogger(__name__)
 
 #: Interval in seconds between checks whether the last bearer tokens have expired.
 POLL_INTERVAL = 0.5
-#: Maximum time a proxy takes to receive a manifest. After that, every push that started before the
-#: write freeze has been written or has failed, so the old path is compared once more.
+#: Maximum time that a proxy takes to receive a manifest. After that, every push that started before
+#: the write freeze has been written or has failed, so the old path is compared once more.
 PROXY_TIMEOUT = timedelta(seconds=60)
 #: Message on the page of a move that left tags behind.
 UNMOVED_TAGS = (
@@ -53,10 +53,10 @@ UNMOVED_TAGS = (
 
 
 def run(move_id: int) -> Move | None:
-    """Run a move as far as possible now.
+    """Run the remaining phases of a move, as far as possible now.
 
     Returns:
-        The move, or None if another worker holds it or it has to wait.
+        The move, or None if another worker holds the move or the move has to wait.
     """
     lease = claim(move_id)
     if lease is None:
@@ -91,7 +91,7 @@ def _carry_out(lease: MoveLease, phase: Callable[[MoveLease], None]) -> None:
 
 
 def _attempt(lease: MoveLease, phase: Callable[[MoveLease], None]) -> None:
-    """Run a phase, or part of it; pause if the registry is unavailable or read-only."""
+    """Run a phase of a move; if the registry is unavailable or read-only, pause the move."""
     try:
         phase(lease)
     except (RegistryUnavailable, RegistryReadOnly) as error:
@@ -111,7 +111,7 @@ def _handle_error(lease: MoveLease, error: Exception) -> None:
 
 
 def _is_retryable(lease: MoveLease, error: Exception) -> bool:
-    """Whether a retry is enough, because the registry failed during deletion of the old path."""
+    """Return whether a retry is enough: the registry failed while the old path was deleted."""
     return lease.move.state == "retiring" and isinstance(error, RegistryError)
 
 
@@ -122,7 +122,10 @@ def _start_undo(lease: MoveLease) -> None:
 
 
 def _stop_move(lease: MoveLease, problem: str) -> None:
-    """Lift the write freeze and wait until a user decides whether to retry or cancel."""
+    """Stop a move and lift its write freeze; a user then decides whether to retry or cancel.
+
+    If the old path was being deleted, it stays until a user decides.
+    """
     move = lease.move
     state = "grace" if move.state == "retiring" else "failed"
     with writing() as session:
@@ -147,7 +150,7 @@ def _begin(lease: MoveLease) -> None:
 
 
 def _copy(lease: MoveLease) -> None:
-    """Copy everything while pushes are still allowed, then start the write freeze on the source."""
+    """Copy all content while pushes are still allowed, then stop pushes to the old path."""
     for row in _load_rows(lease.move, "planned"):
         transfer.copy(lease, row)
     if reason := why_nothing_was_copied(lease.move):
@@ -170,7 +173,7 @@ def _wait(lease: MoveLease) -> None:
 
 
 def _settle(lease: MoveLease) -> None:
-    """Copy what was pushed until the last token expired, including new repositories."""
+    """Copy the content pushed before the last token expired, including new repositories."""
     _add_new_repositories(lease)
     for row in _load_rows(lease.move, "planned", "copied"):
         transfer.settle(lease, row)
@@ -228,7 +231,7 @@ def _undo(lease: MoveLease) -> None:
 
 
 def _retire(lease: MoveLease) -> None:
-    """Delete the content of the old repositories."""
+    """Delete the content of the repositories at the old path."""
     old_paths.delete_old_path(lease, _load_rows(lease.move, "verified", "kept"))
 
 
@@ -254,7 +257,10 @@ def _load_rows(move: Move, *states: str) -> list[MovedRepository]:
 
 
 def _add_new_repositories(lease: MoveLease) -> None:
-    """Add repositories created since the plan, from the registry's catalog and the index."""
+    """Add repositories that were created after the plan was made.
+
+    They are found in the registry's catalog and in the database.
+    """
     move = lease.move
     if move.kind == "image":
         return
@@ -282,7 +288,7 @@ def _load_indexed(path: str) -> set[str]:
 def _compute_quiet_at(move: Move) -> datetime | None:
     """Return when the last token that can push to either path expires.
 
-    None if the write freeze on one of the two paths is gone.
+    Return None if the write freeze on one of the two paths has been lifted.
     """
     session = db.session()
     fences = [fence_of(session, path) for path in (move.source, move.target)]

@@ -1,4 +1,8 @@
-"""Move lifecycle: plan, confirm, retry, and cancel a move; extend or delete the old path."""
+"""Move lifecycle: plan, confirm, retry, and cancel a move; extend or delete the old path.
+
+A worker first copies the content and then switches all references to the new path. After the
+switch, the old path can still be pulled for a grace period.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +44,7 @@ def save_plan(actor: Actor, plan: MovePlan, place: Place) -> Move:
     Args:
         actor: the requester.
         plan: the plan to store.
-        place: the place that moves, or the current project of an image that moves.
+        place: the namespace or project that moves, or the current project of a moving image.
     """
     with writing() as session:
         move = Move(
@@ -69,12 +73,12 @@ def confirm(actor: Actor, move_id: int, *, leave_out: bool = False) -> Move:
     Args:
         actor: the user who confirms the plan.
         move_id: the planned move.
-        leave_out: whether the user agrees that the tags listed as unread are left out.
+        leave_out: whether the user agrees that the plan leaves out tags that can't be read.
 
     Raises:
         NotFound: there is no such move.
         StateConflict: the plan was already confirmed or canceled.
-        Conflict: one of its paths is no longer free.
+        Conflict: the new path is taken, or something at either path is being moved or deleted.
         Invalid: the plan leaves out tags, and the user did not agree to that.
     """
     with writing() as session:
@@ -139,7 +143,8 @@ def retire_now(actor: Actor, move_id: int, *, everything: bool = False) -> Move:
     Args:
         actor: the requester.
         move_id: the move whose old path is deleted.
-        everything: delete also content that the new path lacks, because a user reviewed it.
+        everything: whether to delete content that the new path lacks too, because the user has
+            reviewed it.
 
     Raises:
         NotFound: there is no such move.
@@ -154,9 +159,9 @@ def retire_now(actor: Actor, move_id: int, *, everything: bool = False) -> Move:
 
 
 def extend_grace_period(actor: Actor, move_id: int) -> Move:
-    """Extend the time during which the old path can be pulled by another grace period.
+    """Extend the grace period of the old path by one more grace period, at least one day.
 
-    It is counted from the current end, or from now if that has passed or no end is set.
+    The extension is counted from the current end, or from now if the end has passed or is not set.
 
     Raises:
         NotFound: there is no such move.
@@ -188,7 +193,10 @@ def grace_days() -> int:
 
 
 def repositories_of(move: Move) -> list[MovedRepository]:
-    """Return the first repositories of a move, starting with those that need attention."""
+    """Return the repositories of a move, first those with content left at the old path.
+
+    At most MAX_LISTED_REPOSITORIES are returned.
+    """
     query = (
         select(MovedRepository)
         .where(MovedRepository.move_id == move.id)
@@ -199,14 +207,17 @@ def repositories_of(move: Move) -> list[MovedRepository]:
 
 
 def progress_of(move: Move) -> tuple[int, int]:
-    """Return the number of tags processed so far, and the total number of tags."""
+    """Return how many tags of a move have been processed, and its total number of tags."""
     query = select(func.sum(MovedRepository.done), func.sum(MovedRepository.tag_count))
     done, total = db.session.execute(query.where(MovedRepository.move_id == move.id)).one()
     return done or 0, total or 0
 
 
 def under_way(place: Place) -> list[Move]:
-    """Return moves before the switch, of a place itself or of images that leave it."""
+    """Return the unfinished moves, before their switch, of a namespace or project.
+
+    For a project, the moves of images out of that project are included.
+    """
     query = select(Move).where(Move.place_id == place.id, Move.state.in_(BEFORE_SWITCH))
     return list(db.session.scalars(query.order_by(Move.id)))
 
@@ -218,7 +229,7 @@ def states_of(move: Move) -> Counter[str]:
 
 
 def example_pull(plan: dict[str, Any]) -> str:
-    """Return an image reference that can be pulled once a planned move is done.
+    """Return an example of an image reference that can be pulled once a planned move is done.
 
     Args:
         plan: the stored preview of the move.
@@ -241,7 +252,7 @@ def example_pull(plan: dict[str, Any]) -> str:
 
 
 def former_of(place: Place) -> list[tuple[OldPath, Move]]:
-    """Return the old paths of a place itself that can still be pulled, each with its move."""
+    """Return the old paths of a namespace or project that can still be pulled, with their moves."""
     query = (
         select(OldPath, Move)
         .join(Move, Move.id == OldPath.move_id)
@@ -252,7 +263,7 @@ def former_of(place: Place) -> list[tuple[OldPath, Move]]:
 
 
 def former_of_image(image: ContainerImage) -> list[tuple[OldPath, Move]]:
-    """Return the old paths of an image that can still be pulled, each with its move."""
+    """Return the old paths of an image itself that can still be pulled, with their moves."""
     query = (
         select(OldPath, Move)
         .join(Move, Move.id == OldPath.move_id)
@@ -263,7 +274,7 @@ def former_of_image(image: ContainerImage) -> list[tuple[OldPath, Move]]:
 
 
 def forget_plans(session: Session) -> None:
-    """Delete plans that were not confirmed in time."""
+    """Delete the plans of moves that were not confirmed within PLAN_LIFETIME."""
     is_expired = Move.created_at < utc_now() - PLAN_LIFETIME
     session.execute(
         delete(Move)
@@ -273,7 +284,10 @@ def forget_plans(session: Session) -> None:
 
 
 def _lock_paths(session: Session, move: Move) -> None:
-    """Lock all places at or above both paths, so that concurrent moves see each other."""
+    """Lock all namespaces and projects at or above both paths of a move.
+
+    Moves that affect the same path then start one after the other.
+    """
     paths = {*prefixes(move.source), *prefixes(move.target)}
     places = select(Place.id).where(Place.path.in_(paths)).order_by(Place.path)
     session.execute(places.with_for_update())

@@ -48,7 +48,8 @@ def switch(session: Session, move: Move, until: datetime, *, has_repositories: b
 
     Raises:
         Canceled: the move was canceled at the last moment.
-        OperationFailed: the source, or the parent of the target, no longer exists.
+        OperationFailed: the source no longer exists, or the namespace or project that is to contain
+            the target.
     """
     if move.cancel_wanted:
         raise Canceled
@@ -127,7 +128,7 @@ def _switch_image(session: Session, move: Move) -> None:
 
 
 def _delete_unlisted_image(session: Session, path: str) -> None:
-    """Delete an image that has only tags in the trash, because the moved image replaces it."""
+    """Delete the row of an image at the new path if all its tags are in the trash."""
     session.execute(
         delete(ContainerImage)
         .where(ContainerImage.path == path, ~is_listed())
@@ -142,10 +143,10 @@ def _lock_place(session: Session, condition: ColumnElement[bool]) -> Place | Non
 
 
 def _lock_places_below(session: Session, path: str) -> None:
-    """Lock every place at or below a path, and wait for transactions that create one there.
+    """Lock all namespaces and projects at or below a path, including those being created.
 
-    Such a transaction locks the parent of the new place. On PostgreSQL a query that waited for that
-    lock does not see the new row, so repeat the query until its result is stable.
+    A transaction that creates one locks the parent of the new row. On PostgreSQL, a query that
+    waited for that lock does not see the new row, so repeat the query until its result is stable.
     """
     query = select(Place.id).where(at_or_below(Place.path, path)).order_by(Place.path)
     locked_ids: list[int] | None = None
@@ -163,7 +164,10 @@ def _lock_image(session: Session, move: Move) -> ContainerImage | None:
 
 
 def _move_activity(session: Session, old: tuple[int, str], new: tuple[int, str]) -> None:
-    """Assign the pushes and daily counts of an image to its new project and name."""
+    """Assign the pushes and daily counts of an image to its new project and name.
+
+    ``old`` and ``new`` are pairs of a project ID and the name of the image in that project.
+    """
     old_pushes = (Push.project_id == old[0]) & (Push.name == old[1])
     _update_rows(session, Push, old_pushes, project_id=new[0], name=new[1])
     new_counts = (DailyCount.project_id == new[0]) & (DailyCount.name == new[1])
@@ -182,14 +186,15 @@ def _move_activity(session: Session, old: tuple[int, str], new: tuple[int, str])
 def _discard_plans(
     session: Session, model: type[Removal | Copy], condition: ColumnElement[bool]
 ) -> None:
-    """Cancel unconfirmed plans that match, because they name repositories by their old paths."""
+    """Cancel matching plans that are not confirmed, because they contain old paths."""
     _update_rows(session, model, (model.state == "planned") & condition, state="cancelled")
 
 
 def _keep_old_path(session: Session, move: Move, until: datetime) -> None:
     """Keep the old path available for pulls during the grace period.
 
-    For a namespace or project, it also stays pullable below the old paths of the places above it.
+    If a namespace above the moved namespace or project was moved earlier, pulls through the old
+    path of that namespace stay possible, too.
     """
     exact = move.kind == "image"
     session.add(
@@ -205,7 +210,7 @@ def _keep_old_path(session: Session, move: Move, until: datetime) -> None:
 
 
 def _update_earlier_moves(session: Session, move: Move) -> None:
-    """Update earlier moves, whose old paths can still be pulled, to point to the new path."""
+    """Point the old paths of earlier moves to the new path, if they can still be pulled."""
     earlier_ids = select(Move.id).where(Move.state.in_(OLD_PATH_STATES), Move.id != move.id)
     is_of_earlier = MovedRepository.move_id.in_(earlier_ids)
     if move.kind == "image":
@@ -222,7 +227,7 @@ def _update_earlier_moves(session: Session, move: Move) -> None:
 
 
 def _keep_inherited_paths(session: Session, move: Move) -> None:
-    """Keep an image pullable by the old paths of a place that it is moved out of."""
+    """Keep a moved image pullable by the old paths of the project and namespaces that it leaves."""
     covering = select(OldPath).where(
         OldPath.now.in_(prefixes(move.source)), OldPath.exact.is_(False)
     )
@@ -231,13 +236,13 @@ def _keep_inherited_paths(session: Session, move: Move) -> None:
 
 
 def _add_old_path(session: Session, row: OldPath, move: Move, *, exact: bool) -> None:
-    """Add an old path for the moved place or image, derived from an old path of a place above it.
+    """Add an old path for what is moved, derived from the old path of a namespace or project above.
 
     Args:
         session: the database session.
-        row: the old path of a place at or above the source of the move.
+        row: the old path of a namespace or project that contained the source of the move.
         move: the move.
-        exact: whether the old path covers only itself, as for an image, and nothing below it.
+        exact: whether the new row covers only one path, as for an image, and nothing below.
     """
     insert_if_absent(
         session,
@@ -252,7 +257,7 @@ def _add_old_path(session: Session, row: OldPath, move: Move, *, exact: bool) ->
 
 
 def _rename_paths(session: Session, move: Move, column: Any, model: Any) -> None:
-    """Replace the old path by the new one in a column, for rows at or below the old path."""
+    """Replace the old path with the new one in a column, for rows at or below the old path."""
     _update_rows(
         session,
         model,

@@ -1,7 +1,7 @@
 """Copy, update, and verify one repository of a move.
 
-Each phase processes the tags in batches and stores its progress, so that the next worker asks the
-registry only about the remaining tags.
+Each phase processes the tags in batches and stores its progress, so that a worker that resumes the
+move asks the registry only about the remaining tags.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ BATCH_SIZE = 200
 LEFT_OUT = "left out, because they can't be read: {}"
 STAYS_AT_SOURCE = "stays at the old name, because it can't be copied: {}"
 NO_MANIFEST = "the registry lists it, but does not have its manifest"
-#: Errors that concern a single image, so the other images can still be copied.
+#: Errors that concern a single image, so the remaining images can still be copied.
 UNCOPYABLE = (CopyRefused, RegistryFault, InvalidRegistryResponse, RegistryNotFound)
 #: Maximum number of tag history entries searched for earlier digests of an image.
 MAX_HISTORY_ENTRIES = 1000
@@ -39,13 +39,13 @@ HISTORY_BATCH_SIZE = 20
 
 
 def copy(lease: MoveLease, row: MovedRepository) -> None:
-    """Copy everything that the new path does not have yet, while pushes are still allowed.
+    """Copy all tags of a repository that the new path lacks, while pushes are still allowed.
 
     Tags that change after they were copied are left to settle().
 
     Raises:
-        OperationFailed: the new path is already in use in the registry.
-        CopyRefused, RegistryError: as raised by Copier.copy_manifest().
+        OperationFailed: the new path is already in use, or the registry cannot mount blobs.
+        RegistryError: the registry cannot be reached or cannot store anything now.
     """
     repository_copy = _RepositoryCopy(lease, row)
     for batch in batches(lease, row, repository_copy.source_tags):
@@ -55,10 +55,12 @@ def copy(lease: MoveLease, row: MovedRepository) -> None:
 
 
 def settle(lease: MoveLease, row: MovedRepository) -> None:
-    """Copy later changes and delete removed tags from the new path, while pushes are stopped.
+    """Bring the new path of a repository up to date with the old path, while pushes are stopped.
+
+    Tags that changed after copy() are copied, and deleted tags are deleted from the new path.
 
     Raises:
-        OperationFailed: someone else has pushed to the new path.
+        OperationFailed: someone else has pushed to the new path, or a tag could not be deleted.
     """
     repository_copy = _RepositoryCopy(lease, row)
     for batch in batches(lease, row, repository_copy.source_tags):
@@ -75,10 +77,10 @@ def settle(lease: MoveLease, row: MovedRepository) -> None:
 
 
 def verify(lease: MoveLease, row: MovedRepository) -> None:
-    """Compare the digest of every tag under the old path with that under the new path.
+    """Compare the digest of every tag at the old path with that at the new path.
 
     The content of a digest does not need to be compared: every manifest and blob was checked when
-    it was copied, and a digest cannot refer to other content later.
+    it was copied, and a digest cannot refer to different content later.
 
     Raises:
         OperationFailed: at least one tag differs.
@@ -141,7 +143,7 @@ class _RepositoryCopy:
         self.record = CopiedManifests(lease, row)
         source, target = RepositoryName(row.source), RepositoryName(row.target)
         self.copier = Copier(source, target, lease.renew, self.record)
-        # No tag names are passed, because referrer tags are copied like all other tags.
+        # No tag names are passed, because referrer tags are copied like any tag.
         self.referrer_copier = ReferrerCopier(self.copier, ())
         #: Tags that were deleted from the old path while they were being copied.
         self._deleted: set[str] = set()
@@ -151,7 +153,7 @@ class _RepositoryCopy:
     def copy_tags(self, batch: list[str], *, final: bool = False) -> dict[str, str]:
         """Copy tags with all their content and their referrers to the new path.
 
-        A tag that cannot be copied is recorded as unmoved, and the others are still copied.
+        A tag that cannot be copied is recorded as unmoved, and the remaining tags are still copied.
 
         Args:
             batch: tags of the old path.
@@ -194,7 +196,8 @@ class _RepositoryCopy:
 
         Args:
             tags: the tags to copy, with their digests.
-            existing: tags that the new path already has; only their referrers are copied.
+            existing: tags that the new path has with the same digest; only their referrers are
+                copied.
         """
         failed: dict[str, Unmoved] = {}
         for tag, digest in tags.items():
@@ -215,7 +218,7 @@ class _RepositoryCopy:
         """Return why a tag cannot be copied; empty if it was deleted meanwhile.
 
         Raises:
-            OperationFailed: the registry mounts no blobs, so nothing else can be copied either.
+            OperationFailed: the registry cannot mount blobs, so nothing else can be copied either.
         """
         if isinstance(error, MountsRefused):
             raise OperationFailed(f"{self.row.source}:{tag} can't be copied: {error}.") from None
@@ -234,10 +237,12 @@ class _RepositoryCopy:
         self.copier.tag(tag, copied.top)
 
     def copy_earlier_digest(self, digest: str) -> None:
-        """Copy a digest that no tag needs, so an unreadable one does not stop the move.
+        """Copy the manifest of a digest that a tag had earlier; skip it if it can't be copied.
+
+        No tag needs such a digest, so an unreadable one does not stop the move.
 
         Raises:
-            OperationFailed: the registry mounts no blobs, so nothing else can be copied either.
+            OperationFailed: the registry cannot mount blobs, so nothing else can be copied either.
         """
         if self.record.find(digest) is not None:
             return
@@ -254,7 +259,7 @@ class _RepositoryCopy:
         """Delete tags from the new path that the old path no longer has.
 
         Raises:
-            OperationFailed: someone else has pushed one of them, or not all could be removed.
+            OperationFailed: someone else has pushed one of the tags, or not all could be deleted.
         """
         to_remove = self._read_target(tags)
         self._require_own(to_remove, {})
@@ -266,7 +271,7 @@ class _RepositoryCopy:
             empty(self.lease, self.row, self.row.target, steps)
 
     def _read_target(self, tags: Iterable[str]) -> dict[str, str]:
-        """Return the digests of tags that were listed at the new path when this worker started."""
+        """Return current digests for the tags that the new path had when this worker started."""
         return _read_digests(self.row.target, [tag for tag in tags if tag in self.target_tags])
 
     def _require_own(
@@ -300,9 +305,9 @@ def left_out_of(lease: MoveLease, repository: str) -> set[str]:
 
 
 def _read_movable(lease: MoveLease, row: MovedRepository, tags: Collection[str]) -> LiveTags:
-    """Return the tags of the old path as the registry has them, without unreadable ones to skip.
+    """Read tags of the old path from the registry, without the unreadable tags that a move skips.
 
-    Skipped are unreadable tags that the user agreed to leave out, and deleted tags that the
+    A move skips unreadable tags that the user agreed to leave out, and deleted tags that the
     registry still lists.
 
     Raises:
@@ -323,7 +328,7 @@ def _read_digests(repository: str, tags: Iterable[str]) -> dict[str, str]:
 
 
 def _copy_history(lease: MoveLease, row: MovedRepository, repository_copy: _RepositoryCopy) -> None:
-    """Copy digests from the tag history, because clients can still pull them by digest."""
+    """Copy the manifests that tags pointed to earlier, because clients can pull them by digest."""
     query = (
         select(TagHistoryEntry.id, TagHistoryEntry.digest)
         .join(ContainerImage, ContainerImage.id == TagHistoryEntry.image_id)

@@ -1,7 +1,7 @@
 """Tags that stay at the old path of a move because they cannot be copied.
 
-One image that the registry refuses must not stop the move of all others. Such a tag is listed with
-the reason, stays at the old path, and is deleted there only if a user asks for that.
+A tag that the registry refuses to copy must not stop the move of the remaining tags. It is listed
+with the reason, stays at the old path, and is deleted there only if a user asks for that.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ NONE_COPIED = "None of the tags can be copied, for example {}: {}."
 
 @dataclass(frozen=True, slots=True)
 class Unmoved:
-    """The digest of a tag that cannot be copied, and the reason for users.
+    """A tag that cannot be copied: its digest, and the reason to show to users.
 
-    ``digest`` is empty if it is not known.
+    ``digest`` is "" if the digest is not known.
     """
 
     digest: str
@@ -42,13 +42,13 @@ class Unmoved:
 def record_unmoved(
     lease: MoveLease, row: MovedRepository, tags: Collection[str], unmoved: Mapping[str, Unmoved]
 ) -> None:
-    """Record the tags of a batch that could not be copied.
+    """Record which tags of a batch could not be copied.
 
     Args:
         lease: the lease of the move.
         row: the moved repository.
-        tags: the tags of the batch; their earlier records are replaced.
-        unmoved: the tags that could not be copied.
+        tags: all tags of the batch; their earlier records are replaced.
+        unmoved: the tags that could not be copied, by name.
     """
     recorded = _load_unmoved(row, tags)
     if recorded == dict(unmoved):
@@ -66,7 +66,7 @@ def record_unmoved(
 
 
 def forget_others(lease: MoveLease, row: MovedRepository, names: Collection[str]) -> None:
-    """Delete the records of unmoved tags that the old path no longer has."""
+    """Delete the records of unmoved tags except those that the old path still has (``names``)."""
     deleted = _load_unmoved(row).keys() - set(names)
     if deleted:
         with writing() as session:
@@ -85,7 +85,7 @@ def _delete_records(session: Session, row: MovedRepository, tags: Collection[str
 
 
 def unmoved_tags(row: MovedRepository) -> dict[str, str]:
-    """Return the tags of a repository that stay at the old path, with their digests."""
+    """Return the digest by name for each tag that stays at the old path; "" if not known."""
     return {tag: record.digest for tag, record in _load_unmoved(row).items()}
 
 
@@ -99,7 +99,9 @@ def _load_unmoved(row: MovedRepository, tags: Collection[str] | None = None) -> 
 
 
 def unmoved_from_damage(row: MovedRepository, damage: Mapping[str, str]) -> dict[str, Unmoved]:
-    """Return unreadable tags as unmoved tags, with the digests that the index has for them.
+    """Return unreadable tags as unmoved tags, with their digests if the index has them.
+
+    The index is the database's copy of the registry's tags.
 
     Args:
         row: the moved repository.
@@ -115,13 +117,13 @@ def unmoved_from_damage(row: MovedRepository, damage: Mapping[str, str]) -> dict
 
 
 def count_unmoved(move: Move) -> int:
-    """Return the number of tags that stay at the old path."""
+    """Return the number of tags of a move that stay at the old path."""
     query = select(func.count()).select_from(UnmovedTag).where(UnmovedTag.move_id == move.id)
     return db.session.scalar(query) or 0
 
 
 def list_unmoved(move: Move) -> list[tuple[str, str]]:
-    """Return the first tags that stay at the old path, with the reasons.
+    """Return the first few tags of a move that stay at the old path, with the reasons.
 
     Returns:
         Tuples of old reference ("repository:tag") and reason, at most MAX_LISTED_TAGS.
@@ -143,7 +145,8 @@ def list_unmoved(move: Move) -> list[tuple[str, str]]:
 def why_nothing_was_copied(move: Move) -> str | None:
     """Return why no tag could be copied; None if one was copied or there was none to copy.
 
-    If all tags fail, the tags are not the cause, and the move would only take away their path.
+    If no tag can be copied, a single tag is not the cause, and the move would change only the path,
+    without the content.
     """
     is_unmoved = exists().where(
         UnmovedTag.move_id == CopiedTag.move_id,

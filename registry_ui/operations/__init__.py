@@ -1,1 +1,1 @@
-"""Operations: leases, write freezes, and recovery of long-running work."""
+"""Long-running operations, such as removals and copies: leases, write freezes, and recovery."""

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from ..distribution.errors import RegistryError
 
-#: Message that a page shows while work waits for the registry.
+#: Message that the page of an operation shows while the operation waits for the registry.
 SILENT = "The registry does not answer ({}). This goes on when it does."
 
 
 class LeaseLost(Exception):
-    """Another worker holds the work now; this one must not write anymore."""
+    """The lease is now held by a different worker, so this worker must not write anymore."""
 
 
 class Canceled(Exception):
-    """The work was canceled, so nothing more is to be done."""
+    """The operation was canceled, so its remaining steps must not be carried out."""
 
 
 class Deferred(Exception):
-    """The work has to wait for something, such as the end of a write freeze: it continues later."""
+    """The operation has to wait, for example until a write freeze ends, and continues later."""
 
 
 class Stalled(Deferred):
-    """The registry has not answered for too long. The message is shown on the page of the work."""
+    """The registry has not answered for too long. The operation's page shows the message."""
 
     def __init__(self, error: RegistryError) -> None:
         super().__init__(SILENT.format(error))
@@ -29,8 +29,8 @@ class Stalled(Deferred):
 
 
 class StepFailed(Exception):
-    """A step failed, and the other steps continue. The message is shown in the report."""
+    """One step failed, and the other steps continue. The message is shown in the report."""
 
 
 class OperationFailed(StepFailed):
-    """The operation failed, and no step can continue. The message is for its page or report."""
+    """The whole operation failed. The message is shown on its page or in its report."""

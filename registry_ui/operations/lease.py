@@ -1,4 +1,7 @@
-"""Leases: a worker holds a piece of work until it stops renewing its lease."""
+"""Leases: one worker at a time holds a row of work (an operation), and renews its lease on the row.
+
+If a worker dies, its lease expires, and a different worker continues the work.
+"""
 
 from __future__ import annotations
 
@@ -20,29 +23,32 @@ from .errors import SILENT, Canceled, LeaseLost, Stalled
 Row = TypeVar("Row", bound=Leased)
 StallableRow = TypeVar("StallableRow", bound=Stallable)
 
-#: How long a lease lasts after it was renewed. Then another worker can take the work.
+#: How long a lease lasts after it was renewed. After that, any worker can acquire it.
 LEASE_DURATION = timedelta(seconds=30)
 #: Minimum time in seconds between two renewals.
 RENEW_INTERVAL = 5.0
 #: Timeout in seconds for waiting until the registry answers, after which the work is deferred, and
-#: the longest pause in seconds between two attempts.
+#: the maximum pause in seconds between two attempts.
 REGISTRY_TIMEOUT, MAX_PAUSE = 60.0, 5.0
-#: Length of the first pause in seconds.
+#: Length in seconds of the first pause between two attempts.
 FIRST_PAUSE = 0.5
-#: Maximum time that work waits for the registry, over all its workers. Then it fails, because its
-#: user does not expect it to continue days later.
+#: Maximum time that work waits for the registry, in total over all its workers. After that, the
+#: work fails, because users do not expect it to continue days later.
 STALL_LIMIT = timedelta(hours=24)
 
 
 @dataclass(slots=True)
 class Backoff:
-    """Backoff timer of a worker that waits for a registry that does not answer."""
+    """Backoff timer of a worker that waits for a registry that does not answer.
+
+    ``since`` is the monotonic time in seconds when the wait began; None while it does not wait.
+    """
 
     since: float | None = None
     _pause: float = 0.0
 
     def wait(self, timeout: float) -> bool:
-        """Pause before the next attempt, each time for longer; return False after the timeout.
+        """Pause before the next attempt, each time for longer; return False if the timeout is over.
 
         Args:
             timeout: total number of seconds to wait since the first pause.
@@ -65,9 +71,12 @@ class Backoff:
 
 @dataclass(slots=True)
 class Lease(Generic[Row]):
-    """A lease: the temporary hold of one worker on a row of work."""
+    """A lease: the exclusive right of one worker to carry out a row of work, for a limited time.
 
-    #: Columns that are read again after each change; None for all.
+    ``owner`` is the random ID of the worker, which is also stored in the row.
+    """
+
+    #: Columns of the row that are reloaded after each change; None for all columns.
     REFRESHED: ClassVar[tuple[str, ...] | None] = None
 
     row: Row
@@ -75,20 +84,28 @@ class Lease(Generic[Row]):
     _renewed_at: float = field(default_factory=time.monotonic)
 
     def renew(self, **values: Any) -> None:
-        """Renew the lease if that is due; cheap enough to call before every registry call.
+        """Renew the lease if that is due. This is cheap enough to do before every registry call.
 
         Args:
             values: columns to change if the lease is renewed.
 
         Raises:
-            LeaseLost: another worker holds the work now.
-            Canceled, Deferred: as check().
+            LeaseLost: the lease is now held by a different worker.
+            Canceled: cancellation of the work was requested.
+            Deferred: the work has to wait.
         """
         if self.keep(**values):
             self.check()
 
     def keep(self, **values: Any) -> bool:
-        """Renew the lease like renew(), but without check(); return whether a renewal was due."""
+        """Renew the lease if due, even if the work was canceled; return whether a renewal was due.
+
+        Args:
+            values: columns to change if the lease is renewed.
+
+        Raises:
+            LeaseLost: the lease is now held by a different worker.
+        """
         if time.monotonic() - self._renewed_at < RENEW_INTERVAL:
             return False
         self.change(**values)
@@ -96,20 +113,24 @@ class Lease(Generic[Row]):
         return True
 
     def check(self) -> None:
-        """Raise Canceled if cancellation was requested, or Deferred if the work has to wait."""
+        """Raise Canceled if cancellation was requested. A subclass can raise Deferred, too."""
         if self.row.cancel_wanted:
             raise Canceled
 
     def change(self, **values: Any) -> None:
-        """Change columns in a separate transaction and renew the lease; raises as update() does."""
+        """Change columns of the row in a separate transaction, and renew the lease.
+
+        Raises:
+            LeaseLost: the lease is now held by a different worker; nothing is changed.
+        """
         with writing() as session:
             self.update(session, **values)
 
     def update(self, session: Session, **values: Any) -> None:
-        """Change columns within a transaction, and renew the lease.
+        """Change columns of the row within the caller's transaction, and renew the lease.
 
         Raises:
-            LeaseLost: another worker holds the work now; nothing is changed.
+            LeaseLost: the lease is now held by a different worker; nothing is changed.
         """
         model = type(self.row)
         statement = (
@@ -122,7 +143,7 @@ class Lease(Generic[Row]):
         session.refresh(self.row, self.REFRESHED)
 
     def release(self, **values: Any) -> None:
-        """Release the lease, so that another worker can take the work if it has not ended.
+        """Release the lease, so that any worker can continue the work if it has not ended.
 
         Args:
             values: columns to change in the same statement.
@@ -132,7 +153,7 @@ class Lease(Generic[Row]):
 
 @dataclass(slots=True)
 class RegistryLease(Lease[StallableRow]):
-    """A lease of work that waits while the registry does not answer."""
+    """A lease on work that waits while the registry does not answer."""
 
     #: Timeout in seconds for waiting until the registry answers; None for REGISTRY_TIMEOUT.
     timeout: float | None = None
@@ -143,7 +164,9 @@ class RegistryLease(Lease[StallableRow]):
 
         Raises:
             Stalled: the registry has not answered for too long.
-            LeaseLost, Canceled, Deferred: as renew().
+            LeaseLost: the lease is now held by a different worker.
+            Canceled: cancellation of the work was requested.
+            Deferred: the work has to wait for something else.
         """
         self.record_stall(SILENT.format(error))
         end_read()
@@ -152,7 +175,7 @@ class RegistryLease(Lease[StallableRow]):
         self.renew()
 
     def record_stall(self, problem: str) -> None:
-        """Record why the work waits, for its page, and keep the time when the first wait began."""
+        """Record why the work waits, and since when, unless that time is already recorded."""
         if problem != self.row.problem or self.row.stalled_since is None:
             self.change(problem=problem, stalled_since=self.row.stalled_since or utc_now())
 
@@ -170,14 +193,14 @@ def acquire(
     *conditions: ColumnElement[bool],
     **values: Any,
 ) -> str | None:
-    """Acquire the lease of work that no living worker holds.
+    """Acquire the lease on a row of work, unless a living worker holds it.
 
     Args:
         conditions: further conditions that the row must meet.
         values: columns to change in the same statement.
 
     Returns:
-        The owner for the lease; None if another worker has the work or a condition is not met.
+        The owner ID of the new lease, or None if a worker holds the row or a condition is not met.
     """
     owner = secrets.token_hex(16)
     statement = (
@@ -189,11 +212,15 @@ def acquire(
 
 
 def free_work(model: type[Leased], *conditions: ColumnElement[bool]) -> list[int]:
-    """Return the ids of the work that no living worker holds, in ascending order."""
+    """Return the ids of the rows that no living worker holds, in ascending order.
+
+    Args:
+        conditions: further conditions that the rows must meet.
+    """
     query = select(model.id).where(*conditions, is_free(model)).order_by(model.id)
     return list(db.session.scalars(query))
 
 
 def is_free(model: type[Leased]) -> ColumnElement[bool]:
-    """Return the SQL condition that no living worker holds a row."""
+    """Return the SQL condition for rows that no living worker holds."""
     return or_(model.lease_until.is_(None), model.lease_until < utc_now())

@@ -1,4 +1,4 @@
-"""Lease of a removal or a copy, which is a stored plan that is carried out step by step."""
+"""Lease on a removal or a copy: a stored plan that a worker carries out step by step."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from .write_freeze import find_freeze
 
 AnyWork = TypeVar("AnyWork", bound=Operation)
 
-#: Model of the report lines for each kind of work.
+#: Model of the report lines for each kind of operation. A line reports the outcome of one step.
 LINE_MODELS: dict[type[Operation], Any] = {Removal: RemovalLine, Copy: CopyLine}
-#: Minimum wait for the registry, in seconds, that the report mentions.
+#: Minimum time in seconds that a step waited for the registry, if the report is to mention it.
 MIN_REPORTED_WAIT = 1.0
 
 
 @dataclass(slots=True)
 class OperationLease(RegistryLease[AnyWork]):
-    """A lease of a removal or a copy."""
+    """A lease on a removal or a copy, which also records its progress."""
 
     #: The plan is left out, because it never changes and can be long.
     REFRESHED: ClassVar = (
@@ -39,9 +39,9 @@ class OperationLease(RegistryLease[AnyWork]):
         "stalled_since",
     )
 
-    #: Id of a write freeze to ignore: that of the operation that needs this work.
+    #: Id of a write freeze to ignore: the freeze set by the operation that started this work.
     except_fence_id: int | None = None
-    #: Results of checks that later steps can reuse for a short time, by any key.
+    #: Results of checks that later steps can reuse for a short time. Each check chooses its key.
     cached_checks: dict[str, Any] = field(default_factory=dict)
     _repository: str = ""
     _wait_seconds: float = 0.0
@@ -58,10 +58,10 @@ class OperationLease(RegistryLease[AnyWork]):
         self._check()
 
     def check(self) -> None:
-        """Raise Canceled if cancellation was requested, or Deferred if writes are frozen there.
+        """Raise Canceled if cancellation was requested, or Deferred during a write freeze.
 
-        Neither is raised within ignoring_cancellation(), because that work must not be left half
-        done.
+        Only a freeze of the current step's repository counts. Neither error is raised within
+        ignoring_cancellation(), whose task must not be left half done.
         """
         if not self._ignores_cancellation:
             self._check()
@@ -84,27 +84,34 @@ class OperationLease(RegistryLease[AnyWork]):
             self._ignores_cancellation = False
 
     def record_answer(self) -> None:
-        """Record that the registry answers, and how long the wait for it took."""
+        """Record that the registry answers, and add the time of the wait to the current step."""
         self._wait_seconds += self._backoff.end()
         if self.row.stalled_since is not None:
             self.change(problem="", stalled_since=None)
 
     def record_placeholder(self, number: int, step: PlanStep, digest: str) -> None:
-        """Record the digest of a placeholder before it is pushed, to recognize it as ours later."""
+        """Record the digest of a step's placeholder manifest, before the manifest is pushed.
+
+        The record shows after an interruption that the manifest is a placeholder. A tag is pointed
+        to a placeholder so that the tag can be deleted without its image (PROTOCOLS 4.3).
+        """
         with writing() as session:
             self.update(session)
             self._get_or_add_line(session, number, step).placeholder = digest
 
     def placeholder_of(self, session: Session, number: int) -> str | None:
-        """Return the placeholder digest that was last recorded for a step, or None."""
+        """Return the digest of the placeholder that was last recorded for a step, or None."""
         line = session.get(RemovalLine, (self.row.id, number))
         return line.placeholder if line else None
 
     def write(self, change: Callable[[Session], None]) -> None:
-        """Write changes of the current step, and renew the lease, in one transaction.
+        """Apply a change to the database and renew the lease, in one transaction.
+
+        Args:
+            change: function that makes the change in the given session.
 
         Raises:
-            LeaseLost: another worker holds the work now; nothing is written.
+            LeaseLost: the lease is now held by a different worker; nothing is written.
         """
         with writing() as session:
             self.update(session)
@@ -125,16 +132,17 @@ class OperationLease(RegistryLease[AnyWork]):
         self._renewed_at = time.monotonic()
 
     def defer(self, problem: str = "") -> None:
-        """Release the work, so that a worker continues it later.
+        """Release the lease, so that a worker continues the operation later.
 
         Args:
-            problem: reason for the wait, shown on the page of the work.
+            problem: reason why the operation waits for the registry, shown on its page; "" if it
+                waits for something else.
         """
         since = (self.row.stalled_since or utc_now()) if problem else None
         self.release(state="waiting", problem=problem, stalled_since=since)
 
     def finish(self, state: str) -> None:
-        """Record the final state of the work, and release the lease.
+        """Record the final state of the operation, in the audit log too, and release the lease.
 
         Args:
             state: ``done``, ``failed``, or ``cancelled``.

@@ -1,7 +1,8 @@
 """Recovery of interrupted removals and restores: their steps are completed or undone.
 
-A worker can be killed, and the registry can fail, between any two calls. After the recovery, a tag
-is either live and not in the trash, or in the trash and not live.
+A worker can be killed, and the registry can fail, between any two calls. An interruption can leave
+a hidden trash entry, or a tag that points to a placeholder manifest (PROTOCOLS 4.3). After the
+recovery, an image is either under its tag or in the trash, and never both.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ from .write_freeze import find_freeze
 
 logger = logging.getLogger(__name__)
 
-#: Outcomes of steps that can have left a placeholder under a tag.
+#: Outcomes of steps after which a tag can still point to a placeholder.
 UNFINISHED_OUTCOMES = (None, "failed", "cancelled")
-#: How long failed removals are remembered: each check of a repository tries to undo their
-#: placeholders.
+#: How long after the end of a failed or canceled removal each check of a repository tries to undo
+#: the placeholders that are left.
 RETRY_PERIOD = timedelta(days=7)
 
 
@@ -44,10 +45,10 @@ def complete_interrupted_steps(repository: RepositoryName) -> None:
 
 
 def complete_trash_entries(repository: RepositoryName) -> None:
-    """Show or discard the hidden trash entries of a repository that no running removal works on.
+    """Show or discard the hidden trash entries of a repository, except those of active removals.
 
-    An entry is discarded if its tag is live, and shown if it is not. If the registry does not
-    answer, the entry stays hidden until the next attempt.
+    An entry is discarded if its tag still points to the image, and shown otherwise. If the registry
+    does not answer, the entry stays hidden until the next attempt.
     """
     for row in _find_interrupted_entries(db.session(), str(repository)):
         try:
@@ -70,7 +71,8 @@ def complete_trash_entries(repository: RepositoryName) -> None:
 def _undo_left_placeholders(repository: RepositoryName) -> None:
     """Undo the placeholders that failed and canceled removals left in a repository.
 
-    They were left because the registry did not answer or accept writes at that moment.
+    These placeholders are left because the registry did not answer, or did not accept writes, when
+    the removals ended.
     """
     query = select(Removal).where(
         Removal.state.in_(("failed", "cancelled")),
@@ -87,15 +89,15 @@ def undo_placeholders(
     renew: Callable[[], None] = lambda: None,
     only_repository: RepositoryName | None = None,
 ) -> RegistryUnavailable | None:
-    """Point tags from the placeholders of a removal back to their images.
+    """Point the tags that still point to a placeholder of a removal back to their images.
 
     Args:
         renew: called before each tag, to renew the lease.
-        only_repository: repository whose tags are handled; None for all.
+        only_repository: repository whose tags are handled; None for all repositories.
 
     Returns:
-        The last error if the registry did not answer for a tag or can't be written to now, else
-            None.
+        The last error if the registry did not answer for a tag or writes are frozen, so that a
+        later attempt is useful; otherwise None. Any other error is only logged.
     """
     problem = None
     query = select(RemovalLine.number, RemovalLine.placeholder, RemovalLine.outcome).where(
@@ -124,7 +126,7 @@ def undo_placeholders(
 
 
 def _find_interrupted_entries(session: Session, repository: str) -> list[TrashedTag]:
-    """Return hidden entries that no removal works on and that have not been discarded."""
+    """Return the hidden, not discarded trash entries on which no active removal works."""
     query = select(TrashedTag).where(
         TrashedTag.repository == repository,
         TrashedTag.leaving.is_(True),
@@ -142,7 +144,7 @@ def _find_interrupted_entries(session: Session, repository: str) -> list[Trashed
 
 
 def _is_placeholder(row: TrashedTag, digest: str) -> bool:
-    """Return whether a removal pushed this digest to the tag of an entry, as a placeholder."""
+    """Return whether a removal pushed this digest as a placeholder to the tag of a trash entry."""
     query = select(RemovalLine.work_id).where(
         RemovalLine.reference == f"{row.repository}:{row.tag}", RemovalLine.placeholder == digest
     )
@@ -159,10 +161,18 @@ def _read_digest(repository: RepositoryName, tag: str) -> str | None:
 
 
 def _restore_tag(repository: RepositoryName, tag: str, placeholder: str, digest: str) -> str | None:
-    """Point a tag from a placeholder back to its image; return the digest that it points to then.
+    """Point a tag from a placeholder back to its image, unless the tag has changed meanwhile.
+
+    Args:
+        placeholder: digest of the placeholder.
+        digest: digest of the image.
+
+    Returns:
+        The digest to which the tag points now, or None if the tag no longer exists.
 
     Raises:
-        RegistryError: the registry did not accept it, or writes are frozen.
+        RegistryUnavailable: the registry does not answer, or writes are frozen.
+        RegistryError: the registry refused a request.
     """
     manifest = registry().manifest(repository, Digest(digest))
     if find_freeze(db.session(), str(repository)) is not None:

@@ -1,4 +1,4 @@
-"""Runner of stored long-running work: claim it, carry it out, cancel it, and report."""
+"""Run stored removals and copies: lease them, carry them out, cancel them, and report on them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .lease import STALL_LIMIT, acquire, free_work
 from .operation_lease import LINE_MODELS, AnyWork, OperationLease
 from .write_freeze import find_freeze
 
-#: How long a plan is kept for confirmation.
+#: How long a plan that has not been confirmed is kept.
 PLAN_LIFETIME = timedelta(days=1)
 ACTIVE = ("waiting", "running")
 NEVER_ANSWERED = (
@@ -42,17 +42,18 @@ def carry_out(
     undo: Callable[[], RegistryUnavailable | None] = lambda: None,
     is_answering: Callable[[Any], bool] = lambda _step: False,
 ) -> None:
-    """Carry out a plan, or the rest of it.
+    """Carry out the remaining steps of a removal's or copy's plan, and record the result.
 
-    A failed step is reported, and the other steps continue. While the registry does not answer, it
-    is waited for; if that takes too long, the work is deferred.
+    A failed step is reported, and the other steps continue. While the registry does not answer, the
+    step is repeated after pauses; if that takes too long, the operation is deferred.
 
     Args:
         step: function that carries out one step.
-        failed_outcomes: outcomes that don't stop the work, but make it end as failed.
-        undo: undoes the step that a cancellation interrupts; returns the error if it can't yet.
-        is_answering: returns whether the registry answers other requests about the repository of a
-            step. If so, only the step that timed out fails.
+        failed_outcomes: outcomes of steps that don't stop the operation, but make it end as failed.
+        undo: function that undoes the step that a cancellation interrupts. It returns None, or the
+            error if the registry does not allow that yet.
+        is_answering: function that returns whether the registry answers other requests about the
+            repository of a step. If so, only the step that timed out fails.
     """
     work = lease.work
     plan = work.plan
@@ -77,7 +78,10 @@ def carry_out(
 
 
 def _cancel(lease: OperationLease[Any], undo: Callable[[], RegistryUnavailable | None]) -> None:
-    """End canceled work after undoing the step that was interrupted."""
+    """Undo the interrupted step of a canceled operation, and end the operation.
+
+    The operation is deferred instead if the registry does not allow the step to be undone yet.
+    """
     with lease.ignoring_cancellation():
         problem = undo()
     if problem is not None and not lease.has_stalled_too_long:
@@ -105,7 +109,7 @@ def _run_step(
 def _attempt_step(
     lease: OperationLease[Any], step: Step, number: int, planned_step: PlanStep
 ) -> tuple[str, str] | None:
-    """Return the outcome of a step, or None if it must be repeated after a wait.
+    """Carry out a step; return its outcome and detail, or None if the step must be repeated.
 
     Raises:
         Stalled: the registry has not answered for too long.
@@ -127,7 +131,7 @@ def _fail_step(
     stalled: Stalled,
     is_answering: Callable[[Any], bool],
 ) -> tuple[str, str]:
-    """Return ``failed`` for a step that timed out, if the registry answers other requests.
+    """Return the outcome ``failed`` and the detail for a step that timed out.
 
     Raises:
         Stalled: the registry does not answer other requests either.
@@ -145,10 +149,11 @@ def claim(
     except_fence_id: int | None = None,
     timeout: float | None = None,
 ) -> OperationLease[AnyWork] | None:
-    """Claim work and return its lease; None if another worker has it or writes are frozen.
+    """Lease a removal or copy; return None if it is leased or has ended, or if writes are frozen.
 
     Args:
-        except_fence_id: id of a write freeze to ignore: that of the operation that needs the work.
+        except_fence_id: id of a write freeze to ignore: the one set by the operation that started
+            this work.
         timeout: seconds to wait for a registry that does not answer; None for REGISTRY_TIMEOUT.
     """
     with writing() as session:
@@ -165,14 +170,14 @@ def claim(
 
 
 def waiting(model: type[Operation]) -> list[int]:
-    """Return the ids of unfinished work that no living worker holds."""
+    """Return the ids of unfinished removals or copies that no living worker has leased."""
     return free_work(model, model.state.in_(ACTIVE))
 
 
 def find_blocking_freeze(
     session: Session, model: type[Operation], work_id: int, *, except_fence_id: int | None = None
 ) -> Fenced | None:
-    """Return the write freeze that unfinished work is waiting for, or None."""
+    """Return the write freeze that an unfinished removal or copy is waiting for, or None."""
     query = select(model.target).where(model.id == work_id, model.state.in_(ACTIVE))
     target = session.scalar(query)
     return (
@@ -183,11 +188,11 @@ def find_blocking_freeze(
 
 
 def cancel(actor: Actor, model: type[AnyWork], work_id: int) -> AnyWork:
-    """Cancel work before its next step, or at once if no worker has begun a step.
+    """Cancel a removal or copy before its next step, or at once if no step is in progress.
 
     Raises:
-        NotFound: there is no such work.
-        StateConflict: it has already ended.
+        NotFound: there is no removal or copy with this id.
+        StateConflict: the removal or copy has already ended.
     """
     with writing() as session:
         work = session.get(model, work_id, with_for_update=True, populate_existing=True)
@@ -196,7 +201,7 @@ def cancel(actor: Actor, model: type[AnyWork], work_id: int) -> AnyWork:
         if work.state not in {"planned", *ACTIVE}:
             raise StateConflict("This has ended already.")
         work.cancel_wanted = True
-        # A worker completes or undoes a step that was begun: its tag can point to a placeholder.
+        # A step that was begun must be completed or undone: its tag can point to a placeholder.
         if work.state != "running" and not _has_begun(session, work):
             work.state, work.finished_at = "cancelled", utc_now()
         record(session, actor, f"{work.audit_action}.cancel", work.target)
@@ -204,7 +209,7 @@ def cancel(actor: Actor, model: type[AnyWork], work_id: int) -> AnyWork:
 
 
 def _has_begun(session: Session, work: Operation) -> bool:
-    """Return whether a worker stopped in the middle of a step."""
+    """Return whether a worker was stopped in the middle of a step of a removal or copy."""
     line = LINE_MODELS[type(work)]
     query = select(line.number).where(line.work_id == work.id, line.outcome.is_(None)).limit(1)
     return session.execute(query).first() is not None
@@ -213,7 +218,7 @@ def _has_begun(session: Session, work: Operation) -> bool:
 def lines_of(
     work: Operation, limit: int, successful_outcomes: Collection[str]
 ) -> list[OperationStep]:
-    """Return the newest lines of a report, with unsuccessful steps first.
+    """Return the newest lines of the report of a removal or copy, with unsuccessful steps first.
 
     Args:
         limit: maximum number of lines.
@@ -230,7 +235,7 @@ def lines_of(
 
 
 def outcomes_of(work: Operation) -> dict[str, int]:
-    """Return the number of finished steps for each outcome."""
+    """Return the number of finished steps of a removal or copy for each outcome."""
     line = LINE_MODELS[type(work)]
     query = (
         select(line.outcome, func.count())
@@ -242,7 +247,7 @@ def outcomes_of(work: Operation) -> dict[str, int]:
 
 
 def delete_expired_plans(session: Session, model: type[Operation]) -> None:
-    """Delete plans that were not confirmed in time."""
+    """Delete the plans that were not confirmed within PLAN_LIFETIME."""
     is_expired = model.created_at < utc_now() - PLAN_LIFETIME
     session.execute(
         delete(model)

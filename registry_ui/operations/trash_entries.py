@@ -1,7 +1,8 @@
-"""Trash entries: moving a tag to the trash as a step of a removal, and deleting its entry.
+"""Trash entries: rows for deleted tags whose manifests are kept in the trash.
 
-An entry is hidden (``leaving`` is set, and ``purge_at`` is in the future) until its tag is deleted,
-so that a tag is never both live and in the trash. The ``recovery`` module completes steps that were
+The registry keeps the manifest under a *trash tag*, which is not shown as a tag. An entry is hidden
+(``leaving`` is set, and ``purge_at`` is in the future) until its tag is deleted, so that a tag is
+never shown both in its image and in the trash. The ``recovery`` module completes steps that were
 interrupted.
 """
 
@@ -23,18 +24,18 @@ from ..names import Digest, RepositoryName, TagName
 from ..registry_connection import registry
 from .errors import StepFailed
 
-#: Minimum time that an entry is kept while its tag is restored.
+#: Minimum time that an entry is kept after the restore of its tag has begun.
 RESTORE_PERIOD = timedelta(hours=1)
 
 
 def put_into_trash(removal: Removal, step: RemovalStep) -> None:
-    """Keep the manifest of a tag under the trash tag that the step names. Safe to repeat.
+    """Push the manifest of a tag under the trash tag that the step names. Safe to repeat.
 
     The hidden entry is written before the push, so that every trash tag has an entry.
 
     Raises:
-        RegistryError: the registry did not accept the manifest.
-        StepFailed: the project was deleted, so it has no trash.
+        RegistryError: the registry did not return the manifest, or did not accept it.
+        StepFailed: the project was deleted, so there is no trash for the tag.
     """
     repository = RepositoryName(step.repository)
     manifest = registry().manifest(repository, Digest(step.digest))
@@ -46,7 +47,7 @@ def put_into_trash(removal: Removal, step: RemovalStep) -> None:
 
 
 def _insert_hidden(removal: Removal, step: RemovalStep, purge_at: datetime) -> bool:
-    """Add the hidden entry of a step; return False if it already exists."""
+    """Add the hidden entry for a step's tag; return False if the entry already exists."""
     with writing() as session:
         project = owning_project(session, step.repository)
         if project is None:
@@ -76,10 +77,10 @@ def _insert_hidden(removal: Removal, step: RemovalStep, purge_at: datetime) -> b
 
 
 def hide(row: TrashedTag) -> None:
-    """Hide an entry while its tag is restored, so that no other restore finds it.
+    """Hide an entry while its tag is restored, so that a concurrent restore does not find it.
 
     Raises:
-        NotFound: it is already hidden.
+        NotFound: the entry is already hidden or was deleted.
     """
     purge_at = max(row.purge_at, utc_now() + RESTORE_PERIOD)
     is_shown = TrashedTag.leaving.is_(False)
@@ -88,13 +89,13 @@ def hide(row: TrashedTag) -> None:
 
 
 def show(repository: str, trash_tag: str) -> bool:
-    """Show a hidden entry, because its tag was deleted; return whether there was such an entry."""
+    """Show the entry of a tag that was deleted; return whether there was a hidden entry."""
     is_hidden = and_(TrashedTag.leaving.is_(True), TrashedTag.purge_at > utc_now())
     return _change_entry(repository, trash_tag, is_hidden, leaving=False)
 
 
 def discard(repository: str, trash_tag: str) -> None:
-    """Discard the entry of a tag that was not deleted after all; the worker purges it later."""
+    """Discard the entry of a tag that still exists. The worker purges a discarded entry later."""
     _change_entry(repository, trash_tag, leaving=True, purge_at=utc_now())
 
 
@@ -113,7 +114,7 @@ def _change_entry(
 
 
 def forget(step: RemovalStep) -> None:
-    """Delete the entry of a trash tag that the registry no longer has."""
+    """Delete the entry of a step's trash tag, because the registry no longer has that tag."""
     with writing() as session:
         session.execute(
             delete(TrashedTag)

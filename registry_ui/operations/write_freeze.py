@@ -1,8 +1,9 @@
 """Write freezes ("fences" in code): no push or deletion at a path or below it until lifted.
 
-The registry knows nothing about them and allows whatever a bearer token grants. So a freeze is
-enforced where tokens are issued, by the gate (which takes effect at once), and by removals, copies,
-and moves, which check it here. Tokens issued before the freeze can be used until its ``quiet_at``.
+The registry knows nothing about freezes and allows whatever a bearer token grants. So a freeze is
+enforced by the token endpoint, by the gate (the check in the reverse proxy, which is immediate),
+and by removals, copies, and moves, which use this module. Without the gate, tokens issued before
+the freeze can be used until its ``quiet_at``.
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ from ..errors import Conflict
 from ..models import Copy, Fence, Move, Removal, utc_now
 from ..token_auth.keyring import LEEWAY
 
-#: Path of a write freeze of the whole registry.
+#: Path that stands for the whole registry.
 EVERYWHERE = ""
 #: How long to wait after the last token has expired: the registry's leeway, plus a margin for
-#: decisions in progress and for clock differences.
+#: token requests in progress and for clock differences.
 GRACE = timedelta(seconds=LEEWAY + 30)
-#: Models of our own work that writes to the registry. While a worker holds a row, its
-#: ``lease_until`` is in the future.
+#: Models of this application's operations that write to the registry. While a worker holds a row,
+#: its ``lease_until`` is in the future.
 WRITERS = (Removal, Copy, Move)
-#: What a refused request has to wait for, by the reason of the freeze.
+#: Event that a refused request has to wait for, by the reason for the freeze.
 AWAITED_EVENTS = {
     "collection": "the garbage collection is over",
     "move": "its images have been moved",
@@ -36,17 +37,19 @@ AWAITED_EVENTS = {
 
 
 def raise_fence(session: Session, path: str, reason: str) -> Fence:
-    """Freeze pushes and deletions at a path and below it; EVERYWHERE for the whole registry.
+    """Freeze pushes and deletions at a path and below it, and return the freeze.
 
     Args:
         session: session of ``writing()``; the freeze takes effect when it is committed.
+        path: path of a project, namespace, or image; EVERYWHERE for the whole registry.
         reason: ``collection`` or ``move``.
 
     Raises:
-        Conflict: this very path is already frozen.
+        Conflict: exactly this path is already frozen.
     """
     query = select(Fence).where(Fence.path == path)
-    # Query first: on SQLite this waits for other writers, and ``set_at`` must be later than that.
+    # Begin with a query: on SQLite it waits for other writers, and ``set_at`` must be later than
+    # their changes.
     existing = session.scalar(query)
     now = utc_now()
     lifetime = timedelta(seconds=current_app.config["SETTINGS"].token_lifetime)
@@ -63,14 +66,14 @@ def raise_fence(session: Session, path: str, reason: str) -> Fence:
 
 
 def lift_fence(session: Session, fence_id: int) -> None:
-    """End a write freeze; do nothing if it has already ended."""
+    """End a write freeze; do nothing if the freeze has already ended."""
     fence = session.get(Fence, fence_id)
     if fence is not None:
         session.delete(fence)
 
 
 def quiet_from(fence: Fence) -> datetime:
-    """Return when every push or delete token that was issued before the freeze has expired."""
+    """Return when the last push or delete token that was issued before the freeze has expired."""
     return fence.quiet_at
 
 
@@ -80,8 +83,9 @@ def find_freeze(
     """Return the widest write freeze over a path, or None if there is none.
 
     Args:
-        path: path of a repository or place; EVERYWHERE to check only for a freeze of the registry.
-        except_fence_id: id of a freeze to ignore: that of the caller.
+        path: path of a repository, project, or namespace; EVERYWHERE to find only a freeze of the
+            whole registry.
+        except_fence_id: id of a freeze to ignore: the caller's own.
     """
     above = prefixes(path) if path else []
     query = select(Fence).where(fences_over(above)).order_by(Fence.path)
@@ -92,9 +96,10 @@ def find_freeze(
 
 
 def writers_until(session: Session) -> datetime | None:
-    """Return when the last lease of a worker that writes to the registry expires, or None.
+    """Return when the last lease of an operation that writes to the registry expires.
 
-    A worker that finds a freeze releases its work, and the lease of a dead worker expires.
+    Returns None if no such lease is held. A worker that finds a freeze releases its lease, and the
+    lease of a dead worker expires.
     """
     lease_ends = (
         session.scalar(select(func.max(writer.lease_until)).where(writer.lease_until > utc_now()))
@@ -104,7 +109,7 @@ def writers_until(session: Session) -> datetime | None:
 
 
 def require_open(session: Session, path: str) -> None:
-    """Raise Conflict if writes are frozen at a path, for changes that are not queued."""
+    """Raise Conflict if writes are frozen at a path. For changes that can't wait in a queue."""
     fence = find_freeze(session, path)
     if fence is not None:
         event = AWAITED_EVENTS[fence.reason]

@@ -1,7 +1,7 @@
-"""Patterns for tags and image names: globs and RE2 regular expressions. Pure.
+"""Patterns for tags and image names: globs and RE2 regular expressions. No I/O.
 
-The table "Patterns" in docs/users.md describes the glob language for users. Both kinds match in
-linear time, and only whole names.
+The table "Patterns" in docs/users.md describes the glob language for users. Patterns of
+both kinds match in linear time, and only whole names.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ def compile_expression(expression: str) -> Any:
     """Compile an RE2 expression with limited memory; results are cached.
 
     Raises:
-        re2.error, UnicodeError: the expression is not valid.
+        re2.error: the expression is not valid RE2 syntax, or needs too much memory.
+        UnicodeError: the expression contains lone surrogates.
     """
     options = re2.Options()
     options.max_mem = MAX_MEMORY
@@ -51,12 +52,12 @@ class Grammar:
     It detects patterns that can't match any valid name.
 
     Attributes:
-        noun: what such a name is called, with its article, for messages.
+        noun: term for such a name, with its article, for messages.
         example: an example of a list of patterns, for messages.
-        letters: the characters of the class ``a``; any other character is its own class.
+        letters: the characters of the class ``a``; any other character is a class of its own.
         maximum: maximum length of a name.
         steps: the next state by state and character class. The first state is ``start``.
-        accepting: the states in which a name can end.
+        accepting: the states in which a name is complete.
     """
 
     noun: str
@@ -208,7 +209,7 @@ class Glob:
 
 @dataclass(frozen=True, slots=True)
 class RegularExpression:
-    """A regular expression in RE2 syntax. A comma has no special meaning: there are no lists."""
+    """A regular expression in RE2 syntax. Unlike in a Glob, a comma does not separate a list."""
 
     kind: ClassVar[str] = "regex"
 
@@ -276,10 +277,10 @@ def has_wildcard(item: str) -> bool:
 
 
 class MatchCounter:
-    """Counts the names that match a pattern, and finds the parts of a list without any match.
+    """Counts the names that match a pattern, and finds items of the pattern that match no name.
 
     Attributes:
-        count: number of names that matched.
+        count: number of names that matched the pattern.
     """
 
     def __init__(self, pattern: Pattern) -> None:
@@ -288,7 +289,7 @@ class MatchCounter:
         self._unmatched = [type(pattern)(item) for item in pattern.items]
 
     def add(self, names: Iterable[str]) -> None:
-        """Count those names that match the pattern."""
+        """Count the names that match the pattern."""
         for name in filter(self._pattern.matches, names):
             self.count += 1
             if self._unmatched:
@@ -298,7 +299,7 @@ class MatchCounter:
 
     @property
     def unmatched(self) -> list[str]:
-        """The patterns of the list that matched no name."""
+        """The items of the pattern's list that have matched no name."""
         return [pattern.text for pattern in self._unmatched]
 
 

@@ -11,8 +11,8 @@ def parse_pattern(kind: str, text: str, grammar: Grammar, field: str = "pattern"
 
     Args:
         kind: ``glob`` or ``regex`` (RE2 syntax).
-        grammar: the names that the pattern is for.
-        field: the form field or JSON key to report an error for.
+        grammar: grammar of the names to which the pattern applies.
+        field: the form field or JSON key for which an error is reported.
 
     Raises:
         Invalid: the pattern is not valid.

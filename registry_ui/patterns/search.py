@@ -1,4 +1,4 @@
-"""Name filters for lists: by substring or by glob. Pure."""
+"""Name filters for lists: by substring or by glob. No I/O."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .glob import Glob, has_wildcard, split
 
 
 def matcher(text: str) -> Callable[[str], bool]:
-    """Return a function that tells whether a name matches a filter entered by a user.
+    """Return a function that returns whether a name matches a filter entered by a user.
 
     The filter is a comma-separated list; a name must match one of its parts. A part with ``*``
     or ``?`` is a glob: it must match the whole name, and case matters. Any other part must

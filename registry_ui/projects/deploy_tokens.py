@@ -1,4 +1,4 @@
-"""Deploy tokens of projects and namespaces, which their Maintainers create and revoke."""
+"""Create, list, and revoke deploy tokens, which belong to a project or namespace."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..models import DeployToken, Place, utc_now
 
 @dataclass(frozen=True, slots=True)
 class NewDeployToken:
-    """A new deploy token with its secret, which is shown only once."""
+    """A new deploy token with its secret, which is shown to the user only once."""
 
     id: int
     username: str
@@ -31,7 +31,7 @@ def create(actor: Actor, path: str, request: TokenRequest) -> NewDeployToken:
     """Create a deploy token for the namespace or project at ``path``.
 
     Raises:
-        NotFound: there is no such place.
+        NotFound: there is no such namespace or project.
         Invalid: the name, scopes, or expiry is not valid.
     """
     valid_request = validate_token_request(request)
@@ -63,11 +63,11 @@ def create(actor: Actor, path: str, request: TokenRequest) -> NewDeployToken:
 
 
 def revoke(actor: Actor, path: str, token_id: int) -> str:
-    """Revoke a deploy token of the place at ``path`` and return its name.
+    """Revoke a deploy token of the namespace or project at ``path``, and return the token's name.
 
     Raises:
-        NotFound: there is no such token, or it belongs to another place. This check prevents a
-            Maintainer from revoking tokens of other places by their IDs.
+        NotFound: there is no such token, or it belongs to a different namespace or project. Without
+            this check, a Maintainer could revoke any token by its ID.
     """
     with writing() as session:
         token = session.scalar(
@@ -82,7 +82,7 @@ def revoke(actor: Actor, path: str, token_id: int) -> str:
 
 
 def revoke_named(actor: Actor, username: str) -> str:
-    """Revoke the deploy token with this username and return the path that it belongs to.
+    """Revoke the deploy token with a username; return the path of its namespace or project.
 
     Raises:
         NotFound: there is no such token.
@@ -111,9 +111,13 @@ def _mark_revoked(session: Session, actor: Actor, token: DeployToken, path: str)
 
 
 def tokens_of(path: str) -> list[tuple[DeployToken, str]]:
-    """Return the deploy tokens that are valid at a place, each with the path it belongs to.
+    """Return the deploy tokens that are valid in the namespace or project at ``path``.
 
-    Tokens of the place itself come first, then inherited ones; within a place, newest first.
+    Its own tokens come first, then those inherited from namespaces above; the tokens of each path
+    are sorted newest first.
+
+    Returns:
+        Each token with the path of the namespace or project it belongs to.
     """
     query = (
         select(DeployToken, Place.path)
@@ -125,6 +129,6 @@ def tokens_of(path: str) -> list[tuple[DeployToken, str]]:
 
 
 def _make_username(name: str) -> str:
-    """Return a username that needs no shell quoting and that no user account can have."""
+    """Return a username for a token that needs no shell quoting and that no user can have."""
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40].strip("-")
     return f"deploy+{slug or 'token'}-{secrets.token_hex(4)}"

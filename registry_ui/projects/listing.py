@@ -1,4 +1,8 @@
-"""Queries for lists and trees; each uses a constant number of queries for any number of rows."""
+"""Queries for lists of projects, namespaces, images, pushes, and members.
+
+Each function runs a constant number of SQL queries for any number of rows. A place is a namespace
+or a project.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +25,13 @@ from ..pagination import PER_PAGE, Page
 from ..tags.sizes import newest_sizes
 
 MAX_RECENT_PUSHES = 10
-#: Maximum number of namespaces offered as a parent; any other can be given in the URL.
+#: Maximum number of namespaces offered as a parent; the form's URL can name any namespace.
 MAX_PARENTS = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class ProjectRow:
-    """A project in a list; ``role`` is the label of the viewer's role, or None."""
+    """A project in a list; ``role`` is the label of the viewer's role, or None for no role."""
 
     path: str
     name: str
@@ -41,7 +45,7 @@ class ProjectRow:
 
 @dataclass(frozen=True, slots=True)
 class NamespaceRow:
-    """A namespace in a list; ``project_count`` counts only projects that the viewer may see."""
+    """A namespace in a list; ``project_count`` counts only projects that the viewer can see."""
 
     path: str
     name: str
@@ -52,7 +56,7 @@ class NamespaceRow:
 
 @dataclass(frozen=True, slots=True)
 class NamespacePage:
-    """A page of namespaces."""
+    """One page of a list of namespaces: its rows and its position in the list."""
 
     rows: list[NamespaceRow]
     page: Page
@@ -79,14 +83,14 @@ class PushRow:
 
 @dataclass(frozen=True, slots=True)
 class MemberRow:
-    """A member in a list.
+    """A member of a place in a list.
 
     Attributes:
         username: the name of the user.
         role: the label of the role.
-        role_value: the role as forms and the API name it.
-        source: path from which the role is inherited; None for a direct member.
-        is_fixed: whether the place is the user's personal namespace, so the role cannot be changed.
+        role_value: the name of the role in forms and in the API.
+        source: path of the namespace from which the role is inherited; None for a direct member.
+        is_fixed: whether the user is Owner of their personal namespace, which can't be changed.
     """
 
     username: str
@@ -103,14 +107,17 @@ def projects(
     q: str = "",
     number: int = 1,
 ) -> tuple[list[ProjectRow], Page]:
-    """Return a page of the projects that match and that the principal may see.
+    """Return a page of the projects that match the condition and text and that the viewer can see.
 
     Args:
         session: the database session.
         principal: the viewer.
         condition: SQL condition on Project.
-        q: text to find in the path or the description; empty for all projects.
+        q: text to find in the path or the description; empty for any text.
         number: the page number, from 1.
+
+    Raises:
+        NoSuchPage: the list has fewer pages.
     """
     where = [visible_places(session, principal), condition]
     if q:
@@ -154,7 +161,7 @@ def _contains(text: str) -> ColumnElement[bool]:
 
 
 def _image_counts() -> Subquery:
-    """Return the numbers of images and tags, and the time of the last push, of each project."""
+    """Return a subquery: numbers of images and tags, and time of the last push, of each project."""
     return (
         select(
             ContainerImage.project_id,
@@ -180,10 +187,10 @@ def _load_role_labels(
 def namespaces(
     session: Session, principal: Principal, parent: Place | None, number: int = 1
 ) -> NamespacePage:
-    """Return a page of the namespaces directly in ``parent`` that the principal may see.
+    """Return a page of the namespaces directly in ``parent`` that the viewer can see.
 
-    The principal's personal namespace comes first. The rest is paginated, not cut off, so that a
-    user who creates hundreds of namespaces and adds others as members cannot hide other namespaces.
+    The viewer's personal namespace comes first. The list is paginated, not cut off, because a user
+    could fill a limited list for others by adding them as members to hundreds of new namespaces.
 
     Args:
         session: the database session.
@@ -222,7 +229,7 @@ def _row_from_namespace(row: Any) -> NamespaceRow:
 
 
 def _count_visible_projects(session: Session, principal: Principal) -> ScalarSelect[int]:
-    """Return the SQL expression for the number of visible projects below each namespace."""
+    """Return an SQL expression for the number of visible projects below each namespace."""
     project = aliased(Project)
     is_visible = visible_places(session, principal, project)
     is_below = (project.path >= Namespace.path + "/") & (project.path < Namespace.path + "0")
@@ -232,7 +239,7 @@ def _count_visible_projects(session: Session, principal: Principal) -> ScalarSel
 def recent_pushes(
     session: Session, principal: Principal, condition: ColumnElement[bool]
 ) -> list[PushRow]:
-    """Return the latest pushed tags in projects that match and that the principal may see.
+    """Return the latest pushed tags in those matching projects that the viewer can see.
 
     Args:
         session: the database session.
@@ -264,7 +271,7 @@ def recent_pushes(
 
 
 def within(path: str) -> ColumnElement[bool]:
-    """Return the SQL condition for the projects below a namespace."""
+    """Return an SQL condition for the projects below the namespace at ``path``."""
     return below(Project.path, path)
 
 
@@ -275,13 +282,13 @@ def images(session: Session, project: Place) -> list[ImageRow]:
 
 
 def sized_images(session: Session, project: Place, name: str | None = None) -> list[ImageRow]:
-    """Return the images of a project with their sizes.
+    """Return the images of a project; the size of an image is that of its tag pushed last.
 
     Args:
         session: the database session.
         project: the project.
-        name: if given, only the image of this name and those below it. The empty name is the root
-            image, which has no images below it.
+        name: include only the image with this name and images below it; None for all images. The
+            empty name is the root image, which has no images below it.
     """
     condition = and_(ContainerImage.project_id == project.id, is_listed())
     if name is not None:
@@ -305,12 +312,12 @@ def sized_images(session: Session, project: Place, name: str | None = None) -> l
 
 
 def repositories(session: Session, principal: Principal, last: str, limit: int) -> list[str]:
-    """Return the repositories that the principal may pull, in byte order.
+    """Return the names of the repositories that the principal can pull from, in byte order.
 
     Args:
         session: the database session.
         principal: the user or token.
-        last: only repositories after this name; empty to start with the first.
+        last: the list starts after this name; empty to start with the first repository.
         limit: maximum number of repositories.
     """
     # A token can be limited to one image, so its path restriction is applied to the image, not to
@@ -342,7 +349,7 @@ def image_row(image: ContainerImage) -> ImageRow:
 
 
 def members(session: Session, place: Place) -> list[MemberRow]:
-    """Return the members of a place, including those inherited from namespaces above it."""
+    """Return the direct members of a place, then those inherited from namespaces above it."""
     paths = prefixes(place.path)
     query = (
         select(User.username, Membership.role, Place.path)
@@ -366,7 +373,10 @@ def members(session: Session, place: Place) -> list[MemberRow]:
 
 
 def creatable_parents(session: Session, principal: Principal) -> list[str]:
-    """Return the namespaces in which the principal may create a place, the personal one first."""
+    """Return the paths of the namespaces in which the principal can create a place.
+
+    The personal namespace comes first.
+    """
     personal = func.coalesce(Namespace.owner_id == (principal.user_id or 0), false())
     query = select(Namespace.path).order_by(personal.desc(), Namespace.path).limit(MAX_PARENTS)
     if not principal.is_admin:

@@ -1,4 +1,4 @@
-"""Create and change namespaces, projects, and members, each with its audit entry."""
+"""Create and change places (namespaces and projects) and their members, with audit entries."""
 
 from __future__ import annotations
 
@@ -38,7 +38,12 @@ MAX_LISTED_PLACES = 100
 
 
 def validate_path(text: str, field: str = "name") -> PlacePath:
-    """Return a valid path for a namespace or project; raise Invalid otherwise."""
+    """Return a text as the path of a namespace or project; raise Invalid if it is not a valid path.
+
+    Args:
+        text: the text from a request.
+        field: name of the form field to which an error belongs.
+    """
     try:
         return PlacePath(text)
     except NameInvalid as error:
@@ -46,11 +51,11 @@ def validate_path(text: str, field: str = "name") -> PlacePath:
 
 
 def path_below(parent: str, name: str) -> str:
-    """Return the path of a new place from its parent's path and its name.
+    """Return the path of a new namespace or project, given its parent's path and its name.
 
     Args:
         parent: the path of the parent; empty at the top level.
-        name: the name of the new place.
+        name: the name of the new namespace or project.
 
     Raises:
         Invalid: the name is not a single valid path segment. A name with a slash is refused,
@@ -67,7 +72,7 @@ def path_below(parent: str, name: str) -> str:
 
 
 def validate_visibility(text: str) -> str:
-    """Return a valid visibility; raise Invalid otherwise."""
+    """Return the text if it is a valid visibility; otherwise raise Invalid."""
     if text not in set(Visibility):
         message = f"Choose one of {', '.join(Visibility)}."
         raise Invalid("The visibility can't be used.", {"visibility": message})
@@ -75,7 +80,7 @@ def validate_visibility(text: str) -> str:
 
 
 def validate_role(text: str) -> Role:
-    """Return the role with this name; raise Invalid if there is none."""
+    """Return the role with this name; raise Invalid if there is no such role."""
     try:
         return Role.parse(text)
     except ValueError as error:
@@ -83,7 +88,7 @@ def validate_role(text: str) -> Role:
 
 
 def validate_description(text: str) -> str:
-    """Return a description, stripped; raise Invalid if it is too long."""
+    """Return a description without surrounding spaces; raise Invalid if it is too long."""
     text = text.strip().replace("\x00", "")
     if len(text) > MAX_DESCRIPTION:
         message = f"A description has at most {MAX_DESCRIPTION} characters."
@@ -123,7 +128,7 @@ def create_project(
 ) -> Project:
     """Create a project in an existing namespace or at the top level.
 
-    A top-level project owns the single-segment repositories of an adopted registry.
+    Only a top-level project can own a repository with a single-segment name, such as ``nginx``.
 
     Args:
         actor: the requester, for the audit log.
@@ -147,15 +152,15 @@ def create_project(
 
 
 def require_unclaimed(path: str) -> None:
-    """Raise Denied unless users who are not administrators may create this top-level path.
+    """Require that users who are not administrators are allowed to create a top-level path.
 
     The Owner of a top-level place also owns the repositories that are adopted below it, so only
     administrators may take a name that the registry already uses.
 
     Raises:
-        Denied: unassigned repositories lie at or below the path, it was used before a removal or
-            move, the registry has not been read completely yet, or Docker could read the name as a
-            host name.
+        Denied: repositories that no project owns lie at or below the path; the path was used before
+            a removal or move; the registry has not been read completely yet; or Docker could take
+            the name for a different registry.
     """
     if PlacePath(path).is_restricted:
         raise Denied(
@@ -214,7 +219,14 @@ def _lock_parent(session: Session, path: str) -> Place | None:
 def change_settings(
     actor: Actor, path: str, description: str, visibility: str | None = None
 ) -> Place:
-    """Change the description of a place and, for a project, its visibility."""
+    """Change the description of a place and, for a project, its visibility.
+
+    Args:
+        actor: the requester, for the audit log.
+        path: the path of the place.
+        description: the new description.
+        visibility: the new visibility; None to keep it. It is ignored for a namespace.
+    """
     with writing() as session:
         place = _lock_place(session, path)
         before = {"description": place.description, "visibility": place.visibility}
@@ -296,7 +308,8 @@ def remove_namespace(actor: Actor, path: str) -> None:
 
     Raises:
         NotFound: there is no such namespace.
-        Conflict: it is not empty or is personal, or an old path of it can still be pulled.
+        Conflict: the namespace is not empty or is personal, or clients can still pull from an old
+            path that a move has left.
     """
     with writing() as session:
         place = _lock_place(session, path)
@@ -327,17 +340,17 @@ def _lock_place(session: Session, path: str) -> Place:
 
 
 def _has_other_owner(session: Session, membership: Membership, path: str) -> bool:
-    """Whether the place has a direct or inherited Owner other than this member."""
+    """Return whether the place at ``path`` has a direct or inherited Owner besides this member."""
     by_role, personal = managed_places(Place, Place.path.in_(prefixes(path)))
     others = by_role.where(Membership.id != membership.id)
     return session.scalar(others.union_all(personal).limit(1)) is not None
 
 
 def places_without_manager(session: Session, username: str) -> list[str]:
-    """Return the first places that this user owns and that no active user manages.
+    """Return the paths of places that this user owns and that have no unblocked Owner.
 
-    Blocked users do not count as managers, so after a user is blocked, these are the places that
-    were left without a manager.
+    After a user is blocked, these are the places that only administrators can still manage. At most
+    MAX_LISTED_PLACES paths are returned.
     """
     ancestor = aliased(Place)
     is_ancestor = (ancestor.path == Place.path) | (

@@ -1,4 +1,4 @@
-"""Protection rules of projects: add, delete, and list them with the tags they cover."""
+"""Add, delete, and list protection rules, which make tags of a project immutable or protected."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ from ..patterns.glob import IMAGES, TAGS, Glob, PatternInvalid
 
 #: Maximum number of rules per project, because every push evaluates all of them.
 MAX_RULES = 30
-#: Maximum number of a project's tags that are checked to count how many each rule covers.
+#: Maximum number of a project's tags that are checked to count the tags that each rule covers.
 MAX_COUNTED_TAGS = 5000
-#: How long a violation is shown, and the maximum number shown.
+#: How long violations (changes that broke a rule) are shown, and the maximum number shown.
 VIOLATION_PERIOD = timedelta(days=30)
 MAX_SHOWN_VIOLATIONS = 5
 
-#: Choices of a form: the kind of rule, and the minimum role for protected tags.
+#: Choices in the form for a new rule: the kind of the rule, and the minimum role for changing
+#: protected tags. "signable" is an immutable rule that permits adding signatures.
 CHOICES: dict[str, tuple[RuleKind, Role | None]] = {
     "immutable": (RuleKind.IMMUTABLE, None),
     "signable": (RuleKind.IMMUTABLE, None),
@@ -53,7 +54,7 @@ class RuleView:
         rule: the stored rule.
         says: a sentence that describes the effect of the rule.
         kind: a label for the kind of rule.
-        tags: number of the project's tags that it covers now.
+        tags: number of the project's tags that the rule covers now.
     """
 
     rule: ProtectionRule
@@ -101,7 +102,7 @@ def add(actor: Actor, role: Role, path: str, request: RuleRequest) -> TagRule:
 
 
 def _require_addable(session: Session, rule: ProtectionRule) -> None:
-    """Raise Invalid if the project has this rule already, or has the maximum number of rules."""
+    """Raise Invalid if the project already has an equal rule or the maximum number of rules."""
     existing = session.scalars(select(ProtectionRule).where(_belongs_to(rule.place_id))).all()
     if len(existing) >= MAX_RULES:
         raise Invalid("The rule was not added.", {"": f"A project has {MAX_RULES} rules at most."})
@@ -119,8 +120,8 @@ def remove(actor: Actor, role: Role, path: str, rule_id: int) -> None:
         rule_id: the ID of the rule.
 
     Raises:
-        NotFound: there is no such rule, or it belongs to another project. This check prevents the
-            deletion of rules of other projects by their IDs.
+        NotFound: there is no such rule, or it belongs to a different project. Without this check,
+            users could delete the rules of any project by their IDs.
         Denied: the rule requires a higher role than the actor has.
     """
     with writing() as session:
@@ -140,7 +141,8 @@ def rules_of(project: Project) -> tuple[list[RuleView], bool]:
     """Return the rules of a project with the number of tags that each covers.
 
     Returns:
-        The rules, and whether all tags were counted; False if there are more than MAX_COUNTED_TAGS.
+        The rules, and whether all tags were counted: False if the project has more tags than
+            MAX_COUNTED_TAGS.
     """
     query = select(ProtectionRule).where(_belongs_to(project.id)).order_by(ProtectionRule.id)
     rules = list(db.session.scalars(query))
@@ -163,12 +165,12 @@ def rules_of(project: Project) -> tuple[list[RuleView], bool]:
 
 
 def has_rules(project: Project) -> bool:
-    """Whether a project has any protection rules."""
+    """Return whether a project has any protection rules."""
     return db.session.scalar(select(func.count()).where(_belongs_to(project.id))) != 0
 
 
 def violations_of(project: Project) -> list[ProtectionViolation]:
-    """Return the latest violations of a project's rules from the last 30 days, newest first."""
+    """Return the latest violations of a project's rules in the last 30 days, newest first."""
     query = (
         select(ProtectionViolation)
         .where(
@@ -223,7 +225,15 @@ def _detail_from_rule(rule: ProtectionRule) -> dict[str, str]:
 def _count_covered(
     rules: Iterable[ProtectionRule], project: str, tags: list[tuple[str, str]]
 ) -> Counter[int]:
-    """Count the tags that each rule covers; each image name is matched once per rule."""
+    """Count the tags that each rule covers, by rule ID.
+
+    To save time, each image name is matched only once per rule.
+
+    Args:
+        rules: the rules of the project.
+        project: the path of the project.
+        tags: image name and tag name of each tag.
+    """
     counts: Counter[int] = Counter()
     images = {image for image, _ in tags}
     for rule in rules:

@@ -1,1 +1,1 @@
-"""Removals: planning and running the deletion of tags, images, and places."""
+"""Removals: planning and running the deletion of tags, images, projects, and namespaces."""

@@ -22,7 +22,7 @@ def filter_allowed(
 
     Args:
         names: tags of ``repository`` to check.
-        role: role of the user who asks, in the project that owns the repository.
+        role: role of the requesting user in the project that owns the repository, or None.
     """
     policy = repository_policy(db.session(), repository)
     if not policy.rules:
@@ -48,11 +48,11 @@ def filter_allowed(
 def filter_allowed_unreadable(
     plan: RemovalPlan, repository: str, names: Collection[str], role: Role | None
 ) -> set[str]:
-    """Return the damaged tags that can be deleted.
+    """Return the damaged tags that the protection rules allow to be deleted.
 
-    A damaged tag is listed by the registry but can't be read. An immutable one is deleted only if
-    ``plan.despite_rules`` is set and the role may set the rule aside. Without
-    ``plan.despite_rules``, such tags are recorded in ``plan.overridable``.
+    A damaged tag is listed by the registry but can't be read. An immutable damaged tag can be
+    deleted only if ``plan.despite_rules`` is set and the role may override the rule. Without
+    ``plan.despite_rules``, tags whose rule may be overridden are added to ``plan.overridable``.
     """
     policy = repository_policy(db.session(), repository)
     rules = {

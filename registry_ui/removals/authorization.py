@@ -1,7 +1,7 @@
 """Check, before each step, whether a removal is still permitted.
 
-A write freeze can delay a confirmed removal for hours. Meanwhile, the role of the user who asked
-for it and the protection rules can change.
+A write freeze can delay a confirmed removal for hours. Meanwhile, the protection rules and the role
+of the user who asked for the removal can change.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from .rule_check import first_refusal
 
 
 def denial_reason(session: Session, removal: Removal, step: RemovalStep) -> str | None:
-    """Return why a step is no longer permitted, or None if it is.
+    """Return why a step is no longer permitted, or None if it is still permitted.
 
-    A removal that is part of a move is always permitted, because that was decided with the move.
+    A removal that is part of a move is always permitted, because the move itself was authorized.
     """
     place = session.get(Place, removal.project_id) if removal.project_id else None
     reason = None if place is None else _find_denial_reason(session, removal, place, step)
@@ -32,7 +32,8 @@ def _find_denial_reason(
     role = Role.OWNER if removal.requested_by == CONSOLE.name else None
     subject = find_subject(session, removal.requested_by)
     principal = subject.principal
-    # Skip parts of the system, which have no account. Accounts of people are never deleted.
+    # Skip requesters without an account, which are parts of this application, such as the worker.
+    # The accounts of people are never deleted.
     if principal.is_person or principal.home:
         access = path_access(session, principal, place.path)
         decision = decide(

@@ -1,4 +1,4 @@
-"""Detection of how the registry deletes tags, and why it refuses to."""
+"""Detection of how the registry deletes tags, and messages for a registry that refuses to."""
 
 from __future__ import annotations
 
@@ -28,10 +28,11 @@ SWITCHED_OFF = (
 
 
 def deletion_method(repository: RepositoryName) -> str:
-    """Return how this registry deletes a tag: ``tag`` (3.x) or ``placeholder`` (2.8).
+    """Return how this registry deletes a tag: ``tag`` or ``placeholder``.
 
-    Asks the registry to delete a tag that can't exist: 3.x answers that it is unknown, 2.8 that it
-    deletes by digest only. OPTIONS does not tell them apart (PROTOCOLS 4.3).
+    Distribution 3.x deletes by tag. Distribution 2.8 deletes only by digest, so the tag is first
+    pointed to a placeholder manifest. To find out, delete a tag that can't exist: 3.x answers that
+    the tag is unknown. An OPTIONS request gives the same answer on both (PROTOCOLS 4.3).
 
     Raises:
         RegistryUnreachable: deletion is disabled, or the registry can't be asked.
@@ -56,9 +57,9 @@ def explain_refusal(error: DeletionDisabled) -> tuple[str, str]:
 
 
 def translate(error: RegistryError) -> Exception:
-    """Convert an error of the registry client into an error for the caller.
+    """Convert an error of the registry client into an error with a message for users.
 
-    Returns NotFound if the tag is unknown, and RegistryUnreachable for any other error.
+    Returns NotFound if the registry does not have the tag, otherwise RegistryUnreachable.
     """
     if isinstance(error, RegistryNotFound):
         return NotFound("The registry has no such tag.")

@@ -61,7 +61,7 @@ def is_dangling(lease: OperationLease[Removal], repository: RepositoryName, tag:
 def delete_by_placeholder(
     lease: OperationLease[Removal], number: int, step: RemovalStep, tag: TagName
 ) -> tuple[str, str]:
-    """Delete one tag on 2.8: point it to a placeholder manifest, and delete that by digest.
+    """Delete a tag on Distribution 2.8: point it to a placeholder, and delete the placeholder.
 
     Returns:
         The outcome of the step (``deleted``, ``kept``, or ``gone already``) and a detail.
@@ -96,10 +96,10 @@ def delete_by_placeholder(
 
 
 def prepare_placeholder(lease: OperationLease[Removal], number: int, step: RemovalStep) -> bytes:
-    """Upload the config of a placeholder and return its manifest, which is not pushed yet.
+    """Upload the config of a placeholder, and return the body of its manifest, still to be pushed.
 
-    The digest of the manifest is recorded first. If this worker dies after the push, the next one
-    recognizes the placeholder as its own.
+    The digest of the manifest is recorded, so that the next worker recognizes the placeholder if
+    this worker dies after the push.
     """
     repository = RepositoryName(step.repository)
     annotation = f"{lease.work.id}/{number} {utc_now().isoformat()}"
@@ -127,7 +127,7 @@ def put_placeholder(
 ) -> None:
     """Point a tag to a placeholder, right after the caller has checked the tag.
 
-    The call is not repeated after a wait, because the tag can have changed by then.
+    The call is not repeated after an outage, because the tag can have changed meanwhile.
     """
     call_registry(
         lease,
@@ -145,7 +145,7 @@ def delete_placeholder(
         try:
             registry().delete_manifest(repository, Digest(digest))
         except RegistryFault:
-            # If the manifest is gone, 2.8 deleted it and then failed on another, damaged tag.
+            # If the manifest is gone, 2.8 deleted it and then failed on a damaged tag.
             with suppress(RegistryNotFound):
                 registry().head(repository, Digest(digest))
                 raise
@@ -156,7 +156,10 @@ def delete_placeholder(
 def mark_leftovers(
     lease: OperationLease[Removal], repository: RepositoryName, names: list[str]
 ) -> None:
-    """Mark tags in the index as removed although the registry still lists them."""
+    """Mark tags as removed in the index, the database's copy of the registry's tags.
+
+    Used for tags that were removed although the registry still lists them.
+    """
     image_id = select(ContainerImage.id).where(ContainerImage.path == str(repository))
     query = select(Tag).where(Tag.name.in_(names), Tag.image_id.in_(image_id))
 
@@ -170,10 +173,11 @@ def mark_leftovers(
 
 
 def _find_faulty_tags(lease: OperationLease[Removal], repository: RepositoryName) -> set[str]:
-    """Return the tags that 2.8 fails to read, which make it keep listing deleted tags.
+    """Return the tags that make Distribution 2.8 continue to list deleted tags.
 
-    The damaged tags known to the index are read first, and all tags if none of those is faulty. The
-    result is cached: later calls only check that one of the tags is still faulty.
+    These are tags that 2.8 fails to read. The tags that the index marks as damaged are read first,
+    and all tags only if none of those is faulty. The result is cached: later calls only check that
+    one of the tags is still faulty.
     """
     key = f"faulty in {repository}"
     faulty_tags: set[str] | None = lease.cached_checks.get(key)

@@ -16,7 +16,7 @@ def plan_place(place: Place, role: Role | None) -> RemovalPlan:
         role: role of the user who asks, for the protection rules.
 
     Raises:
-        Conflict: it is a personal namespace, which is deleted with its account.
+        Conflict: the place is a personal namespace, which is deleted with its account.
         RegistryUnreachable: the registry can't be asked.
     """
     require_not_personal(place)

@@ -17,12 +17,12 @@ PREVIEW_LIMIT = 50
 
 @dataclass(frozen=True, slots=True)
 class RemovalOptions:
-    """Options of a removal of tags, and the role of the user who asks for it.
+    """Options for a removal of tags, and the role of the user who asks for it.
 
     Attributes:
         attached: also remove signatures and attestations of the removed images.
         trash_days: number of days that the tags can be restored; 0 to delete them permanently.
-        role: role of the user who asks. Without one, no protected tag can be deleted.
+        role: role of the user who asks for the removal. None: no protected tag can be deleted.
         despite_rules: remove damaged tags even if they are immutable.
     """
 
@@ -34,7 +34,7 @@ class RemovalOptions:
 
 @dataclass(slots=True)
 class PlannedTag:
-    """A tag that a plan removes, with its last push and pull."""
+    """A tag that a plan removes, with its last push and pull (None if unknown)."""
 
     reference: str
     pushed_at: datetime | None = None
@@ -70,25 +70,27 @@ class RemovalPlan:
     Attributes:
         kind: kind of the removal, such as ``tag``, ``image``, or ``retention``.
         target: reference or path that is removed.
-        removes: the first tags to remove; ``removes_more`` counts the others.
-        keeps: the first tags that stay and share a digest with a removed tag; ``keeps_more`` counts
-            the others.
+        steps: steps of the removal; empty in a plan that of_preview() returned.
+        removes: the first PREVIEW_LIMIT tags to remove; ``removes_more`` counts the rest.
+        keeps: the first PREVIEW_LIMIT tags that stay and share a digest with a removed tag;
+            ``keeps_more`` counts the rest.
         referrers: tags that sign or describe a removed image.
         attached_goes: whether the ``referrers`` are removed, too.
         platforms: platforms of a multi-platform image that is removed.
         refused: references that a protection rule keeps, with the reasons.
         manifests: number of manifests that no tag needs afterward.
         shared: number of manifests of removed tags that remaining tags need as well.
-        freed: estimate of the bytes that garbage collection will free, or None.
+        freed: estimate of the bytes that garbage collection will free, or None if unknown.
         trash_days: number of days that the tags stay in the trash; 0 to delete them permanently.
         method: how the registry deletes tags, see deletion_method().
         notes: further sentences for the preview.
-        unread: references that could not be read and are therefore kept.
+        unread: images, tags, and manifests that could not be read and are therefore kept.
         despite_rules: whether damaged tags are removed even if they are immutable.
-        despite: references of those immutable tags, with the rules that are set aside.
+        despite: references of the immutable tags that are removed because of ``despite_rules``,
+            with the rules that are overridden.
         overridable: references that could be removed with ``despite_rules``.
-        policy: of a dry run, the ``id`` of the retention policy and the fingerprint of its
-            ``rules``.
+        policy: for a dry run of a retention policy, the ``id`` of the policy and the fingerprint of
+            its ``rules``; otherwise None.
     """
 
     #: JSON keys of the fields whose key is not the field name.
@@ -135,32 +137,32 @@ class RemovalPlan:
         return bool(self.refused) and not self.removes and self.kind in {"tag", "image"}
 
     def name(self, tags: list[PlannedTag]) -> None:
-        """Add tags to remove: name them until the preview is full, and count the rest."""
+        """Add tags to remove: list them until PREVIEW_LIMIT is reached, and count the rest."""
         count = max(0, PREVIEW_LIMIT - len(self.removes))
         self.removes += tags[:count]
         self.removes_more += len(tags[count:])
 
     def name_kept(self, tags: list[str]) -> None:
-        """Add tags that stay: name them until the preview is full, and count the rest."""
+        """Add tags that stay: list them until PREVIEW_LIMIT is reached, and count the rest."""
         count = max(0, PREVIEW_LIMIT - len(self.keeps))
         self.keeps += tags[:count]
         self.keeps_more += len(tags[count:])
 
     def preview(self) -> dict[str, Any]:
-        """Return everything but the steps as data for JSON, to be stored for display."""
+        """Return the plan without its steps as data for JSON, to be stored for display."""
         removed_tags = [tag.to_json() for tag in self.removes]
         keys = self._preview_keys()
         return {"removes": removed_tags, **{key: getattr(self, keys[key]) for key in keys}}
 
     @classmethod
     def of_preview(cls, preview: dict[str, Any]) -> Self:
-        """Return the plan of a stored preview. Its steps are not loaded."""
+        """Return a plan, without steps, from the stored result of preview()."""
         keys = cls._preview_keys()
         tags = [PlannedTag.from_json(tag) for tag in preview["removes"]]
         return cls(steps=[], removes=tags, **{keys[k]: v for k, v in preview.items() if k in keys})
 
     @classmethod
     def _preview_keys(cls) -> dict[str, str]:
-        """Return the field names by JSON key, without the fields that need a conversion."""
+        """Return the field names by JSON key, except ``steps`` and ``removes``."""
         names = (field.name for field in fields(cls) if field.name not in {"steps", "removes"})
         return {cls.JSON_NAMES.get(name, name): name for name in names}

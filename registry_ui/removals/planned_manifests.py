@@ -1,4 +1,4 @@
-"""Effects of a removal on manifests: which of them no tag needs afterward."""
+"""Effects of a planned removal on manifests: which manifests no tag needs afterward."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class RepositoryContent:
 
     Attributes:
         repository: name of the repository.
-        tags: digest of every tag.
+        tags: digest by name, for each tag.
         graph: children and blobs of the manifests.
     """
 
@@ -61,8 +61,8 @@ def add_manifests(
 ) -> None:
     """Add to a plan the manifests that no tag needs after some tags are removed.
 
-    A step to delete them is added only if the tags are deleted permanently. Otherwise they are
-    counted, and deleted when the trash is purged.
+    A step to delete the manifests is added only if the tags are deleted permanently. Otherwise the
+    manifests are only counted; they are deleted when the trash is purged.
 
     Args:
         to_delete: names of the tags to remove.
@@ -89,7 +89,11 @@ def add_manifests(
 
 
 def referrers_of(content: RepositoryContent, to_delete: AbstractSet[str]) -> list[str]:
-    """Return the tags that sign or describe removed images, including signatures of signatures."""
+    """Return the tags that sign or describe removed images, including signatures of signatures.
+
+    Args:
+        to_delete: names of the tags to remove.
+    """
     referrers: set[str] = set()
     while True:
         deleted = to_delete | referrers
@@ -105,8 +109,9 @@ def record_subjects(
 ) -> dict[str, str]:
     """Return ``stays`` or ``goes`` for each signature tag to remove, depending on its subject.
 
-    ``stays``: the signature was asked for by name, although a tag that stays needs its subject.
-    ``goes``: it is removed because its subject is. The step checks that again.
+    ``stays``: the user asked to remove the signature by name, although a remaining tag needs its
+    subject. ``goes``: the signature is removed because its subject is; its step checks again that
+    no tag needs the subject.
 
     Args:
         to_delete: names of all tags to remove.
@@ -125,7 +130,7 @@ def record_subjects(
 def record_missing_subjects(
     plan: RemovalPlan, tags_to_delete: Collection[tuple[ContainerImage, Collection[str]]]
 ) -> None:
-    """Mark the steps of signatures that were chosen because their subject is missing.
+    """Mark the steps that remove signatures because the registry does not have their subject.
 
     Args:
         tags_to_delete: images, each with the names of the tags to remove.
@@ -145,8 +150,8 @@ def _estimate_freed_bytes(
 ) -> int:
     """Return the number of bytes that only removed manifests use, within this repository."""
     graph = content.graph
-    # ``graph.referenced`` includes the blobs of manifests, so this has every blob that stays in
-    # use.
+    # ``graph.referenced`` includes the blobs of manifests, so ``used_digests`` has every blob that
+    # stays in use.
     used_digests = set(closure(content.digests_without(to_delete), graph.referenced))
     sizes: dict[str, int] = {}
     for digest in reachability.to_delete:
@@ -157,7 +162,10 @@ def _estimate_freed_bytes(
 def kept_signatures(
     plan: RemovalPlan, content: RepositoryContent, names: Collection[str]
 ) -> set[str]:
-    """Return the tags that sign or describe content of an immutable tag; the plan records why."""
+    """Return the given tags that sign or describe content of an immutable tag.
+
+    They must stay; the plan records the reason.
+    """
     subjects = {name: subject for name in names if (subject := subject_of(name))}
     if not subjects:
         return set()
@@ -184,11 +192,12 @@ def kept_signatures(
 def add_damaged_note(
     plan: RemovalPlan, path: str, damaged_tags: set[str], faulty_tags: set[str]
 ) -> None:
-    """Add to a plan the damaged tags of an image that stay, and a note on the consequences.
+    """Record in a plan which damaged tags of an image stay, and a note on the consequences.
 
     Args:
         damaged_tags: tags that the registry lists but can't read.
-        faulty_tags: those of them that make 2.8 keep listing deleted tags (500, not 404).
+        faulty_tags: the damaged tags for which the registry returns status 500, not 404. They make
+            Distribution 2.8 continue to list deleted tags.
     """
     if not damaged_tags:
         return
@@ -199,7 +208,7 @@ def add_damaged_note(
 
 
 def add_unanswered_note(plan: RemovalPlan, path: str, names: set[str]) -> None:
-    """Add to a plan the tags that stay because requests for them time out."""
+    """Record in a plan which tags stay because the registry does not answer for them."""
     if names:
         references = [f"{path}:{name}" for name in sorted(names)]
         plan.unread += references

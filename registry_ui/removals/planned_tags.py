@@ -1,4 +1,4 @@
-"""Tags that a plan removes, and pages of them. The stored preview names only the first page."""
+"""The tags that a plan removes, page by page. The stored preview has only the first page."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def planned_references(plan: RemovalPlan) -> list[str]:
 
 
 def show_page(removal: Removal, plan: RemovalPlan, number: int) -> Page | None:
-    """Put the tags of one page into a stored plan; return the page, or None if there is only one.
+    """Replace the tags of a stored plan with those of a page; return the page.
 
-    Removals of whole images and places have no pages: they remove all tags, so the first are
-    enough.
+    Return None if there is only one page. Removals of whole images, namespaces, and projects have
+    only one: they remove all tags, so the first few are enough.
 
     Args:
-        plan: plan of the preview of ``removal``. It names the first page and is changed in place.
+        plan: plan from the preview of ``removal``, with the first page; changed in place.
         number: page number, starting at 1.
 
     Raises:
@@ -70,7 +70,10 @@ def _references_from_steps(steps: Iterable[RemovalStep]) -> list[str]:
 
 
 def _load_planned_tags(references: Iterable[str]) -> list[PlannedTag]:
-    """Return the tags with their last push and pull from the index (one query)."""
+    """Return the tags with their last push and pull (one query).
+
+    The data is from the index, which is the database's copy of the registry's tags.
+    """
     repository_tags = [reference.rpartition(":") for reference in references]
     query = (
         select(ContainerImage.path, Tag)

@@ -81,7 +81,7 @@ def plan_tag(
 
 
 def _read_tag(repository: RepositoryName, name: TagName) -> LiveTags:
-    """Return a tag that the registry lists, whether or not it can be read.
+    """Read a single tag from the registry. A listed tag that can't be read is returned as damaged.
 
     Raises:
         NotFound: the registry has no such tag.
@@ -105,9 +105,11 @@ def plan_tags(
     tags_to_delete: Iterable[tuple[ContainerImage, Collection[str]]],
     options: RemovalOptions = DEFAULT_OPTIONS,
 ) -> RemovalPlan:
-    """Plan the removal of some tags of some images.
+    """Plan the removal of some tags of one or more images.
 
     Args:
+        kind: kind of the removal, such as ``tags`` or ``retention``.
+        target: reference or path that the removal is about.
         tags_to_delete: images, each with the names of the tags to remove. Tags that no longer exist
             are ignored.
         options: options of the removal. ``despite_rules`` is ignored.
@@ -143,10 +145,11 @@ def _add_or_raise(
     *,
     attached: bool,
 ) -> None:
-    """Add the tags of one image; only a retention plan continues without an image it can't list.
+    """Add the tags of one image to a plan; a retention plan skips an image that can't be listed.
 
     Raises:
-        NotFound, RegistryUnreachable: the tags can't be listed.
+        NotFound: the registry does not have the image.
+        RegistryUnreachable: the tags can't be listed.
     """
     try:
         _add_image(unread_images.plan, image, names, role, attached=attached)
@@ -166,7 +169,7 @@ def _add_image(
     unreadable_tags = filter_allowed_unreadable(
         plan, image.path, names & image_tags.unreadable, role
     )
-    # A damaged tag is removed with its last known manifest, unless another tag needs that.
+    # The last known manifest of a damaged tag is removed, too, unless a remaining tag needs it.
     tags = image_tags.tags | image_tags.last_known(unreadable_tags)
     graph = graph_of(RepositoryName(image.path), set(tags.values()), MANIFESTS_TIMEOUT)
     content = RepositoryContent(image.path, tags, graph)
@@ -179,7 +182,7 @@ def _add_image(
         plan.attached_goes = True
         readable_tags |= filter_allowed(plan, image.path, referrers, role)
     to_delete = readable_tags | unreadable_tags
-    # Damaged tags come first: 2.8 can't delete any tag while it fails to read another one's link.
+    # Damaged tags come first: 2.8 can't delete any tag while it fails to read the link of one.
     _add_unreadable(plan, image.path, unreadable_tags)
     _add_tag_steps(plan, content, readable_tags, record_subjects(content, to_delete, requested))
     damaged_tags = image_tags.damaged - unreadable_tags
@@ -207,10 +210,10 @@ def _list_kept_tags(
 def _drop_changed_tags(
     plan: RemovalPlan, image: ContainerImage, names: Collection[str], image_tags: ImageTags
 ) -> set[str]:
-    """Return the tags that still have the digest in the index; note the others in the plan.
+    """Return the tags that still have the same digest as in the index; the plan notes the rest.
 
-    A retention policy chose the tags by their age in the index. If a tag points to another image
-    now, that age is wrong.
+    A retention policy selected the tags by their age in the index (the database's copy of the
+    registry's tags). If a tag now points to a different image, that age is wrong.
     """
     tags, rows = image_tags.tags, image_tags.rows
     changed_tags = {name for name in names if name not in rows or rows[name].digest != tags[name]}
@@ -221,7 +224,7 @@ def _drop_changed_tags(
 
 
 def _add_unreadable(plan: RemovalPlan, path: str, unreadable_tags: Collection[str]) -> None:
-    """Add the removal of damaged tags, which can't be restored."""
+    """Add to a plan the removal of damaged tags, which can't be restored."""
     if not unreadable_tags:
         return
     plan.notes.append(NOT_RESTORABLE.format(name_some(unreadable_tags)))
@@ -239,10 +242,10 @@ def _add_tag_steps(
     names: Collection[str],
     subjects: dict[str, str],
 ) -> None:
-    """Add one step for each tag.
+    """Add to a plan one step for each tag to remove.
 
     Args:
-        subjects: assumptions about the subjects of signatures, as from record_subjects().
+        subjects: assumptions about the subjects of signatures, from record_subjects().
     """
     plan.steps += [
         RemovalStep(
@@ -253,16 +256,16 @@ def _add_tag_steps(
             days=plan.trash_days,
             subject=subjects.get(name, ""),
         )
-        # Signatures come last, because their steps check which of their subjects were deleted.
+        # Signatures come last, because their steps check whether their subjects were deleted.
         for name in sorted(names, key=lambda name: (subject_of(name) is not None, name))
     ]
 
 
 def plan_namespace(path: str, *, role: Role | None = None) -> RemovalPlan:
-    """Plan the removal of a namespace with everything below it; no steps if it is empty.
+    """Plan the removal of a namespace with everything in it; no steps if the namespace is empty.
 
     Raises:
-        RegistryUnreachable: it is not empty, and the registry can't be asked.
+        RegistryUnreachable: the namespace is not empty, and the registry can't be asked.
     """
     query = select(Place).where(below(Place.path, path)).order_by(Place.path)
     places = list(db.session.scalars(query))
@@ -303,7 +306,7 @@ def plan_image(
     if not trash_days:
         return _plan_all_tags("image", image.path, [image.path], role)
     try:
-        refresh(image)  # updates the index from the registry's tag list
+        refresh(image)  # Update the database from the registry's tag list.
     except RegistryError as error:
         raise translate(error) from None
     names = set(db.session.scalars(select(Tag.name).where(Tag.image_id == image.id)))

@@ -32,7 +32,7 @@ def plan_purge(target: str, entries: Iterable[TrashedTag]) -> RemovalPlan:
     """Plan to delete tags in the trash permanently, with the manifests that only they need.
 
     Args:
-        target: path of the project.
+        target: path of the project that the trash belongs to.
         entries: trash entries to purge.
 
     Raises:
@@ -60,7 +60,10 @@ def plan_purge(target: str, entries: Iterable[TrashedTag]) -> RemovalPlan:
 
 
 def _add_purge(plan: RemovalPlan, path: str, rows: list[TrashedTag], image_tags: ImageTags) -> None:
-    """Add the trash entries of one repository to a purge plan."""
+    """Add to a plan the steps that purge the trash entries of one repository.
+
+    On Distribution 2.8, nothing is added except a note if a damaged tag prevents all deletions.
+    """
     to_delete = {row.trash_tag for row in rows}
     damaged_tags, faulty_tags = image_tags.damaged - to_delete, image_tags.faulty - to_delete
     if faulty_tags and plan.method == "placeholder":

@@ -1,4 +1,8 @@
-"""Registry calls of a removal: a missing object is no error, and an outage is waited out."""
+"""Registry calls of a removal.
+
+A missing object is not an error, and a call waits while the registry is down. During a wait, the
+worker renews its lease: its exclusive, temporary hold on the removal.
+"""
 
 from __future__ import annotations
 
@@ -36,18 +40,18 @@ BATCH_SIZE = 200
 def call_registry(
     lease: OperationLease[Any], call: Callable[[], T], *, repeat: bool = True
 ) -> T | None:
-    """Make a registry call, and wait while the registry is down; return None if the object is gone.
+    """Return the answer to a registry call, or None if the object is gone.
 
     Args:
-        repeat: whether the call can be repeated after a wait. A call that is safe only right after
-            a check must not be. Then the caller repeats the whole step, including the check.
+        repeat: whether to repeat the call while the registry is down; False for a call that is safe
+            only right after a check.
 
     Raises:
         DeletionByTagUnsupported: this registry deletes by digest only.
         OperationFailed: deletion is disabled in the registry.
         RegistryUnavailable: the registry did not answer, and ``repeat`` is False.
         StepFailed: any other error; it concerns only this object.
-        LeaseLost, Canceled, Deferred: as OperationLease.wait_for_registry().
+        LeaseLost, Canceled, Deferred: the work must stop during a wait; see operations/errors.py.
     """
     has_waited = False
     while True:
@@ -70,7 +74,7 @@ def call_registry(
             continue
         except RegistryError as error:
             raise StepFailed(CALL_FAILED.format(error)) from None
-        if has_waited:  # other answers don't prove that the call that failed works again
+        if has_waited:  # Only a repeated call shows that the outage is over.
             lease.record_answer()
         return answer
 
@@ -79,7 +83,10 @@ def listed_tags(lease: OperationLease[Any], repository: RepositoryName) -> TagNa
     """Return the tags that the registry lists, or none if it does not have the repository.
 
     Raises:
-        StepFailed, LeaseLost, Canceled, Deferred: as call_registry().
+        StepFailed: the registry can't list the tags.
+        LeaseLost: another worker holds the removal now.
+        Canceled: a user canceled the removal.
+        Deferred: the registry did not answer for too long, or a write freeze is in effect.
     """
     return call_registry(lease, lambda: registry().tags(repository)) or TagNames()
 
@@ -89,11 +96,15 @@ def read_in_batches(
 ) -> LiveTags:
     """Read the digests of tags in batches, and renew the lease between them.
 
-    If requests for some tags time out, the registry is waited for once per repository. Tags that
+    Tags for which the registry gives no answer are read again until there is an answer or the wait
+    times out; after one timeout, the removal does not wait for the same repository again. Tags that
     still have no answer are in ``unanswered`` of the result.
 
     Raises:
-        StepFailed, LeaseLost, Canceled, Deferred: as call_registry().
+        StepFailed: the registry returned an error for the whole batch.
+        LeaseLost: another worker holds the removal now.
+        Canceled: a user canceled the removal.
+        Deferred: the registry did not answer for too long, or a write freeze is in effect.
     """
     live = LiveTags()
     for start in range(0, len(names), BATCH_SIZE):
@@ -111,8 +122,8 @@ def _wait_for_answers(
 ) -> None:
     """Read unanswered tags again until the registry answers or the wait times out.
 
-    A timeout does not end the work, because the registry answers other requests. It is remembered,
-    so that the rest of the work does not wait for this repository again.
+    If the wait times out, the removal continues, because the registry answers other requests. The
+    timeout is remembered, so that the removal does not wait for this repository again.
     """
     key = f"unanswered in {repository}"
     if key in lease.cached_checks:
@@ -132,7 +143,7 @@ def _wait_for_answers(
 def require_readable(
     repository: RepositoryName, live: LiveTags, to_delete: Collection[str] = ()
 ) -> None:
-    """Raise StepFailed if a tag that stays can't be read, because it may need any manifest.
+    """Raise StepFailed if a tag that stays can't be read, because such a tag may need any manifest.
 
     Args:
         live: tags that were read.

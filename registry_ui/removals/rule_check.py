@@ -1,4 +1,4 @@
-"""Check of a stored plan against the current protection rules."""
+"""Check of a stored removal plan against the current protection rules."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ from ..names import RepositoryName, is_trash_tag
 def first_refusal(
     session: Session, place: Place, steps: Iterable[RemovalStep], role: Role | None
 ) -> str | None:
-    """Return the first reason why the current rules refuse part of a plan, or None.
+    """Return the first reason why the current rules forbid part of a removal plan, or None.
 
-    The plan was made for another role and under earlier rules. The user who confirms it can have a
-    lower role, and rules can have been added. Runs one query, for any number of images.
+    After the plan was made, rules can have been added, and the user who confirms the plan can have
+    a lower role than the user who made it. Runs one query, for any number of images.
 
     Args:
-        place: namespace or project of the plan.
+        place: namespace or project in which the plan removes tags.
+        steps: the steps of the plan.
         role: role of the user who confirms the plan.
     """
     rules = _load_rules(session, place)
@@ -61,9 +62,9 @@ def _load_rules(session: Session, place: Place) -> dict[str, list[TagRule]]:
 
 
 def _tags_from_steps(steps: Iterable[RemovalStep]) -> Iterator[tuple[str, str, str | None]]:
-    """Yield the repository and name of each tag to remove, and the rule set aside for it, or None.
+    """Yield the repository, the name, and the overridden rule (or None) of each tag to remove.
 
-    Tags in the trash are skipped: the rules were checked when they were deleted.
+    Tags in the trash are skipped: the rules were checked when the tags were moved to the trash.
     """
     for step in steps:
         tags = [] if step.kind == "purge" else step.tag_names

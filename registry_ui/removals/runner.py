@@ -1,4 +1,4 @@
-"""Execution of stored removals, step by step. After a worker dies, another one continues."""
+"""Execution of stored removals, step by step. If a worker dies, the next one continues."""
 
 from __future__ import annotations
 
@@ -30,13 +30,14 @@ SUCCESSFUL_OUTCOMES = ("deleted", "gone already", IN_TRASH)
 def run(
     removal_id: int, *, except_fence_id: int | None = None, timeout: float | None = None
 ) -> Removal | None:
-    """Carry out a removal, or the rest of it, and return it.
+    """Carry out the remaining steps of a removal, and return the removal.
 
-    Returns None, and leaves it queued, if another worker holds it or a write freeze is in effect.
+    Returns None if another worker holds the removal, or if a write freeze is in effect. The removal
+    then stays queued.
 
     Args:
-        except_fence_id: id of a write freeze to ignore: that of the operation that needs the
-            removal.
+        except_fence_id: ID of a write freeze (fence) to ignore, namely the one set by the move that
+            needs this removal; None to respect all.
         timeout: seconds to wait for a registry that does not answer; None for REGISTRY_TIMEOUT.
     """
     lease = runner.claim(Removal, removal_id, except_fence_id=except_fence_id, timeout=timeout)
@@ -60,7 +61,9 @@ def run(
 
 
 def _run_step(lease: OperationLease[Removal], number: int, step: RemovalStep) -> tuple[str, str]:
-    """Run one step, unless the user has lost the permission or a rule now forbids it.
+    """Run one step, unless it is no longer permitted; return its outcome and a detail.
+
+    A step is no longer permitted if the user has lost the permission or a rule now forbids it.
 
     Raises:
         OperationFailed: the step is no longer permitted.
@@ -76,7 +79,8 @@ def _run_step(lease: OperationLease[Removal], number: int, step: RemovalStep) ->
 
 
 def _reconcile_images(removal: Removal) -> None:
-    # Read all digests, so that the index marks the tags that the plan could not read.
+    # If the plan could not read some tags, read all digests, so that the index (the database's copy
+    # of the registry's tags) marks those tags as damaged.
     digests = bool(removal.preview.get("unread"))
     for repository in _repositories_from_steps(removal.plan):
         reconcile(RepositoryName(repository), digests=digests, removed_by=removal.requested_by)
@@ -87,14 +91,18 @@ def _repositories_from_steps(plan: Iterable[RemovalStep]) -> list[str]:
 
 
 def waiting() -> list[int]:
-    """Return the ids of the removals that no living worker holds."""
+    """Return the IDs of the unfinished removals that no live worker holds."""
     return runner.waiting(Removal)
 
 
 def find_blocking_freeze(
     session: Session, removal_id: int, *, except_fence_id: int | None = None
 ) -> Fenced | None:
-    """Return the write freeze that an unfinished removal is waiting for, or None."""
+    """Return the write freeze that an unfinished removal is waiting for, or None.
+
+    Args:
+        except_fence_id: ID of a write freeze to ignore, as for run().
+    """
     return runner.find_blocking_freeze(
         session, Removal, removal_id, except_fence_id=except_fence_id
     )
@@ -105,11 +113,11 @@ def cancel(actor: Actor, removal_id: int) -> Removal:
 
     Raises:
         NotFound: there is no such removal.
-        StateConflict: it has already ended.
+        StateConflict: the removal has already ended.
     """
     return runner.cancel(actor, Removal, removal_id)
 
 
 def lines_of(removal: Removal, limit: int) -> list[OperationStep]:
-    """Return the newest lines of a removal's report, with unsuccessful steps first."""
+    """Return at most ``limit`` lines of a removal's report: unsuccessful steps, then the newest."""
     return runner.lines_of(removal, limit, SUCCESSFUL_OUTCOMES)

@@ -1,6 +1,8 @@
 """Lifecycle of a removal: store a plan, confirm it, and queue it.
 
-Only one removal of a target can be unfinished at a time.
+A removal deletes tags, images, namespaces, or projects from the registry. Its plan is a list of
+steps that a background worker carries out. While a removal is waiting or running, no removal of the
+same target, of a part of it, or of something above it can start.
 """
 
 from __future__ import annotations
@@ -28,10 +30,13 @@ UNCONFIRMED_OVERRIDE = (
 
 
 def start(actor: Actor, plan: RemovalPlan, place: Place) -> Removal:
-    """Store a plan as a removal and queue it for the worker.
+    """Store a plan as a removal, queue it for the worker, and return it.
+
+    Args:
+        place: namespace or project that is removed or that contains the target.
 
     Raises:
-        Conflict: something prevents the removal now, as find_obstacle() says.
+        Conflict: find_obstacle() found an obstacle, such as an unfinished move.
     """
     with writing() as session:
         _lock_place(session, place)
@@ -44,13 +49,13 @@ def start(actor: Actor, plan: RemovalPlan, place: Place) -> Removal:
 
 
 def save_plan(actor: Actor, plan: RemovalPlan, place: Place) -> Removal:
-    """Store a plan for review. It is carried out only after start_planned() confirms it."""
+    """Store a plan as a removal that is carried out only after start_planned() confirms it."""
     with writing() as session:
         return add_plan(session, actor, plan, place)
 
 
 def add_plan(session: Session, actor: Actor, plan: RemovalPlan, place: Place) -> Removal:
-    """Store a plan for review within the caller's transaction."""
+    """Store a plan as a removal for review, within the caller's transaction."""
     removal = _removal_from_plan(plan, place, actor)
     removal.state = "planned"
     session.add(removal)
@@ -69,14 +74,15 @@ def start_planned(
     """Queue a stored plan for execution, exactly as previewed.
 
     Args:
-        role: role of the user who confirms it, for the protection rules.
+        place: namespace or project that is removed or that contains the target.
+        role: role of the user who confirms the plan, for the protection rules.
         despite_rules: confirms that the plan removes damaged tags even if they are immutable.
 
     Raises:
         StateConflict: the plan was already confirmed or discarded.
-        Conflict: something prevents the removal now, as find_obstacle() says.
-        Denied: a protection rule now refuses part of it to this user.
-        Invalid: it sets rules aside, and that was not confirmed.
+        Conflict: find_obstacle() found an obstacle, such as an unfinished move.
+        Denied: a protection rule no longer allows this user to remove one of the tags.
+        Invalid: the plan overrides protection rules, and ``despite_rules`` is False.
     """
     with writing() as session:
         _lock_place(session, place)
@@ -125,24 +131,25 @@ def _record_start(session: Session, actor: Actor, removal: Removal) -> None:
 
 
 def _lock_place(session: Session, place: Place) -> None:
-    """Lock the row of a place, so that removals in it start one after the other."""
+    """Lock the row of a namespace or project, so that removals in it start one at a time."""
     session.execute(select(Place.id).where(Place.id == place.id).with_for_update())
 
 
 def require_no_obstacle(session: Session, kind: str, target: str, place: Place) -> None:
-    """Raise Conflict if a removal can't start now, as find_obstacle() says."""
+    """Raise Conflict if find_obstacle() finds a reason why a removal can't start now."""
     obstacle = find_obstacle(session, kind, target, place)
     if obstacle is not None:
         raise obstacle
 
 
 def find_obstacle(session: Session, kind: str, target: str, place: Place) -> Conflict | None:
-    """Return the error that prevents a removal from starting now, with links, or None.
+    """Return the error that prevents a removal from starting now, or None if nothing does.
 
     Args:
-        kind: kind of the removal.
-        target: reference or path to remove.
-        place: place of the removal. Links lead only to pages that its maintainers can see.
+        kind: kind of the removal, such as ``tag``, ``image``, or ``project``.
+        target: tag reference or path to remove.
+        place: namespace or project that is removed or that contains the target. The error links
+            only to pages that the maintainers of ``place`` can see.
     """
     if isinstance(place, Namespace) and place.is_personal and kind == place.kind:
         return Conflict("A personal namespace goes with its account.")
@@ -163,9 +170,9 @@ def find_obstacle(session: Session, kind: str, target: str, place: Place) -> Con
 
 
 def _link_removal(removal: Removal, place: Place) -> list[Link]:
-    """Return the link to a removal, or none if it belongs to a place above ``place``.
+    """Return a list with a link to a removal, or an empty list if ``place`` does not contain it.
 
-    Maintainers of ``place`` may not see the removals of places above it.
+    Maintainers of ``place`` may not be allowed to see removals in the namespaces above.
     """
     if place.path not in prefixes(removal.project_path):
         return []
@@ -174,14 +181,14 @@ def _link_removal(removal: Removal, place: Place) -> list[Link]:
 
 
 def has_running_operation(session: Session, target: str) -> bool:
-    """Return whether a removal or a move affects a place, a part of it, or a place above it."""
+    """Return whether a removal or move at, above, or below a path is unfinished."""
     return (
         find_unfinished_move(session, target) is not None or unfinished(session, target) is not None
     )
 
 
 def unfinished(session: Session, target: str) -> Removal | None:
-    """Return an unfinished removal of ``target``, a part of it, or something above it, or None."""
+    """Return an unfinished removal at, above, or below a path or tag reference, or None."""
     image, colon, _ = target.partition(":")
     targets_above = prefixes(image) + ([target] if colon else [])
     is_part = below(Removal.target, target) | Removal.target.startswith(

@@ -1,4 +1,8 @@
-"""Last check before a signature is removed: it is kept if a tag needs its subject again."""
+"""Last check before a signature is removed: it is kept if a tag needs its subject again.
+
+A signature is stored under a tag that is derived from the digest of its subject, which is the image
+that it signs. The same applies to attestations and SBOMs.
+"""
 
 from __future__ import annotations
 
@@ -29,30 +33,37 @@ StepsByTag = Mapping[str, RemovalStep]
 
 @dataclass(frozen=True, slots=True)
 class _SignatureCheck:
-    """Cached result of a check: the signatures of a repository that must stay, and why."""
+    """Cached result of a check: the signatures of a repository that must stay, and why.
+
+    Attributes:
+        reasons: reason by tag name, for each signature that must stay.
+        valid_until: time.monotonic() value until which the result is used.
+    """
 
     reasons: Mapping[str, str]
     valid_until: float
 
 
 def why_signature_stays(lease: OperationLease[Removal], number: int, step: RemovalStep) -> str:
-    """Return why a signature must not be removed after all, or "" if it can be.
+    """Return why the signature that a step would remove must stay, or "" if it can be removed.
 
-    ``step.subject`` is the assumption of the plan. ``goes``: no tag needs the subject afterward.
-    ``missing``: the registry did not have the subject. ``stays``: the signature was asked for by
-    name, so only an immutable tag keeps it. Empty: the step belongs to a removal of everything, and
-    nothing is checked.
+    ``step.subject`` is what the plan assumed. ``goes``: no tag needs the subject after the removal.
+    ``missing``: the registry did not have the subject. ``stays``: the user asked to remove this
+    signature although a tag needs its subject, so only an immutable tag keeps it. Empty: the tag is
+    not a signature, or the whole repository is removed, so nothing is checked.
 
     Raises:
-        StepFailed: the registry can't be asked.
-        LeaseLost, Canceled, Deferred: as OperationLease.wait_for_registry().
+        StepFailed: a registry call failed.
+        LeaseLost: another worker holds the removal now.
+        Canceled: a user canceled the removal.
+        Deferred: the removal has to wait, for example until the registry answers.
     """
     if not step.subject:
         return ""
     repository, tag = RepositoryName(step.repository), TagName(step.tag)
     end_read()
     if call_registry(lease, lambda: registry().head(repository, tag)) != step.digest:
-        return ""  # gone, pushed again, or begun by an earlier worker, which checked
+        return ""  # The tag is gone, was pushed again, or was checked by an earlier worker.
     check = lease.cached_checks.get(step.repository)
     if check is None or time.monotonic() > check.valid_until:
         check = lease.cached_checks[step.repository] = _check_signatures(lease, number, repository)
@@ -73,7 +84,8 @@ def _check_signatures(
     names = listed_tags(lease, repository)
     live = read_in_batches(lease, repository, names)
     for _, step in own_steps:
-        live.digests.pop(step.trash_tag, None)  # exists only because the tag is being removed
+        # The trash tag exists only because the tag of the step is being removed.
+        live.digests.pop(step.trash_tag, None)
     to_delete = {tag for _, step in own_steps for tag in step.tag_names}
     steps = {step.tag: step for _, step in own_steps if step.subject}
     later_digests = {
@@ -81,7 +93,7 @@ def _check_signatures(
         for step_number, step in own_steps
         if step_number > number and step.tag
     }
-    # A tag that an earlier step kept stays. Which signatures stay is determined below.
+    # A tag that an earlier step kept stays. The signatures that stay are determined below.
     planned_digests = later_digests | {tag: step.digest for tag, step in steps.items()}
     remaining_tags = sorted(
         tag for tag, digest in live.digests.items() if planned_digests.get(tag) != digest
@@ -98,9 +110,9 @@ def _check_signatures(
 def _find_release_signatures(
     lease: OperationLease[Removal], repository: RepositoryName, live: LiveTags, steps: StepsByTag
 ) -> dict[str, str]:
-    """Return the signatures of content that an immutable tag needs, with the reason.
+    """Return the reason by name for each signature whose subject an immutable tag needs.
 
-    They stay even if they were asked for by name.
+    Such a signature stays even if a user asked to remove it by name.
     """
     policy = repository_policy(db.session(), str(repository))
     immutable_tags = releases(
@@ -125,9 +137,12 @@ def _find_needed_signatures(
     remaining_tags: Iterable[str],
     steps: StepsByTag,
 ) -> dict[str, str]:
-    """Return the signatures that must stay because their subject is needed, with the reasons.
+    """Return the reason by name for each signature whose subject a remaining tag needs.
 
-    Signatures of signatures are included.
+    Args:
+        tags: digest by name, for all readable tags of the repository.
+        remaining_tags: names of the tags that stay.
+        steps: steps that remove signatures, by tag name.
     """
     conditional_steps = {name: step for name, step in steps.items() if step.subject != "stays"}
     tag_by_digest = _map_needed_digests(
@@ -159,7 +174,7 @@ def _find_needed_signatures(
 def _map_needed_digests(
     lease: OperationLease[Removal], repository: RepositoryName, tags: Mapping[str, str]
 ) -> dict[str, str] | None:
-    """Return the digests that tags need, each with such a tag; None if a manifest is unreadable."""
+    """Return one tag by digest for all digests that tags need; None if a manifest is unreadable."""
     tag_by_digest: dict[str, str] = {}
     names = sorted(tags)
     for start in range(0, len(names), BATCH_SIZE):

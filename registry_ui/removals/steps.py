@@ -1,4 +1,9 @@
-"""Steps of a removal. Each checks the current state before it acts, and is safe to repeat."""
+"""Steps of a removal. Each checks the current state before it acts, and is safe to repeat.
+
+The function for a kind of step gets the lease that the worker holds on the removal, the number of
+the step in the plan, and the step. It returns the outcome of the step, such as ``deleted`` or
+``kept``, and a detail for the report.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +57,7 @@ IN_TRASH = "in the bin"
 def _run_tag_step(
     lease: OperationLease[Removal], number: int, step: RemovalStep
 ) -> tuple[str, str]:
-    """Remove a single tag, and move it to the trash if the step says so."""
+    """Remove a single tag, and keep its manifest in the trash if the step says so."""
     if reason := why_signature_stays(lease, number, step):
         if step.trash_tag:  # an earlier worker may have added the trash entry
             discard(step.repository, step.trash_tag)
@@ -80,7 +85,7 @@ def _run_tag_step(
 def _run_purge_step(
     lease: OperationLease[Removal], number: int, step: RemovalStep
 ) -> tuple[str, str]:
-    """Delete a tag from the trash permanently, with its entry.
+    """Delete a tag from the trash permanently, with its trash entry.
 
     Trash tags belong to this application, so they are deleted even if they can't be read.
     """
@@ -89,14 +94,18 @@ def _run_purge_step(
     except StepFailed:
         damaged_step = RemovalStep("unreadable", step.repository, tags=[step.tag])
         outcome, detail = remove_unreadable(lease, number, damaged_step)
-        if outcome == "kept":  # the tag can be read, so the failure had another cause
+        if outcome == "kept":  # The tag can be read, so the failure had a different cause.
             raise
     forget(step)
     return outcome, detail
 
 
 def _remove_tag(lease: OperationLease[Removal], number: int, step: RemovalStep) -> tuple[str, str]:
-    """Remove one tag and no other: by tag on 3.x, by a placeholder on 2.8 (PROTOCOLS 4.3)."""
+    """Remove one tag, and keep all tags that share its digest (PROTOCOLS 4.3).
+
+    Distribution 3.x deletes by tag. For 2.8, the tag is pointed to a placeholder manifest, which is
+    then deleted.
+    """
     repository, tag = RepositoryName(step.repository), TagName(step.tag)
     end_read()
     current_digest = _read_digest(lease, repository, tag)
@@ -109,7 +118,7 @@ def _remove_tag(lease: OperationLease[Removal], number: int, step: RemovalStep) 
     try:
         call_registry(lease, lambda: registry().delete_manifest(repository, tag), repeat=False)
     except DeletionByTagUnsupported:
-        # Deletion is enabled (otherwise the answer would be 405), so this is 2.8.
+        # Deletion is enabled (otherwise the status would be 405), so this registry is 2.8.
         return delete_by_placeholder(lease, number, step, tag)
     return "deleted", ""
 
@@ -117,7 +126,7 @@ def _remove_tag(lease: OperationLease[Removal], number: int, step: RemovalStep) 
 def _delete_earlier_placeholder(
     lease: OperationLease[Removal], number: int, step: RemovalStep, digest: str
 ) -> tuple[str, str]:
-    """Delete the placeholder to which an earlier worker pointed the tag."""
+    """Delete a tag by deleting the placeholder to which an earlier worker has pointed the tag."""
     repository, tag = RepositoryName(step.repository), TagName(step.tag)
     delete_placeholder(lease, repository, digest)
     if not is_dangling(lease, repository, tag):
@@ -136,8 +145,8 @@ def _run_image_step(
 ) -> tuple[str, str]:
     """Delete the manifests that the previewed tags point to, indexes before their children.
 
-    Manifests that any tag outside of the preview may need are kept. If a tag can't be read, its
-    needs are unknown, so only the planned tags are deleted.
+    Manifests that any tag outside of the preview may need are kept. If a tag can't be read, the
+    manifests that it needs are unknown, so only the planned tags are deleted.
 
     Raises:
         StepFailed: a tag can't be read, so the manifests are kept.
@@ -171,7 +180,7 @@ def _run_image_step(
 
 
 def _finish_image(lease: OperationLease[Removal], number: int, step: RemovalStep) -> None:
-    """Delete the trash entries of deleted tags, and planned tags that point to nothing now."""
+    """Delete trash entries of deleted tags, and planned tags still listed without a manifest."""
     repository, planned_digests = RepositoryName(step.repository), step.digest_by_tag
     listed = listed_tags(lease, repository)
     forget_gone(
@@ -210,7 +219,7 @@ def _remove_each(
 def _run_manifests_step(
     lease: OperationLease[Removal], _number: int, step: RemovalStep
 ) -> tuple[str, str]:
-    """Delete manifests that no tag needs, and keep those that a tag now needs."""
+    """Delete the manifests that a step lists, except those that a tag now needs."""
     repository = RepositoryName(step.repository)
     deleted_count, kept_count = delete_unreferenced(lease, repository, step.digests or [], {})
     detail = f"{deleted_count} manifest{'' if deleted_count == 1 else 's'}"
@@ -237,7 +246,7 @@ def _list_descendants(
 def _run_project_step(
     lease: OperationLease[Removal], _number: int, step: RemovalStep
 ) -> tuple[str, str]:
-    """Delete the project itself, if none of its images is left.
+    """Delete a project itself from the database, if the registry has none of its images.
 
     Raises:
         StepFailed: images still have tags.
@@ -261,10 +270,10 @@ def _run_project_step(
 def _run_namespace_step(
     _lease: OperationLease[Removal], _number: int, step: RemovalStep
 ) -> tuple[str, str]:
-    """Delete a namespace, if nothing is left in it.
+    """Delete a namespace from the database, if it is empty.
 
     Raises:
-        StepFailed: something was created in it after the preview.
+        StepFailed: a namespace or project was created in it after the preview.
     """
     with writing() as session:
         place = session.scalar(select(Place).where(Place.path == step.repository))

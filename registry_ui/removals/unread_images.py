@@ -1,4 +1,4 @@
-"""Images whose tags can't be listed: a plan names and skips them."""
+"""Images that a removal plan skips and names, because their tags can't be listed."""
 
 from __future__ import annotations
 
@@ -10,23 +10,29 @@ from .deletion_method import translate
 from .plan import RemovalPlan
 
 NOT_LISTED = "The tags of {} can't be listed ({}), so nothing of it is removed."
-#: Maximum number of images in a plan whose tag lists can time out. Each one costs a timeout, and a
-#: registry whose storage hangs can list none.
+#: Maximum number of images that a plan skips because the registry gave no answer for them. Each one
+#: can cost a timeout, and a registry whose storage hangs answers for none.
 MAX_UNANSWERED = 3
 
 
 @dataclass(slots=True)
 class UnreadImages:
-    """Collects the images of a plan that can't be read, and stops the plan if none can be."""
+    """The images that a removal plan skips, because their tags can't be listed.
+
+    Attributes:
+        plan: the plan that names the skipped images.
+        unanswered_count: number of images for which the registry gave no answer.
+    """
 
     plan: RemovalPlan
     unanswered_count: int = 0
 
     def add(self, path: str, error: RegistryError) -> None:
-        """Name an image that the plan skips.
+        """Add a skipped image to the plan, unless the error affects more than this image.
 
         Raises:
-            RegistryUnreachable: the registry does not answer for the other images either.
+            RegistryUnreachable: the registry does not answer other requests either, or too many
+                images were skipped.
         """
         if not isinstance(error, RegistryFault):
             self.unanswered_count += 1

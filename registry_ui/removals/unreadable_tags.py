@@ -28,11 +28,12 @@ from .registry_calls import call_registry, listed_tags, read_in_batches
 def remove_unreadable(
     lease: OperationLease[Removal], number: int, step: RemovalStep
 ) -> tuple[str, str]:
-    """Remove damaged tags: by tag on 3.x, all together with one placeholder on 2.8.
+    """Remove the damaged tags of a step.
 
-    On 2.8 they are removed together, because it can't delete a tag while the repository has another
-    tag whose link is empty. Tags that earlier removals left listed for that reason are removed,
-    too.
+    Distribution 3.x deletes them by tag, one by one. For Distribution 2.8, all of them are pointed
+    to one placeholder manifest, which is then deleted: 2.8 can't delete a single tag while the
+    repository has a different tag whose link file is empty. Tags that earlier removals left listed
+    for that reason are removed, too.
 
     Returns:
         The outcome of the step (``deleted``, ``kept``, or ``gone already``) and a detail.
@@ -66,7 +67,13 @@ def remove_unreadable(
 
 @dataclass(slots=True)
 class _DeletionResult:
-    """Result for damaged tags: deleted, pushed again in the meantime, or failed with a reason."""
+    """Result of the deletion of damaged tags.
+
+    Attributes:
+        deleted: names of the deleted tags.
+        repushed: names of the tags that a client has pushed again meanwhile; they are kept.
+        failures: reasons by name, for the tags that could not be deleted.
+    """
 
     deleted: list[str] = field(default_factory=list)
     repushed: list[str] = field(default_factory=list)
@@ -76,7 +83,7 @@ class _DeletionResult:
         """Make a call that removes a tag, and record the outcome.
 
         Raises:
-            OperationFailed: the other tags can't be removed either.
+            OperationFailed: deletion is disabled, so no tag can be removed.
         """
         try:
             call()
@@ -91,7 +98,7 @@ class _DeletionResult:
 def _finish_deletion(
     lease: OperationLease[Removal], repository: RepositoryName, result: _DeletionResult
 ) -> list[str]:
-    """Mark deleted tags that the registry still lists; return sentences for the report."""
+    """Mark deleted tags that the registry still lists; return details for the step's report."""
     listed = listed_tags(lease, repository)
     leftovers = sorted(set(result.deleted).intersection(listed))
     details = [f"{name_some(result.deleted)} deleted"] if result.deleted else []
@@ -119,7 +126,7 @@ def _delete_by_tag(
 def _delete_by_placeholder(
     lease: OperationLease[Removal], number: int, step: RemovalStep, names: list[str]
 ) -> _DeletionResult:
-    """Point damaged tags to one placeholder, and delete that."""
+    """Point damaged tags to one placeholder manifest, delete it, and return the result."""
     repository = RepositoryName(step.repository)
     earlier_placeholders = {lease.placeholder_of(db.session(), number)} - {None}
     leftovers = leftovers_in(repository).difference(names)
@@ -145,9 +152,9 @@ def _delete_by_placeholder(
 
 
 def _is_replaceable(repository: RepositoryName, name: str, placeholders: set[str | None]) -> bool:
-    """Return whether a tag still can't be read, or points to one of our placeholders.
+    """Return whether a tag still can't be read, or points to a placeholder of this step.
 
-    A single 500 proves nothing: a client may have pushed the tag a moment ago.
+    A single status 500 does not prove damage: a client may have pushed the tag a moment ago.
     """
     try:
         digest: str | None = registry().head(repository, TagName(name))
@@ -161,7 +168,7 @@ def _is_replaceable(repository: RepositoryName, name: str, placeholders: set[str
 
 
 def _explain_kept(readable_tags: list[str], live: LiveTags) -> str:
-    """Return which tags were kept and why, or "" if none was."""
+    """Return a text that says which tags were kept and why, or "" if none was."""
     reasons = (
         [f"{name_some(readable_tags)} can be read again, and was kept"] if readable_tags else []
     )

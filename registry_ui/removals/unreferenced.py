@@ -1,7 +1,8 @@
 """Deletion of manifests that no tag needs.
 
-They are deleted one by one. A manifest is pushed again if a client has meanwhile pushed a tag that
-needs it.
+A tag needs the manifest that it points to, and all content that the manifest references. Manifests
+that no tag needs are deleted one by one. A deleted manifest is pushed again if a client has
+meanwhile pushed a tag that needs it.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ MANIFESTS_TIMEOUT = 300.0
 #: Minimum time in seconds for which a check of all tags is trusted. A slow check is trusted for
 #: twice as long as it took.
 MIN_CHECK_LIFETIME = 1.0
-#: How far the registry's clock can be behind ours.
+#: Maximum time by which the registry's clock can be behind the clock of this application.
 MAX_CLOCK_SKEW = timedelta(minutes=1)
 
 
@@ -52,21 +53,23 @@ def delete_unreferenced(
 ) -> tuple[int, int]:
     """Delete the manifests that no tag needs; return how many were deleted and how many were kept.
 
-    Only digests that this repository has as manifests are deleted: asked to delete a blob as a
-    manifest, 2.8 answers 202 and unlinks the blob.
+    Only digests that the repository has as manifests are deleted, because Distribution 2.8 unlinks
+    a blob if it is asked to delete the blob's digest as a manifest.
 
-    A client can push an index between the check of the tags and a deletion. Its push succeeds
-    although children of the index are deleted. So all tags are checked again at the end, and the
+    A client can push an OCI index between the check of the tags and a deletion. The push succeeds
+    although children of that index are deleted. So all tags are checked again at the end, and the
     manifests that they need are pushed again.
 
     Args:
         digests: manifests to delete, indexes before their children.
-        planned_digests: digests by name of tags that are removed as well. What such a tag points to
-            is kept only if it now points to another digest.
+        planned_digests: digest by name, for the tags that are removed as well. Such a tag needs
+            nothing, unless it now points to a different digest.
 
     Raises:
-        StepFailed: the registry can't be asked, or what tags need could not be read.
-        LeaseLost, Canceled, Deferred: as OperationLease.renew().
+        StepFailed: a registry call failed, or the manifests that tags need could not be read.
+        RegistryUnavailable: the registry did not answer a deletion.
+        LeaseLost: another worker holds the removal now.
+        Canceled, Deferred: a user canceled the removal, or the removal must continue later.
     """
     digests = _store_manifests(lease, repository, digests)
     progress = _DeletionProgress()
@@ -86,7 +89,12 @@ def delete_unreferenced(
 
 @dataclass(frozen=True, slots=True)
 class _TagCheck:
-    """Result of a check: the digests that tags need, and until when it is trusted."""
+    """Result of a check of all tags of a repository.
+
+    Attributes:
+        needed_digests: digests of the manifests and blobs that the tags need.
+        valid_until: time.monotonic() value until which the result is trusted.
+    """
 
     needed_digests: frozenset[str]
     valid_until: float
@@ -98,8 +106,8 @@ class _DeletionProgress:
 
     Attributes:
         attempted: digests of the manifests whose deletion was attempted.
-        deleted: digests of those of them that existed.
-        last_check: the last check of the tags.
+        deleted: digests of the attempted manifests that existed.
+        last_check: result of the last check of the tags, or None before the first one.
     """
 
     attempted: set[str] = field(default_factory=set)
@@ -108,11 +116,11 @@ class _DeletionProgress:
 
 
 class _PushWatcher:
-    """Tags that clients push to a repository from now on, according to the registry's events.
+    """Watcher for tags that clients push to a repository, according to the registry's events.
 
-    An event arrives within moments and costs no call. So a manifest is kept if a tag that needs it
-    is pushed between two checks of all tags. Our own pushes are ignored: a removal can delete the
-    copies of a move right after they were made, while the events of these copies still arrive.
+    It supplements the slow checks of all tags: an event arrives within moments and costs no
+    registry call. The pushes of this application are ignored: a removal can delete the copies of a
+    move right after they were made, while events for these copies are still arriving.
     """
 
     def __init__(self, repository: RepositoryName) -> None:
@@ -135,7 +143,7 @@ class _PushWatcher:
         end_read()
 
     def load_needed_digests(self) -> set[str]:
-        """Return the digests reachable from tags pushed since this object was created."""
+        """Return the digests reachable from tags pushed since this watcher was created."""
         roots = {digest for digest in db.session.scalars(self._query) if digest}
         if roots != self._roots:
             reachable = closure(
@@ -156,13 +164,15 @@ def _delete_each(
     """Delete the manifests that no tag needs, one by one.
 
     Args:
-        progress: is updated before and after each deletion, so that it is right even if an error
-            is raised.
+        digests: manifests to delete, indexes before their children.
+        planned_digests: digest by name, for the tags that are removed as well.
+        progress: record of the deletions. It is updated before and after each deletion, so that it
+            is correct even if an error is raised.
     """
     watcher, check = _PushWatcher(repository), None
     for digest in digests:
         lease.renew()
-        # Deletion by digest removes every tag that points to it, even one pushed a moment ago.
+        # Deleting a manifest removes every tag that points to it, even one pushed a moment ago.
         if check is None or time.monotonic() > check.valid_until:
             check = progress.last_check = _check_tags(
                 lease, repository, planned_digests, planned_digests
@@ -184,7 +194,7 @@ def _restore_needed(
 
     Args:
         digests: manifests that may have been deleted, indexes before their children.
-        to_delete: names of the tags to remove.
+        to_delete: names of the tags that are removed as well.
         check: the last check of the tags if nothing was deleted since; None to check again.
     """
     with lease.ignoring_cancellation():
@@ -202,9 +212,9 @@ def _restore_needed(
 def _store_manifests(
     lease: OperationLease[Removal], repository: RepositoryName, digests: list[str]
 ) -> list[str]:
-    """Return the digests that the repository has as manifests.
+    """Return those of the digests that the repository has as manifests, and store their bodies.
 
-    Their bodies are stored, so that this worker or the next one can push them again.
+    With the body in the database, this worker or the next one can push a manifest again.
     """
     manifests: set[str] = set()
     for start in range(0, len(digests), BATCH_SIZE):
@@ -225,7 +235,7 @@ def _restore_manifest(
     """Push a manifest again if it was deleted although a tag needs it.
 
     Raises:
-        StepFailed: its body is not stored.
+        StepFailed: the body of the manifest is not in the database.
     """
     if call_registry(lease, lambda: registry().head(repository, Digest(digest))) is not None:
         return
@@ -250,9 +260,9 @@ def _check_tags(
     """Read all tags of a repository, and return which digests they need.
 
     Args:
-        planned_digests: digests of tags to remove. A tag that still points to its digest here needs
-            nothing.
-        to_delete: names of tags that can already point to nothing, because they are being removed.
+        planned_digests: digest by name, for tags to remove. A tag that still points to this digest
+            needs nothing.
+        to_delete: names of the tags that are being removed, whose manifests can already be deleted.
 
     Raises:
         StepFailed: a tag or a manifest could not be read.
@@ -285,7 +295,7 @@ def _delete_manifest(
 ) -> bool:
     """Delete a manifest right after a check of all tags; return whether it existed.
 
-    The call is not repeated after a wait, because the check is outdated by then.
+    The call is not repeated after an outage, because the check would be outdated.
     """
 
     def call() -> bool:

@@ -1,4 +1,4 @@
-"""Settings of a retention policy, and the tags that they select for deletion. Pure."""
+"""Settings of a retention policy, and the selection of tags to delete, without any queries."""
 
 from __future__ import annotations
 
@@ -21,7 +21,16 @@ MAX_KEEP_LAST = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Settings of a retention policy, as stored and compared."""
+    """Settings of a retention policy, which decide the tags that it deletes.
+
+    Attributes:
+        images: pattern for the names of the images that the policy applies to.
+        keep_matching: pattern for tags that are always kept; "" for none.
+        pattern_kind: syntax of both patterns, ``glob`` or ``regex``.
+        keep_last: number of newest digests per image whose tags are kept, or None.
+        keep_pulled_days: tags pulled within this number of days are kept, or None.
+        older_than_days: only tags older than this number of days are deleted, or None.
+    """
 
     images: str = "**"
     keep_matching: str = ""
@@ -37,7 +46,7 @@ class Rules:
 
     @classmethod
     def parse(cls, form: dict[str, str]) -> Self:
-        """Parse and check the settings of a form, whose fields have the same names.
+        """Parse and check the settings in a form, whose fields have the names of the attributes.
 
         Raises:
             Invalid: a value is invalid, or no setting limits what would be deleted.
@@ -77,7 +86,7 @@ class Rules:
         return parse_pattern(self.pattern_kind, self.images, IMAGES, "images")
 
     def keep_pattern(self) -> Pattern | None:
-        """Return the pattern for tags that are kept by name, or None.
+        """Return the pattern for tags that are kept by name, or None if the policy has none.
 
         Raises:
             Invalid: the stored pattern is invalid, because it was saved before patterns were
@@ -89,7 +98,7 @@ class Rules:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 digest of the settings. A policy can be enabled only after their dry run."""
+        """SHA-256 digest of the settings, which identifies the settings of a dry run."""
         return str(Digest.of(json.dumps(asdict(self), sort_keys=True).encode()))
 
 
@@ -117,16 +126,18 @@ def _parse_number(text: str, name: str, maximum: int, errors: dict[str, str]) ->
 def removable(
     tags: Iterable[DatedTag], rules: Rules, now: datetime, orphans: Collection[str] = ()
 ) -> set[str]:
-    """Return the tags of one image that no rule keeps.
+    """Return the names of the tags of one image that no rule keeps.
 
     These are kept: all tags on the newest ``keep_last`` digests, tags that match the keep pattern,
     tags pulled recently, tags that are not old enough, and tags of unknown age.
 
-    Signatures and attestations are not counted as tags: they are deleted with their subject or as
-    orphans. Damaged tags can't be pulled, so they do not count toward ``keep_last``.
+    Signatures and attestations are not counted as tags: they are deleted with their subject (the
+    image that they sign or describe) or as orphans. Damaged tags can't be pulled, so they do not
+    count toward ``keep_last``.
 
     Args:
-        orphans: signature tags whose subject no longer exists.
+        now: the time from which ages are counted.
+        orphans: signature tags whose subject has no tag.
     """
     dated = [tag for tag in tags if tag.at is not None]
     image_tags = [tag for tag in dated if subject_of(tag.name) is None]
@@ -147,10 +158,10 @@ def removable(
 
 
 def _find_newest_images(tags: Iterable[DatedTag], count: int) -> set[str]:
-    """Return the digests of the newest images; an image is as new as its newest tag.
+    """Return the digests with the newest tags, at most ``count``.
 
-    If times are equal, the build time and then the version decide: all tags have the same time in
-    an adopted registry, or if they were pushed together.
+    If tags have the same time, the build time and then the version decide: tags that were pushed
+    together or found in an existing registry have the same time.
     """
     ordered = sorted(
         tags, key=lambda tag: (tag.at, tag.built_at or tag.at, version_key(tag.name)), reverse=True
@@ -159,7 +170,7 @@ def _find_newest_images(tags: Iterable[DatedTag], count: int) -> set[str]:
 
 
 def _image_of(tag: DatedTag) -> str:
-    """Return the digest of a tag, or its name if the index does not know the digest."""
+    """Return the digest of a tag, or its name if the database does not have the digest."""
     return tag.digest or tag.name
 
 

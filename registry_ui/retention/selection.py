@@ -1,4 +1,4 @@
-"""Tags that a retention policy would delete now, and matches of its patterns."""
+"""Selection of the tags that a retention policy would delete now, and matches of its patterns."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .rules import Rules, removable
 
 
 class KeepsNothing(Invalid):
-    """A keep pattern matches no tag, and saving the policy was not confirmed.
+    """A keep pattern matches no tag, and the user did not confirm that pattern.
 
     Attributes:
         patterns: all keep patterns that match no tag, including the confirmed ones.
@@ -39,14 +39,14 @@ class KeepsNothing(Invalid):
 
 @dataclass(slots=True)
 class Selection:
-    """Tags that the rules of a policy select for deletion below a place.
+    """Tags that a retention policy selects for deletion in a namespace or project.
 
     Attributes:
         tags_to_delete: images, each with the names of its tags that no rule keeps.
         images: number of images that the policy applies to.
-        tags: number of their tags, without signatures.
+        tags: number of tags of these images, without signatures.
         kept_by_name: number of these tags that match the keep pattern.
-        keeps_nothing: keep patterns that match no tag of these images.
+        keeps_nothing: parts of the keep pattern that match no tag of these images.
     """
 
     tags_to_delete: list[tuple[ContainerImage, Collection[str]]] = field(default_factory=list)
@@ -56,7 +56,7 @@ class Selection:
     keeps_nothing: list[str] = field(default_factory=list)
 
     def require_confirmed(self, confirmed: Collection[str]) -> None:
-        """Raise KeepsNothing unless every keep pattern that matches no tag was confirmed."""
+        """Raise KeepsNothing unless all keep patterns that match no tag are in ``confirmed``."""
         unconfirmed = [pattern for pattern in self.keeps_nothing if pattern not in confirmed]
         if unconfirmed:
             raise KeepsNothing(self.keeps_nothing, unconfirmed)
@@ -73,7 +73,9 @@ class Selection:
 
 
 def select_tags(place: Place, rules: Rules) -> Selection:
-    """Return the tags that the rules select for deletion now, according to the index.
+    """Return the tags that the rules select for deletion now.
+
+    The tags are read from the index, the database's copy of the registry's tags.
 
     Raises:
         Invalid: a stored pattern is invalid.

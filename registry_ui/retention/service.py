@@ -1,4 +1,7 @@
-"""Retention policies: save, dry run, enable, and run once a day."""
+"""Retention policies of a namespace or project: save, dry run, enable, and run once a day.
+
+A policy can be enabled only after a dry run, which shows the tags that its settings would delete.
+"""
 
 from __future__ import annotations
 
@@ -37,16 +40,16 @@ MAX_POLICIES = 50
 
 
 def policies_of(place: Place) -> list[RetentionPolicy]:
-    """Return the policies of a place, oldest first."""
+    """Return the policies of a namespace or project, oldest first."""
     query = select(RetentionPolicy).where(RetentionPolicy.place_id == place.id)
     return list(db.session.scalars(query.order_by(RetentionPolicy.id)))
 
 
 def policy(place: Place, policy_id: int, *, lock: bool = False) -> RetentionPolicy:
-    """Return a policy of this place; raise NotFound if the place has no such policy.
+    """Return a policy of a namespace or project; raise NotFound if there is no such policy.
 
     Args:
-        lock: lock the row until the transaction ends.
+        lock: whether to lock the row until the transaction ends.
     """
     row = db.session.get(
         RetentionPolicy, policy_id, populate_existing=True, with_for_update=lock or None
@@ -57,11 +60,14 @@ def policy(place: Place, policy_id: int, *, lock: bool = False) -> RetentionPoli
 
 
 def save(actor: Actor, place: Place, rules: Rules, policy_id: int | None = None) -> RetentionPolicy:
-    """Create or change a policy; disable it if its settings have had no dry run.
+    """Create or change a policy; disable the policy if its settings have had no dry run.
+
+    Args:
+        policy_id: the policy to change; None to create one.
 
     Raises:
-        NotFound: the place has no such policy.
-        Invalid: the place has too many policies.
+        NotFound: the namespace or project has no such policy.
+        Invalid: the namespace or project has too many policies.
     """
     with writing() as session:
         return _save(session, actor, place, rules, policy_id)
@@ -96,10 +102,12 @@ def save_and_try(
     """Save a policy together with its dry run; if the dry run fails, nothing is stored.
 
     Args:
+        policy_id: the policy to change; None to create one.
         confirmed: keep patterns that are allowed to match no tag now.
 
     Raises:
-        NotFound, Invalid: as for ``save``.
+        NotFound: the namespace or project has no such policy.
+        Invalid: the namespace or project has too many policies, or a pattern is invalid.
         KeepsNothing: a keep pattern matches no tag, and that was not confirmed.
         RegistryUnreachable: the registry can't be asked.
     """
@@ -110,10 +118,13 @@ def save_and_try(
 
 
 def dry_run(actor: Actor, place: Place, policy_id: int, confirmed: Collection[str] = ()) -> Removal:
-    """Store the plan of what a policy would delete now, as a dry run that can be confirmed.
+    """Store a plan to delete the tags that a policy selects now, as a removal to be confirmed.
+
+    Args:
+        confirmed: keep patterns that are allowed to match no tag now.
 
     Raises:
-        NotFound: the place has no such policy.
+        NotFound: the namespace or project has no such policy.
         Invalid: a stored pattern is invalid.
         KeepsNothing: a keep pattern matches no tag, and that was not confirmed.
         Conflict: the policy was changed in the meantime.
@@ -145,7 +156,7 @@ def _store_dry_run(
 
 
 def remove(actor: Actor, place: Place, policy_id: int) -> None:
-    """Delete a policy. Its removals are kept."""
+    """Delete a policy; raise NotFound if there is no such policy. Its past removals are kept."""
     with writing() as session:
         row = policy(place, policy_id)
         record(session, actor, "retention.delete", place.path, policy=row.id)
@@ -156,7 +167,8 @@ def switch(actor: Actor, place: Place, policy_id: int, *, on: bool) -> None:
     """Enable or disable a policy.
 
     Raises:
-        Conflict: these settings have had no dry run.
+        NotFound: the namespace or project has no such policy.
+        Conflict: the policy is to be enabled, but its settings have had no dry run.
     """
     with writing() as session:
         row = policy(place, policy_id, lock=True)
@@ -167,7 +179,7 @@ def switch(actor: Actor, place: Place, policy_id: int, *, on: bool) -> None:
 
 
 def tried_policy(place: Place, plan: RemovalPlan) -> RetentionPolicy | None:
-    """Return the policy of a dry run, or None if it has been changed or deleted since."""
+    """Return the policy whose dry run a plan is, or None if it was changed or deleted since."""
     dry_run = plan.policy or {}
     row = db.session.get(RetentionPolicy, dry_run.get("id", 0))
     if row is None or row.place_id != place.id or row.seen != dry_run["rules"]:
@@ -198,7 +210,7 @@ def _plan_removal(place: Place, rules: Rules, selection: Selection) -> RemovalPl
 
 
 def _describe_kept(plan: RemovalPlan, selection: Selection) -> str:
-    """Return a sentence with the number of tags that stay. Signatures are not counted."""
+    """Return a sentence with the number of selected images' tags that stay, without signatures."""
     deleted_count = sum(
         subject_of(reference.rpartition(":")[2]) is None for reference in planned_references(plan)
     )
@@ -208,7 +220,10 @@ def _describe_kept(plan: RemovalPlan, selection: Selection) -> str:
 
 
 def _drop_needed_signatures(image: ContainerImage, names: Collection[str]) -> set[str]:
-    """Return the names without signatures whose subject the registry has or does not answer for."""
+    """Return the given tags without the signatures whose subject exists or may exist.
+
+    If the registry does not answer for a subject, it may exist.
+    """
     signatures = {name for name in names if subject_of(name) is not None}
     if not signatures:
         return set(names)
@@ -216,9 +231,10 @@ def _drop_needed_signatures(image: ContainerImage, names: Collection[str]) -> se
 
 
 def run(actor: Actor, policy_id: int) -> Removal | None:
-    """Start the removal of a policy; return None and store the reason if it can't start.
+    """Start and return the removal of the tags that a policy selects now.
 
-    Also returns None if the policy was changed, disabled or deleted after it was listed.
+    Return None if the removal can't start; the reason is stored with the policy. Also return None
+    if the policy was changed, disabled, or deleted meanwhile.
     """
     row = db.session.get(RetentionPolicy, policy_id, populate_existing=True)
     if row is None or not row.is_enabled or row.seen != Rules.of(row).fingerprint:
@@ -245,9 +261,9 @@ def run(actor: Actor, policy_id: int) -> Removal | None:
 
 
 def run_due() -> list[int]:
-    """Start the removals of all enabled policies that are due; return the ids of the removals.
+    """Run all enabled policies that are due; return the IDs of the removals that were started.
 
-    A policy is postponed while a removal or a move is in progress in its place.
+    A policy is postponed while a removal or move in its namespace or project is in progress.
     """
     latest_run = utc_now() - MIN_RUN_INTERVAL
     query = (
@@ -268,7 +284,7 @@ def _is_due(latest_run: datetime) -> ColumnElement[bool]:
 
 
 def _claim(policy_id: int, latest_run: datetime) -> bool:
-    """Claim a policy's run for today; return False if another worker has claimed it."""
+    """Reserve a policy's run for today; return False if another worker has reserved it."""
     with writing() as session:
         statement = (
             update(RetentionPolicy)

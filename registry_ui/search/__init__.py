@@ -1,1 +1,1 @@
-"""Search for namespaces, projects, images, tags, digests and complete references."""
+"""Search for namespaces, projects, images, tags, digests, and complete references."""

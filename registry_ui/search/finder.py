@@ -1,10 +1,10 @@
 """Search by a part of a name, among the objects that a principal is allowed to see.
 
-A search is a constant number of queries of bounded work. An index finds tags that begin with the
-text. Tags that only contain it are searched among the newest ones, so that a search does not
-become slower as the number of tags grows. Both take a limited number of candidates before they
-check visibility. If the principal can see only few images, those are searched completely instead,
-so that no hit is missed (``make bench-search``).
+A search runs a constant number of queries, each with bounded work. Tags that begin with the text
+are found with a database index. Tags that only contain the text are found among the newest tags,
+so that searches do not become slower as the number of tags grows. Visibility is checked for a
+limited number of matching tags. If the principal can see only a few images, all tags of these
+images are searched instead, so that no hit is missed (``make bench-search``).
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ T = TypeVar("T")
 
 #: Character that sorts after every character that a tag or a digest can contain.
 _LAST_CHARACTER = "\x7f"
-#: Minimum number of characters to search for inside the names of tags.
+#: Minimum number of characters of a text that is searched for inside the names of tags.
 MIN_PART_LENGTH = 2
-#: Number of the newest tags whose names are searched for a part.
+#: Number of newest tags that are searched for names that contain the text.
 MAX_NEWEST_TAGS = 100_000
 #: Maximum number of matching tags whose visibility is checked.
 MAX_CANDIDATES = 5_000
-#: Maximum number of visible images whose tags are all searched.
+#: Maximum number of visible images for which all tags are searched.
 MAX_SEARCHED_IMAGES = 1_000
 
 
@@ -72,7 +72,7 @@ class ImageHit:
 
 @dataclass(frozen=True, slots=True)
 class TagHit:
-    """A tag that a search has found, with its image and project."""
+    """A tag that a search has found, with the names of its image and project."""
 
     id: int
     project_path: str
@@ -86,7 +86,7 @@ class TagHit:
 
 @dataclass(frozen=True, slots=True)
 class Hits(Generic[T]):
-    """The first hits of one kind, best first, and whether there are more."""
+    """The best hits of one kind, best first, and whether there are more hits."""
 
     rows: Sequence[T] = ()
     has_more: bool = False
@@ -109,7 +109,7 @@ class SearchResult:
 
     @property
     def kinds(self) -> dict[str, Hits[Any]]:
-        """The hits of each kind, by the name that the kind has in URLs and in the API."""
+        """The hits of each kind, by the name of the kind in URLs and in the API."""
         return {
             "namespaces": self.namespaces,
             "projects": self.projects,
@@ -119,7 +119,7 @@ class SearchResult:
 
     @property
     def single_hit(self) -> Any:
-        """The only hit of the search; None if there is no hit or more than one."""
+        """The only hit of the search; None if there is no hit or more than one hit."""
         all_hits = [hit for hits in self.kinds.values() for hit in hits]
         return all_hits[0] if len(all_hits) == 1 else None
 
@@ -160,9 +160,9 @@ class Finder:
         )
 
     def exact_match(self, query: SearchQuery) -> Any:
-        """Return the hit that a complete reference names; None if it names none or several.
+        """Return the one visible object that a complete reference names; otherwise None.
 
-        An old path of a move stands for the current path.
+        If a move has changed the path in the reference, the current path is searched for.
         """
         reference = query.reference
         if reference is None:
@@ -187,7 +187,7 @@ class Finder:
         return hits[0] if len(hits) == 1 else None
 
     def _find_path(self, path: str) -> Any:
-        """Return the visible project, namespace or image at a path, or None."""
+        """Return the visible project, namespace, or image at a path, or None."""
         for kind, visible in ((Project, self._projects), (Namespace, self._namespaces)):
             row = self._session.execute(
                 _select_places(kind).where(kind.path == path, visible)
@@ -250,7 +250,7 @@ class Finder:
     # -- tags --------------------------------------------------------------------
 
     def _find_tags(self, query: SearchQuery, limit: int) -> Hits[TagHit]:
-        """Return tags by the beginning of their digest or name, then by a part of the name."""
+        """Return tags related to the digest, then tags that begin with or contain the text."""
         if not (query.tag or query.digest):
             return Hits()
         image_ids = self._fetch_image_ids(query)
@@ -275,7 +275,7 @@ class Finder:
             statement = (
                 self._select_tags()
                 .join(ids, ids.c.id == Tag.id)
-                # Signatures and attestations are tags too, but users do not search for them.
+                # Signatures and attestations are tags, too, but users do not search for them.
                 .where(*_contains_all(ContainerImage.path, query.image_words), ~attached())
                 .order_by(order, ContainerImage.path)
                 .limit(limit + 1)
@@ -284,7 +284,7 @@ class Finder:
         return _hits_from_rows(list(hits.values()), limit)
 
     def _fetch_image_ids(self, query: SearchQuery) -> list[int] | None:
-        """Return the IDs of visible images that match; None if there are too many to search all."""
+        """Return the IDs of visible images that match the query; None if there are too many."""
         statement = (
             select(ContainerImage.id)
             .join(Project, Project.id == ContainerImage.project_id)
@@ -317,10 +317,10 @@ class Finder:
 
 
 def _is_visible_namespace(session: Session, principal: Principal) -> ColumnElement[bool]:
-    """Return a condition for the namespaces that the principal can see.
+    """Return an SQL condition for the namespaces that the principal can see.
 
-    These are the ones where they have a role or can see a project, and all for an administrator
-    without a path restriction.
+    These are the namespaces in which the principal has a role or can see a project. Administrators
+    without a path restriction can see all namespaces.
     """
     project = aliased(Project)
     is_below = (project.path >= Namespace.path + "/") & (project.path < Namespace.path + "0")
@@ -353,10 +353,10 @@ def _begins_with(column: Any, text: str) -> ColumnElement[bool]:
 
 
 def _leads_to(digest: str) -> Iterator[ColumnElement[bool]]:
-    """Yield conditions for the tags that lead to a digest, given its beginning.
+    """Yield SQL conditions for tags that are related to a digest, given the start of the digest.
 
-    The digest can be that of a platform's manifest in an index, an earlier digest of the tag, or
-    an image ID, which is the digest of a config, also of a platform's image.
+    The digest can be that of a platform's manifest in the tag's OCI index, an earlier digest of the
+    tag, or an image ID (the digest of a config) of the tag or one of its platforms.
     """
     parents = select(IndexChild.parent)
     yield Tag.digest.in_(parents.where(_begins_with(IndexChild.child, digest)))
@@ -374,10 +374,10 @@ def _leads_to(digest: str) -> Iterator[ColumnElement[bool]]:
 
 
 def _rank(path: Any, name: str) -> ColumnElement[int]:
-    """Return the rank of a path for a name, lowest first.
+    """Return an SQL expression for how well a path matches a name, from 0 (best) to 3.
 
-    0 if the name is the whole path, 1 if it is the end of the path, 2 if the path or one of its
-    segments begins with it, and otherwise 3.
+    It is 0 if the name is the whole path, 1 if the path ends with the name, 2 if the path or one of
+    its segments begins with the name, and otherwise 3.
     """
     return case(
         (path == name, 0),

@@ -9,11 +9,11 @@ from ..errors import Invalid
 from ..names import NameInvalid, Reference
 from ..reference_parser import MAX_PASTED_LENGTH, AnotherRegistry, parse_pasted
 
-#: Maximum number of characters of free words; a pasted command with a reference can be longer.
+#: Maximum number of characters of a search text; a pasted command with a reference can be longer.
 MAX_LENGTH = 255
 #: Maximum number of words that are searched for; more would not narrow the result.
 MAX_WORDS = 6
-#: Minimum number of digits of a digest, because fewer would find too much.
+#: Minimum number of hex digits of a digest, because fewer digits would match too many digests.
 MIN_DIGEST_DIGITS = 7
 
 #: Matches a complete digest among other words, as docker prints it after a push or a pull.
@@ -25,11 +25,11 @@ _DIGEST = re.compile(rf"@?(?:(sha256|sha512):)?([0-9a-f]{{{MIN_DIGEST_DIGITS},12
 class SearchQuery:
     """A search text and its possible meanings.
 
-    Each of ``words`` must be in the path or the description. ``tag`` is searched for in the names
-    of tags, in images whose path contains all ``image_words``. ``digest`` is the beginning of a
-    digest, with its algorithm. ``reference`` is set if the text is a complete reference to a
-    project, an image, a tag or a digest. ``other_registry_message`` is set if the reference
-    belongs to another registry, unless a namespace here has the name of that registry's host.
+    A hit must contain each of ``words`` in its path or description. ``tag`` is searched for in the
+    names of tags of images whose path contains all ``image_words``. ``digest`` is the beginning of
+    a digest, with its algorithm. ``reference`` is set if the text is a complete reference to a
+    project, an image, a tag, or a digest. ``other_registry_message`` is set if the reference begins
+    with the host of a different registry; it is shown only if there are no hits.
     """
 
     text: str
@@ -42,7 +42,7 @@ class SearchQuery:
 
     @property
     def name(self) -> str:
-        """The query as a possible last path segment."""
+        """The words of the query as one name, which is compared with paths to sort the hits."""
         return " ".join(self.words)
 
 
@@ -50,7 +50,7 @@ def parse(text: str, host: str) -> SearchQuery:
     """Parse the text of the search field.
 
     Args:
-        text: what a user typed or pasted, such as words, a reference or a docker command.
+        text: text that a user typed or pasted, such as words, a reference, or a docker command.
         host: the registry's host name in docker commands.
 
     Raises:
@@ -80,9 +80,9 @@ def parse(text: str, host: str) -> SearchQuery:
 
 
 def _query_from_foreign_reference(text: str, error: AnotherRegistry) -> SearchQuery:
-    """Return the query for a reference of another registry.
+    """Return the query for a reference that begins with the host of a different registry.
 
-    It can still match, because a mirror has namespaces with the names of other hosts.
+    The reference can still match, because a mirror has namespaces that are named after hosts.
     """
     if error.reference is None:
         return SearchQuery(text, other_registry_message=str(error))
@@ -104,7 +104,7 @@ def _query_from_reference(text: str, reference: Reference) -> SearchQuery:
 
 
 def _query_from_text(text: str) -> SearchQuery:
-    """Return the query for text that is no reference, such as ``App``, ``shop api`` or ``:1.0``."""
+    """Return the query for text that is not a reference: ``App``, ``shop api``, or ``:1.0``."""
     if len(text) > MAX_LENGTH:
         raise _too_long_error()
     image, colon, tag = text.partition(":")

@@ -1,1 +1,1 @@
-"""Storage usage of namespaces, projects, images and tags."""
+"""Storage usage of namespaces, projects, images, and tags."""

@@ -1,7 +1,8 @@
-"""Read manifests of tags that are not stored yet: for a path on request, and after each push.
+"""Fetch manifests that the database does not contain yet.
 
-A run begins with the tags that are unknown then, so it continues where an earlier run ended or
-was interrupted.
+They are fetched on request for all tags at and below a path, and after each push for the pushed
+manifest. A run for a path reads only tags whose contents are still unknown, so it continues where
+an interrupted run ended.
 """
 
 from __future__ import annotations
@@ -23,19 +24,22 @@ from .survey import UsageScan
 
 logger = logging.getLogger(__name__)
 
-#: Number of tags that are read from the registry in one batch.
+#: Number of tags whose manifests are fetched in one batch.
 BATCH_SIZE = 50
-#: Timeout in seconds for one batch.
+#: Timeout in seconds for one batch of tags.
 BATCH_TIMEOUT = 60.0
-#: Timeout in seconds for a pushed manifest, and again for those below it that no page reads.
+#: Timeout in seconds for a pushed manifest, and again for its descendants that no page shows.
 PUSH_TIMEOUT = 30.0
 
 
 def read_contents(path: str) -> int:
-    """Read the unknown contents of the tags at and below a path; return how many tags were read.
+    """Fetch the manifests of tags whose contents are not stored yet; return the number of tags.
 
-    Tags that can't be read are skipped. If the registry does not answer, the run ends early, and
-    everything that was read before is kept.
+    Tags that can't be read are skipped. If the registry does not answer, reading ends early, and
+    the manifests fetched before are kept.
+
+    Args:
+        path: the tags of all projects at or below this path are read.
     """
     unread_tags = list(UsageScan(db.session(), at_or_below(Project.path, path)).unknown())
     read_count = 0
@@ -54,10 +58,14 @@ def read_contents(path: str) -> int:
 
 
 def fetch_summaries(repository: RepositoryName, digest: str) -> None:
-    """Fetch a pushed manifest and everything below it, so that the first page view is fast.
+    """Fetch a pushed manifest and all manifests below it, so that the first page view is fast.
 
-    It also lets a pull by digest count for a tag, which is only possible for indexes that were
-    read.
+    This also makes pulls by digest countable: a pull of a child manifest counts for a tag only if
+    the OCI index of the tag is stored.
+
+    Args:
+        repository: the repository of the push.
+        digest: the digest of the pushed manifest.
     """
     ensure_fetched(repository, {digest: digest}, PUSH_TIMEOUT)
     _fetch_other_children(repository, {digest}, PUSH_TIMEOUT)
@@ -66,7 +74,7 @@ def fetch_summaries(repository: RepositoryName, digest: str) -> None:
 def _fetch_other_children(
     repository: RepositoryName, digests: Collection[str], timeout: float
 ) -> None:
-    """Read entries of indexes that pages do not need: without a media type, or deeply nested."""
+    """Fetch entries of OCI indexes that pages do not show: without media type or deeply nested."""
     image = select(ContainerImage.id).where(ContainerImage.path == str(repository))
     in_repository = exists().where(
         RepositoryManifest.image_id.in_(image), RepositoryManifest.digest == IndexChild.child
@@ -81,7 +89,7 @@ def _split_into_batches(names: list[str]) -> Iterable[list[str]]:
 
 
 def _store_digests(repository: RepositoryName, summary: FetchSummary, names: list[str]) -> None:
-    """Store the digests of tags that had none, unless an event has set them meanwhile."""
+    """Store the digests of tags without one, unless a notification has set them meanwhile."""
     image = select(ContainerImage.id).where(ContainerImage.path == str(repository))
     with writing() as session:
         for name in summary.digests.keys() & names:

@@ -1,8 +1,8 @@
-"""Storage usage: of a namespace by project and image, of a project by image, of an image by tag.
+"""Compute the storage usage of a scope: a namespace, a project, or an image.
 
-A blob counts once, even if several manifests need it. The size of the blobs that only one image
-needs is what its removal would free, as far as this scope shows: a project outside of it can
-need the same layer.
+A scope is divided into parts: a namespace into projects or images, a project into images, and an
+image into tags. A blob counts once, even if several manifests need it. The removal of a part frees
+the blobs that no other part needs, unless an image outside the scope needs them.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from ..manifests.store import MAX_DEPTH, facts_of
 from ..models import ContainerImage, Manifest, ManifestContents, Project, RepositoryManifest, Tag
 from .usage import SharedLayer, UsagePart, UsageParts, UsageSummary
 
-#: Maximum number of parts and of layers that are listed; the other parts are added up.
+#: Maximum number of parts and of layers that are listed; the remaining parts are added up.
 MAX_LISTED = 20
-#: Maximum number of tags that are named for a layer.
+#: Maximum number of tags that are listed for a layer.
 PREVIEW_LIMIT = 3
 
 
 @dataclass(slots=True)
 class _Image:
-    """An image while its usage is added up: the rows of its tags, and the keys of their blobs."""
+    """An image with the rows of its tags and the keys of their blobs (see manifests/blobs.py)."""
 
     id: int
     path: str
@@ -55,10 +55,16 @@ class _Part:
 
 
 class UsageScan:
-    """The images of a scope and the stored contents of their tags, read by three queries.
+    """The images of a scope and the stored contents of their tags, loaded with three queries.
 
     Args:
-        scope: condition that selects the images, which are joined with their projects.
+        session: the database session.
+        scope: SQL condition on ContainerImage and Project that selects the images.
+
+    Attributes:
+        sizes: size in bytes of each blob, by key.
+        images: the images by ID.
+        known: image ID and name of each tag whose contents are completely stored.
     """
 
     def __init__(self, session: Session, scope: ColumnElement[bool]) -> None:
@@ -72,19 +78,19 @@ class UsageScan:
         self.known = {(i.id, tag.name) for i in self.images.values() for tag in self._add_up(i)}
 
     def unknown(self) -> Iterator[tuple[str, str, str | None]]:
-        """Yield repository, tag and digest (if known) of the tags whose contents must be read."""
+        """Yield each tag whose contents are unknown: repository, name, and digest or None."""
         for image in self.images.values():
             for tag in image.tags:
                 if (image.id, tag.name) not in self.known:
                     yield image.path, tag.name, tag.digest
 
     def manifest_of(self, image: _Image, blob: bytes) -> str:
-        """Return the digest of a manifest of an image that needs this blob."""
+        """Return the digest of one manifest of an image that needs the blob with this key."""
         contents = self._contents[image.id].items()
         return next(digest for digest, (packed, _) in contents if blob in packed)
 
     def packed_blobs(self, image: _Image, digest: str | None) -> list[bytes]:
-        """Return the packed blobs of a manifest and of the manifests below it, one item each."""
+        """Return the packed blobs of a manifest and of each manifest below it, as a list."""
         packed, children = self._contents[image.id].get(digest or "", (b"", ""))
         if not children:
             return [packed]
@@ -126,7 +132,7 @@ class UsageScan:
                 continue  # The image was added between the two queries.
             image.tags.append(row)
             if row.blobs is not None:
-                # The digest of a tag needs no proof that the image contains the manifest.
+                # The tag itself proves that the image contains the manifest.
                 self._contents[row.image_id][row.digest] = (row.blobs, row.children)
 
     def _read_children(self, session: Session, scope: ColumnElement[bool]) -> None:
@@ -146,7 +152,7 @@ class UsageScan:
             self._contents[row.image_id][row.digest] = (row.blobs, row.children)
 
     def _add_up(self, image: _Image) -> Iterator[Any]:
-        """Add up the blobs of an image, and yield its tags whose contents are completely known."""
+        """Collect the blobs of an image, and yield its tags with completely stored contents."""
         complete: dict[str | None, bool] = {}
         counted: set[str | None] = set()
         for tag in image.tags:
@@ -165,16 +171,16 @@ class UsageScan:
     def _collect(
         self, image_id: int, digest: str | None, counted: set[str | None] | None = None
     ) -> tuple[list[tuple[bytes, str]], bool]:
-        """Return the contents of a manifest and of those below it, and whether all were found.
+        """Return the contents of a manifest and of all manifests below it.
 
         Args:
-            image_id: the image that must contain the manifests.
-            digest: the manifest to begin with.
+            image_id: the ID of the image that must contain the manifests.
+            digest: the digest of the top manifest.
             counted: digests whose contents are left out, because an earlier call returned them;
-                the digests that are returned now are added to it.
+                the digests of the returned contents are added to the set.
 
         Returns:
-            Packed blobs and children of each manifest, and False if one of them is not stored.
+            The packed blobs and children of each manifest; and whether all manifests are stored.
         """
         stored_contents, level, is_complete = self._contents[image_id], {digest}, True
         counted = set() if counted is None else counted
@@ -207,10 +213,11 @@ def summarize_usage(
     """Return the storage usage of a scope, with its largest parts and layers.
 
     Args:
+        session: the database session.
         scan: the images of the scope.
-        by: ``project``, ``image`` or ``tag``: the parts into which the scope is divided.
-        open_projects: IDs of the projects whose layers are shown, because the reader has the
-            pull permission there.
+        by: the parts into which the scope is divided: ``project``, ``image``, or ``tag``.
+        open_projects: IDs of the projects whose layers are shown, because the user who views the
+            page can pull from them.
     """
     images = list(scan.images.values())
     readable = [image for image in images if image.project_id in open_projects]
@@ -258,7 +265,7 @@ def _divide_by_tag(scan: UsageScan, images: list[_Image]) -> list[_Part]:
 
 
 def _compute_usage(scan: UsageScan, parts: list[_Part]) -> UsageParts:
-    """Return the largest parts, each with the size of the blobs that only it needs."""
+    """Return the largest parts, each with the size of the blobs that no other part needs."""
     needed_by: Counter[bytes] = Counter()
     for part in parts:
         needed_by.update(part.blobs)
@@ -283,12 +290,12 @@ def _compute_usage(scan: UsageScan, parts: list[_Part]) -> UsageParts:
 def _list_largest_layers(
     session: Session, scan: UsageScan, images: list[_Image]
 ) -> list[SharedLayer]:
-    """Return the largest layers of these images, with the tags that need them."""
+    """Return the largest layers of some images, with the tags that need each layer."""
     candidates: set[bytes] = set()
     for image in images:
         candidates |= image.blobs
-    # The blobs include configs, which are left out later. They are small, so twice as many blobs
-    # are enough.
+    # The blobs include configs, which are left out later. Configs are small, so twice as many
+    # blobs as listed layers are enough.
     sizes = scan.sizes
     largest = heapq.nlargest(2 * MAX_LISTED, candidates, key=lambda key: (sizes[key], key))
     tags_by_blob: dict[bytes, list[tuple[_Image, Any]]] = {key: [] for key in largest}
@@ -319,7 +326,7 @@ def _list_largest_layers(
 
 
 def _fetch_descriptors(session: Session, digests: dict[bytes, str]) -> dict[bytes, Descriptor]:
-    """Return the descriptors of layers, by blob key and with one query; configs are left out.
+    """Return the descriptors of layers by blob key (one query); configs are left out.
 
     Args:
         digests: for each blob key, the digest of a manifest that needs the blob.

@@ -1,4 +1,4 @@
-"""Storage usage as pages show it: of a scope, of its parts, and of its largest layers."""
+"""Storage usage of a namespace, project, or image (the scope), as pages show it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class UsagePart:
-    """A project, an image or a tag, with its size.
+    """A part of a scope: a project, an image, or a tag, with its storage usage in bytes.
 
-    ``size`` is in bytes; ``alone`` is the size of the blobs that no other part needs.
+    ``tags`` is the number of tags, ``size`` the size of all blobs of the part, and ``alone`` the
+    size of the blobs that no other part of the scope needs. ``tag`` is "" unless the part is a tag.
     """
 
     project: str
@@ -43,11 +44,11 @@ class SharedLayer:
 
 @dataclass(frozen=True, slots=True)
 class UsageParts:
-    """The largest parts of a scope, and the sums of the others.
+    """The largest parts of a scope, and sums for the remaining parts.
 
-    ``rest_count`` is the number of parts that are not in ``rows``, and ``rest_size`` the size of
-    the blobs that only one of those needs. ``shared`` is the size of the blobs that several parts
-    need. Sizes are in bytes.
+    ``rest_count`` is the number of parts that are not in ``rows``, and ``rest_size`` the sum of
+    their ``alone`` sizes. ``shared`` is the size of the blobs that several parts of the scope need.
+    Sizes are in bytes.
     """
 
     rows: list[UsagePart]
@@ -57,9 +58,10 @@ class UsageParts:
 
     @property
     def pieces(self) -> list[tuple[str, int, str]]:
-        """The segments of the bar chart, which add up to the total: label, bytes, and a key.
+        """The segments of the bar chart, which add up to the size of the scope.
 
-        The key is the number of the row, ``rest`` for the smaller parts, or ``shared``.
+        Each segment is a label, a size in bytes, and a key: the number of the row from 0, ``rest``
+        for the remaining parts, or ``shared`` for blobs that several parts need.
         """
         pieces = [(r.tag or r.repository, r.alone, str(n)) for n, r in enumerate(self.rows)]
         pieces += [("the smaller ones", self.rest_size, "rest"), ("shared", self.shared, "shared")]
@@ -71,8 +73,9 @@ class UsageSummary:
     """The storage usage of a scope, in bytes.
 
     ``size`` counts each blob once. ``known`` is the number of tags, out of ``tags``, whose
-    contents are stored. ``fresh_at`` is the oldest time of the last reconcile of these images;
-    None if one was never reconciled. ``projects`` is set only for a division by project.
+    contents are stored. ``images`` is the number of images. ``fresh_at`` is the time at which the
+    least recently reconciled image was compared with the registry; None if an image never was.
+    ``projects`` contains the usage by project if it was requested, otherwise None.
     """
 
     size: int

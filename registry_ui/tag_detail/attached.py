@@ -1,4 +1,4 @@
-"""Signatures, attestations and other documents attached to an image, with their contents."""
+"""Referrers of an image: signatures, attestations, and other documents, with their contents."""
 
 from __future__ import annotations
 
@@ -24,13 +24,14 @@ PROBLEMS = {
 def referrers(
     image: ContainerImage, subjects: Collection[str], index: Manifest | None, *, content: bool
 ) -> list[ReferrerView]:
-    """Return views of the manifests that sign or describe an image.
+    """Return a view of each referrer (a manifest that signs or describes a tag of an image).
 
     Args:
         image: the image.
-        subjects: the digests of the tag and of the platform that is shown.
-        index: the manifest of the tag if it is an index, else None.
-        content: whether the reader has permission to pull, and so to read the documents.
+        subjects: the digests of the tag and of the platform that the page shows.
+        index: the manifest of the tag if it is an OCI index, else None.
+        content: whether to read the documents that the referrers contain; this requires the
+            pull permission.
     """
     all_attachments = attachments(image, subjects, index)
     layers = [layer for item in all_attachments for layer in _document_layers(item)]
@@ -50,7 +51,7 @@ def referrers(
 
 
 def _document_layers(attachment: Attachment) -> tuple[Descriptor, ...]:
-    """Return the layers that are documents, unlike the layers of a container image."""
+    """Return the layers of a referrer that are documents, such as SBOMs or attestations."""
     if attachment.facts is None:
         return ()
     return tuple(
@@ -97,7 +98,7 @@ def _build_document_view(
 
 
 def _explain_unread(layer: Descriptor) -> str:
-    """Return why a document was not read; "" for a type that is never read."""
+    """Return the reason why a document was not read; "" if its media type is never read."""
     if not can_be_read(layer):
         return ""
     return PROBLEMS["too large" if layer.size > MAX_DOCUMENT else "not read"]

@@ -15,12 +15,12 @@ HEADER = """\
 """
 #: Prefix that the classic builder writes before steps without a layer, and before ADD and COPY.
 _NO_LAYER = re.compile(r"/bin/sh -c #\(nop\)\s*", re.ASCII)
-#: Shell of a RUN instruction until a SHELL instruction sets another: on Linux and on Windows.
+#: Shells of RUN instructions on Linux and on Windows, until a SHELL instruction replaces them.
 _DEFAULT_SHELLS = ("/bin/sh -c ", "cmd /S /C ")
-#: Number of build arguments, which both builders write before a command:
-#: ``|2 A=1 B=x /bin/sh -c …``.
+#: Matches the number of build arguments, which the classic builder and BuildKit write before the
+#: arguments and the command: ``|2 A=1 B=x /bin/sh -c …``.
 _ARGUMENTS = re.compile(r"\|(\d{1,3}) ", re.ASCII)
-#: Start of a heredoc with its delimiter: <<EOF, <<-EOF, <<"EOF".
+#: Matches the start of a heredoc with its delimiter: <<EOF, <<-EOF, <<"EOF".
 _HEREDOC = re.compile(r"<<-?([\"']?)([A-Za-z0-9_.]{1,100})\1(?=\s|$)", re.ASCII)
 _INSTRUCTION = re.compile(
     r"(ADD|ARG|CMD|COPY|ENTRYPOINT|ENV|EXPOSE|FROM|HEALTHCHECK|LABEL|MAINTAINER|ONBUILD|RUN|SHELL"
@@ -28,22 +28,22 @@ _INSTRUCTION = re.compile(
 )
 _COPIED_FILES = re.compile(r"((?:file|dir|multi):[0-9a-f]{12})[0-9a-f]* in (.+)", re.DOTALL)
 _PORTS = re.compile(r"(?:map)?\[(.*)\]")
-#: A list as Go prints it: ``[/data /logs]``.
+#: Matches a list as Go prints it: ``[/data /logs]``.
 _LIST = re.compile(r"\[([^\"\]]*)\]")
 _HEALTH = re.compile(r"&\{\[(.*?)\] \"([^\"\s]+)\" \"([^\"\s]+)\" \"([^\"\s]+)\" .*\}", re.DOTALL)
 _VARIABLE = re.compile(r"[^\s=]+=")
-#: ``&&`` between spaces. It matches only one space on each side, because ``\s*&&`` would take
-#: quadratic time on a long run of spaces.
+#: Matches ``&&`` between spaces, but only one space on each side: ``\s*&&`` would take quadratic
+#: time on a long run of spaces.
 _AND = re.compile(r"(?<=\s)&&(?=\s)")
-#: A quoted string. An unterminated quote extends to the end of the text.
+#: Matches a quoted string. An unterminated quote extends to the end of the text.
 _QUOTED_STRING = re.compile(r'"((?:[^"\\]|\\.)*+)(?:"|\\?\Z)', re.DOTALL)
 
 
 def reconstruct(config: ImageConfig) -> str:
-    """Return a Dockerfile that would produce the history of an image; "" without a history.
+    """Return a Dockerfile that would produce the history of an image; "" if it has no history.
 
-    The text comes from the image, so it is not trusted. HEADER comes first, because a comment
-    on the first line could be a parser directive for the builder.
+    The text comes from the image, so it is not trusted. HEADER comes first, because a
+    comment from the image on the first line could be a parser directive for the builder.
     """
     if not config.history:
         return ""
@@ -70,10 +70,15 @@ def _convert_step(step: HistoryLine, arguments: str, text: str) -> list[str]:
 
 
 def _split_step(created_by: str, shells: tuple[str, ...]) -> tuple[str, str]:
-    """Split a history line into build arguments and the bare instruction.
+    """Split a step of the image history into build arguments and the bare instruction.
 
     Args:
-        shells: prefixes that a builder puts before the command of a RUN.
+        created_by: the text that the builder recorded for the step.
+        shells: shell prefixes, such as ``/bin/sh -c ``, that a builder puts before the command of
+            a RUN instruction.
+
+    Returns:
+        The build arguments ("" if there are none), and the instruction.
     """
     text = created_by.strip().removesuffix("# buildkit").rstrip()
     if match := _NO_LAYER.match(text):
@@ -89,13 +94,13 @@ def _split_step(created_by: str, shells: tuple[str, ...]) -> tuple[str, str]:
 
 
 def _split_arguments(text: str, count: int, shells: tuple[str, ...]) -> tuple[str, str]:
-    """Split a text into build arguments and the command that follows them.
+    """Split the rest of a history line into build arguments and the command after them.
 
     A value can contain spaces, so the arguments end where the shell begins. The exec form of RUN
     has no shell; then each argument is assumed to be one word.
 
     Args:
-        text: the part of the history line after the number of arguments.
+        text: the part of the history line that follows the number of arguments.
         count: the number of arguments.
         shells: shell prefixes that can begin the command.
     """
@@ -135,7 +140,8 @@ def _convert_instruction(keyword: str, value: str) -> list[str]:
 def _format_run(value: str) -> str:
     """Return the value of a RUN instruction with each ``&&`` command on its own line.
 
-    Builders join continued lines in the history, so a value of several lines was a heredoc.
+    Builders join continued lines in the history, so a value with several lines was a heredoc and is
+    returned as one.
     """
     if "\n" in value:
         return _format_heredoc(value)
@@ -144,7 +150,7 @@ def _format_run(value: str) -> str:
 
 
 def _format_heredoc(value: str) -> str:
-    """Return a command of several lines as a heredoc, unless it is a complete heredoc already."""
+    """Return a multi-line command as a heredoc; a complete heredoc is returned unchanged."""
     first, *lines = value.splitlines()
     names = [match[2] for match in _HEREDOC.finditer(first)]
     if names and all(name in lines for name in names) and lines[-1] == names[-1]:
@@ -155,7 +161,10 @@ def _format_heredoc(value: str) -> str:
 
 
 def _quote_value(value: str) -> str:
-    """Quote the value of a single variable if it contains spaces, which the history omits."""
+    """Return the ``NAME=value`` of an ENV or LABEL instruction, quoted if it contains spaces.
+
+    The history omits these quotes. Text that sets several variables is not quoted.
+    """
     name, equals, rest = value.partition("=")
     words = rest.split()
     is_single = not all(_VARIABLE.match(word) for word in words[1:])
@@ -174,7 +183,10 @@ def _join_lines(text: str) -> str:
 
 
 def _format_list(value: str) -> str:
-    """Convert a list that the classic builder wrote as ``["a" "b"]`` to ``["a", "b"]``."""
+    """Convert a list that the classic builder wrote as ``["a" "b"]`` to ``["a", "b"]``.
+
+    Text that is not such a list is returned with a backslash at the end of each line but the last.
+    """
     if not value.startswith('["'):
         return _join_lines(value)
     try:
@@ -186,7 +198,7 @@ def _format_list(value: str) -> str:
 
 
 def _format_healthcheck(value: str) -> str:
-    """Convert the Go value that the history contains to a HEALTHCHECK instruction."""
+    """Convert the printed Go struct in the history to a HEALTHCHECK instruction."""
     if '["NONE"' in value:
         return "HEALTHCHECK NONE"
     match = _HEALTH.fullmatch(value)

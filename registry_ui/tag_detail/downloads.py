@@ -19,9 +19,10 @@ from .live_tag import read_live_tag
 class SbomView:
     """The packages of one platform of a tag.
 
-    ``packages`` is None if no SBOM can be read; then ``error`` says why. ``platform`` is the
-    platform's label; "" if the tag is not an index. ``fresh_at`` is when the registry last
-    answered.
+    ``packages`` is None if no SBOM can be read. ``error`` is the reason, or an error that the
+    registry returned for the tag, or None. ``platform`` is the label of the platform; "" if the tag
+    is not an OCI index. ``fresh_at`` is the time of the registry's last answer for the tag; None
+    if it is not known.
     """
 
     packages: list[Package] | None
@@ -31,15 +32,15 @@ class SbomView:
 
 
 def manifest_bytes(image: ContainerImage, name: TagName, platform: str) -> bytes:
-    """Return the bytes of a tag's manifest, or of a child of its index.
+    """Return the bytes of a tag's manifest, or of one platform's manifest in its OCI index.
 
     Args:
         image: the image.
         name: the name of the tag.
-        platform: digest of the child; "" for the manifest of the tag itself.
+        platform: digest of the platform's manifest; "" for the manifest of the tag itself.
 
     Raises:
-        NotFound: there is no such tag, or its index has no such child.
+        NotFound: there is no such tag, or its OCI index has no such manifest that was read.
         RegistryUnreachable: the manifest could not be read from the registry.
     """
     manifest = _load_manifest(image, name)
@@ -47,15 +48,16 @@ def manifest_bytes(image: ContainerImage, name: TagName, platform: str) -> bytes
 
 
 def config_bytes(image: ContainerImage, name: TagName, platform: str) -> bytes:
-    """Return the bytes of the config of a tag, or of a child of its index.
+    """Return the bytes of the config of a tag, or of one platform in its OCI index.
 
     Args:
         image: the image.
         name: the name of the tag.
-        platform: digest of the child; "" for the first platform of an index.
+        platform: digest of the platform's manifest; "" for the first platform of an OCI index.
 
     Raises:
-        NotFound: there is no such tag or child, or its kind has no config that can be read.
+        NotFound: there is no such tag or platform, or the manifest is of a kind that has no
+            config to download.
         RegistryUnreachable: the manifest or the config could not be read from the registry.
     """
     manifest = _load_manifest(image, name)
@@ -71,15 +73,15 @@ def config_bytes(image: ContainerImage, name: TagName, platform: str) -> bytes:
 
 
 def sbom_view(image: ContainerImage, name: TagName, platform: str) -> SbomView:
-    """Return the packages of a tag, or of a child of its index.
+    """Return the packages of a tag, or of one platform in its OCI index, as its SBOM lists them.
 
     Args:
         image: the image.
         name: the name of the tag.
-        platform: digest of the child; "" for the first platform of an index.
+        platform: digest of the platform's manifest; "" for the first platform of an OCI index.
 
     Raises:
-        NotFound: there is no such tag or child.
+        NotFound: there is no such tag or platform.
     """
     tag, fresh_at, error = read_live_tag(image, name)
     manifest = db.session.get(Manifest, tag.digest) if tag.digest else None

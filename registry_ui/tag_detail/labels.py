@@ -8,7 +8,7 @@ from ..distribution.statement import SIGSTORE
 from .view_models import Labeled
 
 PREFIX = "org.opencontainers.image."
-#: Labels of the annotation keys of the OCI image specification, without their prefix.
+#: Labels of the annotation keys of the OCI image specification; the keys here omit PREFIX.
 LABELS = {
     "created": "Created",
     "authors": "Authors",
@@ -60,14 +60,20 @@ def labeled(pairs: Iterable[tuple[str, str]]) -> list[Labeled]:
 
 
 def artifact(media_type: str) -> str:
-    """Return a label for a known artifact type; "" for any other."""
+    """Return a label for a known artifact type; "" for an unknown one."""
     if media_type.startswith(SIGSTORE):
         return "Sigstore bundle"
     return ARTIFACTS.get(media_type, "")
 
 
 def referrer(kind: str, artifact_type: str, tag: str) -> str:
-    """Return a label for a referrer: by artifact type, else by tag suffix, else by kind."""
+    """Return a label for a referrer: by its artifact type, else by its tag, else by its kind.
+
+    Args:
+        kind: a key of KINDS; any other kind gets the label "Attached".
+        artifact_type: the artifact type; "" if there is none.
+        tag: the digest tag of the referrer, such as ``sha256-….sig``; "" if it has none.
+    """
     return (
         artifact(artifact_type)
         or TAGS.get(tag.rpartition(".")[2], "")
@@ -76,7 +82,7 @@ def referrer(kind: str, artifact_type: str, tag: str) -> str:
 
 
 def predicate(predicate_type: str) -> str:
-    """Return a label for the predicate type of an in-toto statement; the type if it is unknown."""
+    """Return a label for an in-toto predicate type; an unknown type is returned unchanged."""
     for prefix, label in PREDICATES.items():
         if predicate_type.startswith(prefix):
             return label

@@ -1,4 +1,7 @@
-"""Read the current state of one tag from the registry, and update the index to match."""
+"""Read the current state of one tag from the registry, and update the index to match.
+
+The index is the database's copy of the registry's tags.
+"""
 
 from __future__ import annotations
 
@@ -24,15 +27,16 @@ from ..names import RepositoryName, TagName, is_trash_tag
 def read_live_tag(image: ContainerImage, name: TagName) -> tuple[Tag, datetime | None, str | None]:
     """Read a tag from the registry, and update the index to match.
 
-    A tag that is listed but can't be read is marked as damaged; this is not an error of the
-    registry.
+    A tag that the registry lists but can't read is marked as damaged; no registry error is returned
+    for it. If the registry is a pull-through cache, only the index is read.
 
     Returns:
-        The tag, when the registry last answered, and the registry error or None.
+        The tag; the time of the registry's last answer for it (None if it is not known); and the
+        error of the registry, or None.
 
     Raises:
         NotFound: the registry does not have the tag, or the registry is down and the index does
-            not have it.
+            not have the tag.
     """
     if is_trash_tag(str(name)):
         raise NotFound("The registry has no such tag.")
@@ -45,7 +49,7 @@ def read_live_tag(image: ContainerImage, name: TagName) -> tuple[Tag, datetime |
         try:
             damaged_tag = _mark_if_damaged(image, name, start_time)
         except RegistryError as error:
-            # A tag that answers 404 can be damaged. Only the list of tags says whether it is gone.
+            # A damaged tag can answer 404, too. Only the list of tags shows whether it is gone.
             problem, damaged_tag = error, None
         if damaged_tag is not None:
             return damaged_tag, start_time, None
@@ -63,7 +67,7 @@ def read_live_tag(image: ContainerImage, name: TagName) -> tuple[Tag, datetime |
 
 
 def _read_cached(image: ContainerImage, name: TagName) -> tuple[Tag, datetime | None, str | None]:
-    """Return a tag of a pull-through cache from the index.
+    """Return a tag of a pull-through cache from the index, with its last pull time and no error.
 
     The registry is not asked, because a cache would send a request to its upstream.
 
@@ -77,7 +81,7 @@ def _read_cached(image: ContainerImage, name: TagName) -> tuple[Tag, datetime | 
 
 
 def _select_tag(image: ContainerImage, name: TagName) -> Select[Tag]:
-    # An event may have changed the row since the session loaded it.
+    # A registry notification can have changed the row since the session loaded it.
     query = select(Tag).where(Tag.image_id == image.id, Tag.name == str(name))
     return query.execution_options(populate_existing=True)
 
@@ -107,7 +111,7 @@ def _update_digest(image: ContainerImage, name: TagName, digest: str, start_time
 def _ensure_tag(
     session: Session, image: ContainerImage, name: TagName, start_time: datetime
 ) -> Tag:
-    """Return the row of a tag that the registry has, creating it if necessary.
+    """Return the row of a tag that exists in the registry, and create the row if necessary.
 
     Raises:
         NotFound: the image was deleted in the meantime.
@@ -130,12 +134,15 @@ def _ensure_tag(
 
 
 def _mark_if_damaged(image: ContainerImage, name: TagName, start_time: datetime) -> Tag | None:
-    """Mark a tag as damaged if the registry lists but can't read it; return it, or else None.
+    """Mark a tag as damaged if the registry lists it but can't read it.
 
-    A tag that is marked already is not read again, to save registry calls.
+    A tag that is already marked is not checked again, to save registry calls.
+
+    Returns:
+        The damaged tag; None if the tag can be read or no longer exists.
 
     Raises:
-        RegistryError: the registry does not say whether it lists the tag.
+        RegistryError: the registry did not answer, so the state of the tag is not known.
     """
     tag = db.session.scalar(_select_tag(image, name))
     if tag is not None and tag.is_damaged:

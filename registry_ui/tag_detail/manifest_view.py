@@ -1,4 +1,4 @@
-"""View of one manifest of a tag: the selected platform, its layers and its config."""
+"""View of one manifest of a tag: the selected platform, its layers, and its config."""
 
 from __future__ import annotations
 
@@ -30,14 +30,17 @@ NO_SUCH_PLATFORM = "{}… is not among the platforms shown here, so you see the 
 def choose(
     view: TagView, facts: ManifestFacts, children: dict[str, Manifest], platform: str
 ) -> Manifest | None:
-    """Add the children of an index to the view, and return the selected one if it is stored.
+    """Add the children of an OCI index to the view, and return the manifest of the selected one.
 
     Args:
         view: the view to change.
         facts: facts of the index.
         children: stored children of the index, by digest.
-        platform: digest of the requested child. The first platform is selected if it is "" or
-            not in the index.
+        platform: digest of the requested child. If it is "" or not in the index, the first
+            platform is selected.
+
+    Returns:
+        The manifest, or None if it is not stored.
     """
     digests = {child.digest for child in facts.children}
     chosen = platform if platform in digests else facts.first_platform
@@ -62,7 +65,7 @@ def choose(
 def explain_unread(
     repository: str, facts: ManifestFacts, children: Mapping[str, Manifest]
 ) -> list[str]:
-    """Return messages about children of an index that can't be shown: one for each reason."""
+    """Return messages about children of an OCI index that can't be shown: one for each reason."""
     child_digests = (child.digest for child in facts.children)
     missing = list(dict.fromkeys(digest for digest in child_digests if digest not in children))
     reasons = unreadable(RepositoryName(repository), missing)
@@ -105,16 +108,16 @@ def show(view: TagView, manifest: Manifest) -> None:
         if config is not None and config.is_readable:
             view.config = _build_config_view(config)
     elif not view.blobs:
-        # A signature can have an image config too, but it is not runnable, so show its files.
+        # A signature can have an image config, too, but can't be run, so show its files.
         view.files = file_views(facts.layers)
 
 
 def file_views(blobs: Iterable[Descriptor], *, sized: bool = True) -> list[FileView]:
-    """Return blobs as rows of a table.
+    """Return a table row for each blob of a manifest.
 
     Args:
         blobs: descriptors of the blobs.
-        sized: whether the manifest contains the sizes of the blobs.
+        sized: whether the manifest states the sizes of its blobs.
     """
     return [FileView(b.title, b.media_type, b.digest, b.size if sized else None) for b in blobs]
 
@@ -128,7 +131,7 @@ def _add_chart(view: TagView, manifest: Manifest) -> None:
 
 
 def _add_layers(view: TagView, facts: ManifestFacts, config: ImageConfig) -> None:
-    """Add the layers to the view, each with its history step if the numbers of both agree."""
+    """Add the layers to the view, each with its history step if there is one step per layer."""
     view.history = list(config.history)
     made_by = config.made_by(len(facts.layers))
     total = sum(layer.size for layer in facts.layers)

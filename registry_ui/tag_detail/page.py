@@ -1,4 +1,7 @@
-"""Build the view of one tag from the registry, the index and the manifest store."""
+"""Build the page view of one tag from the registry, the index, and the stored manifests.
+
+The index is the database's copy of the registry's tags.
+"""
 
 from __future__ import annotations
 
@@ -35,10 +38,11 @@ class TagViewOptions:
     """Options for the view of a tag.
 
     Attributes:
-        platform: digest of the child of an index to show; "" for the first platform.
-        content: whether the reader has permission to pull, and so to see the contents.
+        platform: digest of the platform to show if the tag is an OCI index; "" for the first one.
+        content: whether to show the contents of manifests, which require the pull permission.
         all_moments: whether to show up to MAX_ALL_MOMENTS history entries instead of MAX_MOMENTS.
-        reader: the source of a copied tag is shown only if this user can see it.
+        reader: the user who views the page. The source of a copied tag is shown only if this user
+            can see it.
     """
 
     platform: str = ""
@@ -50,17 +54,21 @@ class TagViewOptions:
 def tag_view(
     image: ContainerImage, name: TagName, options: TagViewOptions, host: str
 ) -> tuple[TagView, datetime | None, str | None]:
-    """Return the view of a tag, when the registry last answered, and its error or None.
+    """Read a tag from the registry and return the view of its page.
 
     Args:
         image: the image.
         name: the name of the tag.
-        wanted: the options of the view.
+        options: the options of the view.
         host: the registry's host name in pull commands.
+
+    Returns:
+        The view; the time of the registry's last answer for the tag (None if it is not known); and
+        the error of the registry, or None.
 
     Raises:
         NotFound: the registry does not have the tag, or the registry is down and the index does
-            not have it.
+            not have the tag.
     """
     tag, fresh_at, error = read_live_tag(image, name)
     view = _build_base_view(image, tag)
@@ -112,7 +120,7 @@ def _add_manifest(
         selected = in_full(chosen.digest) if chosen is not None else None
     if selected is not None:
         show(view, selected)
-    # A selected attestation is shown with the referrers of the image that it is about.
+    # If an attestation is selected, show the referrers of the image that it describes.
     attested_digests = {c.attests for c in facts.children if c.digest == view.selected_digest}
     subjects = {manifest.digest, view.selected_digest, *attested_digests} - {""}
     index = manifest if facts.kind == "index" else None

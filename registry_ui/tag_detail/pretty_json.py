@@ -1,4 +1,4 @@
-"""Readable form of the JSON documents of an image. The original bytes can be downloaded."""
+"""Convert the JSON documents of an image to readable text for a page."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _ENCODER = json.JSONEncoder(indent=2, ensure_ascii=False)
 
 
 def pretty_print(body: bytes) -> str:
-    """Return an indented JSON document; text that is not JSON is returned without indentation.
+    """Return a JSON document as indented text; text that is not JSON is not indented.
 
-    A document whose meaning would change is not indented either: one with a duplicate key, or
-    with numbers that Python does not preserve, such as floats. In all texts, invisible characters
-    such as bidirectional controls are escaped. A long text is cut off after MAX_PRINTED characters.
+    A document with a duplicate key, or with numbers that Python does not preserve, such as floats,
+    is not indented either, because its meaning would change. Invisible characters, such as
+    bidirectional controls, are always escaped. Text longer than MAX_PRINTED characters is cut off.
     """
     text = body[:MAX_PRINTED].decode("utf-8", "replace")
     if len(body) <= MAX_PRINTED:
@@ -26,10 +26,10 @@ def pretty_print(body: bytes) -> str:
 
 
 def _indent(text: str) -> str:
-    """Return an indented document, cut off soon after MAX_PRINTED characters.
+    """Return a JSON document indented, cut off soon after MAX_PRINTED characters.
 
-    It is encoded piece by piece, because indentation can make a small document thousands of times
-    as long.
+    The document is encoded piece by piece, because indentation can make a small document thousands
+    of times as long. Text that is not JSON, or can't be indented safely, is returned unchanged.
     """
     try:
         document = json.loads(

@@ -11,9 +11,9 @@ def commands(kind: str, repository: str, tag: str, digest: str | None) -> list[P
 
     Args:
         kind: the kind of manifest, such as ``image`` or ``chart``.
-        repository: the repository with the registry's host.
+        repository: the name of the repository, with the registry's host.
         tag: the name of the tag.
-        digest: the digest of the tag; None if it is unknown, then no command uses the digest.
+        digest: the digest of the tag; None if it is not known. Then no command uses a digest.
     """
     by_tag = f"{repository}:{tag}"
     by_digest = f"{repository}@{digest}" if digest else ""

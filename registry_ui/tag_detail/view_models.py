@@ -14,7 +14,10 @@ from ..tags.rows import TagRow
 
 @dataclass(frozen=True, slots=True)
 class PlatformView:
-    """A child of an index. Attestations are shown separately, because they are not platforms."""
+    """A child of an OCI index: a platform, or an attestation, which the page shows separately.
+
+    ``size`` is in bytes; None if the manifest of the child is not stored.
+    """
 
     digest: str
     label: str
@@ -25,7 +28,10 @@ class PlatformView:
 
 @dataclass(frozen=True, slots=True)
 class LayerView:
-    """A layer, the history step that created it, and its share of the total size (0 to 1)."""
+    """A layer with its size in bytes and its share of the image's total size (0 to 1).
+
+    ``created_by`` is the history step that created the layer; "" if it is not known.
+    """
 
     digest: str
     size: int
@@ -36,9 +42,9 @@ class LayerView:
 
 @dataclass(frozen=True, slots=True)
 class FileView:
-    """A layer of an artifact: a file with its name, as ORAS pushes it.
+    """A blob of a manifest as a file with its name, such as a file that ORAS has pushed.
 
-    ``size`` is in bytes; None if the manifest does not contain it.
+    ``size`` is in bytes; None if the manifest does not state it.
     """
 
     title: str
@@ -49,7 +55,7 @@ class FileView:
 
 @dataclass(frozen=True, slots=True)
 class PullCommand:
-    """The commands of one client that pull a tag; ``by_digest`` is "" if there is no such one."""
+    """Commands of a client that pull a tag by name or digest; ``by_digest`` is "" for none."""
 
     client: str
     by_tag: str
@@ -58,7 +64,7 @@ class PullCommand:
 
 @dataclass(frozen=True, slots=True)
 class Labeled:
-    """An image label or an annotation. ``label`` describes a key of the OCI specification."""
+    """An image label or annotation. ``label`` describes an OCI standard key; "" for other keys."""
 
     key: str
     value: str
@@ -67,10 +73,11 @@ class Labeled:
 
 @dataclass(frozen=True, slots=True)
 class DocumentView:
-    """An attached document and its contents. ``about_other``: its subject is another image.
+    """A document attached to an image, such as an SBOM, and a summary of its contents.
 
-    ``types`` are the types of packages in an SBOM, with the number of packages of each.
-    ``problem`` says why the document was not read.
+    ``about_other`` is True if the document describes a different image. ``types`` are the types of
+    packages in an SBOM, with the number of packages of each. ``problem`` is the reason why the
+    document was not read; "" if it was. ``size`` is in bytes.
     """
 
     kind: str
@@ -92,9 +99,10 @@ class DocumentView:
 class ReferrerView:
     """A referrer: a manifest that signs or describes the image.
 
-    ``tag`` is the digest tag under which it was found; "" for a child of the image's index.
-    ``listed`` is the number of referrers in the index under that tag; 0 if there is no index.
-    ``label`` is its user-visible label.
+    ``tag`` is the digest tag (such as ``sha256-….sig``) under which the referrer was found; "" for
+    a child of the image's OCI index. ``listed`` is the number of referrers in the OCI index that
+    the digest tag points to; 0 if it points to no index. ``label`` is the user-visible label.
+    ``size`` is in bytes; None if the manifest is not stored.
     """
 
     kind: str
@@ -109,10 +117,10 @@ class ReferrerView:
 
 @dataclass(frozen=True, slots=True)
 class MomentView:
-    """A history entry of a tag: the action, such as a push or removal, the digest and the user.
+    """A history entry of a tag: an action such as a push or removal, the digest, and the user.
 
     ``source`` is the reference that the tag was copied from; "" if it was not copied, or if the
-    reader can't see the source.
+    user who views the page can't see the source.
     """
 
     action: str
@@ -125,7 +133,10 @@ class MomentView:
 
 @dataclass(slots=True)
 class ConfigView:
-    """An image config as the page shows it."""
+    """An image config as the page shows it.
+
+    ``labels_total`` also counts labels that are not in ``labels``, because there are too many.
+    """
 
     os: str
     architecture: str
@@ -144,9 +155,10 @@ class ConfigView:
 class TagView(TagRow):
     """Everything that the page of one tag shows.
 
-    ``subject`` is the digest of the manifest that the tag signs or describes, ``subject_tags`` the
-    tags of that manifest. ``views`` are the children of an index. ``blobs`` are the blobs of a
-    build cache or schema 1 image, and entries of an index that are not manifests.
+    ``subject`` is the digest of the manifest that the tag signs or describes, and ``subject_tags``
+    are the tags of that manifest. ``views`` are the children of an OCI index. ``blobs`` are the
+    blobs of a build cache or schema 1 image, and entries of an OCI index that are not manifests.
+    ``moments`` are the history entries that are shown, out of ``moments_total``.
     """
 
     media_type: str = ""
@@ -175,16 +187,16 @@ class TagView(TagRow):
     moments_total: int = 0
 
     def leave_out_content(self) -> None:
-        """Remove everything that requires the permission to pull."""
+        """Clear all fields that only users with the pull permission are allowed to see."""
         self.layers, self.history, self.config, self.annotations = [], [], None, []
         self.raw_manifest, self.raw_config, self.config_unreadable = "", None, False
         self.dockerfile, self.chart, self.files, self.blobs = "", None, [], []
 
     @property
     def referrers_left_out(self) -> list[tuple[str, int, int]]:
-        """The indexes of referrers that are not shown completely.
+        """The digest tags whose OCI index lists more referrers than are shown.
 
-        Each is a tuple of the tag, the number of referrers shown, and the number it lists.
+        Each item is the tag, the number of referrers shown, and the number that the index lists.
         """
         totals = {referrer.tag: referrer.listed for referrer in self.referrers if referrer.listed}
         shown = Counter(referrer.tag for referrer in self.referrers)

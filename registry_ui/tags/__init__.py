@@ -1,1 +1,1 @@
-"""Tags of an image: the list of tags, and queries and filters for it."""
+"""Tags of an image: the list of tags for pages and the API, and queries and filters for tags."""

@@ -1,4 +1,8 @@
-"""Protection of tags: the rules, whether the gate enforces them, and violations."""
+"""Protection of tags: the rules, whether they are enforced, and their violations.
+
+The gate enforces protection rules: it is the part of this application that a reverse proxy asks
+before it forwards a push or deletion to the registry.
+"""
 
 from __future__ import annotations
 
@@ -16,30 +20,31 @@ from ..access.tag_rules import TagRule, strictest
 from ..db.session import db
 from ..models import GATE_ASKED, ContainerImage, Heartbeat, ProtectionViolation, Push, utc_now
 
-#: Maximum time by which the last push can be later than the gate's last recorded use. The gate
-#: records its use once per minute, and the registry's clock may be ahead.
+#: Maximum time by which a project's last push can be later than the gate's last recorded use. The
+#: gate records its use once per minute, and the registry's clock can be ahead.
 MAX_DELAY = timedelta(minutes=10)
-#: How long a violation of a rule is shown with its tag.
+#: How long a violation of a protection rule is shown with its tag.
 VIOLATION_DISPLAY_PERIOD = timedelta(days=90)
 
 
 class GateState(StrEnum):
-    """Whether the gate enforces the rules of a project, and if not, why."""
+    """Whether the gate enforces the protection rules of a project, and if not, the reason."""
 
     WORKS = "works"
-    #: According to the settings, no proxy asks the gate.
+    #: The configuration says that no proxy asks the gate.
     MISSING = "missing"
     #: The gate is configured but was never asked. The next push shows whether it works.
     UNCONFIRMED = "unconfirmed"
-    #: A push happened without the gate being asked.
+    #: The last push to the project was made without asking the gate.
     BYPASSED = "bypassed"
 
 
 @dataclass(frozen=True, slots=True)
 class TagProtection:
-    """The strictest rule for a tag, and whether it is enforced.
+    """The strictest protection rule for a tag, and whether the rule is enforced.
 
-    ``violation`` is the newest violation of the rules for this tag, or None.
+    ``violation`` is the newest recorded violation of a rule by a change to the tag; None if there
+    is no recent one.
     """
 
     rule: TagRule
@@ -48,7 +53,7 @@ class TagProtection:
 
     @property
     def mark(self) -> str:
-        """The label beside the tag's name: one or two words."""
+        """A short user-visible label to show beside the tag's name."""
         return self.rule.mark if self.is_enforced else f"{self.rule.mark}, not enforced"
 
     @property
@@ -60,7 +65,10 @@ class TagProtection:
 
 
 def protections(image: ContainerImage, names: Collection[str]) -> dict[str, TagProtection]:
-    """Return the protection of tags of an image by name. Tags without a rule are left out."""
+    """Return the protection of some tags of an image, by tag name.
+
+    Tags that no protection rule covers are left out.
+    """
     session = db.session()
     rules = repository_policy(session, image.path).rules
     rules_by_name = {name: strictest(rules, image.name, name) for name in names}
@@ -76,17 +84,20 @@ def protections(image: ContainerImage, names: Collection[str]) -> dict[str, TagP
 
 
 def gate_works(session: Session, project_id: int) -> bool:
-    """Return whether the gate is configured and was in use at the last push to a project."""
+    """Return whether the gate is configured and was asked about the last push to a project."""
     return gate_state(session, project_id) is GateState.WORKS
 
 
 def gate_state(session: Session, project_id: int) -> GateState:
-    """Return whether the gate is configured, and whether it was asked about the last push."""
+    """Return whether the gate enforces the protection rules of a project, and if not, the reason.
+
+    The gate is assumed to work if it is configured and no push to the project is recorded.
+    """
     if not current_app.config["SETTINGS"].gate:
         return GateState.MISSING
     last_push = (
         select(Push.at)
-        # Copies made by this application bypass the gate and check the rules themselves.
+        # Copies made by this application are left out: they bypass the gate and check the rules.
         .where(Push.project_id == project_id, Push.source == "")
         .order_by(Push.at.desc())
         .limit(1)

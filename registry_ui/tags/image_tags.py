@@ -1,4 +1,8 @@
-"""All tags of an image with their digests, for planning a removal."""
+"""All tags of an image with their digests, for planning a removal of tags.
+
+The digests are read from the registry or from the index (the database's copy of the registry's
+tags).
+"""
 
 from __future__ import annotations
 
@@ -14,8 +18,8 @@ from ..names import RepositoryName
 from .live_list import LiveTagList
 from .queries import tag_names
 
-#: Maximum number of tags of an image that are all read from the registry. If an image has more,
-#: only the tags to be removed are read.
+#: Maximum number of tags of an image whose digests are all read from the registry. If an image has
+#: more tags, only the tags to be removed, and those with an unknown digest or damage, are read.
 MAX_READ_TAGS = 500
 
 
@@ -24,12 +28,13 @@ class ImageTags:
     """The tags of one image, including those in the trash.
 
     Attributes:
-        tags: digest by name, for tags that can be read.
-        rows: the rows of the index, by name.
-        damaged: tags that are listed but can't be read.
-        faulty: damaged tags that make 2.8 fail when it deletes any other tag.
-        leftovers: tags that were removed but are still listed. They need no manifest.
-        unanswered: tags for which the registry gave no answer. They are kept.
+        tags: digest by tag name, for tags that can be read.
+        rows: the database rows of the tags, by tag name.
+        damaged: names of tags that the registry lists but can't read.
+        faulty: names of damaged tags that make Distribution 2.8 fail when it deletes any other tag.
+        leftovers: names of tags that users removed but that the registry still lists. They need no
+            manifest.
+        unanswered: names of tags for which the registry gave no answer. A removal keeps them.
     """
 
     tags: dict[str, str]
@@ -41,26 +46,31 @@ class ImageTags:
 
     @property
     def unreadable(self) -> set[str]:
-        """All tags that are listed but can't be read."""
+        """All tags that the registry lists but can't read: damaged ones and leftovers."""
         return self.damaged | self.leftovers
 
     def last_known(self, names: Iterable[str]) -> dict[str, str]:
-        """Return the last digests of damaged tags that the index knows, by name."""
+        """Return the digests that the database has for some tags, which can be damaged, by name.
+
+        Tags whose digest is not known are left out.
+        """
         rows = {name: self.rows[name].digest for name in names if name in self.rows}
         return {name: digest for name, digest in rows.items() if digest}
 
 
 def tags_of_image(image: ContainerImage, names: Collection[str]) -> ImageTags:
-    """Return every tag of an image with its digest and its row in the index.
+    """Return every tag of an image with its digest and its database row.
 
-    The tags to be removed are read from the registry; if the image has at most MAX_READ_TAGS tags,
-    all others are read, too. Otherwise the digests of the others are taken from the index.
+    The index is updated from the registry's list of tags first. The digests of the tags to be
+    removed are read from the registry; if the image has at most MAX_READ_TAGS tags, those of all
+    other tags, too. Otherwise, the other digests are taken from the index, if it has them.
 
     Args:
+        image: the image.
         names: the tags to be removed.
 
     Raises:
-        RegistryError: the registry does not answer.
+        RegistryError: the registry does not answer or refuses a request.
     """
     refresh(image)
     rows = _load_rows(image.path)
@@ -76,10 +86,15 @@ def tags_of_image(image: ContainerImage, names: Collection[str]) -> ImageTags:
 
 
 def all_tags(path: str) -> ImageTags:
-    """Return every tag that the registry lists for a repository, with digests read from it.
+    """Return every tag that the registry lists for a repository, including the trash.
+
+    All digests are read from the registry.
+
+    Args:
+        path: path of the repository.
 
     Raises:
-        RegistryError: the registry does not answer.
+        RegistryError: the registry does not answer or refuses a request.
     """
     rows = _load_rows(path)
     live = read_all_tags(RepositoryName(path))
@@ -89,10 +104,12 @@ def all_tags(path: str) -> ImageTags:
 
 
 def refresh(image: ContainerImage) -> None:
-    """Update the index from the registry's list of an image's tags.
+    """Update an image's tags in the database from the list of tags in the registry.
+
+    New tags are inserted without digests, and the rows of deleted tags are deleted.
 
     Raises:
-        RegistryError: the list can't be read.
+        RegistryError: the list can't be read from the registry.
     """
     live_list = LiveTagList(image)
     live_list.settle(tag_names(image.id))
@@ -101,7 +118,10 @@ def refresh(image: ContainerImage) -> None:
 
 
 def trash_digests(path: str) -> dict[str, str]:
-    """Return the tags of a repository that are in the trash: digest by name in the registry."""
+    """Return the digests of a repository's tags in the trash.
+
+    The keys are the names under which the registry keeps trashed tags, not their original names.
+    """
     return dict(db.session.execute(_select_trash_digests(path)).all())
 
 
@@ -121,7 +141,12 @@ def _load_rows(path: str) -> dict[str, Tag]:
 
 
 def _add_unreadable(image_tags: ImageTags, live: LiveTags) -> None:
-    """Add the unreadable tags: damaged, left over from a removal, or unanswered."""
+    """Add the tags that could not be read to the attributes of ``image_tags``.
+
+    Args:
+        image_tags: the tags of the image, which are extended.
+        live: the result of reading the tags from the registry.
+    """
     image_tags.unanswered = set(live.unanswered)
     for name, damage in live.damaged.items():
         row = image_tags.rows.get(name)

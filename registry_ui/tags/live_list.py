@@ -1,4 +1,7 @@
-"""Compare an image's tags in the index with the registry's list, which is read concurrently."""
+"""Comparison of an image's tags in the database with the registry's list of tags.
+
+The list is read in a background thread, so that a page can query the database at the same time.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +24,18 @@ from ..registry_connection import list_threads, registry
 
 
 class LiveTagList:
-    """The registry's list of an image's tags, requested in a thread when this is constructed.
+    """The registry's list of an image's tags.
 
-    A pull-through cache is not asked. The attributes are valid after settle().
+    Constructing an instance starts the request in a background thread, unless the registry is a
+    pull-through cache, which is not asked. The attributes are valid after settle() was called.
 
     Attributes:
-        problem: the error if the list can't be read, or None.
-        fresh_at: when the registry last answered.
+        problem: the registry's error if the list can't be read, or None.
+        fresh_at: when the registry last returned the list; None if it never did.
         unusable: listed names that are not valid tags.
+
+    Args:
+        image: the image.
     """
 
     def __init__(self, image: ContainerImage) -> None:
@@ -51,13 +58,15 @@ class LiveTagList:
         return None if self.problem is None else str(self.problem)
 
     def settle(self, indexed_names: list[str]) -> bool:
-        """Wait for the list, and correct the index if it differs.
+        """Wait for the registry's list, and correct the database if the list differs.
+
+        A registry error is not raised, but stored in ``problem``.
 
         Args:
-            indexed_names: the image's tags in the index.
+            indexed_names: the names of the image's tags in the database.
 
         Returns:
-            Whether the index had to be corrected.
+            Whether the list differed.
         """
         end_read()
         if self._answer is None:
@@ -70,7 +79,7 @@ class LiveTagList:
         except RegistryError as error:
             self.problem, self.fresh_at = error, self._image.reconciled_at
             return False
-        # Both lists are usually in byte order, so comparing them as lists is the fast path.
+        # Both lists are usually in byte order. Comparing lists is faster than comparing sets.
         if indexed_names == listed_names or set(indexed_names) == set(listed_names):
             return False
         with writing() as session:

@@ -1,4 +1,7 @@
-"""Count the tags that patterns match now, to show the number in a form while the user types."""
+"""Numbers of tags that patterns match now.
+
+A form shows the number while the user types a pattern.
+"""
 
 from __future__ import annotations
 
@@ -19,12 +22,12 @@ MAX_COUNTED = 20_000
 
 @dataclass(slots=True)
 class MatchCount:
-    """Number of images and tags below a path that patterns match.
+    """Numbers of images and tags below a path that patterns match.
 
     Attributes:
         images: number of images that match the image pattern and have a tag.
-        tags: number of tags of these images.
-        matching_tags: number of these tags that match the tag pattern.
+        tags: number of tags of the matching images.
+        matching_tags: number of tags of the matching images that match the tag pattern.
         is_complete: whether all tags were counted; False if there are more than MAX_COUNTED.
     """
 
@@ -42,7 +45,7 @@ def count_matches(
     Args:
         path: path of the namespace or project.
         images: pattern for image names, relative to ``path``.
-        tags: pattern for tags; None to count no tags as ``matching_tags``.
+        tags: pattern for tags; None to leave ``matching_tags`` at 0.
         attached: whether to count signatures and other digest tags.
     """
     query = (
@@ -68,7 +71,10 @@ def count_matches(
 def describe_matches(
     path: str, images: Pattern, tags: Pattern | None, *, attached: bool = False
 ) -> str:
-    """Return a sentence for a form that says how many tags patterns match now (one query)."""
+    """Return a sentence for a form that says how many tags patterns match now.
+
+    The arguments are those of count_matches().
+    """
     counts = count_matches(path, images, tags, attached=attached)
     total = f"{pluralize(counts.tags, 'tag')} in {pluralize(counts.images, 'image')}"
     limit = "" if counts.is_complete else f" (only {MAX_COUNTED:,} tags were counted)"
@@ -78,7 +84,10 @@ def describe_matches(
 
 
 def describe_chosen(image: ContainerImage, criteria: Criteria) -> str:
-    """Return a sentence for a form that says how many tags of an image match criteria now."""
+    """Return a sentence for a form that says how many tags of an image meet criteria now.
+
+    If the image has more than MAX_COUNTED tags, the sentence says that they are not counted yet.
+    """
     if image.tag_count > MAX_COUNTED:
         return f"The plan counts the tags: there are more than {MAX_COUNTED:,}."
     return f"Matches {len(choose(image, criteria)):,} of {pluralize(image.tag_count, 'tag')} now."
@@ -89,7 +98,7 @@ def pluralize(count: int, singular: str, plural: str = "") -> str:
 
     Args:
         count: the number.
-        singular: the singular.
-        plural: the plural, if it is not the singular with an s.
+        singular: the noun in the singular.
+        plural: the noun in the plural; empty to append an s to the singular.
     """
     return f"{count:,} {singular if count == 1 else plural or singular + 's'}"

@@ -1,4 +1,7 @@
-"""Orphans: tags of signatures and attestations whose subject is no longer tagged."""
+"""Orphans: tags of signatures, SBOMs, and attestations whose subject is no longer tagged.
+
+The name of such a "digest tag" contains the digest of its subject: ``sha256-<hex>.sig``.
+"""
 
 from __future__ import annotations
 
@@ -17,16 +20,16 @@ from ..registry_connection import registry
 from .queries import subjects, tag_names
 from .rows import group_attached_tags
 
-#: Timeout in seconds for checking in the registry whether subjects still exist.
+#: Timeout in seconds for asking the registry whether the subjects of digest tags exist.
 TIMEOUT = 20.0
 
 
 def orphans(image: ContainerImage) -> set[str]:
-    """Return the digest tags, such as signatures, whose subject no tag refers to.
+    """Return the digest tags of an image, such as signatures, whose subject no tag refers to.
 
-    A tag refers to a subject if it points to its digest, points to an OCI index that lists it, or
-    pointed to it earlier. Tags in the trash can be restored, so the signatures of their images
-    are not orphans. The registry is not asked.
+    A tag refers to a subject if the tag points to the subject, points to an OCI index that lists
+    the subject, or pointed to the subject earlier. Because tags in the trash can be restored, their
+    signatures are not orphans. The registry is not asked.
     """
     names = tag_names(image.id)
     _, ungrouped_names = group_attached_tags(names, subjects(image.id, names))
@@ -46,18 +49,19 @@ def _select_subjects_in_trash(repository: str, digests: Collection[str]) -> set[
 
 
 def without_subject(image: ContainerImage, names: Collection[str]) -> set[str]:
-    """Return the digest tags in ``names`` whose subject the registry does not have.
+    """Return the digest tags in ``names`` whose subject the registry does not have in the image.
 
-    An untagged manifest can still be pulled by digest and its signature verified. If the registry
-    gives no answer about a subject, its signature is not returned.
+    The registry is asked, because an untagged manifest can still be pulled by digest, and its
+    signature verified. If the registry gives no answer about a subject, the digest tags of the
+    subject are not returned.
     """
     return with_missing_subject(RepositoryName(image.path), names)
 
 
 def with_missing_subject(repository: RepositoryName, names: Collection[str]) -> set[str]:
-    """Return the digest tags in ``names`` whose subject the repository does not have.
+    """Return the digest tags in ``names`` whose subject a repository does not have.
 
-    It is without_subject() for a repository that has no row in the index.
+    Like without_subject(), but for a repository that need not have an image row in the database.
     """
     subjects_by_name = {name: subject for name in names if (subject := subject_of(name))}
     calls: dict[str, Callable[[], str]] = {

@@ -1,8 +1,9 @@
 """Fast queries over all tags of an image; each returns only the columns that a list needs.
 
-A page shows fifty tags of possibly thousands. The names and each sorted column are read from
-covering database indexes where possible, and ORM objects are created for the fifty visible tags
-only (``make bench-browse``).
+A page shows fifty of possibly thousands of tags. If possible, the names and each sorted column are
+read from covering database indexes. ORM objects are created only for the fifty visible tags
+(``make bench-browse``). A "digest tag" is the tag of a signature or SBOM, whose name contains the
+digest of its subject: ``sha256-<hex>.sig``.
 """
 
 from __future__ import annotations
@@ -58,26 +59,30 @@ _BUILT_PLATFORMS = CompiledQuery(
 
 
 def tag_names(image_id: int) -> list[str]:
-    """Return the names of all tags of an image, in no order."""
+    """Return the names of all tags of an image, in no particular order."""
     ((lines,),) = _NAMES.tuples(db.engine, image_id=image_id)
     return lines.split("\n") if lines else []
 
 
 def tag_digests(image_id: int) -> dict[str, str | None]:
-    """Return the digest of each tag of an image by name; None if it is not known."""
+    """Return the digests of all tags of an image by tag name; None for an unknown digest."""
     return dict(_DIGESTS.tuples(db.engine, image_id=image_id))  # type: ignore[arg-type]
 
 
 def tag_values(image_id: int, sort: str) -> dict[str, Any]:
-    """Return the values of a sortable column by tag name.
+    """Return the values of a sortable column of the tag list, for all tags of an image.
 
     Args:
         image_id: id of the image.
-        sort: ``pushed`` or ``pulled`` for times, ``pulls`` for the number of pulls.
+        sort: ``pushed`` for push times (or build times, if the push was not recorded), ``pulled``
+            for last pull times, or ``pulls`` for numbers of pulls.
+
+    Returns:
+        The values by tag name; None for unknown values.
     """
     values: dict[str, Any] = dict(_VALUES[sort].tuples(db.engine, image_id=image_id))  # type: ignore[arg-type]
     if sort == "pushed" and None in values.values():
-        # If a push was not recorded, the column shows when the image was built.
+        # For a tag whose push was not recorded, the column shows when the image was built.
         for query in (_BUILT_PLATFORMS, _BUILT):
             values |= query.tuples(db.engine, image_id=image_id)  # type: ignore[arg-type]
     return values
@@ -86,9 +91,9 @@ def tag_values(image_id: int, sort: str) -> dict[str, Any]:
 def subjects(image_id: int, names: Collection[str]) -> set[str]:
     """Return the digests that tags of an image refer to, as possible subjects of digest tags.
 
-    A tag refers to its digest, to the manifests that its index lists, and to the digests it
-    pointed to earlier. The last two kinds are returned only if they are the subject of a digest
-    tag in ``names``. The result is empty if ``names`` contains no digest tag.
+    A tag refers to the digest that it points to, to the manifests in its OCI index, and to the
+    digests that it pointed to earlier. Digests of the last two kinds are returned only if they are
+    the subject of a digest tag in ``names``. The result is empty if ``names`` has no digest tag.
 
     Args:
         image_id: id of the image.
@@ -104,7 +109,10 @@ def subjects(image_id: int, names: Collection[str]) -> set[str]:
 
 
 def _find_platforms_and_earlier(image_id: int, digests: Collection[str]) -> set[str]:
-    """Return the given digests that an index of the image lists or a tag pointed to earlier."""
+    """Return those of the digests that tags of an image refer to indirectly.
+
+    These are the digests that a tag's OCI index lists, and those that a tag pointed to earlier.
+    """
     matches: set[str] = set()
     sorted_digests = sorted(digests)
     for start in range(0, len(sorted_digests), BATCH_SIZE):
@@ -128,7 +136,7 @@ def _find_platforms_and_earlier(image_id: int, digests: Collection[str]) -> set[
 def related_digests(
     image_id: int, tags: Collection[Tag], digests: Collection[str]
 ) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
-    """Return the subjects that each tag refers to through its index or through its history.
+    """Return the subjects of digest tags to which each tag refers by its OCI index or its history.
 
     Args:
         image_id: id of the image.
@@ -136,8 +144,8 @@ def related_digests(
         digests: the subjects of all digest tags of the image.
 
     Returns:
-        Two dictionaries by tag name: subjects that the tag's index lists, and subjects that the
-        tag pointed to at any time.
+        Two dictionaries by tag name: the subjects that the tag's OCI index lists, and the subjects
+        that the tag pointed to at any time.
     """
     platforms: dict[str, set[str]] = defaultdict(set)
     earlier: dict[str, set[str]] = defaultdict(set)
@@ -162,11 +170,17 @@ def related_digests(
 
 
 def tag_reaching(image_id: int, digest: str) -> tuple[str, str] | None:
-    """Return a tag that refers to a digest, and how; None if there is no such tag.
+    """Return a tag of an image that refers to a digest, and the way in which the tag refers to it.
 
-    The second value is ``tag`` if the tag points to the digest, ``platform`` if its index lists
-    it, and ``earlier`` if the tag pointed to it before. Of several tags, the most direct one is
-    returned, and of those the one with the highest version.
+    Args:
+        image_id: id of the image.
+        digest: the digest.
+
+    Returns:
+        The name of the tag, and ``tag`` if it points to the digest, ``platform`` if its OCI index
+        lists the digest, or ``earlier`` if it pointed to the digest before. None if there is no
+        such tag. Among several tags, those that point to the digest come first, then those with
+        an OCI index; among equal ones, the highest version is returned.
     """
     of_image = Tag.image_id == image_id
     is_listed = IndexChild.parent == Tag.digest
@@ -194,7 +208,7 @@ def _version_from_row(row: Any) -> str:
 
 
 def tags_of(image_id: int, digests: Collection[str]) -> dict[str, list[str]]:
-    """Return the names of an image's tags that point to these digests, by digest."""
+    """Return the names of an image's tags that point to the given digests, by digest."""
     names: dict[str, list[str]] = defaultdict(list)
     query = select(Tag.name, Tag.digest).where(Tag.image_id == image_id, Tag.digest.in_(digests))
     for name, digest in db.session.execute(query):

@@ -1,4 +1,8 @@
-"""One row of a tag list: data from the index, the manifest store, and attached digest tags."""
+"""One row of a tag list, and the functions that fill it.
+
+A row combines the tag's database row, the stored manifest, and the tag's digest tags: tags of
+signatures and SBOMs, whose names contain the digest of their subject (``sha256-<hex>.sig``).
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ from ..models import Manifest, Tag
 from ..names import DIGEST_TAG_ALGORITHMS, subject_of
 from .enforcement import TagProtection
 
-#: Label of a child of an index that has no platform.
+#: Label for an entry of an OCI index that names no platform.
 NO_PLATFORM = "no platform named"
 _SBOM = re.compile(r"spdx|cyclonedx", re.IGNORECASE)
 
@@ -25,8 +29,10 @@ _SBOM = re.compile(r"spdx|cyclonedx", re.IGNORECASE)
 class TagRow:
     """One row of a list of tags. Unknown values are None.
 
-    ``folded`` are the digest tags shown with this tag, ``same_as`` other tags with its digest.
-    ``size`` is in bytes. ``problem`` says why fetching the tag's manifest failed.
+    ``platforms`` are the label and the size of each platform of an OCI index. Sizes are in bytes.
+    ``same_as`` are the image's other tags with the same digest, ``folded`` the digest tags that are
+    shown with this tag. ``is_orphan`` is True for a digest tag whose subject no tag refers to.
+    ``problem`` is the error message if fetching the tag's manifest failed, or None.
     """
 
     name: str
@@ -45,17 +51,17 @@ class TagRow:
     folded: list[str] = field(default_factory=list)
     is_orphan: bool = False
     problem: str | None = None
-    #: Why the registry can't read the tag; "" if it can.
+    #: User-visible reason why the registry can't read the tag; "" if it can.
     damage: str = ""
     damaged_since: datetime | None = None
-    #: Whether the tag was removed but is still listed by the registry.
+    #: Whether a user removed the tag, but the registry still lists it.
     is_leftover: bool = False
     pull_command: str = ""
     protection: TagProtection | None = None
 
     @classmethod
     def of(cls, tag: Tag) -> Self:
-        """Return a row with the data that the index has about a tag."""
+        """Return a row with the data from a tag's database row; all other fields are unset."""
         return cls(
             name=tag.name,
             digest=tag.digest,
@@ -72,16 +78,16 @@ class TagRow:
 def group_attached_tags(
     names: Iterable[str], digests: Collection[str]
 ) -> tuple[dict[str, list[str]], list[str]]:
-    """Separate digest tags, which sign or describe a manifest, from ordinary tags.
+    """Separate an image's digest tags, such as ``sha256-<hex>.sig``, from its ordinary tags.
 
-    A digest tag whose subject no tag refers to stays among the ordinary tags (PROTOCOLS 4.4).
+    A digest tag whose subject no tag refers to counts as an ordinary tag (PROTOCOLS 4.4).
 
     Args:
         names: all tags of an image.
         digests: the digests that tags refer to, from queries.subjects().
 
     Returns:
-        Digest tags by the digest of their subject, and all other tags.
+        The digest tags by the digest of their subject, and the ordinary tags.
     """
     digest_tags: dict[str, list[str]] = defaultdict(list)
     if not digests:
@@ -97,20 +103,20 @@ def group_attached_tags(
 
 
 def has_digest_tags(names: Iterable[str]) -> bool:
-    """Return whether the prefix of any of these tags shows that it can be a digest tag."""
+    """Return whether any of the tags has the prefix of digest tags, such as ``sha256-``."""
     return any(name.startswith(DIGEST_TAG_ALGORITHMS) for name in names)
 
 
 def pull_command(kind: str, repository: str, tag: str) -> str:
-    """Return the command that pulls a tag, for the usual client of this kind of manifest.
+    """Return the command that pulls a tag with the usual client for its kind of manifest.
 
     Args:
         kind: the kind of manifest, such as ``image`` or ``chart``.
-        repository: the repository with the registry's host.
+        repository: the repository, preceded by the registry's host name.
         tag: the name of the tag.
     """
     if kind == "chart":
-        # Helm replaces the + of a version with _ in the tag (PROTOCOLS 4.4).
+        # Helm replaces the + of a version by _ in the tag (PROTOCOLS 4.4).
         return f"helm pull oci://{repository} --version {tag.replace('_', '+')}"
     if is_for_oras(kind):
         return f"oras pull {repository}:{tag}"
@@ -125,7 +131,10 @@ def is_for_oras(kind: str) -> bool:
 
 
 def label_platforms(children: Iterable[Descriptor]) -> list[str]:
-    """Return a label for each child of an index. Different digests get different labels."""
+    """Return a label for each child of an OCI index, usually its platform.
+
+    If children with different digests have the same platform, a part of the digest is appended.
+    """
     labels = [(child.platform or NO_PLATFORM, child.digest) for child in children]
     counts = Counter(label for label, _ in set(labels))
     return [
@@ -136,12 +145,12 @@ def label_platforms(children: Iterable[Descriptor]) -> list[str]:
 def add_manifest_info(
     row: TagRow, manifest: Manifest | None, children: dict[str, Manifest]
 ) -> None:
-    """Add the kind, size, build time and platforms of a stored manifest to a row.
+    """Add the kind, size, build time, and platforms of a stored manifest to a row of a tag list.
 
     Args:
         row: the row to change.
-        manifest: the tag's manifest; None if it is not stored, which changes nothing.
-        children: stored manifests of the platforms of an index, by digest.
+        manifest: the tag's manifest; None if it is not stored, so that the row stays unchanged.
+        children: stored manifests of the platforms of an OCI index, by digest.
     """
     if manifest is None:
         return
@@ -161,16 +170,17 @@ def add_manifest_info(
 def add_attachment_flags(
     row: TagRow, attached_digests: Mapping[str, str | None], manifests: Mapping[str, Manifest]
 ) -> None:
-    """Set whether a tag has a signature and whether it has an SBOM.
+    """Set ``signed`` and ``has_sbom`` of a row: whether the tag has a signature and an SBOM.
 
-    They are found in cosign's tags, by their names, in the index of referrers that clients push
-    to a registry without the referrers API, and in the attestations that buildx adds to the index
-    of an image (PROTOCOLS 4.4).
+    Signatures and SBOMs are recognized by the names of cosign's tags, in the index of referrers
+    that clients push to a registry without the referrers API, and in the attestations that buildx
+    adds to the OCI index of an image (PROTOCOLS 4.4).
 
     Args:
         row: the row to change.
-        attached_digests: the digest tags shown with the tag, with the digests they point to.
-        manifests: stored manifests by digest, including children of indexes.
+        attached_digests: the digest tags shown with the tag, each with the digest that it points
+            to.
+        manifests: stored manifests by digest, including children of OCI indexes.
     """
     row.signed = any(name.endswith(".sig") for name in attached_digests)
     row.has_sbom = any(name.endswith(".sbom") for name in attached_digests)

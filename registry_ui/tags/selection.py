@@ -1,4 +1,4 @@
-"""Select tags of an image by name, pattern or age."""
+"""Selection of tags of an image by name, pattern, or age."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ MAX_DAYS = 36500
 
 @dataclass(frozen=True, slots=True)
 class DatedTag:
-    """A tag of the index, and the time from which its age is counted.
+    """A tag with the time from which its age is counted.
 
     ``at`` is None if the age is unknown, because no event reported a push and the build time was
-    not read.
+    not read. ``last_pulled_at``, ``digest``, and ``built_at`` are None if they are unknown.
     """
 
     name: str
@@ -43,15 +43,15 @@ class DatedTag:
 
     @classmethod
     def of(cls, row: Any, waiting_pull: datetime | None) -> Self:
-        """Return a tag whose age counts from its push, or else its build.
+        """Return the tag in a row, with its age counted from its push or, if unknown, its build.
 
-        The age never counts from before ``age_from``: a tag that was found without a push event
-        can be new although its image is old, and a restored tag is in use again.
+        The age never counts from a time before ``age_from``: a tag that was found without a push
+        event can be new although its image is old, and a restored tag is in use again.
 
         Args:
             row: a row of the query in dated_tags().
-            waiting_pull: time of the last pull of a digest that the tag may contain, if the pull
-                was not applied to tags yet.
+            waiting_pull: time of the last pull of a digest that the tag may contain, if that pull
+                was not recorded for the image's tags yet; otherwise None.
         """
         at = row.pushed_at or row.built_at
         if at is not None and row.age_from is not None:
@@ -65,7 +65,9 @@ class DatedTag:
 class Criteria:
     """Criteria that a selected tag must meet. An empty field is ignored.
 
-    ``q`` is the text of a filter; ``orphans`` selects digest tags whose subject is gone.
+    ``names`` are the allowed names, ``q`` is a filter text, ``pattern`` must match the name, and
+    ``older_than`` is the minimum age. ``orphans`` selects the tags of signatures and SBOMs whose
+    subject no longer exists.
     """
 
     names: Collection[str] = ()
@@ -98,7 +100,7 @@ def days(text: str, field: str) -> timedelta | None:
 
 
 class UnknownTags(Invalid):
-    """Some requested tags don't exist in the image. ``names`` are the missing ones."""
+    """Some requested tags don't exist in the image; ``names`` are the missing tags."""
 
     def __init__(self, image: ContainerImage, names: Collection[str]) -> None:
         self.names = sorted(names)
@@ -108,19 +110,20 @@ class UnknownTags(Invalid):
 
 
 def choose(image: ContainerImage, criteria: Criteria) -> set[str]:
-    """Return the tags of the index that match all criteria; all ordinary tags without criteria.
+    """Return the names of an image's tags that meet all criteria.
 
-    Signatures and other digest tags are returned only if they are named, or as orphans; with
-    ``criteria.orphans``, no other tags are returned. A tag of unknown age matches no
-    ``older_than``.
+    Digest tags (tags of signatures and SBOMs, such as ``sha256-<hex>.sig``) are returned only if
+    ``criteria.names`` contains them, or if ``criteria.orphans`` is set; then only orphaned digest
+    tags are returned. Without criteria, all ordinary tags are returned. A tag of unknown age does
+    not meet ``older_than``.
 
     Raises:
-        UnknownTags: neither the index nor the registry has a named tag.
+        UnknownTags: neither the database nor the registry has a tag in ``criteria.names``.
     """
     names = set(criteria.names)
     tags = dated_tags(image)
     if names - {tag.name for tag in tags}:
-        # The tag may have been pushed a moment ago. If the registry is down, the index decides.
+        # A tag may have been pushed a moment ago. Without the registry, only the database counts.
         with suppress(RegistryError):
             refresh(image)
         tags = dated_tags(image)
@@ -144,9 +147,9 @@ def choose(image: ContainerImage, criteria: Criteria) -> set[str]:
 
 
 def dated_tags(image: ContainerImage) -> list[DatedTag]:
-    """Return the tags of an image with their age, with two queries.
+    """Return all tags of an image with the times from which their ages are counted.
 
-    Two more queries are needed if there are pulls that were not applied to tags yet.
+    This takes two queries, and two more if there are pulls that were not recorded for tags yet.
     """
     query = (
         select(

@@ -20,14 +20,18 @@ ImageDigest = tuple[int, str]
 
 
 def sizes_of(session: Session, pairs: AnySelect) -> dict[ImageDigest, int]:
-    """Return the size in bytes of a pull of each manifest; for an index, of its largest platform.
+    """Return the number of bytes that a pull of each manifest downloads.
 
-    Unknown sizes are left out. A platform counts only if it was read from the same image, because
-    an index can contain any digest.
+    For an OCI index, this is the size of its largest platform. Unknown sizes are left out. A
+    platform counts only if it was read from the same image, because an index can contain any
+    digest.
 
     Args:
         session: the database session.
-        pairs: a query that selects the image's id and the digest.
+        pairs: a query that selects the id of an image and the digest of a manifest.
+
+    Returns:
+        The sizes by the id of the image and the digest.
     """
     subquery = pairs.subquery()
     image_id, digest = subquery.columns
@@ -44,14 +48,14 @@ def sizes_of(session: Session, pairs: AnySelect) -> dict[ImageDigest, int]:
 
 
 def newest_sizes(session: Session, images: ColumnElement[bool]) -> dict[int, int]:
-    """Return the size in bytes of the tag that was pushed last, by image id.
+    """Return the size in bytes of the tag of each image that was pushed last, by image id.
 
-    If no push to an image is known, the tag that was found last is used. Images with unknown
-    sizes are left out.
+    If no push to an image is known, the tag that was inserted last into the database is used.
+    Images for which the size of this tag is unknown are left out.
 
     Args:
         session: the database session.
-        images: filter for the container images.
+        images: SQL condition for the images.
     """
     of_image = (Tag.image_id == ContainerImage.id, ~attached(), Tag.digest.is_not(None))
     last_pushed = (
@@ -81,7 +85,9 @@ def _platforms_from_facts(facts: Any) -> list[str]:
 def _find_largest(
     session: Session, platforms: dict[ImageDigest, list[str]]
 ) -> dict[ImageDigest, int]:
-    """Return the size of the largest platform of each index, if one is known.
+    """Return the size in bytes of the largest platform of each OCI index.
+
+    An index for which the size of no platform is known is left out.
 
     Args:
         session: the database session.

@@ -1,4 +1,8 @@
-"""One page of an image's tags, current in the registry, after filtering and sorting all tags."""
+"""One page of the list of an image's tags, after filtering and sorting all tags.
+
+The list is compared with the registry, so that it is current. A "digest tag" is the tag of a
+signature or SBOM, whose name contains the digest of its subject: ``sha256-<hex>.sig``.
+"""
 
 from __future__ import annotations
 
@@ -29,15 +33,20 @@ from .version_sort import version_key
 PER_PAGE = 50
 SORTS = ("name", "size", "pushed", "pulled", "pulls")
 
-#: Maximum number of possibly damaged tags that a page view reads again to be sure.
+#: Maximum number of possibly damaged tags that a page view reads again to verify the damage.
 MAX_CHECKED = 10
-#: Suffixes of digest tags whose names show what they contain. Other digest tags must be read.
+#: Suffixes that show whether a digest tag is a signature or an SBOM. The manifests of digest tags
+#: with any other suffix must be read.
 _KNOWN_SUFFIXES = (".sig", ".sbom")
 
 
 @dataclass(frozen=True, slots=True)
 class TableQuery:
-    """Filter, sort order and page of a tag list, as given in the URL."""
+    """Filter, sort order, and page of a tag list, as given in the URL.
+
+    ``q`` is the filter text, ``sort`` one of SORTS, ``order`` ``asc`` or ``desc``, and ``page`` the
+    page number, from 1.
+    """
 
     q: str = ""
     sort: str = "name"
@@ -48,11 +57,12 @@ class TableQuery:
 
 @dataclass(slots=True)
 class TagTable:
-    """One page of rows.
+    """One page of a tag list.
 
-    ``total`` is the number of tags that match the filter, on all pages. ``error`` says why the
-    page may not be current, and ``fresh_at`` when the registry last answered. ``orphans`` is the
-    number of digest tags of the image whose subject no tag refers to.
+    ``total`` is the number of tags that match the filter, on all pages. ``error`` is the registry's
+    error if the page may not be current, or None. ``fresh_at`` is when the registry last returned
+    the list of tags. ``orphans`` is the number of the image's digest tags whose subject no tag
+    refers to.
     """
 
     rows: list[TagRow]
@@ -60,20 +70,20 @@ class TagTable:
     error: str | None
     fresh_at: datetime | None
     orphans: int = 0
-    #: Names that the registry lists but that are not valid tags.
+    #: Names that the registry lists as tags but that are not valid.
     unusable: Sequence[str] = ()
 
 
 def tag_table(image: ContainerImage, query: TableQuery, host: str) -> TagTable:
-    """Return one page of an image's tags, and correct the index if the registry's list differs.
+    """Return one page of an image's tags, and correct the database if the registry's list differs.
 
-    This costs one registry call for the list, and further calls only for manifests that are not
-    stored. A page number after the last page returns the last page.
+    This costs one registry call for the list of tags, and further calls only for manifests that
+    are not stored in the database. If the page number is too high, the last page is returned.
 
     Args:
         image: the image.
-        query: filter, sort order and page.
-        host: the registry's host name in pull commands.
+        query: filter, sort order, and page.
+        host: the registry's host name, for pull commands.
     """
     live_list = LiveTagList(image)
     view = _build_view(image, query, host, can_fetch=False)
@@ -91,10 +101,11 @@ def tag_table(image: ContainerImage, query: TableQuery, host: str) -> TagTable:
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """One page of tags according to the index and the manifest store.
+    """One page of an image's tags according to the database.
 
-    ``names`` are all tags of the image, ``total`` the number that match the filter.
-    ``were_missing`` is True if manifests of the visible rows were missing from the store.
+    ``names`` are all tags of the image, ``total`` is the number of tags that match the filter.
+    ``were_missing`` is True if manifests of the page's rows were missing in the database.
+    ``orphans`` is the number of the image's digest tags whose subject no tag refers to.
     """
 
     names: list[str]
@@ -120,15 +131,15 @@ def _build_view(image: ContainerImage, query: TableQuery, host: str, *, can_fetc
 
 
 def tag_row(image: ContainerImage, name: TagName, host: str) -> TagRow:
-    """Return one row, after fetching its manifests if they are not stored.
+    """Return the row of one tag, after fetching its manifests if they are not stored.
 
     Args:
         image: the image.
         name: the name of the tag.
-        host: the registry's host name in pull commands.
+        host: the registry's host name, for pull commands.
 
     Raises:
-        NotFound: the index has no such tag.
+        NotFound: the database has no such tag of the image.
     """
     names = tag_names(image.id)
     if str(name) not in names:
@@ -167,11 +178,13 @@ def _load_rows(
     *,
     can_fetch: bool,
 ) -> tuple[list[TagRow], bool]:
-    """Return the rows of these tags, and whether manifests were missing from the store.
+    """Return the rows of some tags, and whether manifests were missing in the database.
+
+    Tags that the database does not have are left out.
 
     Args:
         image: the image.
-        host: the registry's host name in pull commands.
+        host: the registry's host name, for pull commands.
         names: the tags to return.
         digest_tags: the digest tags of the image, by the digest of their subject.
         can_fetch: whether to fetch missing manifests from the registry.
@@ -204,9 +217,9 @@ class _Manifests:
 
     Attributes:
         by_digest: manifests that tags point to, by digest.
-        children: children of those that are indexes, by digest.
-        were_missing: whether manifests were missing from the store.
-        problems: error messages of manifests that could not be fetched, by tag name.
+        children: children of the OCI indexes in ``by_digest``, by digest.
+        were_missing: whether manifests were missing in the database before they were fetched.
+        problems: error messages for manifests that could not be fetched, by tag name.
     """
 
     by_digest: dict[str, Manifest]
@@ -218,7 +231,8 @@ class _Manifests:
 def _load_or_fetch_manifests(
     image: ContainerImage, tags: Sequence[Tag], *, can_fetch: bool
 ) -> _Manifests:
-    # Damaged tags are left to reconciliation, so that page views don't retry them in vain.
+    # The manifests of damaged tags are not requested, because the request would fail again. A
+    # reconcile finds out when they can be read.
     readable = [tag for tag in tags if not tag.is_damaged]
     by_digest, children = _load_manifests(image, tags)
     are_missing = not is_complete(by_digest, children, [tag.digest for tag in readable])
@@ -240,9 +254,17 @@ def _create_row(tag: Tag, manifests: _Manifests) -> TagRow:
 def _find_attached(
     image: ContainerImage, tags: Mapping[str, Tag], digest_tags: Mapping[str, Sequence[str]]
 ) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
-    """Return the digest tags that belong to each tag: to its current and to its earlier digests.
+    """Return the digest tags, such as signatures, that belong to each tag.
 
-    Both dictionaries are by tag name. The current digests include the platforms of an index.
+    Args:
+        image: the image.
+        tags: the tags, by name.
+        digest_tags: the digest tags of the image, by the digest of their subject.
+
+    Returns:
+        Two dictionaries by tag name: the digest tags whose subject is the tag's current digest or
+        a platform in its OCI index, and those whose subject is a digest that the tag pointed to
+        earlier.
     """
     platforms, earlier = related_digests(image.id, list(tags.values()), digest_tags.keys())
     current_tags: dict[str, set[str]] = {}
@@ -275,12 +297,13 @@ def _load_manifests(
 
 
 def prefetch(image: ContainerImage, tags: Iterable[Tag]) -> dict[str, str]:
-    """Fetch the manifests of these tags that are not stored, and store digests that were unknown.
+    """Fetch and store the manifests of an image's tags that are not stored in the database.
 
-    Tags that turn out to be unreadable are marked as damaged.
+    Digests of tags that were unknown are stored, too. Tags that the registry can't read are marked
+    as damaged.
 
     Returns:
-        Error messages by tag name.
+        Error messages by tag name, for the tags whose manifests could not be fetched.
     """
     all_tags = list(tags)
     summary = ensure_fetched(RepositoryName(image.path), {tag.name: tag.digest for tag in all_tags})
@@ -300,7 +323,12 @@ def _can_be_damaged(problem: RegistryError | None) -> bool:
 
 
 def _mark_damaged(image: ContainerImage, tags: list[Tag]) -> None:
-    """Mark tags as damaged that failed for this page, if they still fail and are listed."""
+    """Mark tags as damaged if the registry still lists them but still can't read them.
+
+    Args:
+        image: the image.
+        tags: tags whose manifests could not be fetched. Only the first MAX_CHECKED are read again.
+    """
     names = [tag.name for tag in tags[:MAX_CHECKED]]
     started_at = utc_now()
     try:
@@ -316,7 +344,10 @@ def _mark_damaged(image: ContainerImage, tags: list[Tag]) -> None:
 
 
 def _lock_tags(session: Session, image: ContainerImage, tags: Iterable[Tag]) -> list[Tag]:
-    """Lock an image and return those of its tags that still exist, as they are now."""
+    """Lock an image's row, and return the current rows of some of its tags.
+
+    Tags that were deleted meanwhile are left out.
+    """
     lock_image(session, image.id)
     query = select(Tag).where(Tag.id.in_([tag.id for tag in tags])).order_by(Tag.id)
     return list(session.scalars(query.execution_options(populate_existing=True)))

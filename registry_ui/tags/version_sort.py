@@ -7,19 +7,19 @@ from functools import lru_cache
 
 _PARTS = re.compile(r"(\d+)|([a-zA-Z]+)")
 _WITH_V = re.compile(r"[vV]\d")
-#: Words that mark a pre-release, with their order: 2.0-rc1 comes before 2.0.
+#: Words that mark a pre-release, with their sort order. 2.0-rc1 sorts before 2.0.
 _PRE_RELEASES = {"dev": 0, "snapshot": 1, "nightly": 1, "alpha": 2, "a": 2, "beta": 3, "b": 3}
 _PRE_RELEASES |= {"pre": 4, "preview": 4, "rc": 5}
-# Prefixes of the parts of a key, in sort order. A word is terminated by NUL, which sorts before
-# any letter, so that a word comes before longer words that begin with it.
+# Prefixes for the parts of a sort key, in sort order. A word is terminated by NUL, which sorts
+# before any letter, so that a word comes before longer words that begin with the same letters.
 _PRE_RELEASE, _END, _WORD, _NUMBER = "0", "1", "2", "3"
-#: Maximum number of cached keys: enough for several of the largest images, at 200 bytes each.
+#: Maximum number of cached sort keys, of about 200 bytes each: enough for several large images.
 _MAX_CACHED = 32_768
 
 
 @lru_cache(maxsize=_MAX_CACHED)
 def version_key(tag: str) -> str:
-    """Return a sort key: 1.9 before 1.10, 2.0-rc1 before 2.0, words before numbers.
+    """Return a sort key for a tag: 1.9 before 1.10, 2.0-rc1 before 2.0, words before numbers.
 
     The key is a string, because comparing strings is fast enough for thousands of tags.
 

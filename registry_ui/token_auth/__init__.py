@@ -1,1 +1,1 @@
-"""The token endpoint: parse scopes, decide, sign."""
+"""Token endpoint of the registry: parse the scopes, decide what to grant, and sign a token."""

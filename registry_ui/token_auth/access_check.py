@@ -1,6 +1,7 @@
 """Access check: answers “Can X push to Y?” with the deciding rule.
 
-It uses the same functions as the token endpoint, so the answers are the same.
+X is a user, a deploy token, or an anonymous client (the subject), and Y is a repository. The check
+uses the same functions as the token endpoint, so the answers are the same.
 """
 
 from __future__ import annotations
@@ -78,9 +79,9 @@ def repository_named(text: str, registry_host: str = "") -> str:
 def explain(
     session: Session, subject: Subject, repository: str, actions: Iterable[str] = ACTIONS
 ) -> Explanation:
-    """Check what a subject can do in a repository, without limits on what the asker may know.
+    """Check what a subject can do in a repository, and return every detail of the answer.
 
-    For commands and administrators; see explain_to() for other users.
+    The result is for commands and administrators; see explain_to() for other users.
     """
     principal = subject.principal
     if subject.problem:
@@ -100,7 +101,7 @@ def explain(
 
 
 def _fetch_rule_sentences(session: Session, repository: str) -> list[str]:
-    """Return the protection rules that the gate enforces for a repository, as sentences."""
+    """Return the protection rules that apply to a repository, as sentences."""
     policy = repository_policy(session, repository)
     return [rule.sentence for rule in policy.rules if rule.images.matches(policy.image_name)]
 
@@ -112,11 +113,11 @@ def explain_to(
 
     Anyone may ask about themselves and about anonymous clients. A repository that the asker
     can't see is then reported as nonexistent. Questions about other users and deploy tokens
-    need the Maintainer role in the project or namespace.
+    need the Maintainer role in the project or namespace that owns the repository's path.
 
     Raises:
-        Denied: the subject is not the asker, and the asker is not a Maintainer there. The
-            error is the same whether or not the subject exists.
+        Denied: the subject is a different user or a deploy token, and the asker is not a
+            Maintainer. The error is the same whether or not the subject exists.
     """
     principal = subject.principal
     if asker.is_admin:
@@ -144,12 +145,13 @@ def explain_to(
 
 
 def _can_know_deploy_token(session: Session, asker: Principal, home: str, repository: str) -> bool:
-    """Return whether a Maintainer of a repository may know about the deploy tokens of a place.
+    """Return whether the asker may know about the deploy tokens of a namespace or project.
 
-    They may if the repository is at or below ``home``, or if they are a Maintainer there too.
+    They may if the repository is at or below it, or if they are a Maintainer of it.
 
     Args:
-        home: path of the namespace or project that the deploy token belongs to.
+        asker: a user who is a Maintainer of the repository.
+        home: path of the namespace or project that the deploy tokens belong to.
     """
     if repository == home or repository.startswith(home + "/"):
         return True

@@ -1,4 +1,4 @@
-"""Authorization of token requests: decide on the scopes, record the decision, sign a token."""
+"""Authorization of token requests: decide on the scopes, record the decision, and sign a token."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Grant:
     Attributes:
         place: the deepest namespace or project at or above the repository; "" if none.
         granted: the actions that were granted.
-        rule: why the other requested actions were refused; "" if all were granted.
+        rule: why the remaining requested actions were refused; "" if all were granted.
     """
 
     scope: Scope
@@ -43,7 +43,7 @@ class Grant:
 
     @property
     def resource(self) -> str:
-        """The name of the resource as recorded and shown; with its type if not a repository."""
+        """The resource's name as recorded and shown, with its type unless it is a repository."""
         scope = self.scope
         return scope.name if scope.kind == "repository" else f"{scope.kind}:{scope.name}"
 
@@ -56,8 +56,8 @@ def decide_all(
     Granting only some of the actions, or none, is not an error (PROTOCOLS 1.8).
 
     Args:
-        lookup: the result of lookup_from_scopes() for these scopes. It is read now unless the query
-            for the credential has already read it.
+        lookup: the result of lookup_from_scopes() for these scopes. It queries the database now,
+            unless the query for the credential has already fetched its data.
     """
     accesses = lookup.path_accesses(engine, principal)
     return [
@@ -69,7 +69,7 @@ def decide_all(
 
 
 def lookup_from_scopes(scopes: list[Scope]) -> AccessLookup:
-    """Return an access lookup for all repositories in these scopes; it is not yet read."""
+    """Return an access lookup for all repositories in these scopes, without running its query."""
     return AccessLookup(scope.name for scope in scopes if scope.kind == "repository")
 
 
@@ -95,7 +95,7 @@ def _decide_repository(principal: Principal, scope: Scope, access: PathAccess) -
 def record_decision(
     log: DecisionLog, principal: Principal, grants: list[Grant], address: str, client: str
 ) -> None:
-    """Add one record per grant to the decision log, or one for a sign-in without scopes."""
+    """Add a record for each grant to the decision log, or a single one if there are no grants."""
     username, credential = principal.username, principal.credential[:150]
     if not grants:
         category = UNOWNED if principal.is_anonymous else ACCOUNT

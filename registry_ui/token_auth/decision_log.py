@@ -1,9 +1,9 @@
-"""Log of token endpoint decisions, written in the background so that no request waits for it.
+"""Log of token decisions, written in the background so that no request waits for it.
 
-Decisions are buffered in memory and written once a second by a separate thread. Equal
-decisions within that second become one row with a count. If the buffer is full, decisions are
-dropped and only their number is logged. Most requests without credentials are aggregated
-(visitors.py).
+A token decision is a recorded answer of the token endpoint. Decisions are buffered in memory and
+written once a second by a separate thread. Equal decisions within that second become one row
+with a count. If the buffer is full, decisions are dropped and only their number is logged. Most
+decisions about requests without credentials are aggregated (visitors.py).
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class DecisionLog:
         self._closed = threading.Event()
 
     def note(self, decision: DecisionRecord) -> None:
-        """Add a decision to the next batch."""
+        """Add a decision to the next batch, or count it in an aggregate record (visitors.py)."""
         with self._lock:
             entry = self._pending.get(decision)
             if entry is not None:
@@ -85,7 +85,7 @@ class DecisionLog:
             self._lost_count += 1
 
     def flush(self) -> None:
-        """Write the buffered decisions. If that fails, they are lost: the log is best effort."""
+        """Write the buffered decisions. If writing fails, they are lost: the log is best effort."""
         with self._lock:
             pending, self._pending = self._pending, {}
             lost_count, self._lost_count, self._visitor_count = self._lost_count, 0, 0
@@ -114,11 +114,11 @@ class DecisionLog:
 
 
 def init_app(app: Flask) -> None:
-    """Create the application's decision log, which writes to its database."""
+    """Create the application's decision log, which writes to the application's database."""
 
     def write(batch: list[tuple[DecisionRecord, datetime, int]]) -> None:
         rows = [{**decision._asdict(), "at": at, "count": count} for decision, at, count in batch]
-        # Use a separate context, because the caller of flush() may have a transaction open.
+        # Use a separate application context: the caller of flush() can have an open transaction.
         with app.app_context():
             with writing() as session:
                 session.execute(insert(TokenDecision), rows)

@@ -1,8 +1,9 @@
-"""Queries for decisions of the token endpoint, limited to what the reader is allowed to see.
+"""Queries for token decisions, limited to what the signed-in user (``reader``) may see.
 
-Users read their own decisions, Maintainers those of a namespace or project and everything
-below it, administrators all. If a stored rule mentions a place that the reader can't see, the
-rule is replaced by the one for a nonexistent repository.
+A token decision is a recorded answer of the token endpoint. Users can read the decisions about
+their own user name, Maintainers those about a namespace or project and everything below it, and
+administrators all. If a stored rule mentions a namespace or project that the signed-in user
+can't see, the rule is replaced by the one for a nonexistent repository.
 """
 
 from __future__ import annotations
@@ -32,11 +33,13 @@ _RESTRICTION_RULE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class DecisionFilters:
-    """Filters for a page of decisions. Only rows with an id below ``before`` are returned.
+    """Filters for a page of token decisions.
 
     Attributes:
-        repository: a repository, or a path above it.
+        user: user name; empty for all users.
+        repository: path of a repository, or a path above it; empty for all repositories.
         refused: whether to return only decisions that refused at least one action.
+        before: only rows with a lower id are returned; None for the first page.
     """
 
     user: str = ""
@@ -47,10 +50,10 @@ class DecisionFilters:
 
 @dataclass(frozen=True, slots=True)
 class DecisionRow:
-    """One decision, reduced to what the reader is allowed to see.
+    """One token decision, reduced to what the signed-in user may see.
 
     Attributes:
-        place: the namespace or project; empty if the reader can't see it.
+        place: path of the namespace or project; empty if the signed-in user can't see it.
         asked: requested actions, separated by commas.
         granted: granted actions, separated by commas.
         rule: why actions were refused; empty if all were granted.
@@ -72,7 +75,7 @@ class DecisionRow:
 
     @property
     def outcome(self) -> str:
-        """``granted``, ``refused``, or ``partly granted``."""
+        """The outcome in words: ``granted``, ``refused``, or ``partly granted``."""
         if not self.rule:
             return "granted"
         return "partly granted" if self.granted else "refused"
@@ -80,7 +83,7 @@ class DecisionRow:
 
 @dataclass(frozen=True, slots=True)
 class DecisionPage:
-    """A page of decisions, newest first.
+    """A page of token decisions, newest first.
 
     Attributes:
         older: the value of ``before`` for the next page; None if this is the last one.
@@ -91,7 +94,7 @@ class DecisionPage:
 
 
 def own_decisions(session: Session, reader: Principal, filters: DecisionFilters) -> DecisionPage:
-    """Return the decisions about the reader's user name, including attempts by others."""
+    """Return a page of decisions about the signed-in user's name, including attempts by others."""
     condition = TokenDecision.username == reader.username
     decisions, older = _fetch_page(session, condition, filters)
     visible_paths = _fetch_visible_paths(session, reader, decisions)
@@ -102,10 +105,10 @@ def own_decisions(session: Session, reader: Principal, filters: DecisionFilters)
 def place_decisions(
     session: Session, reader: Principal, place: Place, filters: DecisionFilters
 ) -> DecisionPage:
-    """Return the decisions at and below a place, for one of its Maintainers.
+    """Return a page of decisions about a namespace or project, for a Maintainer of it.
 
-    Decisions from before the place was created are left out: they are about an earlier place
-    with the same path.
+    Decisions about everything below it are included. Decisions from before it was created are
+    left out: they are about an earlier namespace or project with the same path.
     """
     is_below = at_or_below(TokenDecision.place, place.path)
     condition = is_below & (TokenDecision.at >= place.created_at)
@@ -118,7 +121,7 @@ def place_decisions(
 
 
 def all_decisions(session: Session, reader: Principal, filters: DecisionFilters) -> DecisionPage:
-    """Return all decisions, for an administrator."""
+    """Return a page of all decisions, for an administrator."""
     decisions, older = _fetch_page(session, None, filters)
     visible_paths = _fetch_visible_paths(session, reader, decisions)
     return DecisionPage(_impersonal_rows(decisions, visible_paths), older)
@@ -127,7 +130,7 @@ def all_decisions(session: Session, reader: Principal, filters: DecisionFilters)
 def _fetch_page(
     session: Session, condition: ColumnElement[bool] | None, filters: DecisionFilters
 ) -> tuple[list[TokenDecision], int | None]:
-    """Return a page of decisions, and ``before`` for the next page or None.
+    """Return a page of decisions, and ``before`` for the next page (None on the last one).
 
     Matching rows are not counted, because there can be a million. Pages are cut by row id, that
     is by the order of writing. Each process writes its decisions once a second, so the ids are
@@ -152,7 +155,7 @@ def _fetch_page(
 def _fetch_visible_paths(
     session: Session, reader: Principal, decisions: list[TokenDecision]
 ) -> set[str]:
-    """Return the places of a page that the reader can see (one query)."""
+    """Return the paths of those places of ``decisions`` that the user can see (one query)."""
     paths = {decision.place for decision in decisions}
     query = select(Place.path).where(Place.path.in_(paths), visible_places(session, reader))
     return set(session.scalars(query))
@@ -185,9 +188,9 @@ def _sort_actions(actions: str) -> str:
 def _row_for_oneself(
     decision: TokenDecision, reader: Principal, visible_paths: set[str]
 ) -> DecisionRow:
-    """Return a reader's own decision.
+    """Return the row for a decision about the signed-in user's own name.
 
-    For a repository that the reader can't see, its rule is the one for a nonexistent repository.
+    If the user can't see the repository, the rule is the one for a nonexistent repository.
     """
     rule = decision.rule
     is_about_repository = decision.repository and ":" not in decision.repository
@@ -200,10 +203,10 @@ def _row_for_oneself(
 def _row_for_maintainer(
     decision: TokenDecision, reader: Principal, place: Place, visible_paths: set[str]
 ) -> DecisionRow:
-    """Return a decision without details that a Maintainer of the place is not allowed to see.
+    """Return the row for a decision, without details that a Maintainer must not see.
 
-    These are the other paths that a token is restricted to and, for users, the names of their
-    tokens and their IP addresses.
+    Hidden are the paths outside of ``place`` that a token is restricted to and, for users, the
+    names of their tokens and their IP addresses. Nothing is hidden from the user concerned.
     """
     if decision.username == reader.username:
         return _row_from_decision(decision, visible_paths, rule=decision.rule)
@@ -215,7 +218,10 @@ def _row_for_maintainer(
 
 
 def without_elsewhere(rule: str, path: str) -> str:
-    """Return a rule with all paths replaced that are not at, above, or below ``path``."""
+    """Return a rule that names only token restrictions at, above, or below ``path``.
+
+    The path of any other restriction is replaced by “another place”.
+    """
     return "; ".join(_hide_other_path(clause, path) for clause in rule.split("; "))
 
 
@@ -234,6 +240,6 @@ def _hide_other_path(rule: str, path: str) -> str:
 
 
 def impersonal(rule: str) -> str:
-    """Rephrase a rule that addresses the requester (“you”) for another reader."""
+    """Return a rule that addresses the requester (“you”), rephrased for other readers."""
     rule = rule.replace(", and you are signed in", ", and open to everyone signed in")
     return re.sub(r"(^|; )you (?:are|have) ", r"\1", rule)

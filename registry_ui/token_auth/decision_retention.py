@@ -1,4 +1,4 @@
-"""Retention of token endpoint decisions: by age, and by number for each category."""
+"""Retention of token decisions (recorded answers of the token endpoint), by age and number."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_DECISIONS = {ACCOUNT: 1_000_000, VISITOR: 200_000, UNOWNED: 50_000}
 
 
 def forget_old(session: Session, days: int) -> None:
-    """Delete decisions older than ``days``, and the oldest of each category above its limit."""
+    """Delete decisions older than ``days``, and the oldest of each category above the limit."""
     is_old = TokenDecision.at < utc_now() - timedelta(days=days)
     session.execute(delete(TokenDecision).where(is_old))
     for category, limit in MAX_DECISIONS.items():

@@ -1,6 +1,6 @@
 """Token endpoint of the registry (its ``realm``): GET and POST /jwt/auth, as WSGI middleware.
 
-Every docker command waits for this endpoint, so it bypasses Flask's routing, sessions and
+Every docker command waits for this endpoint, so it bypasses Flask's routing, sessions, and
 templates; all other requests are passed on to the application. The identity comes only from
 the Authorization header or the form: ``account`` is just a hint, and cookies are not read
 (PROTOCOLS 6.2, 6.10).
@@ -69,7 +69,7 @@ class TokenEndpoint:
         self._headers = [("Content-Type", "application/json"), *headers]
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        """Answer a token request, or pass the request on (WSGI)."""
+        """Answer a token request, or pass any other request on (WSGI)."""
         if environ["PATH_INFO"] not in PATHS:
             response: Iterable[bytes] = self._inner(environ, start_response)
             return response
@@ -113,7 +113,7 @@ def _answer_request(environ: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read_form(environ: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return the fields of the request's form; none if the content type is another one."""
+    """Return the fields of the request's form; none if its content type is not that of a form."""
     content_type = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
     if content_type != "application/x-www-form-urlencoded":
         return []

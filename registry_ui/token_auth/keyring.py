@@ -1,9 +1,9 @@
 """Files of the keys that sign bearer tokens, and their rotation.
 
 The active key has a certificate. During a rotation, there are also the key and certificate of
-its successor, and afterward the certificate of its predecessor. ``bundle.pem`` contains all
-certificates and is the registry's ``rootcertbundle``. The registry must know the successor
-before it starts to sign; otherwise pulls fail.
+its successor (the staged key), and afterward the certificate of its predecessor (the previous
+key). ``bundle.pem`` contains all certificates and is the registry's ``rootcertbundle``. The
+registry must trust the staged key before tokens are signed with it; otherwise pulls fail.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ CERTIFICATE_LIFETIME = timedelta(days=3653)
 CLOCK_SKEW = timedelta(days=1)
 #: How long before a certificate expires administrators are warned.
 WARN_BEFORE = timedelta(days=60)
-#: Interval in seconds at which the files are checked for changes.
+#: Interval in seconds at which the key files are checked for changes.
 POLL_INTERVAL = 2.0
 #: Number of seconds for which the registry accepts a token after it expires (PROTOCOLS 2.3).
 LEEWAY = 60
@@ -72,8 +72,8 @@ class KeyView:
     """One key of the ring, as shown to administrators.
 
     Attributes:
-        part: ``active``, ``next``, or ``previous``.
-        expires_at: when its certificate expires.
+        part: ``active``, ``next`` (staged), or ``previous``.
+        expires_at: when the certificate of the key expires.
     """
 
     part: str
@@ -82,13 +82,13 @@ class KeyView:
 
     @property
     def ends_soon(self) -> bool:
-        """Whether its certificate expires within WARN_BEFORE."""
+        """Whether the certificate of the key expires within WARN_BEFORE."""
         return self.expires_at - datetime.now(UTC) < WARN_BEFORE
 
 
 @dataclass(frozen=True, slots=True)
 class KeyRing:
-    """The signing keys of one installation, as files.
+    """The files with the signing keys of one installation.
 
     Args:
         key_file, certificate_file: files of the active key; the other files are in the same
@@ -168,7 +168,7 @@ class KeyRing:
         }
 
     def fingerprint(self) -> tuple[int, ...]:
-        """Return the modification times of the files, to detect changes of the ring."""
+        """Return the modification times of the key files, to detect a rotation."""
         active_files = (self.key_file, self.certificate_file)
         other_files = (self.next_certificate_file, self.previous_certificate_file)
         return tuple(_read_modification_time(file) for file in active_files + other_files)
@@ -176,7 +176,7 @@ class KeyRing:
     def _find_certificate(self, key_pem: bytes) -> bytes:
         """Return the certificate of the active key as PEM.
 
-        If activate() was interrupted, it is still in the file of the next certificate.
+        If activate() was interrupted, it is still in the file of the staged key's certificate.
         """
         key = load_pem_private_key(key_pem, password=None).public_key()
         for file in (self.certificate_file, self.next_certificate_file):
@@ -204,7 +204,7 @@ class KeyRing:
     # -- rotating ----------------------------------------------------------------
 
     def stage(self) -> None:
-        """Create the next key and its certificate, and add the certificate to the bundle.
+        """Create the staged key and its certificate, and add the certificate to the bundle.
 
         Raises:
             RotationRefused: a key is staged already.
@@ -221,8 +221,8 @@ class KeyRing:
     def activate(self) -> None:
         """Make the staged key the active one. The previous key stays trusted until retire().
 
-        If the process dies in between, the certificate of the active key is still in the file
-        of the next one; signer() finds it there.
+        If the process dies between the two renames, the certificate of the active key is still
+        in the file for the staged one; signer() finds it there.
 
         Raises:
             RotationRefused: no key is staged.
@@ -235,14 +235,14 @@ class KeyRing:
         self.write_bundle()
 
     def retire(self, lifetime: int, *, force: bool = False) -> None:
-        """Delete the previous key's certificate, if its tokens have expired.
+        """Delete the previous key's certificate, if all tokens signed with the key have expired.
 
         Args:
             lifetime: lifetime of the tokens in seconds.
-            force: whether to delete it even if its tokens can still be in use.
+            force: whether to delete it even if tokens signed with the key can still be in use.
 
         Raises:
-            RotationRefused: there is no previous key, or its tokens can still be in use.
+            RotationRefused: there is no previous key, or tokens signed with it can still be in use.
         """
         file = self.previous_certificate_file
         if not file.exists():
@@ -256,7 +256,7 @@ class KeyRing:
         self.write_bundle()
 
     def write_bundle(self) -> None:
-        """Write all certificates to the bundle, that of the active key first."""
+        """Write all certificates to ``bundle.pem``, the certificate of the active key first."""
         pems = [
             certificate.public_bytes(Encoding.PEM).decode()
             for _, certificate in self._read_certificates()
@@ -265,9 +265,9 @@ class KeyRing:
 
 
 class RotatingSigner:
-    """Signer that reloads the active key after a rotation, so that every process follows it.
+    """Signer that reloads the active key after a rotation, in whichever process that happened.
 
-    If the files can't be read, it continues with the last key.
+    If the key files can't be read, the signer continues with the key that it loaded last.
 
     Args:
         issuer, service: ``iss`` and ``aud`` of the tokens.
@@ -295,7 +295,7 @@ class RotatingSigner:
         return self.current().sign(subject, access, lifetime)
 
     def current(self) -> Signer:
-        """Return the signer with the active key, after checking for a rotation if it is time."""
+        """Return the signer with the active key; check for a rotation once per POLL_INTERVAL."""
         if self._clock() >= self._next_check_at and self._lock.acquire(blocking=False):
             try:
                 self._reload_if_changed()

@@ -1,4 +1,4 @@
-"""Steps of a signing key rotation: stage, activate, retire; each with its audit entry."""
+"""Steps of a signing key rotation: stage, activate, and retire, each with its audit entry."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PROBE_LIFETIME = 60
 
 
 def stage(actor: Actor, ring: KeyRing) -> None:
-    """Create the next signing key and publish its certificate in the bundle.
+    """Create the next signing key (the staged key) and add its certificate to ``bundle.pem``.
 
     Raises:
         RotationRefused: a key is staged already.
@@ -34,7 +34,7 @@ def activate(
         force: whether to skip the check by the registry.
 
     Raises:
-        RotationRefused: no key is staged, or the registry did not accept its token.
+        RotationRefused: no key is staged, or the registry did not accept a token signed with it.
     """
     ring = signer.ring
     staged = ring.next_signer(signer.issuer, signer.service, signer.lifetime)
@@ -65,13 +65,13 @@ def _require_accepted(staged: Signer, registry_url: str, timeout: float) -> None
 
 
 def retire(actor: Actor, signer: RotatingSigner, *, force: bool = False) -> None:
-    """Delete the certificate of the previous key.
+    """Delete the certificate of the previous signing key.
 
     Args:
-        force: whether to delete it even if its tokens can still be in use.
+        force: whether to delete it even if tokens signed with the key can still be in use.
 
     Raises:
-        RotationRefused: there is no previous key, or its tokens can still be in use.
+        RotationRefused: there is no previous key, or tokens signed with it can still be in use.
     """
     key = _find_key_id(signer.ring, "previous")
     with writing() as session:

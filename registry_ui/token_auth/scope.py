@@ -12,7 +12,7 @@ from ..names import NameInvalid, RepositoryName
 MAX_SCOPES = 50
 MAX_LENGTH = 8 * 1024
 #: Maximum number of different paths at and above the repositories of one request, because each
-#: is looked up. One repository name has at most 128.
+#: path is looked up. A single repository name has at most 128 such paths.
 MAX_PREFIXES = 256
 #: Maximum length of a scope that is cached after parsing, so that clients can't fill the memory.
 MAX_CACHED_LENGTH = 300
@@ -58,13 +58,13 @@ def parse_scopes(values: Iterable[str]) -> list[Scope]:
 
 
 class _PrefixBudget:
-    """Budget of different paths at and above repository names."""
+    """Limit on the different paths at and above the repository names of one request."""
 
     def __init__(self, size: int) -> None:
         self._remaining, self._charged = size, set[str]()
 
     def charge(self, name: str) -> bool:
-        """Charge the new paths at and above a name; return False if the budget is too small."""
+        """Count the new paths at and above a name; return False if they exceed the budget."""
         if name in self._charged:
             return True
         new_paths, path = [], name
@@ -79,9 +79,9 @@ class _PrefixBudget:
 
 
 def _parse(text: str) -> Scope | None:
-    """Parse one scope; return None if it is not valid or nothing known is requested.
+    """Parse one scope; return None if it is not valid or requests no known action.
 
-    It is split at the first and the last colon, because the name can contain a port.
+    The text is split at the first and the last colon, because the name can contain a port.
     """
     type_, first_colon, remainder = text.partition(":")
     name, last_colon, actions = remainder.rpartition(":")
@@ -89,7 +89,7 @@ def _parse(text: str) -> Scope | None:
     if not (first_colon and last_colon and match):
         return None
     requested = frozenset(actions.split(","))
-    # Ignore the class, as in repository(plugin): registries reject tokens that repeat it.
+    # Ignore the class, as in repository(plugin): registries reject tokens that contain it.
     if match[1] == "registry" and name == "catalog" and "*" in requested:
         return Scope("registry", "catalog", frozenset({"*"}))
     if match[1] != "repository":

@@ -2,8 +2,8 @@
 
 ``x5c`` is the only form that both Distribution 2.8 and 3.x accept (PROTOCOLS 2.3). The header
 is the same for every token of a key, so it is encoded once; a token then needs one JSON
-encoding and one signature. A library that encodes the header each time takes 50% longer
-(`make bench-token`); the tests use it to verify every token.
+encoding and one signature. A JWT library, which encodes the header each time, takes 50% longer
+(`make bench-token`); the tests use a library to verify every token.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from joserfc.jwk import ECKey
 
-#: Seconds by which ``nbf`` is set back, in case our clock is ahead of the registry's. The
-#: registry's own leeway of 60 s covers the rest.
+#: Seconds by which ``nbf`` is set back, in case this host's clock is ahead of the
+#: registry's. The registry's own leeway of 60 s covers larger differences.
 NOT_BEFORE_SLACK = 10
 
 
@@ -39,7 +39,7 @@ class SignedToken:
 
     Attributes:
         issued_at: time in RFC 3339 format, UTC, whole seconds.
-        lifetime: in seconds.
+        lifetime: lifetime of the token in seconds.
     """
 
     token: str
@@ -48,16 +48,16 @@ class SignedToken:
 
 
 class Signer:
-    """Signs bearer tokens for one service with one key.
+    """Signs bearer tokens for one issuer and audience with one key.
 
     Args:
         key_pem: an EC P-256 private key. Distribution 2.8 panics on Ed25519 and rejects PS256.
-        certificate_pem: its certificate, which must be in the registry's ``rootcertbundle``.
+        certificate_pem: certificate of the key, which must be in the registry's ``rootcertbundle``.
         issuer, service: ``iss`` and ``aud``, as in the registry's configuration.
         lifetime: default lifetime of a token in seconds.
 
     Raises:
-        KeyUnusable: the key is of another kind, or the certificate belongs to another key.
+        KeyUnusable: the key is not EC P-256, or the certificate does not belong to the key.
     """
 
     def __init__(
@@ -94,8 +94,8 @@ class Signer:
         is a string, because 2.8 can't read a list (PROTOCOLS 2.3).
 
         Args:
-            access: entries of the ``access`` claim, with ``type``, ``name`` and ``actions``.
-            lifetime: in seconds; None for the default.
+            access: entries of the ``access`` claim, with ``type``, ``name``, and ``actions``.
+            lifetime: lifetime of the token in seconds; None for the default.
         """
         now = int(time.time())
         seconds = lifetime or self.lifetime
@@ -122,7 +122,7 @@ class Signer:
 
 
 def public_jwk(key: ec.EllipticCurvePublicKey) -> dict[str, Any]:
-    """Return a public key as a JWK, with its id, algorithm and use."""
+    """Return a public key as a JWK, with its id, algorithm, and use."""
     pem = key.public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )

@@ -1,4 +1,4 @@
-"""Token requests by GET and POST: parameters in, response body out, independent of HTTP."""
+"""Handling of token requests by GET and POST: from the parameters to the response body."""
 
 from __future__ import annotations
 
@@ -167,8 +167,8 @@ def _authenticate_refresh_token(
 
 
 def _record_refusal(caller: Caller, username: str, credential: str, error: AppError) -> None:
-    # The error has a user name only if the secret was recognized. Without one, the user name is
-    # unverified input, and the record must not count as one of an account.
+    # The error has a user name only if the secret was recognized. Otherwise, the user name is
+    # unverified input, and the record must not count as one about an account.
     category = ACCOUNT if isinstance(error, BadCredentials) and error.username else UNOWNED
     decision_log().note(
         DecisionRecord(

@@ -1,7 +1,8 @@
-"""Verifier for bearer tokens, with the checks of the registry: key, ES256, issuer, service, times.
+"""Verifier for bearer tokens. It makes the same checks as the registry.
 
-The gate uses it to identify the client before a request reaches the registry. Keys in the
-header of a token (``x5c``, ``jwk``) are never trusted: ``kid`` only selects one of our keys.
+It checks the key, the algorithm (ES256), the issuer, the audience, and the times. The gate, which
+a proxy asks about each request for the registry, uses it to identify the client. Keys in the
+header of a token (``x5c``, ``jwk``) are never trusted: ``kid`` only selects a key of the ring.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ ALGORITHM = "ES256"
 
 
 class TokenInvalid(ValueError):
-    """The bearer token is not valid: malformed, expired, or not issued by us."""
+    """The bearer token is not valid: malformed, expired, or not issued by this application."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +55,10 @@ class _Headers(JWSRegistry):
 
 
 class TokenVerifier:
-    """Verifies bearer tokens with all keys of the ring, and reloads the keys after a rotation.
+    """Verifies bearer tokens with all keys of a key ring, and reloads the keys after a rotation.
 
     Args:
-        ring: the trusted keys: active, next and previous.
+        ring: the trusted keys: active, staged, and previous.
         issuer, service: required values of ``iss`` and ``aud``.
     """
 
@@ -85,8 +86,8 @@ class TokenVerifier:
         """Verify a bearer token and return its claims.
 
         Raises:
-            TokenInvalid: the token has another key, algorithm, issuer or service, is expired
-                or not yet valid, or is malformed.
+            TokenInvalid: the token is malformed, was not signed with a key of the ring and
+                ES256, has the wrong issuer or audience, or is expired or not yet valid.
         """
         if self._clock() >= self._next_check_at:
             with self._lock:
@@ -125,7 +126,7 @@ class TokenVerifier:
 def _access_from_claim(claim: Any) -> dict[str, frozenset[str]]:
     """Return the granted actions by repository from an ``access`` claim.
 
-    Several entries for one repository are merged; entries of other types are ignored.
+    Several entries for one repository are merged; entries for other types of resources are ignored.
     """
     access: dict[str, frozenset[str]] = {}
     for entry in claim or []:

@@ -1,9 +1,10 @@
-"""Limits for the decision records of requests without valid credentials.
+"""Limits for token decisions about requests without valid credentials.
 
-The first such requests are recorded individually. After that, all requests of a network about
-a place within an hour are aggregated into one record (a “crowd”) with a count and some
-examples. Anyone can invent names, and a record for each would fill the disk and push out other
-records. All limits are per process.
+A token decision is a recorded answer of the token endpoint. Anyone can invent user names and
+repositories, and a record for each request would fill the disk and push out other records. So
+only the first such requests are recorded individually. After that, all requests from one network
+about one namespace or project within an hour are aggregated into one record (a “crowd”) with a
+count and some examples. All limits are per process.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from ..networks import network_of
 #: project. UNOWNED: anonymous, for any other path, and sign-ins with wrong credentials.
 ACCOUNT, VISITOR, UNOWNED = "account", "visitor", "unowned"
 
-#: Maximum number of individual records per hour: per network and place, per network, in total.
+#: Maximum number of individual records per hour: per network and namespace or project,
+#: per network, and in total.
 MAX_OF_PLACE, MAX_OF_NETWORK, MAX_OF_ALL = 20, 200, 5000
-#: Maximum number of crowds per hour. Requests above it are counted as from OTHER_NETWORKS.
+#: Maximum number of crowds per hour. Requests above the limit are counted under OTHER_NETWORKS.
 MAX_CROWDS = 500
 OTHER_NETWORKS = "other networks"
 #: Maximum number of example names in the record of a crowd, and maximum length of each.
@@ -31,7 +33,7 @@ HOUR = timedelta(hours=1)
 
 
 class DecisionRecord(NamedTuple):
-    """One decision of the token endpoint; the fields are columns of its row."""
+    """One token decision; its fields are columns of the table ``token_decisions``."""
 
     username: str
     credential: str
@@ -47,14 +49,14 @@ class DecisionRecord(NamedTuple):
 
 @dataclass(slots=True)
 class Crowd:
-    """An aggregate record of the requests from one network about one place.
+    """An aggregate record of the requests from one network about one namespace or project.
 
     Attributes:
         decision: the fields that all requests share.
         at: time of the first request.
         examples: some of the requested repositories or user names.
-        row_id: id of its row in the database; None if it was not written yet.
-        changed: whether it must be written (again).
+        row_id: id of the record's row in the database; None if it was not written yet.
+        changed: whether the record was changed since it was last written.
     """
 
     decision: DecisionRecord
@@ -65,7 +67,7 @@ class Crowd:
     changed: bool = False
 
     def add(self, decision: DecisionRecord) -> None:
-        """Count a request, and keep its name as an example if there is room."""
+        """Count a request; keep its repository or user name as an example if there is room."""
         self.count += 1
         self.changed = True
         name = (decision.repository or decision.username)[:MAX_EXAMPLE_LENGTH]
@@ -98,7 +100,8 @@ class VisitorLimits:
     def admit(self, decision: DecisionRecord, now: datetime) -> bool:
         """Return True if a decision is to be recorded individually.
 
-        Otherwise, add it to the crowd of its network and place, and return False.
+        Otherwise, count it in the crowd for its network and its namespace or project, and
+        return False.
         """
         if self._hour_ends_at is None or now >= self._hour_ends_at:
             self._begin_hour(now)
@@ -131,7 +134,7 @@ class VisitorLimits:
         self._crowds.clear()
 
     def _get_crowd(self, decision: DecisionRecord, network: str, now: datetime) -> Crowd:
-        """Return the crowd of a decision, after creating it if necessary."""
+        """Return the crowd that a decision belongs to; create it if there is none."""
         place, category = decision.place, decision.category
         if (key := (network, place, decision.credential, decision.granted)) not in self._crowds:
             if len(self._crowds) >= MAX_CROWDS:

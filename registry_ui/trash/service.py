@@ -44,7 +44,12 @@ def page_of(project: Project, number: int) -> tuple[list[TrashedTag], Page]:
 
 
 def entry(project: Project, entry_id: int) -> TrashedTag:
-    """Return a trash entry of a project; raise NotFound if it has no such entry or it is hidden."""
+    """Return a trash entry of a project.
+
+    Raises:
+        NotFound: the project has no such entry, or the entry is hidden because its tag is being
+            deleted or restored.
+    """
     row = db.session.get(TrashedTag, entry_id)
     if row is None or row.project_id != project.id or row.leaving:
         raise NotFound("This is no longer in the trash.")
@@ -56,13 +61,14 @@ def restore(actor: Actor, row: TrashedTag, name: TagName, role: Role | None) -> 
 
     Args:
         row: trash entry to restore.
-        role: role of the user who asks. The rules are checked here, because our calls bypass the
-            gate.
+        name: name of the restored tag.
+        role: role of the user who asks. The protection rules are checked here, because calls of
+            this application bypass the gate, which checks the pushes of clients.
 
     Raises:
         Conflict: the tag exists or is being pushed, or a write freeze is in effect.
         Invalid: a protection rule refuses the push, or the name is reserved for the trash.
-        NotFound: the registry no longer has the manifest, or it was already restored.
+        NotFound: the registry no longer has the manifest, or the tag was already restored.
         RegistryUnreachable: the registry can't be asked.
     """
     repository = RepositoryName(row.repository)
@@ -95,7 +101,7 @@ def _fetch_manifest(repository: RepositoryName, digest: str) -> FetchedManifest:
     """Return a manifest from the registry.
 
     Raises:
-        NotFound: the registry does not have it.
+        NotFound: the registry does not have the manifest.
         RegistryUnreachable: the registry can't be asked.
     """
     try:
@@ -107,9 +113,10 @@ def _fetch_manifest(repository: RepositoryName, digest: str) -> FetchedManifest:
 
 
 def _require_allowed(repository: RepositoryName, name: TagName, role: Role | None) -> bool:
-    """Check a tag name against the rules, as the gate does; return whether the push needs a claim.
+    """Check whether a tag name may be pushed; return whether the push needs a tag claim.
 
-    An immutable tag is claimed before it is pushed, so that only one push can create it.
+    A tag claim is a short-lived lock on a tag that does not exist yet. An immutable tag is claimed
+    before it is pushed, so that only one push can create it.
 
     Raises:
         Invalid: the name is reserved for the trash, or a rule refuses the push.
@@ -131,11 +138,11 @@ def _push(
     """Push a manifest to a tag that does not exist yet.
 
     Args:
-        claim_purpose: purpose of the claim that is acquired first, as the gate does; "" to push
-            without one, because the tag can be overwritten.
+        claim_purpose: purpose of the tag claim (a short-lived lock) to hold during the push; ""
+            to push without a claim, because the tag can be overwritten.
 
     Raises:
-        Conflict: the tag exists, or another push of it is in progress.
+        Conflict: the tag exists, or a push of the tag is in progress.
         RegistryError: the registry did not accept it.
     """
     holder = tag_claims.own_identity(claim_purpose)
@@ -187,7 +194,7 @@ def _continue_history(actor: Actor, row: TrashedTag, name: TagName) -> None:
 
 
 def purge_due() -> list[int]:
-    """Start removals of all expired trash entries, one per project; return the ids of the removals.
+    """Start removals of the expired trash entries, one per project; return the removals' IDs.
 
     A project is skipped until the next run if something in it is being deleted, or if the registry
     does not answer.
