@@ -31,6 +31,11 @@ WORKER = Actor("-/worker")
 REGISTRY = Actor("-/registry")
 
 
+def is_internal(name: str) -> bool:
+    """Return whether an actor's name is that of a system component, and so of no user."""
+    return name.startswith("-/")
+
+
 def record(session: Session, actor: Actor, action: str, subject: str, **detail: Any) -> AuditEntry:
     """Add an audit entry to the session and return it. It is stored when the caller commits.
 

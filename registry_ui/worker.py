@@ -6,14 +6,15 @@ import argparse
 import logging
 
 from . import create_app
+from .jobs.executors import LONG_WORK
 from .jobs.queue import enqueue
 from .jobs.stored_work import resume_stored_work
 
 logger = logging.getLogger(__name__)
 
-#: Number of worker threads. One is not enough: a long reconciliation with the registry would delay
-#: the processing of registry events.
-WORKER_THREADS = 4
+#: Number of worker threads. Each kind of long-running work can occupy one, and registry events
+#: must not wait for any of them.
+WORKER_THREADS = len(LONG_WORK) + 2
 #: Seconds between two polls of the SQLite job queue, and so the longest delay of a registry event.
 POLL_INTERVAL = 0.2
 

@@ -33,7 +33,7 @@ from tests.support.compiled import make_application
 
 pytest_plugins = ("tests.support.statements",)
 
-ACTOR = Actor("test")
+ACTOR = Actor("-/test")
 PASSWORD = "correct horse battery"
 
 # A password hash that is expensive enough for production would take a tenth of the test run.

@@ -60,17 +60,27 @@ class SingleFlight:
     def do(self, work: Callable[..., Any], *args: Any) -> None:
         """Run ``work(*args)`` now, or queue the call for the thread that already runs such work.
 
-        Queued calls with equal arguments are merged into one.
+        Queued calls with equal arguments are merged into one. If a call raises an exception, the
+        queued calls are carried out all the same, and the first exception is raised at the end.
         """
         self._pending.add(args)
+        errors: list[Exception] = []
         # Check again after releasing the lock: another thread can have queued a call just before
         # the release, when it could not acquire the lock itself.
         while self._pending and self._lock.acquire(blocking=False):
             try:
-                while self._pending:
-                    work(*self._pending.pop())
+                self._run_pending(work, errors)
             finally:
                 self._lock.release()
+        if errors:
+            raise errors[0]
+
+    def _run_pending(self, work: Callable[..., Any], errors: list[Exception]) -> None:
+        while self._pending:
+            try:
+                work(*self._pending.pop())
+            except Exception as error:
+                errors.append(error)
 
 
 class BackgroundThreads:

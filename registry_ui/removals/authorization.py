@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from ..access import REMOVAL_PERMISSIONS, Permission, Role, decide, path_access, role_for_rules
 from ..accounts.subjects import find_subject
-from ..audit import CONSOLE
+from ..audit import CONSOLE, is_internal
 from ..models import MovedRepository, Place, Removal, RemovalStep
 from .rule_check import first_refusal
 
@@ -29,20 +29,17 @@ def denial_reason(session: Session, removal: Removal, step: RemovalStep) -> str 
 def _find_denial_reason(
     session: Session, removal: Removal, place: Place, step: RemovalStep
 ) -> str | None:
-    role = Role.OWNER if removal.requested_by == CONSOLE.name else None
+    if is_internal(removal.requested_by):
+        role = Role.OWNER if removal.requested_by == CONSOLE.name else None
+        return first_refusal(session, place, [step], role)
     subject = find_subject(session, removal.requested_by)
     principal = subject.principal
-    # Skip requesters without an account, which are parts of this application, such as the worker.
-    # The accounts of people are never deleted.
-    if principal.is_person or principal.home:
-        access = path_access(session, principal, place.path)
-        decision = decide(
-            principal, access, REMOVAL_PERMISSIONS.get(removal.kind, Permission.DELETE)
-        )
-        if subject.problem or not decision.allowed:
-            reason = subject.problem or decision.rule
-            return f"{removal.requested_by} can no longer delete this: {reason}"
-        role = role_for_rules(principal, access)
+    access = path_access(session, principal, place.path)
+    decision = decide(principal, access, REMOVAL_PERMISSIONS.get(removal.kind, Permission.DELETE))
+    if subject.problem or not decision.allowed:
+        reason = subject.problem or decision.rule
+        return f"{removal.requested_by} can no longer delete this: {reason}"
+    role = role_for_rules(principal, access)
     return first_refusal(session, place, [step], role)
 
 

@@ -203,7 +203,7 @@ def revoke(user: str) -> str:
     """Revoke a user's access token; return the end of the rule that says so."""
     owner = accounts.find_user(user)
     (token,) = accounts.access_tokens(owner)
-    accounts.revoke_access_token(Actor("test"), owner, token.id)
+    accounts.revoke_access_token(Actor("-/test"), owner, token.id)
     return "was revoked."
 
 
@@ -273,7 +273,7 @@ def test_mount_from_where_one_may_not_pull_any_more(case, mounted):
     case.push_one()
     works(case.client.pull(case.image))
     with case.stack.app.app_context():
-        projects.change_member(Actor("test"), case.project, user, None)
+        projects.change_member(Actor("-/test"), case.project, user, None)
     done = case.client.mount(case.image, case.image.replace(case.project, other))
     assert (done.returncode == 0) == case.client.uploads_instead
     assert not mounted(f"{case.project}/app", f"{other}/app")

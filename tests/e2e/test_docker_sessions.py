@@ -33,7 +33,7 @@ pytestmark = [
     pytest.mark.parametrize("storage", ["sqlite"], indirect=True),
 ]
 
-ACTOR = Actor("test")
+ACTOR = Actor("-/test")
 ENDED = "This docker session has ended. Sign in again."
 WRONG = "The user name, password or access token is wrong."
 

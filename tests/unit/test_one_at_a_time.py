@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-from registry_ui.jobs.executors import SingleFlight
+from registry_ui.jobs.executors import LONG_WORK, SingleFlight
+from registry_ui.worker import WORKER_THREADS
 
 
 def test_who_comes_meanwhile_does_not_wait_and_the_work_is_done_all_the_same():
@@ -39,6 +40,24 @@ def test_work_that_breaks_off_does_not_keep_the_next_from_its_turn():
         turn.do(breaks)
     turn.do(done.append, "next")
     assert done == ["next"]
+
+
+def test_what_was_queued_behind_work_that_breaks_off_is_done_all_the_same():
+    turn, done = SingleFlight(), []
+
+    def work(name):
+        if name == "first":
+            turn.do(work, "second")
+            raise ValueError
+        done.append(name)
+
+    with pytest.raises(ValueError):  # noqa: PT011 - our own, without words
+        turn.do(work, "first")
+    assert done == ["second"]
+
+
+def test_events_find_a_thread_while_each_kind_of_long_work_has_one():
+    assert len(LONG_WORK) < WORKER_THREADS
 
 
 def test_of_many_threads_never_two_are_at_it():

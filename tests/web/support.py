@@ -49,7 +49,7 @@ from registry_ui.projects import service as projects
 from tests.unit.bearer import key_of, verified
 from tests.web.browser import PASSWORD, Browser
 
-ACTOR = Actor("test")
+ACTOR = Actor("-/test")
 ROLES = ("guest", "reporter", "developer", "maintainer", "owner")
 VISIBILITIES = ("private", "internal", "public")
 #: The columns of tables of who may do what.

@@ -278,6 +278,15 @@ def test_a_removal_that_waited_asks_again_whether_it_may(acme, graph, meanwhile,
     assert list(graph().tags[APP]) == ["v0"]
 
 
+def test_a_removal_of_somebody_who_does_not_exist_is_refused(acme, graph):
+    removal_id = removal_of(acme, graph, by=Actor("gitlab+deploy-token-99"))
+    with acme.app.app_context():
+        resume()
+    assert acme.row(Removal).state == "failed"
+    assert "can no longer delete this" in acme.report(removal_id)[0]["detail"]
+    assert list(graph().tags[APP]) == ["v0"]
+
+
 @pytest.mark.parametrize("fence", [EVERYWHERE, APP, "acme"])
 def test_a_removal_waits_says_so_and_goes_on_by_itself(acme, graph, registry, fence):
     removal_id = removal_of(acme, graph)

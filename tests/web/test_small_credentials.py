@@ -224,7 +224,7 @@ def test_it_ends_by_its_date_by_revoking_and_with_its_project(acme):
 def test_only_its_hash_is_stored_and_its_making_is_in_the_audit(acme):
     _, secret = acme.deploy_token("acme/app", "read_registry")
     assert secret not in str(acme.dump())
-    assert ("test", "deploy_token.create", "acme/app") in acme.audit()
+    assert ("-/test", "deploy_token.create", "acme/app") in acme.audit()
 
 
 # -- passwords -------------------------------------------------------------------
