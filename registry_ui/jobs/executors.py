@@ -79,7 +79,7 @@ class SingleFlight:
         while self._pending:
             try:
                 work(*self._pending.pop())
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - raised when the queue is empty
                 errors.append(error)
 
 
