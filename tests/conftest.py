@@ -52,6 +52,12 @@ settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCh
 settings.load_profile("busy")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that no worker has one alone at the end."""
+    folders = ("e2e", "contract", "web", "unit")
+    items.sort(key=lambda item: folders.index(item.path.parent.name))
+
+
 def pytest_collection_finish() -> None:
     """Keep the collector of cycles away from what lives until the end: modules and tests.
 

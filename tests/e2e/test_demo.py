@@ -11,7 +11,7 @@ import pytest
 from config import ROOT
 from tests.support.stack import ADMIN, PASSWORD, Stack
 
-pytestmark = [pytest.mark.e2e, pytest.mark.both_databases]
+pytestmark = pytest.mark.e2e
 
 
 @pytest.mark.timeout(300)

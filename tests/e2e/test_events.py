@@ -17,7 +17,7 @@ from registry_ui.names import is_trash_tag
 from tests.support.processes import until
 from tests.support.stack import ADMIN, Client, Stack
 
-pytestmark = [pytest.mark.e2e, pytest.mark.both_databases, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 TOKEN_PAGE = "/-/admin/registry-token"
 #: Five pushes a second.
@@ -100,6 +100,7 @@ def test_a_push_shows_up_on_the_project_page_by_itself(stack, name):
     assert stack.developer(project) in page.body
 
 
+@pytest.mark.both_databases
 def test_the_token_is_reset_under_five_pushes_a_second_and_no_tag_is_lost(stack):
     project = stack.place()
     client = stack.client(stack.developer(project))
@@ -144,6 +145,7 @@ def test_a_revoked_token_is_refused_at_once_and_the_refusal_is_on_the_page(stack
     stack.wait_for_tags(project, "app", {"1.0"})
 
 
+@pytest.mark.both_databases
 def test_events_that_the_registry_lost_in_its_restart_are_made_up_for(stack):
     """What waits in its memory dies with it: then the first new event has all compared."""
     project = stack.place()
@@ -178,6 +180,7 @@ def test_pushes_while_nobody_receives_are_told_later(stack):
     )
 
 
+@pytest.mark.both_databases
 def test_a_worker_killed_while_events_come_loses_none_and_counts_none_twice(stack):
     project = stack.place()
     client = stack.client(stack.developer(project))
@@ -197,6 +200,7 @@ def test_a_worker_killed_while_events_come_loses_none_and_counts_none_twice(stac
     assert stack.tags(project, "app")["t0"]["pull_count"] == pulls
 
 
+@pytest.mark.both_databases
 def test_pages_killed_under_pushes_lose_none(stack):
     project = stack.place()
     client = stack.client(stack.developer(project))

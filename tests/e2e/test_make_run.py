@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -22,7 +23,7 @@ from tests.support.make_run import (
 )
 from tests.support.processes import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.both_databases, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 
 @pytest.fixture(scope="module")
@@ -280,7 +281,11 @@ def test_a_setting_that_cannot_be_used_is_said_in_a_sentence(other, setting, val
 )
 @pytest.mark.parametrize("ensurepip", ["with", "without"])
 def test_a_fresh_clone_makes_its_own_venv_and_only_once(tmp_path, ensurepip):
+    """With one package: that all can be installed is shown by the clone that runs these tests."""
     checkout = copy_checkout(tmp_path)
+    requirements = checkout / "requirements.txt"
+    click = re.search(r"^click==.+?(?=^\w)", requirements.read_text(), re.MULTILINE | re.DOTALL)
+    requirements.write_text(click[0])
     python = tmp_path / "python"
     without = 'case "$*" in *"import ensurepip"*) exit 1;; esac\n' if ensurepip == "without" else ""
     python.write_text(f'#!/bin/sh\n{without}exec python3 "$@"\n')
@@ -295,8 +300,7 @@ def test_a_fresh_clone_makes_its_own_venv_and_only_once(tmp_path, ensurepip):
         return done.stderr
 
     assert "Making .venv" in make()
-    subprocess.run([checkout / ".venv/bin/flask", "--version"], check=True, cwd=checkout)
+    subprocess.run([checkout / ".venv/bin/python", "-c", "import click"], check=True)
     assert make() == ""
-    with (checkout / "requirements.txt").open("a") as file:
-        file.write("# changed\n")
+    requirements.write_text(f"{click[0]}# changed\n")
     assert "Installing requirements.txt" in make()
