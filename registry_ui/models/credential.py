@@ -8,9 +8,10 @@ from sqlalchemy import ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from .base import Base, UTCDateTime, bytewise, utc_now
+from .issued_token import IssuedToken
 
 
-class DeployToken(Base):
+class DeployToken(IssuedToken, Base):
     """A secret of a project or namespace, for programs. Only its SHA-256 is stored.
 
     ``username`` is the user name for ``docker login``. It contains a ``+``, which is not allowed
@@ -21,26 +22,8 @@ class DeployToken(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     place_id: Mapped[int] = mapped_column(ForeignKey("places.id", ondelete="CASCADE"), index=True)
-    name: Mapped[str] = mapped_column(String(100))
     username: Mapped[str] = mapped_column(bytewise(150), unique=True)
-    secret_hash: Mapped[str] = mapped_column(String(64), unique=True)
-    #: Space-separated names of access.SCOPES.
-    scopes: Mapped[str] = mapped_column(String(200))
     created_by: Mapped[str] = mapped_column(bytewise(255))
-    created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
-    expires_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    revoked_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    last_used_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
-
-    @property
-    def scope_names(self) -> list[str]:
-        """The scopes as a list of names."""
-        return self.scopes.split()
-
-    @property
-    def is_active(self) -> bool:
-        """Whether the token is neither revoked nor expired."""
-        return self.revoked_at is None and (self.expires_at is None or self.expires_at > utc_now())
 
 
 class DockerSession(Base):

@@ -8,6 +8,7 @@ from sqlalchemy import ForeignKey, Index, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from .base import Base, UTCDateTime, bytewise, utc_now
+from .issued_token import IssuedToken
 
 
 class User(Base):
@@ -67,37 +68,19 @@ class UnseenSecret(Base):
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now, index=True)
 
 
-class AccessToken(Base):
+class AccessToken(IssuedToken, Base):
     """A user's secret for docker login and the API. Only its SHA-256 is stored."""
 
     __tablename__ = "access_tokens"
 
     id: Mapped[int] = mapped_column(primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
-    name: Mapped[str] = mapped_column(String(100))
-    secret_hash: Mapped[str] = mapped_column(String(64), unique=True)
-    #: Space-separated names of access.SCOPES.
-    scopes: Mapped[str] = mapped_column(String(200))
     #: Path that the token is restricted to; None if it is valid wherever its owner has access.
     reach_path: Mapped[str | None] = mapped_column(bytewise(255))
     #: Whether the token is valid only at exactly that path, and not below it.
     reach_exact: Mapped[bool] = mapped_column(default=False)
-    created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
-    expires_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    revoked_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    last_used_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
 
     user: Mapped[User] = relationship(lazy="raise")
-
-    @property
-    def scope_names(self) -> list[str]:
-        """The scopes as a list of names."""
-        return self.scopes.split()
-
-    @property
-    def is_active(self) -> bool:
-        """Whether the token is neither revoked nor expired."""
-        return self.revoked_at is None and (self.expires_at is None or self.expires_at > utc_now())
 
 
 class FailedSignIn(Base):
