@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from flask import current_app, request, url_for
+
+from ..activity.entries import Entry
 
 #: Characters that stay unquoted in an address. ``url_for()`` leaves more characters unquoted in a
 #: query string, for example ``?``, but that would end a path.
@@ -79,6 +81,31 @@ def reference_url(project: str, reference: str) -> str | None:
     return image_url(project, repository[len(project) + 1 :], "registry.tag", tag=tag)
 
 
+def push_url(push: Any, project: str = "") -> str | None:
+    """Return the address of the page of a pushed tag; None for a push without a tag.
+
+    Args:
+        push: a row of the recent pushes.
+        project: the path of the project, if the row does not have it.
+    """
+    if not push.tag:
+        return None
+    return reference_url(push.project_path or project, f"{push.repository}:{push.tag}")
+
+
+def entry_url(entry: Entry) -> str | None:
+    """Return the address of the page of the tag, or of the image, in an entry of the activity."""
+    if entry.tag:
+        return reference_url(entry.project, entry.reference)
+    return image_url(entry.project, entry.name)
+
+
+def packages_url(sbom_url: str, package_type: str) -> str:
+    """Return the address of an SBOM's packages of one type; ``-`` stands for those without."""
+    separator = "&" if "?" in sbom_url else "?"
+    return f"{sbom_url}{separator}{urlencode({'type': package_type or '-'})}"
+
+
 @dataclass(frozen=True, slots=True)
 class Crumb:
     """One segment of a breadcrumb: its label and the address that it links to."""
@@ -125,4 +152,13 @@ def _compute_fingerprint(path: Path, _mtime: int) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:10]
 
 
-HELPERS = (page_url, image_url, reference_url, breadcrumb_trail, asset)
+HELPERS = (
+    page_url,
+    image_url,
+    reference_url,
+    push_url,
+    packages_url,
+    entry_url,
+    breadcrumb_trail,
+    asset,
+)

@@ -128,6 +128,12 @@ def next_order(current: str, first_order: str, *, is_sorted: bool) -> str:
     return "desc" if current == "asc" else "asc"
 
 
+def aria_sort(order: str) -> str:
+    """Return the value of ``aria-sort`` for an order, ``asc`` or ``desc``."""
+    return "ascending" if order == "asc" else "descending"
+
+
+FILTERS = (aria_sort,)
 HELPERS = (place_options, parent_options, protection_options, token_options, next_order)
 CONSTANTS = {
     "VISIBILITIES": VISIBILITIES,

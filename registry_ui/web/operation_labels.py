@@ -206,6 +206,13 @@ _MOVE_PHASES = {
     "grace": "Old name can still be pulled",
     "retiring": "Old images go",
 }
+_MOVE_HINTS = {
+    "image": "The whole name: its project, and what follows. Another project is fine, where you may"
+    " push.",
+    "project": "The whole path. The namespace must exist, and you must be allowed to create"
+    " projects in it.",
+    "namespace": "The whole path. One at the top has no slash.",
+}
 _MOVED_REPOSITORIES = {
     "planned": Badge("waiting"),
     "settled": Badge("up to date"),
@@ -224,6 +231,11 @@ class Phase:
     icon: str
     is_done: bool
     is_current: bool
+
+
+def move_hint(kind: str) -> str:
+    """Return what to type as the new path of an image, a project, or a namespace."""
+    return _MOVE_HINTS[kind]
 
 
 def move_title(state: str) -> str:
@@ -317,6 +329,7 @@ FILTERS = (
     removal_noun,
     copy_title,
     planned_tag_badge,
+    move_hint,
     move_title,
     move_phases,
     moved_repository_badge,

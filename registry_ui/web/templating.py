@@ -6,11 +6,12 @@ Python code creates is the ``<time>`` element of ``ago``, whose parts are escape
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from flask import Flask
+from flask_login import current_user
 
 from ..formatting import (
     ago,
@@ -67,6 +68,11 @@ def labeled_rows(pairs: Iterable[tuple[str, str]]) -> list[Labeled]:
     return [Labeled(key, value) for key, value in pairs]
 
 
+def it_or_them(count: int) -> str:
+    """Return the pronoun for a number of things."""
+    return "it" if count == 1 else "them"
+
+
 def last_segment(path: str) -> str:
     """Return the last segment of a path: ``api`` for ``group/api``."""
     return path.rpartition("/")[2]
@@ -75,6 +81,21 @@ def last_segment(path: str) -> str:
 def parent_path(path: str) -> str:
     """Return a path without its last segment; empty if it has one segment."""
     return path.rpartition("/")[0]
+
+
+def can_copy(permissions: Collection[str] | None) -> bool:
+    """Return whether the visitor can copy tags: after signing in, with permission to pull."""
+    return "pull" in (permissions or ()) and current_user.is_authenticated
+
+
+def can_choose(permissions: Collection[str] | None) -> bool:
+    """Return whether the visitor can do something with tags that are chosen in a list."""
+    return "delete" in (permissions or ()) or can_copy(permissions)
+
+
+def typing_triggers(fields: Iterable[str]) -> str:
+    """Return the htmx trigger for when the user pauses while typing in one of the fields."""
+    return ", ".join(f"input changed delay:400ms from:#{name}" for name in fields)
 
 
 FILTERS = (
@@ -91,10 +112,12 @@ FILTERS = (
     day_name,
     excerpt,
     labeled_rows,
+    it_or_them,
     last_segment,
     parent_path,
     *charts.FILTERS,
     *comparison_labels.FILTERS,
+    *form_options.FILTERS,
     *labels.FILTERS,
     *operation_labels.FILTERS,
 )
@@ -102,6 +125,9 @@ FILTERS = (
 HELPERS = (
     current_address,
     collapse_folders,
+    can_copy,
+    can_choose,
+    typing_triggers,
     *addresses.HELPERS,
     *charts.HELPERS,
     *comparison_labels.HELPERS,
