@@ -1,7 +1,8 @@
-"""Fail if code exceeds a limit: lines of a function, lines of a file, or number of parameters.
+"""Fail if code exceeds a limit: lines of a function or file, parameters, width of a template.
 
 A function that needs more parameters should take a dataclass; a function that needs more lines
-does more than one thing, and should be split. Run by ``make check``.
+does more than one thing, and should be split. A template that needs a wider line should use a
+filter or a macro. Run by ``make check``.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from pathlib import Path
 MAX_FUNCTION_LINES = 40
 MAX_FILE_LINES = 400
 MAX_PARAMETERS = 5
+MAX_TEMPLATE_WIDTH = 120
 PLACES = ("config.py", "wsgi.py", "registry_ui", "deploy")
+TEMPLATES = Path("templates")
 
 
 def excesses(file: Path) -> Iterator[str]:
@@ -34,14 +37,22 @@ def excesses(file: Path) -> Iterator[str]:
             yield f"{place} has {len(names)} parameters, more than {MAX_PARAMETERS}"
 
 
+def wide_lines(file: Path) -> Iterator[str]:
+    """Yield one line for each line of a template that is too wide."""
+    for number, line in enumerate(file.read_text().splitlines(), 1):
+        if len(line) > MAX_TEMPLATE_WIDTH:
+            yield f"{file}:{number}: {len(line)} characters, more than {MAX_TEMPLATE_WIDTH}"
+
+
 def main() -> int:
-    """Check all Python files, print a line for each exceeded limit, and return the exit status."""
+    """Check all Python files and templates, print a line for each exceeded limit, and return the exit status."""
     files = [
         file
         for place in map(Path, PLACES)
         for file in ([place] if place.is_file() else sorted(place.rglob("*.py")))
     ]
     found = [line for file in files for line in excesses(file)]
+    found += [line for file in sorted(TEMPLATES.rglob("*.html")) for line in wide_lines(file)]
     print("\n".join(found), end="\n" if found else "")
     return 1 if found else 0
 

@@ -170,3 +170,8 @@ def day_name(day: date, today: date | None = None) -> str:
 def is_username(value: object) -> bool:
     """Return whether a name can be a user name, and not that of a deploy token or the system."""
     return isinstance(value, str) and re.fullmatch(NAME, value) is not None
+
+
+def clock_time(moment: datetime) -> str:
+    """Return the time of day of an aware datetime: ``14:05 UTC``."""
+    return f"{moment.astimezone(UTC):%H:%M} UTC"

@@ -86,3 +86,7 @@ class UsageSummary:
     projects: UsageParts | None
     largest: UsageParts
     layers: list[SharedLayer]
+
+    def share(self, part: UsagePart) -> float | None:
+        """Return the share of a part in the size (0 to 1); None if nothing has a size."""
+        return part.size / self.size if self.size else None

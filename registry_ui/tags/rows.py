@@ -25,6 +25,14 @@ NO_PLATFORM = "no platform named"
 _SBOM = re.compile(r"spdx|cyclonedx", re.IGNORECASE)
 
 
+@dataclass(frozen=True, slots=True)
+class PlatformSize:
+    """A platform of an index, and its size in bytes; None if the size is unknown."""
+
+    label: str
+    size: int | None
+
+
 @dataclass(slots=True)
 class TagRow:
     """One row of a list of tags. Unknown values are None.
@@ -38,7 +46,7 @@ class TagRow:
     name: str
     digest: str | None
     kind: str = "unknown"
-    platforms: list[tuple[str, int | None]] = field(default_factory=list)
+    platforms: list[PlatformSize] = field(default_factory=list)
     size: int | None = None
     built_at: datetime | None = None
     pushed_at: datetime | None = None
@@ -162,9 +170,9 @@ def add_manifest_info(
     row.built_at = row.built_at or min(filter(None, build_times), default=None)
     for child, label in zip(platforms, label_platforms(platforms), strict=True):
         child_manifest = children.get(child.digest)
-        row.platforms.append((label, child_manifest.size if child_manifest else None))
+        row.platforms.append(PlatformSize(label, child_manifest.size if child_manifest else None))
     # A pull downloads only one platform, so the size is that of the largest one.
-    row.size = max((size for _, size in row.platforms if size is not None), default=None)
+    row.size = max((p.size for p in row.platforms if p.size is not None), default=None)
 
 
 def add_attachment_flags(

@@ -47,6 +47,11 @@ class DecisionFilters:
     refused: bool = False
     before: int | None = None
 
+    @property
+    def is_set(self) -> bool:
+        """Whether the page leaves out any decision."""
+        return bool(self.user or self.repository or self.refused or self.before)
+
 
 @dataclass(frozen=True, slots=True)
 class DecisionRow:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from flask import Blueprint, current_app, flash, redirect, render_template, request, url_for
@@ -34,6 +35,31 @@ SUBJECT = "registry token"
 
 blueprint.before_request(administrators_only)
 
+#: Words for whether the registry deletes by tag; None if that is unknown.
+DELETE_BY_TAG = {
+    None: "not known yet",
+    True: "yes",
+    False: "not supported: a placeholder is used",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CountRow:
+    """A number on the overview, and the address of the list behind it; "" for no list."""
+
+    label: str
+    number: int
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class HealthRow:
+    """The health of one part of the system."""
+
+    name: str
+    is_healthy: bool
+    detail: str
+
 
 @blueprint.get("", strict_slashes=False)
 def overview() -> str:
@@ -46,10 +72,11 @@ def overview() -> str:
     }
     checks = health() + queue_health()
     version = next((detail for name, ok, detail in checks if name == "registry" and ok), None)
+    keys = current_app.extensions["signer"].ring.views()
     return render_template(
         "admin_overview.html",
-        health=checks,
-        counts=[(label, number, urls.get(label)) for label, number in counts],
+        health=[HealthRow(*check) for check in checks],
+        counts=[CountRow(label, number, urls.get(label, "")) for label, number in counts],
         has_images=any(number for label, number in counts if label in {"Images", "Unassigned"}),
         last_event_at=admin_reports.last_event_at(),
         waiting_events=admin_reports.waiting_events(),
@@ -57,7 +84,7 @@ def overview() -> str:
             "version": version,
             "url": current_app.config["SETTINGS"].registry_url,
             "is_cache": is_cache(),
-            "delete_by_tag": admin_reports.deletes_by_tag() if version else None,
+            "delete_by_tag": DELETE_BY_TAG[admin_reports.deletes_by_tag() if version else None],
         },
         gate={
             "expected": current_app.config["SETTINGS"].gate,
@@ -66,7 +93,9 @@ def overview() -> str:
         fresh_at=admin_reports.reconciled_at(),
         old_repositories=admin_reports.stale_images(),
         clock_problem=registry().clock_problem,
-        keys=current_app.extensions["signer"].ring.views(),
+        keys=keys,
+        active_key=next((key for key in keys if key.part == "active"), None),
+        next_key=next((key for key in keys if key.part == "next"), None),
     )
 
 
@@ -126,7 +155,7 @@ def _render_registry_token(revealed: str | None) -> str:
         previous=previous,
         revealed=revealed,
         last_event_at=admin_reports.last_event_at(),
-        refused=[(row.address, row.count, row.first_at, row.last_at) for row in refused],
+        refused=refused,
         refused_total=total,
         snippet=notifications_snippet(events_url, revealed or "REGISTRY_TOKEN"),
         events_url=events_url,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from flask import Blueprint, render_template, request
+from flask import Blueprint, render_template, request, url_for
 
 from ..access import Permission
 from ..access.lookup import former_name, owning_project
@@ -150,19 +150,33 @@ def _load_image(name: RepositoryName) -> ContainerImage:
     return image
 
 
+@dataclass(frozen=True, slots=True)
+class OtherTag:
+    """A tag that can be compared with the known side, and whether it has the same digest."""
+
+    name: str
+    is_same: bool
+    url: str
+
+
 def _find_other_tags(form: _CompareForm) -> dict[str, Any] | None:
-    """Return the known side and the other tags of its image, if the other side is not given."""
+    """Return the image of the known side and its other tags, if the other side is not given."""
     for side, other_side in zip(SIDES, reversed(SIDES), strict=True):
         if side in form.images and not form.given[other_side]:
-            reference = form.references[side]
-            return {
-                "side": side,
-                "other": other_side,
-                "reference": str(reference),
-                "image": form.images[side].path,
-                "tags": candidate_tags(form.images[side], reference),
-            }
+            reference, image = form.references[side], form.images[side]
+            tags = [
+                OtherTag(name, is_same, _make_url(side, str(reference), f"{image.path}:{name}"))
+                for name, is_same in candidate_tags(image, reference)
+            ]
+            return {"image": image.path, "tags": tags}
     return None
+
+
+def _make_url(side: str, reference: str, other: str) -> str:
+    """Return the address that compares the reference of one side with another one."""
+    before, after = (reference, other) if side == "from" else (other, reference)
+    sides: dict[str, Any] = {"from": before, "to": after}
+    return url_for("compare.show", **sides)
 
 
 def _variables_from_comparison(comparison: Comparison | None) -> dict[str, Any]:

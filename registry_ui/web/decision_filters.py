@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import current_app, render_template, request
+from flask import current_app, render_template, request, url_for
 
 from ..db.session import end_read
 from ..http.identity import registry_host
 from ..http.query_args import query_text
 from ..token_auth.decision_log import decision_log
 from ..token_auth.decision_queries import MAX_ID, DecisionFilters, DecisionPage
+
+#: Titles of the pages that do not belong to a place.
+TITLES = {"own": "Why was I denied?", "all": "Access log"}
 
 
 def decisions_page(
@@ -24,10 +27,16 @@ def decisions_page(
         filters: the filters that were applied.
         variables: further template variables.
     """
-    settings = current_app.config["SETTINGS"]
+    settings, node = current_app.config["SETTINGS"], variables.get("node")
     return render_template(
         "decisions.html",
         kind=kind,
+        title=f"Access log of {node.path}" if node else TITLES[kind],
+        access_check_url=url_for(
+            "decisions.access_check",
+            repository=filters.repository or (node.path if node else None),
+            user=(filters.user or None) if kind != "own" else None,
+        ),
         listing=listing,
         filters=filters,
         kept_days=settings.decisions_kept_days,

@@ -27,7 +27,7 @@ from ..projects import listing
 from ..tag_detail import TagViewOptions, tag_view
 from ..tags.queries import tag_reaching
 from ..tags.table import SORTS, TableQuery, tag_row, tag_table
-from .templating import image_url
+from .addresses import image_url
 
 blueprint = Blueprint("registry", __name__)
 

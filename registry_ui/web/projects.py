@@ -6,7 +6,7 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from sqlalchemy import func, select, true
 from werkzeug.wrappers import Response
 
-from ..access import Permission, Role, Visibility, path_access, permissions, visible_places
+from ..access import Permission, Visibility, path_access, permissions, visible_places
 from ..catalog.images import is_listed
 from ..catalog.pull_through import permitted
 from ..catalog.tree import SORTS, tree_view
@@ -23,8 +23,9 @@ from ..projects import listing, service, tag_rules
 from ..removals.planner import plan_namespace, plan_project
 from ..removals.service import find_obstacle, start
 from ..tags.enforcement import GateState, gate_state
+from .addresses import image_url
 from .admin_reports import unassigned_count
-from .templating import image_url
+from .form_options import role_options
 
 blueprint = Blueprint("projects", __name__)
 
@@ -269,7 +270,7 @@ def members(path: str) -> Answer:
         crumbs=crumbs(path),
         members=listing.members(db.session(), loaded.place),
         can=loaded.can,
-        roles=[(role.name.lower(), role.label) for role in Role],
+        roles=role_options(),
         errors=errors,
         values={"username": form.get("username", ""), "role": form.get("role", "developer")},
     )

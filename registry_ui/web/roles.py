@@ -2,30 +2,45 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
 from flask import Blueprint, render_template
 
-from ..access import RULE_OF, RULES, Role
+from ..access import RULES, Role
 
 blueprint = Blueprint("help", __name__, url_prefix="/-/help")
+
+_BY_VISIBILITY = "Anyone, in a public project; any signed-in user, in an internal one"
+
+
+@dataclass(frozen=True, slots=True)
+class RoleCell:
+    """Whether a role has a permission."""
+
+    role: str
+    is_allowed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RightRow:
+    """A permission, and which roles have it."""
+
+    label: str
+    description: str
+    cells: list[RoleCell]
 
 
 @blueprint.get("/roles")
 def roles() -> str:
     """Show the table of permissions that all access decisions are based on."""
-    rights: list[dict[str, Any]] = [
-        {
-            "label": str(rule.permission).replace("_", " ").capitalize(),
-            "description": rule.description,
-            "role": rule.minimum.label,
-            "minimum": rule.minimum.label,
-            "value": int(rule.minimum),
-            "note": "Anyone, in a public project; any signed-in user, in an internal one"
+    rights = [
+        RightRow(
+            label=str(rule.permission).replace("_", " ").capitalize(),
+            description=f"{rule.description}. {_BY_VISIBILITY}"
             if rule.by_visibility
-            else "",
-        }
+            else rule.description,
+            cells=[RoleCell(role.label, role >= rule.minimum) for role in Role],
+        )
         for rule in RULES
     ]
-    choices = [(int(role), role.label) for role in Role]
-    return render_template("roles.html", roles=choices, rights=rights, rule_of=RULE_OF)
+    return render_template("roles.html", roles=[role.label for role in Role], rights=rights)

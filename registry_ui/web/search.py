@@ -12,7 +12,7 @@ from ..errors import Invalid
 from ..http.identity import principal, registry_host
 from ..search.finder import Finder, ImageHit, SearchResult, TagHit
 from ..search.query import SearchQuery, parse
-from .templating import image_url
+from .addresses import image_url
 
 blueprint = Blueprint("search", __name__)
 
@@ -32,7 +32,7 @@ def show() -> Response | tuple[str, int]:
     except Invalid as error:
         return _render_page(SearchQuery(text), SearchResult(), errors=error.errors), error.status
     if not query.text:
-        return _render_page(query, None), 200
+        return _render_page(query, SearchResult()), 200
     kind = request.args.get("kind", "")
     if kind not in SearchResult().kinds:
         kind = ""
@@ -56,5 +56,14 @@ def address(hit: Any) -> str:
     return url_for("projects.show", path=hit.path)
 
 
-def _render_page(query: SearchQuery, result: SearchResult | None, **variables: Any) -> str:
-    return render_template("search.html", query=query, found=result, address=address, **variables)
+def _render_page(query: SearchQuery, result: SearchResult, **variables: Any) -> str:
+    hits = result.kinds.values()
+    return render_template(
+        "search.html",
+        query=query,
+        found=result,
+        total=sum(map(len, hits)),
+        has_more=any(rows.has_more for rows in hits),
+        address=address,
+        **variables,
+    )

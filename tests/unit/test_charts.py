@@ -7,7 +7,7 @@ from datetime import date
 import pytest
 
 from registry_ui.formatting import day_name, is_username
-from registry_ui.web.templating import bar_chart
+from registry_ui.web.charts import bar_chart
 
 
 def test_columns_are_as_high_as_their_share_of_the_greatest():

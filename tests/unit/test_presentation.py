@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import namedtuple
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,17 +25,16 @@ from registry_ui.formatting import (
 )
 from registry_ui.http.query_args import current_address, query_with
 from registry_ui.web import templating
-from registry_ui.web.templating import (
+from registry_ui.web.addresses import (
     Crumb,
     asset,
     breadcrumb_trail,
-    choices,
-    collapse_folders,
     image_url,
-    proportional_bar,
-    records,
     reference_url,
 )
+from registry_ui.web.charts import proportional_bar
+from registry_ui.web.form_options import Option, parent_options, place_options
+from registry_ui.web.templating import collapse_folders, excerpt
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 HEX = "0123456789abcdef" * 4
@@ -202,19 +200,6 @@ def test_nothing_else_becomes_a_link(value: object) -> None:
     assert not is_web_link(value)
 
 
-def test_records_name_the_fields_of_tuples_and_mappings() -> None:
-    short, mapped = records([("a",), {"name": "b", "ok": True}], "name ok")
-    assert (short.name, short.ok) == ("a", None)
-    assert (mapped.name, mapped.ok) == ("b", True)
-    assert records(None, "name") == []
-
-
-def test_records_leave_objects_alone() -> None:
-    row = namedtuple("Row", "ok name")(1, 2)  # noqa: PYI024 - the order is the point
-    thing = SimpleNamespace(name=3)
-    assert records([row, thing], "name ok") == [row, thing]
-
-
 def test_details_of_the_audit_read_as_words() -> None:
     assert format_detail({"tags": 3, "role": "owner"}) == "tags: 3, role: owner"
     assert format_detail({"scopes": ["a", "b"]}) == "scopes: a b"
@@ -223,10 +208,24 @@ def test_details_of_the_audit_read_as_words() -> None:
 
 
 def test_what_a_form_came_with_is_among_its_choices() -> None:
-    assert choices(["a", "b"], "b") == [("a", "a"), ("b", "b")]
-    assert choices(["a"], "gone") == [("gone", "gone"), ("a", "a")]
-    assert choices(["", "a"], "", top="At the top") == [("", "At the top"), ("a", "a")]
-    assert choices(None, None) == []
+    assert place_options(["a", "b"], "b") == [Option("a", "a"), Option("b", "b")]
+    assert place_options(["a"], "gone") == [Option("gone", "gone"), Option("a", "a")]
+    assert place_options(["", "a"], "", top="At the top") == [
+        Option("", "At the top"),
+        Option("a", "a"),
+    ]
+    assert place_options(None, None) == []
+
+
+def test_only_administrators_can_put_a_project_at_the_top() -> None:
+    assert parent_options(["a"], None, is_admin=False) == [Option("a", "a")]
+    assert parent_options(["a"], None, is_admin=True)[-1] == Option("", "None: at the top")
+
+
+def test_an_excerpt_says_how_many_items_are_left_out() -> None:
+    assert (excerpt("abc", 2).shown, excerpt("abc", 2).more) == (["a", "b"], 1)
+    assert (excerpt("ab", 2).shown, excerpt("ab", 2).more) == (["a", "b"], 0)
+    assert (excerpt(None, 2).shown, excerpt(None, 2).more) == ([], 0)
 
 
 # --- addresses ---

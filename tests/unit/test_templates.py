@@ -14,6 +14,7 @@ import pytest
 from flask import Flask, render_template
 
 from config import ROOT
+from registry_ui.tags.rows import PlatformSize
 from registry_ui.web import templating
 
 HOSTILE = "\"'><script>alert(1)</script><b onmouseover=alert(1)>{{ 7 * 7 }}"
@@ -58,6 +59,7 @@ def test_the_sprite_holds_just_the_icons_in_use() -> None:
     text = "".join(template.read_text() for template in TEMPLATES)
     symbols = re.findall(r'<symbol id="([\w-]+)"', (ROOT / "static/icons.svg").read_text())
     assert set(re.findall(r"icon\([\"']([\w-]+)[\"']", text)) <= set(symbols)
+    text += "".join(module.read_text() for module in (ROOT / "registry_ui" / "web").glob("*.py"))
     assert set(symbols) <= set(re.findall(r"[\"']([\w-]+)[\"']", text))
 
 
@@ -109,7 +111,7 @@ def test_hostile_text_stays_text() -> None:
     row = SimpleNamespace(
         name="v1",
         kind=HOSTILE,
-        platforms=[(HOSTILE, None)],
+        platforms=[PlatformSize(HOSTILE, None)],
         size=None,
         built_at=None,
         pushed_at=datetime(2026, 1, 2, tzinfo=UTC),
