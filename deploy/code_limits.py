@@ -45,7 +45,7 @@ def wide_lines(file: Path) -> Iterator[str]:
 
 
 def main() -> int:
-    """Check all Python files and templates, print a line for each exceeded limit, and return the exit status."""
+    """Check all files, print a line for each exceeded limit, and return the exit status."""
     files = [
         file
         for place in map(Path, PLACES)

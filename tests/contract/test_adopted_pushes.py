@@ -23,7 +23,7 @@ from registry_ui.models import (
 from tests.support.live import tiny
 from tests.web.support import event_of
 
-pytestmark = [pytest.mark.contract, pytest.mark.both_databases]
+pytestmark = pytest.mark.contract
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 MONTH_AGO, WEEK_AGO, YESTERDAY = (NOW - timedelta(days=days) for days in (30, 7, 1))

@@ -206,6 +206,7 @@ def test_a_command_copies_an_image_or_what_matches_and_prints_the_plan_alone(mar
     assert market.site.live(market.target) == LIVE
 
 
+@pytest.mark.both_databases
 def test_a_command_says_what_it_kept_and_what_is_wrong(market):
     market.site.push(market.target, {"plain": tiny("theirs")})
     done = run(market, "tag", "copy", f"{market.source}:plain", market.target, "--yes")

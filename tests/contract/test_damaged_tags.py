@@ -82,6 +82,7 @@ def test_a_tag_that_was_pushed_again_is_readable_at_the_next_check(shop, image, 
     assert row_of(shop).digest == TWO.digest
 
 
+@pytest.mark.both_databases
 def test_the_event_of_a_push_makes_it_readable_at_once(shop, image):
     damage_tag(shop.registry, image, "bad", "empty link")
     shop.reconcile(image)

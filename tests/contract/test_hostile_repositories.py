@@ -263,6 +263,7 @@ def test_all_tags_are_copied_but_those_that_cannot_be_read(site, named, unreadab
     assert ODD in site.pusher.tags(f"{site.shop}/web")
 
 
+@pytest.mark.both_databases
 def test_the_project_moves_and_what_cannot_be_read_is_left_out_only_if_that_was_agreed_to(
     site, named, unreadable, oddity, odd
 ):

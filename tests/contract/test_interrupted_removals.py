@@ -29,7 +29,7 @@ from registry_ui.removals.planner import plan_tag
 from tests.support.live import LiveSite, tiny
 from tests.web.support import ACTOR
 
-pytestmark = pytest.mark.contract
+pytestmark = [pytest.mark.contract, pytest.mark.both_databases]
 
 ONE, TWO = tiny("one"), tiny("two")
 

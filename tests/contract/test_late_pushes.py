@@ -19,7 +19,7 @@ from registry_ui.retention.rules import Rules
 from tests.support.live import tiny
 from tests.web.support import ACTOR
 
-pytestmark = pytest.mark.contract
+pytestmark = [pytest.mark.contract, pytest.mark.both_databases]
 
 
 @pytest.fixture

@@ -89,6 +89,7 @@ def test_retired_the_old_images_are_gone_and_the_name_is_free(filled):
     assert filled.live(filled.shop) == {"new": ARM.digest}
 
 
+@pytest.mark.both_databases
 def test_after_its_time_the_old_name_goes_by_itself(filled):
     move_id = filled.moved(filled.market)
     with filled.app.app_context():
@@ -101,6 +102,7 @@ def test_after_its_time_the_old_name_goes_by_itself(filled):
     assert filled.pusher.tags(f"{filled.shop}/web") == []
 
 
+@pytest.mark.both_databases
 def test_kept_longer_the_old_name_has_another_grace_time(filled):
     move_id = filled.moved(filled.market)
     before = filled.move(move_id).grace_until
@@ -108,6 +110,7 @@ def test_kept_longer_the_old_name_has_another_grace_time(filled):
     assert filled.row(OldPath).until == before + timedelta(days=30)
 
 
+@pytest.mark.both_databases
 def test_what_the_new_name_has_no_more_stays_under_the_old_one_until_somebody_agrees(filled):
     move_id = filled.moved(filled.market)
     filled.pusher.delete(f"{filled.market}/web", ONE.digest)
@@ -208,6 +211,7 @@ def left(filled):
     return f"{filled.shop}/web"
 
 
+@pytest.mark.both_databases
 def test_nobody_copies_to_an_old_name_by_a_right_in_the_project_that_was_left(filled):
     old = left(filled)
     form = {"project": filled.shop, "image": "web", "chosen": "2.0", "tag": "1.0"}
@@ -283,6 +287,7 @@ def test_a_namespace_moves_with_everything_below_it_and_old_names_chain(mover):
     assert mover.rows(OldPath) == []
 
 
+@pytest.mark.both_databases
 def test_the_pages_say_what_happens_and_what_the_old_name_is_good_for(filled):
     move_id = filled.planned(filled.market)
     plan = filled.page(f"/{filled.shop}/-/moves/{move_id}", "owner")
@@ -301,6 +306,7 @@ def test_the_pages_say_what_happens_and_what_the_old_name_is_good_for(filled):
     assert f"{filled.shop}/web is now {filled.market}/web" in text
 
 
+@pytest.mark.both_databases
 def test_the_command_moves_shows_and_retires(filled):
     runner = filled.app.test_cli_runner()
     planned = runner.invoke(args=["project", "move", filled.shop, filled.market, "--dry-run"])

@@ -109,6 +109,7 @@ def delete_namespace(site: Mover, path: str) -> None:
     assert site.rows(Place, path=path) == []
 
 
+@pytest.mark.both_databases
 def test_it_is_cleaned_copied_moved_and_deleted(site, hostile):
     stock = {image: hostile.manifests(what) for image, what in IMAGES.items()}
     market = Market(site)

@@ -85,6 +85,7 @@ def test_a_cache_that_becomes_a_registry_of_its_own_is_detected_too(site, upstre
         assert not is_cache()
 
 
+@pytest.mark.both_databases
 def test_no_check_asks_the_upstream_about_its_tags(site, upstream):
     for tag in TAGS[:3]:
         pull(site, tag)
@@ -116,6 +117,7 @@ def test_a_pulled_image_appears_with_its_facts_and_its_pulls(site, upstream):
     assert upstream.requests == []
 
 
+@pytest.mark.both_databases
 def test_a_tag_that_stands_for_something_else_upstream_does_so_here_once_it_is_pulled(
     site, upstream
 ):
@@ -141,6 +143,7 @@ def test_a_pulled_repository_that_no_project_owns_is_unassigned_and_adopted_with
     assert site.index("quay.io/org/tool") == {"1": ONE.digest}
 
 
+@pytest.mark.both_databases
 def test_pages_offer_neither_push_nor_deletion_and_say_why(site):
     empty = site.page("/library/app", "admin")
     assert "This registry is a pull-through cache" in empty.text

@@ -68,6 +68,7 @@ def test_an_unassigned_repository_that_was_emptied_stays_while_the_registry_list
     assert shop.row(UnassignedRepository, path=stray).tag_count == 0
 
 
+@pytest.mark.both_databases
 def test_an_unassigned_repository_removed_from_the_registrys_disk_is_forgotten(own_site):
     stray = f"{own_site.root}/stray"
     own_site.push(stray, {"1.0": ONE})

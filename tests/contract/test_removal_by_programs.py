@@ -194,6 +194,7 @@ def test_the_command_removes_orphans(shop, orphaned):
 # -- pages -------------------------------------------------------------------------
 
 
+@pytest.mark.both_databases
 def test_a_page_that_meets_a_damaged_tag_marks_it_at_once(shop):
     path = f"{shop.shop}/app"
     shop.push_and_index(path, {"1.0": ONE, "bad": tiny(f"bad {shop.root}")})

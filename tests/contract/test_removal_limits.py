@@ -132,6 +132,7 @@ def test_an_index_in_an_index_goes_with_all_its_parts(shop):
         assert shop.pusher.digest(path, part.digest) is None
 
 
+@pytest.mark.both_databases
 def test_siblings_deleted_at_the_same_moment_are_both_gone_and_the_third_stays(shop):
     path = f"{shop.shop}/app"
     shop.push_and_index(path, {"a": ONE, "b": ONE, "c": ONE})

@@ -180,6 +180,7 @@ def test_a_developer_may_not_delete_and_nothing_changes(shop):
     assert shop.live(image) == {"1.0": ONE.digest}
 
 
+@pytest.mark.both_databases
 def test_the_command_deletes_one_tag_and_says_what_it_keeps(shop):
     image = f"{shop.shop}/app"
     shop.push_and_index(image, {"1.0": ONE, "latest": ONE})

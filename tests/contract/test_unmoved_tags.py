@@ -95,6 +95,7 @@ def test_programs_and_the_command_line_name_it_too(filled):
     assert "then retire the old name" in result.output
 
 
+@pytest.mark.both_databases
 def test_the_old_name_is_never_emptied_of_it_unless_a_person_says_so(filled):
     move_id = moved_with_a_rest(filled)
     assert filled.send(move_id, "retire").state == "grace"
@@ -106,6 +107,7 @@ def test_the_old_name_is_never_emptied_of_it_unless_a_person_says_so(filled):
     assert filled.rows(UnmovedTag) == []
 
 
+@pytest.mark.both_databases
 def test_a_comparison_does_not_take_it_for_a_push_behind_the_move(filled):
     move_id = moved_with_a_rest(filled)
     filled.change(Move, {"compare_at": utc_now()}, id=move_id)
@@ -116,6 +118,7 @@ def test_a_comparison_does_not_take_it_for_a_push_behind_the_move(filled):
     assert filled.grants(old(filled)) == "pull"
 
 
+@pytest.mark.both_databases
 def test_a_tag_that_is_replaced_before_the_switch_moves_like_any_other(filled):
     move_id = filled.planned(filled.market)
     filled.begin(move_id)
@@ -128,6 +131,7 @@ def test_a_tag_that_is_replaced_before_the_switch_moves_like_any_other(filled):
     assert filled.rows(UnmovedTag) == []
 
 
+@pytest.mark.both_databases
 def test_a_tag_that_is_replaced_by_one_that_is_refused_is_taken_back_from_the_new_name(mover):
     mover.fill()
     mover.push_and_tell(old(mover), {ODD: LATER})
@@ -154,6 +158,7 @@ def test_any_tag_that_is_refused_for_good_stays(mover, words):
     assert row.digest == LATER.digest
 
 
+@pytest.mark.both_databases
 def test_a_tag_whose_digest_the_new_name_has_stays_too_if_it_was_refused(mover):
     mover.fill()
     error = InvalidRegistryResponse("the registry answered 400 TAG_INVALID")
@@ -166,6 +171,7 @@ def test_a_tag_whose_digest_the_new_name_has_stays_too_if_it_was_refused(mover):
     assert mover.live(new(mover))["2.0"] == TWO.digest
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize("kind", ["empty link", "missing link", "ghost"])
 def test_a_tag_that_is_damaged_while_it_moves_stays(mover, kind):
     mover.fill()
@@ -190,6 +196,7 @@ def test_a_tag_that_lacks_a_blob_stays(mover):
     assert "parts of it are missing" in mover.row(UnmovedTag).reason
 
 
+@pytest.mark.both_databases
 def test_a_registry_that_stores_nothing_is_waited_for(mover, monkeypatch):
     monkeypatch.setattr("registry_ui.operations.lease.REGISTRY_TIMEOUT", 0.0)
     mover.fill()
@@ -205,6 +212,7 @@ def test_a_registry_that_stores_nothing_is_waited_for(mover, monkeypatch):
     mover.assert_moved(mover.shop, mover.market)
 
 
+@pytest.mark.both_databases
 def test_an_earlier_build_is_not_left_behind_by_a_registry_that_stores_nothing(mover, monkeypatch):
     """No tag needs it, but it can be pulled by its digest."""
     monkeypatch.setattr("registry_ui.operations.lease.REGISTRY_TIMEOUT", 0.0)

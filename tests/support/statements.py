@@ -1,9 +1,9 @@
 """Runs enough tests on PostgreSQL, and checks that enough is enough.
 
-Everything runs on SQLite. With ``--lean``, PostgreSQL with Redis runs the contract tests, and
-of the others those marked ``both_databases``: what is about locks, transactions, concurrency and
-processes, and what it takes to send every statement there, too. Each place
-in the package that sends a statement on SQLite and never on PostgreSQL is an error at the end.
+Everything runs on SQLite. With ``--lean``, PostgreSQL with Redis runs the tests for which nothing
+else is enough, and those marked ``both_databases``: what is about locks, transactions, concurrency
+and processes, and what it takes to send every statement there, too. Each place in the package
+that sends a statement on SQLite and never on PostgreSQL is an error at the end.
 A test that runs on both counts on PostgreSQL alone: which of its retries happen is chance.
 """
 
@@ -64,7 +64,6 @@ def _is_left_out(item: pytest.Item, everything: Collection[str]) -> bool:
         callspec is not None
         and callspec.params.get("storage") == "postgresql"
         and item.nodeid.replace(*reversed(DIALECTS)) in everything
-        and not {"web", "e2e"}.isdisjoint(item.path.parts)
         and item.get_closest_marker("both_databases") is None
     )
 

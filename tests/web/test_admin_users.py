@@ -10,8 +10,6 @@ from registry_ui.models import AuditEntry, Namespace, User
 from tests.support.html import Page
 from tests.web.support import PASSWORD, event_of
 
-pytestmark = pytest.mark.both_databases
-
 USERS = "/-/admin/users"
 
 
@@ -113,6 +111,7 @@ def test_a_blocked_administrator_does_not_count_as_the_last(site, admin):
     assert admin.post(f"{USERS}/admin", {"action": "demote"}).status_code == 409
 
 
+@pytest.mark.both_databases
 def test_two_administrators_who_demote_each_other_at_once_leave_one(site):
     site.user("one", admin=True)
     site.user("two", admin=True)

@@ -17,7 +17,6 @@ def run(site, *args, **more):
     return site.app.test_cli_runner().invoke(args=["project", "adopt", *args], **more)
 
 
-@pytest.mark.both_databases
 def test_the_command_says_what_it_does_and_does_it(plain):
     leave(plain, "team/app", "team/app/web", "nginx")
     asked = run(plain, "--parts", "2", input="n\n")
@@ -59,6 +58,7 @@ def test_what_cant_be_adopted_is_named_and_changes_the_exit_status(plain, option
     assert paths(plain, Project) - {"acme/app"} == ({"team/app"} if option == "--yes" else set())
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [

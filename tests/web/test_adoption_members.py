@@ -11,8 +11,6 @@ from registry_ui.models import AuditEntry, UnassignedRepository, User, utc_now
 from tests.support.html import Page
 from tests.support.unassigned import ADOPT, OLD, leave, owners, preview, with_people
 
-pytestmark = pytest.mark.both_databases
-
 
 @pytest.fixture
 def plain(site):
@@ -31,6 +29,7 @@ def test_the_administrator_who_adopts_becomes_owner_unless_another_is_chosen(pla
     assert plain.granted("repository:team/app/web:push", auth=alice) == {"team/app/web": "push"}
 
 
+@pytest.mark.both_databases
 def test_projects_in_a_namespace_with_an_owner_inherit_its_members(plain):
     plain.user("boss")
     plain.member("acme", "boss", "owner")
@@ -104,6 +103,7 @@ def test_the_report_links_the_projects_and_says_who_can_see_them(plain, visibili
     assert "acme/app Private 0 none of acme/app" in rows
 
 
+@pytest.mark.both_databases
 def test_the_report_refreshes_until_the_worker_has_read_the_repositories(plain):
     leave(plain, *OLD, "api")  # no project can own the last one
     _, form = preview(plain, parts="2")

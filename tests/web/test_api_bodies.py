@@ -86,7 +86,6 @@ class HeldBody(io.BytesIO):
         return super().readinto(buffer)
 
 
-@pytest.mark.both_databases
 @pytest.mark.parametrize("url", GOOD)
 def test_a_request_that_is_held_counts_by_what_holds_at_its_end(site, url):
     site.user("boss", admin=True)

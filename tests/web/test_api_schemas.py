@@ -122,6 +122,7 @@ def test_what_can_not_be_followed_is_named_and_nothing_is_written(site, url, bod
     assert site.dump() == before
 
 
+@pytest.mark.both_databases
 def test_every_mistake_of_a_body_is_named_at_once(site):
     ask = client(site, "owner", *SCOPES)
     errors = ask(REMOVALS, {"older_than": 5, "tags": 7, "al": True}).json["error"]["errors"]

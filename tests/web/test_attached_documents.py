@@ -136,7 +136,6 @@ def test_documents_are_fetched_once_and_then_known(attested, registry):
     assert [asked.path for asked in registry.asked] == [f"/v2/{IMAGE}/manifests/v1"]
 
 
-@pytest.mark.both_databases
 def test_while_the_registry_is_down_everything_is_shown_as_last_known(attested, registry):
     page(attested)
     registry.answer = lambda _asked: Answer(503)

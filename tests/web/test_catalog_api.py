@@ -65,7 +65,6 @@ def test_a_page_that_is_none_is_the_first(ask, query):
     assert ask("reporter", query).json["repositories"] == of(*VISIBILITIES)
 
 
-@pytest.mark.both_databases
 def test_no_page_is_an_empty_page_without_an_end_to_follow(ask):
     answer = ask("reporter", "?n=0")
     assert answer.json == {"repositories": []}

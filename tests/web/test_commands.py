@@ -106,6 +106,7 @@ def test_namespaces_and_projects_are_created(site, visibility):
     assert ("-/console", "project.create", "acme/sub/app") in site.audit()
 
 
+@pytest.mark.both_databases
 def test_a_new_project_adopts_what_was_unassigned_below_it(make_app):
     with hostile_registry() as registry:
         registry.answer = lambda asked: (
@@ -192,6 +193,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.both_databases
 def test_what_can_not_be_done_is_said_clearly_with_exit_status_1(acme):
     before = acme.dump()
     for command, words in REFUSED.items():

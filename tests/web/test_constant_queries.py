@@ -89,6 +89,7 @@ def counted(site):
     return found
 
 
+@pytest.mark.both_databases
 @pytest.mark.slow
 def test_pages_cost_the_same_with_3_and_with_60_of_everything(site):
     site.user("admin", admin=True)

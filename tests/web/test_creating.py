@@ -13,8 +13,6 @@ from registry_ui.models import Membership, Namespace, Place, Project
 from registry_ui.names import RESERVED_FIRST_SEGMENTS, RESTRICTED_FIRST_SEGMENTS
 from tests.support.html import Page
 
-pytestmark = pytest.mark.both_databases
-
 KINDS = ("namespace", "project")
 
 
@@ -261,6 +259,7 @@ def test_the_form_offers_the_namespaces_where_one_may_create(acme):
 # -- at once, and past the application -----------------------------------------------------------
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize("kinds", [("namespace", "namespace"), ("project", "namespace")])
 def test_of_two_who_create_the_same_path_at_once_exactly_one_wins(acme, kinds):
     for number in range(3):
@@ -282,6 +281,7 @@ def test_of_two_who_create_the_same_path_at_once_exactly_one_wins(acme, kinds):
         assert len(acme.rows(Place, path=f"acme/same{number}")) == 1
 
 
+@pytest.mark.both_databases
 def test_a_user_and_a_group_of_the_same_name_made_at_once_are_one(acme):
     acme.user("admin", admin=True)
     start, statuses = threading.Barrier(2), []

@@ -80,6 +80,7 @@ def test_a_form_that_can_not_be_used_is_shown_again_with_what_was_typed(acme, wr
     assert acme.dump() == before
 
 
+@pytest.mark.both_databases
 def test_a_revoked_token_opens_nothing_any_more_and_stays_in_the_list(acme):
     username, secret = make(acme)
     number = acme.row(DeployToken).id
@@ -113,7 +114,6 @@ def test_tokens_from_above_are_shown_and_changed_there_alone(acme):
     assert acme.ask_token(auth=(username, secret)).status_code == 401
 
 
-@pytest.mark.both_databases
 def test_tokens_of_another_project_are_not_there(acme):
     username, _ = make(acme, "bob", "/acme/other/-/deploy-tokens")
     number = acme.row(DeployToken).id

@@ -23,8 +23,6 @@ from registry_ui.tags.selection import dated_tags
 from tests.support.live import tiny
 from tests.web.support import OCI_INDEX, digest, event_of
 
-pytestmark = pytest.mark.both_databases
-
 NOW = datetime.now(UTC).replace(microsecond=0)
 MINUTE = timedelta(minutes=1)
 EARLIER = NOW - 5 * MINUTE
@@ -86,6 +84,7 @@ def test_an_index_of_indexes_is_read_in_any_order(site, order):
     assert used(site) == {"multi": NOW}
 
 
+@pytest.mark.both_databases
 def test_the_latest_pull_counts(site):
     for at in (NOW - 9 * MINUTE, NOW, NOW - 5 * MINUTE):
         site.deliver(event_of("pull", "acme/app", digest=AMD.digest, at=at))
@@ -113,6 +112,7 @@ def test_a_policy_keeps_a_tag_that_was_not_read_and_may_have_been_pulled(site):
         assert removable(dated_tags(image), rules, utc_now()) == {"single"}
 
 
+@pytest.mark.both_databases
 def test_a_policy_counts_a_pull_that_came_while_the_index_was_being_read(site):
     """The reader's transaction ended before the pull was stored, so it was not applied."""
     site.deliver(event_of("pull", "acme/app", digest=AMD.digest, at=NOW))

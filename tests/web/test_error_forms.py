@@ -64,6 +64,7 @@ def test_the_form_follows_the_address_and_not_what_is_accepted(shared_site, acce
 DOORS = {"/": assert_page, "/api/v4/projects": assert_api}
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize("url", DOORS)
 def test_what_breaks_is_logged_and_not_shown(site, monkeypatch, caplog, url):
     def breaks(*_args, **_more):

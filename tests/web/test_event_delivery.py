@@ -14,8 +14,6 @@ from registry_ui.endpoints.registry_events import MAX_BODY
 from registry_ui.models import RefusedDelivery, RegistryEvent, Tag
 from tests.web.support import EVENTS, EVENTS_V1, EVENTS_V2, digest, event_of
 
-pytestmark = pytest.mark.both_databases
-
 
 def bring(site, headers, body=b'{"events": []}', **more):
     return site.app.test_client().post(EVENTS, data=body, headers=headers, **more)
@@ -257,6 +255,7 @@ def test_a_body_over_the_limit_is_kept_as_rejected_and_the_registry_is_asked(sit
     assert jobs == [("apply_events",), ("reconcile_all",)]
 
 
+@pytest.mark.both_databases
 def test_a_body_over_the_limit_from_anyone_else_is_refused_and_counted(site):
     body = b" " * (site.app.config["SETTINGS"].max_body + 1)
     assert bring(site, {}, body).status_code == 401
@@ -339,6 +338,7 @@ def test_the_number_of_queries_does_not_grow_with_what_is_stored_already(site, m
     assert counts[0] == counts[1] <= 3
 
 
+@pytest.mark.both_databases
 def test_one_event_brought_by_many_at_once_is_kept_and_applied_once(site):
     site.project("acme/app")
     token = site.registry_token()

@@ -11,8 +11,6 @@ from registry_ui.models import ContainerImage, RegistryEvent, Tag, UnassignedRep
 from tests.support.html import Page
 from tests.web.support import OCI_INDEX, digest, event_of
 
-pytestmark = pytest.mark.both_databases
-
 NOW = datetime.now(UTC).replace(microsecond=0)
 MINUTE = timedelta(minutes=1)
 MANIFEST_TYPES = [
@@ -287,6 +285,7 @@ def test_a_deletion_is_a_hint_and_with_the_registry_down_removes_nothing(pushed,
     assert last(pushed).status == "applied"
 
 
+@pytest.mark.both_databases
 def test_the_deletion_of_what_the_index_does_not_have_is_dropped(pushed):
     pushed.deliver(event_of("delete", "acme/other", digest=digest("a")))
     assert last(pushed).status == "dropped"

@@ -31,8 +31,6 @@ from tests.web.graph import Graph
 from tests.web.support import ACTOR, PASSWORD, digest
 from tests.web.test_gate import ask, assert_passes, assert_refused, bearer
 
-pytestmark = pytest.mark.both_databases
-
 APP = "acme/app"
 
 
@@ -180,6 +178,7 @@ def test_who_can_push_is_answered_with_the_fence(acme):
 # -- the gate --------------------------------------------------------------------
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
 @pytest.mark.parametrize("reference", ["v1", digest("a")])
 def test_the_gate_refuses_bearer_tokens_from_before_at_once(acme, method, reference):
@@ -258,6 +257,7 @@ def forbid(site):
     site.rule(APP, "v0")
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize(
     ("meanwhile", "why"),
     [

@@ -23,8 +23,6 @@ from registry_ui.operations import write_freeze as fences
 from tests.support.html import Page
 from tests.web.support import ACTOR, PASSWORD, Site, basic, digest
 
-pytestmark = pytest.mark.both_databases
-
 PAGE = "/-/admin/garbage-collection"
 API = "/api/v4/registry/garbage-collections"
 LAYER = "application/vnd.oci.image.layer.v1.tar"

@@ -22,8 +22,6 @@ from tests.support.live import signer_of
 from tests.unit.hostile_registry import Answer, always
 from tests.web.support import digest
 
-pytestmark = pytest.mark.both_databases
-
 APP = "acme/app"
 JSON = {"Content-Type": "application/json", "Docker-Distribution-Api-Version": "registry/2.0"}
 

@@ -13,8 +13,6 @@ from tests.unit.hostile_registry import Answer
 from tests.web.support import digest, event_of
 from tests.web.test_gate import JSON, acme, ask, assert_passes, assert_refused
 
-pytestmark = pytest.mark.both_databases
-
 __all__ = ["acme"]
 
 APP = "acme/app"

@@ -21,8 +21,6 @@ from tests.web.test_gate import (
     holds,
 )
 
-pytestmark = pytest.mark.both_databases
-
 __all__ = ["acme"]
 
 
@@ -45,6 +43,7 @@ def test_what_the_index_believes_of_a_tag_is_asked_again(acme, registry):
     assert ask(acme, "DELETE", digest("b")).status_code == 403
 
 
+@pytest.mark.both_databases
 def test_what_moves_is_asked_even_where_the_index_believes_something_else(acme, registry):
     acme.image(APP, "latest", digests="a")  # and the event of the next push was lost
     holds(registry, {"latest": "b"})

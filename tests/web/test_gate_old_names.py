@@ -7,8 +7,6 @@ import pytest
 from tests.web.support import digest
 from tests.web.test_gate import acme, ask, assert_passes, assert_refused
 
-pytestmark = pytest.mark.both_databases
-
 __all__ = ["acme"]
 
 MOVED = "has moved to {}; the old name can be pulled until 24 December 2030"

@@ -18,8 +18,6 @@ from tests.support.processes import until
 from tests.web.browser import Browser
 from tests.web.support import PASSWORD, basic
 
-pytestmark = pytest.mark.both_databases
-
 VERIFY = "registry_ui.accounts.authentication.verify_password"
 
 
@@ -118,6 +116,7 @@ def test_the_right_password_gets_in_after_a_pause_that_each_failure_doubles(alic
     assert guess(PASSWORD) == 200
 
 
+@pytest.mark.both_databases
 def test_after_a_while_failures_are_forgotten(door, alice):
     past = datetime.now(UTC) - WINDOW - timedelta(seconds=1)
     alice.change(FailedSignIn, {"at": past})
@@ -126,6 +125,7 @@ def test_after_a_while_failures_are_forgotten(door, alice):
     assert len(alice.rows(FailedSignIn)) == 1
 
 
+@pytest.mark.both_databases
 def test_a_network_from_which_many_names_failed_pauses_but_for_names_known_there(alice, now):
     """Behind one address is a company: what one guesses there does not stop the others."""
     nat, elsewhere = "2001:db8::1", "2001:db8:0:1::1"
@@ -260,6 +260,7 @@ def verifying(alice, monkeypatch):
         thread.join(60)
 
 
+@pytest.mark.both_databases
 def test_few_requests_wait_for_a_password_hash_and_the_others_are_refused_at_once(alice, verifying):
     work, guess, _ = verifying
     for number in range(password_checks.MAX_CHECKS[Priority.UNKNOWN]):

@@ -41,7 +41,6 @@ def ask(site: Site, method: str, url: str, **environ: str):
     return answer
 
 
-@pytest.mark.both_databases
 @pytest.mark.parametrize("url", MACHINES)
 def test_credentials_that_can_not_be_read_are_wrong_credentials(world, url):
     for header in ("Basic \xff", "Basic é", "Basic YWxp\xffY2U6eA==", "basic \t²"):
@@ -59,7 +58,6 @@ def test_any_bytes_as_credentials(world, url):
         ask(world, "GET", url, HTTP_AUTHORIZATION=header)
 
 
-@pytest.mark.both_databases
 @pytest.mark.parametrize("url", POSTS)
 def test_any_bytes_as_credentials_of_what_changes_something(world, url):
     for header in CREDENTIALS:
@@ -79,6 +77,7 @@ def test_any_bytes_in_a_raw_query(world, url):
             ask(world, "GET", url, QUERY_STRING=query)
 
 
+@pytest.mark.both_databases
 def test_a_query_that_is_no_utf_8_goes_along_to_the_new_name(site):
     site.project("acme/public", "public")
     move = site.move("acme/public", "grace", source="old/name", target="acme/public")

@@ -6,8 +6,6 @@ import pytest
 
 from tests.web.support import Site, event_of
 
-pytestmark = pytest.mark.both_databases
-
 TEXTS = ["a\0b", "'", "%_\\", "²", "-1", "9" * 400, "x" * 5000, "<script>alert(1)</script>"]
 TEXTS += ["\u202e", "💥", "' OR 1=1 --", "{{7*7}}", "\r\nX:y"]
 

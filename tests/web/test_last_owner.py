@@ -7,8 +7,6 @@ import pytest
 from registry_ui.models import Membership, User
 from tests.support.html import Page
 
-pytestmark = pytest.mark.both_databases
-
 CHANGES = [{"remove": "1"}, {"role": "maintainer"}]
 
 
@@ -101,6 +99,7 @@ def test_blocking_the_last_owner_names_the_places_that_nobody_manages(acme, mana
     assert warned == (manager == "nobody")
 
 
+@pytest.mark.both_databases
 def test_blocking_a_maintainer_warns_of_nothing(acme):
     acme.member("acme/app", "alice", "owner")
     acme.member("acme/app", "bob", "maintainer")

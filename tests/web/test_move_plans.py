@@ -11,8 +11,6 @@ from tests.support.html import Page
 from tests.support.moves import fill_acme, plan
 from tests.web.support import basic
 
-pytestmark = pytest.mark.both_databases
-
 
 @pytest.fixture
 def acme(site):
@@ -163,6 +161,7 @@ def test_the_plan_of_an_image_says_that_everyone_can_pull_it_then(acme):
     assert "anyone can pull it then, without signing in" in page
 
 
+@pytest.mark.both_databases
 def test_who_looks_after_one_end_only_is_not_told_who_is_a_member_of_the_other(acme):
     acme.users("here", "there", "ninotchka", "vassilissa")
     for path, lead, member in (

@@ -31,8 +31,6 @@ from tests.support.html import Page
 from tests.support.moves import fill_acme, plan
 from tests.web.support import basic, digest
 
-pytestmark = pytest.mark.both_databases
-
 
 @pytest.fixture
 def acme(site):
@@ -96,6 +94,7 @@ def test_whoever_loses_the_right_on_the_way_switches_nothing(acme, monkeypatch):
     assert acme.rows(Place, path="acme/new") == []
 
 
+@pytest.mark.both_databases
 def test_what_is_created_deep_below_at_the_moment_of_the_switch_moves_too(acme):
     acme.namespace("acme/deep/er")
     number = acme.move("acme/deep", "verifying", parts=0, target="acme/now", requested_by="owner")
@@ -182,6 +181,7 @@ def bare(site):
     return site
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize("path", ["acme/app", "acme"])
 def test_a_plan_to_delete_what_has_an_old_name_links_the_move_and_has_no_button(bare, path):
     number = bare.move("acme/app", "grace", source="acme/gone", target="acme/app")
@@ -195,6 +195,7 @@ def test_a_plan_to_delete_what_has_an_old_name_links_the_move_and_has_no_button(
     assert "Type" not in page.first("main").text
 
 
+@pytest.mark.both_databases
 def test_a_program_learns_which_move_keeps_a_project_from_its_deletion(bare):
     number = bare.move("acme/app", "grace", source="acme/gone", target="acme/app")
     bare.former("acme/gone", "acme/app", number)

@@ -11,8 +11,6 @@ from registry_ui.names import RepositoryName
 from tests.unit.hostile_registry import Answer
 from tests.web.graph import Graph, refusal
 
-pytestmark = pytest.mark.both_databases
-
 
 @pytest.fixture
 def graph(registry):

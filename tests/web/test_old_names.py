@@ -12,8 +12,6 @@ from tests.support.html import Page
 from tests.support.moves import fill_acme
 from tests.web.support import PASSWORD, digest, event_of
 
-pytestmark = pytest.mark.both_databases
-
 
 @pytest.fixture
 def acme(site):
@@ -142,6 +140,7 @@ def test_nobody_takes_an_old_name_or_one_that_is_on_its_way(renamed):
     assert "is taken" in made.output
 
 
+@pytest.mark.both_databases
 def test_what_has_an_old_name_is_not_deleted_before_that(renamed):
     renamed.project("acme/app2")
     number = renamed.move("acme/app2", "grace", source="acme/gone", target="acme/app2")
@@ -169,6 +168,7 @@ def test_the_token_endpoint_asks_once_and_more_only_for_an_old_name(renamed):
     assert counts == {"acme/app/web": 1, "acme/old/web": 3}
 
 
+@pytest.mark.both_databases
 def test_a_push_by_an_old_name_is_none_of_the_new_one(renamed):
     """Nobody may push there: whoever does began before the move, and it is compared."""
     renamed.deliver(event_of("push", "acme/old/web", "v9", digest=digest("c"), by="worker"))

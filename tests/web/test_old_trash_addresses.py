@@ -67,6 +67,7 @@ def test_nothing_else_is_redirected(acme):
         assert browser.get(address).status_code == 404, address
 
 
+@pytest.mark.both_databases
 def test_the_old_address_of_a_renamed_project_leads_to_its_trash(acme):
     acme.former("acme/was", "acme/app", acme.move("acme/app", "grace", source="acme/was"))
     answer = acme.browser("owner").get("/acme/was/-/bin?page=1", follow_redirects=True)

@@ -7,8 +7,6 @@ import pytest
 from registry_ui.pagination import NoSuchPage, Page
 from tests.support.html import Page as Html
 
-pytestmark = pytest.mark.both_databases
-
 
 @pytest.fixture
 def acme(site):

@@ -196,6 +196,7 @@ def test_another_users_token_is_not_there(alice):
     assert "my-old-notebook" not in bob.get("/-/profile").text
 
 
+@pytest.mark.both_databases
 def test_not_even_an_administrator_revokes_it_here(alice):
     make(alice)
     alice.user("admin", admin=True)

@@ -120,7 +120,6 @@ def test_the_same_rule_is_not_added_twice_and_there_are_not_too_many(acme):
     assert f"{MAX_RULES} rules at most" in answer.text
 
 
-@pytest.mark.both_databases
 def test_a_maintainer_neither_makes_nor_deletes_a_rule_for_owners(acme):
     assert add(acme, tags="latest", choice="owner").status_code == 403
     add(acme, "olga", tags="latest", choice="owner")

@@ -14,8 +14,6 @@ from registry_ui.models import AuditEntry, Copy, DockerSession, TokenDecision, U
 from registry_ui.token_auth import decision_retention
 from tests.web.support import Site
 
-pytestmark = pytest.mark.both_databases
-
 
 def fill(site, *ages, category="account"):
     """Make a decision of each age in days."""
@@ -54,6 +52,7 @@ def test_no_more_than_a_million_are_kept_and_the_newest_stay(site):
         assert prune(site) == ["3", "2", "1"]
 
 
+@pytest.mark.both_databases
 def test_what_strangers_made_up_pushes_out_nothing_else(site):
     fill(site, 4, 3)
     fill(site, 9, 8, category="visitor")

@@ -10,8 +10,6 @@ from registry_ui.db.session import writing
 from registry_ui.models import ContainerImage, IndexChild, Manifest, RegistryEvent, Tag
 from tests.web.support import OCI_INDEX, digest, event_of
 
-pytestmark = pytest.mark.both_databases
-
 NOW = datetime.now(UTC).replace(microsecond=0)
 
 

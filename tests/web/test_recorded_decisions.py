@@ -12,8 +12,6 @@ from registry_ui.token_auth import decision_log
 from registry_ui.token_auth.decision_log import DecisionLog, DecisionRecord
 from tests.web.support import PASSWORD
 
-pytestmark = pytest.mark.both_databases
-
 ONE = DecisionRecord(
     "alice", "password", "192.0.2.1", "docker", "acme/app", "acme/app", "pull", "pull", ""
 )

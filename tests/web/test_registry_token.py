@@ -13,8 +13,6 @@ import yaml
 from registry_ui.models import RegistryEvent, RegistryToken, User
 from tests.web.support import event_of
 
-pytestmark = pytest.mark.both_databases
-
 PAGE = "/-/admin/registry-token"
 DAY = timedelta(hours=24)
 
@@ -239,6 +237,7 @@ def at_once(count, deed):
     return found
 
 
+@pytest.mark.both_databases
 @pytest.mark.usefixtures("admin")
 def test_resets_at_once_leave_one_current_token_and_lose_no_event(site):
     used = site.registry_token()
@@ -254,11 +253,13 @@ def test_resets_at_once_leave_one_current_token_and_lose_no_event(site):
     assert works(site, current)
 
 
+@pytest.mark.both_databases
 def test_the_first_token_is_made_once_by_however_many_ask_at_once(site):
     assert len(set(at_once(4, site.registry_token))) == 1
     assert len(site.rows(RegistryToken)) == 1
 
 
+@pytest.mark.both_databases
 def test_events_that_come_while_the_token_is_reset_are_all_taken(site, admin):
     token = site.registry_token()
     assert works(site, token)

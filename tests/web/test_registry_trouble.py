@@ -210,6 +210,7 @@ def test_an_event_of_a_push_is_taken_while_the_registry_is_in_trouble(troubled, 
     assert troubled.rows(Manifest) == []
 
 
+@pytest.mark.both_databases
 def test_the_api_needs_no_registry(down):
     client = down.app.test_client()
     secret = down.access_token("admin", "read_registry")

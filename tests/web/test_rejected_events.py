@@ -9,8 +9,6 @@ from registry_ui.events import apply
 from registry_ui.models import RegistryEvent, Tag
 from tests.web.support import event_of
 
-pytestmark = pytest.mark.both_databases
-
 
 @pytest.fixture
 def acme(site):

@@ -19,8 +19,6 @@ from tests.support.html import Page
 from tests.support.removal_api import URL, client
 from tests.support.removals import IMAGE, adopt
 
-pytestmark = pytest.mark.both_databases
-
 
 @pytest.fixture
 def site(served, graph):
@@ -70,6 +68,7 @@ def test_a_token_for_one_repository_removes_nothing_of_the_others_of_its_project
     assert graph.tags["acme/app"] == {}
 
 
+@pytest.mark.both_databases
 def test_a_token_for_one_repository_confirms_no_dry_run_of_its_whole_project(site):
     site.change(Tag, {"pushed_at": utc_now() - timedelta(days=9), "age_from": None})
     policy = {"images": "*", "keep_last": "1"}
@@ -239,6 +238,7 @@ def test_a_namespace_goes_with_everything_in_it_and_nothing_beside_it(site, grap
     assert site.owner.get(f"/acme/-/removals/{number}").status_code == 200
 
 
+@pytest.mark.both_databases
 def test_a_namespace_into_which_somebody_pushes_meanwhile_stays(site, graph):
     def push(asked):
         if asked.method == "DELETE" and "/manifests/sha256" in asked.path:

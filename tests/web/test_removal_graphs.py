@@ -27,8 +27,6 @@ from tests.support.removals import (
 from tests.web.graph import OCI_INDEX, Graph
 from tests.web.support import ACTOR, event_of
 
-pytestmark = pytest.mark.both_databases
-
 
 @pytest.fixture
 def graph(registry):
@@ -136,6 +134,7 @@ def test_a_child_that_an_index_needs_since_the_last_look_is_put_back(site, graph
     assert site.row(Removal).state == "done"
 
 
+@pytest.mark.both_databases
 def test_a_child_that_a_tag_needs_since_the_last_look_is_put_back_behind_a_tag_too(site, graph):
     shared, old = graph.image("shared"), graph.image("old")
     kept = graph.index(shared)

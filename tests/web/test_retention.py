@@ -19,8 +19,6 @@ from tests.support.html import Page
 from tests.support.removals import IMAGE, adopt
 from tests.web.support import ACTOR, event_of
 
-pytestmark = pytest.mark.both_databases
-
 PAGE = "/acme/app/-/retention"
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
@@ -149,6 +147,7 @@ def large(site, graph):
     return site
 
 
+@pytest.mark.both_databases
 def test_a_dry_run_names_every_tag_page_by_page_and_says_how_many_stay(large):
     address, _ = create(large)
     first, second = (Page(large.owner.get(address + query).text) for query in ("", "?page=2"))
@@ -192,6 +191,7 @@ def test_a_dry_run_offers_to_switch_its_policy_on_before_it_offers_to_delete(sit
     assert "Switch the policy on" not in site.owner.get(address).text
 
 
+@pytest.mark.both_databases
 def test_a_dry_run_of_settings_that_were_changed_since_switches_nothing_on(site):
     address, number = create(site)
     site.owner.post(f"{PAGE}/{number}", {"keep_last": "1"})
@@ -286,6 +286,7 @@ def test_a_policy_that_changes_while_others_have_their_turn_does_not_run(
     assert len(graph.tags[IMAGE]) == 4
 
 
+@pytest.mark.both_databases
 def test_settings_that_change_while_somebody_switches_them_on_stay_off(site, monkeypatch):
     _, number = create(site)
     other, record, threads = site.browser("owner"), retention.record, []

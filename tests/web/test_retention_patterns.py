@@ -192,6 +192,7 @@ def test_a_suspended_policy_says_why_until_its_next_dry_run(site):
     assert site.row(RetentionPolicy).is_enabled
 
 
+@pytest.mark.both_databases
 def test_a_nightly_run_with_a_pattern_that_can_not_be_used_deletes_nothing(site, graph):
     post(site, images="web", keep_matching="v*")
     broken = Rules(images="web", keep_matching="{v*", older_than_days=1)

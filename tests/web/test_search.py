@@ -12,8 +12,6 @@ from registry_ui.search import finder
 from tests.support.html import Page
 from tests.web.support import PASSWORD, ROLES, VISIBILITIES, basic, digest
 
-pytestmark = pytest.mark.both_databases
-
 URL = "/-/search"
 API = "/api/v4/registry/search"
 HOSTILE = "<script>alert(1)</script>\"'><b>"
@@ -116,6 +114,7 @@ def test_nobody_is_led_to_what_they_may_not_see(world):
 # -- where it leads --------------------------------------------------------------
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize(
     ("text", "address"),
     [

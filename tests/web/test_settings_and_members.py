@@ -47,6 +47,7 @@ def test_what_is_saved_as_it_was_is_not_noted(acme):
     assert acme.audit() == before
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize(
     "wrong", [{"visibility": "secret"}, {"visibility": ""}, {"description": "x" * 2001}], ids=str
 )
@@ -128,6 +129,7 @@ def test_the_list_says_where_a_role_comes_from(acme):
     assert 'href="/acme/-/members"' in text or ">acme<" in text
 
 
+@pytest.mark.both_databases
 def test_a_members_role_is_changed_and_taken_away(acme):
     acme.member("acme/app", "bob", "guest")
     alice, url = acme.browser("alice"), "/acme/app/-/members/bob"
@@ -210,6 +212,7 @@ def test_a_project_without_images_is_removed_with_the_registry_down(acme):
     assert acme.browser("alice").get(answer.headers["Location"]).status_code == 200
 
 
+@pytest.mark.both_databases
 def test_a_project_with_images_is_not_removed_with_the_registry_down(acme):
     acme.image("acme/app/web", "v1")
     before = acme.dump()

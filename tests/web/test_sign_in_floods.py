@@ -234,6 +234,7 @@ def test_pages_are_answered_while_sign_ins_wait_for_their_turn(stopped, office, 
     assert [status for _, status in crowd.answers] == [401] * MAX_CHECKS[Priority.UNKNOWN]
 
 
+@pytest.mark.both_databases
 def test_a_continuous_flood_from_many_networks_does_not_keep_a_known_name_out(office):
     """Nothing is stopped here: each answered guess is followed by another at once."""
     done, answers = threading.Event(), []

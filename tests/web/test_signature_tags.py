@@ -79,6 +79,7 @@ def test_a_platform_alone_that_is_signed_marks_its_tag(site, graph):
     assert "signature" in [badge.text for badge in rows(site)["v1"].all("span")]
 
 
+@pytest.mark.both_databases
 def test_what_is_left_of_deleted_images_can_be_removed_at_once(site, graph):
     page = Page(site.owner.get(PAGE).text)
     address = page.links["Delete what is left of deleted images…"]
@@ -113,7 +114,6 @@ def policy(site):
     return run
 
 
-@pytest.mark.both_databases
 def test_policies_remove_old_orphans_and_no_other_signatures(site, graph, policy):
     site.change(Tag, {"pushed_at": utc_now()}, name=proof(site.gone))
     before = dict(graph.tags[IMAGE])

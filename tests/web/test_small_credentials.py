@@ -14,8 +14,6 @@ from registry_ui.errors import Invalid
 from registry_ui.models import AccessToken, AuditEntry, DeployToken, Place, User
 from tests.web.support import PASSWORD, Site, basic
 
-pytestmark = pytest.mark.both_databases
-
 VERIFY = "registry_ui.accounts.authentication.verify_password"
 DEPTHS = (
     "acme/app",
@@ -296,6 +294,7 @@ def test_an_access_token_costs_no_write_but_the_coarse_last_use(acme):
     assert acme.rows(AuditEntry, action="user.sign_in_failed") == []
 
 
+@pytest.mark.both_databases
 def test_many_who_show_the_same_right_password_at_once_wait_for_one_hash(acme):
     """A pipeline begins with several docker commands at a time, and a cold process."""
     worked, answers = [], []

@@ -95,7 +95,6 @@ def test_a_database_that_fails_is_asked_again_by_the_next_run(site, stale, monke
     assert refresh(site) == 4
 
 
-@pytest.mark.both_databases
 def test_only_indexes_are_read_again_if_nothing_else_is_read_in_another_way(site, stale):
     site.change(Manifest, {"facts_version": INDEXES_ONLY_SINCE, "kind": "image"})
     site.change(Manifest, {"kind": "index"}, digest=stale[3])

@@ -11,8 +11,6 @@ from registry_ui.operations import lease, operation_lease
 from tests.support.removal_api import URL, client
 from tests.support.removals import IMAGE, adopt, names
 
-pytestmark = pytest.mark.both_databases
-
 TAGS = 40
 
 

@@ -303,6 +303,7 @@ def unread(served, registry):
     return served, graph
 
 
+@pytest.mark.both_databases
 def test_read_all_now_reads_what_is_unknown_and_only_that(unread, registry):
     site, _ = unread
     browser = site.browser("developer")
@@ -315,7 +316,6 @@ def test_read_all_now_reads_what_is_unknown_and_only_that(unread, registry):
     assert registry.asked == []
 
 
-@pytest.mark.both_databases
 def test_what_broke_off_goes_on_and_a_registry_that_is_down_changes_nothing(unread, registry):
     site, graph = unread
     browser = site.browser("developer")
@@ -327,6 +327,7 @@ def test_what_broke_off_goes_on_and_a_registry_that_is_down_changes_nothing(unre
     assert "contents of 4 are known" in Page(browser.get("/acme/-/storage").text).text
 
 
+@pytest.mark.both_databases
 def test_a_push_is_known_at_once(unread):
     site, graph = unread
     digest = graph.image("pushed")

@@ -18,8 +18,6 @@ from registry_ui.token_auth.visitors import (
 )
 from tests.web.support import PASSWORD
 
-pytestmark = pytest.mark.both_databases
-
 #: What one record takes with its indexes, generously: names of 255 characters, three indexes.
 BYTES_OF_A_ROW = 1500
 PROCESSES = 2
@@ -128,6 +126,7 @@ def test_a_flood_of_strangers_costs_no_record_of_an_account(acme, monkeypatch, c
     assert "15 decisions of the token endpoint were too many to keep" in caplog.text
 
 
+@pytest.mark.both_databases
 def test_a_crowd_that_was_not_written_is_written_with_the_next(acme, monkeypatch):
     for number in range(MAX_OF_PLACE + 3):
         ask(acme, f"made/up{number}")

@@ -28,8 +28,6 @@ from tests.support.html import Page
 from tests.support.removals import IMAGE, PAGE, adopt
 from tests.web.support import event_of
 
-pytestmark = pytest.mark.both_databases
-
 TRASH = "/acme/app/-/trash"
 MONTH = timedelta(days=30)
 OLD = "2025-01-01T00:00:00Z"
@@ -249,6 +247,7 @@ def test_a_push_to_it_makes_it_an_image_again(site, graph):
     assert site.owner.get(PAGE).status_code == 200
 
 
+@pytest.mark.both_databases
 def test_its_history_goes_when_the_trash_has_nothing_left_of_it(site):
     delete_tag(site, "v1")
     site.change(TrashedTag, {"purge_at": utc_now() - timedelta(minutes=1)})

@@ -119,7 +119,6 @@ def test_what_the_index_does_not_have_is_not_there_to_download(attested, platfor
         assert answer.status_code == 404, rest
 
 
-@pytest.mark.both_databases
 def test_a_tag_that_is_not_there_has_nothing_to_download(attested):
     for rest in ("manifest", "config", "sbom"):
         answer = attested.browser("reader").get(f"/{IMAGE}/-/tags/none/-/{rest}")

@@ -21,8 +21,6 @@ from tests.support.html import Page, rows_of_tags
 from tests.unit.hostile_registry import Answer
 from tests.web.support import OCI_INDEX, OCI_MANIFEST, digest
 
-pytestmark = pytest.mark.both_databases
-
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 IMAGE = "acme/app/web"
 LIST = "/acme/app/-/images/web"

@@ -17,9 +17,6 @@ from tests.support.removals import (
 )
 from tests.web.graph import Graph
 
-pytestmark = pytest.mark.both_databases
-
-
 BOTH = pytest.mark.parametrize("graph", [False, True], ids=["2.8", "3.x"], indirect=True)
 
 

@@ -140,6 +140,7 @@ def test_it_is_asked_about_visitors_too(acme, who):
     assert run(acme, "access-check", *who, "acme/app", "--action", "pull").exit_code == 1
 
 
+@pytest.mark.both_databases
 def test_it_is_asked_about_deploy_tokens_and_about_whom_there_is_not(acme):
     username, _ = acme.deploy_token("acme/app", "read_registry")
     result = run(acme, "access-check", username, "localhost:5050/x", "--action", "pull")

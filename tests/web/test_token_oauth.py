@@ -243,7 +243,6 @@ def test_what_its_access_token_lacks_is_said_of_the_token(acme, login, refresh):
     assert row.rule == "the access token of the docker session has no scope for push"
 
 
-@pytest.mark.both_databases
 def test_one_that_was_got_with_an_access_token_is_as_narrow_and_ends_with_it(acme, login, refresh):
     token = acme.access_token("alice", "read_registry", reach="acme/app")
     secret = login(token)

@@ -311,7 +311,6 @@ def test_a_deleted_project_takes_its_trash_with_it_and_says_so(site, graph):
     assert graph.manifests == {}
 
 
-@pytest.mark.both_databases
 def test_a_tag_that_moves_at_the_last_moment_leaves_nothing_in_the_trash(site, graph):
     one, two = graph.image("one"), graph.image("two")
     graph.tag(IMAGE, v1=one)

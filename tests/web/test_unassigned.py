@@ -55,7 +55,6 @@ def test_the_step_opens_a_form_that_is_filled_in(acme):
     assert 'value="legacy"' in page
 
 
-@pytest.mark.both_databases
 def test_the_form_of_a_copy_names_projects_and_the_list_links_the_latest_copy(acme):
     leave(acme, "acme", "alice")
     form = acme.browser("admin").get(f"{COPY}/acme").text
