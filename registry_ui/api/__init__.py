@@ -12,8 +12,8 @@ csrf.exempt(blueprint)
 # Each module adds its routes to the blueprint when it is imported.
 from . import (
     authentication,
-    collections,
     copies,
+    garbage_collections,
     images,
     moves,
     projects,
@@ -25,8 +25,8 @@ from . import (
 __all__ = [
     "authentication",
     "blueprint",
-    "collections",
     "copies",
+    "garbage_collections",
     "images",
     "moves",
     "projects",

@@ -7,7 +7,7 @@ from flask import Flask
 from . import adoption, copies  # noqa: F401 - add commands to groups of other modules
 from .access import access_check
 from .accounts import token, user
-from .collections import collect_garbage
+from .garbage_collections import collect_garbage
 from .images import reconcile, tag
 from .moves import move
 from .places import deploy_token, member, namespace, project

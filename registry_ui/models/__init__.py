@@ -3,12 +3,12 @@
 from .activity import DailyCount, Push
 from .audit import AuditEntry
 from .base import Base, UTCDateTime, utc_now
-from .collection import GarbageCollection
 from .contents import UNLISTED, IndexChild, ManifestContents
 from .copy import Copy, CopyLine
 from .credential import DeployToken, DockerSession
 from .event import UNASSIGNED, RefusedDelivery, RegistryEvent, RegistryToken
 from .fence import Fence
+from .garbage_collection import GarbageCollection
 from .heartbeat import DIGESTS_READ, GATE_ASKED, REGISTRY_IS_CACHE, REGISTRY_READ, Heartbeat
 from .image import (
     AttachedDocument,

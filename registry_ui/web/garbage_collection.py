@@ -18,7 +18,7 @@ def overview() -> str:
     """Explain garbage collection, and list the latest runs."""
     rows = garbage_collection.latest()
     return render_template(
-        "admin_collections.html",
+        "admin_garbage_collections.html",
         command=garbage_collection.command(),
         rows=rows,
         active=next((row for row in rows if row.is_active), None),
@@ -32,7 +32,7 @@ def confirm() -> str:
     rows = garbage_collection.latest()
     ended = [row for row in rows if row.state == "done"]
     return render_template(
-        "admin_collection_begin.html",
+        "admin_garbage_collection_begin.html",
         command=garbage_collection.command(),
         active=next((row for row in rows if row.is_active), None),
         forecast=garbage_collection.forecast(rows),
@@ -51,7 +51,8 @@ def begin() -> Response:
 @blueprint.get("/<int(max=2147483647):collection_id>")
 def show(collection_id: int) -> str:
     """Show the progress or the report of a garbage collection."""
-    return render_template("admin_collection.html", row=garbage_collection.one(collection_id))
+    row = garbage_collection.one(collection_id)
+    return render_template("admin_garbage_collection.html", row=row)
 
 
 @blueprint.post("/<int(max=2147483647):collection_id>/cancel")
