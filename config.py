@@ -18,7 +18,7 @@ from urllib.parse import SplitResult, urlsplit
 
 ROOT = Path(__file__).resolve().parent
 PREFIX = "REGISTRY_UI_"
-#: The current name of each renamed setting, by the old name, which still works.
+#: Maps the old name of each renamed setting to the current name. Old names still work.
 RENAMED_SETTINGS = {"BIN_DAYS": "TRASH_DAYS"}
 
 

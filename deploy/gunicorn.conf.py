@@ -55,7 +55,7 @@ class FairWorker(ThreadWorker):
 
 
 class PlainLogger(Logger):
-    """An access log in which a request path can't forge a log line or set terminal colors."""
+    """An access logger in which a request path can't forge lines or send terminal escapes."""
 
     def atoms(self, resp: Any, req: Any, environ: Any, request_time: Any) -> dict[str, Any]:
         """Return the fields of a log line, with the path escaped to plain ASCII."""

@@ -143,8 +143,8 @@ class OldPathMatch:
         name: the old path.
         new_path: the current path.
         until: when the old path stops working; None if no date is set.
-        stopped: whether the old path can no longer be pulled, because it was changed after
-            the move.
+        stopped: whether pulls from the old path are refused, because a client pushed to it or
+            deleted from it after the move.
     """
 
     name: str

@@ -53,11 +53,11 @@ class FailingBlocks:
 
 
 def init_app(app: Flask) -> None:
-    """Create the application's counter of wrong passwords by address block."""
+    """Create the application's counter of wrong passwords per IP address block."""
     app.extensions["failing_blocks"] = FailingBlocks()
 
 
 def failing_blocks() -> FailingBlocks:
-    """Return the current application's counter of wrong passwords by address block."""
+    """Return the current application's counter of wrong passwords per IP address block."""
     blocks: FailingBlocks = current_app.extensions["failing_blocks"]
     return blocks

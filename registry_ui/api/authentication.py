@@ -1,4 +1,4 @@
-"""Authentication of API requests: by the credentials in the request, never by a cookie."""
+"""Authentication of API requests: by the Authorization header, never by a session cookie."""
 
 from __future__ import annotations
 

@@ -279,7 +279,7 @@ def _exclude_owned(repositories: set[str]) -> set[str]:
 
 
 def index_repositories_below(path: str) -> list[Outcome]:
-    """Reconcile the repositories at or below a new project's path that no project owned before.
+    """Add the existing repositories at or below a new project's path to the database.
 
     Returns:
         One outcome for each of these repositories.

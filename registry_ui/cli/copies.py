@@ -152,7 +152,7 @@ def _carry_out(copy_request: CopyRequest, options: CopyOptions) -> None:
 
 
 def _print_plan(plan: CopyPlan, *, overwrite: bool) -> None:
-    """Print the source tags to copy, one per line, and remarks for people on stderr."""
+    """Print the source tags to copy, one per line, and notes for the reader to stderr."""
     for step in plan.steps:
         click.echo(f"{step.repository}:{step.tag}")
     for planned in plan.tags:

@@ -176,7 +176,7 @@ def backend_tags() -> Tags:
 
 def backend_signature() -> Tags:
     """Return a sample: the cosign signature of `backend`, under the tag that cosign looks for."""
-    # The host is invented, because cosign checks only the digest, not the reference.
+    # The host can be made up: cosign checks only the digest, not the reference.
     manifest = signature(backend(), "registry.example.test/orchard/shop/backend")
     return {signature_tag(backend()): manifest}
 

@@ -22,7 +22,10 @@ _TAG_LIST = re.compile(rf"{TAG}(?:\n{TAG})*")
 
 
 class TagNames(list[str]):
-    """A list of tags in byte order. ``unusable`` are the first listed names that are not tags."""
+    """A list of tags in byte order.
+
+    ``unusable`` holds the first few names that the registry listed and that are not valid tags.
+    """
 
     unusable: tuple[str, ...] = ()
 

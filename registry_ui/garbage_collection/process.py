@@ -17,7 +17,7 @@ from config import PREFIX, ROOT
 from . import exclusive_process
 from .output_parser import CollectorOutput
 
-#: Timeout in seconds for the collector to end after SIGTERM or SIGKILL.
+#: Seconds to wait for the collector to exit, after SIGTERM and again after SIGKILL.
 END_TIMEOUT = 20.0
 #: Timeout in seconds for reading the rest of the output after the collector has ended, because a
 #: process that the collector started can keep the pipe open.

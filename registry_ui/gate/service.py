@@ -165,7 +165,7 @@ def _required_scope(request: GateRequest) -> str:
 
 
 class GateUsage:
-    """Recorder of the time when the gate was last used. It writes at most once per minute."""
+    """Records when the gate was last used. It writes at most once per minute."""
 
     def __init__(self) -> None:
         self._next_record_at, self._lock = 0.0, threading.Lock()

@@ -51,7 +51,7 @@ class RemovalStep(PlanStep):
     digest: str = ""
     #: All tags of an image with their digests, or the names of tags that can't be read.
     tags: dict[str, str] | list[str] | None = None
-    #: Digests of manifests that no tag refers to after the removal.
+    #: Digests of the manifests that no tag refers to after the removal; None if not known yet.
     digests: list[str] | None = None
     #: Number of days for which the tag can be restored.
     days: int = 0

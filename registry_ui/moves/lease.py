@@ -20,7 +20,7 @@ from ..operations.write_freeze import EVERYWHERE, find_freeze
 FROZEN_STALL_LIMIT = timedelta(minutes=15)
 #: States in which a write freeze stops pushes to the source.
 FROZEN_STATES = ("fenced", "settling", "verifying")
-#: Columns of a moved repository; a change to one of them means that the move makes progress.
+#: Columns of a repository that is being moved. A change to any of them shows progress.
 PROGRESS_COLUMNS = frozenset({"last_tag", "oldest_moment_id", "state"})
 
 

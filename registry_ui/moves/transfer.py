@@ -256,7 +256,7 @@ class _RepositoryCopy:
             pass
 
     def remove(self, tags: Iterable[str]) -> None:
-        """Delete tags from the new path that the old path no longer has.
+        """Delete the given tags, which no longer exist at the old path, from the new path.
 
         Raises:
             OperationFailed: someone else has pushed one of the tags, or not all could be deleted.

@@ -193,7 +193,7 @@ def _format_list(value: str) -> str:
         items = json.loads(value.replace('" "', '", "'))
     except (ValueError, RecursionError):
         return _join_lines(value)
-    # A JSON escape can be a lone surrogate, which can't be encoded in a page.
+    # A JSON escape can decode to a lone surrogate, which can't be encoded as UTF-8.
     return plain_text(json.dumps(items, ensure_ascii=False), 2 * MAX_TEXT)
 
 

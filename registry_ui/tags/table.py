@@ -344,7 +344,7 @@ def _mark_damaged(image: ContainerImage, tags: list[Tag]) -> None:
 
 
 def _lock_tags(session: Session, image: ContainerImage, tags: Iterable[Tag]) -> list[Tag]:
-    """Lock an image's row, and return the current rows of some of its tags.
+    """Lock an image's row, and return the current rows of the given tags that still exist.
 
     Tags that were deleted meanwhile are left out.
     """
