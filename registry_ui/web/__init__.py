@@ -1,1 +1,1 @@
-"""Blueprints of the web pages."""
+"""Web pages: Flask blueprints, and filters and functions for the templates."""

@@ -1,4 +1,7 @@
-"""Pages to sign in and out, and the profile with its access tokens and docker sessions."""
+"""Pages to sign in and out, and the user's profile with access tokens and Docker sessions.
+
+A Docker session is a refresh token that ``docker login`` stores instead of a password.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ WRONG_CREDENTIALS = "The user name or the password is wrong."
 
 @blueprint.route("/-/sign-in", methods=["GET", "POST"])
 def sign_in() -> Response | str | tuple[str, int]:
-    """Show the sign-in form, or sign in with the account's password."""
+    """Show the sign-in form; on POST, sign in with a user name and password."""
     target = _validate_target(request.values.get("next", ""))
     if current_user.is_authenticated:
         return redirect(target)
@@ -48,7 +51,7 @@ def sign_in() -> Response | str | tuple[str, int]:
             "sign_in.html", username=username, next=target, errors={"password": WRONG_CREDENTIALS}
         )
         return page, 401
-    session.clear()  # Discard the session data of an earlier visitor.
+    session.clear()  # Discard data that an earlier user left in the browser's session.
     session.permanent = True
     login_user(service.sign_in(Actor(user.username, address), user))
     return redirect(target)
@@ -56,7 +59,7 @@ def sign_in() -> Response | str | tuple[str, int]:
 
 @blueprint.post("/-/sign-out")
 def sign_out() -> Response:
-    """End this browser's session."""
+    """Sign the user out: end the session of this browser, but no other sessions of the user."""
     if key := session.get("_user_id"):
         service.sign_out(key)
     logout_user()
@@ -67,7 +70,7 @@ def sign_out() -> Response:
 @blueprint.get("/-/profile")
 @login_required
 def profile() -> str:
-    """Show the account, its access tokens and docker sessions, and once a new token's secret."""
+    """Show the user's account, access tokens, Docker sessions, and once a new token's secret."""
     return _render_profile(created=request.args.get("created", type=int))
 
 
@@ -75,14 +78,14 @@ def profile() -> str:
 @blueprint.get("/-/profile/tokens")
 @login_required
 def profile_form() -> Response:
-    """Redirect to the profile from the address of one of its forms, for example on a reload."""
+    """Redirect a GET of a form's POST-only address, for example on a reload, to the profile."""
     return redirect(url_for("accounts.profile"))
 
 
 @blueprint.post("/-/profile/password")
 @login_required
 def change_password() -> Response | tuple[str, int]:
-    """Change the password and end all other sessions of the user."""
+    """Change the signed-in user's password, and end all their other sessions."""
     user = _get_current_user()
     try:
         browser = service.change_password(
@@ -101,7 +104,7 @@ def change_password() -> Response | tuple[str, int]:
 @blueprint.post("/-/profile/tokens")
 @login_required
 def create_token() -> Response | tuple[str, int]:
-    """Create an access token and redirect to the page that shows its secret once."""
+    """Create an access token, and redirect to the profile, which shows the token's secret once."""
     form = request.form
     try:
         created = service.create_access_token(
@@ -131,7 +134,7 @@ def create_token() -> Response | tuple[str, int]:
 @blueprint.post("/-/profile/tokens/<int(max=2147483647):token_id>/revoke")
 @login_required
 def revoke_token(token_id: int) -> Response:
-    """Revoke one of the user's own access tokens."""
+    """Revoke one of the signed-in user's own access tokens."""
     service.revoke_access_token(actor(), _get_current_user(), token_id)
     flash("The access token was revoked.", "success")
     return redirect(url_for("accounts.profile"))
@@ -140,7 +143,7 @@ def revoke_token(token_id: int) -> Response:
 @blueprint.post("/-/profile/docker-sessions/<int(max=2147483647):session_id>/revoke")
 @login_required
 def revoke_docker_session(session_id: int) -> Response:
-    """Revoke one of the user's own docker sessions."""
+    """Revoke one of the signed-in user's own Docker sessions."""
     docker_sessions.revoke(actor(), _get_current_user(), session_id)
     flash("The docker session was revoked. That client has to sign in again.", "success")
     return redirect(url_for("accounts.profile"))
@@ -149,7 +152,7 @@ def revoke_docker_session(session_id: int) -> Response:
 @blueprint.post("/-/profile/docker-sessions/revoke")
 @login_required
 def revoke_all_docker_sessions() -> Response:
-    """Revoke all docker sessions of the user."""
+    """Revoke all Docker sessions of the signed-in user."""
     docker_sessions.revoke_all(actor(), _get_current_user())
     flash("Every docker session was revoked. Clients have to sign in again.", "success")
     return redirect(url_for("accounts.profile"))
@@ -191,9 +194,12 @@ def _subject_from_token_id(token_id: int) -> str:
 
 
 def _validate_target(target: str) -> str:
-    """Return the address to open after signing in; the home page if it is not on this site."""
-    # Require a single slash and then a path. Browsers read // and /\ as the start of a host
-    # name, after removing control characters.
+    """Return the address to open after signing in.
+
+    Return the address of the home page if ``target`` is not a path on this site.
+    """
+    # Require a path that starts with a single slash. Browsers remove control characters and then
+    # read // and /\ as the start of a host name, which would redirect to a different site.
     is_path = target.startswith("/") and not target.startswith("//")
     is_safe = target.isprintable() and "\\" not in target
     return target if is_path and is_safe else url_for("projects.home")

@@ -1,4 +1,7 @@
-"""Activity pages: the latest changes in a namespace or project, or by a user."""
+"""Pages that list the latest pushes, pulls, removals, and changes in a place or by a user.
+
+A place is a namespace or a project.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ blueprint = Blueprint("activity", __name__)
 
 @blueprint.get("/<name:path>/-/activity")
 def of_place(path: str) -> str:
-    """Show the activity in a namespace or project that the visitor can see."""
+    """Show the activity in a namespace or project, limited to projects that the visitor can see."""
     loaded = load(path)
     changes = str(Permission.CONFIGURE) in loaded.can
     activity = feed.of_place(db.session(), principal(), loaded.place, changes=changes)
@@ -41,7 +44,7 @@ def of_person(username: str) -> str:
     """Show the activity of a user in the projects that the visitor can see.
 
     Raises:
-        NotFound: the visitor can't know that the user exists.
+        NotFound: the visitor is not allowed to learn whether the user exists.
     """
     if not feed.can_know(db.session(), principal(), username):
         raise NotFound
@@ -58,10 +61,11 @@ def of_person(username: str) -> str:
 
 
 def _read_filters(path: str = "") -> ActivityFilters:
-    """Return the filters in the query string.
+    """Return the filters of an activity page from the query string; invalid values are ignored.
 
     Args:
-        path: path of the place; the image to filter by can be named relative to it.
+        path: path of the namespace or project; the image to filter by can be relative to this path.
+            Empty on the page of a user.
     """
     kind = request.args.get("kind", "")
     image = query_text("image").removeprefix(f"{registry_host()}/").partition(":")[0].strip("/")

@@ -1,4 +1,4 @@
-"""Addresses of pages and static files, for templates and views."""
+"""Functions that return the addresses of pages and static files, for templates and views."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from flask import current_app, request, url_for
 
 from ..activity.entries import Entry
 
-#: Characters that stay unquoted in an address. ``url_for()`` leaves more characters unquoted in a
-#: query string, for example ``?``, but that would end a path.
+#: Characters that stay unquoted in an address. In a query string, ``url_for()`` leaves further
+#: characters unquoted, such as ``?``; in a path, they have to be quoted.
 _SAFE_CHARACTERS = "/:"
 
 
 def image_url(project: str, name: str = "", endpoint: str = "registry.image", **values: Any) -> str:
-    """Return the address of a page of an image, or of a folder of names.
+    """Return the address of a page about an image or a folder of images.
 
     Args:
-        project: the path of the project.
-        name: the name below the project; empty for the root image.
+        project: path of the project.
+        name: name of the image or folder below the project; empty for the root image.
         endpoint: endpoint of a route with the variable parts ``path`` and ``name``.
-        values: further parts of the address, such as ``tag``; None is left out.
+        values: further parameters of the route, such as ``tag``; a value None is left out.
     """
     if name:
         values["name"] = name
@@ -38,7 +38,7 @@ def page_url(endpoint: str, **values: str | None) -> str:
 
     Args:
         endpoint: endpoint of a route whose variable parts accept any path.
-        values: parts of the address; None is left out.
+        values: parameters of the route; a value None is left out.
     """
     quoted = {
         name: quote(value, safe=_SAFE_CHARACTERS)
@@ -50,13 +50,13 @@ def page_url(endpoint: str, **values: str | None) -> str:
 
 @lru_cache(maxsize=256)
 def _make_pattern(_root: str, endpoint: str, names: tuple[str, ...]) -> str:
-    """Return the address of an endpoint as a format string, with the names of values in braces.
+    """Return the address of an endpoint as a format string, with ``{name}`` for each parameter.
 
     Args:
-        _root: path prefix of the application; addresses depend on it, so it belongs to the cache
-            key.
+        _root: path prefix of the application. It is part of the cache key only, because
+            ``url_for()`` reads the prefix from the request.
         endpoint: endpoint of the route.
-        names: names of the values.
+        names: names of the parameters of the route.
     """
     values: dict[str, Any] = {name: f"value.{name}" for name in names}
     address = url_for(endpoint, **values)
@@ -66,12 +66,13 @@ def _make_pattern(_root: str, endpoint: str, names: tuple[str, ...]) -> str:
 
 
 def reference_url(project: str, reference: str) -> str | None:
-    """Return the address of the page of a tag, given its reference; None if it has no page.
+    """Return the address of a tag's page, given a reference to the tag.
+
+    Return None if the reference has no tag, has a digest, or is outside the project.
 
     Args:
-        project: the path of the project.
-        reference: ``repository:tag``; a reference with a digest, or one outside the project,
-            has no page.
+        project: path of the project.
+        reference: the reference, ``repository:tag``.
     """
     repository, colon, tag = reference.rpartition(":")
     if not colon or "@" in reference or "/" in tag:
@@ -85,8 +86,8 @@ def push_url(push: Any, project: str = "") -> str | None:
     """Return the address of the page of a pushed tag; None for a push without a tag.
 
     Args:
-        push: a row of the recent pushes.
-        project: the path of the project, if the row does not have it.
+        push: a row of the list of recent pushes.
+        project: path of the project, used if the row has no ``project_path``.
     """
     if not push.tag:
         return None
@@ -94,21 +95,29 @@ def push_url(push: Any, project: str = "") -> str | None:
 
 
 def entry_url(entry: Entry) -> str | None:
-    """Return the address of the page of the tag, or of the image, in an entry of the activity."""
+    """Return the address of the tag in an activity entry; of the image if the entry has no tag.
+
+    Return None if the tag is not in the project of the entry.
+    """
     if entry.tag:
         return reference_url(entry.project, entry.reference)
     return image_url(entry.project, entry.name)
 
 
 def packages_url(sbom_url: str, package_type: str) -> str:
-    """Return the address of an SBOM's packages of one type; ``-`` stands for those without."""
+    """Return the address of the page that lists an SBOM's packages of one type.
+
+    Args:
+        sbom_url: the address of the page of the SBOM.
+        package_type: type of the packages; empty for packages without a type.
+    """
     separator = "&" if "?" in sbom_url else "?"
     return f"{sbom_url}{separator}{urlencode({'type': package_type or '-'})}"
 
 
 @dataclass(frozen=True, slots=True)
 class Crumb:
-    """One segment of a breadcrumb: its label and the address that it links to."""
+    """One link of a breadcrumb navigation: its label and its address."""
 
     label: str
     url: str
@@ -117,13 +126,13 @@ class Crumb:
 def breadcrumb_trail(
     crumbs: Iterable[tuple[str, str]] | None, project: str = "", name: str = "", tag: str = ""
 ) -> list[Crumb]:
-    """Return the breadcrumb of a page: namespaces, project, folders, image, tag.
+    """Return the breadcrumb links of a page: namespaces, project, folders, image, and tag.
 
     Args:
-        crumbs: ``(label, path)`` of the namespaces and optionally of the project.
-        project: the path of the project; empty if the page does not belong to a project.
-        name: the name of the image or folder below the project; empty for none.
-        tag: the tag; empty if the page is not about a tag.
+        crumbs: (label, path) pairs for the namespaces and optionally the project; None for none.
+        project: path of the project; empty if the page does not belong to a project.
+        name: name of the image or folder below the project; empty for none.
+        tag: name of the tag; empty if the page is not about a tag.
     """
     places = [(label, path) for label, path in crumbs or () if "/-" not in path]
     trail = [Crumb(label, url_for("projects.show", path=path)) for label, path in places]
@@ -140,7 +149,7 @@ def breadcrumb_trail(
 
 
 def asset(filename: str) -> str:
-    """Return the address of a static file, with a hash of its content, so it can be cached."""
+    """Return the address of a static file, with a hash of its content to make it cacheable."""
     path = Path(current_app.static_folder or "") / filename
     return url_for(
         "static", filename=filename, v=_compute_fingerprint(path, path.stat().st_mtime_ns)

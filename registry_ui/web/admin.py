@@ -1,4 +1,4 @@
-"""Admin area. Every page is for administrators only; other users get NotFound."""
+"""Pages of the admin area. All pages are for administrators only; other users get NotFound."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SUBJECT = "registry token"
 
 blueprint.before_request(administrators_only)
 
-#: Words for whether the registry deletes by tag; None if that is unknown.
+#: Words that say whether the registry can delete a tag by name; the key None means unknown.
 DELETE_BY_TAG = {
     None: "not known yet",
     True: "yes",
@@ -45,7 +45,7 @@ DELETE_BY_TAG = {
 
 @dataclass(frozen=True, slots=True)
 class CountRow:
-    """A number on the overview, and the address of the list behind it; "" for no list."""
+    """A labeled number on the overview page, and the address of the counted list, or ""."""
 
     label: str
     number: int
@@ -54,7 +54,7 @@ class CountRow:
 
 @dataclass(frozen=True, slots=True)
 class HealthRow:
-    """The health of one part of the system."""
+    """Result of the health check of one component, such as the registry or the worker."""
 
     name: str
     is_healthy: bool
@@ -63,7 +63,7 @@ class HealthRow:
 
 @blueprint.get("", strict_slashes=False)
 def overview() -> str:
-    """Show the health of the system and the number of users, projects, images and tags."""
+    """Show the health of the system, and the numbers of users, projects, images, and tags."""
     counts = admin_reports.counts()
     urls = {
         "Users": url_for("admin.users"),
@@ -101,7 +101,7 @@ def overview() -> str:
 
 @blueprint.post("/reconcile")
 def reconcile_all() -> Response:
-    """Ask the worker to reconcile the index with the whole registry."""
+    """Ask the worker to compare the index (stored copy of all tags) with the whole registry."""
     enqueue("reconcile_all")
     flash("The worker compares every repository with the index now.", "info")
     return redirect(url_for("admin.overview"))
@@ -109,20 +109,24 @@ def reconcile_all() -> Response:
 
 @blueprint.get("/registry-token")
 def registry_token() -> str:
-    """Show the registry token, masked unless it was just revealed, and how events arrive."""
+    """Show the registry token (the secret that authenticates the registry's notifications).
+
+    The token is masked unless it was just revealed or reset. The page also shows whether
+    notifications arrive.
+    """
     return _render_registry_token(unseen_secrets.take(SUBJECT) if "shown" in request.args else None)
 
 
 @blueprint.get("/registry-token/reveal")
 @blueprint.get("/registry-token/reset")
 def registry_token_form() -> Response:
-    """Redirect to the page of the registry token, because its secret is shown only once."""
+    """Redirect a GET of a POST-only address, for example on a reload, to the token's page."""
     return redirect(url_for("admin.registry_token"))
 
 
 @blueprint.post("/registry-token/reveal")
 def reveal_registry_token() -> Response:
-    """Redirect to the page that shows the current registry token once."""
+    """Reveal the current registry token: redirect to its page, which shows it unmasked once."""
     return _show_once(tokens.reveal(actor()))
 
 
@@ -164,7 +168,7 @@ def _render_registry_token(revealed: str | None) -> str:
 
 @blueprint.route("/users", methods=["GET", "POST"])
 def users() -> Response | tuple[str, int]:
-    """List the users; on POST, create one."""
+    """List the users; on POST, create a user."""
     form, errors, status = request.form, dict[str, str](), 200
     if request.method == "POST":
         try:
@@ -197,7 +201,7 @@ def users() -> Response | tuple[str, int]:
     return content, status
 
 
-#: Actions in the list of users: the function, its argument ``on``, and the message afterward.
+#: Actions for a user, by name in the form: a function, its argument ``on``, and a message.
 ACTIONS: dict[str, tuple[Any, bool, str]] = {
     "block": (accounts.set_blocked, True, "was blocked and signed out."),
     "unblock": (accounts.set_blocked, False, "may sign in again."),
@@ -225,7 +229,7 @@ def change_user(username: str) -> Response:
 
 @blueprint.get("/unassigned")
 def unassigned() -> str:
-    """List the repositories that are in the registry but belong to no project."""
+    """List the unassigned repositories: those in the registry that belong to no project."""
     q = search_text()
     rows, page = admin_reports.unassigned(q, page_number())
     return render_template("admin_unassigned.html", rows=rows, page=page, q=q)
@@ -233,7 +237,7 @@ def unassigned() -> str:
 
 @blueprint.get("/events")
 def events() -> str:
-    """List the events that the registry sent, newest first."""
+    """List the events that the registry sent as notifications, newest first."""
     status = request.args.get("status", "")
     rows, page = admin_reports.events(status, page_number())
     return render_template("admin_events.html", events=rows, page=page, status=status)
@@ -248,7 +252,7 @@ def audit() -> str:
 
 @blueprint.get("/decisions")
 def decisions() -> str:
-    """List the decisions of the token endpoint, newest first."""
+    """List the token decisions (recorded answers of the token endpoint), newest first."""
     flush_decisions()
     filters = read_filters()
     return decisions_page(

@@ -1,4 +1,9 @@
-"""Queries for the admin area. Lists are paged; a page costs a constant number of queries."""
+"""Queries for the admin area: counts, times, and paginated lists.
+
+Every page of a list costs a constant number of queries. The index is the database's copy of the
+registry's tags. The gate is the part of this application that a reverse proxy asks before it
+forwards a push or deletion to the registry.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +49,7 @@ def _fetch_page(query: AnySelect, number: int) -> tuple[list[Any], Page]:
 
 
 def counts() -> list[tuple[str, int]]:
-    """Return the number of users, namespaces, projects and so on, as (label, count) pairs."""
+    """Return (label, count) pairs for users, projects, tags, unassigned repositories, and more."""
     models = {
         "Users": User,
         "Namespaces": Namespace,
@@ -64,28 +69,32 @@ def counts() -> list[tuple[str, int]]:
 
 
 def last_event_at() -> datetime | None:
-    """Return when the registry's last event was received; None if there was none."""
+    """Return when the last registry event was received; None if no event is stored."""
     return db.session.scalar(select(func.max(RegistryEvent.received_at)))
 
 
 def waiting_events() -> int:
-    """Count the events that the worker has not applied yet."""
+    """Count the registry events that the worker has not applied to the index yet."""
     query = select(func.count()).select_from(RegistryEvent).where(RegistryEvent.status == "pending")
     return db.session.scalar(query) or 0
 
 
 def reconciled_at() -> datetime | None:
-    """Return when the index was last reconciled with the whole registry; None for never."""
+    """Return when the index was last compared with the whole registry; None if it never was."""
     return db.session.scalar(select(Heartbeat.at).where(Heartbeat.name == REGISTRY_READ))
 
 
 def gate_asked_at() -> datetime | None:
-    """Return when the gate was last asked about a push or a deletion; None for never."""
+    """Return when the gate was last asked about a push or deletion; None if it never was."""
     return db.session.scalar(select(Heartbeat.at).where(Heartbeat.name == GATE_ASKED))
 
 
 def deletes_by_tag() -> bool | None:
-    """Return whether the registry supports deletion by tag (3.x); None if that is unknown."""
+    """Return whether the registry can delete a tag by name, as Distribution 3 can.
+
+    Return None if this is unknown: there is no image to test, deletion is disabled, or the
+    registry does not answer.
+    """
     path = db.session.scalar(select(ContainerImage.path).limit(1))
     if path is None:
         return None
@@ -96,7 +105,7 @@ def deletes_by_tag() -> bool | None:
 
 
 def stale_images() -> int:
-    """Count the images whose last reconcile failed or is more than two days old."""
+    """Count the images whose last comparison with the registry failed or is over two days old."""
     query = (
         select(func.count())
         .select_from(ContainerImage)
@@ -110,7 +119,12 @@ def stale_images() -> int:
 
 
 def users(q: str, number: int) -> tuple[list[User], Page]:
-    """Return a page of users whose name contains ``q``."""
+    """Return one page of the users, sorted by name, and its position in the list.
+
+    Args:
+        q: text that the user name must contain; empty for all users.
+        number: number of the page, from 1.
+    """
     query = select(User).order_by(User.username)
     if q:
         query = query.where(User.username.contains(q.lower(), autoescape=True))
@@ -119,15 +133,21 @@ def users(q: str, number: int) -> tuple[list[User], Page]:
 
 @dataclass(frozen=True, slots=True)
 class UnassignedRow:
-    """An unassigned repository (one that the index has in no project), and how to adopt it.
+    """A repository that the index lists under no project, and how a project can adopt it.
 
     Attributes:
-        parent: path of the deepest namespace or project at or above it; "" for none.
+        path: name of the repository.
+        first_seen_at: when the repository was first seen in the registry.
+        last_push_at: time of the last push; None if no push is known.
+        pushed_by: user name of the last push; None if unknown.
+        tag_count: number of tags; None if unknown.
+        parent: path of the deepest namespace or project at or above the repository; "" for none.
         name: next segment of the path after ``parent``; "" if no project can own the repository,
-            because its path is a place's own or starts with a reserved name.
-        needs_namespace: whether ``name`` has to become a namespace that contains the project.
-        project: path of the project that owns it, if the worker has not indexed it yet; or "".
-        copy: the latest finished copy of it to a project that still exists, or None.
+            because its path is that of a namespace or project, or starts with a reserved name.
+        needs_namespace: whether a namespace called ``name`` must be created for the project.
+        project: path of the project that owns the repository, if the worker has not added the
+            repository to the index yet; otherwise "".
+        copy: the latest finished copy of the repository to a project that still exists, or None.
     """
 
     path: str
@@ -143,7 +163,12 @@ class UnassignedRow:
 
 
 def unassigned(q: str, number: int) -> tuple[list[UnassignedRow], Page]:
-    """Return a page of the unassigned repositories whose path contains ``q``."""
+    """Return one page of the unassigned repositories, sorted by path, and its position.
+
+    Args:
+        q: text that the path must contain; empty for all repositories.
+        number: number of the page, from 1.
+    """
     query = select(UnassignedRepository).order_by(UnassignedRepository.path)
     if q:
         query = query.where(UnassignedRepository.path.contains(q.lower(), autoescape=True))
@@ -177,12 +202,13 @@ def _fetch_latest_copies(sources: list[str]) -> dict[str, Copy]:
 def _make_unassigned_row(
     row: UnassignedRepository, places: list[tuple[str, str]], copy: Copy | None
 ) -> UnassignedRow:
-    """Return the row of an unassigned repository.
+    """Return the table row of an unassigned repository.
 
     Args:
         row: the repository.
-        places: path and kind of each place at or above it, the longest path last.
-        copy: its latest copy, if there is one.
+        places: path and kind of each namespace or project at or above the repository, the longest
+            path last.
+        copy: the latest finished copy of the repository, or None.
     """
     parent, kind = places[-1] if places else ("", "")
     segments = row.path[len(parent) :].strip("/").split("/")
@@ -204,15 +230,15 @@ def _make_unassigned_row(
 
 
 def unassigned_count() -> int:
-    """Count the unassigned repositories."""
+    """Count the repositories that the index lists under no project."""
     return db.session.scalar(select(func.count()).select_from(UnassignedRepository)) or 0
 
 
 def events(status: str, number: int) -> tuple[list[RegistryEvent], Page]:
-    """Return a page of registry events, newest first.
+    """Return one page of the registry events, newest first, and its position in the list.
 
     Args:
-        status: one of STATUSES; any other value selects all events.
+        status: the status of the events, one of STATUSES; any other value selects all events.
         number: number of the page, from 1.
     """
     query = select(RegistryEvent).order_by(RegistryEvent.id.desc())
@@ -222,5 +248,5 @@ def events(status: str, number: int) -> tuple[list[RegistryEvent], Page]:
 
 
 def audit(number: int) -> tuple[list[AuditEntry], Page]:
-    """Return a page of the audit log, newest first."""
+    """Return one page of the audit log, newest first, and its position in the log."""
     return _fetch_page(select(AuditEntry).order_by(AuditEntry.id.desc()), number)

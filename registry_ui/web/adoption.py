@@ -1,4 +1,8 @@
-"""Pages to adopt unassigned repositories in bulk: choose, preview, confirm, report."""
+"""Pages to adopt unassigned repositories in bulk: choose, preview, confirm, and report.
+
+An unassigned repository is in the registry, but no project owns it. An adoption creates projects
+that own such repositories.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +20,13 @@ from ..jobs.queue import enqueue
 blueprint = Blueprint("adoption", __name__, url_prefix="/-/admin/unassigned/adopt")
 blueprint.before_request(administrators_only)
 
-#: Maximum number of projects, and of conflicts, that the preview lists.
+#: Maximum number of projects that the preview lists, and maximum number of conflicts.
 PREVIEW_LIMIT = 200
 
 
 @blueprint.get("")
 def preview() -> tuple[str, int]:
-    """Show which project each unassigned repository would belong to."""
+    """Show the plan of an adoption: the project that would own each unassigned repository."""
     values = {
         "below": request.args.get("below", ""),
         "parts": request.args.get("parts", "2"),
@@ -38,7 +42,7 @@ def preview() -> tuple[str, int]:
 
 @blueprint.post("")
 def confirm() -> Response:
-    """Create the projects of a preview, and ask the worker to index their images."""
+    """Create the projects in the plan of an adoption, and let the worker read the repositories."""
     form = request.form
     names = ("below", "parts", "visibility", "owner")
     adoption_request = AdoptionRequest.parse(*(form.get(name, "") for name in names))
@@ -54,7 +58,7 @@ def confirm() -> Response:
 
 @blueprint.get("/<int(max=2147483647):adoption_id>")
 def report(adoption_id: int) -> str:
-    """Show the projects that an adoption created, and who can see them."""
+    """Show the report of an adoption: its projects, and who can see them."""
     adoption = adoption_report(db.session(), adoption_id)
     return render_template("admin_adopted.html", report=adoption, detail=adoption.detail)
 

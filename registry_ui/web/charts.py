@@ -1,4 +1,4 @@
-"""Layout of bars and columns, in units of the viewBox of an SVG image."""
+"""Layout of bar and column charts in SVG. Coordinates are in units of the viewBox."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ..tag_detail.view_models import LayerView
 
 _BAR_WIDTH = 1000
 _MIN_SEGMENT_WIDTH = 2
-#: Maximum width of a bar, if the longer one beside it has many times its size.
+#: Maximum width of the viewBox of a layer bar, for an image 1000 times smaller than the other one.
 _MAX_WIDTH = 1_000_000
 _TONE_COUNT = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One piece of a proportional bar."""
+    """One piece of a horizontal bar: its left edge and its width."""
 
     x: float
     width: float
@@ -28,7 +28,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class LabeledSegment:
-    """One piece of a bar, with the CSS class for its color and a title."""
+    """One piece of a horizontal bar, with the CSS class for its color and a title (tooltip)."""
 
     x: float
     width: float
@@ -38,15 +38,15 @@ class LabeledSegment:
 
 @dataclass(frozen=True, slots=True)
 class LayerBar:
-    """The layers of one side of a comparison, drawn to the same scale as the other side.
+    """A bar for the layers of one of two compared images, both drawn to the same scale.
 
     Attributes:
-        title: name of the side.
+        title: name of the image's side, From or To.
         layers: number of layers.
         size: total size of the layers in bytes.
-        width: width of the viewBox. The smaller the side, the wider its viewBox, so that its
-            segments look shorter.
-        segments: the layers.
+        width: width of the viewBox. The smaller image gets a wider viewBox, so that its segments
+            look shorter.
+        segments: one segment for each layer.
     """
 
     title: str
@@ -58,7 +58,7 @@ class LayerBar:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a chart, from its upper left corner."""
+    """One column of a chart: its upper left corner and its height."""
 
     x: int
     y: float
@@ -67,7 +67,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class DayColumn:
-    """The column of one day in a chart, with the name of the day."""
+    """The column of one day in a chart; ``title`` is the name of the day."""
 
     x: int
     y: float
@@ -76,15 +76,17 @@ class DayColumn:
 
 
 def tone_class(index: int) -> str:
-    """Return the CSS class for the color of a row and its segment, by its number from 0."""
+    """Return the CSS class for the color of a chart segment, given its number from 0."""
     return f"tone{index % _TONE_COUNT}"
 
 
 def proportional_bar(shares: Sequence[float | None]) -> list[Segment]:
-    """Lay out shares of a whole as a bar of width 1000; segments too thin to see are widened.
+    """Lay out numbers as segments of a bar of width 1000, proportional to the numbers.
+
+    Segments that are too thin to see are widened.
 
     Args:
-        shares: a number from 0 to 1 each, or None if unknown. They need not add up to 1.
+        shares: non-negative numbers in any unit; None counts as 0.
     """
     total = sum(share or 0 for share in shares)
     if not shares or total <= 0:
@@ -107,14 +109,14 @@ def _label(
 
 
 def layer_bar(layers: Sequence[LayerView]) -> list[LabeledSegment]:
-    """Lay out the layers of an image as a bar; empty if no size is known."""
+    """Lay out the layers of an image as a bar; empty if there are none or all shares are 0."""
     bar = proportional_bar([layer.share for layer in layers])
     titles = [f"Layer {number}: {size(layer.size)}" for number, layer in enumerate(layers, 1)]
     return _label(bar, [tone_class(index) for index in range(len(bar))], titles[: len(bar)])
 
 
 def compared_bars(layers: LayerDiff) -> list[LayerBar]:
-    """Lay out both sides of a comparison; a side without a size is left out."""
+    """Lay out the layers of two compared images as bars; an image of size 0 is left out."""
     sides = {"From": layers.before, "To": layers.after}
     totals = [sum(layer.size for layer in side) for side in sides.values()]
     longest = max(totals)
@@ -141,9 +143,10 @@ def _compared_segments(layers: Sequence[ComparedLayer]) -> list[LabeledSegment]:
 
 
 def usage_bar(parts: UsageParts) -> list[LabeledSegment]:
-    """Lay out the storage usage of the parts of a scope: what each has alone, and what is shared.
+    """Lay out the storage usage of a namespace, project, or image as a bar.
 
-    A row of the table has the color of its number.
+    Each of the largest parts has a segment for the blobs that only this part needs, with the color
+    of its row in the table. Two more segments show the remaining parts and the shared blobs.
     """
     pieces = parts.pieces
     return _label(
@@ -157,9 +160,9 @@ def bar_chart(values: Sequence[int], height: int = 40, step: int = 10) -> list[C
     """Lay out numbers as columns of a chart, from left to right.
 
     Args:
-        values: non-negative numbers. Any number above 0 gets a visible column.
-        height: height of the chart, and of the column of the largest number.
-        step: distance from one column to the next.
+        values: non-negative numbers. Every number above 0 gets a visible column.
+        height: height of the chart, which is the height of the column of the largest number.
+        step: horizontal distance between the left edges of neighboring columns.
     """
     greatest = max(values, default=0)
     heights = [max(value / greatest * height, 1.0) if value else 0.0 for value in values]
@@ -170,11 +173,11 @@ def bar_chart(values: Sequence[int], height: int = 40, step: int = 10) -> list[C
 
 
 def day_chart(days: Sequence[Day], counter: str) -> list[DayColumn]:
-    """Lay out the numbers of the days as a chart, without the days of the number 0.
+    """Lay out the number of pushes or pulls of each day as columns; days with 0 are left out.
 
     Args:
-        days: the days, oldest first.
-        counter: the attribute to show, ``pushes`` or ``pulls``.
+        days: the numbers of each day, oldest first.
+        counter: the number to show, ``pushes`` or ``pulls``.
     """
     columns = bar_chart([getattr(day, counter) for day in days])
     return [

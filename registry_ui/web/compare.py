@@ -31,27 +31,31 @@ NO_SUCH_TAG = "There is no such tag here, or you may not see it."
 
 @dataclass(slots=True)
 class _CompareForm:
-    """A requested comparison; each mapping has an entry for a side once it is resolved."""
+    """A requested comparison of two tags or digests, and the errors found while resolving it.
+
+    The keys of each mapping are the sides ``from`` and ``to``. ``given`` has the text of both
+    sides; ``references``, ``images``, and ``sides`` get an entry when a side is resolved.
+    """
 
     given: dict[str, str]
     references: dict[str, Reference] = field(default_factory=dict)
     images: dict[str, ContainerImage] = field(default_factory=dict)
     sides: dict[str, Side] = field(default_factory=dict)
-    #: Error message for a side that looks like a reference to another registry. It is used only
-    #: if this registry has no such tag.
+    #: Error message for a side whose reference seems to start with the host of a different
+    #: registry. The message is shown only if this registry has no such tag.
     hosts: dict[str, str] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
     status: int = 200
 
     def refuse(self, side: str, message: str, status: int) -> None:
-        """Record the error of a side; of two errors, the higher HTTP status is the response's."""
+        """Record an error message for a side; the response has the highest status of all errors."""
         self.errors[side] = message
         self.status = max(self.status, status) if self.status != 200 else status
 
 
 @blueprint.get("/-/compare")
 def show() -> tuple[str, int]:
-    """Compare the tags ``from`` and ``to``; if one is missing, offer the image's other tags."""
+    """Compare two references (``from`` and ``to``); if one is missing, list tags to choose from."""
     form = _CompareForm({side: request.args.get(side, "").strip() for side in SIDES})
     _parse_references(form)
     for side in form.references:
@@ -72,7 +76,7 @@ def show() -> tuple[str, int]:
 
 
 def _parse_references(form: _CompareForm) -> None:
-    """Parse the references of both sides; a bare tag or digest is of the other side's image."""
+    """Parse both references; a bare tag or digest refers to the image of the other reference."""
     for side, text in form.given.items():
         if "/" in text:
             _parse_reference(form, side, text, None)
@@ -111,12 +115,12 @@ def _parse_image_reference(image: RepositoryName, text: str) -> Reference:
 
 
 def _resolve_side(form: _CompareForm, side: str, *, live: bool) -> None:
-    """Resolve the image of a side, if the caller can pull it, and record an error otherwise.
+    """Find the image of one side, or record an error if the caller can't pull the image.
 
     Args:
         form: the requested comparison.
         side: one of SIDES.
-        live: whether to read the tag from the registry, too.
+        live: whether to look up the tag or digest in the registry, too.
     """
     reference = form.references[side] = _replace_old_name(form.references[side])
     try:
@@ -130,21 +134,21 @@ def _resolve_side(form: _CompareForm, side: str, *, live: bool) -> None:
 
 
 def _replace_old_name(reference: Reference) -> Reference:
-    """Replace an old name by the current one, so that access is checked for the current name."""
+    """Replace the old name of a moved image by its current name, for which access is checked."""
     old_path = former_name(db.session(), str(reference.name))
     return replace(reference, name=RepositoryName(old_path.new_path)) if old_path else reference
 
 
 def _load_image(name: RepositoryName) -> ContainerImage:
-    """Return the image with a whole name, if the caller can pull it.
+    """Return the image of a repository, if the caller can pull it.
 
     Raises:
         NotFound: there is no such image, or the caller can't see it.
         Denied: the caller can see the image, but can't pull it.
     """
     project = owning_project(db.session(), str(name))
-    # If no project owns the name, the loader raises NotFound after the same queries as for a
-    # hidden project, so the duration reveals nothing.
+    # Timing side channel: if no project owns the name, load_image() raises NotFound after the
+    # same queries as for a hidden project.
     path = project.path if project else str(name)
     _, image = load_image(path, name.below(path), Permission.PULL)
     return image
@@ -152,7 +156,11 @@ def _load_image(name: RepositoryName) -> ContainerImage:
 
 @dataclass(frozen=True, slots=True)
 class OtherTag:
-    """A tag that can be compared with the known side, and whether it has the same digest."""
+    """A tag that can be chosen for the missing side of a comparison.
+
+    ``is_same`` is True if the tag has the same digest as the given side. ``url`` is the address of
+    the comparison.
+    """
 
     name: str
     is_same: bool
@@ -160,7 +168,12 @@ class OtherTag:
 
 
 def _find_other_tags(form: _CompareForm) -> dict[str, Any] | None:
-    """Return the image of the known side and its other tags, if the other side is not given."""
+    """Return the tags to choose from if only one side of the comparison is given.
+
+    Returns:
+        Template variables: the path of the given side's ``image``, and its other ``tags``. None if
+        both sides or no side is given, or if the image of the given side could not be loaded.
+    """
     for side, other_side in zip(SIDES, reversed(SIDES), strict=True):
         if side in form.images and not form.given[other_side]:
             reference, image = form.references[side], form.images[side]
@@ -173,14 +186,20 @@ def _find_other_tags(form: _CompareForm) -> dict[str, Any] | None:
 
 
 def _make_url(side: str, reference: str, other: str) -> str:
-    """Return the address that compares the reference of one side with another one."""
+    """Return the address of a comparison.
+
+    Args:
+        side: the side of ``reference``, one of SIDES.
+        reference: the reference of this side.
+        other: the reference of the opposite side.
+    """
     before, after = (reference, other) if side == "from" else (other, reference)
     sides: dict[str, Any] = {"from": before, "to": after}
     return url_for("compare.show", **sides)
 
 
 def _variables_from_comparison(comparison: Comparison | None) -> dict[str, Any]:
-    """Return the template variables for the requested page of package differences."""
+    """Return template variables: the search text, and a page of the differences in packages."""
     q = search_text()
     if comparison is None or comparison.packages is None:
         return {"q": q, "packages": [], "page": None}

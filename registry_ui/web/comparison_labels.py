@@ -1,4 +1,8 @@
-"""Words and addresses of the page that compares two tags. Each is a filter or a helper there."""
+"""Words and addresses for the page that compares two references, ``from`` and ``to``.
+
+Each public function is a filter or a global function of the templates. A side of the comparison is
+one of the two references, with its image and manifest.
+"""
 
 from __future__ import annotations
 
@@ -33,50 +37,50 @@ ChangeT = TypeVar("ChangeT", bound=_Change)
 
 
 def change_badge(kind: str) -> Badge:
-    """Return the badge of a difference; an unknown kind is shown as it is."""
+    """Return the badge for a kind of change, such as ``added``; an unknown kind is the label."""
     return _CHANGES.get(kind, Badge(kind))
 
 
 def without_unchanged(changes: Iterable[ChangeT]) -> list[ChangeT]:
-    """Return only the changes that are differences."""
+    """Return the changes without those of the kind ``unchanged``."""
     return [change for change in changes if change.kind != "unchanged"]
 
 
 def layer_presence(sides: str) -> str:
-    """Return the word for the sides that have a layer: ``both``, ``from``, or ``to``."""
+    """Return the word for a layer that is in ``both`` images, or only in ``from`` or ``to``."""
     return _PRESENCES[sides]
 
 
 def layer_change(layer: ComparedLayer) -> str:
-    """Return by how much a layer changes the size of the image."""
+    """Return the signed size of a layer that only one image has; a dash if both images have it."""
     if layer.sides == "both":
         return DASH
     return difference(layer.size if layer.sides == "to" else -layer.size)
 
 
 def versions(values: Sequence[str] | None) -> str | None:
-    """Return the versions of a package on one side; None if the side does not have it."""
+    """Join the versions of a package in one image; None if the image does not have the package."""
     return ", ".join(values) if values else None
 
 
 def side_name(side: Side) -> str:
-    """Return the short name of a side: ``:tag``, or its short digest without a tag."""
+    """Return a short name for a side: ``:tag``, or the short digest if the side has no tag."""
     return side.short if side.tag else short_digest(side.digest)
 
 
 def side_suffix(side: Side) -> str:
-    """Return what follows the image in a short reference: ``:tag``, or ``@`` and a digest."""
+    """Return the end of a side's short reference: ``:tag``, or ``@`` and the short digest."""
     return side.short if side.tag else f"@{short_digest(side.digest)}"
 
 
 def side_problem(side: Side) -> str:
-    """Return the sentence about a tag that could not be read."""
+    """Return the message that the registry could not read the tag of a side, with the reason."""
     verb = "can't be read" if side.is_unreadable else "could not be read just now"
     return f"This tag {verb}: {side.error}. This is what was known last."
 
 
 def side_url(side: Side) -> str:
-    """Return the address of the page of a side's tag; of its image if it has no tag."""
+    """Return the address of the tag's page for a side; of the image's page if there is no tag."""
     if side.tag:
         return image_url(side.project_path, side.image.name, "registry.tag", tag=side.tag)
     return image_url(side.project_path, side.image.name)
@@ -95,7 +99,7 @@ def swapped_url(comparison: Comparison) -> str:
 
 
 def _chosen_platform(side: Side) -> str | None:
-    """Return the key of the compared platform, if the side has several."""
+    """Return the key of the compared platform; None if the side has fewer than two platforms."""
     return side.chosen.key if side.chosen and len(side.platforms) > 1 else None
 
 

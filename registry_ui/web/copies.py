@@ -1,4 +1,4 @@
-"""Pages to copy tags to other images and projects: form, plan, progress and report."""
+"""Pages to copy tags of an image to a different image: form, plan, progress, and report."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from ..tags.selection import UnknownTags
 
 blueprint = Blueprint("copies", __name__)
 
-#: Maximum number of lines of a report that the page shows.
+#: Maximum number of lines of a copy's report that the page shows.
 MAX_LINES = 200
-#: Maximum number of tags that can be chosen one by one; any number can be chosen with ``all``.
+#: Maximum number of tags that a user can choose by name; ``all`` copies any number of tags.
 MAX_CHOSEN = 1000
 
 
@@ -69,7 +69,12 @@ def copy_tags(path: str, name: str) -> str | Response | tuple[str, int]:
 
 
 def _read_form(path: str, name: str) -> CopyForm:
-    """Return the values of the copy form; the target defaults to the source image."""
+    """Return the values of the copy form; the target defaults to the source image.
+
+    Args:
+        path: path of the source project.
+        name: name of the source image below the project; empty for the root image.
+    """
     values = request.values
     everything = bool(values.get("all"))
     return CopyForm(
@@ -89,7 +94,7 @@ def _url_from_copy(copy: Copy) -> str:
 @blueprint.get("/<name:path>/-/copies/<int(max=2147483647):copy_id>")
 @login_required
 def show(path: str, copy_id: int) -> str:
-    """Show a copy operation: its plan, progress and report."""
+    """Show a copy of tags: its plan, progress, and report."""
     row, project = load_copy(path, copy_id)
     fence = runner.find_blocking_freeze(db.session(), Copy, row.id)
     return render_template(
@@ -108,7 +113,7 @@ def show(path: str, copy_id: int) -> str:
 @blueprint.post("/<name:path>/-/copies/<int(max=2147483647):copy_id>/confirm")
 @login_required
 def confirm(path: str, copy_id: int) -> Response:
-    """Start a planned copy, exactly as planned."""
+    """Start a planned copy of tags, exactly as shown in its plan."""
     row, _ = load_copy(path, copy_id)
     require(db.session(), principal(), row.source, row.target)
     overwrite = bool(request.form.get("overwrite"))
@@ -119,7 +124,7 @@ def confirm(path: str, copy_id: int) -> Response:
 @blueprint.post("/<name:path>/-/copies/<int(max=2147483647):copy_id>/cancel")
 @login_required
 def cancel(path: str, copy_id: int) -> Response:
-    """Stop a copy before its next tag, or discard a plan."""
+    """Stop a running copy before its next tag, or discard a planned copy."""
     row, _ = load_copy(path, copy_id)
     copies.cancel(actor(), row.id)
     return redirect(_url_from_copy(row))

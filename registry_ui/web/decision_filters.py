@@ -1,4 +1,4 @@
-"""Shared parts of the pages that list decisions of the token endpoint."""
+"""Shared parts of the pages that list token decisions (recorded answers of the token endpoint)."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from ..http.query_args import query_text
 from ..token_auth.decision_log import decision_log
 from ..token_auth.decision_queries import MAX_ID, DecisionFilters, DecisionPage
 
-#: Titles of the pages that do not belong to a place.
+#: Titles, by kind, of the lists that do not belong to a namespace or project.
 TITLES = {"own": "Why was I denied?", "all": "Access log"}
 
 
 def decisions_page(
     kind: str, listing: DecisionPage, filters: DecisionFilters, **variables: Any
 ) -> str:
-    """Render a page of decisions of the token endpoint.
+    """Render a page with a list of token decisions.
 
     Args:
-        kind: ``own`` for the user's own, ``place`` for those of a namespace or project, or ``all``.
-        listing: the decisions.
-        filters: the filters that were applied.
-        variables: further template variables.
+        kind: kind of the list: ``own`` (about the signed-in user), ``place`` (about a namespace or
+            project), or ``all``.
+        listing: the token decisions.
+        filters: the filters that selected the decisions.
+        variables: further template variables; ``node`` is the namespace or project.
     """
     settings, node = current_app.config["SETTINGS"], variables.get("node")
     return render_template(
@@ -45,16 +46,16 @@ def decisions_page(
 
 
 def flush_decisions() -> None:
-    """Write decisions that are still in memory to the database, so that the next query sees them.
+    """Write token decisions that are still in memory to the database, before a query lists them.
 
-    This ends the current read transaction, whose snapshot would not include them.
+    The current read transaction ends, because its snapshot would not include the new rows.
     """
     decision_log().flush()
     end_read()
 
 
 def read_filters() -> DecisionFilters:
-    """Return the filters in the query string; invalid values are ignored."""
+    """Return the filters for token decisions from the query string; invalid values are ignored."""
     before = request.args.get("before", "")
     is_number = before.isascii() and before.isdigit() and len(before) <= 10
     return DecisionFilters(

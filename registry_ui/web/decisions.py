@@ -1,4 +1,8 @@
-"""Pages that explain the token endpoint: its past decisions, and the access check."""
+"""Pages that explain answers of the token endpoint: token decisions, and the access check.
+
+A token decision is a recorded answer of the token endpoint to a client. The access check says what
+a user could do in a repository now, and why.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +27,7 @@ blueprint = Blueprint("decisions", __name__)
 @blueprint.get("/-/decisions")
 @login_required
 def own() -> str:
-    """Show the decisions of the token endpoint about the user's own requests."""
+    """Show the token decisions about the signed-in user's own requests."""
     flush_decisions()
     filters = read_filters()
     return decisions_page(
@@ -34,7 +38,7 @@ def own() -> str:
 @blueprint.get("/<name:path>/-/decisions")
 @login_required
 def of_place(path: str) -> str:
-    """Show the decisions about a namespace or project to its Maintainers."""
+    """Show the token decisions about a namespace or project, for its Maintainers."""
     loaded = load(path, Permission.CONFIGURE)
     flush_decisions()
     filters = read_filters()
@@ -47,7 +51,7 @@ def of_place(path: str) -> str:
 @blueprint.get("/-/access-check")
 @login_required
 def access_check() -> str | tuple[str, int]:
-    """Show whether a user can pull, push and delete in a repository, and which rule decides."""
+    """Show which actions (pull, push, delete) a user can take in a repository, and the reasons."""
     caller = principal()
     username = query_text("user") if "user" in request.args else caller.username
     repository_text = request.args.get("repository", "").strip()[:512]
@@ -74,15 +78,17 @@ def access_check() -> str | tuple[str, int]:
 
 
 def active_tokens(user: User) -> list[AccessToken]:
-    """Return the user's access tokens that are still valid."""
+    """Return the access tokens of a user that are neither revoked nor expired."""
     return [token for token in accounts.access_tokens(user) if token.is_active]
 
 
 def _find_subject(username: str) -> Subject:
-    """Return the subject of the access check: a user, or the caller with one of their tokens.
+    """Return the subject of an access check: a user, or the signed-in user with an access token.
+
+    The query string can name the id of the access token.
 
     Raises:
-        Invalid: the chosen access token is not one of the caller's.
+        Invalid: the access token does not belong to the signed-in user.
     """
     caller, token = principal(), request.args.get("token", "")
     is_number = token.isascii() and token.isdigit() and len(token) < 10

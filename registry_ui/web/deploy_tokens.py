@@ -1,4 +1,7 @@
-"""Pages for the deploy tokens of a namespace or project: list, create, revoke. For Maintainers."""
+"""Pages for Maintainers to list, create, and revoke the deploy tokens of a namespace or project.
+
+A deploy token is a credential for machines that belongs to a namespace or project, not to a user.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +27,9 @@ blueprint = Blueprint("deploy_tokens", __name__)
 @blueprint.get("/<name:path>/-/deploy-tokens")
 @login_required
 def show(path: str) -> str:
-    """List the deploy tokens that are valid in a place: its own, and those of its parents.
+    """List the deploy tokens of a namespace or project and of the namespaces above it.
 
-    The secret of a new token is shown once.
+    After a deploy token was created, its secret is shown once.
     """
     return _render_page(
         load(path, Permission.CONFIGURE), created=request.args.get("created", type=int)
@@ -36,7 +39,7 @@ def show(path: str) -> str:
 @blueprint.post("/<name:path>/-/deploy-tokens")
 @login_required
 def create(path: str) -> Response | tuple[str, int]:
-    """Create a deploy token and redirect to the page that shows its secret once."""
+    """Create a deploy token, and redirect to the page that shows the token's secret once."""
     loaded, form = load(path, Permission.CONFIGURE), request.form
     try:
         created = deploy_tokens.create(
@@ -60,7 +63,7 @@ def create(path: str) -> Response | tuple[str, int]:
 @blueprint.post("/<name:path>/-/deploy-tokens/<int(max=2147483647):token_id>/revoke")
 @login_required
 def revoke(path: str, token_id: int) -> Response:
-    """Revoke a deploy token of this place, but not one of its parents."""
+    """Revoke a deploy token that belongs to exactly this namespace or project."""
     load(path, Permission.CONFIGURE)
     name = deploy_tokens.revoke(actor(), path, token_id)
     flash(f"The deploy token “{name}” was revoked.", "success")
@@ -86,7 +89,7 @@ def _render_page(
         crumbs=crumbs(path),
         can=loaded.can,
         tokens=tokens,
-        # Maintainers of a parent get a link to it; others see only which tokens are valid here.
+        # Maintainers of a namespace above get a link to it; others see only its valid tokens.
         linked={
             parent
             for parent, access in parent_accesses.items()

@@ -1,4 +1,4 @@
-"""Options of select fields, radio buttons and check boxes, and the columns of lists."""
+"""Options of select fields, radio buttons, and checkboxes, and columns of sortable lists."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..models import AccessToken
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One value that a user can choose, with its label and what it means."""
+    """One option of a form field: its value, its label, and a hint that explains it, or ""."""
 
     value: str
     label: str
@@ -61,12 +61,12 @@ _FOR_OWNERS = Option("owner", "Protected, for Owners")
 
 
 def place_options(values: Iterable[str] | None, chosen: str | None, top: str = "") -> list[Option]:
-    """Return the options of a select field for a path.
+    """Return the options of a select field for the path of a namespace or project.
 
     Args:
-        values: the paths to offer.
-        chosen: the selected path; it is included even if it is no longer offered.
-        top: label of the option for no path; empty to leave this option out.
+        values: the paths to offer; None for none.
+        chosen: the selected path, included even if ``values`` lacks it; None for no selection.
+        top: label of the first option, which stands for no path; empty to leave it out.
     """
     paths = [value for value in values or () if value]
     if chosen and chosen not in paths:
@@ -75,30 +75,44 @@ def place_options(values: Iterable[str] | None, chosen: str | None, top: str = "
 
 
 def parent_options(values: Iterable[str], chosen: str | None, *, is_admin: bool) -> list[Option]:
-    """Return the options for the namespace of a new project; administrators can choose none."""
+    """Return the options for the namespace of a new project.
+
+    Args:
+        values: paths of the namespaces to offer.
+        chosen: the selected path, or None.
+        is_admin: whether the user is an administrator, who can create a project without a
+            namespace; then the last option stands for no namespace.
+    """
     top = [Option("", "None: at the top")] if is_admin else []
     return place_options(values, chosen) + top
 
 
 def protection_options(own_role: int) -> tuple[Option, ...]:
-    """Return the kinds of protection that a member with this role can choose."""
+    """Return the kinds of tag protection that a user can choose, given the number of their Role."""
     return (*_PROTECTIONS, _FOR_OWNERS) if own_role >= Role.OWNER else _PROTECTIONS
 
 
 def role_options() -> list[Option]:
-    """Return the roles that a member can have."""
+    """Return the options of the field that selects the role of a member, one for each Role."""
     return [Option(role.name.lower(), role.label) for role in Role]
 
 
 def token_options(tokens: Iterable[AccessToken]) -> list[Option]:
-    """Return the credentials that a user can check: the account, or one of its access tokens."""
+    """Return the credentials for an access check: the user's account, and each access token."""
     own = [Option(str(token.id), f"access token “{token.name}”") for token in tokens]
     return [Option("", "no token, as the user"), *own]
 
 
 @dataclass(frozen=True, slots=True)
 class SortableColumn:
-    """A column of a list: its sort key, its header, and the order that a first click gives."""
+    """A column by which a list can be sorted.
+
+    Attributes:
+        key: sort key in the query string.
+        label: header of the column.
+        first_order: order after the first click on the header, ``asc`` or ``desc``.
+        css_class: CSS class of the cells, or "".
+    """
 
     key: str
     label: str
@@ -116,12 +130,12 @@ TAG_COLUMNS = (
 
 
 def next_order(current: str, first_order: str, *, is_sorted: bool) -> str:
-    """Return the order that a click on a column's header gives.
+    """Return the sort order, ``asc`` or ``desc``, after a click on the header of a column.
 
     Args:
-        current: the present order, ``asc`` or ``desc``.
-        first_order: the order that a click gives if the list is sorted by another column.
-        is_sorted: whether the list is sorted by this column.
+        current: the present order of the list, ``asc`` or ``desc``.
+        first_order: the order after a click if the list is not sorted by this column yet.
+        is_sorted: whether the list is now sorted by this column.
     """
     if not is_sorted:
         return first_order
@@ -129,7 +143,7 @@ def next_order(current: str, first_order: str, *, is_sorted: bool) -> str:
 
 
 def aria_sort(order: str) -> str:
-    """Return the value of ``aria-sort`` for an order, ``asc`` or ``desc``."""
+    """Return the value of the HTML attribute ``aria-sort`` for the order ``asc`` or ``desc``."""
     return "ascending" if order == "asc" else "descending"
 
 

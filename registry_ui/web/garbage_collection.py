@@ -1,4 +1,8 @@
-"""Admin pages for garbage collection: explain, dry-run, start, watch, cancel."""
+"""Admin pages for garbage collections of the registry: explain, start, watch, and cancel.
+
+A garbage collection frees the storage of deleted content. During a collection, pushes and deletions
+are refused (write freeze). A dry run only reports which blobs would be deleted.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ blueprint.before_request(administrators_only)
 
 @blueprint.get("")
 def overview() -> str:
-    """Explain garbage collection, and list the latest runs."""
+    """Show the page that explains garbage collection and lists the latest collections."""
     rows = garbage_collection.latest()
     return render_template(
         "admin_garbage_collections.html",
@@ -28,7 +32,7 @@ def overview() -> str:
 
 @blueprint.get("/begin")
 def confirm() -> str:
-    """Ask for confirmation, because a garbage collection freezes writes to the registry."""
+    """Show the page to confirm a garbage collection, which stops all pushes and deletions."""
     rows = garbage_collection.latest()
     ended = [row for row in rows if row.state == "done"]
     return render_template(
@@ -42,7 +46,7 @@ def confirm() -> str:
 
 @blueprint.post("")
 def begin() -> Response:
-    """Start a garbage collection or a dry run."""
+    """Request a garbage collection or a dry run, and let a worker carry it out."""
     row = garbage_collection.begin(actor(), dry_run=request.form.get("dry_run") == "1")
     enqueue("run_collection", row.id)
     return redirect(url_for("collections.show", collection_id=row.id))
@@ -57,7 +61,7 @@ def show(collection_id: int) -> str:
 
 @blueprint.post("/<int(max=2147483647):collection_id>/cancel")
 def cancel(collection_id: int) -> Response:
-    """Cancel a garbage collection, and resume operations that wait for its write freeze to end."""
+    """Cancel a garbage collection, and wake up operations that wait for its write freeze."""
     garbage_collection.cancel(actor(), collection_id)
     enqueue("resume_stored_work")
     return redirect(url_for("collections.show", collection_id=collection_id))

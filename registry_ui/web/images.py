@@ -1,4 +1,7 @@
-"""Pages for images: folders of images, the tags of an image, a single tag, reconcile."""
+"""Pages for folders of images, an image with its tags, and a single tag.
+
+To reconcile an image is to correct the index (the database's copy of the registry's tags).
+"""
 
 from __future__ import annotations
 
@@ -31,16 +34,16 @@ from .addresses import image_url
 
 blueprint = Blueprint("registry", __name__)
 
-#: Maximum number of tags of one image that a tree shows; the image's page has the rest.
+#: Maximum number of tags that a project's image tree shows for one image, newest push first.
 TREE_ROWS = 20
-#: Maximum number of tags chosen on other pages of the list that are passed along in the URL.
+#: Maximum number of checked tags that the query string keeps from page to page of a tag list.
 MAX_CHOSEN = 200
 
 
 @blueprint.get("/<name:path>/-/images", defaults={"name": ""})
 @blueprint.get("/<name:path>/-/images/<name:name>")
 def image(path: str, name: str) -> str:
-    """Show an image with its tags and the images below it, or a folder of images."""
+    """Show an image with its tags and the images below it; a folder if it only has images."""
     loaded = load(path)
     images = listing.sized_images(db.session(), loaded.project, name)
     if not images:
@@ -91,7 +94,7 @@ def _render_folder(loaded: ResolvedPlace, name: str, images: list[ImageRow]) -> 
 @blueprint.get("/<name:path>/-/images/-/rows", defaults={"name": ""})
 @blueprint.get("/<name:path>/-/images/<name:name>/-/rows")
 def tag_rows(path: str, name: str) -> str:
-    """Return the newest tags of an image as an HTML fragment, which opens inside the tree."""
+    """Return the newest tags of an image as an HTML fragment for the project's image tree."""
     loaded, row = load_image(path, name)
     newest = TableQuery(sort="pushed", order="desc", per_page=TREE_ROWS)
     table = tag_table(row, newest, registry_host())
@@ -109,7 +112,7 @@ def tag_rows(path: str, name: str) -> str:
 @blueprint.get("/<name:path>/-/images/-/rows/<tag:tag>", defaults={"name": ""})
 @blueprint.get("/<name:path>/-/images/<name:name>/-/rows/<tag:tag>")
 def one_row(path: str, name: str, tag: str) -> str:
-    """Return the table row of one tag as an HTML fragment, to retry a tag that failed to load."""
+    """Return one tag's table row as an HTML fragment, to retry a tag that could not be loaded."""
     loaded, row = load_image(path, name)
     return render_template(
         "_tag_row.html",
@@ -122,7 +125,7 @@ def one_row(path: str, name: str, tag: str) -> str:
 
 @blueprint.get("/<name:path>:<tag:tag>")
 def reference(path: str, tag: str) -> Response:
-    """Redirect a reference as people type it (``image:tag``) to the page of the tag."""
+    """Redirect an address that ends in a reference (``image:tag``) to the page of the tag."""
     owner = load_owner(path).place.path
     return redirect(image_url(owner, RepositoryName(path).below(owner), "registry.tag", tag=tag))
 
@@ -130,10 +133,10 @@ def reference(path: str, tag: str) -> Response:
 @blueprint.get("/<name:path>@<digest:digest>")
 @blueprint.get("/<name:path>:<tag:_tag>@<digest:digest>")
 def digest_reference(path: str, digest: str, _tag: str = "") -> Response:
-    """Redirect a reference with a digest to the page of a tag that leads to the digest.
+    """Redirect a reference with a digest to the page of a tag that refers to the digest.
 
-    The tag points to the digest, to an index that lists it, or pointed to it earlier. A tag in
-    the reference itself is ignored, because only the digest counts.
+    Such a tag points to the digest, points to an OCI index that lists the digest, or pointed to
+    the digest earlier. A tag in the reference is ignored, because the digest takes precedence.
     """
     loaded = load_owner(path)
     owner = loaded.place.path
@@ -153,7 +156,7 @@ def digest_reference(path: str, digest: str, _tag: str = "") -> Response:
 @blueprint.get("/<name:path>/-/tags/<tag:tag>", defaults={"name": ""})
 @blueprint.get("/<name:path>/-/images/<name:name>/-/tags/<tag:tag>")
 def tag(path: str, name: str, tag: str) -> str:
-    """Show one tag as it is in the registry now."""
+    """Show one tag as it is in the registry now; as last known if the registry can't be asked."""
     loaded, row = load_image(path, name)
     options = TagViewOptions(
         platform=request.args.get("platform", ""),
@@ -178,9 +181,9 @@ def tag(path: str, name: str, tag: str) -> str:
 @blueprint.post("/<name:path>/-/images/<name:name>/-/reconcile")
 @login_required
 def reconcile(path: str, name: str) -> Response:
-    """Reconcile an image with the registry now.
+    """Reconcile an image now: compare its tags in the database with those in the registry.
 
-    This requires permission to push, because it costs a registry call for each tag.
+    The request requires permission to push, because it costs a registry call for each tag.
     """
     _, row = load_image(path, name, Permission.PUSH)
     outcome = reconcile_repository(RepositoryName(row.path))

@@ -1,6 +1,7 @@
-"""Words, icons and tones for stored states and kinds. Each function is a filter of the templates.
+"""Words, icons, and tones that pages show for stored states and kinds.
 
-A tone is a CSS class: ``good``, ``bad``, ``warn``, ``info``, or empty for a neutral badge.
+Each function is a filter of the templates. A tone is a CSS class for a color: ``good``, ``bad``,
+``warn``, ``info``, or empty for neutral. An icon is given by its name.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Badge:
-    """A short label with a tone and the name of an icon; each of the two can be empty."""
+    """A short label with a tone (CSS class) and the name of an icon; either can be empty."""
 
     label: str
     tone: str = ""
@@ -38,32 +39,32 @@ _MEMBERS_ONLY = "The new projects are private: only their members and administra
 
 
 def place_icon(kind: str) -> str:
-    """Return the icon of a project or namespace."""
+    """Return the name of the icon for a ``project`` or ``namespace``."""
     return "package" if kind == "project" else "folder"
 
 
 def hit_icon(kind: str) -> str:
-    """Return the icon of search hits of a kind."""
+    """Return the name of the icon for one kind of search hits, such as ``images``."""
     return _HIT_ICONS[kind]
 
 
 def visibility_badge(visibility: str) -> Badge:
-    """Return the badge of a project's visibility."""
+    """Return the badge for the visibility of a project, such as ``private``."""
     return Badge(visibility.capitalize(), icon=_VISIBILITY_ICONS.get(visibility, "lock"))
 
 
 def visibility_sentence(visibility: str) -> str:
-    """Return the sentence that says who can see the projects of an adoption."""
+    """Return a sentence that says who can see new projects with this visibility."""
     return _PUBLICITY_NOTES.get(visibility, f"{_MEMBERS_ONLY} pull them.")
 
 
 def kind_badge(kind: str) -> Badge:
-    """Return the badge of the kind of a manifest; an unknown kind is shown as it is."""
+    """Return the badge for a kind of manifest, such as ``index``; an unknown kind is the label."""
     return _KIND_BADGES.get(kind, Badge(kind, icon="circle-question-mark"))
 
 
 def scope_of_reach(kind: str) -> str:
-    """Return the images that a deploy token of a project or namespace opens."""
+    """Return the words for the images that a deploy token of a project or namespace can access."""
     if kind == "project":
         return "the images of this project"
     return "every project below this namespace"
@@ -90,17 +91,17 @@ _ERROR_TITLES = {
 
 
 def notice_icon(tone: str) -> str:
-    """Return the icon of a notice."""
+    """Return the name of the icon for a notice with this tone."""
     return _NOTICE_ICONS.get(tone, "info")
 
 
 def flash_tone(category: str) -> str:
-    """Return the tone of a message that the previous request left."""
+    """Return the tone for a flashed message, given its Flask category such as ``success``."""
     return _FLASH_TONES.get(category, "info")
 
 
 def error_title(status: int) -> str:
-    """Return the heading of the page for an HTTP status."""
+    """Return the heading of the error page for an HTTP status code."""
     fallback = "Something broke" if status >= 500 else "That did not work"
     return _ERROR_TITLES.get(status, fallback)
 
@@ -141,37 +142,37 @@ _KEY_NOTES = {
 
 
 def actor_name(name: str) -> str:
-    """Return the words for an actor that is not a user; another name is returned as it is."""
+    """Return the name to show for an actor: words for a system actor, otherwise the user name."""
     return _SYSTEM_ACTORS.get(name, name) or "somebody"
 
 
 def activity_icon(kind: str) -> str:
-    """Return the icon of an entry of the activity."""
+    """Return the name of the icon for a kind of activity entry, such as ``push``."""
     return _ACTIVITY_ICONS.get(kind, "users")
 
 
 def activity_kind(kind: str) -> str:
-    """Return the words for a kind of activity in the filter."""
+    """Return the label of a kind of activity entry in the filter, such as ``Pushes``."""
     return _ACTIVITY_KINDS[kind]
 
 
 def removal_verb(state: str) -> str:
-    """Return the verb for a removal in the activity."""
+    """Return the verb for a removal in this state in an activity list, such as ``removed``."""
     return _REMOVAL_VERBS[state]
 
 
 def moment_label(action: str) -> str:
-    """Return the words for how a tag came to its digest."""
+    """Return the words for an action in the history of a tag, such as ``pushed`` or ``copied``."""
     return _MOMENTS.get(action, "Found by a check")
 
 
 def event_badge(status: str) -> Badge:
-    """Return the badge of the status of a registry event."""
+    """Return the badge for the status of a registry event, such as ``applied``."""
     return Badge(status, _EVENT_TONES.get(status, ""))
 
 
 def key_note(part: str) -> str:
-    """Return what a key of the ring is used for."""
+    """Return what a token-signing key is used for, given its part: active, next, or previous."""
     return _KEY_NOTES.get(part, "")
 
 
@@ -179,12 +180,12 @@ def key_note(part: str) -> str:
 
 
 def answer_badge(answer: object, yes: str, no: str) -> Badge:
-    """Return the badge of an answer, which counts as yes if it is true."""
+    """Return a badge with the text ``yes`` if ``answer`` is true, otherwise with ``no``."""
     return Badge(yes, "good", "circle-check") if answer else Badge(no, "bad", "circle-alert")
 
 
 def decision_badge(outcome: str, granted: str) -> Badge:
-    """Return the badge of a decision of the token endpoint.
+    """Return the badge of a token decision (a recorded answer of the token endpoint).
 
     Args:
         outcome: ``granted``, ``refused``, or ``partly granted``.
@@ -197,7 +198,7 @@ def decision_badge(outcome: str, granted: str) -> Badge:
 
 
 def spaced(actions: str) -> str:
-    """Return actions that are separated by commas with a space after each comma."""
+    """Return a comma-separated list of actions with a space after each comma."""
     return actions.replace(",", ", ")
 
 

@@ -1,4 +1,7 @@
-"""Pages to rename and move places and images: plan, confirm, watch, cancel, clean up."""
+"""Pages to rename or move a namespace, project, or image: plan, confirm, watch, and cancel.
+
+After a move, clients can still pull from the old path until a grace period ends.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ MOVE_URL = "/<name:path>/-/moves/<int(max=2147483647):move_id>"
 @blueprint.route("/<name:path>/-/move", methods=["GET", "POST"])
 @login_required
 def move_place(path: str) -> Answer:
-    """Plan to rename or move a namespace or project; nothing moves yet."""
+    """Show the form to rename or move a namespace or project; on POST, store a plan of the move."""
     return _render_form(load(path, Permission.REMOVE), None)
 
 
@@ -33,7 +36,7 @@ def move_place(path: str) -> Answer:
 @blueprint.route("/<name:path>/-/images/<name:name>/-/move", methods=["GET", "POST"])
 @login_required
 def move_image(path: str, name: str) -> Answer:
-    """Plan to rename an image or move it to another project; nothing moves yet."""
+    """Show the form to rename an image or change its project; on POST, store a plan of the move."""
     loaded, image = load_image(path, name, Permission.DELETE)
     return _render_form(loaded, image)
 
@@ -73,7 +76,7 @@ def _render_form(loaded: ResolvedPlace, image: ContainerImage | None) -> Answer:
 @blueprint.get(MOVE_URL)
 @login_required
 def show(path: str, move_id: int) -> str:
-    """Show a move: its plan, progress and report, and the state of the old name."""
+    """Show a move: its plan, progress, and report, and the state of its old path."""
     move, loaded = load_move(path, move_id)
     return _render_move(move, loaded, {})
 
@@ -106,7 +109,7 @@ def _render_move(move: Move, loaded: ResolvedPlace, errors: dict[str, str]) -> s
 @blueprint.post(MOVE_URL + "/confirm")
 @login_required
 def confirm(path: str, move_id: int) -> Answer:
-    """Start a planned move, if the user typed its path to confirm it."""
+    """Start a planned move, if the user confirms it by typing the old path."""
     move, loaded = load_move(path, move_id)
     if request.form.get("confirm", "").strip() != move.source:
         return _render_move(move, loaded, {"confirm": f"Type {move.source} to confirm."}), 422
@@ -123,7 +126,7 @@ def confirm(path: str, move_id: int) -> Answer:
 @blueprint.post(MOVE_URL + "/cancel")
 @login_required
 def cancel(path: str, move_id: int) -> Response:
-    """Cancel a move, or discard its plan."""
+    """Cancel a move that has started, or discard a planned move."""
     move, _ = load_move(path, move_id)
     moves.cancel(actor(), move.id)
     return _enqueue_and_redirect(path, move)
@@ -132,7 +135,7 @@ def cancel(path: str, move_id: int) -> Response:
 @blueprint.post(MOVE_URL + "/retry")
 @login_required
 def retry(path: str, move_id: int) -> Response:
-    """Resume a move that has failed."""
+    """Queue a failed move for the worker again."""
     move, _ = load_move(path, move_id)
     requests.require_rights(principal(), move)
     moves.retry(actor(), move.id)
@@ -142,9 +145,9 @@ def retry(path: str, move_id: int) -> Response:
 @blueprint.post(MOVE_URL + "/retire")
 @login_required
 def retire(path: str, move_id: int) -> Response:
-    """Delete the old path now, before its grace period ends.
+    """Delete the old path of a move now, before its grace period ends.
 
-    If ``everything`` is checked, contents that the new path does not have are deleted, too.
+    If the form field ``everything`` is set, content that the new path lacks is deleted, too.
     """
     move, _ = load_move(path, move_id)
     moves.retire_now(actor(), move.id, everything=bool(request.form.get("everything")))
@@ -154,7 +157,7 @@ def retire(path: str, move_id: int) -> Response:
 @blueprint.post(MOVE_URL + "/keep")
 @login_required
 def keep(path: str, move_id: int) -> Response:
-    """Extend the grace period in which clients can pull from the old path."""
+    """Extend the grace period in which clients can pull from the old path of a move."""
     move, _ = load_move(path, move_id)
     extended = moves.extend_grace_period(actor(), move.id)
     flash(f"{extended.source} can be pulled until {extended.grace_until:%-d %B %Y}.", "success")

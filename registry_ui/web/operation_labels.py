@@ -1,6 +1,6 @@
-"""Words for long operations: removals, copies, moves, and garbage collections.
+"""Words for operations of the worker: removals, copies, moves, and garbage collections.
 
-Each function is a filter or a global of the templates.
+Each public function is a filter or a global function of the templates.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _WAITING = f"Waiting for the worker. {_LEAVE}"
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A message about the state of an operation. ``tone`` is good, bad, warn or info."""
+    """A message about the state of an operation; ``tone`` is a CSS class, such as ``warn``."""
 
     tone: str
     text: str
@@ -40,7 +40,7 @@ _OUTCOME_TONES = {
 
 
 def outcome_badge(outcome: str | None) -> Badge:
-    """Return the badge of the outcome of a step of a removal or copy."""
+    """Return the badge for the outcome of a removal step or copy step; a dash if it has not run."""
     return Badge(outcome_label(outcome), _OUTCOME_TONES.get(outcome or "", ""))
 
 
@@ -63,40 +63,40 @@ _REMOVAL_NOTICES = {
         " listed.",
     ),
 }
-#: What the preview of a removal deletes; a selection of tags is shown as a tag.
+#: Kinds of removal that are also the noun for the target; the target of other kinds is a tag.
 _REMOVAL_NOUNS = {"image", "project", "namespace"}
 
 
 def is_dry_run(removal: Removal) -> bool:
-    """Return whether a removal is the dry run of a retention policy."""
+    """Return whether a removal is the dry run (an unconfirmed plan) of a retention policy."""
     return removal.state == "planned" and removal.kind == "retention"
 
 
 def removal_title(removal: Removal) -> str:
-    """Return the start of the title of a removal's page; the target follows."""
+    """Return the first words of the title of a removal's page, which ends with the target."""
     if is_dry_run(removal):
         return "Dry run of retention in"
     return _REMOVAL_TITLES.get(removal.state, "Deleting")
 
 
 def removal_heading(removal: Removal) -> str:
-    """Return the start of the heading of a removal's page; the target follows."""
+    """Return the first words of the heading of a removal's page, which ends with the target."""
     subject = _REMOVAL_SUBJECTS.get(removal.kind, f"of {removal.kind}")
     return f"{'Dry run' if is_dry_run(removal) else 'Removal'} {subject}"
 
 
 def removal_noun(kind: str) -> str:
-    """Return the noun for the target of a removal."""
+    """Return the noun for the target of a removal of this kind, such as ``tag`` or ``image``."""
     return kind if kind in _REMOVAL_NOUNS else "tag"
 
 
 def removal_notice(removal: Removal, waits_until: str, *, has_report: bool) -> Notice:
-    """Return the message about the state of a removal.
+    """Return the message about the state of a removal for its page.
 
     Args:
         removal: the removal.
-        waits_until: the event that it waits for; empty if it waits for none.
-        has_report: whether any step has an outcome.
+        waits_until: the event that the removal waits for, in words; empty if it does not wait.
+        has_report: whether any step of the removal has an outcome.
     """
     if is_dry_run(removal):
         return Notice(
@@ -120,7 +120,12 @@ def removal_notice(removal: Removal, waits_until: str, *, has_report: bool) -> N
 
 
 def _active_notice(work: Removal | Copy, waits_until: str) -> Notice:
-    """Return the message about a removal or copy that is waiting or running."""
+    """Return the message about a removal or copy that is waiting or running.
+
+    Args:
+        work: the removal or copy.
+        waits_until: the event that the operation waits for, in words; empty if it does not wait.
+    """
     if work.cancel_wanted:
         return Notice("info", "Stopping after the present step.")
     if waits_until:
@@ -165,22 +170,22 @@ _COPY_NOTICES = {
 
 
 def copy_title(state: str) -> str:
-    """Return the start of the title of a copy's page; the target follows."""
+    """Return the first words of the title of a copy's page, which ends with the target."""
     return _COPY_TITLES.get(state, "Copy to")
 
 
 def planned_tag_badge(state: str) -> Badge:
-    """Return the badge of a tag in the plan of a copy."""
+    """Return the badge of a tag in the plan of a copy, by the state of the tag at the target."""
     return _PLANNED_TAGS[state]
 
 
 def copy_notice(copy: Copy, waits_until: str, outcomes: Mapping[str, int]) -> Notice:
-    """Return the message about the state of a copy.
+    """Return the message about the state of a copy for its page.
 
     Args:
         copy: the copy.
-        waits_until: the event that it waits for; empty if it waits for none.
-        outcomes: number of steps with each outcome.
+        waits_until: the event that the copy waits for, in words; empty if it does not wait.
+        outcomes: number of steps by outcome, such as ``kept``.
     """
     if copy.state == "done" and outcomes.get("kept"):
         return Notice("warn", "Done, but some tags were left as they are: the report says why.")
@@ -225,7 +230,7 @@ _MOVED_REPOSITORIES = {
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """One step of a move, relative to the current one."""
+    """One phase in the list of phases of a move, as a page shows it relative to the current one."""
 
     label: str
     icon: str
@@ -234,17 +239,17 @@ class Phase:
 
 
 def move_hint(kind: str) -> str:
-    """Return what to type as the new path of an image, a project, or a namespace."""
+    """Return the hint for the form field with the new path of an image, project, or namespace."""
     return _MOVE_HINTS[kind]
 
 
 def move_title(state: str) -> str:
-    """Return the start of the title of a move's page; the kind of its place follows."""
+    """Return the first words of the title of a move's page; the old path follows."""
     return _MOVE_TITLES.get(state, "Moving")
 
 
 def move_phases(state: str) -> list[Phase]:
-    """Return the steps of a move; none unless it is at one of them."""
+    """Return all phases of a move in this state; empty if the state is not a phase of moves."""
     states = list(_MOVE_PHASES)
     if state not in states:
         return []
@@ -261,7 +266,7 @@ def move_phases(state: str) -> list[Phase]:
 
 
 def moved_repository_badge(state: str) -> Badge:
-    """Return the badge of a repository of a move."""
+    """Return the badge for the state of one repository in a move; an unknown state is the label."""
     return _MOVED_REPOSITORIES.get(state, Badge(state))
 
 
@@ -278,12 +283,12 @@ _WRITES_RESUME = " Pushes and deletions work again."
 
 
 def collection_badge(state: str) -> Badge:
-    """Return the badge of the state of a garbage collection."""
+    """Return the badge for the state of a garbage collection; an unknown state is the label."""
     return _COLLECTION_BADGES.get(state, Badge(state))
 
 
 def collection_outcome(row: GarbageCollection) -> str:
-    """Return how much a garbage collection freed; empty until its collector has reported it."""
+    """Return how much a garbage collection freed, in words; "" until the collector reports it."""
     if row.blobs is None:
         return ""
     text = pluralize(row.blobs, "blob") if row.blobs else "Nothing"
@@ -298,7 +303,7 @@ def collection_outcome(row: GarbageCollection) -> str:
 
 
 def collection_notice(row: GarbageCollection) -> Notice:
-    """Return the message about the state of a garbage collection."""
+    """Return the message about the state of a garbage collection for its page."""
     resumed = "" if row.dry_run else _WRITES_RESUME
     if row.state == "done":
         return Notice("good", f"{collection_outcome(row)}.")

@@ -1,4 +1,4 @@
-"""Pages for namespaces and projects: view, create, settings, members, delete."""
+"""Pages for namespaces and projects: view, create, settings, members, and delete."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Answer = str | Response | tuple[str, int]
 
 @blueprint.get("/")
 def home() -> str:
-    """Show the user's own projects or all that the visitor can see, and their latest pushes."""
+    """Show the user's own projects, or all projects the visitor can see, with the latest pushes."""
     caller, q = principal(), search_text()
     own_places = visible_places(db.session(), caller, members_only=True)
     show = "all" if caller.is_anonymous else request.args.get("show", "")
@@ -58,7 +58,7 @@ def home() -> str:
 
 @blueprint.get("/<name:path>")
 def show(path: str) -> str | Response:
-    """Show a namespace or a project; redirect the whole name of an image to the image's page."""
+    """Show a namespace or project; redirect the path of a repository to the image's page."""
     try:
         loaded = load(path)
     except NotFound:
@@ -69,7 +69,7 @@ def show(path: str) -> str | Response:
 
 @blueprint.get("/<name:path>/")
 def show_slash(path: str) -> Response:
-    """Redirect a path with a slash at its end, as people type it, to the path without it."""
+    """Redirect an address with a trailing slash to the page of the namespace or project."""
     return redirect(url_for("projects.show", path=path))
 
 
@@ -125,9 +125,11 @@ def _render_project(loaded: ResolvedPlace) -> str:
 
 
 def _read_gate_state(loaded: ResolvedPlace) -> GateState:
-    """Return the state of the gate that the project page reports.
+    """Return whether the gate enforces the protection rules of a project, for the project page.
 
-    It is WORKS, which shows no warning, unless the project has rules and the caller can push.
+    The gate is the part of this application that a reverse proxy asks before it forwards a push
+    or deletion. The result is WORKS, for which the page shows no warning, if the project has no
+    protection rules or the caller can't push.
     """
     if "push" not in loaded.can or not tag_rules.has_rules(loaded.project):
         return GateState.WORKS
@@ -137,14 +139,20 @@ def _read_gate_state(loaded: ResolvedPlace) -> GateState:
 @blueprint.route("/-/new/namespace", methods=["GET", "POST"])
 @login_required
 def new_namespace() -> Answer:
-    """Create a namespace: at the top level by any user, in a namespace by its Maintainers."""
+    """Show the form for a new namespace; on POST, create it.
+
+    Any user can create a namespace at the top level, Maintainers of a namespace in that namespace.
+    """
     return _show_or_create("namespace")
 
 
 @blueprint.route("/-/new/project", methods=["GET", "POST"])
 @login_required
 def new_project() -> Answer:
-    """Create a project: in a namespace by its Maintainers, at the top level by administrators."""
+    """Show the form for a new project; on POST, create it.
+
+    Maintainers of a namespace can create a project in it, administrators also at the top level.
+    """
     return _show_or_create("project")
 
 
@@ -182,12 +190,12 @@ def _create(kind: str, parent: str, name: str) -> str:
 
     Args:
         kind: ``namespace`` or ``project``.
-        parent: path of the namespace to create it in; empty for the top level.
-        name: name below the parent.
+        parent: path of the namespace above; empty for the top level.
+        name: name of the new namespace or project.
 
     Raises:
-        Invalid: the name or the parent can't be used.
-        Denied: the caller can't create anything in the parent.
+        Invalid: the name or the parent namespace can't be used.
+        Denied: the caller may not create this path.
     """
     if not name:
         raise Invalid("A name is needed.", {"name": "Give it a name."})
@@ -219,7 +227,7 @@ def _create(kind: str, parent: str, name: str) -> str:
 @blueprint.route("/<name:path>/-/settings", methods=["GET", "POST"])
 @login_required
 def settings(path: str) -> Answer:
-    """Show and change the description and visibility of a namespace or project."""
+    """Show the form with the settings of a namespace or project; on POST, change them."""
     loaded = load(path, Permission.CONFIGURE)
     place, errors, status = loaded.place, dict[str, str](), 200
     values = {"description": place.description, "visibility": place.visibility}
@@ -249,7 +257,7 @@ def settings(path: str) -> Answer:
 @blueprint.route("/<name:path>/-/members", methods=["GET", "POST"])
 @login_required
 def members(path: str) -> Answer:
-    """List the members of a namespace or project; on POST, add one, which requires an Owner."""
+    """List the members of a namespace or project; on POST, add a member, as only Owners can."""
     loaded = load(path)
     form, errors, status = request.form, dict[str, str](), 200
     if Permission.LIST_MEMBERS not in loaded.can:
@@ -280,7 +288,7 @@ def members(path: str) -> Answer:
 @blueprint.post("/<name:path>/-/members/<name:username>")
 @login_required
 def change_member(path: str, username: str) -> Response:
-    """Change a direct member's role, or remove the member."""
+    """Change the role of a direct member of a namespace or project, or remove the member."""
     load(path, Permission.ADMINISTER)
     is_removal = bool(request.form.get("remove"))
     role = None if is_removal else service.validate_role(request.form.get("role", ""))
@@ -297,7 +305,7 @@ def change_member(path: str, username: str) -> Response:
     if not has_owner:
         flash(f"{path} has no Owner. Only administrators can manage it.", "warning")
     caller_permissions = permissions(principal(), path_access(db.session(), principal(), path))
-    # Users who removed themselves can lose access to the list of members, or to the place.
+    # Callers who removed themselves may have lost access to the list of members or to everything.
     if Permission.LIST_MEMBERS in caller_permissions:
         return redirect(url_for("projects.members", path=path))
     if Permission.SEE in caller_permissions:
@@ -308,7 +316,7 @@ def change_member(path: str, username: str) -> Response:
 @blueprint.route("/<name:path>/-/delete", methods=["GET", "POST"])
 @login_required
 def delete(path: str) -> Answer:
-    """Delete a project or a namespace with everything in it, after a preview."""
+    """Show the preview for deleting a project or namespace with its content; on POST, delete it."""
     loaded = load(path, Permission.REMOVE)
     is_project = loaded.place.kind == "project"
     role = loaded.acting_role

@@ -1,4 +1,8 @@
-"""Pages for the protection rules of a project: list, add, delete. For its Maintainers."""
+"""Pages for Maintainers to list, add, and delete the protection rules of a project.
+
+A protection rule makes tags immutable or restricts who can change them. The gate enforces it: the
+part of this application that a reverse proxy asks before it forwards a push or deletion.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,7 @@ from ..tags.match_counts import describe_matches
 
 blueprint = Blueprint("protection", __name__)
 
-#: Message after a rule was added, by the state of the gate.
+#: Message after a protection rule was added, by whether the gate enforces rules.
 ADDED_MESSAGES = {
     GateState.WORKS: "Rule added",
     GateState.MISSING: "Rule added, but not enforced without a gate",
@@ -33,14 +37,14 @@ DEFAULT_VALUES = {"images": "**", "tags": "", "choice": "immutable"}
 @blueprint.get("/<name:path>/-/protection")
 @login_required
 def show(path: str) -> str:
-    """List the protection rules of a project, and the tags that each covers now."""
+    """List the protection rules of a project, each with the number of tags that it covers now."""
     return _render_page(load(path, Permission.CONFIGURE), DEFAULT_VALUES)
 
 
 @blueprint.get("/<name:path>/-/protection/matches")
 @login_required
 def matches(path: str) -> str:
-    """Return an HTML fragment that says, while typing, what the patterns in the form match."""
+    """Return an HTML fragment that says what the form's patterns match, shown while typing."""
     loaded = load(path, Permission.CONFIGURE)
     return render_template("_matches.html", text=_describe_matches(loaded, request.args))
 
@@ -75,11 +79,11 @@ def delete(path: str, rule_id: int) -> Response:
 
 
 def _get_role(loaded: ResolvedPlace) -> Role:
-    return loaded.acting_role or Role.GUEST  # These pages require a role, so GUEST is never used.
+    return loaded.acting_role or Role.GUEST  # A role is required, so GUEST is not used.
 
 
 def _describe_matches(loaded: ResolvedPlace, values: Mapping[str, str]) -> str:
-    """Return a sentence with how many tags the patterns match, or what is wrong with them."""
+    """Return a sentence that says how many tags the patterns match, or why one is invalid."""
     try:
         images = Glob.parse(values.get("images", "").strip(), IMAGES)
         tags = Glob.parse(values.get("tags", "").strip(), TAGS)

@@ -1,4 +1,8 @@
-"""Pages to delete tags and images: preview, confirm, progress and report. For Maintainers."""
+"""Pages for Maintainers to delete tags and images: preview, confirm, progress, and report.
+
+A removal is a stored operation that deletes tags or images, step by step, in a worker. Deleted tags
+stay in the trash for some days unless the user chooses to delete them permanently.
+"""
 
 from __future__ import annotations
 
@@ -41,15 +45,15 @@ Answer = str | Response | tuple[str, int]
 
 CHANGED_MESSAGE = "Something was pushed since you saw the preview. Look again."
 REFUSED_MESSAGE = "Nothing was deleted: a protection rule keeps it."
-#: Time in seconds that a request waits for an unresponsive registry before the worker takes over.
+#: Timeout in seconds for registry calls within an HTTP request; after it, the worker takes over.
 REMOVAL_TIMEOUT = 5.0
-#: Maximum number of lines of a report that the page shows.
+#: Maximum number of lines of a removal's report that the page shows.
 MAX_LINES = 200
 
 
 @dataclass(frozen=True, slots=True)
 class _PreviewLinks:
-    """Addresses in a preview: the target of its form, and the page to go back to."""
+    """Addresses in the preview of a removal: of its form (``action``) and of the previous page."""
 
     action: str
     back: str
@@ -63,11 +67,11 @@ class _PreviewLinks:
 )
 @login_required
 def delete_tag(path: str, name: str, tag: str) -> Answer:
-    """Show the preview for deleting a single tag; on POST, delete it."""
+    """Show the preview for deleting a single tag; on POST, delete the tag."""
     loaded, row = load_image(path, name, Permission.DELETE)
     attached, trash_days = bool(request.values.get("attached")), _get_trash_days()
-    # On POST, only the checkbox in the form counts, because it is the confirmation. The query
-    # string of the link to the form can only ask for the option.
+    # On POST, only the form's checkbox counts, because it confirms that protection rules are
+    # overridden. The query string can only make the preview show that option.
     despite_rules = request.form if request.method == "POST" else request.args
     plan = plan_tag(
         row,
@@ -98,7 +102,7 @@ def delete_tag(path: str, name: str, tag: str) -> Answer:
 def _delete_and_redirect(
     loaded: ResolvedPlace, image: ContainerImage, plan: RemovalPlan
 ) -> Response:
-    """Delete a tag, and redirect to its image; to the removal if the worker has to finish it."""
+    """Delete a tag; redirect to the image, or to the removal if the worker has to finish it."""
     path, name = loaded.place.path, image.name
     started = start(actor(), plan, loaded.project)
     removal = runner.run(started.id, timeout=REMOVAL_TIMEOUT)
@@ -117,7 +121,7 @@ def _delete_and_redirect(
 @blueprint.route("/<name:path>/-/images/<name:name>/-/delete", methods=["GET", "POST"])
 @login_required
 def delete_image(path: str, name: str) -> Answer:
-    """Show the preview for deleting an image with all its tags; on POST, delete it.
+    """Show the preview for deleting an image with all its tags; on POST, delete the image.
 
     The user has to type the path of the image to confirm.
     """
@@ -148,9 +152,9 @@ def delete_image(path: str, name: str) -> Answer:
 @blueprint.route("/<name:path>/-/images/<name:name>/-/delete-tags", methods=["GET", "POST"])
 @login_required
 def delete_tags(path: str, name: str) -> Answer:
-    """Show the form that selects tags of an image, by name or by criteria; on POST, plan a removal.
+    """Show the form that selects tags of an image to delete; on POST, store a plan and show it.
 
-    The plan is stored and shown; nothing is deleted until it is confirmed.
+    Nothing is deleted until the user confirms the plan.
     """
     loaded, row = load_image(path, name, Permission.DELETE)
     errors: dict[str, str] = {}
@@ -189,15 +193,15 @@ def delete_tags(path: str, name: str) -> Answer:
 @blueprint.get("/<name:path>/-/images/<name:name>/-/delete-tags/matches")
 @login_required
 def delete_tags_matches(path: str, name: str) -> str:
-    """Return an HTML fragment that says, while typing, how many tags the form selects."""
+    """Return an HTML fragment that says how many tags the form selects, shown while typing."""
     _, row = load_image(path, name, Permission.DELETE)
     return render_template("_matches.html", text=_describe_matches(row, request.args))
 
 
 def _describe_matches(image: ContainerImage, values: MultiDict[str, str]) -> str:
-    """Return a sentence with how many tags the form selects, or what is wrong with the form.
+    """Return a sentence that says how many tags the form selects, or which value is invalid.
 
-    It is empty if the form has no criteria.
+    Return an empty string if the form has no criteria for tags.
     """
     try:
         criteria = _parse_criteria(values)
@@ -207,10 +211,10 @@ def _describe_matches(image: ContainerImage, values: MultiDict[str, str]) -> str
 
 
 def _parse_criteria(values: MultiDict[str, str]) -> Criteria:
-    """Return the criteria in the form that select tags.
+    """Return the criteria that select the tags to delete, parsed from the form.
 
     Raises:
-        Invalid: a value in the form can't be used.
+        Invalid: the pattern or the number of days is not valid.
     """
     chosen = [] if values.get("all") else values.getlist("chosen")
     text = values.get("pattern", "").strip()
@@ -227,7 +231,8 @@ def _plan_chosen(loaded: ResolvedPlace, image: ContainerImage) -> Removal:
     """Plan the removal of the tags that the form selects, and store the plan.
 
     Raises:
-        Invalid: the form has no criteria, no tag matches them, or a value can't be used.
+        Invalid: the form has no criteria, no tag matches the criteria, or a value is not valid.
+        UnknownTags: the image has no tag with one of the chosen names.
     """
     form = request.form
     criteria = _parse_criteria(form)
@@ -252,7 +257,7 @@ def _plan_chosen(loaded: ResolvedPlace, image: ContainerImage) -> Removal:
 
 
 def _get_trash_days() -> int:
-    """Return for how many days deleted tags stay in the trash; 0 to delete them permanently."""
+    """Return the number of days to keep deleted tags in the trash; 0 to delete them permanently."""
     return 0 if request.values.get("for_good") else trash.days()
 
 
@@ -266,11 +271,11 @@ def _render_preview(
     """Render the preview of a removal.
 
     Args:
-        loaded: the place of the removal.
-        plan: the plan to show.
-        links: the addresses of the form and of the page to go back to.
-        errors: error message of each invalid field.
-        confirm_text: text that the user has to type to confirm; None for no such text.
+        loaded: the project of the tag or image.
+        plan: the plan of the removal.
+        links: the addresses of the form and of the previous page.
+        errors: an error message for each invalid form field.
+        confirm_text: text that the user has to type to confirm; None if a click is enough.
     """
     url_values = request.view_args or {}
     page = render_template(
@@ -296,7 +301,7 @@ def _render_preview(
 @blueprint.get("/<name:path>/-/removals/<int(max=2147483647):removal_id>")
 @login_required
 def show(path: str, removal_id: int) -> str:
-    """Show a removal: its plan, progress and report. The page remains after its target is gone."""
+    """Show a removal: plan, progress, and report, even if its namespace or project is deleted."""
     row, loaded = load_removal(path, removal_id)
     fence = runner.find_blocking_freeze(db.session(), row.id)
     plan = RemovalPlan.of_preview(row.preview) if row.preview else None
@@ -324,7 +329,7 @@ def show(path: str, removal_id: int) -> str:
 @blueprint.post("/<name:path>/-/removals/<int(max=2147483647):removal_id>/confirm")
 @login_required
 def confirm(path: str, removal_id: int) -> Response:
-    """Start a planned removal, exactly as planned."""
+    """Start a planned removal, exactly as shown in its plan."""
     row, loaded = load_planned(path, removal_id)
     despite_rules = bool(request.form.get("despite_rules"))
     started = start_planned(
@@ -337,7 +342,7 @@ def confirm(path: str, removal_id: int) -> Response:
 @blueprint.post("/<name:path>/-/removals/<int(max=2147483647):removal_id>/cancel")
 @login_required
 def cancel(path: str, removal_id: int) -> Response:
-    """Stop a removal before its next step, or discard a plan."""
+    """Stop a running removal before its next step, or discard a planned removal."""
     row, _ = load_removal(path, removal_id)
     runner.cancel(actor(), row.id)
     return redirect(url_for("removals.show", path=path, removal_id=removal_id))

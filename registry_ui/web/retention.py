@@ -1,4 +1,7 @@
-"""Pages for retention policies: list, create, dry-run, switch on or off. For Maintainers."""
+"""Pages for Maintainers to list, create, change, dry-run, and switch retention policies.
+
+A retention policy of a namespace or project deletes old tags once a day while it is switched on.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,7 @@ def show(path: str) -> str:
 @blueprint.get("/<name:path>/-/retention/matches")
 @login_required
 def matches(path: str) -> str:
-    """Return an HTML fragment that says, while typing, what the patterns in the form match."""
+    """Return an HTML fragment that says what the form's patterns match, shown while typing."""
     loaded = load(path, Permission.DELETE)
     return render_template("_matches.html", text=_describe_matches(loaded, request.args))
 
@@ -45,16 +48,16 @@ def matches(path: str) -> str:
 @blueprint.post("/<name:path>/-/retention")
 @login_required
 def create(path: str) -> Answer:
-    """Create a policy, switched off, together with its dry run, and show the dry run."""
+    """Create a retention policy that is switched off, and show a dry run of it."""
     return _save_policy(load(path, Permission.DELETE))
 
 
 @blueprint.route(POLICY_URL, methods=["GET", "POST"])
 @login_required
 def change(path: str, policy_id: int) -> Answer:
-    """Show the form to change a policy; on POST, save it and show its dry run.
+    """Show the form to change a retention policy; on POST, save the policy and show a dry run.
 
-    A policy whose settings have changed is switched off.
+    A policy is switched off if its settings have changed.
     """
     loaded = load(path, Permission.DELETE)
     row = retention.policy(loaded.place, policy_id)
@@ -66,7 +69,7 @@ def change(path: str, policy_id: int) -> Answer:
 @blueprint.post(POLICY_URL + "/dry-run")
 @login_required
 def dry_run(path: str, policy_id: int) -> Answer:
-    """Store and show the dry run of a policy: the plan of what it would remove now."""
+    """Store and show the dry run of a retention policy: a plan of the tags it would delete now."""
     loaded = load(path, Permission.DELETE)
     row = retention.policy(loaded.place, policy_id)
     fields = _fields_from_rules(Rules.of(row))
@@ -82,7 +85,7 @@ def dry_run(path: str, policy_id: int) -> Answer:
 @blueprint.post(POLICY_URL + "/switch")
 @login_required
 def switch(path: str, policy_id: int) -> Response:
-    """Switch a policy on or off; switching it on requires a dry run of its current settings."""
+    """Switch a policy on or off. To switch it on, its settings must have had a dry run."""
     loaded = load(path, Permission.DELETE)
     on = bool(request.form.get("on"))
     try:
@@ -97,17 +100,17 @@ def switch(path: str, policy_id: int) -> Response:
 @blueprint.post(POLICY_URL + "/delete")
 @login_required
 def delete(path: str, policy_id: int) -> Response:
-    """Delete a policy. Tags that it has removed stay removed."""
+    """Delete a retention policy. Tags that the policy has deleted are not restored."""
     retention.remove(actor(), load(path, Permission.DELETE).place, policy_id)
     flash("The policy was deleted.", "success")
     return redirect(url_for("retention.show", path=path))
 
 
 def _save_policy(loaded: ResolvedPlace, policy_id: int | None = None) -> Answer:
-    """Save the policy in the form and show its dry run, or show the form again with its errors.
+    """Save the policy in the form and show its dry run, or show the form again with errors.
 
     Args:
-        loaded: the place of the policy.
+        loaded: the namespace or project of the policy.
         policy_id: the policy to change; None for a new one.
     """
     form = request.form
@@ -130,7 +133,7 @@ def _fields_from_rules(rules: Rules) -> dict[str, object]:
 
 
 def _describe_matches(loaded: ResolvedPlace, values: Mapping[str, object]) -> str:
-    """Return a sentence with how many tags the patterns match, or what is wrong with them."""
+    """Return a sentence that says how many tags the patterns match, or why one is invalid."""
     texts = {name: str(values.get(name) or "").strip() for name in PATTERN_FIELDS}
     kind = texts["pattern_kind"] or Glob.kind
     images = texts["images"] or ("**" if kind == Glob.kind else ".*")
@@ -170,10 +173,14 @@ def _render_page(
 
 
 def _find_unmatched(values: Mapping[str, object], error: AppError | None) -> list[tuple[str, bool]]:
-    """Return the patterns that need a confirmation, and whether the form confirms each.
+    """Return the keep patterns that need a confirmation, each with whether the form confirms it.
 
-    A pattern needs one if it should keep tags but matches none. After an error of another kind,
-    it is not known which patterns these are, so only the confirmed ones are returned.
+    A keep pattern needs a confirmation if it matches no tag. Only the error KeepsNothing lists
+    these patterns; otherwise only the patterns that the form already confirms are returned.
+
+    Args:
+        values: the fields of the form.
+        error: the error of the last attempt to save or dry-run the policy, or None.
     """
     confirmed = request.form.getlist("confirm_unmatched")
     if isinstance(error, KeepsNothing):

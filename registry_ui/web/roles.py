@@ -15,7 +15,7 @@ _BY_VISIBILITY = "Anyone, in a public project; any signed-in user, in an interna
 
 @dataclass(frozen=True, slots=True)
 class RoleCell:
-    """Whether a role has a permission."""
+    """A cell in a row of the table of permissions: whether a role has the row's permission."""
 
     role: str
     is_allowed: bool
@@ -23,7 +23,7 @@ class RoleCell:
 
 @dataclass(frozen=True, slots=True)
 class RightRow:
-    """A permission, and which roles have it."""
+    """A row in the table of permissions: one permission, with a cell for each role."""
 
     label: str
     description: str
@@ -32,7 +32,7 @@ class RightRow:
 
 @blueprint.get("/roles")
 def roles() -> str:
-    """Show the table of permissions that all access decisions are based on."""
+    """Show the permissions of each role, as defined by the rules that all access checks use."""
     rights = [
         RightRow(
             label=str(rule.permission).replace("_", " ").capitalize(),

@@ -1,4 +1,4 @@
-"""Search page. A query that identifies a single object redirects to the object's page."""
+"""Search page for namespaces, projects, images, and tags, limited to those that are visible."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .addresses import image_url
 
 blueprint = Blueprint("search", __name__)
 
-#: Maximum number of hits of each kind if all kinds are shown, and if only one kind is shown.
+#: Maximum number of hits of each kind, if the page shows all kinds and if it shows only one.
 PREVIEW_LIMIT, MAX_HITS = 10, 100
 
 
@@ -24,7 +24,7 @@ PREVIEW_LIMIT, MAX_HITS = 10, 100
 def show() -> Response | tuple[str, int]:
     """Show search results, or redirect to the page of the object that the query identifies.
 
-    A whole reference, or a digest that belongs to a single tag, identifies an object.
+    A query identifies an object if it is a complete reference, or a digest with only one hit.
     """
     text = request.args.get("q", "")
     try:
@@ -48,7 +48,7 @@ def show() -> Response | tuple[str, int]:
 
 
 def address(hit: Any) -> str:
-    """Return the address of the page of a search hit."""
+    """Return the address of the page of a search hit: a tag, image, project, or namespace."""
     if isinstance(hit, TagHit):
         return image_url(hit.project_path, hit.image_name, "registry.tag", tag=hit.name)
     if isinstance(hit, ImageHit):

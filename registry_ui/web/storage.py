@@ -1,4 +1,4 @@
-"""Page for the storage usage of a namespace, project or image."""
+"""Page for the storage usage of a namespace, project, or image."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ blueprint = Blueprint("storage", __name__)
 
 @blueprint.get("/<name:path>/-/storage")
 def show(path: str) -> str:
-    """Show the storage usage by project, image or tag, as far as the visitor can see them."""
+    """Show the storage usage of a namespace, project, or image, divided into its parts.
+
+    The parts are projects, images, or tags. Projects that the visitor can't see are left out.
+    """
     loaded = load(path)
     image = _load_requested_image(loaded)
     scope, pullable = _condition_from_place(loaded.place), _find_pullable_projects(loaded)
@@ -43,9 +46,9 @@ def show(path: str) -> str:
 @blueprint.post("/<name:path>/-/storage/read")
 @login_required
 def read(path: str) -> Response:
-    """Ask the worker to read contents whose size is not known yet.
+    """Ask the worker to read the manifests of tags whose storage usage is not known yet.
 
-    This requires permission to push, because it costs registry calls for each tag.
+    The request requires permission to push, because reading costs registry calls for each tag.
     """
     load(path, Permission.PUSH)
     enqueue("read_contents", path)
@@ -54,10 +57,11 @@ def read(path: str) -> Response:
 
 
 def _load_requested_image(loaded: ResolvedPlace) -> ContainerImage | None:
-    """Return the image whose whole name is in the query string; None if there is no name.
+    """Return the image whose repository the query string names, or None if it names none.
 
     Raises:
-        NotFound: the image is not in the project, or the index has no such image.
+        NotFound: the page is about a namespace, the repository is not in the project, or the
+            database has no such image.
     """
     repository = request.args.get("image", "")
     if not repository:
@@ -69,7 +73,10 @@ def _load_requested_image(loaded: ResolvedPlace) -> ContainerImage | None:
 
 
 def _condition_from_place(place: Place) -> ColumnElement[bool]:
-    """Return the SQL condition for the projects of a place that the visitor can see."""
+    """Return the SQL condition for those projects in a place that the visitor can see.
+
+    A place is a namespace or project. For a project, the condition selects that project.
+    """
     if isinstance(place, Project):
         return Project.id == place.id
     visible = visible_places(db.session(), principal(), Project)
@@ -77,7 +84,7 @@ def _condition_from_place(place: Place) -> ColumnElement[bool]:
 
 
 def _find_pullable_projects(loaded: ResolvedPlace) -> set[int]:
-    """Return the ids of the projects in a place whose images the visitor can pull."""
+    """Return the ids of the projects in a namespace or project that the visitor can pull from."""
     place = loaded.place
     if isinstance(place, Project):
         return {place.id} if str(Permission.PULL) in loaded.can else set()

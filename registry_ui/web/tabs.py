@@ -1,4 +1,4 @@
-"""Tabs above the pages of a namespace or project, and of the admin area."""
+"""Tabs (links between related pages) of namespaces, projects, the admin area, and the home page."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ..http.query_args import current_address
 
 @dataclass(frozen=True, slots=True)
 class Tab:
-    """A link to one page of a group; ``is_current`` marks the page that is shown."""
+    """A link in a row of tabs; ``is_current`` is True for the page that is shown."""
 
     label: str
     url: str
     is_current: bool
 
 
-#: Name of each tab of a place, its label, its endpoint, and the permission that it requires.
+#: Tabs of a namespace or project: name, label, endpoint, and required permission ("" for none).
 _PLACE_TABS = (
     ("show", "Overview", "projects.show", ""),
     ("activity", "Activity", "activity.of_place", ""),
@@ -49,9 +49,9 @@ def place_tabs(path: str, kind: str, can: Collection[str] | None, current: str) 
     """Return the tabs of a namespace or project that the visitor can open.
 
     Args:
-        path: path of the place.
+        path: path of the namespace or project.
         kind: ``namespace`` or ``project``.
-        can: permissions of the visitor.
+        can: names of the visitor's permissions there; None for none.
         current: name of the tab that is shown.
     """
     permissions = {"", *(can or ())}
@@ -68,12 +68,12 @@ def place_tabs(path: str, kind: str, can: Collection[str] | None, current: str) 
 
 
 def admin_tabs(current: str) -> list[Tab]:
-    """Return the tabs of the admin area, given the name of the one that is shown."""
+    """Return the tabs of the admin area, given the name of the current tab."""
     return [Tab(label, url_for(endpoint), name == current) for name, label, endpoint in _ADMIN_TABS]
 
 
 def home_tabs(current: str) -> list[Tab]:
-    """Return the tabs of the home page: the user's projects, and all that are visible."""
+    """Return the tabs of the home page: the user's own projects, and all visible projects."""
     tabs = (("yours", "Yours"), ("all", "All that you may see"))
     return [
         Tab(label, current_address(show=name, page=None), name == current) for name, label in tabs

@@ -1,4 +1,4 @@
-"""Contents of a tag: downloads of its manifest and config, and the packages in its SBOM."""
+"""Pages for the content of a tag: downloads of its manifest and config, and its SBOM."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from ..tag_detail import config_bytes, manifest_bytes, sbom_view
 
 blueprint = Blueprint("content", __name__)
 
-#: Value of the query argument ``type`` for packages without a type.
+#: Value of the query argument ``type`` that selects the packages of an SBOM without a type.
 NO_TYPE = "-"
 
 
 @blueprint.get("/<name:path>/-/tags/<tag:tag>/-/manifest", defaults={"name": ""})
 @blueprint.get("/<name:path>/-/images/<name:name>/-/tags/<tag:tag>/-/manifest")
 def manifest(path: str, name: str, tag: str) -> Response:
-    """Download the manifest of a tag, or of the requested platform, byte for byte."""
+    """Download the unchanged manifest of a tag, or of the platform in the query string."""
     _, row = load_image(path, name, Permission.PULL)
     body = manifest_bytes(row, TagName(tag), request.args.get("platform", ""))
     return _make_attachment(body, path, name, f"{tag}-manifest.json")
@@ -31,7 +31,7 @@ def manifest(path: str, name: str, tag: str) -> Response:
 @blueprint.get("/<name:path>/-/tags/<tag:tag>/-/config", defaults={"name": ""})
 @blueprint.get("/<name:path>/-/images/<name:name>/-/tags/<tag:tag>/-/config")
 def config(path: str, name: str, tag: str) -> Response:
-    """Download the config of a tag, or of the requested platform, byte for byte."""
+    """Download the unchanged image config of a tag, or of the platform in the query string."""
     _, row = load_image(path, name, Permission.PULL)
     body = config_bytes(row, TagName(tag), request.args.get("platform", ""))
     return _make_attachment(body, path, name, f"{tag}-config.json")
@@ -40,7 +40,7 @@ def config(path: str, name: str, tag: str) -> Response:
 @blueprint.get("/<name:path>/-/tags/<tag:tag>/-/sbom", defaults={"name": ""})
 @blueprint.get("/<name:path>/-/images/<name:name>/-/tags/<tag:tag>/-/sbom")
 def sbom(path: str, name: str, tag: str) -> str:
-    """List the packages in the SBOM of a tag, or of the requested platform."""
+    """List the packages in the SBOM of a tag, or of the platform in the query string."""
     loaded, row = load_image(path, name, Permission.PULL)
     platform = request.args.get("platform", "")
     view = sbom_view(row, TagName(tag), platform)
@@ -68,7 +68,14 @@ def sbom(path: str, name: str, tag: str) -> str:
 
 
 def _make_attachment(body: bytes, path: str, name: str, file: str) -> Response:
-    """Return a response that browsers download, so that they never display or run its content."""
+    """Return a JSON response that browsers save as a file, so that they never run its content.
+
+    Args:
+        body: content of the response.
+        path: path of the project.
+        name: name of the image below the project; empty for the root image.
+        file: end of the suggested file name, which starts with the last segment of the image.
+    """
     image = (name or path).rpartition("/")[2]
     headers = {"Content-Disposition": f'attachment; filename="{image}-{file}"'}
     return Response(body, mimetype="application/json", headers=headers)

@@ -1,4 +1,4 @@
-"""Filters and helpers for templates. They use neither the database nor the registry.
+"""Filters and global functions of the templates. They use neither the database nor the registry.
 
 Text from the registry is untrusted, so nothing here marks it as safe. The only markup that
 Python code creates is the ``<time>`` element of ``ago``, whose parts are escaped.
@@ -34,10 +34,10 @@ from . import addresses, charts, comparison_labels, form_options, labels, operat
 
 
 def collapse_folders(folder: Any) -> list[Any]:
-    """Return a folder and the folders below it that share one line with it in a tree.
+    """Return the folders of an image tree to show on one line: a folder, then folders below it.
 
-    A folder without an image, whose only child is also a folder without an image, would take up
-    a line that shows nothing.
+    A folder shares a line with its only subfolder if neither of them is an image, because a
+    separate line for the upper folder would show nothing but its name.
     """
     folders = [folder]
     while (
@@ -51,25 +51,25 @@ def collapse_folders(folder: Any) -> list[Any]:
 
 @dataclass(frozen=True, slots=True)
 class Excerpt:
-    """The first items of a list, and the number of the others."""
+    """The first items of a list, and the number of remaining items (``more``)."""
 
     shown: Sequence[Any]
     more: int
 
 
 def excerpt(items: Iterable[Any] | None, limit: int) -> Excerpt:
-    """Return the first items of a list, and how many more there are."""
+    """Return at most ``limit`` items of a list, and the number of remaining items."""
     every = list(items or ())
     return Excerpt(every[:limit], max(0, len(every) - limit))
 
 
 def labeled_rows(pairs: Iterable[tuple[str, str]]) -> list[Labeled]:
-    """Return (key, value) pairs as rows of a table of labels; none of the keys has a label."""
+    """Convert (key, value) pairs to rows of a table; the rows have no description of their key."""
     return [Labeled(key, value) for key, value in pairs]
 
 
 def it_or_them(count: int) -> str:
-    """Return the pronoun for a number of things."""
+    """Return the pronoun for a number of objects: ``it`` for 1, otherwise ``them``."""
     return "it" if count == 1 else "them"
 
 
@@ -79,22 +79,22 @@ def last_segment(path: str) -> str:
 
 
 def parent_path(path: str) -> str:
-    """Return a path without its last segment; empty if it has one segment."""
+    """Return a path without its last segment; empty if the path has only one segment."""
     return path.rpartition("/")[0]
 
 
 def can_copy(permissions: Collection[str] | None) -> bool:
-    """Return whether the visitor can copy tags: after signing in, with permission to pull."""
+    """Return whether the visitor can copy tags: they must be signed in and permitted to pull."""
     return "pull" in (permissions or ()) and current_user.is_authenticated
 
 
 def can_choose(permissions: Collection[str] | None) -> bool:
-    """Return whether the visitor can do something with tags that are chosen in a list."""
+    """Return whether a list of tags has checkboxes: the visitor can delete or copy tags."""
     return "delete" in (permissions or ()) or can_copy(permissions)
 
 
 def typing_triggers(fields: Iterable[str]) -> str:
-    """Return the htmx trigger for when the user pauses while typing in one of the fields."""
+    """Return an htmx trigger that fires when the user stops typing in a field, given field ids."""
     return ", ".join(f"input changed delay:400ms from:#{name}" for name in fields)
 
 
@@ -138,7 +138,7 @@ HELPERS = (
 
 
 def init_app(app: Flask) -> None:
-    """Register the filters, tests and global functions of the templates."""
+    """Register the filters, tests, and global functions of the templates with Jinja."""
     environment = app.jinja_env
     environment.trim_blocks = True
     environment.lstrip_blocks = True

@@ -1,4 +1,4 @@
-"""Pages for the trash of a project: deleted tags that can be restored. For Maintainers."""
+"""Pages for Maintainers to list, restore, and purge the deleted tags in a project's trash."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def show(path: str) -> str:
 @blueprint.get("/<name:path>/-/trash/<int(max=2147483647):entry_id>/restore")
 @login_required
 def restore_form(path: str, entry_id: int) -> Response:
-    """Redirect to the trash from the address of the restore form, for example on a reload."""
+    """Redirect a GET of the restore form's POST-only address, as on a reload, to the trash."""
     load(path, Permission.DELETE)
     return redirect(url_for("trash.show", path=path, _anchor=f"name-{entry_id}"))
 
@@ -38,7 +38,7 @@ def restore_form(path: str, entry_id: int) -> Response:
 @blueprint.post("/<name:path>/-/trash/<int(max=2147483647):entry_id>/restore")
 @login_required
 def restore(path: str, entry_id: int) -> Response | tuple[str, int]:
-    """Restore a deleted tag under its old name or a new one."""
+    """Restore a deleted tag from the trash under its old name or a new name."""
     loaded = load(path, Permission.DELETE)
     row = trash.entry(loaded.project, entry_id)
     text = request.form.get("name", "").strip() or row.tag
@@ -58,7 +58,7 @@ def restore(path: str, entry_id: int) -> Response | tuple[str, int]:
 @blueprint.post("/<name:path>/-/trash/<int(max=2147483647):entry_id>/remove")
 @login_required
 def remove(path: str, entry_id: int) -> Response:
-    """Plan to delete one tag in the trash permanently; the plan has to be confirmed."""
+    """Plan to delete one tag in the trash permanently, and show the plan, to be confirmed."""
     loaded = load(path, Permission.DELETE)
     row = trash.entry(loaded.project, entry_id)
     plan = plan_purge(f"{row.repository}:{row.tag}", [row])
@@ -73,7 +73,7 @@ def remove(path: str, entry_id: int) -> Response:
 @blueprint.post("/<name:path>/-/bin/<int(max=2147483647):entry_id>/remove")
 @login_required
 def redirect_old_address(path: str, entry_id: int | None = None) -> Response:
-    """Redirect from an address of the time when the trash was called *bin*.
+    """Redirect an old address with ``/-/bin``, the former name of the trash, to the current one.
 
     The permission is checked first, so that the redirect does not reveal a hidden project. Status
     308 makes browsers repeat a POST with its form.

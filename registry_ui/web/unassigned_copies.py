@@ -1,4 +1,7 @@
-"""Page to copy an unassigned repository into a project, if no project can own it at its path."""
+"""Page to copy an unassigned repository (one that no project owns) into a project.
+
+Administrators use it for a repository that can't be adopted, because no project can own its path.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ blueprint.before_request(administrators_only)
 
 @blueprint.route("/<name:name>", methods=["GET", "POST"])
 def copy_unassigned(name: str) -> Response | tuple[str, int]:
-    """Show the form that selects a target project and name; on POST, plan the copy.
+    """Show the form to choose the target project and image name of a copy; on POST, plan the copy.
 
     The plan is stored and shown; nothing is copied until it is confirmed.
     """
