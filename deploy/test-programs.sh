@@ -17,6 +17,7 @@ say() { echo "$*" >&2; }
 # Whether this machine has one of these programs or files, separated by commas.
 has() (
     IFS=,
+    # shellcheck disable=SC2086 # the path of a file can be a pattern
     for name in $1; do command -v "$name" >/dev/null && exit; done
     exit 1
 )
@@ -84,14 +85,19 @@ write_command() {
     # Chromium's own program comes before a script with the paths of an installed one.
     program=$(find "$root" -path "*/$1/$1" -type f -perm -u+x | head -n 1)
     [ "$program" ] || program=$(find "$root" -path "*bin/$1" -perm -u+x | head -n 1)
-    libraries=$(find "$root" -name '*.so.*' -printf '%h\n' | sort -u | paste -sd :)
-    rm -f "$command"
-    [ "$program" ] || return 0
-    ! LD_LIBRARY_PATH=$libraries ldd "$program" 2>&1 | grep -q 'not found' || return 0
+    libraries=$(find "$root" -name 'lib*.so*' -printf '%h\n' | sort -u | paste -sd :)
+    if [ -z "$program" ] || LD_LIBRARY_PATH=$libraries ldd "$program" 2>&1 | grep -q 'not found'
+    then
+        rm -f "$command"
+        return
+    fi
+    # So that Chromium finds the fonts that it depends on.
+    fonts=$root/etc/fonts
+    [ ! -d "$fonts" ] || sed "s|>/usr/share|>$root/usr/share|" "$fonts/fonts.conf" >"$fonts/here.conf"
     {
         echo '#!/bin/sh'
         echo "export LD_LIBRARY_PATH=\"$libraries\""
-        [ ! -d "$root/etc/fonts" ] || echo "export FONTCONFIG_SYSROOT=\"$root\""
+        [ ! -d "$fonts" ] || echo "export FONTCONFIG_FILE=\"$fonts/here.conf\""
         echo "exec \"$program\" \"\$@\""
     } >"$command.new"
     chmod 755 "$command.new"
@@ -111,5 +117,5 @@ umask 077
 mkdir -p "$unpacked/bin"
 echo "$missing" | while read -r programs package how; do
     [ -z "$how" ] && unpack_package "$package" || continue
-    write_command "${programs%%,*}" "$package"
+    case $programs in /*) ;; *) write_command "${programs%%,*}" "$package" ;; esac
 done

@@ -11,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import psycopg
 import pytest
@@ -74,12 +75,17 @@ def until(condition: Callable[[], object], seconds: float = 120, what: str = "")
 
 
 def required(*names: str) -> str:
-    """Return the first of these programs that there is. Missing in CI is a failure, not a skip."""
+    """Return the first of these programs that there is; if there is none, skip, or fail in CI."""
     places = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")))
     path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", *places, str(UNPACKED)])
     for name in names:
         if found := shutil.which(name, path=path):
             return found
+    return missing(*names)
+
+
+def missing(*names: str) -> NoReturn:
+    """Skip, because none of these is installed; in CI, fail."""
     message = f"{' or '.join(names)} is not installed"
     if os.environ.get("CI"):
         pytest.fail(message)
