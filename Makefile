@@ -40,6 +40,7 @@ screenshots: ## After `make demo`: take the pictures of the documents
 
 test: ## Run every test on SQLite, and on PostgreSQL what covers each statement; T=path: those, on both
 	@$(VENV) requirements.txt requirements-dev.txt
+	@sh deploy/test-programs.sh
 	.venv/bin/python -m pytest $(if $(T),$(T),--lean) $(PARALLEL)
 
 test-fast: ## Run the unit tests, and the web tests on SQLite
@@ -53,6 +54,7 @@ coverage: ## Run the tests of `test-fast`, and report which branches they cover;
 
 test-all: ## Run every test on both; before a release
 	@$(VENV) requirements.txt requirements-dev.txt
+	@sh deploy/test-programs.sh
 	.venv/bin/python -m pytest $(PARALLEL)
 
 bench-token: ## Measure the token endpoint beside a view that only signs (needs wrk)

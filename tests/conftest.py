@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -30,8 +31,12 @@ from registry_ui.operations import lease
 from tests.support import registry as registries
 from tests.support import storage as storages
 from tests.support.compiled import make_application
+from tests.support.processes import UNPACKED
 
-pytest_plugins = ("tests.support.statements",)
+pytest_plugins = ("tests.support.missing_programs", "tests.support.statements")
+
+# For what tests start, such as `make run-gate`.
+os.environ["PATH"] += f"{os.pathsep}{UNPACKED}"
 
 ACTOR = Actor("-/test")
 PASSWORD = "correct horse battery"

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from playwright.sync_api import (
     Browser,
     ConsoleMessage,
     Page,
+    Playwright,
     Request,
     expect,
     sync_playwright,
@@ -18,7 +21,7 @@ from playwright.sync_api import (
 
 from tests.web.support import PASSWORD
 
-from .processes import required
+from .processes import UNPACKED, missing, required
 
 #: Nothing of the browser's own may go over the network.
 OPTIONS = [
@@ -47,12 +50,31 @@ def chromium() -> Iterator[Browser]:
     """The installed Chromium, headless."""
     program = required("chromium", "chromium-browser", "google-chrome")
     expect.set_options(timeout=PATIENCE)
-    with sync_playwright() as playwright:
+    with _playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=OPTIONS)
         try:
             yield browser
         finally:
             browser.close()
+
+
+@contextmanager
+def _playwright() -> Iterator[Playwright]:
+    """Playwright, whose driver is a Node.js that needs a library, installed or unpacked."""
+    library = "libatomic.so.1"
+    with pytest.MonkeyPatch.context() as environ:
+        try:
+            ctypes.CDLL(library)
+        except OSError:
+            file = next(UNPACKED.parent.glob(f"libatomic1/usr/lib/*/{library}"), None)
+            if file is None:
+                missing(library)
+            environ.setenv("LD_LIBRARY_PATH", str(file.parent))
+        playwright = sync_playwright().start()
+    try:
+        yield playwright
+    finally:
+        playwright.stop()
 
 
 @dataclass

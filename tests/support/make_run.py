@@ -15,7 +15,7 @@ from pathlib import Path
 import requests
 
 from config import ROOT
-from tests.support.processes import free_port, until
+from tests.support.processes import free_port, required, until
 
 READY = "Ctrl-C stops all"
 START_DEADLINE = 90.0
@@ -145,7 +145,7 @@ def free_ports() -> tuple[int, int]:
 def copy_checkout(target: Path) -> Path:
     """Copy what a clone would hold, and what is not committed yet."""
     listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        [required("git"), "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
         check=True,
         capture_output=True,

@@ -11,10 +11,15 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import psycopg
 import pytest
 
+from config import ROOT
+
+#: Programs that deploy/test-programs.sh has unpacked. Those of the machine come first.
+UNPACKED = ROOT / os.environ.get("REGISTRY_UI_VAR", "var") / "debian" / "tests" / "bin"
 #: Above what services use, and above the one port (10080) that browsers refuse to open.
 FIRST_PORT = 12_000
 #: The files whose locks reserve ports, and the locks this process holds until it ends.
@@ -70,16 +75,17 @@ def until(condition: Callable[[], object], seconds: float = 120, what: str = "")
 
 
 def required(*names: str) -> str:
-    """Return the first of these programs that there is. Missing in CI is a failure, not a skip."""
-    places = [
-        "/usr/lib/postgresql/15/bin",
-        "/usr/lib/postgresql/16/bin",
-        "/usr/lib/postgresql/17/bin",
-    ]
-    path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", *places])
+    """Return the first of these programs that there is; if there is none, skip, or fail in CI."""
+    places = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")))
+    path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", *places, str(UNPACKED)])
     for name in names:
         if found := shutil.which(name, path=path):
             return found
+    return missing(*names)
+
+
+def missing(*names: str) -> NoReturn:
+    """Skip, because none of these is installed; in CI, fail."""
     message = f"{' or '.join(names)} is not installed"
     if os.environ.get("CI"):
         pytest.fail(message)

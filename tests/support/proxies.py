@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 
-import pytest
 import requests
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -21,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from config import ROOT, Config
 from registry_ui.launch.gate import FRAME
 
-from .processes import Server, free_port, required, until
+from .processes import Server, free_port, missing, required, until
 
 PAGE = ROOT / "docs" / "administrators.md"
 
@@ -77,9 +76,7 @@ def installed(program: str) -> str:
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     found = shutil.which(program, path=path)
     if found is None:
-        if os.environ.get("CI"):
-            pytest.fail(f"{program} is not installed")
-        pytest.skip(f"{program} is not installed")
+        missing(program)
     return found
 
 

@@ -336,7 +336,7 @@ class TestRealRegistry:
                 assert again.pull(sample.repository, tag) == made.data
 
     def test_skopeo_reads_and_copies_an_image_and_an_index(self, registry, tmp_path):
-        skopeo = required("skopeo")
+        skopeo = [required("skopeo"), "--insecure-policy"]
         client = RegistryClient(registry)
         host = registry.removeprefix("http://")
         made = samples.backend()
@@ -345,7 +345,7 @@ class TestRealRegistry:
 
         seen = json.loads(
             subprocess.check_output(
-                [skopeo, "inspect", "--tls-verify=false", f"docker://{host}/try/backend:2.4.1"]
+                [*skopeo, "inspect", "--tls-verify=false", f"docker://{host}/try/backend:2.4.1"]
             )
         )
         assert seen["Digest"] == made.digest
@@ -354,8 +354,8 @@ class TestRealRegistry:
         # A copy verifies every digest and, converting, every diff_id.
         for name, more in (("backend:2.4.1", ["--format=oci"]), ("base:2026.11", ["--all"])):
             source, target = f"docker://{host}/try/{name}", f"oci:{tmp_path}/{name}"
-            command = [skopeo, "copy", "--quiet", "--src-tls-verify=false", *more, source, target]
-            subprocess.run(command, check=True)
+            options = ["--quiet", "--src-tls-verify=false", *more]
+            subprocess.run([*skopeo, "copy", *options, source, target], check=True)
 
     def test_a_refusal_says_what_was_tried(self, registry):
         with pytest.raises(RegistryError, match=r"GET /v2/no/such/manifests/tag .* 404") as caught:

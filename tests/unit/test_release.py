@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from config import ROOT
+from tests.support.processes import required
 
 IDENTITY = {
     "GIT_CONFIG_GLOBAL": os.devnull,
@@ -48,7 +49,7 @@ class Repository:
 
     def git(self, *arguments: str) -> str:
         done = subprocess.run(
-            ["git", *arguments],
+            [required("git"), *arguments],
             cwd=self.home,
             env=os.environ | IDENTITY,
             check=True,
