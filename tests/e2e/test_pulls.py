@@ -87,7 +87,9 @@ def test_what_a_client_pulled_seconds_ago_is_kept(stack, shop, project, kind):
     works(client.pull(f"{repository}:latest"))
     # By tag, by the digest of the index, or by that of a platform: it is use of both tags.
     stack.until(lambda: used(stack, project) == {"latest", "1.0"})
-    assert doomed(stack, project) == {"0.9"}
+    assert doomed(stack, project) <= {"0.9"}
+    # Until the worker has read the manifest of 0.9, the pull may have been one of it, too.
+    stack.until(lambda: doomed(stack, project) == {"0.9"})
 
 
 @pytest.mark.parametrize("kind", [Ctr, DockerClient], ids=lambda kind: kind.name)
