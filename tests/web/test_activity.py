@@ -64,7 +64,7 @@ def test_pushes_pulls_removals_and_changes_are_told_newest_first_under_their_day
     assert found[1].startswith("alice pushed acme/open/web:v2")
     assert found[2].startswith("alice pushed acme/open/web:v1")
     assert found[3] == "2 pulls of acme/open/web"
-    assert found[4].startswith("test created the project acme/open")
+    assert found[4].startswith("-/test created the project acme/open")
     assert headings(acme, url)[1:3] == ["Today", "Yesterday"]
 
 
@@ -157,7 +157,7 @@ def test_what_was_done_to_an_earlier_project_of_that_name_is_not_told(acme):
         session.commit()
     acme.project("acme/veiled", "public")
     assert lines(acme, "/acme/veiled/-/activity") == [
-        "test created the project acme/veiled visibility: public"
+        "-/test created the project acme/veiled visibility: public"
     ]
 
 
