@@ -344,10 +344,7 @@ def _mark_damaged(image: ContainerImage, tags: list[Tag]) -> None:
 
 
 def _lock_tags(session: Session, image: ContainerImage, tags: Iterable[Tag]) -> list[Tag]:
-    """Lock an image's row, and return the current rows of the given tags that still exist.
-
-    Tags that were deleted meanwhile are left out.
-    """
+    """Lock an image's row, and return the current rows of the given tags that still exist."""
     lock_image(session, image.id)
     query = select(Tag).where(Tag.id.in_([tag.id for tag in tags])).order_by(Tag.id)
     return list(session.scalars(query.execution_options(populate_existing=True)))
