@@ -11,6 +11,9 @@ PIN := UV_CUSTOM_COMPILE_COMMAND="make requirements" .venv/bin/uv pip compile --
 FAST := tests/unit tests/web -k "not postgresql"
 PARALLEL := --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
+# Tests and checks start hundreds of Python processes. Without stored bytecode, each compiles all.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help run run-gate dev demo screenshots test test-fast coverage test-all release migration \
 	bench-token bench-browse bench-search bench-storage bench-abuse check format audit requirements
 

@@ -20,6 +20,8 @@ from registry_ui.processes import end_with_parent
 # Bind to the loopback address. Other machines connect through a reverse proxy.
 bind = f"127.0.0.1:{Config.from_environ().port}"
 workers = 2
+#: Load the application once, before the workers are forked: they start at once and share its memory.
+preload_app = True
 #: Pages and password checks can't use all threads: see registry_ui/http/admission.py.
 threads = THREADS
 keepalive = 15
@@ -81,19 +83,21 @@ def post_fork(_server: Any, worker: Any) -> None:
     sys.setswitchinterval(TURN)
 
 
-def post_worker_init(worker: Any) -> None:
-    """Compile all templates, then exclude all existing objects from Python's garbage collection."""
-    templates = worker.wsgi.jinja_env
+def when_ready(server: Any) -> None:
+    """Prepare what the workers inherit: the listening sockets, the templates, and the memory."""
+    _limit_silence(server.LISTENERS)
+    templates = server.app.wsgi().jinja_env
     for name in templates.list_templates():
         templates.get_template(name)
+    # Objects that the collector never looks at are never copied for a worker.
     gc.collect()
     gc.freeze()
     gc.set_threshold(LOOK_FOR_RINGS)
 
 
-def when_ready(server: Any) -> None:
+def _limit_silence(listeners: list[socket.socket]) -> None:
     """Set the SILENCE timeout on the listening sockets; accepted connections inherit it."""
     patience = struct.pack("@ll", SILENCE, 0)
-    for listener in server.LISTENERS:
+    for listener in listeners:
         for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
             listener.setsockopt(socket.SOL_SOCKET, option, patience)

@@ -44,7 +44,6 @@ PASSWORD = "correct horse battery"
 # A password hash that is expensive enough for production would take a tenth of the test run.
 # Whether it is expensive enough is the subject of test_secrets.py.
 secrets._hasher = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
-secrets._DUMMY_HASH = secrets._hasher.hash("nobody's")
 
 # A fault that a test injects stays: there is nothing to wait for before the next attempt.
 transport.PAUSES = (0.0, 0.01, 0.02)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import re
 import secrets
 import string
 import zlib
+from functools import cache
 
 from argon2 import PasswordHasher
+from argon2.low_level import ARGON2_VERSION
 
 #: Prefix of each kind of secret (access token, deploy token, docker session). The prefix shows the
 #: kind, and lets secret scanners find the secret.
@@ -23,7 +26,6 @@ _ALPHABET = string.digits + string.ascii_letters
 _BODY_LENGTH = 40
 _CHECKSUM_LENGTH = 6
 _hasher = PasswordHasher()
-_DUMMY_HASH = _hasher.hash(secrets.token_hex(16))
 
 
 def hash_password(password: str) -> str:
@@ -31,9 +33,16 @@ def hash_password(password: str) -> str:
     return _hasher.hash(password)
 
 
+@cache
 def hash_for_unknown_users() -> str:
-    """Return a hash that no password matches, so that unknown users take as long as known ones."""
-    return _DUMMY_HASH
+    """Return a hash that no password matches, so that unknown users take as long as known ones.
+
+    The hash is made of random bytes instead of computed, because every process imports this module,
+    and a computation takes a tenth of a second and 64 MiB.
+    """
+    cost = f"m={_hasher.memory_cost},t={_hasher.time_cost},p={_hasher.parallelism}"
+    salt, digest = secrets.token_bytes(_hasher.salt_len), secrets.token_bytes(_hasher.hash_len)
+    return f"$argon2id$v={ARGON2_VERSION}${cost}${_encode(salt)}${_encode(digest)}"
 
 
 def new_password() -> str:
@@ -71,6 +80,11 @@ def mask_secrets(text: str) -> str:
 def secret_hash(secret: str) -> str:
     """Return the hexadecimal SHA-256 hash by which a random secret is stored and looked up."""
     return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _encode(data: bytes) -> str:
+    """Return Base64 without padding, as the argon2 format requires."""
+    return base64.b64encode(data).decode().rstrip("=")
 
 
 def _compute_checksum(body: str) -> str:

@@ -82,10 +82,15 @@ class Pushing(threading.Thread):
         self.numbers = itertools.count(1)
 
     def run(self) -> None:
-        """Push one thing after another."""
+        """Push one thing after another, and rest for longer than that took.
+
+        On a busy machine it pushes less: what is pushed would keep the machine busy for longer.
+        """
         while not self.over.is_set():
+            began = time.monotonic()
             self.push_something()
-            self.over.wait(self.random.uniform(0.1, 0.7))
+            took = time.monotonic() - began
+            self.over.wait(self.random.uniform(0.2, 1.4) + 2 * took)
 
     def push_something(self) -> None:
         """Push new content of some kind, sometimes by an old name, which must be refused."""

@@ -23,10 +23,10 @@ def settings(tmp_path, monkeypatch):
 
 
 def test_a_thread_that_reads_from_a_silent_client_is_free_again(settings):
-    settings["when_ready"].__globals__["SILENCE"] = 1
+    settings["_limit_silence"].__globals__["SILENCE"] = 1
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setblocking(False)  # as gunicorn has it
-        settings["when_ready"](SimpleNamespace(LISTENERS=[listener]))
+        settings["_limit_silence"]([listener])
         with socket.create_connection(listener.getsockname()) as client:
             listener.setblocking(True)
             accepted, _ = listener.accept()
@@ -61,5 +61,5 @@ def test_the_templates_are_ready_before_the_first_request(settings, monkeypatch)
     app = Flask("registry_ui", root_path=str(ROOT), template_folder="templates")
     app.jinja_env.cache.clear()
     app.jinja_loader = DictLoader({"one": "1", "two": "2"})
-    settings["post_worker_init"](SimpleNamespace(wsgi=app))
+    settings["when_ready"](SimpleNamespace(LISTENERS=[], app=SimpleNamespace(wsgi=lambda: app)))
     assert len(app.jinja_env.cache) == 2

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from registry_ui.accounts.hashing import HashingProcess, verify_password
 from registry_ui.accounts.secrets import (
     ACCESS_PREFIX,
+    hash_for_unknown_users,
     hash_password,
     mask_secrets,
     new_password,
@@ -44,6 +45,13 @@ def test_a_password_hash_is_expensive_outside_of_tests():
         parameters = argon2.extract_parameters(password_hash)
         assert parameters.memory_cost >= 46 * 1024
         assert parameters.time_cost >= 2
+
+
+def test_to_compare_a_password_with_that_of_an_unknown_user_is_a_whole_computation():
+    unknown = hash_for_unknown_users()
+    assert argon2.extract_parameters(unknown) == argon2.extract_parameters(hash_password("x"))
+    with pytest.raises(argon2.exceptions.VerifyMismatchError):
+        argon2.PasswordHasher().verify(unknown, "correct horse")
 
 
 @pytest.mark.parametrize(
