@@ -1,9 +1,10 @@
 """Runs enough tests on PostgreSQL, and checks that enough is enough.
 
-Everything runs on SQLite. With ``--lean``, PostgreSQL with Redis runs the tests for which nothing
-else is enough, and those marked ``both_databases``: what is about locks, transactions, concurrency
-and processes, and what it takes to send every statement there, too. Each place in the package
-that sends a statement on SQLite and never on PostgreSQL is an error at the end.
+Every guarantee is tested on SQLite. With ``--lean``, PostgreSQL with Redis runs the tests for which
+nothing else is enough, and those marked ``both_databases``: what is about locks, transactions,
+concurrency and processes, and what it takes to send every statement there, too. Each place in the
+package that sends a statement on SQLite and never on PostgreSQL is an error at the end.
+Cases marked ``thorough`` repeat on a larger scale what others test; ``--lean`` leaves them out.
 A test that runs on both counts on PostgreSQL alone: which of its retries happen is chance.
 """
 
@@ -41,12 +42,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Begin to note the places, in the worker processes and in the one that has none."""
     config.addinivalue_line("markers", "both_databases: runs on PostgreSQL with --lean, too")
+    config.addinivalue_line("markers", "thorough: left out with --lean; others test the same")
     if config.getoption("lean"):
         config.pluginmanager.register(_Places(), PLACES)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what one of the databases is enough for."""
+    """Leave out what one of the databases is enough for, and what others test."""
     if not config.getoption("lean"):
         return
     everything = {item.nodeid for item in items}
@@ -58,7 +60,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _is_left_out(item: pytest.Item, everything: Collection[str]) -> bool:
-    """Whether SQLite is enough for a test of PostgreSQL: it runs there, too."""
+    """Whether a test is thorough, or one of PostgreSQL that runs on SQLite, too."""
+    if item.get_closest_marker("thorough") is not None:
+        return True
     callspec = getattr(item, "callspec", None)
     return (
         callspec is not None
