@@ -53,7 +53,15 @@ lease.FIRST_PAUSE = runner.POLL_INTERVAL = 0.02
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("busy")
+settings.register_profile("lean", settings.get_profile("busy"), max_examples=25)
+
+# Registries and clients are short-lived Go programs: their memory need not be collected so often.
+os.environ.setdefault("GOGC", "800")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose how many examples a property is tried on."""
+    settings.load_profile("lean" if config.getoption("lean") else "busy")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -6,6 +6,8 @@ In the tables: ``ok`` it is done, ``in`` sign in first, ``--`` there is nothing 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from werkzeug.test import TestResponse
 
 from registry_ui.models import DeployToken, Place, ProtectionRule, RetentionPolicy
@@ -186,9 +188,12 @@ def form(path: str, rest: str, who: str) -> dict[str, str]:
     return {"confirm": path + rest.partition("/-/images/")[2].removesuffix("/-/delete")}
 
 
-def outcomes(site: Site, method: str, path: str, rest: str) -> list[str]:
+def outcomes(
+    site: Site, method: str, path: str, rest: str, people: Sequence[str] = PEOPLE
+) -> list[str]:
+    """Return what each of these people gets by an address."""
     found = []
-    for who in PEOPLE:
+    for who in people:
         browser = site.browser(None if who == "anonymous" else who)
         data = {**form(path, rest, who), "digest": digest("a")}
         url = f"/{path}{rest}"

@@ -57,11 +57,15 @@ def protection_rules(world):
     return add_protection_rules(world)
 
 
-def assert_table(site, table, path, adapt=lambda _rest, cells: cells, **values):
+#: Those for whom it matters whether a project is private, and one of the others.
+OUTSIDERS = ("anonymous", "stranger", "guest", "reporter")
+
+
+def assert_table(site, table, path, adapt=lambda _rest, cells: cells, people=PEOPLE, **values):
     wrong = []
     for method, rest, cells in rows(table):
-        expected = adapt(rest, cells)
-        found = outcomes(site, method, path, rest.format(**values))
+        expected = adapt(rest, cells)[: len(people)]
+        found = outcomes(site, method, path, rest.format(**values), people)
         if found != expected:
             wrong.append(f"{method} {path}{rest}: {found}, not {expected}")
     assert not wrong, "\n".join(wrong)
@@ -102,11 +106,20 @@ def stored(removals, copies, moves, tokens, policies, protection_rules):
     return lambda path: {kind: numbers[path] for kind, numbers in kinds.items()}
 
 
-@pytest.mark.parametrize("adapt", [None, internal, public], ids=VISIBILITIES)
-def test_who_may_do_what_in_a_project(world, stored, adapt):
+@pytest.mark.parametrize(
+    ("adapt", "people"),
+    [
+        pytest.param(None, PEOPLE, id="private"),
+        pytest.param(internal, OUTSIDERS, id="internal, outsiders"),
+        pytest.param(public, OUTSIDERS, id="public, outsiders"),
+        pytest.param(internal, PEOPLE, id="internal", marks=pytest.mark.thorough),
+        pytest.param(public, PEOPLE, id="public", marks=pytest.mark.thorough),
+    ],
+)
+def test_who_may_do_what_in_a_project(world, stored, adapt, people):
     path = f"acme/{adapt.__name__ if adapt else 'private'}"
     adapt = adapt or (lambda _rest, cells: cells)
-    assert_table(world, PROJECT, path, adapt, **stored(path))
+    assert_table(world, PROJECT, path, adapt, people, **stored(path))
 
 
 def test_who_may_do_what_in_a_namespace(world, tokens, policies):
@@ -117,15 +130,20 @@ def test_a_namespace_in_which_nobody_may_see_anything_is_not_there(world):
     assert_table(world, HIDDEN, "veiled")
 
 
-def test_what_is_not_there_is_nothing_to_anybody(world):
+@pytest.mark.parametrize(
+    "people",
+    [("anonymous", "guest", "admin"), pytest.param(PEOPLE, marks=pytest.mark.thorough)],
+    ids=["some", "all"],
+)
+def test_what_is_not_there_is_nothing_to_anybody(world, people):
     every = {(method, rest) for table in (PROJECT, NAMESPACE) for method, rest, _ in rows(table)}
     for method, rest in sorted(every):
         for path in ("acme/none", "acme/private/web/api"):
             address = rest.format(removal=1, copy=1, move=1, token=1, policy=1, rule=1)
-            found = outcomes(world, method, path, address)
+            found = outcomes(world, method, path, address, people)
             if (method, path, rest) == ("GET", "acme/private/web/api", ""):
                 # The whole name of an image leads whoever sees the project to its page.
-                assert found == outcomes(world, "GET", "acme/private", "")
+                assert found == outcomes(world, "GET", "acme/private", "", people)
                 continue
             assert set(found[1:]) == {"--"}, (method, path, rest)
             assert found[0] in {"in", "--"}, (method, path, rest)
