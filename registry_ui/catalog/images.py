@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Select, and_, func, select
+from sqlalchemy import ColumnElement, and_, func, select
 from sqlalchemy.orm import Session
 
 from ..db.prepared import insert_if_absent
@@ -27,7 +27,7 @@ def ensure_image(session: Session, project: Project, repository: str) -> Contain
         pull_count=0,
         reconcile_wanted=False,
     )
-    image = session.scalars(_locked(ContainerImage.path == repository)).one()
+    image = session.scalars(ContainerImage.select_locked(ContainerImage.path == repository)).one()
     image.emptied_at = None
     return image
 
@@ -35,22 +35,14 @@ def ensure_image(session: Session, project: Project, repository: str) -> Contain
 def lock_image(session: Session, image_id: int) -> ContainerImage | None:
     """Lock an image's row until the end of the transaction; return it, or None if it was deleted.
 
-    A transaction that inserts, changes, or deletes tags must lock their images before the tags.
-    Without the lock, two transactions could wait for each other, so that PostgreSQL cancels one of
-    them; or each would store a ``tag_count`` that lacks the tags inserted by the other.
+    ContainerImage.select_locked() says who must do this.
     """
-    return session.scalar(_locked(ContainerImage.id == image_id))
+    return session.scalar(ContainerImage.select_locked(ContainerImage.id == image_id))
 
 
 def lock_image_of(session: Session, repository: str) -> ContainerImage | None:
     """Lock the image of a repository like lock_image(); return it, or None if there is none."""
-    return session.scalar(_locked(ContainerImage.path == repository))
-
-
-def _locked(condition: ColumnElement[bool]) -> Select[ContainerImage]:
-    # With key_share, other transactions can still insert rows that refer to the image.
-    query = select(ContainerImage).where(condition).with_for_update(key_share=True)
-    return query.execution_options(populate_existing=True)
+    return session.scalar(ContainerImage.select_locked(ContainerImage.path == repository))
 
 
 def is_listed() -> ColumnElement[bool]:

@@ -105,11 +105,8 @@ def _apply(session: Session, condition: ColumnElement[bool]) -> None:
     query = select(WaitingPull.image_id, WaitingPull.digest, WaitingPull.at).where(condition)
     pulls = session.execute(query.order_by(WaitingPull.image_id, WaitingPull.digest)).all()
     if pulls:
-        # Every transaction locks images before their tags (catalog.images.lock_image).
         ids = {image_id for image_id, _, _ in pulls}
-        images = select(ContainerImage.id).where(ContainerImage.id.in_(ids))
-        locked = images.order_by(ContainerImage.id).with_for_update(key_share=True)
-        session.execute(locked).all()
+        session.execute(ContainerImage.select_locked(ContainerImage.id.in_(ids))).all()
     for image_id, digest, at in pulls:
         _update_pull_times(session, image_id, Tag.digest.in_(_select_containing(digest)), at)
 

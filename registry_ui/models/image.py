@@ -12,12 +12,15 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     CheckConstraint,
+    ColumnElement,
     ForeignKey,
     Index,
     LargeBinary,
+    Select,
     String,
     Text,
     UniqueConstraint,
+    select,
     text,
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -59,6 +62,18 @@ class ContainerImage(Base):
     reconcile_wanted: Mapped[bool] = mapped_column(default=False, index=True)
 
     project: Mapped[Project] = relationship(lazy="raise")
+
+    @classmethod
+    def select_locked(cls, condition: ColumnElement[bool]) -> Select[ContainerImage]:
+        """Return a query that locks images, in a fixed order, until the end of the transaction.
+
+        A transaction that inserts, changes, or deletes tags must lock their images before the tags.
+        Without the lock, two transactions could wait for each other, so that PostgreSQL cancels one
+        of them; or each would store a ``tag_count`` that lacks the tags inserted by the other.
+        """
+        # With key_share, other transactions can still insert rows that refer to the image.
+        query = select(cls).where(condition).order_by(cls.id).with_for_update(key_share=True)
+        return query.execution_options(populate_existing=True)
 
 
 class Tag(Base):

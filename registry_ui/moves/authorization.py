@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from ..access import Permission, decide, path_access
 from ..accounts.subjects import find_subject
-from ..audit import CONSOLE
+from ..audit import is_internal
 from ..copies.authorization import acting_role
 from ..models import ContainerImage, CopiedTag, Move, Tag
 from ..names import PlacePath
@@ -22,7 +22,7 @@ def require_right(session: Session, move: Move) -> None:
     unless its name is restricted. For an image, the protection rules are checked again too: rules
     or tags can have been added since the plan.
     """
-    if move.requested_by != CONSOLE.name:
+    if not is_internal(move.requested_by):
         _require_roles(session, move)
     if move.kind == "image":
         _require_unprotected(session, move)
