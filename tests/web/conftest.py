@@ -12,6 +12,11 @@ from flask import Flask
 from config import Config, normalised_database_url
 from registry_ui.db.session import db
 from tests.support.compiled import make_application
+from tests.support.route_rights import (
+    add_deploy_tokens,
+    add_protection_rules,
+    add_retention_policies,
+)
 from tests.support.storage import Storage
 from tests.unit.hostile_registry import PATIENCE, HostileRegistry, hostile_registry
 from tests.web.graph import Graph
@@ -106,6 +111,24 @@ def world(
         for visibility in VISIBILITIES:
             made.member(f"acme/{visibility}", "guest", "guest")
         yield made
+
+
+@pytest.fixture(scope="module")
+def tokens(world: Site) -> dict[str, int]:
+    """The number of a deploy token of each place."""
+    return add_deploy_tokens(world)
+
+
+@pytest.fixture(scope="module")
+def policies(world: Site) -> dict[str, int]:
+    """The number of a retention policy of each place."""
+    return add_retention_policies(world)
+
+
+@pytest.fixture(scope="module")
+def protection_rules(world: Site) -> dict[str, int]:
+    """The number of a protection rule in each project."""
+    return add_protection_rules(world)
 
 
 @pytest.fixture

@@ -10,31 +10,10 @@ from werkzeug.test import TestResponse
 
 from tests.support.route_rights import (
     PROJECT,
-    add_deploy_tokens,
-    add_protection_rules,
-    add_retention_policies,
     form,
     rows,
 )
 from tests.web.support import digest
-
-
-@pytest.fixture(scope="module")
-def tokens(world):
-    """The number of a deploy token of each place."""
-    return add_deploy_tokens(world)
-
-
-@pytest.fixture(scope="module")
-def policies(world):
-    """The number of a retention policy of each place."""
-    return add_retention_policies(world)
-
-
-@pytest.fixture(scope="module")
-def protection_rules(world):
-    """The number of a protection rule in each project."""
-    return add_protection_rules(world)
 
 
 @pytest.mark.parametrize("who", [None, "stranger"])

@@ -8,9 +8,6 @@ from tests.support.route_rights import (
     HIDDEN,
     NAMESPACE,
     PROJECT,
-    add_deploy_tokens,
-    add_protection_rules,
-    add_retention_policies,
     form,
     outcome,
     outcomes,
@@ -37,24 +34,6 @@ def copies(world):
 def moves(world):
     """The number of a move of each project that is over."""
     return {path: world.move(path) for path in (f"acme/{v}" for v in VISIBILITIES)}
-
-
-@pytest.fixture(scope="module")
-def policies(world):
-    """The number of a retention policy of each place."""
-    return add_retention_policies(world)
-
-
-@pytest.fixture(scope="module")
-def tokens(world):
-    """The number of a deploy token of each place."""
-    return add_deploy_tokens(world)
-
-
-@pytest.fixture(scope="module")
-def protection_rules(world):
-    """The number of a protection rule in each project."""
-    return add_protection_rules(world)
 
 
 #: Those for whom it matters whether a project is private, and one of the others.
