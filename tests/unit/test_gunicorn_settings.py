@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import runpy
 import socket
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +13,8 @@ from flask import Flask
 from jinja2 import DictLoader
 
 from config import ROOT
+from registry_ui import create_app
+from registry_ui.db.session import db
 
 SETTINGS = ROOT / "deploy" / "gunicorn.conf.py"
 
@@ -63,3 +67,14 @@ def test_the_templates_are_ready_before_the_first_request(settings, monkeypatch)
     app.jinja_loader = DictLoader({"one": "1", "two": "2"})
     settings["when_ready"](SimpleNamespace(LISTENERS=[], app=SimpleNamespace(wsgi=lambda: app)))
     assert len(app.jinja_env.cache) == 2
+
+
+def test_the_application_that_the_workers_are_forked_from_has_no_connection(
+    settings, base_config, tmp_path
+):
+    assert settings["preload_app"]
+    app = create_app(replace(base_config, var=tmp_path))
+    with app.app_context():
+        assert db.engine.pool.checkedin() + db.engine.pool.checkedout() == 0
+    open_files = {str(file.readlink()) for file in Path("/proc/self/fd").iterdir() if file.exists()}
+    assert not [name for name in open_files if name.startswith(str(tmp_path))]
